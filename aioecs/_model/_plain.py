@@ -1,0 +1,155 @@
+"""Values to ECS's plain form (dicts, lists and scalars under ECS's names) and back.
+
+Both directions are read off the annotations of the shapes, once a class. What comes back is taken as it is found:
+an enum's new value stays a string, an unknown member goes to `extra`, and a value of the wrong kind is kept rather
+than lost, for an answer that names a task must reach the caller whatever else is odd in it.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import cache
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+import attrs
+
+from aioecs._model._shape import Shape, is_own, is_required, is_secret, wire_name
+
+S = TypeVar("S", bound=Shape)
+
+
+@attrs.frozen
+class Kind:
+    """What a member holds: one of `one_of` if it is an enum, else a `base`, in a list or map if `container` says so."""
+
+    base: type
+    container: type | None = None
+    enum: type[StrEnum] | None = None
+
+
+@attrs.frozen
+class Member:
+    """One member of a shape, as its annotation and its metadata tell it."""
+
+    name: str
+    wire: str
+    kind: Kind
+    required: bool
+    secret: bool
+
+
+def _members(shape: type[Any]) -> tuple[Member, ...]:
+    """Return the members of a shape, in the order of the service model, `extra` left out."""
+    hints = get_type_hints(shape)
+    return tuple(
+        Member(field.name, wire_name(field), _kind(hints[field.name]), is_required(field), is_secret(field))
+        for field in attrs.fields(shape)
+        if field.name != "extra" and not is_own(field)
+    )
+
+
+# mypy takes the classes that dataclass_transform makes for unhashable; they are classes like any other.
+members = cast("Callable[[type[Shape]], tuple[Member, ...]]", cache(_members))
+
+
+def _kind(hint: Any) -> Kind:
+    alternatives = [part for part in _parts(hint) if part is not type(None)]
+    enum = next((part for part in alternatives if isinstance(part, type) and issubclass(part, StrEnum)), None)
+    if enum is not None:
+        return Kind(str, enum=enum)
+    (only,) = alternatives
+    origin = get_origin(only)
+    if origin is Sequence:
+        inner = _kind(get_args(only)[0])
+        return Kind(inner.base, Sequence, inner.enum)
+    if origin is Mapping:
+        return Kind(get_args(only)[1], Mapping)
+    return Kind(only)
+
+
+def _parts(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+
+
+def to_plain(value: Shape, *, extra: bool = True) -> dict[str, Any]:
+    """Return the value as ECS's JSON has it: members that are None left out, those of `extra` put in if asked."""
+    plain: dict[str, Any] = {}
+    for member in members(type(value)):
+        held = getattr(value, member.name)
+        if held is not None:
+            plain[member.wire] = _plain(held, extra)
+    if extra:
+        plain.update(value.extra)
+    return plain
+
+
+def _plain(held: Any, extra: bool) -> Any:
+    if isinstance(held, Shape):
+        return to_plain(held, extra=extra)
+    if isinstance(held, tuple):
+        return [_plain(one, extra) for one in held]
+    if isinstance(held, datetime):
+        return held.timestamp()
+    return str(held) if isinstance(held, StrEnum) else held
+
+
+def from_plain(shape: type[S], plain: Mapping[str, Any]) -> S:
+    """Make a value of ECS's plain form."""
+    known = readers(shape)
+    given: dict[str, Any] = dict.fromkeys(needed(shape))
+    extra: dict[str, Any] = {}
+    for wire, held in plain.items():
+        reader = known.get(wire)
+        if reader is None:
+            extra[wire] = held
+        elif held is not None:
+            name, read = reader
+            given[name] = held if read is None else read(held)
+    return shape(extra=extra, **given) if extra else shape(**given)
+
+
+def _needed(shape: type[Any]) -> tuple[str, ...]:
+    return tuple(member.name for member in members(shape) if member.required)
+
+
+def _readers(shape: type[Any]) -> dict[str, tuple[str, Callable[[Any], Any] | None]]:
+    return {member.wire: (member.name, _reader(member.kind)) for member in members(shape)}
+
+
+needed = cast("Callable[[type[Shape]], tuple[str, ...]]", cache(_needed))
+readers = cast("Callable[[type[Shape]], dict[str, tuple[str, Callable[[Any], Any] | None]]]", cache(_readers))
+
+
+def _reader(kind: Kind) -> Callable[[Any], Any] | None:
+    """Return what reads one member, None where it is taken as it stands."""
+    one = _reader_of_one(kind)
+    if one is None:
+        return None
+    if kind.container is Sequence:
+        return lambda held: [one(part) for part in held] if isinstance(held, list) else held
+    return one
+
+
+def _reader_of_one(kind: Kind) -> Callable[[Any], Any] | None:
+    if kind.enum is not None:
+        spelled: dict[str, StrEnum] = {member.value: member for member in kind.enum}
+        return lambda held: spelled.get(held, held) if isinstance(held, str) else held
+    if kind.base is datetime:
+        return _moment
+    if issubclass(kind.base, Shape):
+        of: type[Shape] = kind.base
+        return lambda held: from_plain(of, held) if isinstance(held, dict) else held
+    return None
+
+
+def _moment(held: Any) -> Any:
+    """Read a moment as ECS's API gives it (epoch seconds) or as its events do (ISO 8601)."""
+    try:
+        if isinstance(held, str):
+            return datetime.fromisoformat(held).astimezone(UTC)
+        return datetime.fromtimestamp(held, UTC)
+    except (TypeError, ValueError, OverflowError, OSError):
+        return held

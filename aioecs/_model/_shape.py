@@ -1,0 +1,111 @@
+"""What every value of the model is: frozen, slotted, keyword-only, and true to the wire.
+
+A shape bears its name in the service model. Its fields are snake_case; `wire_name` gives back ECS's spelling.
+Lists become tuples and maps become dicts of their own when a value is made, so that nobody can change it from
+outside. What ECS sends beyond the members known here is kept in `extra`, under ECS's own spelling; what a caller
+puts there is sent as it stands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Self, TypeVar, cast, dataclass_transform
+
+import attrs
+
+from aioecs.errors import InvalidRequest
+
+T = TypeVar("T")
+_WIRE = "wire"
+_REQUIRED = "required"
+_SECRET = "secret"  # noqa: S105 the name of a mark
+_OWN = "own"
+
+
+def wire_name(attribute: attrs.Attribute[Any]) -> str:
+    """Return the member's name as ECS spells it: `sizeInGiB` for `size_in_gib`."""
+    name: str = attribute.metadata.get(_WIRE) or re.sub(r"_(\w)", lambda found: found[1].upper(), attribute.name)
+    return name
+
+
+def is_required(attribute: attrs.Attribute[Any]) -> bool:
+    """Tell whether ECS documents the member as required in a request."""
+    return bool(attribute.metadata.get(_REQUIRED))
+
+
+def is_secret(attribute: attrs.Attribute[Any]) -> bool:
+    """Tell whether the member's value must never be shown."""
+    return bool(attribute.metadata.get(_SECRET))
+
+
+def is_own(attribute: attrs.Attribute[Any]) -> bool:
+    """Tell whether the member is aioecs's own and never on the wire."""
+    return bool(attribute.metadata.get(_OWN))
+
+
+def member(
+    *, wire: str | None = None, secret: bool = False, own: bool = False, default: Any = None, factory: Any = None
+) -> Any:
+    """Declare a member that the plain form `name: type = None` can't: another name on the wire, a secret, our own."""
+    what: dict[str, Any] = {"factory": factory} if factory is not None else {"default": default}
+    return attrs.field(repr=not secret, metadata={_WIRE: wire, _SECRET: secret, _OWN: own}, **what)
+
+
+def required(*, wire: str | None = None) -> Any:
+    """Declare a member that a request must have; type checkers see a parameter without a default."""
+    return attrs.field(default=attrs.Factory(_refuse, takes_self=True), metadata={_WIRE: wire, _REQUIRED: True})
+
+
+def _refuse(value: Any) -> Any:
+    """Say which required member is missing: the first of the shape's that has not been set yet."""
+    for attribute in attrs.fields(type(value)):
+        if is_required(attribute) and not hasattr(value, attribute.name):
+            raise InvalidRequest(f"{type(value).__name__}.{attribute.name}", "is required")
+    raise AssertionError("a required member's factory ran although none is missing")
+
+
+def _own_tuple(value: Any) -> Any:
+    """Keep a list as a tuple; leave what is no list for the check to name."""
+    return tuple(value) if isinstance(value, (list, tuple, set, frozenset)) or hasattr(value, "__next__") else value
+
+
+def _own_dict(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _own(_cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute[Any]]:
+    """Give each list and map a converter that makes it the value's own."""
+
+    def owned(field: attrs.Attribute[Any]) -> attrs.Attribute[Any]:
+        declared = str(field.type)
+        if declared.startswith("Sequence["):
+            return field.evolve(converter=_own_tuple)
+        # A dict has no hash; equal values still have equal hashes without it.
+        return field.evolve(converter=_own_dict, hash=False) if declared.startswith("Mapping[") else field
+
+    return [owned(field) for field in fields]
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(member, required))
+def shape(cls: type[T]) -> type[T]:
+    """Make the class a frozen, slotted, keyword-only value."""
+    make = cast("Callable[[type[T]], type[T]]", attrs.frozen(kw_only=True, field_transformer=_own))
+    return make(cls)
+
+
+def _names(extra: Mapping[str, Any]) -> str:
+    """Show which members were kept, never their values: one of them may be secret."""
+    return "{" + ", ".join(sorted(extra)) + "}"
+
+
+@shape
+class Shape:
+    """What all shapes share."""
+
+    extra: Mapping[str, Any] = attrs.field(factory=dict, repr=_names)
+    """Members that this version of aioecs doesn't know, under ECS's own names."""
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with these members changed; the rest is shared with this one."""
+        return cast("Self", attrs.evolve(cast("Any", self), **changes))

@@ -1,0 +1,57 @@
+"""Names of clusters and container instances: plain ones, and ARNs of both formats."""
+
+from __future__ import annotations
+
+import re
+
+import attrs
+
+from aioecs.errors import InvalidRequest
+
+_CLUSTER_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}", re.ASCII)  # [model] CreateClusterRequest.clusterName
+_INSTANCE_ID = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_ARN = re.compile(
+    r"arn:(?P<partition>[a-z0-9-]+):ecs:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):(?P<rest>\S+)", re.ASCII
+)
+
+
+@attrs.frozen
+class Named:
+    """Where something is, as far as its name tells; empty strings are what it doesn't."""
+
+    partition: str = ""
+    region: str = ""
+    account: str = ""
+    cluster: str = ""
+    name: str = ""
+
+
+def short(name: str) -> str:
+    """Return the last part of a name or an ARN: the id by which answers and requests are held together."""
+    return name.rpartition("/")[2]
+
+
+def cluster_of(text: str, path: str) -> Named:
+    """Read a cluster's name or ARN; InvalidRequest names `path` if it is neither."""
+    found = _ARN.fullmatch(text)
+    if found and (name := found["rest"].removeprefix("cluster/")) != found["rest"] and _CLUSTER_NAME.fullmatch(name):
+        return Named(found["partition"], found["region"], found["account"], name, name)
+    if _CLUSTER_NAME.fullmatch(text):
+        return Named(cluster=text, name=text)
+    raise InvalidRequest(path, "a cluster's name or ARN", repr(text))
+
+
+def instance(text: str, path: str) -> Named | None:
+    """Read a container instance's id (None: it tells nothing more) or ARN; InvalidRequest names `path` otherwise.
+
+    An ARN of the old format (before 2018) has no cluster in it.
+    """
+    if _INSTANCE_ID.fullmatch(text):
+        return None
+    found = _ARN.fullmatch(text)
+    kind, _, rest = (found["rest"] if found else "").partition("/")
+    cluster, _, name = rest.rpartition("/")
+    well_named = _INSTANCE_ID.fullmatch(name) and (not cluster or _CLUSTER_NAME.fullmatch(cluster))
+    if found and kind == "container-instance" and well_named:
+        return Named(found["partition"], found["region"], found["account"], cluster, name)
+    raise InvalidRequest(path, "a container instance's id or ARN, without spaces", repr(text))

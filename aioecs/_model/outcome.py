@@ -1,0 +1,55 @@
+"""What a start came to."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import attrs
+
+from aioecs._model.start_task import StartTaskRequest
+from aioecs._model.task import Failure, Task
+from aioecs.errors import ECSError
+
+
+class Outcome(StrEnum):
+    """What one start came to; every start ends as exactly one of these."""
+
+    NOT_SENT = "not_sent"
+    """Nothing started and nothing in flight: never on the wire, or turned away by throttling."""
+    REFUSED = "refused"
+    """ECS said no: by an entry in `failures`, or by an error, which is then in `error`."""
+    STOPPED = "stopped"
+    """Started, and we stopped it: StopTask was accepted."""
+    STARTED = "started"
+    """Started, also when it has already ended."""
+    UNKNOWN = "unknown"
+    """ECS may have started it; `token` is what to look it up by."""
+
+    @property
+    def gravity(self) -> int:
+        """How much there is to answer for, 0 to 4: UNKNOWN > STARTED > STOPPED > REFUSED > NOT_SENT."""
+        return tuple(Outcome).index(self)
+
+
+@attrs.frozen(kw_only=True)
+class Start:
+    """One logical start: one container instance of one request, and what it came to."""
+
+    request: StartTaskRequest
+    """The request that it belongs to."""
+    container_instance: str
+    """The instance as the request names it, or as the placement chose it."""
+    outcome: Outcome
+    """What it came to."""
+    task: Task | None = None
+    """The task, where ECS named one."""
+    failure: Failure | None = None
+    """ECS's refusal, where it came as an entry of `failures`."""
+    error: ECSError | None = attrs.field(default=None, eq=False)
+    """What went wrong, where it came as an error."""
+    token: str = ""
+    """The `startedBy` under which it was sent; empty if it never was."""
+    attempts: int = 0
+    """How often the call that it belongs to was sent."""
+    siblings_found: bool = False
+    """Others of the same call were found and this one was not: probably refused, though ECS did not say so."""

@@ -1,0 +1,134 @@
+"""What is known of a call: what was asked, what happened, and what each of its starts came to so far."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+import attrs
+
+from aioecs._model.outcome import Outcome, Start
+from aioecs._model.settings import OnCancel, OnDoubt, Retries, Timeouts
+from aioecs._model.start_task import StartTaskRequest
+from aioecs._model.task import Task
+from aioecs._plan.matching import Slot
+from aioecs.errors import ECSError
+
+
+class Phase(Enum):
+    """Where a call is in its life; `life` tells what each one means."""
+
+    READY = auto()
+    SENT = auto()
+    UNSURE = auto()
+    SWEEPING = auto()
+    SETTLING = auto()
+    DONE = auto()
+
+
+def _slots(record: Record) -> list[Slot]:
+    return [Slot(instance) for instance in record.request.container_instances]
+
+
+@attrs.define(eq=False, kw_only=True)
+class Record:
+    """One call. Times are those of the caller's clock, in seconds."""
+
+    request: StartTaskRequest
+    token: str
+    timeouts: Timeouts
+    retries: Retries
+    on_doubt: OnDoubt
+    deadline: float
+    """When the call's clock ends."""
+    horizon: float = float("inf")
+    """When an enclosing scope ends: no rest is begun that reaches beyond."""
+    last_breath: float = float("inf")
+    """When the event loop will wait no longer for a call that its end has cancelled."""
+    keyed: bool = False
+    """The token comes from an idempotency key: look before the first send."""
+    adopts: bool = True
+    """Whatever bears the token is this call's; False for a caller's own `started_by`, where matches are candidates."""
+
+    phase: Phase = Phase.READY
+    slots: list[Slot] = attrs.Factory(_slots, takes_self=True)
+    in_flight: bool = False
+    sends: int = 0
+    """Sends that count as attempts; those that were throttled don't."""
+    throttles: int = 0
+    looks: int = 0
+    """Looks since the last attempt ended."""
+    sent_ever: bool = False
+    doubted: bool = False
+    """What is still open may have been started: the answer to it was lost."""
+    ended: float = 0.0
+    """When the last attempt ended that may have started something."""
+    resent: bool = False
+    """Sent again after doubt: until a sweep is through, more may show than was asked for."""
+    surplus: tuple[Task, ...] = ()
+    """Started once too often."""
+    tried_to_stop: frozenset[str] = frozenset()
+    error: ECSError | None = None
+    """The last thing that went wrong: the cause of what is raised in the end."""
+    mismatch: tuple[Task, ...] = ()
+    """Tasks under the key that this request can't have started."""
+    candidates: tuple[Task, ...] = ()
+    """Tasks under the caller's own `started_by`, which may be this call's or not."""
+    withdrawal: OnCancel | None = None
+    clock_ended: bool = False
+
+    @property
+    def open(self) -> list[Slot]:
+        """The starts of which it isn't settled what came of them."""
+        return [slot for slot in self.slots if not slot.known]
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a look can still tell something: open starts that may run, or doubles that may yet show."""
+        return self.resent or (self.doubted and bool(self.open))
+
+    @property
+    def ends(self) -> float:
+        """When no further rest fits."""
+        return min(self.deadline, self.horizon, self.last_breath)
+
+    @property
+    def visible(self) -> float:
+        """When absence begins to prove something."""
+        return self.ended + self.timeouts.visibility
+
+    @property
+    def owed(self) -> tuple[Task, ...]:
+        """The tasks to stop that no stop was tried for: all of ours if that is wanted, else those one too many."""
+        mine = [slot.task for slot in self.slots if slot.task is not None and slot.ours]
+        wanted = [*mine, *self.surplus] if self.withdrawal == "stop" else self.surplus
+        return tuple(
+            task
+            for task in wanted
+            if task.task_arn not in self.tried_to_stop and (task in mine or task.desired_status != "STOPPED")
+        )
+
+    def starts(self) -> tuple[Start, ...]:
+        """Say what each start came to, as far as is known now: at any time, not only at the end."""
+        siblings = any(slot.task is not None for slot in self.slots)
+        return tuple(self._start(slot, siblings) for slot in self.slots)
+
+    def _start(self, slot: Slot, siblings: bool) -> Start:
+        outcome = self._outcome(slot)
+        return Start(
+            request=self.request,
+            container_instance=slot.instance,
+            outcome=outcome,
+            task=slot.task,
+            failure=slot.failure,
+            error=slot.error or (self.error if outcome in (Outcome.UNKNOWN, Outcome.NOT_SENT) else None),
+            token=self.token if self.sent_ever or self.in_flight or slot.task is not None else "",
+            attempts=self.sends,
+            siblings_found=outcome is Outcome.UNKNOWN and siblings,
+        )
+
+    def _outcome(self, slot: Slot) -> Outcome:
+        if slot.task is not None:
+            return Outcome.STOPPED if slot.stopped else Outcome.STARTED
+        if slot.failure is not None or slot.error is not None:
+            return Outcome.REFUSED
+        return Outcome.UNKNOWN if self.doubted or self.in_flight else Outcome.NOT_SENT

@@ -1,0 +1,284 @@
+"""One StartTask carried out: the task of the client's that does what `_plan.life` says.
+
+The task is the client's and outlives whoever waits for it. It does one act at a time and tells the life of the call
+what came of it. News from outside (nobody wants it any more, the clock ended) cuts short what can be cut without
+losing anything: a rest, a look, and a send of which no byte of the body has been written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from aioecs._model.attempt import Answered, Lost, NotSent
+from aioecs._model.outcome import Outcome
+from aioecs._model.settings import OnCancel
+from aioecs._model.start_task import StartTaskRequest
+from aioecs._model.start_task_response import StartTaskResponse
+from aioecs._model.stop_task import StopTaskRequest
+from aioecs._model.task import Task
+from aioecs._plan import life
+from aioecs._plan.acts import (
+    Act,
+    ClockEnded,
+    Finish,
+    Happening,
+    Look,
+    Looked,
+    Rest,
+    Rested,
+    Send,
+    Stop,
+    Stopped,
+    Withdrawn,
+)
+from aioecs._plan.looking import Doubt
+from aioecs._plan.record import Record
+from aioecs._plan.token import stop_reason
+from aioecs._plan.verdict import told, verdict
+from aioecs._run.core import Core, log
+from aioecs._run.hub import resolve
+from aioecs._run.slots import Turn
+from aioecs._wire.port import START_TASK, STOP_TASK, Witness
+from aioecs.errors import AccessDeniedException, AnswerLost, ConnectionFailed, ECSError
+
+
+class Lookup(Protocol):
+    """Where doubts are looked up."""
+
+    async def look(self, doubt: Doubt, patience: float) -> Looked:
+        """Look one up; it may wait so many seconds for company."""
+        ...
+
+
+class Call:
+    """A call on its way, from `begin` until every start of it has an outcome."""
+
+    def __init__(self, core: Core, record: Record, sent_as: StartTaskRequest, desk: Lookup) -> None:
+        """Take what is known of the call, and the request as it goes on the wire: with its token."""
+        self._core = core
+        self.record = record
+        self._sent_as = sent_as
+        self._desk = desk
+        self._witness = Witness()
+        self._request_id: str | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._act: Act | None = None
+        self._news: list[Happening] = []
+        self._cutting = False
+        self._clock: asyncio.TimerHandle | None = None
+        self._cancelled: asyncio.CancelledError | None = None
+        self._waiters: list[asyncio.Future[None]] = []
+        self.ended = False
+        self.withdrawn: str | None = None
+        """Why nobody wants it any more; None while somebody does."""
+        self.unheard = False
+        """Whoever waited has left with less than the whole truth, or had no way to hear it."""
+
+    # ---------------------------------------------------------------------------------------- for those who wait
+
+    def begin(self) -> None:
+        """Begin it in a task of the client's."""
+        self._go_on(life.begin(self.record, self._core.now))
+
+    def end_or(self) -> asyncio.Future[None]:
+        """Return a future that the end of the call resolves; whoever asked for it may resolve or cancel it sooner."""
+        waiter: asyncio.Future[None] = self._core.loop.create_future()
+        if self.ended:
+            waiter.set_result(None)
+        else:
+            self._waiters.append(waiter)
+        return waiter
+
+    def verdict(self) -> StartTaskResponse | ECSError:
+        """Return what the call came to, once it has ended."""
+        return verdict(self.record, request_id=self._request_id)
+
+    def withdraw(self, on_cancel: OnCancel, why: str) -> None:
+        """Say that nobody wants it any more; a second time changes nothing."""
+        if self.withdrawn is None:
+            self.withdrawn = why
+            self._hear(Withdrawn(on_cancel))
+
+    def nobody_heard(self) -> None:
+        """Say that no caller is left to hear the outcome: `on_settled` and the log will."""
+        self.unheard = True
+        if self.ended:
+            self._report()
+
+    # --------------------------------------------------------------------------------------------- the client's task
+
+    def _go_on(self, act: Act) -> None:
+        self.ended = False
+        self._task = self._core.custody.own(self._run(act), "aioecs starts tasks")
+
+    async def _run(self, act: Act) -> None:
+        """Do what the life of the call says, until there is nothing left to do."""
+        self._watch_clock()
+        try:
+            while not isinstance(act, Finish):
+                act = self._tell(await self._done(act)) or act
+        finally:
+            self._end()
+        if self._cancelled is not None:
+            raise self._cancelled
+
+    def _end(self) -> None:
+        self.ended, self._act = True, None
+        if self._clock is not None:
+            self._clock.cancel()
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            resolve(waiter)
+        if self.unheard:
+            self._report()
+
+    def _tell(self, what: Happening | None) -> Act | None:
+        """Tell the life of the call what came of the act, then what came from outside meanwhile."""
+        news, self._news = self._news, []
+        act: Act | None = None
+        for item in (*((what,) if what is not None else ()), *news):
+            act = life.happened(self.record, item, self._core.now, self._core.dice()) or act
+        return act
+
+    def _hear(self, what: Withdrawn | ClockEnded) -> None:
+        """Take news from outside: at once where an answer must be waited for, else by cutting short what can be cut."""
+        if self.ended:
+            act = life.happened(self.record, what, self._core.now)
+            if act is not None and not isinstance(act, Finish):
+                self._go_on(act)
+        elif isinstance(self._act, Send) and self._witness.on_wire:
+            life.happened(self.record, what, self._core.now)
+        else:
+            self._news.append(what)
+            if isinstance(self._act, (Rest, Look, Send)):
+                self._cut()
+
+    def _cut(self) -> None:
+        if not self._cutting and self._task is not None:
+            self._cutting = True
+            self._task.cancel()
+
+    async def _done(self, act: Send | Rest | Look | Stop) -> Happening | None:
+        """Do it, and return what came of it; None if it was cut short and nothing is lost by that."""
+        if self._news:
+            return self._cut_short(act)
+        self._act = act
+        self._witness = Witness()
+        try:
+            return await self._do(act)
+        except asyncio.CancelledError as cancelled:
+            self._survive(cancelled)
+            return self._cut_short(act)
+        finally:
+            self._act = None
+
+    def _survive(self, cancelled: asyncio.CancelledError) -> None:
+        """Tell our own cut from a cancel of the client's tasks by the end of their loop.
+
+        The latter leaves one last breath: the token is looked up there and then, within `settle`.
+        """
+        task = self._task
+        if task is not None:
+            task.uncancel()
+        if self._cutting:
+            self._cutting = False
+            return
+        if self._cancelled is not None or self._core.closing:
+            self.unheard = True
+            raise cancelled
+        self._cancelled = cancelled
+        self.unheard = True
+        if self.withdrawn is None:
+            self.withdrawn = "the event loop ended"
+            self._news.append(Withdrawn(self._core.on_cancel))
+        self.record.last_breath = self._core.now + self._core.timeouts.settle
+
+    def _cut_short(self, act: Act) -> Happening | None:
+        if not isinstance(act, Send):
+            return None
+        if self._witness.on_wire:
+            return Lost(AnswerLost("StartTask was sent, and its answer was not waited for to the end"))
+        return NotSent(ConnectionFailed("StartTask was not sent: it was withdrawn, or its time ran out, before that"))
+
+    # ------------------------------------------------------------------------------------------------------ the acts
+
+    async def _do(self, act: Send | Rest | Look | Stop) -> Happening:
+        if isinstance(act, Send):
+            return await self._send(act)
+        if isinstance(act, Rest):
+            await asyncio.sleep(act.until - self._core.now)
+            return Rested()
+        if isinstance(act, Look):
+            return await self._look(act)
+        return await self._stop(act)
+
+    async def _send(self, act: Send) -> Happening:
+        request = self._sent_as
+        if len(act.instances) != len(request.container_instances):
+            request = request.replace(container_instances=act.instances)
+        async with self._core.slots.held(Turn.START):
+            what = await self._core.port.attempt(START_TASK, request, self._witness)
+        if isinstance(what, Answered):
+            self._request_id = what.request_id
+        else:
+            self._core.throttled += bool(getattr(what.error, "throttled", False))
+        return what
+
+    async def _look(self, act: Look) -> Looked:
+        doubt = Doubt(
+            token=self.record.token,
+            started_by=self._sent_as.started_by or "",
+            instances=tuple(slot.instance for slot in self.record.open),
+            confirm=act.confirm,
+        )
+        return await self._desk.look(doubt, act.patience)
+
+    async def _stop(self, act: Stop) -> Stopped:
+        accepted: set[str] = set()
+        async with asyncio.TaskGroup() as group:
+            for task in act.tasks:
+                group.create_task(self._stop_one(task, accepted))
+        return Stopped(frozenset(task.task_arn or "" for task in act.tasks), frozenset(accepted))
+
+    async def _stop_one(self, task: Task, accepted: set[str]) -> None:
+        request = StopTaskRequest(
+            cluster=self.record.request.cluster, task=task.task_arn or "", reason=stop_reason(self.record.token)
+        )
+        try:
+            await self._core.harmless(STOP_TASK, request, Turn.STOP)
+        except AccessDeniedException as error:
+            self._core.warn_once("stop", "cancelled starts can't be stopped, they are left running: %s", error)
+        except ECSError as error:
+            log.warning("task %s was to be stopped and could not be: %s", task.task_arn, error)
+        else:
+            accepted.add(task.task_arn or "")
+
+    # ----------------------------------------------------------------------------------------------------- the clock
+
+    def _watch_clock(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+        self._clock = self._core.loop.call_at(self.record.deadline, self._clock_ended)
+
+    def _clock_ended(self) -> None:
+        if self._core.now < self.record.deadline:  # it was given more time, to settle
+            self._watch_clock()
+            return
+        self._hear(ClockEnded())
+        if isinstance(self._act, Send) and self._witness.on_wire:
+            self._clock = self._core.loop.call_later(self._core.timeouts.settle, self._cut)
+
+    def _report(self) -> None:
+        """Say what came of it where no caller can hear it; a cancel is no error."""
+        starts = self.record.starts()
+        self.unheard = False
+        if all(start.outcome is Outcome.NOT_SENT for start in starts):
+            return
+        arns = [start.task.task_arn for start in starts if start.task is not None]
+        log.info("%s: %s; token %s, tasks %s", self.withdrawn or "ended", told(starts), self.record.token, arns)
+        if self._core.on_settled is not None:
+            try:
+                self._core.on_settled(starts, self.withdrawn)
+            except Exception:  # noqa: BLE001 the user's; it must not harm the call
+                log.exception("on_settled raised")

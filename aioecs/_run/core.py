@@ -1,0 +1,75 @@
+"""What the parts of an open client share: the port, the slots, the clock, the custody, and one harmless call."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import attrs
+
+from aioecs._model._shape import Shape
+from aioecs._model.attempt import Answered
+from aioecs._model.outcome import Start
+from aioecs._model.settings import OnCancel, Retries, Timeouts
+from aioecs._plan.retry import Tries
+from aioecs._run.custody import Custody
+from aioecs._run.slots import Slots, Turn
+from aioecs._wire.port import Operation, Port, Witness
+
+R = TypeVar("R", bound=Shape)
+
+OnSettled = Callable[[tuple[Start, ...], str | None], object]
+"""Hears of outcomes that no caller is left to hear: `on_settled(starts, reason)`, a plain function on the loop."""
+
+log = logging.getLogger("aioecs")
+
+
+@attrs.define(eq=False)
+class Core:
+    """The inside of an open client."""
+
+    port: Port
+    slots: Slots
+    timeouts: Timeouts
+    retries: Retries
+    loop: asyncio.AbstractEventLoop
+    custody: Custody = attrs.Factory(Custody)
+    on_cancel: OnCancel = "stop"
+    on_settled: OnSettled | None = None
+    closing: bool = False
+    """The client is being left, and its time to drain is over: what is cancelled now ends at once."""
+    dice: Callable[[], float] = random.random
+    reads: int = 0
+    throttled: int = 0
+    warned: set[str] = attrs.Factory(set)
+
+    @property
+    def now(self) -> float:
+        """The time on the loop's clock, in seconds."""
+        return self.loop.time()
+
+    async def harmless(
+        self, operation: Operation[R], request: Shape, turn: Turn, *, within: float | None = None
+    ) -> Answered[R]:
+        """Make a call that does no harm twice, trying again while that may help; it raises what came in the end."""
+        tries = Tries(self.retries, self.now + (self.timeouts.call if within is None else within))
+        while True:
+            async with self.slots.held(turn):
+                self.reads += 1
+                what = await self.port.attempt(operation, request, Witness())
+            if isinstance(what, Answered):
+                return what
+            self.throttled += bool(getattr(what.error, "throttled", False))
+            rest = tries.rest(what, self.now, self.dice())
+            if rest is None:
+                raise what.error
+            await asyncio.sleep(rest)
+
+    def warn_once(self, about: str, text: str, *args: Any) -> None:
+        """Log a warning the first time that it is about this."""
+        if about not in self.warned:
+            self.warned.add(about)
+            log.warning(text, *args)

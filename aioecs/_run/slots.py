@@ -1,0 +1,68 @@
+"""At most so many requests in flight, in a queue of our own: stops before looks, looks before starts."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from enum import IntEnum
+
+
+class Turn(IntEnum):
+    """Who goes first when there is a queue."""
+
+    STOP = 0
+    LOOK = 1
+    START = 2
+    READ = 3
+
+
+class Slots:
+    """A limiter that serves by turn, then in order of arrival.
+
+    A cancel while waiting leaves the queue as if one had never come.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.in_use = 0
+        self._order = itertools.count()
+        self._queue: list[tuple[Turn, int, asyncio.Future[None]]] = []
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return sum(not future.done() for _, _, future in self._queue)
+
+    @asynccontextmanager
+    async def held(self, turn: Turn) -> AsyncGenerator[None]:
+        """Hold a slot for the block."""
+        if self.in_use >= self.size:
+            await self._wait(turn)
+        else:
+            self.in_use += 1
+        try:
+            yield
+        finally:
+            self._release()
+
+    async def _wait(self, turn: Turn) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._queue, (turn, next(self._order), future))
+        try:
+            await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():
+                self._release()  # the slot came together with the cancel: hand it on
+            raise
+
+    def _release(self) -> None:
+        """Hand the slot to the next in the queue, or free it."""
+        while self._queue:
+            _, _, future = heapq.heappop(self._queue)
+            if not future.done():
+                future.set_result(None)
+                return
+        self.in_use -= 1

@@ -1,0 +1,1 @@
+"""The only room that knows aiobotocore: what is sent, how, and whether it was."""

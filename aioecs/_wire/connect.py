@@ -1,0 +1,129 @@
+"""From a client's settings to an open port: what can be found wrong with them is found here."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import attrs
+from aiobotocore.config import AioConfig
+from aiobotocore.httpsession import AIOHTTPSession
+from aiobotocore.session import AioSession
+from botocore import exceptions as botocore
+
+from aioecs._model.settings import Timeouts
+from aioecs._wire.plain import PlainPort
+from aioecs.errors import ConfigurationError
+
+_DEFAULT_POOL: int = getattr(AioConfig(), "max_pool_connections")  # noqa: B009 botocore makes it at run time
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """How to reach ECS, as the caller gave it. Credentials are in no repr."""
+
+    region_name: str | None = None
+    endpoint_url: str | None = None
+    profile_name: str | None = None
+    session: Any = attrs.field(default=None, repr=False)
+    config: Any = attrs.field(default=None, repr=False)
+    aws_access_key_id: str | None = attrs.field(default=None, repr=False)
+    aws_secret_access_key: str | None = attrs.field(default=None, repr=False)
+    aws_session_token: str | None = attrs.field(default=None, repr=False)
+    timeouts: Timeouts = attrs.field(factory=Timeouts)
+    max_in_flight: int = 50
+
+    def __attrs_post_init__(self) -> None:
+        if self.session is not None and self.profile_name is not None:
+            raise ConfigurationError("profile_name goes with a session of the client's own: give it to your session")
+        if self.config is not None and not hasattr(self.config, "merge"):
+            raise ConfigurationError(f"config is an aiobotocore AioConfig, not a {type(self.config).__name__}")
+        if not issubclass(getattr(self.config, "http_session_cls", AIOHTTPSession), AIOHTTPSession):
+            raise ConfigurationError(
+                "config.http_session_cls must be aiobotocore's AIOHTTPSession: only there can aioecs see whether a "
+                "request was sent"
+            )
+
+    @property
+    def pool(self) -> int:
+        """Connections in the pool: what the caller's config says, or as many as may be in flight."""
+        given = getattr(self.config, "max_pool_connections", _DEFAULT_POOL)
+        return self.max_in_flight if given in (None, _DEFAULT_POOL) else int(given)
+
+
+def _merged(settings: Settings) -> AioConfig:
+    """Put what aioecs answers for over the caller's config: retries off in every mode, and the clocks."""
+    ours = AioConfig(
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        connect_timeout=settings.timeouts.connect,
+        read_timeout=settings.timeouts.attempt,
+        max_pool_connections=settings.pool,
+    )
+    return settings.config.merge(ours) if settings.config is not None else ours
+
+
+@asynccontextmanager
+async def connected(settings: Settings) -> AsyncGenerator[tuple[PlainPort, Any]]:
+    """Open the port, and the aiobotocore client beneath it, for the length of the block.
+
+    Raises:
+        ConfigurationError: no Region, an unknown Region or profile, or settings that contradict each other.
+    """
+    session = settings.session if settings.session is not None else AioSession(profile=settings.profile_name)
+    try:
+        opening = session.create_client(
+            "ecs",
+            region_name=settings.region_name,
+            endpoint_url=settings.endpoint_url,
+            aws_access_key_id=settings.aws_access_key_id,
+            aws_secret_access_key=settings.aws_secret_access_key,
+            aws_session_token=settings.aws_session_token,
+            config=_merged(settings),
+        )
+        client = await opening.__aenter__()
+    except (botocore.BotoCoreError, ValueError) as error:
+        raise ConfigurationError(_plainly(error)) from error
+    try:
+        _check_region(session, client, own_endpoint=_has_own_endpoint(client))
+        _check_endpoint(client)
+        yield PlainPort(client, settings.timeouts.connect + settings.timeouts.attempt), client
+    finally:
+        await opening.__aexit__(None, None, None)
+
+
+def _plainly(error: Exception) -> str:
+    if isinstance(error, botocore.NoRegionError):
+        return "no Region: pass region_name=, or set AWS_REGION or AWS_DEFAULT_REGION, or a region in the profile"
+    return str(error)
+
+
+def _has_own_endpoint(client: Any) -> bool:
+    """Tell whether the endpoint is the caller's own rather than the one that botocore's rules gave."""
+    host = urlsplit(client.meta.endpoint_url).hostname or ""
+    return f".{client.meta.region_name}." not in f".{host}."
+
+
+def _check_region(session: Any, client: Any, own_endpoint: bool) -> None:
+    """Refuse a Region of no partition; botocore takes any word and asks the DNS for it."""
+    if own_endpoint:
+        return
+    try:
+        session.get_partition_for_region(client.meta.region_name)
+    except botocore.UnknownRegionError as error:
+        raise ConfigurationError(f"unknown Region {client.meta.region_name!r}: no partition of AWS has it") from error
+
+
+def _check_endpoint(client: Any) -> None:
+    """Refuse FIPS or dual-stack beside an endpoint that isn't one; botocore ignores the flags in silence."""
+    host = urlsplit(client.meta.endpoint_url).hostname or ""
+    config = client.meta.config
+    for asked, mark, name in (
+        (config.use_fips_endpoint, "fips", "use_fips_endpoint"),
+        (config.use_dualstack_endpoint, ".api.", "use_dualstack_endpoint"),
+    ):
+        if asked and mark not in host:
+            raise ConfigurationError(
+                f"{name} and endpoint_url ({client.meta.endpoint_url}) contradict each other: give one of them"
+            )

@@ -1,0 +1,159 @@
+"""One attempt over aiobotocore's own client: the plain way.
+
+aiobotocore resolves, signs and sends; three of its public events let us see what it does and hold it to one send:
+
+- `before-send` gives each request a body that witnesses its being written, and refuses to be written twice, so that
+  neither a redirect nor anybody's retry handler sends a start again;
+- `before-parse` keeps the answer's bytes, since botocore's parser drops the members that it doesn't know;
+- `before-call` puts in the members that the request carries beyond botocore's model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+import attrs
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.payload import BytesPayload
+
+from aioecs._model._plain import to_plain
+from aioecs._model._shape import Shape
+from aioecs._model.attempt import Answered, Attempt, Lost
+from aioecs._wire.codec import read_answer
+from aioecs._wire.port import Operation, Witness
+from aioecs._wire.quiet import withheld
+from aioecs._wire.sent import judge
+from aioecs.errors import AnswerLost
+
+R = TypeVar("R", bound=Shape)
+
+_BODY = "aioecs-body"
+
+
+class WitnessedBody(BytesPayload):
+    """A request's body that tells its witness before its first byte is written, and is written once at most."""
+
+    def __init__(self, body: bytes, witness: Witness) -> None:
+        super().__init__(body)
+        self._witness = witness
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Write it, once."""
+        self._testify()
+        await super().write(writer)
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        """Write it, once."""
+        self._testify()
+        await super().write_with_length(writer, content_length)
+
+    async def as_bytes(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        """Hand it over whole: whoever asks may send it."""
+        self._witness.on_wire = True
+        return await super().as_bytes(encoding, errors)
+
+    def _testify(self) -> None:
+        if self._witness.on_wire:
+            raise SentTwice("aioecs sends a request once; something beneath it tried to send it again")
+        self._witness.on_wire = True
+
+
+class SentTwice(ConnectionError):
+    """A redirect or a foreign retry handler tried to send a request again."""
+
+
+@attrs.define
+class _Making:
+    """The attempt that a task is making, for the handlers that aiobotocore calls in it."""
+
+    witness: Witness
+    extended: dict[str, Any] | None
+    body: WitnessedBody | None = None
+
+
+_MAKING: ContextVar[_Making | None] = ContextVar("aioecs_attempt", default=None)
+
+
+def _extend(params: dict[str, Any], **_: Any) -> None:
+    """Put what only the request knows over what botocore made of it, and of anybody's handlers."""
+    making = _MAKING.get()
+    if making is not None and making.extended is not None:
+        params["body"] = json.dumps(_overlaid(json.loads(params["body"]), making.extended)).encode()
+
+
+def _overlaid(under: Any, over: Any) -> Any:
+    if isinstance(under, dict) and isinstance(over, dict):
+        return under | {name: _overlaid(under.get(name), held) for name, held in over.items()}
+    if isinstance(under, list) and isinstance(over, list) and len(under) == len(over):
+        return [_overlaid(*pair) for pair in zip(under, over, strict=True)]
+    return over
+
+
+def _witness_body(request: Any, **_: Any) -> None:
+    """Give the request a body that is seen being written; a second request of one attempt gets the same one."""
+    making = _MAKING.get()
+    if making is not None:
+        if making.body is None:
+            making.body = WitnessedBody(bytes(request.body), making.witness)
+        request.body = making.body
+
+
+def _keep_answer(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
+    """Keep the answer's bytes beside what botocore's parser makes of them."""
+    if _MAKING.get() is not None:
+        customized_response_dict[_BODY] = response_dict["body"]
+
+
+class PlainPort:
+    """The port over `create_client('ecs')`."""
+
+    def __init__(self, client: Any, clock: float) -> None:
+        """Take an aiobotocore client with its retries off; `clock` bounds one attempt, in seconds."""
+        self._client = client
+        self._clock = clock
+        self._proven = False
+        events = client.meta.events
+        events.register("before-call.ecs", _extend, unique_id="aioecs-extend")
+        events.register("before-send.ecs", _witness_body, unique_id="aioecs-witness")
+        events.register("before-parse.ecs", _keep_answer, unique_id="aioecs-answer")
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where requests go."""
+        return str(self._client.meta.endpoint_url)
+
+    @property
+    def region(self) -> str:
+        """The Region that requests are signed for."""
+        return str(self._client.meta.region_name)
+
+    @property
+    def partition(self) -> str:
+        """The partition of that Region."""
+        return str(self._client.meta.partition)
+
+    async def attempt(self, operation: Operation[R], request: Shape, witness: Witness) -> Attempt[R]:
+        """Send the request once, and say what came of it."""
+        known, whole = to_plain(request, extra=False), to_plain(request)
+        token = _MAKING.set(_Making(witness, whole if whole != known else None))
+        try:
+            with withheld():
+                async with asyncio.timeout(self._clock):
+                    answer = await getattr(self._client, operation.method)(**known)
+            return self._answered(answer, operation, witness)
+        except AnswerLost as lost:
+            return Lost(lost)
+        except Exception as error:  # noqa: BLE001 whatever it is, it must become a word about the start
+            return judge(error, operation.name, witness.on_wire, self._proven)
+        finally:
+            _MAKING.reset(token)
+
+    def _answered(self, answer: dict[str, Any], operation: Operation[R], witness: Witness) -> Answered[R]:
+        self._proven = witness.on_wire
+        return Answered(
+            read_answer(answer[_BODY], operation.answer, operation.name),
+            answer["ResponseMetadata"].get("RequestId"),
+        )

@@ -1,0 +1,86 @@
+"""The port: one attempt of one operation, and the witness of whether it was on the wire."""
+
+from __future__ import annotations
+
+from typing import Generic, Protocol, TypeVar
+
+import attrs
+
+from aioecs._model._shape import Shape
+from aioecs._model.attempt import Attempt
+from aioecs._model.container_instance import (
+    DescribeContainerInstancesRequest,
+    DescribeContainerInstancesResponse,
+    ListContainerInstancesRequest,
+    ListContainerInstancesResponse,
+)
+from aioecs._model.run_task import RunTaskRequest, RunTaskResponse
+from aioecs._model.start_task import StartTaskRequest
+from aioecs._model.start_task_response import StartTaskResponse
+from aioecs._model.stop_task import StopTaskRequest, StopTaskResponse
+from aioecs._model.task import DescribeTasksRequest, DescribeTasksResponse, ListTasksRequest, ListTasksResponse
+from aioecs._model.task_definition import DescribeTaskDefinitionRequest, DescribeTaskDefinitionResponse
+
+R = TypeVar("R", bound=Shape)
+
+
+@attrs.frozen
+class Operation(Generic[R]):
+    """An operation of ECS: its name in the service model, its name in Python, and the shapes of request and answer."""
+
+    name: str
+    method: str
+    request: type[Shape]
+    answer: type[R]
+
+
+START_TASK = Operation("StartTask", "start_task", StartTaskRequest, StartTaskResponse)
+RUN_TASK = Operation("RunTask", "run_task", RunTaskRequest, RunTaskResponse)
+STOP_TASK = Operation("StopTask", "stop_task", StopTaskRequest, StopTaskResponse)
+DESCRIBE_TASKS = Operation("DescribeTasks", "describe_tasks", DescribeTasksRequest, DescribeTasksResponse)
+LIST_TASKS = Operation("ListTasks", "list_tasks", ListTasksRequest, ListTasksResponse)
+LIST_CONTAINER_INSTANCES = Operation(
+    "ListContainerInstances", "list_container_instances", ListContainerInstancesRequest, ListContainerInstancesResponse
+)
+DESCRIBE_CONTAINER_INSTANCES = Operation(
+    "DescribeContainerInstances",
+    "describe_container_instances",
+    DescribeContainerInstancesRequest,
+    DescribeContainerInstancesResponse,
+)
+DESCRIBE_TASK_DEFINITION = Operation(
+    "DescribeTaskDefinition", "describe_task_definition", DescribeTaskDefinitionRequest, DescribeTaskDefinitionResponse
+)
+
+
+@attrs.define
+class Witness:
+    """Tells whether a request's body began to be written; False means that ECS can't have seen it."""
+
+    on_wire: bool = False
+
+
+class Port(Protocol):
+    """Sends each request at most once, and says in values what came of it."""
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where requests go."""
+        ...
+
+    @property
+    def region(self) -> str:
+        """The Region that requests are signed for."""
+        ...
+
+    @property
+    def partition(self) -> str:
+        """The partition of that Region: `aws`, `aws-cn`, `aws-us-gov` …"""
+        ...
+
+    async def attempt(self, operation: Operation[R], request: Shape, witness: Witness) -> Attempt[R]:
+        """Send the request once; a cancel leaves the truth in `witness`, and raises.
+
+        Raises nothing of its own: every other way it can end is an `Attempt`.
+        """
+        ...
