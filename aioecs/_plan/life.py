@@ -180,8 +180,10 @@ def _looked(call: Record, what: Looked, when: When) -> Act:
         return _finish(call)
     if late or what.denied:
         call.resent = call.resent and bool(call.open)
-    if call.owed or not call.open:
+    if not call.open:
         return _known(call, when)
+    if call.owed:
+        return _stop(call)
     if what.denied:
         return _denied(call, what)
     if not call.sent_ever:

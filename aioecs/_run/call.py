@@ -135,9 +135,11 @@ class Call:
 
     def _tell(self, what: Happening | None) -> Act | None:
         """Tell the life of the call what came of the act, then what came from outside meanwhile."""
+        act = life.happened(self.record, what, self._core.now, self._core.dice()) if what is not None else None
+        if isinstance(act, Send):
+            return act  # news keeps it from being begun, and is told then
         news, self._news = self._news, []
-        act: Act | None = None
-        for item in (*((what,) if what is not None else ()), *news):
+        for item in news:
             act = life.happened(self.record, item, self._core.now, self._core.dice()) or act
         return act
 
