@@ -77,8 +77,9 @@ def test_no_window_lets_more_through_than_burst_and_refill(
 @pytest.mark.parametrize("members", [{"burst": -1}, {"rate": math.inf}, {"burst": math.nan}, {"stepped": -1.0}])
 def test_a_bucket_of_no_size_is_refused(members: dict[str, Any]) -> None:
     """With a ValueError that names the member."""
+    good: dict[str, Any] = {"burst": 1, "rate": 1}
     with pytest.raises(ValueError, match=f"Bucket.{next(iter(members))}"):
-        Bucket(**{"burst": 1, "rate": 1, **members})
+        Bucket(**(good | members))
 
 
 def test_categories_share_a_bucket_and_nothing_else() -> None:

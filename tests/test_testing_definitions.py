@@ -163,4 +163,4 @@ def test_udp_ports_are_their_own() -> None:
     """They don't clash with those of TCP."""
     mapping = {"containerPort": 53, "hostPort": 53, "protocol": "udp"}
     made = registered({"name": "main", "memory": 4, "portMappings": [mapping]})
-    assert (made.need.tcp, made.need.udp) == (frozenset(), {53})
+    assert (set(made.need.tcp), set(made.need.udp)) == (set[int](), {53})

@@ -66,6 +66,12 @@ def test_a_script_may_change_in_a_run() -> None:
     assert kinds(script, 1) == "-"
 
 
+def faulty(members: dict[str, Any]) -> Fault:
+    """Make a fault of members that need not be right."""
+    merged: dict[str, Any] = {"kind": "reset", **members}
+    return Fault(**merged)
+
+
 BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"kind": "explode"}, "kind: one of hang, reset"),
     ({"when": "later"}, "when: one of unread, before, after, not 'later'"),
@@ -90,7 +96,7 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
 def test_a_fault_that_is_none_is_refused(members: dict[str, Any], message: str) -> None:
     """With a ValueError that names the member, the rule and the value."""
     with pytest.raises(ValueError, match=f"^{message}"):
-        Fault(**{"kind": "reset", **members})
+        faulty(members)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from aioecs.testing import Behaviour, Engine
 from aioecs.testing._render import attributes_on_wire, failure, tags_on_wire
 
 Json = dict[str, Any]
-MODEL = botocore.session.get_session().get_service_model("ecs")
+MODEL: Any = botocore.session.get_session().get_service_model("ecs")
 TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,), "boolean": (bool,), "integer": (int,), "long": (int,), "double": (float, int),
     "timestamp": (float, int), "list": (list,), "structure": (dict,), "map": (dict,),
@@ -20,11 +20,11 @@ TYPES: dict[str, tuple[type, ...]] = {
 
 def fits(value: Any, shape: Any, path: str) -> list[str]:
     """List what the model doesn't know, or knows as something else."""
-    if not isinstance(value, TYPES[shape.type_name]):
+    if not any(isinstance(value, each) for each in TYPES[shape.type_name]):
         return [f"{path}: {value!r} is no {shape.type_name}"]
-    if shape.type_name == "list":
+    if isinstance(value, list):
         return [found for at, each in enumerate(value) for found in fits(each, shape.member, f"{path}[{at}]")]
-    if shape.type_name != "structure":
+    if not isinstance(value, dict):
         return []
     found = [f"{path}.{name}: unknown" for name in value.keys() - shape.members.keys()]
     for name in value.keys() & shape.members.keys():
@@ -142,7 +142,10 @@ def test_an_instance_is_what_the_model_says() -> None:
     request = {"containerInstances": made.instance_arns(), "include": ["TAGS", "CONTAINER_INSTANCE_HEALTH"]}
     (instance,) = made.call("DescribeContainerInstances", request)["containerInstances"]
     assert fits(instance, MODEL.shape_for("ContainerInstance"), "instance") == []
-    assert MODEL.shape_for("ContainerInstance").members.keys() - instance.keys() == {"statusReason", "agentUpdateStatus"}
+    assert MODEL.shape_for("ContainerInstance").members.keys() - instance.keys() == {
+        "statusReason",
+        "agentUpdateStatus",
+    }
     remaining = {
         each["name"]: each.get("stringSetValue", each["integerValue"]) for each in instance["remainingResources"]
     }

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aioecs.testing import Behaviour, Engine
+from aioecs.testing import Behaviour, Engine, LocalTask
 from aioecs.testing._world import ExitCode, Seconds
 
 Json = dict[str, Any]
@@ -36,6 +36,21 @@ class Lab:
         return str(tasks[0]["lastStatus"]) if tasks else "gone"
 
 
+def length_of_family(task: LocalTask) -> float:
+    """Take a second per letter of the family's name."""
+    return float(len(task.family))
+
+
+def one_second(_: LocalTask) -> float:
+    """Take a second."""
+    return 1.0
+
+
+def number(task: LocalTask) -> int:
+    """Give the number of a task."""
+    return task.seq
+
+
 @pytest.mark.parametrize(
     ("pending", "running", "looks"),
     [
@@ -47,7 +62,7 @@ class Lab:
         (None, 3.0, {99999: "PENDING"}),
         ({"demo": 2.0}, {"demo": 3.0}, {1: "PENDING", 2: "RUNNING", 5: "STOPPED"}),
         ({"other": 2.0}, {"other": 3.0}, {0: "RUNNING", 99: "RUNNING"}),
-        (lambda task: float(len(task.family)), lambda _: 1.0, {3.9: "PENDING", 4: "RUNNING", 5: "STOPPED"}),
+        (length_of_family, one_second, {3.9: "PENDING", 4: "RUNNING", 5: "STOPPED"}),
     ],
 )
 def test_a_task_lives_by_the_clock(pending: Seconds, running: Seconds, looks: dict[float, str]) -> None:
@@ -67,7 +82,7 @@ def test_each_step_bears_its_own_moment() -> None:
     assert (task["stopCode"], task["containers"][0]["exitCode"], task["version"]) == ("EssentialContainerExited", 0, 4)
 
 
-@pytest.mark.parametrize(("given", "code"), [(3, 3), ({"demo": 4}, 4), ({"other": 4}, 0), (lambda task: task.seq, 2)])
+@pytest.mark.parametrize(("given", "code"), [(3, 3), ({"demo": 4}, 4), ({"other": 4}, 0), (number, 2)])
 def test_a_task_ends_with_the_exit_code_it_was_given(given: ExitCode, code: int) -> None:
     """For all, by family, or asked for each."""
     lab = Lab(running_seconds=1.0, exit_code=given)
@@ -95,6 +110,18 @@ def test_a_stopped_task_takes_its_time(stopping: Seconds, looks: dict[float, str
         free = lab.engine.call("DescribeContainerInstances", {"containerInstances": lab.engine.instance_arns()})
         used = 4096 - free["containerInstances"][0]["remainingResources"][0]["integerValue"]
         assert used == (0 if status == "STOPPED" else 10)
+
+
+def test_stopping_twice_is_stopping_once() -> None:
+    """The first reason stays; an unknown task is an InvalidParameterException."""
+    lab = Lab(stopping_seconds=5.0, running_seconds=1.0)
+    arn = lab.start()
+    assert lab.look(arn, 0) == "RUNNING"
+    for reason in ("first", "second"):
+        task = lab.engine.call("StopTask", {"task": arn, "reason": reason})["task"]
+        assert (task["lastStatus"], task["stoppedReason"], task["version"]) == ("STOPPING", "first", 3)
+    answer = lab.engine.answer("StopTask", {"task": "f" * 32})
+    assert (answer.error, answer.body["message"]) == ("InvalidParameterException", "The referenced task was not found.")
 
 
 def test_a_pending_task_stops_at_once_and_never_runs() -> None:

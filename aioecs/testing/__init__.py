@@ -1,0 +1,35 @@
+"""An honest local ECS for tests: it enforces what Amazon ECS enforces, breaks as scripted, and keeps the truth.
+
+`LocalECS` serves real HTTP on loopback, so any AWS SDK or the AWS CLI can use it; `Engine` is the same without a
+socket. It imports nothing of aioecs' client: it is an independent witness.
+"""
+
+from aioecs.testing._buckets import DOCUMENTED, Bucket, Buckets
+from aioecs.testing._engine import Engine
+from aioecs.testing._errors import AwsError
+from aioecs.testing._faults import Fault, FaultScript, faults_from_json, faults_to_json
+from aioecs.testing._local import LocalECS
+from aioecs.testing._server import LocalECSError
+from aioecs.testing._state import Task as LocalTask
+from aioecs.testing._truth import Call, Duplicate, TrueTask, Truth
+from aioecs.testing._world import Behaviour
+
+__all__ = [
+    "DOCUMENTED",
+    "AwsError",
+    "Behaviour",
+    "Bucket",
+    "Buckets",
+    "Call",
+    "Duplicate",
+    "Engine",
+    "Fault",
+    "FaultScript",
+    "LocalECS",
+    "LocalECSError",
+    "LocalTask",
+    "TrueTask",
+    "Truth",
+    "faults_from_json",
+    "faults_to_json",
+]

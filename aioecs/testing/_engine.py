@@ -1,0 +1,171 @@
+"""The engine of the local ECS: operations on plain JSON objects, without a socket, a timer or a clock of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+
+import attrs
+
+from aioecs.testing import _admin, _reads, _starts
+from aioecs.testing._arns import Arns
+from aioecs.testing._buckets import Buckets, Throttle
+from aioecs.testing._controls import Controls
+from aioecs.testing._errors import AwsError
+from aioecs.testing._members import Json
+from aioecs.testing._truth import Truth
+from aioecs.testing._world import Behaviour, World
+
+Operation = Callable[[World, Json, float, int], Json]
+
+OPERATIONS: Mapping[str, Operation] = MappingProxyType(
+    {
+        "StartTask": _starts.start_task,
+        "RunTask": _starts.run_task,
+        "StopTask": _starts.stop_task,
+        "ListTasks": _reads.list_tasks,
+        "DescribeTasks": _reads.describe_tasks,
+        "ListContainerInstances": _reads.list_container_instances,
+        "DescribeContainerInstances": _reads.describe_container_instances,
+        "DescribeTaskDefinition": _reads.describe_task_definition,
+        "RegisterTaskDefinition": _admin.register_task_definition,
+        "CreateCluster": _admin.create_cluster,
+        "DescribeClusters": _admin.describe_clusters,
+        "ListClusters": _admin.list_clusters,
+        "UpdateContainerInstancesState": _admin.update_container_instances_state,
+        "TagResource": _admin.tag_resource,
+        "ListTagsForResource": _admin.list_tags_for_resource,
+    }
+)
+"""What the engine can do, by the operation's name."""
+
+
+@attrs.frozen
+class Answer:
+    """What a request came to: the HTTP status, the JSON body, the error's code if it is one, and the call's number."""
+
+    status: int
+    body: Json
+    error: str | None
+    call: int
+
+
+class Engine(Controls):
+    """A pure, synchronous ECS: one account in one Region.
+
+    `call` takes a request as a JSON object and returns the answer as one, or raises AwsError. Time comes from `clock`
+    (epoch seconds), ids and orders from dice seeded with `seed`: the same calls at the same times give the same
+    answers. The clock must not be moved back.
+
+    behaviour: see `Behaviour`; may be replaced during a run.  buckets: the token buckets; `buckets.set` replaces them.
+    expired_keys: access key ids that get ExpiredTokenException.  denied: operations that get AccessDeniedException.
+    truth: what really happened.
+    """
+
+    def __init__(
+        self,
+        *,
+        region: str = "us-east-1",
+        account_id: str = "123456789012",
+        partition: str = "aws",
+        clock: Callable[[], float] = time.time,
+        seed: int = 0,
+        behaviour: Behaviour | None = None,
+        throttle: Throttle = None,
+        expired_keys: Iterable[str] = (),
+        denied: Iterable[str] = (),
+    ) -> None:
+        super().__init__(World(Arns(partition, region, account_id), clock, seed, behaviour or Behaviour()))
+        self._world.ledger.refresh = self._refresh
+        self.buckets = Buckets(throttle)
+        self.expired_keys = set(expired_keys)
+        self.denied = set(denied)
+        self.truth = Truth(self._world.ledger)
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """How this ECS behaves; assign another one (`attrs.evolve`) to change it from the next request on."""
+        return self._world.behaviour
+
+    @behaviour.setter
+    def behaviour(self, behaviour: Behaviour) -> None:
+        self._world.behaviour = behaviour
+
+    def call(self, operation: str, request: Json | None = None, *, access_key: str | None = None) -> Json:
+        """Carry out one request. Keep the returned object as it is: parts of it may belong to the engine.
+
+        Raises:
+            AwsError: ECS would answer with an error.
+        """
+        answer = self.answer(operation, request or {}, access_key=access_key)
+        if answer.error is not None:
+            members = {name: value for name, value in answer.body.items() if name not in ("__type", "message")}
+            raise AwsError(answer.error, answer.body["message"], answer.status, members)
+        return answer.body
+
+    def answer(
+        self, operation: str, request: Json, *, access_key: str | None = None, fault: str | None = None
+    ) -> Answer:
+        """Carry out one request and write it down in the truth; an error is an answer too."""
+        now = self._world.advance()
+        number = self._world.ledger.arrived(operation, request, now, fault)
+        try:
+            execute = self._admit(operation, access_key, now)
+            self._world.ledger.settled(number, executed=True)
+            body = execute(self._world, request, now, number)
+        except AwsError as error:
+            self._world.ledger.settled(number, error=error.code, answered=True)
+            return Answer(error.status, error.body(), error.code, number)
+        self._settle(number, body)
+        return Answer(200, body, None, number)
+
+    def turned_away(self, operation: str, request: Json, fault: str) -> int:
+        """Write down a call that a fault kept from taking effect; return its number."""
+        return self._world.ledger.arrived(operation, request, self._world.clock(), fault)
+
+    def count_throttle(self, operation: str) -> None:
+        """Count a request that a fault throttled."""
+        self._world.ledger.throttled[operation] += 1
+
+    def lost(self, call: int) -> None:
+        """Write down that the answer to a call did not get out."""
+        self._world.ledger.settled(call, answered=False)
+
+    def _settle(self, number: int, body: Json) -> None:
+        if number:
+            failures = tuple((each["arn"], each["reason"]) for each in body.get("failures", ()))
+            self._world.ledger.settled(number, failures=failures, answered=True)
+
+    def _admit(self, operation: str, access_key: str | None, now: float) -> Operation:
+        """Let a request through to its operation: known, signed with a good key, not throttled, allowed."""
+        execute = OPERATIONS.get(operation)
+        if execute is None:
+            raise AwsError("UnknownOperationException", f"Operation {operation} is not known to the local ECS.")
+        if access_key in self.expired_keys:
+            raise AwsError("ExpiredTokenException", "The security token included in the request is expired")
+        if not self.buckets.take(operation, now):
+            self.count_throttle(operation)
+            raise throttled(disguised=self.behaviour.disguise_throttle)
+        if operation in self.denied:
+            arns = self._world.arns
+            raise AwsError(
+                "AccessDeniedException",
+                f"User: arn:{arns.partition}:iam::{arns.account_id}:user/local is not authorized to perform: "
+                f"ecs:{operation} because no identity-based policy allows the ecs:{operation} action",
+            )
+        return execute
+
+    def _refresh(self) -> None:
+        self._world.advance()
+
+
+def throttled(*, disguised: bool) -> AwsError:
+    """Make the answer to an empty bucket; the disguise is [reported] in dagster-io/dagster#33439."""
+    if disguised:
+        return AwsError(
+            "InvalidParameterException",
+            "Error retrieving security group information: Rate exceeded "
+            "(Service: AmazonEC2; Status Code: 400; Error Code: ThrottlingException)",
+        )
+    return AwsError("ThrottlingException", "Rate exceeded")

@@ -1,0 +1,200 @@
+"""Scripted faults: what goes wrong with a call, and whether that is before or after it took effect."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, Literal, cast, get_args
+
+import attrs
+
+Kind = Literal["hang", "reset", "close", "error", "throttle", "truncated", "garbage", "empty", "delay"]
+When = Literal["unread", "before", "after"]
+
+OPERATIONS: Final = (
+    "StartTask", "RunTask", "StopTask", "ListTasks", "DescribeTasks", "ListContainerInstances",
+    "DescribeContainerInstances", "DescribeTaskDefinition", "RegisterTaskDefinition", "CreateCluster",
+    "DescribeClusters", "ListClusters", "UpdateContainerInstancesState", "TagResource", "ListTagsForResource",
+)  # fmt: skip
+KINDS: Final[tuple[str, ...]] = get_args(Kind)
+WHENS: Final[tuple[str, ...]] = get_args(When)
+_UNREAD: Final = ("hang", "reset", "close")
+
+
+@attrs.frozen
+class Fault:
+    """One thing that goes wrong with calls of an operation.
+
+    kind: what the caller meets.
+        "hang" - no answer; ends when the caller leaves, when the server closes, or after `seconds` with a close.
+        "reset" - the connection is reset (RST).  "close" - it is closed (FIN) without an answer.
+        "error" - `code`, `message` and `status` are answered.  "throttle" - ThrottlingException, 400, Rate exceeded.
+        "truncated" - a 200 whose body ends early.  "garbage" - a 200 with HTML.  "empty" - a 200 with no body.
+        "delay" - the right answer, `seconds` later; a caller that leaves meanwhile does not keep it from taking effect.
+    when: "before" the call takes effect (it never does, but for "delay"), "after" it did, or "unread": before the body
+        of the request was read, for hang, reset and close.
+    operation: which calls it can hit; "*" is any.
+    times: how many calls it hits before it is spent, None for no end.  skip: how many it lets pass first.
+    chance: how likely it hits a call it could hit, 0 to 1, drawn from the seeded dice.
+
+    Raises:
+        ValueError: a member is not one of these.
+    """
+
+    kind: Kind
+    when: When = "before"
+    operation: str = "StartTask"
+    times: int | None = 1
+    skip: int = 0
+    chance: float = 1.0
+    seconds: float | None = None
+    code: str = "ServerException"
+    message: str = "Service Unavailable. Please try again later."
+    status: int = 500
+
+    def __attrs_post_init__(self) -> None:
+        for name, rule in _broken(self):
+            raise ValueError(f"{name}: {rule}, not {getattr(self, name)!r}")
+
+
+def _broken(fault: Fault) -> Iterator[tuple[str, str]]:
+    if fault.kind not in KINDS:
+        yield "kind", f"one of {', '.join(KINDS)}"
+    if fault.when not in WHENS:
+        yield "when", f"one of {', '.join(WHENS)}"
+    if fault.when == "after" and fault.kind == "throttle":
+        yield "when", "a throttle comes before execution"
+    if fault.when == "unread" and fault.kind not in _UNREAD:
+        yield "when", f"'unread' goes with {', '.join(_UNREAD)} only"
+    if fault.operation not in OPERATIONS and fault.operation != "*":
+        yield "operation", f"'*' for any, or one of {', '.join(OPERATIONS)}"
+    if fault.times is not None and not (_is(fault.times, int) and fault.times >= 1):
+        yield "times", "a whole number of at least 1, or null for no end"
+    if not (_is(fault.skip, int) and fault.skip >= 0):
+        yield "skip", "a whole number of at least 0"
+    if not (_is(fault.chance, int, float) and 0 <= fault.chance <= 1):
+        yield "chance", "a number from 0 to 1"
+    yield from _broken_answer(fault)
+
+
+def _broken_answer(fault: Fault) -> Iterator[tuple[str, str]]:
+    if fault.kind == "delay" and fault.seconds is None:
+        yield "seconds", "a delay needs them"
+    if fault.seconds is not None and not (_is(fault.seconds, int, float) and 0 <= fault.seconds < float("inf")):
+        yield "seconds", "a number of at least 0, or null"
+    if fault.seconds is not None and fault.kind not in ("hang", "delay"):
+        yield "seconds", "only hang and delay take them"
+    if not _is(fault.code, str) or not fault.code:
+        yield "code", "the name of an error"
+    if not _is(fault.message, str):
+        yield "message", "a string"
+    if not (_is(fault.status, int) and 400 <= fault.status <= 599):
+        yield "status", "an HTTP status from 400 to 599"
+
+
+def _is(value: object, *types: type) -> bool:
+    """Tell whether the value is of a type; faults come from JSON too, and there True is no number."""
+    return isinstance(value, types) and not isinstance(value, bool)
+
+
+class FaultScript:
+    """The faults of a server, in order: the first that can hit a call and whose dice say so, hits it; the rest wait.
+
+    A fault counts the calls that it skips and hits for itself. Draws are seeded, so one seed and one order of calls
+    give the same faults.
+    """
+
+    def __init__(self, faults: Iterable[Fault] = (), *, seed: int = 0) -> None:
+        self._dice = random.Random(f"{seed}:faults")
+        self._entries: list[_Entry] = []
+        self.add(*faults)
+
+    def add(self, *faults: Fault) -> None:
+        """Append faults to the script."""
+        self._entries += [_Entry(fault, fault.skip, fault.times) for fault in faults]
+
+    def clear(self) -> None:
+        """Drop all faults; calls they have already hit go on as they are."""
+        self._entries.clear()
+
+    def set(self, faults: Iterable[Fault]) -> None:
+        """Replace the script."""
+        self._entries = []
+        self.add(*faults)
+
+    def take(self, operation: str) -> Fault | None:
+        """Decide what goes wrong with a call that has just arrived."""
+        for entry in self._entries:
+            if entry.fault.operation in (operation, "*") and entry.left != 0 and self._hits(entry):
+                if entry.left is not None:
+                    entry.left -= 1
+                return entry.fault
+        return None
+
+    def _hits(self, entry: _Entry) -> bool:
+        if entry.skip:
+            entry.skip -= 1
+            return False
+        return entry.fault.chance >= 1 or self._dice.random() < entry.fault.chance
+
+    def __iter__(self) -> Iterator[Fault]:
+        """Iterate over the faults that are not spent."""
+        return iter([entry.fault for entry in self._entries if entry.left != 0])
+
+    def __len__(self) -> int:
+        return sum(entry.left != 0 for entry in self._entries)
+
+    def __repr__(self) -> str:
+        return f"FaultScript({list(self)!r})"
+
+
+@attrs.define
+class _Entry:
+    fault: Fault
+    skip: int
+    left: int | None
+
+
+def faults_from_json(text: str) -> list[Fault]:
+    """Read a script of faults: a JSON list of objects with the members of Fault, `kind` required.
+
+    Raises:
+        ValueError: it is not one; names the entry and the member: `faults[2].chance: a number from 0 to 1, not 3`.
+    """
+    try:
+        given: Any = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"faults: not JSON: {error}") from None
+    if not isinstance(given, list):
+        raise ValueError(f"faults: expected a list of objects, not {type(given).__name__}")
+    return [_fault(entry, f"faults[{at}]") for at, entry in enumerate(given)]
+
+
+def faults_to_json(faults: Iterable[Fault]) -> str:
+    """Write a script of faults so that `faults_from_json` reads it; members at their default are left out."""
+    return json.dumps([_plain(fault) for fault in faults])
+
+
+def _plain(fault: Fault) -> dict[str, Any]:
+    fields = attrs.fields(Fault)
+    plain = attrs.asdict(fault)
+    return {field.name: plain[field.name] for field in fields if plain[field.name] != field.default}
+
+
+_MEMBERS: Final = frozenset(field.name for field in attrs.fields(Fault))
+
+
+def _fault(entry: object, where: str) -> Fault:
+    if not isinstance(entry, dict):
+        raise ValueError(f"{where}: expected an object, not {type(entry).__name__}")
+    members = cast("Mapping[str, Any]", entry)
+    unknown = sorted(members.keys() - _MEMBERS)
+    if unknown:
+        raise ValueError(f"{where}.{unknown[0]}: unknown member; known are {', '.join(sorted(_MEMBERS))}")
+    if "kind" not in members:
+        raise ValueError(f"{where}.kind: is required, one of {', '.join(KINDS)}")
+    try:
+        return Fault(**members)
+    except ValueError as error:
+        raise ValueError(f"{where}.{error}") from None

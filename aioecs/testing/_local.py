@@ -1,0 +1,158 @@
+"""LocalECS: the engine, its server, its faults and its truth, as one async context manager."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Literal, Self
+
+from aioecs.testing._buckets import Throttle
+from aioecs.testing._engine import Engine
+from aioecs.testing._faults import Fault, FaultScript
+from aioecs.testing._server import Server
+from aioecs.testing._truth import Truth
+from aioecs.testing._world import Behaviour, ExitCode, Seconds
+
+
+class LocalECS:
+    """An honest Amazon ECS on loopback, for any AWS SDK or the AWS CLI.
+
+    It enforces what ECS enforces, breaks as it is told to, and keeps the truth::
+
+        async with LocalECS(instances=3, faults=[Fault("reset", when="after")]) as local:
+            client = session.create_client("ecs", **local.client_kwargs())
+            ...
+            assert local.truth.duplicates() == []
+
+    cluster, clusters: one cluster of `instances` instances, or any number by name with their numbers of instances.
+        Each instance has `cpu` units and `memory` MiB. A task definition `demo:1` (container `main`, 10 units, 10 MiB)
+        is registered.
+    host, port: where it listens; port 0 takes a free one.  ssl_context: serve TLS with it.
+    clock: epoch seconds, for the life of tasks, lags and buckets.  seed: of ids, orders and the faults' chances.
+    throttle: buckets by category, None for none, "documented" for the published ones (see `Bucket`, `Buckets`).
+    expired_keys: access key ids that get ExpiredTokenException.  denied: operations that get AccessDeniedException.
+    The other parameters are those of `Behaviour`; `engine.behaviour` changes them later. Times are in seconds.
+
+    Leaving it ends every connection and leaves nothing behind: no task, no socket. It can be entered once.
+
+    Raises:
+        LocalECSError: on entering, when it can't listen there (an OSError).
+    """
+
+    def __init__(
+        self,
+        *,
+        cluster: str = "default",
+        clusters: Mapping[str, int] | None = None,
+        instances: int = 3,
+        cpu: int = 4096,
+        memory: int = 16384,
+        region: str = "us-east-1",
+        account_id: str = "123456789012",
+        partition: str = "aws",
+        host: str = "127.0.0.1",
+        port: int = 0,
+        ssl_context: ssl.SSLContext | None = None,
+        clock: Callable[[], float] | None = None,
+        seed: int = 0,
+        faults: Iterable[Fault] = (),
+        throttle: Throttle = None,
+        expired_keys: Iterable[str] = (),
+        denied: Iterable[str] = (),
+        pending_seconds: Seconds = 0.0,
+        running_seconds: Seconds = None,
+        stopping_seconds: Seconds = 0.0,
+        exit_code: ExitCode = 0,
+        visibility_lag: float = 0.0,
+        describe_lag: float | None = None,
+        started_by_with_status: Literal["allow", "reject", "ignore"] = "allow",
+        draining: Literal["refuse", "accept"] = "refuse",
+        disguise_throttle: bool = False,
+    ) -> None:
+        self.region = region
+        self.engine = Engine(
+            region=region,
+            account_id=account_id,
+            partition=partition,
+            clock=clock or time.time,
+            seed=seed,
+            throttle=throttle,
+            expired_keys=expired_keys,
+            denied=denied,
+            behaviour=Behaviour(
+                pending_seconds=pending_seconds,
+                running_seconds=running_seconds,
+                stopping_seconds=stopping_seconds,
+                exit_code=exit_code,
+                visibility_lag=visibility_lag,
+                describe_lag=describe_lag,
+                started_by_with_status=started_by_with_status,
+                draining=draining,
+                disguise_throttle=disguise_throttle,
+            ),
+        )
+        self.faults = FaultScript(faults, seed=seed)
+        self._cluster = next(iter(clusters)) if clusters else cluster
+        self._address = (host, port)
+        self._tls = ssl_context
+        self._server: Server | None = None
+        for name, count in (clusters or {cluster: instances}).items():
+            self.engine.add_cluster(name)
+            self.engine.add_instances(count, cluster=name, cpu=cpu, memory=memory)
+        self.engine.add_task_definition("demo")
+
+    @property
+    def truth(self) -> Truth:
+        """What really happened, whatever the callers were told."""
+        return self.engine.truth
+
+    @property
+    def instance_arns(self) -> list[str]:
+        """The container instances of the first cluster, in order of registering."""
+        return self.engine.instance_arns(self._cluster)
+
+    @property
+    def port(self) -> int:
+        """The port it listens on; the one asked for until it has been entered."""
+        return self._address[1]
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where to send requests.
+
+        Raises:
+            RuntimeError: it has not been entered.
+        """
+        if self._server is None:
+            raise RuntimeError("LocalECS is not serving: use it in `async with LocalECS(...) as local`")
+        host, port = self._address
+        return f"{'https' if self._tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+    def client_kwargs(self) -> dict[str, str]:
+        """Give what any boto3 or aiobotocore client takes to talk to it, credentials included."""
+        return {
+            "endpoint_url": self.endpoint_url,
+            "region_name": self.region,
+            "aws_access_key_id": "local",
+            "aws_secret_access_key": "local",
+        }
+
+    async def __aenter__(self) -> Self:
+        if self._server is not None:
+            raise RuntimeError("LocalECS can be entered only once")
+        server = Server(self.engine, self.faults)
+        self._address = await server.open(*self._address, self._tls)
+        self._server = server
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._server is not None:
+            await self._server.close()
+
+    def __repr__(self) -> str:
+        where = self.endpoint_url if self._server is not None else "not serving"
+        return f"<LocalECS {where}, {self.truth!r}, {len(self.faults)} faults>"

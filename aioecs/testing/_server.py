@@ -1,0 +1,259 @@
+"""The engine behind real HTTP: AWS JSON 1.1 on `POST /`, scripted faults on the socket, and a door for other processes.
+
+A request whose body has been read takes effect, whatever becomes of its caller. Besides the service, GET
+/_aioecs/health and /_aioecs/truth answer JSON, and POST /_aioecs/faults replaces the script of faults.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import re
+import socket
+import ssl
+import struct
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, cast
+from uuid import UUID
+
+from aiohttp import web
+
+from aioecs.testing._engine import Answer, Engine, throttled
+from aioecs.testing._errors import AwsError, malformed
+from aioecs.testing._faults import Fault, FaultScript, faults_from_json
+from aioecs.testing._members import Json
+
+TARGET = "AmazonEC2ContainerServiceV20141113."
+CONTENT_TYPE = "application/x-amz-json-1.1"
+_CREDENTIAL = re.compile(r"Credential=([^/,\s]+)")
+_HTML = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
+_dump = json.JSONEncoder(separators=(",", ":")).encode
+_CLOSING = 0.2  # how long connections get to end when the server closes, in seconds; all of ours end at once
+
+
+class LocalECSError(OSError):
+    """The local ECS can't be served: says which address, and why."""
+
+
+class _Http(web.Server):
+    """aiohttp's server, which also tells when a caller leaves.
+
+    Its own `handler_cancellation` won't do: it would take back requests that have arrived, and ECS does not.
+    """
+
+    def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
+        super().__init__(handler, access_log=None, auto_decompress=False)
+        self.watched: dict[object, asyncio.Event] = {}
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        """Hear that a caller has left."""
+        super().connection_lost(handler, exc)
+        if handler in self.watched:
+            self.watched[handler].set()
+
+
+class Server:
+    """Serves an engine on one address. It owns what it begins: `close` leaves no task and no socket behind."""
+
+    def __init__(self, engine: Engine, faults: FaultScript) -> None:
+        self._engine = engine
+        self._faults = faults
+        self._closing = False
+        self._http = _Http(self._handle)
+        self._listener: asyncio.Server | None = None
+        self._requests = 0
+
+    async def open(self, host: str, port: int, ssl_context: ssl.SSLContext | None = None) -> tuple[str, int]:
+        """Listen, and return the address; port 0 takes a free one.
+
+        Raises:
+            LocalECSError: it can't listen there.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            self._listener = await loop.create_server(self._http, host, port, ssl=ssl_context, backlog=1024)
+        except (OSError, OverflowError) as error:
+            raise _unlistenable(host, port, error) from error
+        name = self._listener.sockets[0].getsockname()
+        return str(name[0]), int(name[1])
+
+    async def close(self) -> None:
+        """Stop listening and end every connection, hanging ones included."""
+        if self._listener is None:
+            return
+        self._closing = True
+        self._listener.close()
+        for watch in self._http.watched.values():
+            watch.set()
+        self._http.pre_shutdown()
+        await self._http.shutdown(_CLOSING)
+        await self._listener.wait_closed()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        target = request.headers.get("X-Amz-Target", "")
+        if request.path != "/" or request.method != "POST":
+            return await self._door(request)
+        operation = target.removeprefix(TARGET)
+        fault = self._faults.take(operation)
+        if fault is not None and fault.when == "unread":
+            self._engine.turned_away(operation, {}, fault.kind)
+            return await self._break(request, fault)
+        try:
+            sent = _parse(await request.read(), target)
+        except AwsError as error:
+            return self._respond(error.status, error.body())
+        except (OSError, web.RequestPayloadError):
+            return web.Response()  # the caller left in the middle of it, and nobody will read this
+        if fault is None:
+            return self._answer(request, self._carry_out(request, operation, sent, None))
+        return await self._faulty(request, operation, sent, fault)
+
+    def _carry_out(self, request: web.BaseRequest, operation: str, sent: Json, fault: Fault | None) -> Answer:
+        authorization = request.headers.get("Authorization")
+        if authorization is None:
+            error = AwsError("MissingAuthenticationTokenException", "Missing Authentication Token")
+            return Answer(error.status, error.body(), error.code, 0)
+        key = _CREDENTIAL.search(authorization)
+        return self._engine.answer(
+            operation, sent, access_key=key[1] if key else None, fault=fault.kind if fault else None
+        )
+
+    async def _faulty(self, request: web.BaseRequest, operation: str, sent: Json, fault: Fault) -> web.StreamResponse:
+        if fault.kind == "delay":
+            return await self._delayed(request, operation, sent, fault)
+        if fault.when == "after":
+            answer = self._carry_out(request, operation, sent, fault)
+            self._engine.lost(answer.call)
+        else:
+            self._engine.turned_away(operation, sent, fault.kind)
+        return await self._break(request, fault, operation)
+
+    async def _delayed(self, request: web.BaseRequest, operation: str, sent: Json, fault: Fault) -> web.StreamResponse:
+        """Delay the effect or the answer. A caller that leaves takes nothing back; a server that closes drops it."""
+        answer = self._carry_out(request, operation, sent, fault) if fault.when == "after" else None
+        await self._pause(request, fault.seconds, even_alone=answer is None)
+        if self._closing:
+            if answer is not None:
+                self._engine.lost(answer.call)
+            return _close(request)
+        return self._answer(request, answer or self._carry_out(request, operation, sent, fault))
+
+    async def _break(self, request: web.BaseRequest, fault: Fault, operation: str = "") -> web.StreamResponse:
+        """Give the caller what the fault says, which is never the answer."""
+        match fault.kind:
+            case "hang":
+                await self._pause(request, fault.seconds)
+                return _close(request)
+            case "reset":
+                return _reset(request)
+            case "close":
+                return _close(request)
+            case "truncated":
+                return _truncate(request)
+            case "garbage":
+                return web.Response(body=_HTML, content_type="text/html")
+            case "empty":
+                return web.Response(body=b"", headers=self._headers())
+            case "throttle":
+                self._engine.count_throttle(operation)
+                error = throttled(disguised=self._engine.behaviour.disguise_throttle)
+                return self._respond(error.status, error.body())
+            case _:
+                return self._respond(fault.status, AwsError(fault.code, fault.message).body())
+
+    async def _pause(self, request: web.BaseRequest, seconds: float | None, *, even_alone: bool = False) -> None:
+        """Wait until the time is over (None: never), the caller leaves (unless `even_alone`), or the server closes."""
+        watch = asyncio.Event()
+        if self._closing or (request.transport is None and not even_alone):
+            return
+        key = watch if even_alone else request.protocol
+        self._http.watched[key] = watch
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await watch.wait()
+        finally:
+            del self._http.watched[key]
+
+    def _answer(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
+        transport = request.transport
+        if transport is None or transport.is_closing():
+            self._engine.lost(answer.call)
+        return self._respond(answer.status, answer.body)
+
+    def _respond(self, status: int, body: Json) -> web.Response:
+        return web.Response(status=status, body=_dump(body).encode(), headers=self._headers())
+
+    def _headers(self) -> dict[str, str]:
+        """Make the headers of an answer of the service; aiohttp adds Date."""
+        self._requests += 1
+        return {"Content-Type": CONTENT_TYPE, "x-amzn-RequestId": str(UUID(int=self._requests, version=4))}
+
+    async def _door(self, request: web.BaseRequest) -> web.StreamResponse:
+        match request.method, request.path:
+            case "GET", "/_aioecs/health":
+                return web.json_response({"status": "ok"})
+            case "GET", "/_aioecs/truth":
+                return web.json_response(self._engine.truth.as_json())
+            case "POST", "/_aioecs/faults":
+                return self._script(await request.text())
+            case _:
+                return web.json_response({"error": f"Nothing at {request.method} {request.path}"}, status=404)
+
+    def _script(self, text: str) -> web.Response:
+        try:
+            faults = faults_from_json(text)
+        except ValueError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        self._faults.set(faults)
+        return web.json_response({"faults": len(faults)})
+
+
+def _unlistenable(host: str, port: int, error: OSError | OverflowError) -> LocalECSError:
+    number = error.errno if isinstance(error, OSError) else errno.EINVAL
+    reason = "the address is in use" if number == errno.EADDRINUSE else getattr(error, "strerror", None) or str(error)
+    return LocalECSError(number, f"The local ECS can't listen on {host}:{port}: {reason}")
+
+
+def _parse(body: bytes, target: str) -> Json:
+    """Read the body of a request.
+
+    Raises:
+        AwsError: UnknownOperationException for another service's target, SerializationException for no JSON object.
+    """
+    if not target.startswith(TARGET):
+        raise AwsError("UnknownOperationException", "The X-Amz-Target is not one of Amazon ECS.")
+    try:
+        sent: Any = json.loads(body or b"{}")
+    except ValueError:
+        raise malformed("The body is not JSON.") from None
+    if not isinstance(sent, dict):
+        raise malformed("Start of structure or map found where not expected.")
+    return cast("Json", sent)
+
+
+def _reset(request: web.BaseRequest) -> web.Response:
+    """Reset the connection: a close that does not linger sends RST instead of FIN."""
+    if request.transport is not None:
+        raw = request.transport.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        request.transport.abort()
+    return web.Response()
+
+
+def _close(request: web.BaseRequest) -> web.Response:
+    """Close the connection; aiohttp finds it closed and writes nothing."""
+    if request.transport is not None:
+        request.transport.close()
+    return web.Response()
+
+
+def _truncate(request: web.BaseRequest) -> web.Response:
+    """Promise more than is sent, then close."""
+    if request.transport is not None:
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: {CONTENT_TYPE}\r\nContent-Length: 4096\r\n\r\n"
+        request.transport.write(head.encode() + b'{"tasks":[{"taskArn":"arn:aws:ecs:')
+        request.transport.close()
+    return web.Response()

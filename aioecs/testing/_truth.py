@@ -1,0 +1,248 @@
+"""The truth: which calls arrived, what each of them did, and what became of every task, whatever the caller was told.
+
+It remembers everything for as long as it lives, tasks that ECS itself has forgotten among them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, cast
+
+import attrs
+
+from aioecs.testing._members import Json
+from aioecs.testing._state import RUNNING, Task
+
+LOGGED = frozenset({"StartTask", "RunTask", "StopTask"})
+"""The operations whose calls are kept one by one; the others are counted."""
+
+
+@attrs.frozen
+class Call:
+    """A StartTask, RunTask or StopTask that arrived.
+
+    number: counts the logged calls, from 1.  at: when it arrived, epoch seconds.
+    token: its `startedBy`.  client_token: its `clientToken` (RunTask).
+    instances: as the request named them.  stopped: the task that a StopTask named.
+    tasks: ARNs of the tasks that it created.  failures: (arn, reason) of each entry.
+    error: the code that it was answered with.  fault: the kind of fault that hit it.
+    executed: whether the operation ran.  answered: whether its own answer was handed to the connection, whole; False
+        is certain, True does not prove that the caller got it.
+    """
+
+    number: int
+    operation: str
+    at: float
+    token: str | None = None
+    client_token: str | None = None
+    instances: tuple[str, ...] = ()
+    stopped: str | None = None
+    tasks: tuple[str, ...] = ()
+    failures: tuple[tuple[str, str], ...] = ()
+    error: str | None = None
+    fault: str | None = None
+    executed: bool = False
+    answered: bool = False
+
+
+@attrs.frozen
+class TrueTask:
+    """A task as it is now. Times are epoch seconds; `call` is the number of the call that created it."""
+
+    arn: str
+    call: int
+    container_instance_arn: str
+    cluster_arn: str
+    family: str
+    started_by: str | None
+    last_status: str
+    desired_status: str
+    created_at: float
+    started_at: float | None
+    stopped_at: float | None
+    stop_code: str | None
+    stopped_reason: str | None
+    tags: tuple[tuple[str, str], ...]
+    group: str
+
+    @property
+    def live(self) -> bool:
+        """Whether it runs or is to run."""
+        return self.desired_status == RUNNING
+
+
+@attrs.frozen
+class Duplicate:
+    """More tasks of one token on one instance than any single call with that token asked for."""
+
+    token: str
+    container_instance_arn: str
+    asked: int
+    tasks: tuple[str, ...]
+
+
+def _nothing() -> None:
+    """Be up to date already."""
+
+
+@attrs.define
+class Ledger:
+    """Where the engine writes down what happens; `Truth` reads it. A logged call is the members of a `Call`."""
+
+    calls: list[dict[str, Any]] = attrs.field(factory=list[dict[str, Any]])
+    tasks: dict[str, Task] = attrs.field(factory=dict[str, Task])
+    by_token: dict[str | None, list[str]] = attrs.field(factory=dict[str | None, list[str]])
+    requests: Counter[str] = attrs.field(factory=Counter[str])
+    throttled: Counter[str] = attrs.field(factory=Counter[str])
+    refresh: Callable[[], None] = _nothing
+
+    def arrived(self, operation: str, request: Json, at: float, fault: str | None) -> int:
+        """Write down a call that arrived; return its number, 0 for operations that are counted only."""
+        self.requests[operation] += 1
+        if operation not in LOGGED:
+            return 0
+        number = len(self.calls) + 1
+        call: dict[str, Any] = {"number": number, "operation": operation, "at": at, "fault": fault}
+        if operation == "StopTask":
+            call["stopped"] = _text(request.get("task"))
+        else:
+            call["token"] = _text(request.get("startedBy"))
+            call["client_token"] = _text(request.get("clientToken"))
+            call["instances"] = _texts(request.get("containerInstances"))
+        self.calls.append(call)
+        return number
+
+    def created(self, task: Task) -> None:
+        """Write down a task."""
+        self.tasks[task.arn] = task
+        self.by_token.setdefault(task.started_by, []).append(task.arn)
+
+    def settled(self, number: int, **facts: Any) -> None:
+        """Amend a logged call by what has become known of it."""
+        if number:
+            self.calls[number - 1].update(facts)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return (
+        tuple(each for each in cast("list[object]", value) if isinstance(each, str)) if isinstance(value, list) else ()
+    )
+
+
+class Truth:
+    """What really happened. Reading it changes nothing and takes no token from a bucket."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    @property
+    def requests(self) -> Counter[str]:
+        """How many requests arrived, by operation, whatever became of them."""
+        return self._ledger.requests
+
+    @property
+    def throttled(self) -> Counter[str]:
+        """How many of them were throttled, by an empty bucket or a "throttle" fault."""
+        return self._ledger.throttled
+
+    def calls(self, operation: str | None = None) -> list[Call]:
+        """List the logged calls in order of arrival, of one operation or all."""
+        return [Call(**call) for call in self._ledger.calls if operation in (None, call["operation"])]
+
+    def sends(self, token: str) -> list[Call]:
+        """List the starts that arrived with this `startedBy`: more than one is a call sent again."""
+        return [Call(**call) for call in self._ledger.calls if call.get("token") == token]
+
+    def tasks(self) -> list[TrueTask]:
+        """List all tasks that ever were, in order of starting."""
+        return [_snapshot(task) for task in self._all().values()]
+
+    def running(self) -> list[TrueTask]:
+        """List the tasks that run or are to run."""
+        return [task for task in self.tasks() if task.live]
+
+    def task(self, arn: str) -> TrueTask | None:
+        """Give one task."""
+        found = self._all().get(arn)
+        return _snapshot(found) if found is not None else None
+
+    def started_by(self, token: str) -> list[TrueTask]:
+        """List the tasks that were started with this `startedBy`."""
+        tasks = self._all()
+        return [_snapshot(tasks[arn]) for arn in self._ledger.by_token.get(token, ())]
+
+    def tasks_by_token(self) -> dict[str | None, list[str]]:
+        """Give the ARNs of all tasks that ever were by `startedBy`; None for those without."""
+        return {token: list(arns) for token, arns in self._ledger.by_token.items()}
+
+    def duplicates(self, *, live_only: bool = False) -> list[Duplicate]:
+        """Find tasks that nobody asked for: per token and instance, more than one call with that token named it.
+
+        It takes every `startedBy` for the identity of one logical call, which may have been sent several times; it says
+        nothing of tasks without one. `live_only` looks at the tasks that still run.
+        """
+        asked = self._asked()
+        made: dict[tuple[str, str], list[Task]] = {}
+        for task in self._all().values():
+            if task.started_by is not None and (task.desired_status == RUNNING or not live_only):
+                made.setdefault((task.started_by, task.instance.id), []).append(task)
+        return [
+            Duplicate(key[0], tasks[0].instance.arn, asked.get(key, 0), tuple(task.arn for task in tasks))
+            for key, tasks in made.items()
+            if len(tasks) > asked.get(key, 0)
+        ]
+
+    def as_json(self) -> Json:
+        """Give all of it as JSON: `tasks`, `calls`, `requests`, `throttled`, `duplicates`."""
+        return {
+            "tasks": [attrs.asdict(task) for task in self.tasks()],
+            "calls": [attrs.asdict(call) for call in self.calls()],
+            "requests": dict(self.requests),
+            "throttled": dict(self.throttled),
+            "duplicates": [attrs.asdict(duplicate) for duplicate in self.duplicates()],
+        }
+
+    def __repr__(self) -> str:
+        return (
+            f"Truth(calls={len(self._ledger.calls)}, tasks={len(self._ledger.tasks)}, requests={self.requests.total()})"
+        )
+
+    def _all(self) -> dict[str, Task]:
+        self._ledger.refresh()
+        return self._ledger.tasks
+
+    def _asked(self) -> dict[tuple[str, str], int]:
+        """Count, per token and instance id, the entries of the call that had most; RunTask's are those it placed."""
+        asked: dict[tuple[str, str], int] = {}
+        for call in self.calls():
+            if call.token is None:
+                continue
+            named = call.instances or [self._ledger.tasks[arn].instance.id for arn in call.tasks]
+            for instance, count in Counter(each.rsplit("/", 1)[-1] for each in named).items():
+                asked[call.token, instance] = max(asked.get((call.token, instance), 0), count)
+        return asked
+
+
+def _snapshot(task: Task) -> TrueTask:
+    return TrueTask(
+        arn=task.arn,
+        call=task.call,
+        container_instance_arn=task.instance.arn,
+        cluster_arn=task.cluster.arn,
+        family=task.family,
+        started_by=task.started_by,
+        last_status=task.last_status,
+        desired_status=task.desired_status,
+        created_at=task.created_at,
+        started_at=task.started_at,
+        stopped_at=task.stopped_at,
+        stop_code=task.stop_code,
+        stopped_reason=task.stopped_reason,
+        tags=tuple(task.tags.items()),
+        group=task.group,
+    )

@@ -1,0 +1,247 @@
+"""The world of the local ECS: all records, the clock, the dice, and what is due by now.
+
+Time is looked at only here. A task's steps wait in a heap with the moment they are due; whoever looks at the world
+first lets `advance` carry out what is due, each step at its own moment, so that nothing needs a timer.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from heapq import heappop, heappush
+from typing import Literal
+
+import attrs
+
+from aioecs.testing import _life
+from aioecs.testing._arns import Arns
+from aioecs.testing._capacity import take
+from aioecs.testing._errors import AwsError, invalid
+from aioecs.testing._members import Json, text
+from aioecs.testing._rules import definition_missing
+from aioecs.testing._state import RUNNING, Cluster, Definition, Instance, Need, Task
+from aioecs.testing._truth import Ledger
+
+Seconds = float | None | Mapping[str, float | None] | Callable[[Task], float | None]
+"""Seconds: for all tasks, by family (one not named has the default), or asked for each task; None is never."""
+ExitCode = int | Mapping[str, int] | Callable[[Task], int]
+"""An exit code: for all tasks, by family (0 if not named), or asked for each task."""
+
+KEPT = 3600.0  # [model] DescribeTasks: "stopped tasks appear … for at least one hour", in seconds
+
+
+@attrs.frozen(kw_only=True)
+class Behaviour:
+    """How this ECS behaves where the real one varies or is not documented. Times are in seconds.
+
+    pending_seconds, running_seconds, stopping_seconds: how long a task is PENDING, RUNNING (None: until it is stopped)
+        and STOPPING.  exit_code: of a task that ends by itself.
+    visibility_lag: how long a new task is not in ListTasks; describe_lag: how long it is MISSING in DescribeTasks.
+    started_by_with_status: what ListTasks does with `startedBy` beside desiredStatus STOPPED: "allow" honours both,
+        "reject" is an InvalidParameterException, "ignore" lists as if desiredStatus was not there.
+    draining: whether StartTask on a DRAINING instance is refused ("refuse") or starts ("accept").
+    disguise_throttle: answer throttles as InvalidParameterException "… Rate exceeded (… Error Code: Throttling…)".
+    """
+
+    pending_seconds: Seconds = 0.0
+    running_seconds: Seconds = None
+    stopping_seconds: Seconds = 0.0
+    exit_code: ExitCode = 0
+    visibility_lag: float = 0.0
+    describe_lag: float | None = None
+    started_by_with_status: Literal["allow", "reject", "ignore"] = attrs.field(
+        default="allow", validator=attrs.validators.in_(("allow", "reject", "ignore"))
+    )
+    draining: Literal["refuse", "accept"] = attrs.field(
+        default="refuse", validator=attrs.validators.in_(("refuse", "accept"))
+    )
+    disguise_throttle: bool = False
+
+
+@attrs.define
+class World:
+    """Everything there is, with lookups that answer as ECS does when it isn't there."""
+
+    arns: Arns
+    clock: Callable[[], float]
+    seed: int
+    behaviour: Behaviour
+    ledger: Ledger = attrs.field(factory=Ledger)
+    clusters: dict[str, Cluster] = attrs.field(factory=dict[str, Cluster])
+    definitions: dict[str, list[Definition]] = attrs.field(factory=dict[str, list[Definition]])
+    client_tokens: dict[str, tuple[float, Json, tuple[Task, ...]]] = attrs.field(
+        factory=dict[str, tuple[float, Json, tuple[Task, ...]]]
+    )
+    dice: random.Random = attrs.field(init=False)
+    last_seq: int = 0
+    _due: list[tuple[float, int, Callable[[Task, float], None], Task]] = attrs.field(init=False, factory=list)
+    _steps: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        self.dice = random.Random(f"{self.seed}:world")
+
+    def new_id(self) -> str:
+        """Roll an id of 32 hexadecimal digits."""
+        return f"{self.dice.getrandbits(128):032x}"
+
+    def next_seq(self) -> int:
+        """Count one more instance or task."""
+        self.last_seq += 1
+        return self.last_seq
+
+    def cluster(self, request: Json) -> Cluster:
+        """Find the cluster that a request names, or the default one.
+
+        Raises:
+            AwsError: ClusterNotFoundException.
+        """
+        found = self.clusters.get(self.arns.cluster_name(text(request, "cluster")))
+        if found is None:
+            raise AwsError("ClusterNotFoundException", "Cluster not found.")
+        return found
+
+    def instance(self, cluster: Cluster, identifier: str) -> Instance | None:
+        """Find a container instance by id or ARN; None if there is none."""
+        return cluster.instances.get(self.arns.id_of("container-instance", identifier, cluster.name))
+
+    def task(self, cluster: Cluster, identifier: str) -> Task | None:
+        """Find a task by id or ARN; None if there is none."""
+        return cluster.tasks.get(self.arns.id_of("task", identifier, cluster.name))
+
+    def definition(self, identifier: str | None, *, active: bool = True) -> Definition:
+        """Find a task definition; without a revision, the latest active one.
+
+        Raises:
+            AwsError: ClientException, when it is unknown, or `active` is asked for and it is not.
+        """
+        family, revision = self.arns.definition_name(identifier)
+        revisions = self.definitions.get(family, [])
+        if revision is None:
+            latest = next((each for each in reversed(revisions) if each.active), None)
+            if latest is None:
+                raise definition_missing()
+            return latest
+        if not 1 <= revision <= len(revisions):
+            raise definition_missing()
+        found = revisions[revision - 1]
+        if active and not found.active:
+            raise definition_missing(inactive=True)
+        return found
+
+    def advance(self) -> float:
+        """Carry out what is due, and return the time."""
+        now = self.clock()
+        while self._due and self._due[0][0] <= now:
+            at, _, step, task = heappop(self._due)
+            step(task, at)
+        return now
+
+    def start(self, task: Task) -> None:
+        """Let a task begin its life; its room has been taken."""
+        _life.place(task)
+        self.ledger.created(task)
+        pending = _seconds(self.behaviour.pending_seconds, task, 0.0)
+        if pending is not None:
+            self._later(task.created_at + pending, self._run, task)
+
+    def stop(self, task: Task, at: float, code: str, reason: str) -> None:
+        """Ask a task to stop; one that is stopping already is left alone."""
+        if not _life.ask_to_stop(task, at, code, reason):
+            return
+        stopping = _seconds(self.behaviour.stopping_seconds, task, 0.0) if task.started_at is not None else 0.0
+        if stopping == 0:
+            self._end(task, at, _life.KILLED)
+        elif stopping is not None:
+            self._later(at + stopping, lambda task, at: self._end(task, at, _life.KILLED), task)
+
+    def end(self, task: Task, at: float, code: str, reason: str, exit_code: int | None) -> None:
+        """Let a task end by itself."""
+        if _life.ask_to_stop(task, at, code, reason):
+            self._end(task, at, exit_code)
+
+    def _run(self, task: Task, at: float) -> None:
+        if task.desired_status == RUNNING and task.definition.fails_to_start is not None:
+            self.end(task, at, "TaskFailedToStart", task.definition.fails_to_start, None)
+        elif _life.run(task, at):
+            running = _seconds(self.behaviour.running_seconds, task, None)
+            if running is not None:
+                self._later(at + running, self._exit, task)
+
+    def _exit(self, task: Task, at: float) -> None:
+        code = self.behaviour.exit_code
+        exit_code = code(task) if callable(code) else code.get(task.family, 0) if isinstance(code, Mapping) else code
+        self.end(task, at, "EssentialContainerExited", "Essential container in task exited", exit_code)
+
+    def _end(self, task: Task, at: float, exit_code: int | None) -> None:
+        _life.stopped(task, at, exit_code)
+        self._later(at + KEPT, _forget, task)
+
+    def _later(self, at: float, step: Callable[[Task, float], None], task: Task) -> None:
+        self._steps += 1
+        heappush(self._due, (at, self._steps, step, task))
+
+
+def _forget(task: Task, _: float) -> None:
+    _life.forget(task)
+
+
+def _seconds(given: Seconds, task: Task, otherwise: float | None) -> float | None:
+    if callable(given):
+        return given(task)
+    if isinstance(given, Mapping):
+        return given.get(task.family, otherwise)
+    return given
+
+
+def make_task(
+    world: World, cluster: Cluster, instance: Instance, definition: Definition, need: Need, launch: Launch
+) -> Task:
+    """Make a task on an instance with room for it, and start its life."""
+    task_id = world.new_id()
+    task = Task(
+        seq=world.next_seq(),
+        id=task_id,
+        arn=world.arns.task(cluster.name, task_id),
+        cluster=cluster,
+        instance=instance,
+        definition=definition,
+        created_at=launch.at,
+        started_by=launch.started_by,
+        group=launch.group,
+        overrides=launch.overrides,
+        need=need,
+        gpu_ids=take(instance, need),
+        container_ids=tuple(_uuid(world.new_id()) for _ in definition.containers),
+        tags=dict(launch.tags),
+        enable_execute_command=launch.enable_execute_command,
+        launch_type=launch.launch_type,
+        network=launch.network,
+        call=launch.call,
+    )
+    instance.version += 1
+    world.start(task)
+    return task
+
+
+@attrs.frozen(kw_only=True)
+class Launch:
+    """What all tasks of one StartTask or RunTask have in common."""
+
+    at: float
+    call: int
+    started_by: str | None
+    group: str
+    overrides: Json
+    tags: dict[str, str]
+    enable_execute_command: bool
+    launch_type: str
+    network: Json | None
+
+
+def _uuid(digits: str) -> str:
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def unknown_task() -> AwsError:
+    """Make the error for a task that isn't there. [reported]"""
+    return invalid("The referenced task was not found.")
