@@ -141,14 +141,18 @@ class ECSServiceError(ECSError):
     @property
     def throttled(self) -> bool:
         """Whether ECS turned the request away for its rate, under whatever code it said so."""
-        said = self.message.lower()
-        return self.code in _REJECTED_AS_THROTTLE or any(words in said for words in _SAID_AS_THROTTLE)
+        if self.code in _REJECTED_AS_THROTTLE:
+            return True
+        said = self.message.lower()  # prose can't clear a fault: a part of it may have been done before the throttle
+        return self._refusal and any(words in said for words in _SAID_AS_THROTTLE)
 
     @property
     def rejected(self) -> bool:
         """Whether ECS certainly did nothing: the code says so, or a code came with a status below 500."""
-        if self.throttled:
-            return True
+        return self.throttled or self._refusal
+
+    @property
+    def _refusal(self) -> bool:
         if self.code in _FAULTS or self.code.isdigit():
             return False  # a bare number is botocore's stand-in for an answer without a code, so not ECS's word
         return self.status is None or self.status < 500
@@ -353,9 +357,12 @@ def is_retry_safe(error: BaseException) -> bool:
 def outcome_of(error: BaseException | None) -> StartCancelled | None:
     """Return the StartCancelled behind a timeout or cancellation, found through its causes; None if there is none."""
     seen: set[int] = set()
-    while error is not None and id(error) not in seen:
+    ahead = [error]
+    while ahead:
+        error = ahead.pop()
         if isinstance(error, StartCancelled):
             return error
-        seen.add(id(error))
-        error = error.__cause__ or error.__context__
+        if error is not None and id(error) not in seen:
+            seen.add(id(error))
+            ahead += [error.__context__, error.__cause__]
     return None

@@ -149,7 +149,8 @@ def _moment(held: Any) -> Any:
     """Read a moment as ECS's API gives it (epoch seconds) or as its events do (ISO 8601)."""
     try:
         if isinstance(held, str):
-            return datetime.fromisoformat(held).astimezone(UTC)
+            moment = datetime.fromisoformat(held)
+            return moment.astimezone(UTC) if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
         return datetime.fromtimestamp(held, UTC)
     except (TypeError, ValueError, OverflowError, OSError):
         return held

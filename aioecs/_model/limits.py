@@ -133,7 +133,8 @@ def check(request: Shape, *, any_number: bool = False, region: str | None = None
     """
     _check_shape(request, "", any_number)
     if isinstance(request, StartTaskRequest):
-        _check_instances(request, region, partition)
+        cluster = _check_cluster(request.cluster, region, partition)
+        _check_instances(request, cluster, region, partition)
 
 
 def _check_shape(value: Shape, path: str, any_number: bool) -> None:
@@ -149,8 +150,21 @@ def _check_shape(value: Shape, path: str, any_number: bool) -> None:
         limit = LIMITS.get((shape, member.name))
         if limit is not None and not (any_number and limit is _INSTANCES and held):
             _check_limit(held, limit, where)
+    if value.extra:
+        _check_extra(value, f"{path}.extra" if path else "extra")
     for rule in _RULES.get(shape, ()):
         rule(value, f"{path}." if path else "")
+
+
+def _check_extra(value: Shape, where: str) -> None:
+    """Hold back what would put itself over a member that was checked, or can't be sent at all."""
+    for member in members(type(value)):
+        if member.wire in value.extra:
+            raise InvalidRequest(f"{where}.{member.wire}", f"goes by its name here, {member.name}")
+    try:
+        json.dumps(value.extra, allow_nan=False)
+    except (TypeError, ValueError):
+        raise InvalidRequest(where, "what JSON can hold") from None
 
 
 def _check_member(held: Any, member: Member, where: str, any_number: bool) -> None:
@@ -174,11 +188,10 @@ def _check_one(one: Any, kind: Kind, where: str, any_number: bool) -> None:
     if isinstance(one, datetime) and one.tzinfo is None:
         raise InvalidRequest(where, "an aware datetime", "a naive one")
     if kind.enum is not None and one not in {member.value for member in kind.enum}:
-        spelled = [member.value for member in kind.enum]
-        near = difflib.get_close_matches(str(one).upper(), spelled, 1)
-        raise InvalidRequest(
-            where, f"one of {', '.join(spelled)}", f"{one!r}" + (f" (meant {near[0]}?)" if near else "")
-        )
+        spelled: dict[str, str] = {member.value.lower(): member.value for member in kind.enum}
+        near = difflib.get_close_matches(str(one).lower(), spelled, 1)
+        hint = f" (meant {spelled[near[0]]}?)" if near else ""
+        raise InvalidRequest(where, f"one of {', '.join(spelled.values())}", f"{one!r}{hint}")
     if isinstance(one, Shape):
         _check_shape(one, where, any_number)
 
@@ -263,22 +276,36 @@ _RULES: Mapping[type[Shape], tuple[Callable[[Any, str], None], ...]] = {
 }
 
 
-def _check_instances(request: StartTaskRequest, region: str | None, partition: str | None) -> None:
+def _check_cluster(given: str | None, region: str | None, partition: str | None) -> arn.Named:
+    """Read the cluster, `default` where none is given, and hold its ARN against where the client goes."""
+    if given is None:
+        return arn.Named(cluster="default", name="default")
+    cluster = arn.cluster_of(given, "cluster")
+    _check_place("cluster", "a cluster", given, ("partition", partition, cluster.partition))
+    _check_place("cluster", "a cluster", given, ("Region", region, cluster.region))
+    return cluster
+
+
+def _check_instances(request: StartTaskRequest, cluster: arn.Named, region: str | None, partition: str | None) -> None:
     """Hold the instances against the cluster that they must be of; an id alone tells nothing, an ARN does."""
-    cluster = arn.cluster_of(request.cluster, "cluster") if request.cluster is not None else None
     for at, instance in enumerate(request.container_instances):
         where = f"container_instances[{at}]"
         named = arn.instance(instance, where)
         if named is None:
             continue
-        for fact, ours, theirs in (
-            ("partition", (cluster and cluster.partition) or partition, named.partition),
-            ("Region", (cluster and cluster.region) or region, named.region),
-            ("account", cluster and cluster.account, named.account),
-            ("cluster", cluster.name if cluster else "default", named.cluster),
+        for fact in (
+            ("partition", cluster.partition or partition, named.partition),
+            ("Region", cluster.region or region, named.region),
+            ("account", cluster.account, named.account),
+            ("cluster", cluster.name, named.cluster),
         ):
-            if ours and theirs and ours != theirs:
-                raise InvalidRequest(where, f"an instance of the {fact} {ours}", repr(instance))
+            _check_place(where, "an instance", instance, fact)
+
+
+def _check_place(where: str, what: str, given: str, fact: tuple[str, str | None, str]) -> None:
+    name, ours, theirs = fact
+    if ours and theirs and ours != theirs:
+        raise InvalidRequest(where, f"{what} of the {name} {ours}", repr(given))
 
 
 def expect(request: object, shape: type[Shape]) -> None:

@@ -20,7 +20,7 @@ class StartTaskResponse(Shape):
     """The tasks that were started, in no documented order."""
     failures: Sequence[Failure] = member(factory=tuple)
     """The instances on which nothing was started, with ECS's reason for each."""
-    request_id: str | None = member(own=True)
+    request_id: str | None = member(default=None, own=True)
     """The id of the request that AWS support asks for."""
     token: str = member(default="", own=True)
     """The `startedBy` that the tasks bear."""

@@ -119,14 +119,14 @@ def _rejected(call: Record, what: Rejected, when: When) -> Act:
     if what.error.throttled:
         call.sends -= 1
         call.throttles += 1
-        return _rest_before_send(call, call.throttles, when)
+        return _rest_before_send(call, call.throttles, attrs.evolve(when, dice=0.0) if call.paced else when)
     for slot in call.open:
         slot.error = what.error
     return _known(call, when)
 
 
 def _rest_before_send(call: Record, so_many: int, when: When) -> Act:
-    if call.withdrawal is not None or call.clock_ended:
+    if call.withdrawal is not None or call.clock_ended or not call.open:
         return _stop(call)
     call.phase = Phase.READY
     return _rest(call, when.now + when.dice * _longest_rest(call, so_many - 1))

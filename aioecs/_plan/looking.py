@@ -21,6 +21,9 @@ from aioecs._model.task import Task
 
 READS_PER_TOKEN = 2
 
+Mark = tuple[str | None, str | None]
+"""What tells whose a task is: its `startedBy`, and the token in its tag where that one is the caller's own."""
+
 
 @attrs.frozen
 class Doubt:
@@ -31,17 +34,25 @@ class Doubt:
     started_by: str
     """What to ask ECS for: the token, unless the caller's own `started_by` stands in its place."""
     instances: tuple[str, ...]
-    """Where its starts went that are still open."""
+    """Where its starts went that may run, those that are found already among them."""
     confirm: bool
     """Absence is to be believed if this look doesn't show it."""
 
+    @property
+    def mark(self) -> Mark:
+        """What its tasks bear: see `marks_of`."""
+        return self.started_by, None if self.token == self.started_by else self.token
 
-def pages_worth(doubts: Collection[Doubt], unseen_pages: int = 0) -> int:
-    """Return how many pages of the cluster's list may be read before looking token by token is cheaper.
 
-    `unseen_pages` is how many of them are likely to hold tasks that must still be described.
-    """
-    return READS_PER_TOKEN * len({doubt.started_by for doubt in doubts}) - unseen_pages
+def marks_of(task: Task, tag: str) -> tuple[Mark, ...]:
+    """Return the marks of the doubts that the task is found for: by its `startedBy`, and by the tokens in `tag`."""
+    tokens = (None, *(held.value for held in task.tags if held.key == tag))
+    return tuple((task.started_by, token) for token in tokens)
+
+
+def pages_worth(doubts: Collection[Doubt]) -> int:
+    """Return how many reads it takes to look token by token: up to so many, reading the cluster's list is cheaper."""
+    return READS_PER_TOKEN * len({doubt.started_by for doubt in doubts})
 
 
 def by_hundreds(arns: Iterable[str]) -> Iterator[tuple[str, ...]]:
@@ -56,22 +67,15 @@ def pages_of(tasks: int) -> int:
     return max(1, -(-tasks // LISTED_PER_PAGE))
 
 
-def to_confirm(doubts: Iterable[Doubt], found: Mapping[str, Collection[Task]]) -> tuple[str, ...]:
-    """Return the instances to ask for their stopped tasks: those of open starts that are to be confirmed as absent."""
-    wanted: dict[str, None] = {}
+def to_confirm(doubts: Iterable[Doubt], found: Mapping[Mark, Collection[Task]]) -> tuple[str, ...]:
+    """Return the instances to ask for their stopped tasks: those on which a start that is to be confirmed lacks one."""
+    wanted: dict[str, str] = {}
     for doubt in doubts:
         if doubt.confirm:
-            has = [short(task.container_instance_arn or "") for task in found.get(doubt.token, ())]
+            has = [short(task.container_instance_arn or "") for task in found.get(doubt.mark, ())]
             for instance in doubt.instances:
                 if short(instance) in has:
                     has.remove(short(instance))
                 else:
-                    wanted[instance] = None
-    return tuple(wanted)
-
-
-def bears(task: Task, doubt: Doubt, tag: str) -> bool:
-    """Tell whether the task bears the doubt's token: as `startedBy`, or in the tag where that is the caller's own."""
-    if task.started_by != doubt.started_by:
-        return False
-    return doubt.token == doubt.started_by or any(t.key == tag and t.value == doubt.token for t in task.tags)
+                    wanted.setdefault(short(instance), instance)
+    return tuple(wanted.values())

@@ -32,11 +32,15 @@ class Slot:
     ours: bool = False
     """Started by a send of this very call, rather than found under its key."""
     stopped: bool = False
+    left: bool = False
+    """Whoever wanted it wants it no more, while others of the call are wanted."""
+    dropped: bool = False
+    """Left before it was sent, so it never was."""
 
     @property
     def known(self) -> bool:
         """Whether it is settled what came of it, one way or the other."""
-        return self.task is not None or self.failure is not None or self.error is not None
+        return self.task is not None or self.failure is not None or self.error is not None or self.dropped
 
 
 def eldest_first(tasks: Iterable[Task]) -> list[Task]:
@@ -45,53 +49,81 @@ def eldest_first(tasks: Iterable[Task]) -> list[Task]:
 
 
 def answer(slots: list[Slot], tasks: Iterable[Task], failures: Iterable[Failure]) -> None:
-    """Give what ECS answered to the starts that were asked for; nothing that it told is dropped.
+    """Give what ECS answered to the starts that were asked for; nothing that it told is dropped while one is open.
 
-    A task or failure whose instance is not recognised goes to the first start without one: ECS answered this call.
+    What names no instance of an open start goes to the first that is left: ECS answered this call.
     """
-    for task in eldest_first(tasks):
-        slot = _open(slots, task.container_instance_arn)
-        if slot is not None:
-            slot.task, slot.ours, slot.error = task, True, None
-    for failure in failures:
-        slot = _open(slots, failure.arn)
-        if slot is not None:
-            slot.failure, slot.error = failure, None
+    held = _held(slots)
+    told: list[Task | Failure] = [*(task for task in _each_once(tasks) if task.task_arn not in held), *failures]
+    strays = [what for what in told if not _give(what, [s for s in slots if _same(s.instance, _place(what))])]
+    for what in strays:
+        _give(what, slots)
 
 
-def _open(slots: list[Slot], arn: str | None) -> Slot | None:
-    unknown = [slot for slot in slots if not slot.known]
-    meant = [slot for slot in unknown if short(slot.instance) == short(arn or "")]
-    return next(iter(meant or unknown), None)
+def _give(what: Task | Failure, slots: Iterable[Slot]) -> bool:
+    """Give it to the first open one; return whether there was one."""
+    slot = next((slot for slot in slots if not slot.known), None)
+    if slot is None:
+        return False
+    if isinstance(what, Task):
+        slot.task, slot.ours = what, True
+    else:
+        slot.failure = what
+    return True
 
 
 def adopt(slots: list[Slot], found: Iterable[Task], *, ours: bool) -> list[Task]:
     """Give the found tasks to the starts of their instance and return those that are one too many.
 
     What a start holds already is weighed anew with what was found: the eldest are kept, so that two starts of one
-    token end as the same single task wherever they are looked at from.
+    token end as the same single task wherever they are looked at from. Doing it again with the same changes nothing.
     """
+    held = _held(slots)
     surplus: list[Task] = []
-    held = {slot.task.task_arn: slot.ours for slot in slots if slot.task is not None}
-    gone = {slot.task.task_arn for slot in slots if slot.task is not None and slot.stopped}
-    by_instance: dict[str, dict[str, Task]] = {}
-    for task in found:
-        if task.task_arn not in gone:
-            by_instance.setdefault(short(task.container_instance_arn or ""), {})[task.task_arn or ""] = task
+    by_instance: dict[str, list[Task]] = {}
+    for task in _each_once(found):
+        if task.task_arn in held:
+            held[task.task_arn].task = task  # as it is now
+        else:
+            by_instance.setdefault(short(_place(task)), []).append(task)
     for instance, tasks in by_instance.items():
-        mine = [slot for slot in slots if short(slot.instance) == instance and not slot.stopped]
-        known = {slot.task.task_arn or "": slot.task for slot in mine if slot.task is not None}
-        kept = eldest_first((known | tasks).values())
-        # A start that ECS refused is given a task last of all: another one may be waiting for it.
-        for slot, task in zip(sorted(mine, key=_refused), kept, strict=False):
-            slot.task, slot.ours = task, held.get(task.task_arn, ours)
-            slot.failure = slot.error = None
-        surplus += kept[len(mine) :]
+        mine = [slot for slot in slots if _same(slot.instance, instance)]
+        if mine:  # else nobody asked for them, and they are none of our business
+            surplus += _weigh([slot for slot in mine if not slot.stopped], tasks, ours)
     return surplus
+
+
+def _weigh(slots: list[Slot], news: list[Task], ours: bool) -> list[Task]:
+    """Let the eldest of what one instance's starts hold and of the news be theirs; return the others."""
+    holders = {id(slot.task): slot for slot in slots if slot.task is not None}
+    order = eldest_first([*news, *(slot.task for slot in slots if slot.task is not None)])
+    kept = order[: len(slots)]
+    stay = [holders[id(task)] for task in kept if id(task) in holders]
+    # A start that ECS refused is given a task last of all: another one may be waiting for it.
+    free = sorted((slot for slot in slots if slot not in stay), key=_refused)
+    for slot, task in zip(free, [task for task in kept if id(task) not in holders], strict=False):
+        slot.task, slot.ours, slot.failure, slot.error = task, ours, None, None
+    return order[len(slots) :]
 
 
 def _refused(slot: Slot) -> bool:
     return slot.failure is not None or slot.error is not None
+
+
+def _held(slots: list[Slot]) -> dict[str | None, Slot]:
+    return {slot.task.task_arn: slot for slot in slots if slot.task is not None and slot.task.task_arn}
+
+
+def _each_once(tasks: Iterable[Task]) -> list[Task]:
+    return eldest_first({task.task_arn or id(task): task for task in tasks}.values())
+
+
+def _place(what: Task | Failure) -> str:
+    return (what.container_instance_arn if isinstance(what, Task) else what.arn) or ""
+
+
+def _same(instance: str, other: str) -> bool:
+    return short(instance) == short(other)
 
 
 def withdrawn(task: Task, token: str) -> bool:

@@ -44,6 +44,8 @@ class Record:
     """When an enclosing scope ends: no rest is begun that reaches beyond."""
     last_breath: float = float("inf")
     """When the event loop will wait no longer for a call that its end has cancelled."""
+    paced: bool = False
+    """A pacer spaces the sends, so a throttle needs no rest of its own."""
     keyed: bool = False
     """The token comes from an idempotency key: look before the first send."""
     adopts: bool = True
@@ -107,6 +109,12 @@ class Record:
             if task.task_arn not in self.tried_to_stop and (task in mine or task.desired_status != "STOPPED")
         )
 
+    def freeze(self) -> tuple[str, ...]:
+        """Fix what goes on the wire now, and return its instances: whoever left before is not sent."""
+        for slot in self.open:
+            slot.dropped = slot.left and not self.resent
+        return tuple(slot.instance for slot in self.open)
+
     def starts(self) -> tuple[Start, ...]:
         """Say what each start came to, as far as is known now: at any time, not only at the end."""
         siblings = any(slot.task is not None for slot in self.slots)
@@ -131,4 +139,6 @@ class Record:
             return Outcome.STOPPED if slot.stopped else Outcome.STARTED
         if slot.failure is not None or slot.error is not None:
             return Outcome.REFUSED
+        if slot.dropped:
+            return Outcome.NOT_SENT
         return Outcome.UNKNOWN if self.doubted or self.in_flight else Outcome.NOT_SENT

@@ -16,7 +16,13 @@ WITHDRAWN = "aioecs:withdrawn:"
 
 
 def fresh(chance: bytes) -> str:
-    """Make a token of random bytes, `ENTROPY` of them; the same bytes give the same token."""
+    """Make a token of random bytes, `ENTROPY` of them; the same bytes give the same token.
+
+    Raises:
+        ValueError: there are fewer, and the token would be short or padded.
+    """
+    if len(chance) < ENTROPY:
+        raise ValueError(f"a token is made of {ENTROPY} random bytes, not of {len(chance)}")
     return PREFIX + urlsafe_b64encode(chance).decode()[: LENGTH - len(PREFIX)]
 
 

@@ -6,8 +6,10 @@ from collections import Counter
 from typing import TypeVar
 
 from aioecs._model.arn import short
+from aioecs._model.enums import DesiredStatus
 from aioecs._model.outcome import Outcome, Start
 from aioecs._model.start_task_response import StartTaskResponse
+from aioecs._model.task import Task
 from aioecs._plan.record import Record
 from aioecs.errors import CallTimeout, ECSError, IdempotencyMismatch, StartCancelled, StartIncomplete, StartUnknown
 
@@ -20,10 +22,10 @@ def verdict(call: Record, *, request_id: str | None = None) -> StartTaskResponse
     outcomes = {start.outcome for start in starts}
     if call.mismatch:
         return _mismatch(call, starts)
-    if Outcome.UNKNOWN in outcomes or call.surplus:
-        return _unknown(call, starts)
-    stuck = outcomes & {Outcome.NOT_SENT} or any(slot.error is not None for slot in call.slots)
-    if not stuck:
+    doubles = _doubles(call)
+    if Outcome.UNKNOWN in outcomes or doubles:
+        return _unknown(call, starts, doubles)
+    if Outcome.NOT_SENT not in outcomes and not _rejected(call):
         return StartTaskResponse(
             tasks=[start.task for start in starts if start.task is not None],
             failures=[start.failure for start in starts if start.failure is not None],
@@ -34,22 +36,32 @@ def verdict(call: Record, *, request_id: str | None = None) -> StartTaskResponse
     return _stuck(call, starts)
 
 
+def _rejected(call: Record) -> bool:
+    return any(slot.error is not None for slot in call.slots)
+
+
+def _doubles(call: Record) -> tuple[Task, ...]:
+    """Return what runs beyond what was asked for; a double that has ended by itself is none any more."""
+    return tuple(task for task in call.surplus if task.desired_status != DesiredStatus.STOPPED)
+
+
 def _stuck(call: Record, starts: tuple[Start, ...]) -> ECSError:
     """Say why the rest was not started: whole, or after some of it is known to run."""
     if any(start.task is not None for start in starts):
-        return _caused(StartIncomplete(f"{told(starts)}: {call.error}", starts=starts, token=call.token), call.error)
-    if call.error is None or call.clock_ended:
+        why = f": {call.error}" if call.error is not None else ""
+        return _caused(StartIncomplete(f"{told(starts)}{why}", starts=starts, token=call.token), call.error)
+    if call.error is None or (call.clock_ended and not _rejected(call)):
         why = f" ({call.error})" if call.error is not None else ""
         return _caused(CallTimeout(f"nothing was started in time{why}", starts=starts, token=call.token), call.error)
     call.error.starts = starts
     return call.error
 
 
-def _unknown(call: Record, starts: tuple[Start, ...]) -> ECSError:
+def _unknown(call: Record, starts: tuple[Start, ...], doubles: tuple[Task, ...]) -> ECSError:
     look = f"look startedBy={call.token!r} up before starting it again"
-    doubles = f"; {len(call.surplus)} more than asked run and could not be stopped" if call.surplus else ""
+    more = f"; {len(doubles)} more than asked run and could not be stopped" if doubles else ""
     unknown = StartUnknown(
-        f"{told(starts)}{doubles}; {look}", starts=starts, token=call.token, candidates=call.candidates or call.surplus
+        f"{told(starts)}{more}; {look}", starts=starts, token=call.token, candidates=call.candidates or doubles
     )
     return _caused(unknown, call.error)
 

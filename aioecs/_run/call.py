@@ -8,6 +8,7 @@ losing anything: a rest, a look, and a send of which no byte of the body has bee
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Protocol
 
 from aioecs._model.attempt import Answered, Lost, NotSent
@@ -106,11 +107,23 @@ class Call:
         if self.ended:
             self._report()
 
+    @property
+    def can_be_cut(self) -> bool:
+        """Whether a withdrawal ends it at once: nothing of it is on the wire that only an answer can settle."""
+        return not isinstance(self._act, Stop) and not self._awaits_answer
+
     # --------------------------------------------------------------------------------------------- the client's task
 
     def _go_on(self, act: Act) -> None:
         self.ended = False
         self._task = self._core.custody.own(self._run(act), "aioecs starts tasks")
+        self._task.add_done_callback(partial(self._never_ran, act))
+
+    def _never_ran(self, act: Act, task: asyncio.Task[None]) -> None:
+        """End what the end of the loop has cancelled before its first step."""
+        if task is self._task and not self.ended:
+            self._tell(self._cut_short(act))
+            self._end()
 
     async def _run(self, act: Act) -> None:
         """Do what the life of the call says, until there is nothing left to do."""
@@ -149,12 +162,16 @@ class Call:
             act = life.happened(self.record, what, self._core.now)
             if act is not None and not isinstance(act, Finish):
                 self._go_on(act)
-        elif isinstance(self._act, Send) and self._witness.on_wire:
+        elif self._awaits_answer:
             life.happened(self.record, what, self._core.now)
         else:
             self._news.append(what)
             if isinstance(self._act, (Rest, Look, Send)):
                 self._cut()
+
+    @property
+    def _awaits_answer(self) -> bool:
+        return isinstance(self._act, Send) and self._witness.on_wire
 
     def _cut(self) -> None:
         if not self._cutting and self._task is not None:
@@ -163,38 +180,40 @@ class Call:
 
     async def _done(self, act: Send | Rest | Look | Stop) -> Happening | None:
         """Do it, and return what came of it; None if it was cut short and nothing is lost by that."""
+        self._witness = Witness()
         if self._news:
             return self._cut_short(act)
         self._act = act
-        self._witness = Witness()
         try:
             return await self._do(act)
         except asyncio.CancelledError as cancelled:
-            self._survive(cancelled)
-            return self._cut_short(act)
+            what = self._cut_short(act)
+            if not self._survives(cancelled):
+                self._tell(what)
+                raise
+            return what
         finally:
             self._act = None
 
-    def _survive(self, cancelled: asyncio.CancelledError) -> None:
-        """Tell our own cut from a cancel of the client's tasks by the end of their loop.
+    def _survives(self, cancelled: asyncio.CancelledError) -> bool:
+        """Tell our own cut from a cancel of the client's tasks by the end of their loop; both may come at once.
 
-        The latter leaves one last breath: the token is looked up there and then, within `settle`.
+        The latter leaves one last breath: the token is looked up there and then, within `settle`. Another one ends it,
+        as the end of the client does.
         """
-        task = self._task
-        if task is not None:
-            task.uncancel()
-        if self._cutting:
-            self._cutting = False
-            return
-        if self._cancelled is not None or self._core.closing:
-            self.unheard = True
-            raise cancelled
-        self._cancelled = cancelled
+        ours, self._cutting = self._cutting, False
+        if not _uncancelled(ours):
+            return True
         self.unheard = True
+        if self._cancelled is not None or self._core.closing:
+            return False
+        self._cancelled = cancelled
+        self.record.last_breath = self._core.now + self._core.timeouts.settle
+        self._watch_clock()
         if self.withdrawn is None:
             self.withdrawn = "the event loop ended"
             self._news.append(Withdrawn(self._core.on_cancel))
-        self.record.last_breath = self._core.now + self._core.timeouts.settle
+        return True
 
     def _cut_short(self, act: Act) -> Happening | None:
         if not isinstance(act, Send):
@@ -261,14 +280,17 @@ class Call:
     def _watch_clock(self) -> None:
         if self._clock is not None:
             self._clock.cancel()
-        self._clock = self._core.loop.call_at(self.record.deadline, self._clock_ended)
+        self._clock = self._core.loop.call_at(min(self.record.deadline, self.record.last_breath), self._clock_ended)
 
     def _clock_ended(self) -> None:
-        if self._core.now < self.record.deadline:  # it was given more time, to settle
+        now = self._core.now
+        if now < min(self.record.deadline, self.record.last_breath):  # it was given more time, to settle
             self._watch_clock()
             return
         self._hear(ClockEnded())
-        if isinstance(self._act, Send) and self._witness.on_wire:
+        if now >= self.record.last_breath:
+            self._cut()
+        elif self._awaits_answer:
             self._clock = self._core.loop.call_later(self._core.timeouts.settle, self._cut)
 
     def _report(self) -> None:
@@ -284,3 +306,12 @@ class Call:
                 self._core.on_settled(starts, self.withdrawn)
             except Exception:  # noqa: BLE001 the user's; it must not harm the call
                 log.exception("on_settled raised")
+
+
+def _uncancelled(ours: bool) -> bool:
+    """Take back all cancels of this task, and tell whether one of them was not ours."""
+    task = asyncio.current_task()
+    others = task is not None and task.cancelling() > ours
+    while task is not None and task.uncancel():
+        pass
+    return others

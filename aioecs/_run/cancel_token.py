@@ -7,7 +7,6 @@ import itertools
 import logging
 import time
 import weakref
-from collections import deque
 from collections.abc import Callable
 
 from aioecs.errors import StartCancelled
@@ -28,9 +27,12 @@ def _weakly(method: weakref.WeakMethod[Callback]) -> Callback:
     return call
 
 
-def _forget(callbacks: dict[int, Callback], heirs: dict[int, weakref.ref[CancelToken]], key: int) -> None:
-    callbacks.pop(key, None)
-    heirs.pop(key, None)
+def _disinherit(parent: weakref.ref[CancelToken], key: int) -> None:
+    """Let a parent that still lives forget a child that doesn't."""
+    token = parent()
+    if token is not None:
+        token._callbacks.pop(key, None)
+        token._heirs.pop(key, None)
 
 
 class CancelToken:
@@ -47,18 +49,18 @@ class CancelToken:
         "__weakref__",
         "_ancestors",
         "_callbacks",
-        "_deadline",
+        "_calling",
         "_deadline_heard",
+        "_deadlines",
         "_heirs",
         "_keys",
         "_reason",
-        "_unused",
     )
 
     def __init__(self) -> None:
-        self._unused: deque[bool] = deque([True])  # whoever takes it out is the one who cancels
-        self._reason: list[str | None] = []
-        self._deadline: float | None = None
+        self._reason: dict[str, str | None] = {}  # one entry at most, and `setdefault` keeps the first
+        self._calling = False
+        self._deadlines: list[float] = []  # each earlier than those before it, unless two came at the same time
         self._keys = itertools.count()
         self._callbacks: dict[int, Callback] = {}
         self._deadline_heard: dict[int, Callable[[], object]] = {}
@@ -79,40 +81,43 @@ class CancelToken:
         for token in family:
             key = token._register(cancel)
             token._heirs[key] = weakref.ref(child)
-            weakref.finalize(child, _forget, token._callbacks, token._heirs, key).atexit = False
-            if token._deadline is not None:
-                child._cancel_at(token._deadline)
+            weakref.finalize(child, _disinherit, weakref.ref(token), key).atexit = False
+            if token.deadline is not None:
+                child._cancel_at(token.deadline)
         return child
 
     @property
     def cancelled(self) -> bool:
         """Whether it was cancelled, or its deadline has passed."""
-        if not self._reason and self._deadline is not None and time.monotonic() >= self._deadline:
+        if not self._reason and self._deadlines and time.monotonic() >= min(self._deadlines):
             self.cancel("deadline")
         return bool(self._reason)
 
     @property
     def reason(self) -> str | None:
         """What it was cancelled with: `deadline` if its time ran out; None before, or if no reason was given."""
-        return self._reason[0] if self._reason else None
+        return self._reason.get("reason")
 
     @property
     def deadline(self) -> float | None:
         """When it cancels itself, on `time.monotonic()`'s clock in seconds; None if it doesn't."""
-        return self._deadline
+        return min(self._deadlines, default=None)
 
     def cancel(self, reason: str | None = None) -> None:
         """Cancel it, from any thread or from a signal handler; the callbacks are called before this returns.
 
-        A callback that raises doesn't stop the others: what it raised is logged.
+        A callback that raises doesn't stop the others: what it raised is logged. What a KeyboardInterrupt keeps from
+        being called, the next `cancel` calls.
         """
-        try:
-            self._unused.pop()
-        except IndexError:
+        self._reason.setdefault("reason", reason)
+        if self._calling:  # by another thread, or by the code that a handler, or a callback, has interrupted
             return
-        self._reason.append(reason)
-        for key in list(self._callbacks):
-            self._call(key)
+        self._calling = True
+        try:
+            for key in list(self._callbacks):
+                self._call(key)
+        finally:
+            self._calling = False
 
     def cancel_after(self, seconds: float) -> None:
         """Cancel it so many seconds from now, unless it is sooner cancelled; the earliest deadline counts.
@@ -122,8 +127,8 @@ class CancelToken:
         self._cancel_at(time.monotonic() + max(0.0, seconds))
 
     def _cancel_at(self, deadline: float) -> None:
-        if self._deadline is None or deadline < self._deadline:
-            self._deadline = deadline
+        if deadline < min(self._deadlines, default=float("inf")):
+            self._deadlines.append(deadline)
             for key in list(self._deadline_heard):
                 if (hear := self._deadline_heard.get(key)) is not None:
                     hear()
@@ -147,8 +152,8 @@ class CancelToken:
 
     def remove_callback(self, callback: Callback) -> None:
         """Take a callback back; nothing happens if it isn't there, or was called already."""
-        for key, registered in list(self._callbacks.items()):
-            if registered == callback:
+        for key in list(self._callbacks):
+            if self._callbacks.get(key) == callback:
                 self._callbacks.pop(key, None)
                 return
 
@@ -195,5 +200,6 @@ class CancelToken:
         return end
 
     def __repr__(self) -> str:
-        state = f"cancelled: {self.reason}" if self._reason else "deadline set" if self._deadline else "not cancelled"
-        return f"<CancelToken {state}>"
+        if self._reason:
+            return f"<CancelToken cancelled{f': {self.reason}' if self.reason else ''}>"
+        return f"<CancelToken {'deadline set' if self._deadlines else 'not cancelled'}>"

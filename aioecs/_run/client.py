@@ -6,7 +6,6 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
-from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -43,10 +42,10 @@ from aioecs._run.batch import Batch
 from aioecs._run.call import Call
 from aioecs._run.core import Core, OnSettled, log
 from aioecs._run.desk import TAG, Desk
-from aioecs._run.hub import Cancellable, Hub, resolve
+from aioecs._run.hub import Cancellable, expect
 from aioecs._run.listing import Listing
 from aioecs._run.slots import Slots, Turn
-from aioecs._run.waiting import Party, Wait, refuse_if_fired
+from aioecs._run.waiting import Party, Wait, over, refuse_if_cancelled
 from aioecs._wire.connect import Settings, connected
 from aioecs._wire.port import (
     DESCRIBE_CONTAINER_INSTANCES,
@@ -134,7 +133,7 @@ class Client:
         self._stack = AsyncExitStack()
         self._state = "not entered"
         self._desks: dict[str | None, Desk] = {}
-        self._keyed: dict[str, tuple[StartTaskRequest, Party]] = {}
+        self._keyed: dict[str, Party] = {}
 
     # ---------------------------------------------------------------------------------------------- opening, closing
 
@@ -165,15 +164,21 @@ class Client:
         self._state = "closed"
         with anyio.CancelScope(shield=True):
             try:
-                await core.custody.drained(self._settings.timeouts.drain)
-            except asyncio.CancelledError:
-                await core.custody.drained(self._settings.timeouts.settle)
-                raise
+                await self._drain(core)
             finally:
-                core.closing = True
-                core.custody.cancel()
-                await core.custody.drained(self._settings.timeouts.settle)
                 await self._stack.aclose()
+
+    async def _drain(self, core: Core) -> None:
+        """Wait for what is on its way, and end what is left then; a cancel shortens the wait to `settle`."""
+        try:
+            await core.custody.drained(core.timeouts.drain)
+        except asyncio.CancelledError:
+            await core.custody.drained(core.timeouts.settle)
+            raise
+        finally:
+            core.closing = True
+            core.custody.cancel()
+            await core.custody.drained(core.timeouts.settle)
 
     def _core(self) -> Core:
         """Return the inside of the client, if it may be used here."""
@@ -236,10 +241,11 @@ class Client:
             IdempotencyMismatch: the key was used for something else; nothing was sent.
         """
         core = self._core()
+        expect(cancel_scope)
         call = self._call(core, request, idempotency_key, on_doubt)
         policy: OnCancel = choice(on_cancel or self._on_cancel, OnCancel, "on_cancel")
-        refuse_if_fired(cancel_scope, call.record)
-        party = await self._joined(call, idempotency_key, cancel_scope)
+        await refuse_if_cancelled(cancel_scope, call.record)
+        party = await self._joined(core, call, idempotency_key, cancel_scope)
         with Wait(party, cancel_scope, policy, core.timeouts.settle) as wait:
             return await wait.answer()
 
@@ -285,32 +291,37 @@ class Client:
             desk = self._desks[cluster] = Desk(core, cluster)
         return desk
 
-    async def _joined(self, call: Call, key: str | None, source: Cancellable | None) -> Party:
+    async def _joined(self, core: Core, call: Call, key: str | None, source: Cancellable | None) -> Party:
         """Begin the call, or join the one that is under way for the same key."""
         if key is None:
             call.begin()
             return Party(call)
-        while (known := self._keyed.get(key)) is not None:
-            request, party = known
-            if request != call.record.request:
+        while (known := self._keyed.get(key)) is not None and not known.over:
+            if known.call.record.request != call.record.request:
                 raise IdempotencyMismatch(
                     "the key is in use for another request in this client; nothing was sent", token=call.record.token
                 )
-            if party.call.withdrawn is None:
-                return party
-            await self._over(party.call, source)
-            refuse_if_fired(source, call.record)
-        party = Party(call)
-        self._keyed[key] = (call.record.request, party)
+            if known.call.withdrawn is None:
+                known.lend(call.record)
+                return known
+            await over(core.loop, known.call, call.record, source)
+        party = self._keyed[key] = Party(call)
         call.begin()
-        call.end_or().add_done_callback(lambda _: self._keyed.pop(key, None))
+        self._forget_once_ended(core.loop, key, party)
         return party
 
-    async def _over(self, call: Call, source: Cancellable | None) -> None:
-        """Wait until a call that was withdrawn is over, or the source fires: its tasks may be about to be stopped."""
-        waiter = call.end_or()
-        with Hub.here().watch(source, partial(resolve, waiter)):
-            await waiter
+    def _forget_once_ended(self, loop: asyncio.AbstractEventLoop, key: str, party: Party) -> None:
+        """Forget the key when its call has ended, and a moment later still has: a cancel that comes together with the
+        end takes the call up again, to stop what it started.
+        """
+
+        def forget() -> None:
+            if not party.call.ended:
+                self._forget_once_ended(loop, key, party)
+            elif self._keyed.get(key) is party:
+                del self._keyed[key]
+
+        party.call.end_or().add_done_callback(lambda _: loop.call_soon(forget))
 
     async def start_tasks(
         self,
@@ -330,6 +341,7 @@ class Client:
             InvalidRequest: a request breaks a documented rule; what had been begun is withdrawn.
             StartCancelled: the scope or token fired; `starts` has what was drawn until then, in order.
         """
+        expect(cancel_scope)
         async with self.batch(key=key, on_cancel=on_cancel, on_doubt=on_doubt) as batch:
             return await batch.report(requests, cancel_scope)
 

@@ -3,32 +3,42 @@
 Whoever is in doubt asks with `look` and says how long it may wait for company. A round takes all who are waiting,
 finds the cheapest reads for them (`_plan.looking`), and tells each what bears its token. Who comes while a round is
 under way is in the next one. A cancelled look leaves the round to the others.
+
+What fails of a round is held against those whom it could have told something: one token that can't be listed, or one
+task that can't be described, keeps no other call from settling, unless whose it is can't be known.
 """
 
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import TypeVar
 
 import attrs
 
+from aioecs._model._shape import Shape
+from aioecs._model.arn import short
 from aioecs._model.enums import DesiredStatus, TaskField
 from aioecs._model.task import DescribeTasksRequest, ListTasksRequest, Task
 from aioecs._plan.acts import Looked
-from aioecs._plan.looking import Doubt, bears, by_hundreds, pages_of, pages_worth, to_confirm
+from aioecs._plan.looking import Doubt, Mark, by_hundreds, marks_of, pages_of, pages_worth, to_confirm
 from aioecs._run.core import Core
 from aioecs._run.slots import Turn
-from aioecs._wire.port import DESCRIBE_TASKS, LIST_TASKS
-from aioecs.errors import AccessDeniedException, AnswerLost, ECSError, InvalidParameterException
+from aioecs._wire.port import DESCRIBE_TASKS, LIST_TASKS, Operation
+from aioecs.errors import AccessDeniedException, AnswerLost, ClientException, ECSError, InvalidParameterException
 
 TAG = "aioecs:token"
-REMEMBERED = 20_000  # strangers, a hundred bytes each; forgetting one costs a place in a DescribeTasks
+REMEMBERED = 20_000  # tasks of others, some 400 bytes each; forgetting one costs a place in a DescribeTasks
 COMPANY = 0.005  # in seconds: how long the first of a round waits for those of the same moment
-WIDTH = 4  # reads of one round at a time: the rest of the read bucket is for others
+WIDTH = 4  # reads of one round at a time
+RATE = 10.0  # reads a second that rounds may take in the long run: half of the published refill, the rest is for others
+CREDIT = 8.0  # in seconds: so far rounds may be ahead of that rate, with most of the published burst
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Shape)
 
 
 @attrs.frozen(eq=False)
@@ -38,22 +48,64 @@ class _Waiting:
     told: asyncio.Future[Looked]
 
 
+def _nothing(round_: _Round) -> dict[Mark, dict[str, Task]]:
+    return {doubt.mark: {} for doubt in round_.doubts}
+
+
 @attrs.define(eq=False)
 class _Round:
     """What one round has found so far."""
 
     doubts: list[Doubt]
     began: float
-    arns: dict[str, None] = attrs.Factory(dict)
-    tasks: dict[str, Task] = attrs.Factory(dict)
+    found: dict[Mark, dict[str, Task]] = attrs.Factory(_nothing, takes_self=True)
+    seen: set[str] = attrs.Factory(set)
+    unseen: dict[str, str | None] = attrs.Factory(dict)
+    """ARNs that are still to be described, and what was asked for when they were listed; None is everything."""
     failed: ECSError | None = None
-    failed_tokens: dict[str, ECSError] = attrs.Factory(dict)
+    """What keeps the look from being whole for everyone."""
+    failed_for: dict[str, ECSError] = attrs.Factory(dict)
+    """The same for those who are concerned by this token or this instance."""
+
+    def wants(self, marks: Iterable[Mark] | None) -> bool:
+        """Tell whether a task is, or may be, anyone's; None are the marks of one that was never described."""
+        return marks is None or any(mark in self.found for mark in marks)
+
+    def describe(self, task: Task, marks: Iterable[Mark]) -> bool:
+        """Give a task to those whose it is; return whether there are any."""
+        wanted = [self.found[mark] for mark in marks if mark in self.found]
+        for tasks in wanted:
+            tasks[task.task_arn or ""] = task
+        self.seen.add(task.task_arn or "")
+        return bool(wanted)
+
+    def fail(self, asked: Iterable[str | None], error: ECSError) -> None:
+        """Note what failed, by what was asked for."""
+        for one in asked:
+            if one is None:
+                self.failed = error
+            else:
+                self.failed_for[one] = error
 
     def looked(self, doubt: Doubt) -> Looked:
-        error = self.failed or self.failed_tokens.get(doubt.started_by)
-        tasks = tuple(task for task in self.tasks.values() if bears(task, doubt, TAG))
-        denied = isinstance(error, AccessDeniedException)
-        return Looked(tasks, whole=error is None, began=self.began, error=error, denied=denied)
+        """Say what came of it for one doubt; a look that was not to confirm is never whole."""
+        asked = (doubt.started_by, *map(short, doubt.instances))
+        error = self.failed or next((self.failed_for[one] for one in asked if one in self.failed_for), None)
+        return Looked(
+            tuple(self.found[doubt.mark].values()),
+            whole=error is None and doubt.confirm,
+            began=self.began,
+            error=_own(error),
+            denied=isinstance(error, AccessDeniedException),
+        )
+
+
+def _own(error: ECSError | None) -> ECSError | None:
+    """Copy an error that many are told of: each call raises its own, with its own starts."""
+    own = copy.copy(error)
+    if own is not None and error is not None:
+        own.__cause__ = error.__cause__
+    return own
 
 
 class Desk:
@@ -65,8 +117,9 @@ class Desk:
         self._waiting: list[_Waiting] = []
         self._come = asyncio.Event()
         self._running = False
-        self._strangers: OrderedDict[str, None] = OrderedDict()
-        self._too_large_for = 0  # so many pages are not the whole cluster
+        self._due = float("-inf")  # when the reads of the rounds so far will have been paid for at `RATE`
+        self._others: OrderedDict[str, tuple[Mark, ...]] = OrderedDict()  # described, and of no doubt at that time
+        self._too_large_for = 0  # so many reads don't show the whole cluster
         self._refuses_stopped = False  # whether ECS refuses startedBy beside desiredStatus=STOPPED
 
     async def look(self, doubt: Doubt, patience: float) -> Looked:
@@ -82,62 +135,64 @@ class Desk:
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
+                self._come.set()  # one less to wait for, and perhaps the last
                 raise
-            # Not we but the round was cancelled, by the end of its loop: a look that was cut counts as none.
+            # Not we but the round was cut, by the end of its loop or a fault of its own: it counts as no look.
             return Looked((), whole=False, began=self._core.now, error=AnswerLost("the look-up was cut"))
+
+    # ---------------------------------------------------------------------------------------------------- the rounds
 
     async def _rounds(self) -> None:
         """Hold rounds while anyone waits."""
         try:
             await asyncio.sleep(COMPANY)
-            while self._take_leave_of_the_gone():
-                await self._wait_for_company()
+            while await self._company_came():
                 waiting, self._waiting = self._waiting, []
                 await self._hold(waiting)
         finally:
             self._running = False
-            for one in self._waiting:
-                one.told.cancel()
+            _dismiss(self._waiting)
 
-    def _take_leave_of_the_gone(self) -> bool:
-        self._waiting = [one for one in self._waiting if not one.told.done()]
-        return bool(self._waiting)
-
-    async def _wait_for_company(self) -> None:
-        """Wait until the first of those who wait will wait no longer."""
-        while (left := min(one.latest for one in self._waiting) - self._core.now) > 0:
+    async def _company_came(self) -> bool:
+        """Wait until the first of those who wait will wait no longer, and a round is due; False if nobody is left."""
+        while True:
+            self._waiting = [one for one in self._waiting if not one.told.done()]
+            if not self._waiting:
+                return False
+            left = max(min(one.latest for one in self._waiting), self._due) - self._core.now
+            if left <= 0:
+                return True
             self._come.clear()
-            try:
-                await asyncio.wait_for(self._come.wait(), left)
-            except TimeoutError:
-                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._come.wait()
 
     async def _hold(self, waiting: list[_Waiting]) -> None:
+        """Hold one round, and tell everyone in it what came of it."""
         round_ = _Round([one.doubt for one in waiting], self._core.now)
+        self._due = max(self._due, round_.began - CREDIT)
         try:
             await self._look_up(round_)
-        except ECSError as error:
-            round_.failed = error
-        except asyncio.CancelledError:
             for one in waiting:
-                one.told.cancel()
-            raise
-        if isinstance(round_.failed, AccessDeniedException):
-            self._core.warn_once("look", "starts in doubt can't be looked up, they end as UNKNOWN: %s", round_.failed)
-        for one in waiting:
-            if not one.told.done():
-                one.told.set_result(round_.looked(one.doubt))
+                if not one.told.done():
+                    one.told.set_result(round_.looked(one.doubt))
+        finally:
+            self._due = min(self._due, self._core.now + self._core.retries.longest_rest)
+            _dismiss(waiting)
 
     async def _look_up(self, round_: _Round) -> None:
-        if not await self._list_cluster(round_):
-            tokens = dict.fromkeys(doubt.started_by for doubt in round_.doubts)
-            await self._each(tokens, lambda token: self._list_token(round_, token))
-        await self._describe(round_)
-        found = {doubt.token: round_.looked(doubt).tasks for doubt in round_.doubts}
-        doubts = round_.doubts if not self._refuses_stopped else [attrs.evolve(d, confirm=True) for d in round_.doubts]
-        if instances := to_confirm(doubts, found):
-            await self._each(instances, lambda instance: self._list_stopped_on(round_, instance))
+        """Find what there is to find; what fails is noted."""
+        try:
+            whole_cluster = await self._list_cluster(round_)
+            if not whole_cluster:
+                await self._list_tokens(round_)
             await self._describe(round_)
+            await self._confirm(round_, everyone=self._refuses_stopped and not whole_cluster)
+        except AccessDeniedException as error:
+            round_.failed = error
+            self._core.warn_once("look", "starts in doubt can't be looked up, they end as UNKNOWN: %s", error)
+        except ECSError as error:
+            round_.failed = error
 
     async def _list_cluster(self, round_: _Round) -> bool:
         """List the whole cluster, if that is cheaper; return whether it was read to its end."""
@@ -146,89 +201,127 @@ class Desk:
             return False
         pages = 0
         for status in (DesiredStatus.RUNNING, DesiredStatus.STOPPED):
-            token: str | None = None
-            while True:
-                request = ListTasksRequest(cluster=self._cluster, desired_status=status, next_token=token)
-                token = await self._page(round_, request)
+            request = ListTasksRequest(cluster=self._cluster, desired_status=status)
+            while (more := await self._page(round_, request, None)) is not None:
                 pages += 1
-                if token is None:
-                    break
-                if pages + pages_of(len(self._unseen(round_))) >= worth:
+                if pages + pages_of(len(round_.unseen)) >= worth:
                     self._too_large_for = worth
+                    round_.unseen.clear()
                     return False
+                request = request.replace(next_token=more)
+            pages += 1
         self._too_large_for = 0
         return True
 
-    async def _list_token(self, round_: _Round, started_by: str) -> None:
-        """List one token's tasks, those of desired status RUNNING first: one that stops meanwhile is seen then."""
-        statuses = [DesiredStatus.RUNNING] if self._refuses_stopped else [DesiredStatus.RUNNING, DesiredStatus.STOPPED]
-        for status in statuses:
-            try:
-                await self._pages(
-                    round_, ListTasksRequest(cluster=self._cluster, started_by=started_by, desired_status=status)
-                )
-            except InvalidParameterException:
-                if status is not DesiredStatus.STOPPED:
-                    raise
-                self._refuses_stopped = True
-            except AccessDeniedException:
+    async def _list_tokens(self, round_: _Round) -> None:
+        tokens = dict.fromkeys(doubt.started_by for doubt in round_.doubts)
+        failed = await self._each(tokens, lambda token: self._list_token(round_, token))
+        round_.failed_for |= failed
+
+    async def _list_token(self, round_: _Round, token: str) -> None:
+        """List one token's tasks, first those that run, as ECS does unasked: one that stops meanwhile is seen then."""
+        request = ListTasksRequest(cluster=self._cluster, started_by=token)
+        await self._list(round_, request, token)
+        if self._refuses_stopped:
+            return
+        try:
+            await self._list(round_, request.replace(desired_status=DesiredStatus.STOPPED), token)
+        except InvalidParameterException as error:
+            if error.throttled:
                 raise
-            except ECSError as error:
-                round_.failed_tokens[started_by] = error
-                return
+            self._refuses_stopped = True
+
+    async def _confirm(self, round_: _Round, *, everyone: bool) -> None:
+        """Ask the instances of those who are to be confirmed as absent for their stopped tasks.
+
+        All are asked for where ECS refuses to list a token's stopped tasks: they are found by their instance, or never.
+        """
+        doubts = [attrs.evolve(doubt, confirm=True) for doubt in round_.doubts] if everyone else round_.doubts
+        instances = to_confirm(doubts, {mark: tuple(tasks.values()) for mark, tasks in round_.found.items()})
+        failed = await self._each(instances, lambda instance: self._list_stopped_on(round_, instance))
+        round_.failed_for |= {short(instance): error for instance, error in failed.items()}
+        await self._describe(round_)
 
     async def _list_stopped_on(self, round_: _Round, instance: str) -> None:
-        await self._pages(
-            round_,
-            ListTasksRequest(cluster=self._cluster, container_instance=instance, desired_status=DesiredStatus.STOPPED),
+        request = ListTasksRequest(
+            cluster=self._cluster, container_instance=instance, desired_status=DesiredStatus.STOPPED
         )
+        try:
+            await self._list(round_, request, short(instance))
+        except (InvalidParameterException, ClientException) as error:
+            if error.throttled:
+                raise
+            # ECS doesn't know the instance: there is nothing to be found on it, and nothing can be started there.
 
-    async def _pages(self, round_: _Round, request: ListTasksRequest) -> None:
-        token = await self._page(round_, request)
-        while token is not None:
-            token = await self._page(round_, request.replace(next_token=token))
+    async def _list(self, round_: _Round, request: ListTasksRequest, asked: str) -> None:
+        """Read a list to its end."""
+        while (more := await self._page(round_, request, asked)) is not None:
+            request = request.replace(next_token=more)
 
-    async def _page(self, round_: _Round, request: ListTasksRequest) -> str | None:
-        answered = await self._core.harmless(LIST_TASKS, request, Turn.LOOK, within=self._core.timeouts.attempt)
-        round_.arns.update(dict.fromkeys(answered.answer.task_arns))
-        return answered.answer.next_token or None
-
-    def _unseen(self, round_: _Round) -> list[str]:
-        return [arn for arn in round_.arns if arn not in round_.tasks and arn not in self._strangers]
+    async def _page(self, round_: _Round, request: ListTasksRequest, asked: str | None) -> str | None:
+        """Read one page of a list, and return where the next begins."""
+        answer = await self._read(LIST_TASKS, request)
+        for arn in answer.task_arns:
+            if arn not in round_.seen and round_.wants(self._others.get(arn)):
+                round_.unseen[arn] = asked
+        return answer.next_token or None
 
     async def _describe(self, round_: _Round) -> None:
-        await self._each(by_hundreds(self._unseen(round_)), lambda arns: self._describe_some(round_, arns))
+        """Describe what was listed."""
+        listed, round_.unseen = round_.unseen, {}
+        failed = await self._each(by_hundreds(listed), lambda arns: self._describe_some(round_, arns, listed))
+        for arns, error in failed.items():
+            round_.fail([listed[arn] for arn in arns], error)
 
-    async def _describe_some(self, round_: _Round, arns: tuple[str, ...]) -> None:
+    async def _describe_some(self, round_: _Round, arns: tuple[str, ...], listed: Mapping[str, str | None]) -> None:
         request = DescribeTasksRequest(cluster=self._cluster, tasks=arns, include=[TaskField.TAGS])
-        answered = await self._core.harmless(DESCRIBE_TASKS, request, Turn.LOOK, within=self._core.timeouts.attempt)
-        for task in answered.answer.tasks:
-            if any(bears(task, doubt, TAG) for doubt in round_.doubts):
-                round_.tasks[task.task_arn or ""] = task
-            else:
-                self._remember(task.task_arn or "")
-        if answered.answer.failures:  # listed, and not to be described yet: whose it is isn't known
-            round_.failed = AnswerLost(f"DescribeTasks misses {len(answered.answer.failures)} tasks that ListTasks has")
+        answer = await self._read(DESCRIBE_TASKS, request)
+        for task in answer.tasks:
+            if not round_.describe(task, marks := marks_of(task, TAG)):
+                self._remember(task.task_arn or "", marks)
+        missing = [listed.get(failure.arn or "") for failure in answer.failures]
+        round_.fail(missing, AnswerLost(f"DescribeTasks misses {len(missing)} tasks that ListTasks has"))
 
-    def _remember(self, arn: str) -> None:
-        self._strangers[arn] = None
-        while len(self._strangers) > REMEMBERED:
-            self._strangers.popitem(last=False)
+    async def _read(self, operation: Operation[R], request: Shape) -> R:
+        self._due += 1 / RATE
+        return (await self._core.harmless(operation, request, Turn.LOOK, within=self._core.timeouts.attempt)).answer
 
-    async def _each(self, items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
-        """Do the work for each, a few at a time; the first error ends the others."""
-        todo = list(items)
-        errors: list[ECSError] = []
+    def _remember(self, arn: str, marks: tuple[Mark, ...]) -> None:
+        self._others[arn] = marks
+        while len(self._others) > REMEMBERED:
+            self._others.popitem(last=False)
 
-        async def one_after_another() -> None:
-            while todo and not errors:
+    async def _each(self, items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> dict[T, ECSError]:
+        """Do the work for each, a few at a time, and return what failed.
+
+        A lane ends with its first error; what is left when none goes on has failed too: an ECS that is down is not
+        asked hundreds of times.
+
+        Raises:
+            AccessDeniedException: one of them isn't permitted, so none is.
+        """
+        failed: dict[T, ECSError] = {}
+        todo = iter(items)
+
+        async def lane() -> None:
+            for item in todo:
                 try:
-                    await work(todo.pop(0))
+                    await work(item)
                 except ECSError as error:
-                    errors.append(error)
+                    failed[item] = error
+                    return
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(WIDTH, len(todo))):
-                group.create_task(one_after_another())
-        if errors:
-            raise errors[0]
+            for _ in range(WIDTH):
+                group.create_task(lane())
+        for error in failed.values():
+            if isinstance(error, AccessDeniedException):
+                raise error
+        last = next(reversed(failed.values()), None)
+        return failed | {item: last for item in todo if last is not None}
+
+
+def _dismiss(waiting: Iterable[_Waiting]) -> None:
+    """End the wait of those who were told nothing."""
+    for one in waiting:
+        one.told.cancel()

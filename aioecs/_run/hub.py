@@ -18,6 +18,7 @@ from contextlib import contextmanager
 import anyio
 
 from aioecs._run.cancel_token import CancelToken
+from aioecs.errors import InvalidRequest
 
 TICK = 0.01  # in seconds, between two looks at the plain scopes
 
@@ -35,6 +36,16 @@ def fired(source: Cancellable) -> bool:
 def reason_of(source: object) -> str | None:
     """Return what a token was cancelled with; a scope has no reason that is public."""
     return source.reason if isinstance(source, CancelToken) else None
+
+
+def expect(source: object) -> None:
+    """Hold what was passed as `cancel_scope` against what can be watched.
+
+    Raises:
+        InvalidRequest: it is neither a scope nor a token.
+    """
+    if source is not None and not isinstance(source, (CancelToken, anyio.CancelScope)):
+        raise InvalidRequest("cancel_scope", "a CancelToken or an anyio.CancelScope", f"a {type(source).__name__}")
 
 
 def resolve(waiter: asyncio.Future[None]) -> None:
@@ -100,17 +111,15 @@ class Hub:
 
     def _tick(self) -> None:
         """Look at every scope, and again after `TICK` seconds while there are any."""
-        loop = asyncio.get_running_loop()
-        known: dict[int, bool] = {}
-        for key, (scope, wake) in list(self._scopes.items()):
-            if id(scope) not in known:
-                known[id(scope)] = fired(scope)
-            if known[id(scope)]:
-                self._scopes.pop(key, None)
-                wake()
-        self._ticking = bool(self._scopes)
+        scopes = {id(scope): scope for scope, _ in self._scopes.values()}
+        over = {name for name, scope in scopes.items() if fired(scope)}
+        due = [key for key, (scope, _) in self._scopes.items() if id(scope) in over]
+        self._ticking = len(due) < len(self._scopes)
         if self._ticking:
-            loop.call_later(TICK, self._tick)
+            asyncio.get_running_loop().call_later(TICK, self._tick)
+        for key in due:
+            if (watched := self._scopes.pop(key, None)) is not None:
+                watched[1]()
 
 
 _HUBS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = weakref.WeakKeyDictionary()
@@ -125,12 +134,13 @@ class _Subscription:
         self._wakes: dict[int, Wake] = {}
         self._clock: asyncio.TimerHandle | None = None
         self._end = token.on_cancel_or_deadline(self._cancelled, self._deadline_set)
-        self._arm()
 
     def add(self, key: int, wake: Wake) -> None:
         self._wakes[key] = wake
         if self._token.cancelled:
             asyncio.get_running_loop().call_soon(self._wake_all)
+        elif self._clock is None:
+            self._arm()
 
     def remove(self, key: int) -> bool:
         """Take one out, and return whether it was the last."""
@@ -159,16 +169,17 @@ class _Subscription:
         if self._clock is not None:
             self._clock.cancel()
             self._clock = None
-        if self._token.deadline is not None:
-            loop = asyncio.get_running_loop()
+        deadline = self._token.deadline
+        if self._wakes and deadline is not None:
             # The token's clock is time.monotonic(); a loop may have one of its own.
-            self._clock = loop.call_later(max(0.0, self._token.deadline - time.monotonic()), self._look)
+            loop = asyncio.get_running_loop()
+            self._clock = loop.call_later(max(0.0, deadline - time.monotonic()), self._look)
 
     def _look(self) -> None:
         if not self._token.cancelled:  # which cancels it if its time has come, and so wakes everyone
             self._arm()
 
     def _wake_all(self) -> None:
-        wakes, self._wakes = self._wakes, {}
-        for wake in wakes.values():
-            wake()
+        for key in list(self._wakes):
+            if (wake := self._wakes.pop(key, None)) is not None:
+                wake()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from enum import IntEnum
+from types import TracebackType
+
+import attrs
 
 
 class Turn(IntEnum):
@@ -36,29 +38,28 @@ class Slots:
         """How many wait."""
         return sum(not future.done() for _, _, future in self._queue)
 
-    @asynccontextmanager
-    async def held(self, turn: Turn) -> AsyncGenerator[None]:
+    def held(self, turn: Turn) -> AbstractAsyncContextManager[None]:
         """Hold a slot for the block."""
+        return _Held(self, turn)
+
+    async def take(self, turn: Turn) -> None:
+        """Take a slot, which is to be released; a cancel takes none."""
         if self.in_use >= self.size:
             await self._wait(turn)
         else:
             self.in_use += 1
-        try:
-            yield
-        finally:
-            self._release()
 
     async def _wait(self, turn: Turn) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._queue, (turn, next(self._order), future))
         try:
             await future
-        except asyncio.CancelledError:
-            if future.done() and not future.cancelled():
-                self._release()  # the slot came together with the cancel: hand it on
+        except BaseException:
+            if not future.cancel() and not future.cancelled():
+                self.release()  # the slot came together with the cancel: hand it on
             raise
 
-    def _release(self) -> None:
+    def release(self) -> None:
         """Hand the slot to the next in the queue, or free it."""
         while self._queue:
             _, _, future = heapq.heappop(self._queue)
@@ -66,3 +67,19 @@ class Slots:
                 future.set_result(None)
                 return
         self.in_use -= 1
+
+
+@attrs.frozen(eq=False)
+class _Held(AbstractAsyncContextManager[None]):
+    """A slot for a block: a class, since a generator that is closed while it waits would not hear of it."""
+
+    slots: Slots
+    turn: Turn
+
+    async def __aenter__(self) -> None:
+        await self.slots.take(self.turn)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.slots.release()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from types import NoneType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,10 +37,14 @@ class Settings:
     max_in_flight: int = 50
 
     def __attrs_post_init__(self) -> None:
+        if not isinstance(self.session, (AioSession, NoneType)):
+            raise ConfigurationError(f"session is an aiobotocore AioSession, not a {_kind(self.session)}")
         if self.session is not None and self.profile_name is not None:
             raise ConfigurationError("profile_name goes with a session of the client's own: give it to your session")
         if self.config is not None and not hasattr(self.config, "merge"):
-            raise ConfigurationError(f"config is an aiobotocore AioConfig, not a {type(self.config).__name__}")
+            raise ConfigurationError(f"config is an aiobotocore AioConfig, not a {_kind(self.config)}")
+        if self.pool < 1:
+            raise ConfigurationError(f"config.max_pool_connections is 1 or more, not {self.pool}")
         if not issubclass(getattr(self.config, "http_session_cls", AIOHTTPSession), AIOHTTPSession):
             raise ConfigurationError(
                 "config.http_session_cls must be aiobotocore's AIOHTTPSession: only there can aioecs see whether a "
@@ -91,6 +96,10 @@ async def connected(settings: Settings) -> AsyncGenerator[tuple[PlainPort, Any]]
         yield PlainPort(client, settings.timeouts.connect + settings.timeouts.attempt), client
     finally:
         await opening.__aexit__(None, None, None)
+
+
+def _kind(given: object) -> str:
+    return f"{type(given).__module__}.{type(given).__qualname__}"
 
 
 def _plainly(error: Exception) -> str:

@@ -1,9 +1,10 @@
 """One attempt over aiobotocore's own client: the plain way.
 
-aiobotocore resolves, signs and sends; three of its public events let us see what it does and hold it to one send:
+aiobotocore resolves, signs and sends; four of its public events let us see what it does and hold it to one send:
 
+- `needs-retry` is answered with no before anybody else's handler can say yes;
 - `before-send` gives each request a body that witnesses its being written, and refuses to be written twice, so that
-  neither a redirect nor anybody's retry handler sends a start again;
+  not even a redirect sends a start again;
 - `before-parse` keeps the answer's bytes, since botocore's parser drops the members that it doesn't know;
 - `before-call` puts in the members that the request carries beyond botocore's model.
 """
@@ -39,6 +40,8 @@ class WitnessedBody(BytesPayload):
     def __init__(self, body: bytes, witness: Witness) -> None:
         super().__init__(body)
         self._witness = witness
+        self.refused: SentTwice | None = None
+        """Set once it was asked for a second time: what came since is no word about the request."""
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Write it, once."""
@@ -56,9 +59,14 @@ class WitnessedBody(BytesPayload):
         return await super().as_bytes(encoding, errors)
 
     def _testify(self) -> None:
-        if self._witness.on_wire:
-            raise SentTwice("aioecs sends a request once; something beneath it tried to send it again")
+        self.refuse_if_written()
         self._witness.on_wire = True
+
+    def refuse_if_written(self) -> None:
+        """Raise SentTwice if it is on the wire already."""
+        if self._witness.on_wire:
+            self.refused = SentTwice("aioecs sends a request once; something beneath it tried to send it again")
+            raise self.refused
 
 
 class SentTwice(ConnectionError):
@@ -72,6 +80,11 @@ class _Making:
     witness: Witness
     extended: dict[str, Any] | None
     body: WitnessedBody | None = None
+
+    @property
+    def refused(self) -> SentTwice | None:
+        """The refusal of a second send, if one was tried."""
+        return self.body.refused if self.body is not None else None
 
 
 _MAKING: ContextVar[_Making | None] = ContextVar("aioecs_attempt", default=None)
@@ -98,7 +111,13 @@ def _witness_body(request: Any, **_: Any) -> None:
     if making is not None:
         if making.body is None:
             making.body = WitnessedBody(bytes(request.body), making.witness)
+        making.body.refuse_if_written()
         request.body = making.body
+
+
+def _no_retry(**_: Any) -> bool | None:
+    """Say no to a retry of ours, first of all: botocore takes the first answer that is one."""
+    return None if _MAKING.get() is None else False
 
 
 def _keep_answer(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
@@ -119,6 +138,8 @@ class PlainPort:
         events.register("before-call.ecs", _extend, unique_id="aioecs-extend")
         events.register("before-send.ecs", _witness_body, unique_id="aioecs-witness")
         events.register("before-parse.ecs", _keep_answer, unique_id="aioecs-answer")
+        # The wildcard goes before handlers of a single operation too.
+        events.register_first("needs-retry.ecs.*", _no_retry, unique_id="aioecs-no-retry")
 
     @property
     def endpoint_url(self) -> str:
@@ -138,16 +159,19 @@ class PlainPort:
     async def attempt(self, operation: Operation[R], request: Shape, witness: Witness) -> Attempt[R]:
         """Send the request once, and say what came of it."""
         known, whole = to_plain(request, extra=False), to_plain(request)
-        token = _MAKING.set(_Making(witness, whole if whole != known else None))
+        making = _Making(witness, whole if whole != known else None)
+        token = _MAKING.set(making)
         try:
             with withheld():
                 async with asyncio.timeout(self._clock):
                     answer = await getattr(self._client, operation.method)(**known)
+            if making.refused is not None:
+                raise making.refused
             return self._answered(answer, operation, witness)
         except AnswerLost as lost:
             return Lost(lost)
         except Exception as error:  # noqa: BLE001 whatever it is, it must become a word about the start
-            return judge(error, operation.name, witness.on_wire, self._proven)
+            return judge(making.refused or error, operation.name, witness.on_wire, self._proven)
         finally:
             _MAKING.reset(token)
 

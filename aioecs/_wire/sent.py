@@ -7,7 +7,7 @@ raised                   wraps                                      was it sent
 ======================== ========================================== =========
 EndpointConnectionError  ClientConnectorError (DNS, refused, TLS)   no
 ConnectTimeoutError                                                 no
-NoCredentialsError …     raised while signing                       no
+NoCredentialsError …     raised while preparing or signing          no
 EndpointConnectionError  ClientOSError (reset)                      not known
 ConnectionClosedError                                               not known
 ReadTimeoutError                                                    not known
@@ -16,8 +16,8 @@ ClientError              the code of an answer                      read the cod
 ======================== ========================================== =========
 
 ClientConnectorError is a subclass of ClientOSError, so it is tested first. The witness, who sees the body being
-written, beats the table wherever it has shown that it sees: what failed before the body is not sent, however the
-exception reads.
+written, beats the table: what failed after the body began is not known, and what failed before it is not sent wherever
+the witness has shown that it sees, however the exception reads.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ _UNSIGNED = (
     botocore.ConfigNotFound,
     botocore.ProfileNotFound,
     botocore.InvalidConfigError,
+    botocore.ParamValidationError,
+    botocore.EndpointProviderError,
 )
 
 _NEVER_CONNECTED = (
@@ -66,7 +68,7 @@ def judge(error: Exception, operation: str, on_wire: bool, proven: bool) -> Reje
     """
     if isinstance(error, botocore.ClientError):
         return _answered(error, operation)
-    if certainly_not_sent(error) or (proven and not on_wire):
+    if not on_wire and (certainly_not_sent(error) or proven):
         return NotSent(_unsent(error, operation))
     lost = AnswerLost(f"{operation} was sent and its answer was lost: {_first_line(error)}")
     lost.__cause__ = error

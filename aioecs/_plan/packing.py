@@ -1,0 +1,173 @@
+"""Which starts travel together: those that are equal but for the instance, ten a call, in the order they came.
+
+StartTask shares everything but `containerInstances` among the tasks of a call, so only starts that agree in all the
+rest, and in what is done about doubt, can be packed (aws/containers-roadmap#195 asks ECS for more). A start with an
+idempotency key of its own has a token of its own, so it travels alone.
+
+A group that isn't full waits `window` seconds for company, counted from the first that waits. Groups are served in
+turn; one that has more left goes to the back, so that no large one starves a small one.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Hashable
+from enum import Enum, auto
+from operator import attrgetter
+from typing import Any, Protocol
+
+import attrs
+
+from aioecs._model.limits import INSTANCES_PER_CALL
+from aioecs._model.outcome import Start
+from aioecs._model.settings import OnCancel, OnDoubt
+from aioecs._model.start_task import StartTaskRequest
+from aioecs.errors import ECSError
+
+SHARED = tuple(
+    field.name for field in attrs.fields(StartTaskRequest) if field.name not in ("container_instances", "extra")
+)
+_shared = attrgetter(*SHARED)
+
+
+class Owner(Protocol):
+    """Who asked for starts, and hears what each came to."""
+
+    def settled(self, entry: Entry, start: Start, error: ECSError | None) -> None:
+        """Hear of one; `error` is what its call was told, where that was no answer."""
+        ...
+
+
+class Stage(Enum):
+    """Where an entry is."""
+
+    QUEUED = auto()
+    FLYING = auto()
+    DONE = auto()
+
+
+@attrs.define(eq=False)
+class Entry:
+    """One start on its way: one instance of one request."""
+
+    request: StartTaskRequest
+    instance: str
+    owner: Owner
+    at: int
+    """Which of its owner's it is, in the order of requests and instances."""
+    stage: Stage = Stage.QUEUED
+    gone: OnCancel | None = None
+    """What its owner, who has withdrawn it, wants done about it."""
+    group: Group | None = None
+    where: Any = None
+    """The call that it flies in, for whoever carries it out."""
+
+
+@attrs.define(eq=False)
+class Group:
+    """Starts that may share a call."""
+
+    request: StartTaskRequest
+    on_doubt: OnDoubt
+    key: str | None = None
+    since: float = 0.0
+    """When the first of those who wait came."""
+    entries: deque[Entry] = attrs.Factory(deque)
+    """Those who wait, and some who did and are withdrawn."""
+    living: int = 0
+    """How many wait."""
+
+
+class Packing:
+    """The queue of starts, by group."""
+
+    def __init__(self, window: float) -> None:
+        self.window = window
+        self.queued = 0
+        """Starts that wait."""
+        self._order: OrderedDict[Group, None] = OrderedDict()
+        self._full: OrderedDict[Group, None] = OrderedDict()
+        self._groups: dict[Hashable, Group] = {}
+        self._last: tuple[tuple[Any, ...], Group] | None = None
+
+    def group(self, request: StartTaskRequest, on_doubt: OnDoubt, key: str | None = None) -> Group:
+        """Return the group that such a start belongs to."""
+        if key is not None or request.extra:
+            return Group(request, on_doubt, key)  # of its own: a key travels alone, and `extra` has no hash
+        shared = _shared(request)
+        if self._last is not None and self._last[1].on_doubt == on_doubt and self._last[0] == shared:
+            return self._last[1]
+        known = self._groups.get((shared, on_doubt)) or Group(request, on_doubt)
+        self._last = (shared, known)
+        return known
+
+    def add(self, entry: Entry, group: Group, now: float, *, again: bool = False) -> None:
+        """Queue a start; one that is tried `again` goes before all others, and waits for no company."""
+        entry.group, entry.stage = group, Stage.QUEUED
+        if again:
+            group.entries.appendleft(entry)
+        else:
+            group.entries.append(entry)
+        if not group.living:
+            group.since = now
+            self._order[group] = None
+            if group.key is None and not group.request.extra:
+                self._groups[_shared(group.request), group.on_doubt] = group
+        if again:
+            group.since = now - self.window
+            self._order.move_to_end(group, last=False)
+        group.living += 1
+        self.queued += 1
+        if group.living == INSTANCES_PER_CALL:
+            self._full[group] = None
+
+    def withdraw(self, entry: Entry) -> None:
+        """Take a queued start out."""
+        entry.stage = Stage.DONE
+        if entry.group is not None:
+            self._left(entry.group, 1)
+
+    def ready_at(self, now: float) -> float | None:
+        """Return when a call can be made up: `now`, later for want of company, or None if nobody waits."""
+        if self._full:
+            return now
+        head = next(iter(self._order), None)
+        return max(now, head.since + self.window) if head is not None else None
+
+    def take(self, now: float) -> tuple[Group, list[Entry]] | None:
+        """Make up the next call, if one is ready: its group and at most ten starts of it."""
+        ready = self.ready_at(now)
+        if ready is None or ready > now:
+            return None
+        head = next(iter(self._order))
+        group = head if head.since + self.window <= now else next(iter(self._full))
+        entries: list[Entry] = []
+        while group.entries and len(entries) < INSTANCES_PER_CALL:
+            entry = group.entries.popleft()
+            if entry.stage is Stage.QUEUED:
+                entry.stage = Stage.FLYING
+                entries.append(entry)
+        group.since = now
+        self._left(group, len(entries))
+        if group.living:
+            self._order.move_to_end(group)
+        return group, entries
+
+    def _left(self, group: Group, count: int) -> None:
+        """Note that so many of a group wait no more."""
+        group.living -= count
+        self.queued -= count
+        if group.living < INSTANCES_PER_CALL:
+            self._full.pop(group, None)
+        else:
+            self._full.move_to_end(group)
+        if not group.living:
+            self._order.pop(group, None)
+            if group.key is None and not group.request.extra:
+                self._groups.pop((_shared(group.request), group.on_doubt), None)
+            if self._last is not None and self._last[1] is group:
+                self._last = None
+
+    def calls_left(self) -> int:
+        """Return how many calls the queue will take, at least."""
+        return -(-self.queued // INSTANCES_PER_CALL)

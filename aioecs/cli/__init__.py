@@ -1,0 +1,21 @@
+"""The command line, `aioecs`: it needs the extra `cli`, and says so if it isn't there."""
+
+from __future__ import annotations
+
+import sys
+
+_EXTRA = frozenset({"rich", "shellingham", "typer"})
+
+
+def main() -> None:
+    """Run the command line and exit with its status: what the `aioecs` script calls."""
+    try:
+        from aioecs.cli._app import run
+    except ImportError as missing:
+        if (missing.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        sys.stderr.write("the command line needs its extra: pip install 'aioecs[cli]'\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,67 @@
+"""The commands, and the way from words to an exit status."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, cast
+
+import typer
+from typer.main import get_command
+
+import aioecs
+from aioecs.cli import _local, _start
+from aioecs.cli._options import UsageError, spread_words
+from aioecs.cli._streams import Streams
+from aioecs.cli._tally import CANNOT, INTERRUPTED
+
+# typer shows this leaf of its parser's errors only; what it derives from is what all of them are.
+_ParserError = cast("type[Exception]", typer.BadParameter.__base__)
+
+app = typer.Typer(
+    name="aioecs",
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,  # they show local variables, secrets among them
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("start", help=_start.HELP, context_settings={"allow_extra_args": True})(_start.start)
+app.command("local", help=_local.HELP)(_local.local)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"aioecs {aioecs.__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _main(
+    context: typer.Context,
+    _: Annotated[bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)] = False,
+) -> None:
+    """Start Amazon ECS tasks: never twice, never lost, never a lie."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(CANNOT)
+
+
+def run(words: Sequence[str]) -> int:
+    """Carry out a command line and return its exit status; what is wrong with it is said on one line of stderr."""
+    named = next((word for word in words if not word.startswith("-")), None)
+    try:
+        given = spread_words(words, "--command") if named == "start" else list(words)
+        return int(get_command(app).main(given, prog_name="aioecs", standalone_mode=False) or 0)
+    except (UsageError, _ParserError) as error:
+        Streams().complain(f"{_message(error)} (see {_command(named)} --help)")
+        return CANNOT
+    except (KeyboardInterrupt, typer.Abort):  # before there was anything to settle
+        return INTERRUPTED
+
+
+def _command(named: str | None) -> str:
+    known = {command.name for command in app.registered_commands}
+    return f"aioecs {named}" if named in known else "aioecs"
+
+
+def _message(error: Exception) -> str:
+    message: str = getattr(error, "format_message", error.__str__)()
+    return message

@@ -1,0 +1,142 @@
+"""What `aioecs start` is asked: options in, requests out. Pure; nothing here looks anything up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import cycle, islice
+
+import attrs
+
+from aioecs import ContainerOverride, InvalidRequest, KeyValuePair, StartTaskRequest, Tag, TaskOverride
+from aioecs._model import limits
+from aioecs.cli._options import Policy, UsageError
+
+LOCAL_CLUSTER = "default"
+LOCAL_TASK_DEFINITION = "demo"
+LOCAL_CONTAINER = "main"
+
+_OPTIONS = {
+    "cluster": "--cluster",
+    "container_instances": "--instances",
+    "group": "--group",
+    "overrides": "--env, --command, --cpu, --memory",
+    "started_by": "--started-by",
+    "tags": "--tag",
+    "task_definition": "--task-definition",
+}
+
+
+@attrs.frozen(kw_only=True)
+class Asked:
+    """What is to be started, where and how. Values of environment variables are in no repr."""
+
+    count: int = 1
+    cluster: str | None = None
+    task_definition: str | None = None
+    instances: tuple[str, ...] = ()
+    all_instances: bool = False
+    local: bool = False
+    environment: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
+    container: str | None = None
+    command: tuple[str, ...] = attrs.field(default=(), repr=False)
+    cpu: int | None = None
+    memory: int | None = None
+    started_by: str | None = None
+    group: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+    on_cancel: Policy = Policy.STOP
+    concurrency: int = 50
+    region: str | None = None
+    profile: str | None = None
+    endpoint_url: str | None = None
+
+    @property
+    def overrides_container(self) -> bool:
+        """Whether a container is to be overridden, so that its name is needed."""
+        return bool(self.environment or self.command)
+
+
+def settled(asked: Asked) -> Asked:
+    """Check what is asked, and fill in what `--local` goes without.
+
+    Raises:
+        UsageError: options that contradict each other or are missing, or a documented limit is broken.
+    """
+    for wrong in _contradictions(asked):
+        raise UsageError(wrong)
+    if asked.local:
+        asked = attrs.evolve(
+            asked,
+            cluster=asked.cluster or LOCAL_CLUSTER,
+            task_definition=asked.task_definition or LOCAL_TASK_DEFINITION,
+            container=asked.container or LOCAL_CONTAINER,
+            all_instances=True,
+        )
+    check(template(asked, asked.container or LOCAL_CONTAINER), asked.instances)
+    return asked
+
+
+def _contradictions(asked: Asked) -> Iterator[str]:
+    if asked.local:
+        strange = {"--instances": asked.instances, "--endpoint-url": asked.endpoint_url, "--profile": asked.profile}
+        for option, given in strange.items():
+            if given:
+                yield f"{option} and --local exclude each other: the local ECS brings its own"
+        return
+    if asked.instances and asked.all_instances:
+        yield "--instances and --all-instances exclude each other"
+    if not asked.instances and not asked.all_instances:
+        yield "say where: --instances, --all-instances, or --local to try it without an account"
+    if not asked.cluster:
+        yield "--cluster is missing"
+    if not asked.task_definition:
+        yield "--task-definition is missing"
+
+
+def template(asked: Asked, container: str | None) -> StartTaskRequest:
+    """Make the request that all starts share, without its instances."""
+    tags = [Tag(key=key, value=value) for key, value in asked.tags]
+    return StartTaskRequest(
+        cluster=asked.cluster,
+        task_definition=asked.task_definition or "",
+        overrides=_overrides(asked, container),
+        started_by=asked.started_by,
+        group=asked.group,
+        tags=tags or None,
+    )
+
+
+def _overrides(asked: Asked, container: str | None) -> TaskOverride | None:
+    environment = [KeyValuePair(name=name, value=value) for name, value in asked.environment]
+    override = ContainerOverride(name=container, environment=environment or None, command=asked.command or None)
+    if not asked.overrides_container and asked.cpu is None and asked.memory is None:
+        return None
+    return TaskOverride(
+        container_overrides=[override] if asked.overrides_container else None,
+        cpu=None if asked.cpu is None else str(asked.cpu),
+        memory=None if asked.memory is None else str(asked.memory),
+    )
+
+
+def check(request: StartTaskRequest, instances: Sequence[str]) -> None:
+    """Hold the request against ECS's documented limits, as if for these instances.
+
+    Raises:
+        UsageError: one is broken; it names the option.
+    """
+    try:
+        limits.check(request.replace(container_instances=instances or ("any",)), any_number=True)
+    except InvalidRequest as error:
+        member = error.path.partition(".")[0].partition("[")[0]
+        found = "" if error.found is None else f", not {error.found}"
+        raise UsageError(f"{_OPTIONS.get(member, member)}: {error.rule}{found}") from error
+
+
+def requests(request: StartTaskRequest, instances: Sequence[str], count: int) -> Iterator[StartTaskRequest]:
+    """Spread `count` starts over the instances in turn, ten to a request, made as they are drawn.
+
+    The starts are equal but for the instance, so a request may carry as many as one call may.
+    """
+    turns = islice(cycle(instances), count)
+    while some := tuple(islice(turns, limits.INSTANCES_PER_CALL)):
+        yield request.replace(container_instances=some)

@@ -1,0 +1,157 @@
+"""The command `aioecs local`: an ECS on this machine, for any client, until it is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import attrs
+import typer
+from rich.text import Text
+
+from aioecs import CancelToken
+from aioecs.cli._options import HOW, WHERE, AsJson, UsageError
+from aioecs.cli._signals import interrupts
+from aioecs.cli._streams import Streams
+
+HELP = """
+Run an ECS on this machine, for any AWS SDK, the AWS CLI or aioecs, until Ctrl-C.
+
+It enforces what Amazon ECS enforces, and starts nothing: its tasks are records only. A task definition demo:1 is there.
+
+[bold]Examples[/]
+
+On a free port, or on one of your choice:
+
+  aioecs local
+
+  aioecs local --port 8080 --instances 50
+
+From a script, which reads where it is:
+
+  aioecs local --json
+
+[bold]Exit status[/]
+
+0 when it was ended, 2 when it could not begin.
+"""
+
+
+@attrs.frozen(kw_only=True)
+class Served:
+    """Where and what the local ECS is."""
+
+    endpoint_url: str
+    region: str
+    cluster: str
+    instances: tuple[str, ...]
+
+
+def local(
+    port: Annotated[
+        int,
+        typer.Option("--port", metavar="N", min=0, max=65535, help="Port; 0 takes a free one.", rich_help_panel=WHERE),
+    ] = 0,
+    host: Annotated[
+        str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.", rich_help_panel=WHERE)
+    ] = "127.0.0.1",
+    region: Annotated[
+        str, typer.Option("--region", metavar="REGION", help="Region in its ARNs.", rich_help_panel=HOW)
+    ] = "us-east-1",
+    cluster: Annotated[
+        str, typer.Option("--cluster", metavar="NAME", help="Name of its cluster.", rich_help_panel=HOW)
+    ] = "default",
+    instances: Annotated[
+        int, typer.Option("--instances", metavar="N", min=0, help="Container instances.", rich_help_panel=HOW)
+    ] = 3,
+    cpu: Annotated[
+        int,
+        typer.Option("--cpu", metavar="UNITS", min=1, help="CPU of each, 1024 to a vCPU.", rich_help_panel=HOW),
+    ] = 4096,
+    memory: Annotated[
+        int, typer.Option("--memory", metavar="MIB", min=1, help="Memory of each.", rich_help_panel=HOW)
+    ] = 16384,
+    pending: Annotated[
+        float,
+        typer.Option("--pending", metavar="SECONDS", min=0, help="How long a task is PENDING.", rich_help_panel=HOW),
+    ] = 0.0,
+    as_json: AsJson = False,
+) -> int:
+    """Serve until a signal, and return the exit status; `HELP` is what the user reads."""
+    settings: dict[str, Any] = {
+        "port": port,
+        "host": host,
+        "region": region,
+        "cluster": cluster,
+        "instances": instances,
+        "cpu": cpu,
+        "memory": memory,
+        "pending_seconds": pending,
+    }
+    return asyncio.run(serve(settings, Streams(), as_json=as_json))
+
+
+async def serve(
+    settings: dict[str, Any], streams: Streams, *, as_json: bool = False, end: Callable[[int], object] = os._exit
+) -> int:
+    """Serve a local ECS with these settings until SIGINT or SIGTERM; the second of them ends the process.
+
+    Raises:
+        UsageError: it can't be had so: the port is in use, the cluster's name isn't one.
+    """
+    from aioecs.testing import AwsError, LocalECS
+
+    token = CancelToken()
+    with interrupts(token, lambda: end(0)):
+        try:
+            async with LocalECS(**settings) as local:
+                served = Served(
+                    endpoint_url=local.endpoint_url,
+                    region=settings["region"],
+                    cluster=settings["cluster"],
+                    instances=tuple(local.instance_arns),
+                )
+                if as_json:
+                    streams.write(as_line(served))
+                else:
+                    streams.say(*announcement(served))
+                await token.wait()
+        except (OSError, AwsError) as error:
+            raise UsageError(str(error)) from error
+    return 0
+
+
+def as_line(served: Served) -> str:
+    """Return where it is as a line of JSON."""
+    return json.dumps(attrs.asdict(served))
+
+
+def announcement(served: Served) -> list[Text]:
+    """Tell where it is, and how it is used."""
+    url = served.endpoint_url
+    where = f"--endpoint-url {url} --region {served.region}"
+    many = len(served.instances)
+    return [
+        Text.assemble("The local ECS is up: ", (url, "bold green")),
+        Text(
+            f"cluster {served.cluster}, {many} container instance{'' if many == 1 else 's'}, task definition demo:1, "
+            f"Region {served.region}",
+            "dim",
+        ),
+        Text(""),
+        Text("For any AWS SDK or the AWS CLI, which need some credentials, whatever they are:"),
+        Text(
+            f"  export AWS_ENDPOINT_URL_ECS={url} AWS_REGION={served.region} AWS_DEFAULT_REGION={served.region} "
+            "AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local",
+            no_wrap=True,
+        ),
+        Text(f"  aws ecs list-container-instances --cluster {served.cluster} {where}", no_wrap=True),
+        Text(
+            f"  aioecs start --cluster {served.cluster} --task-definition demo --all-instances --count 10 {where}",
+            no_wrap=True,
+        ),
+        Text("Ctrl-C ends it."),
+    ]

@@ -1,0 +1,123 @@
+"""What the commands are asked: the options that several share, and how words become values.
+
+Everything here is pure. What is wrong raises `UsageError`, whose text never holds the value of an environment variable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from aioecs._model import arn
+from aioecs.errors import InvalidRequest
+
+WHERE = "Where"
+TASK = "The task"
+HOW = "How"
+OUTPUT = "Output"
+
+
+class UsageError(Exception):
+    """The command can't be carried out as it was given; nothing was begun."""
+
+
+class Policy(StrEnum):
+    """What a request in flight leaves behind when it is interrupted; the names are those of `Client(on_cancel=...)`."""
+
+    STOP = "stop"
+    SETTLE = "settle"
+    ABANDON = "abandon"
+
+
+Region = Annotated[
+    str | None,
+    typer.Option("--region", metavar="REGION", help="AWS Region.", rich_help_panel=WHERE, show_default=False),
+]
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        help="Profile of the AWS configuration, for credentials and settings.",
+        rich_help_panel=WHERE,
+        show_default=False,
+    ),
+]
+EndpointUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--endpoint-url",
+        metavar="URL",
+        help="Another endpoint than the Region's own.",
+        rich_help_panel=WHERE,
+        show_default=False,
+    ),
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="JSON, one value a line.", rich_help_panel=OUTPUT, show_default=False)
+]
+
+
+def pairs(words: Iterable[str], option: str) -> tuple[tuple[str, str], ...]:
+    """Read `NAME=VALUE` words; the value may be empty and may hold further `=`.
+
+    Raises:
+        UsageError: a word has no `=` or no name. It is told by its place: the word itself may be a secret.
+    """
+    read: list[tuple[str, str]] = []
+    for place, word in enumerate(words, 1):
+        name, sign, value = word.partition("=")
+        if not sign or not name.strip():
+            raise UsageError(f"{option} needs NAME=VALUE, which number {place} of them is not")
+        read.append((name, value))
+    return tuple(read)
+
+
+def instances(lists: Iterable[str]) -> tuple[str, ...]:
+    """Read container instances: ids or ARNs, separated by commas. One that stands twice gets twice as many starts.
+
+    Raises:
+        UsageError: one is empty, or neither an id nor an ARN.
+    """
+    read: list[str] = []
+    for name in (word.strip() for words in lists for word in words.split(",")):
+        if not name:
+            raise UsageError("--instances: an instance between two commas is empty")
+        try:
+            arn.instance(name, "--instances")
+        except InvalidRequest as error:
+            raise UsageError(str(error)) from error
+        read.append(name)
+    return tuple(read)
+
+
+def spread_words(words: Sequence[str], option: str) -> list[str]:
+    """Let `option` take all words up to the next option, and those after a `--` to the end of the line.
+
+    `--command python main.py --json -- --frame 17` becomes `--command=python --command=main.py --json
+    --command=--frame --command=17`: one option a word, which is what the parser knows.
+
+    Raises:
+        UsageError: no word follows `option`.
+    """
+    end = list(words).index("--") if "--" in words else len(words)
+    spread: list[str] = []
+    taking = False
+    for place, word in enumerate(words[:end], 1):
+        if word == option:
+            taking = place < end and not _is_option(words[place])
+            if not taking and end >= len(words) - 1:
+                raise UsageError(f"{option} needs a word or more; those that begin with a dash go after --")
+        elif taking and not _is_option(word):
+            spread.append(f"{option}={word}")
+        else:
+            taking = False
+            spread.append(word)
+    return spread + [f"{option}={word}" for word in words[end + 1 :]]
+
+
+def _is_option(word: str) -> bool:
+    return word.startswith("-") and word != "-"

@@ -1,0 +1,155 @@
+"""The doing of `aioecs start`: look up what is missing, start, count, and tell the truth however it ends."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import anyio
+
+from aioecs import CancelToken, Client, ECSError, StartTaskRequest, Statistics
+from aioecs.cli import _asked, _lookup, _screen
+from aioecs.cli._asked import Asked
+from aioecs.cli._options import UsageError
+from aioecs.cli._screen import Report
+from aioecs.cli._signals import interrupts
+from aioecs.cli._streams import Streams
+from aioecs.cli._tally import CANNOT, INTERRUPTED, SOME_NOT_STARTED, Tally, exit_status, is_final, text_of
+
+
+class Run:
+    """One `aioecs start`: what is asked, and how far it has come."""
+
+    def __init__(
+        self,
+        asked: Asked,
+        streams: Streams,
+        *,
+        as_json: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        end: Callable[[int], object] = os._exit,
+    ) -> None:
+        self._asked = asked
+        self._streams = streams
+        self._as_json = as_json
+        self._clock = clock
+        self._end = end
+        self._tally = Tally(asked.count)
+        self._token = CancelToken()
+        self._instances = asked.instances
+        self._statistics: Callable[[], Statistics] = Statistics
+        self._began: float | None = None
+        self._ended: float | None = None
+        self._told = False
+
+    async def go(self) -> int:
+        """Start them, tell what each came to, and return the exit status.
+
+        The first SIGINT or SIGTERM cancels, and what was in flight is waited for; the second ends the process.
+        """
+        self._streams.on_broken = lambda: self._token.cancel("nobody reads the output any more")
+        with self._streams.logging(), interrupts(self._token, self._end_at_once):
+            try:
+                with self._moving():
+                    await self._fan_out()
+            except (ECSError, UsageError) as error:
+                return self._failed(error)
+            except Exception:
+                self._tell()  # a defect of ours; what was started is told all the same
+                raise
+            return self._finished()
+
+    async def _fan_out(self) -> None:
+        with anyio.CancelScope() as looking:
+
+            def stop(_: str | None) -> None:
+                looking.cancel()
+
+            self._token.add_callback(stop)
+            async with _lookup.endpoint(self._asked) as where, self._client(where) as client:
+                request = _asked.template(self._asked, await _lookup.container(client, self._asked))
+                self._instances = await _lookup.instances(client, self._asked)
+                self._token.remove_callback(stop)  # from here on the batch hears the token by itself
+                await self._start(client, request)
+
+    def _client(self, where: dict[str, Any]) -> Client:
+        return Client(**where, max_in_flight=self._asked.concurrency, on_cancel=self._asked.on_cancel.value)
+
+    async def _start(self, client: Client, request: StartTaskRequest) -> None:
+        self._began = self._clock()
+        requests = _asked.requests(request, self._instances, self._asked.count)
+        async with client.batch() as batch:
+            self._statistics = batch.statistics
+            async for start in batch.start_tasks(requests, cancel_scope=self._token):
+                self._tally.add(start)
+                if self._as_json:
+                    self._streams.write(_screen.start_json(start))
+        self._ended = self._clock()
+
+    # ------------------------------------------------------------------------------------------------------- telling
+
+    def _moving(self) -> AbstractContextManager[None]:
+        if not self._streams.shows_progress(as_json=self._as_json):
+            return nullcontext()
+        return self._streams.moving(lambda columns: _screen.progress(self.report(), columns))
+
+    def report(self) -> Report:
+        """Return how far it has come."""
+        statistics = self._statistics()
+        return Report(
+            tally=self._tally,
+            cluster=self._asked.cluster or "",
+            task_definition=self._asked.task_definition or "",
+            container_instances=len(self._instances),
+            local=self._asked.local,
+            calls=statistics.calls,
+            throttled=statistics.throttled,
+            seconds=self._seconds(),
+            interrupted=(self._token.reason or "") if self._token.cancelled else None,
+        )
+
+    def _seconds(self) -> float:
+        if self._began is None:
+            return 0.0
+        return (self._clock() if self._ended is None else self._ended) - self._began
+
+    def _tell(self) -> None:
+        if self._told:
+            return
+        self._told = True
+        self._close()
+        report = self.report()
+        if self._as_json:
+            self._streams.write(_screen.summary_json(report))
+        else:
+            self._streams.say(*_screen.summary(report))
+
+    def _close(self) -> None:
+        self._tally.close(self._statistics().requested)
+
+    def _finished(self) -> int:
+        self._close()
+        status = exit_status(self._tally, interrupted=self._token.cancelled)
+        cause = self._tally.could_not if status == CANNOT else None
+        if cause is None or self._as_json:
+            self._tell()
+        if cause is not None:
+            self._streams.complain(f"nothing was started: {text_of(cause)}")
+        return status
+
+    def _failed(self, error: ECSError | UsageError) -> int:
+        begun = self._statistics().requested > 0
+        if begun:
+            self._tell()
+        self._streams.complain(str(error))
+        if self._token.cancelled:
+            return INTERRUPTED
+        return SOME_NOT_STARTED if begun or not is_final(error) else CANNOT
+
+    def _end_at_once(self) -> None:
+        self._streams.halt()
+        self._tell()
+        self._end(INTERRUPTED)

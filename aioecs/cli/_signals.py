@@ -1,0 +1,56 @@
+"""SIGINT and SIGTERM: the first asks for an end, by a token; the second ends at once."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+from aioecs import CancelToken
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def interrupts(token: CancelToken, at_once: Callable[[], object]) -> Generator[None]:
+    """Cancel `token` at the first signal and call `at_once()` at the second, both on the running loop.
+
+    The signals behave as before when the block ends, whatever ended it.
+    """
+    loop = asyncio.get_running_loop()
+
+    def heard(number: signal.Signals) -> None:
+        if token.cancelled:
+            at_once()
+        else:
+            token.cancel(number.name)
+
+    undo = [_handle(loop, number, heard) for number in _SIGNALS]
+    try:
+        yield
+    finally:
+        for restore in undo:
+            restore()
+
+
+def _handle(
+    loop: asyncio.AbstractEventLoop, number: signal.Signals, heard: Callable[[signal.Signals], None]
+) -> Callable[[], object]:
+    """Handle one signal on the loop, and return what undoes it. Windows' loops leave signals to the interpreter."""
+    before = signal.getsignal(number) or signal.SIG_DFL
+    try:
+        loop.add_signal_handler(number, heard, number)
+    except NotImplementedError:
+
+        def interrupted(*_: object) -> None:
+            loop.call_soon_threadsafe(heard, number)
+
+        signal.signal(number, interrupted)
+        return lambda: signal.signal(number, before)
+
+    def undo() -> None:
+        loop.remove_signal_handler(number)
+        signal.signal(number, before)
+
+    return undo

@@ -1,0 +1,168 @@
+"""The command `aioecs start`: its options, and what `--help` says of them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from aioecs.cli import _asked, _options
+from aioecs.cli._asked import Asked
+from aioecs.cli._options import HOW, TASK, WHERE, AsJson, EndpointUrl, Policy, Profile, Region, UsageError
+from aioecs.cli._run import Run
+from aioecs.cli._streams import Streams
+
+HELP = """
+Start tasks on the container instances of a cluster, and tell what came of each.
+
+The starts go round over the instances, ten to a call. Ctrl-C stops what is on its way and tells what was started; \
+a second one ends at once. A terminal shows how far it is; in a pipe there is nothing but the result.
+
+[bold]Examples[/]
+
+Try it, without an account:
+
+  aioecs start --local --count 1000
+
+Many, over all instances of a cluster:
+
+  aioecs start --cluster c1 --task-definition td --all-instances --count 99
+
+One on each of two instances, with a command of their own:
+
+  aioecs start --cluster c1 --task-definition td --instances 4c54,9f2a \\
+    --count 2 --env SCENE=17 --command python main.py -- --fast
+
+[bold]Exit status[/]
+
+0 all started, 1 some did not, 2 nothing could start as asked, 130 interrupted.
+"""
+
+
+def start(
+    context: typer.Context,
+    cluster: Annotated[
+        str | None, typer.Option("--cluster", metavar="NAME", help="Name or ARN.", rich_help_panel=WHERE)
+    ] = None,
+    instances: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--instances",
+            metavar="ID,ID...",
+            help="Container instances, by id or ARN, separated by commas.",
+            rich_help_panel=WHERE,
+        ),
+    ] = None,
+    all_instances: Annotated[
+        bool, typer.Option("--all-instances", help="All that are ACTIVE in the cluster.", rich_help_panel=WHERE)
+    ] = False,
+    local: Annotated[
+        bool,
+        typer.Option(
+            "--local",
+            help="On an ECS embedded in this command, with 20 instances. Needs no account; all else has defaults.",
+            rich_help_panel=WHERE,
+        ),
+    ] = False,
+    region: Region = None,
+    profile: Profile = None,
+    endpoint_url: EndpointUrl = None,
+    task_definition: Annotated[
+        str | None,
+        typer.Option(
+            "--task-definition", metavar="NAME", help="family, family:revision, or ARN.", rich_help_panel=TASK
+        ),
+    ] = None,
+    environment: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--env",
+            metavar="NAME=VALUE",
+            help="Environment variable of the container; may be repeated.",
+            rich_help_panel=TASK,
+        ),
+    ] = None,
+    command: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--command",
+            metavar="WORD...",
+            help="Command of the container: the words up to the next option, and those after --.",
+            rich_help_panel=TASK,
+        ),
+    ] = None,
+    container: Annotated[
+        str | None,
+        typer.Option(
+            "--container",
+            metavar="NAME",
+            help="The container that --env and --command are for, if the task has several.",
+            rich_help_panel=TASK,
+        ),
+    ] = None,
+    cpu: Annotated[
+        int | None,
+        typer.Option("--cpu", metavar="UNITS", min=1, help="CPU of the task, 1024 to a vCPU.", rich_help_panel=TASK),
+    ] = None,
+    memory: Annotated[
+        int | None,
+        typer.Option("--memory", metavar="MIB", min=1, help="Memory of the task.", rich_help_panel=TASK),
+    ] = None,
+    started_by: Annotated[
+        str | None,
+        typer.Option(
+            "--started-by",
+            metavar="MARK",
+            help="A mark of your own. Without it each call gets a token, by which a start in doubt is found again.",
+            rich_help_panel=TASK,
+        ),
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option("--group", metavar="NAME", help="Task group.", rich_help_panel=TASK)
+    ] = None,
+    tags: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="NAME=VALUE", help="Tag of the task; may be repeated.", rich_help_panel=TASK),
+    ] = None,
+    count: Annotated[int, typer.Option("--count", metavar="N", min=1, help="How many tasks.", rich_help_panel=HOW)] = 1,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", metavar="N", min=1, help="Calls at once, at most.", rich_help_panel=HOW)
+    ] = 50,
+    on_cancel: Annotated[
+        Policy,
+        typer.Option(
+            "--on-cancel",
+            help="What Ctrl-C does with calls that are on their way: stop what they start, settle (wait, and leave "
+            "it running), or abandon (leave at once: UNKNOWN).",
+            rich_help_panel=HOW,
+        ),
+    ] = Policy.STOP,
+    as_json: AsJson = False,
+) -> int:
+    """Read the options, start, and return the exit status; `HELP` is what the user reads."""
+    if context.args:
+        # Not repeated here: it may be the value of an environment variable.
+        raise UsageError("a word too many: --env and --tag take one NAME=VALUE each, and a command goes after --")
+    asked = Asked(
+        count=count,
+        cluster=cluster,
+        task_definition=task_definition,
+        instances=_options.instances(instances or ()),
+        all_instances=all_instances,
+        local=local,
+        environment=_options.pairs(environment or (), "--env"),
+        container=container,
+        command=tuple(command or ()),
+        cpu=cpu,
+        memory=memory,
+        started_by=started_by,
+        group=group,
+        tags=_options.pairs(tags or (), "--tag"),
+        on_cancel=on_cancel,
+        concurrency=concurrency,
+        region=region,
+        profile=profile,
+        endpoint_url=endpoint_url,
+    )
+    return asyncio.run(Run(_asked.settled(asked), Streams(), as_json=as_json).go())

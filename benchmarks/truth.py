@@ -1,0 +1,267 @@
+"""Who starts a task twice, who says "failed" of one that runs, and who loses one: the same storms for every client.
+
+    python -m benchmarks.truth [--quick]
+
+The faulty storm: starts through a local ECS of which 10 % take effect and lose their answer, and 4 % lose it without
+taking effect (connections reset, closed and hung, answers cut, 500s). The cancelled storm: each call's task is
+cancelled at a random moment. Every start carries its number as its group, so that the server's truth can be held against
+the client's word.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from typing import Any
+
+import attrs
+import boto3
+import botocore.config
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+
+import aioecs
+from aioecs.testing import Fault
+from benchmarks.server import Served, serving
+
+LOST_AFTER = ("reset", "close", "truncated", "error", "hang")
+LATENCY = 0.02  # in seconds, of the cancelled storm
+CLOCK = 1.0  # in seconds: how long each client waits for an answer
+
+
+@attrs.define
+class Word:
+    """What a client said of one start: the tasks that it named, and what it said of the rest."""
+
+    arns: set[str] = attrs.Factory(set)
+    said: str = "failed"
+
+
+Starter = Callable[[int], Awaitable[Word]]
+
+
+def faults() -> list[Fault]:
+    """Return the faulty storm: 14 % of all calls."""
+    after = [Fault(kind=kind, when="after", times=None, chance=0.02) for kind in LOST_AFTER]  # type: ignore[arg-type]
+    before = [Fault(kind=kind, when="before", times=None, chance=0.02) for kind in ("reset", "error")]  # type: ignore[arg-type]
+    return after + before
+
+
+def wire(served: Served, number: int) -> dict[str, Any]:
+    """Return a StartTask of one instance as botocore takes it."""
+    instance = served.instances[number % len(served.instances)]
+    return {
+        "taskDefinition": "demo",
+        "containerInstances": [instance],
+        "group": str(number),
+    }
+
+
+def _read(answer: dict[str, Any]) -> Word:
+    arns = {task["taskArn"] for task in answer["tasks"]}
+    return Word(arns, "started" if arns else "failed")
+
+
+async def raw(stack: AsyncExitStack, served: Served, retries: dict[str, Any]) -> Starter:
+    """Open an aiobotocore client."""
+    config = AioConfig(read_timeout=CLOCK, connect_timeout=CLOCK, max_pool_connections=50, retries=retries)
+    client = await stack.enter_async_context(get_session().create_client("ecs", config=config, **served.kwargs))
+
+    async def start(number: int) -> Word:
+        try:
+            return _read(await client.start_task(**wire(served, number)))
+        except Exception:  # noqa: BLE001 whatever it raises, it says that the start failed
+            return Word()
+
+    return start
+
+
+async def threads(stack: AsyncExitStack, served: Served) -> Starter:
+    """Open a boto3 client behind a pool of threads."""
+    config = botocore.config.Config(read_timeout=CLOCK, connect_timeout=CLOCK, max_pool_connections=50)
+    client = boto3.Session().client("ecs", config=config, **served.kwargs)
+    pool = stack.enter_context(ThreadPoolExecutor(50))
+
+    def start(number: int) -> Word:
+        try:
+            return _read(client.start_task(**wire(served, number)))
+        except Exception:  # noqa: BLE001 whatever it raises, it says that the start failed
+            return Word()
+
+    return lambda number: asyncio.get_running_loop().run_in_executor(pool, start, number)
+
+
+async def ours(stack: AsyncExitStack, served: Served, heard: dict[int, Word], **settings: Any) -> Starter:
+    """Open an aioecs client; what `on_settled` hears counts as its word."""
+
+    def hear(starts: tuple[aioecs.Start, ...], _reason: str | None) -> None:
+        for start in starts:
+            number = int(start.request.group or 0)
+            heard[number] = _word((start,))
+
+    client = await stack.enter_async_context(
+        aioecs.Client(
+            **served.kwargs,
+            timeouts=aioecs.Timeouts(connect=CLOCK, attempt=CLOCK, visibility=2, settle=5),
+            on_settled=hear,
+            **settings,
+        )
+    )
+
+    async def start(number: int) -> Word:
+        given = wire(served, number)
+        request = aioecs.StartTaskRequest(
+            task_definition=given["taskDefinition"],
+            container_instances=given["containerInstances"],
+            group=str(number),
+        )
+        try:
+            return Word({task.task_arn or "" for task in (await client.start_task(request)).tasks}, "started")
+        except aioecs.ECSError as error:
+            return _word(error.starts)
+        except asyncio.CancelledError as cancelled:
+            truth = aioecs.outcome_of(cancelled)
+            heard.setdefault(number, _word(truth.starts if truth is not None else ()))
+            raise
+
+    return start
+
+
+def _word(starts: tuple[aioecs.Start, ...]) -> Word:
+    arns = {start.task.task_arn or "" for start in starts if start.task is not None}
+    unknown = any(start.outcome is aioecs.Outcome.UNKNOWN for start in starts)
+    stopped = any(start.outcome is aioecs.Outcome.STOPPED for start in starts)
+    return Word(arns, "unknown" if unknown else "stopped" if stopped else "started" if arns else "failed")
+
+
+@attrs.frozen
+class Row:
+    """What one client did in one storm."""
+
+    client: str
+    asked: int
+    started: int
+    duplicates: int
+    lies: int
+    orphans: int
+    unknown: int
+    seconds: float
+
+
+def judge(client: str, words: dict[int, Word], truth: dict[str, Any], seconds: float) -> Row:
+    """Hold a client's words against the truth."""
+    running: dict[int, set[str]] = {number: set() for number in words}
+    for task in truth["tasks"]:
+        if task["desired_status"] == "RUNNING":
+            running[int(task["group"])].add(task["arn"])
+    return Row(
+        client=client,
+        asked=len(words),
+        started=sum(bool(tasks) for tasks in running.values()),
+        duplicates=sum(max(0, len(tasks) - 1) for tasks in running.values()),
+        lies=sum(bool(running[n]) and not word.arns and word.said == "failed" for n, word in words.items()),
+        orphans=sum(len(tasks - words[n].arns) for n, tasks in running.items() if words[n].said != "unknown"),
+        unknown=sum(word.said == "unknown" for word in words.values()),
+        seconds=seconds,
+    )
+
+
+SIDES: dict[str, Callable[..., Awaitable[Starter]]] = {
+    "aioecs": lambda stack, served, heard: ours(stack, served, heard),
+    "aioecs, at least once": lambda stack, served, heard: ours(stack, served, heard, on_doubt="at_least_once"),
+    "aiobotocore, legacy (default)": lambda stack, served, _: raw(stack, served, {"mode": "legacy"}),
+    "aiobotocore, standard": lambda stack, served, _: raw(stack, served, {"mode": "standard"}),
+    "aiobotocore, adaptive": lambda stack, served, _: raw(stack, served, {"mode": "adaptive"}),
+    "aiobotocore, retries off": lambda stack, served, _: raw(
+        stack, served, {"mode": "standard", "total_max_attempts": 1}
+    ),
+    "boto3, 50 threads": lambda stack, served, _: threads(stack, served),
+}
+
+
+async def faulty(side: str, count: int) -> Row:
+    """Run the faulty storm through one client."""
+    with serving(faults(), instances=50, visibility_lag=0.5, cpu=10**6, memory=10**6) as served:
+        words: dict[int, Word] = {}
+        began = time.perf_counter()
+        async with AsyncExitStack() as stack:
+            start = await SIDES[side](stack, served, {})
+            numbers = iter(range(count))
+
+            async def work() -> None:
+                for number in numbers:
+                    words[number] = await start(number)
+
+            async with asyncio.TaskGroup() as group:
+                for _ in range(50):
+                    group.create_task(work())
+        return judge(side, words, served.truth(), time.perf_counter() - began)
+
+
+async def cancelled(side: str, count: int) -> Row:
+    """Cancel each call at a random moment; what a cancelled call's caller has no ARN of is an orphan."""
+    slow = [Fault(kind="delay", when="before", times=None, seconds=LATENCY)]
+    dice = random.Random(1)
+    with serving(slow, instances=50, cpu=10**6, memory=10**6) as served:
+        heard: dict[int, Word] = {}
+        words: dict[int, Word] = {}
+        began = time.perf_counter()
+        async with AsyncExitStack() as stack:
+            start = await SIDES[side](stack, served, heard)
+            await start(count)  # a first call, whose cost of opening is not what is measured
+            numbers = iter(range(count))
+
+            async def work() -> None:
+                for number in numbers:
+                    task = asyncio.ensure_future(start(number))
+                    await asyncio.wait([task], timeout=dice.random() * 2 * LATENCY)
+                    task.cancel()
+                    await asyncio.wait([task])
+                    words[number] = Word(said="cancelled") if task.cancelled() else task.result()
+
+            async with asyncio.TaskGroup() as group:
+                for _ in range(20):
+                    group.create_task(work())
+        truth = served.truth()
+        truth["tasks"] = [task for task in truth["tasks"] if task["group"] != str(count)]
+        return judge(side, words | heard, truth, time.perf_counter() - began)
+
+
+def table(rows: list[Row]) -> str:
+    """Draw the rows as a table in Markdown."""
+    names = ("started", "duplicates", "lies", "orphans", "unknown")
+    head = ["client", "asked", *names, "seconds"]
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    for row in rows:
+        cells = [str(getattr(row, name)) for name in ("client", "asked", *names)]
+        lines.append(f"| {' | '.join([*cells, f'{row.seconds:.1f}'])} |")
+    return "\n".join(lines)
+
+
+async def main(quick: bool) -> int:
+    """Run both storms and print their tables; not 0 if aioecs broke its promise."""
+    count, cancels = (60, 60) if quick else (500, 600)
+    print(f"aioecs {aioecs.__version__}, {count} starts, 14 % ambiguous faults, visibility lag 0.5 s\n")
+    storm = [await faulty(side, count) for side in SIDES]
+    print(table(storm), "\n")
+    print(f"{cancels} calls cancelled at random moments, latency {LATENCY * 1000:.0f} ms\n")
+    cancellable = [side for side in SIDES if "boto3" not in side and "at least" not in side and "stand" not in side]
+    rows = [await cancelled(side, cancels) for side in cancellable]
+    print(table(rows))
+    broken = Counter[str]()
+    for row in (*storm, *rows):
+        if row.client.startswith("aioecs"):
+            broken.update(duplicates=row.duplicates, lies=row.lies, orphans=row.orphans)
+    return int(broken.total() > 0)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a small storm, which only proves that this runs")
+    raise SystemExit(asyncio.run(main(parser.parse_args().quick)))

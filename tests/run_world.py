@@ -1,0 +1,187 @@
+"""What the tests of aioecs._run share: a loop whose clock leaps, and a port that answers as it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from datetime import UTC, datetime
+from typing import Any, TypeVar, cast
+
+import pytest
+
+import aioecs
+from aioecs._model._shape import Shape
+from aioecs._model.attempt import Answered, Attempt
+from aioecs._plan.acts import Looked
+from aioecs._plan.looking import Doubt
+from aioecs._plan.record import Record
+from aioecs._run.call import Call
+from aioecs._run.core import Core
+from aioecs._run.slots import Slots
+from aioecs._wire.port import Operation, Witness
+
+T = TypeVar("T")
+R = TypeVar("R", bound=Shape)
+
+INSTANCES = tuple(f"arn:aws:ecs:us-east-1:123456789012:container-instance/default/i{n}" for n in range(10))
+
+
+# Time ----------------------------------------------------------------------------------------------------------------
+
+
+class _Leaping(selectors.DefaultSelector):
+    """Waits for nobody but other threads: where a loop would sleep, its clock leaps."""
+
+    now = 1000.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0 if timeout is not None else 30)
+        if timeout is None and not ready:
+            raise RuntimeError("this loop waits for something that will never come")
+        if timeout is not None and not ready:
+            self.now += timeout
+        return ready
+
+
+class LeapingLoop(asyncio.SelectorEventLoop):
+    """An event loop on virtual time: a minute of waiting takes no time, and time stands still while there is work."""
+
+    def __init__(self) -> None:
+        self._leaping = _Leaping()
+        super().__init__(self._leaping)
+
+    def time(self) -> float:
+        return self._leaping.now
+
+
+def leaping(work: Coroutine[Any, Any, T]) -> T:
+    """Run it to its end on virtual time; tokens have the same clock."""
+    with asyncio.Runner(loop_factory=LeapingLoop) as runner, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "monotonic", runner.get_loop().time)
+        return runner.run(work)
+
+
+async def iterations(count: int) -> None:
+    """Let the loop go round so many times."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+# A port, a desk and a call -------------------------------------------------------------------------------------------
+
+Say = Callable[[Any, Witness], Awaitable[Attempt[Any]]]
+
+
+class ToldPort:
+    """A port that answers as it is told, and remembers what it was asked."""
+
+    endpoint_url = "http://told"
+    region = "us-east-1"
+    partition = "aws"
+
+    def __init__(self, **says: Say) -> None:
+        self.says = {"start_task": started, "stop_task": stopped, **says}
+        self.asked: list[tuple[str, Any]] = []
+
+    def names(self) -> list[str]:
+        """Name the operations that it was asked for."""
+        return [name for name, _ in self.asked]
+
+    async def attempt(self, operation: Operation[R], request: Shape, witness: Witness) -> Attempt[R]:
+        """Answer as told for the operation."""
+        self.asked.append((operation.name, request))
+        return cast("Attempt[R]", await self.says[operation.method](request, witness))
+
+
+def tasks_for(request: aioecs.StartTaskRequest) -> list[aioecs.Task]:
+    """Make the tasks that ECS would start for a request."""
+    return [
+        aioecs.Task(
+            task_arn=f"arn:aws:ecs:us-east-1:123456789012:task/default/{instance.rpartition('/')[2]}-{at}",
+            container_instance_arn=instance,
+            task_definition_arn="arn:aws:ecs:us-east-1:123456789012:task-definition/demo:1",
+            started_by=request.started_by,
+            created_at=datetime(2026, 1, 1, tzinfo=UTC),
+            desired_status="RUNNING",
+        )
+        for at, instance in enumerate(request.container_instances)
+    ]
+
+
+async def started(request: aioecs.StartTaskRequest, witness: Witness) -> Attempt[Any]:
+    """Start them all, at once."""
+    witness.on_wire = True
+    return Answered(aioecs.StartTaskResponse(tasks=tasks_for(request)), "request-1")
+
+
+async def stopped(request: aioecs.StopTaskRequest, witness: Witness) -> Attempt[Any]:
+    """Accept the stop, at once."""
+    witness.on_wire = True
+    return Answered(aioecs.StopTaskResponse())
+
+
+class Held:
+    """An attempt held open: it is on the wire once `begun` is set, unless `unsent`, and answered once `gate` is."""
+
+    def __init__(self, then: Say = started, *, unsent: bool = False) -> None:
+        self.begun = asyncio.Event()
+        self.gate = asyncio.Event()
+        self.cut = False
+        self._then = then
+        self._unsent = unsent
+
+    async def __call__(self, request: Any, witness: Witness) -> Attempt[Any]:
+        """Wait at the gate."""
+        witness.on_wire = not self._unsent
+        self.begun.set()
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.cut = True
+            raise
+        return await self._then(request, witness)
+
+
+class ToldDesk:
+    """A desk that finds what it is told to."""
+
+    def __init__(self, found: Iterable[aioecs.Task] = (), *, gate: asyncio.Event | None = None) -> None:
+        self.found = tuple(found)
+        self.asked: list[Doubt] = []
+        self._gate = gate
+
+    async def look(self, doubt: Doubt, patience: float) -> Looked:
+        """Look one up."""
+        self.asked.append(doubt)
+        began = asyncio.get_running_loop().time()
+        if self._gate is not None:
+            await self._gate.wait()
+        return Looked(self.found, whole=True, began=began)
+
+
+def a_core(port: ToldPort, *, size: int = 10, **more: Any) -> Core:
+    """Make the inside of a client around a port."""
+    given: dict[str, Any] = {"timeouts": aioecs.Timeouts(), "retries": aioecs.Retries(), "dice": lambda: 1.0, **more}
+    return Core(port=port, slots=Slots(size), loop=asyncio.get_running_loop(), **given)
+
+
+def a_request(count: int = 1, **more: Any) -> aioecs.StartTaskRequest:
+    """Make a request for so many instances."""
+    return aioecs.StartTaskRequest(task_definition="demo", container_instances=INSTANCES[:count], **more)
+
+
+def a_call(core: Core, desk: ToldDesk | None = None, *, count: int = 1, **more: Any) -> Call:
+    """Prepare a call of so many instances."""
+    request = a_request(count)
+    given: dict[str, Any] = {
+        "request": request,
+        "token": "aioecs-token",
+        "timeouts": core.timeouts,
+        "retries": core.retries,
+        "on_doubt": "at_most_once",
+        "deadline": core.now + core.timeouts.call,
+        **more,
+    }
+    return Call(core, Record(**given), request.replace(started_by="aioecs-token"), desk or ToldDesk())

@@ -1,0 +1,207 @@
+"""From words to an exit status: the commands, their help, and what is wrong with the words."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import runpy
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+import aioecs
+import aioecs.cli
+from aioecs.cli import _app
+from aioecs.cli._app import run
+
+C = "start --cluster c --task-definition td"
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a wide terminal, so that help is not broken."""
+    monkeypatch.setenv("COLUMNS", "160")
+
+
+@pytest.mark.parametrize("words", ["--help", "-h", "start --help", "local --help", "local -h"])
+def test_help(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Help goes to stdout, and each command's has examples and exit statuses."""
+    assert run(words.split()) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "Usage: aioecs" in out
+    assert words.startswith("-") or (
+        "Examples" in out and "Exit status" in out and f"aioecs {words.split()[0]} " in out
+    )
+
+
+def test_every_option_has_a_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """All that the command is asked is in its help."""
+    run(["start", "--help"])
+    out = capsys.readouterr().out
+    options = (
+        "cluster task-definition instances all-instances count env container command cpu memory started-by group tag "
+        "on-cancel concurrency endpoint-url local region profile json"
+    )
+    assert all(f"--{option} " in out for option in options.split())
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """The version is the package's."""
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"aioecs {aioecs.__version__}\n"
+
+
+def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a command there is help, and it is not a success."""
+    assert run([]) == 2
+    assert "Usage: aioecs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("strat", "No such command 'strat'"),
+        ("--nope", "No such option: --nope"),
+        ("start --nope", "No such option: --nope"),
+        ("start", "say where: --instances, --all-instances, or --local"),
+        (f"{C} --all-instances --count 0", "'--count'"),
+        (f"{C} --all-instances --count -1", "'--count'"),
+        (f"{C} --all-instances --count many", "'--count'"),
+        (f"{C} --all-instances --concurrency 0", "'--concurrency'"),
+        (f"{C} --all-instances --on-cancel maybe", "'--on-cancel'"),
+        (f"{C} --all-instances --cpu 0", "'--cpu'"),
+        (f"{C} --instances a --all-instances", "--instances and --all-instances exclude each other"),
+        ("start --local --instances a", "--instances and --local exclude each other"),
+        ("start --local --profile p", "--profile and --local exclude each other"),
+        ("start --local --endpoint-url http://x", "--endpoint-url and --local exclude each other"),
+        ("start --all-instances --cluster c", "--task-definition is missing"),
+        ("start --local --tag team", "--tag needs NAME=VALUE"),
+        ("start --local --env A=1 --env B", "--env needs NAME=VALUE, which number 2 of them is not"),
+        ("start --local --command", "--command needs a word"),
+        ("start --local --cluster", "'--cluster' requires an argument"),
+        ("start --local surplus", "a word too many"),
+        ("local --port 70000", "'--port'"),
+        ("local surplus", "unexpected extra argument"),
+    ],
+)
+def test_what_is_wrong_with_the_words(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line of stderr says what is wrong and where to read on; nothing else is said, and the status is 2."""
+    assert run(words.split()) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("aioecs: ")
+    assert err.count("\n") == 1
+    assert told in err
+    named = words.split()[0]
+    assert err.endswith(f"(see aioecs {named} --help)\n" if named in ("start", "local") else "(see aioecs --help)\n")
+
+
+@pytest.mark.parametrize("instance", ["an instance", "a,b c", "arn:aws:ecs:eu-west-1:1:container-instance/x", "a,,b"])
+def test_bad_instances(instance: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An instance that can't be one is refused before anything is looked up."""
+    assert run([*C.split(), "--instances", instance]) == 2
+    assert capsys.readouterr().err.startswith("aioecs: --instances: ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--env", "hunter2"],
+        ["--env", "A=1", "B=hunter2"],
+        ["--env", "A=hunter2", "--count", "0"],
+        ["--env=A=hunter2", "--nope"],
+        ["--enw=A=hunter2"],
+        ["--env", "A=hunter2" + "x" * 9000],
+        ["--env", "A=hunter2", "--started-by", "ü"],
+        ["--env", "A=hunter2", "--container", "other"],
+        ["--env", "A=hunter2", "--task-definition", "none"],
+        ["--env", "A=hunter2"],
+        ["--env", "A=hunter2", "--json"],
+    ],
+)
+def test_secrets_are_never_shown(words: Sequence[str], capfd: pytest.CaptureFixture[str]) -> None:
+    """Whatever goes wrong, and if nothing does, no value of an environment variable is in any output."""
+    run(["start", "--local", *words])
+    assert "hunter2" not in "".join(capfd.readouterr())
+
+
+def test_an_interrupt_before_anything_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while there is nothing to settle yet ends quietly."""
+
+    def interrupted(*_: object) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_app, "get_command", interrupted)
+    assert run([]) == 130
+
+
+# ------------------------------------------------------------------------------------------------------ the entry point
+
+
+def status_of_main() -> object:
+    """Call what the script calls, and return the status that it exits with."""
+    with pytest.raises(SystemExit) as ended:
+        aioecs.cli.main()
+    return ended.value.code
+
+
+def test_main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """It takes its words from the process."""
+    monkeypatch.setattr(sys, "argv", ["aioecs", "--version"])
+    assert status_of_main() == 0
+    assert "aioecs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("missing", ["typer", "rich.console"])
+def test_without_the_extra(missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without typer or rich it says which extra to install."""
+    for name in [name for name in sys.modules if name.startswith("aioecs.cli._")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr(aioecs.cli, "_app")
+    monkeypatch.setitem(sys.modules, missing, None)
+    assert status_of_main() == 2
+    assert capsys.readouterr().err == "the command line needs its extra: pip install 'aioecs[cli]'\n"
+
+
+@pytest.mark.parametrize(
+    ("raised", "comes"), [(ImportError("other", name="other"), ImportError), (KeyboardInterrupt(), SystemExit)]
+)
+def test_other_failures_to_begin(
+    raised: BaseException, comes: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another module that is missing is a defect, and is shown as one; Ctrl-C is the status 130."""
+
+    class Broken:
+        def __getattr__(self, _: str) -> object:
+            raise raised
+
+    monkeypatch.setitem(sys.modules, "aioecs.cli._app", Broken())
+    with pytest.raises(comes) as ended:
+        aioecs.cli.main()
+    assert getattr(ended.value, "code", 130) == 130
+
+
+def test_as_a_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """`python -m aioecs.cli` is the same, and importing it alone does nothing."""
+    importlib.import_module("aioecs.cli.__main__")
+    monkeypatch.setattr(sys, "argv", ["aioecs", "--version"])
+    monkeypatch.delitem(sys.modules, "aioecs.cli.__main__")
+    with pytest.raises(SystemExit):
+        runpy.run_module("aioecs.cli", run_name="__main__")
+    assert capsys.readouterr().out == f"aioecs {aioecs.__version__}\n"
+
+
+def test_as_a_process() -> None:
+    """A process of its own says what it is asked and nothing else."""
+    done = subprocess.run(
+        [sys.executable, "-m", "aioecs.cli", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ},
+    )
+    assert (done.stdout, done.stderr) == (f"aioecs {aioecs.__version__}\n", "")

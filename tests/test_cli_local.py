@@ -1,0 +1,163 @@
+"""`aioecs local`: it serves until it is told to end, and says where."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+import aioecs
+from aioecs.cli._app import run
+from aioecs.cli._local import Served, announcement, as_line, serve
+from aioecs.cli._options import UsageError
+from aioecs.cli._streams import Streams
+
+SERVED = Served(endpoint_url="http://127.0.0.1:8080", region="eu-west-1", cluster="c", instances=("i1", "i2"))
+
+
+class Told(Streams):
+    """Streams that keep what is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: asyncio.Queue[str] = asyncio.Queue()
+
+    def say(self, *lines: Any) -> None:
+        """Keep the lines."""
+        for line in lines:
+            self.lines.put_nowait(line.plain)
+
+    def write(self, line: str) -> None:
+        """Keep the line."""
+        self.lines.put_nowait(line)
+
+
+def settings(**given: Any) -> dict[str, Any]:
+    """Return the settings of a local ECS."""
+    return {"region": "eu-west-1", "cluster": "c", "instances": 2} | given
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_it_serves_until_a_signal(number: signal.Signals) -> None:
+    """Any client can use it where it says; a signal ends it with status 0."""
+    told = Told()
+    serving = asyncio.create_task(serve(settings(), told, as_json=True))
+    said = json.loads(await told.lines.get())
+    async with aioecs.Client(
+        endpoint_url=said["endpoint_url"],
+        region_name=said["region"],
+        aws_access_key_id="x",
+        aws_secret_access_key="y",
+    ) as client:
+        request = aioecs.ListContainerInstancesRequest(cluster=said["cluster"])
+        assert sorted([arn async for arn in client.list_container_instances(request)]) == sorted(said["instances"])
+    os.kill(os.getpid(), number)
+    assert await serving == 0
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", int(said["endpoint_url"].rpartition(":")[2]))) != 0
+
+
+async def test_a_second_signal_ends_at_once() -> None:
+    """The second signal waits for nothing."""
+    told = Told()
+    ended: list[int] = []
+    serving = asyncio.create_task(serve(settings(), told, end=ended.append))
+    await told.lines.get()
+    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await serving == 0
+    assert ended == [0]
+
+
+async def test_a_port_in_use() -> None:
+    """A port that is taken is told with its address."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(UsageError, match=f"can't listen on 127.0.0.1:{port}: the address is in use"):
+            await serve(settings(port=port), Told())
+
+
+@pytest.mark.parametrize(
+    ("given", "words"), [({"cluster": "my cluster"}, "luster"), ({"host": "192.0.2.1"}, "192.0.2.1")]
+)
+async def test_what_cannot_be(given: dict[str, Any], words: str) -> None:
+    """What ECS would not have, and what the machine does not have, is told."""
+    with pytest.raises(UsageError, match=words):
+        await serve(settings(**given), Told())
+
+
+def test_announcement() -> None:
+    """It tells the address, and commands that work as they stand."""
+    lines = announcement(SERVED)
+    text = "\n".join(line.plain for line in lines)
+    assert lines[0].plain == "The local ECS is up: http://127.0.0.1:8080"
+    assert "2 container instances, task definition demo:1, Region eu-west-1" in text
+    assert "AWS_ENDPOINT_URL_ECS=http://127.0.0.1:8080" in text
+    assert (
+        "  aws ecs list-container-instances --cluster c --endpoint-url http://127.0.0.1:8080 --region eu-west-1\n"
+        in text
+    )
+    assert all(line.no_wrap for line in lines if line.plain.startswith("  "))
+
+
+def test_one_instance() -> None:
+    """One is not several."""
+    served = Served(endpoint_url="http://x", region="r", cluster="c", instances=("i",))
+    assert "cluster c, 1 container instance, " in announcement(served)[1].plain
+
+
+def test_as_line() -> None:
+    """In JSON it is one line."""
+    assert json.loads(as_line(SERVED)) == {
+        "endpoint_url": "http://127.0.0.1:8080",
+        "region": "eu-west-1",
+        "cluster": "c",
+        "instances": ["i1", "i2"],
+    }
+
+
+def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is given reaches the server."""
+    seen: list[dict[str, Any]] = []
+
+    async def kept(settings: dict[str, Any], _: Streams, *, as_json: bool) -> int:
+        seen.append(settings | {"as_json": as_json})
+        return 0
+
+    monkeypatch.setattr("aioecs.cli._local.serve", kept)
+    words = "local --port 1 --host h --region r --cluster c --instances 4 --cpu 5 --memory 6 --pending 0.5 --json"
+    assert run(words.split()) == 0
+    assert seen == [
+        {
+            "port": 1,
+            "host": "h",
+            "region": "r",
+            "cluster": "c",
+            "instances": 4,
+            "cpu": 5,
+            "memory": 6,
+            "pending_seconds": 0.5,
+            "as_json": True,
+        }
+    ]
+
+
+def test_as_a_process() -> None:
+    """Its first words are flushed at once into a pipe; SIGTERM ends it with status 0 and nothing more said."""
+    command = [sys.executable, "-m", "aioecs.cli", "local", "--json", "--instances", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = json.loads(process.stdout.readline())
+        assert len(said["instances"]) == 1
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=20) == ("", "")
+        assert process.returncode == 0

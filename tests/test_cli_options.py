@@ -1,0 +1,91 @@
+"""How words become values, and that what is wrong with them is told without telling secrets."""
+
+from __future__ import annotations
+
+import pytest
+
+from aioecs.cli._options import Policy, UsageError, instances, pairs, spread_words
+from aioecs.errors import ConfigurationError
+
+ARN = "arn:aws:ecs:eu-west-1:123456789012:container-instance/render/4c543eed"
+
+
+@pytest.mark.parametrize(
+    ("words", "read"),
+    [
+        ([], ()),
+        (["A=1"], (("A", "1"),)),
+        (["A=", "B=x=y"], (("A", ""), ("B", "x=y"))),
+        (["A= spaced "], (("A", " spaced "),)),
+    ],
+)
+def test_pairs(words: list[str], read: tuple[tuple[str, str], ...]) -> None:
+    """The value is what follows the first equals sign, as it stands."""
+    assert pairs(words, "--env") == read
+
+
+@pytest.mark.parametrize("word", ["hunter2", "=hunter2", " =hunter2", ""])
+def test_a_bad_pair_is_told_by_its_place(word: str) -> None:
+    """A word that is no pair may be a secret: the error doesn't repeat it."""
+    with pytest.raises(UsageError, match="--env needs NAME=VALUE, which number 2 of them is not") as refused:
+        pairs(["A=1", word], "--env")
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("lists", "read"),
+    [
+        ([], ()),
+        (["a,b"], ("a", "b")),
+        (["a, b", ARN], ("a", "b", ARN)),
+        (["a,a"], ("a", "a")),
+    ],
+)
+def test_instances(lists: list[str], read: tuple[str, ...]) -> None:
+    """They are separated by commas, in one option or several; one may stand twice."""
+    assert instances(lists) == read
+
+
+@pytest.mark.parametrize(("given", "told"), [("a b", "'a b'"), ("a,,b", "empty"), ("", "empty"), ("a,é", "'é'")])
+def test_bad_instances(given: str, told: str) -> None:
+    """What is neither an id nor an ARN is named."""
+    with pytest.raises(UsageError, match=r"^--instances: ") as refused:
+        instances([given])
+    assert told in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "spread"),
+    [
+        ("start --json", "start --json"),
+        ("start --command a b --json", "start --command=a --command=b --json"),
+        ("start --command a - b", "start --command=a --command=- --command=b"),
+        ("start --command a --json -- --frame 17", "start --command=a --json --command=--frame --command=17"),
+        ("start --command -- --frame", "start --command=--frame"),
+        ("start -- a b", "start --command=a --command=b"),
+        ("start --command a --command b", "start --command=a --command=b"),
+        ("start --command=a b", "start --command=a b"),
+        ("start --", "start"),
+        ("start -- a -- b", "start --command=a --command=-- --command=b"),
+    ],
+)
+def test_spread_words(words: str, spread: str) -> None:
+    """A command takes the words up to the next option, and those after a double dash."""
+    assert spread_words(words.split(), "--command") == spread.split()
+
+
+@pytest.mark.parametrize("words", ["start --command", "start --command --json", "start --command --"])
+def test_a_command_without_words(words: str) -> None:
+    """A command without a word is refused, rather than taking the next option for one."""
+    with pytest.raises(UsageError, match="--command needs a word"):
+        spread_words(words.split(), "--command")
+
+
+def test_policies_are_those_of_the_client() -> None:
+    """Every policy is one that the client takes."""
+    import aioecs
+
+    for policy in Policy:
+        aioecs.Client(on_cancel=policy.value)
+    with pytest.raises((ConfigurationError, ValueError)):
+        aioecs.Client(on_cancel="other")  # type: ignore[arg-type]

@@ -1,0 +1,369 @@
+"""The doing of `aioecs start`, held against the truth of a local ECS: its words, its JSON and its exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from rich.text import Text
+
+import aioecs
+from aioecs import Outcome
+from aioecs.cli._asked import Asked, settled
+from aioecs.cli._options import Policy
+from aioecs.cli._run import Run
+from aioecs.cli._streams import Streams
+from aioecs.testing import Fault, LocalECS
+
+REFUSED, STARTED, STOPPED = (outcome.value for outcome in (Outcome.REFUSED, Outcome.STARTED, Outcome.STOPPED))
+
+
+MISSING = "0123456789abcdef0123456789abcdef"
+
+
+class Told(Streams):
+    """Streams that keep what they are told, and let a test act on the way."""
+
+    def __init__(self, on_line: Callable[[int], object] = lambda _: None) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+        self.notes: list[str] = []
+        self.halted = False
+        self._on_line = on_line
+
+    def say(self, *lines: Text) -> None:
+        """Keep the lines."""
+        self.lines += [line.plain for line in lines]
+
+    def write(self, line: str) -> None:
+        """Keep the line, and let the test act."""
+        self.lines.append(line)
+        self._on_line(len(self.lines))
+
+    def note(self, line: Text) -> None:
+        """Keep the line."""
+        self.notes.append(line.plain)
+
+    def halt(self) -> None:
+        """Keep that it was halted."""
+        super().halt()
+        self.halted = True
+
+    @property
+    def starts(self) -> list[dict[str, Any]]:
+        """What each start came to, as JSON said."""
+        return [line for line in map(json.loads, self.lines) if "summary" not in line]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The summary, as the last line of JSON said."""
+        summary: dict[str, Any] = json.loads(self.lines[-1])["summary"]
+        return summary
+
+    def arns(self, outcome: str) -> set[str]:
+        """The tasks of the starts that came to this."""
+        return {start["task_arn"] for start in self.starts if start["outcome"] == outcome}
+
+
+@pytest.fixture(autouse=True)
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have some credentials, and a Region."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "local")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+
+def asked(local: LocalECS, **options: Any) -> Asked:
+    """Ask for starts on all instances of a local ECS."""
+    where: dict[str, Any] = {"cluster": "default", "task_definition": "demo", "endpoint_url": local.endpoint_url}
+    given: dict[str, Any] = where | ({} if "instances" in options else {"all_instances": True}) | options
+    return settled(Asked(**given))
+
+
+async def until(happened: Callable[[], bool]) -> None:
+    """Let the loop run until this has happened."""
+    async with asyncio.timeout(10):
+        while not happened():  # noqa: ASYNC110 the server, in this loop, has no event to wait for
+            await asyncio.sleep(0)
+
+
+def counted(**counts: int) -> Callable[[aioecs.Batch], aioecs.Statistics]:
+    """Return a `Batch.statistics` that says this."""
+
+    def statistics(_: aioecs.Batch) -> aioecs.Statistics:
+        return aioecs.Statistics(**counts)
+
+    return statistics
+
+
+def interrupt(number: signal.Signals = signal.SIGINT) -> None:
+    """Press Ctrl-C."""
+    os.kill(os.getpid(), number)
+
+
+async def test_all_started(local: LocalECS) -> None:
+    """All start, round the instances; each line of JSON names a task that is there, and the counts add up."""
+    told = Told()
+    assert await Run(asked(local, count=25), told, as_json=True).go() == 0
+    assert told.arns(STARTED) == {task.arn for task in local.truth.running()}
+    assert len(told.starts) == told.summary["asked"] == told.summary["started"] == 25
+    assert (told.summary["calls"], told.summary["container_instances"]) == (3, 3)
+    assert sorted(len(call.instances) for call in local.truth.calls("StartTask")) == [5, 10, 10]
+    assert told.notes == []
+
+
+async def test_what_is_asked_is_sent(local: LocalECS, client: aioecs.Client) -> None:
+    """Overrides, mark, group and tags reach ECS; the values of the environment are in no output."""
+    told = Told()
+    options = {"environment": (("A", "hunter2"),), "command": ("echo",), "started_by": "me", "tags": (("k", "v"),)}
+    assert await Run(asked(local, group="g", **options), told, as_json=True).go() == 0
+    (task,) = local.truth.running()
+    assert (task.started_by, task.tags) == ("me", (("k", "v"),))
+    described = await client.describe_tasks(aioecs.DescribeTasksRequest(tasks=[task.arn]))
+    (override,) = described.tasks[0].overrides.container_overrides or ()  # type: ignore[union-attr]
+    assert (override.name, override.command) == ("main", ("echo",))
+    assert [(pair.name, pair.value) for pair in override.environment or ()] == [("A", "hunter2")]
+    assert described.tasks[0].group == "g"
+    assert "hunter2" not in "".join([*told.lines, *told.notes])
+
+
+async def test_the_embedded_ecs() -> None:
+    """With --local everything has a default, and the summary says where it ran."""
+    told = Told()
+    assert await Run(settled(Asked(local=True, count=1000)), told).go() == 0
+    assert told.lines[0].startswith("1,000 started of 1,000 tasks in ")
+    assert told.lines[1].startswith("cluster default, 20 container instances, task definition demo, 100 calls, ")
+    assert told.lines[1].endswith("ran on the embedded local ECS, which is gone now")
+
+
+async def test_refused_for_want_of_room() -> None:
+    """Refusals are grouped by ECS's reason, with examples, and some that did not start make the status 1."""
+    async with LocalECS(instances=2, cpu=30) as local:
+        told = Told()
+        assert await Run(asked(local, count=20), told).go() == 1
+        assert told.lines[0].startswith("6 started, 14 refused of 20 tasks in ")
+        assert told.lines[2] == "Refused by ECS:"
+        assert told.lines[3].startswith("  14 x RESOURCE:CPU, on ")
+        assert len(local.truth.running()) == 6
+
+
+async def test_instances_that_are_not_there(local: LocalECS) -> None:
+    """Only the instances that were named are asked; one that isn't there is ECS's refusal."""
+    told = Told()
+    instance = local.instance_arns[0]
+    assert await Run(asked(local, instances=(instance, MISSING), count=4), told, as_json=True).go() == 1
+    assert {(start["outcome"], start["reason"]) for start in told.starts} == {(STARTED, None), (REFUSED, "MISSING")}
+    assert {task.container_instance_arn for task in local.truth.running()} == {instance}
+
+
+# -------------------------------------------------------------------------------------------------- nothing could start
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"cluster": "none"}, "ClusterNotFoundException on ListContainerInstances: "),
+        ({"cluster": "empty"}, "cluster empty has no ACTIVE container instance"),
+        ({"cluster": "none", "instances": ("a",)}, "nothing was started: ClusterNotFoundException on StartTask: "),
+        ({"task_definition": "none"}, "nothing was started: ClientException on StartTask: "),
+        ({"task_definition": "none", "command": ("x",)}, "ClientException on DescribeTaskDefinition: "),
+        ({"profile": "none"}, "none"),
+        ({"endpoint_url": "http://127.0.0.1:9"}, "127.0.0.1:9"),
+    ],
+)
+async def test_nothing_could_start(local: LocalECS, options: dict[str, Any], words: str) -> None:
+    """What can't be done as asked is told on one line of stderr, without a summary and without a traceback."""
+    local.engine.add_cluster("empty")
+    told = Told()
+    assert await Run(asked(local, **options), told).go() == 2
+    assert told.lines == []
+    (note,) = told.notes
+    assert note.startswith("aioecs: ")
+    assert words in note
+    assert not local.truth.tasks()
+
+
+async def test_nothing_could_start_in_json(local: LocalECS) -> None:
+    """In JSON the starts and the summary are there all the same."""
+    told = Told()
+    assert await Run(asked(local, task_definition="none", count=3), told, as_json=True).go() == 2
+    assert (len(told.starts), told.summary["refused"], told.summary["exit_status"]) == (3, 3, 2)
+    assert len(told.notes) == 1
+
+
+async def test_a_fault_while_looking(local: LocalECS, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What may pass by itself is no usage error: nothing started, and another try may help."""
+
+    def throttled(*_: object) -> None:
+        raise aioecs.ThrottlingException("Rate exceeded", operation="ListContainerInstances")
+
+    monkeypatch.setattr(aioecs.Client, "list_container_instances", throttled)
+    told = Told()
+    assert await Run(asked(local), told).go() == 1
+    assert told.notes == ["aioecs: ThrottlingException on ListContainerInstances: Rate exceeded"]
+
+
+# ---------------------------------------------------------------------------------------------------------- interrupted
+
+
+@pytest.mark.parametrize(("number", "policy"), [(signal.SIGINT, Policy.STOP), (signal.SIGTERM, Policy.SETTLE)])
+async def test_interrupted(local: LocalECS, number: signal.Signals, policy: Policy) -> None:
+    """A signal in the middle: what is told of each start is what is true of it, and the rest was never sent."""
+    told = Told(lambda line: interrupt(number) if line == 10 else None)
+    run = Run(asked(local, count=1000, concurrency=3, on_cancel=policy), told, as_json=True)
+    assert await run.go() == 130
+    truth = local.truth
+    assert told.arns(STARTED) == {task.arn for task in truth.running()}
+    assert told.arns(STOPPED) == {task.arn for task in truth.tasks() if not task.live}
+    summary = told.summary
+    assert summary["interrupted"] == number.name
+    assert 0 < summary["started"] < 1000
+    assert summary["unknown"] == summary["unsettled"] == 0
+    assert summary["started"] + summary["stopped"] == len(truth.tasks())
+    assert summary["started"] + summary["stopped"] + summary["not_sent"] == 1000
+    assert policy is Policy.STOP or summary["stopped"] == 0
+
+
+async def test_interrupted_before_anything_was_sent() -> None:
+    """While it still looks for the instances, a signal ends it with nothing sent."""
+    async with LocalECS(faults=[Fault("hang", operation="ListContainerInstances")]) as local:
+        told = Told()
+        task = asyncio.create_task(Run(asked(local, count=5), told).go())
+        await until(lambda: local.truth.requests["ListContainerInstances"] > 0)
+        interrupt()
+        assert await task == 130
+        assert told.lines[0].startswith("0 started, 5 not sent of 5 tasks in ")
+        assert "Interrupted: SIGINT" in told.lines
+        assert not local.truth.requests["StartTask"]
+
+
+async def test_a_second_signal_ends_at_once(local: LocalECS, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second signal waits for nothing: what is known is told, and what was in flight is said to be unsettled."""
+    known = aioecs.Start(
+        request=aioecs.StartTaskRequest(task_definition="demo"), container_instance="i1", outcome=Outcome.STARTED
+    )
+    answered = asyncio.Event()
+
+    async def slow(*_: object, **__: object) -> Any:
+        yield known
+        await answered.wait()
+
+    monkeypatch.setattr(aioecs.Batch, "start_tasks", slow)
+    monkeypatch.setattr(aioecs.Batch, "statistics", counted(requested=20, calls=2))
+    ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    told = Told(lambda line: interrupt() if line == 1 else None)
+    run = Run(asked(local, count=100), told, as_json=True, end=ended.set_result)
+    task = asyncio.create_task(run.go())
+    await until(lambda: run.report().interrupted is not None)
+    interrupt()
+    assert await ended == 130
+    assert told.halted
+    counts = {name: told.summary[name] for name in ("started", "unsettled", "not_sent", "interrupted", "exit_status")}
+    assert counts == {
+        "started": 1,
+        "unsettled": 19,
+        "not_sent": 80,
+        "interrupted": "SIGINT",
+        "exit_status": 130,
+    }
+    answered.set()
+    await task  # a test can't end the process: it goes on, and tells nothing twice
+    assert len(told.lines) == 2
+
+
+async def test_nobody_reads_the_output(local: LocalECS) -> None:
+    """When the reader goes away no more is started, and the truth is told all the same."""
+    told = Told(lambda line: told.on_broken() if line == 1 else None)
+    assert await Run(asked(local, count=1000, concurrency=2), told, as_json=True).go() == 130
+    assert told.summary["interrupted"] == "nobody reads the output any more"
+    assert 0 < told.summary["started"] < 1000
+    assert told.arns(STARTED) == {task.arn for task in local.truth.running()}
+
+
+# ------------------------------------------------------------------------------------------------------------- the rest
+
+
+async def test_unknown_is_said_with_its_token(local: LocalECS, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in doubt is told last, with the token that ECS knows it by."""
+    request = aioecs.StartTaskRequest(task_definition="demo", container_instances=["i1"])
+    doubt = aioecs.Start(request=request, container_instance="i1", outcome=Outcome.UNKNOWN, token="t0k3n")
+
+    async def one(*_: object, **__: object) -> Any:
+        yield doubt
+
+    monkeypatch.setattr(aioecs.Batch, "start_tasks", one)
+    monkeypatch.setattr(aioecs.Batch, "statistics", counted(requested=1, calls=1))
+    told = Told()
+    assert await Run(asked(local), told).go() == 1
+    assert told.lines[0].startswith("0 started, 1 UNKNOWN of 1 task in ")
+    assert told.lines[-1] == "  aws ecs list-tasks --cluster default --started-by t0k3n"
+
+
+@pytest.mark.parametrize("kind", [aioecs.ClientStateError, ValueError])
+async def test_an_error_in_the_middle(local: LocalECS, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]) -> None:
+    """Whatever breaks in the middle, what was started is told: with a line for what aioecs raises, else with a bug's
+    traceback."""
+    whole = aioecs.Batch.start_tasks
+
+    async def broken(*args: Any, **kwargs: Any) -> Any:
+        async for start in whole(*args, **kwargs):
+            yield start
+            raise kind("in the middle")
+
+    monkeypatch.setattr(aioecs.Batch, "start_tasks", broken)
+    told = Told()
+    running = Run(asked(local, count=10), told).go()
+    if kind is ValueError:
+        with pytest.raises(ValueError, match="in the middle"):
+            await running
+    else:
+        assert await running == 1
+        assert told.notes == ["aioecs: in the middle"]
+    assert told.lines[0].startswith("1 started, 9 UNSETTLED of 10 tasks in ")
+
+
+async def test_an_error_after_an_interrupt(local: LocalECS, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that comes after a signal doesn't hide that it was interrupted."""
+
+    run = Run(asked(local), Told())
+
+    async def broken(*_: object, **__: object) -> Any:
+        interrupt()
+        await until(lambda: run.report().interrupted is not None)
+        for error in [aioecs.ClientStateError("late")]:
+            raise error
+            yield
+
+    monkeypatch.setattr(aioecs.Batch, "start_tasks", broken)
+    assert await run.go() == 130
+
+
+async def test_progress_and_time(local: LocalECS, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a terminal shows it the line moves, and the clock that counts is the one that was given."""
+    shown: list[object] = []
+    streams = Told()
+    moving = streams.moving
+
+    def shows_progress(*, as_json: bool) -> bool:
+        return not as_json
+
+    monkeypatch.setattr(streams, "shows_progress", shows_progress)
+
+    def spied(render: Callable[[int], Any]) -> Any:
+        shown.append(render(80))
+        return moving(render)
+
+    monkeypatch.setattr(streams, "moving", spied)
+    clock = iter(range(0, 1000, 8))
+    run = Run(asked(local, count=16), streams, clock=lambda: float(next(clock)))
+    assert run.report().seconds == 0
+    assert await run.go() == 0
+    assert len(shown) == 1
+    assert "16 started of 16 tasks in " in streams.lines[0]
+    assert run.report().seconds % 8 == 0
+    assert run.report() == run.report()

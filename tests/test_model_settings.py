@@ -1,0 +1,80 @@
+"""aioecs._model.settings: clocks, retries and policies, checked when they are made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import pytest
+
+from aioecs._model.settings import OnCancel, OnDoubt, Retries, Timeouts, choice
+from aioecs.errors import InvalidRequest
+
+CLOCKS = [field.name for field in attrs.fields(Timeouts)]
+RESTS = ["rest", "longest_rest"]
+
+
+def test_the_defaults_are_the_documented_ones() -> None:
+    """What the design promises is what a client gets."""
+    assert Timeouts() == Timeouts(connect=3, attempt=15, call=90, settle=10, visibility=30, drain=30)
+    assert Retries() == Retries(attempts=5, rest=0.1, longest_rest=5)
+
+
+@pytest.mark.parametrize("given", [0, 0.0, 0.25, 3, 10**6])
+@pytest.mark.parametrize(("kind", "name"), [(Timeouts, each) for each in CLOCKS] + [(Retries, each) for each in RESTS])
+def test_seconds(kind: type[Any], name: str, given: float) -> None:
+    """Any number of seconds from nothing on will do."""
+    assert getattr(kind(**{name: given}), name) == given
+
+
+@pytest.mark.parametrize("given", [-1, -0.001, float("inf"), float("nan"), True, "3", None])
+@pytest.mark.parametrize(("kind", "name"), [(Timeouts, each) for each in CLOCKS] + [(Retries, each) for each in RESTS])
+def test_no_seconds(kind: type[Any], name: str, given: Any) -> None:
+    """What is no finite number of seconds is refused by name."""
+    with pytest.raises(InvalidRequest) as caught:
+        kind(**{name: given})
+    assert str(caught.value) == f"{kind.__name__}.{name}: a number of seconds, 0 or more, not {given!r}"
+
+
+@pytest.mark.parametrize("given", [1, 2, 1000])
+def test_attempts(given: int) -> None:
+    """One attempt is the least."""
+    assert Retries(attempts=given).attempts == given
+
+
+@pytest.mark.parametrize("given", [0, -1, 1.0, True, "5", None])
+def test_no_attempts(given: Any) -> None:
+    """What is no count is refused by name."""
+    with pytest.raises(InvalidRequest) as caught:
+        Retries(attempts=given)
+    assert str(caught.value) == f"Retries.attempts: a whole number, 1 or more, not {given!r}"
+
+
+@pytest.mark.parametrize("value", [Timeouts(), Retries()])
+def test_settings_are_frozen(value: Any) -> None:
+    """One value may be shared by any number of clients."""
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        setattr(value, attrs.fields(type(value))[0].name, 7)
+
+
+@pytest.mark.parametrize(
+    ("given", "of"),
+    [
+        ("stop", OnCancel),
+        ("settle", OnCancel),
+        ("abandon", OnCancel),
+        ("at_most_once", OnDoubt),
+        ("at_least_once", OnDoubt),
+    ],
+)
+def test_a_choice(given: str, of: Any) -> None:
+    """Each word of a policy is taken as it stands."""
+    assert choice(given, of, "policy") == given
+
+
+@pytest.mark.parametrize("given", ["Stop", "", None, True, "at_most_once"])
+def test_no_choice(given: Any) -> None:
+    """Another word is refused, and the ones to choose from are named."""
+    with pytest.raises(InvalidRequest) as caught:
+        choice(given, OnCancel, "on_cancel")
+    assert str(caught.value) == f"on_cancel: one of stop, settle, abandon, not {given!r}"

@@ -1,0 +1,134 @@
+"""aioecs._model._shape: how a value declares its members, and what it makes its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+import pytest
+
+from aioecs._model._shape import Shape, is_own, is_required, is_secret, member, required, shape, wire_name
+from aioecs._model.overrides import KeyValuePair
+from aioecs._model.start_task import StartTaskRequest
+from aioecs.errors import InvalidRequest
+
+
+@shape
+class Sample(Shape):
+    """A value with a member of every kind."""
+
+    plain_name: str = required()
+    size_in_gib: int = required(wire="sizeInGiB")
+    secret_word: str | None = member(secret=True, default=None)
+    request_id: str | None = member(own=True, default=None)
+    arn_list: Sequence[str] = member(factory=tuple, wire="ARNs")
+    labels: Mapping[str, str] = member(factory=dict)
+
+
+KIND: Any = Sample
+FIELDS: dict[str, Any] = attrs.fields_dict(KIND)
+
+
+@pytest.mark.parametrize(
+    ("name", "wire", "marks"),
+    [
+        ("plain_name", "plainName", (True, False, False)),
+        ("size_in_gib", "sizeInGiB", (True, False, False)),
+        ("secret_word", "secretWord", (False, True, False)),
+        ("request_id", "requestId", (False, False, True)),
+        ("arn_list", "ARNs", (False, False, False)),
+        ("extra", "extra", (False, False, False)),
+    ],
+)
+def test_a_member_tells_its_name_on_the_wire_and_its_marks(
+    name: str, wire: str, marks: tuple[bool, bool, bool]
+) -> None:
+    """ECS's spelling is made of ours unless another is given; required, secret and own are marks."""
+    field = FIELDS[name]
+    assert wire_name(field) == wire
+    assert (is_required(field), is_secret(field), is_own(field)) == marks
+
+
+def test_defaults_are_each_value_s_own() -> None:
+    """A factory makes a new default for each value."""
+    one, other = Sample(plain_name="a", size_in_gib=1), Sample(plain_name="a", size_in_gib=1)
+    assert (one.arn_list, one.labels, one.secret_word) == ((), {}, None)
+    assert one.labels is not other.labels
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [({}, "plain_name"), ({"size_in_gib": 1}, "plain_name"), ({"plain_name": "a"}, "size_in_gib")],
+)
+def test_the_first_missing_member_is_named(given: dict[str, Any], missing: str) -> None:
+    """A value without a required member is refused when it is made."""
+    with pytest.raises(InvalidRequest) as caught:
+        KIND(**given)
+    assert str(caught.value) == f"Sample.{missing}: is required"
+
+
+def test_a_required_factory_that_runs_for_nothing_says_so() -> None:
+    """Asked for a default although nothing is missing, the factory doesn't make one up."""
+    factory = FIELDS["plain_name"].default.factory
+    with pytest.raises(AssertionError, match="none is missing"):
+        factory(Sample(plain_name="a", size_in_gib=1))
+
+
+def letters() -> Iterator[str]:
+    yield from "ab"
+
+
+@pytest.mark.parametrize(
+    ("given", "held"),
+    [
+        (["a", "b"], ("a", "b")),
+        (("a", "b"), ("a", "b")),
+        (letters(), ("a", "b")),
+        ({"a"}, ("a",)),
+        (frozenset("a"), ("a",)),
+        ("ab", "ab"),
+        (17, 17),
+        ({"a": 1}, {"a": 1}),
+    ],
+    ids=["list", "tuple", "iterator", "set", "frozenset", "string", "number", "dict"],
+)
+def test_a_list_becomes_a_tuple_and_the_rest_is_left_to_the_check(given: Any, held: Any) -> None:
+    """What is a list in some form is kept as a tuple; a string is not taken apart."""
+    assert Sample(plain_name="a", size_in_gib=1, arn_list=given).arn_list == held
+
+
+@pytest.mark.parametrize(
+    ("given", "copied"),
+    [({"a": "b"}, True), (MappingProxyType({"a": "b"}), True), ([("a", "b")], False), ("a", False), (None, False)],
+)
+def test_a_map_becomes_a_dict_and_the_rest_is_left_to_the_check(given: Any, copied: bool) -> None:
+    """A map is copied; what is none is kept as it stands."""
+    held = Sample(plain_name="a", size_in_gib=1, labels=given).labels
+    assert held == given
+    assert (type(held) is dict and held is not given) is copied
+
+
+def test_replace_changes_what_it_is_told_and_shares_the_rest() -> None:
+    """`replace` gives another value of the same kind, and leaves the first one alone."""
+    request = StartTaskRequest(task_definition="frame:42", container_instances=["0a1b"], extra={"newMember": 1})
+    other = request.replace(container_instances=["9f2a", "4c54"], started_by="job-17")
+    assert type(other) is StartTaskRequest
+    assert (other.container_instances, other.started_by) == (("9f2a", "4c54"), "job-17")
+    assert (request.container_instances, request.started_by) == (("0a1b",), None)
+    assert (other.task_definition, other.extra) == ("frame:42", {"newMember": 1})
+
+
+def test_replace_refuses_a_member_that_there_is_not() -> None:
+    """A misspelt member is an error, not a new one."""
+    with pytest.raises(TypeError, match="starte_by"):
+        StartTaskRequest(task_definition="frame:42").replace(starte_by="job-17")
+
+
+def test_extra_is_its_own_and_shows_its_names_in_order() -> None:
+    """What happens to the caller's dict later doesn't happen to the value; only names are shown."""
+    given = {"zeta": "hidden", "alpha": "hidden"}
+    value = KeyValuePair(name="KEY", extra=given)
+    given["later"] = "hidden"
+    assert repr(value) == "KeyValuePair(extra={alpha, zeta}, name='KEY')"
