@@ -1,4 +1,4 @@
-"""Who starts a task twice, who says "failed" of one that runs, and who loses one: the same storms for every client.
+"""Who starts a task twice, who says "failed" of one that runs, and who loses one: one storm for every client.
 
     python -m benchmarks.truth [--quick]
 
@@ -173,7 +173,7 @@ def judge(client: str, words: dict[int, Word], truth: dict[str, Any], seconds: f
 
 
 SIDES: dict[str, Callable[..., Awaitable[Starter]]] = {
-    "aioecs": lambda stack, served, heard: ours(stack, served, heard),
+    "aioecs": ours,
     "aioecs, at least once": lambda stack, served, heard: ours(stack, served, heard, on_doubt="at_least_once"),
     "aiobotocore, legacy (default)": lambda stack, served, _: raw(stack, served, {"mode": "legacy"}),
     "aiobotocore, standard": lambda stack, served, _: raw(stack, served, {"mode": "standard"}),

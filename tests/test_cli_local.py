@@ -82,7 +82,7 @@ async def test_a_port_in_use() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(UsageError, match=f"can't listen on 127.0.0.1:{port}: the address is in use"):
+        with pytest.raises(UsageError, match=f"^The local ECS can't listen on 127.0.0.1:{port}: the address is in use"):
             await serve(settings(port=port), Told())
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from aioecs.cli._streams import Streams
 
-LONG = "aioecs " * 30
+LONG = " ".join(["aioecs"] * 30)
 
 
 class Terminal(io.StringIO):

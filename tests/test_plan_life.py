@@ -113,10 +113,10 @@ def test_what_was_not_acted_on_is_sent_again(what: NotSent | Rejected) -> None:
 def test_attempts_bound_what_was_not_sent_and_time_alone_what_was_throttled() -> None:
     """Five connections that fail are the end; fifty throttles are not, as long as time remains."""
     call = record()
-    act: Act | None = life.begin(call, 0)
+    life.begin(call, 0)
     for _ in range(4):
-        act = life.happened(call, UNSENT, 0)
-        act = life.happened(call, Rested(), 0)
+        life.happened(call, UNSENT, 0)
+        life.happened(call, Rested(), 0)
     assert isinstance(life.happened(call, UNSENT, 0), Finish)
     assert isinstance(verdict(call), ConnectionFailed)
 
@@ -470,7 +470,7 @@ class World:
         if isinstance(act, Send):
             return self.send(act)
         if isinstance(act, Look):
-            return self.look(act)
+            return self.look()
         assert isinstance(act, Stop)
         return self.stop(act)
 
@@ -505,7 +505,7 @@ class World:
         self.dice.shuffle(made)
         return answered(*(thing.seen() for thing in made), failures=tuple(failures))
 
-    def look(self, act: Look) -> Happening:
+    def look(self) -> Happening:
         """Show what shows by now; sometimes not all of it, and then it is not whole."""
         began = self.now
         if self.dice.random() < 0.02:
@@ -539,7 +539,7 @@ def run(seed: int) -> World:
     """Run one script to its end."""
     dice = random.Random(seed)
     instances = [dice.choice("abc") for _ in range(dice.choice((1, 1, 2, 4, 10)))]
-    on_doubt = cast("OnDoubt", dice.choice(("at_most_once", "at_least_once")))
+    on_doubt: OnDoubt = dice.choice(("at_most_once", "at_least_once"))
     call = record(
         *instances,
         on_doubt=on_doubt,
@@ -550,7 +550,7 @@ def run(seed: int) -> World:
     )
     world = World(dice, call, doubtful=dice.choice((0.0, 0.3, 0.9)))
     leave = dice.choice((None, None, dice.random(), dice.random() * 40))
-    policy = cast("OnCancel", dice.choice(("stop", "settle", "abandon")))
+    policy: OnCancel = dice.choice(("stop", "settle", "abandon"))
     act = life.begin(call, world.now)
     for _ in range(400):
         if isinstance(act, Finish):
@@ -613,9 +613,8 @@ def check(world: World, policy: OnCancel) -> None:
 
 def test_a_hundred_thousand_scripts() -> None:
     """No state sends while in doubt, every run ends, and every outcome agrees with the truth."""
-    seen = Counter(
-        (start.outcome, world.call.on_doubt) for seed in range(100_000) for world in [run(seed)] for start in world.call.starts()
-    )
+    worlds = map(run, range(100_000))
+    seen = Counter((start.outcome, world.call.on_doubt) for world in worlds for start in world.call.starts())
     assert len(seen) == 2 * len(Outcome), f"the scripts don't reach every outcome: {seen}"
 
 

@@ -47,8 +47,8 @@ ACCESS: dict[str, Any] = {
     "aws_secret_access_key": "local",
     "session": AioSession(),  # shared, so that the service model is read once
 }
-# Short clocks for what ends by its clock alone: they decide nothing but when, as no answer ever comes there.
 USUAL = Timeouts()
+# For what ends by its clock alone: the clock decides nothing but when, as no answer ever comes there.
 CONNECT = Timeouts(connect=0.15)
 ATTEMPT = Timeouts(attempt=0.15)
 

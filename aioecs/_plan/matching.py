@@ -89,7 +89,7 @@ def adopt(slots: list[Slot], found: Iterable[Task], *, ours: bool) -> list[Task]
     for instance, tasks in by_instance.items():
         mine = [slot for slot in slots if _same(slot.instance, instance)]
         if mine:  # else nobody asked for them, and they are none of our business
-            surplus += _weigh([slot for slot in mine if not slot.stopped], tasks, ours)
+            surplus += _weigh([slot for slot in mine if not slot.stopped and not slot.dropped], tasks, ours)
     return surplus
 
 

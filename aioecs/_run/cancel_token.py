@@ -27,14 +27,6 @@ def _weakly(method: weakref.WeakMethod[Callback]) -> Callback:
     return call
 
 
-def _disinherit(parent: weakref.ref[CancelToken], key: int) -> None:
-    """Let a parent that still lives forget a child that doesn't."""
-    token = parent()
-    if token is not None:
-        token._callbacks.pop(key, None)
-        token._heirs.pop(key, None)
-
-
 class CancelToken:
     """What .NET's CancellationToken and its source are in one: hand it to any number of calls, then cancel it.
 
@@ -81,10 +73,18 @@ class CancelToken:
         for token in family:
             key = token._register(cancel)
             token._heirs[key] = weakref.ref(child)
-            weakref.finalize(child, _disinherit, weakref.ref(token), key).atexit = False
+            weakref.finalize(child, cls._disinherit, weakref.ref(token), key).atexit = False
             if token.deadline is not None:
                 child._cancel_at(token.deadline)
         return child
+
+    @staticmethod
+    def _disinherit(parent: weakref.ref[CancelToken], key: int) -> None:
+        """Let a parent that still lives forget a child that doesn't."""
+        token = parent()
+        if token is not None:
+            token._callbacks.pop(key, None)
+            token._heirs.pop(key, None)
 
     @property
     def cancelled(self) -> bool:

@@ -104,7 +104,7 @@ def _kind(given: object) -> str:
 
 def _plainly(error: Exception) -> str:
     if isinstance(error, botocore.NoRegionError):
-        return "no Region: pass region_name=, or set AWS_REGION or AWS_DEFAULT_REGION, or a region in the profile"
+        return "no Region: pass region_name=, or set AWS_DEFAULT_REGION, or a region in the profile"
     return str(error)
 
 

@@ -70,7 +70,7 @@ def judge(error: Exception, operation: str, on_wire: bool, proven: bool) -> Reje
         return _answered(error, operation)
     if not on_wire and (certainly_not_sent(error) or proven):
         return NotSent(_unsent(error, operation))
-    lost = AnswerLost(f"{operation} was sent and its answer was lost: {_first_line(error)}")
+    lost = AnswerLost(f"{operation} was sent and its answer was lost: {_broke(error)}")
     lost.__cause__ = error
     return Lost(lost)
 
@@ -94,6 +94,12 @@ def _unsent(error: Exception, operation: str) -> ConfigurationError | Connection
     unsent = kind(f"{operation} was not sent: {_first_line(error)}")
     unsent.__cause__ = error
     return unsent
+
+
+def _broke(error: Exception) -> str:
+    """Say how it broke in the words of the transport: botocore's say "could not connect" of a reset as well."""
+    inner = error.kwargs.get("error") if isinstance(error, botocore.BotoCoreError) else None
+    return f"{type(inner).__name__}: {_first_line(inner)}" if isinstance(inner, Exception) else _first_line(error)
 
 
 def _first_line(error: BaseException) -> str:

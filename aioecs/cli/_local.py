@@ -119,7 +119,9 @@ async def serve(
                 else:
                     streams.say(*announcement(served))
                 await token.wait()
-        except (OSError, AwsError) as error:
+        except OSError as error:
+            raise UsageError(error.strerror or str(error)) from error
+        except AwsError as error:
             raise UsageError(str(error)) from error
     return 0
 

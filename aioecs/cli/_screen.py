@@ -178,8 +178,8 @@ def _doubts(report: Report) -> Iterator[Text]:
     if not unknown:
         return
     yield Text(
-        f"UNKNOWN: whether ECS started {_many(unknown, 'task')} could not be learnt. Look them up by their token before "
-        "you start them again:",
+        f"UNKNOWN: whether ECS started {_many(unknown, 'task')} could not be learnt. "
+        "Look them up by their token before you start them again:",
         "bold red",
     )
     for token, group in report.tally.doubts.items():

@@ -1,0 +1,260 @@
+"""aioecs._plan.verdict: what a call is told in the end."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import attrs
+import pytest
+
+from aioecs import Failure, Outcome, Retries, StartTaskRequest, StartTaskResponse, Task, Timeouts
+from aioecs._plan.matching import Slot
+from aioecs._plan.record import Record
+from aioecs._plan.verdict import cancelled, told, verdict
+from aioecs.errors import (
+    AnswerLost,
+    CallTimeout,
+    ClientException,
+    ConnectionFailed,
+    ECSError,
+    IdempotencyMismatch,
+    StartCancelled,
+    StartIncomplete,
+    StartUnknown,
+    ThrottlingException,
+    is_retry_safe,
+)
+
+TASK = Task(task_arn="arn/task/1", container_instance_arn="arn/container-instance/c/a", desired_status="RUNNING")
+DOUBLE = Task(task_arn="arn/task/2", container_instance_arn="arn/container-instance/c/a", desired_status="RUNNING")
+FAILURE = Failure(arn="arn/container-instance/c/b", reason="RESOURCE:CPU")
+REFUSAL = ClientException("TaskDefinition not found.", status=400)
+THROTTLE = ThrottlingException("Rate exceeded", status=400)
+UNSENT = ConnectionFailed("no connection")
+LOST = AnswerLost("gone")
+
+STARTED = Slot("a", task=TASK, ours=True)
+STOPPED = Slot("a", task=TASK, ours=True, stopped=True)
+REFUSED = Slot("b", failure=FAILURE)
+REJECTED = Slot("c", error=REFUSAL)
+OPEN = Slot("d")
+
+
+def record(*slots: Slot, **known: Any) -> Record:
+    """Make the record of a call that was sent once and has come to this."""
+    call = Record(
+        request=StartTaskRequest(task_definition="demo", container_instances=[slot.instance for slot in slots]),
+        token="aioecs-token",
+        timeouts=Timeouts(),
+        retries=Retries(),
+        on_doubt="at_most_once",
+        deadline=90.0,
+        sent_ever=True,
+        sends=1,
+    )
+    call.slots = [copied(slot) for slot in slots]
+    for name, value in known.items():
+        setattr(call, name, value)
+    return call
+
+
+def copied(slot: Slot) -> Slot:
+    """Give each call slots of its own."""
+    return attrs.evolve(slot)
+
+
+def test_a_plain_answer() -> None:
+    """What started and what was refused for an instance are an answer, with the request's id, token and attempts."""
+    answer = verdict(record(STARTED, REFUSED, sends=2), request_id="rid")
+    expected = StartTaskResponse(tasks=[TASK], failures=[FAILURE], request_id="rid", token="aioecs-token", attempts=2)
+    assert answer == expected
+
+
+@pytest.mark.parametrize(
+    "slots",
+    [(STARTED,), (STARTED, STARTED), (REFUSED,), (STOPPED,), (STARTED, STOPPED, REFUSED)],
+    ids=str,
+)
+def test_what_is_known_for_each_is_an_answer(slots: tuple[Slot, ...]) -> None:
+    """Partial failures don't raise, nor do all of them failing."""
+    answer = verdict(record(*slots))
+    assert isinstance(answer, StartTaskResponse)
+    assert len(answer.tasks) + len(answer.failures) == len(slots)
+
+
+def test_adopted_without_a_send() -> None:
+    """A call that found everything under its key has made no attempt."""
+    answer = verdict(record(attrs.evolve(STARTED, ours=False), sends=0, sent_ever=False))
+    assert isinstance(answer, StartTaskResponse)
+    assert answer.attempts == 0
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "text", "outcome", "retry_safe"),
+    [
+        pytest.param(
+            record(REJECTED, error=REFUSAL), ClientException, "TaskDefinition not found.", Outcome.REFUSED, False,
+            id="refused as a whole",
+        ),
+        pytest.param(
+            record(REFUSED, REJECTED, error=REFUSAL), ClientException, "not found", Outcome.REFUSED, False,
+            id="refused in two ways",
+        ),
+        pytest.param(
+            record(REJECTED, error=REFUSAL, clock_ended=True), ClientException, "not found", Outcome.REFUSED, False,
+            id="refused by an answer that came after the clock's end",
+        ),
+        pytest.param(
+            record(OPEN, error=UNSENT), ConnectionFailed, "no connection", Outcome.NOT_SENT, True,
+            id="never sent",
+        ),
+        pytest.param(
+            record(OPEN), CallTimeout, r"^nothing was started in time$", Outcome.NOT_SENT, True,
+            id="nothing went wrong, and time ran out",
+        ),
+        pytest.param(
+            record(OPEN, error=THROTTLE, clock_ended=True), CallTimeout, r"in time \(ThrottlingException: Rate",
+            Outcome.NOT_SENT, True, id="throttled until time ran out",
+        ),
+        pytest.param(
+            record(OPEN, REFUSED, error=UNSENT, clock_ended=True), CallTimeout, "nothing was started in time",
+            Outcome.REFUSED, True, id="refused and not sent",
+        ),
+        pytest.param(
+            record(STARTED, REJECTED, error=REFUSAL), StartIncomplete, r"^1 started, 1 refused: ClientException: Task",
+            Outcome.STARTED, False, id="refused after something is known to run",
+        ),
+        pytest.param(
+            record(STARTED, OPEN, error=UNSENT), StartIncomplete, r"^1 started, 1 not sent: no connection",
+            Outcome.STARTED, False, id="not sent after something is known to run",
+        ),
+        pytest.param(
+            record(STARTED, OPEN, clock_ended=True), StartIncomplete, r"^1 started, 1 not sent$",
+            Outcome.STARTED, False, id="time ran out after something was found",
+        ),
+        pytest.param(
+            record(OPEN, doubted=True, error=LOST), StartUnknown,
+            r"^1 unknown; look startedBy='aioecs-token' up before starting it again$",
+            Outcome.UNKNOWN, None, id="in doubt",
+        ),
+        pytest.param(
+            record(OPEN, in_flight=True), StartUnknown, r"^1 unknown; look", Outcome.UNKNOWN, None,
+            id="in flight still",
+        ),
+        pytest.param(
+            record(OPEN, OPEN, STARTED, REFUSED, doubted=True, error=LOST), StartUnknown,
+            r"^2 unknown, 1 started, 1 refused; look", Outcome.UNKNOWN, None, id="in doubt beside others",
+        ),
+        pytest.param(
+            record(STARTED, surplus=(DOUBLE,)), StartUnknown,
+            r"^1 started; 1 more than asked run and could not be stopped; look", Outcome.STARTED, None,
+            id="a double that runs on",
+        ),
+    ],
+)  # fmt: skip
+def test_the_ways_out(call: Record, kind: type[ECSError], text: str, outcome: Outcome, retry_safe: bool | None) -> None:
+    """Every way out that isn't an answer has its error, its words, its starts, and says whether to try again."""
+    error = verdict(call)
+    assert type(error) is kind
+    assert isinstance(error, kind)
+    with pytest.raises(kind, match=text):
+        raise error
+    assert error.outcome is outcome
+    assert len(error.starts) == len(call.slots)
+    assert error.retry_safe is retry_safe
+    assert is_retry_safe(error) is (retry_safe is True)
+
+
+@pytest.mark.parametrize(
+    ("call", "cause"),
+    [
+        (record(OPEN, doubted=True, error=LOST), LOST),
+        (record(OPEN, error=THROTTLE, clock_ended=True), THROTTLE),
+        (record(STARTED, REJECTED, error=REFUSAL), REFUSAL),
+        (record(OPEN), None),
+        (record(STARTED, OPEN), None),
+    ],
+)
+def test_causes(call: Record, cause: ECSError | None) -> None:
+    """What went wrong last is the cause of what is raised; where nothing did there is none."""
+    error = verdict(call)
+    assert isinstance(error, ECSError)
+    assert error.__cause__ is cause
+
+
+def test_the_services_own_error_is_raised_as_it_came() -> None:
+    """Nothing is wrapped where the service's word says it all; it carries the starts."""
+    refusal = ClientException("no", status=400)
+    error = verdict(record(attrs.evolve(REJECTED, error=refusal), error=refusal))
+    assert error is refusal
+    assert [start.error for start in refusal.starts] == [refusal]
+
+
+def test_doubles_are_candidates_while_they_run() -> None:
+    """A double is named; one that has ended by itself, or was never asked to run, is none."""
+    error = verdict(record(STARTED, surplus=(DOUBLE, DOUBLE.replace(task_arn="3", desired_status="STOPPED"))))
+    assert isinstance(error, StartUnknown)
+    assert error.candidates == (DOUBLE,)
+    assert isinstance(verdict(record(STARTED, surplus=(DOUBLE.replace(desired_status="STOPPED"),))), StartTaskResponse)
+
+
+def test_candidates_of_the_callers_own_mark() -> None:
+    """Where nothing is adopted on a guess, what may be ours is named."""
+    error = verdict(record(OPEN, doubted=True, adopts=False, candidates=(TASK,)))
+    assert isinstance(error, StartUnknown)
+    assert error.candidates == (TASK,)
+    assert error.token == "aioecs-token"
+
+
+def test_a_mismatch_names_what_it_found() -> None:
+    """A key that was used for something else: which definition, which instance, which task; nothing was sent."""
+    found = TASK.replace(task_definition_arn="arn/task-definition/other:3")
+    error = verdict(record(OPEN, sent_ever=False, sends=0, mismatch=(found,)))
+    assert isinstance(error, IdempotencyMismatch)
+    assert str(error) == (
+        "the key was used for something else: arn/task-definition/other:3 on instance a (arn/task/1); nothing was sent"
+    )
+    assert error.candidates == (found,)
+    assert error.outcome is Outcome.NOT_SENT
+    assert error.starts[0].token == ""
+    assert error.retry_safe is False
+    nameless = verdict(record(OPEN, sent_ever=False, mismatch=(Task(),)))
+    assert "on instance  (None)" in str(nameless)
+
+
+@pytest.mark.parametrize(
+    ("call", "reason", "text"),
+    [
+        (record(STARTED), None, "cancelled: 1 started"),
+        (record(STOPPED, REFUSED), "shutdown", "cancelled (shutdown): 1 stopped, 1 refused"),
+        (record(OPEN, in_flight=True), "", "cancelled: 1 unknown"),
+        (record(OPEN, sent_ever=False), None, "cancelled: 1 not sent"),
+    ],
+)
+def test_a_cancelled_caller(call: Record, reason: str | None, text: str) -> None:
+    """A cancelled caller is told what came of it by then, why, and by what."""
+    source = object()
+    error = cancelled(call, reason, source)
+    assert str(error) == text
+    assert (error.reason, error.source, error.token) == (reason, source, "aioecs-token")
+    assert error.starts == call.starts()
+    assert error.__cause__ is None
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301 our own
+    assert isinstance(again, StartCancelled)
+    assert (str(again), again.starts, again.source) == (text, error.starts, None)
+
+
+def test_a_cancelled_caller_hears_the_cause_and_the_candidates() -> None:
+    """What went wrong before the cancel is its cause; what may be ours is named."""
+    error = cancelled(record(OPEN, doubted=True, error=LOST, candidates=(TASK,)), None, None)
+    assert error.__cause__ is LOST
+    assert error.candidates == (TASK,)
+
+
+def test_told_counts_the_gravest_first() -> None:
+    """Each outcome once, in the order of what there is to answer for."""
+    call = record(OPEN, REFUSED, STOPPED, STARTED, OPEN, doubted=True)
+    assert told(call.starts()) == "2 unknown, 1 started, 1 stopped, 1 refused"
+    assert told(record(OPEN).starts()) == "1 not sent"
+    assert told(()) == ""
