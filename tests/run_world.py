@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import selectors
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
@@ -17,6 +18,7 @@ from aioecs._model.attempt import Answered, Attempt
 from aioecs._plan.acts import Looked
 from aioecs._plan.looking import Doubt
 from aioecs._plan.record import Record
+from aioecs._run import client as client_module
 from aioecs._run.call import Call
 from aioecs._run.core import Core
 from aioecs._run.slots import Slots
@@ -185,3 +187,20 @@ def a_call(core: Core, desk: ToldDesk | None = None, *, count: int = 1, **more: 
         **more,
     }
     return Call(core, Record(**given), request.replace(started_by="aioecs-token"), desk or ToldDesk())
+
+
+@asynccontextmanager
+async def told_client(port: ToldPort, **settings: Any) -> AsyncIterator[aioecs.Client]:
+    """Open a client whose port answers as it is told."""
+
+    @asynccontextmanager
+    async def connected(_: Any) -> AsyncIterator[tuple[ToldPort, None]]:
+        yield port, None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(client_module, "connected", connected)
+        client = await aioecs.Client(region_name="us-east-1", **settings).__aenter__()
+    try:
+        yield client
+    finally:
+        await client.__aexit__(None, None, None)

@@ -32,7 +32,7 @@ MODEL = ServiceModel(Loader().load_service_model("ecs", "service-2"), "ecs")
 REQUESTS: dict[type[Shape], Shape] = {
     type(request): request
     for request in (
-        StartTaskRequest(task_definition="demo", container_instances=["0a1b"]),
+        StartTaskRequest(task_definition="demo", container_instances=["0" * 32]),
         RunTaskRequest(task_definition="demo", count=1, client_token="once"),
         StopTaskRequest(task="0" * 32),
         DescribeTasksRequest(tasks=["0" * 32], include=["TAGS"]),
@@ -54,7 +54,7 @@ def test_there_are_eight() -> None:
 @each_operation
 def test_an_operation_is_as_in_the_model(operation: Operation[Any]) -> None:
     """Its name and the shapes of its request and answer are the service model's."""
-    theirs = MODEL.operation_model(operation.name)
+    theirs: Any = MODEL.operation_model(operation.name)
     assert operation.request.__name__ == theirs.input_shape.name
     assert operation.answer.__name__ == theirs.output_shape.name
 

@@ -21,7 +21,7 @@ _ATTRIBUTE = re.compile(r"[A-Za-z0-9_./\\-]{1,128}", re.ASCII)  # [model] Attrib
 
 def _spreadable(_: Any, __: attrs.Attribute[Any], given: Any) -> None:
     if not isinstance(given, str) or not _ATTRIBUTE.fullmatch(given.removeprefix(_PREFIX)):
-        rule = "instanceId, or an attribute's name: 1 to 128 letters, digits and - _ . / \\, 'attribute:' before it or not"
+        rule = "instanceId, or the name of an attribute (1 to 128 letters, digits and - _ . / \\)"
         raise InvalidRequest("Spread.by", rule, repr(given))
 
 

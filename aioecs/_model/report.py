@@ -31,6 +31,10 @@ class Statistics:
     """StartTask requests that ECS turned away for their rate; each was sent again, or ended as NOT_SENT."""
     in_flight: int = 0
     """Calls begun and not ended."""
+    queued: int = 0
+    """Starts that wait for their call to be made up."""
+    rate: float = float("inf")
+    """What the pacer lets through, in calls a second; infinite where nothing paces."""
 
 
 @attrs.frozen(kw_only=True)

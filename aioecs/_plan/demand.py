@@ -51,9 +51,10 @@ def demand(task_definition: TaskDefinition, overrides: TaskOverride | None = Non
     pairs = [(each, by_name.get(each.name, ContainerOverride())) for each in task_definition.container_definitions]
     gpus = [value for container, override in pairs for value in _gpus(container, override)]
     ports = [port for container, _ in pairs for port in _ports(container, task_definition.network_mode or "bridge")]
+    cpu, memory = sum(_cpu(*pair) for pair in pairs), sum(_memory(*pair) for pair in pairs)
     return Demand(
-        cpu=_first(_cpu_units(over.cpu), _cpu_units(task_definition.cpu), sum(_cpu(*pair) for pair in pairs)),
-        memory=_first(_mebibytes(over.memory), _mebibytes(task_definition.memory), sum(_memory(*pair) for pair in pairs)),
+        cpu=_first(_cpu_units(over.cpu), _cpu_units(task_definition.cpu), cpu),
+        memory=_first(_mebibytes(over.memory), _mebibytes(task_definition.memory), memory),
         gpus=sum(_count(value) for value in gpus),
         all_gpus=ALL in gpus,
         tcp=frozenset(port for port, protocol in ports if protocol != "udp"),

@@ -91,8 +91,8 @@ class Host:
 def _amount(resource: Resource | None) -> int:
     if resource is None:
         return 0
-    told = {"LONG": resource.long_value, "DOUBLE": resource.double_value}.get(resource.type or "", resource.integer_value)
-    return int(told or 0)
+    by_type = {"LONG": resource.long_value, "DOUBLE": resource.double_value}
+    return int(by_type.get(resource.type or "", resource.integer_value) or 0)
 
 
 def _members(resource: Resource | None) -> tuple[str, ...]:
@@ -147,13 +147,13 @@ class Room:
 
     def lacks(self, demand: Demand) -> str | None:
         """Name what there is too little of for one more such task, in ECS's words; None if it fits."""
-        if demand.cpu > self.cpu:
+        if demand.cpu > max(self.cpu, 0):
             return "RESOURCE:CPU"
-        if demand.memory > self.memory:
+        if demand.memory > max(self.memory, 0):
             return "RESOURCE:MEMORY"
         if not (demand.tcp.isdisjoint(self.tcp) and demand.udp.isdisjoint(self.udp)):
             return "RESOURCE:PORTS"
-        if max(demand.gpus, demand.all_gpus) > self.gpus:
+        if max(demand.gpus, demand.all_gpus) > max(self.gpus, 0):
             return "RESOURCE:GPU"
         return None
 
@@ -240,9 +240,10 @@ class Fleet:
 
     def land(self, room: Room, demand: Demand) -> None:
         """Note that a start runs, or may: one that was in flight, or one that was never debited."""
-        _less(room.flying, demand)
+        flew = _less(room.flying, demand)
         _add(room.landed, demand)
-        self.changed(room)
+        if not flew:
+            self.changed(room)
 
     def end(self, room: Room, demand: Demand) -> bool:
         """Credit a task that has ended; False if no debit of it is left, so that only a newer snapshot can show it."""

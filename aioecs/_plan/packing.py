@@ -14,7 +14,7 @@ from collections import OrderedDict, deque
 from collections.abc import Hashable
 from enum import Enum, auto
 from operator import attrgetter
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import attrs
 
@@ -25,7 +25,9 @@ from aioecs._model.start_task import StartTaskRequest
 from aioecs.errors import ECSError
 
 SHARED = tuple(
-    field.name for field in attrs.fields(StartTaskRequest) if field.name not in ("container_instances", "extra")
+    field.name
+    for field in attrs.fields(cast("Any", StartTaskRequest))
+    if field.name not in ("container_instances", "extra")
 )
 _shared = attrgetter(*SHARED)
 
@@ -43,6 +45,8 @@ class Stage(Enum):
 
     QUEUED = auto()
     FLYING = auto()
+    BEHIND = auto()
+    """Behind a call with the same idempotency key."""
     DONE = auto()
 
 
@@ -167,6 +171,10 @@ class Packing:
                 self._groups.pop((_shared(group.request), group.on_doubt), None)
             if self._last is not None and self._last[1] is group:
                 self._last = None
+
+    def waiting(self) -> list[Entry]:
+        """Return everyone who waits."""
+        return [entry for group in self._order for entry in group.entries if entry.stage is Stage.QUEUED]
 
     def calls_left(self) -> int:
         """Return how many calls the queue will take, at least."""

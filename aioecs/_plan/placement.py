@@ -92,9 +92,9 @@ class Placer:
         self._already = {short(instance): count for instance, count in (already or {}).items()}
         self._seats: dict[str, _Seat] = {}
         self._groups: Queue[_Group] = Queue()
-        self._kinds: dict[Hashable, str] = {}
+        self._kinds: set[Hashable] = set()
         self._gone: dict[str, str] = {}
-        self._told: set[tuple[str, str]] = set()  # surprises that a newer snapshot didn't cure, or hasn't yet
+        self._told: dict[str, set[str]] = {}  # by what reasons a host has surprised since a task started there
         self._seen = -1
 
     def __repr__(self) -> str:
@@ -127,7 +127,7 @@ class Placer:
             seat.flying -= 1
         else:
             self._count(seat, 1)
-        self._told = {each for each in self._told if each[0] != seat.room.id} if self._told else self._told
+        self._told.pop(seat.room.id, None)
         self.fleet.land(seat.room, self.demand)
 
     def unsent(self, instance: str) -> None:
@@ -218,12 +218,13 @@ class Placer:
         if reason in ("MISSING", "INACTIVE", "AGENT"):
             self.fleet.leave_out(room, reason)
         elif reason in ("ATTRIBUTE", "LOCATION"):
-            self._kinds[_kind(room.host, reason)] = reason
+            self._kinds.add(_kind(room.host, reason))
             self._seen = -1
         else:
             self.fleet.fill(room, self.demand, reason)
-        if reason != "LOCATION" and (room.id, reason) not in self._told:  # no snapshot shows the request's subnets
-            self._told.add((room.id, reason))
+        told = self._told.setdefault(room.id, set())
+        if reason != "LOCATION" and reason not in told:  # no snapshot shows where the request's subnets are
+            told.add(reason)
             self.fleet.surprised.add(room.id)
 
     def _why_not(self, seat: _Seat) -> str | None:
@@ -237,11 +238,17 @@ class Placer:
             return told
         if not seat.suits:
             return "ATTRIBUTE"
-        if self._kinds and (told := self._kinds.get(_kind(host, "ATTRIBUTE")) or self._kinds.get(_kind(host, "LOCATION"))):
+        if (told := self._unfit(host)) is not None:
             return told
         if self._distinct and seat.count:
             return "DistinctInstance"
         return room.refused.get(self.demand) or room.lacks(self.demand)
+
+    def _unfit(self, host: Host) -> str | None:
+        """Say whether ECS refused a host of the same kind, or in the same place."""
+        if not self._kinds:
+            return None
+        return next((reason for reason in ("ATTRIBUTE", "LOCATION") if _kind(host, reason) in self._kinds), None)
 
     # Ranking ---------------------------------------------------------------------------------------------------------
 

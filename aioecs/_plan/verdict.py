@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from typing import TypeVar
 
@@ -94,6 +95,41 @@ def cancelled(call: Record, reason: str | None, source: object) -> StartCancelle
     )
 
 
+def cancelled_of(starts: tuple[Start, ...], reason: str | None, source: object) -> StartCancelled:
+    """Return what is told of starts that flew in any number of calls."""
+    why = f" ({reason})" if reason else ""
+    tokens = {start.token for start in starts if start.token}
+    token = tokens.pop() if len(tokens) == 1 else ""
+    return StartCancelled(f"cancelled{why}: {told(starts)}", starts=starts, token=token, reason=reason, source=source)
+
+
+def verdict_of(starts: tuple[Start, ...], error: ECSError | None) -> StartTaskResponse | ECSError:
+    """Return what one caller is told whose starts shared calls with others'; `error` is what a call was told.
+
+    The caller hears of its own starts alone: the others' tasks and refusals are not in it.
+    """
+    outcomes = {start.outcome for start in starts}
+    token = next((start.token for start in starts if start.token), "")
+    cause = next((start.error for start in starts if start.error is not None), error)
+    if Outcome.UNKNOWN in outcomes:
+        look = f"look startedBy={token!r} up before starting it again"
+        return _caused(StartUnknown(f"{told(starts)}; {look}", starts=starts, token=token), cause)
+    if Outcome.NOT_SENT not in outcomes and all(start.error is None for start in starts):
+        return StartTaskResponse(
+            tasks=[start.task for start in starts if start.task is not None],
+            failures=[start.failure for start in starts if start.failure is not None],
+            token=token,
+            attempts=max((start.attempts for start in starts), default=0),
+        )
+    if any(start.task is not None for start in starts):
+        return _caused(StartIncomplete(f"{told(starts)}: {cause}", starts=starts, token=token), cause)
+    if error is None:
+        return _caused(CallTimeout("nothing was started", starts=starts, token=token), cause)
+    own = copy.copy(error)
+    own.starts = starts
+    return _caused(own, error.__cause__)
+
+
 def told(starts: tuple[Start, ...]) -> str:
     """Count the starts by outcome, the gravest first: `1 unknown, 2 started`."""
     counted = Counter(start.outcome for start in starts)
@@ -101,6 +137,6 @@ def told(starts: tuple[Start, ...]) -> str:
     return ", ".join(words)
 
 
-def _caused(error: E, cause: ECSError | None) -> E:
+def _caused(error: E, cause: BaseException | None) -> E:
     error.__cause__ = cause
     return error

@@ -1,186 +1,174 @@
-"""Many starts at once: a bounded number of calls on their way, drawn from requests of any number."""
+"""Many starts at once: the engine of `start_tasks`, fed over time."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from types import TracebackType
 from typing import Self
 
 import anyio
-import attrs
 
-from aioecs._model.limits import INSTANCES_PER_CALL
-from aioecs._model.outcome import Outcome, Start
+from aioecs._model.outcome import Start
 from aioecs._model.report import BatchReport, Statistics
-from aioecs._model.settings import OnCancel
+from aioecs._model.settings import OnCancel, OnDoubt
 from aioecs._model.start_task import StartTaskRequest
-from aioecs._plan.verdict import told
-from aioecs._run.call import Call
+from aioecs._model.start_task_response import StartTaskResponse
+from aioecs._plan.packing import Group
+from aioecs._plan.verdict import cancelled_of
+from aioecs._run.asking import Ask, Requests, Stream
 from aioecs._run.core import Core
-from aioecs._run.hub import Cancellable, Hub, fired, reason_of
-from aioecs.errors import ClientStateError, StartCancelled
+from aioecs._run.engine import Engine, Prepare
+from aioecs._run.hub import Cancellable, reason_of
+from aioecs._run.waiting import Wait, refuse_if_cancelled
+from aioecs.errors import ClientStateError
 
-Requests = Iterable[StartTaskRequest] | AsyncIterable[StartTaskRequest]
-Prepare = Callable[[StartTaskRequest], Call]
-
-
-@attrs.define(eq=False)
-class _Part:
-    """A call of a request: at most ten of its instances."""
-
-    order: int
-    call: Call
+Check = Callable[[StartTaskRequest], None]
+Key = Callable[[StartTaskRequest], str]
 
 
 class Batch:
-    """An async context manager; leaving it waits for what is on its way."""
+    """Starts for any number of callers, packed, paced, and each told what it came to.
 
-    def __init__(self, core: Core, prepare: Prepare, on_cancel: OnCancel) -> None:
+    An async context manager: leaving it drains it, so that every start has its outcome; an exception in the block
+    withdraws what is on its way, as `on_cancel` says.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        prepare: Prepare,
+        check: Check,
+        *,
+        key: Key | None,
+        on_cancel: OnCancel,
+        on_doubt: OnDoubt,
+        window: float,
+        drain: float | None,
+    ) -> None:
         self._core = core
-        self._prepare = prepare
+        self._check = check
+        self._key = key
         self._on_cancel: OnCancel = on_cancel
-        self._counts: dict[Outcome, int] = dict.fromkeys(Outcome, 0)
-        self._requested = self._calls = 0
+        self._on_doubt: OnDoubt = on_doubt
+        self._drain = drain
+        self._engine = Engine(core, prepare, window)
+        self._state = "not entered"
         self._throttled_before = core.throttled
-        self._active: dict[asyncio.Future[None], _Part] = {}
-        self._open = False
+
+    # ---------------------------------------------------------------------------------------------- opening, closing
 
     async def __aenter__(self) -> Self:
-        self._open = True
+        if self._state != "not entered":
+            raise ClientStateError(f"this batch is {self._state}: make a new one, it can be entered once")
+        self._state = "open"
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._open = False
+        self._state = "closed"
         if error is not None:
-            self._withdraw("the block of the batch ended with an error")
-        for part in self._active.values():
-            part.call.nobody_heard()
-        if self._active:
-            with anyio.CancelScope(shield=True):
-                await asyncio.wait(self._active, timeout=self._core.timeouts.settle if error else None)
+            self._engine.withdraw_all(self._on_cancel, "the block of the batch ended with an error")
+        bound = self._core.timeouts.settle if error is not None else self._drain
+        with anyio.CancelScope(shield=error is not None):
+            try:
+                async with asyncio.timeout(bound):
+                    await self._engine.idle()
+            except TimeoutError:
+                self._engine.withdraw_all("settle", "the batch was left before it had drained")
+            except asyncio.CancelledError:
+                self._engine.withdraw_all(self._on_cancel, "cancelled while draining")
+                raise
+
+    def _open(self) -> None:
+        if self._state != "open":
+            raise ClientStateError(f"this batch is {self._state}: use it inside `async with client.batch() as batch`")
+
+    # ------------------------------------------------------------------------------------------------------ starting
+
+    async def start_task(
+        self,
+        request: StartTaskRequest,
+        cancel_scope: Cancellable | None = None,
+        *,
+        idempotency_key: str | None = None,
+    ) -> StartTaskResponse:
+        """Start one task on each of the request's instances; equal starts of concurrent callers share a call.
+
+        It answers and raises as `Client.start_task` does, and tells this caller of its own tasks and failures alone.
+        A cancel touches nobody else's start: what wasn't on the wire is taken out of its call, and what was is stopped
+        or left running as the batch's `on_cancel` says.
+        """
+        self._open()
+        self._check(request)
+        ask = Ask(self._engine, request, self._group(request, idempotency_key))
+        await refuse_if_cancelled(cancel_scope, ask.cancelled)
+        ask.begin()
+        with Wait(ask, cancel_scope, self._on_cancel, self._core.timeouts.settle) as wait:
+            return await wait.answer()
+
+    async def start_tasks(self, requests: Requests, cancel_scope: Cancellable | None = None) -> AsyncGenerator[Start]:
+        """Yield a Start for every request and instance, as they settle; one start's error never fails another.
+
+        Requests are drawn as they are needed, from an iterable or an async iterable of any length. When the scope or
+        token fires no more is drawn, what is on its way ends as `on_cancel` says, and the iteration ends when all has
+        settled or `timeouts.settle` seconds later. An error that would meet all the rest (no permission, no such
+        cluster, expired credentials) ends the drawing too; what was drawn and not sent is NOT_SENT. Left early, what
+        is on its way is withdrawn.
+        """
+        self._open()
+        stream = self._stream(cancel_scope)
+        async for start in stream.starts(requests):
+            yield start
+
+    async def report(self, requests: Requests, cancel_scope: Cancellable | None = None) -> BatchReport:
+        """Start them all, and return what each came to, in the order of requests and instances.
+
+        Raises:
+            StartCancelled: the scope or token fired; `starts` has what was drawn until then, in order.
+        """
+        self._open()
+        stream = self._stream(cancel_scope, keep=True)
+        async for _ in stream.starts(requests):
+            pass
+        if stream.was_cancelled:
+            raise cancelled_of(stream.kept(), reason_of(cancel_scope), cancel_scope)
+        return BatchReport(starts=stream.kept(), statistics=self.statistics())
+
+    # ------------------------------------------------------------------------------------------------------- looking
 
     def statistics(self) -> Statistics:
         """Return a snapshot of the counts."""
-        counts = {outcome.value: count for outcome, count in self._counts.items()}
+        counts = {outcome.value: count for outcome, count in self._engine.counts.items()}
         return Statistics(
-            requested=self._requested,
-            calls=self._calls,
-            in_flight=len(self._active),
+            requested=sum(counts.values()) + self._engine.outstanding,
+            calls=self._engine.calls,
+            in_flight=self._engine.in_flight,
+            queued=self._engine.packing.queued,
             throttled=self._core.throttled - self._throttled_before,
+            rate=self._core.starts.rate,
             **counts,
         )
 
-    async def start_tasks(self, requests: Requests, cancel_scope: Cancellable | None = None) -> AsyncIterator[Start]:
-        """Yield a Start for every request and instance, as they settle.
+    def __repr__(self) -> str:
+        now = self.statistics()
+        done = ", ".join(f"{count} {outcome}" for outcome, count in self._engine.counts.items() if count)
+        return (
+            f"<aioecs.Batch {self._state}, {now.queued} queued, {now.in_flight} calls in flight, "
+            f"{done or 'nothing settled'}, {now.throttled} throttled>"
+        )
 
-        When the scope or token fires, no more is drawn, and the iteration ends when what was on its way has settled,
-        or `timeouts.settle` seconds later. Left early, what is on its way is withdrawn.
-        """
-        async for _, start in self._ordered(requests, cancel_scope):
-            yield start
+    # ------------------------------------------------------------------------------------------------------- the rest
 
-    async def report(self, requests: Requests, cancel_scope: Cancellable | None) -> BatchReport:
-        """Start them all, and return what each came to, in the order of the requests."""
-        parts: list[tuple[tuple[int, int], Start]] = []
-        try:
-            async for order, start in self._ordered(requests, cancel_scope):
-                parts.append((order, start))
-        except asyncio.CancelledError as cancelled:
-            raise cancelled from self._cancelled(parts, None)
-        if cancel_scope is not None and fired(cancel_scope):
-            raise self._cancelled(parts, cancel_scope)
-        return BatchReport(starts=_in_order(parts), statistics=self.statistics())
+    def _group(self, request: StartTaskRequest, key: str | None) -> Group:
+        return self._engine.packing.group(request, self._on_doubt, key)
 
-    def _cancelled(self, parts: list[tuple[tuple[int, int], Start]], source: Cancellable | None) -> StartCancelled:
-        starts = (*_in_order(parts), *(start for part in self._active.values() for start in part.call.record.starts()))
-        reason = reason_of(source)
-        why = f" ({reason})" if reason else ""
-        return StartCancelled(f"cancelled{why}: {told(starts)}", starts=starts, reason=reason, source=source)
+    def _group_of(self, request: StartTaskRequest, at: int) -> Group:
+        """Return the group of a part of a request; its check is part of that."""
+        self._check(request)
+        key = self._key(request) if self._key is not None else None
+        return self._group(request, f"{key}\0{at}" if key is not None and at else key)
 
-    async def _ordered(
-        self, requests: Requests, source: Cancellable | None
-    ) -> AsyncIterator[tuple[tuple[int, int], Start]]:
-        if not self._open:
-            raise ClientStateError("this batch is not open: use it inside `async with client.batch()`")
-        drawn = _parts(requests)
-        stopped = asyncio.Event()
-        with Hub.here().watch(source, stopped.set):
-            try:
-                more = True
-                while more or self._active:
-                    while more and len(self._active) < self._core.slots.size and not self._stop_if(stopped, source):
-                        more = await self._draw(drawn)
-                    more = more and not self._stop_if(stopped, source)
-                    for part in await self._some_ended():
-                        for at, start in enumerate(self._ended(part)):
-                            yield (part.order, at), start
-            finally:
-                self._withdraw("left")
-
-    def _stop_if(self, stopped: asyncio.Event, source: Cancellable | None) -> bool:
-        if not stopped.is_set() and (source is None or not fired(source)):
-            return False
-        self._withdraw("cancelled")
-        return True
-
-    async def _draw(self, drawn: AsyncIterator[tuple[int, StartTaskRequest]]) -> bool:
-        """Draw one more call and begin it; False when there is none."""
-        try:
-            order, request = await anext(drawn)
-        except StopAsyncIteration:
-            return False
-        call = self._prepare(request)
-        self._requested += len(request.container_instances)
-        self._calls += 1
-        call.begin()
-        self._active[call.end_or()] = _Part(order, call)
-        return True
-
-    async def _some_ended(self) -> list[_Part]:
-        if not self._active:
-            return []
-        ended, _ = await asyncio.wait(self._active, return_when=asyncio.FIRST_COMPLETED)
-        return [self._active.pop(future) for future in ended]
-
-    def _ended(self, part: _Part) -> tuple[Start, ...]:
-        starts = part.call.record.starts()
-        for start in starts:
-            self._counts[start.outcome] += 1
-        return starts
-
-    def _withdraw(self, why: str) -> None:
-        for part in self._active.values():
-            part.call.withdraw(self._on_cancel, why)
-
-
-def _in_order(parts: list[tuple[tuple[int, int], Start]]) -> tuple[Start, ...]:
-    return tuple(start for _, start in sorted(parts, key=lambda part: part[0]))
-
-
-def _split(request: StartTaskRequest) -> Iterator[StartTaskRequest]:
-    instances = request.container_instances
-    if len(instances) <= INSTANCES_PER_CALL:
-        yield request
-        return
-    for at in range(0, len(instances), INSTANCES_PER_CALL):
-        yield request.replace(container_instances=instances[at : at + INSTANCES_PER_CALL])
-
-
-async def _parts(requests: Requests) -> AsyncIterator[tuple[int, StartTaskRequest]]:
-    order = 0
-    async for request in _drawn(requests):
-        for part in _split(request):
-            yield order, part
-            order += 1
-
-
-async def _drawn(requests: Requests) -> AsyncIterator[StartTaskRequest]:
-    if isinstance(requests, AsyncIterable):
-        async for request in requests:
-            yield request
-    else:
-        for request in requests:
-            yield request
+    def _stream(self, source: Cancellable | None, *, keep: bool = False) -> Stream:
+        return Stream(self._engine, self._group_of, self._on_cancel, source, keep=keep)

@@ -11,8 +11,7 @@ import asyncio
 from functools import partial
 from typing import Protocol
 
-from aioecs._model.attempt import Answered, Lost, NotSent
-from aioecs._model.outcome import Outcome
+from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
 from aioecs._model.settings import OnCancel
 from aioecs._model.start_task import StartTaskRequest
 from aioecs._model.start_task_response import StartTaskResponse
@@ -36,7 +35,7 @@ from aioecs._plan.acts import (
 from aioecs._plan.looking import Doubt
 from aioecs._plan.record import Record
 from aioecs._plan.token import stop_reason
-from aioecs._plan.verdict import told, verdict
+from aioecs._plan.verdict import verdict
 from aioecs._run.core import Core, log
 from aioecs._run.hub import resolve
 from aioecs._run.slots import Turn
@@ -63,6 +62,7 @@ class Call:
         self._desk = desk
         self._witness = Witness()
         self._request_id: str | None = None
+        self._ticket: float | None = None
         self._task: asyncio.Task[None] | None = None
         self._act: Act | None = None
         self._news: list[Happening] = []
@@ -78,8 +78,9 @@ class Call:
 
     # ---------------------------------------------------------------------------------------- for those who wait
 
-    def begin(self) -> None:
-        """Begin it in a task of the client's."""
+    def begin(self, ticket: float | None = None) -> None:
+        """Begin it in a task of the client's; `ticket` is a turn that was taken for its first send."""
+        self._ticket = ticket
         self._go_on(life.begin(self.record, self._core.now))
 
     def end_or(self) -> asyncio.Future[None]:
@@ -100,6 +101,10 @@ class Call:
         if self.withdrawn is None:
             self.withdrawn = why
             self._hear(Withdrawn(on_cancel))
+
+    def leave(self, at: int) -> None:
+        """Take one start out, if the call is not on the wire yet: whoever wanted it wants it no more."""
+        self.record.slots[at].left = True
 
     def nobody_heard(self) -> None:
         """Say that no caller is left to hear the outcome: `on_settled` and the log will."""
@@ -226,7 +231,7 @@ class Call:
 
     async def _do(self, act: Send | Rest | Look | Stop) -> Happening:
         if isinstance(act, Send):
-            return await self._send(act)
+            return await self._send()
         if isinstance(act, Rest):
             await asyncio.sleep(act.until - self._core.now)
             return Rested()
@@ -234,16 +239,31 @@ class Call:
             return await self._look(act)
         return await self._stop(act)
 
-    async def _send(self, act: Send) -> Happening:
-        request = self._sent_as
-        if len(act.instances) != len(request.container_instances):
-            request = request.replace(container_instances=act.instances)
-        async with self._core.slots.held(Turn.START):
-            what = await self._core.port.attempt(START_TASK, request, self._witness)
+    async def _send(self) -> Happening:
+        """Send it when it has its turn and a slot; who has left until then is not in it."""
+        turnstile = self._core.starts
+        ticket, self._ticket = self._ticket, None
+        if ticket is None:
+            ticket = await turnstile.turn()
+        throttled = False
+        try:
+            async with self._core.slots.held(Turn.START):
+                instances = self.record.freeze()
+                if not instances:
+                    return NotSent(ConnectionFailed("StartTask was not sent: nobody wanted any of it any more"))
+                request = self._sent_as
+                if instances != request.container_instances:
+                    request = request.replace(container_instances=instances)
+                what = await self._core.port.attempt(START_TASK, request, self._witness)
+            throttled = isinstance(what, Rejected) and what.error.throttled
+        finally:
+            if self._witness.on_wire:
+                turnstile.answered(ticket, throttled)
+            else:
+                turnstile.unsent(ticket)
         if isinstance(what, Answered):
             self._request_id = what.request_id
-        else:
-            self._core.throttled += bool(getattr(what.error, "throttled", False))
+        self._core.throttled += throttled
         return what
 
     async def _look(self, act: Look) -> Looked:
@@ -257,12 +277,18 @@ class Call:
 
     async def _stop(self, act: Stop) -> Stopped:
         accepted: set[str] = set()
+
+        async def stop(task: Task) -> None:
+            if await self.stop_task(task):
+                accepted.add(task.task_arn or "")
+
         async with asyncio.TaskGroup() as group:
             for task in act.tasks:
-                group.create_task(self._stop_one(task, accepted))
+                group.create_task(stop(task))
         return Stopped(frozenset(task.task_arn or "" for task in act.tasks), frozenset(accepted))
 
-    async def _stop_one(self, task: Task, accepted: set[str]) -> None:
+    async def stop_task(self, task: Task) -> bool:
+        """Stop a task of this call's; return whether StopTask was accepted."""
         request = StopTaskRequest(
             cluster=self.record.request.cluster, task=task.task_arn or "", reason=stop_reason(self.record.token)
         )
@@ -273,7 +299,8 @@ class Call:
         except ECSError as error:
             log.warning("task %s was to be stopped and could not be: %s", task.task_arn, error)
         else:
-            accepted.add(task.task_arn or "")
+            return True
+        return False
 
     # ----------------------------------------------------------------------------------------------------- the clock
 
@@ -295,17 +322,8 @@ class Call:
 
     def _report(self) -> None:
         """Say what came of it where no caller can hear it; a cancel is no error."""
-        starts = self.record.starts()
         self.unheard = False
-        if all(start.outcome is Outcome.NOT_SENT for start in starts):
-            return
-        arns = [start.task.task_arn for start in starts if start.task is not None]
-        log.info("%s: %s; token %s, tasks %s", self.withdrawn or "ended", told(starts), self.record.token, arns)
-        if self._core.on_settled is not None:
-            try:
-                self._core.on_settled(starts, self.withdrawn)
-            except Exception:  # noqa: BLE001 the user's; it must not harm the call
-                log.exception("on_settled raised")
+        self._core.report(self.record.starts(), self.withdrawn)
 
 
 def _uncancelled(ours: bool) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -38,6 +39,7 @@ from aioecs._model.task import (
 from aioecs._model.task_definition import DescribeTaskDefinitionRequest, DescribeTaskDefinitionResponse
 from aioecs._plan import token as tokens
 from aioecs._plan.record import Record
+from aioecs._plan.verdict import cancelled
 from aioecs._run.batch import Batch
 from aioecs._run.call import Call
 from aioecs._run.core import Core, OnSettled, log
@@ -133,7 +135,6 @@ class Client:
         self._stack = AsyncExitStack()
         self._state = "not entered"
         self._desks: dict[str | None, Desk] = {}
-        self._keyed: dict[str, Party] = {}
 
     # ---------------------------------------------------------------------------------------------- opening, closing
 
@@ -244,13 +245,23 @@ class Client:
         expect(cancel_scope)
         call = self._call(core, request, idempotency_key, on_doubt)
         policy: OnCancel = choice(on_cancel or self._on_cancel, OnCancel, "on_cancel")
-        await refuse_if_cancelled(cancel_scope, call.record)
+        await refuse_if_cancelled(cancel_scope, partial(cancelled, call.record))
         party = await self._joined(core, call, idempotency_key, cancel_scope)
         with Wait(party, cancel_scope, policy, core.timeouts.settle) as wait:
             return await wait.answer()
 
-    def _call(self, core: Core, request: StartTaskRequest, key: Any, on_doubt: OnDoubt | None) -> Call:
-        """Prepare a call: nothing is begun, and nothing of it is signed or sent."""
+    def _check(self, core: Core, request: StartTaskRequest, *, any_number: bool = False) -> None:
+        """Hold a request against every documented limit."""
+        limits.expect(request, StartTaskRequest)
+        limits.check(request, any_number=any_number, region=self._own_region(core), partition=core.port.partition)
+
+    def _call(
+        self, core: Core, request: StartTaskRequest, key: Any, on_doubt: OnDoubt | None, *, fan_out: bool = False
+    ) -> Call:
+        """Prepare a call: nothing is begun, and nothing of it is signed or sent.
+
+        What fans out was checked when it was asked for, and belongs to no scope that could end it.
+        """
         limits.expect(request, StartTaskRequest)
         if key is not None and not (isinstance(key, str) and key):
             raise InvalidRequest("idempotency_key", "a string that isn't empty", f"a {type(key).__name__}")
@@ -260,7 +271,8 @@ class Client:
             )
         token = tokens.derived(key) if key is not None else tokens.fresh(secrets.token_bytes(tokens.ENTROPY))
         sent_as, token, adopts = self._with_token(request, token)
-        limits.check(sent_as, region=self._own_region(core), partition=core.port.partition)
+        if not fan_out:
+            self._check(core, sent_as)
         record = Record(
             request=request,
             token=token,
@@ -268,7 +280,7 @@ class Client:
             retries=core.retries,
             on_doubt=choice(on_doubt or self._on_doubt, OnDoubt, "on_doubt"),
             deadline=core.now + core.timeouts.call,
-            horizon=anyio.current_effective_deadline(),
+            horizon=float("inf") if fan_out else anyio.current_effective_deadline(),
             keyed=key is not None,
             adopts=adopts,
         )
@@ -296,7 +308,8 @@ class Client:
         if key is None:
             call.begin()
             return Party(call)
-        while (known := self._keyed.get(key)) is not None and not known.over:
+        known: Party | None
+        while (known := core.keys.get(key)) is not None and not known.over:
             if known.call.record.request != call.record.request:
                 raise IdempotencyMismatch(
                     "the key is in use for another request in this client; nothing was sent", token=call.record.token
@@ -305,23 +318,10 @@ class Client:
                 known.lend(call.record)
                 return known
             await over(core.loop, known.call, call.record, source)
-        party = self._keyed[key] = Party(call)
+        party = Party(call)
         call.begin()
-        self._forget_once_ended(core.loop, key, party)
+        core.keys.put(key, party)
         return party
-
-    def _forget_once_ended(self, loop: asyncio.AbstractEventLoop, key: str, party: Party) -> None:
-        """Forget the key when its call has ended, and a moment later still has: a cancel that comes together with the
-        end takes the call up again, to stop what it started.
-        """
-
-        def forget() -> None:
-            if not party.call.ended:
-                self._forget_once_ended(loop, key, party)
-            elif self._keyed.get(key) is party:
-                del self._keyed[key]
-
-        party.call.end_or().add_done_callback(lambda _: loop.call_soon(forget))
 
     async def start_tasks(
         self,
@@ -351,13 +351,28 @@ class Client:
         key: Callable[[StartTaskRequest], str] | None = None,
         on_cancel: OnCancel | None = None,
         on_doubt: OnDoubt | None = None,
+        window: float = 0.002,
+        drain: float | None = None,
     ) -> Batch:
-        """Return the engine of `start_tasks` with a life of its own: `async with client.batch() as batch`."""
+        """Return the engine of `start_tasks` with a life of its own: `async with client.batch() as batch`.
+
+        Args:
+            key: gives a request of `start_tasks` an idempotency key of its own; it then shares no call.
+            on_cancel, on_doubt: as the client's, for what this batch starts.
+            window: how long a start waits for equal ones to share its call with, in seconds.
+            drain: how long leaving the block waits for what is on its way, in seconds; None waits for all of it.
+        """
         core = self._core()
+        doubt: OnDoubt = choice(on_doubt or self._on_doubt, OnDoubt, "on_doubt")
         return Batch(
             core,
-            lambda request: self._call(core, request, key(request) if key is not None else None, on_doubt),
-            choice(on_cancel or self._on_cancel, OnCancel, "on_cancel"),
+            lambda request, group: self._call(core, request, group.key, group.on_doubt, fan_out=True),
+            lambda request: self._check(core, request, any_number=True),
+            key=key,
+            on_cancel=choice(on_cancel or self._on_cancel, OnCancel, "on_cancel"),
+            on_doubt=doubt,
+            window=window,
+            drain=drain,
         )
 
     # ------------------------------------------------------------------------------------------- the operations beside

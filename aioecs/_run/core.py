@@ -12,11 +12,14 @@ import attrs
 
 from aioecs._model._shape import Shape
 from aioecs._model.attempt import Answered
-from aioecs._model.outcome import Start
+from aioecs._model.outcome import Outcome, Start
 from aioecs._model.settings import OnCancel, Retries, Timeouts
 from aioecs._plan.retry import Tries
+from aioecs._plan.verdict import told
 from aioecs._run.custody import Custody
+from aioecs._run.keys import Keys
 from aioecs._run.slots import Slots, Turn
+from aioecs._run.turnstile import Open, Turnstile
 from aioecs._wire.port import Operation, Port, Witness
 
 R = TypeVar("R", bound=Shape)
@@ -41,6 +44,10 @@ class Core:
     on_settled: OnSettled | None = None
     closing: bool = False
     """The client is being left, and its time to drain is over: what is cancelled now ends at once."""
+    starts: Turnstile = attrs.Factory(Open)
+    """Where what starts and stops takes its turn."""
+    keys: Keys[Any] = attrs.field(default=attrs.Factory(lambda core: Keys(core.loop), takes_self=True))
+    """The calls on their way that bear an idempotency key."""
     dice: Callable[[], float] = random.random
     reads: int = 0
     throttled: int = 0
@@ -67,6 +74,19 @@ class Core:
             if rest is None:
                 raise what.error
             await asyncio.sleep(rest)
+
+    def report(self, starts: tuple[Start, ...], why: str | None) -> None:
+        """Say what became of starts where no caller can hear it; a cancel is no error."""
+        if all(start.outcome is Outcome.NOT_SENT for start in starts):
+            return
+        arns = [start.task.task_arn for start in starts if start.task is not None]
+        tokens = sorted({start.token for start in starts if start.token})
+        log.info("%s: %s; token %s, tasks %s", why or "ended", told(starts), ", ".join(tokens), arns)
+        if self.on_settled is not None:
+            try:
+                self.on_settled(starts, why)
+            except Exception:
+                log.exception("on_settled raised")
 
     def warn_once(self, about: str, text: str, *args: Any) -> None:
         """Log a warning the first time that it is about this."""

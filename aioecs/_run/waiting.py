@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import anyio
 import anyio.lowlevel
@@ -25,7 +26,45 @@ from aioecs._plan.verdict import cancelled
 from aioecs._run.call import Call
 from aioecs._run.cancel_token import CancelToken
 from aioecs._run.hub import Cancellable, Hub, fired, reason_of, resolve
-from aioecs.errors import CallTimeout
+from aioecs.errors import CallTimeout, ECSError, StartCancelled
+
+
+class Awaited(Protocol):
+    """What a caller can wait for."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more comes of it."""
+        ...
+
+    @property
+    def can_be_cut(self) -> bool:
+        """Whether leaving it ends it at once."""
+        ...
+
+    def end_or(self) -> asyncio.Future[None]:
+        """Return a future that its end resolves."""
+        ...
+
+    def join(self) -> None:
+        """Begin to wait."""
+        ...
+
+    def leave(self, on_cancel: OnCancel, why: str) -> None:
+        """Want it no more."""
+        ...
+
+    def nobody_heard(self, *, once_ended: bool = True) -> None:
+        """Say that no caller is left to hear the outcome, as one of those who waited leaves."""
+        ...
+
+    def verdict(self) -> StartTaskResponse | ECSError:
+        """Return what it came to."""
+        ...
+
+    def cancelled(self, reason: str | None, source: object) -> StartCancelled:
+        """Return what a cancelled caller is told."""
+        ...
 
 
 @attrs.define(eq=False)
@@ -34,6 +73,37 @@ class Party:
 
     call: Call
     waiting: int = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether the call has ended."""
+        return self.call.ended
+
+    @property
+    def can_be_cut(self) -> bool:
+        """Whether a withdrawal ends the call at once."""
+        return self.call.can_be_cut
+
+    def end_or(self) -> asyncio.Future[None]:
+        """Return a future that the end of the call resolves."""
+        return self.call.end_or()
+
+    def join(self) -> None:
+        """Be one more who waits."""
+        self.waiting += 1
+
+    def nobody_heard(self, *, once_ended: bool = True) -> None:
+        """Say so of the call, unless another still waits for it."""
+        if self.waiting == 0 and (once_ended or not self.call.ended):
+            self.call.nobody_heard()
+
+    def verdict(self) -> StartTaskResponse | ECSError:
+        """Return what the call came to."""
+        return self.call.verdict()
+
+    def cancelled(self, reason: str | None, source: object) -> StartCancelled:
+        """Return what a cancelled caller is told."""
+        return cancelled(self.call.record, reason, source)
 
     @property
     def over(self) -> bool:
@@ -56,18 +126,17 @@ class Party:
 class Wait(AbstractContextManager["Wait"]):
     """One caller's wait."""
 
-    def __init__(self, party: Party, source: Cancellable | None, on_cancel: OnCancel, settle: float) -> None:
-        self._party = party
-        self._call = party.call
+    def __init__(self, awaited: Awaited, source: Cancellable | None, on_cancel: OnCancel, settle: float) -> None:
+        self._awaited = awaited
         self._source = source
         self._on_cancel: OnCancel = on_cancel
         self._settle = settle
         self._left = False
         self._fired = False
-        self._waiter = self._call.end_or()
+        self._waiter = self._awaited.end_or()
         self._watch = Hub.here().watch(source, self._source_fired)
         self._patience: asyncio.TimerHandle | None = None
-        party.waiting += 1
+        awaited.join()
 
     def __enter__(self) -> Self:
         self._watch.__enter__()
@@ -77,9 +146,9 @@ class Wait(AbstractContextManager["Wait"]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._watch.__exit__(None, None, None)
-        if kind is GeneratorExit and not self._left and not self._call.ended:
+        if kind is GeneratorExit and not self._left and not self._awaited.ended:
             self._leave("left")
-            self._call.nobody_heard()
+            self._awaited.nobody_heard()
         if self._patience is not None:
             self._patience.cancel()
 
@@ -93,15 +162,20 @@ class Wait(AbstractContextManager["Wait"]):
             if not self._is_second():
                 await self._settled()
         if not self._left:
-            return _raised_or(self._call)
-        truth = cancelled(self._call.record, reason_of(self._source) if self._fired else None, self._blamed())
+            return self._answer()
+        truth = self._awaited.cancelled(reason_of(self._source) if self._fired else None, self._blamed())
         if first is None:
             first = await _cancelled_around()
-        if self._party.waiting == 0 and (first is not None or not self._call.ended):
-            self._call.nobody_heard()
+        self._awaited.nobody_heard(once_ended=first is not None)
         if first is not None:
             raise first from truth
         raise truth
+
+    def _answer(self) -> StartTaskResponse:
+        verdict = self._awaited.verdict()
+        if isinstance(verdict, StartTaskResponse):
+            return verdict
+        raise verdict
 
     def _blamed(self) -> object:
         return self._source if self._fired else None
@@ -115,7 +189,7 @@ class Wait(AbstractContextManager["Wait"]):
         """Wait on, shielded from the scopes that have cancelled us, until it is settled or a second cancel comes."""
         self._leave("cancelled")
         if self._waiter.cancelled():
-            self._waiter = self._call.end_or()
+            self._waiter = self._awaited.end_or()
         with anyio.CancelScope(shield=True), contextlib.suppress(asyncio.CancelledError):
             if not self._waiter.done():
                 await self._waiter
@@ -123,7 +197,7 @@ class Wait(AbstractContextManager["Wait"]):
     def _source_fired(self) -> None:
         if self._left and isinstance(self._source, CancelToken):
             self._end_wait()  # the second cancel: its caller was cancelled before
-        elif not self._call.ended:
+        elif not self._awaited.ended:
             self._fired = True
             self._leave(reason_of(self._source) or "cancelled")
 
@@ -131,10 +205,10 @@ class Wait(AbstractContextManager["Wait"]):
         if self._left:
             return
         self._left = True
-        at_once = self._on_cancel == "abandon" and not self._call.can_be_cut
-        self._party.leave(self._on_cancel, why)
+        at_once = self._on_cancel == "abandon" and not self._awaited.can_be_cut
+        self._awaited.leave(self._on_cancel, why)
         if self._waiter.done():  # it was cancelled with its caller, or the withdrawal has undone the end
-            self._waiter = self._call.end_or()
+            self._waiter = self._awaited.end_or()
         if at_once or not self._settle:
             self._end_wait()
         else:
@@ -142,13 +216,6 @@ class Wait(AbstractContextManager["Wait"]):
 
     def _end_wait(self) -> None:
         resolve(self._waiter)
-
-
-def _raised_or(call: Call) -> StartTaskResponse:
-    verdict = call.verdict()
-    if isinstance(verdict, StartTaskResponse):
-        return verdict
-    raise verdict
 
 
 async def _cancelled_around() -> asyncio.CancelledError | None:
@@ -160,8 +227,10 @@ async def _cancelled_around() -> asyncio.CancelledError | None:
     return None
 
 
-async def refuse_if_cancelled(source: Cancellable | None, record: Record) -> None:
+async def refuse_if_cancelled(source: Cancellable | None, tell: Callable[[str | None, object], StartCancelled]) -> None:
     """Raise before anything is begun, or even signed, if the scope or token has fired or the caller is cancelled.
+
+    `tell(reason, source)` makes what the caller is told: that nothing was sent.
 
     Raises:
         StartCancelled: it has fired; nothing was sent.
@@ -169,13 +238,13 @@ async def refuse_if_cancelled(source: Cancellable | None, record: Record) -> Non
     """
     blamed = source if source is not None and fired(source) else None
     task = asyncio.current_task()
-    around = record.horizon == float("-inf") or (task is not None and task.cancelling())
+    around = anyio.current_effective_deadline() == float("-inf") or (task is not None and task.cancelling())
     if blamed is None and not around:
         return
     first = await _cancelled_around()
     if blamed is None and first is None:
         return  # a cancel that came long ago, and that somebody has swallowed
-    truth = cancelled(record, reason_of(blamed), blamed)
+    truth = tell(reason_of(blamed), blamed)
     if first is not None:
         raise first from truth
     raise truth
@@ -197,7 +266,7 @@ async def over(loop: asyncio.AbstractEventLoop, call: Call, record: Record, sour
         raise first from cancelled(record, None, None)
     finally:
         clock.cancel()
-    await refuse_if_cancelled(source, record)
+    await refuse_if_cancelled(source, partial(cancelled, record))
     if not call.ended:
         raise CallTimeout(
             "a cancelled call with the same key is not over yet; nothing was sent",

@@ -43,9 +43,11 @@ class Settings:
             raise ConfigurationError("profile_name goes with a session of the client's own: give it to your session")
         if self.config is not None and not hasattr(self.config, "merge"):
             raise ConfigurationError(f"config is an aiobotocore AioConfig, not a {_kind(self.config)}")
-        if self.pool < 1:
-            raise ConfigurationError(f"config.max_pool_connections is 1 or more, not {self.pool}")
-        if not issubclass(getattr(self.config, "http_session_cls", AIOHTTPSession), AIOHTTPSession):
+        pool: Any = self.pool  # botocore takes anything there
+        if not isinstance(pool, int) or pool < 1:
+            raise ConfigurationError(f"config.max_pool_connections is a whole number, 1 or more, not {pool!r}")
+        http_session = getattr(self.config, "http_session_cls", AIOHTTPSession)
+        if not (isinstance(http_session, type) and issubclass(http_session, AIOHTTPSession)):
             raise ConfigurationError(
                 "config.http_session_cls must be aiobotocore's AIOHTTPSession: only there can aioecs see whether a "
                 "request was sent"
@@ -54,8 +56,8 @@ class Settings:
     @property
     def pool(self) -> int:
         """Connections in the pool: what the caller's config says, or as many as may be in flight."""
-        given = getattr(self.config, "max_pool_connections", _DEFAULT_POOL)
-        return self.max_in_flight if given in (None, _DEFAULT_POOL) else int(given)
+        given: int | None = getattr(self.config, "max_pool_connections", None)
+        return self.max_in_flight if given in (None, _DEFAULT_POOL) else given
 
 
 def _merged(settings: Settings) -> AioConfig:
@@ -88,10 +90,10 @@ async def connected(settings: Settings) -> AsyncGenerator[tuple[PlainPort, Any]]
             config=_merged(settings),
         )
         client = await opening.__aenter__()
-    except (botocore.BotoCoreError, ValueError) as error:
+    except (botocore.BotoCoreError, ValueError, OSError) as error:  # OSError: a credential_process that isn't there
         raise ConfigurationError(_plainly(error)) from error
     try:
-        _check_region(session, client, own_endpoint=_has_own_endpoint(client))
+        _check_region(session, client, own_endpoint=settings.endpoint_url is not None or _has_own_endpoint(client))
         _check_endpoint(client)
         yield PlainPort(client, settings.timeouts.connect + settings.timeouts.attempt), client
     finally:
@@ -111,7 +113,7 @@ def _plainly(error: Exception) -> str:
 def _has_own_endpoint(client: Any) -> bool:
     """Tell whether the endpoint is the caller's own rather than the one that botocore's rules gave."""
     host = urlsplit(client.meta.endpoint_url).hostname or ""
-    return f".{client.meta.region_name}." not in f".{host}."
+    return f".{client.meta.region_name.lower()}." not in f".{host}."
 
 
 def _check_region(session: Any, client: Any, own_endpoint: bool) -> None:
@@ -126,7 +128,9 @@ def _check_region(session: Any, client: Any, own_endpoint: bool) -> None:
 
 def _check_endpoint(client: Any) -> None:
     """Refuse FIPS or dual-stack beside an endpoint that isn't one; botocore ignores the flags in silence."""
-    host = urlsplit(client.meta.endpoint_url).hostname or ""
+    scheme, host = urlsplit(client.meta.endpoint_url).scheme, urlsplit(client.meta.endpoint_url).hostname or ""
+    if scheme not in ("http", "https"):
+        raise ConfigurationError(f"endpoint_url is of http or https, not {client.meta.endpoint_url}")
     config = client.meta.config
     for asked, mark, name in (
         (config.use_fips_endpoint, "fips", "use_fips_endpoint"),

@@ -1,0 +1,345 @@
+"""Who asks an engine for starts: one caller with one request, or a stream of many requests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Sized
+
+import anyio
+import attrs
+
+from aioecs._model.limits import INSTANCES_PER_CALL
+from aioecs._model.outcome import Outcome, Start
+from aioecs._model.settings import OnCancel
+from aioecs._model.start_task import StartTaskRequest
+from aioecs._model.start_task_response import StartTaskResponse
+from aioecs._plan.packing import Entry, Group, Stage
+from aioecs._plan.verdict import cancelled_of, verdict_of
+from aioecs._run.core import Core
+from aioecs._run.engine import Engine, Flight, never_sent
+from aioecs._run.hub import Cancellable, Hub, fired, reason_of, resolve
+from aioecs.errors import (
+    AccessDeniedException,
+    ClusterNotFoundException,
+    ConfigurationError,
+    ECSError,
+    ECSServiceError,
+    InvalidRequest,
+    StartCancelled,
+)
+
+Requests = Iterable[StartTaskRequest] | AsyncIterable[StartTaskRequest]
+CHUNK = 256  # requests drawn between two looks at what has settled
+AHEAD = 4  # calls' worth of starts that wait for each that may fly
+
+
+def known_of(entry: Entry) -> Start:
+    """Say what is known of a start that has not settled."""
+    if entry.stage is Stage.FLYING:
+        flight: Flight = entry.where
+        return attrs.evolve(flight.call.record.starts()[flight.entries.index(entry)], request=entry.request)
+    return never_sent(entry)
+
+
+class Ask:
+    """One caller's request: it is answered when each of its starts has settled."""
+
+    def __init__(self, engine: Engine, request: StartTaskRequest, group: Group) -> None:
+        self._engine = engine
+        self._starts: list[Start | None] = [None] * len(request.container_instances)
+        self._entries = [Entry(request, instance, self, at) for at, instance in enumerate(request.container_instances)]
+        self._group = group
+        self._open = len(self._entries)
+        self._error: ECSError | None = None
+        self._waiters: list[asyncio.Future[None]] = []
+        self._left: str | None = None
+        self._unheard = False
+
+    def begin(self) -> None:
+        """Queue its starts."""
+        for entry in self._entries:
+            self._engine.add(entry, self._group)
+
+    @property
+    def can_be_cut(self) -> bool:
+        """Whether leaving it ends it at once: nothing of it is on the wire."""
+        flying = (entry for entry in self._entries if entry.stage is Stage.FLYING)
+        return all(entry.where.call.can_be_cut for entry in flying)
+
+    def join(self) -> None:
+        """Wait for it; there is one caller only."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether each of its starts has settled."""
+        return not self._open
+
+    def end_or(self) -> asyncio.Future[None]:
+        """Return a future that its end resolves."""
+        waiter: asyncio.Future[None] = self._engine.core.loop.create_future()
+        if self.ended:
+            waiter.set_result(None)
+        else:
+            self._waiters.append(waiter)
+        return waiter
+
+    def settled(self, entry: Entry, start: Start, error: ECSError | None) -> None:
+        """Hear what one of its starts came to."""
+        self._starts[entry.at] = start
+        self._error = self._error or error
+        self._open -= 1
+        if self._open:
+            return
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            resolve(waiter)
+        if self._unheard:
+            self._engine.core.report(self.starts(), self._left)
+
+    def leave(self, on_cancel: OnCancel, why: str) -> None:
+        """Withdraw it."""
+        self._left = why
+        for entry in self._entries:
+            self._engine.withdraw(entry, on_cancel, why)
+
+    def nobody_heard(self, *, once_ended: bool = True) -> None:
+        """Say that no caller is left to hear the outcome."""
+        if not self.ended:
+            self._unheard = True
+        elif once_ended:
+            self._engine.core.report(self.starts(), self._left)
+
+    def starts(self) -> tuple[Start, ...]:
+        """Say what its starts came to, as far as is known."""
+        pairs = zip(self._entries, self._starts, strict=True)
+        return tuple(start if start is not None else known_of(entry) for entry, start in pairs)
+
+    def verdict(self) -> StartTaskResponse | ECSError:
+        """Return what it came to, once it has ended."""
+        return verdict_of(self.starts(), self._error)
+
+    def cancelled(self, reason: str | None, source: object) -> StartCancelled:
+        """Return what a cancelled caller is told."""
+        return cancelled_of(self.starts(), reason, source)
+
+
+def ends_all(error: ECSError | None) -> bool:
+    """Tell whether an error would meet every further start of the same kind just so."""
+    if isinstance(error, (AccessDeniedException, ClusterNotFoundException, ConfigurationError)):
+        return True
+    codes = ("ExpiredTokenException", "UnrecognizedClientException", "InvalidSignatureException", "ExpiredToken")
+    return isinstance(error, ECSServiceError) and error.code in codes
+
+
+class Stream:
+    """Many requests: drawn as they are needed, their starts given out as they settle."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        group_of: Callable[[StartTaskRequest, int], Group],
+        on_cancel: OnCancel,
+        source: Cancellable | None,
+        *,
+        keep: bool = False,
+    ) -> None:
+        self._engine = engine
+        self._core: Core = engine.core
+        self._group_of = group_of
+        self._on_cancel: OnCancel = on_cancel
+        self._source = source
+        self._kept: dict[int, Start] | None = {} if keep else None
+        self._out: deque[Start] = deque()
+        self._entries: dict[int, Entry] = {}
+        self._news = asyncio.Event()
+        self._room = asyncio.Event()
+        self._drawn = 0
+        self._exhausted = False
+        self._leaving = False
+        self._given_up = False
+        self._broken: BaseException | None = None
+        self._stopped: ECSError | None = None
+
+    # ------------------------------------------------------------------------------------------------ giving out
+
+    async def starts(self, requests: Requests) -> AsyncGenerator[Start]:
+        """Give out the starts as they settle."""
+        patience: asyncio.TimerHandle | None = None
+        feeder: asyncio.Task[None] | None = None
+        try:
+            with Hub.here().watch(self._source, self._fire):
+                if isinstance(requests, AsyncIterable):
+                    feeder = self._core.custody.own(self._feed(requests), "aioecs draws requests")
+                    drawing: Iterator[StartTaskRequest] = iter(())
+                else:
+                    drawing = iter(requests)
+                while True:
+                    if self._leaving and patience is None:
+                        patience = self._core.loop.call_later(self._patience(), self._give_up)
+                    while self._out:
+                        yield self._out.popleft()
+                    self._room.set()
+                    if self._broken is not None:
+                        raise self._broken
+                    if feeder is None and not self._exhausted and self._wants_more():
+                        self._draw(drawing, isinstance(requests, Sized))
+                        await asyncio.sleep(0)
+                    elif self._exhausted and not self._entries and not self._out:
+                        return
+                    elif not self._out:
+                        self._news.clear()
+                        await self._heard(self._news)
+        finally:
+            if patience is not None:
+                patience.cancel()
+            if feeder is not None:
+                feeder.cancel()
+            self._abandon()
+
+    async def _heard(self, news: asyncio.Event) -> None:
+        """Wait for news; a cancel ends the drawing, and is raised when all has settled or `settle` is over."""
+        try:
+            await news.wait()
+        except asyncio.CancelledError as first:
+            self._fire()
+            timer = self._core.loop.call_later(self._patience(), self._give_up)
+            with anyio.CancelScope(shield=True):
+                try:
+                    while self._entries:
+                        self._news.clear()
+                        await self._news.wait()
+                except asyncio.CancelledError:
+                    self._give_up()
+                finally:
+                    timer.cancel()
+            starts = tuple(self._kept[at] for at in sorted(self._kept)) if self._kept is not None else tuple(self._out)
+            raise first from cancelled_of(starts, None, None)
+
+    def kept(self) -> tuple[Start, ...]:
+        """Return all starts, in the order of requests and instances."""
+        return tuple(start for _, start in sorted((self._kept or {}).items()))
+
+    def _patience(self) -> float:
+        return 0.0 if self._on_cancel == "abandon" else self._core.timeouts.settle
+
+    def settled(self, entry: Entry, start: Start, error: ECSError | None) -> None:
+        """Hear what one start came to."""
+        if self._entries.pop(entry.at, None) is None:
+            self._core.report((start,), "left")
+            return
+        self._give(entry.at, start)
+        if self._stopped is None and start.outcome is not Outcome.STARTED and ends_all(error):
+            self._stop(error)
+
+    def _give(self, at: int, start: Start) -> None:
+        self._out.append(start)
+        if self._kept is not None:
+            self._kept[at] = start
+        self._news.set()
+
+    # --------------------------------------------------------------------------------------------------- drawing
+
+    def _wants_more(self) -> bool:
+        return len(self._entries) + len(self._out) < AHEAD * INSTANCES_PER_CALL * self._core.slots.size
+
+    def _draw(self, requests: Iterator[StartTaskRequest], sized: bool) -> None:
+        """Draw some; after an end from outside, the rest of what has a size is told as not sent."""
+        for _ in range(CHUNK):
+            if self._leaving and not sized:
+                self._exhausted = True
+                return
+            if not self._wants_more():
+                return
+            try:
+                request = next(requests)
+            except StopIteration:
+                self._exhausted = True
+                return
+            except Exception as error:  # noqa: BLE001 the caller's own, which goes to the caller
+                self._broken = error
+                return
+            self._add(request)
+
+    def _tell(self, entry: Entry, error: ECSError | None) -> None:
+        """Tell of a start that never came into the queue."""
+        start = never_sent(entry, error)
+        self._engine.count(start)
+        self._give(entry.at, start)
+
+    async def _feed(self, requests: AsyncIterable[StartTaskRequest]) -> None:
+        try:
+            async for request in requests:
+                if self._leaving:
+                    break
+                self._add(request)
+                while not self._wants_more() and not self._leaving:
+                    self._room.clear()
+                    await self._room.wait()
+        except Exception as error:  # noqa: BLE001 the caller's own, which goes to the caller
+            self._broken = error
+        finally:
+            self._exhausted = True
+            self._news.set()
+
+    def _add(self, request: StartTaskRequest) -> None:
+        """Queue the starts of a request; one that breaks a rule is told as not sent, and fails no other."""
+        instances = enumerate(request.container_instances, self._drawn)
+        entries = [Entry(request, instance, self, at) for at, instance in instances]
+        groups: list[Group] = []
+        try:
+            if not self._leaving:
+                groups = [self._group_of(request, at) for at in range(0, max(1, len(entries)), INSTANCES_PER_CALL)]
+        except InvalidRequest as error:
+            for entry in entries or [Entry(request, "", self, self._drawn)]:
+                self._drawn += 1
+                self._tell(entry, error)
+            return
+        self._drawn += len(entries)
+        for at, entry in enumerate(entries):
+            if self._leaving:
+                self._tell(entry, self._stopped)
+            else:
+                self._entries[entry.at] = entry
+                self._engine.add(entry, groups[at // INSTANCES_PER_CALL])
+
+    # ------------------------------------------------------------------------------------------------------ ends
+
+    def _fire(self) -> None:
+        """Draw no more, and withdraw what is on its way."""
+        if not self._leaving:
+            self._leaving = True
+            self._withdraw(reason_of(self._source) or "cancelled")
+        self._news.set()
+        self._room.set()
+
+    def _stop(self, error: ECSError | None) -> None:
+        """End early: what is queued would only meet the same error."""
+        self._stopped, self._leaving = error, True
+        for entry in list(self._entries.values()):
+            if entry.stage is Stage.QUEUED:
+                self._engine.withdraw(entry, "settle", "ended early")
+        self._news.set()
+
+    def _withdraw(self, why: str) -> None:
+        for entry in list(self._entries.values()):
+            self._engine.withdraw(entry, self._on_cancel, why)
+
+    def _give_up(self) -> None:
+        """Wait no longer: tell what is known now; what it comes to in the end is reported."""
+        self._given_up = True
+        entries, self._entries = self._entries, {}
+        for at, entry in entries.items():
+            self._give(at, known_of(entry))
+        self._news.set()
+
+    def _abandon(self) -> None:
+        """Withdraw what nobody will hear of any more."""
+        entries, self._entries = self._entries, {}
+        for entry in entries.values():
+            self._engine.withdraw(entry, self._on_cancel, "left")
+
+    @property
+    def was_cancelled(self) -> bool:
+        """Whether the passed scope or token ended it."""
+        return self._source is not None and self._leaving and fired(self._source)
