@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 import aioecs
 
 HOUSE = Path(aioecs.__file__).parent
+FILES = sorted(HOUSE.rglob("*.py"))
 STDLIB = sys.stdlib_module_names
 
 # What a room may import at run time, beside itself and the standard library. Imports point down only, and `_plan` and
@@ -123,14 +125,25 @@ def defined_in(tree: ast.AST) -> set[str]:
     return made
 
 
-def strangers(source: str) -> list[str]:
-    """List the private names that a file uses and doesn't make: those of anyio, asyncio, botocore and the like."""
+@cache
+def made_in(room: str) -> frozenset[str]:
+    """Collect the names that the files of a room make."""
+    sources = [path.read_text() for path in FILES if room_of(path) == room]
+    return frozenset[str]().union(*(defined_in(ast.parse(source)) for source in sources))
+
+
+def strangers(source: str, inherited: frozenset[str] = frozenset()) -> list[str]:
+    """List the private names that a file uses and doesn't make: those of anyio, asyncio, botocore and the like.
+
+    `inherited` are names that its classes may have on themselves from others of their room.
+    """
     tree = ast.parse(source)
     own = defined_in(tree)
     found: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and is_private(node.attr) and node.attr not in own:
-            if ast.unparse(node) not in PUBLIC_ALL_THE_SAME:
+            known = node.attr in inherited and ast.unparse(node.value) == "self"
+            if not known and ast.unparse(node) not in PUBLIC_ALL_THE_SAME:
                 found.append(ast.unparse(node))
         elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "setattr", "hasattr", "delattr"):
             named = node.args[1] if len(node.args) > 1 else None
@@ -145,7 +158,6 @@ def strangers(source: str) -> list[str]:
     return found
 
 
-FILES = sorted(HOUSE.rglob("*.py"))
 each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(HOUSE)))
 
 
@@ -165,8 +177,8 @@ def test_decisions_are_pure(path: Path) -> None:
 
 @each_file
 def test_private_means_private(path: Path) -> None:
-    """No file uses a private name that isn't its own, whoever's it is."""
-    assert strangers(path.read_text()) == []
+    """No file uses a private name that isn't its own, or its room's by inheritance."""
+    assert strangers(path.read_text(), made_in(room_of(path))) == []
 
 
 @pytest.mark.parametrize("name", ["rich", "typer", "aioecs.testing", "aioecs.cli", "moto", "boto3"])
@@ -254,3 +266,9 @@ def test_an_impure_decision_is_found(source: str, found: list[str]) -> None:
 def test_a_foreign_private_name_is_found(source: str, found: list[str]) -> None:
     """An attribute, one asked for by its name, or an import."""
     assert strangers(source) == found
+
+
+def test_an_inherited_name_is_one_s_own_only_on_oneself() -> None:
+    """What a class has from another file of its room, it may use on itself, and on nobody else."""
+    assert strangers("self._world", frozenset({"_world"})) == []
+    assert strangers("other._world", frozenset({"_world"})) == ["other._world"]

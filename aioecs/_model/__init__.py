@@ -103,6 +103,7 @@ from aioecs._model.overrides import (
     ResourceRequirement,
     TaskOverride,
 )
+from aioecs._model.pacing import Pacing
 from aioecs._model.report import BatchReport, Statistics
 from aioecs._model.run_task import (
     CapacityProviderStrategyItem,
@@ -231,6 +232,7 @@ __all__ = [
     "OnCancel",
     "OnDoubt",
     "Outcome",
+    "Pacing",
     "PidMode",
     "PlacementConstraint",
     "PlacementConstraintType",

@@ -133,17 +133,21 @@ class Room:
     def reckon(self) -> None:
         """Work out what is left: the snapshot less the debits."""
         host = self.host
-        cpu, memory, gpus, tasks = host.cpu, host.memory, host.gpus, host.tasks
-        tcp, udp = host.tcp, host.udp
+        self.cpu, self.memory, self.gpus, self.tasks = host.cpu, host.memory, host.gpus, host.tasks
+        self.tcp, self.udp = host.tcp, host.udp
         for debits in (self.flying, self.landed, self.earlier):
             for demand, times in debits.items():
-                cpu -= times * demand.cpu
-                memory -= times * demand.memory
-                gpus = min(0, gpus) if demand.all_gpus else gpus - times * demand.gpus
-                tcp, udp = tcp | demand.tcp, udp | demand.udp
-                tasks += times
-        self.cpu, self.memory, self.gpus, self.tcp, self.udp, self.tasks = cpu, memory, gpus, tcp, udp, tasks
-        self.kept = min(self.kept, tasks - host.tasks)
+                self.less(demand, times)
+        self.kept = min(self.kept, self.tasks - host.tasks)
+
+    def less(self, demand: Demand, times: int) -> None:
+        """Take off what so many tasks take."""
+        self.cpu -= times * demand.cpu
+        self.memory -= times * demand.memory
+        self.gpus = min(0, self.gpus) if demand.all_gpus else self.gpus - times * demand.gpus
+        self.tcp |= demand.tcp
+        self.udp |= demand.udp
+        self.tasks += times
 
     def lacks(self, demand: Demand) -> str | None:
         """Name what there is too little of for one more such task, in ECS's words; None if it fits."""
@@ -231,11 +235,13 @@ class Fleet:
     def take(self, room: Room, demand: Demand) -> None:
         """Debit a start that goes out."""
         _add(room.flying, demand)
+        room.less(demand, 1)
         self.changed(room)
 
     def give_back(self, room: Room, demand: Demand) -> None:
         """Credit a start in flight that came to nothing."""
         _less(room.flying, demand)
+        room.reckon()
         self.changed(room)
 
     def land(self, room: Room, demand: Demand) -> None:
@@ -243,12 +249,14 @@ class Fleet:
         flew = _less(room.flying, demand)
         _add(room.landed, demand)
         if not flew:
+            room.less(demand, 1)
             self.changed(room)
 
     def end(self, room: Room, demand: Demand) -> bool:
         """Credit a task that has ended; False if no debit of it is left, so that only a newer snapshot can show it."""
         room.refused.pop(demand, None)
         credited = _less(room.landed, demand) or _less(room.earlier, demand)
+        room.reckon()
         self.changed(room)
         return credited
 
@@ -271,7 +279,6 @@ class Fleet:
 
     def changed(self, room: Room) -> None:
         """Note that something about a host has changed."""
-        room.reckon()
         self._changed.append(room)
         if len(self._changed) > _REMEMBERED:
             self._forgotten += len(self._changed)

@@ -159,24 +159,22 @@ class Stream:
         self._leaving = False
         self._given_up = False
         self._broken: BaseException | None = None
+        self._patience: asyncio.TimerHandle | None = None
         self._stopped: ECSError | None = None
 
     # ------------------------------------------------------------------------------------------------ giving out
 
     async def starts(self, requests: Requests) -> AsyncGenerator[Start]:
         """Give out the starts as they settle."""
-        patience: asyncio.TimerHandle | None = None
         feeder: asyncio.Task[None] | None = None
+        drawing: Iterator[StartTaskRequest] = iter(())
+        if isinstance(requests, AsyncIterable):
+            feeder = self._core.custody.own(self._feed(requests), "aioecs draws requests")
+        else:
+            drawing = iter(requests)
         try:
             with Hub.here().watch(self._source, self._fire):
-                if isinstance(requests, AsyncIterable):
-                    feeder = self._core.custody.own(self._feed(requests), "aioecs draws requests")
-                    drawing: Iterator[StartTaskRequest] = iter(())
-                else:
-                    drawing = iter(requests)
                 while True:
-                    if self._leaving and patience is None:
-                        patience = self._core.loop.call_later(self._patience(), self._give_up)
                     while self._out:
                         yield self._out.popleft()
                     self._room.set()
@@ -189,38 +187,31 @@ class Stream:
                         return
                     elif not self._out:
                         self._news.clear()
-                        await self._heard(self._news)
+                        await self._news.wait()
+        except asyncio.CancelledError as first:
+            await self._settle()
+            raise first from cancelled_of(self.kept() if self._kept is not None else tuple(self._out), None, None)
         finally:
-            if patience is not None:
-                patience.cancel()
             if feeder is not None:
                 feeder.cancel()
             self._abandon()
 
-    async def _heard(self, news: asyncio.Event) -> None:
-        """Wait for news; a cancel ends the drawing, and is raised when all has settled or `settle` is over."""
-        try:
-            await news.wait()
-        except asyncio.CancelledError as first:
-            self._fire()
-            timer = self._core.loop.call_later(self._patience(), self._give_up)
-            with anyio.CancelScope(shield=True):
-                try:
-                    while self._entries:
-                        self._news.clear()
-                        await self._news.wait()
-                except asyncio.CancelledError:
-                    self._give_up()
-                finally:
-                    timer.cancel()
-            starts = tuple(self._kept[at] for at in sorted(self._kept)) if self._kept is not None else tuple(self._out)
-            raise first from cancelled_of(starts, None, None)
+    async def _settle(self) -> None:
+        """Wait until all has settled, `settle` seconds at most, or until a second cancel."""
+        self._fire()
+        with anyio.CancelScope(shield=True):
+            try:
+                while self._entries:
+                    self._news.clear()
+                    await self._news.wait()
+            except asyncio.CancelledError:
+                self._give_up()
 
     def kept(self) -> tuple[Start, ...]:
         """Return all starts, in the order of requests and instances."""
         return tuple(start for _, start in sorted((self._kept or {}).items()))
 
-    def _patience(self) -> float:
+    def _longest_wait(self) -> float:
         return 0.0 if self._on_cancel == "abandon" else self._core.timeouts.settle
 
     def settled(self, entry: Entry, start: Start, error: ECSError | None) -> None:
@@ -309,6 +300,7 @@ class Stream:
         """Draw no more, and withdraw what is on its way."""
         if not self._leaving:
             self._leaving = True
+            self._patience = self._core.loop.call_later(self._longest_wait(), self._give_up)
             self._withdraw(reason_of(self._source) or "cancelled")
         self._news.set()
         self._room.set()
@@ -335,6 +327,8 @@ class Stream:
 
     def _abandon(self) -> None:
         """Withdraw what nobody will hear of any more."""
+        if self._patience is not None:
+            self._patience.cancel()
         entries, self._entries = self._entries, {}
         for entry in entries.values():
             self._engine.withdraw(entry, self._on_cancel, "left")

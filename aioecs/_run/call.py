@@ -241,10 +241,10 @@ class Call:
 
     async def _send(self) -> Happening:
         """Send it when it has its turn and a slot; who has left until then is not in it."""
-        turnstile = self._core.starts
+        pace = self._core.starts
         ticket, self._ticket = self._ticket, None
         if ticket is None:
-            ticket = await turnstile.turn()
+            ticket = await pace.turn(Turn.START)
         throttled = False
         try:
             async with self._core.slots.held(Turn.START):
@@ -258,9 +258,9 @@ class Call:
             throttled = isinstance(what, Rejected) and what.error.throttled
         finally:
             if self._witness.on_wire:
-                turnstile.answered(ticket, throttled)
+                pace.answered(ticket, throttled)
             else:
-                turnstile.unsent(ticket)
+                pace.unsent(ticket)
         if isinstance(what, Answered):
             self._request_id = what.request_id
         self._core.throttled += throttled

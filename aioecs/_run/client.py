@@ -21,6 +21,7 @@ from aioecs._model.container_instance import (
     ListContainerInstancesRequest,
     ListContainerInstancesResponse,
 )
+from aioecs._model.pacing import Pacing
 from aioecs._model.report import BatchReport
 from aioecs._model.run_task import RunTaskRequest, RunTaskResponse
 from aioecs._model.settings import OnCancel, OnDoubt, Retries, Timeouts, choice
@@ -46,6 +47,7 @@ from aioecs._run.core import Core, OnSettled, log
 from aioecs._run.desk import TAG, Desk
 from aioecs._run.hub import Cancellable, expect
 from aioecs._run.listing import Listing
+from aioecs._run.pacer import Pace
 from aioecs._run.slots import Slots, Turn
 from aioecs._run.waiting import Party, Wait, over, refuse_if_cancelled
 from aioecs._wire.connect import Settings, connected
@@ -80,6 +82,8 @@ class Client:
         aws_access_key_id, aws_secret_access_key, aws_session_token: credentials; by default botocore's chain.
         timeouts: the clocks, see `Timeouts`.
         retries: how often and how soon, see `Retries`.
+        pacing: how fast, see `Pacing`: learnt from what is throttled, or pinned; None sends as fast as asked. All
+            clients of a process that are known to drink from the same bucket share what they learn.
         max_in_flight: requests at once; at most the size of the connection pool, so that none waits unseen.
         on_cancel: what a request in flight leaves behind when it is cancelled: "stop" learns the answer and stops
             what started, "settle" learns it and leaves it running, "abandon" goes at once, with outcome UNKNOWN.
@@ -107,6 +111,7 @@ class Client:
         aws_session_token: str | None = None,
         timeouts: Timeouts = Timeouts(),  # noqa: B008 frozen
         retries: Retries = Retries(),  # noqa: B008 frozen
+        pacing: Pacing | None = Pacing(),  # noqa: B008 frozen
         max_in_flight: int = 50,
         on_cancel: OnCancel = "stop",
         on_doubt: OnDoubt = "at_most_once",
@@ -126,6 +131,7 @@ class Client:
             max_in_flight=limits.positive(max_in_flight, "max_in_flight"),
         )
         self._retries = retries
+        self._pacing = pacing
         self._on_cancel: OnCancel = choice(on_cancel, OnCancel, "on_cancel")
         self._on_doubt: OnDoubt = choice(on_doubt, OnDoubt, "on_doubt")
         self._on_settled = on_settled
@@ -155,6 +161,8 @@ class Client:
             loop=asyncio.get_running_loop(),
             on_cancel=self._on_cancel,
             on_settled=self._on_settled,
+            starts=Pace.shared(port.who, "starts", self._pacing),
+            looks=Pace.shared(port.who, "reads", self._pacing),
         )
         return self
 
@@ -281,6 +289,7 @@ class Client:
             on_doubt=choice(on_doubt or self._on_doubt, OnDoubt, "on_doubt"),
             deadline=core.now + core.timeouts.call,
             horizon=float("inf") if fan_out else anyio.current_effective_deadline(),
+            paced=self._pacing is not None,
             keyed=key is not None,
             adopts=adopts,
         )
@@ -308,8 +317,7 @@ class Client:
         if key is None:
             call.begin()
             return Party(call)
-        known: Party | None
-        while (known := core.keys.get(key)) is not None and not known.over:
+        while (known := _party(core, key)) is not None and not known.over:
             if known.call.record.request != call.record.request:
                 raise IdempotencyMismatch(
                     "the key is in use for another request in this client; nothing was sent", token=call.record.token
@@ -482,6 +490,11 @@ class Client:
             yield tuple(arns)
             if not token:
                 return
+
+
+def _party(core: Core, key: str) -> Party | None:
+    party: Party | None = core.keys.get(key)
+    return party
 
 
 def _log_unheard(operation: str, ended: asyncio.Task[Any]) -> None:

@@ -11,15 +11,15 @@ from typing import Any, TypeVar
 import attrs
 
 from aioecs._model._shape import Shape
-from aioecs._model.attempt import Answered
+from aioecs._model.attempt import Answered, Attempt, Rejected
 from aioecs._model.outcome import Outcome, Start
 from aioecs._model.settings import OnCancel, Retries, Timeouts
 from aioecs._plan.retry import Tries
 from aioecs._plan.verdict import told
 from aioecs._run.custody import Custody
 from aioecs._run.keys import Keys
+from aioecs._run.pacer import Pace
 from aioecs._run.slots import Slots, Turn
-from aioecs._run.turnstile import Open, Turnstile
 from aioecs._wire.port import Operation, Port, Witness
 
 R = TypeVar("R", bound=Shape)
@@ -44,8 +44,10 @@ class Core:
     on_settled: OnSettled | None = None
     closing: bool = False
     """The client is being left, and its time to drain is over: what is cancelled now ends at once."""
-    starts: Turnstile = attrs.Factory(Open)
+    starts: Pace = attrs.Factory(lambda: Pace.shared(None, "starts", None))
     """Where what starts and stops takes its turn."""
+    looks: Pace = attrs.Factory(lambda: Pace.shared(None, "reads", None))
+    """Where what reads takes its turn."""
     keys: Keys[Any] = attrs.field(default=attrs.Factory(lambda core: Keys(core.loop), takes_self=True))
     """The calls on their way that bear an idempotency key."""
     dice: Callable[[], float] = random.random
@@ -64,16 +66,32 @@ class Core:
         """Make a call that does no harm twice, trying again while that may help; it raises what came in the end."""
         tries = Tries(self.retries, self.now + (self.timeouts.call if within is None else within))
         while True:
-            async with self.slots.held(turn):
-                self.reads += 1
-                what = await self.port.attempt(operation, request, Witness())
+            what = await self._paced(operation, request, turn)
             if isinstance(what, Answered):
                 return what
-            self.throttled += bool(getattr(what.error, "throttled", False))
             rest = tries.rest(what, self.now, self.dice())
             if rest is None:
                 raise what.error
             await asyncio.sleep(rest)
+
+    async def _paced(self, operation: Operation[R], request: Shape, turn: Turn) -> Attempt[R]:
+        """Make one attempt when it has its turn in the account's bucket, and a slot."""
+        pace = self.looks if operation.bucket == "reads" else self.starts if operation.bucket else None
+        ticket = await pace.turn(turn) if pace is not None else 0.0
+        witness = Witness()
+        throttled = False
+        try:
+            async with self.slots.held(turn):
+                self.reads += 1
+                what = await self.port.attempt(operation, request, witness)
+            throttled = isinstance(what, Rejected) and what.error.throttled
+        finally:
+            if pace is not None and witness.on_wire:
+                pace.answered(ticket, throttled)
+            elif pace is not None:
+                pace.unsent(ticket)
+        self.throttled += throttled
+        return what
 
     def report(self, starts: tuple[Start, ...], why: str | None) -> None:
         """Say what became of starts where no caller can hear it; a cancel is no error."""

@@ -20,6 +20,7 @@ from aioecs._model.start_task import StartTaskRequest
 from aioecs._plan.packing import Entry, Group, Packing, Stage
 from aioecs._run.call import Call
 from aioecs._run.core import Core
+from aioecs._run.slots import Turn
 from aioecs._run.waiting import Party
 from aioecs.errors import ECSError
 
@@ -109,7 +110,7 @@ class Engine:
     async def _dispatch(self) -> None:
         try:
             while await self._ready():
-                ticket = await self.core.starts.turn(1, self.packing.calls_left, of=self)
+                ticket = await self.core.starts.turn(Turn.START, self.packing.calls_left, of=self)
                 taken = self.packing.take(self.core.now)
                 if taken is None:
                     self.core.starts.unsent(ticket)

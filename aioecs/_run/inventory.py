@@ -196,13 +196,16 @@ class Inventory:
         return self.fleet
 
     def _begin(self) -> _Load:
-        self._begun += 1
-        self.fleet.loading()
-        reads = load(self._core, self._cluster, constraints=self._constraints, instances=self._instances)
-        task = self._core.custody.own(reads, "aioecs lists container instances", heard=True)
-        under_way = self._under_way = _Load(task, self._begun, self._core.now)
+        number = self._begun + 1
+        task = self._core.custody.own(self._read(number), "aioecs lists container instances", heard=True)
+        under_way = self._under_way = _Load(task, number, self._core.now)
         task.add_done_callback(lambda _: self._loaded(under_way))
         return under_way
+
+    async def _read(self, number: int) -> list[ContainerInstance]:
+        self._begun = number  # from here on: who asked in the same round of the loop shares it
+        self.fleet.loading()
+        return await load(self._core, self._cluster, constraints=self._constraints, instances=self._instances)
 
     def _loaded(self, under_way: _Load) -> None:
         """Take the snapshot; this runs before anyone who waits for it goes on."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Hashable
 from contextlib import asynccontextmanager
 from types import NoneType
 from typing import Any
@@ -95,9 +95,25 @@ async def connected(settings: Settings) -> AsyncGenerator[tuple[PlainPort, Any]]
     try:
         _check_region(session, client, own_endpoint=settings.endpoint_url is not None or _has_own_endpoint(client))
         _check_endpoint(client)
-        yield PlainPort(client, settings.timeouts.connect + settings.timeouts.attempt), client
+        clock = settings.timeouts.connect + settings.timeouts.attempt
+        yield PlainPort(client, clock, await _who(session, settings, client)), client
     finally:
         await opening.__aexit__(None, None, None)
+
+
+async def _who(session: Any, settings: Settings, client: Any) -> Hashable:
+    """Return whose token buckets the client takes from, by what needs no further call: account, Region, endpoint.
+
+    The account is its id where botocore knows it, else the credentials object that the session refreshes; the access
+    key would not do, for it changes with every refresh. Keys given to the client itself are known to no other.
+    """
+    if settings.aws_access_key_id is not None:
+        return None
+    credentials = await session.get_credentials()  # resolved already, and kept, when the client was made
+    if credentials is None:
+        return None
+    account = getattr(credentials, "account_id", None) or credentials
+    return (account, client.meta.region_name, client.meta.endpoint_url)
 
 
 def _kind(given: object) -> str:

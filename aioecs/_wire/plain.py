@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Hashable
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -129,8 +130,12 @@ def _keep_answer(response_dict: dict[str, Any], customized_response_dict: dict[s
 class PlainPort:
     """The port over `create_client('ecs')`."""
 
-    def __init__(self, client: Any, clock: float) -> None:
-        """Take an aiobotocore client with its retries off; `clock` bounds one attempt, in seconds."""
+    def __init__(self, client: Any, clock: float, who: Hashable = None) -> None:
+        """Take an aiobotocore client with its retries off; `clock` bounds one attempt, in seconds.
+
+        `who` is whose token buckets its requests take from; None if nobody else is known to take from them.
+        """
+        self.who = who if who is not None else self
         self._client = client
         self._clock = clock
         self._proven = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 import attrs
 
@@ -32,24 +32,35 @@ class Operation(Generic[R]):
     method: str
     request: type[Shape]
     answer: type[R]
+    bucket: Literal["starts", "reads"] | None
+    """The account's token bucket that it takes from, as far as it is paced."""
 
 
-START_TASK = Operation("StartTask", "start_task", StartTaskRequest, StartTaskResponse)
-RUN_TASK = Operation("RunTask", "run_task", RunTaskRequest, RunTaskResponse)
-STOP_TASK = Operation("StopTask", "stop_task", StopTaskRequest, StopTaskResponse)
-DESCRIBE_TASKS = Operation("DescribeTasks", "describe_tasks", DescribeTasksRequest, DescribeTasksResponse)
-LIST_TASKS = Operation("ListTasks", "list_tasks", ListTasksRequest, ListTasksResponse)
+START_TASK = Operation("StartTask", "start_task", StartTaskRequest, StartTaskResponse, "starts")
+RUN_TASK = Operation("RunTask", "run_task", RunTaskRequest, RunTaskResponse, "starts")
+STOP_TASK = Operation("StopTask", "stop_task", StopTaskRequest, StopTaskResponse, "starts")
+DESCRIBE_TASKS = Operation("DescribeTasks", "describe_tasks", DescribeTasksRequest, DescribeTasksResponse, "reads")
+LIST_TASKS = Operation("ListTasks", "list_tasks", ListTasksRequest, ListTasksResponse, "reads")
 LIST_CONTAINER_INSTANCES = Operation(
-    "ListContainerInstances", "list_container_instances", ListContainerInstancesRequest, ListContainerInstancesResponse
+    "ListContainerInstances",
+    "list_container_instances",
+    ListContainerInstancesRequest,
+    ListContainerInstancesResponse,
+    "reads",
 )
 DESCRIBE_CONTAINER_INSTANCES = Operation(
     "DescribeContainerInstances",
     "describe_container_instances",
     DescribeContainerInstancesRequest,
     DescribeContainerInstancesResponse,
+    "reads",
 )
 DESCRIBE_TASK_DEFINITION = Operation(
-    "DescribeTaskDefinition", "describe_task_definition", DescribeTaskDefinitionRequest, DescribeTaskDefinitionResponse
+    "DescribeTaskDefinition",
+    "describe_task_definition",
+    DescribeTaskDefinitionRequest,
+    DescribeTaskDefinitionResponse,
+    None,
 )
 
 

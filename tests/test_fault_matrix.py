@@ -1,0 +1,188 @@
+"""Every fault against every policy, on real sockets, held against what truly happened: never twice, lost or a lie.
+
+Each fault, before and after StartTask took effect, by `on_doubt` at_most_once and at_least_once, by one and ten
+instances, by tasks that still run and tasks that have stopped when they are looked up, by the three readings of
+`startedBy` beside STOPPED. The four calls of a fault share one client and one local ECS, each on instances of its own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Literal
+
+import anyio
+import attrs
+import pytest
+from aiobotocore.session import AioSession
+
+import aioecs
+from aioecs import Outcome, Retries, Start, StartTaskRequest, Timeouts
+from aioecs._model.settings import OnDoubt
+from aioecs.testing import Fault, LocalECS, TrueTask
+
+SESSION = AioSession()  # which loads the service's model once for all clients
+CLOCKS = Timeouts(attempt=0.4, visibility=0.4, call=30, settle=2, drain=5)
+RETRIES = Retries(rest=0.05, longest_rest=0.4)
+
+Kind = Literal["hang", "reset", "close", "error", "truncated", "garbage", "empty"]
+LOST_IN: tuple[Kind, ...] = ("hang", "reset", "close", "error", "truncated", "garbage", "empty")
+CALLS = 4
+
+AFTER = [
+    *(Fault(kind, when="after", times=CALLS) for kind in LOST_IN),
+    Fault("error", when="after", times=CALLS, code="ServiceUnavailableException", status=503),
+]
+BEFORE = [
+    *(Fault(kind, when="before", times=CALLS) for kind in LOST_IN),
+    Fault("error", when="before", times=CALLS, code="ServiceUnavailableException", status=503),
+    Fault("hang", when="unread", times=CALLS),
+    Fault("reset", when="unread", times=CALLS),
+    Fault("close", when="unread", times=CALLS),
+]
+THROTTLED = [Fault("throttle", times=CALLS)]
+
+
+@attrs.frozen
+class Case:
+    """One call: its policy, its instances, and what it was told of each of them."""
+
+    on_doubt: OnDoubt
+    instances: tuple[str, ...]
+    starts: tuple[Start, ...]
+
+    def made(self, local: LocalECS) -> list[TrueTask]:
+        """Return the tasks that were started for it, ever."""
+        return [task for task in local.truth.tasks() if task.container_instance_arn in self.instances]
+
+
+async def call(client: aioecs.Client, on_doubt: OnDoubt, instances: tuple[str, ...]) -> Case:
+    """Start a task on each instance, and write down what is said of each, by an answer or by an error."""
+    request = StartTaskRequest(task_definition="demo", container_instances=instances)
+    try:
+        response = await client.start_task(request, on_doubt=on_doubt)
+    except aioecs.ECSError as error:
+        return Case(on_doubt, instances, error.starts)
+    assert not response.failures
+    assert response.token.startswith("aioecs-")
+    return Case(on_doubt, instances, tuple(_started(request, task) for task in response.tasks))
+
+
+def _started(request: StartTaskRequest, task: aioecs.Task) -> Start:
+    return Start(
+        request=request,
+        container_instance=task.container_instance_arn or "",
+        outcome=Outcome.STARTED,
+        task=task,
+        token=task.started_by or "",
+    )
+
+
+def check(case: Case, local: LocalECS) -> None:
+    """Hold what was said against the truth: nothing twice, nothing lost, no lie."""
+    made = {task.arn: task for task in case.made(local)}
+    asked = Counter(case.instances)
+    named = [start.task.task_arn for start in case.starts if start.task is not None]
+    assert Counter(start.container_instance for start in case.starts) == asked, "every start is told of once"
+    assert len(set(named)) == len(named), "no task belongs to two starts"
+    counted = [task for task in made.values() if case.on_doubt == "at_most_once" or task.live]
+    assert Counter(task.container_instance_arn for task in counted) <= asked, "never twice"
+    for start in case.starts:
+        if start.task is None:
+            assert start.outcome in (Outcome.UNKNOWN, Outcome.NOT_SENT, Outcome.REFUSED)
+        else:
+            truth = made[start.task.task_arn or ""]
+            assert start.outcome is Outcome.STARTED
+            assert truth.container_instance_arn == start.container_instance
+            assert truth.stop_code != "UserInitiated", "what is said to have started was left alone"
+    unnamed = [task for task in made.values() if task.arn not in named]
+    assert not [task for task in unnamed if task.live], "never lost: what runs is named"
+    if case.on_doubt == "at_most_once":
+        assert not unnamed, "unknown is said only of what truly never started"
+    else:
+        assert {start.outcome for start in case.starts} == {Outcome.STARTED}, "sent again until it started"
+
+
+async def one_fault(fault: Fault, sends: int, ecs: dict[str, Any]) -> None:
+    """Make the four calls under a fault that hits the first send of each."""
+    async with LocalECS(instances=20, faults=[fault], **ecs) as local:
+        hosts = local.instance_arns
+        ten, other_ten = (*hosts[1:10], hosts[1]), (*hosts[11:20], hosts[11])  # of which one instance stands twice
+        access: dict[str, Any] = {**local.client_kwargs(), "timeouts": CLOCKS, "retries": RETRIES}
+        cases: list[Case] = []
+
+        async def one(on_doubt: OnDoubt, instances: tuple[str, ...]) -> None:
+            cases.append(await call(client, on_doubt, instances))
+
+        async with aioecs.Client(session=SESSION, **access) as client, anyio.create_task_group() as group:
+            group.start_soon(one, "at_most_once", (hosts[0],))
+            group.start_soon(one, "at_most_once", ten)
+            group.start_soon(one, "at_least_once", (hosts[10],))
+            group.start_soon(one, "at_least_once", other_ten)
+        for case in cases:
+            check(case, local)
+        assert len(cases) == CALLS
+        assert not list(local.faults), "each call met it"
+        assert local.truth.duplicates(live_only=True) == []
+        assert local.truth.requests["StartTask"] == sends, "sent again only where that is certainly no second start"
+
+
+@pytest.mark.parametrize("reading", ["allow", "reject", "ignore"])
+@pytest.mark.parametrize("stopped", [False, True], ids=["running", "stopped"])
+async def test_every_fault(stopped: bool, reading: str) -> None:
+    """No fault makes a second start, loses one, or makes a lie, by whichever policy, however ECS reads its filters."""
+    ecs = {
+        "running_seconds": 0.0 if stopped else None,
+        "started_by_with_status": reading,
+        "visibility_lag": 0.2,
+    }
+    async with anyio.create_task_group() as group:
+        for fault in AFTER:
+            group.start_soon(one_fault, fault, CALLS, ecs)
+        for fault in BEFORE:
+            group.start_soon(one_fault, fault, CALLS + 2, ecs)
+        for fault in THROTTLED:
+            group.start_soon(one_fault, fault, 2 * CALLS, ecs)
+            group.start_soon(one_fault, fault, 2 * CALLS, {**ecs, "disguise_throttle": True})
+
+
+# --------------------------------------------------------------------------------- what starts after it was given up
+
+LATE = Fault("delay", seconds=1.8)
+LATE_CLOCKS = attrs.evolve(
+    CLOCKS, visibility=1.0
+)  # so that absence is believed before it starts, and the sweep is after
+
+
+@pytest.mark.parametrize("count", [1, 10])
+@pytest.mark.parametrize("on_doubt", ["at_most_once", "at_least_once"])
+async def test_a_start_that_takes_effect_after_it_was_given_up(on_doubt: OnDoubt, count: int) -> None:
+    """At most once it is never a second one; at least once the sweep finds the double and stops it."""
+    async with LocalECS(instances=count, faults=[LATE]) as local:
+        access: dict[str, Any] = {**local.client_kwargs(), "timeouts": LATE_CLOCKS, "retries": RETRIES}
+        async with aioecs.Client(session=SESSION, **access) as client:
+            case = await call(client, on_doubt, tuple(local.instance_arns))
+            while not local.truth.calls("StartTask"):  # noqa: ASYNC110 the truth has no event
+                await anyio.sleep(0.05)
+        said = {start.outcome for start in case.starts}
+        if on_doubt == "at_most_once":
+            assert said == {Outcome.UNKNOWN}, "it had not started by then, and was not sent again"
+            assert len(case.made(local)) == count
+        else:
+            check(case, local)
+            assert said == {Outcome.STARTED}
+            assert local.truth.requests["StartTask"] == 2
+            assert len(case.made(local)) == 2 * count
+            assert len(local.truth.running()) == count
+
+
+async def test_a_double_that_may_not_be_stopped() -> None:
+    """It is said aloud, and named."""
+    async with LocalECS(instances=1, faults=[LATE], denied=["StopTask"]) as local:
+        access: dict[str, Any] = {**local.client_kwargs(), "timeouts": LATE_CLOCKS, "retries": RETRIES}
+        request = StartTaskRequest(task_definition="demo", container_instances=local.instance_arns)
+        async with aioecs.Client(session=SESSION, **access) as client:
+            with pytest.raises(aioecs.StartUnknown, match="1 more than asked run and could not be stopped") as caught:
+                await client.start_task(request, on_doubt="at_least_once")
+        eldest, youngest = sorted(local.truth.running(), key=lambda task: (task.created_at, task.arn))
+        assert [task.task_arn for task in caught.value.tasks] == [eldest.arn]
+        assert [task.task_arn for task in caught.value.candidates] == [youngest.arn]
