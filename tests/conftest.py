@@ -7,14 +7,25 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import botocore
 import pytest
 
 import aioecs
 from aioecs.testing import LocalECS
 
 
+@pytest.fixture(scope="session")
+def one_authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Keep one of botocore's certificate authorities: to load all of them takes longer than most tests."""
+    end = "-----END CERTIFICATE-----\n"
+    all_of_them = (Path(botocore.__file__).parent / "cacert.pem").read_text(encoding="utf-8")
+    path = tmp_path_factory.mktemp("tls") / "authority.pem"
+    path.write_text(all_of_them.partition(end)[0] + end, encoding="utf-8")
+    return path
+
+
 @pytest.fixture(autouse=True)
-def no_aws_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def no_aws_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, one_authority: Path) -> None:
     """Hide the machine's own AWS settings, its credentials and its proxies: no test depends on them."""
     for name in list(os.environ):
         if name.startswith(("AWS_", "BOTO_", "BOTOCORE_")) or name.lower().endswith("_proxy"):
@@ -22,6 +33,7 @@ def no_aws_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(one_authority))
 
 
 @pytest.fixture

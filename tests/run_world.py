@@ -82,6 +82,7 @@ class ToldPort:
     endpoint_url = "http://told"
     region = "us-east-1"
     partition = "aws"
+    who = None
 
     def __init__(self, **says: Say) -> None:
         self.says = {"start_task": started, "stop_task": stopped, **says}

@@ -145,44 +145,54 @@ async def test_every_fault(stopped: bool, reading: str) -> None:
             group.start_soon(one_fault, fault, 2 * CALLS, {**ecs, "disguise_throttle": True})
 
 
-# --------------------------------------------------------------------------------- what starts after it was given up
+# ------------------------------------------------------------------------- what shows after absence has been believed
 
-LATE = Fault("delay", seconds=1.8)
-LATE_CLOCKS = attrs.evolve(
-    CLOCKS, visibility=1.0
-)  # so that absence is believed before it starts, and the sweep is after
+HIDDEN: dict[str, Any] = {"faults": [Fault("reset", when="after")], "visibility_lag": 3600.0}
+
+
+async def reveal(local: LocalECS) -> None:
+    """Let everything show as soon as a second StartTask has been made."""
+    while local.truth.requests["StartTask"] < 2:  # noqa: ASYNC110 the truth has no event
+        await anyio.sleep(0.01)
+    local.engine.behaviour = attrs.evolve(local.engine.behaviour, visibility_lag=0.0)
 
 
 @pytest.mark.parametrize("count", [1, 10])
-@pytest.mark.parametrize("on_doubt", ["at_most_once", "at_least_once"])
-async def test_a_start_that_takes_effect_after_it_was_given_up(on_doubt: OnDoubt, count: int) -> None:
-    """At most once it is never a second one; at least once the sweep finds the double and stops it."""
-    async with LocalECS(instances=count, faults=[LATE]) as local:
-        access: dict[str, Any] = {**local.client_kwargs(), "timeouts": LATE_CLOCKS, "retries": RETRIES}
+async def test_at_most_once_is_never_a_second_start(count: int) -> None:
+    """A start that shows later than `visibility` is UNKNOWN: it may run, and is not made again."""
+    async with LocalECS(instances=count, **HIDDEN) as local:
+        access: dict[str, Any] = {**local.client_kwargs(), "timeouts": CLOCKS, "retries": RETRIES}
         async with aioecs.Client(session=SESSION, **access) as client:
-            case = await call(client, on_doubt, tuple(local.instance_arns))
-            while not local.truth.calls("StartTask"):  # noqa: ASYNC110 the truth has no event
-                await anyio.sleep(0.05)
-        said = {start.outcome for start in case.starts}
-        if on_doubt == "at_most_once":
-            assert said == {Outcome.UNKNOWN}, "it had not started by then, and was not sent again"
-            assert len(case.made(local)) == count
-        else:
+            case = await call(client, "at_most_once", tuple(local.instance_arns))
+        assert [start.outcome for start in case.starts] == [Outcome.UNKNOWN] * count
+        assert {start.token for start in case.starts} == {task.started_by for task in local.truth.tasks()}
+        assert len(case.made(local)) == count
+
+
+@pytest.mark.parametrize("count", [1, 10])
+async def test_at_least_once_sweeps_up_what_turns_out_to_be_double(count: int) -> None:
+    """Of two starts that both show in the end the eldest is kept, and the other stopped."""
+    async with LocalECS(instances=count, **HIDDEN) as local:
+        access: dict[str, Any] = {**local.client_kwargs(), "timeouts": CLOCKS, "retries": RETRIES}
+        async with aioecs.Client(session=SESSION, **access) as client, anyio.create_task_group() as group:
+            group.start_soon(reveal, local)
+            case = await call(client, "at_least_once", tuple(local.instance_arns))
             check(case, local)
-            assert said == {Outcome.STARTED}
-            assert local.truth.requests["StartTask"] == 2
             assert len(case.made(local)) == 2 * count
-            assert len(local.truth.running()) == count
+        first, second = local.truth.calls("StartTask")
+        assert {task.arn for task in local.truth.running()} == set(first.tasks)
+        assert {task.stopped for task in local.truth.calls("StopTask")} == set(second.tasks)
 
 
 async def test_a_double_that_may_not_be_stopped() -> None:
     """It is said aloud, and named."""
-    async with LocalECS(instances=1, faults=[LATE], denied=["StopTask"]) as local:
-        access: dict[str, Any] = {**local.client_kwargs(), "timeouts": LATE_CLOCKS, "retries": RETRIES}
+    async with LocalECS(instances=1, denied=["StopTask"], **HIDDEN) as local:
+        access: dict[str, Any] = {**local.client_kwargs(), "timeouts": CLOCKS, "retries": RETRIES}
         request = StartTaskRequest(task_definition="demo", container_instances=local.instance_arns)
-        async with aioecs.Client(session=SESSION, **access) as client:
+        async with aioecs.Client(session=SESSION, **access) as client, anyio.create_task_group() as group:
+            group.start_soon(reveal, local)
             with pytest.raises(aioecs.StartUnknown, match="1 more than asked run and could not be stopped") as caught:
                 await client.start_task(request, on_doubt="at_least_once")
-        eldest, youngest = sorted(local.truth.running(), key=lambda task: (task.created_at, task.arn))
-        assert [task.task_arn for task in caught.value.tasks] == [eldest.arn]
-        assert [task.task_arn for task in caught.value.candidates] == [youngest.arn]
+            first, second = local.truth.calls("StartTask")
+            assert [task.task_arn for task in caught.value.tasks] == list(first.tasks)
+            assert [task.task_arn for task in caught.value.candidates] == list(second.tasks)

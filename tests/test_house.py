@@ -49,6 +49,9 @@ PURE = ("_model", "_plan")
 IMPURE = {"asyncio", "logging", "os", "random", "secrets", "selectors", "socket", "ssl", "threading", "time"}
 
 
+parsed = cache(ast.parse)
+
+
 def room_of(path: Path) -> str:
     """Name the room that a file is in: a package of the house, or a module that stands alone."""
     first = path.relative_to(HOUSE).parts[0].removesuffix(".py")
@@ -84,7 +87,7 @@ def broken_imports(room: str, source: str) -> list[str]:
     """List the imports that a file of this room may not make."""
     own = f"aioecs.{room}" if room else "aioecs"
     broken: list[str] = []
-    for module, for_types in imports(ast.parse(source)):
+    for module, for_types in imports(parsed(source)):
         part = belongs_to(module)
         allowed = MAY[room] | (MAY_FOR_TYPES.get(room, set()) if for_types else set()) | {own}
         if part not in allowed and part not in STDLIB:
@@ -94,7 +97,7 @@ def broken_imports(room: str, source: str) -> list[str]:
 
 def impure(source: str) -> list[str]:
     """List what a decision may not do: await, look at a clock, roll dice, do I/O."""
-    tree = ast.parse(source)
+    tree = parsed(source)
     awaits = (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith)
     found = [type(node).__name__ for node in ast.walk(tree) if isinstance(node, awaits)]
     found += [module for module, _ in imports(tree) if belongs_to(module) in IMPURE]
@@ -129,7 +132,7 @@ def defined_in(tree: ast.AST) -> set[str]:
 def made_in(room: str) -> frozenset[str]:
     """Collect the names that the files of a room make."""
     sources = [path.read_text() for path in FILES if room_of(path) == room]
-    return frozenset[str]().union(*(defined_in(ast.parse(source)) for source in sources))
+    return frozenset[str]().union(*(defined_in(parsed(source)) for source in sources))
 
 
 def strangers(source: str, inherited: frozenset[str] = frozenset()) -> list[str]:
@@ -137,7 +140,7 @@ def strangers(source: str, inherited: frozenset[str] = frozenset()) -> list[str]
 
     `inherited` are names that its classes may have on themselves from others of their room.
     """
-    tree = ast.parse(source)
+    tree = parsed(source)
     own = defined_in(tree)
     found: list[str] = []
     for node in ast.walk(tree):

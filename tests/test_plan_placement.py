@@ -595,7 +595,6 @@ class World:
                 self.hosts[name] = attrs.evolve(self.hosts[name], status=self.dice.choice(["ACTIVE", "DRAINING"]))
 
 
-@settings(max_examples=200)
 @given(fleets(), DEMANDS, PLACED, st.integers(0, 2**32), st.integers(1, 40), st.booleans())
 def test_a_start_goes_on_until_it_is_placed_or_nothing_has_room(
     hosts: list[Host], wanted: Demand, placement: Placement, seed: int, count: int, meddling: bool
@@ -642,7 +641,6 @@ def test_a_start_goes_on_until_it_is_placed_or_nothing_has_room(
         assert all(world.start(name) is not None for name in world.hosts)
 
 
-@settings(max_examples=200)
 @given(fleets(), DEMANDS, PLACED, st.lists(st.tuples(st.integers(0, 4), REASONS), max_size=60), st.booleans())
 def test_what_came_to_nothing_is_as_if_it_had_not_been(
     hosts: list[Host], wanted: Demand, placement: Placement, steps: list[tuple[int, str | None]], distinct: bool

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import attrs
 import pytest
+from aiobotocore.session import get_session
 
 import aioecs
 from aioecs import ContainerInstance, StartTaskRequest
@@ -33,6 +34,8 @@ from aioecs.testing import Fault, LocalECS
 
 R = TypeVar("R", bound=Shape)
 T = TypeVar("T")
+
+SESSION = get_session()  # its loader keeps the service models that it has read
 
 
 class Gate:
@@ -67,7 +70,7 @@ class Gate:
 @pytest.fixture
 async def client(local: LocalECS) -> AsyncIterator[aioecs.Client]:
     """Open a client that doesn't rest long."""
-    access: dict[str, Any] = {**local.client_kwargs()}
+    access: dict[str, Any] = {**local.client_kwargs(), "session": SESSION}
     async with aioecs.Client(**access, retries=aioecs.Retries(rest=0.001)) as client:
         yield client
 
@@ -428,7 +431,7 @@ async def test_starts_are_spread_over_the_hosts_that_can_take_them() -> None:
             local.engine.set_agent(arn, connected=False)
         for arn in local.instance_arns[2:4]:
             local.engine.drain(arn)
-        access: dict[str, Any] = {**local.client_kwargs()}
+        access: dict[str, Any] = {**local.client_kwargs(), "session": SESSION}
         async with aioecs.Client(**access) as ecs:
             definition = await ecs.describe_task_definition(
                 aioecs.DescribeTaskDefinitionRequest(task_definition="demo")

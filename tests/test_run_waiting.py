@@ -179,37 +179,43 @@ async def by_gather_of_one_that_fails(work: Work, facts: Facts) -> None:
         facts.append(task.cancelled())
 
 
-def nested(*makes: Callable[[], Any], cancelled: bool = False) -> Callable[[Work, Facts], Awaitable[None]]:
+Make = Callable[[float], Any]
+NUDGE = 1e-10  # in seconds: timers so near to each other run in one turn of the loop, and in a known order
+
+
+def nested(
+    *makes: Make, outer_first: bool = True, cancelled: float | None = None
+) -> Callable[[Work, Facts], Awaitable[None]]:
     """Put the work into all of them, the last one innermost; the task may be cancelled at the same moment."""
 
     async def by_all(work: Work, facts: Facts) -> None:
-        def put(make: Callable[[], Any], inner: Work) -> Work:
+        def put(make: Make, inner: Work, seconds: float) -> Work:
             async def within() -> None:
-                await seen_by(make(), inner, facts)
+                await seen_by(make(seconds), inner, facts)
                 await asyncio.sleep(0)
 
             return within
 
-        for make in reversed(makes):
-            work = put(make, work)
-        facts.append(await end_of(wrapped(work), *([1] if cancelled else [])))
+        for depth, make in reversed(list(enumerate(makes, 1))):
+            work = put(make, work, 1 + NUDGE * (depth if outer_first else -depth))
+        facts.append(await end_of(wrapped(work), *([cancelled] if cancelled is not None else [])))
 
     return by_all
 
 
-def timeout() -> Any:
-    return asyncio.timeout(1)
+def timeout(seconds: float) -> Any:
+    return asyncio.timeout(seconds)
 
 
-def move_on() -> Any:
-    return anyio.move_on_after(1)
+def move_on(seconds: float) -> Any:
+    return anyio.move_on_after(seconds)
 
 
-def fail() -> Any:
-    return anyio.fail_after(1)
+def fail(seconds: float) -> Any:
+    return anyio.fail_after(seconds)
 
 
-def shield() -> Any:
+def shield(seconds: float) -> Any:
     return anyio.CancelScope(shield=True)
 
 
@@ -231,10 +237,13 @@ SIMPLE: dict[str, Callable[[Work, Facts], Awaitable[None]]] = {
     )
 }
 NESTED = {
-    ("a cancel and " if cancelled else "") + " in ".join(make.__name__ for make in reversed(makes)): nested(
-        *makes, cancelled=cancelled
+    " in ".join(make.__name__ for make in reversed(makes))
+    + (", the outer first" if outer_first else ", the inner first")
+    + ("" if cancelled is None else ", cancelled before" if cancelled < 1 else ", cancelled after"): nested(
+        *makes, outer_first=outer_first, cancelled=cancelled
     )
-    for cancelled in (False, True)
+    for outer_first in (True, False)
+    for cancelled in (None, 1 - 4 * NUDGE, 1 + 4 * NUDGE)
     for makes in (
         (timeout,),
         (move_on,),

@@ -218,7 +218,7 @@ def handler(event: str, *, first: bool = False) -> Callable[..., Any]:
     return setup
 
 
-FAULTS = [Fault("error"), Fault("throttle"), Fault("reset"), Fault("close", when="after")]
+FAULTS = [Fault("error"), Fault("throttle"), Fault("reset", when="after")]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.kind)

@@ -104,6 +104,7 @@ from aioecs._model.overrides import (
     TaskOverride,
 )
 from aioecs._model.pacing import Pacing
+from aioecs._model.placement import Binpack, DistinctInstance, MemberOf, Random, Spread
 from aioecs._model.report import BatchReport, Statistics
 from aioecs._model.run_task import (
     CapacityProviderStrategyItem,
@@ -163,6 +164,7 @@ __all__ = [
     "Attribute",
     "AwsVpcConfiguration",
     "BatchReport",
+    "Binpack",
     "CPUArchitecture",
     "CapacityProviderStrategyItem",
     "Compatibility",
@@ -186,6 +188,7 @@ __all__ = [
     "DesiredStatus",
     "Device",
     "DeviceCgroupPermission",
+    "DistinctInstance",
     "DockerVolumeConfiguration",
     "EBSResourceType",
     "EBSTagSpecification",
@@ -223,6 +226,7 @@ __all__ = [
     "LogDriver",
     "ManagedAgent",
     "ManagedAgentName",
+    "MemberOf",
     "MountPoint",
     "NetworkBinding",
     "NetworkConfiguration",
@@ -242,6 +246,7 @@ __all__ = [
     "PropagateTags",
     "ProxyConfiguration",
     "ProxyConfigurationType",
+    "Random",
     "RepositoryCredentials",
     "Resource",
     "ResourceRequirement",
@@ -253,6 +258,7 @@ __all__ = [
     "S3FilesVolumeConfiguration",
     "Scope",
     "Secret",
+    "Spread",
     "Start",
     "StartTaskRequest",
     "StartTaskResponse",

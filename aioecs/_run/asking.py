@@ -184,7 +184,8 @@ class Stream:
                         self._draw(drawing, isinstance(requests, Sized))
                         await asyncio.sleep(0)
                     elif self._exhausted and not self._entries and not self._out:
-                        return
+                        if not await self._more() and not self._out:
+                            return
                     elif not self._out:
                         self._news.clear()
                         await self._news.wait()
@@ -251,6 +252,19 @@ class Stream:
                 self._broken = error
                 return
             self._add(request)
+
+    async def _more(self) -> bool:
+        """Go on where all that was drawn has settled; False when there is nothing left to do."""
+        return False
+
+    def _next(self) -> int:
+        """Number one more start."""
+        self._drawn += 1
+        return self._drawn - 1
+
+    def _queue(self, entry: Entry, group: Group, *, again: bool = False) -> None:
+        self._entries[entry.at] = entry
+        self._engine.add(entry, group, again=again)
 
     def _tell(self, entry: Entry, error: ECSError | None) -> None:
         """Tell of a start that never came into the queue."""

@@ -15,11 +15,15 @@ from aioecs._model.settings import OnCancel, OnDoubt
 from aioecs._model.start_task import StartTaskRequest
 from aioecs._model.start_task_response import StartTaskResponse
 from aioecs._plan.packing import Group
+from aioecs._plan.placement import Placer
 from aioecs._plan.verdict import cancelled_of
 from aioecs._run.asking import Ask, Requests, Stream
 from aioecs._run.core import Core
+from aioecs._run.desk import Desk
 from aioecs._run.engine import Engine, Prepare
 from aioecs._run.hub import Cancellable, reason_of
+from aioecs._run.inventory import Inventory
+from aioecs._run.placing import Placing
 from aioecs._run.waiting import Wait, refuse_if_cancelled
 from aioecs.errors import ClientStateError
 
@@ -131,6 +135,35 @@ class Batch:
         self._open()
         stream = self._stream(cancel_scope, keep=True)
         async for _ in stream.starts(requests):
+            pass
+        if stream.was_cancelled:
+            raise cancelled_of(stream.kept(), reason_of(cancel_scope), cancel_scope)
+        return BatchReport(starts=stream.kept(), statistics=self.statistics())
+
+    async def place(
+        self,
+        template: StartTaskRequest,
+        count: int,
+        cancel_scope: Cancellable | None,
+        *,
+        placer: Placer,
+        inventory: Inventory,
+        patience: float,
+        confirm: Desk | None,
+    ) -> BatchReport:
+        """Start so many tasks of a template where the placer says; see `Client.place_tasks`."""
+        self._open()
+        stream = Placing(
+            self._engine,
+            lambda request, _: self._group(request, None),
+            self._on_cancel,
+            cancel_scope,
+            placer=placer,
+            inventory=inventory,
+            patience=patience,
+            confirm=confirm,
+        )
+        async for _ in stream.starts(stream.requests(template, count)):
             pass
         if stream.was_cancelled:
             raise cancelled_of(stream.kept(), reason_of(cancel_scope), cancel_scope)

@@ -22,6 +22,7 @@ from aioecs._model.container_instance import (
     ListContainerInstancesResponse,
 )
 from aioecs._model.pacing import Pacing
+from aioecs._model.placement import Constraint, MemberOf, Placement, Spread
 from aioecs._model.report import BatchReport
 from aioecs._model.run_task import RunTaskRequest, RunTaskResponse
 from aioecs._model.settings import OnCancel, OnDoubt, Retries, Timeouts, choice
@@ -37,15 +38,18 @@ from aioecs._model.task import (
     ListTasksResponse,
     Task,
 )
-from aioecs._model.task_definition import DescribeTaskDefinitionRequest, DescribeTaskDefinitionResponse
+from aioecs._model.task_definition import DescribeTaskDefinitionRequest, DescribeTaskDefinitionResponse, TaskDefinition
 from aioecs._plan import token as tokens
+from aioecs._plan.demand import demand
+from aioecs._plan.placement import Placer
 from aioecs._plan.record import Record
-from aioecs._plan.verdict import cancelled
+from aioecs._plan.verdict import cancelled, cancelled_of
 from aioecs._run.batch import Batch
 from aioecs._run.call import Call
 from aioecs._run.core import Core, OnSettled, log
 from aioecs._run.desk import TAG, Desk
 from aioecs._run.hub import Cancellable, expect
+from aioecs._run.inventory import Inventory, filter_of
 from aioecs._run.listing import Listing
 from aioecs._run.pacer import Pace
 from aioecs._run.slots import Slots, Turn
@@ -141,6 +145,7 @@ class Client:
         self._stack = AsyncExitStack()
         self._state = "not entered"
         self._desks: dict[str | None, Desk] = {}
+        self._inventories: dict[tuple[str | None, str | None, tuple[str, ...] | None], Inventory] = {}
 
     # ---------------------------------------------------------------------------------------------- opening, closing
 
@@ -382,6 +387,80 @@ class Client:
             window=window,
             drain=drain,
         )
+
+    async def place_tasks(
+        self,
+        request: StartTaskRequest,
+        count: int,
+        cancel_scope: Cancellable | None = None,
+        *,
+        placement: Placement = Spread(),  # noqa: B008 frozen
+        constraints: Iterable[Constraint] = (),
+        instances: Iterable[str] | None = None,
+        wait_for_room: float = 0.0,
+        confirm_refusals: bool = False,
+        on_cancel: OnCancel | None = None,
+        on_doubt: OnDoubt | None = None,
+    ) -> BatchReport:
+        """Start `count` tasks of a template on container instances that aioecs chooses, as a scheduler would.
+
+        The cluster's ACTIVE instances are listed and described once and remembered for a minute; those without an
+        agent, without an attribute that the task definition requires, or without room for its CPU, memory, GPUs and
+        ports are left out. Each start is debited locally, so that ten thousand need no second look. A start that ECS
+        refuses where it was placed goes elsewhere while there is an elsewhere; one in doubt is never moved.
+
+        Args:
+            request: the template; it names no instances.
+            count: how many tasks, 1 or more.
+            cancel_scope: as for `start_task`.
+            placement: `Spread(by)`, `Binpack(by)` or `Random()`.
+            constraints: `DistinctInstance()`, `MemberOf(expression)`.
+            instances: only these, by id or ARN.
+            wait_for_room: how long to wait for room where there is none, in seconds.
+            confirm_refusals: look a refused start up before it is moved. ECS's documentation does not say so, but a
+                public thread has AWS support say that a refusal may not prove that nothing started.
+            on_cancel, on_doubt: as for `start_task`.
+
+        Raises:
+            InvalidRequest: a documented rule is broken; nothing was sent.
+            ECSServiceError: the task definition or the instances could not be read; nothing was sent.
+            StartCancelled: the scope or token fired; `starts` has them all, in order.
+        """
+        core = self._core()
+        expect(cancel_scope)
+        limits.expect(request, StartTaskRequest)
+        limits.positive(count, "count")
+        if request.container_instances:
+            raise InvalidRequest("container_instances", "empty in a template: place_tasks chooses them")
+        self._check(core, request.replace(container_instances=["0" * 32]))
+        await refuse_if_cancelled(cancel_scope, partial(cancelled_of, ()))
+        definition = DescribeTaskDefinitionRequest(task_definition=request.task_definition)
+        described = (await self.describe_task_definition(definition)).task_definition or TaskDefinition()
+        need = demand(described, request.overrides)
+        rules = (*constraints, *(MemberOf(expression) for expression in need.expressions))
+        inventory = self._inventory(core, request.cluster, rules, instances)
+        placer = Placer(await inventory.current(), need, placement, rules, core.dice)
+        async with self.batch(on_cancel=on_cancel, on_doubt=on_doubt) as batch:
+            return await batch.place(
+                request,
+                count,
+                cancel_scope,
+                placer=placer,
+                inventory=inventory,
+                patience=wait_for_room,
+                confirm=self._desk(core, request.cluster) if confirm_refusals else None,
+            )
+
+    def _inventory(
+        self, core: Core, cluster: str | None, rules: tuple[Constraint, ...], instances: Iterable[str] | None
+    ) -> Inventory:
+        """Return the inventory of a cluster through one filter, the same for all who ask alike."""
+        only = tuple(instances) if instances is not None else None
+        known = self._inventories.get((cluster, filter_of(rules), only))
+        if known is None:
+            known = Inventory(core, cluster, constraints=rules, instances=only)
+            self._inventories[cluster, filter_of(rules), only] = known
+        return known
 
     # ------------------------------------------------------------------------------------------- the operations beside
 

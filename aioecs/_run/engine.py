@@ -211,6 +211,10 @@ class Engine:
         self.count(start)
         entry.owner.settled(entry, start, error)
 
+    def uncount(self, start: Start) -> None:
+        """Take back a count: what it came to was not its end."""
+        self.counts[start.outcome] -= 1
+
     def count(self, start: Start) -> None:
         """Count what a start came to."""
         self.counts[start.outcome] += 1
