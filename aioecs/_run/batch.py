@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Self
 
 import anyio
 
+from aioecs._model import limits
 from aioecs._model.outcome import Start
+from aioecs._model.placement import Constraint, Placement, Spread
 from aioecs._model.report import BatchReport, Statistics
 from aioecs._model.settings import OnCancel, OnDoubt
 from aioecs._model.start_task import StartTaskRequest
 from aioecs._model.start_task_response import StartTaskResponse
 from aioecs._plan.packing import Group
-from aioecs._plan.placement import Placer
 from aioecs._plan.verdict import cancelled_of
 from aioecs._run.asking import Ask, Requests, Stream
 from aioecs._run.core import Core
-from aioecs._run.desk import Desk
 from aioecs._run.engine import Engine, Prepare
 from aioecs._run.hub import Cancellable, reason_of
-from aioecs._run.inventory import Inventory
-from aioecs._run.placing import Placing
+from aioecs._run.placing import Layout, Placing, Wish
 from aioecs._run.waiting import Wait, refuse_if_cancelled
 from aioecs.errors import ClientStateError
 
 Check = Callable[[StartTaskRequest], None]
+LayOut = Callable[[StartTaskRequest, Wish], Awaitable[Layout]]
 Key = Callable[[StartTaskRequest], str]
 
 
@@ -43,6 +43,7 @@ class Batch:
         core: Core,
         prepare: Prepare,
         check: Check,
+        lay_out: LayOut,
         *,
         key: Key | None,
         on_cancel: OnCancel,
@@ -52,6 +53,7 @@ class Batch:
     ) -> None:
         self._core = core
         self._check = check
+        self._lay_out = lay_out
         self._key = key
         self._on_cancel: OnCancel = on_cancel
         self._on_doubt: OnDoubt = on_doubt
@@ -133,40 +135,58 @@ class Batch:
             StartCancelled: the scope or token fired; `starts` has what was drawn until then, in order.
         """
         self._open()
-        stream = self._stream(cancel_scope, keep=True)
+        return await self._told(self._stream(cancel_scope, keep=True), requests, cancel_scope)
+
+    async def place_tasks(
+        self,
+        request: StartTaskRequest,
+        count: int,
+        cancel_scope: Cancellable | None = None,
+        *,
+        placement: Placement = Spread(),  # noqa: B008 frozen
+        constraints: Iterable[Constraint] = (),
+        instances: Iterable[str] | None = None,
+        wait_for_room: float = 0.0,
+        confirm_refusals: bool = False,
+    ) -> AsyncGenerator[Start]:
+        """Yield a Start for each of `count` tasks of a template, as they settle; see `Client.place_tasks`."""
+        stream = await self._placing(
+            request,
+            count,
+            cancel_scope,
+            Wish(placement, tuple(constraints), instances, wait_for_room, confirm_refusals),
+        )
+        async for start in stream.starts(stream.requests(request, count)):
+            yield start
+
+    async def placed(
+        self, request: StartTaskRequest, count: int, cancel_scope: Cancellable | None, wish: Wish
+    ) -> BatchReport:
+        """Start them all, and return what each came to, in order.
+
+        Raises:
+            StartCancelled: the scope or token fired; `starts` has them all.
+        """
+        stream = await self._placing(request, count, cancel_scope, wish)
+        return await self._told(stream, stream.requests(request, count), cancel_scope)
+
+    async def _placing(self, request: StartTaskRequest, count: int, source: Cancellable | None, wish: Wish) -> Placing:
+        self._open()
+        limits.positive(count, "count")
+        return Placing(
+            self._engine,
+            lambda template, _: self._group(template, None),
+            self._on_cancel,
+            source,
+            layout=await self._lay_out(request, wish),
+            patience=wish.wait_for_room,
+        )
+
+    async def _told(self, stream: Stream, requests: Requests, source: Cancellable | None) -> BatchReport:
         async for _ in stream.starts(requests):
             pass
         if stream.was_cancelled:
-            raise cancelled_of(stream.kept(), reason_of(cancel_scope), cancel_scope)
-        return BatchReport(starts=stream.kept(), statistics=self.statistics())
-
-    async def place(
-        self,
-        template: StartTaskRequest,
-        count: int,
-        cancel_scope: Cancellable | None,
-        *,
-        placer: Placer,
-        inventory: Inventory,
-        patience: float,
-        confirm: Desk | None,
-    ) -> BatchReport:
-        """Start so many tasks of a template where the placer says; see `Client.place_tasks`."""
-        self._open()
-        stream = Placing(
-            self._engine,
-            lambda request, _: self._group(request, None),
-            self._on_cancel,
-            cancel_scope,
-            placer=placer,
-            inventory=inventory,
-            patience=patience,
-            confirm=confirm,
-        )
-        async for _ in stream.starts(stream.requests(template, count)):
-            pass
-        if stream.was_cancelled:
-            raise cancelled_of(stream.kept(), reason_of(cancel_scope), cancel_scope)
+            raise cancelled_of(stream.kept(), reason_of(source), source)
         return BatchReport(starts=stream.kept(), statistics=self.statistics())
 
     # ------------------------------------------------------------------------------------------------------- looking

@@ -43,7 +43,7 @@ from aioecs._plan import token as tokens
 from aioecs._plan.demand import demand
 from aioecs._plan.placement import Placer
 from aioecs._plan.record import Record
-from aioecs._plan.verdict import cancelled, cancelled_of
+from aioecs._plan.verdict import cancelled
 from aioecs._run.batch import Batch
 from aioecs._run.call import Call
 from aioecs._run.core import Core, OnSettled, log
@@ -52,6 +52,7 @@ from aioecs._run.hub import Cancellable, expect
 from aioecs._run.inventory import Inventory, filter_of
 from aioecs._run.listing import Listing
 from aioecs._run.pacer import Pace
+from aioecs._run.placing import Layout, Wish
 from aioecs._run.slots import Slots, Turn
 from aioecs._run.waiting import Party, Wait, over, refuse_if_cancelled
 from aioecs._wire.connect import Settings, connected
@@ -381,6 +382,7 @@ class Client:
             core,
             lambda request, group: self._call(core, request, group.key, group.on_doubt, fan_out=True),
             lambda request: self._check(core, request, any_number=True),
+            partial(self._lay_out, core),
             key=key,
             on_cancel=choice(on_cancel or self._on_cancel, OnCancel, "on_cancel"),
             on_doubt=doubt,
@@ -426,30 +428,24 @@ class Client:
             ECSServiceError: the task definition or the instances could not be read; nothing was sent.
             StartCancelled: the scope or token fired; `starts` has them all, in order.
         """
-        core = self._core()
         expect(cancel_scope)
+        wish = Wish(placement, tuple(constraints), instances, wait_for_room, confirm_refusals)
+        async with self.batch(on_cancel=on_cancel, on_doubt=on_doubt) as batch:
+            return await batch.placed(request, count, cancel_scope, wish)
+
+    async def _lay_out(self, core: Core, request: StartTaskRequest, wish: Wish) -> Layout:
+        """Find out what a task of the template takes, and where there may be room for it."""
         limits.expect(request, StartTaskRequest)
-        limits.positive(count, "count")
         if request.container_instances:
             raise InvalidRequest("container_instances", "empty in a template: place_tasks chooses them")
         self._check(core, request.replace(container_instances=["0" * 32]))
-        await refuse_if_cancelled(cancel_scope, partial(cancelled_of, ()))
         definition = DescribeTaskDefinitionRequest(task_definition=request.task_definition)
         described = (await self.describe_task_definition(definition)).task_definition or TaskDefinition()
         need = demand(described, request.overrides)
-        rules = (*constraints, *(MemberOf(expression) for expression in need.expressions))
-        inventory = self._inventory(core, request.cluster, rules, instances)
-        placer = Placer(await inventory.current(), need, placement, rules, core.dice)
-        async with self.batch(on_cancel=on_cancel, on_doubt=on_doubt) as batch:
-            return await batch.place(
-                request,
-                count,
-                cancel_scope,
-                placer=placer,
-                inventory=inventory,
-                patience=wait_for_room,
-                confirm=self._desk(core, request.cluster) if confirm_refusals else None,
-            )
+        rules = (*wish.constraints, *(MemberOf(expression) for expression in need.expressions))
+        inventory = self._inventory(core, request.cluster, rules, wish.instances)
+        placer = Placer(await inventory.current(), need, wish.placement, rules, core.dice)
+        return Layout(placer, inventory, self._desk(core, request.cluster) if wish.confirm_refusals else None)
 
     def _inventory(
         self, core: Core, cluster: str | None, rules: tuple[Constraint, ...], instances: Iterable[str] | None

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
 
+import attrs
+
 from aioecs._model.outcome import Outcome, Start
+from aioecs._model.placement import Constraint, Placement
 from aioecs._model.settings import OnCancel
 from aioecs._model.start_task import StartTaskRequest
 from aioecs._model.task import Failure
@@ -22,6 +25,27 @@ from aioecs._run.inventory import Inventory
 from aioecs.errors import ECSError
 
 LOOK_AGAIN = 5.0  # in seconds, between two looks for room: a read or two of the twenty a second
+
+
+@attrs.frozen
+class Wish:
+    """How tasks are to be placed."""
+
+    placement: Placement
+    constraints: tuple[Constraint, ...]
+    instances: Iterable[str] | None
+    wait_for_room: float
+    confirm_refusals: bool
+
+
+@attrs.frozen
+class Layout:
+    """What places the tasks of a template."""
+
+    placer: Placer
+    inventory: Inventory
+    confirm: Desk | None
+    """Where a refusal is confirmed before its start is moved, if that is wished."""
 
 
 class Placing(Stream):
@@ -39,16 +63,14 @@ class Placing(Stream):
         on_cancel: OnCancel,
         source: Cancellable | None,
         *,
-        placer: Placer,
-        inventory: Inventory,
+        layout: Layout,
         patience: float,
-        confirm: Desk | None,
     ) -> None:
         super().__init__(engine, group_of, on_cancel, source, keep=True)
-        self._placer = placer
-        self._inventory = inventory
+        self._placer = layout.placer
+        self._inventory = layout.inventory
         self._patient_until = engine.core.now + patience
-        self._confirm = confirm
+        self._confirm = layout.confirm
         self._parked: deque[Entry] = deque()
         self._refusals: dict[int, Failure] = {}
         self._confirming = 0
