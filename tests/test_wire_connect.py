@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import json
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -344,6 +345,64 @@ async def test_leaving_closes_the_client() -> None:
             raise error
     assert caught.value is error
     assert watch.open == 0
+
+
+# ------------------------------------------------------------------------------------------------ whose buckets
+
+
+async def who(session: Any, **given: Any) -> tuple[Any, bool]:
+    """Return whose token buckets a client takes from, and whether that is nobody but itself."""
+    settings: dict[str, Any] = {"region_name": "eu-west-1", "session": session, **given}
+    async with connected(Settings(**settings)) as (port, _):
+        return port.who, port.who is port
+
+
+KEYS = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
+
+
+def in_environment(profile: Profile, patch: pytest.MonkeyPatch) -> None:
+    """Keys in the environment."""
+    for name, value in KEYS.items():
+        patch.setenv(name.upper(), value)
+
+
+def in_profile(profile: Profile, patch: pytest.MonkeyPatch) -> None:
+    """Keys in the profile."""
+    profile.add("".join(f"{name} = {value}\n" for name, value in KEYS.items()))
+
+
+def by_process(profile: Profile, patch: pytest.MonkeyPatch) -> None:
+    """Keys that expire, as roles have them."""
+    expires = {"AccessKeyId": "local", "SecretAccessKey": "local", "Expiration": "2999-01-01T00:00:00Z", "Version": 1}
+    profile.add(f"credential_process = echo '{json.dumps(expires)}'\n")
+
+
+@pytest.mark.parametrize("keys", [in_environment, in_profile, by_process])
+async def test_clients_of_one_session_share_buckets(
+    keys: Callable[..., None], profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever the session has its credentials from, those that it refreshes among them; a Region has its own."""
+    keys(profile, monkeypatch)
+    session, other = a_session(), a_session()
+    ours, alone = await who(session)
+    assert not alone
+    assert (await who(session))[0] == ours
+    assert (await who(session, region_name="eu-west-2"))[0] != ours
+    assert (await who(session, endpoint_url=HERE))[0] != ours
+    assert (await who(other))[0] != ours
+
+
+async def test_clients_of_one_account_share_buckets(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where botocore knows the account's id, sessions don't matter."""
+    in_environment(profile, monkeypatch)
+    monkeypatch.setenv("AWS_ACCOUNT_ID", "123456789012")
+    assert await who(a_session()) == await who(a_session())
+
+
+@pytest.mark.parametrize("keys", [KEYS, {}], ids=["its own keys", "no keys"])
+async def test_a_client_of_its_own_shares_with_nobody(keys: dict[str, Any]) -> None:
+    """Keys given to the client itself are known to no other, nor are keys that there aren't."""
+    assert (await who(a_session(), **keys))[1]
 
 
 # ------------------------------------------------------------------------------------------------- what is put over

@@ -59,6 +59,21 @@ def test_an_operation_is_as_in_the_model(operation: Operation[Any]) -> None:
     assert operation.answer.__name__ == theirs.output_shape.name
 
 
+def test_an_operation_takes_from_the_bucket_of_its_kind() -> None:
+    """What changes a cluster's resources and what reads them have a bucket each; definitions have one unpaced."""
+    buckets = {operation.name: operation.bucket for operation in OPERATIONS}
+    assert buckets == {
+        "StartTask": "starts",
+        "RunTask": "starts",
+        "StopTask": "starts",
+        "DescribeTasks": "reads",
+        "ListTasks": "reads",
+        "ListContainerInstances": "reads",
+        "DescribeContainerInstances": "reads",
+        "DescribeTaskDefinition": None,
+    }
+
+
 @each_operation
 async def test_an_operation_is_one_of_aiobotocore_s(local: LocalECS, operation: Operation[Any]) -> None:
     """Its name in Python is the method that makes it, and ECS answers what it names."""

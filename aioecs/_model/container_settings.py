@@ -127,7 +127,7 @@ class LogConfiguration(Shape):
 
     log_driver: LogDriver | str | None = None
     """The log driver. On AWS Fargate `awslogs`, `splunk` or `awsfirelens` [model]."""
-    options: Mapping[str, str] = member(factory=dict)
+    options: Mapping[str, str] = member(secret=True, factory=dict)
     """Options for the driver. They are plain text; secrets belong in `secret_options`."""
     secret_options: Sequence[Secret] = ()
     """Options for the driver whose values are secrets."""

@@ -112,8 +112,11 @@ async def _who(session: Any, settings: Settings, client: Any) -> Hashable:
     credentials = await session.get_credentials()  # resolved already, and kept, when the client was made
     if credentials is None:
         return None
-    account = getattr(credentials, "account_id", None) or credentials
-    return (account, client.meta.region_name, client.meta.endpoint_url)
+    try:
+        account = credentials.account_id
+    except NotImplementedError:  # aiobotocore's refreshable ones tell it only after a refresh
+        account = None
+    return (account or credentials, client.meta.region_name, client.meta.endpoint_url)
 
 
 def _kind(given: object) -> str:
