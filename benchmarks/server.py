@@ -13,14 +13,14 @@ from urllib.request import urlopen
 
 import attrs
 
-from aioecs.testing import Fault, LocalECS
+from aioecs.testing import ClientKwargs, Fault, LocalECS
 
 
 @attrs.frozen
 class Served:
     """A local ECS elsewhere."""
 
-    kwargs: dict[str, str]
+    kwargs: ClientKwargs
     """What any client takes to talk to it."""
     instances: list[str]
 

@@ -82,11 +82,11 @@ class ToldPort:
     endpoint_url = "http://told"
     region = "us-east-1"
     partition = "aws"
-    who = None
 
     def __init__(self, **says: Say) -> None:
         self.says = {"start_task": started, "stop_task": stopped, **says}
         self.asked: list[tuple[str, Any]] = []
+        self.who = self
 
     def names(self) -> list[str]:
         """Name the operations that it was asked for."""
@@ -200,7 +200,7 @@ async def told_client(port: ToldPort, **settings: Any) -> AsyncIterator[aioecs.C
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(client_module, "connected", connected)
-        client = await aioecs.Client(region_name="us-east-1", **settings).__aenter__()
+        client = await aioecs.Client(region_name="us-east-1", **{"pacing": None, **settings}).__aenter__()
     try:
         yield client
     finally:

@@ -623,3 +623,14 @@ def test_service_errors_are_kept_apart() -> None:
     assert isinstance(LOST.error, ECSServiceError)
     assert not LOST.error.rejected
     assert THROTTLED.error.throttled
+
+
+def test_an_answer_is_read_as_it_is_found() -> None:
+    """What is odd in an answer costs no task that stands beside it, and nobody is told that nothing started."""
+    call = record("a", "b")
+    life.begin(call, 0)
+    good = task("1", "a")
+    strange = good.replace(task_arn="2", container_instance_arn=cast("str", 5), created_at=cast("datetime", "noon"))
+    response = StartTaskResponse(tasks=[good, cast("Task", 7), strange])
+    assert isinstance(life.happened(call, Answered(response), 0), Finish)
+    assert {start.task.task_arn for start in call.starts() if start.task is not None} == {"1", "2"}

@@ -815,6 +815,7 @@ async def test_three_hundred_calls_in_doubt(when: Literal["after", "before"]) ->
         Fault("reset", when=when, times=300),
         timeouts=Timeouts(visibility=2, call=30),
         ecs={"instances": 50, "visibility_lag": 0.5, "throttle": {"read": Bucket(100, 20)}},
+        pacing=aioecs.Pacing(burst=1000, rate=1000),
     ) as (local, client):
         requests = [request_on(local.instance_arns[at % 50]) for at in range(300)]
         starts = await asyncio.gather(*(outcome(client, request) for request in requests))

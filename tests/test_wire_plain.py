@@ -301,7 +301,8 @@ class Beneath:
         with pytest.raises(SentTwice):
             if self._whole:
                 self._handlers["before-send.ecs"](request=request)
-            await request.body.write(self)
+            else:
+                await request.body.write(self)
         return {"aioecs-body": EMPTY.encode(), "ResponseMetadata": {}}
 
 
@@ -437,7 +438,7 @@ async def test_the_clock_bounds_what_no_other_clock_does() -> None:
     """An attempt ends by its own clock even where aiohttp has none, as for the DNS."""
     given = AioConfig(connector_args={"resolver": Never()})
     timeouts = Timeouts(connect=0.05, attempt=0.05)
-    async with port_to("http://nowhere.invalid", config=given, timeouts=timeouts) as port:
+    async with asyncio.timeout(4), port_to("http://nowhere.invalid", config=given, timeouts=timeouts) as port:
         what = await start(port)
     assert isinstance(what, Lost)
     assert isinstance(what.error.__cause__, TimeoutError)

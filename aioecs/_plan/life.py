@@ -29,7 +29,7 @@ import attrs
 
 from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
 from aioecs._model.start_task_response import StartTaskResponse
-from aioecs._model.task import Task
+from aioecs._model.task import Failure, Task
 from aioecs._plan import matching
 from aioecs._plan.acts import (
     Act,
@@ -84,9 +84,11 @@ def _send(call: Record, *_: object) -> Act:
 
 def _answered(call: Record, what: Answered[StartTaskResponse], when: When) -> Act:
     call.in_flight, call.sent_ever, call.ended = False, True, when.now
-    matching.answer(call.slots, what.answer.tasks, what.answer.failures)
+    tasks = [task for task in what.answer.tasks if isinstance(task, Task)]  # an answer is read as it is found
+    failures = [failure for failure in what.answer.failures if isinstance(failure, Failure)]
+    matching.answer(call.slots, tasks, failures)
     if call.open:
-        told = len(what.answer.tasks) + len(what.answer.failures)
+        told = len(tasks) + len(failures)
         return _lost(
             call, Lost(AnswerLost(f"StartTask told of {told} starts, and of others that were asked for not")), when
         )

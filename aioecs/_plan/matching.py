@@ -45,7 +45,13 @@ class Slot:
 
 def eldest_first(tasks: Iterable[Task]) -> list[Task]:
     """Order tasks as every machine orders them."""
-    return sorted(tasks, key=lambda task: (task.created_at or _NEVER, task.task_arn or ""))
+    return sorted(tasks, key=lambda task: (_moment(task), task.task_arn or ""))
+
+
+def _moment(task: Task) -> datetime:
+    """Return when it was created; what ECS gives no sound time for comes last."""
+    created: object = task.created_at
+    return created if isinstance(created, datetime) else _NEVER
 
 
 def answer(slots: list[Slot], tasks: Iterable[Task], failures: Iterable[Failure]) -> None:
@@ -119,7 +125,8 @@ def _each_once(tasks: Iterable[Task]) -> list[Task]:
 
 
 def _place(what: Task | Failure) -> str:
-    return (what.container_instance_arn if isinstance(what, Task) else what.arn) or ""
+    named: object = what.container_instance_arn if isinstance(what, Task) else what.arn
+    return named if isinstance(named, str) else ""
 
 
 def _same(instance: str, other: str) -> bool:

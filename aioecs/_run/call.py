@@ -136,6 +136,9 @@ class Call:
         try:
             while not isinstance(act, Finish):
                 act = self._tell(await self._done(act)) or act
+        except Exception:
+            self.record.doubted = True  # a defect of ours must not end as "nothing was started"
+            raise
         finally:
             self._end()
         if self._cancelled is not None:

@@ -73,6 +73,9 @@ class Party:
 
     call: Call
     waiting: int = 0
+    """Those who want it still."""
+    listening: int = 0
+    """Those who have not gone yet, be it that they only wait for what came of it."""
 
     @property
     def ended(self) -> bool:
@@ -91,10 +94,12 @@ class Party:
     def join(self) -> None:
         """Be one more who waits."""
         self.waiting += 1
+        self.listening += 1
 
     def nobody_heard(self, *, once_ended: bool = True) -> None:
         """Say so of the call, unless another still waits for it."""
-        if self.waiting == 0 and (once_ended or not self.call.ended):
+        self.listening -= 1
+        if not self.waiting and not self.listening and (once_ended or not self.call.ended):
             self.call.nobody_heard()
 
     def verdict(self) -> StartTaskResponse | ECSError:
@@ -146,7 +151,7 @@ class Wait(AbstractContextManager["Wait"]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._watch.__exit__(None, None, None)
-        if kind is GeneratorExit and not self._left and not self._awaited.ended:
+        if kind is GeneratorExit:
             self._leave("left")
             self._awaited.nobody_heard()
         if self._patience is not None:

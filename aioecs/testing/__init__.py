@@ -8,7 +8,7 @@ from aioecs.testing._buckets import DOCUMENTED, Bucket, Buckets
 from aioecs.testing._engine import Engine
 from aioecs.testing._errors import AwsError
 from aioecs.testing._faults import Fault, FaultScript, faults_from_json, faults_to_json
-from aioecs.testing._local import LocalECS
+from aioecs.testing._local import ClientKwargs, LocalECS
 from aioecs.testing._server import LocalECSError
 from aioecs.testing._state import Task as LocalTask
 from aioecs.testing._truth import Call, Duplicate, TrueTask, Truth
@@ -21,6 +21,7 @@ __all__ = [
     "Bucket",
     "Buckets",
     "Call",
+    "ClientKwargs",
     "Duplicate",
     "Engine",
     "Fault",

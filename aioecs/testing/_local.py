@@ -6,7 +6,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Self, TypedDict
 
 from aioecs.testing._buckets import Throttle
 from aioecs.testing._engine import Engine
@@ -14,6 +14,15 @@ from aioecs.testing._faults import Fault, FaultScript
 from aioecs.testing._server import Server
 from aioecs.testing._truth import Truth
 from aioecs.testing._world import Behaviour, ExitCode, Seconds
+
+
+class ClientKwargs(TypedDict):
+    """What any boto3, aiobotocore or aioecs client takes to reach a local ECS."""
+
+    endpoint_url: str
+    region_name: str
+    aws_access_key_id: str
+    aws_secret_access_key: str
 
 
 class LocalECS:
@@ -130,7 +139,7 @@ class LocalECS:
         host, port = self._address
         return f"{'https' if self._tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
-    def client_kwargs(self) -> dict[str, str]:
+    def client_kwargs(self) -> ClientKwargs:
         """Give what any boto3 or aiobotocore client takes to talk to it, credentials included."""
         return {
             "endpoint_url": self.endpoint_url,
