@@ -4,7 +4,7 @@
 
 The faulty storm: starts through a local ECS of which 10 % take effect and lose their answer, and 4 % lose it without
 taking effect (connections reset, closed and hung, answers cut, 500s). The cancelled storm: each call's task is
-cancelled at a random moment. Every start carries its number as its group, so that the server's truth can be held against
+cancelled at a random moment. Every start carries its number as its group, so that the truth can be held against
 the client's word.
 """
 
@@ -49,7 +49,7 @@ Starter = Callable[[int], Awaitable[Word]]
 def faults() -> list[Fault]:
     """Return the faulty storm: 14 % of all calls."""
     after = [Fault(kind=kind, when="after", times=None, chance=0.02) for kind in LOST_AFTER]  # type: ignore[arg-type]
-    before = [Fault(kind=kind, when="before", times=None, chance=0.02) for kind in ("reset", "error")]  # type: ignore[arg-type]
+    before = [Fault(kind=kind, when="before", times=None, chance=0.02) for kind in ("reset", "error")]
     return after + before
 
 
