@@ -30,9 +30,12 @@ where it seems tiny (or was empty to begin with), a pair of calls tells. The roo
 from __future__ import annotations
 
 import math
-from typing import Protocol
 
 import attrs
+
+from aioecs._plan.pulse import Fixed, Pulse, Unpaced
+
+__all__ = ["Fixed", "Pacer", "Pulse", "Unpaced"]
 
 BOLD = 6.5  # opening: so many times the believed rate is tried at least
 VENTURE = 0.025  # ... with at most this part of all calls on their way, for those are throttled if the bucket is small
@@ -44,116 +47,27 @@ SLOW_START = (
 )
 
 SAVED = 3.0  # tokens that gather in the pause after a throttle, to stand between noise and emptiness
-REST = 0.2  # tokens more: the wait for the one that the throttle missed, even where nothing can be saved
+REST = 0.15  # tokens more: the wait for the one that the throttle missed, even where nothing can be saved
 DIP = 0.4  # how far below the measured rate we go on, as a part of it
-ROOM = 20.0  # a bucket of this size has room for both; in a smaller one they shrink in proportion
-RISE = 1.1  # by how much the rate rises, in calls/s per second, for a rate of 1/s; it grows with the square root
+ROOM = 18.0  # a bucket of this size has room for both; in a smaller one they shrink in proportion
+RISE = 1.3  # by how much the rate rises, in calls/s per second, for a rate of 1/s; it grows with the square root
 EAGER = 1.5  # how fast it rises before the first measurement, as a part of the rate per second
-SETTLED = 0.25  # by how much that falls with each further measurement
+SETTLED = 0.2  # by how much that falls with each further measurement
+CHANGED = 0.3  # a measurement that is so far off, as a part of the rate, counts as one of the first again
 AFLOAT = 20.0  # calls on their way that halve the rise, since what is sent too fast is known only when they are back
 SURPLUS = 3.0  # tokens served beyond the measured rate that are still noise
-SURGE = 5.0  # further ones that double the rate
+SURGE = 4.0  # further ones that double the rate
 
 ENOUGH = 5  # calls served, and ...
 SPAN = 0.8  # seconds passed, nearly one step of a stepped refill, for a measurement
-LONG_REST = 0.25  # the longest rest while the bucket is dry, in seconds, where the rate isn't so low as to ask for more
+LONG_REST = 0.3  # the longest rest while the bucket is dry, in seconds, where the rate isn't so low as to ask for more
 SILENCE = 1.5  # seconds without any call served, longer than a step: an outage, or nobody asked
-PAIRS = 2  # times that a bucket which seems tiny is asked for two at once
-GATHERED = 1.5  # tokens' time to wait before that
+GATHERED = 1.5  # tokens' time to wait before a bucket that seems tiny is asked for two at once
 TOGETHER = 0.25  # tokens' time: two served within it did not come out of a bucket of one
 
 ROUND_TRIP = 0.02  # in seconds, as long as none was measured
 LATE = 0.02  # in seconds: a timer fires so late at most, and what was missed is caught up
 FLOOR = 0.05  # calls/s that are believed at least
-
-
-class Pulse(Protocol):
-    """What the shell asks when to send, and tells what came of it."""
-
-    @property
-    def rate(self) -> float:
-        """Calls a second in the long run."""
-        ...
-
-    @property
-    def burst(self) -> float:
-        """Calls that a rested bucket lets through at once."""
-        ...
-
-    def next_at(self, now: float, left: int | None = None) -> float | None:
-        """Return when to send next; None: not before an answer has come. `left` calls are queued, if that is known."""
-        ...
-
-    def sent(self, now: float) -> None:
-        """Note that a call took its turn."""
-        ...
-
-    def answered(self, now: float, ok: bool, at: float) -> None:
-        """Note that the call sent at `at` has ended; `ok` False is a throttle, any other end counts as served."""
-        ...
-
-    def unsent(self, now: float, at: float) -> None:
-        """Note that the turn taken at `at` was not used."""
-        ...
-
-
-@attrs.frozen
-class Unpaced:
-    """As fast as asked."""
-
-    rate: float = math.inf
-    burst: float = math.inf
-
-    def next_at(self, now: float, left: int | None = None) -> float | None:
-        """Now."""
-        return now
-
-    def sent(self, now: float) -> None:
-        """Nothing to note."""
-
-    def answered(self, now: float, ok: bool, at: float) -> None:
-        """Nothing to learn."""
-
-    def unsent(self, now: float, at: float) -> None:
-        """Nothing to give back."""
-
-
-@attrs.define
-class Fixed:
-    """A bucket whose numbers are given and pinned; a throttle finds it empty and teaches nothing else."""
-
-    burst: float
-    rate: float
-    _level: float = attrs.field(init=False)
-    _now: float | None = attrs.field(default=None, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._level = max(1.0, self.burst)
-
-    def next_at(self, now: float, left: int | None = None) -> float | None:
-        """When there is a whole token again."""
-        self._advance(now)
-        return now + max(0.0, 1 - 1e-9 - self._level) / self.rate
-
-    def sent(self, now: float) -> None:
-        """Take a token."""
-        self._advance(now)
-        self._level -= 1
-
-    def answered(self, now: float, ok: bool, at: float) -> None:
-        """Begin again at nothing after a throttle."""
-        self._advance(now)
-        if not ok:
-            self._level = min(0.0, self._level)
-
-    def unsent(self, now: float, at: float) -> None:
-        """Put a token back."""
-        self._level += 1
-
-    def _advance(self, now: float) -> None:
-        elapsed = 0.0 if self._now is None else max(0.0, now - self._now)
-        self._level = min(max(1.0, self.burst), self._level + elapsed * self.rate)
-        self._now = now
 
 
 @attrs.define
@@ -183,7 +97,9 @@ class Pacer:
     _pair: int = attrs.field(default=0, init=False)
     """Calls of a pair that are still to be sent."""
     _paired: bool = attrs.field(default=False, init=False)
-    _pairs: int = attrs.field(default=0, init=False)
+    """The time before a pair says nothing about the rate."""
+    _asked: bool = attrs.field(default=False, init=False)
+    """For a pair, since the opening."""
 
     _now: float | None = attrs.field(default=None, init=False)
     _opened: float = attrs.field(default=0.0, init=False)
@@ -240,7 +156,7 @@ class Pacer:
         self._last_sent = now
         self._slot = max(self._slot + 1 / self._speed, now - LATE)
 
-    def unsent(self, now: float, at: float) -> None:
+    def unsent(self, now: float, _at: float) -> None:
         """Give the turn back."""
         self._advance(now)
         self._level += 1
@@ -323,7 +239,7 @@ class Pacer:
         self._burst = max(1.0, self._served - self._rate * lasted)
         self._empty = self._base = met
         self._level, self._since_empty, self._since_base, self._dry, self._measured = 0.0, 0, 0, 0, 0
-        self._pairs = 0
+        self._asked = False
         self._pause(now)
 
     # ----------------------------------------------------------------------------------------------------------- pacing
@@ -387,7 +303,7 @@ class Pacer:
     def _measure(self, met: float) -> None:
         """Take what was served from empty to empty for our share of the refill."""
         rate = self._since_base / (met - self._base)
-        much_the_same = abs(rate - self._rate) < 0.3 * self._rate
+        much_the_same = abs(rate - self._rate) < CHANGED * self._rate
         self._measured = self._measured + 1 if much_the_same else min(self._measured, 1)
         self._rate, self._base, self._since_base = rate, met, 0
         if self._first_drain is not None:
@@ -396,9 +312,9 @@ class Pacer:
             self._first_drain = None
 
     def _pause(self, now: float) -> None:
-        pair = self._burst < ROOM / 2 and self._measured and self._pairs < PAIRS
+        pair = self._burst < ROOM / 2 and self._measured and not self._asked
         if pair:
-            self._pair, self._paired, self._pairs = 2, True, self._pairs + 1
+            self._pair, self._paired, self._asked = 2, True, True
             rest = GATHERED / self._rate
         else:
             self._pair = 0

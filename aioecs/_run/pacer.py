@@ -24,7 +24,8 @@ from typing import Literal
 import attrs
 
 from aioecs._model.pacing import Pacing
-from aioecs._plan.pacing import Fixed, Pacer, Pulse, Unpaced
+from aioecs._plan.pacing import Pacer
+from aioecs._plan.pulse import Fixed, Pulse, Unpaced
 from aioecs._run.hub import resolve
 
 BucketName = Literal["starts", "reads"]
@@ -73,8 +74,9 @@ class _Waiter:
     future: asyncio.Future[None]
     side: _Side
     batch: _Batch
-    at: float | None = None
+    at: float = 0.0
     """The ticket, once it has its turn."""
+    served: bool = False
     gone: bool = False
 
 
@@ -137,7 +139,6 @@ class Pace:
         except BaseException:
             self._leave(waiter)
             raise
-        assert waiter.at is not None
         return waiter.at
 
     def try_turn(self) -> float | None:
@@ -199,7 +200,7 @@ class Pace:
     def _leave(self, waiter: _Waiter) -> None:
         """Undo a waiter's having come; a turn that it was given goes to the next."""
         with self._lock:
-            if waiter.at is not None:
+            if waiter.served:
                 self._pulse.unsent(self._clock(), waiter.at)
             elif not waiter.gone and not waiter.side.closed:
                 self._out(waiter)
@@ -272,7 +273,7 @@ class Pace:
                 waiter = batch.queue.popleft()
             line.move_to_end(id(batch.of))
             self._out(waiter)
-            waiter.at = now
+            waiter.at, waiter.served = now, True
             self._pulse.sent(now)
             given.append(waiter)
         return given, None
@@ -294,9 +295,9 @@ class Pace:
         if self._over_to(waiter.side, lambda: resolve(waiter.future)):
             return True
         with self._lock:
-            if waiter.at is not None:
+            if waiter.served:
                 self._pulse.unsent(self._clock(), waiter.at)
-                waiter.at = None
+                waiter.served = False
         return False
 
     def _wake(self, side: _Side, here: asyncio.AbstractEventLoop | None) -> bool:
