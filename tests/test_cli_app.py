@@ -42,7 +42,8 @@ def test_every_option_has_a_help(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     options = (
         "cluster task-definition instances all-instances count env container command cpu memory started-by group tag "
-        "on-cancel concurrency endpoint-url local region profile json"
+        "spread binpack random distinct-instance member-of wait-for-room on-cancel concurrency endpoint-url local "
+        "region profile json"
     )
     assert all(f"--{option} " in out for option in options.split())
 
@@ -65,7 +66,7 @@ def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
         ("strat", "No such command 'strat'"),
         ("--nope", "--nope"),
         ("start --nope", "--nope"),
-        ("start", "say where: --instances, --all-instances, or --local"),
+        ("start", "--cluster is missing: where to start; or --local"),
         (f"{C} --all-instances --count 0", "'--count'"),
         (f"{C} --all-instances --count -1", "'--count'"),
         (f"{C} --all-instances --count many", "'--count'"),

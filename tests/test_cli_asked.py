@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from aioecs import ContainerOverride, KeyValuePair, Tag
+from aioecs import Binpack, ContainerOverride, DistinctInstance, KeyValuePair, MemberOf, Random, Spread, Tag
 from aioecs.cli._asked import Asked, requests, settled, template
-from aioecs.cli._options import UsageError
+from aioecs.cli._options import Packed, UsageError
 
 WHERE: dict[str, Any] = {"cluster": "c", "task_definition": "td"}
 
@@ -21,12 +21,26 @@ WHERE: dict[str, Any] = {"cluster": "c", "task_definition": "td"}
         ({"local": True, "endpoint_url": "http://x"}, "--endpoint-url and --local exclude each other"),
         ({"local": True, "profile": "p"}, "--profile and --local exclude each other"),
         ({**WHERE, "instances": ("a",), "all_instances": True}, "--instances and --all-instances exclude each other"),
-        (WHERE, "say where: --instances, --all-instances, or --local"),
+        ({}, "--cluster is missing: where to start; or --local"),
+        ({"task_definition": "td"}, "--cluster is missing: where to start; or --local"),
+        ({"cluster": "c"}, "--task-definition is missing"),
+        ({**WHERE, "spread": "host", "binpack": Packed.CPU}, "--spread and --binpack exclude each other"),
+        ({"local": True, "binpack": Packed.MEMORY, "random": True}, "--binpack and --random exclude each other"),
+        ({**WHERE, "spread": "host", "instances": ("a",)}, "--spread and --instances exclude each other"),
+        ({**WHERE, "binpack": Packed.CPU, "instances": ("a",)}, "--binpack and --instances exclude each other"),
+        ({**WHERE, "random": True, "all_instances": True}, "--random and --all-instances exclude each other"),
+        ({**WHERE, "distinct_instance": True, "instances": ("a",)}, "--distinct-instance and --instances exclude"),
+        ({**WHERE, "member_of": ("x",), "all_instances": True}, "--member-of and --all-instances exclude"),
+        ({**WHERE, "wait_for_room": 0.0, "instances": ("a",)}, "--wait-for-room and --instances exclude"),
+        ({"local": True, "spread": "host", "all_instances": True}, "--spread and --all-instances exclude"),
+        ({"local": True, "spread": "no name"}, "--spread: instanceId, or the name of an attribute"),
+        ({"local": True, "member_of": ("ok == 1", " ")}, "--member-of: a statement of the cluster query language"),
+        ({"local": True, "wait_for_room": float("nan")}, "--wait-for-room: a number of seconds, 0 or more, not nan"),
         ({"task_definition": "td", "all_instances": True}, "--cluster is missing"),
         ({"cluster": "c", "all_instances": True}, "--task-definition is missing"),
         ({"local": True, "cluster": "my cluster"}, "--cluster: a cluster's name or ARN, not 'my cluster'"),
-        ({"local": True, "started_by": "ü"}, "--started-by: at most 36 characters"),
-        ({"local": True, "started_by": "x" * 37}, "--started-by: at most 36 characters"),
+        ({"local": True, "started_by": "ü"}, "at most 36 characters"),
+        ({"local": True, "started_by": "x" * 37}, "at most 36 characters"),
         ({"local": True, "tags": (("aws:x", "1"),)}, "--tag: may not begin with 'aws:'"),
         ({"local": True, "tags": (("a", "1"), ("a", "2"))}, "--tag: each key once"),
         ({"local": True, "environment": (("A", "x" * 9000),)}, "--env, --command, --cpu, --memory: at most 8192"),
@@ -43,7 +57,12 @@ def test_local_goes_without_anything() -> None:
     """With --local everything has a default."""
     asked = settled(Asked(local=True))
     assert (asked.cluster, asked.task_definition, asked.container) == ("default", "demo", "main")
-    assert asked.all_instances
+    assert asked.places
+
+
+def test_local_in_turn() -> None:
+    """With --local the starts go round over all instances if that is asked for."""
+    assert not settled(Asked(local=True, all_instances=True)).places
 
 
 def test_local_keeps_what_is_given() -> None:
@@ -52,11 +71,35 @@ def test_local_keeps_what_is_given() -> None:
     assert (asked.cluster, asked.task_definition, asked.container) == ("c", "td:1", "side")
 
 
-@pytest.mark.parametrize("given", [{"instances": ("a", "b")}, {"all_instances": True}])
+@pytest.mark.parametrize("given", [{}, {"instances": ("a", "b")}, {"all_instances": True}, {"wait_for_room": 0.5}])
 def test_a_real_cluster_is_left_as_asked(given: dict[str, Any]) -> None:
     """Without --local nothing is filled in."""
     asked = Asked(**WHERE, **given)
     assert settled(asked) == asked
+
+
+@pytest.mark.parametrize(
+    ("options", "placement"),
+    [
+        ({}, Spread()),
+        ({"spread": "ecs.availability-zone"}, Spread("ecs.availability-zone")),
+        ({"binpack": Packed.CPU}, Binpack("cpu")),
+        ({"binpack": Packed.MEMORY}, Binpack("memory")),
+        ({"random": True}, Random()),
+    ],
+)
+def test_placement(options: dict[str, Any], placement: Spread | Binpack | Random) -> None:
+    """The options make a placement; by default tasks are spread over the instances."""
+    asked = settled(Asked(**WHERE, **options))
+    assert asked.places
+    assert asked.placement == placement
+    assert asked.constraints == ()
+
+
+def test_constraints() -> None:
+    """All of them hold together."""
+    asked = settled(Asked(**WHERE, distinct_instance=True, member_of=("a == 1", "b == 2")))
+    assert asked.constraints == (DistinctInstance(), MemberOf("a == 1"), MemberOf("b == 2"))
 
 
 def test_template_without_overrides() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from rich.text import Text
 import aioecs
 from aioecs import Outcome
 from aioecs.cli._asked import Asked, settled
-from aioecs.cli._options import Policy
+from aioecs.cli._options import Packed, Policy
 from aioecs.cli._run import Run
 from aioecs.cli._streams import Streams
 from aioecs.testing import Fault, LocalECS
@@ -85,6 +86,11 @@ def asked(local: LocalECS, **options: Any) -> Asked:
     return settled(Asked(**given))
 
 
+def placed(local: LocalECS, **options: Any) -> Asked:
+    """Ask for starts where aioecs chooses."""
+    return asked(local, all_instances=False, **options)
+
+
 async def until(happened: Callable[[], bool]) -> None:
     """Let the loop run until this has happened."""
     async with asyncio.timeout(10):
@@ -147,9 +153,80 @@ async def test_refused_for_want_of_room() -> None:
         told = Told()
         assert await Run(asked(local, count=20), told).go() == 1
         assert told.lines[0].startswith("6 started, 14 refused of 20 tasks in ")
-        assert told.lines[2] == "Refused by ECS:"
+        assert told.lines[2] == "Refused:"
         assert told.lines[3].startswith("  14 x RESOURCE:CPU, on ")
         assert len(local.truth.running()) == 6
+
+
+async def test_placed_as_far_as_there_is_room() -> None:
+    """Starts are spread over the instances that can take them; why the rest found none is said once."""
+    async with LocalECS(instances=4, cpu=30) as local:
+        away, agentless, *_ = local.instance_arns
+        local.engine.drain(away)
+        local.engine.set_agent(agentless, connected=False)
+        told = Told()
+        assert await Run(placed(local, count=20), told).go() == 1
+        assert told.lines[0].startswith("6 started, 14 refused of 20 tasks in ")
+        assert told.lines[1].startswith("cluster default, 2 container instances, task definition demo, 1 call, ")
+        assert told.lines[2:] == [
+            "Refused:",
+            "  14 x RESOURCE:CPU",
+            "    no container instance has room: RESOURCE:CPU on 2, AGENT on 1",
+        ]
+        assert sorted(Counter(task.container_instance_arn for task in local.truth.running()).values()) == [3, 3]
+
+
+async def test_placed_as_asked(local: LocalECS) -> None:
+    """The options reach the placement: as few instances as possible, of those that match, each one once."""
+    red = local.engine.add_instances(3, attributes={"colour": "red"})
+    packed = placed(local, count=5, binpack=Packed.CPU, member_of=("attribute:colour == red",))
+    assert await Run(packed, Told()).go() == 0
+    (host,) = {task.container_instance_arn for task in local.truth.running()}
+    assert host in red
+    told = Told()
+    distinct = placed(local, count=4, random=True, distinct_instance=True, member_of=("attribute:colour == red",))
+    assert await Run(distinct, told, as_json=True).go() == 1
+    assert {start["container_instance"] for start in told.starts} == {*red, None}
+    assert (told.summary["started"], told.summary["refusals"]) == (3, {"DistinctInstance": 1})
+
+
+async def test_placed_where_room_is_made() -> None:
+    """With --wait-for-room what finds none waits for it."""
+    async with LocalECS(instances=1, cpu=10) as local:
+        told = Told(lambda line: local.engine.add_instances(1) if line == 1 else None)
+        assert await Run(placed(local, count=3, wait_for_room=0.2), told, as_json=True).go() == 0
+        assert told.summary["container_instances"] == 2
+
+
+async def test_interrupted_while_placing_looks() -> None:
+    """While the instances are listed, a signal ends it with nothing sent."""
+    async with LocalECS(faults=[Fault("hang", operation="ListContainerInstances")]) as local:
+        told = Told()
+        task = asyncio.create_task(Run(placed(local, count=5), told).go())
+        await until(lambda: local.truth.requests["ListContainerInstances"] > 0)
+        interrupt()
+        assert await task == 130
+        assert told.lines[0].startswith("0 started, 5 not sent of 5 tasks in ")
+        assert not local.truth.requests["StartTask"]
+
+
+async def test_interrupted_while_placing(local: LocalECS) -> None:
+    """A signal in the middle: each start is told once, and what is told is what is true."""
+    told = Told(lambda line: interrupt() if line == 10 else None)
+    assert await Run(placed(local, count=3000, concurrency=3), told, as_json=True).go() == 130
+    assert told.arns(STARTED) == {task.arn for task in local.truth.running()}
+    assert told.arns(STOPPED) == {task.arn for task in local.truth.tasks() if not task.live}
+    summary = told.summary
+    assert 0 < summary["started"] < 3000
+    assert summary["started"] + summary["stopped"] + summary["not_sent"] == 3000
+
+
+async def test_interrupted_while_it_waits_for_room() -> None:
+    """What waits for room was never sent."""
+    async with LocalECS(instances=1, cpu=10) as local:
+        told = Told(lambda line: interrupt() if line == 1 else None)
+        assert await Run(placed(local, count=3, wait_for_room=600.0), told, as_json=True).go() == 130
+        assert [start["outcome"] for start in told.starts] == [STARTED, "not_sent", "not_sent"]
 
 
 async def test_instances_that_are_not_there(local: LocalECS) -> None:
@@ -168,6 +245,9 @@ async def test_instances_that_are_not_there(local: LocalECS) -> None:
     ("options", "words"),
     [
         ({"cluster": "none"}, "ClusterNotFoundException on ListContainerInstances: "),
+        ({"cluster": "none", "all_instances": False}, "ClusterNotFoundException on ListContainerInstances: "),
+        ({"task_definition": "none", "all_instances": False}, "ClientException on DescribeTaskDefinition: "),
+        ({"member_of": ("colour is red",), "all_instances": False}, "Invalid filter expression"),
         ({"cluster": "empty"}, "cluster empty has no ACTIVE container instance"),
         ({"cluster": "none", "instances": ("a",)}, "nothing was started: ClusterNotFoundException on StartTask: "),
         ({"task_definition": "none"}, "nothing was started: ClientException on StartTask: "),

@@ -77,9 +77,12 @@ def test_progress_on_a_wide_terminal() -> None:
 
 @pytest.mark.parametrize("width", [20, 40, 60, 79, 80, 100, 200])
 @pytest.mark.parametrize("interrupted", [None, "SIGINT"])
-def test_progress_fits(width: int, interrupted: str | None) -> None:
+@pytest.mark.parametrize("rate", [40.0, float("inf")])
+def test_progress_fits(width: int, interrupted: str | None, rate: float) -> None:
     """At any width no line is too long, and there is room for the "^C" that a terminal writes behind it."""
-    lines = drawn(progress(report(10_000, start(Outcome.STARTED), interrupted=interrupted), width), width)
+    shown = report(10_000, start(Outcome.STARTED), interrupted=interrupted, rate=rate)
+    lines = drawn(progress(shown, width), width)
+    assert ("calls/s" in " ".join(lines)) is (rate == 40)
     assert max(len(line.rstrip()) for line in lines) <= width - 2
     assert "10,000" in lines[0]
     assert ("ends at once" in " ".join(" ".join(lines).split())) is (interrupted is not None)
@@ -95,6 +98,29 @@ def test_progress_tells_the_rate(seconds: float, rate: str) -> None:
     """The rate is of tasks started; before any time has passed it is nought."""
     (line,) = drawn(progress(report(10, start(Outcome.STARTED), seconds=seconds), 120), 120)
     assert f" {rate}" in line
+
+
+@pytest.mark.parametrize(
+    ("rate", "pace"),
+    [(40.0, "paced at 40 calls/s"), (1234.5, "paced at 1,234 calls/s"), (2.54, "paced at 2.5 calls/s")],
+)
+def test_progress_tells_the_pace(rate: float, pace: str) -> None:
+    """What the pacer has learnt stands behind the counts."""
+    (line,) = drawn(progress(report(10, start(Outcome.STARTED), rate=rate), 120), 120)
+    assert line.rstrip().endswith(f" 0/s, {pace}")
+    assert "━" in line
+
+
+def test_progress_without_a_pacer() -> None:
+    """Where nothing paces there is nothing to tell."""
+    assert "paced" not in "".join(drawn(progress(report(10, start(Outcome.STARTED)), 120), 120))
+
+
+def test_the_pace_gives_way_to_the_bar() -> None:
+    """On 80 columns the bar stays, and the pace has a line of its own."""
+    first, second = drawn(progress(report(2, start(Outcome.STARTED), rate=40.0), 80), 80)
+    assert "━" in first
+    assert second.strip() == "paced at 40 calls/s"
 
 
 # --------------------------------------------------------------------------------------------------------- at the end
@@ -125,7 +151,27 @@ def test_summary_groups_refusals() -> None:
     """Refusals stand by reason, the most frequent first, with examples of instances."""
     text = told(report(9, refused("AGENT"), *[refused("RESOURCE:CPU", f"i{number}") for number in range(5)]))
     assert text.splitlines()[0] == "0 started, 6 refused, 3 UNSETTLED of 9 tasks in 2.00 s"
-    assert "Refused by ECS:\n  5 x RESOURCE:CPU, on i0, i1, i2 ...\n  1 x AGENT, on i1" in text
+    assert "Refused:\n  5 x RESOURCE:CPU, on i0, i1, i2 ...\n    d\n  1 x AGENT, on i1\n    d" in text
+
+
+def test_summary_of_what_found_no_room() -> None:
+    """What never had an instance names none; what was said of it is said once."""
+    failure = Failure(reason="RESOURCE:CPU", detail="no container instance has room:\nRESOURCE:CPU on 26")
+    nowhere = Start(
+        request=StartTaskRequest(task_definition="td"),
+        container_instance="",
+        outcome=Outcome.REFUSED,
+        failure=failure,
+    )
+    text = told(report(3, *[nowhere] * 2, start(Outcome.REFUSED, failure=Failure(reason="AGENT"))))
+    lines = text.splitlines()
+    assert lines[2:] == [
+        "Refused:",
+        "  2 x RESOURCE:CPU",
+        "    no container instance has room: RESOURCE:CPU on 26",
+        "  1 x AGENT, on i1",
+    ]
+    assert json.loads(start_json(nowhere))["container_instance"] is None
 
 
 def test_summary_groups_errors() -> None:

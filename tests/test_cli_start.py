@@ -15,13 +15,14 @@ import sys
 import termios
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import attrs
 import pytest
 
 from aioecs.cli._app import run
 from aioecs.cli._asked import Asked
-from aioecs.cli._options import Policy
+from aioecs.cli._options import Packed, Policy
 from aioecs.cli._run import Run
 from aioecs.testing import Fault, LocalECS
 
@@ -67,6 +68,35 @@ def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
             profile="p",
         )
     ]
+
+
+def test_the_options_of_a_placement(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is given is what is asked."""
+    seen: list[Asked] = []
+
+    class Kept(Run):
+        async def go(self) -> int:
+            seen.append(self._asked)
+            return 0
+
+    monkeypatch.setattr("aioecs.cli._start.Run", Kept)
+    where = "start --cluster c --task-definition td"
+    assert run([*where.split(), "--spread", "ecs.availability-zone", "--wait-for-room", "2.5"]) == 0
+    assert run([*where.split(), "--binpack", "memory", "--distinct-instance"]) == 0
+    assert run([*where.split(), "--random", "--member-of", "a == 1", "--member-of", "b == 2"]) == 0
+    made: dict[str, Any] = {"cluster": "c", "task_definition": "td"}
+    assert seen == [
+        Asked(**made, spread="ecs.availability-zone", wait_for_room=2.5),
+        Asked(**made, binpack=Packed.MEMORY, distinct_instance=True),
+        Asked(**made, random=True, member_of=("a == 1", "b == 2")),
+    ]
+
+
+@pytest.mark.parametrize("words", ["--binpack gpu", "--wait-for-room -1", "--wait-for-room soon"])
+def test_bad_options_of_a_placement(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What can't be is refused before anything is looked up."""
+    assert run(["start", "--local", *words.split()]) == 2
+    assert words.split()[0] in capsys.readouterr().err
 
 
 def test_a_word_too_many(capsys: pytest.CaptureFixture[str]) -> None:
@@ -186,7 +216,9 @@ def slow(seconds: float) -> LocalECS:
 async def test_ctrl_c_in_a_terminal() -> None:
     """The line moves; Ctrl-C cancels, says so, and the summary is what is true."""
     async with slow(0.2) as local, terminal(local, 100, "--count", "5000", "--concurrency", "4") as shown:
-        line = await shown.shows(r"(\d+)/5,000 ━+\S* (\d+) started, 0 refused, 0 throttled, 0 unknown, \d+/s")
+        line = await shown.shows(
+            r"(\d+)/5,000 ━+\S* (\d+) started, 0 refused, 0 throttled, 0 unknown, \d+/s, paced at \d+ calls/s"
+        )
         assert line[1] == line[2]
         await shown.shows(r"[1-9]\d*/5,000")
         shown.press(CTRL_C)

@@ -87,6 +87,17 @@ def test_refusals_by_reason() -> None:
     assert not made.errors
 
 
+def test_what_found_no_room() -> None:
+    """It has no instance to name, and the first thing that was said of a reason is kept."""
+    request = StartTaskRequest(task_definition="td")
+    made = tally(3, start(Outcome.REFUSED, reason="RESOURCE:CPU"))
+    for detail in ("no room", "other"):
+        failure = Failure(reason="RESOURCE:CPU", detail=detail)
+        made.add(Start(request=request, container_instance="", outcome=Outcome.REFUSED, failure=failure))
+    group = made.refusals["RESOURCE:CPU"]
+    assert (group.count, group.examples, group.more, group.detail) == (3, ["i1"], False, "no room")
+
+
 def test_errors_by_text() -> None:
     """Errors are grouped by text without their request ids; started ones have none to tell."""
     again = ClusterNotFoundException("Cluster not found.", operation="StartTask", request_id="r2", status=400)

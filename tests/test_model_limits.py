@@ -138,7 +138,7 @@ PLACES: dict[type[Shape], tuple[Callable[..., Shape], str]] = {
 
 TOKEN = "".join(map(chr, range(33, 127)))[:64]
 STARTED_BY = "letters, digits, '-', '_' and '/' only"
-ALPHABET = f"at most 36 characters, {STARTED_BY}"
+ALPHABET = f"at most 36 characters and at least one, {STARTED_BY}"
 ALPHABET_OF_RUN_TASK = f"at most 128 characters, {STARTED_BY}"
 INSTANCES = "1 to 10 container instances a call; start_tasks takes any number"
 NAMED = "is required and can't be empty"
@@ -154,8 +154,8 @@ EDGES: list[tuple[tuple[type[Shape], str], list[Any], list[tuple[Any, Any]], str
     ((StartTaskRequest, "task_definition"), ["f"], [("", 0)], NAMED),
     (
         (StartTaskRequest, "started_by"),
-        ["", "a", "AZaz09/_-", "x" * 36],
-        [("x" * 37, 37), ("jöb", "'jöb'"), ("a b", "'a b'"), ("a.b", "'a.b'"), ("a\n", "'a\\n'"), ("٣", "'٣'")],
+        ["a", "AZaz09/_-", "x" * 36],
+        [("", 0), ("x" * 37, 37), ("jöb", "'jöb'"), ("a b", "'a b'"), ("a.b", "'a.b'"), ("a\n", "'a\\n'"), ("٣", "'٣'")],
         ALPHABET,
     ),
     ((StartTaskRequest, "tags"), [[], tags(50)], [(tags(51), 51)], "at most 50 tags"),

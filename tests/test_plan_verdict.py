@@ -8,10 +8,10 @@ from typing import Any
 import attrs
 import pytest
 
-from aioecs import Failure, Outcome, Retries, StartTaskRequest, StartTaskResponse, Task, Timeouts
+from aioecs import Failure, Outcome, Retries, Start, StartTaskRequest, StartTaskResponse, Task, Timeouts
 from aioecs._plan.matching import Slot
 from aioecs._plan.record import Record
-from aioecs._plan.verdict import cancelled, told, verdict
+from aioecs._plan.verdict import cancelled, cancelled_of, told, verdict, verdict_of
 from aioecs.errors import (
     AnswerLost,
     CallTimeout,
@@ -258,3 +258,108 @@ def test_told_counts_the_gravest_first() -> None:
     assert told(call.starts()) == "2 unknown, 1 started, 1 stopped, 1 refused"
     assert told(record(OPEN).starts()) == "1 not sent"
     assert told(()) == ""
+
+
+# --------------------------------------------------------------------------------- of starts that shared their calls
+
+
+def start(outcome: Outcome, instance: str = "a", **given: Any) -> Start:
+    """Make a start that flew in a call with the token t, unless it is given otherwise."""
+    request = StartTaskRequest(task_definition="demo", container_instances=[instance])
+    flown: dict[str, Any] = {"token": "t", "attempts": 1, **given}
+    return Start(request=request, container_instance=instance, outcome=outcome, **flown)
+
+
+RUNS = start(Outcome.STARTED, task=TASK)
+TURNED_AWAY = start(Outcome.REFUSED, "b", failure=FAILURE)
+MAY_RUN = start(Outcome.UNKNOWN, "c", token="u", error=LOST)
+STAYED = start(Outcome.NOT_SENT, "d", token="", attempts=0)
+IN_DOUBT = StartUnknown("theirs", starts=[MAY_RUN], token="u", candidates=[TASK, DOUBLE])
+DOUBLED = StartUnknown("theirs", starts=[RUNS], token="t", candidates=[DOUBLE])
+
+
+def test_an_answer_of_shared_calls() -> None:
+    """What is known of each of the caller's own starts is an answer, with the most sends that any of them took."""
+    answer = verdict_of((RUNS, TURNED_AWAY, start(Outcome.STOPPED, task=DOUBLE, attempts=3)), None)
+    assert answer == StartTaskResponse(tasks=[TASK, DOUBLE], failures=[FAILURE], token="t", attempts=3)
+    assert verdict_of((), None) == StartTaskResponse(attempts=0)
+
+
+@pytest.mark.parametrize(
+    ("starts", "error", "kind", "text"),
+    [
+        pytest.param((MAY_RUN,), IN_DOUBT, StartUnknown, "^1 unknown; look startedBy='u' up", id="in doubt"),
+        pytest.param(
+            (RUNS, MAY_RUN), IN_DOUBT, StartUnknown, "^1 unknown, 1 started; look startedBy='u' up",
+            id="the token is that of what is in doubt",
+        ),
+        pytest.param(
+            (MAY_RUN, attrs.evolve(MAY_RUN, token="v"), MAY_RUN), None, StartUnknown,
+            "^3 unknown; look startedBy='u', 'v' up", id="in doubt in two calls",
+        ),
+        pytest.param(
+            (RUNS,), DOUBLED, StartUnknown, "^1 started; 1 more than asked run and could not be stopped; look .*'t'",
+            id="a double that runs on",
+        ),
+        pytest.param((RUNS, STAYED), UNSENT, StartIncomplete, "^1 started, 1 not sent: no conn", id="incomplete"),
+        pytest.param((RUNS, STAYED), None, StartIncomplete, "^1 started, 1 not sent$", id="incomplete, no reason"),
+        pytest.param(
+            (RUNS, start(Outcome.REFUSED, error=REFUSAL)), None, StartIncomplete, "1 refused: ClientException",
+            id="refused beside one that runs",
+        ),
+        pytest.param((STAYED,), None, CallTimeout, "^nothing was started$", id="nothing, and no reason"),
+        pytest.param((STAYED,), UNSENT, ConnectionFailed, "^no connection$", id="nothing, and why"),
+        pytest.param(
+            (start(Outcome.REFUSED, error=REFUSAL),), REFUSAL, ClientException, "not found", id="refused as a whole"
+        ),
+    ],
+)  # fmt: skip
+def test_the_ways_out_of_shared_calls(
+    starts: tuple[Start, ...], error: ECSError | None, kind: type[ECSError], text: str
+) -> None:
+    """Each caller hears of its own starts alone, in the words that a call of its own would have."""
+    said = verdict_of(starts, error)
+    assert type(said) is kind
+    assert isinstance(said, ECSError)
+    with pytest.raises(kind, match=text):
+        raise said
+    assert said.starts == starts
+    assert said is not error, "others are told of the same error with their own starts"
+
+
+def test_what_the_others_of_a_call_hear_is_not_ours() -> None:
+    """Candidates are those on the caller's own instances; what others are in doubt of doesn't touch what is known."""
+    assert isinstance(verdict_of((RUNS,), IN_DOUBT), StartTaskResponse)
+    assert isinstance(verdict_of((TURNED_AWAY,), DOUBLED), StartTaskResponse)
+    for instance, expected in (("a", (TASK, DOUBLE)), ("c", ())):
+        said = verdict_of((attrs.evolve(MAY_RUN, container_instance=instance),), IN_DOUBT)
+        assert isinstance(said, StartUnknown)
+        assert said.candidates == expected
+        assert said.__cause__ is LOST
+
+
+def test_a_shared_error_keeps_its_cause() -> None:
+    """A copy of what the call was told has the same cause."""
+    shared = ConnectionFailed("no connection")
+    shared.__cause__ = cause = OSError("beneath")
+    said = verdict_of((STAYED,), shared)
+    assert isinstance(said, ConnectionFailed)
+    assert said.__cause__ is cause
+    assert shared.starts == ()
+
+
+@pytest.mark.parametrize(
+    ("starts", "reason", "text", "token"),
+    [
+        ((RUNS, STAYED), None, "cancelled: 1 started, 1 not sent", "t"),
+        ((RUNS, MAY_RUN), "shutdown", "cancelled (shutdown): 1 unknown, 1 started", ""),
+        ((STAYED,), None, "cancelled: 1 not sent", ""),
+    ],
+)
+def test_a_cancelled_caller_of_shared_calls(
+    starts: tuple[Start, ...], reason: str | None, text: str, token: str
+) -> None:
+    """It is told of its own starts; a token only where there is a single one."""
+    source = object()
+    error = cancelled_of(starts, reason, source)
+    assert (str(error), error.starts, error.reason, error.source, error.token) == (text, starts, reason, source, token)

@@ -88,7 +88,7 @@ LIMITS: Mapping[tuple[type[Shape], str], Limit] = {
     (StartTaskRequest, "container_instances"): _INSTANCES,
     (StartTaskRequest, "task_definition"): _NAMED,
     (StartTaskRequest, "started_by"): Limit(
-        f"1 to at most {STARTED_BY} characters, {_STARTED_BY_RULE}", 1, STARTED_BY, _STARTED_BY
+        f"at most {STARTED_BY} characters and at least one, {_STARTED_BY_RULE}", 1, STARTED_BY, _STARTED_BY
     ),
     (StartTaskRequest, "tags"): _items(TAGS, "tags"),
     (AwsVpcConfiguration, "subnets"): _items(SUBNETS, "subnets", 1),

@@ -57,7 +57,10 @@ class Rested:
 
 @attrs.frozen
 class Looked:
-    """A look by the token came back; `whole` if nothing of it failed, and `began` says when it was begun."""
+    """A look by the token came back; `began` says when it was begun.
+
+    `whole` says that it proves absence if it was late enough: nothing of it failed, and it confirmed if asked to.
+    """
 
     tasks: tuple[Task, ...]
     whole: bool

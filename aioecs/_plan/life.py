@@ -202,7 +202,7 @@ def _adopt(call: Record, found: list[Task]) -> None:
         call.mismatch = tuple(matching.strangers(call.request, found))
     if not call.mismatch:
         surplus = matching.adopt(call.slots, found, ours=call.sent_ever)
-        call.surplus = tuple(surplus) if call.resent else ()
+        call.surplus = tuple(task for task in surplus if task.task_arn not in call.stopped) if call.resent else ()
 
 
 def _denied(call: Record, what: Looked) -> Act:
@@ -239,6 +239,7 @@ def _stop(call: Record) -> Act:
 def _stops_ended(call: Record, what: Stopped, when: When) -> Act:
     """Note which stops were accepted, and learn on if there is more to learn."""
     call.tried_to_stop |= what.tried
+    call.stopped |= what.accepted
     call.surplus = tuple(task for task in call.surplus if task.task_arn not in what.accepted)
     if call.withdrawal == "stop":
         for slot in call.slots:

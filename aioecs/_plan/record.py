@@ -69,6 +69,8 @@ class Record:
     surplus: tuple[Task, ...] = ()
     """Started once too often."""
     tried_to_stop: frozenset[str] = frozenset()
+    stopped: frozenset[str] = frozenset()
+    """ARNs of the tasks for which a stop was accepted, whatever an older look still shows."""
     error: ECSError | None = None
     """The last thing that went wrong: the cause of what is raised in the end."""
     mismatch: tuple[Task, ...] = ()

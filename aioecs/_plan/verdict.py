@@ -49,8 +49,7 @@ def _doubles(call: Record) -> tuple[Task, ...]:
 def _stuck(call: Record, starts: tuple[Start, ...]) -> ECSError:
     """Say why the rest was not started: whole, or after some of it is known to run."""
     if any(start.task is not None for start in starts):
-        why = f": {call.error}" if call.error is not None else ""
-        return _caused(StartIncomplete(f"{told(starts)}{why}", starts=starts, token=call.token), call.error)
+        return _incomplete(starts, call.token, call.error)
     if call.error is None or (call.clock_ended and not _rejected(call)):
         why = f" ({call.error})" if call.error is not None else ""
         return _caused(CallTimeout(f"nothing was started in time{why}", starts=starts, token=call.token), call.error)
@@ -58,13 +57,22 @@ def _stuck(call: Record, starts: tuple[Start, ...]) -> ECSError:
     return call.error
 
 
+def _incomplete(starts: tuple[Start, ...], token: str, cause: ECSError | None) -> StartIncomplete:
+    why = f": {cause}" if cause is not None else ""
+    return _caused(StartIncomplete(f"{told(starts)}{why}", starts=starts, token=token), cause)
+
+
 def _unknown(call: Record, starts: tuple[Start, ...], doubles: tuple[Task, ...]) -> ECSError:
-    look = f"look startedBy={call.token!r} up before starting it again"
-    more = f"; {len(doubles)} more than asked run and could not be stopped" if doubles else ""
-    unknown = StartUnknown(
-        f"{told(starts)}{more}; {look}", starts=starts, token=call.token, candidates=call.candidates or doubles
-    )
-    return _caused(unknown, call.error)
+    return _caused(_in_doubt(starts, call.candidates or doubles, len(doubles)), call.error)
+
+
+def _in_doubt(starts: tuple[Start, ...], candidates: tuple[Task, ...], doubles: int) -> StartUnknown:
+    """Name the tokens to look up: those of what is unknown, else of what runs more often than asked."""
+    unknown = [start for start in starts if start.outcome is Outcome.UNKNOWN]
+    tokens = list(dict.fromkeys(start.token for start in unknown or starts))
+    more = f"; {doubles} more than asked run and could not be stopped" if doubles else ""
+    look = f"look startedBy={', '.join(map(repr, tokens))} up before starting it again"
+    return StartUnknown(f"{told(starts)}{more}; {look}", starts=starts, token=tokens[0], candidates=candidates)
 
 
 def _mismatch(call: Record, starts: tuple[Start, ...]) -> ECSError:
@@ -111,9 +119,10 @@ def verdict_of(starts: tuple[Start, ...], error: ECSError | None) -> StartTaskRe
     outcomes = {start.outcome for start in starts}
     token = next((start.token for start in starts if start.token), "")
     cause = next((start.error for start in starts if start.error is not None), error)
-    if Outcome.UNKNOWN in outcomes:
-        look = f"look startedBy={token!r} up before starting it again"
-        return _caused(StartUnknown(f"{told(starts)}; {look}", starts=starts, token=token), cause)
+    candidates = _candidates_of(starts, error)
+    doubles = len(candidates) if error is not None and error.outcome is not Outcome.UNKNOWN else 0
+    if Outcome.UNKNOWN in outcomes or doubles:
+        return _caused(_in_doubt(starts, candidates, doubles), cause)
     if Outcome.NOT_SENT not in outcomes and all(start.error is None for start in starts):
         return StartTaskResponse(
             tasks=[start.task for start in starts if start.task is not None],
@@ -122,12 +131,19 @@ def verdict_of(starts: tuple[Start, ...], error: ECSError | None) -> StartTaskRe
             attempts=max((start.attempts for start in starts), default=0),
         )
     if any(start.task is not None for start in starts):
-        return _caused(StartIncomplete(f"{told(starts)}: {cause}", starts=starts, token=token), cause)
+        return _incomplete(starts, token, cause)
     if error is None:
         return _caused(CallTimeout("nothing was started", starts=starts, token=token), cause)
     own = copy.copy(error)
     own.starts = starts
     return _caused(own, error.__cause__)
+
+
+def _candidates_of(starts: tuple[Start, ...], error: ECSError | None) -> tuple[Task, ...]:
+    """Return what a call in doubt may have started on the instances of these starts."""
+    instances = {short(start.container_instance) for start in starts}
+    candidates = error.candidates if isinstance(error, StartUnknown) else ()
+    return tuple(task for task in candidates if short(task.container_instance_arn or "") in instances)
 
 
 def told(starts: tuple[Start, ...]) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Sized
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Sequence, Sized
+from functools import partial
 
 import anyio
-import attrs
 
-from aioecs._model.limits import INSTANCES_PER_CALL
+from aioecs._model.limits import INSTANCES_PER_CALL, expect
 from aioecs._model.outcome import Outcome, Start
 from aioecs._model.settings import OnCancel
 from aioecs._model.start_task import StartTaskRequest
@@ -19,18 +19,21 @@ from aioecs._plan.verdict import cancelled_of, verdict_of
 from aioecs._run.core import Core
 from aioecs._run.engine import Engine, Flight, never_sent
 from aioecs._run.hub import Cancellable, Hub, fired, reason_of, resolve
+from aioecs._run.waiting import refuse_if_cancelled
 from aioecs.errors import (
     AccessDeniedException,
+    ClientStateError,
     ClusterNotFoundException,
     ConfigurationError,
     ECSError,
     ECSServiceError,
     InvalidRequest,
     StartCancelled,
+    StartIncomplete,
 )
 
 Requests = Iterable[StartTaskRequest] | AsyncIterable[StartTaskRequest]
-CHUNK = 256  # requests drawn between two looks at what has settled
+SPELL = 0.001  # in seconds: how long requests are drawn between two looks at what has settled
 AHEAD = 4  # calls' worth of starts that wait for each that may fly
 
 
@@ -38,18 +41,19 @@ def known_of(entry: Entry) -> Start:
     """Say what is known of a start that has not settled."""
     if entry.stage is Stage.FLYING:
         flight: Flight = entry.where
-        return attrs.evolve(flight.call.record.starts()[flight.entries.index(entry)], request=entry.request)
+        return flight.start_of(entry)
     return never_sent(entry)
 
 
 class Ask:
     """One caller's request: it is answered when each of its starts has settled."""
 
-    def __init__(self, engine: Engine, request: StartTaskRequest, group: Group) -> None:
+    def __init__(self, engine: Engine, request: StartTaskRequest, groups: Sequence[Group]) -> None:
+        """Take the request, and the group of each ten of its instances."""
         self._engine = engine
         self._starts: list[Start | None] = [None] * len(request.container_instances)
         self._entries = [Entry(request, instance, self, at) for at, instance in enumerate(request.container_instances)]
-        self._group = group
+        self._groups = groups
         self._open = len(self._entries)
         self._error: ECSError | None = None
         self._waiters: list[asyncio.Future[None]] = []
@@ -59,7 +63,7 @@ class Ask:
     def begin(self) -> None:
         """Queue its starts."""
         for entry in self._entries:
-            self._engine.add(entry, self._group)
+            self._engine.add(entry, self._groups[entry.at // INSTANCES_PER_CALL])
 
     @property
     def can_be_cut(self) -> bool:
@@ -87,7 +91,8 @@ class Ask:
     def settled(self, entry: Entry, start: Start, error: ECSError | None) -> None:
         """Hear what one of its starts came to."""
         self._starts[entry.at] = start
-        self._error = self._error or error
+        own = start.error if isinstance(error, StartIncomplete) else error  # which counts the others' starts too
+        self._error = self._error or own
         self._open -= 1
         if self._open:
             return
@@ -157,7 +162,8 @@ class Stream:
         self._drawn = 0
         self._exhausted = False
         self._leaving = False
-        self._given_up = False
+        self._fired = False
+        self._feeder: asyncio.Task[None] | None = None
         self._broken: BaseException | None = None
         self._patience: asyncio.TimerHandle | None = None
         self._stopped: ECSError | None = None
@@ -165,22 +171,24 @@ class Stream:
     # ------------------------------------------------------------------------------------------------ giving out
 
     async def starts(self, requests: Requests) -> AsyncGenerator[Start]:
-        """Give out the starts as they settle."""
-        feeder: asyncio.Task[None] | None = None
-        drawing: Iterator[StartTaskRequest] = iter(())
-        if isinstance(requests, AsyncIterable):
-            feeder = self._core.custody.own(self._feed(requests), "aioecs draws requests")
-        else:
-            drawing = iter(requests)
+        """Give out the starts as they settle.
+
+        Whatever ends it early, an error of the requests' own among it, withdraws what is on its way and waits until
+        that has settled; what was not given out is then told by a StartCancelled behind what is raised.
+        """
+        await refuse_if_cancelled(None, partial(cancelled_of, ()))
         try:
             with Hub.here().watch(self._source, self._fire):
+                if self._source is not None and fired(self._source):
+                    self._fire()
+                drawing = self._begin_drawing(requests)
                 while True:
                     while self._out:
                         yield self._out.popleft()
                     self._room.set()
                     if self._broken is not None:
                         raise self._broken
-                    if feeder is None and not self._exhausted and self._wants_more():
+                    if not self._exhausted and self._feeder is None and self._wants_more():
                         self._draw(drawing, isinstance(requests, Sized))
                         await asyncio.sleep(0)
                     elif self._exhausted and not self._entries and not self._out:
@@ -191,11 +199,31 @@ class Stream:
                         await self._news.wait()
         except asyncio.CancelledError as first:
             await self._settle()
-            raise first from cancelled_of(self.kept() if self._kept is not None else tuple(self._out), None, None)
+            raise first from self._untold(None)
+        except Exception as error:
+            await self._settle()
+            told = self._untold(f"the requests raised {type(error).__name__}")
+            told.__context__, error.__context__ = error.__context__, told
+            raise
         finally:
-            if feeder is not None:
-                feeder.cancel()
+            if self._feeder is not None:
+                self._feeder.cancel()
             self._abandon()
+            self._core.report(tuple(self._out), "left")
+
+    def _begin_drawing(self, requests: Requests) -> Iterator[StartTaskRequest]:
+        if not isinstance(requests, AsyncIterable):
+            return iter(requests)
+        if not self._leaving:
+            self._feeder = self._core.custody.own(self._feed(requests), "aioecs draws requests")
+        self._exhausted = self._leaving
+        return iter(())
+
+    def _untold(self, reason: str | None) -> StartCancelled:
+        """Tell of the starts that nobody has been given."""
+        starts = self.kept() if self._kept is not None else tuple(self._out)
+        self._out.clear()
+        return cancelled_of(starts, reason, None)
 
     async def _settle(self) -> None:
         """Wait until all has settled, `settle` seconds at most, or until a second cancel."""
@@ -237,21 +265,19 @@ class Stream:
 
     def _draw(self, requests: Iterator[StartTaskRequest], sized: bool) -> None:
         """Draw some; after an end from outside, the rest of what has a size is told as not sent."""
-        for _ in range(CHUNK):
+        ends = self._core.now + SPELL
+        while self._wants_more() and self._core.now < ends:
             if self._leaving and not sized:
                 self._exhausted = True
                 return
-            if not self._wants_more():
-                return
             try:
-                request = next(requests)
+                self._add(next(requests))
             except StopIteration:
                 self._exhausted = True
                 return
             except Exception as error:  # noqa: BLE001 the caller's own, which goes to the caller
                 self._broken = error
                 return
-            self._add(request)
 
     async def _more(self) -> bool:
         """Go on where all that was drawn has settled; False when there is nothing left to do."""
@@ -275,12 +301,14 @@ class Stream:
     async def _feed(self, requests: AsyncIterable[StartTaskRequest]) -> None:
         try:
             async for request in requests:
-                if self._leaving:
-                    break
                 self._add(request)
-                while not self._wants_more() and not self._leaving:
+                while not self._wants_more():
                     self._room.clear()
                     await self._room.wait()
+        except asyncio.CancelledError:
+            if not self._leaving:
+                self._broken = ClientStateError("the requests were drawn no further: their drawing was cancelled")
+            raise
         except Exception as error:  # noqa: BLE001 the caller's own, which goes to the caller
             self._broken = error
         finally:
@@ -289,43 +317,48 @@ class Stream:
 
     def _add(self, request: StartTaskRequest) -> None:
         """Queue the starts of a request; one that breaks a rule is told as not sent, and fails no other."""
-        instances = enumerate(request.container_instances, self._drawn)
-        entries = [Entry(request, instance, self, at) for at, instance in instances]
+        expect(request, StartTaskRequest)
+        held = request.container_instances
+        instances = held if isinstance(held, tuple) and held else ("",)
         groups: list[Group] = []
+        error = self._stopped
         try:
             if not self._leaving:
-                groups = [self._group_of(request, at) for at in range(0, max(1, len(entries)), INSTANCES_PER_CALL)]
-        except InvalidRequest as error:
-            for entry in entries or [Entry(request, "", self, self._drawn)]:
-                self._drawn += 1
-                self._tell(entry, error)
-            return
-        self._drawn += len(entries)
-        for at, entry in enumerate(entries):
-            if self._leaving:
-                self._tell(entry, self._stopped)
+                groups = [self._group_of(request, at) for at in range(0, len(instances), INSTANCES_PER_CALL)]
+        except InvalidRequest as broken:
+            error = broken
+        for at, instance in enumerate(instances):
+            entry = Entry(request, instance, self, self._next())
+            if groups:
+                self._queue(entry, groups[at // INSTANCES_PER_CALL])
             else:
-                self._entries[entry.at] = entry
-                self._engine.add(entry, groups[at // INSTANCES_PER_CALL])
+                self._tell(entry, error)
 
     # ------------------------------------------------------------------------------------------------------ ends
 
+    def _leave(self) -> None:
+        """Draw no more."""
+        self._leaving = True
+        if self._feeder is not None:
+            self._feeder.cancel()
+            self._exhausted = True
+        self._news.set()
+
     def _fire(self) -> None:
         """Draw no more, and withdraw what is on its way."""
-        if not self._leaving:
-            self._leaving = True
+        if not self._fired:
+            self._fired = True
+            self._leave()
             self._patience = self._core.loop.call_later(self._longest_wait(), self._give_up)
             self._withdraw(reason_of(self._source) or "cancelled")
-        self._news.set()
-        self._room.set()
 
     def _stop(self, error: ECSError | None) -> None:
         """End early: what is queued would only meet the same error."""
-        self._stopped, self._leaving = error, True
+        self._stopped = error
+        self._leave()
         for entry in list(self._entries.values()):
             if entry.stage is Stage.QUEUED:
                 self._engine.withdraw(entry, "settle", "ended early")
-        self._news.set()
 
     def _withdraw(self, why: str) -> None:
         for entry in list(self._entries.values()):
@@ -333,7 +366,6 @@ class Stream:
 
     def _give_up(self) -> None:
         """Wait no longer: tell what is known now; what it comes to in the end is reported."""
-        self._given_up = True
         entries, self._entries = self._entries, {}
         for at, entry in entries.items():
             self._give(at, known_of(entry))
@@ -350,4 +382,4 @@ class Stream:
     @property
     def was_cancelled(self) -> bool:
         """Whether the passed scope or token ended it."""
-        return self._source is not None and self._leaving and fired(self._source)
+        return self._source is not None and self._fired and fired(self._source)

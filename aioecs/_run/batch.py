@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 import anyio
 
 from aioecs._model import limits
+from aioecs._model.limits import INSTANCES_PER_CALL
 from aioecs._model.outcome import Start
 from aioecs._model.placement import Constraint, Placement, Spread
 from aioecs._model.report import BatchReport, Statistics
@@ -21,7 +24,7 @@ from aioecs._plan.verdict import cancelled_of
 from aioecs._run.asking import Ask, Requests, Stream
 from aioecs._run.core import Core
 from aioecs._run.engine import Engine, Prepare
-from aioecs._run.hub import Cancellable, reason_of
+from aioecs._run.hub import Cancellable, expect
 from aioecs._run.placing import Layout, Placing, Wish
 from aioecs._run.waiting import Wait, refuse_if_cancelled
 from aioecs.errors import ClientStateError
@@ -74,20 +77,37 @@ class Batch:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._state = "closed"
-        if error is not None:
-            self._engine.withdraw_all(self._on_cancel, "the block of the batch ended with an error")
-        bound = self._core.timeouts.settle if error is not None else self._drain
-        with anyio.CancelScope(shield=error is not None):
-            try:
-                async with asyncio.timeout(bound):
-                    await self._engine.idle()
-            except TimeoutError:
-                self._engine.withdraw_all("settle", "the batch was left before it had drained")
-            except asyncio.CancelledError:
-                self._engine.withdraw_all(self._on_cancel, "cancelled while draining")
+        try:
+            if error is None:
+                await self._drained()
+            else:
+                await self._settled("the block of the batch ended with an error")
+        except asyncio.CancelledError:
+            if not isinstance(error, asyncio.CancelledError):  # which was the first
                 raise
 
+    async def _drained(self) -> None:
+        try:
+            async with asyncio.timeout(self._drain):
+                await self._engine.idle()
+        except TimeoutError:
+            self._engine.withdraw_all("settle", "the batch was left before it had drained")
+        except asyncio.CancelledError:
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._settled("cancelled while draining")
+            raise
+
+    async def _settled(self, why: str) -> None:
+        """Withdraw what is on its way, and wait until it has settled, as a cancelled caller does."""
+        self._engine.withdraw_all(self._on_cancel, why)
+        settle = 0.0 if self._on_cancel == "abandon" else self._core.timeouts.settle
+        with anyio.CancelScope(shield=True), contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(settle):
+                await self._engine.idle()
+
     def _open(self) -> None:
+        if self._core.closing:
+            raise ClientStateError("the client of this batch is closed: use the batch inside the client's own block")
         if self._state != "open":
             raise ClientStateError(f"this batch is {self._state}: use it inside `async with client.batch() as batch`")
 
@@ -107,14 +127,16 @@ class Batch:
         or left running as the batch's `on_cancel` says.
         """
         self._open()
+        expect(cancel_scope)
         self._check(request)
-        ask = Ask(self._engine, request, self._group(request, idempotency_key))
+        parts = range(0, len(request.container_instances), INSTANCES_PER_CALL)
+        ask = Ask(self._engine, request, [self._part(request, idempotency_key, at) for at in parts])
         await refuse_if_cancelled(cancel_scope, ask.cancelled)
         ask.begin()
         with Wait(ask, cancel_scope, self._on_cancel, self._core.timeouts.settle) as wait:
             return await wait.answer()
 
-    async def start_tasks(self, requests: Requests, cancel_scope: Cancellable | None = None) -> AsyncGenerator[Start]:
+    def start_tasks(self, requests: Requests, cancel_scope: Cancellable | None = None) -> AsyncGenerator[Start]:
         """Yield a Start for every request and instance, as they settle; one start's error never fails another.
 
         Requests are drawn as they are needed, from an iterable or an async iterable of any length. When the scope or
@@ -124,9 +146,7 @@ class Batch:
         is on its way is withdrawn.
         """
         self._open()
-        stream = self._stream(cancel_scope)
-        async for start in stream.starts(requests):
-            yield start
+        return self._stream(cancel_scope).starts(requests)
 
     async def report(self, requests: Requests, cancel_scope: Cancellable | None = None) -> BatchReport:
         """Start them all, and return what each came to, in the order of requests and instances.
@@ -156,8 +176,9 @@ class Batch:
             cancel_scope,
             Wish(placement, tuple(constraints), instances, wait_for_room, confirm_refusals),
         )
-        async for start in stream.starts(stream.requests(request, count)):
-            yield start
+        async with contextlib.aclosing(stream.starts(stream.requests(request, count))) as starts:
+            async for start in starts:
+                yield start
 
     async def placed(
         self, request: StartTaskRequest, count: int, cancel_scope: Cancellable | None, wish: Wish
@@ -186,7 +207,7 @@ class Batch:
         async for _ in stream.starts(requests):
             pass
         if stream.was_cancelled:
-            raise cancelled_of(stream.kept(), reason_of(source), source)
+            await refuse_if_cancelled(source, partial(cancelled_of, stream.kept()))
         return BatchReport(starts=stream.kept(), statistics=self.statistics())
 
     # ------------------------------------------------------------------------------------------------------- looking
@@ -217,11 +238,16 @@ class Batch:
     def _group(self, request: StartTaskRequest, key: str | None) -> Group:
         return self._engine.packing.group(request, self._on_doubt, key)
 
-    def _group_of(self, request: StartTaskRequest, at: int) -> Group:
-        """Return the group of a part of a request; its check is part of that."""
-        self._check(request)
-        key = self._key(request) if self._key is not None else None
+    def _part(self, request: StartTaskRequest, key: str | None, at: int) -> Group:
+        """Return the group of the ten instances from `at` on: under a key, each ten has a key of its own."""
         return self._group(request, f"{key}\0{at}" if key is not None and at else key)
 
+    def _group_of(self, request: StartTaskRequest, at: int) -> Group:
+        """Return the group of a part of one of many requests; the first part checks the whole."""
+        if not at:
+            self._check(request)
+        return self._part(request, self._key(request) if self._key is not None else None, at)
+
     def _stream(self, source: Cancellable | None, *, keep: bool = False) -> Stream:
+        expect(source)
         return Stream(self._engine, self._group_of, self._on_cancel, source, keep=keep)

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Protocol
 
 from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
+from aioecs._model.outcome import Start
 from aioecs._model.settings import OnCancel
 from aioecs._model.start_task import StartTaskRequest
 from aioecs._model.start_task_response import StartTaskResponse
@@ -63,6 +64,7 @@ class Call:
         self._witness = Witness()
         self._request_id: str | None = None
         self._ticket: float | None = None
+        self._reported: tuple[Start, ...] | None = None
         self._task: asyncio.Task[None] | None = None
         self._act: Act | None = None
         self._news: list[Happening] = []
@@ -273,7 +275,7 @@ class Call:
         doubt = Doubt(
             token=self.record.token,
             started_by=self._sent_as.started_by or "",
-            instances=tuple(slot.instance for slot in self.record.open),
+            instances=tuple(slot.instance for slot in self.record.slots if slot.task is not None or not slot.known),
             confirm=act.confirm,
         )
         return await self._desk.look(doubt, act.patience)
@@ -326,7 +328,10 @@ class Call:
     def _report(self) -> None:
         """Say what came of it where no caller can hear it; a cancel is no error."""
         self.unheard = False
-        self._core.report(self.record.starts(), self.withdrawn)
+        starts = self.record.starts()
+        if starts != self._reported:  # the end of the loop and a caller that leaves may both ask for it
+            self._reported = starts
+            self._core.report(starts, self.withdrawn)
 
 
 def _uncancelled(ours: bool) -> bool:

@@ -20,9 +20,10 @@ from aioecs._model.start_task import StartTaskRequest
 from aioecs._plan.packing import Entry, Group, Packing, Stage
 from aioecs._run.call import Call
 from aioecs._run.core import Core
+from aioecs._run.hub import resolve
 from aioecs._run.slots import Turn
 from aioecs._run.waiting import Party
-from aioecs.errors import ECSError
+from aioecs.errors import ECSError, IdempotencyMismatch
 
 Prepare = Callable[[StartTaskRequest, Group], Call]
 Moved = Callable[[Entry, Start], bool]
@@ -40,6 +41,18 @@ class Flight:
     """How many of them are still wanted."""
     stops: bool = False
     """The call itself stops what it started: nobody aboard wants any of it."""
+    landed: list[Start] | None = None
+    """What each of them came to, once the call has ended."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether others wait for the call too, so that none of it is taken out or stopped for us."""
+        return self.party.waiting > (self.aboard > 0)
+
+    def start_of(self, entry: Entry) -> Start:
+        """Say what is known of one of them by now."""
+        known = self.landed if self.landed is not None else self.call.record.starts()
+        return attrs.evolve(known[self.entries.index(entry)], request=entry.request)
 
 
 class Engine:
@@ -49,9 +62,12 @@ class Engine:
         self.core = core
         self.packing = Packing(window)
         self.calls = 0
+        self.outstanding = 0
+        """Starts that have no outcome yet."""
         self.counts = dict.fromkeys(Outcome, 0)
         self._prepare = prepare
         self._flights: set[Flight] = set()
+        self._behind: dict[Entry, Group] = {}
         self._dispatcher: asyncio.Task[None] | None = None
         self._come = asyncio.Event()
         self._landed = asyncio.Event()
@@ -62,13 +78,12 @@ class Engine:
         """Calls on their way."""
         return len(self._flights)
 
-    @property
-    def outstanding(self) -> int:
-        """Starts that have no outcome yet, as far as they wait or fly."""
-        return self.packing.queued + sum(len(flight.entries) for flight in self._flights)
-
     def add(self, entry: Entry, group: Group, *, again: bool = False) -> None:
         """Queue a start."""
+        self.outstanding += 1
+        self._queue(entry, group, again=again)
+
+    def _queue(self, entry: Entry, group: Group, *, again: bool = False) -> None:
         self.packing.add(entry, group, self.core.now, again=again)
         if self._dispatcher is None:
             self._dispatcher = self.core.custody.own(self._dispatch(), "aioecs dispatches a batch")
@@ -79,8 +94,8 @@ class Engine:
         if entry.stage is Stage.QUEUED:
             self.packing.withdraw(entry)
             self._settle(entry, never_sent(entry), None)
-            self._if_idle()
         elif entry.stage is Stage.BEHIND:
+            del self._behind[entry]
             self._settle(entry, never_sent(entry), None)
         elif entry.stage is Stage.FLYING and entry.gone is None:
             entry.gone = on_cancel
@@ -89,18 +104,18 @@ class Engine:
             if flight.aboard == 0:
                 flight.stops = all(each.gone == "stop" for each in flight.entries)
                 flight.party.leave("stop" if flight.stops else "settle", why)
-            else:
+            elif not flight.shared:
                 flight.call.leave(flight.entries.index(entry))
 
     def withdraw_all(self, on_cancel: OnCancel, why: str) -> None:
         """Take everything back."""
         flying = [entry for flight in self._flights for entry in flight.entries]
-        for entry in [*self.packing.waiting(), *flying]:
+        for entry in [*self.packing.waiting(), *self._behind, *flying]:
             self.withdraw(entry, on_cancel, why)
 
     async def idle(self) -> None:
-        """Wait until nothing waits and nothing flies."""
-        if self.packing.queued or self._flights:
+        """Wait until every start has its outcome."""
+        if self.outstanding:
             waiter: asyncio.Future[None] = self.core.loop.create_future()
             self._idle.append(waiter)
             await waiter
@@ -116,9 +131,12 @@ class Engine:
                     self.core.starts.unsent(ticket)
                 else:
                     self._fly(*taken, ticket)
+        except asyncio.CancelledError:
+            for entry in [*self.packing.waiting(), *self._behind]:
+                self.withdraw(entry, "settle", "the client was left, or the event loop ended")
+            raise
         finally:
             self._dispatcher = None
-            self._if_idle()
 
     async def _ready(self) -> bool:
         """Wait until a call can be made up and there is a place for it; False if nobody waits any more."""
@@ -139,42 +157,69 @@ class Engine:
                 continue
 
     def _fly(self, group: Group, entries: list[Entry], ticket: float) -> None:
-        if group.key is not None and self._is_behind(group, entries, group.key):
-            self.core.starts.unsent(ticket)
-            return
+        """Begin a call with these starts, or let them join the one that is under way for their key."""
         request = group.request.replace(container_instances=[entry.instance for entry in entries])
         try:
             call = self._prepare(request, group)
+            known = self._known(group.key, call)
         except ECSError as error:
             self.core.starts.unsent(ticket)
             for entry in entries:
                 self._settle(entry, never_sent(entry, error), error)
             return
-        flight = Flight(call, entries, Party(call, waiting=1), len(entries))
+        if known is None:
+            self._begin(call, group.key, entries, ticket)
+            return
+        self.core.starts.unsent(ticket)
+        if known.call.withdrawn is None:
+            known.lend(call.record)
+            known.join()
+            self._board(known, entries)
+        else:
+            self._wait_behind(known, group, entries)
+
+    def _known(self, key: str | None, call: Call) -> Party | None:
+        """Return the call of this key that is under way, if there is one.
+
+        Raises:
+            IdempotencyMismatch: it is for another request.
+        """
+        known: Party | None = self.core.keys.get(key) if key is not None else None
+        if known is None or known.over:
+            return None
+        if known.call.record.request != call.record.request:
+            raise IdempotencyMismatch(
+                "the key is in use for another request in this client; nothing was sent", token=call.record.token
+            )
+        return known
+
+    def _begin(self, call: Call, key: str | None, entries: list[Entry], ticket: float) -> None:
+        party = Party(call, waiting=1)
+        self.calls += 1
+        call.begin(ticket)
+        if key is not None:
+            self.core.keys.put(key, party)
+        self._board(party, entries)
+
+    def _board(self, party: Party, entries: list[Entry]) -> None:
+        flight = Flight(party.call, entries, party, len(entries))
         for entry in entries:
             entry.where = flight
         self._flights.add(flight)
-        self.calls += 1
-        call.begin(ticket)
-        if group.key is not None:
-            self.core.keys.put(group.key, flight.party)
         self._land_once_ended(flight)
 
-    def _is_behind(self, group: Group, entries: list[Entry], key: str) -> bool:
-        """Put starts behind a call with the same key, which is to be over before they look what it started."""
-        known = self.core.keys.get(key)
-        if known is None or known.ended:
-            return False
+    def _wait_behind(self, known: Party, group: Group, entries: list[Entry]) -> None:
+        """Put starts behind a withdrawn call with the same key: its tasks may be about to be stopped."""
         for entry in entries:
             entry.stage = Stage.BEHIND
+            self._behind[entry] = group
 
         def go_on() -> None:
-            for entry in entries:
+            for entry in reversed(entries):
                 if entry.stage is Stage.BEHIND:
-                    self.add(entry, group, again=True)
+                    self._queue(entry, self._behind.pop(entry), again=True)
 
         known.end_or().add_done_callback(lambda _: self.core.loop.call_soon(go_on))
-        return True
 
     # ------------------------------------------------------------------------------------------------------ landing
 
@@ -190,26 +235,31 @@ class Engine:
         self._landed.set()
         verdict = flight.call.verdict()
         error = verdict if isinstance(verdict, ECSError) else None
-        starts = list(flight.call.record.starts())
-        for entry, start in zip(flight.entries, _fairly(flight.entries, starts), strict=True):
+        flight.landed = _fairly(flight.entries, list(flight.call.record.starts()))
+        stays = flight.stops or flight.shared
+        for entry, start in zip(flight.entries, flight.landed, strict=True):
             own = attrs.evolve(start, request=entry.request)
-            if entry.gone == "stop" and own.outcome is Outcome.STARTED and not flight.stops:
+            if entry.gone == "stop" and own.outcome is Outcome.STARTED and not stays:
                 self.core.custody.own(self._stop(flight, entry, own), "aioecs stops a withdrawn start")
             else:
                 self._settle(entry, own, error)
-        self._if_idle()
 
     async def _stop(self, flight: Flight, entry: Entry, start: Start) -> None:
         """Stop the task of a start that was withdrawn while others of its call were not."""
-        stopped = start.task is not None and await flight.call.stop_task(start.task)
-        self._settle(entry, attrs.evolve(start, outcome=Outcome.STOPPED) if stopped else start, None)
-        self._if_idle()
+        stopped = False
+        try:
+            stopped = start.task is not None and await flight.call.stop_task(start.task)
+        finally:
+            self._settle(entry, attrs.evolve(start, outcome=Outcome.STOPPED) if stopped else start, None)
 
     def _settle(self, entry: Entry, start: Start, error: ECSError | None) -> None:
         entry.stage = Stage.DONE
         entry.where = None
         self.count(start)
+        self.outstanding -= 1
         entry.owner.settled(entry, start, error)
+        if not self.outstanding:
+            self._tell_idle()
 
     def uncount(self, start: Start) -> None:
         """Take back a count: what it came to was not its end."""
@@ -219,17 +269,19 @@ class Engine:
         """Count what a start came to."""
         self.counts[start.outcome] += 1
 
-    def _if_idle(self) -> None:
-        if not self.packing.queued and not self._flights:
-            waiters, self._idle = self._idle, []
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
+    def _tell_idle(self) -> None:
+        waiters, self._idle = self._idle, []
+        for waiter in waiters:
+            resolve(waiter)
 
 
 def never_sent(entry: Entry, error: ECSError | None = None) -> Start:
     """Say of a start that it never left the queue."""
     return Start(request=entry.request, container_instance=entry.instance, outcome=Outcome.NOT_SENT, error=error)
+
+
+_WORTH = {Outcome.STARTED: 0, Outcome.NOT_SENT: 2}
+"""What is given first to those who stay; whoever left before the wire left a NOT_SENT behind."""
 
 
 def _fairly(entries: list[Entry], starts: list[Start]) -> list[Start]:
@@ -239,7 +291,7 @@ def _fairly(entries: list[Entry], starts: list[Start]) -> list[Start]:
     given = list(starts)
     for instance in {short(entry.instance) for entry in entries}:
         places = [at for at, entry in enumerate(entries) if short(entry.instance) == instance]
-        best = sorted((starts[at] for at in places), key=lambda start: start.outcome is not Outcome.STARTED)
+        best = sorted((starts[at] for at in places), key=lambda start: _WORTH.get(start.outcome, 1))
         for at, start in zip(sorted(places, key=lambda at: entries[at].gone is not None), best, strict=True):
             given[at] = start
     return given

@@ -5,24 +5,33 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import repeat
 
+import anyio
 import attrs
 
 from aioecs._model.outcome import Outcome, Start
 from aioecs._model.placement import Constraint, Placement
 from aioecs._model.settings import OnCancel
 from aioecs._model.start_task import StartTaskRequest
-from aioecs._model.task import Failure
+from aioecs._model.stop_task import StopTaskRequest
+from aioecs._model.task import Failure, Task
+from aioecs._plan.acts import Looked
 from aioecs._plan.looking import Doubt
-from aioecs._plan.packing import Entry, Group
+from aioecs._plan.matching import eldest_first, strangers
+from aioecs._plan.packing import Entry, Group, Stage
 from aioecs._plan.placement import Placer
-from aioecs._run.asking import Stream
+from aioecs._plan.token import stop_reason
+from aioecs._run.asking import Stream, ends_all
+from aioecs._run.core import log
 from aioecs._run.desk import Desk
 from aioecs._run.engine import Engine
 from aioecs._run.hub import Cancellable
 from aioecs._run.inventory import Inventory
-from aioecs.errors import ECSError
+from aioecs._run.slots import Turn
+from aioecs._wire.port import STOP_TASK
+from aioecs.errors import ClientStateError, ECSError
 
 LOOK_AGAIN = 5.0  # in seconds, between two looks for room: a read or two of the twenty a second
 
@@ -36,6 +45,20 @@ class Wish:
     instances: Iterable[str] | None
     wait_for_room: float
     confirm_refusals: bool
+
+
+@attrs.frozen
+class Copies:
+    """So many of one request, made as they are drawn. They have a size: what isn't drawn in the end is told as well."""
+
+    request: StartTaskRequest
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[StartTaskRequest]:
+        return repeat(self.request, self.count)
 
 
 @attrs.frozen
@@ -53,7 +76,7 @@ class Placing(Stream):
 
     A start that ECS refuses where it was placed is placed elsewhere; one in doubt is never moved. Where no host has
     room the rest waits until nothing is in flight; then the inventory is renewed if it may be wrong, and again from
-    time to time for as long as `patience` lasts.
+    time to time for as long as `patience` lasts, which begins when there is no room.
     """
 
     def __init__(
@@ -69,15 +92,20 @@ class Placing(Stream):
         super().__init__(engine, group_of, on_cancel, source, keep=True)
         self._placer = layout.placer
         self._inventory = layout.inventory
-        self._patient_until = engine.core.now + patience
-        self._confirm = layout.confirm
+        self._patience_for_room = patience
+        self._patient_until: float | None = None
+        self._desk = layout.confirm
+        self._wanted: Copies | None = None
         self._parked: deque[Entry] = deque()
-        self._refusals: dict[int, Failure] = {}
-        self._confirming = 0
+        self._refusals: dict[int, Start] = {}
+        self._known: set[str | None] = set()
+        self._renewing: anyio.CancelScope | None = None
+        self._looked = False
 
-    def requests(self, template: StartTaskRequest, count: int) -> Iterator[StartTaskRequest]:
+    def requests(self, template: StartTaskRequest, count: int) -> Copies:
         """Return what to draw."""
-        return repeat(template, count)
+        self._wanted = Copies(template, count)
+        return self._wanted
 
     def _add(self, request: StartTaskRequest) -> None:
         entry = Entry(request, "", self, self._next())
@@ -91,96 +119,150 @@ class Placing(Stream):
         instance = self._placer.choose()
         if instance is None:
             self._parked.append(entry)
-            return
+        else:
+            self._send(entry, instance, again=again)
+
+    def _send(self, entry: Entry, instance: str, *, again: bool = False) -> None:
         entry.instance = instance
         self._queue(entry, self._group_of(entry.request, 0), again=again)
 
+    # ------------------------------------------------------------------------------------------ what they came to
+
     def settled(self, entry: Entry, start: Start, error: ECSError | None) -> None:
         """Hear what one came to; a refusal of ECS's own words sends it elsewhere."""
-        failure = start.failure
-        if start.outcome is Outcome.REFUSED and failure is not None and entry.gone is None and not self._leaving:
+        refused = start.outcome is Outcome.REFUSED and start.failure is not None
+        if refused and entry.gone is None and entry.at in self._entries and not self._leaving:
             self._engine.uncount(start)
-            self._refusals[entry.at] = failure
-            if self._confirm is None:
-                self._move(entry, failure)
+            self._refusals[entry.at] = start
+            if self._desk is None:
+                self._move(entry, start)
             else:
-                self._confirming += 1
-                self._core.custody.own(self._confirmed(entry, start, failure), "aioecs confirms a refusal")
+                self._core.custody.own(self._confirm(self._desk, entry, start), "aioecs confirms a refusal")
             return
         if start.outcome in (Outcome.REFUSED, Outcome.NOT_SENT):
             self._placer.unsent(entry.instance)
         else:
             self._placer.started(entry.instance)
+        if self._desk is not None and start.task is not None:
+            self._known.add(start.task.task_arn)
         super().settled(entry, start, error)
 
-    def _move(self, entry: Entry, failure: Failure) -> None:
-        self._placer.refused(entry.instance, failure.reason)
-        self._entries.pop(entry.at, None)
-        if self._leaving:
-            self._end(entry, failure)
+    def _move(self, entry: Entry, start: Start) -> None:
+        self._placer.refused(entry.instance, _reason(start))
+        if self._leaving or entry.at not in self._entries:
+            self._end(entry, start)
         else:
+            del self._entries[entry.at]
             self._place(entry, again=True)
-        self._news.set()
-
-    async def _confirmed(self, entry: Entry, start: Start, failure: Failure) -> None:
-        """Look the token up before a refused start is moved: an entry of `failures` may not prove that none runs."""
-        try:
-            if self._confirm is not None:
-                doubt = Doubt(start.token, start.token, (entry.instance,), confirm=True)
-                looked = await self._confirm.look(doubt, 0.0)
-                ran = [task for task in looked.tasks if task.container_instance_arn == failure.arn]
-                if ran:
-                    self._placer.started(entry.instance)
-                    found = Start(
-                        request=start.request,
-                        container_instance=entry.instance,
-                        outcome=Outcome.STARTED,
-                        task=ran[0],
-                        token=start.token,
-                        attempts=start.attempts,
-                    )
-                    self._engine.count(found)
-                    super().settled(entry, found, None)
-                    return
-            self._move(entry, failure)
-        finally:
-            self._confirming -= 1
             self._news.set()
+
+    def _end(self, entry: Entry, start: Start) -> None:
+        self._engine.count(start)
+        super().settled(entry, start, None)
+
+    # ---------------------------------------------------------------------------------------------------- confirming
+
+    async def _confirm(self, desk: Desk, entry: Entry, start: Start) -> None:
+        """Look the token up before a refused start is moved: an entry of `failures` may not prove that none runs.
+
+        Where the look can't tell, or is cut, it stays refused where it was.
+        """
+        comes_to: Start | None = start
+        try:
+            mark = entry.request.started_by or start.token
+            looked = await desk.look(Doubt(start.token, mark, (entry.instance,), confirm=True), 0.0)
+            comes_to = await self._judged(entry, start, looked)
+        finally:
+            if comes_to is None:
+                self._move(entry, start)
+            else:
+                if comes_to is start:
+                    self._placer.refused(entry.instance, _reason(start))
+                else:
+                    self._placer.started(entry.instance)
+                self._end(entry, comes_to)
+
+    async def _judged(self, entry: Entry, start: Start, looked: Looked) -> Start | None:
+        """Say what a refused start came to as a look shows it; None if it certainly didn't start."""
+        here = entry.request.replace(container_instances=[entry.instance])
+        others = strangers(here, looked.tasks)
+        ran = eldest_first(task for task in looked.tasks if task not in others and task.task_arn not in self._known)
+        if not ran and looked.whole:
+            return None
+        if not ran or start.token == entry.request.started_by:  # under the caller's own mark it may be anyone's
+            return start
+        task = ran[0]
+        self._known.add(task.task_arn)
+        withdrawn = self._leaving and self._stopped is None and self._on_cancel == "stop"
+        stopped = withdrawn and await self._stop_found(start, task)
+        outcome = Outcome.STOPPED if stopped else Outcome.STARTED
+        return attrs.evolve(start, outcome=outcome, task=task, failure=None)
+
+    async def _stop_found(self, start: Start, task: Task) -> bool:
+        """Stop a task that was found when nobody wanted it any more; return whether StopTask was accepted."""
+        stop = StopTaskRequest(cluster=start.request.cluster, task=task.task_arn or "", reason=stop_reason(start.token))
+        try:
+            await self._core.harmless(STOP_TASK, stop, Turn.STOP)
+        except ECSError as error:
+            log.warning("task %s was to be stopped and could not be: %s", task.task_arn, error)
+            return False
+        return True
+
+    # ---------------------------------------------------------------------------------------------- waiting for room
 
     async def _more(self) -> bool:
         """Find room for what is parked, once nothing is in flight; False when there is nothing left to do."""
         if self._leaving:
             self._give_back(None)
-            return False
         if not self._parked:
             return False
-        if self._placer.stale or self._core.now < self._patient_until:
-            await self._inventory.renewed()
-            parked, self._parked = self._parked, deque()
-            for entry in parked:
-                self._place(entry)
-            if self._entries:
-                return True
+        if self._unparked():  # room that was given back meanwhile
+            return True
+        if self._patient_until is None:
+            self._patient_until = self._core.now + self._patience_for_room
+        old = not self._looked and self._inventory.age > LOOK_AGAIN
+        if (self._placer.stale or old) and await self._look():
+            return True
         left = self._patient_until - self._core.now
         if left <= 0:
             self._refuse()
             return False
-        self._news.clear()
-        try:
-            async with asyncio.timeout(min(LOOK_AGAIN, left)):
-                await self._news.wait()
-        except TimeoutError:
-            pass
+        await self._rest(min(LOOK_AGAIN, left))
+        if not self._leaving:
+            await self._look()
         return True
 
-    def _give_back(self, error: ECSError | None) -> None:
-        while self._parked:
-            entry = self._parked.popleft()
-            failure = self._refusals.get(entry.at)
-            if failure is None:
-                self._tell(entry, error or self._stopped)
-            else:
-                self._end(entry, failure)
+    def _unparked(self) -> bool:
+        """Place what is parked, as far as there is room; return whether any was placed."""
+        waited = len(self._parked)
+        while self._parked and (instance := self._placer.choose()) is not None:
+            self._send(self._parked.popleft(), instance)
+        return len(self._parked) < waited
+
+    async def _look(self) -> bool:
+        """Renew the inventory and place what is parked; return whether that has changed anything.
+
+        A look that fails has found no room. If no other could do better, the rest ends with its error.
+        """
+        self._looked = True
+        try:
+            with anyio.CancelScope() as self._renewing:
+                await self._inventory.renewed()
+        except ECSError as error:
+            late = self._patient_until is None or self._core.now >= self._patient_until
+            if late or ends_all(error) or isinstance(error, ClientStateError):
+                self._give_back(error)
+                return True
+        finally:
+            self._renewing = None
+        return self._leaving or self._unparked()
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait so long, or until a cancel."""
+        self._news.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
 
     def _refuse(self) -> None:
         """Say why there is no room: in ECS's words where it was asked, else in the inventory's."""
@@ -189,13 +271,55 @@ class Placing(Stream):
         detail = "no container instance has room: " + (
             ", ".join(f"{why} on {count}" for why, count in excluded.items()) or "there is none"
         )
-        while self._parked:
-            entry = self._parked.popleft()
-            self._end(entry, self._refusals.get(entry.at) or Failure(reason=reason, detail=detail))
+        failure = Failure(reason=reason, detail=detail)
+        for entry in self._taken_out():
+            self._tell_refused(
+                entry,
+                self._refusals.get(entry.at)
+                or Start(request=entry.request, container_instance="", outcome=Outcome.REFUSED, failure=failure),
+            )
 
-    def _end(self, entry: Entry, failure: Failure) -> None:
-        start = Start(
-            request=entry.request, container_instance=entry.instance, outcome=Outcome.REFUSED, failure=failure
-        )
+    # ------------------------------------------------------------------------------------------------------------ ends
+
+    def _give_back(self, error: ECSError | None) -> None:
+        """End what is parked: it was never sent, or was refused."""
+        for entry in self._taken_out():
+            refusal = self._refusals.get(entry.at)
+            if refusal is None:
+                self._tell(entry, error or self._stopped)
+            else:
+                self._tell_refused(entry, refusal)
+
+    def _taken_out(self) -> deque[Entry]:
+        parked, self._parked = self._parked, deque()
+        return parked
+
+    def _tell_refused(self, entry: Entry, start: Start) -> None:
         self._engine.count(start)
         self._give(entry.at, start)
+
+    def _fire(self) -> None:
+        super()._fire()
+        self._give_back(None)
+        if self._renewing is not None:
+            self._renewing.cancel()
+
+    async def _settle(self) -> None:
+        await super()._settle()
+        for request in () if self._wanted is None else repeat(self._wanted.request, self._wanted.count - self._drawn):
+            self._add(request)
+
+    def _give_up(self) -> None:
+        for at, entry in list(self._entries.items()):
+            if entry.stage is Stage.DONE:  # its refusal is being confirmed
+                del self._entries[at]
+                self._give(at, self._refusals[at])
+        super()._give_up()
+
+    def _abandon(self) -> None:
+        self._give_back(None)
+        super()._abandon()
+
+
+def _reason(start: Start) -> str | None:
+    return start.failure.reason if start.failure is not None else None

@@ -7,15 +7,30 @@ from itertools import cycle, islice
 
 import attrs
 
-from aioecs import ContainerOverride, InvalidRequest, KeyValuePair, StartTaskRequest, Tag, TaskOverride
+from aioecs import (
+    Binpack,
+    ContainerOverride,
+    DistinctInstance,
+    InvalidRequest,
+    KeyValuePair,
+    MemberOf,
+    Random,
+    Spread,
+    StartTaskRequest,
+    Tag,
+    TaskOverride,
+)
 from aioecs._model import limits
-from aioecs.cli._options import Policy, UsageError
+from aioecs._model.placement import Constraint, Placement
+from aioecs.cli._options import Packed, Policy, UsageError
 
 LOCAL_CLUSTER = "default"
 LOCAL_TASK_DEFINITION = "demo"
 LOCAL_CONTAINER = "main"
 
 _OPTIONS = {
+    "MemberOf": "--member-of",
+    "Spread": "--spread",
     "cluster": "--cluster",
     "container_instances": "--instances",
     "group": "--group",
@@ -35,6 +50,12 @@ class Asked:
     task_definition: str | None = None
     instances: tuple[str, ...] = ()
     all_instances: bool = False
+    spread: str | None = None
+    binpack: Packed | None = None
+    random: bool = False
+    distinct_instance: bool = False
+    member_of: tuple[str, ...] = ()
+    wait_for_room: float | None = None
     local: bool = False
     environment: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
     container: str | None = None
@@ -55,6 +76,26 @@ class Asked:
         """Whether a container is to be overridden, so that its name is needed."""
         return bool(self.environment or self.command)
 
+    @property
+    def places(self) -> bool:
+        """Whether aioecs chooses the instances."""
+        return not self.instances and not self.all_instances
+
+    @property
+    def placement(self) -> Placement:
+        """Which instances are preferred."""
+        if self.random:
+            return Random()
+        if self.binpack is not None:
+            return Binpack(self.binpack.value)
+        return Spread() if self.spread is None else Spread(self.spread)
+
+    @property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """Which instances come into question at all."""
+        distinct = (DistinctInstance(),) if self.distinct_instance else ()
+        return (*distinct, *(MemberOf(expression) for expression in self.member_of))
+
 
 def settled(asked: Asked) -> Asked:
     """Check what is asked, and fill in what `--local` goes without.
@@ -70,13 +111,17 @@ def settled(asked: Asked) -> Asked:
             cluster=asked.cluster or LOCAL_CLUSTER,
             task_definition=asked.task_definition or LOCAL_TASK_DEFINITION,
             container=asked.container or LOCAL_CONTAINER,
-            all_instances=True,
         )
+    try:
+        _ = asked.placement, asked.constraints
+    except InvalidRequest as error:
+        raise _refused(error) from error
     check(template(asked, asked.container or LOCAL_CONTAINER), asked.instances)
     return asked
 
 
 def _contradictions(asked: Asked) -> Iterator[str]:
+    yield from _placement_contradictions(asked)
     if asked.local:
         strange = {"--instances": asked.instances, "--endpoint-url": asked.endpoint_url, "--profile": asked.profile}
         for option, given in strange.items():
@@ -85,12 +130,28 @@ def _contradictions(asked: Asked) -> Iterator[str]:
         return
     if asked.instances and asked.all_instances:
         yield "--instances and --all-instances exclude each other"
-    if not asked.instances and not asked.all_instances:
-        yield "say where: --instances, --all-instances, or --local to try it without an account"
     if not asked.cluster:
-        yield "--cluster is missing"
+        yield "--cluster is missing: where to start; or --local, to try it without an account"
     if not asked.task_definition:
         yield "--task-definition is missing"
+
+
+def _placement_contradictions(asked: Asked) -> Iterator[str]:
+    preferences = {"--spread": asked.spread, "--binpack": asked.binpack, "--random": asked.random or None}
+    given = [option for option, value in preferences.items() if value is not None]
+    if len(given) > 1:
+        yield f"{given[0]} and {given[1]} exclude each other"
+    if asked.distinct_instance:
+        given.append("--distinct-instance")
+    if asked.member_of:
+        given.append("--member-of")
+    if asked.wait_for_room is not None:
+        given.append("--wait-for-room")
+        if not asked.wait_for_room >= 0:  # no number is neither
+            yield f"--wait-for-room: a number of seconds, 0 or more, not {asked.wait_for_room}"
+    if given and not asked.places:
+        named = "--instances" if asked.instances else "--all-instances"
+        yield f"{given[0]} and {named} exclude each other: the starts go round over the instances that are named"
 
 
 def template(asked: Asked, container: str | None) -> StartTaskRequest:
@@ -127,9 +188,14 @@ def check(request: StartTaskRequest, instances: Sequence[str]) -> None:
     try:
         limits.check(request.replace(container_instances=instances or ("any",)), any_number=True)
     except InvalidRequest as error:
-        member = error.path.partition(".")[0].partition("[")[0]
-        found = "" if error.found is None else f", not {error.found}"
-        raise UsageError(f"{_OPTIONS.get(member, member)}: {error.rule}{found}") from error
+        raise _refused(error) from error
+
+
+def _refused(error: InvalidRequest) -> UsageError:
+    """Say which option breaks a rule."""
+    member = error.path.partition(".")[0].partition("[")[0]
+    found = "" if error.found is None else f", not {error.found}"
+    return UsageError(f"{_OPTIONS.get(member, member)}: {error.rule}{found}")
 
 
 def requests(request: StartTaskRequest, instances: Sequence[str], count: int) -> Iterator[StartTaskRequest]:

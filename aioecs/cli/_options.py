@@ -15,6 +15,7 @@ from aioecs._model import arn
 from aioecs.errors import InvalidRequest
 
 WHERE = "Where"
+PLACEMENT = "Placement, without --instances"
 TASK = "The task"
 HOW = "How"
 OUTPUT = "Output"
@@ -30,6 +31,13 @@ class Policy(StrEnum):
     STOP = "stop"
     SETTLE = "settle"
     ABANDON = "abandon"
+
+
+class Packed(StrEnum):
+    """What `--binpack` goes by; the names are those of `Binpack(by)`."""
+
+    CPU = "cpu"
+    MEMORY = "memory"
 
 
 Region = Annotated[

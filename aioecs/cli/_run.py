@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import anyio
 
-from aioecs import CancelToken, Client, ECSError, StartTaskRequest, Statistics
+from aioecs import Batch, CancelToken, Client, ECSError, Start, StartTaskRequest, Statistics
 from aioecs.cli import _asked, _lookup, _screen
 from aioecs.cli._asked import Asked
 from aioecs.cli._options import UsageError
@@ -39,7 +39,7 @@ class Run:
         self._end = end
         self._tally = Tally(asked.count)
         self._token = CancelToken()
-        self._instances = asked.instances
+        self._instances = set(asked.instances)
         self._statistics: Callable[[], Statistics] = Statistics
         self._began: float | None = None
         self._ended: float | None = None
@@ -66,28 +66,50 @@ class Run:
         with anyio.CancelScope() as looking:
 
             def stop(_: str | None) -> None:
-                looking.cancel()
+                if self._nothing_begun():
+                    looking.cancel()
 
             self._token.add_callback(stop)
             async with _lookup.endpoint(self._asked) as where, self._client(where) as client:
                 request = _asked.template(self._asked, await _lookup.container(client, self._asked))
-                self._instances = await _lookup.instances(client, self._asked)
-                self._token.remove_callback(stop)  # from here on the batch hears the token by itself
-                await self._start(client, request)
+                instances = () if self._asked.places else await _lookup.instances(client, self._asked)
+                self._instances.update(instances)
+                if not self._asked.places:
+                    self._token.remove_callback(stop)  # from here on the batch hears the token by itself
+                await self._start(client, request, instances)
 
     def _client(self, where: dict[str, Any]) -> Client:
         return Client(**where, max_in_flight=self._asked.concurrency, on_cancel=self._asked.on_cancel.value)
 
-    async def _start(self, client: Client, request: StartTaskRequest) -> None:
+    def _nothing_begun(self) -> bool:
+        """Whether it still looks for something: a batch that places looks for itself, and hears no token meanwhile."""
+        statistics = self._statistics()
+        return statistics.requested == statistics.calls == 0
+
+    async def _start(self, client: Client, request: StartTaskRequest, instances: Sequence[str]) -> None:
         self._began = self._clock()
-        requests = _asked.requests(request, self._instances, self._asked.count)
         async with client.batch() as batch:
             self._statistics = batch.statistics
-            async for start in batch.start_tasks(requests, cancel_scope=self._token):
+            async for start in self._starts(batch, request, instances):
                 self._tally.add(start)
+                if start.container_instance:
+                    self._instances.add(start.container_instance)
                 if self._as_json:
                     self._streams.write(_screen.start_json(start))
         self._ended = self._clock()
+
+    def _starts(self, batch: Batch, request: StartTaskRequest, instances: Sequence[str]) -> AsyncGenerator[Start]:
+        asked = self._asked
+        if not asked.places:
+            return batch.start_tasks(_asked.requests(request, instances, asked.count), cancel_scope=self._token)
+        return batch.place_tasks(
+            request,
+            asked.count,
+            cancel_scope=self._token,
+            placement=asked.placement,
+            constraints=asked.constraints,
+            wait_for_room=asked.wait_for_room or 0.0,
+        )
 
     # ------------------------------------------------------------------------------------------------------- telling
 
@@ -107,6 +129,7 @@ class Run:
             local=self._asked.local,
             calls=statistics.calls,
             throttled=statistics.throttled,
+            rate=statistics.rate,
             seconds=self._seconds(),
             interrupted=(self._token.reason or "") if self._token.cancelled else None,
         )

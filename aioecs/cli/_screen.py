@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from typing import Any
 
 import attrs
@@ -18,6 +19,7 @@ from aioecs.cli._tally import Group as Starts
 from aioecs.cli._tally import Tally, exit_status, text_of
 
 _BAR = (8, 40)  # columns of the narrowest and the widest bar
+_EXACT = 10  # calls a second; slower ones are shown to a tenth
 _ECHO = 3  # columns left free: a terminal writes "^C" there, and a line that it broke could not be taken back
 _WORDS = {
     Outcome.STARTED: ("started", "green"),
@@ -39,6 +41,8 @@ class Report:
     local: bool = False
     calls: int = 0
     throttled: int = 0
+    rate: float = float("inf")
+    """What the pacer lets through, in calls a second; infinite where nothing paces."""
     seconds: float = 0.0
     interrupted: str | None = None
     """What interrupted it: a signal's name, or a reason."""
@@ -86,12 +90,14 @@ def progress(report: Report, width: int) -> RenderableType:
     tally = report.tally
     line = Text(f"{tally.settled:,}/{tally.asked:,}", "bold")
     counts = _joined(_live_counts(report))
+    paced = _joined([counts, *_pace(report)])
     width -= _ECHO
-    room = width - len(line) - len(counts) - 2
-    shown: list[RenderableType] = [*broken(Text.assemble(line, " ", counts), width)]
+    room, beside = (width - len(line) - len(text) - 2 for text in (counts, paced))
+    fits = beside >= _BAR[0]
+    shown: list[RenderableType] = [*broken(Text.assemble(line, " ", paced), width)]
     if room >= _BAR[0]:
-        bar = ProgressBar(total=tally.asked, completed=tally.settled, width=min(room, _BAR[1]))
-        shown = [_row(line, bar, counts)]
+        bar = ProgressBar(total=tally.asked, completed=tally.settled, width=min(beside if fits else room, _BAR[1]))
+        shown = [_row(line, bar, paced)] if fits else [_row(line, bar, counts), *_pace(report)]
     if report.interrupted is not None:
         waiting = Text("interrupted: waiting for what is in flight; Ctrl-C again ends at once", "bold yellow")
         shown += broken(waiting, width)
@@ -105,6 +111,12 @@ def _live_counts(report: Report) -> Iterator[Text]:
     yield _count(report.throttled, "throttled", "yellow")
     yield _count(tally.count(Outcome.UNKNOWN), "unknown", "bold red")
     yield Text(f"{report.per_second:,.0f}/s")
+
+
+def _pace(report: Report) -> Iterator[Text]:
+    """Tell what the pacer has learnt; nothing where nothing paces."""
+    if isfinite(report.rate):
+        yield Text(f"paced at {report.rate:,.{0 if report.rate >= _EXACT else 1}f} calls/s")
 
 
 def _row(*cells: RenderableType) -> Table:
@@ -123,7 +135,7 @@ def summary(report: Report) -> list[Text]:
     lines = [_totals(report), _circumstances(report)]
     if report.interrupted is not None:
         lines.append(Text(f"Interrupted: {one_line(report.interrupted)}", "bold yellow"))
-    lines += _groups("Refused by ECS:", report.tally.refusals)
+    lines += _groups("Refused:", report.tally.refusals)
     lines += _groups("Errors:", report.tally.errors)
     lines += _unsettled(report)
     lines += _doubts(report)
@@ -157,7 +169,10 @@ def _groups(title: str, groups: Mapping[str, Starts]) -> Iterator[Text]:
     if groups:
         yield Text(title)
     for reason, group in sorted(groups.items(), key=lambda item: -item[1].count):
-        yield Text.assemble("  ", (f"{group.count:,}", "yellow"), f" x {one_line(reason)}, {_on(group)}")
+        where = f", {_on(group)}" if group.examples else ""
+        yield Text.assemble("  ", (f"{group.count:,}", "yellow"), f" x {one_line(reason)}{where}")
+        if group.detail:
+            yield Text(f"    {one_line(group.detail)}", "dim")
 
 
 def _on(group: Starts) -> str:
@@ -210,7 +225,7 @@ def start_json(start: Start) -> str:
         {
             "outcome": start.outcome.value,
             "task_arn": start.task.task_arn if start.task is not None else None,
-            "container_instance": start.container_instance,
+            "container_instance": start.container_instance or None,
             "reason": failure.reason if failure is not None else None,
             "detail": failure.detail if failure is not None else None,
             "error": text_of(error) if error is not None else None,

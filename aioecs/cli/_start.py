@@ -9,15 +9,31 @@ import typer
 
 from aioecs.cli import _asked, _options
 from aioecs.cli._asked import Asked
-from aioecs.cli._options import HOW, TASK, WHERE, AsJson, EndpointUrl, Policy, Profile, Region, UsageError
+from aioecs.cli._options import (
+    HOW,
+    PLACEMENT,
+    TASK,
+    WHERE,
+    AsJson,
+    EndpointUrl,
+    Packed,
+    Policy,
+    Profile,
+    Region,
+    UsageError,
+)
 from aioecs.cli._run import Run
 from aioecs.cli._streams import Streams
 
 HELP = """
 Start tasks on the container instances of a cluster, and tell what came of each.
 
-The starts go round over the instances, ten to a call. Ctrl-C stops what is on its way and tells what was started; \
-a second one ends at once. A terminal shows how far it is; in a pipe there is nothing but the result.
+Where they go is chosen as a scheduler would: instances with an agent and with room, tasks spread evenly, and what ECS \
+refuses on one instance goes to another. With --instances or --all-instances the starts go round over those instead, \
+and stay. As many as can share a call do.
+
+Ctrl-C stops what is on its way and tells what was started; a second one ends at once. A terminal shows how far it is; \
+in a pipe there is nothing but the result.
 
 [bold]Examples[/]
 
@@ -25,7 +41,17 @@ Try it, without an account:
 
   aioecs start --local --count 1000
 
-Many, over all instances of a cluster:
+Many, over the instances that have room, evenly over the Availability Zones:
+
+  aioecs start --cluster c1 --task-definition td --count 500 \\
+    --spread ecs.availability-zone
+
+On as few instances of a kind as possible, with ten minutes for others to make room:
+
+  aioecs start --cluster c1 --task-definition td --count 500 --binpack memory \\
+    --member-of 'attribute:ecs.instance-type =~ m7.*' --wait-for-room 600
+
+In turn over all instances of a cluster:
 
   aioecs start --cluster c1 --task-definition td --all-instances --count 99
 
@@ -50,13 +76,54 @@ def start(
         typer.Option(
             "--instances",
             metavar="ID,ID...",
-            help="Container instances, by id or ARN, separated by commas.",
+            help="In turn over these instances, by id or ARN, separated by commas.",
             rich_help_panel=WHERE,
         ),
     ] = None,
     all_instances: Annotated[
-        bool, typer.Option("--all-instances", help="All that are ACTIVE in the cluster.", rich_help_panel=WHERE)
+        bool,
+        typer.Option("--all-instances", help="In turn over all that are ACTIVE in the cluster.", rich_help_panel=WHERE),
     ] = False,
+    spread: Annotated[
+        str | None,
+        typer.Option(
+            "--spread",
+            metavar="ATTR",
+            help="Evenly over the values of an attribute, such as ecs.availability-zone, and over the instances "
+            "within each; by default over the instances: instanceId.",
+            rich_help_panel=PLACEMENT,
+        ),
+    ] = None,
+    binpack: Annotated[
+        Packed | None,
+        typer.Option("--binpack", help="On as few instances as possible, by what is free.", rich_help_panel=PLACEMENT),
+    ] = None,
+    random: Annotated[
+        bool, typer.Option("--random", help="On any instance that has room.", rich_help_panel=PLACEMENT)
+    ] = False,
+    distinct_instance: Annotated[
+        bool,
+        typer.Option("--distinct-instance", help="At most one on each instance.", rich_help_panel=PLACEMENT),
+    ] = False,
+    member_of: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--member-of",
+            metavar="EXPR",
+            help="Only on instances that match a cluster query expression; may be repeated.",
+            rich_help_panel=PLACEMENT,
+        ),
+    ] = None,
+    wait_for_room: Annotated[
+        float | None,
+        typer.Option(
+            "--wait-for-room",
+            metavar="SECONDS",
+            min=0,
+            help="How long to wait where no instance has room; by default what finds none is refused.",
+            rich_help_panel=PLACEMENT,
+        ),
+    ] = None,
     local: Annotated[
         bool,
         typer.Option(
@@ -150,6 +217,12 @@ def start(
         task_definition=task_definition,
         instances=_options.instances(instances or ()),
         all_instances=all_instances,
+        spread=spread,
+        binpack=binpack,
+        random=random,
+        distinct_instance=distinct_instance,
+        member_of=tuple(member_of or ()),
+        wait_for_room=wait_for_room,
         local=local,
         environment=_options.pairs(environment or (), "--env"),
         container=container,

@@ -38,12 +38,14 @@ class Group:
     examples: list[str] = attrs.field(factory=list[str])
     more: bool = False
     """Whether there are instances beside the examples."""
+    detail: str = ""
+    """What was said about the first of them that anything was said about."""
 
     def add(self, container_instance: str, examples: int = EXAMPLES) -> None:
-        """Count one more, and keep its instance's id if it is among the first `examples` different ones."""
+        """Count one more, and keep its instance's id if it has one, among the first `examples` different ones."""
         self.count += 1
         instance = short(container_instance)
-        if instance in self.examples:
+        if not instance or instance in self.examples:
             return
         if len(self.examples) < examples:
             self.examples.append(instance)
@@ -58,7 +60,7 @@ class Tally:
     asked: int
     outcomes: Counter[Outcome] = attrs.field(factory=Counter[Outcome])
     refusals: dict[str, Group] = attrs.field(factory=dict[str, Group])
-    """What ECS refused by an entry of `failures`, by its reason."""
+    """What ECS refused by an entry of `failures`, and what found no room, by the reason."""
     errors: dict[str, Group] = attrs.field(factory=dict[str, Group])
     """What went wrong otherwise, by its text."""
     doubts: dict[str, Group] = attrs.field(factory=dict[str, Group])
@@ -72,7 +74,9 @@ class Tally:
         """Count one start."""
         self.outcomes[start.outcome] += 1
         if start.failure is not None:
-            _group(self.refusals, start.failure.reason or NO_REASON).add(start.container_instance)
+            group = _group(self.refusals, start.failure.reason or NO_REASON)
+            group.add(start.container_instance)
+            group.detail = group.detail or start.failure.detail or ""
         elif start.outcome is not Outcome.STARTED and start.error is not None:
             self._add_error(start.error, start.container_instance)
         if start.outcome is Outcome.UNKNOWN:

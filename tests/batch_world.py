@@ -1,0 +1,166 @@
+"""What the tests of batches share: an ECS in memory, an engine around it, and an owner that listens."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from run_world import ToldDesk, ToldPort, a_core
+
+import aioecs
+from aioecs import Outcome, Start, StartTaskRequest
+from aioecs._model.attempt import Answered, Attempt, Rejected
+from aioecs._plan.packing import Entry, Group
+from aioecs._plan.record import Record
+from aioecs._run.call import Call
+from aioecs._run.core import Core
+from aioecs._run.engine import Engine
+from aioecs._wire.port import Witness
+from aioecs.errors import ECSError, service_error
+
+HOSTS = tuple(f"arn:aws:ecs:us-east-1:123456789012:container-instance/default/i{n:04}" for n in range(2000))
+
+
+def a_request(*instances: str, **more: Any) -> StartTaskRequest:
+    """Make a request for these instances."""
+    return StartTaskRequest(container_instances=instances, **{"task_definition": "demo", **more})
+
+
+def requests(count: int, hosts: int = 50) -> list[StartTaskRequest]:
+    """Make equal requests of one instance each, in turn over the hosts."""
+    return [a_request(HOSTS[number % hosts]) for number in range(count)]
+
+
+class Told:
+    """Starts what it is asked for, but on `full` hosts; held while its gate is closed."""
+
+    def __init__(self, full: Iterable[str] = (), *, room: dict[str, int] | None = None, open_: bool = True) -> None:
+        self.full = set(full)
+        self.room = room or {}
+        self.gate = asyncio.Event()
+        self.begun = 0
+        self.unsent = False
+        self._numbers = itertools.count()
+        if open_:
+            self.gate.set()
+
+    async def __call__(self, request: StartTaskRequest, witness: Witness) -> Attempt[Any]:
+        """Answer a StartTask."""
+        witness.on_wire = not self.unsent
+        self.begun += 1
+        if not self.gate.is_set():
+            await self.gate.wait()
+        witness.on_wire = True
+        tasks: list[aioecs.Task] = []
+        failures: list[aioecs.Failure] = []
+        for instance in request.container_instances:
+            if instance in self.full or self.room.get(instance, 1) == 0:
+                failures.append(aioecs.Failure(arn=instance, reason="RESOURCE:MEMORY"))
+            else:
+                if instance in self.room:
+                    self.room[instance] -= 1
+                tasks.append(self._task(request, instance))
+        return Answered(aioecs.StartTaskResponse(tasks=tasks, failures=failures), "request-1")
+
+    def _task(self, request: StartTaskRequest, instance: str) -> aioecs.Task:
+        return aioecs.Task(
+            task_arn=f"arn:aws:ecs:us-east-1:123456789012:task/default/{next(self._numbers)}",
+            container_instance_arn=instance,
+            task_definition_arn="arn:aws:ecs:us-east-1:123456789012:task-definition/demo:1",
+            started_by=request.started_by,
+            created_at=datetime(2026, 1, 1, tzinfo=UTC),
+            desired_status="RUNNING",
+        )
+
+
+def rejecting(code: str, status: int = 400) -> Callable[[Any, Witness], Any]:
+    """Refuse every call with an error of this code."""
+
+    async def reject(_: Any, witness: Witness) -> Attempt[Any]:
+        witness.on_wire = True
+        return Rejected(service_error(code, "no", status=status, operation="StartTask"))
+
+    return reject
+
+
+class Listener:
+    """An owner that notes what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[int, Start, ECSError | None]] = []
+
+    def settled(self, entry: Entry, start: Start, error: ECSError | None) -> None:
+        """Note it."""
+        self.heard.append((entry.at, start, error))
+
+    def starts(self) -> list[Start]:
+        """Return what was heard, in the order of the entries."""
+        return [start for _, start, _ in sorted(self.heard, key=lambda each: each[0])]
+
+    def outcomes(self) -> list[str]:
+        """Name what was heard, in the order of the entries."""
+        return [start.outcome.value for start in self.starts()]
+
+
+class Bench:
+    """An engine on a port that is told what to say, and its only owner."""
+
+    def __init__(self, told: Any = None, *, size: int = 10, window: float = 0.0, **core: Any) -> None:
+        self.told = Told() if told is None else told
+        self.port = ToldPort(start_task=self.told)
+        self.core: Core = a_core(self.port, size=size, **core)
+        self.desk = ToldDesk()
+        self.prepared: list[Call] = []
+        self.engine = Engine(self.core, self.prepare, window)
+        self.owner = Listener()
+        self._at = itertools.count()
+
+    def prepare(self, request: StartTaskRequest, group: Group) -> Call:
+        """Make a call, as a client does."""
+        token = f"aioecs-{group.key or len(self.prepared)}"
+        record = Record(
+            request=request,
+            token=token,
+            timeouts=self.core.timeouts,
+            retries=self.core.retries,
+            on_doubt=group.on_doubt,
+            deadline=self.core.now + self.core.timeouts.call,
+            keyed=group.key is not None,
+        )
+        self.prepared.append(Call(self.core, record, request.replace(started_by=token), self.desk))
+        return self.prepared[-1]
+
+    def add(self, *instances: str, key: str | None = None, **more: Any) -> list[Entry]:
+        """Queue a start on each instance, all of one group."""
+        request = a_request(*instances, **more)
+        group = self.engine.packing.group(request, "at_most_once", key)
+        entries = [Entry(request, instance, self.owner, next(self._at)) for instance in instances]
+        for entry in entries:
+            self.engine.add(entry, group)
+        return entries
+
+    def sent(self) -> list[tuple[str, ...]]:
+        """Return the instances of each StartTask that was sent."""
+        return [tuple(request.container_instances) for name, request in self.port.asked if name == "StartTask"]
+
+    def stopped(self) -> list[str]:
+        """Return the tasks that StopTask was sent for."""
+        return [request.task for name, request in self.port.asked if name == "StopTask"]
+
+
+def arn_of(start: Start) -> str:
+    """Return the ARN of a start's task."""
+    assert start.task is not None
+    assert start.task.task_arn is not None
+    return start.task.task_arn
+
+
+def outcomes(starts: Iterable[Start]) -> dict[Outcome, int]:
+    """Count the starts by outcome."""
+    counted: dict[Outcome, int] = {}
+    for start in starts:
+        counted[start.outcome] = counted.get(start.outcome, 0) + 1
+    return counted

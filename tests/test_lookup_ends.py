@@ -1,0 +1,79 @@
+"""What a look-up must not forget: repeated instances, stops that were accepted, and who has heard of it already."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import attrs
+import pytest
+from anyio.from_thread import start_blocking_portal
+from test_plan_life import LOST, answered, late, record, task
+
+import aioecs
+from aioecs import Outcome, Retries, StartTaskRequest, StartTaskResponse, Timeouts
+from aioecs._plan import life
+from aioecs._plan.acts import Looked, Rested, Stopped
+from aioecs._plan.verdict import verdict
+from aioecs.testing import Fault, LocalECS
+
+
+@pytest.mark.parametrize("on_doubt", ["at_most_once", "at_least_once"])
+async def test_a_repeated_instance_is_confirmed_although_one_of_its_tasks_was_found(on_doubt: Any) -> None:
+    """call.py: of two starts on one instance one runs and one has stopped; both are found, whatever the reading."""
+    ran: list[str] = []
+
+    def running_seconds(task: Any) -> float | None:
+        ran.append(task.arn)
+        return 0.0 if ran.index(task.arn) else None
+
+    async with LocalECS(
+        instances=1,
+        faults=[Fault("reset", when="after")],
+        started_by_with_status="ignore",
+        running_seconds=running_seconds,
+    ) as local:
+        access: dict[str, Any] = {**local.client_kwargs(), "timeouts": Timeouts(visibility=0.5)}
+        async with aioecs.Client(**access) as client:
+            request = StartTaskRequest(task_definition="demo", container_instances=local.instance_arns * 2)
+            response = await client.start_task(request, on_doubt=on_doubt)
+        assert {one.task_arn for one in response.tasks} == {one.arn for one in local.truth.tasks()}
+        assert local.truth.requests["StartTask"] == 1
+
+
+def test_a_double_whose_stop_was_accepted_is_none_any_more() -> None:
+    """life.py: a look may show it as it was before the stop; that is no reason to say that it could not be stopped."""
+    call = record(on_doubt="at_least_once")
+    late(call)
+    life.happened(call, answered(task("9", at=32)), 32)
+    life.happened(call, Rested(), 33)
+    both = (task("1"), task("9", at=32))
+    life.happened(call, Looked(both, whole=True, began=33), 33)
+    life.happened(call, Stopped(frozenset({"9"}), frozenset({"9"})), 34)
+    life.happened(call, Rested(), 62)
+    life.happened(call, Looked(both, whole=True, began=62), 62)
+    assert isinstance(verdict(call), StartTaskResponse)
+
+
+def test_the_hook_hears_of_an_outcome_once() -> None:
+    """call.py or waiting.py: at the end of asyncio.run the hook and the log hear everything twice."""
+    heard: list[Any] = []
+    with start_blocking_portal() as portal:
+        with portal.wrap_async_context_manager(LocalECS(faults=[Fault("reset", when="after")])) as local:
+
+            async def main() -> None:
+                client = aioecs.Client(on_settled=lambda starts, why: heard.append(why), **local.client_kwargs())
+
+                async def use() -> None:
+                    async with client:
+                        await client.start_task(
+                            StartTaskRequest(task_definition="demo", container_instances=local.instance_arns[:1])
+                        )
+
+                task = asyncio.create_task(use())
+                while not local.truth.requests["StartTask"]:
+                    await asyncio.sleep(0.01)
+                assert not task.done()
+
+            asyncio.run(main())
+    assert len(heard) == 1
