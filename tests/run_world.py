@@ -84,7 +84,7 @@ class ToldPort:
     partition = "aws"
 
     def __init__(self, **says: Say) -> None:
-        self.says = {"start_task": started, "stop_task": stopped, **says}
+        self.says: dict[str, Say] = {"start_task": started, "stop_task": stopped, **says}
         self.asked: list[tuple[str, Any]] = []
         self.who = self
 

@@ -94,7 +94,7 @@ def placed(local: LocalECS, **options: Any) -> Asked:
 async def until(happened: Callable[[], bool]) -> None:
     """Let the loop run until this has happened."""
     async with asyncio.timeout(10):
-        while not happened():  # noqa: ASYNC110 the server, in this loop, has no event to wait for
+        while not happened():
             await asyncio.sleep(0)
 
 

@@ -239,7 +239,7 @@ async def test_a_second_ctrl_c_in_a_narrow_terminal() -> None:
     async with slow(30) as local, terminal(local, 40, "--count", "500", "--concurrency", "3") as shown:
         await shown.shows("0/500 0 started, 0 refused, 0")
         async with asyncio.timeout(20):
-            while local.truth.requests["StartTask"] < 3:  # noqa: ASYNC110 the server has no event to wait for
+            while local.truth.requests["StartTask"] < 3:
                 await asyncio.sleep(0.01)
         shown.press(CTRL_C)
         await shown.shows("Ctrl-C again ends at once")

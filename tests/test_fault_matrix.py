@@ -154,7 +154,7 @@ HIDDEN: dict[str, Any] = {"faults": [Fault("reset", when="after")], "visibility_
 
 async def reveal(local: LocalECS) -> None:
     """Let everything show as soon as a second StartTask has been made."""
-    while local.truth.requests["StartTask"] < 2:  # noqa: ASYNC110 the truth has no event
+    while local.truth.requests["StartTask"] < 2:
         await anyio.sleep(0.01)
     local.engine.behaviour = attrs.evolve(local.engine.behaviour, visibility_lag=0.0)
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import attrs
 import pytest
 from anyio.from_thread import start_blocking_portal
-from test_plan_life import LOST, answered, late, record, task
+from test_plan_life import answered, late, record, task
 
 import aioecs
-from aioecs import Outcome, Retries, StartTaskRequest, StartTaskResponse, Timeouts
+from aioecs import StartTaskRequest, StartTaskResponse, Timeouts
 from aioecs._plan import life
 from aioecs._plan.acts import Looked, Rested, Stopped
 from aioecs._plan.verdict import verdict
@@ -20,7 +19,7 @@ from aioecs.testing import Fault, LocalECS
 
 @pytest.mark.parametrize("on_doubt", ["at_most_once", "at_least_once"])
 async def test_a_repeated_instance_is_confirmed_although_one_of_its_tasks_was_found(on_doubt: Any) -> None:
-    """call.py: of two starts on one instance one runs and one has stopped; both are found, whatever the reading."""
+    """Of two starts on one instance one runs and one has stopped; both are found, whatever the reading."""
     ran: list[str] = []
 
     def running_seconds(task: Any) -> float | None:
@@ -42,7 +41,7 @@ async def test_a_repeated_instance_is_confirmed_although_one_of_its_tasks_was_fo
 
 
 def test_a_double_whose_stop_was_accepted_is_none_any_more() -> None:
-    """life.py: a look may show it as it was before the stop; that is no reason to say that it could not be stopped."""
+    """A look may show it as it was before the stop; that is no reason to say that it could not be stopped."""
     call = record(on_doubt="at_least_once")
     late(call)
     life.happened(call, answered(task("9", at=32)), 32)
@@ -56,24 +55,24 @@ def test_a_double_whose_stop_was_accepted_is_none_any_more() -> None:
 
 
 def test_the_hook_hears_of_an_outcome_once() -> None:
-    """call.py or waiting.py: at the end of asyncio.run the hook and the log hear everything twice."""
+    """The end of the loop and the caller that leaves with it both want it told; the hook hears it once."""
     heard: list[Any] = []
-    with start_blocking_portal() as portal:
-        with portal.wrap_async_context_manager(LocalECS(faults=[Fault("reset", when="after")])) as local:
+    serving = LocalECS(faults=[Fault("reset", when="after")])
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(serving) as local:
 
-            async def main() -> None:
-                client = aioecs.Client(on_settled=lambda starts, why: heard.append(why), **local.client_kwargs())
+        async def main() -> None:
+            client = aioecs.Client(on_settled=lambda _, why: heard.append(why), **local.client_kwargs())
 
-                async def use() -> None:
-                    async with client:
-                        await client.start_task(
-                            StartTaskRequest(task_definition="demo", container_instances=local.instance_arns[:1])
-                        )
+            async def use() -> None:
+                async with client:
+                    await client.start_task(
+                        StartTaskRequest(task_definition="demo", container_instances=local.instance_arns[:1])
+                    )
 
-                task = asyncio.create_task(use())
-                while not local.truth.requests["StartTask"]:
-                    await asyncio.sleep(0.01)
-                assert not task.done()
+            task = asyncio.create_task(use())
+            while not local.truth.requests["StartTask"]:
+                await asyncio.sleep(0)
+            assert not task.done()
 
-            asyncio.run(main())
+        asyncio.run(main())
     assert len(heard) == 1

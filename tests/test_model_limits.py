@@ -155,7 +155,15 @@ EDGES: list[tuple[tuple[type[Shape], str], list[Any], list[tuple[Any, Any]], str
     (
         (StartTaskRequest, "started_by"),
         ["a", "AZaz09/_-", "x" * 36],
-        [("", 0), ("x" * 37, 37), ("jöb", "'jöb'"), ("a b", "'a b'"), ("a.b", "'a.b'"), ("a\n", "'a\\n'"), ("٣", "'٣'")],
+        [
+            ("", 0),
+            ("x" * 37, 37),
+            ("jöb", "'jöb'"),
+            ("a b", "'a b'"),
+            ("a.b", "'a.b'"),
+            ("a\n", "'a\\n'"),
+            ("٣", "'٣'"),
+        ],
         ALPHABET,
     ),
     ((StartTaskRequest, "tags"), [[], tags(50)], [(tags(51), 51)], "at most 50 tags"),

@@ -31,9 +31,12 @@ def with_batch(
         said = Told() if told is None else told
         port = ToldPort(start_task=said)
         heard: Told_ = []
-        async with told_client(port, pacing=None, on_settled=lambda *each: heard.append(each), **more) as client:
-            async with client.batch() as batch:
-                await work(batch, said, port, heard)
+        hear = heard.append
+        async with (
+            told_client(port, pacing=None, on_settled=lambda *each: hear(each), **more) as client,
+            client.batch() as batch,
+        ):
+            await work(batch, said, port, heard)
 
     leaping(run())
 
@@ -326,7 +329,7 @@ def test_an_endless_stream_can_be_left(by: str, is_async: bool) -> None:
     async def work(batch: aioecs.Batch, told: Told, port: ToldPort, heard: Told_) -> None:
         told.gate.set()
         token, scope = CancelToken(), anyio.CancelScope()
-        source = {"token": token, "scope": scope}.get(by)
+        source: Any = {"token": token, "scope": scope}.get(by)
         given = waits_for_ever() if is_async else (a_request(HOSTS[at % 50]) for at in itertools.count())
         got: list[Start] = []
 
@@ -490,7 +493,9 @@ def test_a_coroutine_that_is_closed_is_heard_of(landed: bool) -> None:
         asking.close()
         told.gate.set()
         await asyncio.sleep(1)
-        assert [start.outcome for starts, _ in heard for start in starts] == [Outcome.STARTED if landed else Outcome.STOPPED]
+        assert [start.outcome for starts, _ in heard for start in starts] == [
+            Outcome.STARTED if landed else Outcome.STOPPED
+        ]
 
     with_batch(work, Told(open_=False))
 

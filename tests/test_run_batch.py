@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import anyio
 import attrs
 import pytest
 from batch_world import HOSTS, Told, a_request, arn_of, outcomes, rejecting, requests
-from aioecs._run.slots import Turn
 from run_world import ToldPort, iterations, leaping, told_client
 
 import aioecs
 from aioecs import CancelToken, ClientStateError, InvalidRequest, Outcome, StartCancelled, StartTaskRequest, Timeouts
+from aioecs._run.slots import Turn
 from aioecs.testing import Fault, LocalECS
 
 
-def with_client(work: Callable[[aioecs.Client, Told, ToldPort], Awaitable[None]], told: Any = None, **more: Any) -> None:
+def with_client(
+    work: Callable[[aioecs.Client, Told, ToldPort], Awaitable[None]], told: Any = None, **more: Any
+) -> None:
     """Run it with a client on a port that is told what to say, on virtual time."""
 
     async def run() -> None:
@@ -111,9 +113,14 @@ def test_an_error_that_meets_all_ends_it_early(code: str) -> None:
         errors = {id(start.error): start.error for start in report.starts if start.error is not None}
         assert len(errors) == len(port.asked)
         assert {error.code for error in errors.values() if isinstance(error, aioecs.ECSServiceError)} == {code}
-        drawn: list[int] = []
-        endless = (drawn.append(1) or request for request in iter(lambda: a_request(HOSTS[0]), None))
-        report = await client.start_tasks(endless)
+        drawn: list[StartTaskRequest] = []
+
+        def endlessly() -> Iterator[StartTaskRequest]:
+            while True:
+                drawn.append(a_request(HOSTS[0]))
+                yield drawn[-1]
+
+        report = await client.start_tasks(endlessly())
         assert len(report.starts) == len(drawn) <= 2000
 
     with_client(work, rejecting(code), max_in_flight=2)
@@ -262,15 +269,18 @@ def test_refused_before_it_begins(by: str) -> None:
 
     async def work(client: aioecs.Client, told: Told, port: ToldPort) -> None:
         token = CancelToken()
+        truth: StartCancelled | None = None
         async with client.batch() as batch:
             if by == "token":
                 token.cancel("before")
                 with pytest.raises(StartCancelled) as caught:
                     await batch.start_task(a_request(HOSTS[0]), token)
-                truth: StartCancelled | None = caught.value
+                truth = caught.value
                 with pytest.raises(StartCancelled, match="not sent"):
                     await batch.report(requests(3), token)
-                assert [start.outcome async for start in batch.start_tasks(requests(3), token)] == [Outcome.NOT_SENT] * 3
+                assert [start.outcome async for start in batch.start_tasks(requests(3), token)] == [
+                    Outcome.NOT_SENT
+                ] * 3
                 assert [start async for start in batch.start_tasks(iter(requests(3)), token)] == []
                 assert [start async for start in batch.start_tasks(endless(), token)] == []
             else:
@@ -313,7 +323,9 @@ async def test_keys_travel_alone_and_never_start_twice() -> None:
             assert len(many.tasks) == 25
             with pytest.raises(aioecs.IdempotencyMismatch):
                 await batch.start_task(a_request(local.instance_arns[1]), idempotency_key="a")
-            keyed = client.start_tasks([one, one, a_request(*local.instance_arns[:25])], key=lambda r: f"k{len(r.container_instances)}")
+            keyed = client.start_tasks(
+                [one, one, a_request(*local.instance_arns[:25])], key=lambda r: f"k{len(r.container_instances)}"
+            )
             report = await keyed
         assert outcomes(report.starts) == {Outcome.STARTED: 27}
         assert report.starts[0].task == report.starts[1].task
@@ -442,7 +454,7 @@ def test_leaving_within_a_deadline() -> None:
     [("stop", 10, Outcome.STOPPED), ("settle", 0, Outcome.STARTED), ("abandon", 0, None)],
 )
 def test_an_exception_in_the_block_withdraws(on_cancel: Any, stops: int, outcome: Outcome | None) -> None:
-    """By policy, and it waits for what that comes to, unless all is abandoned; the exception is the one that goes on."""
+    """By policy, and it waits for what that comes to, unless all is abandoned; the exception goes on."""
 
     async def work(client: aioecs.Client, told: Told, port: ToldPort) -> None:
         batch = client.batch(on_cancel=on_cancel)
@@ -529,7 +541,7 @@ def test_a_cancelled_report_has_its_starts_in_order(cancel: Any) -> None:
 
     async def work(client: aioecs.Client, told: Told, port: ToldPort) -> None:
         token, scope = CancelToken(), anyio.CancelScope()
-        source = {_by_token: token, _by_scope: scope, "around": scope}.get(cancel)
+        source: Any = {_by_token: token, _by_scope: scope, "around": scope}.get(cancel)
         truths: list[StartCancelled | None] = []
 
         async def ask() -> None:

@@ -263,12 +263,17 @@ def interrupting(at: int, handler: Callable[[], None]) -> Iterator[list[bool]]:
         sys.settrace(before)
 
 
+def _expire(token: CancelToken) -> bool:
+    token.cancel_after(0)
+    return token.cancelled
+
+
 OPERATIONS: dict[str, Callable[[CancelToken, Heard], object]] = {
     "add_callback": lambda token, heard: token.add_callback(heard),
     "remove_callback": lambda token, heard: token.remove_callback(Heard()),
     "cancel": lambda token, heard: token.cancel("interrupted"),
     "cancel_after": lambda token, heard: token.cancel_after(60),
-    "cancelled by deadline": lambda token, heard: (token.cancel_after(0), token.cancelled),
+    "cancelled by deadline": lambda token, heard: _expire(token),
     "linked": lambda token, heard: heard(CancelToken.linked(token, CancelToken()).reason),
     "repr": lambda token, heard: repr(token),
     "waiting": lambda token, heard: token.on_cancel_or_deadline(heard, lambda: None)(),
@@ -590,7 +595,7 @@ def test_a_child_that_dies_as_its_parent_is_cancelled_is_no_matter() -> None:
 
 @pytest.mark.parametrize("later", [False, True])
 def test_a_deadline_is_taken_over_by_all_who_are_linked(later: bool) -> None:
-    """Set before or after the linking, it cancels children and grandchildren, on a loop where only they are waited on."""
+    """Set before or after the linking, it cancels children and grandchildren where only they are waited on."""
 
     async def main() -> float:
         parent, loop = CancelToken(), asyncio.get_running_loop()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
@@ -150,5 +150,5 @@ async def test_its_time_is_the_loops() -> None:
     """In seconds."""
     loop = asyncio.get_running_loop()
     before = loop.time()
-    now: Callable[[], float] = lambda core=a_core(ToldPort()): core.now  # noqa: E731
-    assert before <= now() <= loop.time()
+    core = a_core(ToldPort())
+    assert before <= core.now <= loop.time()

@@ -937,7 +937,7 @@ def test_the_end_of_asyncio_run_while_looking() -> None:
                         await client.start_task(request_on(local.instance_arns[0]))
 
                 task = asyncio.create_task(use())
-                while not local.truth.requests["ListTasks"]:  # noqa: ASYNC110 the truth has no event
+                while not local.truth.requests["ListTasks"]:
                     await asyncio.sleep(0.01)
                 assert not task.done()
 

@@ -51,7 +51,7 @@ class Timers:
 @pytest.mark.parametrize("wrong", ["scope", 5, asyncio.Event, True, threading.Event()])
 async def test_what_is_neither_scope_nor_token_is_refused(wrong: object) -> None:
     """By its type, not by its value."""
-    with pytest.raises(InvalidRequest, match="cancel_scope: a CancelToken or an anyio.CancelScope, not a ") as caught:
+    with pytest.raises(InvalidRequest, match=r"cancel_scope: a CancelToken or an anyio\.CancelScope, not a ") as caught:
         expect(wrong)
     assert caught.value.found == f"a {type(wrong).__name__}"
 
@@ -119,10 +119,9 @@ async def entered_here(scope: anyio.CancelScope, work: Work) -> float | str:
 
 async def shielded_inside(scope: anyio.CancelScope, work: Work) -> float | str:
     """Enter it around the call, with a shield between, so that only the watcher can see it."""
-    done: float | str = NOT_FIRED
     with scope, anyio.CancelScope(shield=True):
-        done = await work()
-    return done
+        return await work()
+    return NOT_FIRED
 
 
 async def entered_by_a_parent(scope: anyio.CancelScope, work: Work) -> float | str:
@@ -415,7 +414,8 @@ def test_a_token_is_immediate() -> None:
 
 
 @pytest.mark.parametrize(
-    ("set_before", "set_later", "ends"), [(0.5, None, 0.5), (None, 0.5, 0.6), (0.5, 0.2, 0.3), (0.5, 5, 0.5), (0, None, 0)]
+    ("set_before", "set_later", "ends"),
+    [(0.5, None, 0.5), (None, 0.5, 0.6), (0.5, 0.2, 0.3), (0.5, 5, 0.5), (0, None, 0)],
 )
 def test_a_tokens_deadline_is_watched_by_a_timer(
     set_before: float | None, set_later: float | None, ends: float

@@ -28,7 +28,7 @@ class Book:
 
     def listing(self) -> Listing[str]:
         """Make the listing."""
-        return Listing(lambda: self(), "".join)
+        return Listing(self, "".join)
 
 
 @pytest.mark.parametrize("pages", [[], [""], ["ab"], ["ab", "", "c"], ["ab", "cd", "ef"]])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -82,7 +82,7 @@ async def test_a_cancel_while_waiting_loses_no_slot(order: tuple[str, ...], apar
     second = Visitor(slots, Turn.START)
     await iterations(1)
     third: list[Visitor] = []
-    steps = {
+    steps: dict[str, Callable[[], object]] = {
         "leave": first.leave,
         "cancel": second.task.cancel,
         "come": lambda: third.append(Visitor(slots, Turn.START)),

@@ -128,7 +128,7 @@ async def serving(*faults: Fault, **members: Any) -> AsyncGenerator[Lab]:
 async def until(condition: Callable[[], object]) -> None:
     """Let the loop run until the condition holds."""
     async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - what is waited for happens in the server, which tells nobody
+        while not condition():
             await asyncio.sleep(0)
 
 

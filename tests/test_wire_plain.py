@@ -325,7 +325,7 @@ class Never(AbstractResolver):
     def __init__(self) -> None:
         self.asked = asyncio.Event()
 
-    async def resolve(self, host: str, port: int = 0, family: Any = 0) -> Any:  # noqa: ARG002 aiohttp's signature
+    async def resolve(self, host: str, port: int = 0, family: Any = 0) -> Any:
         self.asked.set()
         await asyncio.Event().wait()
 

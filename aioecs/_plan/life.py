@@ -23,7 +23,8 @@ returns the one thing to do next, which is reported back when it is done; None m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 import attrs
 
@@ -84,8 +85,9 @@ def _send(call: Record, *_: object) -> Act:
 
 def _answered(call: Record, what: Answered[StartTaskResponse], when: When) -> Act:
     call.in_flight, call.sent_ever, call.ended = False, True, when.now
-    tasks = [task for task in what.answer.tasks if isinstance(task, Task)]  # an answer is read as it is found
-    failures = [failure for failure in what.answer.failures if isinstance(failure, Failure)]
+    # An answer is read as it is found: what stands among its tasks and is none costs the others nothing.
+    tasks = [task for task in cast("Sequence[object]", what.answer.tasks) if isinstance(task, Task)]
+    failures = [each for each in cast("Sequence[object]", what.answer.failures) if isinstance(each, Failure)]
     matching.answer(call.slots, tasks, failures)
     if call.open:
         told = len(tasks) + len(failures)

@@ -159,6 +159,7 @@ class Stream:
         self._entries: dict[int, Entry] = {}
         self._news = asyncio.Event()
         self._room = asyncio.Event()
+        self._most = AHEAD * INSTANCES_PER_CALL * engine.core.slots.size
         self._drawn = 0
         self._exhausted = False
         self._leaving = False
@@ -249,7 +250,7 @@ class Stream:
             self._core.report((start,), "left")
             return
         self._give(entry.at, start)
-        if self._stopped is None and start.outcome is not Outcome.STARTED and ends_all(error):
+        if error is not None and self._stopped is None and start.outcome is not Outcome.STARTED and ends_all(error):
             self._stop(error)
 
     def _give(self, at: int, start: Start) -> None:
@@ -261,7 +262,7 @@ class Stream:
     # --------------------------------------------------------------------------------------------------- drawing
 
     def _wants_more(self) -> bool:
-        return len(self._entries) + len(self._out) < AHEAD * INSTANCES_PER_CALL * self._core.slots.size
+        return len(self._entries) + len(self._out) < self._most
 
     def _draw(self, requests: Iterator[StartTaskRequest], sized: bool) -> None:
         """Draw some; after an end from outside, the rest of what has a size is told as not sent."""

@@ -1,0 +1,259 @@
+"""What the batching costs: CPU and memory of a start in a stream, and the time to cancel what is queued.
+
+    python -m benchmarks.fanout [--quick]
+
+The port is in memory and answers at once, with one and the same answer for all calls: what is measured is all that
+aioecs does for a start in a fan-out but the wire, its own codec and the pacing, on one loop. "Batching" is what a
+profile of that finds in the engine, the packing and the stream, with what they call but the carrying out of a call:
+what a call costs is shared by ten starts and is the same without a batch. Making a request and holding it against the
+documented limits is the caller's and is measured apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import cProfile
+import gc
+import itertools
+import pstats
+import time
+import tracemalloc
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+
+import aioecs
+from aioecs import StartTaskRequest
+from aioecs._model import limits
+from aioecs._model.attempt import Answered, Attempt
+from aioecs._plan.record import Record
+from aioecs._run.batch import Batch
+from aioecs._run.call import Call
+from aioecs._run.core import Core
+from aioecs._run.slots import Slots
+from aioecs._wire.port import Witness
+
+HOSTS = tuple(f"arn:aws:ecs:us-east-1:123456789012:container-instance/default/i{n:04}" for n in range(50))
+ANSWERS = {
+    host: aioecs.Task(
+        task_arn=f"arn:aws:ecs:us-east-1:123456789012:task/default/{host[-5:]}",
+        container_instance_arn=host,
+        task_definition_arn="arn:aws:ecs:us-east-1:123456789012:task-definition/demo:1",
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        desired_status="RUNNING",
+    )
+    for host in HOSTS
+}
+BOUND_CPU, BOUND_MEMORY, BOUND_CANCEL = 5.0, 40.0, 10.0  # µs a start, MB, ms: issue 4
+
+
+class Port:
+    """Answers at once, or never."""
+
+    endpoint_url = "http://memory"
+    region = "us-east-1"
+    partition = "aws"
+
+    def __init__(self, *, answers: bool = True) -> None:
+        self._answers = answers
+
+    async def attempt(self, _operation: Any, request: Any, witness: Witness) -> Attempt[Any]:
+        """Start them all."""
+        witness.on_wire = True
+        if not self._answers:
+            await asyncio.get_running_loop().create_future()
+        tasks = [ANSWERS[host] for host in request.container_instances]
+        return Answered(aioecs.StartTaskResponse(tasks=tasks), "request-1")
+
+
+class Nowhere:
+    """A desk that nobody comes to."""
+
+    async def look(self, *_: Any) -> Any:
+        """Find nothing."""
+        raise AssertionError("nothing is in doubt here")
+
+
+def a_batch(core: Core, *, checks: bool = False) -> Batch:
+    """Make a batch on a core, as `Client.batch` does; unchecked, unless that is what is measured."""
+    tokens = itertools.count()
+    desk = Nowhere()
+
+    def prepare(request: StartTaskRequest, _: Any) -> Call:
+        token = f"aioecs-{next(tokens)}"
+        record = Record(
+            request=request,
+            token=token,
+            timeouts=core.timeouts,
+            retries=core.retries,
+            on_doubt="at_most_once",
+            deadline=core.now + core.timeouts.call,
+        )
+        return Call(core, record, request.replace(started_by=token), desk)
+
+    def check(request: StartTaskRequest) -> None:
+        if checks:
+            limits.check(request, any_number=True)
+
+    async def lay_out(*_: Any) -> Any:
+        raise AssertionError("nothing is placed here")
+
+    return Batch(
+        core, prepare, check, lay_out, key=None, on_cancel="settle", on_doubt="at_most_once", window=0.002, drain=None
+    )
+
+
+def a_core(port: Port) -> Core:
+    """Make the inside of a client: fifty requests in flight, unpaced."""
+    return Core(
+        port=port,
+        slots=Slots(50),
+        timeouts=aioecs.Timeouts(),
+        retries=aioecs.Retries(),
+        loop=asyncio.get_running_loop(),
+    )
+
+
+REQUESTS = [StartTaskRequest(task_definition="demo", container_instances=[host]) for host in HOSTS]
+
+
+def requests(count: int, *, new: bool = False) -> Iterator[StartTaskRequest]:
+    """Give so many requests of one instance each; made new, or the same fifty in turn."""
+    if new:
+        for number in range(count):
+            yield StartTaskRequest(task_definition="demo", container_instances=[HOSTS[number % 50]])
+    else:
+        yield from itertools.islice(itertools.cycle(REQUESTS), count)
+
+
+async def streamed(count: int, *, new: bool = False, checks: bool = False) -> float:
+    """Stream so many starts and keep none of them; return the CPU seconds."""
+    async with a_batch(a_core(Port()), checks=checks) as batch:
+        seen = 0
+        began = time.process_time()
+        async for start in batch.start_tasks(requests(count, new=new)):
+            seen += start.task is not None
+        spent = time.process_time() - began
+    assert seen == count
+    return spent
+
+
+async def called(count: int) -> float:
+    """Carry out so many calls of ten without a batch, fifty at once; return the CPU seconds."""
+    core = a_core(Port())
+    request = StartTaskRequest(task_definition="demo", container_instances=HOSTS[:10])
+    batch = a_batch(core)
+    numbers = iter(range(count))
+
+    async def work() -> None:
+        for _ in numbers:
+            call = batch._engine._prepare(request, None)  # type: ignore[arg-type]  # noqa: SLF001 as a batch begins one
+            call.begin(await core.starts.turn())
+            await call.end_or()
+            call.record.starts()
+
+    began = time.process_time()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(50):
+            group.create_task(work())
+    return time.process_time() - began
+
+
+def peak(count: int) -> float:
+    """Return the peak of Python's memory while so many starts are streamed, in MB (tracemalloc)."""
+    gc.collect()
+    tracemalloc.start()
+    asyncio.run(streamed(count, new=True))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return most / 1e6
+
+
+@attrs.frozen
+class Cancelled:
+    """How long a cancel of what is queued takes, in milliseconds."""
+
+    withdrawn: float
+    """The work of the cancel itself, in one piece on the loop."""
+    told: float
+    """Until the caller has the StartCancelled with all its starts."""
+
+
+async def cancelled(count: int) -> Cancelled:
+    """Queue so many in one request, with all calls in flight held, and cancel them by a token."""
+    core = a_core(Port(answers=False))
+    token = aioecs.CancelToken()
+    async with a_batch(core) as batch:
+        batch._on_cancel = "abandon"  # noqa: SLF001 what is in flight is not what is measured
+        many = StartTaskRequest(task_definition="demo", container_instances=[HOSTS[0]] * (count + 500))
+        task = asyncio.ensure_future(batch.report([many], token))
+        while batch.statistics().in_flight < 50:  # noqa: ASYNC110 statistics have no event
+            await asyncio.sleep(0.001)
+        assert batch.statistics().queued == count
+        gc.collect()
+        began = time.perf_counter()
+        token.cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        withdrawn = time.perf_counter() - began
+        assert batch.statistics().queued == 0
+        await asyncio.wait([task])
+        told = time.perf_counter() - began
+        assert isinstance(task.exception(), aioecs.StartCancelled)
+        core.closing = True
+        core.custody.cancel()
+    return Cancelled(withdrawn * 1e3, told * 1e3)
+
+
+def profiled(count: int, top: int) -> str:
+    """Say where the time goes, by function, in µs a start under the profiler; its own cost is in that."""
+    profile = cProfile.Profile()
+    profile.enable()
+    asyncio.run(streamed(count))
+    profile.disable()
+    stats: Any = pstats.Stats(profile)
+    rows = sorted(stats.stats.items(), key=lambda each: -each[1][2])[:top]
+    lines = ["| function | calls a start | own µs a start |", "|---|---|---|"]
+    for (path, _, name), (_, calls, own, *_) in rows:
+        where = path.partition("/aioecs/")[2] or path.rpartition("/")[2]
+        lines.append(f"| `{where}:{name}` | {calls / count:.2f} | {own / count * 1e6:.2f} |")
+    return "\n".join(lines)
+
+
+def best(times: int, measure: Any) -> float:
+    """Return the least of some measurements."""
+    return min(float(measure()) for _ in range(times))
+
+
+def main(quick: bool) -> int:
+    """Measure, and print the figures beside the bounds; not 0 if one is broken."""
+    count, times = (5_000, 1) if quick else (100_000, 3)
+    whole = best(times, lambda: asyncio.run(streamed(count))) / count * 1e6
+    calls = best(times, lambda: asyncio.run(called(count // 10))) / count * 1e6
+    new = best(times, lambda: asyncio.run(streamed(count, new=True))) / count * 1e6
+    checked = best(times, lambda: asyncio.run(streamed(count, checks=True))) / count * 1e6
+    print(f"aioecs {aioecs.__version__}, {count:,} starts from a generator, ten a call, answered at once\n")
+    print(f"streamed, all in all           {whole:6.2f} µs CPU a start")
+    print(f"its calls alone, no batch      {calls:6.2f} µs")
+    print(f"so the batching itself         {whole - calls:6.2f} µs   (bound {BOUND_CPU} µs)")
+    print(f"a request made for each        {new - whole:+6.2f} µs")
+    print(f"and held against the limits    {checked - whole:+6.2f} µs\n")
+    few, many = peak(1_000), peak(count)
+    print(
+        f"peak memory of 1,000 / {count:,}  {few:.1f} / {many:.1f} MB, {many - few:+.1f} MB   (bound {BOUND_MEMORY} MB)"
+    )
+    queued = min((asyncio.run(cancelled(10_000)) for _ in range(times)), key=lambda each: each.told)
+    print(f"cancel with 10,000 queued       {queued.withdrawn:.1f} ms, told after {queued.told:.1f} ms", end="")
+    print(f"   (bound {BOUND_CANCEL} ms)\n")
+    print(profiled(count, 24))
+    broken = whole - calls > BOUND_CPU or many - few > BOUND_MEMORY or queued.withdrawn > BOUND_CANCEL
+    return int(broken and not quick)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="few starts, which only proves that this runs")
+    raise SystemExit(main(parser.parse_args().quick))
