@@ -321,19 +321,19 @@ class Stream:
         expect(request, StartTaskRequest)
         held = request.container_instances
         instances = held if isinstance(held, tuple) and held else ("",)
-        groups: list[Group] = []
         error = self._stopped
-        try:
-            if not self._leaving:
-                groups = [self._group_of(request, at) for at in range(0, len(instances), INSTANCES_PER_CALL)]
-        except InvalidRequest as broken:
-            error = broken
+        group: Group | None = None
         for at, instance in enumerate(instances):
+            if at % INSTANCES_PER_CALL == 0 and not self._leaving and error is None:
+                try:
+                    group = self._group_of(request, at)
+                except InvalidRequest as broken:
+                    error, group = broken, None
             entry = Entry(request, instance, self, self._next())
-            if groups:
-                self._queue(entry, groups[at // INSTANCES_PER_CALL])
-            else:
+            if group is None:
                 self._tell(entry, error)
+            else:
+                self._queue(entry, group)
 
     # ------------------------------------------------------------------------------------------------------ ends
 

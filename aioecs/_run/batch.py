@@ -246,7 +246,9 @@ class Batch:
         """Return the group of a part of one of many requests; the first part checks the whole."""
         if not at:
             self._check(request)
-        return self._part(request, self._key(request) if self._key is not None else None, at)
+        if self._key is None:
+            return self._group(request, None)
+        return self._part(request, self._key(request), at)
 
     def _stream(self, source: Cancellable | None, *, keep: bool = False) -> Stream:
         expect(source)

@@ -81,9 +81,6 @@ class Engine:
     def add(self, entry: Entry, group: Group, *, again: bool = False) -> None:
         """Queue a start."""
         self.outstanding += 1
-        self._queue(entry, group, again=again)
-
-    def _queue(self, entry: Entry, group: Group, *, again: bool = False) -> None:
         self.packing.add(entry, group, self.core.now, again=again)
         if self._dispatcher is None:
             self._dispatcher = self.core.custody.own(self._dispatch(), "aioecs dispatches a batch")
@@ -217,7 +214,8 @@ class Engine:
         def go_on() -> None:
             for entry in reversed(entries):
                 if entry.stage is Stage.BEHIND:
-                    self._queue(entry, self._behind.pop(entry), again=True)
+                    self.outstanding -= 1
+                    self.add(entry, self._behind.pop(entry), again=True)
 
         known.end_or().add_done_callback(lambda _: self.core.loop.call_soon(go_on))
 
