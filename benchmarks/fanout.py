@@ -4,8 +4,8 @@
 
 The port is in memory and answers at once, with one and the same answer for all calls: what is measured is all that
 aioecs does for a start in a fan-out but the wire, its own codec and the pacing, on one loop. The batching itself is
-that less the same calls carried out without a batch, whose cost ten starts share. Making a request, and holding it against
-the documented limits, is measured apart. Least of interleaved rounds, CPU time of the process; peak memory is
+that less the same calls carried out without a batch, whose cost ten starts share. Making a request, and holding it
+against the documented limits, is measured apart. Least of interleaved rounds, CPU time of the process; peak memory is
 tracemalloc's, of the Python objects of a stream whose starts nobody keeps.
 """
 

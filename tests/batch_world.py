@@ -26,7 +26,8 @@ HOSTS = tuple(f"arn:aws:ecs:us-east-1:123456789012:container-instance/default/i{
 
 def a_request(*instances: str, **more: Any) -> StartTaskRequest:
     """Make a request for these instances."""
-    return StartTaskRequest(container_instances=instances, **{"task_definition": "demo", **more})
+    given: dict[str, Any] = {"task_definition": "demo", **more}
+    return StartTaskRequest(container_instances=instances, **given)
 
 
 def requests(count: int, hosts: int = 50) -> list[StartTaskRequest]:

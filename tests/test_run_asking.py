@@ -16,6 +16,7 @@ from run_world import ToldPort, iterations, leaping, told_client
 import aioecs
 from aioecs import CancelToken, InvalidRequest, Outcome, Start, StartCancelled, StartTaskRequest, Timeouts
 from aioecs._run.asking import ends_all
+from aioecs._run.slots import Turn
 from aioecs.errors import ConfigurationError, service_error
 from aioecs.testing import LocalECS
 
@@ -517,6 +518,31 @@ def test_a_cancel_that_meets_the_end_is_heard_of() -> None:
         assert [start.outcome for starts, _ in heard for start in starts] in ([], [Outcome.STARTED])
 
     with_batch(work, Told(open_=False))
+
+
+def test_a_cancel_that_abandons_waits_for_what_can_be_cut() -> None:
+    """Nothing of it is on the wire, so what it came to is known at once: NOT_SENT."""
+
+    async def run() -> None:
+        told = Told()
+        port = ToldPort(start_task=told)
+        async with told_client(port, pacing=None, max_in_flight=1, on_cancel="abandon") as client:
+            core = client._opened
+            assert core is not None
+            await core.slots.take(Turn.READ)
+            async with client.batch() as batch:
+                token = CancelToken()
+                task = asyncio.ensure_future(batch.start_task(a_request(HOSTS[0]), token))
+                await until(lambda: batch.statistics().in_flight == 1)
+                token.cancel()
+                await asyncio.wait([task])
+                error = task.exception()
+                assert isinstance(error, StartCancelled)
+                assert error.outcome is Outcome.NOT_SENT
+            core.slots.release()
+        assert port.asked == []
+
+    leaping(run())
 
 
 @pytest.mark.parametrize(

@@ -594,6 +594,28 @@ def test_a_cancelled_report_waits_no_longer_than_settle() -> None:
     with_client(work, Told(open_=False), timeouts=Timeouts(settle=2), on_settled=lambda *told: heard.append(told))
 
 
+# Placing -------------------------------------------------------------------------------------------------------------
+
+
+async def test_placed_as_they_settle() -> None:
+    """A template and a count: a Start each; who breaks out withdraws the rest there and then."""
+    async with LocalECS(instances=3) as local:
+        access: dict[str, Any] = {**local.client_kwargs(), "pacing": None}
+        template = StartTaskRequest(task_definition="demo")
+        async with aioecs.Client(**access, on_cancel="settle") as client, client.batch() as batch:
+            starts = [start async for start in batch.place_tasks(template, 6)]
+            assert Counter(start.container_instance for start in starts) == dict.fromkeys(local.instance_arns, 2)
+            async with contextlib.aclosing(batch.place_tasks(template, 400)) as some:
+                async for start in some:
+                    assert start.outcome is Outcome.STARTED
+                    break
+            assert batch.statistics().queued == 0
+            report = await client.place_tasks(template, 6)
+        assert len(report.started) == 6
+        with pytest.raises(ClientStateError, match="closed"):
+            await anext(batch.place_tasks(template, 1))
+
+
 # A lost answer -------------------------------------------------------------------------------------------------------
 
 

@@ -778,8 +778,9 @@ def test_a_cancel_that_comes_together_with_the_end_takes_the_call_up_again(on_ca
     leaping(main())
 
 
-def test_a_wait_that_is_closed_withdraws_like_one_that_is_cancelled() -> None:
-    """A coroutine that nobody runs any more is no reason to lose a task."""
+@pytest.mark.parametrize("how", ["closed", "closed while it settles", "struck", "closed at the end"])
+def test_a_wait_that_is_closed_withdraws_like_one_that_is_cancelled(how: str) -> None:
+    """A coroutine that nobody runs any more, or that a KeyboardInterrupt strikes, is no reason to lose a task."""
 
     async def main() -> None:
         held, heard = Held(), list[Any]()
@@ -788,16 +789,27 @@ def test_a_wait_that_is_closed_withdraws_like_one_that_is_cancelled() -> None:
         party.call.begin()
 
         async def wait() -> object:
-            with Wait(party, None, "stop", 5) as waiting:
+            with Wait(party, token, "stop", 5) as waiting:
                 return await waiting.answer()
 
+        token = CancelToken()
         closed = wait()
         closed.send(None)
         await held.begun.wait()
-        closed.close()
+        if how == "closed while it settles":
+            token.cancel("bored")
+            await iterations(2)
+        if how == "closed at the end":
+            held.gate.set()
+            await party.end_or()
+        if how == "struck":
+            with pytest.raises(KeyboardInterrupt):
+                closed.throw(KeyboardInterrupt())
+        else:
+            closed.close()
         held.gate.set()
         await core.custody.drained(5)
-        assert heard == [(Outcome.STOPPED, "left")]
+        assert heard == [(Outcome.STOPPED, "bored" if "settles" in how else "left")]
 
     leaping(main())
 
@@ -991,80 +1003,62 @@ async def test_a_request_that_hangs_is_waited_for_as_long_as_settle(way: str) ->
 # The end of the loop -------------------------------------------------------------------------------------------------
 
 
+async def started_on(local: LocalECS) -> None:
+    """Wait until there are tasks."""
+    while not local.truth.tasks():
+        await asyncio.sleep(0.001)
+
+
 @pytest.mark.parametrize("ends", ["main returns", "main is cancelled", "main raises"])
 @pytest.mark.parametrize("fault", ["hang", "reset"])
-def test_the_end_of_asyncio_run_leaves_no_orphan(ends: str, fault: Any, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_end_of_asyncio_run_leaves_no_orphan(
+    ends: str, fault: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     """A client is open in a background task with a call in flight: it is looked up and stopped before the loop ends."""
     caplog.set_level(logging.INFO, "aioecs")
     heard: list[Any] = []
+    caught: list[BaseException] = []
+    begun: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
-    async def background(local: LocalECS, caught: list[BaseException]) -> None:
+    async def background(local: LocalECS) -> None:
         async with Client(
             **local.client_kwargs(),
-            timeouts=Timeouts(settle=3, visibility=5),
-            on_settled=lambda starts, why: heard.append((starts[0].outcome, why)),
+            timeouts=Timeouts(settle=5, visibility=8),
+            on_settled=lambda starts, why: heard.append(starts[0].outcome),
         ) as client:
-            request = StartTaskRequest(task_definition="demo", container_instances=local.instance_arns)
             try:
-                await client.start_task(request)
+                await client.start_task(
+                    StartTaskRequest(task_definition="demo", container_instances=local.instance_arns)
+                )
             except asyncio.CancelledError as error:
                 caught.append(error)
                 raise
 
-    async def main(local: LocalECS, caught: list[BaseException]) -> None:
-        task = asyncio.create_task(background(local, caught))
-        while not local.truth.tasks():
-            await asyncio.sleep(0)
+    async def main(local: LocalECS) -> None:
+        task = asyncio.create_task(background(local))
+        begun.append((asyncio.get_running_loop(), asyncio.Event()))
+        await begun[0][1].wait()
         if ends == "main raises":
             raise ZeroDivisionError
         if ends == "main is cancelled":
-            main_task = asyncio.current_task()
-            assert main_task is not None
-            main_task.cancel()
+            this = asyncio.current_task()
+            assert this is not None
+            this.cancel()
             await asyncio.sleep(0)
         assert not task.done()
 
-    with ServedElsewhere(Fault(fault, when="after")) as local:
-        caught: list[BaseException] = []
-        try:
-            asyncio.run(main(local, caught))
-        except (asyncio.CancelledError, ZeroDivisionError):
-            assert ends != "main returns"
+    async with LocalECS(faults=[Fault(fault, when="after")]) as local:
+        run = asyncio.create_task(asyncio.to_thread(lambda: asyncio.run(main(local))))
+        await started_on(local)
+        begun[0][0].call_soon_threadsafe(begun[0][1].set)
+        end = await result_of(run)
+        expected = {"main returns": type(None), "main is cancelled": asyncio.CancelledError}
+        assert isinstance(end, expected.get(ends, ZeroDivisionError))
         assert local.truth.running() == []
         assert len(local.truth.tasks()) == 3
-    truth = aioecs.outcome_of(caught[0])
-    assert truth is not None
-    assert heard[0][0] is Outcome.STOPPED
+    assert aioecs.outcome_of(caught[0]) is not None
+    assert heard == [Outcome.STOPPED]
     assert not [record for record in caplog.records if record.levelno > logging.INFO]
-
-
-class ServedElsewhere:
-    """A LocalECS in a loop and thread of its own, which outlives the loop under test."""
-
-    def __init__(self, *faults: Fault) -> None:
-        self._faults = faults
-        self._runner = asyncio.Runner()
-
-    def __enter__(self) -> LocalECS:
-        import threading
-
-        ready = threading.Event()
-        self._done: Any = None
-
-        async def serve() -> None:
-            self._loop, self._done = asyncio.get_running_loop(), asyncio.Event()
-            async with LocalECS(faults=self._faults) as self._local:
-                ready.set()
-                await self._done.wait()
-
-        self._thread = threading.Thread(target=asyncio.run, args=(serve(),))
-        self._thread.start()
-        ready.wait()
-        return self._local
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._done.set)
-        self._thread.join()
 
 
 CTRL_C = """
@@ -1079,40 +1073,43 @@ CTRL_C = """
                           aws_secret_access_key="b", timeouts=Timeouts(settle=5, visibility=8),
                           on_settled=lambda starts, why: print("settled", starts[0].outcome, flush=True)) as client:
             instances = (await client.list_container_instances()).container_instance_arns
-            print("begun", flush=True)
-            await client.start_task(StartTaskRequest(task_definition="demo", container_instances=instances))
+            try:
+                await client.start_task(StartTaskRequest(task_definition="demo", container_instances=instances))
+            finally:
+                print("left", flush=True)
 
+    if sys.argv[2] == "2":
+        leave = aioecs._run.call.Call.withdraw
+
+        def withdrawn(*arguments):  # and soon the loop waits for the answer alone
+            leave(*arguments)
+            asyncio.get_running_loop().call_later(0.1, lambda: print("withdrawn", flush=True))
+
+        aioecs._run.call.Call.withdraw = withdrawn
     asyncio.run(main())
 """
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_ctrl_c_once_or_twice_leaves_no_orphan(times: int) -> None:
+async def test_ctrl_c_once_or_twice_leaves_no_orphan(times: int) -> None:
     """The first cancels main, the second raises in the middle of the loop: both end with the tasks stopped and told."""
-    with ServedElsewhere(Fault("delay", when="after", seconds=0.7)) as local:
-        code = textwrap.dedent(CTRL_C)
-        process = subprocess.Popen(
-            [sys.executable, "-c", code, local.endpoint_url],
+    async with LocalECS(faults=[Fault("delay", when="after", seconds=1)]) as local:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", textwrap.dedent(CTRL_C), local.endpoint_url, str(times)),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
         assert process.stdout is not None
-        assert process.stdout.readline() == "begun\n"
-        while not local.truth.tasks():
-            pass
+        await started_on(local)
         process.send_signal(signal.SIGINT)
         if times == 2:
-            # asyncio has answered the first once main is being cancelled; the second finds another handler by then.
-            import time
-
-            time.sleep(0.2)
+            assert await process.stdout.readline() == b"withdrawn\n"  # the first is being carried out
             process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = (text.decode() for text in await process.communicate())
         assert "settled stopped" in out, out + err
         assert "ERROR" not in out
         assert err.rstrip().endswith("KeyboardInterrupt")
-        assert process.returncode in (-signal.SIGINT, 130)
+        assert process.returncode == -signal.SIGINT
         assert local.truth.running() == []
         assert len(local.truth.tasks()) == 3

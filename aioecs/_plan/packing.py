@@ -50,6 +50,10 @@ class Stage(Enum):
     DONE = auto()
 
 
+QUEUED, FLYING, BEHIND, DONE = Stage
+"""By name alone: in Python 3.11 to look a member up in its Enum is a call, too dear for each step of each start."""
+
+
 @attrs.define(eq=False)
 class Entry:
     """One start on its way: one instance of one request."""
@@ -59,7 +63,7 @@ class Entry:
     owner: Owner
     at: int
     """Which of its owner's it is, in the order of requests and instances."""
-    stage: Stage = Stage.QUEUED
+    stage: Stage = QUEUED
     gone: OnCancel | None = None
     """What its owner, who has withdrawn it, wants done about it."""
     group: Group | None = None
@@ -107,7 +111,7 @@ class Packing:
 
     def add(self, entry: Entry, group: Group, now: float, *, again: bool = False) -> None:
         """Queue a start; one that is tried `again` goes before all others, and waits for no company."""
-        entry.group, entry.stage = group, Stage.QUEUED
+        entry.group, entry.stage = group, QUEUED
         if again:
             group.entries.appendleft(entry)
         else:
@@ -127,7 +131,7 @@ class Packing:
 
     def withdraw(self, entry: Entry) -> None:
         """Take a queued start out."""
-        entry.stage = Stage.DONE
+        entry.stage = DONE
         if entry.group is not None:
             self._left(entry.group, 1)
 
@@ -148,8 +152,8 @@ class Packing:
         entries: list[Entry] = []
         while group.entries and len(entries) < INSTANCES_PER_CALL:
             entry = group.entries.popleft()
-            if entry.stage is Stage.QUEUED:
-                entry.stage = Stage.FLYING
+            if entry.stage is QUEUED:
+                entry.stage = FLYING
                 entries.append(entry)
         group.since = now
         self._left(group, len(entries))
@@ -174,7 +178,7 @@ class Packing:
 
     def waiting(self) -> list[Entry]:
         """Return everyone who waits."""
-        return [entry for group in self._order for entry in group.entries if entry.stage is Stage.QUEUED]
+        return [entry for group in self._order for entry in group.entries if entry.stage is QUEUED]
 
     def calls_left(self) -> int:
         """Return how many calls the queue will take, at least."""

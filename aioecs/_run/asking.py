@@ -10,14 +10,14 @@ from functools import partial
 import anyio
 
 from aioecs._model.limits import INSTANCES_PER_CALL, expect
-from aioecs._model.outcome import Outcome, Start
+from aioecs._model.outcome import Start
 from aioecs._model.settings import OnCancel
 from aioecs._model.start_task import StartTaskRequest
 from aioecs._model.start_task_response import StartTaskResponse
-from aioecs._plan.packing import Entry, Group, Stage
+from aioecs._plan.packing import FLYING, QUEUED, Entry, Group
 from aioecs._plan.verdict import cancelled_of, verdict_of
 from aioecs._run.core import Core
-from aioecs._run.engine import Engine, Flight, never_sent
+from aioecs._run.engine import STARTED, Engine, Flight, never_sent
 from aioecs._run.hub import Cancellable, Hub, fired, reason_of, resolve
 from aioecs._run.waiting import refuse_if_cancelled
 from aioecs.errors import (
@@ -39,7 +39,7 @@ AHEAD = 4  # calls' worth of starts that wait for each that may fly
 
 def known_of(entry: Entry) -> Start:
     """Say what is known of a start that has not settled."""
-    if entry.stage is Stage.FLYING:
+    if entry.stage is FLYING:
         flight: Flight = entry.where
         return flight.start_of(entry)
     return never_sent(entry)
@@ -68,7 +68,7 @@ class Ask:
     @property
     def can_be_cut(self) -> bool:
         """Whether leaving it ends it at once: nothing of it is on the wire."""
-        flying = (entry for entry in self._entries if entry.stage is Stage.FLYING)
+        flying = (entry for entry in self._entries if entry.stage is FLYING)
         return all(entry.where.call.can_be_cut for entry in flying)
 
     def join(self) -> None:
@@ -250,7 +250,7 @@ class Stream:
             self._core.report((start,), "left")
             return
         self._give(entry.at, start)
-        if error is not None and self._stopped is None and start.outcome is not Outcome.STARTED and ends_all(error):
+        if error is not None and self._stopped is None and start.outcome is not STARTED and ends_all(error):
             self._stop(error)
 
     def _give(self, at: int, start: Start) -> None:
@@ -358,7 +358,7 @@ class Stream:
         self._stopped = error
         self._leave()
         for entry in list(self._entries.values()):
-            if entry.stage is Stage.QUEUED:
+            if entry.stage is QUEUED:
                 self._engine.withdraw(entry, "settle", "ended early")
 
     def _withdraw(self, why: str) -> None:

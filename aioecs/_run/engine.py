@@ -17,7 +17,7 @@ from aioecs._model.arn import short
 from aioecs._model.outcome import Outcome, Start
 from aioecs._model.settings import OnCancel
 from aioecs._model.start_task import StartTaskRequest
-from aioecs._plan.packing import Entry, Group, Packing, Stage
+from aioecs._plan.packing import BEHIND, DONE, FLYING, QUEUED, Entry, Group, Packing
 from aioecs._run.call import Call
 from aioecs._run.core import Core
 from aioecs._run.hub import resolve
@@ -26,7 +26,9 @@ from aioecs._run.waiting import Party
 from aioecs.errors import ECSError, IdempotencyMismatch
 
 Prepare = Callable[[StartTaskRequest, Group], Call]
-Moved = Callable[[Entry, Start], bool]
+
+STARTED = Outcome.STARTED  # by name, as the stages are
+NOT_SENT = Outcome.NOT_SENT
 
 
 @attrs.define(eq=False)
@@ -88,13 +90,13 @@ class Engine:
 
     def withdraw(self, entry: Entry, on_cancel: OnCancel, why: str) -> None:
         """Take one back: out of the queue at once, out of a call if it is not on the wire, else as `on_cancel` says."""
-        if entry.stage is Stage.QUEUED:
+        if entry.stage is QUEUED:
             self.packing.withdraw(entry)
             self._settle(entry, never_sent(entry), None)
-        elif entry.stage is Stage.BEHIND:
+        elif entry.stage is BEHIND:
             del self._behind[entry]
             self._settle(entry, never_sent(entry), None)
-        elif entry.stage is Stage.FLYING and entry.gone is None:
+        elif entry.stage is FLYING and entry.gone is None:
             entry.gone = on_cancel
             flight: Flight = entry.where
             flight.aboard -= 1
@@ -208,12 +210,12 @@ class Engine:
     def _wait_behind(self, known: Party, group: Group, entries: list[Entry]) -> None:
         """Put starts behind a withdrawn call with the same key: its tasks may be about to be stopped."""
         for entry in entries:
-            entry.stage = Stage.BEHIND
+            entry.stage = BEHIND
             self._behind[entry] = group
 
         def go_on() -> None:
             for entry in reversed(entries):
-                if entry.stage is Stage.BEHIND:
+                if entry.stage is BEHIND:
                     self.outstanding -= 1
                     self.add(entry, self._behind.pop(entry), again=True)
 
@@ -234,13 +236,13 @@ class Engine:
         record = flight.call.record
         flight.landed = _fairly(flight.entries, list(record.starts()))
         error: ECSError | None = None
-        if record.surplus or not all(start.outcome is Outcome.STARTED for start in flight.landed):
+        if record.surplus or not all(start.outcome is STARTED for start in flight.landed):
             verdict = flight.call.verdict()
             error = verdict if isinstance(verdict, ECSError) else None
         stays = flight.stops or flight.shared
         for entry, start in zip(flight.entries, flight.landed, strict=True):
             own = _own(start, entry)
-            if entry.gone == "stop" and own.outcome is Outcome.STARTED and not stays:
+            if entry.gone == "stop" and own.outcome is STARTED and not stays:
                 self.core.custody.own(self._stop(flight, entry, own), "aioecs stops a withdrawn start")
             else:
                 self._settle(entry, own, error)
@@ -254,7 +256,7 @@ class Engine:
             self._settle(entry, attrs.evolve(start, outcome=Outcome.STOPPED) if stopped else start, None)
 
     def _settle(self, entry: Entry, start: Start, error: ECSError | None) -> None:
-        entry.stage = Stage.DONE
+        entry.stage = DONE
         entry.where = None
         self.count(start)
         self.outstanding -= 1
@@ -278,7 +280,7 @@ class Engine:
 
 def never_sent(entry: Entry, error: ECSError | None = None) -> Start:
     """Say of a start that it never left the queue."""
-    return Start(request=entry.request, container_instance=entry.instance, outcome=Outcome.NOT_SENT, error=error)
+    return Start(request=entry.request, container_instance=entry.instance, outcome=NOT_SENT, error=error)
 
 
 def _own(start: Start, entry: Entry) -> Start:
@@ -296,7 +298,7 @@ def _own(start: Start, entry: Entry) -> Start:
     )
 
 
-_WORTH = {Outcome.STARTED: 0, Outcome.NOT_SENT: 2}
+_WORTH = {STARTED: 0, NOT_SENT: 2}
 """What is given first to those who stay; whoever left before the wire left a NOT_SENT behind."""
 
 

@@ -138,6 +138,7 @@ class Wait(AbstractContextManager["Wait"]):
         self._settle = settle
         self._left = False
         self._fired = False
+        self._told = False
         self._waiter = self._awaited.end_or()
         self._watch = Hub.here().watch(source, self._source_fired)
         self._patience: asyncio.TimerHandle | None = None
@@ -151,7 +152,7 @@ class Wait(AbstractContextManager["Wait"]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._watch.__exit__(None, None, None)
-        if kind is GeneratorExit:
+        if not self._told:  # closed, or struck by a KeyboardInterrupt
             self._leave("left")
             self._awaited.nobody_heard()
         if self._patience is not None:
@@ -167,10 +168,12 @@ class Wait(AbstractContextManager["Wait"]):
             if not self._is_second():
                 await self._settled()
         if not self._left:
+            self._told = True
             return self._answer()
         truth = self._awaited.cancelled(reason_of(self._source) if self._fired else None, self._blamed())
         if first is None:
             first = await _cancelled_around()
+        self._told = True
         self._awaited.nobody_heard(once_ended=first is not None)
         if first is not None:
             raise first from truth
