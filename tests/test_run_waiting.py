@@ -1011,9 +1011,7 @@ async def started_on(local: LocalECS) -> None:
 
 @pytest.mark.parametrize("ends", ["main returns", "main is cancelled", "main raises"])
 @pytest.mark.parametrize("fault", ["hang", "reset"])
-async def test_the_end_of_asyncio_run_leaves_no_orphan(
-    ends: str, fault: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_the_end_of_asyncio_run_leaves_no_orphan(ends: str, fault: Any, caplog: pytest.LogCaptureFixture) -> None:
     """A client is open in a background task with a call in flight: it is looked up and stopped before the loop ends."""
     caplog.set_level(logging.INFO, "aioecs")
     heard: list[Any] = []
