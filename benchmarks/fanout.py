@@ -28,13 +28,12 @@ import attrs
 
 import aioecs
 from aioecs import StartTaskRequest
-from aioecs._model import limits
 from aioecs._model.attempt import Answered, Attempt
-from aioecs._plan.record import Record
 from aioecs._run.batch import Batch
-from aioecs._run.call import Call
 from aioecs._run.core import Core
+from aioecs._run.preparing import Preparer
 from aioecs._run.slots import Slots
+from aioecs._run.survey import Survey
 from aioecs._wire.port import Witness
 
 HOSTS = tuple(f"arn:aws:ecs:us-east-1:123456789012:container-instance/default/i{n:04}" for n in range(50))
@@ -70,40 +69,25 @@ class Port:
         return Answered(aioecs.StartTaskResponse(tasks=tasks), "request-1")
 
 
-class Nowhere:
-    """A desk that nobody comes to."""
+class Unchecked(Preparer):
+    """Makes calls of requests that are not held against the limits: that is measured by itself."""
 
-    async def look(self, *_: Any) -> Any:
-        """Find nothing."""
-        raise AssertionError("nothing is in doubt here")
+    def check(self, request: StartTaskRequest, *, any_number: bool = False) -> None:
+        """Take it as it is."""
 
 
 def a_batch(core: Core, *, checks: bool = False) -> Batch:
     """Make a batch on a core, as `Client.batch` does; unchecked, unless that is what is measured."""
-    tokens = itertools.count()
-    desk = Nowhere()
-
-    def prepare(request: StartTaskRequest, _: Any) -> Call:
-        token = f"aioecs-{next(tokens)}"
-        record = Record(
-            request=request,
-            token=token,
-            timeouts=core.timeouts,
-            retries=core.retries,
-            on_doubt="at_most_once",
-            deadline=core.now + core.timeouts.call,
-        )
-        return Call(core, record, request.replace(started_by=token), desk)
-
-    def check(request: StartTaskRequest) -> None:
-        if checks:
-            limits.check(request, any_number=True)
-
-    async def lay_out(*_: Any) -> Any:
-        raise AssertionError("nothing is placed here")
-
+    preparer = (Preparer if checks else Unchecked)(core, None, paced=False, tag_tokens=False)
     return Batch(
-        core, prepare, check, lay_out, key=None, on_cancel="settle", on_doubt="at_most_once", window=0.002, drain=None
+        core,
+        preparer,
+        Survey(preparer),
+        key=None,
+        on_cancel="settle",
+        on_doubt="at_most_once",
+        window=0.002,
+        drain=None,
     )
 
 

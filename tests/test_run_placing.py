@@ -32,6 +32,7 @@ from aioecs._plan.looking import Doubt
 from aioecs._run import placing
 from aioecs._run.desk import Desk
 from aioecs._run.inventory import Inventory
+from aioecs._run.survey import Wish
 from aioecs.errors import (
     AccessDeniedException,
     ClusterNotFoundException,
@@ -814,7 +815,7 @@ async def test_left_early_while_it_confirms(local: LocalECS, client: aioecs.Clie
     """Nothing more is placed for a caller that has gone, and the counts still add up."""
     before_the_first(client, lambda: fill(local, local.instance_arns[0]))
     async with client.batch() as batch:
-        stream = await batch._placing(DEMO, 3, None, placing.Wish(Spread(), (), None, 0.0, confirm_refusals=True))
+        stream = await batch._placing(DEMO, 3, None, Wish(Spread(), (), None, 0.0, confirm_refusals=True))
         async with aclosing(stream.starts(stream.requests(DEMO, 3))) as starts:
             async for _ in starts:
                 await desk.come.wait()
@@ -830,7 +831,7 @@ async def test_left_early_while_it_confirms(local: LocalECS, client: aioecs.Clie
 async def test_left_early_while_some_wait_for_room() -> None:
     """They were never sent, and are counted so."""
     async with one_place() as local, client_of(local) as client, client.batch() as batch:
-        stream = await batch._placing(DEMO, 3, None, placing.Wish(Spread(), (), None, 600.0, confirm_refusals=False))
+        stream = await batch._placing(DEMO, 3, None, Wish(Spread(), (), None, 600.0, confirm_refusals=False))
         async with aclosing(stream.starts(stream.requests(DEMO, 3))) as starts:
             await anext(starts)
         statistics = batch.statistics()

@@ -825,7 +825,7 @@ def test_a_call_waits_for_a_withdrawn_one_of_its_key(how: str) -> None:
         held, loop, token = Held(), asyncio.get_running_loop(), CancelToken()
         port = ToldPort(start_task=held)
         async with told_client(port, timeouts=Timeouts(call=6, settle=1)) as client:
-            client._desks[None] = ToldDesk()  # type: ignore[assignment]
+            client._preparer.desks[None] = ToldDesk()  # type: ignore[assignment]
             first = asyncio.create_task(client.start_task(a_request(), token, idempotency_key="key"))
             await held.begun.wait()
             token.cancel()

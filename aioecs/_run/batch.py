@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -22,15 +22,16 @@ from aioecs._model.start_task_response import StartTaskResponse
 from aioecs._plan.packing import Group
 from aioecs._plan.verdict import cancelled_of
 from aioecs._run.asking import Ask, Requests, Stream
+from aioecs._run.call import Call
 from aioecs._run.core import Core
-from aioecs._run.engine import Engine, Prepare
+from aioecs._run.engine import Engine
 from aioecs._run.hub import Cancellable, expect
-from aioecs._run.placing import Layout, Placing, Wish
+from aioecs._run.placing import Placing
+from aioecs._run.preparing import Preparer
+from aioecs._run.survey import Survey, Wish
 from aioecs._run.waiting import Wait, refuse_if_cancelled
 from aioecs.errors import ClientStateError
 
-Check = Callable[[StartTaskRequest], None]
-LayOut = Callable[[StartTaskRequest, Wish], Awaitable[Layout]]
 Key = Callable[[StartTaskRequest], str]
 
 
@@ -44,9 +45,8 @@ class Batch:
     def __init__(
         self,
         core: Core,
-        prepare: Prepare,
-        check: Check,
-        lay_out: LayOut,
+        preparer: Preparer,
+        survey: Survey,
         *,
         key: Key | None,
         on_cancel: OnCancel,
@@ -55,13 +55,13 @@ class Batch:
         drain: float | None,
     ) -> None:
         self._core = core
-        self._check = check
-        self._lay_out = lay_out
+        self._preparer = preparer
+        self._survey = survey
         self._key = key
         self._on_cancel: OnCancel = on_cancel
         self._on_doubt: OnDoubt = on_doubt
         self._drain = drain
-        self._engine = Engine(core, prepare, window)
+        self._engine = Engine(core, self._prepare, window)
         self._state = "not entered"
         self._throttled_before = core.throttled
 
@@ -199,7 +199,7 @@ class Batch:
             lambda template, _: self._group(template, None),
             self._on_cancel,
             source,
-            layout=await self._lay_out(request, wish),
+            layout=await self._survey.lay_out(request, wish),
             patience=wish.wait_for_room,
         )
 
@@ -234,6 +234,12 @@ class Batch:
         )
 
     # ------------------------------------------------------------------------------------------------------- the rest
+
+    def _prepare(self, request: StartTaskRequest, group: Group) -> Call:
+        return self._preparer.call(request, group.key, group.on_doubt, fan_out=True)
+
+    def _check(self, request: StartTaskRequest) -> None:
+        self._preparer.check(request, any_number=True)
 
     def _group(self, request: StartTaskRequest, key: str | None) -> Group:
         return self._engine.packing.group(request, self._on_doubt, key)

@@ -3,75 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable
 from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import anyio
 
 from aioecs._model import limits
-from aioecs._model._shape import Shape
-from aioecs._model.container_instance import (
-    ContainerInstance,
-    DescribeContainerInstancesRequest,
-    DescribeContainerInstancesResponse,
-    ListContainerInstancesRequest,
-    ListContainerInstancesResponse,
-)
 from aioecs._model.pacing import Pacing
-from aioecs._model.placement import Constraint, MemberOf, Placement, Spread
+from aioecs._model.placement import Constraint, Placement, Spread
 from aioecs._model.report import BatchReport
-from aioecs._model.run_task import RunTaskRequest, RunTaskResponse
 from aioecs._model.settings import OnCancel, OnDoubt, Retries, Timeouts, choice
 from aioecs._model.start_task import StartTaskRequest
 from aioecs._model.start_task_response import StartTaskResponse
-from aioecs._model.stop_task import StopTaskRequest, StopTaskResponse
-from aioecs._model.tags import Tag
-from aioecs._model.task import (
-    DescribeTasksRequest,
-    DescribeTasksResponse,
-    Failure,
-    ListTasksRequest,
-    ListTasksResponse,
-    Task,
-)
-from aioecs._model.task_definition import DescribeTaskDefinitionRequest, DescribeTaskDefinitionResponse, TaskDefinition
-from aioecs._plan import token as tokens
-from aioecs._plan.demand import demand
-from aioecs._plan.placement import Placer
-from aioecs._plan.record import Record
 from aioecs._plan.verdict import cancelled
 from aioecs._run.batch import Batch
 from aioecs._run.call import Call
-from aioecs._run.core import Core, OnSettled, log
-from aioecs._run.desk import TAG, Desk
+from aioecs._run.core import Core, OnSettled
 from aioecs._run.hub import Cancellable, expect
-from aioecs._run.inventory import Inventory, filter_of
-from aioecs._run.listing import Listing
+from aioecs._run.operations import Operations
 from aioecs._run.pacer import Pace
-from aioecs._run.placing import Layout, Wish
-from aioecs._run.slots import Slots, Turn
+from aioecs._run.preparing import Preparer
+from aioecs._run.slots import Slots
+from aioecs._run.survey import Survey, Wish
 from aioecs._run.waiting import Party, Wait, over, refuse_if_cancelled
 from aioecs._wire.connect import Settings, connected
-from aioecs._wire.port import (
-    DESCRIBE_CONTAINER_INSTANCES,
-    DESCRIBE_TASK_DEFINITION,
-    DESCRIBE_TASKS,
-    LIST_CONTAINER_INSTANCES,
-    LIST_TASKS,
-    RUN_TASK,
-    STOP_TASK,
-    Operation,
-)
-from aioecs.errors import ClientStateError, IdempotencyMismatch, InvalidRequest
-
-R = TypeVar("R", bound=Shape)
+from aioecs.errors import ClientStateError, IdempotencyMismatch
 
 
-class Client:
+class Client(Operations):
     """An async client for Amazon ECS that never starts a task twice, never loses one, and never lies about one.
 
     An async context manager: `async with aioecs.Client(region_name="eu-west-1") as ecs: ...`. It may be entered in
@@ -142,11 +104,11 @@ class Client:
         self._on_settled = on_settled
         self._tag_tokens = tag_tokens
         self._opened: Core | None = None
+        self._preparer: Preparer
+        self._survey: Survey
         self._raw: Any = None
         self._stack = AsyncExitStack()
         self._state = "not entered"
-        self._desks: dict[str | None, Desk] = {}
-        self._inventories: dict[tuple[str | None, str | None, tuple[str, ...] | None], Inventory] = {}
 
     # ---------------------------------------------------------------------------------------------- opening, closing
 
@@ -159,7 +121,7 @@ class Client:
         except BaseException:
             self._state = "closed"
             raise
-        self._opened = Core(
+        core = self._opened = Core(
             port=port,
             slots=Slots(min(self._settings.max_in_flight, self._settings.pool)),
             timeouts=self._settings.timeouts,
@@ -170,6 +132,13 @@ class Client:
             starts=Pace.shared(port.who, "starts", self._pacing),
             looks=Pace.shared(port.who, "reads", self._pacing),
         )
+        self._preparer = Preparer(
+            core,
+            region=None if self._settings.endpoint_url is not None else port.region,
+            paced=self._pacing is not None,
+            tag_tokens=self._tag_tokens,
+        )
+        self._survey = Survey(self._preparer)
         return self
 
     async def __aexit__(
@@ -257,66 +226,20 @@ class Client:
         """
         core = self._core()
         expect(cancel_scope)
-        call = self._call(core, request, idempotency_key, on_doubt)
-        policy: OnCancel = choice(on_cancel or self._on_cancel, OnCancel, "on_cancel")
+        call = self._preparer.call(request, idempotency_key, self._doubt(on_doubt))
+        policy = self._policy(on_cancel)
         await refuse_if_cancelled(cancel_scope, partial(cancelled, call.record))
         party = await self._joined(core, call, idempotency_key, cancel_scope)
         with Wait(party, cancel_scope, policy, core.timeouts.settle) as wait:
             return await wait.answer()
 
-    def _check(self, core: Core, request: StartTaskRequest, *, any_number: bool = False) -> None:
-        """Hold a request against every documented limit."""
-        limits.expect(request, StartTaskRequest)
-        limits.check(request, any_number=any_number, region=self._own_region(core), partition=core.port.partition)
+    def _policy(self, on_cancel: OnCancel | None) -> OnCancel:
+        chosen: OnCancel = choice(on_cancel or self._on_cancel, OnCancel, "on_cancel")
+        return chosen
 
-    def _call(
-        self, core: Core, request: StartTaskRequest, key: Any, on_doubt: OnDoubt | None, *, fan_out: bool = False
-    ) -> Call:
-        """Prepare a call: nothing is begun, and nothing of it is signed or sent.
-
-        What fans out was checked when it was asked for, and belongs to no scope that could end it.
-        """
-        limits.expect(request, StartTaskRequest)
-        if key is not None and not (isinstance(key, str) and key):
-            raise InvalidRequest("idempotency_key", "a string that isn't empty", f"a {type(key).__name__}")
-        if key is not None and request.started_by is not None:
-            raise InvalidRequest(
-                "idempotency_key", "goes without started_by: the key makes the token that stands there"
-            )
-        token = tokens.derived(key) if key is not None else tokens.fresh(secrets.token_bytes(tokens.ENTROPY))
-        sent_as, token, adopts = self._with_token(request, token)
-        if not fan_out:
-            self._check(core, sent_as)
-        record = Record(
-            request=request,
-            token=token,
-            timeouts=core.timeouts,
-            retries=core.retries,
-            on_doubt=choice(on_doubt or self._on_doubt, OnDoubt, "on_doubt"),
-            deadline=core.now + core.timeouts.call,
-            horizon=float("inf") if fan_out else anyio.current_effective_deadline(),
-            paced=self._pacing is not None,
-            keyed=key is not None,
-            adopts=adopts,
-        )
-        return Call(core, record, sent_as, self._desk(core, request.cluster))
-
-    def _with_token(self, request: StartTaskRequest, token: str) -> tuple[StartTaskRequest, str, bool]:
-        """Return the request as it is sent, the token to look it up by, and whether what bears it is certainly ours."""
-        if request.started_by is None:
-            return request.replace(started_by=token), token, True
-        if not self._tag_tokens:
-            return request, request.started_by, False
-        return request.replace(tags=(*(request.tags or ()), Tag(key=TAG, value=token))), token, True
-
-    def _own_region(self, core: Core) -> str | None:
-        return None if self._settings.endpoint_url is not None else core.port.region
-
-    def _desk(self, core: Core, cluster: str | None) -> Desk:
-        desk = self._desks.get(cluster)
-        if desk is None:
-            desk = self._desks[cluster] = Desk(core, cluster)
-        return desk
+    def _doubt(self, on_doubt: OnDoubt | None) -> OnDoubt:
+        chosen: OnDoubt = choice(on_doubt or self._on_doubt, OnDoubt, "on_doubt")
+        return chosen
 
     async def _joined(self, core: Core, call: Call, key: str | None, source: Cancellable | None) -> Party:
         """Begin the call, or join the one that is under way for the same key."""
@@ -376,16 +299,13 @@ class Client:
             window: how long a start waits for equal ones to share its call with, in seconds.
             drain: how long leaving the block waits for what is on its way, in seconds; None waits for all of it.
         """
-        core = self._core()
-        doubt: OnDoubt = choice(on_doubt or self._on_doubt, OnDoubt, "on_doubt")
         return Batch(
-            core,
-            lambda request, group: self._call(core, request, group.key, group.on_doubt, fan_out=True),
-            lambda request: self._check(core, request, any_number=True),
-            partial(self._lay_out, core),
+            self._core(),
+            self._preparer,
+            self._survey,
             key=key,
-            on_cancel=choice(on_cancel or self._on_cancel, OnCancel, "on_cancel"),
-            on_doubt=doubt,
+            on_cancel=self._policy(on_cancel),
+            on_doubt=self._doubt(on_doubt),
             window=window,
             drain=drain,
         )
@@ -433,147 +353,7 @@ class Client:
         async with self.batch(on_cancel=on_cancel, on_doubt=on_doubt) as batch:
             return await batch.placed(request, count, cancel_scope, wish)
 
-    async def _lay_out(self, core: Core, request: StartTaskRequest, wish: Wish) -> Layout:
-        """Find out what a task of the template takes, and where there may be room for it."""
-        limits.expect(request, StartTaskRequest)
-        if request.container_instances:
-            raise InvalidRequest("container_instances", "empty in a template: place_tasks chooses them")
-        self._check(core, request.replace(container_instances=["0" * 32]))
-        definition = DescribeTaskDefinitionRequest(task_definition=request.task_definition)
-        described = (await self.describe_task_definition(definition)).task_definition or TaskDefinition()
-        need = demand(described, request.overrides)
-        rules = (*wish.constraints, *(MemberOf(expression) for expression in need.expressions))
-        inventory = self._inventory(core, request.cluster, rules, wish.instances)
-        placer = Placer(await inventory.current(), need, wish.placement, rules, core.dice)
-        return Layout(placer, inventory, self._desk(core, request.cluster) if wish.confirm_refusals else None)
-
-    def _inventory(
-        self, core: Core, cluster: str | None, rules: tuple[Constraint, ...], instances: Iterable[str] | None
-    ) -> Inventory:
-        """Return the inventory of a cluster through one filter, the same for all who ask alike."""
-        only = tuple(instances) if instances is not None else None
-        known = self._inventories.get((cluster, filter_of(rules), only))
-        if known is None:
-            known = Inventory(core, cluster, constraints=rules, instances=only)
-            self._inventories[cluster, filter_of(rules), only] = known
-        return known
-
-    # ------------------------------------------------------------------------------------------- the operations beside
-
-    async def stop_task(self, request: StopTaskRequest) -> StopTaskResponse:
-        """Stop a task; stopping one twice does no harm, so a lost answer is asked for again.
-
-        A cancel of the caller lets a request that is on its way go through.
-        """
-        return await self._kept(STOP_TASK, request, Turn.STOP)
-
-    async def run_task(self, request: RunTaskRequest) -> RunTaskResponse:
-        """Let ECS place and start tasks, ten at most.
-
-        RunTask has a token of its own (`client_token`), which is made here if it isn't given: so a lost answer is
-        asked for again and starts nothing twice. A cancel of the caller lets it go through; its tasks are logged.
-        """
-        limits.expect(request, RunTaskRequest)
-        if request.client_token is None:
-            request = request.replace(client_token=tokens.fresh(secrets.token_bytes(tokens.ENTROPY)))
-        return await self._kept(RUN_TASK, request, Turn.START)
-
-    async def describe_tasks(self, request: DescribeTasksRequest) -> DescribeTasksResponse:
-        """Describe any number of tasks, a hundred a call; what ECS doesn't know is in `failures`."""
-        tasks: list[Task] = []
-        failures: list[Failure] = []
-        for some in self._hundreds(request, DescribeTasksRequest, "tasks"):
-            answer = await self._read(DESCRIBE_TASKS, some)
-            tasks += answer.tasks
-            failures += answer.failures
-        return DescribeTasksResponse(tasks=tasks, failures=failures)
-
-    async def describe_container_instances(
-        self, request: DescribeContainerInstancesRequest
-    ) -> DescribeContainerInstancesResponse:
-        """Describe any number of container instances, a hundred a call; what ECS doesn't know is in `failures`."""
-        instances: list[ContainerInstance] = []
-        failures: list[Failure] = []
-        for some in self._hundreds(request, DescribeContainerInstancesRequest, "container_instances"):
-            answer = await self._read(DESCRIBE_CONTAINER_INSTANCES, some)
-            instances += answer.container_instances
-            failures += answer.failures
-        return DescribeContainerInstancesResponse(container_instances=instances, failures=failures)
-
-    def list_tasks(self, request: ListTasksRequest = ListTasksRequest()) -> Listing[ListTasksResponse]:  # noqa: B008 frozen
-        """List tasks, by default those whose desired status is RUNNING: await it for all, or iterate over the ARNs."""
-        return Listing(
-            lambda: self._pages(LIST_TASKS, request, lambda answer: (answer.task_arns, answer.next_token)),
-            lambda arns: ListTasksResponse(task_arns=arns),
-        )
-
-    def list_container_instances(
-        self,
-        request: ListContainerInstancesRequest = ListContainerInstancesRequest(),  # noqa: B008 frozen
-    ) -> Listing[ListContainerInstancesResponse]:
-        """List container instances, draining ones too unless a status is given: await it, or iterate over the ARNs."""
-        return Listing(
-            lambda: self._pages(
-                LIST_CONTAINER_INSTANCES, request, lambda answer: (answer.container_instance_arns, answer.next_token)
-            ),
-            lambda arns: ListContainerInstancesResponse(container_instance_arns=arns),
-        )
-
-    async def describe_task_definition(self, request: DescribeTaskDefinitionRequest) -> DescribeTaskDefinitionResponse:
-        """Describe a task definition: a family's latest ACTIVE revision, or the one that is named."""
-        return await self._read(DESCRIBE_TASK_DEFINITION, request)
-
-    # ------------------------------------------------------------------------------------------------------- reading
-
-    async def _read(self, operation: Operation[R], request: Shape) -> R:
-        core = self._core()
-        limits.expect(request, operation.request)
-        limits.check(request)
-        return (await core.harmless(operation, request, Turn.READ)).answer
-
-    async def _kept(self, operation: Operation[R], request: Shape, turn: Turn) -> R:
-        """Make a call in a task of the client's: what it does isn't lost with its caller."""
-        core = self._core()
-        limits.expect(request, operation.request)
-        limits.check(request)
-        task = core.custody.own(core.harmless(operation, request, turn), f"aioecs {operation.name}", heard=True)
-        try:
-            return (await asyncio.shield(task)).answer
-        except asyncio.CancelledError:
-            task.add_done_callback(lambda ended: _log_unheard(operation.name, ended))
-            raise
-
-    def _hundreds(self, request: R, shape: type[R], member: str) -> list[R]:
-        """Split a request to ECS's limit; checked as a whole, so that nothing is sent if anything is wrong."""
-        self._core()
-        limits.expect(request, shape)
-        held = getattr(request, member)
-        size = limits.DESCRIBED_PER_CALL
-        parts = [held[at : at + size] for at in range(0, len(held), size)] if isinstance(held, tuple) else []
-        some = [request.replace(**{member: part}) for part in parts] or [request]
-        for one in some:
-            limits.check(one)
-        return some
-
-    async def _pages(
-        self, operation: Operation[R], request: Shape, read: Callable[[R], tuple[Sequence[str], str | None]]
-    ) -> AsyncIterator[tuple[str, ...]]:
-        token: str | None = None
-        while True:
-            asked = request.replace(next_token=token) if token is not None else request
-            arns, token = read(await self._read(operation, asked))
-            yield tuple(arns)
-            if not token:
-                return
-
 
 def _party(core: Core, key: str) -> Party | None:
     party: Party | None = core.keys.get(key)
     return party
-
-
-def _log_unheard(operation: str, ended: asyncio.Task[Any]) -> None:
-    if not ended.cancelled() and ended.exception() is None:
-        answer = ended.result().answer
-        arns = [task.task_arn for task in getattr(answer, "tasks", ())]
-        log.info("%s went through after its caller had left: tasks %s", operation, arns)

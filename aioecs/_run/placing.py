@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import repeat
 
@@ -12,7 +12,6 @@ import anyio
 import attrs
 
 from aioecs._model.outcome import Outcome, Start
-from aioecs._model.placement import Constraint, Placement
 from aioecs._model.settings import OnCancel
 from aioecs._model.start_task import StartTaskRequest
 from aioecs._model.stop_task import StopTaskRequest
@@ -21,30 +20,18 @@ from aioecs._plan.acts import Looked
 from aioecs._plan.looking import Doubt
 from aioecs._plan.matching import eldest_first, strangers
 from aioecs._plan.packing import Entry, Group, Stage
-from aioecs._plan.placement import Placer
 from aioecs._plan.token import stop_reason
 from aioecs._run.asking import Stream, ends_all
 from aioecs._run.core import log
 from aioecs._run.desk import Desk
 from aioecs._run.engine import Engine
 from aioecs._run.hub import Cancellable
-from aioecs._run.inventory import Inventory
 from aioecs._run.slots import Turn
+from aioecs._run.survey import Layout
 from aioecs._wire.port import STOP_TASK
 from aioecs.errors import ClientStateError, ECSError
 
 LOOK_AGAIN = 5.0  # in seconds, between two looks for room: a read or two of the twenty a second
-
-
-@attrs.frozen
-class Wish:
-    """How tasks are to be placed."""
-
-    placement: Placement
-    constraints: tuple[Constraint, ...]
-    instances: Iterable[str] | None
-    wait_for_room: float
-    confirm_refusals: bool
 
 
 @attrs.frozen
@@ -59,16 +46,6 @@ class Copies:
 
     def __iter__(self) -> Iterator[StartTaskRequest]:
         return repeat(self.request, self.count)
-
-
-@attrs.frozen
-class Layout:
-    """What places the tasks of a template."""
-
-    placer: Placer
-    inventory: Inventory
-    confirm: Desk | None
-    """Where a refusal is confirmed before its start is moved, if that is wished."""
 
 
 class Placing(Stream):

@@ -1,0 +1,90 @@
+"""From a request to a call: checked, given its token and its clocks. Nothing is begun here, signed or sent."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import anyio
+import attrs
+
+from aioecs._model import limits
+from aioecs._model.settings import OnDoubt
+from aioecs._model.start_task import StartTaskRequest
+from aioecs._model.tags import Tag
+from aioecs._plan import token as tokens
+from aioecs._plan.record import Record
+from aioecs._run.call import Call
+from aioecs._run.core import Core
+from aioecs._run.desk import TAG, Desk
+from aioecs.errors import InvalidRequest
+
+
+def fresh_token() -> str:
+    """Make a token of its own."""
+    return tokens.fresh(secrets.token_bytes(tokens.ENTROPY))
+
+
+@attrs.define(eq=False)
+class Preparer:
+    """Makes the calls of one client, and knows the desks where they are looked up."""
+
+    core: Core
+    region: str | None
+    """The Region that ARNs are held against; None where the endpoint is the caller's own."""
+    paced: bool
+    tag_tokens: bool
+    desks: dict[str | None, Desk] = attrs.Factory(dict)
+    """By cluster."""
+
+    def check(self, request: StartTaskRequest, *, any_number: bool = False) -> None:
+        """Hold a request against every documented limit."""
+        limits.expect(request, StartTaskRequest)
+        limits.check(request, any_number=any_number, region=self.region, partition=self.core.port.partition)
+
+    def call(self, request: StartTaskRequest, key: Any, on_doubt: OnDoubt, *, fan_out: bool = False) -> Call:
+        """Prepare a call. What fans out was checked when it was asked for, and belongs to no scope that could end it.
+
+        Raises:
+            InvalidRequest: a documented rule is broken.
+        """
+        limits.expect(request, StartTaskRequest)
+        if key is not None and not (isinstance(key, str) and key):
+            raise InvalidRequest("idempotency_key", "a string that isn't empty", f"a {type(key).__name__}")
+        if key is not None and request.started_by is not None:
+            raise InvalidRequest(
+                "idempotency_key", "goes without started_by: the key makes the token that stands there"
+            )
+        token = tokens.derived(key) if key is not None else fresh_token()
+        sent_as, token, adopts = self._with_token(request, token)
+        if not fan_out:
+            self.check(sent_as)
+        core = self.core
+        record = Record(
+            request=request,
+            token=token,
+            timeouts=core.timeouts,
+            retries=core.retries,
+            on_doubt=on_doubt,
+            deadline=core.now + core.timeouts.call,
+            horizon=float("inf") if fan_out else anyio.current_effective_deadline(),
+            paced=self.paced,
+            keyed=key is not None,
+            adopts=adopts,
+        )
+        return Call(core, record, sent_as, self.desk(request.cluster))
+
+    def _with_token(self, request: StartTaskRequest, token: str) -> tuple[StartTaskRequest, str, bool]:
+        """Return the request as it is sent, the token to look it up by, and whether what bears it is certainly ours."""
+        if request.started_by is None:
+            return request.replace(started_by=token), token, True
+        if not self.tag_tokens:
+            return request, request.started_by, False
+        return request.replace(tags=(*(request.tags or ()), Tag(key=TAG, value=token))), token, True
+
+    def desk(self, cluster: str | None) -> Desk:
+        """Return where the doubts of a cluster are looked up."""
+        desk = self.desks.get(cluster)
+        if desk is None:
+            desk = self.desks[cluster] = Desk(self.core, cluster)
+        return desk
