@@ -29,6 +29,7 @@ import attrs
 import aioecs
 from aioecs import StartTaskRequest
 from aioecs._model.attempt import Answered, Attempt
+from aioecs._plan.packing import Group
 from aioecs._run.batch import Batch
 from aioecs._run.core import Core
 from aioecs._run.preparing import Preparer
@@ -135,7 +136,7 @@ async def called(count: int) -> float:
 
     async def work() -> None:
         for _ in numbers:
-            call = batch._engine._prepare(request, None)  # type: ignore[arg-type]  # noqa: SLF001 as a batch begins one
+            call = batch._engine._prepare(request, Group(request, "at_most_once"))  # noqa: SLF001 as a batch begins one
             call.begin(await core.starts.turn())
             await call.end_or()
             call.record.starts()
