@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from aioecs.cli._app import run
 from aioecs.cli._local import Served, announcement, as_line, serve
 from aioecs.cli._options import UsageError
 from aioecs.cli._streams import Streams
+from aioecs.testing import Fault, faults_from_script
 
 SERVED = Served(endpoint_url="http://127.0.0.1:8080", region="eu-west-1", cluster="c", instances=("i1", "i2"))
 
@@ -149,6 +151,52 @@ def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
             "as_json": True,
         }
     ]
+
+
+def test_faults_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A script of faults reaches the server."""
+    seen: list[Any] = []
+
+    async def kept(settings: dict[str, Any], _: Streams, *, as_json: bool) -> int:
+        seen.extend(settings["faults"])
+        return 0
+
+    monkeypatch.setattr("aioecs.cli._local.serve", kept)
+    script = tmp_path / "storm.jsonl"
+    script.write_text('{"kind": "reset", "when": "after", "times": null}\n')
+    assert run(["local", "--faults", str(script)]) == 0
+    assert seen == [Fault("reset", when="after", times=None)]
+
+
+@pytest.mark.parametrize(("text", "told"), [('{"kind": "reset"}\nrubbish', "line 2: not JSON"), (None, "No such file")])
+def test_bad_faults(text: str | None, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rubbish is told on one line, with its file and its place in it, and nothing is served."""
+    script = tmp_path / "storm"
+    if text is not None:
+        script.write_text(text)
+    assert run(["local", "--faults", str(script)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"aioecs: --faults: {script}: {told}")
+    assert error.count("\n") == 1
+
+
+async def test_in_a_storm() -> None:
+    """A client of a server with faults meets them: the answer is lost, the task is there, and none is started twice."""
+    told = Told()
+    script = faults_from_script('{"kind": "reset", "operation": "StartTask", "when": "after"}')
+    serving = asyncio.create_task(serve(settings(faults=script), told, as_json=True))
+    said = json.loads(await told.lines.get())
+    access: dict[str, Any] = {"aws_access_key_id": "x", "aws_secret_access_key": "y"}
+    async with aioecs.Client(said["region"], endpoint_url=said["endpoint_url"], **access) as client:
+        request = aioecs.StartTaskRequest(
+            cluster="c", task_definition="demo", container_instances=said["instances"][:1]
+        )
+        response = await client.start_task(request)
+        listed = await client.list_tasks(aioecs.ListTasksRequest(cluster="c"))
+    assert [task.task_arn for task in response.tasks] == list(listed.task_arns)
+    assert response.attempts == 1
+    os.kill(os.getpid(), signal.SIGINT)
+    assert await serving == 0
 
 
 def test_as_a_process() -> None:

@@ -10,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aioecs.testing._engine import OPERATIONS as ENGINE_OPERATIONS
-from aioecs.testing._faults import KINDS, OPERATIONS, Fault, FaultScript, faults_from_json, faults_to_json
+from aioecs.testing._faults import (
+    KINDS,
+    OPERATIONS,
+    Fault,
+    FaultScript,
+    faults_from_json,
+    faults_from_script,
+    faults_to_json,
+)
 
 
 def kinds(script: FaultScript, calls: int, operation: str = "StartTask") -> str:
@@ -137,3 +145,27 @@ def test_a_script_comes_back_from_json_as_it_was(faults: list[Fault]) -> None:
     """Members at their default need not be written."""
     assert faults_from_json(faults_to_json(faults)) == faults
     assert faults_to_json([Fault("reset")]) == '[{"kind": "reset"}]'
+
+
+def test_a_script_of_lines() -> None:
+    """One object a line; comments and empty lines are passed over, and a list is read as well."""
+    text = '# a storm\n\n{"kind": "reset", "when": "after"}\n  {"kind": "throttle", "chance": 0.5}\n'
+    assert faults_from_script(text) == [Fault("reset", when="after"), Fault("throttle", chance=0.5)]
+    assert faults_from_script(' [{"kind": "reset"}]') == [Fault("reset")]
+    assert faults_from_script("") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("kind = reset", "^line 3: not JSON: "),
+        ("17", "^line 3: expected an object, not int"),
+        ('{"when": "after"}', "^line 3.kind: is required"),
+        ('{"kind": "reset", "chances": 1}', "^line 3.chances: unknown member"),
+        ('{"kind": "reset", "chance": 3}', "^line 3.chance: a number from 0 to 1"),
+    ],
+)
+def test_what_is_wrong_with_a_line(line: str, told: str) -> None:
+    """It is told with the number of the line, comments counted."""
+    with pytest.raises(ValueError, match=told):
+        faults_from_script(f'# storm\n{{"kind": "reset"}}\n{line}')

@@ -6,7 +6,8 @@ import asyncio
 import json
 import os
 from collections.abc import Callable
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import attrs
 import typer
@@ -16,6 +17,9 @@ from aioecs import CancelToken
 from aioecs.cli._options import HOW, WHERE, AsJson, UsageError
 from aioecs.cli._signals import interrupts
 from aioecs.cli._streams import Streams
+
+if TYPE_CHECKING:
+    from aioecs.testing import Fault
 
 HELP = """
 Run an ECS on this machine, for any AWS SDK, the AWS CLI or aioecs, until Ctrl-C.
@@ -33,6 +37,15 @@ On a free port, or on one of your choice:
 From a script, which reads where it is:
 
   aioecs local --json
+
+In a storm, a file of one fault a line, as JSON. These break about one answer in five after the tasks have started, \
+and throttle about one of ten other starts:
+
+  aioecs local --faults storm.jsonl
+
+  {"kind": "reset", "operation": "StartTask", "when": "after", "chance": 0.2, "times": null}
+
+  {"kind": "throttle", "operation": "StartTask", "chance": 0.1, "times": null}
 
 [bold]Exit status[/]
 
@@ -78,6 +91,10 @@ def local(
         float,
         typer.Option("--pending", metavar="SECONDS", min=0, help="How long a task is PENDING.", rich_help_panel=HOW),
     ] = 0.0,
+    faults: Annotated[
+        Path | None,
+        typer.Option("--faults", metavar="FILE", help="What goes wrong: a fault a line, as JSON.", rich_help_panel=HOW),
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
     """Serve until a signal, and return the exit status; `HELP` is what the user reads."""
@@ -91,7 +108,25 @@ def local(
         "memory": memory,
         "pending_seconds": pending,
     }
+    if faults is not None:
+        settings["faults"] = read_faults(faults)
     return asyncio.run(serve(settings, Streams(), as_json=as_json))
+
+
+def read_faults(path: Path) -> list[Fault]:
+    """Read a file of faults.
+
+    Raises:
+        UsageError: it can't be read, or is not one; names the line.
+    """
+    from aioecs.testing import faults_from_script
+
+    try:
+        return faults_from_script(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"--faults: {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise UsageError(f"--faults: {path}: {error}") from error
 
 
 async def serve(

@@ -7,7 +7,7 @@ socket. It imports nothing of aioecs' client: it is an independent witness.
 from aioecs.testing._buckets import DOCUMENTED, Bucket, Buckets
 from aioecs.testing._engine import Engine
 from aioecs.testing._errors import AwsError
-from aioecs.testing._faults import Fault, FaultScript, faults_from_json, faults_to_json
+from aioecs.testing._faults import Fault, FaultScript, faults_from_json, faults_from_script, faults_to_json
 from aioecs.testing._local import ClientKwargs, LocalECS
 from aioecs.testing._server import LocalECSError
 from aioecs.testing._state import Task as LocalTask
@@ -32,5 +32,6 @@ __all__ = [
     "TrueTask",
     "Truth",
     "faults_from_json",
+    "faults_from_script",
     "faults_to_json",
 ]

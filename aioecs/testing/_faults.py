@@ -171,6 +171,28 @@ def faults_from_json(text: str) -> list[Fault]:
     return [_fault(entry, f"faults[{at}]") for at, entry in enumerate(given)]
 
 
+def faults_from_script(text: str) -> list[Fault]:
+    """Read a file of faults: one JSON object a line, with the members of Fault; or one JSON list, as faults_from_json.
+
+    Empty lines, and those that begin with `#`, are passed over.
+
+    Raises:
+        ValueError: it is not one; names the line and the member: `line 3.chance: a number from 0 to 1, not 3`.
+    """
+    if text.lstrip().startswith("["):
+        return faults_from_json(text)
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
+    return [_line(line, f"line {number}") for number, line in lines if line and not line.startswith("#")]
+
+
+def _line(line: str, where: str) -> Fault:
+    try:
+        entry: Any = json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"{where}: not JSON: {error}") from None
+    return _fault(entry, where)
+
+
 def faults_to_json(faults: Iterable[Fault]) -> str:
     """Write a script of faults so that `faults_from_json` reads it; members at their default are left out."""
     return json.dumps([_plain(fault) for fault in faults])
