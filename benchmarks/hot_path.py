@@ -17,7 +17,7 @@ import time
 from contextlib import AsyncExitStack
 
 from benchmarks.lean import listening
-from benchmarks.rig import Figures, bound, keep_to_one_core, run, spread, table
+from benchmarks.rig import Figures, bound, keep_to_one_core, report, spread, table
 from benchmarks.rivals import ONE, PACKED, SIZES, TEN, Way, absent, field
 
 ROUNDS, SECONDS = 9, 0.4  # of each way, and about how long each round of it takes
@@ -114,4 +114,4 @@ def text(found: Figures) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run(__doc__, figures, text))
+    raise SystemExit(report(__doc__, figures, text))

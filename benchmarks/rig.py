@@ -27,8 +27,8 @@ CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else
 NAMED = ("aiobotocore", "botocore", "aiohttp", "boto3", "aioboto3", "awscrt", "orjson", "uvloop")
 
 
-def run(doc: str | None, figures: Callable[[bool], Figures], text: Callable[[Figures], str]) -> int:
-    """Be the `main` of a benchmark; not 0 if a bound is broken in a full run."""
+def report(doc: str | None, figures: Callable[[bool], Figures], text: Callable[[Figures], str]) -> int:
+    """Measure, and say what was found: the main of a benchmark; not 0 if a bound is broken in a full run."""
     quick = arguments(doc).quick
     print(about(), "\n")
     found = figures(quick)
@@ -115,8 +115,9 @@ def _placed(core: int | None, serve: Callable[..., None], connection: Connection
 
 
 def spread(values: Sequence[float], form: str = ".3g") -> str:
-    """Say the median, and between what the others were."""
-    return f"{statistics.median(values):{form}} [{min(values):{form}}–{max(values):{form}}]"
+    """Say the median, and between what the others were, if there are any."""
+    others = f" [{min(values):{form}} to {max(values):{form}}]" if len(values) > 1 else ""
+    return f"{statistics.median(values):{form}}{others}"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

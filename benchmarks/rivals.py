@@ -26,7 +26,7 @@ from benchmarks.lean import HOSTS, OVERRIDES, Endpoint
 
 IN_FLIGHT = 50
 THREADS = 10
-KEYS = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "not-a-secret"}
+KEYS: dict[str, Any] = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "not-a-secret"}
 ONE, TEN, PACKED = "one a call", "ten a call", "start_tasks"
 SIZES = {ONE: 1, TEN: 10, PACKED: 10}
 
@@ -57,9 +57,7 @@ def typed(number: int, size: int) -> aioecs.StartTaskRequest:
         cluster="render",
         task_definition="frame:42",
         container_instances=hosts(number, size),
-        overrides=aioecs.TaskOverride(
-            container_overrides=[aioecs.ContainerOverride(name="main", environment=[frame])]
-        ),
+        overrides=aioecs.TaskOverride(container_overrides=[aioecs.ContainerOverride(name="main", environment=[frame])]),
     )
 
 
@@ -105,7 +103,9 @@ async def aioecs_client(endpoint: Endpoint, **settings: Any) -> AsyncIterator[ai
 
 
 @asynccontextmanager
-async def raw_client(endpoint: Endpoint, pool: int = IN_FLIGHT, maker: str = "aiobotocore.session") -> AsyncIterator[Any]:
+async def raw_client(
+    endpoint: Endpoint, pool: int = IN_FLIGHT, maker: str = "aiobotocore.session"
+) -> AsyncIterator[Any]:
     """Open an aiobotocore client, made by its own session or by aioboto3's."""
     config = AioConfig(max_pool_connections=pool)
     make = get_session().create_client if maker == "aiobotocore.session" else import_module(maker).Session().client
@@ -199,4 +199,6 @@ def absent() -> str:
     """Say who is missing, and why."""
     if find_spec("aioboto3"):
         return ""
-    return "aioboto3 is left out: 15.5.0, its newest when this was written, goes with aiobotocore 2.25.1 and no other.\n"
+    return (
+        "aioboto3 is left out: 15.5.0, its newest when this was written, goes with aiobotocore 2.25.1 and no other.\n"
+    )

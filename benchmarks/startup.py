@@ -23,7 +23,7 @@ from typing import Any
 import attrs
 
 from benchmarks.lean import Endpoint, listening
-from benchmarks.rig import Figures, bound, fresh, keep_to_one_core, run, spread, table
+from benchmarks.rig import Figures, bound, fresh, keep_to_one_core, report, spread, table
 from benchmarks.rivals import aioecs_client, raw_client, typed, wire
 
 ROUNDS, BURST, HELD, TICK = 9, 1_000, 500, 0.001
@@ -178,7 +178,9 @@ def bounds(seen: dict[str, dict[str, list[float]]]) -> list[Figures]:
     ratio = own["import"] / statistics.median(seen[RAW]["import"])
     return [
         bound("import aioecs over import aiobotocore.session", ratio, most=1.0),
-        bound("stall of the first client and call, ms", max(own["stall, first client"], own["stall, first call"]), most=10),
+        bound(
+            "stall of the first client and call, ms", max(own["stall, first client"], own["stall, first call"]), most=10
+        ),
         bound("stall of 1,000 gathered starts, ms", own["stall, 1,000 gathered"], most=25),
         bound("stall of 1,000 starts by start_tasks, ms", own["stall, 1,000 by start_tasks"], most=25),
     ]
@@ -196,4 +198,4 @@ def text(found: Figures) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run(__doc__, figures, text))
+    raise SystemExit(report(__doc__, figures, text))
