@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 
 import attrs
 
-WIDTH, MARGIN, LABELS, ROW, BAR = 820, 24, 220, 30, 16
+WIDTH, MARGIN, LABELS, ROW, BAR = 820, 24, 236, 30, 16
 _GAP, _WORD = 28, 7.0  # between panels; about the width of a letter of a bar's word
 
 _STYLE = """
@@ -50,7 +50,7 @@ class Panel:
 
 def chart(title: str, notes: Sequence[str], labels: Sequence[str], panels: Sequence[Panel]) -> str:
     """Draw it; labels that begin with "aioecs" stand out."""
-    top = 62 + 18 * len(notes)
+    top = 74 + 18 * len(notes)
     bottom = top + ROW * len(labels)
     width = (WIDTH - 2 * MARGIN - LABELS - _GAP * (len(panels) - 1)) / len(panels)
     words = "; ".join(_sentence(label, panels, row) for row, label in enumerate(labels))
@@ -80,7 +80,7 @@ def _panel(panel: Panel, labels: Sequence[str], left: float, top: int, width: fl
     ]
     for row, (label, bar) in enumerate(zip(labels, panel.bars, strict=True)):
         if bar is None:
-            lines.append(_text("note", left + 8, _middle(top, row), "not asked"))
+            lines.append(_text("note", left + 8, _middle(top, row), "not measured"))
             continue
         long, y = bar.value * scale, top + ROW * row + (ROW - BAR) / 2
         kind = f"bar{_own(label)}{' out' if bar.out else ''}"
