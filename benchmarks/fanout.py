@@ -5,20 +5,19 @@
 The port is in memory and answers at once, with one and the same answer for all calls: what is measured is all that
 aioecs does for a start in a fan-out but the wire, its own codec and the pacing, on one loop. The batching itself is
 that less the same calls carried out without a batch, whose cost ten starts share. Making a request, and holding it
-against the documented limits, is measured apart. Least of interleaved rounds, CPU time of the process; peak memory is
+against the documented limits, is measured apart. Medians of interleaved rounds, CPU time of the process; peak memory is
 tracemalloc's, of the Python objects of a stream whose starts nobody keeps.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import cProfile
 import gc
 import itertools
 import pstats
+import statistics
 import time
-import timeit
 import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -36,6 +35,7 @@ from aioecs._run.preparing import Preparer
 from aioecs._run.slots import Slots
 from aioecs._run.survey import Survey
 from aioecs._wire.port import Witness
+from benchmarks.rig import Figures, bound, keep_to_one_core, report, spread, table
 
 HOSTS = tuple(f"arn:aws:ecs:us-east-1:123456789012:container-instance/default/i{n:04}" for n in range(50))
 ANSWERS = {
@@ -199,7 +199,7 @@ async def cancelled(given: list[StartTaskRequest]) -> Cancelled:
     return Cancelled(withdrawn * 1e3, max(held) * 1e3, told * 1e3)
 
 
-def profiled(count: int, top: int) -> str:
+def profiled(count: int, top: int) -> list[list[str]]:
     """Say where the time goes, by function, in µs a start under the profiler; its own cost is in that."""
     profile = cProfile.Profile()
     profile.enable()
@@ -207,75 +207,90 @@ def profiled(count: int, top: int) -> str:
     profile.disable()
     stats: Any = pstats.Stats(profile)
     rows = sorted(stats.stats.items(), key=lambda each: -each[1][2])[:top]
-    lines = ["| function | calls a start | own µs a start |", "|---|---|---|"]
+    lines = []
     for (path, _, name), (_, calls, own, *_) in rows:
         where = path.partition("/aioecs/")[2] or path.rpartition("/")[2]
-        lines.append(f"| `{where}:{name}` | {calls / count:.2f} | {own / count * 1e6:.2f} |")
-    return "\n".join(lines)
+        lines.append([f"`{where}:{name}`", f"{calls / count:.2f}", f"{own / count * 1e6:.2f}"])
+    return lines
 
 
-def interleaved(times: int, *measures: Callable[[], float]) -> list[float]:
-    """Return the least of each of some measurements, taken in turn so that all meet the same machine."""
-    rounds = [[measure() for measure in measures] for _ in range(times)]
-    return [min(each) for each in zip(*rounds, strict=True)]
+def cost(count: int, times: int) -> dict[str, list[float]]:
+    """Measure what a start costs, in µs of CPU: in turns, so that all meet the same machine."""
+    ways: dict[str, Callable[[], float]] = {
+        "streamed, all in all": lambda: asyncio.run(streamed(count)),
+        "its calls alone, no batch": lambda: asyncio.run(called(count // 10)),
+        "streamed, a request made for each": lambda: asyncio.run(streamed(count, new=True)),
+        "streamed, held against the limits": lambda: asyncio.run(streamed(count, checks=True)),
+    }
+    seen: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(times):
+        for name, way in ways.items():
+            seen[name].append(way() / count * 1e6)
+    whole, calls = seen["streamed, all in all"], seen["its calls alone, no batch"]
+    return seen | {"so the batching itself": [a - b for a, b in zip(whole, calls, strict=True)]}
 
 
-def cost(count: int, times: int) -> float:
-    """Print what a start costs, and return what of that is the batching, in µs."""
-    whole, calls, new, checked = (
-        seconds / count * 1e6
-        for seconds in interleaved(
-            times,
-            lambda: asyncio.run(streamed(count)),
-            lambda: asyncio.run(called(count // 10)),
-            lambda: asyncio.run(streamed(count, new=True)),
-            lambda: asyncio.run(streamed(count, checks=True)),
-        )
-    )
-    print(f"streamed, all in all            {whole:6.2f} µs CPU a start")
-    print(f"its calls alone, no batch       {calls:6.2f} µs")
-    print(f"so the batching itself          {whole - calls:6.2f} µs   (bound {BOUND_CPU} µs)")
-    print(f"a request made for each         {new - whole:+6.2f} µs")
-    print(f"and held against the limits     {checked - whole:+6.2f} µs\n")
-    return whole - calls
-
-
-def cancels(times: int) -> float:
-    """Print how long cancels take, and return how long one takes with 10,000 requests, in milliseconds."""
+def cancels(times: int) -> list[Figures]:
+    """Cancel ten thousand queued starts, asked for in two ways; times in ms, of the median by what held the loop."""
     ways = {
         "10,000 requests": list(requests(10_500)),
         "10,000 in one": [StartTaskRequest(task_definition="demo", container_instances=[HOSTS[0]] * 10_500)],
     }
-    least = 0.0
+    found = []
     for name, given in ways.items():
-        took = min((asyncio.run(cancelled(given)) for _ in range(times)), key=lambda each: each.held)
-        least = least or took.held
-        print(
-            f"cancel, {name:16}  queue empty after {took.withdrawn:.1f} ms, loop held {took.held:.1f} ms at most",
-            end="",
-        )
-        print(f", all told after {took.told:.1f} ms   (bound {BOUND_CANCEL} ms)")
-    return least
+        took = sorted((asyncio.run(cancelled(given)) for _ in range(times)), key=lambda each: each.held)
+        found.append({"asked": name, "held": [each.held for each in took], **_parts(took[len(took) // 2])})
+    return found
 
 
-def main(quick: bool) -> int:
-    """Measure, and print the figures beside the bounds; not 0 if one is broken."""
-    count, times = (5_000, 1) if quick else (100_000, 5)
-    print(f"aioecs {aioecs.__version__}, {count:,} starts from a generator, ten a call, answered at once")
-    reference = min(timeit.repeat("sum(range(1000))", number=2_000, repeat=5)) / 2_000 * 1e6
-    print(f"this machine now: sum(range(1000)) in {reference:.1f} µs\n")
-    batching = cost(count, times)
-    few, many = peak(1_000), peak(count)
-    print(
-        f"peak memory of 1,000 / {count:,}  {few:.1f} / {many:.1f} MB, {many - few:+.1f} MB   (bound {BOUND_MEMORY} MB)"
+def _parts(took: Cancelled) -> Figures:
+    return {"withdrawn": took.withdrawn, "told": took.told}
+
+
+def figures(quick: bool) -> Figures:
+    """Measure: `cost` in µs of CPU a start, `memory` in MB, `cancels` in ms, `profile` by function."""
+    keep_to_one_core()
+    count, times = (2_000, 1) if quick else (100_000, 5)
+    costs = cost(count, times)
+    memory = {f"{each:,}": peak(each) for each in (1_000, count)}
+    cuts = cancels(times)
+    grown = memory[f"{count:,}"] - memory["1,000"]
+    return {
+        "count": count,
+        "cost": costs,
+        "memory": memory,
+        "cancels": cuts,
+        "profile": profiled(count, 24),
+        "bounds": [
+            bound("batching, µs of CPU a start", statistics.median(costs["so the batching itself"]), most=BOUND_CPU),
+            bound("memory of 100,000 starts above 1,000, MB", grown, most=BOUND_MEMORY),
+            *(
+                bound(f"cancel of {cut['asked']}, ms", statistics.median(cut["held"]), most=BOUND_CANCEL)
+                for cut in cuts
+            ),
+        ],
+    }
+
+
+def text(found: Figures) -> str:
+    """Say all of it: medians, between the least and the most of the rounds."""
+    count = f"{found['count']:,}"
+    costs = ([name, spread(each, ".2f")] for name, each in found["cost"].items())
+    memory = ([f"{starts} starts", f"{megabytes:.1f}"] for starts, megabytes in found["memory"].items())
+    cuts = (
+        [cut["asked"], f"{cut['withdrawn']:.1f}", spread(cut["held"], ".1f"), f"{cut['told']:.1f}"]
+        for cut in found["cancels"]
     )
-    cancel = cancels(times)
-    print()
-    print(profiled(count, 24))
-    return int(not quick and (batching > BOUND_CPU or many - few > BOUND_MEMORY or cancel > BOUND_CANCEL))
+    return "\n".join(
+        [
+            f"{count} starts from a generator, ten a call, answered at once\n",
+            table([f"{count} starts", "µs CPU a start"], costs),
+            table(["peak of a stream", "MB"], memory),
+            table(["cancelled", "queue empty after, ms", "loop held, ms", "all told after, ms"], cuts),
+            table(["function", "calls a start", "own µs a start"], found["profile"]),
+        ]
+    )
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few starts, which only proves that this runs")
-    raise SystemExit(main(parser.parse_args().quick))
+    raise SystemExit(report(__doc__, figures, text))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import multiprocessing
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -14,6 +13,7 @@ from urllib.request import urlopen
 import attrs
 
 from aioecs.testing import ClientKwargs, Fault, LocalECS
+from benchmarks.rig import elsewhere
 
 
 @attrs.frozen
@@ -34,16 +34,8 @@ class Served:
 @contextmanager
 def serving(faults: Iterable[Fault] = (), **options: Any) -> Iterator[Served]:
     """Serve a local ECS with these options of `LocalECS` for the block."""
-    context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe()
-    process = context.Process(target=_serve, args=(there, tuple(faults), options), daemon=True)
-    process.start()
-    try:
-        yield Served(*here.recv())
-    finally:
-        here.send(None)
-        process.join(10)
-        process.kill()
+    with elsewhere(_serve, tuple(faults), options) as (kwargs, instances):
+        yield Served(kwargs, instances)
 
 
 def _serve(connection: Connection, faults: tuple[Fault, ...], options: dict[str, Any]) -> None:

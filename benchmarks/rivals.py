@@ -1,0 +1,204 @@
+"""The clients that are held against each other on the hot path: each starts one task a call, ten, or a whole fan-out.
+
+All of them keep fifty connections and their default retries; aioecs has its pacing off, since no rival paces.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import boto3
+import botocore.config
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+
+import aioecs
+from benchmarks.lean import HOSTS, OVERRIDES, Endpoint
+
+IN_FLIGHT = 50
+THREADS = 10
+KEYS: dict[str, Any] = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "not-a-secret"}
+ONE, TEN, PACKED = "one a call", "ten a call", "start_tasks"
+SIZES = {ONE: 1, TEN: 10, PACKED: 10}
+
+Way = Callable[[int], Awaitable[int]]
+"""Makes so many calls, and returns how many tasks started."""
+Rival = Callable[[Endpoint], AbstractAsyncContextManager[dict[str, Way]]]
+
+
+def hosts(number: int, size: int) -> list[str]:
+    """Return the instances of a call."""
+    return [HOSTS[(number * size + n) % len(HOSTS)] for n in range(size)]
+
+
+def wire(number: int, size: int) -> dict[str, Any]:
+    """Return a request as botocore takes it."""
+    return {
+        "cluster": "render",
+        "taskDefinition": "frame:42",
+        "containerInstances": hosts(number, size),
+        "overrides": OVERRIDES,
+    }
+
+
+def typed(number: int, size: int) -> aioecs.StartTaskRequest:
+    """Return the same as aioecs takes it, made anew from its parts."""
+    frame = aioecs.KeyValuePair(name="FRAME", value="17")
+    return aioecs.StartTaskRequest(
+        cluster="render",
+        task_definition="frame:42",
+        container_instances=hosts(number, size),
+        overrides=aioecs.TaskOverride(container_overrides=[aioecs.ContainerOverride(name="main", environment=[frame])]),
+    )
+
+
+@contextmanager
+def trusting(endpoint: Endpoint) -> Iterator[None]:
+    """Let the clients that are opened in the block trust the endpoint's certificate."""
+    if endpoint.authority is not None:
+        os.environ["AWS_CA_BUNDLE"] = endpoint.authority
+    try:
+        yield
+    finally:
+        os.environ.pop("AWS_CA_BUNDLE", None)
+
+
+async def pumped(calls: int, call: Callable[[int], Awaitable[int]]) -> int:
+    """Make so many calls, fifty in flight; return how many tasks started."""
+    numbers = iter(range(calls))
+    started = 0
+
+    async def work() -> None:
+        nonlocal started
+        for number in numbers:
+            # Read anew after the call: `started += await` would lose what others added meanwhile.
+            tasks = await call(number)
+            started += tasks
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(IN_FLIGHT):
+            group.create_task(work())
+    return started
+
+
+@asynccontextmanager
+async def aioecs_client(endpoint: Endpoint, **settings: Any) -> AsyncIterator[aioecs.Client]:
+    """Open an aioecs client."""
+    with trusting(endpoint):
+        client = aioecs.Client("us-east-1", endpoint_url=endpoint.url, pacing=None, **KEYS, **settings)
+        await client.__aenter__()
+    try:
+        yield client
+    finally:
+        await client.__aexit__(None, None, None)
+
+
+@asynccontextmanager
+async def raw_client(
+    endpoint: Endpoint, pool: int = IN_FLIGHT, maker: str = "aiobotocore.session"
+) -> AsyncIterator[Any]:
+    """Open an aiobotocore client, made by its own session or by aioboto3's."""
+    config = AioConfig(max_pool_connections=pool)
+    make = get_session().create_client if maker == "aiobotocore.session" else import_module(maker).Session().client
+    with trusting(endpoint):
+        opening = make("ecs", region_name="us-east-1", endpoint_url=endpoint.url, config=config, **KEYS)
+        client = await opening.__aenter__()
+    try:
+        yield client
+    finally:
+        await opening.__aexit__(None, None, None)
+
+
+@asynccontextmanager
+async def ours(endpoint: Endpoint, **settings: Any) -> AsyncIterator[dict[str, Way]]:
+    """Offer aioecs's ways."""
+    async with aioecs_client(endpoint, **settings) as client:
+
+        def by(size: int) -> Way:
+            async def call(number: int) -> int:
+                return len((await client.start_task(typed(number, size))).tasks)
+
+            return lambda calls: pumped(calls, call)
+
+        async def packed(calls: int) -> int:
+            report = await client.start_tasks(typed(number, 1) for number in range(calls * 10))
+            return len(report.started)
+
+        yield {ONE: by(1), TEN: by(10), PACKED: packed}
+
+
+@asynccontextmanager
+async def raw(endpoint: Endpoint, maker: str = "aiobotocore.session") -> AsyncIterator[dict[str, Way]]:
+    """Offer aiobotocore's ways."""
+    async with raw_client(endpoint, maker=maker) as client:
+
+        def by(size: int) -> Way:
+            async def call(number: int) -> int:
+                return len((await client.start_task(**wire(number, size)))["tasks"])
+
+            return lambda calls: pumped(calls, call)
+
+        yield {ONE: by(1), TEN: by(10)}
+
+
+@asynccontextmanager
+async def threads(endpoint: Endpoint) -> AsyncIterator[dict[str, Way]]:
+    """Open a boto3 client behind ten threads."""
+    config = botocore.config.Config(max_pool_connections=IN_FLIGHT)
+    with trusting(endpoint):
+        client = boto3.Session().client("ecs", "us-east-1", endpoint_url=endpoint.url, config=config, **KEYS)
+    pool = ThreadPoolExecutor(THREADS)
+
+    def by(size: int) -> Way:
+        async def pump(calls: int) -> int:
+            numbers, lock = iter(range(calls)), threading.Lock()
+
+            def work() -> int:
+                started = 0
+                while True:
+                    with lock:
+                        number = next(numbers, None)
+                    if number is None:
+                        return started
+                    started += len(client.start_task(**wire(number, size))["tasks"])
+
+            loop = asyncio.get_running_loop()
+            return sum(await asyncio.gather(*(loop.run_in_executor(pool, work) for _ in range(THREADS))))
+
+        return pump
+
+    try:
+        yield {ONE: by(1), TEN: by(10)}
+    finally:
+        pool.shutdown()
+        client.close()
+
+
+def field() -> dict[str, Rival]:
+    """Return those that can run here; which of aioecs's ways they are, their names say."""
+    found: dict[str, Rival] = {"aioecs": ours}
+    if "transport" in inspect.signature(aioecs.Client).parameters:
+        found["aioecs, plain way"] = lambda endpoint: ours(endpoint, transport="botocore")
+    found["aiobotocore"] = raw
+    if find_spec("aioboto3"):
+        found["aioboto3"] = lambda endpoint: raw(endpoint, "aioboto3")
+    found[f"boto3, {THREADS} threads"] = threads
+    return found
+
+
+def absent() -> str:
+    """Say who is missing, and why."""
+    if find_spec("aioboto3"):
+        return ""
+    return (
+        "aioboto3 is left out: 15.5.0, its newest when this was written, goes with aiobotocore 2.25.1 and no other.\n"
+    )
