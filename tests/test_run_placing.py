@@ -517,7 +517,6 @@ async def test_a_sibling_is_not_taken_for_it() -> None:
         assert came_to(report.starts) == {"started": 1, "refused": 1}
 
 
-@pytest.mark.xfail(strict=True, reason="a flight's tasks are not known to the owners of its other starts")
 async def test_a_sibling_of_another_owner_is_not_taken_for_it() -> None:
     """Nor is that of a start that another caller of the batch had in the same call."""
     async with one_place(2) as local, client_of(local) as client:
@@ -677,7 +676,6 @@ async def test_cancelled_before(local: LocalECS, client: aioecs.Client) -> None:
     assert not local.truth.tasks()
 
 
-@pytest.mark.xfail(strict=True, reason="Batch._placing hears no token while it lays out")
 async def test_cancelled_while_it_looks() -> None:
     """A read that hangs doesn't keep a cancelled caller: nothing was sent."""
     async with LocalECS(faults=[Fault("hang", operation=LISTS)]) as local, client_of(local) as client:

@@ -13,7 +13,7 @@ import anyio
 
 from aioecs._model import limits
 from aioecs._model.limits import INSTANCES_PER_CALL
-from aioecs._model.outcome import Start
+from aioecs._model.outcome import Outcome, Start
 from aioecs._model.placement import Constraint, Placement, Spread
 from aioecs._model.report import BatchReport, Statistics
 from aioecs._model.settings import OnCancel, OnDoubt
@@ -25,12 +25,12 @@ from aioecs._run.asking import Ask, Requests, Stream
 from aioecs._run.call import Call
 from aioecs._run.core import Core
 from aioecs._run.engine import Engine
-from aioecs._run.hub import Cancellable, expect
+from aioecs._run.hub import Cancellable, Hub, expect
 from aioecs._run.placing import Placing
 from aioecs._run.preparing import Preparer
-from aioecs._run.survey import Survey, Wish
+from aioecs._run.survey import Layout, Survey, Wish
 from aioecs._run.waiting import Wait, refuse_if_cancelled
-from aioecs.errors import ClientStateError
+from aioecs.errors import ClientStateError, StartCancelled
 
 Key = Callable[[StartTaskRequest], str]
 
@@ -170,12 +170,14 @@ class Batch:
         confirm_refusals: bool = False,
     ) -> AsyncGenerator[Start]:
         """Yield a Start for each of `count` tasks of a template, as they settle; see `Client.place_tasks`."""
-        stream = await self._placing(
-            request,
-            count,
-            cancel_scope,
-            Wish(placement, tuple(constraints), instances, wait_for_room, confirm_refusals),
-        )
+        wish = Wish(placement, tuple(constraints), instances, wait_for_room, confirm_refusals)
+        try:
+            stream = await self._placing(request, count, cancel_scope, wish)
+        except StartCancelled as told:
+            for start in told.starts:
+                self._engine.count(start)
+                yield start
+            return
         async with contextlib.aclosing(stream.starts(stream.requests(request, count))) as starts:
             async for start in starts:
                 yield start
@@ -193,15 +195,35 @@ class Batch:
 
     async def _placing(self, request: StartTaskRequest, count: int, source: Cancellable | None, wish: Wish) -> Placing:
         self._open()
+        expect(source)
         limits.positive(count, "count")
         return Placing(
             self._engine,
             lambda template, _: self._group(template, None),
             self._on_cancel,
             source,
-            layout=await self._survey.lay_out(request, wish),
+            layout=await self._laid_out(request, count, source, wish),
             patience=wish.wait_for_room,
         )
+
+    async def _laid_out(self, request: StartTaskRequest, count: int, source: Cancellable | None, wish: Wish) -> Layout:
+        """Find out where there is room; what ends the wait for that cuts the reads, and nothing was sent.
+
+        Raises:
+            StartCancelled, CancelledError: as `refuse_if_cancelled` does.
+        """
+
+        def tell(reason: str | None, blamed: object) -> StartCancelled:
+            unsent = Start(request=request, container_instance="", outcome=Outcome.NOT_SENT)
+            return cancelled_of((unsent,) * count, reason, blamed)
+
+        while True:
+            try:
+                with anyio.CancelScope() as reading, Hub.here().watch(source, reading.cancel):
+                    return await self._survey.lay_out(request, wish)
+            except asyncio.CancelledError as first:
+                raise first from tell(None, None)
+            await refuse_if_cancelled(source, tell)
 
     async def _told(self, stream: Stream, requests: Requests, source: Cancellable | None) -> BatchReport:
         async for _ in stream.starts(requests):

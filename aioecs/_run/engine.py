@@ -45,6 +45,8 @@ class Flight:
     """The call itself stops what it started: nobody aboard wants any of it."""
     landed: list[Start] | None = None
     """What each of them came to, once the call has ended."""
+    known: set[str | None] = attrs.Factory(set)
+    """The ARNs that bear the call's token and are somebody's, once it has ended."""
 
     @property
     def shared(self) -> bool:
@@ -235,6 +237,7 @@ class Engine:
         self._landed.set()
         record = flight.call.record
         flight.landed = _fairly(flight.entries, list(record.starts()))
+        flight.known.update(start.task.task_arn for start in flight.landed if start.task is not None)
         error: ECSError | None = None
         if record.surplus or not all(start.outcome is STARTED for start in flight.landed):
             verdict = flight.call.verdict()
@@ -257,10 +260,10 @@ class Engine:
 
     def _settle(self, entry: Entry, start: Start, error: ECSError | None) -> None:
         entry.stage = DONE
-        entry.where = None
         self.count(start)
         self.outstanding -= 1
-        entry.owner.settled(entry, start, error)
+        flight, entry.where = entry.where, None
+        entry.owner.settled(entry, start, error, flight)
         if not self.outstanding:
             self._tell_idle()
 

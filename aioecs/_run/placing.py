@@ -24,7 +24,7 @@ from aioecs._plan.token import stop_reason
 from aioecs._run.asking import Stream, ends_all
 from aioecs._run.core import log
 from aioecs._run.desk import Desk
-from aioecs._run.engine import Engine
+from aioecs._run.engine import Engine, Flight
 from aioecs._run.hub import Cancellable
 from aioecs._run.slots import Turn
 from aioecs._run.survey import Layout
@@ -75,7 +75,6 @@ class Placing(Stream):
         self._wanted: Copies | None = None
         self._parked: deque[Entry] = deque()
         self._refusals: dict[int, Start] = {}
-        self._known: set[str | None] = set()
         self._renewing: anyio.CancelScope | None = None
         self._looked = False
 
@@ -105,24 +104,23 @@ class Placing(Stream):
 
     # ------------------------------------------------------------------------------------------ what they came to
 
-    def settled(self, entry: Entry, start: Start, error: ECSError | None) -> None:
+    def settled(self, entry: Entry, start: Start, error: ECSError | None, flight: Flight | None) -> None:
         """Hear what one came to; a refusal of ECS's own words sends it elsewhere."""
         refused = start.outcome is Outcome.REFUSED and start.failure is not None
         if refused and entry.gone is None and entry.at in self._entries and not self._leaving:
             self._engine.uncount(start)
             self._refusals[entry.at] = start
-            if self._desk is None:
+            if self._desk is None or flight is None:
                 self._move(entry, start)
             else:
-                self._core.custody.own(self._confirm(self._desk, entry, start), "aioecs confirms a refusal")
+                confirming = self._confirm(self._desk, entry, start, flight.known)
+                self._core.custody.own(confirming, "aioecs confirms a refusal")
             return
         if start.outcome in (Outcome.REFUSED, Outcome.NOT_SENT):
             self._placer.unsent(entry.instance)
         else:
             self._placer.started(entry.instance)
-        if self._desk is not None and start.task is not None:
-            self._known.add(start.task.task_arn)
-        super().settled(entry, start, error)
+        super().settled(entry, start, error, flight)
 
     def _move(self, entry: Entry, start: Start) -> None:
         self._placer.refused(entry.instance, _reason(start))
@@ -135,20 +133,21 @@ class Placing(Stream):
 
     def _end(self, entry: Entry, start: Start) -> None:
         self._engine.count(start)
-        super().settled(entry, start, None)
+        super().settled(entry, start, None, None)
 
     # ---------------------------------------------------------------------------------------------------- confirming
 
-    async def _confirm(self, desk: Desk, entry: Entry, start: Start) -> None:
+    async def _confirm(self, desk: Desk, entry: Entry, start: Start, known: set[str | None]) -> None:
         """Look the token up before a refused start is moved: an entry of `failures` may not prove that none runs.
 
-        Where the look can't tell, or is cut, it stays refused where it was.
+        `known` are the tasks of the same call that are somebody's. Where the look can't tell, or is cut, it stays
+        refused where it was.
         """
         comes_to: Start | None = start
         try:
             mark = entry.request.started_by or start.token
             looked = await desk.look(Doubt(start.token, mark, (entry.instance,), confirm=True), 0.0)
-            comes_to = await self._judged(entry, start, looked)
+            comes_to = await self._judged(entry, start, looked, known)
         finally:
             if comes_to is None:
                 self._move(entry, start)
@@ -159,17 +158,17 @@ class Placing(Stream):
                     self._placer.started(entry.instance)
                 self._end(entry, comes_to)
 
-    async def _judged(self, entry: Entry, start: Start, looked: Looked) -> Start | None:
+    async def _judged(self, entry: Entry, start: Start, looked: Looked, known: set[str | None]) -> Start | None:
         """Say what a refused start came to as a look shows it; None if it certainly didn't start."""
         here = entry.request.replace(container_instances=[entry.instance])
         others = strangers(here, looked.tasks)
-        ran = eldest_first(task for task in looked.tasks if task not in others and task.task_arn not in self._known)
+        ran = eldest_first(task for task in looked.tasks if task not in others and task.task_arn not in known)
         if not ran and looked.whole:
             return None
         if not ran or start.token == entry.request.started_by:  # under the caller's own mark it may be anyone's
             return start
         task = ran[0]
-        self._known.add(task.task_arn)
+        known.add(task.task_arn)
         withdrawn = self._leaving and self._stopped is None and self._on_cancel == "stop"
         stopped = withdrawn and await self._stop_found(start, task)
         outcome = Outcome.STOPPED if stopped else Outcome.STARTED
