@@ -31,7 +31,6 @@ WHERE: dict[str, Any] = {"cluster": "c", "task_definition": "td"}
         ({**WHERE, "random": True, "all_instances": True}, "--random and --all-instances exclude each other"),
         ({**WHERE, "distinct_instance": True, "instances": ("a",)}, "--distinct-instance and --instances exclude"),
         ({**WHERE, "member_of": ("x",), "all_instances": True}, "--member-of and --all-instances exclude"),
-        ({**WHERE, "wait_for_room": 0.0, "instances": ("a",)}, "--wait-for-room and --instances exclude"),
         ({"local": True, "spread": "host", "all_instances": True}, "--spread and --all-instances exclude"),
         ({"local": True, "spread": "no name"}, "--spread: instanceId, or the name of an attribute"),
         ({"local": True, "member_of": ("ok == 1", " ")}, "--member-of: a statement of the cluster query language"),

@@ -327,3 +327,15 @@ def positive(given: int, name: str) -> int:
     if type(given) is not int or given < 1:
         raise InvalidRequest(name, "a whole number, 1 or more", repr(given))
     return given
+
+
+def not_negative(given: float, name: str) -> float:
+    """Return a number of seconds that may be 0, and infinite.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
+    value: object = given
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:  # no number is neither
+        raise InvalidRequest(name, "a number of seconds, 0 or more", repr(given))
+    return given

@@ -189,6 +189,7 @@ class Stream:
                     self._room.set()
                     if self._broken is not None:
                         raise self._broken
+                    self._go_on()
                     if not self._exhausted and self._feeder is None and self._wants_more():
                         self._draw(drawing, isinstance(requests, Sized))
                         await asyncio.sleep(0)
@@ -279,6 +280,9 @@ class Stream:
             except Exception as error:  # noqa: BLE001 the caller's own, which goes to the caller
                 self._broken = error
                 return
+
+    def _go_on(self) -> None:
+        """Do what has become due while somebody draws from the stream."""
 
     async def _more(self) -> bool:
         """Go on where all that was drawn has settled; False when there is nothing left to do."""

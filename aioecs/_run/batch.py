@@ -26,6 +26,7 @@ from aioecs._run.call import Call
 from aioecs._run.core import Core
 from aioecs._run.engine import Engine
 from aioecs._run.hub import Cancellable, Hub, expect
+from aioecs._run.insisting import Insisting
 from aioecs._run.placing import Placing
 from aioecs._run.preparing import Preparer
 from aioecs._run.survey import Layout, Survey, Wish
@@ -136,26 +137,31 @@ class Batch:
         with Wait(ask, cancel_scope, self._on_cancel, self._core.timeouts.settle) as wait:
             return await wait.answer()
 
-    def start_tasks(self, requests: Requests, cancel_scope: Cancellable | None = None) -> AsyncGenerator[Start]:
+    def start_tasks(
+        self, requests: Requests, cancel_scope: Cancellable | None = None, *, wait_for_room: float = 0.0
+    ) -> AsyncGenerator[Start]:
         """Yield a Start for every request and instance, as they settle; one start's error never fails another.
 
         Requests are drawn as they are needed, from an iterable or an async iterable of any length. When the scope or
         token fires no more is drawn, what is on its way ends as `on_cancel` says, and the iteration ends when all has
         settled or `timeouts.settle` seconds later. An error that would meet all the rest (no permission, no such
         cluster, expired credentials) ends the drawing too; what was drawn and not sent is NOT_SENT. Left early, what
-        is on its way is withdrawn.
+        is on its way is withdrawn. A start that ECS refuses with `RESOURCE:*` or `AGENT` stays with its instance, and
+        is sent again there for `wait_for_room` seconds from its first refusal.
         """
         self._open()
-        return self._stream(cancel_scope).starts(requests)
+        return self._stream(cancel_scope, wait_for_room).starts(requests)
 
-    async def report(self, requests: Requests, cancel_scope: Cancellable | None = None) -> BatchReport:
+    async def report(
+        self, requests: Requests, cancel_scope: Cancellable | None = None, *, wait_for_room: float = 0.0
+    ) -> BatchReport:
         """Start them all, and return what each came to, in the order of requests and instances.
 
         Raises:
             StartCancelled: the scope or token fired; `starts` has what was drawn until then, in order.
         """
         self._open()
-        return await self._told(self._stream(cancel_scope, keep=True), requests, cancel_scope)
+        return await self._told(self._stream(cancel_scope, wait_for_room, keep=True), requests, cancel_scope)
 
     async def place_tasks(
         self,
@@ -197,6 +203,7 @@ class Batch:
         self._open()
         expect(source)
         limits.positive(count, "count")
+        limits.not_negative(wish.wait_for_room, "wait_for_room")
         return Placing(
             self._engine,
             lambda template, _: self._group(template, None),
@@ -278,6 +285,8 @@ class Batch:
             return self._group(request, None)
         return self._part(request, self._key(request), at)
 
-    def _stream(self, source: Cancellable | None, *, keep: bool = False) -> Stream:
+    def _stream(self, source: Cancellable | None, wait_for_room: float, *, keep: bool = False) -> Stream:
         expect(source)
-        return Stream(self._engine, self._group_of, self._on_cancel, source, keep=keep)
+        if not limits.not_negative(wait_for_room, "wait_for_room"):
+            return Stream(self._engine, self._group_of, self._on_cancel, source, keep=keep)
+        return Insisting(self._engine, self._group_of, self._on_cancel, source, patience=wait_for_room, keep=keep)

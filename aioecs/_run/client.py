@@ -266,13 +266,17 @@ class Client(Operations):
         cancel_scope: Cancellable | None = None,
         *,
         key: Callable[[StartTaskRequest], str] | None = None,
+        wait_for_room: float = 0.0,
         on_cancel: OnCancel | None = None,
         on_doubt: OnDoubt | None = None,
     ) -> BatchReport:
         """Start the tasks of many requests, each naming any number of instances; one start never fails another.
 
         The requests are drawn as they are needed. `key(request)` gives a request an idempotency key of its own.
-        A cancel ends the drawing; what is on its way ends as `on_cancel` says.
+        A start that ECS refuses for want of room (`RESOURCE:*`) or of an agent (`AGENT`) stays with the instance that
+        its request names, and is sent again there for `wait_for_room` seconds from its first refusal; by default it
+        is not. A cancel ends the drawing; what is on its way ends as `on_cancel` says, and what waits for room is
+        REFUSED.
 
         Raises:
             InvalidRequest: a request breaks a documented rule; what had been begun is withdrawn.
@@ -280,7 +284,7 @@ class Client(Operations):
         """
         expect(cancel_scope)
         async with self.batch(key=key, on_cancel=on_cancel, on_doubt=on_doubt) as batch:
-            return await batch.report(requests, cancel_scope)
+            return await batch.report(requests, cancel_scope, wait_for_room=wait_for_room)
 
     def batch(
         self,

@@ -145,10 +145,8 @@ def _placement_contradictions(asked: Asked) -> Iterator[str]:
         given.append("--distinct-instance")
     if asked.member_of:
         given.append("--member-of")
-    if asked.wait_for_room is not None:
-        given.append("--wait-for-room")
-        if not asked.wait_for_room >= 0:  # no number is neither
-            yield f"--wait-for-room: a number of seconds, 0 or more, not {asked.wait_for_room}"
+    if asked.wait_for_room is not None and not asked.wait_for_room >= 0:  # no number is neither
+        yield f"--wait-for-room: a number of seconds, 0 or more, not {asked.wait_for_room}"
     if given and not asked.places:
         named = "--instances" if asked.instances else "--all-instances"
         yield f"{given[0]} and {named} exclude each other: the starts go round over the instances that are named"

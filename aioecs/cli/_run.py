@@ -101,7 +101,11 @@ class Run:
     def _starts(self, batch: Batch, request: StartTaskRequest, instances: Sequence[str]) -> AsyncGenerator[Start]:
         asked = self._asked
         if not asked.places:
-            return batch.start_tasks(_asked.requests(request, instances, asked.count), cancel_scope=self._token)
+            return batch.start_tasks(
+                _asked.requests(request, instances, asked.count),
+                cancel_scope=self._token,
+                wait_for_room=asked.wait_for_room or 0.0,
+            )
         return batch.place_tasks(
             request,
             asked.count,

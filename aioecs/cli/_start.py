@@ -120,7 +120,7 @@ def start(
             "--wait-for-room",
             metavar="SECONDS",
             min=0,
-            help="How long to wait where no instance has room; by default what finds none is refused.",
+            help="How long to wait for room, on the instances named too; by default what finds none is refused.",
             rich_help_panel=PLACEMENT,
         ),
     ] = None,
