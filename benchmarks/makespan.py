@@ -190,7 +190,7 @@ async def measured(quick: bool) -> list[Figures]:
     packing = {side: start for side, start in ALIKE.items() if side == OURS or "by hand" in side}
     rows += await scenario(packing, COUNT, 10, (50, 20), ROUNDS)
     for burst, rate in BUCKETS:
-        rows += await scenario(SIDES, burst + 8 * rate, 1, (burst, rate))
+        rows += await scenario(SIDES, burst + 14 * rate, 1, (burst, rate))
     return rows
 
 

@@ -37,7 +37,7 @@ from aioecs._plan.pulse import Fixed, Pulse, Unpaced
 
 __all__ = ["Fixed", "Pacer", "Pulse", "Unpaced"]
 
-BOLD = 6.5  # opening: so many times the believed rate is tried at least
+BOLD = 6.0  # opening: so many times the believed rate is tried at least
 VENTURE = 0.025  # ... with at most this part of all calls on their way, for those are throttled if the bucket is small
 GUST = 2.0  # ... and so many times more of both once the bucket has outdone the belief
 OUTDONE = 1.1  # ... which is believed from this proportion on
