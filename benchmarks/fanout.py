@@ -250,7 +250,7 @@ def _parts(took: Cancelled) -> Figures:
 def figures(quick: bool) -> Figures:
     """Measure: `cost` in µs of CPU a start, `memory` in MB, `cancels` in ms, `profile` by function."""
     keep_to_one_core()
-    count, times = (2_000, 1) if quick else (100_000, 5)
+    count, times = (2_000, 1) if quick else (100_000, 3)
     costs = cost(count, times)
     memory = {f"{each:,}": peak(each) for each in (1_000, count)}
     cuts = cancels(times)

@@ -4,8 +4,8 @@
 
 Each side makes calls of one and of ten instances, aioecs packs single starts by `start_tasks` too; plain HTTP and TLS
 on loopback. The answers are full tasks, and each side hands them over as its users get them: dicts, or aioecs's typed
-values with outcomes and retries on. Requests are made within what is measured. The sides take turns, round by round;
-CPU is that of the whole client process, threads included.
+values with outcomes and retries on. Requests are made within what is measured, their overrides once before. The sides
+take turns, round by round; CPU is that of the whole client process, threads included.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ async def measured(tls: bool, quick: bool) -> list[Figures]:
                 for shape, way in (await stack.enter_async_context(rival(endpoint))).items()
             }
             # The first calls open connections and load models; they say how many a round takes, too.
-            calls = dict.fromkeys(ways, 50)
+            calls = dict.fromkeys(ways, 20)
             for key, way in ways.items():
-                await timed(way, 50, SIZES[key[1]])
+                await timed(way, 20, SIZES[key[1]])
                 if not quick:
                     calls[key] = max(50, round(SECONDS / (await timed(way, 50, SIZES[key[1]]))[1] * 1e6))
             seen: dict[tuple[str, str], list[tuple[float, float]]] = {key: [] for key in ways}

@@ -1,6 +1,6 @@
 """Run the benchmarks that have rivals, keep their raw figures as JSON, and draw the charts that the README shows.
 
-    python -m benchmarks.report [--quick]
+    python -m benchmarks.report [--quick]    # nine minutes, or one
 
 Each runs in a process of its own, and what fails there is told at the end; the others go on. Files are written to
 `benchmarks/charts`; with `--quick` to a folder that is removed again, since its figures say nothing.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import statistics
 import tempfile
+import time
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -115,6 +116,7 @@ def main(quick: bool) -> int:
     bad = 0
     for name, benchmark in BENCHMARKS.items():
         print(f"## {name}\n", flush=True)
+        began = time.monotonic()
         try:
             found[name] = fresh(measured, name, quick)
         except Exception:  # noqa: BLE001 whatever ails one of them, the others are wanted
@@ -123,7 +125,7 @@ def main(quick: bool) -> int:
             continue
         print(benchmark.text(found[name]))
         bad += verdict(found[name]["bounds"], quick)
-        print(flush=True)
+        print(f"\n{name} took {time.monotonic() - began:.0f} s\n", flush=True)
     if quick:
         with tempfile.TemporaryDirectory() as folder:
             write(Path(folder), found, quick)

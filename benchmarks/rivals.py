@@ -27,6 +27,11 @@ from benchmarks.lean import HOSTS, OVERRIDES, Endpoint
 IN_FLIGHT = 50
 THREADS = 10
 KEYS: dict[str, Any] = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "not-a-secret"}
+TYPED_OVERRIDES = aioecs.TaskOverride(
+    container_overrides=[
+        aioecs.ContainerOverride(name="main", environment=[aioecs.KeyValuePair(name="FRAME", value="17")])
+    ]
+)
 ONE, TEN, PACKED = "one a call", "ten a call", "start_tasks"
 SIZES = {ONE: 1, TEN: 10, PACKED: 10}
 
@@ -51,13 +56,12 @@ def wire(number: int, size: int) -> dict[str, Any]:
 
 
 def typed(number: int, size: int) -> aioecs.StartTaskRequest:
-    """Return the same as aioecs takes it, made anew from its parts."""
-    frame = aioecs.KeyValuePair(name="FRAME", value="17")
+    """Return the same as aioecs takes it; here too the overrides are one value, made before."""
     return aioecs.StartTaskRequest(
         cluster="render",
         task_definition="frame:42",
         container_instances=hosts(number, size),
-        overrides=aioecs.TaskOverride(container_overrides=[aioecs.ContainerOverride(name="main", environment=[frame])]),
+        overrides=TYPED_OVERRIDES,
     )
 
 
