@@ -188,7 +188,7 @@ async def measured(quick: bool) -> list[Figures]:
     rows = await scenario(ALIKE, COUNT, 10, (100, 40), ROUNDS)
     # One call a start would take its rivals minutes there.
     packing = {side: start for side, start in ALIKE.items() if side == OURS or "by hand" in side}
-    rows += await scenario(packing, COUNT, 10, (50, 20), ROUNDS)
+    rows += await scenario(packing, COUNT, 10, (50, 20))
     for burst, rate in BUCKETS:
         rows += await scenario(SIDES, burst + 14 * rate, 1, (burst, rate))
     return rows
