@@ -11,7 +11,7 @@ turn; one that has more left goes to the back, so that no large one starves a sm
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from enum import Enum, auto
 from operator import attrgetter
 from typing import Any, Protocol, cast
@@ -134,6 +134,16 @@ class Packing:
         entry.stage = DONE
         if entry.group is not None:
             self._left(entry.group, 1)
+
+    def withdraw_some(self, entries: Iterable[Entry]) -> None:
+        """Take queued starts out, any number of them."""
+        groups: dict[Group, int] = {}
+        for entry in entries:
+            entry.stage = DONE
+            if entry.group is not None:
+                groups[entry.group] = groups.get(entry.group, 0) + 1
+        for group, count in groups.items():
+            self._left(group, count)
 
     def ready_at(self, now: float) -> float | None:
         """Return when a call can be made up: `now`, later for want of company, or None if nobody waits."""

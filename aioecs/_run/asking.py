@@ -105,8 +105,7 @@ class Ask:
     def leave(self, on_cancel: OnCancel, why: str) -> None:
         """Withdraw it."""
         self._left = why
-        for entry in self._entries:
-            self._engine.withdraw(entry, on_cancel, why)
+        self._engine.withdraw_some(self._entries, on_cancel, why)
 
     def nobody_heard(self, *, once_ended: bool = True) -> None:
         """Say that no caller is left to hear the outcome."""
@@ -240,7 +239,8 @@ class Stream:
 
     def kept(self) -> tuple[Start, ...]:
         """Return all starts, in the order of requests and instances."""
-        return tuple(start for _, start in sorted((self._kept or {}).items()))
+        kept = self._kept or {}
+        return tuple([kept[at] for at in sorted(kept)])
 
     def _longest_wait(self) -> float:
         return 0.0 if self._on_cancel == "abandon" else self._core.timeouts.settle
@@ -361,13 +361,11 @@ class Stream:
         """End early: what is queued would only meet the same error."""
         self._stopped = error
         self._leave()
-        for entry in list(self._entries.values()):
-            if entry.stage is QUEUED:
-                self._engine.withdraw(entry, "settle", "ended early")
+        queued = [entry for entry in self._entries.values() if entry.stage is QUEUED]
+        self._engine.withdraw_some(queued, "settle", "ended early")
 
     def _withdraw(self, why: str) -> None:
-        for entry in list(self._entries.values()):
-            self._engine.withdraw(entry, self._on_cancel, why)
+        self._engine.withdraw_some(list(self._entries.values()), self._on_cancel, why)
 
     def _give_up(self) -> None:
         """Wait no longer: tell what is known now; what it comes to in the end is reported."""
@@ -381,8 +379,7 @@ class Stream:
         if self._patience is not None:
             self._patience.cancel()
         entries, self._entries = self._entries, {}
-        for entry in entries.values():
-            self._engine.withdraw(entry, self._on_cancel, "left")
+        self._engine.withdraw_some(entries.values(), self._on_cancel, "left")
 
     @property
     def was_cancelled(self) -> bool:
