@@ -61,7 +61,10 @@ def answer(slots: list[Slot], tasks: Iterable[Task], failures: Iterable[Failure]
     """
     held = _held(slots)
     told: list[Task | Failure] = [*(task for task in _each_once(tasks) if task.task_arn not in held), *failures]
-    strays = [what for what in told if not _give(what, [s for s in slots if _same(s.instance, _place(what))])]
+    at: dict[str, list[Slot]] = {}
+    for slot in slots:
+        at.setdefault(short(slot.instance), []).append(slot)
+    strays = [what for what in told if not _give(what, at.get(short(_place(what)), ()))]
     for what in strays:
         _give(what, slots)
 
