@@ -109,6 +109,17 @@ _unread_of: Any = vars(_Unread)["_unread"]  # asked through its descriptor, whic
 _set = object.__setattr__
 
 
+_CONVERTERS: dict[type[Any], dict[str, Callable[[Any], Any] | None]] = {}
+
+
+def _converters(cls: type[Any]) -> dict[str, Callable[[Any], Any] | None]:
+    """Return what makes each member's value its own, by the member's name: what `attrs.evolve` looks up each time."""
+    known = _CONVERTERS.get(cls)
+    if known is None:
+        known = _CONVERTERS[cls] = {field.name: cast("Any", field.converter) for field in attrs.fields(cls)}
+    return known
+
+
 @shape
 class Shape(_Unread):
     """What all shapes share."""
@@ -131,7 +142,17 @@ class Shape(_Unread):
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with these members changed; the rest is shared with this one."""
-        return cast("Self", attrs.evolve(cast("Any", self), **changes))
+        fields = _converters(type(self))
+        copied = type(self).__new__(type(self))
+        for name, own in fields.items():
+            if name in changes:
+                held = changes.pop(name)
+                _set(copied, name, held if own is None else own(held))
+            else:
+                _set(copied, name, getattr(self, name))
+        if changes:
+            raise TypeError(f"{type(self).__name__} has no member {next(iter(changes))!r}")
+        return copied
 
 
 S = TypeVar("S", bound=Shape)

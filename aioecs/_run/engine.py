@@ -234,14 +234,16 @@ class Engine:
         self._flights.discard(flight)
         self._landed.set()
         record = flight.call.record
-        flight.landed = _fairly(flight.entries, list(record.starts()))
+        entries = flight.entries
+        owned = list(record.starts([entry.request for entry in entries]))
+        flight.landed = landed = _fairly(entries, owned)
         error: ECSError | None = None
-        if record.surplus or not all(start.outcome is STARTED for start in flight.landed):
+        if record.surplus or not all([start.outcome is STARTED for start in landed]):
             verdict = flight.call.verdict()
             error = verdict if isinstance(verdict, ECSError) else None
         stays = flight.stops or flight.shared
-        for entry, start in zip(flight.entries, flight.landed, strict=True):
-            own = _own(start, entry)
+        for entry, start in zip(entries, landed, strict=True):
+            own = start if start.request is entry.request else _own(start, entry)
             if entry.gone == "stop" and own.outcome is STARTED and not stays:
                 self.core.custody.own(self._stop(flight, entry, own), "aioecs stops a withdrawn start")
             else:
