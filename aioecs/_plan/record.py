@@ -15,7 +15,6 @@ from aioecs._model.task import Task
 from aioecs._plan.matching import Slot
 from aioecs.errors import ECSError
 
-
 NOT_SENT, REFUSED, STOPPED, STARTED, UNKNOWN = Outcome
 """By name alone: in Python 3.11 to look a member up in its Enum is a call."""
 

@@ -238,7 +238,7 @@ class Engine:
         owned = list(record.starts([entry.request for entry in entries]))
         flight.landed = landed = _fairly(entries, owned)
         error: ECSError | None = None
-        if record.surplus or not all([start.outcome is STARTED for start in landed]):
+        if record.surplus or not all(start.outcome is STARTED for start in landed):
             verdict = flight.call.verdict()
             error = verdict if isinstance(verdict, ECSError) else None
         stays = flight.stops or flight.shared
