@@ -79,6 +79,8 @@ Say = Callable[[Any, Witness], Awaitable[Attempt[Any]]]
 class ToldPort:
     """A port that answers as it is told, and remembers what it was asked."""
 
+    way = "told"
+
     endpoint_url = "http://told"
     region = "us-east-1"
     partition = "aws"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -27,7 +30,7 @@ from aioecs._model import (
     TaskOverride,
     TransportProtocol,
 )
-from aioecs._model._plain import Kind, Member, from_plain, members, needed, to_plain
+from aioecs._model._plain import Kind, Member, from_plain, lazily, members, needed, to_plain
 from aioecs._model._shape import Shape
 
 EXPORTED: list[Any] = [getattr(values, name) for name in values.__all__]
@@ -297,3 +300,27 @@ def test_a_member_is_read_off_its_annotation(shape: type[Shape], member: Member)
 def test_members_leave_out_what_is_not_ecs_s() -> None:
     """`extra` and aioecs's own members are none of the shape's."""
     assert [member.name for member in members(StartTaskResponse)] == ["tasks", "failures"]
+
+
+def test_what_is_read_late_is_the_same() -> None:
+    """Read member by member, in any order, copied, pickled, shown or compared: it is what `from_plain` makes."""
+    plain: dict[str, Any] = {
+        "taskArn": "arn",
+        "createdAt": 1.5,
+        "launchType": "EC2",
+        "lastStatus": None,
+        "newer": [1],
+        "containers": [{"name": "main", "exitCode": 0, "networkBindings": [{"hostPort": 80}]}, "odd"],
+        "overrides": {"containerOverrides": [{"name": "main", "environment": [{"name": "a", "value": "b"}]}]},
+    }
+    eager = from_plain(Task, plain)
+    assert lazily(Task, plain) == eager
+    assert repr(lazily(Task, plain)) == repr(eager)
+    assert pickle.loads(pickle.dumps(lazily(Task, plain))) == eager  # noqa: S301 our own
+    assert copy.deepcopy(lazily(Task, plain)) == eager
+    late = lazily(Task, plain)
+    assert late.containers is late.containers
+    assert late.replace(cpu="1") == eager.replace(cpu="1")
+    assert not hasattr(late, "no_such_member")
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        late.cpu = "2"  # type: ignore[misc]

@@ -27,8 +27,9 @@ from aioecs._model import (
 )
 from aioecs._model.attempt import Answered, Attempt, Lost, NotSent, Rejected
 from aioecs._wire.connect import Settings, connected
-from aioecs._wire.plain import PlainPort, SentTwice, WitnessedBody
-from aioecs._wire.port import START_TASK, Witness
+from aioecs._wire.plain import PlainPort
+from aioecs._wire.port import START_TASK, Port, Witness
+from aioecs._wire.witnessed import SentTwice, WitnessedBody
 from aioecs.errors import AnswerLost, ClientException, ConfigurationError, ECSServiceError, ThrottlingException
 from aioecs.testing import Fault, LocalECS
 
@@ -44,14 +45,14 @@ ATTEMPT = Timeouts(attempt=0.15)  # for what ends by this clock alone
 
 
 @asynccontextmanager
-async def port_to(url: str, **settings: Any) -> AsyncGenerator[PlainPort]:
+async def port_to(url: str, **settings: Any) -> AsyncGenerator[Port]:
     """Open a port; with a session of its own if one is given, or is to be made."""
-    given: dict[str, Any] = {**ACCESS, "session": SESSION, **settings}
+    given: dict[str, Any] = {**ACCESS, "session": SESSION, "transport": "botocore", **settings}
     async with connected(Settings(**given, endpoint_url=url)) as (port, _):
         yield port
 
 
-async def start(port: PlainPort, request: StartTaskRequest = REQUEST) -> Attempt[StartTaskResponse]:
+async def start(port: Port, request: StartTaskRequest = REQUEST) -> Attempt[StartTaskResponse]:
     return await port.attempt(START_TASK, request, Witness())
 
 
@@ -334,7 +335,7 @@ class Never(AbstractResolver):
 
 
 @asynccontextmanager
-async def attempted(port: PlainPort, witness: Witness) -> AsyncGenerator[asyncio.Task[Attempt[StartTaskResponse]]]:
+async def attempted(port: Port, witness: Witness) -> AsyncGenerator[asyncio.Task[Attempt[StartTaskResponse]]]:
     """Make an attempt in a task of its own, and cancel it at the end of the block."""
     task = asyncio.create_task(port.attempt(START_TASK, REQUEST, witness))
     yield task
@@ -423,7 +424,10 @@ def boom(**_: Any) -> None:
 @pytest.mark.parametrize(("proven", "word"), [(False, Lost), (True, NotSent)])
 async def test_a_witness_counts_once_it_has_been_seen_to_see(proven: bool, word: type) -> None:
     """An exception of no table, before the body: not sent, if this port's witness has seen a body before."""
-    async with RawServer(accept) as server, connected(Settings(**ACCESS, endpoint_url=server.url)) as (port, client):
+    async with (
+        RawServer(accept) as server,
+        connected(Settings(**ACCESS, endpoint_url=server.url, transport="botocore")) as (port, client),
+    ):
         if proven:
             assert isinstance(await start(port), Answered)
         client.meta.events.register("before-sign.ecs", boom)
@@ -566,7 +570,7 @@ async def test_others_on_the_same_client_are_left_alone(local: LocalECS) -> None
     local.faults.add(Fault("error", operation="ListClusters"))
     session = own_session()
     session.register("needs-retry.ecs", again)
-    settings = Settings(**ACCESS, session=session, endpoint_url=local.endpoint_url)
+    settings = Settings(**ACCESS, session=session, endpoint_url=local.endpoint_url, transport="botocore")
     async with connected(settings) as (port, client):
         answer = await client.list_clusters()
         assert isinstance(await start(port, on(local)), Answered)

@@ -22,7 +22,6 @@ from aioecs._model._shape import Shape
 from aioecs._model.attempt import Answered
 from aioecs._wire import port as module
 from aioecs._wire.connect import Settings, connected
-from aioecs._wire.plain import PlainPort
 from aioecs._wire.port import Operation, Port, Witness
 from aioecs.testing import LocalECS
 
@@ -89,7 +88,7 @@ async def test_an_operation_is_one_of_aiobotocore_s(local: LocalECS, operation: 
     assert local.truth.requests[operation.name] == 1
 
 
-async def a_task(port: PlainPort) -> str:
+async def a_task(port: Port) -> str:
     """Start a task and return its ARN."""
     run = next(operation for operation in OPERATIONS if operation.name == "RunTask")
     what = await port.attempt(run, REQUESTS[RunTaskRequest], Witness())

@@ -55,7 +55,7 @@ ATTEMPT = Timeouts(attempt=0.15)
 
 async def attempt(url: str, timeouts: Timeouts = USUAL) -> tuple[Attempt[StartTaskResponse], bool]:
     """Make one attempt through a fresh port, whose witness has proven nothing; return the witness's word too."""
-    async with connected(Settings(**ACCESS, endpoint_url=url, timeouts=timeouts)) as (port, _):
+    async with connected(Settings(transport="botocore", **ACCESS, endpoint_url=url, timeouts=timeouts)) as (port, _):
         witness = Witness()
         return await port.attempt(START_TASK, REQUEST, witness), witness.on_wire
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 
 import attrs
 
-from aioecs._model._shape import Shape, is_own, is_required, is_secret, wire_name
+from aioecs._model._shape import Readings, Shape, is_own, is_required, is_secret, unread, wire_name
 
 S = TypeVar("S", bound=Shape)
 
@@ -111,6 +111,48 @@ def from_plain(shape: type[S], plain: Mapping[str, Any]) -> S:
     return shape(extra=extra, **given) if extra else shape(**given)
 
 
+def lazily(shape: type[S], plain: Mapping[str, Any]) -> S:
+    """Make the same value as `from_plain`, which reads each member when it is first asked for.
+
+    An answer of ten tasks has hundreds of members, of which most callers read a few. The plain form becomes the
+    value's own: nobody may change it.
+    """
+    return unread(shape, plain, readings(shape))
+
+
+def _readings(shape: type[Any]) -> Readings:
+    known = {member.name: member for member in members(shape)}
+    return {
+        field.name: _reading(field, known.get(field.name)) if field.name != "extra" else _reading_of_extra(shape)
+        for field in attrs.fields(shape)
+    }
+
+
+def _reading(field: attrs.Attribute[Any], member: Member | None) -> Callable[[Mapping[str, Any]], Any]:
+    """Return what reads one member: absent or null, it is what it is where nothing is said."""
+    default: Any = None if member is not None and member.required else field.default
+    make: Callable[[], Any] | None = default.factory if isinstance(default, attrs.Factory) else None  # type: ignore[arg-type]
+    if member is None:
+        return lambda _: make() if make is not None else default
+    own = cast("Callable[[Any], Any] | None", field.converter)
+    wire, read = member.wire, _reader(member.kind, lazily)
+
+    def reading(plain: Mapping[str, Any]) -> Any:
+        held = plain.get(wire)
+        if held is None:
+            return make() if make is not None else default
+        if read is not None:
+            held = read(held)
+        return own(held) if own is not None else held
+
+    return reading
+
+
+def _reading_of_extra(shape: type[Any]) -> Callable[[Mapping[str, Any]], Any]:
+    wires = frozenset(member.wire for member in members(shape))
+    return lambda plain: {wire: held for wire, held in plain.items() if wire not in wires}
+
+
 def _needed(shape: type[Any]) -> tuple[str, ...]:
     return tuple(member.name for member in members(shape) if member.required)
 
@@ -120,12 +162,13 @@ def _readers(shape: type[Any]) -> dict[str, tuple[str, Callable[[Any], Any] | No
 
 
 needed = cast("Callable[[type[Shape]], tuple[str, ...]]", cache(_needed))
+readings = cast("Callable[[type[Shape]], Readings]", cache(_readings))
 readers = cast("Callable[[type[Shape]], dict[str, tuple[str, Callable[[Any], Any] | None]]]", cache(_readers))
 
 
-def _reader(kind: Kind) -> Callable[[Any], Any] | None:
-    """Return what reads one member, None where it is taken as it stands."""
-    one = _reader_of_one(kind)
+def _reader(kind: Kind, make: Callable[[type[Any], Any], Any] = from_plain) -> Callable[[Any], Any] | None:
+    """Return what reads one member, None where it is taken as it stands; `make` makes the shapes in it."""
+    one = _reader_of_one(kind, make)
     if one is None:
         return None
     if kind.container is Sequence:
@@ -133,7 +176,7 @@ def _reader(kind: Kind) -> Callable[[Any], Any] | None:
     return one
 
 
-def _reader_of_one(kind: Kind) -> Callable[[Any], Any] | None:
+def _reader_of_one(kind: Kind, make: Callable[[type[Any], Any], Any]) -> Callable[[Any], Any] | None:
     if kind.enum is not None:
         spelled: dict[str, StrEnum] = {member.value: member for member in kind.enum}
         return lambda held: spelled.get(held, held) if isinstance(held, str) else held
@@ -141,7 +184,7 @@ def _reader_of_one(kind: Kind) -> Callable[[Any], Any] | None:
         return _moment
     if issubclass(kind.base, Shape):
         of: type[Shape] = kind.base
-        return lambda held: from_plain(of, held) if isinstance(held, dict) else held
+        return lambda held: make(of, held) if isinstance(held, dict) else held
     return None
 
 

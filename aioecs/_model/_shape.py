@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Self, TypeVar, cast, dataclass_transform
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, dataclass_transform
 
 import attrs
 
@@ -99,13 +99,69 @@ def _names(extra: Mapping[str, Any]) -> str:
     return "{" + ", ".join(sorted(extra)) + "}"
 
 
+class _Unread:
+    """A place for what a value has not read yet."""
+
+    __slots__ = ("_unread",)
+
+
+_unread_of: Any = vars(_Unread)["_unread"]  # asked through its descriptor, which doesn't come back to __getattr__
+_set = object.__setattr__
+
+
+_CONVERTERS: dict[type[Any], dict[str, Callable[[Any], Any] | None]] = {}
+
+
+def _converters(cls: type[Any]) -> dict[str, Callable[[Any], Any] | None]:
+    """Return what makes each member's value its own, by the member's name: what `attrs.evolve` looks up each time."""
+    known = _CONVERTERS.get(cls)
+    if known is None:
+        known = _CONVERTERS[cls] = {field.name: cast("Any", field.converter) for field in attrs.fields(cls)}
+    return known
+
+
 @shape
-class Shape:
+class Shape(_Unread):
     """What all shapes share."""
 
     extra: Mapping[str, Any] = attrs.field(factory=dict, repr=_names)
     """Members that this version of aioecs doesn't know, under ECS's own names."""
 
+    if not TYPE_CHECKING:  # or a checker would take any name for a member
+
+        def __getattr__(self, name: str) -> Any:
+            """Read a member of an answer when it is first asked for, and keep it."""
+            try:
+                plain, readings = _unread_of.__get__(self)
+                reading = readings[name]
+            except (AttributeError, KeyError):
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}") from None
+            held = reading(plain)
+            _set(self, name, held)
+            return held
+
     def replace(self, **changes: Any) -> Self:
         """Return a copy with these members changed; the rest is shared with this one."""
-        return cast("Self", attrs.evolve(cast("Any", self), **changes))
+        fields = _converters(type(self))
+        copied = type(self).__new__(type(self))
+        for name, own in fields.items():
+            if name in changes:
+                held = changes.pop(name)
+                _set(copied, name, held if own is None else own(held))
+            else:
+                _set(copied, name, getattr(self, name))
+        if changes:
+            raise TypeError(f"{type(self).__name__} has no member {next(iter(changes))!r}")
+        return copied
+
+
+S = TypeVar("S", bound=Shape)
+Readings = Mapping[str, Callable[[Mapping[str, Any]], Any]]
+"""How each member of a shape is read from a plain form, by the member's name in Python."""
+
+
+def unread(cls: type[S], plain: Mapping[str, Any], readings: Readings) -> S:
+    """Make a value whose members are read when they are first asked for. Nobody else may hold the plain form."""
+    value = cls.__new__(cls)
+    _unread_of.__set__(value, (plain, readings))
+    return value

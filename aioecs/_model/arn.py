@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import attrs
 
@@ -33,12 +34,10 @@ def short(name: str) -> str:
 
 def cluster_of(text: str, path: str) -> Named:
     """Read a cluster's name or ARN; InvalidRequest names `path` if it is neither."""
-    found = _ARN.fullmatch(text)
-    if found and (name := found["rest"].removeprefix("cluster/")) != found["rest"] and _CLUSTER_NAME.fullmatch(name):
-        return Named(found["partition"], found["region"], found["account"], name, name)
-    if _CLUSTER_NAME.fullmatch(text):
-        return Named(cluster=text, name=text)
-    raise InvalidRequest(path, "a cluster's name or ARN", repr(text))
+    named = _cluster(text)
+    if named is None:
+        raise InvalidRequest(path, "a cluster's name or ARN", repr(text))
+    return named
 
 
 def instance(text: str, path: str) -> Named | None:
@@ -46,12 +45,31 @@ def instance(text: str, path: str) -> Named | None:
 
     An ARN of the old format (before 2018) has no cluster in it.
     """
+    known, named = _instance(text)
+    if not known:
+        raise InvalidRequest(path, "a container instance's id or ARN, without spaces", repr(text))
+    return named
+
+
+# A fan-out names the same few clusters and instances thousands of times, so each is read once.
+
+
+@lru_cache(maxsize=256)
+def _cluster(text: str) -> Named | None:
+    found = _ARN.fullmatch(text)
+    if found and (name := found["rest"].removeprefix("cluster/")) != found["rest"] and _CLUSTER_NAME.fullmatch(name):
+        return Named(found["partition"], found["region"], found["account"], name, name)
+    return Named(cluster=text, name=text) if _CLUSTER_NAME.fullmatch(text) else None
+
+
+@lru_cache(maxsize=4096)
+def _instance(text: str) -> tuple[bool, Named | None]:
     if _INSTANCE_ID.fullmatch(text):
-        return None
+        return True, None
     found = _ARN.fullmatch(text)
     kind, _, rest = (found["rest"] if found else "").partition("/")
     cluster, _, name = rest.rpartition("/")
     well_named = _INSTANCE_ID.fullmatch(name) and (not cluster or _CLUSTER_NAME.fullmatch(cluster))
     if found and kind == "container-instance" and well_named:
-        return Named(found["partition"], found["region"], found["account"], cluster, name)
-    raise InvalidRequest(path, "a container instance's id or ARN, without spaces", repr(text))
+        return True, Named(found["partition"], found["region"], found["account"], cluster, name)
+    return False, None

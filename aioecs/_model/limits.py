@@ -24,6 +24,7 @@ from aioecs._model._shape import Shape
 from aioecs._model.container_instance import DescribeContainerInstancesRequest, ListContainerInstancesRequest
 from aioecs._model.network import AwsVpcConfiguration
 from aioecs._model.overrides import EphemeralStorage, KeyValuePair, TaskOverride
+from aioecs._model.quick import Scales, Weigh
 from aioecs._model.run_task import CapacityProviderStrategyItem, PlacementConstraint, RunTaskRequest
 from aioecs._model.start_task import StartTaskRequest
 from aioecs._model.tags import Tag
@@ -131,7 +132,8 @@ def check(request: Shape, *, any_number: bool = False, region: str | None = None
     Raises:
         InvalidRequest: a rule is broken; it names the member, the rule, and what stands there instead.
     """
-    _check_shape(request, "", any_number)
+    if not _SCALES.weigh(request, any_number):
+        _check_shape(request, "", any_number)
     if isinstance(request, StartTaskRequest):
         cluster = _check_cluster(request.cluster, region, partition)
         _check_instances(request, cluster, region, partition)
@@ -274,6 +276,44 @@ _RULES: Mapping[type[Shape], tuple[Callable[[Any, str], None], ...]] = {
     EBSTagSpecification: (_check_unique_tags,),
     TaskManagedEBSVolumeConfiguration: (_check_volume,),
 }
+
+
+def _within(shape: type[Shape], name: str) -> Weigh | None:
+    """Return what tells quickly whether a member keeps its limit."""
+    limit = LIMITS.get((shape, name))
+    if limit is None:
+        return None
+    low, high, pattern = limit.at_least, limit.at_most, limit.pattern
+
+    def weigh(held: Any, any_number: bool) -> int:
+        if any_number and limit is _INSTANCES and held:
+            return 1
+        size: int = held if type(held) is int else len(held) if type(held) in _SIZED else -1
+        return size >= low and (high is None or size <= high) and (pattern is None or _spelled(pattern, held))
+
+    return weigh
+
+
+_SIZED = {str, tuple, dict}
+
+
+def _spelled(pattern: re.Pattern[str], held: Any) -> bool:
+    return type(held) is str and pattern.fullmatch(held) is not None
+
+
+def _kept(value: Any, weight: int) -> bool:
+    """Tell quickly whether a shape keeps the rules that stand beside its limits; `weight` is its JSON's at most."""
+    if type(value) is TaskOverride:
+        return weight <= OVERRIDES and not value.inference_accelerator_overrides
+    try:
+        for rule in _RULES[type(value)]:
+            rule(value, "")
+    except InvalidRequest:
+        return False
+    return True
+
+
+_SCALES = Scales(_within, dict.fromkeys(_RULES, _kept))
 
 
 def _check_cluster(given: str | None, region: str | None, partition: str | None) -> arn.Named:

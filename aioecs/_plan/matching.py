@@ -59,11 +59,30 @@ def answer(slots: list[Slot], tasks: Iterable[Task], failures: Iterable[Failure]
 
     What names no instance of an open start goes to the first that is left: ECS answered this call.
     """
+    tasks, failures = list(tasks), list(failures)
+    if not failures and _one_each(slots, tasks):
+        return
     held = _held(slots)
     told: list[Task | Failure] = [*(task for task in _each_once(tasks) if task.task_arn not in held), *failures]
-    strays = [what for what in told if not _give(what, [s for s in slots if _same(s.instance, _place(what))])]
+    at: dict[str, list[Slot]] = {}
+    for slot in slots:
+        at.setdefault(short(slot.instance), []).append(slot)
+    strays = [what for what in told if not _give(what, at.get(short(_place(what)), ()))]
     for what in strays:
         _give(what, slots)
+
+
+def _one_each(slots: list[Slot], tasks: list[Task]) -> bool:
+    """Give the tasks out where there is one way only: as many as open starts, each on another's instance."""
+    at = {short(slot.instance): slot for slot in slots if not slot.known}
+    given = {short(_place(task)): task for task in tasks}
+    arns = {task.task_arn for task in tasks}
+    if not len(slots) == len(at) == len(tasks) == len(given) == len(arns) or at.keys() != given.keys():
+        return False
+    for place, task in given.items():
+        slot = at[place]
+        slot.task, slot.ours = task, True
+    return True
 
 
 def _give(what: Task | Failure, slots: Iterable[Slot]) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum, auto
+from itertools import repeat
 
 import attrs
 
@@ -12,6 +14,9 @@ from aioecs._model.start_task import StartTaskRequest
 from aioecs._model.task import Task
 from aioecs._plan.matching import Slot
 from aioecs.errors import ECSError
+
+NOT_SENT, REFUSED, STOPPED, STARTED, UNKNOWN = Outcome
+"""By name alone: in Python 3.11 to look a member up in its Enum is a call."""
 
 
 class Phase(Enum):
@@ -115,32 +120,40 @@ class Record:
         """Fix what goes on the wire now, and return its instances: whoever left before is not sent."""
         for slot in self.open:
             slot.dropped = slot.left and not self.resent
-        return tuple(slot.instance for slot in self.open)
+        return tuple([slot.instance for slot in self.slots if not slot.known])
 
-    def starts(self) -> tuple[Start, ...]:
-        """Say what each start came to, as far as is known now: at any time, not only at the end."""
+    def outcomes(self) -> set[Outcome]:
+        """Return what its starts came to, as far as is known now."""
+        return {self._outcome(slot) for slot in self.slots}
+
+    def starts(self, requests: Sequence[StartTaskRequest] = ()) -> tuple[Start, ...]:
+        """Say what each start came to, as far as is known now: at any time, not only at the end.
+
+        `requests` are those that the starts belong to, one each, where they are not all the call's own.
+        """
         siblings = any(slot.task is not None for slot in self.slots)
-        return tuple(self._start(slot, siblings) for slot in self.slots)
+        owned = requests or repeat(self.request)
+        return tuple([self._start(slot, siblings, own) for slot, own in zip(self.slots, owned, strict=False)])
 
-    def _start(self, slot: Slot, siblings: bool) -> Start:
+    def _start(self, slot: Slot, siblings: bool, request: StartTaskRequest) -> Start:
         outcome = self._outcome(slot)
         return Start(
-            request=self.request,
+            request=request,
             container_instance=slot.instance,
             outcome=outcome,
             task=slot.task,
             failure=slot.failure,
-            error=slot.error or (self.error if outcome in (Outcome.UNKNOWN, Outcome.NOT_SENT) else None),
+            error=slot.error or (self.error if outcome in (UNKNOWN, NOT_SENT) else None),
             token=self.token if self.sent_ever or self.in_flight or slot.task is not None else "",
             attempts=self.sends,
-            siblings_found=outcome is Outcome.UNKNOWN and siblings,
+            siblings_found=outcome is UNKNOWN and siblings,
         )
 
     def _outcome(self, slot: Slot) -> Outcome:
         if slot.task is not None:
-            return Outcome.STOPPED if slot.stopped else Outcome.STARTED
+            return STOPPED if slot.stopped else STARTED
         if slot.failure is not None or slot.error is not None:
-            return Outcome.REFUSED
+            return REFUSED
         if slot.dropped:
-            return Outcome.NOT_SENT
-        return Outcome.UNKNOWN if self.doubted or self.in_flight else Outcome.NOT_SENT
+            return NOT_SENT
+        return UNKNOWN if self.doubted or self.in_flight else NOT_SENT

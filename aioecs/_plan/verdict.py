@@ -15,26 +15,26 @@ from aioecs._plan.record import Record
 from aioecs.errors import CallTimeout, ECSError, IdempotencyMismatch, StartCancelled, StartIncomplete, StartUnknown
 
 E = TypeVar("E", bound=ECSError)
+UNKNOWN, NOT_SENT = Outcome.UNKNOWN, Outcome.NOT_SENT  # by name: to look a member up takes longer than to compare it
 
 
 def verdict(call: Record, *, request_id: str | None = None) -> StartTaskResponse | ECSError:
     """Return the answer, or the error to raise: the gravest thing that can be said of the call."""
-    starts = call.starts()
-    outcomes = {start.outcome for start in starts}
+    outcomes = call.outcomes()
     if call.mismatch:
-        return _mismatch(call, starts)
+        return _mismatch(call, call.starts())
     doubles = _doubles(call)
-    if Outcome.UNKNOWN in outcomes or doubles:
-        return _unknown(call, starts, doubles)
-    if Outcome.NOT_SENT not in outcomes and not _rejected(call):
+    if UNKNOWN in outcomes or doubles:
+        return _unknown(call, call.starts(), doubles)
+    if NOT_SENT not in outcomes and not _rejected(call):
         return StartTaskResponse(
-            tasks=[start.task for start in starts if start.task is not None],
-            failures=[start.failure for start in starts if start.failure is not None],
+            tasks=[slot.task for slot in call.slots if slot.task is not None],
+            failures=[slot.failure for slot in call.slots if slot.failure is not None],
             request_id=request_id,
             token=call.token,
             attempts=call.sends,
         )
-    return _stuck(call, starts)
+    return _stuck(call, call.starts())
 
 
 def _rejected(call: Record) -> bool:

@@ -29,7 +29,7 @@ from aioecs._run.preparing import Preparer
 from aioecs._run.slots import Slots
 from aioecs._run.survey import Survey, Wish
 from aioecs._run.waiting import Party, Wait, over, refuse_if_cancelled
-from aioecs._wire.connect import Settings, connected
+from aioecs._wire.connect import Settings, Transport, connected
 from aioecs.errors import ClientStateError, IdempotencyMismatch
 
 
@@ -60,6 +60,9 @@ class Client(Operations):
             `on_settled(starts, reason)`, on the loop.
         tag_tokens: put the token in the tag `aioecs:token` where a request has a `started_by` of its own, so that
             such starts can be told apart, adopted and swept like others. Needs the permission to tag (TagResource).
+        transport: "auto" takes the fast way, and aiobotocore's own client where the configuration asks for what that
+            doesn't do: a proxy, handlers on the session's events, another signature than Version 4; "botocore" takes
+            aiobotocore's own client always. `repr(client)` says which it is.
 
     Raises:
         ConfigurationError: on entering, if there is no Region, or settings contradict each other.
@@ -84,6 +87,7 @@ class Client(Operations):
         on_doubt: OnDoubt = "at_most_once",
         on_settled: OnSettled | None = None,
         tag_tokens: bool = False,
+        transport: Transport = "auto",
     ) -> None:
         self._settings = Settings(
             region_name=region_name,
@@ -96,6 +100,7 @@ class Client(Operations):
             aws_session_token=aws_session_token,
             timeouts=timeouts,
             max_in_flight=limits.positive(max_in_flight, "max_in_flight"),
+            transport=choice(transport, Transport, "transport"),
         )
         self._retries = retries
         self._pacing = pacing
@@ -107,6 +112,7 @@ class Client(Operations):
         self._preparer: Preparer
         self._survey: Survey
         self._raw: Any = None
+        self._way = ""
         self._stack = AsyncExitStack()
         self._state = "not entered"
 
@@ -118,6 +124,7 @@ class Client(Operations):
         self._state = "open"
         try:
             port, self._raw = await self._stack.enter_async_context(connected(self._settings))
+            self._way = port.way
         except BaseException:
             self._state = "closed"
             raise
@@ -178,7 +185,7 @@ class Client(Operations):
         if core is None or self._state != "open":
             return f"<aioecs.Client {self._state}>"
         return (
-            f"<aioecs.Client open, {core.port.region} at {core.port.endpoint_url}, "
+            f"<aioecs.Client open, {core.port.region} at {core.port.endpoint_url}, {self._way} way, "
             f"{core.slots.in_use}/{core.slots.size} in flight, {core.slots.waiting} waiting, "
             f"{len(core.custody)} in custody>"
         )

@@ -45,13 +45,19 @@ class Flight:
     """The call itself stops what it started: nobody aboard wants any of it."""
     landed: list[Start] | None = None
     """What each of them came to, once the call has ended."""
-    known: set[str | None] = attrs.Factory(set)
-    """The ARNs that bear the call's token and are somebody's, once it has ended."""
+    _known: set[str | None] | None = None
 
     @property
     def shared(self) -> bool:
         """Whether others wait for the call too, so that none of it is taken out or stopped for us."""
         return self.party.waiting > (self.aboard > 0)
+
+    @property
+    def known(self) -> set[str | None]:
+        """The ARNs of tasks that bear the call's token and are somebody's, once it has ended; more may be added."""
+        if self._known is None:
+            self._known = {start.task.task_arn for start in self.landed or () if start.task is not None}
+        return self._known
 
     def start_of(self, entry: Entry) -> Start:
         """Say what is known of one of them by now."""
@@ -256,15 +262,16 @@ class Engine:
         self._flights.discard(flight)
         self._landed.set()
         record = flight.call.record
-        flight.landed = _fairly(flight.entries, list(record.starts()))
-        flight.known.update(start.task.task_arn for start in flight.landed if start.task is not None)
+        entries = flight.entries
+        owned = list(record.starts([entry.request for entry in entries]))
+        flight.landed = landed = _fairly(entries, owned)
         error: ECSError | None = None
-        if record.surplus or not all(start.outcome is STARTED for start in flight.landed):
+        if record.surplus or not all(start.outcome is STARTED for start in landed):
             verdict = flight.call.verdict()
             error = verdict if isinstance(verdict, ECSError) else None
         stays = flight.stops or flight.shared
-        for entry, start in zip(flight.entries, flight.landed, strict=True):
-            own = _own(start, entry)
+        for entry, start in zip(entries, landed, strict=True):
+            own = start if start.request is entry.request else _own(start, entry)
             if entry.gone == "stop" and own.outcome is STARTED and not stays:
                 self.core.custody.own(self._stop(flight, entry, own), "aioecs stops a withdrawn start")
             else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TypeVar
 
-from aioecs._model._plain import from_plain
+from aioecs._model._plain import lazily
 from aioecs._model._shape import Shape
 from aioecs.errors import AnswerLost
 
@@ -28,4 +28,4 @@ def read_answer(body: bytes, shape: type[R], operation: str) -> R:
     if not isinstance(plain, dict):
         what = f"{len(body)} bytes that are no JSON object" if body else "an empty body"
         raise AnswerLost(f"{operation} was answered with status 200 and {what}")
-    return from_plain(shape, plain)
+    return lazily(shape, plain)

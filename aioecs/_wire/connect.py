@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, Hashable
 from contextlib import asynccontextmanager
 from types import NoneType
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import attrs
 from aiobotocore.config import AioConfig
+from aiobotocore.credentials import AioCredentials
 from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
 from botocore import exceptions as botocore
 
 from aioecs._model.settings import Timeouts
+from aioecs._wire import guarded
+from aioecs._wire.fast import FastPort
 from aioecs._wire.plain import PlainPort
+from aioecs._wire.port import OPERATIONS
+from aioecs._wire.quiet import withheld
+from aioecs._wire.rehearsal import Otherwise, rehearsed
+from aioecs._wire.signing import Keys
 from aioecs.errors import ConfigurationError
+
+log = logging.getLogger("aioecs")
+
+Transport = Literal["auto", "botocore"]
+"""How requests go: the fast way where it does all that is configured, or aiobotocore's own client always."""
 
 _DEFAULT_POOL: int = getattr(AioConfig(), "max_pool_connections")  # noqa: B009 botocore makes it at run time
 
@@ -35,6 +48,7 @@ class Settings:
     aws_session_token: str | None = attrs.field(default=None, repr=False)
     timeouts: Timeouts = attrs.field(factory=Timeouts)
     max_in_flight: int = 50
+    transport: Transport = "auto"
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.session, (AioSession, NoneType)):
@@ -72,7 +86,7 @@ def _merged(settings: Settings) -> AioConfig:
 
 
 @asynccontextmanager
-async def connected(settings: Settings) -> AsyncGenerator[tuple[PlainPort, Any]]:
+async def connected(settings: Settings) -> AsyncGenerator[tuple[PlainPort | FastPort, Any]]:
     """Open the port, and the aiobotocore client beneath it, for the length of the block.
 
     Raises:
@@ -96,9 +110,53 @@ async def connected(settings: Settings) -> AsyncGenerator[tuple[PlainPort, Any]]
         _check_region(session, client, own_endpoint=settings.endpoint_url is not None or _has_own_endpoint(client))
         _check_endpoint(client)
         clock = settings.timeouts.connect + settings.timeouts.attempt
-        yield PlainPort(client, clock, await _who(session, settings, client)), client
+        who = await _who(session, settings, client)
+        plain = PlainPort(client, clock, who)
+        fast = await _fast(session, settings, client, clock, who) if settings.transport == "auto" else None
+        yield fast or plain, client
     finally:
         await opening.__aexit__(None, None, None)
+
+
+async def _fast(session: Any, settings: Settings, client: Any, clock: float, who: Hashable) -> FastPort | None:
+    """Make the fast way, if it does all that is configured."""
+    try:
+        if not _is_plain_work(client) or guarded.proxy_of(client, client.meta.endpoint_url) is not None:
+            return None
+        credentials = await _credentials(session, settings)
+        if credentials is None:
+            return None
+        frozen = await credentials.get_frozen_credentials()
+        keys = Keys(frozen.access_key, frozen.secret_key, frozen.token)
+        with withheld():
+            shown = await rehearsed(client, keys)
+        return FastPort(client, shown, await guarded.pool_of(client), credentials, clock, who)
+    except guarded.Changed as changed:
+        log.warning("aioecs takes the plain way, and more CPU: %s", changed)
+    except Otherwise as otherwise:
+        log.debug("aioecs takes the plain way: %s", otherwise)
+    except Exception as error:  # noqa: BLE001 what fails here, fails or heals on the plain way, where it is judged
+        log.debug("aioecs takes the plain way: the rehearsal failed with %s", type(error).__name__)
+    return None
+
+
+def _is_plain_work(client: Any) -> bool:
+    """Tell whether nothing is configured that the fast way doesn't do, as far as the client itself knows."""
+    config = client.meta.config
+    return (
+        config.signature_version == "v4"
+        and getattr(config, "account_id_endpoint_mode", None) != "required"
+        and not getattr(config, "proxies_config", None)
+        and guarded.is_stock(client)
+        and not guarded.foreign_handlers(client, OPERATIONS)
+    )
+
+
+async def _credentials(session: Any, settings: Settings) -> Any:
+    """Return what the client signs with: the keys it was given, or the session's, which are resolved by now."""
+    if settings.aws_access_key_id is None:
+        return await session.get_credentials()
+    return AioCredentials(settings.aws_access_key_id, settings.aws_secret_access_key, settings.aws_session_token)
 
 
 async def _who(session: Any, settings: Settings, client: Any) -> Hashable:

@@ -18,8 +18,6 @@ from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import attrs
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.payload import BytesPayload
 
 from aioecs._model._plain import to_plain
 from aioecs._model._shape import Shape
@@ -28,50 +26,12 @@ from aioecs._wire.codec import read_answer
 from aioecs._wire.port import Operation, Witness
 from aioecs._wire.quiet import withheld
 from aioecs._wire.sent import judge
+from aioecs._wire.witnessed import SentTwice, WitnessedBody
 from aioecs.errors import AnswerLost
 
 R = TypeVar("R", bound=Shape)
 
 _BODY = "aioecs-body"
-
-
-class WitnessedBody(BytesPayload):
-    """A request's body that tells its witness before its first byte is written, and is written once at most."""
-
-    def __init__(self, body: bytes, witness: Witness) -> None:
-        super().__init__(body)
-        self._witness = witness
-        self.refused: SentTwice | None = None
-        """Set once it was asked for a second time: what came since is no word about the request."""
-
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        """Write it, once."""
-        self._testify()
-        await super().write(writer)
-
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        """Write it, once."""
-        self._testify()
-        await super().write_with_length(writer, content_length)
-
-    async def as_bytes(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
-        """Hand it over whole: whoever asks may send it."""
-        self._witness.on_wire = True
-        return await super().as_bytes(encoding, errors)
-
-    def _testify(self) -> None:
-        self.refuse_if_written()
-        self._witness.on_wire = True
-
-    def refuse_if_written(self) -> None:
-        """Raise SentTwice if it is on the wire already."""
-        if self._witness.on_wire:
-            self.refused = SentTwice("aioecs sends a request once; something beneath it tried to send it again")
-            raise self.refused
-
-
-class SentTwice(ConnectionError):
-    """A redirect or a foreign retry handler tried to send a request again."""
 
 
 @attrs.define
@@ -129,6 +89,8 @@ def _keep_answer(response_dict: dict[str, Any], customized_response_dict: dict[s
 
 class PlainPort:
     """The port over `create_client('ecs')`."""
+
+    way = "botocore"
 
     def __init__(self, client: Any, clock: float, who: Hashable = None) -> None:
         """Take an aiobotocore client with its retries off; `clock` bounds one attempt, in seconds.

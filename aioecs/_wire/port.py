@@ -63,6 +63,18 @@ DESCRIBE_TASK_DEFINITION = Operation(
     None,
 )
 
+OPERATIONS = (
+    "StartTask",
+    "RunTask",
+    "StopTask",
+    "DescribeTasks",
+    "ListTasks",
+    "ListContainerInstances",
+    "DescribeContainerInstances",
+    "DescribeTaskDefinition",
+)
+"""The names of all that aioecs asks ECS for."""
+
 
 @attrs.define
 class Witness:

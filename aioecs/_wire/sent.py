@@ -56,6 +56,8 @@ def certainly_not_sent(error: BaseException) -> bool:
     """Read the table: True where the exception alone proves that nothing was sent."""
     if isinstance(error, (*_UNSIGNED, botocore.ConnectTimeoutError, botocore.ProxyConnectionError)):
         return True
+    if isinstance(error, (*_NEVER_CONNECTED, aiohttp.ConnectionTimeoutError)):  # as the fast way meets them
+        return True
     if isinstance(error, (botocore.EndpointConnectionError, botocore.SSLError)):
         return isinstance(error.kwargs.get("error"), _NEVER_CONNECTED)
     return False
@@ -89,6 +91,11 @@ def _answered(error: botocore.ClientError, operation: str) -> Rejected | Lost:
     return Rejected(problem) if problem.rejected else Lost(problem)
 
 
+def never_signed(error: Exception, operation: str) -> ConfigurationError | ConnectionFailed:
+    """Say of whatever kept the credentials back that the request was not sent."""
+    return _unsent(error, operation)
+
+
 def _unsent(error: Exception, operation: str) -> ConfigurationError | ConnectionFailed:
     kind = ConfigurationError if isinstance(error, _UNSIGNED) else ConnectionFailed
     unsent = kind(f"{operation} was not sent: {_first_line(error)}")
@@ -99,6 +106,8 @@ def _unsent(error: Exception, operation: str) -> ConfigurationError | Connection
 def _broke(error: Exception) -> str:
     """Say how it broke in the words of the transport: botocore's say "could not connect" of a reset as well."""
     inner = error.kwargs.get("error") if isinstance(error, botocore.BotoCoreError) else None
+    if inner is None and isinstance(error, (aiohttp.ClientError, OSError)) and not isinstance(error, TimeoutError):
+        inner = error
     return f"{type(inner).__name__}: {_first_line(inner)}" if isinstance(inner, Exception) else _first_line(error)
 
 

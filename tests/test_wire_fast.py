@@ -1,0 +1,194 @@
+"""aioecs._wire.fast: what goes on the wire is what botocore sends, and what comes of it is the same word."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
+from raw_server import Exchange, RawServer
+
+from aioecs._model import ContainerOverride, KeyValuePair, StartTaskRequest, Tag, TaskOverride, Timeouts
+from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
+from aioecs._wire import guarded
+from aioecs._wire.connect import Settings, Transport, connected
+from aioecs._wire.port import START_TASK, Witness
+from aioecs.testing import Fault, LocalECS
+
+REQUEST = StartTaskRequest(task_definition="demo", container_instances=["0a1b"], started_by="token")
+ACCESS: dict[str, Any] = {"region_name": "us-east-1", "aws_access_key_id": "a", "aws_secret_access_key": "s"}
+LOADER = AioSession().get_component("data_loader")
+EMPTY = '{"tasks": [], "failures": []}'
+BY_DESIGN = {"user-agent", "amz-sdk-invocation-id", "amz-sdk-request", "accept", "authorization", "x-amz-date"}
+"""Headers that differ: the user agent's features, botocore's retry marks, and what depends on the second."""
+
+
+@asynccontextmanager
+async def port_to(url: str, transport: Transport = "auto", **settings: Any) -> AsyncGenerator[Any]:
+    session = settings.pop("session", None) or AioSession()
+    session.register_component("data_loader", LOADER)
+    given: dict[str, Any] = {**ACCESS, "session": session, "transport": transport, **settings}
+    async with connected(Settings(**given, endpoint_url=url)) as (port, _):
+        yield port
+
+
+async def accept(exchange: Exchange) -> None:
+    await exchange.request()
+    exchange.answer(200, EMPTY)
+
+
+def a_request(dice: random.Random) -> StartTaskRequest:
+    """Make up a request, with text of any script in it."""
+    text = "".join(dice.choice('aZ9 "\\/é漢\U0001f600\n') for _ in range(dice.randrange(12)))
+    more: dict[str, Any] = {
+        "cluster": "render",
+        "group": text,
+        "enable_execute_command": dice.random() < 0.5,
+        "tags": [Tag(key="k", value=text)],
+        "extra": {"newer": [text]},
+        "overrides": TaskOverride(
+            container_overrides=[ContainerOverride(name="main", environment=[KeyValuePair(name="N", value=text)])]
+        ),
+    }
+    chosen = {name: held for name, held in more.items() if dice.random() < 0.5}
+    hosts = [f"{dice.getrandbits(128):032x}" for _ in range(dice.randrange(1, 11))]
+    return REQUEST.replace(container_instances=hosts, started_by=f"t{dice.random()}"[:36], **chosen)
+
+
+def headers_of(head: str) -> dict[str, str]:
+    lines = (line.partition(": ") for line in head.strip().split("\r\n")[1:])
+    return {name.lower(): held for name, _, held in lines if name.lower() not in BY_DESIGN}
+
+
+async def test_both_ways_send_the_same() -> None:
+    """Of three hundred random requests, bodies, headers and the names that are signed are the same both ways."""
+    dice = random.Random(5)
+    requests = [a_request(dice) for _ in range(300)]
+    sent: dict[Transport, RawServer] = {}
+    async with RawServer(accept) as server:
+        ways: tuple[Transport, ...] = ("auto", "botocore")
+        for way in ways:
+            server.heads, server.bodies = [], []
+            async with port_to(server.url, way) as port:
+                assert port.way == ("fast" if way == "auto" else "botocore")
+                for request in requests:
+                    assert isinstance(await port.attempt(START_TASK, request, Witness()), Answered)
+            sent[way] = RawServer(accept)
+            sent[way].heads, sent[way].bodies = server.heads, server.bodies
+    assert [json.loads(body) for body in sent["auto"].bodies] == [json.loads(body) for body in sent["botocore"].bodies]
+    assert sent["auto"].bodies == sent["botocore"].bodies
+    assert [headers_of(head) for head in sent["auto"].heads] == [headers_of(head) for head in sent["botocore"].heads]
+    signed = [set(re.findall(r"SignedHeaders=(\S+),", "".join(sent[way].heads))) for way in ways]
+    assert signed == [{"content-type;host;x-amz-date;x-amz-target"}] * 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "word"),
+    [
+        *((Fault(kind, when="after"), Lost) for kind in ("reset", "close", "error", "truncated", "garbage", "empty")),
+        (Fault("reset", when="unread"), Lost),
+        (Fault("hang", when="after"), Lost),
+        (Fault("error", when="before", status=400, code="ClientException"), Rejected),
+        (Fault("throttle"), Rejected),
+    ],
+)
+async def test_the_word_against_the_truth(local: LocalECS, fault: Fault, word: type) -> None:
+    """Each way of failing comes to the word that it comes to on the plain way, and to one request."""
+    local.faults.add(fault)
+    request = REQUEST.replace(container_instances=local.instance_arns[:1])
+    witness = Witness()
+    async with port_to(local.endpoint_url, timeouts=Timeouts(attempt=0.3)) as port:
+        what = await port.attempt(START_TASK, request, witness)
+    assert isinstance(what, word)
+    assert witness.on_wire
+    assert local.truth.requests["StartTask"] == 1
+
+
+async def test_nobody_listens() -> None:
+    """Where no connection comes about nothing is sent, and the witness says so."""
+    async with RawServer(accept) as server:
+        url = server.url
+    witness = Witness()
+    async with port_to(url) as port:
+        assert isinstance(await port.attempt(START_TASK, REQUEST, witness), NotSent)
+    assert not witness.on_wire
+
+
+@pytest.mark.parametrize("status", [301, 307, 308])
+async def test_a_redirect_is_not_followed(status: int) -> None:
+    """It is no answer of ECS, and the body is written once."""
+
+    async def away(exchange: Exchange) -> None:
+        await exchange.request()
+        exchange.answer(status, "", f"Location: {server.url}/")
+
+    async with RawServer(away) as server, port_to(server.url) as port:
+        assert isinstance(await port.attempt(START_TASK, REQUEST, Witness()), Lost)
+        assert len(server.bodies) == 1
+
+
+async def test_a_clock_that_is_off_is_corrected_once() -> None:
+    """Turned away for its time, a request is signed by the answer's Date and sent once more; later ones need not be."""
+    late = "Date: Wed, 01 Jan 2031 00:00:00 GMT"
+
+    async def strict(exchange: Exchange) -> None:
+        await exchange.request()
+        if "20310101T0000" in exchange._server.heads[-1]:
+            exchange.answer(200, EMPTY)
+        else:
+            exchange.answer(400, '{"__type": "InvalidSignatureException", "message": "Signature expired"}', late)
+
+    async with RawServer(strict) as server, port_to(server.url) as port:
+        assert isinstance(await port.attempt(START_TASK, REQUEST, Witness()), Answered)
+        assert isinstance(await port.attempt(START_TASK, REQUEST, Witness()), Answered)
+        assert len(server.bodies) == 3
+
+
+@pytest.mark.parametrize("code", ["InvalidSignatureException", "ExpiredTokenException"])
+async def test_what_can_t_be_mended_is_told(code: str) -> None:
+    """Where the clock was right, or keys can't be refreshed, the rejection stands, after one request."""
+
+    async def refuse(exchange: Exchange) -> None:
+        await exchange.request()
+        exchange.answer(400, json.dumps({"__type": code, "message": "no"}))
+
+    async with RawServer(refuse) as server, port_to(server.url) as port:
+        what = await port.attempt(START_TASK, REQUEST, Witness())
+        assert isinstance(what, Rejected)
+        assert what.error.code == code
+        assert len(server.bodies) == 1
+
+
+async def test_the_plain_way_where_more_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handler on the session, another signature, a path, a proxy, or no credentials take aiobotocore's own client."""
+    heard = AioSession()
+    heard.register("before-send.ecs", lambda **_: None)
+    here = "http://127.0.0.1:9"
+    for url, more in (
+        (here, {"session": heard}),
+        (here, {"config": AioConfig(signature_version="v4a")}),
+        (f"{here}/under", {}),
+        (here, {"config": AioConfig(proxies={"http": "http://127.0.0.1:1"})}),
+        (here, {"aws_access_key_id": None, "aws_secret_access_key": None}),
+    ):
+        given: dict[str, Any] = more
+        async with port_to(url, **given) as port:
+            assert port.way == "botocore", (url, more)
+
+
+async def test_upstream_has_changed(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """The plain way is taken, with a warning that names what is missing."""
+
+    def gone(client: Any) -> Any:
+        return guarded._member(client, "_no_such_member")
+
+    monkeypatch.setattr(guarded, "_http", gone)
+    async with port_to("http://127.0.0.1:9") as port:
+        assert port.way == "botocore"
+    assert "_no_such_member any more" in caplog.text
