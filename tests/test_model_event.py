@@ -46,13 +46,14 @@ def test_an_event_tells_a_task() -> None:
     """Its cluster, its id, and the task as it has become; ISO times are moments, unknown members are kept."""
     change = read_event(EVENT)
     assert change is not None
-    assert (change.cluster, change.id) == ("render", ID)
-    task = change.task
+    assert (change.cluster, change.id, change.version) == ("render", ID, 4)
+    task = change.task()
     assert (task.task_arn, task.last_status, task.version) == (ARN, "STOPPED", 4)
     assert task.started_at == datetime(2026, 11, 25, 10, 0, 0, 500_000, UTC)
     assert task.containers[0].exit_code == 3
     assert task.extra == {"updatedAt": DETAIL["updatedAt"]}
     assert SECRET not in repr(change)
+    assert SECRET not in repr(task)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_other_events_are_passed_over(event: dict[str, Any]) -> None:
         ({"Records": [EVENT]}, "event.detail-type", "each event by itself: feed the Records of a batch one by one"),
         ({"Body": "no"}, "event.Body", "JSON, where it is text"),
         ({"Body": json.dumps({"Message": "{}"})}, "event.Body.Message.detail-type", "a string"),
-        ({"body": {"body": {"body": {"body": EVENT}}}}, "event.body.body.body.body", "at most 3 envelopes around an event"),
+        ({"body": {"body": {"body": SNS}}}, "event.body.body.body.Message", "at most 3 envelopes around an event"),
         ({**EVENT, "detail": None}, "event.detail", "an object"),
         ({**EVENT, "detail": "STOPPED"}, "event.detail", "an object"),
         ({"Body": json.dumps({**EVENT, "detail": []})}, "event.Body.detail", "an object"),
@@ -129,6 +130,7 @@ def test_other_events_are_passed_over(event: dict[str, Any]) -> None:
         (with_detail(lastStatus=None), "event.detail.lastStatus", "a string that isn't empty"),
         (with_detail(lastStatus={}), "event.detail.lastStatus", "a string that isn't empty"),
         (with_detail(startedAt="soon"), "event.detail.startedAt", "a time in ISO 8601"),
+        (with_detail(startedAt=17), "event.detail.startedAt", "a time in ISO 8601"),
         (with_detail(startedAt={}), "event.detail.startedAt", "a time in ISO 8601"),
         (with_detail(containers="main"), "event.detail.containers", "a list of objects"),
         (with_detail(containers=["main"]), "event.detail.containers", "a list of objects"),

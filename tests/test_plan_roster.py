@@ -9,7 +9,7 @@ import pytest
 
 from aioecs._model.task import Task
 from aioecs._plan.addressing import Address
-from aioecs._plan.roster import AT_ONCE, LONGEST, NET, SHORTEST, TICK, Look, Roster
+from aioecs._plan.roster import AT_ONCE, LONGEST, NET, SHORTEST, SPARING, TICK, Look, Roster
 
 RATE = 20.0
 
@@ -167,6 +167,43 @@ def test_events_make_the_poll_a_net() -> None:
     assert due(roster, 2.0) == 2.0 + NET
     roster.told(entry.key, task("RUNNING", 2), 100.0)
     assert due(roster, 100.0) == 2.0 + NET
+
+
+def test_what_is_stale() -> None:
+    """A version no newer than what is known of the task, waited for or not; one that isn't counted can't be."""
+    roster = Roster()
+    key = roster.want(address(), 0.0).key
+    assert not roster.stale(key, 1)
+    roster.told(key, task("RUNNING", 2), 0.0)
+    assert [roster.stale(key, version) for version in (1, 2, 3)] == [True, True, False]
+    roster.unwant(key)
+    assert [roster.stale(key, version) for version in (1, 2, 3)] == [True, True, False]
+    uncounted = roster.want(address(1, task=Task(last_status="RUNNING")), 0.0)
+    assert not roster.stale(uncounted.key, 1)
+
+
+def test_a_stale_event_shows_that_events_come_in() -> None:
+    """It makes the poll a net all the same; of a task that is not known it tells nothing."""
+    roster = Roster()
+    entry = roster.want(address(), 0.0)
+    assert roster.told(entry.key, None, 0.0) is None
+    assert (entry.fed, due(roster, 0.0)) == (True, NET)
+    assert roster.told(("c", "other"), None, 0.0) is None
+    assert roster.remembered == 0
+
+
+@pytest.mark.parametrize(("silent", "rest"), [(0.0, SPARING), (59.0, SPARING), (61.0, SHORTEST)])
+def test_where_events_come_in_a_look_is_put_off(silent: float, rest: float) -> None:
+    """Those of other tasks of a cluster show that one's own may only be late."""
+    roster = Roster()
+    fed, waiting, elsewhere = (roster.want(address(at, "ccd"[at]), 0.0).key for at in range(3))
+    roster.told(fed, task("RUNNING", 2), 0.0)
+    for look in roster.round(0.0, RATE):
+        roster.shown(waiting, task("PENDING", 1), silent)
+        roster.shown(elsewhere, task("PENDING", 1), silent)
+        roster.answered(look, silent)
+    due_at = {key: entry.due for key in (fed, waiting, elsewhere) if (entry := roster.get(key))}
+    assert due_at == {fed: silent + NET, waiting: silent + rest, elsewhere: silent + SHORTEST}
 
 
 def test_an_event_while_a_look_is_on_its_way() -> None:

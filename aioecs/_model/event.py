@@ -34,8 +34,14 @@ class TaskChange:
     """Name of the task's cluster."""
     id: str
     """ID of the task."""
-    task: Task
-    """The task as it has become, its `version` among it."""
+    version: int
+    """Which change of the task it is: the first is 1."""
+    detail: Mapping[str, Any] = attrs.field(repr=False)
+    """The task as it came; it may hold secrets."""
+
+    def task(self) -> Task:
+        """Return the task as it has become."""
+        return from_plain(Task, self.detail)
 
 
 def read_event(event: Any) -> TaskChange | None:
@@ -93,11 +99,19 @@ def _change(detail: Mapping[str, Any], path: str) -> TaskChange:
         isinstance(containers, list) and all(isinstance(each, Mapping) for each in containers)
     ):
         raise InvalidRequest(f"{path}.containers", "a list of objects", _type_of(containers))
-    task = from_plain(Task, detail)
-    started: Any = task.started_at  # what can't be read is kept as it came
-    if started is not None and not isinstance(started, datetime):
-        raise InvalidRequest(f"{path}.startedAt", "a time in ISO 8601", _type_of(detail["startedAt"]))
-    return TaskChange(cluster, named.name, task)
+    if not _is_moment(started := detail.get("startedAt")):
+        raise InvalidRequest(f"{path}.startedAt", "a time in ISO 8601", _type_of(started))
+    return TaskChange(cluster, named.name, version, detail)
+
+
+def _is_moment(held: Any) -> bool:
+    """Tell what reads as a time, or is left out."""
+    if isinstance(held, str):
+        try:
+            datetime.fromisoformat(held)
+        except ValueError:
+            return False
+    return held is None or isinstance(held, str)
 
 
 def _text(detail: Mapping[str, Any], name: str, path: str) -> str:

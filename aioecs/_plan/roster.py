@@ -23,6 +23,10 @@ SHORTEST = 1.0  # in seconds, between two looks at a task
 LONGEST = 30.0  # in seconds, between two looks at one that no event tells of
 LAG = 0.1  # of the time that a task has been in its state: so much later than it happens is its end seen
 NET = 300.0  # in seconds, between two looks at a task that events tell of
+SPARING = (
+    10.0  # in seconds, instead of SHORTEST, where events come in of other tasks of its cluster: its own may be late
+)
+HEARD = 60.0  # in seconds, after which a cluster's events have fallen silent
 TICK = 0.25  # in seconds, at least, between two rounds of looks
 SHARE = 0.25  # of the read bucket's refill: the rest is for look-ups of doubts, the inventory, and other programs
 AT_ONCE = 50  # reads of a round at most: half of the published burst
@@ -76,6 +80,7 @@ class Roster:
         self._memory: OrderedDict[Key, _Memory] = OrderedDict()
         self._remembered = remembered
         self._queues: dict[str, list[tuple[float, int, Entry]]] = {}
+        self._heard_at: dict[str, float] = {}
         self._order = itertools.count()
         self._allowance = float(AT_ONCE)
         self._allowed_at = -math.inf
@@ -119,6 +124,7 @@ class Roster:
             self._remember(key, _Memory(entry.sighting, entry.fed))
         if not self._entries:
             self._queues.clear()
+            self._heard_at.clear()
 
     def hurry(self, key: Key, now: float, unless_since: float) -> None:
         """Have a task looked at now, unless a look at it began no longer ago than `unless_since`."""
@@ -136,24 +142,30 @@ class Roster:
         entry.seen_at = now
         return self._learn(entry, task, now)
 
-    def told(self, key: Key, task: Task, now: float) -> Sighting | None:
-        """Take a task as an event told of it; return the sighting if that is news."""
+    def stale(self, key: Key, version: int) -> bool:
+        """Tell whether a version of a task is no newer than what is known of it."""
+        held = self._entries.get(key) or self._memory.get(key)
+        known = held.sighting.task.version if held is not None and held.sighting is not None else None
+        return isinstance(known, int) and version <= known
+
+    def told(self, key: Key, task: Task | None, now: float) -> Sighting | None:
+        """Take a task as an event told of it, None if it was stale; return the sighting if that is news."""
         entry = self._entries.get(key)
         if entry is None:
             return self._told_early(key, task)
-        entry.seen_at = now
-        sighting = self._learn(entry, task, now)
+        self._heard_at[key[0]] = entry.seen_at = now
+        sighting = self._learn(entry, task, now) if task is not None else None
         if sighting is not None or not entry.fed:
             entry.fed = True
             if not entry.asking:
                 self._put(entry, now + NET)
         return sighting
 
-    def _told_early(self, key: Key, task: Task) -> Sighting | None:
+    def _told_early(self, key: Key, task: Task | None) -> Sighting | None:
         """Take what an event tells of a task that nobody waits for, or not yet."""
         memory = self._memory.get(key)
         before = memory.sighting if memory is not None else None
-        sighting = seen(task, before)
+        sighting = seen(task, before) if task is not None else None
         if (known := sighting or before) is not None:
             self._remember(key, _Memory(known, fed=True))
         return sighting
@@ -209,7 +221,8 @@ class Roster:
         for entry in look.entries:
             entry.asking = False
             if self._entries.get(entry.key) is entry:
-                self._put(entry, now + rest(entry, now))
+                heard = now - self._heard_at.get(entry.key[0], -math.inf) < HEARD
+                self._put(entry, now + rest(entry, now, heard=heard))
 
     def _put(self, entry: Entry, due: float) -> None:
         entry.due = due
@@ -243,8 +256,8 @@ def _own(rate: float) -> float:
     return SHARE * (rate if math.isfinite(rate) and rate > 0 else REFILL)
 
 
-def rest(entry: Entry, now: float) -> float:
-    """Return how long a task is left alone after a look, in seconds."""
+def rest(entry: Entry, now: float, *, heard: bool = False) -> float:
+    """Return how long a task is left alone after a look, in seconds; `heard` is that of its cluster events come in."""
     if entry.fed:
         return NET
-    return min(LONGEST, max(SHORTEST, LAG * (now - entry.since)))
+    return min(LONGEST, max(SPARING if heard else SHORTEST, LAG * (now - entry.since)))

@@ -81,7 +81,8 @@ class Watcher:
     def feed(self, change: TaskChange) -> bool:
         """Take what an event tells; return whether that was news."""
         key = (change.cluster, change.id)
-        sighting = self._roster.told(key, change.task, self.core.now)
+        task = None if self._roster.stale(key, change.version) else change.task()
+        sighting = self._roster.told(key, task, self.core.now)
         if sighting is not None:
             self._tell(key, sighting)
         return sighting is not None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 import attrs
@@ -65,14 +64,9 @@ def event_of(task: Task, arns: Arns, at: float, number: int) -> Json:
     }
 
 
-def _with_times(wire: Any) -> Any:
-    """Write moments as events do: the API has them as epoch seconds."""
-    if isinstance(wire, dict):
-        return {
-            name: _iso(held) if name.endswith("At") and isinstance(held, (int, float)) else _with_times(held)
-            for name, held in wire.items()
-        }
-    return [_with_times(each) for each in wire] if isinstance(wire, list) else wire
+def _with_times(wire: Json) -> Json:
+    """Write the task's moments as events do: the API has them as epoch seconds."""
+    return {name: _iso(held) if name.endswith("At") else held for name, held in wire.items()}
 
 
 def _iso(moment: float) -> str:
