@@ -37,8 +37,10 @@ def read(tasks: Any, cluster: Any = None, region: str | None = "eu-west-1") -> l
 def test_a_task_s_address(given: Any, cluster: str | None, key: tuple[str, str]) -> None:
     """The cluster is the one that the ARN or the task names, else the one beside it; a Task is kept."""
     (address,) = read([given], cluster)
-    task = given if isinstance(given, Task) else None
-    assert address == Address(key, given.task_arn if isinstance(given, Task) else given, task)
+    if isinstance(given, Task):
+        assert address == Address(key, given.task_arn or "", given)
+    else:
+        assert address == Address(key, given)
 
 
 def test_many_keep_their_order() -> None:

@@ -318,6 +318,7 @@ def test_a_cancel_at_every_moment_leaves_nothing() -> None:
 
     async def work() -> None:
         async with waiting_world(pending_seconds=3.0) as world:
+            arn = ""
             for moment in range(45):
                 (arn,) = world.port.start()
                 waiting = asyncio.ensure_future(world.client.wait_until_running([arn], timeout=60))
