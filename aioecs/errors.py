@@ -17,6 +17,11 @@
     ├── ClientStateError (RuntimeError)  a client used before, after or beside its `async with`; nothing was sent
     ├── ConnectionFailed (ConnectionError)  no connection came about; nothing was sent
     ├── AnswerLost (ConnectionError)     sent, and no answer that can be believed came back
+    ├── WaitError                        a wait ended without what it waited for; it starts and stops nothing
+    │   ├── TaskMissing                  ECS doesn't know the task, and had time to
+    │   ├── TaskStopped                  it stopped, and had never run
+    │   ├── WaitCancelled                the passed scope or token fired
+    │   └── WaitTimeout (TimeoutError)   the wait's clock ran out
     └── StartError                       what a start came to
         ├── StartUnknown                 in doubt: ECS may have started it
         ├── StartIncomplete              refused after some of it was known to run
@@ -35,7 +40,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from aioecs._model.outcome import Outcome, Start
     from aioecs._model.start_task_response import StartTaskResponse
@@ -341,6 +346,100 @@ class IdempotencyMismatch(StartError):
 
 class CallTimeout(StartError, TimeoutError):
     """The call's clock ran out with nothing started and nothing in flight."""
+
+    retry_safe = True
+
+
+class WaitError(ECSError):
+    """A wait ended without what it waited for. Waiting starts and stops nothing: all tasks go on as they are."""
+
+    def __init__(self, message: str = "", *, known: Sequence[Task] = (), waiting_for: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.known = tuple(known)
+        """The tasks that were asked for as they were last seen, in that order; those never seen are left out."""
+        self.waiting_for = tuple(waiting_for)
+        """The ARNs or ids, as they were asked for, of the tasks that had not got there."""
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The tasks that were asked for, as they were last seen."""
+        return self.known
+
+
+class TaskStopped(WaitError):
+    """A task stopped, and had never run: it will never be RUNNING. The others of the wait go on."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        known: Sequence[Task] = (),
+        waiting_for: Sequence[str] = (),
+        task: Task | None = None,
+        exit_codes: Mapping[str, int | None] | None = None,
+    ) -> None:
+        super().__init__(message, known=known, waiting_for=waiting_for)
+        self.task = task
+        """The task, as it stopped."""
+        self.exit_codes = dict(exit_codes or {})
+        """By container name; None for one that never ran."""
+
+    @property
+    def stop_code(self) -> str | None:
+        """Why it stopped, as a code such as `TaskFailedToStart`."""
+        return self.task.stop_code if self.task is not None else None
+
+    @property
+    def reason(self) -> str | None:
+        """Why it stopped, in ECS's words; prose, so don't branch on it."""
+        return self.task.stopped_reason if self.task is not None else None
+
+
+class TaskMissing(WaitError):
+    """ECS doesn't know a task that was waited for: it was never there, or it stopped more than an hour ago."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        known: Sequence[Task] = (),
+        waiting_for: Sequence[str] = (),
+        arn: str | None = None,
+        reason: str | None = None,
+    ) -> None:
+        super().__init__(message, known=known, waiting_for=waiting_for)
+        self.arn = arn
+        """The task's ARN or id, as it was asked for."""
+        self.reason = reason
+        """What ECS said of it, such as `MISSING`."""
+
+
+class WaitCancelled(WaitError):
+    """The passed scope or token fired, and these are the tasks as they were last seen.
+
+    `reason` is what the token was cancelled with; `source` is the scope or token itself (None after a pickle).
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        known: Sequence[Task] = (),
+        waiting_for: Sequence[str] = (),
+        reason: str | None = None,
+        source: object = None,
+    ) -> None:
+        super().__init__(message, known=known, waiting_for=waiting_for)
+        self.reason = reason
+        self.source = source
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A scope or token belongs to its process.
+        return (type(self), self.args, {**self.__dict__, "source": None})
+
+
+class WaitTimeout(WaitError, TimeoutError):
+    """The wait's clock ran out. `__cause__` is what the last look met with, if that failed."""
 
     retry_safe = True
 

@@ -39,8 +39,13 @@ from aioecs.errors import (
     StartIncomplete,
     StartRefused,
     StartUnknown,
+    TaskMissing,
+    TaskStopped,
     ThrottlingException,
     UnsupportedFeatureException,
+    WaitCancelled,
+    WaitError,
+    WaitTimeout,
     is_retry_safe,
     outcome_of,
     service_error,
@@ -48,6 +53,7 @@ from aioecs.errors import (
 
 REQUEST = StartTaskRequest(cluster="render", task_definition="frame:42", container_instances=["0a1b"])
 TASK = Task(task_arn="arn:aws:ecs:eu-west-1:123456789012:task/render/4c54")
+STOPPED = TASK.replace(stop_code="TaskFailedToStart", stopped_reason="CannotPullContainerError")
 FAILURE = Failure(arn="arn:aws:ecs:eu-west-1:123456789012:container-instance/render/0a1b", reason="AGENT")
 
 BY_CODE: dict[str, type[ECSServiceError]] = {
@@ -74,6 +80,11 @@ OURS: list[type[ECSError]] = [
     StartCancelled,
     IdempotencyMismatch,
     CallTimeout,
+    WaitError,
+    TaskStopped,
+    TaskMissing,
+    WaitCancelled,
+    WaitTimeout,
 ]
 CLASSES: list[type[ECSError]] = [*OURS, ECSServiceError, *BY_CODE.values()]
 
@@ -97,6 +108,11 @@ def full(kind: type[ECSError]) -> ECSError:
         "candidates": [TASK],
         "response": StartTaskResponse(tasks=[TASK], failures=[FAILURE]),
         "reason": "shutdown",
+        "known": [TASK],
+        "waiting_for": [TASK.task_arn],
+        "task": TASK,
+        "exit_codes": {"main": 3},
+        "arn": TASK.task_arn,
     }
     takes = inspect.signature(kind.__init__).parameters
     return kind(*["what happened"] * ("path" not in takes), **{name: facts[name] for name in takes if name in facts})
@@ -151,6 +167,7 @@ def test_the_tree_is_as_drawn() -> None:
         (ConnectionFailed, ConnectionError),
         (AnswerLost, ConnectionError),
         (CallTimeout, TimeoutError),
+        (WaitTimeout, TimeoutError),
     ],
 )
 def test_errors_are_python_s_own_too(kind: type[ECSError], builtin: type[Exception]) -> None:
@@ -265,12 +282,16 @@ def test_every_error_can_be_made_without_arguments(kind: type[ECSError]) -> None
     assert isinstance(str(kind()), str)
 
 
-def test_a_scope_stays_in_its_process() -> None:
-    """A StartCancelled is pickled without its scope or token, and keeps it for those at home."""
+@pytest.mark.parametrize(
+    ("kind", "facts"), [(StartCancelled, {"token": "aioecs-1"}), (WaitCancelled, {"known": (TASK,)})]
+)
+def test_a_scope_stays_in_its_process(kind: type[StartCancelled | WaitCancelled], facts: dict[str, Any]) -> None:
+    """What a cancel raises is pickled without its scope or token, and keeps it for those at home."""
     source = asyncio.Event()
-    error = StartCancelled("cancelled", token="aioecs-1", reason="shutdown", source=source)
+    error = kind("cancelled", reason="shutdown", source=source, **facts)
     twin = pickled(error)
-    assert (twin.source, twin.reason, twin.token) == (None, "shutdown", "aioecs-1")
+    assert (twin.source, twin.reason) == (None, "shutdown")
+    assert {name: getattr(twin, name) for name in facts} == facts
     assert error.source is source
 
 
@@ -324,6 +345,15 @@ def test_tasks_and_failures_are_those_of_its_starts() -> None:
     assert (error.tasks, error.failures) == ((TASK,), (FAILURE,))
 
 
+def test_a_wait_tells_how_far_its_tasks_have_come() -> None:
+    """What was seen, what is not there yet, and how a task that never ran ended."""
+    error = TaskStopped("x", known=[STOPPED], waiting_for=["arn"], task=STOPPED, exit_codes={"main": None})
+    assert (error.tasks, error.known, error.waiting_for) == ((STOPPED,), (STOPPED,), ("arn",))
+    assert (error.task, error.exit_codes) == (STOPPED, {"main": None})
+    assert (error.stop_code, error.reason) == ("TaskFailedToStart", "CannotPullContainerError")
+    assert (TaskStopped().stop_code, TaskStopped().reason, TaskStopped().exit_codes) == (None, None, {})
+
+
 def test_a_refusal_tells_its_answer() -> None:
     """StartRefused names the tasks and failures of the answer, or of its starts where there is none."""
     whole = StartRefused("x", response=StartTaskResponse(tasks=[TASK], failures=[FAILURE]))
@@ -342,6 +372,10 @@ def test_a_refusal_tells_its_answer() -> None:
         (InvalidParameterException(HIDDEN), True),
         (ConnectionFailed("refused"), True),
         (CallTimeout("in time"), True),
+        (WaitTimeout("in time"), True),
+        (TaskStopped("stopped"), False),
+        (TaskMissing("missing"), False),
+        (WaitCancelled("cancelled"), False),
         (ServerException("oops"), False),
         (ClientException("no"), False),
         (AnswerLost("reset"), False),

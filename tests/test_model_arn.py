@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aioecs._model.arn import Named, cluster_of, instance, short
+from aioecs._model.arn import Named, cluster_of, instance, short, task
 from aioecs.errors import InvalidRequest
 
 HERE = "aws:ecs:eu-west-1:123456789012"
@@ -127,3 +127,40 @@ def test_no_instance(text: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         instance(text, "container_instances[3]")
     assert (caught.value.path, caught.value.found) == ("container_instances[3]", repr(text))
+
+
+ID = "4c543eed" * 4
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (ID, Named(name=ID)),
+        ("4c543eed-0a1b-4c54-8eed-0a1b4c543eed", Named(name="4c543eed-0a1b-4c54-8eed-0a1b4c543eed")),
+        (f"arn:{HERE}:task/render/{ID}", Named("aws", "eu-west-1", "123456789012", "render", ID)),
+        (f"arn:{HERE}:task/{ID}", Named("aws", "eu-west-1", "123456789012", "", ID)),
+    ],
+)
+def test_a_task(text: str, named: Named) -> None:
+    """A task's ARN names its cluster; an old one and an id don't."""
+    assert task(text, "tasks[0]") == named
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a b",
+        f"arn:{HERE}:task/",
+        f"arn:{HERE}:task/render/",
+        f"arn:{HERE}:task/a b/{ID}",
+        f"arn:{HERE}:container-instance/render/{ID}",
+        f"arn:{HERE}:task-definition/frame:42",
+        f"render/{ID}",
+    ],
+)
+def test_what_is_no_task(text: str) -> None:
+    """Anything else is named as what it is not."""
+    with pytest.raises(InvalidRequest) as told:
+        task(text, "tasks[7]")
+    assert told.value.path == "tasks[7]"

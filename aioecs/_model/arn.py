@@ -1,4 +1,4 @@
-"""Names of clusters and container instances: plain ones, and ARNs of both formats."""
+"""Names of clusters, container instances and tasks: plain ones, and ARNs of both formats."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import attrs
 from aioecs.errors import InvalidRequest
 
 _CLUSTER_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}", re.ASCII)  # [model] CreateClusterRequest.clusterName
-_INSTANCE_ID = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_ID = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _ARN = re.compile(
     r"arn:(?P<partition>[a-z0-9-]+):ecs:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):(?P<rest>\S+)", re.ASCII
 )
@@ -45,9 +45,22 @@ def instance(text: str, path: str) -> Named | None:
 
     An ARN of the old format (before 2018) has no cluster in it.
     """
-    known, named = _instance(text)
-    if not known:
+    if _ID.fullmatch(text):
+        return None
+    named = _of_kind("container-instance", text)
+    if named is None:
         raise InvalidRequest(path, "a container instance's id or ARN, without spaces", repr(text))
+    return named
+
+
+def task(text: str, path: str) -> Named:
+    """Read a task's id or ARN; InvalidRequest names `path` if it is neither.
+
+    An id, and an ARN of the old format (before 2018), tell no cluster.
+    """
+    named = Named(name=text) if _ID.fullmatch(text) else _of_kind("task", text)
+    if named is None:
+        raise InvalidRequest(path, "a task's id or ARN, without spaces", repr(text))
     return named
 
 
@@ -63,13 +76,12 @@ def _cluster(text: str) -> Named | None:
 
 
 @lru_cache(maxsize=4096)
-def _instance(text: str) -> tuple[bool, Named | None]:
-    if _INSTANCE_ID.fullmatch(text):
-        return True, None
+def _of_kind(kind: str, text: str) -> Named | None:
+    """Read the ARN of something that is in a cluster; None if it is no such ARN."""
     found = _ARN.fullmatch(text)
-    kind, _, rest = (found["rest"] if found else "").partition("/")
+    said, _, rest = (found["rest"] if found else "").partition("/")
     cluster, _, name = rest.rpartition("/")
-    well_named = _INSTANCE_ID.fullmatch(name) and (not cluster or _CLUSTER_NAME.fullmatch(cluster))
-    if found and kind == "container-instance" and well_named:
-        return True, Named(found["partition"], found["region"], found["account"], cluster, name)
-    return False, None
+    well_named = _ID.fullmatch(name) and (not cluster or _CLUSTER_NAME.fullmatch(cluster))
+    if found and said == kind and well_named:
+        return Named(found["partition"], found["region"], found["account"], cluster, name)
+    return None

@@ -29,11 +29,13 @@ from aioecs._run.preparing import Preparer
 from aioecs._run.slots import Slots
 from aioecs._run.survey import Survey, Wish
 from aioecs._run.waiting import Party, Wait, over, refuse_if_cancelled
+from aioecs._run.waits import Waits
+from aioecs._run.watcher import Watcher
 from aioecs._wire.connect import Settings, Transport, connected
 from aioecs.errors import ClientStateError, IdempotencyMismatch
 
 
-class Client(Operations):
+class Client(Operations, Waits):
     """An async client for Amazon ECS that never starts a task twice, never loses one, and never lies about one.
 
     An async context manager: `async with aioecs.Client(region_name="eu-west-1") as ecs: ...`. It may be entered in
@@ -146,6 +148,7 @@ class Client(Operations):
             tag_tokens=self._tag_tokens,
         )
         self._survey = Survey(self._preparer)
+        self._watcher = Watcher(core, self._preparer.region)
         return self
 
     async def __aexit__(
@@ -153,6 +156,7 @@ class Client(Operations):
     ) -> None:
         core = self._core()
         self._state = "closed"
+        self._watcher.close()
         with anyio.CancelScope(shield=True):
             try:
                 await self._drain(core)

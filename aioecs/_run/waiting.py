@@ -172,7 +172,7 @@ class Wait(AbstractContextManager["Wait"]):
             return self._answer()
         truth = self._awaited.cancelled(reason_of(self._source) if self._fired else None, self._blamed())
         if first is None:
-            first = await _cancelled_around()
+            first = await cancelled_around()
         self._told = True
         self._awaited.nobody_heard(once_ended=first is not None)
         if first is not None:
@@ -226,7 +226,7 @@ class Wait(AbstractContextManager["Wait"]):
         resolve(self._waiter)
 
 
-async def _cancelled_around() -> asyncio.CancelledError | None:
+async def cancelled_around() -> asyncio.CancelledError | None:
     """Let a scope that encloses the call, or a cancel of its task, be what the caller sees."""
     try:
         await anyio.lowlevel.checkpoint()
@@ -235,21 +235,22 @@ async def _cancelled_around() -> asyncio.CancelledError | None:
     return None
 
 
-async def refuse_if_cancelled(source: Cancellable | None, tell: Callable[[str | None, object], StartCancelled]) -> None:
+async def refuse_if_cancelled(source: Cancellable | None, tell: Callable[[str | None, object], ECSError]) -> None:
     """Raise before anything is begun, or even signed, if the scope or token has fired or the caller is cancelled.
 
-    `tell(reason, source)` makes what the caller is told: that nothing was sent.
+    `tell(reason, source)` makes what the caller is told, a StartCancelled where a start was asked for: that nothing
+    was sent.
 
     Raises:
-        StartCancelled: it has fired; nothing was sent.
-        CancelledError: the caller is cancelled; StartCancelled is its cause.
+        ECSError: it has fired; nothing was sent.
+        CancelledError: the caller is cancelled; what it is told is the cause.
     """
     blamed = source if source is not None and fired(source) else None
     task = asyncio.current_task()
     around = anyio.current_effective_deadline() == float("-inf") or (task is not None and task.cancelling())
     if blamed is None and not around:
         return
-    first = await _cancelled_around()
+    first = await cancelled_around()
     if blamed is None and first is None:
         return  # a cancel that came long ago, and that somebody has swallowed
     truth = tell(reason_of(blamed), blamed)

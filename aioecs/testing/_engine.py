@@ -13,6 +13,7 @@ from aioecs.testing._arns import Arns
 from aioecs.testing._buckets import Buckets, Throttle
 from aioecs.testing._controls import Controls
 from aioecs.testing._errors import AwsError
+from aioecs.testing._events import Listener
 from aioecs.testing._members import Json
 from aioecs.testing._truth import Truth
 from aioecs.testing._world import Behaviour, World
@@ -119,6 +120,18 @@ class Engine(Controls):
             return Answer(error.status, error.body(), error.code, number)
         self._settle(number, body)
         return Answer(200, body, None, number)
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener(event)` with an "ECS Task State Change" for each change of a task; return what ends that.
+
+        Nothing here waits: what is due happens, and is told, when a request comes or `advance` is called.
+        """
+        return self._world.bus.listen(listener)
+
+    def advance(self) -> float | None:
+        """Carry out what is due by now; return when the next step is due, in epoch seconds, None if none is."""
+        self._world.advance()
+        return self._world.next_due
 
     def turned_away(self, operation: str, request: Json, fault: str) -> int:
         """Write down a call that a fault kept from taking effect; return its number."""

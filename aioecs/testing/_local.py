@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Literal, Self, TypedDict
 
 from aioecs.testing._buckets import Throttle
 from aioecs.testing._engine import Engine
 from aioecs.testing._faults import Fault, FaultScript
+from aioecs.testing._members import Json
 from aioecs.testing._server import Server
 from aioecs.testing._truth import Truth
 from aioecs.testing._world import Behaviour, ExitCode, Seconds
@@ -107,6 +111,9 @@ class LocalECS:
         self._address = (host, port)
         self._tls = ssl_context
         self._server: Server | None = None
+        self._clock = clock or time.time
+        self._left = False
+        self._listening: dict[asyncio.Event, Callable[[], None]] = {}
         for name, count in (clusters or {cluster: instances}).items():
             self.engine.add_cluster(name)
             self.engine.add_instances(count, cluster=name, cpu=cpu, memory=memory)
@@ -148,6 +155,37 @@ class LocalECS:
             "aws_secret_access_key": "local",
         }
 
+    def events(self) -> AsyncGenerator[Json]:
+        """Iterate over EventBridge's "ECS Task State Change" events, from this call on, until the local ECS is left.
+
+        Each comes once, in order, when it happens: while somebody iterates, a task's steps need no request to be
+        noticed. With a `clock` of your own that leaps, they are noticed at the next request.
+        """
+        queue: deque[Json] = deque()
+        heard = asyncio.Event()
+
+        def listener(event: Json) -> None:
+            queue.append(event)
+            heard.set()
+
+        self._listening[heard] = self.engine.listen(listener)
+        return self._told(queue, heard)
+
+    async def _told(self, queue: deque[Json], heard: asyncio.Event) -> AsyncGenerator[Json]:
+        try:
+            while True:
+                due = self.engine.advance()
+                while queue:
+                    yield queue.popleft()
+                if self._left:
+                    return
+                heard.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(None if due is None else max(0.0, due - self._clock())):
+                        await heard.wait()
+        finally:
+            self._listening.pop(heard)()
+
     async def __aenter__(self) -> Self:
         if self._server is not None:
             raise RuntimeError("LocalECS can be entered only once")
@@ -159,6 +197,9 @@ class LocalECS:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._left = True
+        for heard in self._listening:
+            heard.set()
         if self._server is not None:
             await self._server.close()
 

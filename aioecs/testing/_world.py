@@ -17,6 +17,7 @@ from aioecs.testing import _life
 from aioecs.testing._arns import Arns
 from aioecs.testing._capacity import take
 from aioecs.testing._errors import AwsError, invalid
+from aioecs.testing._events import Bus
 from aioecs.testing._members import Json, text
 from aioecs.testing._rules import definition_missing
 from aioecs.testing._state import RUNNING, Cluster, Definition, Instance, Need, Task
@@ -73,12 +74,14 @@ class World:
         factory=dict[str, tuple[float, Json, tuple[Task, ...]]]
     )
     dice: random.Random = attrs.field(init=False)
+    bus: Bus = attrs.field(init=False)
     last_seq: int = 0
     _due: list[tuple[float, int, Callable[[Task, float], None], Task]] = attrs.field(init=False, factory=list)
     _steps: int = 0
 
     def __attrs_post_init__(self) -> None:
         self.dice = random.Random(f"{self.seed}:world")
+        self.bus = Bus(self.arns)
 
     def new_id(self) -> str:
         """Roll an id of 32 hexadecimal digits."""
@@ -136,10 +139,16 @@ class World:
             step(task, at)
         return now
 
+    @property
+    def next_due(self) -> float | None:
+        """When the next step is due that somebody must look for, in epoch seconds; None if there is none."""
+        return self._due[0][0] if self._due else None
+
     def start(self, task: Task) -> None:
         """Let a task begin its life; its room has been taken."""
         _life.place(task)
         self.ledger.created(task)
+        self.bus.changed(task, task.created_at)
         pending = _seconds(self.behaviour.pending_seconds, task, 0.0)
         if pending is not None:
             self._later(task.created_at + pending, self._run, task)
@@ -148,6 +157,7 @@ class World:
         """Ask a task to stop; one that is stopping already is left alone."""
         if not _life.ask_to_stop(task, at, code, reason):
             return
+        self.bus.changed(task, at)
         stopping = _seconds(self.behaviour.stopping_seconds, task, 0.0) if task.started_at is not None else 0.0
         if stopping == 0:
             self._end(task, at, _life.KILLED)
@@ -157,12 +167,14 @@ class World:
     def end(self, task: Task, at: float, code: str, reason: str, exit_code: int | None) -> None:
         """Let a task end by itself."""
         if _life.ask_to_stop(task, at, code, reason):
+            self.bus.changed(task, at)
             self._end(task, at, exit_code)
 
     def _run(self, task: Task, at: float) -> None:
         if task.desired_status == RUNNING and task.definition.fails_to_start is not None:
             self.end(task, at, "TaskFailedToStart", task.definition.fails_to_start, None)
         elif _life.run(task, at):
+            self.bus.changed(task, at)
             running = _seconds(self.behaviour.running_seconds, task, None)
             if running is not None:
                 self._later(at + running, self._exit, task)
@@ -174,6 +186,7 @@ class World:
 
     def _end(self, task: Task, at: float, exit_code: int | None) -> None:
         _life.stopped(task, at, exit_code)
+        self.bus.changed(task, at)
         self._later(at + KEPT, _forget, task)
 
     def _later(self, at: float, step: Callable[[Task, float], None], task: Task) -> None:

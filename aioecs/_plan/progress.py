@@ -1,0 +1,100 @@
+"""How far a task has come: what it means for a wait, and which of two descriptions of it is the newer.
+
+Decided by `started_at` and the statuses; `stopped_reason` is prose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any
+
+import attrs
+
+from aioecs._model.container import Container
+from aioecs._model.task import Task
+
+LIFE = (
+    "PROVISIONING",
+    "PENDING",
+    "ACTIVATING",
+    "RUNNING",
+    "DEACTIVATING",
+    "STOPPING",
+    "DEPROVISIONING",
+    "STOPPED",
+    "DELETED",
+)
+"""The statuses of a task in their order. [AmazonECS/latest/developerguide/task-lifecycle-explanation.html]"""
+
+_PLACE: Mapping[str | None, int] = {status: at for at, status in enumerate(LIFE)}
+_OVER = ("STOPPED", "DELETED")
+
+
+class Goal(Enum):
+    """What a wait waits for."""
+
+    RUNNING = "RUNNING"
+    """That it runs, or has run: one that was quick is not missed."""
+    STOPPED = "STOPPED"
+    """That it has stopped."""
+
+
+class Standing(Enum):
+    """What a task's state means for a wait."""
+
+    NOT_YET = "not yet"
+    REACHED = "reached"
+    NEVER = "never"
+
+
+@attrs.frozen
+class Sighting:
+    """A task as it was last seen."""
+
+    task: Task
+    ran: bool
+    """It was seen RUNNING, or says when it started to."""
+
+    @property
+    def over(self) -> bool:
+        """Whether it has stopped, for good."""
+        return self.task.last_status in _OVER
+
+
+def seen(task: Task, before: Sighting | None = None) -> Sighting | None:
+    """Return the task as it is now seen; None if that is no news: a repeat, or older than what was seen before."""
+    if before is not None and not newer(task, before.task):
+        return None
+    ran = task.started_at is not None or task.last_status == Goal.RUNNING.value
+    return Sighting(task, ran or (before is not None and before.ran))
+
+
+def newer(task: Task, than: Task) -> bool:
+    """Tell whether a description of a task is newer than another: by `version`, else by how far it has come."""
+    mine, theirs = task.version, than.version
+    if isinstance(mine, int) and isinstance(theirs, int) and mine != theirs:
+        return mine > theirs
+    here, there = _place(task), _place(than)
+    if here is None or there is None:  # a status of a newer ECS, or none at all
+        return task.last_status is not None and task.last_status != than.last_status
+    return here > there
+
+
+def _place(task: Task) -> int | None:
+    return _PLACE.get(task.last_status) if isinstance(task.last_status, str) else None
+
+
+def standing(sighting: Sighting | None, goal: Goal) -> Standing:
+    """Tell what a task's state means for a wait."""
+    if sighting is None:
+        return Standing.NOT_YET
+    if sighting.ran if goal is Goal.RUNNING else sighting.over:
+        return Standing.REACHED
+    return Standing.NEVER if sighting.over else Standing.NOT_YET
+
+
+def exit_codes(task: Task) -> dict[str, int | None]:
+    """Return what each container exited with, by its name; None for one that never ran."""
+    listed: Sequence[Any] = task.containers  # what ECS sends is kept as it comes, be it of the wrong kind
+    return {each.name or "": each.exit_code for each in listed if isinstance(each, Container)}
