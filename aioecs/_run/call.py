@@ -8,10 +8,21 @@ losing anything: a rest, a look, and a send of which no byte of the body has bee
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from contextvars import Context
 from functools import partial
 from typing import Protocol
 
 from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
+from aioecs._model.events import (
+    CallSettled,
+    Event,
+    RequestPaced,
+    RequestSent,
+    StartBegun,
+    StartInDoubt,
+    TaskAdopted,
+)
 from aioecs._model.outcome import Start
 from aioecs._model.settings import OnCancel
 from aioecs._model.start_task import StartTaskRequest
@@ -40,6 +51,7 @@ from aioecs._plan.verdict import verdict
 from aioecs._run.core import Core, log
 from aioecs._run.hub import resolve
 from aioecs._run.slots import Turn
+from aioecs._run.telling import doubt_of, event_of, numbers
 from aioecs._wire.port import START_TASK, STOP_TASK, Witness
 from aioecs.errors import AccessDeniedException, AnswerLost, ConnectionFailed, ECSError
 
@@ -64,6 +76,7 @@ class Call:
         self._witness = Witness()
         self._request_id: str | None = None
         self._ticket: float | None = None
+        self._number = 0
         self._reported: tuple[Start, ...] | None = None
         self._task: asyncio.Task[None] | None = None
         self._act: Act | None = None
@@ -80,9 +93,14 @@ class Call:
 
     # ---------------------------------------------------------------------------------------- for those who wait
 
-    def begin(self, ticket: float | None = None) -> None:
-        """Begin it in a task of the client's; `ticket` is a turn that was taken for its first send."""
+    def begin(self, ticket: float | None = None, callers: tuple[Context, ...] = ()) -> None:
+        """Begin it in a task of the client's; `ticket` is a turn that was taken for its first send.
+
+        `callers` are the contexts of others who share it with whoever begins it.
+        """
         self._ticket = ticket
+        if (tell := self._core.tell) is not None:
+            self._tell_begun(tell, callers)
         self._go_on(life.begin(self.record, self._core.now))
 
     def end_or(self) -> asyncio.Future[None]:
@@ -150,6 +168,8 @@ class Call:
         self.ended, self._act = True, None
         if self._clock is not None:
             self._clock.cancel()
+        if (tell := self._core.tell) is not None:
+            self._tell_settled(tell)
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             resolve(waiter)
@@ -158,12 +178,26 @@ class Call:
 
     def _tell(self, what: Happening | None) -> Act | None:
         """Tell the life of the call what came of the act, then what came from outside meanwhile."""
-        act = life.happened(self.record, what, self._core.now, self._core.dice()) if what is not None else None
+        act = self._happened(what) if what is not None else None
         if isinstance(act, Send):
             return act  # news keeps it from being begun, and is told then
         news, self._news = self._news, []
         for item in news:
             act = life.happened(self.record, item, self._core.now, self._core.dice()) or act
+        return act
+
+    def _happened(self, what: Happening) -> Act | None:
+        tell, now, dice = self._core.tell, self._core.now, self._core.dice()
+        if tell is None:
+            return life.happened(self.record, what, now, dice)
+        adopted, doubted = self._arns(), self.record.doubted
+        act = life.happened(self.record, what, now, dice)
+        if (event := event_of(self._number, what, self._core.starts.rate)) is not None:
+            tell(event)
+        if isinstance(what, Lost) or (self.record.doubted and not doubted):
+            tell(StartInDoubt(call=self._number, error=doubt_of(what)))
+        if isinstance(what, Looked) and (new := tuple(arn for arn in self._arns() if arn not in adopted)):
+            tell(TaskAdopted(call=self._number, task_arns=new))
         return act
 
     def _hear(self, what: Withdrawn | ClockEnded) -> None:
@@ -249,7 +283,10 @@ class Call:
         pace = self._core.starts
         ticket, self._ticket = self._ticket, None
         if ticket is None:
+            asked = self._core.now
             ticket = await pace.turn(Turn.START)
+            if (tell := self._core.tell) is not None and self._core.now > asked:
+                tell(RequestPaced(call=self._number, waited=self._core.now - asked))
         throttled = False
         try:
             async with self._core.slots.held(Turn.START):
@@ -259,6 +296,11 @@ class Call:
                 request = self._sent_as
                 if instances != request.container_instances:
                     request = request.replace(container_instances=instances)
+                if (tell := self._core.tell) is not None:
+                    sent = RequestSent(
+                        call=self._number, attempt=self.record.sends, instances=instances, rate=pace.rate
+                    )
+                    tell(sent)
                 what = await self._core.port.attempt(START_TASK, request, self._witness)
             throttled = isinstance(what, Rejected) and what.error.throttled
         finally:
@@ -324,6 +366,36 @@ class Call:
             self._cut()
         elif self._awaits_answer:
             self._clock = self._core.loop.call_later(self._core.timeouts.settle, self._cut)
+
+    # ------------------------------------------------------------------------------------------------------- telling
+
+    def _arns(self) -> tuple[str, ...]:
+        return tuple(slot.task.task_arn or "" for slot in self.record.slots if slot.task is not None)
+
+    def _tell_begun(self, tell: Callable[[Event], None], callers: tuple[Context, ...]) -> None:
+        self._number = next(numbers)
+        request = self.record.request
+        tell(
+            StartBegun(
+                call=self._number,
+                token=self.record.token,
+                cluster=request.cluster,
+                task_definition=request.task_definition,
+                starts=len(request.container_instances),
+                callers=callers,
+            )
+        )
+
+    def _tell_settled(self, tell: Callable[[Event], None]) -> None:
+        tell(
+            CallSettled(
+                call=self._number,
+                token=self.record.token,
+                outcomes=tuple(start.outcome for start in self.record.starts()),
+                task_arns=self._arns(),
+                withdrawn=self.withdrawn,
+            )
+        )
 
     def _report(self) -> None:
         """Say what came of it where no caller can hear it; a cancel is no error."""

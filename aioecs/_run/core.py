@@ -12,6 +12,7 @@ import attrs
 
 from aioecs._model._shape import Shape
 from aioecs._model.attempt import Answered, Attempt, Rejected
+from aioecs._model.events import Event
 from aioecs._model.outcome import Outcome, Start
 from aioecs._model.settings import OnCancel, Retries, Timeouts
 from aioecs._plan.retry import Tries
@@ -42,6 +43,8 @@ class Core:
     custody: Custody = attrs.Factory(Custody)
     on_cancel: OnCancel = "stop"
     on_settled: OnSettled | None = None
+    tell: Callable[[Event], None] | None = None
+    """Tells of an event; None if nobody listens."""
     closing: bool = False
     """The client is being left, and its time to drain is over: what is cancelled now ends at once."""
     starts: Pace = attrs.Factory(lambda: Pace.shared(None, "starts", None))
