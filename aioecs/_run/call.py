@@ -8,21 +8,11 @@ losing anything: a rest, a look, and a send of which no byte of the body has bee
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextvars import Context
 from functools import partial
 from typing import Protocol
 
 from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
-from aioecs._model.events import (
-    CallSettled,
-    Event,
-    RequestPaced,
-    RequestSent,
-    StartBegun,
-    StartInDoubt,
-    TaskAdopted,
-)
 from aioecs._model.outcome import Start
 from aioecs._model.settings import OnCancel
 from aioecs._model.start_task import StartTaskRequest
@@ -51,7 +41,7 @@ from aioecs._plan.verdict import verdict
 from aioecs._run.core import Core, log
 from aioecs._run.hub import resolve
 from aioecs._run.slots import Turn
-from aioecs._run.telling import doubt_of, event_of, numbers
+from aioecs._run.telling import Story
 from aioecs._wire.port import START_TASK, STOP_TASK, Witness
 from aioecs.errors import AccessDeniedException, AnswerLost, ConnectionFailed, ECSError
 
@@ -76,7 +66,7 @@ class Call:
         self._witness = Witness()
         self._request_id: str | None = None
         self._ticket: float | None = None
-        self._number = 0
+        self._story: Story | None = None
         self._reported: tuple[Start, ...] | None = None
         self._task: asyncio.Task[None] | None = None
         self._act: Act | None = None
@@ -99,8 +89,9 @@ class Call:
         `callers` are the contexts of others who share it with whoever begins it.
         """
         self._ticket = ticket
-        if (tell := self._core.tell) is not None:
-            self._tell_begun(tell, callers)
+        if self._core.tell is not None:
+            self._story = Story(self._core.tell, self.record)
+            self._story.begun(callers)
         self._go_on(life.begin(self.record, self._core.now))
 
     def end_or(self) -> asyncio.Future[None]:
@@ -168,8 +159,8 @@ class Call:
         self.ended, self._act = True, None
         if self._clock is not None:
             self._clock.cancel()
-        if (tell := self._core.tell) is not None:
-            self._tell_settled(tell)
+        if self._story is not None:
+            self._story.settled(self.withdrawn)
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             resolve(waiter)
@@ -187,17 +178,9 @@ class Call:
         return act
 
     def _happened(self, what: Happening) -> Act | None:
-        tell, now, dice = self._core.tell, self._core.now, self._core.dice()
-        if tell is None:
-            return life.happened(self.record, what, now, dice)
-        adopted, doubted = self._arns(), self.record.doubted
-        act = life.happened(self.record, what, now, dice)
-        if (event := event_of(self._number, what, self._core.starts.rate)) is not None:
-            tell(event)
-        if isinstance(what, Lost) or (self.record.doubted and not doubted):
-            tell(StartInDoubt(call=self._number, error=doubt_of(what)))
-        if isinstance(what, Looked) and (new := tuple(arn for arn in self._arns() if arn not in adopted)):
-            tell(TaskAdopted(call=self._number, task_arns=new))
+        act = life.happened(self.record, what, self._core.now, self._core.dice())
+        if self._story is not None:
+            self._story.happened(what, self._core.starts.rate)
         return act
 
     def _hear(self, what: Withdrawn | ClockEnded) -> None:
@@ -285,8 +268,8 @@ class Call:
         if ticket is None:
             asked = self._core.now
             ticket = await pace.turn(Turn.START)
-            if (tell := self._core.tell) is not None and self._core.now > asked:
-                tell(RequestPaced(call=self._number, waited=self._core.now - asked))
+            if self._story is not None:
+                self._story.paced(self._core.now - asked)
         throttled = False
         try:
             async with self._core.slots.held(Turn.START):
@@ -296,11 +279,8 @@ class Call:
                 request = self._sent_as
                 if instances != request.container_instances:
                     request = request.replace(container_instances=instances)
-                if (tell := self._core.tell) is not None:
-                    sent = RequestSent(
-                        call=self._number, attempt=self.record.sends, instances=instances, rate=pace.rate
-                    )
-                    tell(sent)
+                if self._story is not None:
+                    self._story.sent(instances, pace.rate)
                 what = await self._core.port.attempt(START_TASK, request, self._witness)
             throttled = isinstance(what, Rejected) and what.error.throttled
         finally:
@@ -366,36 +346,6 @@ class Call:
             self._cut()
         elif self._awaits_answer:
             self._clock = self._core.loop.call_later(self._core.timeouts.settle, self._cut)
-
-    # ------------------------------------------------------------------------------------------------------- telling
-
-    def _arns(self) -> tuple[str, ...]:
-        return tuple(slot.task.task_arn or "" for slot in self.record.slots if slot.task is not None)
-
-    def _tell_begun(self, tell: Callable[[Event], None], callers: tuple[Context, ...]) -> None:
-        self._number = next(numbers)
-        request = self.record.request
-        tell(
-            StartBegun(
-                call=self._number,
-                token=self.record.token,
-                cluster=request.cluster,
-                task_definition=request.task_definition,
-                starts=len(request.container_instances),
-                callers=callers,
-            )
-        )
-
-    def _tell_settled(self, tell: Callable[[Event], None]) -> None:
-        tell(
-            CallSettled(
-                call=self._number,
-                token=self.record.token,
-                outcomes=tuple(start.outcome for start in self.record.starts()),
-                task_arns=self._arns(),
-                withdrawn=self.withdrawn,
-            )
-        )
 
     def _report(self) -> None:
         """Say what came of it where no caller can hear it; a cancel is no error."""

@@ -12,7 +12,6 @@ import attrs
 
 from aioecs._model._shape import Shape
 from aioecs._model.attempt import Answered, Attempt, Rejected
-from aioecs._model.events import Event
 from aioecs._model.outcome import Outcome, Start
 from aioecs._model.settings import OnCancel, Retries, Timeouts
 from aioecs._plan.retry import Tries
@@ -21,6 +20,7 @@ from aioecs._run.custody import Custody
 from aioecs._run.keys import Keys
 from aioecs._run.pacer import Pace
 from aioecs._run.slots import Slots, Turn
+from aioecs._run.telling import Tell
 from aioecs._wire.port import Operation, Port, Witness
 
 R = TypeVar("R", bound=Shape)
@@ -43,7 +43,7 @@ class Core:
     custody: Custody = attrs.Factory(Custody)
     on_cancel: OnCancel = "stop"
     on_settled: OnSettled | None = None
-    tell: Callable[[Event], None] | None = None
+    tell: Tell | None = None
     """Tells of an event; None if nobody listens."""
     closing: bool = False
     """The client is being left, and its time to drain is over: what is cancelled now ends at once."""
