@@ -65,7 +65,8 @@ def test_a_value(event: events.Event) -> None:
 
 def test_callers_are_not_shown() -> None:
     """What else a caller's context holds reaches no log."""
-    assert isinstance(alone := EXAMPLES[0], events.StartBegun)
+    alone = EXAMPLES[0]
+    assert isinstance(alone, events.StartBegun)
     begun = attrs.evolve(alone, callers=(copy_context(),))
     assert "callers" not in repr(begun)
     assert begun == alone

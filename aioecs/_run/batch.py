@@ -206,12 +206,14 @@ class Batch:
         expect(source)
         limits.positive(count, "count")
         limits.not_negative(wish.wait_for_room, "wait_for_room")
+        with Overheard(self._core.tell, tuple):  # there are no starts yet, but where a cancel tells of them
+            layout = await self._laid_out(request, count, source, wish)
         return Placing(
             self._engine,
             lambda template, _: self._group(template, None),
             self._on_cancel,
             source,
-            layout=await self._laid_out(request, count, source, wish),
+            layout=layout,
             patience=wish.wait_for_room,
         )
 
