@@ -30,6 +30,8 @@ MAY: dict[str, set[str]] = {
     "_run": {"aioecs._model", "aioecs._plan", "aioecs._wire", "aioecs.errors", "anyio", "attrs"},
     # An independent witness: it shares nothing with the client that it watches.
     "testing": {"aiohttp", "attrs"},
+    # A listener like any other.
+    "otel": {"aioecs", "attrs", "opentelemetry"},
     # A caller like any other; an AioConfig is what the public Client takes.
     "cli": {
         "aioecs",
@@ -188,7 +190,9 @@ def test_private_means_private(path: Path) -> None:
     assert strangers(path.read_text(), made_in(room_of(path))) == []
 
 
-@pytest.mark.parametrize("name", ["rich", "typer", "aioecs.testing", "aioecs.cli", "moto", "boto3"])
+@pytest.mark.parametrize(
+    "name", ["rich", "typer", "aioecs.testing", "aioecs.cli", "aioecs.otel", "opentelemetry", "moto", "boto3"]
+)
 def test_importing_the_client_is_light(name: str, loaded: set[str]) -> None:
     """`import aioecs` pulls in neither the command line's libraries nor the test server."""
     assert not any(module == name or module.startswith(f"{name}.") for module in loaded)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Hashable, Iterable
+from contextvars import Context
 from enum import Enum, auto
 from operator import attrgetter
 from typing import Any, Protocol, cast
@@ -69,6 +70,8 @@ class Entry:
     group: Group | None = None
     where: Any = None
     """The call that it flies in, for whoever carries it out."""
+    caller: Context | None = None
+    """The context of whoever asked for it, kept where somebody listens to events."""
 
 
 @attrs.define(eq=False)

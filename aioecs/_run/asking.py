@@ -19,6 +19,7 @@ from aioecs._plan.verdict import cancelled_of, verdict_of
 from aioecs._run.core import Core
 from aioecs._run.engine import STARTED, Engine, Flight, never_sent
 from aioecs._run.hub import Cancellable, Hub, fired, reason_of, resolve
+from aioecs._run.telling import tell_settled
 from aioecs._run.waiting import refuse_if_cancelled
 from aioecs.errors import (
     AccessDeniedException,
@@ -163,6 +164,7 @@ class Stream:
         self._exhausted = False
         self._leaving = False
         self._fired = False
+        self._given_up = False
         self._feeder: asyncio.Task[None] | None = None
         self._broken: BaseException | None = None
         self._patience: asyncio.TimerHandle | None = None
@@ -248,6 +250,8 @@ class Stream:
     def settled(self, entry: Entry, start: Start, error: ECSError | None, _: Flight | None) -> None:
         """Hear what one start came to."""
         if self._entries.pop(entry.at, None) is None:
+            if not self._given_up:  # which told of it as it was then
+                self._tell_of(start)
             self._core.report((start,), "left")
             return
         self._give(entry.at, start)
@@ -255,10 +259,15 @@ class Stream:
             self._stop(error)
 
     def _give(self, at: int, start: Start) -> None:
+        self._tell_of(start)
         self._out.append(start)
         if self._kept is not None:
             self._kept[at] = start
         self._news.set()
+
+    def _tell_of(self, start: Start) -> None:
+        if self._core.tell is not None:
+            tell_settled(self._core.tell, (start,))
 
     # --------------------------------------------------------------------------------------------------- drawing
 
@@ -369,6 +378,7 @@ class Stream:
 
     def _give_up(self) -> None:
         """Wait no longer: tell what is known now; what it comes to in the end is reported."""
+        self._given_up = True
         entries, self._entries = self._entries, {}
         for at, entry in entries.items():
             self._give(at, known_of(entry))

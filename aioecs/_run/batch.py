@@ -30,6 +30,7 @@ from aioecs._run.insisting import Insisting
 from aioecs._run.placing import Placing
 from aioecs._run.preparing import Preparer
 from aioecs._run.survey import Layout, Survey, Wish
+from aioecs._run.telling import Overheard
 from aioecs._run.waiting import Wait, refuse_if_cancelled
 from aioecs.errors import ClientStateError, StartCancelled
 
@@ -132,10 +133,11 @@ class Batch:
         self._check(request)
         parts = range(0, len(request.container_instances), INSTANCES_PER_CALL)
         ask = Ask(self._engine, request, [self._part(request, idempotency_key, at) for at in parts])
-        await refuse_if_cancelled(cancel_scope, ask.cancelled)
-        ask.begin()
-        with Wait(ask, cancel_scope, self._on_cancel, self._core.timeouts.settle) as wait:
-            return await wait.answer()
+        with Overheard(self._core.tell, ask.starts):
+            await refuse_if_cancelled(cancel_scope, ask.cancelled)
+            ask.begin()
+            with Wait(ask, cancel_scope, self._on_cancel, self._core.timeouts.settle) as wait:
+                return await wait.answer()
 
     def start_tasks(
         self, requests: Requests, cancel_scope: Cancellable | None = None, *, wait_for_room: float = 0.0
@@ -204,12 +206,14 @@ class Batch:
         expect(source)
         limits.positive(count, "count")
         limits.not_negative(wish.wait_for_room, "wait_for_room")
+        with Overheard(self._core.tell, tuple):  # there are no starts yet, but where a cancel tells of them
+            layout = await self._laid_out(request, count, source, wish)
         return Placing(
             self._engine,
             lambda template, _: self._group(template, None),
             self._on_cancel,
             source,
-            layout=await self._laid_out(request, count, source, wish),
+            layout=layout,
             patience=wish.wait_for_room,
         )
 

@@ -8,6 +8,7 @@ losing anything: a rest, a look, and a send of which no byte of the body has bee
 from __future__ import annotations
 
 import asyncio
+from contextvars import Context
 from functools import partial
 from typing import Protocol
 
@@ -40,6 +41,7 @@ from aioecs._plan.verdict import verdict
 from aioecs._run.core import Core, log
 from aioecs._run.hub import resolve
 from aioecs._run.slots import Turn
+from aioecs._run.telling import Story
 from aioecs._wire.port import START_TASK, STOP_TASK, Witness
 from aioecs.errors import AccessDeniedException, AnswerLost, ConnectionFailed, ECSError
 
@@ -64,6 +66,7 @@ class Call:
         self._witness = Witness()
         self._request_id: str | None = None
         self._ticket: float | None = None
+        self._story: Story | None = None
         self._reported: tuple[Start, ...] | None = None
         self._task: asyncio.Task[None] | None = None
         self._act: Act | None = None
@@ -80,9 +83,15 @@ class Call:
 
     # ---------------------------------------------------------------------------------------- for those who wait
 
-    def begin(self, ticket: float | None = None) -> None:
-        """Begin it in a task of the client's; `ticket` is a turn that was taken for its first send."""
+    def begin(self, ticket: float | None = None, callers: tuple[Context, ...] = ()) -> None:
+        """Begin it in a task of the client's; `ticket` is a turn that was taken for its first send.
+
+        `callers` are the contexts of others who share it with whoever begins it.
+        """
         self._ticket = ticket
+        if self._core.tell is not None:
+            self._story = Story(self._core.tell, self.record)
+            self._story.begun(callers)
         self._go_on(life.begin(self.record, self._core.now))
 
     def end_or(self) -> asyncio.Future[None]:
@@ -150,6 +159,8 @@ class Call:
         self.ended, self._act = True, None
         if self._clock is not None:
             self._clock.cancel()
+        if self._story is not None:
+            self._story.settled(self.withdrawn)
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             resolve(waiter)
@@ -158,12 +169,18 @@ class Call:
 
     def _tell(self, what: Happening | None) -> Act | None:
         """Tell the life of the call what came of the act, then what came from outside meanwhile."""
-        act = life.happened(self.record, what, self._core.now, self._core.dice()) if what is not None else None
+        act = self._happened(what) if what is not None else None
         if isinstance(act, Send):
             return act  # news keeps it from being begun, and is told then
         news, self._news = self._news, []
         for item in news:
             act = life.happened(self.record, item, self._core.now, self._core.dice()) or act
+        return act
+
+    def _happened(self, what: Happening) -> Act | None:
+        act = life.happened(self.record, what, self._core.now, self._core.dice())
+        if self._story is not None:
+            self._story.happened(what, self._core.starts.rate)
         return act
 
     def _hear(self, what: Withdrawn | ClockEnded) -> None:
@@ -249,7 +266,10 @@ class Call:
         pace = self._core.starts
         ticket, self._ticket = self._ticket, None
         if ticket is None:
+            asked = self._core.now
             ticket = await pace.turn(Turn.START)
+            if self._story is not None:
+                self._story.paced(self._core.now - asked)
         throttled = False
         try:
             async with self._core.slots.held(Turn.START):
@@ -259,6 +279,8 @@ class Call:
                 request = self._sent_as
                 if instances != request.container_instances:
                     request = request.replace(container_instances=instances)
+                if self._story is not None:
+                    self._story.sent(instances, pace.rate)
                 what = await self._core.port.attempt(START_TASK, request, self._witness)
             throttled = isinstance(what, Rejected) and what.error.throttled
         finally:

@@ -28,6 +28,7 @@ from aioecs._run.pacer import Pace
 from aioecs._run.preparing import Preparer
 from aioecs._run.slots import Slots
 from aioecs._run.survey import Survey, Wish
+from aioecs._run.telling import OnEvent, Overheard, teller
 from aioecs._run.waiting import Party, Wait, over, refuse_if_cancelled
 from aioecs._run.waits import Waits
 from aioecs._run.watcher import Watcher
@@ -60,6 +61,10 @@ class Client(Operations, Waits):
             UNKNOWN, "at_least_once" sends it again and sweeps up what turns out to be double.
         on_settled: a plain function that hears of outcomes which no caller is left to hear, as
             `on_settled(starts, reason)`, on the loop.
+        on_event: a plain function that hears what happens on the way of each start, as `on_event(event)`, on the
+            loop and as it happens, so it must be quick: see `Event`. What it raises is logged and hurts no start.
+            `aioecs.otel.Instrumentation()` is one. Without it, and unless the logger "aioecs" is at DEBUG as the
+            client is entered, no event is even made.
         tag_tokens: put the token in the tag `aioecs:token` where a request has a `started_by` of its own, so that
             such starts can be told apart, adopted and swept like others. Needs the permission to tag (TagResource).
         transport: "auto" takes the fast way, and aiobotocore's own client where the configuration asks for what that
@@ -88,6 +93,7 @@ class Client(Operations, Waits):
         on_cancel: OnCancel = "stop",
         on_doubt: OnDoubt = "at_most_once",
         on_settled: OnSettled | None = None,
+        on_event: OnEvent | None = None,
         tag_tokens: bool = False,
         transport: Transport = "auto",
     ) -> None:
@@ -109,6 +115,7 @@ class Client(Operations, Waits):
         self._on_cancel: OnCancel = choice(on_cancel, OnCancel, "on_cancel")
         self._on_doubt: OnDoubt = choice(on_doubt, OnDoubt, "on_doubt")
         self._on_settled = on_settled
+        self._on_event = on_event
         self._tag_tokens = tag_tokens
         self._opened: Core | None = None
         self._preparer: Preparer
@@ -138,6 +145,7 @@ class Client(Operations, Waits):
             loop=asyncio.get_running_loop(),
             on_cancel=self._on_cancel,
             on_settled=self._on_settled,
+            tell=teller(self._on_event),
             starts=Pace.shared(port.who, "starts", self._pacing),
             looks=Pace.shared(port.who, "reads", self._pacing),
         )
@@ -239,10 +247,12 @@ class Client(Operations, Waits):
         expect(cancel_scope)
         call = self._preparer.call(request, idempotency_key, self._doubt(on_doubt))
         policy = self._policy(on_cancel)
-        await refuse_if_cancelled(cancel_scope, partial(cancelled, call.record))
-        party = await self._joined(core, call, idempotency_key, cancel_scope)
-        with Wait(party, cancel_scope, policy, core.timeouts.settle) as wait:
-            return await wait.answer()
+        with Overheard(core.tell, call.record.starts) as told:
+            await refuse_if_cancelled(cancel_scope, partial(cancelled, call.record))
+            party = await self._joined(core, call, idempotency_key, cancel_scope)
+            told.starts = party.call.record.starts
+            with Wait(party, cancel_scope, policy, core.timeouts.settle) as wait:
+                return await wait.answer()
 
     def _policy(self, on_cancel: OnCancel | None) -> OnCancel:
         chosen: OnCancel = choice(on_cancel or self._on_cancel, OnCancel, "on_cancel")

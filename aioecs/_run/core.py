@@ -20,6 +20,7 @@ from aioecs._run.custody import Custody
 from aioecs._run.keys import Keys
 from aioecs._run.pacer import Pace
 from aioecs._run.slots import Slots, Turn
+from aioecs._run.telling import Tell
 from aioecs._wire.port import Operation, Port, Witness
 
 R = TypeVar("R", bound=Shape)
@@ -42,6 +43,8 @@ class Core:
     custody: Custody = attrs.Factory(Custody)
     on_cancel: OnCancel = "stop"
     on_settled: OnSettled | None = None
+    tell: Tell | None = None
+    """Tells of an event; None if nobody listens."""
     closing: bool = False
     """The client is being left, and its time to drain is over: what is cancelled now ends at once."""
     starts: Pace = attrs.Factory(lambda: Pace.shared(None, "starts", None))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextvars import copy_context
 
 import attrs
 
@@ -22,6 +23,7 @@ from aioecs._run.call import Call
 from aioecs._run.core import Core
 from aioecs._run.hub import resolve
 from aioecs._run.slots import Turn
+from aioecs._run.telling import tell_paced
 from aioecs._run.waiting import Party
 from aioecs.errors import ECSError, IdempotencyMismatch
 
@@ -91,6 +93,8 @@ class Engine:
     def add(self, entry: Entry, group: Group, *, again: bool = False) -> None:
         """Queue a start."""
         self.outstanding += 1
+        if self.core.tell is not None and entry.caller is None:
+            entry.caller = copy_context()
         self.packing.add(entry, group, self.core.now, again=again)
         if self._dispatcher is None:
             self._dispatcher = self.core.custody.own(self._dispatch(), "aioecs dispatches a batch")
@@ -152,7 +156,9 @@ class Engine:
     async def _dispatch(self) -> None:
         try:
             while await self._ready():
+                asked = self.core.now
                 ticket = await self.core.starts.turn(Turn.START, self.packing.calls_left, of=self)
+                tell_paced(self.core.tell, None, self.core.now - asked)
                 taken = self.packing.take(self.core.now)
                 if taken is None:
                     self.core.starts.unsent(ticket)
@@ -223,7 +229,11 @@ class Engine:
     def _begin(self, call: Call, key: str | None, entries: list[Entry], ticket: float) -> None:
         party = Party(call, waiting=1)
         self.calls += 1
-        call.begin(ticket)
+        callers = tuple(entry.caller for entry in entries if entry.caller is not None)
+        if callers:
+            callers[0].run(call.begin, ticket, callers[1:])
+        else:
+            call.begin(ticket)
         if key is not None:
             self.core.keys.put(key, party)
         self._board(party, entries)

@@ -1,0 +1,258 @@
+"""OpenTelemetry for aioecs, in the extra `otel`: spans and metrics, made of a client's events.
+
+    instrumentation = aioecs.otel.Instrumentation()  # one for all clients
+    async with aioecs.Client(region_name="eu-west-1", on_event=instrumentation) as ecs: ...
+
+A call (one StartTask with its retries and look-ups, ten starts at most) is the span `aioecs.start_task`, a child of the
+span that was current where it was asked for. Where a batch lets several callers share a call, the others' spans are its
+links. Each attempt is a child of it, `ECS.StartTask`, named and described as the semantic conventions for AWS SDKs ask.
+What else happens is an event on the span of the call: `throttled`, `in doubt`, `looked up`, `adopted`, `refused`,
+`not sent`, `paced`.
+
+====================== ============== ========= ======================================================================
+metric                 instrument     unit      what
+====================== ============== ========= ======================================================================
+aioecs.starts          counter        {start}   starts as their callers were told, by `aioecs.outcome`: as in a report
+aioecs.throttles       counter        {request} attempts that ECS turned away for their rate
+aioecs.lookups         counter        {lookup}  look-ups of calls in doubt, and of idempotency keys
+aioecs.calls.in_flight up-down        {call}    calls on their way
+aioecs.call.duration   histogram      s         from the beginning of a call to its end
+aioecs.pacing.wait     histogram      s         how long the pacer kept a call waiting for its turn
+aioecs.rate            gauge          {call}/s  what the pacer lets through, as it has learnt it; none where it is off
+====================== ============== ========= ======================================================================
+
+No span and no metric bears a request's overrides or anything of its environment.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextvars import Context
+
+import attrs
+from opentelemetry import metrics, trace
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+
+from aioecs import (
+    CallSettled,
+    Event,
+    LookedUp,
+    Outcome,
+    RequestAnswered,
+    RequestPaced,
+    RequestRefused,
+    RequestSent,
+    RequestThrottled,
+    RequestUnsent,
+    StartBegun,
+    StartInDoubt,
+    StartSettled,
+    TaskAdopted,
+    __version__,
+)
+
+RPC = {"rpc.system": "aws-api", "rpc.service": "ECS", "rpc.method": "StartTask"}
+"""What the semantic conventions for AWS SDKs ask of a span.
+[opentelemetry.io/docs/specs/semconv/cloud-providers/aws-sdk]"""
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 90.0)
+"""Buckets of the histograms: from an answer at once to the default clock of a call."""
+
+STARTED = (Outcome.STARTED, Outcome.STOPPED)
+
+
+@attrs.define(eq=False)
+class _Call:
+    """A call on its way."""
+
+    span: Span
+    began: float
+    attempt: Span | None = None
+
+    def close(self, request_id: str | None = None, error: str | None = None) -> None:
+        """End the attempt that is open, if one is."""
+        attempt, self.attempt = self.attempt, None
+        if attempt is None:
+            return
+        if request_id is not None:
+            attempt.set_attribute("aws.request_id", request_id)
+        if error is not None:
+            attempt.set_attribute("error.type", error)
+            attempt.set_status(Status(StatusCode.ERROR))
+        attempt.end()
+
+
+class Instrumentation:
+    """Makes spans and metrics of what it is told; a client's `on_event`.
+
+    One serves any number of clients, loops and threads. Make one for a process: an SDK warns of instruments that are
+    made twice. Its `aioecs.rate` is the last that any client told of, so clients of several accounts or Regions are
+    better given one each, with a meter provider of its own.
+    """
+
+    def __init__(
+        self,
+        tracer_provider: trace.TracerProvider | None = None,
+        meter_provider: metrics.MeterProvider | None = None,
+    ) -> None:
+        """Take where spans and metrics go; by default to the providers that are set for the process."""
+        self._tracer = trace.get_tracer("aioecs", __version__, tracer_provider)
+        meter = metrics.get_meter("aioecs", __version__, meter_provider)
+        self._calls: dict[int, _Call] = {}
+        self._rate = math.inf
+        self._starts = meter.create_counter("aioecs.starts", "{start}", "Starts as their callers were told")
+        self._throttles = meter.create_counter("aioecs.throttles", "{request}", "Attempts turned away for their rate")
+        self._lookups = meter.create_counter("aioecs.lookups", "{lookup}", "Look-ups by the token of a call")
+        self._in_flight = meter.create_up_down_counter("aioecs.calls.in_flight", "{call}", "Calls on their way")
+        self._duration = meter.create_histogram(
+            "aioecs.call.duration",
+            "s",
+            "From the beginning of a call to its end",
+            explicit_bucket_boundaries_advisory=SECONDS,
+        )
+        self._waits = meter.create_histogram(
+            "aioecs.pacing.wait",
+            "s",
+            "How long a call waited for its turn",
+            explicit_bucket_boundaries_advisory=SECONDS,
+        )
+        meter.create_observable_gauge(
+            "aioecs.rate", [_rate_of(weakref.ref(self))], "{call}/s", "What the pacer lets through"
+        )
+
+    def __call__(self, event: Event) -> None:
+        """Hear an event. What is told of a call whose beginning was not is left out of the spans."""
+        match event:
+            case StartBegun():
+                self._begun(event)
+            case StartSettled():
+                self._starts.add(1, {"aioecs.outcome": event.outcome.value})
+            case RequestPaced():
+                self._paced(event)
+            case CallSettled():
+                self._settled(event)
+            case _:
+                self._count(event)
+                if (call := self._calls.get(event.call)) is not None:
+                    self._go_on(call, event)
+
+    def _begun(self, event: StartBegun) -> None:
+        described: dict[str, str | int] = {
+            "aioecs.token": event.token,
+            "aioecs.task_definition": event.task_definition,
+            "aioecs.starts": event.starts,
+        }
+        if event.cluster is not None:
+            described["aioecs.cluster"] = event.cluster
+        span = self._tracer.start_span(
+            "aioecs.start_task", kind=SpanKind.INTERNAL, attributes=described, links=_links(event.callers)
+        )
+        self._calls[event.call] = _Call(span, time.perf_counter())
+        self._in_flight.add(1)
+
+    def _paced(self, event: RequestPaced) -> None:
+        self._waits.record(event.waited)
+        call = self._calls.get(event.call) if event.call is not None else None
+        if call is not None:
+            call.span.add_event("paced", {"aioecs.waited": event.waited})
+
+    def _count(self, event: Event) -> None:
+        if isinstance(event, (RequestSent, RequestThrottled)):
+            self._rate = event.rate
+        if isinstance(event, RequestThrottled):
+            self._throttles.add(1)
+        elif isinstance(event, LookedUp):
+            self._lookups.add(1)
+
+    def _go_on(self, call: _Call, event: Event) -> None:
+        """Tell in the spans of a call what happened to it."""
+        span = call.span
+        match event:
+            case RequestSent():
+                self._sent(call, event)
+            case RequestAnswered():
+                call.close(event.request_id)
+                if event.reasons:
+                    span.add_event("refused", {"aioecs.reasons": event.reasons})
+            case RequestThrottled():
+                call.close(event.request_id, "throttled")
+                span.add_event("throttled")
+            case RequestRefused():
+                call.close(event.request_id, event.code)
+                span.add_event("refused", {"error.type": event.code})
+            case RequestUnsent():
+                call.close()  # no error: it may have been withdrawn
+                span.add_event("not sent", {"aioecs.reason": event.error})
+            case StartInDoubt():
+                call.close(error=event.error)
+                span.add_event("in doubt", {"error.type": event.error})
+            case LookedUp():
+                failed = {} if event.error is None else {"error.type": event.error}
+                span.add_event("looked up", {"aioecs.found": event.found, "aioecs.whole": event.whole, **failed})
+            case TaskAdopted():
+                span.add_event("adopted", {"aioecs.task_arns": event.task_arns})
+            case _:
+                pass
+
+    def _sent(self, call: _Call, event: RequestSent) -> None:
+        call.close()
+        call.attempt = self._tracer.start_span(
+            "ECS.StartTask",
+            trace.set_span_in_context(call.span),
+            SpanKind.CLIENT,
+            {**RPC, "aioecs.attempt": event.attempt, "aioecs.container_instances": event.instances},
+        )
+
+    def _settled(self, event: CallSettled) -> None:
+        """End a call. It is an error if it is in doubt or nothing started; not if nobody wanted it any more."""
+        call = self._calls.pop(event.call, None)
+        if call is None:
+            return  # it goes on to stop what it had started, after its end
+        call.close()
+        counted = Counter(event.outcomes)
+        for outcome, count in counted.items():
+            call.span.set_attribute(f"aioecs.starts.{outcome.value}", count)
+        call.span.set_attribute("aioecs.task_arns", event.task_arns)
+        if event.withdrawn is not None:
+            call.span.set_attribute("aioecs.withdrawn", event.withdrawn)
+        elif Outcome.UNKNOWN in counted or not any(counted[outcome] for outcome in STARTED):
+            call.span.set_status(Status(StatusCode.ERROR))
+        call.span.end()
+        self._in_flight.add(-1)
+        self._duration.record(time.perf_counter() - call.began)
+
+    @property
+    def rate(self) -> float:
+        """What the pacer lets through, in calls a second, as it was last told; infinite where nothing paces."""
+        return self._rate
+
+
+def _links(callers: Iterable[Context]) -> list[Link]:
+    """Link to the spans of those who share a call, each once; that of the first is the parent."""
+    seen = {_place(trace.get_current_span().get_span_context())}
+    links: list[Link] = []
+    for caller in callers:
+        span = caller.run(trace.get_current_span).get_span_context()
+        if span.is_valid and _place(span) not in seen:
+            seen.add(_place(span))
+            links.append(Link(span))
+    return links
+
+
+def _place(span: trace.SpanContext) -> tuple[int, int]:
+    return span.trace_id, span.span_id
+
+
+def _rate_of(made: weakref.ref[Instrumentation]) -> Callable[[metrics.CallbackOptions], Iterable[metrics.Observation]]:
+    """Return what observes the rate, without keeping alive whatever nobody uses any more."""
+
+    def observe(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+        instrumentation = made()
+        if instrumentation is not None and math.isfinite(instrumentation.rate):
+            yield metrics.Observation(instrumentation.rate)
+
+    return observe
