@@ -28,6 +28,9 @@ MAY: dict[str, set[str]] = {
     "_run": {"aioecs._model", "aioecs._plan", "aioecs._wire", "aioecs.errors", "anyio", "attrs"},
     # An independent witness: it shares nothing with the client that it watches.
     "testing": {"aiohttp", "attrs"},
+    # A caller like any other, on a loop in the background.
+    "sync": {"aioecs", "aioecs._background", "anyio"},
+    "_background": {"aioecs.errors", "anyio"},
     # A caller like any other; an AioConfig is what the public Client takes.
     "cli": {
         "aioecs",
