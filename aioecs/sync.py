@@ -282,6 +282,7 @@ class Client:
         cancel_scope: CancelToken | anyio.CancelScope | None = None,
         *,
         key: Callable[[StartTaskRequest], str] | None = None,
+        wait_for_room: float = 0.0,
         on_cancel: OnCancel | None = None,
         on_doubt: OnDoubt | None = None,
     ) -> BatchReport:
@@ -297,7 +298,12 @@ class Client:
         drawn = Drawn(requests) if not isinstance(requests, (list, tuple)) else None
         return self._done(
             lambda: self._client.start_tasks(
-                drawn or requests, cancel_scope, key=key, on_cancel=on_cancel, on_doubt=on_doubt
+                drawn or requests,
+                cancel_scope,
+                key=key,
+                wait_for_room=wait_for_room,
+                on_cancel=on_cancel,
+                on_doubt=on_doubt,
             ),
             drawn,
         )

@@ -67,7 +67,7 @@ ONLY_SYNC = {"begin_start_task", "close", "end_start_task"}
 
 
 def public(kind: type) -> set[str]:
-    return {name for name in vars(kind) if not name.startswith("_")}
+    return {name for name in dir(kind) if not name.startswith("_")}
 
 
 def test_it_has_the_names_of_the_async_client() -> None:
