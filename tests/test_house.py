@@ -32,6 +32,9 @@ MAY: dict[str, set[str]] = {
     "testing": {"aiohttp", "attrs"},
     # A listener like any other.
     "otel": {"aioecs", "attrs", "opentelemetry"},
+    # A caller like any other, on a loop in the background.
+    "sync": {"aioecs", "aioecs._background", "anyio"},
+    "_background": {"aioecs.errors", "anyio"},
     # A caller like any other; an AioConfig is what the public Client takes.
     "cli": {
         "aioecs",

@@ -1,0 +1,380 @@
+"""The same client for callers without an event loop: scripts, notebooks, Django views, Celery tasks, thread pools.
+
+Every call is the async client's own, made on a background loop while the calling thread waits: so nothing is promised
+here that `aioecs.Client` doesn't promise, and nothing less.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+import anyio
+
+import aioecs
+from aioecs import (
+    BatchReport,
+    CancelToken,
+    ClientStateError,
+    InvalidRequest,
+    ListContainerInstancesRequest,
+    ListContainerInstancesResponse,
+    ListTasksRequest,
+    ListTasksResponse,
+    OnCancel,
+    OnDoubt,
+    Outcome,
+    RunTaskResponse,
+    Start,
+    StartCancelled,
+    StartTaskRequest,
+    StartTaskResponse,
+    outcome_of,
+)
+from aioecs._background import Drawn, Errand, Lease, nothing_sent, refuse_on_the_loop_itself, refuse_to_block_a_loop
+
+__all__ = ["Client"]
+
+P = ParamSpec("P")
+S = TypeVar("S")
+T = TypeVar("T")
+
+_STARTED, _REFUSED = Outcome.STARTED, Outcome.REFUSED
+
+_log = logging.getLogger("aioecs")
+
+
+def _like(
+    method: Callable[Concatenate[Any, P], None],
+) -> Callable[[Callable[Concatenate[S, ...], None]], Callable[Concatenate[S, P], None]]:
+    """Give a method another's parameters."""
+
+    def decorate(given: Callable[Concatenate[S, ...], None]) -> Callable[Concatenate[S, P], None]:
+        return functools.wraps(method)(given)
+
+    return decorate
+
+
+def _blocking(method: Callable[Concatenate[aioecs.Client, P], Awaitable[T]]) -> Callable[Concatenate[Client, P], T]:
+    """Return the method that waits in a thread for what this one does on the loop."""
+
+    @functools.wraps(method)
+    def blocking(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._done(lambda: method(self._client, *args, **kwargs))  # pyright: ignore[reportPrivateUsage]
+
+    return blocking
+
+
+class Client:
+    """`aioecs.Client` for callers without an event loop: the same parameters, names, values, errors and promises.
+
+    Use it as `with aioecs.sync.Client(region_name="eu-west-1") as ecs: ...`, or make it once for the whole process:
+    its first call opens it, and `close()` or the process's exit closes it. Any number of threads may share it. What
+    was opened before a fork can't be used after it; what is first used after it can, so a client that a module makes
+    works in the worker processes of a server.
+
+    `CancelToken` cancels from any thread. A Ctrl-C does what a cancel does: the call is withdrawn, its thread waits
+    `timeouts.settle` seconds at most for what came of it, and KeyboardInterrupt is then raised with the
+    StartCancelled as its cause (`aioecs.outcome_of` finds it). A second Ctrl-C ends that wait; the client goes on,
+    and `on_settled` hears the end. Python raises KeyboardInterrupt in the main thread alone: hand other threads a
+    token, and cancel that.
+
+    A call is refused on a thread whose event loop runs, which would stand still meanwhile; a notebook's cell, which
+    IPython runs on its own loop, may block it. `on_settled` is called on the background loop's thread: it must not
+    block, and can't call the client.
+
+    Raises:
+        ConfigurationError: on entering, or in the first call, if there is no Region, or settings contradict.
+        ClientStateError: closed, opened before a fork, or called on a thread whose event loop runs.
+    """
+
+    @_like(aioecs.Client.__init__)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._client = aioecs.Client(*args, **kwargs)
+        self._lock = threading.Lock()
+        self._closed = False
+        self._lease: Lease | None = None
+        self._opening: Errand[aioecs.Client] = Errand(self._client.__aenter__)
+
+    # ---------------------------------------------------------------------------------------------- opening, closing
+
+    def __enter__(self) -> Self:
+        refuse_to_block_a_loop()
+        try:
+            self._wait(Errand(self._ready))
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Wait for what is on its way, `timeouts.drain` seconds at most, and end; a second time does nothing.
+
+        A Ctrl-C shortens that to `timeouts.settle`. A copy that a fork has made is left alone: its loop is the
+        parent's.
+        """
+        if self._lease is not None and not self._lease.is_ours:
+            return
+        if self._lease is not None and not self._closed:
+            refuse_to_block_a_loop()
+        with self._lock:
+            lease, self._lease, self._closed = self._lease, None, True
+        if lease is None:
+            return
+        try:
+            self._wait(Errand(self._leave), lease)
+        finally:
+            lease.release()
+
+    def _open(self) -> Lease:
+        """Return the way to the loop; the first call opens it, and begins to open the client."""
+        if self._lease is not None and not self._lease.is_ours:
+            raise ClientStateError("this client was opened before a fork: make one in the process that uses it")
+        with self._lock:
+            if self._closed:
+                raise ClientStateError("this client is closed: make a new one")
+            if self._lease is None:
+                self._lease = Lease(self.close)
+                self._lease.send(self._opening)
+            return self._lease
+
+    async def _ready(self) -> None:
+        """Wait until the client is open; a caller that is cancelled meanwhile keeps nobody else from using it."""
+        if self._opening.done():
+            self._opening.result()
+            return
+        try:
+            await asyncio.shield(asyncio.wrap_future(self._opening))
+        except asyncio.CancelledError as first:
+            raise first from nothing_sent()
+
+    async def _leave(self) -> None:
+        await asyncio.gather(asyncio.wrap_future(self._opening), return_exceptions=True)
+        if self._opening.exception() is None:
+            await self._client.__aexit__(None, None, None)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "not opened" if self._lease is None else "open"
+        return f"<aioecs.sync.Client {state}, over {self._client!r}>"
+
+    # ------------------------------------------------------------------------------------------------------- waiting
+
+    def _errand(self, call: Callable[[], Awaitable[T]]) -> Errand[T]:
+        async def once_open() -> T:
+            await self._ready()
+            return await call()
+
+        return Errand(once_open)
+
+    def _done(self, call: Callable[[], Awaitable[T]], drawn: Drawn[Any] | None = None) -> T:
+        """Make a call on the loop, and wait for it here."""
+        refuse_to_block_a_loop()
+        return self._wait(self._errand(call), drawn=drawn)
+
+    def _wait(self, errand: Errand[T], lease: Lease | None = None, drawn: Drawn[Any] | None = None) -> T:
+        """Wait for what it comes to; a Ctrl-C withdraws it wherever it is, and waits for the truth."""
+        try:
+            (lease or self._open()).send(errand)
+            if drawn is not None:
+                drawn.serve(errand)
+            return errand.result()
+        except KeyboardInterrupt as interrupt:
+            raise interrupt from _withdrawn(errand)
+
+    # ------------------------------------------------------------------------------------------------------ starting
+
+    def start_task(
+        self,
+        request: StartTaskRequest,
+        cancel_scope: CancelToken | anyio.CancelScope | None = None,
+        *,
+        idempotency_key: str | None = None,
+        on_cancel: OnCancel | None = None,
+        on_doubt: OnDoubt | None = None,
+    ) -> StartTaskResponse:
+        """Start one task on each of the request's instances, as `aioecs.Client.start_task` does.
+
+        What a thread wants as `cancel_scope` is a CancelToken; a plain scope is watched from the background loop.
+
+        Raises:
+            StartCancelled: the token or scope fired; `starts` says what that left behind.
+            ECSError: as of `aioecs.Client.start_task`.
+        """
+        refuse_to_block_a_loop()
+        return self._wait(self._start(request, cancel_scope, idempotency_key, on_cancel, on_doubt))
+
+    def begin_start_task(
+        self,
+        request: StartTaskRequest,
+        token: CancelToken | None = None,
+        *,
+        idempotency_key: str | None = None,
+        on_cancel: OnCancel | None = None,
+        on_doubt: OnDoubt | None = None,
+    ) -> Future[StartTaskResponse]:
+        """Begin what `start_task` does and return at once, as .NET's BeginStartTask; `end_start_task` takes the future.
+
+        It blocks no loop, so it may be called beside one. `future.cancel()` withdraws the start as the token does:
+        the future ends once it is known what that left behind, `cancelled()` is True then, and `result()` and
+        `exception()` tell the StartCancelled, as `end_start_task` does. `concurrent.futures.wait` and `as_completed`
+        take it; callbacks are called on the background loop's thread.
+
+        Raises:
+            ClientStateError: the client is closed, was opened before a fork, or this is its loop's own thread.
+        """
+        refuse_on_the_loop_itself()
+        start = self._start(request, token, idempotency_key, on_cancel, on_doubt)
+        try:
+            self._open().send(start)
+        except KeyboardInterrupt as interrupt:
+            raise interrupt from _withdrawn(start)
+        return start
+
+    def end_start_task(self, future: Future[StartTaskResponse]) -> StartTaskResponse:
+        """Wait for a start that `begin_start_task` began, and return its answer or raise its error.
+
+        A Ctrl-C meanwhile withdraws the start, as it does in `start_task`. It may be called again, and says the same.
+
+        Raises:
+            InvalidRequest: the future is not one of `begin_start_task`'s.
+            StartCancelled: its token or `future.cancel()` withdrew it; `starts` says what that left behind.
+            ECSError: as of `aioecs.Client.start_task`.
+        """
+        if not isinstance(future, _Start):
+            raise InvalidRequest("future", "one that begin_start_task returned", f"a {type(future).__name__}")
+        if not future.done():
+            refuse_to_block_a_loop()
+        try:
+            return future.result()
+        except KeyboardInterrupt as interrupt:
+            raise interrupt from _withdrawn(future)
+
+    def _start(
+        self,
+        request: StartTaskRequest,
+        source: CancelToken | anyio.CancelScope | None,
+        key: str | None,
+        on_cancel: OnCancel | None,
+        on_doubt: OnDoubt | None,
+    ) -> _Start:
+        async def start() -> StartTaskResponse:
+            await self._ready()
+            return await self._client.start_task(
+                request, source, idempotency_key=key, on_cancel=on_cancel, on_doubt=on_doubt
+            )
+
+        return _Start(start, request)
+
+    def start_tasks(
+        self,
+        requests: Iterable[StartTaskRequest],
+        cancel_scope: CancelToken | anyio.CancelScope | None = None,
+        *,
+        key: Callable[[StartTaskRequest], str] | None = None,
+        wait_for_room: float = 0.0,
+        on_cancel: OnCancel | None = None,
+        on_doubt: OnDoubt | None = None,
+    ) -> BatchReport:
+        """Start the tasks of many requests, as `aioecs.Client.start_tasks` does.
+
+        A list or tuple is handed over whole; whatever else is iterable is drawn as it is needed, in the calling
+        thread. `key` is called on the background loop's thread.
+
+        Raises:
+            InvalidRequest: a request breaks a documented rule; what had been begun is withdrawn.
+            StartCancelled: the token or scope fired; `starts` has what was drawn until then, in order.
+        """
+        drawn = Drawn(requests) if not isinstance(requests, (list, tuple)) else None
+        return self._done(
+            lambda: self._client.start_tasks(
+                drawn or requests,
+                cancel_scope,
+                key=key,
+                wait_for_room=wait_for_room,
+                on_cancel=on_cancel,
+                on_doubt=on_doubt,
+            ),
+            drawn,
+        )
+
+    place_tasks = _blocking(aioecs.Client.place_tasks)
+    """Start `count` tasks of a template on instances that aioecs chooses, as `aioecs.Client.place_tasks` does."""
+
+    # ------------------------------------------------------------------------------------------- the operations beside
+
+    stop_task = _blocking(aioecs.Client.stop_task)
+    """Stop a task, as `aioecs.Client.stop_task` does."""
+
+    run_task = _blocking(aioecs.Client.run_task)
+    """Let ECS place and start tasks, as `aioecs.Client.run_task` does."""
+
+    describe_tasks = _blocking(aioecs.Client.describe_tasks)
+    """Describe any number of tasks, as `aioecs.Client.describe_tasks` does."""
+
+    describe_container_instances = _blocking(aioecs.Client.describe_container_instances)
+    """Describe any number of container instances, as `aioecs.Client.describe_container_instances` does."""
+
+    describe_task_definition = _blocking(aioecs.Client.describe_task_definition)
+    """Describe a task definition, as `aioecs.Client.describe_task_definition` does."""
+
+    def list_tasks(self, request: ListTasksRequest = ListTasksRequest()) -> ListTasksResponse:  # noqa: B008 frozen
+        """List tasks to the last page, by default those whose desired status is RUNNING."""
+        return self._done(lambda: self._client.list_tasks(request))
+
+    def list_container_instances(
+        self,
+        request: ListContainerInstancesRequest = ListContainerInstancesRequest(),  # noqa: B008 frozen
+    ) -> ListContainerInstancesResponse:
+        """List container instances to the last page, draining ones too unless a status is given."""
+        return self._done(lambda: self._client.list_container_instances(request))
+
+
+class _Start(Errand[StartTaskResponse]):
+    """A StartTask on the background loop."""
+
+    def __init__(self, call: Callable[[], Awaitable[StartTaskResponse]], request: StartTaskRequest) -> None:
+        super().__init__(call)
+        self.request = request
+
+
+def _withdrawn(errand: Errand[Any]) -> StartCancelled | None:
+    """Withdraw a call that a Ctrl-C has ended, and return what came of it; a second Ctrl-C ends the wait for that."""
+    try:
+        errand.withdraw()
+        error = errand.exception() if errand.loop is not None else nothing_sent()
+    except KeyboardInterrupt:
+        errand.withdraw()
+        return None
+    if error is not None:
+        return outcome_of(error)
+    starts = _starts_of(errand)
+    if not starts:
+        return None
+    return StartCancelled("interrupted as the answer came; what started is left running", starts=starts)
+
+
+def _starts_of(errand: Errand[Any]) -> tuple[Start, ...]:
+    """Return what had started when the answer came together with the Ctrl-C: it must not be lost with it."""
+    answer = errand.result()
+    if isinstance(answer, BatchReport):
+        return answer.starts
+    if isinstance(answer, RunTaskResponse):
+        _log.info("RunTask went through as its caller left: tasks %s", [task.task_arn for task in answer.tasks])
+    if not isinstance(answer, StartTaskResponse) or not isinstance(errand, _Start):
+        return ()
+    start = functools.partial(Start, request=errand.request, token=answer.token, attempts=answer.attempts)
+    return (
+        *(start(container_instance=t.container_instance_arn or "", outcome=_STARTED, task=t) for t in answer.tasks),
+        *(start(container_instance=f.arn or "", outcome=_REFUSED, failure=f) for f in answer.failures),
+    )
