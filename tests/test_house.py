@@ -40,6 +40,7 @@ MAY: dict[str, set[str]] = {
         "rich",
         "typer",
     },
+    "worker": {"aioecs", "aioecs._model", "aioecs.errors", "aiobotocore", "anyio", "attrs", "botocore"},
 }
 # What a room may import beyond that for type checkers alone.
 MAY_FOR_TYPES: dict[str, set[str]] = {"errors": {"aioecs._model"}}
