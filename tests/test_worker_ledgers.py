@@ -150,6 +150,36 @@ async def test_an_intent_beyond_ecs_memory_can_t_be_known(ledger: Ledger) -> Non
     assert await verdict(ledger, wish("b"), NOW + REMEMBERED - 1) is Verdict.GRANTED
 
 
+async def test_what_can_t_come_again_is_forgotten(tmp_path: Path) -> None:
+    """By the claims themselves, once in an hour; a job that is claimed is looked at by itself."""
+    memory, file = MemoryLedger(), SQLiteLedger(tmp_path / "jobs.db")
+    late = NOW + KEPT + 1
+    async with memory, file:
+        for ledger in (memory, file):
+            assert await verdict(ledger, wish()) is Verdict.GRANTED
+            assert await verdict(ledger, wish(key="other")) is Verdict.GRANTED
+            assert await verdict(ledger, wish("b", begun=late, lease=late + 100), late) is Verdict.GRANTED
+        assert repr(memory) == "<aioecs.worker.MemoryLedger, 1 jobs>"
+        assert await file.purge(now=late) == 0, "the claim has purged the other"
+        for ledger in (memory, file):
+            assert await verdict(ledger, wish("c", key="third", begun=NOW - 1), late + 1) is Verdict.GRANTED
+            assert await verdict(ledger, wish("d", key="third", begun=late), late + 2) is Verdict.GRANTED, "too old"
+
+
+async def test_a_table_that_never_comes(moto: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is waited for so long and no longer."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    async with DynamoDBLedger("slow", region_name="us-east-1", endpoint_url=moto) as table:
+
+        async def call(method: str, **_: Any) -> Any:
+            return {"Table": {"TableStatus": "CREATING"}}
+
+        monkeypatch.setattr(table, "_call", call)
+        with pytest.raises(LedgerError, match="isn't ACTIVE"):
+            await table.create_table(timeout=0.01)
+
+
 async def test_a_ledger_that_can_t_be_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says so by LedgerError, and the file's recovers by itself."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")

@@ -21,6 +21,8 @@ REMEMBERED = 55 * 60.0
 """How long an intent can be looked up, in seconds: ECS shows a stopped task for an hour at least [docs]."""
 KEPT = 14 * 86400.0
 """How long a ledger keeps a job, in seconds: SQS keeps a message 14 days at most [docs], then it can't come again."""
+SWEPT = 3600.0
+"""How often a ledger looks through all its jobs for those that are too old, in seconds: seldom, for there are many."""
 LONGEST_KEY = 1024
 """In bytes of UTF-8: a partition key of DynamoDB holds 2,048 [docs]."""
 
@@ -113,10 +115,15 @@ class Book:
 
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
+        self._swept = float("-inf")
 
     def claim(self, wish: Entry, now: float, skew: float) -> Claimed:
         """Write the intent, if the job is free."""
-        claimed = judge(self.entries.get(wish.key), wish, now, skew)
+        self.purge(now)
+        standing = self.entries.get(wish.key)
+        if standing is not None and standing.begun + KEPT < now:
+            standing = None
+        claimed = judge(standing, wish, now, skew)
         if claimed.verdict is Verdict.GRANTED:
             self.entries[wish.key] = claimed.entry
         return claimed
@@ -146,7 +153,10 @@ class Book:
         return entry is not None
 
     def purge(self, now: float) -> None:
-        """Forget what is too old to come again."""
+        """Forget what is too old to come again; looked for once in `SWEPT` seconds, and at once in what is claimed."""
+        if now < self._swept + SWEPT:
+            return
+        self._swept = now
         for key in [key for key, entry in self.entries.items() if entry.begun + KEPT < now]:
             del self.entries[key]
 

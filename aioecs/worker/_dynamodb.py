@@ -71,7 +71,8 @@ class DynamoDBLedger:
         self._opened -= 1
         if not self._opened:
             self._client = None
-            await self._stack.aclose()
+            with anyio.CancelScope(shield=True):  # its connections are closed, whoever is cancelled
+                await self._stack.aclose()
 
     async def _call(self, method: str, **members: Any) -> Any:
         if self._client is None:
@@ -85,13 +86,13 @@ class DynamoDBLedger:
         except (BotoCoreError, OSError) as error:
             raise LedgerError(f"the ledger's table {self._table}: {type(error).__name__}") from error
 
-    async def create_table(self) -> None:
+    async def create_table(self, *, timeout: float = 120.0) -> None:
         """Make the table, billed by request, with its TTL, and wait until it is there; one that exists is left alone.
 
         A cancel may leave the table behind without its TTL; doing it again mends that.
 
         Raises:
-            LedgerError: it can't be made.
+            LedgerError: it can't be made, or isn't ACTIVE within `timeout` seconds.
         """
         try:
             await self._call(
@@ -103,8 +104,12 @@ class DynamoDBLedger:
         except LedgerError as error:
             if _code(error.__cause__) != "ResourceInUseException":
                 raise
-        while (await self._call("describe_table"))["Table"]["TableStatus"] != "ACTIVE":  # noqa: ASYNC110 AWS tells nobody
-            await anyio.sleep(0.5)
+        try:
+            with anyio.fail_after(timeout):
+                while (await self._call("describe_table"))["Table"]["TableStatus"] != "ACTIVE":  # noqa: ASYNC110 AWS tells nobody
+                    await anyio.sleep(0.5)
+        except TimeoutError as error:
+            raise LedgerError(f"the ledger's table {self._table} isn't ACTIVE after {timeout:g} s") from error
         try:
             await self._call(
                 "update_time_to_live", TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires"}

@@ -71,7 +71,6 @@ class MemoryLedger:
 
     async def claim(self, wish: Entry, *, now: float, skew: float) -> Claimed:
         """Claim a job; see `Ledger`."""
-        self._book.purge(now)
         return self._book.claim(wish, now, skew)
 
     async def renew(self, key: str, holder: str, *, until: float) -> bool:

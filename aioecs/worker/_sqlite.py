@@ -13,7 +13,7 @@ from typing import Self, TypeVar
 import attrs
 
 from aioecs.errors import ClientStateError
-from aioecs.worker._claims import KEPT, Claimed, Entry, Verdict, from_row, judge, to_row
+from aioecs.worker._claims import KEPT, SWEPT, Claimed, Entry, Verdict, from_row, judge, to_row
 from aioecs.worker._ledger import LedgerError
 
 T = TypeVar("T")
@@ -39,6 +39,7 @@ class SQLiteLedger:
         self._path = Path(path)
         self._busy = busy
         self._opened = 0
+        self._swept = float("-inf")
         self._thread: ThreadPoolExecutor | None = None
         self._connection: sqlite3.Connection | None = None
 
@@ -106,6 +107,9 @@ class SQLiteLedger:
         """Claim a job; see `Ledger`."""
 
         def work(connection: sqlite3.Connection) -> Claimed:
+            if now >= self._swept + SWEPT:
+                connection.execute("DELETE FROM jobs WHERE begun < ?", (now - KEPT,))
+                self._swept = now
             connection.execute("DELETE FROM jobs WHERE key = ? AND begun < ?", (wish.key, now - KEPT))
             row = connection.execute("SELECT * FROM jobs WHERE key = ?", (wish.key,)).fetchone()
             claimed = judge(None if row is None else from_row(dict(row)), wish, now, skew)
