@@ -47,6 +47,8 @@ MAY: dict[str, set[str]] = {
         "rich",
         "typer",
     },
+    # It watches scopes as the client does, and speaks to SQS and DynamoDB by what they ship.
+    "worker": {"aioecs", "aioecs._model", "aioecs._run", "aioecs.errors", "aiobotocore", "anyio", "attrs", "botocore"},
 }
 # What a room may import beyond that for type checkers alone.
 MAY_FOR_TYPES: dict[str, set[str]] = {"errors": {"aioecs._model"}}

@@ -203,6 +203,11 @@ class Client(Operations, Waits):
         )
 
     @property
+    def timeouts(self) -> Timeouts:
+        """Return the clocks that it was made with."""
+        return self._settings.timeouts
+
+    @property
     def raw(self) -> Any:
         """The aiobotocore client beneath, for the rest of ECS. It sends each request once: its retries are off."""
         self._core()

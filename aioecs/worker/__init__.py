@@ -1,0 +1,29 @@
+"""Workers that start each job once: messages of SQS, a ledger of jobs, and starts that are settled before they go."""
+
+from aioecs.worker._claims import Claimed, Entry, Verdict
+from aioecs.worker._dynamodb import DynamoDBLedger
+from aioecs.worker._lambda import BatchResponse, ItemFailure, start_records
+from aioecs.worker._ledger import Ledger, LedgerError, MemoryLedger
+from aioecs.worker._message import Message
+from aioecs.worker._queue import QueueError
+from aioecs.worker._sqlite import SQLiteLedger
+from aioecs.worker._statistics import WorkerStatistics
+from aioecs.worker._worker import Worker
+
+__all__ = [
+    "BatchResponse",
+    "Claimed",
+    "DynamoDBLedger",
+    "Entry",
+    "ItemFailure",
+    "Ledger",
+    "LedgerError",
+    "MemoryLedger",
+    "Message",
+    "QueueError",
+    "SQLiteLedger",
+    "Verdict",
+    "Worker",
+    "WorkerStatistics",
+    "start_records",
+]
