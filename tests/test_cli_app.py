@@ -43,7 +43,7 @@ def test_every_option_has_a_help(capsys: pytest.CaptureFixture[str]) -> None:
     options = (
         "cluster task-definition instances all-instances count env container command cpu memory started-by group tag "
         "spread binpack random distinct-instance member-of wait-for-room on-cancel concurrency endpoint-url local "
-        "region profile json"
+        "region profile no-verify-ssl ca-bundle cli-connect-timeout cli-read-timeout json"
     )
     assert all(f"--{option} " in out for option in options.split())
 
@@ -82,6 +82,9 @@ def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
         ("start --local --env A=1 --env B", "--env needs NAME=VALUE, which number 2 of them is not"),
         ("start --local --command", "--command needs a word"),
         ("start --local --cluster", "'--cluster' requires an argument"),
+        ("start --local --ca-bundle /none", "'/none' does not exist"),
+        ("start --local --no-verify-ssl", "--no-verify-ssl and --local exclude each other"),
+        ("start --local --cli-read-timeout 0", "'--cli-read-timeout'"),
         ("start --local surplus", "a word too many"),
         ("local --port 70000", "'--port'"),
         ("local surplus", "unexpected extra argument"),

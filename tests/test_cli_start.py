@@ -20,6 +20,7 @@ from typing import Any
 import attrs
 import pytest
 
+from aioecs.cli._access import Access
 from aioecs.cli._app import run
 from aioecs.cli._asked import Asked
 from aioecs.cli._options import Packed, Policy
@@ -63,9 +64,7 @@ def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
             tags=(("k", "v"),),
             on_cancel=Policy.SETTLE,
             concurrency=9,
-            endpoint_url="http://x",
-            region="r",
-            profile="p",
+            access=Access(endpoint_url="http://x", region="r", profile="p"),
         )
     ]
 
