@@ -24,16 +24,27 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "160")
 
 
-@pytest.mark.parametrize("words", ["--help", "-h", "start --help", "local --help", "local -h"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--help",
+        "-h",
+        "start --help",
+        "stop --help",
+        "tasks --help",
+        "instances --help",
+        "local --help",
+        "local -h",
+    ],
+)
 def test_help(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Help goes to stdout, and each command's has examples and exit statuses."""
     assert run(words.split()) == 0
     out, err = capsys.readouterr()
     assert err == ""
     assert "Usage: aioecs" in out
-    assert words.startswith("-") or (
-        "Examples" in out and "Exit status" in out and f"aioecs {words.split()[0]} " in out
-    )
+    assert "Exit status of all commands: 0 all was done" in out
+    assert words.startswith("-") or ("Examples" in out and f"aioecs {words.split()[0]} " in out)
 
 
 def test_every_option_has_a_help(capsys: pytest.CaptureFixture[str]) -> None:
