@@ -24,16 +24,27 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "160")
 
 
-@pytest.mark.parametrize("words", ["--help", "-h", "start --help", "local --help", "local -h"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--help",
+        "-h",
+        "start --help",
+        "stop --help",
+        "tasks --help",
+        "instances --help",
+        "local --help",
+        "local -h",
+    ],
+)
 def test_help(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Help goes to stdout, and each command's has examples and exit statuses."""
     assert run(words.split()) == 0
     out, err = capsys.readouterr()
     assert err == ""
     assert "Usage: aioecs" in out
-    assert words.startswith("-") or (
-        "Examples" in out and "Exit status" in out and f"aioecs {words.split()[0]} " in out
-    )
+    assert "Exit status of all commands: 0 all was done" in out
+    assert words.startswith("-") or ("Examples" in out and f"aioecs {words.split()[0]} " in out)
 
 
 def test_every_option_has_a_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -43,7 +54,7 @@ def test_every_option_has_a_help(capsys: pytest.CaptureFixture[str]) -> None:
     options = (
         "cluster task-definition instances all-instances count env container command cpu memory started-by group tag "
         "spread binpack random distinct-instance member-of wait-for-room on-cancel concurrency endpoint-url local "
-        "region profile json"
+        "region profile no-verify-ssl ca-bundle cli-connect-timeout cli-read-timeout json"
     )
     assert all(f"--{option} " in out for option in options.split())
 
@@ -82,6 +93,9 @@ def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
         ("start --local --env A=1 --env B", "--env needs NAME=VALUE, which number 2 of them is not"),
         ("start --local --command", "--command needs a word"),
         ("start --local --cluster", "'--cluster' requires an argument"),
+        ("start --local --ca-bundle /none", "'/none' does not exist"),
+        ("start --local --no-verify-ssl", "--no-verify-ssl and --local exclude each other"),
+        ("start --local --cli-read-timeout 0", "'--cli-read-timeout'"),
         ("start --local surplus", "a word too many"),
         ("local --port 70000", "'--port'"),
         ("local surplus", "unexpected extra argument"),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from aioecs import Binpack, ContainerOverride, DistinctInstance, KeyValuePair, MemberOf, Random, Spread, Tag
+from aioecs.cli._access import Access
 from aioecs.cli._asked import Asked, requests, settled, template
 from aioecs.cli._options import Packed, UsageError
 
@@ -18,8 +19,8 @@ WHERE: dict[str, Any] = {"cluster": "c", "task_definition": "td"}
     ("options", "told"),
     [
         ({"local": True, "instances": ("a",)}, "--instances and --local exclude each other"),
-        ({"local": True, "endpoint_url": "http://x"}, "--endpoint-url and --local exclude each other"),
-        ({"local": True, "profile": "p"}, "--profile and --local exclude each other"),
+        ({"local": True, "access": Access(endpoint_url="http://x")}, "--endpoint-url and --local exclude each other"),
+        ({"local": True, "access": Access(profile="p")}, "--profile and --local exclude each other"),
         ({**WHERE, "instances": ("a",), "all_instances": True}, "--instances and --all-instances exclude each other"),
         ({}, "--cluster is missing: where to start; or --local"),
         ({"task_definition": "td"}, "--cluster is missing: where to start; or --local"),

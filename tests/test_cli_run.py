@@ -15,6 +15,7 @@ from rich.text import Text
 
 import aioecs
 from aioecs import Outcome
+from aioecs.cli._access import Access
 from aioecs.cli._asked import Asked, settled
 from aioecs.cli._options import Packed, Policy
 from aioecs.cli._run import Run
@@ -81,7 +82,11 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def asked(local: LocalECS, **options: Any) -> Asked:
     """Ask for starts on all instances of a local ECS."""
-    where: dict[str, Any] = {"cluster": "default", "task_definition": "demo", "endpoint_url": local.endpoint_url}
+    where: dict[str, Any] = {
+        "cluster": "default",
+        "task_definition": "demo",
+        "access": Access(endpoint_url=local.endpoint_url),
+    }
     given: dict[str, Any] = where | ({} if "instances" in options else {"all_instances": True}) | options
     return settled(Asked(**given))
 
@@ -252,8 +257,8 @@ async def test_instances_that_are_not_there(local: LocalECS) -> None:
         ({"cluster": "none", "instances": ("a",)}, "nothing was started: ClusterNotFoundException on StartTask: "),
         ({"task_definition": "none"}, "nothing was started: ClientException on StartTask: "),
         ({"task_definition": "none", "command": ("x",)}, "ClientException on DescribeTaskDefinition: "),
-        ({"profile": "none"}, "none"),
-        ({"endpoint_url": "http://127.0.0.1:9"}, "127.0.0.1:9"),
+        ({"access": Access(profile="none")}, "none"),
+        ({"access": Access(endpoint_url="http://127.0.0.1:9")}, "127.0.0.1:9"),
     ],
 )
 async def test_nothing_could_start(local: LocalECS, options: dict[str, Any], words: str) -> None:

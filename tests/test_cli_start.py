@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import os
-import pty
-import re
 import signal
-import struct
 import subprocess
-import sys
-import termios
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-import attrs
 import pytest
+from terminal import COMMAND, CONTROL, CTRL_C, Terminal, terminal
 
+from aioecs.cli._access import Access
 from aioecs.cli._app import run
 from aioecs.cli._asked import Asked
 from aioecs.cli._options import Packed, Policy
 from aioecs.cli._run import Run
 from aioecs.testing import Fault, LocalECS
 
-COMMAND = [sys.executable, "-m", "aioecs.cli", "start"]
-CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-CTRL_C = b"\x03"
+WHERE = ("--cluster", "default", "--task-definition", "demo")
 
 
 def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,9 +55,7 @@ def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
             tags=(("k", "v"),),
             on_cancel=Policy.SETTLE,
             concurrency=9,
-            endpoint_url="http://x",
-            region="r",
-            profile="p",
+            access=Access(endpoint_url="http://x", region="r", profile="p"),
         )
     ]
 
@@ -117,7 +107,9 @@ def test_in_a_pipe() -> None:
         "PYTHONUTF8": "0",
         "PYTHONCOERCECLOCALE": "0",
     }
-    done = subprocess.run([*COMMAND, "--local", "--count", "1000"], capture_output=True, env=environment, check=True)
+    done = subprocess.run(
+        [*COMMAND, "start", "--local", "--count", "1000"], capture_output=True, env=environment, check=True
+    )
     first, second = done.stdout.decode("ascii").splitlines()
     assert first.startswith("1,000 started of 1,000 tasks in ")
     assert second.endswith("; ran on the embedded local ECS, which is gone now")
@@ -127,7 +119,7 @@ def test_in_a_pipe() -> None:
 def test_when_the_reader_goes_away() -> None:
     """`| head -1`: no more is started, and what is left to tell goes to stderr, without a traceback."""
     with subprocess.Popen(
-        [*COMMAND, "--local", "--count", "20000", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*COMMAND, "start", "--local", "--count", "20000", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["outcome"] == "started"
@@ -142,70 +134,9 @@ def test_when_the_reader_goes_away() -> None:
 # ------------------------------------------------------------------------------------------------------- in a terminal
 
 
-@attrs.define
-class Terminal:
-    """A process in a terminal of its own, and what it has written there."""
-
-    process: subprocess.Popen[bytes]
-    master: int
-    text: str = ""
-    _more: asyncio.Event = attrs.field(factory=asyncio.Event)
-
-    def _read(self) -> None:
-        try:
-            read = os.read(self.master, 65536)
-        except OSError:  # Linux says so when the other side is closed
-            read = b""
-        if not read:
-            asyncio.get_running_loop().remove_reader(self.master)
-        self.text += read.decode()
-        self._more.set()
-
-    async def shows(self, pattern: str) -> re.Match[str]:
-        """Wait until what it has written, less the control sequences, holds this."""
-        async with asyncio.timeout(20):
-            while (found := re.search(pattern, CONTROL.sub("", self.text))) is None:
-                self._more.clear()
-                await self._more.wait()
-        return found
-
-    def press(self, keys: bytes) -> None:
-        """Press keys."""
-        os.write(self.master, keys)
-
-    async def status(self) -> int:
-        """Wait until it ends, and return its status."""
-        return await asyncio.to_thread(self.process.wait, 20)
-
-
-@asynccontextmanager
-async def terminal(local: LocalECS, columns: int, *words: str) -> AsyncGenerator[Terminal]:
+def starting(local: LocalECS, columns: int, *words: str) -> AbstractAsyncContextManager[Terminal]:
     """Run `aioecs start` on a local ECS, in a terminal of so many columns."""
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
-    access = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_DEFAULT_REGION": "us-east-1"}
-    environment = {**os.environ, **access, "TERM": "xterm-256color"}
-    environment.pop("COLUMNS", None)
-    where = ["--cluster", "default", "--task-definition", "demo", "--endpoint-url", local.endpoint_url]
-    process = subprocess.Popen(  # noqa: ASYNC220 it returns at once
-        [*COMMAND, *where, "--all-instances", *words],
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 so that Ctrl-C is a signal
-        env=environment,
-    )
-    os.close(slave)
-    shown = Terminal(process, master)
-    asyncio.get_running_loop().add_reader(master, shown._read)
-    try:
-        yield shown
-    finally:
-        asyncio.get_running_loop().remove_reader(master)
-        process.kill()
-        process.wait()
-        os.close(master)
+    return terminal(local, columns, "start", *WHERE, "--all-instances", *words)
 
 
 def slow(seconds: float) -> LocalECS:
@@ -215,7 +146,7 @@ def slow(seconds: float) -> LocalECS:
 
 async def test_ctrl_c_in_a_terminal() -> None:
     """The line moves; Ctrl-C cancels, says so, and the summary is what is true."""
-    async with slow(0.2) as local, terminal(local, 100, "--count", "5000", "--concurrency", "4") as shown:
+    async with slow(0.2) as local, starting(local, 100, "--count", "5000", "--concurrency", "4") as shown:
         line = await shown.shows(
             r"(\d+)/5,000 ━+\S* (\d+) started, 0 refused, 0 throttled, 0 unknown, \d+/s, paced at \d+ calls/s"
         )
@@ -236,7 +167,7 @@ async def test_ctrl_c_in_a_terminal() -> None:
 
 async def test_a_second_ctrl_c_in_a_narrow_terminal() -> None:
     """In 40 columns no line is broken within a word; a second Ctrl-C ends at once and says what is unsettled."""
-    async with slow(30) as local, terminal(local, 40, "--count", "500", "--concurrency", "3") as shown:
+    async with slow(30) as local, starting(local, 40, "--count", "500", "--concurrency", "3") as shown:
         await shown.shows("0/500 0 started, 0 refused, 0")
         async with asyncio.timeout(20):
             while local.truth.requests["StartTask"] < 3:
@@ -254,7 +185,7 @@ async def test_a_second_ctrl_c_in_a_narrow_terminal() -> None:
 
 async def test_sigterm_in_a_terminal() -> None:
     """SIGTERM is a Ctrl-C."""
-    async with slow(0.05) as local, terminal(local, 100, "--count", "5000", "--concurrency", "2", "--json") as shown:
+    async with slow(0.05) as local, starting(local, 100, "--count", "5000", "--concurrency", "2", "--json") as shown:
         await shown.shows('"outcome": "started"')
         shown.process.send_signal(signal.SIGTERM)
         assert await shown.status() == 130

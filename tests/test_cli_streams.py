@@ -173,6 +173,24 @@ def test_when_nobody_reads_anything(put: Put, closed: Closed) -> None:
     streams.write("two")
 
 
+def test_what_was_only_looked_up(put: Put, closed: Closed, capsys: pytest.CaptureFixture[str]) -> None:
+    """It goes to stdout, as text or as it stands; once nobody reads it, the rest is left out in silence."""
+    Streams().show([Text("text", "red"), "[line]"])
+    assert capsys.readouterr() == ("text\n[line]\n", "")
+    put("stdout", closed)
+    left = iter(["a", "b", "c"])
+    Streams().show(left)
+    assert list(left) == ["b", "c"]
+    assert capsys.readouterr().err == ""
+
+
+def test_the_columns(put: Put) -> None:
+    """A terminal has as many as it is wide, a pipe none."""
+    assert Streams().columns is None
+    put("stdout", Terminal())
+    assert Streams().columns == 40
+
+
 def test_warnings_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     """What aioecs logs as a warning is shown on a line; less is not, and nothing after the block."""
     log = logging.getLogger("aioecs")

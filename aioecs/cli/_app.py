@@ -9,10 +9,10 @@ import typer
 from typer.main import get_command
 
 import aioecs
-from aioecs.cli import _local, _start
+from aioecs.cli import _instances, _local, _start, _stop, _tasks
 from aioecs.cli._options import UsageError, spread_words
+from aioecs.cli._status import CANNOT, EPILOG, INTERRUPTED
 from aioecs.cli._streams import Streams
-from aioecs.cli._tally import CANNOT, INTERRUPTED
 
 # typer shows this leaf of its parser's errors only; what it derives from is what all of them are.
 _ParserError = cast("type[Exception]", typer.BadParameter.__base__)
@@ -20,11 +20,15 @@ _ParserError = cast("type[Exception]", typer.BadParameter.__base__)
 app = typer.Typer(
     name="aioecs",
     rich_markup_mode="rich",
+    epilog=EPILOG,
     pretty_exceptions_enable=False,  # they show local variables, secrets among them
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("start", help=_start.HELP, context_settings={"allow_extra_args": True})(_start.start)
-app.command("local", help=_local.HELP)(_local.local)
+app.command("start", help=_start.HELP, epilog=EPILOG, context_settings={"allow_extra_args": True})(_start.start)
+app.command("stop", help=_stop.HELP, epilog=EPILOG)(_stop.stop)
+app.command("tasks", help=_tasks.HELP, epilog=EPILOG)(_tasks.tasks)
+app.command("instances", help=_instances.HELP, epilog=EPILOG)(_instances.instances)
+app.command("local", help=_local.HELP, epilog=EPILOG)(_local.local)
 
 
 def _version(asked: bool) -> None:

@@ -22,7 +22,8 @@ from aioecs import (
 )
 from aioecs._model import limits
 from aioecs._model.placement import Constraint, Placement
-from aioecs.cli._options import Packed, Policy, UsageError
+from aioecs.cli._access import Access
+from aioecs.cli._options import Packed, Policy, UsageError, refused
 
 LOCAL_CLUSTER = "default"
 LOCAL_TASK_DEFINITION = "demo"
@@ -31,13 +32,9 @@ LOCAL_CONTAINER = "main"
 _OPTIONS = {
     "MemberOf": "--member-of",
     "Spread": "--spread",
-    "cluster": "--cluster",
     "container_instances": "--instances",
-    "group": "--group",
     "overrides": "--env, --command, --cpu, --memory",
-    "started_by": "--started-by",
     "tags": "--tag",
-    "task_definition": "--task-definition",
 }
 
 
@@ -67,9 +64,7 @@ class Asked:
     tags: tuple[tuple[str, str], ...] = ()
     on_cancel: Policy = Policy.STOP
     concurrency: int = 50
-    region: str | None = None
-    profile: str | None = None
-    endpoint_url: str | None = None
+    access: Access = attrs.field(factory=Access)
 
     @property
     def overrides_container(self) -> bool:
@@ -115,7 +110,7 @@ def settled(asked: Asked) -> Asked:
     try:
         _ = asked.placement, asked.constraints
     except InvalidRequest as error:
-        raise _refused(error) from error
+        raise refused(error, _OPTIONS) from error
     check(template(asked, asked.container or LOCAL_CONTAINER), asked.instances)
     return asked
 
@@ -123,7 +118,14 @@ def settled(asked: Asked) -> Asked:
 def _contradictions(asked: Asked) -> Iterator[str]:
     yield from _placement_contradictions(asked)
     if asked.local:
-        strange = {"--instances": asked.instances, "--endpoint-url": asked.endpoint_url, "--profile": asked.profile}
+        access = asked.access
+        strange = {
+            "--instances": asked.instances,
+            "--endpoint-url": access.endpoint_url,
+            "--profile": access.profile,
+            "--ca-bundle": access.ca_bundle,
+            "--no-verify-ssl": not access.verify_ssl,
+        }
         for option, given in strange.items():
             if given:
                 yield f"{option} and --local exclude each other: the local ECS brings its own"
@@ -186,14 +188,7 @@ def check(request: StartTaskRequest, instances: Sequence[str]) -> None:
     try:
         limits.check(request.replace(container_instances=instances or ("any",)), any_number=True)
     except InvalidRequest as error:
-        raise _refused(error) from error
-
-
-def _refused(error: InvalidRequest) -> UsageError:
-    """Say which option breaks a rule."""
-    member = error.path.partition(".")[0].partition("[")[0]
-    found = "" if error.found is None else f", not {error.found}"
-    return UsageError(f"{_OPTIONS.get(member, member)}: {error.rule}{found}")
+        raise refused(error, _OPTIONS) from error
 
 
 def requests(request: StartTaskRequest, instances: Sequence[str], count: int) -> Iterator[StartTaskRequest]:

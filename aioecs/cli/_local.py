@@ -46,10 +46,6 @@ and throttle about one of ten other starts:
   {"kind": "reset", "operation": "StartTask", "when": "after", "chance": 0.2, "times": null}
 
   {"kind": "throttle", "operation": "StartTask", "chance": 0.1, "times": null}
-
-[bold]Exit status[/]
-
-0 when it was ended, 2 when it could not begin.
 """
 
 

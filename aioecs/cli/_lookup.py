@@ -24,11 +24,7 @@ LOCAL_REGION = "us-east-1"
 async def endpoint(asked: Asked) -> AsyncGenerator[dict[str, Any]]:
     """Give what a client is made with; with `--local` it is the embedded ECS, which lives as long as the block."""
     if not asked.local:
-        yield {
-            "region_name": asked.region,
-            "profile_name": asked.profile,
-            "endpoint_url": asked.endpoint_url,
-        }
+        yield asked.access.client_options()
         return
     from aiobotocore.config import AioConfig
 
@@ -41,9 +37,9 @@ async def endpoint(asked: Asked) -> AsyncGenerator[dict[str, Any]]:
         instances=LOCAL_INSTANCES,
         cpu=LOCAL_ROOM,
         memory=LOCAL_ROOM,
-        region=asked.region or LOCAL_REGION,
+        region=asked.access.region or LOCAL_REGION,
     ) as local:
-        yield {**local.client_kwargs(), "config": direct}
+        yield {**local.client_kwargs(), "config": direct, "timeouts": asked.access.timeouts}
 
 
 async def instances(client: Client, asked: Asked) -> tuple[str, ...]:

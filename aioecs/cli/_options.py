@@ -5,7 +5,7 @@ Everything here is pure. What is wrong raises `UsageError`, whose text never hol
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated
 
@@ -40,30 +40,6 @@ class Packed(StrEnum):
     MEMORY = "memory"
 
 
-Region = Annotated[
-    str | None,
-    typer.Option("--region", metavar="REGION", help="AWS Region.", rich_help_panel=WHERE, show_default=False),
-]
-Profile = Annotated[
-    str | None,
-    typer.Option(
-        "--profile",
-        metavar="NAME",
-        help="Profile of the AWS configuration, for credentials and settings.",
-        rich_help_panel=WHERE,
-        show_default=False,
-    ),
-]
-EndpointUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--endpoint-url",
-        metavar="URL",
-        help="Another endpoint than the Region's own.",
-        rich_help_panel=WHERE,
-        show_default=False,
-    ),
-]
 AsJson = Annotated[
     bool, typer.Option("--json", help="JSON, one value a line.", rich_help_panel=OUTPUT, show_default=False)
 ]
@@ -125,6 +101,13 @@ def spread_words(words: Sequence[str], option: str) -> list[str]:
             taking = False
             spread.append(word)
     return spread + [f"{option}={word}" for word in words[end + 1 :]]
+
+
+def refused(error: InvalidRequest, options: Mapping[str, str] | None = None) -> UsageError:
+    """Say which option breaks a rule; one that is not among `options` is called as the member is."""
+    member = error.path.partition(".")[0].partition("[")[0]
+    found = "" if error.found is None else f", not {error.found}"
+    return UsageError(f"{(options or {}).get(member, '--' + member.replace('_', '-'))}: {error.rule}{found}")
 
 
 def _is_option(word: str) -> bool:

@@ -16,8 +16,9 @@ from aioecs.cli._asked import Asked
 from aioecs.cli._options import UsageError
 from aioecs.cli._screen import Report
 from aioecs.cli._signals import interrupts
+from aioecs.cli._status import CANNOT, INTERRUPTED, PARTLY
 from aioecs.cli._streams import Streams
-from aioecs.cli._tally import CANNOT, INTERRUPTED, SOME_NOT_STARTED, Tally, exit_status, is_final, text_of
+from aioecs.cli._tally import Tally, exit_status, is_final, text_of
 
 
 class Run:
@@ -174,7 +175,7 @@ class Run:
         self._streams.complain(str(error))
         if self._token.cancelled:
             return INTERRUPTED
-        return SOME_NOT_STARTED if begun or not is_final(error) else CANNOT
+        return PARTLY if begun or not is_final(error) else CANNOT
 
     def _end_at_once(self) -> None:
         self._streams.halt()

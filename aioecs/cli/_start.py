@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from aioecs.cli import _asked, _options
+from aioecs.cli._access import Access, with_access
 from aioecs.cli._asked import Asked
 from aioecs.cli._options import (
     HOW,
@@ -15,11 +16,8 @@ from aioecs.cli._options import (
     TASK,
     WHERE,
     AsJson,
-    EndpointUrl,
     Packed,
     Policy,
-    Profile,
-    Region,
     UsageError,
 )
 from aioecs.cli._run import Run
@@ -59,13 +57,10 @@ One on each of two instances, with a command of their own:
 
   aioecs start --cluster c1 --task-definition td --instances 4c54,9f2a \\
     --count 2 --env SCENE=17 --command python main.py -- --fast
-
-[bold]Exit status[/]
-
-0 all started, 1 some did not, 2 nothing could start as asked, 130 interrupted.
 """
 
 
+@with_access
 def start(
     context: typer.Context,
     cluster: Annotated[
@@ -132,9 +127,6 @@ def start(
             rich_help_panel=WHERE,
         ),
     ] = False,
-    region: Region = None,
-    profile: Profile = None,
-    endpoint_url: EndpointUrl = None,
     task_definition: Annotated[
         str | None,
         typer.Option(
@@ -206,6 +198,8 @@ def start(
         ),
     ] = Policy.STOP,
     as_json: AsJson = False,
+    *,
+    access: Access,
 ) -> int:
     """Read the options, start, and return the exit status; `HELP` is what the user reads."""
     if context.args:
@@ -234,8 +228,6 @@ def start(
         tags=_options.pairs(tags or (), "--tag"),
         on_cancel=on_cancel,
         concurrency=concurrency,
-        region=region,
-        profile=profile,
-        endpoint_url=endpoint_url,
+        access=access,
     )
     return asyncio.run(Run(_asked.settled(asked), Streams(), as_json=as_json).go())

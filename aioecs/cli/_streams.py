@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 
 import typer
@@ -56,6 +56,20 @@ class Streams:
                 typer.echo(line)
         if self._broken:
             self._noted(lambda: typer.echo(line, err=True))
+
+    @property
+    def columns(self) -> int | None:
+        """How wide the terminal is that stdout goes to; None if it goes to none."""
+        return self._out.width if _is_terminal(self._out) else None
+
+    def show(self, lines: Iterable[Text | str]) -> None:
+        """Print what was only looked up, words as they stand; once nobody reads it, the rest is left out."""
+        with self._breakable():
+            for line in lines:
+                if isinstance(line, Text):
+                    _print(self._out, line)
+                else:
+                    typer.echo(line)
 
     def note(self, line: Text) -> None:
         """Print a line to stderr."""

@@ -20,11 +20,7 @@ from aioecs import (
 from aioecs._model.arn import short
 from aioecs._model.limits import INSTANCES_PER_CALL
 from aioecs.cli._options import UsageError
-
-ALL_STARTED = 0
-SOME_NOT_STARTED = 1
-CANNOT = 2
-INTERRUPTED = 130  # what a shell reports for a command that SIGINT ended: 128 + 2
+from aioecs.cli._status import CANNOT, DONE, INTERRUPTED, PARTLY
 
 EXAMPLES = 3
 NO_REASON = "no reason given"
@@ -125,7 +121,7 @@ def exit_status(tally: Tally, *, interrupted: bool) -> int:
         return INTERRUPTED
     if tally.could_not is not None:
         return CANNOT
-    return ALL_STARTED if tally.started == tally.asked else SOME_NOT_STARTED
+    return DONE if tally.started == tally.asked else PARTLY
 
 
 def is_final(error: Exception) -> bool:

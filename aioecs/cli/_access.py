@@ -1,0 +1,144 @@
+"""How the commands reach ECS: the options that the AWS CLI has for it, under its names, the same on every command."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import attrs
+import typer
+from aiobotocore.session import AioSession
+
+from aioecs import Timeouts
+
+ACCESS = "Access, as in the AWS CLI"
+
+
+@attrs.frozen(kw_only=True)
+class Access:
+    """Where ECS is, and how it is reached; None and True are what the environment and the AWS configuration say."""
+
+    region: str | None = None
+    profile: str | None = None
+    endpoint_url: str | None = None
+    verify_ssl: bool = True
+    ca_bundle: Path | None = None
+    connect_timeout: int | None = None
+    """For a connection to come about, in seconds."""
+    read_timeout: int | None = None
+    """For an answer, in seconds."""
+
+    def client_options(self) -> dict[str, Any]:
+        """Return what a `Client` is made with."""
+        return {
+            "region_name": self.region,
+            "endpoint_url": self.endpoint_url,
+            "session": self._session(),
+            "timeouts": self.timeouts,
+        }
+
+    def _session(self) -> AioSession:
+        session = AioSession(profile=self.profile)
+        # botocore keeps both under this name: the file to check certificates with, or that none is checked.
+        if not self.verify_ssl:
+            session.set_config_variable("ca_bundle", False)
+        elif self.ca_bundle is not None:
+            session.set_config_variable("ca_bundle", str(self.ca_bundle))
+        return session
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """The clocks of the client: a call has time for at least one request that takes as long as it may."""
+        usual = Timeouts()
+        connect = usual.connect if self.connect_timeout is None else self.connect_timeout
+        attempt = usual.attempt if self.read_timeout is None else self.read_timeout
+        return attrs.evolve(usual, connect=connect, attempt=attempt, call=max(usual.call, connect + attempt))
+
+
+def _options(
+    *,
+    region: Annotated[
+        str | None, typer.Option("--region", metavar="REGION", help="AWS Region.", rich_help_panel=ACCESS)
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            "--profile",
+            metavar="NAME",
+            help="Profile of the AWS configuration, for credentials and settings.",
+            rich_help_panel=ACCESS,
+        ),
+    ] = None,
+    endpoint_url: Annotated[
+        str | None,
+        typer.Option(
+            "--endpoint-url", metavar="URL", help="Another endpoint than the Region's own.", rich_help_panel=ACCESS
+        ),
+    ] = None,
+    no_verify_ssl: Annotated[
+        bool, typer.Option("--no-verify-ssl", help="Check no TLS certificates.", rich_help_panel=ACCESS)
+    ] = False,
+    ca_bundle: Annotated[
+        Path | None,
+        typer.Option(
+            "--ca-bundle",
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+            help="Certificates to check with, as PEM.",
+            rich_help_panel=ACCESS,
+        ),
+    ] = None,
+    cli_connect_timeout: Annotated[
+        int | None,
+        typer.Option(
+            "--cli-connect-timeout",
+            metavar="SECONDS",
+            min=1,
+            help="For a connection to come about; by default 3.",
+            rich_help_panel=ACCESS,
+        ),
+    ] = None,
+    cli_read_timeout: Annotated[
+        int | None,
+        typer.Option(
+            "--cli-read-timeout",
+            metavar="SECONDS",
+            min=1,
+            help="For an answer; by default 15.",
+            rich_help_panel=ACCESS,
+        ),
+    ] = None,
+) -> Access:
+    return Access(
+        region=region,
+        profile=profile,
+        endpoint_url=endpoint_url,
+        verify_ssl=not no_verify_ssl,
+        ca_bundle=ca_bundle,
+        connect_timeout=cli_connect_timeout,
+        read_timeout=cli_read_timeout,
+    )
+
+
+def with_access(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command the options of access; it gets what they say as one value, its parameter `access`."""
+    signature = inspect.signature(command, eval_str=True)
+    options = inspect.signature(_options, eval_str=True).parameters
+    own = [parameter for name, parameter in signature.parameters.items() if name != "access"]
+
+    @wraps(command)
+    def reaching(**given: Any) -> int:
+        access = _options(**{name: given.pop(name) for name in options})
+        return command(**given, access=access)
+
+    parameters = sorted([*own, *options.values()], key=lambda parameter: parameter.kind)
+    reaching.__dict__["__signature__"] = signature.replace(parameters=parameters)
+    # typer reads both; the wrapped function's annotations would name what is no option.
+    reaching.__annotations__ = {each.name: each.annotation for each in parameters}
+    del reaching.__dict__["__wrapped__"]
+    return reaching

@@ -1,0 +1,131 @@
+"""`aioecs tasks`: which tasks are listed, and how they are shown; in a terminal and in a pipe too."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+from typing import Any
+
+import pytest
+from terminal import COMMAND, CONTROL, terminal
+
+import aioecs
+from aioecs.cli._app import run
+from aioecs.cli._options import UsageError
+from aioecs.cli._streams import Streams
+from aioecs.cli._tasks import as_line, look, table
+from aioecs.testing import LocalECS
+
+
+async def started(client: aioecs.Client, local: LocalECS, **members: Any) -> list[str]:
+    """Start a task on each instance."""
+    overrides = aioecs.TaskOverride(
+        container_overrides=[
+            aioecs.ContainerOverride(name="main", environment=[aioecs.KeyValuePair(name="A", value="hunter2")])
+        ]
+    )
+    request = aioecs.StartTaskRequest(
+        task_definition="demo", container_instances=local.instance_arns, overrides=overrides, **members
+    )
+    return [task.task_arn or "" for task in (await client.start_task(request)).tasks]
+
+
+async def listed(client: aioecs.Client, capsys: pytest.CaptureFixture[str], **filters: Any) -> list[dict[str, Any]]:
+    """List tasks as JSON."""
+    assert await look(aioecs.ListTasksRequest(**filters), Streams(), client, as_json=True) == 0
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+async def test_filters(client: aioecs.Client, local: LocalECS, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those that are asked for are listed, and no others."""
+    marked, others = await started(client, local, started_by="me"), await started(client, local)
+    await client.stop_task(aioecs.StopTaskRequest(task=others[0], reason="enough"))
+
+    async def arns(**filters: Any) -> set[str]:
+        return {line["task_arn"] for line in await listed(client, capsys, **filters)}
+
+    assert await arns() == {*marked, *others[1:]}
+    assert await arns(started_by="me") == {*marked}
+    assert await arns(desired_status="STOPPED") == {others[0]}
+    assert await arns(container_instance=local.instance_arns[1]) == {marked[1], others[1]}
+    assert await arns(family="demo") == {*marked, *others[1:]}
+    assert await arns(family="other") == set()
+
+
+async def test_a_line(client: aioecs.Client, local: LocalECS, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line of JSON tells where the task stands, and no value of its environment."""
+    arn, *_ = await started(client, local, started_by="me")
+    await client.stop_task(aioecs.StopTaskRequest(task=arn, reason="enough"))
+    (line,) = await listed(client, capsys, desired_status="STOPPED")
+    wanted = {"task_arn": arn, "last_status": "STOPPED", "started_by": "me", "stopped_reason": "enough"}
+    assert wanted.items() <= line.items()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", line["created_at"])
+    assert line["containers"][0]["name"] == "main"
+    assert "hunter2" not in json.dumps(line)
+
+
+async def test_nothing_found(client: aioecs.Client, capsys: pytest.CaptureFixture[str]) -> None:
+    """No task is no failure; it is said on stderr, so that a pipe stays empty."""
+    assert await look(aioecs.ListTasksRequest(), Streams(), client) == 0
+    assert capsys.readouterr() == ("", "no tasks\n")
+    assert await listed(client, capsys) == []
+
+
+async def test_what_ecs_documents_is_checked(client: aioecs.Client) -> None:
+    """A limit that is broken is told by its option."""
+    with pytest.raises(UsageError, match=r"^--container-instance: "):
+        await look(aioecs.ListTasksRequest(container_instance=7), Streams(), client)  # type: ignore[arg-type]
+
+
+def test_a_table() -> None:
+    """Where a task is going is told beside where it is; a reason can't break a line."""
+    tasks = [
+        aioecs.Task(task_arn="x/t1", last_status="RUNNING", desired_status="RUNNING", task_definition_arn="y/d:1"),
+        aioecs.Task(task_arn="x/t2", last_status="PENDING", desired_status="STOPPED", stopped_reason="a\nb\x1b[31m"),
+    ]
+    assert [line.plain for line in table(tasks, None)] == [
+        "TASK  STATUS            DEFINITION  STOPPED",
+        "t1    RUNNING           d:1",
+        "t2    PENDING->STOPPED              a b [31m",
+    ]
+    assert [line.plain for line in table(tasks, 30)][1:] == ["t1    RUNNING", "t2    PENDING->STOPPED"]
+    assert json.loads(as_line(tasks[1]))["created_at"] is None
+
+
+def test_bad_words(capsys: pytest.CaptureFixture[str]) -> None:
+    """What can't be a status is refused before anything is looked up."""
+    assert run(["tasks", "--desired-status", "maybe"]) == 2
+    assert "'--desired-status'" in capsys.readouterr().err
+
+
+async def test_in_a_narrow_terminal(client: aioecs.Client, local: LocalECS) -> None:
+    """It shows what fits, ids whole, and with NO_COLOR no colour."""
+    arns = await started(client, local)
+    async with terminal(local, 60, "tasks", NO_COLOR="1") as shown:
+        await shown.shows(r"(?s)TASK(.*?RUNNING +demo:1){3}")
+        assert await shown.status() == 0
+    lines = CONTROL.sub("", shown.text).splitlines()
+    assert max(map(len, lines)) <= 60
+    assert {line.split()[0] for line in lines[1:]} == {arn.rpartition("/")[2] for arn in arns}
+    assert not re.search(r"\x1b\[[0-9;]*3\dm", shown.text)
+
+
+async def test_in_a_pipe(client: aioecs.Client, local: LocalECS) -> None:
+    """A pipe gets every column, unbroken and without colour."""
+    arns = await started(client, local, started_by="me")
+    keys = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_DEFAULT_REGION": "us-east-1"}
+    process = await asyncio.create_subprocess_exec(
+        *(*COMMAND, "tasks", "--endpoint-url", local.endpoint_url),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **keys, "COLUMNS": "20"},
+    )
+    out, err = await process.communicate()
+    assert err == b""
+    heading, *rows = out.decode("ascii").splitlines()
+    assert heading.split() == ["TASK", "STATUS", "DEFINITION", "CREATED", "INSTANCE", "STARTED", "BY"]
+    assert {row.split()[0] for row in rows} == {arn.rpartition("/")[2] for arn in arns}
+    assert "\x1b" not in out.decode()
