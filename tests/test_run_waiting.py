@@ -654,29 +654,31 @@ async def cancelled_before(how: str, start: Callable[[Any], Awaitable[object]]) 
 @pytest.mark.parametrize("how", BEFORE)
 @pytest.mark.parametrize("key", [None, "key"])
 async def test_what_is_cancelled_before_it_began_is_neither_signed_nor_sent(
-    how: str, key: str | None, local: LocalECS, client: Client
+    how: str, key: str | None, local: LocalECS
 ) -> None:
     """NOT_SENT, without a token; and what encloses it is what the caller sees."""
-    signed: list[object] = []
-    client.raw.meta.events.register("before-sign.ecs", lambda **what: signed.append(what))
+    access: dict[str, Any] = {**local.client_kwargs()}
+    async with Client(**access, transport="botocore") as client:  # whose signing can be listened to
+        signed: list[object] = []
+        client.raw.meta.events.register("before-sign.ecs", lambda **what: signed.append(what))
 
-    def start(source: Any) -> Awaitable[object]:
-        request = StartTaskRequest(task_definition="demo", container_instances=local.instance_arns)
-        return client.start_task(request, source, idempotency_key=key)
+        def start(source: Any) -> Awaitable[object]:
+            request = StartTaskRequest(task_definition="demo", container_instances=local.instance_arns)
+            return client.start_task(request, source, idempotency_key=key)
 
-    error = await cancelled_before(how, start)
-    natively = how in ("passed and around", "around", "native", "both")
-    assert isinstance(error, asyncio.CancelledError if natively else StartCancelled)
-    truth = aioecs.outcome_of(error)
-    assert truth is not None
-    assert [start.outcome for start in truth.starts] == [Outcome.NOT_SENT] * 3
-    assert {(start.token, start.attempts) for start in truth.starts} == {("", 0)}
-    assert truth.reason == {"token": "bored", "token's deadline": "deadline", "both": "bored"}.get(how)
-    await iterations(10)
-    assert signed == []
-    assert local.truth.requests.total() == 0
-    await client.list_tasks()
-    assert len(signed) == 1
+        error = await cancelled_before(how, start)
+        natively = how in ("passed and around", "around", "native", "both")
+        assert isinstance(error, asyncio.CancelledError if natively else StartCancelled)
+        truth = aioecs.outcome_of(error)
+        assert truth is not None
+        assert [start.outcome for start in truth.starts] == [Outcome.NOT_SENT] * 3
+        assert {(start.token, start.attempts) for start in truth.starts} == {("", 0)}
+        assert truth.reason == {"token": "bored", "token's deadline": "deadline", "both": "bored"}.get(how)
+        await iterations(10)
+        assert signed == []
+        assert local.truth.requests.total() == 0
+        await client.list_tasks()
+        assert len(signed) == 1
 
 
 async def test_a_cancel_that_was_swallowed_long_ago_is_no_cancel(client: Client, local: LocalECS) -> None:
