@@ -17,12 +17,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import fanout, hot_path, makespan, startup, truth
+from benchmarks import fanout, hot_path, makespan, startup, truth, waits
 from benchmarks.charts import Bar, Panel, chart
 from benchmarks.rig import Figures, about, arguments, fresh, verdict
 
 CHARTS = Path(__file__).parent / "charts"
-BENCHMARKS = {each.__name__.rpartition(".")[2]: each for each in (truth, makespan, hot_path, startup, fanout)}
+BENCHMARKS = {each.__name__.rpartition(".")[2]: each for each in (truth, makespan, hot_path, startup, fanout, waits)}
 
 
 def truthful(found: Figures) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from aioecs._model.task import Task
 from aioecs._plan.addressing import Address
-from aioecs._plan.roster import AT_ONCE, LONGEST, NET, SHORTEST, SPARING, TICK, Look, Roster
+from aioecs._plan.roster import AT_ONCE, LONGEST, NET, SHORTEST, SLACK, SPARING, TICK, Look, Roster
 
 RATE = 20.0
 
@@ -120,6 +120,24 @@ def test_no_more_than_a_share_of_the_bucket(rate: float) -> None:
         now = max(now + 0.001, due(roster, now, rate))
     share = (40 if rate == 40 else 20) / 4
     assert AT_ONCE + share * 59 <= calls <= AT_ONCE + share * 60 + 1
+
+
+@pytest.mark.parametrize("rate", [1e-3, 0.7, 20.0, 333.3])
+def test_a_round_that_is_due_has_a_look(rate: float) -> None:
+    """Or a loop whose clock stands still between two steps would turn for ever."""
+    roster = Roster()
+    for at in range(9000):
+        roster.want(address(at), 0.0)
+    now = 0.0
+    for step in range(2000):
+        at = due(roster, now, rate)
+        if at <= now + SLACK:
+            looks = roster.round(now, rate)
+            assert looks
+            for look in looks:
+                roster.answered(look, now)
+        else:
+            now = at - (SLACK * (step % 7) / 3 if at - now > 1e-3 else 0)  # timers fire a little early
 
 
 def test_nobody_starves() -> None:

@@ -206,6 +206,23 @@ def test_a_cancel_touches_no_other() -> None:
     leaping(work())
 
 
+def test_what_one_caller_has_in_hand_all_hear_of() -> None:
+    """A Task that is passed counts for those who wait already, as a look's answer would."""
+
+    async def work() -> None:
+        async with waiting_world(pending_seconds=1.0, running_seconds=20.0) as world:
+            (arn,) = world.port.start()
+            first = asyncio.ensure_future(world.client.wait_until_stopped([arn], timeout=60))
+            await asyncio.sleep(21.001)
+            over = world.port.described(arn)
+            looks = len(world.port.looks)
+            assert await world.client.wait_until_stopped(over, timeout=60) == over
+            assert await first == over
+            assert len(world.port.looks) == looks
+
+    leaping(work())
+
+
 def test_the_last_to_leave_ends_the_poller() -> None:
     """A look that hangs is let go; and who comes in that moment is served."""
 
@@ -224,6 +241,32 @@ def test_the_last_to_leave_ends_the_poller() -> None:
             assert world.client._core().slots.in_use == 0
 
     leaping(work())
+
+
+def test_a_fault_of_what_was_let_go_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    """A look that the last to leave has let go breaks: who came meanwhile waits on, and it is logged."""
+
+    async def work() -> None:
+        async with waiting_world(pending_seconds=5.0) as world:
+            (arn,) = world.port.start()
+            attempt = world.port.attempt
+
+            async def breaking(*given: Any) -> Any:
+                try:
+                    await asyncio.sleep(1000)
+                finally:
+                    raise RuntimeError("a fault of ours")
+
+            world.port.attempt = breaking  # type: ignore[method-assign, assignment]
+            first = running(world, arn)
+            await asyncio.sleep(1)
+            first.cancel()
+            world.port.attempt = attempt  # type: ignore[method-assign]
+            second = running(world, arn)
+            assert [task.last_status for task in await second] == ["RUNNING"]
+
+    leaping(work())
+    assert "a fault of ours" in caplog.text
 
 
 def test_a_fault_of_the_poller_ends_the_waits(caplog: pytest.LogCaptureFixture) -> None:

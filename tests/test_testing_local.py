@@ -173,6 +173,34 @@ async def test_it_serves_tls(tmp_path: Path, kind: Any) -> None:
         assert await call(local, "ListTasks", {}, ssl=False) == {"taskArns": []}
 
 
+async def test_events_come_as_they_happen() -> None:
+    """From the call on, to each who iterates, without a request that would notice the steps; they end with it."""
+    async with LocalECS(instances=1, pending_seconds=0.05, running_seconds=0.05) as local:
+        early, other = local.events(), local.events()
+        request = {"taskDefinition": "demo", "containerInstances": local.instance_arns}
+        await call(local, "StartTask", request)
+        lives = [[(await anext(events))["detail"]["lastStatus"] for _ in range(4)] for events in (early, other)]
+        assert lives == [["PENDING", "RUNNING", "STOPPING", "STOPPED"]] * 2
+        await other.aclose()
+        rest = asyncio.ensure_future(anext(early))
+        await asyncio.sleep(0)
+    with pytest.raises(StopAsyncIteration):
+        await rest
+
+
+async def test_a_closed_iterator_of_events_is_forgotten() -> None:
+    """It listens no more."""
+    async with LocalECS() as local:
+        events = local.events()
+        waiting = asyncio.ensure_future(anext(events))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await events.aclose()
+        assert local._listening == {}
+
+
 def test_the_package_names_what_it_has() -> None:
     """Every public name is there, and has a docstring."""
     for name in aioecs.testing.__all__:

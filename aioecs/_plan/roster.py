@@ -31,7 +31,7 @@ TICK = 0.25  # in seconds, at least, between two rounds of looks
 SHARE = 0.25  # of the read bucket's refill: the rest is for look-ups of doubts, the inventory, and other programs
 AT_ONCE = 50  # reads of a round at most: half of the published burst
 REFILL = 20.0  # reads a second, where nothing is learnt [AmazonECS/latest/APIReference/request-throttling.html]
-REMEMBERED = 10_000  # tasks that events told of and nobody waits for, about a kilobyte each
+REMEMBERED = 5_000  # tasks that events told of and nobody waits for; some five kilobytes each, as measured
 ROOM = 256  # places that a queue may have beyond twice its tasks, before what is void in it is thrown out
 SLACK = 1e-6  # in seconds: what is due so soon is due
 
@@ -190,14 +190,14 @@ class Roster:
         if not heads:
             return None
         self._refill(now, rate)
-        short = max(0.0, 1.0 - self._allowance) / _own(rate)
+        short = self._short(rate)
         return max(min(heads), self._round_at + TICK, now + short if short > 0 else -math.inf)
 
     def round(self, now: float, rate: float) -> list[Look]:
         """Return the looks that are due, as many as the bucket's share allows; the longest due go first."""
         self._refill(now, rate)
         looks: list[Look] = []
-        while self._allowance >= 1 - SLACK:
+        while self._short(rate) <= SLACK:
             heads = [(queue[0][:2], cluster) for cluster in list(self._queues) if (queue := self._queue(cluster))]
             if not heads or (head := min(heads))[0][0] > now + SLACK:
                 break
@@ -244,6 +244,10 @@ class Roster:
     def _holds(self, item: tuple[float, int, Entry]) -> bool:
         due, _, entry = item
         return entry.due == due and not entry.asking and self._entries.get(entry.key) is entry
+
+    def _short(self, rate: float) -> float:
+        """Return how long it is until one more read is allowed, in seconds."""
+        return max(0.0, 1.0 - self._allowance) / _own(rate)
 
     def _refill(self, now: float, rate: float) -> None:
         if now > self._allowed_at:

@@ -121,7 +121,7 @@ class Waits:
         An "ECS Task State Change", as a dict or JSON, bare or in the envelope of an SQS message, an SNS notification
         or a Lambda record of either, wakes the waits for its task at once, and makes the poll for it a net of one look
         in five minutes. Repeats and late ones are told by `detail.version` and change nothing. Other events are
-        passed over. What it tells of a task that nobody waits for yet is remembered, for the latest 10,000 of them.
+        passed over. What it tells of a task that nobody waits for yet is remembered, for the latest 5,000 of them.
 
         To be called on the client's event loop: elsewhere use `loop.call_soon_threadsafe(client.feed, event)`.
 

@@ -53,10 +53,14 @@ class Watcher:
 
     def join(self, vigil: Vigil, address: Address) -> Sighting | None:
         """Tell this vigil of a task from now on, and return what is known of it."""
+        before = self._roster.get(address.key)
+        known = before.sighting if before is not None else None
         entry = self._roster.want(address, self.core.now)
+        if before is not None and entry.sighting is not None and entry.sighting is not known:
+            self._tell(address.key, entry.sighting)  # this caller has a newer one in hand than the others know of
         self._vigils.setdefault(address.key, {})[vigil] = None
         if not self._polling:
-            self._polling = True
+            self._polling, self._trouble = True, None
             self.core.custody.own(self._poll(), "aioecs-poll")
         self._wake.set()
         return entry.sighting
@@ -110,6 +114,7 @@ class Watcher:
 
     async def _poll(self) -> None:
         """Look while somebody waits. What is on its way when the last of them leaves is let go: it only reads."""
+        over = False
         try:
             async with anyio.create_task_group() as looks:
                 while self._roster:
@@ -122,9 +127,11 @@ class Watcher:
                     self._wake.clear()
                     with anyio.move_on_after(None if due is None else due - now):
                         await self._wake.wait()
-                self._polling = False  # before anything is awaited: who comes now begins another
+                over, self._polling = True, False  # before anything is awaited: who comes now begins another
                 looks.cancel_scope.cancel()
         except BaseException as error:
+            if over:  # those who wait now have another
+                raise
             self._polling = False
             ended = ClientStateError("the client's poller ended while this waited; the tasks go on")
             ended.__cause__ = error if isinstance(error, Exception) else None
