@@ -34,8 +34,6 @@ from collections.abc import Callable, Iterable
 from contextvars import Context
 
 import attrs
-from opentelemetry import metrics, trace
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 
 from aioecs import (
     CallSettled,
@@ -54,6 +52,12 @@ from aioecs import (
     TaskAdopted,
     __version__,
 )
+
+try:
+    from opentelemetry import metrics, trace
+    from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+except ImportError as missing:
+    raise ImportError("aioecs.otel needs OpenTelemetry: install aioecs[otel]") from missing
 
 RPC = {"rpc.system": "aws-api", "rpc.service": "ECS", "rpc.method": "StartTask"}
 """What the semantic conventions for AWS SDKs ask of a span.

@@ -6,6 +6,8 @@ import asyncio
 import gc
 import math
 import random
+import subprocess
+import sys
 import weakref
 from collections import Counter
 from collections.abc import Iterator
@@ -393,3 +395,11 @@ async def test_no_secret_is_in_it(collected: Collected) -> None:
     exported.append(str(collected.reader.get_metrics_data()))
     assert len(exported) == 3
     assert not any("swordfish" in text for text in exported)
+
+
+def test_without_the_extra() -> None:
+    """An import says what to install."""
+    code = "import sys; sys.modules['opentelemetry'] = None; import aioecs.otel"
+    ended = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1] == "ImportError: aioecs.otel needs OpenTelemetry: install aioecs[otel]"
