@@ -1,6 +1,6 @@
 """The public API as type checkers see it: compiled by mypy and pyright, both strict, and never run."""
 
-# pyright: enableTypeIgnoreComments=false, reportUnnecessaryTypeIgnoreComment=true
+# pyright: reportUnnecessaryTypeIgnoreComment=true
 
 from __future__ import annotations
 
