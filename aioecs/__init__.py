@@ -155,6 +155,7 @@ from aioecs._model import (
 from aioecs._run.batch import Batch
 from aioecs._run.cancel_token import CancelToken
 from aioecs._run.client import Client
+from aioecs._run.listing import Listing
 from aioecs.errors import (
     AccessDeniedException,
     AnswerLost,
@@ -273,6 +274,7 @@ __all__ = [
     "ListContainerInstancesResponse",
     "ListTasksRequest",
     "ListTasksResponse",
+    "Listing",
     "LogConfiguration",
     "LogDriver",
     "LookedUp",

@@ -163,7 +163,7 @@ class ECSServiceError(ECSError):
         return self.status is None or self.status < 500
 
     @property
-    def retry_safe(self) -> bool | None:  # type: ignore[override]
+    def retry_safe(self) -> bool | None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]
         """True for a throttle, None for a fault that may have acted, False for what another try can't mend."""
         if self.throttled:
             return True

@@ -21,7 +21,11 @@ from aioecs.testing._world import Behaviour, ExitCode, Seconds
 
 
 class ClientKwargs(TypedDict):
-    """What any boto3, aiobotocore or aioecs client takes to reach a local ECS."""
+    """What any boto3, aiobotocore or aioecs client takes to reach a local ECS.
+
+    endpoint_url: where it listens.  region_name: what it says it is.
+    aws_access_key_id, aws_secret_access_key: any are good.
+    """
 
     endpoint_url: str
     region_name: str
@@ -42,6 +46,7 @@ class LocalECS:
     cluster, clusters: one cluster of `instances` instances, or any number by name with their numbers of instances.
         Each instance has `cpu` units and `memory` MiB. A task definition `demo:1` (container `main`, 10 units, 10 MiB)
         is registered.
+    region, account_id, partition: of its ARNs.
     host, port: where it listens; port 0 takes a free one.  ssl_context: serve TLS with it.
     clock: epoch seconds, for the life of tasks, lags and buckets.  seed: of ids, orders and the faults' chances.
     throttle: buckets by category, None for none, "documented" for the published ones (see `Bucket`, `Buckets`).

@@ -76,7 +76,15 @@ class Definition:
 
 @attrs.define(eq=False)
 class Task:
-    """A task, from its start to an hour after its end. Times are epoch seconds."""
+    """A task, from its start to an hour after its end.
+
+    seq: counts the starts.  id, arn: its names.  version: counts its changes.
+    cluster, instance, definition: what it runs in, on and of.  need: what it takes of the instance, with gpu_ids.
+    call: the number of the call that created it.  started_by, group, overrides, tags, enable_execute_command,
+        launch_type, network: as that call gave them.  container_ids: one a container.
+    last_status, desired_status: as DescribeTasks tells them.  stop_code, stopped_reason, exit_code: how it ended.
+    created_at, started_at, stopping_at, stopped_at: epoch seconds; None for what has not happened.
+    """
 
     seq: int
     id: str

@@ -48,7 +48,13 @@ class Call:
 
 @attrs.frozen
 class TrueTask:
-    """A task as it is now. Times are epoch seconds; `call` is the number of the call that created it."""
+    """A task as it is now.
+
+    arn, cluster_arn, container_instance_arn: what it is and where.  family: of its task definition.
+    call: the number of the call that created it.  started_by, group, tags: as that call gave them.
+    last_status, desired_status: as DescribeTasks tells them.  stop_code, stopped_reason: why it stopped, if it did.
+    created_at, started_at, stopped_at: epoch seconds; None for what has not happened.
+    """
 
     arn: str
     call: int
@@ -74,7 +80,7 @@ class TrueTask:
 
 @attrs.frozen
 class Duplicate:
-    """More tasks of one token on one instance than any single call with that token asked for."""
+    """More tasks of one `token` on one instance (container_instance_arn) than any single call with it `asked` for."""
 
     token: str
     container_instance_arn: str

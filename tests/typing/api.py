@@ -1,0 +1,403 @@
+"""The public API as type checkers see it: compiled by mypy and pyright, both strict, and never run."""
+
+# pyright: reportUnnecessaryTypeIgnoreComment=true
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, Literal, assert_type
+
+import anyio
+
+import aioecs
+import aioecs.sync
+from aioecs.testing import Fault, LocalECS
+
+# Requests ------------------------------------------------------------------------------------------------------------
+
+request = aioecs.StartTaskRequest(
+    cluster="render",
+    task_definition="frame:42",
+    container_instances=["4c543eed", "9f2a"],
+    enable_ecs_managed_tags=True,
+    propagate_tags=aioecs.PropagateTags.TASK_DEFINITION,
+    tags=[aioecs.Tag(key="scene", value="17")],
+    network_configuration=aioecs.NetworkConfiguration(
+        awsvpc_configuration=aioecs.AwsVpcConfiguration(
+            subnets=("subnet-1",), security_groups=[], assign_public_ip=aioecs.AssignPublicIp.DISABLED
+        )
+    ),
+    overrides=aioecs.TaskOverride(
+        cpu="256",
+        ephemeral_storage=aioecs.EphemeralStorage(size_in_gib=30),
+        inference_accelerator_overrides=[aioecs.InferenceAcceleratorOverride(device_name="a", device_type="eia1")],
+        container_overrides=[
+            aioecs.ContainerOverride(
+                name="main",
+                command=("render", "17"),
+                environment=[aioecs.KeyValuePair(name="FRAME", value="17")],
+                environment_files=[aioecs.EnvironmentFile(value="arn", type=aioecs.EnvironmentFileType.S3)],
+                resource_requirements=[aioecs.ResourceRequirement(value="1", type=aioecs.ResourceType.GPU)],
+            )
+        ],
+    ),
+    volume_configurations=[
+        aioecs.TaskVolumeConfiguration(
+            name="scratch",
+            managed_ebs_volume=aioecs.TaskManagedEBSVolumeConfiguration(
+                role_arn="arn:aws:iam::1:role/ebs",
+                size_in_gib=10,
+                filesystem_type=aioecs.TaskFilesystemType.EXT4,
+                tag_specifications=[
+                    aioecs.EBSTagSpecification(resource_type=aioecs.EBSResourceType.VOLUME, tags=[aioecs.Tag(key="k")])
+                ],
+                termination_policy=aioecs.TaskManagedEBSVolumeTerminationPolicy(delete_on_termination=True),
+            ),
+        )
+    ],
+    extra={"memberOfANewerECS": 1},
+)
+assert_type(request, aioecs.StartTaskRequest)
+assert_type(request.container_instances, Sequence[str])
+assert_type(request.propagate_tags, aioecs.PropagateTags | str | None)
+assert_type(request.replace(cluster="other"), aioecs.StartTaskRequest)
+assert_type(request.extra, Mapping[str, Any])
+
+run = aioecs.RunTaskRequest(
+    task_definition="frame",
+    count=2,
+    launch_type=aioecs.LaunchType.EC2,
+    capacity_provider_strategy=[aioecs.CapacityProviderStrategyItem(capacity_provider="spot", weight=1)],
+    placement_constraints=[aioecs.PlacementConstraint(type=aioecs.PlacementConstraintType.DISTINCT_INSTANCE)],
+    placement_strategy=[aioecs.PlacementStrategy(type=aioecs.PlacementStrategyType.SPREAD, field="host")],
+)
+some_tasks = aioecs.DescribeTasksRequest(tasks=["arn"], include=[aioecs.TaskField.TAGS])
+some_hosts = aioecs.DescribeContainerInstancesRequest(
+    container_instances=["arn"], include=[aioecs.ContainerInstanceField.TAGS]
+)
+definition = aioecs.DescribeTaskDefinitionRequest(task_definition="frame", include=[aioecs.TaskDefinitionField.TAGS])
+running = aioecs.ListTasksRequest(started_by="us", desired_status=aioecs.DesiredStatus.RUNNING)
+active = aioecs.ListContainerInstancesRequest(status=aioecs.ContainerInstanceStatus.ACTIVE)
+stop = aioecs.StopTaskRequest(task="arn", reason="done")
+
+# The client ----------------------------------------------------------------------------------------------------------
+
+on_cancel: aioecs.OnCancel = "settle"
+on_doubt: aioecs.OnDoubt = "at_least_once"
+policy: Literal["stop", "settle", "abandon"] = on_cancel
+
+
+def heard(starts: tuple[aioecs.Start, ...], reason: str | None) -> None:
+    """Hear of outcomes that no caller is left to hear."""
+
+
+client = aioecs.Client(
+    "eu-west-1",
+    endpoint_url=None,
+    profile_name=None,
+    session=None,
+    config=None,
+    aws_access_key_id=None,
+    aws_secret_access_key=None,
+    aws_session_token=None,
+    timeouts=aioecs.Timeouts(connect=3, attempt=15, call=90, settle=10, visibility=30, drain=30),
+    retries=aioecs.Retries(attempts=5, rest=0.1, longest_rest=5),
+    pacing=aioecs.Pacing(burst=100, rate=40),
+    max_in_flight=50,
+    on_cancel=on_cancel,
+    on_doubt=on_doubt,
+    on_settled=heard,
+    tag_tokens=False,
+)
+
+
+async def requests() -> AsyncIterator[aioecs.StartTaskRequest]:
+    """Yield requests as they come."""
+    yield request
+
+
+def key(asked: aioecs.StartTaskRequest) -> str:
+    """Give a request a key of its own."""
+    return asked.task_definition
+
+
+async def starting(ecs: aioecs.Client, token: aioecs.CancelToken, scope: anyio.CancelScope) -> None:
+    """Start one, many, and where there is room."""
+    assert_type(await ecs.start_task(request), aioecs.StartTaskResponse)
+    assert_type(await ecs.start_task(request, scope, idempotency_key="job", on_cancel="stop"), aioecs.StartTaskResponse)
+    assert_type(await ecs.start_task(request, cancel_scope=token, on_doubt="at_most_once"), aioecs.StartTaskResponse)
+    assert_type(await ecs.start_tasks([request], token, key=key, on_cancel="abandon"), aioecs.BatchReport)
+    assert_type(await ecs.start_tasks(requests()), aioecs.BatchReport)
+    placed = await ecs.place_tasks(
+        request,
+        200,
+        token,
+        placement=aioecs.Binpack("memory"),
+        constraints=[aioecs.DistinctInstance(), aioecs.MemberOf("attribute:ecs.os-type == linux")],
+        instances=["9f2a"],
+        wait_for_room=10,
+        confirm_refusals=True,
+    )
+    assert_type(placed, aioecs.BatchReport)
+    await ecs.place_tasks(request, 1, placement=aioecs.Random())
+    async with ecs.batch(key=key, window=0.01, drain=30) as batch:
+        assert_type(batch, aioecs.Batch)
+        assert_type(await batch.start_task(request, token, idempotency_key="job"), aioecs.StartTaskResponse)
+        async for start in batch.start_tasks(requests(), scope):
+            assert_type(start, aioecs.Start)
+        async for start in batch.place_tasks(request, 10, placement=aioecs.Spread("host")):
+            assert_type(start.outcome, aioecs.Outcome)
+        assert_type(await batch.report([request]), aioecs.BatchReport)
+        assert_type(batch.statistics(), aioecs.Statistics)
+
+
+async def operations(ecs: aioecs.Client) -> None:
+    """Do what stands beside."""
+    async with ecs as entered:
+        assert_type(entered, aioecs.Client)
+    assert_type(await ecs.stop_task(stop), aioecs.StopTaskResponse)
+    assert_type(await ecs.run_task(run), aioecs.RunTaskResponse)
+    assert_type(await ecs.describe_tasks(some_tasks), aioecs.DescribeTasksResponse)
+    assert_type(await ecs.describe_container_instances(some_hosts), aioecs.DescribeContainerInstancesResponse)
+    assert_type(await ecs.describe_task_definition(definition), aioecs.DescribeTaskDefinitionResponse)
+    assert_type(ecs.list_tasks(), aioecs.Listing[aioecs.ListTasksResponse])
+    assert_type(await ecs.list_tasks(running), aioecs.ListTasksResponse)
+    assert_type((await ecs.list_container_instances(active)).container_instance_arns, Sequence[str])
+    assert_type(await ecs.list_container_instances(), aioecs.ListContainerInstancesResponse)
+    async for arn in ecs.list_tasks():
+        assert_type(arn, str)
+    assert_type(ecs.raw, Any)
+
+
+async def cancelling(token: aioecs.CancelToken) -> None:
+    """Cancel from anywhere."""
+    token.cancel("enough")
+    token.cancel_after(30)
+    assert_type(token.cancelled, bool)
+    assert_type(token.reason, str | None)
+    assert_type(token.deadline, float | None)
+    token.raise_if_cancelled()
+    token.add_callback(print)
+    token.remove_callback(print)
+    assert_type(aioecs.CancelToken.linked(token, aioecs.CancelToken()), aioecs.CancelToken)
+    assert_type(await token.wait(), str | None)
+
+
+# Without a loop ------------------------------------------------------------------------------------------------------
+
+
+def blocking(token: aioecs.CancelToken) -> None:
+    """Do the same in a thread."""
+    with aioecs.sync.Client("eu-west-1", timeouts=aioecs.Timeouts(settle=5), max_in_flight=10) as ecs:
+        assert_type(ecs, aioecs.sync.Client)
+        assert_type(ecs.start_task(request, token, idempotency_key="job"), aioecs.StartTaskResponse)
+        assert_type(ecs.start_tasks((one for one in [request]), token, key=key), aioecs.BatchReport)
+        assert_type(ecs.place_tasks(request, 3, token, placement=aioecs.Random()), aioecs.BatchReport)
+        future = ecs.begin_start_task(request, token, on_cancel="settle")
+        assert_type(future, Future[aioecs.StartTaskResponse])
+        assert_type(ecs.end_start_task(future), aioecs.StartTaskResponse)
+        assert_type(ecs.stop_task(stop), aioecs.StopTaskResponse)
+        assert_type(ecs.run_task(run), aioecs.RunTaskResponse)
+        assert_type(ecs.describe_tasks(some_tasks), aioecs.DescribeTasksResponse)
+        assert_type(ecs.describe_container_instances(some_hosts), aioecs.DescribeContainerInstancesResponse)
+        assert_type(ecs.describe_task_definition(definition), aioecs.DescribeTaskDefinitionResponse)
+        assert_type(ecs.list_tasks(), aioecs.ListTasksResponse)
+        assert_type(ecs.list_container_instances(active), aioecs.ListContainerInstancesResponse)
+    ecs.close()
+
+
+def misused(ecs: aioecs.sync.Client) -> None:
+    """Be told so by the checker: an `ignore` that nothing needs is an error too."""
+    aioecs.sync.Client(regoin_name="eu-west-1")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    aioecs.Client(on_cancel="never")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    ecs.describe_tasks(stop)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    aioecs.StartTaskRequest(cluster="render")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    request.cluster = "other"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+# Answers -------------------------------------------------------------------------------------------------------------
+
+
+def answered(response: aioecs.StartTaskResponse, report: aioecs.BatchReport) -> None:
+    """Read what came of it."""
+    assert_type(response.tasks, Sequence[aioecs.Task])
+    assert_type(response.failures, Sequence[aioecs.Failure])
+    assert_type(response.request_id, str | None)
+    assert_type(response.token, str)
+    assert_type(response.attempts, int)
+    response.raise_for_failures()
+    for starts in (report.starts, report.started, report.refused, report.not_sent, report.stopped, report.unknown):
+        assert_type(starts, tuple[aioecs.Start, ...])
+    assert_type(report.tasks, tuple[aioecs.Task, ...])
+    assert_type(report.statistics.rate, float)
+    report.raise_for_failures()
+    start = report.starts[0]
+    assert_type(start.request, aioecs.StartTaskRequest)
+    assert_type(start.container_instance, str)
+    assert_type(start.task, aioecs.Task | None)
+    assert_type(start.failure, aioecs.Failure | None)
+    assert_type(start.error, aioecs.ECSError | None)
+    assert_type((start.token, start.attempts, start.siblings_found), tuple[str, int, bool])
+    assert_type(start.outcome.gravity, int)
+
+
+def of_tasks(task: aioecs.Task, container: aioecs.Container, host: aioecs.ContainerInstance) -> None:
+    """Read what DescribeTasks and DescribeContainerInstances answer."""
+    assert_type(task.attachments, Sequence[aioecs.Attachment])
+    assert_type(task.attributes, Sequence[aioecs.Attribute])
+    assert_type(task.containers, Sequence[aioecs.Container])
+    assert_type(task.connectivity, aioecs.Connectivity | str | None)
+    assert_type(task.health_status, aioecs.HealthStatus | str | None)
+    assert_type(task.stop_code, aioecs.TaskStopCode | str | None)
+    assert_type(task.ephemeral_storage, aioecs.EphemeralStorage | None)
+    assert_type(task.fargate_ephemeral_storage, aioecs.TaskEphemeralStorage | None)
+    assert_type(task.inference_accelerators, Sequence[aioecs.InferenceAccelerator])
+    assert_type(task.overrides, aioecs.TaskOverride | None)
+    assert_type(task.created_at, dt.datetime | None)
+    assert_type(container.managed_agents, Sequence[aioecs.ManagedAgent])
+    assert_type(container.managed_agents[0].name, aioecs.ManagedAgentName | str | None)
+    assert_type(container.network_bindings, Sequence[aioecs.NetworkBinding])
+    assert_type(container.network_interfaces, Sequence[aioecs.NetworkInterface])
+    assert_type(host.version_info, aioecs.VersionInfo | None)
+    assert_type(host.registered_resources, Sequence[aioecs.Resource])
+    assert_type(host.agent_update_status, aioecs.AgentUpdateStatus | str | None)
+    assert_type(host.health_status, aioecs.ContainerInstanceHealthStatus | None)
+    assert_type(host.attributes[0].target_type, aioecs.TargetType | str | None)
+
+
+def of_health(health: aioecs.ContainerInstanceHealthStatus) -> None:
+    """Read how a host is."""
+    assert_type(health.details, Sequence[aioecs.InstanceHealthCheckResult])
+    assert_type(health.overall_status, aioecs.InstanceHealthCheckState | str | None)
+    assert_type(health.details[0].type, aioecs.InstanceHealthCheckType | str | None)
+
+
+def of_definitions(task: aioecs.TaskDefinition, container: aioecs.ContainerDefinition, volume: aioecs.Volume) -> None:
+    """Read what DescribeTaskDefinition answers."""
+    assert_type(task.container_definitions, Sequence[aioecs.ContainerDefinition])
+    assert_type(task.compatibilities, Sequence[aioecs.Compatibility | str])
+    assert_type(task.ipc_mode, aioecs.IpcMode | str | None)
+    assert_type(task.pid_mode, aioecs.PidMode | str | None)
+    assert_type(task.network_mode, aioecs.NetworkMode | str | None)
+    assert_type(task.placement_constraints, Sequence[aioecs.TaskDefinitionPlacementConstraint])
+    assert_type(task.placement_constraints[0].type, aioecs.TaskDefinitionPlacementConstraintType | str | None)
+    assert_type(task.proxy_configuration, aioecs.ProxyConfiguration | None)
+    assert_type(task.runtime_platform, aioecs.RuntimePlatform | None)
+    assert_type(task.status, aioecs.TaskDefinitionStatus | str | None)
+    assert_type(task.volumes, Sequence[aioecs.Volume])
+    assert_type(container.depends_on, Sequence[aioecs.ContainerDependency])
+    assert_type(container.depends_on[0].condition, aioecs.ContainerCondition | str | None)
+    assert_type(container.extra_hosts, Sequence[aioecs.HostEntry])
+    assert_type(container.firelens_configuration, aioecs.FirelensConfiguration | None)
+    assert_type(container.health_check, aioecs.HealthCheck | None)
+    assert_type(container.linux_parameters, aioecs.LinuxParameters | None)
+    assert_type(container.log_configuration, aioecs.LogConfiguration | None)
+    assert_type(container.mount_points, Sequence[aioecs.MountPoint])
+    assert_type(container.port_mappings, Sequence[aioecs.PortMapping])
+    assert_type(container.repository_credentials, aioecs.RepositoryCredentials | None)
+    assert_type(container.restart_policy, aioecs.ContainerRestartPolicy | None)
+    assert_type(container.secrets, Sequence[aioecs.Secret])
+    assert_type(container.system_controls, Sequence[aioecs.SystemControl])
+    assert_type(container.ulimits, Sequence[aioecs.Ulimit])
+    assert_type(container.ulimits[0].name, aioecs.UlimitName | str | None)
+    assert_type(container.version_consistency, aioecs.VersionConsistency | str | None)
+    assert_type(container.volumes_from, Sequence[aioecs.VolumeFrom])
+    assert_type(volume.host, aioecs.HostVolumeProperties | None)
+    assert_type(volume.docker_volume_configuration, aioecs.DockerVolumeConfiguration | None)
+    assert_type(volume.efs_volume_configuration, aioecs.EFSVolumeConfiguration | None)
+    assert_type(
+        volume.fsx_windows_file_server_volume_configuration, aioecs.FSxWindowsFileServerVolumeConfiguration | None
+    )
+    assert_type(volume.s3files_volume_configuration, aioecs.S3FilesVolumeConfiguration | None)
+
+
+def of_containers(
+    docker: aioecs.DockerVolumeConfiguration,
+    efs: aioecs.EFSVolumeConfiguration,
+    fsx: aioecs.FSxWindowsFileServerVolumeConfiguration,
+    firelens: aioecs.FirelensConfiguration,
+    linux: aioecs.LinuxParameters,
+    logs: aioecs.LogConfiguration,
+    ports: aioecs.PortMapping,
+    proxy: aioecs.ProxyConfiguration,
+    platform: aioecs.RuntimePlatform,
+) -> None:
+    """Read the rest."""
+    assert_type(docker.scope, aioecs.Scope | str | None)
+    assert_type(efs.authorization_config, aioecs.EFSAuthorizationConfig | None)
+    assert_type(efs.transit_encryption, aioecs.EFSTransitEncryption | str | None)
+    assert_type(aioecs.EFSAuthorizationConfig().iam, aioecs.EFSAuthorizationConfigIAM | str | None)
+    assert_type(fsx.authorization_config, aioecs.FSxWindowsFileServerAuthorizationConfig | None)
+    assert_type(firelens.type, aioecs.FirelensConfigurationType | str | None)
+    assert_type(linux.capabilities, aioecs.KernelCapabilities | None)
+    assert_type(linux.devices, Sequence[aioecs.Device])
+    assert_type(linux.devices[0].permissions, Sequence[aioecs.DeviceCgroupPermission | str])
+    assert_type(linux.tmpfs, Sequence[aioecs.Tmpfs])
+    assert_type(logs.log_driver, aioecs.LogDriver | str | None)
+    assert_type(ports.protocol, aioecs.TransportProtocol | str | None)
+    assert_type(ports.app_protocol, aioecs.ApplicationProtocol | str | None)
+    assert_type(proxy.type, aioecs.ProxyConfigurationType | str | None)
+    assert_type(platform.cpu_architecture, aioecs.CPUArchitecture | str | None)
+    assert_type(platform.operating_system_family, aioecs.OSFamily | str | None)
+
+
+# Errors --------------------------------------------------------------------------------------------------------------
+
+
+def failed(error: Exception) -> str | None:
+    """Tell them apart."""
+    assert_type(aioecs.is_retry_safe(error), bool)
+    assert_type(aioecs.outcome_of(error), aioecs.StartCancelled | None)
+    match error:
+        case aioecs.StartCancelled():
+            assert_type((error.reason, error.source), tuple[str | None, object])
+        case aioecs.StartUnknown():
+            assert_type(error.candidates, tuple[aioecs.Task, ...])
+        case aioecs.StartRefused():
+            assert_type(error.response, aioecs.StartTaskResponse | None)
+        case aioecs.StartIncomplete() | aioecs.IdempotencyMismatch() | aioecs.CallTimeout() | aioecs.StartError():
+            assert_type(error.token, str)
+        case aioecs.ECSServiceError():
+            assert_type((error.code, error.message, error.operation), tuple[str, str, str])
+            assert_type((error.request_id, error.status), tuple[str | None, int | None])
+            assert_type((error.throttled, error.rejected), tuple[bool, bool])
+        case aioecs.InvalidRequest():
+            assert_type((error.path, error.rule, error.found), tuple[str, str, Any])
+        case aioecs.ECSError():
+            assert_type(error.retry_safe, bool | None)
+            assert_type(error.starts, tuple[aioecs.Start, ...])
+            assert_type(error.outcome, aioecs.Outcome | None)
+            assert_type(error.tasks, tuple[aioecs.Task, ...])
+            assert_type(error.failures, tuple[aioecs.Failure, ...])
+        case _:
+            return None
+    return str(error)
+
+
+SERVICE: list[type[aioecs.ECSServiceError]] = [
+    aioecs.AccessDeniedException,
+    aioecs.ClientException,
+    aioecs.ClusterNotFoundException,
+    aioecs.InvalidParameterException,
+    aioecs.NamespaceNotFoundException,
+    aioecs.ServerException,
+    aioecs.ThrottlingException,
+    aioecs.UnsupportedFeatureException,
+]
+RUNTIME: list[type[RuntimeError]] = [aioecs.ClientStateError]
+VALUE: list[type[ValueError]] = [aioecs.ConfigurationError, aioecs.InvalidRequest]
+CONNECTION: list[type[ConnectionError]] = [aioecs.AnswerLost, aioecs.ConnectionFailed]
+TIMEOUT: list[type[TimeoutError]] = [aioecs.CallTimeout]
+
+# Testing -------------------------------------------------------------------------------------------------------------
+
+
+async def tested() -> None:
+    """Reach a local ECS with what it says."""
+    async with LocalECS(instances=2, faults=[Fault("reset", when="after")], denied=["StopTask"]) as local:
+        async with aioecs.Client(**local.client_kwargs()) as ecs:
+            await ecs.start_task(request)
+        assert_type(local.instance_arns, list[str])
+        assert_type([task.arn for task in local.truth.running()], list[str])
