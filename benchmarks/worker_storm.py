@@ -51,13 +51,14 @@ class Place:
     aws: str
     queue: str
     ecs: dict[str, Any]
+    instances: list[str]
     ledger: str
     """`dynamodb`, or the path of a file."""
 
 
 def faults() -> list[Fault]:
     """Return the storm: 5 % lose their answer, most of them after the start took effect, and all the rest are slow."""
-    lost = [Fault(kind, when="after", times=None, chance=0.01) for kind in ("reset", "close", "truncated", "error")]  # type: ignore[arg-type]
+    lost = [Fault(kind, when="after", times=None, chance=0.01) for kind in ("reset", "close", "truncated", "error")]
     never = [Fault("reset", when="before", times=None, chance=0.01)]
     return [*lost, *never, Fault("delay", times=None, seconds=SLOW)]
 
@@ -97,7 +98,7 @@ def work(place: Place) -> None:
         if place.ledger == "dynamodb":
             ledger = DynamoDBLedger("jobs", region_name="us-east-1", endpoint_url=place.aws)
         async with aioecs.Client(**place.ecs, timeouts=CLOCKS, pacing=None) as ecs:
-            instances = [each.container_instance_arn for each in await _instances(ecs)]
+            instances = place.instances
 
             def to_request(message: Message) -> aioecs.StartTaskRequest:
                 job = json.loads(message.body)["job"]
@@ -123,12 +124,6 @@ def work(place: Place) -> None:
     asyncio.run(run())
 
 
-async def _instances(ecs: aioecs.Client) -> list[Any]:
-    arns = [arn async for arn in ecs.list_container_instances()]
-    found = await ecs.describe_container_instances(arns)
-    return sorted(found.container_instances, key=lambda each: str(each.container_instance_arn))
-
-
 @attrs.frozen
 class Row:
     """What a storm came to."""
@@ -138,7 +133,7 @@ class Row:
     messages: int
     kills: int
     in_mid_start: int
-    """Kills that hit while a start was on the wire, somewhere."""
+    """Kills before which starts were on the wire."""
     missing: int
     doubled: int
     in_queue: int
@@ -157,12 +152,12 @@ def storm(kind: str, jobs: int) -> Row:
         sqs = boto3.client("sqs", endpoint_url=aws, region_name="us-east-1")
         queue, dead = _queues(sqs)
         ledger = str(Path(folder) / "jobs.db") if kind == "sqlite" else "dynamodb"
-        place = Place(aws, queue, dict(served.kwargs), ledger)
+        place = Place(aws, queue, dict(served.kwargs), served.instances, ledger)
         if kind == "dynamodb":
             asyncio.run(_table(aws))
         _send(sqs, queue, jobs)
         began = time.monotonic()
-        kills, hit = _worked_off(sqs, queue, place, served, most=120 + jobs)
+        kills, hit = _worked_off(sqs, queue, place, served, most=60 + jobs)
         return _judged(kind, jobs, served, (kills, hit), _left(sqs, queue), _left(sqs, dead), time.monotonic() - began)
 
 
