@@ -1,0 +1,82 @@
+"""A Lambda's event: what is settled is left out of the answer, everything else named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import aioecs
+from aioecs.errors import InvalidRequest
+from aioecs.testing import Fault, LocalECS
+from aioecs.worker import MemoryLedger, Message, start_records
+
+
+def an_event(*bodies: str) -> dict[str, Any]:
+    """Make the event of these messages."""
+    return {"Records": [{"messageId": f"id-{n}", "body": body} for n, body in enumerate(bodies)]}
+
+
+def requests(local: LocalECS) -> Any:
+    """Return what makes a request of a message."""
+
+    def to_request(message: Message) -> aioecs.StartTaskRequest:
+        if message.body == "poison":
+            raise ValueError("a-secret")
+        definition = "nobody:3" if message.body == "refused" else "demo"
+        return aioecs.StartTaskRequest(
+            task_definition=definition, container_instances=local.instance_arns[:1], group=message.body
+        )
+
+    return to_request
+
+
+def body(message: Message) -> str:
+    """Return the key of a message's job."""
+    return message.body
+
+
+async def test_only_what_is_settled_is_done(
+    client: aioecs.Client, local: LocalECS, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Poison, refusals and what another has are failures; a job that came before is none, and starts nothing."""
+    ledger = MemoryLedger()
+    event = an_event("a", "poison", "b", "refused")
+    for _ in range(2):
+        answer = await start_records(client, event, requests(local), key=body, ledger=ledger)
+        assert answer == {"batchItemFailures": [{"itemIdentifier": "id-1"}, {"itemIdentifier": "id-3"}]}
+    assert sorted(task.group for task in local.truth.running()) == ["a", "b"]
+    assert "ValueError" in caplog.text
+    assert "secret" not in caplog.text
+
+
+async def test_a_token_ends_it_in_time(client: aioecs.Client, local: LocalECS) -> None:
+    """What is on the wire is learnt, and what isn't is not sent."""
+    token = aioecs.CancelToken()
+    local.faults.add(Fault("delay", seconds=0.3))
+    token.cancel_after(0.15)
+    answer = await start_records(client, an_event("a"), requests(local), token, key=body, ledger=MemoryLedger())
+    assert answer == {"batchItemFailures": []}
+    answer = await start_records(client, an_event("b"), requests(local), token, key=body, ledger=MemoryLedger())
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "id-0"}]}
+    assert [task.group for task in local.truth.running()] == ["a"]
+
+
+async def test_nothing_is_nothing(client: aioecs.Client, local: LocalECS) -> None:
+    """An empty event is answered; a lease that can't be is named."""
+    assert await start_records(client, {}, requests(local), ledger=MemoryLedger()) == {"batchItemFailures": []}
+    with pytest.raises(InvalidRequest, match="lease"):
+        await start_records(client, an_event("a"), requests(local), ledger=MemoryLedger(), lease=1)
+
+
+async def test_an_unforeseen_error_is_a_failure_of_its_message(client: aioecs.Client, local: LocalECS) -> None:
+    """No other message suffers."""
+
+    class Broken(MemoryLedger):
+        async def claim(self, wish: Any, *, now: float, skew: float) -> Any:
+            if wish.key == "a":
+                raise ZeroDivisionError
+            return await super().claim(wish, now=now, skew=skew)
+
+    answer = await start_records(client, an_event("a", "b"), requests(local), key=body, ledger=Broken())
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "id-0"}]}

@@ -1,0 +1,470 @@
+"""The worker, over moto's SQS and the local ECS."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from worker_world import CLOCKS, World, a_world, moto_server, running, until
+
+import aioecs
+from aioecs.errors import ClientStateError, ConfigurationError, InvalidRequest
+from aioecs.testing import Fault
+from aioecs.worker import Claimed, Entry, LedgerError, MemoryLedger, Message, SQLiteLedger, Verdict, Worker
+from aioecs.worker import _worker as module
+from aioecs.worker._claims import fingerprint
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:moto"),
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[str]:
+    """Run moto's server."""
+    with moto_server() as url:
+        yield url
+
+
+@pytest.fixture
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have credentials."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+
+
+@pytest.fixture
+async def world(moto: str, keys: None) -> AsyncIterator[World]:
+    """Open a world with nothing in its queue."""
+    async with a_world(moto) as world:
+        yield world
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let growing delays be short, and so the test."""
+    monkeypatch.setattr(module, "growing", lambda tries, dice: 0.05)
+    monkeypatch.setattr(module, "delay", lambda fate, **_: 0.05 if fate is not module.Fate.LEASE else 1.0)
+
+
+async def test_each_job_is_started_once(world: World) -> None:
+    """However often it was sent; the queue is empty then, and never more than `concurrency` were in hand."""
+    most = 0
+    worker = world.worker(concurrency=12)
+
+    def to_request(message: Message) -> aioecs.StartTaskRequest:
+        nonlocal most
+        most = max(most, worker.statistics().in_hand)
+        return world.to_request(message)
+
+    worker = world.worker(concurrency=12, to_request=to_request)
+    await world.send(*[f"job-{n}" for n in range(30)])
+    async with running(worker):
+        await until(lambda: worker.statistics().deleted == 30)
+        await world.send(*[f"job-{n}" for n in range(30)])
+        await until(lambda: worker.statistics().deleted == 60)
+        assert "running, 0/12 in hand, 30 started, 60 deleted" in repr(worker)
+    assert world.groups() == sorted(f"job-{n}" for n in range(30))
+    assert await world.count() == (0, 0)
+    assert 0 < most <= 12
+    found = worker.statistics()
+    assert (found.started, found.found_settled, found.left, found.in_hand) == (30, 30, (), 0)
+    assert "not running" in repr(worker)
+
+
+async def test_a_poisoned_message_is_left_to_redrive(
+    world: World, at_once: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its reason is logged by its type, never its body; what is well is started."""
+
+    async def to_request(message: Message) -> aioecs.StartTaskRequest:
+        if message.body == "secret-poison":
+            raise ValueError(message.body)
+        if message.body == "secret-template":
+            return aioecs.StartTaskRequest(task_definition="demo")
+        if message.body == "secret-unknown":
+            return world.to_request(message).replace(task_definition="nobody:7")
+        return world.to_request(message)
+
+    await world.send("secret-poison", "well", "secret-template", "secret-unknown")
+    worker = world.worker(to_request=to_request)
+    async with running(worker):
+        await until(lambda: worker.statistics().left_to_redrive >= 3 and worker.statistics().deleted == 1)
+    assert world.groups() == ["well"]
+    assert sum(await world.count()) == 3
+    assert "unreadable: ValueError" in caplog.text
+    assert "unreadable: InvalidRequest" in caplog.text
+    assert "refused: ClientException" in caplog.text
+    assert "secret" not in caplog.text
+
+
+async def test_no_room_is_no_poison(moto: str, keys: None, at_once: None) -> None:
+    """On its last receive a message that only waits is kept in hand, until there is room."""
+    async with a_world(moto, receives=1, cpu=15) as world:
+        first = await world.client.start_task(world.to_request(Message(id="m", body="first")))
+        await world.send("second")
+        worker = world.worker()
+        async with running(worker):
+            await until(lambda: len(world.local.truth.calls()) >= 4)
+            assert worker.statistics().in_hand == 1
+            assert worker.statistics().given_back == 0
+            (task,) = first.tasks
+            await world.client.stop_task(aioecs.StopTaskRequest(task=task.task_arn or ""))
+            await until(lambda: worker.statistics().deleted == 1)
+        assert world.groups() == ["second"]
+        assert await world.count(world.dead) == (0, 0)
+
+
+async def test_no_room_gives_back(world: World, at_once: None) -> None:
+    """Before the last receive it goes back, and comes again."""
+    world.local.faults.add(Fault("throttle", times=None))
+    await world.send("job")
+    worker = world.worker()
+    async with running(worker):
+        await until(lambda: len(world.local.truth.calls()) >= 3)
+    assert world.groups() == []
+    assert sum(await world.count()) == 1
+
+
+class Breakable(MemoryLedger):
+    """A ledger that can be unplugged, and whose lease can be stolen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = False
+        self.probes = 0
+        self.stolen: tuple[str, ...] | None = None
+
+    async def claim(self, wish: Entry, *, now: float, skew: float) -> Claimed:
+        """Claim."""
+        if self.down:
+            raise LedgerError("unplugged")
+        return await super().claim(wish, now=now, skew=skew)
+
+    async def release(self, key: str, holder: str) -> bool:
+        """Release."""
+        self.probes += 1
+        if self.down:
+            raise LedgerError("unplugged")
+        return await super().release(key, holder)
+
+    async def settle(self, key: str, holder: str, arns: tuple[str, ...]) -> bool:
+        """Settle, unless another has done so before."""
+        if self.stolen is not None:
+            stolen, self.stolen = self.stolen, None
+            await super().settle(key, holder, stolen)
+        return await super().settle(key, holder, arns)
+
+
+async def test_nothing_is_started_without_the_ledger(
+    world: World, at_once: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Messages go back, nothing is received meanwhile, and it goes on by itself when the ledger is there again."""
+    ledger = Breakable()
+    ledger.down = True
+    await world.send("a", "b", "c")
+    worker = world.worker(ledger=ledger)
+    async with running(worker):
+        await until(lambda: ledger.probes > 5)
+        before = worker.statistics()
+        await until(lambda: ledger.probes > 10)
+        assert worker.statistics().received == before.received <= 3
+        assert worker.statistics().ledger_down
+        assert "ledger down" in repr(worker)
+        assert world.local.truth.calls() == []
+        ledger.down = False
+        await until(lambda: worker.statistics().deleted == 3)
+        assert not worker.statistics().ledger_down
+    assert world.groups() == ["a", "b", "c"]
+    assert caplog.text.count("the ledger can't be reached") == 1
+
+
+async def test_a_double_of_a_lost_lease_is_stopped(
+    world: World, at_once: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The job became another's in mid-start: what the ledger has stays, ours goes."""
+    ledger = Breakable()
+    ledger.stolen = ("arn:of-another",)
+    await world.send("job")
+    worker = world.worker(ledger=ledger)
+    async with running(worker):
+        await until(lambda: worker.statistics().deleted == 1)
+    assert world.groups() == []
+    assert "was one too many of its job" in caplog.text
+
+
+class Unrenewable(MemoryLedger):
+    """A ledger whose renewals fail, or say that the job is another's."""
+
+    def __init__(self, answer: bool | None) -> None:
+        super().__init__()
+        self.answer = answer
+
+    async def renew(self, key: str, holder: str, *, until: float) -> bool:
+        """Renew."""
+        if self.answer is None:
+            raise LedgerError("unplugged")
+        return self.answer
+
+
+class Renewed(MemoryLedger):
+    """A ledger that counts renewals."""
+
+    renewals = 0
+
+    async def renew(self, key: str, holder: str, *, until: float) -> bool:
+        """Renew."""
+        self.renewals += 1
+        return await super().renew(key, holder, until=until)
+
+
+@pytest.mark.parametrize("answer", [None, False])
+async def test_a_lease_that_can_t_be_renewed_ends_the_start(world: World, at_once: None, answer: bool | None) -> None:
+    """Nothing is sent under it any more; the message goes back."""
+    world.local.faults.add(Fault("throttle", times=None))
+    await world.send("job")
+    worker = world.worker(ledger=Unrenewable(answer), lease=1.6)
+    async with running(worker):
+        await until(lambda: worker.statistics().given_back >= 1)
+    assert world.groups() == []
+    assert sum(await world.count()) == 1
+
+
+async def test_a_renewed_lease_outlives_a_long_start(world: World) -> None:
+    """A start that takes longer than its lease allows is settled all the same."""
+    ledger = Renewed()
+    world.local.faults.add(Fault("throttle", times=2))
+    world.local.faults.add(Fault("delay", seconds=0.8))
+    await world.send("job")
+    worker = world.worker(ledger=ledger, lease=1.45)
+    async with running(worker):
+        await until(lambda: worker.statistics().deleted == 1)
+    assert world.groups() == ["job"]
+    assert worker.statistics().given_back == 0
+    assert ledger.renewals >= 2
+
+
+async def test_another_s_job_is_waited_for(world: World, at_once: None) -> None:
+    """Its message goes back for the rest of the lease."""
+    ledger = MemoryLedger()
+    now = time.time()
+    one = Message(id="m", body="job")
+    wish = Entry(
+        key="job", holder="other", lease=now + 60, begun=now, fingerprint=fingerprint("job", world.to_request(one)),
+        instances=("i",),
+    )  # fmt: skip
+    assert (await ledger.claim(wish, now=now, skew=0)).verdict is Verdict.GRANTED
+    await world.send("job")
+    worker = world.worker(ledger=ledger)
+    async with running(worker):
+        await until(lambda: worker.statistics().given_back == 1)
+        assert world.groups() == []
+        await ledger.settle("job", "other", ("arn",))
+        await until(lambda: worker.statistics().deleted == 1)
+    assert world.groups() == []
+
+
+# Ending --------------------------------------------------------------------------------------------------------------
+
+
+async def loaded(world: World, **more: Any) -> Worker:
+    """Return a worker that has much to do, slowly."""
+    world.local.faults.add(Fault("delay", times=None, seconds=0.2))
+    await world.send(*[f"job-{n}" for n in range(40)])
+    return world.worker(concurrency=10, **more)
+
+
+async def nothing_lost(world: World, worker: Worker) -> None:
+    """Hold the world against the worker's word: each message is deleted with its task, or visible."""
+    visible, hidden = await world.count()
+    assert hidden == 0
+    assert visible == 40 - worker.statistics().deleted
+    assert len(world.groups()) == len(set(world.groups())) == worker.statistics().started
+
+
+@pytest.mark.parametrize("how", ["token", "scope", "cancel", "enclosing scope", "timeout"])
+async def test_it_drains(world: World, how: str) -> None:
+    """Whatever ends it: what is on the wire is settled, the rest is visible, and a cancel goes on as itself."""
+    worker = await loaded(world)
+    token, scope, clock = aioecs.CancelToken(), anyio.CancelScope(), asyncio.timeout(None)
+
+    async def run() -> None:
+        if how == "enclosing scope":
+            with scope:
+                await worker.run()
+        elif how == "timeout":
+            async with clock:
+                await worker.run()
+        else:
+            await worker.run({"token": token, "scope": scope}.get(how))
+
+    task = asyncio.create_task(run())
+    await until(lambda: worker.statistics().started >= 3)
+    began = time.monotonic()
+    {"token": token.cancel, "cancel": task.cancel, "timeout": lambda: clock.reschedule(0)}.get(how, scope.cancel)()
+    await asyncio.wait([task])
+    assert time.monotonic() - began < 2 + 1
+    assert task.cancelled() is (how == "cancel")
+    assert isinstance(None if task.cancelled() else task.exception(), TimeoutError) is (how == "timeout")
+    await nothing_lost(world, worker)
+
+
+async def test_a_second_cancel_ends_the_draining(world: World) -> None:
+    """What hangs is given back, to be looked up by whoever comes next."""
+    world.local.faults.add(Fault("hang", times=None))
+    await world.send("job")
+    worker = world.worker(drain=30)
+    task = asyncio.create_task(worker.run())
+    await until(world.local.truth.calls)
+    task.cancel()
+    await asyncio.sleep(0.05)
+    began = time.monotonic()
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert time.monotonic() - began < 1
+    assert len(worker.statistics().left) == 1
+
+
+async def test_a_message_that_a_cut_poll_brings_is_given_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It isn't hidden until its visibility ends."""
+    polling, answering = asyncio.Event(), asyncio.Event()
+    receive = module.Queue.receive
+
+    async def slow(queue: Any, count: int, visibility: int, wait: int) -> list[Message]:
+        polling.set()
+        await answering.wait()
+        return await receive(queue, count, visibility, 0)
+
+    monkeypatch.setattr(module.Queue, "receive", slow)
+    monkeypatch.setattr(module, "_GRACE", 10.0)
+    await world.send("job")
+    token = aioecs.CancelToken()
+    task = asyncio.create_task(world.worker().run(token))
+    await polling.wait()
+    token.cancel()
+    await asyncio.sleep(0.05)
+    answering.set()
+    assert len((await task).left) == 1
+    assert await world.count() == (1, 0)
+
+
+def _work(url: str, queue: str, kwargs: dict[str, Any], instances: list[str], path: str) -> None:
+    async def run() -> None:
+        async with aioecs.Client(**kwargs, timeouts=CLOCKS, pacing=None) as client:
+
+            def to_request(message: Message) -> aioecs.StartTaskRequest:
+                return aioecs.StartTaskRequest(
+                    task_definition="demo", container_instances=instances[:1], group=message.body
+                )
+
+            worker = Worker(
+                client,
+                queue,
+                to_request,
+                key=lambda message: message.body,
+                ledger=SQLiteLedger(path),
+                concurrency=10,
+                visibility=3,
+                drain=2,
+                skew=0.1,
+                long_poll=1,
+                sqs_endpoint_url=url,
+            )
+            await worker.run()
+
+    logging.getLogger("aioecs").setLevel(logging.CRITICAL)
+    asyncio.run(run())
+
+
+async def test_processes_that_are_killed_and_told_to_end(world: World, tmp_path: Path) -> None:
+    """SIGKILL in mid-start doubles and loses nothing; SIGTERM under load ends it in time with all messages visible."""
+    local = world.local
+    for kind in ("reset", "error"):
+        local.faults.add(Fault(kind, when="after", times=None, chance=0.05))  # type: ignore[arg-type]
+    local.faults.add(Fault("delay", times=None, seconds=0.1))
+    jobs = [f"job-{n}" for n in range(30)]
+    await world.send(*jobs)
+    context = multiprocessing.get_context("spawn")
+    given = (world.url, world.queue, dict(local.client_kwargs()), local.instance_arns, str(tmp_path / "jobs.db"))
+    crew = [context.Process(target=_work, args=given, daemon=True) for _ in range(2)]
+    try:
+        for process in crew:
+            process.start()
+        await until(lambda: len(local.truth.calls()) > 6, 30)
+        os.kill(crew[0].pid or 0, signal.SIGKILL)
+        await until(lambda: len(local.truth.calls()) > 14)
+        os.kill(crew[1].pid or 0, signal.SIGTERM)
+        began = time.monotonic()
+        await asyncio.to_thread(crew[1].join, 10)
+        assert crew[1].exitcode == 0
+        assert time.monotonic() - began < 2 + 1 + 1  # and the client's own end, `timeouts.drain` at most
+        worker = world.worker(ledger=SQLiteLedger(tmp_path / "jobs.db"))
+        async with running(worker):
+            async with asyncio.timeout(20):
+                while await world.count() != (0, 0):
+                    await asyncio.sleep(0.1)
+    finally:
+        for process in crew:
+            process.kill()
+            process.join()
+    assert world.groups() == sorted(jobs)
+    assert await world.count(world.dead) == (0, 0)
+
+
+# What can't be -------------------------------------------------------------------------------------------------------
+
+
+async def test_it_runs_once_at_a_time(world: World) -> None:
+    """A second run is refused; after the first it may run again."""
+    worker = world.worker()
+    async with running(worker):
+        await asyncio.sleep(0)
+        with pytest.raises(ClientStateError):
+            await worker.run()
+    token = aioecs.CancelToken()
+    token.cancel()
+    assert (await worker.run(token)).received == 0
+
+
+async def test_a_queue_that_isn_t_there(world: World) -> None:
+    """It is said at once."""
+    worker = Worker(
+        world.client, f"{world.queue}-not", world.to_request, ledger=MemoryLedger(), sqs_endpoint_url=world.url
+    )
+    with pytest.raises(ConfigurationError, match="there is no queue"):
+        await worker.run()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("concurrency", 0), ("concurrency", True), ("visibility", 2), ("drain", -1), ("lease", 1.0), ("long_poll", 21)],
+)
+async def test_a_setting_that_can_t_be(client: aioecs.Client, setting: str, value: Any) -> None:
+    """It is named."""
+    with pytest.raises(InvalidRequest, match=setting):
+        Worker(client, "queue", lambda _: None, ledger=MemoryLedger(), **{setting: value})  # type: ignore[arg-type,return-value]
+
+
+async def test_sigterm_of_another_stays_its_own(world: World) -> None:
+    """A handler that is set already is not replaced."""
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+    try:
+        async with running(world.worker()):
+            await asyncio.sleep(0.1)
+            os.kill(os.getpid(), signal.SIGTERM)
+            await until(lambda: heard)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == [signal.SIGTERM]
