@@ -29,12 +29,14 @@ MAY: dict[str, set[str]] = {
     "_wire": {"aioecs._model", "aioecs.errors", "attrs", "aiobotocore", "aiohttp", "botocore", "multidict", "yarl"},
     "_run": {"aioecs._model", "aioecs._plan", "aioecs._wire", "aioecs.errors", "anyio", "attrs"},
     # An independent witness: it shares nothing with the client that it watches.
-    "testing": {"aiohttp", "attrs"},
     # A listener like any other.
     "otel": {"aioecs", "attrs", "opentelemetry"},
     # A caller like any other, on a loop in the background.
     "sync": {"aioecs", "aioecs._background", "anyio"},
     "_background": {"aioecs.errors", "anyio"},
+    "testing": {"aiohttp", "anyio", "attrs"},
+    # Fixtures: a caller of the client and of its witness.
+    "testing.plugin": {"aioecs", "aioecs.testing", "pytest", "pytest_asyncio"},
     # A caller like any other; an AioConfig is what the public Client takes.
     "cli": {
         "aioecs",
@@ -63,6 +65,8 @@ parsed = cache(ast.parse)
 
 def room_of(path: Path) -> str:
     """Name the room that a file is in: a package of the house, or a module that stands alone."""
+    if path == HOUSE / "testing" / "plugin.py":
+        return "testing.plugin"  # it stands apart from the witness, and brings it together with the client
     first = path.relative_to(HOUSE).parts[0].removesuffix(".py")
     return "" if first == "__init__" else first
 
@@ -237,6 +241,9 @@ def test_the_package_itself_is_loaded(loaded: set[str]) -> None:
         ("_run", "from aioecs import Client", ["aioecs"]),
         ("testing", "from aioecs._model import Task", ["aioecs._model"]),
         ("testing", "from aioecs import errors", ["aioecs.errors"]),
+        ("testing", "import pytest", ["pytest"]),
+        ("testing.plugin", "from aioecs import Client\nfrom aioecs.testing import Fault", []),
+        ("testing.plugin", "from aioecs._run.client import Client", ["aioecs._run.client"]),
         ("cli", "from aioecs._run.client import Client", ["aioecs._run.client"]),
         ("cli", "from aioecs import Client", []),
         ("", "import rich", ["rich"]),
