@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiobotocore.session import get_session
+from worker_world import moto_server, until
 
 import aioecs
-from aioecs.testing import Fault, LocalECS
+from aioecs.testing import LocalECS
+from aioecs.worker import MemoryLedger
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -67,24 +71,43 @@ async def test_the_batch_example_starts_many(
     assert len(render.truth.running()) == 12 + 200 + 10 + 12
 
 
-async def test_the_truth_is_behind_a_timeout(
-    render: LocalECS, defined: dict[str, Any], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A timeout around a start leaves its outcome as a cause, and the task running under "settle"."""
-    render.faults.add(Fault("delay", seconds=0.3))
-    timeout = defined["asyncio"].timeout
-    monkeypatch.setattr(defined["asyncio"], "timeout", lambda _: timeout(0.1))
-    caplog.set_level("INFO")
+async def test_the_wait_example(render: LocalECS, defined: dict[str, Any]) -> None:
+    """Tasks that run are waited for, told to by an event, and end with the exit code that they end with."""
     async with aioecs.Client(region_name="eu-west-1") as ecs:
-        await defined["in_time"](ecs, frame(render))
-    (task,) = render.truth.running()
-    assert f"started: ['{task.arn}']" in caplog.text
+        tasks = (await ecs.start_task(frame(render, 2))).tasks
+        events: list[Any] = []
+        render.engine.listen(events.append)
+        for task in tasks:
+            render.engine.call("StopTask", {"cluster": "render", "task": task.task_arn})
+        codes = await defined["until_done"](ecs, tasks, events)
+    assert len(codes) == 2
 
 
-async def test_the_retry_example_retries_what_is_safe(render: LocalECS, defined: dict[str, Any]) -> None:
-    """stamina takes is_retry_safe as it is."""
-    async with aioecs.Client(region_name="eu-west-1") as ecs:
-        assert len((await defined["start"](ecs, frame(render))).tasks) == 1
+async def test_the_service_example(render: LocalECS, defined: dict[str, Any]) -> None:
+    """A POST that comes twice starts one task."""
+    app, post = defined["app"], defined["post_scene"]
+    async with app.router.lifespan_context(app):
+        first = await post("a wood", render.instance_arns[0])
+    async with app.router.lifespan_context(app):
+        again = await post("a wood", render.instance_arns[0])
+    assert first == again == [task.arn for task in render.truth.tasks()]
+
+
+async def test_the_worker_example(render: LocalECS, defined: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message becomes a task, and is gone; the worker ends when it is cancelled."""
+    with moto_server() as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", url)
+        async with get_session().create_client("sqs", region_name="eu-west-1") as sqs:
+            queue = (await sqs.create_queue(QueueName="jobs"))["QueueUrl"]
+            await sqs.send_message(QueueUrl=queue, MessageBody=render.instance_arns[0])
+            working = asyncio.create_task(defined["work"](queue, MemoryLedger()))
+            await until(render.truth.tasks)
+            working.cancel()
+            await asyncio.wait([working])
+            left = await sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])
+    assert len(render.truth.tasks()) == 1
+    assert left["Attributes"]["ApproximateNumberOfMessages"] == "0"
+    assert left["Attributes"]["ApproximateNumberOfMessagesNotVisible"] == "0"
 
 
 async def test_the_example_test_passes(defined: dict[str, Any]) -> None:
