@@ -32,6 +32,7 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
         "start --help",
         "stop --help",
         "tasks --help",
+        "wait --help",
         "instances --help",
         "local --help",
         "local -h",
