@@ -33,6 +33,7 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
         "stop --help",
         "tasks --help",
         "wait --help",
+        "watch --help",
         "instances --help",
         "local --help",
         "local -h",
