@@ -35,7 +35,8 @@ from aioecs.cli._streams import Streams
 HELP = """
 Watch a cluster until Ctrl-C: how many tasks are in which state, and the load of each instance.
 
-A terminal shows a table that is drawn anew. In a pipe, and in JSON, there is a line for each change of a task; one \
+A terminal shows a table that is drawn anew, as aioecs instances shows it. \
+In a pipe, and in JSON, there is a line for each change of a task; one \
 that was not there before counts as a change, and so does one that has stopped.
 
 [bold]Examples[/]
