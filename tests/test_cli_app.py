@@ -32,6 +32,8 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
         "start --help",
         "stop --help",
         "tasks --help",
+        "wait --help",
+        "watch --help",
         "instances --help",
         "local --help",
         "local -h",

@@ -58,12 +58,12 @@ def test_a_table() -> None:
         aioecs.ContainerInstance(container_instance_arn="x/i2", status="DRAINING", agent_connected=False),
     ]
     assert [line.plain for line in table(instances, None)] == [
-        "INSTANCE  STATUS             TASKS         CPU FREE  MIB FREE",
-        "i1        ACTIVE             2 +1 pending  50/100    0/10",
+        "INSTANCE  STATUS             TASKS  CPU FREE  MIB FREE",
+        "i1        ACTIVE             2 +1   50/100    0/10",
         "i2        DRAINING,NO-AGENT  0",
     ]
-    assert [line.plain for line in table(instances, 72)][1:] == [
-        "i1        ACTIVE             2 +1 pending  [#####.....]  [##########]",
+    assert [line.plain for line in table(instances, 64)][1:] == [
+        "i1        ACTIVE             2 +1   [#####.....]  [##########]",
         "i2        DRAINING,NO-AGENT  0",
     ]
     assert amount([], "CPU") == 0

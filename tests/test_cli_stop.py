@@ -15,7 +15,7 @@ import aioecs
 from aioecs.cli._access import Access
 from aioecs.cli._app import run
 from aioecs.cli._options import UsageError
-from aioecs.cli._stop import Stopping, as_line, check, cluster_in, read_names, unique
+from aioecs.cli._stop import Stopping, as_line, check
 from aioecs.cli._streams import Streams
 from aioecs.testing import Fault, LocalECS
 
@@ -72,23 +72,6 @@ async def test_a_client_that_cannot_open(capsys: pytest.CaptureFixture[str]) -> 
     """It is said once, and nothing was done."""
     assert await stopping(["a"]).go(Access(profile="nobody")) == 2
     assert capsys.readouterr().err.count("nobody") == 1
-
-
-def test_names() -> None:
-    """Standard input has ids, ARNs, or what the other commands write; what names no task is passed over."""
-    given = ["a\n", "\n", ' {"task_arn": "b"}\n', '{"task_arn": null}', '{"summary": {}}', ARN]
-    assert list(read_names(given)) == ["a", "b", ARN]
-    with pytest.raises(UsageError, match="line 2 of standard input is no JSON"):
-        list(read_names(["a", "{oops"]))
-    assert unique(["b", "a", "b"]) == ["b", "a"]
-
-
-@pytest.mark.parametrize(
-    ("task", "cluster"), [(ARN, "render"), ("0123", None), ("arn:aws:ecs:us-east-1:123456789012:task/0123", None)]
-)
-def test_the_cluster(task: str, cluster: str | None) -> None:
-    """It is in an ARN of the new format."""
-    assert cluster_in(task) == cluster
 
 
 def test_checked() -> None:

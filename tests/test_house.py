@@ -28,12 +28,12 @@ MAY: dict[str, set[str]] = {
     # multidict and yarl are aiohttp's own: what it takes and gives back.
     "_wire": {"aioecs._model", "aioecs.errors", "attrs", "aiobotocore", "aiohttp", "botocore", "multidict", "yarl"},
     "_run": {"aioecs._model", "aioecs._plan", "aioecs._wire", "aioecs.errors", "anyio", "attrs"},
-    # An independent witness: it shares nothing with the client that it watches.
     # A listener like any other.
     "otel": {"aioecs", "attrs", "opentelemetry"},
     # A caller like any other, on a loop in the background.
     "sync": {"aioecs", "aioecs._background", "anyio"},
     "_background": {"aioecs.errors", "anyio"},
+    # An independent witness: it shares nothing with the client that it watches.
     "testing": {"aiohttp", "anyio", "attrs"},
     # Fixtures: a caller of the client and of its witness.
     "testing.plugin": {"aioecs", "aioecs.testing", "pytest", "pytest_asyncio"},

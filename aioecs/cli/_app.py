@@ -9,7 +9,7 @@ import typer
 from typer.main import get_command
 
 import aioecs
-from aioecs.cli import _instances, _local, _start, _stop, _tasks
+from aioecs.cli import _instances, _local, _start, _stop, _tasks, _wait, _watch
 from aioecs.cli._options import UsageError, spread_words
 from aioecs.cli._status import CANNOT, EPILOG, INTERRUPTED
 from aioecs.cli._streams import Streams
@@ -27,6 +27,8 @@ app = typer.Typer(
 app.command("start", help=_start.HELP, epilog=EPILOG, context_settings={"allow_extra_args": True})(_start.start)
 app.command("stop", help=_stop.HELP, epilog=EPILOG)(_stop.stop)
 app.command("tasks", help=_tasks.HELP, epilog=EPILOG)(_tasks.tasks)
+app.command("wait", help=_wait.HELP, epilog=EPILOG)(_wait.wait)
+app.command("watch", help=_watch.HELP, epilog=EPILOG)(_watch.watch)
 app.command("instances", help=_instances.HELP, epilog=EPILOG)(_instances.instances)
 app.command("local", help=_local.HELP, epilog=EPILOG)(_local.local)
 

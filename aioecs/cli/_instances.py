@@ -31,7 +31,8 @@ from aioecs.cli._streams import Streams
 HELP = """
 List the container instances of a cluster: whether they take tasks, what runs on them, and what is free.
 
-The bars show what is taken. A terminal shows the columns that fit; a pipe gets all but the bars. In JSON there is a \
+The bars show what is taken; 3 +2 are tasks, 3 running and 2 pending. \
+A terminal shows the columns that fit; a pipe gets all but the bars. In JSON there is a \
 line for each instance.
 
 [bold]Examples[/]
@@ -126,7 +127,7 @@ def _status(instance: ContainerInstance) -> Text:
 
 
 def _tasks(instance: ContainerInstance) -> str:
-    pending = f" +{instance.pending_tasks_count} pending" if instance.pending_tasks_count else ""
+    pending = f" +{instance.pending_tasks_count}" if instance.pending_tasks_count else ""
     return f"{instance.running_tasks_count or 0}{pending}"
 
 

@@ -11,5 +11,5 @@ INTERRUPTED: Final = 130  # what a shell reports for a command that SIGINT ended
 
 EPILOG: Final = (
     "[bold]Exit status[/] of all commands: 0 all was done, 1 some of it was not (it may be tried again), "
-    "2 nothing could be done as it was asked, 130 interrupted. Ended by Ctrl-C, local is done: 0."
+    "2 nothing could be done as it was asked, 130 interrupted. Ended by Ctrl-C, watch and local are done: 0."
 )

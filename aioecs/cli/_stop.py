@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Annotated, cast
+from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import anyio
 import attrs
@@ -18,7 +17,8 @@ from aioecs import CancelToken, Client, ECSError, InvalidRequest, StopTaskReques
 from aioecs._model import limits
 from aioecs._model.arn import short
 from aioecs.cli._access import Access, with_access
-from aioecs.cli._options import HOW, WHERE, AsJson, UsageError, refused
+from aioecs.cli._named import cluster_in, named
+from aioecs.cli._options import HOW, WHERE, AsJson, refused
 from aioecs.cli._signals import interrupts
 from aioecs.cli._status import CANNOT, DONE, INTERRUPTED, PARTLY
 from aioecs.cli._streams import Streams
@@ -69,40 +69,10 @@ def stop(
     access: Access,
 ) -> int:
     """Stop them and return the exit status; `HELP` is what the user reads."""
-    named = [name for word in tasks for name in (read_names(sys.stdin) if word == "-" else [word])]
-    wanted = [StopTaskRequest(cluster=cluster or cluster_in(name), task=name, reason=reason) for name in unique(named)]
+    wanted = [StopTaskRequest(cluster=cluster or cluster_in(name), task=name, reason=reason) for name in named(tasks)]
     for request in wanted:
         check(request)
     return asyncio.run(Stopping(wanted, Streams(), as_json=as_json).go(access))
-
-
-def read_names(given: Iterable[str]) -> Iterator[str]:
-    """Read tasks, one a line: ids, ARNs, or JSON objects with a `task_arn`; of other JSON there is nothing to stop.
-
-    Raises:
-        UsageError: a line is broken JSON. It is told by its place.
-    """
-    for place, line in enumerate(map(str.strip, given), 1):
-        if line.startswith("{"):
-            try:
-                found = cast("dict[str, object]", json.loads(line)).get("task_arn")
-            except ValueError as error:
-                raise UsageError(f"line {place} of standard input is no JSON: {error}") from error
-            if isinstance(found, str):
-                yield found
-        elif line:
-            yield line
-
-
-def unique(names: Iterable[str]) -> list[str]:
-    """Return each name once, in order."""
-    return list(dict.fromkeys(names))
-
-
-def cluster_in(task: str) -> str | None:
-    """Return the name of the cluster that a task's ARN has in it; ids and ARNs of the old format have none."""
-    _, is_arn, rest = task.partition(":task/")
-    return rest.rpartition("/")[0] or None if is_arn else None
 
 
 def check(request: StopTaskRequest) -> None:

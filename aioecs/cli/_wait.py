@@ -1,0 +1,115 @@
+"""The command `aioecs wait`: wait until tasks run, or until they have stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from enum import StrEnum
+from functools import partial
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from aioecs import Client, InvalidRequest, Task, TaskMissing, TaskStopped, WaitError
+from aioecs.cli._access import Access, with_access
+from aioecs.cli._named import named
+from aioecs.cli._options import HOW, WHERE, AsJson, refused
+from aioecs.cli._reading import reading
+from aioecs.cli._status import DONE, PARTLY
+from aioecs.cli._streams import Streams
+from aioecs.cli._tasks import as_line, table
+
+HELP = """
+Wait until tasks run, or until they have stopped, and show them as they were last seen.
+
+A task that stops without having run ends a wait for running ones at once. All that stopped by themselves with exit \
+code 0 are a success of --for stopped; others are shown all the same. Of - the tasks are read from standard input, as \
+with aioecs stop.
+
+[bold]Examples[/]
+
+  aioecs wait --cluster c1 6f1e2d...
+
+  aioecs tasks --cluster c1 --started-by nightly --json | aioecs wait - --for stopped --timeout 3600
+"""
+
+
+class Goal(StrEnum):
+    """What is waited for."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+
+
+@with_access
+def wait(
+    tasks: Annotated[list[str], typer.Argument(metavar="TASK...", help="Ids or ARNs, or - for standard input.")],
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            "--cluster", metavar="NAME", help="Of ids; ARNs name theirs. Without it, default.", rich_help_panel=WHERE
+        ),
+    ] = None,
+    goal: Annotated[Goal, typer.Option("--for", help="What they are to come to.", rich_help_panel=HOW)] = Goal.RUNNING,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--timeout", metavar="SECONDS", min=0, help="At most; without it, as long as it takes.", rich_help_panel=HOW
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    *,
+    access: Access,
+) -> int:
+    """Wait and return the exit status; `HELP` is what the user reads."""
+    streams = Streams()
+    look = partial(waited, named(tasks), goal, streams, cluster=cluster or "default", timeout=timeout, as_json=as_json)
+    return asyncio.run(reading(access, streams, look))
+
+
+async def waited(
+    tasks: Sequence[str],
+    goal: Goal,
+    streams: Streams,
+    client: Client,
+    *,
+    cluster: str,
+    timeout: float | None = None,
+    as_json: bool = False,
+) -> int:
+    """Wait, show the tasks as they were last seen, and return the exit status.
+
+    Raises:
+        UsageError: something is no task.
+        ECSError: they could not be described.
+    """
+    wait = client.wait_until_running if goal is Goal.RUNNING else client.wait_until_stopped
+    try:
+        there = await wait(tasks, timeout=timeout, cluster=cluster)
+    except InvalidRequest as error:
+        raise refused(error, {"tasks": "TASK"}) from error
+    except WaitError as error:
+        _show(streams, error.known, as_json=as_json)
+        streams.complain(_why(error))
+        return PARTLY
+    _show(streams, there, as_json=as_json)
+    failed = [] if goal is Goal.RUNNING else [task for task in there if not succeeded(task)]
+    if failed and not as_json:
+        streams.note(Text(f"{len(failed)} of {len(there)} did not end with exit code 0", "yellow"))
+    return PARTLY if failed else DONE
+
+
+def succeeded(task: Task) -> bool:
+    """Whether a stopped task ended by itself, with exit code 0 of every container that has one."""
+    codes = [container.exit_code for container in task.containers if container.exit_code is not None]
+    return bool(codes) and not any(codes) and task.stop_code == "EssentialContainerExited"
+
+
+def _show(streams: Streams, tasks: Sequence[Task], *, as_json: bool) -> None:
+    streams.show([as_line(task) for task in tasks] if as_json else table(tasks, streams.columns))
+
+
+def _why(error: WaitError) -> str:
+    left = f"; {len(error.waiting_for)} not there yet" if error.waiting_for else ""
+    return f"{error}{left}" if not isinstance(error, (TaskStopped, TaskMissing)) else str(error)

@@ -1,0 +1,109 @@
+"""`aioecs watch`: what it shows of a cluster, and each change of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from typing import Any
+
+from rich.text import Text
+from terminal import CTRL_C, terminal
+
+import aioecs
+from aioecs.cli._app import run
+from aioecs.cli._streams import Streams
+from aioecs.cli._watch import Watching
+from aioecs.testing import LocalECS
+
+
+class Told(Streams):
+    """Streams that keep what is told, and can break."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: asyncio.Queue[str] = asyncio.Queue()
+
+    def say(self, *lines: Text) -> None:
+        """Keep the lines."""
+        for line in lines:
+            self.lines.put_nowait(line.plain)
+
+    def write(self, line: str) -> None:
+        """Keep the line."""
+        self.lines.put_nowait(line)
+
+
+async def started(client: aioecs.Client, local: LocalECS, **members: Any) -> str:
+    """Start a task on the first instance."""
+    request = aioecs.StartTaskRequest(task_definition="demo", container_instances=local.instance_arns[:1], **members)
+    return (await client.start_task(request)).tasks[0].task_arn or ""
+
+
+async def test_changes(client: aioecs.Client, local: LocalECS) -> None:
+    """A task that comes and one that stops are told once each, in JSON and in words; then nobody reads, and it ends."""
+    told, plain = Told(), Told()
+    watching = asyncio.create_task(Watching(aioecs.ListTasksRequest(), told, as_json=True, interval=0).go(client))
+    worded = asyncio.create_task(Watching(aioecs.ListTasksRequest(), plain, interval=0).go(client))
+    arn = await started(client, local)
+    line = json.loads(await told.lines.get())
+    assert (line["task_arn"], line["last_status"]) == (arn, "RUNNING")
+    assert await plain.lines.get() == f"{arn.rpartition('/')[2]}  RUNNING"
+    await client.stop_task(aioecs.StopTaskRequest(task=arn, reason="enough"))
+    line = json.loads(await told.lines.get())
+    assert (line["task_arn"], line["last_status"], line["stopped_reason"]) == (arn, "STOPPED", "enough")
+    assert await plain.lines.get() == f"{arn.rpartition('/')[2]}  STOPPED  enough"
+    for streams in (told, plain):
+        streams.on_broken()
+        assert streams.lines.empty()
+    assert await watching == await worded == 0
+
+
+async def test_only_those_asked_for(client: aioecs.Client, local: LocalECS) -> None:
+    """Tasks with another mark are not told."""
+    told = Told()
+    request = aioecs.ListTasksRequest(started_by="me")
+    watching = asyncio.create_task(Watching(request, told, as_json=True, interval=0).go(client))
+    await started(client, local, started_by="other")
+    arn = await started(client, local, started_by="me")
+    assert json.loads(await told.lines.get())["task_arn"] == arn
+    told.on_broken()
+    assert await watching == 0
+    assert told.lines.empty()
+
+
+def test_what_is_shown() -> None:
+    """Tasks are counted by state, and the busiest instances come first."""
+    seen = Watching(aioecs.ListTasksRequest(), Streams())
+    assert seen.lines(80) == []
+    seen.tasks = []
+    assert [line.plain for line in seen.lines(80)] == ["no tasks"]
+    seen.tasks = [aioecs.Task(last_status=status) for status in ("PENDING", "RUNNING", "RUNNING")]
+    seen.instances = [
+        aioecs.ContainerInstance(container_instance_arn=f"x/{name}", agent_connected=True, running_tasks_count=count)
+        for name, count in (("calm", 1), ("busy", 2))
+    ]
+    seen.stopped = 4
+    assert [line.plain for line in seen.lines(80)] == [
+        "2 RUNNING, 1 PENDING, 4 stopped meanwhile",
+        "INSTANCE  TASKS",
+        "busy      2",
+        "calm      1",
+    ]
+
+
+def test_bad_words() -> None:
+    """An interval that would not let ECS rest is refused."""
+    assert run(["watch", "--interval", "0"]) == 2
+
+
+async def test_in_a_terminal(client: aioecs.Client, local: LocalECS) -> None:
+    """The table moves with the cluster; Ctrl-C is its proper end, and leaves the last of it on the screen."""
+    arn = await started(client, local)
+    async with terminal(local, 80, "watch", "--interval", "0.2") as shown:
+        await shown.shows(r"(?s)1 RUNNING.*INSTANCE +STATUS +TASKS +CPU +MEMORY(.*?ACTIVE +[01] +\[#?\.{9,10}\]){3}")
+        await client.stop_task(aioecs.StopTaskRequest(task=arn))
+        await shown.shows("1 stopped meanwhile")
+        shown.press(CTRL_C)
+        assert await shown.status() == 0
+    assert re.search(r"1 stopped meanwhile", shown.text[shown.text.rindex("\x1b[?25h") :])
