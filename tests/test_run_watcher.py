@@ -45,7 +45,7 @@ def test_1000_callers_share_ten_reads_a_tick() -> None:
     """Each task is asked for once a round, however many wait; each gets its own."""
 
     async def work() -> None:
-        async with waiting_world(pending_seconds=each(1.0, 4.0, 9.0, 16.0, 25.0)) as world:
+        async with waiting_world(pending_seconds=each(1.0, 3.0, 6.0, 10.0)) as world:
             arns = world.port.start(1000)
             tasks = await asyncio.gather(*(running(world, arn) for arn in arns), *(running(world, arn) for arn in arns))
             assert [task.task_arn for (task,) in tasks] == arns * 2
@@ -84,11 +84,11 @@ def test_a_throttled_account_is_spared() -> None:
 
     async def work() -> None:
         pinned = {"pacing": aioecs.Pacing()}
-        async with waiting_world(client=pinned, pending_seconds=40.0) as world:
-            arns = world.port.start(3000)
+        async with waiting_world(client=pinned, pending_seconds=20.0) as world:
+            arns = world.port.start(1500)
             began = world.now
             await world.client.wait_until_running(arns, timeout=300)
-            assert 30 < len(world.port.looks) <= 50 + 5 * (world.now - began) + 1
+            assert 15 < len(world.port.looks) <= 50 + 5 * (world.now - began) + 1
 
     leaping(work())
 

@@ -24,6 +24,7 @@ R = TypeVar("R", bound=Shape)
 class EnginePort:
     """A port to the local ECS without a socket, on the loop's clock."""
 
+    way = "engine"
     endpoint_url = "http://engine"
     region = "us-east-1"
     partition = "aws"

@@ -197,7 +197,7 @@ class Roster:
         """Return the looks that are due, as many as the bucket's share allows; the longest due go first."""
         self._refill(now, rate)
         looks: list[Look] = []
-        while self._short(rate) <= SLACK:
+        while now + self._short(rate) <= now + SLACK:  # to the last bit as `next_at` has it
             heads = [(queue[0][:2], cluster) for cluster in list(self._queues) if (queue := self._queue(cluster))]
             if not heads or (head := min(heads))[0][0] > now + SLACK:
                 break
