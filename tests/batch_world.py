@@ -93,7 +93,7 @@ class Listener:
     def __init__(self) -> None:
         self.heard: list[tuple[int, Start, ECSError | None]] = []
 
-    def settled(self, entry: Entry, start: Start, error: ECSError | None, _: object) -> None:
+    def settled(self, entry: Entry, start: Start, error: ECSError | None, _: object, /) -> None:
         """Note it."""
         self.heard.append((entry.at, start, error))
 

@@ -17,7 +17,7 @@ from aioecs.errors import ECSError
 class Nobody:
     """An owner that doesn't listen."""
 
-    def settled(self, entry: Entry, start: Start, error: ECSError | None, where: object) -> None:
+    def settled(self, entry: Entry, start: Start, error: ECSError | None, where: object, /) -> None:
         """Hear nothing."""
 
 

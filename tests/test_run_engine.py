@@ -110,7 +110,7 @@ def test_what_is_put_back_is_not_counted_twice() -> None:
             self.bench = bench
             self.ends: list[Start] = []
 
-        def settled(self, entry: Entry, start: Start, error: ECSError | None, where: object) -> None:
+        def settled(self, entry: Entry, start: Start, error: ECSError | None, where: object, /) -> None:
             """Move what was refused."""
             assert error is None
             if start.outcome is Outcome.REFUSED:

@@ -36,7 +36,7 @@ _shared = attrgetter(*SHARED)
 class Owner(Protocol):
     """Who asked for starts, and hears what each came to."""
 
-    def settled(self, entry: Entry, start: Start, error: ECSError | None, where: Any) -> None:
+    def settled(self, entry: Entry, start: Start, error: ECSError | None, where: Any, /) -> None:
         """Hear of one; `error` is what its call was told, where that was no answer, and `where` is that call."""
         ...
 

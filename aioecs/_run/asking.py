@@ -89,7 +89,7 @@ class Ask:
             self._waiters.append(waiter)
         return waiter
 
-    def settled(self, entry: Entry, start: Start, error: ECSError | None, _: Flight | None) -> None:
+    def settled(self, entry: Entry, start: Start, error: ECSError | None, _: Flight | None, /) -> None:
         """Hear what one of its starts came to."""
         self._starts[entry.at] = start
         own = start.error if isinstance(error, StartIncomplete) else error  # which counts the others' starts too
@@ -247,7 +247,7 @@ class Stream:
     def _longest_wait(self) -> float:
         return 0.0 if self._on_cancel == "abandon" else self._core.timeouts.settle
 
-    def settled(self, entry: Entry, start: Start, error: ECSError | None, _: Flight | None) -> None:
+    def settled(self, entry: Entry, start: Start, error: ECSError | None, _: Flight | None, /) -> None:
         """Hear what one start came to."""
         if self._entries.pop(entry.at, None) is None:
             if not self._given_up:  # which told of it as it was then

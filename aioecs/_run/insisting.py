@@ -61,7 +61,7 @@ class Insisting(Stream):
         self._resting: set[int] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def settled(self, entry: Entry, start: Start, error: ECSError | None, flight: Flight | None) -> None:
+    def settled(self, entry: Entry, start: Start, error: ECSError | None, flight: Flight | None, /) -> None:
         """Hear what one came to; a refusal that may pass is slept over."""
         wanted = entry.gone is None and entry.at in self._entries and not self._leaving
         if wanted and may_pass(start) and self._rests(entry, start):

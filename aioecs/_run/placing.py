@@ -104,7 +104,7 @@ class Placing(Stream):
 
     # ------------------------------------------------------------------------------------------ what they came to
 
-    def settled(self, entry: Entry, start: Start, error: ECSError | None, flight: Flight | None) -> None:
+    def settled(self, entry: Entry, start: Start, error: ECSError | None, flight: Flight | None, /) -> None:
         """Hear what one came to; a refusal of ECS's own words sends it elsewhere."""
         refused = start.outcome is Outcome.REFUSED and start.failure is not None
         if refused and entry.gone is None and entry.at in self._entries and not self._leaving:
