@@ -1,5 +1,7 @@
 """OpenTelemetry for aioecs, in the extra `otel`: spans and metrics, made of a client's events.
 
+    import aioecs.otel
+
     instrumentation = aioecs.otel.Instrumentation()  # one for all clients
     async with aioecs.Client(region_name="eu-west-1", on_event=instrumentation) as ecs: ...
 
@@ -58,6 +60,8 @@ try:
     from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 except ImportError as missing:
     raise ImportError("aioecs.otel needs OpenTelemetry: install aioecs[otel]") from missing
+
+__all__ = ["Instrumentation"]
 
 RPC = {"rpc.system": "aws-api", "rpc.service": "ECS", "rpc.method": "StartTask"}
 """What the semantic conventions for AWS SDKs ask of a span.

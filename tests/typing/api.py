@@ -93,6 +93,27 @@ def heard(starts: tuple[aioecs.Start, ...], reason: str | None) -> None:
     """Hear of outcomes that no caller is left to hear."""
 
 
+def on_event(event: aioecs.Event) -> None:
+    """Hear what happens on the way of a start."""
+    match event:
+        case aioecs.StartBegun() | aioecs.CallSettled():
+            assert_type(event.token, str)
+        case aioecs.RequestPaced():
+            assert_type(event.call, int | None)
+        case aioecs.RequestSent() | aioecs.RequestThrottled():
+            assert_type(event.rate, float)
+        case aioecs.RequestAnswered() | aioecs.TaskAdopted():
+            assert_type(event.task_arns, tuple[str, ...])
+        case aioecs.RequestRefused():
+            assert_type(event.code, str)
+        case aioecs.RequestUnsent() | aioecs.StartInDoubt():
+            assert_type(event.error, str)
+        case aioecs.LookedUp():
+            assert_type(event.error, str | None)
+        case aioecs.StartSettled():
+            assert_type(event.outcome, aioecs.Outcome)
+
+
 client = aioecs.Client(
     "eu-west-1",
     endpoint_url=None,
@@ -109,6 +130,7 @@ client = aioecs.Client(
     on_cancel=on_cancel,
     on_doubt=on_doubt,
     on_settled=heard,
+    on_event=on_event,
     tag_tokens=False,
 )
 
