@@ -131,7 +131,7 @@ def _readings(shape: type[Any]) -> Readings:
 def _reading(field: attrs.Attribute[Any], member: Member | None) -> Callable[[Mapping[str, Any]], Any]:
     """Return what reads one member: absent or null, it is what it is where nothing is said."""
     default: Any = None if member is not None and member.required else field.default
-    make: Callable[[], Any] | None = default.factory if isinstance(default, attrs.Factory) else None  # type: ignore[arg-type]
+    make: Callable[[], Any] | None = getattr(default, "factory", None)  # of an attrs.Factory
     if member is None:
         return lambda _: make() if make is not None else default
     own = cast("Callable[[Any], Any] | None", field.converter)

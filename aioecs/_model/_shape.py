@@ -116,7 +116,7 @@ def _converters(cls: type[Any]) -> dict[str, Callable[[Any], Any] | None]:
     """Return what makes each member's value its own, by the member's name: what `attrs.evolve` looks up each time."""
     known = _CONVERTERS.get(cls)
     if known is None:
-        known = _CONVERTERS[cls] = {field.name: cast("Any", field.converter) for field in attrs.fields(cls)}
+        known = _CONVERTERS[cls] = {field.name: field.converter for field in attrs.fields(cls)}
     return known
 
 

@@ -375,7 +375,6 @@ def not_negative(given: float, name: str) -> float:
     Raises:
         InvalidRequest: it is none.
     """
-    value: object = given
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:  # no number is neither
+    if type(given) not in (int, float) or not given >= 0:  # no number is neither
         raise InvalidRequest(name, "a number of seconds, 0 or more", repr(given))
     return given
