@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,9 @@ from aioecs.errors import ClientStateError, ConfigurationError, InvalidRequest
 from aioecs.testing import Fault
 from aioecs.worker import Claimed, Entry, LedgerError, MemoryLedger, Message, SQLiteLedger, Verdict, Worker
 from aioecs.worker import _worker as module
-from aioecs.worker._claims import fingerprint
+from aioecs.worker._claims import REMEMBERED, fingerprint
+from aioecs.worker._jobs import Fate
+from aioecs.worker._queue import Queue
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:moto"),
@@ -54,7 +56,7 @@ async def world(moto: str, keys: None) -> AsyncIterator[World]:
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let growing delays be short, and so the test."""
     monkeypatch.setattr(module, "growing", lambda tries, dice: 0.05)
-    monkeypatch.setattr(module, "delay", lambda fate, **_: 0.05 if fate is not module.Fate.LEASE else 1.0)
+    monkeypatch.setattr(module, "delay", lambda fate, **_: 0.05 if fate is not Fate.LEASE else 1.0)
 
 
 async def test_each_job_is_started_once(world: World) -> None:
@@ -274,6 +276,53 @@ async def test_another_s_job_is_waited_for(world: World, at_once: None) -> None:
     assert world.groups() == []
 
 
+async def test_what_is_too_old_to_be_known_is_not_started(
+    world: World, at_once: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is reported UNKNOWN, and left to the redrive policy."""
+    ledger = MemoryLedger()
+    old = time.time() - REMEMBERED - 100
+    wish = Entry(
+        key="job", holder="dead", lease=old + 10, begun=old, instances=("i",),
+        fingerprint=fingerprint("job", world.to_request(Message(id="m", body="job"))),
+    )  # fmt: skip
+    await ledger.claim(wish, now=old, skew=0)
+    await world.send("job")
+    worker = world.worker(ledger=ledger)
+    async with running(worker):
+        await until(lambda: worker.statistics().left_to_redrive >= 1)
+    assert worker.statistics().unknown >= 1
+    assert "UNKNOWN whether it was started" in caplog.text
+    assert world.local.truth.calls() == []
+    assert sum(await world.count()) == 1
+
+
+async def test_a_dead_worker_s_start_is_adopted(world: World) -> None:
+    """It started, and died before it wrote that down: the next one finds the task by its token, and starts nothing."""
+    ledger = Breakable()
+    dead = world.worker(ledger=ledger, lease=1.5)
+    await world.send("job", "job")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ledger, "settle", never)
+        token = aioecs.CancelToken()
+        run = asyncio.create_task(dead.run(token))
+        await until(lambda: world.groups() == ["job"])
+        token.cancel()
+        await run
+    assert dead.statistics().deleted == 0
+    worker = world.worker(ledger=ledger)
+    async with running(worker):
+        await until(lambda: worker.statistics().deleted == 2)
+    assert world.groups() == ["job"]
+    assert len(world.local.truth.calls()) == 1
+
+
+async def never(*_: Any) -> bool:
+    """Answer never."""
+    await asyncio.Event().wait()
+    return False
+
+
 # Ending --------------------------------------------------------------------------------------------------------------
 
 
@@ -297,6 +346,7 @@ async def test_it_drains(world: World, how: str) -> None:
     """Whatever ends it: what is on the wire is settled, the rest is visible, and a cancel goes on as itself."""
     worker = await loaded(world)
     token, scope, clock = aioecs.CancelToken(), anyio.CancelScope(), asyncio.timeout(None)
+    sources: dict[str, aioecs.CancelToken | anyio.CancelScope] = {"token": token, "scope": scope}
 
     async def run() -> None:
         if how == "enclosing scope":
@@ -306,12 +356,17 @@ async def test_it_drains(world: World, how: str) -> None:
             async with clock:
                 await worker.run()
         else:
-            await worker.run({"token": token, "scope": scope}.get(how))
+            await worker.run(sources.get(how))
 
     task = asyncio.create_task(run())
     await until(lambda: worker.statistics().started >= 3)
     began = time.monotonic()
-    {"token": token.cancel, "cancel": task.cancel, "timeout": lambda: clock.reschedule(0)}.get(how, scope.cancel)()
+    ends: dict[str, Callable[[], object]] = {
+        "token": token.cancel,
+        "cancel": task.cancel,
+        "timeout": lambda: clock.reschedule(0),
+    }
+    ends.get(how, scope.cancel)()
     await asyncio.wait([task])
     assert time.monotonic() - began < 2 + 1
     assert task.cancelled() is (how == "cancel")
@@ -339,14 +394,14 @@ async def test_a_second_cancel_ends_the_draining(world: World) -> None:
 async def test_a_message_that_a_cut_poll_brings_is_given_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """It isn't hidden until its visibility ends."""
     polling, answering = asyncio.Event(), asyncio.Event()
-    receive = module.Queue.receive
+    receive = Queue.receive
 
     async def slow(queue: Any, count: int, visibility: int, wait: int) -> list[Message]:
         polling.set()
         await answering.wait()
         return await receive(queue, count, visibility, 0)
 
-    monkeypatch.setattr(module.Queue, "receive", slow)
+    monkeypatch.setattr(Queue, "receive", slow)
     monkeypatch.setattr(module, "_GRACE", 10.0)
     await world.send("job")
     token = aioecs.CancelToken()
@@ -391,7 +446,7 @@ async def test_processes_that_are_killed_and_told_to_end(world: World, tmp_path:
     """SIGKILL in mid-start doubles and loses nothing; SIGTERM under load ends it in time with all messages visible."""
     local = world.local
     for kind in ("reset", "error"):
-        local.faults.add(Fault(kind, when="after", times=None, chance=0.05))  # type: ignore[arg-type]
+        local.faults.add(Fault(kind, when="after", times=None, chance=0.05))
     local.faults.add(Fault("delay", times=None, seconds=0.1))
     jobs = [f"job-{n}" for n in range(30)]
     await world.send(*jobs)

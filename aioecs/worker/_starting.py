@@ -71,6 +71,8 @@ class Starter:
             request, key = await self._read(job.message)
         except Exception as error:  # noqa: BLE001 the user's function; whatever it raises, the message is the cause
             return _tried(Happened.UNREADABLE, type(error).__name__)
+        if stop.cancelled:
+            return _tried(Happened.WITHDRAWN)
         now = time.time()
         wish = Entry(
             key=key,
