@@ -415,7 +415,7 @@ async def test_a_message_that_a_cut_poll_brings_is_given_back(world: World, monk
 
 
 def _work(url: str, queue: str, kwargs: dict[str, Any], instances: list[str], path: str) -> None:
-    async def run() -> None:
+    async def run() -> float:
         async with aioecs.Client(**kwargs, timeouts=CLOCKS, pacing=None) as client:
 
             def to_request(message: Message) -> aioecs.StartTaskRequest:
@@ -436,10 +436,16 @@ def _work(url: str, queue: str, kwargs: dict[str, Any], instances: list[str], pa
                 long_poll=1,
                 sqs_endpoint_url=url,
             )
-            await worker.run()
+            running = asyncio.create_task(worker.run())
+            while "draining" not in repr(worker):
+                await asyncio.sleep(0.01)
+            began = time.monotonic()
+            await running
+            return time.monotonic() - began
 
     logging.getLogger("aioecs").setLevel(logging.CRITICAL)
-    asyncio.run(run())
+    took = asyncio.run(run())
+    Path(f"{path}.took").write_text(str(took))
 
 
 async def test_processes_that_are_killed_and_told_to_end(world: World, tmp_path: Path) -> None:
@@ -460,13 +466,13 @@ async def test_processes_that_are_killed_and_told_to_end(world: World, tmp_path:
         os.kill(crew[0].pid or 0, signal.SIGKILL)
         await until(lambda: len(local.truth.calls()) > 14)
         os.kill(crew[1].pid or 0, signal.SIGTERM)
-        began = time.monotonic()
-        await asyncio.to_thread(crew[1].join, 10)
+        await asyncio.to_thread(crew[1].join, 20)
         assert crew[1].exitcode == 0
-        assert time.monotonic() - began < 2 + 1 + 1  # and the client's own end, `timeouts.drain` at most
+        # Its interpreter's own end takes as long as the machine is busy: the worker's is what is promised.
+        assert float((tmp_path / "jobs.db.took").read_text()) < 2 + 1
         worker = world.worker(ledger=SQLiteLedger(tmp_path / "jobs.db"))
         async with running(worker):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(40):
                 while await world.count() != (0, 0):
                     await asyncio.sleep(0.1)
     finally:
