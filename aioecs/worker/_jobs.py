@@ -136,7 +136,7 @@ TABLE: Mapping[Happened, Act] = {
     Happened.PARTLY: Act(Intent.KEEP, Fate.LEASE),
     Happened.PARTLY_REFUSED: Act(Intent.KEEP, Fate.REDRIVE),
     Happened.UNKNOWN: Act(Intent.KEEP, Fate.LEASE),
-    Happened.LOST: Act(Intent.KEEP, Fate.LEASE),
+    Happened.LOST: Act(Intent.KEEP, Fate.GROWING),
     Happened.LEDGER_DOWN: Act(Intent.KEEP, Fate.GROWING),
 }
 

@@ -153,8 +153,6 @@ class Starter:
         """Write down in the ledger what came of it."""
         if what.intent is Intent.SETTLE:
             return await self._settled(job, entry, concluded, stop)
-        if concluded.arns:
-            job.ours.update(concluded.arns)
         if what.intent is Intent.RELEASE:
             try:
                 await self._ledger.release(entry.key, entry.holder)

@@ -331,7 +331,7 @@ class Worker:
         if self._stop.cancelled or age > LONGEST_INVISIBLE - self._visibility:
             return False
         waits = tried.fate in (Fate.GROWING, Fate.LEASE, Fate.AT_ONCE)
-        return tried.happened is Happened.LOST or (waits and is_last(job.message.receives, self._most))
+        return waits and (bool(job.ours) or is_last(job.message.receives, self._most))
 
     def _tell(self, message: Message, tried: Tried) -> None:
         """Count it, and say aloud what somebody should hear."""
