@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import attrs
 import pytest
 from worker_world import CLOCKS, World, a_world, moto_server, running, until
 
@@ -203,6 +204,36 @@ async def test_a_double_of_a_lost_lease_is_stopped(
         await until(lambda: worker.statistics().deleted == 1)
     assert world.groups() == []
     assert "was one too many of its job" in caplog.text
+
+
+async def test_a_possible_double_is_kept_in_hand(world: World, at_once: None) -> None:
+    """As long as another has the job nobody knows whose task is one too many: its message stays until that is known."""
+    ledger = MemoryLedger()
+    lost = asyncio.Event()
+
+    class Taken(MemoryLedger):
+        """A ledger in which another has taken the job before it is settled."""
+
+        claim = staticmethod(ledger.claim)
+        renew = staticmethod(ledger.renew)
+        release = staticmethod(ledger.release)
+
+        async def settle(self, key: str, holder: str, arns: tuple[str, ...]) -> bool:
+            entry = ledger._book.entries[key]
+            ledger._book.entries[key] = attrs.evolve(entry, holder="other", lease=time.time() + 60)
+            lost.set()
+            return await ledger.settle(key, holder, arns)
+
+    await world.send("job")
+    worker = world.worker(ledger=Taken())
+    async with running(worker):
+        await asyncio.wait_for(lost.wait(), 15)
+        await asyncio.sleep(0.3)
+        assert world.groups() == ["job"]
+        assert (worker.statistics().in_hand, worker.statistics().given_back) == (1, 0)
+        await ledger.settle("job", "other", ("arn:of-another",))
+        await until(lambda: worker.statistics().deleted == 1)
+    assert world.groups() == []
 
 
 class Unrenewable(MemoryLedger):
