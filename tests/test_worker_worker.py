@@ -331,7 +331,7 @@ async def test_what_is_too_old_to_be_known_is_not_started(
 async def test_a_dead_worker_s_start_is_adopted(world: World) -> None:
     """It started, and died before it wrote that down: the next one finds the task by its token, and starts nothing."""
     ledger = Breakable()
-    dead = world.worker(ledger=ledger, lease=1.5)
+    dead = world.worker(ledger=ledger, lease=1.5, drain=0.1)
     await world.send("job", "job")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ledger, "settle", never)
