@@ -25,8 +25,17 @@ MAY: dict[str, set[str]] = {
     "errors": set(),
     "_model": {"aioecs.errors", "attrs"},
     "_plan": {"aioecs._model", "aioecs.errors", "attrs"},
-    # multidict and yarl are aiohttp's own: what it takes and gives back.
-    "_wire": {"aioecs._model", "aioecs.errors", "attrs", "aiobotocore", "aiohttp", "botocore", "multidict", "yarl"},
+    "_wire": {
+        "aioecs._model",
+        "aioecs.errors",
+        "attrs",
+        "aiobotocore",
+        "aiohttp",
+        "botocore",
+        "multidict",  # it and yarl are aiohttp's own: what it takes and gives back
+        "orjson",  # where it is installed
+        "yarl",
+    },
     "_run": {"aioecs._model", "aioecs._plan", "aioecs._wire", "aioecs.errors", "anyio", "attrs"},
     # A listener like any other.
     "otel": {"aioecs", "attrs", "opentelemetry"},

@@ -65,15 +65,13 @@ def warm(session: Any) -> None:
 
     It makes a client of a session of its own that shares the loader alone, rehearses with it, and throws it away.
     """
-    loader = session.get_component("data_loader")
-    if loader in _WARM:
-        return
     try:
-        asyncio.run(_warmed(loader))
+        loader = session.get_component("data_loader")
+        if loader not in _WARM:
+            asyncio.run(_warmed(loader))
+            _WARM.add(loader)
     except Exception as error:  # noqa: BLE001 what fails here fails again, and is told, when the client is made
         log.debug("the models could not be read ahead: %s", type(error).__name__)
-    else:
-        _WARM.add(loader)
 
 
 async def _warmed(loader: Any) -> None:
