@@ -137,7 +137,7 @@ def check(request: Shape, *, any_number: bool = False, region: str | None = None
         _check_shape(request, "", any_number)
     if isinstance(request, StartTaskRequest):
         given, instances = request.cluster, request.container_instances
-        if not instances or not all([_belongs(given, each, region, partition) for each in instances]):
+        if not instances or not all(_belongs(given, each, region, partition) for each in instances):
             cluster = _check_cluster(given, region, partition)
             _check_instances(request, cluster, region, partition)
 
