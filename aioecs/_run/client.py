@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, Callable, Iterable
 from contextlib import AsyncExitStack
-from functools import partial
+from functools import cache, partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -133,7 +133,7 @@ class Client(Operations, Waits):
             raise ClientStateError(f"this client is {self._state}: make a new one, it can be entered once")
         self._state = "open"
         try:
-            if not _AWAKE:
+            if not _wake_anyio.cache_info().currsize:
                 await asyncio.to_thread(_wake_anyio)
             port, self._raw = await self._stack.enter_async_context(connected(self._settings))
             self._way = port.way
@@ -392,10 +392,7 @@ def _party(core: Core, key: str) -> Party | None:
     return party
 
 
-_AWAKE: list[bool] = []
-
-
+@cache
 def _wake_anyio() -> None:
-    """Let anyio load what it has for asyncio, which it otherwise does in the first call, on the loop."""
+    """Let anyio load what it has for asyncio, which it otherwise does in the first call; once a process."""
     anyio.run(anyio.sleep, 0)
-    _AWAKE.append(True)
