@@ -21,6 +21,7 @@ from aioecs._model.settings import OnDoubt
 from aioecs.testing import Fault, LocalECS, TrueTask
 
 SESSION = AioSession()  # which loads the service's model once for all clients
+CHOSEN: dict[str, Any] = {"session": SESSION}
 CLOCKS = Timeouts(attempt=5, visibility=0.4, call=30, settle=2, drain=5)
 HUNG = attrs.evolve(CLOCKS, attempt=0.4)  # only what hangs should meet this clock, however busy the machine is
 RETRIES = Retries(rest=0.05, longest_rest=0.4)
@@ -41,6 +42,12 @@ BEFORE = [
     Fault("close", when="unread", times=CALLS),
 ]
 THROTTLED = [Fault("throttle", times=CALLS)]
+
+
+@pytest.fixture(autouse=True, params=["auto", "botocore"])
+def transport(request: pytest.FixtureRequest) -> None:
+    """Take the fast way, then the plain one."""
+    CHOSEN["transport"] = request.param
 
 
 @attrs.frozen
@@ -115,7 +122,7 @@ async def one_fault(fault: Fault, sends: int, ecs: dict[str, Any]) -> None:
         async def one(on_doubt: OnDoubt, instances: tuple[str, ...]) -> None:
             cases.append(await call(client, on_doubt, instances))
 
-        async with aioecs.Client(session=SESSION, **access) as client, anyio.create_task_group() as group:
+        async with aioecs.Client(**CHOSEN, **access) as client, anyio.create_task_group() as group:
             group.start_soon(one, "at_most_once", (hosts[0],))
             group.start_soon(one, "at_most_once", ten)
             group.start_soon(one, "at_least_once", (hosts[10],))
@@ -128,9 +135,14 @@ async def one_fault(fault: Fault, sends: int, ecs: dict[str, Any]) -> None:
         assert local.truth.requests["StartTask"] == sends, "sent again only where that is certainly no second start"
 
 
-@pytest.mark.parametrize("reading", ["allow", "reject", "ignore"])
+# How ECS reads its filters is nothing to the way that requests go, so one reading does for the plain one.
+@pytest.mark.parametrize(
+    ("transport", "reading"),
+    [("auto", "allow"), ("auto", "reject"), ("auto", "ignore"), ("botocore", "allow")],
+    indirect=["transport"],
+)
 @pytest.mark.parametrize("stopped", [False, True], ids=["running", "stopped"])
-async def test_every_fault(stopped: bool, reading: str) -> None:
+async def test_every_fault(transport: None, stopped: bool, reading: str) -> None:
     """No fault makes a second start, loses one, or makes a lie, by whichever policy, however ECS reads its filters."""
     ecs = {
         "running_seconds": 0.0 if stopped else None,
@@ -164,7 +176,7 @@ async def test_at_most_once_is_never_a_second_start(count: int) -> None:
     """A start that shows later than `visibility` is UNKNOWN: it may run, and is not made again."""
     async with LocalECS(instances=count, **HIDDEN) as local:
         access: dict[str, Any] = {**local.client_kwargs(), "timeouts": CLOCKS, "retries": RETRIES}
-        async with aioecs.Client(session=SESSION, **access) as client:
+        async with aioecs.Client(**CHOSEN, **access) as client:
             case = await call(client, "at_most_once", tuple(local.instance_arns))
         assert [start.outcome for start in case.starts] == [Outcome.UNKNOWN] * count
         assert {start.token for start in case.starts} == {task.started_by for task in local.truth.tasks()}
@@ -176,7 +188,7 @@ async def test_at_least_once_sweeps_up_what_turns_out_to_be_double(count: int) -
     """Of two starts that both show in the end the eldest is kept, and the other stopped."""
     async with LocalECS(instances=count, **HIDDEN) as local:
         access: dict[str, Any] = {**local.client_kwargs(), "timeouts": CLOCKS, "retries": RETRIES}
-        async with aioecs.Client(session=SESSION, **access) as client, anyio.create_task_group() as group:
+        async with aioecs.Client(**CHOSEN, **access) as client, anyio.create_task_group() as group:
             group.start_soon(reveal, local)
             case = await call(client, "at_least_once", tuple(local.instance_arns))
             check(case, local)
@@ -191,7 +203,7 @@ async def test_a_double_that_may_not_be_stopped() -> None:
     async with LocalECS(instances=1, denied=["StopTask"], **HIDDEN) as local:
         access: dict[str, Any] = {**local.client_kwargs(), "timeouts": CLOCKS, "retries": RETRIES}
         request = StartTaskRequest(task_definition="demo", container_instances=local.instance_arns)
-        async with aioecs.Client(session=SESSION, **access) as client, anyio.create_task_group() as group:
+        async with aioecs.Client(**CHOSEN, **access) as client, anyio.create_task_group() as group:
             group.start_soon(reveal, local)
             with pytest.raises(aioecs.StartUnknown, match="1 more than asked run and could not be stopped") as caught:
                 await client.start_task(request, on_doubt="at_least_once")

@@ -23,6 +23,7 @@ from aioecs import CancelToken, Outcome, Retries, Start, StartCancelled, StartTa
 from aioecs.testing import Fault, LocalECS
 
 SESSION = AioSession()  # which loads the service's model once for all clients
+CHOSEN: dict[str, Any] = {"session": SESSION}
 CLOCKS = Timeouts(attempt=0.3, visibility=0.6, settle=5, drain=10)
 LOST = [
     *(Fault(kind, when="after", times=None, chance=0.02) for kind in ("reset", "close", "truncated", "error", "hang")),
@@ -30,6 +31,12 @@ LOST = [
 ]
 SLOW = [Fault("delay", when="before", times=None, seconds=0.02)]
 MARGIN = 2.0  # in seconds, for a machine that is busy
+
+
+@pytest.fixture(autouse=True, params=["auto", "botocore"])
+def transport(request: pytest.FixtureRequest) -> None:
+    """Take the fast way, then the plain one."""
+    CHOSEN["transport"] = request.param
 
 
 @attrs.define
@@ -97,7 +104,7 @@ async def storm(faults: list[Fault], visibility_lag: float = 0.0, **settings: An
         given: dict[str, Any] = {**local.client_kwargs(), "timeouts": CLOCKS, "pacing": None, **settings}
         retries = Retries(rest=0.05, longest_rest=0.4)
         client = aioecs.Client(
-            session=SESSION, retries=retries, on_settled=lambda starts, why: heard.append((starts, why)), **given
+            **CHOSEN, retries=retries, on_settled=lambda starts, why: heard.append((starts, why)), **given
         )
         async with client:
             made = Storm(local, client)

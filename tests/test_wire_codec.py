@@ -9,8 +9,24 @@ import pytest
 
 from aioecs._model import DescribeTasksResponse, Failure, ListTasksResponse, StartTaskResponse, StopTaskResponse, Task
 from aioecs._model._shape import Shape
+from aioecs._wire import codec
 from aioecs._wire.codec import read_answer
 from aioecs.errors import AnswerLost
+
+
+@pytest.fixture(autouse=True, params=["orjson", "json"])
+def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read with orjson, then as where it isn't installed."""
+    monkeypatch.setattr(codec, "_loads", pytest.importorskip(request.param).loads)
+
+
+@pytest.mark.parametrize("text", ['"\\ud800"', "123456789012345678901234567890", "NaN"])
+def test_what_orjson_is_too_strict_for(text: str) -> None:
+    """It is ECS's answer all the same: a start is never lost over how a string beside it is spelled."""
+    answer = read_answer(
+        f'{{"tasks": [{{"taskArn": "arn", "newer": {text}}}]}}'.encode(), StartTaskResponse, "StartTask"
+    )
+    assert [task.task_arn for task in answer.tasks] == ["arn"]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ from botocore.config import Config
 
 from aioecs import Client
 from aioecs._model.settings import Timeouts
-from aioecs._wire.connect import Settings, connected
+from aioecs._wire.connect import connected
+from aioecs._wire.settings import Settings
 from aioecs.errors import ConfigurationError
 
 LOADER = AioSession().get_component("data_loader")  # shared, so that the service model is read once

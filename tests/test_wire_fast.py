@@ -17,8 +17,9 @@ from raw_server import Exchange, RawServer
 from aioecs._model import ContainerOverride, KeyValuePair, StartTaskRequest, Tag, TaskOverride, Timeouts
 from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
 from aioecs._wire import guarded
-from aioecs._wire.connect import Settings, Transport, connected
+from aioecs._wire.connect import connected
 from aioecs._wire.port import START_TASK, Witness
+from aioecs._wire.settings import Settings, Transport
 from aioecs.testing import Fault, LocalECS
 
 REQUEST = StartTaskRequest(task_definition="demo", container_instances=["0a1b"], started_by="token")

@@ -26,9 +26,10 @@ from aioecs._model import (
     Timeouts,
 )
 from aioecs._model.attempt import Answered, Attempt, Lost, NotSent, Rejected
-from aioecs._wire.connect import Settings, connected
+from aioecs._wire.connect import connected
 from aioecs._wire.plain import PlainPort
 from aioecs._wire.port import START_TASK, Port, Witness
+from aioecs._wire.settings import Settings
 from aioecs._wire.witnessed import SentTwice, WitnessedBody
 from aioecs.errors import AnswerLost, ClientException, ConfigurationError, ECSServiceError, ThrottlingException
 from aioecs.testing import Fault, LocalECS

@@ -21,8 +21,9 @@ from aioecs._model import (
 from aioecs._model._shape import Shape
 from aioecs._model.attempt import Answered
 from aioecs._wire import port as module
-from aioecs._wire.connect import Settings, connected
+from aioecs._wire.connect import connected
 from aioecs._wire.port import Operation, Port, Witness
+from aioecs._wire.settings import Settings
 from aioecs.testing import LocalECS
 
 OPERATIONS: list[Operation[Any]] = [each for each in vars(module).values() if isinstance(each, Operation)]

@@ -26,9 +26,10 @@ from aioecs._model.attempt import Answered, Attempt, Lost, NotSent, Rejected
 from aioecs._model.settings import Timeouts
 from aioecs._model.start_task import StartTaskRequest
 from aioecs._model.start_task_response import StartTaskResponse
-from aioecs._wire.connect import Settings, connected
+from aioecs._wire.connect import connected
 from aioecs._wire.port import START_TASK, Witness
 from aioecs._wire.sent import certainly_not_sent, judge
+from aioecs._wire.settings import Settings
 from aioecs.errors import (
     AnswerLost,
     ClientException,

@@ -166,6 +166,15 @@ readings = cast("Callable[[type[Shape]], Readings]", cache(_readings))
 readers = cast("Callable[[type[Shape]], dict[str, tuple[str, Callable[[Any], Any] | None]]]", cache(_readers))
 
 
+def learn(shape: type[Shape]) -> None:
+    """Read the annotations of a shape and of all that it holds now, rather than when the first value of each comes."""
+    readings(shape)
+    readers(shape)
+    for member in members(shape):
+        if issubclass(member.kind.base, Shape) and member.kind.base is not shape:
+            learn(member.kind.base)
+
+
 def _reader(kind: Kind, make: Callable[[type[Any], Any], Any] = from_plain) -> Callable[[Any], Any] | None:
     """Return what reads one member, None where it is taken as it stands; `make` makes the shapes in it."""
     one = _reader_of_one(kind, make)

@@ -67,10 +67,14 @@ def _refuse(value: Any) -> Any:
 
 def _own_tuple(value: Any) -> Any:
     """Keep a list as a tuple; leave what is no list for the check to name."""
+    if value is None or type(value) is tuple:  # as most members of most values are
+        return value
     return tuple(value) if isinstance(value, (list, tuple, set, frozenset)) or hasattr(value, "__next__") else value
 
 
 def _own_dict(value: Any) -> Any:
+    if type(value) is dict:  # to ask whether it is a Mapping takes longer than to copy it
+        return value.copy()
     return dict(value) if isinstance(value, Mapping) else value
 
 

@@ -14,6 +14,7 @@ import unicodedata
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -135,8 +136,10 @@ def check(request: Shape, *, any_number: bool = False, region: str | None = None
     if not _SCALES.weigh(request, any_number):
         _check_shape(request, "", any_number)
     if isinstance(request, StartTaskRequest):
-        cluster = _check_cluster(request.cluster, region, partition)
-        _check_instances(request, cluster, region, partition)
+        given, instances = request.cluster, request.container_instances
+        if not instances or not all(_belongs(given, each, region, partition) for each in instances):
+            cluster = _check_cluster(given, region, partition)
+            _check_instances(request, cluster, region, partition)
 
 
 def _check_shape(value: Shape, path: str, any_number: bool) -> None:
@@ -329,17 +332,30 @@ def _check_cluster(given: str | None, region: str | None, partition: str | None)
 def _check_instances(request: StartTaskRequest, cluster: arn.Named, region: str | None, partition: str | None) -> None:
     """Hold the instances against the cluster that they must be of; an id alone tells nothing, an ARN does."""
     for at, instance in enumerate(request.container_instances):
-        where = f"container_instances[{at}]"
-        named = arn.instance(instance, where)
-        if named is None:
-            continue
-        for fact in (
-            ("partition", cluster.partition or partition, named.partition),
-            ("Region", cluster.region or region, named.region),
-            ("account", cluster.account, named.account),
-            ("cluster", cluster.name, named.cluster),
-        ):
-            _check_place(where, "an instance", instance, fact)
+        _check_instance(instance, f"container_instances[{at}]", cluster, region, partition)
+
+
+def _check_instance(instance: str, where: str, cluster: arn.Named, region: str | None, partition: str | None) -> None:
+    named = arn.instance(instance, where)
+    if named is None:
+        return
+    for fact in (
+        ("partition", cluster.partition or partition, named.partition),
+        ("Region", cluster.region or region, named.region),
+        ("account", cluster.account, named.account),
+        ("cluster", cluster.name, named.cluster),
+    ):
+        _check_place(where, "an instance", instance, fact)
+
+
+@lru_cache(maxsize=4096)  # a fan-out names the same few instances thousands of times
+def _belongs(cluster: str | None, instance: str, region: str | None, partition: str | None) -> bool:
+    """Tell whether an instance is one of the cluster, and both are where the client goes."""
+    try:
+        _check_instance(instance, "", _check_cluster(cluster, region, partition), region, partition)
+    except InvalidRequest:
+        return False
+    return True
 
 
 def _check_place(where: str, what: str, given: str, fact: tuple[str, str | None, str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, Callable, Iterable
 from contextlib import AsyncExitStack
-from functools import partial
+from functools import cache, partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -32,7 +32,8 @@ from aioecs._run.telling import OnEvent, Overheard, teller
 from aioecs._run.waiting import Party, Wait, over, refuse_if_cancelled
 from aioecs._run.waits import Waits
 from aioecs._run.watcher import Watcher
-from aioecs._wire.connect import Settings, Transport, connected
+from aioecs._wire.opening import connected
+from aioecs._wire.settings import Settings, Transport
 from aioecs.errors import ClientStateError, IdempotencyMismatch
 
 
@@ -132,6 +133,8 @@ class Client(Operations, Waits):
             raise ClientStateError(f"this client is {self._state}: make a new one, it can be entered once")
         self._state = "open"
         try:
+            if not _wake_anyio.cache_info().currsize:
+                await asyncio.to_thread(_wake_anyio)
             port, self._raw = await self._stack.enter_async_context(connected(self._settings))
             self._way = port.way
         except BaseException:
@@ -387,3 +390,9 @@ class Client(Operations, Waits):
 def _party(core: Core, key: str) -> Party | None:
     party: Party | None = core.keys.get(key)
     return party
+
+
+@cache
+def _wake_anyio() -> None:
+    """Let anyio load what it has for asyncio, which it otherwise does in the first call; once a process."""
+    anyio.run(anyio.sleep, 0)

@@ -2,76 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import weakref
 from collections.abc import AsyncGenerator, Hashable
 from contextlib import asynccontextmanager
-from types import NoneType
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
-import attrs
 from aiobotocore.config import AioConfig
 from aiobotocore.credentials import AioCredentials
-from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
 from botocore import exceptions as botocore
 
-from aioecs._model.settings import Timeouts
 from aioecs._wire import guarded
 from aioecs._wire.fast import FastPort
 from aioecs._wire.plain import PlainPort
 from aioecs._wire.port import OPERATIONS
 from aioecs._wire.quiet import withheld
 from aioecs._wire.rehearsal import Otherwise, rehearsed
+from aioecs._wire.settings import Settings
 from aioecs._wire.signing import Keys
 from aioecs.errors import ConfigurationError
 
 log = logging.getLogger("aioecs")
-
-Transport = Literal["auto", "botocore"]
-"""How requests go: the fast way where it does all that is configured, or aiobotocore's own client always."""
-
-_DEFAULT_POOL: int = getattr(AioConfig(), "max_pool_connections")  # noqa: B009 botocore makes it at run time
-
-
-@attrs.frozen(kw_only=True)
-class Settings:
-    """How to reach ECS, as the caller gave it. Credentials are in no repr."""
-
-    region_name: str | None = None
-    endpoint_url: str | None = None
-    profile_name: str | None = None
-    session: Any = attrs.field(default=None, repr=False)
-    config: Any = attrs.field(default=None, repr=False)
-    aws_access_key_id: str | None = attrs.field(default=None, repr=False)
-    aws_secret_access_key: str | None = attrs.field(default=None, repr=False)
-    aws_session_token: str | None = attrs.field(default=None, repr=False)
-    timeouts: Timeouts = attrs.field(factory=Timeouts)
-    max_in_flight: int = 50
-    transport: Transport = "auto"
-
-    def __attrs_post_init__(self) -> None:
-        if not isinstance(self.session, (AioSession, NoneType)):
-            raise ConfigurationError(f"session is an aiobotocore AioSession, not a {_kind(self.session)}")
-        if self.session is not None and self.profile_name is not None:
-            raise ConfigurationError("profile_name goes with a session of the client's own: give it to your session")
-        if self.config is not None and not hasattr(self.config, "merge"):
-            raise ConfigurationError(f"config is an aiobotocore AioConfig, not a {_kind(self.config)}")
-        pool: Any = self.pool  # botocore takes anything there
-        if not isinstance(pool, int) or pool < 1:
-            raise ConfigurationError(f"config.max_pool_connections is a whole number, 1 or more, not {pool!r}")
-        http_session = getattr(self.config, "http_session_cls", AIOHTTPSession)
-        if not (isinstance(http_session, type) and issubclass(http_session, AIOHTTPSession)):
-            raise ConfigurationError(
-                "config.http_session_cls must be aiobotocore's AIOHTTPSession: only there can aioecs see whether a "
-                "request was sent"
-            )
-
-    @property
-    def pool(self) -> int:
-        """Connections in the pool: what the caller's config says, or as many as may be in flight."""
-        given: int | None = getattr(self.config, "max_pool_connections", None)
-        return self.max_in_flight if given in (None, _DEFAULT_POOL) else given
 
 
 def _merged(settings: Settings) -> AioConfig:
@@ -85,14 +39,64 @@ def _merged(settings: Settings) -> AioConfig:
     return settings.config.merge(ours) if settings.config is not None else ours
 
 
+_LOADERS: dict[Any, Any] = {}
+"""By data path, what has read botocore's data files for sessions of aioecs's own: once a process, not once a client."""
+_WARM: weakref.WeakSet[Any] = weakref.WeakSet()
+"""The loaders that have read what an ECS client needs."""
+
+
+def session_of(settings: Settings) -> Any:
+    """Return the session to make a client of: the caller's, or one of our own."""
+    if settings.session is not None:
+        return settings.session
+    session = AioSession(profile=settings.profile_name)
+    try:
+        path = session.get_config_variable("data_path")
+    except botocore.BotoCoreError:  # a profile that isn't there: to be told when the client is made
+        return session
+    if path not in _LOADERS:
+        _LOADERS[path] = session.get_component("data_loader")
+    session.register_component("data_loader", _LOADERS[path])
+    return session
+
+
+def warm(session: Any) -> None:
+    """Let the session's loader read, and botocore compile, what a client needs: takes long, so call it in a thread.
+
+    It makes a client of a session of its own that shares the loader alone, rehearses with it, and throws it away.
+    """
+    try:
+        loader = session.get_component("data_loader")
+        if loader not in _WARM:
+            asyncio.run(_warmed(loader))
+            _WARM.add(loader)
+    except Exception as error:  # noqa: BLE001 what fails here fails again, and is told, when the client is made
+        log.debug("the models could not be read ahead: %s", type(error).__name__)
+
+
+async def _warmed(loader: Any) -> None:
+    session = AioSession()
+    session.register_component("data_loader", loader)
+    keys = Keys("nobody", "nothing")
+    async with session.create_client(
+        "ecs", "us-east-1", aws_access_key_id=keys.access_key, aws_secret_access_key=keys.secret_key
+    ) as client:
+        with withheld():
+            await rehearsed(client, keys)
+
+
 @asynccontextmanager
-async def connected(settings: Settings) -> AsyncGenerator[tuple[PlainPort | FastPort, Any]]:
+async def connected(settings: Settings, session: Any = None) -> AsyncGenerator[tuple[PlainPort | FastPort, Any]]:
     """Open the port, and the aiobotocore client beneath it, for the length of the block.
+
+    `session` is what `session_of` gave for these settings, if it was asked already. On a session of our own the client
+    is made in a thread, with a loop for its credentials' sake: it has no connection yet, and no loop that it is bound
+    to. A cancel meanwhile leaves the thread to end by itself, with nothing open.
 
     Raises:
         ConfigurationError: no Region, an unknown Region or profile, or settings that contradict each other.
     """
-    session = settings.session if settings.session is not None else AioSession(profile=settings.profile_name)
+    session = session if session is not None else session_of(settings)
     try:
         opening = session.create_client(
             "ecs",
@@ -103,7 +107,10 @@ async def connected(settings: Settings) -> AsyncGenerator[tuple[PlainPort | Fast
             aws_session_token=settings.aws_session_token,
             config=_merged(settings),
         )
-        client = await opening.__aenter__()
+        if settings.session is not None:  # which may know the caller's loop
+            client = await opening.__aenter__()
+        else:
+            client = await asyncio.to_thread(asyncio.run, opening.__aenter__())
     except (botocore.BotoCoreError, ValueError, OSError) as error:  # OSError: a credential_process that isn't there
         raise ConfigurationError(_plainly(error)) from error
     try:
@@ -175,10 +182,6 @@ async def _who(session: Any, settings: Settings, client: Any) -> Hashable:
     except NotImplementedError:  # aiobotocore's refreshable ones tell it only after a refresh
         account = None
     return (account or credentials, client.meta.region_name, client.meta.endpoint_url)
-
-
-def _kind(given: object) -> str:
-    return f"{type(given).__module__}.{type(given).__qualname__}"
 
 
 def _plainly(error: Exception) -> str:

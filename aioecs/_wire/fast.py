@@ -48,6 +48,7 @@ _SKEWED = {
     "RequestTimeTooSkewed",
     "SignatureDoesNotMatch",
 }
+_MENDABLE = _EXPIRED | _SKEWED
 _TOLERATED = 240.0
 """Seconds that a clock may be off before it counts as the reason; AWS tolerates 300 [General Reference]."""
 
@@ -112,10 +113,13 @@ class FastPort:
             async with asyncio.timeout(self._clock):
                 body = self._encoder.body(request)
                 what = await self._sent(operation, body, sending)
-                if isinstance(what, Rejected) and await self._mended(what.error, sending):
-                    # It was turned away and ECS did nothing: until the next byte nothing is on the wire.
-                    witness.on_wire = False
-                    what = await self._sent(operation, body, sending)
+                if not isinstance(what, Rejected) or what.error.code not in _MENDABLE:
+                    return what
+                # It was turned away and ECS did nothing: until the next byte nothing is on the wire.
+                witness.on_wire = False
+                if await self._mended(what.error, sending):
+                    return await self._sent(operation, body, sending)
+                witness.on_wire = True
                 return what
         except AnswerLost as lost:
             return Lost(lost)
@@ -164,8 +168,6 @@ class FastPort:
         """Mend what the request was turned away for; False if that can't be."""
         if error.code in _SKEWED:
             return self._corrected(sending.date)
-        if error.code not in _EXPIRED:
-            return False
         async with self._renewing:  # of many that expired together, one refreshes for all
             if await self._current() == sending.keys:
                 try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import attrs
 
@@ -63,17 +63,20 @@ DESCRIBE_TASK_DEFINITION = Operation(
     None,
 )
 
-OPERATIONS = (
-    "StartTask",
-    "RunTask",
-    "StopTask",
-    "DescribeTasks",
-    "ListTasks",
-    "ListContainerInstances",
-    "DescribeContainerInstances",
-    "DescribeTaskDefinition",
+EVERY: tuple[Operation[Any], ...] = (
+    START_TASK,
+    RUN_TASK,
+    STOP_TASK,
+    DESCRIBE_TASKS,
+    LIST_TASKS,
+    LIST_CONTAINER_INSTANCES,
+    DESCRIBE_CONTAINER_INSTANCES,
+    DESCRIBE_TASK_DEFINITION,
 )
-"""The names of all that aioecs asks ECS for."""
+"""All that aioecs asks ECS for."""
+
+OPERATIONS = tuple(operation.name for operation in EVERY)
+"""The names of it."""
 
 
 @attrs.define

@@ -1,0 +1,49 @@
+"""Opening a port without blocking the loop: what takes long is imported, read and compiled in a thread first.
+
+aiobotocore takes a third of a second to import, botocore parses megabytes of JSON, and aioecs reads the annotations of
+its shapes: once a process each. What the thread leaves behind is in caches, which the client then finds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from aioecs._model._plain import learn
+from aioecs._wire.port import EVERY
+from aioecs._wire.settings import Settings
+
+if TYPE_CHECKING:
+    from aioecs._wire.fast import FastPort
+    from aioecs._wire.plain import PlainPort
+
+
+@asynccontextmanager
+async def connected(settings: Settings) -> AsyncGenerator[tuple[PlainPort | FastPort, Any]]:
+    """Open the port, and the aiobotocore client beneath it, for the length of the block.
+
+    A cancel while the thread is at work leaves it to end by itself, with nothing open.
+
+    Raises:
+        ConfigurationError: no Region, an unknown Region or profile, or settings that contradict each other.
+    """
+    connect = await asyncio.to_thread(_prepared)
+    session = await asyncio.to_thread(_warmed, connect, settings)
+    async with connect.connected(settings, session) as opened:
+        yield opened
+
+
+def _prepared() -> Any:
+    for operation in EVERY:
+        learn(operation.request)
+        learn(operation.answer)
+    return import_module("aioecs._wire.connect")
+
+
+def _warmed(connect: Any, settings: Settings) -> Any:
+    session = connect.session_of(settings)
+    connect.warm(session)
+    return session

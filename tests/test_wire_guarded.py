@@ -1,0 +1,73 @@
+"""aioecs._wire.guarded: upstream is as it was seen; where it no longer is, Changed names what."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import pytest
+from aiobotocore.config import AioConfig
+from aiobotocore.httpsession import AIOHTTPSession
+from aiobotocore.session import AioSession
+from test_wire_fast import ACCESS, LOADER
+
+from aioecs._wire import guarded
+from aioecs._wire.port import OPERATIONS
+
+
+def client_of(**more: Any) -> Any:
+    session = more.pop("session", None) or AioSession()
+    session.register_component("data_loader", LOADER)
+    given: dict[str, Any] = {**ACCESS, "endpoint_url": "http://127.0.0.1:9", **more}
+    return session.create_client("ecs", **given)
+
+
+async def test_upstream_is_as_it_was_seen() -> None:
+    """Each thing that the fast way takes is there, and is what it is taken for."""
+    async with client_of() as client:
+        assert guarded.is_stock(client)
+        assert guarded.proxy_of(client, "http://127.0.0.1:9") is None
+        assert guarded.foreign_handlers(client, OPERATIONS) == []
+        pool = await guarded.pool_of(client)
+        assert isinstance(pool, aiohttp.ClientSession)
+        assert pool is await guarded.pool_of(client)
+
+
+async def test_what_is_configured_is_seen() -> None:
+    """A proxy, a session class of the caller's own, and handlers of the caller's own, by their events."""
+
+    class Own(AIOHTTPSession):  # type: ignore[misc]
+        pass
+
+    heard = AioSession()
+    heard.register("before-send.ecs.StartTask", lambda **_: None)
+    proxied = AioConfig(proxies={"http": "http://127.0.0.1:1"})
+    async with client_of(session=heard, config=proxied) as client:
+        assert guarded.proxy_of(client, "http://127.0.0.1:9") == "http://127.0.0.1:1"
+        assert guarded.foreign_handlers(client, OPERATIONS) == ["before-send"]
+        assert guarded.foreign_handlers(client, ("ListTasks",)) == []
+    async with client_of(config=AioConfig(http_session_cls=Own)) as client:
+        assert not guarded.is_stock(client)
+
+
+@pytest.mark.parametrize(
+    ("missing", "ask"),
+    [
+        ("_endpoint", guarded.is_stock),
+        ("_endpoint", lambda client: guarded.proxy_of(client, "http://x")),
+        ("_emitter", lambda client: guarded.foreign_handlers(client, OPERATIONS)),
+    ],
+)
+def test_what_is_gone_is_named(missing: str, ask: Any) -> None:
+    """Changed says which member of what is no longer there."""
+    client = SimpleNamespace(meta=SimpleNamespace(events=SimpleNamespace()))
+    with pytest.raises(guarded.Changed, match=f"{missing} any more"):
+        ask(client)
+
+
+async def test_credentials_that_can_t_be_refreshed_stay() -> None:
+    """What has no refresh of its own is left alone; what has one and lost its lock is Changed."""
+    await guarded.renewed(SimpleNamespace())
+    with pytest.raises(guarded.Changed, match="_refresh_lock"):
+        await guarded.renewed(SimpleNamespace(_protected_refresh=print))

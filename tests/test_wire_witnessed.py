@@ -1,0 +1,60 @@
+"""aioecs._wire.witnessed: a body is seen before its first byte is written, and written once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from aioecs._wire.port import Witness
+from aioecs._wire.witnessed import SentTwice, WitnessedBody
+
+
+class Writer:
+    """Takes what is written, and knows what the witness said by then."""
+
+    def __init__(self, witness: Witness) -> None:
+        self.witness = witness
+        self.seen: list[tuple[bytes, bool]] = []
+
+    async def write(self, chunk: bytes) -> None:
+        self.seen.append((bytes(chunk), self.witness.on_wire))
+
+
+async def test_it_is_seen_before_the_first_byte() -> None:
+    """The witness says yes by the time that anything is written."""
+    for name, more in (("write", ()), ("write_with_length", (4,))):
+        witness = Witness()
+        writer: Any = Writer(witness)
+        await getattr(WitnessedBody(b"body", witness), name)(writer, *more)
+        assert writer.seen == [(b"body", True)]
+
+
+async def test_it_is_written_once() -> None:
+    """A second write is refused, kept as the reason, and writes nothing."""
+    witness = Witness()
+    writer: Any = Writer(witness)
+    body = WitnessedBody(b"body", witness)
+    await body.write(writer)
+    with pytest.raises(SentTwice) as caught:
+        await body.write(writer)
+    assert body.refused is caught.value
+    with pytest.raises(SentTwice):
+        await body.write_with_length(writer, None)
+    assert len(writer.seen) == 1
+
+
+async def test_whoever_takes_it_whole_may_send_it() -> None:
+    """Handing its bytes over counts as being on the wire."""
+    witness = Witness()
+    assert await WitnessedBody(b"body", witness).as_bytes() == b"body"
+    assert witness.on_wire
+
+
+def test_making_it_shows_nothing() -> None:
+    """A body that nobody has written leaves the witness at no, and may be written."""
+    witness = Witness()
+    body = WitnessedBody(b"body", witness)
+    body.refuse_if_written()
+    assert not witness.on_wire
+    assert body.refused is None
