@@ -9,6 +9,7 @@ from typing import Any
 
 import botocore
 import pytest
+from botocore import handlers
 
 import aioecs
 from aioecs.testing import LocalECS
@@ -34,6 +35,16 @@ def no_aws_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, one_authori
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CA_BUNDLE", str(one_authority))
+
+
+@pytest.fixture(autouse=True)
+def no_mocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep moto's handler out of botocore: moto puts it among the built-in ones as soon as it is imported.
+
+    Its server is all that is used here, and a client with a stranger's handler takes the plain way.
+    """
+    ours = [spec for spec in handlers.BUILTIN_HANDLERS if type(spec[1]).__module__.partition(".")[0] != "moto"]
+    monkeypatch.setattr(handlers, "BUILTIN_HANDLERS", ours)
 
 
 @pytest.fixture
