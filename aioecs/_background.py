@@ -22,10 +22,12 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 from anyio.from_thread import BlockingPortalProvider
 
-from aioecs.errors import ClientStateError, StartCancelled, outcome_of
+from aioecs.errors import ClientStateError, StartCancelled, WaitCancelled, outcome_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+CANCELLED = (StartCancelled, WaitCancelled, CancelledError)
 
 
 class _Process:
@@ -145,7 +147,7 @@ class Errand(Future[T]):
         try:
             self.set_result(await self._call())
         except asyncio.CancelledError as cancelled:
-            self.set_exception(outcome_of(cancelled) or CancelledError())
+            self.set_exception(_told(cancelled))
             raise
         except BaseException as error:  # noqa: BLE001 a SystemExit too is its caller's, not everyone's loop's
             self.set_exception(error)
@@ -172,7 +174,7 @@ class Errand(Future[T]):
 
     def cancelled(self) -> bool:
         """Whether it has ended by a cancel, of whatever kind; `result()` and `exception()` tell what it left behind."""
-        return self.done() and isinstance(self.exception(), (StartCancelled, CancelledError))
+        return self.done() and isinstance(self.exception(), CANCELLED)
 
 
 class Drawn(Generic[T]):
@@ -205,6 +207,13 @@ class Drawn(Generic[T]):
             asked.set_exception(error)
         else:
             asked.set_result(drawn)
+
+
+def _told(cancelled: asyncio.CancelledError) -> BaseException:
+    """Return what a cancelled caller is told: its own truth, if there is one to tell."""
+    if isinstance(cancelled.__cause__, WaitCancelled):
+        return cancelled.__cause__
+    return outcome_of(cancelled) or CancelledError()
 
 
 def nothing_sent() -> StartCancelled:

@@ -10,8 +10,9 @@ import asyncio
 import functools
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -35,7 +36,9 @@ from aioecs import (
     StartCancelled,
     StartTaskRequest,
     StartTaskResponse,
-    outcome_of,
+    Task,
+    Timeouts,
+    WaitCancelled,
 )
 from aioecs._background import Drawn, Errand, Lease, nothing_sent, refuse_on_the_loop_itself, refuse_to_block_a_loop
 
@@ -168,7 +171,12 @@ class Client:
         state = "closed" if self._closed else "not opened" if self._lease is None else "open"
         return f"<aioecs.sync.Client {state}, over {self._client!r}>"
 
-    # ------------------------------------------------------------------------------------------------------- waiting
+    @property
+    def timeouts(self) -> Timeouts:
+        """The clocks it was made with."""
+        return self._client.timeouts
+
+    # ----------------------------------------------------------------------------------------- how a call is waited for
 
     def _errand(self, call: Callable[[], Awaitable[T]]) -> Errand[T]:
         async def once_open() -> T:
@@ -311,6 +319,58 @@ class Client:
     place_tasks = _blocking(aioecs.Client.place_tasks)
     """Start `count` tasks of a template on instances that aioecs chooses, as `aioecs.Client.place_tasks` does."""
 
+    # ------------------------------------------------------------------------------------------------------- waiting
+
+    wait_until_running = _blocking(aioecs.Client.wait_until_running)
+    """Wait until every task runs, or has run, as `aioecs.Client.wait_until_running` does."""
+
+    wait_until_stopped = _blocking(aioecs.Client.wait_until_stopped)
+    """Wait until every task has stopped, as `aioecs.Client.wait_until_stopped` does."""
+
+    def watch(
+        self,
+        tasks: Iterable[Task | str],
+        cancel_scope: CancelToken | anyio.CancelScope | None = None,
+        *,
+        timeout: float | None = None,
+        cluster: str | None = None,
+    ) -> Iterator[Task]:
+        """Iterate over the changes of tasks, as `aioecs.Client.watch` does.
+
+        It begins with the first iteration; leaving the loop, or a Ctrl-C, ends it.
+
+        Raises:
+            WaitError, InvalidRequest, ECSServiceError, ClientStateError: on iterating, after what was known.
+        """
+        refuse_to_block_a_loop()
+        changes: SimpleQueue[Task | None] = SimpleQueue()
+
+        async def watch() -> None:
+            async for task in self._client.watch(tasks, cancel_scope, timeout=timeout, cluster=cluster):
+                changes.put(task)
+
+        errand = self._errand(watch)
+        errand.add_done_callback(lambda _: changes.put(None))
+        try:
+            self._open().send(errand)
+            while (task := changes.get()) is not None:
+                yield task
+            errand.result()
+        finally:
+            errand.cancel()
+
+    def feed(self, event: Mapping[str, Any] | str | bytes) -> bool:
+        """Take an event of EventBridge's, from any thread, as `aioecs.Client.feed` does on its loop.
+
+        Raises:
+            InvalidRequest: it is no such event; it names the member and the rule, and nothing has changed.
+        """
+
+        async def feed() -> bool:
+            return self._client.feed(event)
+
+        return self._done(feed)
+
     # ------------------------------------------------------------------------------------------- the operations beside
 
     stop_task = _blocking(aioecs.Client.stop_task)
@@ -348,7 +408,7 @@ class _Start(Errand[StartTaskResponse]):
         self.request = request
 
 
-def _withdrawn(errand: Errand[Any]) -> StartCancelled | None:
+def _withdrawn(errand: Errand[Any]) -> StartCancelled | WaitCancelled | None:
     """Withdraw a call that a Ctrl-C has ended, and return what came of it; a second Ctrl-C ends the wait for that."""
     try:
         errand.withdraw()
@@ -357,7 +417,7 @@ def _withdrawn(errand: Errand[Any]) -> StartCancelled | None:
         errand.withdraw()
         return None
     if error is not None:
-        return outcome_of(error)
+        return error if isinstance(error, (StartCancelled, WaitCancelled)) else None
     starts = _starts_of(errand)
     if not starts:
         return None

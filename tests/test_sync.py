@@ -75,7 +75,7 @@ def test_it_has_the_names_of_the_async_client() -> None:
     assert public(aioecs.sync.Client) - ONLY_SYNC == public(aioecs.Client) - ONLY_ASYNC
 
 
-@pytest.mark.parametrize("name", ["__init__", *sorted(public(aioecs.sync.Client) - ONLY_SYNC)])
+@pytest.mark.parametrize("name", ["__init__", *sorted(public(aioecs.sync.Client) - ONLY_SYNC - {"timeouts"})])
 def test_parameters_are_the_async_client_s(name: str) -> None:
     """By name, kind and default."""
     ours, theirs = (
@@ -110,6 +110,29 @@ def test_operations_answer_as_the_async_ones_do(there: LocalECS, ecs: aioecs.syn
     ecs.stop_task(aioecs.StopTaskRequest(task=arn))
     (task,) = ecs.describe_tasks(aioecs.DescribeTasksRequest(tasks=[arn])).tasks
     assert task.desired_status == "STOPPED"
+
+
+def test_it_waits_and_watches(there: LocalECS, ecs: aioecs.sync.Client) -> None:
+    """Until they run, until they have stopped, and each change; a loop that is left ends its watch."""
+    tasks = ecs.start_task(request(there, 2)).tasks
+    running = ecs.wait_until_running(tasks, timeout=20)
+    assert [task.task_arn for task in running] == [task.task_arn for task in tasks]
+    for task in ecs.watch([task.task_arn or "" for task in running], timeout=20):
+        assert task.last_status == "RUNNING"
+        break
+    for task in running:
+        ecs.stop_task(aioecs.StopTaskRequest(task=task.task_arn or ""))
+    assert {task.last_status for task in ecs.watch(running, timeout=20)} == {"STOPPED"}
+    assert {task.last_status for task in ecs.wait_until_stopped(running, timeout=20)} == {"STOPPED"}
+    with pytest.raises(InvalidRequest, match="timeout"):
+        next(ecs.watch(running, timeout=-1))
+
+
+def test_it_is_fed_from_a_thread(ecs: aioecs.sync.Client) -> None:
+    """What is no event of a task's is passed over, and rubbish is refused."""
+    assert ecs.feed({"detail-type": "Another", "source": "aws.ecs", "detail": {}}) is False
+    with pytest.raises(InvalidRequest):
+        ecs.feed("rubbish")
 
 
 def test_errors_are_the_async_ones(there: LocalECS, ecs: aioecs.sync.Client) -> None:
@@ -296,6 +319,21 @@ def test_ctrl_c_leaves_running_what_is_to_settle(there: LocalECS, ecs: aioecs.sy
     assert truth is not None
     assert {task.task_arn for task in truth.tasks} == {task.arn for task in there.truth.running()}
     assert len(truth.tasks) == 1
+
+
+def test_ctrl_c_ends_a_wait_and_a_watch() -> None:
+    """The cause tells how far the tasks had come; they go on."""
+    with served(instances=1, pending_seconds=3600) as local, aioecs.sync.Client(**access(local)) as ecs:
+        tasks = ecs.start_task(request(local)).tasks
+        with ctrl_c(arrived(local, "DescribeTasks")), pytest.raises(KeyboardInterrupt) as raised:
+            ecs.wait_until_running(tasks, timeout=60)
+        assert isinstance(raised.value.__cause__, aioecs.WaitCancelled)
+        seen = iter(ecs.watch([task.task_arn or "" for task in tasks], timeout=60))
+        assert next(seen).last_status == "PENDING"
+        again = arrived(local, "DescribeTasks", count=local.truth.requests["DescribeTasks"] + 1)
+        with ctrl_c(again), pytest.raises(KeyboardInterrupt):
+            next(seen)
+        assert len(local.truth.running()) == 1
 
 
 def test_a_second_ctrl_c_ends_the_wait(there: LocalECS) -> None:

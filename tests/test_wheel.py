@@ -114,8 +114,8 @@ def test_the_command_line_says_what_to_install(clean: Path, command: tuple[str, 
 
 
 def test_every_module_can_be_imported_by_itself(clean: Path) -> None:
-    """But for those of an extra, which the doors to them keep shut."""
-    behind_an_extra = ("aioecs.cli._", "aioecs.cli.__main__", "aioecs.otel")
+    """But for those of an extra, whose doors are kept shut, and the plugin that pytest itself loads."""
+    behind_an_extra = ("aioecs.cli._", "aioecs.cli.__main__", "aioecs.otel", "aioecs.testing.plugin")
     names = [
         ".".join(("aioecs", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
         for path in sorted(PACKAGE.rglob("*.py"))

@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 from anyio.from_thread import start_blocking_portal
 
 import aioecs
+import aioecs.sync
 from aioecs import StartTaskRequest
 from aioecs.testing import LocalECS
 
@@ -52,14 +55,24 @@ def arrived(local: LocalECS, operation: str = "StartTask", count: int = 1) -> Ca
     return lambda: local.truth.requests[operation] >= count
 
 
+def waits_in_the_client() -> bool:
+    """Tell whether the main thread is where a call of the client's waits."""
+    frame: FrameType | None = sys._current_frames()[threading.main_thread().ident or 0]
+    inmost = frame.f_code if frame is not None else None
+    waits = inmost is not None and (inmost.co_filename == threading.__file__ or inmost.co_name == "watch")
+    while frame is not None and frame.f_code.co_filename != aioecs.sync.__file__:
+        frame = frame.f_back
+    return waits and frame is not None
+
+
 @contextlib.contextmanager
 def ctrl_c(*when: Callable[[], object]) -> Iterator[None]:
-    """Press Ctrl-C once each of these is so, one after the other, while the block runs."""
+    """Press Ctrl-C once each of these is so and the client waits, one after the other, while the block runs."""
     over = threading.Event()
 
     def press() -> None:
         for happened in when:
-            until(lambda now=happened: now() or over.is_set())  # type: ignore[misc]
+            until(lambda now=happened: (now() and waits_in_the_client()) or over.is_set())  # type: ignore[misc]
             if not over.is_set():
                 os.kill(os.getpid(), signal.SIGINT)
 

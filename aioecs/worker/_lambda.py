@@ -21,12 +21,14 @@ class ItemFailure(TypedDict):
     """A message that SQS is to give again."""
 
     itemIdentifier: str
+    """The message's id, under Lambda's name for it."""
 
 
 class BatchResponse(TypedDict):
     """What Lambda wants to hear under `ReportBatchItemFailures`: the messages that it doesn't name are deleted."""
 
     batchItemFailures: list[ItemFailure]
+    """The messages that SQS is to give again."""
 
 
 async def start_records(

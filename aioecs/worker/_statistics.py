@@ -12,11 +12,13 @@ class WorkerStatistics:
     in_hand: int = 0
     """Received, and neither deleted nor given back yet."""
     received: int = 0
+    """Received, redeliveries counted again."""
     started: int = 0
     """Jobs that this worker has started, or found started under their token, and settled."""
     found_settled: int = 0
     """Whose job the ledger had as started."""
     deleted: int = 0
+    """Deleted from the queue: their start is settled."""
     given_back: int = 0
     """Made visible again, now or after a delay, for another try."""
     left_to_redrive: int = 0

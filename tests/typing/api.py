@@ -12,7 +12,9 @@ from typing import Any, Literal, assert_type
 import anyio
 
 import aioecs
+import aioecs.otel
 import aioecs.sync
+import aioecs.worker
 from aioecs.testing import Fault, LocalECS
 
 # Requests ------------------------------------------------------------------------------------------------------------
@@ -132,6 +134,7 @@ client = aioecs.Client(
     on_settled=heard,
     on_event=on_event,
     tag_tokens=False,
+    transport="auto",
 )
 
 
@@ -207,6 +210,41 @@ async def cancelling(token: aioecs.CancelToken) -> None:
     assert_type(await token.wait(), str | None)
 
 
+async def waiting(ecs: aioecs.Client, token: aioecs.CancelToken, tasks: Sequence[aioecs.Task]) -> None:
+    """Wait, watch, and be told by events."""
+    assert_type(await ecs.wait_until_running(tasks, token, timeout=60), list[aioecs.Task])
+    assert_type(await ecs.wait_until_stopped(["arn", *tasks], timeout=None, cluster="render"), list[aioecs.Task])
+    async for task in ecs.watch(tasks, timeout=60):
+        assert_type(task, aioecs.Task)
+    assert_type(ecs.feed({"detail-type": "ECS Task State Change"}), bool)
+    assert_type(ecs.timeouts, aioecs.Timeouts)
+
+
+async def working(ecs: aioecs.Client, ledger: aioecs.worker.Ledger) -> None:
+    """Start each job once."""
+
+    def to_request(message: aioecs.worker.Message) -> aioecs.StartTaskRequest:
+        return request.replace(cluster=message.id)
+
+    worker = aioecs.worker.Worker(ecs, "https://queue", to_request, ledger=ledger, concurrency=10)
+    assert_type(await worker.run(aioecs.CancelToken()), aioecs.worker.WorkerStatistics)
+    response = await aioecs.worker.start_records(ecs, {"Records": []}, to_request, ledger=aioecs.worker.MemoryLedger())
+    assert_type(response, aioecs.worker.BatchResponse)
+    assert_type(response["batchItemFailures"], list[aioecs.worker.ItemFailure])
+    _ledgers: list[aioecs.worker.Ledger] = [
+        aioecs.worker.SQLiteLedger("jobs.db"),
+        aioecs.worker.DynamoDBLedger("jobs"),
+    ]
+    _held: type[aioecs.worker.Claimed | aioecs.worker.Entry | aioecs.worker.Verdict] = aioecs.worker.Claimed
+    _failing: list[type[aioecs.ECSError]] = [aioecs.worker.LedgerError, aioecs.worker.QueueError]
+
+
+async def traced() -> None:
+    """Hand the events over to OpenTelemetry."""
+    async with aioecs.Client("eu-west-1", on_event=aioecs.otel.Instrumentation()) as ecs:
+        await ecs.start_task(request)
+
+
 # Without a loop ------------------------------------------------------------------------------------------------------
 
 
@@ -227,6 +265,12 @@ def blocking(token: aioecs.CancelToken) -> None:
         assert_type(ecs.describe_task_definition(definition), aioecs.DescribeTaskDefinitionResponse)
         assert_type(ecs.list_tasks(), aioecs.ListTasksResponse)
         assert_type(ecs.list_container_instances(active), aioecs.ListContainerInstancesResponse)
+        assert_type(ecs.wait_until_running(["arn"], token, timeout=60), list[aioecs.Task])
+        assert_type(ecs.wait_until_stopped(["arn"], timeout=None), list[aioecs.Task])
+        for task in ecs.watch(["arn"], token, timeout=60):
+            assert_type(task, aioecs.Task)
+        assert_type(ecs.feed("{}"), bool)
+        assert_type(ecs.timeouts.settle, float)
     ecs.close()
 
 
@@ -381,6 +425,10 @@ def failed(error: Exception) -> str | None:
             assert_type(error.response, aioecs.StartTaskResponse | None)
         case aioecs.StartIncomplete() | aioecs.IdempotencyMismatch() | aioecs.CallTimeout() | aioecs.StartError():
             assert_type(error.token, str)
+        case aioecs.TaskStopped():
+            assert_type((error.task, error.exit_codes), tuple[aioecs.Task | None, dict[str, int | None]])
+        case aioecs.TaskMissing() | aioecs.WaitCancelled() | aioecs.WaitTimeout() | aioecs.WaitError():
+            assert_type((error.known, error.waiting_for), tuple[tuple[aioecs.Task, ...], tuple[str, ...]])
         case aioecs.ECSServiceError():
             assert_type((error.code, error.message, error.operation), tuple[str, str, str])
             assert_type((error.request_id, error.status), tuple[str | None, int | None])
@@ -411,7 +459,7 @@ SERVICE: list[type[aioecs.ECSServiceError]] = [
 RUNTIME: list[type[RuntimeError]] = [aioecs.ClientStateError]
 VALUE: list[type[ValueError]] = [aioecs.ConfigurationError, aioecs.InvalidRequest]
 CONNECTION: list[type[ConnectionError]] = [aioecs.AnswerLost, aioecs.ConnectionFailed]
-TIMEOUT: list[type[TimeoutError]] = [aioecs.CallTimeout]
+TIMEOUT: list[type[TimeoutError]] = [aioecs.CallTimeout, aioecs.WaitTimeout]
 
 # Testing -------------------------------------------------------------------------------------------------------------
 
