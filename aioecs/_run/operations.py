@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, TypeVar
 
@@ -44,12 +45,12 @@ from aioecs._wire.port import (
 R = TypeVar("R", bound=Shape)
 
 
-class Operations:
+class Operations(ABC):
     """What a client can do beside starting tasks on instances of its choice."""
 
+    @abstractmethod
     def _core(self) -> Core:
         """Return the inside of the client, if it may be used here."""
-        raise NotImplementedError
 
     async def stop_task(self, request: StopTaskRequest) -> StopTaskResponse:
         """Stop a task; stopping one twice does no harm, so a lost answer is asked for again.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -103,9 +104,9 @@ class Vigil(AbstractContextManager["Vigil"]):
 
     # ----------------------------------------------------------------------------------------------------- being told
 
+    @abstractmethod
     def told(self, key: Key, sighting: Sighting) -> None:
         """Hear what a task has become."""
-        raise NotImplementedError
 
     def missing(self, key: Key, reason: str) -> None:
         """Hear that ECS doesn't know a task, and has had the time to."""
@@ -206,8 +207,9 @@ class Vigil(AbstractContextManager["Vigil"]):
         return str(self._seen[key].last_status) if key in self._seen else "never seen"
 
     @property
+    @abstractmethod
     def _wanted(self) -> str:
-        raise NotImplementedError
+        """Name the state that is waited for."""
 
 
 class Arrival(Vigil):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
@@ -18,14 +19,14 @@ from aioecs._run.watcher import Watcher
 from aioecs.errors import ClientStateError, InvalidRequest
 
 
-class Waits:
+class Waits(ABC):
     """What a client can wait for. All its waits share one poller, and are woken by the events that it is fed."""
 
     _watcher: Watcher
 
+    @abstractmethod
     def _core(self) -> Core:
         """Return the inside of the client, if it may be used here."""
-        raise NotImplementedError
 
     async def wait_until_running(
         self,
