@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import stamina
 from aiobotocore.session import get_session
 from worker_world import moto_server, until
 
 import aioecs
-from aioecs.testing import LocalECS
+from aioecs.testing import Fault, LocalECS
 from aioecs.worker import MemoryLedger
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -69,6 +70,39 @@ async def test_the_batch_example_starts_many(
         await defined["render_all"](ecs, [frame(render, 10), frame(render, 2)], aioecs.CancelToken())
     assert capsys.readouterr().out.startswith("12 started, 0 refused, 0 unknown")
     assert len(render.truth.running()) == 12 + 200 + 10 + 12
+
+
+async def test_the_truth_is_behind_a_timeout(render: LocalECS) -> None:
+    """A timeout around a start leaves its outcome as a cause, and the task running under "settle"."""
+    render.faults.add(Fault("delay", seconds=0.3))
+    async with aioecs.Client(region_name="eu-west-1") as ecs:
+        with pytest.raises(TimeoutError) as caught:
+            async with asyncio.timeout(0.1):
+                await ecs.start_task(frame(render), on_cancel="settle")
+    truth = aioecs.outcome_of(caught.value)
+    (task,) = render.truth.running()
+    assert truth is not None
+    assert (truth.outcome, [each.task_arn for each in truth.tasks]) == (aioecs.Outcome.STARTED, [task.arn])
+
+
+async def test_stamina_takes_is_retry_safe_as_it_is(render: LocalECS) -> None:
+    """What certainly started nothing is tried again, and what may have is not."""
+    tries = 0
+
+    @stamina.retry(on=aioecs.is_retry_safe, attempts=3, wait_initial=0.001, wait_jitter=0)
+    async def start(ecs: aioecs.Client, error: aioecs.ECSError) -> aioecs.StartTaskResponse:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise error
+        return await ecs.start_task(frame(render))
+
+    async with aioecs.Client(region_name="eu-west-1") as ecs:
+        assert len((await start(ecs, aioecs.ConnectionFailed("nothing was sent"))).tasks) == 1
+        tries = 0
+        with pytest.raises(aioecs.StartUnknown):
+            await start(ecs, aioecs.StartUnknown("in doubt"))
+    assert len(render.truth.running()) == 1
 
 
 async def test_the_wait_example(render: LocalECS, defined: dict[str, Any]) -> None:
