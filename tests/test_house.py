@@ -30,11 +30,11 @@ MAY: dict[str, set[str]] = {
         "aioecs.errors",
         "attrs",
         "aiobotocore",
-        "aiohttp",
+        "aiohappyeyeballs",
+        "aiohttp",  # what the plain way sends through
         "botocore",
-        "multidict",  # it and yarl are aiohttp's own: what it takes and gives back
+        "httptools",
         "orjson",  # where it is installed
-        "yarl",
     },
     "_run": {"aioecs._model", "aioecs._plan", "aioecs._wire", "aioecs.errors", "anyio", "attrs"},
     # A listener like any other.

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import random
 import re
+import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from raw_server import Exchange, RawServer
@@ -20,6 +23,7 @@ from aioecs._wire import guarded
 from aioecs._wire.connect import connected
 from aioecs._wire.port import START_TASK, Witness
 from aioecs._wire.settings import Settings, Transport
+from aioecs.errors import ConfigurationError
 from aioecs.testing import Fault, LocalECS
 
 REQUEST = StartTaskRequest(task_definition="demo", container_instances=["0a1b"], started_by="token")
@@ -167,7 +171,10 @@ async def test_what_can_t_be_mended_is_told(code: str) -> None:
 
 
 async def test_the_plain_way_where_more_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A handler on the session, another signature, a path, a proxy, or no credentials take aiobotocore's own client."""
+    """What is asked beyond the fast way takes aiobotocore's own client.
+
+    A handler on the session, another signature, a path, a proxy, no credentials, or aiohttp's own settings.
+    """
     heard = AioSession()
     heard.register("before-send.ecs", lambda **_: None)
     here = "http://127.0.0.1:9"
@@ -177,10 +184,45 @@ async def test_the_plain_way_where_more_is_asked(monkeypatch: pytest.MonkeyPatch
         (f"{here}/under", {}),
         (here, {"config": AioConfig(proxies={"http": "http://127.0.0.1:1"})}),
         (here, {"aws_access_key_id": None, "aws_secret_access_key": None}),
+        (here, {"config": AioConfig(connector_args={"force_close": True})}),
+        (here, {"config": AioConfig(connector_args={"keepalive_timeout": None})}),
     ):
         given: dict[str, Any] = more
         async with port_to(url, **given) as port:
             assert port.way == "botocore", (url, more)
+
+
+async def test_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TLS trusts what botocore's settings say: the bundle of AWS_CA_BUNDLE, and without it nobody of our own making."""
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    async with RawServer(accept, tls=context) as server:
+        async with port_to(server.url) as port:
+            assert port.way == "fast"
+            what = await port.attempt(START_TASK, REQUEST, Witness())
+            assert isinstance(what, NotSent)
+            assert "CERTIFICATE_VERIFY_FAILED" in str(what.error)
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "authority.pem"))
+        async with port_to(server.url) as port:
+            assert isinstance(await port.attempt(START_TASK, REQUEST, Witness()), Answered)
+
+
+@pytest.mark.parametrize("end", ["\r", "\n", "\0"])
+async def test_credentials_that_would_break_the_header(end: str) -> None:
+    """A line end in a token could write headers of its own: nothing is sent, and the token isn't told."""
+    witness = Witness()
+    async with RawServer(accept) as server:
+        async with port_to(server.url, aws_session_token=f"secret{end}X-More: 1") as port:
+            if port.way == "fast":  # botocore's rehearsal may have refused it first
+                what = await port.attempt(START_TASK, REQUEST, witness)
+                assert isinstance(what, NotSent)
+                assert isinstance(what.error, ConfigurationError)
+                assert "line break" in str(what.error)
+                assert "secret" not in str(what.error)
+        assert not server.bodies
+    assert not witness.on_wire
 
 
 async def test_upstream_has_changed(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
 from types import SimpleNamespace
 from typing import Any
 
-import aiohttp
 import pytest
 from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
@@ -29,9 +29,9 @@ async def test_upstream_is_as_it_was_seen() -> None:
         assert guarded.is_stock(client)
         assert guarded.proxy_of(client, "http://127.0.0.1:9") is None
         assert guarded.foreign_handlers(client, OPERATIONS) == []
-        pool = await guarded.pool_of(client)
-        assert isinstance(pool, aiohttp.ClientSession)
-        assert pool is await guarded.pool_of(client)
+        tls = guarded.tls_of(client)
+        assert tls.verify_mode is ssl.CERT_REQUIRED
+        assert tls.check_hostname
 
 
 async def test_what_is_configured_is_seen() -> None:
@@ -56,6 +56,7 @@ async def test_what_is_configured_is_seen() -> None:
     [
         ("_endpoint", guarded.is_stock),
         ("_endpoint", lambda client: guarded.proxy_of(client, "http://x")),
+        ("_endpoint", guarded.tls_of),
         ("_emitter", lambda client: guarded.foreign_handlers(client, OPERATIONS)),
     ],
 )
@@ -71,3 +72,10 @@ async def test_credentials_that_can_t_be_refreshed_stay() -> None:
     await guarded.renewed(SimpleNamespace())
     with pytest.raises(guarded.Changed, match="_refresh_lock"):
         await guarded.renewed(SimpleNamespace(_protected_refresh=print))
+
+
+def test_tls_of_another_make() -> None:
+    """TLS that is no context of the standard library's is Changed."""
+    http = SimpleNamespace(_build_ssl_contexts=lambda proxy: ("context", None))
+    with pytest.raises(guarded.Changed, match=r"builtins\.str"):
+        guarded.tls_of(SimpleNamespace(_endpoint=SimpleNamespace(http_session=http)))

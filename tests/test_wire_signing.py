@@ -86,3 +86,12 @@ def test_no_secret_is_shown() -> None:
     """Neither the keys nor what is made of them."""
     held: Any = Keys("an-access-key", "a-secret", "a-token")
     assert repr(held) == "Keys()"
+
+
+@pytest.mark.parametrize("end", ["\r", "\n", "\0"])
+def test_keys_that_no_header_can_hold(end: str) -> None:
+    """A line end in the access key or the token is seen; one in the secret never leaves."""
+    assert not Keys(f"a{end}", "s").fit_headers
+    assert not Keys("a", "s", f"t{end}").fit_headers
+    assert Keys("a", f"s{end}").fit_headers
+    assert Keys("a", "s", "t").fit_headers

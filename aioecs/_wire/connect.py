@@ -16,11 +16,12 @@ from aiobotocore.session import AioSession
 from botocore import exceptions as botocore
 
 from aioecs._wire import guarded
+from aioecs._wire.connections import Connections
 from aioecs._wire.fast import FastPort
 from aioecs._wire.plain import PlainPort
 from aioecs._wire.port import OPERATIONS
 from aioecs._wire.quiet import withheld
-from aioecs._wire.rehearsal import Otherwise, rehearsed
+from aioecs._wire.rehearsal import Otherwise, Shown, rehearsed
 from aioecs._wire.settings import Settings
 from aioecs._wire.signing import Keys
 from aioecs.errors import ConfigurationError
@@ -119,13 +120,17 @@ async def connected(settings: Settings, session: Any = None) -> AsyncGenerator[t
         clock = settings.timeouts.connect + settings.timeouts.attempt
         who = await _who(session, settings, client)
         plain = PlainPort(client, clock, who)
-        fast = await _fast(session, settings, client, clock, who) if settings.transport == "auto" else None
-        yield fast or plain, client
+        fast = await _fast(session, settings, client, who) if settings.transport == "auto" else None
+        try:
+            yield fast or plain, client
+        finally:
+            if fast is not None:
+                await fast.close()
     finally:
         await opening.__aexit__(None, None, None)
 
 
-async def _fast(session: Any, settings: Settings, client: Any, clock: float, who: Hashable) -> FastPort | None:
+async def _fast(session: Any, settings: Settings, client: Any, who: Hashable) -> FastPort | None:
     """Make the fast way, if it does all that is configured."""
     try:
         if not _is_plain_work(client) or guarded.proxy_of(client, client.meta.endpoint_url) is not None:
@@ -137,7 +142,7 @@ async def _fast(session: Any, settings: Settings, client: Any, clock: float, who
         keys = Keys(frozen.access_key, frozen.secret_key, frozen.token)
         with withheld():
             shown = await rehearsed(client, keys)
-        return FastPort(client, shown, await guarded.pool_of(client), credentials, clock, who)
+        return FastPort(client, shown, await _connections(client, shown, settings), credentials, who)
     except guarded.Changed as changed:
         log.warning("aioecs takes the plain way, and more CPU: %s", changed)
     except Otherwise as otherwise:
@@ -147,6 +152,20 @@ async def _fast(session: Any, settings: Settings, client: Any, clock: float, who
     return None
 
 
+async def _connections(client: Any, shown: Shown, settings: Settings) -> Connections:
+    """Make connections to where the client's requests go, with its TLS and the settings' clocks."""
+    url = urlsplit(shown.url)
+    tls = await asyncio.to_thread(guarded.tls_of, client) if url.scheme == "https" else None
+    return Connections(
+        url.hostname or "",
+        url.port or (80 if tls is None else 443),
+        tls,
+        connect=settings.timeouts.connect,
+        answer=settings.timeouts.attempt,
+        idle=client.meta.config.connector_args["keepalive_timeout"],
+    )
+
+
 def _is_plain_work(client: Any) -> bool:
     """Tell whether nothing is configured that the fast way doesn't do, as far as the client itself knows."""
     config = client.meta.config
@@ -154,6 +173,8 @@ def _is_plain_work(client: Any) -> bool:
         config.signature_version == "v4"
         and getattr(config, "account_id_endpoint_mode", None) != "required"
         and not getattr(config, "proxies_config", None)
+        and set(config.connector_args) == {"keepalive_timeout"}  # which aiobotocore puts in itself
+        and config.connector_args["keepalive_timeout"] is not None
         and guarded.is_stock(client)
         and not guarded.foreign_handlers(client, OPERATIONS)
     )

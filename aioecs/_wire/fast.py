@@ -1,8 +1,8 @@
 """One attempt that does each thing once: the fast way.
 
-It takes from aiobotocore what aiobotocore is there for (credentials and their refresh, the endpoint, the pool with its
-TLS and clocks), and makes up, signs and reads for itself. The body's witness is that of the plain way. aiohttp is told
-to follow no redirect, and sends a POST again under no circumstances.
+It takes from aiobotocore what aiobotocore is there for (credentials and their refresh, the endpoint, TLS as it is
+configured), and makes up, signs, sends and reads for itself. A request is written once, on a connection of our own; no
+redirect is followed.
 
 A request that is turned away for its signature was not acted on. Where that can be mended it is mended and sent once
 more: expired credentials are refreshed, and a clock that is off is corrected by the answer's Date, as the .NET SDK
@@ -17,24 +17,22 @@ from collections.abc import Callable, Hashable
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
-import aiohttp
 import attrs
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, InvalidConfigError
 from botocore.parsers import create_parser
-from multidict import CIMultiDict
-from yarl import URL
 
 from aioecs._model._shape import Shape
 from aioecs._model.attempt import Answered, Attempt, Lost, NotSent, Rejected
 from aioecs._wire import guarded
 from aioecs._wire.codec import read_answer
+from aioecs._wire.connection import Response
+from aioecs._wire.connections import Connections
 from aioecs._wire.encoding import Encoder
 from aioecs._wire.port import Operation, Witness
 from aioecs._wire.quiet import withheld
 from aioecs._wire.rehearsal import Shown
 from aioecs._wire.sent import judge, never_signed
 from aioecs._wire.signing import CONTENT_TYPE, Keys, Signer
-from aioecs._wire.witnessed import SentTwice, WitnessedBody
 from aioecs.errors import AnswerLost, ECSServiceError
 
 R = TypeVar("R", bound=Shape)
@@ -54,7 +52,7 @@ _TOLERATED = 240.0
 
 
 class FastPort:
-    """The port over aiobotocore's credentials and pool."""
+    """The port over aiobotocore's credentials, and connections of our own."""
 
     way = "fast"
 
@@ -62,30 +60,27 @@ class FastPort:
         self,
         client: Any,
         shown: Shown,
-        pool: aiohttp.ClientSession,
+        connections: Connections,
         credentials: Any,
-        clock: float,
         who: Hashable = None,
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Take an aiobotocore client, what its rehearsal showed, and its pool; `clock` bounds one attempt, in seconds.
+        """Take an aiobotocore client, what its rehearsal showed, and connections to there, which it closes.
 
         `who` is whose token buckets its requests take from; None if nobody else is known to take from them.
         """
         self.who = who if who is not None else self
         self._meta = client.meta
-        self._url = URL(shown.url, encoded=True)
         self._shown = shown
-        self._pool = pool
+        self._connections = connections
         self._credentials = credentials
-        self._clock = clock
         self._now = now
         self._ahead = 0.0
         self._signer = Signer(shown.host, shown.scope)
         self._encoder = Encoder()
         self._flying = 0
-        self._proven = False
+        self._heads: dict[str, tuple[str, str]] = {}
         self._keys: Keys | None = None
         self._frozen: Any = None
         self._renewing = asyncio.Lock()
@@ -110,58 +105,70 @@ class FastPort:
         self._flying += 1
         sending = _Sending(witness)
         try:
-            async with asyncio.timeout(self._clock):
-                body = self._encoder.body(request)
-                what = await self._sent(operation, body, sending)
-                if not isinstance(what, Rejected) or what.error.code not in _MENDABLE:
-                    return what
-                # It was turned away and ECS did nothing: until the next byte nothing is on the wire.
-                witness.on_wire = False
-                if await self._mended(what.error, sending):
-                    return await self._sent(operation, body, sending)
-                witness.on_wire = True
+            body = self._encoder.body(request)
+            what = await self._sent(operation, body, sending)
+            if not isinstance(what, Rejected) or what.error.code not in _MENDABLE:
                 return what
+            # It was turned away and ECS did nothing: until the next byte nothing is on the wire.
+            witness.on_wire = False
+            if await self._mended(what.error, sending):
+                return await self._sent(operation, body, sending)
+            witness.on_wire = True
+            return what
         except AnswerLost as lost:
             return Lost(lost)
         except Exception as error:  # noqa: BLE001 whatever it is, it must become a word about the start
-            return judge(sending.refused or error, operation.name, witness.on_wire, self._proven)
+            return judge(error, operation.name, witness.on_wire, proven=True)
         finally:
             self._flying -= 1
             if not self._flying:
                 self._encoder.forget()
+
+    async def close(self) -> None:
+        """Close its connections, and wait until they are."""
+        await self._connections.close()
 
     async def _sent(self, operation: Operation[R], body: bytes, sending: _Sending) -> Attempt[R]:
         try:
             sending.keys = keys = await self._current()
         except Exception as error:  # noqa: BLE001 a credential source's own failure, an STS error among them
             return NotSent(never_signed(error, operation.name))
-        target = f"{_SERVICE}.{operation.name}"
-        headers = CIMultiDict(self._signer.headers(target, body, keys, self._now() + self._ahead))
-        headers["X-Amz-Target"] = target
-        headers["Content-Type"] = CONTENT_TYPE
-        headers["Host"] = self._shown.host
-        headers["User-Agent"] = self._shown.user_agent
-        headers["Accept-Encoding"] = "identity"
-        sending.body = WitnessedBody(body, sending.witness)
-        async with self._pool.request(
-            "POST", self._url, headers=headers, data=sending.body, allow_redirects=False
-        ) as answer:
-            content = await answer.read()
-        self._proven = sending.witness.on_wire
-        if sending.refused is not None:
-            raise sending.refused
+        answer = await self._connections.exchange(self._written(operation.name, body, keys), sending.witness)
         if answer.status == 200:
             return Answered(
-                read_answer(content, operation.answer, operation.name), answer.headers.get("x-amzn-RequestId")
+                read_answer(answer.body, operation.answer, operation.name), answer.header(b"x-amzn-requestid")
             )
-        sending.date = answer.headers.get("Date")
-        return _unhappy(operation, answer, content)
+        sending.date = answer.header(b"date")
+        return _unhappy(operation, answer)
+
+    def _written(self, name: str, body: bytes, keys: Keys) -> bytes:
+        """Write a signed request as it goes on the wire."""
+        known = self._heads.get(name)
+        if known is None:
+            target = f"{_SERVICE}.{name}"
+            lines = (
+                "POST / HTTP/1.1",
+                f"Host: {self._shown.host}",
+                f"User-Agent: {self._shown.user_agent}",
+                "Accept-Encoding: identity",
+                f"Content-Type: {CONTENT_TYPE}",
+                f"X-Amz-Target: {target}",
+                "",
+            )
+            known = self._heads[name] = target, "\r\n".join(lines)
+        target, head = known
+        for line in self._signer.headers(target, body, keys, self._now() + self._ahead).items():
+            head += "%s: %s\r\n" % line  # noqa: UP031 the pair as it stands
+        return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
     async def _current(self) -> Keys:
         """Return the credentials of now, refreshed by aiobotocore as they need to be."""
         frozen = await self._credentials.get_frozen_credentials()
-        if frozen is not self._frozen or self._keys is None:
-            self._frozen, self._keys = frozen, Keys(frozen.access_key, frozen.secret_key, frozen.token)
+        if self._keys is None or frozen != self._frozen:
+            keys = Keys(frozen.access_key, frozen.secret_key, frozen.token)
+            if not keys.fit_headers:
+                raise InvalidConfigError(error_msg="the credentials hold a line break, which no header can")
+            self._frozen, self._keys = frozen, keys
         return self._keys
 
     async def _mended(self, error: ECSServiceError, sending: _Sending) -> bool:
@@ -196,21 +203,16 @@ class _Sending:
     """What one attempt has come to so far."""
 
     witness: Witness
-    body: WitnessedBody | None = None
     keys: Keys | None = attrs.field(default=None, repr=False)
     date: str | None = None
 
-    @property
-    def refused(self) -> SentTwice | None:
-        """The refusal of a second send, if one was tried."""
-        return self.body.refused if self.body is not None else None
 
-
-def _unhappy(operation: Operation[Any], answer: aiohttp.ClientResponse, content: bytes) -> Rejected | NotSent | Lost:
+def _unhappy(operation: Operation[Any], answer: Response) -> Rejected | NotSent | Lost:
     """Read an answer that is no 200, as botocore's own parser does."""
     if answer.status < 400:
         return Lost(AnswerLost(f"{operation.name} was answered with status {answer.status}, which is no answer of ECS"))
-    headers = {name.lower(): held for name, held in answer.headers.items()}
     with withheld():
-        said = create_parser("json").parse({"status_code": answer.status, "headers": headers, "body": content}, None)
+        said = create_parser("json").parse(
+            {"status_code": answer.status, "headers": answer.headers, "body": answer.body}, None
+        )
     return judge(ClientError(said, operation.name), operation.name, on_wire=True, proven=True)

@@ -6,10 +6,10 @@ with botocore 1.43; the client then takes the plain way, with a warning.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import aiohttp
 from aiobotocore.httpsession import AIOHTTPSession
 
 from aioecs.errors import ECSError
@@ -77,12 +77,13 @@ def is_stock(client: Any) -> bool:
     return type(_http(client)) is AIOHTTPSession
 
 
-async def pool_of(client: Any) -> aiohttp.ClientSession:
-    """Return the aiohttp session that the client sends through, made ready: same pool, same clocks, same TLS."""
-    session = await _member(_http(client), "_get_session")(None)
-    if not isinstance(session, aiohttp.ClientSession):
-        raise Changed(f"aiobotocore sends through a {type(session).__module__}.{type(session).__name__}")
-    return session
+def tls_of(client: Any) -> ssl.SSLContext:
+    """Make the client's TLS, with its CA bundle and client certificate; it reads files, so call it in a thread."""
+    made: Callable[[str | None], tuple[Any, Any]] = _member(_http(client), "_build_ssl_contexts")
+    context, _ = made(None)
+    if not isinstance(context, ssl.SSLContext):
+        raise Changed(f"aiobotocore makes its TLS as a {type(context).__module__}.{type(context).__name__}")
+    return context
 
 
 async def renewed(credentials: Any) -> None:

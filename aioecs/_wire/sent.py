@@ -1,6 +1,7 @@
 """Was it sent? What each way of failing says about it.
 
-Measured on real sockets with aiobotocore's aiohttp session; `error` is what botocore's exception wraps.
+On the fast way the witness knows, whatever was raised. On the plain way, measured on real sockets with aiobotocore's
+aiohttp session; `error` is what botocore's exception wraps:
 
 ======================== ========================================== =========
 raised                   wraps                                      was it sent
@@ -56,8 +57,6 @@ def certainly_not_sent(error: BaseException) -> bool:
     """Read the table: True where the exception alone proves that nothing was sent."""
     if isinstance(error, (*_UNSIGNED, botocore.ConnectTimeoutError, botocore.ProxyConnectionError)):
         return True
-    if isinstance(error, (*_NEVER_CONNECTED, aiohttp.ConnectionTimeoutError)):  # as the fast way meets them
-        return True
     if isinstance(error, (botocore.EndpointConnectionError, botocore.SSLError)):
         return isinstance(error.kwargs.get("error"), _NEVER_CONNECTED)
     return False
@@ -106,7 +105,7 @@ def _unsent(error: Exception, operation: str) -> ConfigurationError | Connection
 def _broke(error: Exception) -> str:
     """Say how it broke in the words of the transport: botocore's say "could not connect" of a reset as well."""
     inner = error.kwargs.get("error") if isinstance(error, botocore.BotoCoreError) else None
-    if inner is None and isinstance(error, (aiohttp.ClientError, OSError)) and not isinstance(error, TimeoutError):
+    if inner is None and isinstance(error, OSError) and not isinstance(error, TimeoutError):
         inner = error
     return f"{type(inner).__name__}: {_first_line(inner)}" if isinstance(inner, Exception) else _first_line(error)
 

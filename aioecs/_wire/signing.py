@@ -35,6 +35,11 @@ class Keys:
     secret_key: str = attrs.field(repr=False)
     token: str | None = attrs.field(repr=False, default=None)
 
+    @property
+    def fit_headers(self) -> bool:
+        """Whether a header can hold them: no line ends in them, nor a null."""
+        return not any(end in f"{self.access_key}{self.token}" for end in "\r\n\0")
+
 
 def _mac(key: bytes, text: str) -> bytes:
     return hmac.digest(key, text.encode(), "sha256")

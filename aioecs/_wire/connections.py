@@ -1,0 +1,161 @@
+"""The connections to one endpoint: the idle ones kept warm, others opened as they are needed.
+
+How many there may be is not decided here: the client has no more requests in flight than its pool is large.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import aiohappyeyeballs
+
+from aioecs._wire.connection import Connection, Response
+from aioecs._wire.port import Witness
+
+_RESOLVED = 10.0
+"""Seconds for which a name's addresses are kept: as aiohttp does by default."""
+_STAGGER = 0.25
+"""Seconds after which the next address is tried beside one that is slow. [RFC 8305, 5]"""
+_DOUBTED = 0.5
+"""Seconds after which an idle connection is looked at before it is used."""
+
+
+class Connections:
+    """The connections to one host and port. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        tls: ssl.SSLContext | None,
+        *,
+        connect: float,
+        answer: float,
+        idle: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take the clocks in seconds: until a connection stands, until an answer is whole, and how long it may idle."""
+        self._host = host
+        self._port = port
+        self._tls = tls
+        self._connect = connect
+        self._answer = answer
+        self._longest_idle = idle
+        self._now = clock
+        self._idle: deque[Connection] = deque()
+        self._open: set[Connection] = set()
+        self._none_open = asyncio.Event()
+        self._resolving = asyncio.Lock()
+        self._addresses: Sequence[Any] = []
+        self._resolved = 0.0
+        self._sweeping: asyncio.TimerHandle | None = None
+
+    async def exchange(self, request: bytes, witness: Witness) -> Response:
+        """Send a request on a connection that is free, or a new one, and return its answer.
+
+        Nothing of it is written before `witness.on_wire` is set; a cancel closes the connection that it went out on.
+
+        Raises:
+            OSError: no connection came about, or it broke; TimeoutError among them, if a clock ended.
+        """
+        connection = self._free() or await self._opened()
+        answer = await connection.exchange(request, witness, self._answer)
+        if connection.reusable:
+            self._keep(connection)
+        else:
+            connection.abort()
+        return answer
+
+    async def close(self) -> None:
+        """Close them all, and wait until they are."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        for connection in tuple(self._open):
+            connection.abort()
+        while self._open:
+            self._none_open.clear()
+            await self._none_open.wait()
+
+    # ------------------------------------------------------------------------------------------------- the idle ones
+
+    def _free(self) -> Connection | None:
+        """Take the one that was used last; those that have gone stale are closed unsent."""
+        now = self._now()
+        while self._idle:
+            connection = self._idle.pop()
+            idle = now - connection.idle_since
+            if idle < self._longest_idle and (connection.reusable if idle < _DOUBTED else connection.still_open()):
+                return connection
+            connection.abort()
+        return None
+
+    def _keep(self, connection: Connection) -> None:
+        connection.idle_since = self._now()
+        self._idle.append(connection)
+        if self._sweeping is None:
+            self._sweep_in(self._longest_idle)
+
+    def _sweep_in(self, seconds: float) -> None:
+        self._sweeping = asyncio.get_running_loop().call_later(seconds, self._sweep)
+
+    def _sweep(self) -> None:
+        """Close those that have idled too long."""
+        self._sweeping = None
+        stale = self._now() - self._longest_idle
+        while self._idle and self._idle[0].idle_since <= stale:
+            self._idle.popleft().abort()
+        if self._idle:
+            self._sweep_in(self._idle[0].idle_since - stale)
+
+    # ------------------------------------------------------------------------------------------------------ new ones
+
+    async def _opened(self) -> Connection:
+        try:
+            async with asyncio.timeout(self._connect):
+                return await self._made()
+        except TimeoutError as error:
+            raise TimeoutError(f"{self._where} could not be reached within {self._connect:g} s") from error
+        except (OSError, ValueError) as error:  # ValueError: a name that is none, ssl.CertificateError
+            self._addresses = []
+            raise ConnectionError(f"{self._where} could not be reached: {error}") from error
+
+    @property
+    def _where(self) -> str:
+        return f"{self._host}:{self._port}"
+
+    async def _made(self) -> Connection:
+        loop = asyncio.get_running_loop()
+        raw = await aiohappyeyeballs.start_connection(
+            await self._where_to(), loop=loop, happy_eyeballs_delay=_STAGGER, interleave=1
+        )
+        connection = Connection(raw, self._gone)
+        self._open.add(connection)
+        try:
+            await loop.create_connection(
+                lambda: connection, sock=raw, ssl=self._tls, server_hostname=self._host if self._tls else None
+            )
+        except BaseException:
+            raw.close()  # the loop may not have taken it yet
+            self._gone(connection)
+            raise
+        return connection
+
+    async def _where_to(self) -> Sequence[Any]:
+        """Return the host's addresses, as `getaddrinfo` gives them; one looks them up for all who ask meanwhile."""
+        async with self._resolving:
+            if not self._addresses or self._now() - self._resolved > _RESOLVED:
+                loop = asyncio.get_running_loop()
+                self._addresses = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+                self._resolved = self._now()
+            return self._addresses
+
+    def _gone(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        if not self._open:
+            self._none_open.set()

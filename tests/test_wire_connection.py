@@ -1,0 +1,251 @@
+"""aioecs._wire.connection: one write, one answer read to its end, and nothing left that the next could mistake."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from raw_server import Exchange, RawServer
+
+from aioecs._wire.connection import Connection
+from aioecs._wire.port import Witness
+
+REQUEST = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 4\r\n\r\nbody"
+PATIENCE = 30.0
+
+
+@asynccontextmanager
+async def connected(server: RawServer) -> AsyncGenerator[tuple[Connection, asyncio.Event]]:
+    """Open a connection; the event tells of its end."""
+    ended = asyncio.Event()
+    raw = socket.create_connection(("127.0.0.1", server.port))
+    raw.setblocking(False)
+    connection = Connection(raw, lambda _: ended.set())
+    await asyncio.get_running_loop().create_connection(lambda: connection, sock=raw)
+    try:
+        yield connection, ended
+    finally:
+        connection.abort()
+        await ended.wait()
+
+
+def saying(*pieces: bytes, close: bool = False) -> Callable[[Exchange], Awaitable[object]]:
+    """Answer each request with these bytes, a piece in each pass of the loop, and then perhaps close."""
+
+    async def behave(exchange: Exchange) -> None:
+        await exchange.request()
+        for piece in pieces:
+            exchange.say(piece)
+            await asyncio.sleep(0)
+        if close:
+            exchange.close()
+
+    return behave
+
+
+def by_bytes(answer: bytes) -> list[bytes]:
+    return [answer[at : at + 1] for at in range(len(answer))]
+
+
+LENGTH = b"HTTP/1.1 200 OK\r\nX-One: 1\r\nContent-Length: 5\r\n\r\nhello"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "close", "status", "body", "reusable"),
+    [
+        ([LENGTH], False, 200, b"hello", True),
+        (by_bytes(LENGTH), False, 200, b"hello", True),
+        ([CHUNKED], False, 200, b"hello", True),
+        (by_bytes(CHUNKED), False, 200, b"hello", True),
+        ([b"HTTP/1.1 200 OK\r\n\r\nhel", b"lo"], True, 200, b"hello", False),
+        ([b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello"], False, 200, b"hello", False),
+        ([b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello"], False, 200, b"hello", False),
+        ([b"HTTP/1.1 204 Nothing\r\n\r\n"], False, 204, b"", True),
+        ([b"HTTP/1.1 100 Go on\r\n\r\nHTTP/1.1 103 Hints\r\nX: y\r\n\r\n", LENGTH], False, 200, b"hello", True),
+        ([b"HTTP/1.1 500 Sorry\r\nContent-Length: 0\r\n\r\n"], False, 500, b"", True),
+    ],
+    ids=[
+        "length",
+        "by bytes",
+        "chunked",
+        "chunked by bytes",
+        "to the end",
+        "HTTP/1.0",
+        "goodbye",
+        "204",
+        "1xx first",
+        "error",
+    ],
+)
+async def test_answers(pieces: list[bytes], close: bool, status: int, body: bytes, reusable: bool) -> None:
+    """However an answer is framed it is read whole, and tells whether another request may follow."""
+    async with RawServer(saying(*pieces, close=close)) as server, connected(server) as (connection, _):
+        for _ in range(2 if reusable else 1):
+            answer = await connection.exchange(REQUEST, Witness(), PATIENCE)
+            assert (answer.status, answer.body) == (status, body)
+            assert connection.reusable == reusable
+        assert set(server.bodies) == {b"body"}
+
+
+async def test_headers() -> None:
+    """A header is found by its name in lower case; a name that comes twice gives its first, and the map its last."""
+    answer = b"HTTP/1.1 200 OK\r\nX-Two: a\r\nx-two: b\r\nX-Latin: \xe9\r\nContent-Length: 0\r\n\r\n"
+    async with RawServer(saying(answer)) as server, connected(server) as (connection, _):
+        said = await connection.exchange(REQUEST, Witness(), PATIENCE)
+    assert said.header(b"x-two") == "a"
+    assert said.header(b"x-three") is None
+    assert said.headers == {"x-two": "b", "x-latin": "é", "content-length": "0"}
+    assert "é" not in repr(said)
+
+
+@pytest.mark.parametrize(
+    ("said", "close", "why"),
+    [
+        (b"", True, "before it answered"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhel", True, "before its answer was whole"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhel", True, "before its answer was whole"),
+        (b"HTTP/1.1 200 OK\r\nX-Cut", True, "before it answered"),
+        (b"HTTP/1.1 200 OK\r\nX-Cut: off\r\nX", True, "before its answer was whole"),
+        (b"SSH-2.0-OpenSSH\r\n", False, "no answer in HTTP/1.1"),
+        (b"HTTP/1.1 101 Switching\r\nUpgrade: it\r\nConnection: upgrade\r\n\r\n", False, "no answer in HTTP/1.1"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", False, "no answer in HTTP/1.1"),
+    ],
+    ids=["nothing", "short", "short chunk", "cut name", "cut header", "no HTTP", "upgrade", "two lengths"],
+)
+async def test_no_answer(said: bytes, close: bool, why: str) -> None:
+    """What is cut off or no HTTP is no answer, though the request was sent; the connection is closed."""
+    witness = Witness()
+    async with RawServer(saying(said, close=close)) as server, connected(server) as (connection, ended):
+        with pytest.raises(ConnectionError, match=why):
+            await connection.exchange(REQUEST, witness, PATIENCE)
+        assert witness.on_wire
+        assert not connection.reusable
+        await ended.wait()
+
+
+async def test_a_reset() -> None:
+    """A reset says so."""
+
+    async def reset(exchange: Exchange) -> None:
+        await exchange.request()
+        exchange.reset()
+
+    async with RawServer(reset) as server, connected(server) as (connection, _):
+        with pytest.raises(ConnectionError, match="reset by peer"):
+            await connection.exchange(REQUEST, Witness(), PATIENCE)
+
+
+async def test_a_second_answer_is_nobody_s() -> None:
+    """What follows the answer unasked is dropped with the connection: it can't answer the next request."""
+    async with RawServer(saying(LENGTH + LENGTH)) as server, connected(server) as (connection, ended):
+        answer = await connection.exchange(REQUEST, Witness(), PATIENCE)
+        assert answer.body == b"hello"
+        assert not connection.reusable
+        connection.abort()
+        await ended.wait()
+
+
+async def test_bytes_that_nobody_asked_for() -> None:
+    """On an idle connection they close it."""
+    more = asyncio.Event()
+
+    async def behave(exchange: Exchange) -> None:
+        await exchange.request()
+        exchange.say(LENGTH)
+        await more.wait()
+        exchange.say(b"HTTP/1.1 408 Too slow\r\n\r\n")
+
+    async with RawServer(behave) as server, connected(server) as (connection, ended):
+        await connection.exchange(REQUEST, Witness(), PATIENCE)
+        assert connection.still_open()
+        more.set()
+        await ended.wait()
+        with pytest.raises(ConnectionError, match="before the request was sent"):
+            await connection.exchange(REQUEST, witness := Witness(), PATIENCE)
+        assert not witness.on_wire
+        assert len(server.bodies) == 1
+
+
+async def test_the_clock() -> None:
+    """An answer that is not whole in time is a TimeoutError, and the connection is closed."""
+    witness = Witness()
+    async with RawServer(saying(LENGTH[:-1])) as server, connected(server) as (connection, ended):
+        with pytest.raises(TimeoutError, match=r"no answer within 0\.01 s"):
+            await connection.exchange(REQUEST, witness, 0.01)
+        await ended.wait()
+    assert witness.on_wire
+
+
+async def test_a_cancel() -> None:
+    """A cancel closes the connection, so that its answer can be nobody else's."""
+    heard = asyncio.Event()
+
+    async def behave(exchange: Exchange) -> None:
+        await exchange.request()
+        heard.set()
+        await asyncio.Event().wait()
+
+    async with RawServer(behave) as server, connected(server) as (connection, ended):
+        task = asyncio.ensure_future(connection.exchange(REQUEST, witness := Witness(), PATIENCE))
+        await heard.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert witness.on_wire
+        await ended.wait()
+
+
+class Way:
+    """A transport that keeps what it was given, and what the witness said by then."""
+
+    def __init__(self, witness: Witness) -> None:
+        self.witness = witness
+        self.seen: list[tuple[bytes, bool]] = []
+
+    def is_closing(self) -> bool:
+        return False
+
+    def write(self, data: bytes) -> None:
+        self.seen.append((data, self.witness.on_wire))
+
+    def abort(self) -> None:
+        pass
+
+
+async def test_the_witness_speaks_before_the_first_byte() -> None:
+    """By the time that anything is written it says yes; the request is written whole, once."""
+    here, there = socket.socketpair()
+    witness = Witness()
+    way: Any = Way(witness)
+    with contextlib.closing(here), contextlib.closing(there):
+        connection = Connection(here, lambda _: None)
+        connection.connection_made(way)
+        assert not witness.on_wire
+        task = asyncio.ensure_future(connection.exchange(REQUEST, witness, PATIENCE))
+        await asyncio.sleep(0)
+        connection.data_received(LENGTH)
+        assert (await task).body == b"hello"
+    assert way.seen == [(REQUEST, True)]
+
+
+async def test_the_socket_itself_is_asked() -> None:
+    """A goodbye or stray bytes that the loop has not seen yet are seen by `still_open`."""
+    lasts: list[Callable[[socket.socket], object]] = [socket.socket.close, lambda there: there.send(b"x")]
+    for last in lasts:
+        here, there = socket.socketpair()
+        here.setblocking(False)
+        with contextlib.closing(here), contextlib.closing(there):
+            connection = Connection(here, lambda _: None)
+            way: Any = Way(Witness())
+            connection.connection_made(way)
+            assert connection.still_open()
+            last(there)
+            assert connection.reusable
+            assert not connection.still_open()
+        assert not connection.still_open()  # its socket is closed

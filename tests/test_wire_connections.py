@@ -1,0 +1,257 @@
+"""aioecs._wire.connections: warm connections are used again, stale ones never, and none is left open."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from raw_server import Exchange, RawServer
+
+from aioecs._wire.connections import Connections
+from aioecs._wire.port import Witness
+
+REQUEST = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 4\r\n\r\nbody"
+
+
+@asynccontextmanager
+async def connections_to(port: int, tls: ssl.SSLContext | None = None, **more: Any) -> AsyncGenerator[Connections]:
+    clocks = {"connect": 30.0, "answer": 30.0, "idle": 30.0, **more}
+    host = clocks.pop("host", "127.0.0.1")
+    connections = Connections(host, port, tls, **clocks)
+    try:
+        yield connections
+    finally:
+        await connections.close()
+        assert not connections._open
+
+
+async def accept(exchange: Exchange) -> None:
+    await exchange.request()
+    exchange.answer(200, "{}")
+
+
+async def test_one_after_the_other_on_one_connection() -> None:
+    """A connection whose answer is whole carries the next request."""
+    async with RawServer(accept) as server, connections_to(server.port) as connections:
+        for _ in range(3):
+            assert (await connections.exchange(REQUEST, Witness())).status == 200
+        assert server.connections == 1
+
+
+async def test_at_once_on_as_many() -> None:
+    """Requests at the same time have a connection each, which later ones use."""
+    async with RawServer(accept) as server, connections_to(server.port) as connections:
+        for _ in range(2):
+            await asyncio.gather(*(connections.exchange(REQUEST, Witness()) for _ in range(5)))
+        assert server.connections == 5
+        assert len(server.bodies) == 10
+
+
+async def test_a_goodbye_is_obeyed() -> None:
+    """After `Connection: close` the next request has a new connection."""
+
+    async def once(exchange: Exchange) -> None:
+        await exchange.request()
+        exchange.answer(200, "{}", "Connection: close")
+
+    async with RawServer(once) as server, connections_to(server.port) as connections:
+        for _ in range(2):
+            await connections.exchange(REQUEST, Witness())
+        assert server.connections == 2
+
+
+async def test_what_has_idled_too_long_is_not_used() -> None:
+    """By the clock, whether or not a timer came in time to close it."""
+    now = 0.0
+    async with RawServer(accept) as server, connections_to(server.port, clock=lambda: now) as connections:
+        await connections.exchange(REQUEST, Witness())
+        now = 29.0
+        await connections.exchange(REQUEST, Witness())
+        assert server.connections == 1
+        now = 59.5
+        await connections.exchange(REQUEST, Witness())
+        assert server.connections == 2
+
+
+async def test_idle_ones_are_closed() -> None:
+    """A connection that nobody uses is closed when its time is over."""
+    async with RawServer(accept) as server, connections_to(server.port, idle=0.01) as connections:
+        await asyncio.gather(*(connections.exchange(REQUEST, Witness()) for _ in range(3)))
+        assert len(connections._open) == 3
+        await connections._none_open.wait()
+        assert not connections._open
+
+
+async def test_a_connection_that_was_closed_meanwhile_carries_nothing() -> None:
+    """A server that hangs up on an idle connection loses nobody's request: the next goes out on another."""
+    hung_up = asyncio.Event()
+
+    async def behave(exchange: Exchange) -> None:
+        await accept(exchange)
+        if server.connections == 1:
+            exchange.close()
+            hung_up.set()
+
+    now = 0.0
+    async with RawServer(behave) as server, connections_to(server.port, clock=lambda: now) as connections:
+        await connections.exchange(REQUEST, Witness())
+        await hung_up.wait()
+        now = 1.0
+        assert (await connections.exchange(REQUEST, Witness())).status == 200
+        assert server.connections == 2
+
+
+async def test_nobody_listens() -> None:
+    """The error names the address, and the witness has seen nothing."""
+    async with RawServer(accept) as server:
+        port = server.port
+    witness = Witness()
+    async with connections_to(port) as connections:
+        with pytest.raises(ConnectionError, match=f"127.0.0.1:{port} could not be reached: .*Connect call failed"):
+            await connections.exchange(REQUEST, witness)
+    assert not witness.on_wire
+
+
+@pytest.mark.parametrize("host", ["no-such-name.invalid", "a" * 64 + ".invalid"])
+async def test_no_such_host(host: str) -> None:
+    """A name that leads nowhere, or is none, is told by name."""
+    async with connections_to(443, host=host) as connections:
+        with pytest.raises(ConnectionError, match=f"{host}:443 could not be reached"):
+            await connections.exchange(REQUEST, Witness())
+
+
+async def test_names_are_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many at once one looks up for all; the addresses are kept ten seconds, and not beyond a failure."""
+    looked: list[Any] = []
+    now = 0.0
+    async with RawServer(accept) as server:
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server.port))]
+
+        async def getaddrinfo(*asked: Any, **_: Any) -> Any:
+            looked.append(asked)
+            await asyncio.sleep(0)
+            return list(found)
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+        async with connections_to(server.port, host="ecs.here", idle=0.0, clock=lambda: now) as connections:
+            await asyncio.gather(*(connections.exchange(REQUEST, Witness()) for _ in range(5)))
+            assert looked == [("ecs.here", server.port)]
+            now = 10.5
+            await connections.exchange(REQUEST, Witness())
+            assert len(looked) == 2
+        found[0] = (*found[0][:4], ("127.0.0.1", 1))
+        async with connections_to(server.port, host="ecs.here", clock=lambda: now) as connections:
+            for _ in range(2):
+                with pytest.raises(ConnectionError):
+                    await connections.exchange(REQUEST, Witness())
+            assert len(looked) == 4
+
+
+async def test_the_next_address_where_one_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a host's addresses the first that answers is taken."""
+    async with RawServer(accept) as server:
+        found = [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 1)),
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server.port)),
+        ]
+
+        async def getaddrinfo(*_: Any, **__: Any) -> Any:
+            return found
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+        async with connections_to(server.port, host="ecs.here") as connections:
+            assert (await connections.exchange(REQUEST, Witness())).status == 200
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def server_tls(authority: trustme.CA, *names: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert(*names).configure_cert(context)
+    return context
+
+
+def client_tls(authority: trustme.CA, tmp_path: Path) -> ssl.SSLContext:
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    return ssl.create_default_context(cafile=str(tmp_path / "authority.pem"))
+
+
+async def test_tls(authority: trustme.CA, tmp_path: Path) -> None:
+    """A server with a certificate for the address is answered by, on a connection that is used again."""
+    tls = client_tls(authority, tmp_path)
+    server = RawServer(accept, tls=server_tls(authority, "127.0.0.1"))
+    async with server, connections_to(server.port, tls) as connections:
+        for _ in range(2):
+            assert (await connections.exchange(REQUEST, Witness())).status == 200
+        assert server.connections == 1
+
+
+async def test_a_certificate_for_somebody_else(authority: trustme.CA, tmp_path: Path) -> None:
+    """Nothing is sent to a server that can't show who it is."""
+    tls, witness = client_tls(authority, tmp_path), Witness()
+    async with RawServer(accept, tls=server_tls(authority, "elsewhere.example")) as server:
+        async with connections_to(server.port, tls) as connections:
+            with pytest.raises(ConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
+                await connections.exchange(REQUEST, witness)
+        assert not server.bodies
+    assert not witness.on_wire
+
+
+async def stall(exchange: Exchange) -> None:
+    await asyncio.Event().wait()
+
+
+async def test_tls_that_never_comes(authority: trustme.CA, tmp_path: Path) -> None:
+    """The clock for connecting bounds TLS too."""
+    witness = Witness()
+    tls = client_tls(authority, tmp_path)
+    async with RawServer(stall) as server, connections_to(server.port, tls, connect=0.05) as connections:
+        with pytest.raises(TimeoutError, match=f"{server.port} could not be reached within 0.05 s"):
+            await connections.exchange(REQUEST, witness)
+    assert not witness.on_wire
+
+
+async def test_a_cancel_while_connecting(authority: trustme.CA, tmp_path: Path) -> None:
+    """It leaves no connection behind, and nothing sent."""
+    began = asyncio.Event()
+
+    async def behave(exchange: Exchange) -> None:
+        began.set()
+        await stall(exchange)
+
+    witness, tls = Witness(), client_tls(authority, tmp_path)
+    async with RawServer(behave) as server, connections_to(server.port, tls) as connections:
+        task = asyncio.ensure_future(connections.exchange(REQUEST, witness))
+        await began.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not connections._open
+    assert not witness.on_wire
+
+
+async def test_closing_ends_what_is_under_way() -> None:
+    """Who still waits for an answer hears that the connection was closed."""
+    heard = asyncio.Event()
+
+    async def behave(exchange: Exchange) -> None:
+        await exchange.request()
+        heard.set()
+        await stall(exchange)
+
+    async with RawServer(behave) as server, connections_to(server.port) as connections:
+        task = asyncio.ensure_future(connections.exchange(REQUEST, Witness()))
+        await heard.wait()
+        await connections.close()
+        with pytest.raises(ConnectionError, match="closed before it answered"):
+            await task
