@@ -103,6 +103,17 @@ def _names(extra: Mapping[str, Any]) -> str:
     return "{" + ", ".join(sorted(extra)) + "}"
 
 
+def _spelled(held: Any) -> Any:
+    """Return what is equal where JSON is: Python takes True, 1 and 1.0 for one value, on the wire they differ."""
+    if isinstance(held, dict):
+        return {_spelled_scalar(name): _spelled(one) for name, one in held.items()}
+    return [_spelled(one) for one in held] if isinstance(held, (list, tuple)) else _spelled_scalar(held)
+
+
+def _spelled_scalar(held: Any) -> Any:
+    return (type(held), repr(held)) if isinstance(held, (int, float)) else held
+
+
 class _Unread:
     """A place for what a value has not read yet."""
 
@@ -128,8 +139,8 @@ def _converters(cls: type[Any]) -> dict[str, Callable[[Any], Any] | None]:
 class Shape(_Unread):
     """What all shapes share."""
 
-    extra: Mapping[str, Any] = attrs.field(factory=dict, repr=_names)
-    """Members that this version of aioecs doesn't know, under ECS's own names."""
+    extra: Mapping[str, Any] = attrs.field(factory=dict, repr=_names, eq=_spelled)
+    """Members that this version of aioecs doesn't know, under ECS's own names; equal where they are spelled alike."""
 
     if not TYPE_CHECKING:  # or a checker would take any name for a member
 
