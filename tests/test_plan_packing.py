@@ -79,6 +79,25 @@ def test_what_is_spelled_otherwise_is_another_call() -> None:
     assert packing.group(again, "at_most_once") is group["1"]
 
 
+def test_what_shares_all_but_the_instances_is_alike() -> None:
+    """The very same values, or equal texts: so what was checked for one holds for the other."""
+    packing = Packing(0.0)
+    overrides = TaskOverride(cpu="1")
+    one = StartTaskRequest(task_definition="demo", overrides=overrides, enable_execute_command=True)
+    assert packing.alike(one, "at_most_once") is None
+    group = packing.group(one, "at_most_once")
+    other = one.replace(task_definition=str(b"demo", "ascii"), container_instances=["b"])
+    assert packing.alike(other, "at_most_once") is group
+    for unlike in (
+        one.replace(overrides=TaskOverride(cpu="1")),
+        one.replace(enable_execute_command=1),
+        one.replace(cluster="other"),
+        one.replace(extra={"newer": 1}),
+    ):
+        assert packing.alike(unlike, "at_most_once") is None
+    assert packing.alike(other, "at_least_once") is None
+
+
 def test_a_group_that_is_not_full_waits_for_company() -> None:
     """The window counts from the first that waits; a full group doesn't wait."""
     packing = Packing(0.002)
