@@ -40,7 +40,7 @@ from aioecs._model import (
 )
 from aioecs._model._plain import to_plain
 from aioecs._model._shape import Shape
-from aioecs._model.limits import LIMITS, OVERRIDES, VOLUME_SIZES, check, expect, positive
+from aioecs._model.limits import LIMITS, OVERRIDES, VOLUME_SIZES, check, expect, fits, positive
 from aioecs.errors import InvalidRequest
 
 CLUSTER = "arn:aws:ecs:eu-west-1:123456789012:cluster/render"
@@ -273,6 +273,23 @@ def test_requests_to_be_split_need_an_instance_and_keep_the_other_limits() -> No
     assert refusal(starting(container_instances=[]), any_number=True).path == "container_instances"
     assert refusal(starting(tags=tags(51)), any_number=True).path == "tags"
     assert refusal(starting(container_instances=["a b"] * 11), any_number=True).path == "container_instances[0]"
+
+
+@pytest.mark.parametrize(
+    ("instances", "fit"),
+    [
+        (["0a1b", INSTANCE] * 6, True),
+        ([], False),
+        ("0a1b", False),
+        ([17], False),
+        (["0a1b", "a b"], False),
+        ([INSTANCE.replace("render", "other")], False),
+        ([INSTANCE.replace("eu-west-1", "us-east-1")], False),
+    ],
+)
+def test_whether_the_instances_fit_is_told_by_themselves(instances: Any, fit: bool) -> None:
+    """Of any number, each an id or an ARN of the cluster, where the client goes; the rest isn't looked at."""
+    assert fits(starting(cluster=CLUSTER, container_instances=instances, tags=17), "eu-west-1", "aws") is fit
 
 
 # -------------------------------------------------------------------------------------------------- what is required

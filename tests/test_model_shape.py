@@ -126,6 +126,30 @@ def test_replace_refuses_a_member_that_there_is_not() -> None:
         StartTaskRequest(task_definition="frame:42").replace(starte_by="job-17")
 
 
+ONE, TRUE, POINT = {"n": [{"m": 1}]}, {"n": [{"m": True}]}, {"n": [{"m": 1.0}]}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "equal"),
+    [
+        (ONE, TRUE, False),
+        (ONE, POINT, False),
+        (TRUE, POINT, False),
+        ({"n": 0.0}, {"n": -0.0}, False),
+        ({1: "a"}, {True: "a"}, False),
+        (ONE, {"n": [{"m": 1}]}, True),
+        ({"a": 1, "b": None}, {"b": None, "a": 1}, True),
+        ({"n": (1, 2)}, {"n": [1, 2]}, True),
+        ({"n": "1"}, {"n": 1}, False),
+    ],
+)
+def test_extra_is_equal_if_it_is_spelled_alike(one: dict[str, Any], other: dict[str, Any], equal: bool) -> None:
+    """What Python takes for equal and JSON spells otherwise is another value: a call can't be shared by the two."""
+    assert (StartTaskRequest(task_definition="a", extra=one) == StartTaskRequest(task_definition="a", extra=other)) is (
+        equal
+    )
+
+
 def test_extra_is_its_own_and_shows_its_names_in_order() -> None:
     """What happens to the caller's dict later doesn't happen to the value; only names are shown."""
     given = {"zeta": "hidden", "alpha": "hidden"}

@@ -66,6 +66,38 @@ def test_what_differs_or_has_a_key_travels_alone() -> None:
     assert packing.group(StartTaskRequest(task_definition="demo"), "at_most_once") is equal
 
 
+def test_what_is_spelled_otherwise_is_another_call() -> None:
+    """True, 1 and 1.0 are equal in Python and three things in JSON: a member that aioecs doesn't know may be any."""
+    packing = Packing(0.0)
+    group = {}
+    for held in (True, 1, 1.0):
+        request = StartTaskRequest(task_definition="demo", overrides=TaskOverride(extra={"newer": held}))
+        group[repr(held)] = packing.group(request, "at_most_once")
+        packing.add(Entry(request, "a", Nobody(), 0), group[repr(held)], 0.0)
+    assert len({id(each) for each in group.values()}) == 3
+    again = StartTaskRequest(task_definition="demo", overrides=TaskOverride(extra={"newer": 1}))
+    assert packing.group(again, "at_most_once") is group["1"]
+
+
+def test_what_shares_all_but_the_instances_is_alike() -> None:
+    """The very same values, or equal texts: so what was checked for one holds for the other."""
+    packing = Packing(0.0)
+    overrides = TaskOverride(cpu="1")
+    one = StartTaskRequest(task_definition="demo", overrides=overrides, enable_execute_command=True)
+    assert packing.alike(one, "at_most_once") is None
+    group = packing.group(one, "at_most_once")
+    other = one.replace(task_definition=str(b"demo", "ascii"), container_instances=["b"])
+    assert packing.alike(other, "at_most_once") is group
+    for unlike in (
+        one.replace(overrides=TaskOverride(cpu="1")),
+        one.replace(enable_execute_command=1),
+        one.replace(cluster="other"),
+        one.replace(extra={"newer": 1}),
+    ):
+        assert packing.alike(unlike, "at_most_once") is None
+    assert packing.alike(other, "at_least_once") is None
+
+
 def test_a_group_that_is_not_full_waits_for_company() -> None:
     """The window counts from the first that waits; a full group doesn't wait."""
     packing = Packing(0.002)

@@ -287,6 +287,29 @@ def test_a_large_request_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> Non
     leaping(run())
 
 
+def test_what_only_looks_like_the_last_request_is_checked() -> None:
+    """Requests that share their values are checked as far as they differ: what breaks a rule is still told."""
+
+    async def run() -> None:
+        port = ToldPort(start_task=Told())
+        good = a_request(HOSTS[0], enable_execute_command=True)
+        wrong: list[Any] = [
+            good.replace(container_instances=["not one"]),
+            good.replace(container_instances=[17]),
+            good.replace(container_instances=[]),
+            good.replace(container_instances=[HOSTS[0].replace("default", "other")]),
+            good.replace(enable_execute_command=1),
+            good.replace(task_definition=""),
+        ]
+        given = [each for one in wrong for each in (good, one)]
+        async with told_client(port, pacing=None) as client:
+            report = await client.start_tasks(given)
+        assert [type(start.error) for start in report.starts] == [type(None), InvalidRequest] * len(wrong)
+        assert [start.outcome for start in report.not_sent] == [Outcome.NOT_SENT] * len(wrong)
+
+    leaping(run())
+
+
 def test_the_loop_is_not_held_by_slow_requests() -> None:
     """An iterable that takes its time is drawn a millisecond at a time."""
 

@@ -35,6 +35,14 @@ def test_requests_that_differ_in_one_override_share_nothing() -> None:
         assert json.loads(encoder.body(request)) == to_plain(request)
 
 
+def test_what_only_python_takes_for_equal_shares_nothing() -> None:
+    """A member that aioecs doesn't know, anywhere in a request, is sent as it is spelled."""
+    encoder = Encoder()
+    for held in (True, 1, 1.0, 0.0, -0.0, True):
+        request = REQUEST.replace(overrides=TaskOverride(extra={"newer": [held]}))
+        assert encoder.body(request) == encode(request)
+
+
 def test_what_has_no_template_is_encoded_whole() -> None:
     """Other operations, members that aioecs doesn't know, and a request without a mark."""
     unmarked = StartTaskRequest(task_definition="demo", container_instances=["a"])

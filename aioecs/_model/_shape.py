@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, dataclass_transform
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast, dataclass_transform
 
 import attrs
 
@@ -103,6 +103,17 @@ def _names(extra: Mapping[str, Any]) -> str:
     return "{" + ", ".join(sorted(extra)) + "}"
 
 
+def _spelled(held: Any) -> Any:
+    """Return what is equal where JSON is: Python takes True, 1 and 1.0 for one value, on the wire they differ."""
+    if isinstance(held, dict):
+        return {_spelled_scalar(name): _spelled(one) for name, one in held.items()}
+    return [_spelled(one) for one in held] if isinstance(held, (list, tuple)) else _spelled_scalar(held)
+
+
+def _spelled_scalar(held: Any) -> Any:
+    return (type(held), repr(held)) if isinstance(held, (int, float)) else held
+
+
 class _Unread:
     """A place for what a value has not read yet."""
 
@@ -128,19 +139,19 @@ def _converters(cls: type[Any]) -> dict[str, Callable[[Any], Any] | None]:
 class Shape(_Unread):
     """What all shapes share."""
 
-    extra: Mapping[str, Any] = attrs.field(factory=dict, repr=_names)
-    """Members that this version of aioecs doesn't know, under ECS's own names."""
+    extra: Mapping[str, Any] = attrs.field(factory=dict, repr=_names, eq=_spelled)
+    """Members that this version of aioecs doesn't know, under ECS's own names; equal where they are spelled alike."""
 
     if not TYPE_CHECKING:  # or a checker would take any name for a member
 
         def __getattr__(self, name: str) -> Any:
             """Read a member of an answer when it is first asked for, and keep it."""
             try:
-                plain, readings = _unread_of.__get__(self)
+                of, readings, at = _unread_of.__get__(self)
                 reading = readings[name]
             except (AttributeError, KeyError):
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}") from None
-            held = reading(plain)
+            held = reading(of if at is None else of[at])
             _set(self, name, held)
             return held
 
@@ -164,8 +175,22 @@ Readings = Mapping[str, Callable[[Mapping[str, Any]], Any]]
 """How each member of a shape is read from a plain form, by the member's name in Python."""
 
 
-def unread(cls: type[S], plain: Mapping[str, Any], readings: Readings) -> S:
-    """Make a value whose members are read when they are first asked for. Nobody else may hold the plain form."""
+class Parts(Protocol):
+    """Plain forms, by their number."""
+
+    def __getitem__(self, at: int, /) -> Mapping[str, Any]: ...
+
+
+def unread(cls: type[S], of: Mapping[str, Any] | Parts, readings: Readings, at: int | None = None) -> S:
+    """Make a value whose members are read when they are first asked for. Nobody else may hold the plain form.
+
+    The plain form is `of`, or the one that stands there at a number.
+    """
     value = cls.__new__(cls)
-    _unread_of.__set__(value, (plain, readings))
+    _unread_of.__set__(value, (of, readings, at))
     return value
+
+
+def keep(value: Shape, name: str, held: Any) -> None:
+    """Put in place what was read of a value already."""
+    _set(value, name, held)

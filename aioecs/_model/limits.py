@@ -135,11 +135,20 @@ def check(request: Shape, *, any_number: bool = False, region: str | None = None
     """
     if not _SCALES.weigh(request, any_number):
         _check_shape(request, "", any_number)
-    if isinstance(request, StartTaskRequest):
-        given, instances = request.cluster, request.container_instances
-        if not instances or not all(_belongs(given, each, region, partition) for each in instances):
-            cluster = _check_cluster(given, region, partition)
-            _check_instances(request, cluster, region, partition)
+    if isinstance(request, StartTaskRequest) and not fits(request, region, partition):
+        cluster = _check_cluster(request.cluster, region, partition)
+        _check_instances(request, cluster, region, partition)
+
+
+def fits(request: StartTaskRequest, region: str | None, partition: str | None) -> bool:
+    """Tell whether it names instances, one at least, and only such as are of its cluster and where the client goes."""
+    cluster, instances = request.cluster, request.container_instances
+    if type(instances) is not tuple:
+        return False
+    for each in instances:
+        if type(each) is not str or not _belongs(cluster, each, region, partition):
+            return False
+    return bool(instances)
 
 
 def _check_shape(value: Shape, path: str, any_number: bool) -> None:

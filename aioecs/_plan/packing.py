@@ -14,7 +14,7 @@ from collections import OrderedDict, deque
 from collections.abc import Hashable, Iterable
 from contextvars import Context
 from enum import Enum, auto
-from operator import attrgetter
+from operator import attrgetter, is_
 from typing import Any, Protocol, cast
 
 import attrs
@@ -31,6 +31,9 @@ SHARED = tuple(
     if field.name not in ("container_instances", "extra")
 )
 _shared = attrgetter(*SHARED)
+_TEXTS = ("cluster", "group", "propagate_tags", "reference_id", "started_by", "task_definition")
+_texts = attrgetter(*_TEXTS)
+_things = attrgetter(*(name for name in SHARED if name not in _TEXTS))
 
 
 class Owner(Protocol):
@@ -111,6 +114,21 @@ class Packing:
         known = self._groups.get((shared, on_doubt)) or Group(request, on_doubt)
         self._last = (shared, known)
         return known
+
+    def alike(self, request: StartTaskRequest, on_doubt: OnDoubt) -> Group | None:
+        """Return the last group, if such a start shares with it the very same values: what was checked for one holds.
+
+        Equal is not enough for that: True equals 1, of which only one keeps the rules.
+        """
+        if self._last is None or request.extra:
+            return None
+        group = self._last[1]
+        same = (
+            group.on_doubt == on_doubt
+            and _texts(request) == _texts(group.request)
+            and all(map(is_, _things(request), _things(group.request)))
+        )
+        return group if same else None
 
     def add(self, entry: Entry, group: Group, now: float, *, again: bool = False) -> None:
         """Queue a start; one that is tried `again` goes before all others, and waits for no company."""

@@ -282,7 +282,14 @@ class Batch:
         return self._group(request, f"{key}\0{at}" if key is not None and at else key)
 
     def _group_of(self, request: StartTaskRequest, at: int) -> Group:
-        """Return the group of a part of one of many requests; the first part checks the whole."""
+        """Return the group of a part of one of many requests; the first part checks the whole.
+
+        What shares all but its instances with the last one is checked as far as it differs.
+        """
+        if not at and self._key is None:
+            alike = self._engine.packing.alike(request, self._on_doubt)
+            if alike is not None and self._preparer.fits(request):
+                return alike
         if not at:
             self._check(request)
         if self._key is None:

@@ -42,6 +42,10 @@ class Preparer:
         limits.expect(request, StartTaskRequest)
         limits.check(request, any_number=any_number, region=self.region, partition=self.core.port.partition)
 
+    def fits(self, request: StartTaskRequest) -> bool:
+        """Tell whether its instances, of any number, keep the rules; what else is in it isn't looked at."""
+        return limits.fits(request, self.region, self.core.port.partition)
+
     def call(self, request: StartTaskRequest, key: Any, on_doubt: OnDoubt, *, fan_out: bool = False) -> Call:
         """Prepare a call. What fans out was checked when it was asked for, and belongs to no scope that could end it.
 

@@ -6,8 +6,11 @@ import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from aioecs._model._late import Heads, by_heads
 from aioecs._model._plain import lazily
 from aioecs._model._shape import Shape
+from aioecs._model.start_task_response import StartTaskResponse
+from aioecs._model.task import Task
 from aioecs.errors import AnswerLost
 
 try:
@@ -18,6 +21,9 @@ else:
     _loads = orjson.loads  # `aioecs[fast]`
 
 R = TypeVar("R", bound=Shape)
+
+STARTED = Heads("tasks", "tasks", Task, ("task_arn", "container_instance_arn"))
+"""What tells which start a task belongs to: of a StartTask's answer, which may be kept for long, nothing more is."""
 
 
 def read_answer(body: bytes, shape: type[R], operation: str) -> R:
@@ -33,7 +39,9 @@ def read_answer(body: bytes, shape: type[R], operation: str) -> R:
     if not isinstance(plain, dict):
         what = f"{len(body)} bytes that are no JSON object" if body else "an empty body"
         raise AnswerLost(f"{operation} was answered with status 200 and {what}")
-    return lazily(shape, plain)
+    if shape is not StartTaskResponse:
+        return lazily(shape, plain)
+    return by_heads(shape, plain, STARTED, lambda: _read(body)[STARTED.wire])
 
 
 def _read(body: bytes) -> Any:

@@ -1,0 +1,66 @@
+"""Answers of which only the heads are read at once, and the rest from their bytes when somebody asks for it.
+
+What ECS says of ten tasks is a tree of some two hundred dicts and lists, and for most of it nobody ever asks. A tree
+that is kept is gone over by the garbage collector again and again, and takes several times the memory of the bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import attrs
+
+from aioecs._model._plain import lazily, readings
+from aioecs._model._shape import Shape, keep, unread
+
+S = TypeVar("S", bound=Shape)
+Again = Callable[[], list[Any]]
+"""Reads the plain forms of a list once more; it was read before, so nothing can go wrong."""
+
+
+@attrs.frozen
+class Heads:
+    """What is read at once: these members of the values that stand in this list of an answer."""
+
+    wire: str
+    """The list's name on the wire, and ..."""
+    name: str
+    """... in Python."""
+    of: type[Shape]
+    members: tuple[str, ...]
+
+
+@attrs.define(eq=False)
+class Later:
+    """A list's plain forms: all of them are read again when the first is asked for."""
+
+    _held: list[Any] | Again
+
+    def __getitem__(self, at: int) -> Any:
+        held = self._held
+        if not isinstance(held, list):
+            held = self._held = held()
+        return held[at]
+
+
+def by_heads(shape: type[S], plain: dict[str, Any], heads: Heads, again: Again) -> S:
+    """Make the same value as `lazily`, which keeps nothing of the list's plain forms but the heads."""
+    listed = plain.get(heads.wire)
+    if not isinstance(listed, list):
+        return lazily(shape, plain)
+    known = readings(heads.of)
+    later = Later(again)
+    taken = [(name, known[name]) for name in heads.members]
+    held: list[Any] = []
+    for at, part in enumerate(listed):
+        if isinstance(part, dict):
+            one = unread(heads.of, later, known, at)
+            for name, reading in taken:
+                keep(one, name, reading(part))
+            held.append(one)
+        else:
+            held.append(part)
+    value = lazily(shape, {**plain, heads.wire: None})
+    keep(value, heads.name, tuple(held))
+    return value
