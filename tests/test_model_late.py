@@ -15,7 +15,7 @@ from aioecs._model import Failure, StartTaskResponse, Task
 from aioecs._model._late import Heads, by_heads
 from aioecs._model._plain import from_plain
 
-HEADS = Heads("tasks", "tasks", Task, ("task_arn", "container_instance_arn"))
+HEADS = Heads("tasks", "tasks", Task, {"task_arn": "taskArn", "container_instance_arn": "containerInstanceArn"})
 PLAIN: dict[str, Any] = {
     "tasks": [
         {

@@ -6,7 +6,7 @@ that is kept is gone over by the garbage collector again and again, and takes se
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import attrs
@@ -21,14 +21,15 @@ Again = Callable[[], list[Any]]
 
 @attrs.frozen
 class Heads:
-    """What is read at once: these members of the values that stand in this list of an answer."""
+    """What is read at once: members, taken as they stand, of the values in a list of an answer."""
 
     wire: str
     """The list's name on the wire, and ..."""
     name: str
     """... in Python."""
     of: type[Shape]
-    members: tuple[str, ...]
+    members: Mapping[str, str]
+    """Their names in Python, and on the wire."""
 
 
 @attrs.define(eq=False)
@@ -49,18 +50,16 @@ def by_heads(shape: type[S], plain: dict[str, Any], heads: Heads, again: Again) 
     listed = plain.get(heads.wire)
     if not isinstance(listed, list):
         return lazily(shape, plain)
-    known = readings(heads.of)
-    later = Later(again)
-    taken = [(name, known[name]) for name in heads.members]
+    of, known, later = heads.of, readings(heads.of), Later(again)
+    members = tuple(heads.members.items())
     held: list[Any] = []
     for at, part in enumerate(listed):
+        one = part
         if isinstance(part, dict):
-            one = unread(heads.of, later, known, at)
-            for name, reading in taken:
-                keep(one, name, reading(part))
-            held.append(one)
-        else:
-            held.append(part)
+            one = unread(of, later, known, at)
+            for name, wire in members:
+                keep(one, name, part.get(wire))
+        held.append(one)
     value = lazily(shape, {**plain, heads.wire: None})
     keep(value, heads.name, tuple(held))
     return value

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast, dataclass_transform
 
 import attrs
@@ -121,18 +122,26 @@ class _Unread:
 
 
 _unread_of: Any = vars(_Unread)["_unread"]  # asked through its descriptor, which doesn't come back to __getattr__
-_set = object.__setattr__
+keep: Callable[[Any, str, Any], None] = object.__setattr__
+"""Puts a member of a frozen value in place, while it is made."""
 
 
-_CONVERTERS: dict[type[Any], dict[str, Callable[[Any], Any] | None]] = {}
+_Made = tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]], Mapping[str, Callable[[Any], Any] | None]]
+_MADE: dict[type[Any], _Made] = {}
 
 
-def _converters(cls: type[Any]) -> dict[str, Callable[[Any], Any] | None]:
-    """Return what makes each member's value its own, by the member's name: what `attrs.evolve` looks up each time."""
-    known = _CONVERTERS.get(cls)
+def _made_of(cls: type[Any]) -> _Made:
+    """Return the members, what gets them all, and what makes each its own; `attrs.evolve` looks it up each time."""
+    known = _MADE.get(cls)
     if known is None:
-        known = _CONVERTERS[cls] = {field.name: field.converter for field in attrs.fields(cls)}
+        converters = {field.name: field.converter for field in attrs.fields(cls)}
+        known = _MADE[cls] = tuple(converters), _all_of(tuple(converters)), converters
     return known
+
+
+def _all_of(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    only = names[0]
+    return attrgetter(*names) if len(names) > 1 else lambda value: (getattr(value, only),)
 
 
 @shape
@@ -152,21 +161,21 @@ class Shape(_Unread):
             except (AttributeError, KeyError):
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}") from None
             held = reading(of if at is None else of[at])
-            _set(self, name, held)
+            keep(self, name, held)
             return held
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with these members changed; the rest is shared with this one."""
-        fields = _converters(type(self))
-        copied = type(self).__new__(type(self))
-        for name, own in fields.items():
-            if name in changes:
-                held = changes.pop(name)
-                _set(copied, name, held if own is None else own(held))
-            else:
-                _set(copied, name, getattr(self, name))
-        if changes:
-            raise TypeError(f"{type(self).__name__} has no member {next(iter(changes))!r}")
+        cls = type(self)
+        names, held_by, converters = _made_of(cls)
+        copied = cls.__new__(cls)
+        for name, held in zip(names, held_by(self), strict=True):
+            keep(copied, name, held)
+        for name, held in changes.items():
+            if name not in converters:
+                raise TypeError(f"{cls.__name__} has no member {name!r}")
+            own = converters[name]
+            keep(copied, name, held if own is None else own(held))
         return copied
 
 
@@ -189,8 +198,3 @@ def unread(cls: type[S], of: Mapping[str, Any] | Parts, readings: Readings, at: 
     value = cls.__new__(cls)
     _unread_of.__set__(value, (of, readings, at))
     return value
-
-
-def keep(value: Shape, name: str, held: Any) -> None:
-    """Put in place what was read of a value already."""
-    _set(value, name, held)

@@ -74,10 +74,18 @@ def answer(slots: list[Slot], tasks: Iterable[Task], failures: Iterable[Failure]
 
 def _one_each(slots: list[Slot], tasks: list[Task]) -> bool:
     """Give the tasks out where there is one way only: as many as open starts, each on another's instance."""
-    at = {short(slot.instance): slot for slot in slots if not slot.known}
-    given = {short(_place(task)): task for task in tasks}
     arns = {task.task_arn for task in tasks}
-    if not len(slots) == len(at) == len(tasks) == len(given) == len(arns) or at.keys() != given.keys():
+    if not len(slots) == len(tasks) == len(arns) or any(slot.known for slot in slots):
+        return False
+    asked, told = [slot.instance for slot in slots], [_place(task) for task in tasks]
+    # Mostly both are full ARNs, and needn't be taken apart.
+    return _paired(slots, asked, tasks, told) or _paired(slots, map(short, asked), tasks, map(short, told))
+
+
+def _paired(slots: list[Slot], asked: Iterable[str], tasks: list[Task], told: Iterable[str]) -> bool:
+    """Pair starts and tasks by the names of their instances, if these are the same and none stands twice."""
+    at, given = dict(zip(asked, slots, strict=True)), dict(zip(told, tasks, strict=True))
+    if len(at) < len(slots) or at.keys() != given.keys():
         return False
     for place, task in given.items():
         slot = at[place]

@@ -118,9 +118,10 @@ class Record:
 
     def freeze(self) -> tuple[str, ...]:
         """Fix what goes on the wire now, and return its instances: whoever left before is not sent."""
-        for slot in self.open:
+        wanted = self.open
+        for slot in wanted:
             slot.dropped = slot.left and not self.resent
-        return tuple([slot.instance for slot in self.slots if not slot.known])
+        return tuple([slot.instance for slot in wanted if not slot.dropped])
 
     def outcomes(self) -> set[Outcome]:
         """Return what its starts came to, as far as is known now."""
@@ -132,22 +133,24 @@ class Record:
         `requests` are those that the starts belong to, one each, where they are not all the call's own.
         """
         siblings = any(slot.task is not None for slot in self.slots)
-        owned = requests or repeat(self.request)
-        return tuple([self._start(slot, siblings, own) for slot, own in zip(self.slots, owned, strict=False)])
-
-    def _start(self, slot: Slot, siblings: bool, request: StartTaskRequest) -> Start:
-        outcome = self._outcome(slot)
-        return Start(
-            request=request,
-            container_instance=slot.instance,
-            outcome=outcome,
-            task=slot.task,
-            failure=slot.failure,
-            error=slot.error or (self.error if outcome in (UNKNOWN, NOT_SENT) else None),
-            token=self.token if self.sent_ever or self.in_flight or slot.task is not None else "",
-            attempts=self.sends,
-            siblings_found=outcome is UNKNOWN and siblings,
-        )
+        sent = self.sent_ever or self.in_flight
+        starts: list[Start] = []
+        for slot, request in zip(self.slots, requests or repeat(self.request), strict=False):
+            outcome = self._outcome(slot)
+            starts.append(
+                Start(
+                    request=request,
+                    container_instance=slot.instance,
+                    outcome=outcome,
+                    task=slot.task,
+                    failure=slot.failure,
+                    error=slot.error or (self.error if outcome in (UNKNOWN, NOT_SENT) else None),
+                    token=self.token if sent or slot.task is not None else "",
+                    attempts=self.sends,
+                    siblings_found=outcome is UNKNOWN and siblings,
+                )
+            )
+        return tuple(starts)
 
     def _outcome(self, slot: Slot) -> Outcome:
         if slot.task is not None:

@@ -22,7 +22,7 @@ else:
 
 R = TypeVar("R", bound=Shape)
 
-STARTED = Heads("tasks", "tasks", Task, ("task_arn", "container_instance_arn"))
+STARTED = Heads("tasks", "tasks", Task, {"task_arn": "taskArn", "container_instance_arn": "containerInstanceArn"})
 """What tells which start a task belongs to: of a StartTask's answer, which may be kept for long, nothing more is."""
 
 
