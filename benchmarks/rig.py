@@ -24,7 +24,7 @@ Figures = dict[str, Any]
 
 # As this process was started: once it keeps to one core, the system tells of no other.
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-NAMED = ("aiobotocore", "botocore", "aiohttp", "boto3", "aioboto3", "awscrt", "orjson", "uvloop")
+NAMED = ("aiobotocore", "botocore", "aiohttp", "boto3", "aioboto3", "awscrt", "msgspec", "uvloop")
 
 
 def report(doc: str | None, figures: Callable[[bool], Figures], text: Callable[[Figures], str]) -> int:

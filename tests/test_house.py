@@ -34,7 +34,7 @@ MAY: dict[str, set[str]] = {
         "aiohttp",  # what the plain way sends through
         "botocore",
         "httptools",
-        "orjson",  # where it is installed
+        "msgspec",  # where it is installed
     },
     "_run": {"aioecs._model", "aioecs._plan", "aioecs._wire", "aioecs.errors", "anyio", "attrs"},
     # A listener like any other.

@@ -15,7 +15,13 @@ from aioecs._model import Failure, StartTaskResponse, Task
 from aioecs._model._late import Heads, by_heads
 from aioecs._model._plain import from_plain
 
-HEADS = Heads("tasks", "tasks", Task, {"task_arn": "taskArn", "container_instance_arn": "containerInstanceArn"})
+HEADS = Heads(
+    "tasks",
+    "tasks",
+    Task,
+    {"task_arn": "taskArn", "container_instance_arn": "containerInstanceArn"},
+    {"failures": "failures"},
+)
 PLAIN: dict[str, Any] = {
     "tasks": [
         {
@@ -43,10 +49,10 @@ class Bytes:
         """Read it by its heads."""
         return by_heads(StartTaskResponse, json.loads(self.text), HEADS, self._again)
 
-    def _again(self) -> list[Any]:
+    def _again(self) -> dict[str, Any]:
         self.read += 1
-        tasks: list[Any] = json.loads(self.text)["tasks"]
-        return tasks
+        whole: dict[str, Any] = json.loads(self.text)
+        return whole
 
 
 def test_it_is_the_same_value() -> None:

@@ -14,19 +14,41 @@ from aioecs._wire.codec import read_answer
 from aioecs.errors import AnswerLost
 
 
-@pytest.fixture(autouse=True, params=["orjson", "json"])
+@pytest.fixture(autouse=True, params=["msgspec", "json"])
 def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read with orjson, then as where it isn't installed."""
-    monkeypatch.setattr(codec, "_loads", pytest.importorskip(request.param).loads)
+    """Read with msgspec, then as where it isn't installed."""
+    pytest.importorskip("msgspec")
+    assert codec._started is not None
+    if request.param == "json":
+        monkeypatch.setattr(codec, "_loads", json.loads)
+        monkeypatch.setattr(codec, "_started", None)
 
 
-@pytest.mark.parametrize("text", ['"\\ud800"', "123456789012345678901234567890", "NaN"])
-def test_what_orjson_is_too_strict_for(text: str) -> None:
-    """It is ECS's answer all the same: a start is never lost over how a string beside it is spelled."""
-    answer = read_answer(
-        f'{{"tasks": [{{"taskArn": "arn", "newer": {text}}}]}}'.encode(), StartTaskResponse, "StartTask"
-    )
+@pytest.mark.parametrize(
+    ("text", "newer"),
+    [
+        (b'"\\ud800"', "\ud800"),
+        (b"123456789012345678901234567890", 123456789012345678901234567890),
+        (b"1e400", float("inf")),
+        (b'"\xff"', "\ufffd"),
+    ],
+)
+def test_what_a_reader_is_too_strict_for(text: bytes, newer: object) -> None:
+    """It is ECS's answer all the same: a start is never lost over how something beside it is spelled."""
+    body = b'{"tasks": [{"taskArn": "arn", "newer": %b}], "more": %b}' % (text, text)
+    answer = read_answer(body, StartTaskResponse, "StartTask")
     assert [task.task_arn for task in answer.tasks] == ["arn"]
+    assert answer.tasks[0].extra == {"newer": newer}
+    assert answer.extra == {"more": newer}
+
+
+@pytest.mark.parametrize("odd", [b"17", b"null", b'"text"', b'{"taskArn": 17}', b"[]"])
+def test_what_stands_among_tasks_and_is_none(odd: bytes) -> None:
+    """It is kept as it is found, and costs the others nothing."""
+    answer = read_answer(b'{"tasks": [%b, {"taskArn": "arn"}]}' % odd, StartTaskResponse, "StartTask")
+    assert len(answer.tasks) == 2
+    assert answer.tasks[1].task_arn == "arn"
+    assert answer.failures == ()
 
 
 @pytest.mark.parametrize(

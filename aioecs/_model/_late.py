@@ -15,8 +15,8 @@ from aioecs._model._plain import lazily, readings
 from aioecs._model._shape import Shape, keep, unread
 
 S = TypeVar("S", bound=Shape)
-Again = Callable[[], list[Any]]
-"""Reads the plain forms of a list once more; it was read before, so nothing can go wrong."""
+Again = Callable[[], dict[str, Any]]
+"""Reads an answer's plain form once more; it was read before, so nothing can go wrong."""
 
 
 @attrs.frozen
@@ -30,13 +30,15 @@ class Heads:
     of: type[Shape]
     members: Mapping[str, str]
     """Their names in Python, and on the wire."""
+    beside: Mapping[str, str]
+    """Members of the answer itself that are read at once too, by the same names."""
 
 
 @attrs.define(eq=False)
 class Later:
-    """A list's plain forms: all of them are read again when the first is asked for."""
+    """Plain forms, by their number: all of them are read again when the first is asked for."""
 
-    _held: list[Any] | Again
+    _held: list[Any] | Callable[[], list[Any]]
 
     def __getitem__(self, at: int) -> Any:
         held = self._held
@@ -46,20 +48,28 @@ class Later:
 
 
 def by_heads(shape: type[S], plain: dict[str, Any], heads: Heads, again: Again) -> S:
-    """Make the same value as `lazily`, which keeps nothing of the list's plain forms but the heads."""
+    """Make the value that `lazily` makes of what `again` reads, and keep nothing of plain forms but the heads.
+
+    There need be no more in `plain` than what `heads` names.
+    """
     listed = plain.get(heads.wire)
     if not isinstance(listed, list):
-        return lazily(shape, plain)
-    of, known, later = heads.of, readings(heads.of), Later(again)
+        return lazily(shape, again())
+    whole = Later(lambda: [again()])
+    parts = Later(lambda: whole[0][heads.wire])
+    of, known = heads.of, readings(heads.of)
     members = tuple(heads.members.items())
     held: list[Any] = []
     for at, part in enumerate(listed):
         one = part
         if isinstance(part, dict):
-            one = unread(of, later, known, at)
+            one = unread(of, parts, known, at)
             for name, wire in members:
                 keep(one, name, part.get(wire))
         held.append(one)
-    value = lazily(shape, {**plain, heads.wire: None})
+    own = readings(shape)
+    value = unread(shape, whole, own, 0)
     keep(value, heads.name, tuple(held))
+    for name in heads.beside:
+        keep(value, name, own[name](plain))
     return value

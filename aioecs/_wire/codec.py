@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from types import GenericAlias
+from typing import Any, TypedDict, TypeVar
 
 from aioecs._model._late import Heads, by_heads
 from aioecs._model._plain import lazily
@@ -13,17 +14,41 @@ from aioecs._model.start_task_response import StartTaskResponse
 from aioecs._model.task import Task
 from aioecs.errors import AnswerLost
 
-try:
-    import orjson
-except ImportError:
-    _loads: Callable[[bytes], Any] = json.loads
-else:
-    _loads = orjson.loads  # `aioecs[fast]`
-
 R = TypeVar("R", bound=Shape)
 
-STARTED = Heads("tasks", "tasks", Task, {"task_arn": "taskArn", "container_instance_arn": "containerInstanceArn"})
-"""What tells which start a task belongs to: of a StartTask's answer, which may be kept for long, nothing more is."""
+STARTED = Heads(
+    "tasks",
+    "tasks",
+    Task,
+    {"task_arn": "taskArn", "container_instance_arn": "containerInstanceArn"},
+    {"failures": "failures"},
+)
+"""What tells what came of each start: of a StartTask's answer, which may be kept for long, nothing more is."""
+_KEPT: Mapping[type[Any], Heads] = {StartTaskResponse: STARTED}
+
+
+def _narrow(heads: Heads) -> Any:
+    """Return the type of a plain form that has the heads in it and nothing else."""
+    make: Any = TypedDict  # no checker knows a type before it is made
+    listed = GenericAlias(list, (make("head", dict.fromkeys(heads.members.values(), str | None), total=False),))
+    return make("heads", {heads.wire: listed, **dict.fromkeys(heads.beside.values(), Any)}, total=False)
+
+
+def _leniently(body: bytes) -> Any:
+    return json.loads(body.decode(errors="replace"))
+
+
+_loads: Callable[[bytes], Any] = json.loads
+_started: Callable[[bytes], Any] | None = None
+_malformed: tuple[type[Exception], ...] = (ValueError,)
+try:
+    import msgspec
+except ImportError:
+    pass
+else:  # `aioecs[fast]`
+    _loads = msgspec.json.decode
+    _started = msgspec.json.Decoder(_narrow(STARTED)).decode
+    _malformed = (ValueError, msgspec.MsgspecError)
 
 
 def read_answer(body: bytes, shape: type[R], operation: str) -> R:
@@ -35,20 +60,34 @@ def read_answer(body: bytes, shape: type[R], operation: str) -> R:
     Raises:
         AnswerLost: the body can't be ECS's answer.
     """
-    plain = _read(body)
+    heads = _KEPT.get(shape)
+    plain = _heads_of(body) if heads is not None else None
+    if plain is None:
+        plain = _read(body)
     if not isinstance(plain, dict):
         what = f"{len(body)} bytes that are no JSON object" if body else "an empty body"
         raise AnswerLost(f"{operation} was answered with status 200 and {what}")
-    if shape is not StartTaskResponse:
-        return lazily(shape, plain)
-    return by_heads(shape, plain, STARTED, lambda: _read(body)[STARTED.wire])
+    return lazily(shape, plain) if heads is None else by_heads(shape, plain, heads, lambda: _read(body))
+
+
+def _heads_of(body: bytes) -> Any:
+    """Read what the heads are; None if that can't be done without reading all, or the answer is an odd one."""
+    if _started is None:
+        return None
+    try:
+        return _started(body)
+    except _malformed:
+        return None
 
 
 def _read(body: bytes) -> Any:
-    """Read JSON, None where it is none; what orjson is too strict for is left to the standard library."""
-    for loads in (_loads, json.loads):
+    """Read JSON, None where it is none. What one reader is too strict for is left to the next.
+
+    Half a surrogate, a number out of range or a byte that is no UTF-8 somewhere in an answer make it no less an answer.
+    """
+    for loads in (_loads, json.loads, _leniently):
         try:
             return loads(body)
-        except ValueError:  # for orjson, half a surrogate or a number beyond 64 bits is one: an answer all the same
+        except _malformed:
             continue
     return None
