@@ -71,7 +71,9 @@ class FastPort:
         `who` is whose token buckets its requests take from; None if nobody else is known to take from them.
         """
         self.who = who if who is not None else self
-        self._meta = client.meta
+        self.endpoint_url = str(client.meta.endpoint_url)
+        self.region = str(client.meta.region_name)
+        self.partition = str(client.meta.partition)
         self._shown = shown
         self._connections = connections
         self._credentials = credentials
@@ -84,21 +86,6 @@ class FastPort:
         self._keys: Keys | None = None
         self._frozen: Any = None
         self._renewing = asyncio.Lock()
-
-    @property
-    def endpoint_url(self) -> str:
-        """Where requests go."""
-        return str(self._meta.endpoint_url)
-
-    @property
-    def region(self) -> str:
-        """The Region that requests are signed for."""
-        return str(self._meta.region_name)
-
-    @property
-    def partition(self) -> str:
-        """The partition of that Region."""
-        return str(self._meta.partition)
 
     async def attempt(self, operation: Operation[R], request: Shape, witness: Witness) -> Attempt[R]:
         """Send the request once, and say what came of it; once more if only its signature was turned away."""
