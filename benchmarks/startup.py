@@ -3,32 +3,35 @@
     python -m benchmarks.startup [--quick]
 
 aioecs against raw aiobotocore, in turns, each in a process that has run nothing yet. The loop's stall is the longest
-time that a task which wakes every millisecond was kept from waking. Memory is tracemalloc's peak over 500 calls that
-are all in flight before the first of them is answered, on connections that are open already.
+time that a task which wakes every millisecond was kept from waking. The garbage is collected before each measurement;
+what the first client comes to where it isn't, and loading brings on a full collection, is told beside. Memory is
+tracemalloc's peak over 500 calls that are all in flight before the first of them is answered, on connections that are
+open already.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import json
+import os
 import statistics
 import subprocess
 import sys
-import time
+import tempfile
 import tracemalloc
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import attrs
 
+from benchmarks.first import IMPORTS, OURS, RAW, watched
 from benchmarks.lean import Endpoint, listening
 from benchmarks.rig import Figures, bound, fresh, keep_to_one_core, report, spread, table
 from benchmarks.rivals import aioecs_client, raw_client, typed, wire
 
-ROUNDS, BURST, HELD, TICK = 7, 1_000, 500, 0.001
-OURS, RAW = "aioecs", "aiobotocore"
-IMPORTS = {OURS: "aioecs", RAW: "aiobotocore.session"}
+ROUNDS, BURST, HELD = 7, 1_000, 500
 _TIMED = "import time; b = time.perf_counter(); import {}; print((time.perf_counter() - b) * 1e3)"
 
 
@@ -49,67 +52,24 @@ SIDES = {
 }
 
 
-@attrs.define
-class Watch:
-    """What something took, in ms."""
-
-    wall: float = 0.0
-    stall: float = 0.0
-
-
-@asynccontextmanager
-async def watched() -> AsyncIterator[Watch]:
-    """Time the block, and how long it kept others from the loop at most."""
-    found = Watch()
-
-    async def tick() -> None:
-        last = time.perf_counter()
-        try:
-            while True:
-                await asyncio.sleep(TICK)
-                found.stall = max(found.stall, (time.perf_counter() - last - TICK) * 1e3)
-                last = time.perf_counter()
-        finally:
-            # What blocks up to the end is seen too.
-            found.stall = max(found.stall, (time.perf_counter() - last - TICK) * 1e3)
-
-    gc.collect()
-    ticker = asyncio.ensure_future(tick())
-    await asyncio.sleep(5 * TICK)
-    found.stall, began = 0.0, time.perf_counter()
-    try:
-        yield found
-    finally:
-        found.wall = (time.perf_counter() - began) * 1e3
-        await asyncio.sleep(0)
-        ticker.cancel()
-        await asyncio.wait([ticker])
-
-
-def imported(side: str) -> float:
+def imported(side: str, compiled: str) -> float:
     """Import it in a process of its own; return the time in ms."""
-    code = _TIMED.format(IMPORTS[side])
-    return float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
+    return float(run(compiled, "-c", _TIMED.format(IMPORTS[side])))
 
 
-def opened(side: str, endpoint: Endpoint) -> dict[str, float]:
-    """Open the first client of this process, and make its first call."""
+def opened(side: str, endpoint: Endpoint, compiled: str) -> dict[str, float]:
+    """Open the first client of a process, and make its first call; then that of another, as it comes."""
+    command = ("-m", "benchmarks.first", side, endpoint.url)
+    found: dict[str, float] = json.loads(run(compiled, *command))
+    as_it_comes = json.loads(run(compiled, *command, "--as-it-comes"))
+    return found | {"stall, first client, with what garbage is collected": as_it_comes["stall, first client"]}
 
-    async def probe() -> dict[str, float]:
-        async with watched() as opening:
-            context = SIDES[side].open(endpoint, 50)
-            client = await context.__aenter__()
-        async with watched() as first:
-            await SIDES[side].call(client, 0)
-        await context.__aexit__(None, None, None)
-        return {
-            "first client": opening.wall,
-            "stall, first client": opening.stall,
-            "first call": first.wall,
-            "stall, first call": first.stall,
-        }
 
-    return asyncio.run(probe())
+def run(compiled: str, *command: str) -> str:
+    """Run Python with what it compiles kept in that folder, wherever this process keeps it or if it doesn't."""
+    env = {name: held for name, held in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    env["PYTHONPYCACHEPREFIX"] = compiled
+    return subprocess.run([sys.executable, *command], env=env, check=True, capture_output=True, text=True).stdout
 
 
 def burst(side: str, endpoint: Endpoint) -> dict[str, float]:
@@ -159,13 +119,13 @@ def figures(quick: bool) -> Figures:
         for what, figure in found.items():
             seen[side].setdefault(what, []).append(figure)
 
-    with listening() as prompt, listening(hold=HELD) as holding:
+    with listening() as prompt, listening(hold=HELD) as holding, tempfile.TemporaryDirectory() as compiled:
         for side in SIDES:
-            imported(side)  # so that what is compiled once was
+            opened(side, prompt, compiled)  # so that what is compiled once was
         for number in range(1 if quick else ROUNDS):
             for side in SIDES:
-                keep(side, {"import": imported(side)})
-                keep(side, fresh(opened, side, prompt))
+                keep(side, {"import": imported(side, compiled)})
+                keep(side, opened(side, prompt, compiled))
                 keep(side, fresh(burst, side, prompt))
                 if number < 3:  # memory hardly varies
                     keep(side, fresh(in_flight, side, holding))

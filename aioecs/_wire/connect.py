@@ -18,6 +18,7 @@ from botocore import exceptions as botocore
 from aioecs._wire import guarded
 from aioecs._wire.connections import Connections
 from aioecs._wire.fast import FastPort
+from aioecs._wire.models import gently, lean
 from aioecs._wire.plain import PlainPort
 from aioecs._wire.port import OPERATIONS
 from aioecs._wire.quiet import withheld
@@ -56,7 +57,7 @@ def session_of(settings: Settings) -> Any:
     except botocore.BotoCoreError:  # a profile that isn't there: to be told when the client is made
         return session
     if path not in _LOADERS:
-        _LOADERS[path] = session.get_component("data_loader")
+        _LOADERS[path] = lean(session.get_component("data_loader"))
     session.register_component("data_loader", _LOADERS[path])
     return session
 
@@ -69,7 +70,8 @@ def warm(session: Any) -> None:
     try:
         loader = session.get_component("data_loader")
         if loader not in _WARM:
-            asyncio.run(_warmed(loader))
+            with gently(loader):
+                asyncio.run(_warmed(loader))
             _WARM.add(loader)
     except Exception as error:  # noqa: BLE001 what fails here fails again, and is told, when the client is made
         log.debug("the models could not be read ahead: %s", type(error).__name__)
