@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
-import re
 import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -17,7 +15,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from raw_server import Exchange, RawServer
 
-from aioecs._model import ContainerOverride, KeyValuePair, StartTaskRequest, Tag, TaskOverride, Timeouts
+from aioecs._model import StartTaskRequest, Timeouts
 from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
 from aioecs._wire import guarded
 from aioecs._wire.connect import connected
@@ -30,8 +28,6 @@ REQUEST = StartTaskRequest(task_definition="demo", container_instances=["0a1b"],
 ACCESS: dict[str, Any] = {"region_name": "us-east-1", "aws_access_key_id": "a", "aws_secret_access_key": "s"}
 LOADER = AioSession().get_component("data_loader")
 EMPTY = '{"tasks": [], "failures": []}'
-BY_DESIGN = {"user-agent", "amz-sdk-invocation-id", "amz-sdk-request", "accept", "authorization", "x-amz-date"}
-"""Headers that differ: the user agent's features, botocore's retry marks, and what depends on the second."""
 
 
 @asynccontextmanager
@@ -46,51 +42,6 @@ async def port_to(url: str, transport: Transport = "auto", **settings: Any) -> A
 async def accept(exchange: Exchange) -> None:
     await exchange.request()
     exchange.answer(200, EMPTY)
-
-
-def a_request(dice: random.Random) -> StartTaskRequest:
-    """Make up a request, with text of any script in it."""
-    text = "".join(dice.choice('aZ9 "\\/é漢\U0001f600\n') for _ in range(dice.randrange(12)))
-    more: dict[str, Any] = {
-        "cluster": "render",
-        "group": text,
-        "enable_execute_command": dice.random() < 0.5,
-        "tags": [Tag(key="k", value=text)],
-        "extra": {"newer": [text]},
-        "overrides": TaskOverride(
-            container_overrides=[ContainerOverride(name="main", environment=[KeyValuePair(name="N", value=text)])]
-        ),
-    }
-    chosen = {name: held for name, held in more.items() if dice.random() < 0.5}
-    hosts = [f"{dice.getrandbits(128):032x}" for _ in range(dice.randrange(1, 11))]
-    return REQUEST.replace(container_instances=hosts, started_by=f"t{dice.random()}"[:36], **chosen)
-
-
-def headers_of(head: str) -> dict[str, str]:
-    lines = (line.partition(": ") for line in head.strip().split("\r\n")[1:])
-    return {name.lower(): held for name, _, held in lines if name.lower() not in BY_DESIGN}
-
-
-async def test_both_ways_send_the_same() -> None:
-    """Of three hundred random requests, bodies, headers and the names that are signed are the same both ways."""
-    dice = random.Random(5)
-    requests = [a_request(dice) for _ in range(300)]
-    sent: dict[Transport, RawServer] = {}
-    async with RawServer(accept) as server:
-        ways: tuple[Transport, ...] = ("auto", "botocore")
-        for way in ways:
-            server.heads, server.bodies = [], []
-            async with port_to(server.url, way) as port:
-                assert port.way == ("fast" if way == "auto" else "botocore")
-                for request in requests:
-                    assert isinstance(await port.attempt(START_TASK, request, Witness()), Answered)
-            sent[way] = RawServer(accept)
-            sent[way].heads, sent[way].bodies = server.heads, server.bodies
-    assert [json.loads(body) for body in sent["auto"].bodies] == [json.loads(body) for body in sent["botocore"].bodies]
-    assert sent["auto"].bodies == sent["botocore"].bodies
-    assert [headers_of(head) for head in sent["auto"].heads] == [headers_of(head) for head in sent["botocore"].heads]
-    signed = [set(re.findall(r"SignedHeaders=(\S+),", "".join(sent[way].heads))) for way in ways]
-    assert signed == [{"content-type;host;x-amz-date;x-amz-target"}] * 2
 
 
 @pytest.mark.parametrize(

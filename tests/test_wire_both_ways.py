@@ -1,0 +1,136 @@
+"""aioecs._wire, both ways against each other: what is sent is the same, and what is told of the answers is, too."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zlib import crc32
+
+import attrs
+from raw_server import Exchange, RawServer
+from test_wire_fast import port_to
+
+from aioecs._model._plain import Kind, members, to_plain
+from aioecs._model._shape import Shape
+from aioecs._model.attempt import Answered
+from aioecs._model.run_task import RunTaskRequest
+from aioecs._wire.port import EVERY, Operation, Witness
+from aioecs._wire.settings import Transport
+from aioecs.errors import ECSServiceError
+
+THOUSAND = 1_000
+WAYS: dict[Transport, str] = {"auto": "fast", "botocore": "botocore"}
+BY_DESIGN = {"user-agent", "amz-sdk-invocation-id", "amz-sdk-request", "accept", "authorization", "x-amz-date"}
+"""Headers that differ: the user agent's features, botocore's retry marks, and what depends on the second."""
+CODES = ["ClientException", "ServerException", "ThrottlingException", "InvalidParameterException", "Unheard", ""]
+
+
+class Dice(random.Random):
+    """Throws values of the shapes, and answers."""
+
+    def text(self) -> str:
+        """Throw text of any script; botocore refuses a tag whose key is none."""
+        return "".join(self.choice('aZ9 "\\/é漢\U0001f600\n\0') for _ in range(self.randrange(1, 8)))
+
+    def shape(self, shape: type[Shape]) -> Shape:
+        """Throw a value, with about half of its members and sometimes one that is not known."""
+        given = {each.name: self.kind(each.kind) for each in members(shape) if each.required or self.random() < 0.5}
+        return shape(extra={"newer": [self.text()]} if self.random() < 0.1 else {}, **given)
+
+    def kind(self, kind: Kind) -> Any:
+        """Throw what a member can hold."""
+        if kind.container is Sequence:
+            return [self.one(kind) for _ in range(self.randrange(1, 4))]
+        if kind.container is Mapping:
+            return {f"k{number}": self.one(kind) for number in range(self.randrange(3))}
+        return self.one(kind)
+
+    def one(self, kind: Kind) -> Any:
+        """Throw one of its kind."""
+        if issubclass(kind.base, Shape):
+            return self.shape(kind.base)
+        if kind.enum is not None and self.random() < 0.9:
+            return self.choice(list(kind.enum))
+        throw: dict[type, Any] = {
+            str: self.text,
+            int: lambda: self.randrange(1 << 31),
+            bool: lambda: self.random() < 0.5,
+            float: self.random,
+            datetime: lambda: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(milliseconds=self.randrange(10**9)),
+        }
+        return throw[kind.base]()
+
+    def request(self, operation: Operation[Any]) -> Shape:
+        """Throw a request; botocore makes up a `clientToken` where there is none, at random."""
+        thrown = self.shape(operation.request)
+        return thrown.replace(client_token=self.text()) if isinstance(thrown, RunTaskRequest) else thrown
+
+    def answer(self, shape: type[Shape]) -> tuple[int, str]:
+        """Throw a status and a body: mostly an answer, else an error, another status, or no JSON."""
+        kind = self.random()
+        if kind < 0.8:
+            return 200, json.dumps(to_plain(self.shape(shape)))
+        if kind < 0.95:
+            said = {"__type": f"ns#{self.choice(CODES)}", self.choice(["message", "Message"]): self.text()}
+            return self.choice([400, 400, 403, 500, 503]), json.dumps(said)
+        return self.choice([200, 204, 302, 400, 502]), self.choice(["", "<html>", "[1]", '{"tasks": ['])
+
+
+async def behave(exchange: Exchange) -> None:
+    """Answer each request by what it asks and its body, the same at all times."""
+    head, body = await exchange.head(), await exchange.body()
+    asked = re.search(r"(?i)x-amz-target: \S+\.(\w+)", head)
+    operation = next(each for each in EVERY if asked and each.name == asked[1])
+    status, content = Dice(crc32(body)).answer(operation.answer)
+    exchange.answer(status, content, f"x-amzn-RequestId: {crc32(body):x}")
+
+
+@attrs.frozen
+class Seen:
+    """What went over the wire for one request, and what was told of it."""
+
+    heads: list[dict[str, str]]
+    bodies: list[bytes]
+    told: Any
+
+
+def word(what: Any) -> Any:
+    """Return what an attempt tells, as a value: ECS's answer or error; of what is neither, that it isn't."""
+    if isinstance(what, Answered):
+        return what
+    if isinstance(what.error, ECSServiceError) and (what.error.status or 0) >= 400:
+        return type(what), type(what.error), str(what.error), vars(what.error)
+    return type(what)
+
+
+async def seen(way: Transport, asked: list[tuple[Operation[Any], Shape]]) -> list[Seen]:
+    """Send all of it this way."""
+    found = []
+    async with RawServer(behave) as server, port_to(server.url, way) as port:
+        assert port.way == WAYS[way]
+        for operation, request in asked:
+            server.heads, server.bodies = [], []
+            what = word(await port.attempt(operation, request, Witness()))
+            found.append(Seen([headers_of(head, server.port) for head in server.heads], server.bodies, what))
+    return found
+
+
+def headers_of(head: str, port: int) -> dict[str, str]:
+    """Return the headers that must be the same, and the names of those that are signed."""
+    lines = (line.partition(": ") for line in head.replace(str(port), "PORT").strip().split("\r\n")[1:])
+    headers = {name.lower(): held for name, _, held in lines}
+    signed = re.findall(r"SignedHeaders=(\S+),", headers["authorization"])
+    return {name: held for name, held in headers.items() if name not in BY_DESIGN} | {"signed": signed[0]}
+
+
+async def test_both_ways_send_and_tell_the_same() -> None:
+    """Of a thousand random requests, bodies, headers, the names that are signed, and all that is told are the same."""
+    dice = Dice(5)
+    asked = [(each, dice.request(each)) for each in dice.choices(EVERY, k=THOUSAND)]
+    fast, plain = await seen("auto", asked), await seen("botocore", asked)
+    for ours, theirs, what in zip(fast, plain, asked, strict=True):
+        assert ours == theirs, what
