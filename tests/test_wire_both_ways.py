@@ -11,15 +11,17 @@ from typing import Any
 from zlib import crc32
 
 import attrs
+import pytest
 from raw_server import Exchange, RawServer
-from test_wire_fast import port_to
+from test_wire_fast import ACCESS, REQUEST, accept, port_to
 
 from aioecs._model._plain import Kind, members, to_plain
 from aioecs._model._shape import Shape
 from aioecs._model.attempt import Answered
 from aioecs._model.run_task import RunTaskRequest
-from aioecs._wire.port import EVERY, Operation, Witness
-from aioecs._wire.settings import Transport
+from aioecs._wire.connect import connected
+from aioecs._wire.port import EVERY, START_TASK, Operation, Witness
+from aioecs._wire.settings import Settings, Transport
 from aioecs.errors import ECSServiceError
 
 THOUSAND = 1_000
@@ -134,3 +136,19 @@ async def test_both_ways_send_and_tell_the_same() -> None:
     fast, plain = await seen("auto", asked), await seen("botocore", asked)
     for ours, theirs, what in zip(fast, plain, asked, strict=True):
         assert ours == theirs, what
+
+
+@pytest.mark.parametrize(("way", "seen"), [("auto", ["ListTasks"]), ("botocore", ["StartTask", "ListTasks"])])
+async def test_handlers_that_come_when_it_is_open(way: Transport, seen: list[str]) -> None:
+    """They see that client's own calls, and those of aioecs on the plain way alone."""
+    heard: list[str] = []
+
+    def hear(event_name: str, **_: Any) -> None:
+        heard.append(event_name.rpartition(".")[2])
+
+    async with RawServer(accept) as server:
+        async with connected(Settings(**ACCESS, endpoint_url=server.url, transport=way)) as (port, client):
+            client.meta.events.register("before-send.ecs", hear)
+            await port.attempt(START_TASK, REQUEST, Witness())
+            await client.list_tasks()
+    assert heard == seen

@@ -212,7 +212,11 @@ class Client(Operations, Waits):
 
     @property
     def raw(self) -> Any:
-        """The aiobotocore client beneath, for the rest of ECS. It sends each request once: its retries are off."""
+        """The aiobotocore client beneath, for the rest of ECS. It sends each request once: its retries are off.
+
+        Handlers that are put on its `meta.events` now see its own calls; aioecs's pass them by on the fast way, and
+        `transport="botocore"` has them seen.
+        """
         self._core()
         return self._raw
 

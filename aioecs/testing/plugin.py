@@ -5,7 +5,7 @@ Switch it on with one line, in the `conftest.py` beside pytest's configuration::
     pytest_plugins = ["aioecs.testing.plugin"]
 
 or for all who run pytest there, with `addopts = ["-p", "aioecs.testing.plugin"]`. It is no entry point: pytest would
-import aioecs, and botocore with it, in every run of every project that has it installed.
+import aioecs, and rewrite the assertions of all its modules, in every run of every project that has it installed.
 
 ========================  =============================================================================================
 `local_ecs`               a `ThreadedECS`: an ECS on loopback with three instances and the task definition `demo:1`, on
