@@ -146,9 +146,11 @@ async def test_handlers_that_come_when_it_is_open(way: Transport, seen: list[str
     def hear(event_name: str, **_: Any) -> None:
         heard.append(event_name.rpartition(".")[2])
 
-    async with RawServer(accept) as server:
-        async with connected(Settings(**ACCESS, endpoint_url=server.url, transport=way)) as (port, client):
-            client.meta.events.register("before-send.ecs", hear)
-            await port.attempt(START_TASK, REQUEST, Witness())
-            await client.list_tasks()
+    async with (
+        RawServer(accept) as server,
+        connected(Settings(**ACCESS, endpoint_url=server.url, transport=way)) as (port, client),
+    ):
+        client.meta.events.register("before-send.ecs", hear)
+        await port.attempt(START_TASK, REQUEST, Witness())
+        await client.list_tasks()
     assert heard == seen
