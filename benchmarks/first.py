@@ -1,11 +1,8 @@
 """The first client of a process, and its first call: how long they take, and how long the loop stands still.
 
-    python -m benchmarks.first (aioecs | aiobotocore) URL [--as-it-comes]
-
-It prints figures in ms as JSON, and is run by `benchmarks.startup`, each time in a process that has imported nothing
-but the one library, as its user would have: before the loop runs. The loop's stall is the longest time that a task
-which wakes every millisecond was kept from waking. A full garbage collection is made beforehand, so that the process's
-own past brings on none; `--as-it-comes` leaves that out.
+`benchmarks.startup` has `say` called, each time in a process that has imported nothing but the one library, as its user
+would have: before the loop runs. The loop's stall is the longest time that a task which wakes every millisecond was
+kept from waking.
 """
 
 from __future__ import annotations
@@ -13,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -98,6 +94,6 @@ async def measured(library: Any, side: str, url: str, collected: bool) -> dict[s
     }
 
 
-if __name__ == "__main__":
-    _, which, where, *rest = sys.argv
-    print(json.dumps(asyncio.run(measured(import_module(IMPORTS[which]), which, where, "--as-it-comes" not in rest))))
+def say(side: str, url: str, collected: bool) -> None:
+    """Print figures in ms as JSON; with the garbage `collected` before, what the process did until then brings none on."""
+    print(json.dumps(asyncio.run(measured(import_module(IMPORTS[side]), side, url, collected))))

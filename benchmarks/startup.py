@@ -33,6 +33,7 @@ from benchmarks.rivals import aioecs_client, raw_client, typed, wire
 
 ROUNDS, BURST, HELD = 7, 1_000, 500
 _TIMED = "import time; b = time.perf_counter(); import {}; print((time.perf_counter() - b) * 1e3)"
+_FIRST = "from benchmarks.first import say; say({!r}, {!r}, {})"
 
 
 @attrs.frozen
@@ -59,10 +60,14 @@ def imported(side: str, compiled: str) -> float:
 
 def opened(side: str, endpoint: Endpoint, compiled: str) -> dict[str, float]:
     """Open the first client of a process, and make its first call; then that of another, as it comes."""
-    command = ("-m", "benchmarks.first", side, endpoint.url)
-    found: dict[str, float] = json.loads(run(compiled, *command))
-    as_it_comes = json.loads(run(compiled, *command, "--as-it-comes"))
+    found, as_it_comes = first(side, endpoint, compiled, True), first(side, endpoint, compiled, False)
     return found | {"stall, first client, with what garbage is collected": as_it_comes["stall, first client"]}
+
+
+def first(side: str, endpoint: Endpoint, compiled: str, collected: bool) -> dict[str, float]:
+    """Have `benchmarks.first` say it in a process of its own."""
+    said: dict[str, float] = json.loads(run(compiled, "-c", _FIRST.format(side, endpoint.url, collected)))
+    return said
 
 
 def run(compiled: str, *command: str) -> str:

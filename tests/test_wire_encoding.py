@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import random
 
-from test_wire_fast import REQUEST, a_request
+from test_wire_both_ways import Dice
+from test_wire_fast import REQUEST
 
 from aioecs._model import ContainerOverride, KeyValuePair, ListTasksRequest, StartTaskRequest, TaskOverride
 from aioecs._model._plain import to_plain
@@ -19,8 +19,8 @@ def secret(value: str) -> TaskOverride:
 
 def test_it_encodes_as_one_alone_would() -> None:
     """Of a thousand random requests in any order, each body is the JSON of that request and of no other."""
-    dice = random.Random(7)
-    requests = [a_request(dice) for _ in range(100)]
+    dice = Dice(7)
+    requests = [dice.shape(StartTaskRequest) for _ in range(100)]
     encoder = Encoder()
     for request in (dice.choice(requests) for _ in range(1000)):
         moved = request.replace(container_instances=[f"{dice.random()}"], started_by=f"t{dice.random()}")
