@@ -95,5 +95,5 @@ async def measured(library: Any, side: str, url: str, collected: bool) -> dict[s
 
 
 def say(side: str, url: str, collected: bool) -> None:
-    """Print figures in ms as JSON; with the garbage `collected` before, what the process did until then brings none on."""
+    """Print figures in ms as JSON; with `collected`, no garbage of what the process did until then is left."""
     print(json.dumps(asyncio.run(measured(import_module(IMPORTS[side]), side, url, collected))))
