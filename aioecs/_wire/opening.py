@@ -3,9 +3,9 @@
 aiobotocore takes a third of a second to import, botocore parses megabytes of JSON, and aioecs reads the annotations of
 its shapes: once a process each. What the thread leaves behind is in caches, which the client then finds.
 
-The thread shares the interpreter with the loop, which gets its turn within the switch interval (5 ms). One thing is
-nobody's to share: a full garbage collection, which loading so much may bring on, and which is as long as the process is
-large. Whoever can't have it while serving opens a client before.
+The thread shares the interpreter with the loop, which gets its turn within a switch interval or two (5 ms each).
+One thing is nobody's to share: a full garbage collection, which loading so much may bring on, and which is as long as
+the process is large. Whoever can't have it while serving opens a client before.
 """
 
 from __future__ import annotations
