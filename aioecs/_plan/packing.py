@@ -102,17 +102,19 @@ class Packing:
         self._order: OrderedDict[Group, None] = OrderedDict()
         self._full: OrderedDict[Group, None] = OrderedDict()
         self._groups: dict[Hashable, Group] = {}
-        self._last: tuple[tuple[Any, ...], Group] | None = None
+        self._last: Group | None = None
+        self._last_texts: tuple[Any, ...] = ()
+        self._last_things: tuple[Any, ...] = ()
 
     def group(self, request: StartTaskRequest, on_doubt: OnDoubt, key: str | None = None) -> Group:
         """Return the group that such a start belongs to."""
         if key is not None or request.extra:
             return Group(request, on_doubt, key)  # of its own: a key travels alone, and `extra` has no hash
-        shared = _shared(request)
-        if self._last is not None and self._last[1].on_doubt == on_doubt and self._last[0] == shared:
-            return self._last[1]
-        known = self._groups.get((shared, on_doubt)) or Group(request, on_doubt)
-        self._last = (shared, known)
+        last = self._last
+        if last is not None and last.on_doubt == on_doubt and _shared(last.request) == _shared(request):
+            return last
+        known = self._groups.get((_shared(request), on_doubt)) or Group(request, on_doubt)
+        self._last, self._last_texts, self._last_things = known, _texts(known.request), _things(known.request)
         return known
 
     def alike(self, request: StartTaskRequest, on_doubt: OnDoubt) -> Group | None:
@@ -120,15 +122,10 @@ class Packing:
 
         Equal is not enough for that: True equals 1, of which only one keeps the rules.
         """
-        if self._last is None or request.extra:
+        last = self._last
+        if last is None or request.extra or last.on_doubt != on_doubt or _texts(request) != self._last_texts:
             return None
-        group = self._last[1]
-        same = (
-            group.on_doubt == on_doubt
-            and _texts(request) == _texts(group.request)
-            and all(map(is_, _things(request), _things(group.request)))
-        )
-        return group if same else None
+        return last if all(map(is_, _things(request), self._last_things)) else None
 
     def add(self, entry: Entry, group: Group, now: float, *, again: bool = False) -> None:
         """Queue a start; one that is tried `again` goes before all others, and waits for no company."""
@@ -204,8 +201,8 @@ class Packing:
             self._order.pop(group, None)
             if group.key is None and not group.request.extra:
                 self._groups.pop((_shared(group.request), group.on_doubt), None)
-            if self._last is not None and self._last[1] is group:
-                self._last = None
+            if self._last is group:
+                self._last, self._last_texts, self._last_things = None, (), ()
 
     def waiting(self) -> list[Entry]:
         """Return everyone who waits."""

@@ -237,8 +237,7 @@ class Batch:
             await refuse_if_cancelled(source, tell)
 
     async def _told(self, stream: Stream, requests: Requests, source: Cancellable | None) -> BatchReport:
-        async for _ in stream.starts(requests):
-            pass
+        await stream.report(requests)
         if stream.was_cancelled:
             await refuse_if_cancelled(source, partial(cancelled_of, stream.kept()))
         return BatchReport(starts=stream.kept(), statistics=self.statistics())
