@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
+from typing import Any, cast
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aioecs import StartTaskRequest, TaskOverride
 from aioecs._model.outcome import Start
-from aioecs._plan.packing import Entry, Packing, Stage
+from aioecs._plan.packing import Entry, Packing, Stage, alike
 from aioecs.errors import ECSError
 
 
@@ -96,6 +98,15 @@ def test_what_shares_all_but_the_instances_is_alike() -> None:
     ):
         assert packing.alike(unlike, "at_most_once") is None
     assert packing.alike(other, "at_least_once") is None
+
+
+@pytest.mark.parametrize("name", [field.name for field in attrs.fields(cast("Any", StartTaskRequest))])
+def test_no_member_but_the_instances_is_left_out_of_what_is_alike(name: str) -> None:
+    """Whatever ECS adds to a request must be compared too."""
+    one = StartTaskRequest(task_definition="demo")
+    given: Any = {"extra": {"newer": 1}}.get(name, ["other"])
+    assert alike(one, one.replace(**{name: given})) is alike(one.replace(**{name: given}), one)
+    assert alike(one, one.replace(**{name: given})) is (name == "container_instances")
 
 
 def test_a_group_that_is_not_full_waits_for_company() -> None:
