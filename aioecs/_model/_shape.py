@@ -70,6 +70,8 @@ def _own_tuple(value: Any) -> Any:
     """Keep a list as a tuple; leave what is no list for the check to name."""
     if value is None or type(value) is tuple:  # as most members of most values are
         return value
+    if type(value) is list:
+        return tuple(value)
     return tuple(value) if isinstance(value, (list, tuple, set, frozenset)) or hasattr(value, "__next__") else value
 
 

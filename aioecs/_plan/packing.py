@@ -136,10 +136,10 @@ class Packing:
         self._last = known
         return known
 
-    def alike(self, request: StartTaskRequest, on_doubt: OnDoubt) -> Group | None:
-        """Return the last group, if such a start belongs to it and shares all but the instances with its request."""
-        last = self._last
-        return last if last is not None and last.on_doubt == on_doubt and alike(request, last.request) else None
+    @property
+    def last(self) -> Group | None:
+        """The group that was asked for last, if any of it waits still."""
+        return self._last
 
     def add(self, entry: Entry, group: Group, now: float, *, again: bool = False) -> None:
         """Queue a start; one that is tried `again` goes before all others, and waits for no company."""
