@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
+from typing import Any, cast
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aioecs import StartTaskRequest, TaskOverride
 from aioecs._model.outcome import Start
-from aioecs._plan.packing import Entry, Packing, Stage
+from aioecs._plan.packing import Entry, Packing, Stage, alike
 from aioecs.errors import ECSError
 
 
@@ -81,21 +83,33 @@ def test_what_is_spelled_otherwise_is_another_call() -> None:
 
 def test_what_shares_all_but_the_instances_is_alike() -> None:
     """The very same values, or equal texts: so what was checked for one holds for the other."""
-    packing = Packing(0.0)
-    overrides = TaskOverride(cpu="1")
-    one = StartTaskRequest(task_definition="demo", overrides=overrides, enable_execute_command=True)
-    assert packing.alike(one, "at_most_once") is None
-    group = packing.group(one, "at_most_once")
-    other = one.replace(task_definition=str(b"demo", "ascii"), container_instances=["b"])
-    assert packing.alike(other, "at_most_once") is group
+    one = StartTaskRequest(task_definition="demo", overrides=TaskOverride(cpu="1"), enable_execute_command=True)
+    assert alike(one, one.replace(task_definition=str(b"demo", "ascii"), container_instances=["b"]))
     for unlike in (
         one.replace(overrides=TaskOverride(cpu="1")),
         one.replace(enable_execute_command=1),
         one.replace(cluster="other"),
-        one.replace(extra={"newer": 1}),
     ):
-        assert packing.alike(unlike, "at_most_once") is None
-    assert packing.alike(other, "at_least_once") is None
+        assert not alike(one, unlike)
+
+
+def test_the_last_group_is_known_while_any_of_it_waits() -> None:
+    """It holds a request, which may hold secrets: it is forgotten with the last of those who wait."""
+    packing = Packing(0.0)
+    assert packing.last is None
+    add(packing, "demo", "a")
+    assert packing.last is packing.group(StartTaskRequest(task_definition="demo"), "at_most_once")
+    assert taken(packing, 0.0) == ["a"]
+    assert packing.last is None
+
+
+@pytest.mark.parametrize("name", [field.name for field in attrs.fields(cast("Any", StartTaskRequest))])
+def test_no_member_but_the_instances_is_left_out_of_what_is_alike(name: str) -> None:
+    """Whatever ECS adds to a request must be compared too."""
+    one = StartTaskRequest(task_definition="demo")
+    given: Any = {"extra": {"newer": 1}}.get(name, ["other"])
+    assert alike(one, one.replace(**{name: given})) is alike(one.replace(**{name: given}), one)
+    assert alike(one, one.replace(**{name: given})) is (name == "container_instances")
 
 
 def test_a_group_that_is_not_full_waits_for_company() -> None:

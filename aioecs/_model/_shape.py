@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast, dataclass_transform
+from typing import Any, Protocol, Self, TypeVar, cast, dataclass_transform
 
 import attrs
 
@@ -70,6 +70,8 @@ def _own_tuple(value: Any) -> Any:
     """Keep a list as a tuple; leave what is no list for the check to name."""
     if value is None or type(value) is tuple:  # as most members of most values are
         return value
+    if type(value) is list:
+        return tuple(value)
     return tuple(value) if isinstance(value, (list, tuple, set, frozenset)) or hasattr(value, "__next__") else value
 
 
@@ -93,10 +95,21 @@ def _own(_cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(member, required))
-def shape(cls: type[T]) -> type[T]:
-    """Make the class a frozen, slotted, keyword-only value."""
+def asked(cls: type[T]) -> type[T]:
+    """Make the class a frozen, slotted, keyword-only value: one that is whole from the first, such as a request."""
     make = cast("Callable[[type[T]], type[T]]", attrs.frozen(kw_only=True, field_transformer=_own))
     return make(cls)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(member, required))
+def shape(cls: type[T]) -> type[T]:
+    """Make the class such a value that may also be part of an answer, where members are read when asked for.
+
+    Python looks members up more slowly on a class that has `__getattr__`, which is why requests go without.
+    """
+    made: Any = asked(cls)
+    made.__getattr__ = _read_late
+    return cast("type[T]", made)
 
 
 def _names(extra: Mapping[str, Any]) -> str:
@@ -119,6 +132,18 @@ class _Unread:
     """A place for what a value has not read yet."""
 
     __slots__ = ("_unread",)
+
+
+def _read_late(self: Any, name: str) -> Any:
+    """Read a member of an answer when it is first asked for, and keep it."""
+    try:
+        of, readings, at = _unread_of.__get__(self)
+        reading = readings[name]
+    except (AttributeError, KeyError):
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}") from None
+    held = reading(of if at is None else of[at])
+    keep(self, name, held)
+    return held
 
 
 _unread_of: Any = vars(_Unread)["_unread"]  # asked through its descriptor, which doesn't come back to __getattr__
@@ -144,25 +169,12 @@ def _all_of(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
     return attrgetter(*names) if len(names) > 1 else lambda value: (getattr(value, only),)
 
 
-@shape
+@asked
 class Shape(_Unread):
     """What all shapes share."""
 
     extra: Mapping[str, Any] = attrs.field(factory=dict, repr=_names, eq=_spelled)
     """Members that this version of aioecs doesn't know, under ECS's own names; equal where they are spelled alike."""
-
-    if not TYPE_CHECKING:  # or a checker would take any name for a member
-
-        def __getattr__(self, name: str) -> Any:
-            """Read a member of an answer when it is first asked for, and keep it."""
-            try:
-                of, readings, at = _unread_of.__get__(self)
-                reading = readings[name]
-            except (AttributeError, KeyError):
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}") from None
-            held = reading(of if at is None else of[at])
-            keep(self, name, held)
-            return held
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with these members changed; the rest is shared with this one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from aioecs._model._shape import Shape, required, shape
+from aioecs._model._shape import Shape, asked, required, shape
 from aioecs._model.attachment import Attachment, Attribute
 from aioecs._model.enums import (
     AgentUpdateStatus,
@@ -122,7 +122,7 @@ class ContainerInstance(Shape):
     """What its health checks found; only if it was asked for."""
 
 
-@shape
+@asked
 class DescribeContainerInstancesRequest(Shape):
     """Container instances to describe."""
 
@@ -144,7 +144,7 @@ class DescribeContainerInstancesResponse(Shape):
     """Those that were not, each with the reason, such as `MISSING`."""
 
 
-@shape
+@asked
 class ListContainerInstancesRequest(Shape):
     """Which container instances to list, a page at a time."""
 

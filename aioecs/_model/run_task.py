@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aioecs._model._shape import Shape, member, required, shape
+from aioecs._model._shape import Shape, asked, member, required, shape
 from aioecs._model.enums import LaunchType, PlacementConstraintType, PlacementStrategyType, PropagateTags
 from aioecs._model.network import NetworkConfiguration
 from aioecs._model.overrides import TaskOverride
@@ -56,7 +56,7 @@ class PlacementStrategy(Shape):
     """
 
 
-@shape
+@asked
 class RunTaskRequest(Shape):
     """Tasks to start wherever ECS finds room. Unlike StartTask it has an idempotency token, `client_token` [model]."""
 

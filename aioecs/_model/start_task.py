@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aioecs._model._shape import Shape, member, required, shape
+from aioecs._model._shape import Shape, asked, member, required
 from aioecs._model.enums import PropagateTags
 from aioecs._model.network import NetworkConfiguration
 from aioecs._model.overrides import TaskOverride
@@ -12,7 +12,7 @@ from aioecs._model.tags import Tag
 from aioecs._model.volumes import TaskVolumeConfiguration
 
 
-@shape
+@asked
 class StartTaskRequest(Shape):
     """A task to start on container instances of one's own choice, one task for each of them.
 

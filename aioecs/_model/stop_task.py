@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from aioecs._model._shape import Shape, required, shape
+from aioecs._model._shape import Shape, asked, required, shape
 from aioecs._model.task import Task
 
 
-@shape
+@asked
 class StopTaskRequest(Shape):
     """A task to stop: its containers get SIGTERM or their image's own stop signal, and later SIGKILL.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from aioecs._model._shape import Shape, member, required, shape
+from aioecs._model._shape import Shape, asked, member, required, shape
 from aioecs._model.attachment import Attachment, Attribute
 from aioecs._model.container import Container
 from aioecs._model.enums import Connectivity, DesiredStatus, HealthStatus, LaunchType, TaskField, TaskStopCode
@@ -130,7 +130,7 @@ class Task(Shape):
     """Its scratch space on AWS Fargate, with the encryption key."""
 
 
-@shape
+@asked
 class DescribeTasksRequest(Shape):
     """Tasks to describe. Stopped ones can be described for at least an hour [model]."""
 
@@ -152,7 +152,7 @@ class DescribeTasksResponse(Shape):
     """Those that were not, each with the reason, such as `MISSING`."""
 
 
-@shape
+@asked
 class ListTasksRequest(Shape):
     """Which tasks to list, a page at a time."""
 

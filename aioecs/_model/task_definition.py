@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from aioecs._model._shape import Shape, required, shape
+from aioecs._model._shape import Shape, asked, required, shape
 from aioecs._model.attachment import Attribute
 from aioecs._model.container_definition import ContainerDefinition
 from aioecs._model.enums import (
@@ -121,7 +121,7 @@ class TaskDefinition(Shape):
     """Whether its containers may ask for faults to be injected. False by default [model]."""
 
 
-@shape
+@asked
 class DescribeTaskDefinitionRequest(Shape):
     """A task definition to describe. An INACTIVE one is found only while a task or service uses it [model]."""
 

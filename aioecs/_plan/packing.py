@@ -14,7 +14,7 @@ from collections import OrderedDict, deque
 from collections.abc import Hashable, Iterable
 from contextvars import Context
 from enum import Enum, auto
-from operator import attrgetter, is_
+from operator import attrgetter
 from typing import Any, Protocol, cast
 
 import attrs
@@ -31,9 +31,30 @@ SHARED = tuple(
     if field.name not in ("container_instances", "extra")
 )
 _shared = attrgetter(*SHARED)
-_TEXTS = ("cluster", "group", "propagate_tags", "reference_id", "started_by", "task_definition")
-_texts = attrgetter(*_TEXTS)
-_things = attrgetter(*(name for name in SHARED if name not in _TEXTS))
+
+
+def alike(one: StartTaskRequest, other: StartTaskRequest) -> bool:
+    """Tell whether they share all but their instances: the very same values, so that what is checked of one holds.
+
+    Equal is not enough for that, but for texts: True equals 1, of which only one keeps the rules. Spelled out, since it
+    is asked of every start.
+    """
+    return (
+        one.overrides is other.overrides
+        and one.task_definition == other.task_definition
+        and one.cluster == other.cluster
+        and one.group == other.group
+        and one.started_by == other.started_by
+        and one.tags is other.tags
+        and one.network_configuration is other.network_configuration
+        and one.volume_configurations is other.volume_configurations
+        and one.propagate_tags == other.propagate_tags
+        and one.enable_ecs_managed_tags is other.enable_ecs_managed_tags
+        and one.enable_execute_command is other.enable_execute_command
+        and one.reference_id == other.reference_id
+        and not one.extra
+        and not other.extra
+    )
 
 
 class Owner(Protocol):
@@ -102,33 +123,23 @@ class Packing:
         self._order: OrderedDict[Group, None] = OrderedDict()
         self._full: OrderedDict[Group, None] = OrderedDict()
         self._groups: dict[Hashable, Group] = {}
-        self._last: tuple[tuple[Any, ...], Group] | None = None
+        self._last: Group | None = None
 
     def group(self, request: StartTaskRequest, on_doubt: OnDoubt, key: str | None = None) -> Group:
         """Return the group that such a start belongs to."""
         if key is not None or request.extra:
             return Group(request, on_doubt, key)  # of its own: a key travels alone, and `extra` has no hash
-        shared = _shared(request)
-        if self._last is not None and self._last[1].on_doubt == on_doubt and self._last[0] == shared:
-            return self._last[1]
-        known = self._groups.get((shared, on_doubt)) or Group(request, on_doubt)
-        self._last = (shared, known)
+        last = self._last
+        if last is not None and last.on_doubt == on_doubt and _shared(last.request) == _shared(request):
+            return last
+        known = self._groups.get((_shared(request), on_doubt)) or Group(request, on_doubt)
+        self._last = known
         return known
 
-    def alike(self, request: StartTaskRequest, on_doubt: OnDoubt) -> Group | None:
-        """Return the last group, if such a start shares with it the very same values: what was checked for one holds.
-
-        Equal is not enough for that: True equals 1, of which only one keeps the rules.
-        """
-        if self._last is None or request.extra:
-            return None
-        group = self._last[1]
-        same = (
-            group.on_doubt == on_doubt
-            and _texts(request) == _texts(group.request)
-            and all(map(is_, _things(request), _things(group.request)))
-        )
-        return group if same else None
+    @property
+    def last(self) -> Group | None:
+        """The group that was asked for last, if any of it waits still."""
+        return self._last
 
     def add(self, entry: Entry, group: Group, now: float, *, again: bool = False) -> None:
         """Queue a start; one that is tried `again` goes before all others, and waits for no company."""
@@ -204,7 +215,7 @@ class Packing:
             self._order.pop(group, None)
             if group.key is None and not group.request.extra:
                 self._groups.pop((_shared(group.request), group.on_doubt), None)
-            if self._last is not None and self._last[1] is group:
+            if self._last is group:
                 self._last = None
 
     def waiting(self) -> list[Entry]:

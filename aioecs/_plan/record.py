@@ -88,7 +88,11 @@ class Record:
     @property
     def open(self) -> list[Slot]:
         """The starts of which it isn't settled what came of them."""
-        return [slot for slot in self.slots if not slot.known]
+        return [
+            slot  # `not slot.known`, spelled out: it is asked of every start several times
+            for slot in self.slots
+            if slot.task is None and slot.failure is None and slot.error is None and not slot.dropped
+        ]
 
     @property
     def in_doubt(self) -> bool:

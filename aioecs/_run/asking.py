@@ -155,6 +155,7 @@ class Stream:
         self._on_cancel: OnCancel = on_cancel
         self._source = source
         self._kept: dict[int, Start] | None = {} if keep else None
+        self._gives = True
         self._out: deque[Start] = deque()
         self._entries: dict[int, Entry] = {}
         self._news = asyncio.Event()
@@ -214,6 +215,12 @@ class Stream:
             self._abandon()
             self._core.report(tuple(self._out), "left")
 
+    async def report(self, requests: Requests) -> None:
+        """Start them all, and give nothing out: `kept` tells what they came to."""
+        self._gives = False
+        async for _ in self.starts(requests):
+            pass
+
     def _begin_drawing(self, requests: Requests) -> Iterator[StartTaskRequest]:
         if not isinstance(requests, AsyncIterable):
             return iter(requests)
@@ -250,8 +257,8 @@ class Stream:
     def settled(self, entry: Entry, start: Start, error: ECSError | None, _: Flight | None, /) -> None:
         """Hear what one start came to."""
         if self._entries.pop(entry.at, None) is None:
-            if not self._given_up:  # which told of it as it was then
-                self._tell_of(start)
+            if not self._given_up and self._core.tell is not None:  # else it was told of as it was then
+                tell_settled(self._core.tell, (start,))
             self._core.report((start,), "left")
             return
         self._give(entry.at, start)
@@ -259,15 +266,13 @@ class Stream:
             self._stop(error)
 
     def _give(self, at: int, start: Start) -> None:
-        self._tell_of(start)
-        self._out.append(start)
+        if self._core.tell is not None:
+            tell_settled(self._core.tell, (start,))
+        if self._gives:
+            self._out.append(start)
         if self._kept is not None:
             self._kept[at] = start
         self._news.set()
-
-    def _tell_of(self, start: Start) -> None:
-        if self._core.tell is not None:
-            tell_settled(self._core.tell, (start,))
 
     # --------------------------------------------------------------------------------------------------- drawing
 
@@ -276,8 +281,9 @@ class Stream:
 
     def _draw(self, requests: Iterator[StartTaskRequest], sized: bool) -> None:
         """Draw some; after an end from outside, the rest of what has a size is told as not sent."""
-        ends = self._core.now + SPELL
-        while self._wants_more() and self._core.now < ends:
+        clock = self._core.loop.time
+        ends = clock() + SPELL
+        while self._wants_more() and clock() < ends:
             if self._leaving and not sized:
                 self._exhausted = True
                 return
@@ -331,7 +337,8 @@ class Stream:
 
     def _add(self, request: StartTaskRequest) -> None:
         """Queue the starts of a request; one that breaks a rule is told as not sent, and fails no other."""
-        expect(request, StartTaskRequest)
+        if type(request) is not StartTaskRequest:
+            expect(request, StartTaskRequest)
         held = request.container_instances
         instances = held if isinstance(held, tuple) and held else ("",)
         error = self._stopped

@@ -19,7 +19,7 @@ from aioecs._model.report import BatchReport, Statistics
 from aioecs._model.settings import OnCancel, OnDoubt
 from aioecs._model.start_task import StartTaskRequest
 from aioecs._model.start_task_response import StartTaskResponse
-from aioecs._plan.packing import Group
+from aioecs._plan.packing import Group, alike
 from aioecs._plan.verdict import cancelled_of
 from aioecs._run.asking import Ask, Requests, Stream
 from aioecs._run.call import Call
@@ -237,8 +237,7 @@ class Batch:
             await refuse_if_cancelled(source, tell)
 
     async def _told(self, stream: Stream, requests: Requests, source: Cancellable | None) -> BatchReport:
-        async for _ in stream.starts(requests):
-            pass
+        await stream.report(requests)
         if stream.was_cancelled:
             await refuse_if_cancelled(source, partial(cancelled_of, stream.kept()))
         return BatchReport(starts=stream.kept(), statistics=self.statistics())
@@ -286,11 +285,10 @@ class Batch:
 
         What shares all but its instances with the last one is checked as far as it differs.
         """
-        if not at and self._key is None:
-            alike = self._engine.packing.alike(request, self._on_doubt)
-            if alike is not None and self._preparer.fits(request):
-                return alike
         if not at:
+            last = self._engine.packing.last if self._key is None else None
+            if last is not None and alike(request, last.request) and self._preparer.fits(request):
+                return last
             self._check(request)
         if self._key is None:
             return self._group(request, None)

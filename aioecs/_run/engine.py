@@ -9,7 +9,7 @@ owners flew together, tasks go to those who still want them first and refusals t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
 
 import attrs
@@ -45,7 +45,7 @@ class Flight:
     """How many of them are still wanted."""
     stops: bool = False
     """The call itself stops what it started: nobody aboard wants any of it."""
-    landed: list[Start] | None = None
+    landed: Sequence[Start] | None = None
     """What each of them came to, once the call has ended."""
     _known: set[str | None] | None = None
 
@@ -95,7 +95,7 @@ class Engine:
         self.outstanding += 1
         if self.core.tell is not None and entry.caller is None:
             entry.caller = copy_context()
-        self.packing.add(entry, group, self.core.now, again=again)
+        self.packing.add(entry, group, self.core.now if again or not group.living else group.since, again=again)
         if self._dispatcher is None:
             self._dispatcher = self.core.custody.own(self._dispatch(), "aioecs dispatches a batch")
         self._come.set()
@@ -273,12 +273,17 @@ class Engine:
         self._landed.set()
         record = flight.call.record
         entries = flight.entries
-        owned = list(record.starts([entry.request for entry in entries]))
-        flight.landed = landed = _fairly(entries, owned)
+        owned = record.starts([entry.request for entry in entries])
+        whole = flight.aboard == len(entries)  # nobody has withdrawn
+        flight.landed = landed = owned if whole else _fairly(entries, owned)
         error: ECSError | None = None
         if record.surplus or not all(start.outcome is STARTED for start in landed):
             verdict = flight.call.verdict()
             error = verdict if isinstance(verdict, ECSError) else None
+        if whole:
+            for entry, start in zip(entries, landed, strict=True):
+                self._settle(entry, start, error)
+            return
         stays = flight.stops or flight.shared
         for entry, start in zip(entries, landed, strict=True):
             own = start if start.request is entry.request else _own(start, entry)
@@ -297,7 +302,7 @@ class Engine:
 
     def _settle(self, entry: Entry, start: Start, error: ECSError | None) -> None:
         entry.stage = DONE
-        self.count(start)
+        self.counts[start.outcome] += 1
         self.outstanding -= 1
         flight, entry.where = entry.where, None
         entry.owner.settled(entry, start, error, flight)
@@ -342,7 +347,7 @@ _WORTH = {STARTED: 0, NOT_SENT: 2}
 """What is given first to those who stay; whoever left before the wire left a NOT_SENT behind."""
 
 
-def _fairly(entries: list[Entry], starts: list[Start]) -> list[Start]:
+def _fairly(entries: list[Entry], starts: Sequence[Start]) -> Sequence[Start]:
     """Give equal starts their outcomes: what runs to those who want it, what was refused to those who don't."""
     if not any(entry.gone for entry in entries) or all(entry.gone for entry in entries):
         return starts

@@ -36,15 +36,21 @@ class Preparer:
     tag_tokens: bool
     desks: dict[str | None, Desk] = attrs.Factory(dict)
     """By cluster."""
+    _place: tuple[str | None, str] = attrs.field(init=False)
+    """Where requests go, which ARNs are held against."""
+
+    def __attrs_post_init__(self) -> None:
+        self._place = self.region, self.core.port.partition
 
     def check(self, request: StartTaskRequest, *, any_number: bool = False) -> None:
         """Hold a request against every documented limit."""
         limits.expect(request, StartTaskRequest)
-        limits.check(request, any_number=any_number, region=self.region, partition=self.core.port.partition)
+        region, partition = self._place
+        limits.check(request, any_number=any_number, region=region, partition=partition)
 
     def fits(self, request: StartTaskRequest) -> bool:
         """Tell whether its instances, of any number, keep the rules; what else is in it isn't looked at."""
-        return limits.fits(request, self.region, self.core.port.partition)
+        return limits.fits(request, *self._place)
 
     def call(self, request: StartTaskRequest, key: Any, on_doubt: OnDoubt, *, fan_out: bool = False) -> Call:
         """Prepare a call. What fans out was checked when it was asked for, and belongs to no scope that could end it.

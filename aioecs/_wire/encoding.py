@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from json.encoder import encode_basestring_ascii as quoted
 from operator import attrgetter
 from typing import Any, cast
 
@@ -33,9 +35,10 @@ class _Template:
     between: str = attrs.field(repr=False)
     after: str = attrs.field(repr=False)
 
-    def filled(self, instances: Any, started_by: str) -> bytes:
+    def filled(self, instances: Iterable[str], started_by: str) -> bytes:
         """Return the body for these instances."""
-        return f"{self.before}{json.dumps(instances)}{self.between}{json.dumps(started_by)}{self.after}".encode()
+        listed = ", ".join(map(quoted, instances))
+        return f"{self.before}[{listed}]{self.between}{quoted(started_by)}{self.after}".encode()
 
 
 class Encoder:
