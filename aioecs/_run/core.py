@@ -17,6 +17,7 @@ from aioecs._model.settings import OnCancel, Retries, Timeouts
 from aioecs._plan.retry import Tries
 from aioecs._plan.verdict import told
 from aioecs._run.custody import Custody
+from aioecs._run.door import Door
 from aioecs._run.keys import Keys
 from aioecs._run.pacer import Pace
 from aioecs._run.slots import Slots, Turn
@@ -53,6 +54,8 @@ class Core:
     """Where what reads takes its turn."""
     keys: Keys[Any] = attrs.field(default=attrs.Factory(lambda core: Keys(core.loop), takes_self=True))
     """The calls on their way that bear an idempotency key."""
+    door: Door = attrs.Factory(Door.here)
+    """Where those who come stand in line if too many come at once."""
     dice: Callable[[], float] = random.random
     reads: int = 0
     throttled: int = 0

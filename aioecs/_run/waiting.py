@@ -25,6 +25,7 @@ from aioecs._plan.record import Record
 from aioecs._plan.verdict import cancelled
 from aioecs._run.call import Call
 from aioecs._run.cancel_token import CancelToken
+from aioecs._run.door import Door
 from aioecs._run.hub import Cancellable, Hub, fired, reason_of, resolve
 from aioecs.errors import CallTimeout, ECSError, StartCancelled
 
@@ -257,6 +258,21 @@ async def refuse_if_cancelled(source: Cancellable | None, tell: Callable[[str | 
     if first is not None:
         raise first from truth
     raise truth
+
+
+async def let_in(door: Door, source: Cancellable | None, tell: Callable[[str | None, object], Exception]) -> None:
+    """Stand in line at the door; what fires meanwhile is heard behind it, before anything is begun.
+
+    `tell(reason, source)` makes what a cancelled caller is told: that nothing was sent.
+
+    Raises:
+        CancelledError: the caller is cancelled; what it is told is the cause.
+    """
+    try:
+        await door.queue()
+    except asyncio.CancelledError as first:
+        blamed = source if source is not None and fired(source) else None
+        raise first from tell(reason_of(blamed), blamed)
 
 
 async def over(loop: asyncio.AbstractEventLoop, call: Call, record: Record, source: Cancellable | None) -> None:
