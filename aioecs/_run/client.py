@@ -185,6 +185,7 @@ class Client(Operations, Waits):
             core.closing = True
             core.custody.cancel()
             await core.custody.drained(core.timeouts.settle)
+            core.deadlines.close()
 
     def _core(self) -> Core:
         """Return the inside of the client, if it may be used here."""

@@ -141,18 +141,20 @@ class Wait(AbstractContextManager["Wait"]):
         self._fired = False
         self._told = False
         self._waiter = self._awaited.end_or()
-        self._watch = Hub.here().watch(source, self._source_fired)
+        self._watch = Hub.here().watch(source, self._source_fired) if source is not None else None
         self._patience: asyncio.TimerHandle | None = None
         awaited.join()
 
     def __enter__(self) -> Self:
-        self._watch.__enter__()
+        if self._watch is not None:
+            self._watch.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._watch.__exit__(None, None, None)
+        if self._watch is not None:
+            self._watch.__exit__(None, None, None)
         if not self._told:  # closed, or struck by a KeyboardInterrupt
             self._leave("left")
             self._awaited.nobody_heard()
