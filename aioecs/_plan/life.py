@@ -80,7 +80,7 @@ def _send(call: Record, *_: object) -> Act:
     call.phase = Phase.SENT
     call.in_flight = True
     call.sends += 1
-    return Send(tuple(slot.instance for slot in call.open))
+    return Send(tuple([slot.instance for slot in call.open]))
 
 
 def _answered(call: Record, what: Answered[StartTaskResponse], when: When) -> Act:

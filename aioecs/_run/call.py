@@ -8,6 +8,7 @@ losing anything: a rest, a look, and a send of which no byte of the body has bee
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextvars import Context
 from typing import Protocol
 
@@ -169,6 +170,8 @@ class Call:
         act = self._happened(what) if what is not None else None
         if isinstance(act, Send):
             return act  # news keeps it from being begun, and is told then
+        if not self._news:
+            return act
         news, self._news = self._news, []
         for item in news:
             act = life.happened(self.record, item, self._core.now, self._core.dice()) or act
@@ -248,19 +251,18 @@ class Call:
 
     # ------------------------------------------------------------------------------------------------------ the acts
 
-    async def _do(self, act: Send | Rest | Look | Stop) -> Happening:
+    def _do(self, act: Send | Rest | Look | Stop) -> Coroutine[None, None, Happening]:
         if isinstance(act, Send):
-            return await self._send()
+            return self._send()
         if isinstance(act, Rest):
-            await asyncio.sleep(act.until - self._core.now)
-            return Rested()
+            return self._rest(act)
         if isinstance(act, Look):
-            return await self._look(act)
-        return await self._stop(act)
+            return self._look(act)
+        return self._stop(act)
 
     async def _send(self) -> Happening:
         """Send it when it has its turn and a slot; who has left until then is not in it."""
-        pace = self._core.starts
+        pace, slots = self._core.starts, self._core.slots
         ticket, self._ticket = self._ticket, None
         if ticket is None and (ticket := pace.try_turn()) is None:
             asked = self._core.now
@@ -269,7 +271,9 @@ class Call:
                 self._story.paced(self._core.now - asked)
         throttled = False
         try:
-            async with self._core.slots.held(Turn.START):
+            if not slots.try_take():
+                await slots.take(Turn.START)
+            try:
                 instances = self.record.freeze()
                 if not instances:
                     return NotSent(ConnectionFailed("StartTask was not sent: nobody wanted any of it any more"))
@@ -279,6 +283,8 @@ class Call:
                 if self._story is not None:
                     self._story.sent(instances, pace.rate)
                 what = await self._core.port.attempt(START_TASK, request, self._witness)
+            finally:
+                slots.release()
             throttled = isinstance(what, Rejected) and what.error.throttled
         finally:
             if self._witness.on_wire:
@@ -289,6 +295,10 @@ class Call:
             self._request_id = what.request_id
         self._core.throttled += throttled
         return what
+
+    async def _rest(self, act: Rest) -> Rested:
+        await asyncio.sleep(act.until - self._core.now)
+        return Rested()
 
     async def _look(self, act: Look) -> Looked:
         doubt = Doubt(

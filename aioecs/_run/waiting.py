@@ -238,6 +238,12 @@ async def cancelled_around() -> asyncio.CancelledError | None:
     return None
 
 
+def may_have_fired(source: Cancellable | None, horizon: float) -> bool:
+    """Tell at a glance whether `refuse_if_cancelled` could; the scopes around the caller end at `horizon`."""
+    task = asyncio.current_task()
+    return source is not None or horizon == float("-inf") or (task is not None and task.cancelling() > 0)
+
+
 async def refuse_if_cancelled(source: Cancellable | None, tell: Callable[[str | None, object], ECSError]) -> None:
     """Raise before anything is begun, or even signed, if the scope or token has fired or the caller is cancelled.
 
