@@ -43,7 +43,8 @@ class Custody:
             ended(task)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._heard_out(task)
+        if (ended := self._tasks.pop(task, None)) is not None:
+            ended(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("a task of the client's ended with an error: %s", task.get_name(), exc_info=error)
 

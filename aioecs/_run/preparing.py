@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from typing import Any
 
 import anyio
@@ -21,8 +21,11 @@ from aioecs.errors import InvalidRequest
 
 
 def fresh_token() -> str:
-    """Make a token of its own."""
-    return tokens.fresh(secrets.token_bytes(tokens.ENTROPY))
+    """Make a token of its own.
+
+    Its chance is drawn anew each time: a store of it would be shared by what is forked, or woken from one snapshot.
+    """
+    return tokens.fresh(os.urandom(tokens.ENTROPY))
 
 
 @attrs.define(eq=False)
