@@ -25,7 +25,7 @@ Start = Callable[..., Coroutine[Any, Any, Any]]
 def narrow(monkeypatch: pytest.MonkeyPatch) -> int:
     """Let each pass spend nothing: return how many it lets in before the others stand in line."""
     monkeypatch.setattr(door_module, "SPELL", 0.0)
-    return FEW + 1
+    return 2 * FEW
 
 
 async def enter(door: Door, log: list[int], n: int = 0, takes: float = 0.0) -> None:
@@ -72,7 +72,7 @@ def test_all_clients_of_a_loop_share_its_door() -> None:
 
 
 @pytest.mark.parametrize(
-    ("each", "first"), [(SPELL / 3.5, FEW + 4), (SPELL / 19.5, FEW + 20), (10.0, FEW + 1), (0.0, 500)]
+    ("each", "first"), [(SPELL / 3.5, 2 * FEW), (SPELL / 19.5, 4 * FEW), (10.0, 2 * FEW), (0.0, 500)]
 )
 def test_a_pass_lets_in_what_fits_its_spell(each: float, first: int) -> None:
     """The first few and then whoever comes before the spell is over; the next passes let in as many."""

@@ -285,9 +285,12 @@ def _clock_ended_in_flight(call: Record, *_: object) -> Act | None:
     return None if call.in_flight else _finish(call)
 
 
+_FINISH = Finish()
+
+
 def _finish(call: Record, *_: object) -> Act:
     call.phase = Phase.DONE
-    return Finish()
+    return _FINISH
 
 
 TABLE: Mapping[tuple[Phase, type], Callable[..., Act | None]] = {
