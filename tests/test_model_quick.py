@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from typing import Any
 
 import pytest
@@ -107,3 +109,30 @@ def test_the_closer_look_has_the_last_word() -> None:
         limits.check(
             StartTaskRequest(task_definition="d", container_instances=["a"], tags=[Tag(key="k"), Tag(key="k")])
         )
+
+
+def test_values_that_requests_share_weigh_the_same_each_time() -> None:
+    """Whatever was weighed in between, and equal ones like themselves; one that breaks a rule is caught each time."""
+    good = TaskOverride(container_overrides=[ContainerOverride(name="main", environment=[KeyValuePair(name="A")])])
+    other, bad = TaskOverride(cpu="256"), TaskOverride(memory="x" * 9000)
+
+    def weigh(held: TaskOverride) -> int:
+        return SCALES.weigh(
+            StartTaskRequest(task_definition="d", container_instances=["i"], overrides=held), any_number=False
+        )
+
+    alone = {id(held): weigh(held) for held in (good, other, bad)}
+    assert [bool(weight) for weight in alone.values()] == [True, True, False]
+    for held in (good, good, other, good, bad, bad, other, other, bad, good):
+        assert weigh(held) == alone[id(held)]
+    assert weigh(good.replace()) == alone[id(good)]
+
+
+def test_nothing_that_was_weighed_is_kept() -> None:
+    """There may be secrets in it."""
+    held = TaskOverride(cpu="256")
+    gone = weakref.ref(held)
+    SCALES.weigh(StartTaskRequest(task_definition="d", container_instances=["i"], overrides=held), any_number=False)
+    del held
+    gc.collect()
+    assert gone() is None

@@ -114,3 +114,18 @@ async def test_a_callers_cancel_does_not_reach_them() -> None:
     await asyncio.wait([task])
     gate.set()
     assert await owned[0]
+
+
+@pytest.mark.parametrize("heard", [False, True])
+async def test_whoever_asked_hears_of_the_end(heard: bool) -> None:
+    """Once, when it is in custody no more, also of what was cancelled before its first step."""
+    custody, ended = Custody(), list[tuple[str, int]]()
+
+    def note(task: asyncio.Task[None]) -> None:
+        ended.append((task.get_name(), len(custody)))
+
+    tasks = [custody.own(asyncio.sleep(0), name, heard=heard, ended=note) for name in ("ran", "never ran")]
+    tasks[1].cancel()
+    await asyncio.wait(tasks)
+    await iterations(1)
+    assert sorted(ended) == [("never ran", 1), ("ran", 0)]

@@ -181,3 +181,18 @@ def test_never_more_than_there_are_slots_and_none_is_lost(size: int, steps: list
         assert (slots.in_use, slots.waiting) == (0, 0)
 
     leaping(main())
+
+
+async def test_a_slot_that_is_free_is_taken_at_once_and_no_other() -> None:
+    """`try_take` doesn't wait, and doesn't overtake those who do."""
+    slots = Slots(1)
+    assert slots.try_take()
+    assert not slots.try_take()
+    waiting = asyncio.create_task(slots.take(Turn.START))
+    await iterations(1)
+    slots.release()  # it goes to the one who waits
+    assert not slots.try_take()
+    await waiting
+    slots.release()
+    assert slots.try_take()
+    assert slots.in_use == 1

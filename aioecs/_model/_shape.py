@@ -151,16 +151,24 @@ keep: Callable[[Any, str, Any], None] = object.__setattr__
 """Puts a member of a frozen value in place, while it is made."""
 
 
-_Made = tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]], Mapping[str, Callable[[Any], Any] | None]]
+_Made = tuple[
+    tuple[Callable[[Any, Any], None], ...],
+    Callable[[Any], tuple[Any, ...]],
+    Mapping[str, Callable[[Any], Any] | None],
+]
 _MADE: dict[type[Any], _Made] = {}
 
 
 def _made_of(cls: type[Any]) -> _Made:
-    """Return the members, what gets them all, and what makes each its own; `attrs.evolve` looks it up each time."""
+    """Return what puts each member in its slot, what gets them all, and what makes each a value's own.
+
+    `attrs.evolve` looks it up each time, and puts them in by name.
+    """
     known = _MADE.get(cls)
     if known is None:
         converters = {field.name: field.converter for field in attrs.fields(cls)}
-        known = _MADE[cls] = tuple(converters), _all_of(tuple(converters)), converters
+        slots = tuple([getattr(cls, name).__set__ for name in converters])
+        known = _MADE[cls] = slots, _all_of(tuple(converters)), converters
     return known
 
 
@@ -179,10 +187,10 @@ class Shape(_Unread):
     def replace(self, **changes: Any) -> Self:
         """Return a copy with these members changed; the rest is shared with this one."""
         cls = type(self)
-        names, held_by, converters = _made_of(cls)
+        slots, held_by, converters = _made_of(cls)
         copied = cls.__new__(cls)
-        for name, held in zip(names, held_by(self), strict=True):
-            keep(copied, name, held)
+        for put, held in zip(slots, held_by(self), strict=False):
+            put(copied, held)
         for name, held in changes.items():
             if name not in converters:
                 raise TypeError(f"{cls.__name__} has no member {name!r}")

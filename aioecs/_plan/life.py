@@ -80,7 +80,7 @@ def _send(call: Record, *_: object) -> Act:
     call.phase = Phase.SENT
     call.in_flight = True
     call.sends += 1
-    return Send(tuple(slot.instance for slot in call.open))
+    return Send(tuple([slot.instance for slot in call.open]))
 
 
 def _answered(call: Record, what: Answered[StartTaskResponse], when: When) -> Act:
@@ -285,9 +285,12 @@ def _clock_ended_in_flight(call: Record, *_: object) -> Act | None:
     return None if call.in_flight else _finish(call)
 
 
+_FINISH = Finish()
+
+
 def _finish(call: Record, *_: object) -> Act:
     call.phase = Phase.DONE
-    return Finish()
+    return _FINISH
 
 
 TABLE: Mapping[tuple[Phase, type], Callable[..., Act | None]] = {

@@ -74,12 +74,22 @@ def answer(slots: list[Slot], tasks: Iterable[Task], failures: Iterable[Failure]
 
 def _one_each(slots: list[Slot], tasks: list[Task]) -> bool:
     """Give the tasks out where there is one way only: as many as open starts, each on another's instance."""
+    if len(slots) == len(tasks) == 1:
+        return _one(slots[0], tasks[0])
     arns = {task.task_arn for task in tasks}
     if not len(slots) == len(tasks) == len(arns) or any(slot.known for slot in slots):
         return False
     asked, told = [slot.instance for slot in slots], [_place(task) for task in tasks]
     # Mostly both are full ARNs, and needn't be taken apart.
     return _paired(slots, asked, tasks, told) or _paired(slots, map(short, asked), tasks, map(short, told))
+
+
+def _one(slot: Slot, task: Task) -> bool:
+    """Give a task to the one start there is, if it is on its instance."""
+    if slot.known or not (slot.instance == (place := _place(task)) or _same(slot.instance, place)):
+        return False
+    slot.task, slot.ours = task, True
+    return True
 
 
 def _paired(slots: list[Slot], asked: Iterable[str], tasks: list[Task], told: Iterable[str]) -> bool:

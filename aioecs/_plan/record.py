@@ -112,6 +112,8 @@ class Record:
     @property
     def owed(self) -> tuple[Task, ...]:
         """The tasks to stop that no stop was tried for: all of ours if that is wanted, else those one too many."""
+        if self.withdrawal != "stop" and not self.surplus:
+            return ()  # as for nearly every call
         mine = [slot.task for slot in self.slots if slot.task is not None and slot.ours]
         wanted = [*mine, *self.surplus] if self.withdrawal == "stop" else self.surplus
         return tuple(

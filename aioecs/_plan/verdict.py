@@ -43,6 +43,8 @@ def _rejected(call: Record) -> bool:
 
 def _doubles(call: Record) -> tuple[Task, ...]:
     """Return what runs beyond what was asked for; a double that has ended by itself is none any more."""
+    if not call.surplus:
+        return ()
     return tuple(task for task in call.surplus if task.desired_status != DesiredStatus.STOPPED)
 
 

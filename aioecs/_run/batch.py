@@ -31,8 +31,8 @@ from aioecs._run.placing import Placing
 from aioecs._run.preparing import Preparer
 from aioecs._run.survey import Layout, Survey, Wish
 from aioecs._run.telling import Overheard
-from aioecs._run.waiting import Wait, refuse_if_cancelled
-from aioecs.errors import ClientStateError, StartCancelled
+from aioecs._run.waiting import Wait, let_in, refuse_if_cancelled
+from aioecs.errors import ClientStateError, InvalidRequest, StartCancelled
 
 Key = Callable[[StartTaskRequest], str]
 
@@ -130,9 +130,10 @@ class Batch:
         """
         self._open()
         expect(cancel_scope)
-        self._check(request)
-        parts = range(0, len(request.container_instances), INSTANCES_PER_CALL)
-        ask = Ask(self._engine, request, [self._part(request, idempotency_key, at) for at in parts])
+        if not self._core.door.admits():
+            await let_in(self._core.door, cancel_scope, partial(self._never_begun, request, idempotency_key))
+            self._open()  # it may have been left meanwhile
+        ask = self._ask(request, idempotency_key)
         with Overheard(self._core.tell, ask.starts):
             await refuse_if_cancelled(cancel_scope, ask.cancelled)
             ask.begin()
@@ -272,6 +273,22 @@ class Batch:
 
     def _check(self, request: StartTaskRequest) -> None:
         self._preparer.check(request, any_number=True)
+
+    def _ask(self, request: StartTaskRequest, key: str | None) -> Ask:
+        self._check(request)
+        parts = range(0, len(request.container_instances), INSTANCES_PER_CALL)
+        return Ask(self._engine, request, [self._part(request, key, at) for at in parts])
+
+    def _never_begun(
+        self, request: StartTaskRequest, key: str | None, reason: str | None, source: object
+    ) -> StartCancelled | InvalidRequest:
+        """Return what a caller is told who was cancelled before the request was even checked: nothing was sent."""
+        try:
+            ask = self._ask(request, key)
+        except InvalidRequest as broken:
+            return broken
+        with Overheard(self._core.tell, ask.starts):
+            return ask.cancelled(reason, source)
 
     def _group(self, request: StartTaskRequest, key: str | None) -> Group:
         return self._engine.packing.group(request, self._on_doubt, key)

@@ -8,8 +8,8 @@ losing anything: a rest, a look, and a send of which no byte of the body has bee
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextvars import Context
-from functools import partial
 from typing import Protocol
 
 from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
@@ -69,10 +69,10 @@ class Call:
         self._story: Story | None = None
         self._reported: tuple[Start, ...] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._first: Act = Finish()
         self._act: Act | None = None
         self._news: list[Happening] = []
         self._cutting = False
-        self._clock: asyncio.TimerHandle | None = None
         self._cancelled: asyncio.CancelledError | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self.ended = False
@@ -131,14 +131,13 @@ class Call:
     # --------------------------------------------------------------------------------------------- the client's task
 
     def _go_on(self, act: Act) -> None:
-        self.ended = False
-        self._task = self._core.custody.own(self._run(act), "aioecs starts tasks")
-        self._task.add_done_callback(partial(self._never_ran, act))
+        self.ended, self._first = False, act
+        self._task = self._core.custody.own(self._run(act), "aioecs starts tasks", ended=self._never_ran)
 
-    def _never_ran(self, act: Act, task: asyncio.Task[None]) -> None:
+    def _never_ran(self, task: asyncio.Task[None]) -> None:
         """End what the end of the loop has cancelled before its first step."""
         if task is self._task and not self.ended:
-            self._tell(self._cut_short(act))
+            self._tell(self._cut_short(self._first))
             self._end()
 
     async def _run(self, act: Act) -> None:
@@ -157,8 +156,7 @@ class Call:
 
     def _end(self) -> None:
         self.ended, self._act = True, None
-        if self._clock is not None:
-            self._clock.cancel()
+        self._core.deadlines.drop(self)
         if self._story is not None:
             self._story.settled(self.withdrawn)
         waiters, self._waiters = self._waiters, []
@@ -172,6 +170,8 @@ class Call:
         act = self._happened(what) if what is not None else None
         if isinstance(act, Send):
             return act  # news keeps it from being begun, and is told then
+        if not self._news:
+            return act
         news, self._news = self._news, []
         for item in news:
             act = life.happened(self.record, item, self._core.now, self._core.dice()) or act
@@ -251,28 +251,29 @@ class Call:
 
     # ------------------------------------------------------------------------------------------------------ the acts
 
-    async def _do(self, act: Send | Rest | Look | Stop) -> Happening:
+    def _do(self, act: Send | Rest | Look | Stop) -> Coroutine[None, None, Happening]:
         if isinstance(act, Send):
-            return await self._send()
+            return self._send()
         if isinstance(act, Rest):
-            await asyncio.sleep(act.until - self._core.now)
-            return Rested()
+            return self._rest(act)
         if isinstance(act, Look):
-            return await self._look(act)
-        return await self._stop(act)
+            return self._look(act)
+        return self._stop(act)
 
     async def _send(self) -> Happening:
         """Send it when it has its turn and a slot; who has left until then is not in it."""
-        pace = self._core.starts
+        pace, slots = self._core.starts, self._core.slots
         ticket, self._ticket = self._ticket, None
-        if ticket is None:
+        if ticket is None and (ticket := pace.try_turn()) is None:
             asked = self._core.now
             ticket = await pace.turn(Turn.START)
             if self._story is not None:
                 self._story.paced(self._core.now - asked)
         throttled = False
         try:
-            async with self._core.slots.held(Turn.START):
+            if not slots.try_take():
+                await slots.take(Turn.START)
+            try:
                 instances = self.record.freeze()
                 if not instances:
                     return NotSent(ConnectionFailed("StartTask was not sent: nobody wanted any of it any more"))
@@ -282,6 +283,8 @@ class Call:
                 if self._story is not None:
                     self._story.sent(instances, pace.rate)
                 what = await self._core.port.attempt(START_TASK, request, self._witness)
+            finally:
+                slots.release()
             throttled = isinstance(what, Rejected) and what.error.throttled
         finally:
             if self._witness.on_wire:
@@ -292,6 +295,10 @@ class Call:
             self._request_id = what.request_id
         self._core.throttled += throttled
         return what
+
+    async def _rest(self, act: Rest) -> Rested:
+        await asyncio.sleep(act.until - self._core.now)
+        return Rested()
 
     async def _look(self, act: Look) -> Looked:
         doubt = Doubt(
@@ -332,9 +339,7 @@ class Call:
     # ----------------------------------------------------------------------------------------------------- the clock
 
     def _watch_clock(self) -> None:
-        if self._clock is not None:
-            self._clock.cancel()
-        self._clock = self._core.loop.call_at(min(self.record.deadline, self.record.last_breath), self._clock_ended)
+        self._core.deadlines.set(self, min(self.record.deadline, self.record.last_breath), self._clock_ended)
 
     def _clock_ended(self) -> None:
         now = self._core.now
@@ -345,7 +350,7 @@ class Call:
         if now >= self.record.last_breath:
             self._cut()
         elif self._awaits_answer:
-            self._clock = self._core.loop.call_later(self._core.timeouts.settle, self._cut)
+            self._core.deadlines.set(self, now + self._core.timeouts.settle, self._cut)
 
     def _report(self) -> None:
         """Say what came of it where no caller can hear it; a cancel is no error."""

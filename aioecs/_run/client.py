@@ -29,12 +29,12 @@ from aioecs._run.preparing import Preparer
 from aioecs._run.slots import Slots
 from aioecs._run.survey import Survey, Wish
 from aioecs._run.telling import OnEvent, Overheard, teller
-from aioecs._run.waiting import Party, Wait, over, refuse_if_cancelled
+from aioecs._run.waiting import Party, Wait, let_in, may_have_fired, over, refuse_if_cancelled
 from aioecs._run.waits import Waits
 from aioecs._run.watcher import Watcher
 from aioecs._wire.opening import connected
 from aioecs._wire.settings import Settings, Transport
-from aioecs.errors import ClientStateError, IdempotencyMismatch
+from aioecs.errors import ClientStateError, IdempotencyMismatch, InvalidRequest, StartCancelled
 
 
 class Client(Operations, Waits):
@@ -185,6 +185,7 @@ class Client(Operations, Waits):
             core.closing = True
             core.custody.cancel()
             await core.custody.drained(core.timeouts.settle)
+            core.deadlines.close()
 
     def _core(self) -> Core:
         """Return the inside of the client, if it may be used here."""
@@ -257,28 +258,50 @@ class Client(Operations, Waits):
         """
         core = self._core()
         expect(cancel_scope)
+        if not core.door.admits():
+            await let_in(core.door, cancel_scope, partial(self._never_begun, core, request, idempotency_key, on_doubt))
+            self._core()  # it may have been left meanwhile
         call = self._preparer.call(request, idempotency_key, self._doubt(on_doubt))
         policy = self._policy(on_cancel)
         with Overheard(core.tell, call.record.starts) as told:
-            await refuse_if_cancelled(cancel_scope, partial(cancelled, call.record))
-            party = await self._joined(core, call, idempotency_key, cancel_scope)
+            if may_have_fired(cancel_scope, call.record.horizon):
+                await refuse_if_cancelled(cancel_scope, partial(cancelled, call.record))
+            if idempotency_key is None:
+                party = Party(call)
+                call.begin()
+            else:
+                party = await self._joined(core, call, idempotency_key, cancel_scope)
             told.starts = party.call.record.starts
             with Wait(party, cancel_scope, policy, core.timeouts.settle) as wait:
                 return await wait.answer()
 
+    def _never_begun(
+        self,
+        core: Core,
+        request: StartTaskRequest,
+        key: str | None,
+        on_doubt: OnDoubt | None,
+        reason: str | None,
+        source: object,
+    ) -> StartCancelled | InvalidRequest:
+        """Return what a caller is told who was cancelled before the request was even checked: nothing was sent."""
+        try:
+            call = self._preparer.call(request, key, self._doubt(on_doubt))
+        except InvalidRequest as broken:
+            return broken
+        with Overheard(core.tell, call.record.starts):
+            return cancelled(call.record, reason, source)
+
     def _policy(self, on_cancel: OnCancel | None) -> OnCancel:
-        chosen: OnCancel = choice(on_cancel or self._on_cancel, OnCancel, "on_cancel")
+        chosen: OnCancel = choice(on_cancel, OnCancel, "on_cancel") if on_cancel else self._on_cancel
         return chosen
 
     def _doubt(self, on_doubt: OnDoubt | None) -> OnDoubt:
-        chosen: OnDoubt = choice(on_doubt or self._on_doubt, OnDoubt, "on_doubt")
+        chosen: OnDoubt = choice(on_doubt, OnDoubt, "on_doubt") if on_doubt else self._on_doubt
         return chosen
 
-    async def _joined(self, core: Core, call: Call, key: str | None, source: Cancellable | None) -> Party:
+    async def _joined(self, core: Core, call: Call, key: str, source: Cancellable | None) -> Party:
         """Begin the call, or join the one that is under way for the same key."""
-        if key is None:
-            call.begin()
-            return Party(call)
         while (known := _party(core, key)) is not None and not known.over:
             if known.call.record.request != call.record.request:
                 raise IdempotencyMismatch(

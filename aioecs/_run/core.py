@@ -17,10 +17,12 @@ from aioecs._model.settings import OnCancel, Retries, Timeouts
 from aioecs._plan.retry import Tries
 from aioecs._plan.verdict import told
 from aioecs._run.custody import Custody
+from aioecs._run.door import Door
 from aioecs._run.keys import Keys
 from aioecs._run.pacer import Pace
 from aioecs._run.slots import Slots, Turn
 from aioecs._run.telling import Tell
+from aioecs._wire.deadlines import Deadlines
 from aioecs._wire.port import Operation, Port, Witness
 
 R = TypeVar("R", bound=Shape)
@@ -53,6 +55,10 @@ class Core:
     """Where what reads takes its turn."""
     keys: Keys[Any] = attrs.field(default=attrs.Factory(lambda core: Keys(core.loop), takes_self=True))
     """The calls on their way that bear an idempotency key."""
+    deadlines: Deadlines = attrs.field(default=attrs.Factory(lambda core: Deadlines(core.loop), takes_self=True))
+    """When the clocks of the calls end."""
+    door: Door = attrs.Factory(Door.here)
+    """Where those who come stand in line if too many come at once."""
     dice: Callable[[], float] = random.random
     reads: int = 0
     throttled: int = 0

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+Ended = Callable[[asyncio.Task[Any]], None]
 
 _log = logging.getLogger("aioecs")
 
@@ -20,20 +21,30 @@ class Custody:
     """
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[asyncio.Task[Any], Ended | None] = {}
 
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def own(self, work: Coroutine[Any, Any, T], name: str, *, heard: bool = False) -> asyncio.Task[T]:
-        """Run it in a task of the client's; its error is logged, unless a caller is there to hear it (`heard`)."""
+    def own(
+        self, work: Coroutine[Any, Any, T], name: str, *, heard: bool = False, ended: Ended | None = None
+    ) -> asyncio.Task[T]:
+        """Run it in a task of the client's; its error is logged, unless a caller is there to hear it (`heard`).
+
+        `ended(task)` is called at its end, also when it was cancelled before its first step.
+        """
         task = asyncio.get_running_loop().create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard if heard else self._ended)
+        self._tasks[task] = ended
+        task.add_done_callback(self._heard_out if heard else self._ended)
         return task
 
+    def _heard_out(self, task: asyncio.Task[Any]) -> None:
+        if (ended := self._tasks.pop(task, None)) is not None:
+            ended(task)
+
     def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
+        if (ended := self._tasks.pop(task, None)) is not None:
+            ended(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("a task of the client's ended with an error: %s", task.get_name(), exc_info=error)
 

@@ -117,15 +117,23 @@ class Operations(ABC):
 
     # ------------------------------------------------------------------------------------------------------- reading
 
-    async def _read(self, operation: Operation[R], request: Shape) -> R:
+    async def _let_in(self) -> Core:
+        """Return the inside of the client once this caller is let in; a cancel until then leaves nothing behind."""
         core = self._core()
+        if core.door.admits():
+            return core
+        await core.door.queue()
+        return self._core()  # it may have been left meanwhile
+
+    async def _read(self, operation: Operation[R], request: Shape) -> R:
+        core = await self._let_in()
         limits.expect(request, operation.request)
         limits.check(request)
         return (await core.harmless(operation, request, Turn.READ)).answer
 
     async def _kept(self, operation: Operation[R], request: Shape, turn: Turn) -> R:
         """Make a call in a task of the client's: what it does isn't lost with its caller."""
-        core = self._core()
+        core = await self._let_in()
         limits.expect(request, operation.request)
         limits.check(request)
         task = core.custody.own(core.harmless(operation, request, turn), f"aioecs {operation.name}", heard=True)

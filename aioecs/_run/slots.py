@@ -42,12 +42,17 @@ class Slots:
         """Hold a slot for the block."""
         return _Held(self, turn)
 
+    def try_take(self) -> bool:
+        """Take a slot, which is to be released, if one is free right now."""
+        if self.in_use >= self.size:
+            return False
+        self.in_use += 1
+        return True
+
     async def take(self, turn: Turn) -> None:
         """Take a slot, which is to be released; a cancel takes none."""
-        if self.in_use >= self.size:
+        if not self.try_take():
             await self._wait(turn)
-        else:
-            self.in_use += 1
 
     async def _wait(self, turn: Turn) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -25,6 +25,7 @@ from aioecs._plan.record import Record
 from aioecs._plan.verdict import cancelled
 from aioecs._run.call import Call
 from aioecs._run.cancel_token import CancelToken
+from aioecs._run.door import Door
 from aioecs._run.hub import Cancellable, Hub, fired, reason_of, resolve
 from aioecs.errors import CallTimeout, ECSError, StartCancelled
 
@@ -140,18 +141,20 @@ class Wait(AbstractContextManager["Wait"]):
         self._fired = False
         self._told = False
         self._waiter = self._awaited.end_or()
-        self._watch = Hub.here().watch(source, self._source_fired)
+        self._watch = Hub.here().watch(source, self._source_fired) if source is not None else None
         self._patience: asyncio.TimerHandle | None = None
         awaited.join()
 
     def __enter__(self) -> Self:
-        self._watch.__enter__()
+        if self._watch is not None:
+            self._watch.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._watch.__exit__(None, None, None)
+        if self._watch is not None:
+            self._watch.__exit__(None, None, None)
         if not self._told:  # closed, or struck by a KeyboardInterrupt
             self._leave("left")
             self._awaited.nobody_heard()
@@ -235,6 +238,12 @@ async def cancelled_around() -> asyncio.CancelledError | None:
     return None
 
 
+def may_have_fired(source: Cancellable | None, horizon: float) -> bool:
+    """Tell at a glance whether `refuse_if_cancelled` could; the scopes around the caller end at `horizon`."""
+    task = asyncio.current_task()
+    return source is not None or horizon == float("-inf") or (task is not None and task.cancelling() > 0)
+
+
 async def refuse_if_cancelled(source: Cancellable | None, tell: Callable[[str | None, object], ECSError]) -> None:
     """Raise before anything is begun, or even signed, if the scope or token has fired or the caller is cancelled.
 
@@ -257,6 +266,21 @@ async def refuse_if_cancelled(source: Cancellable | None, tell: Callable[[str | 
     if first is not None:
         raise first from truth
     raise truth
+
+
+async def let_in(door: Door, source: Cancellable | None, tell: Callable[[str | None, object], Exception]) -> None:
+    """Stand in line at the door; what fires meanwhile is heard behind it, before anything is begun.
+
+    `tell(reason, source)` makes what a cancelled caller is told: that nothing was sent.
+
+    Raises:
+        CancelledError: the caller is cancelled; what it is told is the cause.
+    """
+    try:
+        await door.queue()
+    except asyncio.CancelledError as first:
+        blamed = source if source is not None and fired(source) else None
+        raise first from tell(reason_of(blamed), blamed)
 
 
 async def over(loop: asyncio.AbstractEventLoop, call: Call, record: Record, source: Cancellable | None) -> None:
