@@ -13,6 +13,7 @@ import pytest
 from raw_server import Exchange, RawServer
 
 from aioecs._wire.connection import Connection
+from aioecs._wire.deadlines import Deadlines
 from aioecs._wire.port import Witness
 
 REQUEST = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 4\r\n\r\nbody"
@@ -25,7 +26,7 @@ async def connected(server: RawServer) -> AsyncGenerator[tuple[Connection, async
     ended = asyncio.Event()
     raw = socket.create_connection(("127.0.0.1", server.port))
     raw.setblocking(False)
-    connection = Connection(raw, lambda _: ended.set())
+    connection = Connection(raw, Deadlines(asyncio.get_running_loop()), lambda _: ended.set())
     await asyncio.get_running_loop().create_connection(lambda: connection, sock=raw)
     try:
         yield connection, ended
@@ -224,7 +225,7 @@ async def test_the_witness_speaks_before_the_first_byte() -> None:
     witness = Witness()
     way: Any = Way(witness)
     with contextlib.closing(here), contextlib.closing(there):
-        connection = Connection(here, lambda _: None)
+        connection = Connection(here, Deadlines(asyncio.get_running_loop()), lambda _: None)
         connection.connection_made(way)
         assert not witness.on_wire
         task = asyncio.ensure_future(connection.exchange(REQUEST, witness, PATIENCE))
@@ -241,7 +242,7 @@ async def test_the_socket_itself_is_asked() -> None:
         here, there = socket.socketpair()
         here.setblocking(False)
         with contextlib.closing(here), contextlib.closing(there):
-            connection = Connection(here, lambda _: None)
+            connection = Connection(here, Deadlines(asyncio.get_running_loop()), lambda _: None)
             way: Any = Way(Witness())
             connection.connection_made(way)
             assert connection.still_open()

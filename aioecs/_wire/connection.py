@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from aioecs._wire.deadlines import Deadlines
 from aioecs._wire.port import Witness
 
 
@@ -41,15 +42,17 @@ class Response:
 class Connection(asyncio.Protocol):
     """A connection, and the exchange that is under way on it."""
 
-    def __init__(self, raw: socket.socket, gone: Callable[[Connection], object]) -> None:
-        """Take the connected socket beneath it; `gone` hears of its end."""
+    def __init__(self, raw: socket.socket, deadlines: Deadlines, gone: Callable[[Connection], object]) -> None:
+        """Take the connected socket beneath it, and the clocks of its loop; `gone` hears of its end."""
         self._raw = raw
+        self._deadlines = deadlines
         self._gone = gone
         self._transport: Any = None  # an asyncio.Transport, which a loop of another make need not subclass
         self._parser: HttpResponseParser
         self._lines: list[tuple[bytes, bytes]] = []
         self._parts: list[bytes] = []
         self._waiter: asyncio.Future[Response] | None = None
+        self._timeout = 0.0
         self._headed = False
         self._spoilt = True
         self.idle_since = 0.0
@@ -68,7 +71,8 @@ class Connection(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Response] = loop.create_future()
         self._waiter = waiter
-        clock = loop.call_later(timeout, self._late, timeout)
+        self._timeout = timeout
+        self._deadlines.set(self, loop.time() + timeout, self._late)
         self._begin()
         witness.on_wire = True
         self._transport.write(request)
@@ -78,7 +82,7 @@ class Connection(asyncio.Protocol):
             self.abort()
             raise
         finally:
-            clock.cancel()
+            self._deadlines.drop(self)
             self._waiter = None
 
     @property
@@ -102,8 +106,8 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _late(self, timeout: float) -> None:
-        self._fail(TimeoutError(f"no answer within {timeout:g} s"))
+    def _late(self) -> None:
+        self._fail(TimeoutError(f"no answer within {self._timeout:g} s"))
 
     # ------------------------------------------------------------------------------------------------- for the loop
 

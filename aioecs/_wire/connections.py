@@ -16,6 +16,7 @@ from typing import Any
 import aiohappyeyeballs
 
 from aioecs._wire.connection import Connection, Response
+from aioecs._wire.deadlines import Deadlines
 from aioecs._wire.port import Witness
 
 _RESOLVED = 10.0
@@ -48,6 +49,7 @@ class Connections:
         self._answer = answer
         self._longest_idle = idle
         self._now = clock
+        self._deadlines = Deadlines(asyncio.get_running_loop())
         self._idle: deque[Connection] = deque()
         self._open: set[Connection] = set()
         self._none_open = asyncio.Event()
@@ -81,6 +83,7 @@ class Connections:
         while self._open:
             self._none_open.clear()
             await self._none_open.wait()
+        self._deadlines.close()
 
     # ------------------------------------------------------------------------------------------------- the idle ones
 
@@ -134,7 +137,7 @@ class Connections:
         raw = await aiohappyeyeballs.start_connection(
             await self._where_to(), loop=loop, happy_eyeballs_delay=_STAGGER, interleave=1
         )
-        connection = Connection(raw, self._gone)
+        connection = Connection(raw, self._deadlines, self._gone)
         self._open.add(connection)
         try:
             await loop.create_connection(
