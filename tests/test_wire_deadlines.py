@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from run_world import LeapingLoop, leaping
+from run_world import LeapingLoop, ToldPort, a_request, leaping, told_client
 
 from aioecs._wire.deadlines import Deadlines
 
@@ -131,6 +131,28 @@ def test_closed_it_leaves_no_timer_behind_unless_it_is_needed() -> None:
         bell.deadlines.close()
         await asyncio.sleep(20)
         assert bell.rang == [("kept", 7)]
+
+    leaping(main())
+
+
+def test_a_client_that_was_left_leaves_no_timer_behind() -> None:
+    """The clock of its last call was the last to need one."""
+
+    async def main() -> None:
+        loop, timers = asyncio.get_running_loop(), list[asyncio.TimerHandle]()
+        call_at = loop.call_at
+
+        def kept(*args: object, **more: object) -> asyncio.TimerHandle:
+            timers.append(call_at(*args, **more))  # type: ignore[arg-type]
+            return timers[-1]
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loop, "call_at", kept)
+            async with told_client(ToldPort()) as client:
+                for _ in range(3):
+                    await client.start_task(a_request())
+                assert len([timer for timer in timers if timer.when() == loop.time() + 90]) == 1
+            assert [timer for timer in timers if not timer.cancelled() and timer.when() > loop.time()] == []
 
     leaping(main())
 
