@@ -282,6 +282,25 @@ def test_a_token_that_fires_in_line_is_heard_at_the_door(crowded: Any) -> None:
     crowded(test)
 
 
+def test_a_cancel_and_a_token_that_come_together_are_both_told(crowded: Any) -> None:
+    """The cancel goes on as itself, and its cause names the token."""
+
+    async def test(start: Start, port: ToldPort) -> None:
+        token = aioecs.CancelToken()
+        caller = asyncio.create_task(start(mine(), token))
+        await iterations(1)
+        token.cancel("enough")
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await caller
+        told = caught.value.__cause__
+        assert isinstance(told, StartCancelled)
+        assert (told.reason, told.source) == ("enough", token)
+        assert sent_for(port, MINE) == []
+
+    crowded(test)
+
+
 def test_a_scope_around_a_caller_in_line_catches_its_cancel(crowded: Any) -> None:
     """It is the scope's own cancel that the caller sees, passed or not."""
 
@@ -327,13 +346,17 @@ def test_what_is_left_while_callers_stand_in_line_lets_nobody_in(of: str, narrow
             async with batch if of == "batch" else client.batch():
                 start = client.start_task if of == "client" else batch.start_task
                 tasks: list[asyncio.Task[Any]] = [asyncio.create_task(start(a_request())) for _ in range(20)]
+                if of == "client":
+                    tasks.append(asyncio.create_task(client.stop_task(aioecs.StopTaskRequest(task="t"))))
                 await iterations(1)
                 if of == "client":
                     await client.__aexit__(None, None, None)
             told = await asyncio.gather(*tasks, return_exceptions=True)
             assert all(isinstance(each, aioecs.StartTaskResponse) for each in told[:narrow])
             assert all(isinstance(each, ClientStateError) for each in told[narrow:])
-            assert sum(len(request.container_instances) for _, request in port.asked) == narrow
+            assert len(told) > narrow
+            assert sum(len(each.container_instances) for name, each in port.asked if name == "StartTask") == narrow
+            assert "StopTask" not in port.names()
             if of == "client":
                 client._state = "open"  # for the block that opened it
 

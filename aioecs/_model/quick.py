@@ -92,19 +92,20 @@ class Scales:
     def _of_values(self, of: type[Shape]) -> Weigh:
         """Return what weighs the values of a shape that others hold; the last one is known again, for it is frozen.
 
-        It is held weakly: there may be secrets in it.
+        It is held weakly: there may be secrets in it. Instances are named by whole requests alone, so whether their
+        number is open makes no difference.
         """
-        last: tuple[ref[Any], bool, int] | None = None
+        last: tuple[ref[Any], int] | None = None
 
         def weigh(one: Any, free: bool) -> int:
             nonlocal last
             known = last  # other threads weigh too
-            if known is not None and known[0]() is one and known[1] is free:
-                return known[2]
+            if known is not None and known[0]() is one:
+                return known[1]
             if type(one) is not of:
                 return 0
             weight = self.weigh(one, free)
-            last = ref(one), free, weight
+            last = ref(one), weight
             return weight
 
         return weigh
