@@ -19,7 +19,7 @@ from aioecs._run.hub import resolve
 
 FEW = 8
 """Callers that a pass lets in between two looks at the clock."""
-SPELL = 0.004  # in seconds: what a pass may spend on those who come, before the next ones stand in line
+SPELL = 0.002  # in seconds: what a pass may spend on those who come, before the next ones stand in line
 
 
 class Door:
