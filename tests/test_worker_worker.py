@@ -140,13 +140,12 @@ async def test_no_room_gives_back(world: World, at_once: None) -> None:
 
 
 class Breakable(MemoryLedger):
-    """A ledger that can be unplugged, and whose lease can be stolen."""
+    """A ledger that can be unplugged."""
 
     def __init__(self) -> None:
         super().__init__()
         self.down = False
         self.probes = 0
-        self.stolen: tuple[str, ...] | None = None
 
     async def claim(self, wish: Entry, *, now: float, skew: float) -> Claimed:
         """Claim."""
@@ -160,13 +159,6 @@ class Breakable(MemoryLedger):
         if self.down:
             raise LedgerError("unplugged")
         return await super().release(key, holder)
-
-    async def settle(self, key: str, holder: str, arns: tuple[str, ...]) -> bool:
-        """Settle, unless another has done so before."""
-        if self.stolen is not None:
-            stolen, self.stolen = self.stolen, None
-            await super().settle(key, holder, stolen)
-        return await super().settle(key, holder, arns)
 
 
 async def test_nothing_is_started_without_the_ledger(
@@ -190,20 +182,6 @@ async def test_nothing_is_started_without_the_ledger(
         assert not worker.statistics().ledger_down
     assert world.groups() == ["a", "b", "c"]
     assert caplog.text.count("the ledger can't be reached") == 1
-
-
-async def test_a_double_of_a_lost_lease_is_stopped(
-    world: World, at_once: None, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The job became another's in mid-start: what the ledger has stays, ours goes."""
-    ledger = Breakable()
-    ledger.stolen = ("arn:of-another",)
-    await world.send("job")
-    worker = world.worker(ledger=ledger)
-    async with running(worker):
-        await until(lambda: worker.statistics().deleted == 1)
-    assert world.groups() == []
-    assert "was one too many of its job" in caplog.text
 
 
 async def test_a_possible_double_is_kept_in_hand(world: World, at_once: None) -> None:
@@ -234,57 +212,6 @@ async def test_a_possible_double_is_kept_in_hand(world: World, at_once: None) ->
         await ledger.settle("job", "other", ("arn:of-another",))
         await until(lambda: worker.statistics().deleted == 1)
     assert world.groups() == []
-
-
-class Unrenewable(MemoryLedger):
-    """A ledger whose renewals fail, or say that the job is another's."""
-
-    def __init__(self, answer: bool | None) -> None:
-        super().__init__()
-        self.answer = answer
-
-    async def renew(self, key: str, holder: str, *, until: float) -> bool:
-        """Renew."""
-        if self.answer is None:
-            raise LedgerError("unplugged")
-        return self.answer
-
-
-class Renewed(MemoryLedger):
-    """A ledger that counts renewals."""
-
-    renewals = 0
-
-    async def renew(self, key: str, holder: str, *, until: float) -> bool:
-        """Renew."""
-        self.renewals += 1
-        return await super().renew(key, holder, until=until)
-
-
-@pytest.mark.parametrize("answer", [None, False])
-async def test_a_lease_that_can_t_be_renewed_ends_the_start(world: World, at_once: None, answer: bool | None) -> None:
-    """Nothing is sent under it any more; the message goes back."""
-    world.local.faults.add(Fault("throttle", times=None))
-    await world.send("job")
-    worker = world.worker(ledger=Unrenewable(answer), lease=1.6)
-    async with running(worker):
-        await until(lambda: worker.statistics().given_back >= 1)
-    assert world.groups() == []
-    assert sum(await world.count()) == 1
-
-
-async def test_a_renewed_lease_outlives_a_long_start(world: World) -> None:
-    """A start that takes longer than its lease allows is settled all the same."""
-    ledger = Renewed()
-    world.local.faults.add(Fault("throttle", times=2))
-    world.local.faults.add(Fault("delay", seconds=0.8))
-    await world.send("job")
-    worker = world.worker(ledger=ledger, lease=1.45)
-    async with running(worker):
-        await until(lambda: worker.statistics().deleted == 1)
-    assert world.groups() == ["job"]
-    assert worker.statistics().given_back == 0
-    assert ledger.renewals >= 2
 
 
 async def test_another_s_job_is_waited_for(world: World, at_once: None) -> None:
@@ -546,17 +473,3 @@ async def test_a_setting_that_can_t_be(client: aioecs.Client, setting: str, valu
     """It is named."""
     with pytest.raises(InvalidRequest, match=setting):
         Worker(client, "queue", lambda _: None, ledger=MemoryLedger(), **{setting: value})  # type: ignore[arg-type,return-value]
-
-
-async def test_sigterm_of_another_stays_its_own(world: World) -> None:
-    """A handler that is set already is not replaced."""
-    heard: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
-    try:
-        async with running(world.worker()):
-            await asyncio.sleep(0.1)
-            os.kill(os.getpid(), signal.SIGTERM)
-            await until(lambda: heard)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    assert heard == [signal.SIGTERM]
