@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 from aiobotocore.config import AioConfig
-from run_world import Held, ToldDesk, ToldPort, a_request, iterations, leaping, started, told_client
+from run_world import Held, ToldDesk, ToldPort, a_request, iterations, leaping, lost, started, told_client
 from wait_world import waiting_world
 
 import aioecs
@@ -26,12 +26,9 @@ from aioecs import (
     StartTaskResponse,
     Timeouts,
 )
-from aioecs._model.attempt import Attempt, Lost, Rejected
 from aioecs._model.events import CallSettled, RequestAnswered, RequestSent, StartBegun, StartSettled
 from aioecs._run import client as module
-from aioecs._wire.port import Witness
 from aioecs.errors import (
-    AnswerLost,
     CallTimeout,
     ClientStateError,
     ConfigurationError,
@@ -39,23 +36,10 @@ from aioecs.errors import (
     InvalidRequest,
     StartCancelled,
     StartUnknown,
-    ThrottlingException,
 )
 from aioecs.testing import LocalECS
 
 CLOCKS = Timeouts(call=60, settle=8, attempt=5, visibility=20, drain=12)
-
-
-async def lost(request: Any, witness: Witness) -> Attempt[Any]:
-    """Lose the answer."""
-    witness.on_wire = True
-    return Lost(AnswerLost("reset"))
-
-
-async def throttled(request: Any, witness: Witness) -> Attempt[Any]:
-    """Throttle."""
-    witness.on_wire = True
-    return Rejected(ThrottlingException("Rate exceeded"))
 
 
 @asynccontextmanager

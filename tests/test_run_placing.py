@@ -12,7 +12,7 @@ import anyio
 import attrs
 import pytest
 from aiobotocore.session import get_session
-from run_world import iterations
+from run_world import iterations, until
 
 import aioecs
 from aioecs import (
@@ -115,13 +115,6 @@ def before_the_first(client: aioecs.Client, act: Callable[[], object]) -> None:
             return await port.attempt(operation, request, witness)
 
     client._core().port = Before()
-
-
-async def until(happened: Callable[[], bool]) -> None:
-    """Let the loop run until this has happened."""
-    async with asyncio.timeout(10):
-        while not happened():
-            await asyncio.sleep(0)
 
 
 # Where they go -------------------------------------------------------------------------------------------------------

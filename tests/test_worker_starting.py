@@ -10,12 +10,12 @@ from typing import Any
 
 import attrs
 import pytest
-from run_world import Held, ToldDesk, ToldPort, a_request, leaping, started, told_client
+from run_world import Held, ToldDesk, ToldPort, a_request, leaping, lost, started, throttled, told_client
 
 from aioecs import CancelToken, Failure, StartTaskRequest, StartTaskResponse
-from aioecs._model.attempt import Answered, Attempt, Lost, Rejected
+from aioecs._model.attempt import Answered, Attempt, Rejected
 from aioecs._wire.port import Witness
-from aioecs.errors import AccessDeniedException, AnswerLost, ClientException, ThrottlingException
+from aioecs.errors import AccessDeniedException, ClientException
 from aioecs.worker import Claimed, Entry, LedgerError, MemoryLedger, Message
 from aioecs.worker._claims import REMEMBERED, fingerprint
 from aioecs.worker._jobs import Fate, Happened, lease_of
@@ -132,20 +132,9 @@ async def a_scene(
             yield Scene(ledger, port, Starter(client, batch, ledger, to_request, key, lease))
 
 
-async def throttled(request: Any, witness: Witness) -> Attempt[Any]:
-    """Throttle."""
-    return Rejected(ThrottlingException("Rate exceeded"))
-
-
 async def refused(request: Any, witness: Witness) -> Attempt[Any]:
     """Refuse for good."""
     return Rejected(ClientException("TaskDefinition not found."))
-
-
-async def lost(request: Any, witness: Witness) -> Attempt[Any]:
-    """Lose the answer."""
-    witness.on_wire = True
-    return Lost(AnswerLost("reset"))
 
 
 async def no_room(request: Any, witness: Witness) -> Attempt[Any]:
