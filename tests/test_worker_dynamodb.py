@@ -200,3 +200,11 @@ async def test_a_claim_is_granted_by_a_write_alone(first: list[Said], told: Clai
     async with RawServer(saying(UpdateItem=script)) as server, at(server.url) as ledger:
         assert await ledger.claim(wish(), now=NOW, skew=5) == told
         assert len(server.bodies) == requests
+
+
+async def test_a_refusal_that_says_nothing_is_not_asked_for_ever() -> None:
+    """As by an endpoint that doesn't know what DynamoDB returns with a failed condition."""
+    async with RawServer(saying(UpdateItem=[refused(LOST)])) as server, at(server.url) as ledger:
+        with pytest.raises(LedgerError, match="doesn't say what stands there"):
+            await ledger.claim(wish(), now=NOW, skew=5)
+        assert len(server.bodies) == 10
