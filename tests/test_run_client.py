@@ -62,6 +62,12 @@ async def opened(port: ToldPort, **settings: Any) -> AsyncIterator[Client]:
         ("on_cancel", "maybe"),
         ("on_doubt", "twice"),
         ("transport", "pigeon"),
+        ("timeouts", None),
+        ("timeouts", 30),
+        ("retries", {"attempts": 3}),
+        ("pacing", "fast"),
+        ("on_settled", "print"),
+        ("on_event", asyncio.sleep),
     ],
 )
 def test_a_setting_that_can_t_be(setting: str, value: Any) -> None:
