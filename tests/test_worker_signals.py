@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from run_world import until
 
 from aioecs.worker._signals import sigterm
 
@@ -46,7 +47,7 @@ async def test_that_of_another_stays_its_own(others: list[int]) -> None:
     with sigterm(lambda: ours.append("SIGTERM")) as hears:
         assert not hears
         os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.sleep(0)
+        await until(lambda: others)
     assert (others, ours) == ([signal.SIGTERM], [])
     assert signal.getsignal(signal.SIGTERM) is theirs
 
