@@ -35,6 +35,15 @@ def requests(count: int, hosts: int = 50) -> list[StartTaskRequest]:
     return [a_request(HOSTS[number % hosts]) for number in range(count)]
 
 
+async def until(begun: Callable[[], bool]) -> None:
+    """Let a loop on virtual time go round until it is so, for a second at most."""
+    for _ in range(1000):
+        if begun():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("it never came to that")
+
+
 class Told:
     """Starts what it is asked for, but on `full` hosts; held while its gate is closed."""
 

@@ -14,6 +14,8 @@ from botocore import handlers
 import aioecs
 from aioecs.testing import LocalECS
 
+pytest.register_assert_rewrite("ledger_world")  # it has tests, for each ledger to inherit
+
 
 @pytest.fixture(scope="session")
 def one_authority(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -14,7 +14,7 @@ import pytest
 
 import aioecs
 from aioecs._model._shape import Shape
-from aioecs._model.attempt import Answered, Attempt
+from aioecs._model.attempt import Answered, Attempt, Lost, Rejected
 from aioecs._plan.acts import Looked
 from aioecs._plan.looking import Doubt
 from aioecs._plan.record import Record
@@ -23,6 +23,7 @@ from aioecs._run.call import Call
 from aioecs._run.core import Core
 from aioecs._run.slots import Slots
 from aioecs._wire.port import Operation, Witness
+from aioecs.errors import AnswerLost, ThrottlingException
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Shape)
@@ -73,6 +74,13 @@ async def iterations(count: int) -> None:
     """Let the loop go round so many times."""
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+async def until(happened: Callable[[], object], patience: float = 10.0) -> None:
+    """Let a loop on real time go round until it is so."""
+    async with asyncio.timeout(patience):
+        while not happened():
+            await asyncio.sleep(0)
 
 
 # A port, a desk and a call -------------------------------------------------------------------------------------------
@@ -129,6 +137,18 @@ async def stopped(request: aioecs.StopTaskRequest, witness: Witness) -> Attempt[
     """Accept the stop, at once."""
     witness.on_wire = True
     return Answered(aioecs.StopTaskResponse())
+
+
+async def throttled(request: Any, witness: Witness) -> Attempt[Any]:
+    """Turn it away."""
+    witness.on_wire = True
+    return Rejected(ThrottlingException("Rate exceeded"))
+
+
+async def lost(request: Any, witness: Witness) -> Attempt[Any]:
+    """Lose the answer; whether it was acted on nobody knows."""
+    witness.on_wire = True
+    return Lost(AnswerLost("reset"))
 
 
 class Held:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from rich.text import Text
+from run_world import until
 
 import aioecs
 from aioecs import Outcome
@@ -94,13 +95,6 @@ def asked(local: LocalECS, **options: Any) -> Asked:
 def placed(local: LocalECS, **options: Any) -> Asked:
     """Ask for starts where aioecs chooses."""
     return asked(local, all_instances=False, **options)
-
-
-async def until(happened: Callable[[], bool]) -> None:
-    """Let the loop run until this has happened."""
-    async with asyncio.timeout(10):
-        while not happened():
-            await asyncio.sleep(0)
 
 
 def counted(**counts: int) -> Callable[[aioecs.Batch], aioecs.Statistics]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -183,6 +184,26 @@ def strangers(source: str, inherited: frozenset[str] = frozenset()) -> list[str]
     return found
 
 
+TESTS = Path(__file__).parent
+# What does something and yet has no test module of its own name, and why.
+TESTED_ELSEWHERE = {
+    "cli/__init__.py": "the script's way in, which test_cli_app.py takes with all that is behind it",
+}
+
+
+def its_tests(path: Path) -> str:
+    """Name the test module of a file: after its room and itself, without what marks them as private."""
+    parts = [part.strip("_") for part in path.relative_to(HOUSE).with_suffix("").parts]
+    return "_".join(["test", *(part for part in parts if part != "init")]) + ".py"
+
+
+def does_something(source: str) -> bool:
+    """Tell whether a file defines a function or a method that has a body; values and protocols have none."""
+    functions = (node for node in ast.walk(parsed(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    statements = itertools.chain.from_iterable(function.body for function in functions)
+    return not all(isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant) for each in statements)
+
+
 each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(HOUSE)))
 
 
@@ -192,6 +213,14 @@ def test_imports_point_down(path: Path) -> None:
     room = room_of(path)
     assert room in MAY, f"aioecs/{room} has no rule in this house: add one"
     assert broken_imports(room, path.read_text()) == []
+
+
+@each_file
+def test_each_module_has_its_test_module(path: Path) -> None:
+    """What does something is covered by itself, where it will be looked for; values are covered by what uses them."""
+    name = str(path.relative_to(HOUSE))
+    missing = does_something(path.read_text()) and not (TESTS / its_tests(path)).exists()
+    assert missing == (name in TESTED_ELSEWHERE), f"write tests/{its_tests(path)}, or mend TESTED_ELSEWHERE"
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if room_of(path) in PURE], ids=lambda path: path.name)
@@ -302,6 +331,37 @@ def test_an_impure_decision_is_found(source: str, found: list[str]) -> None:
 def test_a_foreign_private_name_is_found(source: str, found: list[str]) -> None:
     """An attribute, one asked for by its name, or an import."""
     assert strangers(source) == found
+
+
+@pytest.mark.parametrize(
+    ("source", "does"),
+    [
+        ("def start(): return 1", True),
+        ("class Call:\n    async def begin(self):\n        self.x = 1", True),
+        ('class Port(Protocol):\n    def attempt(self):\n        """Send it."""\n        ...', False),
+        ("@overload\ndef start(x: int) -> int: ...", False),
+        ('"""Values."""\nimport attrs\nLIMIT = 10\n@attrs.frozen\nclass Send:\n    at: float = 0.0', False),
+        ("def outer():\n    def inner(): ...", True),
+    ],
+)
+def test_what_does_something_is_told_from_what_declares(source: str, does: bool) -> None:
+    """A body that is more than its docstring, wherever it stands."""
+    assert does_something(source) is does
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("_run/client.py", "test_run_client.py"),
+        ("_model/_shape.py", "test_model_shape.py"),
+        ("_background.py", "test_background.py"),
+        ("worker/_sqlite.py", "test_worker_sqlite.py"),
+        ("testing/__init__.py", "test_testing.py"),
+    ],
+)
+def test_a_test_module_is_named_after_its_module(path: str, name: str) -> None:
+    """By its room and by itself."""
+    assert its_tests(HOUSE / path) == name
 
 
 def test_an_inherited_name_is_one_s_own_only_on_oneself() -> None:

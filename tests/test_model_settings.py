@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import pytest
 
-from aioecs._model.settings import OnCancel, OnDoubt, Retries, Timeouts, choice
+from aioecs._model.settings import OnCancel, OnDoubt, Retries, Timeouts, choice, of_kind, plain_function
 from aioecs.errors import InvalidRequest
 
 CLOCKS = [field.name for field in attrs.fields(Timeouts)]
@@ -78,3 +78,37 @@ def test_no_choice(given: Any) -> None:
     with pytest.raises(InvalidRequest) as caught:
         choice(given, OnCancel, "on_cancel")
     assert str(caught.value) == f"on_cancel: one of stop, settle, abandon, not {given!r}"
+
+
+def test_a_value_of_a_kind() -> None:
+    """It is returned as it is; another is named by its own kind, never shown."""
+    clocks = Timeouts()
+    assert of_kind(clocks, Timeouts, "timeouts") is clocks
+    with pytest.raises(InvalidRequest) as caught:
+        of_kind("hunter2", Timeouts, "timeouts")
+    assert str(caught.value) == "timeouts: of the kind Timeouts, not a str"
+
+
+class Listener:
+    """What may be called, and is no function."""
+
+    def __call__(self, _: object) -> None:
+        """Hear it."""
+
+
+@pytest.mark.parametrize("given", [None, print, [].append, Listener(), lambda _: None])
+def test_a_plain_function(given: Any) -> None:
+    """Whatever can be called and is done then."""
+    assert plain_function(given, "on_event") is given
+
+
+async def later(_: object) -> None:
+    """Hear it, once somebody awaits it."""
+
+
+@pytest.mark.parametrize(("given", "kind"), [("print", "str"), (7, "int"), (later, "function")])
+def test_no_plain_function(given: Any, kind: str) -> None:
+    """What can't be called is refused, and what nobody would await."""
+    with pytest.raises(InvalidRequest) as caught:
+        plain_function(given, "on_event")
+    assert str(caught.value) == f"on_event: a plain function, or None, not a {kind}"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pacing_world import SCENARIOS, medians
 
-from aioecs._plan.pacing import FLOOR, ROUND_TRIP, SILENCE, Fixed, Pacer, Pulse, Unpaced
+from aioecs._plan.pacing import FLOOR, ROUND_TRIP, SILENCE, Pacer
 
 SEEDS = range(41, 52)
 MISSED = {"stepped 1,000, B 500 R 200"}  # 1.2 to 1.4: the first drain falls anywhere in a step of 200 tokens
@@ -139,33 +139,3 @@ def test_nothing_is_known_of_the_round_trip_at_first() -> None:
         pacer.sent(ROUND_TRIP)
         sent += 1
     assert sent <= 10
-
-
-# Without learning ----------------------------------------------------------------------------------------------------
-
-
-def test_a_pinned_bucket() -> None:
-    """Burst at once, then at its rate; a throttle finds it empty; a turn not used is put back; it stays as it is."""
-    fixed = Fixed(3.0, 2.0)
-    for _ in range(3):
-        assert fixed.next_at(10.0) == 10.0
-        fixed.sent(10.0)
-    assert fixed.next_at(10.0) == pytest.approx(10.5)
-    fixed.unsent(10.0, 10.0)
-    assert fixed.next_at(10.0) == 10.0
-    fixed.answered(10.0, True, 10.0)
-    assert fixed.next_at(10.0) == 10.0
-    fixed.answered(10.0, False, 10.0)
-    assert fixed.next_at(10.0) == pytest.approx(10.5)
-    assert fixed.next_at(9.0) == pytest.approx(9.5)
-    assert fixed.next_at(60.0) == 60.0
-    assert (fixed.burst, fixed.rate) == (3.0, 2.0)
-
-
-def test_unpaced() -> None:
-    """Always now, whatever happens."""
-    pulse: Pulse = Unpaced()
-    pulse.sent(1.0)
-    pulse.answered(2.0, False, 1.0)
-    pulse.unsent(2.0, 1.0)
-    assert (pulse.next_at(2.0, 10), pulse.rate, pulse.burst) == (2.0, math.inf, math.inf)

@@ -10,7 +10,7 @@ from typing import Any
 
 import anyio
 import pytest
-from batch_world import HOSTS, Told, a_request, arn_of, outcomes, rejecting, requests
+from batch_world import HOSTS, Told, a_request, arn_of, outcomes, rejecting, requests, until
 from run_world import ToldPort, iterations, leaping, told_client
 
 import aioecs
@@ -41,15 +41,6 @@ def with_batch(
             await work(batch, said, port, heard)
 
     leaping(run())
-
-
-async def until(begun: Callable[[], bool]) -> None:
-    """Let the loop go round until it is so."""
-    for _ in range(1000):
-        if begun():
-            return
-        await asyncio.sleep(0.001)
-    raise AssertionError("it never came to that")
 
 
 async def slowly(given: list[StartTaskRequest], seconds: float = 1.0) -> AsyncIterator[StartTaskRequest]:

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import attrs
 import pytest
-from batch_world import HOSTS, Told, a_request, arn_of, outcomes, rejecting, requests
+from batch_world import HOSTS, Told, a_request, arn_of, outcomes, rejecting, requests, until
 from run_world import ToldPort, iterations, leaping, told_client
 
 import aioecs
@@ -37,15 +37,6 @@ def with_client(
 def sent(port: ToldPort) -> list[tuple[str, ...]]:
     """Return the instances of each StartTask."""
     return [tuple(request.container_instances) for name, request in port.asked if name == "StartTask"]
-
-
-async def until(begun: Callable[[], bool]) -> None:
-    """Let the loop go round until it is so."""
-    for _ in range(1000):
-        if begun():
-            return
-        await asyncio.sleep(0.001)
-    raise AssertionError("it never came to that")
 
 
 # Fanning out ---------------------------------------------------------------------------------------------------------

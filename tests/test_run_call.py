@@ -19,38 +19,28 @@ from run_world import (
     a_request,
     iterations,
     leaping,
+    lost,
     started,
     tasks_for,
+    throttled,
 )
 
 import aioecs
 from aioecs import Outcome, StartTaskResponse, Timeouts
-from aioecs._model.attempt import Attempt, Lost, Rejected
+from aioecs._model.attempt import Attempt, Rejected
 from aioecs._run.call import Call
 from aioecs._run.core import Core
 from aioecs._run.slots import Turn
 from aioecs._wire.port import Witness
 from aioecs.errors import (
     AccessDeniedException,
-    AnswerLost,
     CallTimeout,
     ConnectionFailed,
     InvalidParameterException,
     StartUnknown,
-    ThrottlingException,
 )
 
 CLOCKS = Timeouts(call=60, settle=8, attempt=5, visibility=20)
-
-
-async def throttled(request: Any, witness: Witness) -> Attempt[Any]:
-    witness.on_wire = True
-    return Rejected(ThrottlingException("Rate exceeded"))
-
-
-async def lost(request: Any, witness: Witness) -> Attempt[Any]:
-    witness.on_wire = True
-    return Lost(AnswerLost("reset"))
 
 
 async def denied(request: Any, witness: Witness) -> Attempt[Any]:

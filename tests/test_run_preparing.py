@@ -1,47 +1,189 @@
-"""aioecs._run.preparing: a request becomes a call: checked as it will be sent, with a token and its clocks."""
+"""aioecs._run.preparing: a request becomes a call, with its token and its clocks; nothing is sent by that."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import anyio
 import pytest
-from run_world import ToldPort, a_core, a_request, leaping
+from run_world import INSTANCES, ToldDesk, ToldPort, a_core, a_request, leaping
 
-import aioecs
+from aioecs import StartTaskRequest, Tag
 from aioecs._plan import token as tokens
-from aioecs._run.desk import TAG
+from aioecs._run.core import Core
+from aioecs._run.desk import TAG, Desk
 from aioecs._run.preparing import Preparer, fresh_token
 from aioecs.errors import InvalidRequest
 
 
-def preparer(**given: Any) -> Preparer:
-    """Make one over a port that is told what to say."""
-    settings: dict[str, Any] = {"region": None, "paced": False, "tag_tokens": False, **given}
-    return Preparer(a_core(ToldPort()), **settings)
+def a_preparer(core: Core, **more: Any) -> Preparer:
+    """Make one whose doubts are looked up in vain."""
+    given: dict[str, Any] = {"region": "us-east-1", "paced": False, "tag_tokens": False, **more}
+    return Preparer(core, **given, desks={None: ToldDesk()})  # type: ignore[dict-item]
 
 
-def tagged(count: int, **more: Any) -> aioecs.StartTaskRequest:
-    """Make a request with so many tags."""
-    return a_request(tags=[aioecs.Tag(key=f"k{n}", value="v") for n in range(count)], **more)
-
-
-def test_fresh_tokens_are_all_others_and_keep_the_rules() -> None:
-    """Drawn anew each time."""
+def test_a_fresh_token_is_nobody_else_s() -> None:
+    """Of a thousand each is another, and fits where ECS keeps it."""
     made = {fresh_token() for _ in range(1000)}
     assert len(made) == 1000
     assert {len(token) for token in made} == {tokens.LENGTH}
 
 
-async def test_what_is_sent_bears_the_token_and_what_was_asked_stays_as_it_was() -> None:
-    """The caller's own value is not touched."""
-    request = a_request()
-    call = preparer().call(request, None, "at_most_once")
-    assert call.record.request is request
-    assert request.started_by is None
-    assert call._sent_as == request.replace(started_by=call.record.token)
-    assert call.record.adopts
+def tagged(count: int, **more: Any) -> StartTaskRequest:
+    """Make a request with so many tags."""
+    return a_request(tags=[Tag(key=f"k{n}", value="v") for n in range(count)], **more)
+
+
+# What may be asked for -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        ("demo", "request: a StartTaskRequest"),
+        (a_request(started_by="x" * 37), "started_by: at most 36"),
+        (a_request(0), "container_instances: 1 to 10"),
+        (StartTaskRequest(task_definition="demo", container_instances=["0" * 32] * 11), "container_instances: 1 to 10"),
+        (a_request(cluster="arn:aws:ecs:us-east-1:123456789012:cluster/other"), "of the cluster other"),
+        (
+            StartTaskRequest(task_definition="demo", container_instances=[INSTANCES[0].replace("east", "west")]),
+            "Region",
+        ),
+        (
+            StartTaskRequest(task_definition="demo", container_instances=[INSTANCES[0].replace("aws:", "aws-cn:")]),
+            "part",
+        ),
+    ],
+)
+async def test_a_rule_that_is_broken_is_named(given: Any, rule: str) -> None:
+    """Before anything is sent, whether it is only checked or made a call of."""
+    port = ToldPort()
+    preparer = a_preparer(a_core(port))
+    for ask in (preparer.check, lambda request: preparer.call(request, None, "at_most_once")):
+        with pytest.raises(InvalidRequest, match=rule):
+            ask(given)
+    assert port.asked == []
+
+
+async def test_an_endpoint_of_one_s_own_may_be_in_any_region() -> None:
+    """Without a Region to hold ARNs against, they are what they are."""
+    west = [INSTANCES[0].replace("east", "west")]
+    a_preparer(a_core(ToldPort()), region=None).check(a_request().replace(container_instances=west))
+
+
+async def test_what_fans_out_was_checked_as_a_whole() -> None:
+    """Any number of instances may be asked for, and a part of it is not checked again."""
+    preparer = a_preparer(a_core(ToldPort()))
+    many = StartTaskRequest(task_definition="demo", container_instances=["0" * 32] * 25)
+    preparer.check(many, any_number=True)
+    assert preparer.call(many, None, "at_most_once", fan_out=True).record.request is many
+    with pytest.raises(InvalidRequest, match="request: a StartTaskRequest"):
+        preparer.call("demo", None, "at_most_once", fan_out=True)  # type: ignore[arg-type]
+
+
+async def test_whether_the_instances_keep_the_rules() -> None:
+    """However many they are; what else is in the request isn't looked at."""
+    preparer = a_preparer(a_core(ToldPort()))
+    assert preparer.fits(a_request(10, started_by="x" * 37))
+    west = INSTANCES[0].replace("east", "west")
+    assert not preparer.fits(a_request().replace(container_instances=[*INSTANCES, west]))
+    assert not preparer.fits(a_request().replace(container_instances=[7]))
+
+
+# Tokens --------------------------------------------------------------------------------------------------------------
+
+
+async def sent(preparer: Preparer, request: StartTaskRequest, key: Any = None) -> tuple[Any, Any]:
+    """Prepare a call and begin it; return its record, and the request as it was sent."""
+    call = preparer.call(request, key, "at_most_once")
+    assert isinstance(preparer.core.port, ToldPort)
+    assert preparer.core.port.asked == []
+    call.begin()
+    await call.end_or()
+    [(_, request)] = preparer.core.port.asked
+    return call.record, request
+
+
+async def test_its_tasks_bear_its_token() -> None:
+    """Another for each call; under a key that of the key, wherever it is made."""
+    request, made = a_request(group="g"), set[str]()
+    for key in (None, None, "k", "k" * 5000, "\ud800"):
+        record, as_sent = await sent(a_preparer(a_core(ToldPort())), request, key)
+        assert as_sent == request.replace(started_by=record.token)
+        assert (record.request, record.adopts, record.keyed) == (request, True, key is not None)
+        assert key is None or record.token == tokens.derived(key)
+        made.add(record.token)
+    assert len(made) == 5
+
+
+async def test_a_mark_of_the_caller_s_own_is_kept() -> None:
+    """Whoever bears it may be a stranger, so what is found by it is not adopted."""
+    request = a_request(started_by="me")
+    record, as_sent = await sent(a_preparer(a_core(ToldPort())), request)
+    assert (as_sent, record.token, record.adopts) == (request, "me", False)
+
+
+@pytest.mark.parametrize("tags", [None, [Tag(key="a", value="b")]])
+async def test_a_mark_of_the_caller_s_own_beside_a_token_in_a_tag(tags: Any) -> None:
+    """With `tag_tokens` the token stands there, behind the caller's own tags."""
+    request = a_request(started_by="me", tags=tags)
+    record, as_sent = await sent(a_preparer(a_core(ToldPort()), tag_tokens=True), request)
+    assert as_sent.started_by == "me"
+    assert as_sent.tags == (*(tags or ()), Tag(key=TAG, value=record.token))
+    assert (record.token.startswith(tokens.PREFIX), record.adopts) == (True, True)
+
+
+async def test_the_tag_of_the_token_counts_as_one() -> None:
+    """Fifty of one's own leave no room for it, and that is said before it is sent."""
+    full = a_request(started_by="me", tags=[Tag(key=f"k{n}", value="") for n in range(50)])
+    core = a_core(ToldPort())
+    a_preparer(core).call(full, None, "at_most_once")
+    with pytest.raises(InvalidRequest, match="tags"):
+        a_preparer(core, tag_tokens=True).call(full, None, "at_most_once")
+
+
+@pytest.mark.parametrize("key", ["", 7, b"key", ["k"]])
+async def test_a_key_that_is_none(key: Any) -> None:
+    """It is a string, of any length but 0."""
+    with pytest.raises(InvalidRequest, match="idempotency_key: a string that isn't empty"):
+        a_preparer(a_core(ToldPort())).call(a_request(), key, "at_most_once")
+
+
+async def test_a_key_beside_a_mark() -> None:
+    """Both would stand in `startedBy`."""
+    with pytest.raises(InvalidRequest, match="idempotency_key: goes without started_by"):
+        a_preparer(a_core(ToldPort())).call(a_request(started_by="me"), "k", "at_most_once")
+
+
+# Clocks and desks ----------------------------------------------------------------------------------------------------
+
+
+def test_a_call_has_the_clocks_of_its_client_and_caller() -> None:
+    """Its own begins now; an anyio deadline around the caller is its horizon, unless it fans out and is nobody's."""
+
+    async def main() -> None:
+        core = a_core(ToldPort())
+        preparer = a_preparer(core, paced=True)
+        record = preparer.call(a_request(), None, "at_least_once").record
+        assert (record.deadline, record.horizon) == (core.now + core.timeouts.call, float("inf"))
+        assert (record.timeouts, record.retries) == (core.timeouts, core.retries)
+        assert (record.on_doubt, record.paced) == ("at_least_once", True)
+        with anyio.move_on_after(7):
+            await anyio.sleep(2)
+            assert preparer.call(a_request(), None, "at_most_once").record.horizon == core.now + 5
+            fanned = preparer.call(a_request(), None, "at_most_once", fan_out=True).record
+            assert fanned.horizon == float("inf")
+
+    leaping(main())
+
+
+async def test_a_cluster_has_one_desk() -> None:
+    """All doubts of a client about a cluster are looked up together."""
+    preparer = Preparer(a_core(ToldPort()), region=None, paced=False, tag_tokens=False)
+    desk = preparer.desk("a")
+    assert isinstance(desk, Desk)
+    assert preparer.desk("a") is desk
+    assert len({id(preparer.desk(cluster)) for cluster in ("a", "b", None)}) == 3
 
 
 @pytest.mark.parametrize(
@@ -58,10 +200,10 @@ async def test_what_is_sent_bears_the_token_and_what_was_asked_stays_as_it_was()
     ],
 )
 async def test_it_is_checked_as_it_will_be_sent(
-    request_: aioecs.StartTaskRequest, tag_tokens: bool, rule: str | None
+    request_: StartTaskRequest, tag_tokens: bool, rule: str | None
 ) -> None:
     """With the tag that aioecs adds, where it adds one; what fans out was checked before."""
-    made = preparer(tag_tokens=tag_tokens)
+    made = a_preparer(a_core(ToldPort()), region=None, tag_tokens=tag_tokens)
     if rule is None:
         call = made.call(request_, None, "at_most_once")
         tags = {tag.key for tag in call._sent_as.tags or ()}
@@ -71,36 +213,3 @@ async def test_it_is_checked_as_it_will_be_sent(
         with pytest.raises(InvalidRequest, match=rule):
             made.call(request_, None, "at_most_once")
         made.call(request_, None, "at_most_once", fan_out=True)
-
-
-@pytest.mark.parametrize("key", ["", 7, b"k"])
-async def test_a_key_is_a_string_that_is_not_empty(key: Any) -> None:
-    """And goes without a started_by of the caller's."""
-    with pytest.raises(InvalidRequest, match="idempotency_key"):
-        preparer().call(a_request(), key, "at_most_once")
-    with pytest.raises(InvalidRequest, match="idempotency_key"):
-        preparer().call(a_request(started_by="mine"), "k", "at_most_once")
-
-
-def test_a_call_has_its_own_clock_and_the_horizon_of_its_scopes() -> None:
-    """What fans out belongs to no scope that could end it."""
-
-    async def main() -> None:
-        made, now = preparer(), asyncio.get_running_loop().time()
-        assert made.call(a_request(), None, "at_most_once").record.horizon == float("inf")
-        with anyio.CancelScope(deadline=now + 5) as scope:
-            await asyncio.sleep(0)
-            assert made.call(a_request(), None, "at_most_once").record.horizon == now + 5
-            fanned = made.call(a_request(), None, "at_most_once", fan_out=True).record
-            assert (fanned.deadline, fanned.horizon) == (now + made.core.timeouts.call, float("inf"))
-            scope.cancel()
-            assert made.call(a_request(), None, "at_most_once").record.horizon == float("-inf")
-
-    leaping(main())
-
-
-async def test_each_cluster_has_one_desk() -> None:
-    """However often it is asked for."""
-    made = preparer()
-    assert made.desk("a") is made.desk("a")
-    assert made.desk("a") is not made.desk(None)

@@ -7,12 +7,13 @@ import json
 import logging
 import re
 import socket
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
 import attrs
 import pytest
+from run_world import until
 
 from aioecs.testing import Bucket, Engine, Fault, FaultScript, LocalECSError
 from aioecs.testing._server import Server
@@ -123,13 +124,6 @@ async def serving(*faults: Fault, **members: Any) -> AsyncGenerator[Lab]:
         yield Lab(engine, script, server, port)
     finally:
         await server.close()
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Let the loop run until the condition holds."""
-    async with asyncio.timeout(PATIENCE):
-        while not condition():
-            await asyncio.sleep(0)
 
 
 async def settled(lab: Lab, number: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""What is sent to the queue about messages in hand: by tens, in order, on virtual time."""
+"""aioecs.worker._queue: SQS as a worker asks it, and what it is told by tens and in order, on virtual time."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, cast
 
+import pytest
+from botocore.exceptions import EndpointConnectionError
 from run_world import leaping
+from sqs_world import URL, ToldSQS, refused
 
-from aioecs.worker import Message
-from aioecs.worker._queue import Outbox, Queue
+from aioecs.errors import ConfigurationError
+from aioecs.worker import Message, QueueError
+from aioecs.worker._queue import LONG_POLL, Outbox, Queue
 
 
 class Told:
@@ -138,3 +142,146 @@ def test_closing_sends_off_what_is_left() -> None:
         return gone.result(), told.changes
 
     assert leaping(scene()) == (True, [[("m0", 0.0)]])
+
+
+def test_a_round_that_is_cut_leaves_its_messages_to_the_next() -> None:
+    """Nothing is known of them, so they are parted with again."""
+
+    async def scene() -> tuple[int, bool]:
+        told = Told(slow=5.0)
+        outbox = an_outbox(told)
+        running = asyncio.create_task(outbox.run())
+        gone = outbox.part(messages(1)[0], 7.0)
+        await asyncio.sleep(2)
+        running.cancel()
+        await asyncio.wait([running])
+        assert (len(outbox), gone.done()) == (1, False)
+        outbox.close()
+        await outbox.run()
+        return len(told.changes), gone.result()
+
+    assert leaping(scene()) == (1, True)
+
+
+def test_whoever_no_longer_waits_is_not_told() -> None:
+    """Its message is parted with all the same, and so are the others."""
+
+    async def scene() -> list[list[str]]:
+        told = Told()
+        outbox = an_outbox(told)
+        outbox.part(messages(1)[0], None).cancel()
+        kept = outbox.part(messages(2)[1], None)
+        outbox.close()
+        await outbox.run()
+        assert kept.result()
+        return told.deletes
+
+    assert leaping(scene()) == [["m0", "m1"]]
+
+
+# SQS -----------------------------------------------------------------------------------------------------------------
+
+
+async def test_it_is_opened_by_the_session() -> None:
+    """Where it is told to; what is asked of a queue may be asked again, and a long poll outlasts no patience."""
+    opened: dict[str, Any] = {}
+
+    class Session:
+        def create_client(self, service: str, **how: Any) -> Any:
+            opened.update(how, service=service)
+
+    Queue.connecting(cast("Any", Session()), "http://sqs", "eu-west-1")
+    config = opened.pop("config")
+    assert opened == {"service": "sqs", "endpoint_url": "http://sqs", "region_name": "eu-west-1"}
+    assert config.read_timeout > LONG_POLL
+    assert config.retries["total_max_attempts"] > 1
+
+
+@pytest.mark.parametrize(
+    ("receives", "answer", "most", "said"),
+    [
+        (5, None, 5, ""),
+        (None, None, None, ""),
+        (
+            5,
+            refused("AccessDenied"),
+            None,
+            "the redrive policy of http://sqs/queue can't be read: get_queue",
+        ),
+        (5, 60.0, None, "can't be read: TimeoutError"),
+    ],
+)
+def test_the_redrive_policy(
+    receives: int | None, answer: Any, most: int | None, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After how many receives it takes a message; a worker does without it where it may not be read."""
+
+    async def scene() -> int | None:
+        sqs = ToldSQS(receives=receives, get_queue_attributes=[answer] if answer is not None else [])
+        return await Queue(sqs, URL).most_receives()
+
+    assert leaping(scene()) == most
+    assert said in caplog.text
+    assert bool(caplog.records) is bool(said)
+
+
+@pytest.mark.parametrize("code", ["AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "InvalidAddress"])
+def test_a_queue_that_isn_t_there(code: str) -> None:
+    """By each of its codes, it is a matter of settings."""
+    queue = Queue(ToldSQS(get_queue_attributes=[refused(code)]), URL)
+    with pytest.raises(ConfigurationError, match="there is no queue http://sqs/queue"):
+        leaping(queue.most_receives())
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (refused("OverLimit"), "OverLimit"),
+        (EndpointConnectionError(endpoint_url=URL), "EndpointConnectionError"),
+        (ConnectionResetError(), "ConnectionResetError"),
+    ],
+)
+def test_a_queue_that_can_t_be_reached(error: Exception, said: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A receive raises, by the code or the kind alone; of what is sent by tens nothing was done."""
+
+    async def scene() -> None:
+        sqs = ToldSQS()
+        for method in ("receive_message", "delete_message_batch", "change_message_visibility_batch"):
+            sqs.says[method] = [error]
+        queue = Queue(sqs, URL)
+        with pytest.raises(QueueError, match=f"^receive_message: {said}$"):
+            await queue.receive(3, 60, 1)
+        assert await queue.delete(messages(2)) == {"r0", "r1"}
+        assert await queue.change([(each, 7.0) for each in messages(2)]) == {"r0", "r1"}
+
+    leaping(scene())
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{method} of 2 messages failed: {method}: {said}"
+        for method in ("delete_message_batch", "change_message_visibility_batch")
+    ]
+
+
+def test_a_request_that_hangs_is_given_up() -> None:
+    """After seconds: what it was about is sent again, or comes again."""
+    sqs = ToldSQS(delete_message_batch=[60.0])
+    assert leaping(Queue(sqs, URL).delete(messages(1))) == {"r0"}
+
+
+def test_some_of_ten_may_fail(caplog: pytest.LogCaptureFixture) -> None:
+    """Their receipts are told, and SQS's code is logged."""
+
+    async def scene() -> None:
+        sqs = ToldSQS(*"abc", delete_message_batch=["Throttled"], change_message_visibility_batch=["NotInflight"])
+        queue = Queue(sqs, URL)
+        received = await queue.receive(10, 60, 0)
+        assert [each.body for each in received] == ["a", "b", "c"]
+        assert await queue.change([(each, 10**6) for each in received]) == {received[0].receipt}
+        hidden = sqs.asked[-1][1]["Entries"]
+        assert {each["VisibilityTimeout"] for each in hidden} == {12 * 3600}, "as long as SQS does at most"
+        assert await queue.delete(received) == {received[0].receipt}
+        assert await queue.receive(10, 60, 0) == []
+        assert list(sqs.messages) == ["m0"]
+
+    leaping(scene())
+    assert "delete_message_batch failed for a message: Throttled" in caplog.text
+    assert "change_message_visibility_batch failed for a message: NotInflight" in caplog.text

@@ -20,11 +20,19 @@ from worker_world import CLOCKS, World, a_world, moto_server, running, until
 import aioecs
 from aioecs.errors import ClientStateError, ConfigurationError, InvalidRequest
 from aioecs.testing import Fault
-from aioecs.worker import Claimed, Entry, LedgerError, MemoryLedger, Message, SQLiteLedger, Verdict, Worker
-from aioecs.worker import _worker as module
+from aioecs.worker import (
+    Entry,
+    LedgerError,
+    MemoryLedger,
+    Message,
+    SQLiteLedger,
+    Worker,
+    WorkerStatistics,
+    _carrying,
+)
 from aioecs.worker._claims import REMEMBERED, fingerprint
 from aioecs.worker._jobs import Fate
-from aioecs.worker._queue import Queue
+from aioecs.worker._worker import message_id
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:moto"),
@@ -56,8 +64,7 @@ async def world(moto: str, keys: None) -> AsyncIterator[World]:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let growing delays be short, and so the test."""
-    monkeypatch.setattr(module, "growing", lambda tries, dice: 0.05)
-    monkeypatch.setattr(module, "delay", lambda fate, **_: 0.05 if fate is not Fate.LEASE else 1.0)
+    monkeypatch.setattr(_carrying, "delay", lambda fate, **_: 0.05 if fate is not Fate.LEASE else 1.0)
 
 
 async def test_each_job_is_started_once(world: World) -> None:
@@ -85,6 +92,17 @@ async def test_each_job_is_started_once(world: World) -> None:
     assert "not running" in repr(worker)
 
 
+async def test_by_default_a_job_is_its_message(world: World) -> None:
+    """Sent twice, it is two; before it runs a worker has done nothing."""
+    worker = world.worker(key=message_id)
+    assert worker.statistics() == WorkerStatistics()
+    assert "Worker not running, 0/100 in hand" in repr(worker)
+    await world.send("job", "job")
+    async with running(worker):
+        await until(lambda: worker.statistics().deleted == 2)
+    assert world.groups() == ["job", "job"]
+
+
 async def test_a_poisoned_message_is_left_to_redrive(
     world: World, at_once: None, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -104,7 +122,7 @@ async def test_a_poisoned_message_is_left_to_redrive(
     async with running(worker):
         await until(lambda: worker.statistics().left_to_redrive >= 3 and worker.statistics().deleted == 1)
     assert world.groups() == ["well"]
-    assert sum(await world.count()) == 3
+    assert sum(await world.count()) + sum(await world.count(world.dead)) == 3
     assert "unreadable: ValueError" in caplog.text
     assert "unreadable: InvalidRequest" in caplog.text
     assert "refused: ClientException" in caplog.text
@@ -126,84 +144,6 @@ async def test_no_room_is_no_poison(moto: str, keys: None, at_once: None) -> Non
             await until(lambda: worker.statistics().deleted == 1)
         assert world.groups() == ["second"]
         assert await world.count(world.dead) == (0, 0)
-
-
-async def test_no_room_gives_back(world: World, at_once: None) -> None:
-    """Before the last receive it goes back, and comes again."""
-    world.local.faults.add(Fault("throttle", times=None))
-    await world.send("job")
-    worker = world.worker()
-    async with running(worker):
-        await until(lambda: len(world.local.truth.calls()) >= 3)
-    assert world.groups() == []
-    assert sum(await world.count()) == 1
-
-
-class Breakable(MemoryLedger):
-    """A ledger that can be unplugged, and whose lease can be stolen."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.down = False
-        self.probes = 0
-        self.stolen: tuple[str, ...] | None = None
-
-    async def claim(self, wish: Entry, *, now: float, skew: float) -> Claimed:
-        """Claim."""
-        if self.down:
-            raise LedgerError("unplugged")
-        return await super().claim(wish, now=now, skew=skew)
-
-    async def release(self, key: str, holder: str) -> bool:
-        """Release."""
-        self.probes += 1
-        if self.down:
-            raise LedgerError("unplugged")
-        return await super().release(key, holder)
-
-    async def settle(self, key: str, holder: str, arns: tuple[str, ...]) -> bool:
-        """Settle, unless another has done so before."""
-        if self.stolen is not None:
-            stolen, self.stolen = self.stolen, None
-            await super().settle(key, holder, stolen)
-        return await super().settle(key, holder, arns)
-
-
-async def test_nothing_is_started_without_the_ledger(
-    world: World, at_once: None, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Messages go back, nothing is received meanwhile, and it goes on by itself when the ledger is there again."""
-    ledger = Breakable()
-    ledger.down = True
-    await world.send("a", "b", "c")
-    worker = world.worker(ledger=ledger)
-    async with running(worker):
-        await until(lambda: ledger.probes > 5)
-        before = worker.statistics()
-        await until(lambda: ledger.probes > 10)
-        assert worker.statistics().received == before.received <= 3
-        assert worker.statistics().ledger_down
-        assert "ledger down" in repr(worker)
-        assert world.local.truth.calls() == []
-        ledger.down = False
-        await until(lambda: worker.statistics().deleted == 3)
-        assert not worker.statistics().ledger_down
-    assert world.groups() == ["a", "b", "c"]
-    assert caplog.text.count("the ledger can't be reached") == 1
-
-
-async def test_a_double_of_a_lost_lease_is_stopped(
-    world: World, at_once: None, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The job became another's in mid-start: what the ledger has stays, ours goes."""
-    ledger = Breakable()
-    ledger.stolen = ("arn:of-another",)
-    await world.send("job")
-    worker = world.worker(ledger=ledger)
-    async with running(worker):
-        await until(lambda: worker.statistics().deleted == 1)
-    assert world.groups() == []
-    assert "was one too many of its job" in caplog.text
 
 
 async def test_a_possible_double_is_kept_in_hand(world: World, at_once: None) -> None:
@@ -236,77 +176,6 @@ async def test_a_possible_double_is_kept_in_hand(world: World, at_once: None) ->
     assert world.groups() == []
 
 
-class Unrenewable(MemoryLedger):
-    """A ledger whose renewals fail, or say that the job is another's."""
-
-    def __init__(self, answer: bool | None) -> None:
-        super().__init__()
-        self.answer = answer
-
-    async def renew(self, key: str, holder: str, *, until: float) -> bool:
-        """Renew."""
-        if self.answer is None:
-            raise LedgerError("unplugged")
-        return self.answer
-
-
-class Renewed(MemoryLedger):
-    """A ledger that counts renewals."""
-
-    renewals = 0
-
-    async def renew(self, key: str, holder: str, *, until: float) -> bool:
-        """Renew."""
-        self.renewals += 1
-        return await super().renew(key, holder, until=until)
-
-
-@pytest.mark.parametrize("answer", [None, False])
-async def test_a_lease_that_can_t_be_renewed_ends_the_start(world: World, at_once: None, answer: bool | None) -> None:
-    """Nothing is sent under it any more; the message goes back."""
-    world.local.faults.add(Fault("throttle", times=None))
-    await world.send("job")
-    worker = world.worker(ledger=Unrenewable(answer), lease=1.6)
-    async with running(worker):
-        await until(lambda: worker.statistics().given_back >= 1)
-    assert world.groups() == []
-    assert sum(await world.count()) == 1
-
-
-async def test_a_renewed_lease_outlives_a_long_start(world: World) -> None:
-    """A start that takes longer than its lease allows is settled all the same."""
-    ledger = Renewed()
-    world.local.faults.add(Fault("throttle", times=2))
-    world.local.faults.add(Fault("delay", seconds=0.8))
-    await world.send("job")
-    worker = world.worker(ledger=ledger, lease=1.45)
-    async with running(worker):
-        await until(lambda: worker.statistics().deleted == 1)
-    assert world.groups() == ["job"]
-    assert worker.statistics().given_back == 0
-    assert ledger.renewals >= 2
-
-
-async def test_another_s_job_is_waited_for(world: World, at_once: None) -> None:
-    """Its message goes back for the rest of the lease."""
-    ledger = MemoryLedger()
-    now = time.time()
-    one = Message(id="m", body="job")
-    wish = Entry(
-        key="job", holder="other", lease=now + 60, begun=now, fingerprint=fingerprint("job", world.to_request(one)),
-        instances=("i",),
-    )  # fmt: skip
-    assert (await ledger.claim(wish, now=now, skew=0)).verdict is Verdict.GRANTED
-    await world.send("job")
-    worker = world.worker(ledger=ledger)
-    async with running(worker):
-        await until(lambda: worker.statistics().given_back == 1)
-        assert world.groups() == []
-        await ledger.settle("job", "other", ("arn",))
-        await until(lambda: worker.statistics().deleted == 1)
-    assert world.groups() == []
-
-
 async def test_what_is_too_old_to_be_known_is_not_started(
     world: World, at_once: None, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -325,12 +194,12 @@ async def test_what_is_too_old_to_be_known_is_not_started(
     assert worker.statistics().unknown >= 1
     assert "UNKNOWN whether it was started" in caplog.text
     assert world.local.truth.calls() == []
-    assert sum(await world.count()) == 1
+    assert sum(await world.count()) + sum(await world.count(world.dead)) == 1
 
 
 async def test_a_dead_worker_s_start_is_adopted(world: World) -> None:
     """It started, and died before it wrote that down: the next one finds the task by its token, and starts nothing."""
-    ledger = Breakable()
+    ledger = MemoryLedger()
     dead = world.worker(ledger=ledger, lease=1.5, drain=0.1)
     await world.send("job", "job")
     with pytest.MonkeyPatch.context() as patch:
@@ -422,29 +291,6 @@ async def test_a_second_cancel_ends_the_draining(world: World) -> None:
     assert len(worker.statistics().left) == 1
 
 
-async def test_a_message_that_a_cut_poll_brings_is_given_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It isn't hidden until its visibility ends."""
-    polling, answering = asyncio.Event(), asyncio.Event()
-    receive = Queue.receive
-
-    async def slow(queue: Any, count: int, visibility: int, wait: int) -> list[Message]:
-        polling.set()
-        await answering.wait()
-        return await receive(queue, count, visibility, 0)
-
-    monkeypatch.setattr(Queue, "receive", slow)
-    monkeypatch.setattr(module, "_GRACE", 10.0)
-    await world.send("job")
-    token = aioecs.CancelToken()
-    task = asyncio.create_task(world.worker().run(token))
-    await polling.wait()
-    token.cancel()
-    await asyncio.sleep(0.05)
-    answering.set()
-    assert len((await task).left) == 1
-    assert await world.count() == (1, 0)
-
-
 def _work(url: str, queue: str, kwargs: dict[str, Any], instances: list[str], path: str) -> None:
     async def run() -> float:
         async with aioecs.Client(**kwargs, timeouts=CLOCKS, pacing=None) as client:
@@ -514,6 +360,25 @@ async def test_processes_that_are_killed_and_told_to_end(world: World, tmp_path:
     assert await world.count(world.dead) == (0, 0)
 
 
+async def test_an_error_while_its_caller_is_cancelled(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """The cancel goes on as itself, and the error is logged."""
+
+    class Unleavable(MemoryLedger):
+        """A ledger that can't be closed."""
+
+        async def __aexit__(self, *_: object) -> None:
+            raise LedgerError("unplugged")
+
+    worker = world.worker(ledger=Unleavable())
+    task = asyncio.create_task(worker.run())
+    await asyncio.sleep(0.1)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert "the worker ended with an error while its caller was cancelled" in caplog.text
+    assert "not running" in repr(worker)
+
+
 # What can't be -------------------------------------------------------------------------------------------------------
 
 
@@ -546,17 +411,3 @@ async def test_a_setting_that_can_t_be(client: aioecs.Client, setting: str, valu
     """It is named."""
     with pytest.raises(InvalidRequest, match=setting):
         Worker(client, "queue", lambda _: None, ledger=MemoryLedger(), **{setting: value})  # type: ignore[arg-type,return-value]
-
-
-async def test_sigterm_of_another_stays_its_own(world: World) -> None:
-    """A handler that is set already is not replaced."""
-    heard: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
-    try:
-        async with running(world.worker()):
-            await asyncio.sleep(0.1)
-            os.kill(os.getpid(), signal.SIGTERM)
-            await until(lambda: heard)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    assert heard == [signal.SIGTERM]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Literal, get_args
 
 import attrs
@@ -64,4 +65,26 @@ def choice(given: Any, of: Any, name: str) -> Any:
     words = get_args(of)
     if given not in words:
         raise InvalidRequest(name, f"one of {', '.join(words)}", repr(given))
+    return given
+
+
+def of_kind(given: Any, kind: type[Any], name: str) -> Any:
+    """Return what was given if it is of a kind.
+
+    Raises:
+        InvalidRequest: it isn't.
+    """
+    if not isinstance(given, kind):
+        raise InvalidRequest(name, f"of the kind {kind.__name__}", f"a {type(given).__name__}")
+    return given
+
+
+def plain_function(given: Any, name: str) -> Any:
+    """Return what was given if it can be called and is done then; None is for nobody.
+
+    Raises:
+        InvalidRequest: it can't, or what it returns would have to be awaited.
+    """
+    if given is not None and (not callable(given) or inspect.iscoroutinefunction(given)):
+        raise InvalidRequest(name, "a plain function, or None", f"a {type(given).__name__}")
     return given

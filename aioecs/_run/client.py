@@ -15,7 +15,7 @@ from aioecs._model import limits
 from aioecs._model.pacing import Pacing
 from aioecs._model.placement import Constraint, Placement, Spread
 from aioecs._model.report import BatchReport
-from aioecs._model.settings import OnCancel, OnDoubt, Retries, Timeouts, choice
+from aioecs._model.settings import OnCancel, OnDoubt, Retries, Timeouts, choice, of_kind, plain_function
 from aioecs._model.start_task import StartTaskRequest
 from aioecs._model.start_task_response import StartTaskResponse
 from aioecs._plan.verdict import cancelled
@@ -73,6 +73,7 @@ class Client(Operations, Waits):
             aiobotocore's own client always. `repr(client)` says which it is.
 
     Raises:
+        InvalidRequest: an argument is not what it must be.
         ConfigurationError: on entering, if there is no Region, or settings contradict each other.
     """
 
@@ -107,16 +108,16 @@ class Client(Operations, Waits):
             aws_access_key_id=aws_access_key_id,
             aws_secret_access_key=aws_secret_access_key,
             aws_session_token=aws_session_token,
-            timeouts=timeouts,
+            timeouts=of_kind(timeouts, Timeouts, "timeouts"),
             max_in_flight=limits.positive(max_in_flight, "max_in_flight"),
             transport=choice(transport, Transport, "transport"),
         )
-        self._retries = retries
-        self._pacing = pacing
+        self._retries: Retries = of_kind(retries, Retries, "retries")
+        self._pacing: Pacing | None = of_kind(pacing, Pacing, "pacing") if pacing is not None else None
         self._on_cancel: OnCancel = choice(on_cancel, OnCancel, "on_cancel")
         self._on_doubt: OnDoubt = choice(on_doubt, OnDoubt, "on_doubt")
-        self._on_settled = on_settled
-        self._on_event = on_event
+        self._on_settled: OnSettled | None = plain_function(on_settled, "on_settled")
+        self._on_event: OnEvent | None = plain_function(on_event, "on_event")
         self._tag_tokens = tag_tokens
         self._opened: Core | None = None
         self._preparer: Preparer

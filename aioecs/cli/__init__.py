@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from aioecs.cli._status import CANNOT, INTERRUPTED
+
 _EXTRA = frozenset({"rich", "shellingham", "typer"})
 
 
@@ -15,7 +17,7 @@ def main() -> None:
         if (missing.name or "").partition(".")[0] not in _EXTRA:
             raise
         sys.stderr.write("the command line needs its extra: pip install 'aioecs[cli]'\n")
-        sys.exit(2)
+        sys.exit(CANNOT)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     sys.exit(run(sys.argv[1:]))

@@ -23,7 +23,7 @@ from aioecs import (
 from aioecs._model.arn import short
 from aioecs.cli._access import Access, with_access
 from aioecs.cli._columns import Column, bar, lines
-from aioecs.cli._options import WHERE, AsJson, refused
+from aioecs.cli._options import AsJson, Cluster, refused
 from aioecs.cli._reading import reading, told_failures
 from aioecs.cli._status import DONE
 from aioecs.cli._streams import Streams
@@ -49,10 +49,7 @@ ONLY = "Only instances"
 
 @with_access
 def instances(
-    cluster: Annotated[
-        str | None,
-        typer.Option("--cluster", metavar="NAME", help="Name or ARN; without it, default.", rich_help_panel=WHERE),
-    ] = None,
+    cluster: Cluster = None,
     matching: Annotated[
         str | None,
         typer.Option("--filter", metavar="EXPR", help="That match a cluster query expression.", rich_help_panel=ONLY),

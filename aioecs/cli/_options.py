@@ -40,6 +40,10 @@ class Packed(StrEnum):
     MEMORY = "memory"
 
 
+Cluster = Annotated[
+    str | None,
+    typer.Option("--cluster", metavar="NAME", help="Name or ARN; without it, default.", rich_help_panel=WHERE),
+]
 AsJson = Annotated[
     bool, typer.Option("--json", help="JSON, one value a line.", rich_help_panel=OUTPUT, show_default=False)
 ]

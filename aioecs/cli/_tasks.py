@@ -15,7 +15,7 @@ from aioecs import Client, DescribeTasksRequest, DesiredStatus, InvalidRequest, 
 from aioecs._model.arn import short
 from aioecs.cli._access import Access, with_access
 from aioecs.cli._columns import Column, lines
-from aioecs.cli._options import WHERE, AsJson, refused
+from aioecs.cli._options import AsJson, Cluster, refused
 from aioecs.cli._reading import moment, reading, told_failures
 from aioecs.cli._screen import one_line
 from aioecs.cli._status import DONE
@@ -45,10 +45,7 @@ ONLY = "Only tasks"
 
 @with_access
 def tasks(
-    cluster: Annotated[
-        str | None,
-        typer.Option("--cluster", metavar="NAME", help="Name or ARN; without it, default.", rich_help_panel=WHERE),
-    ] = None,
+    cluster: Cluster = None,
     family: Annotated[
         str | None,
         typer.Option("--family", metavar="NAME", help="Of a task definition's family.", rich_help_panel=ONLY),

@@ -26,7 +26,7 @@ from aioecs import (
 from aioecs._model.arn import short
 from aioecs.cli import _instances, _tasks
 from aioecs.cli._access import Access, with_access
-from aioecs.cli._options import HOW, WHERE, AsJson, refused
+from aioecs.cli._options import HOW, WHERE, AsJson, Cluster, refused
 from aioecs.cli._reading import reading
 from aioecs.cli._screen import one_line
 from aioecs.cli._status import DONE, INTERRUPTED
@@ -49,10 +49,7 @@ that was not there before counts as a change, and so does one that has stopped.
 
 @with_access
 def watch(
-    cluster: Annotated[
-        str | None,
-        typer.Option("--cluster", metavar="NAME", help="Name or ARN; without it, default.", rich_help_panel=WHERE),
-    ] = None,
+    cluster: Cluster = None,
     family: Annotated[
         str | None,
         typer.Option("--family", metavar="NAME", help="Only tasks of this family.", rich_help_panel=WHERE),

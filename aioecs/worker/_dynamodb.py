@@ -17,6 +17,7 @@ from aioecs.worker._claims import KEPT, REMEMBERED, Claimed, Entry, Verdict, fro
 from aioecs.worker._ledger import LedgerError
 
 _FAILED = "ConditionalCheckFailedException"
+_RACES = 10  # lost one after the other: then it isn't races, but an endpoint that doesn't return what stands there
 _FREE = "attribute_not_exists(#key)"
 _LEFT = "(attribute_not_exists(#arns) AND #print = :print AND #lease <= :ended AND #begun >= :oldest)"
 _HELD = "#holder = :holder AND attribute_not_exists(#arns)"
@@ -120,10 +121,11 @@ class DynamoDBLedger:
 
     async def claim(self, wish: Entry, *, now: float, skew: float) -> Claimed:
         """Claim a job; see `Ledger`."""
-        while True:
+        for _ in range(_RACES):
             claimed = await self._claim_once(wish, now, skew)
             if claimed is not None:
                 return claimed
+        raise LedgerError(f"the ledger's table {self._table} refuses an intent and doesn't say what stands there")
 
     async def _claim_once(self, wish: Entry, now: float, skew: float) -> Claimed | None:
         row = to_row(wish)

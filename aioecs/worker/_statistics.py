@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import attrs
 
+from aioecs.worker._message import Message
+
 
 @attrs.frozen(kw_only=True)
 class WorkerStatistics:
@@ -29,3 +31,40 @@ class WorkerStatistics:
     """Whether the ledger can't be reached: nothing is received or started meanwhile."""
     left: tuple[str, ...] = ()
     """The ids of the messages whose job was not settled when the worker had to end: they were given back."""
+
+
+class Tally:
+    """The counts of one run, as they grow."""
+
+    def __init__(self) -> None:
+        self.now = WorkerStatistics()
+        """A snapshot, of all but what is in hand."""
+        self._probes = 0
+
+    def count(self, **more: int) -> None:
+        """Add to the counts of these names."""
+        now = self.now
+        self.now = attrs.evolve(now, **{name: getattr(now, name) + count for name, count in more.items()})
+
+    def leave(self, message: Message) -> None:
+        """Note a message that was not settled as the worker had to end."""
+        self.now = attrs.evolve(self.now, left=(*self.now.left, message.id))
+
+    def ledger_failed(self) -> bool:
+        """Note that the ledger can't be reached; return whether that is news."""
+        news = not self.now.ledger_down
+        self.now = attrs.evolve(self.now, ledger_down=True)
+        return news
+
+    def ledger_answered(self) -> None:
+        """Note that the ledger can be reached again."""
+        self.now = attrs.evolve(self.now, ledger_down=False)
+
+    def ledger_granted(self) -> None:
+        """Note that it has done its work: should it fail again, it is looked for soon."""
+        self._probes = 0
+
+    def probe(self) -> int:
+        """Count a look whether the ledger is there, and return how many there were since it did its work."""
+        self._probes += 1
+        return self._probes

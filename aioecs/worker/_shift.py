@@ -1,0 +1,165 @@
+"""One run of a worker: it opens what it needs, receives as long as it may, and drains when it is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from contextlib import AsyncExitStack
+
+import attrs
+from aiobotocore.session import AioSession
+
+from aioecs import Client, OnDoubt
+from aioecs.worker._carrying import Carrier
+from aioecs.worker._ending import Ending
+from aioecs.worker._jobs import Lease, growing
+from aioecs.worker._ledger import Ledger, LedgerError
+from aioecs.worker._message import Message
+from aioecs.worker._queue import BY_TENS, Outbox, Queue, QueueError
+from aioecs.worker._starting import Key, Starter, ToRequest
+from aioecs.worker._statistics import Tally, WorkerStatistics
+
+_GRACE = 1.0  # in seconds, for the answer of a long poll that is cut: what it brings would stay invisible else
+_LAST_ROUND = 0.8  # in seconds, for giving back what is left at the very end
+_LONGEST_PROBE = 10.0  # in seconds, between two looks whether a ledger or a queue is back
+log = logging.getLogger("aioecs")
+
+
+@attrs.frozen(kw_only=True)
+class Terms:
+    """What a worker works by: as its caller gave it, checked."""
+
+    client: Client
+    url: str
+    to_request: ToRequest
+    key: Key
+    ledger: Ledger
+    concurrency: int
+    visibility: int
+    drain: float
+    lease: Lease
+    on_doubt: OnDoubt
+    long_poll: int
+    endpoint_url: str | None
+    region_name: str | None
+    session: AioSession | None
+
+
+class Shift:
+    """One run, from the opening of its queue to the last message in hand."""
+
+    def __init__(self, terms: Terms) -> None:
+        self.ending = Ending(terms.drain)
+        self._terms = terms
+        self._tally = Tally()
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._freed = asyncio.Event()
+
+    def end(self, why: str) -> None:
+        """Begin to end; the second time, end the draining."""
+        if self.ending.tell(why):
+            log.info("worker of %s: %s, %d messages in hand", self._terms.url, why, len(self._jobs))
+
+    def statistics(self) -> WorkerStatistics:
+        """Return a snapshot of its counts."""
+        return attrs.evolve(self._tally.now, in_hand=len(self._jobs))
+
+    async def work(self) -> WorkerStatistics:
+        """Work until it is told to end, and drain; return what was done.
+
+        Raises:
+            ConfigurationError: there is no such queue.
+        """
+        terms = self._terms
+        region = terms.region_name or terms.client.raw.meta.region_name
+        session = terms.session if terms.session is not None else AioSession()
+        async with AsyncExitStack() as stack:
+            sqs = await stack.enter_async_context(Queue.connecting(session, terms.endpoint_url, region))
+            await stack.enter_async_context(terms.ledger)
+            queue = Queue(sqs, terms.url)
+            most = await self.ending.unless_begun(queue.most_receives(), 0.0)
+            batch = await stack.enter_async_context(
+                # Left when all is settled, or when the time for that is over: then the client has it in custody.
+                terms.client.batch(on_cancel="settle", on_doubt=terms.on_doubt, drain=0.0)
+            )
+            outbox = Outbox(queue, terms.visibility)
+            carrier = Carrier(
+                terms.url,
+                starter=Starter(terms.client, batch, terms.ledger, terms.to_request, terms.key, terms.lease),
+                outbox=outbox,
+                ending=self.ending,
+                tally=self._tally,
+                lease=terms.lease,
+                visibility=terms.visibility,
+                most=most,
+            )
+            await self._serve(queue, outbox, carrier)
+        return self.statistics()
+
+    async def _serve(self, queue: Queue, outbox: Outbox, carrier: Carrier) -> None:
+        async with asyncio.TaskGroup() as group:
+            parting = group.create_task(outbox.run(), name="aioecs outbox")
+            await self._receive(queue, carrier, group)
+            await self.ending.drained(self._jobs)
+            if left := self.statistics().left:
+                log.warning("worker of %s ends, and gave back %d unsettled messages", self._terms.url, len(left))
+            outbox.close()
+            await asyncio.wait([parting], timeout=_LAST_ROUND)
+            parting.cancel()
+
+    # ----------------------------------------------------------------------------------------------------- receiving
+
+    async def _receive(self, queue: Queue, carrier: Carrier, group: asyncio.TaskGroup) -> None:
+        """Receive as long as there is room in hand and the ledger can be reached."""
+        failures = 0
+        while not self.ending.begun:
+            if self._tally.now.ledger_down:
+                await self._probe()
+            elif (free := await self._room()) > 0:
+                try:
+                    asked = queue.receive(free, self._terms.visibility, self._terms.long_poll)
+                    found = await self.ending.unless_begun(asked, _GRACE)
+                    failures = 0
+                except QueueError as error:
+                    failures += 1
+                    log.warning("worker of %s can't receive: %s", self._terms.url, error)
+                    await self.ending.rest(min(growing(failures, random.random()), _LONGEST_PROBE))
+                    continue
+                for message in found or ():
+                    self._take(message, carrier, group)
+
+    def _take(self, message: Message, carrier: Carrier, group: asyncio.TaskGroup) -> None:
+        self._tally.count(received=1)
+        if self.ending.begun:
+            carrier.leave(message)
+            return
+        job = group.create_task(carrier.carry(message), name="aioecs job")
+        self._jobs.add(job)
+        job.add_done_callback(self._gone)
+
+    def _gone(self, job: asyncio.Task[None]) -> None:
+        self._jobs.discard(job)
+        self._freed.set()
+
+    async def _room(self) -> int:
+        """Return how many more may be in hand, ten at most; less than ten only a moment later: they end in crowds."""
+        most = self._terms.concurrency
+        if most - len(self._jobs) < BY_TENS:
+            await self.ending.rest(0.02)
+        while len(self._jobs) >= most and not self.ending.begun:
+            self._freed.clear()
+            await self.ending.unless_begun(self._freed.wait(), 0.0)
+        return 0 if self.ending.begun else min(BY_TENS, most - len(self._jobs))
+
+    async def _probe(self) -> None:
+        """Ask the ledger something that changes nothing, after a rest that grows until it has granted something."""
+        await self.ending.rest(min(growing(self._tally.probe(), random.random()), _LONGEST_PROBE))
+        asked = self._terms.ledger.release("aioecs.worker: are you there?", "nobody")
+        try:
+            answer = await self.ending.unless_begun(asked, 0.0)
+        except LedgerError:
+            return
+        if answer is not None:
+            self._tally.ledger_answered()
+            log.info("worker of %s: the ledger can be reached again", self._terms.url)
