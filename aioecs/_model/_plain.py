@@ -111,13 +111,13 @@ def from_plain(shape: type[S], plain: Mapping[str, Any]) -> S:
     return shape(extra=extra, **given) if extra else shape(**given)
 
 
-def lazily(shape: type[S], plain: Mapping[str, Any]) -> S:
+def lazily(shape: type[S], plain: dict[str, Any]) -> S:
     """Make the same value as `from_plain`, which reads each member when it is first asked for.
 
     An answer of ten tasks has hundreds of members, of which most callers read a few. The plain form becomes the
     value's own: nobody may change it.
     """
-    return unread(shape, plain, readings(shape))
+    return unread(shape, (plain, readings(shape)))
 
 
 def _readings(shape: type[Any]) -> Readings:

@@ -129,24 +129,25 @@ def _spelled_scalar(held: Any) -> Any:
 
 
 class _Unread:
-    """A place for what a value has not read yet."""
+    """Places for what a value reads late: what from, which the values of a list share, and its number there."""
 
-    __slots__ = ("_unread",)
+    __slots__ = ("_at", "_source")
 
 
 def _read_late(self: Any, name: str) -> Any:
     """Read a member of an answer when it is first asked for, and keep it."""
     try:
-        of, readings, at = _unread_of.__get__(self)
+        of, readings = _source_of.__get__(self)
         reading = readings[name]
     except (AttributeError, KeyError):
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}") from None
-    held = reading(of if at is None else of[at])
+    held = reading(of if isinstance(of, dict) else of[_at_of.__get__(self)])
     keep(self, name, held)
     return held
 
 
-_unread_of: Any = vars(_Unread)["_unread"]  # asked through its descriptor, which doesn't come back to __getattr__
+_source_of: Any = vars(_Unread)["_source"]  # asked through its descriptor, which doesn't come back to __getattr__
+_at_of: Any = vars(_Unread)["_at"]
 keep: Callable[[Any, str, Any], None] = object.__setattr__
 """Puts a member of a frozen value in place, while it is made."""
 
@@ -205,16 +206,18 @@ Readings = Mapping[str, Callable[[Mapping[str, Any]], Any]]
 
 
 class Parts(Protocol):
-    """Plain forms, by their number."""
+    """Plain forms, by their number; None is that of the whole."""
 
-    def __getitem__(self, at: int, /) -> Mapping[str, Any]: ...
+    def __getitem__(self, at: int | None, /) -> Mapping[str, Any]: ...
 
 
-def unread(cls: type[S], of: Mapping[str, Any] | Parts, readings: Readings, at: int | None = None) -> S:
-    """Make a value whose members are read when they are first asked for. Nobody else may hold the plain form.
+Source = tuple[dict[str, Any] | Parts, Readings]
+"""What a value is read from, and how. Nobody else may hold a plain form that stands here."""
 
-    The plain form is `of`, or the one that stands there at a number.
-    """
+
+def unread(cls: type[S], source: Source, at: int | None = None) -> S:
+    """Make a value whose members are read when they are first asked for."""
     value = cls.__new__(cls)
-    _unread_of.__set__(value, (of, readings, at))
+    _source_of.__set__(value, source)
+    _at_of.__set__(value, at)
     return value
