@@ -16,7 +16,7 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 
 import attrs
 
-from aioecs._model._shape import Readings, Shape, is_own, is_required, is_secret, unread, wire_name
+from aioecs._model._shape import NOTHING, Readings, Shape, is_own, is_required, is_secret, unread, wire_name
 
 S = TypeVar("S", bound=Shape)
 
@@ -150,7 +150,7 @@ def _reading(field: attrs.Attribute[Any], member: Member | None) -> Callable[[Ma
 
 def _reading_of_extra(shape: type[Any]) -> Callable[[Mapping[str, Any]], Any]:
     wires = frozenset(member.wire for member in members(shape))
-    return lambda plain: {wire: held for wire, held in plain.items() if wire not in wires}
+    return lambda plain: {wire: held for wire, held in plain.items() if wire not in wires} or NOTHING
 
 
 def _needed(shape: type[Any]) -> tuple[str, ...]:

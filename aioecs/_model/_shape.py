@@ -9,7 +9,7 @@ puts there is sent as it stands.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any, Protocol, Self, TypeVar, cast, dataclass_transform
 
@@ -81,6 +81,35 @@ def _own_dict(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else value
 
 
+class _Nothing(Mapping[str, Any]):
+    """The `extra` of nearly every value: one for all, so that it costs no memory, and nothing can be put into it."""
+
+    __slots__ = ()
+
+    def __getitem__(self, name: str) -> Any:
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+    def __repr__(self) -> str:
+        return "{}"
+
+    def __reduce__(self) -> str:
+        return "NOTHING"
+
+
+NOTHING: Mapping[str, Any] = _Nothing()
+"""A map with nothing in it; copied or pickled, it is itself."""
+
+
+def _own_extra(value: Any) -> Any:
+    return value if value is NOTHING else _own_dict(value) or NOTHING
+
+
 def _own(_cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute[Any]]:
     """Give each list and map a converter that makes it the value's own."""
 
@@ -89,7 +118,11 @@ def _own(_cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute
         if declared.startswith("Sequence["):
             return field.evolve(converter=_own_tuple)
         # A dict has no hash; equal values still have equal hashes without it.
-        return field.evolve(converter=_own_dict, hash=False) if declared.startswith("Mapping[") else field
+        return (
+            field.evolve(converter=field.converter or _own_dict, hash=False)
+            if declared.startswith("Mapping[")
+            else field
+        )
 
     return [owned(field) for field in fields]
 
@@ -182,7 +215,7 @@ def _all_of(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
 class Shape(_Unread):
     """What all shapes share."""
 
-    extra: Mapping[str, Any] = attrs.field(factory=dict, repr=_names, eq=_spelled)
+    extra: Mapping[str, Any] = attrs.field(default=NOTHING, converter=_own_extra, repr=_names, eq=_spelled)
     """Members that this version of aioecs doesn't know, under ECS's own names; equal where they are spelled alike."""
 
     def replace(self, **changes: Any) -> Self:
