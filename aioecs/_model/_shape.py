@@ -130,8 +130,8 @@ def _own(_cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(member, required))
 def asked(cls: type[T]) -> type[T]:
     """Make the class a frozen, slotted, keyword-only value: one that is whole from the first, such as a request."""
-    make = cast("Callable[[type[T]], type[T]]", attrs.frozen(kw_only=True, field_transformer=_own))
-    return make(cls)
+    frozen = cast("Callable[[type[T]], type[T]]", attrs.frozen(kw_only=True, field_transformer=_own))
+    return frozen(cls)
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(member, required))
@@ -181,6 +181,7 @@ def _read_late(self: Any, name: str) -> Any:
 
 _source_of: Any = vars(_Unread)["_source"]  # asked through its descriptor, which doesn't come back to __getattr__
 _at_of: Any = vars(_Unread)["_at"]
+make = object.__new__
 keep: Callable[[Any, str, Any], None] = object.__setattr__
 """Puts a member of a frozen value in place, while it is made."""
 
@@ -222,7 +223,7 @@ class Shape(_Unread):
         """Return a copy with these members changed; the rest is shared with this one."""
         cls = type(self)
         slots, held_by, converters = _made_of(cls)
-        copied = cls.__new__(cls)
+        copied = make(cls)
         for put, held in zip(slots, held_by(self), strict=False):
             put(copied, held)
         for name, held in changes.items():
@@ -250,7 +251,7 @@ Source = tuple[dict[str, Any] | Parts, Readings]
 
 def unread(cls: type[S], source: Source, at: int | None = None) -> S:
     """Make a value whose members are read when they are first asked for."""
-    value = cls.__new__(cls)
+    value = make(cls)
     _source_of.__set__(value, source)
     _at_of.__set__(value, at)
     return value
