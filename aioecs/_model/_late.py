@@ -47,7 +47,7 @@ class Later:
 
     def __getitem__(self, at: int | None) -> Any:
         held = self._held
-        if isinstance(held, bytes):
+        if not isinstance(held, dict):
             held = self._held = self._read(held)
         return held if at is None else held[self._wire][at]
 
