@@ -47,11 +47,11 @@ class Bytes:
 
     def answer(self) -> StartTaskResponse:
         """Read it by its heads."""
-        return by_heads(StartTaskResponse, json.loads(self.text), HEADS, self._again)
+        return by_heads(StartTaskResponse, json.loads(self.text), HEADS, self.text.encode(), self._again)
 
-    def _again(self) -> dict[str, Any]:
+    def _again(self, body: bytes) -> dict[str, Any]:
         self.read += 1
-        whole: dict[str, Any] = json.loads(self.text)
+        whole: dict[str, Any] = json.loads(body)
         return whole
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import operator
+import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import pytest
@@ -148,6 +151,21 @@ def test_extra_is_equal_if_it_is_spelled_alike(one: dict[str, Any], other: dict[
     assert (StartTaskRequest(task_definition="a", extra=one) == StartTaskRequest(task_definition="a", extra=other)) is (
         equal
     )
+
+
+def test_all_that_have_no_extra_share_one() -> None:
+    """Nothing is in it, nothing can be put into it, and a copy of it is itself."""
+    one, other = KeyValuePair(name="a"), KeyValuePair(name="a", extra={})
+    extra = one.extra
+    assert extra is other.extra
+    assert extra is pickle.loads(pickle.dumps(one)).extra  # noqa: S301 our own
+    assert extra is copy.deepcopy(one).extra
+    assert (extra, list(extra), len(extra), repr(extra)) == ({}, [], 0, "{}")
+    with pytest.raises(TypeError):
+        operator.setitem(cast("dict[str, Any]", extra), "newer", 1)
+    with pytest.raises(KeyError, match="newer"):
+        extra["newer"]
+    assert one == other
 
 
 def test_extra_is_its_own_and_shows_its_names_in_order() -> None:

@@ -15,8 +15,8 @@ from aioecs._model._plain import lazily, readings
 from aioecs._model._shape import Shape, keep, unread
 
 S = TypeVar("S", bound=Shape)
-Again = Callable[[], dict[str, Any]]
-"""Reads an answer's plain form once more; it was read before, so nothing can go wrong."""
+Read = Callable[[bytes], dict[str, Any]]
+"""Reads an answer's bytes once more; they were read before, so nothing can go wrong."""
 
 
 @attrs.frozen
@@ -36,39 +36,43 @@ class Heads:
 
 @attrs.define(eq=False)
 class Later:
-    """Plain forms, by their number: all of them are read again when the first is asked for."""
+    """An answer's plain form, and those in its list by their number: read again when the first is asked for.
 
-    _held: list[Any] | Callable[[], list[Any]]
+    There is one for all that an answer tells, for each object that is kept is one more for the collector to go over.
+    """
 
-    def __getitem__(self, at: int) -> Any:
+    _held: bytes | dict[str, Any]
+    _read: Read
+    _wire: str
+
+    def __getitem__(self, at: int | None) -> Any:
         held = self._held
-        if not isinstance(held, list):
-            held = self._held = held()
-        return held[at]
+        if not isinstance(held, dict):
+            held = self._held = self._read(held)
+        return held if at is None else held[self._wire][at]
 
 
-def by_heads(shape: type[S], plain: dict[str, Any], heads: Heads, again: Again) -> S:
-    """Make the value that `lazily` makes of what `again` reads, and keep nothing of plain forms but the heads.
+def by_heads(shape: type[S], plain: dict[str, Any], heads: Heads, body: bytes, read: Read) -> S:
+    """Make the value that `lazily` makes of what `read` makes of the bytes, and keep nothing of it but the heads.
 
     There need be no more in `plain` than what `heads` names.
     """
     listed = plain.get(heads.wire)
     if not isinstance(listed, list):
-        return lazily(shape, again())
-    whole = Later(lambda: [again()])
-    parts = Later(lambda: whole[0][heads.wire])
-    of, known = heads.of, readings(heads.of)
+        return lazily(shape, read(body))
+    later = Later(body, read, heads.wire)
+    of, source = heads.of, (later, readings(heads.of))
     members = tuple(heads.members.items())
     held: list[Any] = []
     for at, part in enumerate(listed):
         one = part
         if isinstance(part, dict):
-            one = unread(of, parts, known, at)
+            one = unread(of, source, at)
             for name, wire in members:
                 keep(one, name, part.get(wire))
         held.append(one)
     own = readings(shape)
-    value = unread(shape, whole, own, 0)
+    value = unread(shape, (later, own))
     keep(value, heads.name, tuple(held))
     for name in heads.beside:
         keep(value, name, own[name](plain))

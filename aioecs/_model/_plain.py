@@ -16,7 +16,7 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 
 import attrs
 
-from aioecs._model._shape import Readings, Shape, is_own, is_required, is_secret, unread, wire_name
+from aioecs._model._shape import NOTHING, Readings, Shape, is_own, is_required, is_secret, unread, wire_name
 
 S = TypeVar("S", bound=Shape)
 
@@ -111,13 +111,13 @@ def from_plain(shape: type[S], plain: Mapping[str, Any]) -> S:
     return shape(extra=extra, **given) if extra else shape(**given)
 
 
-def lazily(shape: type[S], plain: Mapping[str, Any]) -> S:
+def lazily(shape: type[S], plain: dict[str, Any]) -> S:
     """Make the same value as `from_plain`, which reads each member when it is first asked for.
 
     An answer of ten tasks has hundreds of members, of which most callers read a few. The plain form becomes the
     value's own: nobody may change it.
     """
-    return unread(shape, plain, readings(shape))
+    return unread(shape, (plain, readings(shape)))
 
 
 def _readings(shape: type[Any]) -> Readings:
@@ -150,7 +150,7 @@ def _reading(field: attrs.Attribute[Any], member: Member | None) -> Callable[[Ma
 
 def _reading_of_extra(shape: type[Any]) -> Callable[[Mapping[str, Any]], Any]:
     wires = frozenset(member.wire for member in members(shape))
-    return lambda plain: {wire: held for wire, held in plain.items() if wire not in wires}
+    return lambda plain: {wire: held for wire, held in plain.items() if wire not in wires} or NOTHING
 
 
 def _needed(shape: type[Any]) -> tuple[str, ...]:

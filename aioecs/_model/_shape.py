@@ -9,7 +9,7 @@ puts there is sent as it stands.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any, Protocol, Self, TypeVar, cast, dataclass_transform
 
@@ -81,6 +81,35 @@ def _own_dict(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else value
 
 
+class _Nothing(Mapping[str, Any]):
+    """The `extra` of nearly every value: one for all, so that it costs no memory, and nothing can be put into it."""
+
+    __slots__ = ()
+
+    def __getitem__(self, name: str) -> Any:
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+    def __repr__(self) -> str:
+        return "{}"
+
+    def __reduce__(self) -> str:
+        return "NOTHING"
+
+
+NOTHING: Mapping[str, Any] = _Nothing()
+"""A map with nothing in it; copied or pickled, it is itself."""
+
+
+def _own_extra(value: Any) -> Any:
+    return value if value is NOTHING else _own_dict(value) or NOTHING
+
+
 def _own(_cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute[Any]]:
     """Give each list and map a converter that makes it the value's own."""
 
@@ -89,7 +118,11 @@ def _own(_cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute
         if declared.startswith("Sequence["):
             return field.evolve(converter=_own_tuple)
         # A dict has no hash; equal values still have equal hashes without it.
-        return field.evolve(converter=_own_dict, hash=False) if declared.startswith("Mapping[") else field
+        return (
+            field.evolve(converter=field.converter or _own_dict, hash=False)
+            if declared.startswith("Mapping[")
+            else field
+        )
 
     return [owned(field) for field in fields]
 
@@ -97,8 +130,8 @@ def _own(_cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(member, required))
 def asked(cls: type[T]) -> type[T]:
     """Make the class a frozen, slotted, keyword-only value: one that is whole from the first, such as a request."""
-    make = cast("Callable[[type[T]], type[T]]", attrs.frozen(kw_only=True, field_transformer=_own))
-    return make(cls)
+    frozen = cast("Callable[[type[T]], type[T]]", attrs.frozen(kw_only=True, field_transformer=_own))
+    return frozen(cls)
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(member, required))
@@ -129,24 +162,26 @@ def _spelled_scalar(held: Any) -> Any:
 
 
 class _Unread:
-    """A place for what a value has not read yet."""
+    """Places for what a value reads late: what from, which the values of a list share, and its number there."""
 
-    __slots__ = ("_unread",)
+    __slots__ = ("_at", "_source")
 
 
 def _read_late(self: Any, name: str) -> Any:
     """Read a member of an answer when it is first asked for, and keep it."""
     try:
-        of, readings, at = _unread_of.__get__(self)
+        of, readings = _source_of.__get__(self)
         reading = readings[name]
     except (AttributeError, KeyError):
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}") from None
-    held = reading(of if at is None else of[at])
+    held = reading(of if isinstance(of, dict) else of[_at_of.__get__(self)])
     keep(self, name, held)
     return held
 
 
-_unread_of: Any = vars(_Unread)["_unread"]  # asked through its descriptor, which doesn't come back to __getattr__
+_source_of: Any = vars(_Unread)["_source"]  # asked through its descriptor, which doesn't come back to __getattr__
+_at_of: Any = vars(_Unread)["_at"]
+make = object.__new__
 keep: Callable[[Any, str, Any], None] = object.__setattr__
 """Puts a member of a frozen value in place, while it is made."""
 
@@ -181,14 +216,14 @@ def _all_of(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
 class Shape(_Unread):
     """What all shapes share."""
 
-    extra: Mapping[str, Any] = attrs.field(factory=dict, repr=_names, eq=_spelled)
+    extra: Mapping[str, Any] = attrs.field(default=NOTHING, converter=_own_extra, repr=_names, eq=_spelled)
     """Members that this version of aioecs doesn't know, under ECS's own names; equal where they are spelled alike."""
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with these members changed; the rest is shared with this one."""
         cls = type(self)
         slots, held_by, converters = _made_of(cls)
-        copied = cls.__new__(cls)
+        copied = make(cls)
         for put, held in zip(slots, held_by(self), strict=False):
             put(copied, held)
         for name, held in changes.items():
@@ -205,16 +240,18 @@ Readings = Mapping[str, Callable[[Mapping[str, Any]], Any]]
 
 
 class Parts(Protocol):
-    """Plain forms, by their number."""
+    """Plain forms, by their number; None is that of the whole."""
 
-    def __getitem__(self, at: int, /) -> Mapping[str, Any]: ...
+    def __getitem__(self, at: int | None, /) -> Mapping[str, Any]: ...
 
 
-def unread(cls: type[S], of: Mapping[str, Any] | Parts, readings: Readings, at: int | None = None) -> S:
-    """Make a value whose members are read when they are first asked for. Nobody else may hold the plain form.
+Source = tuple[dict[str, Any] | Parts, Readings]
+"""What a value is read from, and how. Nobody else may hold a plain form that stands here."""
 
-    The plain form is `of`, or the one that stands there at a number.
-    """
-    value = cls.__new__(cls)
-    _unread_of.__set__(value, (of, readings, at))
+
+def unread(cls: type[S], source: Source, at: int | None = None) -> S:
+    """Make a value whose members are read when they are first asked for."""
+    value = make(cls)
+    _source_of.__set__(value, source)
+    _at_of.__set__(value, at)
     return value

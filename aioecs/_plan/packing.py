@@ -123,23 +123,19 @@ class Packing:
         self._order: OrderedDict[Group, None] = OrderedDict()
         self._full: OrderedDict[Group, None] = OrderedDict()
         self._groups: dict[Hashable, Group] = {}
-        self._last: Group | None = None
+        self.last: Group | None = None
+        """The group that was asked for last, if any of it waits still."""
 
     def group(self, request: StartTaskRequest, on_doubt: OnDoubt, key: str | None = None) -> Group:
         """Return the group that such a start belongs to."""
         if key is not None or request.extra:
             return Group(request, on_doubt, key)  # of its own: a key travels alone, and `extra` has no hash
-        last = self._last
+        last = self.last
         if last is not None and last.on_doubt == on_doubt and _shared(last.request) == _shared(request):
             return last
         known = self._groups.get((_shared(request), on_doubt)) or Group(request, on_doubt)
-        self._last = known
+        self.last = known
         return known
-
-    @property
-    def last(self) -> Group | None:
-        """The group that was asked for last, if any of it waits still."""
-        return self._last
 
     def add(self, entry: Entry, group: Group, now: float, *, again: bool = False) -> None:
         """Queue a start; one that is tried `again` goes before all others, and waits for no company."""
@@ -215,8 +211,8 @@ class Packing:
             self._order.pop(group, None)
             if group.key is None and not group.request.extra:
                 self._groups.pop((_shared(group.request), group.on_doubt), None)
-            if self._last is group:
-                self._last = None
+            if self.last is group:
+                self.last = None
 
     def waiting(self) -> list[Entry]:
         """Return everyone who waits."""

@@ -229,7 +229,8 @@ class Engine:
     def _begin(self, call: Call, key: str | None, entries: list[Entry], ticket: float) -> None:
         party = Party(call, waiting=1)
         self.calls += 1
-        callers = tuple(entry.caller for entry in entries if entry.caller is not None)
+        told = self.core.tell is not None
+        callers = tuple(entry.caller for entry in entries if entry.caller is not None) if told else ()
         if callers:
             callers[0].run(call.begin, ticket, callers[1:])
         else:
@@ -277,7 +278,7 @@ class Engine:
         whole = flight.aboard == len(entries)  # nobody has withdrawn
         flight.landed = landed = owned if whole else _fairly(entries, owned)
         error: ECSError | None = None
-        if record.surplus or not all(start.outcome is STARTED for start in landed):
+        if record.surplus or {start.outcome for start in landed} != {STARTED}:
             verdict = flight.call.verdict()
             error = verdict if isinstance(verdict, ECSError) else None
         if whole:

@@ -67,7 +67,7 @@ def read_answer(body: bytes, shape: type[R], operation: str) -> R:
     if not isinstance(plain, dict):
         what = f"{len(body)} bytes that are no JSON object" if body else "an empty body"
         raise AnswerLost(f"{operation} was answered with status 200 and {what}")
-    return lazily(shape, plain) if heads is None else by_heads(shape, plain, heads, lambda: _read(body))
+    return lazily(shape, plain) if heads is None else by_heads(shape, plain, heads, body, _read)
 
 
 def _heads_of(body: bytes) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
 from operator import attrgetter
 from typing import Any, cast
@@ -17,6 +18,7 @@ from aioecs._model.start_task import StartTaskRequest
 _VARIES = ("container_instances", "started_by")
 _COMMON = tuple(field.name for field in attrs.fields(cast("Any", StartTaskRequest)) if field.name not in _VARIES)
 _common = attrgetter(*_COMMON)
+_quoted = lru_cache(maxsize=4096)(quoted)  # a fan-out names the same few instances thousands of times
 _KEPT = 4
 """Templates kept at once: a fan-out has few kinds of request in flight at one time."""
 
@@ -37,7 +39,7 @@ class _Template:
 
     def filled(self, instances: Iterable[str], started_by: str) -> bytes:
         """Return the body for these instances."""
-        listed = ", ".join(map(quoted, instances))
+        listed = ", ".join(map(_quoted, instances))
         return f"{self.before}[{listed}]{self.between}{quoted(started_by)}{self.after}".encode()
 
 
