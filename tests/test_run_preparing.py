@@ -199,9 +199,7 @@ async def test_a_cluster_has_one_desk() -> None:
         (a_request(count=0), False, "container_instances"),
     ],
 )
-async def test_it_is_checked_as_it_will_be_sent(
-    request_: StartTaskRequest, tag_tokens: bool, rule: str | None
-) -> None:
+async def test_it_is_checked_as_it_will_be_sent(request_: StartTaskRequest, tag_tokens: bool, rule: str | None) -> None:
     """With the tag that aioecs adds, where it adds one; what fans out was checked before."""
     made = a_preparer(a_core(ToldPort()), region=None, tag_tokens=tag_tokens)
     if rule is None:
