@@ -28,6 +28,7 @@ from aioecs import (
 )
 from aioecs._model.events import CallSettled, RequestAnswered, RequestSent, StartBegun, StartSettled
 from aioecs._run import client as module
+from aioecs._run import door
 from aioecs.errors import (
     CallTimeout,
     ClientStateError,
@@ -167,9 +168,9 @@ async def test_it_is_used_while_it_is_open(wire: Wire) -> None:
         for ask in (client.start_task(a_request()), client.start_tasks([]), client.place_tasks(a_request(0), 1)):
             with pytest.raises(ClientStateError, match=f"this client is {state}: use it inside"):
                 await ask
-        for door in (lambda: client.raw, client.batch):
+        for into in (lambda: client.raw, client.batch):
             with pytest.raises(ClientStateError, match=state):
-                door()
+                into()
 
     await refused("not entered")
     async with client as entered:
@@ -404,6 +405,34 @@ def test_a_withdrawn_call_of_its_key_is_waited_for(ends: bool) -> None:
             else:
                 assert isinstance(second.exception(), CallTimeout)
             await iterations(5)
+
+    leaping(main())
+
+
+def test_of_a_crowd_each_is_told_what_its_own_came_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those who stand in line among them: served, refused, or cancelled there with what that means as the cause."""
+    monkeypatch.setattr(door, "SPELL", 0.0)
+
+    async def main() -> None:
+        port = ToldPort()
+        async with opened(port) as client:
+            crowd = [asyncio.create_task(client.start_task(a_request())) for _ in range(40)]
+            refused_ = asyncio.create_task(client.start_task(a_request(0)))
+            cut = [asyncio.create_task(client.start_task(request)) for request in (a_request(2), a_request(0))]
+            await iterations(1)
+            assert client._core().door.waiting > 3
+            for each in cut:
+                each.cancel()
+            assert all(len(answer.tasks) == 1 for answer in await asyncio.gather(*crowd))
+            with pytest.raises(InvalidRequest):
+                await refused_
+            causes: list[type] = []
+            for each in cut:
+                with pytest.raises(asyncio.CancelledError) as cancelled:
+                    await each
+                causes.append(type(cancelled.value.__cause__))
+            assert causes == [StartCancelled, InvalidRequest]
+            assert len(port.asked) == 40
 
     leaping(main())
 

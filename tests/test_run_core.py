@@ -7,13 +7,16 @@ from collections.abc import Awaitable
 from typing import Any
 
 import pytest
-from run_world import Held, Say, ToldPort, a_core, iterations, leaping
+from run_world import Held, Say, ToldPort, a_core, a_request, iterations, leaping
 
 import aioecs
+from aioecs import Outcome, Start, Task
 from aioecs._model.attempt import Answered, Attempt, Lost, NotSent, Rejected
+from aioecs._plan.pulse import Fixed
 from aioecs._run.core import Core
+from aioecs._run.pacer import Pace
 from aioecs._run.slots import Turn
-from aioecs._wire.port import LIST_TASKS, Witness
+from aioecs._wire.port import DESCRIBE_TASK_DEFINITION, LIST_TASKS, Witness
 from aioecs.errors import (
     AccessDeniedException,
     AnswerLost,
@@ -25,6 +28,7 @@ from aioecs.errors import (
 )
 
 ANSWER: Attempt[Any] = Answered(aioecs.ListTasksResponse(task_arns=["one"]), "request-1")
+DESCRIBED: Answered[Any] = Answered(aioecs.DescribeTaskDefinitionResponse(), "request-1")
 THROTTLED = Rejected(ThrottlingException("Rate exceeded"))
 DENIED = Rejected(AccessDeniedException("no"))
 UNSENT = NotSent(ConnectionFailed("refused"))
@@ -152,3 +156,54 @@ async def test_its_time_is_the_loops() -> None:
     before = loop.time()
     core = a_core(ToldPort())
     assert before <= core.now <= loop.time()
+
+
+async def test_what_takes_from_no_bucket_waits_for_no_turn() -> None:
+    """It goes out at once, however slow the paces are."""
+    slow = Pace(Fixed(1.0, 0.001))
+    core = a_core(ToldPort(describe_task_definition=saying(DESCRIBED)), starts=slow, looks=slow)
+    request = aioecs.DescribeTaskDefinitionRequest(task_definition="demo")
+    for _ in range(3):
+        assert (await core.harmless(DESCRIBE_TASK_DEFINITION, request, Turn.READ)) == DESCRIBED
+
+
+# What nobody is there to hear ----------------------------------------------------------------------------------------
+
+
+def a_start(outcome: Outcome) -> Start:
+    """Make one that came to this."""
+    task = Task(task_arn=f"arn-{outcome}") if outcome is Outcome.STARTED else None
+    return Start(request=a_request(), container_instance="i", outcome=outcome, token="token", task=task)
+
+
+def test_a_report_says_what_became_of_starts(caplog: pytest.LogCaptureFixture) -> None:
+    """To the hook and to the log, with token and tasks; of what was never sent nobody has to hear."""
+    caplog.set_level("INFO", "aioecs")
+    heard: list[tuple[tuple[Start, ...], str | None]] = []
+
+    async def main() -> None:
+        core = a_core(ToldPort(), on_settled=lambda starts, why: heard.append((starts, why)))
+        core.report((a_start(Outcome.NOT_SENT),), "bored")
+        assert heard == []
+        some = (a_start(Outcome.STARTED), a_start(Outcome.NOT_SENT))
+        core.report(some, None)
+        assert heard == [(some, None)]
+        a_core(ToldPort()).report(some, "bored")
+        assert len(heard) == 1
+
+    leaping(main())
+    assert [line.partition(":")[0] for line in caplog.messages] == ["ended", "bored"]
+    assert all(line.endswith("token token, tasks ['arn-started']") for line in caplog.messages)
+
+
+def test_a_hook_that_raises_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """It hurts nobody."""
+
+    def broken(starts: object, why: object) -> None:
+        raise ZeroDivisionError
+
+    async def main() -> None:
+        a_core(ToldPort(), on_settled=broken).report((a_start(Outcome.UNKNOWN),), "bored")
+
+    leaping(main())
+    assert caplog.messages == ["on_settled raised"]

@@ -32,6 +32,7 @@ from aioecs import (
 )
 from aioecs._model._shape import Shape
 from aioecs._model.attempt import Answered, Attempt, Lost, NotSent, Rejected
+from aioecs._run import door
 from aioecs._run.core import Core
 from aioecs._run.operations import Operations
 from aioecs._wire.port import Witness
@@ -250,6 +251,23 @@ def test_a_read_goes_with_its_caller() -> None:
             await asyncio.wait([read])
             assert (read.cancelled(), held.cut) == (True, True)
             assert client._core().slots.in_use == 0
+
+    leaping(main())
+
+
+def test_a_crowd_goes_in_by_and_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All are served; of one that is cancelled in line nothing was sent."""
+    monkeypatch.setattr(door, "SPELL", 0.0)
+
+    async def main() -> None:
+        async with doors(stop_task=answering(aioecs.StopTaskResponse())) as (client, port):
+            crowd = [asyncio.create_task(client.stop_task(STOP)) for _ in range(40)]
+            await iterations(1)
+            assert client._core().door.waiting > 0
+            crowd[-1].cancel()
+            await asyncio.wait(crowd)
+            assert [each.cancelled() for each in crowd] == [False] * 39 + [True]
+            assert len(port.asked) == 39
 
     leaping(main())
 
