@@ -10,7 +10,11 @@ import pytest
 from terminal import CONTROL, terminal
 
 import aioecs
+from aioecs.cli import _instances
+from aioecs.cli._access import Access
+from aioecs.cli._app import run
 from aioecs.cli._instances import amount, look, table
+from aioecs.cli._options import UsageError
 from aioecs.cli._streams import Streams
 from aioecs.testing import LocalECS
 
@@ -80,3 +84,28 @@ async def test_in_a_terminal(client: aioecs.Client, local: LocalECS) -> None:
         assert await shown.status() == 0
     assert max(len(line) for line in CONTROL.sub("", shown.text).splitlines()) <= 80
     assert re.search(r"\x1b\[32m#", shown.text)
+
+
+def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is a member of what ECS is asked for, and without any all is asked for."""
+    seen: list[Any] = []
+
+    async def reading(access: Access, streams: object, act: Any) -> int:
+        seen.append((access, act.args[0], act.keywords))
+        return 0
+
+    monkeypatch.setattr(_instances, "reading", reading)
+    words = ["--cluster", "c", "--filter", "attribute:a exists", "--status", "draining", "--json", "--region", "r"]
+    assert run(["instances", *words]) == 0
+    assert run(["instances"]) == 0
+    wanted = aioecs.ListContainerInstancesRequest(cluster="c", filter="attribute:a exists", status="DRAINING")
+    assert seen == [
+        (Access(region="r"), wanted, {"as_json": True}),
+        (Access(), aioecs.ListContainerInstancesRequest(), {"as_json": False}),
+    ]
+
+
+async def test_a_filter_that_can_t_be(client: aioecs.Client) -> None:
+    """What ECS documents is checked before it is asked."""
+    with pytest.raises(UsageError, match=r"^--status: "):
+        await look(aioecs.ListContainerInstancesRequest(status=7), Streams(), client)  # type: ignore[arg-type]

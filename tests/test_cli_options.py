@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from aioecs.cli._options import Policy, UsageError, instances, pairs, spread_words
-from aioecs.errors import ConfigurationError
+from aioecs.cli._options import refused as refused_by
+from aioecs.errors import ConfigurationError, InvalidRequest
 
 ARN = "arn:aws:ecs:eu-west-1:123456789012:container-instance/render/4c543eed"
 
@@ -89,3 +90,16 @@ def test_policies_are_those_of_the_client() -> None:
         aioecs.Client(on_cancel=policy.value)
     with pytest.raises((ConfigurationError, ValueError)):
         aioecs.Client(on_cancel="other")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (InvalidRequest("started_by", "at most 36", "37"), "--started-by: at most 36, not 37"),
+        (InvalidRequest("tags[3].key", "at most 128"), "--tags: at most 128"),
+        (InvalidRequest("task", "is required"), "TASK: is required"),
+    ],
+)
+def test_a_rule_that_is_broken_is_told_by_its_option(error: InvalidRequest, told: str) -> None:
+    """As the user typed it, whichever part of the member breaks it."""
+    assert str(refused_by(error, {"task": "TASK"})) == told

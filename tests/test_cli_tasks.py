@@ -13,6 +13,8 @@ import pytest
 from terminal import COMMAND, CONTROL, terminal
 
 import aioecs
+from aioecs.cli import _tasks
+from aioecs.cli._access import Access
 from aioecs.cli._app import run
 from aioecs.cli._options import UsageError
 from aioecs.cli._streams import Streams
@@ -129,3 +131,24 @@ async def test_in_a_pipe(client: aioecs.Client, local: LocalECS) -> None:
     assert heading.split() == ["TASK", "STATUS", "DEFINITION", "CREATED", "INSTANCE", "STARTED", "BY"]
     assert {row.split()[0] for row in rows} == {arn.rpartition("/")[2] for arn in arns}
     assert "\x1b" not in out.decode()
+
+
+def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is a member of what ECS is asked for, and without any all is asked for."""
+    seen: list[Any] = []
+
+    async def reading(access: Access, streams: object, act: Any) -> int:
+        seen.append((access, act.args[0], act.keywords))
+        return 0
+
+    monkeypatch.setattr(_tasks, "reading", reading)
+    filters = "--family f --started-by me --desired-status stopped --container-instance i"
+    assert run(["tasks", "--cluster", "c", *filters.split(), "--json", "--region", "r"]) == 0
+    assert run(["tasks"]) == 0
+    wanted = aioecs.ListTasksRequest(
+        cluster="c", family="f", started_by="me", desired_status="STOPPED", container_instance="i"
+    )
+    assert seen == [
+        (Access(region="r"), wanted, {"as_json": True}),
+        (Access(), aioecs.ListTasksRequest(), {"as_json": False}),
+    ]

@@ -7,11 +7,15 @@ import json
 import re
 from typing import Any
 
+import pytest
 from rich.text import Text
 from terminal import CTRL_C, terminal
 
 import aioecs
+from aioecs.cli import _watch
+from aioecs.cli._access import Access
 from aioecs.cli._app import run
+from aioecs.cli._options import UsageError
 from aioecs.cli._streams import Streams
 from aioecs.cli._watch import Watching
 from aioecs.testing import LocalECS
@@ -107,3 +111,27 @@ async def test_in_a_terminal(client: aioecs.Client, local: LocalECS) -> None:
         shown.press(CTRL_C)
         assert await shown.status() == 0
     assert re.search(r"1 stopped meanwhile", shown.text[shown.text.rindex("\x1b[?25h") :])
+
+
+@pytest.mark.parametrize("status", [0, 2, 130])
+def test_the_options(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is a part of what is watched, and how; an interrupt is its proper end."""
+    seen: list[Any] = []
+
+    async def reading(access: Access, streams: object, act: Any) -> int:
+        seen.append((access, act.__self__))
+        return status
+
+    monkeypatch.setattr(_watch, "reading", reading)
+    filters = ["--cluster", "c", "--family", "f", "--started-by", "me"]
+    assert run(["watch", *filters, "--interval", "0.5", "--json", "--region", "r"]) == status % 130
+    [(access, watching)] = seen
+    assert access == Access(region="r")
+    assert watching.request == aioecs.ListTasksRequest(cluster="c", family="f", started_by="me")
+    assert (watching.as_json, watching.interval) == (True, 0.5)
+
+
+async def test_a_filter_that_can_t_be(client: aioecs.Client) -> None:
+    """What ECS documents is checked before it is asked."""
+    with pytest.raises(UsageError, match=r"^--started-by: "):
+        await Watching(aioecs.ListTasksRequest(started_by=7), Told()).go(client)  # type: ignore[arg-type]
