@@ -102,6 +102,19 @@ def test_a_list_becomes_a_tuple_and_the_rest_is_left_to_the_check(given: Any, he
     assert Sample(plain_name="a", size_in_gib=1, arn_list=given).arn_list == held
 
 
+def test_a_lone_instance_is_kept_once() -> None:
+    """Requests that name the same instance and no other share its tuple; whatever else is given is kept as ever."""
+
+    def held(given: Any) -> Any:
+        return StartTaskRequest(task_definition="a", container_instances=given).container_instances
+
+    assert held(["0a1b"]) == ("0a1b",)
+    assert held(["0a1b"]) is held(["0a1b"])
+    for given, kept in ((["a", "b"], ("a", "b")), ([], ()), ([17], (17,)), ([["a"]], (["a"],)), ("ab", "ab")):
+        assert held(given) == kept
+    assert held([True]) is not held([1])
+
+
 @pytest.mark.parametrize(
     ("given", "copied"),
     [({"a": "b"}, True), (MappingProxyType({"a": "b"}), True), ([("a", "b")], False), ("a", False), (None, False)],

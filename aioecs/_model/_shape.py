@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Protocol, Self, TypeVar, cast, dataclass_transform
 
@@ -46,11 +47,21 @@ def is_own(attribute: attrs.Attribute[Any]) -> bool:
 
 
 def member(
-    *, wire: str | None = None, secret: bool = False, own: bool = False, default: Any = None, factory: Any = None
+    *,
+    wire: str | None = None,
+    secret: bool = False,
+    own: bool = False,
+    default: Any = None,
+    factory: Any = None,
+    kept_by: Callable[[Any], Any] | None = None,
 ) -> Any:
-    """Declare a member that the plain form `name: type = None` can't: another name on the wire, a secret, our own."""
+    """Declare a member that the plain form `name: type = None` can't.
+
+    It has another name on the wire, is a secret, aioecs's own, or something else than its kind makes it the value's.
+    """
     what: dict[str, Any] = {"factory": factory} if factory is not None else {"default": default}
-    return attrs.field(repr=not secret, metadata={_WIRE: wire, _SECRET: secret, _OWN: own}, **what)
+    marks = {_WIRE: wire, _SECRET: secret, _OWN: own}
+    return attrs.field(repr=not secret, converter=kept_by, metadata=marks, **what)
 
 
 def required(*, wire: str | None = None) -> Any:
@@ -73,6 +84,21 @@ def _own_tuple(value: Any) -> Any:
     if type(value) is list:
         return tuple(value)
     return tuple(value) if isinstance(value, (list, tuple, set, frozenset)) or hasattr(value, "__next__") else value
+
+
+@lru_cache(maxsize=4096)
+def _alone(name: str) -> tuple[str]:
+    return (name,)
+
+
+def own_names(value: Any) -> Any:
+    """Keep a list of names; a lone one as the tuple that all share who hold it.
+
+    A fan-out holds the same few thousands of times, and each tuple that is kept costs the collector.
+    """
+    if type(value) is list and len(value) == 1 and type(value[0]) is str:
+        return _alone(value[0])
+    return _own_tuple(value)
 
 
 def _own_dict(value: Any) -> Any:
@@ -116,7 +142,7 @@ def _own(_cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute
     def owned(field: attrs.Attribute[Any]) -> attrs.Attribute[Any]:
         declared = str(field.type)
         if declared.startswith("Sequence["):
-            return field.evolve(converter=_own_tuple)
+            return field.evolve(converter=field.converter or _own_tuple)
         # A dict has no hash; equal values still have equal hashes without it.
         return (
             field.evolve(converter=field.converter or _own_dict, hash=False)

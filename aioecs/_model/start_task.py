@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aioecs._model._shape import Shape, asked, member, required
+from aioecs._model._shape import Shape, asked, member, own_names, required
 from aioecs._model.enums import PropagateTags
 from aioecs._model.network import NetworkConfiguration
 from aioecs._model.overrides import TaskOverride
@@ -24,7 +24,7 @@ class StartTaskRequest(Shape):
 
     cluster: str | None = None
     """Name or ARN of the cluster; absent, the cluster named `default` [model]."""
-    container_instances: Sequence[str] = ()
+    container_instances: Sequence[str] = member(default=(), kept_by=own_names)
     """IDs or full ARNs of the container instances, at most ten a call [model]; `start_tasks` takes any number.
 
     One that stands twice gets two tasks. ECS requires them; they may be left out here because the same request without

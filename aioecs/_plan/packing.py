@@ -52,8 +52,7 @@ def alike(one: StartTaskRequest, other: StartTaskRequest) -> bool:
         and one.enable_ecs_managed_tags is other.enable_ecs_managed_tags
         and one.enable_execute_command is other.enable_execute_command
         and one.reference_id == other.reference_id
-        and not one.extra
-        and not other.extra
+        and one.extra is other.extra
     )
 
 

@@ -18,6 +18,8 @@ from aioecs.errors import ECSError
 NOT_SENT, REFUSED, STOPPED, STARTED, UNKNOWN = Outcome
 """By name alone: in Python 3.11 to look a member up in its Enum is a call."""
 
+_fill = Start.__init__
+
 
 class Phase(Enum):
     """Where a call is in its life; `life` tells what each one means."""
@@ -143,19 +145,20 @@ class Record:
         starts: list[Start] = []
         for slot, request in zip(self.slots, requests or repeat(self.request), strict=False):
             outcome = self._outcome(slot)
-            starts.append(
-                Start(
-                    request=request,
-                    container_instance=slot.instance,
-                    outcome=outcome,
-                    task=slot.task,
-                    failure=slot.failure,
-                    error=slot.error or (self.error if outcome in (UNKNOWN, NOT_SENT) else None),
-                    token=self.token if sent or slot.task is not None else "",
-                    attempts=self.sends,
-                    siblings_found=outcome is UNKNOWN and siblings,
-                )
+            start = object.__new__(Start)  # in two steps: Start(...) packs all of this into a dict on the way
+            _fill(
+                start,
+                request=request,
+                container_instance=slot.instance,
+                outcome=outcome,
+                task=slot.task,
+                failure=slot.failure,
+                error=slot.error or (self.error if outcome in (UNKNOWN, NOT_SENT) else None),
+                token=self.token if sent or slot.task is not None else "",
+                attempts=self.sends,
+                siblings_found=outcome is UNKNOWN and siblings,
             )
+            starts.append(start)
         return tuple(starts)
 
     def _outcome(self, slot: Slot) -> Outcome:

@@ -12,7 +12,7 @@ from typing import Any, cast
 import attrs
 
 from aioecs._model._plain import to_plain
-from aioecs._model._shape import Shape
+from aioecs._model._shape import NOTHING, Shape
 from aioecs._model.start_task import StartTaskRequest
 
 _VARIES = ("container_instances", "started_by")
@@ -51,7 +51,7 @@ class Encoder:
 
     def body(self, request: Shape) -> bytes:
         """Return a request's body."""
-        if type(request) is not StartTaskRequest or request.started_by is None or request.extra:
+        if type(request) is not StartTaskRequest or request.started_by is None or request.extra is not NOTHING:
             return encode(request)
         made_of = _common(request)
         for template in self._templates:
