@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 import attrs
 
+from aioecs._model._shape import make
 from aioecs._model.start_task import StartTaskRequest
 from aioecs._model.task import Failure, Task
 from aioecs.errors import ECSError
@@ -53,3 +55,33 @@ class Start:
     """How often the call that it belongs to was sent."""
     siblings_found: bool = False
     """Others of the same call were found and this one was not: probably refused, though ECS did not say so."""
+
+
+_slot: Any = vars(Start)
+_PUT = tuple(_slot[field.name].__set__ for field in attrs.fields(Start))
+
+
+def start_of(
+    request: StartTaskRequest,
+    instance: str,
+    outcome: Outcome,
+    task: Task | None,
+    failure: Failure | None,
+    error: ECSError | None,
+    token: str,
+    attempts: int,
+    siblings_found: bool,
+) -> Start:
+    """Make a Start of all its members, in their order: slot by slot, in half the time that the class itself takes."""
+    start = make(Start)
+    put_request, put_instance, put_outcome, put_task, put_failure, put_error, put_token, put_attempts, put_found = _PUT
+    put_request(start, request)
+    put_instance(start, instance)
+    put_outcome(start, outcome)
+    put_task(start, task)
+    put_failure(start, failure)
+    put_error(start, error)
+    put_token(start, token)
+    put_attempts(start, attempts)
+    put_found(start, siblings_found)
+    return start

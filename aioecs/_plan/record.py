@@ -8,7 +8,7 @@ from itertools import repeat
 
 import attrs
 
-from aioecs._model.outcome import Outcome, Start
+from aioecs._model.outcome import Outcome, Start, start_of
 from aioecs._model.settings import OnCancel, OnDoubt, Retries, Timeouts
 from aioecs._model.start_task import StartTaskRequest
 from aioecs._model.task import Task
@@ -17,8 +17,6 @@ from aioecs.errors import ECSError
 
 NOT_SENT, REFUSED, STOPPED, STARTED, UNKNOWN = Outcome
 """By name alone: in Python 3.11 to look a member up in its Enum is a call."""
-
-_fill = Start.__init__
 
 
 class Phase(Enum):
@@ -145,20 +143,19 @@ class Record:
         starts: list[Start] = []
         for slot, request in zip(self.slots, requests or repeat(self.request), strict=False):
             outcome = self._outcome(slot)
-            start = object.__new__(Start)  # in two steps: Start(...) packs all of this into a dict on the way
-            _fill(
-                start,
-                request=request,
-                container_instance=slot.instance,
-                outcome=outcome,
-                task=slot.task,
-                failure=slot.failure,
-                error=slot.error or (self.error if outcome in (UNKNOWN, NOT_SENT) else None),
-                token=self.token if sent or slot.task is not None else "",
-                attempts=self.sends,
-                siblings_found=outcome is UNKNOWN and siblings,
+            starts.append(
+                start_of(
+                    request,
+                    slot.instance,
+                    outcome,
+                    slot.task,
+                    slot.failure,
+                    slot.error or (self.error if outcome in (UNKNOWN, NOT_SENT) else None),
+                    self.token if sent or slot.task is not None else "",
+                    self.sends,
+                    outcome is UNKNOWN and siblings,
+                )
             )
-            starts.append(start)
         return tuple(starts)
 
     def _outcome(self, slot: Slot) -> Outcome:

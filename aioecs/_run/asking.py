@@ -349,7 +349,8 @@ class Stream:
                     group = self._group_of(request, at)
                 except InvalidRequest as broken:
                     error, group = broken, None
-            entry = Entry(request, instance, self, self._next())
+            entry = Entry(request, instance, self, self._drawn)
+            self._drawn += 1
             if group is None:
                 self._tell(entry, error)
             else:
