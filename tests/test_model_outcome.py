@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 import pickle
 from itertools import pairwise
+from typing import Any
 
 import attrs
 import pytest
 
-from aioecs._model.outcome import Outcome, Start
+from aioecs._model.outcome import Outcome, Start, start_of
 from aioecs._model.start_task import StartTaskRequest
-from aioecs.errors import ClientException, ThrottlingException
+from aioecs._model.task import Failure, Task
+from aioecs.errors import ClientException, ECSError, ThrottlingException
 
 START = Start(
     request=StartTaskRequest(task_definition="frame:42", container_instances=["0a1b"]),
@@ -59,3 +61,26 @@ def test_a_start_survives_pickle_and_copy() -> None:
     twin = pickle.loads(pickle.dumps(START))  # noqa: S301 our own value, not anyone's data
     assert twin == START == copy.deepcopy(START) == copy.copy(START)
     assert (type(twin.error), str(twin.error)) == (ClientException, "ClientException: no")
+
+
+def test_a_start_put_together_is_a_start() -> None:
+    """Slot by slot it is what the class itself makes, with every member in its place."""
+    failure, error = Failure(reason="AGENT"), ECSError("said")
+    asked = StartTaskRequest(task_definition="demo", container_instances=["0a1b"])
+    made = start_of(asked, "0a1b", Outcome.REFUSED, Task(task_arn="arn"), failure, error, "token", 3, True)
+    given: dict[str, Any] = {
+        "request": asked,
+        "container_instance": "0a1b",
+        "outcome": Outcome.REFUSED,
+        "task": Task(task_arn="arn"),
+        "failure": failure,
+        "error": error,
+        "token": "token",
+        "attempts": 3,
+        "siblings_found": True,
+    }
+    assert [field.name for field in attrs.fields(Start)] == list(given)
+    assert attrs.asdict(made, recurse=False) == given
+    assert made == Start(**given)
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        made.token = "other"  # type: ignore[misc]

@@ -7,7 +7,7 @@ held against starts by the last part of the instance's ARN, and among tasks of o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 import attrs
@@ -77,11 +77,16 @@ def _one_each(slots: list[Slot], tasks: list[Task]) -> bool:
     if len(slots) == len(tasks) == 1:
         return _one(slots[0], tasks[0])
     arns = {task.task_arn for task in tasks}
-    if not len(slots) == len(tasks) == len(arns) or any(slot.known for slot in slots):
+    if not len(slots) == len(tasks) == len(arns):
         return False
-    asked, told = [slot.instance for slot in slots], [_place(task) for task in tasks]
+    for slot in slots:  # `slot.known`, spelled out: it is asked of every start
+        if slot.task is not None or slot.failure is not None or slot.error is not None or slot.dropped:
+            return False
+    asked = [slot.instance for slot in slots]
     # Mostly both are full ARNs, and needn't be taken apart.
-    return _paired(slots, asked, tasks, told) or _paired(slots, map(short, asked), tasks, map(short, told))
+    if _paired(slots, asked, tasks, [task.container_instance_arn for task in tasks]):
+        return True
+    return _paired(slots, map(short, asked), tasks, [short(_place(task)) for task in tasks])
 
 
 def _one(slot: Slot, task: Task) -> bool:
@@ -92,9 +97,10 @@ def _one(slot: Slot, task: Task) -> bool:
     return True
 
 
-def _paired(slots: list[Slot], asked: Iterable[str], tasks: list[Task], told: Iterable[str]) -> bool:
+def _paired(slots: list[Slot], asked: Iterable[str], tasks: list[Task], told: Sequence[str | None]) -> bool:
     """Pair starts and tasks by the names of their instances, if these are the same and none stands twice."""
-    at, given = dict(zip(asked, slots, strict=True)), dict(zip(told, tasks, strict=True))
+    at: dict[str | None, Slot] = dict(zip(asked, slots, strict=True))
+    given = dict(zip(told, tasks, strict=True))
     if len(at) < len(slots) or at.keys() != given.keys():
         return False
     for place, task in given.items():
