@@ -7,6 +7,7 @@ that is kept is gone over by the garbage collector again and again, and takes se
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, TypeVar
 
 import attrs
@@ -19,7 +20,7 @@ Read = Callable[[bytes], dict[str, Any]]
 """Reads an answer's bytes once more; they were read before, so nothing can go wrong."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Heads:
     """What is read at once: members, taken as they stand, of the values in a list of an answer."""
 
@@ -52,6 +53,13 @@ class Later:
         return held if at is None else held[self._wire][at]
 
 
+@cache
+def _puts(heads: Heads) -> tuple[tuple[Callable[[Any, Any], None], str], ...]:
+    """Return what puts each member in its slot, and its name on the wire."""
+    slots: Any = heads.of
+    return tuple([(getattr(slots, name).__set__, wire) for name, wire in heads.members.items()])
+
+
 def by_heads(shape: type[S], plain: dict[str, Any], heads: Heads, body: bytes, read: Read) -> S:
     """Make the value that `lazily` makes of what `read` makes of the bytes, and keep nothing of it but the heads.
 
@@ -62,14 +70,14 @@ def by_heads(shape: type[S], plain: dict[str, Any], heads: Heads, body: bytes, r
         return lazily(shape, read(body))
     later = Later(body, read, heads.wire)
     of, source = heads.of, (later, readings(heads.of))
-    members = tuple(heads.members.items())
+    members = _puts(heads)
     held: list[Any] = []
     for at, part in enumerate(listed):
         one = part
         if isinstance(part, dict):
             one = unread(of, source, at)
-            for name, wire in members:
-                keep(one, name, part.get(wire))
+            for put, wire in members:
+                put(one, part.get(wire))
         held.append(one)
     own = readings(shape)
     value = unread(shape, (later, own))

@@ -207,6 +207,7 @@ def _read_late(self: Any, name: str) -> Any:
 
 _source_of: Any = vars(_Unread)["_source"]  # asked through its descriptor, which doesn't come back to __getattr__
 _at_of: Any = vars(_Unread)["_at"]
+_put_source, _put_at = _source_of.__set__, _at_of.__set__
 make = object.__new__
 keep: Callable[[Any, str, Any], None] = object.__setattr__
 """Puts a member of a frozen value in place, while it is made."""
@@ -278,6 +279,6 @@ Source = tuple[dict[str, Any] | Parts, Readings]
 def unread(cls: type[S], source: Source, at: int | None = None) -> S:
     """Make a value whose members are read when they are first asked for."""
     value = make(cls)
-    _source_of.__set__(value, source)
-    _at_of.__set__(value, at)
+    _put_source(value, source)
+    _put_at(value, at)
     return value

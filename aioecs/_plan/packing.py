@@ -138,19 +138,21 @@ class Packing:
 
     def add(self, entry: Entry, group: Group, now: float, *, again: bool = False) -> None:
         """Queue a start; one that is tried `again` goes before all others, and waits for no company."""
-        entry.group, entry.stage = group, QUEUED
-        if again:
-            group.entries.appendleft(entry)
-        else:
-            group.entries.append(entry)
         if not group.living:
             group.since = now
             self._order[group] = None
             if group.key is None and not group.request.extra:
                 self._groups[_shared(group.request), group.on_doubt] = group
+        self.join(entry, group)
         if again:
+            group.entries.rotate()
             group.since = now - self.window
             self._order.move_to_end(group, last=False)
+
+    def join(self, entry: Entry, group: Group) -> None:
+        """Queue a start behind those of its group that wait already."""
+        entry.group, entry.stage = group, QUEUED
+        group.entries.append(entry)
         group.living += 1
         self.queued += 1
         if group.living == INSTANCES_PER_CALL:

@@ -95,7 +95,10 @@ class Engine:
         self.outstanding += 1
         if self.core.tell is not None and entry.caller is None:
             entry.caller = copy_context()
-        self.packing.add(entry, group, self.core.now if again or not group.living else group.since, again=again)
+        if group.living and not again:
+            self.packing.join(entry, group)
+        else:
+            self.packing.add(entry, group, self.core.now, again=again)
         if self._dispatcher is None:
             self._dispatcher = self.core.custody.own(self._dispatch(), "aioecs dispatches a batch")
         self._come.set()

@@ -39,21 +39,17 @@ class Preparer:
     tag_tokens: bool
     desks: dict[str | None, Desk] = attrs.Factory(dict)
     """By cluster."""
-    _place: tuple[str | None, str] = attrs.field(init=False)
+    partition: str = attrs.field(default=attrs.Factory(lambda own: own.core.port.partition, takes_self=True))
     """Where requests go, which ARNs are held against."""
-
-    def __attrs_post_init__(self) -> None:
-        self._place = self.region, self.core.port.partition
 
     def check(self, request: StartTaskRequest, *, any_number: bool = False) -> None:
         """Hold a request against every documented limit."""
         limits.expect(request, StartTaskRequest)
-        region, partition = self._place
-        limits.check(request, any_number=any_number, region=region, partition=partition)
+        limits.check(request, any_number=any_number, region=self.region, partition=self.partition)
 
     def fits(self, request: StartTaskRequest) -> bool:
         """Tell whether its instances, of any number, keep the rules; what else is in it isn't looked at."""
-        return limits.fits(request, *self._place)
+        return limits.fits(request, self.region, self.partition)
 
     def call(self, request: StartTaskRequest, key: Any, on_doubt: OnDoubt, *, fan_out: bool = False) -> Call:
         """Prepare a call. What fans out was checked when it was asked for, and belongs to no scope that could end it.
