@@ -2,22 +2,23 @@
 
     python -m benchmarks.hot_path [--quick]
 
-Each side makes calls of one and of ten instances, aioecs packs single starts by `start_tasks` too; plain HTTP and TLS
-on loopback. The answers are full tasks, and each side hands them over as its users get them: dicts, or aioecs's typed
-values with outcomes and retries on. Requests are made within what is measured, their overrides once before. The sides
-take turns, round by round; CPU is that of the whole client process, threads included.
+Each side makes calls of one and of ten instances; aioecs packs single starts by `start_tasks` too, a thousand at a
+time, whose requests and outcomes are kept to its end. Plain HTTP and TLS on loopback. The answers are full tasks, and each side hands them over as its users get them: dicts, or aioecs's typed
+values with outcomes and retries on. Requests are made within what is measured, their overrides once before. Each side
+has a process of its own, with no other library in it, and its garbage is collected as it comes; the sides take turns,
+round by round. CPU is that of the whole client process, threads included.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import statistics
 import time
-from contextlib import AsyncExitStack
+from contextlib import ExitStack
+from multiprocessing.connection import Connection
 
-from benchmarks.lean import listening
-from benchmarks.rig import Figures, bound, keep_to_one_core, report, spread, table
+from benchmarks.lean import Endpoint, listening
+from benchmarks.rig import CORES, Figures, beside, bound, report, spread, table
 from benchmarks.rivals import ONE, PACKED, SIZES, TEN, Way, absent, field
 
 ROUNDS, SECONDS = 9, 0.4  # of each way, and about how long each round of it takes
@@ -26,7 +27,6 @@ OURS, RAW = "aioecs", "aiobotocore"
 
 async def timed(way: Way, calls: int, size: int) -> tuple[float, float]:
     """Make the calls and return the CPU and wall time of one, in µs."""
-    gc.collect()
     cpu, wall = time.process_time(), time.perf_counter()
     started = await way(calls)
     spent = (time.process_time() - cpu, time.perf_counter() - wall)
@@ -34,25 +34,44 @@ async def timed(way: Way, calls: int, size: int) -> tuple[float, float]:
     return spent[0] / calls * 1e6, spent[1] / calls * 1e6
 
 
-async def measured(tls: bool, quick: bool) -> list[Figures]:
+def played(connection: Connection, name: str, endpoint: Endpoint) -> None:
+    """Play one of the field: say its shapes, and make as many calls of a shape as one is told to."""
+    asyncio.run(_played(connection, name, endpoint))
+
+
+async def _played(connection: Connection, name: str, endpoint: Endpoint) -> None:
+    async with field()[name](endpoint) as ways:
+        connection.send(list(ways))
+        while (asked := await asyncio.to_thread(connection.recv)) is not None:
+            shape, calls = asked
+            connection.send(await timed(ways[shape], calls, SIZES[shape]))
+
+
+def measured(tls: bool, quick: bool) -> list[Figures]:
     """Measure all sides over plain HTTP, or under TLS."""
-    with listening(tls=tls) as endpoint:
-        async with AsyncExitStack() as stack:
-            ways = {
-                (name, shape): way
-                for name, rival in field().items()
-                for shape, way in (await stack.enter_async_context(rival(endpoint))).items()
-            }
-            # The first calls open connections and load models; they say how many a round takes, too.
-            calls = dict.fromkeys(ways, 20)
-            for key, way in ways.items():
-                await timed(way, 20, SIZES[key[1]])
-                if not quick:
-                    calls[key] = max(50, round(SECONDS / (await timed(way, 50, SIZES[key[1]]))[1] * 1e6))
-            seen: dict[tuple[str, str], list[tuple[float, float]]] = {key: [] for key in ways}
-            for _ in range(1 if quick else ROUNDS):
-                for key, way in ways.items():
-                    seen[key].append(await timed(way, calls[key], SIZES[key[1]]))
+    with ExitStack() as stack:
+        endpoint = stack.enter_context(listening(tls=tls))
+        core = CORES[0] if len(CORES) > 1 else None
+        ways: dict[tuple[str, str], Connection] = {}
+        for name in field():
+            player = stack.enter_context(beside(core, played, name, endpoint))
+            ways |= dict.fromkeys([(name, shape) for shape in player.recv()], player)
+
+        def play(key: tuple[str, str], calls: int) -> tuple[float, float]:
+            ways[key].send((key[1], calls))
+            spent: tuple[float, float] = ways[key].recv()
+            return spent
+
+        # The first calls open connections and load models; they say how many a round takes, too.
+        calls = dict.fromkeys(ways, 20)
+        for key in ways:
+            play(key, 20)
+            if not quick:
+                calls[key] = max(50, round(SECONDS / play(key, 50)[1] * 1e6))
+        seen: dict[tuple[str, str], list[tuple[float, float]]] = {key: [] for key in ways}
+        for _ in range(1 if quick else ROUNDS):
+            for key in ways:
+                seen[key].append(play(key, calls[key]))
     return [
         {
             "scheme": "TLS" if tls else "HTTP",
@@ -68,8 +87,7 @@ async def measured(tls: bool, quick: bool) -> list[Figures]:
 
 def figures(quick: bool) -> Figures:
     """Measure both schemes; `ways` has CPU and wall time of a call in µs, round by round."""
-    keep_to_one_core()
-    ways = [way for tls in (False, True) for way in asyncio.run(measured(tls, quick))]
+    ways = [way for tls in (False, True) for way in measured(tls, quick)]
     compare_with_raw(ways)
     return {"ways": ways, "absent": absent(), "bounds": bounds(ways)}
 

@@ -89,18 +89,27 @@ def fresh(measure: Callable[..., T], *given: Any) -> T:
 
 @contextmanager
 def elsewhere(serve: Callable[..., None], *given: Any) -> Iterator[Any]:
-    """Run `serve(connection, *given)` in a process of its own, on a core of its own, for the block.
+    """Run `serve(connection, *given)` in a process of its own, on the servers' core, for the block.
 
-    It sends once what the block is told, and ends when it is sent something.
+    It sends once what the block is told, and ends when it is sent None.
+    """
+    with beside(CORES[-1] if len(CORES) > 1 else None, serve, *given) as connection:
+        yield connection.recv()
+
+
+@contextmanager
+def beside(core: int | None, serve: Callable[..., None], *given: Any) -> Iterator[Connection]:
+    """Run `serve(connection, *given)` in a process of its own for the block, which has the other end.
+
+    It ends when it is sent None.
     """
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    core = CORES[-1] if len(CORES) > 1 else None
     process = context.Process(target=_placed, args=(core, serve, there, *given), daemon=True)
     process.start()
-    there.close()  # so that a server that dies is heard of, as the end of the pipe
+    there.close()  # so that one that dies is heard of, as the end of the pipe
     try:
-        yield here.recv()
+        yield here
     finally:
         if process.is_alive():
             here.send(None)

@@ -1,12 +1,12 @@
-"""The clients that are held against each other on the hot path: each starts one task a call, ten, or a whole fan-out.
+"""The clients that are held against each other on the hot path: each starts one task a call, or ten.
 
-All of them keep fifty connections and their default retries; aioecs has its pacing off, since no rival paces.
+All of them keep fifty connections and their default retries. A library is imported when its client is opened, so that
+a process which plays one of them has none of the others in it; aioecs itself is played by `benchmarks.own`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -16,22 +16,11 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-import boto3
-import botocore.config
-from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
-
-import aioecs
 from benchmarks.lean import HOSTS, OVERRIDES, Endpoint
 
 IN_FLIGHT = 50
 THREADS = 10
 KEYS: dict[str, Any] = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "not-a-secret"}
-TYPED_OVERRIDES = aioecs.TaskOverride(
-    container_overrides=[
-        aioecs.ContainerOverride(name="main", environment=[aioecs.KeyValuePair(name="FRAME", value="17")])
-    ]
-)
 ONE, TEN, PACKED = "one a call", "ten a call", "start_tasks"
 SIZES = {ONE: 1, TEN: 10, PACKED: 10}
 
@@ -53,16 +42,6 @@ def wire(number: int, size: int) -> dict[str, Any]:
         "containerInstances": hosts(number, size),
         "overrides": OVERRIDES,
     }
-
-
-def typed(number: int, size: int) -> aioecs.StartTaskRequest:
-    """Return the same as aioecs takes it; here too the overrides are one value, made before."""
-    return aioecs.StartTaskRequest(
-        cluster="render",
-        task_definition="frame:42",
-        container_instances=hosts(number, size),
-        overrides=TYPED_OVERRIDES,
-    )
 
 
 @contextmanager
@@ -95,24 +74,13 @@ async def pumped(calls: int, call: Callable[[int], Awaitable[int]]) -> int:
 
 
 @asynccontextmanager
-async def aioecs_client(endpoint: Endpoint, **settings: Any) -> AsyncIterator[aioecs.Client]:
-    """Open an aioecs client."""
-    with trusting(endpoint):
-        client = aioecs.Client("us-east-1", endpoint_url=endpoint.url, pacing=None, **KEYS, **settings)
-        await client.__aenter__()
-    try:
-        yield client
-    finally:
-        await client.__aexit__(None, None, None)
-
-
-@asynccontextmanager
 async def raw_client(
     endpoint: Endpoint, pool: int = IN_FLIGHT, maker: str = "aiobotocore.session"
 ) -> AsyncIterator[Any]:
     """Open an aiobotocore client, made by its own session or by aioboto3's."""
-    config = AioConfig(max_pool_connections=pool)
-    make = get_session().create_client if maker == "aiobotocore.session" else import_module(maker).Session().client
+    config = import_module("aiobotocore.config").AioConfig(max_pool_connections=pool)
+    library = import_module(maker)
+    make = library.get_session().create_client if maker == "aiobotocore.session" else library.Session().client
     with trusting(endpoint):
         opening = make("ecs", region_name="us-east-1", endpoint_url=endpoint.url, config=config, **KEYS)
         client = await opening.__aenter__()
@@ -120,24 +88,6 @@ async def raw_client(
         yield client
     finally:
         await opening.__aexit__(None, None, None)
-
-
-@asynccontextmanager
-async def ours(endpoint: Endpoint, **settings: Any) -> AsyncIterator[dict[str, Way]]:
-    """Offer aioecs's ways."""
-    async with aioecs_client(endpoint, **settings) as client:
-
-        def by(size: int) -> Way:
-            async def call(number: int) -> int:
-                return len((await client.start_task(typed(number, size))).tasks)
-
-            return lambda calls: pumped(calls, call)
-
-        async def packed(calls: int) -> int:
-            report = await client.start_tasks(typed(number, 1) for number in range(calls * 10))
-            return len(report.started)
-
-        yield {ONE: by(1), TEN: by(10), PACKED: packed}
 
 
 @asynccontextmanager
@@ -157,9 +107,13 @@ async def raw(endpoint: Endpoint, maker: str = "aiobotocore.session") -> AsyncIt
 @asynccontextmanager
 async def threads(endpoint: Endpoint) -> AsyncIterator[dict[str, Way]]:
     """Open a boto3 client behind ten threads."""
-    config = botocore.config.Config(max_pool_connections=IN_FLIGHT)
+    config = import_module("botocore.config").Config(max_pool_connections=IN_FLIGHT)
     with trusting(endpoint):
-        client = boto3.Session().client("ecs", "us-east-1", endpoint_url=endpoint.url, config=config, **KEYS)
+        client = (
+            import_module("boto3")
+            .Session()
+            .client("ecs", "us-east-1", endpoint_url=endpoint.url, config=config, **KEYS)
+        )
     pool = ThreadPoolExecutor(THREADS)
 
     def by(size: int) -> Way:
@@ -187,12 +141,18 @@ async def threads(endpoint: Endpoint) -> AsyncIterator[dict[str, Way]]:
         client.close()
 
 
+def _ours(endpoint: Endpoint, **settings: Any) -> AbstractAsyncContextManager[dict[str, Way]]:
+    ways: AbstractAsyncContextManager[dict[str, Way]] = import_module("benchmarks.own").ours(endpoint, **settings)
+    return ways
+
+
 def field() -> dict[str, Rival]:
-    """Return those that can run here; which of aioecs's ways they are, their names say."""
-    found: dict[str, Rival] = {"aioecs": ours}
-    if "transport" in inspect.signature(aioecs.Client).parameters:
-        found["aioecs, plain way"] = lambda endpoint: ours(endpoint, transport="botocore")
-    found["aiobotocore"] = raw
+    """Return those that can run here."""
+    found: dict[str, Rival] = {
+        "aioecs": _ours,
+        "aioecs, plain way": lambda endpoint: _ours(endpoint, transport="botocore"),
+        "aiobotocore": raw,
+    }
     if find_spec("aioboto3"):
         found["aioboto3"] = lambda endpoint: raw(endpoint, "aioboto3")
     found[f"boto3, {THREADS} threads"] = threads

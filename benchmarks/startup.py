@@ -28,8 +28,9 @@ import attrs
 
 from benchmarks.first import IMPORTS, OURS, RAW, watched
 from benchmarks.lean import Endpoint, listening
+from benchmarks.own import aioecs_client, typed
 from benchmarks.rig import Figures, bound, fresh, keep_to_one_core, report, spread, table
-from benchmarks.rivals import aioecs_client, raw_client, typed, wire
+from benchmarks.rivals import raw_client, wire
 
 ROUNDS, BURST, HELD = 7, 1_000, 500
 _TIMED = "import time; b = time.perf_counter(); import {}; print((time.perf_counter() - b) * 1e3)"

@@ -10,6 +10,7 @@ share of the call's CPU in the same run.
 from __future__ import annotations
 
 import asyncio
+import gc
 import statistics
 import timeit
 from contextlib import AsyncExitStack
@@ -25,8 +26,9 @@ from aioecs._run.telling import Overheard
 from aioecs.otel import Instrumentation
 from benchmarks.hot_path import timed
 from benchmarks.lean import listening
+from benchmarks.own import ours
 from benchmarks.rig import Figures, bound, keep_to_one_core, report, spread, table
-from benchmarks.rivals import ONE, PACKED, SIZES, ours
+from benchmarks.rivals import ONE, PACKED, SIZES
 
 NOBODY, SOMEBODY, OTEL = "nobody", "a listener that does nothing", "OpenTelemetry, spans and metrics kept in memory"
 ROUNDS, CALLS = 7, {ONE: 500, PACKED: 150}
@@ -76,6 +78,7 @@ async def measured(quick: bool) -> dict[tuple[str, str], list[float]]:
                 await timed(way, 50, SIZES[key[1]])
             for _ in range(1 if quick else ROUNDS):
                 for key, way in ways.items():
+                    gc.collect()
                     calls = 50 if quick else CALLS[key[1]]
                     seen.setdefault(key, []).append((await timed(way, calls, SIZES[key[1]]))[0])
     return seen
