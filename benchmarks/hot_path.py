@@ -3,10 +3,11 @@
     python -m benchmarks.hot_path [--quick]
 
 Each side makes calls of one and of ten instances; aioecs packs single starts by `start_tasks` too, a thousand at a
-time, whose requests and outcomes are kept to its end. Plain HTTP and TLS on loopback. The answers are full tasks, and each side hands them over as its users get them: dicts, or aioecs's typed
-values with outcomes and retries on. Requests are made within what is measured, their overrides once before. Each side
-has a process of its own, with no other library in it, and its garbage is collected as it comes; the sides take turns,
-round by round. CPU is that of the whole client process, threads included.
+time, whose requests and outcomes are kept to its end. Plain HTTP and TLS on loopback. The answers are full tasks, and
+each side hands them over as its users get them: dicts, or aioecs's typed values with outcomes and retries on. Requests
+are made within what is measured, their overrides once before. Each side has a process of its own, with no other library
+in it, and its garbage is collected as it comes; the sides take turns, round by round. CPU is that of the whole client
+process, threads included.
 """
 
 from __future__ import annotations
