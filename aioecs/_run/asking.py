@@ -35,7 +35,8 @@ from aioecs.errors import (
 
 Requests = Iterable[StartTaskRequest] | AsyncIterable[StartTaskRequest]
 SPELL = 0.001  # in seconds: how long requests are drawn between two looks at what has settled
-AHEAD = 4  # calls' worth of starts that wait for each that may fly
+AHEAD = 2  # calls' worth of starts that are drawn for each that may fly: more would only grow old in the collector
+AT_LEAST = 80  # starts that are drawn ahead, however few may fly
 
 
 def known_of(entry: Entry) -> Start:
@@ -160,7 +161,7 @@ class Stream:
         self._entries: dict[int, Entry] = {}
         self._news = asyncio.Event()
         self._room = asyncio.Event()
-        self._most = AHEAD * INSTANCES_PER_CALL * engine.core.slots.size
+        self._most = max(AHEAD * INSTANCES_PER_CALL * engine.core.slots.size, AT_LEAST)
         self._drawn = 0
         self._exhausted = False
         self._leaving = False
