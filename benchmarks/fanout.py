@@ -179,7 +179,7 @@ async def cancelled(given: list[StartTaskRequest]) -> Cancelled:
         task = asyncio.ensure_future(batch.report(given, token))
         await asyncio.sleep(0.1)
         assert batch.statistics().in_flight == 50
-        assert batch.statistics().queued >= 1_000
+        assert batch.statistics().queued >= 400  # as many as a stream draws ahead; the others are not drawn yet
         gc.collect()
         held: list[float] = []
         began = last = time.perf_counter()
