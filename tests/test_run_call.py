@@ -403,6 +403,30 @@ def test_an_answer_that_comes_within_settle_of_the_clocks_end_is_returned() -> N
     leaping(main())
 
 
+def test_an_answer_that_comes_together_with_the_cut_is_returned() -> None:
+    """What arrived in the very moment in which it is waited for no longer is no UNKNOWN."""
+
+    async def late(request: Any, witness: Witness) -> Attempt[Any]:
+        witness.on_wire = True
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            witness.answer = await started(request, witness)
+            raise
+        raise AssertionError
+
+    async def main() -> None:
+        call = a_call(a_core(ToldPort(start_task=late), timeouts=CLOCKS))
+        call.begin()
+        await call.end_or()
+        answer = call.verdict()
+        assert isinstance(answer, StartTaskResponse)
+        assert answer.request_id == "request-1"
+        assert [start.outcome for start in call.record.starts()] == [Outcome.STARTED]
+
+    leaping(main())
+
+
 def test_a_withdrawal_gives_the_clock_time_to_settle() -> None:
     """One second before its end: the answer that comes later is learnt, and its task stopped."""
 

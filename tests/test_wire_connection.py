@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from raw_server import Exchange, RawServer
 
-from aioecs._wire.connection import Connection
+from aioecs._wire.connection import Connection, Response
 from aioecs._wire.deadlines import Deadlines
 from aioecs._wire.port import Witness
 
@@ -193,13 +193,35 @@ async def test_a_cancel() -> None:
         await asyncio.Event().wait()
 
     async with RawServer(behave) as server, connected(server) as (connection, ended):
-        task = asyncio.ensure_future(connection.exchange(REQUEST, witness := Witness(), PATIENCE))
+        late: list[Response] = []
+        task = asyncio.ensure_future(connection.exchange(REQUEST, witness := Witness(), PATIENCE, late.append))
         await heard.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert witness.on_wire
+        assert not late
         await ended.wait()
+
+
+async def test_an_answer_that_comes_together_with_a_cancel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cancel goes on, and the answer is heard all the same; a cancel without one is heard by nobody."""
+    whole = Connection._whole
+
+    def and_a_cancel(self: Connection) -> None:
+        whole(self)
+        task.cancel()
+
+    monkeypatch.setattr(Connection, "_whole", and_a_cancel)
+    heard: list[bytes] = []
+    async with RawServer(saying(LENGTH)) as server, connected(server) as (connection, ended):
+        task = asyncio.ensure_future(
+            connection.exchange(REQUEST, Witness(), PATIENCE, lambda late: heard.append(late.body))
+        )
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await ended.wait()
+    assert heard == [b"hello"]
 
 
 class Way:

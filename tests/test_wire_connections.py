@@ -255,3 +255,34 @@ async def test_closing_ends_what_is_under_way() -> None:
         await connections.close()
         with pytest.raises(ConnectionError, match="closed before it answered"):
             await task
+
+
+async def test_after_the_end_none_is_opened() -> None:
+    """What outlives the client sends nothing any more, and leaves no connection behind; one being made is closed."""
+    witness = Witness()
+    async with RawServer(accept) as server, connections_to(server.port) as connections:
+        making = asyncio.ensure_future(connections.exchange(REQUEST, witness))
+        await asyncio.sleep(0)
+        await connections.close()
+        for task in (making, asyncio.ensure_future(connections.exchange(REQUEST, witness))):
+            with pytest.raises(ConnectionError, match="the client was left"):
+                await task
+        assert not server.bodies
+    assert not witness.on_wire
+
+
+async def test_the_system_s_own_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system gives up before our clock, it is told in its words, and the addresses are looked up anew."""
+    looked = 0
+
+    async def getaddrinfo(*_: Any, **__: Any) -> Any:
+        nonlocal looked
+        looked += 1
+        raise TimeoutError(110, "Connection timed out")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    async with connections_to(443, host="ecs.here") as connections:
+        for _ in range(2):
+            with pytest.raises(OSError, match=r"ecs\.here:443 could not be reached: .*Connection timed out"):
+                await connections.exchange(REQUEST, Witness())
+    assert looked == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 from collections.abc import AsyncGenerator
@@ -19,6 +20,7 @@ from aioecs._model import StartTaskRequest, Timeouts
 from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
 from aioecs._wire import guarded
 from aioecs._wire.connect import connected
+from aioecs._wire.connection import Connection
 from aioecs._wire.port import START_TASK, Witness
 from aioecs._wire.settings import Settings, Transport
 from aioecs.errors import ConfigurationError
@@ -141,6 +143,47 @@ async def test_the_plain_way_where_more_is_asked(monkeypatch: pytest.MonkeyPatch
         given: dict[str, Any] = more
         async with port_to(url, **given) as port:
             assert port.way == "botocore", (url, more)
+
+
+async def test_a_cancel_that_comes_with_the_answer(local: LocalECS, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ARNs that arrived are in the witness, though the cancel goes on."""
+    whole = Connection._whole
+
+    def and_a_cancel(self: Connection) -> None:
+        whole(self)
+        task.cancel()
+
+    witness = Witness()
+    request = REQUEST.replace(container_instances=local.instance_arns[:1])
+    async with port_to(local.endpoint_url) as port:
+        monkeypatch.setattr(Connection, "_whole", and_a_cancel)
+        task = asyncio.ensure_future(port.attempt(START_TASK, request, witness))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert witness.on_wire
+    assert isinstance(witness.answer, Answered)
+    assert [task.task_arn for task in witness.answer.answer.tasks] == [task.arn for task in local.truth.tasks()]
+
+
+async def test_a_cancel_that_comes_with_no_answer_of_ecs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that came together with the cancel says nothing of what came of it."""
+    whole = Connection._whole
+
+    def and_a_cancel(self: Connection) -> None:
+        whole(self)
+        task.cancel()
+
+    async def page(exchange: Exchange) -> None:
+        await exchange.request()
+        exchange.answer(200, "<html>")
+
+    witness = Witness()
+    async with RawServer(page) as server, port_to(server.url) as port:
+        monkeypatch.setattr(Connection, "_whole", and_a_cancel)
+        task = asyncio.ensure_future(port.attempt(START_TASK, REQUEST, witness))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert (witness.on_wire, witness.answer) == (True, None)
 
 
 async def test_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -245,6 +245,10 @@ class Call:
     def _cut_short(self, act: Act) -> Happening | None:
         if not isinstance(act, Send):
             return None
+        came = self._witness.answer
+        if came is not None:
+            self._request_id = came.request_id if isinstance(came, Answered) else None
+            return came
         if self._witness.on_wire:
             return Lost(AnswerLost("StartTask was sent, and its answer was not waited for to the end"))
         return NotSent(ConnectionFailed("StartTask was not sent: it was withdrawn, or its time ran out, before that"))

@@ -59,8 +59,12 @@ class Connection(asyncio.Protocol):
 
     # ------------------------------------------------------------------------------------------------ for its users
 
-    async def exchange(self, request: bytes, witness: Witness, timeout: float) -> Response:
+    async def exchange(
+        self, request: bytes, witness: Witness, timeout: float, late: Callable[[Response], object] | None = None
+    ) -> Response:
         """Write the request and wait for its answer, so many seconds at most; what ends it early closes the connection.
+
+        `late` hears of an answer that came together with a cancel: the cancel goes on, and the answer is not dropped.
 
         Raises:
             TimeoutError: the answer was not whole by then.
@@ -80,6 +84,8 @@ class Connection(asyncio.Protocol):
             return await waiter
         except BaseException:
             self.abort()
+            if late is not None and waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                late(waiter.result())
             raise
         finally:
             self._deadlines.drop(self)

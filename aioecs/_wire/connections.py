@@ -57,17 +57,21 @@ class Connections:
         self._addresses: Sequence[Any] = []
         self._resolved = 0.0
         self._sweeping: asyncio.TimerHandle | None = None
+        self._closed = False
 
-    async def exchange(self, request: bytes, witness: Witness) -> Response:
+    async def exchange(
+        self, request: bytes, witness: Witness, late: Callable[[Response], object] | None = None
+    ) -> Response:
         """Send a request on a connection that is free, or a new one, and return its answer.
 
-        Nothing of it is written before `witness.on_wire` is set; a cancel closes the connection that it went out on.
+        Nothing of it is written before `witness.on_wire` is set; a cancel closes the connection that it went out on,
+        and an answer that came together with it goes to `late`.
 
         Raises:
             OSError: no connection came about, or it broke; TimeoutError among them, if a clock ended.
         """
         connection = self._free() or await self._opened()
-        answer = await connection.exchange(request, witness, self._answer)
+        answer = await connection.exchange(request, witness, self._answer, late)
         if connection.reusable:
             self._keep(connection)
         else:
@@ -75,7 +79,8 @@ class Connections:
         return answer
 
     async def close(self) -> None:
-        """Close them all, and wait until they are."""
+        """Close them all, and wait until they are; none is opened any more."""
+        self._closed = True
         if self._sweeping is not None:
             self._sweeping.cancel()
         for connection in tuple(self._open):
@@ -119,14 +124,21 @@ class Connections:
     # ------------------------------------------------------------------------------------------------------ new ones
 
     async def _opened(self) -> Connection:
+        if self._closed:
+            raise ConnectionError("the client was left")
+        clock = asyncio.timeout(self._connect)
         try:
-            async with asyncio.timeout(self._connect):
-                return await self._made()
-        except TimeoutError as error:
-            raise TimeoutError(f"{self._where} could not be reached within {self._connect:g} s") from error
+            async with clock:
+                connection = await self._made()
         except (OSError, ValueError) as error:  # ValueError: a name that is none, ssl.CertificateError
             self._addresses = []
+            if clock.expired():
+                raise TimeoutError(f"{self._where} could not be reached within {self._connect:g} s") from error
             raise ConnectionError(f"{self._where} could not be reached: {error}") from error
+        if self._closed:  # meanwhile
+            connection.abort()
+            raise ConnectionError("the client was left")
+        return connection
 
     @property
     def _where(self) -> str:

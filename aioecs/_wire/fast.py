@@ -14,7 +14,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any, TypeVar
 
 import attrs
@@ -120,13 +122,22 @@ class FastPort:
             sending.keys = keys = await self._current()
         except Exception as error:  # noqa: BLE001 a credential source's own failure, an STS error among them
             return NotSent(never_signed(error, operation.name))
-        answer = await self._connections.exchange(self._written(operation.name, body, keys), sending.witness)
+        late = partial(self._came_late, operation, sending)
+        answer = await self._connections.exchange(self._written(operation.name, body, keys), sending.witness, late)
+        return self._told(operation, answer, sending)
+
+    def _told(self, operation: Operation[R], answer: Response, sending: _Sending) -> Attempt[R]:
         if answer.status == 200:
             return Answered(
                 read_answer(answer.body, operation.answer, operation.name), answer.header(b"x-amzn-requestid")
             )
         sending.date = answer.header(b"date")
         return _unhappy(operation, answer)
+
+    def _came_late(self, operation: Operation[Any], sending: _Sending, answer: Response) -> None:
+        """Keep what came together with a cancel; what is no answer of ECS tells nothing."""
+        with suppress(AnswerLost):
+            sending.witness.answer = self._told(operation, answer, sending)
 
     def _written(self, name: str, body: bytes, keys: Keys) -> bytes:
         """Write a signed request as it goes on the wire."""

@@ -84,6 +84,8 @@ class Witness:
     """Tells whether a request's body began to be written; False means that ECS can't have seen it."""
 
     on_wire: bool = False
+    answer: Attempt[Any] | None = None
+    """What a cancel found in the very moment in which it came, and would be lost with it."""
 
 
 class Port(Protocol):
