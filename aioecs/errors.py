@@ -17,6 +17,7 @@
     ├── ClientStateError (RuntimeError)  a client used before, after or beside its `async with`; nothing was sent
     ├── ConnectionFailed (ConnectionError)  no connection came about; nothing was sent
     ├── AnswerLost (ConnectionError)     sent, and no answer that can be believed came back
+    ├── TaskFailed                       `raise_for_status()`: a task ended and did not succeed, or nobody can know
     ├── WaitError                        a wait ended without what it waited for; it starts and stops nothing
     │   ├── TaskMissing                  ECS doesn't know the task, and had time to
     │   ├── TaskStopped                  it stopped, and had never run
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from aioecs._model.outcome import Outcome, Start
     from aioecs._model.start_task_response import StartTaskResponse
     from aioecs._model.task import Failure, Task
+    from aioecs._model.task_result import TaskEndCause, TaskResult
 
 
 class ECSError(Exception):
@@ -348,6 +350,30 @@ class CallTimeout(StartError, TimeoutError):
     """The call's clock ran out with nothing started and nothing in flight."""
 
     retry_safe = True
+
+
+class TaskFailed(ECSError):
+    """A task ended and did not succeed, or it can't be known whether it did; `result` tells all that is known."""
+
+    def __init__(self, message: str = "", *, result: TaskResult | None = None) -> None:
+        super().__init__(message)
+        self.result = result
+        """How the task ended."""
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The task."""
+        return (self.result.task,) if self.result is not None else ()
+
+    @property
+    def exit_code(self) -> int | None:
+        """Exit code of the container that decided; None if it has none."""
+        return self.result.exit_code if self.result is not None else None
+
+    @property
+    def cause(self) -> TaskEndCause | str | None:
+        """Why the task ended; None if it has not."""
+        return self.result.cause if self.result is not None else None
 
 
 class WaitError(ECSError):

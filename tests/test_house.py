@@ -22,7 +22,7 @@ STDLIB = sys.stdlib_module_names
 # What a room may import at run time, beside itself and the standard library. Imports point down only, and `_plan` and
 # `_wire` never meet; "" is the front door.
 MAY: dict[str, set[str]] = {
-    "": {"aioecs._model", "aioecs._run", "aioecs.errors"},
+    "": {"aioecs._model", "aioecs._plan", "aioecs._run", "aioecs.errors"},  # of _plan: decisions that callers make too
     "errors": set(),
     "_model": {"aioecs.errors", "attrs"},
     "_plan": {"aioecs._model", "aioecs.errors", "attrs"},

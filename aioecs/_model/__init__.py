@@ -154,6 +154,7 @@ from aioecs._model.task_definition import (
     TaskDefinition,
     TaskDefinitionPlacementConstraint,
 )
+from aioecs._model.task_result import ContainerResult, TaskEndCause, TaskResult
 from aioecs._model.volume_definition import (
     DockerVolumeConfiguration,
     EFSAuthorizationConfig,
@@ -195,6 +196,7 @@ __all__ = [
     "ContainerInstanceStatus",
     "ContainerOverride",
     "ContainerRestartPolicy",
+    "ContainerResult",
     "DescribeContainerInstancesRequest",
     "DescribeContainerInstancesResponse",
     "DescribeTaskDefinitionRequest",
@@ -302,12 +304,14 @@ __all__ = [
     "TaskDefinitionPlacementConstraint",
     "TaskDefinitionPlacementConstraintType",
     "TaskDefinitionStatus",
+    "TaskEndCause",
     "TaskEphemeralStorage",
     "TaskField",
     "TaskFilesystemType",
     "TaskManagedEBSVolumeConfiguration",
     "TaskManagedEBSVolumeTerminationPolicy",
     "TaskOverride",
+    "TaskResult",
     "TaskStopCode",
     "TaskVolumeConfiguration",
     "Timeouts",

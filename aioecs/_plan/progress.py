@@ -5,7 +5,7 @@ Decided by `started_at` and the statuses; `stopped_reason` is prose.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
@@ -59,7 +59,12 @@ class Sighting:
     @property
     def over(self) -> bool:
         """Whether it has stopped, for good."""
-        return self.task.last_status in _OVER
+        return is_over(self.task)
+
+
+def is_over(task: Task) -> bool:
+    """Tell whether a task has stopped, for good."""
+    return task.last_status in _OVER
 
 
 def seen(task: Task, before: Sighting | None = None) -> Sighting | None:
@@ -96,5 +101,10 @@ def standing(sighting: Sighting | None, goal: Goal) -> Standing:
 
 def exit_codes(task: Task) -> dict[str, int | None]:
     """Return what each container exited with, by its name; None for one that never ran."""
-    listed: Sequence[Any] = task.containers  # what ECS sends is kept as it comes, be it of the wrong kind
-    return {each.name or "": each.exit_code for each in listed if isinstance(each, Container)}
+    return {each.name or "": each.exit_code for each in containers_of(task)}
+
+
+def containers_of(task: Task) -> list[Container]:
+    """Return the containers of a task; what ECS sends is kept as it comes, and may be of the wrong kind."""
+    listed: Any = task.containers
+    return [each for each in listed if isinstance(each, Container)] if isinstance(listed, (list, tuple)) else []

@@ -409,6 +409,17 @@ def of_containers(
     assert_type(platform.operating_system_family, aioecs.OSFamily | str | None)
 
 
+def ended(task: aioecs.Task, definition: aioecs.TaskDefinition | None) -> None:
+    """Judge how a task ended."""
+    result = aioecs.task_result(task, definition, container="main")
+    assert_type(result, aioecs.TaskResult)
+    assert_type(result.raise_for_status(), aioecs.TaskResult)
+    assert_type((result.succeeded, result.exit_code), tuple[bool | None, int | None])
+    assert_type(result.cause, aioecs.TaskEndCause | str | None)
+    assert_type(result.containers, tuple[aioecs.ContainerResult, ...])
+    assert_type(aioecs.task_result(task).containers[0].essential, bool | None)
+
+
 # Errors --------------------------------------------------------------------------------------------------------------
 
 
@@ -427,6 +438,9 @@ def failed(error: Exception) -> str | None:
             assert_type(error.token, str)
         case aioecs.TaskStopped():
             assert_type((error.task, error.exit_codes), tuple[aioecs.Task | None, dict[str, int | None]])
+        case aioecs.TaskFailed():
+            assert_type((error.result, error.exit_code), tuple[aioecs.TaskResult | None, int | None])
+            assert_type(error.cause, aioecs.TaskEndCause | str | None)
         case aioecs.TaskMissing() | aioecs.WaitCancelled() | aioecs.WaitTimeout() | aioecs.WaitError():
             assert_type((error.known, error.waiting_for), tuple[tuple[aioecs.Task, ...], tuple[str, ...]])
         case aioecs.ECSServiceError():
