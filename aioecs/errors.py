@@ -403,12 +403,15 @@ class TaskStopped(WaitError):
         waiting_for: Sequence[str] = (),
         task: Task | None = None,
         exit_codes: Mapping[str, int | None] | None = None,
+        result: TaskResult | None = None,
     ) -> None:
         super().__init__(message, known=known, waiting_for=waiting_for)
         self.task = task
         """The task, as it stopped."""
         self.exit_codes = dict(exit_codes or {})
         """By container name; None for one that never ran."""
+        self.result = result
+        """How it ended, with the cause."""
 
     @property
     def stop_code(self) -> str | None:

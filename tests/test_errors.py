@@ -18,6 +18,7 @@ from aioecs._model.outcome import Outcome, Start
 from aioecs._model.start_task import StartTaskRequest
 from aioecs._model.start_task_response import StartTaskResponse
 from aioecs._model.task import Failure, Task
+from aioecs._model.task_result import TaskResult
 from aioecs.errors import (
     AccessDeniedException,
     AnswerLost,
@@ -114,6 +115,7 @@ def full(kind: type[ECSError]) -> ECSError:
         "waiting_for": [TASK.task_arn],
         "task": TASK,
         "exit_codes": {"main": 3},
+        "result": TaskResult(task=TASK, succeeded=False, exit_code=3),
         "arn": TASK.task_arn,
     }
     takes = inspect.signature(kind.__init__).parameters

@@ -65,6 +65,8 @@ def test_a_task_that_never_runs() -> None:
             assert error.task is not None
             assert (error.task.task_arn, error.stop_code) == (arns[1], "TaskFailedToStart")
             assert (error.reason, error.exit_codes) == ("CannotPullContainerError: no such image", {"main": None})
+            assert error.result == aioecs.task_result(error.task)
+            assert error.result.cause is aioecs.TaskEndCause.FAILED_TO_START
             assert [task.last_status for task in error.tasks] == ["PENDING", "STOPPED", "PENDING"]
             assert error.waiting_for == tuple(arns)
             assert pickle.loads(pickle.dumps(error)).tasks == error.tasks  # noqa: S301 our own
@@ -370,14 +372,31 @@ def test_watch_tells_each_change() -> None:
 
 
 def test_watch_doesn_t_repeat_what_is_in_hand() -> None:
-    """Of a Task that is passed, only what is newer is told."""
+    """Of a Task that is passed, only what is newer is told, and its end."""
 
     async def work() -> None:
         async with waiting_world(pending_seconds=2.0, running_seconds=4.0) as world:
             given = world.port.described(*world.port.start())
             assert [task.last_status async for task in world.client.watch(given)] == ["RUNNING", "STOPPED"]
             (over,) = await world.client.wait_until_stopped(given, timeout=0)
-            assert [task async for task in world.client.watch([over])] == []
+            assert [task async for task in world.client.watch([over])] == [over]
+
+    leaping(work())
+
+
+def test_watch_tells_each_end_once() -> None:
+    """Of tasks that run, have stopped, were given as stopped and were given twice: as many ends as tasks."""
+
+    async def work() -> None:
+        async with waiting_world(pending_seconds=1.0, running_seconds=each(2.0, 2.0, 30.0)) as world:
+            arns = world.port.start(3)
+            over = await world.client.wait_until_stopped(arns[:2], timeout=60)
+            running = world.port.described(arns[2])
+            given = [over[0], arns[1], *running, *over, arns[2]]
+            told = [task async for task in world.client.watch(given)]
+            ends = [task.task_arn for task in told if task.last_status == "STOPPED"]
+            assert sorted(str(arn) for arn in ends) == sorted(arns)
+            assert [task.last_status for task in told if task.task_arn == arns[2]] == ["STOPPED"]
 
     leaping(work())
 

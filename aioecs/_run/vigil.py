@@ -14,6 +14,7 @@ from typing import Protocol, Self
 from aioecs._model.task import Task
 from aioecs._plan.addressing import Address, Key
 from aioecs._plan.progress import Goal, Sighting, Standing, exit_codes, newer, standing
+from aioecs._plan.task_result import task_result
 from aioecs._run.core import Core
 from aioecs._run.hub import Cancellable, Hub, reason_of, resolve
 from aioecs._run.waiting import cancelled_around
@@ -250,6 +251,7 @@ class Arrival(Vigil):
             waiting_for=self.waiting_for(),
             task=task,
             exit_codes=codes,
+            result=task_result(task),
         )
 
     async def answer(self) -> list[Task]:
@@ -275,9 +277,9 @@ class Changes(Vigil):
         return Goal.STOPPED.value
 
     def told(self, key: Key, sighting: Sighting) -> None:
-        """Hear what a task has become, unless the caller has that in hand."""
+        """Take what a task has become, unless the caller has that in hand; the end of a task is always told, once."""
         given = self._seen.get(key)
-        if given is None or newer(sighting.task, given):
+        if given is None or newer(sighting.task, given) or sighting.over:
             self._seen[key] = sighting.task
             self._news.append(sighting.task)
             self._wake()
