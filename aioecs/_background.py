@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import atexit
 import builtins
+import contextvars
 import functools
 import itertools
 import os
+import sys
 import threading
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -94,10 +96,16 @@ class Lease:
     """One client's hold on the loop: while there is one, it runs."""
 
     def __init__(self, close: Callable[[], object]) -> None:
-        """Start the loop, or share it; `close` is called at the process's exit, unless it is released before."""
+        """Start the loop, or share it; `close` is called at the process's exit, unless it is released before.
+
+        Raises:
+            ClientStateError: threads are gevent's or eventlet's, on which no loop can run in the background.
+        """
+        refuse_green_threads()
         self._process = os.getpid()
         self._provider = _PROCESS.provider
-        self._portal = self._provider.__enter__()
+        # A free-threaded Python hands its context to each new thread; what sniffio keeps there is the caller's.
+        self._portal = contextvars.Context().run(self._provider.__enter__)
         self._loop = self._portal.call(asyncio.get_running_loop)
         if self._loop not in _PROCESS.loops:
             _PROCESS.loops.add(self._loop)
@@ -219,6 +227,26 @@ def _told(cancelled: asyncio.CancelledError) -> BaseException:
 def nothing_sent() -> StartCancelled:
     """Return what is told of a call that was withdrawn too early for the client to know it."""
     return StartCancelled("withdrawn before it was begun; nothing was sent")
+
+
+# What replaces threads by greenlets, and how it tells that it has.
+_GREEN = {"gevent.monkey": ("is_module_patched", "threading"), "eventlet.patcher": ("is_monkey_patched", "thread")}
+
+
+def refuse_green_threads() -> None:
+    """Refuse to run where gevent or eventlet has replaced threads by greenlets.
+
+    Raises:
+        ClientStateError: it has.
+    """
+    for module, (tells, patched) in _GREEN.items():
+        loaded = sys.modules.get(module)
+        if loaded is not None and getattr(loaded, tells)(patched):
+            library = module.partition(".")[0]
+            raise ClientStateError(
+                f"{library} has replaced threads by greenlets, which aioecs.sync can't run on: it needs real threads. "
+                f"Leave threads unpatched, or use aioecs in a process without {library}"
+            )
 
 
 def refuse_on_the_loop_itself() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
+import types
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -34,6 +36,21 @@ async def here() -> int:
 def sent(lease: Lease, errand: Errand[int]) -> Errand[int]:
     lease.send(errand)
     return errand
+
+
+@pytest.mark.parametrize(
+    ("module", "tells", "of"),
+    [("gevent.monkey", "is_module_patched", "threading"), ("eventlet.patcher", "is_monkey_patched", "thread")],
+)
+def test_green_threads_are_refused(module: str, tells: str, of: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where threads are greenlets nothing is begun; where the library is there and threads are left alone it works."""
+    patched: set[str] = set()
+    library = types.SimpleNamespace(**{tells: patched.__contains__})
+    monkeypatch.setitem(sys.modules, module, library)  # type: ignore[arg-type]
+    Lease(nothing).release()
+    patched.add(of)
+    with pytest.raises(ClientStateError, match=f"^{module.partition('.')[0]} has replaced threads by greenlets"):
+        Lease(nothing)
 
 
 def test_leases_share_a_loop_and_the_last_ends_it() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import AsyncIterable, Callable, Iterable
 from contextlib import AsyncExitStack
 from functools import cache, partial
@@ -132,10 +133,12 @@ class Client(Operations, Waits):
     async def __aenter__(self) -> Self:
         if self._state != "not entered":
             raise ClientStateError(f"this client is {self._state}: make a new one, it can be entered once")
+        loop = _asyncio_loop()
         self._state = "open"
         try:
             if not _wake_anyio.cache_info().currsize:
-                await asyncio.to_thread(_wake_anyio)
+                # In a context of its own: sniffio, where it is installed, keeps in a context variable that a loop runs.
+                await loop.run_in_executor(None, contextvars.Context().run, _wake_anyio)
             port, self._raw = await self._stack.enter_async_context(connected(self._settings))
             self._way = port.way
         except BaseException:
@@ -146,7 +149,7 @@ class Client(Operations, Waits):
             slots=Slots(min(self._settings.max_in_flight, self._settings.pool)),
             timeouts=self._settings.timeouts,
             retries=self._retries,
-            loop=asyncio.get_running_loop(),
+            loop=loop,
             on_cancel=self._on_cancel,
             on_settled=self._on_settled,
             tell=teller(self._on_event),
@@ -418,6 +421,20 @@ class Client(Operations, Waits):
 def _party(core: Core, key: str) -> Party | None:
     party: Party | None = core.keys.get(key)
     return party
+
+
+def _asyncio_loop() -> asyncio.AbstractEventLoop:
+    """Return the running loop.
+
+    Raises:
+        ClientStateError: there is none; under trio there never is one.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise ClientStateError(
+            "no asyncio event loop runs here: aioecs runs on asyncio only, not on trio; without a loop use aioecs.sync"
+        ) from None
 
 
 @cache

@@ -106,9 +106,9 @@ class Waits(ABC):
         """Iterate over the changes of tasks, each as the Task that it has become, until all have stopped.
 
         The first of a task is what it is now, unless it was given as a Task and nothing is newer. The end of a task is
-        told once in any case, also of one that was given as already STOPPED, so ends can be counted. Between two looks a
-        task may come further than one state, and only the last is told; with events none is left out. Tasks may be
-        mixed as with `wait_until_running`; the watch begins with the first iteration, and leaving the loop ends it.
+        told once in any case, also of one that was given as already STOPPED, so that ends can be counted. Between two
+        looks a task may come further than one state, and only the last is told; with events none is left out. Tasks may
+        be mixed as with `wait_until_running`; the watch begins with the first iteration, and leaving the loop ends it.
 
         Raises:
             InvalidRequest: at once; the others on iterating, after what was known: TaskMissing, WaitTimeout,

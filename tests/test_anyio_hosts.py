@@ -1,0 +1,89 @@
+"""Clients inside anyio's ways of running a loop, each in a new process, with sniffio installed and without.
+
+sniffio keeps in a context variable that a loop runs; a thread that inherits it takes itself for that loop's.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+STARTS = """
+import builtins, sys
+{sniffio}
+import anyio, anyio.from_thread
+import aioecs, aioecs.sync
+from aioecs.testing import LocalECS
+
+def request(local):
+    return aioecs.StartTaskRequest(task_definition="demo", container_instances=local.instance_arns[:1])
+
+async def start():
+    async with LocalECS() as local, aioecs.Client(**local.client_kwargs()) as ecs:
+        assert len((await ecs.start_task(request(local))).tasks) == 1
+"""
+
+WAYS = {
+    "anyio.run": "anyio.run(start)",
+    # As Starlette's TestClient runs an application and its lifespan.
+    "portal": """
+with anyio.from_thread.start_blocking_portal() as portal:
+    portal.call(start)
+""",
+    # As pytest's plugin of anyio runs a test.
+    "plugin": """
+import pytest
+class Plugin:
+    @pytest.fixture
+    def anyio_backend(self): return "asyncio"
+sys.exit(pytest.main(["-q", "-p", "no:asyncio", "-p", "no:cacheprovider", "-c", "/dev/null", __file__], [Plugin()]))
+""",
+    # A notebook's kernel runs its cells on a loop of its own.
+    "notebook": """
+builtins.get_ipython = object
+async def cell():
+    async with LocalECS() as local:
+        with aioecs.sync.Client(**local.client_kwargs()) as ecs:
+            pass
+anyio.run(cell)
+""",
+}
+
+
+def source(way: str, *, sniffio: bool) -> str:
+    known = "import sniffio" if sniffio else "sys.modules['sniffio'] = None"
+    script = STARTS.format(sniffio=known)
+    if way == "plugin":
+        script += "import pytest\n@pytest.mark.anyio\nasync def test_start(): await start()\nif __name__ == '__main__':"
+        return script + WAYS[way].replace("\n", "\n    ")
+    return script + WAYS[way]
+
+
+@pytest.mark.parametrize("sniffio", [True, False], ids=["sniffio", "no-sniffio"])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_client_opens(way: str, *, sniffio: bool, tmp_path: Path) -> None:
+    """However the loop was begun."""
+    script = tmp_path / "test_it.py"
+    script.write_text(source(way, sniffio=sniffio))
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_under_trio_it_says_so(tmp_path: Path) -> None:
+    """There is no asyncio loop then, and none is begun; the classifiers of the package claim none but asyncio."""
+    script = """
+import aioecs
+opening = aioecs.Client(region_name="eu-west-1").__aenter__()
+try:
+    opening.send(None)
+except aioecs.ClientStateError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert "aioecs runs on asyncio only, not on trio" in done.stdout
+    classifiers = (Path(__file__).parent.parent / "pyproject.toml").read_text()
+    assert "Framework :: AsyncIO" in classifiers
+    assert "Framework :: AnyIO" not in classifiers
