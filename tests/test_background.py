@@ -46,7 +46,7 @@ def test_green_threads_are_refused(module: str, tells: str, of: str, monkeypatch
     """Where threads are greenlets nothing is begun; where the library is there and threads are left alone it works."""
     patched: set[str] = set()
     library = types.SimpleNamespace(**{tells: patched.__contains__})
-    monkeypatch.setitem(sys.modules, module, library)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, module, library)
     Lease(nothing).release()
     patched.add(of)
     with pytest.raises(ClientStateError, match=f"^{module.partition('.')[0]} has replaced threads by greenlets"):
