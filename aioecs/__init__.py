@@ -155,6 +155,7 @@ from aioecs._model import (
     Volume,
     VolumeFrom,
 )
+from aioecs._model.limits import RequestWarning
 from aioecs._plan.task_result import task_result
 from aioecs._run.batch import Batch
 from aioecs._run.cancel_token import CancelToken
@@ -315,6 +316,7 @@ __all__ = [
     "RequestSent",
     "RequestThrottled",
     "RequestUnsent",
+    "RequestWarning",
     "Resource",
     "ResourceRequirement",
     "ResourceType",

@@ -396,7 +396,10 @@ class Client:
         self,
         request: ListContainerInstancesRequest = ListContainerInstancesRequest(),  # noqa: B008 frozen
     ) -> ListContainerInstancesResponse:
-        """List container instances to the last page, draining ones too unless a status is given."""
+        """List container instances to the last page, draining ones too unless a status is given.
+
+        The answer's `container_instance_arns` has them all.
+        """
         return self._done(lambda: self._client.list_container_instances(request))
 
 

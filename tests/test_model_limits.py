@@ -40,7 +40,7 @@ from aioecs._model import (
 )
 from aioecs._model._plain import to_plain
 from aioecs._model._shape import Shape
-from aioecs._model.limits import LIMITS, OVERRIDES, VOLUME_SIZES, check, expect, fits, positive
+from aioecs._model.limits import LIMITS, OVERRIDES, VOLUME_SIZES, RequestWarning, check, expect, fits, positive
 from aioecs.errors import InvalidRequest
 
 CLUSTER = "arn:aws:ecs:eu-west-1:123456789012:cluster/render"
@@ -112,6 +112,14 @@ def refusal(request: Shape, **how: Any) -> InvalidRequest:
     with pytest.raises(InvalidRequest) as caught:
         check(request, **how)
     return caught.value
+
+
+def warning(request: Shape) -> str:
+    """Return what is warned of; the request passes all the same."""
+    with pytest.warns(RequestWarning) as caught:
+        check(request)
+    (only,) = {str(each.message) for each in caught}
+    return only
 
 
 # ------------------------------------------------------------------------------------------ lengths, sizes, alphabets
@@ -247,9 +255,42 @@ def test_just_allowed(key: tuple[type[Shape], str], value: Any) -> None:
     check(make(**{key[1]: value}))
 
 
+# What AWS raises now and then; what guards the promise (instances, startedBy, overrides) is none of it.
+SOFT = {
+    (AwsVpcConfiguration, "subnets"),
+    (AwsVpcConfiguration, "security_groups"),
+    (EphemeralStorage, "size_in_gib"),
+    (TaskManagedEBSVolumeConfiguration, "throughput"),
+    (RunTaskRequest, "placement_constraints"),
+    (RunTaskRequest, "placement_strategy"),
+    (RunTaskRequest, "capacity_provider_strategy"),
+    (PlacementConstraint, "expression"),
+    (CapacityProviderStrategyItem, "weight"),
+    (CapacityProviderStrategyItem, "base"),
+}
+BEYOND = [(key, *broken, rule) for key, _, refused, rule in EDGES for broken in refused]
+
+
+def is_warned_of(key: tuple[type[Shape], str], found: Any) -> bool:
+    """Tell what is no more than a warning: nothing at all, or less than nothing, never is."""
+    return key in SOFT and found > 0
+
+
 @pytest.mark.parametrize(
     ("key", "value", "found", "rule"),
-    [(key, *broken, rule) for key, _, refused, rule in EDGES for broken in refused],
+    [row for row in BEYOND if is_warned_of(row[0], row[2])],
+    ids=member_of,
+)
+def test_just_warned_of(key: tuple[type[Shape], str], value: Any, found: Any, rule: str) -> None:
+    """What AWS may allow by now is sent, with a warning that names the path, the rule and what was found."""
+    make, prefix = PLACES[key[0]]
+    said = warning(make(**{key[1]: value}))
+    assert said == f"{prefix}{key[1]}: {rule} as far as aioecs knows, not {found}; it is sent all the same"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "found", "rule"),
+    [row for row in BEYOND if not is_warned_of(row[0], row[2])],
     ids=member_of,
 )
 def test_just_refused(key: tuple[type[Shape], str], value: Any, found: Any, rule: str) -> None:
@@ -458,9 +499,13 @@ def test_an_enum_s_value_may_be_a_plain_string(given: str) -> None:
     ],
 )
 def test_a_misspelt_enum(request_: Shape, path: str, rule: str, found: str) -> None:
-    """In a request an enum's value is spelled as ECS spells it; the nearest is offered."""
-    error = refusal(request_)
-    assert (error.path, error.rule, error.found) == (path, rule, found)
+    """An enum's value that isn't known may be new, so it is sent, with a warning that offers the nearest."""
+    assert warning(request_) == f"{path}: {rule} as far as aioecs knows, not {found}; it is sent all the same"
+
+
+def test_a_new_filesystem_is_sent() -> None:
+    """Every enum in a request takes a value that this version doesn't know."""
+    assert warning(with_volume(filesystem_type="btrfs")).startswith(f"{VOLUME}.filesystem_type: one of ")
 
 
 # ------------------------------------------------------------------------------------------------------- the overrides
@@ -564,12 +609,27 @@ def test_a_key_twice(request_: Shape, path: str) -> None:
     ("kind", "low", "high"), [(None, 1, 16384), *((kind, *sizes) for kind, sizes in VOLUME_SIZES.items())]
 )
 def test_the_size_of_a_volume(kind: str | None, low: int, high: int) -> None:
-    """Each type has its own sizes, in GiB; without a type it is gp3."""
+    """Each type has its own sizes, in GiB; without a type it is gp3. Others are warned of: AWS raises them."""
     check(with_volume(volume_type=kind, size_in_gib=low))
     check(with_volume(volume_type=kind, size_in_gib=high))
-    for size in (low - 1, high + 1):
-        error = refusal(with_volume(volume_type=kind, size_in_gib=size))
-        assert (error.path, error.rule, error.found) == (f"{VOLUME}.size_in_gib", f"{low} to {high} GiB", size)
+    for size in {max(low - 1, 1), high + 1} - {low}:
+        said = warning(with_volume(volume_type=kind, size_in_gib=size))
+        assert said.startswith(f"{VOLUME}.size_in_gib: {low} to {high} GiB for {kind or 'gp3'} as far as aioecs knows")
+    error = refusal(with_volume(volume_type=kind, size_in_gib=0))
+    assert (error.path, error.rule, error.found) == (f"{VOLUME}.size_in_gib", f"{low} to {high} GiB", 0)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"volume_type": "gp3", "size_in_gib": 65536},
+        {"volume_type": "io2", "size_in_gib": 30000},
+        {"volume_type": "gp3", "size_in_gib": 100, "throughput": 1500},
+    ],
+)
+def test_what_ebs_allows_by_now(members: dict[str, Any]) -> None:
+    """EBS grew after the model was written: nothing of this keeps a request from being sent."""
+    assert "it is sent all the same" in warning(with_volume(**members))
 
 
 def test_a_volume_of_a_new_type_or_from_a_snapshot() -> None:
@@ -579,6 +639,26 @@ def test_a_volume_of_a_new_type_or_from_a_snapshot() -> None:
 
 
 # ----------------------------------------------------------------------------------------------------------- extra
+
+
+def nested(depth: int) -> Any:
+    held: Any = 1
+    for _ in range(depth):
+        held = [held]
+    return held
+
+
+@pytest.mark.parametrize("extra", [1, "capacity", ["a"], {1: "a"}, {None: "a"}])
+def test_an_extra_that_is_no_map_of_names(extra: Any) -> None:
+    """Whatever stands there is refused by name, and never shown."""
+    request_ = starting(extra=extra)
+    assert (refusal(request_).path, refusal(request_).rule) == ("extra", "a map of ECS's own member names")
+    assert "capacity" not in repr(request_)
+
+
+def test_an_extra_that_is_nested_too_deeply() -> None:
+    """It is refused like anything that JSON can't hold."""
+    assert refusal(starting(extra={"newMember": nested(100_000)})).rule == "what JSON can hold"
 
 
 @pytest.mark.parametrize(

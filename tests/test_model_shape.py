@@ -13,7 +13,8 @@ import attrs
 import pytest
 
 from aioecs._model._shape import Shape, is_own, is_required, is_secret, member, required, shape, wire_name
-from aioecs._model.overrides import KeyValuePair
+from aioecs._model.limits import check
+from aioecs._model.overrides import ContainerOverride, KeyValuePair, TaskOverride
 from aioecs._model.start_task import StartTaskRequest
 from aioecs.errors import InvalidRequest
 
@@ -187,3 +188,44 @@ def test_extra_is_its_own_and_shows_its_names_in_order() -> None:
     value = KeyValuePair(name="KEY", extra=given)
     given["later"] = "hidden"
     assert repr(value) == "KeyValuePair(extra={alpha, zeta}, name='KEY')"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        ContainerOverride(name="main", environment="KEY=hunter2"),  # type: ignore[arg-type]
+        ContainerOverride(name="main", environment=["KEY=hunter2"]),  # type: ignore[list-item]
+        ContainerOverride(name="main", environment=[("KEY", "hunter2")]),  # type: ignore[list-item]
+        ContainerOverride(name="main", environment=[{"name": "KEY", "value": "hunter2"}]),  # type: ignore[list-item]
+        ContainerOverride(name="main", environment=b"KEY=hunter2"),  # type: ignore[arg-type]
+        TaskOverride(container_overrides=["hunter2"]),  # type: ignore[list-item]
+        TaskOverride(container_overrides={"environment": "hunter2"}),  # type: ignore[arg-type]
+        StartTaskRequest(task_definition="f", overrides="hunter2"),  # type: ignore[arg-type]
+        StartTaskRequest(task_definition="f", overrides={"environment": ["hunter2"]}),  # type: ignore[arg-type]
+        StartTaskRequest(task_definition="f", tags={"hunter2": "hunter2"}),  # type: ignore[arg-type]
+        StartTaskRequest(task_definition="f", extra={"newMember": "hunter2"}),
+        StartTaskRequest(task_definition="f", extra="hunter2"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_is_of_the_wrong_kind_is_not_shown(odd: Shape) -> None:
+    """What stands where a secret may stand is named by its type alone; the error that refuses it doesn't show it."""
+    assert "hunter2" not in repr(odd)
+    assert "hunter2" not in repr([odd])
+    request = odd if isinstance(odd, StartTaskRequest) else StartTaskRequest(task_definition="f")
+    if isinstance(odd, ContainerOverride):
+        request = request.replace(overrides=TaskOverride(container_overrides=[odd]))
+    if isinstance(odd, TaskOverride):
+        request = request.replace(overrides=odd)
+    assert "hunter2" not in repr(request)
+    if "newMember" not in request.extra:
+        with pytest.raises(InvalidRequest) as caught:
+            check(request, any_number=True)
+        assert "hunter2" not in str(caught.value)
+
+
+def test_what_is_of_the_right_kind_is_shown() -> None:
+    """Shapes and lists of them are shown as before."""
+    override = TaskOverride(container_overrides=[ContainerOverride(name="main", environment=[KeyValuePair(name="A")])])
+    assert "container_overrides=(ContainerOverride(" in repr(override)
+    assert "environment=(KeyValuePair(" in repr(override)
+    assert "environment=None" in repr(ContainerOverride(name="main"))

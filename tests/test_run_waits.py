@@ -16,6 +16,7 @@ from run_world import leaping
 from wait_world import each, name, waiting_world
 
 import aioecs
+from aioecs._model.task import Task
 from aioecs.errors import ClientStateError, InvalidRequest, TaskMissing, TaskStopped, WaitCancelled, WaitTimeout
 from aioecs.testing import LocalECS
 
@@ -392,7 +393,7 @@ def test_watch_tells_each_end_once() -> None:
             arns = world.port.start(3)
             over = await world.client.wait_until_stopped(arns[:2], timeout=60)
             running = world.port.described(arns[2])
-            given = [over[0], arns[1], *running, *over, arns[2]]
+            given: list[Task | str] = [over[0], arns[1], *running, *over, arns[2]]
             told = [task async for task in world.client.watch(given)]
             ends = [task.task_arn for task in told if task.last_status == "STOPPED"]
             assert sorted(str(arn) for arn in ends) == sorted(arns)
@@ -607,6 +608,8 @@ async def test_on_the_local_ecs() -> None:
                 async for event in events:
                     client.feed({"Body": json.dumps(event)})
 
+        others = aioecs.ListTasksRequest(started_by="AWS Step Functions")  # a mark that starting would refuse
+        assert [arn async for arn in client.list_tasks(others)] == []
         polled = await started("demo", 10)
         ran = await client.wait_until_running(polled, timeout=10)
         assert all(task.started_at for task in ran)

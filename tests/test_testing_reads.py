@@ -96,6 +96,8 @@ def test_started_by_goes_with_no_other_filter() -> None:
     (arn,) = lab.start(startedBy="token")
     assert lab.list(startedBy="token", cluster="default") == [arn]
     assert lab.list(startedBy="x" * 128) == []
+    for mark in ("AWS Step Functions", "ecs-svc/1234567890", "x" * 300):  # of others: starting would refuse them
+        assert lab.list(startedBy=mark) == []
     for name, value in {
         "family": "demo",
         "containerInstance": lab.hosts[0],

@@ -136,11 +136,26 @@ def _own_extra(value: Any) -> Any:
     return value if value is NOTHING else _own_dict(value) or NOTHING
 
 
+# What the annotations of scalars, enums and lists and maps of them have in them; those of shapes have none of it.
+_SCALAR = re.compile(r"\b(str|int|float|bool|datetime|Any)\b")
+
+
+def shown(held: Any) -> str:
+    """Show what stands where shapes belong; of anything else only the type, for a secret may be in it."""
+    if held is None or isinstance(held, Shape):
+        return repr(held)
+    if type(held) is tuple:
+        return f"({', '.join(shown(one) for one in held)}{',' * (len(held) == 1)})"
+    return f"<a {type(held).__name__}>"
+
+
 def _own(_cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute[Any]]:
     """Give each list and map a converter that makes it the value's own."""
 
     def owned(field: attrs.Attribute[Any]) -> attrs.Attribute[Any]:
         declared = str(field.type)
+        if field.repr is True and field.name != "extra" and not _SCALAR.search(declared):
+            field = field.evolve(repr=shown)
         if declared.startswith("Sequence["):
             return field.evolve(converter=field.converter or _own_tuple)
         # A dict has no hash; equal values still have equal hashes without it.
@@ -173,7 +188,9 @@ def shape(cls: type[T]) -> type[T]:
 
 def _names(extra: Mapping[str, Any]) -> str:
     """Show which members were kept, never their values: one of them may be secret."""
-    return "{" + ", ".join(sorted(extra)) + "}"
+    if not isinstance(extra, Mapping):
+        return shown(extra)
+    return "{" + ", ".join(sorted(str(name) for name in extra)) + "}"
 
 
 def _spelled(held: Any) -> Any:

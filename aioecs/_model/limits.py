@@ -2,7 +2,8 @@
 
 Sources: [model] is botocore's service model of ECS (2014-11-13) and the documentation in it; [docs] is the API
 reference and the developer guide of Amazon ECS. A rule that only ECS can know (does this definition exist, is there
-room) is left to ECS.
+capacity) is left to ECS. What AWS extends now and then, such as the size of a volume or the values of an enum, is a
+RequestWarning and sent all the same: a newer ECS may take it.
 """
 
 from __future__ import annotations
@@ -76,10 +77,21 @@ class Limit:
     at_least: int = 0
     at_most: int | None = None
     pattern: re.Pattern[str] | None = None
+    firm: bool = True
+    """What exceeds it is refused; otherwise it is a warning, for AWS raises such limits now and then."""
 
 
-def _items(at_most: int, what: str, at_least: int = 0) -> Limit:
-    return Limit(f"{at_least} to {at_most} {what}" if at_least else f"at most {at_most} {what}", at_least, at_most)
+class RequestWarning(UserWarning):
+    """A request holds what ECS did not know or allow when this version of aioecs was made; it is sent all the same."""
+
+
+def _warn(where: str, rule: str, found: object) -> None:
+    warnings.warn(f"{where}: {rule} as far as aioecs knows, not {found}; it is sent all the same", RequestWarning, 2)
+
+
+def _items(at_most: int, what: str, at_least: int = 0, *, firm: bool = True) -> Limit:
+    rule = f"{at_least} to {at_most} {what}" if at_least else f"at most {at_most} {what}"
+    return Limit(rule, at_least, at_most, firm=firm)
 
 
 _NAMED = Limit("is required and can't be empty", 1)
@@ -93,13 +105,15 @@ LIMITS: Mapping[tuple[type[Shape], str], Limit] = {
         f"at most {STARTED_BY} characters and at least one, {_STARTED_BY_RULE}", 1, STARTED_BY, _STARTED_BY
     ),
     (StartTaskRequest, "tags"): _items(TAGS, "tags"),
-    (AwsVpcConfiguration, "subnets"): _items(SUBNETS, "subnets", 1),
-    (AwsVpcConfiguration, "security_groups"): _items(SECURITY_GROUPS, "security groups"),
+    (AwsVpcConfiguration, "subnets"): _items(SUBNETS, "subnets", 1, firm=False),
+    (AwsVpcConfiguration, "security_groups"): _items(SECURITY_GROUPS, "security groups", firm=False),
     (EBSTagSpecification, "tags"): _items(TAGS, "tags"),
     (Tag, "key"): _items(TAG_KEY, "characters", 1),
     (Tag, "value"): _items(TAG_VALUE, "characters"),
-    (EphemeralStorage, "size_in_gib"): Limit("21 to 200 GiB", *EPHEMERAL_STORAGE),
-    (TaskManagedEBSVolumeConfiguration, "throughput"): Limit(f"1 to {VOLUME_THROUGHPUT} MiB/s", 1, VOLUME_THROUGHPUT),
+    (EphemeralStorage, "size_in_gib"): Limit("21 to 200 GiB", *EPHEMERAL_STORAGE, firm=False),
+    (TaskManagedEBSVolumeConfiguration, "throughput"): Limit(
+        f"1 to {VOLUME_THROUGHPUT} MiB/s", 1, VOLUME_THROUGHPUT, firm=False
+    ),
     (TaskManagedEBSVolumeConfiguration, "role_arn"): _NAMED,
     (RunTaskRequest, "task_definition"): _NAMED,
     (RunTaskRequest, "count"): Limit(f"1 to {TASKS_PER_RUN_TASK} tasks a call", 1, TASKS_PER_RUN_TASK),
@@ -110,12 +124,12 @@ LIMITS: Mapping[tuple[type[Shape], str], Limit] = {
         f"1 to {CLIENT_TOKEN} printable ASCII characters", 1, CLIENT_TOKEN, _CLIENT_TOKEN
     ),
     (RunTaskRequest, "tags"): _items(TAGS, "tags"),
-    (RunTaskRequest, "placement_constraints"): _items(PLACEMENT_CONSTRAINTS, "constraints"),
-    (RunTaskRequest, "placement_strategy"): _items(PLACEMENT_STRATEGIES, "strategies"),
-    (RunTaskRequest, "capacity_provider_strategy"): _items(CAPACITY_PROVIDERS, "capacity providers"),
-    (PlacementConstraint, "expression"): _items(EXPRESSION, "characters"),
-    (CapacityProviderStrategyItem, "weight"): Limit("0 to 1,000", 0, 1000),
-    (CapacityProviderStrategyItem, "base"): Limit("0 to 100,000", 0, 100_000),
+    (RunTaskRequest, "placement_constraints"): _items(PLACEMENT_CONSTRAINTS, "constraints", firm=False),
+    (RunTaskRequest, "placement_strategy"): _items(PLACEMENT_STRATEGIES, "strategies", firm=False),
+    (RunTaskRequest, "capacity_provider_strategy"): _items(CAPACITY_PROVIDERS, "capacity providers", firm=False),
+    (PlacementConstraint, "expression"): _items(EXPRESSION, "characters", firm=False),
+    (CapacityProviderStrategyItem, "weight"): Limit("0 to 1,000", 0, 1000, firm=False),
+    (CapacityProviderStrategyItem, "base"): Limit("0 to 100,000", 0, 100_000, firm=False),
     (ListTasksRequest, "max_results"): Limit(f"1 to {LISTED_PER_PAGE} a page", 1, LISTED_PER_PAGE),
     (ListContainerInstancesRequest, "max_results"): Limit(f"1 to {LISTED_PER_PAGE} a page", 1, LISTED_PER_PAGE),
     (DescribeTasksRequest, "tasks"): _items(DESCRIBED_PER_CALL, "tasks a call", 1),
@@ -172,12 +186,14 @@ def _check_shape(value: Shape, path: str, any_number: bool) -> None:
 
 def _check_extra(value: Shape, where: str) -> None:
     """Hold back what would put itself over a member that was checked, or can't be sent at all."""
+    if not isinstance(value.extra, dict) or not all(isinstance(name, str) for name in value.extra):
+        raise InvalidRequest(where, "a map of ECS's own member names", _type_of(value.extra))
     for member in members(type(value)):
         if member.wire in value.extra:
             raise InvalidRequest(f"{where}.{member.wire}", f"goes by its name here, {member.name}")
     try:
         json.dumps(value.extra, allow_nan=False)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         raise InvalidRequest(where, "what JSON can hold") from None
 
 
@@ -205,7 +221,7 @@ def _check_one(one: Any, kind: Kind, where: str, any_number: bool) -> None:
         spelled: dict[str, str] = {member.value.lower(): member.value for member in kind.enum}
         near = difflib.get_close_matches(str(one).lower(), spelled, 1)
         hint = f" (meant {spelled[near[0]]}?)" if near else ""
-        raise InvalidRequest(where, f"one of {', '.join(spelled.values())}", f"{one!r}{hint}")
+        _warn(where, f"one of {', '.join(spelled.values())}", f"{one!r}{hint}")
     if isinstance(one, Shape):
         _check_shape(one, where, any_number)
 
@@ -225,7 +241,9 @@ def _type_of(held: Any) -> str:
 def _check_limit(held: Any, limit: Limit, where: str) -> None:
     size: int = held if isinstance(held, int) else len(held)
     if size < limit.at_least or (limit.at_most is not None and size > limit.at_most):
-        raise InvalidRequest(where, limit.rule, size)
+        if limit.firm or size < min(limit.at_least, 1):
+            raise InvalidRequest(where, limit.rule, size)
+        _warn(where, limit.rule, size)
     if limit.pattern is not None and not limit.pattern.fullmatch(str(held)):
         raise InvalidRequest(where, limit.rule, repr(held))
 
@@ -273,10 +291,22 @@ def _check_unique_tags(value: StartTaskRequest | RunTaskRequest | EBSTagSpecific
 def _check_volume(value: TaskManagedEBSVolumeConfiguration, path: str) -> None:
     if value.size_in_gib is None and value.snapshot_id is None:
         raise InvalidRequest(path.rstrip("."), "needs size_in_gib or snapshot_id")
-    # [model] "gp3 is the default"; an unknown type is left to ECS.
-    low, high = VOLUME_SIZES.get(value.volume_type or "gp3", (1, 2**31))
-    if value.size_in_gib is not None and not low <= value.size_in_gib <= high:
+    if value.size_in_gib is None or _is_usual_size(value):
+        return
+    low, high = _sizes(value)
+    if value.size_in_gib < 1:
         raise InvalidRequest(f"{path}size_in_gib", f"{low} to {high} GiB", value.size_in_gib)
+    _warn(f"{path}size_in_gib", f"{low} to {high} GiB for {value.volume_type or 'gp3'}", value.size_in_gib)
+
+
+def _sizes(value: TaskManagedEBSVolumeConfiguration) -> tuple[int, int]:
+    """Return the sizes of a volume's type; [model] "gp3 is the default", an unknown type is left to ECS."""
+    return VOLUME_SIZES.get(value.volume_type or "gp3", (1, 2**31))
+
+
+def _is_usual_size(value: TaskManagedEBSVolumeConfiguration) -> bool:
+    low, high = _sizes(value)
+    return value.size_in_gib is not None and low <= value.size_in_gib <= high
 
 
 _RULES: Mapping[type[Shape], tuple[Callable[[Any, str], None], ...]] = {
@@ -317,6 +347,8 @@ def _kept(value: Any, weight: int) -> bool:
     """Tell quickly whether a shape keeps the rules that stand beside its limits; `weight` is its JSON's at most."""
     if type(value) is TaskOverride:
         return weight <= OVERRIDES and not value.inference_accelerator_overrides
+    if type(value) is TaskManagedEBSVolumeConfiguration:
+        return value.size_in_gib is not None and _is_usual_size(value)
     try:
         for rule in _RULES[type(value)]:
             rule(value, "")

@@ -93,7 +93,11 @@ class Operations(ABC):
         return DescribeContainerInstancesResponse(container_instances=instances, failures=failures)
 
     def list_tasks(self, request: ListTasksRequest = ListTasksRequest()) -> Listing[ListTasksResponse]:  # noqa: B008 frozen
-        """List tasks, by default those whose desired status is RUNNING: await it for all, or iterate over the ARNs."""
+        """List tasks, by default those whose desired status is RUNNING.
+
+        `await client.list_tasks(…)` reads all pages and returns a ListTasksResponse, whose `task_arns` has them all.
+        `async for arn in client.list_tasks(…)` yields each ARN, a string, and reads a page when it is needed.
+        """
         return Listing(
             lambda: self._pages(LIST_TASKS, request, lambda answer: (answer.task_arns, answer.next_token)),
             lambda arns: ListTasksResponse(task_arns=arns),
@@ -103,7 +107,12 @@ class Operations(ABC):
         self,
         request: ListContainerInstancesRequest = ListContainerInstancesRequest(),  # noqa: B008 frozen
     ) -> Listing[ListContainerInstancesResponse]:
-        """List container instances, draining ones too unless a status is given: await it, or iterate over the ARNs."""
+        """List container instances, draining ones too unless a status is given.
+
+        `await client.list_container_instances(…)` reads all pages and returns a ListContainerInstancesResponse, whose
+        `container_instance_arns` has them all. `async for arn in client.list_container_instances(…)` yields each ARN,
+        a string, and reads a page when it is needed. `describe_container_instances` tells more of them.
+        """
         return Listing(
             lambda: self._pages(
                 LIST_CONTAINER_INSTANCES, request, lambda answer: (answer.container_instance_arns, answer.next_token)

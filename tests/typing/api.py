@@ -409,6 +409,9 @@ def of_containers(
     assert_type(platform.operating_system_family, aioecs.OSFamily | str | None)
 
 
+ALLOWED_BY_NOW: type[UserWarning] = aioecs.RequestWarning
+
+
 def ended(task: aioecs.Task, definition: aioecs.TaskDefinition | None) -> None:
     """Judge how a task ended."""
     result = aioecs.task_result(task, definition, container="main")
