@@ -388,10 +388,10 @@ def test_what_is_required(request_: Shape, path: str, rule: str) -> None:
             "a tuple",
         ),
         (
-            with_container(environment={"KEY": SECRET}),
+            with_container(environment=f"KEY={SECRET}"),  # a mapping is taken for pairs
             "overrides.container_overrides[0].environment",
             "a list of KeyValuePair",
-            "a dict",
+            "a str",
         ),
         (
             with_container(environment=[KeyValuePair(name="KEY", value=SECRET.encode())]),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -77,7 +77,7 @@ def _refuse(value: Any) -> Any:
     raise AssertionError("a required member's factory ran although none is missing")
 
 
-def _own_tuple(value: Any) -> Any:
+def own_tuple(value: Any) -> Any:
     """Keep a list as a tuple; leave what is no list for the check to name."""
     if value is None or type(value) is tuple:  # as most members of most values are
         return value
@@ -98,7 +98,7 @@ def own_names(value: Any) -> Any:
     """
     if type(value) is list and len(value) == 1 and type(value[0]) is str:
         return _alone(value[0])
-    return _own_tuple(value)
+    return own_tuple(value)
 
 
 def _own_dict(value: Any) -> Any:
@@ -157,7 +157,7 @@ def _own(_cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute
         if field.repr is True and field.name != "extra" and not _SCALAR.search(declared):
             field = field.evolve(repr=shown)
         if declared.startswith("Sequence["):
-            return field.evolve(converter=field.converter or _own_tuple)
+            return field.evolve(converter=field.converter or own_tuple)
         # A dict has no hash; equal values still have equal hashes without it.
         return (
             field.evolve(converter=field.converter or _own_dict, hash=False)
@@ -186,7 +186,7 @@ def shape(cls: type[T]) -> type[T]:
     return cast("type[T]", made)
 
 
-def _names(extra: Mapping[str, Any]) -> str:
+def _names(extra: Any) -> str:
     """Show which members were kept, never their values: one of them may be secret."""
     if not isinstance(extra, Mapping):
         return shown(extra)

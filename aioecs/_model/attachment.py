@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aioecs._model._shape import Shape, shape
+from aioecs._model._shape import Shape, member, shape
 from aioecs._model.enums import TargetType
-from aioecs._model.overrides import KeyValuePair
+from aioecs._model.overrides import KeyValuePair, own_pairs
 
 
 @shape
@@ -19,7 +19,7 @@ class Attachment(Shape):
     """Its kind, such as `ElasticNetworkInterface`, `Service Connect` or `AmazonElasticBlockStorage`."""
     status: str | None = None
     """Where it stands: PRECREATED, CREATED, ATTACHING, ATTACHED, DETACHING, DETACHED, DELETED or FAILED."""
-    details: Sequence[KeyValuePair] = ()
+    details: Sequence[KeyValuePair] = member(default=(), kept_by=own_pairs)
     """Facts about it.
 
     Of a network interface: its ID, MAC address, subnet and private IPv4 address. Of an EBS volume: `roleArn`,

@@ -19,7 +19,7 @@ from aioecs._model.container_settings import (
 )
 from aioecs._model.enums import VersionConsistency
 from aioecs._model.linux_parameters import HostEntry, LinuxParameters, SystemControl, Ulimit
-from aioecs._model.overrides import EnvironmentFile, KeyValuePair, ResourceRequirement
+from aioecs._model.overrides import EnvironmentFile, KeyValuePair, ResourceRequirement, own_pairs
 
 
 @shape
@@ -59,7 +59,7 @@ class ContainerDefinition(Shape):
     """The entry point, one argument an item."""
     command: Sequence[str] = ()
     """The command, one argument an item."""
-    environment: Sequence[KeyValuePair] = ()
+    environment: Sequence[KeyValuePair] = member(default=(), kept_by=own_pairs)
     """Its environment variables, as plain text. The values don't show in `repr`; still, secrets belong in `secrets`."""
     environment_files: Sequence[EnvironmentFile] = ()
     """Files of environment variables; at most ten [model]."""

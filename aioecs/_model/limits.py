@@ -186,8 +186,9 @@ def _check_shape(value: Shape, path: str, any_number: bool) -> None:
 
 def _check_extra(value: Shape, where: str) -> None:
     """Hold back what would put itself over a member that was checked, or can't be sent at all."""
-    if not isinstance(value.extra, dict) or not all(isinstance(name, str) for name in value.extra):
-        raise InvalidRequest(where, "a map of ECS's own member names", _type_of(value.extra))
+    extra: Any = value.extra  # of whatever kind was given
+    if not isinstance(extra, dict) or not all(isinstance(name, str) for name in extra):
+        raise InvalidRequest(where, "a map of ECS's own member names", _type_of(extra))
     for member in members(type(value)):
         if member.wire in value.extra:
             raise InvalidRequest(f"{where}.{member.wire}", f"goes by its name here, {member.name}")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
-from aioecs._model._shape import Shape, member, required, shape
+from aioecs._model._shape import Shape, member, own_tuple, required, shape
 from aioecs._model.enums import EnvironmentFileType, ResourceType
 
 
@@ -16,6 +17,13 @@ class KeyValuePair(Shape):
     """The name; for an environment variable, the variable's name."""
     value: str | None = member(secret=True, default=None)
     """The value, which may be secret; it may be an empty string."""
+
+
+def own_pairs(value: Any) -> Any:
+    """Keep pairs as a tuple; a mapping of names to values is taken for them."""
+    if isinstance(value, Mapping):
+        return tuple(KeyValuePair(name=name, value=held) for name, held in value.items())
+    return own_tuple(value)
 
 
 @shape
@@ -57,8 +65,10 @@ class ContainerOverride(Shape):
     """The container's name in the task definition; ECS needs it as soon as anything is overridden [model]."""
     command: Sequence[str] | None = None
     """The command, one argument an item, in place of the image's or the definition's."""
-    environment: Sequence[KeyValuePair] | None = None
+    environment: Sequence[KeyValuePair] | None = member(default=None, kept_by=own_pairs)
     """Environment variables to add, or to set otherwise than the image or the definition does; matched by name.
+
+    A mapping is taken too: `environment={"SCENE": "7"}`.
 
     The values never show in `repr`, but anyone who may describe the task reads them: secrets belong in the task
     definition's `secrets`.
@@ -73,6 +83,22 @@ class ContainerOverride(Shape):
     """Memory reserved for the container (soft limit), in MiB."""
     resource_requirements: Sequence[ResourceRequirement] | None = None
     """GPUs or Neuron devices, in place of those in the container definition."""
+
+    if TYPE_CHECKING:  # what attrs makes, and `environment` as it may be given
+
+        def __init__(
+            self,
+            *,
+            name: str | None = None,
+            command: Sequence[str] | None = None,
+            environment: Sequence[KeyValuePair] | Mapping[str, str] | None = None,
+            environment_files: Sequence[EnvironmentFile] | None = None,
+            cpu: int | None = None,
+            memory: int | None = None,
+            memory_reservation: int | None = None,
+            resource_requirements: Sequence[ResourceRequirement] | None = None,
+            extra: Mapping[str, Any] = ...,
+        ) -> None: ...
 
 
 @shape
@@ -123,3 +149,29 @@ class TaskOverride(Shape):
     """ARN of the role that the task's own code assumes; all of its containers have its permissions."""
     ephemeral_storage: EphemeralStorage | None = None
     """Scratch space; only for tasks on AWS Fargate, so not for StartTask [model]."""
+
+    @classmethod
+    def for_container(
+        cls,
+        name: str,
+        *,
+        command: Sequence[str] | None = None,
+        environment: Sequence[KeyValuePair] | Mapping[str, str] | None = None,
+        environment_files: Sequence[EnvironmentFile] | None = None,
+        cpu: int | None = None,
+        memory: int | None = None,
+        memory_reservation: int | None = None,
+        resource_requirements: Sequence[ResourceRequirement] | None = None,
+    ) -> Self:
+        """Return the overrides of one container: `TaskOverride.for_container("main", environment={"SCENE": "7"})`."""
+        container = ContainerOverride(
+            name=name,
+            command=command,
+            environment=environment,
+            environment_files=environment_files,
+            cpu=cpu,
+            memory=memory,
+            memory_reservation=memory_reservation,
+            resource_requirements=resource_requirements,
+        )
+        return cls(container_overrides=(container,))

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from aioecs._model._shape import Shape, asked, member, required, shape
+from aioecs._model.arn import short
 from aioecs._model.attachment import Attachment, Attribute
 from aioecs._model.container import Container
 from aioecs._model.enums import Connectivity, DesiredStatus, HealthStatus, LaunchType, TaskField, TaskStopCode
 from aioecs._model.overrides import EphemeralStorage, TaskOverride
 from aioecs._model.tags import Tag
+from aioecs.errors import InvalidRequest
 
 
 @shape
@@ -23,6 +25,12 @@ class Failure(Shape):
     """Why, as a code such as `RESOURCE:MEMORY`, `AGENT` or `MISSING`."""
     detail: str | None = None
     """More on why; prose."""
+
+    def __str__(self) -> str:
+        """Say it in one line: `0a1b: RESOURCE:MEMORY (detail)`."""
+        about = f"{short(self.arn)}: " if isinstance(self.arn, str) and self.arn else ""
+        detail = f" ({self.detail})" if self.detail else ""
+        return f"{about}{self.reason or 'no reason given'}{detail}"
 
 
 @shape
@@ -128,6 +136,26 @@ class Task(Shape):
     """Its scratch space."""
     fargate_ephemeral_storage: TaskEphemeralStorage | None = None
     """Its scratch space on AWS Fargate, with the encryption key."""
+
+    @property
+    def arn(self) -> str:
+        """Its ARN, `task_arn`, which ECS tells of every task that it started.
+
+        Raises:
+            InvalidRequest: this Task has none: it was made by hand, or of an incomplete description.
+        """
+        if not isinstance(self.task_arn, str) or not self.task_arn:
+            raise InvalidRequest("Task.task_arn", "is needed, and this Task has none")
+        return self.task_arn
+
+    @property
+    def id(self) -> str:
+        """Its ID, the last part of the ARN.
+
+        Raises:
+            InvalidRequest: it has no ARN.
+        """
+        return short(self.arn)
 
 
 @asked

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from aioecs._model._shape import Shape, asked, required, shape
+from aioecs._model._shape import Shape, asked, member, required, shape
 from aioecs._model.attachment import Attribute
 from aioecs._model.container_definition import ContainerDefinition
 from aioecs._model.enums import (
@@ -20,7 +20,7 @@ from aioecs._model.enums import (
     TaskDefinitionPlacementConstraintType,
     TaskDefinitionStatus,
 )
-from aioecs._model.overrides import EphemeralStorage, KeyValuePair
+from aioecs._model.overrides import EphemeralStorage, KeyValuePair, own_pairs
 from aioecs._model.tags import Tag
 from aioecs._model.task import InferenceAccelerator
 from aioecs._model.volume_definition import Volume
@@ -44,7 +44,7 @@ class ProxyConfiguration(Shape):
     """The kind of proxy; `APPMESH` is the only one [model]."""
     container_name: str | None = None
     """Name of the container that is the proxy."""
-    properties: Sequence[KeyValuePair] = ()
+    properties: Sequence[KeyValuePair] = member(default=(), kept_by=own_pairs)
     """Settings of the proxy: IgnoredUID, IgnoredGID, AppPorts, ProxyIngressPort, ProxyEgressPort, EgressIgnoredPorts
     and EgressIgnoredIPs [model].
     """

@@ -409,11 +409,16 @@ def of_containers(
     assert_type(platform.operating_system_family, aioecs.OSFamily | str | None)
 
 
+short_form = aioecs.TaskOverride.for_container("main", command=["render"], environment={"FRAME": "17"}, cpu=256)
+assert_type(short_form, aioecs.TaskOverride)
+assert_type(aioecs.ContainerOverride(environment={"A": "1"}).environment, Sequence[aioecs.KeyValuePair] | None)
+aioecs.ContainerOverride(environment={"A": 1})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
 ALLOWED_BY_NOW: type[UserWarning] = aioecs.RequestWarning
 
 
 def ended(task: aioecs.Task, definition: aioecs.TaskDefinition | None) -> None:
     """Judge how a task ended."""
+    assert_type((task.arn, task.id), tuple[str, str])
     result = aioecs.task_result(task, definition, container="main")
     assert_type(result, aioecs.TaskResult)
     assert_type(result.raise_for_status(), aioecs.TaskResult)
