@@ -38,7 +38,8 @@ start twice, and None where not enough is known. All survive pickle and copy.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import copy
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,6 +63,18 @@ class ECSError(Exception):
     starts: tuple[Start, ...] = ()
     """What each start of the call came to, one per container instance; empty where nothing was sent."""
 
+    def redacted(self) -> Self:
+        """Return a copy without secrets, to be pickled, stored or sent elsewhere.
+
+        An error holds the requests and tasks that it is about, and pickling takes them along with the values of
+        environment variables, which neither its text nor its repr ever show. In the copy these read `[redacted]`, so
+        its requests must not be sent again. Causes and tracebacks are not copied.
+        """
+        made = copy.copy(self)
+        for name, held in vars(made).items():
+            setattr(made, name, _redacted(held))
+        return made
+
     @property
     def outcome(self) -> Outcome | None:
         """The gravest outcome among `starts` (UNKNOWN > STARTED > STOPPED > REFUSED > NOT_SENT); None without any."""
@@ -76,6 +89,14 @@ class ECSError(Exception):
     def failures(self) -> tuple[Failure, ...]:
         """What ECS refused, in its own words."""
         return tuple(start.failure for start in self.starts if start.failure is not None)
+
+
+def _redacted(held: Any) -> Any:
+    """Return what an error holds without secrets: whatever may hold some has a method for that."""
+    if isinstance(held, (tuple, list)):
+        return tuple([_redacted(one) for one in held])
+    own = getattr(held, "redacted", None)
+    return own() if own is not None else held
 
 
 _REJECTED_AS_THROTTLE = frozenset(

@@ -15,6 +15,7 @@ import pytest
 
 from aioecs import errors
 from aioecs._model.outcome import Outcome, Start
+from aioecs._model.overrides import TaskOverride
 from aioecs._model.start_task import StartTaskRequest
 from aioecs._model.start_task_response import StartTaskResponse
 from aioecs._model.task import Failure, Task
@@ -460,3 +461,59 @@ def test_a_cause_beside_a_context() -> None:
     error = chain(TimeoutError(), CANCELLED, by="__context__")
     error.__cause__ = ValueError()
     assert outcome_of(error) is CANCELLED
+
+
+# ---------------------------------------------------------------------------------------------------------- secrets
+
+CANARY = "hunter2-hunter2"
+OVERRIDES: Any = TaskOverride
+WITH_SECRETS: dict[str, Any] = {
+    "pairs": TaskOverride.for_container("main", environment={"KEY": CANARY}),
+    "string": OVERRIDES(container_overrides=[f"KEY={CANARY}"]),
+    "extra": TaskOverride(extra={"newMember": {"value": CANARY}}),
+    "dict": {"environment": CANARY},
+}
+
+
+def holding(kind: type[ECSError], overrides: Any) -> ECSError:
+    """Make an error whose requests, tasks and inner errors all have these overrides."""
+    error, task = full(kind), TASK.replace(overrides=overrides)
+    inner = StartUnknown("inner", candidates=[task])
+    held: dict[str, Any] = {
+        "starts": (start(task=task, error=inner), Start(request=REQUEST.replace(overrides=overrides), **LONE)),
+        "candidates": (task,),
+        "known": (task,),
+        "response": StartTaskResponse(tasks=[task], failures=[FAILURE]),
+        "task": task,
+        "result": TaskResult(task=task, succeeded=False),
+    }
+    for name in vars(error).keys() & held.keys():
+        setattr(error, name, held[name])
+    return error
+
+
+LONE: dict[str, Any] = {"container_instance": "0a1b", "outcome": Outcome.UNKNOWN}
+
+
+@pytest.mark.parametrize("overrides", WITH_SECRETS.values(), ids=WITH_SECRETS)
+@each_class
+def test_a_redacted_error_holds_no_secret(kind: type[ECSError], overrides: Any) -> None:
+    """Of whatever class: its pickle holds no value of an environment variable, and the facts are the same."""
+    error = holding(kind, overrides)
+    secret = pickle.dumps(error)
+    clean = error.redacted()
+    assert CANARY.encode() not in pickle.dumps(clean)
+    assert pickle.dumps(error) == secret  # it is a copy
+    assert type(clean) is kind
+    assert (clean.args, clean.outcome, len(clean.tasks)) == (error.args, error.outcome, len(error.tasks))
+    assert [task.task_arn for task in clean.tasks] == [task.task_arn for task in error.tasks]
+
+
+def test_names_are_kept_and_values_are_not() -> None:
+    """What was redacted shows that it was."""
+    overrides = WITH_SECRETS["pairs"].replace(extra={"newMember": CANARY})
+    (one,) = holding(TaskStopped, overrides).redacted().tasks
+    assert one.overrides == TaskOverride.for_container("main", environment={"KEY": "[redacted]"}).replace(
+        extra={"newMember": "[redacted]"}
+    )
+    assert TASK.redacted() == TASK

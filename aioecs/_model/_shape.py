@@ -263,6 +263,14 @@ class Shape(_Unread):
     extra: Mapping[str, Any] = attrs.field(default=NOTHING, converter=_own_extra, repr=_names, eq=_spelled)
     """Members that this version of aioecs doesn't know, under ECS's own names; equal where they are spelled alike."""
 
+    def redacted(self) -> Self:
+        """Return a copy in which each secret, such as the value of an environment variable, reads `[redacted]`.
+
+        So does what stands in `extra`, and whatever stands where a shape belongs and is none.
+        """
+        kind: type[Any] = type(self)
+        return self.replace(**{field.name: _without_secrets(field, self) for field in attrs.fields(kind)})
+
     def replace(self, **changes: Any) -> Self:
         """Return a copy with these members changed; the rest is shared with this one."""
         cls = type(self)
@@ -276,6 +284,29 @@ class Shape(_Unread):
             own = converters[name]
             keep(copied, name, held if own is None else own(held))
         return copied
+
+
+REDACTED = "[redacted]"
+
+
+def _without_secrets(field: attrs.Attribute[Any], value: Shape) -> Any:
+    held = getattr(value, field.name)
+    if is_secret(field) or field.name == "extra":
+        return _redacted(held)
+    return _redacted_parts(held) if field.repr is shown else held
+
+
+def _redacted(held: Any) -> Any:
+    if held is None or held is NOTHING:
+        return held
+    return dict.fromkeys(held, REDACTED) if isinstance(held, dict) else REDACTED
+
+
+def _redacted_parts(held: Any) -> Any:
+    """Return what stands where shapes belong, without secrets."""
+    if type(held) is tuple:
+        return tuple([_redacted_parts(one) for one in held])
+    return held.redacted() if isinstance(held, Shape) else _redacted(held)
 
 
 S = TypeVar("S", bound=Shape)

@@ -56,6 +56,16 @@ class Start:
     siblings_found: bool = False
     """Others of the same call were found and this one was not: probably refused, though ECS did not say so."""
 
+    def redacted(self) -> Start:
+        """Return a copy without secrets, such as the values of environment variables; not fit to be sent again."""
+        return attrs.evolve(
+            self,
+            request=self.request.redacted(),
+            task=self.task and self.task.redacted(),
+            failure=self.failure and self.failure.redacted(),
+            error=self.error and self.error.redacted(),
+        )
+
 
 _slot: Any = vars(Start)
 _PUT = tuple(_slot[field.name].__set__ for field in attrs.fields(Start))

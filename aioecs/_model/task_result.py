@@ -89,6 +89,10 @@ class TaskResult:
         what = "failed" if self.succeeded is False else "may have failed"
         raise TaskFailed(f"task {self._id} {what}: {self.explanation}", result=self)
 
+    def redacted(self) -> TaskResult:
+        """Return a copy without secrets, such as the values of environment variables."""
+        return attrs.evolve(self, task=self.task.redacted())
+
     @property
     def _id(self) -> str:
         return short(self.task.task_arn) if isinstance(self.task.task_arn, str) else "without an ARN"
