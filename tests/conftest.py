@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,12 @@ import aioecs
 from aioecs.testing import LocalECS
 
 pytest.register_assert_rewrite("ledger_world")  # it has tests, for each ledger to inherit
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C interrupt: under nohup and some CI SIGINT is ignored, also in the processes that tests begin."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

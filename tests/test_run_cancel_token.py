@@ -256,6 +256,8 @@ def interrupting(at: int, handler: Callable[[], None]) -> Iterator[list[bool]]:
         return trace
 
     before = sys.gettrace()
+    # On 3.12 a tracer hears of opcodes only if some frame had asked for them when it was set.
+    sys._getframe().f_trace_opcodes = True
     sys.settrace(trace)
     try:
         yield done
