@@ -13,7 +13,7 @@ from typing import Protocol, Self
 
 from aioecs._model.task import Task
 from aioecs._plan.addressing import Address, Key
-from aioecs._plan.progress import Goal, Sighting, Standing, exit_codes, newer, standing
+from aioecs._plan.progress import Goal, Sighting, Standing, exit_codes, further, newer, standing
 from aioecs._run.core import Core
 from aioecs._run.hub import Cancellable, Hub, reason_of, resolve
 from aioecs._run.waiting import cancelled_around
@@ -277,7 +277,7 @@ class Changes(Vigil):
     def told(self, key: Key, sighting: Sighting) -> None:
         """Hear what a task has become, unless the caller has that in hand."""
         given = self._seen.get(key)
-        if given is None or newer(sighting.task, given):
+        if given is None or newer(sighting.task, given) or (sighting.described and further(sighting.task, given)):
             self._seen[key] = sighting.task
             self._news.append(sighting.task)
             self._wake()
