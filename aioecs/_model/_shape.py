@@ -173,7 +173,9 @@ def shape(cls: type[T]) -> type[T]:
 
 def _names(extra: Mapping[str, Any]) -> str:
     """Show which members were kept, never their values: one of them may be secret."""
-    return "{" + ", ".join(sorted(extra)) + "}"
+    if not isinstance(cast("object", extra), Mapping):
+        return f"a {type(extra).__name__}"
+    return "{" + ", ".join(sorted(map(str, extra))) + "}"
 
 
 def _spelled(held: Any) -> Any:
