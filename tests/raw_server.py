@@ -51,6 +51,10 @@ class Exchange:
         """Send these bytes."""
         self._writer.write(what)
 
+    async def drain(self) -> None:
+        """Wait until what was said has gone out."""
+        await self._writer.drain()
+
     def close(self) -> None:
         """Close the connection (FIN)."""
         self.open = False

@@ -148,3 +148,32 @@ def test_rubbish_is_not_repeated() -> None:
     with pytest.raises(InvalidRequest) as told:
         read_event(with_detail(version=SECRET))
     assert SECRET not in str(told.value)
+
+
+@pytest.mark.parametrize("version", [2**53 + 1, 10**18])
+def test_a_version_that_counts_nothing(version: int) -> None:
+    """No task changes so often: such an event would outlive every true one."""
+    with pytest.raises(InvalidRequest, match=r"detail\.version"):
+        read_event(with_detail(version=version))
+
+
+def test_where_its_task_is() -> None:
+    """The ARN tells, else the event; another Region or account than the client's is refused, one not known is not."""
+    change = read_event(EVENT)
+    assert change is not None
+    assert (change.region, change.account) == ("eu-west-1", "123456789012")
+    for ours in ((None, None), ("", ""), ("eu-west-1", None), ("eu-west-1", "123456789012")):
+        change.expect(*ours)
+    for region, account in (("us-east-1", None), (None, "210987654321")):
+        with pytest.raises(InvalidRequest, match="a task of the"):
+            change.expect(region, account)
+    by_id = read_event({**with_detail(taskArn=ID), "region": "us-east-1", "account": 17})
+    assert by_id is not None
+    assert (by_id.region, by_id.account) == ("us-east-1", "")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000])
+def test_deep_json_is_no_event(text: str) -> None:
+    """It is named as what it is, and is no RecursionError."""
+    with pytest.raises(InvalidRequest, match="JSON"):
+        read_event(text)

@@ -658,7 +658,7 @@ def test_an_extra_that_is_no_map_of_names(extra: Any) -> None:
 
 def test_an_extra_that_is_nested_too_deeply() -> None:
     """It is refused like anything that JSON can't hold."""
-    assert refusal(starting(extra={"newMember": nested(100_000)})).rule == "what JSON can hold"
+    assert refusal(starting(extra={"newMember": nested(100_000)})).rule == "at most 64 levels deep"
 
 
 @pytest.mark.parametrize(
@@ -824,3 +824,44 @@ def test_a_secret_is_in_no_error(request_: Shape) -> None:
     """Whatever is wrong around it, an environment value is in neither the text nor the facts of the error."""
     error = refusal(request_)
     assert SECRET not in f"{error!s} {error!r} {error.path} {error.rule} {error.found}"
+
+
+@pytest.mark.parametrize(
+    ("extra", "rule"),
+    [
+        (1, "a map of ECS"),
+        (["a"], "a map of ECS"),
+        ({1: "a"}, "which are texts"),
+        ({"a": object()}, "what JSON can hold"),
+        ({"a": float("nan")}, "what JSON can hold"),
+    ],
+)
+def test_extra_that_cannot_be_sent(extra: Any, rule: str) -> None:
+    """It is named, and nothing is sent; its repr shows none of it."""
+    request = StartTaskRequest(task_definition="demo", container_instances=["0a1b"], extra=extra)
+    with pytest.raises(InvalidRequest, match=rule) as caught:
+        check(request)
+    assert caught.value.path == "extra"
+    assert "extra=" in repr(request)
+
+
+def test_extra_that_is_nested_too_deep() -> None:
+    """What holds itself is no exception to that, and none of it is a RecursionError."""
+    ring: list[Any] = []
+    ring.append(ring)
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    for held in (ring, deep):
+        request = StartTaskRequest(task_definition="demo", container_instances=["0a1b"], extra={"a": held})
+        with pytest.raises(InvalidRequest, match="levels deep"):
+            check(request)
+    while deep:
+        deep = deep.pop()
+
+
+def test_no_instances_at_all() -> None:
+    """None stands for none of them."""
+    request = StartTaskRequest(task_definition="demo", container_instances=None)  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest, match="1 to 10 container instances"):
+        check(request)

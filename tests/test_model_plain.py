@@ -324,3 +324,25 @@ def test_what_is_read_late_is_the_same() -> None:
     assert not hasattr(late, "no_such_member")
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         late.cpu = "2"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("held", "moment"),
+    [
+        ("1700000000", datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)),
+        (" 1700000000.5 ", datetime(2023, 11, 14, 22, 13, 20, 500_000, tzinfo=UTC)),
+        ("1.7e9", datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)),
+        ("Tue, 14 Nov 2023 22:13:20 GMT", datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)),
+        ("Tue, 14 Nov 2023 22:13:20 +999999999999", None),
+        ("0001-01-01T00:00:00+23:59", None),
+        ("9" * 400, None),
+        ("soon", None),
+        (1e300, None),
+        (float("nan"), None),
+        ([], None),
+    ],
+)
+def test_moments_as_botocore_takes_them(held: Any, moment: datetime | None) -> None:
+    """Seconds in a string and HTTP dates are moments too; what is none stays as it is, and reading it never raises."""
+    task = from_plain(Task, {"createdAt": held})
+    assert task.created_at is held if moment is None else task.created_at == moment

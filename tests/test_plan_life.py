@@ -634,3 +634,25 @@ def test_an_answer_is_read_as_it_is_found() -> None:
     response = StartTaskResponse(tasks=[good, cast("Task", 7), strange])
     assert isinstance(life.happened(call, Answered(response), 0), Finish)
     assert {start.task.task_arn for start in call.starts() if start.task is not None} == {"1", "2"}
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        StartTaskResponse(tasks=[Task()]),
+        StartTaskResponse(tasks=[Task(task_arn="")]),
+        StartTaskResponse(tasks=[Task(task_arn=cast("str", ["x"]), container_instance_arn="arn/a")]),
+        StartTaskResponse(tasks=cast("tuple[Task]", 17)),
+        StartTaskResponse(failures=cast("tuple[Failure]", {"arn": "x"})),
+        StartTaskResponse(failures=[Failure(arn="arn/a", reason=cast("str", ["AGENT"]))]),
+        StartTaskResponse(failures=[Failure(arn=cast("str", 17))]),
+        StartTaskResponse(failures=[cast("Failure", "AGENT")]),
+    ],
+)
+def test_what_has_no_arn_or_cannot_be_read_tells_nothing(response: StartTaskResponse) -> None:
+    """It may have been started all the same: it is looked up, and never told as started or refused."""
+    call = record()
+    life.begin(call, 0)
+    assert isinstance(life.happened(call, Answered(response), 0), Rest)
+    assert call.phase is Phase.UNSURE
+    assert outcomes(call) == [Outcome.UNKNOWN]

@@ -96,3 +96,16 @@ def test_exit_codes() -> None:
     odd: Any = ["main"]
     stopped = task(containers=[Container(name="main", exit_code=3), Container(name="side"), *odd])
     assert exit_codes(stopped) == {"main": 3, "side": None}
+
+
+def test_what_ecs_describes_wins_over_a_claim() -> None:
+    """An event's version, however high, doesn't keep a task from being seen to stop; it keeps it from going back."""
+    claim = seen(task("RUNNING", 10**15), described=False)
+    assert claim is not None
+    described = seen(task("STOPPED", 5), claim)
+    assert described is not None
+    assert described.over
+    assert described.ran
+    assert seen(task("PENDING", 4), claim) is None
+    assert seen(task("STOPPED", 5), claim, described=False) is None
+    assert seen(task("PENDING", 6), described) is not None

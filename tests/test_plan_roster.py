@@ -317,3 +317,25 @@ def test_what_is_void_is_thrown_out() -> None:
         roster.unwant(key)
     queues: Any = roster._queues
     assert len(queues["c"]) < 600
+
+
+def test_a_claim_that_ecs_does_not_confirm() -> None:
+    """A task of which an event claims more than ECS described after it is looked at as often as before."""
+    roster = Roster()
+    entry = roster.want(address(), 0.0)
+    roster.told(entry.key, task("RUNNING", 10**15), 0.0)
+    assert due(roster, 0.0) == NET
+    (look,) = roster.round(NET, RATE)
+    assert roster.shown(entry.key, task("RUNNING", 5), NET) is None
+    roster.answered(look, NET)
+    assert due(roster, NET) < NET + 31
+    assert roster.shown(entry.key, task("STOPPED", 6), NET + 1) is not None
+
+
+def test_an_event_of_another_account_is_not_remembered_for_this_one() -> None:
+    """Clusters and ids may bear the same names there."""
+    roster = Roster()
+    theirs = Task(task_arn="arn:aws:ecs:us-east-1:210987654321:task/c/t0", last_status="STOPPED", version=9)
+    roster.told(("c", "t0"), theirs, 0.0)
+    ours = Address(("c", "t0"), "arn:aws:ecs:us-east-1:123456789012:task/c/t0")
+    assert roster.want(ours, 1.0).sighting is None

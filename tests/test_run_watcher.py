@@ -19,6 +19,7 @@ from aioecs.errors import (
     ClientStateError,
     ECSError,
     InvalidParameterException,
+    InvalidRequest,
     ServerException,
     TaskMissing,
     ThrottlingException,
@@ -299,5 +300,46 @@ def test_its_repr_is_a_dashboard() -> None:
             await asyncio.sleep(1)
             assert repr(world.client._watcher) == "<Watcher of 3 tasks, 0 remembered>"
             wait.cancel()
+
+    leaping(work())
+
+
+def test_what_ecs_describes_wins_over_an_event() -> None:
+    """One event with a version from nowhere keeps no wait from its end, and a watch tells the end all the same."""
+
+    async def work() -> None:
+        async with waiting_world(pending_seconds=0.0) as world:
+            (arn,) = world.port.start()
+            waiting = asyncio.ensure_future(world.client.wait_until_stopped([arn], timeout=600))
+            told: list[Any] = []
+
+            async def watch() -> None:
+                told.extend([task.last_status async for task in world.client.watch([arn], timeout=600)])
+
+            watching = asyncio.ensure_future(watch())
+            await asyncio.sleep(3)
+            detail = {"taskArn": arn, "lastStatus": "RUNNING", "version": 10**15, "clusterArn": "default"}
+            world.client.feed({"detail-type": "ECS Task State Change", "detail": detail})
+            world.port.engine.end_task(arn)
+            assert [task.last_status for task in await waiting] == ["STOPPED"]
+            await watching
+            assert told[-1] == "STOPPED"
+
+    leaping(work())
+
+
+def test_events_of_other_accounts_are_refused() -> None:
+    """The account is learnt from the tasks that are waited for; an event of another changes nothing."""
+
+    async def work() -> None:
+        async with waiting_world(pending_seconds=1.0) as world:
+            (arn,) = world.port.start()
+            waiting = running(world, arn)
+            await asyncio.sleep(0.1)
+            other = arn.replace(arn.split(":")[4], "999999999999")
+            detail = {"taskArn": other, "lastStatus": "RUNNING", "version": 9, "clusterArn": "default"}
+            with pytest.raises(InvalidRequest, match="account"):
+                world.client.feed({"detail-type": "ECS Task State Change", "detail": detail})
+            assert [task.version for task in await waiting] != [9]
 
     leaping(work())

@@ -169,3 +169,10 @@ def test_what_is_wrong_with_a_line(line: str, told: str) -> None:
     """It is told with the number of the line, comments counted."""
     with pytest.raises(ValueError, match=told):
         faults_from_script(f'# storm\n{{"kind": "reset"}}\n{line}')
+
+
+@pytest.mark.parametrize("script", ["[" * 100_000, '{"kind":' * 100_000])
+def test_a_script_that_is_nested_too_deep(script: str) -> None:
+    """It is no script, and no RecursionError."""
+    with pytest.raises(ValueError, match="not JSON"):
+        faults_from_script(script)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import re
@@ -17,7 +18,7 @@ from test_wire_fast import ACCESS, REQUEST, accept, port_to
 
 from aioecs._model._plain import Kind, members, to_plain
 from aioecs._model._shape import Shape
-from aioecs._model.attempt import Answered
+from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
 from aioecs._model.run_task import RunTaskRequest
 from aioecs._wire.connect import connected
 from aioecs._wire.port import EVERY, START_TASK, Operation, Witness
@@ -154,3 +155,134 @@ async def test_handlers_that_come_when_it_is_open(way: Transport, seen: list[str
         await port.attempt(START_TASK, REQUEST, Witness())
         await client.list_tasks()
     assert heard == seen
+
+
+TASK = "arn:aws:ecs:us-east-1:123456789012:task/demo/5c6d"
+HUGE = "9" * 5_000
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("member", "held"),
+    [
+        (b'"group": "\xff"', {"group": "\ufffd"}),
+        (b'"createdAt": 1e300', {"created_at": 1e300}),
+        (b'"createdAt": "1700000000"', {"created_at": datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)}),
+        (
+            b'"createdAt": "Tue, 14 Nov 2023 22:13:20 GMT"',
+            {"created_at": datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)},
+        ),
+        (b'"createdAt": ["soon"]', {"created_at": ("soon",)}),
+        (b'"version": ' + HUGE.encode(), {"version": float("inf")}),
+        (b'"containers": "none"', {"containers": "none"}),
+        (b'"overrides": 17', {"overrides": 17}),
+    ],
+    ids=["no UTF-8", "no time", "seconds", "HTTP date", "a list", "huge", "no list", "no object"],
+)
+async def test_an_answer_is_kept_whatever_else_is_in_it(way: Transport, member: bytes, held: dict[str, Any]) -> None:
+    """The ARN that came is there, and each member can be read, though botocore's parser trips over one of them."""
+    body = b'{"tasks": [{"taskArn": "%b", %b}]}' % (TASK.encode(), member)
+
+    async def behave(exchange: Exchange) -> None:
+        await exchange.request()
+        exchange.answer(200, body)
+
+    async with RawServer(behave) as server, port_to(server.url, way) as port:
+        what = await port.attempt(START_TASK, REQUEST, Witness())
+    assert isinstance(what, Answered)
+    (task,) = what.answer.tasks
+    assert task.task_arn == TASK
+    for name, value in held.items():
+        found = getattr(task, name)
+        assert (tuple(found) if isinstance(found, list) else found) == value
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_utf_16(way: Transport) -> None:
+    """An answer in another Unicode is one, too."""
+
+    async def behave(exchange: Exchange) -> None:
+        await exchange.request()
+        exchange.answer(200, json.dumps({"tasks": [{"taskArn": TASK}]}).encode("utf-16"))
+
+    async with RawServer(behave) as server, port_to(server.url, way) as port:
+        what = await port.attempt(START_TASK, REQUEST, Witness())
+    assert isinstance(what, Answered)
+    assert what.answer.tasks[0].task_arn == TASK
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_body_past_its_bound_is_lost(way: Transport) -> None:
+    """It is not read to its end on either transport, and its connection is closed."""
+    cut = asyncio.Event()
+
+    async def behave(exchange: Exchange) -> None:
+        await exchange.request()
+        exchange.say(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+        try:
+            while not cut.is_set():
+                exchange.say(b"x" * 2**20)
+                await exchange.drain()
+        except OSError:
+            cut.set()
+            raise
+
+    async with RawServer(behave) as server, port_to(server.url, way) as port:
+        what = await port.attempt(START_TASK, REQUEST, Witness())
+        await cut.wait()
+    assert isinstance(what, Lost)
+    assert "larger than any of ECS's" in str(what.error)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_an_unasked_answer_is_nobody_s(way: Transport) -> None:
+    """It stands on the connection before the next request is written, and is never taken for that one's answer."""
+    served: list[Exchange] = []
+
+    async def behave(exchange: Exchange) -> None:
+        served.append(exchange)
+        await accept(exchange)
+
+    async with RawServer(behave) as server, port_to(server.url, way) as port:
+        await port.attempt(START_TASK, REQUEST, Witness())
+        served[-1].answer(200, json.dumps({"tasks": [{"taskArn": TASK}]}))
+        what = await port.attempt(START_TASK, REQUEST, witness := Witness())
+        if isinstance(what, NotSent):
+            assert not witness.on_wire
+            what = await port.attempt(START_TASK, REQUEST, Witness())
+    assert isinstance(what, Answered)
+    assert what.answer.tasks == ()
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("task", [{"startedBy": "another"}, {"containerInstanceArn": "i/9f9f"}])
+async def test_another_s_answer_is_lost(way: Transport, task: dict[str, str]) -> None:
+    """A task that bears another mark, or is on another instance, is no answer; nobody is given it."""
+
+    async def behave(exchange: Exchange) -> None:
+        await exchange.request()
+        exchange.answer(200, json.dumps({"tasks": [{"taskArn": TASK, **task}]}))
+
+    async with RawServer(behave) as server, port_to(server.url, way) as port:
+        what = await port.attempt(START_TASK, REQUEST, Witness())
+    assert isinstance(what, Lost)
+    assert "another request" in str(what.error)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("header", ["Date: Tue, 14 Nov 2023 22:13:20 +999999999999", "X-Odd: \xff", "Retry-After: -1"])
+async def test_a_throttle_with_an_odd_header(way: Transport, header: str) -> None:
+    """It is a throttle, after one request."""
+
+    async def behave(exchange: Exchange) -> None:
+        await exchange.request()
+        exchange.say(
+            b'HTTP/1.1 400 Said\r\nContent-Length: 33\r\n%b\r\n\r\n{"__type": "ThrottlingException"}'
+            % header.encode("latin-1")
+        )
+
+    async with RawServer(behave) as server, port_to(server.url, way) as port:
+        what = await port.attempt(START_TASK, REQUEST, Witness())
+        assert len(server.bodies) == 1
+    assert isinstance(what, Rejected)
+    assert what.error.throttled

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 
 from aioecs._model import DescribeTasksResponse, Failure, ListTasksResponse, StartTaskResponse, StopTaskResponse, Task
 from aioecs._model._shape import Shape
 from aioecs._wire import codec
-from aioecs._wire.codec import read_answer
 from aioecs.errors import AnswerLost
 
+read_answer = codec.read_answer
+READERS = [codec.READER, codec.STANDARD]
+"""With msgspec, then as where it isn't installed."""
 
-@pytest.fixture(autouse=True, params=["msgspec", "json"])
-def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read with msgspec, then as where it isn't installed."""
+
+@pytest.fixture(autouse=True, params=READERS, ids=["msgspec", "json"])
+def reader(request: pytest.FixtureRequest) -> None:
+    """Read with each."""
     pytest.importorskip("msgspec")
-    assert codec._started is not None
-    if request.param == "json":
-        monkeypatch.setattr(codec, "_loads", json.loads)
-        monkeypatch.setattr(codec, "_started", None)
+    assert codec.READER.started is not None
+    global read_answer
+    read_answer = partial(codec.read_answer, reader=request.param)
 
 
 @pytest.mark.parametrize(

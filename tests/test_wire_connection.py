@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from raw_server import Exchange, RawServer
 
-from aioecs._wire.connection import Connection, Response
+from aioecs._wire.connection import LONGEST_HEADER, MOST_BODY, MOST_HEADERS, Connection, Response
 from aioecs._wire.deadlines import Deadlines
 from aioecs._wire.port import Witness
 
@@ -128,6 +128,45 @@ async def test_no_answer(said: bytes, close: bool, why: str) -> None:
         assert witness.on_wire
         assert not connection.reusable
         await ended.wait()
+
+
+def many(line: bytes, count: int) -> bytes:
+    return b"HTTP/1.1 200 OK\r\n" + line * count
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        many(b"X-More: 1\r\n", MOST_HEADERS) + b"Content-Length: 0\r\n\r\n",
+        many(b"X-Long: " + b"x" * LONGEST_HEADER + b"\r\n", 1) + b"Content-Length: 0\r\n\r\n",
+        many(b"X-Endless: " + b"x" * 2**20, 1),
+        many(b"X-Endless: 1\r\n", 100_000),
+        b"HTTP/1.1 100 Go on\r\n\r\n" * 100_000,
+        b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (MOST_BODY + 1) + b"x" * (MOST_BODY + 1),
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (MOST_BODY + 1),
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 100_000,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1;" + b"x" * 2**20,
+    ],
+    ids=["headers", "long", "endless line", "endless lines", "1xx", "length", "to the end", "chunks", "extension"],
+)
+async def test_an_answer_past_a_bound_is_lost(said: bytes) -> None:
+    """It is not read on: the request was sent, what came is not believed, and the connection is closed."""
+    witness = Witness()
+    async with RawServer(saying(said)) as server, connected(server) as (connection, ended):
+        with pytest.raises(ConnectionError, match=r"larger than any of ECS's|no answer in HTTP/1\.1"):
+            await connection.exchange(REQUEST, witness, PATIENCE)
+        assert witness.on_wire
+        assert not connection.reusable
+        await ended.wait()
+
+
+async def test_the_largest_answer_that_fits() -> None:
+    """A body at its bound, in chunks of a kilobyte, is read whole."""
+    chunks = b"400\r\n%b\r\n" % (b"x" * 1024) * (MOST_BODY // 1024)
+    said = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
+    async with RawServer(saying(said)) as server, connected(server) as (connection, _):
+        answer = await connection.exchange(REQUEST, Witness(), PATIENCE)
+    assert len(answer.body) == MOST_BODY
 
 
 async def test_a_reset() -> None:

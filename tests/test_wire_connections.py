@@ -45,6 +45,46 @@ async def test_one_after_the_other_on_one_connection() -> None:
         assert server.connections == 1
 
 
+async def test_an_unasked_answer_is_never_taken_for_the_next() -> None:
+    """It comes while the loop is busy; the connection is closed before the next request is written."""
+    served: list[Exchange] = []
+
+    async def behave(exchange: Exchange) -> None:
+        served.append(exchange)
+        await accept(exchange)
+
+    async with RawServer(behave) as server, connections_to(server.port) as connections:
+        for _ in range(40):
+            await connections.exchange(REQUEST, Witness())
+            served[-1].answer(200, "somebody else's")
+            assert (await connections.exchange(REQUEST, Witness())).body == b"{}"
+        assert len(server.bodies) == 80
+
+
+async def test_a_server_that_speaks_first_is_not_asked() -> None:
+    """What stands ready on a fresh connection is no answer either; nothing is written."""
+
+    async def behave(exchange: Exchange) -> None:
+        exchange.answer(200, "unasked")
+        await asyncio.Event().wait()
+
+    witness = Witness()
+    async with RawServer(behave) as server, connections_to(server.port) as connections:
+        with pytest.raises(ConnectionError):
+            for _ in range(5):  # it may be slower than one request
+                await connections.exchange(REQUEST, witness)
+                await asyncio.sleep(0)
+    assert not server.bodies
+
+
+async def test_what_is_not_trusted_closes_its_connection() -> None:
+    """The next answer on it may be another's too."""
+    async with RawServer(accept) as server, connections_to(server.port) as connections:
+        for _ in range(2):
+            await connections.exchange(REQUEST, Witness(), trusted=lambda _: False)
+        assert server.connections == 2
+
+
 async def test_at_once_on_as_many() -> None:
     """Requests at the same time have a connection each, which later ones use."""
     async with RawServer(accept) as server, connections_to(server.port) as connections:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import attrs
 
@@ -17,7 +17,7 @@ from aioecs._model._shape import Shape, keep, unread
 
 S = TypeVar("S", bound=Shape)
 Read = Callable[[bytes], dict[str, Any]]
-"""Reads an answer's bytes once more; they were read before, so nothing can go wrong."""
+"""Reads an answer's bytes once more; an empty one where that can't be done."""
 
 
 @attrs.frozen(eq=False)
@@ -50,7 +50,13 @@ class Later:
         held = self._held
         if not isinstance(held, dict):
             held = self._held = self._read(held)
-        return held if at is None else held[self._wire][at]
+        return held if at is None else _part(held.get(self._wire), at)
+
+
+def _part(listed: Any, at: int) -> dict[str, Any]:
+    """Return a part of a list, an empty one where it can't be read a second time: to read a member never raises."""
+    part = listed[at] if isinstance(listed, list) and at < len(listed) else None
+    return cast("dict[str, Any]", part) if isinstance(part, dict) else {}
 
 
 @cache

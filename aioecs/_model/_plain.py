@@ -7,9 +7,11 @@ than lost, for an answer that names a task must reach the caller whatever else i
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from functools import cache
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -198,11 +200,24 @@ def _reader_of_one(kind: Kind, make: Callable[[type[Any], Any], Any]) -> Callabl
 
 
 def _moment(held: Any) -> Any:
-    """Read a moment as ECS's API gives it (epoch seconds) or as its events do (ISO 8601)."""
+    """Read a moment as ECS's API gives it (epoch seconds), as its events do (ISO 8601), or as botocore takes it too."""
     try:
         if isinstance(held, str):
-            moment = datetime.fromisoformat(held)
+            moment = _written_moment(held)
             return moment.astimezone(UTC) if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
         return datetime.fromtimestamp(held, UTC)
     except (TypeError, ValueError, OverflowError, OSError):
         return held
+
+
+def _written_moment(held: str) -> datetime:
+    """Read epoch seconds in a string, a time in ISO 8601, or a date as HTTP has it."""
+    if _SECONDS.fullmatch(held):
+        return datetime.fromtimestamp(float(held), UTC)
+    try:
+        return datetime.fromisoformat(held)
+    except ValueError:
+        return parsedate_to_datetime(held)
+
+
+_SECONDS = re.compile(r"\s*-?\d+(\.\d*)?([eE][+-]?\d+)?\s*", re.ASCII)

@@ -23,6 +23,7 @@ TASK_STATE_CHANGE = "ECS Task State Change"
 # What holds an event, or what holds one: SQS's ReceiveMessage, a Lambda record of SQS, an SNS notification, and a
 # Lambda record of SNS.
 _ENVELOPES = ("Body", "body", "Message", "Sns")
+_MOST_CHANGES = 2**53  # JSON's readers elsewhere keep whole numbers to there; a task has a dozen changes
 _DEPTH = 4  # a Lambda record of SQS that holds an SNS notification is three deep
 
 
@@ -38,6 +39,20 @@ class TaskChange:
     """Which change of the task it is: the first is 1."""
     detail: Mapping[str, Any] = attrs.field(repr=False)
     """The task as it came; it may hold secrets."""
+    region: str = ""
+    """The task's Region, and ..."""
+    account: str = ""
+    """... its account, as far as the event tells."""
+
+    def expect(self, region: str | None, account: str | None) -> None:
+        """Hold it against the Region and the account that are known to be the client's own.
+
+        Raises:
+            InvalidRequest: it is of a task somewhere else.
+        """
+        for what, ours, theirs in (("Region", region, self.region), ("account", account, self.account)):
+            if ours and theirs and ours != theirs:
+                raise InvalidRequest("event.detail.taskArn", f"a task of the {what} {ours}", repr(theirs))
 
     def task(self) -> Task:
         """Return the task as it has become."""
@@ -60,7 +75,7 @@ def read_event(event: Any) -> TaskChange | None:
     detail = body.get("detail")
     if not isinstance(detail, Mapping):
         raise InvalidRequest(f"{path}.detail", "an object", _type_of(detail))
-    return _change(detail, f"{path}.detail")
+    return _change(detail, f"{path}.detail", body)
 
 
 def _unwrapped(event: Any) -> tuple[Mapping[str, Any], str]:
@@ -87,12 +102,14 @@ def _object(given: Any, path: str) -> Mapping[str, Any]:
     return held
 
 
-def _change(detail: Mapping[str, Any], path: str) -> TaskChange:
+def _change(detail: Mapping[str, Any], path: str, event: Mapping[str, Any]) -> TaskChange:
     named = arn.task(_text(detail, "taskArn", path), f"{path}.taskArn")
     cluster = named.cluster or arn.cluster_of(_text(detail, "clusterArn", path), f"{path}.clusterArn").name
     version = detail.get("version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise InvalidRequest(f"{path}.version", "a whole number, 1 or more", _type_of(version))
+    if version > _MOST_CHANGES:
+        raise InvalidRequest(f"{path}.version", f"at most {_MOST_CHANGES}: it counts the changes of one task")
     _text(detail, "lastStatus", path)
     containers = detail.get("containers")
     if containers is not None and not (
@@ -101,7 +118,12 @@ def _change(detail: Mapping[str, Any], path: str) -> TaskChange:
         raise InvalidRequest(f"{path}.containers", "a list of objects", _type_of(containers))
     if not _is_moment(started := detail.get("startedAt")):
         raise InvalidRequest(f"{path}.startedAt", "a time in ISO 8601", _type_of(started))
-    return TaskChange(cluster, named.name, version, detail)
+    region, account = named.region or event.get("region"), named.account or event.get("account")
+    return TaskChange(cluster, named.name, version, detail, _said(region), _said(account))
+
+
+def _said(held: Any) -> str:
+    return held if isinstance(held, str) else ""
 
 
 def _is_moment(held: Any) -> bool:

@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -53,6 +53,7 @@ EPHEMERAL_STORAGE = (21, 200)  # [model] EphemeralStorage.sizeInGiB, in GiB
 PLACEMENT_CONSTRAINTS = 10  # [model] RunTaskRequest.placementConstraints
 PLACEMENT_STRATEGIES = 5  # [model] RunTaskRequest.placementStrategy
 CAPACITY_PROVIDERS = 20  # [model] RunTaskRequest.capacityProviderStrategy
+EXTRA_DEPTH = 64  # our own: what writes JSON calls itself for each level
 EXPRESSION = 2000  # [model] PlacementConstraint.expression, in characters
 VOLUME_THROUGHPUT = 1000  # [model] TaskManagedEBSVolumeConfiguration.throughput, in MiB/s
 VOLUME_SIZES = {  # [model] TaskManagedEBSVolumeConfiguration.sizeInGiB, in GiB
@@ -186,9 +187,13 @@ def _check_shape(value: Shape, path: str, any_number: bool) -> None:
 
 def _check_extra(value: Shape, where: str) -> None:
     """Hold back what would put itself over a member that was checked, or can't be sent at all."""
-    extra: Any = value.extra  # of whatever kind was given
-    if not isinstance(extra, dict) or not all(isinstance(name, str) for name in extra):
-        raise InvalidRequest(where, "a map of ECS's own member names", _type_of(extra))
+    given = cast("object", value.extra)
+    if not isinstance(given, Mapping):
+        raise InvalidRequest(where, "a map of ECS's own member names", _type_of(given))
+    if not all(isinstance(name, str) for name in cast("Mapping[object, object]", given)):
+        raise InvalidRequest(where, "a map of ECS's own member names")
+    if _is_deep(value.extra):
+        raise InvalidRequest(where, f"at most {EXTRA_DEPTH} levels deep")
     for member in members(type(value)):
         if member.wire in value.extra:
             raise InvalidRequest(f"{where}.{member.wire}", f"goes by its name here, {member.name}")
@@ -196,6 +201,21 @@ def _check_extra(value: Shape, where: str) -> None:
         json.dumps(value.extra, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
         raise InvalidRequest(where, "what JSON can hold") from None
+
+
+def _is_deep(held: Any) -> bool:
+    """Tell what is nested too deep, or holds itself; level by level, for what is deep can't be walked by recursion."""
+    level = [held]
+    for _ in range(EXTRA_DEPTH):
+        level = [one for each in level for one in _parts(each)]
+        if not level:
+            return False
+    return True
+
+
+def _parts(held: Any) -> list[Any]:
+    parts = held.values() if isinstance(held, Mapping) else held if isinstance(held, (list, tuple)) else ()
+    return [part for part in parts if isinstance(part, (Mapping, list, tuple))]
 
 
 def _check_member(held: Any, member: Member, where: str, any_number: bool) -> None:
@@ -373,6 +393,8 @@ def _check_cluster(given: str | None, region: str | None, partition: str | None)
 
 def _check_instances(request: StartTaskRequest, cluster: arn.Named, region: str | None, partition: str | None) -> None:
     """Hold the instances against the cluster that they must be of; an id alone tells nothing, an ARN does."""
+    if cast("object", request.container_instances) is None:
+        raise InvalidRequest("container_instances", _INSTANCES.rule)
     for at, instance in enumerate(request.container_instances):
         _check_instance(instance, f"container_instances[{at}]", cluster, region, partition)
 

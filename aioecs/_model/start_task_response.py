@@ -34,7 +34,7 @@ class StartTaskResponse(Shape):
             StartRefused: `failures` holds what was refused and why, `tasks` what did start.
         """
         if self.failures:
-            reasons = ", ".join(sorted({failure.reason or "no reason given" for failure in self.failures}))
+            reasons = ", ".join(sorted({str(failure.reason or "no reason given") for failure in self.failures}))
             asked = len(self.tasks) + len(self.failures)
             raise StartRefused(
                 f"ECS refused {len(self.failures)} of {asked} starts: {reasons}", token=self.token, response=self

@@ -23,14 +23,13 @@ returns the one thing to do next, which is reported back when it is done; None m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import cast
+from collections.abc import Callable, Mapping
 
 import attrs
 
 from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
 from aioecs._model.start_task_response import StartTaskResponse
-from aioecs._model.task import Failure, Task
+from aioecs._model.task import Task
 from aioecs._plan import matching
 from aioecs._plan.acts import (
     Act,
@@ -85,9 +84,7 @@ def _send(call: Record, *_: object) -> Act:
 
 def _answered(call: Record, what: Answered[StartTaskResponse], when: When) -> Act:
     call.in_flight, call.sent_ever, call.ended = False, True, when.now
-    # An answer is read as it is found: what stands among its tasks and is none costs the others nothing.
-    tasks = [task for task in cast("Sequence[object]", what.answer.tasks) if isinstance(task, Task)]
-    failures = [each for each in cast("Sequence[object]", what.answer.failures) if isinstance(each, Failure)]
+    tasks, failures = matching.sound(what.answer.tasks, what.answer.failures)
     matching.answer(call.slots, tasks, failures)
     if call.open:
         told = len(tasks) + len(failures)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import cast
 
 import attrs
 
@@ -54,6 +55,29 @@ def _moment(task: Task) -> datetime:
     return created if isinstance(created, datetime) else _NEVER
 
 
+def sound(tasks: object, failures: object) -> tuple[list[Task], list[Failure]]:
+    """Return what of an answer tells of a start: tasks that have an ARN, and failures that can be read.
+
+    An answer is read as it is found: what stands in it and is neither costs the others nothing, and tells nothing.
+    """
+    return (
+        [task for task in _listed(tasks) if isinstance(task, Task) and _is_text(task.task_arn) and task.task_arn],
+        [each for each in _listed(failures) if isinstance(each, Failure) and _is_readable(each)],
+    )
+
+
+def _listed(held: object) -> Sequence[object]:
+    return cast("Sequence[object]", held) if isinstance(held, (list, tuple)) else ()
+
+
+def _is_readable(failure: Failure) -> bool:
+    return all(_is_text(held) or held is None for held in (failure.arn, failure.reason, failure.detail))
+
+
+def _is_text(held: object) -> bool:
+    return isinstance(held, str)
+
+
 def answer(slots: list[Slot], tasks: Iterable[Task], failures: Iterable[Failure]) -> None:
     """Give what ECS answered to the starts that were asked for; nothing that it told is dropped while one is open.
 
@@ -84,7 +108,7 @@ def _one_each(slots: list[Slot], tasks: list[Task]) -> bool:
             return False
     asked = [slot.instance for slot in slots]
     # Mostly both are full ARNs, and needn't be taken apart.
-    if _paired(slots, asked, tasks, [task.container_instance_arn for task in tasks]):
+    if _paired(slots, asked, tasks, [_place(task) for task in tasks]):
         return True
     return _paired(slots, map(short, asked), tasks, [short(_place(task)) for task in tasks])
 

@@ -55,6 +55,8 @@ class Sighting:
     task: Task
     ran: bool
     """It was seen RUNNING, or says when it started to."""
+    described: bool = True
+    """ECS itself described it so; an event only claims it."""
 
     @property
     def over(self) -> bool:
@@ -67,12 +69,16 @@ def is_over(task: Task) -> bool:
     return task.last_status in _OVER
 
 
-def seen(task: Task, before: Sighting | None = None) -> Sighting | None:
-    """Return the task as it is now seen; None if that is no news: a repeat, or older than what was seen before."""
-    if before is not None and not newer(task, before.task):
+def seen(task: Task, before: Sighting | None = None, *, described: bool = True) -> Sighting | None:
+    """Return the task as it is now seen; None if that is no news: a repeat, or older than what was seen before.
+
+    What ECS describes wins over the version that an event claimed, if it has come further.
+    """
+    over_claim = before is not None and described and not before.described and further(task, before.task)
+    if before is not None and not over_claim and not newer(task, before.task):
         return None
     ran = task.started_at is not None or task.last_status == Goal.RUNNING.value
-    return Sighting(task, ran or (before is not None and before.ran))
+    return Sighting(task, ran or (before is not None and before.ran), described)
 
 
 def newer(task: Task, than: Task) -> bool:
@@ -84,6 +90,12 @@ def newer(task: Task, than: Task) -> bool:
     if here is None or there is None:  # a status of a newer ECS, or none at all
         return task.last_status is not None and task.last_status != than.last_status
     return here > there
+
+
+def further(task: Task, than: Task) -> bool:
+    """Tell whether a task has come further in its life than another description of it says, whatever their versions."""
+    here, there = _place(task), _place(than)
+    return here is not None and there is not None and here > there
 
 
 def _place(task: Task) -> int | None:
@@ -101,10 +113,14 @@ def standing(sighting: Sighting | None, goal: Goal) -> Standing:
 
 def exit_codes(task: Task) -> dict[str, int | None]:
     """Return what each container exited with, by its name; None for one that never ran."""
-    return {each.name or "": each.exit_code for each in containers_of(task)}
+    return {_text(each.name): each.exit_code for each in containers_of(task)}
 
 
 def containers_of(task: Task) -> list[Container]:
     """Return the containers of a task; what ECS sends is kept as it comes, and may be of the wrong kind."""
     listed: Any = task.containers
     return [each for each in listed if isinstance(each, Container)] if isinstance(listed, (list, tuple)) else []
+
+
+def _text(held: object) -> str:
+    return held if isinstance(held, str) else ""

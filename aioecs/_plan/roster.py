@@ -105,6 +105,8 @@ class Roster:
         entry = self._entries.get(address.key)
         if entry is None:
             memory = self._memory.pop(address.key, None)
+            if memory is not None and _elsewhere(address.name, memory.sighting.task):
+                memory = None  # an event of another account or Region, whose cluster bears the same name
             entry = self._entries[address.key] = Entry(address.key, address.name, now, -math.inf)
             if memory is not None:
                 entry.sighting, entry.fed = memory.sighting, memory.fed
@@ -140,6 +142,10 @@ class Roster:
         if entry is None:
             return None
         entry.seen_at = now
+        claim = entry.sighting
+        asked_since = entry.looked_at >= entry.since
+        if claim is not None and asked_since and not claim.described and _behind(task, claim.task):
+            entry.fed = False  # an event claims more than ECS described after it: it is late, or the claim isn't true
         return self._learn(entry, task, now)
 
     def stale(self, key: Key, version: int) -> bool:
@@ -154,7 +160,7 @@ class Roster:
         if entry is None:
             return self._told_early(key, task)
         self._heard_at[key[0]] = entry.seen_at = now
-        sighting = self._learn(entry, task, now) if task is not None else None
+        sighting = self._learn(entry, task, now, described=False) if task is not None else None
         if sighting is not None or not entry.fed:
             entry.fed = True
             if not entry.asking:
@@ -165,13 +171,13 @@ class Roster:
         """Take what an event tells of a task that nobody waits for, or not yet."""
         memory = self._memory.get(key)
         before = memory.sighting if memory is not None else None
-        sighting = seen(task, before) if task is not None else None
+        sighting = seen(task, before, described=False) if task is not None else None
         if (known := sighting or before) is not None:
             self._remember(key, _Memory(known, fed=True))
         return sighting
 
-    def _learn(self, entry: Entry, task: Task, now: float) -> Sighting | None:
-        sighting = seen(task, entry.sighting)
+    def _learn(self, entry: Entry, task: Task, now: float, *, described: bool = True) -> Sighting | None:
+        sighting = seen(task, entry.sighting, described=described)
         if sighting is not None:
             entry.sighting, entry.since = sighting, now
         return sighting
@@ -253,6 +259,17 @@ class Roster:
         if now > self._allowed_at:
             gained = (now - self._allowed_at) * _own(rate)
             self._allowance, self._allowed_at = min(AT_ONCE, self._allowance + gained), now
+
+
+def _elsewhere(name: str, claimed: Task) -> bool:
+    """Tell whether two ARNs name different partitions, Regions or accounts; an id alone names none."""
+    ours, theirs = name.split(":")[1:5], (claimed.task_arn or "").split(":")[1:5]
+    return bool(ours and theirs) and ours != theirs
+
+
+def _behind(task: Task, claimed: Task) -> bool:
+    mine, theirs = task.version, claimed.version
+    return isinstance(mine, int) and isinstance(theirs, int) and mine < theirs
 
 
 def _own(rate: float) -> float:

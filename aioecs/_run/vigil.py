@@ -13,7 +13,7 @@ from typing import Protocol, Self
 
 from aioecs._model.task import Task
 from aioecs._plan.addressing import Address, Key
-from aioecs._plan.progress import Goal, Sighting, Standing, exit_codes, newer, standing
+from aioecs._plan.progress import Goal, Sighting, Standing, exit_codes, further, newer, standing
 from aioecs._plan.task_result import task_result
 from aioecs._run.core import Core
 from aioecs._run.hub import Cancellable, Hub, reason_of, resolve
@@ -279,7 +279,8 @@ class Changes(Vigil):
     def told(self, key: Key, sighting: Sighting) -> None:
         """Take what a task has become, unless the caller has that in hand; the end of a task is always told, once."""
         given = self._seen.get(key)
-        if given is None or newer(sighting.task, given) or sighting.over:
+        more = given is not None and sighting.described and further(sighting.task, given)
+        if given is None or more or newer(sighting.task, given) or sighting.over:
             self._seen[key] = sighting.task
             self._news.append(sighting.task)
             self._wake()

@@ -128,7 +128,8 @@ class Waits(ABC):
         To be called on the client's event loop: elsewhere use `loop.call_soon_threadsafe(client.feed, event)`.
 
         Raises:
-            InvalidRequest: it is no such event; it names the member and the rule, and nothing has changed.
+            InvalidRequest: it is no such event, or one of another Region or account than the client's; it names the
+                member and the rule, and nothing has changed.
             ClientStateError: it was called in another thread or loop, or the client is not open.
         """
         try:

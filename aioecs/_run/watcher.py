@@ -40,6 +40,7 @@ class Watcher:
         self._wake = asyncio.Event()
         self._polling = False
         self._trouble: ECSError | None = None
+        self._account = ""  # learnt from what ECS describes, for nothing else tells it without another call
 
     @property
     def trouble(self) -> ECSError | None:
@@ -53,6 +54,7 @@ class Watcher:
 
     def join(self, vigil: Vigil, address: Address) -> Sighting | None:
         """Tell this vigil of a task from now on, and return what is known of it."""
+        self._account = self._account or _account_of(address.name)
         before = self._roster.get(address.key)
         known = before.sighting if before is not None else None
         entry = self._roster.want(address, self.core.now)
@@ -84,6 +86,7 @@ class Watcher:
 
     def feed(self, change: TaskChange) -> bool:
         """Take what an event tells; return whether that was news."""
+        change.expect(self.region, self._account)
         key = (change.cluster, change.id)
         task = None if self._roster.stale(key, change.version) else change.task()
         sighting = self._roster.told(key, task, self.core.now)
@@ -161,6 +164,7 @@ class Watcher:
         now = self.core.now
         shown = {short(task.task_arn): task for task in answer.tasks if isinstance(task.task_arn, str)}
         failed = {short(failure.arn or ""): failure.reason or "" for failure in answer.failures}
+        self._account = self._account or next((_account_of(task.task_arn or "") for task in shown.values()), "")
         for entry in entries:
             key = entry.key
             task = shown.get(key[1])
@@ -191,6 +195,12 @@ class Watcher:
             text = "tasks in the cluster %s can't be waited for: %s"
             self.core.warn_once(f"wait {type(error).__name__} {cluster}", text, cluster, error)
             self._fail([entry.key for entry in entries], error)
+
+
+def _account_of(arn: str) -> str:
+    """Return the account in an ARN, an empty text where there is none."""
+    parts = arn.split(":")
+    return parts[4] if len(parts) > 5 else ""
 
 
 def _stays(error: ECSError) -> bool:

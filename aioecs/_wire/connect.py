@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from aiobotocore.config import AioConfig
 from aiobotocore.credentials import AioCredentials
+from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
 from botocore import exceptions as botocore
 
@@ -38,7 +39,12 @@ def _merged(settings: Settings) -> AioConfig:
         read_timeout=settings.timeouts.attempt,
         max_pool_connections=settings.pool,
     )
-    return settings.config.merge(ours) if settings.config is not None else ours
+    theirs = settings.config
+    if getattr(theirs, "http_session_cls", AIOHTTPSession) is AIOHTTPSession:
+        ours = ours.merge(AioConfig(http_session_cls=guarded.BoundedSession))
+    if theirs is None:
+        return ours
+    return theirs.merge(ours) if isinstance(theirs, AioConfig) else AioConfig().merge(theirs).merge(ours)
 
 
 _LOADERS: dict[Any, Any] = {}

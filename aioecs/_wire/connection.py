@@ -17,6 +17,21 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from aioecs._wire.deadlines import Deadlines
 from aioecs._wire.port import Witness
 
+MOST_BODY = 16 * 2**20
+"""Bytes of an answer's body at most.
+
+The largest answer that ECS is known to give describes a hundred tasks, each with 8,192 characters of overrides and
+fifty tags of 384: in a script of three bytes a character, and with 10 KB of other members each, 9.2 MB.
+"""
+MOST_HEADERS = 128
+"""Headers of an answer at most, and ..."""
+LONGEST_HEADER = 8190
+"""... bytes of one; both as aiohttp has it."""
+_HEAD = 64 * 2**10
+"""Bytes that may come before a body begins, those of all answers of 1xx among them."""
+_OVERHEAD = 8
+"""One part in so many may be the framing of chunks, once there is more of it than a head."""
+
 
 @attrs.frozen
 class Response:
@@ -39,6 +54,10 @@ class Response:
         return {name.decode("latin-1").lower(): held.decode("latin-1") for name, held in self.lines}
 
 
+class _PastBound(Exception):
+    """An answer is larger than aioecs reads."""
+
+
 class Connection(asyncio.Protocol):
     """A connection, and the exchange that is under way on it."""
 
@@ -54,6 +73,8 @@ class Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[Response] | None = None
         self._timeout = 0.0
         self._headed = False
+        self._received = 0
+        self._body_size = 0
         self._spoilt = True
         self.idle_since = 0.0
 
@@ -77,6 +98,7 @@ class Connection(asyncio.Protocol):
         self._waiter = waiter
         self._timeout = timeout
         self._deadlines.set(self, loop.time() + timeout, self._late)
+        self._received = 0
         self._begin()
         witness.on_wire = True
         self._transport.write(request)
@@ -130,9 +152,15 @@ class Connection(asyncio.Protocol):
             self.abort()  # nobody asked
             return
         try:
+            self._received += len(data)
             self._parser.feed_data(data)
+            self._bound_framing()
+        except _PastBound as error:
+            self._fail(_broken("the answer is larger than any of ECS's", error))
         except (HttpParserError, HttpParserUpgrade) as error:
-            self._fail(_broken("what came is no answer in HTTP/1.1", error))
+            bound = error.__context__ if isinstance(error.__context__, _PastBound) else None
+            what = "what came is no answer in HTTP/1.1" if bound is None else "the answer is larger than any of ECS's"
+            self._fail(_broken(what, bound or error))
 
     def eof_received(self) -> None:
         """Take an answer of no stated length as whole; asyncio then closes the connection."""
@@ -156,6 +184,8 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header."""
+        if len(self._lines) >= MOST_HEADERS or len(name) + len(value) > LONGEST_HEADER:
+            raise _PastBound(f"more than {MOST_HEADERS} headers, or one of more than {LONGEST_HEADER} bytes")
         self._lines.append((name, value))
 
     def on_headers_complete(self) -> None:
@@ -164,6 +194,9 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """Keep a piece of the body."""
+        self._body_size += len(body)
+        if self._body_size > MOST_BODY:
+            raise _PastBound(f"more than {MOST_BODY} bytes")
         self._parts.append(body)
 
     def on_message_complete(self) -> None:
@@ -177,7 +210,12 @@ class Connection(asyncio.Protocol):
     # ------------------------------------------------------------------------------------------------------- within
 
     def _begin(self) -> None:
-        self._lines, self._parts, self._headed = [], [], False
+        self._lines, self._parts, self._headed, self._body_size = [], [], False, 0
+
+    def _bound_framing(self) -> None:
+        """Bound what is none of the body: header lines that don't end, chunks of a byte each."""
+        if self._received - self._body_size > _HEAD + self._body_size // _OVERHEAD:
+            raise _PastBound(f"{self._received - self._body_size} bytes around a body of {self._body_size}")
 
     def _has_length(self) -> bool:
         names = {name.lower() for name, _ in self._lines}
@@ -194,6 +232,7 @@ class Connection(asyncio.Protocol):
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_exception(error)
+            self.abort()
 
 
 def _broken(what: str, cause: Exception | None) -> ConnectionError:

@@ -23,8 +23,10 @@ _RESOLVED = 10.0
 """Seconds for which a name's addresses are kept: as aiohttp does by default."""
 _STAGGER = 0.25
 """Seconds after which the next address is tried beside one that is slow. [RFC 8305, 5]"""
-_DOUBTED = 0.5
-"""Seconds after which an idle connection is looked at before it is used."""
+
+
+def _any(_: Response) -> bool:
+    return True
 
 
 class Connections:
@@ -60,19 +62,25 @@ class Connections:
         self._closed = False
 
     async def exchange(
-        self, request: bytes, witness: Witness, late: Callable[[Response], object] | None = None
+        self,
+        request: bytes,
+        witness: Witness,
+        late: Callable[[Response], object] | None = None,
+        *,
+        trusted: Callable[[Response], bool] = _any,
     ) -> Response:
         """Send a request on a connection that is free, or a new one, and return its answer.
 
         Nothing of it is written before `witness.on_wire` is set; a cancel closes the connection that it went out on,
-        and an answer that came together with it goes to `late`.
+        and an answer that came together with it goes to `late`. An answer that isn't `trusted` closes the connection:
+        what comes on it next may be another's answer too.
 
         Raises:
             OSError: no connection came about, or it broke; TimeoutError among them, if a clock ended.
         """
         connection = self._free() or await self._opened()
         answer = await connection.exchange(request, witness, self._answer, late)
-        if connection.reusable:
+        if trusted(answer) and connection.reusable:
             self._keep(connection)
         else:
             connection.abort()
@@ -93,12 +101,15 @@ class Connections:
     # ------------------------------------------------------------------------------------------------- the idle ones
 
     def _free(self) -> Connection | None:
-        """Take the one that was used last; those that have gone stale are closed unsent."""
+        """Take the one that was used last; those that have gone stale, or hold what nobody asked for, are closed.
+
+        The socket itself is looked at: what came while the loop was busy would be taken for the next answer.
+        """
         now = self._now()
         while self._idle:
             connection = self._idle.pop()
             idle = now - connection.idle_since
-            if idle < self._longest_idle and (connection.reusable if idle < _DOUBTED else connection.still_open()):
+            if idle < self._longest_idle and connection.still_open():
                 return connection
             connection.abort()
         return None
@@ -138,6 +149,9 @@ class Connections:
         if self._closed:  # meanwhile
             connection.abort()
             raise ConnectionError("the client was left")
+        if self._tls is None and not connection.still_open():  # over TLS the other side may speak first, of its keys
+            connection.abort()
+            raise ConnectionError(f"{self._where} spoke before it was asked, or closed the connection")
         return connection
 
     @property

@@ -14,28 +14,25 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Hashable
-from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any, TypeVar
 
 import attrs
-from botocore.exceptions import ClientError, InvalidConfigError
-from botocore.parsers import create_parser
+from botocore.exceptions import InvalidConfigError
 
 from aioecs._model._shape import Shape
 from aioecs._model.attempt import Answered, Attempt, Lost, NotSent, Rejected
 from aioecs._wire import guarded
-from aioecs._wire.codec import read_answer
+from aioecs._wire.answers import Read, is_trusted, read_response
 from aioecs._wire.connection import Response
 from aioecs._wire.connections import Connections
 from aioecs._wire.encoding import Encoder
 from aioecs._wire.port import Operation, Witness
-from aioecs._wire.quiet import withheld
 from aioecs._wire.rehearsal import Shown
 from aioecs._wire.sent import judge, never_signed
 from aioecs._wire.signing import CONTENT_TYPE, Keys, Signer
-from aioecs.errors import AnswerLost, ECSServiceError
+from aioecs.errors import ECSServiceError
 
 R = TypeVar("R", bound=Shape)
 
@@ -76,6 +73,7 @@ class FastPort:
         self.endpoint_url = str(client.meta.endpoint_url)
         self.region = str(client.meta.region_name)
         self.partition = str(client.meta.partition)
+        self.read: Read = read_response
         self._shown = shown
         self._connections = connections
         self._credentials = credentials
@@ -92,7 +90,7 @@ class FastPort:
     async def attempt(self, operation: Operation[R], request: Shape, witness: Witness) -> Attempt[R]:
         """Send the request once, and say what came of it; once more if only its signature was turned away."""
         self._flying += 1
-        sending = _Sending(witness)
+        sending = _Sending(witness, request)
         try:
             body = self._encoder.body(request)
             what = await self._sent(operation, body, sending)
@@ -104,8 +102,6 @@ class FastPort:
                 return await self._sent(operation, body, sending)
             witness.on_wire = True
             return what
-        except AnswerLost as lost:
-            return Lost(lost)
         except Exception as error:  # noqa: BLE001 whatever it is, it must become a word about the start
             return judge(error, operation.name, witness.on_wire, proven=True)
         finally:
@@ -123,21 +119,22 @@ class FastPort:
         except Exception as error:  # noqa: BLE001 a credential source's own failure, an STS error among them
             return NotSent(never_signed(error, operation.name))
         late = partial(self._came_late, operation, sending)
-        answer = await self._connections.exchange(self._written(operation.name, body, keys), sending.witness, late)
-        return self._told(operation, answer, sending)
+        told: list[Answered[R] | Rejected | Lost] = []
 
-    def _told(self, operation: Operation[R], answer: Response, sending: _Sending) -> Attempt[R]:
-        if answer.status == 200:
-            return Answered(
-                read_answer(answer.body, operation.answer, operation.name), answer.header(b"x-amzn-requestid")
-            )
+        def trusted(answer: Response) -> bool:
+            told.append(self.read(operation, sending.request, answer))
+            return is_trusted(told[0])
+
+        written = self._written(operation.name, body, keys)
+        answer = await self._connections.exchange(written, sending.witness, late, trusted=trusted)
         sending.date = answer.header(b"date")
-        return _unhappy(operation, answer)
+        return told[0]
 
     def _came_late(self, operation: Operation[Any], sending: _Sending, answer: Response) -> None:
         """Keep what came together with a cancel; what is no answer of ECS tells nothing."""
-        with suppress(AnswerLost):
-            sending.witness.answer = self._told(operation, answer, sending)
+        told = self.read(operation, sending.request, answer)
+        if is_trusted(told):
+            sending.witness.answer = told
 
     def _written(self, name: str, body: bytes, keys: Keys) -> bytes:
         """Write a signed request as it goes on the wire."""
@@ -187,7 +184,7 @@ class FastPort:
             return False
         try:
             theirs = parsedate_to_datetime(date).timestamp()
-        except ValueError:
+        except (ValueError, OverflowError):  # no date, or one of a zone or year that no clock has
             return False
         ahead = theirs - self._now()
         if abs(ahead - self._ahead) < _TOLERATED:
@@ -201,16 +198,6 @@ class _Sending:
     """What one attempt has come to so far."""
 
     witness: Witness
+    request: Shape = attrs.field(repr=False)
     keys: Keys | None = attrs.field(default=None, repr=False)
     date: str | None = None
-
-
-def _unhappy(operation: Operation[Any], answer: Response) -> Rejected | NotSent | Lost:
-    """Read an answer that is no 200, as botocore's own parser does."""
-    if answer.status < 400:
-        return Lost(AnswerLost(f"{operation.name} was answered with status {answer.status}, which is no answer of ECS"))
-    with withheld():
-        said = create_parser("json").parse(
-            {"status_code": answer.status, "headers": answer.headers, "body": answer.body}, None
-        )
-    return judge(ClientError(said, operation.name), operation.name, on_wire=True, proven=True)

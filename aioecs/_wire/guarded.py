@@ -12,6 +12,7 @@ from typing import Any
 
 from aiobotocore.httpsession import AIOHTTPSession
 
+from aioecs._wire.connection import MOST_BODY
 from aioecs.errors import ECSError
 
 _EVENTS = (
@@ -30,6 +31,61 @@ _EVENTS = (
     "after-call-error",
 )
 _KNOWN = ("botocore", "aiobotocore", "aioecs")
+
+
+class TooLarge(Exception):
+    """An answer is larger than any of ECS's."""
+
+
+class _Answer:
+    """aiohttp's response, of which aiobotocore reads no more than an answer may hold, and any header."""
+
+    def __init__(self, response: Any) -> None:
+        self.url, self.status = response.url, response.status
+        # aiobotocore takes headers for UTF-8, which HTTP doesn't promise: it would drop the answer for one that isn't.
+        self.raw_headers = [(_as_utf8(name), _as_utf8(held)) for name, held in response.raw_headers]
+        self._response = response
+        self._body: bytes | None = None
+
+    async def read(self) -> bytes:
+        """Read the body, within its bound; an answer beyond it is lost, and its connection closed."""
+        if self._body is None:
+            try:
+                self._body = await self._bounded()
+            except BaseException:
+                self._response.close()
+                raise
+            self._response.release()
+        return self._body
+
+    async def _bounded(self) -> bytes:
+        body = bytearray()
+        async for part in self._response.content.iter_any():
+            body += part
+            if len(body) > MOST_BODY:
+                raise TooLarge(f"the answer is larger than any of ECS's: more than {MOST_BODY} bytes")
+        return bytes(body)
+
+
+def _as_utf8(text: bytes) -> bytes:
+    return text.decode("latin-1").encode()
+
+
+class _Requests:
+    """aiohttp's session, as far as aiobotocore uses it for one request."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    async def request(self, *args: Any, **options: Any) -> _Answer:
+        return _Answer(await self._session.request(*args, **options))
+
+
+class BoundedSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore has no types
+    """aiobotocore's HTTP session, which reads an answer of any size, held to a bound."""
+
+    async def _get_session(self, proxy_url: str | None) -> Any:
+        return _Requests(await super()._get_session(proxy_url))
 
 
 class Changed(ECSError):
@@ -74,7 +130,7 @@ def proxy_of(client: Any, url: str) -> str | None:
 
 def is_stock(client: Any) -> bool:
     """Tell whether the client's HTTP session is aiobotocore's own class, and no subclass of it."""
-    return type(_http(client)) is AIOHTTPSession
+    return type(_http(client)) in (AIOHTTPSession, BoundedSession)
 
 
 def tls_of(client: Any) -> ssl.SSLContext:

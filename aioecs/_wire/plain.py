@@ -5,7 +5,7 @@ aiobotocore resolves, signs and sends; four of its public events let us see what
 - `needs-retry` is answered with no before anybody else's handler can say yes;
 - `before-send` gives each request a body that witnesses its being written, and refuses to be written twice, so that
   not even a redirect sends a start again;
-- `before-parse` keeps the answer's bytes, since botocore's parser drops the members that it doesn't know;
+- `before-parse` keeps the answer, since botocore's parser drops the members that it doesn't know, and may fail;
 - `before-call` puts in the members that the request carries beyond botocore's model.
 """
 
@@ -21,17 +21,15 @@ import attrs
 
 from aioecs._model._plain import to_plain
 from aioecs._model._shape import Shape
-from aioecs._model.attempt import Answered, Attempt, Lost
-from aioecs._wire.codec import read_answer
+from aioecs._model.attempt import Attempt
+from aioecs._wire.answers import Read, read_response
+from aioecs._wire.connection import Response
 from aioecs._wire.port import Operation, Witness
 from aioecs._wire.quiet import withheld
 from aioecs._wire.sent import judge
 from aioecs._wire.witnessed import SentTwice, WitnessedBody
-from aioecs.errors import AnswerLost
 
 R = TypeVar("R", bound=Shape)
-
-_BODY = "aioecs-body"
 
 
 @attrs.define
@@ -41,6 +39,7 @@ class _Making:
     witness: Witness
     extended: dict[str, Any] | None
     body: WitnessedBody | None = None
+    answer: Response | None = None
 
     @property
     def refused(self) -> SentTwice | None:
@@ -81,10 +80,15 @@ def _no_retry(**_: Any) -> bool | None:
     return None if _MAKING.get() is None else False
 
 
-def _keep_answer(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
-    """Keep the answer's bytes beside what botocore's parser makes of them."""
-    if _MAKING.get() is not None:
-        customized_response_dict[_BODY] = response_dict["body"]
+def _keep_answer(response_dict: dict[str, Any], **_: Any) -> None:
+    """Keep the answer as it came: what botocore's parser makes of it, or whether it trips over it, doesn't matter."""
+    making = _MAKING.get()
+    if making is not None and making.answer is None:
+        lines = [
+            (name.encode("latin-1", "replace"), held.encode("latin-1", "replace"))
+            for name, held in response_dict["headers"].items()
+        ]
+        making.answer = Response(response_dict["status_code"], lines, bytes(response_dict["body"]))
 
 
 class PlainPort:
@@ -98,6 +102,7 @@ class PlainPort:
         `who` is whose token buckets its requests take from; None if nobody else is known to take from them.
         """
         self.who = who if who is not None else self
+        self.read: Read = read_response
         self._client = client
         self._clock = clock
         self._proven = False
@@ -131,20 +136,18 @@ class PlainPort:
         try:
             with withheld():
                 async with asyncio.timeout(self._clock):
-                    answer = await getattr(self._client, operation.method)(**known)
-            if making.refused is not None:
-                raise making.refused
-            return self._answered(answer, operation, witness)
-        except AnswerLost as lost:
-            return Lost(lost)
+                    await getattr(self._client, operation.method)(**known)
+        except asyncio.CancelledError:
+            if making.answer is not None:
+                witness.answer = self.read(operation, request, making.answer)
+            raise
         except Exception as error:  # noqa: BLE001 whatever it is, it must become a word about the start
-            return judge(making.refused or error, operation.name, witness.on_wire, self._proven)
+            if making.answer is None:
+                return judge(making.refused or error, operation.name, witness.on_wire, self._proven)
         finally:
             _MAKING.reset(token)
-
-    def _answered(self, answer: dict[str, Any], operation: Operation[R], witness: Witness) -> Answered[R]:
-        self._proven = witness.on_wire
-        return Answered(
-            read_answer(answer[_BODY], operation.answer, operation.name),
-            answer["ResponseMetadata"].get("RequestId"),
-        )
+        self._proven = self._proven or witness.on_wire
+        if making.answer is None:
+            why = making.refused or ConnectionError("what aiobotocore answered didn't come over the wire")
+            return judge(why, operation.name, witness.on_wire, self._proven)
+        return self.read(operation, request, making.answer)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import selectors
+
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import BytesPayload
 
@@ -19,11 +21,13 @@ class WitnessedBody(BytesPayload):
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Write it, once."""
+        _refuse_if_answered(writer)
         self._testify()
         await super().write(writer)
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         """Write it, once."""
+        _refuse_if_answered(writer)
         self._testify()
         await super().write_with_length(writer, content_length)
 
@@ -41,6 +45,27 @@ class WitnessedBody(BytesPayload):
         if self._witness.on_wire:
             self.refused = SentTwice("aioecs sends a request once; something beneath it tried to send it again")
             raise self.refused
+
+
+def _refuse_if_answered(writer: AbstractStreamWriter) -> None:
+    """Raise AnsweredUnasked if something has come on the connection: it would be taken for this request's answer.
+
+    Over TLS what has come may be the other side's keys, so only plain HTTP can tell.
+    """
+    transport = getattr(writer, "transport", None)
+    if transport is None or transport.get_extra_info("ssl_object") is not None:
+        return
+    raw = transport.get_extra_info("socket")
+    if raw is None or raw.fileno() < 0:
+        return
+    with selectors.DefaultSelector() as selector:
+        selector.register(raw.fileno(), selectors.EVENT_READ)
+        if selector.select(0):
+            raise AnsweredUnasked("the connection was closed, or spoke before it was asked")
+
+
+class AnsweredUnasked(ConnectionError):
+    """Bytes that nobody asked for, or the other side's goodbye, came before the request was written."""
 
 
 class SentTwice(ConnectionError):
