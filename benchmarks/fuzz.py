@@ -103,10 +103,10 @@ async def four_ways() -> AsyncGenerator[Callable[[Operation[Any], Shape, bytes],
     url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
     keys: dict[str, Any] = {"aws_access_key_id": "a", "aws_secret_access_key": "s", "region_name": "us-east-1"}
     async with AsyncExitStack() as stack:
-        ports = []
+        ports: list[Any] = []
         for transport in ("auto", "botocore"):
             settings = Settings(**keys, endpoint_url=url, session=SESSION, transport=transport)
-            port, _ = await stack.enter_async_context(connected(settings))
+            port: Any = (await stack.enter_async_context(connected(settings)))[0]
             port.read = read_twice
             ports.append(port)
         yield partial(_sent, server, ports)

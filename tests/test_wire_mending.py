@@ -173,6 +173,56 @@ async def test_a_clock_that_is_off_is_corrected(code: str) -> None:
         assert len(server.bodies) == 3
 
 
+def in_time(head: str) -> bool:
+    return "X-Amz-Date: 20310101T0000" in head
+
+
+async def test_of_many_that_a_wrong_clock_signed_each_is_mended() -> None:
+    """Twenty calls at once, all turned away for their time: each is sent once more, and later ones need not be."""
+    together = asyncio.Barrier(20)
+
+    async def strict(exchange: Exchange) -> None:
+        head = await exchange.head()
+        await exchange.body()
+        if in_time(head):
+            exchange.answer(200, EMPTY)
+        else:
+            await together.wait()
+            exchange.answer(400, rejected("InvalidSignatureException"), LATE)
+
+    async with RawServer(strict) as server, port_to(server.url) as fast:
+        said = await asyncio.gather(*(fast.attempt(START_TASK, REQUEST, Witness()) for _ in range(20)))
+        assert [type(what) for what in said] == [Answered] * 20
+        assert len(server.bodies) == 40
+        assert isinstance(await fast.attempt(START_TASK, REQUEST, Witness()), Answered)
+        assert len(server.bodies) == 41
+
+
+@pytest.mark.parametrize("bad", ["Date: Wed, 01 Jan 2070 00:00:00 GMT", "Date: Wed, 01 Jan 2031 00:00:00 +999999"])
+async def test_one_bad_date_costs_one_call(bad: str) -> None:
+    """The call that it came with is turned away again; no other is signed by it."""
+    dates = [bad]
+
+    async def strict(exchange: Exchange) -> None:
+        head = await exchange.head()
+        await exchange.body()
+        if in_time(head):
+            exchange.answer(200, EMPTY)
+        elif "X-Amz-Date: 2070" in head:
+            exchange.answer(400, rejected("RequestTimeTooSkewed"), LATE)
+        else:
+            exchange.answer(400, rejected("RequestTimeTooSkewed"), dates.pop() if dates else LATE)
+
+    async with RawServer(strict) as server, port_to(server.url) as fast:
+        witness = Witness()
+        assert isinstance(await fast.attempt(START_TASK, REQUEST, witness), Rejected)
+        assert witness.on_wire
+        for _ in range(3):
+            assert isinstance(await fast.attempt(START_TASK, REQUEST, Witness()), Answered)
+        heads = [head for head in server.heads if "X-Amz-Date: 2070" in head]
+        assert len(heads) == ("2070" in bad)
+
+
 @pytest.mark.parametrize("date", ["Date: yesterday", "X-Nothing: 1", "Date: Wed, 01 Jan 2031 00:00:00 GMT"])
 async def test_a_date_that_does_not_help(date: str) -> None:
     """Without a Date that can be read, or with one that didn't help, the rejection stands."""

@@ -31,7 +31,14 @@ from aioecs._wire.plain import PlainPort
 from aioecs._wire.port import START_TASK, Port, Witness
 from aioecs._wire.settings import Settings
 from aioecs._wire.witnessed import SentTwice, WitnessedBody
-from aioecs.errors import AnswerLost, ClientException, ConfigurationError, ECSServiceError, ThrottlingException
+from aioecs.errors import (
+    AnswerLost,
+    ClientException,
+    ConfigurationError,
+    ConnectionFailed,
+    ECSServiceError,
+    ThrottlingException,
+)
 from aioecs.testing import Fault, LocalECS
 
 REQUEST = StartTaskRequest(task_definition="demo", container_instances=["0a1b"], started_by="token")
@@ -422,9 +429,9 @@ def boom(**_: Any) -> None:
     raise RuntimeError("boom")
 
 
-@pytest.mark.parametrize(("proven", "word"), [(False, Lost), (True, NotSent)])
-async def test_a_witness_counts_once_it_has_been_seen_to_see(proven: bool, word: type) -> None:
-    """An exception of no table, before the body: not sent, if this port's witness has seen a body before."""
+@pytest.mark.parametrize("proven", [False, True])
+async def test_the_marker_decides_whatever_is_raised(proven: bool) -> None:
+    """An exception of no table, before the body: not sent, also if this transport has never sent a body before."""
     async with (
         RawServer(accept) as server,
         connected(Settings(**ACCESS, endpoint_url=server.url, transport="botocore")) as (port, client),
@@ -434,9 +441,28 @@ async def test_a_witness_counts_once_it_has_been_seen_to_see(proven: bool, word:
         client.meta.events.register("before-sign.ecs", boom)
         what = await start(port)
         assert len(server.bodies) == proven
-    assert isinstance(what, word)
-    assert isinstance(what, Lost | NotSent)
+    assert isinstance(what, NotSent)
+    assert isinstance(what.error, ConfigurationError)
     assert isinstance(what.error.__cause__, RuntimeError)
+
+
+@pytest.mark.parametrize("event", ["before-send", "before-send.ecs.StartTask"])
+async def test_a_body_that_is_exchanged_counts_as_sent(event: str) -> None:
+    """A handler that puts another body in place blinds the marker: what fails then is lost, never not sent."""
+    session = own_session()
+
+    def exchange(request: Any, **_: Any) -> None:
+        if event == "before-send":  # which comes after ours, and fails
+            request.body = b"{}"
+            raise RuntimeError("boom")
+        request.body = bytes(request.body)
+
+    session.register(event, exchange)
+    witness = Witness()
+    async with RawServer(accept) as server, port_to(server.url, session=session) as port:
+        what = await port.attempt(START_TASK, REQUEST, witness)
+    assert isinstance(what, Lost if event == "before-send" else Answered)
+    assert witness.on_wire
 
 
 async def test_the_clock_bounds_what_no_other_clock_does() -> None:
@@ -445,7 +471,8 @@ async def test_the_clock_bounds_what_no_other_clock_does() -> None:
     timeouts = Timeouts(connect=0.05, attempt=0.05)
     async with asyncio.timeout(4), port_to("http://nowhere.invalid", config=given, timeouts=timeouts) as port:
         what = await start(port)
-    assert isinstance(what, Lost)
+    assert isinstance(what, NotSent)
+    assert isinstance(what.error, ConnectionFailed)
     assert isinstance(what.error.__cause__, TimeoutError)
 
 

@@ -28,7 +28,7 @@ from aioecs._model.start_task import StartTaskRequest
 from aioecs._model.start_task_response import StartTaskResponse
 from aioecs._wire.connect import connected
 from aioecs._wire.port import START_TASK, Witness
-from aioecs._wire.sent import certainly_not_sent, judge
+from aioecs._wire.sent import judge
 from aioecs._wire.settings import Settings
 from aioecs.errors import (
     AnswerLost,
@@ -329,7 +329,6 @@ HTML = "<html><body><h1>502 Bad Gateway</h1></body></html>"
         (500, "", Lost, ECSServiceError, "500"),
         (502, HTML, Lost, ECSServiceError, "502"),
         (503, "{}", Lost, ECSServiceError, "503"),
-        (304, "", Lost, ECSServiceError, "304"),
     ],
 )
 async def test_an_error_is_read_by_its_code(
@@ -422,32 +421,46 @@ def kind_of(error: Exception) -> str:
     return type(error).__name__
 
 
-@pytest.mark.parametrize("error", [*UNSIGNED, *UNCONNECTED], ids=kind_of)
-@pytest.mark.parametrize("proven", [False, True])
-def test_the_table_proves_that_nothing_was_sent(error: Exception, proven: bool) -> None:
-    """What is raised while signing or connecting is not sent, whatever is known of the witness."""
-    assert certainly_not_sent(error)
-    what = judge(error, "StartTask", False, proven)
+@pytest.mark.parametrize("error", [*UNSIGNED, *UNCONNECTED, *UNCERTAIN], ids=kind_of)
+def test_without_the_first_byte_nothing_was_sent(error: Exception) -> None:
+    """Whatever is raised before the first byte of the body is not sent, and says whether another try may help."""
+    what = judge(error, "StartTask", False)
     assert isinstance(what, NotSent)
-    assert type(what.error) is (ConfigurationError if error in UNSIGNED else ConnectionFailed)
+    settings = error in UNSIGNED or type(error) is RuntimeError or kind_of(error) == "HTTPClientError"
+    assert type(what.error) is (ConfigurationError if settings else ConnectionFailed)
     assert what.error.__cause__ is error
 
 
 @pytest.mark.parametrize("error", [*UNSIGNED, *UNCONNECTED, *UNCERTAIN], ids=kind_of)
-@pytest.mark.parametrize("proven", [False, True])
-def test_what_was_written_is_never_not_sent(error: Exception, proven: bool) -> None:
-    """Once the witness saw the body being written, no exception says otherwise: a second try may have raised it."""
-    what = judge(error, "StartTask", True, proven)
+def test_what_was_written_is_never_not_sent(error: Exception) -> None:
+    """Once the marker saw the body being written, no exception says otherwise: a second try may have raised it."""
+    what = judge(error, "StartTask", True)
     assert isinstance(what, Lost)
     assert what.error.__cause__ is error
 
 
-@pytest.mark.parametrize("error", UNCERTAIN, ids=kind_of)
-def test_a_witness_that_is_proven_beats_the_exception(error: Exception) -> None:
-    """What failed before the body is not sent if the witness has been seen to see, else not known."""
-    assert not certainly_not_sent(error)
-    assert isinstance(judge(error, "StartTask", False, True), NotSent)
-    assert isinstance(judge(error, "StartTask", False, False), Lost)
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [
+        ("AccessDenied", 403, ConfigurationError),
+        ("ExpiredToken", 400, ConfigurationError),
+        ("InvalidIdentityToken", 400, ConfigurationError),
+        ("Throttling", 400, ConnectionFailed),
+        ("ServiceUnavailable", 503, ConnectionFailed),
+        ("InternalFailure", 500, ConnectionFailed),
+    ],
+)
+@pytest.mark.parametrize("on_wire", [False, True])
+def test_an_error_of_another_service_is_no_answer_of_ecs(code: str, status: int, kind: type, on_wire: bool) -> None:
+    """What STS says tells nothing of the start: not sent before the first byte, lost after it, and named as STS's."""
+    said: Any = {"Error": {"Code": code, "Message": "said"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    what = judge(botocore.ClientError(said, "AssumeRoleWithWebIdentity"), "StartTask", on_wire)
+    assert isinstance(what, Lost if on_wire else NotSent)
+    assert isinstance(what, Lost | NotSent)
+    if not on_wire:
+        assert type(what.error) is kind
+        assert "STS: An error occurred" in str(what.error)
+        assert code in str(what.error)
 
 
 @pytest.mark.parametrize(
@@ -459,7 +472,7 @@ def test_a_witness_that_is_proven_beats_the_exception(error: Exception) -> None:
 )
 def test_the_text_is_the_first_line(error: Exception, text: str) -> None:
     """An exception without words gives its name, and of many lines the first is enough: the cause has the rest."""
-    what = judge(error, "StartTask", True, True)
+    what = judge(error, "StartTask", True)
     assert isinstance(what, Lost)
     assert str(what.error) == text
 
@@ -474,7 +487,7 @@ def test_the_text_is_the_first_line(error: Exception, text: str) -> None:
 )
 def test_an_answer_with_little_in_it(response: Any, word: type, code: str) -> None:
     """An error of which botocore knows little still has a word: the status stands in for the code."""
-    what = judge(botocore.ClientError(response, "StartTask"), "StartTask", True, True)
+    what = judge(botocore.ClientError(response, "StartTask"), "StartTask", True)
     assert isinstance(what, word)
     assert isinstance(what, Rejected | Lost)
     assert isinstance(what.error, ECSServiceError)

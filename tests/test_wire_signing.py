@@ -90,8 +90,9 @@ def test_no_secret_is_shown() -> None:
 
 @pytest.mark.parametrize("end", ["\r", "\n", "\0"])
 def test_keys_that_no_header_can_hold(end: str) -> None:
-    """A line end in the access key or the token is seen; one in the secret never leaves."""
-    assert not Keys(f"a{end}", "s").fit_headers
-    assert not Keys("a", "s", f"t{end}").fit_headers
-    assert Keys("a", f"s{end}").fit_headers
-    assert Keys("a", "s", "t").fit_headers
+    """A line end is seen in each of them, and none is quoted."""
+    said = f"holds a control character (U+{ord(end):04X} at position 1), such as a line end, which no header can"
+    assert Keys(f"a{end}", "s").fault == f"the access key {said}"
+    assert Keys("a", "s", f"t{end}").fault == f"the session token {said}"
+    assert Keys("a", f"s{end}").fault == f"the secret key {said}"
+    assert Keys("a", "s", "t").fault is None

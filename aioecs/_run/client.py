@@ -34,7 +34,7 @@ from aioecs._run.waiting import Party, Wait, let_in, may_have_fired, over, refus
 from aioecs._run.waits import Waits
 from aioecs._run.watcher import Watcher
 from aioecs._wire.opening import connected
-from aioecs._wire.settings import Settings, Transport
+from aioecs._wire.settings import Settings, Transport, without_secrets
 from aioecs.errors import ClientStateError, IdempotencyMismatch, InvalidRequest, StartCancelled
 
 
@@ -124,7 +124,7 @@ class Client(Operations, Waits):
         self._preparer: Preparer
         self._survey: Survey
         self._raw: Any = None
-        self._way = ""
+        self._transport: Any = None
         self._stack = AsyncExitStack()
         self._state = "not entered"
 
@@ -139,8 +139,7 @@ class Client(Operations, Waits):
             if not _wake_anyio.cache_info().currsize:
                 # In a context of its own: sniffio, where it is installed, keeps in a context variable that a loop runs.
                 await loop.run_in_executor(None, contextvars.Context().run, _wake_anyio)
-            port, self._raw = await self._stack.enter_async_context(connected(self._settings))
-            self._way = port.way
+            port, self._raw = self._transport, _ = await self._stack.enter_async_context(connected(self._settings))
         except BaseException:
             self._state = "closed"
             raise
@@ -205,7 +204,8 @@ class Client(Operations, Waits):
         if core is None or self._state != "open":
             return f"<aioecs.Client {self._state}>"
         return (
-            f"<aioecs.Client open, {core.port.region} at {core.port.endpoint_url}, {self._way} way, "
+            f"<aioecs.Client open, {core.port.region} at {without_secrets(core.port.endpoint_url)}, "
+            f"{self._transport.way} way, "
             f"{core.slots.in_use}/{core.slots.size} in flight, {core.slots.waiting} waiting, "
             f"{len(core.custody)} in custody>"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import weakref
 from collections.abc import AsyncGenerator, Hashable
 from contextlib import asynccontextmanager
@@ -14,19 +15,24 @@ from aiobotocore.config import AioConfig
 from aiobotocore.credentials import AioCredentials
 from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
+from botocore import UNSIGNED
 from botocore import exceptions as botocore
 
 from aioecs._wire import guarded
+from aioecs._wire.checks import checked
 from aioecs._wire.connections import Connections
+from aioecs._wire.credentials import CredentialSource
 from aioecs._wire.fast import FastPort
 from aioecs._wire.models import gently, lean
 from aioecs._wire.plain import PlainPort
 from aioecs._wire.port import OPERATIONS
 from aioecs._wire.quiet import withheld
+from aioecs._wire.recovering import RecoveringPort
+from aioecs._wire.redaction import shown
 from aioecs._wire.rehearsal import Otherwise, Shown, rehearsed
+from aioecs._wire.sent import opening_error
 from aioecs._wire.settings import Settings
 from aioecs._wire.signing import Keys
-from aioecs.errors import ConfigurationError
 
 log = logging.getLogger("aioecs")
 
@@ -58,14 +64,36 @@ def session_of(settings: Settings) -> Any:
     if settings.session is not None:
         return settings.session
     session = AioSession(profile=settings.profile_name)
+    session.set_default_client_config(_of_credential_sources(settings))
     try:
         path = session.get_config_variable("data_path")
+        region = _region(settings, session)
     except botocore.BotoCoreError:  # a profile that isn't there: to be told when the client is made
         return session
+    if region is not None:  # also for the services that credentials come from
+        session.set_config_variable("region", region)
     if path not in _LOADERS:
         _LOADERS[path] = lean(session.get_component("data_loader"))
     session.register_component("data_loader", _LOADERS[path])
     return session
+
+
+def _of_credential_sources(settings: Settings) -> AioConfig:
+    """Bound what STS or SSO is asked for credentials by the client's clocks; `retries` of the client try again."""
+    return AioConfig(
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        connect_timeout=settings.timeouts.connect,
+        read_timeout=settings.timeouts.attempt,
+    )
+
+
+def _region(settings: Settings, session: Any) -> str | None:
+    """Return the Region as botocore finds it, else that of AWS_REGION, which botocore doesn't read."""
+    own = settings.region_name or getattr(settings.config, "region_name", None)
+    if own:
+        return own
+    scoped = session.get_config_variable("region") or session.get_scoped_config().get("region")
+    return scoped or os.environ.get("AWS_REGION") or None
 
 
 def warm(session: Any) -> None:
@@ -95,7 +123,9 @@ async def _warmed(loader: Any) -> None:
 
 
 @asynccontextmanager
-async def connected(settings: Settings, session: Any = None) -> AsyncGenerator[tuple[PlainPort | FastPort, Any]]:
+async def connected(
+    settings: Settings, session: Any = None
+) -> AsyncGenerator[tuple[PlainPort | FastPort | RecoveringPort, Any]]:
     """Open the port, and the aiobotocore client beneath it, for the length of the block.
 
     `session` is what `session_of` gave for these settings, if it was asked already. On a session of our own the client
@@ -106,57 +136,89 @@ async def connected(settings: Settings, session: Any = None) -> AsyncGenerator[t
         ConfigurationError: no Region, an unknown Region or profile, or settings that contradict each other.
     """
     session = session if session is not None else session_of(settings)
+    opening, client = await _made(session, settings)
+    try:
+        await checked(session, settings, client)
+        port = await _port(session, settings, client)
+        try:
+            yield port, client
+        finally:
+            await port.close()
+    finally:
+        await opening.__aexit__(None, None, None)
+
+
+async def _made(session: Any, settings: Settings) -> tuple[Any, Any]:
+    """Make aiobotocore's client; return what closes it, and the client."""
     try:
         opening = session.create_client(
             "ecs",
-            region_name=settings.region_name,
+            region_name=_region(settings, session),
             endpoint_url=settings.endpoint_url,
             aws_access_key_id=settings.aws_access_key_id,
             aws_secret_access_key=settings.aws_secret_access_key,
             aws_session_token=settings.aws_session_token,
             config=_merged(settings),
         )
-        if settings.session is not None:  # which may know the caller's loop
-            client = await opening.__aenter__()
-        else:
-            client = await asyncio.to_thread(asyncio.run, opening.__aenter__())
-    except (botocore.BotoCoreError, ValueError, OSError) as error:  # OSError: a credential_process that isn't there
-        raise ConfigurationError(_plainly(error)) from error
+        with withheld():
+            if settings.session is not None:  # which may know the caller's loop
+                return opening, await opening.__aenter__()
+            return opening, await asyncio.to_thread(asyncio.run, opening.__aenter__())
+    except (botocore.BotoCoreError, botocore.ClientError, ValueError, OSError) as error:
+        failed = error
+    raise opening_error(failed, _no_region(failed))
+
+
+async def _port(session: Any, settings: Settings, client: Any) -> PlainPort | FastPort | RecoveringPort:
+    """Choose the transport: the native one, if it does all that is configured, and as soon as it can."""
+    clock = settings.timeouts.connect + settings.timeouts.attempt
+    who = await _who(session, settings, client)
+    source = await _source(session, settings, client, clock)
+    plain = PlainPort(client, clock, who, source)
+    if settings.transport != "auto" or source is None:
+        return plain
+
+    async def native() -> FastPort | None:
+        return await _fast(settings, client, source, who)
+
     try:
-        _check_region(session, client, own_endpoint=settings.endpoint_url is not None or _has_own_endpoint(client))
-        _check_endpoint(client)
-        clock = settings.timeouts.connect + settings.timeouts.attempt
-        who = await _who(session, settings, client)
-        plain = PlainPort(client, clock, who)
-        fast = await _fast(session, settings, client, who) if settings.transport == "auto" else None
-        try:
-            yield fast or plain, client
-        finally:
-            if fast is not None:
-                await fast.close()
-    finally:
-        await opening.__aexit__(None, None, None)
+        return await native() or plain
+    except Exception as error:  # noqa: BLE001 what fails here, fails or heals on the plain way, where it is judged
+        log.warning("aioecs sends by botocore's transport until the native one can be made: %s", shown(error))
+        return RecoveringPort(plain, native, who)
 
 
-async def _fast(session: Any, settings: Settings, client: Any, who: Hashable) -> FastPort | None:
-    """Make the fast way, if it does all that is configured."""
+async def _source(session: Any, settings: Settings, client: Any, within: float) -> CredentialSource | None:
+    """Return where the client's credentials come from; None where its requests aren't signed."""
+    if client.meta.config.signature_version is UNSIGNED:
+        return None
+
+    async def find() -> Any:
+        credentials = await session.get_credentials()
+        if credentials is not None:
+            guarded.sign_with(client, credentials)
+        return credentials
+
+    return CredentialSource(await _credentials(session, settings), within, find)
+
+
+async def _fast(settings: Settings, client: Any, source: CredentialSource, who: Hashable) -> FastPort | None:
+    """Make the native transport, if it does all that is configured.
+
+    Raises:
+        Exception: it can't be made now, for want of credentials or of a file.
+    """
     try:
         if not _is_plain_work(client) or guarded.proxy_of(client, client.meta.endpoint_url) is not None:
             return None
-        credentials = await _credentials(session, settings)
-        if credentials is None:
-            return None
-        frozen = await credentials.get_frozen_credentials()
-        keys = Keys(frozen.access_key, frozen.secret_key, frozen.token)
+        keys = await source.current()
         with withheld():
-            shown = await rehearsed(client, keys)
-        return FastPort(client, shown, await _connections(client, shown, settings), credentials, who)
+            made = await rehearsed(client, keys)
+        return FastPort(client, made, await _connections(client, made, settings), source, who)
     except guarded.Changed as changed:
         log.warning("aioecs takes the plain way, and more CPU: %s", changed)
     except Otherwise as otherwise:
         log.debug("aioecs takes the plain way: %s", otherwise)
-    except Exception as error:  # noqa: BLE001 what fails here, fails or heals on the plain way, where it is judged
-        log.debug("aioecs takes the plain way: the rehearsal failed with %s", type(error).__name__)
     return None
 
 
@@ -213,39 +275,7 @@ async def _who(session: Any, settings: Settings, client: Any) -> Hashable:
     return (account or credentials, client.meta.region_name, client.meta.endpoint_url)
 
 
-def _plainly(error: Exception) -> str:
+def _no_region(error: Exception) -> str | None:
     if isinstance(error, botocore.NoRegionError):
-        return "no Region: pass region_name=, or set AWS_DEFAULT_REGION, or a region in the profile"
-    return str(error)
-
-
-def _has_own_endpoint(client: Any) -> bool:
-    """Tell whether the endpoint is the caller's own rather than the one that botocore's rules gave."""
-    host = urlsplit(client.meta.endpoint_url).hostname or ""
-    return f".{client.meta.region_name.lower()}." not in f".{host}."
-
-
-def _check_region(session: Any, client: Any, own_endpoint: bool) -> None:
-    """Refuse a Region of no partition; botocore takes any word and asks the DNS for it."""
-    if own_endpoint:
-        return
-    try:
-        session.get_partition_for_region(client.meta.region_name)
-    except botocore.UnknownRegionError as error:
-        raise ConfigurationError(f"unknown Region {client.meta.region_name!r}: no partition of AWS has it") from error
-
-
-def _check_endpoint(client: Any) -> None:
-    """Refuse FIPS or dual-stack beside an endpoint that isn't one; botocore ignores the flags in silence."""
-    scheme, host = urlsplit(client.meta.endpoint_url).scheme, urlsplit(client.meta.endpoint_url).hostname or ""
-    if scheme not in ("http", "https"):
-        raise ConfigurationError(f"endpoint_url is of http or https, not {client.meta.endpoint_url}")
-    config = client.meta.config
-    for asked, mark, name in (
-        (config.use_fips_endpoint, "fips", "use_fips_endpoint"),
-        (config.use_dualstack_endpoint, ".api.", "use_dualstack_endpoint"),
-    ):
-        if asked and mark not in host:
-            raise ConfigurationError(
-                f"{name} and endpoint_url ({client.meta.endpoint_url}) contradict each other: give one of them"
-            )
+        return "no Region: pass region_name=, or set AWS_DEFAULT_REGION or AWS_REGION, or a region in the profile"
+    return None

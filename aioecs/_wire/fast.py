@@ -5,49 +5,36 @@ configured), and makes up, signs, sends and reads for itself. A request is writt
 redirect is followed.
 
 A request that is turned away for its signature was not acted on. Where that can be mended it is mended and sent once
-more: expired credentials are refreshed, and a clock that is off is corrected by the answer's Date, as the .NET SDK
-does. Nothing else is sent twice.
+more: expired credentials are refreshed, and a clock that is off is corrected (see `clock`). Nothing else is sent twice.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Hashable
-from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any, TypeVar
 
 import attrs
-from botocore.exceptions import InvalidConfigError
 
 from aioecs._model._shape import Shape
 from aioecs._model.attempt import Answered, Attempt, Lost, NotSent, Rejected
-from aioecs._wire import guarded
 from aioecs._wire.answers import Read, is_trusted, read_response
+from aioecs._wire.clock import SKEWED, Clock
 from aioecs._wire.connection import Response
 from aioecs._wire.connections import Connections
+from aioecs._wire.credentials import EXPIRED, CredentialSource
 from aioecs._wire.encoding import Encoder
 from aioecs._wire.port import Operation, Witness
 from aioecs._wire.rehearsal import Shown
-from aioecs._wire.sent import judge, never_signed
+from aioecs._wire.sent import judge
 from aioecs._wire.signing import CONTENT_TYPE, Keys, Signer
 from aioecs.errors import ECSServiceError
 
 R = TypeVar("R", bound=Shape)
 
 _SERVICE = "AmazonEC2ContainerServiceV20141113"
-_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "UnrecognizedClientException"}
-_SKEWED = {
-    "InvalidSignatureException",
-    "RequestExpired",
-    "RequestInTheFuture",
-    "RequestTimeTooSkewed",
-    "SignatureDoesNotMatch",
-}
-_MENDABLE = _EXPIRED | _SKEWED
-_TOLERATED = 240.0
-"""Seconds that a clock may be off before it counts as the reason; AWS tolerates 300 [General Reference]."""
+_MENDABLE = EXPIRED | SKEWED
 
 
 class FastPort:
@@ -60,7 +47,7 @@ class FastPort:
         client: Any,
         shown: Shown,
         connections: Connections,
-        credentials: Any,
+        credentials: CredentialSource,
         who: Hashable = None,
         *,
         now: Callable[[], float] = time.time,
@@ -78,19 +65,16 @@ class FastPort:
         self._connections = connections
         self._credentials = credentials
         self._now = now
-        self._ahead = 0.0
+        self._clock = Clock()
         self._signer = Signer(shown.host, shown.scope)
         self._encoder = Encoder()
         self._flying = 0
         self._heads: dict[str, tuple[str, str]] = {}
-        self._keys: Keys | None = None
-        self._frozen: Any = None
-        self._renewing = asyncio.Lock()
 
     async def attempt(self, operation: Operation[R], request: Shape, witness: Witness) -> Attempt[R]:
         """Send the request once, and say what came of it; once more if only its signature was turned away."""
         self._flying += 1
-        sending = _Sending(witness, request)
+        sending = _Sending(witness, request, self._clock.ahead)
         try:
             body = self._encoder.body(request)
             what = await self._sent(operation, body, sending)
@@ -99,11 +83,11 @@ class FastPort:
             # It was turned away and ECS did nothing: until the next byte nothing is on the wire.
             witness.on_wire = False
             if await self._mended(what.error, sending):
-                return await self._sent(operation, body, sending)
+                return self._proven(await self._sent(operation, body, sending), sending)
             witness.on_wire = True
             return what
         except Exception as error:  # noqa: BLE001 whatever it is, it must become a word about the start
-            return judge(error, operation.name, witness.on_wire, proven=True)
+            return judge(error, operation.name, witness.on_wire)
         finally:
             self._flying -= 1
             if not self._flying:
@@ -115,9 +99,9 @@ class FastPort:
 
     async def _sent(self, operation: Operation[R], body: bytes, sending: _Sending) -> Attempt[R]:
         try:
-            sending.keys = keys = await self._current()
+            sending.keys = keys = await self._credentials.current()
         except Exception as error:  # noqa: BLE001 a credential source's own failure, an STS error among them
-            return NotSent(never_signed(error, operation.name))
+            return NotSent(self._credentials.failed(error, operation.name))
         late = partial(self._came_late, operation, sending)
         told: list[Answered[R] | Rejected | Lost] = []
 
@@ -125,7 +109,7 @@ class FastPort:
             told.append(self.read(operation, sending.request, answer))
             return is_trusted(told[0])
 
-        written = self._written(operation.name, body, keys)
+        written = self._written(operation.name, body, keys, sending.ahead)
         answer = await self._connections.exchange(written, sending.witness, late, trusted=trusted)
         sending.date = answer.header(b"date")
         return told[0]
@@ -136,7 +120,7 @@ class FastPort:
         if is_trusted(told):
             sending.witness.answer = told
 
-    def _written(self, name: str, body: bytes, keys: Keys) -> bytes:
+    def _written(self, name: str, body: bytes, keys: Keys, ahead: float) -> bytes:
         """Write a signed request as it goes on the wire."""
         known = self._heads.get(name)
         if known is None:
@@ -152,45 +136,25 @@ class FastPort:
             )
             known = self._heads[name] = target, "\r\n".join(lines)
         target, head = known
-        for line in self._signer.headers(target, body, keys, self._now() + self._ahead).items():
+        for line in self._signer.headers(target, body, keys, self._now() + ahead).items():
             head += "%s: %s\r\n" % line  # noqa: UP031 the pair as it stands
         return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
-    async def _current(self) -> Keys:
-        """Return the credentials of now, refreshed by aiobotocore as they need to be."""
-        frozen = await self._credentials.get_frozen_credentials()
-        if self._keys is None or frozen != self._frozen:
-            keys = Keys(frozen.access_key, frozen.secret_key, frozen.token)
-            if not keys.fit_headers:
-                raise InvalidConfigError(error_msg="the credentials hold a line break, which no header can")
-            self._frozen, self._keys = frozen, keys
-        return self._keys
-
     async def _mended(self, error: ECSServiceError, sending: _Sending) -> bool:
         """Mend what the request was turned away for; False if that can't be."""
-        if error.code in _SKEWED:
-            return self._corrected(sending.date)
-        async with self._renewing:  # of many that expired together, one refreshes for all
-            if await self._current() == sending.keys:
-                try:
-                    await guarded.renewed(self._credentials)
-                except Exception:  # noqa: BLE001 then ECS's own word stands, that they have expired
-                    return False
-        return await self._current() != sending.keys
-
-    def _corrected(self, date: str | None) -> bool:
-        """Set the clock by an answer's Date; False if it was right, or nothing is said."""
-        if date is None:
+        if error.code not in SKEWED:
+            return await self._credentials.renewed(sending.keys)
+        ahead = self._clock.retry(sending.ahead, sending.date, self._now())
+        if ahead is None:
             return False
-        try:
-            theirs = parsedate_to_datetime(date).timestamp()
-        except (ValueError, OverflowError):  # no date, or one of a zone or year that no clock has
-            return False
-        ahead = theirs - self._now()
-        if abs(ahead - self._ahead) < _TOLERATED:
-            return False
-        self._ahead = ahead
+        sending.ahead = ahead
         return True
+
+    def _proven(self, what: Attempt[R], sending: _Sending) -> Attempt[R]:
+        """Let others sign by the time that this request was signed by, once ECS took it."""
+        if isinstance(what, Answered) or (isinstance(what, Rejected) and what.error.code not in _MENDABLE):
+            self._clock.proven(sending.ahead)
+        return what
 
 
 @attrs.define
@@ -199,5 +163,7 @@ class _Sending:
 
     witness: Witness
     request: Shape = attrs.field(repr=False)
+    ahead: float
+    """How far ahead of our clock it is signed, in seconds."""
     keys: Keys | None = attrs.field(default=None, repr=False)
     date: str | None = None

@@ -128,9 +128,22 @@ def proxy_of(client: Any, url: str) -> str | None:
     return asked(url)
 
 
+def proxies_of(client: Any) -> dict[str, str]:
+    """Return the URLs of the client's proxies by scheme, as they were given or found in the environment."""
+    given: dict[str, str] | None = _member(_member(_http(client), "_proxy_config"), "_proxies")
+    return dict(given or {})
+
+
 def is_stock(client: Any) -> bool:
     """Tell whether the client's HTTP session is aiobotocore's own class, and no subclass of it."""
     return type(_http(client)) in (AIOHTTPSession, BoundedSession)
+
+
+def tls_files_of(client: Any) -> tuple[str | None, str | None, str | None]:
+    """Return the CA bundle, the client certificate and its key that the client was given; None for each it was not."""
+    verify = _member(_http(client), "_verify")
+    bundle = verify if isinstance(verify, str) else None
+    return bundle, _member(_http(client), "_cert_file"), _member(_http(client), "_key_file")
 
 
 def tls_of(client: Any) -> ssl.SSLContext:
@@ -148,4 +161,20 @@ async def renewed(credentials: Any) -> None:
     if refresh is not None:
         lock = _member(credentials, "_refresh_lock")
         async with lock:
+            _forget(credentials)
             await refresh(is_mandatory=True)
+
+
+def _forget(credentials: Any) -> None:
+    """Forget what the fetcher keeps: assume role, web identity and SSO would hand out the same credentials again."""
+    fetcher = getattr(getattr(credentials, "_refresh_using", None), "__self__", None)
+    cache, key = getattr(fetcher, "_cache", None), getattr(fetcher, "_cache_key", None)
+    if cache is not None and key in cache:
+        del cache[key]
+
+
+def sign_with(client: Any, credentials: Any) -> None:
+    """Let a client that was made without credentials sign with these."""
+    signer = _member(client, "_request_signer")
+    _member(signer, "_credentials")
+    setattr(signer, "_credentials", credentials)  # noqa: B010 what isn't public is named in this file alone

@@ -23,10 +23,11 @@ from aioecs._wire.settings import Settings
 if TYPE_CHECKING:
     from aioecs._wire.fast import FastPort
     from aioecs._wire.plain import PlainPort
+    from aioecs._wire.recovering import RecoveringPort
 
 
 @asynccontextmanager
-async def connected(settings: Settings) -> AsyncGenerator[tuple[PlainPort | FastPort, Any]]:
+async def connected(settings: Settings) -> AsyncGenerator[tuple[PlainPort | FastPort | RecoveringPort, Any]]:
     """Open the port, and the aiobotocore client beneath it, for the length of the block.
 
     A cancel while the thread is at work leaves it to end by itself, with nothing open.

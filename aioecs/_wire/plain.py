@@ -18,15 +18,18 @@ from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import attrs
+from botocore.exceptions import InvalidConfigError
 
 from aioecs._model._plain import to_plain
 from aioecs._model._shape import Shape
-from aioecs._model.attempt import Attempt
+from aioecs._model.attempt import Attempt, NotSent, Rejected
 from aioecs._wire.answers import Read, read_response
 from aioecs._wire.connection import Response
+from aioecs._wire.credentials import EXPIRED, CredentialSource
 from aioecs._wire.port import Operation, Witness
 from aioecs._wire.quiet import withheld
 from aioecs._wire.sent import judge
+from aioecs._wire.settings import control_character
 from aioecs._wire.witnessed import SentTwice, WitnessedBody
 
 R = TypeVar("R", bound=Shape)
@@ -38,6 +41,7 @@ class _Making:
 
     witness: Witness
     extended: dict[str, Any] | None
+    request: Any = None
     body: WitnessedBody | None = None
     answer: Response | None = None
 
@@ -45,6 +49,11 @@ class _Making:
     def refused(self) -> SentTwice | None:
         """The refusal of a second send, if one was tried."""
         return self.body.refused if self.body is not None else None
+
+    def end(self) -> None:
+        """Count the request as sent where a handler put another body in place of the one that is watched."""
+        if self.request is not None and self.request.body is not self.body:
+            self.witness.on_wire = True
 
 
 _MAKING: ContextVar[_Making | None] = ContextVar("aioecs_attempt", default=None)
@@ -72,7 +81,19 @@ def _witness_body(request: Any, **_: Any) -> None:
         if making.body is None:
             making.body = WitnessedBody(bytes(request.body), making.witness)
         making.body.refuse_if_written()
-        request.body = making.body
+        _refuse_control_characters(request)
+        making.request, request.body = request, making.body
+
+
+def _refuse_control_characters(request: Any) -> None:
+    """Refuse a header or an address with a control character, whoever put it there; its value is not quoted."""
+    written = {"address": getattr(request, "url", ""), **getattr(request, "headers", {})}
+    for name, held in written.items():
+        text = held.decode("latin-1") if isinstance(held, bytes) else str(held)
+        found = control_character(text)
+        if found is not None or control_character(name) is not None:
+            what = f"header {name!r}" if name != "address" else "address"
+            raise InvalidConfigError(error_msg=f"the {what} holds a control character ({found or 'in its name'})")
 
 
 def _no_retry(**_: Any) -> bool | None:
@@ -96,16 +117,19 @@ class PlainPort:
 
     way = "botocore"
 
-    def __init__(self, client: Any, clock: float, who: Hashable = None) -> None:
+    def __init__(
+        self, client: Any, clock: float, who: Hashable = None, credentials: CredentialSource | None = None
+    ) -> None:
         """Take an aiobotocore client with its retries off; `clock` bounds one attempt, in seconds.
 
         `who` is whose token buckets its requests take from; None if nobody else is known to take from them.
+        `credentials` is what the client signs with; None if it signs with none.
         """
         self.who = who if who is not None else self
         self.read: Read = read_response
         self._client = client
         self._clock = clock
-        self._proven = False
+        self._credentials = credentials
         events = client.meta.events
         events.register("before-call.ecs", _extend, unique_id="aioecs-extend")
         events.register("before-send.ecs", _witness_body, unique_id="aioecs-witness")
@@ -128,8 +152,29 @@ class PlainPort:
         """The partition of that Region."""
         return str(self._client.meta.partition)
 
+    async def close(self) -> None:
+        """Close nothing: the client beneath is closed by whoever opened it."""
+
     async def attempt(self, operation: Operation[R], request: Shape, witness: Witness) -> Attempt[R]:
-        """Send the request once, and say what came of it."""
+        """Send the request once, and say what came of it; once more if only its credentials were turned away."""
+        source = self._credentials
+        if source is None:
+            return await self._sent(operation, request, witness)
+        try:
+            keys = await source.current()
+        except Exception as error:  # noqa: BLE001 a credential source's own failure, an STS error among them
+            return NotSent(source.failed(error, operation.name))
+        what = await self._sent(operation, request, witness)
+        if not isinstance(what, Rejected) or what.error.code not in EXPIRED:
+            return what
+        # It was turned away and ECS did nothing: until the next byte nothing is on the wire.
+        witness.on_wire = False
+        if await source.renewed(keys):
+            return await self._sent(operation, request, witness)
+        witness.on_wire = True
+        return what
+
+    async def _sent(self, operation: Operation[R], request: Shape, witness: Witness) -> Attempt[R]:
         known, whole = to_plain(request, extra=False), to_plain(request)
         making = _Making(witness, whole if whole != known else None)
         token = _MAKING.set(making)
@@ -142,12 +187,13 @@ class PlainPort:
                 witness.answer = self.read(operation, request, making.answer)
             raise
         except Exception as error:  # noqa: BLE001 whatever it is, it must become a word about the start
+            making.end()
             if making.answer is None:
-                return judge(making.refused or error, operation.name, witness.on_wire, self._proven)
+                return judge(making.refused or error, operation.name, witness.on_wire)
         finally:
+            making.end()
             _MAKING.reset(token)
-        self._proven = self._proven or witness.on_wire
         if making.answer is None:
             why = making.refused or ConnectionError("what aiobotocore answered didn't come over the wire")
-            return judge(why, operation.name, witness.on_wire, self._proven)
+            return judge(why, operation.name, witness.on_wire)
         return self.read(operation, request, making.answer)

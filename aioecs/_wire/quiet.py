@@ -1,8 +1,11 @@
-"""Keep secrets out of botocore's debug log.
+"""Keep secrets out of the log of botocore and aiobotocore.
 
-At DEBUG botocore logs request bodies (environment overrides among them), answers, and headers with session tokens.
-A filter on the loggers that do so withholds what they say of our own requests, told apart by a context variable:
-other users of botocore in the process log as before.
+At DEBUG they log request bodies (environment overrides among them), answers (secret keys, where STS or SSO gives
+them) and headers with session tokens; at WARNING, tracebacks with what a credential source said. A filter on the
+loggers that do so withholds what they say of our own requests, told apart by a context variable: other users of
+botocore in the process log as before.
+
+`withheld()` serves any client, those of SQS, DynamoDB and CloudWatch Logs too: whatever is awaited in the block.
 """
 
 from __future__ import annotations
@@ -13,21 +16,27 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 _OURS: ContextVar[bool] = ContextVar("aioecs_request", default=False)
-_TALKATIVE = ("botocore.endpoint", "botocore.auth", "botocore.parsers", "botocore.httpsession")
+_TALKATIVE = (
+    *("botocore.auth", "botocore.credentials", "botocore.endpoint", "botocore.handlers", "botocore.httpsession"),
+    *("botocore.parsers", "botocore.regions", "botocore.retryhandler", "botocore.tokens", "botocore.utils"),
+    *("aiobotocore.credentials", "aiobotocore.regions", "aiobotocore.tokens", "aiobotocore.utils"),
+)
+_LOGGERS = tuple(map(logging.getLogger, _TALKATIVE))
 
 
 def _withhold(record: logging.LogRecord) -> bool:
-    if _OURS.get() and record.args:
-        record.msg = f"{str(record.msg).partition('%')[0].strip()} (withheld by aioecs: it may hold secrets)"
-        record.args = ()
+    if _OURS.get() and (record.args or record.exc_info):
+        kind = f" {record.exc_info[0].__name__}" if record.exc_info and record.exc_info[0] else ""
+        record.msg = f"{str(record.msg).partition('%')[0].strip()}{kind} (withheld by aioecs: it may hold secrets)"
+        record.args, record.exc_info, record.exc_text = (), None, None
     return True
 
 
 @contextmanager
 def withheld() -> Generator[None]:
     """Withhold what botocore logs of the requests made in this block."""
-    for name in _TALKATIVE:
-        logging.getLogger(name).addFilter(_withhold)  # adding it again changes nothing
+    for logger in _LOGGERS:
+        logger.addFilter(_withhold)  # adding it again changes nothing
     ours = _OURS.set(True)
     try:
         yield

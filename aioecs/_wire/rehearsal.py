@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import attrs
 from aiobotocore.awsrequest import AioAWSResponse
 
+from aioecs._wire.settings import control_character
 from aioecs._wire.signing import ALGORITHM, Keys, Scope, canonical, day_key, signature
 
 _UNSIGNED = {"user-agent", "amz-sdk-invocation-id", "amz-sdk-request", "content-length", "authorization"}
@@ -68,6 +69,8 @@ def _held_against(request: Any, keys: Keys) -> Shown:
     if request.method != "POST" or url.path != "/" or url.query or url.username is not None:
         raise Otherwise("the endpoint has a path, a query or a user")
     headers = {name.lower(): _text(value) for name, value in request.headers.items()}
+    if any(control_character(held) for held in headers.values()):
+        raise Otherwise("a header holds a control character")
     more = set(headers) - _UNSIGNED - _EXPECTED
     if more:
         raise Otherwise(f"requests have headers of their own: {', '.join(sorted(more))}")

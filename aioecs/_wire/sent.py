@@ -1,105 +1,138 @@
 """Was it sent? What each way of failing says about it.
 
-On the fast way the witness knows, whatever was raised. On the plain way, measured on real sockets with aiobotocore's
-aiohttp session; `error` is what botocore's exception wraps:
+The marker that sees the first byte of the body decides, on both transports and whatever was raised: before it nothing
+was sent, after it ECS may have acted. Two things stand above it:
 
-======================== ========================================== =========
-raised                   wraps                                      was it sent
-======================== ========================================== =========
-EndpointConnectionError  ClientConnectorError (DNS, refused, TLS)   no
-ConnectTimeoutError                                                 no
-NoCredentialsError …     raised while preparing or signing          no
-EndpointConnectionError  ClientOSError (reset)                      not known
-ConnectionClosedError                                               not known
-ReadTimeoutError                                                    not known
-HTTPClientError          anything else                              not known
-ClientError              the code of an answer                      read the code
-======================== ========================================== =========
+- an answer of ECS to this very operation, which is read by its code;
+- a TLS alert about the client's certificate. The server ended the handshake with it, so it has read nothing of what
+  was written after the client's last flight. [RFC 8446, 4.4.2.4 and 6.2]
 
-ClientConnectorError is a subclass of ClientOSError, so it is tested first. The witness, who sees the body being
-written, beats the table: what failed after the body began is not known, and what failed before it is not sent wherever
-the witness has shown that it sees, however the exception reads.
+An error of another service, such as STS, is no answer of ECS. What was not sent is a `ConfigurationError` where another
+try can't help, else a `ConnectionFailed`:
+
+=================================================== ==================
+raised                                              so it is
+=================================================== ==================
+DNS, refused, timed out, TLS, proxy, reset          ConnectionFailed
+another service's throttle or fault (5xx)           ConnectionFailed
+another service's refusal, no credentials           ConfigurationError
+a file that is missing or can't be read             ConfigurationError
+a certificate that the server wants and doesn't get ConfigurationError
+anything else: settings, handlers, malformed URLs   ConfigurationError
+=================================================== ==================
 """
 
 from __future__ import annotations
+
+import errno
+import ssl
+from typing import TypeVar
 
 import aiohttp
 from botocore import exceptions as botocore
 
 from aioecs._model.attempt import Lost, NotSent, Rejected
-from aioecs.errors import AnswerLost, ConfigurationError, ConnectionFailed, service_error
+from aioecs._wire.redaction import chain, shown, shown_cause
+from aioecs.errors import AnswerLost, ConfigurationError, ConnectionFailed, ECSServiceError, service_error
 
-_UNSIGNED = (
-    botocore.NoCredentialsError,
-    botocore.PartialCredentialsError,
-    botocore.CredentialRetrievalError,
-    botocore.NoAuthTokenError,
-    botocore.TokenRetrievalError,
-    botocore.SSOError,
-    botocore.MetadataRetrievalError,
-    botocore.UnknownSignatureVersionError,
-    botocore.ConfigNotFound,
-    botocore.ProfileNotFound,
-    botocore.InvalidConfigError,
-    botocore.ParamValidationError,
-    botocore.EndpointProviderError,
+E = TypeVar("E", bound=Exception)
+
+_OF_FILES = (errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP)
+_OF_CONNECTIONS = (
+    botocore.ConnectionError,
+    botocore.SSLError,
+    botocore.ConnectionClosedError,
+    aiohttp.ClientConnectionError,
+    aiohttp.ClientPayloadError,
+    aiohttp.ClientResponseError,
+)
+_OF_CLIENT_CERTIFICATES = (
+    "ALERT_CERTIFICATE_REQUIRED",
+    "ALERT_BAD_CERTIFICATE",
+    "ALERT_CERTIFICATE_EXPIRED",
+    "ALERT_CERTIFICATE_REVOKED",
+    "ALERT_CERTIFICATE_UNKNOWN",
+    "ALERT_NO_CERTIFICATE",
+    "ALERT_UNKNOWN_CA",
+    "ALERT_UNSUPPORTED_CERTIFICATE",
 )
 
-_NEVER_CONNECTED = (
-    aiohttp.ClientConnectorError,
-    aiohttp.ClientConnectorDNSError,
-    aiohttp.ClientConnectorCertificateError,
-    aiohttp.ServerFingerprintMismatch,
-)
 
-
-def certainly_not_sent(error: BaseException) -> bool:
-    """Read the table: True where the exception alone proves that nothing was sent."""
-    if isinstance(error, (*_UNSIGNED, botocore.ConnectTimeoutError, botocore.ProxyConnectionError)):
-        return True
-    if isinstance(error, (botocore.EndpointConnectionError, botocore.SSLError)):
-        return isinstance(error.kwargs.get("error"), _NEVER_CONNECTED)
-    return False
-
-
-def judge(error: Exception, operation: str, on_wire: bool, proven: bool) -> Rejected | NotSent | Lost:
-    """Say what a failed attempt came to.
-
-    `on_wire` is the witness's word; `proven` tells whether this witness has been seen to see.
-    """
-    if isinstance(error, botocore.ClientError):
+def judge(error: Exception, operation: str, on_wire: bool) -> Rejected | NotSent | Lost:
+    """Say what a failed attempt came to; `on_wire` tells whether the first byte of the body was written."""
+    if isinstance(error, botocore.ClientError) and error.operation_name == operation:
         return _answered(error, operation)
-    if not on_wire and (certainly_not_sent(error) or proven):
-        return NotSent(_unsent(error, operation))
+    if not on_wire or wants_client_certificate(error):
+        return NotSent(unsent(error, operation))
     lost = AnswerLost(f"{operation} was sent and its answer was lost: {_broke(error)}")
-    lost.__cause__ = error
+    lost.__cause__ = shown_cause(error)
     return Lost(lost)
 
 
+def wants_client_certificate(error: BaseException) -> bool:
+    """Tell whether the server ended TLS for want of a client certificate that it accepts."""
+    reasons = (str(getattr(each, "reason", "")) for each in chain(error) if isinstance(each, ssl.SSLError))
+    return any(reason.endswith(_OF_CLIENT_CERTIFICATES) for reason in reasons)
+
+
+def unsent(error: Exception, operation: str, source: str = "") -> ConfigurationError | ConnectionFailed:
+    """Say of whatever kept a request back that it was not sent; `source` names where credentials were to come from."""
+    if wants_client_certificate(error):
+        text = "the server wants a client certificate and got none that it accepts: set config.client_cert"
+        return _caused(ConfigurationError(f"{operation} was not sent: {text}"), error)
+    kind = ConnectionFailed if _may_heal(error) else ConfigurationError
+    where = f"credentials ({source}): " if source else ""
+    return _caused(kind(f"{operation} was not sent: {where}{_in_words(error)}"), error)
+
+
+def opening_error(error: Exception, text: str | None = None) -> ConfigurationError:
+    """Say why a client can't be opened, without the secrets that a text may hold."""
+    return _caused(ConfigurationError(text if text is not None else _in_words(error)), error)
+
+
+def _caused(raised: E, cause: BaseException) -> E:
+    raised.__cause__ = shown_cause(cause)
+    return raised
+
+
+def _may_heal(error: BaseException) -> bool:
+    """Tell whether another try may succeed though nothing is changed."""
+    if isinstance(error, botocore.ClientError):
+        other = _service_error(error, error.operation_name)
+        return other.throttled or not other.rejected
+    wrapped = getattr(error, "kwargs", {}).get("error") if type(error) is botocore.HTTPClientError else None
+    if isinstance(wrapped, BaseException):
+        return _may_heal(wrapped)
+    if isinstance(error, ValueError):  # a malformed URL, also where aiohttp counts it among its own
+        return False
+    if isinstance(error, OSError) and not isinstance(error, aiohttp.ClientError):
+        return error.errno not in _OF_FILES and not isinstance(error, ssl.SSLError)
+    return isinstance(error, _OF_CONNECTIONS)
+
+
+def _in_words(error: BaseException) -> str:
+    """Name the service whose error it is, as far as botocore doesn't."""
+    if isinstance(error, botocore.ClientError) and error.operation_name.startswith(("AssumeRole", "GetSession")):
+        return f"STS: {shown(error)}"
+    return shown(error)
+
+
 def _answered(error: botocore.ClientError, operation: str) -> Rejected | Lost:
+    problem = _service_error(error, operation)
+    return Rejected(problem) if problem.rejected else Lost(problem)
+
+
+def _service_error(error: botocore.ClientError, operation: str) -> ECSServiceError:
     said = error.response.get("Error", {})
     about = error.response.get("ResponseMetadata", {})
     status = about.get("HTTPStatusCode")
-    problem = service_error(
+    return service_error(
         str(said.get("Code") or status or ""),
         str(said.get("Message") or ""),
         status=status,
         request_id=about.get("RequestId"),
         operation=operation,
     )
-    return Rejected(problem) if problem.rejected else Lost(problem)
-
-
-def never_signed(error: Exception, operation: str) -> ConfigurationError | ConnectionFailed:
-    """Say of whatever kept the credentials back that the request was not sent."""
-    return _unsent(error, operation)
-
-
-def _unsent(error: Exception, operation: str) -> ConfigurationError | ConnectionFailed:
-    kind = ConfigurationError if isinstance(error, _UNSIGNED) else ConnectionFailed
-    unsent = kind(f"{operation} was not sent: {_first_line(error)}")
-    unsent.__cause__ = error
-    return unsent
 
 
 def _broke(error: Exception) -> str:
@@ -107,8 +140,4 @@ def _broke(error: Exception) -> str:
     inner = error.kwargs.get("error") if isinstance(error, botocore.BotoCoreError) else None
     if inner is None and isinstance(error, OSError) and not isinstance(error, TimeoutError):
         inner = error
-    return f"{type(inner).__name__}: {_first_line(inner)}" if isinstance(inner, Exception) else _first_line(error)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
+    return f"{type(inner).__name__}: {shown(inner)}" if isinstance(inner, Exception) else shown(error)

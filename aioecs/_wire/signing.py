@@ -11,8 +11,11 @@ import hmac
 from collections.abc import Mapping
 from hashlib import sha256
 from time import gmtime
+from typing import Any
 
 import attrs
+
+from aioecs._wire.settings import control_character
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 CONTENT_TYPE = "application/x-amz-json-1.1"
@@ -35,10 +38,23 @@ class Keys:
     secret_key: str = attrs.field(repr=False)
     token: str | None = attrs.field(repr=False, default=None)
 
+    @classmethod
+    def of(cls, frozen: Any) -> Keys:
+        """Take what botocore froze; an empty session token is none."""
+        return cls(frozen.access_key, frozen.secret_key, frozen.token or None)
+
     @property
-    def fit_headers(self) -> bool:
-        """Whether a header can hold them: no line ends in them, nor a null."""
-        return not any(end in f"{self.access_key}{self.token}" for end in "\r\n\0")
+    def fault(self) -> str | None:
+        """Say which of them holds a control character, such as a line end, and where; None if none does."""
+        for name, held in (
+            ("access key", self.access_key),
+            ("secret key", self.secret_key),
+            ("session token", self.token or ""),
+        ):
+            found = control_character(held)
+            if found is not None:
+                return f"the {name} holds a control character ({found}), such as a line end, which no header can"
+        return None
 
 
 def _mac(key: bytes, text: str) -> bytes:

@@ -36,6 +36,11 @@ class WitnessedBody(BytesPayload):
         self._witness.on_wire = True
         return await super().as_bytes(encoding, errors)
 
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """Hand it over as text: whoever asks may send it."""
+        self._witness.on_wire = True
+        return super().decode(encoding, errors)
+
     def _testify(self) -> None:
         self.refuse_if_written()
         self._witness.on_wire = True

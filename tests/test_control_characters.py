@@ -1,0 +1,132 @@
+"""Every string that a caller can set against every control character, on both transports: refused, and nothing sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
+from raw_server import Exchange, RawServer
+
+import aioecs
+from aioecs import ConfigurationError, StartTaskRequest
+
+CONTROLS = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))]
+IN_AN_ENVIRONMENT = [each for each in CONTROLS if each != "\0"]  # the system itself takes no null
+REQUEST = StartTaskRequest(task_definition="demo", container_instances=["0a1b"])
+KEYS = {"aws_access_key_id": "AKIALOCAL", "aws_secret_access_key": "hunter2", "aws_session_token": "hunter2"}
+LOADER = AioSession().get_component("data_loader")
+
+Setting = Callable[[str, str, Path, pytest.MonkeyPatch], dict[str, Any]]
+
+
+def argument(name: str) -> Setting:
+    def given(bad: str, url: str, path: Path, patch: pytest.MonkeyPatch) -> dict[str, Any]:
+        start = {"endpoint_url": url, "region_name": "us-east-1"}.get(name, "hunter2")
+        return {name: f"{start}{bad}X-More: 1"}
+
+    return given
+
+
+def config(name: str) -> Setting:
+    def given(bad: str, url: str, path: Path, patch: pytest.MonkeyPatch) -> dict[str, Any]:
+        return {"config": AioConfig(**{name: f"us-east-1{bad}X-More: 1"}), "region_name": None}
+
+    return given
+
+
+def environment(name: str) -> Setting:
+    def given(bad: str, url: str, path: Path, patch: pytest.MonkeyPatch) -> dict[str, Any]:
+        for key, held in KEYS.items():
+            patch.setenv(key.upper(), held)
+        start = {"AWS_ENDPOINT_URL": url, "AWS_DEFAULT_REGION": "us-east-1"}.get(name, "hunter2")
+        patch.setenv(name, f"{start}{bad}X-More: 1")
+        return {**dict.fromkeys(KEYS), "endpoint_url": None if name == "AWS_ENDPOINT_URL" else url, "region_name": None}
+
+    return given
+
+
+def session_user_agent(bad: str, url: str, path: Path, patch: pytest.MonkeyPatch) -> dict[str, Any]:
+    session: Any = AioSession()
+    session.register_component("data_loader", LOADER)
+    session.user_agent_extra = f"extra{bad}X-More: 1"
+    return {"session": session}
+
+
+def session_default_config(bad: str, url: str, path: Path, patch: pytest.MonkeyPatch) -> dict[str, Any]:
+    session: Any = AioSession()
+    session.register_component("data_loader", LOADER)
+    session.set_default_client_config(AioConfig(user_agent_extra=f"extra{bad}X-More: 1"))
+    return {"session": session}
+
+
+def handler_s_header(bad: str, url: str, path: Path, patch: pytest.MonkeyPatch) -> dict[str, Any]:
+    def add(request: Any, **_: Any) -> None:
+        request.headers["X-Own"] = f"own{bad}X-More: 1"
+
+    session: Any = AioSession()
+    session.register_component("data_loader", LOADER)
+    session.register("request-created.ecs", add)
+    return {"session": session}
+
+
+SETTINGS: dict[str, Setting] = {
+    **{name: argument(name) for name in (*KEYS, "region_name", "endpoint_url", "profile_name")},
+    **{
+        f"config {name}": config(name) for name in ("region_name", "user_agent", "user_agent_extra", "user_agent_appid")
+    },
+    "session's user agent": session_user_agent,
+    "session's default config": session_default_config,
+    "a handler's header": handler_s_header,
+}
+OUTSIDE: dict[str, Setting] = {
+    name: environment(name)
+    for name in (
+        *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+        *("AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_SDK_UA_APP_ID", "HTTP_PROXY"),
+    )
+}
+
+
+async def accept(exchange: Exchange) -> None:
+    await exchange.request()
+    exchange.answer(200, '{"tasks": [], "failures": []}')
+
+
+async def refused(setting: Setting, controls: list[str], transport: str, path: Path) -> None:
+    async with RawServer(accept) as server:
+        for bad in controls:
+            with pytest.MonkeyPatch.context() as patch:
+                session = AioSession()
+                session.register_component("data_loader", LOADER)
+                own: dict[str, Any] = {"region_name": "us-east-1", "endpoint_url": server.url, **KEYS}
+                own |= {"session": session, "transport": transport} | setting(bad, server.url, path, patch)
+                if own.get("profile_name") is not None:
+                    del own["session"]
+                with pytest.raises(ConfigurationError) as caught:
+                    async with aioecs.Client(**own) as client:
+                        await client.start_task(REQUEST)
+            assert not server.heads, repr(bad)
+            text = f"{caught.value} {caught.value!r}"
+            assert "hunter2" not in text
+            assert bad not in text or bad in "\n\r\t"
+        assert server.connections == 0
+
+
+@pytest.mark.parametrize("transport", ["auto", "botocore"])
+@pytest.mark.parametrize("name", SETTINGS)
+async def test_what_is_set_in_code(name: str, transport: str, tmp_path: Path) -> None:
+    """No control character of Unicode gets by, wherever it stands, and the value is not quoted."""
+    await refused(SETTINGS[name], CONTROLS, transport, tmp_path)
+
+
+@pytest.mark.parametrize("transport", ["auto", "botocore"])
+@pytest.mark.parametrize("name", OUTSIDE)
+async def test_what_is_set_outside(name: str, transport: str, tmp_path: Path) -> None:
+    """The same of what botocore reads from the environment; of what is refused on opening no transport is made yet."""
+    opens = name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+    controls = IN_AN_ENVIRONMENT if opens or transport == "auto" else ["\r", "\n", "\x7f", "\x85"]
+    await refused(OUTSIDE[name], controls, transport, tmp_path)
