@@ -104,7 +104,7 @@ class ToldSQS:
         entries = members["Entries"]
         for each in entries[1 if code else 0 :]:
             self.messages.pop(each["ReceiptHandle"].partition("/")[0], None)
-        return {"Failed": [{"Id": entries[0]["Id"], "Code": code}]} if code else {}
+        return _answer(entries, code)
 
     async def change_message_visibility_batch(self, **members: Any) -> dict[str, Any]:
         """Hide them for so long, or no longer."""
@@ -114,7 +114,13 @@ class ToldSQS:
             kept = self.messages.get(each["ReceiptHandle"].partition("/")[0])
             if kept is not None:
                 kept.visible_at = _now() + each["VisibilityTimeout"]
-        return {"Failed": [{"Id": entries[0]["Id"], "Code": code}]} if code else {}
+        return _answer(entries, code)
+
+
+def _answer(entries: list[dict[str, Any]], code: str | None) -> dict[str, Any]:
+    done = entries[1 if code else 0 :]
+    failed = {"Failed": [{"Id": entries[0]["Id"], "Code": code}]} if code else {}
+    return {"Successful": [{"Id": each["Id"]} for each in done], **failed}
 
 
 def _now() -> float:

@@ -23,7 +23,7 @@ from aioecs._model._plain import to_plain
 from aioecs._model._shape import Shape
 from aioecs._model.attempt import Answered, Attempt, Lost
 from aioecs._wire.codec import read_answer
-from aioecs._wire.port import Operation, Witness
+from aioecs._wire.port import Operation, TooLate, Witness
 from aioecs._wire.quiet import withheld
 from aioecs._wire.sent import judge
 from aioecs._wire.witnessed import SentTwice, WitnessedBody
@@ -43,8 +43,8 @@ class _Making:
     body: WitnessedBody | None = None
 
     @property
-    def refused(self) -> SentTwice | None:
-        """The refusal of a second send, if one was tried."""
+    def refused(self) -> SentTwice | TooLate | None:
+        """The refusal of a send that came too late, or of a second one, if one was tried."""
         return self.body.refused if self.body is not None else None
 
 
@@ -138,7 +138,8 @@ class PlainPort:
         except AnswerLost as lost:
             return Lost(lost)
         except Exception as error:  # noqa: BLE001 whatever it is, it must become a word about the start
-            return judge(making.refused or error, operation.name, witness.on_wire, self._proven)
+            proven = self._proven or making.refused is not None  # its witness was asked, and knows
+            return judge(making.refused or error, operation.name, witness.on_wire, proven)
         finally:
             _MAKING.reset(token)
 

@@ -38,3 +38,16 @@ def clock_error(reading: Reading | None, skew: float) -> ConfigurationError | No
         f"this machine's clock is {abs(reading.off):.1f} s or more {way} that of the queue; leases hold only where "
         f"each worker's is within half of skew={skew:g} s: set the clock, or give all workers a larger skew"
     )
+
+
+class Clock:
+    """Our clock, as far as the answers that have come prove something about it."""
+
+    def __init__(self, skew: float) -> None:
+        self._skew = skew
+        self.error: ConfigurationError | None = None
+        """Why no work may be done by it; None as long as nothing is proven."""
+
+    def heard(self, reading: Reading | None) -> None:
+        """Hear of one more answer."""
+        self.error = self.error or clock_error(reading, self._skew)
