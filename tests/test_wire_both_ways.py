@@ -17,7 +17,7 @@ from test_wire_fast import ACCESS, REQUEST, accept, port_to
 
 from aioecs._model._plain import Kind, members, to_plain
 from aioecs._model._shape import Shape
-from aioecs._model.attempt import Answered
+from aioecs._model.attempt import Answered, NotSent
 from aioecs._model.run_task import RunTaskRequest
 from aioecs._wire.connect import connected
 from aioecs._wire.port import EVERY, START_TASK, Operation, Witness
@@ -154,3 +154,28 @@ async def test_handlers_that_come_when_it_is_open(way: Transport, seen: list[str
         await port.attempt(START_TASK, REQUEST, Witness())
         await client.list_tasks()
     assert heard == seen
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_what_may_not_be_sent_any_more_is_kept_back(way: Transport) -> None:
+    """It is asked once, in the step that would write, on the first request too: nothing arrives, and it is not sent."""
+    bodies: list[bytes] = []
+
+    async def behave(exchange: Exchange) -> None:
+        bodies.append(await exchange.request())
+        exchange.answer(200, "{}")
+
+    async with (
+        RawServer(behave) as server,
+        connected(Settings(endpoint_url=server.url, transport=way, **ACCESS)) as (port, _),
+    ):
+        for _ in range(2):
+            asked: list[bool] = []
+            witness = Witness(may_send=lambda asked=asked: bool(asked.append(True)))
+            what = await port.attempt(START_TASK, REQUEST, witness)
+            assert isinstance(what, NotSent)
+            assert "the time in which it may be sent is over" in str(what.error)
+            assert (asked, witness.on_wire, bodies) == ([True], False, [])
+        witness = Witness(may_send=lambda: True)
+        assert isinstance(await port.attempt(START_TASK, REQUEST, witness), Answered)
+        assert (witness.on_wire, len(bodies)) == (True, 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import threading
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 from ledger_world import NOW, LedgerRules, verdict, wish
 from raw_server import Exchange, RawServer
-from worker_world import SESSION, moto_server
+from worker_world import SESSION, atomic_moto
 
 from aioecs.errors import ClientStateError, ConfigurationError
 from aioecs.worker import Claimed, DynamoDBLedger, EntryError, LedgerError, Verdict
@@ -26,23 +25,9 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
-    """Run moto's server; its threads take turns, for its conditional writes are not atomic by themselves."""
-    from moto.dynamodb.models import DynamoDBBackend
-
-    patch, turn = pytest.MonkeyPatch(), threading.Lock()
-    for name in ("update_item", "delete_item"):
-        patch.setattr(DynamoDBBackend, name, _one_by_one(getattr(DynamoDBBackend, name), turn))
-    with moto_server() as url:
+    """Run moto's server."""
+    with atomic_moto() as url:
         yield url
-    patch.undo()
-
-
-def _one_by_one(write: Callable[..., Any], turn: threading.Lock) -> Callable[..., Any]:
-    def written(*args: Any, **members: Any) -> Any:
-        with turn:
-            return write(*args, **members)
-
-    return written
 
 
 @pytest.fixture(autouse=True)
