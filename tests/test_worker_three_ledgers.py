@@ -182,7 +182,7 @@ class Pause:
         step = getattr(owner, name)
 
         def paused(*args: Any, **members: Any) -> Any:
-            self._stop()
+            self._stop(args)
             return step(*args, **members)
 
         self._patch.setattr(owner, name, paused)
@@ -193,18 +193,25 @@ class Pause:
 
         def paused(*args: Any, **members: Any) -> Any:
             done = step(*args, **members)
-            self._stop()
+            self._stop(args)
             return done
 
         self._patch.setattr(owner, name, paused)
 
-    def _stop(self) -> None:
-        if threading.get_ident() == self._process and not self.taken:
+    def _stop(self, args: tuple[Any, ...]) -> None:
+        if threading.get_ident() == self._process and not self.taken and of_a_start(args):
             self.taken = True
             self.ahead = 100.0
             other = threading.Thread(target=self._other)
             other.start()
             other.join()
+
+
+def of_a_start(args: tuple[Any, ...]) -> bool:
+    """Tell a step of a start from one of the lookups before it."""
+    witnesses = [each for each in args if isinstance(each, Witness)]
+    witnesses += [each._witness for each in args if isinstance(each, WitnessedBody)]
+    return all(each.may_send is not None for each in witnesses)
 
 
 @asynccontextmanager
