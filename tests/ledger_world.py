@@ -180,7 +180,14 @@ class LedgerRules:
 
 def some_texts(dice: random.Random) -> tuple[str, ...]:
     """Draw texts as they may stand in a request, and as they may not."""
-    texts = ("", "i-1", "arn:aws:ecs:us-east-1:123456789012:container-instance/default/0", "a\"b", "\u00e9\U0001f600", "\0")
+    texts = (
+        "",
+        "i-1",
+        "arn:aws:ecs:us-east-1:123456789012:container-instance/default/0",
+        'a"b',
+        "\u00e9\U0001f600",
+        "\0",
+    )
     return tuple(dice.choice(texts) for _ in range(dice.choice((0, 1, 3, 40))))
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import Mock
 from zlib import crc32
 
 import attrs
@@ -170,12 +171,12 @@ async def test_what_may_not_be_sent_any_more_is_kept_back(way: Transport) -> Non
         connected(Settings(endpoint_url=server.url, transport=way, **ACCESS)) as (port, _),
     ):
         for _ in range(2):
-            asked: list[bool] = []
-            witness = Witness(may_send=lambda asked=asked: bool(asked.append(True)))
+            refusal = Mock(return_value=False)
+            witness = Witness(may_send=refusal)
             what = await port.attempt(START_TASK, REQUEST, witness)
             assert isinstance(what, NotSent)
             assert "the time in which it may be sent is over" in str(what.error)
-            assert (asked, witness.on_wire, bodies) == ([True], False, [])
+            assert (refusal.call_count, witness.on_wire, bodies) == (1, False, [])
         witness = Witness(may_send=lambda: True)
         assert isinstance(await port.attempt(START_TASK, REQUEST, witness), Answered)
         assert (witness.on_wire, len(bodies)) == (True, 1)

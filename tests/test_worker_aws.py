@@ -69,5 +69,6 @@ async def test_settings_that_can_t_be_used(error: Exception, said: str) -> None:
 def test_a_date_is_read_if_it_is_one(date: Any, told: Reading | None) -> None:
     """What is none tells nothing, wherever it is missing."""
     assert reading({"ResponseMetadata": {"HTTPHeaders": {"date": date}}}, 1, 2) == told
-    for answer in (None, {}, {"ResponseMetadata": None}, {"ResponseMetadata": {"HTTPHeaders": []}}):
+    answers: list[Any] = [None, {}, {"ResponseMetadata": None}, {"ResponseMetadata": {"HTTPHeaders": []}}]
+    for answer in answers:
         assert reading(answer, 1, 2) is None

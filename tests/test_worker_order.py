@@ -22,7 +22,11 @@ async def test_each_waits_for_the_one_before() -> None:
     first, second, third = (order.enter(a_message(name)) for name in "abc")
     assert await first.turn() is None
     waits = asyncio.ensure_future(second.turn())
-    for free in (order.enter(a_message("x", "other")), order.enter(a_message("y", None)), order.enter(a_message("z", None))):
+    for free in (
+        order.enter(a_message("x", "other")),
+        order.enter(a_message("y", None)),
+        order.enter(a_message("z", None)),
+    ):
         assert await free.turn() is None
     await asyncio.sleep(0)
     assert not waits.done()
@@ -48,7 +52,9 @@ async def test_a_cancel_of_one_is_no_cancel_of_the_one_before() -> None:
     first.leave(None)
 
 
-@pytest.mark.parametrize(("receives", "most", "presses"), [((1, 1), 2, False), ((1, 2), 2, True), ((9, 9), None, False)])
+@pytest.mark.parametrize(
+    ("receives", "most", "presses"), [((1, 1), 2, False), ((1, 2), 2, True), ((9, 9), None, False)]
+)
 async def test_one_on_its_last_receive_presses_all(receives: tuple[int, int], most: int | None, presses: bool) -> None:
     """The first is then kept in hand, for else the redrive policy would take the other unbegun."""
     order = Order()

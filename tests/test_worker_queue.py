@@ -321,9 +321,9 @@ def test_what_is_no_message_is_left_out(caplog: pytest.LogCaptureFixture) -> Non
     queue = Queue(Foreign(), URL)
     assert [each.id for each in leaping(queue.receive(10, 60, 0))] == ["m"]
     assert caplog.text.count("has what is no message") == 2
-    for found in ([7], ["x"]):
-        with pytest.raises(QueueError, match="has what is no message"):
-            leaping(queue.receive(10, 60, 0))
+    found[:] = [7]
+    with pytest.raises(QueueError, match="has what is no message"):
+        leaping(queue.receive(10, 60, 0))
 
 
 async def test_random_answers_are_errors_of_the_queue() -> None:
@@ -347,15 +347,14 @@ async def test_random_answers_are_errors_of_the_queue() -> None:
     ):
         queue = Queue(sqs, URL)
         for _ in range(200):
+            told: object
             try:
-                assert all(isinstance(each, Message) for each in await queue.receive(10, 60, 0))
+                told = await queue.receive(10, 60, 0)
             except QueueError as error:
-                assert str(error).startswith("receive_message: ")
+                told = error
+            assert isinstance(told, list) or str(told).startswith("receive_message: ")
             assert await queue.delete(messages(1)) <= {"r0"}
-            try:
-                assert (await queue.most_receives() or 1) > 0
-            except ConfigurationError:
-                pass
+            assert (await queue.most_receives() or 1) > 0
 
 
 def a_body(dice: random.Random) -> bytes:

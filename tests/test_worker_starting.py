@@ -24,6 +24,7 @@ from aioecs.worker._starting import Job, Starter, Tried
 MESSAGE = Message(id="m", body="a secret")
 ARN = "arn:aws:ecs:us-east-1:123456789012:task/default/i0-0"
 UNPLUGGED = LedgerError("unplugged")
+TOO_LARGE = "no more than a ledger holds of a job, which is 409,600 bytes with the ARNs of its tasks"
 NEVER = float("inf")
 
 
@@ -209,8 +210,7 @@ def fails(_: Message) -> StartTaskRequest:
         ({"key": lambda message: message.body + "\ud800"}, "InvalidRequest: key: a string of 1 to 1024 bytes of UTF-8"),
         (
             {"to_request": lambda _: a_request(1).replace(container_instances=["i" * 500_000])},
-            "InvalidRequest: container_instances: no more than a ledger holds of a job, which is 409,600 bytes with "
-            "the ARNs of its tasks",
+            f"InvalidRequest: container_instances: {TOO_LARGE}",
         ),
     ],
 )

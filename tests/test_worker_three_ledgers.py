@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from worker_world import CLOCKS, SESSION, World, a_world, atomic_moto, running, until
+from worker_world import CLOCKS, SESSION, a_world, atomic_moto, running, until
 
 import aioecs
 from aioecs import Batch
@@ -86,9 +86,7 @@ async def verdicts(ledger: Ledger, jobs: list[str]) -> set[Verdict]:
 
 
 @each_ledger
-async def test_what_was_not_sent_is_free_and_visible_at_once(
-    moto: str, kind: Kind, make_ledger: MakeLedger
-) -> None:
+async def test_what_was_not_sent_is_free_and_visible_at_once(moto: str, kind: Kind, make_ledger: MakeLedger) -> None:
     """A worker that is told to end leaves no intent behind of what it has not sent, and hides no message."""
     async with a_world(moto) as world:
         jobs = [f"job-{n}" for n in range(10)]
@@ -122,9 +120,7 @@ def probe(kind: Kind, make_ledger: MakeLedger, moto: str) -> Ledger:
 
 
 @each_ledger
-async def test_poison_holds_up_nobody(
-    moto: str, make_ledger: MakeLedger, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_poison_holds_up_nobody(moto: str, make_ledger: MakeLedger, caplog: pytest.LogCaptureFixture) -> None:
     """Ten jobs that no ledger can hold, on their last receive, beside sixty good ones: those are all started."""
     async with a_world(moto, receives=2) as world:
 
@@ -242,7 +238,7 @@ async def tried(starter: Starter) -> Tried:
 async def test_a_worker_that_is_paused_before_its_send(
     step: str, transport: str, kind: Kind, make_ledger: MakeLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It sends nothing once another has its job; between its look and its write alone it does, and stops that itself."""
+    """It sends nothing once another has its job; between its look and its write alone it does, and stops that."""
     others: list[Tried] = []
 
     def other() -> None:

@@ -55,8 +55,9 @@ async def start_records(
 
     A message is named among the failures unless its start is settled. The arguments are those of `Worker`. Fire the
     token some seconds before Lambda's time is over (`cancel_token.cancel_after(...)`): what is on the wire is learnt
-    then, within the client's `timeouts.settle`, and the rest not begun. Of a FIFO queue the order is kept: what follows a
-    failure of its group is not begun, and is a failure too.
+    then, within the client's `timeouts.settle`, and the rest not begun. Of a FIFO queue the order is kept: what follows
+    a failure of its group is not begun, and is a failure too. No answer of a queue tells here whether the clock is
+    right, so `skew` is not looked at: Lambda's own clocks are AWS's.
 
     Raises:
         InvalidRequest: a setting is not what it must be, or the event is none of SQS.
