@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AsyncExitStack
 from functools import cache, partial
-from importlib import import_module
 from types import TracebackType
 from typing import Any, Self
 
@@ -223,20 +222,6 @@ class Client(Operations, Waits):
         self._core()
         return self._raw
 
-    def service(
-        self, name: str, *, config: Any, endpoint_url: str | None = None, region_name: str | None = None
-    ) -> AbstractAsyncContextManager[Any]:
-        """Return what opens an aiobotocore client of another service with this one's session, Region and credentials.
-
-        It is for what works beside this client, such as `aioecs.worker`; `config` is an AioConfig.
-        """
-        services = import_module("aioecs._run.services")  # which loads aiobotocore, as the open client has
-        region = region_name if region_name is not None else self._core().port.region
-        opened: AbstractAsyncContextManager[Any] = services.opened(
-            name, self._settings, region_name=region, endpoint_url=endpoint_url, config=config
-        )
-        return opened
-
     # ------------------------------------------------------------------------------------------------------ starting
 
     async def start_task(
@@ -439,3 +424,8 @@ def _party(core: Core, key: str) -> Party | None:
 def _wake_anyio() -> None:
     """Let anyio load what it has for asyncio, which it otherwise does in the first call; once a process."""
     anyio.run(anyio.sleep, 0)
+
+
+def reached_by(client: Client) -> tuple[Settings, str]:
+    """Return how an open client reaches ECS, and its Region: for what reaches other services in the same way."""
+    return client._settings, client._core().port.region  # noqa: SLF001 of this file

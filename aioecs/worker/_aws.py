@@ -13,7 +13,7 @@ from aiobotocore.session import AioSession
 from botocore import exceptions as botocore
 
 from aioecs import Client
-from aioecs._run.services import asked
+from aioecs._run.services import asked, opened
 from aioecs.errors import ConfigurationError
 from aioecs.worker._clock import Reading
 
@@ -78,7 +78,7 @@ def opening(
         ConfigurationError: there is no Region, or no such profile.
     """
     if session is None and client is not None:
-        return client.service(service, config=config, endpoint_url=endpoint_url, region_name=region_name)
+        return opened(client, service, config=config, endpoint_url=endpoint_url, region_name=region_name)
     session = session if session is not None else AioSession()
     return cast(
         "AbstractAsyncContextManager[Any]",
@@ -86,14 +86,14 @@ def opening(
     )
 
 
-async def entered(what: str, opened: Awaitable[Any]) -> Any:
+async def entered(what: str, entering: Awaitable[Any]) -> Any:
     """Wait until a client is open.
 
     Raises:
         ConfigurationError: there is no Region, or the settings or credentials can't be used.
     """
     try:
-        return await opened
+        return await entering
     except botocore.NoRegionError as error:
         raise ConfigurationError(
             f"{what}: no Region: pass region_name=, or set AWS_DEFAULT_REGION, or a region in the profile"
