@@ -8,7 +8,7 @@ import pytest
 from botocore import exceptions as botocore
 
 from aioecs.errors import ConfigurationError
-from aioecs.worker._aws import code_of, entered, is_permanent, named, reading
+from aioecs.worker._aws import code_of, entered, is_permanent, named, reading, stays
 from aioecs.worker._clock import Reading
 
 
@@ -36,6 +36,15 @@ def test_what_an_error_means(error: Exception, name: str, permanent: bool) -> No
     """Its code or its kind names it; only what settings can mend is permanent."""
     assert (named(error), is_permanent(error)) == (name, permanent)
     assert code_of(None) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "failures", "for_good"),
+    [("AccessDenied", 1, True), ("ExpiredToken", 4, False), ("ExpiredToken", 5, True), ("InternalError", 99, False)],
+)
+def test_expired_credentials_may_be_renewed(code: str, failures: int, for_good: bool) -> None:
+    """So long; then somebody must."""
+    assert stays(refused(code), failures) is for_good
 
 
 @pytest.mark.parametrize(

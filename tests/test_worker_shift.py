@@ -46,8 +46,8 @@ class Unpluggable(MemoryLedger):
         self.probes.append(asyncio.get_running_loop().time())
         if self.hangs:
             await asyncio.sleep(600)
-        if self.down:
-            raise LedgerError("unplugged")
+        if self.down or self.says is not None:
+            raise self.says or LedgerError("unplugged")
         return await super().release(key, holder)
 
 
@@ -363,6 +363,27 @@ def test_without_permission_it_ends(caplog: pytest.LogCaptureFixture) -> None:
             assert scene.work.exception() is denied
             assert scene.shift.statistics().started == 1, "what was on the wire is settled"
             assert scene.sqs.count() == (1, 0)
+
+    leaping(main())
+
+
+def test_credentials_that_stay_expired_end_it() -> None:
+    """The queue's after five refusals in a row, and the ledger's after as many looks for it."""
+
+    async def main() -> None:
+        expired = [refused("ExpiredToken") for _ in range(5)]
+        async with a_scene(ToldSQS(receive_message=[*expired[:4]]), wait=60) as scene:
+            assert not scene.work.done(), "they were renewed"
+            scene.sqs.says["receive_message"] = [*expired]
+            await asyncio.wait([scene.work])
+            assert isinstance(scene.work.exception(), QueueError)
+        async with a_scene(ToldSQS("job"), wait=1) as scene:
+            denied = LedgerError("expired")
+            denied.__cause__ = refused("ExpiredTokenException")
+            scene.ledger.says = denied
+            scene.sqs.messages.update({"m1": Kept("second")})
+            await asyncio.wait([scene.work])
+            assert scene.work.exception() is denied
 
     leaping(main())
 

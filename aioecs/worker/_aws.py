@@ -36,7 +36,9 @@ _FORBIDDEN = frozenset(
         "UnrecognizedClientException",
     }
 )
-"""Codes that only a change of settings can mend. Expired credentials are not among them: a source may renew them."""
+"""Codes that only a change of settings can mend."""
+_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
+_MOST_EXPIRED = 5  # refusals in a row: by then whatever renews credentials would have done so
 _NO_CREDENTIALS = (
     botocore.NoCredentialsError,
     botocore.PartialCredentialsError,
@@ -61,6 +63,11 @@ def named(error: BaseException) -> str:
 def is_permanent(error: BaseException | None) -> bool:
     """Tell whether it is about credentials or permissions, and will be so until somebody changes the settings."""
     return isinstance(error, _NO_CREDENTIALS) or code_of(error) in _FORBIDDEN
+
+
+def stays(error: BaseException | None, failures: int) -> bool:
+    """Tell whether an error is permanent, after so many failures in a row: expired credentials may yet be renewed."""
+    return is_permanent(error) or (failures >= _MOST_EXPIRED and code_of(error) in _EXPIRED)
 
 
 def opening(

@@ -12,7 +12,7 @@ import attrs
 from aiobotocore.session import AioSession
 
 from aioecs import Client, OnDoubt
-from aioecs.worker._aws import entered
+from aioecs.worker._aws import entered, stays
 from aioecs.worker._carrying import Carrier
 from aioecs.worker._clock import Clock
 from aioecs.worker._dynamodb import DynamoDBLedger
@@ -147,8 +147,7 @@ class Shift:
                     failures = 0
                 except QueueError as error:
                     failures += 1
-                    if error.permanent:
-                        self.ending.fail(error)
+                    if self._ends(error, failures):
                         break
                     log.warning("worker of %s can't receive: %s", self._terms.url, error)
                     await self.ending.rest(min(growing(failures, random.random()), _LONGEST_PROBE))
@@ -186,14 +185,21 @@ class Shift:
 
     async def _probe(self) -> None:
         """Ask the ledger something that changes nothing, after a rest that grows until it has granted something."""
-        await self.ending.rest(min(growing(self._tally.probe(), random.random()), _LONGEST_PROBE))
+        probes = self._tally.probe()
+        await self.ending.rest(min(growing(probes, random.random()), _LONGEST_PROBE))
         asked = self._terms.ledger.release("aioecs.worker: are you there?", "nobody")
         try:
             answer = await self.ending.unless_begun(asked, 0.0)
         except LedgerError as error:
-            if error.permanent:
-                self.ending.fail(error)
+            self._ends(error, probes)
             return
         if answer is not None:
             self._tally.ledger_answered()
             log.info("worker of %s: the ledger can be reached again", self._terms.url)
+
+    def _ends(self, error: QueueError | LedgerError, failures: int) -> bool:
+        """End with an error that waiting doesn't mend; return whether it is one."""
+        error.permanent = error.permanent or stays(error.__cause__, failures)
+        if error.permanent:
+            self.ending.fail(error)
+        return error.permanent
