@@ -34,11 +34,20 @@ class ToldSQS:
     for each of a batch's first entry to fail with.
     """
 
-    def __init__(self, *bodies: str, receives: int | None = None, **says: list[Exception | float | str]) -> None:
+    def __init__(
+        self,
+        *bodies: str,
+        receives: int | None = None,
+        dates: dict[str, str] | None = None,
+        **says: list[Exception | float | str],
+    ) -> None:
         self.messages = {f"m{n}": Kept(body) for n, body in enumerate(bodies)}
         self.says = says
         self.asked: list[tuple[str, Any]] = []
+        self.foreign = False
+        """Whether something else answers in its place, at once."""
         self._receives = receives
+        self._dates = dates or {}
 
     def create_client(self, service: str, **_: Any) -> Self:
         """Return what opens a client."""
@@ -76,17 +85,25 @@ class ToldSQS:
         """Tell the redrive policy."""
         await self._told("get_queue_attributes", members)
         policy = json.dumps({"maxReceiveCount": str(self._receives)})
-        return {"Attributes": {"RedrivePolicy": policy}} if self._receives else {}
+        found = {"Attributes": {"RedrivePolicy": policy}} if self._receives else {}
+        return {**found, **self._dated("get_queue_attributes")}
+
+    def _dated(self, method: str) -> dict[str, Any]:
+        headers = {"date": self._dates[method]} if method in self._dates else {}
+        return {"ResponseMetadata": {"HTTPHeaders": headers}}
 
     async def receive_message(self, **members: Any) -> dict[str, Any]:
         """Wait for messages, and hide them."""
         await self._told("receive_message", members)
+        if self.foreign:
+            return {"what": "else"}
         ends = _now() + members["WaitTimeSeconds"]
         while not (found := [key for key, kept in self.messages.items() if kept.visible_at <= _now()]):
             if _now() >= ends:
                 return {}
             await asyncio.sleep(0.5)
-        return {"Messages": [self._received(key, members) for key in found[: members["MaxNumberOfMessages"]]]}
+        received = [self._received(key, members) for key in found[: members["MaxNumberOfMessages"]]]
+        return {"Messages": received, **self._dated("receive_message")}
 
     def _received(self, key: str, members: Any) -> dict[str, Any]:
         kept = self.messages[key]
@@ -104,7 +121,7 @@ class ToldSQS:
         entries = members["Entries"]
         for each in entries[1 if code else 0 :]:
             self.messages.pop(each["ReceiptHandle"].partition("/")[0], None)
-        return {"Failed": [{"Id": entries[0]["Id"], "Code": code}]} if code else {}
+        return _answer(entries, code)
 
     async def change_message_visibility_batch(self, **members: Any) -> dict[str, Any]:
         """Hide them for so long, or no longer."""
@@ -114,7 +131,13 @@ class ToldSQS:
             kept = self.messages.get(each["ReceiptHandle"].partition("/")[0])
             if kept is not None:
                 kept.visible_at = _now() + each["VisibilityTimeout"]
-        return {"Failed": [{"Id": entries[0]["Id"], "Code": code}]} if code else {}
+        return _answer(entries, code)
+
+
+def _answer(entries: list[dict[str, Any]], code: str | None) -> dict[str, Any]:
+    done = entries[1 if code else 0 :]
+    failed = {"Failed": [{"Id": entries[0]["Id"], "Code": code}]} if code else {}
+    return {"Successful": [{"Id": each["Id"]} for each in done], **failed}
 
 
 def _now() -> float:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import Mock
 from zlib import crc32
 
 import attrs
@@ -286,3 +287,28 @@ async def test_a_throttle_with_an_odd_header(way: Transport, header: str) -> Non
         assert len(server.bodies) == 1
     assert isinstance(what, Rejected)
     assert what.error.throttled
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_what_may_not_be_sent_any_more_is_kept_back(way: Transport) -> None:
+    """It is asked once, in the step that would write, on the first request too: nothing arrives, and it is not sent."""
+    bodies: list[bytes] = []
+
+    async def behave(exchange: Exchange) -> None:
+        bodies.append(await exchange.request())
+        exchange.answer(200, "{}")
+
+    async with (
+        RawServer(behave) as server,
+        connected(Settings(endpoint_url=server.url, transport=way, **ACCESS)) as (port, _),
+    ):
+        for _ in range(2):
+            refusal = Mock(return_value=False)
+            witness = Witness(may_send=refusal)
+            what = await port.attempt(START_TASK, REQUEST, witness)
+            assert isinstance(what, NotSent)
+            assert "the time in which it may be sent is over" in str(what.error)
+            assert (refusal.call_count, witness.on_wire, bodies) == (1, False, [])
+        witness = Witness(may_send=lambda: True)
+        assert isinstance(await port.attempt(START_TASK, REQUEST, witness), Answered)
+        assert (witness.on_wire, len(bodies)) == (True, 1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aioecs._wire.port import Witness
+from aioecs._wire.port import TooLate, Witness
 from aioecs._wire.witnessed import SentTwice, WitnessedBody
 
 
@@ -42,6 +42,18 @@ async def test_it_is_written_once() -> None:
     with pytest.raises(SentTwice):
         await body.write_with_length(writer, None)
     assert len(writer.seen) == 1
+
+
+async def test_what_may_not_be_sent_is_not_written() -> None:
+    """However it is asked for; the reason is kept, and the witness says no."""
+    for name, more in (("write", ("writer",)), ("write_with_length", ("writer", 4)), ("as_bytes", ())):
+        witness = Witness(may_send=lambda: False)
+        writer = Writer(witness)
+        body = WitnessedBody(b"body", witness)
+        with pytest.raises(TooLate) as caught:
+            await getattr(body, name)(*(writer if each == "writer" else each for each in more))
+        assert body.refused is caught.value
+        assert (writer.seen, witness.on_wire) == ([], False)
 
 
 async def test_whoever_takes_it_whole_may_send_it() -> None:

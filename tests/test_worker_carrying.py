@@ -14,7 +14,7 @@ import attrs
 import pytest
 from run_world import iterations, leaping
 
-from aioecs.worker import Message
+from aioecs.worker import LedgerError, Message
 from aioecs.worker._carrying import Carrier
 from aioecs.worker._ending import Ending
 from aioecs.worker._jobs import LONGEST_INVISIBLE, TABLE, Fate, Happened, Lease
@@ -261,6 +261,112 @@ def test_no_longer_than_the_queue_hides_it() -> None:
             assert LONGEST_INVISIBLE - 60 - 900 - 1 <= loop.time() - began <= LONGEST_INVISIBLE - 60
 
     leaping(main())
+
+
+# What is said at INFO, and counted ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tried", "said"),
+    [
+        (attrs.evolve(STARTED, arns=("arn:aws:ecs:r:1:task/default/86f7",)), "message m: started 86f7"),
+        (Tried(Happened.SETTLED, Fate.DELETE), "message m: its job was started before"),
+        (HELD, "message m goes back, held"),
+        (attrs.evolve(NO_ROOM, why="RESOURCE:CPU on 4b6d"), "message m goes back, no room: RESOURCE:CPU on 4b6d"),
+    ],
+)
+def test_a_line_for_each_job(tried: Tried, said: str, caplog: pytest.LogCaptureFixture) -> None:
+    """At INFO, where nobody need hear it; never a word of the message."""
+
+    async def main() -> None:
+        async with a_scene(tried) as scene:
+            await scene.carry()
+
+    caplog.set_level("INFO", "aioecs")
+    leaping(main())
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("INFO", said)]
+
+
+def test_why_ecs_refused_is_counted() -> None:
+    """By its reasons, for each try."""
+
+    async def main() -> None:
+        refused = Tried(Happened.REFUSED, Fate.REDRIVE, reasons=("MISSING", "AGENT"))
+        async with a_scene(refused) as scene:
+            await scene.carry()
+            await scene.carry()
+            assert scene.tally.now.refusals == {"MISSING": 2, "AGENT": 2}
+
+    leaping(main())
+
+
+def test_what_no_later_try_can_mend_ends_the_worker() -> None:
+    """With that error, once it has drained."""
+
+    async def main() -> None:
+        denied = LedgerError("denied")
+        async with a_scene(attrs.evolve(DOWN, fatal=denied)) as scene:
+            await scene.carry()
+            assert scene.ending.begun
+            assert scene.ending.error is denied
+            assert scene.tally.now.left == ("m",)
+
+    leaping(main())
+
+
+# A FIFO queue ---------------------------------------------------------------------------------------------------------
+
+
+def in_group(name: str, receives: int = 1, group: str = "g") -> Message:
+    """Make a message of a group."""
+    return Message(id=name, body="", receives=receives, receipt=name, system={"MessageGroupId": group})
+
+
+def carried(messages: list[Message], *script: Tried, most: int | None = None) -> tuple[list[float | None], int]:
+    """Carry them, received together, and return how each was parted with, in that order, and how many were begun."""
+
+    async def main() -> tuple[list[float | None], int]:
+        async with a_scene(*script, most=most) as scene:
+            async with asyncio.TaskGroup() as group:
+                for message in messages:
+                    group.create_task(scene.carrier.carry(message))
+            return scene.outbox.parted, len(scene.starter.tries)
+
+    return leaping(main())
+
+
+def test_one_of_a_group_goes_after_the_other() -> None:
+    """Each is begun when the one before it is settled."""
+
+    async def main() -> None:
+        async with a_scene(STARTED) as scene, asyncio.TaskGroup() as group:
+            for message in (in_group("a"), in_group("b"), in_group("c"), in_group("x", group="other")):
+                group.create_task(scene.carrier.carry(message))
+            await asyncio.sleep(10)
+            began = scene.starter.tries[0]
+            assert sorted(each - began for each in scene.starter.tries) == [0, 0, 1, 2]
+
+    leaping(main())
+
+
+def test_what_goes_back_takes_those_behind_it_along() -> None:
+    """They are not begun, and come again after it."""
+    messages = [in_group("a"), in_group("b"), in_group("c")]
+    assert carried(messages, NO_ROOM) == ([1, 1, 1], 1)
+    assert carried(messages, STARTED, NO_ROOM) == ([None, 1, 1], 2)
+
+
+def test_one_behind_on_its_last_receive_keeps_the_first_in_hand() -> None:
+    """Else the redrive policy would take it unbegun."""
+    messages = [in_group("a", receives=1), in_group("b", receives=3)]
+    assert carried(messages, NO_ROOM, STARTED, most=3) == ([None, None], 3)
+
+
+def test_poison_is_in_the_way_until_the_queue_takes_it() -> None:
+    """On its last receive the others are begun: it is never started any more."""
+    poison = Tried(Happened.UNREADABLE, Fate.REDRIVE)
+    assert carried([in_group("a", 2), in_group("b", 2)], poison, STARTED, most=3) == ([2, 2], 1)
+    assert carried([in_group("a", 3), in_group("b", 3)], poison, STARTED, most=3) == ([0, None], 2)
 
 
 # The end -------------------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from aioecs.worker._claims import (
     Entry,
     Verdict,
     checked_key,
+    checked_size,
     fingerprint,
     from_row,
     judge,
@@ -111,17 +112,25 @@ def test_what_can_t_come_again_is_forgotten() -> None:
 # Keys, digests and rows ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("key", ["", "x" * (LONGEST_KEY + 1), "ü" * (LONGEST_KEY // 2 + 1), 7, None, b"key"])
+@pytest.mark.parametrize("key", ["", "x" * (LONGEST_KEY + 1), "ü" * (LONGEST_KEY // 2 + 1), 7, None, b"key", "\ud800"])
 def test_a_key_has_limits(key: object) -> None:
     """A string of 1 to 1,024 bytes of UTF-8."""
     with pytest.raises(InvalidRequest, match="key: a string of 1 to 1024 bytes"):
         checked_key(key)
 
 
-@pytest.mark.parametrize("key", ["x", "x" * LONGEST_KEY, "ü" * (LONGEST_KEY // 2), "\ud800"])
+@pytest.mark.parametrize("key", ["x", "x" * LONGEST_KEY, "ü" * (LONGEST_KEY // 2), "\U0001f600"])
 def test_a_key_within_them_is_returned(key: str) -> None:
     """As it is."""
     assert checked_key(key) is key
+
+
+def test_a_job_is_as_large_as_a_ledger_holds() -> None:
+    """With the ARNs of its tasks, which come later: what could be claimed can be settled."""
+    checked_size("k" * LONGEST_KEY, ("a" * 32,) * 900)
+    for instances in (("a" * 32,) * 1000, ("a" * 500_000,)):
+        with pytest.raises(InvalidRequest, match="container_instances: no more than a ledger holds of a job"):
+            checked_size("k", instances)
 
 
 def test_a_digest_tells_requests_apart_and_keeps_no_secret() -> None:

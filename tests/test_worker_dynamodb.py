@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
+import random
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from ledger_world import NOW, LedgerRules, verdict, wish
 from raw_server import Exchange, RawServer
-from worker_world import SESSION, moto_server
+from worker_world import SESSION, atomic_moto
 
-from aioecs.errors import ClientStateError
-from aioecs.worker import Claimed, DynamoDBLedger, LedgerError, Verdict
+from aioecs.errors import ClientStateError, ConfigurationError
+from aioecs.worker import Claimed, DynamoDBLedger, EntryError, LedgerError, Verdict
 from aioecs.worker._claims import KEPT, to_row
 
 pytestmark = [
@@ -25,23 +25,9 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
-    """Run moto's server; its threads take turns, for its conditional writes are not atomic by themselves."""
-    from moto.dynamodb.models import DynamoDBBackend
-
-    patch, turn = pytest.MonkeyPatch(), threading.Lock()
-    for name in ("update_item", "delete_item"):
-        patch.setattr(DynamoDBBackend, name, _one_by_one(getattr(DynamoDBBackend, name), turn))
-    with moto_server() as url:
+    """Run moto's server."""
+    with atomic_moto() as url:
         yield url
-    patch.undo()
-
-
-def _one_by_one(write: Callable[..., Any], turn: threading.Lock) -> Callable[..., Any]:
-    def written(*args: Any, **members: Any) -> Any:
-        with turn:
-            return write(*args, **members)
-
-    return written
 
 
 @pytest.fixture(autouse=True)
@@ -200,6 +186,119 @@ async def test_a_claim_is_granted_by_a_write_alone(first: list[Said], told: Clai
     async with RawServer(saying(UpdateItem=script)) as server, at(server.url) as ledger:
         assert await ledger.claim(wish(), now=NOW, skew=5) == told
         assert len(server.bodies) == requests
+
+
+HALF = [
+    ({}, "key is missing"),
+    ({"key": {"S": "job"}}, "holder is missing"),
+    ({**an_item(), "holder": {"B": "YQ=="}}, "holder is a dict"),
+    ({**an_item(), "lease": {"S": "soon"}}, "lease is no number of seconds"),
+    ({**an_item(), "lease": {"N": "soon"}}, "lease is no number of seconds"),
+    ({**an_item(), "begun": {"NULL": True}}, "begun is no number of seconds"),
+    ({**an_item(), "instances": {"SS": ["i"]}}, "instances is a dict"),
+    ({**an_item(), "instances": {"S": "{}"}}, "instances is no list of strings"),
+    ({**an_item(), "arns": {"S": "no JSON"}}, "arns is no JSON"),
+    ({**an_item(), "arns": {"L": []}}, "arns is a dict"),
+]
+
+
+@pytest.mark.parametrize(("item", "said"), HALF[1:])
+async def test_a_stranger_s_item_is_named(item: dict[str, Any], said: str) -> None:
+    """Which stays as it is: it is the one job's, and not the ledger's."""
+    async with RawServer(saying(UpdateItem=[refused(LOST, Item=item)])) as server, at(server.url) as ledger:
+        with pytest.raises(EntryError, match=f"table jobs has something else under the key 'job': {said}"):
+            await ledger.claim(wish(), now=NOW, skew=5)
+
+
+async def test_half_an_item_is_a_lost_race() -> None:
+    """It is asked for again, and may be whole by then."""
+    script = [refused(LOST, Item=HALF[1][0]), refused(LOST, Item=an_item(holder="b"))]
+    async with RawServer(saying(UpdateItem=script)) as server, at(server.url) as ledger:
+        assert await verdict(ledger, wish()) is Verdict.HELD
+
+
+INVALID = "ValidationException"
+
+
+@pytest.mark.parametrize(
+    ("probe", "kind"), [([refused(LOST)], EntryError), ([DONE], EntryError), ([refused(INVALID)], LedgerError)]
+)
+async def test_whose_fault_a_refused_value_is(probe: list[Said], kind: type[LedgerError]) -> None:
+    """The one item's, if the table takes another; else the table's, whose key may be another one."""
+    async with RawServer(saying(UpdateItem=[refused(INVALID)], DeleteItem=probe)) as server, at(server.url) as ledger:
+        with pytest.raises(LedgerError, match=INVALID) as caught:
+            await ledger.claim(wish(), now=NOW, skew=5)
+        assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize(
+    ("code", "permanent"),
+    [
+        *(("AccessDeniedException", True), ("UnrecognizedClientException", True), ("InvalidSignatureException", False)),
+        *(("ExpiredTokenException", False), ("ProvisionedThroughputExceededException", False)),
+    ],
+)
+async def test_what_only_other_settings_can_mend(code: str, permanent: bool) -> None:
+    """Is told apart, for a worker to end with it."""
+    async with RawServer(saying(DeleteItem=[refused(code)])) as server, at(server.url) as ledger:
+        with pytest.raises(LedgerError, match=code) as caught:
+            await ledger.release("job", "a")
+        assert caught.value.permanent is permanent
+
+
+async def test_without_a_region_or_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own words say what to do; a worker's ledger would have its client's."""
+    with pytest.raises(ConfigurationError, match="the ledger jobs: no Region: pass region_name="):
+        async with DynamoDBLedger("jobs"):
+            pass
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    async with DynamoDBLedger("jobs", region_name="us-east-1", endpoint_url="http://127.0.0.1:9") as ledger:
+        with pytest.raises(LedgerError, match="NoCredentialsError") as caught:
+            await verdict(ledger, wish())
+        assert caught.value.permanent
+
+
+async def test_random_answers_are_errors_of_the_ledger() -> None:
+    """Two hundred bodies that are no answer of DynamoDB, as answers and as refusals: LedgerError or a plain no."""
+    dice = random.Random(23)
+    bodies = [a_body(dice) for _ in range(200)]
+
+    async def behave(exchange: Exchange) -> None:
+        await exchange.request()
+        exchange.answer(dice.choice((200, 200, 400)), dice.choice(bodies))
+
+    async with RawServer(behave) as server, at(server.url) as ledger:
+        for number in range(200):
+            asked: Awaitable[object] = dice.choice(
+                (
+                    lambda: ledger.claim(wish(), now=NOW, skew=5),
+                    lambda: ledger.renew("job", "a", until=NOW),
+                    lambda: ledger.settle("job", "a", ("arn",)),
+                    lambda: ledger.release("job", "a"),
+                )
+            )()
+            try:
+                told = await asked
+            except LedgerError as error:
+                told = error
+            assert isinstance(told, (bool, Claimed)) or str(told).startswith("the ledger's table jobs"), number
+
+
+def a_body(dice: random.Random) -> bytes:
+    """Draw bytes, JSON, and JSON of nearly the right kind."""
+    values: list[Any] = [None, True, 7, "x", [], {}, [[]], {"S": "x"}, {"N": "x"}, {"S": 7}, an_item(), "\ud800"]
+    name = dice.choice(("Attributes", "Item", "__type", "message", "Error"))
+    return dice.choice(
+        (
+            lambda: dice.randbytes(dice.randint(0, 40)),
+            lambda: b"\xff\xfe" + json.dumps({name: 1}).encode(),
+            lambda: json.dumps(dice.choice(values)).encode(),
+            lambda: json.dumps({name: dice.choice(values)}).encode(),
+            lambda: json.dumps({name: {"key": dice.choice(values), "holder": dice.choice(values)}}).encode(),
+            lambda: json.dumps({"__type": LOST, "Item": dice.choice(values)}).encode(),
+            lambda: b"[" * 3000,
+        )
+    )()
 
 
 async def test_a_refusal_that_says_nothing_is_not_asked_for_ever() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import aioecs
 from aioecs import Failure, Outcome, Start, StartTaskRequest, StartTaskResponse, Task
-from aioecs.errors import InvalidRequest, StartCancelled, StartIncomplete, StartUnknown
+from aioecs.errors import AccessDeniedException, InvalidRequest, StartCancelled, StartIncomplete, StartUnknown
 from aioecs.worker._claims import REMEMBERED, Book, Entry, Verdict
 from aioecs.worker._jobs import (
     LONGEST_DELAY,
@@ -23,6 +23,7 @@ from aioecs.worker._jobs import (
     act,
     delay,
     growing,
+    idle_rest,
     is_last,
     lease_of,
     of_answer,
@@ -248,3 +249,26 @@ def test_a_job_is_started_once_whoever_crashes(tenth: int) -> None:
             fleet.now += fleet.dice.uniform(0, 2)
         assert fleet.tasks <= 1
         assert (fleet.deleted and fleet.tasks == 1) or fleet.now > REMEMBERED
+
+
+@pytest.mark.parametrize(
+    ("empties", "took", "rest"),
+    [(1, 0.0, 0.1), (2, 0.001, 0.199), (4, 0.0, 0.8), (5, 0.0, 1.0), (10**6, 0.4, 0.6), (3, 20.0, 0.0)],
+)
+def test_receives_that_bring_nothing_are_spaced(empties: int, took: float, rest: float) -> None:
+    """To one in a second; a long poll has waited by itself."""
+    assert idle_rest(empties, took) == pytest.approx(rest)
+
+
+def test_why_ecs_refused_is_told() -> None:
+    """Each reason once, and for the log with the instance; of thousands some."""
+    arn = "arn:aws:ecs:us-east-1:123456789012:container-instance/default/4b6d"
+    failures = [Failure(arn=arn, reason="RESOURCE:CPU"), Failure(arn="i2", reason="MISSING"), Failure()]
+    told = of_answer(StartTaskResponse(failures=failures))
+    assert told.reasons == ("RESOURCE:CPU", "MISSING", "")
+    assert told.why == "RESOURCE:CPU on 4b6d, MISSING on i2, no reason on ?"
+    starts = [a_start(Outcome.REFUSED, "AGENT")]
+    assert of_error(StartIncomplete("refused", starts=starts)).why == "AGENT on i"
+    many = of_answer(StartTaskResponse(failures=failures[:1] * 1000))
+    assert many.why.endswith("RESOURCE:CPU on 4b6d and 990 more")
+    assert of_error(AccessDeniedException("no", code="AccessDeniedException")).reasons == ("AccessDeniedException",)

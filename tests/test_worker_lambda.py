@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -80,3 +81,33 @@ async def test_an_unforeseen_error_is_a_failure_of_its_message(client: aioecs.Cl
 
     answer = await start_records(client, an_event("a", "b"), requests(local), key=body, ledger=Broken())
     assert answer == {"batchItemFailures": [{"itemIdentifier": "id-0"}]}
+
+
+async def test_why_is_told_beside_the_answer(client: aioecs.Client, local: LocalECS) -> None:
+    """By the ids of the messages that failed; Lambda's own answer stays as Lambda reads it."""
+
+    def to_request(message: Message) -> aioecs.StartTaskRequest:
+        instances = local.instance_arns[:1] if message.body == "a" else ["0" * 32]
+        return aioecs.StartTaskRequest(task_definition="demo", container_instances=instances)
+
+    answer = await start_records(client, an_event("a", "b"), to_request, ledger=MemoryLedger())
+    assert json.dumps(answer) == '{"batchItemFailures": [{"itemIdentifier": "id-1"}]}'
+    assert answer.reasons == {"id-1": f"refused: MISSING on {'0' * 32}"}
+
+
+async def test_the_order_of_a_group_is_kept(client: aioecs.Client, local: LocalECS) -> None:
+    """What follows a failure of its group is not begun, and fails too; another group goes on."""
+    event = an_event("a", "poison", "b", "c")
+    for record, group in zip(event["Records"], ("g", "g", "g", "other"), strict=True):
+        record["attributes"] = {"MessageGroupId": group}
+    answer = await start_records(client, event, requests(local), key=body, ledger=MemoryLedger())
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "id-1"}, {"itemIdentifier": "id-2"}]}
+    assert answer.reasons["id-2"] == "an earlier message of its group failed"
+    assert sorted(task.group for task in local.truth.running()) == ["a", "c"]
+
+
+@pytest.mark.parametrize("record", [{}, {"messageId": 7}, "x", None])
+async def test_an_event_of_something_else(client: aioecs.Client, record: Any) -> None:
+    """Is refused, and the record named."""
+    with pytest.raises(InvalidRequest, match=r"event\.Records\[0\]: a message of SQS"):
+        await start_records(client, {"Records": [record]}, lambda _: None, ledger=MemoryLedger())  # type: ignore[arg-type,return-value]

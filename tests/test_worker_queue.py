@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import random
 from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
+from aiobotocore.config import AioConfig
 from botocore.exceptions import EndpointConnectionError
+from raw_server import Exchange, RawServer
 from run_world import leaping
 from sqs_world import URL, ToldSQS, refused
+from worker_world import SESSION
 
 from aioecs.errors import ConfigurationError
 from aioecs.worker import Message, QueueError
@@ -190,7 +195,7 @@ async def test_it_is_opened_by_the_session() -> None:
         def create_client(self, service: str, **how: Any) -> Any:
             opened.update(how, service=service)
 
-    Queue.connecting(cast("Any", Session()), "http://sqs", "eu-west-1")
+    Queue.connecting(None, cast("Any", Session()), "http://sqs", "eu-west-1")
     config = opened.pop("config")
     assert opened == {"service": "sqs", "endpoint_url": "http://sqs", "region_name": "eu-west-1"}
     assert config.read_timeout > LONG_POLL
@@ -259,6 +264,116 @@ def test_a_queue_that_can_t_be_reached(error: Exception, said: str, caplog: pyte
         f"{method} of 2 messages failed: {method}: {said}"
         for method in ("delete_message_batch", "change_message_visibility_batch")
     ]
+
+
+def test_a_message_that_another_has_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """At INFO: it is how things go after a pause."""
+
+    async def scene() -> None:
+        code = "ReceiptHandleIsInvalid"
+        sqs = ToldSQS(delete_message_batch=[code] * 3, change_message_visibility_batch=[code] * 2)
+        queue = Queue(sqs, URL)
+        for _ in range(3):
+            assert await queue.delete(messages(2)) == {"r0"}
+        for _ in range(2):
+            assert await queue.change([(each, 7.0) for each in messages(2)]) == {"r0"}
+
+    caplog.set_level("INFO", "aioecs")
+    leaping(scene())
+    [record] = caplog.records
+    assert (record.levelname, record.getMessage()) == (
+        "INFO",
+        f"1 messages of {URL} are another worker's by now, or deleted",
+    )
+
+
+def test_only_what_is_named_as_done_is_done(caplog: pytest.LogCaptureFixture) -> None:
+    """An answer of somebody else, with status 200, deletes nothing."""
+
+    class Foreign:
+        async def delete_message_batch(self, **_: Any) -> Any:
+            return {"Successful": [{"Id": "1"}, {"Id": 0}, "0"], "Failed": None}
+
+    assert leaping(Queue(Foreign(), URL).delete(messages(2))) == {"r0"}
+    assert "failed for a message: the answer doesn't name it" in caplog.text
+
+
+@pytest.mark.parametrize("policy", ["no JSON", "7", "{}", '{"maxReceiveCount": null}', "[" * 100_000])
+def test_a_redrive_policy_of_another_kind(policy: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A worker does without it."""
+
+    class Foreign:
+        async def get_queue_attributes(self, **_: Any) -> Any:
+            return {"Attributes": {"RedrivePolicy": policy}}
+
+    assert leaping(Queue(Foreign(), URL).most_receives()) is None
+    assert "the redrive policy of http://sqs/queue can't be read" in caplog.text
+
+
+def test_what_is_no_message_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    """Where others came with it; an answer with nothing else is an error, after which the worker rests."""
+
+    class Foreign:
+        async def receive_message(self, **_: Any) -> Any:
+            return {"Messages": found}
+
+    found: list[Any] = [7, {"MessageId": "m"}, {"MessageId": "m", "ReceiptHandle": "r"}]
+    queue = Queue(Foreign(), URL)
+    assert [each.id for each in leaping(queue.receive(10, 60, 0))] == ["m"]
+    assert caplog.text.count("has what is no message") == 2
+    found[:] = [7]
+    with pytest.raises(QueueError, match="has what is no message"):
+        leaping(queue.receive(10, 60, 0))
+
+
+async def test_random_answers_are_errors_of_the_queue() -> None:
+    """Two hundred bodies that are no answer of SQS, over real sockets: QueueError, or nothing done."""
+    dice = random.Random(7)
+
+    async def behave(exchange: Exchange) -> None:
+        await exchange.request()
+        exchange.answer(dice.choice((200, 200, 200, 400, 500)), a_body(dice))
+
+    async with (
+        RawServer(behave) as server,
+        SESSION.create_client(
+            "sqs",
+            endpoint_url=server.url,
+            region_name="us-east-1",
+            aws_access_key_id="a",
+            aws_secret_access_key="b",
+            config=AioConfig(retries={"total_max_attempts": 1, "mode": "standard"}),
+        ) as sqs,
+    ):
+        queue = Queue(sqs, URL)
+        for _ in range(200):
+            told: object
+            try:
+                told = await queue.receive(10, 60, 0)
+            except QueueError as error:
+                told = error
+            assert isinstance(told, list) or str(told).startswith("receive_message: ")
+            assert await queue.delete(messages(1)) <= {"r0"}
+            assert (await queue.most_receives() or 1) > 0
+
+
+def a_body(dice: random.Random) -> bytes:
+    """Draw bytes, JSON, and JSON of nearly the right kind."""
+    values: list[Any] = [None, 7, "x", [], {}, [[]], [7], [{"MessageId": "m"}], [{"Id": "0"}], "\ud800", {"a": {}}]
+    name = dice.choice(("Messages", "Successful", "Failed", "Attributes", "__type", "message"))
+    good = {"Messages": [{"MessageId": "m", "ReceiptHandle": "r", "Body": dice.choice(values)}]}
+    return dice.choice(
+        (
+            lambda: dice.randbytes(dice.randint(0, 60)),
+            lambda: b"\xff" + json.dumps(good).encode(),
+            lambda: json.dumps(dice.choice(values)).encode(),
+            lambda: json.dumps({name: dice.choice(values)}).encode(),
+            lambda: json.dumps(good).encode(),
+            lambda: b'{"Attributes": {"RedrivePolicy": "' + dice.choice((b"x", b"7", b"{}")) + b'"}}',
+            lambda: b"[" * 100_000,
+            lambda: b"<html>hello</html>",
+        )
+    )()
 
 
 def test_a_request_that_hangs_is_given_up() -> None:

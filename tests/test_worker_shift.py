@@ -13,13 +13,13 @@ from typing import Any, cast
 import attrs
 import pytest
 from run_world import Held, ToldDesk, ToldPort, a_request, leaping, started, told_client
-from sqs_world import URL, ToldSQS, refused
+from sqs_world import URL, Kept, ToldSQS, refused
 
 from aioecs import StartTaskRequest, Timeouts
 from aioecs._model.attempt import Attempt, Rejected
 from aioecs._wire.port import Witness
 from aioecs.errors import ClientException, ConfigurationError
-from aioecs.worker import Claimed, Entry, LedgerError, MemoryLedger, Message, WorkerStatistics
+from aioecs.worker import Claimed, Entry, LedgerError, MemoryLedger, Message, QueueError, WorkerStatistics
 from aioecs.worker._claims import fingerprint
 from aioecs.worker._jobs import lease_of
 from aioecs.worker._shift import Shift, Terms
@@ -32,12 +32,13 @@ class Unpluggable(MemoryLedger):
         super().__init__()
         self.down = False
         self.hangs = False
+        self.says: LedgerError | None = None
         self.probes: list[float] = []
 
     async def claim(self, wish: Entry, *, now: float, skew: float) -> Claimed:
         """Claim."""
-        if self.down:
-            raise LedgerError("unplugged")
+        if self.down or self.says is not None:
+            raise self.says or LedgerError("unplugged")
         return await super().claim(wish, now=now, skew=skew)
 
     async def release(self, key: str, holder: str) -> bool:
@@ -45,8 +46,8 @@ class Unpluggable(MemoryLedger):
         self.probes.append(asyncio.get_running_loop().time())
         if self.hangs:
             await asyncio.sleep(600)
-        if self.down:
-            raise LedgerError("unplugged")
+        if self.down or self.says is not None:
+            raise self.says or LedgerError("unplugged")
         return await super().release(key, holder)
 
 
@@ -337,6 +338,104 @@ def test_a_queue_that_hangs_does_not_hold_up_the_end() -> None:
             assert scene.work.result().started == 1
 
     leaping(main())
+
+
+# What nobody can mend -------------------------------------------------------------------------------------------------
+
+
+def test_without_permission_it_ends(caplog: pytest.LogCaptureFixture) -> None:
+    """With the queue's error, or the ledger's, when it has drained: waiting mends neither."""
+
+    async def main() -> None:
+        sqs = ToldSQS("job", receive_message=[refused("AccessDenied")])
+        async with a_scene(sqs, wait=1) as scene:
+            error = scene.work.exception()
+            assert isinstance(error, QueueError)
+            assert (str(error), error.permanent) == ("receive_message: AccessDenied", True)
+        held = Held()
+        denied = LedgerError("denied")
+        denied.permanent = True
+        async with a_scene(ToldSQS("first"), start_task=held, wait=1) as scene:
+            scene.ledger.says = denied
+            scene.sqs.messages.update({"m1": Kept("second")})
+            asyncio.get_running_loop().call_later(5, held.gate.set)
+            await asyncio.wait([scene.work])
+            assert scene.work.exception() is denied
+            assert scene.shift.statistics().started == 1, "what was on the wire is settled"
+            assert scene.sqs.count() == (1, 0)
+
+    leaping(main())
+
+
+def test_credentials_that_stay_expired_end_it() -> None:
+    """The queue's after five refusals in a row, and the ledger's after as many looks for it."""
+
+    async def main() -> None:
+        expired = [refused("ExpiredToken") for _ in range(5)]
+        async with a_scene(ToldSQS(receive_message=[*expired[:4]]), wait=60) as scene:
+            assert not scene.work.done(), "they were renewed"
+            scene.sqs.says["receive_message"] = [*expired]
+            await asyncio.wait([scene.work])
+            assert isinstance(scene.work.exception(), QueueError)
+        async with a_scene(ToldSQS("job"), wait=1) as scene:
+            denied = LedgerError("expired")
+            denied.__cause__ = refused("ExpiredTokenException")
+            scene.ledger.says = denied
+            scene.sqs.messages.update({"m1": Kept("second")})
+            await asyncio.wait([scene.work])
+            assert scene.work.exception() is denied
+
+    leaping(main())
+
+
+def test_by_a_clock_that_is_off_nothing_is_started() -> None:
+    """Whether it is known before the first receive, or by what that brings: the messages are visible at once."""
+
+    async def main() -> None:
+        for method in ("get_queue_attributes", "receive_message"):
+            sqs = ToldSQS("job", dates={method: "Fri, 15 Jan 2027 08:20:00 GMT"})
+            async with a_scene(sqs, wait=10) as scene:
+                error = scene.work.exception()
+                assert isinstance(error, ConfigurationError)
+                assert "behind that of the queue" in str(error)
+                assert (scene.port.asked, scene.sqs.count()) == ([], (1, 0))
+                assert sqs.times("receive_message") == (method == "receive_message")
+
+    leaping(main())
+
+
+@pytest.mark.parametrize("answers", ["nothing", "something else"])
+def test_an_idle_worker_asks_once_in_a_second(answers: str) -> None:
+    """With `long_poll=0`, and of an endpoint that answers at once with another body, whatever it was asked."""
+
+    async def main() -> None:
+        sqs = ToldSQS()
+        if answers != "nothing":
+            sqs.foreign = True
+        async with a_scene(sqs, long_poll=0 if answers == "nothing" else 20, wait=100) as scene:
+            assert 90 < sqs.times("receive_message") < 110
+            sqs.foreign = False
+            sqs.messages.update(ToldSQS("job").messages)
+            await asyncio.sleep(3)
+            assert scene.groups() == ["job"]
+
+    leaping(main())
+
+
+def test_it_says_where_it_receives_from(caplog: pytest.LogCaptureFixture) -> None:
+    """At INFO, with its ledger and lease."""
+
+    async def main() -> None:
+        async with a_scene(ToldSQS(receives=3), wait=1):
+            pass
+
+    caplog.set_level("INFO", "aioecs")
+    leaping(main())
+    said = (
+        f"worker of {URL}: receives, 100 in hand at most; <aioecs.worker.MemoryLedger, 0 jobs>, lease 100 s, skew 5 s; "
+        "redrive after 3 receives"
+    )
+    assert said in caplog.messages
 
 
 # Opening -------------------------------------------------------------------------------------------------------------

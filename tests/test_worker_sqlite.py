@@ -7,8 +7,9 @@ import multiprocessing
 import os
 import signal
 import sqlite3
+import stat
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ import anyio
 import pytest
 from ledger_world import NOW, LedgerRules, verdict, wish
 
-from aioecs.errors import ClientStateError
-from aioecs.worker import Claimed, LedgerError, SQLiteLedger, Verdict
+from aioecs.errors import ClientStateError, InvalidRequest
+from aioecs.worker import Claimed, EntryError, LedgerError, SQLiteLedger, Verdict
 from aioecs.worker import _sqlite as module
 from aioecs.worker._claims import KEPT, judge
 
@@ -108,16 +109,107 @@ async def test_another_s_write_is_waited_for_so_long(ledger: SQLiteLedger, path:
     assert await ledger.settle("job", "a", ("arn",))
 
 
-async def test_a_row_that_can_t_be_read_holds_nobody_up(ledger: SQLiteLedger, path: Path) -> None:
-    """The error is told as it is, and its transaction ended: the other jobs are there as before."""
+STRANGERS = [
+    ("instances", "no JSON", "instances is no JSON"),
+    ("instances", "[" * 100_000, "instances is no JSON"),
+    ("instances", '{"a": 1}', "instances is no list of strings"),
+    ("instances", "[1]", "instances is no list of strings"),
+    ("arns", "7", "arns is no list of strings"),
+    ("arns", b"\x80", "arns is a bytes"),
+    ("lease", "soon", "lease is no number of seconds"),
+    ("lease", float("inf"), "lease is no number of seconds"),
+    ("begun", b"", "begun is no number of seconds"),
+    ("holder", b"a", "holder is a bytes"),
+    ("fingerprint", b"\xff", "fingerprint is a bytes"),
+]
+
+
+@pytest.mark.parametrize(("member", "held", "said"), STRANGERS)
+async def test_a_stranger_s_row_is_named_and_holds_nobody_up(
+    ledger: SQLiteLedger, path: Path, member: str, held: object, said: str
+) -> None:
+    """It is EntryError, with its key; its transaction is ended, and the other jobs are there as before."""
     await ledger.claim(wish(), now=NOW, skew=5)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("UPDATE jobs SET instances = 'no JSON'")
-    with pytest.raises(ValueError, match="Expecting value"):
-        await verdict(ledger, wish("b"))
+        other.execute(f"UPDATE jobs SET {member} = ?", (held,))  # noqa: S608 a member's name
+    asked: list[Awaitable[object]] = [verdict(ledger, wish("b")), ledger.settle("job", "a", ("arn",))]
+    for each in asked:
+        with pytest.raises(EntryError, match=f"something else under the key 'job': {said}"):
+            await each
     assert await verdict(ledger, wish(key="other")) is Verdict.GRANTED
     with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")  # nobody holds the lock
+
+
+async def test_text_that_is_no_utf_8_is_a_stranger_s(ledger: SQLiteLedger, path: Path) -> None:
+    """It can't be written again, so the row is left as it is."""
+    await ledger.claim(wish(), now=NOW, skew=5)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("UPDATE jobs SET holder = 'x', fingerprint = CAST(x'66' AS TEXT), arns = CAST(x'ff' AS TEXT)")
+    with pytest.raises(EntryError, match="arns is no JSON"):
+        await verdict(ledger, wish("b"), NOW + 500)
+
+
+@pytest.mark.parametrize("key", ["\ud800", "job \udfff"])
+async def test_a_key_that_no_file_can_hold_is_the_job_s_fault(ledger: SQLiteLedger, key: str) -> None:
+    """Whoever uses a ledger without a worker is told so too; the ledger goes on."""
+    with pytest.raises(EntryError, match="can't hold a job"):
+        await verdict(ledger, wish(key=key))
+    assert await verdict(ledger, wish()) is Verdict.GRANTED
+
+
+async def test_it_may_be_left_and_entered_again(path: Path) -> None:
+    """Many times, with work under way as it is left: nothing is lost, and no thread meets another's connection."""
+    ledger = SQLiteLedger(path)
+    loop = asyncio.get_running_loop()
+    for number in range(100):
+        async with ledger:
+            late = loop.create_task(verdict(ledger, wish(key=str(number))))
+            await asyncio.sleep(0)
+        async with ledger:
+            again = await verdict(ledger, wish("b", key=str(number)))
+        assert {again, await late} == {Verdict.GRANTED, Verdict.HELD}
+
+
+def test_it_may_be_entered_on_one_loop_after_the_other(path: Path) -> None:
+    """As by a worker that is run twice."""
+    ledger = SQLiteLedger(path)
+
+    async def enter() -> Verdict:
+        async with ledger:
+            return await verdict(ledger, wish("b"))
+
+    assert [asyncio.run(enter()), asyncio.run(enter())] == [Verdict.GRANTED, Verdict.GRANTED]
+
+
+def test_nobody_else_may_read_it(path: Path) -> None:
+    """The file and those beside it are their owner's alone; a file that is there keeps the mode that it has."""
+
+    def mode(file: Path) -> int:
+        return stat.S_IMODE(file.stat().st_mode)
+
+    async def claims() -> None:
+        async with SQLiteLedger(path) as ledger:
+            await verdict(ledger, wish())
+            modes.append({file.name: mode(file) for file in path.parent.iterdir()})
+
+    modes: list[dict[str, int]] = []
+    old = os.umask(0o022)
+    try:
+        asyncio.run(claims())
+        assert modes == [{"jobs.db": 0o600, "jobs.db-wal": 0o600, "jobs.db-shm": 0o600}]
+        path.chmod(0o640)
+        asyncio.run(claims())
+        assert mode(path) == 0o640
+    finally:
+        os.umask(old)
+
+
+@pytest.mark.parametrize("path", [":memory:", "", Path()])
+def test_a_ledger_in_memory_is_another_one(path: str | Path) -> None:
+    """SQLite's would be gone with its connection, and so would be each intent."""
+    with pytest.raises(InvalidRequest, match=r"path: a file: .* take MemoryLedger"):
+        SQLiteLedger(path)
 
 
 async def test_a_transaction_that_sqlite_itself_has_ended(ledger: SQLiteLedger) -> None:

@@ -16,7 +16,7 @@ from aioecs import CancelToken, Failure, StartTaskRequest, StartTaskResponse
 from aioecs._model.attempt import Answered, Attempt, Rejected
 from aioecs._wire.port import Witness
 from aioecs.errors import AccessDeniedException, ClientException
-from aioecs.worker import Claimed, Entry, LedgerError, MemoryLedger, Message
+from aioecs.worker import Claimed, Entry, EntryError, LedgerError, MemoryLedger, Message
 from aioecs.worker._claims import REMEMBERED, fingerprint
 from aioecs.worker._jobs import Fate, Happened, lease_of
 from aioecs.worker._starting import Job, Starter, Tried
@@ -24,6 +24,7 @@ from aioecs.worker._starting import Job, Starter, Tried
 MESSAGE = Message(id="m", body="a secret")
 ARN = "arn:aws:ecs:us-east-1:123456789012:task/default/i0-0"
 UNPLUGGED = LedgerError("unplugged")
+TOO_LARGE = "no more than a ledger holds of a job, which is 409,600 bytes with the ARNs of its tasks"
 NEVER = float("inf")
 
 
@@ -199,10 +200,18 @@ def fails(_: Message) -> StartTaskRequest:
     ("functions", "why"),
     [
         ({"to_request": fails}, "ValueError"),
-        ({"to_request": lambda _: "demo"}, "InvalidRequest"),
-        ({"to_request": lambda _: a_request(0)}, "InvalidRequest"),
+        ({"to_request": lambda _: "demo"}, "InvalidRequest: to_request: returns a StartTaskRequest"),
+        (
+            {"to_request": lambda _: a_request(0)},
+            "InvalidRequest: container_instances: at least one: a worker doesn't place tasks",
+        ),
         ({"key": fails}, "ValueError"),
-        ({"key": lambda _: ""}, "InvalidRequest"),
+        ({"key": lambda _: ""}, "InvalidRequest: key: a string of 1 to 1024 bytes of UTF-8"),
+        ({"key": lambda message: message.body + "\ud800"}, "InvalidRequest: key: a string of 1 to 1024 bytes of UTF-8"),
+        (
+            {"to_request": lambda _: a_request(1).replace(container_instances=["i" * 500_000])},
+            f"InvalidRequest: container_instances: {TOO_LARGE}",
+        ),
     ],
 )
 def test_what_no_request_can_be_made_of(functions: Any, why: str) -> None:
@@ -239,6 +248,53 @@ def test_a_claim_that_fails_may_have_been_written() -> None:
     leaping(main())
 
 
+def test_a_ledger_that_is_well_and_can_t_hold_the_job() -> None:
+    """It is the job's fault: nothing is sent or held, and its message is left to the redrive policy with the reason."""
+
+    async def main() -> None:
+        async with a_scene(Told(claim=[EntryError("the ledger has something else under the key 'job'")])) as scene:
+            tried = await scene.attempt()
+            assert (tried.happened, tried.fate) == (Happened.UNREADABLE, Fate.REDRIVE)
+            assert "something else under the key" in tried.why
+            assert (scene.port.asked, scene.job.lease) == ([], 0)
+
+    leaping(main())
+
+
+@pytest.mark.parametrize("permanent", [False, True])
+def test_what_no_later_try_can_mend_is_handed_up(permanent: bool) -> None:
+    """Only where the ledger says so."""
+
+    async def main() -> None:
+        error = LedgerError("denied")
+        error.permanent = permanent
+        async with a_scene(Told(claim=[error])) as scene:
+            tried = await scene.attempt()
+            assert tried.fatal is (error if permanent else None)
+
+    leaping(main())
+
+
+def test_a_time_of_any_precision_is_not_taken_for_another_s() -> None:
+    """Told to stop while it rests, a job is free at once, with a ledger that keeps milliseconds alone too."""
+
+    class Coarse(Told):
+        """A ledger that keeps milliseconds."""
+
+        async def claim(self, wish: Entry, *, now: float, skew: float) -> Claimed:
+            coarse = attrs.evolve(wish, begun=float(f"{wish.begun:.3f}"), lease=float(f"{wish.lease:.3f}"))
+            return await super().claim(coarse, now=now, skew=skew)
+
+    async def main() -> None:
+        async with a_scene(Coarse(), start_task=throttled) as scene:
+            await asyncio.sleep(0.6114728)
+            asyncio.get_running_loop().call_later(1.5, scene.stop.cancel)
+            assert (await scene.attempt()).happened is Happened.WITHDRAWN
+            assert scene.ledger.entry is None
+
+    leaping(main())
+
+
 @pytest.mark.parametrize(
     ("ago", "standing", "tried"),
     [
@@ -268,7 +324,7 @@ def test_a_job_that_is_not_free(ago: float, standing: dict[str, Any], tried: Tri
 @pytest.mark.parametrize(
     ("says", "tried"),
     [
-        (no_room, Tried(Happened.NO_ROOM, Fate.GROWING)),
+        (no_room, Tried(Happened.NO_ROOM, Fate.GROWING, "RESOURCE:CPU on i0")),
         (throttled, Tried(Happened.NOT_SENT, Fate.GROWING, "CallTimeout")),
         (refused, Tried(Happened.REFUSED, Fate.REDRIVE, "ClientException")),
     ],
@@ -314,7 +370,8 @@ def test_a_dead_one_s_intent_is_taken_over() -> None:
             assert {request.container_instances for _, request in scene.port.asked} == {other}
             await asyncio.sleep(scene.left + 5)
             scene.port.says["start_task"] = no_room
-            assert await scene.attempt() == Tried(Happened.NO_ROOM, Fate.GROWING), "ECS itself refused: that is proof"
+            tried = Tried(Happened.NO_ROOM, Fate.GROWING, "RESOURCE:CPU on i1")
+            assert await scene.attempt() == tried, "ECS itself refused: that is proof"
             assert scene.ledger.entry is None
 
     leaping(main())
@@ -406,6 +463,32 @@ def test_nothing_is_sent_under_a_lease_that_was_not_renewed(
             assert took == pytest.approx(ends) if ends is not None else 80 < took <= 90
             assert scene.ledger.asked.count("renew") == asked
             assert scene.ledger.entry is None, "nothing was started, so the intent is taken back"
+
+    leaping(main())
+
+
+def test_the_lease_is_looked_at_in_the_step_that_sends() -> None:
+    """A process that was stopped until its lease had ended sends nothing, whichever part of the request it is."""
+
+    async def main() -> None:
+        asked: list[bool] = []
+
+        async def say(request: Any, witness: Witness) -> Attempt[Any]:
+            assert witness.may_send is not None
+            asked.append(witness.may_send())
+            with pytest.MonkeyPatch.context() as patch:
+                loop = asyncio.get_running_loop()
+                for stopped in (49.9, 50.1):
+                    patch.setattr(time, "time", lambda ahead=stopped: 1_800_000_000.0 + loop.time() + ahead)
+                    asked.append(witness.may_send())
+            assert scene.starter.may_send("job")
+            assert scene.starter.may_send("job\x0010")
+            return await started(request, witness)
+
+        async with a_scene(start_task=say) as scene:
+            assert (await scene.attempt()).happened is Happened.STARTED
+            assert not scene.starter.may_send("job"), "it is held no more"
+        assert asked == [True, True, False]
 
     leaping(main())
 

@@ -12,7 +12,7 @@ from aioecs.worker._statistics import Tally
 def test_nothing_has_been_done_at_first() -> None:
     """Counts are 0, nobody is named as left, and the ledger is believed to be there."""
     counts = attrs.asdict(WorkerStatistics())
-    assert (counts.pop("ledger_down"), counts.pop("left")) == (False, ())
+    assert (counts.pop("ledger_down"), counts.pop("left"), counts.pop("refusals")) == (False, (), {})
     assert set(counts.values()) == {0}
 
 
@@ -49,3 +49,15 @@ def test_a_ledger_that_fails_is_news_once() -> None:
     assert (tally.ledger_failed(), tally.probe()) == (True, 3)
     tally.ledger_granted()
     assert tally.probe() == 1
+
+
+def test_refusals_are_counted_by_their_reasons() -> None:
+    """In a snapshot that stays as it is."""
+    tally = Tally()
+    tally.refused(["RESOURCE:CPU", "MISSING"])
+    before = tally.now
+    tally.refused(["MISSING"])
+    assert (before.refusals, tally.now.refusals) == (
+        {"RESOURCE:CPU": 1, "MISSING": 1},
+        {"RESOURCE:CPU": 1, "MISSING": 2},
+    )

@@ -6,29 +6,38 @@ import asyncio
 import logging
 import multiprocessing
 import os
+import random
 import signal
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
 import attrs
 import pytest
-from worker_world import CLOCKS, World, a_world, moto_server, running, until
+from aiobotocore.session import AioSession
+from raw_server import Exchange, RawServer
+from test_worker_queue import a_body
+from worker_world import CLOCKS, SESSION, World, a_world, moto_server, running, until
 
 import aioecs
 from aioecs.errors import ClientStateError, ConfigurationError, InvalidRequest
 from aioecs.testing import Fault
 from aioecs.worker import (
+    DynamoDBLedger,
     Entry,
     LedgerError,
     MemoryLedger,
     Message,
+    QueueError,
     SQLiteLedger,
     Worker,
     WorkerStatistics,
     _carrying,
+    _shift,
 )
 from aioecs.worker._claims import REMEMBERED, fingerprint
 from aioecs.worker._jobs import Fate
@@ -377,6 +386,122 @@ async def test_an_error_while_its_caller_is_cancelled(world: World, caplog: pyte
     assert task.cancelled()
     assert "the worker ended with an error while its caller was cancelled" in caplog.text
     assert "not running" in repr(worker)
+
+
+# As people have it ---------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def only_the_client_has_credentials(
+    moto: str, monkeypatch: pytest.MonkeyPatch, **access: Any
+) -> AsyncIterator[tuple[World, aioecs.Client]]:
+    """Open a world and then forget all settings; one more client has keys and a Region of its own."""
+    async with a_world(moto) as world:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.delenv(name)
+        given: dict[str, Any] = {"aws_access_key_id": "canary-id", "aws_secret_access_key": "canary-secret", **access}
+        async with aioecs.Client(
+            "us-east-1", endpoint_url=world.local.endpoint_url, timeouts=CLOCKS, pacing=None, **given
+        ) as client:
+            yield world, client
+
+
+@pytest.mark.parametrize("transport", ["auto", "botocore"])
+async def test_queue_and_ledger_are_reached_as_ecs_is(
+    moto: str, keys: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, transport: str
+) -> None:
+    """With the client's keys and Region alone; at DEBUG no log has a body, an attribute, a key or a token."""
+    table = uuid.uuid4().hex
+    async with DynamoDBLedger(table, region_name="us-east-1", endpoint_url=moto, session=SESSION) as ledger:
+        await ledger.create_table()
+    async with only_the_client_has_credentials(
+        moto, monkeypatch, aws_session_token="canary-token", transport=transport
+    ) as (world, client):
+        attributes = {"a": {"DataType": "String", "StringValue": "canary-attribute"}}
+        await world.sqs.send_message(QueueUrl=world.queue, MessageBody="canary-body", MessageAttributes=attributes)
+        caplog.set_level(logging.DEBUG)
+        caplog.clear()
+        worker = Worker(
+            client,
+            world.queue,
+            lambda message: world.to_request(message).replace(group="g"),
+            ledger=DynamoDBLedger(table, endpoint_url=moto),
+            sqs_endpoint_url=moto,
+            skew=0.1,
+        )
+        async with running(worker):
+            await until(lambda: worker.statistics().deleted == 1)
+    assert len(world.local.truth.calls()) == 1
+    ours = [record for record in caplog.records if record.name != "werkzeug"]
+    told = "\n".join(f"{record.getMessage()} {record.msg!r} {record.args!r}" for record in ours)
+    for secret in ("body", "attribute", "secret", "token"):
+        assert f"canary-{secret}" not in told
+
+
+async def test_without_credentials_it_ends(moto: str, keys: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With that error, and at once."""
+    async with only_the_client_has_credentials(moto, monkeypatch) as (world, client):
+        worker = Worker(
+            client,
+            world.queue,
+            world.to_request,
+            ledger=MemoryLedger(),
+            sqs_endpoint_url=moto,
+            session=AioSession(),
+            region_name="us-east-1",
+        )
+        with pytest.raises(QueueError, match="receive_message: NoCredentialsError") as caught:
+            await asyncio.wait_for(worker.run(), 15)
+        assert caught.value.permanent
+
+
+async def test_a_worker_and_its_ledger_may_be_run_twice(world: World, tmp_path: Path) -> None:
+    """Whatever was under way as the first run ended."""
+    worker = world.worker(ledger=SQLiteLedger(tmp_path / "jobs.db"))
+    for number in range(5):
+        await world.send(f"job-{number}", "job-0")
+        async with running(worker):
+            await until(lambda: len(world.groups()) > number)  # noqa: B023 it is waited for here
+    assert world.groups() == [f"job-{number}" for number in range(5)]
+
+
+async def test_a_fifo_queue_keeps_its_order(world: World) -> None:
+    """Within each group, with its ids for `key`; groups go side by side."""
+    name = f"{uuid.uuid4().hex}.fifo"
+    made = await world.sqs.create_queue(QueueName=name, Attributes={"FifoQueue": "true"})
+    fifo = attrs.evolve(world, queue=made["QueueUrl"])
+    sent = [(group, f"{group}-{number}") for number in range(6) for group in "xyz"]
+    for group, job in sent:
+        await world.sqs.send_message(
+            QueueUrl=fifo.queue, MessageBody=job, MessageGroupId=group, MessageDeduplicationId=f"id-{job}"
+        )
+    world.local.faults.add(Fault("delay", times=None, seconds=0.02, chance=0.5))
+    worker = fifo.worker(key=lambda message: f"{message.group_id}/{message.deduplication_id}")
+    async with running(worker):
+        await until(lambda: worker.statistics().deleted == len(sent))
+    started = [task.group or "" for task in world.local.truth.tasks()]
+    for group in "xyz":
+        assert [each for each in started if each[0] == group] == [f"{group}-{number}" for number in range(6)]
+
+
+async def test_no_answer_of_the_queue_ends_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two hundred bodies that are none of SQS, over real sockets; told to end, it ends."""
+    monkeypatch.setattr(_shift, "idle_rest", lambda *_: 0.0)
+    monkeypatch.setattr(_shift, "growing", lambda *_: 0.0)
+    dice = random.Random(11)
+
+    async def behave(exchange: Exchange) -> None:
+        await exchange.request()
+        exchange.answer(dice.choice((200, 200, 400, 500)), a_body(dice))
+
+    async with RawServer(behave) as server:
+        worker = world.worker(sqs_endpoint_url=server.url)
+        token = aioecs.CancelToken()
+        run = asyncio.create_task(worker.run(token))
+        await until(lambda: run.done() or len(server.bodies) >= 250, 60)
+        assert not run.done()
+        token.cancel()
+        await asyncio.wait_for(run, 5)
 
 
 # What can't be -------------------------------------------------------------------------------------------------------

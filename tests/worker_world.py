@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import attrs
+import pytest
 from aiobotocore.session import AioSession
 
 import aioecs
@@ -32,6 +34,26 @@ def moto_server() -> Iterator[str]:
         yield f"http://{host}:{port}"
     finally:
         server.stop()
+
+
+@contextmanager
+def atomic_moto() -> Iterator[str]:
+    """Run moto's server so that its threads take turns: its conditional writes are not atomic by themselves."""
+    from moto.dynamodb.models import DynamoDBBackend
+
+    with pytest.MonkeyPatch.context() as patch, moto_server() as url:
+        turn = threading.Lock()
+        for name in ("update_item", "delete_item"):
+            patch.setattr(DynamoDBBackend, name, _one_by_one(getattr(DynamoDBBackend, name), turn))
+        yield url
+
+
+def _one_by_one(write: Callable[..., Any], turn: threading.Lock) -> Callable[..., Any]:
+    def written(*args: Any, **members: Any) -> Any:
+        with turn:
+            return write(*args, **members)
+
+    return written
 
 
 @attrs.frozen

@@ -64,6 +64,11 @@ class Batch:
         self._on_doubt: OnDoubt = on_doubt
         self._drain = drain
         self._engine = Engine(core, self._prepare, window)
+        self.may_send: Callable[[str], bool] | None = None
+        """Asked with a start's idempotency key in the last step before each send; while it says no, nothing is sent.
+
+        Parts of a request beyond its first ten instances have keys of their own: the key, NUL, and where they begin.
+        """
         self._state = "not entered"
         self._throttled_before = core.throttled
 
@@ -269,7 +274,10 @@ class Batch:
     # ------------------------------------------------------------------------------------------------------- the rest
 
     def _prepare(self, request: StartTaskRequest, group: Group) -> Call:
-        return self._preparer.call(request, group.key, group.on_doubt, fan_out=True)
+        call = self._preparer.call(request, group.key, group.on_doubt, fan_out=True)
+        if self.may_send is not None and group.key is not None:
+            call.may_send = partial(self.may_send, group.key)
+        return call
 
     def _check(self, request: StartTaskRequest) -> None:
         self._preparer.check(request, any_number=True)

@@ -8,7 +8,7 @@ losing anything: a rest, a look, and a send of which no byte of the body has bee
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Protocol
 
@@ -76,6 +76,8 @@ class Call:
         self._cancelled: asyncio.CancelledError | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self.ended = False
+        self.may_send: Callable[[], bool] | None = None
+        """Asked in the last step before each send; while it says no, nothing is sent."""
         self.withdrawn: str | None = None
         """Why nobody wants it any more; None while somebody does."""
         self.unheard = False
@@ -207,7 +209,7 @@ class Call:
 
     async def _done(self, act: Send | Rest | Look | Stop) -> Happening | None:
         """Do it, and return what came of it; None if it was cut short and nothing is lost by that."""
-        self._witness = Witness()
+        self._witness = Witness(may_send=self.may_send)
         if self._news:
             return self._cut_short(act)
         self._act = act

@@ -89,7 +89,8 @@ class Connection(asyncio.Protocol):
 
         Raises:
             TimeoutError: the answer was not whole by then.
-            ConnectionError: the connection ended before it was, or what came is no HTTP.
+            ConnectionError: the connection ended before it was, or what came is no HTTP; or nothing was sent, since the
+                witness kept it back.
         """
         if not self.reusable:
             raise ConnectionResetError("the connection was closed before the request was sent")
@@ -100,9 +101,9 @@ class Connection(asyncio.Protocol):
         self._deadlines.set(self, loop.time() + timeout, self._late)
         self._received = 0
         self._begin()
-        witness.on_wire = True
-        self._transport.write(request)
         try:
+            witness.writes()
+            self._transport.write(request)
             return await waiter
         except BaseException:
             self.abort()

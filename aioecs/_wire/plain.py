@@ -26,7 +26,7 @@ from aioecs._model.attempt import Attempt, NotSent, Rejected
 from aioecs._wire.answers import Read, read_response
 from aioecs._wire.connection import Response
 from aioecs._wire.credentials import EXPIRED, CredentialSource
-from aioecs._wire.port import Operation, Witness
+from aioecs._wire.port import Operation, TooLate, Witness
 from aioecs._wire.quiet import withheld
 from aioecs._wire.sent import judge
 from aioecs._wire.settings import control_character
@@ -46,8 +46,8 @@ class _Making:
     answer: Response | None = None
 
     @property
-    def refused(self) -> SentTwice | None:
-        """The refusal of a second send, if one was tried."""
+    def refused(self) -> SentTwice | TooLate | None:
+        """The refusal of a send that came too late, or of a second one, if one was tried."""
         return self.body.refused if self.body is not None else None
 
     def end(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import attrs
@@ -79,6 +80,10 @@ OPERATIONS = tuple(operation.name for operation in EVERY)
 """The names of it."""
 
 
+class TooLate(ConnectionError):
+    """A request was kept back in the last step before its first byte: who wants it may no longer send it."""
+
+
 @attrs.define
 class Witness:
     """Tells whether a request's body began to be written; False means that ECS can't have seen it."""
@@ -86,6 +91,18 @@ class Witness:
     on_wire: bool = False
     answer: Attempt[Any] | None = None
     """What a cancel found in the very moment in which it came, and would be lost with it."""
+    may_send: Callable[[], bool] | None = None
+    """Asked in the last step before the first byte is written; False keeps the request back."""
+
+    def writes(self) -> None:
+        """Note that the first byte is about to be written, in the step that writes it.
+
+        Raises:
+            TooLate: it may not be sent any more.
+        """
+        if self.may_send is not None and not self.may_send():
+            raise TooLate("it was kept back in the last step: the time in which it may be sent is over")
+        self.on_wire = True
 
 
 class Port(Protocol):

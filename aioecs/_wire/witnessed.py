@@ -7,7 +7,7 @@ import selectors
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import BytesPayload
 
-from aioecs._wire.port import Witness
+from aioecs._wire.port import TooLate, Witness
 
 
 class WitnessedBody(BytesPayload):
@@ -16,8 +16,8 @@ class WitnessedBody(BytesPayload):
     def __init__(self, body: bytes, witness: Witness) -> None:
         super().__init__(body)
         self._witness = witness
-        self.refused: SentTwice | None = None
-        """Set once it was asked for a second time: what came since is no word about the request."""
+        self.refused: SentTwice | TooLate | None = None
+        """Set once it was asked for too late, or a second time: what came since is no word about the request."""
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Write it, once."""
@@ -33,7 +33,7 @@ class WitnessedBody(BytesPayload):
 
     async def as_bytes(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
         """Hand it over whole: whoever asks may send it."""
-        self._witness.on_wire = True
+        self._writes()
         return await super().as_bytes(encoding, errors)
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
@@ -43,7 +43,14 @@ class WitnessedBody(BytesPayload):
 
     def _testify(self) -> None:
         self.refuse_if_written()
-        self._witness.on_wire = True
+        self._writes()
+
+    def _writes(self) -> None:
+        try:
+            self._witness.writes()
+        except TooLate as late:
+            self.refused = late
+            raise
 
     def refuse_if_written(self) -> None:
         """Raise SentTwice if it is on the wire already."""

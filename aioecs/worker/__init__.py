@@ -3,7 +3,7 @@
 from aioecs.worker._claims import Claimed, Entry, Verdict
 from aioecs.worker._dynamodb import DynamoDBLedger
 from aioecs.worker._lambda import BatchResponse, ItemFailure, start_records
-from aioecs.worker._ledger import Ledger, LedgerError, MemoryLedger
+from aioecs.worker._ledger import EntryError, Ledger, LedgerError, MemoryLedger
 from aioecs.worker._message import Message
 from aioecs.worker._queue import QueueError
 from aioecs.worker._sqlite import SQLiteLedger
@@ -15,6 +15,7 @@ __all__ = [
     "Claimed",
     "DynamoDBLedger",
     "Entry",
+    "EntryError",
     "ItemFailure",
     "Ledger",
     "LedgerError",

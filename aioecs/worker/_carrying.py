@@ -6,15 +6,30 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Coroutine
+from typing import Any
 
+import attrs
+
+from aioecs._model.arn import short
 from aioecs.worker._ending import Ending
 from aioecs.worker._jobs import LONGEST_INVISIBLE, Fate, Happened, Lease, delay, is_last
 from aioecs.worker._message import Message
+from aioecs.worker._order import Order, Place
 from aioecs.worker._queue import Outbox
 from aioecs.worker._starting import Job, Starter, Tried
 from aioecs.worker._statistics import Tally
 
 log = logging.getLogger("aioecs")
+
+
+@attrs.frozen
+class _End:
+    """How a message ends here: deleted (None), or back after so many seconds."""
+
+    back_in: float | None
+    over: bool = False
+    """Whether the next one of its group may begin."""
 
 
 class Carrier:
@@ -51,17 +66,29 @@ class Carrier:
         self._lease = lease
         self._visibility = visibility
         self._most = most
+        self._order = Order()
 
-    async def carry(self, message: Message) -> None:
-        """See to one message, from its receipt to its end here; cut off, it is given back."""
+    def carry(self, message: Message) -> Coroutine[Any, Any, None]:
+        """Return what sees to one message, from its receipt to its end here; cut off, it is given back.
+
+        Call it in the order in which they came: of a FIFO group each waits for the one before.
+        """
+        return self._carry(message, self._order.enter(message))
+
+    async def _carry(self, message: Message, place: Place) -> None:
         job = Job(message)
         self._outbox.keep(message)
         try:
-            back_in = await self._seen_to(job)
+            back_in = await place.turn()
+            end = await self._seen_to(job, place) if back_in is None else self._followed(message, back_in)
         except asyncio.CancelledError:
             # Where an intent may stand, others have to wait for the end of its lease.
-            self.leave(message, max(0.0, job.lease + self._lease.skew - time.time()) if job.lease else 0.0)
+            back_in = max(0.0, job.lease + self._lease.skew - time.time()) if job.lease else 0.0
+            place.leave(back_in)
+            self.leave(message, back_in)
             raise
+        place.leave(None if end.over else end.back_in)
+        back_in = end.back_in
         gone = self._outbox.part(message, back_in)
         if await gone:
             self._tally.count(deleted=int(back_in is None), given_back=int(back_in is not None))
@@ -71,21 +98,33 @@ class Carrier:
         self._tally.leave(message)
         self._outbox.part(message, back_in)
 
-    async def _seen_to(self, job: Job) -> float | None:
-        """Try until it is settled (None), or is to go back after so many seconds."""
+    def _followed(self, message: Message, back_in: float) -> _End:
+        """Go back behind one of the same group, not begun."""
+        if self._ending.begun:
+            self._tally.leave(message)
+        log.info("message %s goes back, behind an earlier one of its group", message.id)
+        return _End(back_in)
+
+    async def _seen_to(self, job: Job, place: Place) -> _End:
+        """Try until it is settled, or is to go back."""
         since, tries = time.time(), job.message.receives
         while True:
             tried = await self._tried(job)
             if tried.fate is Fate.DELETE:
-                return None
+                return _End(None, over=True)
             lease, skew = job.lease, self._lease.skew
             seconds = delay(tried.fate, tries=tries, dice=random.random(), now=time.time(), lease=lease, skew=skew)
-            if not self._keeps(job, tried, time.time() + seconds - since):
+            if not self._keeps(job, place, tried, time.time() + seconds - since):
                 if self._ending.begun:
                     self._tally.leave(job.message)
-                return seconds
+                return self._given_back(job.message, tried, seconds)
             await self._ending.rest(seconds)
             tries += 1
+
+    def _given_back(self, message: Message, tried: Tried, seconds: float) -> _End:
+        """Return how it goes back: a poisoned one of a group that the queue takes now is out of the others' way."""
+        last = tried.fate is Fate.REDRIVE and message.group_id is not None and is_last(message.receives, self._most)
+        return _End(0.0, over=True) if last else _End(seconds)
 
     async def _tried(self, job: Job) -> Tried:
         try:
@@ -97,12 +136,12 @@ class Carrier:
         self._tell(job.message, tried)
         return tried
 
-    def _keeps(self, job: Job, tried: Tried, age: float) -> bool:
+    def _keeps(self, job: Job, place: Place, tried: Tried, age: float) -> bool:
         """Tell whether to keep it in hand and try again: the queue would take it, or a double is to be stopped."""
         if self._ending.begun or age > LONGEST_INVISIBLE - self._visibility:
             return False
         waits = tried.fate in (Fate.GROWING, Fate.LEASE, Fate.AT_ONCE)
-        return waits and (bool(job.ours) or is_last(job.message.receives, self._most))
+        return waits and (bool(job.ours) or place.presses(self._most))
 
     def _tell(self, message: Message, tried: Tried) -> None:
         """Count it, and say aloud what somebody should hear."""
@@ -113,6 +152,10 @@ class Carrier:
             unknown=int(happened in (Happened.UNKNOWN, Happened.FORGOTTEN)),
             left_to_redrive=int(tried.fate is Fate.REDRIVE),
         )
+        if tried.reasons:
+            self._tally.refused(tried.reasons)
+        if tried.fatal is not None:
+            self._ending.fail(tried.fatal)
         if happened is Happened.LEDGER_DOWN:
             if self._tally.ledger_failed():
                 text = "worker of %s: the ledger can't be reached, nothing is started meanwhile: %s"
@@ -120,7 +163,11 @@ class Carrier:
         elif happened in (Happened.STARTED, Happened.NO_ROOM):
             self._tally.ledger_granted()
         why = f": {tried.why}" if tried.why else ""
-        if happened is Happened.FORGOTTEN:
+        if happened is Happened.STARTED:
+            log.info("message %s: started %s", message.id, ", ".join(map(short, tried.arns)))
+        elif happened is Happened.SETTLED:
+            log.info("message %s: its job was started before", message.id)
+        elif happened is Happened.FORGOTTEN:
             log.error(
                 "message %s: UNKNOWN whether it was started, and too long ago to ask ECS; not started", message.id
             )
@@ -128,3 +175,5 @@ class Carrier:
             log.warning("message %s is left to the redrive policy, %s%s", message.id, happened, why)
         elif happened in (Happened.UNKNOWN, Happened.PARTLY, Happened.LOST, Happened.FORBIDDEN):
             log.warning("message %s goes back, %s%s", message.id, happened, why)
+        elif tried.fate is not Fate.DELETE:
+            log.info("message %s goes back, %s%s", message.id, happened, why)

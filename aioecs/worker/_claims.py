@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -25,6 +26,10 @@ SWEPT = 3600.0
 """How often a ledger looks through all its jobs for those that are too old, in seconds: seldom, for there are many."""
 LONGEST_KEY = 1024
 """In bytes of UTF-8: a partition key of DynamoDB holds 2,048 [docs]."""
+LARGEST_ENTRY = 400 * 1024
+"""In bytes: an item of DynamoDB [docs]. The other ledgers keep to it, so that all of them hold the same jobs."""
+_LONGEST_ARN = 400  # in bytes, of a task, quoted: a cluster's name has 255 characters at most [docs]
+_OTHER_MEMBERS = 1024  # in bytes: the names of all members, and the values of the short ones
 
 
 class Verdict(StrEnum):
@@ -75,7 +80,7 @@ def judge(standing: Entry | None, wish: Entry, now: float, skew: float) -> Claim
 
     A lease ends for others `skew` seconds later than for its holder: so far two machines' clocks may differ.
     """
-    if standing is None:
+    if standing is None or is_too_old(standing, now):
         return Claimed(Verdict.GRANTED, wish)
     if standing.fingerprint != wish.fingerprint:
         return Claimed(Verdict.MISMATCH, standing)
@@ -83,22 +88,47 @@ def judge(standing: Entry | None, wish: Entry, now: float, skew: float) -> Claim
         return Claimed(Verdict.SETTLED, standing)
     if standing.holder == wish.holder:  # our own claim, whose answer was lost
         return Claimed(Verdict.GRANTED, standing)
-    if now < standing.lease + skew:
+    # Differences as a ledger with conditional writes has them, for it decides by the same numbers.
+    if standing.lease > now - skew:
         return Claimed(Verdict.HELD, standing)
-    if now > standing.begun + REMEMBERED:
+    if standing.begun < now - REMEMBERED:
         return Claimed(Verdict.FORGOTTEN, standing)
     return Claimed(Verdict.GRANTED, attrs.evolve(standing, holder=wish.holder, lease=wish.lease))
 
 
+def is_too_old(entry: Entry, now: float) -> bool:
+    """Tell whether a job's message can't come again, so that its entry counts for nothing."""
+    return entry.begun < now - KEPT
+
+
 def checked_key(key: object) -> str:
-    """Return the key if a ledger can hold it.
+    """Return the key if every ledger can hold it.
+
+    Raises:
+        InvalidRequest: it is no string, too long, or has a lone surrogate, which no UTF-8 can hold.
+    """
+    rule = f"a string of 1 to {LONGEST_KEY} bytes of UTF-8"
+    if not isinstance(key, str):
+        raise InvalidRequest("key", rule, f"a {type(key).__name__}")
+    try:
+        length = len(key.encode())
+    except UnicodeEncodeError:
+        raise InvalidRequest("key", rule, "one with a lone surrogate") from None
+    if not 1 <= length <= LONGEST_KEY:
+        raise InvalidRequest("key", rule, f"{length} bytes")
+    return key
+
+
+def checked_size(key: str, instances: tuple[str, ...]) -> None:
+    """See to it that a ledger can hold the job, now and with the ARNs of all its tasks.
 
     Raises:
         InvalidRequest: it can't.
     """
-    if not isinstance(key, str) or not 1 <= len(key.encode("utf-8", "surrogatepass")) <= LONGEST_KEY:
-        raise InvalidRequest("key", f"a string of 1 to {LONGEST_KEY} bytes", f"a {type(key).__name__}")
-    return key
+    size = len(key.encode()) + len(json.dumps(instances)) + len(instances) * _LONGEST_ARN + _OTHER_MEMBERS
+    if size > LARGEST_ENTRY:
+        rule = f"no more than a ledger holds of a job, which is {LARGEST_ENTRY:,} bytes with the ARNs of its tasks"
+        raise InvalidRequest("container_instances", rule, f"{len(instances):,} instances, {size:,} bytes")
 
 
 def fingerprint(key: str, request: StartTaskRequest) -> str:
@@ -120,10 +150,7 @@ class Book:
     def claim(self, wish: Entry, now: float, skew: float) -> Claimed:
         """Write the intent, if the job is free."""
         self.purge(now)
-        standing = self.entries.get(wish.key)
-        if standing is not None and standing.begun + KEPT < now:
-            standing = None
-        claimed = judge(standing, wish, now, skew)
+        claimed = judge(self.entries.get(wish.key), wish, now, skew)
         if claimed.verdict is Verdict.GRANTED:
             self.entries[wish.key] = claimed.entry
         return claimed
@@ -157,7 +184,7 @@ class Book:
         if now < self._swept + SWEPT:
             return
         self._swept = now
-        for key in [key for key, entry in self.entries.items() if entry.begun + KEPT < now]:
+        for key in [key for key, entry in self.entries.items() if is_too_old(entry, now)]:
             del self.entries[key]
 
     def _held(self, key: str, holder: str) -> Entry | None:
@@ -174,14 +201,48 @@ def to_row(entry: Entry) -> dict[str, Any]:
 
 
 def from_row(row: Mapping[str, Any]) -> Entry:
-    """Read what `to_row` wrote."""
-    arns = row.get("arns")
+    """Read what `to_row` wrote.
+
+    Raises:
+        ValueError: it was written by somebody else, or half; the message names the member.
+    """
     return Entry(
-        key=row["key"],
-        holder=row["holder"],
-        lease=float(row["lease"]),
-        begun=float(row["begun"]),
-        fingerprint=row["fingerprint"],
-        instances=tuple(json.loads(row["instances"])),
-        arns=None if arns is None else tuple(json.loads(arns)),
+        key=_text(row, "key"),
+        holder=_text(row, "holder"),
+        lease=_seconds(row, "lease"),
+        begun=_seconds(row, "begun"),
+        fingerprint=_text(row, "fingerprint"),
+        instances=_texts(row, "instances"),
+        arns=None if row.get("arns") is None else _texts(row, "arns"),
     )
+
+
+def _text(row: Mapping[str, Any], name: str) -> str:
+    held = row.get(name)
+    if not isinstance(held, str):
+        raise ValueError(f"{name} is {'missing' if held is None else f'a {type(held).__name__}'}")
+    return held
+
+
+def _seconds(row: Mapping[str, Any], name: str) -> float:
+    held = row.get(name)
+    if held is None:
+        raise ValueError(f"{name} is missing")
+    try:
+        seconds = float(held) if isinstance(held, (int, float, str)) else math.nan
+    except (ValueError, OverflowError):
+        seconds = math.nan
+    if not math.isfinite(seconds):
+        raise ValueError(f"{name} is no number of seconds")
+    return seconds
+
+
+def _texts(row: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    try:
+        held: object = json.loads(_text(row, name))
+    except (json.JSONDecodeError, RecursionError):
+        raise ValueError(f"{name} is no JSON") from None
+    listed = cast("list[object]", held) if isinstance(held, list) else None
+    if listed is None or not all(isinstance(each, str) for each in listed):
+        raise ValueError(f"{name} is no list of strings")
+    return tuple(cast("list[str]", listed))

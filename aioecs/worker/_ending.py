@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import anyio
 
 from aioecs import CancelToken
+from aioecs.errors import ECSError
 
 T = TypeVar("T")
 
@@ -26,6 +27,8 @@ class Ending:
         self._drain = drain
         self._over = float("inf")
         self._hurry = asyncio.Event()
+        self.error: ECSError | None = None
+        """What ends the worker, and is raised once it has drained; None if somebody told it to end."""
 
     @property
     def begun(self) -> bool:
@@ -40,6 +43,12 @@ class Ending:
         self._over = asyncio.get_running_loop().time() + self._drain
         self.token.cancel(why)
         return True
+
+    def fail(self, error: ECSError) -> None:
+        """Begin to end because of an error; the first one counts."""
+        if not self.begun:
+            self.error = error
+            self.tell(str(error))
 
     async def rest(self, seconds: float) -> None:
         """Rest, not beyond the beginning of the end."""

@@ -9,12 +9,13 @@ job next looks the token up. The message goes only when the start is settled.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 import attrs
 
-from aioecs._model import Outcome, Start
+from aioecs._model import Failure, Outcome
+from aioecs._model.arn import short
 from aioecs._model.start_task_response import StartTaskResponse
 from aioecs.errors import (
     AccessDeniedException,
@@ -31,6 +32,8 @@ from aioecs.worker._claims import Verdict
 
 LONGEST_DELAY = 900.0
 """The longest growing delay, in seconds."""
+LONGEST_IDLE = 1.0
+"""The longest time between two receives that bring nothing and don't wait, in seconds."""
 LONGEST_INVISIBLE = 12 * 3600.0
 """How long SQS keeps a message from others after it was received, in seconds [docs]."""
 _CREDENTIALS = frozenset(
@@ -50,6 +53,7 @@ _CREDENTIALS = frozenset(
 )
 # A refusal for these reasons may be none a minute later; `failures[].reason` is an open list.
 _FOR_NOW = ("RESOURCE", "AGENT")
+_TOLD = 10  # refusals in a log, of thousands that there may be
 
 
 class Happened(StrEnum):
@@ -176,6 +180,10 @@ class Concluded:
     """The tasks that are known to run, or to have run."""
     proven: bool = False
     """Whether ECS itself refused these very starts: they were sent, so nothing of an earlier try had been found."""
+    reasons: tuple[str, ...] = ()
+    """Why ECS refused: each reason once, or the code of its error."""
+    why: str = ""
+    """The same for a log: with the instances that refused."""
 
 
 def of_answer(answer: StartTaskResponse) -> Concluded:
@@ -183,10 +191,18 @@ def of_answer(answer: StartTaskResponse) -> Concluded:
     arns = tuple(task.task_arn for task in answer.tasks if task.task_arn)
     if not answer.failures:
         return Concluded(Happened.STARTED, arns)
-    refused = _of_reasons([failure.reason or "" for failure in answer.failures])
-    if answer.tasks:
-        return Concluded(Happened.PARTLY if refused is Happened.NO_ROOM else Happened.PARTLY_REFUSED, arns)
-    return Concluded(refused, proven=True)
+    return attrs.evolve(_of_failures(answer.failures, some=bool(answer.tasks)), arns=arns)
+
+
+def _of_failures(failures: Sequence[Failure], *, some: bool = False) -> Concluded:
+    """Say what refusals mean; `some`: other instances of the request did start a task."""
+    reasons = [failure.reason or "" for failure in failures]
+    happened = _of_reasons(reasons)
+    if some:
+        happened = Happened.PARTLY if happened is Happened.NO_ROOM else Happened.PARTLY_REFUSED
+    told = [f"{failure.reason or 'no reason'} on {short(failure.arn or '?')}" for failure in failures]
+    why = ", ".join(told[:_TOLD]) + (f" and {len(told) - _TOLD} more" if len(told) > _TOLD else "")
+    return Concluded(happened, proven=not some, reasons=tuple(dict.fromkeys(reasons)), why=why)
 
 
 def of_error(error: ECSError) -> Concluded:
@@ -203,12 +219,10 @@ def of_error(error: ECSError) -> Concluded:
     if isinstance(error, IdempotencyMismatch):
         return Concluded(Happened.MISMATCH)
     if starts and all(start.failure is not None for start in starts):
-        return Concluded(_of_reasons(_reasons(starts)), proven=True)
-    return Concluded(_of_kind(error))
-
-
-def _reasons(starts: tuple[Start, ...]) -> list[str]:
-    return [start.failure.reason or "" for start in starts if start.failure is not None]
+        return _of_failures([start.failure for start in starts if start.failure is not None])
+    happened = _of_kind(error)
+    code = getattr(error, "code", "") if happened in (Happened.REFUSED, Happened.FORBIDDEN) else ""
+    return Concluded(happened, reasons=(str(code),) if code else ())
 
 
 def _of_reasons(reasons: list[str]) -> Happened:
@@ -272,6 +286,14 @@ def growing(tries: int, dice: float) -> float:
     From half of 1, 2, 4 … seconds to all of it, 900 at most.
     """
     return float(min(2.0 ** min(max(tries - 1, 0), 32), LONGEST_DELAY)) * (1 + dice) / 2
+
+
+def idle_rest(empties: int, took: float) -> float:
+    """Return how long to rest before the next receive, in seconds, after so many in a row that brought nothing.
+
+    From 0.1 s to 1 s from one to the next, the time that the last one took included: a long poll has waited by itself.
+    """
+    return max(0.0, min(0.1 * 2.0 ** min(max(empties - 1, 0), 10), LONGEST_IDLE) - took)
 
 
 def is_last(receives: int, most: int | None) -> bool:

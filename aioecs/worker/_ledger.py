@@ -13,6 +13,15 @@ class LedgerError(ECSError):
     """The ledger could not be reached, or refused; `__cause__` is what its library raised. Nothing is started so."""
 
     retry_safe = True
+    permanent = False
+    """Whether only a change of settings can mend it: no credentials, or no permission. A worker ends with it."""
+
+
+class EntryError(LedgerError):
+    """The ledger is well and can't hold this one job, or can't read what stands there; the message names the row.
+
+    A worker leaves the message to the queue's redrive policy, and goes on with others.
+    """
 
 
 class Ledger(Protocol):
@@ -22,7 +31,7 @@ class Ledger(Protocol):
     context manager, which a worker enters while it runs. Times are epoch seconds. A cancelled `claim` may have
     written its intent, which then ends with its lease.
 
-    All raise LedgerError when the ledger can't be reached.
+    All raise LedgerError when the ledger can't be reached, and EntryError where the fault is that of the one job.
     """
 
     async def __aenter__(self) -> Self:
@@ -87,3 +96,8 @@ class MemoryLedger:
 
     def __repr__(self) -> str:
         return f"<aioecs.worker.MemoryLedger, {len(self._book.entries)} jobs>"
+
+
+def unreadable(ledger: str, key: str, why: object) -> EntryError:
+    """Return the error of a row that no ledger of aioecs wrote, or wrote in half."""
+    return EntryError(f"{ledger} has something else under the key {key[:100]!r}: {why}")

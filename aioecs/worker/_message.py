@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -18,31 +18,64 @@ class Message:
     """What was sent."""
     attributes: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False)
     """Its message attributes, those of the types String and Number."""
+    system: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False)
+    """What SQS itself says of it, by SQS's names: `SentTimestamp`, `MessageGroupId`, `SequenceNumber` …"""
     receives: int = 1
     """How often it was received, this time included, as far as SQS knows."""
     receipt: str = attrs.field(default="", repr=False)
     """What this receive of it is deleted by."""
 
+    @property
+    def group_id(self) -> str | None:
+        """The group of a FIFO queue in which it keeps its order; None on a standard queue."""
+        return self.system.get("MessageGroupId")
+
+    @property
+    def deduplication_id(self) -> str | None:
+        """By what a FIFO queue tells that it was sent twice; None on a standard queue."""
+        return self.system.get("MessageDeduplicationId")
+
 
 def from_queue(found: Mapping[str, Any]) -> Message:
-    """Read one of what ReceiveMessage answered."""
-    attributes: Mapping[str, Mapping[str, Any]] = found.get("MessageAttributes") or {}
-    return Message(
-        id=found["MessageId"],
-        body=found.get("Body", ""),
-        attributes={name: each["StringValue"] for name, each in attributes.items() if "StringValue" in each},
-        receives=int((found.get("Attributes") or {}).get("ApproximateReceiveCount", 1)),
-        receipt=found["ReceiptHandle"],
-    )
+    """Read one of what ReceiveMessage answered.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(found.get("ReceiptHandle"), str):
+        raise ValueError("it has no receipt handle")
+    return _read(found, ("MessageId", "Body", "MessageAttributes", "Attributes", "StringValue", "ReceiptHandle"))
 
 
 def from_event(record: Mapping[str, Any]) -> Message:
-    """Read one of the records that a Lambda is called with: the same, in another case."""
-    attributes: Mapping[str, Mapping[str, Any]] = record.get("messageAttributes") or {}
+    """Read one of the records that a Lambda is called with: the same, in another case.
+
+    Raises:
+        ValueError: it is none.
+    """
+    names = ("messageId", "body", "messageAttributes", "attributes", "stringValue", "receiptHandle")
+    return _read(record, names)
+
+
+def _read(found: Mapping[str, Any], names: tuple[str, str, str, str, str, str]) -> Message:
+    message_id, body, attributes, system, value, receipt = names
+    if not isinstance(found.get(message_id), str):
+        raise ValueError("it has no id")
+    said = found.get(body) or ""
+    if not isinstance(said, str):
+        raise ValueError("its body is no text")
+    told = {name: held for name, held in _members(found.get(system)).items() if isinstance(held, str)}
+    receives = told.get("ApproximateReceiveCount", "1")
+    texts = {name: _members(each).get(value) for name, each in _members(found.get(attributes)).items()}
     return Message(
-        id=record["messageId"],
-        body=record.get("body", ""),
-        attributes={name: each["stringValue"] for name, each in attributes.items() if each.get("stringValue")},
-        receives=int((record.get("attributes") or {}).get("ApproximateReceiveCount", 1)),
-        receipt=record.get("receiptHandle", ""),
+        id=found[message_id],
+        body=said,
+        attributes={name: text for name, text in texts.items() if isinstance(text, str) and text},
+        system=told,
+        receives=int(receives) if receives.isdecimal() and len(receives) < 10 else 1,
+        receipt=str(found.get(receipt) or ""),
     )
+
+
+def _members(held: object) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", held) if isinstance(held, Mapping) else {}

@@ -12,9 +12,11 @@ from typing import Any
 import attrs
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
-from botocore.exceptions import BotoCoreError, ClientError
 
+from aioecs import Client
 from aioecs.errors import ConfigurationError, ECSError
+from aioecs.worker._aws import ask, code_of, is_permanent, named, opening
+from aioecs.worker._clock import Clock
 from aioecs.worker._jobs import LONGEST_INVISIBLE
 from aioecs.worker._message import Message, from_queue
 
@@ -28,22 +30,33 @@ _NO_QUEUE = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "In
 log = logging.getLogger("aioecs")
 
 
+_KEPT_GONE = 10_000  # receipts, of which is kept that it was told
+_GONE = frozenset({"ReceiptHandleIsInvalid", "InvalidParameterValue", "MessageNotInflight", "InvalidReceiptHandle"})
+# What SQS says of a receipt whose message another worker has received since, or deleted: life after a pause.
+
+
 class QueueError(ECSError):
-    """The queue could not be reached, or refused."""
+    """The queue could not be reached, or refused, or answered what is no answer of SQS."""
 
     retry_safe = True
+    permanent = False
+    """Whether only a change of settings can mend it: no credentials, or no permission. A worker ends with it."""
 
 
 class Queue:
-    """One queue of SQS."""
+    """One queue of SQS; `clock` hears of the Date of each answer."""
 
-    def __init__(self, client: Any, url: str) -> None:
+    def __init__(self, client: Any, url: str, clock: Clock | None = None) -> None:
         self._client = client
         self._url = url
+        self._told_gone: set[str] = set()
+        self._clock = clock if clock is not None else Clock(float("inf"))
 
     @staticmethod
-    def connecting(session: AioSession, endpoint_url: str | None, region_name: str | None) -> Any:
-        """Return what opens a client of SQS: `async with`."""
+    def connecting(
+        client: Client | None, session: AioSession | None, endpoint_url: str | None, region_name: str | None
+    ) -> Any:
+        """Return what opens a client of SQS (`async with`): of the session, else as the ECS client reaches ECS."""
         # Whatever is asked of a queue may be asked again.
         config = AioConfig(
             connect_timeout=3,
@@ -51,7 +64,9 @@ class Queue:
             max_pool_connections=20,
             retries={"total_max_attempts": 3, "mode": "standard"},
         )
-        return session.create_client("sqs", endpoint_url=endpoint_url, region_name=region_name, config=config)
+        return opening(
+            "sqs", config, client=client, session=session, region_name=region_name, endpoint_url=endpoint_url
+        )
 
     async def most_receives(self) -> int | None:
         """Read after how many receives the queue's redrive policy takes a message; None if it has none, or won't say.
@@ -63,24 +78,43 @@ class Queue:
             async with asyncio.timeout(_PATIENCE):
                 answer = await self._ask("get_queue_attributes", AttributeNames=["RedrivePolicy"])
         except (QueueError, TimeoutError) as error:
-            if _code(error.__cause__) in _NO_QUEUE:
+            if code_of(error.__cause__) in _NO_QUEUE:
                 raise ConfigurationError(f"there is no queue {self._url}") from error
             log.warning("the redrive policy of %s can't be read: %s", self._url, str(error) or type(error).__name__)
             return None
-        policy = (answer.get("Attributes") or {}).get("RedrivePolicy")
-        return int(json.loads(policy)["maxReceiveCount"]) if policy else None
+        try:
+            policy = (answer.get("Attributes") or {}).get("RedrivePolicy")
+            return int(json.loads(policy)["maxReceiveCount"]) if policy else None
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            log.warning("the redrive policy of %s can't be read: %s", self._url, type(error).__name__)
+            return None
 
     async def receive(self, count: int, visibility: int, wait: int) -> list[Message]:
-        """Receive so many messages at most, ten at most. A cancel may leave some invisible for `visibility` seconds."""
+        """Receive so many messages at most, ten at most. A cancel may leave some invisible for `visibility` seconds.
+
+        Raises:
+            QueueError: the queue can't be reached, or answered with something else than messages.
+        """
         answer = await self._ask(
             "receive_message",
             MaxNumberOfMessages=min(count, BY_TENS),
             VisibilityTimeout=visibility,
             WaitTimeSeconds=wait,
-            MessageSystemAttributeNames=["ApproximateReceiveCount"],
+            MessageSystemAttributeNames=["All"],
             MessageAttributeNames=["All"],
         )
-        return [from_queue(found) for found in answer.get("Messages", ())]
+        found = answer.get("Messages") or ()
+        messages: list[Message] = []
+        for each in found:
+            try:
+                messages.append(from_queue(each))
+            except (ValueError, AttributeError) as error:
+                unread = QueueError("receive_message: the answer has what is no message")
+                unread.__cause__ = error
+                if len(found) == 1:
+                    raise unread from error
+                log.warning("%s has what is no message: %s", self._url, error)
+        return messages
 
     async def delete(self, messages: Sequence[Message]) -> set[str]:
         """Delete up to ten, and return the receipts of those that could not be."""
@@ -100,26 +134,44 @@ class Queue:
         return await self._by_tens("change_message_visibility_batch", [each for each, _ in messages], entries)
 
     async def _by_tens(self, method: str, messages: Sequence[Message], entries: list[dict[str, Any]]) -> set[str]:
+        """Ask it of all, and return the receipts of those of which the answer doesn't say that it was done."""
+        receipts = {each["Id"]: each["ReceiptHandle"] for each in entries}
         try:
             async with asyncio.timeout(_PATIENCE):
                 answer = await self._ask(method, Entries=entries)
         except (QueueError, TimeoutError) as error:
             log.warning("%s of %d messages failed: %s", method, len(messages), str(error) or type(error).__name__)
-            return {each.receipt for each in messages}
-        failed = answer.get("Failed") or ()
-        for each in failed:
-            log.warning("%s failed for a message: %s", method, each.get("Code"))
-        return {messages[int(each["Id"])].receipt for each in failed}
+            return set(receipts.values())
+        done = {each["Id"] for each in _entries(answer, "Successful")}
+        codes = {each["Id"]: str(each.get("Code")) for each in _entries(answer, "Failed")}
+        failed = [name for name in receipts if name not in done]
+        gone = [name for name in failed if codes.get(name) in _GONE]
+        for name in failed:
+            if name not in gone:
+                log.warning("%s failed for a message: %s", method, codes.get(name, "the answer doesn't name it"))
+        self._tell_gone({receipts[name] for name in gone})
+        return {receipts[name] for name in failed}
+
+    def _tell_gone(self, receipts: set[str]) -> None:
+        """Say once of each that somebody else has it."""
+        if news := receipts - self._told_gone:
+            log.info("%d messages of %s are another worker's by now, or deleted", len(news), self._url)
+        self._told_gone = (self._told_gone | receipts) if len(self._told_gone) < _KEPT_GONE else receipts
 
     async def _ask(self, method: str, **members: Any) -> Any:
         try:
-            return await getattr(self._client, method)(QueueUrl=self._url, **members)
-        except (ClientError, BotoCoreError, OSError) as error:
-            raise QueueError(f"{method}: {_code(error) or type(error).__name__}") from error
+            answer, reading = await ask(self._client, method, QueueUrl=self._url, **members)
+        except Exception as error:
+            failed = QueueError(f"{method}: {named(error)}")
+            failed.permanent = is_permanent(error)
+            raise failed from error
+        self._clock.heard(reading)
+        return answer
 
 
-def _code(error: BaseException | None) -> str | None:
-    return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else None
+def _entries(answer: Any, name: str) -> list[Any]:
+    """Return the entries of a batch's answer that bear an Id; what is none tells nothing."""
+    return [each for each in answer.get(name) or () if isinstance(each, dict) and isinstance(each.get("Id"), str)]
 
 
 @attrs.define(eq=False)

@@ -6,14 +6,18 @@ import asyncio
 import logging
 import random
 from contextlib import AsyncExitStack
+from typing import Any
 
 import attrs
 from aiobotocore.session import AioSession
 
 from aioecs import Client, OnDoubt
+from aioecs.worker._aws import entered, stays
 from aioecs.worker._carrying import Carrier
+from aioecs.worker._clock import Clock
+from aioecs.worker._dynamodb import DynamoDBLedger
 from aioecs.worker._ending import Ending
-from aioecs.worker._jobs import Lease, growing
+from aioecs.worker._jobs import Lease, growing, idle_rest
 from aioecs.worker._ledger import Ledger, LedgerError
 from aioecs.worker._message import Message
 from aioecs.worker._queue import BY_TENS, Outbox, Queue, QueueError
@@ -53,6 +57,7 @@ class Shift:
         self.ending = Ending(terms.drain)
         self._terms = terms
         self._tally = Tally()
+        self._clock = Clock(terms.lease.skew)
         self._jobs: set[asyncio.Task[None]] = set()
         self._freed = asyncio.Event()
 
@@ -69,15 +74,13 @@ class Shift:
         """Work until it is told to end, and drain; return what was done.
 
         Raises:
-            ConfigurationError: there is no such queue.
+            ConfigurationError: there is no such queue, or the clock is off.
+            QueueError, LedgerError: there are no credentials or no permission, and waiting mends that not.
         """
         terms = self._terms
-        region = terms.region_name or terms.client.raw.meta.region_name
-        session = terms.session if terms.session is not None else AioSession()
         async with AsyncExitStack() as stack:
-            sqs = await stack.enter_async_context(Queue.connecting(session, terms.endpoint_url, region))
+            queue = Queue(await self._connected(stack), terms.url, self._clock)
             await stack.enter_async_context(terms.ledger)
-            queue = Queue(sqs, terms.url)
             most = await self.ending.unless_begun(queue.most_receives(), 0.0)
             batch = await stack.enter_async_context(
                 # Left when all is settled, or when the time for that is over: then the client has it in custody.
@@ -94,8 +97,25 @@ class Shift:
                 visibility=terms.visibility,
                 most=most,
             )
+            log.info(
+                "worker of %s: receives, %d in hand at most; %r, lease %g s, skew %g s; redrive after %s receives",
+                *(terms.url, terms.concurrency, terms.ledger, terms.lease.length, terms.lease.skew, most),
+            )
             await self._serve(queue, outbox, carrier)
+        if self.ending.error is not None:
+            raise self.ending.error
         return self.statistics()
+
+    async def _connected(self, stack: AsyncExitStack) -> Any:
+        """Open a client of SQS; the ledger, too, is reached as its caller said, else as ECS is."""
+        terms = self._terms
+        if isinstance(terms.ledger, DynamoDBLedger):
+            terms.ledger.open_with(terms.client)
+        region = terms.region_name
+        if region is None and terms.session is not None:
+            region = terms.client.raw.meta.region_name
+        opened = Queue.connecting(terms.client, terms.session, terms.endpoint_url, region)
+        return await entered(f"the queue {terms.url}", stack.enter_async_context(opened))
 
     async def _serve(self, queue: Queue, outbox: Outbox, carrier: Carrier) -> None:
         async with asyncio.TaskGroup() as group:
@@ -112,22 +132,33 @@ class Shift:
 
     async def _receive(self, queue: Queue, carrier: Carrier, group: asyncio.TaskGroup) -> None:
         """Receive as long as there is room in hand and the ledger can be reached."""
-        failures = 0
+        failures = empties = 0
+        loop = asyncio.get_running_loop()
         while not self.ending.begun:
-            if self._tally.now.ledger_down:
+            if self._clock.error is not None:
+                self.ending.fail(self._clock.error)
+            elif self._tally.now.ledger_down:
                 await self._probe()
             elif (free := await self._room()) > 0:
+                began = loop.time()
                 try:
                     asked = queue.receive(free, self._terms.visibility, self._terms.long_poll)
                     found = await self.ending.unless_begun(asked, _GRACE)
                     failures = 0
                 except QueueError as error:
                     failures += 1
+                    if self._ends(error, failures):
+                        break
                     log.warning("worker of %s can't receive: %s", self._terms.url, error)
                     await self.ending.rest(min(growing(failures, random.random()), _LONGEST_PROBE))
                     continue
+                if self._clock.error is not None:
+                    self.ending.fail(self._clock.error)
                 for message in found or ():
                     self._take(message, carrier, group)
+                empties = 0 if found else empties + 1
+                if empties:
+                    await self.ending.rest(idle_rest(empties, loop.time() - began))
 
     def _take(self, message: Message, carrier: Carrier, group: asyncio.TaskGroup) -> None:
         self._tally.count(received=1)
@@ -154,12 +185,21 @@ class Shift:
 
     async def _probe(self) -> None:
         """Ask the ledger something that changes nothing, after a rest that grows until it has granted something."""
-        await self.ending.rest(min(growing(self._tally.probe(), random.random()), _LONGEST_PROBE))
+        probes = self._tally.probe()
+        await self.ending.rest(min(growing(probes, random.random()), _LONGEST_PROBE))
         asked = self._terms.ledger.release("aioecs.worker: are you there?", "nobody")
         try:
             answer = await self.ending.unless_begun(asked, 0.0)
-        except LedgerError:
+        except LedgerError as error:
+            self._ends(error, probes)
             return
         if answer is not None:
             self._tally.ledger_answered()
             log.info("worker of %s: the ledger can be reached again", self._terms.url)
+
+    def _ends(self, error: QueueError | LedgerError, failures: int) -> bool:
+        """End with an error that waiting doesn't mend; return whether it is one."""
+        error.permanent = error.permanent or stays(error.__cause__, failures)
+        if error.permanent:
+            self.ending.fail(error)
+        return error.permanent

@@ -15,9 +15,9 @@ import attrs
 from aioecs import Batch, CancelToken, Client, outcome_of
 from aioecs._model import StartTaskRequest, StopTaskRequest
 from aioecs.errors import ECSError, InvalidRequest
-from aioecs.worker._claims import Entry, Verdict, checked_key, fingerprint
+from aioecs.worker._claims import Entry, Verdict, checked_key, checked_size, fingerprint
 from aioecs.worker._jobs import TABLE, Act, Concluded, Fate, Happened, Intent, Lease, act, of_answer, of_claim, of_error
-from aioecs.worker._ledger import Ledger, LedgerError
+from aioecs.worker._ledger import EntryError, Ledger, LedgerError
 from aioecs.worker._message import Message
 
 ToRequest = Callable[[Message], StartTaskRequest | Awaitable[StartTaskRequest]]
@@ -47,6 +47,12 @@ class Tried:
     fate: Fate
     why: str = ""
     """For the log: names and codes, never a word of the message."""
+    reasons: tuple[str, ...] = attrs.field(default=(), eq=False)
+    """Why ECS refused, if it did."""
+    arns: tuple[str, ...] = attrs.field(default=(), eq=False)
+    """The tasks that were started, if all is settled."""
+    fatal: LedgerError | None = attrs.field(default=None, eq=False)
+    """What no later try can mend."""
 
 
 class Starter:
@@ -61,6 +67,17 @@ class Starter:
         self._to_request = to_request
         self._key = key
         self._lease = lease
+        self._under: dict[str, Job] = {}
+        batch.may_send = self.may_send
+
+    def may_send(self, key: str) -> bool:
+        """Tell whether the lease of a job lasts long enough for a request that is written now.
+
+        It is asked in the step that writes: what can't be excluded is that the process is stopped between the two, and
+        for so long that another has taken the job over. Such a start is found to be one too many, and stopped.
+        """
+        job = self._under.get(key) or self._under.get(key.rpartition("\0")[0])
+        return job is not None and time.time() < self._lease.cutoff(job.lease)
 
     async def attempt(self, job: Job, stop: CancelToken) -> Tried:
         """Try to start it. When `stop` fires nothing new is begun, and what is on the wire is learnt.
@@ -71,6 +88,10 @@ class Starter:
             request, key = await self._read(job.message)
         except Exception as error:  # noqa: BLE001 the user's function; whatever it raises, the message is the cause
             return _tried(Happened.UNREADABLE, type(error).__name__)
+        try:
+            request, key = _checked(request, key)
+        except InvalidRequest as error:
+            return _tried(Happened.UNREADABLE, _rule(error))
         if stop.cancelled:
             return _tried(Happened.WITHDRAWN)
         now = time.time()
@@ -78,15 +99,18 @@ class Starter:
             key=key,
             holder=uuid.uuid4().hex,
             lease=now + self._lease.length,
-            begun=now,
+            begun=round(now, 3),  # it is compared below, and a ledger may keep no more than milliseconds
             fingerprint=fingerprint(key, request),
             instances=tuple(request.container_instances),
         )
         try:
             job.lease = wish.lease  # a claim that is cut may have been written
             claimed = await self._ledger.claim(wish, now=now, skew=self._lease.skew)
+        except EntryError as error:
+            job.lease = 0.0
+            return _tried(Happened.UNREADABLE, str(error))
         except LedgerError as error:
-            return _tried(Happened.LEDGER_DOWN, str(error))
+            return attrs.evolve(_tried(Happened.LEDGER_DOWN, str(error)), fatal=error if error.permanent else None)
         job.lease = claimed.entry.lease
         happened = of_claim(claimed.verdict)
         if happened is None:
@@ -95,14 +119,10 @@ class Starter:
             await self._sweep(job, claimed.entry.arns or ())
         return _tried(happened)
 
-    async def _read(self, message: Message) -> tuple[StartTaskRequest, str]:
+    async def _read(self, message: Message) -> tuple[object, object]:
         made = self._to_request(message)
         request = await made if inspect.isawaitable(made) else made
-        if not isinstance(request, StartTaskRequest):  # pyright: ignore[reportUnnecessaryIsInstance] the user's word
-            raise InvalidRequest("to_request", "returns a StartTaskRequest", f"a {type(request).__name__}")
-        if not request.container_instances:
-            raise InvalidRequest("container_instances", "at least one: a worker doesn't place tasks")
-        return request, checked_key(self._key(message))
+        return request, self._key(message)
 
     # ------------------------------------------------------------------------------------------------- under a lease
 
@@ -115,18 +135,26 @@ class Starter:
         async with asyncio.TaskGroup() as group:
             renewing = group.create_task(self._renew(job, entry, token), name="aioecs lease")
             try:
-                concluded, why = await self._concluded(request, entry.key, token)
+                self._under[entry.key] = job
+                concluded = await self._concluded(request, entry.key, token)
                 what = act(concluded.happened, inherited=inherited, proven=concluded.proven)
                 tried = await self._written(job, entry, concluded, what, stop)
             finally:
                 renewing.cancel()
-        return attrs.evolve(tried, why=tried.why or why)
+                if self._under.get(entry.key) is job:
+                    del self._under[entry.key]
+        arns = concluded.arns if tried.happened is Happened.STARTED else ()
+        return attrs.evolve(tried, why=tried.why or concluded.why, reasons=concluded.reasons, arns=arns)
 
-    async def _concluded(self, request: StartTaskRequest, key: str, token: CancelToken) -> tuple[Concluded, str]:
+    async def _concluded(self, request: StartTaskRequest, key: str, token: CancelToken) -> Concluded:
         try:
-            return of_answer(await self._batch.start_task(request, token, idempotency_key=key)), ""
+            return of_answer(await self._batch.start_task(request, token, idempotency_key=key))
+        except InvalidRequest as error:
+            return attrs.evolve(of_error(error), why=_rule(error))
         except ECSError as error:
-            return of_error(error), str(getattr(error, "code", "")) or type(error).__name__
+            concluded = of_error(error)
+            name = str(getattr(error, "code", "")) or type(error).__name__
+            return attrs.evolve(concluded, why=concluded.why or name)
         except asyncio.CancelledError as cut:
             if (truth := outcome_of(cut)) is not None and truth.tasks:
                 log.warning("a start was cut off before the ledger knew of %s", [task.task_arn for task in truth.tasks])
@@ -187,6 +215,22 @@ class Starter:
             else:
                 log.warning("task %s was one too many of its job, and is stopped: its lease was lost", arn)
         job.ours.clear()
+
+
+def _checked(request: object, key: object) -> tuple[StartTaskRequest, str]:
+    """Return what the user's functions made of a message, if a ledger and a worker can do something with it."""
+    if not isinstance(request, StartTaskRequest):
+        raise InvalidRequest("to_request", "returns a StartTaskRequest", f"a {type(request).__name__}")
+    if not request.container_instances:
+        raise InvalidRequest("container_instances", "at least one: a worker doesn't place tasks")
+    name = checked_key(key)
+    checked_size(name, tuple(request.container_instances))
+    return request, name
+
+
+def _rule(error: InvalidRequest) -> str:
+    """Name what is broken without what stands there, which may be a word of the message."""
+    return f"InvalidRequest: {error.path}: {error.rule}"
 
 
 def _tried(happened: Happened, why: str = "") -> Tried:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import attrs
 
 from aioecs.worker._message import Message
@@ -27,6 +29,8 @@ class WorkerStatistics:
     """That can't become a start: given back, and the queue's redrive policy is to take them."""
     unknown: int = 0
     """Tries that ended in doubt, jobs among them that are too old for ECS to be asked."""
+    refusals: Mapping[str, int] = attrs.field(factory=dict[str, int], hash=False)
+    """Why ECS refused starts, by its reasons (`RESOURCE:CPU`, `MISSING` …) and codes: how many tries each."""
     ledger_down: bool = False
     """Whether the ledger can't be reached: nothing is received or started meanwhile."""
     left: tuple[str, ...] = ()
@@ -45,6 +49,13 @@ class Tally:
         """Add to the counts of these names."""
         now = self.now
         self.now = attrs.evolve(now, **{name: getattr(now, name) + count for name, count in more.items()})
+
+    def refused(self, reasons: Iterable[str]) -> None:
+        """Count why ECS refused a try."""
+        counts = dict(self.now.refusals)
+        for reason in reasons:
+            counts[reason] = counts.get(reason, 0) + 1
+        self.now = attrs.evolve(self.now, refusals=counts)
 
     def leave(self, message: Message) -> None:
         """Note a message that was not settled as the worker had to end."""

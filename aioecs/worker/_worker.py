@@ -37,8 +37,14 @@ class Worker:
 
     A message is deleted only when its start is settled: the ledger has its tasks. One that can't be started now goes
     back with a growing delay; one that can never be is left to the queue's redrive policy, and the reason logged. On
-    its last receive before that policy takes it, a message that only waits is kept in hand. The order of a FIFO queue
-    is not kept.
+    its last receive before that policy takes it, a message that only waits is kept in hand.
+
+    The order of a FIFO queue is kept within each group: nothing of it is begun while an earlier message of it is open.
+    One that goes back takes those behind it along; a poisoned one is in their way until the redrive policy takes it.
+
+    A lease is looked at in the very step in which a request is written. What that can't exclude: a process that is
+    stopped (SIGSTOP, a paused virtual machine) between the two, some microseconds, until its lease has ended and
+    another has the job. Such a start is found to be one too many as soon as the process goes on, and is stopped.
 
     Args:
         client: an open client.
@@ -54,12 +60,13 @@ class Worker:
         drain: how long a worker that is told to end waits for what is in flight, in seconds.
         lease: how long a job is held without being renewed, in seconds; by default twice what must be left of it at a
             send: the client's `timeouts.attempt` and `timeouts.visibility`, and `skew`.
-        skew: how far the clocks of two workers may differ, in seconds.
+        skew: how far the clocks of two workers may differ, in seconds. A worker whose own is proven to be off by more
+            than half of it, by the queue's answers, refuses to work.
         on_doubt: what is done about a start that can't be found, as `Client` has it.
         long_poll: how long a receive waits for a message, in whole seconds, 20 at most.
         sqs_endpoint_url: another endpoint of SQS than the Region's own.
         region_name: the queue's Region; by default the client's.
-        session: an aiobotocore session for SQS; by default one of the worker's own.
+        session: an aiobotocore session for SQS; by default the client's, with its credentials.
 
     Raises:
         InvalidRequest: one of these is not what it must be.
@@ -111,7 +118,9 @@ class Worker:
         SIGTERM or cancel ends the draining. SIGTERM is heard only if nobody else has set a handler for it.
 
         Raises:
-            ConfigurationError: there is no such queue.
+            ConfigurationError: there is no such queue, or the clock is off by more than half of `skew`.
+            QueueError, LedgerError: there are no credentials, or permission is denied (`permanent` is True); it has
+                drained before.
             ClientStateError: it runs already.
             CancelledError: the caller was cancelled; the worker has drained before.
         """

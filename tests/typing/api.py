@@ -236,7 +236,11 @@ async def working(ecs: aioecs.Client, ledger: aioecs.worker.Ledger) -> None:
         aioecs.worker.DynamoDBLedger("jobs"),
     ]
     _held: type[aioecs.worker.Claimed | aioecs.worker.Entry | aioecs.worker.Verdict] = aioecs.worker.Claimed
-    _failing: list[type[aioecs.ECSError]] = [aioecs.worker.LedgerError, aioecs.worker.QueueError]
+    _failing: list[type[aioecs.ECSError]] = [
+        aioecs.worker.LedgerError,
+        aioecs.worker.EntryError,
+        aioecs.worker.QueueError,
+    ]
 
 
 async def traced() -> None:
