@@ -14,6 +14,7 @@ from aioecs import Batch, CancelToken, Client, ECSError, Start, StartTaskRequest
 from aioecs.cli import _asked, _lookup, _screen
 from aioecs.cli._asked import Asked
 from aioecs.cli._options import UsageError
+from aioecs.cli._output import BACKLOG
 from aioecs.cli._screen import Report
 from aioecs.cli._signals import interrupts
 from aioecs.cli._status import CANNOT, INTERRUPTED, PARTLY
@@ -42,6 +43,7 @@ class Run:
         self._token = CancelToken()
         self._instances = set(asked.instances)
         self._statistics: Callable[[], Statistics] = Statistics
+        self._open_starts: Callable[[], Sequence[Start]] = tuple
         self._began: float | None = None
         self._ended: float | None = None
         self._told = False
@@ -51,17 +53,19 @@ class Run:
 
         The first SIGINT or SIGTERM cancels, and what was in flight is waited for; the second ends the process.
         """
-        self._streams.on_broken = lambda: self._token.cancel("nobody reads the output any more")
+        self._streams.on_broken = lambda: self._token.cancel(self._streams.broken_by)
         with self._streams.logging(), interrupts(self._token, self._end_at_once):
             try:
                 with self._moving():
                     await self._fan_out()
             except (ECSError, UsageError) as error:
-                return self._failed(error)
+                status = self._failed(error)
             except Exception:
                 self._tell()  # a defect of ours; what was started is told all the same
                 raise
-            return self._finished()
+            else:
+                status = self._finished()
+            return await self._written(status)
 
     async def _fan_out(self) -> None:
         with anyio.CancelScope() as looking:
@@ -91,13 +95,19 @@ class Run:
         self._began = self._clock()
         async with client.batch() as batch:
             self._statistics = batch.statistics
+            self._open_starts = batch.open_starts
             async for start in self._starts(batch, request, instances):
-                self._tally.add(start)
-                if start.container_instance:
-                    self._instances.add(start.container_instance)
-                if self._as_json:
-                    self._streams.write(_screen.start_json(start))
+                self._add(start)
+                if self._streams.backlog > BACKLOG:
+                    await self._streams.drained(BACKLOG, lambda: self._token.cancelled)
         self._ended = self._clock()
+
+    def _add(self, start: Start) -> None:
+        self._tally.add(start)
+        if start.container_instance:
+            self._instances.add(start.container_instance)
+        if self._as_json:
+            self._streams.write(_screen.start_json(start))
 
     def _starts(self, batch: Batch, request: StartTaskRequest, instances: Sequence[str]) -> AsyncGenerator[Start]:
         asked = self._asked
@@ -177,7 +187,18 @@ class Run:
             return INTERRUPTED
         return PARTLY if begun or not is_final(error) else CANNOT
 
+    async def _written(self, status: int) -> int:
+        """Wait for whoever reads stdout, until a signal, and return the exit status."""
+        await self._streams.drained(unless=lambda: self._token.cancelled)
+        self._streams.finish()
+        return self._streams.status(status)
+
     def _end_at_once(self) -> None:
+        """Tell what is known, of the starts in flight too: each that was sent is told with its token."""
         self._streams.halt()
+        if not self._told:
+            for start in self._open_starts():
+                self._add(start)
         self._tell()
+        self._streams.finish()
         self._end(INTERRUPTED)

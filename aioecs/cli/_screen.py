@@ -63,6 +63,15 @@ def one_line(message: str) -> str:
     return " ".join("".join(sign if sign.isprintable() else " " for sign in message).split())
 
 
+def harmless(line: Text) -> Text:
+    """Return the line with a question mark for each sign that a terminal could take for a command."""
+    if line.plain.isprintable():
+        return line
+    safe = line.copy()
+    safe.plain = "".join(sign if sign.isprintable() else "?" for sign in line.plain)
+    return safe
+
+
 def broken(line: Text, width: int) -> list[Text]:
     """Break a line between words to fit `width` columns, its further lines a little further in.
 
