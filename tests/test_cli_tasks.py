@@ -97,6 +97,23 @@ def test_a_table() -> None:
     assert json.loads(as_line(tasks[1]))["created_at"] is None
 
 
+def test_exit_codes() -> None:
+    """A stopped task shows them, by name where it has several containers; one that lost a container shows that."""
+    codes = {"main": 0, "log": None}
+    several = [aioecs.Container(name=name, exit_code=code) for name, code in codes.items()]
+    tasks = [
+        aioecs.Task(task_arn="t1", last_status="STOPPED", containers=[aioecs.Container(name="main", exit_code=3)]),
+        aioecs.Task(task_arn="t2", last_status="STOPPED", containers=several),
+        aioecs.Task(task_arn="t3", last_status="RUNNING", containers=several),
+    ]
+    assert [line.plain for line in table(tasks, None)] == [
+        "TASK  STATUS   EXIT",
+        "t1    STOPPED  3",
+        "t2    STOPPED  main 0, log -",
+        "t3    RUNNING",
+    ]
+
+
 def test_bad_words(capsys: pytest.CaptureFixture[str]) -> None:
     """What can't be a status is refused before anything is looked up."""
     assert run(["tasks", "--desired-status", "maybe"]) == 2

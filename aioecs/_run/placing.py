@@ -251,7 +251,8 @@ class Placing(Stream):
         excluded = self._placer.excluded
         reason = next(iter(excluded), "RESOURCE")
         detail = "no container instance has room: " + (
-            ", ".join(f"{why} on {count}" for why, count in excluded.items()) or "there is none"
+            ", ".join(f"{why} on {count}" for why, count in excluded.items())
+            or "none is ACTIVE and matches the constraints"
         )
         failure = Failure(reason=reason, detail=detail)
         for entry in self._taken_out():

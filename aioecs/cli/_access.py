@@ -40,6 +40,12 @@ class Access:
             "timeouts": self.timeouts,
         }
 
+    @property
+    def words(self) -> list[str]:
+        """The options that lead another command to the same ECS."""
+        options = {"--endpoint-url": self.endpoint_url, "--region": self.region, "--profile": self.profile}
+        return [word for option, value in options.items() if value is not None for word in (option, value)]
+
     def _session(self) -> AioSession:
         session = AioSession(profile=self.profile)
         # botocore keeps both under this name: the file to check certificates with, or that none is checked.

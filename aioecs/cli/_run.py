@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any
 
 import anyio
@@ -130,7 +130,7 @@ class Run:
 
     def _moving(self) -> AbstractContextManager[None]:
         if not self._streams.shows_progress(as_json=self._as_json):
-            return nullcontext()
+            return self._streams.beating(lambda: _screen.beat(self.report()))
         return self._streams.moving(lambda columns: _screen.progress(self.report(), columns))
 
     def report(self) -> Report:
@@ -142,6 +142,7 @@ class Run:
             task_definition=self._asked.task_definition or "",
             container_instances=len(self._instances),
             local=self._asked.local,
+            access=self._asked.access.words,
             calls=statistics.calls,
             throttled=statistics.throttled,
             rate=statistics.rate,
@@ -182,7 +183,7 @@ class Run:
         begun = self._statistics().requested > 0
         if begun:
             self._tell()
-        self._streams.complain(str(error))
+        self._streams.complain(text_of(error) if isinstance(error, ECSError) else str(error))
         if self._token.cancelled:
             return INTERRUPTED
         return PARTLY if begun or not is_final(error) else CANNOT

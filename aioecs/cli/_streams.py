@@ -18,6 +18,7 @@ from aioecs.cli._output import Line, Output
 from aioecs.cli._screen import broken, complaint, harmless
 from aioecs.cli._status import UNWRITTEN
 
+BEAT = 10.0  # seconds between two lines of progress where no terminal shows a moving one
 PATIENCE = 1.0  # seconds that a reader of stdout is given, when the command is over
 ORDER = 0.1  # seconds that a line of stderr waits, at most, for those of stdout before it in the same terminal
 _FRAME = 0.1  # between two drawings of the moving line, in seconds
@@ -179,6 +180,21 @@ class Streams:
             finally:
                 drawing.cancel()
                 self.halt()
+
+    @contextmanager
+    def beating(self, render: Callable[[], Text], seconds: float = BEAT) -> Generator[None]:
+        """Print `render()` to stderr every ten seconds, where nothing moves."""
+
+        async def beat() -> None:
+            while True:
+                await asyncio.sleep(seconds)
+                self.note(render())
+
+        beating = asyncio.get_running_loop().create_task(beat(), name="aioecs progress")
+        try:
+            yield
+        finally:
+            beating.cancel()
 
     def halt(self) -> None:
         """Take the moving line off the screen, for a process that is about to end."""

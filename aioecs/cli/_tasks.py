@@ -115,6 +115,7 @@ def table(tasks: Sequence[Task], width: int | None) -> list[Text]:
         [
             Column("TASK", [short(task.task_arn or "") for task in tasks]),
             Column("STATUS", [_status(task) for task in tasks]),
+            Column("EXIT", [_exit_codes(task) for task in tasks], 1),
             Column("DEFINITION", [short(task.task_definition_arn or "") for task in tasks], 1),
             Column("CREATED", [moment(task.created_at) or "" for task in tasks], 2),
             Column("INSTANCE", [short(task.container_instance_arn or "") for task in tasks], 3),
@@ -123,6 +124,14 @@ def table(tasks: Sequence[Task], width: int | None) -> list[Text]:
         ],
         width,
     )
+
+
+def _exit_codes(task: Task) -> str:
+    """Tell with what the containers ended: by name where there are several, - for none at all."""
+    if task.last_status != "STOPPED":
+        return ""
+    codes = [(each.name or "", "-" if each.exit_code is None else str(each.exit_code)) for each in task.containers]
+    return codes[0][1] if len(codes) == 1 else ", ".join(f"{one_line(name)} {code}" for name, code in codes)
 
 
 def _status(task: Task) -> Text:
