@@ -35,17 +35,19 @@ Ctrl-C begins no further stop, and tells what was stopped; a second one ends at 
 
 [bold]Examples[/]
 
-  aioecs stop --cluster c1 6f1e2d... --reason 'wrong input'
+  aioecs stop --cluster c1 6f1e2d --reason 'wrong input'
 
 All that a run has started, or that bears a mark:
 
-  aioecs start --cluster c1 --task-definition td --count 99 --json > run.jsonl
+  aioecs start --cluster c1 --task-definition td \\
+    --count 99 --json > run.jsonl
 
   aioecs stop - < run.jsonl
 
   aioecs stop --cluster c1 --started-by nightly
 
-  aws ecs list-tasks --cluster c1 --family frame | aioecs stop -
+  aws ecs list-tasks --cluster c1 --family frame \\
+    | aioecs stop -
 """
 
 _AT_ONCE = 50

@@ -80,7 +80,7 @@ class Streams:
         self._error = error
         if not _reader_is_gone(error):
             self.complain(f"the results could not be written: {error.strerror or error}")
-        _silence_stdout()
+        silence_stdout()
         self._tell_the_rest()
         self.on_broken()
 
@@ -256,7 +256,7 @@ def _reader_is_gone(error: OSError) -> bool:
     return isinstance(error, BrokenPipeError)
 
 
-def _silence_stdout() -> None:
+def silence_stdout() -> None:
     """Keep the interpreter from failing on the closed pipe again, when it flushes at exit (Python docs, SIGPIPE)."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -33,11 +33,13 @@ What runs, and what ran on one instance:
 
   aioecs tasks --cluster c1
 
-  aioecs tasks --cluster c1 --container-instance 4c54 --desired-status STOPPED
+  aioecs tasks --cluster c1 --container-instance 4c54 \\
+    --desired-status STOPPED
 
 What one call of aioecs started, by its token, to be stopped:
 
-  aioecs tasks --cluster c1 --started-by TOKEN --json | aioecs stop -
+  aioecs tasks --cluster c1 --started-by TOKEN --json \\
+    | aioecs stop -
 """
 
 ONLY = "Only tasks"

@@ -34,7 +34,8 @@ with aioecs stop.
 
   aioecs wait --cluster c1 6f1e2d...
 
-  aioecs tasks --cluster c1 --started-by nightly --json | aioecs wait - --for stopped --timeout 3600
+  aioecs tasks --cluster c1 --started-by nightly --json \\
+    | aioecs wait - --for stopped --timeout 3600
 """
 
 KILLED = (137, 143)  # 128 and the number of SIGKILL or SIGTERM
