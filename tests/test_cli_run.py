@@ -189,6 +189,46 @@ async def test_placed_as_asked(local: LocalECS) -> None:
     assert (told.summary["started"], told.summary["refusals"]) == (3, {"DistinctInstance": 1})
 
 
+@pytest.mark.parametrize(("code", "status"), [(0, 0), (3, 1)])
+async def test_waited_for(code: int, status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --wait it ends when the tasks have, and the status is theirs."""
+    async with LocalECS(running_seconds=0.2, exit_code=code) as local:
+        told = Told()
+        assert await Run(placed(local, count=4, wait=True), told).go() == status
+        assert told.lines[0].startswith("4 started of 4 tasks")
+        assert told.notes == ([] if code == 0 else ["aioecs: 4 of 4 did not end with exit code 0"])
+    heading, *rows = capsys.readouterr().out.splitlines()
+    assert heading.split()[:3] == ["TASK", "STATUS", "EXIT"]
+    assert [row.split()[1:3] for row in rows] == [["STOPPED", str(code)]] * 4
+
+
+async def test_interrupted_while_it_waits(local: LocalECS) -> None:
+    """The tasks go on, and what started was told before."""
+    told = Told()
+    running = asyncio.create_task(Run(placed(local, count=2, wait=True), told).go())
+    await until(lambda: told.lines)
+    interrupt()
+    assert await running == 130
+    assert len(local.truth.running()) == 2
+
+
+async def test_spread_over_an_attribute_that_nobody_has(local: LocalECS) -> None:
+    """It is a slip of the pen, and nothing is started."""
+    told = Told()
+    assert await Run(placed(local, spread="nope"), told).go() == 2
+    assert told.notes == ["aioecs: --spread: no container instance of cluster default has the attribute nope"]
+    assert not local.truth.requests["StartTask"]
+
+
+async def test_a_count_without_end_costs_nothing(local: LocalECS) -> None:
+    """A thousand million, interrupted: what was not sent is a number."""
+    told = Told(lambda line: interrupt() if line == 10 else None)
+    assert await Run(placed(local, count=10**9, concurrency=2), told, as_json=True).go() == 130
+    assert told.arns(STARTED) == {task.arn for task in local.truth.running()}
+    assert len(told.lines) < 5000
+    assert sum(told.summary[name] for name in ("started", "stopped", "refused", "not_sent", "unknown")) == 10**9
+
+
 async def test_placed_where_room_is_made() -> None:
     """With --wait-for-room what finds none waits for it."""
     async with LocalECS(instances=1, cpu=10) as local:

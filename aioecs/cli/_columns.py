@@ -51,7 +51,7 @@ def bar(free: int, total: int) -> Text:
     if total <= 0:
         return Text()
     taken = min(max(total - free, 0), total)
-    filled = min(-(-taken * _BAR // total), _BAR)  # a little that is taken shows
+    filled = -(-taken * _BAR // total) if 100 * taken >= total else 0  # a little shows, next to nothing doesn't
     style = "red" if filled == _BAR else "yellow" if filled * 4 >= _BAR * 3 else "green"
     return Text.assemble("[", ("#" * filled, style), ("." * (_BAR - filled), "dim"), "]")
 

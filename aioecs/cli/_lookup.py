@@ -62,6 +62,22 @@ async def instances(client: Client, asked: Asked) -> tuple[str, ...]:
     return found
 
 
+async def spreads(client: Client, asked: Asked) -> None:
+    """Check that there is an attribute to spread over.
+
+    Raises:
+        UsageError: no instance has it.
+        ECSError: they could not be listed.
+    """
+    if asked.spread is None or asked.spread in ("instanceId", "host"):
+        return
+    name = asked.spread.removeprefix("attribute:")
+    request = ListContainerInstancesRequest(cluster=asked.cluster, filter=f"attribute:{name} exists")
+    async for _ in client.list_container_instances(request):
+        return
+    raise UsageError(f"--spread: no container instance of cluster {asked.cluster} has the attribute {name}")
+
+
 async def container(client: Client, asked: Asked) -> str | None:
     """Return the container that `--env` and `--command` go to: the one named, or the task definition's only one.
 

@@ -10,16 +10,18 @@ from typing import Any
 
 import anyio
 
-from aioecs import Batch, CancelToken, Client, ECSError, Start, StartTaskRequest, Statistics
+from aioecs import Batch, CancelToken, Client, ECSError, Outcome, Start, StartTaskRequest, Statistics, Task, WaitError
 from aioecs.cli import _asked, _lookup, _screen
 from aioecs.cli._asked import Asked
 from aioecs.cli._options import UsageError
 from aioecs.cli._output import BACKLOG
 from aioecs.cli._screen import Report
 from aioecs.cli._signals import interrupts
-from aioecs.cli._status import CANNOT, INTERRUPTED, PARTLY
+from aioecs.cli._status import CANNOT, DONE, INTERRUPTED, PARTLY
 from aioecs.cli._streams import Streams
 from aioecs.cli._tally import Tally, exit_status, is_final, text_of
+from aioecs.cli._tasks import as_line, table
+from aioecs.cli._wait import succeeded
 
 
 class Run:
@@ -44,6 +46,8 @@ class Run:
         self._instances = set(asked.instances)
         self._statistics: Callable[[], Statistics] = Statistics
         self._open_starts: Callable[[], Sequence[Start]] = tuple
+        self._running: list[Task] = []
+        self._failed_tasks = 0
         self._began: float | None = None
         self._ended: float | None = None
         self._told = False
@@ -77,11 +81,14 @@ class Run:
             self._token.add_callback(stop)
             async with _lookup.endpoint(self._asked) as where, self._client(where) as client:
                 request = _asked.template(self._asked, await _lookup.container(client, self._asked))
+                await _lookup.spreads(client, self._asked)
                 instances = () if self._asked.places else await _lookup.instances(client, self._asked)
                 self._instances.update(instances)
                 if not self._asked.places:
                     self._token.remove_callback(stop)  # from here on the batch hears the token by itself
                 await self._start(client, request, instances)
+                if self._asked.wait and not self._token.cancelled:
+                    await self._wait(client)
 
     def _client(self, where: dict[str, Any]) -> Client:
         return Client(**where, max_in_flight=self._asked.concurrency, on_cancel=self._asked.on_cancel.value)
@@ -102,8 +109,26 @@ class Run:
                     await self._streams.drained(BACKLOG, lambda: self._token.cancelled)
         self._ended = self._clock()
 
+    async def _wait(self, client: Client) -> None:
+        """Tell what started, wait until all of it has stopped, and show how it ended."""
+        self._streams.halt()
+        self._tell()
+        try:
+            ended = await client.wait_until_stopped(self._running, self._token, timeout=None)
+        except WaitError as error:
+            self._failed_tasks = len(self._running)
+            self._streams.complain(str(error))
+            return
+        lines = [as_line(task) for task in ended] if self._as_json else table(ended, self._streams.columns)
+        self._streams.show(lines)
+        self._failed_tasks = sum(not succeeded(task) for task in ended)
+        if self._failed_tasks and not self._as_json:
+            self._streams.complain(f"{self._failed_tasks} of {len(ended)} did not end with exit code 0")
+
     def _add(self, start: Start) -> None:
         self._tally.add(start)
+        if self._asked.wait and start.outcome is Outcome.STARTED and start.task is not None:
+            self._running.append(start.task)
         if start.container_instance:
             self._instances.add(start.container_instance)
         if self._as_json:
@@ -177,7 +202,7 @@ class Run:
             self._tell()
         if cause is not None:
             self._streams.complain(f"nothing was started: {text_of(cause)}")
-        return status
+        return PARTLY if status == DONE and self._failed_tasks else status
 
     def _failed(self, error: ECSError | UsageError) -> int:
         begun = self._statistics().requested > 0

@@ -191,6 +191,14 @@ def start(
     concurrency: Annotated[
         int, typer.Option("--concurrency", metavar="N", min=1, help="Calls at once, at most.", rich_help_panel=HOW)
     ] = 50,
+    wait: Annotated[
+        bool,
+        typer.Option(
+            "--wait",
+            help="Until all that started has stopped; the status is 1 unless each ended with exit code 0.",
+            rich_help_panel=HOW,
+        ),
+    ] = False,
     on_cancel: Annotated[
         Policy,
         typer.Option(
@@ -220,6 +228,7 @@ def start(
         distinct_instance=distinct_instance,
         member_of=tuple(member_of or ()),
         wait_for_room=wait_for_room,
+        wait=wait,
         local=local,
         environment=_options.pairs(environment or (), "--env"),
         container=container,

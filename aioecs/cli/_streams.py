@@ -52,6 +52,11 @@ class Streams:
         """Print a line as it stands, at once."""
         self._put(line, kept=True)
 
+    @property
+    def rows(self) -> int:
+        """How high the terminal is that stderr goes to."""
+        return self._err.height
+
     def show(self, lines: Iterable[Text | str]) -> None:
         """Print what was only looked up, words as they stand; once nobody reads it, the rest is left out."""
         for line in lines:
@@ -163,12 +168,16 @@ class Streams:
         return moving and not (as_json and _is_terminal(self._out))
 
     @contextmanager
-    def moving(self, render: Callable[[int], RenderableType]) -> Generator[None]:
-        """Draw `render(columns)` ten times a second on stderr; nothing of it is left on the screen."""
+    def moving(self, render: Callable[[int], RenderableType], *, whole_screen: bool = False) -> Generator[None]:
+        """Draw `render(columns)` ten times a second on stderr; nothing of it is left on the screen.
+
+        The whole screen is the terminal's alternate one: what was on it before comes back.
+        """
         console = self._err
         with Live(
             get_renderable=lambda: render(console.width),
             console=console,
+            screen=whole_screen,
             transient=True,
             auto_refresh=False,
             redirect_stdout=False,
