@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import runpy
+import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 import aioecs
 import aioecs.cli
 from aioecs.cli import _app
+from aioecs.cli._access import profiles
 from aioecs.cli._app import run
 
 C = "start --cluster c --task-definition td"
@@ -208,3 +211,54 @@ def test_as_a_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit):
         runpy.run_module("aioecs.cli", run_name="__main__")
     assert capsys.readouterr().out == f"aioecs {aioecs.__version__}\n"
+
+
+# ------------------------------------------------------------------------------------------------- help, and the start
+
+
+def test_examples_stay_whole_on_60_columns(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A command that is copied out of the help is the command; faults, which are files' lines, are not commands."""
+    monkeypatch.setenv("COLUMNS", "60")
+    for name, module in vars(_app).items():
+        text = getattr(module, "HELP", "")
+        examples = [line for line in text.splitlines() if line.startswith("  ") and not line.startswith("  {")]
+        if not examples:
+            continue
+        run([name.strip("_"), "--help"])
+        shown = [line.strip() for line in capsys.readouterr().out.splitlines()]
+        assert [line for line in examples if line.strip() not in shown] == []
+
+
+@pytest.mark.parametrize("command", ["", "start", "tasks"])
+def test_flags_have_no_type(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """They take no value."""
+    assert run([*command.split(), "--help"]) == 0
+    assert "bool" not in capsys.readouterr().out
+
+
+def test_the_package_as_a_module() -> None:
+    """`python -m aioecs` is the command line too, and neither it nor help loads aiobotocore."""
+    code = "import sys, runpy; sys.argv = ['aioecs', *sys.argv[1:]]; import atexit; "
+    code += (
+        "atexit.register(lambda: print('aiobotocore' in sys.modules)); runpy.run_module('aioecs', run_name='__main__')"
+    )
+    for words, shown in (["--version"], "aioecs "), (["start", "--help"], "Usage"):
+        done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+        assert shown in done.stdout
+        assert done.stdout.endswith("False\n")
+
+
+@pytest.mark.parametrize("words", ["--help", "start --help", "--version"])
+def test_help_that_cannot_be_written(words: str) -> None:
+    """It is a message and a status, not a traceback."""
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "aioecs", *words.split()]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (3, "aioecs: the results could not be written: No space left on device\n")
+
+
+def test_profiles_are_completed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """From the AWS configuration."""
+    (tmp_path / "config").write_text("[profile build]\n[profile batch]\n[default]\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    assert sorted(profiles("b")) == ["batch", "build"]

@@ -40,6 +40,7 @@ def test_nothing_to_show() -> None:
     [
         (100, 100, "[..........]"),
         (99, 100, "[#.........]"),
+        (999, 1000, "[..........]"),
         (50, 100, "[#####.....]"),
         (1, 100, "[##########]"),
         (0, 100, "[##########]"),
@@ -49,5 +50,5 @@ def test_nothing_to_show() -> None:
     ],
 )
 def test_bars(free: int, total: int, drawn: str) -> None:
-    """What is taken is drawn, a little of it too; of nothing there is no bar."""
+    """What is taken is drawn, a little of it too, but not a thousandth; of nothing there is no bar."""
     assert bar(free, total).plain == drawn

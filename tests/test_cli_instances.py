@@ -76,10 +76,10 @@ def test_a_table() -> None:
 async def test_in_a_terminal(client: aioecs.Client, local: LocalECS) -> None:
     """Eighty columns have room for bars, in colour."""
     (first, *_) = local.instance_arns
-    await client.start_task(aioecs.StartTaskRequest(task_definition="demo", container_instances=[first]))
+    await client.start_task(aioecs.StartTaskRequest(task_definition="demo", container_instances=[first] * 5))
     async with terminal(local, 80, "instances") as shown:
         await shown.shows(
-            r"(?s)INSTANCE +STATUS +TASKS +CPU +MEMORY(.*?ACTIVE +[01] +\[#?\.{9,10}\] +\[#?\.{9,10}\]){3}"
+            r"(?s)INSTANCE +STATUS +TASKS +CPU +MEMORY(.*?ACTIVE +[05] +\[#?\.{9,10}\] +\[#?\.{9,10}\]){3}"
         )
         assert await shown.status() == 0
     assert max(len(line) for line in CONTROL.sub("", shown.text).splitlines()) <= 80

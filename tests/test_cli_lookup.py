@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from aioecs import AccessDeniedException, Client, ClientException, ClusterNotFoundException, ListTasksRequest
+from aioecs._model.arn import short
 from aioecs.cli._access import Access
 from aioecs.cli._asked import Asked, settled
-from aioecs.cli._lookup import LOCAL_INSTANCES, container, endpoint, instances
+from aioecs.cli._lookup import LOCAL_INSTANCES, completed, container, endpoint, instances, whole_tasks
 from aioecs.cli._options import UsageError
 from aioecs.testing import LocalECS
 
@@ -38,6 +39,21 @@ async def test_named_instances_are_not_looked_up(local: LocalECS, client: Client
     """Instances that were named are taken as they are."""
     assert await instances(client, Asked(instances=("a", "b"))) == ("a", "b")
     assert not local.truth.requests
+
+
+async def test_the_beginnings_of_ids(local: LocalECS, client: Client) -> None:
+    """They are made whole; one that begins several ids is refused, and one that begins none is left to ECS."""
+    arn, *_ = local.instance_arns
+    begins = short(arn)[:10]
+    assert await instances(client, Asked(instances=(begins, "0123abcd"))) == (arn, "0123abcd")
+    assert await whole_tasks(client, ["0123abcd"], None) == ["0123abcd"]
+
+
+def test_a_beginning_of_several_ids() -> None:
+    """It is refused: which one is meant?"""
+    with pytest.raises(UsageError, match="abcd begins the ids of 2 tasks: give more of it"):
+        completed(["abcd"], ["t/abcd1", "t/abcd2"], "task")
+    assert completed(["abcd1", "x", "abc"], ["t/abcd1", "t/abcd2"], "task") == ["t/abcd1", "x", "abc"]
 
 
 async def test_all_active_instances(local: LocalECS, client: Client) -> None:

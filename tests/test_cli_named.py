@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 
 import pytest
 
@@ -18,12 +19,46 @@ def test_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert named(["b", "-", "a", "b"]) == ["b", "c", "a"]
 
 
-def test_lines() -> None:
-    """They are ids, ARNs, or what the commands write; what names no task is passed over."""
-    given = ["a\n", "\n", ' {"task_arn": "b"}\n', '{"task_arn": null}', '{"summary": {}}', ARN]
-    assert list(read_names(given)) == ["a", "b", ARN]
-    with pytest.raises(UsageError, match="line 2 of standard input is no JSON"):
-        list(read_names(["a", "{oops"]))
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ('a\n\n {"task_arn": "b"}\n{"task_arn": null}\n{"summary": {}}\n' + ARN, ["a", "b", ARN]),
+        (f"{ARN}\tb\tc\n", [ARN, "b", "c"]),
+        (json.dumps({"taskArns": ["a", "b"]}), ["a", "b"]),
+        (json.dumps({"taskArns": ["a", "b"]}, indent=4), ["a", "b"]),
+        (json.dumps(["a", "b"], indent=4), ["a", "b"]),
+        (json.dumps({"tasks": [{"taskArn": "a"}, {"taskArn": "b"}], "failures": []}, indent=4), ["a", "b"]),
+        (json.dumps({"taskArns": []}), []),
+        ("", []),
+    ],
+)
+def test_what_names_tasks(text: str, names: list[str]) -> None:
+    """Ids and ARNs with white space between them, what the commands write, and what the AWS CLI writes."""
+    assert list(read_names(text)) == names
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a\n{oops", "line 2 of standard input is no JSON"),
+        ("[" * 100_000, "line 1 of standard input is no JSON"),
+        ('a\n{"cluster": "c"}', "the JSON on line 2 of standard input names no task"),
+        ('{"taskArns": [7]}', "the JSON on line 1 of standard input names no task"),
+        ('{"taskArns": [{}]}', "the JSON on line 1 of standard input names no task"),
+    ],
+)
+def test_what_names_no_task(text: str, told: str) -> None:
+    """It is an error, before anything is sent."""
+    with pytest.raises(UsageError, match=told):
+        list(read_names(text))
+
+
+@pytest.mark.parametrize("text", ["", " \n", '{"summary": {}}', '{"taskArns": []}'])
+def test_standard_input_without_a_task(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an error too: whoever wrote it meant to name some."""
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    with pytest.raises(UsageError, match="standard input names no task"):
+        named(["a", "-"])
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,7 @@ async def test_placed_as_far_as_there_is_room() -> None:
         assert await Run(placed(local, count=20), told).go() == 1
         assert told.lines[0].startswith("6 started, 14 refused of 20 tasks in ")
         assert told.lines[1].startswith("cluster default, 2 container instances, task definition demo, 1 call, ")
-        assert told.lines[2:] == [
+        assert told.lines[2:5] == [
             "Refused:",
             "  14 x RESOURCE:CPU",
             "    no container instance has room: RESOURCE:CPU on 2, AGENT on 1",
@@ -187,6 +187,46 @@ async def test_placed_as_asked(local: LocalECS) -> None:
     assert await Run(distinct, told, as_json=True).go() == 1
     assert {start["container_instance"] for start in told.starts} == {*red, None}
     assert (told.summary["started"], told.summary["refusals"]) == (3, {"DistinctInstance": 1})
+
+
+@pytest.mark.parametrize(("code", "status"), [(0, 0), (3, 1)])
+async def test_waited_for(code: int, status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --wait it ends when the tasks have, and the status is theirs."""
+    async with LocalECS(running_seconds=0.2, exit_code=code) as local:
+        told = Told()
+        assert await Run(placed(local, count=4, wait=True), told).go() == status
+        assert told.lines[0].startswith("4 started of 4 tasks")
+        assert told.notes == ([] if code == 0 else ["aioecs: 4 of 4 did not end with exit code 0"])
+    heading, *rows = capsys.readouterr().out.splitlines()
+    assert heading.split()[:3] == ["TASK", "STATUS", "EXIT"]
+    assert [row.split()[1:3] for row in rows] == [["STOPPED", str(code)]] * 4
+
+
+async def test_interrupted_while_it_waits(local: LocalECS) -> None:
+    """The tasks go on, and what started was told before."""
+    told = Told()
+    running = asyncio.create_task(Run(placed(local, count=2, wait=True), told).go())
+    await until(lambda: told.lines)
+    interrupt()
+    assert await running == 130
+    assert len(local.truth.running()) == 2
+
+
+async def test_spread_over_an_attribute_that_nobody_has(local: LocalECS) -> None:
+    """It is a slip of the pen, and nothing is started."""
+    told = Told()
+    assert await Run(placed(local, spread="nope"), told).go() == 2
+    assert told.notes == ["aioecs: --spread: no container instance of cluster default has the attribute nope"]
+    assert not local.truth.requests["StartTask"]
+
+
+async def test_a_count_without_end_costs_nothing(local: LocalECS) -> None:
+    """A thousand million, interrupted: what was not sent is a number."""
+    told = Told(lambda line: interrupt() if line == 10 else None)
+    assert await Run(placed(local, count=10**9, concurrency=2), told, as_json=True).go() == 130
+    assert told.arns(STARTED) == {task.arn for task in local.truth.running()}
+    assert len(told.lines) < 5000
+    assert sum(told.summary[name] for name in ("started", "stopped", "refused", "not_sent", "unknown")) == 10**9
 
 
 async def test_placed_where_room_is_made() -> None:
@@ -380,7 +420,7 @@ async def test_unknown_is_said_with_its_token(local: LocalECS, monkeypatch: pyte
     told = Told()
     assert await Run(asked(local), told).go() == 1
     assert told.lines[0].startswith("0 started, 1 UNKNOWN of 1 task in ")
-    assert told.lines[-1] == "  aws ecs list-tasks --cluster default --started-by t0k3n"
+    assert told.lines[-1] == f"  aioecs tasks --cluster default --started-by t0k3n --endpoint-url {local.endpoint_url}"
 
 
 @pytest.mark.parametrize("kind", [aioecs.ClientStateError, ValueError])

@@ -6,6 +6,7 @@ import io
 import json
 from typing import Any
 
+import attrs
 import pytest
 from rich.console import Console, RenderableType
 from rich.text import Text
@@ -20,7 +21,18 @@ from aioecs import (
     StartTaskRequest,
     Task,
 )
-from aioecs.cli._screen import Report, broken, complaint, progress, start_json, summary, summary_json
+from aioecs.cli._screen import (
+    Report,
+    beat,
+    broken,
+    complaint,
+    duration,
+    harmless,
+    progress,
+    start_json,
+    summary,
+    summary_json,
+)
 from aioecs.cli._tally import Tally
 
 ARN = "arn:aws:ecs:eu-west-1:123456789012:container-instance/render/"
@@ -70,9 +82,9 @@ def told(of: Report) -> str:
 def test_progress_on_a_wide_terminal() -> None:
     """One line: how many have settled, a bar, and the counts."""
     (line,) = drawn(progress(report(4, start(Outcome.STARTED), refused("AGENT"), throttled=3), 100), 100)
-    assert line.startswith("2/4 ")
+    assert line.startswith("2/4 50% ")
     assert "━" in line
-    assert line.rstrip().endswith("1 started, 1 refused, 3 throttled, 0 unknown, 0/s")
+    assert line.rstrip().endswith("1 started, 1 refused, 3 throttled, 0/s, 2s, 2s left")
 
 
 @pytest.mark.parametrize("width", [20, 40, 60, 79, 80, 100, 200])
@@ -90,7 +102,7 @@ def test_progress_fits(width: int, interrupted: str | None, rate: float) -> None
 
 def test_progress_without_room_for_a_bar() -> None:
     """A narrow terminal gets the counts without the bar."""
-    assert "━" not in "".join(drawn(progress(report(10, start(Outcome.STARTED)), 40), 40))
+    assert "━" not in "".join(drawn(progress(report(10, start(Outcome.STARTED)), 30), 30))
 
 
 @pytest.mark.parametrize(("seconds", "rate"), [(0.0, "0/s"), (0.5, "2/s")])
@@ -107,7 +119,7 @@ def test_progress_tells_the_rate(seconds: float, rate: str) -> None:
 def test_progress_tells_the_pace(rate: float, pace: str) -> None:
     """What the pacer has learnt stands behind the counts."""
     (line,) = drawn(progress(report(10, start(Outcome.STARTED), rate=rate), 120), 120)
-    assert line.rstrip().endswith(f" 0/s, {pace}")
+    assert line.rstrip().endswith(f" 0/s, 2s, 18s left, {pace}")
     assert "━" in line
 
 
@@ -117,8 +129,8 @@ def test_progress_without_a_pacer() -> None:
 
 
 def test_the_pace_gives_way_to_the_bar() -> None:
-    """On 80 columns the bar stays, and the pace has a line of its own."""
-    first, second = drawn(progress(report(2, start(Outcome.STARTED), rate=40.0), 80), 80)
+    """On 55 columns the bar stays, and the pace has a line of its own."""
+    first, second = drawn(progress(report(2, start(Outcome.STARTED), rate=40.0), 55), 55)
     assert "━" in first
     assert second.strip() == "paced at 40 calls/s"
 
@@ -186,7 +198,7 @@ def test_summary_says_unknown_aloud() -> None:
     text = told(report(3, start(Outcome.STARTED), unknown("t1", "i1"), unknown("t1", "i2"), cluster="my cluster"))
     assert text.splitlines()[0].startswith("1 started, 2 UNKNOWN of 3 tasks")
     assert "UNKNOWN: whether ECS started 2 tasks could not be learnt." in text
-    assert text.endswith("  token t1, 2 starts on i1, i2\n  aws ecs list-tasks --cluster 'my cluster' --started-by t1")
+    assert text.endswith("  token t1, 2 starts on i1, i2\n  aioecs tasks --cluster 'my cluster' --started-by t1")
 
 
 def test_summary_names_every_token() -> None:
@@ -240,7 +252,7 @@ def test_broken(text: str, width: int, lines: list[str]) -> None:
 
 def test_commands_stay_whole() -> None:
     """A command is not broken: it must survive being copied."""
-    command = Text("aws ecs list-tasks", no_wrap=True)
+    command = Text("aioecs tasks", no_wrap=True)
     assert broken(command, 5) == [command]
 
 
@@ -295,3 +307,49 @@ def test_summary_json() -> None:
     assert (summed["calls"], summed["throttled"], summed["container_instances"]) == (2, 4, 3)
     assert (summed["seconds"], summed["started_per_second"]) == (2.0, 0.5)
     assert (summed["interrupted"], summed["exit_status"]) == (None, 1)
+
+
+# ------------------------------------------------------------------------------------------------- what a person misses
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.0, "0s"), (59.4, "59s"), (59.6, "1m00s"), (69, "1m09s"), (3600, "1h00m"), (7500, "2h05m")]
+)
+def test_durations(seconds: float, words: str) -> None:
+    """They are short."""
+    assert duration(seconds) == words
+
+
+def test_the_bar_does_not_leap_to_the_end() -> None:
+    """After an interrupt, what was not sent is not counted as done, and no time left is told."""
+    unsent = [start(Outcome.NOT_SENT)] * 8
+    shown = report(10, start(Outcome.STARTED), *unsent, interrupted="SIGINT")
+    first, *_ = drawn(progress(shown, 120), 120)
+    assert first.startswith("1/10 10% ")
+    assert "left" not in first
+
+
+def test_a_beat() -> None:
+    """Without a terminal a line tells the same."""
+    assert beat(report(4, start(Outcome.STARTED), refused("AGENT"))).plain == (
+        "2 of 4, 50%, 1 started, 1 refused, 0/s, 2s, 2s left"
+    )
+    assert beat(report(4, interrupted="SIGINT")).plain.startswith(
+        "interrupted, waiting for what is in flight; 0 of 4, 0%"
+    )
+
+
+def test_the_tasks_are_named() -> None:
+    """The first ten; of more it is said how many."""
+    task = Task(task_arn="arn:aws:ecs:us-east-1:123456789012:task/default/0123")
+    started = [attrs.evolve(start(Outcome.STARTED), task=task)] * 12
+    lines = told(report(12, *started)).splitlines()
+    assert lines[2:4] == ["Started:", "  0123"]
+    assert lines[-1] == "  and 2 more; --json names all"
+
+
+@pytest.mark.parametrize("sign", ["\x1b", "\x00", "\x9b", "\u202e"])
+def test_what_a_terminal_takes_for_a_command(sign: str) -> None:
+    """It becomes a question mark, with the styles where they were."""
+    line = harmless(Text.assemble("a", (f"b{sign}c", "red"), "d"))
+    assert (line.plain, line.spans[0].start, line.spans[0].end) == ("ab?cd", 1, 4)

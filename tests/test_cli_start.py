@@ -110,7 +110,8 @@ def test_in_a_pipe() -> None:
     done = subprocess.run(
         [*COMMAND, "start", "--local", "--count", "1000"], capture_output=True, env=environment, check=True
     )
-    first, second = done.stdout.decode("ascii").splitlines()
+    first, second, *tasks = done.stdout.decode("ascii").splitlines()
+    assert len(tasks) == 12
     assert first.startswith("1,000 started of 1,000 tasks in ")
     assert second.endswith("; ran on the embedded local ECS, which is gone now")
     assert done.stderr == b""

@@ -53,6 +53,35 @@ async def test_stopped(client: aioecs.Client, local: LocalECS, capsys: pytest.Ca
     assert {line.split()[0] for line in out.splitlines()} == {arn.rpartition("/")[2] for arn in some}
 
 
+async def test_all_that_have_something_in_common(client: aioecs.Client, local: LocalECS) -> None:
+    """What runs with a mark is stopped, and nothing else; where nothing matches, that is an error."""
+    (other,) = await running(client, local, 1)
+    marked = aioecs.StartTaskRequest(
+        task_definition="demo", container_instances=local.instance_arns[:2], started_by="nightly"
+    )
+    await client.start_task(marked)
+    where = Access(endpoint_url=local.endpoint_url)
+    matching = aioecs.ListTasksRequest(started_by="nightly")
+    assert await Stopping([], Streams(), matching=matching, reason="enough").go(where) == 0
+    assert [task.arn for task in local.truth.running()] == [other]
+    assert [task.stopped_reason for task in local.truth.tasks() if not task.live] == ["enough"] * 2
+    assert await Stopping([], Streams(), matching=matching).go(where) == 2
+
+
+async def test_the_beginning_of_an_id(client: aioecs.Client, local: LocalECS) -> None:
+    """It stands for the one task whose id begins so."""
+    one, other = await running(client, local, 2)
+    assert await stopping([one.rpartition("/")[2][:12]]).go(Access(endpoint_url=local.endpoint_url)) == 0
+    assert [task.arn for task in local.truth.running()] == [other]
+
+
+@pytest.mark.parametrize("words", [["stop"], ["stop", "a", "--family", "f"]])
+def test_either_names_or_what_they_have_in_common(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """One of the two is needed, and not both."""
+    assert run(words) == 2
+    assert "name tasks, or give --family or --started-by" in capsys.readouterr().err
+
+
 async def test_some_of_them(client: aioecs.Client, local: LocalECS, capsys: pytest.CaptureFixture[str]) -> None:
     """One that ECS doesn't know fails by itself: the others are stopped, and the status says that not all were."""
     (arn,) = await running(client, local, 1)

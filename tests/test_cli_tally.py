@@ -21,7 +21,7 @@ from aioecs import (
     ThrottlingException,
 )
 from aioecs.cli._options import UsageError
-from aioecs.cli._tally import Tally, exit_status, is_final, text_of
+from aioecs.cli._tally import Tally, exit_status, is_final, readable, text_of
 
 ARN = "arn:aws:ecs:eu-west-1:123456789012:container-instance/render/"
 NOT_FOUND = ClusterNotFoundException("Cluster not found.", operation="StartTask", request_id="r1", status=400)
@@ -184,3 +184,18 @@ def test_is_final(error: Exception, final: bool) -> None:
 def test_text_of(error: ECSError, text: str) -> None:
     """A text is the same for all calls that failed alike."""
     assert text_of(error) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("no Region: pass region_name=, or set it", "no Region: pass --region, or set it"),
+        ("503 <!DOCTYPE html><p>\nService", "503 (an HTML page)"),
+        ("<html><body>" + "x" * 9000, "(an HTML page)"),
+        ("x" * 9000, "x" * 297 + "..."),
+        ("a < b", "a < b"),
+    ],
+)
+def test_messages_can_be_read(text: str, shown: str) -> None:
+    """They name the options, and are short."""
+    assert readable(text) == shown

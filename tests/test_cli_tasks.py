@@ -18,7 +18,7 @@ from aioecs.cli._access import Access
 from aioecs.cli._app import run
 from aioecs.cli._options import UsageError
 from aioecs.cli._streams import Streams
-from aioecs.cli._tasks import as_line, look, table
+from aioecs.cli._tasks import Order, as_line, describe, look, members, table
 from aioecs.testing import LocalECS
 
 
@@ -97,6 +97,78 @@ def test_a_table() -> None:
     assert json.loads(as_line(tasks[1]))["created_at"] is None
 
 
+async def test_in_full(client: aioecs.Client, local: LocalECS, capsys: pytest.CaptureFixture[str]) -> None:
+    """Named by id, its beginning or ARN, a task is shown with all that ECS tells, but for what may be secret."""
+    arn, other, _ = await started(client, local, started_by="me", tags=[aioecs.Tag(key="team", value="red")])
+    begins = arn.rpartition("/")[2][:10]
+    assert await describe([begins, "0" * 32], Streams(), client, cluster=None) == 1
+    out, err = capsys.readouterr()
+    assert f"task_arn: {arn}" in out
+    assert "containers:\n  - container_arn: " in out
+    assert "value: red" in out
+    assert "hunter2" not in out
+    assert other not in out
+    assert err == f"aioecs: {'0' * 32}: MISSING\n"
+    assert await describe([other], Streams(), client, cluster=None, as_json=True) == 0
+    assert json.loads(capsys.readouterr().out)["task_arn"] == other
+
+
+def test_no_member_steers_the_terminal() -> None:
+    """Whatever a name or a reason holds, and lists of words are one line."""
+    assert [
+        line.plain for line in members({"a": "x\x1b[2J", "b": {"c": ["d", "e"], "f": None}, "g": [{"h": 1, "i": 2}]})
+    ] == [
+        "a: x [2J",
+        "b:",
+        "  c: ['d', 'e']",
+        "g:",
+        "  - h: 1",
+        "    i: 2",
+    ]
+
+
+def test_named_tasks_take_no_filter(capsys: pytest.CaptureFixture[str]) -> None:
+    """What they are doesn't matter."""
+    assert run(["tasks", "a", "--family", "f"]) == 2
+    assert "leave the filters out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("order", "ids"),
+    [
+        (Order.CREATED, "ab"),
+        (Order.STATUS, "ba"),
+        (Order.INSTANCE, "ba"),
+        (Order.STARTED_BY, "ab"),
+        (Order.STOPPED, "ab"),
+    ],
+)
+def test_orders(order: Order, ids: str) -> None:
+    """A list is sorted by one member, then by the time."""
+    tasks = [
+        aioecs.Task(task_arn="b", last_status="PENDING", container_instance_arn="i1", started_by="y"),
+        aioecs.Task(task_arn="a", last_status="RUNNING", container_instance_arn="i2", started_by="x"),
+    ]
+    assert "".join(task.task_arn or "" for task in sorted(tasks, key=order.of)) == ids
+
+
+def test_exit_codes() -> None:
+    """A stopped task shows them, by name where it has several containers; one that lost a container shows that."""
+    codes = {"main": 0, "log": None}
+    several = [aioecs.Container(name=name, exit_code=code) for name, code in codes.items()]
+    tasks = [
+        aioecs.Task(task_arn="t1", last_status="STOPPED", containers=[aioecs.Container(name="main", exit_code=3)]),
+        aioecs.Task(task_arn="t2", last_status="STOPPED", containers=several),
+        aioecs.Task(task_arn="t3", last_status="RUNNING", containers=several),
+    ]
+    assert [line.plain for line in table(tasks, None)] == [
+        "TASK  STATUS   EXIT",
+        "t1    STOPPED  3",
+        "t2    STOPPED  main 0, log -",
+        "t3    RUNNING",
+    ]
+
+
 def test_bad_words(capsys: pytest.CaptureFixture[str]) -> None:
     """What can't be a status is refused before anything is looked up."""
     assert run(["tasks", "--desired-status", "maybe"]) == 2
@@ -143,12 +215,12 @@ def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(_tasks, "reading", reading)
     filters = "--family f --started-by me --desired-status stopped --container-instance i"
-    assert run(["tasks", "--cluster", "c", *filters.split(), "--json", "--region", "r"]) == 0
+    assert run(["tasks", "--cluster", "c", *filters.split(), "--sort", "status", "--json", "--region", "r"]) == 0
     assert run(["tasks"]) == 0
     wanted = aioecs.ListTasksRequest(
         cluster="c", family="f", started_by="me", desired_status="STOPPED", container_instance="i"
     )
     assert seen == [
-        (Access(region="r"), wanted, {"as_json": True}),
-        (Access(), aioecs.ListTasksRequest(), {"as_json": False}),
+        (Access(region="r"), wanted, {"order": Order.STATUS, "as_json": True}),
+        (Access(), aioecs.ListTasksRequest(), {"order": Order.CREATED, "as_json": False}),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -80,16 +81,49 @@ async def test_what_is_no_task(client: aioecs.Client) -> None:
 @pytest.mark.parametrize(
     ("stop_code", "codes", "success"),
     [
-        ("EssentialContainerExited", [0, None], True),
+        ("EssentialContainerExited", [0], True),
+        ("EssentialContainerExited", [0, 0], True),
+        ("EssentialContainerExited", [0, 143], True),
+        ("EssentialContainerExited", [137, 0], True),
+        ("EssentialContainerExited", [137], False),
+        ("EssentialContainerExited", [143, 137], False),
+        ("EssentialContainerExited", [0, None], False),
+        ("EssentialContainerExited", [], False),
         ("EssentialContainerExited", [0, 1], False),
         ("EssentialContainerExited", [None], False),
         ("UserInitiated", [0], False),
     ],
 )
 def test_success(stop_code: str, codes: list[int | None], success: bool) -> None:
-    """It ended by itself, and no container of it with another code than 0."""
+    """It ended by itself, each container with 0, or killed by ECS after one that did."""
     task = aioecs.Task(stop_code=stop_code, containers=[aioecs.Container(exit_code=code) for code in codes])
     assert succeeded(task) is success
+
+
+@pytest.mark.parametrize(("container", "success"), [("main", True), ("log", False), ("lost", False), ("none", False)])
+def test_one_container_decides(container: str, success: bool) -> None:
+    """The one that is named, whatever became of the others; without an exit code it is no success."""
+    codes = {"main": 0, "log": 1, "lost": None}
+    containers = [aioecs.Container(name=name, exit_code=code) for name, code in codes.items()]
+    assert succeeded(aioecs.Task(stop_code="UserInitiated", containers=containers), container) is success
+
+
+def test_out_of_memory() -> None:
+    """A container that ran out of memory was not killed because another had ended."""
+    containers = [aioecs.Container(exit_code=0), aioecs.Container(exit_code=137, reason="OutOfMemoryError: killed")]
+    assert not succeeded(aioecs.Task(stop_code="EssentialContainerExited", containers=containers))
+
+
+async def test_how_many_of_how_many(client: aioecs.Client, local: LocalECS, capsys: pytest.CaptureFixture[str]) -> None:
+    """A wait that is interrupted says how far it was."""
+    arns = [await started(client, local, family) for family in ("demo", "quick")]
+    streams = Streams()
+    looking = asyncio.create_task(waited(arns, Goal.STOPPED, streams, client, cluster="default"))
+    await asyncio.sleep(0.5)
+    looking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await looking
+    assert "1 of 2 tasks had stopped" in capsys.readouterr().err
 
 
 def test_the_options(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,10 +136,10 @@ def test_the_options(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
 
     monkeypatch.setattr("aioecs.cli._wait.reading", reading)
     assert run(["wait", "a", "b", "a", "--for", "stopped", "--timeout", "3", "--cluster", "c", "--json"]) == 5
-    assert run(["wait", "a"]) == 5
+    assert run(["wait", "a", "--container", "m"]) == 5
     assert seen == [
-        ((["a", "b"], Goal.STOPPED), {"cluster": "c", "timeout": 3.0, "as_json": True}),
-        ((["a"], Goal.RUNNING), {"cluster": "default", "timeout": None, "as_json": False}),
+        ((["a", "b"], Goal.STOPPED), {"cluster": "c", "timeout": 3.0, "container": None, "as_json": True}),
+        ((["a"], Goal.RUNNING), {"cluster": "default", "timeout": None, "container": "m", "as_json": False}),
     ]
     assert run(["wait", "a", "--for", "ever"]) == 2
     assert "'--for'" in capsys.readouterr().err

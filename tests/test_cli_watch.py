@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from rich.console import Group
 from rich.text import Text
 from terminal import CTRL_C, terminal
 
@@ -77,7 +78,7 @@ async def test_only_those_asked_for(client: aioecs.Client, local: LocalECS) -> N
 
 
 def test_what_is_shown() -> None:
-    """Tasks are counted by state, and the busiest instances come first."""
+    """Tasks are counted by state, and each instance keeps its line."""
     seen = Watching(aioecs.ListTasksRequest(), Streams())
     assert seen.lines(80) == []
     seen.tasks = []
@@ -85,15 +86,28 @@ def test_what_is_shown() -> None:
     seen.tasks = [aioecs.Task(last_status=status) for status in ("PENDING", "RUNNING", "RUNNING")]
     seen.instances = [
         aioecs.ContainerInstance(container_instance_arn=f"x/{name}", agent_connected=True, running_tasks_count=count)
-        for name, count in (("calm", 1), ("busy", 2))
+        for name, count in (("b", 2), ("a", 1))
     ]
     seen.stopped = 4
     assert [line.plain for line in seen.lines(80)] == [
         "2 RUNNING, 1 PENDING, 4 stopped meanwhile",
         "INSTANCE  TASKS",
-        "busy      2",
-        "calm      1",
+        "a         1",
+        "b         2",
     ]
+
+
+@pytest.mark.parametrize(("rows", "last"), [(6, "18 more"), (23, "i20"), (22, "2 more")])
+def test_what_does_not_fit_is_counted(rows: int, last: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a terminal never scrolls, and nothing is drawn twice."""
+    monkeypatch.setattr(Streams, "rows", rows)
+    seen = Watching(aioecs.ListTasksRequest(cluster="c"), Streams())
+    seen.tasks = []
+    arns = [f"x/i{at:02}" for at in range(1, 21)]
+    seen.instances = [aioecs.ContainerInstance(container_instance_arn=arn, agent_connected=True) for arn in arns]
+    shown = [line.plain for line in cast("Group", seen.view(80)).renderables if isinstance(line, Text)]
+    assert (shown[0], shown[-1].split("  ")[0]) == ("c, every 2 s; Ctrl-C ends it", last)
+    assert len(shown) == rows
 
 
 def test_bad_words() -> None:
@@ -110,6 +124,8 @@ async def test_in_a_terminal(client: aioecs.Client, local: LocalECS) -> None:
         await shown.shows("1 stopped meanwhile")
         shown.press(CTRL_C)
         assert await shown.status() == 0
+    assert shown.text.index("\x1b[?1049h") < shown.text.index("1 RUNNING")
+    assert shown.text.index("\x1b[?1049l") < shown.text.rindex("1 stopped meanwhile")
     assert re.search(r"1 stopped meanwhile", shown.text[shown.text.rindex("\x1b[?25h") :])
 
 

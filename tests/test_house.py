@@ -59,6 +59,8 @@ MAY: dict[str, set[str]] = {
         "rich",
         "typer",
     },
+    # The command line, under the package's own name.
+    "__main__": {"aioecs.cli"},
     # It watches scopes as the client does, and speaks to SQS and DynamoDB by what they ship.
     "worker": {"aioecs", "aioecs._model", "aioecs._run", "aioecs.errors", "aiobotocore", "anyio", "attrs", "botocore"},
 }

@@ -200,7 +200,7 @@ async def test_member_of_is_evaluated_by_ecs(local: LocalECS, client: aioecs.Cli
     assert none.failure is not None
     assert (none.failure.reason, none.failure.detail) == (
         "RESOURCE",
-        "no container instance has room: there is none",
+        "no container instance has room: none is ACTIVE and matches the constraints",
     )
 
 

@@ -252,6 +252,18 @@ class Stream:
         kept = self._kept or {}
         return tuple([kept[at] for at in sorted(kept)])
 
+    def open_starts(self) -> list[Start]:
+        """Return what is known of each start that was drawn and that nobody has been given yet."""
+        return [*self._out, *map(self._known_of, self._entries.values())]
+
+    def _known_of(self, entry: Entry) -> Start:
+        return known_of(entry)
+
+    @property
+    def _tells_undrawn(self) -> bool:
+        """Whether, after an end from outside, the rest of what has a size is told as not sent."""
+        return True
+
     def _longest_wait(self) -> float:
         return 0.0 if self._on_cancel == "abandon" else self._core.timeouts.settle
 
@@ -285,7 +297,7 @@ class Stream:
         clock = self._core.loop.time
         ends = clock() + SPELL
         while self._wants_more() and clock() < ends:
-            if self._leaving and not sized:
+            if self._leaving and not (sized and self._tells_undrawn):
                 self._exhausted = True
                 return
             try:
@@ -390,7 +402,7 @@ class Stream:
         self._given_up = True
         entries, self._entries = self._entries, {}
         for at, entry in entries.items():
-            self._give(at, known_of(entry))
+            self._give(at, self._known_of(entry))
         self._news.set()
 
     def _abandon(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from functools import partial
 from types import TracebackType
 from typing import Self
+from weakref import WeakSet
 
 import anyio
 
@@ -71,6 +72,7 @@ class Batch:
         """
         self._state = "not entered"
         self._throttled_before = core.throttled
+        self._streams: WeakSet[Stream] = WeakSet()
 
     # ---------------------------------------------------------------------------------------------- opening, closing
 
@@ -183,14 +185,14 @@ class Batch:
         wait_for_room: float = 0.0,
         confirm_refusals: bool = False,
     ) -> AsyncGenerator[Start]:
-        """Yield a Start for each of `count` tasks of a template, as they settle; see `Client.place_tasks`."""
+        """Yield a Start for each of `count` tasks of a template, as they settle; see `Client.place_tasks`.
+
+        After a cancel it yields what was drawn until then; the others were not sent, and cost nothing.
+        """
         wish = Wish(placement, tuple(constraints), instances, wait_for_room, confirm_refusals)
         try:
-            stream = await self._placing(request, count, cancel_scope, wish)
-        except StartCancelled as told:
-            for start in told.starts:
-                self._engine.count(start)
-                yield start
+            stream = await self._placing(request, count, cancel_scope, wish, keep=False)
+        except StartCancelled:
             return
         async with contextlib.aclosing(stream.starts(stream.requests(request, count))) as starts:
             async for start in starts:
@@ -207,21 +209,26 @@ class Batch:
         stream = await self._placing(request, count, cancel_scope, wish)
         return await self._told(stream, stream.requests(request, count), cancel_scope)
 
-    async def _placing(self, request: StartTaskRequest, count: int, source: Cancellable | None, wish: Wish) -> Placing:
+    async def _placing(
+        self, request: StartTaskRequest, count: int, source: Cancellable | None, wish: Wish, *, keep: bool = True
+    ) -> Placing:
         self._open()
         expect(source)
         limits.positive(count, "count")
         limits.not_negative(wish.wait_for_room, "wait_for_room")
         with Overheard(self._core.tell, tuple):  # there are no starts yet, but where a cancel tells of them
-            layout = await self._laid_out(request, count, source, wish)
-        return Placing(
+            layout = await self._laid_out(request, count if keep else 0, source, wish)
+        placing = Placing(
             self._engine,
             lambda template, _: self._group(template, None),
             self._on_cancel,
             source,
             layout=layout,
             patience=wish.wait_for_room,
+            keep=keep,
         )
+        self._streams.add(placing)
+        return placing
 
     async def _laid_out(self, request: StartTaskRequest, count: int, source: Cancellable | None, wish: Wish) -> Layout:
         """Find out where there is room; what ends the wait for that cuts the reads, and nothing was sent.
@@ -262,6 +269,13 @@ class Batch:
             rate=self._core.starts.rate,
             **counts,
         )
+
+    def open_starts(self) -> tuple[Start, ...]:
+        """Return what is known of each start that an iteration has drawn and not yielded yet.
+
+        For a process that has to end now: what was sent and not answered is UNKNOWN and has its token.
+        """
+        return tuple([start for stream in self._streams for start in stream.open_starts()])
 
     def __repr__(self) -> str:
         now = self.statistics()
@@ -322,5 +336,8 @@ class Batch:
     def _stream(self, source: Cancellable | None, wait_for_room: float, *, keep: bool = False) -> Stream:
         expect(source)
         if not limits.not_negative(wait_for_room, "wait_for_room"):
-            return Stream(self._engine, self._group_of, self._on_cancel, source, keep=keep)
-        return Insisting(self._engine, self._group_of, self._on_cancel, source, patience=wait_for_room, keep=keep)
+            stream = Stream(self._engine, self._group_of, self._on_cancel, source, keep=keep)
+        else:
+            stream = Insisting(self._engine, self._group_of, self._on_cancel, source, patience=wait_for_room, keep=keep)
+        self._streams.add(stream)
+        return stream

@@ -65,8 +65,9 @@ class Placing(Stream):
         *,
         layout: Layout,
         patience: float,
+        keep: bool = True,
     ) -> None:
-        super().__init__(engine, group_of, on_cancel, source, keep=True)
+        super().__init__(engine, group_of, on_cancel, source, keep=keep)
         self._placer = layout.placer
         self._inventory = layout.inventory
         self._patience_for_room = patience
@@ -82,6 +83,11 @@ class Placing(Stream):
         """Return what to draw."""
         self._wanted = Copies(template, count)
         return self._wanted
+
+    @property
+    def _tells_undrawn(self) -> bool:
+        # `_stopped`: then each is told of the error that would meet it.
+        return self._kept is not None or self._stopped is not None
 
     def _add(self, request: StartTaskRequest) -> None:
         entry = Entry(request, "", self, self._next())
@@ -245,7 +251,8 @@ class Placing(Stream):
         excluded = self._placer.excluded
         reason = next(iter(excluded), "RESOURCE")
         detail = "no container instance has room: " + (
-            ", ".join(f"{why} on {count}" for why, count in excluded.items()) or "there is none"
+            ", ".join(f"{why} on {count}" for why, count in excluded.items())
+            or "none is ACTIVE and matches the constraints"
         )
         failure = Failure(reason=reason, detail=detail)
         for entry in self._taken_out():
@@ -282,15 +289,13 @@ class Placing(Stream):
 
     async def _settle(self) -> None:
         await super()._settle()
-        for request in () if self._wanted is None else repeat(self._wanted.request, self._wanted.count - self._drawn):
-            self._add(request)
+        if self._wanted is not None and self._kept is not None:
+            for request in repeat(self._wanted.request, self._wanted.count - self._drawn):
+                self._add(request)
 
-    def _give_up(self) -> None:
-        for at, entry in list(self._entries.items()):
-            if entry.stage is Stage.DONE:  # its refusal is being confirmed
-                del self._entries[at]
-                self._give(at, self._refusals[at])
-        super()._give_up()
+    def _known_of(self, entry: Entry) -> Start:
+        confirming = entry.stage is Stage.DONE
+        return self._refusals[entry.at] if confirming else super()._known_of(entry)
 
     def _abandon(self) -> None:
         self._give_back(None)

@@ -6,13 +6,15 @@ import inspect
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import attrs
 import typer
-from aiobotocore.session import AioSession
 
 from aioecs import Timeouts
+
+if TYPE_CHECKING:
+    from aiobotocore.session import AioSession
 
 ACCESS = "Access, as in the AWS CLI"
 
@@ -40,7 +42,15 @@ class Access:
             "timeouts": self.timeouts,
         }
 
+    @property
+    def words(self) -> list[str]:
+        """The options that lead another command to the same ECS."""
+        options = {"--endpoint-url": self.endpoint_url, "--region": self.region, "--profile": self.profile}
+        return [word for option, value in options.items() if value is not None for word in (option, value)]
+
     def _session(self) -> AioSession:
+        from aiobotocore.session import AioSession  # takes longer than all else, and help needs none
+
         session = AioSession(profile=self.profile)
         # botocore keeps both under this name: the file to check certificates with, or that none is checked.
         if not self.verify_ssl:
@@ -58,6 +68,13 @@ class Access:
         return attrs.evolve(usual, connect=connect, attempt=attempt, call=max(usual.call, connect + attempt))
 
 
+def profiles(incomplete: str) -> list[str]:
+    """Return the profiles that begin so, for a shell that completes."""
+    from aiobotocore.session import AioSession
+
+    return [name for name in AioSession().available_profiles if name.startswith(incomplete)]
+
+
 def _options(
     *,
     region: Annotated[
@@ -69,6 +86,7 @@ def _options(
             "--profile",
             metavar="NAME",
             help="Profile of the AWS configuration, for credentials and settings.",
+            autocompletion=profiles,
             rich_help_panel=ACCESS,
         ),
     ] = None,

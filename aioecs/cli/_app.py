@@ -2,35 +2,61 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 import aioecs
 from aioecs.cli import _instances, _local, _start, _stop, _tasks, _wait, _watch
 from aioecs.cli._options import UsageError, spread_words
-from aioecs.cli._status import CANNOT, EPILOG, INTERRUPTED
-from aioecs.cli._streams import Streams
+from aioecs.cli._status import CANNOT, DONE, EPILOG, INTERRUPTED, UNWRITTEN
+from aioecs.cli._streams import Streams, silence_stdout
 
 # typer shows this leaf of its parser's errors only; what it derives from is what all of them are.
 _ParserError = cast("type[Exception]", typer.BadParameter.__base__)
 
+
+def _without_types(params: list[Any]) -> list[Any]:
+    """Keep help from showing a type beside a flag, which takes no value."""
+    for param in params:
+        if getattr(param, "is_flag", False):
+            vars(param)["display_type_rich"] = lambda ctx: None  # noqa: ARG005 typer names it
+    return params
+
+
+class _Command(TyperCommand):
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the options and arguments."""
+        return _without_types(super().get_params(ctx))
+
+
+class _Group(TyperGroup):
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the options."""
+        return _without_types(super().get_params(ctx))
+
+
 app = typer.Typer(
     name="aioecs",
+    cls=_Group,
     rich_markup_mode="rich",
     epilog=EPILOG,
     pretty_exceptions_enable=False,  # they show local variables, secrets among them
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("start", help=_start.HELP, epilog=EPILOG, context_settings={"allow_extra_args": True})(_start.start)
-app.command("stop", help=_stop.HELP, epilog=EPILOG)(_stop.stop)
-app.command("tasks", help=_tasks.HELP, epilog=EPILOG)(_tasks.tasks)
-app.command("wait", help=_wait.HELP, epilog=EPILOG)(_wait.wait)
-app.command("watch", help=_watch.HELP, epilog=EPILOG)(_watch.watch)
-app.command("instances", help=_instances.HELP, epilog=EPILOG)(_instances.instances)
-app.command("local", help=_local.HELP, epilog=EPILOG)(_local.local)
+app.command("start", cls=_Command, help=_start.HELP, epilog=EPILOG, context_settings={"allow_extra_args": True})(
+    _start.start
+)
+app.command("stop", cls=_Command, help=_stop.HELP, epilog=EPILOG)(_stop.stop)
+app.command("tasks", cls=_Command, help=_tasks.HELP, epilog=EPILOG)(_tasks.tasks)
+app.command("wait", cls=_Command, help=_wait.HELP, epilog=EPILOG)(_wait.wait)
+app.command("watch", cls=_Command, help=_watch.HELP, epilog=EPILOG)(_watch.watch)
+app.command("instances", cls=_Command, help=_instances.HELP, epilog=EPILOG)(_instances.instances)
+app.command("local", cls=_Command, help=_local.HELP, epilog=EPILOG)(_local.local)
 
 
 def _version(asked: bool) -> None:
@@ -52,6 +78,20 @@ def _main(
 
 def run(words: Sequence[str]) -> int:
     """Carry out a command line and return its exit status; what is wrong with it is said on one line of stderr."""
+    try:
+        status = _run(words)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        silence_stdout()
+        return DONE
+    except OSError as error:  # help, which typer writes
+        Streams().complain(f"the results could not be written: {error.strerror or error}")
+        silence_stdout()
+        return UNWRITTEN
+    return status
+
+
+def _run(words: Sequence[str]) -> int:
     named = next((word for word in words if not word.startswith("-")), None)
     try:
         given = spread_words(words, "--command") if named == "start" else list(words)

@@ -29,6 +29,7 @@ LOCAL_CLUSTER = "default"
 LOCAL_TASK_DEFINITION = "demo"
 LOCAL_CONTAINER = "main"
 
+_LOCALLY = {"--wait": "the tasks of the local ECS never end"}
 _OPTIONS = {
     "MemberOf": "--member-of",
     "Spread": "--spread",
@@ -53,6 +54,7 @@ class Asked:
     distinct_instance: bool = False
     member_of: tuple[str, ...] = ()
     wait_for_room: float | None = None
+    wait: bool = False
     local: bool = False
     environment: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
     container: str | None = None
@@ -120,6 +122,7 @@ def _contradictions(asked: Asked) -> Iterator[str]:
     if asked.local:
         access = asked.access
         strange = {
+            "--wait": asked.wait,
             "--instances": asked.instances,
             "--endpoint-url": access.endpoint_url,
             "--profile": access.profile,
@@ -128,7 +131,7 @@ def _contradictions(asked: Asked) -> Iterator[str]:
         }
         for option, given in strange.items():
             if given:
-                yield f"{option} and --local exclude each other: the local ECS brings its own"
+                yield f"{option} and --local exclude each other: {_LOCALLY.get(option, 'the local ECS brings its own')}"
         return
     if asked.instances and asked.all_instances:
         yield "--instances and --all-instances exclude each other"

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import attrs
 from rich.text import Text
 
+from aioecs.cli._screen import harmless
+
 _GAP = 2
 _BAR = 10
 
@@ -35,7 +37,7 @@ def lines(columns: Sequence[Column], width: int | None = None) -> list[Text]:
 
     Into `width` terminal cells go those that fit, in their order; None, a pipe's, takes all. Empty ones are left out.
     """
-    kept = [column for column in columns if not column.empty]
+    kept = [_printable(column) for column in columns if not column.empty]
     while width is not None and _total(kept) > width and (most := max(column.rank for column in kept)) > 0:
         kept = [column for column in kept if column.rank < most]
     if not kept:
@@ -49,9 +51,15 @@ def bar(free: int, total: int) -> Text:
     if total <= 0:
         return Text()
     taken = min(max(total - free, 0), total)
-    filled = min(-(-taken * _BAR // total), _BAR)  # a little that is taken shows
+    filled = -(-taken * _BAR // total) if 100 * taken >= total else 0  # a little shows, next to nothing doesn't
     style = "red" if filled == _BAR else "yellow" if filled * 4 >= _BAR * 3 else "green"
     return Text.assemble("[", ("#" * filled, style), ("." * (_BAR - filled), "dim"), "]")
+
+
+def _printable(column: Column) -> Column:
+    """Return the column without what a terminal could take for a command, before it is measured."""
+    cells = [harmless(cell if isinstance(cell, Text) else Text(cell)) for cell in column.cells]
+    return attrs.evolve(column, cells=cells)
 
 
 def _line(cells: Sequence[Text | str], columns: Sequence[Column]) -> Text:

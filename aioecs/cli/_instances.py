@@ -41,7 +41,8 @@ line for each instance.
 
   aioecs instances --cluster c1 --status DRAINING
 
-  aioecs instances --cluster c1 --filter 'attribute:ecs.instance-type =~ m7.*'
+  aioecs instances --cluster c1 \\
+    --filter 'attribute:ecs.instance-type =~ m7.*'
 """
 
 ONLY = "Only instances"

@@ -150,6 +150,8 @@ async def serve(
                 else:
                     streams.say(*announcement(served))
                 await token.wait()
+                if streams.shows_progress(as_json=as_json):
+                    streams.note(Text(""))  # a terminal has written ^C, and the prompt comes next
         except OSError as error:
             raise UsageError(error.strerror or str(error)) from error
         except AwsError as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import re
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,13 +12,16 @@ from aioecs import (
     Client,
     DescribeTaskDefinitionRequest,
     ListContainerInstancesRequest,
+    ListTasksRequest,
 )
+from aioecs._model.arn import short
 from aioecs.cli._asked import Asked
 from aioecs.cli._options import UsageError
 
 LOCAL_INSTANCES = 20
 LOCAL_ROOM = 1_000_000_000  # CPU units, and MiB, of each: what is tried out locally never fails for want of room
 LOCAL_REGION = "us-east-1"
+_BEGINNING = re.compile("[0-9a-f]{4,31}")  # of an id of 32 signs; fewer than four are too easily a mistake
 
 
 @asynccontextmanager
@@ -50,12 +54,28 @@ async def instances(client: Client, asked: Asked) -> tuple[str, ...]:
         ECSError: they could not be listed.
     """
     if asked.instances:
-        return asked.instances
+        return await whole_instances(client, asked.instances, asked.cluster)
     request = ListContainerInstancesRequest(cluster=asked.cluster, status="ACTIVE")
     found = tuple([arn async for arn in client.list_container_instances(request)])
     if not found:
         raise UsageError(f"cluster {asked.cluster} has no ACTIVE container instance")
     return found
+
+
+async def spreads(client: Client, asked: Asked) -> None:
+    """Check that there is an attribute to spread over.
+
+    Raises:
+        UsageError: no instance has it.
+        ECSError: they could not be listed.
+    """
+    if asked.spread is None or asked.spread in ("instanceId", "host"):
+        return
+    name = asked.spread.removeprefix("attribute:")
+    request = ListContainerInstancesRequest(cluster=asked.cluster, filter=f"attribute:{name} exists")
+    async for _ in client.list_container_instances(request):
+        return
+    raise UsageError(f"--spread: no container instance of cluster {asked.cluster} has the attribute {name}")
 
 
 async def container(client: Client, asked: Asked) -> str | None:
@@ -78,3 +98,47 @@ async def container(client: Client, asked: Asked) -> str | None:
             f"name the container with --container: {asked.task_definition} has {', '.join(names) or 'none'}"
         )
     return names[0]
+
+
+async def whole_instances(client: Client, names: Sequence[str], cluster: str | None) -> tuple[str, ...]:
+    """Return the names, those that only begin an id made whole; what begins none stays, for ECS to tell.
+
+    Raises:
+        UsageError: one begins several.
+        ECSError: they could not be listed.
+    """
+    if not any(map(_begins, names)):
+        return tuple(names)
+    listed = client.list_container_instances(ListContainerInstancesRequest(cluster=cluster))
+    return tuple(completed(names, [arn async for arn in listed], "container instance"))
+
+
+async def whole_tasks(client: Client, names: Sequence[str], cluster: str | None) -> list[str]:
+    """Return the names, those that only begin a task's id made whole; what begins none stays, for ECS to tell.
+
+    Raises:
+        UsageError: one begins several.
+        ECSError: they could not be listed.
+    """
+    if not any(map(_begins, names)):
+        return list(names)
+    found: list[str] = []
+    for status in ("RUNNING", "STOPPED"):
+        listed = client.list_tasks(ListTasksRequest(cluster=cluster, desired_status=status))
+        found += [arn async for arn in listed]
+    return completed(names, found, "task")
+
+
+def _begins(name: str) -> bool:
+    return _BEGINNING.fullmatch(name) is not None
+
+
+def completed(names: Sequence[str], arns: Sequence[str], kind: str) -> list[str]:
+    """Make each beginning of an id whole."""
+    whole: list[str] = []
+    for name in names:
+        found = {arn for arn in arns if short(arn).startswith(name)} if _begins(name) else set[str]()
+        if len(found) > 1:
+            raise UsageError(f"{name} begins the ids of {len(found)} {kind}s: give more of it")
+        whole.append(found.pop() if found else name)
+    return whole

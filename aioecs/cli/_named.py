@@ -3,39 +3,71 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from typing import cast
 
 from aioecs.cli._options import UsageError
 
+_WORD = re.compile(r"\S+")
+_MEMBERS = ("task_arn", "taskArn", "taskArns", "tasks")  # of ours, and of the AWS CLI's
+
 
 def named(words: Iterable[str]) -> list[str]:
     """Return the tasks that the words name, each once, in order; - stands for those on standard input.
 
     Raises:
-        UsageError: a line of standard input is broken JSON.
+        UsageError: standard input names no task, or something on it is none.
     """
-    names = (name for word in words for name in (read_names(sys.stdin) if word == "-" else [word]))
+    names: list[str] = []
+    for word in words:
+        names += _on_stdin() if word == "-" else [word]
     return list(dict.fromkeys(names))
 
 
-def read_names(given: Iterable[str]) -> Iterator[str]:
-    """Read tasks, one a line: ids, ARNs, or JSON objects with a `task_arn`; of other JSON there is nothing to stop.
+def _on_stdin() -> list[str]:
+    found = list(read_names(sys.stdin.read()))
+    if not found:
+        raise UsageError("standard input names no task")
+    return found
+
+
+def read_names(text: str) -> Iterator[str]:
+    """Read tasks, with white space between them: ids, ARNs, or JSON as the commands or the AWS CLI write it.
+
+    The summary of a run, and a start without a task, are passed over.
 
     Raises:
-        UsageError: a line is broken JSON. It is told by its place.
+        UsageError: it is broken JSON, or JSON that names no task. It is told by its line.
     """
-    for place, line in enumerate(map(str.strip, given), 1):
-        if line.startswith("{"):
-            try:
-                found = cast("dict[str, object]", json.loads(line)).get("task_arn")
-            except ValueError as error:
-                raise UsageError(f"line {place} of standard input is no JSON: {error}") from error
-            if isinstance(found, str):
-                yield found
-        elif line:
-            yield line
+    at = 0
+    while (found := _WORD.search(text, at)) is not None:
+        if found[0][0] not in "{[":
+            yield found[0]
+            at = found.end()
+            continue
+        line = text.count("\n", 0, found.start()) + 1
+        try:
+            value, at = json.JSONDecoder().raw_decode(text, found.start())
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"line {line} of standard input is no JSON: {error}") from error
+        yield from _in_json(value, line)
+
+
+def _in_json(value: object, line: int) -> Iterator[str]:
+    """Find the tasks in a string, an object, or an array of either."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for each in cast("list[object]", value):
+            yield from _in_json(each, line)
+    elif isinstance(value, dict) and (keys := [key for key in _MEMBERS if key in value]):
+        held = cast("dict[str, object]", value)[keys[0]]
+        if held is not None:
+            yield from _in_json(held, line)
+    elif not (isinstance(value, dict) and "summary" in value):
+        raise UsageError(f"the JSON on line {line} of standard input names no task")
 
 
 def cluster_in(task: str) -> str | None:

@@ -25,10 +25,13 @@ async def reading(access: Access, streams: Streams, look: Callable[[Client], Awa
         token.add_callback(lambda _: scope.cancel())  # the handler runs on this loop
         try:
             async with Client(**access.client_options()) as client:
-                return await look(client)
+                status = await look(client)
+            await streams.drained()
+            return streams.status(status)
         except (ECSError, UsageError) as error:
             streams.complain(text_of(error) if isinstance(error, ECSError) else str(error))
             return CANNOT if is_final(error) else PARTLY
+    streams.forget()
     return INTERRUPTED
 
 

@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any
 
 import anyio
 
-from aioecs import Batch, CancelToken, Client, ECSError, Start, StartTaskRequest, Statistics
+from aioecs import Batch, CancelToken, Client, ECSError, Outcome, Start, StartTaskRequest, Statistics, Task, WaitError
 from aioecs.cli import _asked, _lookup, _screen
 from aioecs.cli._asked import Asked
 from aioecs.cli._options import UsageError
+from aioecs.cli._output import BACKLOG
 from aioecs.cli._screen import Report
 from aioecs.cli._signals import interrupts
-from aioecs.cli._status import CANNOT, INTERRUPTED, PARTLY
+from aioecs.cli._status import CANNOT, DONE, INTERRUPTED, PARTLY
 from aioecs.cli._streams import Streams
 from aioecs.cli._tally import Tally, exit_status, is_final, text_of
+from aioecs.cli._tasks import as_line, table
+from aioecs.cli._wait import succeeded
 
 
 class Run:
@@ -42,6 +45,9 @@ class Run:
         self._token = CancelToken()
         self._instances = set(asked.instances)
         self._statistics: Callable[[], Statistics] = Statistics
+        self._open_starts: Callable[[], Sequence[Start]] = tuple
+        self._running: list[Task] = []
+        self._failed_tasks = 0
         self._began: float | None = None
         self._ended: float | None = None
         self._told = False
@@ -51,17 +57,19 @@ class Run:
 
         The first SIGINT or SIGTERM cancels, and what was in flight is waited for; the second ends the process.
         """
-        self._streams.on_broken = lambda: self._token.cancel("nobody reads the output any more")
+        self._streams.on_broken = lambda: self._token.cancel(self._streams.broken_by)
         with self._streams.logging(), interrupts(self._token, self._end_at_once):
             try:
                 with self._moving():
                     await self._fan_out()
             except (ECSError, UsageError) as error:
-                return self._failed(error)
+                status = self._failed(error)
             except Exception:
                 self._tell()  # a defect of ours; what was started is told all the same
                 raise
-            return self._finished()
+            else:
+                status = self._finished()
+            return await self._written(status)
 
     async def _fan_out(self) -> None:
         with anyio.CancelScope() as looking:
@@ -73,11 +81,14 @@ class Run:
             self._token.add_callback(stop)
             async with _lookup.endpoint(self._asked) as where, self._client(where) as client:
                 request = _asked.template(self._asked, await _lookup.container(client, self._asked))
+                await _lookup.spreads(client, self._asked)
                 instances = () if self._asked.places else await _lookup.instances(client, self._asked)
                 self._instances.update(instances)
                 if not self._asked.places:
                     self._token.remove_callback(stop)  # from here on the batch hears the token by itself
                 await self._start(client, request, instances)
+                if self._asked.wait and not self._token.cancelled:
+                    await self._wait(client)
 
     def _client(self, where: dict[str, Any]) -> Client:
         return Client(**where, max_in_flight=self._asked.concurrency, on_cancel=self._asked.on_cancel.value)
@@ -91,13 +102,37 @@ class Run:
         self._began = self._clock()
         async with client.batch() as batch:
             self._statistics = batch.statistics
+            self._open_starts = batch.open_starts
             async for start in self._starts(batch, request, instances):
-                self._tally.add(start)
-                if start.container_instance:
-                    self._instances.add(start.container_instance)
-                if self._as_json:
-                    self._streams.write(_screen.start_json(start))
+                self._add(start)
+                if self._streams.backlog > BACKLOG:
+                    await self._streams.drained(BACKLOG, lambda: self._token.cancelled)
         self._ended = self._clock()
+
+    async def _wait(self, client: Client) -> None:
+        """Tell what started, wait until all of it has stopped, and show how it ended."""
+        self._streams.halt()
+        self._tell()
+        try:
+            ended = await client.wait_until_stopped(self._running, self._token, timeout=None)
+        except WaitError as error:
+            self._failed_tasks = len(self._running)
+            self._streams.complain(str(error))
+            return
+        lines = [as_line(task) for task in ended] if self._as_json else table(ended, self._streams.columns)
+        self._streams.show(lines)
+        self._failed_tasks = sum(not succeeded(task) for task in ended)
+        if self._failed_tasks and not self._as_json:
+            self._streams.complain(f"{self._failed_tasks} of {len(ended)} did not end with exit code 0")
+
+    def _add(self, start: Start) -> None:
+        self._tally.add(start)
+        if self._asked.wait and start.outcome is Outcome.STARTED and start.task is not None:
+            self._running.append(start.task)
+        if start.container_instance:
+            self._instances.add(start.container_instance)
+        if self._as_json:
+            self._streams.write(_screen.start_json(start))
 
     def _starts(self, batch: Batch, request: StartTaskRequest, instances: Sequence[str]) -> AsyncGenerator[Start]:
         asked = self._asked
@@ -120,7 +155,7 @@ class Run:
 
     def _moving(self) -> AbstractContextManager[None]:
         if not self._streams.shows_progress(as_json=self._as_json):
-            return nullcontext()
+            return self._streams.beating(lambda: _screen.beat(self.report()))
         return self._streams.moving(lambda columns: _screen.progress(self.report(), columns))
 
     def report(self) -> Report:
@@ -132,6 +167,7 @@ class Run:
             task_definition=self._asked.task_definition or "",
             container_instances=len(self._instances),
             local=self._asked.local,
+            access=self._asked.access.words,
             calls=statistics.calls,
             throttled=statistics.throttled,
             rate=statistics.rate,
@@ -166,18 +202,29 @@ class Run:
             self._tell()
         if cause is not None:
             self._streams.complain(f"nothing was started: {text_of(cause)}")
-        return status
+        return PARTLY if status == DONE and self._failed_tasks else status
 
     def _failed(self, error: ECSError | UsageError) -> int:
         begun = self._statistics().requested > 0
         if begun:
             self._tell()
-        self._streams.complain(str(error))
+        self._streams.complain(text_of(error) if isinstance(error, ECSError) else str(error))
         if self._token.cancelled:
             return INTERRUPTED
         return PARTLY if begun or not is_final(error) else CANNOT
 
+    async def _written(self, status: int) -> int:
+        """Wait for whoever reads stdout, until a signal, and return the exit status."""
+        await self._streams.drained(unless=lambda: self._token.cancelled)
+        self._streams.finish()
+        return self._streams.status(status)
+
     def _end_at_once(self) -> None:
+        """Tell what is known, of the starts in flight too: each that was sent is told with its token."""
         self._streams.halt()
+        if not self._told:
+            for start in self._open_starts():
+                self._add(start)
         self._tell()
+        self._streams.finish()
         self._end(INTERRUPTED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -18,6 +18,7 @@ from aioecs import Outcome, Start
 from aioecs.cli._tally import Group as Starts
 from aioecs.cli._tally import Tally, exit_status, text_of
 
+_MINUTE, _HOUR = 60, 3600
 _BAR = (8, 40)  # columns of the narrowest and the widest bar
 _EXACT = 10  # calls a second; slower ones are shown to a tenth
 _ECHO = 3  # columns left free: a terminal writes "^C" there, and a line that it broke could not be taken back
@@ -39,6 +40,8 @@ class Report:
     task_definition: str = ""
     container_instances: int = 0
     local: bool = False
+    access: Sequence[str] = ()
+    """The options by which ECS is reached, as words."""
     calls: int = 0
     throttled: int = 0
     rate: float = float("inf")
@@ -46,6 +49,14 @@ class Report:
     seconds: float = 0.0
     interrupted: str | None = None
     """What interrupted it: a signal's name, or a reason."""
+
+    @property
+    def left(self) -> float | None:
+        """How long it will take yet, in seconds, if it goes on so; None if that can't be told."""
+        done = self.tally.carried_out
+        if self.interrupted is not None or not done or done >= self.tally.asked:
+            return None
+        return self.seconds * (self.tally.asked - done) / done
 
     @property
     def per_second(self) -> float:
@@ -61,6 +72,15 @@ def complaint(message: str) -> Text:
 def one_line(message: str) -> str:
     """Return the message without line breaks, and without what a terminal could take for a command."""
     return " ".join("".join(sign if sign.isprintable() else " " for sign in message).split())
+
+
+def harmless(line: Text) -> Text:
+    """Return the line with a question mark for each sign that a terminal could take for a command."""
+    if line.plain.isprintable():
+        return line
+    safe = line.copy()
+    safe.plain = "".join(sign if sign.isprintable() else "?" for sign in line.plain)
+    return safe
 
 
 def broken(line: Text, width: int) -> list[Text]:
@@ -88,7 +108,7 @@ def broken(line: Text, width: int) -> list[Text]:
 def progress(report: Report, width: int) -> RenderableType:
     """Show how far it has come: on one line with a bar if `width` columns allow, else without the bar."""
     tally = report.tally
-    line = Text(f"{tally.settled:,}/{tally.asked:,}", "bold")
+    line = Text(f"{tally.carried_out:,}/{tally.asked:,} {100 * tally.carried_out // tally.asked}%", "bold")
     counts = _joined(_live_counts(report))
     paced = _joined([counts, *_pace(report)])
     width -= _ECHO
@@ -96,7 +116,7 @@ def progress(report: Report, width: int) -> RenderableType:
     fits = beside >= _BAR[0]
     shown: list[RenderableType] = [*broken(Text.assemble(line, " ", paced), width)]
     if room >= _BAR[0]:
-        bar = ProgressBar(total=tally.asked, completed=tally.settled, width=min(beside if fits else room, _BAR[1]))
+        bar = ProgressBar(total=tally.asked, completed=tally.carried_out, width=min(beside if fits else room, _BAR[1]))
         shown = [_row(line, bar, paced)] if fits else [_row(line, bar, counts), *_pace(report)]
     if report.interrupted is not None:
         waiting = Text("interrupted: waiting for what is in flight; Ctrl-C again ends at once", "bold yellow")
@@ -105,12 +125,37 @@ def progress(report: Report, width: int) -> RenderableType:
 
 
 def _live_counts(report: Report) -> Iterator[Text]:
+    """Tell what came of the starts, where it isn't plain from their number, and how long it takes."""
     tally = report.tally
-    yield _count(tally.started, "started", "green")
-    yield _count(tally.count(Outcome.REFUSED), "refused", "yellow")
-    yield _count(report.throttled, "throttled", "yellow")
-    yield _count(tally.count(Outcome.UNKNOWN), "unknown", "bold red")
+    if tally.started != tally.carried_out:
+        yield _count(tally.started, "started", "green")
+    others = [
+        (tally.count(Outcome.REFUSED), "refused", "yellow"),
+        (report.throttled, "throttled", "yellow"),
+        (tally.count(Outcome.UNKNOWN), "unknown", "bold red"),
+    ]
+    yield from (_count(*other) for other in others if other[0])
     yield Text(f"{report.per_second:,.0f}/s")
+    left = "" if report.left is None else f", {duration(report.left)} left"
+    yield Text(f"{duration(report.seconds)}{left}")
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words as short as a clock's: 9s, 1m09s, 2h05m."""
+    whole = round(seconds)
+    if whole < _MINUTE:
+        return f"{whole}s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE}m{whole % _MINUTE:02}s"
+    return f"{whole // _HOUR}h{whole % _HOUR // _MINUTE:02}m"
+
+
+def beat(report: Report) -> Text:
+    """Tell on a line how far it has come, where no terminal shows a moving one."""
+    tally = report.tally
+    state = "interrupted, waiting for what is in flight; " if report.interrupted is not None else ""
+    done = f"{state}{tally.carried_out:,} of {tally.asked:,}, {100 * tally.carried_out // tally.asked}%"
+    return _joined([Text(done), *_live_counts(report), *_pace(report)])
 
 
 def _pace(report: Report) -> Iterator[Text]:
@@ -137,6 +182,7 @@ def summary(report: Report) -> list[Text]:
         lines.append(Text(f"Interrupted: {one_line(report.interrupted)}", "bold yellow"))
     lines += _groups("Refused:", report.tally.refusals)
     lines += _groups("Errors:", report.tally.errors)
+    lines += _tasks(report.tally)
     lines += _unsettled(report)
     lines += _doubts(report)
     return lines
@@ -154,6 +200,16 @@ def _totals(report: Report) -> Text:
     tasks = "task" if tally.asked == 1 else "tasks"
     rate = f", {report.per_second:,.0f} started per second" if tally.started else ""
     return Text.assemble(_joined(counts), f" of {tally.asked:,} {tasks} in {report.seconds:,.2f} s{rate}")
+
+
+def _tasks(tally: Tally) -> Iterator[Text]:
+    """Name the tasks, the first of many."""
+    more = tally.started - len(tally.tasks)
+    if tally.tasks:
+        yield Text("Started:")
+    yield from (Text(f"  {arn}", no_wrap=True) for arn in tally.tasks)
+    if tally.tasks and more > 0:
+        yield Text(f"  and {more:,} more; --json names all", "dim")
 
 
 def _circumstances(report: Report) -> Text:
@@ -200,7 +256,8 @@ def _doubts(report: Report) -> Iterator[Text]:
     for token, group in report.tally.doubts.items():
         yield Text.assemble("  token ", (token, "bold"), f", {_many(group.count, 'start')} {_on(group)}")
     token = next(iter(report.tally.doubts)) if len(report.tally.doubts) == 1 else "TOKEN"
-    yield Text(f"  aws ecs list-tasks --cluster {shlex.quote(report.cluster)} --started-by {token}", no_wrap=True)
+    words = ["aioecs", "tasks", "--cluster", report.cluster, "--started-by", token, *report.access]
+    yield Text(f"  {shlex.join(map(one_line, words))}", no_wrap=True)
 
 
 def _joined(parts: Iterator[Text] | list[Text]) -> Text:
@@ -225,13 +282,20 @@ def start_json(start: Start) -> str:
         {
             "outcome": start.outcome.value,
             "task_arn": start.task.task_arn if start.task is not None else None,
-            "container_instance": start.container_instance or None,
+            "container_instance": _instance(start) or None,
             "reason": failure.reason if failure is not None else None,
             "detail": failure.detail if failure is not None else None,
             "error": text_of(error) if error is not None else None,
             "token": start.token or None,
         }
     )
+
+
+def _instance(start: Start) -> str | None:
+    """Return the ARN of its instance as far as ECS told it, else the instance as it was named."""
+    told = start.task.container_instance_arn if start.task is not None else None
+    refused = start.failure.arn if start.failure is not None else None
+    return told or refused or start.container_instance
 
 
 def summary_json(report: Report) -> str:

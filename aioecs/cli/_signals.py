@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first asks for an end, by a token; the second ends at once."""
+"""SIGINT, SIGTERM and SIGHUP: the first asks for an end, by a token; the second ends at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from contextlib import contextmanager
 
 from aioecs import CancelToken
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)  # Windows has no SIGHUP
 
 
 @contextmanager
@@ -26,12 +28,17 @@ def interrupts(token: CancelToken, at_once: Callable[[], object]) -> Generator[N
         else:
             token.cancel(number.name)
 
-    undo = [_handle(loop, number, heard) for number in _SIGNALS]
+    undo = [_handle(loop, number, heard) for number in _SIGNALS if not _outlives_the_terminal(number)]
     try:
         yield
     finally:
         for restore in undo:
             restore()
+
+
+def _outlives_the_terminal(number: signal.Signals) -> bool:
+    """Whether the signal is the terminal's end, and the command was started to go on after it, as by nohup."""
+    return number.name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN
 
 
 def _handle(

@@ -41,22 +41,25 @@ Try it, without an account:
 
 Many, over the instances that have room, evenly over the Availability Zones:
 
-  aioecs start --cluster c1 --task-definition td --count 500 \\
-    --spread ecs.availability-zone
+  aioecs start --cluster c1 --task-definition td \\
+    --count 500 --spread ecs.availability-zone
 
 On as few instances of a kind as possible, with ten minutes for others to make room:
 
-  aioecs start --cluster c1 --task-definition td --count 500 --binpack memory \\
-    --member-of 'attribute:ecs.instance-type =~ m7.*' --wait-for-room 600
+  aioecs start --cluster c1 --task-definition td \\
+    --count 500 --binpack memory --wait-for-room 600 \\
+    --member-of 'attribute:ecs.instance-type =~ m7.*'
 
 In turn over all instances of a cluster:
 
-  aioecs start --cluster c1 --task-definition td --all-instances --count 99
+  aioecs start --cluster c1 --task-definition td \\
+    --all-instances --count 99
 
 One on each of two instances, with a command of their own:
 
-  aioecs start --cluster c1 --task-definition td --instances 4c54,9f2a \\
-    --count 2 --env SCENE=17 --command python main.py -- --fast
+  aioecs start --cluster c1 --task-definition td \\
+    --instances 4c54,9f2a --count 2 --env SCENE=17 \\
+    --command python main.py -- --fast
 """
 
 
@@ -188,6 +191,14 @@ def start(
     concurrency: Annotated[
         int, typer.Option("--concurrency", metavar="N", min=1, help="Calls at once, at most.", rich_help_panel=HOW)
     ] = 50,
+    wait: Annotated[
+        bool,
+        typer.Option(
+            "--wait",
+            help="Until all that started has stopped; the status is 1 unless each ended with exit code 0.",
+            rich_help_panel=HOW,
+        ),
+    ] = False,
     on_cancel: Annotated[
         Policy,
         typer.Option(
@@ -217,6 +228,7 @@ def start(
         distinct_instance=distinct_instance,
         member_of=tuple(member_of or ()),
         wait_for_room=wait_for_room,
+        wait=wait,
         local=local,
         environment=_options.pairs(environment or (), "--env"),
         container=container,

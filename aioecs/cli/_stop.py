@@ -13,12 +13,13 @@ import attrs
 import typer
 from rich.text import Text
 
-from aioecs import CancelToken, Client, ECSError, InvalidRequest, StopTaskRequest, Task
+from aioecs import CancelToken, Client, ECSError, InvalidRequest, ListTasksRequest, StopTaskRequest, Task
 from aioecs._model import limits
 from aioecs._model.arn import short
 from aioecs.cli._access import Access, with_access
+from aioecs.cli._lookup import whole_tasks
 from aioecs.cli._named import cluster_in, named
-from aioecs.cli._options import HOW, WHERE, AsJson, refused
+from aioecs.cli._options import HOW, WHERE, AsJson, UsageError, refused
 from aioecs.cli._signals import interrupts
 from aioecs.cli._status import CANNOT, DONE, INTERRUPTED, PARTLY
 from aioecs.cli._streams import Streams
@@ -27,22 +28,26 @@ from aioecs.cli._tally import is_final, text_of
 HELP = """
 Stop tasks, by id or ARN. Their containers get SIGTERM, and SIGKILL later.
 
-The cluster is the one in a task's ARN, unless another is named. Of - the tasks are read from standard input, one a \
-line, as ids, ARNs, or JSON as the other commands write it.
+The cluster is the one in a task's ARN, unless another is named. Of - the tasks are read from standard input: ids or \
+ARNs with white space between them, or JSON as the other commands or the AWS CLI write it.
 
 Ctrl-C begins no further stop, and tells what was stopped; a second one ends at once.
 
 [bold]Examples[/]
 
-  aioecs stop --cluster c1 6f1e2d... --reason 'wrong input'
+  aioecs stop --cluster c1 6f1e2d --reason 'wrong input'
 
 All that a run has started, or that bears a mark:
 
-  aioecs start --cluster c1 --task-definition td --count 99 --json > run.jsonl
+  aioecs start --cluster c1 --task-definition td \\
+    --count 99 --json > run.jsonl
 
   aioecs stop - < run.jsonl
 
-  aioecs tasks --cluster c1 --started-by nightly --json | aioecs stop -
+  aioecs stop --cluster c1 --started-by nightly
+
+  aws ecs list-tasks --cluster c1 --family frame \\
+    | aioecs stop -
 """
 
 _AT_ONCE = 50
@@ -50,7 +55,10 @@ _AT_ONCE = 50
 
 @with_access
 def stop(
-    tasks: Annotated[list[str], typer.Argument(metavar="TASK...", help="Ids or ARNs, or - for standard input.")],
+    tasks: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="TASK...", help="Ids, their beginnings, or ARNs, or - for standard input."),
+    ] = None,
     cluster: Annotated[
         str | None,
         typer.Option(
@@ -59,6 +67,14 @@ def stop(
             help="Name or ARN; without it the task's own, else default.",
             rich_help_panel=WHERE,
         ),
+    ] = None,
+    family: Annotated[
+        str | None,
+        typer.Option("--family", metavar="NAME", help="All that run of a family, instead.", rich_help_panel=WHERE),
+    ] = None,
+    started_by: Annotated[
+        str | None,
+        typer.Option("--started-by", metavar="MARK", help="All that run with a mark, instead.", rich_help_panel=WHERE),
     ] = None,
     reason: Annotated[
         str | None,
@@ -69,10 +85,16 @@ def stop(
     access: Access,
 ) -> int:
     """Stop them and return the exit status; `HELP` is what the user reads."""
-    wanted = [StopTaskRequest(cluster=cluster or cluster_in(name), task=name, reason=reason) for name in named(tasks)]
+    all_of = family is not None or started_by is not None
+    if bool(tasks) == all_of:
+        raise UsageError("name tasks, or give --family or --started-by" + (", not both" if all_of else ""))
+    names = named(tasks or ())
+    wanted = [StopTaskRequest(cluster=cluster or cluster_in(name), task=name, reason=reason) for name in names]
     for request in wanted:
         check(request)
-    return asyncio.run(Stopping(wanted, Streams(), as_json=as_json).go(access))
+    matching = ListTasksRequest(cluster=cluster, family=family, started_by=started_by) if all_of else None
+    stopping = Stopping(wanted, Streams(), matching=matching, reason=reason, as_json=as_json)
+    return asyncio.run(stopping.go(access))
 
 
 def check(request: StopTaskRequest) -> None:
@@ -93,6 +115,9 @@ class Stopping:
 
     requests: Sequence[StopTaskRequest]
     streams: Streams
+    matching: ListTasksRequest | None = attrs.field(default=None, kw_only=True)
+    """Which tasks to stop instead of those that are named."""
+    reason: str | None = attrs.field(default=None, kw_only=True)
     as_json: bool = attrs.field(default=False, kw_only=True)
     end: Callable[[int], object] = attrs.field(default=os._exit, kw_only=True)
     token: CancelToken = attrs.field(factory=CancelToken)
@@ -108,12 +133,35 @@ class Stopping:
         with self.streams.logging(), interrupts(self.token, self._end_at_once):
             try:
                 async with Client(**access.client_options()) as client:
+                    await self._find(client)
                     await self._stop(client)
-            except ECSError as error:  # the client could not be opened
-                self.streams.complain(text_of(error))
-                return CANNOT
+            except (ECSError, UsageError) as error:  # the client could not be opened, or nothing listed
+                self.streams.complain(text_of(error) if isinstance(error, ECSError) else str(error))
+                return CANNOT if is_final(error) else PARTLY
             self._sum_up()
-            return self._status()
+            await self.streams.drained(unless=lambda: self.token.cancelled)
+            self.streams.finish()
+            return self.streams.status(self._status())
+
+    async def _find(self, client: Client) -> None:
+        """Make beginnings of ids whole, and list what is to be stopped by what it has in common."""
+        clusters = {request.cluster for request in self.requests}
+        for cluster in clusters:
+            mine = [request.task for request in self.requests if request.cluster == cluster]
+            whole = dict(zip(mine, await whole_tasks(client, mine, cluster), strict=True))
+            self.requests = [
+                request.replace(task=whole[request.task]) if request.cluster == cluster else request
+                for request in self.requests
+            ]
+        if self.matching is None:
+            return
+        found = [arn async for arn in client.list_tasks(self.matching)]
+        if not found:
+            raise UsageError("no running task matches")
+        self.requests = [
+            StopTaskRequest(cluster=self.matching.cluster or cluster_in(arn), task=arn, reason=self.reason)
+            for arn in found
+        ]
 
     async def _stop(self, client: Client) -> None:
         waiting = iter(self.requests)
@@ -161,6 +209,7 @@ class Stopping:
 
     def _end_at_once(self) -> None:
         self._sum_up()
+        self.streams.finish()
         self.end(INTERRUPTED)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import attrs
@@ -23,6 +24,10 @@ from aioecs.cli._options import UsageError
 from aioecs.cli._status import CANNOT, DONE, INTERRUPTED, PARTLY
 
 EXAMPLES = 3
+NAMED = 10  # tasks that a summary names
+MESSAGE = 300  # signs of a message that are shown
+_OPTIONS = {"region_name=": "--region", "endpoint_url": "--endpoint-url", "profile_name": "--profile"}
+_HTML = re.compile(r"<(?:!doctype|html|head|body)\b.*", re.IGNORECASE | re.DOTALL)
 NO_REASON = "no reason given"
 
 
@@ -61,6 +66,8 @@ class Tally:
     """What went wrong otherwise, by its text."""
     doubts: dict[str, Group] = attrs.field(factory=dict[str, Group])
     """What is unknown, by the token to look it up by."""
+    tasks: list[str] = attrs.field(factory=list[str])
+    """The first that started, by their ids."""
     final: ECSError | None = None
     """The first error that another try can't mend."""
     undrawn: int = 0
@@ -69,6 +76,8 @@ class Tally:
     def add(self, start: Start) -> None:
         """Count one start."""
         self.outcomes[start.outcome] += 1
+        if start.outcome is Outcome.STARTED and start.task is not None and len(self.tasks) < NAMED:
+            self.tasks.append(short(start.task.task_arn or ""))
         if start.failure is not None:
             group = _group(self.refusals, start.failure.reason or NO_REASON)
             group.add(start.container_instance)
@@ -97,6 +106,11 @@ class Tally:
     def started(self) -> int:
         """How many started."""
         return self.outcomes[Outcome.STARTED]
+
+    @property
+    def carried_out(self) -> int:
+        """How many have come to something other than not to be sent."""
+        return self.outcomes.total() - self.outcomes[Outcome.NOT_SENT]
 
     @property
     def settled(self) -> int:
@@ -137,8 +151,16 @@ def text_of(error: ECSError) -> str:
         return text_of(error.__cause__)
     if isinstance(error, ECSServiceError):
         where = f" on {error.operation}" if error.operation else ""
-        return f"{error.code}{where}: {error.message}"
-    return str(error) or type(error).__name__
+        return readable(f"{error.code}{where}: {error.message}")
+    return readable(str(error) or type(error).__name__)
+
+
+def readable(text: str) -> str:
+    """Return a message as the command line says it: options by their names, HTML left out, and not too long."""
+    for name, option in _OPTIONS.items():
+        text = text.replace(name, option)
+    text = _HTML.sub("(an HTML page)", text)
+    return text if len(text) <= MESSAGE else f"{text[: MESSAGE - 3]}..."
 
 
 def _group(groups: dict[str, Group], key: str) -> Group:

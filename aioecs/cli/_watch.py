@@ -28,14 +28,14 @@ from aioecs.cli import _instances, _tasks
 from aioecs.cli._access import Access, with_access
 from aioecs.cli._options import HOW, WHERE, AsJson, Cluster, refused
 from aioecs.cli._reading import reading
-from aioecs.cli._screen import one_line
+from aioecs.cli._screen import harmless, one_line
 from aioecs.cli._status import DONE, INTERRUPTED
 from aioecs.cli._streams import Streams
 
 HELP = """
 Watch a cluster until Ctrl-C: how many tasks are in which state, and the load of each instance.
 
-A terminal shows a table that is drawn anew, as aioecs instances shows it. \
+A terminal shows a table that is drawn anew on the whole screen, as aioecs instances shows it. \
 In a pipe, and in JSON, there is a line for each change of a task; one \
 that was not there before counts as a change, and so does one that has stopped.
 
@@ -100,7 +100,7 @@ class Watching:
         self.streams.on_broken = lambda: gone.append(None)
         if not self.as_json and self.streams.columns is not None and self.streams.shows_progress(as_json=False):
             try:
-                with self.streams.moving(self.view):
+                with self.streams.moving(self.view, whole_screen=True):
                     while True:
                         await self._look(client, lambda _: None, with_instances=True)
                         await anyio.sleep(self.interval)
@@ -152,16 +152,20 @@ class Watching:
         self.streams.say(Text(f"{short(task.task_arn or '')}  {task.last_status}{reason}"))
 
     def view(self, columns: int) -> RenderableType:
-        """Show what was last seen, for a terminal of so many columns."""
-        return Group(*self.lines(columns), Text("Ctrl-C ends it." if self.tasks is not None else "looking", "dim"))
+        """Show what was last seen, for a terminal of so many columns: what doesn't fit below is counted."""
+        title = f"{self.request.cluster or 'default'}, every {self.interval:g} s; Ctrl-C ends it"
+        shown = [Text(title, "dim"), *(self.lines(columns) or [Text("looking", "dim")])]
+        if (more := len(shown) - self.streams.rows) > 0:
+            shown[-more - 1 :] = [Text(f"{more + 1:,} more", "dim")]
+        return Group(*shown)
 
     def lines(self, columns: int | None) -> list[Text]:
-        """Return what was last seen: the tasks by state, then the instances, the busiest first."""
+        """Return what was last seen: the tasks by state, then the instances, each on the line that it always has."""
         if self.tasks is None:
             return []
         states = Counter(task.last_status or "" for task in self.tasks)
         counts = [f"{count:,} {state}" for state, count in sorted(states.items(), key=lambda item: -item[1])]
         if self.stopped:
             counts.append(f"{self.stopped:,} stopped meanwhile")
-        busiest = sorted(self.instances, key=lambda each: -(each.running_tasks_count or 0))
-        return [Text(", ".join(counts) or "no tasks", "bold"), *_instances.table(busiest, columns)]
+        stable = sorted(self.instances, key=lambda each: each.container_instance_arn or "")
+        return [harmless(Text(", ".join(counts) or "no tasks", "bold")), *_instances.table(stable, columns)]
