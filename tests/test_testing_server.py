@@ -168,6 +168,29 @@ async def test_a_body_that_is_no_object_is_a_serialization_exception(body: bytes
         assert (await wire.call("ListTasks")).status == 200
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"tags":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"tags":' + b"[" * 64 + b"]" * 64 + b"}",
+        b'{"overrides":' * 300 + b"1" + b"}" * 300,
+        b'{"count": NaN}',
+        b'{"count": ' + b"9" * 5000 + b"}",
+    ],
+)
+async def test_json_that_is_none_or_too_deep_is_a_serialization_exception(
+    body: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A 400 without a traceback; a request as deep as ECS has them goes through."""
+    async with serving() as lab, lab.wire() as wire:
+        for operation in ("StartTask", "RegisterTaskDefinition"):
+            wire.send(operation, body)
+            answer = await wire.read()
+            assert (answer.status, answer.json()["__type"]) == (400, "SerializationException")
+        assert (await wire.call("StartTask", lab.start)).status == 200
+    assert caplog.records == []
+
+
 async def test_an_empty_body_is_an_empty_request() -> None:
     """As the service takes it."""
     async with serving() as lab, lab.wire() as wire:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aioecs.testing import _definitions, _rules
+from aioecs.testing import _clusters, _definitions, _rules
 from aioecs.testing._errors import AwsError, invalid
 from aioecs.testing._members import Json, text, texts
 from aioecs.testing._reads import make_token, read_token
@@ -15,14 +15,16 @@ def create_cluster(world: World, request: Json, _: float, __: int) -> Json:
     """Create a cluster; one that exists is answered as it is."""
     name = world.arns.cluster_name(text(request, "clusterName"))
     cluster = world.clusters.get(name)
-    if cluster is None:
-        cluster = world.clusters[name] = Cluster(name, world.arns.cluster(name), _rules.check_tags(request))
-    return {"cluster": cluster_on_wire(cluster, tags=True)}
+    if cluster is None or cluster.status != "ACTIVE":
+        cluster = Cluster(name, world.arns.cluster(name), _rules.check_tags(request))
+        _clusters.configure(world, cluster, request)
+        world.clusters[name] = cluster
+    return {"cluster": cluster_on_wire(cluster, _clusters.ALL)}
 
 
 def describe_clusters(world: World, request: Json, _: float, __: int) -> Json:
     """Describe clusters by name or ARN, without any the default one; unknown ones are MISSING."""
-    tags = "TAGS" in texts(request, "include")
+    include = texts(request, "include")
     found: list[Json] = []
     failures: list[Json] = []
     for identifier in texts(request, "clusters") or ["default"]:
@@ -31,7 +33,7 @@ def describe_clusters(world: World, request: Json, _: float, __: int) -> Json:
         if cluster is None:
             failures.append(failure(world.arns.cluster(name), "MISSING"))
         else:
-            found.append(cluster_on_wire(cluster, tags=tags))
+            found.append(cluster_on_wire(cluster, include))
     return {"clusters": found, "failures": failures}
 
 
@@ -39,7 +41,7 @@ def list_clusters(world: World, request: Json, _: float, __: int) -> Json:
     """List the ARNs of all clusters."""
     limit = _rules.check_page(request)
     after = read_token(request, "")
-    arns = [cluster.arn for cluster in world.clusters.values()]
+    arns = [cluster.arn for cluster in world.clusters.values() if cluster.status == "ACTIVE"]
     answer: Json = {"clusterArns": arns[after : after + limit]}
     if len(arns) > after + limit:
         answer["nextToken"] = make_token("", after + limit)

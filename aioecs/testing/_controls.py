@@ -52,10 +52,10 @@ class Controls:
     ) -> str:
         """Register the next revision of a family and return its ARN.
 
-        containers: names, or container definitions as in RegisterTaskDefinition; cpu (units), memory (MiB), host_ports
-        and gpus go to the first container that is given by name.  requires: attributes that an instance must have, by
-        name or with their value.  fails_to_start: a `stoppedReason`; its tasks stop with it instead of running.
-        members: further members of RegisterTaskDefinition.
+        containers: names, or container definitions as in RegisterTaskDefinition (`image` may be left out); cpu (units),
+        memory (MiB), host_ports and gpus go to the first container that is given by name.  requires: attributes that
+        an instance must have, by name or with their value.  fails_to_start: a `stoppedReason`; its tasks stop with it
+        instead of running.  members: further members of RegisterTaskDefinition.
 
         Raises:
             AwsError: the definition breaks a rule.
@@ -70,7 +70,7 @@ class Controls:
                 described.append({"name": container, "image": image, **first})
                 first = {"cpu": 0, "memory": 4}
             else:
-                described.append(container)
+                described.append({"image": image, **container})
         needed = dict(requires) if isinstance(requires, Mapping) else dict.fromkeys(requires)
         request: Json = {
             "family": family,

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import attrs
 
-from aioecs.testing import _admin, _reads, _starts
+from aioecs.testing import _admin, _clusters, _reads, _starts
 from aioecs.testing._arns import Arns
 from aioecs.testing._buckets import Buckets, Throttle
 from aioecs.testing._controls import Controls
@@ -32,6 +32,10 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
         "DescribeTaskDefinition": _reads.describe_task_definition,
         "RegisterTaskDefinition": _admin.register_task_definition,
         "CreateCluster": _admin.create_cluster,
+        "UpdateCluster": _clusters.update_cluster,
+        "UpdateClusterSettings": _clusters.update_cluster_settings,
+        "PutClusterCapacityProviders": _clusters.put_cluster_capacity_providers,
+        "DeleteCluster": _clusters.delete_cluster,
         "DescribeClusters": _admin.describe_clusters,
         "ListClusters": _admin.list_clusters,
         "UpdateContainerInstancesState": _admin.update_container_instances_state,

@@ -16,6 +16,7 @@ OPERATIONS: Final = (
     "StartTask", "RunTask", "StopTask", "ListTasks", "DescribeTasks", "ListContainerInstances",
     "DescribeContainerInstances", "DescribeTaskDefinition", "RegisterTaskDefinition", "CreateCluster",
     "DescribeClusters", "ListClusters", "UpdateContainerInstancesState", "TagResource", "ListTagsForResource",
+    "UpdateCluster", "UpdateClusterSettings", "PutClusterCapacityProviders", "DeleteCluster",
 )  # fmt: skip
 KINDS: Final[tuple[str, ...]] = get_args(Kind)
 WHENS: Final[tuple[str, ...]] = get_args(When)

@@ -13,7 +13,7 @@ import re
 import socket
 import ssl
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any, cast
 from uuid import UUID
@@ -30,6 +30,7 @@ CONTENT_TYPE = "application/x-amz-json-1.1"
 _CREDENTIAL = re.compile(r"Credential=([^/,\s]+)")
 _HTML = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 _dump = json.JSONEncoder(separators=(",", ":")).encode
+NESTING = 64  # levels of a request's body; the deepest structure in the service model has nine
 _CLOSING = 0.2  # how long connections get to end when the server closes, in seconds; all of ours end at once
 
 
@@ -226,12 +227,32 @@ def _parse(body: bytes, target: str) -> Json:
     if not target.startswith(TARGET):
         raise AwsError("UnknownOperationException", "The X-Amz-Target is not one of Amazon ECS.")
     try:
-        sent: Any = json.loads(body or b"{}")
-    except ValueError:
-        raise malformed("The body is not JSON.") from None
+        sent: Any = json.loads(body or b"{}", parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        raise malformed("The body is not JSON, or too deep.") from None
     if not isinstance(sent, dict):
         raise malformed("Start of structure or map found where not expected.")
+    if _too_deep(sent):
+        raise malformed(f"The body is nested more than {NESTING} levels deep.")
     return cast("Json", sent)
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _too_deep(sent: object) -> bool:
+    """Tell whether a value is nested deeper than a request of ECS ever is; walks it without recursion."""
+    level: list[object] = [sent]
+    for _ in range(NESTING):
+        level = [inner for outer in level if isinstance(outer, (dict, list)) for inner in _within(outer)]
+        if not level:
+            return False
+    return True
+
+
+def _within(outer: dict[str, object] | list[object]) -> Iterable[object]:
+    return outer.values() if isinstance(outer, dict) else outer
 
 
 def _reset(request: web.BaseRequest) -> web.Response:

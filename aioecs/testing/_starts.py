@@ -129,7 +129,7 @@ def _launch(
 
 def _answer(world: World, tasks: Sequence[Task], failures: list[Json]) -> Json:
     """Give tasks and failures in an order that is not the one asked for, which ECS promises nowhere."""
-    mixed = reorder(list(tasks), [task.instance.id for task in tasks], world.dice)
+    mixed = reorder(list(tasks), [task.instance.id if task.instance is not None else "" for task in tasks], world.dice)
     return {
         "tasks": [task_on_wire(task, world.arns, tags=True) for task in mixed],
         "failures": reorder(failures, [each["arn"] for each in failures], world.dice),

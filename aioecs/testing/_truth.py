@@ -24,7 +24,8 @@ class Call:
 
     number: counts the logged calls, from 1.  at: when it arrived, epoch seconds.
     token: its `startedBy`.  client_token: its `clientToken` (RunTask).
-    instances: as the request named them.  stopped: the task that a StopTask named.
+    instances: as the request named them.  count: how many tasks a RunTask asked for.
+    stopped: the task that a StopTask named.
     tasks: ARNs of the tasks that it created.  failures: (arn, reason) of each entry.
     error: the code that it was answered with.  fault: the kind of fault that hit it.
     executed: whether the operation ran.  answered: whether its own answer was handed to the connection, whole; False
@@ -37,6 +38,7 @@ class Call:
     token: str | None = None
     client_token: str | None = None
     instances: tuple[str, ...] = ()
+    count: int = 0
     stopped: str | None = None
     tasks: tuple[str, ...] = ()
     failures: tuple[tuple[str, str], ...] = ()
@@ -50,7 +52,8 @@ class Call:
 class TrueTask:
     """A task as it is now.
 
-    arn, cluster_arn, container_instance_arn: what it is and where.  family: of its task definition.
+    arn, cluster_arn, container_instance_arn: what it is and where; "" for a task without an instance, as on Fargate.
+    launch_type, capacity_provider: how it was placed.  family: of its task definition.
     call: the number of the call that created it.  started_by, group, tags: as that call gave them.
     last_status, desired_status: as DescribeTasks tells them.  stop_code, stopped_reason: why it stopped, if it did.
     created_at, started_at, stopped_at: epoch seconds; None for what has not happened.
@@ -71,6 +74,8 @@ class TrueTask:
     stopped_reason: str | None
     tags: tuple[tuple[str, str], ...]
     group: str
+    launch_type: str = "EC2"
+    capacity_provider: str | None = None
 
     @property
     def live(self) -> bool:
@@ -80,7 +85,11 @@ class TrueTask:
 
 @attrs.frozen
 class Duplicate:
-    """More tasks of one `token` on one instance (container_instance_arn) than any single call with it `asked` for."""
+    """More tasks of one `token` than any single call with it `asked` for.
+
+    container_instance_arn: the instance that StartTask calls named; "" for tasks of RunTask, which are counted
+        together, wherever they are.
+    """
 
     token: str
     container_instance_arn: str
@@ -116,8 +125,13 @@ class Ledger:
             call["token"] = _text(request.get("startedBy"))
             call["client_token"] = _text(request.get("clientToken"))
             call["instances"] = _texts(request.get("containerInstances"))
+            call["count"] = _count(request.get("count")) if operation == "RunTask" else 0
         self.calls.append(call)
         return number
+
+    def operation(self, number: int) -> str:
+        """Name the operation of a logged call."""
+        return str(self.calls[number - 1]["operation"]) if number else ""
 
     def created(self, task: Task) -> None:
         """Write down a task."""
@@ -128,6 +142,10 @@ class Ledger:
         """Amend a logged call by what has become known of it."""
         if number:
             self.calls[number - 1].update(facts)
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 1
 
 
 def _text(value: object) -> str | None:
@@ -187,18 +205,19 @@ class Truth:
         return {token: list(arns) for token, arns in self._ledger.by_token.items()}
 
     def duplicates(self, *, live_only: bool = False) -> list[Duplicate]:
-        """Find tasks that nobody asked for: per token and instance, more than one call with that token named it.
+        """Find tasks that nobody asked for: more than one StartTask with a token named an instance, or than one RunTask
+        with it counted.
 
         It takes every `startedBy` for the identity of one logical call, which may have been sent several times; it says
         nothing of tasks without one. `live_only` looks at the tasks that still run.
         """
         asked = self._asked()
-        made: dict[tuple[str, str], list[Task]] = {}
+        made: dict[tuple[str, str | None], list[Task]] = {}
         for task in self._all().values():
             if task.started_by is not None and (task.desired_status == RUNNING or not live_only):
-                made.setdefault((task.started_by, task.instance.id), []).append(task)
+                made.setdefault((task.started_by, self._named(task)), []).append(task)
         return [
-            Duplicate(key[0], tasks[0].instance.arn, asked.get(key, 0), tuple(task.arn for task in tasks))
+            Duplicate(key[0], _arn(tasks[0], key[1]), asked.get(key, 0), tuple(task.arn for task in tasks))
             for key, tasks in made.items()
             if len(tasks) > asked.get(key, 0)
         ]
@@ -222,23 +241,33 @@ class Truth:
         self._ledger.refresh()
         return self._ledger.tasks
 
-    def _asked(self) -> dict[tuple[str, str], int]:
-        """Count, per token and instance id, the entries of the call that had most; RunTask's are those it placed."""
-        asked: dict[tuple[str, str], int] = {}
+    def _asked(self) -> dict[tuple[str, str | None], int]:
+        """Count, per token and instance id, the entries of the StartTask that had most; under None, RunTask's count."""
+        asked: dict[tuple[str, str | None], int] = {}
         for call in self.calls():
-            if call.token is None:
-                continue
-            named = call.instances or [self._ledger.tasks[arn].instance.id for arn in call.tasks]
-            for instance, count in Counter(each.rsplit("/", 1)[-1] for each in named).items():
-                asked[call.token, instance] = max(asked.get((call.token, instance), 0), count)
+            named = Counter[str | None](each.rsplit("/", 1)[-1] for each in call.instances)
+            if call.operation == "RunTask":
+                named = Counter({None: call.count})
+            for instance, count in named.items():
+                if call.token is not None:
+                    asked[call.token, instance] = max(asked.get((call.token, instance), 0), count)
         return asked
+
+    def _named(self, task: Task) -> str | None:
+        """Name the instance that was asked for: RunTask names none."""
+        by_run = self._ledger.operation(task.call) == "RunTask"
+        return None if by_run or task.instance is None else task.instance.id
+
+
+def _arn(task: Task, named: str | None) -> str:
+    return task.instance.arn if named is not None and task.instance is not None else ""
 
 
 def _snapshot(task: Task) -> TrueTask:
     return TrueTask(
         arn=task.arn,
         call=task.call,
-        container_instance_arn=task.instance.arn,
+        container_instance_arn=task.instance.arn if task.instance is not None else "",
         cluster_arn=task.cluster.arn,
         family=task.family,
         started_by=task.started_by,
@@ -251,4 +280,6 @@ def _snapshot(task: Task) -> TrueTask:
         stopped_reason=task.stopped_reason,
         tags=tuple(task.tags.items()),
         group=task.group,
+        launch_type=task.launch_type,
+        capacity_provider=task.capacity_provider,
     )

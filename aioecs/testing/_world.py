@@ -20,7 +20,8 @@ from aioecs.testing._errors import AwsError, invalid
 from aioecs.testing._events import Bus
 from aioecs.testing._members import Json, text
 from aioecs.testing._rules import definition_missing
-from aioecs.testing._state import RUNNING, Cluster, Definition, Instance, Need, Task
+from aioecs.testing._state import RUNNING, Cluster, Definition, Instance, Need, Provider, Task
+from aioecs.testing._strategy import FARGATE
 from aioecs.testing._truth import Ledger
 
 Seconds = float | None | Mapping[str, float | None] | Callable[[Task], float | None]
@@ -70,6 +71,7 @@ class World:
     ledger: Ledger = attrs.field(factory=Ledger)
     clusters: dict[str, Cluster] = attrs.field(factory=dict[str, Cluster])
     definitions: dict[str, list[Definition]] = attrs.field(factory=dict[str, list[Definition]])
+    providers: dict[str, Provider] = attrs.field(init=False)
     client_tokens: dict[str, tuple[float, Json, tuple[Task, ...]]] = attrs.field(
         factory=dict[str, tuple[float, Json, tuple[Task, ...]]]
     )
@@ -82,6 +84,7 @@ class World:
     def __attrs_post_init__(self) -> None:
         self.dice = random.Random(f"{self.seed}:world")
         self.bus = Bus(self.arns)
+        self.providers = {name: Provider(name, self.arns.provider(name)) for name in FARGATE}
 
     def new_id(self) -> str:
         """Roll an id of 32 hexadecimal digits."""
@@ -99,8 +102,19 @@ class World:
             AwsError: ClusterNotFoundException.
         """
         found = self.clusters.get(self.arns.cluster_name(text(request, "cluster")))
-        if found is None:
+        if found is None or found.status != "ACTIVE":
             raise AwsError("ClusterNotFoundException", "Cluster not found.")
+        return found
+
+    def provider(self, identifier: str) -> Provider:
+        """Find a capacity provider by name or ARN.
+
+        Raises:
+            AwsError: InvalidParameterException, when there is none.
+        """
+        found = self.providers.get(identifier.rpartition("/")[2])
+        if found is None or (":" in identifier and found.arn != identifier) or found.status != "ACTIVE":
+            raise invalid(f"The specified capacity provider '{identifier}' was not found.")
         return found
 
     def instance(self, cluster: Cluster, identifier: str) -> Instance | None:
