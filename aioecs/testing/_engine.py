@@ -121,6 +121,7 @@ class Engine(Controls):
             body = execute(self._world, request, now, number)
         except AwsError as error:
             self._world.ledger.settled(number, error=error.code, answered=True)
+            self._world.ledger.ended(number)
             return Answer(error.status, error.body(), error.code, number)
         self._settle(number, body)
         return Answer(200, body, None, number)
@@ -139,7 +140,9 @@ class Engine(Controls):
 
     def turned_away(self, operation: str, request: Json, fault: str) -> int:
         """Write down a call that a fault kept from taking effect; return its number."""
-        return self._world.ledger.arrived(operation, request, self._world.clock(), fault)
+        number = self._world.ledger.arrived(operation, request, self._world.clock(), fault)
+        self._world.ledger.ended(number)
+        return number
 
     def count_throttle(self, operation: str) -> None:
         """Count a request that a fault throttled."""
@@ -151,8 +154,9 @@ class Engine(Controls):
 
     def _settle(self, number: int, body: Json) -> None:
         if number:
-            failures = tuple((each["arn"], each["reason"]) for each in body.get("failures", ()))
+            failures = tuple((each.get("arn", ""), each["reason"]) for each in body.get("failures", ()))
             self._world.ledger.settled(number, failures=failures, answered=True)
+            self._world.ledger.ended(number)
 
     def _admit(self, operation: str, access_key: str | None, now: float) -> Operation:
         """Let a request through to its operation: known, signed with a good key, not throttled, allowed."""

@@ -165,7 +165,7 @@ def faults_from_json(text: str) -> list[Fault]:
     """
     try:
         given: Any = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"faults: not JSON: {error}") from None
     if not isinstance(given, list):
         raise ValueError(f"faults: expected a list of objects, not {type(given).__name__}")
@@ -189,7 +189,7 @@ def faults_from_script(text: str) -> list[Fault]:
 def _line(line: str, where: str) -> Fault:
     try:
         entry: Any = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{where}: not JSON: {error}") from None
     return _fault(entry, where)
 

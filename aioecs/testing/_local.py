@@ -47,7 +47,8 @@ class LocalECS:
         Each instance has `cpu` units and `memory` MiB. A task definition `demo:1` (container `main`, 10 units, 10 MiB)
         is registered.
     region, account_id, partition: of its ARNs.
-    host, port: where it listens; port 0 takes a free one.  ssl_context: serve TLS with it.
+    host, port: where it listens, by default for this machine alone; port 0 takes a free one.  ssl_context: serve TLS with it.
+    hosts: names by which requests may call it, beside addresses, localhost and `host`; others are refused.
     clock: epoch seconds, for the life of tasks, lags and buckets.  seed: of ids, orders and the faults' chances.
     throttle: buckets by category, None for none, "documented" for the published ones (see `Bucket`, `Buckets`).
     expired_keys: access key ids that get ExpiredTokenException.  denied: operations that get AccessDeniedException.
@@ -72,6 +73,7 @@ class LocalECS:
         partition: str = "aws",
         host: str = "127.0.0.1",
         port: int = 0,
+        hosts: Iterable[str] = (),
         ssl_context: ssl.SSLContext | None = None,
         clock: Callable[[], float] | None = None,
         seed: int = 0,
@@ -114,6 +116,7 @@ class LocalECS:
         self.faults = FaultScript(faults, seed=seed)
         self._cluster = next(iter(clusters)) if clusters else cluster
         self._address = (host, port)
+        self._names = (host, *hosts)
         self._tls = ssl_context
         self._server: Server | None = None
         self._clock = clock or time.time
@@ -194,7 +197,7 @@ class LocalECS:
     async def __aenter__(self) -> Self:
         if self._server is not None:
             raise RuntimeError("LocalECS can be entered only once")
-        server = Server(self.engine, self.faults)
+        server = Server(self.engine, self.faults, self._names)
         self._address = await server.open(*self._address, self._tls)
         self._server = server
         return self

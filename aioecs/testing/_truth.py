@@ -1,11 +1,12 @@
 """The truth: which calls arrived, what each of them did, and what became of every task, whatever the caller was told.
 
-It remembers everything for as long as it lives, tasks that ECS itself has forgotten among them.
+It remembers every task for as long as it lives, those that ECS itself has forgotten among them, and every call that
+started or stopped one. Of the others, refused ones above all, it keeps the last ten thousand, with long texts cut.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -13,6 +14,11 @@ import attrs
 
 from aioecs.testing._members import Json
 from aioecs.testing._state import RUNNING, Task
+
+CALLS_WITHOUT_EFFECT = 10_000  # how many calls that neither started nor stopped anything are kept one by one
+_TEXT = 300  # characters of a request's text that are kept; startedBy, ARNs and client tokens are shorter
+_ITEMS = 11  # names of instances that are kept; a good request has ten
+_OPERATIONS = 500  # operations that are counted by name
 
 LOGGED = frozenset({"StartTask", "RunTask", "StopTask"})
 """The operations whose calls are kept one by one; the others are counted."""
@@ -105,19 +111,24 @@ def _nothing() -> None:
 class Ledger:
     """Where the engine writes down what happens; `Truth` reads it. A logged call is the members of a `Call`."""
 
-    calls: list[dict[str, Any]] = attrs.field(factory=list[dict[str, Any]])
+    calls: dict[int, dict[str, Any]] = attrs.field(factory=dict[int, dict[str, Any]])
     tasks: dict[str, Task] = attrs.field(factory=dict[str, Task])
     by_token: dict[str | None, list[str]] = attrs.field(factory=dict[str | None, list[str]])
     requests: Counter[str] = attrs.field(factory=Counter[str])
     throttled: Counter[str] = attrs.field(factory=Counter[str])
     refresh: Callable[[], None] = _nothing
+    arrivals: int = 0
+    dropped: int = 0
+    _without_effect: deque[int] = attrs.field(factory=deque[int])
 
     def arrived(self, operation: str, request: Json, at: float, fault: str | None) -> int:
         """Write down a call that arrived; return its number, 0 for operations that are counted only."""
-        self.requests[operation] += 1
+        known = operation in self.requests or len(self.requests) < _OPERATIONS
+        self.requests[operation[:_TEXT] if known else "…"] += 1
         if operation not in LOGGED:
             return 0
-        number = len(self.calls) + 1
+        self.arrivals += 1
+        number = self.arrivals
         call: dict[str, Any] = {"number": number, "operation": operation, "at": at, "fault": fault}
         if operation == "StopTask":
             call["stopped"] = _text(request.get("task"))
@@ -126,12 +137,25 @@ class Ledger:
             call["client_token"] = _text(request.get("clientToken"))
             call["instances"] = _texts(request.get("containerInstances"))
             call["count"] = _count(request.get("count")) if operation == "RunTask" else 0
-        self.calls.append(call)
+        self.calls[number] = call
         return number
+
+    def ended(self, number: int) -> None:
+        """Let a logged call go that had no effect, once there are too many of them."""
+        call = self.calls.get(number)
+        if (
+            call is None
+            or call.get("tasks")
+            or (call.get("stopped") and call.get("executed") and not call.get("error"))
+        ):
+            return
+        self._without_effect.append(number)
+        if len(self._without_effect) > CALLS_WITHOUT_EFFECT:
+            self.dropped += self.calls.pop(self._without_effect.popleft(), None) is not None
 
     def operation(self, number: int) -> str:
         """Name the operation of a logged call."""
-        return str(self.calls[number - 1]["operation"]) if number else ""
+        return str(self.calls[number]["operation"]) if number in self.calls else ""
 
     def created(self, task: Task) -> None:
         """Write down a task."""
@@ -140,8 +164,8 @@ class Ledger:
 
     def settled(self, number: int, **facts: Any) -> None:
         """Amend a logged call by what has become known of it."""
-        if number:
-            self.calls[number - 1].update(facts)
+        if number in self.calls:
+            self.calls[number].update(facts)
 
 
 def _count(value: object) -> int:
@@ -149,13 +173,15 @@ def _count(value: object) -> int:
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+    if not isinstance(value, str):
+        return None
+    return value if len(value) <= _TEXT else f"{value[:_TEXT]}…"
 
 
 def _texts(value: object) -> tuple[str, ...]:
-    return (
-        tuple(each for each in cast("list[object]", value) if isinstance(each, str)) if isinstance(value, list) else ()
-    )
+    """Keep the strings of a list, as many as a good request has and one more."""
+    found = [_text(each) for each in cast("list[object]", value)[:_ITEMS]] if isinstance(value, list) else []
+    return tuple(each for each in found if each is not None)
 
 
 class Truth:
@@ -174,13 +200,18 @@ class Truth:
         """How many of them were throttled, by an empty bucket or a "throttle" fault."""
         return self._ledger.throttled
 
+    @property
+    def dropped(self) -> int:
+        """How many logged calls without effect are no longer in `calls`: only the last ten thousand are."""
+        return self._ledger.dropped
+
     def calls(self, operation: str | None = None) -> list[Call]:
         """List the logged calls in order of arrival, of one operation or all."""
-        return [Call(**call) for call in self._ledger.calls if operation in (None, call["operation"])]
+        return [Call(**call) for call in self._ledger.calls.values() if operation in (None, call["operation"])]
 
     def sends(self, token: str) -> list[Call]:
         """List the starts that arrived with this `startedBy`: more than one is a call sent again."""
-        return [Call(**call) for call in self._ledger.calls if call.get("token") == token]
+        return [Call(**call) for call in self._ledger.calls.values() if call.get("token") == token]
 
     def tasks(self) -> list[TrueTask]:
         """List all tasks that ever were, in order of starting."""
@@ -223,10 +254,11 @@ class Truth:
         ]
 
     def as_json(self) -> Json:
-        """Give all of it as JSON: `tasks`, `calls`, `requests`, `throttled`, `duplicates`."""
+        """Give all of it as JSON: `tasks`, `calls`, `dropped`, `requests`, `throttled`, `duplicates`."""
         return {
             "tasks": [attrs.asdict(task) for task in self.tasks()],
             "calls": [attrs.asdict(call) for call in self.calls()],
+            "dropped": self.dropped,
             "requests": dict(self.requests),
             "throttled": dict(self.throttled),
             "duplicates": [attrs.asdict(duplicate) for duplicate in self.duplicates()],
@@ -234,7 +266,7 @@ class Truth:
 
     def __repr__(self) -> str:
         return (
-            f"Truth(calls={len(self._ledger.calls)}, tasks={len(self._ledger.tasks)}, requests={self.requests.total()})"
+            f"Truth(calls={self._ledger.arrivals}, tasks={len(self._ledger.tasks)}, requests={self.requests.total()})"
         )
 
     def _all(self) -> dict[str, Task]:
