@@ -101,6 +101,27 @@ def tag_resource(world: World, request: Json, _: float, __: int) -> Json:
     return {}
 
 
+def untag_resource(world: World, request: Json, _: float, __: int) -> Json:
+    """Remove tags by key; one that is not there is no error."""
+    held = _tags_of(world, text(request, "resourceArn"))
+    for key in texts(request, "tagKeys"):
+        held.pop(key, None)
+    return {}
+
+
+def execute_command(world: World, request: Json, _: float, __: int) -> Json:
+    """Refuse to run a command: the local ECS runs no containers. The message is ECS's own. [reported]"""
+    if not text(request, "command"):
+        raise invalid("Command can not be empty.")
+    task = world.task(world.cluster(request), text(request, "task") or "")
+    if task is None or task.last_status == "STOPPED":
+        raise invalid("The specified task wasn't found. Specify a valid task and try again.")
+    raise invalid(
+        "The execute command failed because execute command was not enabled when the task was run or the execute "
+        "command agent isn't running. Wait and try again or run a new task with execute command enabled and try again."
+    )
+
+
 def list_tags_for_resource(world: World, request: Json, _: float, __: int) -> Json:
     """List the tags of a cluster, an instance, a task or a task definition."""
     return {"tags": tags_on_wire(_tags_of(world, text(request, "resourceArn")))}
@@ -114,6 +135,8 @@ def _tags_of(world: World, arn: str | None) -> dict[str, str]:
         return world.definition(arn, active=False).tags
     if kind == "cluster":
         return world.cluster({"cluster": arn}).tags
+    if kind == "capacity-provider":
+        return world.provider(arn).tags
     cluster = world.cluster({"cluster": rest.partition("/")[0]})
     found = world.task(cluster, arn) if kind == "task" else world.instance(cluster, arn)
     if found is None:

@@ -6,8 +6,8 @@ shelves and the instance's room are kept in step with the task, and nowhere else
 
 from __future__ import annotations
 
-from aioecs.testing._capacity import release
-from aioecs.testing._state import PENDING, PROVISIONING, RUNNING, STOPPED, STOPPING, Task
+from aioecs.testing._capacity import release, take
+from aioecs.testing._state import PENDING, PROVISIONING, RUNNING, STOPPED, STOPPING, Instance, Task
 
 KILLED = 137  # 128 + SIGKILL: what docker reports for a container that did not heed SIGTERM
 
@@ -18,6 +18,12 @@ def place(task: Task) -> None:
         shelf.add(task)
     task.cluster.tasks[task.id] = task
     _count(task, pending=+1)
+
+
+def assign(task: Task, instance: Instance) -> None:
+    """Give a provisioning task its instance, which must have room, and take what it needs there."""
+    task.instance, task.gpu_ids = instance, take(instance, task.need)
+    instance.version += 1
 
 
 def provision(task: Task) -> None:

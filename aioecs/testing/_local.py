@@ -47,8 +47,9 @@ class LocalECS:
         Each instance has `cpu` units and `memory` MiB. A task definition `demo:1` (container `main`, 10 units, 10 MiB)
         is registered.
     region, account_id, partition: of its ARNs.
-    host, port: where it listens, by default for this machine alone; port 0 takes a free one.  ssl_context: serve TLS with it.
+    host, port: where it listens, by default for this machine alone; port 0 takes a free one.
     hosts: names by which requests may call it, beside addresses, localhost and `host`; others are refused.
+    ssl_context: serve TLS with it.
     clock: epoch seconds, for the life of tasks, lags and buckets.  seed: of ids, orders and the faults' chances.
     throttle: buckets by category, None for none, "documented" for the published ones (see `Bucket`, `Buckets`).
     expired_keys: access key ids that get ExpiredTokenException.  denied: operations that get AccessDeniedException.
@@ -81,6 +82,7 @@ class LocalECS:
         throttle: Throttle = None,
         expired_keys: Iterable[str] = (),
         denied: Iterable[str] = (),
+        provisioning_seconds: Seconds = 0.0,
         pending_seconds: Seconds = 0.0,
         running_seconds: Seconds = None,
         stopping_seconds: Seconds = 0.0,
@@ -90,6 +92,7 @@ class LocalECS:
         started_by_with_status: Literal["allow", "reject", "ignore"] = "allow",
         draining: Literal["refuse", "accept"] = "refuse",
         disguise_throttle: bool = False,
+        fargate_tasks: int | None = None,
     ) -> None:
         self.region = region
         self.engine = Engine(
@@ -102,6 +105,7 @@ class LocalECS:
             expired_keys=expired_keys,
             denied=denied,
             behaviour=Behaviour(
+                provisioning_seconds=provisioning_seconds,
                 pending_seconds=pending_seconds,
                 running_seconds=running_seconds,
                 stopping_seconds=stopping_seconds,
@@ -111,6 +115,7 @@ class LocalECS:
                 started_by_with_status=started_by_with_status,
                 draining=draining,
                 disguise_throttle=disguise_throttle,
+                fargate_tasks=fargate_tasks,
             ),
         )
         self.faults = FaultScript(faults, seed=seed)

@@ -7,8 +7,8 @@ Grammar and subjects are those of the developer guide, "Create expressions to de
     factor      = ("not" | "!") factor | "(" expression ")" | comparison
     comparison  = subject operator [ argument | "[" argument { "," argument } "]" ]
 
-Arguments may stand in quotes. Regular expressions are Java's in ECS, and those of `_pattern` here, which match in linear
-time; both must match the whole value.
+Arguments may stand in quotes. Regular expressions are Java's in ECS, and those of `_pattern` here, which match in
+linear time; both must match the whole value.
 A query is compiled once into a predicate over the values of a subject: none where an instance lacks it, several for
 `task:group`.
 """

@@ -157,6 +157,16 @@ def read_token(request: Json, cluster: str) -> int:
     raise invalid("Invalid token.")
 
 
+def paged(request: Json, name: str, values: Sequence[object]) -> Json:
+    """Give a page of a list that belongs to no cluster, under the name that the answer has for it."""
+    limit = _rules.check_page(request)
+    after = read_token(request, "")
+    answer: Json = {name: list(values[after : after + limit])}
+    if len(values) > after + limit:
+        answer["nextToken"] = make_token("", after + limit)
+    return answer
+
+
 def _desired(world: World, request: Json, started_by: str | None) -> str:
     desired = text(request, "desiredStatus") or RUNNING
     if started_by is None:

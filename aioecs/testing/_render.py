@@ -205,6 +205,8 @@ def instance_on_wire(instance: Instance, *, tags: bool, health: bool) -> Json:
         "tags": tags_on_wire(instance.tags) if tags else [],
         **instance.members,
     }
+    if instance.provider is not None:
+        wire["capacityProviderName"] = instance.provider
     if health:
         wire["healthStatus"] = _health(instance)
     return wire

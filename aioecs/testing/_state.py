@@ -196,6 +196,7 @@ class Instance:
     shelf: Shelf = attrs.field(factory=Shelf)
     members: Json = attrs.field(factory=dict[str, Any])
     provider: str | None = None
+    custom: set[str] = attrs.field(factory=set[str])
 
 
 @attrs.define(eq=False)
