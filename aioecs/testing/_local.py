@@ -33,6 +33,17 @@ class ClientKwargs(TypedDict):
     aws_secret_access_key: str
 
 
+_WITH_FARGATE: Json = {
+    "capacityProviders": ["FARGATE", "FARGATE_SPOT"],
+    "defaultCapacityProviderStrategy": [{"capacityProvider": "FARGATE", "weight": 1}],
+}
+_FOR_FARGATE: Json = {
+    "network_mode": "awsvpc",
+    "task_size": (256, 512),
+    "requiresCompatibilities": ["FARGATE"],
+}
+
+
 class LocalECS:
     """An honest Amazon ECS on loopback, for any AWS SDK or the AWS CLI.
 
@@ -46,6 +57,8 @@ class LocalECS:
     cluster, clusters: one cluster of `instances` instances, or any number by name with their numbers of instances.
         Each instance has `cpu` units and `memory` MiB. A task definition `demo:1` (container `main`, 10 units, 10 MiB)
         is registered.
+    fargate: clusters have the capacity providers FARGATE and FARGATE_SPOT, the first by default, and `demo:1` is one
+        for Fargate (256 units, 512 MiB, awsvpc).  task_definitions: requests of RegisterTaskDefinition, registered too.
     region, account_id, partition: of its ARNs.
     host, port: where it listens, by default for this machine alone; port 0 takes a free one.
     hosts: names by which requests may call it, beside addresses, localhost and `host`; others are refused.
@@ -69,6 +82,8 @@ class LocalECS:
         instances: int = 3,
         cpu: int = 4096,
         memory: int = 16384,
+        fargate: bool = False,
+        task_definitions: Iterable[Json] = (),
         region: str = "us-east-1",
         account_id: str = "123456789012",
         partition: str = "aws",
@@ -128,9 +143,11 @@ class LocalECS:
         self._left = False
         self._listening: dict[asyncio.Event, Callable[[], None]] = {}
         for name, count in (clusters or {cluster: instances}).items():
-            self.engine.add_cluster(name)
+            self.engine.add_cluster(name, **(_WITH_FARGATE if fargate else {}))
             self.engine.add_instances(count, cluster=name, cpu=cpu, memory=memory)
-        self.engine.add_task_definition("demo")
+        self.engine.add_task_definition("demo", **(_FOR_FARGATE if fargate else {}))
+        for definition in task_definitions:
+            self.engine.call("RegisterTaskDefinition", definition)
 
     @property
     def truth(self) -> Truth:
