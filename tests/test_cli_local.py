@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 import aioecs
@@ -209,3 +210,80 @@ def test_as_a_process() -> None:
         process.send_signal(signal.SIGTERM)
         assert process.communicate(timeout=20) == ("", "")
         assert process.returncode == 0
+
+
+@attrs.frozen
+class OfFamily:
+    """A task, as far as its family."""
+
+    family: str
+
+
+def test_how_tasks_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """After how long and with which exit code, for all or by family; definitions, Fargate and names too."""
+    seen: dict[str, Any] = {}
+
+    async def kept(settings: dict[str, Any], _: Streams, *, as_json: bool) -> int:
+        seen.update(settings)
+        return 0
+
+    monkeypatch.setattr("aioecs.cli._local.serve", kept)
+    container = {"name": "main", "image": "i", "memory": 4}
+    one, other = tmp_path / "one.json", tmp_path / "other.json"
+    one.write_text(json.dumps({"family": "one", "containerDefinitions": [container]}))
+    described = {"taskDefinition": {"family": "two", "revision": 7, "containerDefinitions": [container]}, "tags": []}
+    other.write_text(json.dumps([described]))
+    words = "local --running 3 --running batch=0.5 --exit-code 2 --exit-code batch=1 --fargate --provisioning 4"
+    named = ["--allow-host", "ecs.test", "--task-definition", str(one), "--task-definition", str(other)]
+    assert run([*words.split(), *named]) == 0
+    assert [seen["running_seconds"](OfFamily(family)) for family in ("batch", "web")] == [0.5, 3.0]
+    assert [seen["exit_code"](OfFamily(family)) for family in ("batch", "web")] == [1, 2]
+    assert [each["family"] for each in seen["task_definitions"]] == ["one", "two"]
+    assert (seen["fargate"], seen["instances"], seen["provisioning_seconds"], seen["hosts"]) == (
+        True, 0, 4.0, ["ecs.test"],
+    )  # fmt: skip
+    assert run(["local", "--running", "batch=1", "--fargate", "--instances", "2"]) == 0
+    assert (seen["running_seconds"](OfFamily("web")), seen["instances"]) == (None, 2)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--running soon", "--running soon: could not convert"),
+        ("--running a=-1", "--running a=-1: it is negative or endless"),
+        ("--running inf", "--running inf: it is negative or endless"),
+        ("--exit-code 256", "--exit-code 256: it is not from 0 to 255"),
+        ("--exit-code batch=x", "--exit-code batch=x: invalid literal"),
+    ],
+)
+def test_an_end_that_is_none(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is told with its option and its word."""
+    assert run(["local", *words.split()]) == 2
+    assert capsys.readouterr().err.startswith(f"aioecs: {told}")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "No such file"),
+        ("{", "Expecting property name"),
+        ("[3]", "expected an object, not int"),
+        ('{"family": "f"}', "ClientException: Container list cannot be empty"),
+        ('{"taskDefinition": 3}', "expected an object, not int"),
+    ],
+)
+def test_bad_definitions(text: str | None, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are told with their file, and nothing is served."""
+    path = tmp_path / "definition.json"
+    if text is not None:
+        path.write_text(text)
+    assert run(["local", "--task-definition", str(path)]) == 2
+    assert capsys.readouterr().err.startswith(f"aioecs: --task-definition: {path}: {told}")
+
+
+def test_announcement_of_fargate() -> None:
+    """It shows a command that works without an instance."""
+    served = Served(endpoint_url="http://x", region="r", cluster="c", instances=(), fargate=True)
+    text = "\n".join(line.plain for line in announcement(served))
+    assert "aws ecs run-task --cluster c --task-definition demo --network-configuration 'awsvpc" in text
+    assert "aioecs start" not in text

@@ -128,3 +128,17 @@ def test_a_resource_holds_fifty_tags() -> None:
 def test_what_is_not_there_has_no_tags(arn: str | None, code: str) -> None:
     """Each says so with its own code."""
     assert engine().answer("ListTagsForResource", {"resourceArn": arn}).error == code
+
+
+def test_a_command_is_refused_as_ecs_refuses_it() -> None:
+    """There is no agent in the container that could run it."""
+    made = engine()
+    made.add_task_definition("f")
+    task = made.call("RunTask", {"taskDefinition": "f", "enableExecuteCommand": True})["tasks"][0]["taskArn"]
+    for request, message in (
+        ({"task": task, "command": "sh"}, "execute command was not enabled"),
+        ({"task": "f" * 32, "command": "sh"}, "The specified task wasn't found"),
+        ({"task": task}, "Command can not be empty"),
+    ):
+        with pytest.raises(AwsError, match=f"InvalidParameterException: .*{message}"):
+            made.call("ExecuteCommand", {**request, "interactive": True})

@@ -13,10 +13,12 @@ from aioecs.testing._state import Definition, Need, Port
 
 ARNS = Arns("aws", "us-east-1", "123456789012")
 
+CONTAINER = {"name": "c", "image": "i"}
+
 
 def registered(*containers: dict[str, Any], **members: Any) -> Definition:
-    """Make revision 1 of family f."""
-    described = list(containers) or [{"name": "main", "memory": 10}]
+    """Make revision 1 of family f; containers have an image."""
+    described = [{"image": "i", **each} for each in containers or ({"name": "main", "memory": 10},)]
     return make({"family": "f", "containerDefinitions": described, **members}, ARNS, 1, 5.0, {"k": "v"})
 
 
@@ -79,11 +81,23 @@ def test_what_a_definition_requires_of_its_host() -> None:
         ({"family": "a:1"}, "Family must match"),
         ({"family": "f"}, "Container list cannot be empty"),
         ({"family": "f", "containerDefinitions": [{"memory": 4}]}, "Container.name should not be null"),
-        ({"family": "f", "containerDefinitions": [{"name": "c"}]}, "At least one of 'memory'"),
-        ({"family": "f", "containerDefinitions": [{"name": "c", "memory": -1}]}, "Invalid 'memory' setting"),
+        ({"family": "f", "containerDefinitions": [{"name": "c", "image": "i"}]}, "At least one of 'memory'"),
         (
-            {"family": "f", "containerDefinitions": [{"name": "c", "resourceRequirements": [{"type": "GPU"}]}]},
+            {"family": "f", "containerDefinitions": [{"name": "c", "image": "i", "memory": -1}]},
+            "Invalid 'memory' setting",
+        ),
+        (
+            {
+                "family": "f",
+                "containerDefinitions": [{"name": "c", "image": "i", "resourceRequirements": [{"type": "GPU"}]}],
+            },
             "Invalid GPU",
+        ),
+        ({"family": "f", "containerDefinitions": [{"name": "c", "memory": 4}]}, "Container.image should not be null"),
+        ({"family": "f", "containerDefinitions": [{"name": "c", "image": "i", "memory": 4}] * 2}, "must be unique"),
+        (
+            {"family": "f", "containerDefinitions": [{"name": "c", "image": "i", "memory": 4, "essential": False}]},
+            "at least one essential",
         ),
     ],
 )
@@ -164,3 +178,23 @@ def test_udp_ports_are_their_own() -> None:
     mapping = {"containerPort": 53, "hostPort": 53, "protocol": "udp"}
     made = registered({"name": "main", "memory": 4, "portMappings": [mapping]})
     assert (set(made.need.tcp), set(made.need.udp)) == (set[int](), {53})
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"networkMode": "bridge"}, "Fargate only supports network mode 'awsvpc'."),
+        ({"networkMode": None}, "Fargate only supports network mode 'awsvpc'."),
+        ({"pidMode": "host"}, "pidMode 'host'"),
+        ({"cpu": None}, "'cpu' be defined at the task level"),
+        ({"memory": "512", "cpu": "1024"}, "No Fargate configuration exists for given values: 1024 CPU, 512 memory."),
+    ],
+)
+def test_a_definition_for_fargate_holds_to_what_fargate_takes(members: dict[str, Any], message: str) -> None:
+    """It is refused where it asks for Fargate, and else is compatible with EC2 alone."""
+    request = {"networkMode": "awsvpc", "cpu": "256", "memory": "0.5 GB", "requiresCompatibilities": ["FARGATE"]}
+    assert registered(**request).wire["compatibilities"] == ["EC2", "FARGATE"]
+    with pytest.raises(AwsError, match=message) as raised:
+        registered(**{**request, **members})
+    assert raised.value.code == "ClientException"
+    assert registered(**{**request, **members, "requiresCompatibilities": ["EC2"]}).wire["compatibilities"] == ["EC2"]

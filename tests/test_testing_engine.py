@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import random
 from typing import Any
 
 import attrs
+import botocore.session
 import pytest
 
 from aioecs.testing import AwsError, Behaviour, Bucket, Engine
@@ -49,8 +52,16 @@ def test_call_raises_what_answer_tells() -> None:
 
 def test_an_unknown_operation_is_said_to_be_one() -> None:
     """Whatever it is called with."""
-    answer = engine().answer("CreateService", {})
+    answer = engine().answer("Fly", {})
     assert (answer.status, answer.error) == (400, "UnknownOperationException")
+
+
+@pytest.mark.parametrize("operation", ["CreateService", "DescribeServices", "CreateTaskSet", "DescribeTaskSets"])
+def test_services_and_task_sets_are_left_out(operation: str) -> None:
+    """And said to be."""
+    answer = engine().answer(operation, {})
+    assert (answer.status, answer.error) == (400, "UnsupportedFeatureException")
+    assert answer.body["message"] == f"{operation}: the local ECS has no services and no task sets."
 
 
 def test_an_expired_key_gets_nowhere() -> None:
@@ -130,3 +141,46 @@ def test_every_operation_stands_a_request_that_is_empty() -> None:
     made = engine()
     for operation in OPERATIONS:
         made.answer(operation, {})
+
+
+def test_no_request_breaks_the_engine() -> None:
+    """Three thousand mutations of good requests, seeded: each is answered, or refused with a 4xx."""
+    dice = random.Random(7)
+    made = engine()
+    host = made.instance_arns()[0]
+    made.add_task_definition("web", network_mode="awsvpc", task_size=(256, 512))
+    strings = [
+        "demo",
+        "web",
+        "demo:1",
+        "default",
+        "container-instance",
+        host,
+        "FARGATE",
+        "EC2",
+        "x" * 400,
+        "",
+        "\ud800",
+    ]
+    numbers = [0, -1, 3, 10**30, 1.5, True]
+
+    def value(depth: int) -> Any:
+        kind = dice.randrange(8 if depth else 4)
+        if kind < 3:
+            return dice.choice(strings)
+        if kind == 3:
+            return dice.choice([*numbers, None])
+        if kind < 6:
+            return [value(depth - 1) for _ in range(dice.randrange(3))]
+        return {dice.choice(names): value(depth - 1) for _ in range(dice.randrange(5))}
+
+    model = botocore.session.get_session().get_service_model("ecs")
+    names = sorted({name for operation in OPERATIONS for name in model.operation_model(operation).input_shape.members})
+    names += ["name", "value", "type", "field", "expression", "image", "memory", "subnets", "awsvpcConfiguration"]
+    for _ in range(3000):
+        operation = dice.choice(list(OPERATIONS))
+        members = list(model.operation_model(operation).input_shape.members)
+        request = {name: value(3) for name in members if dice.random() < 0.5}
+        answer = made.answer(operation, request)
+        assert answer.status < 500
+        json.dumps(answer.body)

@@ -25,6 +25,7 @@ def start(started_by: str | None = "token") -> Task:
 
 def counts(task: Task) -> tuple[int, int, int, int]:
     """Give pending and running of the cluster and the CPU in use; cluster and instance must agree."""
+    assert task.instance is not None
     assert (task.cluster.pending, task.cluster.running) == (task.instance.pending, task.instance.running)
     return task.cluster.pending, task.cluster.running, task.instance.used_cpu, task.version
 
@@ -44,6 +45,7 @@ def test_a_life_from_start_to_oblivion() -> None:
     _life.forget(task)
     assert not task.cluster.tasks
     assert not task.cluster.by_started_by
+    assert task.instance is not None
     assert not task.instance.shelf
 
 

@@ -206,3 +206,16 @@ def test_the_package_names_what_it_has() -> None:
     for name in aioecs.testing.__all__:
         thing = getattr(aioecs.testing, name)
         assert name == "DOCUMENTED" or thing.__doc__, name
+
+
+async def test_a_local_ecs_for_fargate() -> None:
+    """Its `demo` runs there by default, beside the definitions that it is given."""
+    container = {"name": "main", "image": "i", "memory": 4}
+    given = [{"family": "own", "containerDefinitions": [container]}]
+    network = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
+    async with LocalECS(instances=0, fargate=True, task_definitions=given) as local:
+        request = {"taskDefinition": "demo", "networkConfiguration": network}
+        (task,) = local.engine.call("RunTask", request)["tasks"]
+        assert (task["launchType"], task["capacityProviderName"]) == ("FARGATE", "FARGATE")
+        families = local.engine.call("ListTaskDefinitionFamilies")["families"]
+        assert families == ["demo", "own"]

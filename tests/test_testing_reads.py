@@ -245,3 +245,15 @@ def test_describes_a_definition_with_its_tags_when_asked() -> None:
     assert (answer["taskDefinition"]["taskDefinitionArn"], answer["tags"]) == (arn, [{"key": "k", "value": "v"}])
     with pytest.raises(AwsError, match="ClientException"):
         engine.call("DescribeTaskDefinition", {})
+
+
+def test_a_filter_takes_what_a_start_is_refused_for() -> None:
+    """AWS's own names in startedBy, whatever their length, and statuses and launch types that are not known yet."""
+    lab = Lab()
+    (arn,) = lab.start(1)
+    task = lab.engine.truth.task(arn)
+    assert task is not None
+    for name in ("AWS Step Functions", "ecs-svc/0123456789", "events-rule/a b", "x" * 200):
+        assert lab.list(startedBy=name) == []
+    assert lab.list(launchType="MOON") == lab.list(desiredStatus="LATER") == []
+    assert lab.engine.call("ListContainerInstances", {"status": "RESTING"})["containerInstanceArns"] == []

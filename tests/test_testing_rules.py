@@ -20,7 +20,7 @@ def definition(mode: str = "bridge") -> Definition:
     """Make a definition with one container and one volume that is configured at launch."""
     request = {
         "family": "f",
-        "containerDefinitions": [{"name": "main", "memory": 4}],
+        "containerDefinitions": [{"name": "main", "image": "i", "memory": 4}],
         "networkMode": mode,
         "volumes": [{"name": "disk", "configuredAtLaunch": True}, {"name": "host"}],
     }

@@ -84,9 +84,11 @@ class Wire:
         async with asyncio.timeout(PATIENCE):
             return await self.reader.read()
 
-    async def get(self, path: str, method: str = "GET", body: bytes = b"") -> Answer:
-        """Ask at the door for other processes."""
-        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+    async def get(self, path: str, method: str = "GET", body: bytes = b"", **headers: str) -> Answer:
+        """Ask at the door for other processes, as its administrator if nothing else is said."""
+        lines = {"Host": "localhost", "X-Aioecs-Admin": "yes", "Content-Length": str(len(body))}
+        lines |= {name.replace("_", "-"): value for name, value in headers.items()}
+        head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{n}: {v}\r\n" for n, v in lines.items() if v) + "\r\n"
         self.writer.write(head.encode() + body)
         return await self.read()
 
@@ -166,6 +168,29 @@ async def test_a_body_that_is_no_object_is_a_serialization_exception(body: bytes
         answer = await wire.read()
         assert (answer.status, answer.json()["__type"]) == (400, "SerializationException")
         assert (await wire.call("ListTasks")).status == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"tags":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"tags":' + b"[" * 64 + b"]" * 64 + b"}",
+        b'{"overrides":' * 300 + b"1" + b"}" * 300,
+        b'{"count": NaN}',
+        b'{"count": ' + b"9" * 5000 + b"}",
+    ],
+)
+async def test_json_that_is_none_or_too_deep_is_a_serialization_exception(
+    body: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A 400 without a traceback; a request as deep as ECS has them goes through."""
+    async with serving() as lab, lab.wire() as wire:
+        for operation in ("StartTask", "RegisterTaskDefinition"):
+            wire.send(operation, body)
+            answer = await wire.read()
+            assert (answer.status, answer.json()["__type"]) == (400, "SerializationException")
+        assert (await wire.call("StartTask", lab.start)).status == 200
+    assert caplog.records == []
 
 
 async def test_an_empty_body_is_an_empty_request() -> None:
@@ -442,6 +467,52 @@ async def test_the_door_for_other_processes() -> None:
         lost = await wire.get("/elsewhere")
         assert (lost.status, lost.json()) == (404, {"error": "Nothing at GET /elsewhere"})
         assert (await wire.get("/", "GET")).status == 404
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/_aioecs/truth"), ("POST", "/_aioecs/faults")])
+async def test_a_web_page_is_no_administrator(method: str, path: str) -> None:
+    """A simple cross-origin request can't bear the header; a preflight gets no leave; health is told to anyone."""
+    async with serving() as lab, lab.wire() as wire:
+        simple = {"X_Aioecs_Admin": "", "Content_Type": "text/plain", "Origin": "http://evil.example"}
+        refused = await wire.get(path, method, b'[{"kind": "hang"}]', **simple)
+        assert (refused.status, "X-Aioecs-Admin" in refused.json()["error"]) == (403, True)
+        leave = await wire.get(path, "OPTIONS", Origin="http://evil.example", Access_Control_Request_Method=method)
+        assert (leave.status, [name for name in leave.headers if name.startswith("access-control")]) == (404, [])
+        assert len(lab.faults) == 0
+        assert (await wire.get("/_aioecs/health", X_Aioecs_Admin="")).status == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/_aioecs/truth", "/_aioecs/health"])
+async def test_a_rebound_name_reads_nothing(path: str) -> None:
+    """A page whose name points here bears that name as Host."""
+    async with serving() as lab, lab.wire() as wire:
+        refused = await wire.get(path, Host="evil.example:4566")
+        assert (refused.status, refused.json()["__type"]) == (403, "AccessDeniedException")
+        assert "evil.example" in refused.json()["message"]
+        assert (await wire.call("ListClusters", Host="evil.example")).status == 403
+        assert (await wire.call("ListClusters", Host="[::1]:80")).status == 200
+        assert lab.engine.truth.requests == {"ListClusters": 1}
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"[" * 100_000 + b"]" * 100_000, "application/json"),
+        (b"[]x", "text/plain; charset=klingon"),
+        (b"\xff\xfe", "text/plain; charset=utf-8"),
+    ],
+)
+async def test_a_script_that_can_not_be_read_is_refused(
+    body: bytes, content_type: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With a 400 and no traceback; what charset it claims makes no difference."""
+    async with serving() as lab, lab.wire() as wire:
+        answer = await wire.get("/_aioecs/faults", "POST", body, Content_Type=content_type)
+        assert (answer.status, answer.json()["error"][:7]) == (400, "faults:" if body[0] != 255 else "'utf-8'")
+        good = b'[{"kind": "hang"}]'
+        assert (await wire.get("/_aioecs/faults", "POST", good, Content_Type="x; charset=klingon")).status == 200
+        assert len(lab.faults) == 1
+    assert caplog.records == []
 
 
 async def test_a_port_in_use_is_said_to_be() -> None:

@@ -222,7 +222,7 @@ def test_run_task_heeds_constraints() -> None:
     member = {"type": "memberOf", "expression": f"ec2InstanceId == {host}"}
     answer = run(made, count=2, placementConstraints=[member], startedBy="x" * 128, launchType="EC2")
     assert set(hosts(answer)) == {made.instance_arns()[1]}
-    answer = run(made, count=4, placementConstraints=[{"type": "distinctInstance"}])
+    answer = run(made, count=4, group="apart", placementConstraints=[{"type": "distinctInstance"}])
     assert sorted(hosts(answer)) == sorted(made.instance_arns())
     assert {each["reason"] for each in answer["failures"]} == {"DistinctInstance placement constraint unsatisfied."}
     zone = {"type": "memberOf", "expression": "attribute:ecs.availability-zone == us-east-1c"}
@@ -262,23 +262,58 @@ def test_run_task_that_can_not_be_placed_is_invalid(instances: int, members: Jso
         run(engine(instances), **members)
 
 
-def test_a_client_token_gives_back_its_tasks() -> None:
-    """As they are by now; with another request it is a conflict, and a day later it is new."""
+def remembering() -> tuple[Engine, list[float]]:
+    """Make an engine with a second cluster, and a clock to be put forward."""
     now = [1000.0]
     made = Engine(clock=lambda: now[0])
-    made.add_cluster()
-    made.add_instances(2)
+    for cluster in ("default", "other"):
+        made.add_cluster(cluster)
+        made.add_instances(2, cluster=cluster)
     made.add_task_definition("demo")
+    return made, now
+
+
+def arns(answer: Json) -> set[str]:
+    """Give the ARNs of the tasks in an answer."""
+    return {task["taskArn"] for task in answer["tasks"]}
+
+
+def test_a_client_token_gives_back_its_tasks() -> None:
+    """As they are by now, for a day; with another request it is a conflict, and in another cluster another token."""
+    made, now = remembering()
     first = run(made, count=2, clientToken="key")
-    again = run(made, count=2, clientToken="key")
-    assert {task["taskArn"] for task in again["tasks"]} == {task["taskArn"] for task in first["tasks"]}
+    again = run(made, count=2, clientToken="key", cluster="default", overrides=None)
+    assert arns(again) == arns(first)
     assert {task["lastStatus"] for task in again["tasks"]} == {"RUNNING"}
     with pytest.raises(AwsError, match="ConflictException") as raised:
         run(made, count=1, clientToken="key")
-    assert set(raised.value.members["resourceIds"]) == {task["taskArn"] for task in first["tasks"]}
-    now[0] += 86401
+    assert set(raised.value.members["resourceIds"]) == arns(first)
+    assert not arns(run(made, count=1, clientToken="key", cluster="other")) & arns(first)
+    now[0] += 86400
+    assert arns(run(made, count=2, clientToken="key")) == arns(first)
+    now[0] += 1
     assert len(run(made, count=1, clientToken="key")["tasks"]) == 1
-    assert len(made.truth.tasks()) == 3
+    assert len(made.truth.tasks()) == 4
+
+
+def test_of_a_stopped_task_a_client_token_gives_back_three_members() -> None:
+    """For an hour after the last of its tasks has stopped."""
+    made, now = remembering()
+    first = run(made, count=2, clientToken="key")["tasks"]
+    made.call("StopTask", {"task": first[0]["taskArn"]})
+    by_arn = {task["taskArn"]: task for task in run(made, count=2, clientToken="key")["tasks"]}
+    assert by_arn[first[0]["taskArn"]] == {
+        "taskArn": first[0]["taskArn"],
+        "lastStatus": "STOPPED",
+        "desiredStatus": "STOPPED",
+    }
+    assert by_arn[first[1]["taskArn"]]["startedAt"] == 1000.0
+    now[0] += 7200
+    made.call("StopTask", {"task": first[1]["taskArn"]})
+    now[0] += 3600
+    assert arns(run(made, count=2, clientToken="key")) == by_arn.keys()
+    now[0] += 1
+    assert not arns(run(made, count=2, clientToken="key")) & by_arn.keys()
 
 
 def test_a_token_of_a_run_that_started_nothing_is_free() -> None:

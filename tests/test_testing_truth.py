@@ -138,12 +138,42 @@ def test_the_truth_is_json_too() -> None:
     start(made, "token", one)
     start(made, "token", one)
     told = json.loads(json.dumps(made.truth.as_json()))
-    assert set(told) == {"tasks", "calls", "requests", "throttled", "duplicates"}
+    assert set(told) == {"tasks", "calls", "dropped", "requests", "throttled", "duplicates"}
     assert told["calls"] == [{**attrs.asdict(call), "instances": [one], "tasks": list(call.tasks), "failures": []}
                              for call in made.truth.calls()]  # fmt: skip
     assert [task["last_status"] for task in told["tasks"]] == ["STOPPED", "STOPPED"]
     assert (told["requests"], len(told["duplicates"])) == ({"StartTask": 2}, 1)
     assert repr(made.truth) == "Truth(calls=2, tasks=2, requests=2)"
+
+
+def test_run_tasks_of_one_token_are_counted_together() -> None:
+    """Wherever they are: two calls of one that placed a task each are one task too many."""
+    made = engine()
+    for _ in range(2):
+        made.call("RunTask", {"taskDefinition": "demo", "startedBy": "run"})
+    (duplicate,) = made.truth.duplicates()
+    assert len({task.container_instance_arn for task in made.truth.tasks()}) == 2
+    assert (duplicate.container_instance_arn, duplicate.asked, len(duplicate.tasks)) == ("", 1, 2)
+
+
+def test_refused_calls_are_kept_in_part() -> None:
+    """Long texts are cut, and the last ten thousand are kept; those that started something stay for ever."""
+    made = engine()
+    one, _ = made.instance_arns()
+    start(made, "kept", one)
+    huge = {"startedBy": "x" * 400_000, "containerInstances": ["y" * 1000] * 400, "clientToken": "z" * 400_000}
+    for number in range(10_020):
+        made.answer("StartTask" if number % 2 else "RunTask", huge)
+        made.answer("Odd" * 1000 + str(number), {})
+    made.call("StopTask", {"task": made.truth.tasks()[0].arn})
+    told = made.truth.as_json()
+    assert (told["dropped"], made.truth.dropped, len(told["calls"])) == (20, 20, 10_002)
+    assert [call["operation"] for call in (told["calls"][0], told["calls"][-1])] == ["StartTask", "StopTask"]
+    assert told["calls"][1]["number"] == 22
+    assert max(len(json.dumps(call)) for call in told["calls"]) < 5000
+    assert len(told["requests"]) < 510
+    assert sum(told["requests"].values()) == 20_042
+    assert made.truth.sends("x" * 300 + "…")
 
 
 def test_an_empty_ledger_tells_nothing() -> None:

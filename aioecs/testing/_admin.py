@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aioecs.testing import _definitions, _rules
+from aioecs.testing import _clusters, _definitions, _rules
 from aioecs.testing._errors import AwsError, invalid
 from aioecs.testing._members import Json, text, texts
 from aioecs.testing._reads import make_token, read_token
@@ -15,14 +15,16 @@ def create_cluster(world: World, request: Json, _: float, __: int) -> Json:
     """Create a cluster; one that exists is answered as it is."""
     name = world.arns.cluster_name(text(request, "clusterName"))
     cluster = world.clusters.get(name)
-    if cluster is None:
-        cluster = world.clusters[name] = Cluster(name, world.arns.cluster(name), _rules.check_tags(request))
-    return {"cluster": cluster_on_wire(cluster, tags=True)}
+    if cluster is None or cluster.status != "ACTIVE":
+        cluster = Cluster(name, world.arns.cluster(name), _rules.check_tags(request))
+        _clusters.configure(world, cluster, request)
+        world.clusters[name] = cluster
+    return {"cluster": cluster_on_wire(cluster, _clusters.ALL)}
 
 
 def describe_clusters(world: World, request: Json, _: float, __: int) -> Json:
     """Describe clusters by name or ARN, without any the default one; unknown ones are MISSING."""
-    tags = "TAGS" in texts(request, "include")
+    include = texts(request, "include")
     found: list[Json] = []
     failures: list[Json] = []
     for identifier in texts(request, "clusters") or ["default"]:
@@ -31,7 +33,7 @@ def describe_clusters(world: World, request: Json, _: float, __: int) -> Json:
         if cluster is None:
             failures.append(failure(world.arns.cluster(name), "MISSING"))
         else:
-            found.append(cluster_on_wire(cluster, tags=tags))
+            found.append(cluster_on_wire(cluster, include))
     return {"clusters": found, "failures": failures}
 
 
@@ -39,7 +41,7 @@ def list_clusters(world: World, request: Json, _: float, __: int) -> Json:
     """List the ARNs of all clusters."""
     limit = _rules.check_page(request)
     after = read_token(request, "")
-    arns = [cluster.arn for cluster in world.clusters.values()]
+    arns = [cluster.arn for cluster in world.clusters.values() if cluster.status == "ACTIVE"]
     answer: Json = {"clusterArns": arns[after : after + limit]}
     if len(arns) > after + limit:
         answer["nextToken"] = make_token("", after + limit)
@@ -99,6 +101,27 @@ def tag_resource(world: World, request: Json, _: float, __: int) -> Json:
     return {}
 
 
+def untag_resource(world: World, request: Json, _: float, __: int) -> Json:
+    """Remove tags by key; one that is not there is no error."""
+    held = _tags_of(world, text(request, "resourceArn"))
+    for key in texts(request, "tagKeys"):
+        held.pop(key, None)
+    return {}
+
+
+def execute_command(world: World, request: Json, _: float, __: int) -> Json:
+    """Refuse to run a command: the local ECS runs no containers. The message is ECS's own. [reported]"""
+    if not text(request, "command"):
+        raise invalid("Command can not be empty.")
+    task = world.task(world.cluster(request), text(request, "task") or "")
+    if task is None or task.last_status == "STOPPED":
+        raise invalid("The specified task wasn't found. Specify a valid task and try again.")
+    raise invalid(
+        "The execute command failed because execute command was not enabled when the task was run or the execute "
+        "command agent isn't running. Wait and try again or run a new task with execute command enabled and try again."
+    )
+
+
 def list_tags_for_resource(world: World, request: Json, _: float, __: int) -> Json:
     """List the tags of a cluster, an instance, a task or a task definition."""
     return {"tags": tags_on_wire(_tags_of(world, text(request, "resourceArn")))}
@@ -112,6 +135,8 @@ def _tags_of(world: World, arn: str | None) -> dict[str, str]:
         return world.definition(arn, active=False).tags
     if kind == "cluster":
         return world.cluster({"cluster": arn}).tags
+    if kind == "capacity-provider":
+        return world.provider(arn).tags
     cluster = world.cluster({"cluster": rest.partition("/")[0]})
     found = world.task(cluster, arn) if kind == "task" else world.instance(cluster, arn)
     if found is None:

@@ -16,7 +16,7 @@ from aioecs.testing._errors import AwsError, client_error, invalid
 
 _CLUSTER_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}", re.ASCII)
 _ID = re.compile(r"[A-Za-z0-9-]+", re.ASCII)
-_DEFINITION = re.compile(r"(?P<family>[A-Za-z0-9_-]{1,255})(?::(?P<revision>[0-9]+))?", re.ASCII)
+_DEFINITION = re.compile(r"(?P<family>[A-Za-z0-9_-]{1,255})(?::(?P<revision>[0-9]{1,10}))?", re.ASCII)
 _MEMBER = {"task": "taskId", "container-instance": "instanceId"}
 _ARN_PARTS = 6  # arn:partition:service:region:account:resource
 
@@ -52,6 +52,10 @@ class Arns:
     def definition(self, family: str, revision: int) -> str:
         """Make a task definition's ARN."""
         return f"{self.prefix}:task-definition/{family}:{revision}"
+
+    def provider(self, name: str) -> str:
+        """Make a capacity provider's ARN."""
+        return f"{self.prefix}:capacity-provider/{name}"
 
     def cluster_name(self, identifier: str | None) -> str:
         """Read the name of a cluster from a name or ARN; absent is `default`.

@@ -5,22 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from aioecs.testing import _admin
+from aioecs.testing import _admin, _families, _instances, _providers
 from aioecs.testing._errors import AwsError
 from aioecs.testing._members import Json
 from aioecs.testing._state import Cluster, Instance, Task
 from aioecs.testing._world import World, unknown_task
-
-# What the ECS-optimized AMI's agent reports, as far as task definitions ask for it. [docs, agent capabilities]
-CAPABILITIES = (
-    "com.amazonaws.ecs.capability.docker-remote-api.1.17",
-    "com.amazonaws.ecs.capability.docker-remote-api.1.18",
-    "com.amazonaws.ecs.capability.docker-remote-api.1.25",
-    "com.amazonaws.ecs.capability.task-iam-role",
-    "com.amazonaws.ecs.capability.logging-driver.awslogs",
-    "ecs.capability.task-eni",
-    "ecs.capability.execution-role-ecr-pull",
-)
 
 
 class Controls:
@@ -29,9 +18,10 @@ class Controls:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def add_cluster(self, name: str = "default") -> str:
-        """Add a cluster and return its ARN; one that exists is left alone."""
-        arn: str = _admin.create_cluster(self._world, {"clusterName": name}, 0, 0)["cluster"]["clusterArn"]
+    def add_cluster(self, name: str = "default", **members: Any) -> str:
+        """Add a cluster and return its ARN; one that exists is left alone. members: those of CreateCluster."""
+        request = {"clusterName": name, **members}
+        arn: str = _admin.create_cluster(self._world, request, 0, 0)["cluster"]["clusterArn"]
         return arn
 
     def add_task_definition(
@@ -45,6 +35,7 @@ class Controls:
         host_ports: Sequence[int] = (),
         gpus: int = 0,
         network_mode: str = "bridge",
+        task_size: tuple[int, int] | None = None,
         requires: Mapping[str, str | None] | Iterable[str] = (),
         tags: Mapping[str, str] | None = None,
         fails_to_start: str | None = None,
@@ -52,9 +43,10 @@ class Controls:
     ) -> str:
         """Register the next revision of a family and return its ARN.
 
-        containers: names, or container definitions as in RegisterTaskDefinition; cpu (units), memory (MiB), host_ports
-        and gpus go to the first container that is given by name.  requires: attributes that an instance must have, by
-        name or with their value.  fails_to_start: a `stoppedReason`; its tasks stop with it instead of running.
+        containers: names, or container definitions as in RegisterTaskDefinition (`image` may be left out); cpu (units),
+        memory (MiB), host_ports and gpus go to the first container that is given by name.  requires: attributes that
+        an instance must have, by name or with their value.  fails_to_start: a `stoppedReason`; its tasks stop with it
+        instead of running.  task_size: CPU units and MiB of the whole task, which Fargate needs.
         members: further members of RegisterTaskDefinition.
 
         Raises:
@@ -70,7 +62,7 @@ class Controls:
                 described.append({"name": container, "image": image, **first})
                 first = {"cpu": 0, "memory": 4}
             else:
-                described.append(container)
+                described.append({"image": image, **container})
         needed = dict(requires) if isinstance(requires, Mapping) else dict.fromkeys(requires)
         request: Json = {
             "family": family,
@@ -80,6 +72,8 @@ class Controls:
             "tags": [{"key": key, "value": value} for key, value in (tags or {}).items()],
             **members,
         }
+        if task_size is not None:
+            request["cpu"], request["memory"] = map(str, task_size)
         definition = _admin.register(self._world, request, self._world.advance())
         definition.fails_to_start = fails_to_start
         return definition.arn
@@ -90,9 +84,7 @@ class Controls:
         Raises:
             AwsError: it is unknown.
         """
-        definition = self._world.definition(task_definition)
-        definition.active = False
-        definition.wire["status"] = "INACTIVE"
+        _families.deactivate(self._world.definition(task_definition), self._world.advance())
 
     def add_instances(
         self,
@@ -106,14 +98,15 @@ class Controls:
         attributes: Mapping[str, str | None] | None = None,
         agent_connected: bool = True,
         status: str = "ACTIVE",
+        capacity_provider: str | None = None,
         tags: Mapping[str, str] | None = None,
         **members: Any,
     ) -> list[str]:
         """Register container instances and return their ARNs; their zones go round over three of the Region.
 
         cpu: units.  memory: MiB.  enis: network interfaces for awsvpc tasks, None for no limit.  attributes: added to,
-        and where equal in name put over, those that an ECS-optimized AMI reports.  members: of its description, that
-        the local ECS knows nothing of (capacityProviderName, statusReason, agentUpdateStatus …).
+        and where equal in name put over, those that an ECS-optimized AMI reports.  capacity_provider: whose they are.
+        members: of its description, that the local ECS knows nothing of (statusReason, agentUpdateStatus …).
 
         Raises:
             AwsError: ClusterNotFoundException.
@@ -121,25 +114,50 @@ class Controls:
         found = self._cluster(cluster)
         world = self._world
         for _ in range(count):
-            instance_id = world.new_id()
-            zone = f"{world.arns.region}{'abc'[len(found.instances) % 3]}"
-            found.instances[instance_id] = Instance(
-                seq=world.next_seq(),
-                id=instance_id,
-                arn=world.arns.instance(found.name, instance_id),
-                ec2_instance_id=f"i-{world.new_id()[:17]}",
+            made = _instances.make(
+                world,
+                found,
                 cpu=cpu,
                 memory=memory,
-                gpu_ids=tuple(f"GPU-{world.new_id()}" for _ in range(gpus)),
+                gpus=[f"GPU-{world.new_id()}" for _ in range(gpus)],
                 enis=enis,
-                attributes={**_attributes(zone), **(attributes or {})},
-                registered_at=world.clock(),
-                tags=dict(tags or {}),
-                agent_connected=agent_connected,
-                status=status,
-                members=members,
+                attributes=attributes,
+                tags=tags,
             )
+            made.agent_connected, made.status, made.members = agent_connected, status, members
+            made.provider = capacity_provider
+            found.instances[made.id] = made
         return [each.arn for each in list(found.instances.values())[len(found.instances) - count :]]
+
+    def add_capacity_provider(
+        self,
+        name: str,
+        *,
+        cluster: str = "default",
+        cpu: int = 4096,
+        memory: int = 16384,
+        enis: int | None = None,
+        instances: int | None = None,
+        managed: bool = True,
+    ) -> str:
+        """Add a capacity provider of an Auto Scaling group to a cluster and return its ARN.
+
+        cpu, memory, enis: of each instance that it launches.  instances: how many it may have, None for no limit.
+        managed: whether it launches instances where there is no room; without that, tasks wait for `add_instances`.
+
+        Raises:
+            AwsError: the name is none or taken, or there is no such cluster.
+        """
+        found = self._cluster(cluster)
+        group: Json = {
+            "autoScalingGroupArn": f"{self._world.arns.prefix.replace(':ecs:', ':autoscaling:')}:autoScalingGroup:"
+            f"00000000-0000-4000-8000-000000000000:autoScalingGroupName/{name}",
+            "managedScaling": {"status": "ENABLED" if managed else "DISABLED"},
+        }
+        made = _providers.add(self._world, name, group, {})
+        made.cpu, made.memory, made.enis, made.instances = cpu, memory, enis, instances
+        found.providers.append(name)
+        return made.arn
 
     def instance_arns(self, cluster: str = "default") -> list[str]:
         """List the ARNs of a cluster's container instances in order of registering, deregistered ones left out."""
@@ -161,9 +179,7 @@ class Controls:
 
     def deregister_instance(self, instance: str, *, cluster: str | None = None) -> None:
         """Deregister an instance: it becomes INACTIVE, its agent is gone, and its tasks go on unwatched."""
-        found = self._find(instance, cluster)
-        found.agent_connected = False
-        _admin.set_status(found, "INACTIVE")
+        _instances.retire(self._find(instance, cluster))
 
     def end_task(
         self, task: str, *, exit_code: int = 0, code: str = "EssentialContainerExited", reason: str | None = None
@@ -192,14 +208,3 @@ class Controls:
         if found is None:
             raise unknown_task()
         return found
-
-
-def _attributes(zone: str) -> dict[str, str | None]:
-    named: dict[str, str | None] = {
-        "ecs.availability-zone": zone,
-        "ecs.instance-type": "m5.xlarge",
-        "ecs.cpu-architecture": "x86_64",
-        "ecs.os-type": "linux",
-        "ecs.ami-id": "ami-00000000000000000",
-    }
-    return {**named, **dict.fromkeys(CAPABILITIES)}

@@ -6,12 +6,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from aioecs.testing import _fargate
 from aioecs.testing._arns import Arns
 from aioecs.testing._errors import client_error
-from aioecs.testing._members import Json, record, records, text, whole
+from aioecs.testing._members import Json, flag, record, records, text, texts, whole
 from aioecs.testing._state import ContainerPlan, Definition, Need, Port
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(vcpu|gb)?", re.IGNORECASE | re.ASCII)
+_SIZE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?(vcpu|gb)?", re.IGNORECASE | re.ASCII)
 _FAMILY = re.compile(r"[A-Za-z0-9_-]{1,255}", re.ASCII)
 _DOCKER = "com.amazonaws.ecs.capability.docker-remote-api.1.18"
 _KEPT = (
@@ -43,11 +44,15 @@ def make(request: Json, arns: Arns, revision: int, now: float, tags: dict[str, s
         raise client_error("Container list cannot be empty.")
     mode = text(request, "networkMode") or "bridge"
     containers = tuple(_container(each, mode) for each in described)
+    _check_containers(containers, described)
     cpu, memory = size(text(request, "cpu")), size(text(request, "memory"))
     if memory is None and any(each.memory is None and each.memory_reservation is None for each in containers):
         raise client_error(
             "Invalid setting for container. At least one of 'memory' or 'memoryReservation' is required."
         )
+    objection = _fargate.objection(request, mode, cpu, memory)
+    if objection is not None and "FARGATE" in texts(request, "requiresCompatibilities"):
+        raise client_error(objection)
     requires = _requires(request, mode)
     arn = arns.definition(family, revision)
     wire: Json = {
@@ -60,7 +65,7 @@ def make(request: Json, arns: Arns, revision: int, now: float, tags: dict[str, s
         "placementConstraints": [],
         "status": "ACTIVE",
         "requiresAttributes": [{"name": name, **({"value": value} if value else {})} for name, value in requires],
-        "compatibilities": ["EC2", "FARGATE"] if mode == "awsvpc" and cpu and memory else ["EC2"],
+        "compatibilities": ["EC2"] if objection else ["EC2", "FARGATE"],
         "registeredAt": round(now, 3),
         "registeredBy": f"arn:{arns.partition}:iam::{arns.account_id}:root",
         **{name: request[name] for name in _KEPT if request.get(name) is not None},
@@ -72,6 +77,15 @@ def make(request: Json, arns: Arns, revision: int, now: float, tags: dict[str, s
     made = Definition(family, revision, arn, mode, containers, cpu, memory, requires, constraints, wire, tags, Need())
     made.need = need(made, {})
     return made
+
+
+def _check_containers(containers: tuple[ContainerPlan, ...], described: list[Json]) -> None:
+    """Hold the containers against each other: names differ, and one of them is essential. [docs, essential]"""
+    names = [each.name for each in containers]
+    if len(set(names)) < len(names):
+        raise client_error("Container names must be unique within a task definition.")
+    if all(each.get("essential") is not None and not flag(each, "essential") for each in described):
+        raise client_error("A task definition must have at least one essential container.")
 
 
 def size(value: str | None) -> int | None:
@@ -128,9 +142,12 @@ def _container(described: Json, mode: str) -> ContainerPlan:
     name = text(described, "name")
     if not name:
         raise client_error("Container.name should not be null or empty.")
+    image = text(described, "image")
+    if not image:
+        raise client_error("Container.image should not be null or empty.")
     return ContainerPlan(
         name=name,
-        image=text(described, "image") or "",
+        image=image,
         cpu=_natural(described, "cpu") or 0,
         memory=_natural(described, "memory"),
         memory_reservation=_natural(described, "memoryReservation"),
@@ -153,7 +170,7 @@ def _gpus(described: Json) -> int:
 
 
 def _gpu_count(value: str | None) -> int:
-    if value is None or not (value.isascii() and value.isdecimal()):
+    if value is None or not (value.isascii() and value.isdecimal() and len(value) < 10):
         raise client_error(f"Invalid GPU resource requirement: {value}")
     return int(value)
 

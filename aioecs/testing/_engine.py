@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import attrs
 
-from aioecs.testing import _admin, _reads, _starts
+from aioecs.testing import _admin, _clusters, _families, _instances, _providers, _reads, _starts
 from aioecs.testing._arns import Arns
 from aioecs.testing._buckets import Buckets, Throttle
 from aioecs.testing._controls import Controls
@@ -29,9 +29,27 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
         "DescribeTasks": _reads.describe_tasks,
         "ListContainerInstances": _reads.list_container_instances,
         "DescribeContainerInstances": _reads.describe_container_instances,
+        "RegisterContainerInstance": _instances.register,
+        "DeregisterContainerInstance": _instances.deregister,
+        "PutAttributes": _instances.put_attributes,
+        "DeleteAttributes": _instances.delete_attributes,
+        "ListAttributes": _instances.list_attributes,
+        "DeregisterTaskDefinition": _families.deregister_task_definition,
+        "DeleteTaskDefinitions": _families.delete_task_definitions,
+        "ListTaskDefinitions": _families.list_task_definitions,
+        "ListTaskDefinitionFamilies": _families.list_task_definition_families,
+        "CreateCapacityProvider": _providers.create_capacity_provider,
+        "DescribeCapacityProviders": _providers.describe_capacity_providers,
+        "DeleteCapacityProvider": _providers.delete_capacity_provider,
+        "ExecuteCommand": _admin.execute_command,
+        "UntagResource": _admin.untag_resource,
         "DescribeTaskDefinition": _reads.describe_task_definition,
         "RegisterTaskDefinition": _admin.register_task_definition,
         "CreateCluster": _admin.create_cluster,
+        "UpdateCluster": _clusters.update_cluster,
+        "UpdateClusterSettings": _clusters.update_cluster_settings,
+        "PutClusterCapacityProviders": _clusters.put_cluster_capacity_providers,
+        "DeleteCluster": _clusters.delete_cluster,
         "DescribeClusters": _admin.describe_clusters,
         "ListClusters": _admin.list_clusters,
         "UpdateContainerInstancesState": _admin.update_container_instances_state,
@@ -40,6 +58,8 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
     }
 )
 """What the engine can do, by the operation's name."""
+LEFT_OUT = ("Service", "TaskSet")
+"""What it says of operations with these words in their names: that it has no such thing."""
 
 
 @attrs.frozen
@@ -117,6 +137,7 @@ class Engine(Controls):
             body = execute(self._world, request, now, number)
         except AwsError as error:
             self._world.ledger.settled(number, error=error.code, answered=True)
+            self._world.ledger.ended(number)
             return Answer(error.status, error.body(), error.code, number)
         self._settle(number, body)
         return Answer(200, body, None, number)
@@ -135,7 +156,9 @@ class Engine(Controls):
 
     def turned_away(self, operation: str, request: Json, fault: str) -> int:
         """Write down a call that a fault kept from taking effect; return its number."""
-        return self._world.ledger.arrived(operation, request, self._world.clock(), fault)
+        number = self._world.ledger.arrived(operation, request, self._world.clock(), fault)
+        self._world.ledger.ended(number)
+        return number
 
     def count_throttle(self, operation: str) -> None:
         """Count a request that a fault throttled."""
@@ -147,12 +170,17 @@ class Engine(Controls):
 
     def _settle(self, number: int, body: Json) -> None:
         if number:
-            failures = tuple((each["arn"], each["reason"]) for each in body.get("failures", ()))
+            failures = tuple((each.get("arn", ""), each["reason"]) for each in body.get("failures", ()))
             self._world.ledger.settled(number, failures=failures, answered=True)
+            self._world.ledger.ended(number)
 
     def _admit(self, operation: str, access_key: str | None, now: float) -> Operation:
         """Let a request through to its operation: known, signed with a good key, not throttled, allowed."""
         execute = OPERATIONS.get(operation)
+        if execute is None and any(name in operation for name in LEFT_OUT):
+            raise AwsError(
+                "UnsupportedFeatureException", f"{operation}: the local ECS has no services and no task sets."
+            )
         if execute is None:
             raise AwsError("UnknownOperationException", f"Operation {operation} is not known to the local ECS.")
         if access_key in self.expired_keys:

@@ -16,6 +16,10 @@ OPERATIONS: Final = (
     "StartTask", "RunTask", "StopTask", "ListTasks", "DescribeTasks", "ListContainerInstances",
     "DescribeContainerInstances", "DescribeTaskDefinition", "RegisterTaskDefinition", "CreateCluster",
     "DescribeClusters", "ListClusters", "UpdateContainerInstancesState", "TagResource", "ListTagsForResource",
+    "UntagResource", "ExecuteCommand", "RegisterContainerInstance", "DeregisterContainerInstance", "PutAttributes",
+    "DeleteAttributes", "ListAttributes", "DeregisterTaskDefinition", "DeleteTaskDefinitions", "ListTaskDefinitions",
+    "ListTaskDefinitionFamilies", "CreateCapacityProvider", "DescribeCapacityProviders", "DeleteCapacityProvider",
+    "UpdateCluster", "UpdateClusterSettings", "PutClusterCapacityProviders", "DeleteCluster",
 )  # fmt: skip
 KINDS: Final[tuple[str, ...]] = get_args(Kind)
 WHENS: Final[tuple[str, ...]] = get_args(When)

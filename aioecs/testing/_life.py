@@ -1,4 +1,4 @@
-"""The life of a task: PENDING → RUNNING → (STOPPING →) STOPPED → forgotten.
+"""The life of a task: (PROVISIONING →) PENDING → RUNNING → (STOPPING →) STOPPED → forgotten.
 
 Nothing here waits. Each step takes the moment at which it happened; `_world` finds out which steps are due. Counts,
 shelves and the instance's room are kept in step with the task, and nowhere else.
@@ -6,8 +6,8 @@ shelves and the instance's room are kept in step with the task, and nowhere else
 
 from __future__ import annotations
 
-from aioecs.testing._capacity import release
-from aioecs.testing._state import PENDING, RUNNING, STOPPED, STOPPING, Task
+from aioecs.testing._capacity import release, take
+from aioecs.testing._state import PENDING, PROVISIONING, RUNNING, STOPPED, STOPPING, Instance, Task
 
 KILLED = 137  # 128 + SIGKILL: what docker reports for a container that did not heed SIGTERM
 
@@ -18,6 +18,21 @@ def place(task: Task) -> None:
         shelf.add(task)
     task.cluster.tasks[task.id] = task
     _count(task, pending=+1)
+
+
+def assign(task: Task, instance: Instance) -> None:
+    """Give a provisioning task its instance, which must have room, and take what it needs there."""
+    task.instance, task.gpu_ids = instance, take(instance, task.need)
+    instance.version += 1
+
+
+def provision(task: Task) -> None:
+    """Let a provisioning task be PENDING, for its infrastructure is there; one with an instance is counted there."""
+    task.last_status = PENDING
+    task.version += 1
+    if task.instance is not None:
+        task.instance.shelf.add(task)
+        task.instance.pending += 1
 
 
 def run(task: Task, at: float) -> bool:
@@ -48,8 +63,9 @@ def stopped(task: Task, at: float, exit_code: int | None) -> None:
     task.last_status, task.stopped_at = STOPPED, at
     task.exit_code = exit_code if task.started_at is not None else None
     task.version += 1
-    release(task.instance, task.need, task.gpu_ids)
-    task.instance.version += 1
+    if task.instance is not None:
+        release(task.instance, task.need, task.gpu_ids)
+        task.instance.version += 1
 
 
 def forget(task: Task) -> None:
@@ -63,7 +79,7 @@ def forget(task: Task) -> None:
 
 
 def _uncount(task: Task) -> None:
-    if task.last_status == PENDING:
+    if task.last_status in (PROVISIONING, PENDING):
         _count(task, pending=-1)
     else:
         _count(task, running=-1)
@@ -71,5 +87,6 @@ def _uncount(task: Task) -> None:
 
 def _count(task: Task, *, pending: int = 0, running: int = 0) -> None:
     for counted in (task.cluster, task.instance):
-        counted.pending += pending
-        counted.running += running
+        if counted is not None:
+            counted.pending += pending
+            counted.running += running

@@ -33,6 +33,17 @@ class ClientKwargs(TypedDict):
     aws_secret_access_key: str
 
 
+_WITH_FARGATE: Json = {
+    "capacityProviders": ["FARGATE", "FARGATE_SPOT"],
+    "defaultCapacityProviderStrategy": [{"capacityProvider": "FARGATE", "weight": 1}],
+}
+_FOR_FARGATE: Json = {
+    "network_mode": "awsvpc",
+    "task_size": (256, 512),
+    "requiresCompatibilities": ["FARGATE"],
+}
+
+
 class LocalECS:
     """An honest Amazon ECS on loopback, for any AWS SDK or the AWS CLI.
 
@@ -46,8 +57,12 @@ class LocalECS:
     cluster, clusters: one cluster of `instances` instances, or any number by name with their numbers of instances.
         Each instance has `cpu` units and `memory` MiB. A task definition `demo:1` (container `main`, 10 units, 10 MiB)
         is registered.
+    fargate: clusters have the capacity providers FARGATE and FARGATE_SPOT, the first by default, and `demo:1` is one
+        for Fargate (256 units, 512 MiB, awsvpc).  task_definitions: requests of RegisterTaskDefinition, registered too.
     region, account_id, partition: of its ARNs.
-    host, port: where it listens; port 0 takes a free one.  ssl_context: serve TLS with it.
+    host, port: where it listens, by default for this machine alone; port 0 takes a free one.
+    hosts: names by which requests may call it, beside addresses, localhost and `host`; others are refused.
+    ssl_context: serve TLS with it.
     clock: epoch seconds, for the life of tasks, lags and buckets.  seed: of ids, orders and the faults' chances.
     throttle: buckets by category, None for none, "documented" for the published ones (see `Bucket`, `Buckets`).
     expired_keys: access key ids that get ExpiredTokenException.  denied: operations that get AccessDeniedException.
@@ -67,11 +82,14 @@ class LocalECS:
         instances: int = 3,
         cpu: int = 4096,
         memory: int = 16384,
+        fargate: bool = False,
+        task_definitions: Iterable[Json] = (),
         region: str = "us-east-1",
         account_id: str = "123456789012",
         partition: str = "aws",
         host: str = "127.0.0.1",
         port: int = 0,
+        hosts: Iterable[str] = (),
         ssl_context: ssl.SSLContext | None = None,
         clock: Callable[[], float] | None = None,
         seed: int = 0,
@@ -79,6 +97,7 @@ class LocalECS:
         throttle: Throttle = None,
         expired_keys: Iterable[str] = (),
         denied: Iterable[str] = (),
+        provisioning_seconds: Seconds = 0.0,
         pending_seconds: Seconds = 0.0,
         running_seconds: Seconds = None,
         stopping_seconds: Seconds = 0.0,
@@ -88,6 +107,7 @@ class LocalECS:
         started_by_with_status: Literal["allow", "reject", "ignore"] = "allow",
         draining: Literal["refuse", "accept"] = "refuse",
         disguise_throttle: bool = False,
+        fargate_tasks: int | None = None,
     ) -> None:
         self.region = region
         self.engine = Engine(
@@ -100,6 +120,7 @@ class LocalECS:
             expired_keys=expired_keys,
             denied=denied,
             behaviour=Behaviour(
+                provisioning_seconds=provisioning_seconds,
                 pending_seconds=pending_seconds,
                 running_seconds=running_seconds,
                 stopping_seconds=stopping_seconds,
@@ -109,20 +130,24 @@ class LocalECS:
                 started_by_with_status=started_by_with_status,
                 draining=draining,
                 disguise_throttle=disguise_throttle,
+                fargate_tasks=fargate_tasks,
             ),
         )
         self.faults = FaultScript(faults, seed=seed)
         self._cluster = next(iter(clusters)) if clusters else cluster
         self._address = (host, port)
+        self._names = (host, *hosts)
         self._tls = ssl_context
         self._server: Server | None = None
         self._clock = clock or time.time
         self._left = False
         self._listening: dict[asyncio.Event, Callable[[], None]] = {}
         for name, count in (clusters or {cluster: instances}).items():
-            self.engine.add_cluster(name)
+            self.engine.add_cluster(name, **(_WITH_FARGATE if fargate else {}))
             self.engine.add_instances(count, cluster=name, cpu=cpu, memory=memory)
-        self.engine.add_task_definition("demo")
+        self.engine.add_task_definition("demo", **(_FOR_FARGATE if fargate else {}))
+        for definition in task_definitions:
+            self.engine.call("RegisterTaskDefinition", definition)
 
     @property
     def truth(self) -> Truth:
@@ -194,7 +219,7 @@ class LocalECS:
     async def __aenter__(self) -> Self:
         if self._server is not None:
             raise RuntimeError("LocalECS can be entered only once")
-        server = Server(self.engine, self.faults)
+        server = Server(self.engine, self.faults, self._names)
         self._address = await server.open(*self._address, self._tls)
         self._server = server
         return self

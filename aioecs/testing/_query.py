@@ -7,7 +7,8 @@ Grammar and subjects are those of the developer guide, "Create expressions to de
     factor      = ("not" | "!") factor | "(" expression ")" | comparison
     comparison  = subject operator [ argument | "[" argument { "," argument } "]" ]
 
-Arguments may stand in quotes. Regular expressions are Java's in ECS and Python's here; both must match the whole value.
+Arguments may stand in quotes. Regular expressions are Java's in ECS, and those of `_pattern` here, which match in
+linear time; both must match the whole value.
 A query is compiled once into a predicate over the values of a subject: none where an instance lacks it, several for
 `task:group`.
 """
@@ -19,10 +20,16 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from aioecs.testing._pattern import Pattern, PatternError
+
 Lookup = Callable[[str], Sequence[str]]
 """Gives the values of a subject of one instance."""
 Predicate = Callable[[Lookup], bool]
 _Compare = Callable[[str, str], bool]
+
+LENGTH = 20_000  # characters; ours: a list of some hundred instance ids fits
+_DEPTH = 50  # parentheses and negations within each other; ours
+_PATTERNS = 20  # regular expressions in one expression; ours
 
 _OPERATORS = {
     "==": "==", "equals": "==", "!=": "!=", "not_equals": "!=", ">": ">", "greater_than": ">", ">=": ">=",
@@ -62,6 +69,8 @@ def compile_query(text: str) -> Predicate:
     Raises:
         QueryError: it is not one.
     """
+    if len(text) > LENGTH:
+        raise QueryError(f"an expression has at most {LENGTH} characters")
     parser = _Parser(text)
     predicate = parser.expression()
     parser.expect_end()
@@ -74,6 +83,8 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
+        self.depth = 0
+        self.patterns = 0
 
     def expression(self) -> Predicate:
         terms = [self.term()]
@@ -88,6 +99,14 @@ class _Parser:
         return factors[0] if len(factors) == 1 else lambda lookup: all(factor(lookup) for factor in factors)
 
     def factor(self) -> Predicate:
+        self.depth += 1
+        if self.depth > _DEPTH:
+            raise self.error(f"nested more than {_DEPTH} deep")
+        found = self.negated_or_grouped()
+        self.depth -= 1
+        return found
+
+    def negated_or_grouped(self) -> Predicate:
         if self.skip("not", "!"):
             negated = self.factor()
             return lambda lookup: not negated(lookup)
@@ -116,14 +135,17 @@ class _Parser:
         return self.compared(subject, operator)
 
     def matching(self, subject: str, *, negated: bool) -> Predicate:
+        self.patterns += 1
+        if self.patterns > _PATTERNS:
+            raise self.error(f"more than {_PATTERNS} regular expressions")
         bare = _BARE_PATTERN.match(self.text, self.at)
         if bare is not None:
             self.at, written = bare.end(), bare["word"]
         else:
             written = self.argument("a pattern")
         try:
-            pattern = re.compile(written)
-        except re.error as error:
+            pattern = Pattern(written)
+        except PatternError as error:
             raise self.error(f"bad pattern {written!r}: {error}") from None
         return lambda lookup: any(pattern.fullmatch(value) for value in lookup(subject)) != negated
 
@@ -176,7 +198,11 @@ class _Parser:
 
     def error(self, message: str) -> QueryError:
         at = len(self.text) - len(self.text[self.at :].lstrip())
-        return QueryError(f"{message} at character {at + 1} of {self.text!r}")
+        return QueryError(f"{message} at character {at + 1} of {_short(self.text)!r}")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 def _any_of(subject: str, wanted: list[str], *, negated: bool) -> Predicate:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
+from aioecs.testing import _fargate
 from aioecs.testing._arns import Arns
 from aioecs.testing._capacity import RESERVED_TCP
 from aioecs.testing._members import Json
-from aioecs.testing._state import PENDING, STOPPED, Cluster, ContainerPlan, Instance, Task
+from aioecs.testing._state import PENDING, PROVISIONING, STOPPED, Cluster, ContainerPlan, Instance, Task
+from aioecs.testing._strategy import on_wire
 
 
 def tags_on_wire(tags: dict[str, str]) -> list[Json]:
@@ -26,9 +29,6 @@ def task_on_wire(task: Task, arns: Arns, *, tags: bool) -> Json:
         "attachments": _attachments(task),
         "attributes": [],
         "clusterArn": task.cluster.arn,
-        "connectivity": "CONNECTED" if task.instance.agent_connected else "DISCONNECTED",
-        "connectivityAt": round(task.created_at, 3),
-        "containerInstanceArn": task.instance.arn,
         "containers": [
             _container(task, plan, container_id, arns)
             for plan, container_id in zip(task.definition.containers, task.container_ids, strict=True)
@@ -48,11 +48,9 @@ def task_on_wire(task: Task, arns: Arns, *, tags: bool) -> Json:
         "taskDefinitionArn": task.definition.arn,
         "version": task.version,
     }
-    host = task.instance.attributes
-    if (architecture := host.get("ecs.cpu-architecture")) is not None:
-        wire["attributes"] = [{"name": "ecs.cpu-architecture", "value": architecture}]
-    if (zone := host.get("ecs.availability-zone")) is not None:
-        wire["availabilityZone"] = zone
+    wire.update(_on_fargate(task) if task.platform_version is not None else _on_instance(task))
+    if task.capacity_provider is not None:
+        wire["capacityProviderName"] = task.capacity_provider
     if task.started_by is not None:
         wire["startedBy"] = task.started_by
     for name, moment in _moments(task).items():
@@ -60,6 +58,36 @@ def task_on_wire(task: Task, arns: Arns, *, tags: bool) -> Json:
             wire[name] = round(moment, 3)
     if task.stop_code is not None:
         wire["stopCode"], wire["stoppedReason"] = task.stop_code, task.stopped_reason
+    return wire
+
+
+def _on_instance(task: Task) -> Json:
+    """Give what a task has of its container instance; nothing while it waits for one."""
+    if task.instance is None:
+        return {}
+    wire: Json = {
+        "connectivity": "CONNECTED" if task.instance.agent_connected else "DISCONNECTED",
+        "connectivityAt": round(task.created_at, 3),
+        "containerInstanceArn": task.instance.arn,
+    }
+    host = task.instance.attributes
+    if (architecture := host.get("ecs.cpu-architecture")) is not None:
+        wire["attributes"] = [{"name": "ecs.cpu-architecture", "value": architecture}]
+    if (zone := host.get("ecs.availability-zone")) is not None:
+        wire["availabilityZone"] = zone
+    return wire
+
+
+def _on_fargate(task: Task) -> Json:
+    wire: Json = {
+        "attributes": [{"name": "ecs.cpu-architecture", "value": _fargate.architecture(task.definition)}],
+        "availabilityZone": task.zone,
+        "platformVersion": task.platform_version,
+        "platformFamily": _fargate.family(task.definition),
+        "ephemeralStorage": {"sizeInGiB": _fargate.storage(task.definition, task.overrides)},
+    }
+    if task.last_status != PROVISIONING:
+        wire |= {"connectivity": "CONNECTED", "connectivityAt": round(task.created_at, 3)}
     return wire
 
 
@@ -115,7 +143,7 @@ def _bindings(task: Task, plan: ContainerPlan) -> list[Json]:
 
 
 def _interfaces(task: Task) -> list[Json]:
-    if task.network is None:
+    if task.network is None or task.last_status == PROVISIONING:
         return []
     return [{"attachmentId": _attachment_id(task), "privateIpv4Address": _address(task)}]
 
@@ -123,10 +151,13 @@ def _interfaces(task: Task) -> list[Json]:
 def _attachments(task: Task) -> list[Json]:
     if task.network is None:
         return []
-    status = {PENDING: "PRECREATED", STOPPED: "DELETED"}.get(task.last_status, "ATTACHED")
+    status = {PROVISIONING: "PRECREATED", PENDING: "PRECREATED", STOPPED: "DELETED"}.get(task.last_status, "ATTACHED")
+    subnets = task.network["subnets"]
     details: list[Json] = [
-        {"name": "subnetId", "value": task.network["subnets"][0]},
+        {"name": "subnetId", "value": subnets[task.seq % len(subnets)]},
         {"name": "networkInterfaceId", "value": f"eni-{task.id[:17]}"},
+        {"name": "macAddress", "value": _mac(task)},
+        {"name": "privateDnsName", "value": f"ip-{_address(task).replace('.', '-')}.ec2.internal"},
         {"name": "privateIPv4Address", "value": _address(task)},
     ]
     return [{"id": _attachment_id(task), "type": "ElasticNetworkInterface", "status": status, "details": details}]
@@ -134,6 +165,10 @@ def _attachments(task: Task) -> list[Json]:
 
 def _attachment_id(task: Task) -> str:
     return f"{task.id[:8]}-{task.id[8:12]}-{task.id[12:16]}-{task.id[16:20]}-{task.id[20:]}"
+
+
+def _mac(task: Task) -> str:
+    return ":".join(["0a", *(task.id[at : at + 2] for at in range(0, 10, 2))])
 
 
 def _address(task: Task) -> str:
@@ -170,6 +205,8 @@ def instance_on_wire(instance: Instance, *, tags: bool, health: bool) -> Json:
         "tags": tags_on_wire(instance.tags) if tags else [],
         **instance.members,
     }
+    if instance.provider is not None:
+        wire["capacityProviderName"] = instance.provider
     if health:
         wire["healthStatus"] = _health(instance)
     return wire
@@ -200,22 +237,44 @@ def _health(instance: Instance) -> Json:
     return {"overallStatus": state, "details": [{"type": "CONTAINER_RUNTIME", "status": state}]}
 
 
-def cluster_on_wire(cluster: Cluster, *, tags: bool) -> Json:
-    """Give a cluster."""
-    return {
+def cluster_on_wire(cluster: Cluster, include: Collection[str]) -> Json:
+    """Give a cluster; settings, configuration, statistics, attachments and tags where they are asked for."""
+    wire: Json = {
         "clusterArn": cluster.arn,
         "clusterName": cluster.name,
-        "status": "ACTIVE",
+        "status": cluster.status,
         "registeredContainerInstancesCount": sum(each.status != "INACTIVE" for each in cluster.instances.values()),
         "runningTasksCount": cluster.running,
         "pendingTasksCount": cluster.pending,
         "activeServicesCount": 0,
-        "statistics": [],
-        "tags": tags_on_wire(cluster.tags) if tags else [],
-        "settings": [{"name": "containerInsights", "value": "disabled"}],
-        "capacityProviders": [],
-        "defaultCapacityProviderStrategy": [],
+        "statistics": _statistics(cluster) if "STATISTICS" in include else [],
+        "tags": tags_on_wire(cluster.tags) if "TAGS" in include else [],
+        "settings": [],
+        "capacityProviders": list(cluster.providers),
+        "defaultCapacityProviderStrategy": on_wire(cluster.strategy),
     }
+    if "SETTINGS" in include:
+        wire["settings"] = [{"name": name, "value": value} for name, value in cluster.settings.items()]
+    if "CONFIGURATIONS" in include and cluster.configuration is not None:
+        wire["configuration"] = cluster.configuration
+    if "ATTACHMENTS" in include:
+        wire["attachments"] = []
+    if cluster.service_connect is not None:
+        wire["serviceConnectDefaults"] = cluster.service_connect
+    return wire
+
+
+def _statistics(cluster: Cluster) -> list[Json]:
+    """Count tasks by launch type. [model]"""
+    live = list(cluster.shelf.live.values())
+    counts = {
+        f"{state}{kind}TasksCount": sum(
+            task.launch_type == kind.upper() and (task.last_status == "RUNNING") is (state != "pending")
+            for task in live
+        )
+        for state, kind in (("running", "EC2"), ("Running", "Fargate"), ("pending", "EC2"), ("pending", "Fargate"))
+    }
+    return [{"name": name, "value": str(value)} for name, value in counts.items()]
 
 
 def failure(arn: str, reason: str, detail: str | None = None) -> Json:

@@ -23,13 +23,14 @@ OVERRIDES = 8192  # [model] TaskOverride "8192 characters … includes the JSON 
 TAGS, TAG_KEY, TAG_VALUE = 50, 128, 256  # [model] Tag
 SUBNETS, SECURITY_GROUPS = 16, 5  # [model] AwsVpcConfiguration
 CLIENT_TOKEN = 64  # [model] RunTask.clientToken "up to 64 characters … in the range of 33-126"
+EXPRESSION = 2000  # [model] PlacementConstraint.expression "a maximum length of 2000 characters"
 CONSTRAINTS = 10  # [model] RunTask.placementConstraints "up to 10"
 
 _compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _STARTED_BY = re.compile(r"[A-Za-z0-9/_-]*", re.ASCII)
 _CLIENT_TOKEN = re.compile(r"[!-~]+")
-_PROPAGATE = ("TASK_DEFINITION", "SERVICE", "NONE")
 _LAUNCH_TYPES = ("EC2", "FARGATE", "EXTERNAL", "MANAGED_INSTANCES")
+_PROPAGATE = ("TASK_DEFINITION", "SERVICE", "NONE")
 
 
 def check_count(values: list[str], limit: int, name: str, title: str) -> list[str]:
@@ -190,10 +191,17 @@ def check_constraints(request: Json) -> tuple[list[str], bool]:
     distinct = False
     for constraint in constraints:
         if check_choice(constraint, "type", ("distinctInstance", "memberOf")) == "memberOf":
-            expressions.append(text(constraint, "expression") or "")
+            expressions.append(_expression(constraint))
         else:
             distinct = True
     return expressions, distinct
+
+
+def _expression(constraint: Json) -> str:
+    expression = text(constraint, "expression") or ""
+    if len(expression) > EXPRESSION:
+        raise invalid(f"A placement constraint's expression can have at most {EXPRESSION} characters.")
+    return expression
 
 
 def definition_missing(*, inactive: bool = False) -> AwsError:

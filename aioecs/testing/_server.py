@@ -1,7 +1,8 @@
 """The engine behind real HTTP: AWS JSON 1.1 on `POST /`, scripted faults on the socket, and a door for other processes.
 
 A request whose body has been read takes effect, whatever becomes of its caller. Besides the service, GET
-/_aioecs/health and /_aioecs/truth answer JSON, and POST /_aioecs/faults replaces the script of faults.
+/_aioecs/health and /_aioecs/truth answer JSON, and POST /_aioecs/faults replaces the script of faults; the last two
+want the header X-Aioecs-Admin (with any value), and every request a Host that is the server's.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ import re
 import socket
 import ssl
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any, cast
 from uuid import UUID
 
 from aiohttp import web
 
+from aioecs.testing._access import ADMIN_HEADER, host_name, knows_host
 from aioecs.testing._engine import Answer, Engine, throttled
 from aioecs.testing._errors import AwsError, malformed
 from aioecs.testing._faults import Fault, FaultScript, faults_from_json
@@ -30,6 +32,7 @@ CONTENT_TYPE = "application/x-amz-json-1.1"
 _CREDENTIAL = re.compile(r"Credential=([^/,\s]+)")
 _HTML = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 _dump = json.JSONEncoder(separators=(",", ":")).encode
+NESTING = 64  # levels of a request's body; the deepest structure in the service model has nine
 _CLOSING = 0.2  # how long connections get to end when the server closes, in seconds; all of ours end at once
 
 
@@ -57,8 +60,9 @@ class _Http(web.Server):
 class Server:
     """Serves an engine on one address. It owns what it begins: `close` leaves no task and no socket behind."""
 
-    def __init__(self, engine: Engine, faults: FaultScript) -> None:
+    def __init__(self, engine: Engine, faults: FaultScript, names: Iterable[str] = ()) -> None:
         self._engine = engine
+        self._names = {name.lower() for name in names}
         self._faults = faults
         self._closing = False
         self._http = _Http(self._handle)
@@ -92,6 +96,8 @@ class Server:
         await self._listener.wait_closed()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if not knows_host(request.headers.get("Host"), self._names):
+            return self._foreign_host(request)
         target = request.headers.get("X-Amz-Target", "")
         if request.path != "/" or request.method != "POST":
             return await self._door(request)
@@ -191,20 +197,32 @@ class Server:
         self._requests += 1
         return {"Content-Type": CONTENT_TYPE, "x-amzn-RequestId": str(UUID(int=self._requests, version=4))}
 
-    async def _door(self, request: web.BaseRequest) -> web.StreamResponse:
-        match request.method, request.path:
-            case "GET", "/_aioecs/health":
-                return web.json_response({"status": "ok"})
-            case "GET", "/_aioecs/truth":
-                return web.json_response(self._engine.truth.as_json())
-            case "POST", "/_aioecs/faults":
-                return self._script(await request.text())
-            case _:
-                return web.json_response({"error": f"Nothing at {request.method} {request.path}"}, status=404)
+    def _foreign_host(self, request: web.BaseRequest) -> web.Response:
+        name = host_name(request.headers.get("Host", ""))[:100]
+        error = AwsError(
+            "AccessDeniedException",
+            f"The local ECS is reached by an address or as localhost, not as {name!r}; name that with hosts=, or "
+            "aioecs local --allow-host, if it is yours.",
+            403,
+        )
+        return self._respond(error.status, error.body())
 
-    def _script(self, text: str) -> web.Response:
+    async def _door(self, request: web.BaseRequest) -> web.StreamResponse:
+        where = request.method, request.path
+        if where == ("GET", "/_aioecs/health"):
+            return web.json_response({"status": "ok"})
+        if where not in (("GET", "/_aioecs/truth"), ("POST", "/_aioecs/faults")):
+            return web.json_response({"error": f"Nothing at {request.method} {request.path}"}, status=404)
+        if ADMIN_HEADER not in request.headers:
+            return web.json_response({"error": f"{request.path} wants the header {ADMIN_HEADER}"}, status=403)
+        if request.method == "POST":
+            return self._script(await request.read())
+        return web.json_response(self._engine.truth.as_json())
+
+    def _script(self, body: bytes) -> web.Response:
+        """Replace the script of faults by one in UTF-8, whatever the request says of its charset."""
         try:
-            faults = faults_from_json(text)
+            faults = faults_from_json(body.decode())
         except ValueError as error:
             return web.json_response({"error": str(error)}, status=400)
         self._faults.set(faults)
@@ -226,12 +244,32 @@ def _parse(body: bytes, target: str) -> Json:
     if not target.startswith(TARGET):
         raise AwsError("UnknownOperationException", "The X-Amz-Target is not one of Amazon ECS.")
     try:
-        sent: Any = json.loads(body or b"{}")
-    except ValueError:
-        raise malformed("The body is not JSON.") from None
+        sent: Any = json.loads(body or b"{}", parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        raise malformed("The body is not JSON, or too deep.") from None
     if not isinstance(sent, dict):
         raise malformed("Start of structure or map found where not expected.")
+    if _too_deep(sent):
+        raise malformed(f"The body is nested more than {NESTING} levels deep.")
     return cast("Json", sent)
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _too_deep(sent: object) -> bool:
+    """Tell whether a value is nested deeper than a request of ECS ever is; walks it without recursion."""
+    level: list[object] = [sent]
+    for _ in range(NESTING):
+        level = [inner for outer in level if isinstance(outer, (dict, list)) for inner in _within(outer)]
+        if not level:
+            return False
+    return True
+
+
+def _within(outer: dict[str, object] | list[object]) -> Iterable[object]:
+    return outer.values() if isinstance(outer, dict) else outer
 
 
 def _reset(request: web.BaseRequest) -> web.Response:

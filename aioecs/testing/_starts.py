@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 from collections.abc import Sequence
 from typing import TypeVar
 
-from aioecs.testing import _rules
-from aioecs.testing._capacity import has_attributes, lacks, why_not
+import attrs
+
+from aioecs.testing import _launching, _rules
+from aioecs.testing._capacity import why_not
 from aioecs.testing._definitions import need as need_of
 from aioecs.testing._errors import AwsError, invalid
+from aioecs.testing._fargate import NO_CAPACITY
 from aioecs.testing._members import Json, flag, text, texts
+from aioecs.testing._placement import Placement, check_strategies, constraints_unsatisfied
 from aioecs.testing._query import Predicate, QueryError, compile_query
-from aioecs.testing._reads import lookup
 from aioecs.testing._render import failure, task_on_wire
-from aioecs.testing._state import Cluster, Definition, Instance, Need, Task
-from aioecs.testing._world import Launch, World, make_task, unknown_task
+from aioecs.testing._state import STOPPED, Cluster, Definition, Need, Task
+from aioecs.testing._world import Launch, Remembered, World, make_task, unknown_task
 
 T = TypeVar("T")
 
-REMEMBERED = 86400.0  # how long RunTask's client tokens are kept, in seconds; a day, as ECS's idempotency [docs]
+REMEMBERED = 86400.0  # how long RunTask's client tokens live at most, in seconds [docs, "Ensuring idempotency"]
+REMEMBERED_STOPPED = 3600.0  # and how long after the last of their tasks has stopped [docs]
+_SCOPE = ("cluster", "clientToken")
 
 
 def start_task(world: World, request: Json, now: float, call: int) -> Json:
@@ -50,38 +57,70 @@ def start_task(world: World, request: Json, now: float, call: int) -> Json:
 
 
 def run_task(world: World, request: Json, now: float, call: int) -> Json:
-    """Place `count` tasks, spread over the instances that fit; a known `clientToken` gives back its tasks."""
+    """Start `count` tasks where launch type, providers, constraints and strategies say.
+
+    A known `clientToken` gives back its tasks.
+    """
     count = _rules.check_run_count(request)
     started_by = _rules.check_started_by(text(request, "startedBy"), _rules.STARTED_BY_RUN_TASK)
     client_token = _rules.check_client_token(text(request, "clientToken"))
     cluster = world.cluster(request)
-    if client_token is not None and (known := _known(world, client_token, request, now)) is not None:
-        return _answer(world, known, [])
+    digest = _digest(request)
+    known = _known(world, (cluster.name, client_token), digest, now) if client_token is not None else None
+    if known is not None:
+        return _answer(world, known, [], replayed=True)
     definition = world.definition(text(request, "taskDefinition"))
-    launch_type = _rules.check_launch_type(request) or "EC2"
-    launch = _launch(request, cluster, definition, now, call, started_by, launch_type)
+    launch = _launch(request, cluster, definition, now, call, started_by, "EC2")
     need = need_of(definition, launch.overrides) if launch.overrides else definition.need
-    expressions, distinct = _rules.check_constraints(request)
-    predicates = [_predicate(expression) for expression in (*expressions, *definition.constraints)]
-    candidates = _candidates(cluster, predicates)
-    tasks: list[Task] = []
-    for _ in range(count):
-        fitting = [
-            instance
-            for instance in candidates
-            if has_attributes(instance, definition)
-            and lacks(instance, need) is None
-            and not (distinct and any(task.instance is instance for task in tasks))
-        ]
-        if not fitting:
-            break
-        chosen = min(fitting, key=lambda instance: (instance.running + instance.pending, instance.seq))
-        tasks.append(make_task(world, cluster, chosen, definition, need, launch))
-    failures = _unplaced(cluster, candidates, definition, need) if len(tasks) < count else []
+    fleet = _launching.choose(world, cluster, request, definition, need, count)
+    placement = _placement(world, cluster, request, definition, need, launch.group)
+    tasks, failures = _begin(world, placement, fleet, launch)
     world.ledger.settled(call, tasks=tuple(task.arn for task in tasks))
     if client_token is not None and tasks:
-        world.client_tokens[client_token] = (now, request, tuple(tasks))
+        world.client_tokens[cluster.name, client_token] = Remembered(now, digest, tuple(tasks))
     return _answer(world, tasks, failures)
+
+
+def _placement(
+    world: World, cluster: Cluster, request: Json, definition: Definition, need: Need, group: str
+) -> Placement:
+    expressions, distinct = _rules.check_constraints(request)
+    return Placement(
+        cluster=cluster,
+        definition=definition,
+        need=need,
+        group=group,
+        predicates=[_predicate(expression) for expression in (*expressions, *definition.constraints)],
+        distinct=distinct,
+        strategies=check_strategies(request),
+        dice=world.dice,
+    )
+
+
+def _begin(
+    world: World, placement: Placement, fleet: list[_launching.Infrastructure], launch: Launch
+) -> tuple[list[Task], list[Json]]:
+    """Start the tasks one by one, until there is no room for one; say why."""
+    if any(each.launch_type == "EC2" and each.provider is None for each in fleet):
+        _check_instances(placement.cluster)
+    tasks: list[Task] = []
+    for each in fleet:
+        instance, finder = None, None
+        if each.launch_type == "FARGATE":
+            if _launching.fargate_is_full(world):
+                return tasks, [{"reason": NO_CAPACITY}]
+        elif each.provider is not None:
+            finder = _launching.host_finder(world, placement, each.provider)
+        elif (instance := placement.choose()) is None:
+            return tasks, _unplaced(placement)
+        own = attrs.evolve(
+            launch,
+            launch_type=each.launch_type,
+            capacity_provider=each.provider,
+            platform_version=each.platform_version,
+        )
+        tasks.append(make_task(world, placement.cluster, instance, placement.definition, placement.need, own, finder))
+    return tasks, []
 
 
 def stop_task(world: World, request: Json, now: float, call: int) -> Json:
@@ -127,13 +166,23 @@ def _launch(
     )
 
 
-def _answer(world: World, tasks: Sequence[Task], failures: list[Json]) -> Json:
-    """Give tasks and failures in an order that is not the one asked for, which ECS promises nowhere."""
-    mixed = reorder(list(tasks), [task.instance.id for task in tasks], world.dice)
+def _answer(world: World, tasks: Sequence[Task], failures: list[Json], *, replayed: bool = False) -> Json:
+    """Give tasks and failures in an order that is not the one asked for, which ECS promises nowhere.
+
+    Of a task that stopped before a client token was used again, only three members are left. [docs]
+    """
+    mixed = reorder(list(tasks), [task.instance.id if task.instance is not None else "" for task in tasks], world.dice)
     return {
-        "tasks": [task_on_wire(task, world.arns, tags=True) for task in mixed],
-        "failures": reorder(failures, [each["arn"] for each in failures], world.dice),
+        "tasks": [
+            _remains(task) if replayed and task.last_status == STOPPED else task_on_wire(task, world.arns, tags=True)
+            for task in mixed
+        ],
+        "failures": reorder(failures, [each.get("arn", "") for each in failures], world.dice),
     }
+
+
+def _remains(task: Task) -> Json:
+    return {"taskArn": task.arn, "lastStatus": task.last_status, "desiredStatus": task.desired_status}
 
 
 def reorder(values: list[T], keys: list[str], dice: random.Random) -> list[T]:
@@ -154,14 +203,24 @@ def _instance_arn(world: World, cluster: Cluster, entry: str) -> str:
     return entry if entry.startswith("arn:") else world.arns.instance(cluster.name, entry)
 
 
-def _known(world: World, client_token: str, request: Json, now: float) -> tuple[Task, ...] | None:
-    at, asked, tasks = world.client_tokens.get(client_token, (float("-inf"), {}, ()))
-    if now - at > REMEMBERED:
+def _digest(request: Json) -> str:
+    """Sum up the parameters of a RunTask; its cluster is part of the token's scope, and null is absent."""
+    given = {name: value for name, value in request.items() if value is not None and name not in _SCOPE}
+    return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
+
+
+def _known(world: World, key: tuple[str, str], digest: str, now: float) -> tuple[Task, ...] | None:
+    """Find the tasks of a client token that still lives: for the lesser of a day and its tasks' life and an hour."""
+    known = world.client_tokens.get(key)
+    if known is None or now - known.at > REMEMBERED:
         return None
-    if asked != request:
+    ends = [task.stopped_at for task in known.tasks if task.stopped_at is not None]
+    if len(ends) == len(known.tasks) and now - max(ends) > REMEMBERED_STOPPED:
+        return None
+    if known.digest != digest:
         message = "The provided clientToken is already in use with a different RunTask request."
-        raise AwsError("ConflictException", message, members={"resourceIds": [task.arn for task in tasks]})
-    return tasks
+        raise AwsError("ConflictException", message, members={"resourceIds": [task.arn for task in known.tasks]})
+    return known.tasks
 
 
 def _predicate(expression: str) -> Predicate:
@@ -171,21 +230,15 @@ def _predicate(expression: str) -> Predicate:
         raise invalid(f"Invalid placement constraint expression: {error}") from None
 
 
-def _candidates(cluster: Cluster, predicates: list[Predicate]) -> list[Instance]:
-    active = [each for each in cluster.instances.values() if each.status == "ACTIVE"]
-    if not active:
+def _check_instances(cluster: Cluster) -> None:
+    if not any(each.status == "ACTIVE" for each in cluster.instances.values()):
         raise invalid("No Container Instances were found in your cluster.")
-    return [
-        instance
-        for instance in active
-        if instance.agent_connected and all(predicate(lookup(instance)) for predicate in predicates)
-    ]
 
 
-def _unplaced(cluster: Cluster, candidates: list[Instance], definition: Definition, need: Need) -> list[Json]:
+def _unplaced(placement: Placement) -> list[Json]:
     """Say of each instance why it took no more; of the cluster, when none was even looked at."""
+    candidates = placement.candidates()
     if not candidates:
-        agents = any(each.agent_connected and each.status == "ACTIVE" for each in cluster.instances.values())
-        return [failure(cluster.arn, "MemberOf placement constraint unsatisfied." if agents else "AGENT")]
-    reasons = [(each.arn, why_not(each, definition, need, draining_is_refused=True)) for each in candidates]
-    return [failure(arn, reason or "DistinctInstance placement constraint unsatisfied.") for arn, reason in reasons]
+        cluster = placement.cluster
+        return [failure(cluster.arn, constraints_unsatisfied(cluster.instances.values()))]
+    return [failure(each.arn, placement.why_not(each)) for each in candidates]

@@ -13,8 +13,10 @@ from typing import Any
 import attrs
 
 from aioecs.testing._members import Json
+from aioecs.testing._strategy import Share
 
 RUNNING = "RUNNING"
+PROVISIONING = "PROVISIONING"
 PENDING = "PENDING"
 STOPPING = "STOPPING"
 STOPPED = "STOPPED"
@@ -79,9 +81,12 @@ class Task:
     """A task, from its start to an hour after its end.
 
     seq: counts the starts.  id, arn: its names.  version: counts its changes.
-    cluster, instance, definition: what it runs in, on and of.  need: what it takes of the instance, with gpu_ids.
+    cluster, instance, definition: what it runs in, on and of; a task on Fargate has no instance, and one of a capacity
+        provider gets it when that has found one.  need: what it takes of the instance, with gpu_ids.
     call: the number of the call that created it.  started_by, group, overrides, tags, enable_execute_command,
         launch_type, network: as that call gave them.  container_ids: one a container.
+    capacity_provider, platform_version, zone: of a task that has them.  find_host: looks for the instance of a task
+        that waits for one, and takes what it needs there.
     last_status, desired_status: as DescribeTasks tells them.  stop_code, stopped_reason, exit_code: how it ended.
     created_at, started_at, stopping_at, stopped_at: epoch seconds; None for what has not happened.
     """
@@ -90,7 +95,7 @@ class Task:
     id: str
     arn: str
     cluster: Cluster
-    instance: Instance
+    instance: Instance | None
     definition: Definition
     created_at: float
     started_by: str | None
@@ -104,6 +109,10 @@ class Task:
     launch_type: str
     network: Json | None
     call: int
+    capacity_provider: str | None = None
+    platform_version: str | None = None
+    zone: str | None = None
+    find_host: Callable[[], Instance | None] | None = None
     last_status: str = PENDING
     desired_status: str = RUNNING
     version: int = 1
@@ -186,6 +195,26 @@ class Instance:
     pending: int = 0
     shelf: Shelf = attrs.field(factory=Shelf)
     members: Json = attrs.field(factory=dict[str, Any])
+    provider: str | None = None
+    custom: set[str] = attrs.field(factory=set[str])
+
+
+@attrs.define(eq=False)
+class Provider:
+    """A capacity provider; `group` describes the Auto Scaling group of one that has instances.
+
+    cpu, memory, enis: of each instance that it launches.  instances: how many it may have, None for no limit.
+    """
+
+    name: str
+    arn: str
+    tags: dict[str, str] = attrs.field(factory=dict[str, str])
+    group: Json | None = None
+    status: str = "ACTIVE"
+    cpu: int = 4096
+    memory: int = 16384
+    enis: int | None = None
+    instances: int | None = None
 
 
 @attrs.define(eq=False)
@@ -202,10 +231,18 @@ class Cluster:
     by_family: dict[str, Shelf] = attrs.field(factory=dict[str, Shelf])
     running: int = 0
     pending: int = 0
+    status: str = "ACTIVE"
+    settings: dict[str, str] = attrs.field(factory=lambda: {"containerInsights": "disabled"})
+    configuration: Json | None = None
+    service_connect: Json | None = None
+    providers: list[str] = attrs.field(factory=list[str])
+    strategy: list[Share] = attrs.field(factory=list[Share])
 
     def shelves(self, task: Task) -> list[Shelf]:
         """Name every shelf that the task stands on; those by value are made when first asked for."""
-        found = [self.shelf, task.instance.shelf, self.by_family.setdefault(task.family, Shelf())]
+        found = [self.shelf, self.by_family.setdefault(task.family, Shelf())]
+        if task.instance is not None:
+            found.insert(1, task.instance.shelf)
         if task.started_by is not None:
             found.append(self.by_started_by.setdefault(task.started_by, Shelf()))
         return found

@@ -20,7 +20,8 @@ from aioecs.testing._errors import AwsError, invalid
 from aioecs.testing._events import Bus
 from aioecs.testing._members import Json, text
 from aioecs.testing._rules import definition_missing
-from aioecs.testing._state import RUNNING, Cluster, Definition, Instance, Need, Task
+from aioecs.testing._state import PENDING, PROVISIONING, RUNNING, Cluster, Definition, Instance, Need, Provider, Task
+from aioecs.testing._strategy import FARGATE
 from aioecs.testing._truth import Ledger
 
 Seconds = float | None | Mapping[str, float | None] | Callable[[Task], float | None]
@@ -35,8 +36,11 @@ KEPT = 3600.0  # [model] DescribeTasks: "stopped tasks appear … for at least o
 class Behaviour:
     """How this ECS behaves where the real one varies or is not documented. Times are in seconds.
 
+    provisioning_seconds: how long a task on Fargate or of a capacity provider is PROVISIONING; one that finds no room
+        then waits on for an instance.
     pending_seconds, running_seconds, stopping_seconds: how long a task is PENDING, RUNNING (None: until it is stopped)
         and STOPPING.  exit_code: of a task that ends by itself.
+    fargate_tasks: how many tasks Fargate has capacity for, None for no limit; more are `failures`.
     visibility_lag: how long a new task is not in ListTasks; describe_lag: how long it is MISSING in DescribeTasks.
     started_by_with_status: what ListTasks does with `startedBy` beside desiredStatus STOPPED: "allow" honours both,
         "reject" is an InvalidParameterException, "ignore" lists as if desiredStatus was not there.
@@ -44,6 +48,7 @@ class Behaviour:
     disguise_throttle: answer throttles as InvalidParameterException "… Rate exceeded (… Error Code: Throttling…)".
     """
 
+    provisioning_seconds: Seconds = 0.0
     pending_seconds: Seconds = 0.0
     running_seconds: Seconds = None
     stopping_seconds: Seconds = 0.0
@@ -57,6 +62,7 @@ class Behaviour:
         default="refuse", validator=attrs.validators.in_(("refuse", "accept"))
     )
     disguise_throttle: bool = False
+    fargate_tasks: int | None = None
 
 
 @attrs.define
@@ -70,9 +76,9 @@ class World:
     ledger: Ledger = attrs.field(factory=Ledger)
     clusters: dict[str, Cluster] = attrs.field(factory=dict[str, Cluster])
     definitions: dict[str, list[Definition]] = attrs.field(factory=dict[str, list[Definition]])
-    client_tokens: dict[str, tuple[float, Json, tuple[Task, ...]]] = attrs.field(
-        factory=dict[str, tuple[float, Json, tuple[Task, ...]]]
-    )
+    providers: dict[str, Provider] = attrs.field(init=False)
+    client_tokens: dict[tuple[str, str], Remembered] = attrs.field(factory=dict[tuple[str, str], "Remembered"])
+    waiting: dict[str, Task] = attrs.field(factory=dict[str, Task])
     dice: random.Random = attrs.field(init=False)
     bus: Bus = attrs.field(init=False)
     last_seq: int = 0
@@ -82,6 +88,7 @@ class World:
     def __attrs_post_init__(self) -> None:
         self.dice = random.Random(f"{self.seed}:world")
         self.bus = Bus(self.arns)
+        self.providers = {name: Provider(name, self.arns.provider(name)) for name in FARGATE}
 
     def new_id(self) -> str:
         """Roll an id of 32 hexadecimal digits."""
@@ -99,8 +106,19 @@ class World:
             AwsError: ClusterNotFoundException.
         """
         found = self.clusters.get(self.arns.cluster_name(text(request, "cluster")))
-        if found is None:
+        if found is None or found.status != "ACTIVE":
             raise AwsError("ClusterNotFoundException", "Cluster not found.")
+        return found
+
+    def provider(self, identifier: str) -> Provider:
+        """Find a capacity provider by name or ARN.
+
+        Raises:
+            AwsError: InvalidParameterException, when there is none.
+        """
+        found = self.providers.get(identifier.rpartition("/")[2])
+        if found is None or (":" in identifier and found.arn != identifier) or found.status != "ACTIVE":
+            raise invalid(f"The specified capacity provider '{identifier}' was not found.")
         return found
 
     def instance(self, cluster: Cluster, identifier: str) -> Instance | None:
@@ -134,10 +152,17 @@ class World:
     def advance(self) -> float:
         """Carry out what is due, and return the time."""
         now = self.clock()
+        self._carry_out(now)
+        if self.waiting:
+            for task in list(self.waiting.values()):
+                self._provision(task, now)
+            self._carry_out(now)
+        return now
+
+    def _carry_out(self, now: float) -> None:
         while self._due and self._due[0][0] <= now:
             at, _, step, task = heappop(self._due)
             step(task, at)
-        return now
 
     @property
     def next_due(self) -> float | None:
@@ -149,9 +174,30 @@ class World:
         _life.place(task)
         self.ledger.created(task)
         self.bus.changed(task, task.created_at)
-        pending = _seconds(self.behaviour.pending_seconds, task, 0.0)
-        if pending is not None:
-            self._later(task.created_at + pending, self._run, task)
+        if task.last_status == PROVISIONING:
+            self._after(self.behaviour.provisioning_seconds, task, task.created_at, self._provision)
+        else:
+            self._after(self.behaviour.pending_seconds, task, task.created_at, self._run)
+
+    def _after(self, given: Seconds, task: Task, at: float, step: Callable[[Task, float], None]) -> None:
+        seconds = _seconds(given, task, 0.0)
+        if seconds is not None:
+            self._later(at + seconds, step, task)
+
+    def _provision(self, task: Task, at: float) -> None:
+        """Give a task its infrastructure; one whose capacity provider has no room waits until it has."""
+        self.waiting.pop(task.id, None)
+        if task.desired_status != RUNNING:
+            return
+        if task.find_host is not None:
+            host = task.find_host()
+            if host is None:
+                self.waiting[task.id] = task
+                return
+            _life.assign(task, host)
+        _life.provision(task)
+        self.bus.changed(task, at)
+        self._after(self.behaviour.pending_seconds, task, at, self._run)
 
     def stop(self, task: Task, at: float, code: str, reason: str) -> None:
         """Ask a task to stop; one that is stopping already is left alone."""
@@ -206,10 +252,25 @@ def _seconds(given: Seconds, task: Task, otherwise: float | None) -> float | Non
     return given
 
 
+@attrs.frozen
+class Remembered:
+    """What is kept of a RunTask with a client token: when it was, a digest of its parameters, and its tasks."""
+
+    at: float
+    digest: str
+    tasks: tuple[Task, ...]
+
+
 def make_task(
-    world: World, cluster: Cluster, instance: Instance, definition: Definition, need: Need, launch: Launch
+    world: World,
+    cluster: Cluster,
+    instance: Instance | None,
+    definition: Definition,
+    need: Need,
+    launch: Launch,
+    find_host: Callable[[], Instance | None] | None = None,
 ) -> Task:
-    """Make a task on an instance with room for it, and start its life."""
+    """Make a task on an instance with room for it, or without one (yet), and start its life."""
     task_id = world.new_id()
     task = Task(
         seq=world.next_seq(),
@@ -223,15 +284,22 @@ def make_task(
         group=launch.group,
         overrides=launch.overrides,
         need=need,
-        gpu_ids=take(instance, need),
+        gpu_ids=take(instance, need) if instance is not None else (),
         container_ids=tuple(_uuid(world.new_id()) for _ in definition.containers),
         tags=dict(launch.tags),
         enable_execute_command=launch.enable_execute_command,
         launch_type=launch.launch_type,
         network=launch.network,
         call=launch.call,
+        capacity_provider=launch.capacity_provider,
+        platform_version=launch.platform_version,
+        find_host=find_host,
+        last_status=PENDING if instance is not None else PROVISIONING,
     )
-    instance.version += 1
+    if instance is not None:
+        instance.version += 1
+    if launch.network is not None and launch.platform_version is not None:
+        task.zone = f"{world.arns.region}{'abc'[task.seq % len(launch.network['subnets']) % 3]}"
     world.start(task)
     return task
 
@@ -249,6 +317,8 @@ class Launch:
     enable_execute_command: bool
     launch_type: str
     network: Json | None
+    capacity_provider: str | None = None
+    platform_version: str | None = None
 
 
 def _uuid(digits: str) -> str:
