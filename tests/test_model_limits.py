@@ -46,6 +46,7 @@ from aioecs.errors import InvalidRequest
 CLUSTER = "arn:aws:ecs:eu-west-1:123456789012:cluster/render"
 INSTANCE = "arn:aws:ecs:eu-west-1:123456789012:container-instance/render/0a1b"
 SECRET = "hunter2-hunter2"
+CONVERTS = ".from_dict makes one of a dict as boto3 has it"
 
 
 def starting(**members: Any) -> StartTaskRequest:
@@ -374,9 +375,9 @@ def test_what_is_required(request_: Shape, path: str, rule: str) -> None:
         (starting(container_instances=[17]), "container_instances[0]", "a string", "a int"),
         (starting(cluster=17), "cluster", "a string", "a int"),
         (starting(enable_execute_command=1), "enable_execute_command", "a bool", "a int"),
-        (starting(tags=[{"key": "a"}]), "tags[0]", "a Tag", "a dict"),
+        (starting(tags=[{"key": "a"}]), "tags[0]", "a Tag", f"a dict: Tag{CONVERTS}"),
         (starting(tags=Tag(key="a")), "tags", "a list of Tag", "a Tag"),
-        (starting(overrides={"cpu": "1"}), "overrides", "a TaskOverride", "a dict"),
+        (starting(overrides={"cpu": "1"}), "overrides", "a TaskOverride", f"a dict: TaskOverride{CONVERTS}"),
         (overriding(cpu=1024), "overrides.cpu", "a string", "a int"),
         (with_container(cpu="1024"), "overrides.container_overrides[0].cpu", "a whole number", "a str"),
         (with_container(cpu=True), "overrides.container_overrides[0].cpu", "a whole number", "a bool"),
@@ -781,7 +782,11 @@ def test_names_that_are_none(request_: Shape, path: str) -> None:
 def test_expect() -> None:
     """A request of another kind is named by its type, and one of the right kind passes."""
     expect(starting(), StartTaskRequest)
-    for given, found in ((running(), "a RunTaskRequest"), ({"cluster": SECRET}, "a dict"), (None, "a NoneType")):
+    for given, found in (
+        (running(), "a RunTaskRequest"),
+        ({"cluster": SECRET}, f"a dict: StartTaskRequest{CONVERTS}"),
+        (None, "a NoneType"),
+    ):
         with pytest.raises(InvalidRequest) as caught:
             expect(given, StartTaskRequest)
         assert (caught.value.path, caught.value.rule, caught.value.found) == ("request", "a StartTaskRequest", found)

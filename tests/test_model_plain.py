@@ -32,6 +32,8 @@ from aioecs._model import (
 )
 from aioecs._model._plain import Kind, Member, from_plain, lazily, members, needed, to_plain
 from aioecs._model._shape import Shape
+from aioecs._model.limits import check, expect
+from aioecs.errors import InvalidRequest
 
 EXPORTED: list[Any] = [getattr(values, name) for name in values.__all__]
 SHAPES: list[type[Shape]] = [kind for kind in EXPORTED if isinstance(kind, type) and issubclass(kind, Shape)]
@@ -346,3 +348,86 @@ def test_moments_as_botocore_takes_them(held: Any, moment: datetime | None) -> N
     """Seconds in a string and HTTP dates are moments too; what is none stays as it is, and reading it never raises."""
     task = from_plain(Task, {"createdAt": held})
     assert task.created_at is held if moment is None else task.created_at == moment
+
+
+# ---------------------------------------------------------------------------------------------------- boto3's dicts
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
+@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None)
+@given(data=st.data())
+def test_a_dict_comes_back(shape: type[Shape], data: st.DataObject) -> None:
+    """Every shape: to a dict with datetimes and back it is the same, and through JSON's seconds too."""
+    value = data.draw(of_shape(shape))
+    assert shape.from_dict(value.to_dict()) == value
+    assert shape.from_dict(to_plain(value)) == value
+
+
+def test_what_boto3_has_starts_the_same_task() -> None:
+    """The arguments of boto3's start_task, of the AWS CLI's skeleton, and the request as it is written here."""
+    arguments: dict[str, Any] = {
+        "cluster": "render",
+        "taskDefinition": "frame:42",
+        "containerInstances": ["0a1b"],
+        "enableECSManagedTags": True,
+        "overrides": {"containerOverrides": [{"name": "main", "environment": [{"name": "SCENE", "value": "7"}]}]},
+        "tags": ({"key": "team", "value": "fx"},),
+    }
+    request = StartTaskRequest(
+        cluster="render",
+        task_definition="frame:42",
+        container_instances=["0a1b"],
+        enable_ecs_managed_tags=True,
+        overrides=TaskOverride.for_container("main", environment={"SCENE": "7"}),
+        tags=[Tag(key="team", value="fx")],
+    )
+    assert StartTaskRequest.from_dict(arguments) == request
+    assert request.to_dict() == {**arguments, "tags": list(arguments["tags"])}
+
+
+@pytest.mark.parametrize("moment", [datetime(2026, 11, 25, tzinfo=UTC), 1795564800, "2026-11-25T00:00:00Z"])
+def test_moments_in_a_dict(moment: Any) -> None:
+    """As boto3, the API and events give them; they are given back as boto3 does."""
+    task = Task.from_dict({"createdAt": moment})
+    assert task.created_at == datetime(2026, 11, 25, tzinfo=UTC)
+    assert task.to_dict()["createdAt"] == task.created_at
+
+
+@pytest.mark.parametrize(
+    ("plain", "said"),
+    [
+        ("hunter2", "StartTaskRequest: a mapping of members as boto3 spells them, not a str"),
+        ({"task_definition": "hunter2"}, "StartTaskRequest.task_definition: goes by taskDefinition in a dict"),
+        (
+            {"overrides": {"containerOverrides": [{"environment_files": "hunter2"}]}},
+            "StartTaskRequest.overrides[0].containerOverrides[0].environment_files: goes by environmentFiles in a dict",
+        ),
+    ],
+)
+def test_what_is_no_dict_of_boto3_s(plain: Any, said: str) -> None:
+    """It is named by its place; what it holds isn't shown."""
+    with pytest.raises(InvalidRequest) as caught:
+        StartTaskRequest.from_dict(plain)
+    assert str(caught.value) == said
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        (
+            StartTaskRequest(task_definition="f", container_instances=["a"]).replace(overrides={"cpu": "hunter2"}),
+            "overrides: a TaskOverride, not a dict: TaskOverride.from_dict makes one of a dict as boto3 has it",
+        ),
+        (
+            StartTaskRequest(task_definition="f", container_instances=["a"]).replace(tags=[{"key": "hunter2"}]),
+            "tags[0]: a Tag, not a dict: Tag.from_dict makes one of a dict as boto3 has it",
+        ),
+    ],
+)
+def test_a_dict_where_a_shape_is_wanted(request_: StartTaskRequest, said: str) -> None:
+    """The error says which call converts it."""
+    with pytest.raises(InvalidRequest) as caught:
+        check(request_)
+    assert str(caught.value) == said
+    with pytest.raises(InvalidRequest, match=r"StartTaskRequest\.from_dict makes one"):
+        expect({"taskDefinition": "f"}, StartTaskRequest)

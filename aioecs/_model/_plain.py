@@ -19,6 +19,7 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 import attrs
 
 from aioecs._model._shape import NOTHING, Readings, Shape, is_own, is_required, is_secret, unread, wire_name
+from aioecs.errors import InvalidRequest
 
 S = TypeVar("S", bound=Shape)
 
@@ -76,26 +77,47 @@ def _parts(hint: Any) -> tuple[Any, ...]:
     return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
 
 
-def to_plain(value: Shape, *, extra: bool = True) -> dict[str, Any]:
-    """Return the value as ECS's JSON has it: members that are None left out, those of `extra` put in if asked."""
+def to_plain(value: Shape, *, extra: bool = True, moments: bool = False) -> dict[str, Any]:
+    """Return the value as ECS's JSON has it: members that are None left out, those of `extra` put in if asked.
+
+    Times are epoch seconds, as ECS takes them, or datetimes with `moments`.
+    """
     plain: dict[str, Any] = {}
     for member in members(type(value)):
         held = getattr(value, member.name)
         if held is not None:
-            plain[member.wire] = _plain(held, extra)
+            plain[member.wire] = _plain(held, extra, moments)
     if extra:
         plain.update(value.extra)
     return plain
 
 
-def _plain(held: Any, extra: bool) -> Any:
+def _plain(held: Any, extra: bool, moments: bool) -> Any:
     if isinstance(held, Shape):
-        return to_plain(held, extra=extra)
+        return to_plain(held, extra=extra, moments=moments)
     if isinstance(held, tuple):
-        return [_plain(one, extra) for one in held]
+        return [_plain(one, extra, moments) for one in held]
     if isinstance(held, datetime):
-        return held.timestamp()
+        return held if moments else held.timestamp()
     return str(held) if isinstance(held, StrEnum) else held
+
+
+def check_spelling(shape: type[Shape], plain: Any, path: str) -> None:
+    """Refuse a plain form whose members are spelled as in Python: they would be kept as unknown, and mean nothing.
+
+    Raises:
+        InvalidRequest: it is no mapping, or has such a member; it is named, and its value isn't shown.
+    """
+    if not isinstance(plain, Mapping):
+        raise InvalidRequest(path, "a mapping of members as boto3 spells them", f"a {type(plain).__name__}")
+    for member in members(shape):
+        if member.name in plain and member.name != member.wire:
+            raise InvalidRequest(f"{path}.{member.name}", f"goes by {member.wire} in a dict")
+        if issubclass(member.kind.base, Shape):
+            held = plain.get(member.wire)
+            for at, one in enumerate(held if isinstance(held, (list, tuple)) else [held]):
+                if isinstance(one, Mapping):
+                    check_spelling(member.kind.base, one, f"{path}.{member.wire}[{at}]")
 
 
 def from_plain(shape: type[S], plain: Mapping[str, Any]) -> S:
@@ -183,7 +205,7 @@ def _reader(kind: Kind, make: Callable[[type[Any], Any], Any] = from_plain) -> C
     if one is None:
         return None
     if kind.container is Sequence:
-        return lambda held: [one(part) for part in held] if isinstance(held, list) else held
+        return lambda held: [one(part) for part in held] if isinstance(held, (list, tuple)) else held
     return one
 
 

@@ -263,6 +263,29 @@ class Shape(_Unread):
     extra: Mapping[str, Any] = attrs.field(default=NOTHING, converter=_own_extra, repr=_names, eq=_spelled)
     """Members that this version of aioecs doesn't know, under ECS's own names; equal where they are spelled alike."""
 
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """Make a value of a dict as boto3 and the AWS CLI have it: camelCase members, times as datetimes or in seconds.
+
+        Members that this version doesn't know are kept in `extra`. Limits are checked when a request is sent.
+
+        Raises:
+            InvalidRequest: it is no mapping, or a member is spelled as in Python, such as `task_definition`.
+        """
+        from aioecs._model._plain import check_spelling, from_plain
+
+        check_spelling(cls, plain, cls.__name__)
+        return from_plain(cls, plain)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a dict as boto3 has it: camelCase members, times as datetimes, what is None left out.
+
+        Secrets are in it as they are.
+        """
+        from aioecs._model._plain import to_plain
+
+        return to_plain(self, moments=True)
+
     def redacted(self) -> Self:
         """Return a copy in which each secret, such as the value of an environment variable, reads `[redacted]`.
 

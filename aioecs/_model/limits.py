@@ -235,7 +235,7 @@ def _check_member(held: Any, member: Member, where: str, any_number: bool) -> No
 def _check_one(one: Any, kind: Kind, where: str, any_number: bool) -> None:
     fits = isinstance(one, kind.base) and not (isinstance(one, bool) and kind.base is not bool)
     if not fits and not (kind.base is float and isinstance(one, int) and not isinstance(one, bool)):
-        raise InvalidRequest(where, f"a {_noun(kind)}", _type_of(one))
+        raise InvalidRequest(where, f"a {_noun(kind)}", _found(one, kind.base))
     if isinstance(one, datetime) and one.tzinfo is None:
         raise InvalidRequest(where, "an aware datetime", "a naive one")
     if kind.enum is not None and one not in {member.value for member in kind.enum}:
@@ -257,6 +257,13 @@ def _noun(kind: Kind) -> str:
 def _type_of(held: Any) -> str:
     """Say what was given by its type alone: its value may be secret."""
     return f"a {type(held).__name__}"
+
+
+def _found(held: object, instead_of: type) -> str:
+    """Say what was given instead of a value of this type; of a dict, which call makes one of it."""
+    if isinstance(held, Mapping) and issubclass(instead_of, Shape):
+        return f"{_type_of(held)}: {instead_of.__name__}.from_dict makes one of a dict as boto3 has it"
+    return _type_of(held)
 
 
 def _check_limit(held: Any, limit: Limit, where: str) -> None:
@@ -435,7 +442,7 @@ def expect(request: object, shape: type[Shape]) -> None:
         InvalidRequest: it is of another kind.
     """
     if not isinstance(request, shape):
-        raise InvalidRequest("request", f"a {shape.__name__}", _type_of(request))
+        raise InvalidRequest("request", f"a {shape.__name__}", _found(request, shape))
 
 
 def positive(given: int, name: str) -> int:

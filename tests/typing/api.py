@@ -417,6 +417,9 @@ short_form = aioecs.TaskOverride.for_container("main", command=["render"], envir
 assert_type(short_form, aioecs.TaskOverride)
 assert_type(aioecs.ContainerOverride(environment={"A": "1"}).environment, Sequence[aioecs.KeyValuePair] | None)
 aioecs.ContainerOverride(environment={"A": 1})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
+assert_type(aioecs.StartTaskRequest.from_dict({"taskDefinition": "frame:42"}), aioecs.StartTaskRequest)
+assert_type(request.to_dict(), dict[str, Any])
+assert_type(request.redacted(), aioecs.StartTaskRequest)
 ALLOWED_BY_NOW: type[UserWarning] = aioecs.RequestWarning
 
 
