@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from types import GenericAlias
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar, cast
 
 import attrs
 
@@ -172,9 +172,12 @@ def _peeled(brackets: bytes) -> bytes:
     return brackets
 
 
-@cache
-def _lists(shape: Any) -> tuple[str, ...]:
+def _listed_in(shape: type[Shape]) -> tuple[str, ...]:
     return tuple(member.wire for member in members(shape) if member.kind.container is Sequence)
+
+
+# As with `members`: mypy takes shapes for unhashable.
+_lists = cast("Callable[[type[Shape]], tuple[str, ...]]", cache(_listed_in))
 
 
 def _too_long(shape: type[Shape], plain: dict[str, Any]) -> str | None:

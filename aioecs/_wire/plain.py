@@ -22,7 +22,7 @@ import attrs
 from aioecs._model._plain import to_plain
 from aioecs._model._shape import Shape
 from aioecs._model.attempt import Attempt
-from aioecs._wire.answers import Read, read_response
+from aioecs._wire.answers import Read, is_trusted, read_response
 from aioecs._wire.connection import Response
 from aioecs._wire.port import Operation, Witness
 from aioecs._wire.quiet import withheld
@@ -138,8 +138,9 @@ class PlainPort:
                 async with asyncio.timeout(self._clock):
                     await getattr(self._client, operation.method)(**known)
         except asyncio.CancelledError:
-            if making.answer is not None:
-                witness.answer = self.read(operation, request, making.answer)
+            told = self.read(operation, request, making.answer) if making.answer is not None else None
+            if told is not None and is_trusted(told):
+                witness.answer = told
             raise
         except Exception as error:  # noqa: BLE001 whatever it is, it must become a word about the start
             if making.answer is None:
