@@ -7,6 +7,7 @@ instances, by tasks that still run and tasks that have stopped when they are loo
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ import anyio
 import attrs
 import pytest
 from aiobotocore.session import AioSession
+from raw_server import Exchange, RawServer
 
 import aioecs
 from aioecs import Outcome, Retries, Start, StartTaskRequest, Timeouts
@@ -210,3 +212,45 @@ async def test_a_double_that_may_not_be_stopped() -> None:
             first, second = local.truth.calls("StartTask")
             assert [task.task_arn for task in caught.value.tasks] == list(first.tasks)
             assert [task.task_arn for task in caught.value.candidates] == list(second.tasks)
+
+
+TASK = "arn:aws:ecs:us-east-1:123456789012:task/default/5c6d"
+HOST = "arn:aws:ecs:us-east-1:123456789012:container-instance/default/0a1b"
+STRAY = TASK.replace("5c6d", "7e7e")
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        {"tasks": [{}]},
+        {"tasks": [{"taskArn": STRAY, "containerInstanceArn": HOST, "startedBy": "another"}]},
+        {"tasks": [{"taskArn": STRAY, "containerInstanceArn": HOST.replace("0a1b", "9f9f")}]},
+        {"tasks": 17, "failures": 17},
+        {"failures": [{"arn": ["x"], "reason": {}}]},
+    ],
+    ids=["no ARN", "another's mark", "another's instance", "no lists", "no texts"],
+)
+async def test_what_is_no_answer_to_this_call_is_reconciled(first: dict[str, Any]) -> None:
+    """It is sent once, looked up by its token, and ends with the task that bears it; nobody else's is told."""
+    sent: list[dict[str, Any]] = []
+
+    async def behave(exchange: Exchange) -> None:
+        head, body = await exchange.head(), json.loads(await exchange.body())
+        if "StartTask" in head:
+            sent.append(body)
+            exchange.answer(200, json.dumps(first))
+        elif "ListTasks" in head:
+            exchange.answer(200, json.dumps({"taskArns": [TASK]}))
+        else:
+            ours = {"taskArn": TASK, "containerInstanceArn": HOST, "startedBy": sent[0]["startedBy"]}
+            exchange.answer(200, json.dumps({"tasks": [ours]}))
+
+    request = StartTaskRequest(task_definition="demo", container_instances=[HOST])
+    keys: dict[str, Any] = {"region_name": "us-east-1", "aws_access_key_id": "a", "aws_secret_access_key": "s"}
+    async with (
+        RawServer(behave) as server,
+        aioecs.Client(**keys, **CHOSEN, endpoint_url=server.url, timeouts=CLOCKS, retries=RETRIES) as client,
+    ):
+        response = await client.start_task(request)
+    assert [task.task_arn for task in response.tasks] == [TASK]
+    assert len(sent) == 1

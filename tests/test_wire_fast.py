@@ -123,6 +123,20 @@ async def test_what_can_t_be_mended_is_told(code: str) -> None:
         assert len(server.bodies) == 1
 
 
+@pytest.mark.parametrize("zone", ["+999999999999", "-9959", "+24:00", "GMT GMT"])
+async def test_a_date_that_no_clock_has(zone: str) -> None:
+    """It mends nothing, and the rejection stays one: the request was sent, and turned away."""
+
+    async def refuse(exchange: Exchange) -> None:
+        await exchange.request()
+        exchange.answer(400, '{"__type": "InvalidSignatureException"}', f"Date: Fri, 01 Jan 0001 00:00:00 {zone}")
+
+    async with RawServer(refuse) as server, port_to(server.url) as port:
+        what = await port.attempt(START_TASK, REQUEST, witness := Witness())
+        assert isinstance(what, Rejected)
+        assert witness.on_wire
+
+
 async def test_the_plain_way_where_more_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is asked beyond the fast way takes aiobotocore's own client.
 
@@ -165,8 +179,9 @@ async def test_a_cancel_that_comes_with_the_answer(local: LocalECS, monkeypatch:
     assert [task.task_arn for task in witness.answer.answer.tasks] == [task.arn for task in local.truth.tasks()]
 
 
-async def test_a_cancel_that_comes_with_no_answer_of_ecs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page that came together with the cancel says nothing of what came of it."""
+@pytest.mark.parametrize("body", ["<html>", "[" * 100_000, '{"tasks":' * 100_000])
+async def test_a_cancel_that_comes_with_no_answer_of_ecs(monkeypatch: pytest.MonkeyPatch, body: str) -> None:
+    """A page that came together with the cancel, or what can't be read, says nothing of what came of it."""
     whole = Connection._whole
 
     def and_a_cancel(self: Connection) -> None:
@@ -175,7 +190,7 @@ async def test_a_cancel_that_comes_with_no_answer_of_ecs(monkeypatch: pytest.Mon
 
     async def page(exchange: Exchange) -> None:
         await exchange.request()
-        exchange.answer(200, "<html>")
+        exchange.answer(200, body)
 
     witness = Witness()
     async with RawServer(page) as server, port_to(server.url) as port:

@@ -79,3 +79,10 @@ def test_tls_of_another_make() -> None:
     http = SimpleNamespace(_build_ssl_contexts=lambda proxy: ("context", None))
     with pytest.raises(guarded.Changed, match=r"builtins\.str"):
         guarded.tls_of(SimpleNamespace(_endpoint=SimpleNamespace(http_session=http)))
+
+
+async def test_a_session_that_bounds_answers_is_stock() -> None:
+    """It sends as aiobotocore's own does; where that is made otherwise one day, its own is taken."""
+    assert issubclass(guarded.http_session(), AIOHTTPSession)
+    async with client_of(config=AioConfig(http_session_cls=guarded.http_session())) as client:
+        assert guarded.is_stock(client)

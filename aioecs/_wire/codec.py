@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from types import GenericAlias
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar, cast
 
 import attrs
 
@@ -38,8 +39,11 @@ def _narrow(heads: Heads) -> Any:
     return make("heads", {heads.wire: listed, **dict.fromkeys(heads.beside.values(), Any)}, total=False)
 
 
-DEEPEST = 64
-"""Levels of nesting in an answer at most; ECS's own have fewer than ten, and what reads JSON calls itself."""
+DEEPEST = 256
+"""Levels of nesting in an answer at most; ECS's own have fewer than ten, and what reads JSON calls itself.
+
+So many that the answer to a StartTask of ten has hardly more brackets in all: it need not be looked through.
+"""
 LONGEST_LIST = 10_000
 """Entries in a list of an answer at most. ECS gives a hundred; some stand-ins for it give all at once."""
 
@@ -140,7 +144,8 @@ def read_answer(body: bytes, shape: type[R], operation: str, reader: Reader = RE
         what = f"{len(body)} bytes that are no JSON object" if body else "an empty body"
         what = f"JSON of more than {DEEPEST} levels" if nested else what
         raise AnswerLost(f"{operation} was answered with status 200 and {what}")
-    if (odd := _odd(shape, plain, closely=heads is None)) is not None:
+    odd = _too_long(shape, plain) or (_odd(shape, plain) if heads is None else None)
+    if odd is not None:
         raise AnswerLost(f"{operation} was answered with status 200 and {odd}")
     return lazily(shape, plain) if heads is None else by_heads(shape, plain, heads, body, reader.again)
 
@@ -167,19 +172,33 @@ def _peeled(brackets: bytes) -> bytes:
     return brackets
 
 
-def _odd(shape: type[Shape], plain: dict[str, Any], *, closely: bool) -> str | None:
-    """Name what no answer of ECS has: members of another kind, entries without a name, or far too many."""
+def _listed_in(shape: type[Shape]) -> tuple[str, ...]:
+    return tuple(member.wire for member in members(shape) if member.kind.container is Sequence)
+
+
+# As with `members`: mypy takes shapes for unhashable.
+_lists = cast("Callable[[type[Shape]], tuple[str, ...]]", cache(_listed_in))
+
+
+def _too_long(shape: type[Shape], plain: dict[str, Any]) -> str | None:
+    for wire in _lists(shape):
+        held = plain.get(wire)
+        if isinstance(held, list) and len(held) > LONGEST_LIST:
+            return f"{len(held)} {wire}"
+    return None
+
+
+def _odd(shape: type[Shape], plain: dict[str, Any]) -> str | None:
+    """Name what no answer of ECS has: members of another kind, or entries without a name."""
     for member in members(shape):
         held = plain.get(member.wire)
+        listed = member.kind.container is Sequence
         if held is None:
             continue
-        listed = member.kind.container is Sequence
-        if listed and isinstance(held, list) and len(held) > LONGEST_LIST:
-            return f"{len(held)} {member.wire}"
-        if closely and not all(_is_one(member, one) for one in (held if listed and isinstance(held, list) else [held])):
-            return f"{member.wire} that are none" if listed else f"a {member.wire} that is none"
-        if closely and listed and not isinstance(held, list):
+        if listed and not isinstance(held, list):
             return f"{member.wire} that are no list"
+        if not all(_is_one(member, one) for one in (held if listed else [held])):
+            return f"{member.wire} that are none" if listed else f"a {member.wire} that is none"
     return None
 
 

@@ -47,7 +47,7 @@ def _merged(settings: Settings) -> AioConfig:
     )
     theirs = settings.config
     if getattr(theirs, "http_session_cls", AIOHTTPSession) is AIOHTTPSession:
-        ours = ours.merge(AioConfig(http_session_cls=guarded.BoundedSession))
+        ours = ours.merge(AioConfig(http_session_cls=guarded.http_session()))
     if theirs is None:
         return ours
     return theirs.merge(ours) if isinstance(theirs, AioConfig) else AioConfig().merge(theirs).merge(ours)

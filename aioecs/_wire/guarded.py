@@ -88,6 +88,11 @@ class BoundedSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore has n
         return _Requests(await super()._get_session(proxy_url))
 
 
+def http_session() -> Any:
+    """Return the class to send with: aiobotocore's own, where it can't be bounded any more."""
+    return BoundedSession if hasattr(AIOHTTPSession, "_get_session") else AIOHTTPSession
+
+
 class Changed(ECSError):
     """Upstream is not as it was: the message names what."""
 

@@ -23,7 +23,7 @@ from botocore.exceptions import InvalidConfigError
 from aioecs._model._plain import to_plain
 from aioecs._model._shape import Shape
 from aioecs._model.attempt import Attempt, NotSent, Rejected
-from aioecs._wire.answers import Read, read_response
+from aioecs._wire.answers import Read, is_trusted, read_response
 from aioecs._wire.connection import Response
 from aioecs._wire.credentials import EXPIRED, CredentialSource
 from aioecs._wire.port import Operation, TooLate, Witness
@@ -183,8 +183,9 @@ class PlainPort:
                 async with asyncio.timeout(self._clock):
                     await getattr(self._client, operation.method)(**known)
         except asyncio.CancelledError:
-            if making.answer is not None:
-                witness.answer = self.read(operation, request, making.answer)
+            told = self.read(operation, request, making.answer) if making.answer is not None else None
+            if told is not None and is_trusted(told):
+                witness.answer = told
             raise
         except Exception as error:  # noqa: BLE001 whatever it is, it must become a word about the start
             making.end()
