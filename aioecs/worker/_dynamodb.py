@@ -12,6 +12,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ClientError
 
+from aioecs._run.privacy import withheld
 from aioecs.errors import ClientStateError
 from aioecs.worker._claims import KEPT, REMEMBERED, Claimed, Entry, Verdict, from_row, judge, to_row
 from aioecs.worker._ledger import LedgerError
@@ -79,7 +80,8 @@ class DynamoDBLedger:
         if self._client is None:
             raise ClientStateError("the ledger isn't open: use it in `async with ledger`, or give it to a worker")
         try:
-            return await getattr(self._client, method)(TableName=self._table, **members)
+            with withheld():  # requests and tokens
+                return await getattr(self._client, method)(TableName=self._table, **members)
         except ClientError as error:
             if error.response["Error"]["Code"] == _FAILED:
                 raise

@@ -14,6 +14,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ClientError
 
+from aioecs._run.privacy import withheld
 from aioecs.errors import ConfigurationError, ECSError
 from aioecs.worker._jobs import LONGEST_INVISIBLE
 from aioecs.worker._message import Message, from_queue
@@ -113,7 +114,8 @@ class Queue:
 
     async def _ask(self, method: str, **members: Any) -> Any:
         try:
-            return await getattr(self._client, method)(QueueUrl=self._url, **members)
+            with withheld():  # bodies and tokens
+                return await getattr(self._client, method)(QueueUrl=self._url, **members)
         except (ClientError, BotoCoreError, OSError) as error:
             raise QueueError(f"{method}: {_code(error) or type(error).__name__}") from error
 
