@@ -91,6 +91,16 @@ OUTSIDE: dict[str, Setting] = {
 }
 
 
+def fresh() -> AioSession:
+    """Make a session that has read nothing of the environment yet."""
+    session = AioSession()
+    session.register_component("data_loader", LOADER)
+    return session
+
+
+SHARED = fresh()
+
+
 async def accept(exchange: Exchange) -> None:
     await exchange.request()
     exchange.answer(200, '{"tasks": [], "failures": []}')
@@ -100,8 +110,7 @@ async def refused(setting: Setting, controls: list[str], transport: str, path: P
     async with RawServer(accept) as server:
         for bad in controls:
             with pytest.MonkeyPatch.context() as patch:
-                session = AioSession()
-                session.register_component("data_loader", LOADER)
+                session = fresh() if setting in OUTSIDE.values() else SHARED
                 own: dict[str, Any] = {"region_name": "us-east-1", "endpoint_url": server.url, **KEYS}
                 own |= {"session": session, "transport": transport} | setting(bad, server.url, path, patch)
                 if own.get("profile_name") is not None:

@@ -7,6 +7,7 @@ import logging
 import socket
 import ssl
 import sys
+import threading
 import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -49,6 +50,7 @@ class World:
     patch: pytest.MonkeyPatch
     certificates: Any = attrs.Factory(trustme.CA)
     others: list[RawServer] = attrs.Factory(list)
+    listeners: list[socket.socket] = attrs.Factory(list)
 
     def env(self, **values: str) -> None:
         for name, value in values.items():
@@ -366,6 +368,32 @@ async def no_region(world: World) -> dict[str, Any]:
     return {"region_name": None}
 
 
+async def no_client_certificate(world: World) -> dict[str, Any]:
+    """The server wants a certificate; it reads what still comes, so its alert is not cut off by a reset."""
+    context = world.tls()
+    context.verify_mode = ssl.CERT_REQUIRED
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        for _ in range(8):
+            try:
+                connection, _ = listener.accept()
+                with connection:
+                    try:
+                        context.wrap_socket(connection.dup(), server_side=True).close()
+                    except OSError:
+                        while connection.recv(65536):
+                            pass
+            except OSError:
+                return
+
+    threading.Thread(target=serve, daemon=True).start()
+    world.listeners.append(listener)
+    world.certificates.cert_pem.write_to_path(str(world.path / "ca.pem"))
+    world.env(AWS_CA_BUNDLE=str(world.path / "ca.pem"))
+    return {"endpoint_url": f"https://127.0.0.1:{listener.getsockname()[1]}"}
+
+
 # What is raised and what its text names, beside that nothing was sent.
 CAUSES: list[tuple[Callable[[World], Awaitable[dict[str, Any]]], type[Exception], str]] = [
     (refused, ConnectionFailed, "127.0.0.1"),
@@ -411,6 +439,7 @@ CAUSES: list[tuple[Callable[[World], Awaitable[dict[str, Any]]], type[Exception]
     (a_handler_fails, ConfigurationError, "boom"),
     (a_line_end_in_the_token, ConfigurationError, "control character"),
     (no_region, ConfigurationError, "no Region"),
+    (no_client_certificate, ConfigurationError, "the server wants a client certificate"),
 ]
 
 
@@ -426,6 +455,8 @@ async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         yield world
         for other in world.others:
             await other.__aexit__(None, None, None)
+        for listener in world.listeners:
+            listener.close()
 
 
 @asynccontextmanager

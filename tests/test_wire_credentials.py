@@ -28,6 +28,8 @@ from aioecs._wire.port import START_TASK, Witness
 from aioecs._wire.quiet import withheld
 from aioecs._wire.settings import Settings
 from aioecs._wire.signing import Keys
+from aioecs.worker._dynamodb import DynamoDBLedger
+from aioecs.worker._queue import Queue
 
 CANARY = "canary-hunter2"
 
@@ -213,6 +215,29 @@ async def test_any_client_s_requests_can_be_withheld(
         async with session.create_client(service, "us-east-1", endpoint_url=server.url, **keys) as client:
             with withheld(), pytest.raises(Exception, match="Refused"):
                 await getattr(client, method)(**members)
+    assert CANARY not in caplog.text
+
+
+async def test_a_worker_s_clients_log_no_secret(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What its queue and its DynamoDB ledger send and are answered is withheld at DEBUG, tokens included."""
+    caplog.set_level(logging.DEBUG)
+    for name, held in {"ACCESS_KEY_ID": "A", "SECRET_ACCESS_KEY": "s", "SESSION_TOKEN": CANARY}.items():
+        monkeypatch.setenv(f"AWS_{name}", held)
+
+    async def answer(exchange: Exchange) -> None:
+        await exchange.request()
+        exchange.answer(200, json.dumps({"Messages": [{"MessageId": "1", "ReceiptHandle": "r", "Body": CANARY}]}))
+
+    async with RawServer(answer) as server:
+        session = AioSession()
+        async with Queue.connecting(session, server.url, "us-east-1") as client:
+            assert [each.body for each in await Queue(client, f"{server.url}/q").receive(1, 30, 0)] == [CANARY]
+        ledger = DynamoDBLedger("jobs", region_name="us-east-1", endpoint_url=server.url, session=session)
+        async with ledger:
+            await ledger.release(CANARY, "holder")
+        assert len(server.bodies) == 2
     assert CANARY not in caplog.text
 
 

@@ -417,6 +417,11 @@ UNCERTAIN: list[Exception] = [
 ]
 
 
+def caused(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
 def kind_of(error: Exception) -> str:
     return type(error).__name__
 
@@ -461,6 +466,27 @@ def test_an_error_of_another_service_is_no_answer_of_ecs(code: str, status: int,
         assert type(what.error) is kind
         assert "STS: An error occurred" in str(what.error)
         assert code in str(what.error)
+
+
+@pytest.mark.parametrize("alert", ["TLSV13_ALERT_CERTIFICATE_REQUIRED", "SSLV3_ALERT_BAD_CERTIFICATE"])
+@pytest.mark.parametrize("native", [True, False])
+def test_an_alert_about_the_client_s_certificate_proves_it(alert: str, native: bool) -> None:
+    """The server ended TLS before it read anything of the request, also where the body was written already."""
+    said = ssl.SSLError(1, alert)
+    said.reason = alert
+    error: Exception = botocore.EndpointConnectionError(**URL, error=caused(aiohttp.ClientOSError(1, alert), said))
+    what = judge(caused(ConnectionResetError("closed"), said) if native else error, "StartTask", True)
+    assert isinstance(what, NotSent)
+    assert isinstance(what.error, ConfigurationError)
+    assert "the server wants a client certificate" in str(what.error)
+
+
+@pytest.mark.parametrize("alert", ["TLSV1_ALERT_INTERNAL_ERROR", "SSLV3_ALERT_BAD_RECORD_MAC", "BAD_CERTIFICATE"])
+def test_another_alert_proves_nothing(alert: str) -> None:
+    """It may come after the request was read."""
+    said = ssl.SSLError(1, alert)
+    said.reason = alert
+    assert isinstance(judge(caused(ConnectionResetError("closed"), said), "StartTask", True), Lost)
 
 
 @pytest.mark.parametrize(
