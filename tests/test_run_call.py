@@ -529,7 +529,9 @@ def test_a_second_cancel_of_the_clients_tasks_ends_it(moment: str) -> None:
         await iterations(5)
         cancel(scene)
         outcomes = await scene.end()
-        assert outcomes == ((Outcome.STARTED,) if moment == "sweeping" else (Outcome.UNKNOWN,))
+        assert outcomes == (Outcome.UNKNOWN,), "in the last case its task is known, and whether the stop was heeded is not"
+        assert (scene.call.record.starts()[0].task is not None) is (moment == "sweeping")
+        assert scene.call.record.starts()[0].settles_by is None
         assert scene.heard == [(outcomes, "the event loop ended")]
         assert scene.took < 2
 

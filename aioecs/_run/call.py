@@ -17,7 +17,6 @@ from aioecs._model.outcome import Start
 from aioecs._model.settings import OnCancel
 from aioecs._model.start_task import StartTaskRequest
 from aioecs._model.start_task_response import StartTaskResponse
-from aioecs._model.stop_task import StopTaskRequest
 from aioecs._model.task import Task
 from aioecs._plan import life
 from aioecs._plan.acts import (
@@ -36,14 +35,13 @@ from aioecs._plan.acts import (
 )
 from aioecs._plan.looking import Doubt
 from aioecs._plan.record import Record
-from aioecs._plan.token import stop_reason
 from aioecs._plan.verdict import verdict
-from aioecs._run.core import Core, log
+from aioecs._run.core import Core
 from aioecs._run.hub import resolve
 from aioecs._run.slots import Turn
 from aioecs._run.telling import Story
-from aioecs._wire.port import START_TASK, STOP_TASK, Witness
-from aioecs.errors import AccessDeniedException, AnswerLost, ConnectionFailed, ECSError
+from aioecs._wire.port import START_TASK, Witness
+from aioecs.errors import AnswerLost, ConnectionFailed, ECSError
 
 
 class Lookup(Protocol):
@@ -131,7 +129,7 @@ class Call:
     # --------------------------------------------------------------------------------------------- the client's task
 
     def _go_on(self, act: Act) -> None:
-        self.ended, self._first = False, act
+        self.ended, self.record.over, self._first = False, False, act
         self._task = self._core.custody.own(self._run(act), "aioecs starts tasks", ended=self._never_ran)
 
     def _never_ran(self, task: asyncio.Task[None]) -> None:
@@ -155,7 +153,7 @@ class Call:
             raise self._cancelled
 
     def _end(self) -> None:
-        self.ended, self._act = True, None
+        self.ended, self.record.over, self._act = True, True, None
         self._core.deadlines.drop(self)
         if self._story is not None:
             self._story.settled(self.withdrawn)
@@ -315,30 +313,17 @@ class Call:
 
     async def _stop(self, act: Stop) -> Stopped:
         accepted: set[str] = set()
+        cluster, token = self.record.request.cluster, self.record.token
+        within = max(self._core.timeouts.settle, self.record.deadline - self._core.now)
 
         async def stop(task: Task) -> None:
-            if await self.stop_task(task):
+            if await self._core.stop(cluster, task, token, within=within):
                 accepted.add(task.task_arn or "")
 
         async with asyncio.TaskGroup() as group:
             for task in act.tasks:
                 group.create_task(stop(task))
         return Stopped(frozenset(task.task_arn or "" for task in act.tasks), frozenset(accepted))
-
-    async def stop_task(self, task: Task) -> bool:
-        """Stop a task of this call's; return whether StopTask was accepted."""
-        request = StopTaskRequest(
-            cluster=self.record.request.cluster, task=task.task_arn or "", reason=stop_reason(self.record.token)
-        )
-        try:
-            await self._core.harmless(STOP_TASK, request, Turn.STOP)
-        except AccessDeniedException as error:
-            self._core.warn_once("stop", "cancelled starts can't be stopped, they are left running: %s", error)
-        except ECSError as error:
-            log.warning("task %s was to be stopped and could not be: %s", task.task_arn, error)
-        else:
-            return True
-        return False
 
     # ----------------------------------------------------------------------------------------------------- the clock
 
