@@ -35,7 +35,7 @@ class Moment:
     starts: tuple[Start, ...] = ()
     cancelled: bool = False
     heard: list[Start] = attrs.Factory(list)
-    port: ToldPort = attrs.Factory(lambda: ToldPort())
+    port: ToldPort = attrs.Factory(ToldPort)
     token: CancelToken = attrs.Factory(CancelToken)
     scope: anyio.CancelScope = attrs.Factory(anyio.CancelScope)
     around: anyio.CancelScope = attrs.Factory(anyio.CancelScope)
@@ -164,7 +164,7 @@ def test_no_word_becomes_untrue(way: str, how: str, on_cancel: str) -> None:
     """At each step around the answer, whatever the caller is told stays true."""
 
     async def main() -> None:
-        rng = random.Random(f"{way} {how} {on_cancel}")  # noqa: S311 a seed, not a secret
+        rng = random.Random(f"{way} {how} {on_cancel}")
         for step in range(STEPS):
             (await one(way, how, on_cancel, step, rng)).judge()
 
@@ -177,7 +177,7 @@ def test_what_was_not_yet_given_is_stopped(way: str, how: str) -> None:
     """A caller that is told of the cancel is told of no task that runs on, but of one that it was given before."""
 
     async def main() -> None:
-        rng = random.Random(1)  # noqa: S311 a seed, not a secret
+        rng = random.Random(1)
         for step in range(STEPS):
             moment = await one(way, how, "stop", step, rng)
             if moment.cancelled and way != "batch.start_tasks":

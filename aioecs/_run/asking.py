@@ -20,6 +20,7 @@ from aioecs._plan.verdict import cancelled_of, verdict_of
 from aioecs._run.core import Core
 from aioecs._run.engine import STARTED, Engine, Flight, TakenBack, never_sent
 from aioecs._run.hub import Cancellable, Hub, fired, reason_of, resolve
+from aioecs._run.settling_log import SettlingLog
 from aioecs._run.telling import tell_settled
 from aioecs._run.waiting import refuse_if_cancelled
 from aioecs.errors import (
@@ -126,6 +127,16 @@ class Ask:
         pairs = zip(self._entries, self._starts, strict=True)
         return tuple(start if start is not None else known_of(entry) for entry, start in pairs)
 
+    @property
+    def settling(self) -> SettlingLog:
+        """Where to say what is waited for."""
+        return self._engine.core.settling
+
+    def described(self) -> str:
+        """Say in a few words what it is."""
+        tokens = sorted({start.token for start in self.starts() if start.token})
+        return f"{self._open} starts of a batch with the tokens {', '.join(tokens[:3])}"
+
     def given(self) -> None:
         """Its one caller is told; a cancel comes too late from here on."""
 
@@ -189,6 +200,7 @@ class Stream:
         self._feeder: asyncio.Task[None] | None = None
         self._broken: BaseException | None = None
         self._patience: asyncio.TimerHandle | None = None
+        self._told_as = -1
         self._stopped: ECSError | None = None
         self._fresh: dict[int, Start] = {}
         """What has settled since the caller's task last went on, where it is given the whole in the end."""
@@ -277,6 +289,10 @@ class Stream:
         """Return all starts, in the order of requests and instances."""
         kept = self._kept or {}
         return tuple([kept[at] for at in sorted(kept)])
+
+    def _described(self) -> str:
+        tokens = sorted({start.token for start in map(known_of, self._entries.values()) if start.token})
+        return f"{len(self._entries)} starts with the tokens {', '.join(tokens[:3])}"
 
     def _longest_wait(self) -> float:
         return 0.0 if self._on_cancel == "abandon" else self._core.timeouts.settle
@@ -408,6 +424,7 @@ class Stream:
             self._fired = True
             self._leave()
             self._patience = self._core.loop.call_later(self._longest_wait(), self._give_up)
+            self._told_as = self._core.settling.begin(self._described, self._longest_wait())
             self._withdraw(reason_of(self._source) or "cancelled")
 
     def _stop(self, error: ECSError | None) -> None:
@@ -470,6 +487,7 @@ class Stream:
         """Withdraw what nobody will hear of any more."""
         if self._patience is not None:
             self._patience.cancel()
+            self._core.settling.end(self._told_as)
         self._take_back()
         entries, self._entries = self._entries, {}
         self._engine.withdraw_some(entries.values(), self._on_cancel, "left")

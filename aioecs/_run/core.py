@@ -23,6 +23,7 @@ from aioecs._run.custody import Custody
 from aioecs._run.door import Door
 from aioecs._run.keys import Keys
 from aioecs._run.pacer import Pace
+from aioecs._run.settling_log import SettlingLog
 from aioecs._run.slots import Slots, Turn
 from aioecs._run.telling import Tell
 from aioecs._wire.deadlines import Deadlines
@@ -63,6 +64,8 @@ class Core:
     """When the clocks of the calls end."""
     door: Door = attrs.Factory(Door.here)
     """Where those who come stand in line if too many come at once."""
+    settling: SettlingLog = attrs.field(default=attrs.Factory(lambda core: SettlingLog(core.loop), takes_self=True))
+    """What cancelled callers still wait for."""
     dice: Callable[[], float] = random.random
     reads: int = 0
     throttled: int = 0

@@ -28,6 +28,7 @@ from aioecs._run.telling import tell_paced
 from aioecs._run.waiting import Party
 from aioecs.errors import ECSError, IdempotencyMismatch
 
+KEYED_AT_ONCE = 2_000  # calls with a key that are looked up beside those that send: one listing serves them all
 Prepare = Callable[[StartTaskRequest, Group], Call]
 
 STARTED = Outcome.STARTED  # by name, as the stages are
@@ -99,11 +100,17 @@ class Engine:
         self.counts = dict.fromkeys(Outcome, 0)
         self._prepare = prepare
         self._flights: set[Flight] = set()
+        self._keyed = 0
         self._behind: dict[Entry, Group] = {}
         self._dispatcher: asyncio.Task[None] | None = None
         self._come = asyncio.Event()
         self._landed = asyncio.Event()
         self._idle: list[asyncio.Future[None]] = []
+
+    @property
+    def _places_taken(self) -> int:
+        """How many calls may be sending; those with a key look first, all together, and wait for a slot after that."""
+        return len(self._flights) - min(self._keyed, KEYED_AT_ONCE)
 
     @property
     def in_flight(self) -> int:
@@ -209,7 +216,7 @@ class Engine:
     async def _ready(self) -> bool:
         """Wait until a call can be made up and there is a place for it; False if nobody waits any more."""
         while True:
-            if len(self._flights) >= self.core.slots.size:
+            if self._places_taken >= self.core.slots.size:
                 self._landed.clear()
                 await self._landed.wait()
                 continue
@@ -253,7 +260,7 @@ class Engine:
             IdempotencyMismatch: it is for another request.
         """
         known: Party | None = self.core.keys.get(key) if key is not None else None
-        if known is None or known.over:
+        if known is None or known.ended:
             return None
         if known.call.record.request != call.record.request:
             raise IdempotencyMismatch(
@@ -279,6 +286,7 @@ class Engine:
         for entry in entries:
             entry.where = flight
         self._flights.add(flight)
+        self._keyed += flight.call.record.keyed
         self._land_once_ended(flight)
 
     def _wait_behind(self, known: Party, group: Group, entries: list[Entry]) -> None:
@@ -306,6 +314,7 @@ class Engine:
             self._land_once_ended(flight)
             return
         self._flights.discard(flight)
+        self._keyed -= flight.call.record.keyed
         self._landed.set()
         record = flight.call.record
         entries = flight.entries

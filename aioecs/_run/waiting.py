@@ -28,6 +28,7 @@ from aioecs._run.call import Call
 from aioecs._run.cancel_token import CancelToken
 from aioecs._run.door import Door
 from aioecs._run.hub import Cancellable, Hub, fired, reason_of, resolve
+from aioecs._run.settling_log import SettlingLog
 from aioecs.errors import CallTimeout, ECSError, StartCancelled
 
 
@@ -58,6 +59,15 @@ class Awaited(Protocol):
 
     def nobody_heard(self, *, once_ended: bool = True) -> None:
         """Say that no caller is left to hear the outcome, as one of those who waited leaves."""
+        ...
+
+    @property
+    def settling(self) -> SettlingLog:
+        """Where to say what is waited for."""
+        ...
+
+    def described(self) -> str:
+        """Say in a few words what it is."""
         ...
 
     def given(self) -> None:
@@ -110,6 +120,16 @@ class Party:
         if not self.waiting and not self.listening and (once_ended or not self.call.ended):
             self.call.nobody_heard()
 
+    @property
+    def settling(self) -> SettlingLog:
+        """Where to say what is waited for."""
+        return self.call.core.settling
+
+    def described(self) -> str:
+        """Say in a few words what it is."""
+        record = self.call.record
+        return f"StartTask of {record.request.task_definition} with token {record.token}"
+
     def given(self) -> None:
         """Note what a caller is told: a task of which one was told that it runs is stopped for no other."""
         self.told_started = self.told_started or Outcome.STARTED in self.call.record.outcomes()
@@ -154,6 +174,7 @@ class Wait(AbstractContextManager["Wait"]):
         self._waiter = self._awaited.end_or()
         self._watch = Hub.here().watch(source, self._source_fired) if source is not None else None
         self._patience: asyncio.TimerHandle | None = None
+        self._told_as = -1
         awaited.join()
 
     def __enter__(self) -> Self:
@@ -171,6 +192,7 @@ class Wait(AbstractContextManager["Wait"]):
             self._awaited.nobody_heard()
         if self._patience is not None:
             self._patience.cancel()
+            self._awaited.settling.end(self._told_as)
 
     async def answer(self) -> StartTaskResponse:
         """Wait for the call, and return or raise what it came to."""
@@ -253,6 +275,7 @@ class Wait(AbstractContextManager["Wait"]):
             self._end_wait()
         else:
             self._patience = asyncio.get_running_loop().call_later(self._settle, self._end_wait)
+            self._told_as = self._awaited.settling.begin(self._awaited.described, self._settle)
 
     def _end_wait(self) -> None:
         resolve(self._waiter)
