@@ -31,6 +31,7 @@ from aioecs import (
     OnCancel,
     OnDoubt,
     Outcome,
+    Restart,
     RunTaskResponse,
     Start,
     StartCancelled,
@@ -208,6 +209,7 @@ class Client:
         cancel_scope: CancelToken | anyio.CancelScope | None = None,
         *,
         idempotency_key: str | None = None,
+        restart: Restart | None = None,
         on_cancel: OnCancel | None = None,
         on_doubt: OnDoubt | None = None,
     ) -> StartTaskResponse:
@@ -220,7 +222,7 @@ class Client:
             ECSError: as of `aioecs.Client.start_task`.
         """
         refuse_to_block_a_loop()
-        return self._wait(self._start(request, cancel_scope, idempotency_key, on_cancel, on_doubt))
+        return self._wait(self._start(request, cancel_scope, idempotency_key, restart, on_cancel, on_doubt))
 
     def begin_start_task(
         self,
@@ -228,6 +230,7 @@ class Client:
         token: CancelToken | None = None,
         *,
         idempotency_key: str | None = None,
+        restart: Restart | None = None,
         on_cancel: OnCancel | None = None,
         on_doubt: OnDoubt | None = None,
     ) -> Future[StartTaskResponse]:
@@ -242,7 +245,7 @@ class Client:
             ClientStateError: the client is closed, was opened before a fork, or this is its loop's own thread.
         """
         refuse_on_the_loop_itself()
-        start = self._start(request, token, idempotency_key, on_cancel, on_doubt)
+        start = self._start(request, token, idempotency_key, restart, on_cancel, on_doubt)
         try:
             self._open().send(start)
         except KeyboardInterrupt as interrupt:
@@ -273,13 +276,14 @@ class Client:
         request: StartTaskRequest,
         source: CancelToken | anyio.CancelScope | None,
         key: str | None,
+        restart: Restart | None,
         on_cancel: OnCancel | None,
         on_doubt: OnDoubt | None,
     ) -> _Start:
         async def start() -> StartTaskResponse:
             await self._ready()
             return await self._client.start_task(
-                request, source, idempotency_key=key, on_cancel=on_cancel, on_doubt=on_doubt
+                request, source, idempotency_key=key, restart=restart, on_cancel=on_cancel, on_doubt=on_doubt
             )
 
         return _Start(start, request)
@@ -315,6 +319,9 @@ class Client:
             ),
             drawn,
         )
+
+    look_up = _blocking(aioecs.Client.look_up)
+    """Return the tasks that bear a start's token, as `aioecs.Client.look_up` does."""
 
     place_tasks = _blocking(aioecs.Client.place_tasks)
     """Start `count` tasks of a template on instances that aioecs chooses, as `aioecs.Client.place_tasks` does."""

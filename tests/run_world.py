@@ -98,7 +98,12 @@ class ToldPort:
     partition = "aws"
 
     def __init__(self, **says: Say) -> None:
-        self.says: dict[str, Say] = {"start_task": started, "stop_task": stopped, **says}
+        self.says: dict[str, Say] = {
+            "start_task": started,
+            "stop_task": stopped,
+            "list_tasks": nothing_listed,
+            **says,
+        }
         self.asked: list[tuple[str, Any]] = []
         self.who = self
 
@@ -137,6 +142,12 @@ async def stopped(request: aioecs.StopTaskRequest, witness: Witness) -> Attempt[
     """Accept the stop, at once."""
     witness.on_wire = True
     return Answered(aioecs.StopTaskResponse())
+
+
+async def nothing_listed(request: aioecs.ListTasksRequest, witness: Witness) -> Attempt[Any]:
+    """Show no task, at once."""
+    witness.on_wire = True
+    return Answered(aioecs.ListTasksResponse())
 
 
 async def throttled(request: Any, witness: Witness) -> Attempt[Any]:

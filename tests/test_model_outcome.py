@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
@@ -63,11 +64,14 @@ def test_a_start_survives_pickle_and_copy() -> None:
     assert (type(twin.error), str(twin.error)) == (ClientException, "ClientException: no")
 
 
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
 def test_a_start_put_together_is_a_start() -> None:
     """Slot by slot it is what the class itself makes, with every member in its place."""
     failure, error = Failure(reason="AGENT"), ECSError("said")
     asked = StartTaskRequest(task_definition="demo", container_instances=["0a1b"])
-    made = start_of(asked, "0a1b", Outcome.REFUSED, Task(task_arn="arn"), failure, error, "token", 3, True)
+    made = start_of(asked, "0a1b", Outcome.REFUSED, Task(task_arn="arn"), failure, error, "token", 3, True, True, NOON)
     given: dict[str, Any] = {
         "request": asked,
         "container_instance": "0a1b",
@@ -78,6 +82,8 @@ def test_a_start_put_together_is_a_start() -> None:
         "token": "token",
         "attempts": 3,
         "siblings_found": True,
+        "found": True,
+        "settles_by": NOON,
     }
     assert [field.name for field in attrs.fields(Start)] == list(given)
     assert attrs.asdict(made, recurse=False) == given

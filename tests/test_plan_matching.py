@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import aioecs
 from aioecs import Failure, StartTaskRequest, Task
 from aioecs._plan import matching
 from aioecs._plan.matching import Slot, adopt, answer, eldest_first
@@ -327,3 +328,29 @@ def test_tasks_on_the_requests_instances() -> None:
     request = StartTaskRequest(task_definition="demo", container_instances=["a", "container-instance/c/b"])
     found = [task("1", "z"), task("2", "b"), task("3", "a"), Task(task_arn="4")]
     assert [one.task_arn for one in matching.on_instances(request, found)] == ["2", "3"]
+
+
+def _overrides(job: str | None, **more: Any) -> aioecs.TaskOverride:
+    environment = [aioecs.KeyValuePair(name="JOB", value=job), aioecs.KeyValuePair(name="A", value="1")] if job else []
+    containers = [aioecs.ContainerOverride(name="main", environment=environment), aioecs.ContainerOverride(name="side")]
+    return aioecs.TaskOverride(container_overrides=containers, **more)
+
+
+@pytest.mark.parametrize(
+    ("asked", "shown", "alike"),
+    [
+        (None, None, True),
+        (None, _overrides(None), True),
+        (_overrides("a"), None, True),
+        (_overrides("a"), _overrides("a"), True),
+        (_overrides("a"), _overrides("b"), False),
+        (None, _overrides("b"), False),
+        (_overrides("a"), _overrides(None), False),
+        (_overrides("a", cpu="256"), _overrides("a"), False),
+    ],
+)
+def test_overrides_that_are_alike_in_effect(
+    asked: aioecs.TaskOverride | None, shown: aioecs.TaskOverride | None, alike: bool
+) -> None:
+    """Containers that override nothing don't count, and what ECS doesn't show can't differ."""
+    assert matching.overridden_alike(asked, shown) is alike

@@ -529,7 +529,11 @@ def test_a_second_cancel_of_the_clients_tasks_ends_it(moment: str) -> None:
         await iterations(5)
         cancel(scene)
         outcomes = await scene.end()
-        assert outcomes == ((Outcome.STARTED,) if moment == "sweeping" else (Outcome.UNKNOWN,))
+        assert outcomes == (Outcome.UNKNOWN,), (
+            "in the last case its task is known, and whether the stop was heeded is not"
+        )
+        assert (scene.call.record.starts()[0].task is not None) is (moment == "sweeping")
+        assert scene.call.record.starts()[0].settles_by is None
         assert scene.heard == [(outcomes, "the event loop ended")]
         assert scene.took < 2
 
@@ -658,3 +662,19 @@ def test_everything_of_the_model_is_at_hand() -> None:
     """The moments of these tests are all that a call can be at."""
     assert len(MOMENTS) == len(set(MOMENTS)) == 9
     assert aioecs.Outcome is Outcome
+
+
+def test_a_cancelled_call_that_hangs_is_looked_up_at_once() -> None:
+    """Its answer never comes, and its task shows: it is found and stopped within a second, not told as unknown."""
+
+    async def main() -> None:
+        scene = await at("on the wire")
+        scene.call._desk = found()
+        scene.call.withdraw("stop", "bored")
+        await scene.call.end_or()
+        assert scene.outcomes == (Outcome.STOPPED,)
+        assert scene.took < 1
+        await iterations(4)
+        assert len(scene.core.custody) == 0
+
+    leaping(main())

@@ -15,6 +15,7 @@ from itertools import product
 from typing import Any, Literal, TypeVar
 
 import anyio
+import attrs
 import pytest
 from aiobotocore.session import AioSession
 from anyio.from_thread import start_blocking_portal
@@ -515,8 +516,35 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 # ---------------------------------------------------------------------------------------------- when reads go wrong
 
 
+def test_a_task_that_is_described_a_moment_late() -> None:
+    """ListTasks shows it a moment before DescribeTasks: it is described again in the same round."""
+
+    async def main() -> None:
+        lab = Lab(describe_lag=0.2)
+        lab.start("t")
+        lab.start(None, count=3)
+        looks = await lab.look_at("t", "u", "v", sure=True)
+        assert [len(looked.tasks) for looked in looks] == [1, 0, 0]
+        assert [looked.whole for looked in looks] == [True, True, True]
+
+    leaping(main())
+
+
+def test_what_was_never_sent_is_not_confirmed_host_by_host() -> None:
+    """The cluster's own list of stopped tasks tells of all keys at once."""
+
+    async def main() -> None:
+        lab = Lab(hosts=50)
+        doubts = [attrs.evolve(lab.doubt(f"k{at}", [at], sure=True), sent=False) for at in range(50)]
+        looks = await lab.look(*doubts)
+        assert all(looked.whole for looked in looks)
+        assert lab.took() == ["list RUNNING", "list STOPPED"]
+
+    leaping(main())
+
+
 def test_what_is_listed_and_cannot_be_described_yet() -> None:
-    """By token, it keeps that token's look from being whole; by the cluster's list it may be anyone's."""
+    """It keeps the look of its own token from being whole, and no other's, also where the cluster's list shows it."""
 
     async def main() -> None:
         lab = Lab(describe_lag=60.0)
@@ -528,7 +556,7 @@ def test_what_is_listed_and_cannot_be_described_yet() -> None:
         assert "misses 1 task" in str(looks[0].error)
         lab.desk._too_large_for = 0
         looks = await lab.look_at("t", "u", sure=True)
-        assert [looked.whole for looked in looks] == [False, False]
+        assert [looked.whole for looked in looks] == [False, True]
         await asyncio.sleep(60)
         looks = await lab.look_at("t", "u", sure=True)
         assert [looked.whole for looked in looks] == [True, True]

@@ -299,13 +299,13 @@ def test_withdraw_all() -> None:
         assert party is not None
         party.leave("settle", "left by its first caller")
         bench.add(HOSTS[0], key="k")
-        bench.add(*HOSTS[:25])
+        bench.add(*HOSTS[:35])
         await iterations(8)
-        assert bench.engine.outstanding == 27
+        assert bench.engine.outstanding == 37
         bench.engine.withdraw_all("settle", "left")
         assert bench.owner.outcomes().count("not_sent") >= 16
         await _landed(bench)
-        assert len(bench.owner.heard) == 27
+        assert len(bench.owner.heard) == 37
         assert bench.engine.outstanding == 0
 
     leaping(work())

@@ -814,8 +814,9 @@ async def test_left_early_while_it_confirms(local: LocalECS, client: aioecs.Clie
         await until(lambda: batch.statistics().refused == 1)
         await batch._engine.idle()
         statistics = batch.statistics()
-        assert (statistics.requested, statistics.started, statistics.refused) == (3, 2, 1)
-    assert len(local.truth.running()) == 3  # that of the others is one
+        assert (statistics.requested, statistics.started, statistics.refused) == (3, 1, 1)
+        assert statistics.stopped == 1, "it had settled, and its caller was not given it"
+    assert len(local.truth.running()) == 2  # that of the others is one
 
 
 async def test_left_early_while_some_wait_for_room() -> None:

@@ -600,6 +600,9 @@ def test_a_second_cancel_ends_the_wait_and_not_the_settling(
         told_natively = not raised.startswith("raised")
         assert heard == ([Outcome.STOPPED] if ends == 2 or told_natively else [])
         lines = [record for record in caplog.records if record.name == "aioecs"]
+        waits = [record for record in lines if record.getMessage().startswith("waiting for up to")]
+        assert all(record.levelname == "WARNING" for record in waits)
+        lines = [record for record in lines if record not in waits]
         assert [record.levelname for record in lines] == ["INFO"] * len(heard)
 
     leaping(main())

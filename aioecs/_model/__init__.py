@@ -128,7 +128,7 @@ from aioecs._model.run_task import (
     RunTaskRequest,
     RunTaskResponse,
 )
-from aioecs._model.settings import OnCancel, OnDoubt, Retries, Timeouts
+from aioecs._model.settings import OnCancel, OnDoubt, Restart, Retries, Timeouts
 from aioecs._model.start_task import StartTaskRequest
 from aioecs._model.start_task_response import StartTaskResponse
 from aioecs._model.stop_task import (
@@ -277,6 +277,7 @@ __all__ = [
     "Resource",
     "ResourceRequirement",
     "ResourceType",
+    "Restart",
     "Retries",
     "RunTaskRequest",
     "RunTaskResponse",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -55,6 +56,13 @@ class Start:
     """How often the call that it belongs to was sent."""
     siblings_found: bool = False
     """Others of the same call were found and this one was not: probably refused, though ECS did not say so."""
+    found: bool = False
+    """An earlier call with the same idempotency key started the task, and this call found it."""
+    settles_by: datetime | None = None
+    """Until when aioecs still looks for what this start came to; `on_settled` is told then, or sooner.
+
+    None where the outcome is final.
+    """
 
     def redacted(self) -> Start:
         """Return a copy without secrets, such as the values of environment variables; not fit to be sent again."""
@@ -81,10 +89,24 @@ def start_of(
     token: str,
     attempts: int,
     siblings_found: bool,
+    found: bool = False,
+    settles_by: datetime | None = None,
 ) -> Start:
     """Make a Start of all its members, in their order: slot by slot, in half the time that the class itself takes."""
     start = make(Start)
-    put_request, put_instance, put_outcome, put_task, put_failure, put_error, put_token, put_attempts, put_found = _PUT
+    (
+        put_request,
+        put_instance,
+        put_outcome,
+        put_task,
+        put_failure,
+        put_error,
+        put_token,
+        put_attempts,
+        put_siblings,
+        put_found,
+        put_by,
+    ) = _PUT
     put_request(start, request)
     put_instance(start, instance)
     put_outcome(start, outcome)
@@ -93,5 +115,7 @@ def start_of(
     put_error(start, error)
     put_token(start, token)
     put_attempts(start, attempts)
-    put_found(start, siblings_found)
+    put_siblings(start, siblings_found)
+    put_found(start, found)
+    put_by(start, settles_by)
     return start

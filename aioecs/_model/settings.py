@@ -13,6 +13,7 @@ OnCancel = Literal["stop", "settle", "abandon"]
 """What a request in flight leaves behind: learn the answer and stop what started; learn it and leave it; go at once."""
 
 OnDoubt = Literal["at_most_once", "at_least_once"]
+Restart = Literal["if_failed"]
 """What a start that can't be found leads to: UNKNOWN, said aloud; or another send and a sweep."""
 
 

@@ -27,6 +27,9 @@ class StartTaskResponse(Shape):
     attempts: int = member(default=1, own=True)
     """How often the call was sent; 0 if all its tasks were found and none had to be started."""
 
+    found: bool = member(default=False, own=True)
+    """Whether an earlier call with the same idempotency key started one or more of the tasks; they may have stopped."""
+
     def raise_for_failures(self) -> None:
         """Raise if ECS refused any of the instances.
 

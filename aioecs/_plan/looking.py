@@ -37,6 +37,8 @@ class Doubt:
     """Where its starts went that may run, those that are found already among them."""
     confirm: bool
     """Absence is to be believed if this look doesn't show it."""
+    sent: bool = True
+    """It may have been sent by this call; False where only an earlier call with the same key may have started it."""
 
     @property
     def mark(self) -> Mark:

@@ -7,13 +7,15 @@ held against starts by the last part of the instance's ARN, and among tasks of o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import cast
+from typing import Any, cast
 
 import attrs
 
+from aioecs._model._plain import to_plain
 from aioecs._model.arn import short
+from aioecs._model.overrides import TaskOverride
 from aioecs._model.start_task import StartTaskRequest
 from aioecs._model.task import Failure, Task
 from aioecs._plan.token import stop_reason
@@ -212,10 +214,37 @@ def on_instances(request: StartTaskRequest, found: Iterable[Task]) -> list[Task]
 
 
 def strangers(request: StartTaskRequest, found: Iterable[Task]) -> list[Task]:
-    """Return the tasks that the request can't have started: of another definition, or on another instance."""
+    """Return the tasks that the request can't have started: another definition, instance, group or overrides."""
     found = list(found)
     near = on_instances(request, found)
-    return [task for task in found if task not in near or not _of_definition(request, task)]
+    return [task for task in found if task not in near or not _could_start(request, task)]
+
+
+def _could_start(request: StartTaskRequest, task: Task) -> bool:
+    """Tell whether the request can have started the task, by all that ECS shows of it."""
+    if request.group is not None and task.group is not None and request.group != task.group:
+        return False
+    return _of_definition(request, task) and overridden_alike(request.overrides, task.overrides)
+
+
+def overridden_alike(asked: TaskOverride | None, shown: TaskOverride | None) -> bool:
+    """Tell whether overrides are the same in effect: ECS shows empty members, and containers that override nothing."""
+    return shown is None or _in_effect(asked) == _in_effect(shown)
+
+
+def _in_effect(overrides: TaskOverride | None) -> Any:
+    plain = to_plain(overrides) if overrides is not None else {}
+    containers = {each.get("name"): _told(each) for each in plain.pop("containerOverrides", None) or ()}
+    return _told(plain), {name: told for name, told in containers.items() if told.keys() - {"name"}}
+
+
+def _told(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what is empty; pairs of names and values count in any order."""
+    told = {name: value for name, value in plain.items() if value not in (None, [], {}, "")}
+    for name in ("environment", "environmentFiles", "resourceRequirements"):
+        if name in told:
+            told[name] = sorted(map(repr, (sorted(pair.items()) for pair in told[name])))
+    return told
 
 
 def _of_definition(request: StartTaskRequest, task: Task) -> bool:

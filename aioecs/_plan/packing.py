@@ -93,6 +93,8 @@ class Entry:
     group: Group | None = None
     where: Any = None
     """The call that it flies in, for whoever carries it out."""
+    kept: bool = False
+    """Another caller shares the call that it was in, so its task is never stopped for this owner alone."""
     caller: Context | None = None
     """The context of whoever asked for it, kept where somebody listens to events."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from enum import Enum, auto
 from itertools import repeat
 
@@ -49,6 +50,8 @@ class Record:
     """When an enclosing scope ends: no rest is begun that reaches beyond."""
     last_breath: float = float("inf")
     """When the event loop will wait no longer for a call that its end has cancelled."""
+    epoch: float = 0.0
+    """The time of day, in seconds since 1970, at which the caller's clock shows zero."""
     paced: bool = False
     """A pacer spaces the sends, so a throttle needs no rest of its own."""
     keyed: bool = False
@@ -82,6 +85,8 @@ class Record:
     """Tasks under the key that this request can't have started."""
     candidates: tuple[Task, ...] = ()
     """Tasks under the caller's own `started_by`, which may be this call's or not."""
+    over: bool = False
+    """Nothing more is done about it, whatever is still open."""
     withdrawal: OnCancel | None = None
     clock_ended: bool = False
 
@@ -122,6 +127,17 @@ class Record:
             if task.task_arn not in self.tried_to_stop and (task in mine or task.desired_status != "STOPPED")
         )
 
+    @property
+    def settles_by(self) -> datetime | None:
+        """When all is known at the latest; None once nothing more is looked for.
+
+        A request or a stop that is under way then is given one more attempt's time.
+        """
+        if self.over or self.phase is Phase.DONE:
+            return None
+        ends = min(self.deadline, self.last_breath) + self.timeouts.attempt + self.timeouts.settle
+        return datetime.fromtimestamp(ends + self.epoch, UTC)
+
     def freeze(self) -> tuple[str, ...]:
         """Fix what goes on the wire now, and return its instances: whoever left before is not sent."""
         wanted = self.open
@@ -154,13 +170,21 @@ class Record:
                     self.token if sent or slot.task is not None else "",
                     self.sends,
                     outcome is UNKNOWN and siblings,
+                    self.keyed and slot.task is not None and not slot.ours,
+                    self.settles_by if outcome is UNKNOWN else None,
                 )
             )
         return tuple(starts)
 
+    def _may_be_stopped(self, slot: Slot) -> bool:
+        """Tell whether the call has yet to decide if the task runs on: until then nobody is told that it does."""
+        if self.phase is Phase.DONE or slot.task is None:
+            return False
+        return self.withdrawal == "stop" and slot.ours and slot.task.task_arn not in self.tried_to_stop
+
     def _outcome(self, slot: Slot) -> Outcome:
         if slot.task is not None:
-            return STOPPED if slot.stopped else STARTED
+            return STOPPED if slot.stopped else UNKNOWN if self._may_be_stopped(slot) else STARTED
         if slot.failure is not None or slot.error is not None:
             return REFUSED
         if slot.dropped:

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar, cast
 
 from aioecs._model.arn import short
 from aioecs._model.enums import DesiredStatus
 from aioecs._model.outcome import Outcome, Start
+from aioecs._model.run_task import RunTaskRequest, RunTaskResponse
 from aioecs._model.start_task_response import StartTaskResponse
 from aioecs._model.task import Task
 from aioecs._plan.record import Record
-from aioecs.errors import CallTimeout, ECSError, IdempotencyMismatch, StartCancelled, StartIncomplete, StartUnknown
+from aioecs.errors import (
+    CallTimeout,
+    ConnectionFailed,
+    ECSError,
+    ECSServiceError,
+    IdempotencyMismatch,
+    StartCancelled,
+    StartIncomplete,
+    StartUnknown,
+)
 
 E = TypeVar("E", bound=ECSError)
+STARTED, REFUSED = Outcome.STARTED, Outcome.REFUSED
 UNKNOWN, NOT_SENT = Outcome.UNKNOWN, Outcome.NOT_SENT  # by name: to look a member up takes longer than to compare it
 
 
@@ -33,6 +45,7 @@ def verdict(call: Record, *, request_id: str | None = None) -> StartTaskResponse
             request_id=request_id,
             token=call.token,
             attempts=call.sends,
+            found=call.keyed and any(slot.task is not None and not slot.ours for slot in call.slots),
         )
     return _stuck(call, call.starts())
 
@@ -113,6 +126,20 @@ def cancelled_of(starts: tuple[Start, ...], reason: str | None, source: object) 
     return StartCancelled(f"cancelled{why}: {told(starts)}", starts=starts, token=token, reason=reason, source=source)
 
 
+def run_starts(request: RunTaskRequest, answer: RunTaskResponse | None, error: ECSError | None) -> tuple[Start, ...]:
+    """Say what a RunTask came to, one start for each task asked for; its token is the request's `client_token`."""
+    token = request.client_token or ""
+    start = partial(Start, request=cast("Any", request), token=token, attempts=1)
+    if answer is not None:
+        return (
+            *(start(container_instance=t.container_instance_arn or "", outcome=STARTED, task=t) for t in answer.tasks),
+            *(start(container_instance=f.arn or "", outcome=REFUSED, failure=f) for f in answer.failures),
+        )
+    rejected = isinstance(error, ECSServiceError) and error.rejected
+    outcome = REFUSED if rejected else NOT_SENT if isinstance(error, ConnectionFailed) else UNKNOWN
+    return (start(container_instance="", outcome=outcome, error=error),) * (request.count or 1)
+
+
 def verdict_of(starts: tuple[Start, ...], error: ECSError | None) -> StartTaskResponse | ECSError:
     """Return what one caller is told whose starts shared calls with others'; `error` is what a call was told.
 
@@ -131,6 +158,7 @@ def verdict_of(starts: tuple[Start, ...], error: ECSError | None) -> StartTaskRe
             failures=[start.failure for start in starts if start.failure is not None],
             token=token,
             attempts=max((start.attempts for start in starts), default=0),
+            found=any(start.found for start in starts),
         )
     if any(start.task is not None for start in starts):
         return _incomplete(starts, token, cause)

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, I
 from functools import partial
 
 import anyio
+import attrs
 
 from aioecs._model.limits import INSTANCES_PER_CALL, expect
 from aioecs._model.outcome import Start
@@ -17,8 +18,9 @@ from aioecs._model.start_task_response import StartTaskResponse
 from aioecs._plan.packing import FLYING, QUEUED, Entry, Group
 from aioecs._plan.verdict import cancelled_of, verdict_of
 from aioecs._run.core import Core
-from aioecs._run.engine import STARTED, Engine, Flight, never_sent
+from aioecs._run.engine import STARTED, Engine, Flight, TakenBack, never_sent
 from aioecs._run.hub import Cancellable, Hub, fired, reason_of, resolve
+from aioecs._run.settling_log import SettlingLog
 from aioecs._run.telling import tell_settled
 from aioecs._run.waiting import refuse_if_cancelled
 from aioecs.errors import (
@@ -42,8 +44,8 @@ AT_LEAST = 80  # starts that are drawn ahead, however few may fly
 def known_of(entry: Entry) -> Start:
     """Say what is known of a start that has not settled."""
     if entry.stage is FLYING:
-        flight: Flight = entry.where
-        return flight.start_of(entry)
+        where: Flight | TakenBack = entry.where
+        return where.start_of(entry)
     return never_sent(entry)
 
 
@@ -71,7 +73,7 @@ class Ask:
     def can_be_cut(self) -> bool:
         """Whether leaving it ends it at once: nothing of it is on the wire."""
         flying = (entry for entry in self._entries if entry.stage is FLYING)
-        return all(entry.where.call.can_be_cut for entry in flying)
+        return all(entry.where.can_be_cut for entry in flying)
 
     def join(self) -> None:
         """Wait for it; there is one caller only."""
@@ -105,8 +107,12 @@ class Ask:
             self._engine.core.report(self.starts(), self._left)
 
     def leave(self, on_cancel: OnCancel, why: str) -> None:
-        """Withdraw it."""
+        """Withdraw it; what has settled was not given to its caller yet, and is taken back."""
         self._left = why
+        for at, start in enumerate(self._starts):
+            if start is not None and self._engine.take_back(self._entries[at], start, on_cancel):
+                self._starts[at] = None
+                self._open += 1
         self._engine.withdraw_some(self._entries, on_cancel, why)
 
     def nobody_heard(self, *, once_ended: bool = True) -> None:
@@ -120,6 +126,19 @@ class Ask:
         """Say what its starts came to, as far as is known."""
         pairs = zip(self._entries, self._starts, strict=True)
         return tuple(start if start is not None else known_of(entry) for entry, start in pairs)
+
+    @property
+    def settling(self) -> SettlingLog:
+        """Where to say what is waited for."""
+        return self._engine.core.settling
+
+    def described(self) -> str:
+        """Say in a few words what it is."""
+        tokens = sorted({start.token for start in self.starts() if start.token})
+        return f"{self._open} starts of a batch with the tokens {', '.join(tokens[:3])}"
+
+    def given(self) -> None:
+        """Its one caller is told; a cancel comes too late from here on."""
 
     def verdict(self) -> StartTaskResponse | ECSError:
         """Return what it came to, once it has ended."""
@@ -136,6 +155,17 @@ def ends_all(error: ECSError | None) -> bool:
         return True
     codes = ("ExpiredTokenException", "UnrecognizedClientException", "InvalidSignatureException", "ExpiredToken")
     return isinstance(error, ECSServiceError) and error.code in codes
+
+
+@attrs.frozen(eq=False)
+class _Again:
+    """Hears of a start that was taken back after it had settled: whoever chose its instance has heard of that."""
+
+    stream: Stream
+
+    def settled(self, entry: Entry, start: Start, error: ECSError | None, _: Flight | None, /) -> None:
+        """Hear what it came to in the end."""
+        Stream.settled(self.stream, entry, start, error, None)
 
 
 class Stream:
@@ -170,7 +200,12 @@ class Stream:
         self._feeder: asyncio.Task[None] | None = None
         self._broken: BaseException | None = None
         self._patience: asyncio.TimerHandle | None = None
+        self._told_as = -1
         self._stopped: ECSError | None = None
+        self._fresh: dict[int, Start] = {}
+        """What has settled since the caller's task last went on, where it is given the whole in the end."""
+        self._shared: set[str] = set()
+        """Tokens of calls that other callers wait for too."""
 
     # ------------------------------------------------------------------------------------------------ giving out
 
@@ -187,8 +222,9 @@ class Stream:
                     self._fire()
                 drawing = self._begin_drawing(requests)
                 while True:
-                    while self._out:
-                        yield self._out.popleft()
+                    while self._out and not self._fires_now():
+                        yield self._next_out()
+                    self._take()
                     self._room.set()
                     if self._broken is not None:
                         raise self._broken
@@ -197,7 +233,7 @@ class Stream:
                         self._draw(drawing, isinstance(requests, Sized))
                         await asyncio.sleep(0)
                     elif self._exhausted and not self._entries and not self._out:
-                        if not await self._more() and not self._out:
+                        if not await self._more() and not self._out and not self._fires_now():
                             return
                     elif not self._out:
                         self._news.clear()
@@ -214,6 +250,7 @@ class Stream:
             if self._feeder is not None:
                 self._feeder.cancel()
             self._abandon()
+            self._tell_rest()
             self._core.report(tuple(self._out), "left")
 
     async def report(self, requests: Requests) -> None:
@@ -233,6 +270,7 @@ class Stream:
     def _untold(self, reason: str | None) -> StartCancelled:
         """Tell of the starts that nobody has been given."""
         starts = self.kept() if self._kept is not None else tuple(self._out)
+        self._tell_rest()
         self._out.clear()
         return cancelled_of(starts, reason, None)
 
@@ -264,6 +302,10 @@ class Stream:
         """Whether, after an end from outside, the rest of what has a size is told as not sent."""
         return True
 
+    def _described(self) -> str:
+        tokens = sorted({start.token for start in map(known_of, self._entries.values()) if start.token})
+        return f"{len(self._entries)} starts with the tokens {', '.join(tokens[:3])}"
+
     def _longest_wait(self) -> float:
         return 0.0 if self._on_cancel == "abandon" else self._core.timeouts.settle
 
@@ -274,17 +316,19 @@ class Stream:
                 tell_settled(self._core.tell, (start,))
             self._core.report((start,), "left")
             return
+        if entry.kept:
+            self._shared.add(start.token)
         self._give(entry.at, start)
         if error is not None and self._stopped is None and start.outcome is not STARTED and ends_all(error):
             self._stop(error)
 
     def _give(self, at: int, start: Start) -> None:
-        if self._core.tell is not None:
-            tell_settled(self._core.tell, (start,))
-        if self._gives:
-            self._out.append(start)
         if self._kept is not None:
             self._kept[at] = start
+        if self._gives:
+            self._out.append(start)
+        else:
+            self._fresh[at] = start
         self._news.set()
 
     # --------------------------------------------------------------------------------------------------- drawing
@@ -379,12 +423,20 @@ class Stream:
             self._exhausted = True
         self._news.set()
 
+    def _fires_now(self) -> bool:
+        """Look at the scope or token once more, in the last moment before the caller is given the end."""
+        if self._fired or self._source is None or not fired(self._source):
+            return False
+        self._fire()
+        return True
+
     def _fire(self) -> None:
         """Draw no more, and withdraw what is on its way."""
         if not self._fired:
             self._fired = True
             self._leave()
             self._patience = self._core.loop.call_later(self._longest_wait(), self._give_up)
+            self._told_as = self._core.settling.begin(self._described, self._longest_wait())
             self._withdraw(reason_of(self._source) or "cancelled")
 
     def _stop(self, error: ECSError | None) -> None:
@@ -395,7 +447,45 @@ class Stream:
         self._engine.withdraw_some(queued, "settle", "ended early")
 
     def _withdraw(self, why: str) -> None:
-        self._engine.withdraw_some(list(self._entries.values()), self._on_cancel, why)
+        """Withdraw what is on its way, and take back what has settled and was not given to the caller."""
+        entries = list(self._entries.values())
+        self._take_back()
+        self._engine.withdraw_some(entries, self._on_cancel, why)
+
+    def _next_out(self) -> Start:
+        """Hand the next start to the caller; from here on what it was told stays true."""
+        start = self._out.popleft()
+        if self._core.tell is not None:
+            tell_settled(self._core.tell, (start,))
+        return start
+
+    def _take(self) -> None:
+        """Take what has settled into the report, in the caller's own task: from here on it is the caller's."""
+        if not self._fresh or self._fires_now():
+            return
+        fresh, self._fresh = self._fresh, {}
+        if self._core.tell is not None:
+            tell_settled(self._core.tell, tuple(fresh.values()))
+
+    def _tell_rest(self) -> None:
+        fresh, self._fresh = self._fresh, {}
+        if self._core.tell is not None:
+            tell_settled(self._core.tell, (*self._out, *fresh.values()))
+
+    def _take_back(self) -> None:
+        """Stop what has settled and was not given to the caller."""
+        self._out = deque([start for start in self._out if not self._takes_back(self._next(), start)])
+        for at in [at for at, start in self._fresh.items() if self._takes_back(at, start)]:
+            del self._fresh[at]
+            if self._kept is not None:
+                del self._kept[at]
+
+    def _takes_back(self, at: int, start: Start) -> bool:
+        entry = Entry(start.request, start.container_instance, _Again(self), at, kept=start.token in self._shared)
+        if not self._engine.take_back(entry, start, self._on_cancel):
+            return False
+        self._entries[at] = entry
+        return True
 
     def _give_up(self) -> None:
         """Wait no longer: tell what is known now; what it comes to in the end is reported."""
@@ -409,6 +499,8 @@ class Stream:
         """Withdraw what nobody will hear of any more."""
         if self._patience is not None:
             self._patience.cancel()
+            self._core.settling.end(self._told_as)
+        self._take_back()
         entries, self._entries = self._entries, {}
         self._engine.withdraw_some(entries.values(), self._on_cancel, "left")
 

@@ -17,10 +17,11 @@ from aioecs._model.limits import INSTANCES_PER_CALL
 from aioecs._model.outcome import Outcome, Start
 from aioecs._model.placement import Constraint, Placement, Spread
 from aioecs._model.report import BatchReport, Statistics
-from aioecs._model.settings import OnCancel, OnDoubt
+from aioecs._model.settings import OnCancel, OnDoubt, Restart, choice
 from aioecs._model.start_task import StartTaskRequest
 from aioecs._model.start_task_response import StartTaskResponse
 from aioecs._plan.packing import Group, alike
+from aioecs._plan.restarting import all_failed, key_of
 from aioecs._plan.verdict import cancelled_of
 from aioecs._run.asking import Ask, Requests, Stream
 from aioecs._run.call import Call
@@ -128,6 +129,7 @@ class Batch:
         cancel_scope: Cancellable | None = None,
         *,
         idempotency_key: str | None = None,
+        restart: Restart | None = None,
     ) -> StartTaskResponse:
         """Start one task on each of the request's instances; equal starts of concurrent callers share a call.
 
@@ -135,6 +137,22 @@ class Batch:
         A cancel touches nobody else's start: what wasn't on the wire is taken out of its call, and what was is stopped
         or left running as the batch's `on_cancel` says.
         """
+        self._open()
+        if restart is None:
+            return await self._start_task(request, cancel_scope, idempotency_key)
+        choice(restart, Restart, "restart")
+        if idempotency_key is None:
+            raise InvalidRequest("restart", "goes with an idempotency_key")
+        restarts = 0
+        while True:
+            response = await self._start_task(request, cancel_scope, key_of(idempotency_key, restarts))
+            if not response.found or not all_failed(response):
+                return response
+            restarts += 1
+
+    async def _start_task(
+        self, request: StartTaskRequest, cancel_scope: Cancellable | None, idempotency_key: str | None
+    ) -> StartTaskResponse:
         self._open()
         expect(cancel_scope)
         if not self._core.door.admits():

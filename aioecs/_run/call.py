@@ -17,7 +17,6 @@ from aioecs._model.outcome import Start
 from aioecs._model.settings import OnCancel
 from aioecs._model.start_task import StartTaskRequest
 from aioecs._model.start_task_response import StartTaskResponse
-from aioecs._model.stop_task import StopTaskRequest
 from aioecs._model.task import Task
 from aioecs._plan import life
 from aioecs._plan.acts import (
@@ -36,14 +35,13 @@ from aioecs._plan.acts import (
 )
 from aioecs._plan.looking import Doubt
 from aioecs._plan.record import Record
-from aioecs._plan.token import stop_reason
 from aioecs._plan.verdict import verdict
-from aioecs._run.core import Core, log
+from aioecs._run.core import Core
 from aioecs._run.hub import resolve
 from aioecs._run.slots import Turn
 from aioecs._run.telling import Story
-from aioecs._wire.port import START_TASK, STOP_TASK, Witness
-from aioecs.errors import AccessDeniedException, AnswerLost, ConnectionFailed, ECSError
+from aioecs._wire.port import START_TASK, Witness
+from aioecs.errors import AnswerLost, ConnectionFailed, ECSError
 
 
 class Lookup(Protocol):
@@ -59,7 +57,7 @@ class Call:
 
     def __init__(self, core: Core, record: Record, sent_as: StartTaskRequest, desk: Lookup) -> None:
         """Take what is known of the call, and the request as it goes on the wire: with its token."""
-        self._core = core
+        self.core = core
         self.record = record
         self._sent_as = sent_as
         self._desk = desk
@@ -71,6 +69,7 @@ class Call:
         self._task: asyncio.Task[None] | None = None
         self._first: Act = Finish()
         self._act: Act | None = None
+        self._looking: asyncio.Task[None] | None = None
         self._news: list[Happening] = []
         self._cutting = False
         self._cancelled: asyncio.CancelledError | None = None
@@ -91,14 +90,14 @@ class Call:
         `callers` are the contexts of others who share it with whoever begins it.
         """
         self._ticket = ticket
-        if self._core.tell is not None:
-            self._story = Story(self._core.tell, self.record)
+        if self.core.tell is not None:
+            self._story = Story(self.core.tell, self.record)
             self._story.begun(callers)
-        self._go_on(life.begin(self.record, self._core.now))
+        self._go_on(life.begin(self.record, self.core.now))
 
     def end_or(self) -> asyncio.Future[None]:
         """Return a future that the end of the call resolves; whoever asked for it may resolve or cancel it sooner."""
-        waiter: asyncio.Future[None] = self._core.loop.create_future()
+        waiter: asyncio.Future[None] = self.core.loop.create_future()
         if self.ended:
             waiter.set_result(None)
         else:
@@ -133,8 +132,8 @@ class Call:
     # --------------------------------------------------------------------------------------------- the client's task
 
     def _go_on(self, act: Act) -> None:
-        self.ended, self._first = False, act
-        self._task = self._core.custody.own(self._run(act), "aioecs starts tasks", ended=self._never_ran)
+        self.ended, self.record.over, self._first = False, False, act
+        self._task = self.core.custody.own(self._run(act), "aioecs starts tasks", ended=self._never_ran)
 
     def _never_ran(self, task: asyncio.Task[None]) -> None:
         """End what the end of the loop has cancelled before its first step."""
@@ -157,8 +156,8 @@ class Call:
             raise self._cancelled
 
     def _end(self) -> None:
-        self.ended, self._act = True, None
-        self._core.deadlines.drop(self)
+        self.ended, self.record.over, self._act = True, True, None
+        self.core.deadlines.drop(self)
         if self._story is not None:
             self._story.settled(self.withdrawn)
         waiters, self._waiters = self._waiters, []
@@ -176,23 +175,25 @@ class Call:
             return act
         news, self._news = self._news, []
         for item in news:
-            act = life.happened(self.record, item, self._core.now, self._core.dice()) or act
+            act = life.happened(self.record, item, self.core.now, self.core.dice()) or act
         return act
 
     def _happened(self, what: Happening) -> Act | None:
-        act = life.happened(self.record, what, self._core.now, self._core.dice())
+        act = life.happened(self.record, what, self.core.now, self.core.dice())
         if self._story is not None:
-            self._story.happened(what, self._core.starts.rate)
+            self._story.happened(what, self.core.starts.rate)
         return act
 
     def _hear(self, what: Withdrawn | ClockEnded) -> None:
         """Take news from outside: at once where an answer must be waited for, else by cutting short what can be cut."""
         if self.ended:
-            act = life.happened(self.record, what, self._core.now)
+            act = life.happened(self.record, what, self.core.now)
             if act is not None and not isinstance(act, Finish):
                 self._go_on(act)
         elif self._awaits_answer:
-            life.happened(self.record, what, self._core.now)
+            life.happened(self.record, what, self.core.now)
+            if isinstance(what, Withdrawn) and what.on_cancel != "abandon" and self._looking is None:
+                self._looking = self.core.custody.own(self._look_meanwhile(), "aioecs looks a cancelled start up")
         else:
             self._news.append(what)
             if isinstance(self._act, (Rest, Look, Send)):
@@ -223,6 +224,22 @@ class Call:
             return what
         finally:
             self._act = None
+            if self._looking is not None:
+                self._looking.cancel()
+                self._looking = None
+
+    async def _look_meanwhile(self) -> None:
+        """Look the token up while the answer is still waited for, and wait no longer once all its tasks show."""
+        rest = self.core.retries.rest
+        while True:
+            await asyncio.sleep(rest)
+            rest = min(2 * rest, self.core.retries.longest_rest)
+            looked = await self._look(Look(confirm=False))
+            if looked.denied:
+                return
+            if len(looked.tasks) >= len(self.record.open) and self.record.adopts:
+                self._cut()
+                return
 
     def _survives(self, cancelled: asyncio.CancelledError) -> bool:
         """Tell our own cut from a cancel of the client's tasks by the end of their loop; both may come at once.
@@ -234,14 +251,14 @@ class Call:
         if not _uncancelled(ours):
             return True
         self.unheard = True
-        if self._cancelled is not None or self._core.closing:
+        if self._cancelled is not None or self.core.closing:
             return False
         self._cancelled = cancelled
-        self.record.last_breath = self._core.now + self._core.timeouts.settle
+        self.record.last_breath = self.core.now + self.core.timeouts.settle
         self._watch_clock()
         if self.withdrawn is None:
             self.withdrawn = "the event loop ended"
-            self._news.append(Withdrawn(self._core.on_cancel))
+            self._news.append(Withdrawn(self.core.on_cancel))
         return True
 
     def _cut_short(self, act: Act) -> Happening | None:
@@ -268,13 +285,13 @@ class Call:
 
     async def _send(self) -> Happening:
         """Send it when it has its turn and a slot; who has left until then is not in it."""
-        pace, slots = self._core.starts, self._core.slots
+        pace, slots = self.core.starts, self.core.slots
         ticket, self._ticket = self._ticket, None
         if ticket is None and (ticket := pace.try_turn()) is None:
-            asked = self._core.now
+            asked = self.core.now
             ticket = await pace.turn(Turn.START)
             if self._story is not None:
-                self._story.paced(self._core.now - asked)
+                self._story.paced(self.core.now - asked)
         throttled = False
         try:
             if not slots.try_take():
@@ -288,7 +305,7 @@ class Call:
                     request = request.replace(container_instances=instances)
                 if self._story is not None:
                     self._story.sent(instances, pace.rate)
-                what = await self._core.port.attempt(START_TASK, request, self._witness)
+                what = await self.core.port.attempt(START_TASK, request, self._witness)
             finally:
                 slots.release()
             throttled = isinstance(what, Rejected) and what.error.throttled
@@ -299,11 +316,11 @@ class Call:
                 pace.unsent(ticket)
         if isinstance(what, Answered):
             self._request_id = what.request_id
-        self._core.throttled += throttled
+        self.core.throttled += throttled
         return what
 
     async def _rest(self, act: Rest) -> Rested:
-        await asyncio.sleep(act.until - self._core.now)
+        await asyncio.sleep(act.until - self.core.now)
         return Rested()
 
     async def _look(self, act: Look) -> Looked:
@@ -312,14 +329,17 @@ class Call:
             started_by=self._sent_as.started_by or "",
             instances=tuple(slot.instance for slot in self.record.slots if slot.task is not None or not slot.known),
             confirm=act.confirm,
+            sent=self.record.sent_ever or self.record.in_flight,
         )
         return await self._desk.look(doubt, act.patience)
 
     async def _stop(self, act: Stop) -> Stopped:
         accepted: set[str] = set()
+        cluster, token = self.record.request.cluster, self.record.token
+        within = max(self.core.timeouts.settle, self.record.deadline - self.core.now)
 
         async def stop(task: Task) -> None:
-            if await self.stop_task(task):
+            if await self.core.stop(cluster, task, token, within=within):
                 accepted.add(task.task_arn or "")
 
         async with asyncio.TaskGroup() as group:
@@ -327,28 +347,13 @@ class Call:
                 group.create_task(stop(task))
         return Stopped(frozenset(task.task_arn or "" for task in act.tasks), frozenset(accepted))
 
-    async def stop_task(self, task: Task) -> bool:
-        """Stop a task of this call's; return whether StopTask was accepted."""
-        request = StopTaskRequest(
-            cluster=self.record.request.cluster, task=task.task_arn or "", reason=stop_reason(self.record.token)
-        )
-        try:
-            await self._core.harmless(STOP_TASK, request, Turn.STOP)
-        except AccessDeniedException as error:
-            self._core.warn_once("stop", "cancelled starts can't be stopped, they are left running: %s", error)
-        except ECSError as error:
-            log.warning("task %s was to be stopped and could not be: %s", task.task_arn, error)
-        else:
-            return True
-        return False
-
     # ----------------------------------------------------------------------------------------------------- the clock
 
     def _watch_clock(self) -> None:
-        self._core.deadlines.set(self, min(self.record.deadline, self.record.last_breath), self._clock_ended)
+        self.core.deadlines.set(self, min(self.record.deadline, self.record.last_breath), self._clock_ended)
 
     def _clock_ended(self) -> None:
-        now = self._core.now
+        now = self.core.now
         if now < min(self.record.deadline, self.record.last_breath):  # it was given more time, to settle
             self._watch_clock()
             return
@@ -356,7 +361,7 @@ class Call:
         if now >= self.record.last_breath:
             self._cut()
         elif self._awaits_answer:
-            self._core.deadlines.set(self, now + self._core.timeouts.settle, self._cut)
+            self.core.deadlines.set(self, now + self.core.timeouts.settle, self._cut)
 
     def _report(self) -> None:
         """Say what came of it where no caller can hear it; a cancel is no error."""
@@ -364,7 +369,7 @@ class Call:
         starts = self.record.starts()
         if starts != self._reported:  # the end of the loop and a caller that leaves may both ask for it
             self._reported = starts
-            self._core.report(starts, self.withdrawn)
+            self.core.report(starts, self.withdrawn)
 
 
 def _uncancelled(ours: bool) -> bool:

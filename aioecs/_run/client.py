@@ -13,17 +13,24 @@ from typing import Any, Self
 import anyio
 
 from aioecs._model import limits
+from aioecs._model.arn import short
+from aioecs._model.outcome import Start
 from aioecs._model.pacing import Pacing
 from aioecs._model.placement import Constraint, Placement, Spread
 from aioecs._model.report import BatchReport
-from aioecs._model.settings import OnCancel, OnDoubt, Retries, Timeouts, choice, of_kind, plain_function
+from aioecs._model.settings import OnCancel, OnDoubt, Restart, Retries, Timeouts, choice, of_kind, plain_function
 from aioecs._model.start_task import StartTaskRequest
 from aioecs._model.start_task_response import StartTaskResponse
-from aioecs._plan.verdict import cancelled
+from aioecs._model.task import Task
+from aioecs._plan.looking import Doubt
+from aioecs._plan.matching import eldest_first
+from aioecs._plan.record import Record
+from aioecs._plan.restarting import all_failed, key_of
+from aioecs._plan.verdict import cancelled, cancelled_of
 from aioecs._run.batch import Batch
 from aioecs._run.call import Call
 from aioecs._run.core import Core, OnSettled
-from aioecs._run.hub import Cancellable, expect
+from aioecs._run.hub import Cancellable, Hub, expect
 from aioecs._run.operations import Operations
 from aioecs._run.pacer import Pace
 from aioecs._run.preparing import Preparer
@@ -179,12 +186,16 @@ class Client(Operations, Waits):
 
     async def _drain(self, core: Core) -> None:
         """Wait for what is on its way, and end what is left then; a cancel shortens the wait to `settle`."""
+        told_as = core.settling.begin(
+            lambda: f"{len(core.custody)} requests of the client that is left", core.timeouts.drain
+        )
         try:
             await core.custody.drained(core.timeouts.drain)
         except asyncio.CancelledError:
             await core.custody.drained(core.timeouts.settle)
             raise
         finally:
+            core.settling.end(told_as)
             core.closing = True
             core.custody.cancel()
             await core.custody.drained(core.timeouts.settle)
@@ -233,6 +244,7 @@ class Client(Operations, Waits):
         cancel_scope: Cancellable | None = None,
         *,
         idempotency_key: str | None = None,
+        restart: Restart | None = None,
         on_cancel: OnCancel | None = None,
         on_doubt: OnDoubt | None = None,
     ) -> StartTaskResponse:
@@ -249,7 +261,9 @@ class Client(Operations, Waits):
         only what is missing. It holds against retries in sequence, from any machine, for as long as ECS remembers
         a task: while it runs and about an hour after. It does not hold against two calls at the same moment on two
         machines, nor against one that follows another sooner than ECS shows its tasks (seconds). In one client,
-        equal keys at the same time share one call.
+        equal keys at the same time share one call. What it finds is returned by default, also where it has stopped,
+        and the answer's `found` is True then. `restart="if_failed"` starts anew, with the next token of the key,
+        where every task of the key is known to have failed.
 
         Raises:
             InvalidRequest: a documented rule is broken; nothing was sent.
@@ -260,6 +274,28 @@ class Client(Operations, Waits):
             StartCancelled: the scope or token fired; `starts` says what that left behind.
             IdempotencyMismatch: the key was used for something else; nothing was sent.
         """
+        if restart is None:
+            return await self._start_task(request, cancel_scope, idempotency_key, on_cancel, on_doubt)
+        choice(restart, Restart, "restart")
+        if idempotency_key is None:
+            raise InvalidRequest("restart", "goes with an idempotency_key")
+        restarts = 0
+        while True:
+            key = key_of(idempotency_key, restarts)
+            response = await self._start_task(request, cancel_scope, key, on_cancel, on_doubt)
+            if not response.found or not all_failed(response):
+                return response
+            restarts += 1
+
+    async def _start_task(
+        self,
+        request: StartTaskRequest,
+        cancel_scope: Cancellable | None,
+        idempotency_key: str | None,
+        on_cancel: OnCancel | None,
+        on_doubt: OnDoubt | None,
+    ) -> StartTaskResponse:
+        """Start it once, under this very key."""
         core = self._core()
         expect(cancel_scope)
         if not core.door.admits():
@@ -278,6 +314,39 @@ class Client(Operations, Waits):
             told.starts = party.call.record.starts
             with Wait(party, cancel_scope, policy, core.timeouts.settle) as wait:
                 return await wait.answer()
+
+    async def look_up(
+        self, start_or_token: Start | str, cancel_scope: Cancellable | None = None, *, cluster: str | None = None
+    ) -> tuple[Task, ...]:
+        """Return the tasks that bear a start's token, running or stopped, the oldest first; nothing is started.
+
+        Of a `Start` whose outcome is UNKNOWN it tells what ECS shows by now on its container instance; of a token, what
+        it shows anywhere in `cluster`. An empty answer proves that nothing started only once `timeouts.visibility`
+        seconds have passed since the request was sent. A cancel abandons the reads.
+
+        Raises:
+            InvalidRequest: there is no token: the start was never sent.
+            StartCancelled: the scope or token fired.
+            ECSError: the reads failed.
+        """
+        self._core()
+        expect(cancel_scope)
+        token = start_or_token if isinstance(start_or_token, str) else start_or_token.token
+        if not token:
+            raise InvalidRequest("start_or_token", "a token, or a start that was sent", "one without a token")
+        doubt = Doubt(token, token, (), confirm=True)
+        if isinstance(start_or_token, Start):
+            cluster = start_or_token.request.cluster
+            marked = start_or_token.request.started_by or token
+            doubt = Doubt(token, marked, (start_or_token.container_instance,), confirm=True)
+        await refuse_if_cancelled(cancel_scope, partial(cancelled_of, ()))
+        with anyio.CancelScope() as reading, Hub.here().watch(cancel_scope, reading.cancel):
+            looked = await self._preparer.desk(cluster).look(doubt, 0.0)
+            if looked.error is not None and not looked.tasks:
+                raise looked.error
+            return tuple(eldest_first(_on(doubt.instances, looked.tasks)))
+        await refuse_if_cancelled(cancel_scope, partial(cancelled_of, ()))
+        return ()
 
     def _never_begun(
         self,
@@ -307,6 +376,9 @@ class Client(Operations, Waits):
     async def _joined(self, core: Core, call: Call, key: str, source: Cancellable | None) -> Party:
         """Begin the call, or join the one that is under way for the same key."""
         while (known := _party(core, key)) is not None and not known.over:
+            if known.ended:
+                await _a_moment(call.record)  # either it is forgotten then, and looked up, or it goes on to stop tasks
+                continue
             if known.call.record.request != call.record.request:
                 raise IdempotencyMismatch(
                     "the key is in use for another request in this client; nothing was sent", token=call.record.token
@@ -416,6 +488,18 @@ class Client(Operations, Waits):
         wish = Wish(placement, tuple(constraints), instances, wait_for_room, confirm_refusals)
         async with self.batch(on_cancel=on_cancel, on_doubt=on_doubt) as batch:
             return await batch.placed(request, count, cancel_scope, wish)
+
+
+async def _a_moment(record: Record) -> None:
+    try:
+        await asyncio.sleep(0)
+    except asyncio.CancelledError as first:
+        raise first from cancelled(record, None, None)
+
+
+def _on(instances: tuple[str, ...], tasks: Iterable[Task]) -> list[Task]:
+    wanted = {short(instance) for instance in instances}
+    return [task for task in tasks if not wanted or short(task.container_instance_arn or "") in wanted]
 
 
 def _party(core: Core, key: str) -> Party | None:

@@ -14,16 +14,21 @@ from aioecs._model._shape import Shape
 from aioecs._model.attempt import Answered, Attempt, Rejected
 from aioecs._model.outcome import Outcome, Start
 from aioecs._model.settings import OnCancel, Retries, Timeouts
+from aioecs._model.stop_task import StopTaskRequest
+from aioecs._model.task import Task
 from aioecs._plan.retry import Tries
+from aioecs._plan.token import stop_reason
 from aioecs._plan.verdict import told
 from aioecs._run.custody import Custody
 from aioecs._run.door import Door
 from aioecs._run.keys import Keys
 from aioecs._run.pacer import Pace
+from aioecs._run.settling_log import SettlingLog
 from aioecs._run.slots import Slots, Turn
 from aioecs._run.telling import Tell
 from aioecs._wire.deadlines import Deadlines
-from aioecs._wire.port import Operation, Port, Witness
+from aioecs._wire.port import STOP_TASK, Operation, Port, Witness
+from aioecs.errors import AccessDeniedException, ECSError
 
 R = TypeVar("R", bound=Shape)
 
@@ -59,6 +64,8 @@ class Core:
     """When the clocks of the calls end."""
     door: Door = attrs.Factory(Door.here)
     """Where those who come stand in line if too many come at once."""
+    settling: SettlingLog = attrs.field(default=attrs.Factory(lambda core: SettlingLog(core.loop), takes_self=True))
+    """What cancelled callers still wait for."""
     dice: Callable[[], float] = random.random
     reads: int = 0
     throttled: int = 0
@@ -82,6 +89,19 @@ class Core:
             if rest is None:
                 raise what.error
             await asyncio.sleep(rest)
+
+    async def stop(self, cluster: str | None, task: Task, token: str, *, within: float | None = None) -> bool:
+        """Stop a task that a withdrawn start has started; return whether StopTask was accepted."""
+        request = StopTaskRequest(cluster=cluster, task=task.task_arn or "", reason=stop_reason(token))
+        try:
+            await self.harmless(STOP_TASK, request, Turn.STOP, within=within)
+        except AccessDeniedException as error:
+            self.warn_once("stop", "cancelled starts can't be stopped, they are left running: %s", error)
+        except ECSError as error:
+            log.warning("task %s was to be stopped and could not be: %s", task.task_arn, error)
+        else:
+            return True
+        return False
 
     async def _paced(self, operation: Operation[R], request: Shape, turn: Turn) -> Attempt[R]:
         """Make one attempt when it has its turn in the account's bucket, and a slot."""

@@ -33,6 +33,8 @@ from aioecs.errors import AccessDeniedException, AnswerLost, ClientException, EC
 TAG = "aioecs:token"
 REMEMBERED = 20_000  # tasks of others, some 400 bytes each; forgetting one costs a place in a DescribeTasks
 COMPANY = 0.005  # in seconds: how long the first of a round waits for those of the same moment
+DESCRIBED_AGAIN = (0.1, 0.3)  # in seconds: rests before a task that is listed and MISSING is described again
+TOLD_APART = 100  # tokens listed one by one where a task of the cluster's list can't be described
 WIDTH = 4  # reads of one round at a time
 RATE = 10.0  # reads a second that rounds may take in the long run: half of the published refill, the rest is for others
 CREDIT = 8.0  # in seconds: so far rounds may be ahead of that rate, with most of the published burst
@@ -62,6 +64,10 @@ class _Round:
     seen: set[str] = attrs.Factory(set)
     unseen: dict[str, str | None] = attrs.Factory(dict)
     """ARNs that are still to be described, and what was asked for when they were listed; None is everything."""
+    missing: dict[str, str | None] = attrs.Factory(dict)
+    """The same, of what was listed and could not be described."""
+    strays: set[str] = attrs.Factory(set)
+    """What the cluster's list has and DescribeTasks misses: it may bear any token."""
     failed: ECSError | None = None
     """What keeps the look from being whole for everyone."""
     failed_for: dict[str, ECSError] = attrs.Factory(dict)
@@ -187,7 +193,8 @@ class Desk:
             if not whole_cluster:
                 await self._list_tokens(round_)
             await self._describe(round_)
-            await self._confirm(round_, everyone=self._refuses_stopped and not whole_cluster)
+            await self._tell_apart(round_)
+            await self._confirm(round_, whole_cluster)
         except AccessDeniedException as error:
             round_.failed = error
             self._core.warn_once("look", "starts in doubt can't be looked up, they end as UNKNOWN: %s", error)
@@ -231,12 +238,15 @@ class Desk:
                 raise
             self._refuses_stopped = True
 
-    async def _confirm(self, round_: _Round, *, everyone: bool) -> None:
+    async def _confirm(self, round_: _Round, whole_cluster: bool) -> None:
         """Ask the instances of those who are to be confirmed as absent for their stopped tasks.
 
         All are asked for where ECS refuses to list a token's stopped tasks: they are found by their instance, or never.
+        What was never sent needs no second look where the cluster's own list of stopped tasks was read to its end.
         """
-        doubts = [attrs.evolve(doubt, confirm=True) for doubt in round_.doubts] if everyone else round_.doubts
+        doubts = [doubt for doubt in round_.doubts if doubt.sent or not whole_cluster]
+        if self._refuses_stopped and not whole_cluster:
+            doubts = [attrs.evolve(doubt, confirm=True) for doubt in doubts]
         instances = to_confirm(doubts, {mark: tuple(tasks.values()) for mark, tasks in round_.found.items()})
         failed = await self._each(instances, lambda instance: self._list_stopped_on(round_, instance))
         round_.failed_for |= {short(instance): error for instance, error in failed.items()}
@@ -267,8 +277,34 @@ class Desk:
         return answer.next_token or None
 
     async def _describe(self, round_: _Round) -> None:
-        """Describe what was listed."""
+        """Describe what was listed; ListTasks may show a task a moment before DescribeTasks does."""
         listed, round_.unseen = round_.unseen, {}
+        await self._describe_listed(round_, listed)
+        for rest in DESCRIBED_AGAIN:
+            if not round_.missing:
+                return
+            missing, round_.missing = round_.missing, {}
+            await asyncio.sleep(rest)
+            await self._describe_listed(round_, missing)
+        missing, round_.missing = round_.missing, {}
+        if None in missing.values() and len(round_.doubts) <= TOLD_APART:
+            round_.strays = {arn for arn, asked in missing.items() if asked is None}
+            missing = {arn: asked for arn, asked in missing.items() if asked is not None}
+        if missing:
+            lost = AnswerLost(f"DescribeTasks misses {len(missing)} tasks that ListTasks has")
+            round_.fail(missing.values(), lost)
+
+    async def _tell_apart(self, round_: _Round) -> None:
+        """List each token by itself, where the cluster's list has tasks that can't be described: whose they are shows.
+
+        So a look is whole for a token when all that bears the token is described, whatever others start meanwhile.
+        """
+        strays, round_.strays = round_.strays, set()
+        if strays:
+            await self._list_tokens(round_)
+            await self._describe(round_)
+
+    async def _describe_listed(self, round_: _Round, listed: Mapping[str, str | None]) -> None:
         failed = await self._each(by_hundreds(listed), lambda arns: self._describe_some(round_, arns, listed))
         for arns, error in failed.items():
             round_.fail([listed[arn] for arn in arns], error)
@@ -279,8 +315,8 @@ class Desk:
         for task in answer.tasks:
             if not round_.describe(task, marks := marks_of(task, TAG)):
                 self._remember(task.task_arn or "", marks)
-        missing = [listed.get(failure.arn or "") for failure in answer.failures]
-        round_.fail(missing, AnswerLost(f"DescribeTasks misses {len(missing)} tasks that ListTasks has"))
+        for failure in answer.failures:
+            round_.missing[failure.arn or ""] = listed.get(failure.arn or "")
 
     async def _read(self, operation: Operation[R], request: Shape) -> R:
         self._due += 1 / RATE

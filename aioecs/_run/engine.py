@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
+from datetime import UTC, datetime, timedelta
 
 import attrs
 
@@ -27,10 +28,25 @@ from aioecs._run.telling import tell_paced
 from aioecs._run.waiting import Party
 from aioecs.errors import ECSError, IdempotencyMismatch
 
+KEYED_AT_ONCE = 2_000  # calls with a key that are looked up beside those that send: one listing serves them all
 Prepare = Callable[[StartTaskRequest, Group], Call]
 
 STARTED = Outcome.STARTED  # by name, as the stages are
 NOT_SENT = Outcome.NOT_SENT
+
+
+@attrs.define(eq=False)
+class TakenBack:
+    """The task of a withdrawn start that is about to be stopped."""
+
+    start: Start
+    settles_by: datetime
+    """When it is known at the latest whether the stop was accepted."""
+    can_be_cut = False
+
+    def start_of(self, _: Entry) -> Start:
+        """Say what is known by now: that it was started, and not whether it runs on."""
+        return attrs.evolve(self.start, outcome=Outcome.UNKNOWN, settles_by=self.settles_by)
 
 
 @attrs.define(eq=False)
@@ -61,6 +77,11 @@ class Flight:
             self._known = {start.task.task_arn for start in self.landed or () if start.task is not None}
         return self._known
 
+    @property
+    def can_be_cut(self) -> bool:
+        """Whether a withdrawal ends the call at once."""
+        return self.call.can_be_cut
+
     def start_of(self, entry: Entry) -> Start:
         """Say what is known of one of them by now."""
         known = self.landed if self.landed is not None else self.call.record.starts()
@@ -79,11 +100,17 @@ class Engine:
         self.counts = dict.fromkeys(Outcome, 0)
         self._prepare = prepare
         self._flights: set[Flight] = set()
+        self._keyed = 0
         self._behind: dict[Entry, Group] = {}
         self._dispatcher: asyncio.Task[None] | None = None
         self._come = asyncio.Event()
         self._landed = asyncio.Event()
         self._idle: list[asyncio.Future[None]] = []
+
+    @property
+    def _places_taken(self) -> int:
+        """How many calls may be sending; those with a key look first, all together, and wait for a slot after that."""
+        return len(self._flights) - min(self._keyed, KEYED_AT_ONCE)
 
     @property
     def in_flight(self) -> int:
@@ -147,6 +174,18 @@ class Engine:
         for entry in others:
             self.withdraw(entry, on_cancel, why)
 
+    def take_back(self, entry: Entry, start: Start, on_cancel: OnCancel) -> bool:
+        """Stop the task of a start that has settled, and that its caller was not given before it was cancelled.
+
+        Its owner hears once more what the start came to; False where nothing is to be stopped.
+        """
+        if on_cancel != "stop" or start.outcome is not STARTED or start.found or entry.kept:
+            return False
+        self.counts[STARTED] -= 1
+        self.outstanding += 1
+        self._begin_stop(entry, start)
+        return True
+
     async def idle(self) -> None:
         """Wait until every start has its outcome."""
         if self.outstanding:
@@ -177,7 +216,7 @@ class Engine:
     async def _ready(self) -> bool:
         """Wait until a call can be made up and there is a place for it; False if nobody waits any more."""
         while True:
-            if len(self._flights) >= self.core.slots.size:
+            if self._places_taken >= self.core.slots.size:
                 self._landed.clear()
                 await self._landed.wait()
                 continue
@@ -221,7 +260,7 @@ class Engine:
             IdempotencyMismatch: it is for another request.
         """
         known: Party | None = self.core.keys.get(key) if key is not None else None
-        if known is None or known.over:
+        if known is None or known.ended:
             return None
         if known.call.record.request != call.record.request:
             raise IdempotencyMismatch(
@@ -247,6 +286,7 @@ class Engine:
         for entry in entries:
             entry.where = flight
         self._flights.add(flight)
+        self._keyed += flight.call.record.keyed
         self._land_once_ended(flight)
 
     def _wait_behind(self, known: Party, group: Group, entries: list[Entry]) -> None:
@@ -274,6 +314,7 @@ class Engine:
             self._land_once_ended(flight)
             return
         self._flights.discard(flight)
+        self._keyed -= flight.call.record.keyed
         self._landed.set()
         record = flight.call.record
         entries = flight.entries
@@ -291,23 +332,29 @@ class Engine:
         for entry, start in zip(entries, landed, strict=True):
             own = start if start.request is entry.request else _own(start, entry)
             if entry.gone == "stop" and own.outcome is STARTED and not stays:
-                self.core.custody.own(self._stop(flight, entry, own), "aioecs stops a withdrawn start")
+                self._begin_stop(entry, own)
             else:
                 self._settle(entry, own, error)
 
-    async def _stop(self, flight: Flight, entry: Entry, start: Start) -> None:
-        """Stop the task of a start that was withdrawn while others of its call were not."""
+    def _begin_stop(self, entry: Entry, start: Start) -> None:
+        clocks = self.core.timeouts
+        by = datetime.now(UTC) + timedelta(seconds=clocks.call + clocks.attempt)
+        entry.stage, entry.gone, entry.where = FLYING, "stop", TakenBack(start, by)
+        self.core.custody.own(self._stop(entry, start), "aioecs stops a withdrawn start")
+
+    async def _stop(self, entry: Entry, start: Start) -> None:
+        """Stop the task of a start that was withdrawn by itself: its call goes on for others, or has ended."""
         stopped = False
         try:
-            stopped = start.task is not None and await flight.call.stop_task(start.task)
+            stopped = start.task is not None and await self.core.stop(start.request.cluster, start.task, start.token)
         finally:
             self._settle(entry, attrs.evolve(start, outcome=Outcome.STOPPED) if stopped else start, None)
 
     def _settle_all(self, flight: Flight, starts: Sequence[Start], error: ECSError | None) -> None:
         """Settle all of a flight: as `_settle` does of each."""
-        counts = self.counts
+        counts, kept = self.counts, flight.shared
         for entry, start in zip(flight.entries, starts, strict=True):
-            entry.stage, entry.where = DONE, None
+            entry.stage, entry.where, entry.kept = DONE, None, kept
             counts[start.outcome] += 1
             self.outstanding -= 1
             entry.owner.settled(entry, start, error, flight)
@@ -318,7 +365,8 @@ class Engine:
         entry.stage = DONE
         self.counts[start.outcome] += 1
         self.outstanding -= 1
-        flight, entry.where = entry.where, None
+        flight, entry.where = entry.where if isinstance(entry.where, Flight) else None, None
+        entry.kept = flight is not None and flight.shared
         entry.owner.settled(entry, start, error, flight)
         if not self.outstanding:
             self._tell_idle()

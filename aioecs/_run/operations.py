@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, TypeVar
+
+import anyio
 
 from aioecs._model import limits
 from aioecs._model._shape import Shape
@@ -27,6 +30,7 @@ from aioecs._model.task import (
     Task,
 )
 from aioecs._model.task_definition import DescribeTaskDefinitionRequest, DescribeTaskDefinitionResponse
+from aioecs._plan.verdict import cancelled_of, run_starts
 from aioecs._run.core import Core, log
 from aioecs._run.listing import Listing
 from aioecs._run.preparing import fresh_token
@@ -41,6 +45,7 @@ from aioecs._wire.port import (
     STOP_TASK,
     Operation,
 )
+from aioecs.errors import ECSError, StartCancelled
 
 R = TypeVar("R", bound=Shape)
 
@@ -148,9 +153,23 @@ class Operations(ABC):
         task = core.custody.own(core.harmless(operation, request, turn), f"aioecs {operation.name}", heard=True)
         try:
             return (await asyncio.shield(task)).answer
-        except asyncio.CancelledError:
-            task.add_done_callback(lambda ended: _log_unheard(operation.name, ended))
-            raise
+        except asyncio.CancelledError as first:
+            if operation is not RUN_TASK or task.cancelled():
+                task.add_done_callback(lambda ended: _log_unheard(operation.name, ended))
+                raise
+            raise first from await self._run_cancelled(core, request, task)
+
+    async def _run_cancelled(self, core: Core, request: Any, task: asyncio.Task[Any]) -> StartCancelled:
+        """Wait, `settle` seconds at most, for what a cancelled RunTask came to: its tasks are not lost."""
+        waits = core.settling.begin(lambda: f"RunTask with client token {request.client_token}", core.timeouts.settle)
+        try:
+            with anyio.CancelScope(shield=True), contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([task], timeout=core.timeouts.settle)
+        finally:
+            core.settling.end(waits)
+        if not task.done():
+            task.add_done_callback(lambda ended: core.report(run_starts(request, *_came_to(ended)), "cancelled"))
+        return cancelled_of(run_starts(request, *(_came_to(task) if task.done() else (None, None))), None, None)
 
     def _hundreds(self, request: R, shape: type[R], member: str) -> list[R]:
         """Split a request to ECS's limit; checked as a whole, so that nothing is sent if anything is wrong."""
@@ -174,6 +193,15 @@ class Operations(ABC):
             yield tuple(arns)
             if not token:
                 return
+
+
+def _came_to(ended: asyncio.Task[Any]) -> tuple[RunTaskResponse | None, ECSError | None]:
+    if ended.cancelled():
+        return None, None
+    error = ended.exception()
+    if error is None:
+        return ended.result().answer, None
+    return None, error if isinstance(error, ECSError) else None
 
 
 def _log_unheard(operation: str, ended: asyncio.Task[Any]) -> None:

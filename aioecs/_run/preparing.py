@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 import anyio
@@ -77,6 +78,7 @@ class Preparer:
             on_doubt=on_doubt,
             deadline=core.now + core.timeouts.call,
             horizon=float("inf") if fan_out else anyio.current_effective_deadline(),
+            epoch=time.time() - core.now,
             paced=self.paced,
             keyed=key is not None,
             adopts=adopts,

@@ -19,6 +19,7 @@ import anyio
 import anyio.lowlevel
 import attrs
 
+from aioecs._model.outcome import Outcome
 from aioecs._model.settings import OnCancel
 from aioecs._model.start_task_response import StartTaskResponse
 from aioecs._plan.record import Record
@@ -27,6 +28,7 @@ from aioecs._run.call import Call
 from aioecs._run.cancel_token import CancelToken
 from aioecs._run.door import Door
 from aioecs._run.hub import Cancellable, Hub, fired, reason_of, resolve
+from aioecs._run.settling_log import SettlingLog
 from aioecs.errors import CallTimeout, ECSError, StartCancelled
 
 
@@ -59,6 +61,19 @@ class Awaited(Protocol):
         """Say that no caller is left to hear the outcome, as one of those who waited leaves."""
         ...
 
+    @property
+    def settling(self) -> SettlingLog:
+        """Where to say what is waited for."""
+        ...
+
+    def described(self) -> str:
+        """Say in a few words what it is."""
+        ...
+
+    def given(self) -> None:
+        """Say that a caller is told now what is known: that stays true from here on."""
+        ...
+
     def verdict(self) -> StartTaskResponse | ECSError:
         """Return what it came to."""
         ...
@@ -77,6 +92,8 @@ class Party:
     """Those who want it still."""
     listening: int = 0
     """Those who have not gone yet, be it that they only wait for what came of it."""
+    told_started: bool = False
+    """A caller was told that a task of the call runs: no later cancel stops it."""
 
     @property
     def ended(self) -> bool:
@@ -103,6 +120,20 @@ class Party:
         if not self.waiting and not self.listening and (once_ended or not self.call.ended):
             self.call.nobody_heard()
 
+    @property
+    def settling(self) -> SettlingLog:
+        """Where to say what is waited for."""
+        return self.call.core.settling
+
+    def described(self) -> str:
+        """Say in a few words what it is."""
+        record = self.call.record
+        return f"StartTask of {record.request.task_definition} with token {record.token}"
+
+    def given(self) -> None:
+        """Note what a caller is told: a task of which one was told that it runs is stopped for no other."""
+        self.told_started = self.told_started or Outcome.STARTED in self.call.record.outcomes()
+
     def verdict(self) -> StartTaskResponse | ECSError:
         """Return what the call came to."""
         return self.call.verdict()
@@ -126,7 +157,7 @@ class Party:
         """Take one leave."""
         self.waiting -= 1
         if self.waiting == 0:
-            self.call.withdraw(on_cancel, why)
+            self.call.withdraw("settle" if self.told_started and on_cancel == "stop" else on_cancel, why)
 
 
 class Wait(AbstractContextManager["Wait"]):
@@ -143,6 +174,7 @@ class Wait(AbstractContextManager["Wait"]):
         self._waiter = self._awaited.end_or()
         self._watch = Hub.here().watch(source, self._source_fired) if source is not None else None
         self._patience: asyncio.TimerHandle | None = None
+        self._told_as = -1
         awaited.join()
 
     def __enter__(self) -> Self:
@@ -160,27 +192,44 @@ class Wait(AbstractContextManager["Wait"]):
             self._awaited.nobody_heard()
         if self._patience is not None:
             self._patience.cancel()
+            self._awaited.settling.end(self._told_as)
 
     async def answer(self) -> StartTaskResponse:
         """Wait for the call, and return or raise what it came to."""
-        first: asyncio.CancelledError | None = None
-        try:
-            await self._waiter
-        except asyncio.CancelledError as cancelled_here:
-            first = cancelled_here
-            if not self._is_second():
-                await self._settled()
+        first = await self._ended()
         if not self._left:
             self._told = True
+            self._awaited.given()
             return self._answer()
-        truth = self._awaited.cancelled(reason_of(self._source) if self._fired else None, self._blamed())
         if first is None:
             first = await cancelled_around()
+        truth = self._awaited.cancelled(reason_of(self._source) if self._fired else None, self._blamed())
         self._told = True
+        self._awaited.given()
         self._awaited.nobody_heard(once_ended=first is not None)
         if first is not None:
             raise first from truth
         raise truth
+
+    async def _ended(self) -> asyncio.CancelledError | None:
+        """Wait until there is something to tell, and return the cancel of the caller's task if one came.
+
+        This is the one place that decides between an answer and a cancel that come together. A cancel that comes
+        before the caller goes on with the answer wins, and what the call started is stopped if `on_cancel` says so;
+        whatever comes later is too late, and the answer stands.
+        """
+        waiter = None
+        while waiter is not self._waiter:
+            waiter = self._waiter
+            try:
+                await waiter
+            except asyncio.CancelledError as cancelled_here:
+                if not self._is_second():
+                    await self._settled()
+                return cancelled_here
+            if self._source is not None and not self._left and fired(self._source):
+                self._source_fired()
+        return None
 
     def _answer(self) -> StartTaskResponse:
         verdict = self._awaited.verdict()
@@ -206,9 +255,11 @@ class Wait(AbstractContextManager["Wait"]):
                 await self._waiter
 
     def _source_fired(self) -> None:
+        if self._told or self._fired:
+            return
         if self._left and isinstance(self._source, CancelToken):
             self._end_wait()  # the second cancel: its caller was cancelled before
-        elif not self._awaited.ended:
+        else:
             self._fired = True
             self._leave(reason_of(self._source) or "cancelled")
 
@@ -224,6 +275,7 @@ class Wait(AbstractContextManager["Wait"]):
             self._end_wait()
         else:
             self._patience = asyncio.get_running_loop().call_later(self._settle, self._end_wait)
+            self._told_as = self._awaited.settling.begin(self._awaited.described, self._settle)
 
     def _end_wait(self) -> None:
         resolve(self._waiter)

@@ -88,6 +88,7 @@ stop = aioecs.StopTaskRequest(task="arn", reason="done")
 
 on_cancel: aioecs.OnCancel = "settle"
 on_doubt: aioecs.OnDoubt = "at_least_once"
+restart: aioecs.Restart = "if_failed"
 policy: Literal["stop", "settle", "abandon"] = on_cancel
 
 
@@ -184,6 +185,8 @@ async def operations(ecs: aioecs.Client) -> None:
         assert_type(entered, aioecs.Client)
     assert_type(await ecs.stop_task(stop), aioecs.StopTaskResponse)
     assert_type(await ecs.run_task(run), aioecs.RunTaskResponse)
+    assert_type(await ecs.look_up("aioecs-token"), tuple[aioecs.Task, ...])
+    await ecs.start_task(request, idempotency_key="job", restart=restart)
     assert_type(await ecs.describe_tasks(some_tasks), aioecs.DescribeTasksResponse)
     assert_type(await ecs.describe_container_instances(some_hosts), aioecs.DescribeContainerInstancesResponse)
     assert_type(await ecs.describe_task_definition(definition), aioecs.DescribeTaskDefinitionResponse)

@@ -1,0 +1,50 @@
+"""Says what a cancelled caller is still waiting for: a person who pressed Ctrl-C sees why nothing seems to happen."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable
+
+FIRST = 0.5  # in seconds: what settles sooner needs no word
+AGAIN = 5.0  # in seconds, between two warnings while something is still waited for
+
+_log = logging.getLogger("aioecs")
+
+
+class SettlingLog:
+    """The waits of one client that began with a cancel; one warning tells of all of them."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._numbers = itertools.count()
+        self._waits: dict[int, tuple[Callable[[], str], float]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, what: Callable[[], str], longest: float) -> int:
+        """Note a wait that lasts so many seconds at most; `what()` describes it. Returns what `end` takes."""
+        number = next(self._numbers)
+        self._waits[number] = what, self._loop.time() + longest
+        if self._timer is None and longest > FIRST:
+            self._timer = self._loop.call_later(FIRST, self._say)
+        return number
+
+    def end(self, number: int) -> None:
+        """Note that the wait is over."""
+        self._waits.pop(number, None)
+        if not self._waits and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _say(self) -> None:
+        self._timer = self._loop.call_later(AGAIN, self._say)
+        what, _ = next(iter(self._waits.values()))
+        more = f", and {len(self._waits) - 1} more" if len(self._waits) > 1 else ""
+        left = max(ends for _, ends in self._waits.values()) - self._loop.time()
+        _log.warning(
+            "waiting for up to %.1f s for the outcome of %s%s; a second cancel ends the wait",
+            max(0.0, left),
+            what(),
+            more,
+        )
