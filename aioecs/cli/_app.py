@@ -20,11 +20,15 @@ from aioecs.cli._streams import Streams, silence_stdout
 _ParserError = cast("type[Exception]", typer.BadParameter.__base__)
 
 
+def _no_type(ctx: Any) -> None:
+    """Show nothing."""
+
+
 def _without_types(params: list[Any]) -> list[Any]:
     """Keep help from showing a type beside a flag, which takes no value."""
     for param in params:
         if getattr(param, "is_flag", False):
-            vars(param)["display_type_rich"] = lambda ctx: None  # noqa: ARG005 typer names it
+            vars(param)["display_type_rich"] = _no_type
     return params
 
 

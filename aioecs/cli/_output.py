@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from io import RawIOBase
-from typing import TextIO
+from typing import IO
 
 import attrs
 
@@ -30,9 +30,10 @@ class Output:
     `failed` is called once when a write fails, in the caller's thread or on its event loop.
     """
 
-    def __init__(self, stream: TextIO, failed: Callable[[OSError], object]) -> None:
+    def __init__(self, stream: IO[str], failed: Callable[[OSError], object]) -> None:
         self._stream = stream
         self._raw = _raw(stream)
+        self._encoding: str | None = getattr(stream, "encoding", None)
         self._failed = failed
         self._lines: deque[Line] = deque()
         self._writing: list[Line] = []
@@ -50,7 +51,7 @@ class Output:
         if self._error is not None:
             raise self._error
         if self._raw is None:
-            self._stream.write(_encodable(line.text, self._stream.encoding) + "\n")
+            self._stream.write(_encodable(line.text, self._encoding) + "\n")
             self._stream.flush()
             return
         with self._changed:
@@ -127,7 +128,7 @@ class Output:
         return self._raw.write(data) or 0
 
     def _bytes(self, line: Line) -> bytes:
-        return (line.text + "\n").encode(self._stream.encoding or "utf-8", "replace")
+        return (line.text + "\n").encode(self._encoding or "utf-8", "replace")
 
     def _end(self, error: OSError) -> None:
         with self._changed:
@@ -137,7 +138,7 @@ class Output:
             self._loop.call_soon_threadsafe(self._failed, error)
 
 
-def _raw(stream: TextIO) -> RawIOBase | None:
+def _raw(stream: IO[str]) -> RawIOBase | None:
     """Return the file beneath the stream's buffers, if it has one: it has no lock for a thread to hold at exit."""
     buffer = getattr(stream, "buffer", None)
     raw = getattr(buffer, "raw", buffer)  # PYTHONUNBUFFERED leaves the buffer out

@@ -156,7 +156,9 @@ async def describe(
 
 def _without_overrides(task: Task) -> dict[str, Any]:
     """Return all that ECS tells of a task but its overrides, whose environment and command may hold secrets."""
-    return attrs.asdict(task, filter=lambda field, held: field.name != "overrides" and held not in (None, (), {}))
+    return attrs.asdict(
+        cast("Any", task), filter=lambda field, held: field.name != "overrides" and held not in (None, (), {})
+    )
 
 
 def members(value: dict[str, Any], indent: str = "") -> Iterator[Text]:
