@@ -236,6 +236,10 @@ class Client(Operations, Waits):
         self._core()
         return self._raw
 
+    def reached_by(self) -> tuple[Settings, str]:
+        """Return how it reaches ECS, and its Region: for what of aioecs reaches other services in the same way."""
+        return self._settings, self._core().port.region
+
     # ------------------------------------------------------------------------------------------------------ starting
 
     async def start_task(
@@ -525,8 +529,3 @@ def _asyncio_loop() -> asyncio.AbstractEventLoop:
 def _wake_anyio() -> None:
     """Let anyio load what it has for asyncio, which it otherwise does in the first call; once a process."""
     anyio.run(anyio.sleep, 0)
-
-
-def reached_by(client: Client) -> tuple[Settings, str]:
-    """Return how an open client reaches ECS, and its Region: for what reaches other services in the same way."""
-    return client._settings, client._core().port.region  # noqa: SLF001 of this file

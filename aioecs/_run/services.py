@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aioecs._run.client import Client, reached_by
+from aioecs._run.client import Client
 from aioecs._wire.connect import session_of
 from aioecs._wire.quiet import withheld
 
@@ -24,7 +24,7 @@ async def opened(
     Raises:
         ClientStateError: the client isn't open.
     """
-    settings, region = reached_by(client)
+    settings, region = client.reached_by()
     with withheld():
         opening = session_of(settings).create_client(
             service,

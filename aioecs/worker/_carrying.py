@@ -145,6 +145,10 @@ class Carrier:
 
     def _tell(self, message: Message, tried: Tried) -> None:
         """Count it, and say aloud what somebody should hear."""
+        self._count(tried)
+        _say(message, tried)
+
+    def _count(self, tried: Tried) -> None:
         happened = tried.happened
         self._tally.count(
             started=int(happened is Happened.STARTED),
@@ -162,18 +166,21 @@ class Carrier:
                 log.error(text, self._url, tried.why)
         elif happened in (Happened.STARTED, Happened.NO_ROOM):
             self._tally.ledger_granted()
-        why = f": {tried.why}" if tried.why else ""
-        if happened is Happened.STARTED:
-            log.info("message %s: started %s", message.id, ", ".join(map(short, tried.arns)))
-        elif happened is Happened.SETTLED:
-            log.info("message %s: its job was started before", message.id)
-        elif happened is Happened.FORGOTTEN:
-            log.error(
-                "message %s: UNKNOWN whether it was started, and too long ago to ask ECS; not started", message.id
-            )
-        elif tried.fate is Fate.REDRIVE:
-            log.warning("message %s is left to the redrive policy, %s%s", message.id, happened, why)
-        elif happened in (Happened.UNKNOWN, Happened.PARTLY, Happened.LOST, Happened.FORBIDDEN):
-            log.warning("message %s goes back, %s%s", message.id, happened, why)
-        elif tried.fate is not Fate.DELETE:
-            log.info("message %s goes back, %s%s", message.id, happened, why)
+
+
+def _say(message: Message, tried: Tried) -> None:
+    """Log what a try came to, at the level of who should hear it."""
+    happened = tried.happened
+    why = f": {tried.why}" if tried.why else ""
+    if happened is Happened.STARTED:
+        log.info("message %s: started %s", message.id, ", ".join(map(short, tried.arns)))
+    elif happened is Happened.SETTLED:
+        log.info("message %s: its job was started before", message.id)
+    elif happened is Happened.FORGOTTEN:
+        log.error("message %s: UNKNOWN whether it was started, and too long ago to ask ECS; not started", message.id)
+    elif tried.fate is Fate.REDRIVE:
+        log.warning("message %s is left to the redrive policy, %s%s", message.id, happened, why)
+    elif happened in (Happened.UNKNOWN, Happened.PARTLY, Happened.LOST, Happened.FORBIDDEN):
+        log.warning("message %s goes back, %s%s", message.id, happened, why)
+    elif tried.fate is not Fate.DELETE:
+        log.info("message %s goes back, %s%s", message.id, happened, why)

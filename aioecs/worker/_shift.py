@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -134,31 +135,40 @@ class Shift:
         """Receive as long as there is room in hand and the ledger can be reached."""
         failures = empties = 0
         loop = asyncio.get_running_loop()
+        self._look_at_clock()
         while not self.ending.begun:
-            if self._clock.error is not None:
-                self.ending.fail(self._clock.error)
-            elif self._tally.now.ledger_down:
+            if self._tally.now.ledger_down:
                 await self._probe()
             elif (free := await self._room()) > 0:
                 began = loop.time()
                 try:
-                    asked = queue.receive(free, self._terms.visibility, self._terms.long_poll)
-                    found = await self.ending.unless_begun(asked, _GRACE)
-                    failures = 0
+                    found = await self._received(queue, free)
                 except QueueError as error:
                     failures += 1
-                    if self._ends(error, failures):
-                        break
-                    log.warning("worker of %s can't receive: %s", self._terms.url, error)
-                    await self.ending.rest(min(growing(failures, random.random()), _LONGEST_PROBE))
+                    await self._failed(error, failures)
                     continue
-                if self._clock.error is not None:
-                    self.ending.fail(self._clock.error)
-                for message in found or ():
+                for message in found:
                     self._take(message, carrier, group)
-                empties = 0 if found else empties + 1
+                failures, empties = 0, 0 if found else empties + 1
                 if empties:
                     await self.ending.rest(idle_rest(empties, loop.time() - began))
+
+    async def _received(self, queue: Queue, free: int) -> Sequence[Message]:
+        asked = queue.receive(free, self._terms.visibility, self._terms.long_poll)
+        found = await self.ending.unless_begun(asked, _GRACE)
+        self._look_at_clock()
+        return found or ()
+
+    def _look_at_clock(self) -> None:
+        """End where the answers that have come prove that our clock is off."""
+        if self._clock.error is not None:
+            self.ending.fail(self._clock.error)
+
+    async def _failed(self, error: QueueError, failures: int) -> None:
+        """Rest after a receive that failed, or end with it."""
+        if not self._ends(error, failures):
+            log.warning("worker of %s can't receive: %s", self._terms.url, error)
+            await self.ending.rest(min(growing(failures, random.random()), _LONGEST_PROBE))
 
     def _take(self, message: Message, carrier: Carrier, group: asyncio.TaskGroup) -> None:
         self._tally.count(received=1)

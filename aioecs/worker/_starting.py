@@ -94,18 +94,10 @@ class Starter:
             return _tried(Happened.UNREADABLE, _rule(error))
         if stop.cancelled:
             return _tried(Happened.WITHDRAWN)
-        now = time.time()
-        wish = Entry(
-            key=key,
-            holder=uuid.uuid4().hex,
-            lease=now + self._lease.length,
-            begun=round(now, 3),  # it is compared below, and a ledger may keep no more than milliseconds
-            fingerprint=fingerprint(key, request),
-            instances=tuple(request.container_instances),
-        )
+        wish = self._wish(key, request)
         try:
             job.lease = wish.lease  # a claim that is cut may have been written
-            claimed = await self._ledger.claim(wish, now=now, skew=self._lease.skew)
+            claimed = await self._ledger.claim(wish, now=time.time(), skew=self._lease.skew)
         except EntryError as error:
             job.lease = 0.0
             return _tried(Happened.UNREADABLE, str(error))
@@ -118,6 +110,18 @@ class Starter:
         if claimed.verdict is Verdict.SETTLED:
             await self._sweep(job, claimed.entry.arns or ())
         return _tried(happened)
+
+    def _wish(self, key: str, request: StartTaskRequest) -> Entry:
+        """Return the intent to write down."""
+        now = time.time()
+        return Entry(
+            key=key,
+            holder=uuid.uuid4().hex,
+            lease=now + self._lease.length,
+            begun=round(now, 3),  # it is compared, and a ledger may keep no more than milliseconds
+            fingerprint=fingerprint(key, request),
+            instances=tuple(request.container_instances),
+        )
 
     async def _read(self, message: Message) -> tuple[object, object]:
         made = self._to_request(message)
