@@ -15,9 +15,9 @@ import boto3
 import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, WaiterError
 
-from aioecs.testing import LocalECS
+from aioecs.testing import LocalECS, VirtualClock
 
 ONCE = Config(retries={"total_max_attempts": 1, "mode": "standard"})
 
@@ -31,7 +31,15 @@ class Ran:
     complaint: str
 
 
-async def aws(local: LocalECS, home: Path, *arguments: str) -> Ran:
+@attrs.frozen
+class Reached:
+    """Where a local ECS is that runs elsewhere."""
+
+    endpoint_url: str
+    region: str
+
+
+async def aws(local: LocalECS | Reached, home: Path, *arguments: str) -> Ran:
     """Run `aws ecs …`."""
     program = Path(sys.executable).with_name("aws")
     environment = {
@@ -133,3 +141,113 @@ async def test_boto3_works_on_it() -> None:
     async with LocalECS() as local:
         await asyncio.to_thread(walk, local)
         assert local.truth.duplicates() == []
+
+
+NETWORK = "awsvpcConfiguration={subnets=[subnet-1,subnet-2],securityGroups=[sg-1],assignPublicIp=ENABLED}"
+
+
+@pytest.mark.skipif(shutil.which("aws", path=str(Path(sys.executable).parent)) is None, reason="no AWS CLI here")
+async def test_the_aws_cli_drives_a_fargate_task_through_its_whole_life(tmp_path: Path) -> None:
+    """Cluster, definition, run, both waiters, the end by itself, and everything cleared away again."""
+    clock = VirtualClock()
+    async with LocalECS(instances=0, clock=clock, provisioning_seconds=60, running_seconds=3600, exit_code=3) as local:
+
+        async def done(*arguments: str) -> Any:
+            ran = await aws(local, tmp_path, *arguments)
+            assert (ran.status, ran.complaint) == (0, "")
+            return ran.out
+
+        blue = ("--cluster", "blue")
+        created = await done("create-cluster", "--cluster-name", "blue", "--capacity-providers", "FARGATE",
+                             "FARGATE_SPOT", "--settings", "name=containerInsights,value=enabled")  # fmt: skip
+        assert created["cluster"]["capacityProviders"] == ["FARGATE", "FARGATE_SPOT"]
+        containers = '[{"name":"main","image":"busybox","command":["sleep","60"]}]'
+        registered = await done("register-task-definition", "--family", "job", "--network-mode", "awsvpc", "--cpu",
+                                "256", "--memory", "512", "--requires-compatibilities", "FARGATE",
+                                "--container-definitions", containers)  # fmt: skip
+        assert registered["taskDefinition"]["compatibilities"] == ["EC2", "FARGATE"]
+        run = ("run-task", *blue, "--task-definition", "job", "--client-token", "once", "--network-configuration",
+               NETWORK, "--capacity-provider-strategy", "capacityProvider=FARGATE_SPOT,weight=1")  # fmt: skip
+        (task,) = (await done(*run))["tasks"]
+        assert (task["lastStatus"], task["capacityProviderName"]) == ("PROVISIONING", "FARGATE_SPOT")
+        assert [each["taskArn"] for each in (await done(*run))["tasks"]] == [task["taskArn"]]
+        refused = await aws(local, tmp_path, *run, "--count", "2")
+        assert "(ConflictException)" in refused.complaint
+
+        clock.advance(60)
+        tasks = (*blue, "--tasks", task["taskArn"])
+        await done("wait", "tasks-running", *tasks)
+        clock.advance(3600)
+        await done("wait", "tasks-stopped", *tasks)
+        (stopped,) = (await done("describe-tasks", *tasks))["tasks"]
+        assert (stopped["stopCode"], stopped["containers"][0]["exitCode"]) == ("EssentialContainerExited", 3)
+        assert await done("list-tasks", *blue, "--launch-type", "FARGATE", "--desired-status", "STOPPED") == {
+            "taskArns": [task["taskArn"]]
+        }
+
+        await done("deregister-task-definition", "--task-definition", "job:1")
+        deleted = await done("delete-task-definitions", "--task-definitions", "job:1")
+        assert (deleted["taskDefinitions"][0]["status"], deleted["failures"]) == ("DELETE_IN_PROGRESS", [])
+        assert (await done("delete-cluster", *blue))["cluster"]["status"] == "INACTIVE"
+        assert len(local.truth.tasks()) == 1
+
+
+def live(local: LocalECS, clock: VirtualClock) -> None:
+    """Drive a Fargate task through its life with boto3 and its waiters."""
+    ecs = boto3.client("ecs", config=ONCE, **local.client_kwargs())
+    once = {"Delay": 0, "MaxAttempts": 1}
+    network = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
+    with pytest.raises(ecs.exceptions.InvalidParameterException, match="Network Configuration must be provided"):
+        ecs.run_task(taskDefinition="demo", launchType="FARGATE")
+    started = ecs.run_task(taskDefinition="demo", launchType="FARGATE", networkConfiguration=network, count=2)
+    arns = [task["taskArn"] for task in started["tasks"]]
+    assert len(arns) == 2
+    with pytest.raises(WaiterError, match="Max attempts exceeded"):
+        ecs.get_waiter("tasks_running").wait(tasks=arns, WaiterConfig=once)
+    clock.advance(30)
+    ecs.get_waiter("tasks_running").wait(tasks=arns, WaiterConfig=once)
+    described = ecs.describe_tasks(tasks=arns)["tasks"]
+    addresses = {task["containers"][0]["networkInterfaces"][0]["privateIpv4Address"] for task in described}
+    assert len(addresses) == 2
+    with pytest.raises(ecs.exceptions.InvalidParameterException, match="execute command was not enabled"):
+        ecs.execute_command(task=arns[0], command="sh", interactive=True)
+    ecs.stop_task(task=arns[0], reason="enough")
+    with pytest.raises(WaiterError, match="Max attempts exceeded"):
+        ecs.get_waiter("tasks_stopped").wait(tasks=arns, WaiterConfig=once)
+    clock.advance(600)
+    ecs.get_waiter("tasks_stopped").wait(tasks=arns, WaiterConfig=once)
+    ends = {task["taskArn"]: task["stopCode"] for task in ecs.describe_tasks(tasks=arns)["tasks"]}
+    assert ends == {arns[0]: "UserInitiated", arns[1]: "EssentialContainerExited"}
+
+
+async def test_boto3_and_its_waiters_drive_a_fargate_task_through_its_whole_life() -> None:
+    """PROVISIONING, RUNNING, stopped or ended by itself."""
+    clock = VirtualClock()
+    async with LocalECS(instances=0, fargate=True, clock=clock, provisioning_seconds=30, running_seconds=600) as local:
+        await asyncio.to_thread(live, local, clock)
+
+
+@pytest.mark.skipif(shutil.which("aws", path=str(Path(sys.executable).parent)) is None, reason="no AWS CLI here")
+async def test_the_aws_cli_runs_a_task_on_aioecs_local(tmp_path: Path) -> None:
+    """As a process of its own: the task ends by itself with the code that it was told."""
+    definition = tmp_path / "job.json"
+    container = {"name": "main", "image": "busybox"}
+    definition.write_text(json.dumps({"family": "job", "networkMode": "awsvpc", "cpu": "256", "memory": "512",
+                                      "containerDefinitions": [container]}))  # fmt: skip
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "aioecs.cli", "local", "--json", "--fargate", "--running", "0", "--exit-code", "job=7",
+        "--task-definition", str(definition), stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        said = json.loads(await process.stdout.readline())
+        served = Reached(said["endpoint_url"], said["region"])
+        run = await aws(served, tmp_path, "run-task", "--task-definition", "job", "--network-configuration", NETWORK)
+        assert (run.status, run.out["failures"], run.out["tasks"][0]["launchType"]) == (0, [], "FARGATE")
+        arn = run.out["tasks"][0]["taskArn"]
+        await aws(served, tmp_path, "wait", "tasks-stopped", "--tasks", arn)
+        described = await aws(served, tmp_path, "describe-tasks", "--tasks", arn)
+        assert described.out["tasks"][0]["containers"][0]["exitCode"] == 7
+    finally:
+        process.terminate()
+        await process.wait()
