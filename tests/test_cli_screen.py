@@ -198,13 +198,13 @@ def test_summary_says_unknown_aloud() -> None:
     text = told(report(3, start(Outcome.STARTED), unknown("t1", "i1"), unknown("t1", "i2"), cluster="my cluster"))
     assert text.splitlines()[0].startswith("1 started, 2 UNKNOWN of 3 tasks")
     assert "UNKNOWN: whether ECS started 2 tasks could not be learnt." in text
-    assert text.endswith("  token t1, 2 starts on i1, i2\n  aioecs tasks --cluster 'my cluster' --started-by t1")
+    assert text.endswith("  token t1 of 2 starts on i1, i2\n  aioecs tasks --cluster 'my cluster' --started-by t1")
 
 
 def test_summary_names_every_token() -> None:
     """However many tokens there are, each is told."""
     text = told(report(50, *[unknown(f"t{number}") for number in range(50)]))
-    assert all(f"  token t{number}, 1 start on i1" in text for number in range(50))
+    assert all(f"  token t{number} of 1 start on i1" in text for number in range(50))
     assert text.endswith("--started-by TOKEN")
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import aioecs.cli
 from aioecs.cli import _status
-from aioecs.cli._status import CANNOT, DONE, EPILOG, INTERRUPTED, PARTLY
+from aioecs.cli._status import CANNOT, DONE, EPILOG, INTERRUPTED, PARTLY, UNWRITTEN
 
 STATUSES = {name: value for name, value in vars(_status).items() if isinstance(value, int)}
 EXITS = ("exit", "_exit", "Exit", "SystemExit")
@@ -20,13 +20,13 @@ COMMANDS = sorted(Path(aioecs.cli.__file__).parent.glob("*.py"))
 
 def test_each_has_its_own_meaning() -> None:
     """0 is success to a shell; a failure by the words is told from one by the world, as in other commands."""
-    assert STATUSES == {"DONE": 0, "PARTLY": 1, "CANNOT": 2, "INTERRUPTED": 128 + signal.SIGINT}
+    assert STATUSES == {"DONE": 0, "PARTLY": 1, "CANNOT": 2, "UNWRITTEN": 3, "INTERRUPTED": 128 + signal.SIGINT}
 
 
 def test_the_help_tells_them_all() -> None:
     """In order, and no other."""
     told = re.findall(r"(?:^|[ ,])(\d+) (?=[a-z])", EPILOG)
-    assert [int(status) for status in told] == [DONE, PARTLY, CANNOT, INTERRUPTED]
+    assert [int(status) for status in told] == [DONE, PARTLY, CANNOT, UNWRITTEN, INTERRUPTED]
 
 
 def bare(source: str) -> list[str]:

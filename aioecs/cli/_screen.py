@@ -254,7 +254,7 @@ def _doubts(report: Report) -> Iterator[Text]:
         "bold red",
     )
     for token, group in report.tally.doubts.items():
-        yield Text.assemble("  token ", (token, "bold"), f", {_many(group.count, 'start')} {_on(group)}")
+        yield Text.assemble("  token ", (token, "bold"), f" of {_many(group.count, 'start')} {_on(group)}")
     token = next(iter(report.tally.doubts)) if len(report.tally.doubts) == 1 else "TOKEN"
     words = ["aioecs", "tasks", "--cluster", report.cluster, "--started-by", token, *report.access]
     yield Text(f"  {shlex.join(map(one_line, words))}", no_wrap=True)
