@@ -67,6 +67,15 @@ def test_a_fargate_task_has_no_instance() -> None:
     assert lab.engine.call("ListTasks", {"launchType": "FARGATE", "desiredStatus": "STOPPED"})["taskArns"]
 
 
+def test_a_task_with_an_interface_binds_no_port_of_a_host() -> None:
+    """Its containers listen on its own address."""
+    lab = Lab()
+    container = {"name": "c", "portMappings": [{"containerPort": 80}]}
+    lab.engine.add_task_definition("port", containers=[container], network_mode="awsvpc", task_size=(256, 512))
+    (task,) = lab.run(**{**FARGATE, "taskDefinition": "port"})["tasks"]
+    assert lab.task(task["taskArn"])["containers"][0]["networkBindings"] == []
+
+
 def test_a_fargate_task_is_provisioned_first() -> None:
     """For as long as is said; stopped then, it never ran."""
     lab = Lab()

@@ -121,7 +121,8 @@ def _container(task: Task, plan: ContainerPlan, container_id: str, arns: Arns) -
         wire["gpuIds"] = list(task.gpu_ids)
     if task.started_at is not None:
         wire["runtimeId"] = container_id.replace("-", "") * 2
-        wire["networkBindings"] = _bindings(task, plan)
+        # A task with an interface of its own binds no port of the host. [docs, awsvpc]
+        wire["networkBindings"] = _bindings(task, plan) if task.network is None else []
     if task.exit_code is not None:
         wire["exitCode"] = task.exit_code
     elif task.last_status == STOPPED:
