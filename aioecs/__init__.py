@@ -3,6 +3,10 @@
 `Client` is the door; requests and answers bear the names of ECS's service model. See the README for a tour.
 """
 
+from aioecs._batch.batch import Batch
+from aioecs._client.client import Client
+from aioecs._client.listing import Listing
+from aioecs._logic.tasks.task_result import task_result
 from aioecs._model import (
     AgentUpdateStatus,
     ApplicationProtocol,
@@ -12,6 +16,8 @@ from aioecs._model import (
     AwsVpcConfiguration,
     BatchReport,
     Binpack,
+    CallAmbiguous,
+    CallBegun,
     CallSettled,
     CapacityProviderStrategyItem,
     Compatibility,
@@ -28,6 +34,7 @@ from aioecs._model import (
     ContainerRestartPolicy,
     ContainerResult,
     CPUArchitecture,
+    Delivery,
     DescribeContainerInstancesRequest,
     DescribeContainerInstancesResponse,
     DescribeTaskDefinitionRequest,
@@ -74,7 +81,7 @@ from aioecs._model import (
     ListTasksResponse,
     LogConfiguration,
     LogDriver,
-    LookedUp,
+    LookupCompleted,
     ManagedAgent,
     ManagedAgentName,
     MemberOf,
@@ -84,7 +91,6 @@ from aioecs._model import (
     NetworkInterface,
     NetworkMode,
     OnCancel,
-    OnDoubt,
     OSFamily,
     Outcome,
     Pacing,
@@ -100,11 +106,11 @@ from aioecs._model import (
     Random,
     RepositoryCredentials,
     RequestAnswered,
-    RequestPaced,
-    RequestRefused,
+    RequestNotSent,
+    RequestRateLimited,
+    RequestRejected,
     RequestSent,
     RequestThrottled,
-    RequestUnsent,
     Resource,
     ResourceRequirement,
     ResourceType,
@@ -117,9 +123,7 @@ from aioecs._model import (
     Scope,
     Secret,
     Spread,
-    Start,
-    StartBegun,
-    StartInDoubt,
+    StartResult,
     StartSettled,
     StartTaskRequest,
     StartTaskResponse,
@@ -157,11 +161,7 @@ from aioecs._model import (
     VolumeFrom,
 )
 from aioecs._model.limits import RequestWarning
-from aioecs._plan.task_result import task_result
-from aioecs._run.batch import Batch
-from aioecs._run.cancel_token import CancelToken
-from aioecs._run.client import Client
-from aioecs._run.listing import Listing
+from aioecs._runtime.cancel_token import CancelToken
 from aioecs.errors import (
     AccessDeniedException,
     AnswerLost,
@@ -191,8 +191,8 @@ from aioecs.errors import (
     WaitCancelled,
     WaitError,
     WaitTimeout,
+    find_start_error,
     is_retry_safe,
-    outcome_of,
 )
 
 __version__ = "0.1.0"
@@ -210,6 +210,8 @@ __all__ = [
     "BatchReport",
     "Binpack",
     "CPUArchitecture",
+    "CallAmbiguous",
+    "CallBegun",
     "CallSettled",
     "CallTimeout",
     "CancelToken",
@@ -233,6 +235,7 @@ __all__ = [
     "ContainerOverride",
     "ContainerRestartPolicy",
     "ContainerResult",
+    "Delivery",
     "DescribeContainerInstancesRequest",
     "DescribeContainerInstancesResponse",
     "DescribeTaskDefinitionRequest",
@@ -285,7 +288,7 @@ __all__ = [
     "Listing",
     "LogConfiguration",
     "LogDriver",
-    "LookedUp",
+    "LookupCompleted",
     "ManagedAgent",
     "ManagedAgentName",
     "MemberOf",
@@ -297,7 +300,6 @@ __all__ = [
     "NetworkMode",
     "OSFamily",
     "OnCancel",
-    "OnDoubt",
     "Outcome",
     "Pacing",
     "PidMode",
@@ -312,11 +314,11 @@ __all__ = [
     "Random",
     "RepositoryCredentials",
     "RequestAnswered",
-    "RequestPaced",
-    "RequestRefused",
+    "RequestNotSent",
+    "RequestRateLimited",
+    "RequestRejected",
     "RequestSent",
     "RequestThrottled",
-    "RequestUnsent",
     "RequestWarning",
     "Resource",
     "ResourceRequirement",
@@ -331,13 +333,11 @@ __all__ = [
     "Secret",
     "ServerException",
     "Spread",
-    "Start",
-    "StartBegun",
     "StartCancelled",
     "StartError",
-    "StartInDoubt",
     "StartIncomplete",
     "StartRefused",
+    "StartResult",
     "StartSettled",
     "StartTaskRequest",
     "StartTaskResponse",
@@ -382,7 +382,7 @@ __all__ = [
     "WaitCancelled",
     "WaitError",
     "WaitTimeout",
+    "find_start_error",
     "is_retry_safe",
-    "outcome_of",
     "task_result",
 ]

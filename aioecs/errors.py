@@ -31,7 +31,7 @@
         ├── IdempotencyMismatch          the key was used for something else
         └── CallTimeout (TimeoutError)   the call's clock ran out; nothing started
 
-Every error raised after a request was sent carries `starts`, one `Start` per container instance.
+Every error raised after a request was sent carries `starts`, one `StartResult` per container instance.
 `retry_safe` is True where nothing was started and another try may help, False where it can't help or would
 start twice, and None where not enough is known. All survive pickle and copy.
 """
@@ -44,9 +44,9 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from aioecs._model.outcome import Outcome, Start
-    from aioecs._model.start_task_response import StartTaskResponse
-    from aioecs._model.task import Failure, Task
+    from aioecs._model.shapes.start_task_response import StartTaskResponse
+    from aioecs._model.shapes.task import Failure, Task
+    from aioecs._model.start_result import Outcome, StartResult
     from aioecs._model.task_result import TaskEndCause, TaskResult
 
 
@@ -60,7 +60,7 @@ class ECSError(Exception):
     retry_safe: bool | None = False
     """True: nothing started, another try may help. False: it can't help, or would start twice. None: not known."""
 
-    starts: tuple[Start, ...] = ()
+    starts: tuple[StartResult, ...] = ()
     """What each start of the call came to, one per container instance; empty where nothing was sent."""
 
     def redacted(self) -> Self:
@@ -289,7 +289,7 @@ class StartError(ECSError):
     """What a start came to, where it is not a plain answer. `token` is the `startedBy` to look the tasks up by."""
 
     def __init__(
-        self, message: str = "", *, starts: Sequence[Start] = (), token: str = "", candidates: Sequence[Task] = ()
+        self, message: str = "", *, starts: Sequence[StartResult] = (), token: str = "", candidates: Sequence[Task] = ()
     ) -> None:
         super().__init__(message)
         self.starts = tuple(starts)
@@ -319,7 +319,7 @@ class StartRefused(StartError):
         self,
         message: str = "",
         *,
-        starts: Sequence[Start] = (),
+        starts: Sequence[StartResult] = (),
         token: str = "",
         response: StartTaskResponse | None = None,
     ) -> None:
@@ -348,7 +348,7 @@ class StartCancelled(StartError):
         self,
         message: str = "",
         *,
-        starts: Sequence[Start] = (),
+        starts: Sequence[StartResult] = (),
         token: str = "",
         candidates: Sequence[Task] = (),
         reason: str | None = None,
@@ -503,7 +503,7 @@ def is_retry_safe(error: BaseException) -> bool:
     return isinstance(error, ECSError) and error.retry_safe is True
 
 
-def outcome_of(error: BaseException | None) -> StartCancelled | None:
+def find_start_error(error: BaseException | None) -> StartCancelled | None:
     """Return the StartCancelled behind a timeout or cancellation, found through its causes; None if there is none."""
     seen: set[int] = set()
     ahead = [error]

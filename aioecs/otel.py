@@ -38,18 +38,18 @@ from contextvars import Context
 import attrs
 
 from aioecs import (
+    CallAmbiguous,
+    CallBegun,
     CallSettled,
     Event,
-    LookedUp,
+    LookupCompleted,
     Outcome,
     RequestAnswered,
-    RequestPaced,
-    RequestRefused,
+    RequestNotSent,
+    RequestRateLimited,
+    RequestRejected,
     RequestSent,
     RequestThrottled,
-    RequestUnsent,
-    StartBegun,
-    StartInDoubt,
     StartSettled,
     TaskAdopted,
     __version__,
@@ -135,11 +135,11 @@ class Instrumentation:
     def __call__(self, event: Event) -> None:
         """Hear an event. What is told of a call whose beginning was not is left out of the spans."""
         match event:
-            case StartBegun():
+            case CallBegun():
                 self._begun(event)
             case StartSettled():
                 self._starts.add(1, {"aioecs.outcome": event.outcome.value})
-            case RequestPaced():
+            case RequestRateLimited():
                 self._paced(event)
             case CallSettled():
                 self._settled(event)
@@ -148,7 +148,7 @@ class Instrumentation:
                 if (call := self._calls.get(event.call)) is not None:
                     self._go_on(call, event)
 
-    def _begun(self, event: StartBegun) -> None:
+    def _begun(self, event: CallBegun) -> None:
         described: dict[str, str | int] = {
             "aioecs.token": event.token,
             "aioecs.task_definition": event.task_definition,
@@ -162,7 +162,7 @@ class Instrumentation:
         self._calls[event.call] = _Call(span, time.perf_counter())
         self._in_flight.add(1)
 
-    def _paced(self, event: RequestPaced) -> None:
+    def _paced(self, event: RequestRateLimited) -> None:
         self._waits.record(event.waited)
         call = self._calls.get(event.call) if event.call is not None else None
         if call is not None:
@@ -173,7 +173,7 @@ class Instrumentation:
             self._rate = event.rate
         if isinstance(event, RequestThrottled):
             self._throttles.add(1)
-        elif isinstance(event, LookedUp):
+        elif isinstance(event, LookupCompleted):
             self._lookups.add(1)
 
     def _go_on(self, call: _Call, event: Event) -> None:
@@ -189,16 +189,16 @@ class Instrumentation:
             case RequestThrottled():
                 call.close(event.request_id, "throttled")
                 span.add_event("throttled")
-            case RequestRefused():
+            case RequestRejected():
                 call.close(event.request_id, event.code)
                 span.add_event("refused", {"error.type": event.code})
-            case RequestUnsent():
+            case RequestNotSent():
                 call.close()  # no error: it may have been withdrawn
                 span.add_event("not sent", {"aioecs.reason": event.error})
-            case StartInDoubt():
+            case CallAmbiguous():
                 call.close(error=event.error)
                 span.add_event("in doubt", {"error.type": event.error})
-            case LookedUp():
+            case LookupCompleted():
                 failed = {} if event.error is None else {"error.type": event.error}
                 span.add_event("looked up", {"aioecs.found": event.found, "aioecs.whole": event.whole, **failed})
             case TaskAdopted():

@@ -23,25 +23,25 @@ from aioecs import (
     BatchReport,
     CancelToken,
     ClientStateError,
+    Delivery,
     InvalidRequest,
     ListContainerInstancesRequest,
     ListContainerInstancesResponse,
     ListTasksRequest,
     ListTasksResponse,
     OnCancel,
-    OnDoubt,
     Outcome,
     Restart,
     RunTaskResponse,
-    Start,
     StartCancelled,
+    StartResult,
     StartTaskRequest,
     StartTaskResponse,
     Task,
     Timeouts,
     WaitCancelled,
 )
-from aioecs._background import Drawn, Errand, Lease, nothing_sent, refuse_on_the_loop_itself, refuse_to_block_a_loop
+from aioecs._blocking import Drawn, Errand, Lease, nothing_sent, refuse_on_the_loop_itself, refuse_to_block_a_loop
 
 __all__ = ["Client"]
 
@@ -85,7 +85,7 @@ class Client:
 
     `CancelToken` cancels from any thread. A Ctrl-C does what a cancel does: the call is withdrawn, its thread waits
     `timeouts.settle` seconds at most for what came of it, and KeyboardInterrupt is then raised with the
-    StartCancelled as its cause (`aioecs.outcome_of` finds it). A second Ctrl-C ends that wait; the client goes on,
+    StartCancelled as its cause (`aioecs.find_start_error` finds it). A second Ctrl-C ends that wait; the client goes on,
     and `on_settled` hears the end. Python raises KeyboardInterrupt in the main thread alone: hand other threads a
     token, and cancel that.
 
@@ -211,7 +211,7 @@ class Client:
         idempotency_key: str | None = None,
         restart: Restart | None = None,
         on_cancel: OnCancel | None = None,
-        on_doubt: OnDoubt | None = None,
+        delivery: Delivery | None = None,
     ) -> StartTaskResponse:
         """Start one task on each of the request's instances, as `aioecs.Client.start_task` does.
 
@@ -222,7 +222,7 @@ class Client:
             ECSError: as of `aioecs.Client.start_task`.
         """
         refuse_to_block_a_loop()
-        return self._wait(self._start(request, cancel_scope, idempotency_key, restart, on_cancel, on_doubt))
+        return self._wait(self._start(request, cancel_scope, idempotency_key, restart, on_cancel, delivery))
 
     def begin_start_task(
         self,
@@ -232,7 +232,7 @@ class Client:
         idempotency_key: str | None = None,
         restart: Restart | None = None,
         on_cancel: OnCancel | None = None,
-        on_doubt: OnDoubt | None = None,
+        delivery: Delivery | None = None,
     ) -> Future[StartTaskResponse]:
         """Begin what `start_task` does and return at once, as .NET's BeginStartTask; `end_start_task` takes the future.
 
@@ -245,7 +245,7 @@ class Client:
             ClientStateError: the client is closed, was opened before a fork, or this is its loop's own thread.
         """
         refuse_on_the_loop_itself()
-        start = self._start(request, token, idempotency_key, restart, on_cancel, on_doubt)
+        start = self._start(request, token, idempotency_key, restart, on_cancel, delivery)
         try:
             self._open().send(start)
         except KeyboardInterrupt as interrupt:
@@ -278,12 +278,12 @@ class Client:
         key: str | None,
         restart: Restart | None,
         on_cancel: OnCancel | None,
-        on_doubt: OnDoubt | None,
+        delivery: Delivery | None,
     ) -> _Start:
         async def start() -> StartTaskResponse:
             await self._ready()
             return await self._client.start_task(
-                request, source, idempotency_key=key, restart=restart, on_cancel=on_cancel, on_doubt=on_doubt
+                request, source, idempotency_key=key, restart=restart, on_cancel=on_cancel, delivery=delivery
             )
 
         return _Start(start, request)
@@ -294,9 +294,9 @@ class Client:
         cancel_scope: CancelToken | anyio.CancelScope | None = None,
         *,
         key: Callable[[StartTaskRequest], str] | None = None,
-        wait_for_room: float = 0.0,
+        wait_for_capacity: float = 0.0,
         on_cancel: OnCancel | None = None,
-        on_doubt: OnDoubt | None = None,
+        delivery: Delivery | None = None,
     ) -> BatchReport:
         """Start the tasks of many requests, as `aioecs.Client.start_tasks` does.
 
@@ -313,9 +313,9 @@ class Client:
                 drawn or requests,
                 cancel_scope,
                 key=key,
-                wait_for_room=wait_for_room,
+                wait_for_capacity=wait_for_capacity,
                 on_cancel=on_cancel,
-                on_doubt=on_doubt,
+                delivery=delivery,
             ),
             drawn,
         )
@@ -434,7 +434,7 @@ def _withdrawn(errand: Errand[Any]) -> StartCancelled | WaitCancelled | None:
     return StartCancelled("interrupted as the answer came; what started is left running", starts=starts)
 
 
-def _starts_of(errand: Errand[Any]) -> tuple[Start, ...]:
+def _starts_of(errand: Errand[Any]) -> tuple[StartResult, ...]:
     """Return what had started when the answer came together with the Ctrl-C: it must not be lost with it."""
     answer = errand.result()
     if isinstance(answer, BatchReport):
@@ -443,7 +443,7 @@ def _starts_of(errand: Errand[Any]) -> tuple[Start, ...]:
         _log.info("RunTask went through as its caller left: tasks %s", [task.task_arn for task in answer.tasks])
     if not isinstance(answer, StartTaskResponse) or not isinstance(errand, _Start):
         return ()
-    start = functools.partial(Start, request=errand.request, token=answer.token, attempts=answer.attempts)
+    start = functools.partial(StartResult, request=errand.request, token=answer.token, attempts=answer.attempts)
     return (
         *(start(container_instance=t.container_instance_arn or "", outcome=_STARTED, task=t) for t in answer.tasks),
         *(start(container_instance=f.arn or "", outcome=_REFUSED, failure=f) for f in answer.failures),

@@ -27,14 +27,14 @@ import attrs
 
 import aioecs
 from aioecs import StartTaskRequest
+from aioecs._batch.batch import Batch
+from aioecs._batch.placement_context import Survey
+from aioecs._calls.call_preparation import Preparer
+from aioecs._logic.sending.packing import Group
 from aioecs._model.attempt import Answered, Attempt
-from aioecs._plan.packing import Group
-from aioecs._run.batch import Batch
-from aioecs._run.core import Core
-from aioecs._run.preparing import Preparer
-from aioecs._run.slots import Slots
-from aioecs._run.survey import Survey
-from aioecs._wire.port import Witness
+from aioecs._runtime.client_core import Core
+from aioecs._runtime.concurrency import ConcurrencyLimit
+from aioecs._transport.transport import SentMarker
 from benchmarks.rig import Figures, bound, keep_to_one_core, report, spread, table
 
 HOSTS = tuple(f"arn:aws:ecs:us-east-1:123456789012:container-instance/default/i{n:04}" for n in range(50))
@@ -51,7 +51,7 @@ ANSWERS = {
 BOUND_CPU, BOUND_MEMORY, BOUND_CANCEL = 5.0, 40.0, 10.0  # µs a start, MB, ms: issue 4
 
 
-class Port:
+class Transport:
     """Answers at once, or never."""
 
     endpoint_url = "http://memory"
@@ -61,9 +61,9 @@ class Port:
     def __init__(self, *, answers: bool = True) -> None:
         self._answers = answers
 
-    async def attempt(self, _operation: Any, request: Any, witness: Witness) -> Attempt[Any]:
+    async def attempt(self, _operation: Any, request: Any, sent_marker: SentMarker) -> Attempt[Any]:
         """Start them all."""
-        witness.on_wire = True
+        sent_marker.body_started = True
         if not self._answers:
             await asyncio.get_running_loop().create_future()
         tasks = [ANSWERS[host] for host in request.container_instances]
@@ -85,18 +85,18 @@ def a_batch(core: Core, *, checks: bool = False) -> Batch:
         preparer,
         Survey(preparer),
         key=None,
-        on_cancel="settle",
-        on_doubt="at_most_once",
+        on_cancel="keep",
+        delivery="at_most_once",
         window=0.002,
         drain=None,
     )
 
 
-def a_core(port: Port) -> Core:
+def a_core(port: Transport) -> Core:
     """Make the inside of a client: fifty requests in flight, unpaced."""
     return Core(
-        port=port,
-        slots=Slots(50),
+        transport=port,
+        concurrency=ConcurrencyLimit(50),
         timeouts=aioecs.Timeouts(),
         retries=aioecs.Retries(),
         loop=asyncio.get_running_loop(),
@@ -117,7 +117,7 @@ def requests(count: int, *, new: bool = False) -> Iterator[StartTaskRequest]:
 
 async def streamed(count: int, *, new: bool = False, checks: bool = False) -> float:
     """Stream so many starts and keep none of them; return the CPU seconds."""
-    async with a_batch(a_core(Port()), checks=checks) as batch:
+    async with a_batch(a_core(Transport()), checks=checks) as batch:
         seen = 0
         began = time.process_time()
         async for start in batch.start_tasks(requests(count, new=new)):
@@ -129,7 +129,7 @@ async def streamed(count: int, *, new: bool = False, checks: bool = False) -> fl
 
 async def called(count: int) -> float:
     """Carry out so many calls of ten without a batch, fifty at once; return the CPU seconds."""
-    core = a_core(Port())
+    core = a_core(Transport())
     request = StartTaskRequest(task_definition="demo", container_instances=HOSTS[:10])
     batch = a_batch(core)
     numbers = iter(range(count))
@@ -137,7 +137,7 @@ async def called(count: int) -> float:
     async def work() -> None:
         for _ in numbers:
             call = batch._engine._prepare(request, Group(request, "at_most_once"))  # noqa: SLF001 as a batch begins one
-            call.begin(await core.starts.turn())
+            call.begin(await core.start_limiter.turn())
             await call.end_or()
             call.record.starts()
 
@@ -172,7 +172,7 @@ class Cancelled:
 
 async def cancelled(given: list[StartTaskRequest]) -> Cancelled:
     """Ask for all of it, with all calls in flight held, and cancel it by a token."""
-    core = a_core(Port(answers=False))
+    core = a_core(Transport(answers=False))
     token = aioecs.CancelToken()
     async with a_batch(core) as batch:
         batch._on_cancel = "abandon"  # noqa: SLF001 what is in flight is not what is measured
@@ -195,7 +195,7 @@ async def cancelled(given: list[StartTaskRequest]) -> Cancelled:
         told = time.perf_counter() - began
         assert isinstance(task.exception(), aioecs.StartCancelled)
         core.closing = True
-        core.custody.cancel()
+        core.background_tasks.cancel()
     return Cancelled(withdrawn * 1e3, max(held) * 1e3, told * 1e3)
 
 

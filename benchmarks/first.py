@@ -25,7 +25,7 @@ KEYS = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "not-a-secr
 
 
 @dataclass
-class Watch:
+class Poller:
     """What something took, in ms."""
 
     wall: float = 0.0
@@ -33,9 +33,9 @@ class Watch:
 
 
 @asynccontextmanager
-async def watched(*, collected: bool = True) -> AsyncIterator[Watch]:
+async def watched(*, collected: bool = True) -> AsyncIterator[Poller]:
     """Time the block, and how long it kept others from the loop at most."""
-    found = Watch()
+    found = Poller()
 
     async def tick() -> None:
         last = time.perf_counter()

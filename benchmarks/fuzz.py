@@ -25,17 +25,17 @@ import attrs
 from aiobotocore.session import AioSession
 
 from aioecs._model import arn, limits
-from aioecs._model._plain import members
-from aioecs._model._shape import Shape
 from aioecs._model.attempt import Answered, Lost
-from aioecs._model.event import read_event
-from aioecs._wire import codec
-from aioecs._wire.answers import read_response
-from aioecs._wire.connect import connected
-from aioecs._wire.connection import Response
-from aioecs._wire.encoding import encode
-from aioecs._wire.port import EVERY, Operation, Witness
-from aioecs._wire.settings import Settings
+from aioecs._model.codec.plain import members
+from aioecs._model.codec.shape import Shape
+from aioecs._model.task_event import read_event
+from aioecs._transport import body_reader
+from aioecs._transport.answers import read_response
+from aioecs._transport.connect import connected
+from aioecs._transport.native.connection import Response
+from aioecs._transport.native.encoding import encode
+from aioecs._transport.settings import Settings
+from aioecs._transport.transport import EVERY, Operation, SentMarker
 from aioecs.errors import AnswerLost, ECSServiceError, InvalidRequest
 from aioecs.testing import faults_from_script
 from benchmarks.mutants import Dice
@@ -116,7 +116,7 @@ async def four_ways() -> AsyncGenerator[Callable[[Operation[Any], Shape, bytes],
 
 async def _sent(server: Server, ports: list[Any], operation: Operation[Any], request: Shape, answer: bytes) -> Any:
     server.answer = answer
-    words = [word(await port.attempt(operation, request, Witness())) for port in ports]
+    words = [word(await port.attempt(operation, request, SentMarker())) for port in ports]
     if words[0] != words[1]:
         raise Differs(f"native says {words[0]!r:.600}, botocore says {words[1]!r:.600}")
     return words[0]
@@ -125,7 +125,7 @@ async def _sent(server: Server, ports: list[Any], operation: Operation[Any], req
 def read_twice(operation: Operation[Any], request: Shape, response: Response) -> Any:
     """Read with msgspec and without."""
     what = read_response(operation, request, response)
-    words = word(what), word(read_response(operation, request, response, codec.STANDARD))
+    words = word(what), word(read_response(operation, request, response, body_reader.STANDARD))
     if words[0] != words[1]:
         raise Differs(f"with msgspec it is {words[0]!r:.600}, without {words[1]!r:.600}")
     return what
@@ -196,7 +196,7 @@ def try_event(dice: Dice) -> None:
     written = dice.spoilt(event)
     given: Any = written
     if dice.random() < 0.2:  # as a dict, where it can be one
-        given = codec.STANDARD.json(written)
+        given = body_reader.STANDARD.json(written)
     try:
         change = read_event(given)
     except InvalidRequest:

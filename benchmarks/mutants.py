@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from aioecs._model._plain import Kind, members, to_plain
-from aioecs._model._shape import Shape
+from aioecs._model.codec.plain import Kind, members, to_plain
+from aioecs._model.codec.shape import Shape
 
 ODD_TEXTS = (
     "null",

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import attrs
 
-from aioecs._plan.pacing import Pacer
-from aioecs._plan.pulse import Fixed, Pulse
+from aioecs._logic.sending.rate_learner import Pacer
+from aioecs._logic.sending.rate_limiter import Fixed, Pulse
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 

@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from aioecs._run.telling import Overheard
+from aioecs._runtime.event_emitter import StartEvents
 from aioecs.otel import Instrumentation
 from benchmarks.hot_path import timed
 from benchmarks.lean import listening
@@ -54,7 +54,7 @@ def silence() -> float:
     tell = None
 
     def call() -> None:
-        with Overheard(tell, tuple) as told:
+        with StartEvents(tell, tuple) as told:
             told.starts = tuple
             for _ in range(6):
                 if tell is not None:

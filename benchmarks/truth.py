@@ -99,7 +99,7 @@ async def threads(stack: AsyncExitStack, served: Served) -> Starter:
 async def ours(stack: AsyncExitStack, served: Served, heard: dict[int, Word], **settings: Any) -> Starter:
     """Open an aioecs client; what `on_settled` hears counts as its word."""
 
-    def hear(starts: tuple[aioecs.Start, ...], _reason: str | None) -> None:
+    def hear(starts: tuple[aioecs.StartResult, ...], _reason: str | None) -> None:
         for start in starts:
             number = int(start.request.group or 0)
             heard[number] = _word((start,))
@@ -107,7 +107,7 @@ async def ours(stack: AsyncExitStack, served: Served, heard: dict[int, Word], **
     client = await stack.enter_async_context(
         aioecs.Client(
             **served.kwargs,
-            timeouts=aioecs.Timeouts(connect=CLOCK, attempt=CLOCK, visibility=2, settle=5),
+            timeouts=aioecs.Timeouts(connect=CLOCK, attempt=CLOCK, consistency=2, settle=5),
             on_settled=hear,
             **settings,
         )
@@ -125,14 +125,14 @@ async def ours(stack: AsyncExitStack, served: Served, heard: dict[int, Word], **
         except aioecs.ECSError as error:
             return _word(error.starts)
         except asyncio.CancelledError as cancelled:
-            truth = aioecs.outcome_of(cancelled)
+            truth = aioecs.find_start_error(cancelled)
             heard.setdefault(number, _word(truth.starts if truth is not None else ()))
             raise
 
     return start
 
 
-def _word(starts: tuple[aioecs.Start, ...]) -> Word:
+def _word(starts: tuple[aioecs.StartResult, ...]) -> Word:
     arns = {start.task.task_arn or "" for start in starts if start.task is not None}
     unknown = any(start.outcome is aioecs.Outcome.UNKNOWN for start in starts)
     stopped = any(start.outcome is aioecs.Outcome.STOPPED for start in starts)
@@ -173,7 +173,7 @@ def judge(client: str, words: dict[int, Word], truth: dict[str, Any], seconds: f
 
 SIDES: dict[str, Callable[..., Awaitable[Starter]]] = {
     "aioecs": ours,
-    "aioecs, at least once": lambda stack, served, heard: ours(stack, served, heard, on_doubt="at_least_once"),
+    "aioecs, at least once": lambda stack, served, heard: ours(stack, served, heard, delivery="at_least_once"),
     "aiobotocore, legacy (default)": lambda stack, served, _: raw(stack, served, {"mode": "legacy"}),
     "aiobotocore, standard": lambda stack, served, _: raw(stack, served, {"mode": "standard"}),
     "aiobotocore, adaptive": lambda stack, served, _: raw(stack, served, {"mode": "adaptive"}),

@@ -40,7 +40,7 @@ WORKERS = 3
 SLOW = 1.0  # in seconds: how long a start is on the wire
 KILLS = 4.0  # in seconds, between two kills
 MOST_RECEIVES = 20
-CLOCKS = aioecs.Timeouts(connect=1, attempt=2, visibility=1, settle=2, drain=2)
+CLOCKS = aioecs.Timeouts(connect=1, attempt=2, consistency=1, settle=2, drain=2)
 KEYS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_EC2_METADATA_DISABLED": "true"}
 
 

@@ -1,4 +1,4 @@
-"""aioecs.errors: the tree, the class of a code, what may be retried, and errors that survive pickle and copy."""
+"""errors: the tree, the class of a code, what may be retried, and errors that survive pickle and copy."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from aioecs import errors
-from aioecs._model.outcome import Outcome, Start
-from aioecs._model.overrides import TaskOverride
-from aioecs._model.start_task import StartTaskRequest
-from aioecs._model.start_task_response import StartTaskResponse
-from aioecs._model.task import Failure, Task
+from aioecs._model.shapes.overrides import TaskOverride
+from aioecs._model.shapes.start_task import StartTaskRequest
+from aioecs._model.shapes.start_task_response import StartTaskResponse
+from aioecs._model.shapes.task import Failure, Task
+from aioecs._model.start_result import Outcome, StartResult
 from aioecs._model.task_result import TaskResult
 from aioecs.errors import (
     AccessDeniedException,
@@ -49,8 +49,8 @@ from aioecs.errors import (
     WaitCancelled,
     WaitError,
     WaitTimeout,
+    find_start_error,
     is_retry_safe,
-    outcome_of,
     service_error,
 )
 
@@ -93,8 +93,8 @@ OURS: list[type[ECSError]] = [
 CLASSES: list[type[ECSError]] = [*OURS, ECSServiceError, *BY_CODE.values()]
 
 
-def start(outcome: Outcome = Outcome.STARTED, **members: Any) -> Start:
-    return Start(request=REQUEST, container_instance="0a1b", outcome=outcome, **members)
+def start(outcome: Outcome = Outcome.STARTED, **members: Any) -> StartResult:
+    return StartResult(request=REQUEST, container_instance="0a1b", outcome=outcome, **members)
 
 
 def full(kind: type[ECSError]) -> ECSError:
@@ -367,7 +367,7 @@ def test_a_refusal_tells_its_answer() -> None:
     assert (single.tasks, single.failures) == ((), (FAILURE,))
 
 
-# -------------------------------------------------------------------------------------------- is_retry_safe, outcome_of
+# -------------------------------------------------------------------------------------------- is_retry_safe, find_start_error
 
 
 @pytest.mark.parametrize(
@@ -429,7 +429,7 @@ CANCELLED = StartCancelled("cancelled")
 )
 def test_outcome_of(error: BaseException | None, found: StartCancelled | None) -> None:
     """The StartCancelled behind a timeout or cancellation is found through causes and contexts."""
-    assert outcome_of(error) is found
+    assert find_start_error(error) is found
 
 
 def test_outcome_of_a_real_timeout() -> None:
@@ -446,21 +446,21 @@ def test_outcome_of_a_real_timeout() -> None:
             return error
         raise AssertionError("it did not time out")
 
-    assert outcome_of(asyncio.run(timed_out())) is CANCELLED
+    assert find_start_error(asyncio.run(timed_out())) is CANCELLED
 
 
 @pytest.mark.parametrize("by", ["__cause__", "__context__"])
 def test_outcome_of_a_circle(by: str) -> None:
     """Errors that are each other's cause end the search."""
     one, other = ValueError(), KeyError()
-    assert outcome_of(chain(one, other, one, by=by)) is None
+    assert find_start_error(chain(one, other, one, by=by)) is None
 
 
 def test_a_cause_beside_a_context() -> None:
     """Where an error has both, each is looked through."""
     error = chain(TimeoutError(), CANCELLED, by="__context__")
     error.__cause__ = ValueError()
-    assert outcome_of(error) is CANCELLED
+    assert find_start_error(error) is CANCELLED
 
 
 # ---------------------------------------------------------------------------------------------------------- secrets
@@ -480,7 +480,7 @@ def holding(kind: type[ECSError], overrides: Any) -> ECSError:
     error, task = full(kind), TASK.replace(overrides=overrides)
     inner = StartUnknown("inner", candidates=[task])
     held: dict[str, Any] = {
-        "starts": (start(task=task, error=inner), Start(request=REQUEST.replace(overrides=overrides), **LONE)),
+        "starts": (start(task=task, error=inner), StartResult(request=REQUEST.replace(overrides=overrides), **LONE)),
         "candidates": (task,),
         "known": (task,),
         "response": StartTaskResponse(tasks=[task], failures=[FAILURE]),

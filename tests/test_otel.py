@@ -1,4 +1,4 @@
-"""aioecs.otel: spans that an in-memory exporter collected, and metrics that add up to what callers were told."""
+"""otel: spans that an in-memory exporter collected, and metrics that add up to what callers were told."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 import aioecs
 from aioecs import CancelToken, Outcome, Retries, StartTaskRequest, Timeouts
-from aioecs._model.events import (
+from aioecs._model.call_events import (
+    CallAmbiguous,
+    CallBegun,
     CallSettled,
-    LookedUp,
+    LookupCompleted,
     RequestAnswered,
-    RequestPaced,
-    RequestRefused,
+    RequestNotSent,
+    RequestRateLimited,
+    RequestRejected,
     RequestSent,
     RequestThrottled,
-    RequestUnsent,
-    StartBegun,
-    StartInDoubt,
     StartSettled,
     TaskAdopted,
 )
@@ -99,7 +99,12 @@ def collected() -> Iterator[Collected]:
 
 def a_client(local: LocalECS, hears: Instrumentation, **more: Any) -> aioecs.Client:
     """Make a client of a local ECS that is quick to try again."""
-    given: dict[str, Any] = {**local.client_kwargs(), "session": SESSION, "retries": Retries(rest=0.01), **more}
+    given: dict[str, Any] = {
+        **local.client_kwargs(),
+        "session": SESSION,
+        "retries": Retries(initial_backoff=0.01),
+        **more,
+    }
     return aioecs.Client(on_event=hears, **given)
 
 
@@ -108,7 +113,7 @@ def events_of(span: ReadableSpan) -> list[str]:
     return [event.name for event in span.events]
 
 
-BEGUN = StartBegun(call=7, token="t-7", cluster="render", task_definition="frame:42", starts=2)
+BEGUN = CallBegun(call=7, token="t-7", cluster="render", task_definition="frame:42", starts=2)
 SENT = RequestSent(call=7, attempt=1, instances=("i-1", "i-2"), rate=40.0)
 SETTLED = CallSettled(call=7, token="t-7", outcomes=(Outcome.STARTED,) * 2, task_arns=("task/1",), withdrawn=None)
 
@@ -177,9 +182,9 @@ async def test_callers_that_share_a_call(collected: Collected) -> None:
         (RequestAnswered(call=7, request_id="r", task_arns=("task/1",), reasons=()), [], None),
         (RequestAnswered(call=7, request_id="r", task_arns=(), reasons=("AGENT",)), ["refused"], None),
         (RequestThrottled(call=7, request_id="r", rate=9.0), ["throttled"], "throttled"),
-        (RequestRefused(call=7, request_id="r", code="ClientException"), ["refused"], "ClientException"),
-        (RequestUnsent(call=7, error="ConnectionFailed"), ["not sent"], None),
-        (StartInDoubt(call=7, error="AnswerLost"), ["in doubt"], "AnswerLost"),
+        (RequestRejected(call=7, request_id="r", code="ClientException"), ["refused"], "ClientException"),
+        (RequestNotSent(call=7, error="ConnectionFailed"), ["not sent"], None),
+        (CallAmbiguous(call=7, error="AnswerLost"), ["in doubt"], "AnswerLost"),
     ],
 )
 def test_what_ends_an_attempt(collected: Collected, what: Any, told: list[str], error: str | None) -> None:
@@ -200,9 +205,9 @@ def test_what_is_not_an_attempt(collected: Collected) -> None:
     """A wait, a look and what it found are told on the span of the call."""
     for event in (
         BEGUN,
-        RequestPaced(call=7, waited=0.5),
-        LookedUp(call=7, found=0, whole=False, error="AccessDeniedException"),
-        LookedUp(call=7, found=1, whole=True, error=None),
+        RequestRateLimited(call=7, waited=0.5),
+        LookupCompleted(call=7, found=0, whole=False, error="AccessDeniedException"),
+        LookupCompleted(call=7, found=1, whole=True, error=None),
         TaskAdopted(call=7, task_arns=("task/1",)),
         SETTLED,
     ):
@@ -246,7 +251,13 @@ def test_the_status_of_a_call(
 def test_an_end_without_a_beginning(collected: Collected) -> None:
     """What is told of a call that is not known, or twice, makes no span and moves no count of calls in flight."""
     answered = RequestAnswered(call=7, request_id="r", task_arns=(), reasons=())
-    for event in (SENT, answered, StartInDoubt(call=7, error="AnswerLost"), SETTLED, RequestPaced(call=7, waited=1.0)):
+    for event in (
+        SENT,
+        answered,
+        CallAmbiguous(call=7, error="AnswerLost"),
+        SETTLED,
+        RequestRateLimited(call=7, waited=1.0),
+    ):
         collected.hears(event)
     assert collected.spans.get_finished_spans() == ()
     for once_more in (BEGUN, SETTLED, SETTLED):
@@ -278,7 +289,7 @@ async def test_metrics_add_up_to_the_report(collected: Collected) -> None:
     """In a storm of faults and cancels, through every door at once: each start counts once, as its caller was told."""
     told: Counter[Outcome] = Counter()
     dice = random.Random(7)
-    clocks = Timeouts(attempt=0.5, visibility=0.3, settle=5)
+    clocks = Timeouts(attempt=0.5, consistency=0.3, settle=5)
     async with (
         LocalECS(instances=20, cpu=10**6, memory=10**6, faults=STORMY) as local,
         a_client(local, collected.hears, timeouts=clocks, pacing=None, max_in_flight=20) as client,
@@ -352,7 +363,7 @@ def test_calls_in_flight_and_waits(collected: Collected) -> None:
     """A call is in flight from its beginning to its end; a wait of a batch's has no call, and counts."""
     collected.hears(BEGUN)
     assert collected.total("aioecs.calls.in_flight") == 1
-    collected.hears(RequestPaced(call=None, waited=0.5))
+    collected.hears(RequestRateLimited(call=None, waited=0.5))
     (waits,) = collected.points("aioecs.pacing.wait")
     assert (waits.count, waits.sum) == (1, 0.5)
     collected.hears(SETTLED)

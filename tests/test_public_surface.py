@@ -34,7 +34,7 @@ DESIGNED = (
     "BatchReport ECSError ClientException ClusterNotFoundException InvalidParameterException ServerException "
     "UnsupportedFeatureException AccessDeniedException NamespaceNotFoundException ThrottlingException ECSServiceError "
     "InvalidRequest StartCancelled StartUnknown StartIncomplete IdempotencyMismatch CallTimeout is_retry_safe "
-    "outcome_of Timeouts Retries Pacing StartTaskRequest TaskOverride ContainerOverride KeyValuePair "
+    "find_start_error Timeouts Retries Pacing StartTaskRequest TaskOverride ContainerOverride KeyValuePair "
     "AwsVpcConfiguration TaskManagedEBSVolumeConfiguration"
 )
 METHODS = {

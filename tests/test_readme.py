@@ -73,13 +73,13 @@ async def test_the_batch_example_starts_many(
 
 
 async def test_the_truth_is_behind_a_timeout(render: LocalECS) -> None:
-    """A timeout around a start leaves its outcome as a cause, and the task running under "settle"."""
+    """A timeout around a start leaves its outcome as a cause, and the task running under "keep"."""
     render.faults.add(Fault("delay", seconds=0.3))
     async with aioecs.Client(region_name="eu-west-1") as ecs:
         with pytest.raises(TimeoutError) as caught:
             async with asyncio.timeout(0.1):
-                await ecs.start_task(frame(render), on_cancel="settle")
-    truth = aioecs.outcome_of(caught.value)
+                await ecs.start_task(frame(render), on_cancel="keep")
+    truth = aioecs.find_start_error(caught.value)
     (task,) = render.truth.running()
     assert truth is not None
     assert (truth.outcome, [each.task_arn for each in truth.tasks]) == (aioecs.Outcome.STARTED, [task.arn])

@@ -1,4 +1,4 @@
-"""aioecs.sync: the async client's promises, kept for threads, in their interrupts, forks and exits."""
+"""sync: the async client's promises, kept for threads, in their interrupts, forks and exits."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from aioecs import (
     Outcome,
     StartCancelled,
     StartTaskRequest,
-    outcome_of,
+    find_start_error,
 )
-from aioecs._background import Errand, Lease
+from aioecs._blocking import Errand, Lease
 from aioecs.testing import Fault, LocalECS
 
 SLOW = Fault("delay", seconds=0.3)
@@ -301,7 +301,7 @@ def test_ctrl_c_withdraws_and_waits_for_the_truth(there: LocalECS, ecs: aioecs.s
     there.faults.add(SLOW)
     with ctrl_c(struck(there)), pytest.raises(KeyboardInterrupt) as raised:
         ecs.start_task(request(there, 2))
-    truth = outcome_of(raised.value)
+    truth = find_start_error(raised.value)
     assert truth is raised.value.__cause__
     assert truth is not None
     assert [start.outcome for start in truth.starts] == [Outcome.STOPPED] * 2
@@ -310,12 +310,12 @@ def test_ctrl_c_withdraws_and_waits_for_the_truth(there: LocalECS, ecs: aioecs.s
 
 
 def test_ctrl_c_leaves_running_what_is_to_settle(there: LocalECS, ecs: aioecs.sync.Client) -> None:
-    """Under on_cancel="settle" the ARN is in the cause; in end_start_task as well."""
+    """Under on_cancel="keep" the ARN is in the cause; in end_start_task as well."""
     there.faults.add(SLOW)
-    future = ecs.begin_start_task(request(there), on_cancel="settle")
+    future = ecs.begin_start_task(request(there), on_cancel="keep")
     with ctrl_c(struck(there)), pytest.raises(KeyboardInterrupt) as raised:
         ecs.end_start_task(future)
-    truth = outcome_of(raised.value)
+    truth = find_start_error(raised.value)
     assert truth is not None
     assert {task.task_arn for task in truth.tasks} == {task.arn for task in there.truth.running()}
     assert len(truth.tasks) == 1
@@ -346,7 +346,7 @@ def test_a_second_ctrl_c_ends_the_wait(there: LocalECS) -> None:
         with ctrl_c(struck(there), again.wait), pytest.raises(KeyboardInterrupt) as raised:
             threading.Timer(0.1, again.set).start()
             ecs.start_task(request(there), token)
-        assert outcome_of(raised.value) is None
+        assert find_start_error(raised.value) is None
         assert there.truth.requests["StopTask"] == 0
     assert [start.outcome for start in heard.starts] == [Outcome.STOPPED]
     assert there.truth.running() == []
@@ -368,7 +368,7 @@ def test_ctrl_c_while_it_begins(there: LocalECS, ecs: aioecs.sync.Client, monkey
         with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt) as raised:
             patched.setattr(Lease, "send", broken)
             begin(request(there))
-        truth = outcome_of(raised.value)
+        truth = find_start_error(raised.value)
         assert truth is not None
         assert truth.outcome in (None, Outcome.NOT_SENT, Outcome.STOPPED)
     assert there.truth.running() == []
@@ -387,7 +387,7 @@ def test_ctrl_c_while_requests_are_drawn(there: LocalECS, ecs: aioecs.sync.Clien
 
     with pytest.raises(KeyboardInterrupt) as raised:
         ecs.start_tasks(requests())
-    truth = outcome_of(raised.value)
+    truth = find_start_error(raised.value)
     assert truth is not None
     assert Counter(start.outcome for start in truth.starts).keys() <= {Outcome.STARTED, Outcome.STOPPED}
     started = {start.task.task_arn for start in truth.starts if start.task and start.outcome is Outcome.STARTED}
@@ -420,7 +420,7 @@ def test_ctrl_c_together_with_the_answer_loses_nothing(
     ):
         with pytest.raises(KeyboardInterrupt) as raised:
             call()
-        truth = outcome_of(raised.value)
+        truth = find_start_error(raised.value)
         assert truth is not None
         assert [start.outcome for start in truth.starts] == outcomes
     caplog.set_level("INFO")

@@ -14,9 +14,9 @@ from typing import Any
 import attrs
 import pytest
 from botocore.exceptions import ClientError
-from test_testing_moto import client
 
 from aioecs.testing import LocalECS
+from tests.testing.test_moto import client
 
 # moto's own: werkzeug's server leaves its sockets to the garbage collector, and datetime.utcnow is deprecated.
 pytestmark = [

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from aioecs._model.attachment import (
+from aioecs._model.batch_report import BatchReport, Statistics
+from aioecs._model.call_events import (
+    CallAmbiguous,
+    CallBegun,
+    CallSettled,
+    Event,
+    LookupCompleted,
+    RequestAnswered,
+    RequestNotSent,
+    RequestRateLimited,
+    RequestRejected,
+    RequestSent,
+    RequestThrottled,
+    StartSettled,
+    TaskAdopted,
+)
+from aioecs._model.options import Delivery, OnCancel, Restart, Retries, Timeouts
+from aioecs._model.pacing import Pacing
+from aioecs._model.placement import Binpack, DistinctInstance, MemberOf, Random, Spread
+from aioecs._model.shapes.attachment import (
     Attachment,
     Attribute,
 )
-from aioecs._model.container import (
+from aioecs._model.shapes.container import (
     Container,
     ManagedAgent,
     NetworkBinding,
     NetworkInterface,
 )
-from aioecs._model.container_definition import ContainerDefinition
-from aioecs._model.container_instance import (
+from aioecs._model.shapes.container_instance import (
     ContainerInstance,
     ContainerInstanceHealthStatus,
     DescribeContainerInstancesRequest,
@@ -24,7 +42,8 @@ from aioecs._model.container_instance import (
     Resource,
     VersionInfo,
 )
-from aioecs._model.container_settings import (
+from aioecs._model.shapes.definition.container_definition import ContainerDefinition
+from aioecs._model.shapes.definition.container_settings import (
     ContainerDependency,
     ContainerRestartPolicy,
     FirelensConfiguration,
@@ -36,7 +55,34 @@ from aioecs._model.container_settings import (
     Secret,
     VolumeFrom,
 )
-from aioecs._model.enums import (
+from aioecs._model.shapes.definition.linux_parameters import (
+    Device,
+    HostEntry,
+    KernelCapabilities,
+    LinuxParameters,
+    SystemControl,
+    Tmpfs,
+    Ulimit,
+)
+from aioecs._model.shapes.definition.task_definition import (
+    DescribeTaskDefinitionRequest,
+    DescribeTaskDefinitionResponse,
+    ProxyConfiguration,
+    RuntimePlatform,
+    TaskDefinition,
+    TaskDefinitionPlacementConstraint,
+)
+from aioecs._model.shapes.definition.volume_definition import (
+    DockerVolumeConfiguration,
+    EFSAuthorizationConfig,
+    EFSVolumeConfiguration,
+    FSxWindowsFileServerAuthorizationConfig,
+    FSxWindowsFileServerVolumeConfiguration,
+    HostVolumeProperties,
+    S3FilesVolumeConfiguration,
+    Volume,
+)
+from aioecs._model.shapes.enums import (
     AgentUpdateStatus,
     ApplicationProtocol,
     AssignPublicIp,
@@ -80,36 +126,11 @@ from aioecs._model.enums import (
     UlimitName,
     VersionConsistency,
 )
-from aioecs._model.events import (
-    CallSettled,
-    Event,
-    LookedUp,
-    RequestAnswered,
-    RequestPaced,
-    RequestRefused,
-    RequestSent,
-    RequestThrottled,
-    RequestUnsent,
-    StartBegun,
-    StartInDoubt,
-    StartSettled,
-    TaskAdopted,
-)
-from aioecs._model.linux_parameters import (
-    Device,
-    HostEntry,
-    KernelCapabilities,
-    LinuxParameters,
-    SystemControl,
-    Tmpfs,
-    Ulimit,
-)
-from aioecs._model.network import (
+from aioecs._model.shapes.network import (
     AwsVpcConfiguration,
     NetworkConfiguration,
 )
-from aioecs._model.outcome import Outcome, Start
-from aioecs._model.overrides import (
+from aioecs._model.shapes.overrides import (
     ContainerOverride,
     EnvironmentFile,
     EphemeralStorage,
@@ -118,25 +139,21 @@ from aioecs._model.overrides import (
     ResourceRequirement,
     TaskOverride,
 )
-from aioecs._model.pacing import Pacing
-from aioecs._model.placement import Binpack, DistinctInstance, MemberOf, Random, Spread
-from aioecs._model.report import BatchReport, Statistics
-from aioecs._model.run_task import (
+from aioecs._model.shapes.run_task import (
     CapacityProviderStrategyItem,
     PlacementConstraint,
     PlacementStrategy,
     RunTaskRequest,
     RunTaskResponse,
 )
-from aioecs._model.settings import OnCancel, OnDoubt, Restart, Retries, Timeouts
-from aioecs._model.start_task import StartTaskRequest
-from aioecs._model.start_task_response import StartTaskResponse
-from aioecs._model.stop_task import (
+from aioecs._model.shapes.start_task import StartTaskRequest
+from aioecs._model.shapes.start_task_response import StartTaskResponse
+from aioecs._model.shapes.stop_task import (
     StopTaskRequest,
     StopTaskResponse,
 )
-from aioecs._model.tags import Tag
-from aioecs._model.task import (
+from aioecs._model.shapes.tags import Tag
+from aioecs._model.shapes.task import (
     DescribeTasksRequest,
     DescribeTasksResponse,
     Failure,
@@ -146,31 +163,14 @@ from aioecs._model.task import (
     Task,
     TaskEphemeralStorage,
 )
-from aioecs._model.task_definition import (
-    DescribeTaskDefinitionRequest,
-    DescribeTaskDefinitionResponse,
-    ProxyConfiguration,
-    RuntimePlatform,
-    TaskDefinition,
-    TaskDefinitionPlacementConstraint,
-)
-from aioecs._model.task_result import ContainerResult, TaskEndCause, TaskResult
-from aioecs._model.volume_definition import (
-    DockerVolumeConfiguration,
-    EFSAuthorizationConfig,
-    EFSVolumeConfiguration,
-    FSxWindowsFileServerAuthorizationConfig,
-    FSxWindowsFileServerVolumeConfiguration,
-    HostVolumeProperties,
-    S3FilesVolumeConfiguration,
-    Volume,
-)
-from aioecs._model.volumes import (
+from aioecs._model.shapes.volumes import (
     EBSTagSpecification,
     TaskManagedEBSVolumeConfiguration,
     TaskManagedEBSVolumeTerminationPolicy,
     TaskVolumeConfiguration,
 )
+from aioecs._model.start_result import Outcome, StartResult
+from aioecs._model.task_result import ContainerResult, TaskEndCause, TaskResult
 
 __all__ = [
     "AgentUpdateStatus",
@@ -182,6 +182,8 @@ __all__ = [
     "BatchReport",
     "Binpack",
     "CPUArchitecture",
+    "CallAmbiguous",
+    "CallBegun",
     "CallSettled",
     "CapacityProviderStrategyItem",
     "Compatibility",
@@ -197,6 +199,7 @@ __all__ = [
     "ContainerOverride",
     "ContainerRestartPolicy",
     "ContainerResult",
+    "Delivery",
     "DescribeContainerInstancesRequest",
     "DescribeContainerInstancesResponse",
     "DescribeTaskDefinitionRequest",
@@ -243,7 +246,7 @@ __all__ = [
     "ListTasksResponse",
     "LogConfiguration",
     "LogDriver",
-    "LookedUp",
+    "LookupCompleted",
     "ManagedAgent",
     "ManagedAgentName",
     "MemberOf",
@@ -254,7 +257,6 @@ __all__ = [
     "NetworkMode",
     "OSFamily",
     "OnCancel",
-    "OnDoubt",
     "Outcome",
     "Pacing",
     "PidMode",
@@ -269,11 +271,11 @@ __all__ = [
     "Random",
     "RepositoryCredentials",
     "RequestAnswered",
-    "RequestPaced",
-    "RequestRefused",
+    "RequestNotSent",
+    "RequestRateLimited",
+    "RequestRejected",
     "RequestSent",
     "RequestThrottled",
-    "RequestUnsent",
     "Resource",
     "ResourceRequirement",
     "ResourceType",
@@ -286,9 +288,7 @@ __all__ = [
     "Scope",
     "Secret",
     "Spread",
-    "Start",
-    "StartBegun",
-    "StartInDoubt",
+    "StartResult",
     "StartSettled",
     "StartTaskRequest",
     "StartTaskResponse",

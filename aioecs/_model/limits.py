@@ -21,17 +21,17 @@ from typing import Any, cast
 import attrs
 
 from aioecs._model import arn
-from aioecs._model._plain import Kind, Member, members, to_plain
-from aioecs._model._shape import Shape
-from aioecs._model.container_instance import DescribeContainerInstancesRequest, ListContainerInstancesRequest
-from aioecs._model.network import AwsVpcConfiguration
-from aioecs._model.overrides import EphemeralStorage, KeyValuePair, TaskOverride
-from aioecs._model.quick import Scales, Weigh
-from aioecs._model.run_task import CapacityProviderStrategyItem, PlacementConstraint, RunTaskRequest
-from aioecs._model.start_task import StartTaskRequest
-from aioecs._model.tags import Tag
-from aioecs._model.task import DescribeTasksRequest, ListTasksRequest
-from aioecs._model.volumes import EBSTagSpecification, TaskManagedEBSVolumeConfiguration
+from aioecs._model.codec.plain import Kind, Member, members, to_plain
+from aioecs._model.codec.shape import Shape
+from aioecs._model.codec.size_estimate import SizeEstimator, Weigh
+from aioecs._model.shapes.container_instance import DescribeContainerInstancesRequest, ListContainerInstancesRequest
+from aioecs._model.shapes.network import AwsVpcConfiguration
+from aioecs._model.shapes.overrides import EphemeralStorage, KeyValuePair, TaskOverride
+from aioecs._model.shapes.run_task import CapacityProviderStrategyItem, PlacementConstraint, RunTaskRequest
+from aioecs._model.shapes.start_task import StartTaskRequest
+from aioecs._model.shapes.tags import Tag
+from aioecs._model.shapes.task import DescribeTasksRequest, ListTasksRequest
+from aioecs._model.shapes.volumes import EBSTagSpecification, TaskManagedEBSVolumeConfiguration
 from aioecs.errors import InvalidRequest
 
 INSTANCES_PER_CALL = 10  # [model] StartTaskRequest.containerInstances: "up to 10 container instances"
@@ -385,7 +385,7 @@ def _kept(value: Any, weight: int) -> bool:
     return True
 
 
-_SCALES = Scales(_within, dict.fromkeys(_RULES, _kept))
+_SCALES = SizeEstimator(_within, dict.fromkeys(_RULES, _kept))
 
 
 def _check_cluster(given: str | None, region: str | None, partition: str | None) -> arn.Named:

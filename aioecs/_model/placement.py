@@ -8,7 +8,7 @@ from typing import Any, Literal
 import attrs
 
 from aioecs._model.limits import EXPRESSION
-from aioecs._model.settings import choice
+from aioecs._model.options import choice
 from aioecs.errors import InvalidRequest
 
 PackedResource = Literal["memory", "cpu"]

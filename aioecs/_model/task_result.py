@@ -7,7 +7,7 @@ from enum import StrEnum
 import attrs
 
 from aioecs._model.arn import short
-from aioecs._model.task import Task
+from aioecs._model.shapes.task import Task
 from aioecs.errors import TaskFailed
 
 

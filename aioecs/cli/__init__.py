@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from aioecs.cli._status import CANNOT, INTERRUPTED
+from aioecs.cli._display.status import CANNOT, INTERRUPTED
 
 _EXTRA = frozenset({"rich", "shellingham", "typer"})
 

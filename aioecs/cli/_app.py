@@ -11,10 +11,16 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 import aioecs
-from aioecs.cli import _instances, _local, _start, _stop, _tasks, _wait, _watch
+from aioecs.cli._commands import instances as _instances
+from aioecs.cli._commands import local as _local
+from aioecs.cli._commands import start as _start
+from aioecs.cli._commands import stop as _stop
+from aioecs.cli._commands import tasks as _tasks
+from aioecs.cli._commands import wait as _wait
+from aioecs.cli._commands import watch as _watch
+from aioecs.cli._display.status import CANNOT, DONE, EPILOG, INTERRUPTED, UNWRITTEN
+from aioecs.cli._display.streams import Streams, silence_stdout
 from aioecs.cli._options import UsageError, spread_words
-from aioecs.cli._status import CANNOT, DONE, EPILOG, INTERRUPTED, UNWRITTEN
-from aioecs.cli._streams import Streams, silence_stdout
 
 # typer shows this leaf of its parser's errors only; what it derives from is what all of them are.
 _ParserError = cast("type[Exception]", typer.BadParameter.__base__)

@@ -15,8 +15,8 @@ from aioecs import (
     ListTasksRequest,
 )
 from aioecs._model.arn import short
-from aioecs.cli._asked import Asked
 from aioecs.cli._options import UsageError
+from aioecs.cli._start_options import Asked
 
 LOCAL_INSTANCES = 20
 LOCAL_ROOM = 1_000_000_000  # CPU units, and MiB, of each: what is tried out locally never fails for want of room

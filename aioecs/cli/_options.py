@@ -29,7 +29,7 @@ class Policy(StrEnum):
     """What a request in flight leaves behind when it is interrupted; the names are those of `Client(on_cancel=...)`."""
 
     STOP = "stop"
-    SETTLE = "settle"
+    KEEP = "keep"
     ABANDON = "abandon"
 
 

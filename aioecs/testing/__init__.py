@@ -5,17 +5,17 @@ socket, and `ThreadedECS` the server on a thread of its own. They import nothing
 witnesses. `aioecs.testing.plugin` has fixtures for pytest.
 """
 
-from aioecs.testing._buckets import DOCUMENTED, Bucket, Buckets
-from aioecs.testing._clock import VirtualClock
 from aioecs.testing._engine import Engine
 from aioecs.testing._errors import AwsError
 from aioecs.testing._faults import Fault, FaultScript, faults_from_json, faults_from_script, faults_to_json
 from aioecs.testing._local import ClientKwargs, LocalECS
 from aioecs.testing._server import LocalECSError
-from aioecs.testing._state import Task as LocalTask
 from aioecs.testing._thread import ThreadedECS
-from aioecs.testing._truth import Call, Duplicate, TrueTask, Truth
-from aioecs.testing._world import Behaviour
+from aioecs.testing._world.buckets import DOCUMENTED, Bucket, Buckets
+from aioecs.testing._world.clock import VirtualClock
+from aioecs.testing._world.state import Task as LocalTask
+from aioecs.testing._world.truth import Call, Duplicate, TrueTask, Truth
+from aioecs.testing._world.world import Behaviour
 
 __all__ = [
     "DOCUMENTED",

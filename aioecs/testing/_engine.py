@@ -8,53 +8,54 @@ from types import MappingProxyType
 
 import attrs
 
-from aioecs.testing import _admin, _clusters, _families, _instances, _providers, _reads, _starts
-from aioecs.testing._arns import Arns
-from aioecs.testing._buckets import Buckets, Throttle
-from aioecs.testing._controls import Controls
 from aioecs.testing._errors import AwsError
-from aioecs.testing._events import Listener
-from aioecs.testing._members import Json
-from aioecs.testing._truth import Truth
-from aioecs.testing._world import Behaviour, World
+from aioecs.testing._operations import admin, clusters, families, instances, reads, starts
+from aioecs.testing._operations.members import Json
+from aioecs.testing._placement import providers
+from aioecs.testing._world.arns import Arns
+from aioecs.testing._world.buckets import Buckets, Throttle
+from aioecs.testing._world.controls import Controls
+from aioecs.testing._world.events import Listener
+from aioecs.testing._world.truth import Truth
+from aioecs.testing._world.world import Behaviour, World
 
 Operation = Callable[[World, Json, float, int], Json]
 
 OPERATIONS: Mapping[str, Operation] = MappingProxyType(
     {
-        "StartTask": _starts.start_task,
-        "RunTask": _starts.run_task,
-        "StopTask": _starts.stop_task,
-        "ListTasks": _reads.list_tasks,
-        "DescribeTasks": _reads.describe_tasks,
-        "ListContainerInstances": _reads.list_container_instances,
-        "DescribeContainerInstances": _reads.describe_container_instances,
-        "RegisterContainerInstance": _instances.register,
-        "DeregisterContainerInstance": _instances.deregister,
-        "PutAttributes": _instances.put_attributes,
-        "DeleteAttributes": _instances.delete_attributes,
-        "ListAttributes": _instances.list_attributes,
-        "DeregisterTaskDefinition": _families.deregister_task_definition,
-        "DeleteTaskDefinitions": _families.delete_task_definitions,
-        "ListTaskDefinitions": _families.list_task_definitions,
-        "ListTaskDefinitionFamilies": _families.list_task_definition_families,
-        "CreateCapacityProvider": _providers.create_capacity_provider,
-        "DescribeCapacityProviders": _providers.describe_capacity_providers,
-        "DeleteCapacityProvider": _providers.delete_capacity_provider,
-        "ExecuteCommand": _admin.execute_command,
-        "UntagResource": _admin.untag_resource,
-        "DescribeTaskDefinition": _reads.describe_task_definition,
-        "RegisterTaskDefinition": _admin.register_task_definition,
-        "CreateCluster": _admin.create_cluster,
-        "UpdateCluster": _clusters.update_cluster,
-        "UpdateClusterSettings": _clusters.update_cluster_settings,
-        "PutClusterCapacityProviders": _clusters.put_cluster_capacity_providers,
-        "DeleteCluster": _clusters.delete_cluster,
-        "DescribeClusters": _admin.describe_clusters,
-        "ListClusters": _admin.list_clusters,
-        "UpdateContainerInstancesState": _admin.update_container_instances_state,
-        "TagResource": _admin.tag_resource,
-        "ListTagsForResource": _admin.list_tags_for_resource,
+        "StartTask": starts.start_task,
+        "RunTask": starts.run_task,
+        "StopTask": starts.stop_task,
+        "ListTasks": reads.list_tasks,
+        "DescribeTasks": reads.describe_tasks,
+        "ListContainerInstances": reads.list_container_instances,
+        "DescribeContainerInstances": reads.describe_container_instances,
+        "RegisterContainerInstance": instances.register,
+        "DeregisterContainerInstance": instances.deregister,
+        "PutAttributes": instances.put_attributes,
+        "DeleteAttributes": instances.delete_attributes,
+        "ListAttributes": instances.list_attributes,
+        "DeregisterTaskDefinition": families.deregister_task_definition,
+        "DeleteTaskDefinitions": families.delete_task_definitions,
+        "ListTaskDefinitions": families.list_task_definitions,
+        "ListTaskDefinitionFamilies": families.list_task_definition_families,
+        "CreateCapacityProvider": providers.create_capacity_provider,
+        "DescribeCapacityProviders": providers.describe_capacity_providers,
+        "DeleteCapacityProvider": providers.delete_capacity_provider,
+        "ExecuteCommand": admin.execute_command,
+        "UntagResource": admin.untag_resource,
+        "DescribeTaskDefinition": reads.describe_task_definition,
+        "RegisterTaskDefinition": admin.register_task_definition,
+        "CreateCluster": admin.create_cluster,
+        "UpdateCluster": clusters.update_cluster,
+        "UpdateClusterSettings": clusters.update_cluster_settings,
+        "PutClusterCapacityProviders": clusters.put_cluster_capacity_providers,
+        "DeleteCluster": clusters.delete_cluster,
+        "DescribeClusters": admin.describe_clusters,
+        "ListClusters": admin.list_clusters,
+        "UpdateContainerInstancesState": admin.update_container_instances_state,
+        "TagResource": admin.tag_resource,
+        "ListTagsForResource": admin.list_tags_for_resource,
     }
 )
 """What the engine can do, by the operation's name."""

@@ -11,13 +11,13 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Literal, Self, TypedDict
 
-from aioecs.testing._buckets import Throttle
 from aioecs.testing._engine import Engine
 from aioecs.testing._faults import Fault, FaultScript
-from aioecs.testing._members import Json
+from aioecs.testing._operations.members import Json
 from aioecs.testing._server import Server
-from aioecs.testing._truth import Truth
-from aioecs.testing._world import Behaviour, ExitCode, Seconds
+from aioecs.testing._world.buckets import Throttle
+from aioecs.testing._world.truth import Truth
+from aioecs.testing._world.world import Behaviour, ExitCode, Seconds
 
 
 class ClientKwargs(TypedDict):

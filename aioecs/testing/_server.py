@@ -25,7 +25,7 @@ from aioecs.testing._access import ADMIN_HEADER, host_name, knows_host
 from aioecs.testing._engine import Answer, Engine, throttled
 from aioecs.testing._errors import AwsError, malformed
 from aioecs.testing._faults import Fault, FaultScript, faults_from_json
-from aioecs.testing._members import Json
+from aioecs.testing._operations.members import Json
 
 TARGET = "AmazonEC2ContainerServiceV20141113."
 CONTENT_TYPE = "application/x-amz-json-1.1"

@@ -10,11 +10,11 @@ from typing import Any, Self, TypeVar, cast
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from aioecs.testing._clock import VirtualClock
 from aioecs.testing._engine import Engine
 from aioecs.testing._faults import FaultScript
 from aioecs.testing._local import ClientKwargs, LocalECS
-from aioecs.testing._truth import Truth
+from aioecs.testing._world.clock import VirtualClock
+from aioecs.testing._world.truth import Truth
 
 T = TypeVar("T")
 

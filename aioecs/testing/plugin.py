@@ -18,7 +18,7 @@ import aioecs, and rewrite the assertions of all its modules, in every run of ev
 ========================  =============================================================================================
 
 Two markers say how they are: `@pytest.mark.local_ecs(instances=2, faults=[...], visibility_lag=1)` with the settings of
-`LocalECS`, `@pytest.mark.ecs_client(on_doubt="at_least_once")` with those of `aioecs.Client`. The nearest one wins.
+`LocalECS`, `@pytest.mark.ecs_client(delivery="at_least_once")` with those of `aioecs.Client`. The nearest one wins.
 """
 
 from __future__ import annotations

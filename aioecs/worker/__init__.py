@@ -1,12 +1,12 @@
 """Workers that start each job once: messages of SQS, a ledger of jobs, and starts that are settled before they go."""
 
-from aioecs.worker._claims import Claimed, Entry, Verdict
-from aioecs.worker._dynamodb import DynamoDBLedger
 from aioecs.worker._lambda import BatchResponse, ItemFailure, start_records
-from aioecs.worker._ledger import EntryError, Ledger, LedgerError, MemoryLedger
+from aioecs.worker._ledgers.claims import Claimed, Entry, Verdict
+from aioecs.worker._ledgers.dynamodb import DynamoDBLedger
+from aioecs.worker._ledgers.ledger import EntryError, Ledger, LedgerError, MemoryLedger
+from aioecs.worker._ledgers.sqlite import SQLiteLedger
 from aioecs.worker._message import Message
 from aioecs.worker._queue import QueueError
-from aioecs.worker._sqlite import SQLiteLedger
 from aioecs.worker._statistics import WorkerStatistics
 from aioecs.worker._worker import Worker
 

@@ -13,7 +13,7 @@ from aiobotocore.session import AioSession
 from botocore import exceptions as botocore
 
 from aioecs import Client
-from aioecs._run.services import asked, opened
+from aioecs._client.services import asked, opened
 from aioecs.errors import ConfigurationError
 from aioecs.worker._clock import Reading
 

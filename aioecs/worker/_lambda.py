@@ -7,14 +7,14 @@ import logging
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
-from aioecs import CancelToken, Client, OnDoubt
+from aioecs import CancelToken, Client, Delivery
 from aioecs.errors import InvalidRequest
-from aioecs.worker._dynamodb import DynamoDBLedger
-from aioecs.worker._jobs import Fate, lease_of
-from aioecs.worker._ledger import Ledger
+from aioecs.worker._job_decisions import Fate, lease_of
+from aioecs.worker._job_starter import Job, Key, Starter, ToRequest
+from aioecs.worker._ledgers.dynamodb import DynamoDBLedger
+from aioecs.worker._ledgers.ledger import Ledger
 from aioecs.worker._message import Message, from_event
 from aioecs.worker._order import Order, Place
-from aioecs.worker._starting import Job, Key, Starter, ToRequest
 from aioecs.worker._worker import message_id
 
 log = logging.getLogger("aioecs")
@@ -43,13 +43,13 @@ async def start_records(
     client: Client,
     event: Mapping[str, Any],
     to_request: ToRequest,
-    cancel_token: CancelToken | None = None,
+    cancel_scope: CancelToken | None = None,
     *,
     key: Key = message_id,
     ledger: Ledger,
     lease: float | None = None,
     skew: float = 5.0,
-    on_doubt: OnDoubt = "at_least_once",
+    delivery: Delivery = "at_least_once",
 ) -> BatchResponse:
     """Start the jobs of a Lambda's SQS event, each once, and return what Lambda's partial batch response wants.
 
@@ -66,9 +66,9 @@ async def start_records(
     if isinstance(ledger, DynamoDBLedger):
         ledger.open_with(client)
     clocks = client.timeouts
-    held = lease_of(clocks.attempt, clocks.visibility, skew, lease)
-    stop = cancel_token if cancel_token is not None else CancelToken()
-    async with ledger, client.batch(on_cancel="settle", on_doubt=on_doubt) as batch, asyncio.TaskGroup() as group:
+    held = lease_of(clocks.attempt, clocks.consistency, skew, lease)
+    stop = cancel_scope if cancel_scope is not None else CancelToken()
+    async with ledger, client.batch(on_cancel="keep", delivery=delivery) as batch, asyncio.TaskGroup() as group:
         starter, order = Starter(client, batch, ledger, to_request, key, held), Order()
         tries = [group.create_task(_failed(starter, order.enter(message), stop)) for message in messages]
     failed = {message.id: done.result() for message, done in zip(messages, tries, strict=True)}

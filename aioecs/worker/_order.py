@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from aioecs.worker._jobs import is_last
+from aioecs.worker._job_decisions import is_last
 from aioecs.worker._message import Message
 
 

@@ -9,17 +9,17 @@ from typing import Any
 import anyio
 from aiobotocore.session import AioSession
 
-from aioecs import Client, OnDoubt
-from aioecs._run.hub import Cancellable, Hub, expect
+from aioecs import Client, Delivery
+from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, expect
 from aioecs.errors import ClientStateError, InvalidRequest
-from aioecs.worker._jobs import LONGEST_INVISIBLE, lease_of
-from aioecs.worker._ledger import Ledger
+from aioecs.worker._job_decisions import LONGEST_INVISIBLE, lease_of
+from aioecs.worker._job_starter import Key, ToRequest
+from aioecs.worker._ledgers.ledger import Ledger
 from aioecs.worker._message import Message
 from aioecs.worker._queue import LONG_POLL
-from aioecs.worker._shift import Shift, Terms
 from aioecs.worker._signals import sigterm
-from aioecs.worker._starting import Key, ToRequest
 from aioecs.worker._statistics import WorkerStatistics
+from aioecs.worker._worker_run import Shift, Terms
 
 log = logging.getLogger("aioecs")
 
@@ -59,10 +59,10 @@ class Worker:
         visibility: how long a message in hand is hidden from others, in whole seconds; extended as long as it is.
         drain: how long a worker that is told to end waits for what is in flight, in seconds.
         lease: how long a job is held without being renewed, in seconds; by default twice what must be left of it at a
-            send: the client's `timeouts.attempt` and `timeouts.visibility`, and `skew`.
+            send: the client's `timeouts.attempt` and `timeouts.consistency`, and `skew`.
         skew: how far the clocks of two workers may differ, in seconds. A worker whose own is proven to be off by more
             than half of it, by the queue's answers, refuses to work.
-        on_doubt: what is done about a start that can't be found, as `Client` has it.
+        delivery: what is done about a start that can't be found, as `Client` has it.
         long_poll: how long a receive waits for a message, in whole seconds, 20 at most.
         sqs_endpoint_url: another endpoint of SQS than the Region's own.
         region_name: the queue's Region; by default the client's.
@@ -85,7 +85,7 @@ class Worker:
         drain: float = 20.0,
         lease: float | None = None,
         skew: float = 5.0,
-        on_doubt: OnDoubt = "at_least_once",
+        delivery: Delivery = "at_least_once",
         long_poll: int = LONG_POLL,
         sqs_endpoint_url: str | None = None,
         region_name: str | None = None,
@@ -100,8 +100,8 @@ class Worker:
             concurrency=_whole(concurrency, "concurrency", 1, 100_000),
             visibility=_whole(visibility, "visibility", 3, int(LONGEST_INVISIBLE)),
             drain=_seconds(drain, "drain"),
-            lease=lease_of(client.timeouts.attempt, client.timeouts.visibility, _seconds(skew, "skew"), lease),
-            on_doubt=on_doubt,
+            lease=lease_of(client.timeouts.attempt, client.timeouts.consistency, _seconds(skew, "skew"), lease),
+            delivery=delivery,
             long_poll=_whole(long_poll, "long_poll", 0, LONG_POLL),
             endpoint_url=sqs_endpoint_url,
             region_name=region_name,
@@ -131,7 +131,10 @@ class Worker:
         self._running = True
         work = asyncio.get_running_loop().create_task(shift.work(), name="aioecs worker")
         try:
-            with sigterm(lambda: shift.end("SIGTERM")), Hub.here().watch(cancel_scope, lambda: shift.end("cancelled")):
+            with (
+                sigterm(lambda: shift.end("SIGTERM")),
+                CancellationMonitor.here().watch(cancel_scope, lambda: shift.end("cancelled")),
+            ):
                 await _until(work, shift)
         finally:
             self._running = False
@@ -145,8 +148,8 @@ class Worker:
         now, shift = self.statistics(), self._shift
         state = "not running" if shift is None or not self._running else "draining" if shift.ending.begun else "running"
         return (
-            f"<aioecs.worker.Worker {state}, {now.in_hand}/{self._terms.concurrency} in hand, {now.started} started, "
-            f"{now.deleted} deleted, {now.given_back} given back, {now.left_to_redrive} left to redrive, "
+            f"<aioecs.worker.Worker {state}, {now.in_flight}/{self._terms.concurrency} in hand, {now.started} started, "
+            f"{now.deleted} deleted, {now.returned} given back, {now.dead_lettered} left to redrive, "
             f"ledger {'down' if now.ledger_down else 'up'}>"
         )
 

@@ -86,32 +86,32 @@ stop = aioecs.StopTaskRequest(task="arn", reason="done")
 
 # The client ----------------------------------------------------------------------------------------------------------
 
-on_cancel: aioecs.OnCancel = "settle"
-on_doubt: aioecs.OnDoubt = "at_least_once"
+on_cancel: aioecs.OnCancel = "keep"
+delivery: aioecs.Delivery = "at_least_once"
 restart: aioecs.Restart = "if_failed"
-policy: Literal["stop", "settle", "abandon"] = on_cancel
+policy: Literal["stop", "keep", "abandon"] = on_cancel
 
 
-def heard(starts: tuple[aioecs.Start, ...], reason: str | None) -> None:
+def heard(starts: tuple[aioecs.StartResult, ...], reason: str | None) -> None:
     """Hear of outcomes that no caller is left to hear."""
 
 
 def on_event(event: aioecs.Event) -> None:
     """Hear what happens on the way of a start."""
     match event:
-        case aioecs.StartBegun() | aioecs.CallSettled():
+        case aioecs.CallBegun() | aioecs.CallSettled():
             assert_type(event.token, str)
-        case aioecs.RequestPaced():
+        case aioecs.RequestRateLimited():
             assert_type(event.call, int | None)
         case aioecs.RequestSent() | aioecs.RequestThrottled():
             assert_type(event.rate, float)
         case aioecs.RequestAnswered() | aioecs.TaskAdopted():
             assert_type(event.task_arns, tuple[str, ...])
-        case aioecs.RequestRefused():
+        case aioecs.RequestRejected():
             assert_type(event.code, str)
-        case aioecs.RequestUnsent() | aioecs.StartInDoubt():
+        case aioecs.RequestNotSent() | aioecs.CallAmbiguous():
             assert_type(event.error, str)
-        case aioecs.LookedUp():
+        case aioecs.LookupCompleted():
             assert_type(event.error, str | None)
         case aioecs.StartSettled():
             assert_type(event.outcome, aioecs.Outcome)
@@ -126,12 +126,12 @@ client = aioecs.Client(
     aws_access_key_id=None,
     aws_secret_access_key=None,
     aws_session_token=None,
-    timeouts=aioecs.Timeouts(connect=3, attempt=15, call=90, settle=10, visibility=30, drain=30),
-    retries=aioecs.Retries(attempts=5, rest=0.1, longest_rest=5),
+    timeouts=aioecs.Timeouts(connect=3, attempt=15, call=90, settle=10, consistency=30, drain=30),
+    retries=aioecs.Retries(max_attempts=5, initial_backoff=0.1, max_backoff=5),
     pacing=aioecs.Pacing(burst=100, rate=40),
     max_in_flight=50,
     on_cancel=on_cancel,
-    on_doubt=on_doubt,
+    delivery=delivery,
     on_settled=heard,
     on_event=on_event,
     tag_tokens=False,
@@ -153,7 +153,7 @@ async def starting(ecs: aioecs.Client, token: aioecs.CancelToken, scope: anyio.C
     """Start one, many, and where there is room."""
     assert_type(await ecs.start_task(request), aioecs.StartTaskResponse)
     assert_type(await ecs.start_task(request, scope, idempotency_key="job", on_cancel="stop"), aioecs.StartTaskResponse)
-    assert_type(await ecs.start_task(request, cancel_scope=token, on_doubt="at_most_once"), aioecs.StartTaskResponse)
+    assert_type(await ecs.start_task(request, cancel_scope=token, delivery="at_most_once"), aioecs.StartTaskResponse)
     assert_type(await ecs.start_tasks([request], token, key=key, on_cancel="abandon"), aioecs.BatchReport)
     assert_type(await ecs.start_tasks(requests()), aioecs.BatchReport)
     placed = await ecs.place_tasks(
@@ -163,7 +163,7 @@ async def starting(ecs: aioecs.Client, token: aioecs.CancelToken, scope: anyio.C
         placement=aioecs.Binpack("memory"),
         constraints=[aioecs.DistinctInstance(), aioecs.MemberOf("attribute:ecs.os-type == linux")],
         instances=["9f2a"],
-        wait_for_room=10,
+        wait_for_capacity=10,
         confirm_refusals=True,
     )
     assert_type(placed, aioecs.BatchReport)
@@ -172,7 +172,7 @@ async def starting(ecs: aioecs.Client, token: aioecs.CancelToken, scope: anyio.C
         assert_type(batch, aioecs.Batch)
         assert_type(await batch.start_task(request, token, idempotency_key="job"), aioecs.StartTaskResponse)
         async for start in batch.start_tasks(requests(), scope):
-            assert_type(start, aioecs.Start)
+            assert_type(start, aioecs.StartResult)
         async for start in batch.place_tasks(request, 10, placement=aioecs.Spread("host")):
             assert_type(start.outcome, aioecs.Outcome)
         assert_type(await batch.report([request]), aioecs.BatchReport)
@@ -262,7 +262,7 @@ def blocking(token: aioecs.CancelToken) -> None:
         assert_type(ecs.start_task(request, token, idempotency_key="job"), aioecs.StartTaskResponse)
         assert_type(ecs.start_tasks((one for one in [request]), token, key=key), aioecs.BatchReport)
         assert_type(ecs.place_tasks(request, 3, token, placement=aioecs.Random()), aioecs.BatchReport)
-        future = ecs.begin_start_task(request, token, on_cancel="settle")
+        future = ecs.begin_start_task(request, token, on_cancel="keep")
         assert_type(future, Future[aioecs.StartTaskResponse])
         assert_type(ecs.end_start_task(future), aioecs.StartTaskResponse)
         assert_type(ecs.stop_task(stop), aioecs.StopTaskResponse)
@@ -302,7 +302,7 @@ def answered(response: aioecs.StartTaskResponse, report: aioecs.BatchReport) -> 
     assert_type(response.attempts, int)
     response.raise_for_failures()
     for starts in (report.starts, report.started, report.refused, report.not_sent, report.stopped, report.unknown):
-        assert_type(starts, tuple[aioecs.Start, ...])
+        assert_type(starts, tuple[aioecs.StartResult, ...])
     assert_type(report.tasks, tuple[aioecs.Task, ...])
     assert_type(report.statistics.rate, float)
     report.raise_for_failures()
@@ -444,7 +444,7 @@ def ended(task: aioecs.Task, definition: aioecs.TaskDefinition | None) -> None:
 def failed(error: Exception) -> str | None:
     """Tell them apart."""
     assert_type(aioecs.is_retry_safe(error), bool)
-    assert_type(aioecs.outcome_of(error), aioecs.StartCancelled | None)
+    assert_type(aioecs.find_start_error(error), aioecs.StartCancelled | None)
     match error:
         case aioecs.StartCancelled():
             assert_type((error.reason, error.source), tuple[str | None, object])
@@ -469,7 +469,7 @@ def failed(error: Exception) -> str | None:
             assert_type((error.path, error.rule, error.found), tuple[str, str, Any])
         case aioecs.ECSError():
             assert_type(error.retry_safe, bool | None)
-            assert_type(error.starts, tuple[aioecs.Start, ...])
+            assert_type(error.starts, tuple[aioecs.StartResult, ...])
             assert_type(error.outcome, aioecs.Outcome | None)
             assert_type(error.tasks, tuple[aioecs.Task, ...])
             assert_type(error.failures, tuple[aioecs.Failure, ...])

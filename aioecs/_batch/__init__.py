@@ -1,0 +1,1 @@
+"""Many starts at once: streams of starts, packing into calls, placement on container instances."""

@@ -1,0 +1,226 @@
+"""The container instances of a cluster that tasks may be placed on: listed, described, remembered for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
+
+import attrs
+
+from aioecs._logic.placement.host_capacity import CapacityModel, Host
+from aioecs._model.arn import short
+from aioecs._model.limits import DESCRIBED_PER_CALL
+from aioecs._model.placement import Constraint, MemberOf
+from aioecs._model.shapes.container_instance import (
+    ContainerInstance,
+    DescribeContainerInstancesRequest,
+    ListContainerInstancesRequest,
+)
+from aioecs._model.shapes.enums import ContainerInstanceStatus
+from aioecs._runtime.client_core import Core
+from aioecs._runtime.concurrency import Priority
+from aioecs._transport.transport import DESCRIBE_CONTAINER_INSTANCES, LIST_CONTAINER_INSTANCES
+from aioecs.errors import ClientStateError, ECSError
+
+MAX_AGE = 60.0  # in seconds: how old a snapshot may be, where nothing speaks against it
+MISSING = "MISSING"  # the status, here, of an instance that was named and that ECS doesn't know
+WIDTH = 4  # reads of one load at a time: the rest of the read bucket is for others
+
+T = TypeVar("T")
+
+_OR = re.compile(r"(?:^|[\s)])or(?=[\s(])|\|\|", re.IGNORECASE)
+
+
+def filter_of(constraints: Iterable[Constraint]) -> str | None:
+    """Join the expressions of `MemberOf` by `and`; None if there are none.
+
+    Only an expression that has an `or` is put in parentheses: a single one "can't contain" any [docs, cluster query
+    language], so they are not sent where they aren't needed.
+    """
+    expressions = list(dict.fromkeys(each.expression.strip() for each in constraints if isinstance(each, MemberOf)))
+    if len(expressions) > 1:
+        expressions = [f"({each})" if _OR.search(each) else each for each in expressions]
+    return " and ".join(expressions) or None
+
+
+async def load(
+    core: Core,
+    cluster: str | None,
+    *,
+    constraints: Iterable[Constraint] = (),
+    instances: Iterable[str] | None = None,
+) -> list[ContainerInstance]:
+    """Describe the cluster's ACTIVE container instances that match the constraints' expressions, as ECS evaluates them.
+
+    `instances` narrows it to these, ids or ARNs; without expressions they are described as they are, whatever their
+    status. One that ECS doesn't know comes with the status MISSING. The reads do no harm, and a cancel cuts them.
+
+    Raises:
+        ECSError: what came of a read in the end, its retries included.
+    """
+    wanted = {short(instance): instance for instance in instances} if instances is not None else None
+    expression = filter_of(constraints)
+    if wanted is None or (wanted and expression is not None):
+        listed = await _list(core, cluster, expression)
+        wanted = {short(arn): arn for arn in listed if wanted is None or short(arn) in wanted}
+    found: list[ContainerInstance] = []
+
+    async def describe(some: list[str]) -> None:
+        found.extend(await _describe(core, cluster, some))
+
+    named = list(wanted.values())
+    await _each([named[at : at + DESCRIBED_PER_CALL] for at in range(0, len(named), DESCRIBED_PER_CALL)], describe)
+    return found
+
+
+async def _list(core: Core, cluster: str | None, expression: str | None) -> list[str]:
+    arns: list[str] = []
+    token: str | None = None
+    while True:
+        request = ListContainerInstancesRequest(
+            cluster=cluster, filter=expression, status=ContainerInstanceStatus.ACTIVE, next_token=token
+        )
+        answer = (await core.harmless(LIST_CONTAINER_INSTANCES, request, Priority.READ)).answer
+        arns += answer.container_instance_arns
+        token = answer.next_token or None
+        if token is None:
+            return arns
+
+
+async def _describe(core: Core, cluster: str | None, instances: list[str]) -> list[ContainerInstance]:
+    request = DescribeContainerInstancesRequest(cluster=cluster, container_instances=instances)
+    answer = (await core.harmless(DESCRIBE_CONTAINER_INSTANCES, request, Priority.READ)).answer
+    unknown = [
+        ContainerInstance(container_instance_arn=each.arn, status=each.reason or MISSING) for each in answer.failures
+    ]
+    return [*answer.container_instances, *unknown]
+
+
+async def _each(items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
+    """Do the work for each, a few at a time; the first error ends the others' turns."""
+    todo = list(items)
+    errors: list[ECSError] = []
+
+    async def one_after_another() -> None:
+        while todo and not errors:
+            try:
+                await work(todo.pop(0))
+            except ECSError as error:
+                errors.append(error)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(WIDTH, len(todo))):
+            group.create_task(one_after_another())
+    if errors:
+        raise errors[0]
+
+
+@attrs.define(eq=False)
+class _Load:
+    """A load that is under way, and how many wait for it."""
+
+    task: asyncio.Task[list[ContainerInstance]]
+    number: int
+    began: float
+    askers: int = 0
+
+
+class Inventory:
+    """A snapshot of one cluster through one filter, as a fleet that any number of placers share.
+
+    The fleet is the same object all along: a newer snapshot changes it, and its placers see that by themselves. All who
+    ask at the same time share one load, which runs in the client's custody: a cancel of one leaves it to the others,
+    and a cancel of the last ends it. A load that failed leaves the snapshot as it was.
+
+    Args:
+        core: the inside of an open client.
+        cluster: its name or ARN; None for the cluster named `default`.
+        constraints: of these, the expressions of `MemberOf` are the filter.
+        instances: only these, by id or ARN.
+        max_age: how old a snapshot may be for `current`, in seconds.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        cluster: str | None,
+        *,
+        constraints: Iterable[Constraint] = (),
+        instances: Iterable[str] | None = None,
+        max_age: float = MAX_AGE,
+    ) -> None:
+        self.capacity_model = CapacityModel()
+        self.max_age = max_age
+        self._core = core
+        self._cluster = cluster
+        self._constraints = tuple(constraints)
+        self._instances = tuple(instances) if instances is not None else None
+        self._taken_at = float("-inf")
+        self._taken = self._begun = 0  # loads are numbered from 1: a clock may stand still between two of them
+        self._under_way: _Load | None = None
+
+    @property
+    def age(self) -> float:
+        """How long ago the snapshot was begun, in seconds; infinitely long if there is none yet."""
+        return self._core.now - self._taken_at
+
+    async def current(self) -> CapacityModel:
+        """Return the fleet with a snapshot that is at most `max_age` seconds old.
+
+        Raises:
+            ECSError: what came of a read in the end.
+            ClientStateError: the client was closed meanwhile.
+        """
+        return self.capacity_model if self.age <= self.max_age else await self._from(self._taken + 1)
+
+    async def renewed(self) -> CapacityModel:
+        """Return the fleet with a snapshot that was begun after this was asked for: what was seen is out of date.
+
+        Raises:
+            ECSError: what came of a read in the end.
+            ClientStateError: the client was closed meanwhile.
+        """
+        return await self._from(self._begun + 1)
+
+    async def _from(self, number: int) -> CapacityModel:
+        """Return the fleet once it has the snapshot of this load or of a later one."""
+        while self._taken < number:
+            under_way = self._under_way or self._begin()
+            await self._ended(under_way)
+            if under_way.task.cancelled():
+                raise ClientStateError("the client was closed while it listed container instances")
+            if under_way.number >= number:
+                under_way.task.result()  # or its error; that of an earlier one was for others
+        return self.capacity_model
+
+    def _begin(self) -> _Load:
+        number = self._begun + 1
+        task = self._core.background_tasks.own(self._read(number), "aioecs lists container instances", heard=True)
+        under_way = self._under_way = _Load(task, number, self._core.now)
+        task.add_done_callback(lambda _: self._loaded(under_way))
+        return under_way
+
+    async def _read(self, number: int) -> list[ContainerInstance]:
+        self._begun = number  # from here on: who asked in the same round of the loop shares it
+        self.capacity_model.loading()
+        return await load(self._core, self._cluster, constraints=self._constraints, instances=self._instances)
+
+    def _loaded(self, under_way: _Load) -> None:
+        """Take the snapshot; this runs before anyone who waits for it goes on."""
+        if self._under_way is under_way:
+            self._under_way = None
+        if not under_way.task.cancelled() and under_way.task.exception() is None:
+            self.capacity_model.refresh(Host.of(instance) for instance in under_way.task.result())
+            self._taken, self._taken_at = under_way.number, under_way.began
+
+    async def _ended(self, under_way: _Load) -> None:
+        under_way.askers += 1
+        try:
+            await asyncio.wait({under_way.task})
+        finally:
+            under_way.askers -= 1
+            if not under_way.askers and not under_way.task.done():
+                under_way.task.cancel()
+                self._under_way = None

@@ -1,0 +1,533 @@
+"""The client: every door of it checks first, then asks the rooms below."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import AsyncIterable, Callable, Iterable
+from contextlib import AsyncExitStack
+from functools import cache, partial
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+
+from aioecs._batch.batch import Batch
+from aioecs._batch.placement_context import PlacementOptions, Survey
+from aioecs._calls.call import Call
+from aioecs._calls.call_preparation import Preparer
+from aioecs._calls.caller_wait import SharedCall, Wait, admit, may_have_fired, over, refuse_if_cancelled
+from aioecs._client.operations import Operations
+from aioecs._logic.calls.call_record import CallRecord
+from aioecs._logic.calls.call_result import cancelled, cancelled_of
+from aioecs._logic.calls.lookups import AmbiguousCall
+from aioecs._logic.calls.matching import eldest_first
+from aioecs._logic.calls.restart import all_failed, key_of
+from aioecs._model import limits
+from aioecs._model.arn import short
+from aioecs._model.batch_report import BatchReport
+from aioecs._model.options import Delivery, OnCancel, Restart, Retries, Timeouts, choice, of_kind, plain_function
+from aioecs._model.pacing import Pacing
+from aioecs._model.placement import Constraint, Placement, Spread
+from aioecs._model.shapes.start_task import StartTaskRequest
+from aioecs._model.shapes.start_task_response import StartTaskResponse
+from aioecs._model.shapes.task import Task
+from aioecs._model.start_result import StartResult
+from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, expect
+from aioecs._runtime.client_core import Core, OnSettled
+from aioecs._runtime.concurrency import ConcurrencyLimit
+from aioecs._runtime.event_emitter import OnEvent, StartEvents, make_emitter
+from aioecs._runtime.shared_limiter import SharedLimiter
+from aioecs._transport.opening import connected
+from aioecs._transport.settings import Settings, Transport, without_secrets
+from aioecs._waiters.task_poller import TaskPoller
+from aioecs._waiters.wait_operations import Waits
+from aioecs.errors import ClientStateError, IdempotencyMismatch, InvalidRequest, StartCancelled
+
+
+class Client(Operations, Waits):
+    """An async client for Amazon ECS that never starts a task twice, never loses one, and never lies about one.
+
+    An async context manager: `async with aioecs.Client(region_name="eu-west-1") as ecs: ...`. It may be entered in
+    one task and left in another, of one event loop. Leaving it waits for what is still on its way, `timeouts.drain`
+    seconds at most; what is open then is logged as UNKNOWN with its token.
+
+    Args:
+        region_name: the Region; by default as botocore finds it.
+        endpoint_url: another endpoint than the Region's own.
+        profile_name: the profile in the AWS configuration to take settings and credentials from.
+        session: an aiobotocore session; by default one of the client's own.
+        config: an aiobotocore AioConfig. Its retries and timeouts don't count: `retries` and `timeouts` do.
+        aws_access_key_id, aws_secret_access_key, aws_session_token: credentials; by default botocore's chain.
+        timeouts: the clocks, see `Timeouts`.
+        retries: how often and how soon, see `Retries`.
+        pacing: how fast, see `Pacing`: learnt from what is throttled, or pinned; None sends as fast as asked. All
+            clients of a process that are known to drink from the same bucket share what they learn.
+        max_in_flight: requests at once; at most the size of the connection pool, so that none waits unseen.
+        on_cancel: what a request in flight leaves behind when it is cancelled: "stop" learns the answer and stops
+            what started, "keep" learns it and leaves it running, "abandon" goes at once, with outcome UNKNOWN.
+        delivery: what is done about a start whose answer was lost and that can't be found: "at_most_once" says
+            UNKNOWN, "at_least_once" sends it again and sweeps up what turns out to be double.
+        on_settled: a plain function that hears of outcomes which no caller is left to hear, as
+            `on_settled(starts, reason)`, on the loop.
+        on_event: a plain function that hears what happens on the way of each start, as `on_event(event)`, on the
+            loop and as it happens, so it must be quick: see `Event`. What it raises is logged and hurts no start.
+            `aioecs.otel.Instrumentation()` is one. Without it, and unless the logger "aioecs" is at DEBUG as the
+            client is entered, no event is even made.
+        tag_tokens: put the token in the tag `aioecs:token` where a request has a `started_by` of its own, so that
+            such starts can be told apart, adopted and swept like others. Needs the permission to tag (TagResource).
+        transport: "auto" takes the fast way, and aiobotocore's own client where the configuration asks for what that
+            doesn't do: a proxy, handlers on the session's events, another signature than Version 4; "botocore" takes
+            aiobotocore's own client always. `repr(client)` says which it is.
+
+    Raises:
+        InvalidRequest: an argument is not what it must be.
+        ConfigurationError: on entering, if there is no Region, or settings contradict each other.
+    """
+
+    def __init__(
+        self,
+        region_name: str | None = None,
+        *,
+        endpoint_url: str | None = None,
+        profile_name: str | None = None,
+        session: Any = None,
+        config: Any = None,
+        aws_access_key_id: str | None = None,
+        aws_secret_access_key: str | None = None,
+        aws_session_token: str | None = None,
+        timeouts: Timeouts = Timeouts(),  # noqa: B008 frozen
+        retries: Retries = Retries(),  # noqa: B008 frozen
+        pacing: Pacing | None = Pacing(),  # noqa: B008 frozen
+        max_in_flight: int = 50,
+        on_cancel: OnCancel = "stop",
+        delivery: Delivery = "at_most_once",
+        on_settled: OnSettled | None = None,
+        on_event: OnEvent | None = None,
+        tag_tokens: bool = False,
+        transport: Transport = "auto",
+    ) -> None:
+        self._settings = Settings(
+            region_name=region_name,
+            endpoint_url=endpoint_url,
+            profile_name=profile_name,
+            session=session,
+            config=config,
+            aws_access_key_id=aws_access_key_id,
+            aws_secret_access_key=aws_secret_access_key,
+            aws_session_token=aws_session_token,
+            timeouts=of_kind(timeouts, Timeouts, "timeouts"),
+            max_in_flight=limits.positive(max_in_flight, "max_in_flight"),
+            transport=choice(transport, Transport, "transport"),
+        )
+        self._retries: Retries = of_kind(retries, Retries, "retries")
+        self._pacing: Pacing | None = of_kind(pacing, Pacing, "pacing") if pacing is not None else None
+        self._on_cancel: OnCancel = choice(on_cancel, OnCancel, "on_cancel")
+        self._delivery: Delivery = choice(delivery, Delivery, "delivery")
+        self._on_settled: OnSettled | None = plain_function(on_settled, "on_settled")
+        self._on_event: OnEvent | None = plain_function(on_event, "on_event")
+        self._tag_tokens = tag_tokens
+        self._opened: Core | None = None
+        self._preparer: Preparer
+        self._survey: Survey
+        self._raw: Any = None
+        self._transport: Any = None
+        self._stack = AsyncExitStack()
+        self._state = "not entered"
+
+    # ---------------------------------------------------------------------------------------------- opening, closing
+
+    async def __aenter__(self) -> Self:
+        if self._state != "not entered":
+            raise ClientStateError(f"this client is {self._state}: make a new one, it can be entered once")
+        loop = _asyncio_loop()
+        self._state = "open"
+        try:
+            if not _wake_anyio.cache_info().currsize:
+                # In a context of its own: sniffio, where it is installed, keeps in a context variable that a loop runs.
+                await loop.run_in_executor(None, contextvars.Context().run, _wake_anyio)
+            port, self._raw = self._transport, _ = await self._stack.enter_async_context(connected(self._settings))
+        except BaseException:
+            self._state = "closed"
+            raise
+        core = self._opened = Core(
+            transport=port,
+            concurrency=ConcurrencyLimit(min(self._settings.max_in_flight, self._settings.pool)),
+            timeouts=self._settings.timeouts,
+            retries=self._retries,
+            loop=loop,
+            on_cancel=self._on_cancel,
+            on_settled=self._on_settled,
+            emit=make_emitter(self._on_event),
+            start_limiter=SharedLimiter.shared(port.who, "starts", self._pacing),
+            read_limiter=SharedLimiter.shared(port.who, "reads", self._pacing),
+        )
+        self._preparer = Preparer(
+            core,
+            region=None if self._settings.endpoint_url is not None else port.region,
+            paced=self._pacing is not None,
+            tag_tokens=self._tag_tokens,
+        )
+        self._survey = Survey(self._preparer)
+        self._poller = TaskPoller(core, self._preparer.region)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        core = self._core()
+        self._state = "closed"
+        self._poller.close()
+        with anyio.CancelScope(shield=True):
+            try:
+                await self._drain(core)
+            finally:
+                await self._stack.aclose()
+
+    async def _drain(self, core: Core) -> None:
+        """Wait for what is on its way, and end what is left then; a cancel shortens the wait to `settle`."""
+        told_as = core.settling.begin(
+            lambda: f"{len(core.background_tasks)} requests of the client that is left", core.timeouts.drain
+        )
+        try:
+            await core.background_tasks.drained(core.timeouts.drain)
+        except asyncio.CancelledError:
+            await core.background_tasks.drained(core.timeouts.settle)
+            raise
+        finally:
+            core.settling.end(told_as)
+            core.closing = True
+            core.background_tasks.cancel()
+            await core.background_tasks.drained(core.timeouts.settle)
+            core.deadlines.close()
+
+    def _core(self) -> Core:
+        """Return the inside of the client, if it may be used here."""
+        core = self._opened
+        if core is None or self._state != "open":
+            raise ClientStateError(f"this client is {self._state}: use it inside `async with aioecs.Client(...)`")
+        if core.loop is not asyncio.get_running_loop():
+            raise ClientStateError("this client belongs to another event loop: make one per loop")
+        return core
+
+    def __repr__(self) -> str:
+        core = self._opened
+        if core is None or self._state != "open":
+            return f"<aioecs.Client {self._state}>"
+        return (
+            f"<aioecs.Client open, {core.transport.region} at {without_secrets(core.transport.endpoint_url)}, "
+            f"{self._transport.way} way, "
+            f"{core.concurrency.in_use}/{core.concurrency.size} in flight, {core.concurrency.waiting} waiting, "
+            f"{len(core.background_tasks)} in custody>"
+        )
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """Return the clocks that it was made with."""
+        return self._settings.timeouts
+
+    @property
+    def raw(self) -> Any:
+        """The aiobotocore client beneath, for the rest of ECS. It sends each request once: its retries are off.
+
+        Handlers that are put on its `meta.events` now see its own calls; aioecs's pass them by on the fast way, and
+        `transport="botocore"` has them seen.
+        """
+        self._core()
+        return self._raw
+
+    def reached_by(self) -> tuple[Settings, str]:
+        """Return how it reaches ECS, and its Region: for what of aioecs reaches other services in the same way."""
+        return self._settings, self._core().transport.region
+
+    # ------------------------------------------------------------------------------------------------------ starting
+
+    async def start_task(
+        self,
+        request: StartTaskRequest,
+        cancel_scope: Cancellable | None = None,
+        *,
+        idempotency_key: str | None = None,
+        restart: Restart | None = None,
+        on_cancel: OnCancel | None = None,
+        delivery: Delivery | None = None,
+    ) -> StartTaskResponse:
+        """Start one task on each of the request's container instances, ten at most, each once.
+
+        Refusals for an instance are in the answer's `failures`; they don't raise.
+
+        `cancel_scope` is a CancelToken or an `anyio.CancelScope`, which is watched and never entered, so it may be
+        handed to any number of calls. When it fires, or the caller is cancelled otherwise, what was not on the wire
+        is not sent; for what was, `on_cancel` decides, and the caller waits `timeouts.settle` seconds at most to
+        learn what came of it. A second cancel ends the wait; the client goes on, and `on_settled` hears the end.
+
+        `idempotency_key`, of any length, makes the token: the call looks first, adopts what it finds, and starts
+        only what is missing. It holds against retries in sequence, from any machine, for as long as ECS remembers
+        a task: while it runs and about an hour after. It does not hold against two calls at the same moment on two
+        machines, nor against one that follows another sooner than ECS shows its tasks (seconds). In one client,
+        equal keys at the same time share one call. What it finds is returned by default, also where it has stopped,
+        and the answer's `found` is True then. `restart="if_failed"` starts anew, with the next token of the key,
+        where every task of the key is known to have failed.
+
+        Raises:
+            InvalidRequest: a documented rule is broken; nothing was sent.
+            ECSServiceError: ECS said no, by the error of its code; nothing was started.
+            ConnectionFailed, CallTimeout: nothing was started.
+            StartUnknown: ECS may have started some of it; `starts` says which, `token` is to look them up by.
+            StartIncomplete: some of it runs, and ECS refused the rest.
+            StartCancelled: the scope or token fired; `starts` says what that left behind.
+            IdempotencyMismatch: the key was used for something else; nothing was sent.
+        """
+        if restart is None:
+            return await self._start_task(request, cancel_scope, idempotency_key, on_cancel, delivery)
+        choice(restart, Restart, "restart")
+        if idempotency_key is None:
+            raise InvalidRequest("restart", "goes with an idempotency_key")
+        restarts = 0
+        while True:
+            key = key_of(idempotency_key, restarts)
+            response = await self._start_task(request, cancel_scope, key, on_cancel, delivery)
+            if not response.found or not all_failed(response):
+                return response
+            restarts += 1
+
+    async def _start_task(
+        self,
+        request: StartTaskRequest,
+        cancel_scope: Cancellable | None,
+        idempotency_key: str | None,
+        on_cancel: OnCancel | None,
+        delivery: Delivery | None,
+    ) -> StartTaskResponse:
+        """Start it once, under this very key."""
+        core = self._core()
+        expect(cancel_scope)
+        if not core.admission.admits():
+            await admit(
+                core.admission, cancel_scope, partial(self._never_begun, core, request, idempotency_key, delivery)
+            )
+            self._core()  # it may have been left meanwhile
+        call = self._preparer.call(request, idempotency_key, self._doubt(delivery))
+        policy = self._policy(on_cancel)
+        with StartEvents(core.emit, call.record.starts) as told:
+            if may_have_fired(cancel_scope, call.record.horizon):
+                await refuse_if_cancelled(cancel_scope, partial(cancelled, call.record))
+            if idempotency_key is None:
+                shared_call = SharedCall(call)
+                call.begin()
+            else:
+                shared_call = await self._joined(core, call, idempotency_key, cancel_scope)
+            told.starts = shared_call.call.record.starts
+            with Wait(shared_call, cancel_scope, policy, core.timeouts.settle) as wait:
+                return await wait.answer()
+
+    async def look_up(
+        self, start_or_token: StartResult | str, cancel_scope: Cancellable | None = None, *, cluster: str | None = None
+    ) -> tuple[Task, ...]:
+        """Return the tasks that bear a start's token, running or stopped, the oldest first; nothing is started.
+
+        Of a `StartResult` whose outcome is UNKNOWN it tells what ECS shows by now on its container instance; of a token, what
+        it shows anywhere in `cluster`. An empty answer proves that nothing started only once `timeouts.consistency`
+        seconds have passed since the request was sent. A cancel abandons the reads.
+
+        Raises:
+            InvalidRequest: there is no token: the start was never sent.
+            StartCancelled: the scope or token fired.
+            ECSError: the reads failed.
+        """
+        self._core()
+        expect(cancel_scope)
+        token = start_or_token if isinstance(start_or_token, str) else start_or_token.token
+        if not token:
+            raise InvalidRequest("start_or_token", "a token, or a start that was sent", "one without a token")
+        ambiguous_call = AmbiguousCall(token, token, (), confirm=True)
+        if isinstance(start_or_token, StartResult):
+            cluster = start_or_token.request.cluster
+            marked = start_or_token.request.started_by or token
+            ambiguous_call = AmbiguousCall(token, marked, (start_or_token.container_instance,), confirm=True)
+        await refuse_if_cancelled(cancel_scope, partial(cancelled_of, ()))
+        with anyio.CancelScope() as reading, CancellationMonitor.here().watch(cancel_scope, reading.cancel):
+            looked = await self._preparer.reconciler(cluster).look(ambiguous_call, 0.0)
+            if looked.error is not None and not looked.tasks:
+                raise looked.error
+            return tuple(eldest_first(_on(ambiguous_call.instances, looked.tasks)))
+        await refuse_if_cancelled(cancel_scope, partial(cancelled_of, ()))
+        return ()
+
+    def _never_begun(
+        self,
+        core: Core,
+        request: StartTaskRequest,
+        key: str | None,
+        delivery: Delivery | None,
+        reason: str | None,
+        source: object,
+    ) -> StartCancelled | InvalidRequest:
+        """Return what a caller is told who was cancelled before the request was even checked: nothing was sent."""
+        try:
+            call = self._preparer.call(request, key, self._doubt(delivery))
+        except InvalidRequest as broken:
+            return broken
+        with StartEvents(core.emit, call.record.starts):
+            return cancelled(call.record, reason, source)
+
+    def _policy(self, on_cancel: OnCancel | None) -> OnCancel:
+        chosen: OnCancel = choice(on_cancel, OnCancel, "on_cancel") if on_cancel else self._on_cancel
+        return chosen
+
+    def _doubt(self, delivery: Delivery | None) -> Delivery:
+        chosen: Delivery = choice(delivery, Delivery, "delivery") if delivery else self._delivery
+        return chosen
+
+    async def _joined(self, core: Core, call: Call, key: str, source: Cancellable | None) -> SharedCall:
+        """Begin the call, or join the one that is under way for the same key."""
+        while (known := _party(core, key)) is not None and not known.over:
+            if known.ended:
+                await _a_moment(call.record)  # either it is forgotten then, and looked up, or it goes on to stop tasks
+                continue
+            if known.call.record.request != call.record.request:
+                raise IdempotencyMismatch(
+                    "the key is in use for another request in this client; nothing was sent", token=call.record.token
+                )
+            if known.call.withdrawn is None:
+                known.lend(call.record)
+                return known
+            await over(core.loop, known.call, call.record, source)
+        shared_call = SharedCall(call)
+        call.begin()
+        core.keys.put(key, shared_call)
+        return shared_call
+
+    async def start_tasks(
+        self,
+        requests: Iterable[StartTaskRequest] | AsyncIterable[StartTaskRequest],
+        cancel_scope: Cancellable | None = None,
+        *,
+        key: Callable[[StartTaskRequest], str] | None = None,
+        wait_for_capacity: float = 0.0,
+        on_cancel: OnCancel | None = None,
+        delivery: Delivery | None = None,
+    ) -> BatchReport:
+        """Start the tasks of many requests, each naming any number of instances; one start never fails another.
+
+        The requests are drawn as they are needed. `key(request)` gives a request an idempotency key of its own.
+        A start that ECS refuses for want of room (`RESOURCE:*`) or of an agent (`AGENT`) stays with the instance that
+        its request names, and is sent again there for `wait_for_capacity` seconds from its first refusal; by default it
+        is not. A cancel ends the drawing; what is on its way ends as `on_cancel` says, and what waits for room is
+        REFUSED.
+
+        Raises:
+            InvalidRequest: a request breaks a documented rule; what had been begun is withdrawn.
+            StartCancelled: the scope or token fired; `starts` has what was drawn until then, in order.
+        """
+        expect(cancel_scope)
+        async with self.batch(key=key, on_cancel=on_cancel, delivery=delivery) as batch:
+            return await batch.report(requests, cancel_scope, wait_for_capacity=wait_for_capacity)
+
+    def batch(
+        self,
+        *,
+        key: Callable[[StartTaskRequest], str] | None = None,
+        on_cancel: OnCancel | None = None,
+        delivery: Delivery | None = None,
+        window: float = 0.002,
+        drain: float | None = None,
+    ) -> Batch:
+        """Return the engine of `start_tasks` with a life of its own: `async with client.batch() as batch`.
+
+        Args:
+            key: gives a request of `start_tasks` an idempotency key of its own; it then shares no call.
+            on_cancel, delivery: as the client's, for what this batch starts.
+            window: how long a start waits for equal ones to share its call with, in seconds.
+            drain: how long leaving the block waits for what is on its way, in seconds; None waits for all of it.
+        """
+        return Batch(
+            self._core(),
+            self._preparer,
+            self._survey,
+            key=key,
+            on_cancel=self._policy(on_cancel),
+            delivery=self._doubt(delivery),
+            window=window,
+            drain=drain,
+        )
+
+    async def place_tasks(
+        self,
+        request: StartTaskRequest,
+        count: int,
+        cancel_scope: Cancellable | None = None,
+        *,
+        placement: Placement = Spread(),  # noqa: B008 frozen
+        constraints: Iterable[Constraint] = (),
+        instances: Iterable[str] | None = None,
+        wait_for_capacity: float = 0.0,
+        confirm_refusals: bool = False,
+        on_cancel: OnCancel | None = None,
+        delivery: Delivery | None = None,
+    ) -> BatchReport:
+        """Start `count` tasks of a template on container instances that aioecs chooses, as a scheduler would.
+
+        The cluster's ACTIVE instances are listed and described once and remembered for a minute; those without an
+        agent, without an attribute that the task definition requires, or without room for its CPU, memory, GPUs and
+        ports are left out. Each start is debited locally, so that ten thousand need no second look. A start that ECS
+        refuses where it was placed goes elsewhere while there is an elsewhere; one in doubt is never moved.
+
+        Args:
+            request: the template; it names no instances.
+            count: how many tasks, 1 or more.
+            cancel_scope: as for `start_task`.
+            placement: `Spread(by)`, `Binpack(by)` or `Random()`.
+            constraints: `DistinctInstance()`, `MemberOf(expression)`.
+            instances: only these, by id or ARN.
+            wait_for_capacity: how long to wait for room where there is none, in seconds.
+            confirm_refusals: look a refused start up before it is moved. ECS's documentation does not say so, but a
+                public thread has AWS support say that a refusal may not prove that nothing started.
+            on_cancel, delivery: as for `start_task`.
+
+        Raises:
+            InvalidRequest: a documented rule is broken; nothing was sent.
+            ECSServiceError: the task definition or the instances could not be read; nothing was sent.
+            StartCancelled: the scope or token fired; `starts` has them all, in order.
+        """
+        expect(cancel_scope)
+        wish = PlacementOptions(placement, tuple(constraints), instances, wait_for_capacity, confirm_refusals)
+        async with self.batch(on_cancel=on_cancel, delivery=delivery) as batch:
+            return await batch.placed(request, count, cancel_scope, wish)
+
+
+async def _a_moment(record: CallRecord) -> None:
+    try:
+        await asyncio.sleep(0)
+    except asyncio.CancelledError as first:
+        raise first from cancelled(record, None, None)
+
+
+def _on(instances: tuple[str, ...], tasks: Iterable[Task]) -> list[Task]:
+    wanted = {short(instance) for instance in instances}
+    return [task for task in tasks if not wanted or short(task.container_instance_arn or "") in wanted]
+
+
+def _party(core: Core, key: str) -> SharedCall | None:
+    shared_call: SharedCall | None = core.keys.get(key)
+    return shared_call
+
+
+def _asyncio_loop() -> asyncio.AbstractEventLoop:
+    """Return the running loop.
+
+    Raises:
+        ClientStateError: there is none; under trio there never is one.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise ClientStateError(
+            "no asyncio event loop runs here: aioecs runs on asyncio only, not on trio; without a loop use aioecs.sync"
+        ) from None
+
+
+@cache
+def _wake_anyio() -> None:
+    """Let anyio load what it has for asyncio, which it otherwise does in the first call; once a process."""
+    anyio.run(anyio.sleep, 0)

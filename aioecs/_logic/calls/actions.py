@@ -1,0 +1,104 @@
+"""What a call's life asks for, and what it is told: the words between the decisions and the world."""
+
+from __future__ import annotations
+
+import attrs
+
+from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
+from aioecs._model.options import OnCancel
+from aioecs._model.shapes.start_task_response import StartTaskResponse
+from aioecs._model.shapes.task import Task
+from aioecs.errors import ECSError
+
+
+@attrs.frozen
+class Send:
+    """Send one StartTask for these instances, and report what the attempt came to."""
+
+    instances: tuple[str, ...]
+
+
+@attrs.frozen
+class Rest:
+    """Do nothing until then, and report `BackoffEnded`."""
+
+    until: float
+
+
+@attrs.frozen
+class Look:
+    """Look the token up, and report `LookupDone`."""
+
+    confirm: bool
+    """Absence is to be believed if this look doesn't show it: ask for the instances' stopped tasks as well."""
+    patience: float = 0.0
+    """For how long it may wait for other doubts to be looked up with, in seconds."""
+
+
+@attrs.frozen
+class Stop:
+    """Stop these tasks, and report `Stopped`."""
+
+    tasks: tuple[Task, ...]
+
+
+@attrs.frozen
+class Finish:
+    """Nothing is left to do."""
+
+
+Action = Send | Rest | Look | Stop | Finish
+
+
+@attrs.frozen
+class BackoffEnded:
+    """The rest is over."""
+
+
+@attrs.frozen
+class LookupDone:
+    """A look by the token came back; `began` says when it was begun.
+
+    `whole` says that it proves absence if it was late enough: nothing of it failed, and it confirmed if asked to.
+    """
+
+    tasks: tuple[Task, ...]
+    whole: bool
+    began: float
+    error: ECSError | None = None
+    """What made it less than whole, if anything went wrong."""
+    denied: bool = False
+    """Looking isn't permitted: no further look will tell more."""
+
+
+@attrs.frozen
+class Stopped:
+    """The stops came back: the ARNs of the tasks that were tried, and of those for which StopTask was accepted."""
+
+    tried: frozenset[str]
+    accepted: frozenset[str]
+
+
+@attrs.frozen
+class Withdrawn:
+    """Nobody wants it any more."""
+
+    on_cancel: OnCancel
+
+
+@attrs.frozen
+class ClockEnded:
+    """The call's clock ran out."""
+
+
+CallInput = (
+    Answered[StartTaskResponse]
+    | NotSent
+    | Rejected
+    | Lost
+    | BackoffEnded
+    | LookupDone
+    | Stopped
+    | Withdrawn
+    | ClockEnded
+)

@@ -1,0 +1,192 @@
+"""What is known of a call: what was asked, what happened, and what each of its starts came to so far."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from enum import Enum, auto
+from itertools import repeat
+
+import attrs
+
+from aioecs._logic.calls.matching import Slot
+from aioecs._model.options import Delivery, OnCancel, Retries, Timeouts
+from aioecs._model.shapes.start_task import StartTaskRequest
+from aioecs._model.shapes.task import Task
+from aioecs._model.start_result import Outcome, StartResult, start_of
+from aioecs.errors import ECSError
+
+NOT_SENT, REFUSED, STOPPED, STARTED, UNKNOWN = Outcome
+"""By name alone: in Python 3.11 to look a member up in its Enum is a call."""
+
+
+class Phase(Enum):
+    """Where a call is in its life; `life` tells what each one means."""
+
+    READY = auto()
+    SENT = auto()
+    UNSURE = auto()
+    SWEEPING = auto()
+    SETTLING = auto()
+    DONE = auto()
+
+
+def _slots(record: CallRecord) -> list[Slot]:
+    return [Slot(instance) for instance in record.request.container_instances]
+
+
+@attrs.define(eq=False, kw_only=True)
+class CallRecord:
+    """One call. Times are those of the caller's clock, in seconds."""
+
+    request: StartTaskRequest
+    token: str
+    timeouts: Timeouts
+    retries: Retries
+    delivery: Delivery
+    deadline: float
+    """When the call's clock ends."""
+    horizon: float = float("inf")
+    """When an enclosing scope ends: no rest is begun that reaches beyond."""
+    final_deadline: float = float("inf")
+    """When the event loop will wait no longer for a call that its end has cancelled."""
+    epoch: float = 0.0
+    """The time of day, in seconds since 1970, at which the caller's clock shows zero."""
+    paced: bool = False
+    """A pacer spaces the sends, so a throttle needs no rest of its own."""
+    keyed: bool = False
+    """The token comes from an idempotency key: look before the first send."""
+    adopts: bool = True
+    """Whatever bears the token is this call's; False for a caller's own `started_by`, where matches are candidates."""
+
+    phase: Phase = Phase.READY
+    slots: list[Slot] = attrs.Factory(_slots, takes_self=True)
+    in_flight: bool = False
+    sends: int = 0
+    """Sends that count as attempts; those that were throttled don't."""
+    throttles: int = 0
+    looks: int = 0
+    """Looks since the last attempt ended."""
+    was_sent: bool = False
+    ambiguous: bool = False
+    """What is still open may have been started: the answer to it was lost."""
+    ended: float = 0.0
+    """When the last attempt ended that may have started something."""
+    resent: bool = False
+    """Sent again after doubt: until a sweep is through, more may show than was asked for."""
+    surplus: tuple[Task, ...] = ()
+    """Started once too often."""
+    tried_to_stop: frozenset[str] = frozenset()
+    stopped: frozenset[str] = frozenset()
+    """ARNs of the tasks for which a stop was accepted, whatever an older look still shows."""
+    error: ECSError | None = None
+    """The last thing that went wrong: the cause of what is raised in the end."""
+    mismatch: tuple[Task, ...] = ()
+    """Tasks under the key that this request can't have started."""
+    candidates: tuple[Task, ...] = ()
+    """Tasks under the caller's own `started_by`, which may be this call's or not."""
+    over: bool = False
+    """Nothing more is done about it, whatever is still open."""
+    withdrawal: OnCancel | None = None
+    clock_ended: bool = False
+
+    @property
+    def open(self) -> list[Slot]:
+        """The starts of which it isn't settled what came of them."""
+        return [
+            slot  # `not slot.known`, spelled out: it is asked of every start several times
+            for slot in self.slots
+            if slot.task is None and slot.failure is None and slot.error is None and not slot.dropped
+        ]
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether a look can still tell something: open starts that may run, or doubles that may yet show."""
+        return self.resent or (self.ambiguous and bool(self.open))
+
+    @property
+    def ends(self) -> float:
+        """When no further rest fits."""
+        return min(self.deadline, self.horizon, self.final_deadline)
+
+    @property
+    def visible(self) -> float:
+        """When absence begins to prove something."""
+        return self.ended + self.timeouts.consistency
+
+    @property
+    def owed(self) -> tuple[Task, ...]:
+        """The tasks to stop that no stop was tried for: all of ours if that is wanted, else those one too many."""
+        if self.withdrawal != "stop" and not self.surplus:
+            return ()  # as for nearly every call
+        mine = [slot.task for slot in self.slots if slot.task is not None and slot.ours]
+        wanted = [*mine, *self.surplus] if self.withdrawal == "stop" else self.surplus
+        return tuple(
+            task
+            for task in wanted
+            if task.task_arn not in self.tried_to_stop and (task in mine or task.desired_status != "STOPPED")
+        )
+
+    @property
+    def settles_by(self) -> datetime | None:
+        """When all is known at the latest; None once nothing more is looked for.
+
+        A request or a stop that is under way then is given one more attempt's time.
+        """
+        if self.over or self.phase is Phase.DONE:
+            return None
+        ends = min(self.deadline, self.final_deadline) + self.timeouts.attempt + self.timeouts.settle
+        return datetime.fromtimestamp(ends + self.epoch, UTC)
+
+    def freeze(self) -> tuple[str, ...]:
+        """Fix what goes on the wire now, and return its instances: whoever left before is not sent."""
+        wanted = self.open
+        for slot in wanted:
+            slot.dropped = slot.left and not self.resent
+        return tuple([slot.instance for slot in wanted if not slot.dropped])
+
+    def outcomes(self) -> set[Outcome]:
+        """Return what its starts came to, as far as is known now."""
+        return {self._outcome(slot) for slot in self.slots}
+
+    def starts(self, requests: Sequence[StartTaskRequest] = ()) -> tuple[StartResult, ...]:
+        """Say what each start came to, as far as is known now: at any time, not only at the end.
+
+        `requests` are those that the starts belong to, one each, where they are not all the call's own.
+        """
+        siblings = any(slot.task is not None for slot in self.slots)
+        sent = self.was_sent or self.in_flight
+        starts: list[StartResult] = []
+        for slot, request in zip(self.slots, requests or repeat(self.request), strict=False):
+            outcome = self._outcome(slot)
+            starts.append(
+                start_of(
+                    request,
+                    slot.instance,
+                    outcome,
+                    slot.task,
+                    slot.failure,
+                    slot.error or (self.error if outcome in (UNKNOWN, NOT_SENT) else None),
+                    self.token if sent or slot.task is not None else "",
+                    self.sends,
+                    outcome is UNKNOWN and siblings,
+                    self.keyed and slot.task is not None and not slot.ours,
+                    self.settles_by if outcome is UNKNOWN else None,
+                )
+            )
+        return tuple(starts)
+
+    def _may_be_stopped(self, slot: Slot) -> bool:
+        """Tell whether the call has yet to decide if the task runs on: until then nobody is told that it does."""
+        if self.phase is Phase.DONE or slot.task is None:
+            return False
+        return self.withdrawal == "stop" and slot.ours and slot.task.task_arn not in self.tried_to_stop
+
+    def _outcome(self, slot: Slot) -> Outcome:
+        if slot.task is not None:
+            return STOPPED if slot.stopped else UNKNOWN if self._may_be_stopped(slot) else STARTED
+        if slot.failure is not None or slot.error is not None:
+            return REFUSED
+        if slot.dropped:
+            return NOT_SENT
+        return UNKNOWN if self.ambiguous or self.in_flight else NOT_SENT

@@ -1,0 +1,190 @@
+"""What a call is told in the end: its answer, or the error that says what is known."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from functools import partial
+from typing import Any, TypeVar, cast
+
+from aioecs._logic.calls.call_record import CallRecord
+from aioecs._model.arn import short
+from aioecs._model.shapes.enums import DesiredStatus
+from aioecs._model.shapes.run_task import RunTaskRequest, RunTaskResponse
+from aioecs._model.shapes.start_task_response import StartTaskResponse
+from aioecs._model.shapes.task import Task
+from aioecs._model.start_result import Outcome, StartResult
+from aioecs.errors import (
+    CallTimeout,
+    ConnectionFailed,
+    ECSError,
+    ECSServiceError,
+    IdempotencyMismatch,
+    StartCancelled,
+    StartIncomplete,
+    StartUnknown,
+)
+
+E = TypeVar("E", bound=ECSError)
+STARTED, REFUSED = Outcome.STARTED, Outcome.REFUSED
+UNKNOWN, NOT_SENT = Outcome.UNKNOWN, Outcome.NOT_SENT  # by name: to look a member up takes longer than to compare it
+
+
+def verdict(call: CallRecord, *, request_id: str | None = None) -> StartTaskResponse | ECSError:
+    """Return the answer, or the error to raise: the gravest thing that can be said of the call."""
+    outcomes = call.outcomes()
+    if call.mismatch:
+        return _mismatch(call, call.starts())
+    doubles = _doubles(call)
+    if UNKNOWN in outcomes or doubles:
+        return _unknown(call, call.starts(), doubles)
+    if NOT_SENT not in outcomes and not _rejected(call):
+        return StartTaskResponse(
+            tasks=[slot.task for slot in call.slots if slot.task is not None],
+            failures=[slot.failure for slot in call.slots if slot.failure is not None],
+            request_id=request_id,
+            token=call.token,
+            attempts=call.sends,
+            found=call.keyed and any(slot.task is not None and not slot.ours for slot in call.slots),
+        )
+    return _stuck(call, call.starts())
+
+
+def _rejected(call: CallRecord) -> bool:
+    return any(slot.error is not None for slot in call.slots)
+
+
+def _doubles(call: CallRecord) -> tuple[Task, ...]:
+    """Return what runs beyond what was asked for; a double that has ended by itself is none any more."""
+    if not call.surplus:
+        return ()
+    return tuple(task for task in call.surplus if task.desired_status != DesiredStatus.STOPPED)
+
+
+def _stuck(call: CallRecord, starts: tuple[StartResult, ...]) -> ECSError:
+    """Say why the rest was not started: whole, or after some of it is known to run."""
+    if any(start.task is not None for start in starts):
+        return _incomplete(starts, call.token, call.error)
+    if call.error is None or (call.clock_ended and not _rejected(call)):
+        why = f" ({call.error})" if call.error is not None else ""
+        return _caused(CallTimeout(f"nothing was started in time{why}", starts=starts, token=call.token), call.error)
+    call.error.starts = starts
+    return call.error
+
+
+def _incomplete(starts: tuple[StartResult, ...], token: str, cause: ECSError | None) -> StartIncomplete:
+    why = f": {cause}" if cause is not None else ""
+    return _caused(StartIncomplete(f"{told(starts)}{why}", starts=starts, token=token), cause)
+
+
+def _unknown(call: CallRecord, starts: tuple[StartResult, ...], doubles: tuple[Task, ...]) -> ECSError:
+    return _caused(_still_ambiguous(starts, call.candidates or doubles, len(doubles)), call.error)
+
+
+def _still_ambiguous(starts: tuple[StartResult, ...], candidates: tuple[Task, ...], doubles: int) -> StartUnknown:
+    """Name the tokens to look up: those of what is unknown, else of what runs more often than asked."""
+    unknown = [start for start in starts if start.outcome is Outcome.UNKNOWN]
+    tokens = list(dict.fromkeys(start.token for start in unknown or starts))
+    more = f"; {doubles} more than asked run and could not be stopped" if doubles else ""
+    look = f"look startedBy={', '.join(map(repr, tokens))} up before starting it again"
+    return StartUnknown(f"{told(starts)}{more}; {look}", starts=starts, token=tokens[0], candidates=candidates)
+
+
+def _mismatch(call: CallRecord, starts: tuple[StartResult, ...]) -> ECSError:
+    found = call.mismatch[0]
+    return IdempotencyMismatch(
+        f"the key was used for something else: {found.task_definition_arn} on instance "
+        f"{short(found.container_instance_arn or '')} ({found.task_arn}); nothing was sent",
+        starts=starts,
+        token=call.token,
+        candidates=call.mismatch,
+    )
+
+
+def cancelled(call: CallRecord, reason: str | None, source: object) -> StartCancelled:
+    """Return what a cancelled caller is told: what came of it, as far as is known by now."""
+    starts = call.starts()
+    why = f" ({reason})" if reason else ""
+    return _caused(
+        StartCancelled(
+            f"cancelled{why}: {told(starts)}",
+            starts=starts,
+            token=call.token,
+            candidates=call.candidates,
+            reason=reason,
+            source=source,
+        ),
+        call.error,
+    )
+
+
+def cancelled_of(starts: tuple[StartResult, ...], reason: str | None, source: object) -> StartCancelled:
+    """Return what is told of starts that flew in any number of calls."""
+    why = f" ({reason})" if reason else ""
+    tokens = {start.token for start in starts if start.token}
+    token = tokens.pop() if len(tokens) == 1 else ""
+    return StartCancelled(f"cancelled{why}: {told(starts)}", starts=starts, token=token, reason=reason, source=source)
+
+
+def run_starts(
+    request: RunTaskRequest, answer: RunTaskResponse | None, error: ECSError | None
+) -> tuple[StartResult, ...]:
+    """Say what a RunTask came to, one start for each task asked for; its token is the request's `client_token`."""
+    token = request.client_token or ""
+    start = partial(StartResult, request=cast("Any", request), token=token, attempts=1)
+    if answer is not None:
+        return (
+            *(start(container_instance=t.container_instance_arn or "", outcome=STARTED, task=t) for t in answer.tasks),
+            *(start(container_instance=f.arn or "", outcome=REFUSED, failure=f) for f in answer.failures),
+        )
+    rejected = isinstance(error, ECSServiceError) and error.rejected
+    outcome = REFUSED if rejected else NOT_SENT if isinstance(error, ConnectionFailed) else UNKNOWN
+    return (start(container_instance="", outcome=outcome, error=error),) * (request.count or 1)
+
+
+def verdict_of(starts: tuple[StartResult, ...], error: ECSError | None) -> StartTaskResponse | ECSError:
+    """Return what one caller is told whose starts shared calls with others'; `error` is what a call was told.
+
+    The caller hears of its own starts alone: the others' tasks and refusals are not in it.
+    """
+    outcomes = {start.outcome for start in starts}
+    token = next((start.token for start in starts if start.token), "")
+    cause = next((start.error for start in starts if start.error is not None), error)
+    candidates = _candidates_of(starts, error)
+    doubles = len(candidates) if error is not None and error.outcome is not Outcome.UNKNOWN else 0
+    if Outcome.UNKNOWN in outcomes or doubles:
+        return _caused(_still_ambiguous(starts, candidates, doubles), cause)
+    if Outcome.NOT_SENT not in outcomes and all(start.error is None for start in starts):
+        return StartTaskResponse(
+            tasks=[start.task for start in starts if start.task is not None],
+            failures=[start.failure for start in starts if start.failure is not None],
+            token=token,
+            attempts=max((start.attempts for start in starts), default=0),
+            found=any(start.found for start in starts),
+        )
+    if any(start.task is not None for start in starts):
+        return _incomplete(starts, token, cause)
+    if error is None:
+        return _caused(CallTimeout("nothing was started", starts=starts, token=token), cause)
+    own = copy.copy(error)
+    own.starts = starts
+    return _caused(own, error.__cause__)
+
+
+def _candidates_of(starts: tuple[StartResult, ...], error: ECSError | None) -> tuple[Task, ...]:
+    """Return what a call in doubt may have started on the instances of these starts."""
+    instances = {short(start.container_instance) for start in starts}
+    candidates = error.candidates if isinstance(error, StartUnknown) else ()
+    return tuple(task for task in candidates if short(task.container_instance_arn or "") in instances)
+
+
+def told(starts: tuple[StartResult, ...]) -> str:
+    """Count the starts by outcome, the gravest first: `1 unknown, 2 started`."""
+    counted = Counter(start.outcome for start in starts)
+    words = [f"{counted[outcome]} {outcome.replace('_', ' ')}" for outcome in reversed(Outcome) if counted[outcome]]
+    return ", ".join(words)
+
+
+def _caused(error: E, cause: BaseException | None) -> E:
+    error.__cause__ = cause
+    return error

@@ -1,0 +1,226 @@
+"""Which starts travel together: those that are equal but for the instance, ten a call, in the order they came.
+
+StartTask shares everything but `containerInstances` among the tasks of a call, so only starts that agree in all the
+rest, and in what is done about doubt, can be packed (aws/containers-roadmap#195 asks ECS for more). A start with an
+idempotency key of its own has a token of its own, so it travels alone.
+
+A group that isn't full waits `window` seconds for company, counted from the first that waits. Groups are served in
+turn; one that has more left goes to the back, so that no large one starves a small one.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Hashable, Iterable
+from contextvars import Context
+from enum import Enum, auto
+from operator import attrgetter
+from typing import Any, Protocol, cast
+
+import attrs
+
+from aioecs._model.limits import INSTANCES_PER_CALL
+from aioecs._model.options import Delivery, OnCancel
+from aioecs._model.shapes.start_task import StartTaskRequest
+from aioecs._model.start_result import StartResult
+from aioecs.errors import ECSError
+
+SHARED = tuple(
+    field.name
+    for field in attrs.fields(cast("Any", StartTaskRequest))
+    if field.name not in ("container_instances", "extra")
+)
+_shared = attrgetter(*SHARED)
+
+
+def alike(one: StartTaskRequest, other: StartTaskRequest) -> bool:
+    """Tell whether they share all but their instances: the very same values, so that what is checked of one holds.
+
+    Equal is not enough for that, but for texts: True equals 1, of which only one keeps the rules. Spelled out, since it
+    is asked of every start.
+    """
+    return (
+        one.overrides is other.overrides
+        and one.task_definition == other.task_definition
+        and one.cluster == other.cluster
+        and one.group == other.group
+        and one.started_by == other.started_by
+        and one.tags is other.tags
+        and one.network_configuration is other.network_configuration
+        and one.volume_configurations is other.volume_configurations
+        and one.propagate_tags == other.propagate_tags
+        and one.enable_ecs_managed_tags is other.enable_ecs_managed_tags
+        and one.enable_execute_command is other.enable_execute_command
+        and one.reference_id == other.reference_id
+        and one.extra is other.extra
+    )
+
+
+class Owner(Protocol):
+    """Who asked for starts, and hears what each came to."""
+
+    def settled(self, entry: Entry, start: StartResult, error: ECSError | None, where: Any, /) -> None:
+        """Hear of one; `error` is what its call was told, where that was no answer, and `where` is that call."""
+        ...
+
+
+class Stage(Enum):
+    """Where an entry is."""
+
+    QUEUED = auto()
+    FLYING = auto()
+    BEHIND = auto()
+    """Behind a call with the same idempotency key."""
+    DONE = auto()
+
+
+QUEUED, FLYING, BEHIND, DONE = Stage
+"""By name alone: in Python 3.11 to look a member up in its Enum is a call, too dear for each step of each start."""
+
+
+@attrs.define(eq=False)
+class Entry:
+    """One start on its way: one instance of one request."""
+
+    request: StartTaskRequest
+    instance: str
+    owner: Owner
+    at: int
+    """Which of its owner's it is, in the order of requests and instances."""
+    stage: Stage = QUEUED
+    gone: OnCancel | None = None
+    """What its owner, who has withdrawn it, wants done about it."""
+    group: Group | None = None
+    where: Any = None
+    """The call that it flies in, for whoever carries it out."""
+    kept: bool = False
+    """Another caller shares the call that it was in, so its task is never stopped for this owner alone."""
+    caller: Context | None = None
+    """The context of whoever asked for it, kept where somebody listens to events."""
+
+
+@attrs.define(eq=False)
+class Group:
+    """Starts that may share a call."""
+
+    request: StartTaskRequest
+    delivery: Delivery
+    key: str | None = None
+    since: float = 0.0
+    """When the first of those who wait came."""
+    entries: deque[Entry] = attrs.Factory(deque)
+    """Those who wait, and some who did and are withdrawn."""
+    living: int = 0
+    """How many wait."""
+
+
+class Packing:
+    """The queue of starts, by group."""
+
+    def __init__(self, window: float) -> None:
+        self.window = window
+        self.queued = 0
+        """Starts that wait."""
+        self._order: OrderedDict[Group, None] = OrderedDict()
+        self._full: OrderedDict[Group, None] = OrderedDict()
+        self._groups: dict[Hashable, Group] = {}
+        self.last: Group | None = None
+        """The group that was asked for last, if any of it waits still."""
+
+    def group(self, request: StartTaskRequest, delivery: Delivery, key: str | None = None) -> Group:
+        """Return the group that such a start belongs to."""
+        if key is not None or request.extra:
+            return Group(request, delivery, key)  # of its own: a key travels alone, and `extra` has no hash
+        last = self.last
+        if last is not None and last.delivery == delivery and _shared(last.request) == _shared(request):
+            return last
+        known = self._groups.get((_shared(request), delivery)) or Group(request, delivery)
+        self.last = known
+        return known
+
+    def add(self, entry: Entry, group: Group, now: float, *, again: bool = False) -> None:
+        """Queue a start; one that is tried `again` goes before all others, and waits for no company."""
+        if not group.living:
+            group.since = now
+            self._order[group] = None
+            if group.key is None and not group.request.extra:
+                self._groups[_shared(group.request), group.delivery] = group
+        self.join(entry, group)
+        if again:
+            group.entries.rotate()
+            group.since = now - self.window
+            self._order.move_to_end(group, last=False)
+
+    def join(self, entry: Entry, group: Group) -> None:
+        """Queue a start behind those of its group that wait already."""
+        entry.group, entry.stage = group, QUEUED
+        group.entries.append(entry)
+        group.living += 1
+        self.queued += 1
+        if group.living == INSTANCES_PER_CALL:
+            self._full[group] = None
+
+    def withdraw(self, entry: Entry) -> None:
+        """Take a queued start out."""
+        entry.stage = DONE
+        if entry.group is not None:
+            self._left(entry.group, 1)
+
+    def withdraw_some(self, entries: Iterable[Entry]) -> None:
+        """Take queued starts out, any number of them."""
+        groups: dict[Group, int] = {}
+        for entry in entries:
+            entry.stage = DONE
+            if entry.group is not None:
+                groups[entry.group] = groups.get(entry.group, 0) + 1
+        for group, count in groups.items():
+            self._left(group, count)
+
+    def ready_at(self, now: float) -> float | None:
+        """Return when a call can be made up: `now`, later for want of company, or None if nobody waits."""
+        if self._full:
+            return now
+        head = next(iter(self._order), None)
+        return max(now, head.since + self.window) if head is not None else None
+
+    def take(self, now: float) -> tuple[Group, list[Entry]] | None:
+        """Make up the next call, if one is ready: its group and at most ten starts of it."""
+        ready = self.ready_at(now)
+        if ready is None or ready > now:
+            return None
+        head = next(iter(self._order))
+        group = head if head.since + self.window <= now else next(iter(self._full))
+        entries: list[Entry] = []
+        while group.entries and len(entries) < INSTANCES_PER_CALL:
+            entry = group.entries.popleft()
+            if entry.stage is QUEUED:
+                entry.stage = FLYING
+                entries.append(entry)
+        group.since = now
+        self._left(group, len(entries))
+        if group.living:
+            self._order.move_to_end(group)
+        return group, entries
+
+    def _left(self, group: Group, count: int) -> None:
+        """Note that so many of a group wait no more."""
+        group.living -= count
+        self.queued -= count
+        if group.living < INSTANCES_PER_CALL:
+            self._full.pop(group, None)
+        else:
+            self._full.move_to_end(group)
+        if not group.living:
+            self._order.pop(group, None)
+            if group.key is None and not group.request.extra:
+                self._groups.pop((_shared(group.request), group.delivery), None)
+            if self.last is group:
+                self.last = None
+
+    def waiting(self) -> list[Entry]:
+        """Return everyone who waits."""
+        return [entry for group in self._order for entry in group.entries if entry.stage is QUEUED]
+
+    def calls_left(self) -> int:
+        """Return how many calls the queue will take, at least."""
+        return -(-self.queued // INSTANCES_PER_CALL)

@@ -1,0 +1,99 @@
+"""What many starts came to."""
+
+from __future__ import annotations
+
+import attrs
+
+from aioecs._model.shapes.task import Task
+from aioecs._model.start_result import Outcome, StartResult
+from aioecs.errors import StartRefused, StartUnknown
+
+
+@attrs.frozen(kw_only=True)
+class Statistics:
+    """A snapshot of a batch: counts of starts, of calls, and of what ECS turned away for its rate."""
+
+    requested: int = 0
+    """Starts drawn from the requests so far, one per request and instance."""
+    started: int = 0
+    """Starts that ended as STARTED."""
+    refused: int = 0
+    """Starts that ended as REFUSED."""
+    stopped: int = 0
+    """Starts that ended as STOPPED."""
+    not_sent: int = 0
+    """Starts that ended as NOT_SENT."""
+    unknown: int = 0
+    """Starts that ended as UNKNOWN."""
+    calls: int = 0
+    """StartTask calls begun."""
+    throttled: int = 0
+    """StartTask requests that ECS turned away for their rate; each was sent again, or ended as NOT_SENT."""
+    in_flight: int = 0
+    """Calls begun and not ended."""
+    queued: int = 0
+    """Starts that wait for their call to be made up."""
+    rate: float = float("inf")
+    """What the pacer lets through, in calls a second; infinite where nothing paces."""
+
+
+@attrs.frozen(kw_only=True)
+class BatchReport:
+    """What many starts came to: each of them once, in the order of the requests and of their instances."""
+
+    starts: tuple[StartResult, ...]
+    """One per request and container instance."""
+    statistics: Statistics
+    """The counts, which add up to the starts."""
+
+    def _of(self, outcome: Outcome) -> tuple[StartResult, ...]:
+        return tuple(start for start in self.starts if start.outcome is outcome)
+
+    @property
+    def started(self) -> tuple[StartResult, ...]:
+        """Those that run, or ran."""
+        return self._of(Outcome.STARTED)
+
+    @property
+    def refused(self) -> tuple[StartResult, ...]:
+        """Those that ECS said no to."""
+        return self._of(Outcome.REFUSED)
+
+    @property
+    def not_sent(self) -> tuple[StartResult, ...]:
+        """Those of which nothing started and nothing is in flight."""
+        return self._of(Outcome.NOT_SENT)
+
+    @property
+    def stopped(self) -> tuple[StartResult, ...]:
+        """Those that started and that we stopped."""
+        return self._of(Outcome.STOPPED)
+
+    @property
+    def unknown(self) -> tuple[StartResult, ...]:
+        """Those that ECS may have started; each has the token to look it up by."""
+        return self._of(Outcome.UNKNOWN)
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The tasks of those that run, or ran."""
+        return tuple(start.task for start in self.started if start.task is not None)
+
+    def raise_for_failures(self) -> None:
+        """Raise unless every start ended as STARTED.
+
+        Raises:
+            ExceptionGroup: one error per start that did not: its own where it has one, else StartRefused for a
+                refusal of ECS's and StartUnknown for a start in doubt.
+        """
+        errors = [_error_of(start) for start in self.starts if start.outcome is not Outcome.STARTED]
+        if errors:
+            raise ExceptionGroup(f"{len(errors)} of {len(self.starts)} starts failed", errors)
+
+
+def _error_of(start: StartResult) -> Exception:
+    if start.error is not None:
+        return start.error
+    kind = StartUnknown if start.outcome is Outcome.UNKNOWN else StartRefused
+    why = (start.failure.reason or "no reason given") if start.failure else start.outcome.replace("_", " ")
+    return kind(f"{start.container_instance}: {why}", starts=[start], token=start.token)

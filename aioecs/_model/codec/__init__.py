@@ -1,0 +1,1 @@
+"""How shapes are declared, read from and written to plain JSON values."""

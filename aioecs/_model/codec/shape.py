@@ -1,0 +1,355 @@
+"""What every value of the model is: frozen, slotted, keyword-only, and true to the wire.
+
+A shape bears its name in the service model. Its fields are snake_case; `wire_name` gives back ECS's spelling.
+Lists become tuples and maps become dicts of their own when a value is made, so that nobody can change it from
+outside. What ECS sends beyond the members known here is kept in `extra`, under ECS's own spelling; what a caller
+puts there is sent as it stands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any, Protocol, Self, TypeVar, cast, dataclass_transform
+
+import attrs
+
+from aioecs.errors import InvalidRequest
+
+T = TypeVar("T")
+_WIRE = "wire"
+_REQUIRED = "required"
+_SECRET = "secret"  # noqa: S105 the name of a mark
+_OWN = "own"
+
+
+def wire_name(attribute: attrs.Attribute[Any]) -> str:
+    """Return the member's name as ECS spells it: `sizeInGiB` for `size_in_gib`."""
+    name: str = attribute.metadata.get(_WIRE) or re.sub(r"_(\w)", lambda found: found[1].upper(), attribute.name)
+    return name
+
+
+def is_required(attribute: attrs.Attribute[Any]) -> bool:
+    """Tell whether ECS documents the member as required in a request."""
+    return bool(attribute.metadata.get(_REQUIRED))
+
+
+def is_secret(attribute: attrs.Attribute[Any]) -> bool:
+    """Tell whether the member's value must never be shown."""
+    return bool(attribute.metadata.get(_SECRET))
+
+
+def is_own(attribute: attrs.Attribute[Any]) -> bool:
+    """Tell whether the member is aioecs's own and never on the wire."""
+    return bool(attribute.metadata.get(_OWN))
+
+
+def member(
+    *,
+    wire: str | None = None,
+    secret: bool = False,
+    own: bool = False,
+    default: Any = None,
+    factory: Any = None,
+    kept_by: Callable[[Any], Any] | None = None,
+) -> Any:
+    """Declare a member that the plain form `name: type = None` can't.
+
+    It has another name on the wire, is a secret, aioecs's own, or something else than its kind makes it the value's.
+    """
+    what: dict[str, Any] = {"factory": factory} if factory is not None else {"default": default}
+    marks = {_WIRE: wire, _SECRET: secret, _OWN: own}
+    return attrs.field(repr=not secret, converter=kept_by, metadata=marks, **what)
+
+
+def required(*, wire: str | None = None) -> Any:
+    """Declare a member that a request must have; type checkers see a parameter without a default."""
+    return attrs.field(default=attrs.Factory(_refuse, takes_self=True), metadata={_WIRE: wire, _REQUIRED: True})
+
+
+def _refuse(value: Any) -> Any:
+    """Say which required member is missing: the first of the shape's that has not been set yet."""
+    for attribute in attrs.fields(type(value)):
+        if is_required(attribute) and not hasattr(value, attribute.name):
+            raise InvalidRequest(f"{type(value).__name__}.{attribute.name}", "is required")
+    raise AssertionError("a required member's factory ran although none is missing")
+
+
+def own_tuple(value: Any) -> Any:
+    """Keep a list as a tuple; leave what is no list for the check to name."""
+    if value is None or type(value) is tuple:  # as most members of most values are
+        return value
+    if type(value) is list:
+        return tuple(value)
+    return tuple(value) if isinstance(value, (list, tuple, set, frozenset)) or hasattr(value, "__next__") else value
+
+
+@lru_cache(maxsize=4096)
+def _alone(name: str) -> tuple[str]:
+    return (name,)
+
+
+def own_names(value: Any) -> Any:
+    """Keep a list of names; a lone one as the tuple that all share who hold it.
+
+    A fan-out holds the same few thousands of times, and each tuple that is kept costs the collector.
+    """
+    if type(value) is list and len(value) == 1 and type(value[0]) is str:
+        return _alone(value[0])
+    return own_tuple(value)
+
+
+def _own_dict(value: Any) -> Any:
+    if type(value) is dict:  # to ask whether it is a Mapping takes longer than to copy it
+        return value.copy()
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+class _Nothing(Mapping[str, Any]):
+    """The `extra` of nearly every value: one for all, so that it costs no memory, and nothing can be put into it."""
+
+    __slots__ = ()
+
+    def __getitem__(self, name: str) -> Any:
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+    def __repr__(self) -> str:
+        return "{}"
+
+    def __reduce__(self) -> str:
+        return "NOTHING"
+
+
+NOTHING: Mapping[str, Any] = _Nothing()
+"""A map with nothing in it; copied or pickled, it is itself."""
+
+
+def _own_extra(value: Any) -> Any:
+    return value if value is NOTHING else _own_dict(value) or NOTHING
+
+
+# What the annotations of scalars, enums and lists and maps of them have in them; those of shapes have none of it.
+_SCALAR = re.compile(r"\b(str|int|float|bool|datetime|Any)\b")
+
+
+def shown(held: Any) -> str:
+    """Show what stands where shapes belong; of anything else only the type, for a secret may be in it."""
+    if held is None or isinstance(held, Shape):
+        return repr(held)
+    if type(held) is tuple:
+        return f"({', '.join(shown(one) for one in held)}{',' * (len(held) == 1)})"
+    return f"<a {type(held).__name__}>"
+
+
+def _own(_cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute[Any]]:
+    """Give each list and map a converter that makes it the value's own."""
+
+    def owned(field: attrs.Attribute[Any]) -> attrs.Attribute[Any]:
+        declared = str(field.type)
+        if field.repr is True and field.name != "extra" and not _SCALAR.search(declared):
+            field = field.evolve(repr=shown)
+        if declared.startswith("Sequence["):
+            return field.evolve(converter=field.converter or own_tuple)
+        # A dict has no hash; equal values still have equal hashes without it.
+        return (
+            field.evolve(converter=field.converter or _own_dict, hash=False)
+            if declared.startswith("Mapping[")
+            else field
+        )
+
+    return [owned(field) for field in fields]
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(member, required))
+def asked(cls: type[T]) -> type[T]:
+    """Make the class a frozen, slotted, keyword-only value: one that is whole from the first, such as a request."""
+    frozen = cast("Callable[[type[T]], type[T]]", attrs.frozen(kw_only=True, field_transformer=_own))
+    return frozen(cls)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(member, required))
+def shape(cls: type[T]) -> type[T]:
+    """Make the class such a value that may also be part of an answer, where members are read when asked for.
+
+    Python looks members up more slowly on a class that has `__getattr__`, which is why requests go without.
+    """
+    made: Any = asked(cls)
+    made.__getattr__ = _read_late
+    return cast("type[T]", made)
+
+
+def _names(extra: Any) -> str:
+    """Show which members were kept, never their values: one of them may be secret."""
+    if not isinstance(extra, Mapping):
+        return shown(extra)
+    return "{" + ", ".join(sorted(str(name) for name in extra)) + "}"
+
+
+def _spelled(held: Any) -> Any:
+    """Return what is equal where JSON is: Python takes True, 1 and 1.0 for one value, on the wire they differ."""
+    if isinstance(held, dict):
+        return {_spelled_scalar(name): _spelled(one) for name, one in held.items()}
+    return [_spelled(one) for one in held] if isinstance(held, (list, tuple)) else _spelled_scalar(held)
+
+
+def _spelled_scalar(held: Any) -> Any:
+    return (type(held), repr(held)) if isinstance(held, (int, float)) else held
+
+
+class _Unread:
+    """Places for what a value reads late: what from, which the values of a list share, and its number there."""
+
+    __slots__ = ("_at", "_source")
+
+
+def _read_late(self: Any, name: str) -> Any:
+    """Read a member of an answer when it is first asked for, and keep it."""
+    try:
+        of, readings = _source_of.__get__(self)
+        reading = readings[name]
+    except (AttributeError, KeyError):
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}") from None
+    held = reading(of if isinstance(of, dict) else of[_at_of.__get__(self)])
+    keep(self, name, held)
+    return held
+
+
+_source_of: Any = vars(_Unread)["_source"]  # asked through its descriptor, which doesn't come back to __getattr__
+_at_of: Any = vars(_Unread)["_at"]
+_put_source, _put_at = _source_of.__set__, _at_of.__set__
+make = object.__new__
+keep: Callable[[Any, str, Any], None] = object.__setattr__
+"""Puts a member of a frozen value in place, while it is made."""
+
+
+_Made = tuple[
+    tuple[Callable[[Any, Any], None], ...],
+    Callable[[Any], tuple[Any, ...]],
+    Mapping[str, Callable[[Any], Any] | None],
+]
+_MADE: dict[type[Any], _Made] = {}
+
+
+def _made_of(cls: type[Any]) -> _Made:
+    """Return what puts each member in its slot, what gets them all, and what makes each a value's own.
+
+    `attrs.evolve` looks it up each time, and puts them in by name.
+    """
+    known = _MADE.get(cls)
+    if known is None:
+        converters = {field.name: field.converter for field in attrs.fields(cls)}
+        slots = tuple([getattr(cls, name).__set__ for name in converters])
+        known = _MADE[cls] = slots, _all_of(tuple(converters)), converters
+    return known
+
+
+def _all_of(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    only = names[0]
+    return attrgetter(*names) if len(names) > 1 else lambda value: (getattr(value, only),)
+
+
+@asked
+class Shape(_Unread):
+    """What all shapes share."""
+
+    extra: Mapping[str, Any] = attrs.field(default=NOTHING, converter=_own_extra, repr=_names, eq=_spelled)
+    """Members that this version of aioecs doesn't know, under ECS's own names; equal where they are spelled alike."""
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """Make a value of a dict as boto3 and the AWS CLI have it: camelCase members, times as datetimes or in seconds.
+
+        Members that this version doesn't know are kept in `extra`. Limits are checked when a request is sent.
+
+        Raises:
+            InvalidRequest: it is no mapping, or a member is spelled as in Python, such as `task_definition`.
+        """
+        from aioecs._model.codec.plain import check_spelling, from_plain
+
+        check_spelling(cls, plain, cls.__name__)
+        return from_plain(cls, plain)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a dict as boto3 has it: camelCase members, times as datetimes, what is None left out.
+
+        Secrets are in it as they are.
+        """
+        from aioecs._model.codec.plain import to_plain
+
+        return to_plain(self, moments=True)
+
+    def redacted(self) -> Self:
+        """Return a copy in which each secret, such as the value of an environment variable, reads `[redacted]`.
+
+        So does what stands in `extra`, and whatever stands where a shape belongs and is none.
+        """
+        kind: type[Any] = type(self)
+        return self.replace(**{field.name: _without_secrets(field, self) for field in attrs.fields(kind)})
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with these members changed; the rest is shared with this one."""
+        cls = type(self)
+        slots, held_by, converters = _made_of(cls)
+        copied = make(cls)
+        for put, held in zip(slots, held_by(self), strict=False):
+            put(copied, held)
+        for name, held in changes.items():
+            if name not in converters:
+                raise TypeError(f"{cls.__name__} has no member {name!r}")
+            own = converters[name]
+            keep(copied, name, held if own is None else own(held))
+        return copied
+
+
+REDACTED = "[redacted]"
+
+
+def _without_secrets(field: attrs.Attribute[Any], value: Shape) -> Any:
+    held = getattr(value, field.name)
+    if is_secret(field) or field.name == "extra":
+        return _redacted(held)
+    return _redacted_parts(held) if field.repr is shown else held
+
+
+def _redacted(held: Any) -> Any:
+    if held is None or held is NOTHING:
+        return held
+    return dict.fromkeys(held, REDACTED) if isinstance(held, dict) else REDACTED
+
+
+def _redacted_parts(held: Any) -> Any:
+    """Return what stands where shapes belong, without secrets."""
+    if type(held) is tuple:
+        return tuple([_redacted_parts(one) for one in held])
+    return held.redacted() if isinstance(held, Shape) else _redacted(held)
+
+
+S = TypeVar("S", bound=Shape)
+Readings = Mapping[str, Callable[[Mapping[str, Any]], Any]]
+"""How each member of a shape is read from a plain form, by the member's name in Python."""
+
+
+class Parts(Protocol):
+    """Plain forms, by their number; None is that of the whole."""
+
+    def __getitem__(self, at: int | None, /) -> Mapping[str, Any]: ...
+
+
+Source = tuple[dict[str, Any] | Parts, Readings]
+"""What a value is read from, and how. Nobody else may hold a plain form that stands here."""
+
+
+def unread(cls: type[S], source: Source, at: int | None = None) -> S:
+    """Make a value whose members are read when they are first asked for."""
+    value = make(cls)
+    _put_source(value, source)
+    _put_at(value, at)
+    return value

@@ -1,0 +1,1 @@
+"""What a task definition is made of."""

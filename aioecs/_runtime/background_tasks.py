@@ -1,0 +1,62 @@
+"""The tasks that a client owns: every request runs in one of them, never in a caller's."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+Ended = Callable[[asyncio.Task[Any]], None]
+
+_log = logging.getLogger("aioecs")
+
+
+class BackgroundTasks:
+    """A supervised set of plain asyncio tasks.
+
+    Not a task group: a client may be entered in one task of a loop and left in another, and a caller's cancel must
+    not reach them.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: dict[asyncio.Task[Any], Ended | None] = {}
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def own(
+        self, work: Coroutine[Any, Any, T], name: str, *, heard: bool = False, ended: Ended | None = None
+    ) -> asyncio.Task[T]:
+        """Run it in a task of the client's; its error is logged, unless a caller is there to hear it (`heard`).
+
+        `ended(task)` is called at its end, also when it was cancelled before its first step.
+        """
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks[task] = ended
+        task.add_done_callback(self._heard_out if heard else self._ended)
+        return task
+
+    def _heard_out(self, task: asyncio.Task[Any]) -> None:
+        if (ended := self._tasks.pop(task, None)) is not None:
+            ended(task)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        if (ended := self._tasks.pop(task, None)) is not None:
+            ended(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("a task of the client's ended with an error: %s", task.get_name(), exc_info=error)
+
+    async def drained(self, seconds: float) -> bool:
+        """Wait until all of them have ended, for so long at most; return whether they have."""
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + seconds
+        while self._tasks and (left := ends - loop.time()) > 0:  # one may begin another
+            await asyncio.wait(tuple(self._tasks), timeout=left)
+        return not self._tasks
+
+    def cancel(self) -> None:
+        """Cancel what is left."""
+        for task in tuple(self._tasks):
+            task.cancel()

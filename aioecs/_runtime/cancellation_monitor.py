@@ -1,0 +1,185 @@
+"""One watcher per event loop for all that can end a wait: tokens and plain cancel scopes.
+
+A token wakes the loop once, however many calls wait on it. A plain `anyio.CancelScope` can be entered only once, and
+that once belongs to its caller: it is looked at, never entered, every `TICK` seconds and only while a call holds one.
+So it works entered or not, by this task, a parent or an unrelated one, before, during or after the call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import time
+import weakref
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+import anyio
+
+from aioecs._runtime.cancel_token import CancelToken
+from aioecs.errors import InvalidRequest
+
+TICK = 0.01  # in seconds, between two looks at the plain scopes
+
+Cancellable = CancelToken | anyio.CancelScope
+Wake = Callable[[], object]
+
+
+def fired(source: Cancellable) -> bool:
+    """Tell whether a scope or token was cancelled, or its deadline has passed."""
+    if isinstance(source, CancelToken):
+        return source.cancelled
+    return source.cancel_called or source.deadline <= asyncio.get_running_loop().time()
+
+
+def reason_of(source: object) -> str | None:
+    """Return what a token was cancelled with; a scope has no reason that is public."""
+    return source.reason if isinstance(source, CancelToken) else None
+
+
+def expect(source: object) -> None:
+    """Hold what was passed as `cancel_scope` against what can be watched.
+
+    Raises:
+        InvalidRequest: it is neither a scope nor a token.
+    """
+    if source is not None and not isinstance(source, (CancelToken, anyio.CancelScope)):
+        raise InvalidRequest("cancel_scope", "a CancelToken or an anyio.CancelScope", f"a {type(source).__name__}")
+
+
+def resolve(waiter: asyncio.Future[None]) -> None:
+    """Wake whoever waits on it, unless that has happened already."""
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+class CancellationMonitor:
+    """What is watched on one loop. Made and met only on that loop; only `_woken` is called from elsewhere."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = weakref.ref(loop)
+        self._keys = itertools.count()
+        self._tokens: dict[CancelToken, _Subscription] = {}
+        self._scopes: dict[int, tuple[anyio.CancelScope, Wake]] = {}
+        self._ticking = False
+
+    @classmethod
+    def here(cls) -> CancellationMonitor:
+        """Return the running loop's hub."""
+        loop = asyncio.get_running_loop()
+        monitor = _HUBS.get(loop)
+        if monitor is None:
+            monitor = _HUBS[loop] = cls(loop)
+        return monitor
+
+    @contextmanager
+    def watch(self, source: Cancellable | None, wake: Wake) -> Generator[None]:
+        """Call `wake()` on this loop, once, when the source fires; not after the block has ended."""
+        if source is None:
+            yield
+        elif isinstance(source, CancelToken):
+            with self._watch_token(source, wake):
+                yield
+        else:
+            with self._watch_scope(source, wake):
+                yield
+
+    @contextmanager
+    def _watch_token(self, token: CancelToken, wake: Wake) -> Generator[None]:
+        subscription = self._tokens.get(token)
+        if subscription is None:
+            subscription = self._tokens[token] = _Subscription(token, self._loop)
+        key = next(self._keys)
+        subscription.add(key, wake)
+        try:
+            yield
+        finally:
+            if subscription.remove(key) and self._tokens.get(token) is subscription:
+                del self._tokens[token]
+
+    @contextmanager
+    def _watch_scope(self, scope: anyio.CancelScope, wake: Wake) -> Generator[None]:
+        key = next(self._keys)
+        self._scopes[key] = (scope, wake)
+        if not self._ticking:
+            self._tick()
+        try:
+            yield
+        finally:
+            self._scopes.pop(key, None)
+
+    def _tick(self) -> None:
+        """Look at every scope, and again after `TICK` seconds while there are any."""
+        scopes = {id(scope): scope for scope, _ in self._scopes.values()}
+        over = {name for name, scope in scopes.items() if fired(scope)}
+        due = [key for key, (scope, _) in self._scopes.items() if id(scope) in over]
+        self._ticking = len(due) < len(self._scopes)
+        if self._ticking:
+            asyncio.get_running_loop().call_later(TICK, self._tick)
+        for key in due:
+            if (watched := self._scopes.pop(key, None)) is not None:
+                watched[1]()
+
+
+_HUBS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, CancellationMonitor] = weakref.WeakKeyDictionary()
+
+
+class _Subscription:
+    """Those who wait on one token on one loop."""
+
+    def __init__(self, token: CancelToken, loop: weakref.ref[asyncio.AbstractEventLoop]) -> None:
+        self._token = token
+        self._loop = loop
+        self._wakes: dict[int, Wake] = {}
+        self._clock: asyncio.TimerHandle | None = None
+        self._end = token.on_cancel_or_deadline(self._cancelled, self._deadline_set)
+
+    def add(self, key: int, wake: Wake) -> None:
+        self._wakes[key] = wake
+        if self._token.cancelled:
+            asyncio.get_running_loop().call_soon(self._wake_all)
+        elif self._clock is None:
+            self._arm()
+
+    def remove(self, key: int) -> bool:
+        """Take one out, and return whether it was the last."""
+        self._wakes.pop(key, None)
+        if self._wakes:
+            return False
+        self._end()
+        if self._clock is not None:
+            self._clock.cancel()
+        return True
+
+    def _cancelled(self, _reason: str | None) -> None:
+        self._over_to(self._wake_all)
+
+    def _deadline_set(self) -> None:
+        self._over_to(self._arm)
+
+    def _over_to(self, call: Callable[[], None]) -> None:
+        """Call it on the loop, from whatever thread; a loop that is closed has nobody left to wake."""
+        loop = self._loop()
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(call)
+
+    def _arm(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
+        deadline = self._token.deadline
+        if self._wakes and deadline is not None:
+            # The token's clock is time.monotonic(); a loop may have one of its own.
+            loop = asyncio.get_running_loop()
+            self._clock = loop.call_later(max(0.0, deadline - time.monotonic()), self._look)
+
+    def _look(self) -> None:
+        if not self._token.cancelled:  # which cancels it if its time has come, and so wakes everyone
+            self._arm()
+
+    def _wake_all(self) -> None:
+        for key in list(self._wakes):
+            if (wake := self._wakes.pop(key, None)) is not None:
+                wake()

@@ -1,0 +1,142 @@
+"""What the parts of an open client share: the port, the slots, the clock, the custody, and one harmless call."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import attrs
+
+from aioecs._logic.calls.call_result import told
+from aioecs._logic.calls.retry import Tries
+from aioecs._logic.calls.token import stop_reason
+from aioecs._model.attempt import Answered, Attempt, Rejected
+from aioecs._model.codec.shape import Shape
+from aioecs._model.options import OnCancel, Retries, Timeouts
+from aioecs._model.shapes.stop_task import StopTaskRequest
+from aioecs._model.shapes.task import Task
+from aioecs._model.start_result import Outcome, StartResult
+from aioecs._runtime.admission import AdmissionGate
+from aioecs._runtime.background_tasks import BackgroundTasks
+from aioecs._runtime.concurrency import ConcurrencyLimit, Priority
+from aioecs._runtime.event_emitter import Emit
+from aioecs._runtime.keyed_calls import Keys
+from aioecs._runtime.settling_log import SettlingLog
+from aioecs._runtime.shared_limiter import SharedLimiter
+from aioecs._transport.deadlines import Deadlines
+from aioecs._transport.transport import STOP_TASK, Operation, SentMarker, Transport
+from aioecs.errors import AccessDeniedException, ECSError
+
+R = TypeVar("R", bound=Shape)
+
+OnSettled = Callable[[tuple[StartResult, ...], str | None], object]
+"""Hears of outcomes that no caller is left to hear: `on_settled(starts, reason)`, a plain function on the loop."""
+
+log = logging.getLogger("aioecs")
+
+
+@attrs.define(eq=False)
+class Core:
+    """The inside of an open client."""
+
+    transport: Transport
+    concurrency: ConcurrencyLimit
+    timeouts: Timeouts
+    retries: Retries
+    loop: asyncio.AbstractEventLoop
+    background_tasks: BackgroundTasks = attrs.Factory(BackgroundTasks)
+    on_cancel: OnCancel = "stop"
+    on_settled: OnSettled | None = None
+    emit: Emit | None = None
+    """Tells of an event; None if nobody listens."""
+    closing: bool = False
+    """The client is being left, and its time to drain is over: what is cancelled now ends at once."""
+    start_limiter: SharedLimiter = attrs.Factory(lambda: SharedLimiter.shared(None, "starts", None))
+    """Where what starts and stops takes its turn."""
+    read_limiter: SharedLimiter = attrs.Factory(lambda: SharedLimiter.shared(None, "reads", None))
+    """Where what reads takes its turn."""
+    keys: Keys[Any] = attrs.field(default=attrs.Factory(lambda core: Keys(core.loop), takes_self=True))
+    """The calls on their way that bear an idempotency key."""
+    deadlines: Deadlines = attrs.field(default=attrs.Factory(lambda core: Deadlines(core.loop), takes_self=True))
+    """When the clocks of the calls end."""
+    admission: AdmissionGate = attrs.Factory(AdmissionGate.here)
+    """Where those who come stand in line if too many come at once."""
+    settling: SettlingLog = attrs.field(default=attrs.Factory(lambda core: SettlingLog(core.loop), takes_self=True))
+    """What cancelled callers still wait for."""
+    jitter: Callable[[], float] = random.random
+    reads: int = 0
+    throttled: int = 0
+    warned: set[str] = attrs.Factory(set)
+
+    @property
+    def now(self) -> float:
+        """The time on the loop's clock, in seconds."""
+        return self.loop.time()
+
+    async def harmless(
+        self, operation: Operation[R], request: Shape, turn: Priority, *, within: float | None = None
+    ) -> Answered[R]:
+        """Make a call that does no harm twice, trying again while that may help; it raises what came in the end."""
+        tries = Tries(self.retries, self.now + (self.timeouts.call if within is None else within))
+        while True:
+            what = await self._paced(operation, request, turn)
+            if isinstance(what, Answered):
+                return what
+            rest = tries.rest(what, self.now, self.jitter())
+            if rest is None:
+                raise what.error
+            await asyncio.sleep(rest)
+
+    async def stop(self, cluster: str | None, task: Task, token: str, *, within: float | None = None) -> bool:
+        """Stop a task that a withdrawn start has started; return whether StopTask was accepted."""
+        request = StopTaskRequest(cluster=cluster, task=task.task_arn or "", reason=stop_reason(token))
+        try:
+            await self.harmless(STOP_TASK, request, Priority.STOP, within=within)
+        except AccessDeniedException as error:
+            self.warn_once("stop", "cancelled starts can't be stopped, they are left running: %s", error)
+        except ECSError as error:
+            log.warning("task %s was to be stopped and could not be: %s", task.task_arn, error)
+        else:
+            return True
+        return False
+
+    async def _paced(self, operation: Operation[R], request: Shape, turn: Priority) -> Attempt[R]:
+        """Make one attempt when it has its turn in the account's bucket, and a slot."""
+        pace = self.read_limiter if operation.bucket == "reads" else self.start_limiter if operation.bucket else None
+        ticket = await pace.turn(turn) if pace is not None else 0.0
+        sent_marker = SentMarker()
+        throttled = False
+        try:
+            async with self.concurrency.held(turn):
+                self.reads += 1
+                what = await self.transport.attempt(operation, request, sent_marker)
+            throttled = isinstance(what, Rejected) and what.error.throttled
+        finally:
+            if pace is not None and sent_marker.body_started:
+                pace.answered(ticket, throttled)
+            elif pace is not None:
+                pace.unsent(ticket)
+        self.throttled += throttled
+        return what
+
+    def report(self, starts: tuple[StartResult, ...], why: str | None) -> None:
+        """Say what became of starts where no caller can hear it; a cancel is no error."""
+        if all(start.outcome is Outcome.NOT_SENT for start in starts):
+            return
+        arns = [start.task.task_arn for start in starts if start.task is not None]
+        tokens = sorted({start.token for start in starts if start.token})
+        log.info("%s: %s; token %s, tasks %s", why or "ended", told(starts), ", ".join(tokens), arns)
+        if self.on_settled is not None:
+            try:
+                self.on_settled(starts, why)
+            except Exception:
+                log.exception("on_settled raised")
+
+    def warn_once(self, about: str, text: str, *args: Any) -> None:
+        """Log a warning the first time that it is about this."""
+        if about not in self.warned:
+            self.warned.add(about)
+            log.warning(text, *args)

@@ -1,0 +1,153 @@
+"""The client's doors for waiting: until tasks run, until they have stopped, for each change; and for events."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any
+
+from aioecs._calls.caller_wait import refuse_if_cancelled
+from aioecs._logic.tasks.task_address import Address, addressed
+from aioecs._logic.tasks.task_progress import Goal
+from aioecs._model.shapes.task import Task
+from aioecs._model.task_event import read_event
+from aioecs._runtime.cancellation_monitor import Cancellable, expect
+from aioecs._runtime.client_core import Core
+from aioecs._waiters.task_poller import TaskPoller
+from aioecs._waiters.waiter import Arrival, Changes
+from aioecs.errors import ClientStateError, InvalidRequest
+
+
+class Waits(ABC):
+    """What a client can wait for. All its waits share one poller, and are woken by the events that it is fed."""
+
+    _poller: TaskPoller
+
+    @abstractmethod
+    def _core(self) -> Core:
+        """Return the inside of the client, if it may be used here."""
+
+    async def wait_until_running(
+        self,
+        tasks: Iterable[Task | str],
+        cancel_scope: Cancellable | None = None,
+        *,
+        timeout: float | None,
+        cluster: str | None = None,
+    ) -> list[Task]:
+        """Wait until every task runs, or has run; return them in the order asked, as they were last seen.
+
+        `tasks` are tasks, ARNs or ids, mixed, any number, of any number of clusters; the same may stand twice.
+        `cluster` is of those that don't name theirs: ids, and ARNs of the old format. `timeout` is in seconds; None
+        waits as long as it takes.
+
+        A task that ran and stopped counts as having run, however quick it was. One that stopped without having run
+        ends the wait as soon as that is known, and so does one that ECS doesn't know `timeouts.consistency` seconds
+        after the wait began; the other tasks go on, and the error tells how far each has come.
+
+        Waiting starts and stops nothing. A cancel ends this wait alone, at once: from outside it goes on as it came,
+        with WaitCancelled as its cause. All waits of a client share their reads, a hundred tasks each, which take at
+        most a quarter of the account's read bucket: a task is looked at again after a tenth of the time that it has
+        been in its state, 1 to 30 seconds, later where many are waited for, and once more before a timeout.
+
+        Raises:
+            InvalidRequest: something is no task, or names no cluster; nothing was asked.
+            TaskStopped: a task stopped, and had never run.
+            TaskMissing: ECS doesn't know one of them.
+            WaitTimeout: a TimeoutError; waiting again is safe.
+            WaitCancelled: the scope or token fired.
+            ECSServiceError: ECS refuses to describe them, by the error of its code; what passes is asked again.
+            ClientStateError: the client was left meanwhile.
+        """
+        return await self._arrived(Goal.RUNNING, tasks, cancel_scope, timeout, cluster)
+
+    async def wait_until_stopped(
+        self,
+        tasks: Iterable[Task | str],
+        cancel_scope: Cancellable | None = None,
+        *,
+        timeout: float | None,
+        cluster: str | None = None,
+    ) -> list[Task]:
+        """Wait until every task has stopped, however it did; return them in the order asked.
+
+        The tasks tell how they ended: `stop_code`, and `exit_code` of each container. Everything else is as with
+        `wait_until_running`, but nothing is a TaskStopped. ECS forgets a stopped task after about an hour: then it is
+        a TaskMissing.
+
+        Raises:
+            InvalidRequest, TaskMissing, WaitTimeout, WaitCancelled, ECSServiceError, ClientStateError: as there.
+        """
+        return await self._arrived(Goal.STOPPED, tasks, cancel_scope, timeout, cluster)
+
+    async def _arrived(
+        self,
+        goal: Goal,
+        tasks: Iterable[Task | str],
+        source: Cancellable | None,
+        timeout: float | None,
+        cluster: str | None,
+    ) -> list[Task]:
+        addresses = self._asked(tasks, source, timeout, cluster)
+        waiter = Arrival(self._poller, addresses, source, timeout, goal=goal)
+        await refuse_if_cancelled(source, waiter.cancelled)
+        with waiter:
+            return await waiter.answer()
+
+    def watch(
+        self,
+        tasks: Iterable[Task | str],
+        cancel_scope: Cancellable | None = None,
+        *,
+        timeout: float | None = None,
+        cluster: str | None = None,
+    ) -> AsyncIterator[Task]:
+        """Iterate over the changes of tasks, each as the Task that it has become, until all have stopped.
+
+        The first of a task is what it is now, unless it was given as a Task and nothing is newer. The end of a task is
+        told once in any case, also of one that was given as already STOPPED, so that ends can be counted. Between two
+        looks a task may come further than one state, and only the last is told; with events none is left out. Tasks may
+        be mixed as with `wait_until_running`; the watch begins with the first iteration, and leaving the loop ends it.
+
+        Raises:
+            InvalidRequest: at once; the others on iterating, after what was known: TaskMissing, WaitTimeout,
+                WaitCancelled, ECSServiceError, ClientStateError, as with `wait_until_running`.
+        """
+        addresses = self._asked(tasks, cancel_scope, timeout, cluster)
+        return Changes(self._poller, addresses, cancel_scope, timeout).tell()
+
+    def feed(self, event: Mapping[str, Any] | str | bytes) -> bool:
+        """Take an event of EventBridge's, and return whether it told something new of a task.
+
+        An "ECS Task State Change", as a dict or JSON, bare or in the envelope of an SQS message, an SNS notification
+        or a Lambda record of either, wakes the waits for its task at once, and makes the poll for it a net of one look
+        in five minutes. Repeats and late ones are told by `detail.version` and change nothing. Other events are
+        passed over. What it tells of a task that nobody waits for yet is remembered, for the latest 5,000 of them.
+
+        To be called on the client's event loop: elsewhere use `loop.call_soon_threadsafe(client.feed, event)`.
+
+        Raises:
+            InvalidRequest: it is no such event, or one of another Region or account than the client's; it names the
+                member and the rule, and nothing has changed.
+            ClientStateError: it was called in another thread or loop, or the client is not open.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise ClientStateError(
+                "feed was called outside the client's event loop: use loop.call_soon_threadsafe(client.feed, event)"
+            ) from None
+        self._core()
+        change = read_event(event)
+        return change is not None and self._poller.feed(change)
+
+    def _asked(self, tasks: Any, source: Any, timeout: Any, cluster: Any) -> list[Address]:
+        """Hold what was asked against the rules, before anything is begun."""
+        core = self._core()
+        expect(source)
+        if timeout is not None and (
+            isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 <= timeout < float("inf")
+        ):
+            raise InvalidRequest("timeout", "a number of seconds, 0 or more, or None", repr(timeout))
+        return addressed(tasks, cluster, region=self._poller.region, partition=core.transport.partition)

@@ -1,1 +1,0 @@
-"""The only room that knows aiobotocore: what is sent, how, and whether it was."""

@@ -1,0 +1,154 @@
+"""The command `aioecs instances`: list container instances, and what is free on each."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from aioecs import (
+    Client,
+    ContainerInstance,
+    ContainerInstanceStatus,
+    DescribeContainerInstancesRequest,
+    InvalidRequest,
+    ListContainerInstancesRequest,
+    Resource,
+)
+from aioecs._model.arn import short
+from aioecs.cli._access import Access, with_access
+from aioecs.cli._display.columns import Column, bar, lines
+from aioecs.cli._display.status import DONE
+from aioecs.cli._display.streams import Streams
+from aioecs.cli._options import AsJson, Cluster, refused
+from aioecs.cli._read_command import reading, told_failures
+
+HELP = """
+List the container instances of a cluster: whether they take tasks, what runs on them, and what is free.
+
+The bars show what is taken; 3 +2 are tasks, 3 running and 2 pending. \
+A terminal shows the columns that fit; a pipe gets all but the bars. In JSON there is a \
+line for each instance.
+
+[bold]Examples[/]
+
+  aioecs instances --cluster c1
+
+  aioecs instances --cluster c1 --status DRAINING
+
+  aioecs instances --cluster c1 \\
+    --filter 'attribute:ecs.instance-type =~ m7.*'
+"""
+
+ONLY = "Only instances"
+
+
+@with_access
+def instances(
+    cluster: Cluster = None,
+    matching: Annotated[
+        str | None,
+        typer.Option("--filter", metavar="EXPR", help="That match a cluster query expression.", rich_help_panel=ONLY),
+    ] = None,
+    status: Annotated[
+        ContainerInstanceStatus | None,
+        typer.Option("--status", case_sensitive=False, help="That stand there.", rich_help_panel=ONLY),
+    ] = None,
+    as_json: AsJson = False,
+    *,
+    access: Access,
+) -> int:
+    """List, describe and show, and return the exit status; `HELP` is what the user reads."""
+    request = ListContainerInstancesRequest(cluster=cluster, filter=matching, status=status)
+    streams = Streams()
+    return asyncio.run(reading(access, streams, partial(look, request, streams, as_json=as_json)))
+
+
+async def look(
+    request: ListContainerInstancesRequest, streams: Streams, client: Client, *, as_json: bool = False
+) -> int:
+    """List the instances that are asked for, show them, and return the exit status.
+
+    Raises:
+        UsageError: ECS documents that it does not take this.
+        ECSError: they could not be listed or described.
+    """
+    try:
+        arns = (await client.list_container_instances(request)).container_instance_arns
+    except InvalidRequest as error:
+        raise refused(error) from error
+    if not arns:
+        if not as_json:
+            streams.note(Text("no container instances", "dim"))
+        return DONE
+    asked = DescribeContainerInstancesRequest(cluster=request.cluster, container_instances=arns)
+    answer = await client.describe_container_instances(asked)
+    found = answer.container_instances
+    streams.show([as_line(each) for each in found] if as_json else table(found, streams.columns))
+    return told_failures(streams, answer.failures)
+
+
+def table(instances: Sequence[ContainerInstance], width: int | None) -> list[Text]:
+    """Lay instances out, one a line; bars only for a terminal."""
+    columns = [
+        Column("INSTANCE", [short(each.container_instance_arn or "") for each in instances]),
+        Column("STATUS", [_status(each) for each in instances]),
+        Column("TASKS", [_tasks(each) for each in instances], 1),
+        *_load("CPU", "CPU FREE", instances, width),
+        *_load("MEMORY", "MIB FREE", instances, width),
+        Column("ZONE", [_attribute(each, "ecs.availability-zone") for each in instances], 4),
+        Column("TYPE", [_attribute(each, "ecs.instance-type") for each in instances], 5),
+        Column("EC2", [each.ec2_instance_id or "" for each in instances], 6),
+    ]
+    return lines(columns, width)
+
+
+def _load(name: str, heading: str, instances: Sequence[ContainerInstance], width: int | None) -> list[Column]:
+    amounts = [(amount(each.remaining_resources, name), amount(each.registered_resources, name)) for each in instances]
+    numbers = Column(heading, [f"{free}/{total}" if total else "" for free, total in amounts], 3)
+    return [numbers] if width is None else [Column(name, [bar(*each) for each in amounts], 2), numbers]
+
+
+def amount(resources: Sequence[Resource], name: str) -> int:
+    """Return how much there is of a resource; 0 if nothing is said of it."""
+    return next((each.integer_value or 0 for each in resources if each.name == name), 0)
+
+
+def _status(instance: ContainerInstance) -> Text:
+    status = Text(instance.status or "", "green" if instance.status == "ACTIVE" else "yellow")
+    return status if instance.agent_connected else status.append(",NO-AGENT", "bold red")
+
+
+def _tasks(instance: ContainerInstance) -> str:
+    pending = f" +{instance.pending_tasks_count}" if instance.pending_tasks_count else ""
+    return f"{instance.running_tasks_count or 0}{pending}"
+
+
+def _attribute(instance: ContainerInstance, name: str) -> str:
+    return next((each.value or "" for each in instance.attributes if each.name == name), "")
+
+
+def as_line(instance: ContainerInstance) -> str:
+    """Return an instance as a line of JSON; CPU in units, memory in MiB."""
+    version = instance.version_info
+    facts: dict[str, Any] = {
+        "container_instance_arn": instance.container_instance_arn,
+        "status": instance.status,
+        "agent_connected": instance.agent_connected,
+        "agent_version": version.agent_version if version is not None else None,
+        "running_tasks": instance.running_tasks_count,
+        "pending_tasks": instance.pending_tasks_count,
+        "cpu": amount(instance.registered_resources, "CPU"),
+        "cpu_free": amount(instance.remaining_resources, "CPU"),
+        "memory": amount(instance.registered_resources, "MEMORY"),
+        "memory_free": amount(instance.remaining_resources, "MEMORY"),
+        "availability_zone": _attribute(instance, "ecs.availability-zone") or None,
+        "instance_type": _attribute(instance, "ecs.instance-type") or None,
+        "ec2_instance_id": instance.ec2_instance_id,
+    }
+    return json.dumps(facts)

@@ -1,0 +1,349 @@
+"""The command `aioecs local`: an ECS on this machine, for any client, until it is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import attrs
+import typer
+from rich.text import Text
+
+from aioecs import CancelToken
+from aioecs.cli._display.streams import Streams
+from aioecs.cli._options import HOW, WHERE, AsJson, UsageError
+from aioecs.cli._signals import interrupts
+
+if TYPE_CHECKING:
+    from aioecs.testing import Fault
+
+T = TypeVar("T")
+
+HELP = """
+Run an ECS on this machine, for any AWS SDK, the AWS CLI or aioecs, until Ctrl-C.
+
+It enforces what Amazon ECS enforces, and starts nothing: its tasks are records only. A task definition demo:1 is there.
+
+[bold]Examples[/]
+
+On a free port, or on one of your choice:
+
+  aioecs local
+
+  aioecs local --port 8080 --instances 50
+
+From a script, which reads where it is:
+
+  aioecs local --json
+
+With tasks that end by themselves after three seconds, those of the family batch with exit code 1, and with task \
+definitions as `aws ecs register-task-definition --cli-input-json` takes them:
+
+  aioecs local --running 3 --exit-code batch=1 --task-definition batch.json
+
+As Fargate, without container instances:
+
+  aioecs local --fargate --provisioning 2
+
+In a storm, a file of one fault a line, as JSON. These break about one answer in five after the tasks have started, \
+and throttle about one of ten other starts:
+
+  aioecs local --faults storm.jsonl
+
+  {"kind": "reset", "operation": "StartTask", "when": "after", "chance": 0.2, "times": null}
+
+  {"kind": "throttle", "operation": "StartTask", "chance": 0.1, "times": null}
+"""
+
+
+@attrs.frozen(kw_only=True)
+class Served:
+    """Where and what the local ECS is."""
+
+    endpoint_url: str
+    region: str
+    cluster: str
+    instances: tuple[str, ...]
+    fargate: bool = False
+
+
+def local(
+    port: Annotated[
+        int,
+        typer.Option("--port", metavar="N", min=0, max=65535, help="Port; 0 takes a free one.", rich_help_panel=WHERE),
+    ] = 0,
+    host: Annotated[
+        str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.", rich_help_panel=WHERE)
+    ] = "127.0.0.1",
+    region: Annotated[
+        str, typer.Option("--region", metavar="REGION", help="Region in its ARNs.", rich_help_panel=HOW)
+    ] = "us-east-1",
+    cluster: Annotated[
+        str, typer.Option("--cluster", metavar="NAME", help="Name of its cluster.", rich_help_panel=HOW)
+    ] = "default",
+    instances: Annotated[
+        int | None,
+        typer.Option(
+            "--instances",
+            metavar="N",
+            min=0,
+            help="Container instances; 3, or none with --fargate.",
+            rich_help_panel=HOW,
+            show_default=False,
+        ),
+    ] = None,
+    cpu: Annotated[
+        int,
+        typer.Option("--cpu", metavar="UNITS", min=1, help="CPU of each, 1024 to a vCPU.", rich_help_panel=HOW),
+    ] = 4096,
+    memory: Annotated[
+        int, typer.Option("--memory", metavar="MIB", min=1, help="Memory of each.", rich_help_panel=HOW)
+    ] = 16384,
+    pending: Annotated[
+        float,
+        typer.Option("--pending", metavar="SECONDS", min=0, help="How long a task is PENDING.", rich_help_panel=HOW),
+    ] = 0.0,
+    provisioning: Annotated[
+        float,
+        typer.Option(
+            "--provisioning",
+            metavar="SECONDS",
+            min=0,
+            help="How long a task on Fargate is PROVISIONING.",
+            rich_help_panel=HOW,
+        ),
+    ] = 0.0,
+    running: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--running",
+            metavar="[FAMILY=]SECONDS",
+            help="After how long RUNNING tasks end by themselves; without it, never.",
+            rich_help_panel=HOW,
+        ),
+    ] = None,
+    exit_code: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--exit-code",
+            metavar="[FAMILY=]CODE",
+            help="Exit code of tasks that end by themselves; 0 if not given.",
+            rich_help_panel=HOW,
+        ),
+    ] = None,
+    task_definition: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--task-definition",
+            metavar="FILE",
+            help="Task definition to register, as JSON; may be repeated.",
+            rich_help_panel=HOW,
+        ),
+    ] = None,
+    fargate: Annotated[
+        bool, typer.Option("--fargate", help="Run tasks on Fargate by default.", rich_help_panel=HOW)
+    ] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-host",
+            metavar="NAME",
+            help="Name by which it may be called, beside addresses and localhost.",
+            rich_help_panel=WHERE,
+        ),
+    ] = None,
+    faults: Annotated[
+        Path | None,
+        typer.Option("--faults", metavar="FILE", help="What goes wrong: a fault a line, as JSON.", rich_help_panel=HOW),
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Serve until a signal, and return the exit status; `HELP` is what the user reads."""
+    settings: dict[str, Any] = {
+        "port": port,
+        "host": host,
+        "region": region,
+        "cluster": cluster,
+        "instances": (0 if fargate else 3) if instances is None else instances,
+        "cpu": cpu,
+        "memory": memory,
+        "pending_seconds": pending,
+    }
+    if provisioning:
+        settings["provisioning_seconds"] = provisioning
+    if running:
+        settings["running_seconds"] = by_family("--running", running, seconds, None)
+    if exit_code:
+        settings["exit_code"] = by_family("--exit-code", exit_code, exit_status, 0)
+    if task_definition:
+        settings["task_definitions"] = [each for path in task_definition for each in read_definitions(path)]
+    if fargate:
+        settings["fargate"] = True
+    if allow_host:
+        settings["hosts"] = allow_host
+    if faults is not None:
+        settings["faults"] = read_faults(faults)
+    return asyncio.run(serve(settings, Streams(), as_json=as_json))
+
+
+def seconds(text: str) -> float:
+    """Read a number of seconds.
+
+    Raises:
+        ValueError: it is none.
+    """
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise ValueError("it is negative or endless")
+    return value
+
+
+def exit_status(text: str) -> int:
+    """Read an exit code.
+
+    Raises:
+        ValueError: it is none: an exit code is 0 to 255.
+    """
+    value = int(text)
+    if not 0 <= value <= 255:
+        raise ValueError("it is not from 0 to 255")
+    return value
+
+
+def by_family(
+    option: str, words: list[str], read: Callable[[str], T], otherwise: T | None
+) -> Callable[[Any], T | None]:
+    """Read values for all tasks or those of a family, the last one counting; return what tells a task's.
+
+    Raises:
+        UsageError: one can't be read; names the option and the word.
+    """
+    values: dict[str, T] = {}
+    for word in words:
+        family, _, value = word.rpartition("=")
+        try:
+            values[family] = read(value)
+        except ValueError as error:
+            raise UsageError(f"{option} {word}: {error}") from error
+    rest = values.pop("", otherwise)
+    return lambda task: values.get(task.family, rest)
+
+
+def read_definitions(path: Path) -> list[dict[str, Any]]:
+    """Read a file of one task definition or a list of them: RegisterTaskDefinition's input, or what describes one.
+
+    Raises:
+        UsageError: it can't be read, or ECS would refuse one; names the file.
+    """
+    from aioecs.testing import AwsError, Engine
+
+    engine = Engine()
+    try:
+        found: Any = json.loads(path.read_text(encoding="utf-8"))
+        definitions = [_definition(each) for each in (found if isinstance(found, list) else [found])]
+        for definition in definitions:
+            engine.call("RegisterTaskDefinition", definition)
+    except OSError as error:
+        raise UsageError(f"--task-definition: {path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError, AwsError) as error:
+        raise UsageError(f"--task-definition: {path}: {error}") from error
+    return definitions
+
+
+def _definition(given: Any) -> dict[str, Any]:
+    """Unwrap the answer of DescribeTaskDefinition, which `aws ecs describe-task-definition` prints."""
+    inner = given["taskDefinition"] if isinstance(given, dict) and "taskDefinition" in given else given
+    if not isinstance(inner, dict):
+        raise ValueError(f"expected an object, not {type(inner).__name__}")
+    return inner if inner is given else {**inner, "tags": given.get("tags")}
+
+
+def read_faults(path: Path) -> list[Fault]:
+    """Read a file of faults.
+
+    Raises:
+        UsageError: it can't be read, or is not one; names the line.
+    """
+    from aioecs.testing import faults_from_script
+
+    try:
+        return faults_from_script(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"--faults: {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise UsageError(f"--faults: {path}: {error}") from error
+
+
+async def serve(
+    settings: dict[str, Any], streams: Streams, *, as_json: bool = False, end: Callable[[int], object] = os._exit
+) -> int:
+    """Serve a local ECS with these settings until SIGINT or SIGTERM; the second of them ends the process.
+
+    Raises:
+        UsageError: it can't be had so: the port is in use, the cluster's name isn't one.
+    """
+    from aioecs.testing import AwsError, LocalECS
+
+    token = CancelToken()
+    with interrupts(token, lambda: end(0)):
+        try:
+            async with LocalECS(**settings) as local:
+                served = Served(
+                    endpoint_url=local.endpoint_url,
+                    region=settings["region"],
+                    cluster=settings["cluster"],
+                    instances=tuple(local.instance_arns),
+                    fargate=settings.get("fargate", False),
+                )
+                if as_json:
+                    streams.write(as_line(served))
+                else:
+                    streams.say(*announcement(served))
+                await token.wait()
+                if streams.shows_progress(as_json=as_json):
+                    streams.note(Text(""))  # a terminal has written ^C, and the prompt comes next
+        except OSError as error:
+            raise UsageError(error.strerror or str(error)) from error
+        except AwsError as error:
+            raise UsageError(str(error)) from error
+    return 0
+
+
+def as_line(served: Served) -> str:
+    """Return where it is as a line of JSON."""
+    return json.dumps(attrs.asdict(served, filter=attrs.filters.exclude("fargate")))
+
+
+def announcement(served: Served) -> list[Text]:
+    """Tell where it is, and how it is used."""
+    url = served.endpoint_url
+    where = f"--endpoint-url {url} --region {served.region}"
+    many = len(served.instances)
+    run = (
+        f"  aws ecs run-task --cluster {served.cluster} --task-definition demo --network-configuration "
+        f"'awsvpcConfiguration={{subnets=[subnet-1]}}' {where}"
+        if served.fargate
+        else f"  aioecs start --cluster {served.cluster} --task-definition demo --all-instances --count 10 {where}"
+    )
+    return [
+        Text.assemble("The local ECS is up: ", (url, "bold green")),
+        Text(
+            f"cluster {served.cluster}, {many} container instance{'' if many == 1 else 's'}, task definition demo:1, "
+            f"Region {served.region}",
+            "dim",
+        ),
+        Text(""),
+        Text("For any AWS SDK or the AWS CLI, which need some credentials, whatever they are:"),
+        Text(
+            f"  export AWS_ENDPOINT_URL_ECS={url} AWS_REGION={served.region} AWS_DEFAULT_REGION={served.region} "
+            "AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local",
+            no_wrap=True,
+        ),
+        Text(f"  aws ecs list-container-instances --cluster {served.cluster} {where}", no_wrap=True),
+        Text(run, no_wrap=True),
+        Text("Ctrl-C ends it."),
+    ]

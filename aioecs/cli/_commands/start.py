@@ -1,0 +1,245 @@
+"""The command `aioecs start`: its options, and what `--help` says of them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from aioecs.cli import _options, _start_options
+from aioecs.cli._access import Access, with_access
+from aioecs.cli._display.streams import Streams
+from aioecs.cli._options import (
+    HOW,
+    PLACEMENT,
+    TASK,
+    WHERE,
+    AsJson,
+    Packed,
+    Policy,
+    UsageError,
+)
+from aioecs.cli._start_options import Asked
+from aioecs.cli._start_run import Run
+
+HELP = """
+Start tasks on the container instances of a cluster, and tell what came of each.
+
+Where they go is chosen as a scheduler would: instances with an agent and with room, tasks spread evenly, and what ECS \
+refuses on one instance goes to another. With --instances or --all-instances the starts go round over those instead, \
+and stay. As many as can share a call do.
+
+Ctrl-C stops what is on its way and tells what was started; a second one ends at once. A terminal shows how far it is; \
+in a pipe there is nothing but the result.
+
+[bold]Examples[/]
+
+Try it, without an account:
+
+  aioecs start --local --count 1000
+
+Many, over the instances that have room, evenly over the Availability Zones:
+
+  aioecs start --cluster c1 --task-definition td \\
+    --count 500 --spread ecs.availability-zone
+
+On as few instances of a kind as possible, with ten minutes for others to make room:
+
+  aioecs start --cluster c1 --task-definition td \\
+    --count 500 --binpack memory --wait-for-room 600 \\
+    --member-of 'attribute:ecs.instance-type =~ m7.*'
+
+In turn over all instances of a cluster:
+
+  aioecs start --cluster c1 --task-definition td \\
+    --all-instances --count 99
+
+One on each of two instances, with a command of their own:
+
+  aioecs start --cluster c1 --task-definition td \\
+    --instances 4c54,9f2a --count 2 --env SCENE=17 \\
+    --command python main.py -- --fast
+"""
+
+
+@with_access
+def start(
+    context: typer.Context,
+    cluster: Annotated[
+        str | None, typer.Option("--cluster", metavar="NAME", help="Name or ARN.", rich_help_panel=WHERE)
+    ] = None,
+    instances: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--instances",
+            metavar="ID,ID...",
+            help="In turn over these instances, by id or ARN, separated by commas.",
+            rich_help_panel=WHERE,
+        ),
+    ] = None,
+    all_instances: Annotated[
+        bool,
+        typer.Option("--all-instances", help="In turn over all that are ACTIVE in the cluster.", rich_help_panel=WHERE),
+    ] = False,
+    spread: Annotated[
+        str | None,
+        typer.Option(
+            "--spread",
+            metavar="ATTR",
+            help="Evenly over the values of an attribute, such as ecs.availability-zone, and over the instances "
+            "within each; by default over the instances: instanceId.",
+            rich_help_panel=PLACEMENT,
+        ),
+    ] = None,
+    binpack: Annotated[
+        Packed | None,
+        typer.Option("--binpack", help="On as few instances as possible, by what is free.", rich_help_panel=PLACEMENT),
+    ] = None,
+    random: Annotated[
+        bool, typer.Option("--random", help="On any instance that has room.", rich_help_panel=PLACEMENT)
+    ] = False,
+    distinct_instance: Annotated[
+        bool,
+        typer.Option("--distinct-instance", help="At most one on each instance.", rich_help_panel=PLACEMENT),
+    ] = False,
+    member_of: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--member-of",
+            metavar="EXPR",
+            help="Only on instances that match a cluster query expression; may be repeated.",
+            rich_help_panel=PLACEMENT,
+        ),
+    ] = None,
+    wait_for_capacity: Annotated[
+        float | None,
+        typer.Option(
+            "--wait-for-room",
+            metavar="SECONDS",
+            min=0,
+            help="How long to wait for room, on the instances named too; by default what finds none is refused.",
+            rich_help_panel=PLACEMENT,
+        ),
+    ] = None,
+    local: Annotated[
+        bool,
+        typer.Option(
+            "--local",
+            help="On an ECS embedded in this command, with 20 instances. Needs no account; all else has defaults.",
+            rich_help_panel=WHERE,
+        ),
+    ] = False,
+    task_definition: Annotated[
+        str | None,
+        typer.Option(
+            "--task-definition", metavar="NAME", help="family, family:revision, or ARN.", rich_help_panel=TASK
+        ),
+    ] = None,
+    environment: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--env",
+            metavar="NAME=VALUE",
+            help="Environment variable of the container; may be repeated.",
+            rich_help_panel=TASK,
+        ),
+    ] = None,
+    command: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--command",
+            metavar="WORD...",
+            help="Command of the container: the words up to the next option, and those after --.",
+            rich_help_panel=TASK,
+        ),
+    ] = None,
+    container: Annotated[
+        str | None,
+        typer.Option(
+            "--container",
+            metavar="NAME",
+            help="The container that --env and --command are for, if the task has several.",
+            rich_help_panel=TASK,
+        ),
+    ] = None,
+    cpu: Annotated[
+        int | None,
+        typer.Option("--cpu", metavar="UNITS", min=1, help="CPU of the task, 1024 to a vCPU.", rich_help_panel=TASK),
+    ] = None,
+    memory: Annotated[
+        int | None,
+        typer.Option("--memory", metavar="MIB", min=1, help="Memory of the task.", rich_help_panel=TASK),
+    ] = None,
+    started_by: Annotated[
+        str | None,
+        typer.Option(
+            "--started-by",
+            metavar="MARK",
+            help="A mark of your own. Without it each call gets a token, by which a start in doubt is found again.",
+            rich_help_panel=TASK,
+        ),
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option("--group", metavar="NAME", help="Task group.", rich_help_panel=TASK)
+    ] = None,
+    tags: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="NAME=VALUE", help="Tag of the task; may be repeated.", rich_help_panel=TASK),
+    ] = None,
+    count: Annotated[int, typer.Option("--count", metavar="N", min=1, help="How many tasks.", rich_help_panel=HOW)] = 1,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", metavar="N", min=1, help="Calls at once, at most.", rich_help_panel=HOW)
+    ] = 50,
+    wait: Annotated[
+        bool,
+        typer.Option(
+            "--wait",
+            help="Until all that started has stopped; the status is 1 unless each ended with exit code 0.",
+            rich_help_panel=HOW,
+        ),
+    ] = False,
+    on_cancel: Annotated[
+        Policy,
+        typer.Option(
+            "--on-cancel",
+            help="What Ctrl-C does with calls that are on their way: stop what they start, settle (wait, and leave "
+            "it running), or abandon (leave at once: UNKNOWN).",
+            rich_help_panel=HOW,
+        ),
+    ] = Policy.STOP,
+    as_json: AsJson = False,
+    *,
+    access: Access,
+) -> int:
+    """Read the options, start, and return the exit status; `HELP` is what the user reads."""
+    if context.args:
+        # Not repeated here: it may be the value of an environment variable.
+        raise UsageError("a word too many: --env and --tag take one NAME=VALUE each, and a command goes after --")
+    asked = Asked(
+        count=count,
+        cluster=cluster,
+        task_definition=task_definition,
+        instances=_options.instances(instances or ()),
+        all_instances=all_instances,
+        spread=spread,
+        binpack=binpack,
+        random=random,
+        distinct_instance=distinct_instance,
+        member_of=tuple(member_of or ()),
+        wait_for_capacity=wait_for_capacity,
+        wait=wait,
+        local=local,
+        environment=_options.pairs(environment or (), "--env"),
+        container=container,
+        command=tuple(command or ()),
+        cpu=cpu,
+        memory=memory,
+        started_by=started_by,
+        group=group,
+        tags=_options.pairs(tags or (), "--tag"),
+        on_cancel=on_cancel,
+        concurrency=concurrency,
+        access=access,
+    )
+    return asyncio.run(Run(_start_options.settled(asked), Streams(), as_json=as_json).go())

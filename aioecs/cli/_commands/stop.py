@@ -1,0 +1,227 @@
+"""The command `aioecs stop`: stop tasks that are named, and tell what came of each."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import anyio
+import attrs
+import typer
+from rich.text import Text
+
+from aioecs import CancelToken, Client, ECSError, InvalidRequest, ListTasksRequest, StopTaskRequest, Task
+from aioecs._model import limits
+from aioecs._model.arn import short
+from aioecs.cli._access import Access, with_access
+from aioecs.cli._display.status import CANNOT, DONE, INTERRUPTED, PARTLY
+from aioecs.cli._display.streams import Streams
+from aioecs.cli._display.tally import is_final, text_of
+from aioecs.cli._lookup import whole_tasks
+from aioecs.cli._options import HOW, WHERE, AsJson, UsageError, refused
+from aioecs.cli._signals import interrupts
+from aioecs.cli._task_names import cluster_in, named
+
+HELP = """
+Stop tasks, by id or ARN. Their containers get SIGTERM, and SIGKILL later.
+
+The cluster is the one in a task's ARN, unless another is named. Of - the tasks are read from standard input: ids or \
+ARNs with white space between them, or JSON as the other commands or the AWS CLI write it.
+
+Ctrl-C begins no further stop, and tells what was stopped; a second one ends at once.
+
+[bold]Examples[/]
+
+  aioecs stop --cluster c1 6f1e2d --reason 'wrong input'
+
+All that a run has started, or that bears a mark:
+
+  aioecs start --cluster c1 --task-definition td \\
+    --count 99 --json > run.jsonl
+
+  aioecs stop - < run.jsonl
+
+  aioecs stop --cluster c1 --started-by nightly
+
+  aws ecs list-tasks --cluster c1 --family frame \\
+    | aioecs stop -
+"""
+
+_AT_ONCE = 50
+
+
+@with_access
+def stop(
+    tasks: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="TASK...", help="Ids, their beginnings, or ARNs, or - for standard input."),
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            "--cluster",
+            metavar="NAME",
+            help="Name or ARN; without it the task's own, else default.",
+            rich_help_panel=WHERE,
+        ),
+    ] = None,
+    family: Annotated[
+        str | None,
+        typer.Option("--family", metavar="NAME", help="All that run of a family, instead.", rich_help_panel=WHERE),
+    ] = None,
+    started_by: Annotated[
+        str | None,
+        typer.Option("--started-by", metavar="MARK", help="All that run with a mark, instead.", rich_help_panel=WHERE),
+    ] = None,
+    reason: Annotated[
+        str | None,
+        typer.Option("--reason", metavar="TEXT", help="Why; the task shows it.", rich_help_panel=HOW),
+    ] = None,
+    as_json: AsJson = False,
+    *,
+    access: Access,
+) -> int:
+    """Stop them and return the exit status; `HELP` is what the user reads."""
+    all_of = family is not None or started_by is not None
+    if bool(tasks) == all_of:
+        raise UsageError("name tasks, or give --family or --started-by" + (", not both" if all_of else ""))
+    names = named(tasks or ())
+    wanted = [StopTaskRequest(cluster=cluster or cluster_in(name), task=name, reason=reason) for name in names]
+    for request in wanted:
+        check(request)
+    matching = ListTasksRequest(cluster=cluster, family=family, started_by=started_by) if all_of else None
+    stopping = Stopping(wanted, Streams(), matching=matching, reason=reason, as_json=as_json)
+    return asyncio.run(stopping.go(access))
+
+
+def check(request: StopTaskRequest) -> None:
+    """Hold a request against ECS's documented limits.
+
+    Raises:
+        UsageError: one is broken.
+    """
+    try:
+        limits.check(request)
+    except InvalidRequest as error:
+        raise refused(error, {"task": "TASK"}) from error
+
+
+@attrs.define
+class Stopping:
+    """One `aioecs stop`: what is to be stopped, and what came of it so far."""
+
+    requests: Sequence[StopTaskRequest]
+    streams: Streams
+    matching: ListTasksRequest | None = attrs.field(default=None, kw_only=True)
+    """Which tasks to stop instead of those that are named."""
+    reason: str | None = attrs.field(default=None, kw_only=True)
+    as_json: bool = attrs.field(default=False, kw_only=True)
+    end: Callable[[int], object] = attrs.field(default=os._exit, kw_only=True)
+    token: CancelToken = attrs.field(factory=CancelToken)
+    stopped: int = 0
+    errors: list[ECSError] = attrs.field(factory=list[ECSError])
+
+    async def go(self, access: Access) -> int:
+        """Stop them, fifty at once, and return the exit status.
+
+        After a first SIGINT or SIGTERM no further stop begins, and those on their way are waited for; the second ends
+        the process.
+        """
+        with self.streams.logging(), interrupts(self.token, self._end_at_once):
+            try:
+                async with Client(**access.client_options()) as client:
+                    await self._find(client)
+                    await self._stop(client)
+            except (ECSError, UsageError) as error:  # the client could not be opened, or nothing listed
+                self.streams.complain(text_of(error) if isinstance(error, ECSError) else str(error))
+                return CANNOT if is_final(error) else PARTLY
+            self._sum_up()
+            await self.streams.drained(unless=lambda: self.token.cancelled)
+            self.streams.finish()
+            return self.streams.status(self._status())
+
+    async def _find(self, client: Client) -> None:
+        """Make beginnings of ids whole, and list what is to be stopped by what it has in common."""
+        clusters = {request.cluster for request in self.requests}
+        for cluster in clusters:
+            mine = [request.task for request in self.requests if request.cluster == cluster]
+            whole = dict(zip(mine, await whole_tasks(client, mine, cluster), strict=True))
+            self.requests = [
+                request.replace(task=whole[request.task]) if request.cluster == cluster else request
+                for request in self.requests
+            ]
+        if self.matching is None:
+            return
+        found = [arn async for arn in client.list_tasks(self.matching)]
+        if not found:
+            raise UsageError("no running task matches")
+        self.requests = [
+            StopTaskRequest(cluster=self.matching.cluster or cluster_in(arn), task=arn, reason=self.reason)
+            for arn in found
+        ]
+
+    async def _stop(self, client: Client) -> None:
+        waiting = iter(self.requests)
+
+        async def one_by_one() -> None:
+            for request in waiting:
+                if self.token.cancelled:
+                    return
+                try:
+                    self._tell(request, (await client.stop_task(request)).task)
+                except ECSError as error:
+                    self._tell(request, error)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(min(_AT_ONCE, len(self.requests))):
+                group.start_soon(one_by_one)
+
+    def _tell(self, request: StopTaskRequest, became: Task | ECSError | None) -> None:
+        if isinstance(became, ECSError):
+            self.errors.append(became)
+        else:
+            self.stopped += 1
+        if self.as_json:
+            self.streams.write(as_line(request, became))
+        elif isinstance(became, ECSError):
+            self.streams.complain(f"{short(request.task)}: {text_of(became)}")
+        else:
+            status = became.last_status if became is not None else None
+            self.streams.say(
+                Text.assemble(short(request.task), ("  stopping", "green"), f", now {status or 'unknown'}")
+            )
+
+    def _status(self) -> int:
+        if self.token.cancelled:
+            return INTERRUPTED
+        if not self.errors:
+            return DONE
+        return CANNOT if not self.stopped and all(map(is_final, self.errors)) else PARTLY
+
+    def _sum_up(self) -> None:
+        left = len(self.requests) - self.stopped - len(self.errors)
+        if left and not self.as_json:
+            told = f"Interrupted: {self.stopped} stopping, {len(self.errors)} failed, {left} not asked to stop"
+            self.streams.note(Text(told, "bold yellow"))
+
+    def _end_at_once(self) -> None:
+        self._sum_up()
+        self.streams.finish()
+        self.end(INTERRUPTED)
+
+
+def as_line(request: StopTaskRequest, became: Task | ECSError | None) -> str:
+    """Return what came of one stop, as a line of JSON."""
+    task = became if isinstance(became, Task) else None
+    return json.dumps(
+        {
+            "task": request.task,
+            "stopping": not isinstance(became, ECSError),
+            "task_arn": task.task_arn if task is not None else None,
+            "last_status": task.last_status if task is not None else None,
+            "error": text_of(became) if isinstance(became, ECSError) else None,
+        }
+    )

@@ -1,0 +1,263 @@
+"""The command `aioecs tasks`: list tasks and describe each."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from enum import StrEnum
+from functools import partial
+from typing import Annotated, Any, cast
+
+import attrs
+import typer
+from rich.text import Text
+
+from aioecs import Client, DescribeTasksRequest, DesiredStatus, Failure, InvalidRequest, ListTasksRequest, Task
+from aioecs._model.arn import short
+from aioecs.cli._access import Access, with_access
+from aioecs.cli._display.columns import Column, lines
+from aioecs.cli._display.screen import one_line
+from aioecs.cli._display.status import DONE
+from aioecs.cli._display.streams import Streams
+from aioecs.cli._lookup import whole_tasks
+from aioecs.cli._options import OUTPUT, AsJson, Cluster, UsageError, refused
+from aioecs.cli._read_command import moment, reading, told_failures
+from aioecs.cli._task_names import cluster_in, named
+
+HELP = """
+List the tasks of a cluster, with where each stands; or show those that are named in full.
+
+A terminal shows the columns that fit; a pipe gets all of them. In JSON there is a line for each task. Values of \
+environment variables are in neither.
+
+[bold]Examples[/]
+
+What runs, and what ran on one instance:
+
+  aioecs tasks --cluster c1
+
+  aioecs tasks --cluster c1 --container-instance 4c54 \\
+    --desired-status STOPPED
+
+What one call of aioecs started, by its token, to be stopped:
+
+  aioecs tasks --cluster c1 --started-by TOKEN --json \\
+    | aioecs stop -
+"""
+
+ONLY = "Only tasks"
+
+
+class Order(StrEnum):
+    """What a list of tasks is sorted by."""
+
+    CREATED = "created"
+    STATUS = "status"
+    DEFINITION = "definition"
+    INSTANCE = "instance"
+    STARTED_BY = "started-by"
+    STOPPED = "stopped"
+
+    def of(self, task: Task) -> tuple[str, ...]:
+        """Return what places a task in the list."""
+        key = {
+            Order.STATUS: task.last_status,
+            Order.DEFINITION: task.task_definition_arn,
+            Order.INSTANCE: task.container_instance_arn,
+            Order.STARTED_BY: task.started_by,
+            Order.STOPPED: moment(task.stopped_at),
+        }.get(self)
+        return (key or "", moment(task.created_at) or "", task.task_arn or "")
+
+
+@with_access
+def tasks(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="TASK...", help="Only these, in full: ids, their beginnings, ARNs, or -."),
+    ] = None,
+    cluster: Cluster = None,
+    family: Annotated[
+        str | None,
+        typer.Option("--family", metavar="NAME", help="Of a task definition's family.", rich_help_panel=ONLY),
+    ] = None,
+    started_by: Annotated[
+        str | None,
+        typer.Option(
+            "--started-by",
+            metavar="MARK",
+            help="Started with this mark or token; ECS takes no other filter beside it.",
+            rich_help_panel=ONLY,
+        ),
+    ] = None,
+    desired_status: Annotated[
+        DesiredStatus | None,
+        typer.Option(
+            "--desired-status",
+            case_sensitive=False,
+            help="Driven there by ECS; without it, RUNNING.",
+            rich_help_panel=ONLY,
+        ),
+    ] = None,
+    container_instance: Annotated[
+        str | None,
+        typer.Option("--container-instance", metavar="ID", help="On this instance.", rich_help_panel=ONLY),
+    ] = None,
+    order: Annotated[
+        Order, typer.Option("--sort", help="What the list is sorted by.", rich_help_panel=OUTPUT)
+    ] = Order.CREATED,
+    as_json: AsJson = False,
+    *,
+    access: Access,
+) -> int:
+    """List, describe and show, and return the exit status; `HELP` is what the user reads."""
+    request = ListTasksRequest(
+        cluster=cluster,
+        family=family,
+        started_by=started_by,
+        desired_status=desired_status,
+        container_instance=container_instance,
+    )
+    streams = Streams()
+    if not names:
+        return asyncio.run(reading(access, streams, partial(look, request, streams, order=order, as_json=as_json)))
+    if request != ListTasksRequest(cluster=cluster):
+        raise UsageError("tasks that are named are shown whatever they are: leave the filters out")
+    described = partial(describe, named(names), streams, cluster=cluster, as_json=as_json)
+    return asyncio.run(reading(access, streams, described))
+
+
+async def describe(
+    names: Sequence[str], streams: Streams, client: Client, *, cluster: str | None, as_json: bool = False
+) -> int:
+    """Show tasks in full, and return the exit status.
+
+    Raises:
+        UsageError: something is no task.
+        ECSError: they could not be described.
+    """
+    failures: list[Failure] = []
+    for where in dict.fromkeys(cluster or cluster_in(name) for name in names):
+        mine = [name for name in names if (cluster or cluster_in(name)) == where]
+        try:
+            request = DescribeTasksRequest(
+                cluster=where, tasks=await whole_tasks(client, mine, where), include=["TAGS"]
+            )
+            answer = await client.describe_tasks(request)
+        except InvalidRequest as error:
+            raise refused(error, {"tasks": "TASK"}) from error
+        for task in answer.tasks:
+            streams.show([as_line(task)] if as_json else [*members(_without_overrides(task)), Text("")])
+        failures += answer.failures
+    return told_failures(streams, failures)
+
+
+def _without_overrides(task: Task) -> dict[str, Any]:
+    """Return all that ECS tells of a task but its overrides, whose environment and command may hold secrets."""
+    return attrs.asdict(
+        cast("Any", task), filter=lambda field, held: field.name != "overrides" and held not in (None, (), {})
+    )
+
+
+def members(value: dict[str, Any], indent: str = "") -> Iterator[Text]:
+    """Lay out an object, a member a line, what it consists of further in."""
+    for name, held in value.items():
+        inner = [each for each in held if isinstance(each, dict)] if isinstance(held, (list, tuple)) else []
+        if isinstance(held, dict):
+            yield Text(f"{indent}{name}:")
+            yield from members(cast("dict[str, Any]", held), f"{indent}  ")
+        elif inner:
+            yield Text(f"{indent}{name}:")
+            for each in cast("list[dict[str, Any]]", inner):
+                first, *others = members(each, f"{indent}    ")
+                yield Text(f"{indent}  - {first.plain.lstrip()}", no_wrap=True)
+                yield from others
+        elif held not in (None, [], ()):
+            shown = moment(held) if isinstance(held, datetime) else held
+            yield Text(f"{indent}{name}: {one_line(str(shown))}", no_wrap=True)
+
+
+async def look(
+    request: ListTasksRequest,
+    streams: Streams,
+    client: Client,
+    *,
+    order: Order = Order.CREATED,
+    as_json: bool = False,
+) -> int:
+    """List the tasks that are asked for, show them, and return the exit status.
+
+    Raises:
+        UsageError: ECS documents that it does not take this.
+        ECSError: they could not be listed or described.
+    """
+    try:
+        arns = (await client.list_tasks(request)).task_arns
+    except InvalidRequest as error:
+        raise refused(error) from error
+    if not arns:
+        if not as_json:
+            streams.note(Text("no tasks", "dim"))
+        return DONE
+    answer = await client.describe_tasks(DescribeTasksRequest(cluster=request.cluster, tasks=arns))
+    found = sorted(answer.tasks, key=order.of)
+    streams.show([as_line(task) for task in found] if as_json else table(found, streams.columns))
+    return told_failures(streams, answer.failures)
+
+
+def table(tasks: Sequence[Task], width: int | None) -> list[Text]:
+    """Lay tasks out, one a line."""
+    return lines(
+        [
+            Column("TASK", [short(task.task_arn or "") for task in tasks]),
+            Column("STATUS", [_status(task) for task in tasks]),
+            Column("EXIT", [_exit_codes(task) for task in tasks], 1),
+            Column("DEFINITION", [short(task.task_definition_arn or "") for task in tasks], 1),
+            Column("CREATED", [moment(task.created_at) or "" for task in tasks], 2),
+            Column("INSTANCE", [short(task.container_instance_arn or "") for task in tasks], 3),
+            Column("STARTED BY", [one_line(task.started_by or "") for task in tasks], 4),
+            Column("STOPPED", [one_line(task.stopped_reason or task.stop_code or "") for task in tasks], 5),
+        ],
+        width,
+    )
+
+
+def _exit_codes(task: Task) -> str:
+    """Tell with what the containers ended: by name where there are several, - for none at all."""
+    if task.last_status != "STOPPED":
+        return ""
+    codes = [(each.name or "", "-" if each.exit_code is None else str(each.exit_code)) for each in task.containers]
+    return codes[0][1] if len(codes) == 1 else ", ".join(f"{one_line(name)} {code}" for name, code in codes)
+
+
+def _status(task: Task) -> Text:
+    last, desired = task.last_status or "", task.desired_status or ""
+    if last == desired or not desired:
+        return Text(last, "green" if last == "RUNNING" else "dim" if last == "STOPPED" else "yellow")
+    return Text(f"{last}->{desired}", "yellow")
+
+
+def as_line(task: Task) -> str:
+    """Return a task as a line of JSON. Overrides are left out: their environment may hold secrets."""
+    facts: dict[str, Any] = {
+        "task_arn": task.task_arn,
+        "last_status": task.last_status,
+        "desired_status": task.desired_status,
+        "task_definition_arn": task.task_definition_arn,
+        "container_instance_arn": task.container_instance_arn,
+        "cluster_arn": task.cluster_arn,
+        "started_by": task.started_by,
+        "group": task.group,
+        "created_at": moment(task.created_at),
+        "started_at": moment(task.started_at),
+        "stopped_at": moment(task.stopped_at),
+        "stop_code": task.stop_code,
+        "stopped_reason": task.stopped_reason,
+        "containers": [
+            {"name": each.name, "last_status": each.last_status, "exit_code": each.exit_code, "reason": each.reason}
+            for each in task.containers
+        ],
+    }
+    return json.dumps(facts)

@@ -1,0 +1,173 @@
+"""The command `aioecs wait`: wait until tasks run, or until they have stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, nullcontext, suppress
+from enum import StrEnum
+from functools import partial
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from aioecs import Client, ECSError, InvalidRequest, Task, TaskMissing, TaskStopped, WaitError
+from aioecs.cli._access import Access, with_access
+from aioecs.cli._commands.tasks import as_line, table
+from aioecs.cli._display.status import DONE, PARTLY
+from aioecs.cli._display.streams import Streams
+from aioecs.cli._lookup import whole_tasks
+from aioecs.cli._options import HOW, WHERE, AsJson, refused
+from aioecs.cli._read_command import reading
+from aioecs.cli._task_names import named
+
+HELP = """
+Wait until tasks run, or until they have stopped, and show them as they were last seen.
+
+A task that stops without having run ends a wait for running ones at once. Tasks that ended by themselves, each \
+container with exit code 0 or killed by ECS after another's 0, are a success of --for stopped; with --container that \
+one decides alone. Others are shown all the same. Of - the tasks are read from standard input, as \
+with aioecs stop.
+
+[bold]Examples[/]
+
+  aioecs wait --cluster c1 6f1e2d...
+
+  aioecs tasks --cluster c1 --started-by nightly --json \\
+    | aioecs wait - --for stopped --timeout 3600
+"""
+
+KILLED = (137, 143)  # 128 and the number of SIGKILL or SIGTERM
+
+
+class Goal(StrEnum):
+    """What is waited for."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+
+
+@with_access
+def wait(
+    tasks: Annotated[list[str], typer.Argument(metavar="TASK...", help="Ids or ARNs, or - for standard input.")],
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            "--cluster", metavar="NAME", help="Of ids; ARNs name theirs. Without it, default.", rich_help_panel=WHERE
+        ),
+    ] = None,
+    goal: Annotated[Goal, typer.Option("--for", help="What they are to come to.", rich_help_panel=HOW)] = Goal.RUNNING,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--timeout", metavar="SECONDS", min=0, help="At most; without it, as long as it takes.", rich_help_panel=HOW
+        ),
+    ] = None,
+    container: Annotated[
+        str | None,
+        typer.Option(
+            "--container", metavar="NAME", help="The one whose exit code decides, for stopped.", rich_help_panel=HOW
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    *,
+    access: Access,
+) -> int:
+    """Wait and return the exit status; `HELP` is what the user reads."""
+    streams = Streams()
+    look = partial(
+        waited,
+        named(tasks),
+        goal,
+        streams,
+        cluster=cluster or "default",
+        timeout=timeout,
+        container=container,
+        as_json=as_json,
+    )
+    return asyncio.run(reading(access, streams, look))
+
+
+async def waited(
+    tasks: Sequence[str],
+    goal: Goal,
+    streams: Streams,
+    client: Client,
+    *,
+    cluster: str,
+    timeout: float | None = None,
+    container: str | None = None,
+    as_json: bool = False,
+) -> int:
+    """Wait, show the tasks as they were last seen, and return the exit status.
+
+    Raises:
+        UsageError: something is no task.
+        ECSError: they could not be described.
+    """
+    wait = client.wait_until_running if goal is Goal.RUNNING else client.wait_until_stopped
+    try:
+        tasks = await whole_tasks(client, tasks, cluster)
+        async with _counted(client, tasks, goal, streams, cluster=cluster):
+            there = await wait(tasks, timeout=timeout, cluster=cluster)
+    except InvalidRequest as error:
+        raise refused(error, {"tasks": "TASK"}) from error
+    except WaitError as error:
+        _show(streams, error.known, as_json=as_json)
+        streams.complain(_why(error))
+        return PARTLY
+    _show(streams, there, as_json=as_json)
+    failed = [] if goal is Goal.RUNNING else [task for task in there if not succeeded(task, container)]
+    if failed and not as_json:
+        streams.note(Text(f"{len(failed)} of {len(there)} did not end with exit code 0", "yellow"))
+    return PARTLY if failed else DONE
+
+
+@asynccontextmanager
+async def _counted(
+    client: Client, tasks: Sequence[str], goal: Goal, streams: Streams, *, cluster: str
+) -> AsyncGenerator[None]:
+    """Count the tasks that are there while the block runs: on a moving line, and in words if it is cancelled."""
+    there: set[str] = set()
+
+    async def count() -> None:
+        with suppress(ECSError):  # which the wait meets as well, and tells
+            async for task in client.watch(tasks, cluster=cluster):
+                if task.last_status == "STOPPED" or (goal is Goal.RUNNING and task.last_status == "RUNNING"):
+                    there.add(task.task_arn or "")
+
+    moves = streams.shows_progress(as_json=False)
+    counting = asyncio.get_running_loop().create_task(count(), name="aioecs wait counts")
+    try:
+        with streams.moving(lambda _: Text(f"{len(there):,}/{len(tasks):,} {goal}")) if moves else nullcontext():
+            yield
+    except asyncio.CancelledError:
+        which = "were running" if goal is Goal.RUNNING else "had stopped"
+        streams.note(Text(f"Interrupted: {len(there):,} of {len(tasks):,} tasks {which}", "bold yellow"))
+        raise
+    finally:
+        counting.cancel()
+        await asyncio.wait([counting])
+
+
+def succeeded(task: Task, container: str | None = None) -> bool:
+    """Whether a stopped task did its work: with a container named, whether that one ended with exit code 0.
+
+    Else it ended by itself and every container has an exit code: 0, or that of one which ECS killed because another
+    had ended with 0. A container without an exit code never ran, or was lost.
+    """
+    if container is not None:
+        return any(each.exit_code == 0 for each in task.containers if each.name == container)
+    codes = {each.exit_code for each in task.containers}
+    out_of_memory = any((each.reason or "").startswith("OutOfMemory") for each in task.containers)
+    return task.stop_code == "EssentialContainerExited" and 0 in codes <= {0, *KILLED} and not out_of_memory
+
+
+def _show(streams: Streams, tasks: Sequence[Task], *, as_json: bool) -> None:
+    streams.show([as_line(task) for task in tasks] if as_json else table(tasks, streams.columns))
+
+
+def _why(error: WaitError) -> str:
+    left = f"; {len(error.waiting_for)} not there yet" if error.waiting_for else ""
+    return f"{error}{left}" if not isinstance(error, (TaskStopped, TaskMissing)) else str(error)

@@ -1,0 +1,172 @@
+"""The command `aioecs watch`: a cluster as it goes on, its tasks by state and the load of its instances."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import anyio
+import attrs
+import typer
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from aioecs import (
+    Client,
+    ContainerInstance,
+    DescribeContainerInstancesRequest,
+    DescribeTasksRequest,
+    InvalidRequest,
+    ListContainerInstancesRequest,
+    ListTasksRequest,
+    Task,
+)
+from aioecs._model.arn import short
+from aioecs.cli._access import Access, with_access
+from aioecs.cli._commands import instances as _instances
+from aioecs.cli._commands import tasks as _tasks
+from aioecs.cli._display.screen import harmless, one_line
+from aioecs.cli._display.status import DONE, INTERRUPTED
+from aioecs.cli._display.streams import Streams
+from aioecs.cli._options import HOW, WHERE, AsJson, Cluster, refused
+from aioecs.cli._read_command import reading
+
+HELP = """
+Watch a cluster until Ctrl-C: how many tasks are in which state, and the load of each instance.
+
+A terminal shows a table that is drawn anew on the whole screen, as aioecs instances shows it. \
+In a pipe, and in JSON, there is a line for each change of a task; one \
+that was not there before counts as a change, and so does one that has stopped.
+
+[bold]Examples[/]
+
+  aioecs watch --cluster c1
+
+  aioecs watch --cluster c1 --family frame --json
+"""
+
+
+@with_access
+def watch(
+    cluster: Cluster = None,
+    family: Annotated[
+        str | None,
+        typer.Option("--family", metavar="NAME", help="Only tasks of this family.", rich_help_panel=WHERE),
+    ] = None,
+    started_by: Annotated[
+        str | None,
+        typer.Option("--started-by", metavar="MARK", help="Only tasks with this mark.", rich_help_panel=WHERE),
+    ] = None,
+    interval: Annotated[
+        float,
+        typer.Option("--interval", metavar="SECONDS", min=0.1, help="Between two looks.", rich_help_panel=HOW),
+    ] = 2.0,
+    as_json: AsJson = False,
+    *,
+    access: Access,
+) -> int:
+    """Watch until a signal, and return the exit status; `HELP` is what the user reads."""
+    request = ListTasksRequest(cluster=cluster, family=family, started_by=started_by)
+    streams = Streams()
+    watching = Watching(request, streams, as_json=as_json, interval=interval)
+    status = asyncio.run(reading(access, streams, watching.go))
+    return DONE if status == INTERRUPTED else status
+
+
+@attrs.define
+class Watching:
+    """One `aioecs watch`: what is watched, and what was last seen of it."""
+
+    request: ListTasksRequest
+    streams: Streams
+    as_json: bool = attrs.field(default=False, kw_only=True)
+    interval: float = attrs.field(default=2.0, kw_only=True)
+    tasks: Sequence[Task] | None = None
+    """None until they have been looked at."""
+    instances: Sequence[ContainerInstance] = ()
+    stopped: int = 0
+    """How many were seen to leave."""
+    _known: dict[str, str | None] = attrs.field(factory=dict[str, "str | None"])
+
+    async def go(self, client: Client) -> int:
+        """Look again and again, until it is cancelled or nobody reads it any more.
+
+        Raises:
+            UsageError: ECS documents that it does not take this.
+            ECSError: something could not be listed or described.
+        """
+        gone: list[None] = []
+        self.streams.on_broken = lambda: gone.append(None)
+        if not self.as_json and self.streams.columns is not None and self.streams.shows_progress(as_json=False):
+            try:
+                with self.streams.moving(self.view, whole_screen=True):
+                    while True:
+                        await self._look(client, lambda _: None, with_instances=True)
+                        await anyio.sleep(self.interval)
+            finally:
+                self.streams.show(self.lines(self.streams.columns))  # what it was like stays on the screen
+        while not gone:
+            await self._look(client, self._tell)
+            await anyio.sleep(self.interval)
+        return DONE
+
+    async def _look(self, client: Client, tell: Callable[[Task], object], *, with_instances: bool = False) -> None:
+        """Look once: at the tasks, at those that have left since, and at the instances."""
+        try:
+            arns = (await client.list_tasks(self.request)).task_arns
+        except InvalidRequest as error:
+            raise refused(error) from error
+        left = [arn for arn in self._known if arn not in set(arns)]
+        seen = await self._described(client, [*arns, *left])
+        if with_instances:
+            self.instances = await self._hosts(client)
+        for task in seen:
+            arn = task.task_arn or ""
+            if self._known.get(arn) != task.last_status:
+                tell(task)
+                self._known[arn] = task.last_status
+        for task in seen:
+            if task.last_status == "STOPPED":
+                self.stopped += self._known.pop(task.task_arn or "", None) is not None
+        self.tasks = [task for task in seen if task.last_status != "STOPPED"]
+
+    async def _described(self, client: Client, arns: Sequence[str]) -> Sequence[Task]:
+        if not arns:
+            return ()
+        return (await client.describe_tasks(DescribeTasksRequest(cluster=self.request.cluster, tasks=arns))).tasks
+
+    async def _hosts(self, client: Client) -> Sequence[ContainerInstance]:
+        cluster = self.request.cluster
+        listed = await client.list_container_instances(ListContainerInstancesRequest(cluster=cluster))
+        if not (arns := listed.container_instance_arns):
+            return ()
+        asked = DescribeContainerInstancesRequest(cluster=cluster, container_instances=arns)
+        return (await client.describe_container_instances(asked)).container_instances
+
+    def _tell(self, task: Task) -> None:
+        if self.as_json:
+            self.streams.write(_tasks.as_line(task))
+            return
+        reason = f"  {one_line(task.stopped_reason)}" if task.stopped_reason else ""
+        self.streams.say(Text(f"{short(task.task_arn or '')}  {task.last_status}{reason}"))
+
+    def view(self, columns: int) -> RenderableType:
+        """Show what was last seen, for a terminal of so many columns: what doesn't fit below is counted."""
+        title = f"{self.request.cluster or 'default'}, every {self.interval:g} s; Ctrl-C ends it"
+        shown = [Text(title, "dim"), *(self.lines(columns) or [Text("looking", "dim")])]
+        if (more := len(shown) - self.streams.rows) > 0:
+            shown[-more - 1 :] = [Text(f"{more + 1:,} more", "dim")]
+        return Group(*shown)
+
+    def lines(self, columns: int | None) -> list[Text]:
+        """Return what was last seen: the tasks by state, then the instances, each on the line that it always has."""
+        if self.tasks is None:
+            return []
+        states = Counter(task.last_status or "" for task in self.tasks)
+        counts = [f"{count:,} {state}" for state, count in sorted(states.items(), key=lambda item: -item[1])]
+        if self.stopped:
+            counts.append(f"{self.stopped:,} stopped meanwhile")
+        stable = sorted(self.instances, key=lambda each: each.container_instance_arn or "")
+        return [harmless(Text(", ".join(counts) or "no tasks", "bold")), *_instances.table(stable, columns)]

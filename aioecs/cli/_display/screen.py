@@ -1,0 +1,322 @@
+"""What is shown: from values to renderables and JSON. Pure; all words are ASCII, so that no terminal garbles them."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite
+from typing import Any
+
+import attrs
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from aioecs import Outcome, StartResult
+from aioecs.cli._display.tally import Group as Starts
+from aioecs.cli._display.tally import Tally, exit_status, text_of
+
+_MINUTE, _HOUR = 60, 3600
+_BAR = (8, 40)  # columns of the narrowest and the widest bar
+_EXACT = 10  # calls a second; slower ones are shown to a tenth
+_ECHO = 3  # columns left free: a terminal writes "^C" there, and a line that it broke could not be taken back
+_WORDS = {
+    Outcome.STARTED: ("started", "green"),
+    Outcome.STOPPED: ("stopped again", "yellow"),
+    Outcome.REFUSED: ("refused", "yellow"),
+    Outcome.NOT_SENT: ("not sent", "yellow"),
+    Outcome.UNKNOWN: ("UNKNOWN", "bold red"),
+}
+
+
+@attrs.frozen(kw_only=True)
+class Report:
+    """How far a run has come, or what it came to."""
+
+    tally: Tally
+    cluster: str = ""
+    task_definition: str = ""
+    container_instances: int = 0
+    local: bool = False
+    access: Sequence[str] = ()
+    """The options by which ECS is reached, as words."""
+    calls: int = 0
+    throttled: int = 0
+    rate: float = float("inf")
+    """What the pacer lets through, in calls a second; infinite where nothing paces."""
+    seconds: float = 0.0
+    interrupted: str | None = None
+    """What interrupted it: a signal's name, or a reason."""
+
+    @property
+    def left(self) -> float | None:
+        """How long it will take yet, in seconds, if it goes on so; None if that can't be told."""
+        done = self.tally.carried_out
+        if self.interrupted is not None or not done or done >= self.tally.asked:
+            return None
+        return self.seconds * (self.tally.asked - done) / done
+
+    @property
+    def per_second(self) -> float:
+        """Tasks started a second; 0 before any time has passed."""
+        return self.tally.started / self.seconds if self.seconds > 0 else 0.0
+
+
+def complaint(message: str) -> Text:
+    """Say on one line what is wrong."""
+    return Text.assemble(("aioecs: ", "bold red"), one_line(message))
+
+
+def one_line(message: str) -> str:
+    """Return the message without line breaks, and without what a terminal could take for a command."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in message).split())
+
+
+def harmless(line: Text) -> Text:
+    """Return the line with a question mark for each sign that a terminal could take for a command."""
+    if line.plain.isprintable():
+        return line
+    safe = line.copy()
+    safe.plain = "".join(sign if sign.isprintable() else "?" for sign in line.plain)
+    return safe
+
+
+def broken(line: Text, width: int) -> list[Text]:
+    """Break a line between words to fit `width` columns, its further lines a little further in.
+
+    Ids, ARNs and lines marked `no_wrap`, such as commands, stay whole: they must survive being copied.
+    """
+    if line.no_wrap or line.cell_len <= width:
+        return [line]
+    indent = len(line.plain) - len(line.plain.lstrip())
+    first, further = " " * indent, " " * (indent + 2)
+    lines: list[Text] = [Text(first)]
+    for word in line[indent:].split(" "):
+        if lines[-1].plain.strip() and lines[-1].cell_len + word.cell_len > width:
+            lines[-1].rstrip()
+            lines.append(Text(further))
+        lines[-1].append_text(word).append(" ")
+    lines[-1].rstrip()
+    return lines
+
+
+# ------------------------------------------------------------------------------------------------------ while it runs
+
+
+def progress(report: Report, width: int) -> RenderableType:
+    """Show how far it has come: on one line with a bar if `width` columns allow, else without the bar."""
+    tally = report.tally
+    line = Text(f"{tally.carried_out:,}/{tally.asked:,} {100 * tally.carried_out // tally.asked}%", "bold")
+    counts = _joined(_live_counts(report))
+    paced = _joined([counts, *_pace(report)])
+    width -= _ECHO
+    room, beside = (width - len(line) - len(text) - 2 for text in (counts, paced))
+    fits = beside >= _BAR[0]
+    shown: list[RenderableType] = [*broken(Text.assemble(line, " ", paced), width)]
+    if room >= _BAR[0]:
+        bar = ProgressBar(total=tally.asked, completed=tally.carried_out, width=min(beside if fits else room, _BAR[1]))
+        shown = [_row(line, bar, paced)] if fits else [_row(line, bar, counts), *_pace(report)]
+    if report.interrupted is not None:
+        waiting = Text("interrupted: waiting for what is in flight; Ctrl-C again ends at once", "bold yellow")
+        shown += broken(waiting, width)
+    return Group(*shown)
+
+
+def _live_counts(report: Report) -> Iterator[Text]:
+    """Tell what came of the starts, where it isn't plain from their number, and how long it takes."""
+    tally = report.tally
+    if tally.started != tally.carried_out:
+        yield _count(tally.started, "started", "green")
+    others = [
+        (tally.count(Outcome.REFUSED), "refused", "yellow"),
+        (report.throttled, "throttled", "yellow"),
+        (tally.count(Outcome.UNKNOWN), "unknown", "bold red"),
+    ]
+    yield from (_count(*other) for other in others if other[0])
+    yield Text(f"{report.per_second:,.0f}/s")
+    left = "" if report.left is None else f", {duration(report.left)} left"
+    yield Text(f"{duration(report.seconds)}{left}")
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words as short as a clock's: 9s, 1m09s, 2h05m."""
+    whole = round(seconds)
+    if whole < _MINUTE:
+        return f"{whole}s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE}m{whole % _MINUTE:02}s"
+    return f"{whole // _HOUR}h{whole % _HOUR // _MINUTE:02}m"
+
+
+def beat(report: Report) -> Text:
+    """Tell on a line how far it has come, where no terminal shows a moving one."""
+    tally = report.tally
+    state = "interrupted, waiting for what is in flight; " if report.interrupted is not None else ""
+    done = f"{state}{tally.carried_out:,} of {tally.asked:,}, {100 * tally.carried_out // tally.asked}%"
+    return _joined([Text(done), *_live_counts(report), *_pace(report)])
+
+
+def _pace(report: Report) -> Iterator[Text]:
+    """Tell what the pacer has learnt; nothing where nothing paces."""
+    if isfinite(report.rate):
+        yield Text(f"paced at {report.rate:,.{0 if report.rate >= _EXACT else 1}f} calls/s")
+
+
+def _row(*cells: RenderableType) -> Table:
+    grid = Table.grid(padding=(0, 1))
+    for _ in cells:
+        grid.add_column(no_wrap=True)
+    grid.add_row(*cells)
+    return grid
+
+
+# --------------------------------------------------------------------------------------------------------- at the end
+
+
+def summary(report: Report) -> list[Text]:
+    """Tell what it came to, one line each: totals, then what did not start and why, and what is unknown last."""
+    lines = [_totals(report), _circumstances(report)]
+    if report.interrupted is not None:
+        lines.append(Text(f"Interrupted: {one_line(report.interrupted)}", "bold yellow"))
+    lines += _groups("Refused:", report.tally.refusals)
+    lines += _groups("Errors:", report.tally.errors)
+    lines += _tasks(report.tally)
+    lines += _unsettled(report)
+    lines += _doubts(report)
+    return lines
+
+
+def _totals(report: Report) -> Text:
+    tally = report.tally
+    counts = [
+        _count(tally.count(outcome), word, style)
+        for outcome, (word, style) in _WORDS.items()
+        if tally.count(outcome) or outcome is Outcome.STARTED
+    ]
+    if tally.unsettled:
+        counts.append(_count(tally.unsettled, "UNSETTLED", "bold red"))
+    tasks = "task" if tally.asked == 1 else "tasks"
+    rate = f", {report.per_second:,.0f} started per second" if tally.started else ""
+    return Text.assemble(_joined(counts), f" of {tally.asked:,} {tasks} in {report.seconds:,.2f} s{rate}")
+
+
+def _tasks(tally: Tally) -> Iterator[Text]:
+    """Name the tasks, the first of many."""
+    more = tally.started - len(tally.tasks)
+    if tally.tasks:
+        yield Text("Started:")
+    yield from (Text(f"  {arn}", no_wrap=True) for arn in tally.tasks)
+    if tally.tasks and more > 0:
+        yield Text(f"  and {more:,} more; --json names all", "dim")
+
+
+def _circumstances(report: Report) -> Text:
+    instances = f"{_many(report.container_instances, 'container instance')}, " if report.container_instances else ""
+    calls = f"{_many(report.calls, 'call')}, {report.throttled:,} throttled"
+    where = f"cluster {report.cluster}, {instances}task definition {report.task_definition}, {calls}"
+    if report.local:
+        where += "; ran on the embedded local ECS, which is gone now"
+    return Text(one_line(where), "dim")
+
+
+def _groups(title: str, groups: Mapping[str, Starts]) -> Iterator[Text]:
+    if groups:
+        yield Text(title)
+    for reason, group in sorted(groups.items(), key=lambda item: -item[1].count):
+        where = f", {_on(group)}" if group.examples else ""
+        yield Text.assemble("  ", (f"{group.count:,}", "yellow"), f" x {one_line(reason)}{where}")
+        if group.detail:
+            yield Text(f"    {one_line(group.detail)}", "dim")
+
+
+def _on(group: Starts) -> str:
+    return f"on {', '.join(group.examples)}{' ...' if group.more else ''}"
+
+
+def _unsettled(report: Report) -> Iterator[Text]:
+    if report.tally.unsettled:
+        yield Text(
+            f"UNSETTLED: it ended before {_many(report.tally.unsettled, 'start')} in flight had come to anything. "
+            "They may run: list the cluster's tasks before you start them again.",
+            "bold red",
+        )
+
+
+def _doubts(report: Report) -> Iterator[Text]:
+    unknown = report.tally.count(Outcome.UNKNOWN)
+    if not unknown:
+        return
+    yield Text(
+        f"UNKNOWN: whether ECS started {_many(unknown, 'task')} could not be learnt. "
+        "Look them up by their token before you start them again:",
+        "bold red",
+    )
+    for token, group in report.tally.doubts.items():
+        yield Text.assemble("  token ", (token, "bold"), f" of {_many(group.count, 'start')} {_on(group)}")
+    token = next(iter(report.tally.doubts)) if len(report.tally.doubts) == 1 else "TOKEN"
+    words = ["aioecs", "tasks", "--cluster", report.cluster, "--started-by", token, *report.access]
+    yield Text(f"  {shlex.join(map(one_line, words))}", no_wrap=True)
+
+
+def _joined(parts: Iterator[Text] | list[Text]) -> Text:
+    return Text(", ").join(parts)
+
+
+def _count(count: int, word: str, style: str) -> Text:
+    return Text(f"{count:,} {word}", style if count else "")
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+# --------------------------------------------------------------------------------------------------------------- JSON
+
+
+def start_json(start: StartResult) -> str:
+    """Return what one start came to, as a line of JSON; what doesn't apply is null."""
+    failure, error = start.failure, start.error
+    return json.dumps(
+        {
+            "outcome": start.outcome.value,
+            "task_arn": start.task.task_arn if start.task is not None else None,
+            "container_instance": _instance(start) or None,
+            "reason": failure.reason if failure is not None else None,
+            "detail": failure.detail if failure is not None else None,
+            "error": text_of(error) if error is not None else None,
+            "token": start.token or None,
+        }
+    )
+
+
+def _instance(start: StartResult) -> str | None:
+    """Return the ARN of its instance as far as ECS told it, else the instance as it was named."""
+    told = start.task.container_instance_arn if start.task is not None else None
+    refused = start.failure.arn if start.failure is not None else None
+    return told or refused or start.container_instance
+
+
+def summary_json(report: Report) -> str:
+    """Return what all came to, as a line of JSON; `seconds` is the time that it took."""
+    tally = report.tally
+    facts: dict[str, Any] = {"asked": tally.asked}
+    facts |= {outcome.value: tally.count(outcome) for outcome in _WORDS}
+    facts |= {
+        "unsettled": tally.unsettled,
+        "calls": report.calls,
+        "throttled": report.throttled,
+        "seconds": round(report.seconds, 3),
+        "started_per_second": round(report.per_second, 1),
+        "interrupted": report.interrupted,
+        "local": report.local,
+        "cluster": report.cluster,
+        "task_definition": report.task_definition,
+        "container_instances": report.container_instances,
+        "refusals": {reason: group.count for reason, group in tally.refusals.items()},
+        "errors": {text: group.count for text, group in tally.errors.items()},
+        "unknown_tokens": list(tally.doubts),
+        "exit_status": exit_status(tally, interrupted=report.interrupted is not None),
+    }
+    return json.dumps({"summary": facts})

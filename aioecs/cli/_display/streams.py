@@ -1,0 +1,271 @@
+"""Where the words go: results to stdout, all else to stderr, a moving line only where a terminal shows it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager, suppress
+from io import StringIO
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from aioecs.cli._display.output import Line, Output
+from aioecs.cli._display.screen import broken, complaint, harmless
+from aioecs.cli._display.status import UNWRITTEN
+
+BEAT = 10.0  # seconds between two lines of progress where no terminal shows a moving one
+PATIENCE = 1.0  # seconds that a reader of stdout is given, when the command is over
+ORDER = 0.1  # seconds that a line of stderr waits, at most, for those of stdout before it in the same terminal
+_FRAME = 0.1  # between two drawings of the moving line, in seconds
+
+
+class Streams:
+    """Stdout and stderr. When stdout can't be written any more, what is left to tell goes to stderr.
+
+    `on_broken` is called once, when that happens; `broken_by` says why.
+    """
+
+    def __init__(self, on_broken: Callable[[], object] = lambda: None) -> None:
+        self._out = Console(highlight=False)
+        self._err = Console(stderr=True, highlight=False)
+        self._results: Output | None = None
+        self._notes: Output | None = None
+        self._error: OSError | None = None
+        self._live: Live | None = None
+        self.on_broken = on_broken
+
+    def say(self, *lines: Text) -> None:
+        """Print lines of a result. A terminal breaks them between words; a pipe gets them whole."""
+        for line in lines:
+            if self._error is not None:
+                self.note(line)
+                continue
+            for text in _rendered(self._out, line):
+                self._put(text, kept=True)
+
+    def write(self, line: str) -> None:
+        """Print a line as it stands, at once."""
+        self._put(line, kept=True)
+
+    @property
+    def rows(self) -> int:
+        """How high the terminal is that stderr goes to."""
+        return self._err.height
+
+    def show(self, lines: Iterable[Text | str]) -> None:
+        """Print what was only looked up, words as they stand; once nobody reads it, the rest is left out."""
+        for line in lines:
+            for text in _rendered(self._out, line) if isinstance(line, Text) else [line]:
+                self._put(text, kept=False)
+            if self._error is not None:
+                return
+
+    def _put(self, text: str, *, kept: bool) -> None:
+        if self._error is None:
+            if self._results is None:
+                self._results = Output(self._out.file, self._failed)
+            try:
+                self._results.put(Line(text, kept))
+            except OSError as error:
+                self._failed(error)
+            else:
+                return
+        if kept:
+            self._note(text)
+
+    def _failed(self, error: OSError) -> None:
+        """Go on with stderr."""
+        if self._error is not None:
+            return
+        self._error = error
+        if not _reader_is_gone(error):
+            self.complain(f"the results could not be written: {error.strerror or error}")
+        silence_stdout()
+        self._tell_the_rest()
+        self.on_broken()
+
+    def _tell_the_rest(self) -> None:
+        for line in [] if self._results is None else self._results.take_back():
+            if line.kept:
+                self._note(line.text)
+
+    @property
+    def broken_by(self) -> str:
+        """Why stdout is not written any more."""
+        if self._error is None or _reader_is_gone(self._error):
+            return "nobody reads the output any more"
+        return f"the results could not be written: {self._error.strerror or self._error}"
+
+    def status(self, status: int) -> int:
+        """Return the exit status of a command that came to `status`, which may not have been able to say so."""
+        return status if self._error is None or _reader_is_gone(self._error) else UNWRITTEN
+
+    # ------------------------------------------------------------------------------------------- waiting for a reader
+
+    @property
+    def backlog(self) -> int:
+        """How many lines stdout has not taken yet."""
+        return 0 if self._results is None else self._results.backlog
+
+    async def drained(self, most: int = 0, unless: Callable[[], bool] = lambda: False) -> None:
+        """Wait until no more than `most` lines are left to be written, or they can't be, or `unless` says so."""
+        for output in (self._results, self._notes):
+            if output is not None:
+                await output.drained(most, unless)
+
+    def finish(self, seconds: float = PATIENCE) -> None:
+        """End the writing: what stdout doesn't take within so many seconds goes to stderr."""
+        if self._results is not None and not self._results.wait(seconds):
+            self.complain("nobody reads stdout; what it did not take follows here")
+        self._tell_the_rest()
+        if self._notes is not None and not self._notes.wait(seconds):
+            self._notes.take_back()
+
+    def forget(self) -> None:
+        """Leave out what is not written yet."""
+        for output in (self._results, self._notes):
+            if output is not None:
+                output.take_back()
+
+    @property
+    def columns(self) -> int | None:
+        """How wide the terminal is that stdout goes to; None if it goes to none."""
+        return self._out.width if _is_terminal(self._out) else None
+
+    def note(self, line: Text) -> None:
+        """Print a line to stderr."""
+        if not _is_terminal(self._err):
+            for text in _rendered(self._err, line):
+                self._note(text)
+            return
+        if self._results is not None and _is_terminal(self._out):
+            self._results.wait(ORDER)  # both may be one terminal
+        with suppress(OSError):  # with stderr gone as well, nobody is left to tell
+            for part in _lines_for(self._err, line):
+                self._err.print(part, soft_wrap=True)  # above the moving line
+
+    def _note(self, text: str) -> None:
+        if _is_terminal(self._err):
+            self.note(Text.from_ansi(text, no_wrap=True))
+            return
+        if self._notes is None:
+            self._notes = Output(self._err.file, lambda _: None)
+        with suppress(OSError):
+            self._notes.put(Line(text, kept=False))
+
+    def complain(self, message: str) -> None:
+        """Say on one line of stderr what is wrong."""
+        self.note(complaint(message))
+
+    def shows_progress(self, *, as_json: bool) -> bool:
+        """Whether a moving line belongs on stderr: it is a terminal, and no JSON is written to one beside it."""
+        moving = _is_terminal(self._err) and not self._err.is_dumb_terminal
+        return moving and not (as_json and _is_terminal(self._out))
+
+    @contextmanager
+    def moving(self, render: Callable[[int], RenderableType], *, whole_screen: bool = False) -> Generator[None]:
+        """Draw `render(columns)` ten times a second on stderr; nothing of it is left on the screen.
+
+        The whole screen is the terminal's alternate one: what was on it before comes back.
+        """
+        console = self._err
+        with Live(
+            get_renderable=lambda: render(console.width),
+            console=console,
+            screen=whole_screen,
+            transient=True,
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        ) as self._live:
+            drawing = asyncio.get_running_loop().create_task(_draw(self._live), name="aioecs progress")
+            try:
+                yield
+            finally:
+                drawing.cancel()
+                self.halt()
+
+    @contextmanager
+    def beating(self, render: Callable[[], Text], seconds: float = BEAT) -> Generator[None]:
+        """Print `render()` to stderr every ten seconds, where nothing moves."""
+
+        async def beat() -> None:
+            while True:
+                await asyncio.sleep(seconds)
+                self.note(render())
+
+        beating = asyncio.get_running_loop().create_task(beat(), name="aioecs progress")
+        try:
+            yield
+        finally:
+            beating.cancel()
+
+    def halt(self) -> None:
+        """Take the moving line off the screen, for a process that is about to end."""
+        if self._live is not None:
+            with suppress(OSError):  # the terminal may be gone
+                self._live.stop()
+
+    @contextmanager
+    def logging(self) -> Generator[None]:
+        """Show what aioecs logs as a warning or worse, above the moving line."""
+        handler = _Notes(self.complain)
+        log = logging.getLogger("aioecs")
+        log.addHandler(handler)
+        try:
+            yield
+        finally:
+            log.removeHandler(handler)
+
+
+class _Notes(logging.Handler):
+    def __init__(self, complain: Callable[[str], object]) -> None:
+        super().__init__(logging.WARNING)
+        self._complain = complain
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._complain(record.getMessage())
+
+
+def _lines_for(console: Console, line: Text) -> list[Text]:
+    """Return what is to be printed: whole for a pipe, broken between words for a terminal."""
+    line = harmless(line)
+    return broken(line, console.width) if _is_terminal(console) else [line]
+
+
+def _rendered(console: Console, line: Text) -> list[str]:
+    """Return what is to be printed, as text with the console's colours."""
+    paper = Console(file=StringIO(), force_terminal=_is_terminal(console) or None, highlight=False)
+    texts: list[str] = []
+    for part in _lines_for(console, line):
+        with paper.capture() as captured:
+            paper.print(part, soft_wrap=True)
+        texts.append(captured.get().removesuffix("\n"))
+    return texts
+
+
+def _is_terminal(console: Console) -> bool:
+    """Ask the stream itself: rich takes FORCE_COLOR for a terminal."""
+    return console.file.isatty()
+
+
+async def _draw(live: Live) -> None:
+    with suppress(OSError):  # a terminal that is gone shows nothing, and what it showed goes on without it
+        while True:
+            live.refresh()
+            await asyncio.sleep(_FRAME)
+
+
+def _reader_is_gone(error: OSError) -> bool:
+    return isinstance(error, BrokenPipeError)
+
+
+def silence_stdout() -> None:
+    """Keep the interpreter from failing on the closed pipe again, when it flushes at exit (Python docs, SIGPIPE)."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,204 @@
+"""What `aioecs start` is asked: options in, requests out. Pure; nothing here looks anything up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import cycle, islice
+
+import attrs
+
+from aioecs import (
+    Binpack,
+    ContainerOverride,
+    DistinctInstance,
+    InvalidRequest,
+    KeyValuePair,
+    MemberOf,
+    Random,
+    Spread,
+    StartTaskRequest,
+    Tag,
+    TaskOverride,
+)
+from aioecs._model import limits
+from aioecs._model.placement import Constraint, Placement
+from aioecs.cli._access import Access
+from aioecs.cli._options import Packed, Policy, UsageError, refused
+
+LOCAL_CLUSTER = "default"
+LOCAL_TASK_DEFINITION = "demo"
+LOCAL_CONTAINER = "main"
+
+_LOCALLY = {"--wait": "the tasks of the local ECS never end"}
+_OPTIONS = {
+    "MemberOf": "--member-of",
+    "Spread": "--spread",
+    "container_instances": "--instances",
+    "overrides": "--env, --command, --cpu, --memory",
+    "tags": "--tag",
+}
+
+
+@attrs.frozen(kw_only=True)
+class Asked:
+    """What is to be started, where and how. Values of environment variables are in no repr."""
+
+    count: int = 1
+    cluster: str | None = None
+    task_definition: str | None = None
+    instances: tuple[str, ...] = ()
+    all_instances: bool = False
+    spread: str | None = None
+    binpack: Packed | None = None
+    random: bool = False
+    distinct_instance: bool = False
+    member_of: tuple[str, ...] = ()
+    wait_for_capacity: float | None = None
+    wait: bool = False
+    local: bool = False
+    environment: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
+    container: str | None = None
+    command: tuple[str, ...] = attrs.field(default=(), repr=False)
+    cpu: int | None = None
+    memory: int | None = None
+    started_by: str | None = None
+    group: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+    on_cancel: Policy = Policy.STOP
+    concurrency: int = 50
+    access: Access = attrs.field(factory=Access)
+
+    @property
+    def overrides_container(self) -> bool:
+        """Whether a container is to be overridden, so that its name is needed."""
+        return bool(self.environment or self.command)
+
+    @property
+    def places(self) -> bool:
+        """Whether aioecs chooses the instances."""
+        return not self.instances and not self.all_instances
+
+    @property
+    def placement(self) -> Placement:
+        """Which instances are preferred."""
+        if self.random:
+            return Random()
+        if self.binpack is not None:
+            return Binpack(self.binpack.value)
+        return Spread() if self.spread is None else Spread(self.spread)
+
+    @property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """Which instances come into question at all."""
+        distinct = (DistinctInstance(),) if self.distinct_instance else ()
+        return (*distinct, *(MemberOf(expression) for expression in self.member_of))
+
+
+def settled(asked: Asked) -> Asked:
+    """Check what is asked, and fill in what `--local` goes without.
+
+    Raises:
+        UsageError: options that contradict each other or are missing, or a documented limit is broken.
+    """
+    for wrong in _contradictions(asked):
+        raise UsageError(wrong)
+    if asked.local:
+        asked = attrs.evolve(
+            asked,
+            cluster=asked.cluster or LOCAL_CLUSTER,
+            task_definition=asked.task_definition or LOCAL_TASK_DEFINITION,
+            container=asked.container or LOCAL_CONTAINER,
+        )
+    try:
+        _ = asked.placement, asked.constraints
+    except InvalidRequest as error:
+        raise refused(error, _OPTIONS) from error
+    check(template(asked, asked.container or LOCAL_CONTAINER), asked.instances)
+    return asked
+
+
+def _contradictions(asked: Asked) -> Iterator[str]:
+    yield from _placement_contradictions(asked)
+    if asked.local:
+        access = asked.access
+        strange = {
+            "--wait": asked.wait,
+            "--instances": asked.instances,
+            "--endpoint-url": access.endpoint_url,
+            "--profile": access.profile,
+            "--ca-bundle": access.ca_bundle,
+            "--no-verify-ssl": not access.verify_ssl,
+        }
+        for option, given in strange.items():
+            if given:
+                yield f"{option} and --local exclude each other: {_LOCALLY.get(option, 'the local ECS brings its own')}"
+        return
+    if asked.instances and asked.all_instances:
+        yield "--instances and --all-instances exclude each other"
+    if not asked.cluster:
+        yield "--cluster is missing: where to start; or --local, to try it without an account"
+    if not asked.task_definition:
+        yield "--task-definition is missing"
+
+
+def _placement_contradictions(asked: Asked) -> Iterator[str]:
+    preferences = {"--spread": asked.spread, "--binpack": asked.binpack, "--random": asked.random or None}
+    given = [option for option, value in preferences.items() if value is not None]
+    if len(given) > 1:
+        yield f"{given[0]} and {given[1]} exclude each other"
+    if asked.distinct_instance:
+        given.append("--distinct-instance")
+    if asked.member_of:
+        given.append("--member-of")
+    if asked.wait_for_capacity is not None and not asked.wait_for_capacity >= 0:  # no number is neither
+        yield f"--wait-for-room: a number of seconds, 0 or more, not {asked.wait_for_capacity}"
+    if given and not asked.places:
+        named = "--instances" if asked.instances else "--all-instances"
+        yield f"{given[0]} and {named} exclude each other: the starts go round over the instances that are named"
+
+
+def template(asked: Asked, container: str | None) -> StartTaskRequest:
+    """Make the request that all starts share, without its instances."""
+    tags = [Tag(key=key, value=value) for key, value in asked.tags]
+    return StartTaskRequest(
+        cluster=asked.cluster,
+        task_definition=asked.task_definition or "",
+        overrides=_overrides(asked, container),
+        started_by=asked.started_by,
+        group=asked.group,
+        tags=tags or None,
+    )
+
+
+def _overrides(asked: Asked, container: str | None) -> TaskOverride | None:
+    environment = [KeyValuePair(name=name, value=value) for name, value in asked.environment]
+    override = ContainerOverride(name=container, environment=environment or None, command=asked.command or None)
+    if not asked.overrides_container and asked.cpu is None and asked.memory is None:
+        return None
+    return TaskOverride(
+        container_overrides=[override] if asked.overrides_container else None,
+        cpu=None if asked.cpu is None else str(asked.cpu),
+        memory=None if asked.memory is None else str(asked.memory),
+    )
+
+
+def check(request: StartTaskRequest, instances: Sequence[str]) -> None:
+    """Hold the request against ECS's documented limits, as if for these instances.
+
+    Raises:
+        UsageError: one is broken; it names the option.
+    """
+    try:
+        limits.check(request.replace(container_instances=instances or ("any",)), any_number=True)
+    except InvalidRequest as error:
+        raise refused(error, _OPTIONS) from error
+
+
+def requests(request: StartTaskRequest, instances: Sequence[str], count: int) -> Iterator[StartTaskRequest]:
+    """Spread `count` starts over the instances in turn, ten to a request, made as they are drawn.
+
+    The starts are equal but for the instance, so a request may carry as many as one call may.
+    """
+    turns = islice(cycle(instances), count)
+    while some := tuple(islice(turns, limits.INSTANCES_PER_CALL)):
+        yield request.replace(container_instances=some)

@@ -1,0 +1,242 @@
+"""The doing of `aioecs start`: look up what is missing, start, count, and tell the truth however it ends."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import anyio
+
+from aioecs import (
+    Batch,
+    CancelToken,
+    Client,
+    ECSError,
+    Outcome,
+    StartResult,
+    StartTaskRequest,
+    Statistics,
+    Task,
+    WaitError,
+)
+from aioecs.cli import _lookup, _start_options
+from aioecs.cli._commands.tasks import as_line, table
+from aioecs.cli._commands.wait import succeeded
+from aioecs.cli._display import screen
+from aioecs.cli._display.output import BACKLOG
+from aioecs.cli._display.screen import Report
+from aioecs.cli._display.status import CANNOT, DONE, INTERRUPTED, PARTLY
+from aioecs.cli._display.streams import Streams
+from aioecs.cli._display.tally import Tally, exit_status, is_final, text_of
+from aioecs.cli._options import UsageError
+from aioecs.cli._signals import interrupts
+from aioecs.cli._start_options import Asked
+
+
+class Run:
+    """One `aioecs start`: what is asked, and how far it has come."""
+
+    def __init__(
+        self,
+        asked: Asked,
+        streams: Streams,
+        *,
+        as_json: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        end: Callable[[int], object] = os._exit,
+    ) -> None:
+        self._asked = asked
+        self._streams = streams
+        self._as_json = as_json
+        self._clock = clock
+        self._end = end
+        self._tally = Tally(asked.count)
+        self._token = CancelToken()
+        self._instances = set(asked.instances)
+        self._statistics: Callable[[], Statistics] = Statistics
+        self._open_starts: Callable[[], Sequence[StartResult]] = tuple
+        self._running: list[Task] = []
+        self._failed_tasks = 0
+        self._began: float | None = None
+        self._ended: float | None = None
+        self._told = False
+
+    async def go(self) -> int:
+        """Start them, tell what each came to, and return the exit status.
+
+        The first SIGINT or SIGTERM cancels, and what was in flight is waited for; the second ends the process.
+        """
+        self._streams.on_broken = lambda: self._token.cancel(self._streams.broken_by)
+        with self._streams.logging(), interrupts(self._token, self._end_at_once):
+            try:
+                with self._moving():
+                    await self._fan_out()
+            except (ECSError, UsageError) as error:
+                status = self._failed(error)
+            except Exception:
+                self._tell()  # a defect of ours; what was started is told all the same
+                raise
+            else:
+                status = self._finished()
+            return await self._written(status)
+
+    async def _fan_out(self) -> None:
+        with anyio.CancelScope() as looking:
+
+            def stop(_: str | None) -> None:
+                if self._nothing_begun():
+                    looking.cancel()
+
+            self._token.add_callback(stop)
+            async with _lookup.endpoint(self._asked) as where, self._client(where) as client:
+                request = _start_options.template(self._asked, await _lookup.container(client, self._asked))
+                await _lookup.spreads(client, self._asked)
+                instances = () if self._asked.places else await _lookup.instances(client, self._asked)
+                self._instances.update(instances)
+                if not self._asked.places:
+                    self._token.remove_callback(stop)  # from here on the batch hears the token by itself
+                await self._start(client, request, instances)
+                if self._asked.wait and not self._token.cancelled:
+                    await self._wait(client)
+
+    def _client(self, where: dict[str, Any]) -> Client:
+        return Client(**where, max_in_flight=self._asked.concurrency, on_cancel=self._asked.on_cancel.value)
+
+    def _nothing_begun(self) -> bool:
+        """Whether it still looks for something: a batch that places looks for itself, and hears no token meanwhile."""
+        statistics = self._statistics()
+        return statistics.requested == statistics.calls == 0
+
+    async def _start(self, client: Client, request: StartTaskRequest, instances: Sequence[str]) -> None:
+        self._began = self._clock()
+        async with client.batch() as batch:
+            self._statistics = batch.statistics
+            self._open_starts = batch.open_starts
+            async for start in self._starts(batch, request, instances):
+                self._add(start)
+                if self._streams.backlog > BACKLOG:
+                    await self._streams.drained(BACKLOG, lambda: self._token.cancelled)
+        self._ended = self._clock()
+
+    async def _wait(self, client: Client) -> None:
+        """Tell what started, wait until all of it has stopped, and show how it ended."""
+        self._streams.halt()
+        self._tell()
+        try:
+            ended = await client.wait_until_stopped(self._running, self._token, timeout=None)
+        except WaitError as error:
+            self._failed_tasks = len(self._running)
+            self._streams.complain(str(error))
+            return
+        lines = [as_line(task) for task in ended] if self._as_json else table(ended, self._streams.columns)
+        self._streams.show(lines)
+        self._failed_tasks = sum(not succeeded(task) for task in ended)
+        if self._failed_tasks and not self._as_json:
+            self._streams.complain(f"{self._failed_tasks} of {len(ended)} did not end with exit code 0")
+
+    def _add(self, start: StartResult) -> None:
+        self._tally.add(start)
+        if self._asked.wait and start.outcome is Outcome.STARTED and start.task is not None:
+            self._running.append(start.task)
+        if start.container_instance:
+            self._instances.add(start.container_instance)
+        if self._as_json:
+            self._streams.write(screen.start_json(start))
+
+    def _starts(self, batch: Batch, request: StartTaskRequest, instances: Sequence[str]) -> AsyncGenerator[StartResult]:
+        asked = self._asked
+        if not asked.places:
+            return batch.start_tasks(
+                _start_options.requests(request, instances, asked.count),
+                cancel_scope=self._token,
+                wait_for_capacity=asked.wait_for_capacity or 0.0,
+            )
+        return batch.place_tasks(
+            request,
+            asked.count,
+            cancel_scope=self._token,
+            placement=asked.placement,
+            constraints=asked.constraints,
+            wait_for_capacity=asked.wait_for_capacity or 0.0,
+        )
+
+    # ------------------------------------------------------------------------------------------------------- telling
+
+    def _moving(self) -> AbstractContextManager[None]:
+        if not self._streams.shows_progress(as_json=self._as_json):
+            return self._streams.beating(lambda: screen.beat(self.report()))
+        return self._streams.moving(lambda columns: screen.progress(self.report(), columns))
+
+    def report(self) -> Report:
+        """Return how far it has come."""
+        statistics = self._statistics()
+        return Report(
+            tally=self._tally,
+            cluster=self._asked.cluster or "",
+            task_definition=self._asked.task_definition or "",
+            container_instances=len(self._instances),
+            local=self._asked.local,
+            access=self._asked.access.words,
+            calls=statistics.calls,
+            throttled=statistics.throttled,
+            rate=statistics.rate,
+            seconds=self._seconds(),
+            interrupted=(self._token.reason or "") if self._token.cancelled else None,
+        )
+
+    def _seconds(self) -> float:
+        if self._began is None:
+            return 0.0
+        return (self._clock() if self._ended is None else self._ended) - self._began
+
+    def _tell(self) -> None:
+        if self._told:
+            return
+        self._told = True
+        self._close()
+        report = self.report()
+        if self._as_json:
+            self._streams.write(screen.summary_json(report))
+        else:
+            self._streams.say(*screen.summary(report))
+
+    def _close(self) -> None:
+        self._tally.close(self._statistics().requested)
+
+    def _finished(self) -> int:
+        self._close()
+        status = exit_status(self._tally, interrupted=self._token.cancelled)
+        cause = self._tally.could_not if status == CANNOT else None
+        if cause is None or self._as_json:
+            self._tell()
+        if cause is not None:
+            self._streams.complain(f"nothing was started: {text_of(cause)}")
+        return PARTLY if status == DONE and self._failed_tasks else status
+
+    def _failed(self, error: ECSError | UsageError) -> int:
+        begun = self._statistics().requested > 0
+        if begun:
+            self._tell()
+        self._streams.complain(text_of(error) if isinstance(error, ECSError) else str(error))
+        if self._token.cancelled:
+            return INTERRUPTED
+        return PARTLY if begun or not is_final(error) else CANNOT
+
+    async def _written(self, status: int) -> int:
+        """Wait for whoever reads stdout, until a signal, and return the exit status."""
+        await self._streams.drained(unless=lambda: self._token.cancelled)
+        self._streams.finish()
+        return self._streams.status(status)
+
+    def _end_at_once(self) -> None:
+        """Tell what is known, of the starts in flight too: each that was sent is told with its token."""
+        self._streams.halt()
+        if not self._told:
+            for start in self._open_starts():
+                self._add(start)
+        self._tell()
+        self._streams.finish()
+        self._end(INTERRUPTED)

@@ -1,0 +1,70 @@
+"""Room on a container instance: whether a task fits, and what it takes while it is there."""
+
+from __future__ import annotations
+
+from aioecs.testing._world.state import Definition, Instance, Need
+
+# What the agent reserves on each instance: ssh, docker's two ports, the agent's two. [docs, ECS_RESERVED_PORTS]
+RESERVED_TCP = (22, 2375, 2376, 51678, 51679)
+
+
+def why_not(instance: Instance, definition: Definition, need: Need, draining_is_refused: bool) -> str | None:
+    """Say why ECS would not start the task there: the `reason` of a `failures` entry, or None if it would.
+
+    INACTIVE, AGENT, ATTRIBUTE and RESOURCE:* stand in ECS's API failure reasons. What StartTask says of a DRAINING
+    instance is documented nowhere; INACTIVE is taken, for its reader does the right thing (drop the host).
+    """
+    if instance.status == "INACTIVE" or (instance.status == "DRAINING" and draining_is_refused):
+        return "INACTIVE"
+    if not instance.agent_connected:
+        return "AGENT"
+    if not has_attributes(instance, definition):
+        return "ATTRIBUTE"
+    lacking = lacks(instance, need)
+    return f"RESOURCE:{lacking}" if lacking is not None else None
+
+
+def has_attributes(instance: Instance, definition: Definition) -> bool:
+    """Tell whether the instance has every attribute that the task definition requires."""
+    return all(
+        name in instance.attributes and (value is None or instance.attributes[name] == value)
+        for name, value in definition.requires
+    )
+
+
+def lacks(instance: Instance, need: Need) -> str | None:
+    """Name the first resource of which too little is free."""
+    if need.cpu > instance.cpu - instance.used_cpu:
+        return "CPU"
+    if need.memory > instance.memory - instance.used_memory:
+        return "MEMORY"
+    if need.tcp & instance.used_tcp or need.udp & instance.used_udp or not need.tcp.isdisjoint(RESERVED_TCP):
+        return "PORTS"
+    if need.gpus > len(instance.gpu_ids) - len(instance.used_gpus):
+        return "GPU"
+    if instance.enis is not None and need.enis > instance.enis - instance.used_enis:
+        return "ENI"
+    return None
+
+
+def take(instance: Instance, need: Need) -> tuple[str, ...]:
+    """Take what the task needs, which must fit; return the GPUs that became its own."""
+    free = [gpu for gpu in instance.gpu_ids if gpu not in instance.used_gpus] if need.gpus else []
+    gpus = tuple(free[: need.gpus])
+    instance.used_cpu += need.cpu
+    instance.used_memory += need.memory
+    instance.used_enis += need.enis
+    instance.used_gpus.update(gpus)
+    instance.used_tcp |= need.tcp
+    instance.used_udp |= need.udp
+    return gpus
+
+
+def release(instance: Instance, need: Need, gpus: tuple[str, ...]) -> None:
+    """Give back what a task took."""
+    instance.used_cpu -= need.cpu
+    instance.used_memory -= need.memory
+    instance.used_enis -= need.enis
+    instance.used_gpus.difference_update(gpus)
+    instance.used_tcp -= need.tcp
+    instance.used_udp -= need.udp

@@ -1,0 +1,1 @@
+"""Where jobs are claimed, so that each one starts once: in memory, SQLite or DynamoDB."""

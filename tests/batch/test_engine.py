@@ -1,0 +1,554 @@
+"""engine: starts wait, are packed, fly in calls of the client's, and each is told what it came to."""
+
+from __future__ import annotations
+
+import asyncio
+import cProfile
+from typing import Any
+
+import pytest
+from batch_world import HOSTS, Bench, Told, a_request, arn_of
+from run_world import iterations, leaping
+
+import aioecs
+from aioecs import IdempotencyMismatch, InvalidRequest, Outcome, StartResult, StartTaskRequest
+from aioecs._calls.call import Call
+from aioecs._calls.caller_wait import SharedCall
+from aioecs._logic.sending.packing import Entry, Group
+from aioecs._model.options import OnCancel
+from aioecs._runtime.concurrency import Priority
+from aioecs.errors import ECSError
+
+
+async def _flying(**settings: Any) -> tuple[Bench, list[Entry]]:
+    """Put three starts on two hosts, the first of them twice, on the wire, and hold them there."""
+    bench = Bench(Told(open_=False), **settings)
+    entries = bench.add(HOSTS[0], HOSTS[0], HOSTS[1])
+    await iterations(8)
+    assert bench.told.begun == 1
+    return bench, entries
+
+
+async def _landed(bench: Bench) -> None:
+    bench.told.gate.set()
+    await bench.engine.idle()
+
+
+# Packing, and places -------------------------------------------------------------------------------------------------
+
+
+def test_each_start_is_told_what_it_came_to() -> None:
+    """Twelve equal starts make two calls, in order; each hears of its own task or refusal, with its own request."""
+
+    async def work() -> None:
+        bench = Bench(Told(full=[HOSTS[3]]))
+        entries = bench.add(*HOSTS[:12])
+        assert (bench.engine.outstanding, bench.engine.in_flight) == (12, 0)
+        await bench.engine.idle()
+        assert bench.sent() == [HOSTS[:10], HOSTS[10:12]]
+        assert bench.owner.outcomes() == ["started"] * 3 + ["refused"] + ["started"] * 8
+        assert [start.container_instance for start in bench.owner.starts()] == list(HOSTS[:12])
+        assert all(start.request is entry.request for start, entry in zip(bench.owner.starts(), entries, strict=True))
+        assert (bench.engine.calls, bench.engine.outstanding, bench.engine.in_flight) == (2, 0, 0)
+        assert bench.engine.counts[Outcome.STARTED] == 11
+        await bench.engine.idle()  # at once
+
+    leaping(work())
+
+
+def test_no_more_calls_than_places() -> None:
+    """A call is made up when there is a place for it; until then its starts wait in the queue, and may leave it."""
+
+    async def work() -> None:
+        bench = Bench(Told(open_=False), size=2)
+        entries = bench.add(*HOSTS[:40])
+        await iterations(10)
+        assert (bench.engine.in_flight, bench.engine.packing.queued) == (2, 20)
+        for entry in entries[20:30]:
+            bench.engine.withdraw(entry, "stop", "left")
+        await _landed(bench)
+        assert bench.sent() == [HOSTS[:10], HOSTS[10:20], HOSTS[30:40]]
+
+    leaping(work())
+
+
+def test_a_start_alone_waits_for_company() -> None:
+    """One that comes within the window is in the same call; the next finds it gone."""
+
+    async def work() -> None:
+        bench = Bench(window=0.01)
+        for instance, rest in zip(HOSTS[:3], (0.005, 0.02, 0.02), strict=True):
+            bench.add(instance)
+            await asyncio.sleep(rest)
+        assert bench.sent() == [HOSTS[:2], (HOSTS[2],)]
+
+    leaping(work())
+
+
+def test_idle_waits_for_all_and_a_cancelled_wait_leaves_no_trace() -> None:
+    """Any number may wait; one that is cancelled is passed over."""
+
+    async def work() -> None:
+        bench, _ = await _flying()
+        waits = [asyncio.ensure_future(bench.engine.idle()) for _ in range(2)]
+        await iterations(2)
+        waits[0].cancel()
+        await _landed(bench)
+        await asyncio.wait(waits)
+        assert [wait.cancelled() for wait in waits] == [True, False]
+
+    leaping(work())
+
+
+def test_what_is_put_back_is_not_counted_twice() -> None:
+    """An owner may take a count back and queue the start again: the counts add up in the end."""
+
+    class Mover:
+        """Moves a start once."""
+
+        def __init__(self, bench: Bench) -> None:
+            self.bench = bench
+            self.ends: list[StartResult] = []
+
+        def settled(self, entry: Entry, start: StartResult, error: ECSError | None, where: object, /) -> None:
+            """Move what was refused."""
+            assert error is None
+            if start.outcome is Outcome.REFUSED:
+                self.bench.engine.uncount(start)
+                self.add(entry, HOSTS[1], again=True)
+            else:
+                self.ends.append(start)
+
+        def add(self, entry: Entry, instance: str, *, again: bool = False) -> None:
+            """Queue it for an instance."""
+            engine = self.bench.engine
+            entry.instance = instance
+            engine.add(entry, engine.packing.group(entry.request, "at_most_once"), again=again)
+
+    async def work() -> None:
+        bench = Bench(Told(full=[HOSTS[0]]))
+        owner = Mover(bench)
+        owner.add(Entry(a_request(HOSTS[0]), "", owner, 0), HOSTS[0])
+        await bench.engine.idle()
+        assert [start.container_instance for start in owner.ends] == [HOSTS[1]]
+        assert bench.engine.outstanding == 0
+        assert sum(bench.engine.counts.values()) == 1
+
+    leaping(work())
+
+
+# Withdrawing ---------------------------------------------------------------------------------------------------------
+
+
+def test_withdrawn_before_the_wire_is_not_sent() -> None:
+    """In the queue, or in a call that has no connection yet: what is left goes on without it."""
+
+    async def work() -> None:
+        bench = Bench(size=1)
+        await bench.core.concurrency.take(Priority.READ)
+        entries = bench.add(*HOSTS[:12])
+        await iterations(8)
+        assert (bench.engine.in_flight, bench.engine.packing.queued) == (1, 2)
+        for at in (0, 4, 4, 11):
+            bench.engine.withdraw(entries[at], "stop", "left")
+        bench.core.concurrency.release()
+        await bench.engine.idle()
+        assert bench.sent() == [(*HOSTS[1:4], *HOSTS[5:10]), (HOSTS[10],)]
+        outcomes = ["started"] * 12
+        outcomes[0] = outcomes[4] = outcomes[11] = "not_sent"
+        assert bench.owner.outcomes() == outcomes
+        assert bench.stopped() == []
+
+    leaping(work())
+
+
+@pytest.mark.parametrize(
+    ("on_cancel", "stops", "outcome"), [("stop", 1, "stopped"), ("keep", 0, "started"), ("abandon", 0, "started")]
+)
+def test_withdrawn_on_the_wire_stops_only_its_own(on_cancel: OnCancel, stops: int, outcome: str) -> None:
+    """Another's start of the same call is left alone; the block is not idle before the stop is through."""
+
+    async def work() -> None:
+        bench, entries = await _flying()
+        bench.engine.withdraw(entries[2], on_cancel, "left")
+        bench.engine.withdraw(entries[2], on_cancel, "left, once more")
+        await _landed(bench)
+        assert bench.owner.outcomes() == ["started", "started", outcome]
+        assert bench.stopped() == [arn_of(bench.owner.starts()[2])][:stops]
+        assert bench.engine.outstanding == 0
+
+    leaping(work())
+
+
+def test_a_stop_that_is_refused_leaves_it_started() -> None:
+    """StopTask was not accepted, so the start is not called stopped."""
+
+    async def work() -> None:
+        bench, entries = await _flying()
+        bench.port.says["stop_task"] = _no
+        bench.engine.withdraw(entries[2], "stop", "left")
+        await _landed(bench)
+        assert bench.owner.outcomes() == ["started"] * 3
+        assert len(bench.stopped()) == 1
+
+    leaping(work())
+
+
+async def _no(_: Any, sent_marker: Any) -> Any:
+    sent_marker.body_started = True
+    return aioecs._model.attempt.Rejected(aioecs.AccessDeniedException("no", operation="StopTask"))
+
+
+@pytest.mark.parametrize(
+    ("policies", "outcomes"),
+    [
+        (("stop", "stop", "stop"), ["stopped", "stopped", "stopped"]),
+        (("stop", "keep", "stop"), ["stopped", "started", "stopped"]),
+        (("keep", "keep", "abandon"), ["started", "started", "started"]),
+    ],
+)
+def test_a_call_left_by_all_goes_on(policies: tuple[OnCancel, ...], outcomes: list[str]) -> None:
+    """Its answer is learnt, and what is to be stopped is stopped, each as it was left."""
+
+    async def work() -> None:
+        bench, entries = await _flying()
+        for entry, policy in zip(entries, policies, strict=True):
+            bench.engine.withdraw(entry, policy, "left")
+        await _landed(bench)
+        assert bench.owner.outcomes() == outcomes
+        stopped = [arn_of(start) for start in bench.owner.starts() if start.outcome is Outcome.STOPPED]
+        assert sorted(bench.stopped()) == sorted(stopped)
+        assert len({arn_of(start) for start in bench.owner.starts()}) == 3
+
+    leaping(work())
+
+
+@pytest.mark.parametrize(
+    ("gone", "room", "outcomes", "stops"),
+    [
+        ((0,), 1, ["refused", "started", "started"], 0),
+        ((1,), 1, ["started", "refused", "started"], 0),
+        ((0,), 2, ["stopped", "started", "started"], 1),
+        ((0, 1), 1, ["stopped", "refused", "started"], 1),
+        ((0,), 0, ["refused", "refused", "started"], 0),
+    ],
+)
+def test_equal_starts_share_fairly(gone: tuple[int, ...], room: int, outcomes: list[str], stops: int) -> None:
+    """Of starts on one host, tasks go to those who still want them first, refusals to those who don't."""
+
+    async def work() -> None:
+        bench, entries = await _flying()
+        bench.told.room = {HOSTS[0]: room}
+        for at in gone:
+            bench.engine.withdraw(entries[at], "stop", "left")
+        await _landed(bench)
+        assert bench.owner.outcomes() == outcomes
+        assert len(bench.stopped()) == stops
+
+    leaping(work())
+
+
+@pytest.mark.parametrize("gone", [0, 1])
+def test_who_stays_is_told_of_what_was_sent(gone: int) -> None:
+    """One of two equal starts leaves before the wire; the other's refusal is its own, not the leaver's NOT_SENT."""
+
+    async def work() -> None:
+        bench = Bench(Told(full=[HOSTS[0]]), size=1)
+        await bench.core.concurrency.take(Priority.READ)
+        entries = bench.add(HOSTS[0], HOSTS[0])
+        await iterations(8)
+        bench.engine.withdraw(entries[gone], "stop", "left")
+        bench.core.concurrency.release()
+        await bench.engine.idle()
+        assert bench.sent() == [(HOSTS[0],)]
+        assert bench.owner.outcomes()[gone] == "not_sent"
+        assert bench.owner.outcomes()[1 - gone] == "refused"
+
+    leaping(work())
+
+
+def test_withdrawn_just_as_the_call_ends() -> None:
+    """The answer is there and nobody has been told of it: what it started is taken back."""
+
+    async def work() -> None:
+        bench, entries = await _flying()
+        call = bench.prepared[0]
+
+        def leave(_: Any) -> None:
+            for entry in entries:
+                bench.engine.withdraw(entry, "stop", "left")
+
+        waiter = call.end_or()
+        call._waiters.insert(0, call._waiters.pop())  # it hears of the end before the engine does
+        waiter.add_done_callback(leave)
+        await _landed(bench)
+        assert bench.owner.outcomes() == ["stopped"] * 3
+        assert len(bench.stopped()) == 3
+
+    leaping(work())
+
+
+def test_withdraw_all() -> None:
+    """What waits, flies, or stands behind its key is taken back, each once."""
+
+    async def work() -> None:
+        bench = Bench(Told(open_=False), size=2)
+        bench.add(HOSTS[0], key="k")
+        await iterations(8)
+        shared_call = bench.core.keys.get("k")
+        assert shared_call is not None
+        shared_call.leave("keep", "left by its first caller")
+        bench.add(HOSTS[0], key="k")
+        bench.add(*HOSTS[:35])
+        await iterations(8)
+        assert bench.engine.outstanding == 37
+        bench.engine.withdraw_all("keep", "left")
+        assert bench.owner.outcomes().count("not_sent") >= 16
+        await _landed(bench)
+        assert len(bench.owner.heard) == 37
+        assert bench.engine.outstanding == 0
+
+    leaping(work())
+
+
+# Keys ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_key_travels_alone() -> None:
+    """Starts that are equal but for their keys share no call."""
+
+    async def work() -> None:
+        bench = Bench()
+        for key in ("a", "b", None, None):
+            bench.add(HOSTS[0], key=key)
+        await bench.engine.idle()
+        assert len(bench.sent()) == 3
+        assert len(bench.core.keys) == 0
+
+    leaping(work())
+
+
+def test_equal_keys_at_the_same_time_share_one_call() -> None:
+    """Both are told of the one task; when one of them leaves the other's is left running."""
+
+    async def work() -> None:
+        bench = Bench(Told(open_=False))
+        (first,) = bench.add(HOSTS[0], key="k")
+        await iterations(8)
+        (second,) = bench.add(HOSTS[0], key="k")
+        (third,) = bench.add(HOSTS[0], key="k")
+        await iterations(8)
+        for leaver in (first, third):
+            bench.engine.withdraw(leaver, "stop", "left")
+        assert second.gone is None
+        await _landed(bench)
+        assert len(bench.sent()) == 1
+        assert len({arn_of(start) for start in bench.owner.starts()}) == 1
+        assert bench.owner.outcomes() == ["started"] * 3
+        assert bench.stopped() == []
+
+    leaping(work())
+
+
+def test_of_a_shared_call_none_is_taken_out() -> None:
+    """One of two who share a call for its key leaves in part: the other is told of all that it asked for."""
+
+    async def work() -> None:
+        bench = Bench(size=2)
+        for _ in range(2):
+            await bench.core.concurrency.take(Priority.READ)
+        first = bench.add(*HOSTS[:3], key="k")
+        await iterations(8)
+        second = bench.add(*HOSTS[:3], key="k")
+        await iterations(8)
+        bench.engine.withdraw(first[0], "stop", "left")
+        bench.core.concurrency.release()
+        await bench.engine.idle()
+        assert bench.sent() == [HOSTS[:3]]
+        assert [start.outcome for at, start, _ in bench.owner.heard if at >= second[0].at] == [Outcome.STARTED] * 3
+        assert bench.stopped() == []
+
+    leaping(work())
+
+
+def test_a_key_in_use_for_something_else() -> None:
+    """Nothing is sent for it."""
+
+    async def work() -> None:
+        bench = Bench(Told(open_=False))
+        bench.add(HOSTS[0], key="k")
+        await iterations(8)
+        bench.add(HOSTS[1], key="k")
+        await iterations(8)
+        _, start, error = bench.owner.heard[0]
+        assert start.outcome is Outcome.NOT_SENT
+        assert isinstance(error, IdempotencyMismatch)
+        assert start.error is error
+        await _landed(bench)
+        assert bench.sent() == [(HOSTS[0],)]
+
+    leaping(work())
+
+
+def test_behind_a_withdrawn_call_of_its_key() -> None:
+    """It waits until that is over, goes on in its own order, and the block is not idle meanwhile."""
+
+    async def work() -> None:
+        bench = Bench(Told(open_=False))
+        first = bench.add(*HOSTS[:3], key="k")
+        await iterations(8)
+        for entry in first:
+            bench.engine.withdraw(entry, "stop", "left")
+        bench.add(*HOSTS[:3], key="k")
+        leavers = bench.add(*HOSTS[:3], key="k")
+        await iterations(8)
+        assert bench.engine.outstanding == 9
+        for entry in leavers:
+            bench.engine.withdraw(entry, "stop", "left")
+        bench.told.gate.set()
+        await bench.engine.idle()
+        assert bench.owner.outcomes() == ["stopped"] * 3 + ["started"] * 3 + ["not_sent"] * 3
+        assert bench.sent() == [HOSTS[:3], HOSTS[:3]]
+
+    leaping(work())
+
+
+def test_not_idle_behind_the_call_of_another() -> None:
+    """A call of the client's own bears the key: the engine is not idle before its start has had its turn."""
+
+    async def work() -> None:
+        bench = Bench(Told(open_=False))
+        call = bench.prepare(a_request(HOSTS[0]), Group(a_request(), "at_most_once", "k"))
+        shared_call = bench.core.keys.put("k", SharedCall(call, waiting=1))
+        call.begin()
+        await iterations(8)
+        shared_call.leave("keep", "left")
+        bench.add(HOSTS[0], key="k")
+        await iterations(8)
+        idle = asyncio.ensure_future(bench.engine.idle())
+        await iterations(8)
+        assert not idle.done()
+        bench.told.gate.set()
+        await idle
+        assert bench.owner.outcomes() == ["started"]
+
+    leaping(work())
+
+
+# Ends ----------------------------------------------------------------------------------------------------------------
+
+
+def test_what_can_not_be_prepared_is_not_sent() -> None:
+    """Its starts hear of the error, the turn goes back, and the next call flies."""
+
+    async def work() -> None:
+        bench = Bench()
+        whole = bench.engine._prepare
+
+        def prepare(request: StartTaskRequest, group: Group) -> Call:
+            if request.started_by is not None:
+                raise InvalidRequest("idempotency_key", "goes without started_by")
+            return whole(request, group)
+
+        bench.engine._prepare = prepare
+        bench.add(*HOSTS[:2], key="k", started_by="me")
+        bench.add(HOSTS[2])
+        await bench.engine.idle()
+        assert bench.owner.outcomes() == ["not_sent", "not_sent", "started"]
+        assert isinstance(bench.owner.heard[0][2], InvalidRequest)
+        assert bench.engine.outstanding == 0
+
+    leaping(work())
+
+
+def test_a_turn_for_which_nobody_is_left_goes_back() -> None:
+    """Everyone has left while the turn was waited for: nothing is sent, and nobody waits for ever."""
+
+    async def work() -> None:
+        bench = Bench()
+        given: list[float] = []
+        turn = asyncio.Event()
+
+        class Slow:
+            """A pace that makes one wait."""
+
+            async def turn(self, *_: Any, **__: Any) -> float:
+                await turn.wait()
+                return 7.0
+
+            def unsent(self, ticket: float) -> None:
+                given.append(ticket)
+
+        bench.core.start_limiter = Slow()  # type: ignore[assignment]
+        (entry,) = bench.add(HOSTS[0])
+        await iterations(5)
+        bench.engine.withdraw(entry, "stop", "left")
+        await bench.engine.idle()
+        turn.set()
+        await iterations(5)
+        assert given == [7.0]
+        assert bench.sent() == []
+
+    leaping(work())
+
+
+def test_the_end_of_the_client_leaves_nobody_waiting() -> None:
+    """When the client's tasks are cancelled what is queued is told that it was not sent."""
+
+    async def work() -> None:
+        bench = Bench(Told(open_=False), size=1, timeouts=aioecs.Timeouts(settle=0))
+        bench.add(*HOSTS[:20])
+        await iterations(8)
+        bench.core.closing = True
+        bench.core.background_tasks.cancel()
+        await bench.engine.idle()
+        assert bench.owner.outcomes() == ["unknown"] * 10 + ["not_sent"] * 10
+
+    leaping(work())
+
+
+def test_what_is_known_of_a_start_under_way() -> None:
+    """Before it lands it is what its call knows; while its stop is under way it is the task that it was given."""
+
+    async def work() -> None:
+        bench, entries = await _flying()
+        batch_call = entries[0].where
+        assert [batch_call.start_of(entry).outcome for entry in entries] == [Outcome.UNKNOWN] * 3
+        stopping = asyncio.Event()
+        stop = bench.port.says["stop_task"]
+
+        async def held(request: Any, sent_marker: Any) -> Any:
+            await stopping.wait()
+            return await stop(request, sent_marker)
+
+        bench.port.says["stop_task"] = held
+        bench.engine.withdraw(entries[0], "stop", "left")
+        bench.told.gate.set()
+        await iterations(12)
+        known = batch_call.start_of(entries[0])
+        assert known.request is entries[0].request
+        assert arn_of(known) not in {arn_of(start) for start in bench.owner.starts()}
+        stopping.set()
+        await bench.engine.idle()
+        assert arn_of(bench.owner.starts()[0]) == arn_of(known)
+
+    leaping(work())
+
+
+def test_ten_thousand_queued_are_withdrawn_without_a_search() -> None:
+    """The work of withdrawing grows with their number, not with its square: in calls of functions, not in seconds."""
+
+    def calls(count: int) -> int:
+        async def work() -> int:
+            bench = Bench(size=1)
+            bench.add(*[HOSTS[0]] * count)
+            profile = cProfile.Profile()
+            profile.enable()
+            bench.engine.withdraw_all("stop", "left")
+            profile.disable()
+            await bench.engine.idle()
+            return sum(each.callcount for each in profile.getstats())
+
+        return asyncio.run(work())
+
+    assert calls(10_000) < 11 * calls(1_000)

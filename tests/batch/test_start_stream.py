@@ -1,0 +1,616 @@
+"""start_stream: one caller with one request, or a stream of many, drawn as they are needed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
+
+import anyio
+import pytest
+from batch_world import HOSTS, Told, a_request, arn_of, outcomes, rejecting, requests, until
+from run_world import ToldPort, iterations, leaping, told_client
+
+import aioecs
+from aioecs import CancelToken, InvalidRequest, Outcome, StartCancelled, StartResult, StartTaskRequest, Timeouts
+from aioecs._batch.start_stream import ends_all
+from aioecs._calls.call_preparation import Preparer
+from aioecs._runtime.concurrency import Priority
+from aioecs.errors import ConfigurationError, service_error
+from aioecs.testing import LocalECS
+
+Told_ = list[tuple[tuple[StartResult, ...], str | None]]
+
+
+def with_batch(
+    work: Callable[[aioecs.Batch, Told, ToldPort, Told_], Awaitable[None]], told: Any = None, **more: Any
+) -> None:
+    """Run it with a batch on a port that is told what to say, on virtual time; it is told what nobody else hears."""
+
+    async def run() -> None:
+        said = Told() if told is None else told
+        port = ToldPort(start_task=said)
+        heard: Told_ = []
+        hear = heard.append
+        async with (
+            told_client(port, pacing=None, on_settled=lambda *each: hear(each), **more) as client,
+            client.batch() as batch,
+        ):
+            await work(batch, said, port, heard)
+
+    leaping(run())
+
+
+async def slowly(given: list[StartTaskRequest], seconds: float = 1.0) -> AsyncIterator[StartTaskRequest]:
+    """Give one after the other, each after some time."""
+    for request in given:
+        await asyncio.sleep(seconds)
+        yield request
+
+
+async def at_once(given: list[StartTaskRequest]) -> AsyncIterator[StartTaskRequest]:
+    """Give all of them, without ever waiting."""
+    for request in given:
+        yield request
+
+
+# Drawing -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["list", "tuple", "generator", "async generator", "slow async generator", "nothing"])
+def test_any_iterable(kind: str) -> None:
+    """In the order of the requests in a report; each once as they settle."""
+
+    async def work(batch: aioecs.Batch, told: Told, port: ToldPort, heard: Told_) -> None:
+        asked = [] if kind == "nothing" else requests(30, 30)
+
+        def given() -> Any:
+            ways: dict[str, Callable[[], Any]] = {
+                "tuple": lambda: tuple(asked),
+                "generator": lambda: (request for request in asked),
+                "async generator": lambda: at_once(asked),
+                "slow async generator": lambda: slowly(asked),
+            }
+            return ways.get(kind, lambda: asked)()
+
+        report = await batch.report(given())
+        assert [start.container_instance for start in report.starts] == list(HOSTS[: len(asked)])
+        starts = [start async for start in batch.start_tasks(given())]
+        assert len({arn_of(start) for start in (*starts, *report.starts)}) == 2 * len(asked)
+        assert heard == []
+
+    with_batch(work)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_drawn_as_needed(is_async: bool) -> None:
+    """What has been drawn and not been given out is bounded, however slow the consumer; nothing is drawn unasked."""
+    drawn = itertools.count()
+
+    def endless() -> Iterator[StartTaskRequest]:
+        return (a_request(HOSTS[next(drawn) % 50]) for _ in itertools.repeat(None))
+
+    async def endless_async() -> AsyncIterator[StartTaskRequest]:
+        for request in endless():
+            yield request
+
+    async def work(batch: aioecs.Batch, told: Told, port: ToldPort, heard: Told_) -> None:
+        given = 0
+        stream = batch.start_tasks(endless_async() if is_async else endless())
+        assert next(drawn) == 0
+        async with contextlib.aclosing(stream) as starts:
+            async for _ in starts:
+                given += 1
+                if given % 100 == 0:
+                    await asyncio.sleep(1)
+                    assert next(drawn) <= given + 2 * 4 * 10 * 2 + given // 100 + 1
+                if given == 1000:
+                    break
+
+    with_batch(work, max_in_flight=2)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_requests_that_raise(is_async: bool) -> None:
+    """Their error goes to the caller when what had begun has settled; what that came to is found behind it."""
+
+    class Mine(Exception):
+        """The caller's own."""
+
+    async def given_async() -> AsyncIterator[StartTaskRequest]:
+        for request in given():
+            yield request
+
+    def given() -> Iterator[StartTaskRequest]:
+        yield from requests(25)
+        try:
+            raise KeyError("before")
+        except KeyError:
+            raise Mine from None
+
+    async def work(batch: aioecs.Batch, told: Told, port: ToldPort, heard: Told_) -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_later(1, told.gate.set)
+        with pytest.raises(Mine) as caught:
+            await batch.report(given_async() if is_async else given())
+        truth = aioecs.find_start_error(caught.value)
+        assert truth is not None
+        assert [start.container_instance for start in truth.starts] == list(HOSTS[:25])
+        assert set(outcomes(truth.starts)) <= {Outcome.STOPPED, Outcome.NOT_SENT}
+        assert truth.reason == "the requests raised Mine"
+        assert isinstance(truth.__context__, KeyError)
+        assert caught.value.__cause__ is None
+
+    with_batch(work, Told(open_=False))
+
+
+def test_what_started_before_the_requests_raised_is_told() -> None:
+    """What had settled was given out, or is behind the error: no ARN is dropped."""
+
+    async def given() -> AsyncIterator[StartTaskRequest]:
+        for request in requests(10):
+            yield request
+        await asyncio.sleep(1)
+        raise ValueError("mine")
+
+    async def work(batch: aioecs.Batch, told: Told, port: ToldPort, heard: Told_) -> None:
+        with pytest.raises(ValueError, match="mine") as caught:
+            await batch.report(given())
+        truth = aioecs.find_start_error(caught.value)
+        assert truth is not None
+        assert outcomes(truth.starts) == {Outcome.STARTED: 10}
+        got: list[StartResult] = []
+        with pytest.raises(ValueError, match="mine") as caught:
+            async for start in batch.start_tasks(given()):
+                got.append(start)  # noqa: PERF401 it raises in the end
+        assert len(got) == 10
+        truth = aioecs.find_start_error(caught.value)
+        assert truth is not None
+        assert truth.starts == ()
+
+    with_batch(work)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_requests_that_are_cancelled_themselves(is_async: bool) -> None:
+    """Their drawing ended with a CancelledError: that is no end of the requests, and is said."""
+
+    async def given_async() -> AsyncIterator[StartTaskRequest]:
+        yield a_request(HOSTS[0])
+        await asyncio.sleep(1)
+        raise asyncio.CancelledError("mine")
+
+    def given() -> Iterator[StartTaskRequest]:
+        yield a_request(HOSTS[0])
+        raise asyncio.CancelledError("mine")
+
+    async def work(batch: aioecs.Batch, told: Told, port: ToldPort, heard: Told_) -> None:
+        kind = aioecs.ClientStateError if is_async else asyncio.CancelledError
+        with pytest.raises(kind) as caught:
+            await batch.report(given_async() if is_async else given())
+        truth = aioecs.find_start_error(caught.value)
+        assert truth is not None
+        assert len(truth.starts) == 1
+
+    with_batch(work)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        a_request(),
+        a_request(HOSTS[0], task_definition=""),
+        a_request(*HOSTS[:12], tags=[aioecs.Tag(key="aws:mine")]),
+        a_request(5),  # type: ignore[arg-type]
+        aioecs.StartTaskRequest(task_definition="demo", container_instances="i-1"),
+    ],
+    ids=["no instances", "no definition", "a tag", "a number", "a string"],
+)
+def test_an_invalid_request_fails_no_other(broken: StartTaskRequest) -> None:
+    """It is told as NOT_SENT with its error, once per instance, in its place."""
+
+    async def work(batch: aioecs.Batch, told: Told, port: ToldPort, heard: Told_) -> None:
+        report = await batch.report([a_request(HOSTS[0]), broken, a_request(HOSTS[1])])
+        held = broken.container_instances
+        count = max(1, len(held)) if isinstance(held, tuple) else 1
+        assert [start.outcome for start in report.starts] == [
+            Outcome.STARTED,
+            *[Outcome.NOT_SENT] * count,
+            Outcome.STARTED,
+        ]
+        told_of = report.starts[1 : 1 + count]
+        assert all(isinstance(start.error, InvalidRequest) and start.request is broken for start in told_of)
+        assert report.statistics.requested == len(report.starts)
+        with pytest.raises(ExceptionGroup) as group:
+            report.raise_for_failures()
+        assert group.group_contains(InvalidRequest)
+
+    with_batch(work)
+
+
+@pytest.mark.parametrize("given", [{"taskDefinition": "demo"}, None])
+def test_what_is_no_request_at_all(given: Any) -> None:
+    """There is nothing to tell it by: it is an error of the requests."""
+
+    async def work(batch: aioecs.Batch, told: Told, port: ToldPort, heard: Told_) -> None:
+        with pytest.raises(InvalidRequest, match="a StartTaskRequest"):
+            await batch.report([given])
+        assert port.asked == []
+
+    with_batch(work)
+
+
+def test_a_key_function_that_raises() -> None:
+    """Its error is the requests' own."""
+
+    async def run() -> None:
+        port = ToldPort(start_task=Told())
+        async with told_client(port, pacing=None) as client:
+            with pytest.raises(ZeroDivisionError) as caught:
+                await client.start_tasks(requests(3), key=lambda _: str(1 // 0))
+            assert aioecs.find_start_error(caught.value) is not None
+        assert port.asked == []
+
+    leaping(run())
+
+
+def test_a_large_request_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its groups are made by tens; the rules are held against it as a whole."""
+
+    async def run() -> None:
+        port = ToldPort(start_task=Told())
+        checks = 0
+        check = Preparer.check
+
+        def counted(self: Preparer, request: StartTaskRequest, *, any_number: bool = False) -> None:
+            nonlocal checks
+            checks += 1
+            check(self, request, any_number=any_number)
+
+        monkeypatch.setattr(Preparer, "check", counted)
+        async with told_client(port, pacing=None) as client, client.batch() as batch:
+            report = await batch.report([a_request(*HOSTS)])
+        assert checks == 1
+        assert outcomes(report.starts) == {Outcome.STARTED: len(HOSTS)}
+
+    leaping(run())
+
+
+def test_what_only_looks_like_the_last_request_is_checked() -> None:
+    """Requests that share their values are checked as far as they differ: what breaks a rule is still told."""
+
+    async def run() -> None:
+        port = ToldPort(start_task=Told())
+        good = a_request(HOSTS[0], enable_execute_command=True)
+        wrong: list[Any] = [
+            good.replace(container_instances=["not one"]),
+            good.replace(container_instances=[17]),
+            good.replace(container_instances=[]),
+            good.replace(container_instances=[HOSTS[0].replace("default", "other")]),
+            good.replace(enable_execute_command=1),
+            good.replace(task_definition=""),
+        ]
+        given = [each for one in wrong for each in (good, one)]
+        async with told_client(port, pacing=None) as client:
+            report = await client.start_tasks(given)
+        assert [type(start.error) for start in report.starts] == [type(None), InvalidRequest] * len(wrong)
+        assert [start.outcome for start in report.not_sent] == [Outcome.NOT_SENT] * len(wrong)
+
+    leaping(run())
+
+
+def test_the_loop_is_not_held_by_slow_requests() -> None:
+    """An iterable that takes its time is drawn a millisecond at a time."""
+
+    async def work(batch: aioecs.Batch, told: Told, port: ToldPort, heard: Told_) -> None:
+        loop = asyncio.get_running_loop()
+        seen: list[int] = []
+        rounds = 0
+
+        def given() -> Iterator[StartTaskRequest]:
+            for request in requests(20):
+                loop._leaping.now += 0.01  # type: ignore[attr-defined]
+                seen.append(rounds)
+                yield request
+
+        def count() -> None:
+            nonlocal rounds
+            rounds += 1
+            if len(seen) < 20:
+                loop.call_soon(count)
+
+        count()
+        await batch.report(given())
+        assert len(set(seen)) == 20
+
+    with_batch(work)
+
+
+# Ends ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", ["token", "scope", "native", "break", "close"])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_an_endless_stream_can_be_left(by: str, is_async: bool) -> None:
+    """Drawing ends, what is queued is not sent, what flies is stopped, and nothing is sent afterwards."""
+    never = asyncio.Event()
+
+    async def waits_for_ever() -> AsyncIterator[StartTaskRequest]:
+        for request in requests(40):
+            yield request
+        await never.wait()
+
+    async def work(batch: aioecs.Batch, told: Told, port: ToldPort, heard: Told_) -> None:
+        told.gate.set()
+        token, scope = CancelToken(), anyio.CancelScope()
+        source: Any = {"token": token, "scope": scope}.get(by)
+        given = waits_for_ever() if is_async else (a_request(HOSTS[at % 50]) for at in itertools.count())
+        got: list[StartResult] = []
+
+        async def consume() -> None:
+            async with contextlib.aclosing(batch.start_tasks(given, source)) as starts:
+                async for start in starts:
+                    got.append(start)
+                    if len(got) == 10:
+                        told.gate.clear()
+                        if by in ("break", "close"):
+                            break
+                        if not is_async:
+                            await until(lambda: batch.statistics().in_flight == 2)
+
+        task = asyncio.ensure_future(consume())
+        await until(lambda: len(got) >= 10)
+        await asyncio.sleep(0.1)
+        token.cancel()
+        scope.cancel()
+        if by == "native":
+            task.cancel()
+        asyncio.get_running_loop().call_later(1, told.gate.set)
+        await asyncio.wait([task])
+        sends = len([name for name, _ in port.asked if name == "StartTask"])
+        truth = aioecs.find_start_error(await _ended(task))
+        await asyncio.sleep(5)
+        now = batch.statistics()
+        assert (now.queued, now.in_flight) == (0, 0)
+        assert sends == len([name for name, _ in port.asked if name == "StartTask"])
+        named = {arn_of(start) for start in got if start.task is not None}
+        named |= {each.task_arn or "" for each in truth.tasks} if truth is not None else set()
+        named |= {arn_of(start) for starts, _ in heard for start in starts if start.task is not None}
+        assert len(named) == now.started + now.stopped, "every ARN was told of to somebody"
+        assert task.cancelled() is (by == "native")
+
+    with_batch(work, max_in_flight=2)
+
+
+async def _ended(task: asyncio.Task[Any]) -> BaseException | None:
+    try:
+        await task
+    except asyncio.CancelledError as error:
+        return error
+    return None
+
+
+def test_break_gives_up_the_rest() -> None:
+    """Without `aclosing` too: the iterator is dropped, and its starts are withdrawn."""
+
+    async def work(batch: aioecs.Batch, told: Told, port: ToldPort, heard: Told_) -> None:
+        async for start in batch.start_tasks(requests(100)):
+            assert start.outcome is Outcome.STARTED
+            break
+        await asyncio.sleep(1)
+        now = batch.statistics()
+        assert (now.queued, now.in_flight, now.requested) == (0, 0, now.started + now.stopped + now.not_sent)
+        assert now.started + now.stopped == 1 + sum(start.task is not None for starts, _ in heard for start in starts)
+
+    with_batch(work, max_in_flight=1)
+
+
+def test_a_cancel_while_it_ends_early() -> None:
+    """An error that meets all has stopped the drawing; a token that fires then still bounds the wait."""
+
+    async def told(request: StartTaskRequest, sent_marker: Any) -> Any:
+        if HOSTS[0] in request.container_instances:
+            return await rejecting("AccessDeniedException")(request, sent_marker)
+        return await held(request, sent_marker)
+
+    held = Told(open_=False)
+
+    async def work(batch: aioecs.Batch, _: Any, port: ToldPort, heard: Told_) -> None:
+        token = CancelToken()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        loop.call_later(1, token.cancel)
+        with pytest.raises(StartCancelled) as caught:
+            await batch.report(requests(20, 20), token)
+        assert loop.time() - began == pytest.approx(3)
+        assert outcomes(caught.value.starts) == {Outcome.REFUSED: 10, Outcome.UNKNOWN: 10}
+        held.gate.set()
+
+    with_batch(work, told, timeouts=Timeouts(settle=2))
+
+
+@pytest.mark.parametrize("seconds", [0.5, 5.0])
+def test_a_second_cancel_ends_the_wait(seconds: float) -> None:
+    """The first CancelledError goes on; what was not known then is UNKNOWN, and heard of later."""
+
+    async def work(batch: aioecs.Batch, told: Told, port: ToldPort, heard: Told_) -> None:
+        loop = asyncio.get_running_loop()
+        task = asyncio.ensure_future(batch.report(requests(20, 20)))
+        await until(lambda: told.begun == 2)
+        began = loop.time()
+        task.cancel("first")
+        loop.call_later(seconds, task.cancel, "second")
+        error = await _ended(task)
+        assert str(error) == "first"
+        truth = aioecs.find_start_error(error)
+        assert truth is not None
+        assert outcomes(truth.starts) == {Outcome.UNKNOWN: 20}
+        assert loop.time() - began == pytest.approx(min(seconds, 2), abs=0.01)
+        told.gate.set()
+        await asyncio.sleep(1)
+        assert outcomes(start for starts, _ in heard for start in starts) == {Outcome.STOPPED: 20}
+
+    with_batch(work, Told(open_=False), timeouts=Timeouts(settle=2))
+
+
+def test_the_end_of_the_client_ends_a_stream() -> None:
+    """A stream that another task still draws from says so, and leaves nobody waiting."""
+
+    async def run() -> None:
+        port = ToldPort(start_task=Told())
+        async with told_client(port, pacing=None, timeouts=Timeouts(drain=1, settle=1)) as client:
+            batch = await client.batch().__aenter__()
+            task = asyncio.ensure_future(batch.report(slowly(requests(100))))
+            await asyncio.sleep(3.5)
+        with pytest.raises(aioecs.ClientStateError) as caught:
+            await task
+        truth = aioecs.find_start_error(caught.value)
+        assert truth is not None
+        assert 3 <= len(truth.starts) <= 5
+        assert set(outcomes(truth.starts)) == {Outcome.STARTED}
+
+    leaping(run())
+
+
+# One caller ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_caller_of_many_instances_waits_for_all() -> None:
+    """What it is told covers all calls that its starts flew in, withdrawn in part or not."""
+
+    async def work(batch: aioecs.Batch, told: Told, port: ToldPort, heard: Told_) -> None:
+        token = CancelToken()
+        task = asyncio.ensure_future(batch.start_task(a_request(*HOSTS[:25]), token))
+        await until(lambda: told.begun == 2)
+        token.cancel("enough")
+        told.gate.set()
+        await asyncio.wait([task])
+        error = task.exception()
+        assert isinstance(error, StartCancelled)
+        assert [start.container_instance for start in error.starts] == list(HOSTS[:25])
+        assert outcomes(error.starts) == {Outcome.STOPPED: 20, Outcome.NOT_SENT: 5}
+
+    with_batch(work, Told(open_=False), max_in_flight=2)
+
+
+@pytest.mark.parametrize("landed", [False, True])
+def test_a_coroutine_that_is_closed_is_heard_of(landed: bool) -> None:
+    """Its caller is gone without a cancel: what it was not given is withdrawn, and what it came to is reported."""
+
+    async def work(batch: aioecs.Batch, told: Told, port: ToldPort, heard: Told_) -> None:
+        asking = batch.start_task(a_request(HOSTS[0]))
+        asking.send(None)
+        await until(lambda: told.begun == 1)
+        if landed:
+            told.gate.set()
+            await iterations(10)
+        asking.close()
+        told.gate.set()
+        await asyncio.sleep(1)
+        assert [start.outcome for starts, _ in heard for start in starts] == [Outcome.STOPPED]
+
+    with_batch(work, Told(open_=False))
+
+
+def test_a_cancel_that_meets_the_end_is_heard_of() -> None:
+    """All has settled when its caller is cancelled, which takes what started along: a caller's cancel wins."""
+
+    async def work(batch: aioecs.Batch, told: Told, port: ToldPort, heard: Told_) -> None:
+        task = asyncio.ensure_future(batch.start_task(a_request(HOSTS[0])))
+        await until(lambda: told.begun == 1)
+        told.gate.set()
+        while batch.statistics().started == 0:
+            await asyncio.sleep(0)
+        task.cancel()
+        error = await _ended(task)
+        truth = aioecs.find_start_error(error)
+        assert truth is not None
+        assert len(truth.tasks) == 1
+        assert truth.outcome is Outcome.STOPPED
+        assert [start.outcome for starts, _ in heard for start in starts] in ([], [Outcome.STOPPED])
+
+    with_batch(work, Told(open_=False))
+
+
+def test_a_cancel_that_abandons_waits_for_what_can_be_cut() -> None:
+    """Nothing of it is on the wire, so what it came to is known at once: NOT_SENT."""
+
+    async def run() -> None:
+        told = Told()
+        port = ToldPort(start_task=told)
+        async with told_client(port, pacing=None, max_in_flight=1, on_cancel="abandon") as client:
+            core = client._opened
+            assert core is not None
+            await core.concurrency.take(Priority.READ)
+            async with client.batch() as batch:
+                token = CancelToken()
+                task = asyncio.ensure_future(batch.start_task(a_request(HOSTS[0]), token))
+                await until(lambda: batch.statistics().in_flight == 1)
+                token.cancel()
+                await asyncio.wait([task])
+                error = task.exception()
+                assert isinstance(error, StartCancelled)
+                assert error.outcome is Outcome.NOT_SENT
+            core.concurrency.release()
+        assert port.asked == []
+
+    leaping(run())
+
+
+@pytest.mark.parametrize(
+    ("error", "ends"),
+    [
+        (None, False),
+        (ConfigurationError("no credentials"), True),
+        (service_error("AccessDeniedException", ""), True),
+        (service_error("ClusterNotFoundException", ""), True),
+        (service_error("ExpiredTokenException", ""), True),
+        (service_error("UnrecognizedClientException", ""), True),
+        (service_error("ClientException", ""), False),
+        (service_error("ServerException", ""), False),
+        (InvalidRequest("a", "b"), False),
+    ],
+)
+def test_what_would_meet_all(error: Any, ends: bool) -> None:
+    """No permission, no such cluster, no valid credentials: and nothing else ends a stream early."""
+    assert ends_all(error) is ends
+
+
+# On real sockets -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("expired", [False, True])
+async def test_ended_early_on_real_sockets(expired: bool) -> None:
+    """Without permission, or with credentials that have expired, a few calls are made and the rest is not sent."""
+    ecs: dict[str, Any] = {"expired_keys": ["local"]} if expired else {"denied": ["StartTask"]}
+    async with LocalECS(instances=3, **ecs) as local:
+        access: dict[str, Any] = {**local.client_kwargs(), "pacing": None}
+        given = [a_request(local.instance_arns[at % 3]) for at in range(500)]
+        async with aioecs.Client(**access, max_in_flight=2) as client:
+            report = await client.start_tasks(given)
+        assert local.truth.requests["StartTask"] <= 3
+        assert len(report.starts) == report.statistics.requested == 500
+        assert set(outcomes(report.starts)) == {Outcome.REFUSED, Outcome.NOT_SENT}
+
+
+async def test_a_slow_stream_on_real_sockets() -> None:
+    """Starts are given out as they settle, while more are still to come."""
+    async with LocalECS(instances=3) as local:
+        access: dict[str, Any] = {**local.client_kwargs(), "pacing": None}
+        more = asyncio.Event()
+
+        async def given() -> AsyncIterator[StartTaskRequest]:
+            for host in local.instance_arns:
+                yield a_request(host)
+                await more.wait()
+                more.clear()
+
+        got: list[StartResult] = []
+        async with aioecs.Client(**access) as client, client.batch() as batch:
+            async for start in batch.start_tasks(given()):
+                got.append(start)
+                more.set()
+        assert [start.container_instance for start in got] == local.instance_arns
+        assert {arn_of(start) for start in got} == {task.arn for task in local.truth.running()}

@@ -1,0 +1,680 @@
+"""call: one StartTask, carried out in a task of the client's, whatever ends it from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import pytest
+from run_world import (
+    INSTANCES,
+    Held,
+    ToldDesk,
+    ToldPort,
+    a_call,
+    a_core,
+    a_request,
+    iterations,
+    leaping,
+    lost,
+    started,
+    tasks_for,
+    throttled,
+)
+
+import aioecs
+from aioecs import Outcome, StartTaskResponse, Timeouts
+from aioecs._calls.call import Call
+from aioecs._model.attempt import Attempt, Rejected
+from aioecs._runtime.client_core import Core
+from aioecs._runtime.concurrency import Priority
+from aioecs._transport.transport import SentMarker
+from aioecs.errors import (
+    AccessDeniedException,
+    CallTimeout,
+    ConnectionFailed,
+    InvalidParameterException,
+    StartUnknown,
+)
+
+CLOCKS = Timeouts(call=60, settle=8, attempt=5, consistency=20)
+
+
+async def denied(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
+    return Rejected(AccessDeniedException("not authorized to perform: ecs:StopTask"))
+
+
+async def unknown_task(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
+    return Rejected(InvalidParameterException("The referenced task was not found."))
+
+
+def found() -> ToldDesk:
+    """A desk where the call's task shows."""
+    return ToldDesk(tasks_for(a_request(started_by="aioecs-token")))
+
+
+Heard = list[tuple[tuple[Outcome, ...], "str | None"]]
+
+
+@attrs.define
+class Scene:
+    """A call at a moment of its life, and what goes on when it is let go."""
+
+    core: Core
+    call: Call
+    port: ToldPort
+    heard: Heard
+    let_go: Callable[[], object] = lambda: None
+    began: float = 0.0
+
+    @property
+    def took(self) -> float:
+        """Seconds since the scene was set."""
+        return self.core.now - self.began
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """What the starts came to, as far as is known."""
+        return tuple(start.outcome for start in self.call.record.starts())
+
+    async def end(self) -> tuple[Outcome, ...]:
+        """Wait for the end of the call, and for the end of its task."""
+        await self.call.end_or()
+        await iterations(2)
+        assert len(self.core.background_tasks) == 0
+        return self.outcomes
+
+
+MOMENTS = ["unbegun", "queued", "unsent", "on the wire", "resting", "looking", "looking in vain", "sweeping", "ended"]
+
+
+async def at(moment: str, *, count: int = 1, **more: Any) -> Scene:
+    """Set the scene: a call that has come as far as the moment."""
+    heard: Heard = []
+    port = ToldPort()
+    more = {"timeouts": CLOCKS, **more}
+    core = a_core(
+        port,
+        size=1,
+        on_settled=lambda starts, why: heard.append((tuple(start.outcome for start in starts), why)),
+        **more,
+    )
+    reconciler, gate = found() if moment == "looking" else ToldDesk(), asyncio.Event()
+    reconciler._gate = gate if moment == "looking" else None
+    call = a_call(core, reconciler, count=count, delivery="at_least_once" if moment == "sweeping" else "at_most_once")
+    scene = Scene(core, call, port, heard, gate.set, core.now)
+    if moment == "queued":
+        slot = core.concurrency.held(Priority.STOP)
+        await slot.__aenter__()
+        scene.let_go = core.concurrency.release
+    if moment in ("unsent", "on the wire"):
+        held = Held(unsent=moment == "unsent")
+        port.says["start_task"] = held
+        scene.let_go = held.gate.set
+    if moment == "resting":
+        port.says["start_task"] = throttled
+    if moment in ("looking", "looking in vain"):
+        port.says["start_task"] = lost
+    call.begin()
+    if moment == "sweeping":
+        await resent(scene, reconciler)
+    elif moment == "looking in vain":
+        await asyncio.sleep(1)
+    elif moment == "looking":
+        while not reconciler.asked:
+            await asyncio.sleep(0.01)
+    elif moment != "unbegun":
+        await iterations(4)
+    return scene
+
+
+async def resent(scene: Scene, reconciler: ToldDesk) -> None:
+    """Lose the first answer, look in vain until absence is believed, and send again: now both show, one is stopped."""
+    held = Held(scene.port.says["stop_task"])
+    first = tasks_for(a_request(started_by="aioecs-token"))
+    late = [task.replace(task_arn=f"{task.task_arn}-late") for task in first]
+
+    async def twice(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
+        scene.port.says["start_task"] = started
+        reconciler.found = (*first, *late)
+        return await lost(request, sent_marker)
+
+    reconciler.found = ()
+    scene.port.says["start_task"] = twice
+    original = reconciler.look
+
+    async def look(ambiguous_call: Any, patience: float) -> Any:
+        if len(scene.port.asked) == 1:
+            looked = await original(ambiguous_call, patience)
+            return attrs.evolve(looked, tasks=())
+        return await original(ambiguous_call, patience)
+
+    reconciler.look = look  # type: ignore[method-assign]
+    scene.port.says["stop_task"] = held
+    while "StopTask" not in scene.port.names():
+        await asyncio.sleep(0.1)
+    scene.let_go = held.gate.set
+    scene.began = scene.core.now
+
+
+# Left alone ----------------------------------------------------------------------------------------------------------
+
+
+async def test_it_is_sent_once_in_a_task_of_the_clients() -> None:
+    """And everyone who waits for its end is told, also who asks later; the slot is free again."""
+    port = ToldPort()
+    core = a_core(port)
+    call = a_call(core, count=3)
+    call.begin()
+    waiters = [call.end_or(), call.end_or()]
+    waiters[0].cancel()
+    await waiters[1]
+    answer = call.verdict()
+    assert isinstance(answer, StartTaskResponse)
+    assert call.end_or().done()
+    assert (len(answer.tasks), answer.attempts, answer.token, answer.request_id) == (3, 1, "aioecs-token", "request-1")
+    assert [(name, request.started_by) for name, request in port.asked] == [("StartTask", "aioecs-token")]
+    assert (core.concurrency.in_use, call.ended, call.withdrawn) == (0, True, None)
+    await iterations(2)
+    assert len(core.background_tasks) == 0
+
+
+async def test_only_what_is_missing_is_sent_under_a_key() -> None:
+    """It looks first; the instance whose task shows is not asked for again."""
+    port = ToldPort()
+    call = a_call(a_core(port), found(), count=2, keyed=True)
+    call.begin()
+    await call.end_or()
+    assert [request.container_instances for _, request in port.asked] == [(INSTANCES[1],)]
+    answer = call.verdict()
+    assert isinstance(answer, StartTaskResponse)
+    assert (len(answer.tasks), answer.attempts) == (2, 1)
+
+
+def test_throttles_are_counted_and_rested_after() -> None:
+    """They cost time and no attempt."""
+
+    async def main() -> None:
+        scene = await at("resting")
+        scene.core.loop.call_later(1, lambda: scene.port.says.update(start_task=started))
+        assert await scene.end() == (Outcome.STARTED,)
+        assert scene.core.throttled == 4
+        assert scene.took == pytest.approx(0.1 + 0.2 + 0.4 + 0.8)
+        assert scene.port.names() == ["StartTask"] * 5
+        assert scene.heard == []
+
+    leaping(main())
+
+
+# Withdrawn -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("on_cancel", ["stop", "keep", "abandon"])
+@pytest.mark.parametrize(
+    ("moment", "ends", "asked"),
+    [
+        ("unbegun", {"all": Outcome.NOT_SENT}, []),
+        ("queued", {"all": Outcome.NOT_SENT}, []),
+        ("unsent", {"all": Outcome.NOT_SENT}, ["StartTask"]),
+        ("on the wire", {"stop": Outcome.STOPPED, "all": Outcome.STARTED}, ["StartTask"]),
+        ("resting", {"all": Outcome.NOT_SENT}, ["StartTask"]),
+        ("looking", {"stop": Outcome.STOPPED, "keep": Outcome.STARTED, "abandon": Outcome.UNKNOWN}, ["StartTask"]),
+        ("looking in vain", {"all": Outcome.UNKNOWN}, ["StartTask"]),
+        ("sweeping", {"stop": Outcome.STOPPED, "all": Outcome.STARTED}, ["StartTask", "StartTask", "StopTask"]),
+        ("ended", {"stop": Outcome.STOPPED, "all": Outcome.STARTED}, ["StartTask"]),
+    ],
+)
+def test_a_withdrawal_begins_nothing_new_and_stops_what_started_if_that_is_wanted(
+    moment: str, ends: dict[str, Outcome], asked: list[str], on_cancel: Any
+) -> None:
+    """What is not on the wire is not sent, what is is waited for; nobody hears of what was never sent."""
+
+    async def main() -> None:
+        scene = await at(moment)
+        scene.call.withdraw(on_cancel, "bored")
+        scene.call.outcome_undelivered()
+        scene.call.withdraw("stop", "again")
+        await iterations(3)
+        scene.let_go()
+        outcome = ends.get(on_cancel, ends.get("all"))
+        assert await scene.end() == (outcome,)
+        assert scene.call.withdrawn == "bored"
+        stops = ["StopTask"] * (outcome is Outcome.STOPPED)
+        assert scene.port.names() == asked + stops
+        if outcome is Outcome.STOPPED:
+            assert scene.port.asked[-1][1].reason == "aioecs:withdrawn:aioecs-token"
+        if outcome is Outcome.NOT_SENT:
+            assert scene.heard == []
+            assert scene.took < 1e-6
+        else:
+            assert scene.heard[-1] == ((outcome,), "bored")
+
+    leaping(main())
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_whether_a_withdrawal_ends_it_at_once(moment: str) -> None:
+    """All but an answer, and a stop, can be cut: within the same moment it is over, if it is to be abandoned."""
+
+    async def main() -> None:
+        scene = await at(moment)
+        can_be_cut = moment not in ("on the wire", "sweeping")
+        assert scene.call.can_be_cut is can_be_cut
+        scene.call.withdraw("abandon", "bored")
+        await iterations(5)
+        assert scene.call.ended is can_be_cut
+        assert scene.took < 2
+        scene.let_go()
+        await scene.end()
+
+    leaping(main())
+
+
+def test_an_abandoned_request_is_heard_of_when_it_is_answered() -> None:
+    """It goes on in the client's custody, and a late task is not lost."""
+
+    async def main() -> None:
+        scene = await at("on the wire")
+        scene.call.withdraw("abandon", "bored")
+        scene.call.outcome_undelivered()
+        await asyncio.sleep(3)
+        assert scene.outcomes == (Outcome.UNKNOWN,)
+        scene.let_go()
+        assert await scene.end() == (Outcome.STARTED,)
+        assert scene.heard == [((Outcome.STARTED,), "bored")]
+
+    leaping(main())
+
+
+def test_learning_goes_on_in_custody_until_absence_is_certain() -> None:
+    """A withdrawn call whose answer was lost looks until `consistency` is over, longer than its clock if need be."""
+
+    async def main() -> None:
+        scene = await at("looking in vain", timeouts=attrs.evolve(CLOCKS, call=10))
+        scene.call.withdraw("stop", "bored")
+        assert await scene.end() == (Outcome.UNKNOWN,)
+        assert scene.took == pytest.approx(CLOCKS.consistency, abs=1)
+
+    leaping(main())
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome", "warned"),
+    [
+        (denied, Outcome.STARTED, ["cancelled starts can't be stopped, they are left running: "]),
+        (unknown_task, Outcome.STARTED, ["and could not be stopped", "could not be"]),
+    ],
+)
+def test_a_stop_that_fails_leaves_the_outcome_to_be_told(
+    answer: Any, outcome: Outcome, warned: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without the permission to stop there is one warning, however many tasks it is about; other errors name theirs."""
+
+    async def main() -> None:
+        for _ in range(2):
+            scene = await at("on the wire", count=3, warned=warned_of)
+            scene.port.says["stop_task"] = answer
+            scene.call.withdraw("stop", "bored")
+            scene.let_go()
+            assert await scene.end() == (outcome,) * 3
+
+    warned_of: set[str] = set()
+    leaping(main())
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == (1 if answer is denied else 6)
+    assert all(any(words in warning for words in warned) for warning in warnings)
+
+
+def test_a_stop_whose_answer_was_lost_is_asked_for_again() -> None:
+    """Stopping twice does no harm."""
+
+    async def main() -> None:
+        scene = await at("on the wire", count=2)
+        scene.port.says["stop_task"] = lost
+        scene.core.loop.call_later(0.5, lambda: scene.port.says.update(stop_task=ToldPort().says["stop_task"]))
+        scene.call.withdraw("stop", "bored")
+        scene.let_go()
+        assert await scene.end() == (Outcome.STOPPED,) * 2
+        assert scene.port.names().count("StopTask") > 2
+
+    leaping(main())
+
+
+@pytest.mark.parametrize("leaving", [(), (0,), (2, 0), (0, 1, 2)])
+def test_who_leaves_before_it_is_on_the_wire_is_not_in_it(leaving: tuple[int, ...]) -> None:
+    """The others' starts go as they were; where nobody stays, nothing is sent."""
+
+    async def main() -> None:
+        scene = await at("queued", count=3)
+        for start in leaving:
+            scene.call.leave(start)
+        scene.let_go()
+        expected = [Outcome.NOT_SENT if start in leaving else Outcome.STARTED for start in range(3)]
+        assert await scene.end() == tuple(expected)
+        stay = tuple(INSTANCES[start] for start in range(3) if start not in leaving)
+        assert [request.container_instances for _, request in scene.port.asked] == ([stay] if stay else [])
+
+    leaping(main())
+
+
+# The clock -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("moment", "raised", "outcome", "took"),
+    [
+        ("queued", CallTimeout, Outcome.NOT_SENT, 60),
+        ("unsent", CallTimeout, Outcome.NOT_SENT, 60),
+        ("on the wire", StartUnknown, Outcome.UNKNOWN, 68),
+        ("resting", CallTimeout, Outcome.NOT_SENT, 60),
+        ("looking", StartUnknown, Outcome.UNKNOWN, 60),
+    ],
+)
+def test_at_the_end_of_its_clock_nothing_new_is_begun(
+    moment: str, raised: type[Exception], outcome: Outcome, took: float
+) -> None:
+    """A request in flight has `settle` left; nothing is stopped, and a rest that doesn't fit is not begun."""
+
+    async def main() -> None:
+        scene = await at(moment)
+        await scene.call.end_or()
+        assert took - 5 <= scene.took <= took + 1e-6
+        assert moment == "resting" or scene.took == pytest.approx(took)
+        assert isinstance(scene.call.verdict(), raised)
+        assert scene.outcomes == (outcome,)
+        assert "StopTask" not in scene.port.names()
+        assert scene.heard == []
+
+    leaping(main())
+
+
+def test_an_answer_that_comes_within_settle_of_the_clocks_end_is_returned() -> None:
+    """Learnt: returned."""
+
+    async def main() -> None:
+        scene = await at("on the wire")
+        scene.core.loop.call_later(CLOCKS.call + CLOCKS.settle - 1, scene.let_go)
+        assert await scene.end() == (Outcome.STARTED,)
+        assert isinstance(scene.call.verdict(), StartTaskResponse)
+
+    leaping(main())
+
+
+def test_an_answer_that_comes_together_with_the_cut_is_returned() -> None:
+    """What arrived in the very moment in which it is waited for no longer is no UNKNOWN."""
+
+    async def late(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
+        sent_marker.body_started = True
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            sent_marker.answer = await started(request, sent_marker)
+            raise
+        raise AssertionError
+
+    async def main() -> None:
+        call = a_call(a_core(ToldPort(start_task=late), timeouts=CLOCKS))
+        call.begin()
+        await call.end_or()
+        answer = call.verdict()
+        assert isinstance(answer, StartTaskResponse)
+        assert answer.request_id == "request-1"
+        assert [start.outcome for start in call.record.starts()] == [Outcome.STARTED]
+
+    leaping(main())
+
+
+def test_a_withdrawal_gives_the_clock_time_to_settle() -> None:
+    """One second before its end: the answer that comes later is learnt, and its task stopped."""
+
+    async def main() -> None:
+        scene = await at("on the wire")
+        scene.core.loop.call_later(CLOCKS.call - 1, scene.call.withdraw, "stop", "bored")
+        scene.core.loop.call_later(CLOCKS.call + 4, scene.let_go)
+        assert await scene.end() == (Outcome.STOPPED,)
+
+    leaping(main())
+
+
+def test_a_clock_and_a_withdrawal_may_come_together() -> None:
+    """While the slot is waited for: one cut is enough for both."""
+
+    async def main() -> None:
+        scene = await at("queued")
+        scene.core.loop.call_at(scene.call.record.deadline, scene.call.withdraw, "stop", "bored")
+        assert await scene.end() == (Outcome.NOT_SENT,)
+        assert scene.port.asked == []
+
+    leaping(main())
+
+
+def test_the_end_of_the_clock_waits_for_a_stop() -> None:
+    """What was sent once too often is stopped before the call ends."""
+
+    async def main() -> None:
+        scene = await at("sweeping")
+        await asyncio.sleep(60)
+        assert not scene.call.ended
+        scene.let_go()
+        assert await scene.end() == (Outcome.STARTED,)
+        assert scene.port.names()[-1] == "StopTask"
+
+    leaping(main())
+
+
+# The end of the loop, and of the client ------------------------------------------------------------------------------
+
+
+def cancel(scene: Scene) -> None:
+    """Cancel the client's tasks, as the end of `asyncio.run` does."""
+    scene.core.background_tasks.cancel()
+
+
+@pytest.mark.parametrize(
+    ("moment", "outcome", "on_cancel"),
+    [
+        ("unbegun", Outcome.NOT_SENT, "stop"),
+        ("queued", Outcome.NOT_SENT, "stop"),
+        ("unsent", Outcome.NOT_SENT, "stop"),
+        ("on the wire", Outcome.STOPPED, "stop"),
+        ("on the wire", Outcome.STARTED, "keep"),
+        ("on the wire", Outcome.UNKNOWN, "abandon"),
+        ("resting", Outcome.NOT_SENT, "stop"),
+        ("looking", Outcome.STOPPED, "stop"),
+        ("looking", Outcome.STARTED, "keep"),
+        ("looking in vain", Outcome.UNKNOWN, "stop"),
+        ("sweeping", Outcome.STOPPED, "stop"),
+    ],
+)
+@pytest.mark.parametrize("withdrawn", ["not", "before", "just before", "just after"])
+def test_the_end_of_the_loop_leaves_one_last_breath(
+    moment: str, outcome: Outcome, on_cancel: Any, withdrawn: str
+) -> None:
+    """The token is looked up there and then, within `settle`, also if a withdrawal comes at the same moment."""
+
+    async def main() -> None:
+        scene = await at(moment, on_cancel=on_cancel)
+        if moment == "on the wire":
+            scene.call._reconciler = found()
+        task = scene.call._task
+        assert task is not None
+        if withdrawn in ("before", "just before"):
+            scene.call.withdraw(on_cancel, "bored")
+            await iterations(2 if withdrawn == "before" else 0)
+        cancel(scene)
+        if withdrawn == "just after":
+            scene.call.withdraw(on_cancel, "bored")
+        await iterations(2)
+        scene.let_go()
+        assert await scene.end() == (outcome,)
+        assert scene.took <= CLOCKS.settle + 1e-6 + (moment in ("looking", "looking in vain"))
+        why = "the event loop ended" if withdrawn == "not" else "bored"
+        ended_before = scene.call.withdrawn == "bored" and not task.cancelled()
+        assert scene.heard[-1:] == ([] if outcome is Outcome.NOT_SENT or ended_before else [((outcome,), why)])
+        assert task.cancelled() or withdrawn == "before"
+
+    leaping(main())
+
+
+@pytest.mark.parametrize("moment", ["on the wire", "looking", "looking in vain", "sweeping"])
+def test_a_second_cancel_of_the_clients_tasks_ends_it(moment: str) -> None:
+    """There and then, with what is known; `on_settled` hears it."""
+
+    async def main() -> None:
+        scene = await at(moment)
+        cancel(scene)
+        await iterations(5)
+        cancel(scene)
+        outcomes = await scene.end()
+        assert outcomes == (Outcome.UNKNOWN,), (
+            "in the last case its task is known, and whether the stop was heeded is not"
+        )
+        assert (scene.call.record.starts()[0].task is not None) is (moment == "sweeping")
+        assert scene.call.record.starts()[0].settles_by is None
+        assert scene.heard == [(outcomes, "the event loop ended")]
+        assert scene.took < 2
+
+    leaping(main())
+
+
+@pytest.mark.parametrize(
+    ("moment", "outcome"),
+    [
+        ("unbegun", Outcome.NOT_SENT),
+        ("queued", Outcome.NOT_SENT),
+        ("unsent", Outcome.NOT_SENT),
+        ("on the wire", Outcome.UNKNOWN),
+        ("resting", Outcome.NOT_SENT),
+        ("looking", Outcome.UNKNOWN),
+        ("sweeping", Outcome.STARTED),
+    ],
+)
+def test_what_the_end_of_the_client_cuts_off_is_told_as_it_stands(
+    moment: str, outcome: Outcome, caplog: pytest.LogCaptureFixture
+) -> None:
+    """UNKNOWN only if it may run, in the log with its token; it ends at once."""
+    caplog.set_level(logging.INFO, "aioecs")
+
+    async def main() -> None:
+        scene = await at(moment)
+        scene.core.closing = True
+        cancel(scene)
+        assert await scene.end() == (outcome,)
+        assert scene.took < 2
+        assert len(scene.heard) == (outcome is not Outcome.NOT_SENT)
+
+    leaping(main())
+    told = [record.getMessage() for record in caplog.records if record.levelname == "INFO"]
+    assert len(told) == (outcome is not Outcome.NOT_SENT)
+    assert all("token aioecs-token" in line and str(outcome) in line for line in told)
+
+
+def test_a_stop_that_hangs_does_not_hold_up_the_end_of_the_loop() -> None:
+    """The last breath is `settle` long, also for what can otherwise not be cut."""
+
+    async def main() -> None:
+        scene = await at("sweeping")
+        cancel(scene)
+        assert await scene.end() == (Outcome.STARTED,)
+        assert scene.took == pytest.approx(CLOCKS.settle)
+
+    leaping(main())
+
+
+async def test_an_error_of_our_own_ends_the_call_as_unknown(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever waits is told, and the error is logged."""
+
+    async def broken(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
+        sent_marker.body_started = True
+        raise ZeroDivisionError("a bug")
+
+    core = a_core(ToldPort(start_task=broken))
+    call = a_call(core)
+    call.begin()
+    await call.end_or()
+    assert isinstance(call.verdict(), StartUnknown)
+    await iterations(2)
+    assert "a bug" in caplog.text
+
+
+# Heard ---------------------------------------------------------------------------------------------------------------
+
+
+def test_what_nobody_heard_is_told_to_on_settled_and_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """At INFO, with token and tasks and no secret; once, whether that is said before or after the end."""
+    caplog.set_level(logging.INFO, "aioecs")
+
+    async def main(before: bool) -> None:
+        scene = await at("on the wire")
+        scene.call.withdraw("keep", "bored")
+        if before:
+            scene.call.outcome_undelivered()
+        scene.let_go()
+        await scene.end()
+        if not before:
+            scene.call.outcome_undelivered()
+        assert scene.heard == [((Outcome.STARTED,), "bored")]
+
+    for before in (True, False):
+        caplog.clear()
+        leaping(main(before))
+        assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+            (
+                "INFO",
+                "bored: 1 started; token aioecs-token, tasks ['arn:aws:ecs:us-east-1:123456789012:task/default/i0-0']",
+            )
+        ]
+
+
+async def test_an_on_settled_that_raises_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged; without one there is the log alone."""
+
+    def broken(starts: Any, reason: str | None) -> None:
+        raise ValueError("no hearing")
+
+    for on_settled in (broken, None):
+        call = a_call(a_core(ToldPort(), on_settled=on_settled))
+        call.begin()
+        call.outcome_undelivered()
+        await call.end_or()
+        assert call.ended
+    assert [record.getMessage() for record in caplog.records] == ["on_settled raised"]
+
+
+async def test_a_request_that_could_not_be_sent_is_no_doubt() -> None:
+    """The witness beats any reading of exceptions: cut before the first byte, it was never sent."""
+    held = Held(unsent=True)
+    core = a_core(ToldPort(start_task=held))
+    call = a_call(core)
+    call.begin()
+    await held.begun.wait()
+    call.withdraw("stop", "bored")
+    await call.end_or()
+    [start] = call.record.starts()
+    assert held.cut
+    assert (start.outcome, start.token, type(start.error)) == (Outcome.NOT_SENT, "", ConnectionFailed)
+
+
+def test_everything_of_the_model_is_at_hand() -> None:
+    """The moments of these tests are all that a call can be at."""
+    assert len(MOMENTS) == len(set(MOMENTS)) == 9
+    assert aioecs.Outcome is Outcome
+
+
+def test_a_cancelled_call_that_hangs_is_looked_up_at_once() -> None:
+    """Its answer never comes, and its task shows: it is found and stopped within a second, not told as unknown."""
+
+    async def main() -> None:
+        scene = await at("on the wire")
+        scene.call._reconciler = found()
+        scene.call.withdraw("stop", "bored")
+        await scene.call.end_or()
+        assert scene.outcomes == (Outcome.STOPPED,)
+        assert scene.took < 1
+        await iterations(4)
+        assert len(scene.core.background_tasks) == 0
+
+    leaping(main())

@@ -1,0 +1,169 @@
+"""From options to requests: what is refused, what --local fills in, how starts are spread."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from aioecs import Binpack, ContainerOverride, DistinctInstance, KeyValuePair, MemberOf, Random, Spread, Tag
+from aioecs.cli._access import Access
+from aioecs.cli._options import Packed, UsageError
+from aioecs.cli._start_options import Asked, requests, settled, template
+
+WHERE: dict[str, Any] = {"cluster": "c", "task_definition": "td"}
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"local": True, "instances": ("a",)}, "--instances and --local exclude each other"),
+        ({"local": True, "access": Access(endpoint_url="http://x")}, "--endpoint-url and --local exclude each other"),
+        ({"local": True, "access": Access(profile="p")}, "--profile and --local exclude each other"),
+        ({**WHERE, "instances": ("a",), "all_instances": True}, "--instances and --all-instances exclude each other"),
+        ({}, "--cluster is missing: where to start; or --local"),
+        ({"task_definition": "td"}, "--cluster is missing: where to start; or --local"),
+        ({"cluster": "c"}, "--task-definition is missing"),
+        ({**WHERE, "spread": "host", "binpack": Packed.CPU}, "--spread and --binpack exclude each other"),
+        ({"local": True, "binpack": Packed.MEMORY, "random": True}, "--binpack and --random exclude each other"),
+        ({**WHERE, "spread": "host", "instances": ("a",)}, "--spread and --instances exclude each other"),
+        ({**WHERE, "binpack": Packed.CPU, "instances": ("a",)}, "--binpack and --instances exclude each other"),
+        ({**WHERE, "random": True, "all_instances": True}, "--random and --all-instances exclude each other"),
+        ({**WHERE, "distinct_instance": True, "instances": ("a",)}, "--distinct-instance and --instances exclude"),
+        ({**WHERE, "member_of": ("x",), "all_instances": True}, "--member-of and --all-instances exclude"),
+        ({"local": True, "spread": "host", "all_instances": True}, "--spread and --all-instances exclude"),
+        ({"local": True, "spread": "no name"}, "--spread: instanceId, or the name of an attribute"),
+        ({"local": True, "member_of": ("ok == 1", " ")}, "--member-of: a statement of the cluster query language"),
+        (
+            {"local": True, "wait_for_capacity": float("nan")},
+            "--wait-for-room: a number of seconds, 0 or more, not nan",
+        ),
+        ({"task_definition": "td", "all_instances": True}, "--cluster is missing"),
+        ({"cluster": "c", "all_instances": True}, "--task-definition is missing"),
+        ({"local": True, "cluster": "my cluster"}, "--cluster: a cluster's name or ARN, not 'my cluster'"),
+        ({"local": True, "started_by": "ü"}, "at most 36 characters"),
+        ({"local": True, "started_by": "x" * 37}, "at most 36 characters"),
+        ({"local": True, "tags": (("aws:x", "1"),)}, "--tag: may not begin with 'aws:'"),
+        ({"local": True, "tags": (("a", "1"), ("a", "2"))}, "--tag: each key once"),
+        ({"local": True, "environment": (("A", "x" * 9000),)}, "--env, --command, --cpu, --memory: at most 8192"),
+    ],
+)
+def test_what_is_refused(options: dict[str, Any], told: str) -> None:
+    """Contradictions, gaps and broken limits are told by the option, before anything is begun."""
+    with pytest.raises(UsageError) as refused:
+        settled(Asked(**options))
+    assert told in str(refused.value)
+
+
+def test_local_goes_without_anything() -> None:
+    """With --local everything has a default."""
+    asked = settled(Asked(local=True))
+    assert (asked.cluster, asked.task_definition, asked.container) == ("default", "demo", "main")
+    assert asked.places
+
+
+def test_local_in_turn() -> None:
+    """With --local the starts go round over all instances if that is asked for."""
+    assert not settled(Asked(local=True, all_instances=True)).places
+
+
+def test_local_keeps_what_is_given() -> None:
+    """What is given stands."""
+    asked = settled(Asked(local=True, cluster="c", task_definition="td:1", container="side"))
+    assert (asked.cluster, asked.task_definition, asked.container) == ("c", "td:1", "side")
+
+
+@pytest.mark.parametrize("given", [{}, {"instances": ("a", "b")}, {"all_instances": True}, {"wait_for_capacity": 0.5}])
+def test_a_real_cluster_is_left_as_asked(given: dict[str, Any]) -> None:
+    """Without --local nothing is filled in."""
+    asked = Asked(**WHERE, **given)
+    assert settled(asked) == asked
+
+
+@pytest.mark.parametrize(
+    ("options", "placement"),
+    [
+        ({}, Spread()),
+        ({"spread": "ecs.availability-zone"}, Spread("ecs.availability-zone")),
+        ({"binpack": Packed.CPU}, Binpack("cpu")),
+        ({"binpack": Packed.MEMORY}, Binpack("memory")),
+        ({"random": True}, Random()),
+    ],
+)
+def test_placement(options: dict[str, Any], placement: Spread | Binpack | Random) -> None:
+    """The options make a placement; by default tasks are spread over the instances."""
+    asked = settled(Asked(**WHERE, **options))
+    assert asked.places
+    assert asked.placement == placement
+    assert asked.constraints == ()
+
+
+def test_constraints() -> None:
+    """All of them hold together."""
+    asked = settled(Asked(**WHERE, distinct_instance=True, member_of=("a == 1", "b == 2")))
+    assert asked.constraints == (DistinctInstance(), MemberOf("a == 1"), MemberOf("b == 2"))
+
+
+def test_template_without_overrides() -> None:
+    """What was not asked for is not in the request."""
+    request = template(Asked(**WHERE), "main")
+    assert request.overrides is None
+    assert request.tags is None
+    assert not request.container_instances
+
+
+def test_template_with_everything() -> None:
+    """Environment and command go to the container; CPU and memory are the task's, as strings."""
+    asked = Asked(
+        **WHERE,
+        environment=(("A", "1"),),
+        command=("echo", "-n"),
+        cpu=256,
+        memory=512,
+        started_by="me",
+        group="g",
+        tags=(("k", "v"),),
+    )
+    request = template(asked, "main")
+    assert request.overrides is not None
+    assert request.overrides.container_overrides == (
+        ContainerOverride(name="main", environment=[KeyValuePair(name="A", value="1")], command=["echo", "-n"]),
+    )
+    assert (request.overrides.cpu, request.overrides.memory) == ("256", "512")
+    assert (request.started_by, request.group, request.tags) == ("me", "g", (Tag(key="k", value="v"),))
+
+
+@pytest.mark.parametrize(("options", "cpu", "memory"), [({"cpu": 1}, "1", None), ({"memory": 2}, None, "2")])
+def test_task_size_needs_no_container(options: dict[str, Any], cpu: str | None, memory: str | None) -> None:
+    """CPU and memory override the task, so no container is named."""
+    overrides = template(Asked(**WHERE, **options), None).overrides
+    assert overrides is not None
+    assert (overrides.cpu, overrides.memory, overrides.container_overrides) == (cpu, memory, None)
+
+
+@pytest.mark.parametrize(
+    ("instances", "count", "sizes"),
+    [(3, 1, [1]), (3, 10, [10]), (3, 25, [10, 10, 5]), (20, 20, [10, 10]), (1, 12, [10, 2])],
+)
+def test_requests(instances: int, count: int, sizes: list[int]) -> None:
+    """Starts go round over the instances, ten to a request, as evenly as they can."""
+    names = [f"i{number}" for number in range(instances)]
+    made = list(requests(template(Asked(**WHERE), None), names, count))
+    assert [len(request.container_instances) for request in made] == sizes
+    each = Counter(name for request in made for name in request.container_instances)
+    assert each.total() == count
+    assert max(each.values()) - min(each[name] for name in names) <= 1
+
+
+def test_requests_are_drawn_as_needed() -> None:
+    """A billion starts cost nothing until they are drawn."""
+    endless = requests(template(Asked(**WHERE), None), ["a"], 10**9)
+    assert next(endless).container_instances == ("a",) * 10
+
+
+def test_secrets_are_in_no_repr() -> None:
+    """Neither the environment's values nor the command's words are in a repr."""
+    asked = Asked(environment=(("A", "hunter2"),), command=("hunter2",))
+    assert "hunter2" not in repr(asked)
+    assert "hunter2" not in repr(template(Asked(**WHERE, environment=(("A", "hunter2"),)), "main"))

@@ -1,0 +1,376 @@
+"""operations: what a client does beside starting, in pages, by hundreds, and whatever is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from run_world import Held, Say, ToldPort, a_core, iterations, leaping, told_client
+from wait_world import waiting_world
+
+import aioecs
+from aioecs import (
+    Client,
+    ContainerInstance,
+    DescribeContainerInstancesRequest,
+    DescribeContainerInstancesResponse,
+    DescribeTaskDefinitionRequest,
+    DescribeTasksRequest,
+    DescribeTasksResponse,
+    Failure,
+    ListContainerInstancesRequest,
+    ListTasksRequest,
+    ListTasksResponse,
+    RunTaskRequest,
+    RunTaskResponse,
+    StopTaskRequest,
+    Task,
+)
+from aioecs._client.operations import Operations
+from aioecs._model.attempt import Answered, Attempt, Lost, NotSent, Rejected
+from aioecs._model.codec.shape import Shape
+from aioecs._runtime import admission
+from aioecs._runtime.client_core import Core
+from aioecs._transport.transport import SentMarker
+from aioecs.errors import (
+    AccessDeniedException,
+    AnswerLost,
+    ClientStateError,
+    ConfigurationError,
+    InvalidRequest,
+)
+
+STOP = StopTaskRequest(task="0" * 32)
+RUN = RunTaskRequest(task_definition="demo", count=2)
+RAN = RunTaskResponse(tasks=[Task(task_arn="arn1"), Task(task_arn="arn2")])
+DENIED = Rejected(AccessDeniedException("no"))
+
+
+class Doors(Operations):
+    """The operations over a core, and nothing else of a client."""
+
+    def __init__(self, core: Core | None) -> None:
+        self.core = core
+
+    def _core(self) -> Core:
+        if self.core is None:
+            raise ClientStateError("not open")
+        return self.core
+
+
+def answering(*script: Attempt[Any] | Shape) -> Say:
+    """Answer one after the other, the last for ever."""
+    left = list(script)
+
+    async def say(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
+        what = left.pop(0) if len(left) > 1 else left[0]
+        return Answered(what) if isinstance(what, Shape) else what
+
+    return say
+
+
+@asynccontextmanager
+async def doors(**says: Say) -> AsyncIterator[tuple[Doors, ToldPort]]:
+    """Open them; nothing is left in custody when they are left."""
+    port = ToldPort(**says)
+    core = a_core(port)
+    yield Doors(core), port
+    assert await core.background_tasks.drained(0)
+
+
+# What changes something ----------------------------------------------------------------------------------------------
+
+
+def test_a_lost_answer_is_asked_for_again() -> None:
+    """Stopping twice does no harm; running has a token, the caller's or one of its own, so that it does none either."""
+
+    async def main() -> None:
+        lost = Lost(AnswerLost("reset"))
+        says = {"stop_task": answering(lost, aioecs.StopTaskResponse()), "run_task": answering(lost, RAN)}
+        async with doors(**says) as (client, port):
+            await client.stop_task(STOP)
+            assert await client.run_task(RUN) == RAN
+            assert await client.run_task(RUN.replace(client_token="mine")) == RAN
+            assert port.names() == ["StopTask", "StopTask", "RunTask", "RunTask", "RunTask"]
+            ours, again, theirs = [request.client_token for name, request in port.asked if name == "RunTask"]
+            assert ours == again
+            assert theirs == "mine"
+            assert ours.startswith("aioecs-")
+            await client.run_task(RUN)
+            assert port.asked[-1][1].client_token != ours
+
+    leaping(main())
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_cancelled_run_task_loses_no_task(answered: bool) -> None:
+    """The error carries the tasks; where the answer comes later still, `on_settled` hears of them."""
+    heard: list[aioecs.StartResult] = []
+
+    async def main() -> None:
+        held = Held(answering(RAN))
+        port = ToldPort(run_task=held)
+        async with told_client(port, on_settled=lambda starts, _: heard.extend(starts)) as client:
+            call = asyncio.create_task(client.run_task(RUN))
+            await held.begun.wait()
+            call.cancel()
+            asyncio.get_running_loop().call_later(1 if answered else 12, held.gate.set)
+            with pytest.raises(asyncio.CancelledError) as caught:
+                await call
+            truth = aioecs.find_start_error(caught.value)
+            assert truth is not None
+            assert not held.cut
+            arns = [task.task_arn for task in truth.tasks]
+            assert arns == (["arn1", "arn2"] if answered else [])
+            assert (truth.outcome is aioecs.Outcome.UNKNOWN) is not answered
+            assert all(start.token for start in truth.starts)
+            await asyncio.sleep(5)
+        assert [start.task.task_arn for start in heard if start.task] == ([] if answered else ["arn1", "arn2"])
+
+    leaping(main())
+
+
+@pytest.mark.parametrize("operation", ["stop_task"])
+def test_a_cancel_lets_it_go_through(operation: str, caplog: pytest.LogCaptureFixture) -> None:
+    """What it did is in the log; the cancel goes on at once."""
+    caplog.set_level(logging.INFO, "aioecs")
+
+    async def main() -> None:
+        held = Held(answering(aioecs.StopTaskResponse(task=Task(task_arn="arn1"))))
+        async with doors(**{operation: held}) as (client, _):
+            call = asyncio.create_task(client.stop_task(STOP))
+            await held.begun.wait()
+            call.cancel()
+            await asyncio.wait([call])
+            assert call.cancelled()
+            assert not held.cut
+            assert caplog.messages == []
+            held.gate.set()
+            await iterations(5)
+
+    leaping(main())
+    assert caplog.messages == ["StopTask went through after its caller had left: tasks []"]
+
+
+@pytest.mark.parametrize("ends", ["refused", "cut off by the end of the client"])
+def test_what_did_not_go_through_is_not_said_to(ends: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A refusal that nobody hears is no news, nor is what the end of the client cut off."""
+    caplog.set_level(logging.INFO, "aioecs")
+
+    async def main() -> None:
+        held = Held(answering(DENIED))
+        async with doors(stop_task=held) as (client, _):
+            call = asyncio.create_task(client.stop_task(STOP))
+            await held.begun.wait()
+            call.cancel()
+            await asyncio.wait([call])
+            if ends == "refused":
+                held.gate.set()
+            else:
+                client._core().background_tasks.cancel()
+            await iterations(5)
+
+    leaping(main())
+    assert caplog.messages == []
+
+
+# What reads ----------------------------------------------------------------------------------------------------------
+
+
+async def described(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
+    """Know every second one."""
+    if isinstance(request, DescribeTasksRequest):
+        tasks = [Task(task_arn=arn) for arn in request.tasks if int(arn) % 2]
+        missing = [Failure(arn=arn, reason="MISSING") for arn in request.tasks if not int(arn) % 2]
+        return Answered(DescribeTasksResponse(tasks=tasks, failures=missing))
+    found = [ContainerInstance(container_instance_arn=arn) for arn in request.container_instances if int(arn) % 2]
+    unknown = [Failure(arn=arn, reason="MISSING") for arn in request.container_instances if not int(arn) % 2]
+    return Answered(DescribeContainerInstancesResponse(container_instances=found, failures=unknown))
+
+
+@pytest.mark.parametrize(("count", "calls"), [(1, [1]), (100, [100]), (101, [100, 1]), (250, [100, 100, 50])])
+def test_any_number_is_described_a_hundred_a_call(count: int, calls: list[int]) -> None:
+    """As one answer, in the order asked; the other members are those of each call."""
+
+    async def main() -> None:
+        names = [f"{n:032}" for n in range(count)]
+        async with doors(describe_tasks=described, describe_container_instances=described) as (client, port):
+            tasks = await client.describe_tasks(DescribeTasksRequest(tasks=names, cluster="c"))
+            assert [task.task_arn for task in tasks.tasks] == names[1::2]
+            assert [failure.arn for failure in tasks.failures] == names[::2]
+            assert [len(request.tasks) for _, request in port.asked] == calls
+            assert {request.cluster for _, request in port.asked} == {"c"}
+            port.asked.clear()
+            hosts = await client.describe_container_instances(
+                DescribeContainerInstancesRequest(container_instances=names)
+            )
+            assert [host.container_instance_arn for host in hosts.container_instances] == names[1::2]
+            assert [failure.arn for failure in hosts.failures] == names[::2]
+            assert [len(request.container_instances) for _, request in port.asked] == calls
+
+    leaping(main())
+
+
+@pytest.mark.parametrize("tasks", [[], [*["0" * 32] * 150, 7], "0" * 32, None])
+def test_what_can_t_be_described_is_said_before_anything_is_sent(tasks: Any) -> None:
+    """The whole is checked first: a bad name among the last is no half a read."""
+
+    async def main() -> None:
+        async with doors(describe_tasks=described, describe_container_instances=described) as (client, port):
+            with pytest.raises(InvalidRequest, match="tasks"):
+                await client.describe_tasks(DescribeTasksRequest(tasks=tasks))
+            with pytest.raises(InvalidRequest, match="container_instances"):
+                await client.describe_container_instances(DescribeContainerInstancesRequest(container_instances=tasks))
+            assert port.asked == []
+
+    leaping(main())
+
+
+def test_lists_are_read_page_by_page() -> None:
+    """Await one for the whole, or iterate and have each page when it is needed; the filter goes with every page."""
+
+    async def main() -> None:
+        pages = [ListTasksResponse(task_arns=["a", "b"], next_token="t1"), ListTasksResponse(next_token="t2")]
+        last = ListTasksResponse(task_arns=["c"])
+        async with doors(list_tasks=answering(*pages, last)) as (client, port):
+            listing = client.list_tasks(ListTasksRequest(family="f"))
+            assert port.asked == []
+            assert await listing == ListTasksResponse(task_arns=["a", "b", "c"])
+            assert [request.next_token for _, request in port.asked] == [None, "t1", "t2"]
+            assert {request.family for _, request in port.asked} == {"f"}
+        async with doors(list_tasks=answering(*pages, last)) as (client, port):
+            seen = [(arn, len(port.asked)) async for arn in client.list_tasks()]
+            assert seen == [("a", 1), ("b", 1), ("c", 3)]
+
+    leaping(main())
+
+
+def test_a_list_goes_on_from_a_token_that_it_is_given() -> None:
+    """And an empty token ends it, as none does."""
+
+    async def main() -> None:
+        answer = aioecs.ListContainerInstancesResponse(container_instance_arns=["i1"], next_token="")
+        async with doors(list_container_instances=answering(answer)) as (client, port):
+            request = ListContainerInstancesRequest(next_token="mine", status="DRAINING")
+            assert (await client.list_container_instances(request)).container_instance_arns == ("i1",)
+            assert [request for _, request in port.asked] == [request]
+
+    leaping(main())
+
+
+def test_a_read_goes_with_its_caller() -> None:
+    """A cancel cuts it: nothing is changed by it, so nothing is left behind."""
+
+    async def main() -> None:
+        held = Held()
+        async with doors(describe_tasks=held) as (client, _):
+            read = asyncio.create_task(client.describe_tasks(DescribeTasksRequest(tasks=["0" * 32])))
+            await held.begun.wait()
+            read.cancel()
+            await asyncio.wait([read])
+            assert (read.cancelled(), held.cut) == (True, True)
+            assert client._core().concurrency.in_use == 0
+
+    leaping(main())
+
+
+def test_a_crowd_goes_in_by_and_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All are served; of one that is cancelled in line nothing was sent."""
+    monkeypatch.setattr(admission, "SPELL", 0.0)
+
+    async def main() -> None:
+        async with doors(stop_task=answering(aioecs.StopTaskResponse())) as (client, port):
+            crowd = [asyncio.create_task(client.stop_task(STOP)) for _ in range(40)]
+            await iterations(1)
+            assert client._core().admission.waiting > 0
+            crowd[-1].cancel()
+            await asyncio.wait(crowd)
+            assert [each.cancelled() for each in crowd] == [False] * 39 + [True]
+            assert len(port.asked) == 39
+
+    leaping(main())
+
+
+# All of them ---------------------------------------------------------------------------------------------------------
+
+ASKED: dict[str, Callable[[Operations, Any], Any]] = {
+    "stop_task": lambda client, given: client.stop_task(given or STOP),
+    "run_task": lambda client, given: client.run_task(given or RUN),
+    "describe_tasks": lambda client, given: client.describe_tasks(given or DescribeTasksRequest(tasks=["0" * 32])),
+    "describe_container_instances": lambda client, given: client.describe_container_instances(
+        given or DescribeContainerInstancesRequest(container_instances=["0" * 32])
+    ),
+    "list_tasks": lambda client, given: client.list_tasks(given or ListTasksRequest()),
+    "list_container_instances": lambda client, given: client.list_container_instances(
+        given or ListContainerInstancesRequest()
+    ),
+    "describe_task_definition": lambda client, given: client.describe_task_definition(
+        given or DescribeTaskDefinitionRequest(task_definition="demo")
+    ),
+}
+each_operation = pytest.mark.parametrize("operation", ASKED)
+
+
+@each_operation
+def test_what_comes_in_the_end_is_raised(operation: str) -> None:
+    """A refusal as the error of its code, and one without credentials as what it is; neither is asked again."""
+
+    async def main() -> None:
+        for what in (DENIED, NotSent(ConfigurationError("no credentials"))):
+            async with doors(**{operation: answering(what)}) as (client, port):
+                with pytest.raises(type(what.error)):
+                    await ASKED[operation](client, None)
+                assert len(port.asked) == 1
+
+    leaping(main())
+
+
+@each_operation
+@pytest.mark.parametrize("given", ["0" * 32, aioecs.StartTaskRequest(task_definition="demo")])
+def test_a_request_of_another_kind(operation: str, given: Any) -> None:
+    """It is named, and nothing is sent."""
+
+    async def main() -> None:
+        async with doors() as (client, port):
+            with pytest.raises(InvalidRequest, match="request: a "):
+                await ASKED[operation](client, given)
+            assert port.asked == []
+
+    leaping(main())
+
+
+@each_operation
+async def test_outside_of_an_open_client(operation: str) -> None:
+    """Each says so when it is awaited."""
+    with pytest.raises(ClientStateError, match="not open"):
+        await ASKED[operation](Doors(None), None)
+
+
+def test_on_an_ecs() -> None:
+    """All of them, one after the other, of a client in virtual time."""
+
+    async def main() -> None:
+        async with waiting_world() as world:
+            client: Client = world.client
+            arns = world.port.start(3)
+            assert sorted([arn async for arn in client.list_tasks()]) == sorted(arns)
+            stopped = await client.stop_task(StopTaskRequest(task=arns[0]))
+            assert stopped.task is not None
+            assert stopped.task.task_arn == arns[0]
+            told = await client.describe_tasks(DescribeTasksRequest(tasks=[*arns, "0" * 32]))
+            assert (len(told.tasks), [failure.reason for failure in told.failures]) == (3, ["MISSING"])
+            hosts = (await client.list_container_instances()).container_instance_arns
+            seen = await client.describe_container_instances(
+                DescribeContainerInstancesRequest(container_instances=hosts)
+            )
+            assert [host.container_instance_arn for host in seen.container_instances] == list(hosts)
+            definition = DescribeTaskDefinitionRequest(task_definition="demo")
+            found = (await client.describe_task_definition(definition)).task_definition
+            assert found is not None
+            assert found.family == "demo"
+
+    leaping(main())

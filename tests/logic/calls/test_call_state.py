@@ -1,0 +1,663 @@
+"""The life of a call, held against a world that lies, loses, delays and repeats: no loop, no socket, no clock."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from datetime import UTC, datetime
+from typing import cast
+
+import attrs
+import pytest
+
+from aioecs import Outcome, Retries, StartTaskRequest, StartTaskResponse, Timeouts
+from aioecs._logic.calls import call_state
+from aioecs._logic.calls.actions import (
+    Action,
+    BackoffEnded,
+    CallInput,
+    ClockEnded,
+    Finish,
+    Look,
+    LookupDone,
+    Rest,
+    Send,
+    Stop,
+    Stopped,
+    Withdrawn,
+)
+from aioecs._logic.calls.call_record import CallRecord, Phase
+from aioecs._logic.calls.call_result import verdict
+from aioecs._logic.calls.token import stop_reason
+from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
+from aioecs._model.options import Delivery, OnCancel
+from aioecs._model.shapes.task import Failure, Task
+from aioecs.errors import (
+    AccessDeniedException,
+    AnswerLost,
+    ClusterNotFoundException,
+    ConfigurationError,
+    ConnectionFailed,
+    ECSError,
+    ECSServiceError,
+    ServerException,
+    StartUnknown,
+    ThrottlingException,
+)
+
+TOKEN = "aioecs-token"
+
+
+def record(*instances: str, **given: object) -> CallRecord:
+    """Make a call's record with quick clocks."""
+    request = StartTaskRequest(task_definition="demo", container_instances=instances or ("a",))
+    settings: dict[str, object] = {
+        "request": request,
+        "token": TOKEN,
+        "timeouts": Timeouts(consistency=30),
+        "retries": Retries(),
+        "delivery": "at_most_once",
+        "deadline": 90.0,
+    }
+    return CallRecord(**(settings | given))  # type: ignore[arg-type]
+
+
+def task(name: str, instance: str = "a", at: float = 0.0, **given: object) -> Task:
+    """Make a task as ECS would show it."""
+    created = datetime.fromtimestamp(at, UTC)
+    return Task(task_arn=name, container_instance_arn=f"arn/{instance}", created_at=created, started_by=TOKEN, **given)  # type: ignore[arg-type]
+
+
+def answered(*tasks: Task, failures: tuple[Failure, ...] = ()) -> Answered[StartTaskResponse]:
+    """Make an answer."""
+    return Answered(StartTaskResponse(tasks=tasks, failures=failures))
+
+
+THROTTLED = Rejected(ThrottlingException("Rate exceeded"))
+REFUSED = Rejected(ClusterNotFoundException("Cluster not found."))
+LOST = Lost(ServerException("fault", status=500))
+UNSENT = NotSent(ConnectionFailed("refused"))
+
+
+# ------------------------------------------------------------------------------------------------- line by line
+
+
+def outcomes(call: CallRecord) -> list[Outcome]:
+    """Return what the starts came to."""
+    return [start.outcome for start in call.starts()]
+
+
+def test_answered_ends_the_call() -> None:
+    """An answer that tells of all starts ends the call, each start with its own task or refusal."""
+    call = record("a", "b", "b")
+    assert call_state.begin(call, 0) == Send(("a", "b", "b"))
+    failure = Failure(arn="arn/b", reason="AGENT")
+    assert isinstance(call_state.happened(call, answered(task("2", "b"), task("1"), failures=(failure,)), 1), Finish)
+    assert outcomes(call) == [Outcome.STARTED, Outcome.STARTED, Outcome.REFUSED]
+    response = verdict(call)
+    assert isinstance(response, StartTaskResponse)
+    assert (len(response.tasks), response.failures, response.attempts) == (2, (failure,), 1)
+
+
+@pytest.mark.parametrize("what", [UNSENT, THROTTLED])
+def test_what_was_not_acted_on_is_sent_again(what: NotSent | Rejected) -> None:
+    """What never left, or was turned away for its rate, is rested on and sent again."""
+    call = record()
+    call_state.begin(call, 0)
+    rest = call_state.happened(call, what, 1, 0.5)
+    assert isinstance(rest, Rest)
+    assert rest.until == pytest.approx(1.05)
+    assert isinstance(call_state.happened(call, BackoffEnded(), rest.until), Send)
+
+
+def test_attempts_bound_what_was_not_sent_and_time_alone_what_was_throttled() -> None:
+    """Five connections that fail are the end; fifty throttles are not, as long as time remains."""
+    call = record()
+    call_state.begin(call, 0)
+    for _ in range(4):
+        call_state.happened(call, UNSENT, 0)
+        call_state.happened(call, BackoffEnded(), 0)
+    assert isinstance(call_state.happened(call, UNSENT, 0), Finish)
+    assert isinstance(verdict(call), ConnectionFailed)
+
+    call = record()
+    call_state.begin(call, 0)
+    for _ in range(50):
+        assert isinstance(call_state.happened(call, THROTTLED, 0), Rest)
+        assert isinstance(call_state.happened(call, BackoffEnded(), 0), Send)
+    assert call.starts()[0].attempts == 1
+    assert isinstance(call_state.happened(call, THROTTLED, 89.99), Finish)
+    assert outcomes(call) == [Outcome.NOT_SENT]
+    assert isinstance(verdict(call), TimeoutError)
+
+
+def test_a_rest_that_does_not_fit_is_not_begun() -> None:
+    """The deadline of an enclosing scope bounds rests as the call's clock does."""
+    call = record(horizon=1.02)
+    call_state.begin(call, 0)
+    assert isinstance(call_state.happened(call, THROTTLED, 1, 1.0), Finish)
+    assert outcomes(call) == [Outcome.NOT_SENT]
+
+
+def test_settings_that_cannot_work_are_not_tried_again() -> None:
+    """No credentials stay no credentials."""
+    call = record()
+    call_state.begin(call, 0)
+    assert isinstance(call_state.happened(call, NotSent(ConfigurationError("none")), 0), Finish)
+    assert isinstance(verdict(call), ConfigurationError)
+
+
+def test_rejected_is_raised_as_it_came() -> None:
+    """An error of ECS's ends the call; its starts are refused, and the error carries them."""
+    call = record("a", "b")
+    call_state.begin(call, 0)
+    assert isinstance(call_state.happened(call, REFUSED, 0), Finish)
+    error = verdict(call)
+    assert error is REFUSED.error
+    assert isinstance(error, ECSError)
+    assert [start.outcome for start in error.starts] == [Outcome.REFUSED] * 2
+
+
+def lost(call: CallRecord, at: float = 1.0) -> Action | None:
+    """Begin a call and lose its answer."""
+    call_state.begin(call, 0)
+    return call_state.happened(call, LOST, at)
+
+
+def test_lost_is_looked_up_and_never_sent() -> None:
+    """A lost answer leads to looks, early ones prove nothing, and what is found is adopted."""
+    call = record()
+    act = lost(call)
+    for now in (2.0, 5.0, 12.0, 30.9):
+        assert isinstance(act, Rest)
+        look = call_state.happened(call, BackoffEnded(), now)
+        assert look == Look(confirm=False, patience=look.patience) if isinstance(look, Look) else False
+        act = call_state.happened(call, LookupDone((), whole=True, began=now), now)
+    assert isinstance(act, Rest)
+    call_state.happened(call, BackoffEnded(), 31.0)
+    assert isinstance(call_state.happened(call, LookupDone((task("1"),), whole=True, began=31.0), 31.1), Finish)
+    assert outcomes(call) == [Outcome.STARTED]
+
+
+def test_the_last_rest_ends_just_when_absence_begins_to_prove() -> None:
+    """No rest jumps over the moment from which a look is conclusive."""
+    call = record()
+    act = lost(call)
+    now = 1.0
+    while isinstance(act, Rest) and act.until < 31.0:
+        now = act.until
+        assert isinstance(call_state.happened(call, BackoffEnded(), now), Look)
+        act = call_state.happened(call, LookupDone((), whole=True, began=now), now)
+    assert act == Rest(31.0)
+    look = call_state.happened(call, BackoffEnded(), 31.0)
+    assert isinstance(look, Look)
+    assert look.confirm
+
+
+def late(call: CallRecord, **given: object) -> Action | None:
+    """Lose an answer, then look late and whole, or as given."""
+    lost(call)
+    call_state.happened(call, BackoffEnded(), 31.0)
+    return call_state.happened(call, LookupDone(**({"tasks": (), "whole": True, "began": 31.0} | given)), 31.1)  # type: ignore[arg-type]
+
+
+def test_absent_is_unknown_under_at_most_once() -> None:
+    """A late and whole look that finds nothing ends in UNKNOWN, said aloud with the token and the cause."""
+    call = record()
+    assert isinstance(late(call), Finish)
+    error = verdict(call)
+    assert isinstance(error, StartUnknown)
+    assert (error.token, error.__cause__) == (TOKEN, LOST.error)
+    assert not error.starts[0].siblings_found
+
+
+def test_siblings_found_say_that_it_was_probably_refused() -> None:
+    """Where others of the same call were found, the missing one is UNKNOWN with siblings_found."""
+    call = record("a", "b")
+    assert isinstance(late(call, tasks=(task("1"),)), Finish)
+    assert [(s.outcome, s.siblings_found) for s in call.starts()] == [
+        (Outcome.STARTED, False),
+        (Outcome.UNKNOWN, True),
+    ]
+
+
+@pytest.mark.parametrize("look", [{"whole": False}, {"began": 30.9}])
+def test_a_partial_or_early_look_does_not_prove_absence(look: dict[str, object]) -> None:
+    """Absence needs both: a whole look, and one begun late enough."""
+    assert isinstance(late(record(delivery="at_least_once"), **look), Rest)
+
+
+def test_at_least_once_sends_what_is_missing_with_the_same_token_then_sweeps() -> None:
+    """Sent again after proven absence; of two that started the eldest is kept and the other stopped."""
+    call = record("a", "b", delivery="at_least_once")
+    assert late(call, tasks=(task("1"),)) == Send(("b",))
+    assert isinstance(call_state.happened(call, answered(task("9", "b", at=32)), 32), Rest)
+    assert call.phase is Phase.SWEEPING
+    call_state.happened(call, BackoffEnded(), 33)
+    eldest = task("8", "b", at=0.5)
+    stop = call_state.happened(call, LookupDone((task("1"), eldest, task("9", "b", at=32)), whole=True, began=33), 33)
+    assert isinstance(stop, Stop)
+    assert [t.task_arn for t in stop.tasks] == ["9"]
+    rest = call_state.happened(call, Stopped(frozenset({"9"}), frozenset({"9"})), 33)
+    assert isinstance(rest, Rest)
+    call_state.happened(call, BackoffEnded(), 62)
+    assert isinstance(call_state.happened(call, LookupDone((task("1"), eldest), whole=True, began=62), 62), Finish)
+    response = verdict(call)
+    assert isinstance(response, StartTaskResponse)
+    assert sorted(t.task_arn or "" for t in response.tasks) == ["1", "8"]
+
+
+def test_a_double_that_cannot_be_stopped_is_said_aloud() -> None:
+    """Two run and one can't be stopped: StartUnknown names it among its candidates."""
+    call = record(delivery="at_least_once")
+    late(call)
+    call_state.happened(call, answered(task("9", at=32)), 32)
+    call_state.happened(call, BackoffEnded(), 62)
+    call_state.happened(call, LookupDone((task("1"), task("9", at=32)), whole=True, began=62), 62)
+    assert isinstance(call_state.happened(call, Stopped(frozenset({"9"}), frozenset()), 63), Finish)
+    error = verdict(call)
+    assert isinstance(error, StartUnknown)
+    assert [t.task_arn for t in error.candidates] == ["9"]
+
+
+def test_looking_denied_ends_in_unknown_at_once() -> None:
+    """Without the permission to look, waiting can't tell more."""
+    call = record()
+    lost(call)
+    call_state.happened(call, BackoffEnded(), 2)
+    denied = LookupDone((), whole=False, began=2, error=AccessDeniedException("no"), denied=True)
+    assert isinstance(call_state.happened(call, denied, 2), Finish)
+    assert outcomes(call) == [Outcome.UNKNOWN]
+
+
+def test_an_answer_that_tells_of_some_leaves_the_rest_in_doubt() -> None:
+    """ECS is held to its answer: what it doesn't mention may run."""
+    call = record("a", "b")
+    call_state.begin(call, 0)
+    assert isinstance(call_state.happened(call, answered(task("1")), 0), Rest)
+    assert call.phase is Phase.UNSURE
+    assert outcomes(call) == [Outcome.STARTED, Outcome.UNKNOWN]
+
+
+def test_a_key_is_looked_up_before_anything_is_sent() -> None:
+    """What an earlier call started is adopted, and only what is missing is sent."""
+    call = record("a", "b", keyed=True)
+    look = call_state.begin(call, 100)
+    assert isinstance(look, Look)
+    assert look.confirm
+    found = task("1", task_definition_arn="arn:x:task-definition/demo:7")
+    assert call_state.happened(call, LookupDone((found,), whole=True, began=100), 100) == Send(("b",))
+    call_state.happened(call, answered(task("2", "b")), 101)
+    assert outcomes(call) == [Outcome.STARTED, Outcome.STARTED]
+
+
+def test_a_key_that_cannot_be_looked_up_sends_nothing() -> None:
+    """No look, no start: denied is raised, and a failing look is tried until the clock ends."""
+    call = record(keyed=True)
+    call_state.begin(call, 0)
+    denied = AccessDeniedException("no")
+    assert isinstance(
+        call_state.happened(call, LookupDone((), whole=False, began=0, error=denied, denied=True), 0), Finish
+    )
+    assert verdict(call) is denied
+
+    call = record(keyed=True)
+    call_state.begin(call, 0)
+    failed = AnswerLost("gone")
+    assert isinstance(call_state.happened(call, LookupDone((), whole=False, began=0, error=failed), 0), Rest)
+    assert (
+        isinstance(call_state.happened(call, LookupDone((), whole=False, began=89.9, error=failed), 89.99), Finish)
+        is True
+    )
+    assert isinstance(verdict(call), TimeoutError)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        task("1", "z", task_definition_arn="x/demo:1"),
+        task("1", "a", task_definition_arn="x/other:1"),
+    ],
+)
+def test_a_key_used_for_something_else_is_a_mismatch(found: Task) -> None:
+    """Another instance or another definition under the key: nothing is sent."""
+    call = record(keyed=True)
+    call_state.begin(call, 0)
+    assert isinstance(call_state.happened(call, LookupDone((found,), whole=True, began=0), 0), Finish)
+    assert type(verdict(call)).__name__ == "IdempotencyMismatch"
+    assert outcomes(call) == [Outcome.NOT_SENT]
+
+
+def test_our_own_stop_is_not_adopted() -> None:
+    """A task that aioecs stopped for this very token is none that the key has started."""
+    ours = task("1", task_definition_arn="x/demo:1", stop_code="UserInitiated", stopped_reason=stop_reason(TOKEN))
+    call = record(keyed=True)
+    call_state.begin(call, 0)
+    assert isinstance(call_state.happened(call, LookupDone((ours,), whole=True, began=0), 0), Send)
+
+
+def test_nothing_is_adopted_on_a_guess() -> None:
+    """Under the caller's own started_by, matches are candidates; delivery doesn't send beside them."""
+    call = record(adopts=False, delivery="at_least_once")
+    assert isinstance(late(call, tasks=(task("1"), task("2", "z"))), Finish)
+    error = verdict(call)
+    assert isinstance(error, StartUnknown)
+    assert [t.task_arn for t in error.candidates] == ["1"]
+    assert outcomes(call) == [Outcome.UNKNOWN]
+
+
+def test_incomplete_after_something_is_known_to_run() -> None:
+    """A refusal after an adoption is StartIncomplete, with the refusal as its cause."""
+    call = record("a", "b", delivery="at_least_once")
+    assert late(call, tasks=(task("1"),)) == Send(("b",))
+    call_state.happened(call, REFUSED, 32)
+    error = verdict(call)
+    assert type(error).__name__ == "StartIncomplete"
+    assert cast("ECSError", error).__cause__ is REFUSED.error
+    assert outcomes(call) == [Outcome.STARTED, Outcome.REFUSED]
+
+
+@pytest.mark.parametrize("on_cancel", ["stop", "keep", "abandon"])
+def test_withdrawn_in_flight_waits_for_the_answer(on_cancel: OnCancel) -> None:
+    """Only the answer can tell; then what started is stopped if that is wanted."""
+    call = record()
+    call_state.begin(call, 0)
+    assert call_state.happened(call, Withdrawn(on_cancel), 1) is None
+    assert outcomes(call) == [Outcome.UNKNOWN]
+    act = call_state.happened(call, answered(task("1")), 2)
+    if on_cancel == "stop":
+        assert act == Stop((task("1"),))
+        act = call_state.happened(call, Stopped(frozenset({"1"}), frozenset({"1"})), 3)
+    assert isinstance(act, Finish)
+    assert outcomes(call) == [Outcome.STOPPED if on_cancel == "stop" else Outcome.STARTED]
+
+
+def test_withdrawn_before_it_was_sent_begins_nothing() -> None:
+    """While resting nothing is in flight: NOT_SENT at once."""
+    call = record()
+    call_state.begin(call, 0)
+    call_state.happened(call, THROTTLED, 0)
+    assert isinstance(call_state.happened(call, Withdrawn("stop"), 0), Finish)
+    assert outcomes(call) == [Outcome.NOT_SENT]
+
+
+def test_a_withdrawal_never_stops_what_was_found_under_the_key() -> None:
+    """Stopping is for what this call started itself."""
+    call = record("a", "b", keyed=True)
+    call_state.begin(call, 0)
+    found = task("1", task_definition_arn="x/demo:1")
+    call_state.happened(call, LookupDone((found,), whole=True, began=0), 0)
+    call_state.happened(call, Withdrawn("stop"), 1)
+    assert call_state.happened(call, answered(task("2", "b")), 2) == Stop((task("2", "b"),))
+
+
+def test_withdrawn_after_the_end_takes_back_what_nobody_heard_of() -> None:
+    """A caller that is cancelled as its answer arrives gets the tasks stopped, if it asked for that."""
+    call = record()
+    call_state.begin(call, 0)
+    call_state.happened(call, answered(task("1")), 1)
+    assert call_state.happened(call, Withdrawn("stop"), 1) == Stop((task("1"),))
+    call_state.happened(call, Stopped(frozenset({"1"}), frozenset()), 2)
+    assert outcomes(call) == [Outcome.STARTED], "the stop was not accepted, so it runs"
+
+
+def test_a_clock_is_not_a_cancel() -> None:
+    """At its end an answer in flight may still come, and nothing is stopped."""
+    call = record()
+    call_state.begin(call, 0)
+    assert call_state.happened(call, ClockEnded(), 90) is None
+    assert isinstance(call_state.happened(call, answered(task("1")), 91), Finish)
+    assert outcomes(call) == [Outcome.STARTED]
+
+    call = record()
+    lost(call)
+    assert isinstance(call_state.happened(call, ClockEnded(), 90), Finish)
+    assert outcomes(call) == [Outcome.UNKNOWN]
+
+
+def test_every_line_of_the_table_is_of_its_kind() -> None:
+    """Nothing is ever sent while in doubt: no phase but READY leads to a send without a look between."""
+    assert {phase for phase, _ in call_state.TABLE} == set(Phase)
+    assert (Phase.UNSURE, Answered) not in call_state.TABLE
+    assert (Phase.SENT, BackoffEnded) not in call_state.TABLE
+
+
+# --------------------------------------------------------------------------------------------------- 100,000 scripts
+
+
+@attrs.define(eq=False)
+class Thing:
+    """A task as the world has it."""
+
+    arn: str
+    instance: str
+    created: float
+    shows: float
+    stopped: bool = False
+
+    def seen(self) -> Task:
+        """Return it as ECS would describe it."""
+        if self.stopped:
+            return task(
+                self.arn,
+                self.instance,
+                self.created,
+                task_definition_arn="x/demo:1",
+                desired_status="STOPPED",
+                stop_code="UserInitiated",
+                stopped_reason=stop_reason(TOKEN),
+            )
+        return task(self.arn, self.instance, self.created, task_definition_arn="x/demo:1")
+
+
+@attrs.define(eq=False)
+class World:
+    """ECS and the network, as unkind as they can be within the facts; it keeps the truth."""
+
+    dice: random.Random
+    call: CallRecord
+    now: float = 0.0
+    things: list[Thing] = attrs.Factory(list)
+    losses: list[float] = attrs.Factory(list)
+    proven: float = -1.0
+    """When the last whole and late look was begun."""
+    sends: int = 0
+    withdrawn: bool = False
+    doubtful: float = 0.5
+
+    def act(self, act: Action) -> CallInput:
+        """Do what is asked, or fail to; the clock moves on."""
+        if isinstance(act, Rest):
+            assert act.until >= self.now
+            self.now = act.until
+            return BackoffEnded()
+        self.now += self.dice.choice((0.01, 0.1, 2.0))
+        if isinstance(act, Send):
+            return self.send(act)
+        if isinstance(act, Look):
+            return self.look()
+        assert isinstance(act, Stop)
+        return self.stop(act)
+
+    def send(self, act: Send) -> CallInput:
+        """Act on a StartTask, or not, and answer it, or not."""
+        assert not self.withdrawn, "nothing is begun after a withdrawal"
+        self.sends += 1
+        if self.losses:
+            assert self.call.delivery == "at_least_once", "a start in doubt is never sent again"
+            assert self.proven >= max(self.losses) + self.call.timeouts.consistency, "absence was not proven"
+        how = self.dice.random()
+        if how < 0.1:
+            return UNSENT
+        if how < 0.2:
+            return THROTTLED
+        if how < 0.25:
+            return Rejected(ClusterNotFoundException("no"))
+        acted = how < 0.25 + 0.75 * self.doubtful / 2 or how > 0.25 + 0.75 * self.doubtful
+        lost = how < 0.25 + 0.75 * self.doubtful
+        made: list[Thing] = []
+        failures: list[Failure] = []
+        for instance in act.instances if acted else ():
+            if self.dice.random() < 0.2:
+                failures.append(Failure(arn=f"arn/{instance}", reason="RESOURCE:CPU"))
+            else:
+                lag = self.dice.random() * 0.98 * self.call.timeouts.consistency
+                made.append(Thing(f"t{len(self.things) + len(made)}", instance, self.now, self.now + lag))
+        self.things += made
+        if lost:
+            self.losses.append(self.now)
+            return LOST
+        self.dice.shuffle(made)
+        return answered(*(thing.seen() for thing in made), failures=tuple(failures))
+
+    def look(self) -> CallInput:
+        """Show what shows by now; sometimes not all of it, and then it is not whole."""
+        began = self.now
+        if self.dice.random() < 0.02:
+            return LookupDone((), whole=False, began=began, error=AccessDeniedException("no"), denied=True)
+        whole = self.dice.random() < 0.8
+        shown = [thing.seen() for thing in self.things if thing.shows <= began and (whole or self.dice.random() < 0.5)]
+        if whole:
+            self.proven = began
+        self.now += self.dice.random()
+        return LookupDone(tuple(shown), whole=whole, began=began)
+
+    def stop(self, act: Stop) -> CallInput:
+        """Accept stops, or not."""
+        accepted: set[str] = set()
+        for wanted in act.tasks:
+            if self.dice.random() < 0.85:
+                accepted.add(wanted.task_arn or "")
+                for thing in self.things:
+                    thing.stopped |= thing.arn == wanted.task_arn
+        return Stopped(frozenset(t.task_arn or "" for t in act.tasks), frozenset(accepted))
+
+
+def outside(call: CallRecord, act: Action, what: Withdrawn | ClockEnded, now: float) -> Action:
+    """Bring news from outside; a send that was decided on and not begun is not begun."""
+    if isinstance(act, Send):
+        act = call_state.happened(call, UNSENT, now) or act
+    return call_state.happened(call, what, now) or act
+
+
+def run(seed: int) -> World:
+    """Run one script to its end."""
+    dice = random.Random(seed)
+    instances = [dice.choice("abc") for _ in range(dice.choice((1, 1, 2, 4, 10)))]
+    delivery: Delivery = dice.choice(("at_most_once", "at_least_once"))
+    call = record(
+        *instances,
+        delivery=delivery,
+        keyed=dice.random() < 0.2,
+        timeouts=Timeouts(consistency=dice.choice((0.0, 3.0, 30.0))),
+        retries=Retries(max_attempts=dice.choice((1, 5))),
+        deadline=dice.choice((1.0, 20.0, 90.0, 500.0)),
+    )
+    world = World(dice, call, doubtful=dice.choice((0.0, 0.3, 0.9)))
+    leave = dice.choice((None, None, dice.random(), dice.random() * 40))
+    policy: OnCancel = dice.choice(("stop", "keep", "abandon"))
+    act = call_state.begin(call, world.now)
+    for _ in range(400):
+        if isinstance(act, Finish):
+            break
+        if leave is not None and not world.withdrawn and isinstance(act, Send) and dice.random() < 0.5:
+            # The withdrawal comes while the request is in flight.
+            what = world.act(act)
+            world.withdrawn = world.now >= leave
+            news = call_state.happened(call, Withdrawn(policy), world.now) if world.withdrawn else None
+            assert news is None
+        else:
+            what = world.act(act)
+        told = call_state.happened(call, what, world.now, dice.random())
+        assert told is not None
+        act = told
+        if leave is not None and not world.withdrawn and world.now >= leave:
+            world.withdrawn = True
+            act = outside(call, act, Withdrawn(policy), world.now)
+        elif world.now >= call.deadline and not call.clock_ended:
+            act = outside(call, act, ClockEnded(), world.now)
+    assert isinstance(act, Finish), "every run ends"
+    check(world, policy)
+    return world
+
+
+def check(world: World, policy: OnCancel) -> None:
+    """Hold the outcomes against the truth."""
+    call = world.call
+    starts = call.starts()
+    said = verdict(call)
+    named = Counter(start.task.task_arn for start in starts if start.task is not None)
+    assert not named or max(named.values()) == 1, "a task belongs to one start"
+    extra = {t.task_arn for t in said.candidates} if isinstance(said, StartUnknown) else set[str | None]()
+    for instance in {start.container_instance for start in starts}:
+        here = [start for start in starts if start.container_instance == instance]
+        things = [thing for thing in world.things if thing.instance == instance]
+        unknown = sum(start.outcome is Outcome.UNKNOWN for start in here)
+        if call.delivery == "at_most_once":
+            assert len(things) <= len(here), "never twice"
+        for start in here:
+            by_arn = {thing.arn: thing for thing in things}
+            if start.outcome is Outcome.STARTED:
+                assert start.task is not None
+                assert not by_arn[start.task.task_arn or ""].stopped, "what is said to run runs"
+            if start.outcome is Outcome.STOPPED:
+                assert start.task is not None
+                assert by_arn[start.task.task_arn or ""].stopped, "what is said to be stopped was"
+            if start.outcome in (Outcome.REFUSED, Outcome.NOT_SENT):
+                assert start.task is None
+        unnamed = [thing for thing in things if thing.arn not in named and not thing.stopped]
+        if call.delivery == "at_most_once":
+            assert len(unnamed) <= unknown, "never lost: what runs is named, or its start is said to be unknown"
+        elif not (call.resent or call.clock_ended or unknown or world.withdrawn):
+            assert not {thing.arn for thing in unnamed} - extra, "a double is stopped or named"
+    if world.withdrawn and policy == "stop":
+        for start in starts:
+            if start.outcome is Outcome.STARTED and start.task is not None:
+                assert start.task.task_arn in call.tried_to_stop or call.clock_ended, "a stop was tried"
+
+
+def test_a_hundred_thousand_scripts() -> None:
+    """No state sends while in doubt, every run ends, and every outcome agrees with the truth."""
+    worlds = map(run, range(100_000))
+    seen = Counter((start.outcome, world.call.delivery) for world in worlds for start in world.call.starts())
+    assert len(seen) == 2 * len(Outcome), f"the scripts don't reach every outcome: {seen}"
+
+
+def test_service_errors_are_kept_apart() -> None:
+    """The world above uses the errors as the wire gives them."""
+    assert isinstance(LOST.error, ECSServiceError)
+    assert not LOST.error.rejected
+    assert THROTTLED.error.throttled
+
+
+def test_an_answer_is_read_as_it_is_found() -> None:
+    """What is odd in an answer costs no task that stands beside it, and nobody is told that nothing started."""
+    call = record("a", "b")
+    call_state.begin(call, 0)
+    good = task("1", "a")
+    strange = good.replace(task_arn="2", container_instance_arn=cast("str", 5), created_at=cast("datetime", "noon"))
+    response = StartTaskResponse(tasks=[good, cast("Task", 7), strange])
+    assert isinstance(call_state.happened(call, Answered(response), 0), Finish)
+    assert {start.task.task_arn for start in call.starts() if start.task is not None} == {"1", "2"}
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        StartTaskResponse(tasks=[Task()]),
+        StartTaskResponse(tasks=[Task(task_arn="")]),
+        StartTaskResponse(tasks=[Task(task_arn=cast("str", ["x"]), container_instance_arn="arn/a")]),
+        StartTaskResponse(tasks=cast("tuple[Task]", 17)),
+        StartTaskResponse(failures=cast("tuple[Failure]", {"arn": "x"})),
+        StartTaskResponse(failures=[Failure(arn="arn/a", reason=cast("str", ["AGENT"]))]),
+        StartTaskResponse(failures=[Failure(arn=cast("str", 17))]),
+        StartTaskResponse(failures=[cast("Failure", "AGENT")]),
+    ],
+)
+def test_what_has_no_arn_or_cannot_be_read_tells_nothing(response: StartTaskResponse) -> None:
+    """It may have been started all the same: it is looked up, and never told as started or refused."""
+    call = record()
+    call_state.begin(call, 0)
+    assert isinstance(call_state.happened(call, Answered(response), 0), Rest)
+    assert call.phase is Phase.UNSURE
+    assert outcomes(call) == [Outcome.UNKNOWN]

@@ -1,0 +1,77 @@
+"""retry: whether what does no harm twice is tried again."""
+
+from __future__ import annotations
+
+import pytest
+
+from aioecs import Retries
+from aioecs._logic.calls.retry import Tries
+from aioecs._model.attempt import Lost, NotSent, Rejected
+from aioecs.errors import (
+    AnswerLost,
+    ClusterNotFoundException,
+    ConfigurationError,
+    ConnectionFailed,
+    InvalidParameterException,
+    ServerException,
+    ThrottlingException,
+)
+
+What = Rejected | NotSent | Lost
+
+UNSENT = NotSent(ConnectionFailed("refused"))
+LOST = Lost(AnswerLost("gone"))
+FAULT = Lost(ServerException("fault", status=500))
+THROTTLED = Rejected(ThrottlingException("Rate exceeded"))
+DISGUISED = Rejected(InvalidParameterException("Error: Rate exceeded (ErrorCode: Throttling)", status=400))
+REFUSED = Rejected(ClusterNotFoundException("Cluster not found.", status=400))
+UNSET = NotSent(ConfigurationError("no credentials"))
+
+
+def tries(attempts: int = 5, deadline: float = 100.0) -> Tries:
+    """Begin a call."""
+    return Tries(Retries(max_attempts=attempts, initial_backoff=0.1, max_backoff=1.0), deadline)
+
+
+@pytest.mark.parametrize(
+    ("what", "expected"),
+    [
+        pytest.param([UNSENT] * 5, [0.1, 0.2, 0.4, 0.8, None], id="not sent"),
+        pytest.param([LOST] * 5, [0.1, 0.2, 0.4, 0.8, None], id="lost"),
+        pytest.param([FAULT, UNSENT, LOST, FAULT, UNSENT], [0.1, 0.2, 0.4, 0.8, None], id="all of them count"),
+        pytest.param([THROTTLED] * 6, [0.1, 0.2, 0.4, 0.8, 1.0, 1.0], id="throttles don't count"),
+        pytest.param([DISGUISED] * 6, [0.1, 0.2, 0.4, 0.8, 1.0, 1.0], id="in disguise neither"),
+        pytest.param([THROTTLED, LOST, THROTTLED], [0.1, 0.2, 0.4], id="but both make rests longer"),
+        pytest.param([REFUSED], [None], id="refused"),
+        pytest.param([UNSET], [None], id="settings that can't work"),
+    ],
+)
+def test_rests(what: list[What], expected: list[float | None]) -> None:
+    """The rests of a run of bad luck, at their longest; None ends it."""
+    call = tries()
+    assert [call.rest(one, 0.0, 1.0) for one in what] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("dice", "expected"), [(0.0, 0.0), (0.5, 0.05), (1.0, 0.1)])
+def test_the_dice_say_how_much_of_a_rest_is_rested(dice: float, expected: float) -> None:
+    """A rest is drawn from nothing to the longest, so that callers don't come back in step."""
+    assert tries().rest(UNSENT, 0.0, dice) == pytest.approx(expected)
+
+
+def test_one_attempt_is_one_attempt() -> None:
+    """With a single attempt allowed, only throttles are tried again."""
+    assert tries(attempts=1).rest(LOST, 0.0, 1.0) is None
+    assert tries(attempts=1).rest(THROTTLED, 0.0, 1.0) is not None
+
+
+@pytest.mark.parametrize("what", [UNSENT, LOST, THROTTLED])
+@pytest.mark.parametrize(("now", "fits"), [(99.0, True), (99.9, False), (101.0, False)])
+def test_a_rest_that_does_not_fit_is_not_begun(what: What, now: float, fits: bool) -> None:
+    """The clock bounds everything, throttles among it."""
+    assert (tries().rest(what, now, 1.0) is not None) is fits
+
+
+def test_very_many_throttles_are_no_overflow() -> None:
+    """Ten thousand throttles leave the rest at its longest."""
+    call = tries()
+    assert [call.rest(THROTTLED, 0.0, 1.0) for _ in range(10_000)][-1] == 1.0

@@ -1,0 +1,141 @@
+"""rate_learner: the pacer holds its table in virtual time, and keeps its head whatever it is told."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pacing_world import SCENARIOS, medians
+
+from aioecs._logic.sending.rate_learner import FLOOR, ROUND_TRIP, SILENCE, Pacer
+
+SEEDS = range(41, 52)
+MISSED = {"stepped 1,000, B 500 R 200"}  # 1.2 to 1.4: the first drain falls anywhere in a step of 200 tokens
+
+
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in MISSED])
+def test_the_table(name: str) -> None:
+    """Medians over seeds: the time, the waste, and for clients that begin at once the distance between them."""
+    scenario = SCENARIOS[name]
+    ratio, wasted, apart = medians(scenario, Pacer, SEEDS)
+    assert ratio <= scenario.time
+    assert wasted <= scenario.wasted
+    if scenario.clients == (0.0, 0.0):
+        assert apart <= 20
+
+
+def test_what_is_missed_is_not_far_off() -> None:
+    """A large bucket in steps of a second: knowing its size but not its phase would take 1.18."""
+    for name in MISSED:
+        assert medians(SCENARIOS[name], Pacer, SEEDS)[0] <= 1.5
+
+
+@pytest.mark.parametrize(("burst", "rate"), [(1000.0, 400.0), (10.0, 4.0)])
+def test_a_belief_that_is_far_off_is_only_slow_or_wasteful(burst: float, rate: float) -> None:
+    """Ten times too much or too little: the work is done all the same."""
+    ratio, wasted, _ = medians(SCENARIOS["200, B 100 R 40"], lambda: Pacer(burst, rate), range(5))
+    assert ratio <= 1.6
+    assert wasted <= 60
+
+
+def test_a_published_bucket_is_emptied_at_once_when_all_fits() -> None:
+    """A hundred calls begin slowly enough to be stopped, and end within a few round trips."""
+    pacer, now, sent = Pacer(), 0.0, list[float]()
+    while len(sent) < 100:
+        due = pacer.next_at(now, 100 - len(sent))
+        assert due is not None
+        if due <= now:
+            pacer.sent(now)
+            sent.append(now)
+            continue
+        now += 0.02
+        for at in [at for at in sent if now - 0.03 < at <= now - 0.01]:
+            pacer.answered(now, True, at)
+    assert now <= 0.2
+    assert (pacer.burst, pacer.rate) == (100, 40)
+
+
+def test_a_turn_given_back_was_never_taken() -> None:
+    """The next one may go when this one might have gone."""
+    pacer = Pacer(1.0, 2.0)
+    pacer.sent(0.0)
+    pacer.answered(0.01, False, 0.0)
+    due = pacer.next_at(0.02, 5)
+    assert due is not None
+    pacer.sent(due)
+    pacer.unsent(due, due)
+    assert pacer.next_at(due, 5) == pytest.approx(due)
+
+
+def test_an_answer_that_never_comes_stops_nobody_for_good() -> None:
+    """While the bucket is dry one call asks at a time; if it is lost without a word, the next one asks."""
+    pacer = Pacer()
+    for at in (0.0, 0.5, 1.0):
+        pacer.sent(at)
+        pacer.answered(at + 0.1, False, at)
+    pacer.sent(1.5)
+    due = pacer.next_at(1.6, 10)
+    assert due is not None
+    assert 1.5 + SILENCE <= due < 1.5 + SILENCE + 1
+
+
+def test_a_clock_that_is_set_back_changes_nothing() -> None:
+    """Only distances count."""
+    pacers = [Pacer(), Pacer()]
+    for pacer, base in zip(pacers, (1000.0, 0.0), strict=True):
+        pacer.next_at(1000.0)
+        for at in range(150):
+            pacer.sent(1000.0 + at / 1000)
+        pacer.answered(1000.2, False, 1000.0)
+        pacer.next_at(base + 0.2, 10)
+    due = [pacer.next_at(base + 0.2, 10) for pacer, base in zip(pacers, (1000.0, 0.0), strict=True)]
+    assert due[0] is not None
+    assert due[1] is not None
+    assert due[0] - 1000 == pytest.approx(due[1])
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["send", "send", "ok", "ok", "throttled", "unsent"]),
+            st.sampled_from([0.0, 1e-9, 0.001, 0.01, 0.3, 5.0, 3600.0, -0.01, -50.0]),
+            st.integers(0, 50),
+            st.sampled_from([None, 0, 1, 7, 1000, 10**6]),
+        ),
+        max_size=200,
+    ),
+    st.sampled_from([(100.0, 40.0), (1.0, 0.5), (5000.0, 2000.0)]),
+)
+def test_sane_whatever_happens(happened: list[tuple[str, float, int, int | None]], belief: tuple[float, float]) -> None:
+    """Never before now, never never, in any order of answers and on a clock that leaps either way."""
+    pacer, now, flying = Pacer(*belief), 100.0, list[float]()
+    for what, step, which, left in happened:
+        now += step
+        if what == "send":
+            pacer.sent(now)
+            flying.append(now)
+        elif flying:
+            at = flying.pop(which % len(flying))
+            if what == "unsent":
+                pacer.unsent(now, at)
+            else:
+                pacer.answered(now, what == "ok", at)
+        due = pacer.next_at(now, left)
+        assert due is not None
+        assert now <= due < now + 10 + 1000 / pacer.rate + 5 * 3600
+        assert pacer.next_at(now, left) == due
+        assert FLOOR <= pacer.rate < math.inf
+        assert 1 <= pacer.burst < math.inf
+
+
+def test_nothing_is_known_of_the_round_trip_at_first() -> None:
+    """A silence of a second means that it is at least as long: no more are sent on the guess that it is short."""
+    pacer = Pacer()
+    pacer.next_at(0.0, 1000)
+    sent = 0
+    while pacer.next_at(ROUND_TRIP, 1000) == ROUND_TRIP:
+        pacer.sent(ROUND_TRIP)
+        sent += 1
+    assert sent <= 10

@@ -1,0 +1,35 @@
+"""attempt: the four words in which the world tells what one attempt came to."""
+
+from __future__ import annotations
+
+from typing import get_args, get_origin
+
+import attrs
+import pytest
+
+from aioecs._model.attempt import Answered, Attempt, Lost, NotSent, Rejected
+from aioecs.errors import AnswerLost, ClientException, ConnectionFailed
+
+
+def test_there_are_four_words() -> None:
+    """An attempt is answered, rejected, not sent or lost: there is no fifth, so a match over these is whole."""
+    words = {get_origin(kind) or kind for kind in get_args(Attempt)}
+    assert words == {Answered, Rejected, NotSent, Lost}
+
+
+@pytest.mark.parametrize(
+    ("word", "error"),
+    [(Rejected, ClientException("no")), (NotSent, ConnectionFailed("refused")), (Lost, AnswerLost("reset"))],
+)
+def test_all_but_an_answer_carry_an_error(word: type, error: Exception) -> None:
+    """What is no answer says why, as an error that can be raised, and can't be changed."""
+    told = word(error)
+    assert told.error is error
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        told.error = None
+
+
+def test_an_answer_carries_the_request_id() -> None:
+    """The id that AWS support asks for goes along where there is one."""
+    assert (Answered("answer", "r-1").answer, Answered("answer", "r-1").request_id) == ("answer", "r-1")
+    assert Answered("answer").request_id is None

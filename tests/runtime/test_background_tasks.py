@@ -1,0 +1,131 @@
+"""background_tasks: the tasks that a client owns."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+from run_world import iterations, leaping
+
+from aioecs._runtime.background_tasks import BackgroundTasks
+
+
+async def test_a_task_belongs_to_the_client_until_it_ends() -> None:
+    """It has a name, and its result can be had."""
+    background_tasks, gate = BackgroundTasks(), asyncio.Event()
+
+    async def work() -> str:
+        await gate.wait()
+        return "done"
+
+    task = background_tasks.own(work(), "some work")
+    await iterations(1)
+    assert (len(background_tasks), task.get_name()) == (1, "some work")
+    gate.set()
+    assert await task == "done"
+    await iterations(1)
+    assert len(background_tasks) == 0
+
+
+@pytest.mark.parametrize(
+    ("heard", "error", "logged"),
+    [
+        (False, ValueError("oh"), ["a task of the client's ended with an error: some work"]),
+        (True, ValueError("oh"), []),
+        (False, asyncio.CancelledError(), []),
+        (True, asyncio.CancelledError(), []),
+        (False, None, []),
+    ],
+)
+async def test_an_error_that_nobody_hears_is_logged(
+    heard: bool, error: BaseException | None, logged: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A cancel is no error, and a caller that is there to hear it is told by the task itself."""
+    caplog.set_level(logging.DEBUG, "aioecs")
+    background_tasks = BackgroundTasks()
+
+    async def work() -> None:
+        if error is not None:
+            raise error
+
+    task = background_tasks.own(work(), "some work", heard=heard)
+    await asyncio.wait([task])
+    await iterations(1)
+    assert len(background_tasks) == 0
+    assert [record.getMessage() for record in caplog.records if record.name == "aioecs"] == logged
+    if heard and isinstance(error, ValueError):
+        assert task.exception() is error
+
+
+@pytest.mark.parametrize(
+    ("lasts", "patience", "drained", "took"),
+    [((), 5, True, 0), ((3,), 5, True, 3), ((3, 4), 5, True, 4), ((9,), 5, False, 5), ((1, 9), 0, False, 0)],
+)
+def test_drained_waits_for_all_of_them_and_no_longer(
+    lasts: tuple[float, ...], patience: float, drained: bool, took: float
+) -> None:
+    """It tells whether they have ended; those that have not go on."""
+
+    async def main() -> None:
+        background_tasks, loop = BackgroundTasks(), asyncio.get_running_loop()
+        tasks = [background_tasks.own(asyncio.sleep(seconds), "sleep") for seconds in lasts]
+        began = loop.time()
+        assert await background_tasks.drained(patience) is drained
+        assert loop.time() - began == pytest.approx(took)
+        assert not any(task.cancelled() for task in tasks)
+        background_tasks.cancel()
+        assert await background_tasks.drained(1)
+        assert all(task.done() for task in tasks)
+
+    leaping(main())
+
+
+def test_drained_waits_for_what_is_begun_meanwhile() -> None:
+    """One task may begin another."""
+
+    async def main() -> float:
+        background_tasks, loop = BackgroundTasks(), asyncio.get_running_loop()
+
+        async def first() -> None:
+            await asyncio.sleep(3)
+            background_tasks.own(asyncio.sleep(4), "second")
+
+        background_tasks.own(first(), "first")
+        began = loop.time()
+        assert await background_tasks.drained(10)
+        return loop.time() - began
+
+    assert leaping(main()) == pytest.approx(7)
+
+
+async def test_a_callers_cancel_does_not_reach_them() -> None:
+    """They may be owned from one task and waited for in another."""
+    background_tasks, gate = BackgroundTasks(), asyncio.Event()
+    owned: list[asyncio.Task[bool]] = []
+
+    async def caller() -> None:
+        owned.append(background_tasks.own(gate.wait(), "waits"))
+        await gate.wait()
+
+    task = asyncio.create_task(caller())
+    await iterations(2)
+    task.cancel()
+    await asyncio.wait([task])
+    gate.set()
+    assert await owned[0]
+
+
+@pytest.mark.parametrize("heard", [False, True])
+async def test_whoever_asked_hears_of_the_end(heard: bool) -> None:
+    """Once, when it is in custody no more, also of what was cancelled before its first step."""
+    background_tasks, ended = BackgroundTasks(), list[tuple[str, int]]()
+
+    def note(task: asyncio.Task[None]) -> None:
+        ended.append((task.get_name(), len(background_tasks)))
+
+    tasks = [background_tasks.own(asyncio.sleep(0), name, heard=heard, ended=note) for name in ("ran", "never ran")]
+    tasks[1].cancel()
+    await asyncio.wait(tasks)
+    await iterations(1)
+    assert sorted(ended) == [("never ran", 1), ("ran", 0)]

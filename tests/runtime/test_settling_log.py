@@ -1,0 +1,28 @@
+"""settling_log: a cancelled caller's wait is told once, for all that wait, and again while it lasts."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from run_world import leaping
+
+from aioecs._runtime.settling_log import SettlingLog
+
+
+@pytest.mark.parametrize(("lasts", "warnings"), [(0.4, 0), (1.0, 1), (6.0, 2), (11.0, 3)])
+def test_what_lasts_is_told(lasts: float, warnings: int, caplog: pytest.LogCaptureFixture) -> None:
+    """What settles soon needs no word; two waits are told of in one warning."""
+
+    async def main() -> None:
+        waits = SettlingLog(asyncio.get_running_loop())
+        numbers = [waits.begin(lambda: "StartTask with token t", 20.0) for _ in range(2)]
+        await asyncio.sleep(lasts)
+        for number in numbers:
+            waits.end(number)
+        await asyncio.sleep(30)
+
+    leaping(main())
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(told) == warnings
+    assert all("StartTask with token t, and 1 more" in text for text in told)

@@ -1,0 +1,207 @@
+"""_blocking: errands, what is drawn for them, and the hands of the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import types
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
+from thread_world import until
+
+from aioecs import ClientStateError, StartCancelled
+from aioecs._blocking import Drawn, Errand, Lease, _Hands, _Process, refuse_on_the_loop_itself, refuse_to_block_a_loop
+
+
+def nothing() -> None:
+    """Close nothing."""
+
+
+@pytest.fixture
+def lease() -> Iterator[Lease]:
+    """Hold the loop."""
+    held = Lease(nothing)
+    yield held
+    held.release()
+
+
+async def here() -> int:
+    return threading.get_ident()
+
+
+def sent(lease: Lease, errand: Errand[int]) -> Errand[int]:
+    lease.send(errand)
+    return errand
+
+
+@pytest.mark.parametrize(
+    ("module", "tells", "of"),
+    [("gevent.monkey", "is_module_patched", "threading"), ("eventlet.patcher", "is_monkey_patched", "thread")],
+)
+def test_green_threads_are_refused(module: str, tells: str, of: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where threads are greenlets nothing is begun; where the library is there and threads are left alone it works."""
+    patched: set[str] = set()
+    library = types.SimpleNamespace(**{tells: patched.__contains__})
+    monkeypatch.setitem(sys.modules, module, library)
+    Lease(nothing).release()
+    patched.add(of)
+    with pytest.raises(ClientStateError, match=f"^{module.partition('.')[0]} has replaced threads by greenlets"):
+        Lease(nothing)
+
+
+def test_leases_share_a_loop_and_the_last_ends_it() -> None:
+    """A later one has a new loop."""
+    first, second = Lease(nothing), Lease(nothing)
+    assert sent(first, Errand(here)).result() == sent(second, Errand(here)).result() != threading.get_ident()
+    first.release()
+    sent(second, Errand(here)).result()
+    second.release()
+    with pytest.raises(ClientStateError, match="closed meanwhile"):
+        second.send(Errand(here))
+
+
+def test_an_errand_is_withdrawn_before_it_is_carried_out() -> None:
+    """It does nothing then; a second withdrawal, and one of what went nowhere, are let pass."""
+    done: list[str] = []
+
+    async def call() -> None:
+        done.append("called")
+
+    async def withdrawn() -> Errand[None]:
+        errand = Errand(call)
+        errand.withdraw()
+        errand.loop = asyncio.get_running_loop()
+        errand.withdraw()
+        errand.withdraw()
+        await asyncio.sleep(0)
+        await errand.carry_out()
+        return errand
+
+    errand = asyncio.run(withdrawn())
+    assert errand.cancelled()
+    assert isinstance(errand.exception(), StartCancelled)
+    assert done == []
+
+
+def test_a_withdrawn_read_ends_as_cancelled(lease: Lease) -> None:
+    """It leaves nothing behind that a StartCancelled could tell of."""
+    begun = threading.Event()
+
+    async def read() -> int:
+        begun.set()
+        await asyncio.sleep(60)
+        return 1
+
+    errand = sent(lease, Errand(read))
+    until(begun.is_set)
+    assert errand.cancel()
+    with pytest.raises(CancelledError):
+        errand.result()
+    assert errand.cancelled()
+    assert not errand.cancel()
+
+
+def test_whatever_a_call_raises_is_its_caller_s(lease: Lease) -> None:
+    """A SystemExit in a callback does not end the loop that others share."""
+
+    async def ends() -> int:
+        raise SystemExit(3)
+
+    with pytest.raises(SystemExit):
+        sent(lease, Errand(ends)).result()
+    sent(lease, Errand(here)).result()
+
+
+def test_items_are_drawn_one_by_one_and_no_more_than_asked_for(lease: Lease) -> None:
+    """In the thread that serves them, until the call ends."""
+    items = iter(range(10))
+    drawn = Drawn(items)
+
+    async def three() -> list[int]:
+        taken: list[int] = []
+        async for item in drawn:
+            taken.append(item)
+            if len(taken) == 3:
+                break
+        return taken
+
+    errand: Errand[list[int]] = Errand(three)
+    lease.send(errand)
+    drawn.serve(errand)
+    assert errand.result() == [0, 1, 2]
+    assert next(items) == 3
+
+
+def test_a_draw_that_nobody_waits_for_any_more_is_not_made() -> None:
+    """A call that was cancelled takes nothing from the iterator."""
+    items = iter(range(10))
+    drawn = Drawn(items)
+
+    async def given_up() -> None:
+        waiting = asyncio.ensure_future(anext(aiter(drawn)))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+
+    asyncio.run(given_up())
+    ended: Future[None] = Future()
+    ended.set_result(None)
+    drawn.serve(ended)
+    assert next(items) == 0
+
+
+def test_hands_do_what_they_are_given_and_end() -> None:
+    """An error goes to whoever waits for it; what was cancelled in the queue is left undone; the threads end."""
+    before = threading.active_count()
+    hands = _Hands(2)
+    gate = threading.Event()
+    busy = [hands.submit(gate.wait) for _ in range(2)]
+    undone = hands.submit(nothing)
+    assert undone.cancel()
+    gate.set()
+    assert all(future.result() for future in busy)
+    with pytest.raises(ZeroDivisionError):
+        hands.submit(divmod, 1, 0).result()
+    hands.shutdown()
+    until(lambda: threading.active_count() == before)
+
+
+def test_at_exit_all_are_closed_whatever_one_raises() -> None:
+    """But for those of another process."""
+    process, closed = _Process(), list[str]()
+
+    def fails() -> None:
+        closed.append("fails")
+        raise ClientStateError("broken")
+
+    with ExitStack() as stack:
+        for close in (lambda: closed.append("well"), fails):
+            lease = Lease(close)
+            stack.callback(lease.release)
+            process.leases[lease] = close
+        other = Lease(nothing)
+        stack.callback(other.release)
+        other._process = -1
+        process.leases[other] = lambda: closed.append("another's")
+        with pytest.raises(ClientStateError, match="broken"):
+            process.at_exit()
+    assert sorted(closed) == ["fails", "well"]
+
+
+def test_after_a_fork_there_is_another_loop() -> None:
+    """The parent's is not touched: its lock may be held by a thread that isn't there."""
+    process = _Process()
+    before = process.provider
+    process.after_fork()
+    assert process.provider is not before
+
+
+def test_a_thread_without_a_loop_may_block() -> None:
+    """Nothing is refused there."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(refuse_to_block_a_loop).result()
+        pool.submit(refuse_on_the_loop_itself).result()

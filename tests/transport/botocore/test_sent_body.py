@@ -1,0 +1,72 @@
+"""sent_body: a body is seen before its first byte is written, and written once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from aioecs._transport.botocore.sent_body import MarkedBody, SentTwice
+from aioecs._transport.transport import SentMarker, TooLate
+
+
+class Writer:
+    """Takes what is written, and knows what the witness said by then."""
+
+    def __init__(self, sent_marker: SentMarker) -> None:
+        self.sent_marker = sent_marker
+        self.seen: list[tuple[bytes, bool]] = []
+
+    async def write(self, chunk: bytes) -> None:
+        self.seen.append((bytes(chunk), self.sent_marker.body_started))
+
+
+async def test_it_is_seen_before_the_first_byte() -> None:
+    """The witness says yes by the time that anything is written."""
+    for name, more in (("write", ()), ("write_with_length", (4,))):
+        sent_marker = SentMarker()
+        writer: Any = Writer(sent_marker)
+        await getattr(MarkedBody(b"body", sent_marker), name)(writer, *more)
+        assert writer.seen == [(b"body", True)]
+
+
+async def test_it_is_written_once() -> None:
+    """A second write is refused, kept as the reason, and writes nothing."""
+    sent_marker = SentMarker()
+    writer: Any = Writer(sent_marker)
+    body = MarkedBody(b"body", sent_marker)
+    await body.write(writer)
+    with pytest.raises(SentTwice) as caught:
+        await body.write(writer)
+    assert body.refused is caught.value
+    with pytest.raises(SentTwice):
+        await body.write_with_length(writer, None)
+    assert len(writer.seen) == 1
+
+
+async def test_what_may_not_be_sent_is_not_written() -> None:
+    """However it is asked for; the reason is kept, and the witness says no."""
+    for name, more in (("write", ("writer",)), ("write_with_length", ("writer", 4)), ("as_bytes", ())):
+        sent_marker = SentMarker(may_send=lambda: False)
+        writer = Writer(sent_marker)
+        body = MarkedBody(b"body", sent_marker)
+        with pytest.raises(TooLate) as caught:
+            await getattr(body, name)(*(writer if each == "writer" else each for each in more))
+        assert body.refused is caught.value
+        assert (writer.seen, sent_marker.body_started) == ([], False)
+
+
+async def test_whoever_takes_it_whole_may_send_it() -> None:
+    """Handing its bytes over counts as being on the wire."""
+    sent_marker = SentMarker()
+    assert await MarkedBody(b"body", sent_marker).as_bytes() == b"body"
+    assert sent_marker.body_started
+
+
+def test_making_it_shows_nothing() -> None:
+    """A body that nobody has written leaves the witness at no, and may be written."""
+    sent_marker = SentMarker()
+    body = MarkedBody(b"body", sent_marker)
+    body.refuse_if_written()
+    assert not sent_marker.body_started
+    assert body.refused is None

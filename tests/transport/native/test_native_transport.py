@@ -1,0 +1,249 @@
+"""native_transport: what goes on the wire is what botocore sends, and what comes of it is the same word."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
+from raw_server import Exchange, RawServer
+
+from aioecs._model import StartTaskRequest, Timeouts
+from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
+from aioecs._transport.botocore import botocore_internals
+from aioecs._transport.connect import connected
+from aioecs._transport.native.connection import Connection
+from aioecs._transport.settings import Settings, Transport
+from aioecs._transport.transport import START_TASK, SentMarker
+from aioecs.errors import ConfigurationError
+from aioecs.testing import Fault, LocalECS
+
+REQUEST = StartTaskRequest(task_definition="demo", container_instances=["0a1b"], started_by="token")
+ACCESS: dict[str, Any] = {"region_name": "us-east-1", "aws_access_key_id": "a", "aws_secret_access_key": "s"}
+LOADER = AioSession().get_component("data_loader")
+EMPTY = '{"tasks": [], "failures": []}'
+
+
+@asynccontextmanager
+async def port_to(url: str, transport: Transport = "auto", **settings: Any) -> AsyncGenerator[Any]:
+    session = settings.pop("session", None) or AioSession()
+    session.register_component("data_loader", LOADER)
+    given: dict[str, Any] = {**ACCESS, "session": session, "transport": transport, **settings}
+    async with connected(Settings(**given, endpoint_url=url)) as (port, _):
+        yield port
+
+
+async def accept(exchange: Exchange) -> None:
+    await exchange.request()
+    exchange.answer(200, EMPTY)
+
+
+@pytest.mark.parametrize(
+    ("fault", "word"),
+    [
+        *((Fault(kind, when="after"), Lost) for kind in ("reset", "close", "error", "truncated", "garbage", "empty")),
+        (Fault("reset", when="unread"), Lost),
+        (Fault("hang", when="after"), Lost),
+        (Fault("error", when="before", status=400, code="ClientException"), Rejected),
+        (Fault("throttle"), Rejected),
+    ],
+)
+async def test_the_word_against_the_truth(local: LocalECS, fault: Fault, word: type) -> None:
+    """Each way of failing comes to the word that it comes to on the plain way, and to one request."""
+    local.faults.add(fault)
+    request = REQUEST.replace(container_instances=local.instance_arns[:1])
+    sent_marker = SentMarker()
+    async with port_to(local.endpoint_url, timeouts=Timeouts(attempt=0.3)) as port:
+        what = await port.attempt(START_TASK, request, sent_marker)
+    assert isinstance(what, word)
+    assert sent_marker.body_started
+    assert local.truth.requests["StartTask"] == 1
+
+
+async def test_nobody_listens() -> None:
+    """Where no connection comes about nothing is sent, and the witness says so."""
+    async with RawServer(accept) as server:
+        url = server.url
+    sent_marker = SentMarker()
+    async with port_to(url) as port:
+        assert isinstance(await port.attempt(START_TASK, REQUEST, sent_marker), NotSent)
+    assert not sent_marker.body_started
+
+
+@pytest.mark.parametrize("status", [301, 307, 308])
+async def test_a_redirect_is_not_followed(status: int) -> None:
+    """It is no answer of ECS, and the body is written once."""
+
+    async def away(exchange: Exchange) -> None:
+        await exchange.request()
+        exchange.answer(status, "", f"Location: {server.url}/")
+
+    async with RawServer(away) as server, port_to(server.url) as port:
+        assert isinstance(await port.attempt(START_TASK, REQUEST, SentMarker()), Lost)
+        assert len(server.bodies) == 1
+
+
+async def test_a_clock_that_is_off_is_corrected_once() -> None:
+    """Turned away for its time, a request is signed by the answer's Date and sent once more; later ones need not be."""
+    late = "Date: Wed, 01 Jan 2031 00:00:00 GMT"
+
+    async def strict(exchange: Exchange) -> None:
+        await exchange.request()
+        if "20310101T0000" in exchange._server.heads[-1]:
+            exchange.answer(200, EMPTY)
+        else:
+            exchange.answer(400, '{"__type": "InvalidSignatureException", "message": "Signature expired"}', late)
+
+    async with RawServer(strict) as server, port_to(server.url) as port:
+        assert isinstance(await port.attempt(START_TASK, REQUEST, SentMarker()), Answered)
+        assert isinstance(await port.attempt(START_TASK, REQUEST, SentMarker()), Answered)
+        assert len(server.bodies) == 3
+
+
+@pytest.mark.parametrize("code", ["InvalidSignatureException", "ExpiredTokenException"])
+async def test_what_can_t_be_mended_is_told(code: str) -> None:
+    """Where the clock was right, or keys can't be refreshed, the rejection stands, after one request."""
+
+    async def refuse(exchange: Exchange) -> None:
+        await exchange.request()
+        exchange.answer(400, json.dumps({"__type": code, "message": "no"}))
+
+    async with RawServer(refuse) as server, port_to(server.url) as port:
+        what = await port.attempt(START_TASK, REQUEST, SentMarker())
+        assert isinstance(what, Rejected)
+        assert what.error.code == code
+        assert len(server.bodies) == 1
+
+
+@pytest.mark.parametrize("zone", ["+999999999999", "-9959", "+24:00", "GMT GMT"])
+async def test_a_date_that_no_clock_has(zone: str) -> None:
+    """It mends nothing, and the rejection stays one: the request was sent, and turned away."""
+
+    async def refuse(exchange: Exchange) -> None:
+        await exchange.request()
+        exchange.answer(400, '{"__type": "InvalidSignatureException"}', f"Date: Fri, 01 Jan 0001 00:00:00 {zone}")
+
+    async with RawServer(refuse) as server, port_to(server.url) as port:
+        what = await port.attempt(START_TASK, REQUEST, sent_marker := SentMarker())
+        assert isinstance(what, Rejected)
+        assert sent_marker.body_started
+
+
+async def test_the_plain_way_where_more_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked beyond the fast way takes aiobotocore's own client.
+
+    A handler on the session, another signature, a path, a proxy, no credentials, or aiohttp's own settings.
+    """
+    heard = AioSession()
+    heard.register("before-send.ecs", lambda **_: None)
+    here = "http://127.0.0.1:9"
+    for url, more in (
+        (here, {"session": heard}),
+        (here, {"config": AioConfig(signature_version="v4a")}),
+        (f"{here}/under", {}),
+        (here, {"config": AioConfig(proxies={"http": "http://127.0.0.1:1"})}),
+        (here, {"aws_access_key_id": None, "aws_secret_access_key": None}),
+        (here, {"config": AioConfig(connector_args={"force_close": True})}),
+        (here, {"config": AioConfig(connector_args={"keepalive_timeout": None})}),
+    ):
+        given: dict[str, Any] = more
+        async with port_to(url, **given) as port:
+            assert port.way == "botocore", (url, more)
+
+
+async def test_a_cancel_that_comes_with_the_answer(local: LocalECS, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ARNs that arrived are in the witness, though the cancel goes on."""
+    whole = Connection._whole
+
+    def and_a_cancel(self: Connection) -> None:
+        whole(self)
+        task.cancel()
+
+    sent_marker = SentMarker()
+    request = REQUEST.replace(container_instances=local.instance_arns[:1])
+    async with port_to(local.endpoint_url) as port:
+        monkeypatch.setattr(Connection, "_whole", and_a_cancel)
+        task = asyncio.ensure_future(port.attempt(START_TASK, request, sent_marker))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert sent_marker.body_started
+    assert isinstance(sent_marker.answer, Answered)
+    assert [task.task_arn for task in sent_marker.answer.answer.tasks] == [task.arn for task in local.truth.tasks()]
+
+
+@pytest.mark.parametrize("body", ["<html>", "[" * 100_000, '{"tasks":' * 100_000])
+async def test_a_cancel_that_comes_with_no_answer_of_ecs(monkeypatch: pytest.MonkeyPatch, body: str) -> None:
+    """A page that came together with the cancel, or what can't be read, says nothing of what came of it."""
+    whole = Connection._whole
+
+    def and_a_cancel(self: Connection) -> None:
+        whole(self)
+        task.cancel()
+
+    async def page(exchange: Exchange) -> None:
+        await exchange.request()
+        exchange.answer(200, body)
+
+    sent_marker = SentMarker()
+    async with RawServer(page) as server, port_to(server.url) as port:
+        monkeypatch.setattr(Connection, "_whole", and_a_cancel)
+        task = asyncio.ensure_future(port.attempt(START_TASK, REQUEST, sent_marker))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert (sent_marker.body_started, sent_marker.answer) == (True, None)
+
+
+async def test_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TLS trusts what botocore's settings say: the bundle of AWS_CA_BUNDLE, and without it nobody of our own making."""
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    async with RawServer(accept, tls=context) as server:
+        async with port_to(server.url) as port:
+            assert port.way == "fast"
+            what = await port.attempt(START_TASK, REQUEST, SentMarker())
+            assert isinstance(what, NotSent)
+            assert "CERTIFICATE_VERIFY_FAILED" in str(what.error)
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "authority.pem"))
+        async with port_to(server.url) as port:
+            assert isinstance(await port.attempt(START_TASK, REQUEST, SentMarker()), Answered)
+
+
+@pytest.mark.parametrize("end", ["\r", "\n", "\t", "\x7f"])
+async def test_credentials_that_would_break_the_header(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line end in a token could write headers of its own: nothing is sent, and the token isn't told."""
+    sent_marker = SentMarker()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", f"secret{end}X-More: 1")
+    none: dict[str, Any] = {"aws_access_key_id": None, "aws_secret_access_key": None}
+    async with RawServer(accept) as server:
+        async with port_to(server.url, **none) as port:
+            what = await port.attempt(START_TASK, REQUEST, sent_marker)
+        assert isinstance(what, NotSent)
+        assert isinstance(what.error, ConfigurationError)
+        assert "the session token holds a control character" in str(what.error)
+        assert "secret" not in str(what.error)
+        assert not server.bodies
+    assert not sent_marker.body_started
+
+
+async def test_upstream_has_changed(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """The plain way is taken, with a warning that names what is missing."""
+
+    def gone(client: Any) -> Any:
+        return botocore_internals._member(client, "_no_such_member")
+
+    monkeypatch.setattr(botocore_internals, "_http", gone)
+    async with port_to("http://127.0.0.1:9") as port:
+        assert port.way == "botocore"
+    assert "_no_such_member any more" in caplog.text

@@ -1,0 +1,314 @@
+"""aioecs._wire, both ways against each other: what is sent is the same, and what is told of the answers is, too."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from unittest.mock import Mock
+from zlib import crc32
+
+import attrs
+import pytest
+from raw_server import Exchange, RawServer
+
+from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
+from aioecs._model.codec.plain import Kind, members, to_plain
+from aioecs._model.codec.shape import Shape
+from aioecs._model.shapes.run_task import RunTaskRequest
+from aioecs._transport.connect import connected
+from aioecs._transport.settings import Settings, Transport
+from aioecs._transport.transport import EVERY, START_TASK, Operation, SentMarker
+from aioecs.errors import ECSServiceError
+from tests.transport.native.test_native_transport import ACCESS, REQUEST, accept, port_to
+
+THOUSAND = 1_000
+WAYS: dict[Transport, str] = {"auto": "fast", "botocore": "botocore"}
+BY_DESIGN = {"user-agent", "amz-sdk-invocation-id", "amz-sdk-request", "accept", "authorization", "x-amz-date"}
+"""Headers that differ: the user agent's features, botocore's retry marks, and what depends on the second."""
+CODES = ["ClientException", "ServerException", "ThrottlingException", "InvalidParameterException", "Unheard", ""]
+
+
+class Dice(random.Random):
+    """Throws values of the shapes, and answers."""
+
+    def text(self) -> str:
+        """Throw text of any script; botocore refuses a tag whose key is none."""
+        return "".join(self.choice('aZ9 "\\/é漢\U0001f600\n\0') for _ in range(self.randrange(1, 8)))
+
+    def shape(self, shape: type[Shape]) -> Shape:
+        """Throw a value, with about half of its members and sometimes one that is not known."""
+        given = {each.name: self.kind(each.kind) for each in members(shape) if each.required or self.random() < 0.5}
+        return shape(extra={"newer": [self.text()]} if self.random() < 0.1 else {}, **given)
+
+    def kind(self, kind: Kind) -> Any:
+        """Throw what a member can hold."""
+        if kind.container is Sequence:
+            return [self.one(kind) for _ in range(self.randrange(1, 4))]
+        if kind.container is Mapping:
+            return {f"k{number}": self.one(kind) for number in range(self.randrange(3))}
+        return self.one(kind)
+
+    def one(self, kind: Kind) -> Any:
+        """Throw one of its kind."""
+        if issubclass(kind.base, Shape):
+            return self.shape(kind.base)
+        if kind.enum is not None and self.random() < 0.9:
+            return self.choice(list(kind.enum))
+        throw: dict[type, Any] = {
+            str: self.text,
+            int: lambda: self.randrange(1 << 31),
+            bool: lambda: self.random() < 0.5,
+            float: self.random,
+            datetime: lambda: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(milliseconds=self.randrange(10**9)),
+        }
+        return throw[kind.base]()
+
+    def request(self, operation: Operation[Any]) -> Shape:
+        """Throw a request; botocore makes up a `clientToken` where there is none, at random."""
+        thrown = self.shape(operation.request)
+        return thrown.replace(client_token=self.text()) if isinstance(thrown, RunTaskRequest) else thrown
+
+    def answer(self, shape: type[Shape]) -> tuple[int, str]:
+        """Throw a status and a body: mostly an answer, else an error, another status, or no JSON."""
+        kind = self.random()
+        if kind < 0.8:
+            return 200, json.dumps(to_plain(self.shape(shape)))
+        if kind < 0.95:
+            said = {"__type": f"ns#{self.choice(CODES)}", self.choice(["message", "Message"]): self.text()}
+            return self.choice([400, 400, 403, 500, 503]), json.dumps(said)
+        return self.choice([200, 204, 302, 400, 502]), self.choice(["", "<html>", "[1]", '{"tasks": ['])
+
+
+async def behave(exchange: Exchange) -> None:
+    """Answer each request by what it asks and its body, the same at all times."""
+    head, body = await exchange.head(), await exchange.body()
+    asked = re.search(r"(?i)x-amz-target: \S+\.(\w+)", head)
+    operation = next(each for each in EVERY if asked and each.name == asked[1])
+    status, content = Dice(crc32(body)).answer(operation.answer)
+    exchange.answer(status, content, f"x-amzn-RequestId: {crc32(body):x}")
+
+
+@attrs.frozen
+class Seen:
+    """What went over the wire for one request, and what was told of it."""
+
+    heads: list[dict[str, str]]
+    bodies: list[bytes]
+    told: Any
+
+
+def word(what: Any) -> Any:
+    """Return what an attempt tells, as a value: ECS's answer or error; of what is neither, that it isn't."""
+    if isinstance(what, Answered):
+        return what
+    if isinstance(what.error, ECSServiceError) and (what.error.status or 0) >= 400:
+        return type(what), type(what.error), str(what.error), vars(what.error)
+    return type(what)
+
+
+async def seen(way: Transport, asked: list[tuple[Operation[Any], Shape]]) -> list[Seen]:
+    """Send all of it this way."""
+    found = []
+    async with RawServer(behave) as server, port_to(server.url, way) as port:
+        assert port.way == WAYS[way]
+        for operation, request in asked:
+            server.heads, server.bodies = [], []
+            what = word(await port.attempt(operation, request, SentMarker()))
+            found.append(Seen([headers_of(head, server.port) for head in server.heads], server.bodies, what))
+    return found
+
+
+def headers_of(head: str, port: int) -> dict[str, str]:
+    """Return the headers that must be the same, and the names of those that are signed."""
+    lines = (line.partition(": ") for line in head.replace(str(port), "PORT").strip().split("\r\n")[1:])
+    headers = {name.lower(): held for name, _, held in lines}
+    signed = re.findall(r"SignedHeaders=(\S+),", headers["authorization"])
+    return {name: held for name, held in headers.items() if name not in BY_DESIGN} | {"signed": signed[0]}
+
+
+async def test_both_ways_send_and_tell_the_same() -> None:
+    """Of a thousand random requests, bodies, headers, the names that are signed, and all that is told are the same."""
+    dice = Dice(5)
+    asked = [(each, dice.request(each)) for each in dice.choices(EVERY, k=THOUSAND)]
+    fast, plain = await seen("auto", asked), await seen("botocore", asked)
+    for ours, theirs, what in zip(fast, plain, asked, strict=True):
+        assert ours == theirs, what
+
+
+@pytest.mark.parametrize(("way", "seen"), [("auto", ["ListTasks"]), ("botocore", ["StartTask", "ListTasks"])])
+async def test_handlers_that_come_when_it_is_open(way: Transport, seen: list[str]) -> None:
+    """They see that client's own calls, and those of aioecs on the plain way alone."""
+    heard: list[str] = []
+
+    def hear(event_name: str, **_: Any) -> None:
+        heard.append(event_name.rpartition(".")[2])
+
+    async with (
+        RawServer(accept) as server,
+        connected(Settings(**ACCESS, endpoint_url=server.url, transport=way)) as (port, client),
+    ):
+        client.meta.events.register("before-send.ecs", hear)
+        await port.attempt(START_TASK, REQUEST, SentMarker())
+        await client.list_tasks()
+    assert heard == seen
+
+
+TASK = "arn:aws:ecs:us-east-1:123456789012:task/demo/5c6d"
+HUGE = "9" * 5_000
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("member", "held"),
+    [
+        (b'"group": "\xff"', {"group": "\ufffd"}),
+        (b'"createdAt": 1e300', {"created_at": 1e300}),
+        (b'"createdAt": "1700000000"', {"created_at": datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)}),
+        (
+            b'"createdAt": "Tue, 14 Nov 2023 22:13:20 GMT"',
+            {"created_at": datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)},
+        ),
+        (b'"createdAt": ["soon"]', {"created_at": ("soon",)}),
+        (b'"version": ' + HUGE.encode(), {"version": float("inf")}),
+        (b'"containers": "none"', {"containers": "none"}),
+        (b'"overrides": 17', {"overrides": 17}),
+    ],
+    ids=["no UTF-8", "no time", "seconds", "HTTP date", "a list", "huge", "no list", "no object"],
+)
+async def test_an_answer_is_kept_whatever_else_is_in_it(way: Transport, member: bytes, held: dict[str, Any]) -> None:
+    """The ARN that came is there, and each member can be read, though botocore's parser trips over one of them."""
+    body = b'{"tasks": [{"taskArn": "%b", %b}]}' % (TASK.encode(), member)
+
+    async def behave(exchange: Exchange) -> None:
+        await exchange.request()
+        exchange.answer(200, body)
+
+    async with RawServer(behave) as server, port_to(server.url, way) as port:
+        what = await port.attempt(START_TASK, REQUEST, SentMarker())
+    assert isinstance(what, Answered)
+    (task,) = what.answer.tasks
+    assert task.task_arn == TASK
+    for name, value in held.items():
+        found = getattr(task, name)
+        assert (tuple(found) if isinstance(found, list) else found) == value
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_utf_16(way: Transport) -> None:
+    """An answer in another Unicode is one, too."""
+
+    async def behave(exchange: Exchange) -> None:
+        await exchange.request()
+        exchange.answer(200, json.dumps({"tasks": [{"taskArn": TASK}]}).encode("utf-16"))
+
+    async with RawServer(behave) as server, port_to(server.url, way) as port:
+        what = await port.attempt(START_TASK, REQUEST, SentMarker())
+    assert isinstance(what, Answered)
+    assert what.answer.tasks[0].task_arn == TASK
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_body_past_its_bound_is_lost(way: Transport) -> None:
+    """It is not read to its end on either transport, and its connection is closed."""
+    cut = asyncio.Event()
+
+    async def behave(exchange: Exchange) -> None:
+        await exchange.request()
+        exchange.say(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+        try:
+            while not cut.is_set():
+                exchange.say(b"x" * 2**20)
+                await exchange.drain()
+        except OSError:
+            cut.set()
+            raise
+
+    async with RawServer(behave) as server, port_to(server.url, way) as port:
+        what = await port.attempt(START_TASK, REQUEST, SentMarker())
+        await cut.wait()
+    assert isinstance(what, Lost)
+    assert "larger than any of ECS's" in str(what.error)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_an_unasked_answer_is_nobody_s(way: Transport) -> None:
+    """It stands on the connection before the next request is written, and is never taken for that one's answer."""
+    served: list[Exchange] = []
+
+    async def behave(exchange: Exchange) -> None:
+        served.append(exchange)
+        await accept(exchange)
+
+    async with RawServer(behave) as server, port_to(server.url, way) as port:
+        await port.attempt(START_TASK, REQUEST, SentMarker())
+        served[-1].answer(200, json.dumps({"tasks": [{"taskArn": TASK}]}))
+        what = await port.attempt(START_TASK, REQUEST, sent_marker := SentMarker())
+        if isinstance(what, NotSent):
+            assert not sent_marker.body_started
+            what = await port.attempt(START_TASK, REQUEST, SentMarker())
+    assert isinstance(what, Answered)
+    assert what.answer.tasks == ()
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("task", [{"startedBy": "another"}, {"containerInstanceArn": "i/9f9f"}])
+async def test_another_s_answer_is_lost(way: Transport, task: dict[str, str]) -> None:
+    """A task that bears another mark, or is on another instance, is no answer; nobody is given it."""
+
+    async def behave(exchange: Exchange) -> None:
+        await exchange.request()
+        exchange.answer(200, json.dumps({"tasks": [{"taskArn": TASK, **task}]}))
+
+    async with RawServer(behave) as server, port_to(server.url, way) as port:
+        what = await port.attempt(START_TASK, REQUEST, SentMarker())
+    assert isinstance(what, Lost)
+    assert "another request" in str(what.error)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("header", ["Date: Tue, 14 Nov 2023 22:13:20 +999999999999", "X-Odd: \xff", "Retry-After: -1"])
+async def test_a_throttle_with_an_odd_header(way: Transport, header: str) -> None:
+    """It is a throttle, after one request."""
+
+    async def behave(exchange: Exchange) -> None:
+        await exchange.request()
+        exchange.say(
+            b'HTTP/1.1 400 Said\r\nContent-Length: 33\r\n%b\r\n\r\n{"__type": "ThrottlingException"}'
+            % header.encode("latin-1")
+        )
+
+    async with RawServer(behave) as server, port_to(server.url, way) as port:
+        what = await port.attempt(START_TASK, REQUEST, SentMarker())
+        assert len(server.bodies) == 1
+    assert isinstance(what, Rejected)
+    assert what.error.throttled
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_what_may_not_be_sent_any_more_is_kept_back(way: Transport) -> None:
+    """It is asked once, in the step that would write, on the first request too: nothing arrives, and it is not sent."""
+    bodies: list[bytes] = []
+
+    async def behave(exchange: Exchange) -> None:
+        bodies.append(await exchange.request())
+        exchange.answer(200, "{}")
+
+    async with (
+        RawServer(behave) as server,
+        connected(Settings(endpoint_url=server.url, transport=way, **ACCESS)) as (port, _),
+    ):
+        for _ in range(2):
+            refusal = Mock(return_value=False)
+            sent_marker = SentMarker(may_send=refusal)
+            what = await port.attempt(START_TASK, REQUEST, sent_marker)
+            assert isinstance(what, NotSent)
+            assert "the time in which it may be sent is over" in str(what.error)
+            assert (refusal.call_count, sent_marker.body_started, bodies) == (1, False, [])
+        sent_marker = SentMarker(may_send=lambda: True)
+        assert isinstance(await port.attempt(START_TASK, REQUEST, sent_marker), Answered)
+        assert (sent_marker.body_started, len(bodies)) == (True, 1)

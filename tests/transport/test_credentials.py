@@ -1,0 +1,331 @@
+"""credentials: what a source gives, refreshed where ECS wants none of it any more, on both transports."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import attrs
+import pytest
+from aiobotocore.session import AioSession
+from botocore.exceptions import InvalidConfigError, NoCredentialsError
+from raw_server import Exchange, RawServer
+
+import aioecs
+from aioecs import ConfigurationError, Timeouts
+from aioecs._model.attempt import Answered, NotSent, Rejected
+from aioecs._transport.connect import connected
+from aioecs._transport.credentials import CredentialSource
+from aioecs._transport.log_redaction import withheld
+from aioecs._transport.native.signing import Keys
+from aioecs._transport.settings import Settings
+from aioecs._transport.transport import START_TASK, SentMarker
+from aioecs.worker._ledgers.dynamodb import DynamoDBLedger
+from aioecs.worker._queue import Queue
+from tests.transport.native.test_native_transport import EMPTY, REQUEST
+
+CANARY = "canary-hunter2"
+
+
+@attrs.define
+class Sources:
+    """STS, SSO and a container's metadata server in one, which count what they gave."""
+
+    given: int = 0
+    until: str = (datetime.now(UTC) + timedelta(hours=6)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    async def answer(self, exchange: Exchange) -> None:
+        head = await exchange.head()
+        await exchange.body()
+        self.given += 1
+        key, secret, token = f"AKIA{self.given}", f"secret-{CANARY}", f"token-{self.given}-{CANARY}"
+        if head.startswith("GET /federation"):  # SSO
+            held = {"accessKeyId": key, "secretAccessKey": secret, "sessionToken": token, "expiration": 4102444800000}
+            exchange.answer(200, json.dumps({"roleCredentials": held}))
+        elif head.startswith("GET"):  # a container's
+            held = {"AccessKeyId": key, "SecretAccessKey": secret, "Token": token, "Expiration": self.until}
+            exchange.answer(200, json.dumps(held))
+        else:
+            name = "AssumeRoleWithWebIdentity" if "AKIABASE" not in head else "AssumeRole"
+            members = f"<AccessKeyId>{key}</AccessKeyId><SecretAccessKey>{secret}</SecretAccessKey>"
+            members += f"<SessionToken>{token}</SessionToken><Expiration>{self.until}</Expiration>"
+            result = f"<{name}Result><Credentials>{members}</Credentials></{name}Result>"
+            exchange.answer(200, f"<{name}Response>{result}</{name}Response>")
+
+
+@attrs.define
+class Set:
+    """Where a source is set up."""
+
+    url: str
+    path: Path
+    patch: pytest.MonkeyPatch
+
+    def file(self, name: str, text: str) -> str:
+        (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.path / name).write_text(text)
+        return str(self.path / name)
+
+    def profile(self, text: str) -> None:
+        self.patch.setenv("AWS_CONFIG_FILE", self.file("config", f"[default]\n{text}\n"))
+
+
+def web_identity(setup: Set) -> None:
+    setup.patch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", setup.file("token", f"jwt-{CANARY}"))
+    setup.patch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/r")
+
+
+def assume_role(setup: Set) -> None:
+    keys = f"aws_access_key_id = AKIABASE\naws_secret_access_key = base-{CANARY}\n"
+    setup.profile(f"role_arn = arn:aws:iam::123456789012:role/r\nsource_profile = base\n[profile base]\n{keys}")
+
+
+def sso(setup: Set) -> None:
+    start = "https://example.awsapps.com/start"
+    cached = {"accessToken": f"bearer-{CANARY}", "expiresAt": "2999-01-01T00:00:00Z"}
+    name = "a" * 40
+    setup.patch.setattr("botocore.utils.SSOTokenLoader._generate_cache_key", lambda *_, **__: name)
+    setup.patch.setattr("botocore.utils.JSONFileCache.__getitem__", lambda *_: cached)
+    setup.patch.setattr("botocore.utils.JSONFileCache.__contains__", lambda *_: True)
+    lines = f"sso_start_url = {start}\nsso_region = eu-west-1\nsso_account_id = 123456789012\nsso_role_name = r"
+    setup.profile(lines)
+
+
+def container(setup: Set) -> None:
+    setup.patch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{setup.url}/credentials")
+    setup.patch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", f"authorization-{CANARY}")
+
+
+def process(setup: Set) -> None:
+    code = (
+        "import json, pathlib, sys\n"
+        "count = pathlib.Path(__file__).with_suffix('.count')\n"
+        "n = int(count.read_text()) + 1 if count.exists() else 1\n"
+        "count.write_text(str(n))\n"
+        f"sys.stderr.write('{CANARY}')\n"
+        "print(json.dumps({'Version': 1, 'AccessKeyId': 'AKIA', 'SecretAccessKey': "
+        f"'secret-{CANARY}', 'SessionToken': f'token-{{n}}-{CANARY}', 'Expiration': '2999-01-01T00:00:00Z'}}))\n"
+    )
+    setup.profile(f"credential_process = {sys.executable} {setup.file('process.py', code)}")
+
+
+@pytest.fixture
+async def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Set]:
+    async with RawServer(Sources().answer) as server:
+        for service in ("STS", "SSO"):
+            monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", server.url)
+        yield Set(server.url, tmp_path, monkeypatch)
+
+
+each_transport = pytest.mark.parametrize("transport", ["auto", "botocore"])
+each_source = pytest.mark.parametrize(
+    "source", [web_identity, assume_role, sso, container, process], ids=lambda source: source.__name__
+)
+
+
+async def second_token_only(exchange: Exchange) -> None:
+    """Accept what is signed with the second set of credentials, and say of others that they have expired."""
+    head = await exchange.head()
+    await exchange.body()
+    if f"token-2-{CANARY}" in head:
+        exchange.answer(200, EMPTY)
+    else:
+        exchange.answer(400, json.dumps({"__type": "ExpiredTokenException", "message": "no"}))
+
+
+@each_transport
+@each_source
+async def test_expired_credentials_are_refreshed_from_every_source(setup: Set, source: Any, transport: Any) -> None:
+    """Turned away though they were thought to hold, the call is signed with new ones and sent once more; others too."""
+    source(setup)
+    async with RawServer(second_token_only) as server:
+        settings = Settings(region_name="us-east-1", endpoint_url=server.url, transport=transport)
+        async with connected(settings) as (port, _):
+            assert port.way == {"auto": "fast", "botocore": "botocore"}[transport]
+            said = [port.attempt(START_TASK, REQUEST, SentMarker()) for _ in range(10)]
+            assert [type(what) for what in await asyncio.gather(*said)] == [Answered] * 10
+            assert len(server.bodies) <= 20
+            sent = len(server.bodies)
+            assert isinstance(await port.attempt(START_TASK, REQUEST, SentMarker()), Answered)
+            assert len(server.bodies) == sent + 1
+
+
+@each_transport
+async def test_credentials_that_are_not_refreshed_stay_turned_away(transport: Any) -> None:
+    """Fixed keys have nothing to refresh: one request, and ECS's own word."""
+    keys: dict[str, Any] = {"aws_access_key_id": "a", "aws_secret_access_key": "s"}
+    async with RawServer(second_token_only) as server:
+        settings = Settings(region_name="us-east-1", endpoint_url=server.url, transport=transport, **keys)
+        sent_marker = SentMarker()
+        async with connected(settings) as (port, _):
+            assert isinstance(await port.attempt(START_TASK, REQUEST, sent_marker), Rejected)
+        assert (len(server.bodies), sent_marker.body_started) == (1, True)
+
+
+@each_transport
+@each_source
+async def test_no_secret_of_a_source_is_logged(
+    setup: Set, source: Any, transport: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At DEBUG nothing that credentials are asked with, or answered with, is in any log; nor where a refresh fails."""
+    caplog.set_level(logging.DEBUG)
+    source(setup)
+    async with RawServer(second_token_only) as server:
+        given: dict[str, Any] = {"region_name": "us-east-1", "endpoint_url": server.url, "transport": transport}
+        async with aioecs.Client(**given, timeouts=Timeouts(consistency=0, call=1)) as client:
+            assert CANARY not in repr(client)
+            await client.list_tasks(aioecs.ListTasksRequest())
+    told = caplog.text + "\n".join(f"{each.msg!r} {each.args!r} {each.exc_text}" for each in caplog.records)
+    assert "withheld by aioecs" in told
+    assert CANARY not in told
+
+
+@pytest.mark.parametrize(
+    ("service", "method", "members"),
+    [
+        ("sqs", "send_message", {"QueueUrl": "http://127.0.0.1/1/q", "MessageBody": CANARY}),
+        ("dynamodb", "put_item", {"TableName": "jobs", "Item": {"key": {"S": CANARY}}}),
+        (
+            "logs",
+            "put_log_events",
+            {"logGroupName": "g", "logStreamName": "s", "logEvents": [{"timestamp": 0, "message": CANARY}]},
+        ),
+    ],
+)
+async def test_any_client_s_requests_can_be_withheld(
+    service: str, method: str, members: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The same block keeps the bodies, tokens and answers of other services' clients out of the log."""
+    caplog.set_level(logging.DEBUG)
+
+    async def answer(exchange: Exchange) -> None:
+        await exchange.request()
+        exchange.answer(400, json.dumps({"__type": "Refused", "message": CANARY}))
+
+    keys = {"aws_access_key_id": "A", "aws_secret_access_key": "s", "aws_session_token": CANARY}
+    async with RawServer(answer) as server:
+        session: Any = AioSession()
+        async with session.create_client(service, "us-east-1", endpoint_url=server.url, **keys) as client:
+            with withheld(), pytest.raises(Exception, match="Refused"):
+                await getattr(client, method)(**members)
+    assert CANARY not in caplog.text
+
+
+async def test_a_worker_s_clients_log_no_secret(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What its queue and its DynamoDB ledger send and are answered is withheld at DEBUG, tokens included."""
+    caplog.set_level(logging.DEBUG)
+    for name, held in {"ACCESS_KEY_ID": "A", "SECRET_ACCESS_KEY": "s", "SESSION_TOKEN": CANARY}.items():
+        monkeypatch.setenv(f"AWS_{name}", held)
+
+    async def answer(exchange: Exchange) -> None:
+        await exchange.request()
+        exchange.answer(200, json.dumps({"Messages": [{"MessageId": "1", "ReceiptHandle": "r", "Body": CANARY}]}))
+
+    async with RawServer(answer) as server:
+        session = AioSession()
+        async with Queue.connecting(None, session, server.url, "us-east-1") as client:
+            assert [each.body for each in await Queue(client, f"{server.url}/q").receive(1, 30, 0)] == [CANARY]
+        ledger = DynamoDBLedger("jobs", region_name="us-east-1", endpoint_url=server.url, session=session)
+        async with ledger:
+            await ledger.release(CANARY, "holder")
+        assert len(server.bodies) == 2
+    assert CANARY not in caplog.text
+
+
+@each_transport
+@pytest.mark.parametrize("where", ["argument", "environment", "file"])
+async def test_an_empty_session_token_is_none(
+    where: str, transport: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a header nor a signed name of one is sent, wherever the empty token was given."""
+    keys: dict[str, Any] = {"aws_access_key_id": "a", "aws_secret_access_key": "s", "aws_session_token": ""}
+    if where == "environment":
+        for name, held in keys.items():
+            monkeypatch.setenv(name.upper(), held)
+    if where == "file":
+        text = "".join(f"{name} = {held}\n" for name, held in keys.items())
+        (tmp_path / "credentials").write_text(f"[default]\n{text}")
+        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+
+    async def accept(exchange: Exchange) -> None:
+        await exchange.request()
+        exchange.answer(200, EMPTY)
+
+    given = keys if where == "argument" else {}
+    async with RawServer(accept) as server:
+        settings = Settings(region_name="us-east-1", endpoint_url=server.url, transport=transport, **given)
+        async with connected(settings) as (port, _):
+            assert isinstance(await port.attempt(START_TASK, REQUEST, SentMarker()), Answered)
+    assert "security-token" not in server.heads[0].lower()
+
+
+@each_transport
+async def test_credentials_that_come_later_are_found(transport: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there were none when the client was opened, each request looks for them again."""
+
+    async def accept(exchange: Exchange) -> None:
+        await exchange.request()
+        exchange.answer(200, EMPTY)
+
+    async with RawServer(accept) as server:
+        settings = Settings(region_name="us-east-1", endpoint_url=server.url, transport=transport)
+        async with connected(settings) as (port, _):
+            what = await port.attempt(START_TASK, REQUEST, SentMarker())
+            assert isinstance(what, NotSent)
+            assert isinstance(what.error, ConfigurationError)
+            monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+            monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+            assert isinstance(await port.attempt(START_TASK, REQUEST, SentMarker()), Answered)
+
+
+class Frozen(SimpleNamespace):
+    """Credentials as botocore freezes them."""
+
+
+class Fixed:
+    """Credentials of aiobotocore that are never refreshed."""
+
+    method = "test"
+
+    def __init__(self, **held: Any) -> None:
+        self._frozen = Frozen(**{"access_key": "a", "secret_key": "s", "token": None, **held})
+
+    async def get_frozen_credentials(self) -> Any:
+        return self._frozen
+
+
+async def test_what_a_source_gives() -> None:
+    """Keys are the same object until they change; what no header can hold, and none at all, is refused."""
+    source = CredentialSource(Fixed(), 1)
+    assert await source.current() is await source.current()
+    assert source.name == "test"
+    assert await source.current() == Keys("a", "s")
+    for member in ("access_key", "secret_key", "token"):
+        with pytest.raises(InvalidConfigError, match=r"control character \(U\+000A at position 1\)"):
+            await CredentialSource(Fixed(**{member: "x\n"}), 1).current()
+    with pytest.raises(NoCredentialsError):
+        await CredentialSource(None, 1).current()
+
+
+async def test_a_source_that_hangs_ends_by_its_clock() -> None:
+    """A refresh is awaited so long, on either transport."""
+
+    class Hanging(Fixed):
+        def refresh_needed(self) -> bool:
+            return True
+
+        async def get_frozen_credentials(self) -> Any:
+            await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError, match=r"no answer within 0\.01 s"):
+        await CredentialSource(Hanging(), 0.01).current()
+    assert not await CredentialSource(Hanging(), 0.01).renewed(None)

@@ -1,0 +1,154 @@
+"""claims: who may start a job, without a ledger or a loop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import pytest
+from ledger_world import NOW, wish
+
+from aioecs import ContainerOverride, KeyValuePair, StartTaskRequest, TaskOverride
+from aioecs.errors import InvalidRequest
+from aioecs.worker._ledgers.claims import (
+    KEPT,
+    LONGEST_KEY,
+    REMEMBERED,
+    SWEPT,
+    Book,
+    Entry,
+    Verdict,
+    checked_key,
+    checked_size,
+    fingerprint,
+    from_row,
+    judge,
+    to_row,
+)
+
+SKEW = 5.0
+HEIR = wish("b", lease=NOW + 5000, begun=NOW + 300, instances=("i2",))
+
+
+@pytest.mark.parametrize(
+    ("standing", "after", "verdict"),
+    [
+        (None, 0.0, Verdict.GRANTED),
+        (wish(), 0.0, Verdict.HELD),
+        (wish(), 100 + SKEW - 0.001, Verdict.HELD),
+        (wish(), 100 + SKEW, Verdict.GRANTED),
+        (wish(), REMEMBERED, Verdict.GRANTED),
+        (wish(), REMEMBERED + 0.001, Verdict.FORGOTTEN),
+        (wish(lease=NOW + 2 * REMEMBERED), REMEMBERED + 1, Verdict.HELD),
+        (wish("b"), 0.0, Verdict.GRANTED),
+        (wish("b"), REMEMBERED + 1, Verdict.GRANTED),
+        (wish(arns=("arn",)), 0.0, Verdict.SETTLED),
+        (wish(arns=()), REMEMBERED + 1, Verdict.SETTLED),
+        (wish("b", arns=("arn",)), 0.0, Verdict.SETTLED),
+        (wish(fingerprint="other"), 9999.0, Verdict.MISMATCH),
+        (wish(fingerprint="other", arns=("arn",)), 0.0, Verdict.MISMATCH),
+    ],
+)
+def test_the_table_of_claims(standing: Entry | None, after: float, verdict: Verdict) -> None:
+    """By what stands, the lease's end as another's clock may have it, and ECS's memory."""
+    claimed = judge(standing, HEIR, NOW + after, SKEW)
+    assert claimed.verdict is verdict
+    if standing is None:
+        assert claimed.entry is HEIR
+    elif verdict is Verdict.GRANTED and standing.holder != HEIR.holder:
+        assert claimed.entry == attrs.evolve(standing, holder=HEIR.holder, lease=HEIR.lease)
+    else:
+        assert claimed.entry is standing
+
+
+# The book ------------------------------------------------------------------------------------------------------------
+
+
+def test_only_the_holder_changes_what_stands() -> None:
+    """Others are told no, and change nothing; so is the holder once it is settled."""
+    book = Book()
+    assert book.claim(wish(), NOW, SKEW).verdict is Verdict.GRANTED
+    before = dict(book.entries)
+    for key, holder in (("job", "b"), ("nothing", "a")):
+        assert not book.renew(key, holder, NOW + 500)
+        assert not book.settle(key, holder, ("arn",))
+        assert not book.release(key, holder)
+    assert book.claim(HEIR, NOW, SKEW).verdict is Verdict.HELD
+    assert book.entries == before
+    assert book.renew("job", "a", NOW + 500)
+    assert book.settle("job", "a", ("arn",))
+    settled = {"job": wish(lease=NOW + 500, arns=("arn",))}
+    assert book.entries == settled
+    assert book.settle("job", "a", ("arn",)), "again, after a lost answer"
+    assert not book.settle("job", "a", ("other",))
+    assert not book.renew("job", "a", NOW + 900)
+    assert not book.release("job", "a")
+    assert book.entries == settled
+
+
+def test_what_is_released_is_gone() -> None:
+    """The job is free for anybody."""
+    book = Book()
+    book.claim(wish(), NOW, SKEW)
+    assert book.release("job", "a")
+    assert book.entries == {}
+    assert book.claim(wish("b", fingerprint="other"), NOW, SKEW).verdict is Verdict.GRANTED
+
+
+def test_what_can_t_come_again_is_forgotten() -> None:
+    """All are looked through once in an hour; a job that is claimed is looked at by itself."""
+    book = Book()
+    book.claim(wish(key="old", begun=NOW - KEPT), NOW, SKEW)
+    book.claim(wish(key="claimed", begun=NOW - KEPT), NOW, SKEW)
+    book.claim(wish(key="young"), NOW, SKEW)
+    soon = NOW + SWEPT - 1
+    assert book.claim(wish("b", key="claimed", begun=soon), soon, SKEW).verdict is Verdict.GRANTED
+    assert book.entries["claimed"].begun == soon
+    assert set(book.entries) == {"old", "claimed", "young"}
+    book.purge(NOW + SWEPT)
+    assert set(book.entries) == {"claimed", "young"}
+
+
+# Keys, digests and rows ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["", "x" * (LONGEST_KEY + 1), "ü" * (LONGEST_KEY // 2 + 1), 7, None, b"key", "\ud800"])
+def test_a_key_has_limits(key: object) -> None:
+    """A string of 1 to 1,024 bytes of UTF-8."""
+    with pytest.raises(InvalidRequest, match="key: a string of 1 to 1024 bytes"):
+        checked_key(key)
+
+
+@pytest.mark.parametrize("key", ["x", "x" * LONGEST_KEY, "ü" * (LONGEST_KEY // 2), "\U0001f600"])
+def test_a_key_within_them_is_returned(key: str) -> None:
+    """As it is."""
+    assert checked_key(key) is key
+
+
+def test_a_job_is_as_large_as_a_ledger_holds() -> None:
+    """With the ARNs of its tasks, which come later: what could be claimed can be settled."""
+    checked_size("k" * LONGEST_KEY, ("a" * 32,) * 900)
+    for instances in (("a" * 32,) * 1000, ("a" * 500_000,)):
+        with pytest.raises(InvalidRequest, match="container_instances: no more than a ledger holds of a job"):
+            checked_size("k", instances)
+
+
+def test_a_digest_tells_requests_apart_and_keeps_no_secret() -> None:
+    """It is the same wherever a job starts, and another for each key and request."""
+    one = StartTaskRequest(task_definition="demo", container_instances=["a"])
+    assert fingerprint("k", one) == fingerprint("k", one.replace(container_instances=["b"]))
+    secret = ContainerOverride(name="main", environment=[KeyValuePair(name="PASSWORD", value="hunter2")])
+    changed = [one.replace(group="g"), one.replace(overrides=TaskOverride(container_overrides=[secret]))]
+    prints = {fingerprint("k", one), fingerprint("l", one), *(fingerprint("k", other) for other in changed)}
+    assert len(prints) == 4
+    assert not any("hunter2" in digest for digest in prints)
+
+
+@pytest.mark.parametrize("arns", [None, (), ("arn1", "arn2")])
+def test_a_row_is_read_as_it_was_written(arns: tuple[str, ...] | None) -> None:
+    """Also where numbers come as text, and what isn't there has no column, as in DynamoDB."""
+    entry = wish(instances=("i1", 'i"2'), arns=arns)
+    row = to_row(entry)
+    assert from_row(row) == entry
+    texts: dict[str, Any] = {name: str(value) for name, value in row.items() if value is not None}
+    assert from_row(texts) == entry

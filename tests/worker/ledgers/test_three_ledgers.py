@@ -1,0 +1,272 @@
+"""The worker with each of its ledgers: on its way out, with poison in its queue, and paused before a send."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from worker_world import CLOCKS, SESSION, a_world, atomic_moto, running, until
+
+import aioecs
+from aioecs import Batch
+from aioecs._batch.engine import Engine
+from aioecs._calls.call import Call
+from aioecs._transport.botocore.botocore_transport import BotocoreTransport
+from aioecs._transport.botocore.sent_body import MarkedBody
+from aioecs._transport.native.connection import Connection
+from aioecs._transport.native.native_transport import NativeTransport
+from aioecs._transport.transport import SentMarker
+from aioecs.testing import Fault, ThreadedECS
+from aioecs.worker import DynamoDBLedger, Entry, Ledger, MemoryLedger, Message, SQLiteLedger, Verdict
+from aioecs.worker._job_decisions import Happened, lease_of
+from aioecs.worker._job_starter import Job, Starter, Tried
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:moto"),
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+]
+
+Kind = Literal["memory", "sqlite", "dynamodb"]
+each_ledger = pytest.mark.parametrize("kind", ["memory", "sqlite", "dynamodb"])
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[str]:
+    """Run moto's server."""
+    with atomic_moto() as url:
+        yield url
+
+
+@pytest.fixture
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have credentials."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+
+
+MakeLedger = Callable[[], Ledger]
+
+
+@pytest.fixture
+async def make_ledger(kind: Kind, moto: str, keys: None, tmp_path: Path) -> MakeLedger:
+    """Return what makes ledgers that keep the same jobs, with nothing in them."""
+    if kind == "memory":
+        one = MemoryLedger()
+        return lambda: one
+    if kind == "sqlite":
+        return lambda: SQLiteLedger(tmp_path / "jobs.db")
+    table = uuid.uuid4().hex
+    async with DynamoDBLedger(table, region_name="us-east-1", endpoint_url=moto, session=SESSION) as ledger:
+        await ledger.create_table()
+    return lambda: DynamoDBLedger(table, endpoint_url=moto)
+
+
+async def verdicts(ledger: Ledger, jobs: list[str]) -> set[Verdict]:
+    """Claim each job, now, and return what that comes to."""
+    now = time.time()
+    async with ledger:
+        claimed = [
+            await ledger.claim(
+                Entry(key=job, holder="probe", lease=now, begun=now, fingerprint="f", instances=()), now=now, skew=0
+            )
+            for job in jobs
+        ]
+    return {each.verdict for each in claimed}
+
+
+# The way out ---------------------------------------------------------------------------------------------------------
+
+
+@each_ledger
+async def test_what_was_not_sent_is_free_and_visible_at_once(moto: str, kind: Kind, make_ledger: MakeLedger) -> None:
+    """A worker that is told to end leaves no intent behind of what it has not sent, and hides no message."""
+    async with a_world(moto) as world:
+        jobs = [f"job-{n}" for n in range(10)]
+        world.local.faults.add(Fault("throttle", times=None))
+        await world.send(*jobs)
+        ledger = make_ledger()
+        worker = world.worker(ledger=ledger, concurrency=10)
+        async with running(worker) as token:
+            await until(lambda: len(world.local.truth.calls()) >= 10)
+            assert await verdicts(make_ledger() if kind != "dynamodb" else ledger, jobs) == {Verdict.MISMATCH}
+            began = time.monotonic()
+            token.cancel()
+            async with asyncio.timeout(5):
+                while await world.count() != (10, 0):
+                    await asyncio.sleep(0.05)
+            assert time.monotonic() - began < 1
+        assert len(worker.statistics().left) == 10
+        assert await verdicts(probe(kind, make_ledger, moto), jobs) == {Verdict.GRANTED}
+        assert world.groups() == []
+
+
+def probe(kind: Kind, make_ledger: MakeLedger, moto: str) -> Ledger:
+    """Return a ledger of the same jobs that can be opened without a worker."""
+    made = make_ledger()
+    if kind == "dynamodb":
+        return DynamoDBLedger(repr(made).split()[1].strip(","), region_name="us-east-1", endpoint_url=moto)
+    return made
+
+
+# Poison --------------------------------------------------------------------------------------------------------------
+
+
+@each_ledger
+async def test_poison_holds_up_nobody(moto: str, make_ledger: MakeLedger, caplog: pytest.LogCaptureFixture) -> None:
+    """Ten jobs that no ledger can hold, on their last receive, beside sixty good ones: those are all started."""
+    async with a_world(moto, receives=2) as world:
+
+        def key(message: Message) -> str:
+            return str(json.loads(message.body)["key"])
+
+        def to_request(message: Message) -> aioecs.StartTaskRequest:
+            said = json.loads(message.body)
+            instances = world.local.instance_arns[:1] * said.get("times", 1)
+            return aioecs.StartTaskRequest(task_definition="demo", container_instances=instances, group="g")
+
+        poison = [{"key": f"\ud800{n}"} for n in range(5)] + [{"key": f"large-{n}", "times": 4000} for n in range(5)]
+        good = [{"key": f"job-{n}"} for n in range(60)]
+        await world.send(*map(json.dumps, poison), *map(json.dumps, good))
+        worker = world.worker(ledger=make_ledger(), concurrency=10, key=key, to_request=to_request)
+        async with running(worker):
+            await until(lambda: worker.statistics().deleted == 60, 25)
+            await until(lambda: worker.statistics().in_flight == 0)
+        assert len(world.groups()) == 60
+        counts = worker.statistics()
+        assert counts.dead_lettered >= 10
+        assert not counts.ledger_down
+        assert sum(await world.count()) + sum(await world.count(world.dead)) == 10
+    assert "unreadable: InvalidRequest: key: a string of 1 to 1024 bytes of UTF-8" in caplog.text
+    assert "unreadable: InvalidRequest: container_instances: no more than a ledger holds of a job" in caplog.text
+
+
+# Paused before a send ------------------------------------------------------------------------------------------------
+
+STEPS: dict[str, list[tuple[type, str]]] = {
+    "claimed": [(Starter, "_start")],
+    "asked of the batch": [(Batch, "start_task")],
+    "packed": [(Engine, "_fly")],
+    "its turn": [(Call, "_send")],
+    "the port": [(NativeTransport, "attempt"), (BotocoreTransport, "attempt")],
+    "connected": [(Connection, "exchange"), (MarkedBody, "write"), (MarkedBody, "write_with_length")],
+    "about to look": [(SentMarker, "writes")],
+}
+
+
+class Pause:
+    """A process that is stopped once, in a step of its own, until its lease has ended and another has its job."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, other: Callable[[], Any]) -> None:
+        self._patch = patch
+        self._other = other
+        self._process = threading.get_ident()
+        self.ahead = 0.0
+        self.taken = False
+        clock = time.time
+        patch.setattr(time, "time", lambda: clock() + self.ahead)
+
+    def before(self, owner: type, name: str) -> None:
+        """Stop before this step."""
+        step = getattr(owner, name)
+
+        def paused(*args: Any, **members: Any) -> Any:
+            self._stop(args)
+            return step(*args, **members)
+
+        self._patch.setattr(owner, name, paused)
+
+    def after(self, owner: type, name: str) -> None:
+        """Stop after this one."""
+        step = getattr(owner, name)
+
+        def paused(*args: Any, **members: Any) -> Any:
+            done = step(*args, **members)
+            self._stop(args)
+            return done
+
+        self._patch.setattr(owner, name, paused)
+
+    def _stop(self, args: tuple[Any, ...]) -> None:
+        if threading.get_ident() == self._process and not self.taken and of_a_start(args):
+            self.taken = True
+            self.ahead = 100.0
+            other = threading.Thread(target=self._other)
+            other.start()
+            other.join()
+
+
+def of_a_start(args: tuple[Any, ...]) -> bool:
+    """Tell a step of a start from one of the lookups before it."""
+    witnesses = [each for each in args if isinstance(each, SentMarker)]
+    witnesses += [each._witness for each in args if isinstance(each, MarkedBody)]
+    return all(each.may_send is not None for each in witnesses)
+
+
+@asynccontextmanager
+async def a_starter(ecs: ThreadedECS, ledger: Ledger, transport: Any) -> AsyncIterator[Starter]:
+    """Open one with a client and a batch of its own."""
+    async with aioecs.Client(
+        **ecs.client_kwargs(), session=None, timeouts=CLOCKS, pacing=None, transport=transport
+    ) as client:
+        if isinstance(ledger, DynamoDBLedger):
+            ledger.open_with(client)
+        async with ledger, client.batch(on_cancel="keep", delivery="at_least_once") as batch:
+
+            def to_request(_: Message) -> aioecs.StartTaskRequest:
+                return aioecs.StartTaskRequest(task_definition="demo", container_instances=ecs.instance_arns[:1])
+
+            lease = lease_of(CLOCKS.attempt, CLOCKS.consistency, 0.1, None)
+            yield Starter(client, batch, ledger, to_request, lambda _: "job", lease)
+
+
+async def tried(starter: Starter) -> Tried:
+    """Try the job once."""
+    return await starter.attempt(Job(Message(id="m", body="")), aioecs.CancelToken())
+
+
+@each_ledger
+@pytest.mark.parametrize("transport", ["auto", "botocore"])
+@pytest.mark.parametrize("step", [*STEPS, "has looked"])
+async def test_a_worker_that_is_paused_before_its_send(
+    step: str, transport: str, kind: Kind, make_ledger: MakeLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It sends nothing once another has its job; between its look and its write alone it does, and stops that."""
+    others: list[Tried] = []
+
+    def other() -> None:
+        async def start() -> None:
+            async with a_starter(ecs, make_ledger(), transport) as starter:
+                others.append(await tried(starter))
+
+        asyncio.run(start())
+
+    with ThreadedECS() as ecs:
+        async with a_starter(ecs, make_ledger(), transport) as starter:
+            pause = Pause(monkeypatch, other)
+            if step in STEPS:
+                for owner, name in STEPS[step]:
+                    pause.before(owner, name)
+            else:
+                pause.after(SentMarker, "writes")
+            job = Job(Message(id="m", body=""))
+            ours = await starter.attempt(job, aioecs.CancelToken())
+            assert pause.taken
+            assert [each.happened for each in others] == [Happened.STARTED]
+            started = len(ecs.truth.tasks())
+            if step == "has looked":
+                assert (started, ours.happened) == (2, Happened.LOST), "the window that the docs state"
+            else:
+                assert started == 1
+                # Withdrawn by its lease's end, or not sent where its retries ended before; lost where it looked for its
+                # token before it would send again, and found the other's task.
+                assert ours.happened in (Happened.WITHDRAWN, Happened.NOT_SENT, Happened.LOST), ours
+            assert (await starter.attempt(job, aioecs.CancelToken())).happened is Happened.SETTLED
+            assert len(ecs.truth.running()) == 1

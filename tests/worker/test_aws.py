@@ -1,0 +1,83 @@
+"""_aws: what an error of SQS or DynamoDB means, and what an answer's Date tells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from botocore import exceptions as botocore
+
+from aioecs.errors import ConfigurationError
+from aioecs.worker._aws import code_of, entered, is_permanent, named, reading, stays
+from aioecs.worker._clock import Reading
+
+
+def refused(code: Any) -> botocore.ClientError:
+    """Make the error of a code."""
+    return botocore.ClientError({"Error": {"Code": code}}, "operation")
+
+
+@pytest.mark.parametrize(
+    ("error", "name", "permanent"),
+    [
+        (refused("AccessDenied"), "AccessDenied", True),
+        (refused("InvalidClientTokenId"), "InvalidClientTokenId", True),
+        (refused("ExpiredToken"), "ExpiredToken", False),
+        (refused("Throttling"), "Throttling", False),
+        (refused(500), "500", False),
+        (botocore.ClientError({}, "operation"), "ClientError", False),
+        (botocore.NoCredentialsError(), "NoCredentialsError", True),
+        (botocore.ProfileNotFound(profile="p"), "ProfileNotFound", True),
+        (botocore.EndpointConnectionError(endpoint_url="u"), "EndpointConnectionError", False),
+        (UnicodeDecodeError("utf-8", b"", 0, 1, "no"), "UnicodeDecodeError", False),
+    ],
+)
+def test_what_an_error_means(error: Exception, name: str, permanent: bool) -> None:
+    """Its code or its kind names it; only what settings can mend is permanent."""
+    assert (named(error), is_permanent(error)) == (name, permanent)
+    assert code_of(None) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "failures", "for_good"),
+    [("AccessDenied", 1, True), ("ExpiredToken", 4, False), ("ExpiredToken", 5, True), ("InternalError", 99, False)],
+)
+def test_expired_credentials_may_be_renewed(code: str, failures: int, for_good: bool) -> None:
+    """So long; then somebody must."""
+    assert stays(refused(code), failures) is for_good
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (botocore.NoRegionError(), "the queue: no Region: pass region_name="),
+        (botocore.ProfileNotFound(profile="p"), r"the queue: The config profile \(p\) could not be found"),
+        (ValueError("Invalid endpoint: x"), "the queue: Invalid endpoint: x"),
+    ],
+)
+async def test_settings_that_can_t_be_used(error: Exception, said: str) -> None:
+    """Are told as ConfigurationError."""
+
+    async def open_it() -> None:
+        raise error
+
+    with pytest.raises(ConfigurationError, match=said):
+        await entered("the queue", open_it())
+
+
+@pytest.mark.parametrize(
+    ("date", "told"),
+    [
+        ("Fri, 15 Jan 2027 08:00:00 GMT", Reading(1_800_000_000.0, 1, 2)),
+        ("yesterday", None),
+        ("Fri, 15 Jan 2027 08:00:00 +99999999", None),
+        (7, None),
+        (None, None),
+    ],
+)
+def test_a_date_is_read_if_it_is_one(date: Any, told: Reading | None) -> None:
+    """What is none tells nothing, wherever it is missing."""
+    assert reading({"ResponseMetadata": {"HTTPHeaders": {"date": date}}}, 1, 2) == told
+    answers: list[Any] = [None, {}, {"ResponseMetadata": None}, {"ResponseMetadata": {"HTTPHeaders": []}}]
+    for answer in answers:
+        assert reading(answer, 1, 2) is None

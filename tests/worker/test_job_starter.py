@@ -1,0 +1,560 @@
+"""_job_starter: one try to start a job, on virtual time, with every way that its ledger may fail."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import attrs
+import pytest
+from run_world import Held, ToldDesk, ToldPort, a_request, leaping, lost, started, throttled, told_client
+
+from aioecs import CancelToken, Failure, StartTaskRequest, StartTaskResponse
+from aioecs._model.attempt import Answered, Attempt, Rejected
+from aioecs._transport.transport import SentMarker
+from aioecs.errors import AccessDeniedException, ClientException
+from aioecs.worker import Claimed, Entry, EntryError, LedgerError, MemoryLedger, Message
+from aioecs.worker._job_decisions import Fate, Happened, lease_of
+from aioecs.worker._job_starter import Job, Starter, Tried
+from aioecs.worker._ledgers.claims import REMEMBERED, fingerprint
+
+MESSAGE = Message(id="m", body="a secret")
+ARN = "arn:aws:ecs:us-east-1:123456789012:task/default/i0-0"
+UNPLUGGED = LedgerError("unplugged")
+TOO_LARGE = "no more than a ledger holds of a job, which is 409,600 bytes with the ARNs of its tasks"
+NEVER = float("inf")
+
+
+class Told(MemoryLedger):
+    """A ledger whose methods come to what they are told, one after the other, and do their work again then.
+
+    An error is raised, a bool answered, both instead of the work; a number is how many seconds it takes.
+    """
+
+    def __init__(self, **says: list[Exception | bool | float]) -> None:
+        super().__init__()
+        self.says = says
+        self.asked: list[str] = []
+
+    async def _told(self, method: str, work: Callable[[], Awaitable[Any]]) -> Any:
+        self.asked.append(method)
+        script = self.says.get(method)
+        what = script.pop(0) if script else None
+        if isinstance(what, Exception):
+            raise what
+        if isinstance(what, bool):
+            return what
+        await asyncio.sleep(what or 0)
+        return await work()
+
+    async def claim(self, wish: Entry, *, now: float, skew: float) -> Claimed:
+        """Claim."""
+        claim = super().claim
+        claimed: Claimed = await self._told("claim", lambda: claim(wish, now=now, skew=skew))
+        return claimed
+
+    async def renew(self, key: str, holder: str, *, until: float) -> bool:
+        """Renew."""
+        renew = super().renew
+        return bool(await self._told("renew", lambda: renew(key, holder, until=until)))
+
+    async def settle(self, key: str, holder: str, arns: tuple[str, ...]) -> bool:
+        """Settle."""
+        settle = super().settle
+        return bool(await self._told("settle", lambda: settle(key, holder, arns)))
+
+    async def release(self, key: str, holder: str) -> bool:
+        """Release."""
+        release = super().release
+        return bool(await self._told("release", lambda: release(key, holder)))
+
+    @property
+    def entry(self) -> Entry | None:
+        """What stands there of the job."""
+        return self._book.entries.get("job")
+
+
+@attrs.define
+class Scene:
+    """A job that may be tried, and all that the try meets."""
+
+    ledger: Told
+    port: ToldPort
+    starter: Starter
+    stop: CancelToken = attrs.Factory(CancelToken)
+    job: Job = attrs.Factory(lambda: Job(MESSAGE))
+
+    async def attempt(self) -> Tried:
+        """Try to start it."""
+        return await self.starter.attempt(self.job, self.stop)
+
+    def stands(self, ago: float = 0.0, **members: Any) -> Entry:
+        """Write down that another has had the job since so long ago, for a minute."""
+        begun = time.time() - ago
+        given: dict[str, Any] = {
+            "key": "job",
+            "holder": "other",
+            "lease": begun + 60,
+            "begun": begun,
+            "fingerprint": fingerprint("job", a_request()),
+            "instances": a_request().container_instances,
+        }
+        entry = Entry(**{**given, **members})
+        self.ledger._book.entries["job"] = entry
+        return entry
+
+    @property
+    def left(self) -> float:
+        """What is left of the lease that the job is known to be under, in seconds."""
+        return self.job.lease - time.time()
+
+
+@asynccontextmanager
+async def a_scene(
+    ledger: Told | None = None,
+    *,
+    to_request: Any = lambda _: a_request(),
+    key: Any = lambda _: "job",
+    found: tuple[Any, ...] = (),
+    **says: Any,
+) -> AsyncIterator[Scene]:
+    """Set a scene: ECS answers as it is told, and shows what was `found`; the wall's clock goes with the loop's."""
+    loop, port = asyncio.get_running_loop(), ToldPort(**says)
+    ledger = ledger if ledger is not None else Told()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "time", lambda: 1_800_000_000.0 + loop.time())
+        async with told_client(port) as client, client.batch(on_cancel="keep") as batch:
+            client._preparer.reconcilers[None] = ToldDesk(found)  # type: ignore[assignment]
+            clocks = client.timeouts
+            lease = lease_of(clocks.attempt, clocks.consistency, 5.0, None)
+            yield Scene(ledger, port, Starter(client, batch, ledger, to_request, key, lease))
+
+
+async def refused(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
+    """Refuse for good."""
+    return Rejected(ClientException("TaskDefinition not found."))
+
+
+async def no_room(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
+    """Refuse for now."""
+    sent_marker.body_started = True
+    failures = [Failure(arn=instance, reason="RESOURCE:CPU") for instance in request.container_instances]
+    return Answered(StartTaskResponse(failures=failures), "request-1")
+
+
+def later(seconds: float) -> Any:
+    """Start, after so long."""
+
+    async def say(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
+        sent_marker.body_started = True
+        await asyncio.sleep(seconds)
+        return await started(request, sent_marker)
+
+    return say
+
+
+# Before anything is sent ---------------------------------------------------------------------------------------------
+
+
+async def awaited(_: Message) -> StartTaskRequest:
+    """Make the request on the loop."""
+    await asyncio.sleep(0)
+    return a_request()
+
+
+@pytest.mark.parametrize("to_request", [lambda _: a_request(), awaited], ids=["plain", "async"])
+def test_it_is_started_and_written_down(to_request: Any) -> None:
+    """The intent stands before the request goes out, and its task when the try has ended; the second time is none."""
+
+    async def main() -> None:
+        intents: list[Entry | None] = []
+
+        async def say(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
+            intents.append(scene.ledger.entry)
+            return await started(request, sent_marker)
+
+        async with a_scene(to_request=to_request, start_task=say) as scene:
+            assert await scene.attempt() == Tried(Happened.STARTED, Fate.DELETE)
+            [intent] = intents
+            assert intent is not None
+            assert intent.instances == a_request().container_instances
+            assert intent.lease - intent.begun == 100
+            assert scene.job.lease == intent.lease
+            assert scene.ledger.entry == attrs.evolve(intent, arns=(ARN,))
+            assert await scene.attempt() == Tried(Happened.SETTLED, Fate.DELETE)
+            assert scene.port.names() == ["StartTask"]
+            assert scene.ledger.asked == ["claim", "settle", "claim"]
+
+    leaping(main())
+
+
+def fails(_: Message) -> StartTaskRequest:
+    """Make no request."""
+    raise ValueError(MESSAGE.body)
+
+
+@pytest.mark.parametrize(
+    ("functions", "why"),
+    [
+        ({"to_request": fails}, "ValueError"),
+        ({"to_request": lambda _: "demo"}, "InvalidRequest: to_request: returns a StartTaskRequest"),
+        (
+            {"to_request": lambda _: a_request(0)},
+            "InvalidRequest: container_instances: at least one: a worker doesn't place tasks",
+        ),
+        ({"key": fails}, "ValueError"),
+        ({"key": lambda _: ""}, "InvalidRequest: key: a string of 1 to 1024 bytes of UTF-8"),
+        ({"key": lambda message: message.body + "\ud800"}, "InvalidRequest: key: a string of 1 to 1024 bytes of UTF-8"),
+        (
+            {"to_request": lambda _: a_request(1).replace(container_instances=["i" * 500_000])},
+            f"InvalidRequest: container_instances: {TOO_LARGE}",
+        ),
+    ],
+)
+def test_what_no_request_can_be_made_of(functions: Any, why: str) -> None:
+    """It is the message's fault, whatever the user's functions do; nothing is written, and its body is not told."""
+
+    async def main() -> None:
+        async with a_scene(**functions) as scene:
+            assert await scene.attempt() == Tried(Happened.UNREADABLE, Fate.REDRIVE, why)
+            assert (scene.ledger.asked, scene.port.asked, scene.job.lease) == ([], [], 0)
+
+    leaping(main())
+
+
+def test_told_to_stop_before() -> None:
+    """Nothing is begun."""
+
+    async def main() -> None:
+        async with a_scene() as scene:
+            scene.stop.cancel()
+            assert await scene.attempt() == Tried(Happened.WITHDRAWN, Fate.AT_ONCE)
+            assert (scene.ledger.asked, scene.port.asked) == ([], [])
+
+    leaping(main())
+
+
+def test_a_claim_that_fails_may_have_been_written() -> None:
+    """Nothing is sent without the ledger; the job counts as held until its lease would end."""
+
+    async def main() -> None:
+        async with a_scene(Told(claim=[UNPLUGGED])) as scene:
+            assert await scene.attempt() == Tried(Happened.LEDGER_DOWN, Fate.GROWING, "unplugged")
+            assert (scene.port.asked, scene.left) == ([], 100)
+
+    leaping(main())
+
+
+def test_a_ledger_that_is_well_and_can_t_hold_the_job() -> None:
+    """It is the job's fault: nothing is sent or held, and its message is left to the redrive policy with the reason."""
+
+    async def main() -> None:
+        async with a_scene(Told(claim=[EntryError("the ledger has something else under the key 'job'")])) as scene:
+            tried = await scene.attempt()
+            assert (tried.happened, tried.fate) == (Happened.UNREADABLE, Fate.REDRIVE)
+            assert "something else under the key" in tried.why
+            assert (scene.port.asked, scene.job.lease) == ([], 0)
+
+    leaping(main())
+
+
+@pytest.mark.parametrize("permanent", [False, True])
+def test_what_no_later_try_can_mend_is_handed_up(permanent: bool) -> None:
+    """Only where the ledger says so."""
+
+    async def main() -> None:
+        error = LedgerError("denied")
+        error.permanent = permanent
+        async with a_scene(Told(claim=[error])) as scene:
+            tried = await scene.attempt()
+            assert tried.fatal is (error if permanent else None)
+
+    leaping(main())
+
+
+def test_a_time_of_any_precision_is_not_taken_for_another_s() -> None:
+    """Told to stop while it rests, a job is free at once, with a ledger that keeps milliseconds alone too."""
+
+    class Coarse(Told):
+        """A ledger that keeps milliseconds."""
+
+        async def claim(self, wish: Entry, *, now: float, skew: float) -> Claimed:
+            coarse = attrs.evolve(wish, begun=float(f"{wish.begun:.3f}"), lease=float(f"{wish.lease:.3f}"))
+            return await super().claim(coarse, now=now, skew=skew)
+
+    async def main() -> None:
+        async with a_scene(Coarse(), start_task=throttled) as scene:
+            await asyncio.sleep(0.6114728)
+            asyncio.get_running_loop().call_later(1.5, scene.stop.cancel)
+            assert (await scene.attempt()).happened is Happened.WITHDRAWN
+            assert scene.ledger.entry is None
+
+    leaping(main())
+
+
+@pytest.mark.parametrize(
+    ("ago", "standing", "tried"),
+    [
+        (0.0, {}, Tried(Happened.HELD, Fate.LEASE)),
+        (0.0, {"arns": ("arn",)}, Tried(Happened.SETTLED, Fate.DELETE)),
+        (0.0, {"fingerprint": "other"}, Tried(Happened.MISMATCH, Fate.REDRIVE)),
+        (REMEMBERED + 1, {}, Tried(Happened.FORGOTTEN, Fate.REDRIVE)),
+    ],
+)
+def test_a_job_that_is_not_free(ago: float, standing: dict[str, Any], tried: Tried) -> None:
+    """Nothing is sent, what stands there stays, and its lease is known."""
+
+    async def main() -> None:
+        async with a_scene() as scene:
+            entry = scene.stands(ago, **standing)
+            assert await scene.attempt() == tried
+            assert scene.ledger.entry == entry
+            assert scene.job.lease == entry.lease
+            assert scene.port.asked == []
+
+    leaping(main())
+
+
+# What comes of a start -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("says", "tried"),
+    [
+        (no_room, Tried(Happened.NO_ROOM, Fate.GROWING, "RESOURCE:CPU on i0")),
+        (throttled, Tried(Happened.NOT_SENT, Fate.GROWING, "CallTimeout")),
+        (refused, Tried(Happened.REFUSED, Fate.REDRIVE, "ClientException")),
+    ],
+)
+@pytest.mark.parametrize("down", [False, True])
+def test_an_intent_goes_back_where_nothing_was_started(says: Any, tried: Tried, down: bool) -> None:
+    """The job is free for anybody; if the ledger is down, when its lease ends. What is refused for good stays so."""
+
+    async def main() -> None:
+        async with a_scene(Told(release=[UNPLUGGED] if down else []), start_task=says) as scene:
+            expected = tried
+            if down:
+                fate = Fate.REDRIVE if tried.fate is Fate.REDRIVE else Fate.LEASE
+                expected = attrs.evolve(tried, fate=fate, why="unplugged")
+            assert await scene.attempt() == expected
+            assert (scene.ledger.entry is None, scene.job.lease == 0) == (not down, not down)
+
+    leaping(main())
+
+
+def test_a_start_in_doubt_keeps_its_intent() -> None:
+    """Whoever comes when the lease ends looks the token up; here it is found, and nothing is sent again."""
+
+    async def main() -> None:
+        async with a_scene(start_task=lost) as scene:
+            assert await scene.attempt() == Tried(Happened.UNKNOWN, Fate.LEASE, "StartUnknown")
+            assert scene.ledger.entry is not None
+            assert scene.ledger.entry.arns is None
+            assert scene.left > 0
+
+    leaping(main())
+
+
+def test_a_dead_one_s_intent_is_taken_over() -> None:
+    """With its instances, for it may have begun there; what is refused for want of time is no proof, and is kept."""
+
+    async def main() -> None:
+        async with a_scene() as scene:
+            other = a_request(2).container_instances[1:]
+            scene.stands(66, instances=other)
+            scene.port.says["start_task"] = throttled
+            assert await scene.attempt() == Tried(Happened.NOT_SENT, Fate.LEASE, "CallTimeout")
+            assert {request.container_instances for _, request in scene.port.asked} == {other}
+            await asyncio.sleep(scene.left + 5)
+            scene.port.says["start_task"] = no_room
+            tried = Tried(Happened.NO_ROOM, Fate.GROWING, "RESOURCE:CPU on i1")
+            assert await scene.attempt() == tried, "ECS itself refused: that is proof"
+            assert scene.ledger.entry is None
+
+    leaping(main())
+
+
+def test_told_to_stop_meanwhile() -> None:
+    """What is on the wire is learnt and written down; what rests is not sent, and its job is free."""
+
+    async def main() -> None:
+        for says, happened in ((later(3), Happened.STARTED), (throttled, Happened.WITHDRAWN)):
+            async with a_scene(start_task=says) as scene:
+                asyncio.get_running_loop().call_later(1.5, scene.stop.cancel)
+                assert (await scene.attempt()).happened is happened
+                assert (scene.ledger.entry is None) is (happened is Happened.WITHDRAWN)
+
+    leaping(main())
+
+
+def test_cut_off_it_says_what_it_knew(caplog: pytest.LogCaptureFixture) -> None:
+    """The cancel goes on as itself, and the intent stays; a task that the ledger never heard of is in the log."""
+
+    async def main() -> None:
+        held = Held()
+        async with a_scene(start_task=held) as scene:
+            attempt = asyncio.create_task(scene.attempt())
+            await held.begun.wait()
+            attempt.cancel()
+            await asyncio.sleep(1)
+            held.gate.set()
+            await asyncio.wait([attempt])
+            assert attempt.cancelled()
+            assert scene.ledger.entry is not None
+            assert scene.left > 0
+            held.gate.clear()
+            held.begun.clear()
+            await asyncio.sleep(scene.left + 5)
+            again = asyncio.create_task(scene.attempt())
+            await held.begun.wait()
+            again.cancel()
+            await asyncio.sleep(600)  # longer than the call waits: nothing is known
+            assert again.cancelled()
+            held.gate.set()
+
+    leaping(main())
+    warnings = [record.getMessage() for record in caplog.records if "cut off" in record.getMessage()]
+    assert warnings == [f"a start was cut off before the ledger knew of ['{ARN}']"]
+
+
+# The lease -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_renewed_lease_outlives_a_long_start() -> None:
+    """It is renewed in thirds of what it may spare, so a start that takes longer than its lease is settled."""
+
+    async def main() -> None:
+        async with a_scene(start_task=throttled) as scene:
+            loop = asyncio.get_running_loop()
+            loop.call_later(80, lambda: scene.port.says.update(start_task=later(14)))
+            assert (await scene.attempt()).happened is Happened.STARTED
+            assert scene.ledger.asked == ["claim", *["renew"] * 5, "settle"]
+            assert 80 < scene.left < 100
+
+    leaping(main())
+
+
+@pytest.mark.parametrize(
+    ("renewals", "ends", "asked"),
+    [
+        ([UNPLUGGED, UNPLUGGED], None, 7),
+        ([False], 50 / 3, 1),
+        ([UNPLUGGED] * 99, 50, 35),
+        ([NEVER] * 99, 50, 1),
+        ([10.0, 20.0], None, 3),
+    ],
+    ids=["down for a while", "the job is another's", "down", "hangs", "slow"],
+)
+def test_nothing_is_sent_under_a_lease_that_was_not_renewed(
+    renewals: list[Any], ends: float | None, asked: int
+) -> None:
+    """A ledger that is down is asked each second, as long as the lease allows for a request; then the start ends."""
+
+    async def main() -> None:
+        async with a_scene(Told(renew=renewals), start_task=throttled) as scene:
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            tried = await scene.attempt()
+            took = loop.time() - began
+            assert tried.happened is (Happened.NOT_SENT if ends is None else Happened.WITHDRAWN)
+            assert took == pytest.approx(ends) if ends is not None else 80 < took <= 90
+            assert scene.ledger.asked.count("renew") == asked
+            assert scene.ledger.entry is None, "nothing was started, so the intent is taken back"
+
+    leaping(main())
+
+
+def test_the_lease_is_looked_at_in_the_step_that_sends() -> None:
+    """A process that was stopped until its lease had ended sends nothing, whichever part of the request it is."""
+
+    async def main() -> None:
+        asked: list[bool] = []
+
+        async def say(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
+            assert sent_marker.may_send is not None
+            asked.append(sent_marker.may_send())
+            with pytest.MonkeyPatch.context() as patch:
+                loop = asyncio.get_running_loop()
+                for stopped in (49.9, 50.1):
+                    patch.setattr(time, "time", lambda ahead=stopped: 1_800_000_000.0 + loop.time() + ahead)
+                    asked.append(sent_marker.may_send())
+            assert scene.starter.may_send("job")
+            assert scene.starter.may_send("job\x0010")
+            return await started(request, sent_marker)
+
+        async with a_scene(start_task=say) as scene:
+            assert (await scene.attempt()).happened is Happened.STARTED
+            assert not scene.starter.may_send("job"), "it is held no more"
+        assert asked == [True, True, False]
+
+    leaping(main())
+
+
+# Written down --------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_started_is_written_down_as_long_as_the_lease_lasts() -> None:
+    """A ledger that is down is asked each second; in vain, whoever comes next finds the task by its token."""
+
+    async def main() -> None:
+        for failures, happened in ((3, Happened.STARTED), (999, Happened.UNKNOWN)):
+            async with a_scene(Told(settle=[UNPLUGGED] * failures, renew=[UNPLUGGED] * 999)) as scene:
+                loop = asyncio.get_running_loop()
+                began = loop.time()
+                tried = await scene.attempt()
+                assert tried.happened is happened
+                assert tried.why == ("" if failures == 3 else "unplugged")
+                assert loop.time() - began == pytest.approx(3 if failures == 3 else 100, abs=0.1)
+
+    leaping(main())
+
+
+def test_told_to_stop_while_it_is_written_down() -> None:
+    """It waits no longer for a ledger that is down; its intent stays."""
+
+    async def main() -> None:
+        async with a_scene(Told(settle=[UNPLUGGED] * 999)) as scene:
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            loop.call_later(0.5, scene.stop.cancel)
+            assert await scene.attempt() == Tried(Happened.UNKNOWN, Fate.LEASE, "unplugged")
+            assert loop.time() - began == pytest.approx(0.5, abs=0.01)
+            assert scene.ledger.entry is not None
+
+    leaping(main())
+
+
+@pytest.mark.parametrize("arn", [ARN, "arn:aws:ecs:us-east-1:123456789012:task/i0-0", "arn:of-another"])
+@pytest.mark.parametrize("denied", [False, True])
+def test_a_double_of_a_lost_lease_is_stopped(arn: str, denied: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """The job became another's in mid-start: what the ledger has in the end stays, and ours goes, unless it is that."""
+
+    async def main() -> list[Any]:
+        async with a_scene(Told(settle=[False])) as scene:
+            assert await scene.attempt() == Tried(Happened.LOST, Fate.GROWING)
+            assert scene.job.ours == {ARN}
+            assert "StopTask" not in scene.port.names(), "as long as nobody knows whose task is one too many"
+            if arn.endswith("task/i0-0"):
+                scene.job.ours = {arn}  # of the old format, which names no cluster
+            if denied:
+                scene.port.says["stop_task"] = says_no
+            scene.stands(arns=("arn:of-another",) if arn != ARN else (ARN,))
+            assert (await scene.attempt()).happened is Happened.SETTLED
+            assert scene.job.ours == set()
+            return [request for name, request in scene.port.asked if name == "StopTask"]
+
+    async def says_no(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
+        return Rejected(AccessDeniedException("no"))
+
+    stopped = leaping(main())
+    if arn == ARN:
+        assert stopped == []
+        return
+    [request] = stopped
+    assert request.reason == "aioecs: started under a lease that was lost"
+    assert request.cluster == (None if "task/i0" in arn else "default")
+    said = "could not be stopped: AccessDeniedException" if denied else "was one too many of its job, and is stopped"
+    assert said in caplog.text

@@ -1,0 +1,402 @@
+"""_queue: SQS as a worker asks it, and what it is told by tens and in order, on virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Sequence
+from typing import Any, cast
+
+import pytest
+from aiobotocore.config import AioConfig
+from botocore.exceptions import EndpointConnectionError
+from raw_server import Exchange, RawServer
+from run_world import leaping
+from sqs_world import URL, ToldSQS, refused
+from worker_world import SESSION
+
+from aioecs.errors import ConfigurationError
+from aioecs.worker import Message, QueueError
+from aioecs.worker._queue import LONG_POLL, Outbox, Queue
+
+
+class Told:
+    """A queue that notes what it is told, and fails the deletes that it is to."""
+
+    def __init__(self, *, fails: int = 0, slow: float = 0.0) -> None:
+        self.deletes: list[list[str]] = []
+        self.changes: list[list[tuple[str, float]]] = []
+        self.log: list[str] = []
+        self._fails = fails
+        self._slow = slow
+
+    async def delete(self, messages: Sequence[Message]) -> set[str]:
+        """Delete."""
+        self.deletes.append([each.id for each in messages])
+        if self._fails:
+            self._fails -= 1
+            return {messages[0].receipt}
+        return set()
+
+    async def change(self, messages: Sequence[tuple[Message, float]]) -> set[str]:
+        """Change, slowly."""
+        what = [(each.id, seconds) for each, seconds in messages]
+        self.log.append(f"begin {what[0]}")
+        await asyncio.sleep(self._slow)
+        self.log.append(f"end {what[0]}")
+        self.changes.append(what)
+        return set()
+
+
+def messages(count: int) -> list[Message]:
+    """Make so many."""
+    return [Message(id=f"m{n}", body="", receipt=f"r{n}") for n in range(count)]
+
+
+def an_outbox(told: Told, visibility: float = 30.0) -> Outbox:
+    return Outbox(cast("Queue", told), visibility)
+
+
+def test_deletes_go_by_tens() -> None:
+    """Twenty-five at once are three requests, and each is told that it is gone."""
+
+    async def scene() -> tuple[list[list[str]], list[bool]]:
+        told = Told()
+        outbox = an_outbox(told)
+        running = asyncio.create_task(outbox.run())
+        gone = await asyncio.gather(*(outbox.part(each, None) for each in messages(25)))
+        outbox.close()
+        await running
+        return told.deletes, list(gone)
+
+    deletes, gone = leaping(scene())
+    assert sorted(map(len, deletes)) == [5, 10, 10]
+    assert all(gone)
+
+
+def test_what_is_in_hand_is_extended_by_tens() -> None:
+    """Every third of the visibility, until it is parted with."""
+
+    async def scene() -> Told:
+        told = Told()
+        outbox = an_outbox(told)
+        running = asyncio.create_task(outbox.run())
+        all_of_them = messages(12)
+        for each in all_of_them:
+            outbox.keep(each)
+        await asyncio.sleep(25)
+        for each in all_of_them:
+            outbox.part(each, 7.0)
+        await asyncio.sleep(60)
+        assert len(outbox) == 0
+        outbox.close()
+        await running
+        return told
+
+    changes = leaping(scene()).changes
+    assert [(len(each), each[0][1]) for each in changes] == [(10, 30), (2, 30)] * 2 + [(10, 7), (2, 7)]
+
+
+def test_an_extension_never_follows_a_return() -> None:
+    """What is on its way is waited for: a message that was given back isn't hidden again."""
+
+    async def scene() -> list[str]:
+        told = Told(slow=5.0)
+        outbox = an_outbox(told)
+        running = asyncio.create_task(outbox.run())
+        (one,) = messages(1)
+        outbox.keep(one)
+        await asyncio.sleep(12)  # the extension is on its way
+        await outbox.part(one, 0.0)
+        outbox.close()
+        await running
+        return told.log
+
+    log = leaping(scene())
+    assert log == ["begin ('m0', 30.0)", "end ('m0', 30.0)", "begin ('m0', 0.0)", "end ('m0', 0.0)"]
+
+
+def test_a_delete_that_failed_is_tried_again() -> None:
+    """Three times in all; then its message comes again, and its job is found settled."""
+
+    async def scene(fails: int) -> tuple[int, bool]:
+        told = Told(fails=fails)
+        outbox = an_outbox(told)
+        running = asyncio.create_task(outbox.run())
+        done = await outbox.part(messages(1)[0], None)
+        outbox.close()
+        await running
+        return len(told.deletes), done
+
+    assert leaping(scene(2)) == (3, True)
+    assert leaping(scene(9)) == (3, False)
+
+
+def test_closing_sends_off_what_is_left() -> None:
+    """What was parted with last is gone when it has ended."""
+
+    async def scene() -> Any:
+        told = Told()
+        outbox = an_outbox(told)
+        running = asyncio.create_task(outbox.run())
+        await asyncio.sleep(0)
+        gone = outbox.part(messages(1)[0], 0.0)
+        outbox.close()
+        await running
+        return gone.result(), told.changes
+
+    assert leaping(scene()) == (True, [[("m0", 0.0)]])
+
+
+def test_a_round_that_is_cut_leaves_its_messages_to_the_next() -> None:
+    """Nothing is known of them, so they are parted with again."""
+
+    async def scene() -> tuple[int, bool]:
+        told = Told(slow=5.0)
+        outbox = an_outbox(told)
+        running = asyncio.create_task(outbox.run())
+        gone = outbox.part(messages(1)[0], 7.0)
+        await asyncio.sleep(2)
+        running.cancel()
+        await asyncio.wait([running])
+        assert (len(outbox), gone.done()) == (1, False)
+        outbox.close()
+        await outbox.run()
+        return len(told.changes), gone.result()
+
+    assert leaping(scene()) == (1, True)
+
+
+def test_whoever_no_longer_waits_is_not_told() -> None:
+    """Its message is parted with all the same, and so are the others."""
+
+    async def scene() -> list[list[str]]:
+        told = Told()
+        outbox = an_outbox(told)
+        outbox.part(messages(1)[0], None).cancel()
+        kept = outbox.part(messages(2)[1], None)
+        outbox.close()
+        await outbox.run()
+        assert kept.result()
+        return told.deletes
+
+    assert leaping(scene()) == [["m0", "m1"]]
+
+
+# SQS -----------------------------------------------------------------------------------------------------------------
+
+
+async def test_it_is_opened_by_the_session() -> None:
+    """Where it is told to; what is asked of a queue may be asked again, and a long poll outlasts no patience."""
+    opened: dict[str, Any] = {}
+
+    class Session:
+        def create_client(self, service: str, **how: Any) -> Any:
+            opened.update(how, service=service)
+
+    Queue.connecting(None, cast("Any", Session()), "http://sqs", "eu-west-1")
+    config = opened.pop("config")
+    assert opened == {"service": "sqs", "endpoint_url": "http://sqs", "region_name": "eu-west-1"}
+    assert config.read_timeout > LONG_POLL
+    assert config.retries["total_max_attempts"] > 1
+
+
+@pytest.mark.parametrize(
+    ("receives", "answer", "most", "said"),
+    [
+        (5, None, 5, ""),
+        (None, None, None, ""),
+        (
+            5,
+            refused("AccessDenied"),
+            None,
+            "the redrive policy of http://sqs/queue can't be read: get_queue",
+        ),
+        (5, 60.0, None, "can't be read: TimeoutError"),
+    ],
+)
+def test_the_redrive_policy(
+    receives: int | None, answer: Any, most: int | None, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After how many receives it takes a message; a worker does without it where it may not be read."""
+
+    async def scene() -> int | None:
+        sqs = ToldSQS(receives=receives, get_queue_attributes=[answer] if answer is not None else [])
+        return await Queue(sqs, URL).most_receives()
+
+    assert leaping(scene()) == most
+    assert said in caplog.text
+    assert bool(caplog.records) is bool(said)
+
+
+@pytest.mark.parametrize("code", ["AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "InvalidAddress"])
+def test_a_queue_that_isn_t_there(code: str) -> None:
+    """By each of its codes, it is a matter of settings."""
+    queue = Queue(ToldSQS(get_queue_attributes=[refused(code)]), URL)
+    with pytest.raises(ConfigurationError, match="there is no queue http://sqs/queue"):
+        leaping(queue.most_receives())
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (refused("OverLimit"), "OverLimit"),
+        (EndpointConnectionError(endpoint_url=URL), "EndpointConnectionError"),
+        (ConnectionResetError(), "ConnectionResetError"),
+    ],
+)
+def test_a_queue_that_can_t_be_reached(error: Exception, said: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A receive raises, by the code or the kind alone; of what is sent by tens nothing was done."""
+
+    async def scene() -> None:
+        sqs = ToldSQS()
+        for method in ("receive_message", "delete_message_batch", "change_message_visibility_batch"):
+            sqs.says[method] = [error]
+        queue = Queue(sqs, URL)
+        with pytest.raises(QueueError, match=f"^receive_message: {said}$"):
+            await queue.receive(3, 60, 1)
+        assert await queue.delete(messages(2)) == {"r0", "r1"}
+        assert await queue.change([(each, 7.0) for each in messages(2)]) == {"r0", "r1"}
+
+    leaping(scene())
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{method} of 2 messages failed: {method}: {said}"
+        for method in ("delete_message_batch", "change_message_visibility_batch")
+    ]
+
+
+def test_a_message_that_another_has_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """At INFO: it is how things go after a pause."""
+
+    async def scene() -> None:
+        code = "ReceiptHandleIsInvalid"
+        sqs = ToldSQS(delete_message_batch=[code] * 3, change_message_visibility_batch=[code] * 2)
+        queue = Queue(sqs, URL)
+        for _ in range(3):
+            assert await queue.delete(messages(2)) == {"r0"}
+        for _ in range(2):
+            assert await queue.change([(each, 7.0) for each in messages(2)]) == {"r0"}
+
+    caplog.set_level("INFO", "aioecs")
+    leaping(scene())
+    [record] = caplog.records
+    assert (record.levelname, record.getMessage()) == (
+        "INFO",
+        f"1 messages of {URL} are another worker's by now, or deleted",
+    )
+
+
+def test_only_what_is_named_as_done_is_done(caplog: pytest.LogCaptureFixture) -> None:
+    """An answer of somebody else, with status 200, deletes nothing."""
+
+    class Foreign:
+        async def delete_message_batch(self, **_: Any) -> Any:
+            return {"Successful": [{"Id": "1"}, {"Id": 0}, "0"], "Failed": None}
+
+    assert leaping(Queue(Foreign(), URL).delete(messages(2))) == {"r0"}
+    assert "failed for a message: the answer doesn't name it" in caplog.text
+
+
+@pytest.mark.parametrize("policy", ["no JSON", "7", "{}", '{"maxReceiveCount": null}', "[" * 100_000])
+def test_a_redrive_policy_of_another_kind(policy: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A worker does without it."""
+
+    class Foreign:
+        async def get_queue_attributes(self, **_: Any) -> Any:
+            return {"Attributes": {"RedrivePolicy": policy}}
+
+    assert leaping(Queue(Foreign(), URL).most_receives()) is None
+    assert "the redrive policy of http://sqs/queue can't be read" in caplog.text
+
+
+def test_what_is_no_message_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    """Where others came with it; an answer with nothing else is an error, after which the worker rests."""
+
+    class Foreign:
+        async def receive_message(self, **_: Any) -> Any:
+            return {"Messages": found}
+
+    found: list[Any] = [7, {"MessageId": "m"}, {"MessageId": "m", "ReceiptHandle": "r"}]
+    queue = Queue(Foreign(), URL)
+    assert [each.id for each in leaping(queue.receive(10, 60, 0))] == ["m"]
+    assert caplog.text.count("has what is no message") == 2
+    found[:] = [7]
+    with pytest.raises(QueueError, match="has what is no message"):
+        leaping(queue.receive(10, 60, 0))
+
+
+async def test_random_answers_are_errors_of_the_queue() -> None:
+    """Two hundred bodies that are no answer of SQS, over real sockets: QueueError, or nothing done."""
+    dice = random.Random(7)
+
+    async def behave(exchange: Exchange) -> None:
+        await exchange.request()
+        exchange.answer(dice.choice((200, 200, 200, 400, 500)), a_body(dice))
+
+    async with (
+        RawServer(behave) as server,
+        SESSION.create_client(
+            "sqs",
+            endpoint_url=server.url,
+            region_name="us-east-1",
+            aws_access_key_id="a",
+            aws_secret_access_key="b",
+            config=AioConfig(retries={"total_max_attempts": 1, "mode": "standard"}),
+        ) as sqs,
+    ):
+        queue = Queue(sqs, URL)
+        for _ in range(200):
+            told: object
+            try:
+                told = await queue.receive(10, 60, 0)
+            except QueueError as error:
+                told = error
+            assert isinstance(told, list) or str(told).startswith("receive_message: ")
+            assert await queue.delete(messages(1)) <= {"r0"}
+            assert (await queue.most_receives() or 1) > 0
+
+
+def a_body(dice: random.Random) -> bytes:
+    """Draw bytes, JSON, and JSON of nearly the right kind."""
+    values: list[Any] = [None, 7, "x", [], {}, [[]], [7], [{"MessageId": "m"}], [{"Id": "0"}], "\ud800", {"a": {}}]
+    name = dice.choice(("Messages", "Successful", "Failed", "Attributes", "__type", "message"))
+    good = {"Messages": [{"MessageId": "m", "ReceiptHandle": "r", "Body": dice.choice(values)}]}
+    return dice.choice(
+        (
+            lambda: dice.randbytes(dice.randint(0, 60)),
+            lambda: b"\xff" + json.dumps(good).encode(),
+            lambda: json.dumps(dice.choice(values)).encode(),
+            lambda: json.dumps({name: dice.choice(values)}).encode(),
+            lambda: json.dumps(good).encode(),
+            lambda: b'{"Attributes": {"RedrivePolicy": "' + dice.choice((b"x", b"7", b"{}")) + b'"}}',
+            lambda: b"[" * 100_000,
+            lambda: b"<html>hello</html>",
+        )
+    )()
+
+
+def test_a_request_that_hangs_is_given_up() -> None:
+    """After seconds: what it was about is sent again, or comes again."""
+    sqs = ToldSQS(delete_message_batch=[60.0])
+    assert leaping(Queue(sqs, URL).delete(messages(1))) == {"r0"}
+
+
+def test_some_of_ten_may_fail(caplog: pytest.LogCaptureFixture) -> None:
+    """Their receipts are told, and SQS's code is logged."""
+
+    async def scene() -> None:
+        sqs = ToldSQS(*"abc", delete_message_batch=["Throttled"], change_message_visibility_batch=["NotInflight"])
+        queue = Queue(sqs, URL)
+        received = await queue.receive(10, 60, 0)
+        assert [each.body for each in received] == ["a", "b", "c"]
+        assert await queue.change([(each, 10**6) for each in received]) == {received[0].receipt}
+        hidden = sqs.asked[-1][1]["Entries"]
+        assert {each["VisibilityTimeout"] for each in hidden} == {12 * 3600}, "as long as SQS does at most"
+        assert await queue.delete(received) == {received[0].receipt}
+        assert await queue.receive(10, 60, 0) == []
+        assert list(sqs.messages) == ["m0"]
+
+    leaping(scene())
+    assert "delete_message_batch failed for a message: Throttled" in caplog.text
+    assert "change_message_visibility_batch failed for a message: NotInflight" in caplog.text

@@ -1,0 +1,152 @@
+"""_shutdown: what waits for a worker's end, and what its end waits for, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from run_world import iterations, leaping
+
+from aioecs.worker._shutdown import Ending
+
+
+def test_it_is_told_once_and_again() -> None:
+    """The first time begins the end and says why; the second is no beginning."""
+
+    async def main() -> None:
+        ending = Ending(5)
+        assert not ending.begun
+        assert ending.tell("SIGTERM")
+        assert (ending.begun, ending.token.reason) == (True, "SIGTERM")
+        assert not ending.tell("cancelled")
+        assert ending.token.reason == "SIGTERM"
+
+    leaping(main())
+
+
+@pytest.mark.parametrize(("told_at", "rested"), [(None, 10), (3, 3), (0, 0)])
+def test_a_rest_ends_with_the_worker(told_at: float | None, rested: float) -> None:
+    """It is as long as it should be, unless the end begins."""
+
+    async def main() -> None:
+        ending, loop = Ending(5), asyncio.get_running_loop()
+        if told_at is not None:
+            loop.call_later(told_at, ending.tell, "SIGTERM")
+        began = loop.time()
+        await ending.rest(10)
+        assert loop.time() - began == pytest.approx(rested)
+
+    leaping(main())
+
+
+class Work:
+    """Something that takes its time, and notes whether it was cut."""
+
+    def __init__(self, seconds: float, raises: Exception | None = None) -> None:
+        self.seconds = seconds
+        self.raises = raises
+        self.cut = False
+
+    async def do(self) -> str:
+        """Do it."""
+        try:
+            await asyncio.sleep(self.seconds)
+        except asyncio.CancelledError:
+            self.cut = True
+            raise
+        if self.raises is not None:
+            raise self.raises
+        return "done"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told_at", "grace", "answer", "took"),
+    [
+        (4, None, 0, "done", 4),
+        (4, 3, 2, "done", 4),
+        (4, 3, 0.5, None, 3.5),
+        (4, 3, 0, None, 3),
+        (0, 0, 0, "done", 0),
+    ],
+    ids=["left alone", "within its grace", "beyond it", "without any", "as it ends"],
+)
+def test_work_is_done_unless_the_end_begins(
+    seconds: float, told_at: float | None, grace: float, answer: str | None, took: float
+) -> None:
+    """Then it has so long to come to its own end, and is cut off."""
+
+    async def main() -> None:
+        ending, loop, work = Ending(5), asyncio.get_running_loop(), Work(seconds)
+        if told_at is not None:
+            loop.call_later(told_at, ending.tell, "SIGTERM")
+        began = loop.time()
+        assert await ending.unless_begun(work.do(), grace) == answer
+        assert loop.time() - began == pytest.approx(took)
+        assert work.cut is (answer is None)
+
+    leaping(main())
+
+
+def test_its_error_is_raised() -> None:
+    """Also where it comes within the grace."""
+
+    async def main() -> None:
+        for told_at in (9, 0.5):
+            ending = Ending(5)
+            asyncio.get_running_loop().call_later(told_at, ending.tell, "SIGTERM")
+            with pytest.raises(ZeroDivisionError):
+                await ending.unless_begun(Work(1, ZeroDivisionError()).do(), 2)
+
+    leaping(main())
+
+
+def test_a_cancel_cuts_it_and_leaves_no_task() -> None:
+    """It goes on as itself when the work has ended."""
+
+    async def main() -> None:
+        work = Work(60)
+        waiting = asyncio.create_task(Ending(5).unless_begun(work.do(), 2))
+        await iterations(3)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        assert (waiting.cancelled(), work.cut) == (True, True)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    leaping(main())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "again_at", "took", "cut"),
+    [
+        ([], None, 0, []),
+        ([1, 4], None, 4, [False, False]),
+        ([1, 60], None, 5, [False, True]),
+        ([1, 60], 2, 2, [False, True]),
+        ([0.5], 2, 0.5, [False]),
+    ],
+    ids=["none", "all are done", "the time is over", "told again", "done before it is told again"],
+)
+def test_jobs_are_waited_for_and_cut_off(
+    seconds: list[float], again_at: float | None, took: float, cut: list[bool]
+) -> None:
+    """As long as `drain` allows from the beginning of the end; told again, no longer."""
+
+    async def main() -> None:
+        ending, loop = Ending(5), asyncio.get_running_loop()
+        works = [Work(each) for each in seconds]
+        jobs: set[asyncio.Task[Any]] = {asyncio.create_task(work.do()) for work in works}
+        for job in jobs:
+            job.add_done_callback(jobs.discard)
+        await asyncio.sleep(0)
+        ending.tell("SIGTERM")
+        if again_at is not None:
+            loop.call_later(again_at, ending.tell, "SIGTERM")
+        began = loop.time()
+        await ending.drained(jobs)
+        assert loop.time() - began == pytest.approx(took)
+        assert [work.cut for work in works] == cut
+        assert jobs == set()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    leaping(main())

@@ -1,0 +1,81 @@
+"""_signals: SIGTERM is heard by whoever is the first to want it, and only as long as it does."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+from run_world import until
+
+from aioecs.worker._signals import sigterm
+
+
+@pytest.fixture
+def others() -> Iterator[list[int]]:
+    """Have a handler of somebody else's, which notes what it hears."""
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+    yield heard
+    signal.signal(signal.SIGTERM, before)
+
+
+async def test_each_is_heard() -> None:
+    """On the loop, the second like the first; afterwards it ends the process, as before."""
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    with sigterm(lambda: heard.put_nowait("SIGTERM")) as hears:
+        assert hears
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert await asyncio.wait_for(heard.get(), 5) == "SIGTERM"
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+async def test_an_error_in_the_block_takes_the_handler_away() -> None:
+    """It goes on as it is."""
+    with pytest.raises(ZeroDivisionError), sigterm(lambda: None):
+        raise ZeroDivisionError
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+async def test_that_of_another_stays_its_own(others: list[int]) -> None:
+    """A handler that is set already is not replaced, nor is it taken away."""
+    theirs = signal.getsignal(signal.SIGTERM)
+    ours: list[str] = []
+    with sigterm(lambda: ours.append("SIGTERM")) as hears:
+        assert not hears
+        os.kill(os.getpid(), signal.SIGTERM)
+        await until(lambda: others)
+    assert (others, ours) == ([signal.SIGTERM], [])
+    assert signal.getsignal(signal.SIGTERM) is theirs
+
+
+async def test_of_two_the_first_hears() -> None:
+    """A second worker of the process leaves it to the first."""
+    with sigterm(lambda: None) as first, sigterm(lambda: None) as second:
+        assert (first, second) == (True, False)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+async def test_outside_of_the_main_thread_none_is_set() -> None:
+    """Python hears signals in the main thread alone."""
+
+    async def elsewhere() -> tuple[bool, object]:
+        with sigterm(lambda: None) as hears:
+            return hears, signal.getsignal(signal.SIGTERM)
+
+    assert await asyncio.to_thread(asyncio.run, elsewhere()) == (False, signal.SIG_DFL)
+
+
+async def test_on_a_loop_without_signals_none_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows' loops handle none."""
+
+    def cannot(*_: object) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "add_signal_handler", cannot)
+    with sigterm(lambda: None) as hears:
+        assert not hears
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

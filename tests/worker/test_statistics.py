@@ -1,0 +1,63 @@
+"""_statistics: snapshots of a worker's counts, and the tally that they are taken from."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+
+from aioecs.worker import Message, WorkerStatistics
+from aioecs.worker._statistics import Tally
+
+
+def test_nothing_has_been_done_at_first() -> None:
+    """Counts are 0, nobody is named as left, and the ledger is believed to be there."""
+    counts = attrs.asdict(WorkerStatistics())
+    assert (counts.pop("ledger_down"), counts.pop("left"), counts.pop("refusals")) == (False, (), {})
+    assert set(counts.values()) == {0}
+
+
+def test_a_snapshot_stays_as_it_is() -> None:
+    """It can be compared and kept; what is counted later is in another."""
+    before = WorkerStatistics(received=3, left=("m1",))
+    after = attrs.evolve(before, received=4)
+    assert (before.received, after.received) == (3, 4)
+    assert after == WorkerStatistics(received=4, left=("m1",))
+    assert len({before, after, attrs.evolve(after)}) == 2
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        before.received = 9  # type: ignore[misc]
+
+
+def test_a_tally_counts_what_it_is_told() -> None:
+    """By the names of the statistics; who had been shown it before sees what was then."""
+    tally = Tally()
+    before = tally.now
+    tally.count(received=2, started=1)
+    tally.count(received=1)
+    for name in ("m1", "m2"):
+        tally.leave(Message(id=name, body=""))
+    assert before == WorkerStatistics()
+    assert tally.now == WorkerStatistics(received=3, started=1, left=("m1", "m2"))
+
+
+def test_a_ledger_that_fails_is_news_once() -> None:
+    """Until it has answered again; looks for it are counted from when it last did its work."""
+    tally = Tally()
+    assert [tally.ledger_failed(), tally.ledger_failed(), tally.now.ledger_down] == [True, False, True]
+    assert [tally.probe(), tally.probe()] == [1, 2]
+    tally.ledger_answered()
+    assert not tally.now.ledger_down
+    assert (tally.ledger_failed(), tally.probe()) == (True, 3)
+    tally.ledger_granted()
+    assert tally.probe() == 1
+
+
+def test_refusals_are_counted_by_their_reasons() -> None:
+    """In a snapshot that stays as it is."""
+    tally = Tally()
+    tally.refused(["RESOURCE:CPU", "MISSING"])
+    before = tally.now
+    tally.refused(["MISSING"])
+    assert (before.refusals, tally.now.refusals) == (
+        {"RESOURCE:CPU": 1, "MISSING": 1},
+        {"RESOURCE:CPU": 1, "MISSING": 2},
+    )
