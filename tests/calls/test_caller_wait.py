@@ -284,7 +284,7 @@ async def facts_of(scene: str, work: Work) -> tuple[Facts, str, float]:
     return facts, end, loop.time() - began
 
 
-HOW = ["abandon", "settle at once", "stop in no time"]
+HOW = ["abandon", "keep at once", "stop in no time"]
 TOGETHER = [
     (scene, how)
     for scene in SCENES
@@ -300,7 +300,7 @@ def test_a_caller_sees_what_it_would_of_any_well_behaved_coroutine(scene: str, h
 
     async def main() -> tuple[Facts, str]:
         held, errors, loop = Held(), list[asyncio.CancelledError](), asyncio.get_running_loop()
-        timeouts = Timeouts(settle=0 if how == "settle at once" else 10)
+        timeouts = Timeouts(settle=0 if how == "keep at once" else 10)
         policy: Any = how.partition(" ")[0]
         async with told_client(ToldPort(start_task=held), timeouts=timeouts) as client:
 

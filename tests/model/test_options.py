@@ -11,7 +11,7 @@ from aioecs._model.options import Delivery, OnCancel, Retries, Timeouts, choice,
 from aioecs.errors import InvalidRequest
 
 CLOCKS = [field.name for field in attrs.fields(Timeouts)]
-RESTS = ["rest", "max_backoff"]
+RESTS = ["initial_backoff", "max_backoff"]
 
 
 def test_the_defaults_are_the_documented_ones() -> None:
@@ -77,7 +77,7 @@ def test_no_choice(given: Any) -> None:
     """Another word is refused, and the ones to choose from are named."""
     with pytest.raises(InvalidRequest) as caught:
         choice(given, OnCancel, "on_cancel")
-    assert str(caught.value) == f"on_cancel: one of stop, settle, abandon, not {given!r}"
+    assert str(caught.value) == f"on_cancel: one of stop, keep, abandon, not {given!r}"
 
 
 def test_a_value_of_a_kind() -> None:

@@ -161,7 +161,7 @@ async def test_its_time_is_the_loops() -> None:
 async def test_what_takes_from_no_bucket_waits_for_no_turn() -> None:
     """It goes out at once, however slow the paces are."""
     slow = SharedLimiter(Fixed(1.0, 0.001))
-    core = a_core(ToldPort(describe_task_definition=saying(DESCRIBED)), starts=slow, looks=slow)
+    core = a_core(ToldPort(describe_task_definition=saying(DESCRIBED)), start_limiter=slow, read_limiter=slow)
     request = aioecs.DescribeTaskDefinitionRequest(task_definition="demo")
     for _ in range(3):
         assert (await core.harmless(DESCRIBE_TASK_DEFINITION, request, Priority.READ)) == DESCRIBED

@@ -67,7 +67,7 @@ def told_by(port: ToldPort, reconciler: ToldDesk | None = None) -> tuple[list[Ev
     events: list[Event] = []
 
     async def main() -> tuple[Outcome, ...]:
-        call = a_call(a_core(port, tell=events.append), reconciler)
+        call = a_call(a_core(port, emit=events.append), reconciler)
         call.begin()
         await call.end_or()
         return tuple(start.outcome for start in call.record.starts())

@@ -203,7 +203,7 @@ class ToldDesk:
 
 def a_core(port: ToldPort, *, size: int = 10, **more: Any) -> Core:
     """Make the inside of a client around a port."""
-    given: dict[str, Any] = {"timeouts": aioecs.Timeouts(), "retries": aioecs.Retries(), "dice": lambda: 1.0, **more}
+    given: dict[str, Any] = {"timeouts": aioecs.Timeouts(), "retries": aioecs.Retries(), "jitter": lambda: 1.0, **more}
     return Core(transport=port, concurrency=ConcurrencyLimit(size), loop=asyncio.get_running_loop(), **given)
 
 
