@@ -1,9 +1,10 @@
-"""The house: who may import whom, decisions without I/O, and nobody else's private names."""
+"""The architecture: which package imports which, decisions without I/O, module sizes, and a mirrored test tree."""
 
 from __future__ import annotations
 
 import ast
 import itertools
+import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,40 +15,55 @@ import pytest
 
 import aioecs
 
-HOUSE = Path(aioecs.__file__).parent
-FILES = sorted(HOUSE.rglob("*.py"))
-GUARDED = HOUSE / "_wire" / "guarded.py"
+PACKAGE = Path(aioecs.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+TESTS = Path(__file__).parent
+INTERNALS = PACKAGE / "_transport" / "botocore" / "botocore_internals.py"
 STDLIB = sys.stdlib_module_names
 
-# What a room may import at run time, beside itself and the standard library. Imports point down only, and `_plan` and
-# `_wire` never meet; "" is the front door.
-MAY: dict[str, set[str]] = {
-    "": {"aioecs._model", "aioecs._plan", "aioecs._run", "aioecs.errors"},  # of _plan: decisions that callers make too
+# The layers of the client, from top to bottom. A package imports those below its own line only: two packages of one
+# line never import each other.
+LAYERS = (
+    ("_client",),
+    ("_batch", "_waiters"),
+    ("_calls",),
+    ("_runtime",),
+    ("_logic", "_transport"),
+    ("_model",),
+    ("errors",),
+)
+# The distributions that a layer may import, beside the standard library and attrs.
+DISTRIBUTIONS: dict[str, set[str]] = {
+    "_client": {"anyio"},
+    "_batch": {"anyio"},
+    "_waiters": {"anyio"},
+    "_calls": {"anyio"},
+    "_runtime": {"anyio"},
+    "_logic": set(),
+    "_transport": {"aiobotocore", "aiohappyeyeballs", "aiohttp", "botocore", "httptools", "msgspec"},
+    "_model": set(),
     "errors": set(),
-    "_model": {"aioecs.errors", "attrs"},
-    "_plan": {"aioecs._model", "aioecs.errors", "attrs"},
-    "_wire": {
-        "aioecs._model",
-        "aioecs.errors",
-        "attrs",
-        "aiobotocore",
-        "aiohappyeyeballs",
-        "aiohttp",  # what the plain way sends through
-        "botocore",
-        "httptools",
-        "msgspec",  # where it is installed
-    },
-    "_run": {"aioecs._model", "aioecs._plan", "aioecs._wire", "aioecs.errors", "anyio", "attrs"},
-    # A listener like any other.
-    "otel": {"aioecs", "attrs", "opentelemetry"},
-    # A caller like any other, on a loop in the background.
-    "sync": {"aioecs", "aioecs._blocking", "anyio"},
-    "_background": {"aioecs.errors", "anyio"},
-    # An independent witness: it shares nothing with the client that it watches.
+}
+
+
+def below(layer: str) -> set[str]:
+    """Return what a package of the client may import: all that is below it."""
+    at = next(number for number, names in enumerate(LAYERS) if layer in names)
+    return {f"aioecs.{name}" for names in LAYERS[at + 1 :] for name in names} | DISTRIBUTIONS[layer] | {"attrs"}
+
+
+# What a part may import at run time, beside itself and the standard library; "" is the top level of the package.
+MAY: dict[str, set[str]] = {
+    **{layer: below(layer) for names in LAYERS for layer in names},
+    "": {f"aioecs.{name}" for names in LAYERS for name in names},
+    "types": {"aioecs._model"},
+    "otel": {"aioecs", "attrs", "opentelemetry"},  # it receives events as any user's function does
+    "sync": {"aioecs", "aioecs._blocking", "anyio"},  # it uses the public client, on a loop in a thread
+    "_blocking": {"aioecs.errors", "anyio"},
+    # The local ECS shares nothing with the client that is tested against it.
     "testing": {"aiohttp", "anyio", "attrs"},
-    # Fixtures: a caller of the client and of its witness.
     "testing.plugin": {"aioecs", "aioecs.testing", "pytest", "pytest_asyncio"},
-    # A caller like any other; an AioConfig is what the public Client takes.
+    # The command line uses the public client; an AioConfig is what `Client(config=)` takes.
     "cli": {
         "aioecs",
         "aioecs._model",
@@ -59,32 +75,60 @@ MAY: dict[str, set[str]] = {
         "rich",
         "typer",
     },
-    # The command line, under the package's own name.
     "__main__": {"aioecs.cli"},
-    # It watches scopes as the client does, and speaks to SQS and DynamoDB by what they ship.
-    "worker": {"aioecs", "aioecs._model", "aioecs._run", "aioecs.errors", "aiobotocore", "anyio", "attrs", "botocore"},
+    # The worker watches scopes as the client does, and has clients of its own for SQS and DynamoDB.
+    "worker": {
+        "aioecs",
+        "aioecs._client",
+        "aioecs._model",
+        "aioecs._runtime",
+        "aioecs._transport",
+        "aioecs.errors",
+        "aiobotocore",
+        "anyio",
+        "attrs",
+        "botocore",
+    },
 }
-# What a room may import beyond that for type checkers alone.
+# What a part may import for type checkers alone.
 MAY_FOR_TYPES: dict[str, set[str]] = {"errors": {"aioecs._model"}}
 
-# Where decisions are made there is no clock, no dice and no I/O: these come in with what happened.
-PURE = ("_model", "_plan")
+# Where decisions are made there is no clock, no randomness and no I/O: these come in as arguments.
+PURE = ("_model", "_logic")
 IMPURE = {"asyncio", "logging", "os", "random", "secrets", "selectors", "socket", "ssl", "threading", "time"}
+
+LARGEST_FOLDER = 14
+"""Modules in one folder: about a dozen."""
+LONGEST_FILE = 350
+"""Lines of a module."""
+TOO_LONG: dict[str, int] = {
+    "_batch/engine.py": 364,
+    "_batch/start_stream.py": 406,
+    "_calls/call.py": 374,
+    "_client/client.py": 426,
+    "_model/limits.py": 405,
+    "_model/shapes/enums.py": 491,
+    "_runtime/shared_limiter.py": 359,
+    "__init__.py": 374,
+    "errors.py": 467,
+    "sync.py": 440,
+}
+"""Modules that are still to be divided."""
 
 
 parsed = cache(ast.parse)
 
 
-def room_of(path: Path) -> str:
-    """Name the room that a file is in: a package of the house, or a module that stands alone."""
-    if path == HOUSE / "testing" / "plugin.py":
-        return "testing.plugin"  # it stands apart from the witness, and brings it together with the client
-    first = path.relative_to(HOUSE).parts[0].removesuffix(".py")
+def part_of(path: Path) -> str:
+    """Name the part of the package that a file belongs to: a subpackage, or a module at the top level."""
+    if path == PACKAGE / "testing" / "plugin.py":
+        return "testing.plugin"  # it may import both the local ECS and the client
+    first = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
     return "" if first == "__init__" else first
 
 
-def belongs_to(module: str) -> str:
-    """Name what an imported module is part of: a room of the house, or a distribution."""
+def owner_of(module: str) -> str:
+    """Name what an imported module is part of: a part of aioecs, or a distribution."""
     parts = module.split(".")
     return ".".join(parts[:2]) if parts[0] == "aioecs" else parts[0]
 
@@ -96,9 +140,11 @@ def imports(tree: ast.AST, *, for_types: bool = False) -> Iterator[tuple[str, bo
             yield from ((alias.name, for_types) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             module = node.module or ""
-            # `from aioecs import errors` is an import of a room, not of the front door.
+            # `from aioecs import errors` imports that part, not the top level.
             within = [
-                f"aioecs.{a.name}" for a in node.names if (HOUSE / a.name).exists() or (HOUSE / f"{a.name}.py").exists()
+                f"aioecs.{a.name}"
+                for a in node.names
+                if (PACKAGE / a.name).exists() or (PACKAGE / f"{a.name}.py").exists()
             ]
             yield from ((name, for_types) for name in (within if module == "aioecs" and within else [module]))
         elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
@@ -108,24 +154,24 @@ def imports(tree: ast.AST, *, for_types: bool = False) -> Iterator[tuple[str, bo
             yield from imports(node, for_types=for_types)
 
 
-def broken_imports(room: str, source: str) -> list[str]:
-    """List the imports that a file of this room may not make."""
-    own = f"aioecs.{room}" if room else "aioecs"
+def broken_imports(part: str, source: str) -> list[str]:
+    """List the imports that a file of this part may not make."""
+    own = f"aioecs.{part}" if part else "aioecs"
     broken: list[str] = []
     for module, for_types in imports(parsed(source)):
-        part = belongs_to(module)
-        allowed = MAY[room] | (MAY_FOR_TYPES.get(room, set()) if for_types else set()) | {own}
-        if part not in allowed and part not in STDLIB:
+        owner = owner_of(module)
+        allowed = MAY[part] | (MAY_FOR_TYPES.get(part, set()) if for_types else set()) | {own}
+        if owner not in allowed and owner not in STDLIB:
             broken.append(module)
     return broken
 
 
 def impure(source: str) -> list[str]:
-    """List what a decision may not do: await, look at a clock, roll dice, do I/O."""
+    """List what a decision may not do: await, read a clock, use randomness, do I/O."""
     tree = parsed(source)
     awaits = (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith)
     found = [type(node).__name__ for node in ast.walk(tree) if isinstance(node, awaits)]
-    found += [module for module, _ in imports(tree) if belongs_to(module) in IMPURE]
+    found += [module for module, _ in imports(tree) if owner_of(module) in IMPURE]
     clocks = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
     return found + [name for name in clocks if name in {"datetime.now", "datetime.utcnow", "date.today"}]
 
@@ -154,16 +200,16 @@ def defined_in(tree: ast.AST) -> set[str]:
 
 
 @cache
-def made_in(room: str) -> frozenset[str]:
-    """Collect the names that the files of a room make."""
-    sources = [path.read_text() for path in FILES if room_of(path) == room]
+def made_in(part: str) -> frozenset[str]:
+    """Collect the names that the files of a part define."""
+    sources = [path.read_text() for path in FILES if part_of(path) == part]
     return frozenset[str]().union(*(defined_in(parsed(source)) for source in sources))
 
 
 def strangers(source: str, inherited: frozenset[str] = frozenset()) -> list[str]:
     """List the private names that a file uses and doesn't make: those of anyio, asyncio, botocore and the like.
 
-    `inherited` are names that its classes may have on themselves from others of their room.
+    `inherited` are names that its classes may have on themselves from others of their part.
     """
     tree = parsed(source)
     own = defined_in(tree)
@@ -186,17 +232,18 @@ def strangers(source: str, inherited: frozenset[str] = frozenset()) -> list[str]
     return found
 
 
-TESTS = Path(__file__).parent
 # What does something and yet has no test module of its own name, and why.
 TESTED_ELSEWHERE = {
-    "cli/__init__.py": "the script's way in, which test_cli_app.py takes with all that is behind it",
+    "cli/__init__.py": "the script's entry point, which tests/cli/test_app.py runs with all that is behind it",
 }
 
 
 def its_tests(path: Path) -> str:
-    """Name the test module of a file: after its room and itself, without what marks them as private."""
-    parts = [part.strip("_") for part in path.relative_to(HOUSE).with_suffix("").parts]
-    return "_".join(["test", *(part for part in parts if part != "init")]) + ".py"
+    """Name the test module of a file, below `tests`: the same folders and name, without leading underscores."""
+    parts = [part.strip("_") for part in path.relative_to(PACKAGE).with_suffix("").parts]
+    if parts[-1] == "init":
+        parts[-1] = "package"
+    return "/".join([*parts[:-1], f"test_{parts[-1]}.py"])
 
 
 def does_something(source: str) -> bool:
@@ -206,37 +253,117 @@ def does_something(source: str) -> bool:
     return not all(isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant) for each in statements)
 
 
-each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(HOUSE)))
+each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 
 
 @each_file
 def test_imports_point_down(path: Path) -> None:
-    """A file imports what its room may, and a room without a rule gets one before it is built."""
-    room = room_of(path)
-    assert room in MAY, f"aioecs/{room} has no rule in this house: add one"
-    assert broken_imports(room, path.read_text()) == []
+    """A file imports only what is below it; a new part gets a rule before its first module."""
+    part = part_of(path)
+    assert part in MAY, f"aioecs/{part} has no rule in MAY: add one"
+    assert broken_imports(part, path.read_text()) == []
+
+
+def module_of(path: Path) -> str:
+    """Name the module that a file is."""
+    parts = ["aioecs", *path.relative_to(PACKAGE).with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def runtime_graph() -> dict[str, set[str]]:
+    """Return which module of aioecs imports which at run time, imports inside functions included."""
+    modules = {module_of(path): path for path in FILES}
+    graph: dict[str, set[str]] = {}
+    for name, path in modules.items():
+        graph[name] = set()
+        for node in ast.walk(parsed(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                within = [f"{node.module}.{alias.name}" for alias in node.names]
+                graph[name] |= {each if each in modules else node.module for each in within} & set(modules)
+        for_types = {module for module, typed in imports(parsed(path.read_text())) if typed}
+        graph[name] -= for_types | {name}
+    return graph
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Return the groups of modules that import each other, directly or through others."""
+    reach: dict[str, set[str]] = {name: set(targets) for name, targets in graph.items()}
+    grown = True
+    while grown:
+        grown = False
+        for targets in reach.values():
+            more = set[str]().union(*(reach[each] for each in targets)) - targets
+            targets |= more
+            grown = grown or bool(more)
+    return sorted(
+        {tuple(sorted(one for one in reach[name] if name in reach[one])) for name in graph if name in reach[name]}
+    )  # type: ignore[misc]
+
+
+def test_no_import_circles() -> None:
+    """No module imports itself through others at run time."""
+    assert circles(runtime_graph()) == []
+
+
+@pytest.mark.parametrize("root", [PACKAGE, TESTS], ids=["aioecs", "tests"])
+def test_no_folder_is_crowded(root: Path) -> None:
+    """A folder holds about a dozen modules at most, so that a reader can take it in at once."""
+    sizes = {
+        folder: len([each for each in folder.glob("*.py") if each.name != "__init__.py"]) for folder in folders(root)
+    }
+    assert {str(folder.relative_to(root)): size for folder, size in sizes.items() if size > LARGEST_FOLDER} == {}
+
+
+def folders(root: Path) -> list[Path]:
+    """List a folder and those below it that hold modules."""
+    return sorted({path.parent for path in root.rglob("*.py")})
+
+
+def lengths_of_functions() -> list[int]:
+    """Return the length of every function of the package, in lines, its docstring not counted."""
+    lengths: list[int] = []
+    for path in FILES:
+        for node in ast.walk(parsed(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                lengths.append(node.end_lineno - body[0].lineno + 1 if body and node.end_lineno else 1)
+    return lengths
+
+
+def test_functions_are_short() -> None:
+    """The median is at most 7 lines, and nine in ten have fewer than 25."""
+    lengths = sorted(lengths_of_functions())
+    assert statistics.median(lengths) <= 7
+    assert lengths[len(lengths) * 9 // 10] < 25
+
+
+@each_file
+def test_no_file_is_long(path: Path) -> None:
+    """A module of over 350 lines holds more than one thing."""
+    lines = len(path.read_text().splitlines())
+    assert lines <= TOO_LONG.get(str(path.relative_to(PACKAGE)), LONGEST_FILE)
 
 
 @each_file
 def test_each_module_has_its_test_module(path: Path) -> None:
     """What does something is covered by itself, where it will be looked for; values are covered by what uses them."""
-    name = str(path.relative_to(HOUSE))
+    name = str(path.relative_to(PACKAGE))
     missing = does_something(path.read_text()) and not (TESTS / its_tests(path)).exists()
     assert missing == (name in TESTED_ELSEWHERE), f"write tests/{its_tests(path)}, or mend TESTED_ELSEWHERE"
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if room_of(path) in PURE], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [path for path in FILES if part_of(path) in PURE], ids=lambda path: path.name)
 def test_decisions_are_pure(path: Path) -> None:
-    """Values and decisions await nothing, look at no clock and roll no dice."""
+    """Values and decisions await nothing, read no clock and use no randomness."""
     assert impure(path.read_text()) == []
 
 
 @each_file
 def test_private_means_private(path: Path) -> None:
-    """No file uses a private name that isn't its own, or its room's by inheritance; one names what it guards."""
-    if path == GUARDED:
-        pytest.skip("here stands what isn't public, under tests of its own")
-    assert strangers(path.read_text(), made_in(room_of(path))) == []
+    """No file uses a private name that isn't its own, or inherited within its part; one file is exempt."""
+    if path == INTERNALS:
+        pytest.skip("this file holds all uses of private names, under tests of its own")
+    assert strangers(path.read_text(), made_in(part_of(path))) == []
 
 
 @pytest.mark.parametrize(
@@ -267,26 +394,24 @@ def test_the_package_itself_is_loaded(loaded: set[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("room", "source", "broken"),
+    ("part", "source", "broken"),
     [
         ("errors", "from aioecs._model.shapes.task import Task", ["aioecs._model.shapes.task"]),
-        (
-            "errors",
-            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from aioecs._model.shapes.task import Task",
-            [],
-        ),
-        ("errors", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import aioecs._plan", ["aioecs._plan"]),
+        ("errors", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from aioecs._model.arn import short", []),
+        ("errors", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import aioecs._logic", ["aioecs._logic"]),
         ("_model", "from aioecs._logic.calls.actions import Send", ["aioecs._logic.calls.actions"]),
-        ("_model", "if True:\n    from aioecs._wire import port", ["aioecs._wire"]),
-        ("_plan", "from aioecs._transport.transport import Port", ["aioecs._transport.transport"]),
-        ("_plan", "def late():\n    import anyio", ["anyio"]),
-        ("_plan", "from aioecs import _wire", ["aioecs._wire"]),
-        ("_plan", "from aioecs import errors", []),
-        ("_wire", "from aioecs._plan import token", ["aioecs._plan"]),
-        ("_wire", "import botocore.session, aiohttp.payload, aiobotocore", []),
-        ("_run", "import aiobotocore.session", ["aiobotocore.session"]),
-        ("_run", "from aioecs.testing import LocalECS", ["aioecs.testing"]),
-        ("_run", "from aioecs import Client", ["aioecs"]),
+        ("_model", "if True:\n    from aioecs._transport import transport", ["aioecs._transport"]),
+        ("_logic", "from aioecs._transport.transport import Transport", ["aioecs._transport.transport"]),
+        ("_logic", "def late():\n    import anyio", ["anyio"]),
+        ("_logic", "from aioecs import _transport", ["aioecs._transport"]),
+        ("_logic", "from aioecs import errors", []),
+        ("_transport", "from aioecs._logic.calls import token", ["aioecs._logic.calls"]),
+        ("_transport", "import botocore.session, aiohttp.payload, aiobotocore", []),
+        ("_batch", "from aioecs._waiters.waiter import Waiter", ["aioecs._waiters.waiter"]),
+        ("_calls", "from aioecs._batch.engine import Engine", ["aioecs._batch.engine"]),
+        ("_runtime", "import aiobotocore.session", ["aiobotocore.session"]),
+        ("_client", "from aioecs.testing import LocalECS", ["aioecs.testing"]),
+        ("_client", "from aioecs import Client", ["aioecs"]),
         ("testing", "from aioecs._model import Task", ["aioecs._model"]),
         ("testing", "from aioecs import errors", ["aioecs.errors"]),
         ("testing", "import pytest", ["pytest"]),
@@ -297,9 +422,9 @@ def test_the_package_itself_is_loaded(loaded: set[str]) -> None:
         ("", "import rich", ["rich"]),
     ],
 )
-def test_a_forbidden_import_is_found(room: str, source: str, broken: list[str]) -> None:
+def test_a_forbidden_import_is_found(part: str, source: str, broken: list[str]) -> None:
     """Wherever it stands in the file."""
-    assert broken_imports(room, source) == broken
+    assert broken_imports(part, source) == broken
 
 
 @pytest.mark.parametrize(
@@ -358,19 +483,19 @@ def test_what_does_something_is_told_from_what_declares(source: str, does: bool)
 @pytest.mark.parametrize(
     ("path", "name"),
     [
-        ("_run/client.py", "test_run_client.py"),
-        ("_model/_shape.py", "test_model_shape.py"),
-        ("_background.py", "test_background.py"),
-        ("worker/_sqlite.py", "test_worker_sqlite.py"),
-        ("testing/__init__.py", "test_testing.py"),
+        ("_client/client.py", "client/test_client.py"),
+        ("_model/codec/shape.py", "model/codec/test_shape.py"),
+        ("_blocking.py", "test_blocking.py"),
+        ("worker/_sqlite.py", "worker/test_sqlite.py"),
+        ("testing/__init__.py", "testing/test_package.py"),
     ],
 )
 def test_a_test_module_is_named_after_its_module(path: str, name: str) -> None:
-    """By its room and by itself."""
-    assert its_tests(HOUSE / path) == name
+    """By its folder and by its name."""
+    assert its_tests(PACKAGE / path) == name
 
 
 def test_an_inherited_name_is_one_s_own_only_on_oneself() -> None:
-    """What a class has from another file of its room, it may use on itself, and on nobody else."""
+    """A class may use an inherited private name on itself, and on no other object."""
     assert strangers("self._world", frozenset({"_world"})) == []
     assert strangers("other._world", frozenset({"_world"})) == ["other._world"]

@@ -44,7 +44,7 @@ METHODS = {
     "Batch": "start_task start_tasks statistics",
     "CancelToken": "cancel cancel_after cancelled reason raise_if_cancelled add_callback remove_callback linked wait",
     "StartTaskResponse": "tasks failures request_id token attempts raise_for_failures",
-    "Start": "request container_instance outcome task failure error token attempts",
+    "StartResult": "request container_instance outcome task failure error token attempts",
     "BatchReport": "starts started refused not_sent stopped unknown tasks statistics raise_for_failures",
     "ECSServiceError": "retry_safe throttled",
     "StartCancelled": "outcome starts tasks failures",
