@@ -293,7 +293,7 @@ def circles(graph: dict[str, set[str]]) -> list[list[str]]:
         grown = False
         for targets in reach.values():
             more = set[str]().union(*(reach[each] for each in targets)) - targets
-            targets |= more
+            targets.update(more)
             grown = grown or bool(more)
     return sorted(
         {tuple(sorted(one for one in reach[name] if name in reach[one])) for name in graph if name in reach[name]}

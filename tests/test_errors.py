@@ -367,7 +367,7 @@ def test_a_refusal_tells_its_answer() -> None:
     assert (single.tasks, single.failures) == ((), (FAILURE,))
 
 
-# -------------------------------------------------------------------------------------------- is_retry_safe, find_start_error
+# -------------------------------------------------------------------------------- is_retry_safe, find_start_error
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ each_door = pytest.mark.parametrize("door", DOORS)
 
 # The names of design.md §2, and of the issues that have been built since.
 DESIGNED = (
-    "Client StartTaskResponse Batch Spread Binpack Random DistinctInstance MemberOf CancelToken Start Outcome "
+    "Client StartTaskResponse Batch Spread Binpack Random DistinctInstance MemberOf CancelToken StartResult Outcome "
     "BatchReport ECSError ClientException ClusterNotFoundException InvalidParameterException ServerException "
     "UnsupportedFeatureException AccessDeniedException NamespaceNotFoundException ThrottlingException ECSServiceError "
     "InvalidRequest StartCancelled StartUnknown StartIncomplete IdempotencyMismatch CallTimeout is_retry_safe "

@@ -9,6 +9,7 @@ import time
 import weakref
 from collections.abc import Callable
 
+from aioecs._runtime.token_subscription import watch_token
 from aioecs.errors import StartCancelled
 
 _log = logging.getLogger("aioecs")
@@ -175,10 +176,8 @@ class CancelToken:
 
     async def wait(self) -> str | None:
         """Wait until it is cancelled, and return the reason; a cancel of the wait leaves the token as it was."""
-        from aioecs._runtime.cancellation_monitor import CancellationMonitor, resolve
-
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        with CancellationMonitor.here().watch(self, lambda: resolve(woken)):
+        with watch_token(self, lambda: None if woken.done() else woken.set_result(None)):
             await woken
         return self.reason
 

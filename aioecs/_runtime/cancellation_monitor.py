@@ -8,22 +8,20 @@ So it works entered or not, by this task, a parent or an unrelated one, before, 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
-import time
 import weakref
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import anyio
 
 from aioecs._runtime.cancel_token import CancelToken
+from aioecs._runtime.token_subscription import Wake, watch_token
 from aioecs.errors import InvalidRequest
 
 TICK = 0.01  # in seconds, between two looks at the plain scopes
 
 Cancellable = CancelToken | anyio.CancelScope
-Wake = Callable[[], object]
 
 
 def fired(source: Cancellable) -> bool:
@@ -57,10 +55,8 @@ def resolve(waiter: asyncio.Future[None]) -> None:
 class CancellationMonitor:
     """What is watched on one loop. Made and met only on that loop; only `_woken` is called from elsewhere."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = weakref.ref(loop)
+    def __init__(self) -> None:
         self._keys = itertools.count()
-        self._tokens: dict[CancelToken, _Subscription] = {}
         self._scopes: dict[int, tuple[anyio.CancelScope, Wake]] = {}
         self._ticking = False
 
@@ -68,9 +64,9 @@ class CancellationMonitor:
     def here(cls) -> CancellationMonitor:
         """Return the running loop's hub."""
         loop = asyncio.get_running_loop()
-        monitor = _HUBS.get(loop)
+        monitor = _MONITORS.get(loop)
         if monitor is None:
-            monitor = _HUBS[loop] = cls(loop)
+            monitor = _MONITORS[loop] = cls()
         return monitor
 
     @contextmanager
@@ -79,24 +75,11 @@ class CancellationMonitor:
         if source is None:
             yield
         elif isinstance(source, CancelToken):
-            with self._watch_token(source, wake):
+            with watch_token(source, wake):
                 yield
         else:
             with self._watch_scope(source, wake):
                 yield
-
-    @contextmanager
-    def _watch_token(self, token: CancelToken, wake: Wake) -> Generator[None]:
-        subscription = self._tokens.get(token)
-        if subscription is None:
-            subscription = self._tokens[token] = _Subscription(token, self._loop)
-        key = next(self._keys)
-        subscription.add(key, wake)
-        try:
-            yield
-        finally:
-            if subscription.remove(key) and self._tokens.get(token) is subscription:
-                del self._tokens[token]
 
     @contextmanager
     def _watch_scope(self, scope: anyio.CancelScope, wake: Wake) -> Generator[None]:
@@ -122,64 +105,4 @@ class CancellationMonitor:
                 watched[1]()
 
 
-_HUBS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, CancellationMonitor] = weakref.WeakKeyDictionary()
-
-
-class _Subscription:
-    """Those who wait on one token on one loop."""
-
-    def __init__(self, token: CancelToken, loop: weakref.ref[asyncio.AbstractEventLoop]) -> None:
-        self._token = token
-        self._loop = loop
-        self._wakes: dict[int, Wake] = {}
-        self._clock: asyncio.TimerHandle | None = None
-        self._end = token.on_cancel_or_deadline(self._cancelled, self._deadline_set)
-
-    def add(self, key: int, wake: Wake) -> None:
-        self._wakes[key] = wake
-        if self._token.cancelled:
-            asyncio.get_running_loop().call_soon(self._wake_all)
-        elif self._clock is None:
-            self._arm()
-
-    def remove(self, key: int) -> bool:
-        """Take one out, and return whether it was the last."""
-        self._wakes.pop(key, None)
-        if self._wakes:
-            return False
-        self._end()
-        if self._clock is not None:
-            self._clock.cancel()
-        return True
-
-    def _cancelled(self, _reason: str | None) -> None:
-        self._over_to(self._wake_all)
-
-    def _deadline_set(self) -> None:
-        self._over_to(self._arm)
-
-    def _over_to(self, call: Callable[[], None]) -> None:
-        """Call it on the loop, from whatever thread; a loop that is closed has nobody left to wake."""
-        loop = self._loop()
-        if loop is not None:
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(call)
-
-    def _arm(self) -> None:
-        if self._clock is not None:
-            self._clock.cancel()
-            self._clock = None
-        deadline = self._token.deadline
-        if self._wakes and deadline is not None:
-            # The token's clock is time.monotonic(); a loop may have one of its own.
-            loop = asyncio.get_running_loop()
-            self._clock = loop.call_later(max(0.0, deadline - time.monotonic()), self._look)
-
-    def _look(self) -> None:
-        if not self._token.cancelled:  # which cancels it if its time has come, and so wakes everyone
-            self._arm()
-
-    def _wake_all(self) -> None:
-        for key in list(self._wakes):
-            if (wake := self._wakes.pop(key, None)) is not None:
-                wake()
+_MONITORS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, CancellationMonitor] = weakref.WeakKeyDictionary()

@@ -21,6 +21,7 @@ from run_world import iterations, leaping
 from aioecs import CancelToken, StartCancelled
 from aioecs._runtime import cancel_token
 from aioecs._runtime.cancellation_monitor import CancellationMonitor
+from aioecs._runtime.token_subscription import subscriptions_here
 
 
 class Heard:
@@ -343,7 +344,7 @@ async def test_wait_returns_the_reason() -> None:
     assert await waiting == "thread"
     assert await token.wait() == "thread"
     assert sizes(token) == (0, 0, 0)
-    assert CancellationMonitor.here()._tokens == {}
+    assert subscriptions_here() == {}
 
 
 async def test_a_cancelled_wait_leaves_the_token_as_it_was() -> None:
@@ -670,7 +671,7 @@ async def test_a_hundred_thousand_waits_leave_nothing() -> None:
         with monitor.watch(token, lambda: None):
             pass
     assert sizes(token) == (0, 0, 0)
-    assert monitor._tokens == {}
+    assert subscriptions_here() == {}
 
 
 def test_nothing_is_logged_by_a_cancel(caplog: pytest.LogCaptureFixture) -> None:

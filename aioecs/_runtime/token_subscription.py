@@ -1,0 +1,121 @@
+"""One token on one event loop: however many calls wait for it, it wakes the loop once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import time
+import weakref
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Protocol
+
+Wake = Callable[[], object]
+
+
+class Token(Protocol):
+    """What a subscription needs of a CancelToken."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was cancelled, or its deadline has passed."""
+        ...
+
+    @property
+    def deadline(self) -> float | None:
+        """When it cancels itself, on the clock of `time.monotonic`; None if never."""
+        ...
+
+    def on_cancel_or_deadline(
+        self, call: Callable[[str | None], object], hear: Callable[[], object]
+    ) -> Callable[[], None]:
+        """Call `call(reason)` once it is cancelled and `hear()` whenever its deadline is set; return what ends both."""
+        ...
+
+
+def subscriptions_here() -> dict[Token, TokenSubscription]:
+    """Return the subscriptions of the running loop, one for each token that somebody waits for."""
+    return _SUBSCRIPTIONS.setdefault(asyncio.get_running_loop(), {})
+
+
+@contextmanager
+def watch_token(token: Token, wake: Wake) -> Generator[None]:
+    """Call `wake()` on the running loop, once, when the token is cancelled; not after the block has ended."""
+    subscriptions = subscriptions_here()
+    subscription = subscriptions.get(token)
+    if subscription is None:
+        subscription = subscriptions[token] = TokenSubscription(token, weakref.ref(asyncio.get_running_loop()))
+    key = next(_KEYS)
+    subscription.add(key, wake)
+    try:
+        yield
+    finally:
+        if subscription.remove(key) and subscriptions.get(token) is subscription:
+            del subscriptions[token]
+
+
+class TokenSubscription:
+    """The calls that wait for one token on one event loop: the token wakes the loop once for all of them."""
+
+    def __init__(self, token: Token, loop: weakref.ref[asyncio.AbstractEventLoop]) -> None:
+        self._token = token
+        self._loop = loop
+        self._wakes: dict[int, Wake] = {}
+        self._clock: asyncio.TimerHandle | None = None
+        self._end = token.on_cancel_or_deadline(self._cancelled, self._deadline_set)
+
+    def add(self, key: int, wake: Wake) -> None:
+        self._wakes[key] = wake
+        if self._token.cancelled:
+            asyncio.get_running_loop().call_soon(self._wake_all)
+        elif self._clock is None:
+            self._arm()
+
+    def remove(self, key: int) -> bool:
+        """Take one out, and return whether it was the last."""
+        self._wakes.pop(key, None)
+        if self._wakes:
+            return False
+        self._end()
+        if self._clock is not None:
+            self._clock.cancel()
+        return True
+
+    def _cancelled(self, _reason: str | None) -> None:
+        self._over_to(self._wake_all)
+
+    def _deadline_set(self) -> None:
+        self._over_to(self._arm)
+
+    def _over_to(self, call: Callable[[], None]) -> None:
+        """Call it on the loop, from whatever thread; a loop that is closed has nobody left to wake."""
+        loop = self._loop()
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(call)
+
+    def _arm(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
+        deadline = self._token.deadline
+        if self._wakes and deadline is not None:
+            # The token's clock is time.monotonic(); a loop may have one of its own.
+            loop = asyncio.get_running_loop()
+            self._clock = loop.call_later(max(0.0, deadline - time.monotonic()), self._look)
+
+    def _look(self) -> None:
+        if not self._token.cancelled:  # which cancels it if its time has come, and so wakes everyone
+            self._arm()
+
+    def _wake_all(self) -> None:
+        for key in list(self._wakes):
+            if (wake := self._wakes.pop(key, None)) is not None:
+                wake()
+
+
+_SUBSCRIPTIONS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Token, TokenSubscription]] = (
+    weakref.WeakKeyDictionary()
+)
+_KEYS = itertools.count()
