@@ -295,9 +295,8 @@ def circles(graph: dict[str, set[str]]) -> list[list[str]]:
             more = set[str]().union(*(reach[each] for each in targets)) - targets
             targets.update(more)
             grown = grown or bool(more)
-    return sorted(
-        {tuple(sorted(one for one in reach[name] if name in reach[one])) for name in graph if name in reach[name]}
-    )  # type: ignore[misc]
+    found = {tuple(sorted(one for one in reach[name] if name in reach[one])) for name in graph if name in reach[name]}
+    return sorted(list(each) for each in found)
 
 
 def test_no_import_circles() -> None:
