@@ -326,9 +326,9 @@ class Client(Operations, Waits):
     ) -> tuple[Task, ...]:
         """Return the tasks that bear a start's token, running or stopped, the oldest first; nothing is started.
 
-        Of a `StartResult` whose outcome is UNKNOWN it tells what ECS shows by now on its container instance; of a token, what
-        it shows anywhere in `cluster`. An empty answer proves that nothing started only once `timeouts.consistency`
-        seconds have passed since the request was sent. A cancel abandons the reads.
+        Of a `StartResult` whose outcome is UNKNOWN it tells what ECS shows by now on its container instance; of a
+        token, what it shows anywhere in `cluster`. An empty answer proves that nothing started only once
+        `timeouts.consistency` seconds have passed since the request was sent. A cancel abandons the reads.
 
         Raises:
             InvalidRequest: there is no token: the start was never sent.

@@ -18,7 +18,7 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 
 import attrs
 
-from aioecs._model.codec.shape import NOTHING, Readings, Shape, is_own, is_required, is_secret, unread, wire_name
+from aioecs._model.codec.shape import CODEC, NOTHING, Readings, Shape, is_own, is_required, is_secret, unread, wire_name
 from aioecs.errors import InvalidRequest
 
 S = TypeVar("S", bound=Shape)
@@ -243,3 +243,6 @@ def _written_moment(held: str) -> datetime:
 
 
 _SECONDS = re.compile(r"\s*-?\d+(\.\d*)?([eE][+-]?\d+)?\s*", re.ASCII)
+
+
+CODEC.check_spelling, CODEC.from_plain, CODEC.to_plain = check_spelling, from_plain, to_plain

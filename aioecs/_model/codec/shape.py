@@ -256,6 +256,17 @@ def _all_of(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
     return attrgetter(*names) if len(names) > 1 else lambda value: (getattr(value, only),)
 
 
+class _Codec:
+    """Functions of `plain`, which imports this module: it puts them here for the methods of a shape."""
+
+    check_spelling: Callable[..., Any]
+    from_plain: Callable[..., Any]
+    to_plain: Callable[..., Any]
+
+
+CODEC = _Codec()
+
+
 @asked
 class Shape(_Unread):
     """What all shapes share."""
@@ -272,19 +283,17 @@ class Shape(_Unread):
         Raises:
             InvalidRequest: it is no mapping, or a member is spelled as in Python, such as `task_definition`.
         """
-        from aioecs._model.codec.plain import check_spelling, from_plain
-
-        check_spelling(cls, plain, cls.__name__)
-        return from_plain(cls, plain)
+        CODEC.check_spelling(cls, plain, cls.__name__)
+        shaped: Self = CODEC.from_plain(cls, plain)
+        return shaped
 
     def to_dict(self) -> dict[str, Any]:
         """Return a dict as boto3 has it: camelCase members, times as datetimes, what is None left out.
 
         Secrets are in it as they are.
         """
-        from aioecs._model.codec.plain import to_plain
-
-        return to_plain(self, moments=True)
+        plain: dict[str, Any] = CODEC.to_plain(self, moments=True)
+        return plain
 
     def redacted(self) -> Self:
         """Return a copy in which each secret, such as the value of an environment variable, reads `[redacted]`.
