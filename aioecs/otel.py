@@ -37,13 +37,12 @@ from contextvars import Context
 
 import attrs
 
-from aioecs import (
+from aioecs import Event, Outcome, __version__
+from aioecs.types import (
     CallAmbiguous,
     CallBegun,
     CallSettled,
-    Event,
     LookupCompleted,
-    Outcome,
     RequestAnswered,
     RequestNotSent,
     RequestRateLimited,
@@ -52,7 +51,6 @@ from aioecs import (
     RequestThrottled,
     StartSettled,
     TaskAdopted,
-    __version__,
 )
 
 try:

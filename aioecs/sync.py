@@ -31,7 +31,6 @@ from aioecs import (
     ListTasksResponse,
     OnCancel,
     Outcome,
-    Restart,
     RunTaskResponse,
     StartCancelled,
     StartResult,
@@ -42,6 +41,7 @@ from aioecs import (
     WaitCancelled,
 )
 from aioecs._blocking import Drawn, Errand, Lease, nothing_sent, refuse_on_the_loop_itself, refuse_to_block_a_loop
+from aioecs.types import Restart
 
 __all__ = ["Client"]
 

@@ -55,8 +55,8 @@ def below(layer: str) -> set[str]:
 # What a part may import at run time, beside itself and the standard library; "" is the top level of the package.
 MAY: dict[str, set[str]] = {
     **{layer: below(layer) for names in LAYERS for layer in names},
-    "": {f"aioecs.{name}" for names in LAYERS for name in names},
-    "types": {"aioecs._model"},
+    "": {f"aioecs.{name}" for names in (*LAYERS, ("types",)) for name in names},
+    "types": {"aioecs._model", "aioecs.errors"},
     "otel": {"aioecs", "attrs", "opentelemetry"},  # it receives events as any user's function does
     "sync": {"aioecs", "aioecs._blocking", "anyio"},  # it uses the public client, on a loop in a thread
     "_blocking": {"aioecs.errors", "anyio"},

@@ -13,7 +13,7 @@ import pytest
 from aiobotocore.session import get_session
 
 import aioecs
-from aioecs import ContainerInstance, StartTaskRequest
+from aioecs import StartTaskRequest
 from aioecs._batch.inventory import WIDTH, Inventory, filter_of, load
 from aioecs._logic.placement.demand import Demand, demand
 from aioecs._logic.placement.host_capacity import CapacityModel
@@ -31,6 +31,7 @@ from aioecs.errors import (
     InvalidParameterException,
 )
 from aioecs.testing import Fault, LocalECS
+from aioecs.types import ContainerInstance
 
 R = TypeVar("R", bound=Shape)
 T = TypeVar("T")

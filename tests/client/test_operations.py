@@ -15,7 +15,6 @@ from wait_world import waiting_world
 import aioecs
 from aioecs import (
     Client,
-    ContainerInstance,
     DescribeContainerInstancesRequest,
     DescribeContainerInstancesResponse,
     DescribeTaskDefinitionRequest,
@@ -43,6 +42,7 @@ from aioecs.errors import (
     ConfigurationError,
     InvalidRequest,
 )
+from aioecs.types import ContainerInstance
 
 STOP = StopTaskRequest(task="0" * 32)
 RUN = RunTaskRequest(task_definition="demo", count=2)

@@ -257,7 +257,7 @@ def test_cancelled_in_line_nothing_was_sent(crowded: Any) -> None:
         assert isinstance(told, StartCancelled)
         assert [each.outcome for each in told.starts] == [aioecs.Outcome.NOT_SENT]
         assert (told.reason, told.source) == (None, None)
-        settled = [event for event in heard if isinstance(event, aioecs.StartSettled)]
+        settled = [event for event in heard if isinstance(event, aioecs.types.StartSettled)]
         assert [each.outcome for each in settled if each.container_instance == MINE] == [aioecs.Outcome.NOT_SENT]
         await asyncio.sleep(1)
         assert sent_for(port, MINE) == []

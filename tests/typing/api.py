@@ -24,11 +24,11 @@ request = aioecs.StartTaskRequest(
     task_definition="frame:42",
     container_instances=["4c543eed", "9f2a"],
     enable_ecs_managed_tags=True,
-    propagate_tags=aioecs.PropagateTags.TASK_DEFINITION,
+    propagate_tags=aioecs.types.PropagateTags.TASK_DEFINITION,
     tags=[aioecs.Tag(key="scene", value="17")],
     network_configuration=aioecs.NetworkConfiguration(
         awsvpc_configuration=aioecs.AwsVpcConfiguration(
-            subnets=("subnet-1",), security_groups=[], assign_public_ip=aioecs.AssignPublicIp.DISABLED
+            subnets=("subnet-1",), security_groups=[], assign_public_ip=aioecs.types.AssignPublicIp.DISABLED
         )
     ),
     overrides=aioecs.TaskOverride(
@@ -40,8 +40,8 @@ request = aioecs.StartTaskRequest(
                 name="main",
                 command=("render", "17"),
                 environment=[aioecs.KeyValuePair(name="FRAME", value="17")],
-                environment_files=[aioecs.EnvironmentFile(value="arn", type=aioecs.EnvironmentFileType.S3)],
-                resource_requirements=[aioecs.ResourceRequirement(value="1", type=aioecs.ResourceType.GPU)],
+                environment_files=[aioecs.EnvironmentFile(value="arn", type=aioecs.types.EnvironmentFileType.S3)],
+                resource_requirements=[aioecs.ResourceRequirement(value="1", type=aioecs.types.ResourceType.GPU)],
             )
         ],
     ),
@@ -51,11 +51,13 @@ request = aioecs.StartTaskRequest(
             managed_ebs_volume=aioecs.TaskManagedEBSVolumeConfiguration(
                 role_arn="arn:aws:iam::1:role/ebs",
                 size_in_gib=10,
-                filesystem_type=aioecs.TaskFilesystemType.EXT4,
+                filesystem_type=aioecs.types.TaskFilesystemType.EXT4,
                 tag_specifications=[
-                    aioecs.EBSTagSpecification(resource_type=aioecs.EBSResourceType.VOLUME, tags=[aioecs.Tag(key="k")])
+                    aioecs.types.EBSTagSpecification(
+                        resource_type=aioecs.types.EBSResourceType.VOLUME, tags=[aioecs.Tag(key="k")]
+                    )
                 ],
-                termination_policy=aioecs.TaskManagedEBSVolumeTerminationPolicy(delete_on_termination=True),
+                termination_policy=aioecs.types.TaskManagedEBSVolumeTerminationPolicy(delete_on_termination=True),
             ),
         )
     ],
@@ -63,32 +65,34 @@ request = aioecs.StartTaskRequest(
 )
 assert_type(request, aioecs.StartTaskRequest)
 assert_type(request.container_instances, Sequence[str])
-assert_type(request.propagate_tags, aioecs.PropagateTags | str | None)
+assert_type(request.propagate_tags, aioecs.types.PropagateTags | str | None)
 assert_type(request.replace(cluster="other"), aioecs.StartTaskRequest)
 assert_type(request.extra, Mapping[str, Any])
 
 run = aioecs.RunTaskRequest(
     task_definition="frame",
     count=2,
-    launch_type=aioecs.LaunchType.EC2,
+    launch_type=aioecs.types.LaunchType.EC2,
     capacity_provider_strategy=[aioecs.CapacityProviderStrategyItem(capacity_provider="spot", weight=1)],
-    placement_constraints=[aioecs.PlacementConstraint(type=aioecs.PlacementConstraintType.DISTINCT_INSTANCE)],
-    placement_strategy=[aioecs.PlacementStrategy(type=aioecs.PlacementStrategyType.SPREAD, field="host")],
+    placement_constraints=[aioecs.PlacementConstraint(type=aioecs.types.PlacementConstraintType.DISTINCT_INSTANCE)],
+    placement_strategy=[aioecs.PlacementStrategy(type=aioecs.types.PlacementStrategyType.SPREAD, field="host")],
 )
-some_tasks = aioecs.DescribeTasksRequest(tasks=["arn"], include=[aioecs.TaskField.TAGS])
+some_tasks = aioecs.DescribeTasksRequest(tasks=["arn"], include=[aioecs.types.TaskField.TAGS])
 some_hosts = aioecs.DescribeContainerInstancesRequest(
-    container_instances=["arn"], include=[aioecs.ContainerInstanceField.TAGS]
+    container_instances=["arn"], include=[aioecs.types.ContainerInstanceField.TAGS]
 )
-definition = aioecs.DescribeTaskDefinitionRequest(task_definition="frame", include=[aioecs.TaskDefinitionField.TAGS])
-running = aioecs.ListTasksRequest(started_by="us", desired_status=aioecs.DesiredStatus.RUNNING)
-active = aioecs.ListContainerInstancesRequest(status=aioecs.ContainerInstanceStatus.ACTIVE)
+definition = aioecs.DescribeTaskDefinitionRequest(
+    task_definition="frame", include=[aioecs.types.TaskDefinitionField.TAGS]
+)
+running = aioecs.ListTasksRequest(started_by="us", desired_status=aioecs.types.DesiredStatus.RUNNING)
+active = aioecs.ListContainerInstancesRequest(status=aioecs.types.ContainerInstanceStatus.ACTIVE)
 stop = aioecs.StopTaskRequest(task="arn", reason="done")
 
 # The client ----------------------------------------------------------------------------------------------------------
 
 on_cancel: aioecs.OnCancel = "keep"
 delivery: aioecs.Delivery = "at_least_once"
-restart: aioecs.Restart = "if_failed"
+restart: aioecs.types.Restart = "if_failed"
 policy: Literal["stop", "keep", "abandon"] = on_cancel
 
 
@@ -99,21 +103,21 @@ def heard(starts: tuple[aioecs.StartResult, ...], reason: str | None) -> None:
 def on_event(event: aioecs.Event) -> None:
     """Hear what happens on the way of a start."""
     match event:
-        case aioecs.CallBegun() | aioecs.CallSettled():
+        case aioecs.types.CallBegun() | aioecs.types.CallSettled():
             assert_type(event.token, str)
-        case aioecs.RequestRateLimited():
+        case aioecs.types.RequestRateLimited():
             assert_type(event.call, int | None)
-        case aioecs.RequestSent() | aioecs.RequestThrottled():
+        case aioecs.types.RequestSent() | aioecs.types.RequestThrottled():
             assert_type(event.rate, float)
-        case aioecs.RequestAnswered() | aioecs.TaskAdopted():
+        case aioecs.types.RequestAnswered() | aioecs.types.TaskAdopted():
             assert_type(event.task_arns, tuple[str, ...])
-        case aioecs.RequestRejected():
+        case aioecs.types.RequestRejected():
             assert_type(event.code, str)
-        case aioecs.RequestNotSent() | aioecs.CallAmbiguous():
+        case aioecs.types.RequestNotSent() | aioecs.types.CallAmbiguous():
             assert_type(event.error, str)
-        case aioecs.LookupCompleted():
+        case aioecs.types.LookupCompleted():
             assert_type(event.error, str | None)
-        case aioecs.StartSettled():
+        case aioecs.types.StartSettled():
             assert_type(event.outcome, aioecs.Outcome)
 
 
@@ -316,104 +320,106 @@ def answered(response: aioecs.StartTaskResponse, report: aioecs.BatchReport) -> 
     assert_type(start.outcome.gravity, int)
 
 
-def of_tasks(task: aioecs.Task, container: aioecs.Container, host: aioecs.ContainerInstance) -> None:
+def of_tasks(task: aioecs.Task, container: aioecs.types.Container, host: aioecs.types.ContainerInstance) -> None:
     """Read what DescribeTasks and DescribeContainerInstances answer."""
-    assert_type(task.attachments, Sequence[aioecs.Attachment])
-    assert_type(task.attributes, Sequence[aioecs.Attribute])
-    assert_type(task.containers, Sequence[aioecs.Container])
-    assert_type(task.connectivity, aioecs.Connectivity | str | None)
-    assert_type(task.health_status, aioecs.HealthStatus | str | None)
-    assert_type(task.stop_code, aioecs.TaskStopCode | str | None)
+    assert_type(task.attachments, Sequence[aioecs.types.Attachment])
+    assert_type(task.attributes, Sequence[aioecs.types.Attribute])
+    assert_type(task.containers, Sequence[aioecs.types.Container])
+    assert_type(task.connectivity, aioecs.types.Connectivity | str | None)
+    assert_type(task.health_status, aioecs.types.HealthStatus | str | None)
+    assert_type(task.stop_code, aioecs.types.TaskStopCode | str | None)
     assert_type(task.ephemeral_storage, aioecs.EphemeralStorage | None)
-    assert_type(task.fargate_ephemeral_storage, aioecs.TaskEphemeralStorage | None)
-    assert_type(task.inference_accelerators, Sequence[aioecs.InferenceAccelerator])
+    assert_type(task.fargate_ephemeral_storage, aioecs.types.TaskEphemeralStorage | None)
+    assert_type(task.inference_accelerators, Sequence[aioecs.types.InferenceAccelerator])
     assert_type(task.overrides, aioecs.TaskOverride | None)
     assert_type(task.created_at, dt.datetime | None)
-    assert_type(container.managed_agents, Sequence[aioecs.ManagedAgent])
-    assert_type(container.managed_agents[0].name, aioecs.ManagedAgentName | str | None)
-    assert_type(container.network_bindings, Sequence[aioecs.NetworkBinding])
-    assert_type(container.network_interfaces, Sequence[aioecs.NetworkInterface])
-    assert_type(host.version_info, aioecs.VersionInfo | None)
-    assert_type(host.registered_resources, Sequence[aioecs.Resource])
-    assert_type(host.agent_update_status, aioecs.AgentUpdateStatus | str | None)
-    assert_type(host.health_status, aioecs.ContainerInstanceHealthStatus | None)
-    assert_type(host.attributes[0].target_type, aioecs.TargetType | str | None)
+    assert_type(container.managed_agents, Sequence[aioecs.types.ManagedAgent])
+    assert_type(container.managed_agents[0].name, aioecs.types.ManagedAgentName | str | None)
+    assert_type(container.network_bindings, Sequence[aioecs.types.NetworkBinding])
+    assert_type(container.network_interfaces, Sequence[aioecs.types.NetworkInterface])
+    assert_type(host.version_info, aioecs.types.VersionInfo | None)
+    assert_type(host.registered_resources, Sequence[aioecs.types.Resource])
+    assert_type(host.agent_update_status, aioecs.types.AgentUpdateStatus | str | None)
+    assert_type(host.health_status, aioecs.types.ContainerInstanceHealthStatus | None)
+    assert_type(host.attributes[0].target_type, aioecs.types.TargetType | str | None)
 
 
-def of_health(health: aioecs.ContainerInstanceHealthStatus) -> None:
+def of_health(health: aioecs.types.ContainerInstanceHealthStatus) -> None:
     """Read how a host is."""
-    assert_type(health.details, Sequence[aioecs.InstanceHealthCheckResult])
-    assert_type(health.overall_status, aioecs.InstanceHealthCheckState | str | None)
-    assert_type(health.details[0].type, aioecs.InstanceHealthCheckType | str | None)
+    assert_type(health.details, Sequence[aioecs.types.InstanceHealthCheckResult])
+    assert_type(health.overall_status, aioecs.types.InstanceHealthCheckState | str | None)
+    assert_type(health.details[0].type, aioecs.types.InstanceHealthCheckType | str | None)
 
 
-def of_definitions(task: aioecs.TaskDefinition, container: aioecs.ContainerDefinition, volume: aioecs.Volume) -> None:
+def of_definitions(
+    task: aioecs.types.TaskDefinition, container: aioecs.types.ContainerDefinition, volume: aioecs.types.Volume
+) -> None:
     """Read what DescribeTaskDefinition answers."""
-    assert_type(task.container_definitions, Sequence[aioecs.ContainerDefinition])
-    assert_type(task.compatibilities, Sequence[aioecs.Compatibility | str])
-    assert_type(task.ipc_mode, aioecs.IpcMode | str | None)
-    assert_type(task.pid_mode, aioecs.PidMode | str | None)
-    assert_type(task.network_mode, aioecs.NetworkMode | str | None)
-    assert_type(task.placement_constraints, Sequence[aioecs.TaskDefinitionPlacementConstraint])
-    assert_type(task.placement_constraints[0].type, aioecs.TaskDefinitionPlacementConstraintType | str | None)
-    assert_type(task.proxy_configuration, aioecs.ProxyConfiguration | None)
-    assert_type(task.runtime_platform, aioecs.RuntimePlatform | None)
-    assert_type(task.status, aioecs.TaskDefinitionStatus | str | None)
-    assert_type(task.volumes, Sequence[aioecs.Volume])
-    assert_type(container.depends_on, Sequence[aioecs.ContainerDependency])
-    assert_type(container.depends_on[0].condition, aioecs.ContainerCondition | str | None)
-    assert_type(container.extra_hosts, Sequence[aioecs.HostEntry])
-    assert_type(container.firelens_configuration, aioecs.FirelensConfiguration | None)
-    assert_type(container.health_check, aioecs.HealthCheck | None)
-    assert_type(container.linux_parameters, aioecs.LinuxParameters | None)
-    assert_type(container.log_configuration, aioecs.LogConfiguration | None)
-    assert_type(container.mount_points, Sequence[aioecs.MountPoint])
-    assert_type(container.port_mappings, Sequence[aioecs.PortMapping])
-    assert_type(container.repository_credentials, aioecs.RepositoryCredentials | None)
-    assert_type(container.restart_policy, aioecs.ContainerRestartPolicy | None)
-    assert_type(container.secrets, Sequence[aioecs.Secret])
-    assert_type(container.system_controls, Sequence[aioecs.SystemControl])
-    assert_type(container.ulimits, Sequence[aioecs.Ulimit])
-    assert_type(container.ulimits[0].name, aioecs.UlimitName | str | None)
-    assert_type(container.version_consistency, aioecs.VersionConsistency | str | None)
-    assert_type(container.volumes_from, Sequence[aioecs.VolumeFrom])
-    assert_type(volume.host, aioecs.HostVolumeProperties | None)
-    assert_type(volume.docker_volume_configuration, aioecs.DockerVolumeConfiguration | None)
-    assert_type(volume.efs_volume_configuration, aioecs.EFSVolumeConfiguration | None)
+    assert_type(task.container_definitions, Sequence[aioecs.types.ContainerDefinition])
+    assert_type(task.compatibilities, Sequence[aioecs.types.Compatibility | str])
+    assert_type(task.ipc_mode, aioecs.types.IpcMode | str | None)
+    assert_type(task.pid_mode, aioecs.types.PidMode | str | None)
+    assert_type(task.network_mode, aioecs.types.NetworkMode | str | None)
+    assert_type(task.placement_constraints, Sequence[aioecs.types.TaskDefinitionPlacementConstraint])
+    assert_type(task.placement_constraints[0].type, aioecs.types.TaskDefinitionPlacementConstraintType | str | None)
+    assert_type(task.proxy_configuration, aioecs.types.ProxyConfiguration | None)
+    assert_type(task.runtime_platform, aioecs.types.RuntimePlatform | None)
+    assert_type(task.status, aioecs.types.TaskDefinitionStatus | str | None)
+    assert_type(task.volumes, Sequence[aioecs.types.Volume])
+    assert_type(container.depends_on, Sequence[aioecs.types.ContainerDependency])
+    assert_type(container.depends_on[0].condition, aioecs.types.ContainerCondition | str | None)
+    assert_type(container.extra_hosts, Sequence[aioecs.types.HostEntry])
+    assert_type(container.firelens_configuration, aioecs.types.FirelensConfiguration | None)
+    assert_type(container.health_check, aioecs.types.HealthCheck | None)
+    assert_type(container.linux_parameters, aioecs.types.LinuxParameters | None)
+    assert_type(container.log_configuration, aioecs.types.LogConfiguration | None)
+    assert_type(container.mount_points, Sequence[aioecs.types.MountPoint])
+    assert_type(container.port_mappings, Sequence[aioecs.types.PortMapping])
+    assert_type(container.repository_credentials, aioecs.types.RepositoryCredentials | None)
+    assert_type(container.restart_policy, aioecs.types.ContainerRestartPolicy | None)
+    assert_type(container.secrets, Sequence[aioecs.types.Secret])
+    assert_type(container.system_controls, Sequence[aioecs.types.SystemControl])
+    assert_type(container.ulimits, Sequence[aioecs.types.Ulimit])
+    assert_type(container.ulimits[0].name, aioecs.types.UlimitName | str | None)
+    assert_type(container.version_consistency, aioecs.types.VersionConsistency | str | None)
+    assert_type(container.volumes_from, Sequence[aioecs.types.VolumeFrom])
+    assert_type(volume.host, aioecs.types.HostVolumeProperties | None)
+    assert_type(volume.docker_volume_configuration, aioecs.types.DockerVolumeConfiguration | None)
+    assert_type(volume.efs_volume_configuration, aioecs.types.EFSVolumeConfiguration | None)
     assert_type(
-        volume.fsx_windows_file_server_volume_configuration, aioecs.FSxWindowsFileServerVolumeConfiguration | None
+        volume.fsx_windows_file_server_volume_configuration, aioecs.types.FSxWindowsFileServerVolumeConfiguration | None
     )
-    assert_type(volume.s3files_volume_configuration, aioecs.S3FilesVolumeConfiguration | None)
+    assert_type(volume.s3files_volume_configuration, aioecs.types.S3FilesVolumeConfiguration | None)
 
 
 def of_containers(
-    docker: aioecs.DockerVolumeConfiguration,
-    efs: aioecs.EFSVolumeConfiguration,
-    fsx: aioecs.FSxWindowsFileServerVolumeConfiguration,
-    firelens: aioecs.FirelensConfiguration,
-    linux: aioecs.LinuxParameters,
-    logs: aioecs.LogConfiguration,
-    ports: aioecs.PortMapping,
-    proxy: aioecs.ProxyConfiguration,
-    platform: aioecs.RuntimePlatform,
+    docker: aioecs.types.DockerVolumeConfiguration,
+    efs: aioecs.types.EFSVolumeConfiguration,
+    fsx: aioecs.types.FSxWindowsFileServerVolumeConfiguration,
+    firelens: aioecs.types.FirelensConfiguration,
+    linux: aioecs.types.LinuxParameters,
+    logs: aioecs.types.LogConfiguration,
+    ports: aioecs.types.PortMapping,
+    proxy: aioecs.types.ProxyConfiguration,
+    platform: aioecs.types.RuntimePlatform,
 ) -> None:
     """Read the rest."""
-    assert_type(docker.scope, aioecs.Scope | str | None)
-    assert_type(efs.authorization_config, aioecs.EFSAuthorizationConfig | None)
-    assert_type(efs.transit_encryption, aioecs.EFSTransitEncryption | str | None)
-    assert_type(aioecs.EFSAuthorizationConfig().iam, aioecs.EFSAuthorizationConfigIAM | str | None)
-    assert_type(fsx.authorization_config, aioecs.FSxWindowsFileServerAuthorizationConfig | None)
-    assert_type(firelens.type, aioecs.FirelensConfigurationType | str | None)
-    assert_type(linux.capabilities, aioecs.KernelCapabilities | None)
-    assert_type(linux.devices, Sequence[aioecs.Device])
-    assert_type(linux.devices[0].permissions, Sequence[aioecs.DeviceCgroupPermission | str])
-    assert_type(linux.tmpfs, Sequence[aioecs.Tmpfs])
-    assert_type(logs.log_driver, aioecs.LogDriver | str | None)
-    assert_type(ports.protocol, aioecs.TransportProtocol | str | None)
-    assert_type(ports.app_protocol, aioecs.ApplicationProtocol | str | None)
-    assert_type(proxy.type, aioecs.ProxyConfigurationType | str | None)
-    assert_type(platform.cpu_architecture, aioecs.CPUArchitecture | str | None)
-    assert_type(platform.operating_system_family, aioecs.OSFamily | str | None)
+    assert_type(docker.scope, aioecs.types.Scope | str | None)
+    assert_type(efs.authorization_config, aioecs.types.EFSAuthorizationConfig | None)
+    assert_type(efs.transit_encryption, aioecs.types.EFSTransitEncryption | str | None)
+    assert_type(aioecs.types.EFSAuthorizationConfig().iam, aioecs.types.EFSAuthorizationConfigIAM | str | None)
+    assert_type(fsx.authorization_config, aioecs.types.FSxWindowsFileServerAuthorizationConfig | None)
+    assert_type(firelens.type, aioecs.types.FirelensConfigurationType | str | None)
+    assert_type(linux.capabilities, aioecs.types.KernelCapabilities | None)
+    assert_type(linux.devices, Sequence[aioecs.types.Device])
+    assert_type(linux.devices[0].permissions, Sequence[aioecs.types.DeviceCgroupPermission | str])
+    assert_type(linux.tmpfs, Sequence[aioecs.types.Tmpfs])
+    assert_type(logs.log_driver, aioecs.types.LogDriver | str | None)
+    assert_type(ports.protocol, aioecs.types.TransportProtocol | str | None)
+    assert_type(ports.app_protocol, aioecs.types.ApplicationProtocol | str | None)
+    assert_type(proxy.type, aioecs.types.ProxyConfigurationType | str | None)
+    assert_type(platform.cpu_architecture, aioecs.types.CPUArchitecture | str | None)
+    assert_type(platform.operating_system_family, aioecs.types.OSFamily | str | None)
 
 
 short_form = aioecs.TaskOverride.for_container("main", command=["render"], environment={"FRAME": "17"}, cpu=256)
@@ -426,7 +432,7 @@ assert_type(request.redacted(), aioecs.StartTaskRequest)
 ALLOWED_BY_NOW: type[UserWarning] = aioecs.RequestWarning
 
 
-def ended(task: aioecs.Task, definition: aioecs.TaskDefinition | None) -> None:
+def ended(task: aioecs.Task, definition: aioecs.types.TaskDefinition | None) -> None:
     """Judge how a task ended."""
     assert_type((task.arn, task.id), tuple[str, str])
     result = aioecs.task_result(task, definition, container="main")

@@ -11,15 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from aioecs import (
-    Client,
-    ContainerInstance,
-    ContainerInstanceStatus,
-    DescribeContainerInstancesRequest,
-    InvalidRequest,
-    ListContainerInstancesRequest,
-    Resource,
-)
+from aioecs import Client, DescribeContainerInstancesRequest, InvalidRequest, ListContainerInstancesRequest
 from aioecs._model.arn import short
 from aioecs.cli._access import Access, with_access
 from aioecs.cli._display.columns import Column, bar, lines
@@ -27,6 +19,7 @@ from aioecs.cli._display.status import DONE
 from aioecs.cli._display.streams import Streams
 from aioecs.cli._options import AsJson, Cluster, refused
 from aioecs.cli._read_command import reading, told_failures
+from aioecs.types import ContainerInstance, ContainerInstanceStatus, Resource
 
 HELP = """
 List the container instances of a cluster: whether they take tasks, what runs on them, and what is free.

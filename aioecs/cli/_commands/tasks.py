@@ -14,7 +14,7 @@ import attrs
 import typer
 from rich.text import Text
 
-from aioecs import Client, DescribeTasksRequest, DesiredStatus, Failure, InvalidRequest, ListTasksRequest, Task
+from aioecs import Client, DescribeTasksRequest, Failure, InvalidRequest, ListTasksRequest, Task
 from aioecs._model.arn import short
 from aioecs.cli._access import Access, with_access
 from aioecs.cli._display.columns import Column, lines
@@ -25,6 +25,7 @@ from aioecs.cli._lookup import whole_tasks
 from aioecs.cli._options import OUTPUT, AsJson, Cluster, UsageError, refused
 from aioecs.cli._read_command import moment, reading, told_failures
 from aioecs.cli._task_names import cluster_in, named
+from aioecs.types import DesiredStatus
 
 HELP = """
 List the tasks of a cluster, with where each stands; or show those that are named in full.

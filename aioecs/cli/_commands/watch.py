@@ -15,7 +15,6 @@ from rich.text import Text
 
 from aioecs import (
     Client,
-    ContainerInstance,
     DescribeContainerInstancesRequest,
     DescribeTasksRequest,
     InvalidRequest,
@@ -32,6 +31,7 @@ from aioecs.cli._display.status import DONE, INTERRUPTED
 from aioecs.cli._display.streams import Streams
 from aioecs.cli._options import HOW, WHERE, AsJson, Cluster, refused
 from aioecs.cli._read_command import reading
+from aioecs.types import ContainerInstance
 
 HELP = """
 Watch a cluster until Ctrl-C: how many tasks are in which state, and the load of each instance.

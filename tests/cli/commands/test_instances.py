@@ -46,11 +46,11 @@ async def test_nothing_found(client: aioecs.Client, capsys: pytest.CaptureFixtur
 def test_a_table() -> None:
     """An instance without an agent stands out; what ECS says nothing of is left blank."""
 
-    def resource(name: str, value: int) -> aioecs.Resource:
-        return aioecs.Resource(name=name, type="INTEGER", integer_value=value)
+    def resource(name: str, value: int) -> aioecs.types.Resource:
+        return aioecs.types.Resource(name=name, type="INTEGER", integer_value=value)
 
     instances = [
-        aioecs.ContainerInstance(
+        aioecs.types.ContainerInstance(
             container_instance_arn="x/i1",
             status="ACTIVE",
             agent_connected=True,
@@ -59,7 +59,7 @@ def test_a_table() -> None:
             registered_resources=[resource("CPU", 100), resource("MEMORY", 10)],
             remaining_resources=[resource("CPU", 50), resource("MEMORY", 0)],
         ),
-        aioecs.ContainerInstance(container_instance_arn="x/i2", status="DRAINING", agent_connected=False),
+        aioecs.types.ContainerInstance(container_instance_arn="x/i2", status="DRAINING", agent_connected=False),
     ]
     assert [line.plain for line in table(instances, None)] == [
         "INSTANCE  STATUS             TASKS  CPU FREE  MIB FREE",

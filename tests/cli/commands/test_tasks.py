@@ -155,9 +155,11 @@ def test_orders(order: Order, ids: str) -> None:
 def test_exit_codes() -> None:
     """A stopped task shows them, by name where it has several containers; one that lost a container shows that."""
     codes = {"main": 0, "log": None}
-    several = [aioecs.Container(name=name, exit_code=code) for name, code in codes.items()]
+    several = [aioecs.types.Container(name=name, exit_code=code) for name, code in codes.items()]
     tasks = [
-        aioecs.Task(task_arn="t1", last_status="STOPPED", containers=[aioecs.Container(name="main", exit_code=3)]),
+        aioecs.Task(
+            task_arn="t1", last_status="STOPPED", containers=[aioecs.types.Container(name="main", exit_code=3)]
+        ),
         aioecs.Task(task_arn="t2", last_status="STOPPED", containers=several),
         aioecs.Task(task_arn="t3", last_status="RUNNING", containers=several),
     ]

@@ -96,7 +96,7 @@ async def test_what_is_no_task(client: aioecs.Client) -> None:
 )
 def test_success(stop_code: str, codes: list[int | None], success: bool) -> None:
     """It ended by itself, each container with 0, or killed by ECS after one that did."""
-    task = aioecs.Task(stop_code=stop_code, containers=[aioecs.Container(exit_code=code) for code in codes])
+    task = aioecs.Task(stop_code=stop_code, containers=[aioecs.types.Container(exit_code=code) for code in codes])
     assert succeeded(task) is success
 
 
@@ -104,13 +104,16 @@ def test_success(stop_code: str, codes: list[int | None], success: bool) -> None
 def test_one_container_decides(container: str, success: bool) -> None:
     """The one that is named, whatever became of the others; without an exit code it is no success."""
     codes = {"main": 0, "log": 1, "lost": None}
-    containers = [aioecs.Container(name=name, exit_code=code) for name, code in codes.items()]
+    containers = [aioecs.types.Container(name=name, exit_code=code) for name, code in codes.items()]
     assert succeeded(aioecs.Task(stop_code="UserInitiated", containers=containers), container) is success
 
 
 def test_out_of_memory() -> None:
     """A container that ran out of memory was not killed because another had ended."""
-    containers = [aioecs.Container(exit_code=0), aioecs.Container(exit_code=137, reason="OutOfMemoryError: killed")]
+    containers = [
+        aioecs.types.Container(exit_code=0),
+        aioecs.types.Container(exit_code=137, reason="OutOfMemoryError: killed"),
+    ]
     assert not succeeded(aioecs.Task(stop_code="EssentialContainerExited", containers=containers))
 
 

@@ -85,7 +85,9 @@ def test_what_is_shown() -> None:
     assert [line.plain for line in seen.lines(80)] == ["no tasks"]
     seen.tasks = [aioecs.Task(last_status=status) for status in ("PENDING", "RUNNING", "RUNNING")]
     seen.instances = [
-        aioecs.ContainerInstance(container_instance_arn=f"x/{name}", agent_connected=True, running_tasks_count=count)
+        aioecs.types.ContainerInstance(
+            container_instance_arn=f"x/{name}", agent_connected=True, running_tasks_count=count
+        )
         for name, count in (("b", 2), ("a", 1))
     ]
     seen.stopped = 4
@@ -104,7 +106,7 @@ def test_what_does_not_fit_is_counted(rows: int, last: str, monkeypatch: pytest.
     seen = Watching(aioecs.ListTasksRequest(cluster="c"), Streams())
     seen.tasks = []
     arns = [f"x/i{at:02}" for at in range(1, 21)]
-    seen.instances = [aioecs.ContainerInstance(container_instance_arn=arn, agent_connected=True) for arn in arns]
+    seen.instances = [aioecs.types.ContainerInstance(container_instance_arn=arn, agent_connected=True) for arn in arns]
     shown = [line.plain for line in cast("Group", seen.view(80)).renderables if isinstance(line, Text)]
     assert (shown[0], shown[-1].split("  ")[0]) == ("c, every 2 s; Ctrl-C ends it", last)
     assert len(shown) == rows

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from aioecs import Container, StartTaskResponse, Task
+from aioecs import StartTaskResponse, Task
 from aioecs._logic.calls.restart import all_failed, failed, key_of
+from aioecs.types import Container
 
 
 def a_task(*codes: int | None, status: str = "STOPPED", **more: Any) -> Task:

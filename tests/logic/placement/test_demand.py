@@ -8,20 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aioecs import (
-    Attribute,
-    ContainerDefinition,
-    ContainerOverride,
-    PortMapping,
-    ResourceRequirement,
-    TaskDefinition,
-    TaskDefinitionPlacementConstraint,
-    TaskOverride,
-)
+from aioecs import ContainerOverride, ResourceRequirement, TaskOverride
 from aioecs._logic.placement.demand import Demand, demand
 from aioecs._model.codec.plain import from_plain, to_plain
 from aioecs.testing._engine import Engine
 from aioecs.testing._operations.definitions import need
+from aioecs.types import Attribute, ContainerDefinition, PortMapping, TaskDefinition, TaskDefinitionPlacementConstraint
 
 
 def definition(*containers: ContainerDefinition, **given: Any) -> TaskDefinition:

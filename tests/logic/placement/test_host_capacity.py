@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aioecs import Attribute, ContainerInstance, Resource
 from aioecs._logic.placement import host_capacity as fleets
 from aioecs._logic.placement.demand import Demand
 from aioecs._logic.placement.host_capacity import CapacityModel, Host, Room
+from aioecs.types import Attribute, ContainerInstance, Resource
 
 ARN = "arn:aws:ecs:us-east-1:123456789012:container-instance/default/"
 SMALL = Demand(cpu=10, memory=20)

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from aioecs import ContainerInstance, TaskDefinition
 from aioecs._logic.placement.demand import Demand, demand
 from aioecs._logic.placement.host_capacity import ZONE, CapacityModel, Host
 from aioecs._logic.placement.placer import Placer
 from aioecs._model.codec.plain import from_plain
 from aioecs._model.placement import Binpack, Constraint, DistinctInstance, MemberOf, Placement, Random, Spread
 from aioecs.testing._engine import Engine
+from aioecs.types import ContainerInstance, TaskDefinition
 
 SMALL = Demand(cpu=10, memory=20)
 ZONES = Spread("ecs.availability-zone")
