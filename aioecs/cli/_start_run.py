@@ -156,8 +156,8 @@ class Run:
             )
         return batch.place_tasks(
             request,
-            asked.count,
             cancel_scope=self._token,
+            count=asked.count,
             placement=asked.placement,
             constraints=asked.constraints,
             wait_for_capacity=asked.wait_for_capacity or 0.0,

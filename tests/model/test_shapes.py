@@ -58,7 +58,9 @@ SHAPES: dict[str, type[Shape]] = {
     name: value for name, value in EXPORTED.items() if isinstance(value, type) and issubclass(value, Shape)
 } | {"StartTaskResponse": StartTaskResponse}
 ENUMS: dict[str, type[StrEnum]] = {
-    name: value for name, value in EXPORTED.items() if getattr(value, "__module__", "") == enums.__name__
+    name: value
+    for name, value in EXPORTED.items()
+    if isinstance(value, type) and issubclass(value, StrEnum) and hasattr(enums, name)
 }
 each_shape = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 each_enum = pytest.mark.parametrize("enum", ENUMS.values(), ids=ENUMS)
