@@ -22,6 +22,22 @@ def shown_members(value: Any) -> Iterator[str]:
             yield f"{field.name}={field.repr(held) if callable(field.repr) else repr(held)}"
 
 
+def shown(held: Any) -> str:
+    """Show what stands where shapes belong; of anything else only the type, for a secret may be in it."""
+    if held is None or attrs.has(type(held)):
+        return repr(held)
+    if type(held) is tuple:
+        return f"({', '.join(shown(one) for one in held)}{',' * (len(held) == 1)})"
+    return f"<a {type(held).__name__}>"
+
+
+def shown_names(extra: Any) -> str:
+    """Show which members were kept, never their values: one of them may be secret."""
+    if not isinstance(extra, Mapping):
+        return shown(extra)
+    return "{" + ", ".join(sorted(str(name) for name in extra)) + "}"
+
+
 def corrected(cls: type[T]) -> type[T]:
     """Let the constructor of an attrs class name the member that was meant, where one is misspelled."""
     made: Any = cls.__init__
