@@ -16,7 +16,7 @@ from typing import Any, Protocol, Self, TypeVar, cast, dataclass_transform
 
 import attrs
 
-from aioecs._model.codec.display import corrected, shown, shown_members, shown_names
+from aioecs._model.codec.display import corrected, redacted, redacted_parts, shown, shown_members, shown_names
 from aioecs.errors import InvalidRequest
 
 T = TypeVar("T")
@@ -307,27 +307,11 @@ class Shape(_Unread):
         return copied
 
 
-REDACTED = "[redacted]"
-
-
 def _without_secrets(field: attrs.Attribute[Any], value: Shape) -> Any:
     held = getattr(value, field.name)
     if is_secret(field) or field.name == "extra":
-        return _redacted(held)
-    return _redacted_parts(held) if field.repr is shown else held
-
-
-def _redacted(held: Any) -> Any:
-    if held is None or held is NOTHING:
-        return held
-    return dict.fromkeys(held, REDACTED) if isinstance(held, dict) else REDACTED
-
-
-def _redacted_parts(held: Any) -> Any:
-    """Return what stands where shapes belong, without secrets."""
-    if type(held) is tuple:
-        return tuple([_redacted_parts(one) for one in held])
-    return held.redacted() if isinstance(held, Shape) else _redacted(held)
+        return redacted(held)
+    return redacted_parts(held) if field.repr is shown else held
 
 
 S = TypeVar("S", bound=Shape)

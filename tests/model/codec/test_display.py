@@ -45,10 +45,10 @@ def test_a_value_shows_itself_in_one_line(value: object, shown: str) -> None:
     [
         (
             "containerInstances",
-            "StartTaskRequest has no member 'containerInstances'; did you mean container_instances?",
+            "'containerInstances'; did you mean container_instances?",
         ),
-        ("task_definitoin", "StartTaskRequest has no member 'task_definitoin'; did you mean task_definition?"),
-        ("colour", "StartTaskRequest has no member 'colour'"),
+        ("task_definitoin", "'task_definitoin'; did you mean task_definition?"),
+        ("colour", "'colour'"),
     ],
 )
 def test_a_misspelled_member_is_corrected(member: str, said: str) -> None:
