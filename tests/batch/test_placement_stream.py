@@ -283,7 +283,7 @@ def answers_with(local: LocalECS, reason: str, instances: set[str]) -> None:
             return answer(operation, request, **more)
         failures = [{"arn": each, "reason": reason} for each in named if each in instances]
         if not rest["containerInstances"]:
-            number = engine._world.ledger.arrived(operation, request, 0.0, None)
+            number = engine._account.history.call_arrived(operation, request, 0.0, None)
             return attrs.evolve(answer("ListClusters", {}), body={"tasks": [], "failures": failures}, call=number)
         told = answer(operation, rest, **more)
         return attrs.evolve(told, body={**told.body, "failures": [*told.body["failures"], *failures]})

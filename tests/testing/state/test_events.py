@@ -1,4 +1,4 @@
-"""events: what EventBridge tells of the local ECS's tasks."""
+"""events: EventBridge's events about the tasks of the local ECS."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Json = dict[str, Any]
 
 
 class Clock:
-    """A clock that is moved by hand."""
+    """A clock that the test sets."""
 
     now = 1_000_000_000.25
 
@@ -20,8 +20,8 @@ class Clock:
         return self.now
 
 
-def told(definition: str = "demo", **behaviour: Any) -> tuple[Engine, Clock, list[Json]]:
-    """Make an engine with an instance, and keep what its bus tells."""
+def engine_with_events(definition: str = "demo", **behaviour: Any) -> tuple[Engine, Clock, list[Json]]:
+    """Return an engine with an instance, its clock, and the list of its events."""
     clock, events = Clock(), list[Json]()
     engine = Engine(clock=clock, behaviour=Behaviour(**behaviour))
     engine.add_cluster()
@@ -45,25 +45,25 @@ def steps(events: list[Json]) -> list[tuple[str, int]]:
     return [(event["detail"]["lastStatus"], event["detail"]["version"]) for event in events]
 
 
-def test_each_version_is_told() -> None:
-    """From PENDING to STOPPED, at the moment of each step, though nobody looked then."""
-    engine, clock, events = told(pending_seconds=2.0, running_seconds=3.0, exit_code=7)
+def test_each_version_has_an_event() -> None:
+    """From PENDING to STOPPED, with the time of each step, even if it is executed later."""
+    engine, clock, events = engine_with_events(pending_seconds=2.0, running_seconds=3.0, exit_code=7)
     assert engine.advance() == clock.now + 2
     clock.now += 10
     due = engine.advance()
     assert due is not None
-    assert due > clock.now + 3000  # nothing but its being forgotten
+    assert due > clock.now + 3000  # only the removal of the task
     assert steps(events) == [("PENDING", 1), ("RUNNING", 2), ("STOPPING", 3), ("STOPPED", 4)]
     assert [event["detail"]["updatedAt"][17:] for event in events] == ["40.250Z", "42.250Z", "45.250Z", "45.250Z"]
     assert events[-1]["detail"]["containers"][0]["exitCode"] == 7
 
 
-def test_an_event_is_as_eventbridge_s() -> None:
-    """The envelope, the task as DescribeTasks has it but with ISO times, and an id of its own."""
-    engine, _, events = told()
+def test_an_event_has_eventbridge_s_form() -> None:
+    """The envelope, the task as in DescribeTasks but with ISO times, and its own id."""
+    engine, _, events = engine_with_events()
     first, second = events
     (task,) = engine.call("DescribeTasks", {"tasks": [first["resources"][0]]})["tasks"]
-    assert {name: held for name, held in second.items() if name not in ("detail", "id")} == {
+    assert {name: value for name, value in second.items() if name not in ("detail", "id")} == {
         "version": "0",
         "detail-type": "ECS Task State Change",
         "source": "aws.ecs",
@@ -74,14 +74,16 @@ def test_an_event_is_as_eventbridge_s() -> None:
     }
     assert first["id"] != second["id"]
     assert second["detail"]["startedAt"] == "2001-09-09T01:46:40.250Z"
-    plain = {name: held for name, held in second["detail"].items() if not name.endswith("At")}
-    assert plain == {name: held for name, held in task.items() if not name.endswith("At")}
+    plain = {name: value for name, value in second["detail"].items() if not name.endswith("At")}
+    assert plain == {name: value for name, value in task.items() if not name.endswith("At")}
 
 
 @pytest.mark.parametrize("how", ["StopTask", "end_task", "broken"])
 def test_every_way_to_end(how: str) -> None:
-    """Stopped, ended by itself, and never started: each is told to its end, and once."""
-    engine, clock, events = told("broken" if how == "broken" else "demo", pending_seconds=1.0, stopping_seconds=1.0)
+    """A task that is stopped, ends by itself, or never starts: each has all its events, once."""
+    engine, clock, events = engine_with_events(
+        "broken" if how == "broken" else "demo", pending_seconds=1.0, stopping_seconds=1.0
+    )
     arn = events[0]["resources"][0]
     if how == "StopTask":
         engine.call("StopTask", {"task": arn})
@@ -93,9 +95,9 @@ def test_every_way_to_end(how: str) -> None:
     assert steps(events) == [("PENDING", 1), ("STOPPING", 2), ("STOPPED", 3)]
 
 
-def test_what_starts_nothing_tells_nothing() -> None:
-    """A refused start, and a look."""
-    engine, _, events = told()
+def test_without_a_change_there_is_no_event() -> None:
+    """A refused start, and a read."""
+    engine, _, events = engine_with_events()
     before = len(events)
     with pytest.raises(AwsError):
         engine.call("StartTask", {"taskDefinition": "nobody", "containerInstances": engine.instance_arns()})
@@ -103,13 +105,13 @@ def test_what_starts_nothing_tells_nothing() -> None:
     assert len(events) == before
 
 
-def test_listeners_come_and_go() -> None:
-    """Each hears all from its coming on; one that has gone hears nothing, and going twice is no error."""
-    engine, _, events = told()
+def test_listeners_can_be_added_and_removed() -> None:
+    """Each gets all events until it is removed; removing it twice is no error."""
+    engine, _, events = engine_with_events()
     more: list[Json] = []
-    end = engine.listen(more.append)
+    stop = engine.listen(more.append)
     start(engine)
-    end()
-    end()
+    stop()
+    stop()
     start(engine)
     assert (len(events), len(more)) == (6, 2)

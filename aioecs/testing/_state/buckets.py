@@ -1,7 +1,7 @@
-"""Token buckets: how the service throttles an account, as arithmetic on a given time.
+"""Token buckets: how the service throttles the requests of an account. The time is passed in.
 
-Requests of a category share a bucket; each takes one token whatever its size, and one that finds the bucket empty is
-answered with a ThrottlingException before anything is executed. Numbers: Amazon ECS API throttling [docs].
+Requests of a category share a bucket. Each request takes one token, whatever its size; with an empty bucket it is
+answered with a ThrottlingException and not executed. The numbers are those of "Amazon ECS API throttling" [docs].
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ def _not_negative(_: object, attribute: attrs.Attribute[Any], value: Any) -> Non
 
 @attrs.frozen
 class Bucket:
-    """The size of a bucket: it holds up to `burst` tokens and regains `rate` a second.
+    """The size of a token bucket: it holds up to `burst` tokens and refills at `rate` tokens a second.
 
-    `stepped` False refills continuously; a number of seconds refills in steps of that length, each bringing
-    `rate` times `stepped` tokens (True is one second). `phase` shifts the steps, in seconds. It is full at first.
+    `stepped` False refills continuously; a number of seconds refills in steps of that length, with `rate` times
+    `stepped` tokens each (True is one second). `phase` shifts the steps, in seconds. The bucket is full at first.
 
     Raises:
         ValueError: a number is negative or infinite.
@@ -73,26 +73,26 @@ DOCUMENTED: Mapping[str, Bucket] = MappingProxyType(
 
 
 Throttle = Mapping[str, Bucket] | Literal["documented"] | None
-"""Buckets by category, the published ones, or none."""
+"""Buckets by category, "documented" for the published ones, or None for no throttling."""
 
 
 @attrs.define
-class Level:
-    """What is in one bucket. Time must be given by one clock; a step back in it refills nothing."""
+class BucketState:
+    """The tokens in one bucket. All times must come from one clock; a time in the past refills nothing."""
 
     bucket: Bucket
     tokens: float
     at: float
 
     @classmethod
-    def full(cls, bucket: Bucket, now: float) -> Level:
-        """Make a full one."""
+    def full(cls, bucket: Bucket, now: float) -> BucketState:
+        """Return a full bucket."""
         return cls(bucket, bucket.burst, now)
 
     def take(self, now: float) -> bool:
         """Take one token if there is a whole one."""
         self._refill(now)
-        # A hair below one is one: 0.025 s at 40/s must not be lost to binary fractions.
+        # Slightly less than one counts as one: 0.025 s at 40/s must not be lost to rounding.
         if self.tokens < 1 - 1e-9:
             return False
         self.tokens = max(0.0, self.tokens - 1)
@@ -105,7 +105,7 @@ class Level:
         elapsed = now - self.at
         if bucket.stepped:
             step = float(bucket.stepped)
-            # Counted from the phase, so that the steps fall where they fall whoever asks and when.
+            # Counted from the phase, so that the times of the steps don't depend on the times of the requests.
             count = math.floor((now - bucket.phase) / step) - math.floor((self.at - bucket.phase) / step)
             elapsed = count * step
         self.tokens = min(bucket.burst, self.tokens + elapsed * bucket.rate)
@@ -113,7 +113,7 @@ class Level:
 
 
 class Buckets:
-    """The buckets of an account: one per category, or none where nothing throttles.
+    """The token buckets of an account: one per category; a category without a bucket is never throttled.
 
     Categories: "modify" (StartTask, RunTask, StopTask, …), "read" (DescribeTasks, ListTasks, container instances),
     "definition_read", "cluster_read".
@@ -121,11 +121,11 @@ class Buckets:
 
     def __init__(self, throttle: Throttle = None) -> None:
         self._sizes: dict[str, Bucket] = {}
-        self._levels: dict[str, Level] = {}
+        self._states: dict[str, BucketState] = {}
         self.set(throttle)
 
     def set(self, throttle: Throttle) -> None:
-        """Replace all buckets by full ones; None throttles nothing, "documented" is what ECS publishes.
+        """Replace all buckets by full ones; None disables throttling, "documented" has the published numbers.
 
         Raises:
             ValueError: a category is not one of those above.
@@ -134,19 +134,19 @@ class Buckets:
         unknown = sizes.keys() - set(CATEGORIES.values())
         if unknown:
             raise ValueError(f"throttle: unknown category {min(unknown)!r}; one of {sorted(set(CATEGORIES.values()))}")
-        self._sizes, self._levels = sizes, {}
+        self._sizes, self._states = sizes, {}
 
     def take(self, operation: str, now: float) -> bool:
-        """Take a token for a request; return False when it is to be throttled."""
+        """Take a token for a request; returns False if the request is throttled."""
         category = CATEGORIES.get(operation, "")
         bucket = self._sizes.get(category)
         if bucket is None:
             return True
-        level = self._levels.get(category)
-        if level is None:
-            level = self._levels[category] = Level.full(bucket, now)
-        return level.take(now)
+        state = self._states.get(category)
+        if state is None:
+            state = self._states[category] = BucketState.full(bucket, now)
+        return state.take(now)
 
     def __repr__(self) -> str:
-        held = {category: self._levels[category].tokens for category in self._levels}
-        return f"Buckets({', '.join(f'{name}={tokens:.1f}' for name, tokens in held.items()) or 'off or untouched'})"
+        levels = {category: self._states[category].tokens for category in self._states}
+        return f"Buckets({', '.join(f'{name}={tokens:.1f}' for name, tokens in levels.items()) or 'off or unused'})"

@@ -1,7 +1,7 @@
-"""The world of the local ECS: all records, the clock, the dice, and what is due by now.
+"""The account of the local ECS: its records, the clock, the random generator, and the steps that are due.
 
-Time is looked at only here. A task's steps wait in a heap with the moment they are due; whoever looks at the world
-first lets `advance` carry out what is due, each step at its own moment, so that nothing needs a timer.
+Only this module reads the clock. The steps of tasks are kept in a heap with the times at which they are due. `advance`
+executes the steps that are due, each at its own time, before the account is read. So no timer is needed.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import attrs
 from aioecs.testing._errors import AwsError, invalid
 from aioecs.testing._operations.members import Json, text
 from aioecs.testing._operations.rules import definition_missing
-from aioecs.testing._placement.capacity import take
+from aioecs.testing._placement.capacity import reserve
 from aioecs.testing._placement.strategy import FARGATE
-from aioecs.testing._world import task_life
-from aioecs.testing._world.arns import Arns
-from aioecs.testing._world.events import Bus
-from aioecs.testing._world.state import (
+from aioecs.testing._state import task_lifecycle
+from aioecs.testing._state.arns import Arns
+from aioecs.testing._state.events import EventBus
+from aioecs.testing._state.records import (
     PENDING,
     PROVISIONING,
     RUNNING,
@@ -32,28 +32,28 @@ from aioecs.testing._world.state import (
     Provider,
     Task,
 )
-from aioecs.testing._world.truth import Ledger
+from aioecs.testing._state.truth import History
 
 Seconds = float | None | Mapping[str, float | None] | Callable[[Task], float | None]
-"""Seconds: for all tasks, by family (one not named has the default), or asked for each task; None is never."""
+"""Seconds: for all tasks, by family (others have the default), or a function of the task; None is never."""
 ExitCode = int | Mapping[str, int] | Callable[[Task], int]
-"""An exit code: for all tasks, by family (0 if not named), or asked for each task."""
+"""An exit code: for all tasks, by family (others have 0), or a function of the task."""
 
-KEPT = 3600.0  # [model] DescribeTasks: "stopped tasks appear … for at least one hour", in seconds
+STOPPED_TASK_RETENTION = 3600.0  # [model] DescribeTasks: "stopped tasks appear … for at least one hour", in seconds
 
 
 @attrs.frozen(kw_only=True)
 class Behaviour:
-    """How this ECS behaves where the real one varies or is not documented. Times are in seconds.
+    """How the local ECS behaves where Amazon ECS varies or is not documented. Times are in seconds.
 
-    provisioning_seconds: how long a task on Fargate or of a capacity provider is PROVISIONING; one that finds no room
-        then waits on for an instance.
+    provisioning_seconds: how long a task on Fargate or of a capacity provider is PROVISIONING; without free capacity
+        it stays so until an instance has some.
     pending_seconds, running_seconds, stopping_seconds: how long a task is PENDING, RUNNING (None: until it is stopped)
         and STOPPING.  exit_code: of a task that ends by itself.
     fargate_tasks: how many tasks Fargate has capacity for, None for no limit; more are `failures`.
     visibility_lag: how long a new task is not in ListTasks; describe_lag: how long it is MISSING in DescribeTasks.
-    started_by_with_status: what ListTasks does with `startedBy` beside desiredStatus STOPPED: "allow" honours both,
-        "reject" is an InvalidParameterException, "ignore" lists as if desiredStatus was not there.
+    started_by_with_status: what ListTasks does with `startedBy` beside desiredStatus STOPPED: "allow" applies both,
+        "reject" is an InvalidParameterException, "ignore" ignores desiredStatus.
     draining: whether StartTask on a DRAINING instance is refused ("refuse") or starts ("accept").
     disguise_throttle: answer throttles as InvalidParameterException "… Rate exceeded (… Error Code: Throttling…)".
     """
@@ -76,36 +76,36 @@ class Behaviour:
 
 
 @attrs.define
-class World:
-    """Everything there is, with lookups that answer as ECS does when it isn't there."""
+class Account:
+    """The resources of an account in one Region; what is missing raises the error that ECS answers with."""
 
     arns: Arns
     clock: Callable[[], float]
     seed: int
     behaviour: Behaviour
-    ledger: Ledger = attrs.field(factory=Ledger)
+    history: History = attrs.field(factory=History)
     clusters: dict[str, Cluster] = attrs.field(factory=dict[str, Cluster])
     definitions: dict[str, list[Definition]] = attrs.field(factory=dict[str, list[Definition]])
     providers: dict[str, Provider] = attrs.field(init=False)
-    client_tokens: dict[tuple[str, str], Remembered] = attrs.field(factory=dict[tuple[str, str], "Remembered"])
+    client_tokens: dict[tuple[str, str], ClientTokenUse] = attrs.field(factory=dict[tuple[str, str], "ClientTokenUse"])
     waiting: dict[str, Task] = attrs.field(factory=dict[str, Task])
-    dice: random.Random = attrs.field(init=False)
-    bus: Bus = attrs.field(init=False)
+    rng: random.Random = attrs.field(init=False)
+    event_bus: EventBus = attrs.field(init=False)
     last_seq: int = 0
     _due: list[tuple[float, int, Callable[[Task, float], None], Task]] = attrs.field(init=False, factory=list)
     _steps: int = 0
 
     def __attrs_post_init__(self) -> None:
-        self.dice = random.Random(f"{self.seed}:world")
-        self.bus = Bus(self.arns)
+        self.rng = random.Random(f"{self.seed}:world")
+        self.event_bus = EventBus(self.arns)
         self.providers = {name: Provider(name, self.arns.provider(name)) for name in FARGATE}
 
     def new_id(self) -> str:
-        """Roll an id of 32 hexadecimal digits."""
-        return f"{self.dice.getrandbits(128):032x}"
+        """Generate an id of 32 hexadecimal digits."""
+        return f"{self.rng.getrandbits(128):032x}"
 
     def next_seq(self) -> int:
-        """Count one more instance or task."""
+        """Return the next sequence number of an instance or task."""
         self.last_seq += 1
         return self.last_seq
 
@@ -124,7 +124,7 @@ class World:
         """Find a capacity provider by name or ARN.
 
         Raises:
-            AwsError: InvalidParameterException, when there is none.
+            AwsError: InvalidParameterException, if there is none.
         """
         found = self.providers.get(identifier.rpartition("/")[2])
         if found is None or (":" in identifier and found.arn != identifier) or found.status != "ACTIVE":
@@ -143,7 +143,7 @@ class World:
         """Find a task definition; without a revision, the latest active one.
 
         Raises:
-            AwsError: ClientException, when it is unknown, or `active` is asked for and it is not.
+            AwsError: ClientException, if it is unknown, or if it is inactive and `active` is True.
         """
         family, revision = self.arns.definition_name(identifier)
         revisions = self.definitions.get(family, [])
@@ -160,80 +160,80 @@ class World:
         return found
 
     def advance(self) -> float:
-        """Carry out what is due, and return the time."""
+        """Execute the steps that are due, and return the time."""
         now = self.clock()
-        self._carry_out(now)
+        self._run_due_steps(now)
         if self.waiting:
             for task in list(self.waiting.values()):
                 self._provision(task, now)
-            self._carry_out(now)
+            self._run_due_steps(now)
         return now
 
-    def _carry_out(self, now: float) -> None:
+    def _run_due_steps(self, now: float) -> None:
         while self._due and self._due[0][0] <= now:
             at, _, step, task = heappop(self._due)
             step(task, at)
 
     @property
     def next_due(self) -> float | None:
-        """When the next step is due that somebody must look for, in epoch seconds; None if there is none."""
+        """When the next step is due, in epoch seconds; None if there is none."""
         return self._due[0][0] if self._due else None
 
     def start(self, task: Task) -> None:
-        """Let a task begin its life; its room has been taken."""
-        task_life.place(task)
-        self.ledger.created(task)
-        self.bus.changed(task, task.created_at)
+        """Start the lifecycle of a task, whose resources are reserved already."""
+        task_lifecycle.add(task)
+        self.history.task_created(task)
+        self.event_bus.changed(task, task.created_at)
         if task.last_status == PROVISIONING:
-            self._after(self.behaviour.provisioning_seconds, task, task.created_at, self._provision)
+            self._schedule_after(self.behaviour.provisioning_seconds, task, task.created_at, self._provision)
         else:
-            self._after(self.behaviour.pending_seconds, task, task.created_at, self._run)
+            self._schedule_after(self.behaviour.pending_seconds, task, task.created_at, self._run)
 
-    def _after(self, given: Seconds, task: Task, at: float, step: Callable[[Task, float], None]) -> None:
+    def _schedule_after(self, given: Seconds, task: Task, at: float, step: Callable[[Task, float], None]) -> None:
         seconds = _seconds(given, task, 0.0)
         if seconds is not None:
-            self._later(at + seconds, step, task)
+            self._schedule(at + seconds, step, task)
 
     def _provision(self, task: Task, at: float) -> None:
-        """Give a task its infrastructure; one whose capacity provider has no room waits until it has."""
+        """Give a task its infrastructure; without free capacity at its capacity provider it waits."""
         self.waiting.pop(task.id, None)
         if task.desired_status != RUNNING:
             return
-        if task.find_host is not None:
-            host = task.find_host()
-            if host is None:
+        if task.find_instance is not None:
+            instance = task.find_instance()
+            if instance is None:
                 self.waiting[task.id] = task
                 return
-            task_life.assign(task, host)
-        task_life.provision(task)
-        self.bus.changed(task, at)
-        self._after(self.behaviour.pending_seconds, task, at, self._run)
+            task_lifecycle.assign_instance(task, instance)
+        task_lifecycle.set_pending(task)
+        self.event_bus.changed(task, at)
+        self._schedule_after(self.behaviour.pending_seconds, task, at, self._run)
 
     def stop(self, task: Task, at: float, code: str, reason: str) -> None:
-        """Ask a task to stop; one that is stopping already is left alone."""
-        if not task_life.ask_to_stop(task, at, code, reason):
+        """Stop a task; has no effect on one that is stopping already."""
+        if not task_lifecycle.begin_stopping(task, at, code, reason):
             return
-        self.bus.changed(task, at)
+        self.event_bus.changed(task, at)
         stopping = _seconds(self.behaviour.stopping_seconds, task, 0.0) if task.started_at is not None else 0.0
         if stopping == 0:
-            self._end(task, at, task_life.KILLED)
+            self._end(task, at, task_lifecycle.KILLED)
         elif stopping is not None:
-            self._later(at + stopping, lambda task, at: self._end(task, at, task_life.KILLED), task)
+            self._schedule(at + stopping, lambda task, at: self._end(task, at, task_lifecycle.KILLED), task)
 
     def end(self, task: Task, at: float, code: str, reason: str, exit_code: int | None) -> None:
-        """Let a task end by itself."""
-        if task_life.ask_to_stop(task, at, code, reason):
-            self.bus.changed(task, at)
+        """End a task whose essential container exited."""
+        if task_lifecycle.begin_stopping(task, at, code, reason):
+            self.event_bus.changed(task, at)
             self._end(task, at, exit_code)
 
     def _run(self, task: Task, at: float) -> None:
         if task.desired_status == RUNNING and task.definition.fails_to_start is not None:
             self.end(task, at, "TaskFailedToStart", task.definition.fails_to_start, None)
-        elif task_life.run(task, at):
-            self.bus.changed(task, at)
+        elif task_lifecycle.set_running(task, at):
+            self.event_bus.changed(task, at)
             running = _seconds(self.behaviour.running_seconds, task, None)
             if running is not None:
-                self._later(at + running, self._exit, task)
+                self._schedule(at + running, self._exit, task)
 
     def _exit(self, task: Task, at: float) -> None:
         code = self.behaviour.exit_code
@@ -241,17 +241,17 @@ class World:
         self.end(task, at, "EssentialContainerExited", "Essential container in task exited", exit_code)
 
     def _end(self, task: Task, at: float, exit_code: int | None) -> None:
-        task_life.stopped(task, at, exit_code)
-        self.bus.changed(task, at)
-        self._later(at + KEPT, _forget, task)
+        task_lifecycle.set_stopped(task, at, exit_code)
+        self.event_bus.changed(task, at)
+        self._schedule(at + STOPPED_TASK_RETENTION, _remove, task)
 
-    def _later(self, at: float, step: Callable[[Task, float], None], task: Task) -> None:
+    def _schedule(self, at: float, step: Callable[[Task, float], None], task: Task) -> None:
         self._steps += 1
         heappush(self._due, (at, self._steps, step, task))
 
 
-def _forget(task: Task, _: float) -> None:
-    task_life.forget(task)
+def _remove(task: Task, _: float) -> None:
+    task_lifecycle.remove(task)
 
 
 def _seconds(given: Seconds, task: Task, otherwise: float | None) -> float | None:
@@ -263,8 +263,8 @@ def _seconds(given: Seconds, task: Task, otherwise: float | None) -> float | Non
 
 
 @attrs.frozen
-class Remembered:
-    """What is kept of a RunTask with a client token: when it was, a digest of its parameters, and its tasks."""
+class ClientTokenUse:
+    """The first RunTask with a client token: its time, a digest of its parameters, and its tasks."""
 
     at: float
     digest: str
@@ -272,20 +272,20 @@ class Remembered:
 
 
 def make_task(
-    world: World,
+    account: Account,
     cluster: Cluster,
     instance: Instance | None,
     definition: Definition,
     need: Need,
     launch: Launch,
-    find_host: Callable[[], Instance | None] | None = None,
+    find_instance: Callable[[], Instance | None] | None = None,
 ) -> Task:
-    """Make a task on an instance with room for it, or without one (yet), and start its life."""
-    task_id = world.new_id()
+    """Create and start a task, on an instance with enough resources or without an instance so far."""
+    task_id = account.new_id()
     task = Task(
-        seq=world.next_seq(),
+        seq=account.next_seq(),
         id=task_id,
-        arn=world.arns.task(cluster.name, task_id),
+        arn=account.arns.task(cluster.name, task_id),
         cluster=cluster,
         instance=instance,
         definition=definition,
@@ -294,8 +294,8 @@ def make_task(
         group=launch.group,
         overrides=launch.overrides,
         need=need,
-        gpu_ids=take(instance, need) if instance is not None else (),
-        container_ids=tuple(_uuid(world.new_id()) for _ in definition.containers),
+        gpu_ids=reserve(instance, need) if instance is not None else (),
+        container_ids=tuple(_uuid(account.new_id()) for _ in definition.containers),
         tags=dict(launch.tags),
         enable_execute_command=launch.enable_execute_command,
         launch_type=launch.launch_type,
@@ -303,20 +303,20 @@ def make_task(
         call=launch.call,
         capacity_provider=launch.capacity_provider,
         platform_version=launch.platform_version,
-        find_host=find_host,
+        find_instance=find_instance,
         last_status=PENDING if instance is not None else PROVISIONING,
     )
     if instance is not None:
         instance.version += 1
     if launch.network is not None and launch.platform_version is not None:
-        task.zone = f"{world.arns.region}{'abc'[task.seq % len(launch.network['subnets']) % 3]}"
-    world.start(task)
+        task.zone = f"{account.arns.region}{'abc'[task.seq % len(launch.network['subnets']) % 3]}"
+    account.start(task)
     return task
 
 
 @attrs.frozen(kw_only=True)
 class Launch:
-    """What all tasks of one StartTask or RunTask have in common."""
+    """The members that all tasks of one StartTask or RunTask share."""
 
     at: float
     call: int
@@ -336,5 +336,5 @@ def _uuid(digits: str) -> str:
 
 
 def unknown_task() -> AwsError:
-    """Make the error for a task that isn't there. [reported]"""
+    """Return the error for an unknown task. [reported]"""
     return invalid("The referenced task was not found.")

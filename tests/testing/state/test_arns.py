@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aioecs.testing._errors import AwsError
-from aioecs.testing._world.arns import Arns
+from aioecs.testing._state.arns import Arns
 
 ARNS = Arns("aws", "us-east-1", "123456789012")
 ID = "0123456789abcdef0123456789abcdef"

@@ -1,7 +1,7 @@
-"""What the local ECS knows: clusters, task definitions, container instances and tasks, as plain mutable records.
+"""The records of the local ECS: clusters, task definitions, container instances and tasks, as mutable objects.
 
-They hold state and counts, and no rules. `Shelf` keeps tasks where the lists look for them, so that no operation walks
-over all tasks.
+They hold state and counts, and no rules. A `TaskIndex` holds the tasks that a list operation selects, so that no
+operation iterates over all tasks.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from aioecs.testing._operations.members import Json
-from aioecs.testing._placement.strategy import Share
+from aioecs.testing._placement.strategy import StrategyItem
 
 RUNNING = "RUNNING"
 PROVISIONING = "PROVISIONING"
@@ -24,7 +24,7 @@ STOPPED = "STOPPED"
 
 @attrs.frozen
 class Need:
-    """What one task takes of its instance: CPU units, MiB, GPUs, network interfaces and host ports."""
+    """The resources that one task needs: CPU units, MiB, GPUs, network interfaces and host ports."""
 
     cpu: int = 0
     memory: int = 0
@@ -36,7 +36,7 @@ class Need:
 
 @attrs.frozen
 class Port:
-    """A port mapping of a container: `host` 0 is chosen at random by the agent."""
+    """A port mapping of a container: with `host` 0 the agent chooses a port."""
 
     container: int
     host: int
@@ -45,7 +45,7 @@ class Port:
 
 @attrs.frozen
 class ContainerPlan:
-    """A container of a task definition, as far as the local ECS looks at it."""
+    """The members of a container definition that the local ECS uses."""
 
     name: str
     image: str
@@ -58,7 +58,7 @@ class ContainerPlan:
 
 @attrs.define(eq=False)
 class Definition:
-    """A revision of a task definition; `wire` is how it is described."""
+    """A revision of a task definition; `wire` is its description in responses."""
 
     family: str
     revision: int
@@ -80,14 +80,14 @@ class Definition:
 class Task:
     """A task, from its start to an hour after its end.
 
-    seq: counts the starts.  id, arn: its names.  version: counts its changes.
-    cluster, instance, definition: what it runs in, on and of; a task on Fargate has no instance, and one of a capacity
-        provider gets it when that has found one.  need: what it takes of the instance, with gpu_ids.
+    seq: the number of its start.  version: the number of its changes.
+    cluster, instance, definition: where it runs, and of what definition; a task on Fargate has no instance, and one of
+        a capacity provider gets it once capacity is found.  need, gpu_ids: the resources reserved on the instance.
     call: the number of the call that created it.  started_by, group, overrides, tags, enable_execute_command,
-        launch_type, network: as that call gave them.  container_ids: one a container.
-    capacity_provider, platform_version, zone: of a task that has them.  find_host: looks for the instance of a task
-        that waits for one, and takes what it needs there.
-    last_status, desired_status: as DescribeTasks tells them.  stop_code, stopped_reason, exit_code: how it ended.
+        launch_type, network: as in that call.  container_ids: one for each container.
+    capacity_provider, platform_version, zone: None for a task without.  find_instance: finds an instance for a task of
+        a capacity provider, or returns None.
+    last_status, desired_status: as in DescribeTasks.  stop_code, stopped_reason, exit_code: how it ended.
     created_at, started_at, stopping_at, stopped_at: epoch seconds; None for what has not happened.
     """
 
@@ -112,7 +112,7 @@ class Task:
     capacity_provider: str | None = None
     platform_version: str | None = None
     zone: str | None = None
-    find_host: Callable[[], Instance | None] | None = None
+    find_instance: Callable[[], Instance | None] | None = None
     last_status: str = PENDING
     desired_status: str = RUNNING
     version: int = 1
@@ -130,35 +130,35 @@ class Task:
 
 
 @attrs.define(eq=False)
-class Shelf:
-    """Tasks by their desired status, each under the sequence number of its start."""
+class TaskIndex:
+    """Tasks by desired status, each under the sequence number of its start."""
 
     live: dict[int, Task] = attrs.field(factory=dict[int, Task])
     stopped: dict[int, Task] = attrs.field(factory=dict[int, Task])
 
     def add(self, task: Task) -> None:
-        """Put a task that is to run."""
+        """Add a task whose desired status is RUNNING."""
         self.live[task.seq] = task
 
     def stop(self, task: Task) -> None:
         """Move a task whose desired status has become STOPPED."""
         self.stopped[self.live.pop(task.seq).seq] = task
 
-    def forget(self, task: Task) -> None:
-        """Drop a stopped task."""
+    def remove(self, task: Task) -> None:
+        """Remove a stopped task."""
         del self.stopped[task.seq]
 
     def __bool__(self) -> bool:
         return bool(self.live or self.stopped)
 
     def page(self, desired: str, after: int, limit: int, keep: Callable[[Task], bool]) -> tuple[list[Task], bool]:
-        """Give up to `limit` tasks started after the sequence number `after`, and whether there are more."""
-        held = self.live if desired == RUNNING else self.stopped if desired == STOPPED else {}
-        # A shelf is filled in order of starting, so sorting is a linear walk; `stopped` alone may need more.
-        order = sorted(held)
+        """Return up to `limit` tasks started after the sequence number `after`, and whether there are more."""
+        tasks = self.live if desired == RUNNING else self.stopped if desired == STOPPED else {}
+        # Tasks are added in order of starting, so `live` is sorted already, and sorting it takes linear time.
+        order = sorted(tasks)
         found: list[Task] = []
         for seq in order[bisect_right(order, after) :] if after else order:
-            task = held[seq]
+            task = tasks[seq]
             if keep(task):
                 if len(found) == limit:
                     return found, True
@@ -168,7 +168,7 @@ class Shelf:
 
 @attrs.define(eq=False)
 class Instance:
-    """A container instance: what it registered and what its tasks use of it; `members` is added to its description."""
+    """A container instance: its registered resources and what its tasks use; `members` is added to its description."""
 
     seq: int
     id: str
@@ -193,7 +193,7 @@ class Instance:
     used_udp: set[int] = attrs.field(factory=set[int])
     running: int = 0
     pending: int = 0
-    shelf: Shelf = attrs.field(factory=Shelf)
+    task_index: TaskIndex = attrs.field(factory=TaskIndex)
     members: Json = attrs.field(factory=dict[str, Any])
     provider: str | None = None
     custom: set[str] = attrs.field(factory=set[str])
@@ -203,7 +203,7 @@ class Instance:
 class Provider:
     """A capacity provider; `group` describes the Auto Scaling group of one that has instances.
 
-    cpu, memory, enis: of each instance that it launches.  instances: how many it may have, None for no limit.
+    cpu, memory, enis: of each instance that it launches.  instances: the maximum number, None for no limit.
     """
 
     name: str
@@ -226,9 +226,9 @@ class Cluster:
     tags: dict[str, str]
     instances: dict[str, Instance] = attrs.field(factory=dict[str, Instance])
     tasks: dict[str, Task] = attrs.field(factory=dict[str, Task])
-    shelf: Shelf = attrs.field(factory=Shelf)
-    by_started_by: dict[str, Shelf] = attrs.field(factory=dict[str, Shelf])
-    by_family: dict[str, Shelf] = attrs.field(factory=dict[str, Shelf])
+    task_index: TaskIndex = attrs.field(factory=TaskIndex)
+    by_started_by: dict[str, TaskIndex] = attrs.field(factory=dict[str, TaskIndex])
+    by_family: dict[str, TaskIndex] = attrs.field(factory=dict[str, TaskIndex])
     running: int = 0
     pending: int = 0
     status: str = "ACTIVE"
@@ -236,13 +236,13 @@ class Cluster:
     configuration: Json | None = None
     service_connect: Json | None = None
     providers: list[str] = attrs.field(factory=list[str])
-    strategy: list[Share] = attrs.field(factory=list[Share])
+    strategy: list[StrategyItem] = attrs.field(factory=list[StrategyItem])
 
-    def shelves(self, task: Task) -> list[Shelf]:
-        """Name every shelf that the task stands on; those by value are made when first asked for."""
-        found = [self.shelf, self.by_family.setdefault(task.family, Shelf())]
+    def indexes(self, task: Task) -> list[TaskIndex]:
+        """Return every index that holds the task; those by family and startedBy are created when first needed."""
+        found = [self.task_index, self.by_family.setdefault(task.family, TaskIndex())]
         if task.instance is not None:
-            found.insert(1, task.instance.shelf)
+            found.insert(1, task.instance.task_index)
         if task.started_by is not None:
-            found.append(self.by_started_by.setdefault(task.started_by, Shelf()))
+            found.append(self.by_started_by.setdefault(task.started_by, TaskIndex()))
         return found

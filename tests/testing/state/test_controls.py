@@ -1,4 +1,4 @@
-"""controls: what a test does to the world by hand."""
+"""controls: changes that a test makes from Python."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aioecs.testing import AwsError, Engine
 
 @pytest.fixture
 def engine() -> Engine:
-    """Make an engine with an empty default cluster."""
+    """Return an engine with an empty default cluster."""
     made = Engine(clock=lambda: 1000.0)
     made.add_cluster()
     return made
@@ -24,8 +24,8 @@ def described(engine: Engine, arn: str) -> dict[str, Any]:
     return instance
 
 
-def test_instances_go_round_three_zones(engine: Engine) -> None:
-    """And report what an ECS-optimized AMI reports, with what is added put over it."""
+def test_instances_alternate_between_three_zones(engine: Engine) -> None:
+    """They have the attributes of an ECS-optimized AMI; the given ones override these."""
     arns = engine.add_instances(4)
     special = {"ecs.instance-type": "g5.xlarge", "stack": "prod"}
     more = engine.add_instances(attributes=special, agent_connected=False, status="DRAINING", cpu=1, memory=2)
@@ -43,7 +43,7 @@ def test_instances_go_round_three_zones(engine: Engine) -> None:
 
 
 def test_instances_are_found_by_id_or_arn_in_their_cluster(engine: Engine) -> None:
-    """An id without a cluster is looked for in the default one."""
+    """An id without a cluster is looked up in the default one."""
     engine.add_cluster("blue")
     (ours,) = engine.add_instances()
     (theirs,) = engine.add_instances(cluster="blue")
@@ -58,8 +58,8 @@ def test_instances_are_found_by_id_or_arn_in_their_cluster(engine: Engine) -> No
         engine.add_instances(cluster="red")
 
 
-def test_an_agent_comes_and_goes_and_an_instance_only_goes(engine: Engine) -> None:
-    """A deregistered one is not listed any more."""
+def test_an_agent_reconnects_but_an_instance_stays_deregistered(engine: Engine) -> None:
+    """A deregistered instance is no longer listed."""
     (arn,) = engine.add_instances()
     for connected in (False, True):
         engine.set_agent(arn, connected=connected)
@@ -69,8 +69,8 @@ def test_an_agent_comes_and_goes_and_an_instance_only_goes(engine: Engine) -> No
     assert (described(engine, arn)["status"], described(engine, arn)["agentConnected"]) == ("INACTIVE", False)
 
 
-def test_a_definition_is_put_together_from_what_is_given(engine: Engine) -> None:
-    """Sizes, ports and GPUs are the first named container's; whole containers are taken as they are."""
+def test_a_definition_is_made_of_the_arguments(engine: Engine) -> None:
+    """Sizes, ports and GPUs are those of the first named container; a whole container definition is used unchanged."""
     arn = engine.add_task_definition(
         "f",
         containers=["main", "side", {"name": "raw", "memory": 7}],
@@ -95,8 +95,8 @@ def test_a_definition_is_put_together_from_what_is_given(engine: Engine) -> None
 
 
 @pytest.mark.parametrize("part", [0, -1])
-def test_a_task_is_ended_by_hand(engine: Engine, part: int) -> None:
-    """With an exit code and a reason; once."""
+def test_a_test_ends_a_task(engine: Engine, part: int) -> None:
+    """With an exit code and a reason; a second call has no effect."""
     (host,) = engine.add_instances()
     engine.add_task_definition("f")
     arn = engine.call("StartTask", {"taskDefinition": "f", "containerInstances": [host]})["tasks"][0]["taskArn"]

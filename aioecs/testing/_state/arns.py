@@ -1,6 +1,6 @@
-"""The names of things: ARNs in their long form, and what an identifier in a request points to.
+"""ARNs in their long form, and reading the identifiers in requests.
 
-An identifier is a bare id or a full ARN. Messages follow what callers report of the service: "Invalid identifier:
+An identifier is an id or a full ARN. Messages are those that callers report of the service: "Invalid identifier:
 Identifier is for cluster a. Your cluster is b" (docker-archive/compose-cli#2086), "Invalid identifier: Unexpected
 number of separators", "taskId length should be one of [32,36]". So an ARN of another cluster, account, Region or
 partition is an InvalidParameterException, and only a well-formed unknown id can be MISSING.
@@ -23,7 +23,7 @@ _ARN_PARTS = 6  # arn:partition:service:region:account:resource
 
 @attrs.frozen
 class Arns:
-    """Makes and reads the ARNs of one partition, Region and account."""
+    """Builds and parses the ARNs of one partition, Region and account."""
 
     partition: str
     region: str
@@ -34,34 +34,34 @@ class Arns:
         object.__setattr__(self, "prefix", f"arn:{self.partition}:ecs:{self.region}:{self.account_id}")
 
     def cluster(self, name: str) -> str:
-        """Make a cluster's ARN."""
+        """Return a cluster's ARN."""
         return f"{self.prefix}:cluster/{name}"
 
     def instance(self, cluster: str, instance_id: str) -> str:
-        """Make a container instance's ARN."""
+        """Return a container instance's ARN."""
         return f"{self.prefix}:container-instance/{cluster}/{instance_id}"
 
     def task(self, cluster: str, task_id: str) -> str:
-        """Make a task's ARN."""
+        """Return a task's ARN."""
         return f"{self.prefix}:task/{cluster}/{task_id}"
 
     def container(self, cluster: str, task_id: str, container_id: str) -> str:
-        """Make the ARN of a container of a task."""
+        """Return the ARN of a container of a task."""
         return f"{self.prefix}:container/{cluster}/{task_id}/{container_id}"
 
     def definition(self, family: str, revision: int) -> str:
-        """Make a task definition's ARN."""
+        """Return a task definition's ARN."""
         return f"{self.prefix}:task-definition/{family}:{revision}"
 
     def provider(self, name: str) -> str:
-        """Make a capacity provider's ARN."""
+        """Return a capacity provider's ARN."""
         return f"{self.prefix}:capacity-provider/{name}"
 
     def cluster_name(self, identifier: str | None) -> str:
-        """Read the name of a cluster from a name or ARN; absent is `default`.
+        """Read the name of a cluster from a name or ARN; None is `default`.
 
         Raises:
-            AwsError: InvalidParameterException, when it is neither, or the ARN is of another account or Region.
+            AwsError: InvalidParameterException, if it is neither, or the ARN is of another account or Region.
         """
         if not identifier:
             return "default"
@@ -78,7 +78,7 @@ class Arns:
         """Read the id of a "task" or "container-instance" of the cluster from an id or ARN.
 
         Raises:
-            AwsError: InvalidParameterException, when it is malformed or of another cluster, account or Region.
+            AwsError: InvalidParameterException, if it is malformed or of another cluster, account or Region.
         """
         found = identifier
         if identifier.startswith("arn:"):
@@ -95,7 +95,7 @@ class Arns:
         """Read family and revision (None: the latest) from `family`, `family:revision` or an ARN.
 
         Raises:
-            AwsError: ClientException, when it is none of these.
+            AwsError: ClientException, if it is none of these.
         """
         if not identifier:
             raise client_error("TaskDefinition can not be blank.")
@@ -127,11 +127,11 @@ class Arns:
         if len(parts) < _ARN_PARTS or parts[2] != "ecs":
             raise invalid("Invalid identifier: Unexpected number of separators")
         if self.prefix != ":".join(parts[:-1]):
-            raise _foreign(parts, self)
+            raise _mismatch(parts, self)
         return parts[-1]
 
 
-def _foreign(parts: list[str], ours: Arns) -> AwsError:
+def _mismatch(parts: list[str], ours: Arns) -> AwsError:
     what, mine, theirs = next(
         (what, mine, theirs)
         for what, mine, theirs in (

@@ -1,4 +1,4 @@
-"""What a test does to the world by hand: things that ECS has no operation for, or a longer one."""
+"""Controls for tests: changes that no operation of ECS makes, and short forms of those that one makes."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from aioecs.testing._operations import admin, families
 from aioecs.testing._operations import instances as _instances
 from aioecs.testing._operations.members import Json
 from aioecs.testing._placement import providers
-from aioecs.testing._world.state import Cluster, Instance, Task
-from aioecs.testing._world.world import World, unknown_task
+from aioecs.testing._state.account import Account, unknown_task
+from aioecs.testing._state.records import Cluster, Instance, Task
 
 
 class Controls:
     """Adds and changes clusters, task definitions, instances and tasks from Python."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, account: Account) -> None:
+        self._account = account
 
     def add_cluster(self, name: str = "default", **members: Any) -> str:
-        """Add a cluster and return its ARN; one that exists is left alone. members: those of CreateCluster."""
+        """Add a cluster and return its ARN; an existing one is not changed. members: those of CreateCluster."""
         request = {"clusterName": name, **members}
-        arn: str = admin.create_cluster(self._world, request, 0, 0)["cluster"]["clusterArn"]
+        arn: str = admin.create_cluster(self._account, request, 0, 0)["cluster"]["clusterArn"]
         return arn
 
     def add_task_definition(
@@ -47,8 +47,8 @@ class Controls:
 
         containers: names, or container definitions as in RegisterTaskDefinition (`image` may be left out); cpu (units),
         memory (MiB), host_ports and gpus go to the first container that is given by name.  requires: attributes that
-        an instance must have, by name or with their value.  fails_to_start: a `stoppedReason`; its tasks stop with it
-        instead of running.  task_size: CPU units and MiB of the whole task, which Fargate needs.
+        an instance must have, by name or with their value.  fails_to_start: a `stoppedReason` with which its
+        tasks stop instead of running.  task_size: CPU units and MiB of the whole task, which Fargate requires.
         members: further members of RegisterTaskDefinition.
 
         Raises:
@@ -76,17 +76,17 @@ class Controls:
         }
         if task_size is not None:
             request["cpu"], request["memory"] = map(str, task_size)
-        definition = admin.register(self._world, request, self._world.advance())
+        definition = admin.register(self._account, request, self._account.advance())
         definition.fails_to_start = fails_to_start
         return definition.arn
 
     def deregister_task_definition(self, task_definition: str) -> None:
-        """Make a revision inactive: it starts no more tasks.
+        """Set a revision INACTIVE: no more tasks can be started from it.
 
         Raises:
             AwsError: it is unknown.
         """
-        families.deactivate(self._world.definition(task_definition), self._world.advance())
+        families.deactivate(self._account.definition(task_definition), self._account.advance())
 
     def add_instances(
         self,
@@ -104,24 +104,24 @@ class Controls:
         tags: Mapping[str, str] | None = None,
         **members: Any,
     ) -> list[str]:
-        """Register container instances and return their ARNs; their zones go round over three of the Region.
+        """Register container instances and return their ARNs; they alternate between three Availability Zones.
 
-        cpu: units.  memory: MiB.  enis: network interfaces for awsvpc tasks, None for no limit.  attributes: added to,
-        and where equal in name put over, those that an ECS-optimized AMI reports.  capacity_provider: whose they are.
-        members: of its description, that the local ECS knows nothing of (statusReason, agentUpdateStatus …).
+        cpu: units.  memory: MiB.  enis: network interfaces for awsvpc tasks, None for no limit.  attributes: added
+        to those that an ECS-optimized AMI reports, which they override.  capacity_provider: of the instances.
+        members: further members of their descriptions (statusReason, agentUpdateStatus …).
 
         Raises:
             AwsError: ClusterNotFoundException.
         """
         found = self._cluster(cluster)
-        world = self._world
+        account = self._account
         for _ in range(count):
             made = _instances.make(
-                world,
+                account,
                 found,
                 cpu=cpu,
                 memory=memory,
-                gpus=[f"GPU-{world.new_id()}" for _ in range(gpus)],
+                gpus=[f"GPU-{account.new_id()}" for _ in range(gpus)],
                 enis=enis,
                 attributes=attributes,
                 tags=tags,
@@ -144,25 +144,25 @@ class Controls:
     ) -> str:
         """Add a capacity provider of an Auto Scaling group to a cluster and return its ARN.
 
-        cpu, memory, enis: of each instance that it launches.  instances: how many it may have, None for no limit.
-        managed: whether it launches instances where there is no room; without that, tasks wait for `add_instances`.
+        cpu, memory, enis: of each instance that it launches.  instances: the maximum number, None for no limit.
+        managed: whether it launches instances when capacity is short; otherwise tasks wait for `add_instances`.
 
         Raises:
-            AwsError: the name is none or taken, or there is no such cluster.
+            AwsError: the name is invalid or in use, or there is no such cluster.
         """
         found = self._cluster(cluster)
         group: Json = {
-            "autoScalingGroupArn": f"{self._world.arns.prefix.replace(':ecs:', ':autoscaling:')}:autoScalingGroup:"
+            "autoScalingGroupArn": f"{self._account.arns.prefix.replace(':ecs:', ':autoscaling:')}:autoScalingGroup:"
             f"00000000-0000-4000-8000-000000000000:autoScalingGroupName/{name}",
             "managedScaling": {"status": "ENABLED" if managed else "DISABLED"},
         }
-        made = providers.add(self._world, name, group, {})
+        made = providers.add(self._account, name, group, {})
         made.cpu, made.memory, made.enis, made.instances = cpu, memory, enis, instances
         found.providers.append(name)
         return made.arn
 
     def instance_arns(self, cluster: str = "default") -> list[str]:
-        """List the ARNs of a cluster's container instances in order of registering, deregistered ones left out."""
+        """List the ARNs of a cluster's container instances in order of registering, without deregistered ones."""
         return [each.arn for each in self._cluster(cluster).instances.values() if each.status != "INACTIVE"]
 
     def set_agent(self, instance: str, *, connected: bool, cluster: str | None = None) -> None:
@@ -180,33 +180,33 @@ class Controls:
         admin.set_status(self._find(instance, cluster), "ACTIVE")
 
     def deregister_instance(self, instance: str, *, cluster: str | None = None) -> None:
-        """Deregister an instance: it becomes INACTIVE, its agent is gone, and its tasks go on unwatched."""
+        """Deregister an instance: it becomes INACTIVE, its agent is disconnected, and its tasks run on."""
         _instances.retire(self._find(instance, cluster))
 
     def end_task(
         self, task: str, *, exit_code: int = 0, code: str = "EssentialContainerExited", reason: str | None = None
     ) -> None:
-        """Let a task end by itself now; one that is stopping already is left alone.
+        """End a task as if its container exited; has no effect on one that is stopping already.
 
         Raises:
             AwsError: it is unknown.
         """
-        now = self._world.advance()
-        self._world.end(self._task(task), now, code, reason or "Essential container in task exited", exit_code)
+        now = self._account.advance()
+        self._account.end(self._task(task), now, code, reason or "Essential container in task exited", exit_code)
 
     def _cluster(self, name: str) -> Cluster:
-        return self._world.cluster({"cluster": name})
+        return self._account.cluster({"cluster": name})
 
     def _find(self, instance: str, cluster: str | None) -> Instance:
         named = cluster or (instance.split("/")[1] if instance.startswith("arn:") else "default")
-        found = self._world.instance(self._cluster(named), instance)
+        found = self._account.instance(self._cluster(named), instance)
         if found is None:
             raise AwsError("ClientException", f"No container instance {instance} in cluster {named}.")
         return found
 
     def _task(self, identifier: str) -> Task:
         named = identifier.split("/")[1] if identifier.startswith("arn:") else "default"
-        found = self._world.task(self._cluster(named), identifier)
+        found = self._account.task(self._cluster(named), identifier)
         if found is None:
             raise unknown_task()
         return found

@@ -1,7 +1,7 @@
-"""What EventBridge tells of tasks: an "ECS Task State Change" for each new version of one.
+"""EventBridge's events about tasks: an "ECS Task State Change" for each new version of a task.
 
-The bus of the local ECS is honest: it delivers each event once, in order and at once. EventBridge promises only at
-least once and in any order; a test that wants that repeats and shuffles what it gets.
+The local ECS delivers each event once, immediately and in order. EventBridge guarantees at least once, in any order; a
+test of that repeats and shuffles the events.
 """
 
 from __future__ import annotations
@@ -14,34 +14,34 @@ import attrs
 
 from aioecs.testing._operations.members import Json
 from aioecs.testing._operations.wire_format import task_on_wire
-from aioecs.testing._world.arns import Arns
-from aioecs.testing._world.state import Task
+from aioecs.testing._state.arns import Arns
+from aioecs.testing._state.records import Task
 
 Listener = Callable[[Json], object]
 
 
 @attrs.define(eq=False)
-class Bus:
-    """Tells listeners of each change of a task."""
+class EventBus:
+    """Delivers an event to each listener when a task changes."""
 
     arns: Arns
     _listeners: dict[int, Listener] = attrs.field(init=False, factory=dict[int, Listener])
-    _joined: int = attrs.field(init=False, default=0)
+    _subscriptions: int = attrs.field(init=False, default=0)
     _sent: int = attrs.field(init=False, default=0)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener(event)` for each event from now on; return what ends that."""
-        self._joined += 1
-        key = self._joined
+        """Call `listener(event)` for each event from now on; return a function to stop."""
+        self._subscriptions += 1
+        key = self._subscriptions
         self._listeners[key] = listener
 
-        def end() -> None:
+        def stop() -> None:
             self._listeners.pop(key, None)
 
-        return end
+        return stop
 
     def changed(self, task: Task, at: float) -> None:
-        """Tell that a task has a new version."""
+        """Deliver an event of a task that has a new version."""
         if self._listeners:
             self._sent += 1
             event = event_of(task, self.arns, at, self._sent)
@@ -50,7 +50,7 @@ class Bus:
 
 
 def event_of(task: Task, arns: Arns, at: float, number: int) -> Json:
-    """Make the event of a task as it is now. [AmazonECS/latest/developerguide/ecs_task_events.html]"""
+    """Return the event of a task in its present state. [AmazonECS/latest/developerguide/ecs_task_events.html]"""
     return {
         "version": "0",
         "id": str(UUID(int=number, version=4)),
@@ -65,8 +65,8 @@ def event_of(task: Task, arns: Arns, at: float, number: int) -> Json:
 
 
 def _with_times(wire: Json) -> Json:
-    """Write the task's moments as events do: the API has them as epoch seconds."""
-    return {name: _iso(held) if name.endswith("At") else held for name, held in wire.items()}
+    """Write times in ISO 8601, as events have them; the API has epoch seconds."""
+    return {name: _iso(value) if name.endswith("At") else value for name, value in wire.items()}
 
 
 def _iso(moment: float) -> str:

@@ -1,7 +1,7 @@
-"""The truth: which calls arrived, what each of them did, and what became of every task, whatever the caller was told.
+"""What really happened: the calls that arrived, their effects, and the state of every task, whatever was answered.
 
-It remembers every task for as long as it lives, those that ECS itself has forgotten among them, and every call that
-started or stopped one. Of the others, refused ones above all, it keeps the last ten thousand, with long texts cut.
+It keeps every task, also those that ECS no longer describes, and every call that started or stopped one. Of the calls
+without effect it keeps the last ten thousand. Long texts are truncated.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from typing import Any, cast
 import attrs
 
 from aioecs.testing._operations.members import Json
-from aioecs.testing._world.state import RUNNING, Task
+from aioecs.testing._state.records import RUNNING, Task
 
-CALLS_WITHOUT_EFFECT = 10_000  # how many calls that neither started nor stopped anything are kept one by one
+CALLS_WITHOUT_EFFECT = 10_000  # how many calls that neither started nor stopped a task are kept
 _TEXT = 300  # characters of a request's text that are kept; startedBy, ARNs and client tokens are shorter
-_ITEMS = 11  # names of instances that are kept; a good request has ten
+_ITEMS = 11  # names of instances that are kept; a valid request has at most ten
 _OPERATIONS = 500  # operations that are counted by name
 
 LOGGED = frozenset({"StartTask", "RunTask", "StopTask"})
-"""The operations whose calls are kept one by one; the others are counted."""
+"""The operations whose calls are kept; calls of the others are only counted."""
 
 
 @attrs.frozen
 class Call:
     """A StartTask, RunTask or StopTask that arrived.
 
-    number: counts the logged calls, from 1.  at: when it arrived, epoch seconds.
+    number: counts the recorded calls, from 1.  at: when it arrived, epoch seconds.
     token: its `startedBy`.  client_token: its `clientToken` (RunTask).
-    instances: as the request named them.  count: how many tasks a RunTask asked for.
+    instances: as the request named them.  count: the `count` of a RunTask.
     stopped: the task that a StopTask named.
     tasks: ARNs of the tasks that it created.  failures: (arn, reason) of each entry.
-    error: the code that it was answered with.  fault: the kind of fault that hit it.
-    executed: whether the operation ran.  answered: whether its own answer was handed to the connection, whole; False
-        is certain, True does not prove that the caller got it.
+    error: the code of its error.  fault: the kind of fault that hit it.
+    executed: whether the operation ran.  answered: whether its whole answer was written to the connection; False is
+        certain, True doesn't prove that the caller received it.
     """
 
     number: int
@@ -56,12 +56,12 @@ class Call:
 
 @attrs.frozen
 class TrueTask:
-    """A task as it is now.
+    """A task in its present state.
 
-    arn, cluster_arn, container_instance_arn: what it is and where; "" for a task without an instance, as on Fargate.
+    arn, cluster_arn, container_instance_arn: the last is "" for a task without an instance, as on Fargate.
     launch_type, capacity_provider: how it was placed.  family: of its task definition.
-    call: the number of the call that created it.  started_by, group, tags: as that call gave them.
-    last_status, desired_status: as DescribeTasks tells them.  stop_code, stopped_reason: why it stopped, if it did.
+    call: the number of the call that created it.  started_by, group, tags: as in that call.
+    last_status, desired_status: as in DescribeTasks.  stop_code, stopped_reason: why it stopped, if it did.
     created_at, started_at, stopped_at: epoch seconds; None for what has not happened.
     """
 
@@ -85,16 +85,16 @@ class TrueTask:
 
     @property
     def live(self) -> bool:
-        """Whether it runs or is to run."""
+        """Whether its desired status is RUNNING."""
         return self.desired_status == RUNNING
 
 
 @attrs.frozen
 class Duplicate:
-    """More tasks of one `token` than any single call with it `asked` for.
+    """More tasks with one `token` than any single call with it requested (`asked`).
 
     container_instance_arn: the instance that StartTask calls named; "" for tasks of RunTask, which are counted
-        together, wherever they are.
+        together.
     """
 
     token: str
@@ -103,26 +103,26 @@ class Duplicate:
     tasks: tuple[str, ...]
 
 
-def _nothing() -> None:
-    """Be up to date already."""
+def _no_refresh() -> None:
+    """Do nothing: the tasks are up to date."""
 
 
 @attrs.define
-class Ledger:
-    """Where the engine writes down what happens; `Truth` reads it. A logged call is the members of a `Call`."""
+class History:
+    """The calls and tasks that the engine records, which `Truth` reads. A recorded call is a dict of `Call` members."""
 
     calls: dict[int, dict[str, Any]] = attrs.field(factory=dict[int, dict[str, Any]])
     tasks: dict[str, Task] = attrs.field(factory=dict[str, Task])
     by_token: dict[str | None, list[str]] = attrs.field(factory=dict[str | None, list[str]])
     requests: Counter[str] = attrs.field(factory=Counter[str])
     throttled: Counter[str] = attrs.field(factory=Counter[str])
-    refresh: Callable[[], None] = _nothing
+    refresh: Callable[[], None] = _no_refresh
     arrivals: int = 0
     dropped: int = 0
     _without_effect: deque[int] = attrs.field(factory=deque[int])
 
-    def arrived(self, operation: str, request: Json, at: float, fault: str | None) -> int:
-        """Write down a call that arrived; return its number, 0 for operations that are counted only."""
+    def call_arrived(self, operation: str, request: Json, at: float, fault: str | None) -> int:
+        """Record a call that arrived; return its number, 0 for operations that are only counted."""
         known = operation in self.requests or len(self.requests) < _OPERATIONS
         self.requests[operation[:_TEXT] if known else "…"] += 1
         if operation not in LOGGED:
@@ -140,8 +140,8 @@ class Ledger:
         self.calls[number] = call
         return number
 
-    def ended(self, number: int) -> None:
-        """Let a logged call go that had no effect, once there are too many of them."""
+    def call_ended(self, number: int) -> None:
+        """Note that a call is over; if it had no effect, the oldest such call may be dropped."""
         call = self.calls.get(number)
         if (
             call is None
@@ -154,16 +154,16 @@ class Ledger:
             self.dropped += self.calls.pop(self._without_effect.popleft(), None) is not None
 
     def operation(self, number: int) -> str:
-        """Name the operation of a logged call."""
+        """Return the operation of a recorded call."""
         return str(self.calls[number]["operation"]) if number in self.calls else ""
 
-    def created(self, task: Task) -> None:
-        """Write down a task."""
+    def task_created(self, task: Task) -> None:
+        """Record a task."""
         self.tasks[task.arn] = task
         self.by_token.setdefault(task.started_by, []).append(task.arn)
 
-    def settled(self, number: int, **facts: Any) -> None:
-        """Amend a logged call by what has become known of it."""
+    def amend_call(self, number: int, **facts: Any) -> None:
+        """Add members to a recorded call."""
         if number in self.calls:
             self.calls[number].update(facts)
 
@@ -179,82 +179,81 @@ def _text(value: object) -> str | None:
 
 
 def _texts(value: object) -> tuple[str, ...]:
-    """Keep the strings of a list, as many as a good request has and one more."""
+    """Return the strings of a list, at most one more than a valid request has."""
     found = [_text(each) for each in cast("list[object]", value)[:_ITEMS]] if isinstance(value, list) else []
     return tuple(each for each in found if each is not None)
 
 
 class Truth:
-    """What really happened. Reading it changes nothing and takes no token from a bucket."""
+    """What really happened. Reading it has no effect and takes no token from a bucket."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, history: History) -> None:
+        self._history = history
 
     @property
     def requests(self) -> Counter[str]:
-        """How many requests arrived, by operation, whatever became of them."""
-        return self._ledger.requests
+        """How many requests arrived, by operation, whatever their outcome."""
+        return self._history.requests
 
     @property
     def throttled(self) -> Counter[str]:
         """How many of them were throttled, by an empty bucket or a "throttle" fault."""
-        return self._ledger.throttled
+        return self._history.throttled
 
     @property
     def dropped(self) -> int:
-        """How many logged calls without effect are no longer in `calls`: only the last ten thousand are."""
-        return self._ledger.dropped
+        """How many calls without effect are no longer in `calls`, which keeps the last ten thousand."""
+        return self._history.dropped
 
     def calls(self, operation: str | None = None) -> list[Call]:
-        """List the logged calls in order of arrival, of one operation or all."""
-        return [Call(**call) for call in self._ledger.calls.values() if operation in (None, call["operation"])]
+        """List the recorded calls in order of arrival, of one operation or all."""
+        return [Call(**call) for call in self._history.calls.values() if operation in (None, call["operation"])]
 
     def sends(self, token: str) -> list[Call]:
-        """List the starts that arrived with this `startedBy`: more than one is a call sent again."""
-        return [Call(**call) for call in self._ledger.calls.values() if call.get("token") == token]
+        """List the starts that arrived with this `startedBy`: more than one means that a call was sent again."""
+        return [Call(**call) for call in self._history.calls.values() if call.get("token") == token]
 
     def tasks(self) -> list[TrueTask]:
         """List all tasks that ever were, in order of starting."""
         return [_snapshot(task) for task in self._all().values()]
 
     def running(self) -> list[TrueTask]:
-        """List the tasks that run or are to run."""
+        """List the tasks whose desired status is RUNNING."""
         return [task for task in self.tasks() if task.live]
 
     def task(self, arn: str) -> TrueTask | None:
-        """Give one task."""
+        """Return one task, or None."""
         found = self._all().get(arn)
         return _snapshot(found) if found is not None else None
 
     def started_by(self, token: str) -> list[TrueTask]:
         """List the tasks that were started with this `startedBy`."""
         tasks = self._all()
-        return [_snapshot(tasks[arn]) for arn in self._ledger.by_token.get(token, ())]
+        return [_snapshot(tasks[arn]) for arn in self._history.by_token.get(token, ())]
 
     def tasks_by_token(self) -> dict[str | None, list[str]]:
-        """Give the ARNs of all tasks that ever were by `startedBy`; None for those without."""
-        return {token: list(arns) for token, arns in self._ledger.by_token.items()}
+        """Return the ARNs of all tasks that ever were by `startedBy`; None for those without."""
+        return {token: list(arns) for token, arns in self._history.by_token.items()}
 
     def duplicates(self, *, live_only: bool = False) -> list[Duplicate]:
-        """Find tasks that nobody asked for: more than one StartTask with a token named an instance, or than one RunTask
-        with it counted.
+        """Find duplicate tasks: more of a token than one StartTask named on an instance, or than one RunTask's `count`.
 
-        It takes every `startedBy` for the identity of one logical call, which may have been sent several times; it says
-        nothing of tasks without one. `live_only` looks at the tasks that still run.
+        Each `startedBy` is taken for the identity of one logical call, which may have been sent several times. Tasks
+        without one are ignored. `live_only` counts only the tasks that still run.
         """
-        asked = self._asked()
+        requested = self._requested()
         made: dict[tuple[str, str | None], list[Task]] = {}
         for task in self._all().values():
             if task.started_by is not None and (task.desired_status == RUNNING or not live_only):
                 made.setdefault((task.started_by, self._named(task)), []).append(task)
         return [
-            Duplicate(key[0], _arn(tasks[0], key[1]), asked.get(key, 0), tuple(task.arn for task in tasks))
+            Duplicate(key[0], _arn(tasks[0], key[1]), requested.get(key, 0), tuple(task.arn for task in tasks))
             for key, tasks in made.items()
-            if len(tasks) > asked.get(key, 0)
+            if len(tasks) > requested.get(key, 0)
         ]
 
     def as_json(self) -> Json:
-        """Give all of it as JSON: `tasks`, `calls`, `dropped`, `requests`, `throttled`, `duplicates`."""
+        """Return everything as JSON: `tasks`, `calls`, `dropped`, `requests`, `throttled`, `duplicates`."""
         return {
             "tasks": [attrs.asdict(task) for task in self.tasks()],
             "calls": [attrs.asdict(call) for call in self.calls()],
@@ -266,28 +265,28 @@ class Truth:
 
     def __repr__(self) -> str:
         return (
-            f"Truth(calls={self._ledger.arrivals}, tasks={len(self._ledger.tasks)}, requests={self.requests.total()})"
+            f"Truth(calls={self._history.arrivals}, tasks={len(self._history.tasks)}, requests={self.requests.total()})"
         )
 
     def _all(self) -> dict[str, Task]:
-        self._ledger.refresh()
-        return self._ledger.tasks
+        self._history.refresh()
+        return self._history.tasks
 
-    def _asked(self) -> dict[tuple[str, str | None], int]:
-        """Count, per token and instance id, the entries of the StartTask that had most; under None, RunTask's count."""
-        asked: dict[tuple[str, str | None], int] = {}
+    def _requested(self) -> dict[tuple[str, str | None], int]:
+        """Return the most tasks that one call requested, by token and instance id (None for RunTask)."""
+        requested: dict[tuple[str, str | None], int] = {}
         for call in self.calls():
             named = Counter[str | None](each.rsplit("/", 1)[-1] for each in call.instances)
             if call.operation == "RunTask":
                 named = Counter({None: call.count})
             for instance, count in named.items():
                 if call.token is not None:
-                    asked[call.token, instance] = max(asked.get((call.token, instance), 0), count)
-        return asked
+                    requested[call.token, instance] = max(requested.get((call.token, instance), 0), count)
+        return requested
 
     def _named(self, task: Task) -> str | None:
-        """Name the instance that was asked for: RunTask names none."""
-        by_run = self._ledger.operation(task.call) == "RunTask"
+        """Return the instance id that the call named; RunTask names none."""
+        by_run = self._history.operation(task.call) == "RunTask"
         return None if by_run or task.instance is None else task.instance.id
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import attrs
 
 from aioecs.testing import Behaviour, Engine
-from aioecs.testing._world.truth import Ledger, Truth
+from aioecs.testing._state.truth import History, Truth
 
 
 def engine(**behaviour: Any) -> Engine:
-    """Make an engine with two instances at a clock that stands still."""
+    """Return an engine with two instances and a fixed time."""
     made = Engine(clock=lambda: 1000.0, behaviour=Behaviour(**behaviour))
     made.add_cluster()
     made.add_instances(2)
@@ -21,15 +21,15 @@ def engine(**behaviour: Any) -> Engine:
 
 
 def start(made: Engine, token: str | None, *instances: str) -> list[str]:
-    """Start tasks and give their ARNs."""
+    """Start tasks and return their ARNs."""
     request: dict[str, Any] = {"taskDefinition": "demo", "containerInstances": list(instances)}
     if token is not None:
         request["startedBy"] = token
     return [task["taskArn"] for task in made.call("StartTask", request)["tasks"]]
 
 
-def test_every_start_and_stop_is_written_down() -> None:
-    """With what was asked, what it did and what was answered; reads are only counted."""
+def test_every_start_and_stop_is_recorded() -> None:
+    """With its request, its effect and its answer; reads are only counted."""
     made = engine()
     one, two = made.instance_arns()
     tasks = start(made, "token", one, two, "f" * 32)
@@ -51,8 +51,8 @@ def test_every_start_and_stop_is_written_down() -> None:
     assert made.truth.requests == {"StartTask": 2, "StopTask": 1, "RunTask": 1, "ListTasks": 1}
 
 
-def test_a_malformed_request_is_written_down_as_far_as_it_goes() -> None:
-    """Whatever stands in it."""
+def test_a_malformed_request_is_recorded_as_far_as_it_is_valid() -> None:
+    """Whatever it contains."""
     made = engine()
     made.answer("StartTask", {"startedBy": 3, "containerInstances": "x"})
     made.answer("StartTask", {"containerInstances": ["a", 3]})
@@ -61,8 +61,8 @@ def test_a_malformed_request_is_written_down_as_far_as_it_goes() -> None:
     assert second.instances == ("a",)
 
 
-def test_tasks_are_known_for_ever() -> None:
-    """Also when ECS has forgotten them; each names the call that created it."""
+def test_tasks_are_kept_forever() -> None:
+    """Even after ECS has removed them; each names the call that created it."""
     now = [1000.0]
     made = Engine(clock=lambda: now[0])
     made.add_cluster()
@@ -90,8 +90,8 @@ def test_tasks_are_known_for_ever() -> None:
     assert made.truth.tasks_by_token() == {"token": [arn]}
 
 
-def test_what_was_not_asked_for_is_a_duplicate() -> None:
-    """Per token and instance: more tasks than the call that asked for most."""
+def test_a_task_that_no_call_requested_is_a_duplicate() -> None:
+    """Per token and instance: more tasks than the call that requested most."""
     made = engine()
     one, two = made.instance_arns()
     start(made, "twice", one, one)
@@ -110,7 +110,7 @@ def test_what_was_not_asked_for_is_a_duplicate() -> None:
 
 
 def test_a_retry_for_the_rest_is_no_duplicate() -> None:
-    """What one call asked for may come in two."""
+    """The tasks that one call requested may start in two calls."""
     made = Engine(clock=lambda: 0.0)
     made.add_cluster()
     made.add_instances(1, cpu=10)
@@ -122,7 +122,7 @@ def test_a_retry_for_the_rest_is_no_duplicate() -> None:
     assert made.truth.duplicates() == []
 
 
-def test_run_task_asks_for_what_it_placed() -> None:
+def test_run_task_requests_its_count() -> None:
     """Its request names no instance."""
     made = engine()
     made.call("RunTask", {"taskDefinition": "demo", "count": 4, "startedBy": "run"})
@@ -131,23 +131,23 @@ def test_run_task_asks_for_what_it_placed() -> None:
     assert len(made.truth.duplicates()) == 1
 
 
-def test_the_truth_is_json_too() -> None:
-    """All of it, for another process; its repr tells the counts."""
+def test_the_truth_as_json() -> None:
+    """All of it, for another process; its repr has the counts."""
     made = engine(running_seconds=0.0)
     one, _ = made.instance_arns()
     start(made, "token", one)
     start(made, "token", one)
-    told = json.loads(json.dumps(made.truth.as_json()))
-    assert set(told) == {"tasks", "calls", "dropped", "requests", "throttled", "duplicates"}
-    assert told["calls"] == [{**attrs.asdict(call), "instances": [one], "tasks": list(call.tasks), "failures": []}
+    written = json.loads(json.dumps(made.truth.as_json()))
+    assert set(written) == {"tasks", "calls", "dropped", "requests", "throttled", "duplicates"}
+    assert written["calls"] == [{**attrs.asdict(call), "instances": [one], "tasks": list(call.tasks), "failures": []}
                              for call in made.truth.calls()]  # fmt: skip
-    assert [task["last_status"] for task in told["tasks"]] == ["STOPPED", "STOPPED"]
-    assert (told["requests"], len(told["duplicates"])) == ({"StartTask": 2}, 1)
+    assert [task["last_status"] for task in written["tasks"]] == ["STOPPED", "STOPPED"]
+    assert (written["requests"], len(written["duplicates"])) == ({"StartTask": 2}, 1)
     assert repr(made.truth) == "Truth(calls=2, tasks=2, requests=2)"
 
 
 def test_run_tasks_of_one_token_are_counted_together() -> None:
-    """Wherever they are: two calls of one that placed a task each are one task too many."""
+    """On any instance: two calls with count 1 that placed a task each are one task too many."""
     made = engine()
     for _ in range(2):
         made.call("RunTask", {"taskDefinition": "demo", "startedBy": "run"})
@@ -157,7 +157,7 @@ def test_run_tasks_of_one_token_are_counted_together() -> None:
 
 
 def test_refused_calls_are_kept_in_part() -> None:
-    """Long texts are cut, and the last ten thousand are kept; those that started something stay for ever."""
+    """Long texts are truncated; the last ten thousand are kept, and all that started something."""
     made = engine()
     one, _ = made.instance_arns()
     start(made, "kept", one)
@@ -166,17 +166,17 @@ def test_refused_calls_are_kept_in_part() -> None:
         made.answer("StartTask" if number % 2 else "RunTask", huge)
         made.answer("Odd" * 1000 + str(number), {})
     made.call("StopTask", {"task": made.truth.tasks()[0].arn})
-    told = made.truth.as_json()
-    assert (told["dropped"], made.truth.dropped, len(told["calls"])) == (20, 20, 10_002)
-    assert [call["operation"] for call in (told["calls"][0], told["calls"][-1])] == ["StartTask", "StopTask"]
-    assert told["calls"][1]["number"] == 22
-    assert max(len(json.dumps(call)) for call in told["calls"]) < 5000
-    assert len(told["requests"]) < 510
-    assert sum(told["requests"].values()) == 20_042
+    written = made.truth.as_json()
+    assert (written["dropped"], made.truth.dropped, len(written["calls"])) == (20, 20, 10_002)
+    assert [call["operation"] for call in (written["calls"][0], written["calls"][-1])] == ["StartTask", "StopTask"]
+    assert written["calls"][1]["number"] == 22
+    assert max(len(json.dumps(call)) for call in written["calls"]) < 5000
+    assert len(written["requests"]) < 510
+    assert sum(written["requests"].values()) == 20_042
     assert made.truth.sends("x" * 300 + "…")
 
 
-def test_an_empty_ledger_tells_nothing() -> None:
+def test_an_empty_history_has_nothing() -> None:
     """And needs no engine."""
-    truth = Truth(Ledger())
+    truth = Truth(History())
     assert (truth.tasks(), truth.calls(), truth.duplicates(), truth.throttled.total()) == ([], [], [], 0)

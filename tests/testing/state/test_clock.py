@@ -1,4 +1,4 @@
-"""A clock that a test can put forward."""
+"""A clock that a test can advance."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from aioecs.testing import VirtualClock
 
 
-def test_it_stands_still() -> None:
-    """Given a time, it stands there, and leaps by what it is told."""
+def test_a_given_time_advances_only_by_calls() -> None:
+    """Two reads give the same time."""
     clock = VirtualClock(at=100)
     assert clock() == clock() == 100
     clock.advance(2.5)
@@ -19,8 +19,8 @@ def test_it_stands_still() -> None:
     assert repr(clock) == "<VirtualClock at 102.500, standing still>"
 
 
-def test_it_goes_with_the_machine_s() -> None:
-    """Otherwise it goes on by itself, ahead by what it leapt."""
+def test_without_a_time_it_follows_the_machine_s_clock() -> None:
+    """It is ahead by the seconds it was advanced."""
     clock = VirtualClock()
     clock.advance(1000)
     before = time.time()
@@ -30,8 +30,8 @@ def test_it_goes_with_the_machine_s() -> None:
 
 @pytest.mark.parametrize("seconds", [-1, float("inf"), float("nan")])
 def test_it_never_goes_back(seconds: float) -> None:
-    """Nor does it go where nobody can follow."""
+    """Nor to infinity."""
     clock = VirtualClock(at=0)
-    with pytest.raises(ValueError, match="0 or more"):
+    with pytest.raises(ValueError, match="at least 0"):
         clock.advance(seconds)
     assert clock() == 0

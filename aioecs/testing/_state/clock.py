@@ -1,4 +1,4 @@
-"""A clock for the local ECS that a test can put forward."""
+"""A clock for the local ECS that a test can advance."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from threading import Lock
 
 
 class VirtualClock:
-    """A clock for `LocalECS(clock=...)` that leaps when it is told to: the life of tasks, lags and buckets follow it.
+    """A clock for `LocalECS(clock=...)` that can be advanced: task lifecycles, lags and buckets follow it.
 
-    at: epoch seconds. It stands still there until it is advanced; None goes with the machine's clock, and leaps
-        beside. Where it stands still, an empty token bucket never fills and a task never ends by itself.
+    at: epoch seconds. The clock stays at this time until it is advanced; meanwhile an empty token bucket doesn't refill
+        and no task ends. None follows the machine's clock, plus what it was advanced by.
 
-    It may be advanced from any thread. It hurries the server alone: a client's own clocks go on as they do.
+    It may be advanced from any thread. It affects the server only, never the clocks of a client.
     """
 
     def __init__(self, at: float | None = None) -> None:
@@ -26,13 +26,13 @@ class VirtualClock:
             return (time.time() if self._at is None else self._at) + self._ahead
 
     def advance(self, seconds: float) -> None:
-        """Put it forward.
+        """Advance it by a number of seconds.
 
         Raises:
-            ValueError: it would go back, or nowhere: ECS's time does neither.
+            ValueError: the number is negative or infinite.
         """
         if not 0 <= seconds < float("inf"):
-            raise ValueError(f"a clock advances by a number of seconds, 0 or more, not {seconds!r}")
+            raise ValueError(f"seconds: a finite number of at least 0, not {seconds!r}")
         with self._lock:
             self._ahead += seconds
 

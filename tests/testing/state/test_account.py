@@ -1,4 +1,4 @@
-"""world: the clock, the lookups, and what is due by now."""
+"""account: the clock, finding resources, and the steps that are due."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from aioecs.testing import Behaviour, Engine, LocalTask
-from aioecs.testing._world.world import ExitCode, Seconds
+from aioecs.testing._state.account import ExitCode, Seconds
 
 Json = dict[str, Any]
 
 
 class Lab:
-    """An engine with one instance and a clock that is moved by hand."""
+    """An engine with one instance and a clock that the test sets."""
 
     def __init__(self, **behaviour: Any) -> None:
         self.now = 1000.0
@@ -24,35 +24,35 @@ class Lab:
         self.engine.add_task_definition("bad", fails_to_start="no image")
 
     def start(self, family: str = "demo") -> str:
-        """Start a task and give its ARN."""
+        """Start a task and return its ARN."""
         request = {"taskDefinition": family, "containerInstances": self.engine.instance_arns()}
         arn: str = self.engine.call("StartTask", request)["tasks"][0]["taskArn"]
         return arn
 
-    def look(self, arn: str, at: float) -> str:
-        """Tell the status of a task so many seconds after 1000; "gone" if it is MISSING."""
+    def status_at(self, arn: str, at: float) -> str:
+        """Return the status of a task at 1000 plus `at` seconds; "gone" if it is MISSING."""
         self.now = 1000.0 + at
         tasks = self.engine.call("DescribeTasks", {"tasks": [arn]})["tasks"]
         return str(tasks[0]["lastStatus"]) if tasks else "gone"
 
 
 def length_of_family(task: LocalTask) -> float:
-    """Take a second per letter of the family's name."""
+    """Return a second per letter of the family's name."""
     return float(len(task.family))
 
 
 def one_second(_: LocalTask) -> float:
-    """Take a second."""
+    """Return one second."""
     return 1.0
 
 
 def number(task: LocalTask) -> int:
-    """Give the number of a task."""
+    """Return the sequence number of a task."""
     return task.seq
 
 
 @pytest.mark.parametrize(
-    ("pending", "running", "looks"),
+    ("pending", "running", "statuses"),
     [
         (0.0, None, {0: "RUNNING", 99999: "RUNNING"}),
         (2.0, None, {0: "PENDING", 1.9: "PENDING", 2: "RUNNING"}),
@@ -65,15 +65,15 @@ def number(task: LocalTask) -> int:
         (length_of_family, one_second, {3.9: "PENDING", 4: "RUNNING", 5: "STOPPED"}),
     ],
 )
-def test_a_task_lives_by_the_clock(pending: Seconds, running: Seconds, looks: dict[float, str]) -> None:
-    """However late and however seldom one looks; an hour after its end it is forgotten."""
+def test_a_task_follows_the_clock(pending: Seconds, running: Seconds, statuses: dict[float, str]) -> None:
+    """Its status depends on the time only, not on when it is read; an hour after its end it is removed."""
     lab = Lab(pending_seconds=pending, running_seconds=running)
     arn = lab.start()
-    assert {at: lab.look(arn, at) for at in looks} == looks
+    assert {at: lab.status_at(arn, at) for at in statuses} == statuses
 
 
-def test_each_step_bears_its_own_moment() -> None:
-    """Not the moment at which somebody looked."""
+def test_each_step_has_the_time_it_was_due() -> None:
+    """Not the time of the request that executed it."""
     lab = Lab(pending_seconds=2.0, running_seconds=3.0)
     arn = lab.start()
     lab.now = 2000.0
@@ -84,7 +84,7 @@ def test_each_step_bears_its_own_moment() -> None:
 
 @pytest.mark.parametrize(("given", "code"), [(3, 3), ({"demo": 4}, 4), ({"other": 4}, 0), (number, 2)])
 def test_a_task_ends_with_the_exit_code_it_was_given(given: ExitCode, code: int) -> None:
-    """For all, by family, or asked for each."""
+    """For all tasks, by family, or from a function."""
     lab = Lab(running_seconds=1.0, exit_code=given)
     arn = lab.start()
     lab.now += 1
@@ -92,31 +92,31 @@ def test_a_task_ends_with_the_exit_code_it_was_given(given: ExitCode, code: int)
 
 
 @pytest.mark.parametrize(
-    ("stopping", "looks"),
+    ("stopping", "statuses"),
     [
         (0.0, {0: "STOPPED"}),
         (5.0, {0: "STOPPING", 4.9: "STOPPING", 5: "STOPPED"}),
         (None, {99999: "STOPPING"}),
     ],
 )
-def test_a_stopped_task_takes_its_time(stopping: Seconds, looks: dict[float, str]) -> None:
-    """Its room is free when it has stopped, and it does not run on to its natural end."""
+def test_stopping_a_task_takes_the_given_time(stopping: Seconds, statuses: dict[float, str]) -> None:
+    """Its resources are free once it has stopped, and it never reaches its normal end."""
     lab = Lab(stopping_seconds=stopping, running_seconds=1.0)
     arn = lab.start()
-    assert lab.look(arn, 0) == "RUNNING"
+    assert lab.status_at(arn, 0) == "RUNNING"
     lab.engine.call("StopTask", {"task": arn})
-    for at, status in looks.items():
-        assert lab.look(arn, at) == status
+    for at, status in statuses.items():
+        assert lab.status_at(arn, at) == status
         free = lab.engine.call("DescribeContainerInstances", {"containerInstances": lab.engine.instance_arns()})
         used = 4096 - free["containerInstances"][0]["remainingResources"][0]["integerValue"]
         assert used == (0 if status == "STOPPED" else 10)
 
 
 def test_stopping_twice_is_stopping_once() -> None:
-    """The first reason stays; an unknown task is an InvalidParameterException."""
+    """The first reason is kept; an unknown task is an InvalidParameterException."""
     lab = Lab(stopping_seconds=5.0, running_seconds=1.0)
     arn = lab.start()
-    assert lab.look(arn, 0) == "RUNNING"
+    assert lab.status_at(arn, 0) == "RUNNING"
     for reason in ("first", "second"):
         task = lab.engine.call("StopTask", {"task": arn, "reason": reason})["task"]
         assert (task["lastStatus"], task["stoppedReason"], task["version"]) == ("STOPPING", "first", 3)
@@ -129,7 +129,7 @@ def test_a_pending_task_stops_at_once_and_never_runs() -> None:
     lab = Lab(pending_seconds=2.0, stopping_seconds=60.0)
     arn = lab.start()
     lab.engine.call("StopTask", {"task": arn})
-    assert [lab.look(arn, at) for at in (0, 2, 99)] == ["STOPPED"] * 3
+    assert [lab.status_at(arn, at) for at in (0, 2, 99)] == ["STOPPED"] * 3
 
 
 def test_a_task_that_can_not_start_ends_instead() -> None:
@@ -137,7 +137,7 @@ def test_a_task_that_can_not_start_ends_instead() -> None:
     lab = Lab(pending_seconds=2.0)
     failed, stopped = lab.start("bad"), lab.start("bad")
     lab.engine.call("StopTask", {"task": stopped})
-    assert (lab.look(failed, 1), lab.look(failed, 2)) == ("PENDING", "STOPPED")
+    assert (lab.status_at(failed, 1), lab.status_at(failed, 2)) == ("PENDING", "STOPPED")
     codes = [lab.engine.truth.task(arn) for arn in (failed, stopped)]
     assert [task.stop_code if task else None for task in codes] == ["TaskFailedToStart", "UserInitiated"]
 
@@ -177,7 +177,7 @@ def test_a_family_means_its_latest_active_revision() -> None:
 
 
 def test_an_unknown_cluster_is_not_found() -> None:
-    """With the code of its own."""
+    """With its own error code."""
     answer = Lab().engine.answer("ListTasks", {"cluster": "nowhere"})
     assert (answer.status, answer.body) == (
         400,
@@ -185,8 +185,8 @@ def test_an_unknown_cluster_is_not_found() -> None:
     )
 
 
-def test_the_same_seed_gives_the_same_world() -> None:
-    """Ids and all; another seed gives another."""
+def test_the_same_seed_gives_the_same_ids() -> None:
+    """Another seed gives others."""
     arns = []
     for seed in (1, 1, 2):
         engine = Engine(seed=seed, clock=lambda: 0.0)
@@ -196,7 +196,7 @@ def test_the_same_seed_gives_the_same_world() -> None:
 
 
 @pytest.mark.parametrize("member", ["started_by_with_status", "draining"])
-def test_a_behaviour_that_there_is_not_is_refused(member: str) -> None:
-    """The option names what it may be."""
+def test_an_unknown_value_of_a_behaviour_is_refused(member: str) -> None:
+    """The message names the option."""
     with pytest.raises(ValueError, match=member):
         Behaviour(**{member: "perhaps"})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
