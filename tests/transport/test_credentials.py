@@ -225,10 +225,14 @@ async def test_a_worker_s_clients_log_no_secret(
     caplog.set_level(logging.DEBUG)
     for name, held in {"ACCESS_KEY_ID": "A", "SECRET_ACCESS_KEY": "s", "SESSION_TOKEN": CANARY}.items():
         monkeypatch.setenv(f"AWS_{name}", held)
+    answers: list[dict[str, Any]] = [
+        {"Messages": [{"MessageId": "1", "ReceiptHandle": "r", "Body": CANARY}]},
+        {"Attributes": {"key": {"S": CANARY}}},  # the deleted item, which the ledger checks for
+    ]
 
     async def answer(exchange: Exchange) -> None:
         await exchange.request()
-        exchange.answer(200, json.dumps({"Messages": [{"MessageId": "1", "ReceiptHandle": "r", "Body": CANARY}]}))
+        exchange.answer(200, json.dumps(answers.pop(0)))
 
     async with RawServer(answer) as server:
         session = AioSession()
