@@ -38,8 +38,8 @@ from aioecs._runtime.client_core import Core, OnSettled
 from aioecs._runtime.concurrency import ConcurrencyLimit
 from aioecs._runtime.event_emitter import OnEvent, StartEvents, make_emitter
 from aioecs._runtime.shared_limiter import SharedLimiter
-from aioecs._transport.opening import connected
-from aioecs._transport.settings import Settings, Transport, without_secrets
+from aioecs._transport.preloaded_transport import open_transport
+from aioecs._transport.settings import Settings, Transport, redact_url
 from aioecs._waiters.task_poller import TaskPoller
 from aioecs._waiters.wait_operations import Waits
 from aioecs.errors import ClientStateError, IdempotencyMismatch, InvalidRequest, StartCancelled
@@ -152,25 +152,25 @@ class Client(Operations, Waits):
             if not _wake_anyio.cache_info().currsize:
                 # In a context of its own: sniffio, where it is installed, keeps in a context variable that a loop runs.
                 await loop.run_in_executor(None, contextvars.Context().run, _wake_anyio)
-            port, self._raw = self._transport, _ = await self._stack.enter_async_context(connected(self._settings))
+            self._transport, self._raw = await self._stack.enter_async_context(open_transport(self._settings))
         except BaseException:
             self._state = "closed"
             raise
         core = self._opened = Core(
-            transport=port,
-            concurrency=ConcurrencyLimit(min(self._settings.max_in_flight, self._settings.pool)),
+            transport=self._transport,
+            concurrency=ConcurrencyLimit(min(self._settings.max_in_flight, self._settings.pool_size)),
             timeouts=self._settings.timeouts,
             retries=self._retries,
             loop=loop,
             on_cancel=self._on_cancel,
             on_settled=self._on_settled,
             emit=make_emitter(self._on_event),
-            start_limiter=SharedLimiter.shared(port.who, "starts", self._pacing),
-            read_limiter=SharedLimiter.shared(port.who, "reads", self._pacing),
+            start_limiter=SharedLimiter.shared(self._transport.rate_limit_key, "starts", self._pacing),
+            read_limiter=SharedLimiter.shared(self._transport.rate_limit_key, "reads", self._pacing),
         )
         self._preparer = Preparer(
             core,
-            region=None if self._settings.endpoint_url is not None else port.region,
+            region=None if self._settings.endpoint_url is not None else self._transport.region,
             paced=self._pacing is not None,
             tag_tokens=self._tag_tokens,
         )
@@ -221,8 +221,8 @@ class Client(Operations, Waits):
         if core is None or self._state != "open":
             return f"<aioecs.Client {self._state}>"
         return (
-            f"<aioecs.Client open, {core.transport.region} at {without_secrets(core.transport.endpoint_url)}, "
-            f"{self._transport.way} way, "
+            f"<aioecs.Client open, {core.transport.region} at {redact_url(core.transport.endpoint_url)}, "
+            f"{self._transport.kind} transport, "
             f"{core.concurrency.in_use}/{core.concurrency.size} in flight, {core.concurrency.waiting} waiting, "
             f"{len(core.background_tasks)} in custody>"
         )

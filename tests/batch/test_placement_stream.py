@@ -105,7 +105,12 @@ def before_the_first(client: aioecs.Client, act: Callable[[], object]) -> None:
     done: list[bool] = []
 
     class Before:
-        endpoint_url, region, partition, who = port.endpoint_url, port.region, port.partition, port.who
+        endpoint_url, region, partition, rate_limit_key = (
+            port.endpoint_url,
+            port.region,
+            port.partition,
+            port.rate_limit_key,
+        )
 
         async def attempt(self, operation: Any, request: Any, sent_marker: Any) -> Any:
             if operation.name == "StartTask" and not done:

@@ -15,8 +15,8 @@ from aiobotocore.session import AioSession
 from botocore.config import Config
 
 from aioecs._model.options import Timeouts
-from aioecs._transport.connect import connected
 from aioecs._transport.settings import Settings
+from aioecs._transport.transport_factory import open_transport
 from aioecs.errors import ConfigurationError
 
 LOADER = AioSession().get_component("data_loader")  # shared, so that the service model is read once
@@ -30,18 +30,18 @@ def a_session(**given: Any) -> AioSession:
     return session
 
 
-async def opened(**given: Any) -> Any:
+async def open_meta(**given: Any) -> Any:
     """Open a port, and return the meta of the client beneath it."""
     settings: dict[str, Any] = {"session": a_session(), **given}
-    async with connected(Settings(**settings)) as (port, client):
-        assert port.endpoint_url == client.meta.endpoint_url
+    async with open_transport(Settings(**settings)) as (transport, client):
+        assert transport.endpoint_url == client.meta.endpoint_url
         return client.meta
 
 
 async def refusal(**given: Any) -> str:
     """Return the text of the ConfigurationError that the settings are refused with."""
     with pytest.raises(ConfigurationError) as caught:
-        await opened(**given)
+        await open_meta(**given)
     return str(caught.value)
 
 
@@ -78,25 +78,25 @@ async def test_no_region() -> None:
 async def test_a_region_from_anywhere(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
     """The argument goes before the environment, and that before the profile, as botocore has it."""
     profile.add("region = eu-west-1\n[profile other]\nregion = eu-west-2\n")
-    assert (await opened()).region_name == "eu-west-1"
-    assert (await opened(session=None, profile_name="other")).region_name == "eu-west-2"
+    assert (await open_meta()).region_name == "eu-west-1"
+    assert (await open_meta(session=None, profile_name="other")).region_name == "eu-west-2"
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-3")
-    assert (await opened()).region_name == "eu-west-3"
-    assert (await opened(region_name="eu-north-1")).region_name == "eu-north-1"
+    assert (await open_meta()).region_name == "eu-west-3"
+    assert (await open_meta(region_name="eu-north-1")).region_name == "eu-north-1"
 
 
 async def test_aws_region_comes_last(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
     """AWS_REGION, which other SDKs read, counts where neither argument, AWS_DEFAULT_REGION nor profile name one."""
     monkeypatch.setenv("AWS_REGION", "eu-west-4")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "")
-    assert (await opened()).region_name == "eu-west-4"
-    assert (await opened(session=None)).region_name == "eu-west-4"
+    assert (await open_meta()).region_name == "eu-west-4"
+    assert (await open_meta(session=None)).region_name == "eu-west-4"
     profile.add("region = eu-west-1\n")
-    assert (await opened()).region_name == "eu-west-1"
+    assert (await open_meta()).region_name == "eu-west-1"
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-3")
-    assert (await opened()).region_name == "eu-west-3"
-    assert (await opened(config=AioConfig(region_name="eu-west-5"))).region_name == "eu-west-5"
-    assert (await opened(region_name="eu-north-1")).region_name == "eu-north-1"
+    assert (await open_meta()).region_name == "eu-west-3"
+    assert (await open_meta(config=AioConfig(region_name="eu-west-5"))).region_name == "eu-west-5"
+    assert (await open_meta(region_name="eu-north-1")).region_name == "eu-north-1"
 
 
 @pytest.mark.parametrize("region", ["mars-1", "EU-WEST-1", "aws-global", "euwest1"])
@@ -128,7 +128,7 @@ async def test_a_region_that_can_t_be_one(region: str) -> None:
 )
 async def test_partitions(region: str, partition: str, endpoint: str) -> None:
     """Endpoints are botocore's in every partition, and a Region that is newer than botocore is of its own one."""
-    meta = await opened(region_name=region)
+    meta = await open_meta(region_name=region)
     assert (meta.region_name, meta.partition, meta.endpoint_url) == (region, partition, endpoint)
 
 
@@ -136,13 +136,13 @@ async def test_partitions(region: str, partition: str, endpoint: str) -> None:
 @pytest.mark.parametrize("endpoint", [HERE, "http://ecs.local:9", "http://ecs.mars-1.test", "https://eu-west-1.test"])
 async def test_an_endpoint_of_one_s_own_takes_any_region(region: str, endpoint: str) -> None:
     """Whoever names the endpoint knows what it calls its Region."""
-    assert (await opened(region_name=region, endpoint_url=endpoint)).endpoint_url == endpoint
+    assert (await open_meta(region_name=region, endpoint_url=endpoint)).endpoint_url == endpoint
 
 
 async def test_an_endpoint_of_the_environment_takes_any_region(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same holds where the endpoint is set outside."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", HERE)
-    assert (await opened(region_name="mars-1")).endpoint_url == HERE
+    assert (await open_meta(region_name="mars-1")).endpoint_url == HERE
 
 
 # --------------------------------------------------------------------------------------------- FIPS and dual-stack
@@ -185,14 +185,16 @@ def url_by_profile(profile: Profile, patch: pytest.MonkeyPatch) -> dict[str, Any
 
 
 each_flag = pytest.mark.parametrize("flag", FLAGS)
-each_way = pytest.mark.parametrize("by", [flag_by_config, flag_by_environment, flag_by_profile])
+each_source = pytest.mark.parametrize("set_flag", [flag_by_config, flag_by_environment, flag_by_profile])
 
 
 @each_flag
-@each_way
-async def test_a_flag_alone(flag: str, by: Any, profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+@each_source
+async def test_a_flag_alone(flag: str, set_flag: Any, profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
     """FIPS or dual-stack chooses the Region's endpoint of that kind, however it is asked for."""
-    assert (await opened(region_name="eu-west-1", **by(flag, profile, monkeypatch))).endpoint_url == FLAGS[flag]
+    assert (await open_meta(region_name="eu-west-1", **set_flag(flag, profile, monkeypatch))).endpoint_url == FLAGS[
+        flag
+    ]
 
 
 @each_flag
@@ -203,21 +205,21 @@ async def test_a_flag_and_an_endpoint_in_one_breath(flag: str) -> None:
 
 
 @each_flag
-@each_way
+@each_source
 @pytest.mark.parametrize("url", [url_by_argument, url_by_environment, url_by_environment_of_ecs, url_by_profile])
 async def test_a_flag_beside_an_endpoint(
     flag: str,
-    by: Any,
+    set_flag: Any,
     url: Any,
     profile: Profile,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Where one of them comes from outside the endpoint wins, with one warning: FIPS may be a company's policy."""
-    if (by, url) == (flag_by_config, url_by_argument):
+    if (set_flag, url) == (flag_by_config, url_by_argument):
         pytest.skip("in one breath: refused, see above")
-    given = {**by(flag, profile, monkeypatch), **url(profile, monkeypatch)}
-    assert (await opened(region_name="eu-west-1", **given)).endpoint_url == HERE
+    given = {**set_flag(flag, profile, monkeypatch), **url(profile, monkeypatch)}
+    assert (await open_meta(region_name="eu-west-1", **given)).endpoint_url == HERE
     warned = [each.getMessage() for each in caplog.records if flag in each.getMessage()]
     assert warned == [f"{flag} doesn't count: requests go to the endpoint that is set, {HERE}"]
 
@@ -227,16 +229,16 @@ async def test_a_flag_beside_an_endpoint_that_is_one(flag: str) -> None:
     """An endpoint that is what the flag asks for doesn't contradict it."""
     config = AioConfig(**{flag: True})
     url = FLAGS[flag]
-    assert (await opened(region_name="eu-west-1", endpoint_url=url, config=config)).endpoint_url == url
+    assert (await open_meta(region_name="eu-west-1", endpoint_url=url, config=config)).endpoint_url == url
 
 
 @pytest.mark.parametrize("url", [url_by_environment, url_by_environment_of_ecs, url_by_profile])
 async def test_an_endpoint_from_outside(url: Any, profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
     """The endpoint may be set as every AWS SDK has it, and the argument goes before it."""
     url(profile, monkeypatch)
-    assert (await opened(region_name="eu-west-1")).endpoint_url == HERE
+    assert (await open_meta(region_name="eu-west-1")).endpoint_url == HERE
     other = "http://127.0.0.1:10"
-    assert (await opened(region_name="eu-west-1", endpoint_url=other)).endpoint_url == other
+    assert (await open_meta(region_name="eu-west-1", endpoint_url=other)).endpoint_url == other
 
 
 @pytest.mark.parametrize("url", ["not a url", "", "ftp://127.0.0.1", "127.0.0.1:9"])
@@ -279,7 +281,7 @@ async def test_half_a_credential(given: str) -> None:
 async def test_an_http_session_of_aiohttp() -> None:
     """A class of the user's own will do if it is aiobotocore's, enlarged."""
     own = type("Own", (AIOHTTPSession,), {})
-    await opened(region_name="eu-west-1", config=AioConfig(http_session_cls=own))
+    await open_meta(region_name="eu-west-1", config=AioConfig(http_session_cls=own))
 
 
 async def test_a_session_of_the_user_s_own(profile: Profile) -> None:
@@ -288,21 +290,21 @@ async def test_a_session_of_the_user_s_own(profile: Profile) -> None:
     session = a_session(profile="other")
     session.set_default_client_config(AioConfig(user_agent_extra="theirs"))
     for _ in range(2):
-        meta = await opened(session=session)
+        meta = await open_meta(session=session)
         assert (meta.region_name, meta.config.user_agent_extra) == ("eu-west-2", "theirs")
 
 
-class Poller:
+class ClientCounter:
     """Counts the clients of a session that are open."""
 
     def __init__(self) -> None:
         self.session: Any = a_session()
         self.open = 0
         self._create = self.session.create_client
-        self.session.create_client = self._watched
+        self.session.create_client = self._counted
 
     @asynccontextmanager
-    async def _watched(self, *args: Any, **given: Any) -> AsyncGenerator[Any]:
+    async def _counted(self, *args: Any, **given: Any) -> AsyncGenerator[Any]:
         async with self._create(*args, **given) as client:
             self.open += 1
             try:
@@ -321,30 +323,30 @@ class Poller:
 )
 async def test_a_refusal_leaves_nothing_open(given: dict[str, Any]) -> None:
     """What is refused after the client was made is closed again."""
-    watch = Poller()
-    await refusal(session=watch.session, **given)
-    assert watch.open == 0
+    counter = ClientCounter()
+    await refusal(session=counter.session, **given)
+    assert counter.open == 0
 
 
 async def test_leaving_closes_the_client() -> None:
     """The client beneath is open for the block, and an error passes through as it is."""
-    watch, error = Poller(), RuntimeError("the user's")
+    counter, error = ClientCounter(), RuntimeError("the user's")
     with pytest.raises(RuntimeError) as caught:
-        async with connected(Settings(region_name="eu-west-1", session=watch.session)):
-            assert watch.open == 1
+        async with open_transport(Settings(region_name="eu-west-1", session=counter.session)):
+            assert counter.open == 1
             raise error
     assert caught.value is error
-    assert watch.open == 0
+    assert counter.open == 0
 
 
 # ------------------------------------------------------------------------------------------------ whose buckets
 
 
-async def who(session: Any, **given: Any) -> tuple[Any, bool]:
+async def rate_limit_key(session: Any, **given: Any) -> tuple[Any, bool]:
     """Return whose token buckets a client takes from, and whether that is nobody but itself."""
     settings: dict[str, Any] = {"region_name": "eu-west-1", "session": session, **given}
-    async with connected(Settings(**settings)) as (port, _):
-        return port.who, port.who is port
+    async with open_transport(Settings(**settings)) as (transport, _):
+        return transport.rate_limit_key, transport.rate_limit_key is transport
 
 
 KEYS = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
@@ -374,25 +376,25 @@ async def test_clients_of_one_session_share_buckets(
     """Wherever the session has its credentials from, those that it refreshes among them; a Region has its own."""
     keys(profile, monkeypatch)
     session, other = a_session(), a_session()
-    ours, alone = await who(session)
+    ours, alone = await rate_limit_key(session)
     assert not alone
-    assert (await who(session))[0] == ours
-    assert (await who(session, region_name="eu-west-2"))[0] != ours
-    assert (await who(session, endpoint_url=HERE))[0] != ours
-    assert (await who(other))[0] != ours
+    assert (await rate_limit_key(session))[0] == ours
+    assert (await rate_limit_key(session, region_name="eu-west-2"))[0] != ours
+    assert (await rate_limit_key(session, endpoint_url=HERE))[0] != ours
+    assert (await rate_limit_key(other))[0] != ours
 
 
 async def test_clients_of_one_account_share_buckets(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where botocore knows the account's id, sessions don't matter."""
     in_environment(profile, monkeypatch)
     monkeypatch.setenv("AWS_ACCOUNT_ID", "123456789012")
-    assert await who(a_session()) == await who(a_session())
+    assert await rate_limit_key(a_session()) == await rate_limit_key(a_session())
 
 
 @pytest.mark.parametrize("keys", [KEYS, {}], ids=["its own keys", "no keys"])
 async def test_a_client_of_its_own_shares_with_nobody(keys: dict[str, Any]) -> None:
     """Keys given to the client itself are known to no other, nor are keys that there aren't."""
-    assert (await who(a_session(), **keys))[1]
+    assert (await rate_limit_key(a_session(), **keys))[1]
 
 
 # ------------------------------------------------------------------------------------------------- what is put over
@@ -401,7 +403,7 @@ async def test_a_client_of_its_own_shares_with_nobody(keys: dict[str, Any]) -> N
 @pytest.mark.parametrize("config", [None, AioConfig(connect_timeout=60, read_timeout=60, retries={"max_attempts": 9})])
 async def test_retries_and_clocks_are_ours(config: Any) -> None:
     """One attempt in every mode, and the clocks of `timeouts`, whatever the config says."""
-    meta = await opened(region_name="eu-west-1", config=config, timeouts=Timeouts(connect=1.5, attempt=2.5))
+    meta = await open_meta(region_name="eu-west-1", config=config, timeouts=Timeouts(connect=1.5, attempt=2.5))
     assert meta.config.retries == {"total_max_attempts": 1, "mode": "standard"}
     assert (meta.config.connect_timeout, meta.config.read_timeout) == (1.5, 2.5)
 
@@ -410,7 +412,7 @@ async def test_retries_and_clocks_are_ours(config: Any) -> None:
 async def test_the_rest_of_a_config_is_kept(kind: Any) -> None:
     """What aioecs doesn't answer for stays as the user has it; botocore's own Config will do too."""
     theirs = kind(user_agent_extra="theirs", proxies={"http": "http://127.0.0.1:3128"}, max_pool_connections=7)
-    config = (await opened(region_name="eu-west-1", config=theirs)).config
+    config = (await open_meta(region_name="eu-west-1", config=theirs)).config
     assert (config.user_agent_extra, config.proxies) == ("theirs", {"http": "http://127.0.0.1:3128"})
     assert theirs.retries is None
 
@@ -420,5 +422,5 @@ async def test_the_pool(given: int | None) -> None:
     """The client beneath has as many connections as the settings say."""
     config = AioConfig() if given is None else AioConfig(max_pool_connections=given)
     settings = Settings(region_name="eu-west-1", session=a_session(), config=config, max_in_flight=20)
-    async with connected(settings) as (_, client):
-        assert client.meta.config.max_pool_connections == settings.pool
+    async with open_transport(settings) as (_, client):
+        assert client.meta.config.max_pool_connections == settings.pool_size

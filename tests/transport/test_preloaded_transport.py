@@ -10,8 +10,8 @@ from aiobotocore.session import AioSession
 from raw_server import Exchange, RawServer
 
 from aioecs._model.attempt import Answered
-from aioecs._transport import connect
-from aioecs._transport.opening import connected
+from aioecs._transport import transport_factory
+from aioecs._transport.preloaded_transport import open_transport
 from aioecs._transport.settings import Settings
 from aioecs._transport.transport import START_TASK, SentMarker
 from aioecs.errors import ConfigurationError
@@ -26,8 +26,8 @@ async def test_what_a_thread_has_made_works_here() -> None:
         exchange.answer(200, EMPTY)
 
     async with RawServer(accept) as server:
-        async with connected(Settings(**ACCESS, endpoint_url=server.url)) as (port, client):
-            assert isinstance(await port.attempt(START_TASK, REQUEST, SentMarker()), Answered)
+        async with open_transport(Settings(**ACCESS, endpoint_url=server.url)) as (transport, client):
+            assert isinstance(await transport.attempt(START_TASK, REQUEST, SentMarker()), Answered)
             await client.list_tasks()  # the plain client beneath it, too
         assert len(server.bodies) == 2
 
@@ -35,11 +35,11 @@ async def test_what_a_thread_has_made_works_here() -> None:
 async def test_the_models_are_read_once() -> None:
     """Clients with sessions of our own share what was read; a session of the caller's keeps its own loader."""
     settings: Any = Settings(**ACCESS)
-    first, second = connect.session_of(settings), connect.session_of(settings)
+    first, second = transport_factory.make_session(settings), transport_factory.make_session(settings)
     assert first is not second
     assert first.get_component("data_loader") is second.get_component("data_loader")
     own = AioSession()
-    assert connect.session_of(Settings(**ACCESS, session=own)) is own
+    assert transport_factory.make_session(Settings(**ACCESS, session=own)) is own
     assert own.get_component("data_loader") is not first.get_component("data_loader")
 
 
@@ -54,13 +54,13 @@ async def test_the_loop_goes_on() -> None:
             turns += 1
 
     busy = asyncio.create_task(others())
-    async with connected(Settings(**ACCESS, endpoint_url="http://127.0.0.1:9")):
+    async with open_transport(Settings(**ACCESS, endpoint_url="http://127.0.0.1:9")):
         busy.cancel()
     assert turns > 1
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "text"),
     [
         ({"profile_name": "nobody"}, "nobody"),
         ({"region_name": None}, "no Region"),
@@ -68,20 +68,20 @@ async def test_the_loop_goes_on() -> None:
         ({"endpoint_url": "ftp://host"}, "http or https"),
     ],
 )
-async def test_what_is_wrong_is_told(wrong: dict[str, Any], told: str) -> None:
+async def test_what_is_wrong_is_told(wrong: dict[str, Any], text: str) -> None:
     """An error in the thread reaches the caller as itself."""
-    with pytest.raises(ConfigurationError, match=told):
-        async with connected(Settings(**{**ACCESS, **wrong})):
+    with pytest.raises(ConfigurationError, match=text):
+        async with open_transport(Settings(**{**ACCESS, **wrong})):
             pass
 
 
 async def test_cancelled_while_it_opens() -> None:
     """Nothing is left open, and the next one opens."""
-    opening = connected(Settings(**ACCESS, endpoint_url="http://127.0.0.1:9"))
+    opening = open_transport(Settings(**ACCESS, endpoint_url="http://127.0.0.1:9"))
     entering = asyncio.create_task(opening.__aenter__())
     await asyncio.sleep(0)
     entering.cancel()
     await asyncio.wait([entering])
     assert entering.cancelled()
-    async with connected(Settings(**ACCESS, endpoint_url="http://127.0.0.1:9")) as (port, _):
-        assert port.way == "fast"
+    async with open_transport(Settings(**ACCESS, endpoint_url="http://127.0.0.1:9")) as (transport, _):
+        assert transport.kind == "native"

@@ -15,7 +15,7 @@ from raw_server import Exchange, RawServer
 
 from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
 from aioecs._transport.transport import START_TASK, SentMarker
-from tests.transport.native.test_native_transport import EMPTY, LOADER, REQUEST, port_to
+from tests.transport.native.test_native_transport import EMPTY, LOADER, REQUEST, transport_to
 
 LATE = "Date: Wed, 01 Jan 2031 00:00:00 GMT"
 TOKEN = "X-Amz-Security-Token: "
@@ -66,28 +66,28 @@ def strict_about(token: str, code: str = "ExpiredTokenException") -> Callable[[E
     return behave
 
 
-def port(server: RawServer, source: Source) -> Any:
-    return port_to(server.url, session=source.session(), aws_access_key_id=None, aws_secret_access_key=None)
+def open_to(server: RawServer, source: Source) -> Any:
+    return transport_to(server.url, session=source.session(), aws_access_key_id=None, aws_secret_access_key=None)
 
 
 @pytest.mark.parametrize("code", ["ExpiredTokenException", "ExpiredToken", "UnrecognizedClientException"])
 async def test_expired_credentials_are_refreshed(code: str) -> None:
     """They are refreshed though they were thought to hold, and the call is sent once more, signed with the new ones."""
     source = Source()
-    async with RawServer(strict_about("token-1", code)) as server, port(server, source) as fast:
-        assert fast.way == "fast"
-        assert isinstance(await fast.attempt(START_TASK, REQUEST, SentMarker()), Answered)
+    async with RawServer(strict_about("token-1", code)) as server, open_to(server, source) as transport:
+        assert transport.kind == "native"
+        assert isinstance(await transport.attempt(START_TASK, REQUEST, SentMarker()), Answered)
         assert (len(server.bodies), source.asked) == (2, 1)
-        assert isinstance(await fast.attempt(START_TASK, REQUEST, SentMarker()), Answered)
+        assert isinstance(await transport.attempt(START_TASK, REQUEST, SentMarker()), Answered)
         assert (len(server.bodies), source.asked) == (3, 1)
 
 
 async def test_of_many_that_expire_together_one_refreshes() -> None:
     """Ten calls in flight lead to one refresh, and each of them is sent once more."""
     source = Source()
-    async with RawServer(strict_about("token-1")) as server, port(server, source) as fast:
-        said = await asyncio.gather(*(fast.attempt(START_TASK, REQUEST, SentMarker()) for _ in range(10)))
-        assert all(isinstance(what, Answered) for what in said)
+    async with RawServer(strict_about("token-1")) as server, open_to(server, source) as transport:
+        outcomes = await asyncio.gather(*(transport.attempt(START_TASK, REQUEST, SentMarker()) for _ in range(10)))
+        assert all(isinstance(what, Answered) for what in outcomes)
         assert source.asked == 1
         assert len(server.bodies) <= 20
 
@@ -96,8 +96,8 @@ async def test_of_many_that_expire_together_one_refreshes() -> None:
 async def test_a_refresh_that_does_not_help(token: str, broken: bool, requests: int) -> None:
     """Where it fails, or ECS wants none of the new ones either, the rejection stands: nothing is sent a third time."""
     source = Source(broken=broken)
-    async with RawServer(strict_about(token)) as server, port(server, source) as fast:
-        what = await fast.attempt(START_TASK, REQUEST, SentMarker())
+    async with RawServer(strict_about(token)) as server, open_to(server, source) as transport:
+        what = await transport.attempt(START_TASK, REQUEST, SentMarker())
         assert isinstance(what, Rejected)
         assert what.error.code == "ExpiredTokenException"
         assert len(server.bodies) == requests
@@ -115,8 +115,8 @@ async def test_the_second_send_is_witnessed_anew() -> None:
             exchange.answer(400, rejected("ExpiredTokenException"))
 
     sent_marker = SentMarker()
-    async with RawServer(then_reset) as server, port(server, source) as fast:
-        assert isinstance(await fast.attempt(START_TASK, REQUEST, sent_marker), Lost)
+    async with RawServer(then_reset) as server, open_to(server, source) as transport:
+        assert isinstance(await transport.attempt(START_TASK, REQUEST, sent_marker), Lost)
     assert sent_marker.body_started
 
     async def then_leave(exchange: Exchange) -> None:
@@ -126,8 +126,8 @@ async def test_the_second_send_is_witnessed_anew() -> None:
         exchange.close()
 
     sent_marker = SentMarker()
-    async with RawServer(then_leave) as gone, port(gone, Source()) as fast:
-        assert isinstance(await fast.attempt(START_TASK, REQUEST, sent_marker), NotSent)
+    async with RawServer(then_leave) as gone, open_to(gone, Source()) as transport:
+        assert isinstance(await transport.attempt(START_TASK, REQUEST, sent_marker), NotSent)
     assert not sent_marker.body_started
 
 
@@ -143,12 +143,12 @@ async def test_cancelled_while_it_refreshes() -> None:
 
     source.refresh = never  # type: ignore[method-assign]
     sent_marker = SentMarker()
-    async with RawServer(strict_about("token-1")) as server, port(server, source) as fast:
-        flying = asyncio.create_task(fast.attempt(START_TASK, REQUEST, sent_marker))
+    async with RawServer(strict_about("token-1")) as server, open_to(server, source) as transport:
+        sending = asyncio.create_task(transport.attempt(START_TASK, REQUEST, sent_marker))
         await begun.wait()
-        flying.cancel()
-        await asyncio.wait([flying])
-        assert flying.cancelled()
+        sending.cancel()
+        await asyncio.wait([sending])
+        assert sending.cancelled()
         assert not sent_marker.body_started
         assert len(server.bodies) == 1
 
@@ -167,9 +167,9 @@ async def test_a_clock_that_is_off_is_corrected(code: str) -> None:
         else:
             exchange.answer(400, rejected(code), LATE)
 
-    async with RawServer(strict) as server, port_to(server.url) as fast:
-        assert isinstance(await fast.attempt(START_TASK, REQUEST, SentMarker()), Answered)
-        assert isinstance(await fast.attempt(START_TASK, REQUEST, SentMarker()), Answered)
+    async with RawServer(strict) as server, transport_to(server.url) as transport:
+        assert isinstance(await transport.attempt(START_TASK, REQUEST, SentMarker()), Answered)
+        assert isinstance(await transport.attempt(START_TASK, REQUEST, SentMarker()), Answered)
         assert len(server.bodies) == 3
 
 
@@ -190,11 +190,11 @@ async def test_of_many_that_a_wrong_clock_signed_each_is_mended() -> None:
             await together.wait()
             exchange.answer(400, rejected("InvalidSignatureException"), LATE)
 
-    async with RawServer(strict) as server, port_to(server.url) as fast:
-        said = await asyncio.gather(*(fast.attempt(START_TASK, REQUEST, SentMarker()) for _ in range(20)))
-        assert [type(what) for what in said] == [Answered] * 20
+    async with RawServer(strict) as server, transport_to(server.url) as transport:
+        outcomes = await asyncio.gather(*(transport.attempt(START_TASK, REQUEST, SentMarker()) for _ in range(20)))
+        assert [type(what) for what in outcomes] == [Answered] * 20
         assert len(server.bodies) == 40
-        assert isinstance(await fast.attempt(START_TASK, REQUEST, SentMarker()), Answered)
+        assert isinstance(await transport.attempt(START_TASK, REQUEST, SentMarker()), Answered)
         assert len(server.bodies) == 41
 
 
@@ -213,12 +213,12 @@ async def test_one_bad_date_costs_one_call(bad: str) -> None:
         else:
             exchange.answer(400, rejected("RequestTimeTooSkewed"), dates.pop() if dates else LATE)
 
-    async with RawServer(strict) as server, port_to(server.url) as fast:
+    async with RawServer(strict) as server, transport_to(server.url) as transport:
         sent_marker = SentMarker()
-        assert isinstance(await fast.attempt(START_TASK, REQUEST, sent_marker), Rejected)
+        assert isinstance(await transport.attempt(START_TASK, REQUEST, sent_marker), Rejected)
         assert sent_marker.body_started
         for _ in range(3):
-            assert isinstance(await fast.attempt(START_TASK, REQUEST, SentMarker()), Answered)
+            assert isinstance(await transport.attempt(START_TASK, REQUEST, SentMarker()), Answered)
         heads = [head for head in server.heads if "X-Amz-Date: 2070" in head]
         assert len(heads) == ("2070" in bad)
 
@@ -231,6 +231,6 @@ async def test_a_date_that_does_not_help(date: str) -> None:
         await exchange.request()
         exchange.answer(400, rejected("RequestTimeTooSkewed"), date)
 
-    async with RawServer(refuse) as server, port_to(server.url) as fast:
-        assert isinstance(await fast.attempt(START_TASK, REQUEST, SentMarker()), Rejected)
+    async with RawServer(refuse) as server, transport_to(server.url) as transport:
+        assert isinstance(await transport.attempt(START_TASK, REQUEST, SentMarker()), Rejected)
         assert len(server.bodies) == (2 if "2031" in date else 1)

@@ -18,18 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 from aioecs._model.codec.plain import learn
 from aioecs._transport.settings import Settings
-from aioecs._transport.transport import EVERY
+from aioecs._transport.transport import ALL_OPERATIONS
 
 if TYPE_CHECKING:
     from aioecs._transport.botocore.botocore_transport import BotocoreTransport
     from aioecs._transport.native.native_transport import NativeTransport
-    from aioecs._transport.recovering_transport import RecoveringPort
+    from aioecs._transport.recovering_transport import RecoveringTransport
 
 
 @asynccontextmanager
-async def connected(
+async def open_transport(
     settings: Settings,
-) -> AsyncGenerator[tuple[BotocoreTransport | NativeTransport | RecoveringPort, Any]]:
+) -> AsyncGenerator[tuple[BotocoreTransport | NativeTransport | RecoveringTransport, Any]]:
     """Open the port, and the aiobotocore client beneath it, for the length of the block.
 
     A cancel while the thread is at work leaves it to end by itself, with nothing open.
@@ -37,20 +37,20 @@ async def connected(
     Raises:
         ConfigurationError: no Region, an unknown Region or profile, or settings that contradict each other.
     """
-    connect = await asyncio.to_thread(_prepared)
-    session = await asyncio.to_thread(_warmed, connect, settings)
-    async with connect.connected(settings, session) as opened:
+    factory = await asyncio.to_thread(_import_and_learn)
+    session = await asyncio.to_thread(_preloaded_session, factory, settings)
+    async with factory.open_transport(settings, session) as opened:
         yield opened
 
 
-def _prepared() -> Any:
-    for operation in EVERY:
+def _import_and_learn() -> Any:
+    for operation in ALL_OPERATIONS:
         learn(operation.request)
         learn(operation.answer)
-    return import_module("aioecs._transport.connect")
+    return import_module("aioecs._transport.transport_factory")
 
 
-def _warmed(connect: Any, settings: Settings) -> Any:
-    session = connect.session_of(settings)
-    connect.warm(session)
+def _preloaded_session(factory: Any, settings: Settings) -> Any:
+    session = factory.make_session(settings)
+    factory.preload_models(session)
     return session
