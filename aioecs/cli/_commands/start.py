@@ -203,8 +203,8 @@ def start(
         Policy,
         typer.Option(
             "--on-cancel",
-            help="What Ctrl-C does with calls that are on their way: stop what they start, settle (wait, and leave "
-            "it running), or abandon (leave at once: UNKNOWN).",
+            help="What Ctrl-C does with calls that are on their way: stop what they start, keep (wait, and leave it "
+            "running), or abandon (leave at once: UNKNOWN).",
             rich_help_panel=HOW,
         ),
     ] = Policy.STOP,

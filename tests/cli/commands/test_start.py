@@ -36,7 +36,7 @@ def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
     words = (
         "start --cluster c --task-definition td:1 --instances a,b --instances c --count 4 --env A=1 --env B=x=y "
         "--container main --command python main.py --cpu 256 --memory 512 --started-by me --group g --tag k=v "
-        "--on-cancel settle --concurrency 9 --endpoint-url http://x --region r --profile p -- --frame 17"
+        "--on-cancel keep --concurrency 9 --endpoint-url http://x --region r --profile p -- --frame 17"
     )
     assert run(words.split()) == 7
     assert seen == [
