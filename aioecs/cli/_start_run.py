@@ -23,8 +23,7 @@ from aioecs import (
     WaitError,
 )
 from aioecs.cli import _lookup, _start_options
-from aioecs.cli._commands.tasks import as_line, table
-from aioecs.cli._commands.wait import succeeded
+from aioecs.cli._commands.wait import show_ended
 from aioecs.cli._display import screen
 from aioecs.cli._display.output import BACKLOG
 from aioecs.cli._display.screen import Report
@@ -59,7 +58,7 @@ class Run:
         self._statistics: Callable[[], Statistics] = Statistics
         self._open_starts: Callable[[], Sequence[StartResult]] = tuple
         self._running: list[Task] = []
-        self._failed_tasks = 0
+        self._failed_tasks = False
         self._began: float | None = None
         self._ended: float | None = None
         self._told = False
@@ -128,14 +127,11 @@ class Run:
         try:
             ended = await client.wait_until_stopped(self._running, self._token, timeout=None)
         except WaitError as error:
-            self._failed_tasks = len(self._running)
+            self._failed_tasks = True
             self._streams.complain(str(error))
             return
-        lines = [as_line(task) for task in ended] if self._as_json else table(ended, self._streams.columns)
-        self._streams.show(lines)
-        self._failed_tasks = sum(not succeeded(task) for task in ended)
-        if self._failed_tasks and not self._as_json:
-            self._streams.complain(f"{self._failed_tasks} of {len(ended)} did not end with exit code 0")
+        status = await show_ended(client, ended, self._asked.container, self._streams, as_json=self._as_json)
+        self._failed_tasks = status != DONE
 
     def _add(self, start: StartResult) -> None:
         self._tally.add(start)

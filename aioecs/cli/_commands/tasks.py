@@ -240,8 +240,8 @@ def _status(task: Task) -> Text:
     return Text(f"{last}->{desired}", "yellow")
 
 
-def as_line(task: Task) -> str:
-    """Return a task as a line of JSON. Overrides are left out: their environment may hold secrets."""
+def as_line(task: Task, **more: Any) -> str:
+    """Return a task as a line of JSON, with further members. Overrides may hold secrets and are left out."""
     facts: dict[str, Any] = {
         "task_arn": task.task_arn,
         "last_status": task.last_status,
@@ -261,4 +261,4 @@ def as_line(task: Task) -> str:
             for each in task.containers
         ],
     }
-    return json.dumps(facts)
+    return json.dumps(facts | more)

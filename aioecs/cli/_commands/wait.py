@@ -21,14 +21,15 @@ from aioecs.cli._lookup import whole_tasks
 from aioecs.cli._options import HOW, WHERE, AsJson, refused
 from aioecs.cli._read_command import reading
 from aioecs.cli._task_names import named
+from aioecs.cli._task_results import explanations, result_members, task_results
 
 HELP = """
 Wait until tasks run, or until they have stopped, and show them as they were last seen.
 
-A task that stops without having run ends a wait for running ones at once. Tasks that ended by themselves, each \
-container with exit code 0 or killed by ECS after another's 0, are a success of --for stopped; with --container that \
-one decides alone. Others are shown all the same. Of - the tasks are read from standard input, as \
-with aioecs stop.
+A task that stops without having run ends a wait for running tasks at once. With --for stopped the status is 0 if \
+each task ended by itself and its essential containers ended with exit code 0; with --container that container decides \
+alone. All tasks are shown, and why each of the others failed. For - the tasks are read from standard input, as with \
+aioecs stop.
 
 [bold]Examples[/]
 
@@ -37,8 +38,6 @@ with aioecs stop.
   aioecs tasks --cluster c1 --started-by nightly --json \\
     | aioecs wait - --for stopped --timeout 3600
 """
-
-KILLED = (137, 143)  # 128 and the number of SIGKILL or SIGTERM
 
 
 class Goal(StrEnum):
@@ -117,11 +116,24 @@ async def waited(
         _show(streams, error.known, as_json=as_json)
         streams.complain(_why(error))
         return PARTLY
-    _show(streams, there, as_json=as_json)
-    failed = [] if goal is Goal.RUNNING else [task for task in there if not succeeded(task, container)]
-    if failed and not as_json:
-        streams.note(Text(f"{len(failed)} of {len(there)} did not end with exit code 0", "yellow"))
-    return PARTLY if failed else DONE
+    if goal is Goal.RUNNING:
+        _show(streams, there, as_json=as_json)
+        return DONE
+    return await show_ended(client, there, container, streams, as_json=as_json)
+
+
+async def show_ended(
+    client: Client, tasks: Sequence[Task], container: str | None, streams: Streams, *, as_json: bool
+) -> int:
+    """Show tasks that have stopped and how each ended, and return the exit status."""
+    results = await task_results(client, tasks, container, streams.complain)
+    if as_json:
+        streams.show([as_line(result.task, **result_members(result)) for result in results])
+    else:
+        streams.show(table(tasks, streams.columns))
+        for line in explanations(results):
+            streams.note(line)
+    return DONE if all(result.succeeded for result in results) else PARTLY
 
 
 @asynccontextmanager
@@ -149,19 +161,6 @@ async def _counted(
     finally:
         counting.cancel()
         await asyncio.wait([counting])
-
-
-def succeeded(task: Task, container: str | None = None) -> bool:
-    """Whether a stopped task did its work: with a container named, whether that one ended with exit code 0.
-
-    Else it ended by itself and every container has an exit code: 0, or that of one which ECS killed because another
-    had ended with 0. A container without an exit code never ran, or was lost.
-    """
-    if container is not None:
-        return any(each.exit_code == 0 for each in task.containers if each.name == container)
-    codes = {each.exit_code for each in task.containers}
-    out_of_memory = any((each.reason or "").startswith("OutOfMemory") for each in task.containers)
-    return task.stop_code == "EssentialContainerExited" and 0 in codes <= {0, *KILLED} and not out_of_memory
 
 
 def _show(streams: Streams, tasks: Sequence[Task], *, as_json: bool) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 import aioecs
 from aioecs.cli._app import run
-from aioecs.cli._commands.wait import Goal, succeeded, waited
+from aioecs.cli._commands.wait import Goal, waited
 from aioecs.cli._display.streams import Streams
 from aioecs.cli._options import UsageError
 from aioecs.testing import LocalECS
@@ -48,9 +48,13 @@ async def test_stopped(client: aioecs.Client, local: LocalECS, capsys: pytest.Ca
     """Exit code 0 is a success; another is not, and is shown."""
     good, bad = [await started(client, local, family) for family in ("quick", "bad")]
     assert await waited([good], Goal.STOPPED, Streams(), client, cluster="default", as_json=True) == 0
-    assert json.loads(capsys.readouterr().out)["containers"][0]["exit_code"] == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["containers"][0]["exit_code"], shown["succeeded"], shown["cause"]) == (0, True, "exited")
     assert await waited([good, bad], Goal.STOPPED, Streams(), client, cluster="default") == 1
-    assert capsys.readouterr().err == "1 of 2 did not end with exit code 0\n"
+    assert (
+        capsys.readouterr().err
+        == f"1 of 2 failed\n{bad.rpartition('/')[2]} failed: container main exited with code 3\n"
+    )
 
 
 async def test_what_never_comes(client: aioecs.Client, local: LocalECS, capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,45 +80,6 @@ async def test_what_is_no_task(client: aioecs.Client) -> None:
     """It is refused before anything is asked."""
     with pytest.raises(UsageError, match=r"^TASK: "):
         await waited(["no task"], Goal.RUNNING, Streams(), client, cluster="default")
-
-
-@pytest.mark.parametrize(
-    ("stop_code", "codes", "success"),
-    [
-        ("EssentialContainerExited", [0], True),
-        ("EssentialContainerExited", [0, 0], True),
-        ("EssentialContainerExited", [0, 143], True),
-        ("EssentialContainerExited", [137, 0], True),
-        ("EssentialContainerExited", [137], False),
-        ("EssentialContainerExited", [143, 137], False),
-        ("EssentialContainerExited", [0, None], False),
-        ("EssentialContainerExited", [], False),
-        ("EssentialContainerExited", [0, 1], False),
-        ("EssentialContainerExited", [None], False),
-        ("UserInitiated", [0], False),
-    ],
-)
-def test_success(stop_code: str, codes: list[int | None], success: bool) -> None:
-    """It ended by itself, each container with 0, or killed by ECS after one that did."""
-    task = aioecs.Task(stop_code=stop_code, containers=[aioecs.types.Container(exit_code=code) for code in codes])
-    assert succeeded(task) is success
-
-
-@pytest.mark.parametrize(("container", "success"), [("main", True), ("log", False), ("lost", False), ("none", False)])
-def test_one_container_decides(container: str, success: bool) -> None:
-    """The one that is named, whatever became of the others; without an exit code it is no success."""
-    codes = {"main": 0, "log": 1, "lost": None}
-    containers = [aioecs.types.Container(name=name, exit_code=code) for name, code in codes.items()]
-    assert succeeded(aioecs.Task(stop_code="UserInitiated", containers=containers), container) is success
-
-
-def test_out_of_memory() -> None:
-    """A container that ran out of memory was not killed because another had ended."""
-    containers = [
-        aioecs.types.Container(exit_code=0),
-        aioecs.types.Container(exit_code=137, reason="OutOfMemoryError: killed"),
-    ]
-    assert not succeeded(aioecs.Task(stop_code="EssentialContainerExited", containers=containers))
 
 
 async def test_how_many_of_how_many(client: aioecs.Client, local: LocalECS, capsys: pytest.CaptureFixture[str]) -> None:
