@@ -10,14 +10,14 @@ from rich.text import Text
 from aioecs import Client, DescribeTaskDefinitionRequest, ECSError, Task, TaskResult, task_result
 from aioecs._model.arn import short
 from aioecs.cli._display.screen import one_line
-from aioecs.cli._display.tally import text_of
+from aioecs.cli._display.start_counts import text_of
 from aioecs.types import TaskDefinition
 
 EXPLAINED = 10  # failed tasks that are explained one by one
 
 
 async def task_results(
-    client: Client, tasks: Sequence[Task], container: str | None, complain: Callable[[str], object]
+    client: Client, tasks: Sequence[Task], container: str | None, print_error: Callable[[str], object]
 ) -> list[TaskResult]:
     """Judge how each task ended, with one DescribeTaskDefinition for each revision, none if a container is named.
 
@@ -26,15 +26,15 @@ async def task_results(
     definitions: dict[str, TaskDefinition | None] = {}
     if container is None:
         for arn in dict.fromkeys(task.task_definition_arn for task in tasks if task.task_definition_arn):
-            definitions[arn] = await _definition(client, arn, complain)
+            definitions[arn] = await _definition(client, arn, print_error)
     return [task_result(task, definitions.get(task.task_definition_arn or ""), container) for task in tasks]
 
 
-async def _definition(client: Client, arn: str, complain: Callable[[str], object]) -> TaskDefinition | None:
+async def _definition(client: Client, arn: str, print_error: Callable[[str], object]) -> TaskDefinition | None:
     try:
         answer = await client.describe_task_definition(DescribeTaskDefinitionRequest(task_definition=arn))
     except ECSError as error:
-        complain(f"which containers of {short(arn)} are essential is not known: {text_of(error)}")
+        print_error(f"which containers of {short(arn)} are essential is not known: {text_of(error)}")
         return None
     return answer.task_definition
 

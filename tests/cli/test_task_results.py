@@ -11,7 +11,7 @@ from aioecs.cli._task_results import explanations, result_members, task_results
 from aioecs.testing import Fault, LocalECS
 from aioecs.types import Container
 
-CONTAINERS = [{"name": "main"}, {"name": "log", "essential": False}]
+CONTAINERS: list[dict[str, Any]] = [{"name": "main"}, {"name": "log", "essential": False}]
 
 
 def stopped(local: LocalECS, number: int = 0, **codes: int | None) -> aioecs.Task:
@@ -28,7 +28,8 @@ def stopped(local: LocalECS, number: int = 0, **codes: int | None) -> aioecs.Tas
 
 def definitions(local: LocalECS) -> list[str]:
     """Register the definition `pair`, and return the ARNs of all."""
-    request = {"family": "pair", "containerDefinitions": [{"image": "i", "memory": 8, **each} for each in CONTAINERS]}
+    containers = [{"image": "i", "memory": 8} | each for each in CONTAINERS]
+    request: dict[str, Any] = {"family": "pair", "containerDefinitions": containers}
     return [local.engine.call("RegisterTaskDefinition", request)["taskDefinition"]["taskDefinitionArn"]]
 
 

@@ -306,7 +306,7 @@ async def serve(
                     streams.say(*announcement(served))
                 await token.wait()
                 if streams.shows_progress(as_json=as_json):
-                    streams.note(Text(""))  # a terminal has written ^C, and the prompt comes next
+                    streams.print_note(Text(""))  # a terminal has written ^C, and the prompt comes next
         except OSError as error:
             raise UsageError(error.strerror or str(error)) from error
         except AwsError as error:

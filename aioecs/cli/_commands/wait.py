@@ -17,10 +17,10 @@ from aioecs.cli._access import Access, with_access
 from aioecs.cli._commands.tasks import as_line, table
 from aioecs.cli._display.status import DONE, PARTLY
 from aioecs.cli._display.streams import Streams
-from aioecs.cli._lookup import whole_tasks
+from aioecs.cli._lookup import complete_task_ids
 from aioecs.cli._options import HOW, WHERE, AsJson, refused
-from aioecs.cli._read_command import reading
-from aioecs.cli._task_names import named
+from aioecs.cli._read_command import run_with_client
+from aioecs.cli._task_names import task_names
 from aioecs.cli._task_results import explanations, result_members, task_results
 
 HELP = """
@@ -75,9 +75,9 @@ def wait(
 ) -> int:
     """Wait and return the exit status; `HELP` is what the user reads."""
     streams = Streams()
-    look = partial(
-        waited,
-        named(tasks),
+    waiting = partial(
+        wait_for_tasks,
+        task_names(tasks),
         goal,
         streams,
         cluster=cluster or "default",
@@ -85,10 +85,10 @@ def wait(
         container=container,
         as_json=as_json,
     )
-    return asyncio.run(reading(access, streams, look))
+    return asyncio.run(run_with_client(access, streams, waiting))
 
 
-async def waited(
+async def wait_for_tasks(
     tasks: Sequence[str],
     goal: Goal,
     streams: Streams,
@@ -107,14 +107,14 @@ async def waited(
     """
     wait = client.wait_until_running if goal is Goal.RUNNING else client.wait_until_stopped
     try:
-        tasks = await whole_tasks(client, tasks, cluster)
+        tasks = await complete_task_ids(client, tasks, cluster)
         async with _counted(client, tasks, goal, streams, cluster=cluster):
             there = await wait(tasks, timeout=timeout, cluster=cluster)
     except InvalidRequest as error:
         raise refused(error, {"tasks": "TASK"}) from error
     except WaitError as error:
         _show(streams, error.known, as_json=as_json)
-        streams.complain(_why(error))
+        streams.print_error(_why(error))
         return PARTLY
     if goal is Goal.RUNNING:
         _show(streams, there, as_json=as_json)
@@ -126,13 +126,13 @@ async def show_ended(
     client: Client, tasks: Sequence[Task], container: str | None, streams: Streams, *, as_json: bool
 ) -> int:
     """Show tasks that have stopped and how each ended, and return the exit status."""
-    results = await task_results(client, tasks, container, streams.complain)
+    results = await task_results(client, tasks, container, streams.print_error)
     if as_json:
         streams.show([as_line(result.task, **result_members(result)) for result in results])
     else:
         streams.show(table(tasks, streams.columns))
         for line in explanations(results):
-            streams.note(line)
+            streams.print_note(line)
     return DONE if all(result.succeeded for result in results) else PARTLY
 
 
@@ -152,11 +152,11 @@ async def _counted(
     moves = streams.shows_progress(as_json=False)
     counting = asyncio.get_running_loop().create_task(count(), name="aioecs wait counts")
     try:
-        with streams.moving(lambda _: Text(f"{len(there):,}/{len(tasks):,} {goal}")) if moves else nullcontext():
+        with streams.live_display(lambda _: Text(f"{len(there):,}/{len(tasks):,} {goal}")) if moves else nullcontext():
             yield
     except asyncio.CancelledError:
         which = "were running" if goal is Goal.RUNNING else "had stopped"
-        streams.note(Text(f"Interrupted: {len(there):,} of {len(tasks):,} tasks {which}", "bold yellow"))
+        streams.print_note(Text(f"Interrupted: {len(there):,} of {len(tasks):,} tasks {which}", "bold yellow"))
         raise
     finally:
         counting.cancel()

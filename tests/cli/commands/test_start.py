@@ -16,7 +16,7 @@ from terminal import COMMAND, CONTROL, CTRL_C, Terminal, terminal
 from aioecs.cli._access import Access
 from aioecs.cli._app import run
 from aioecs.cli._options import Packed, Policy
-from aioecs.cli._start_options import Asked
+from aioecs.cli._start_options import StartOptions
 from aioecs.cli._start_run import Run
 from aioecs.testing import Fault, LocalECS
 
@@ -25,11 +25,11 @@ WHERE = ("--cluster", "default", "--task-definition", "demo")
 
 def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is given is what is asked."""
-    seen: list[Asked] = []
+    seen: list[StartOptions] = []
 
     class Kept(Run):
         async def go(self) -> int:
-            seen.append(self._asked)
+            seen.append(self._options)
             return 7
 
     monkeypatch.setattr("aioecs.cli._commands.start.Run", Kept)
@@ -40,7 +40,7 @@ def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert run(words.split()) == 7
     assert seen == [
-        Asked(
+        StartOptions(
             cluster="c",
             task_definition="td:1",
             instances=("a", "b", "c"),
@@ -62,11 +62,11 @@ def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_options_of_a_placement(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is given is what is asked."""
-    seen: list[Asked] = []
+    seen: list[StartOptions] = []
 
     class Kept(Run):
         async def go(self) -> int:
-            seen.append(self._asked)
+            seen.append(self._options)
             return 0
 
     monkeypatch.setattr("aioecs.cli._commands.start.Run", Kept)
@@ -76,9 +76,9 @@ def test_the_options_of_a_placement(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run([*where.split(), "--random", "--member-of", "a == 1", "--member-of", "b == 2"]) == 0
     made: dict[str, Any] = {"cluster": "c", "task_definition": "td"}
     assert seen == [
-        Asked(**made, spread="ecs.availability-zone", wait_for_capacity=2.5),
-        Asked(**made, binpack=Packed.MEMORY, distinct_instance=True),
-        Asked(**made, random=True, member_of=("a == 1", "b == 2")),
+        StartOptions(**made, spread="ecs.availability-zone", wait_for_capacity=2.5),
+        StartOptions(**made, binpack=Packed.MEMORY, distinct_instance=True),
+        StartOptions(**made, random=True, member_of=("a == 1", "b == 2")),
     ]
 
 
