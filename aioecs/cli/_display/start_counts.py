@@ -55,22 +55,22 @@ class Group:
 
 
 @attrs.define
-class Tally:
+class StartCounts:
     """The starts that have settled; `asked` is how many there are to be in all."""
 
-    asked: int
+    requested: int
     outcomes: Counter[Outcome] = attrs.field(factory=Counter[Outcome])
     refusals: dict[str, Group] = attrs.field(factory=dict[str, Group])
     """What ECS refused by an entry of `failures`, and what found no room, by the reason."""
     errors: dict[str, Group] = attrs.field(factory=dict[str, Group])
     """What went wrong otherwise, by its text."""
-    doubts: dict[str, Group] = attrs.field(factory=dict[str, Group])
+    unknown_tokens: dict[str, Group] = attrs.field(factory=dict[str, Group])
     """What is unknown, by the token to look it up by."""
     tasks: list[str] = attrs.field(factory=list[str])
     """The first that started, by their ids."""
     final: ECSError | None = None
     """The first error that another try can't mend."""
-    undrawn: int = 0
+    never_drawn: int = 0
     """How many were never begun, once it is over."""
 
     def add(self, start: StartResult) -> None:
@@ -85,7 +85,7 @@ class Tally:
         elif start.outcome is not Outcome.STARTED and start.error is not None:
             self._add_error(start.error, start.container_instance)
         if start.outcome is Outcome.UNKNOWN:
-            _group(self.doubts, start.token).add(start.container_instance, examples=INSTANCES_PER_CALL)
+            _group(self.unknown_tokens, start.token).add(start.container_instance, examples=INSTANCES_PER_CALL)
 
     def _add_error(self, error: ECSError, container_instance: str) -> None:
         if isinstance(error, StartCancelled) and error.__cause__ is None:
@@ -96,11 +96,11 @@ class Tally:
 
     def close(self, drawn: int) -> None:
         """Say that it is over, and no more than `drawn` were begun: the others count as not sent."""
-        self.undrawn = self.asked - drawn
+        self.never_drawn = self.requested - drawn
 
     def count(self, outcome: Outcome) -> int:
         """Return how many came to this."""
-        return self.outcomes[outcome] + (self.undrawn if outcome is Outcome.NOT_SENT else 0)
+        return self.outcomes[outcome] + (self.never_drawn if outcome is Outcome.NOT_SENT else 0)
 
     @property
     def started(self) -> int:
@@ -108,34 +108,34 @@ class Tally:
         return self.outcomes[Outcome.STARTED]
 
     @property
-    def carried_out(self) -> int:
+    def finished(self) -> int:
         """How many have come to something other than not to be sent."""
         return self.outcomes.total() - self.outcomes[Outcome.NOT_SENT]
 
     @property
-    def settled(self) -> int:
+    def resolved(self) -> int:
         """How many have come to something."""
-        return self.outcomes.total() + self.undrawn
+        return self.outcomes.total() + self.never_drawn
 
     @property
-    def unsettled(self) -> int:
+    def unresolved(self) -> int:
         """How many have come to nothing yet."""
-        return self.asked - self.settled
+        return self.requested - self.resolved
 
     @property
-    def could_not(self) -> ECSError | None:
+    def blocking_error(self) -> ECSError | None:
         """The error for which nothing could start; None if anything may run, or if another try may help."""
-        may_run = self.asked - self.count(Outcome.REFUSED) - self.count(Outcome.NOT_SENT)
+        may_run = self.requested - self.count(Outcome.REFUSED) - self.count(Outcome.NOT_SENT)
         return None if may_run or self.refusals else self.final
 
 
-def exit_status(tally: Tally, *, interrupted: bool) -> int:
+def exit_status(counts: StartCounts, *, interrupted: bool) -> int:
     """Return 0 all started, 1 some not started, 2 nothing could start, 130 interrupted."""
     if interrupted:
         return INTERRUPTED
-    if tally.could_not is not None:
+    if counts.blocking_error is not None:
         return CANNOT
-    return DONE if tally.started == tally.asked else PARTLY
+    return DONE if counts.started == counts.requested else PARTLY
 
 
 def is_final(error: Exception) -> bool:

@@ -20,7 +20,7 @@ from aioecs import (
     StartUnknown,
     ThrottlingException,
 )
-from aioecs.cli._display.tally import Tally, exit_status, is_final, readable, text_of
+from aioecs.cli._display.start_counts import StartCounts, exit_status, is_final, readable, text_of
 from aioecs.cli._options import UsageError
 
 ARN = "arn:aws:ecs:eu-west-1:123456789012:container-instance/render/"
@@ -46,9 +46,9 @@ def start(
     )
 
 
-def tally(asked: int, *starts: StartResult) -> Tally:
+def counts(requested: int, *starts: StartResult) -> StartCounts:
     """Make a tally of these starts."""
-    made = Tally(asked)
+    made = StartCounts(requested)
     for each in starts:
         made.add(each)
     return made
@@ -62,23 +62,23 @@ def caused(error: ECSError, cause: Exception) -> ECSError:
 
 def test_counts() -> None:
     """Every start counts once, and what has come to nothing yet is unsettled."""
-    made = tally(5, start(Outcome.STARTED), start(Outcome.STARTED), start(Outcome.STOPPED))
-    assert (made.started, made.settled, made.unsettled) == (2, 3, 2)
+    made = counts(5, start(Outcome.STARTED), start(Outcome.STARTED), start(Outcome.STOPPED))
+    assert (made.started, made.resolved, made.unresolved) == (2, 3, 2)
     assert made.count(Outcome.STOPPED) == 1
 
 
 def test_what_was_never_drawn_is_not_sent() -> None:
     """Once it is over, starts that were never begun are not sent, and those begun and not settled stay so."""
-    made = tally(10, start(Outcome.STARTED), start(Outcome.NOT_SENT))
+    made = counts(10, start(Outcome.STARTED), start(Outcome.NOT_SENT))
     made.close(4)
     made.close(4)
-    assert (made.count(Outcome.NOT_SENT), made.unsettled, made.settled) == (7, 2, 8)
+    assert (made.count(Outcome.NOT_SENT), made.unresolved, made.resolved) == (7, 2, 8)
 
 
 def test_refusals_by_reason() -> None:
     """Refusals are grouped by reason, with at most three different instances each."""
     refused = [start(Outcome.REFUSED, f"i{number // 2}", reason="RESOURCE:CPU") for number in range(10)]
-    made = tally(11, *refused, start(Outcome.REFUSED, reason=""))
+    made = counts(11, *refused, start(Outcome.REFUSED, reason=""))
     assert made.refusals["RESOURCE:CPU"].count == 10
     assert made.refusals["RESOURCE:CPU"].examples == ["i0", "i1", "i2"]
     assert made.refusals["RESOURCE:CPU"].more
@@ -90,7 +90,7 @@ def test_refusals_by_reason() -> None:
 def test_what_found_no_room() -> None:
     """It has no instance to name, and the first thing that was said of a reason is kept."""
     request = StartTaskRequest(task_definition="td")
-    made = tally(3, start(Outcome.REFUSED, reason="RESOURCE:CPU"))
+    made = counts(3, start(Outcome.REFUSED, reason="RESOURCE:CPU"))
     for detail in ("no room", "other"):
         failure = Failure(reason="RESOURCE:CPU", detail=detail)
         made.add(StartResult(request=request, container_instance="", outcome=Outcome.REFUSED, failure=failure))
@@ -101,7 +101,7 @@ def test_what_found_no_room() -> None:
 def test_errors_by_text() -> None:
     """Errors are grouped by text without their request ids; started ones have none to tell."""
     again = ClusterNotFoundException("Cluster not found.", operation="StartTask", request_id="r2", status=400)
-    made = tally(
+    made = counts(
         3,
         start(Outcome.REFUSED, error=NOT_FOUND),
         start(Outcome.REFUSED, error=again),
@@ -116,16 +116,16 @@ def test_an_interrupt_is_not_an_error() -> None:
     """What was cancelled is told once, not as the error of each start; what lies beneath it is one."""
     cut = StartCancelled("cancelled: 1 not sent")
     throttled = caused(StartCancelled("cancelled"), ThrottlingException("Rate exceeded"))
-    made = tally(2, start(Outcome.NOT_SENT, error=cut), start(Outcome.NOT_SENT, error=throttled))
+    made = counts(2, start(Outcome.NOT_SENT, error=cut), start(Outcome.NOT_SENT, error=throttled))
     assert list(made.errors) == ["ThrottlingException: Rate exceeded"]
 
 
 def test_doubts_by_token() -> None:
     """Unknown starts are grouped by the token to look them up by, with all instances of the call."""
-    doubts = [start(Outcome.UNKNOWN, f"i{number}", token="t1") for number in range(10)]
-    made = tally(11, *doubts, start(Outcome.UNKNOWN, token="t2", error=AnswerLost("no answer")))
-    assert {token: group.count for token, group in made.doubts.items()} == {"t1": 10, "t2": 1}
-    assert len(made.doubts["t1"].examples) == 10
+    unknown_tokens = [start(Outcome.UNKNOWN, f"i{number}", token="t1") for number in range(10)]
+    made = counts(11, *unknown_tokens, start(Outcome.UNKNOWN, token="t2", error=AnswerLost("no answer")))
+    assert {token: group.count for token, group in made.unknown_tokens.items()} == {"t1": 10, "t2": 1}
+    assert len(made.unknown_tokens["t1"].examples) == 10
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_doubts_by_token() -> None:
 )
 def test_exit_status(starts: list[StartResult], interrupted: bool, status: int) -> None:
     """0 all started, 1 some not, 2 only where nothing can run and nothing can come of another try, 130 interrupted."""
-    assert exit_status(tally(2, *starts), interrupted=interrupted) == status
+    assert exit_status(counts(2, *starts), interrupted=interrupted) == status
 
 
 @pytest.mark.parametrize(
