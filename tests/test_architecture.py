@@ -114,7 +114,6 @@ TOO_LONG: dict[str, int] = {
     "_model/limits.py": 467,
     "_model/shapes/enums.py": 491,
     "_runtime/shared_limiter.py": 359,
-    "errors.py": 517,
     "sync.py": 450,
 }
 """Modules that are still to be divided."""
@@ -239,6 +238,10 @@ def strangers(source: str, inherited: frozenset[str] = frozenset()) -> list[str]
 # What does something and yet has no test module of its own name, and why.
 TESTED_ELSEWHERE = {
     "cli/__init__.py": "the script's entry point, which tests/cli/test_app.py runs with all that is behind it",
+    **{
+        f"errors/{name}.py": "one tree in several modules, which tests/test_errors.py tests as a whole"
+        for name in ("__init__", "_base", "_service", "_start", "_wait")
+    },
 }
 
 

@@ -211,12 +211,19 @@ def members(kind: ast.ClassDef) -> Iterator[tuple[str, bool]]:
 
 def undocumented(kind: type) -> set[str]:
     """Collect what a class and those it inherits from in this house leave without a word."""
-    all_of_it = [classes_of(inspect.getsourcefile(base) or "")[base.__name__] for base in bases_of(kind)]
+    all_of_it = [node_of(base) for base in bases_of(kind)]
     held = [member for node in all_of_it for member in members(node)]
     bare = {name for name, _ in held} - {name for name, documented in held if documented}
     return {f"{kind.__name__}.{name}" for name in bare} | {
         node.name for node in all_of_it if not ast.get_docstring(node)
     }
+
+
+def node_of(kind: type) -> ast.ClassDef:
+    """Find the source of a class: its module says where it is imported from, which need not be where it is written."""
+    source = Path(inspect.getsourcefile(kind) or "")
+    files = [source, *(source.parent.glob("*.py") if source.name == "__init__.py" else ())]
+    return next(found for file in files if (found := classes_of(str(file)).get(kind.__name__)) is not None)
 
 
 def bases_of(kind: type) -> list[type]:
