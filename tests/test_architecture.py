@@ -116,7 +116,6 @@ TOO_LONG: dict[str, int] = {
     "_model/limits.py": 467,
     "_model/shapes/enums.py": 491,
     "_runtime/shared_limiter.py": 359,
-    "errors.py": 517,
     "sync.py": 499,
 }
 """Modules that are still to be divided."""
@@ -242,6 +241,10 @@ def strangers(source: str, inherited: frozenset[str] = frozenset()) -> list[str]
 TESTED_ELSEWHERE = {
     "__init__.py": "what it exports is held by tests/test_public_surface.py and tests/model/test_public_names.py",
     "cli/__init__.py": "the script's entry point, which tests/cli/test_app.py runs with all that is behind it",
+    **{
+        f"errors/{name}.py": "one tree in several modules, which tests/test_errors.py tests as a whole"
+        for name in ("__init__", "_base", "_service", "_start", "_wait")
+    },
 }
 
 

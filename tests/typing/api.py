@@ -466,7 +466,7 @@ def failed(error: Exception) -> str | None:
         case aioecs.StartUnknown():
             assert_type(error.candidates, tuple[aioecs.Task, ...])
         case aioecs.StartRefused():
-            assert_type(error.response, aioecs.StartTaskResponse | None)
+            assert_type(error.response, aioecs.StartTaskResponse | aioecs.RunTaskResponse | None)
         case aioecs.StartIncomplete() | aioecs.IdempotencyMismatch() | aioecs.CallTimeout() | aioecs.StartError():
             assert_type(error.token, str)
         case aioecs.TaskStopped():
