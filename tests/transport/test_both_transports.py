@@ -307,7 +307,7 @@ async def test_what_may_not_be_sent_any_more_is_kept_back(option: Transport) -> 
             sent_marker = SentMarker(may_send=refusal)
             what = await transport.attempt(START_TASK, REQUEST, sent_marker)
             assert isinstance(what, NotSent)
-            assert "the time in which it may be sent is over" in str(what.error)
+            assert "the time in which the request may be sent was over" in str(what.error)
             assert (refusal.call_count, sent_marker.body_started, bodies) == (1, False, [])
         sent_marker = SentMarker(may_send=lambda: True)
         assert isinstance(await transport.attempt(START_TASK, REQUEST, sent_marker), Answered)

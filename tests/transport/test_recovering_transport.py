@@ -152,7 +152,7 @@ async def test_a_hiccup_of_sts_while_it_opens(
         monkeypatch.setenv("AWS_ENDPOINT_URL_STS", source.url)
         async with open_transport(Settings(region_name="us-east-1", endpoint_url=server.url)) as (transport, _):
             assert transport.kind == "botocore"
-            assert "until the native one can be made" in caplog.text
+            assert "until the native one can be opened" in caplog.text
             what = await transport.attempt(START_TASK, REQUEST, SentMarker())
             assert isinstance(what, NotSent)
             assert isinstance(what.error, ConnectionFailed)

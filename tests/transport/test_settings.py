@@ -24,19 +24,22 @@ from aioecs.errors import ConfigurationError
     [
         (
             {"session": AioSession, "profile_name": "other"},
-            "profile_name goes with a session of the client's own: give it to your session",
+            "profile_name and session can't be combined: give the profile to your session",
         ),
-        ({"session": boto3.Session}, "session is an aiobotocore AioSession, not a boto3.session.Session"),
-        ({"session": botocore.session.Session}, "session is an aiobotocore AioSession, not a botocore.session.Session"),
-        ({"session": "default"}, "session is an aiobotocore AioSession, not a builtins.str"),
-        ({"config": {"retries": 1}}, "config is an aiobotocore AioConfig, not a builtins.dict"),
+        ({"session": boto3.Session}, "session must be an aiobotocore AioSession, not a boto3.session.Session"),
+        (
+            {"session": botocore.session.Session},
+            "session must be an aiobotocore AioSession, not a botocore.session.Session",
+        ),
+        ({"session": "default"}, "session must be an aiobotocore AioSession, not a builtins.str"),
+        ({"config": {"retries": 1}}, "config must be an aiobotocore AioConfig, not a builtins.dict"),
         (
             {"config": AioConfig(max_pool_connections=0)},
-            "config.max_pool_connections is a whole number, 1 or more, not 0",
+            "config.max_pool_connections must be a whole number, 1 or more, not 0",
         ),
         (
             {"config": AioConfig(max_pool_connections="7")},
-            "config.max_pool_connections is a whole number, 1 or more, not '7'",
+            "config.max_pool_connections must be a whole number, 1 or more, not '7'",
         ),
     ],
 )

@@ -221,7 +221,7 @@ async def test_a_flag_beside_an_endpoint(
     given = {**set_flag(flag, profile, monkeypatch), **url(profile, monkeypatch)}
     assert (await open_meta(region_name="eu-west-1", **given)).endpoint_url == HERE
     warned = [each.getMessage() for each in caplog.records if flag in each.getMessage()]
-    assert warned == [f"{flag} doesn't count: requests go to the endpoint that is set, {HERE}"]
+    assert warned == [f"{flag} is ignored: requests go to the endpoint that is set, {HERE}"]
 
 
 @each_flag
