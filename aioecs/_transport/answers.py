@@ -76,6 +76,7 @@ def _error(operation: str, response: Response, reader: Reader) -> Rejected | Los
         status=status,
         request_id=response.header(b"x-amzn-requestid"),
         operation=operation,
+        resource_ids=_texts(body.get("resourceIds")),
     )
     return Rejected(problem) if problem.rejected else Lost(problem)
 
@@ -188,6 +189,10 @@ def _family(definition: str) -> str:
 
 def _string(value: object) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _texts(held: object) -> list[str]:
+    return [one for one in held if isinstance(one, str)] if isinstance(held, list) else []
 
 
 _CHECKS: Mapping[type[Shape], Callable[[Any, Any], str | None]] = {

@@ -67,7 +67,7 @@ class EnginePort:
                 {"cluster": cluster, "taskDefinition": definition, "containerInstances": [instance] * wanted},
             )
             arns += [task["taskArn"] for task in answer["tasks"]]
-        tasks = self.engine._world.clusters[cluster].tasks
+        tasks = self.engine._account.clusters[cluster].tasks
         return sorted(arns, key=lambda arn: tasks[name(arn)].seq)  # answers come in any order
 
     def described(self, *arns: str) -> list[aioecs.Task]:
