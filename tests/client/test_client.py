@@ -79,7 +79,7 @@ def test_a_setting_that_can_t_be(setting: str, value: Any) -> None:
 
 def test_what_contradicts_itself_is_refused_when_it_is_made() -> None:
     """As `Settings` has it."""
-    with pytest.raises(ConfigurationError, match="session is an aiobotocore AioSession"):
+    with pytest.raises(ConfigurationError, match="session must be an aiobotocore AioSession"):
         Client("us-east-1", session="default")
 
 

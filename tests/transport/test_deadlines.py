@@ -1,4 +1,4 @@
-"""deadlines: many deadlines, one timer, each rung for once and when it is due."""
+"""deadlines: many deadlines share one timer, and each callback runs once, when it is due."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aioecs._transport.deadlines import Deadlines
 
 
 class Recorder:
-    """Notes what rang, and when."""
+    """Records which callbacks ran, and when."""
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -27,8 +27,8 @@ class Recorder:
         self.deadlines.set(of, self.began + after, lambda: self.called.append((of, self.loop.time() - self.began)))
 
 
-def test_each_rings_when_it_is_due_and_what_is_dropped_never() -> None:
-    """In whatever order they were set."""
+def test_callbacks_run_when_due_and_not_after_a_drop() -> None:
+    """The order in which deadlines are set doesn't matter."""
 
     async def main() -> None:
         recorder = Recorder()
@@ -44,8 +44,8 @@ def test_each_rings_when_it_is_due_and_what_is_dropped_never() -> None:
     leaping(main())
 
 
-def test_one_that_is_set_anew_has_its_new_time_alone() -> None:
-    """Later or sooner."""
+def test_a_new_deadline_replaces_the_old_one() -> None:
+    """The new deadline may be later or sooner."""
 
     async def main() -> None:
         recorder = Recorder()
@@ -58,8 +58,8 @@ def test_one_that_is_set_anew_has_its_new_time_alone() -> None:
     leaping(main())
 
 
-def test_what_rings_may_drop_move_and_set_others_of_the_same_moment() -> None:
-    """Each is looked up when it is its turn."""
+def test_a_callback_may_change_other_due_deadlines() -> None:
+    """A callback may drop, move and set deadlines that are due at the same time."""
 
     async def main() -> None:
         recorder = Recorder()
@@ -78,8 +78,8 @@ def test_what_rings_may_drop_move_and_set_others_of_the_same_moment() -> None:
     leaping(main())
 
 
-def test_one_that_raises_costs_no_other_its_ringing() -> None:
-    """What it raises is the loop's to tell, as with a timer of its own."""
+def test_a_callback_that_raises_does_not_stop_others() -> None:
+    """The loop's exception handler reports the error, as with a timer of its own."""
 
     async def main() -> None:
         recorder, reported = Recorder(), list[object]()
@@ -94,8 +94,8 @@ def test_one_that_raises_costs_no_other_its_ringing() -> None:
     leaping(main())
 
 
-def test_a_thousand_that_end_in_time_cost_one_timer() -> None:
-    """The timer of the first stands for those behind it, and is set again only when it has rung for nothing."""
+def test_a_thousand_dropped_deadlines_cost_one_timer() -> None:
+    """The timer of the first deadline is reused, and set again only after it has fired for nothing."""
 
     async def main() -> int:
         recorder, made = Recorder(), 0
@@ -119,8 +119,8 @@ def test_a_thousand_that_end_in_time_cost_one_timer() -> None:
     assert leaping(main()) == 1
 
 
-def test_closed_it_leaves_no_timer_behind_unless_it_is_needed() -> None:
-    """What still has a deadline keeps it; what is set after is rung for."""
+def test_close_cancels_an_unneeded_timer() -> None:
+    """A deadline that is left keeps its timer, also one that is set later."""
 
     async def main() -> None:
         recorder = Recorder()
@@ -136,8 +136,8 @@ def test_closed_it_leaves_no_timer_behind_unless_it_is_needed() -> None:
     leaping(main())
 
 
-def test_a_client_that_was_left_leaves_no_timer_behind() -> None:
-    """The clock of its last call was the last to need one."""
+def test_a_closed_client_leaves_no_timer() -> None:
+    """All timers of a client's calls are cancelled when it is closed."""
 
     async def main() -> None:
         loop, timers = asyncio.get_running_loop(), list[asyncio.TimerHandle]()
@@ -160,8 +160,8 @@ def test_a_client_that_was_left_leaves_no_timer_behind() -> None:
 
 @settings(max_examples=80, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["set", "drop", "wait"]), st.integers(0, 4), st.integers(0, 9)), max_size=40))
-def test_it_rings_as_timers_of_their_own_would(script: list[tuple[str, int, int]]) -> None:
-    """Whatever is set, dropped and waited for, in whatever order."""
+def test_it_behaves_as_one_timer_per_deadline(script: list[tuple[str, int, int]]) -> None:
+    """Random sequences of set, drop and wait run the same callbacks at the same times."""
 
     async def main() -> None:
         recorder = Recorder()

@@ -52,7 +52,7 @@ def add_header(request: Any, **_: Any) -> None:
     [
         ({"endpoint_url": "http://127.0.0.1:9/under"}, None, KEYS, "a path"),
         ({}, add_header, KEYS, "headers of their own: x-own"),
-        ({}, None, Keys("a", "another"), "signed otherwise"),
+        ({}, None, Keys("a", "another"), "signed in another way"),
     ],
 )
 async def test_what_is_otherwise(more: Any, handler: Any, keys: Keys, why: str) -> None:

@@ -109,13 +109,13 @@ async def test_headers() -> None:
     ("said", "close", "why"),
     [
         (b"", True, "before it answered"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhel", True, "before its answer was whole"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhel", True, "before its answer was whole"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhel", True, "before its answer was complete"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhel", True, "before its answer was complete"),
         (b"HTTP/1.1 200 OK\r\nX-Cut", True, "before it answered"),
-        (b"HTTP/1.1 200 OK\r\nX-Cut: off\r\nX", True, "before its answer was whole"),
-        (b"SSH-2.0-OpenSSH\r\n", False, "no answer in HTTP/1.1"),
-        (b"HTTP/1.1 101 Switching\r\nUpgrade: it\r\nConnection: upgrade\r\n\r\n", False, "no answer in HTTP/1.1"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", False, "no answer in HTTP/1.1"),
+        (b"HTTP/1.1 200 OK\r\nX-Cut: off\r\nX", True, "before its answer was complete"),
+        (b"SSH-2.0-OpenSSH\r\n", False, "the answer is no HTTP/1.1"),
+        (b"HTTP/1.1 101 Switching\r\nUpgrade: it\r\nConnection: upgrade\r\n\r\n", False, "the answer is no HTTP/1.1"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", False, "the answer is no HTTP/1.1"),
     ],
     ids=["nothing", "short", "short chunk", "cut name", "cut header", "no HTTP", "upgrade", "two lengths"],
 )
@@ -153,7 +153,7 @@ async def test_an_answer_past_a_bound_is_lost(said: bytes) -> None:
     """It is not read on: the request was sent, what came is not believed, and the connection is closed."""
     sent_marker = SentMarker()
     async with RawServer(saying(said)) as server, connection_to(server) as (connection, ended):
-        with pytest.raises(ConnectionError, match=r"larger than any of ECS's|no answer in HTTP/1\.1"):
+        with pytest.raises(ConnectionError, match=r"larger than any of ECS's|no HTTP/1\.1"):
             await connection.exchange(REQUEST, sent_marker, PATIENCE)
         assert sent_marker.body_started
         assert not connection.reusable

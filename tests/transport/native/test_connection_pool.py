@@ -305,7 +305,7 @@ async def test_after_the_end_none_is_opened() -> None:
         await asyncio.sleep(0)
         await pool.close()
         for task in (making, asyncio.ensure_future(pool.exchange(REQUEST, sent_marker))):
-            with pytest.raises(ConnectionError, match="the client was left"):
+            with pytest.raises(ConnectionError, match="the client is closed"):
                 await task
         assert not server.bodies
     assert not sent_marker.body_started
