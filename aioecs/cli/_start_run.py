@@ -152,8 +152,8 @@ class Run:
             )
         return batch.place_tasks(
             request,
-            options.count,
             cancel_scope=self._token,
+            count=options.count,
             placement=options.placement,
             constraints=options.constraints,
             wait_for_capacity=options.wait_for_capacity or 0.0,

@@ -165,7 +165,7 @@ async def test_it_is_used_while_it_is_open(wire: Wire) -> None:
 
     async def refused(state: str) -> None:
         assert repr(client) == f"<aioecs.Client {state}>"
-        for ask in (client.start_task(a_request()), client.start_tasks([]), client.place_tasks(a_request(0), 1)):
+        for ask in (client.start_task(a_request()), client.start_tasks([]), client.place_tasks(a_request(0), count=1)):
             with pytest.raises(ClientStateError, match=f"this client is {state}: use it inside"):
                 await ask
         for into in (lambda: client.raw, client.batch):
@@ -483,10 +483,10 @@ async def test_a_policy_that_can_t_be(wrong: dict[str, Any]) -> None:
     async with opened(port) as client:
         with pytest.raises(InvalidRequest, match=next(iter(wrong))):
             client.batch(**wrong)
-        for ask in (client.start_tasks([a_request()], **wrong), client.place_tasks(a_request(0), 1, **wrong)):
+        for ask in (client.start_tasks([a_request()], **wrong), client.place_tasks(a_request(0), count=1, **wrong)):
             with pytest.raises(InvalidRequest, match=next(iter(wrong))):
                 await ask
-        for ask in (client.start_tasks([], cast("Any", 7)), client.place_tasks(a_request(0), 1, cast("Any", 7))):
+        for ask in (client.start_tasks([], cast("Any", 7)), client.place_tasks(a_request(0), cast("Any", 7), count=1)):
             with pytest.raises(InvalidRequest, match="cancel_scope"):
                 await ask
     assert port.asked == []
@@ -499,9 +499,11 @@ def test_tasks_are_placed() -> None:
         async with waiting_world() as world:
             world.port.engine.add_instances(2)
             request = StartTaskRequest(task_definition="demo")
-            report = await world.client.place_tasks(request, 6)
+            report = await world.client.place_tasks(request, count=6)
             assert [len(report.started), len({start.container_instance for start in report.started})] == [6, 3]
-            distinct = await world.client.place_tasks(request, 4, constraints=(each for each in [DistinctInstance()]))
+            distinct = await world.client.place_tasks(
+                request, count=4, constraints=(each for each in [DistinctInstance()])
+            )
             assert (len(distinct.started), len(distinct.refused) + len(distinct.not_sent)) == (3, 1)
 
     leaping(main())

@@ -16,6 +16,7 @@ from typing import Any, Protocol, Self, TypeVar, cast, dataclass_transform
 
 import attrs
 
+from aioecs._model.codec.display import corrected, shown_members
 from aioecs.errors import InvalidRequest
 
 T = TypeVar("T")
@@ -171,8 +172,8 @@ def _own(_cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(member, required))
 def asked(cls: type[T]) -> type[T]:
     """Make the class a frozen, slotted, keyword-only value: one that is whole from the first, such as a request."""
-    frozen = cast("Callable[[type[T]], type[T]]", attrs.frozen(kw_only=True, field_transformer=_own))
-    return frozen(cls)
+    frozen = cast("Callable[[type[T]], type[T]]", attrs.frozen(kw_only=True, field_transformer=_own, repr=False))
+    return corrected(frozen(cls))
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(member, required))
@@ -294,6 +295,10 @@ class Shape(_Unread):
         """
         plain: dict[str, Any] = CODEC.to_plain(self, moments=True)
         return plain
+
+    def __repr__(self) -> str:
+        """Show the members that are set; what may be secret is shown by its kind alone."""
+        return f"{type(self).__name__}({', '.join(shown_members(self))})"
 
     def redacted(self) -> Self:
         """Return a copy in which each secret, such as the value of an environment variable, reads `[redacted]`.
