@@ -247,7 +247,7 @@ class Engine:
             return
         self.core.start_limiter.unsent(ticket)
         if known.call.withdrawn is None:
-            known.lend(call.record)
+            known.extend_clock(call.record)
             known.join()
             self._board(known, entries)
         else:

@@ -14,7 +14,7 @@ from aioecs._model.start_result import Outcome
 
 @attrs.frozen(kw_only=True)
 class CallBegun:
-    """A call begins: one StartTask with its retries and look-ups, for ten starts at most.
+    """A call begins: one StartTask or RunTask with its retries and lookups, for ten starts at most.
 
     It is told in the context of the caller, the first one where several share the call.
     """
@@ -29,6 +29,8 @@ class CallBegun:
     """The task definition, as the request names it."""
     starts: int
     """How many starts it carries."""
+    operation: str = "StartTask"
+    """The operation that it calls: StartTask or RunTask."""
     callers: tuple[Context, ...] = attrs.field(default=(), repr=False, eq=False)
     """The contexts of the other callers whose starts it carries."""
 
@@ -45,14 +47,14 @@ class RequestRateLimited:
 
 @attrs.frozen(kw_only=True)
 class RequestSent:
-    """An attempt begins: a StartTask is handed to the connection."""
+    """An attempt begins: a StartTask or RunTask is handed to the connection."""
 
     call: int
     """The number of the call."""
     attempt: int
     """How many attempts that makes; those that were throttled are not counted."""
     instances: tuple[str, ...]
-    """The container instances that it names."""
+    """The container instances that it names; a RunTask names none."""
     rate: float
     """What the pacer lets through, in calls a second; infinite where nothing paces."""
 

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from aioecs._model.codec.shape import make
+from aioecs._model.shapes.run_task import RunTaskRequest
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.shapes.task import Failure, Task
 from aioecs.errors import ECSError
@@ -36,12 +37,15 @@ class Outcome(StrEnum):
 
 @attrs.frozen(kw_only=True)
 class StartResult:
-    """One logical start: one container instance of one request, and what it came to."""
+    """One logical start and what it came to: one container instance of a StartTask, or one task of a RunTask."""
 
-    request: StartTaskRequest
+    request: StartTaskRequest | RunTaskRequest
     """The request that it belongs to."""
     container_instance: str
-    """The instance as the request names it, or as the placement chose it."""
+    """The instance as the request names it, or as the placement chose it.
+
+    For a RunTask it is where ECS placed the task; empty where it placed none, as on AWS Fargate.
+    """
     outcome: Outcome
     """What it came to."""
     task: Task | None = None
@@ -51,7 +55,7 @@ class StartResult:
     error: ECSError | None = attrs.field(default=None, eq=False)
     """What went wrong, where it came as an error."""
     token: str = ""
-    """The `startedBy` under which it was sent; empty if it never was."""
+    """The `startedBy` under which it was sent, of a RunTask also its `clientToken`; empty if it never was sent."""
     attempts: int = 0
     """How often the call that it belongs to was sent."""
     siblings_found: bool = False
@@ -80,7 +84,7 @@ _PUT = tuple(_slot[field.name].__set__ for field in attrs.fields(StartResult))
 
 
 def start_of(
-    request: StartTaskRequest,
+    request: StartTaskRequest | RunTaskRequest,
     instance: str,
     outcome: Outcome,
     task: Task | None,
