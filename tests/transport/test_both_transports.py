@@ -142,9 +142,7 @@ async def test_both_transports_send_and_report_the_same() -> None:
         assert ours == theirs, what
 
 
-@pytest.mark.parametrize(
-    ("option", "expected"), [("auto", ["ListTasks"]), ("botocore", ["StartTask", "ListTasks"])]
-)
+@pytest.mark.parametrize(("option", "expected"), [("auto", ["ListTasks"]), ("botocore", ["StartTask", "ListTasks"])])
 async def test_handlers_registered_on_an_open_client(option: Transport, expected: list[str]) -> None:
     """They see the calls of the raw client, and those of aioecs only with the botocore transport."""
     seen_operations: list[str] = []
