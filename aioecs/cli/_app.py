@@ -1,4 +1,4 @@
-"""The commands, and the way from words to an exit status."""
+"""Runs a command line: parses the arguments, runs the command, and returns the exit status."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _main(
 
 
 def run(words: Sequence[str]) -> int:
-    """Carry out a command line and return its exit status; what is wrong with it is said on one line of stderr."""
+    """Run a command line and return its exit status; an error is printed on one line of stderr."""
     try:
         status = _run(words)
         sys.stdout.flush()
@@ -109,7 +109,7 @@ def _run(words: Sequence[str]) -> int:
     except (UsageError, _ParserError) as error:
         Streams().print_error(f"{_message(error)} (see {_command(command_name)} --help)")
         return CANNOT
-    except (KeyboardInterrupt, typer.Abort):  # before there was anything to settle
+    except (KeyboardInterrupt, typer.Abort):  # before anything was in flight
         return INTERRUPTED
 
 

@@ -1,4 +1,4 @@
-"""What `aioecs start` is asked: options in, requests out. Pure; nothing here looks anything up."""
+"""The options of `aioecs start`, and the requests that they make. Pure: nothing is looked up."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _OPTIONS = {
 
 @attrs.frozen(kw_only=True)
 class StartOptions:
-    """What is to be started, where and how. Values of environment variables are in no repr."""
+    """What to start, where and how. Values of environment variables are in no repr."""
 
     count: int = 1
     cluster: str | None = None
@@ -75,7 +75,7 @@ class StartOptions:
 
     @property
     def uses_placement(self) -> bool:
-        """Whether aioecs chooses the instances."""
+        """Whether aioecs picks the instances."""
         return not self.instances and not self.all_instances
 
     @property
@@ -89,13 +89,13 @@ class StartOptions:
 
     @property
     def constraints(self) -> tuple[Constraint, ...]:
-        """Which instances come into question at all."""
+        """Which instances are candidates."""
         distinct = (DistinctInstance(),) if self.distinct_instance else ()
         return (*distinct, *(MemberOf(expression) for expression in self.member_of))
 
 
 def validated(options: StartOptions) -> StartOptions:
-    """Check what is asked, and fill in what `--local` goes without.
+    """Check the options, and fill in the defaults of `--local`.
 
     Raises:
         UsageError: options that contradict each other or are missing, or a documented limit is broken.
@@ -151,7 +151,7 @@ def _placement_contradictions(options: StartOptions) -> Iterator[str]:
     if options.member_of:
         given.append("--member-of")
     if options.wait_for_capacity is not None and not options.wait_for_capacity >= 0:  # no number is neither
-        yield f"--wait-for-room: a number of seconds, 0 or more, not {options.wait_for_capacity}"
+        yield f"--wait-for-capacity: a number of seconds, 0 or more, not {options.wait_for_capacity}"
     if given and not options.uses_placement:
         option = "--instances" if options.instances else "--all-instances"
         yield f"{given[0]} and {option} exclude each other: the starts go round over the instances that are named"
@@ -183,7 +183,7 @@ def _overrides(options: StartOptions, container: str | None) -> TaskOverride | N
 
 
 def check(request: StartTaskRequest, instances: Sequence[str]) -> None:
-    """Hold the request against ECS's documented limits, as if for these instances.
+    """Check the request against ECS's documented limits, as if for these instances.
 
     Raises:
         UsageError: one is broken; it names the option.

@@ -1,4 +1,4 @@
-"""The doing of `aioecs start`: look up what is missing, start, count, and tell the truth however it ends."""
+"""Runs `aioecs start`: looks up what is missing, starts, counts, and reports every start however it ends."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from aioecs.cli._start_options import StartOptions
 
 
 class Run:
-    """One `aioecs start`: what is asked, and how far it has come."""
+    """One run of `aioecs start`: its options and its progress."""
 
     def __init__(
         self,
@@ -64,9 +64,9 @@ class Run:
         self._summary_printed = False
 
     async def go(self) -> int:
-        """Start them, tell what each came to, and return the exit status.
+        """Start the tasks, report each outcome, and return the exit status.
 
-        The first SIGINT or SIGTERM cancels, and what was in flight is waited for; the second ends the process.
+        The first SIGINT, SIGTERM or SIGHUP cancels and waits for the calls in flight; the second ends the process.
         """
         self._streams.on_broken = lambda: self._token.cancel(self._streams.broken_by)
         with self._streams.logging(), interrupts(self._token, self._end_at_once):
@@ -76,18 +76,18 @@ class Run:
             except (ECSError, UsageError) as error:
                 status = self._failed(error)
             except Exception:
-                self._print_summary()  # a defect of ours; what was started is told all the same
+                self._print_summary()  # a defect of aioecs; what was started is reported all the same
                 raise
             else:
                 status = self._print_finished()
             return await self._written(status)
 
     async def _fan_out(self) -> None:
-        with anyio.CancelScope() as looking:
+        with anyio.CancelScope() as lookups:
 
             def stop(_: str | None) -> None:
                 if self._nothing_started():
-                    looking.cancel()
+                    lookups.cancel()
 
             self._token.add_callback(stop)
             async with _lookup.endpoint(self._options) as where, self._client(where) as client:
@@ -96,7 +96,7 @@ class Run:
                 instances = () if self._options.uses_placement else await _lookup.find_instances(client, self._options)
                 self._instances.update(instances)
                 if not self._options.uses_placement:
-                    self._token.remove_callback(stop)  # from here on the batch hears the token by itself
+                    self._token.remove_callback(stop)  # from here on the batch watches the token itself
                 await self._start(client, request, instances)
                 if self._options.wait and not self._token.cancelled:
                     await self._wait(client)
@@ -105,7 +105,7 @@ class Run:
         return Client(**where, max_in_flight=self._options.concurrency, on_cancel=self._options.on_cancel.value)
 
     def _nothing_started(self) -> bool:
-        """Whether it still looks for something: a batch that places looks for itself, and hears no token meanwhile."""
+        """Whether it still looks something up. A placement's own first lookups don't watch the token."""
         statistics = self._statistics()
         return statistics.requested == statistics.calls == 0
 
@@ -121,7 +121,7 @@ class Run:
         self._ended = self._clock()
 
     async def _wait(self, client: Client) -> None:
-        """Tell what started, wait until all of it has stopped, and show how it ended."""
+        """Report what started, wait until all of it has stopped, and show how each task ended."""
         self._streams.stop_live_display()
         self._print_summary()
         try:
@@ -159,7 +159,7 @@ class Run:
             wait_for_capacity=options.wait_for_capacity or 0.0,
         )
 
-    # ------------------------------------------------------------------------------------------------------- telling
+    # ------------------------------------------------------------------------------------------------------- reporting
 
     def _progress(self) -> AbstractContextManager[None]:
         if not self._streams.shows_progress(as_json=self._as_json):
@@ -167,7 +167,7 @@ class Run:
         return self._streams.live_display(lambda columns: screen.progress(self.report(), columns))
 
     def report(self) -> Report:
-        """Return how far it has come."""
+        """Return the progress so far."""
         statistics = self._statistics()
         return Report(
             counts=self._counts,
@@ -222,13 +222,13 @@ class Run:
         return PARTLY if begun or not is_final(error) else CANNOT
 
     async def _written(self, status: int) -> int:
-        """Wait for whoever reads stdout, until a signal, and return the exit status."""
+        """Wait until stdout has taken everything, or a signal comes, and return the exit status."""
         await self._streams.drained(unless=lambda: self._token.cancelled)
         self._streams.finish()
         return self._streams.status(status)
 
     def _end_at_once(self) -> None:
-        """Tell what is known, of the starts in flight too: each that was sent is told with its token."""
+        """Report what is known, also of the starts in flight: each that was sent has its token."""
         self._streams.stop_live_display()
         if not self._summary_printed:
             for start in self._open_starts():

@@ -21,7 +21,7 @@ async def task_results(
 ) -> list[TaskResult]:
     """Judge how each task ended, with one DescribeTaskDefinition for each revision, none if a container is named.
 
-    A definition that can't be described is complained of; its tasks are judged by their description alone.
+    If a definition can't be described, an error is printed and its tasks are judged by their description alone.
     """
     definitions: dict[str, TaskDefinition | None] = {}
     if container is None:
@@ -56,7 +56,7 @@ def explanations(results: Sequence[TaskResult]) -> list[Text]:
 
 
 def result_members(result: TaskResult) -> dict[str, Any]:
-    """Return what a line of JSON says of a result."""
+    """Return the members of a result for a line of JSON."""
     return {
         "succeeded": result.succeeded,
         "exit_code": result.exit_code,

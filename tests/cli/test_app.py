@@ -58,7 +58,7 @@ def test_every_option_has_a_help(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     options = (
         "cluster task-definition instances all-instances count env container command cpu memory started-by group tag "
-        "spread binpack random distinct-instance member-of wait-for-room on-cancel concurrency endpoint-url local "
+        "spread binpack random distinct-instance member-of wait-for-capacity on-cancel concurrency endpoint-url local "
         "region profile no-verify-ssl ca-bundle cli-connect-timeout cli-read-timeout json"
     )
     assert all(f"--{option} " in out for option in options.split())

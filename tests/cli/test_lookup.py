@@ -120,6 +120,8 @@ async def test_definition_may_not_be_seen() -> None:
     async with LocalECS(denied=["DescribeTaskDefinition"]) as local:
         access: dict[str, Any] = {**local.client_kwargs()}
         async with Client(**access) as client:
-            with pytest.raises(UsageError, match="name the container with --container: it could not") as refused:
+            with pytest.raises(
+                UsageError, match="name the container with --container: the task definition could not"
+            ) as refused:
                 await find_container(client, StartOptions(task_definition="demo", command=("x",)))
     assert isinstance(refused.value.__cause__, AccessDeniedException)

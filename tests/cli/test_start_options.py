@@ -37,7 +37,7 @@ WHERE: dict[str, Any] = {"cluster": "c", "task_definition": "td"}
         ({"local": True, "member_of": ("ok == 1", " ")}, "--member-of: a statement of the cluster query language"),
         (
             {"local": True, "wait_for_capacity": float("nan")},
-            "--wait-for-room: a number of seconds, 0 or more, not nan",
+            "--wait-for-capacity: a number of seconds, 0 or more, not nan",
         ),
         ({"task_definition": "td", "all_instances": True}, "--cluster is missing"),
         ({"cluster": "c", "all_instances": True}, "--task-definition is missing"),

@@ -146,7 +146,7 @@ async def test_the_embedded_ecs() -> None:
     assert streams.lines[1].endswith("ran on the embedded local ECS, which is gone now")
 
 
-async def test_refused_for_want_of_room() -> None:
+async def test_refused_for_want_of_capacity() -> None:
     """Refusals are grouped by ECS's reason, with examples, and some that did not start make the status 1."""
     async with LocalECS(instances=2, cpu=30) as local:
         streams = RecordedStreams()
@@ -157,7 +157,7 @@ async def test_refused_for_want_of_room() -> None:
         assert len(local.truth.running()) == 6
 
 
-async def test_placed_as_far_as_there_is_room() -> None:
+async def test_placed_as_far_as_there_is_capacity() -> None:
     """Starts are spread over the instances that can take them; why the rest found none is said once."""
     async with LocalECS(instances=4, cpu=30) as local:
         away, agentless, *_ = local.instance_arns
@@ -230,8 +230,8 @@ async def test_a_count_without_end_costs_nothing(local: LocalECS) -> None:
     assert sum(streams.summary[name] for name in ("started", "stopped", "refused", "not_sent", "unknown")) == 10**9
 
 
-async def test_placed_where_room_is_made() -> None:
-    """With --wait-for-room what finds none waits for it."""
+async def test_placed_where_capacity_becomes_free() -> None:
+    """With --wait-for-capacity what finds none waits for it."""
     async with LocalECS(instances=1, cpu=10) as local:
         streams = RecordedStreams(lambda line: local.engine.add_instances(1) if line == 1 else None)
         assert await Run(placed(local, count=3, wait_for_capacity=0.2), streams, as_json=True).go() == 0
@@ -261,7 +261,7 @@ async def test_interrupted_while_placing(local: LocalECS) -> None:
     assert summary["started"] + summary["stopped"] + summary["not_sent"] == 3000
 
 
-async def test_interrupted_while_it_waits_for_room() -> None:
+async def test_interrupted_while_it_waits_for_capacity() -> None:
     """What waits for room was never sent."""
     async with LocalECS(instances=1, cpu=10) as local:
         streams = RecordedStreams(lambda line: interrupt() if line == 1 else None)

@@ -28,7 +28,7 @@ from aioecs.cli._task_names import cluster_in, task_names
 from aioecs.types import DesiredStatus
 
 HELP = """
-List the tasks of a cluster, with where each stands; or show those that are named in full.
+List the tasks of a cluster with their status; or show the named tasks in full.
 
 A terminal shows the columns that fit; a pipe gets all of them. In JSON there is a line for each task. Values of \
 environment variables are in neither.
@@ -62,7 +62,7 @@ class Order(StrEnum):
     STOPPED = "stopped"
 
     def of(self, task: Task) -> tuple[str, ...]:
-        """Return what places a task in the list."""
+        """Return the sort key of a task."""
         key = {
             Order.STATUS: task.last_status,
             Order.DEFINITION: task.task_definition_arn,
@@ -127,7 +127,7 @@ def tasks(
             run_with_client(access, streams, partial(list_tasks, request, streams, order=order, as_json=as_json))
         )
     if request != ListTasksRequest(cluster=cluster):
-        raise UsageError("tasks that are named are shown whatever they are: leave the filters out")
+        raise UsageError("named tasks are shown in any state: leave the filters out")
     describing = partial(describe, task_names(names), streams, cluster=cluster, as_json=as_json)
     return asyncio.run(run_with_client(access, streams, describing))
 
@@ -158,7 +158,7 @@ async def describe(
 
 
 def _without_overrides(task: Task) -> dict[str, Any]:
-    """Return all that ECS tells of a task but its overrides, whose environment and command may hold secrets."""
+    """Return a task's members except its overrides, whose environment and command may hold secrets."""
     return attrs.asdict(
         cast("Any", task), filter=lambda field, held: field.name != "overrides" and held not in (None, (), {})
     )
@@ -190,7 +190,7 @@ async def list_tasks(
     order: Order = Order.CREATED,
     as_json: bool = False,
 ) -> int:
-    """List the tasks that are asked for, show them, and return the exit status.
+    """List and describe the matching tasks, show them, and return the exit status.
 
     Raises:
         UsageError: ECS documents that it does not take this.
@@ -228,7 +228,7 @@ def table(tasks: Sequence[Task], width: int | None) -> list[Text]:
 
 
 def _exit_codes(task: Task) -> str:
-    """Tell with what the containers ended: by name where there are several, - for none at all."""
+    """Return the containers' exit codes: by name where there are several, - for none."""
     if task.last_status != "STOPPED":
         return ""
     codes = [(each.name or "", "-" if each.exit_code is None else str(each.exit_code)) for each in task.containers]

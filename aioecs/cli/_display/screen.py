@@ -1,4 +1,4 @@
-"""What is shown: from values to renderables and JSON. Pure; all words are ASCII, so that no terminal garbles them."""
+"""Makes progress, summaries and JSON of a run's counts. Pure; all text is ASCII, which every terminal shows."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _WORDS = {
 
 @attrs.frozen(kw_only=True)
 class Report:
-    """How far a run has come, or what it came to."""
+    """The progress of a run, or its result."""
 
     counts: StartCounts
     cluster: str = ""
@@ -41,18 +41,18 @@ class Report:
     container_instances: int = 0
     local: bool = False
     access: Sequence[str] = ()
-    """The options by which ECS is reached, as words."""
+    """The command-line options that reach the same ECS."""
     calls: int = 0
     throttled: int = 0
     rate: float = float("inf")
-    """What the pacer lets through, in calls a second; infinite where nothing paces."""
+    """The rate limit in calls a second; infinite where none applies."""
     seconds: float = 0.0
     interrupted: str | None = None
-    """What interrupted it: a signal's name, or a reason."""
+    """What interrupted the run: a signal's name, or a reason."""
 
     @property
     def left(self) -> float | None:
-        """How long it will take yet, in seconds, if it goes on so; None if that can't be told."""
+        """The estimated time to the end, in seconds; None if there is no estimate."""
         done = self.counts.finished
         if self.interrupted is not None or not done or done >= self.counts.requested:
             return None
@@ -65,7 +65,7 @@ class Report:
 
 
 def error_line(message: str) -> Text:
-    """Say on one line what is wrong."""
+    """Return an error message as one line."""
     return Text.assemble(("aioecs: ", "bold red"), one_line(message))
 
 
@@ -84,7 +84,7 @@ def printable(line: Text) -> Text:
 
 
 def wrapped(line: Text, width: int) -> list[Text]:
-    """Break a line between words to fit `width` columns, its further lines a little further in.
+    """Wrap a line between words to fit `width` columns; continuation lines are indented.
 
     Ids, ARNs and lines marked `no_wrap`, such as commands, stay whole: they must survive being copied.
     """
@@ -106,20 +106,20 @@ def wrapped(line: Text, width: int) -> list[Text]:
 
 
 def progress(report: Report, width: int) -> RenderableType:
-    """Show how far it has come: on one line with a bar if `width` columns allow, else without the bar."""
+    """Return the progress: on one line with a bar if `width` columns allow, else without the bar."""
     counts = report.counts
     line = Text(f"{counts.finished:,}/{counts.requested:,} {100 * counts.finished // counts.requested}%", "bold")
     parts = _joined(_progress_counts(report))
-    paced = _joined([parts, *_pace(report)])
+    with_rate = _joined([parts, *_pace(report)])
     width -= _ECHO
-    bar_width, beside = (width - len(line) - len(text) - 2 for text in (parts, paced))
+    bar_width, beside = (width - len(line) - len(text) - 2 for text in (parts, with_rate))
     fits = beside >= _BAR[0]
-    shown: list[RenderableType] = [*wrapped(Text.assemble(line, " ", paced), width)]
+    shown: list[RenderableType] = [*wrapped(Text.assemble(line, " ", with_rate), width)]
     if bar_width >= _BAR[0]:
         bar = ProgressBar(
             total=counts.requested, completed=counts.finished, width=min(beside if fits else bar_width, _BAR[1])
         )
-        shown = [_row(line, bar, paced)] if fits else [_row(line, bar, parts), *_pace(report)]
+        shown = [_row(line, bar, with_rate)] if fits else [_row(line, bar, parts), *_pace(report)]
     if report.interrupted is not None:
         waiting = Text("interrupted: waiting for what is in flight; Ctrl-C again ends at once", "bold yellow")
         shown += wrapped(waiting, width)
@@ -127,7 +127,7 @@ def progress(report: Report, width: int) -> RenderableType:
 
 
 def _progress_counts(report: Report) -> Iterator[Text]:
-    """Tell what came of the starts, where it isn't plain from their number, and how long it takes."""
+    """Yield the counts that the total doesn't show, the rate and the time."""
     counts = report.counts
     if counts.started != counts.finished:
         yield _count(counts.started, "started", "green")
@@ -153,7 +153,7 @@ def duration(seconds: float) -> str:
 
 
 def progress_line(report: Report) -> Text:
-    """Tell on a line how far it has come, where no terminal shows a moving one."""
+    """Return the progress as one line, for output that is no terminal."""
     counts = report.counts
     state = "interrupted, waiting for what is in flight; " if report.interrupted is not None else ""
     done = f"{state}{counts.finished:,} of {counts.requested:,}, {100 * counts.finished // counts.requested}%"
@@ -161,7 +161,7 @@ def progress_line(report: Report) -> Text:
 
 
 def _pace(report: Report) -> Iterator[Text]:
-    """Tell what the pacer has learnt; nothing where nothing paces."""
+    """Yield the rate limit, if one applies."""
     if isfinite(report.rate):
         yield Text(f"paced at {report.rate:,.{0 if report.rate >= _EXACT else 1}f} calls/s")
 
@@ -178,7 +178,7 @@ def _row(*cells: RenderableType) -> Table:
 
 
 def summary(report: Report) -> list[Text]:
-    """Tell what it came to, one line each: totals, then what did not start and why, and what is unknown last."""
+    """Return the result, one line each: totals, then what did not start and why, and what is unknown last."""
     lines = [_totals(report), _details(report)]
     if report.interrupted is not None:
         lines.append(Text(f"Interrupted: {one_line(report.interrupted)}", "bold yellow"))
@@ -205,7 +205,7 @@ def _totals(report: Report) -> Text:
 
 
 def _tasks(counts: StartCounts) -> Iterator[Text]:
-    """Name the tasks, the first of many."""
+    """Yield the ids of the first started tasks."""
     more = counts.started - len(counts.tasks)
     if counts.tasks:
         yield Text("Started:")
@@ -278,7 +278,7 @@ def _many(count: int, noun: str) -> str:
 
 
 def start_json(start: StartResult) -> str:
-    """Return what one start came to, as a line of JSON; what doesn't apply is null."""
+    """Return the outcome of a start as a line of JSON; what doesn't apply is null."""
     failure, error = start.failure, start.error
     return json.dumps(
         {
@@ -294,14 +294,14 @@ def start_json(start: StartResult) -> str:
 
 
 def _instance(start: StartResult) -> str | None:
-    """Return the ARN of its instance as far as ECS told it, else the instance as it was named."""
+    """Return the ARN of its instance if ECS named it, else the instance as the request names it."""
     reported = start.task.container_instance_arn if start.task is not None else None
     refused = start.failure.arn if start.failure is not None else None
     return reported or refused or start.container_instance
 
 
 def summary_json(report: Report) -> str:
-    """Return what all came to, as a line of JSON; `seconds` is the time that it took."""
+    """Return the result of the run as a line of JSON; `seconds` is the time that it took."""
     counts = report.counts
     facts: dict[str, Any] = {"asked": counts.requested}
     facts |= {outcome.value: counts.count(outcome) for outcome in _WORDS}

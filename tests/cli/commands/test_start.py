@@ -71,7 +71,7 @@ def test_the_options_of_a_placement(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("aioecs.cli._commands.start.Run", Kept)
     where = "start --cluster c --task-definition td"
-    assert run([*where.split(), "--spread", "ecs.availability-zone", "--wait-for-room", "2.5"]) == 0
+    assert run([*where.split(), "--spread", "ecs.availability-zone", "--wait-for-capacity", "2.5"]) == 0
     assert run([*where.split(), "--binpack", "memory", "--distinct-instance"]) == 0
     assert run([*where.split(), "--random", "--member-of", "a == 1", "--member-of", "b == 2"]) == 0
     made: dict[str, Any] = {"cluster": "c", "task_definition": "td"}
@@ -82,7 +82,7 @@ def test_the_options_of_a_placement(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
-@pytest.mark.parametrize("words", ["--binpack gpu", "--wait-for-room -1", "--wait-for-room soon"])
+@pytest.mark.parametrize("words", ["--binpack gpu", "--wait-for-capacity -1", "--wait-for-capacity soon"])
 def test_bad_options_of_a_placement(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What can't be is refused before anything is looked up."""
     assert run(["start", "--local", *words.split()]) == 2
