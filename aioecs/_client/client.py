@@ -69,9 +69,9 @@ class Client(Starting, Operations, Waits):
             wait for capacity, or are refused for want of it, and whenever what is lacking has changed: to scale out.
         tag_tokens: put the token in the tag `aioecs:token` where a request has a `started_by` of its own, so that
             such starts can be told apart, adopted and swept like others. Needs the permission to tag (TagResource).
-        transport: "auto" takes the fast way, and aiobotocore's own client where the configuration asks for what that
-            doesn't do: a proxy, handlers on the session's events, another signature than Version 4; "botocore" takes
-            aiobotocore's own client always. `repr(client)` says which it is.
+        transport: "auto" uses the native transport, or aiobotocore's own client where the native one doesn't support
+            the configuration: a proxy, handlers on the session's events, another signature than Version 4; "botocore"
+            always uses aiobotocore's own client. `repr(client)` says which it is.
 
     Raises:
         InvalidRequest: an argument is not what it must be.
@@ -227,8 +227,8 @@ class Client(Starting, Operations, Waits):
     def raw(self) -> Any:
         """The aiobotocore client beneath, for the rest of ECS. It sends each request once: its retries are off.
 
-        Handlers that are put on its `meta.events` now see its own calls; aioecs's pass them by on the fast way, and
-        `transport="botocore"` has them seen.
+        Handlers that are put on its `meta.events` now see its own calls; they see aioecs's own only with
+        `transport="botocore"`.
         """
         self._core()
         return self._raw
