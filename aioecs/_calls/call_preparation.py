@@ -66,9 +66,12 @@ class Preparer:
                 "idempotency_key", "goes without started_by: the key makes the token that stands there"
             )
         token = tokens.derived(key) if key is not None else fresh_token()
+        tagged = self.tag_tokens and request.started_by is not None
+        if not fan_out and not tagged:
+            self.check(request)  # before the token comes in, which keeps the rules: the JSON is written by then
         sent_as, token, adopts = self._with_token(request, token)
-        if not fan_out:
-            self.check(sent_as if sent_as.tags is not request.tags else request)  # a token of ours keeps the rules
+        if not fan_out and tagged:
+            self.check(sent_as)
         core = self.core
         record = CallRecord(
             request=request,

@@ -26,7 +26,7 @@ from aioecs._transport.native.captured_request import CapturedRequest
 from aioecs._transport.native.clock_correction import SKEWED, Clock
 from aioecs._transport.native.connection import Response
 from aioecs._transport.native.connection_pool import Connections
-from aioecs._transport.native.encoding import Encoder
+from aioecs._transport.native.encoding import body_of
 from aioecs._transport.native.signing import CONTENT_TYPE, Keys, Signer
 from aioecs._transport.transport import Operation, SentMarker
 from aioecs.errors import ECSServiceError
@@ -67,16 +67,13 @@ class NativeTransport:
         self._now = now
         self._clock = Clock()
         self._signer = Signer(shown.host, shown.scope)
-        self._encoder = Encoder()
-        self._flying = 0
         self._heads: dict[str, tuple[str, str]] = {}
 
     async def attempt(self, operation: Operation[R], request: Shape, sent_marker: SentMarker) -> Attempt[R]:
         """Send the request once, and say what came of it; once more if only its signature was turned away."""
-        self._flying += 1
         sending = _Sending(sent_marker, request, self._clock.ahead)
         try:
-            body = self._encoder.body(request)
+            body = body_of(request)
             what = await self._sent(operation, body, sending)
             if not isinstance(what, Rejected) or what.error.code not in _MENDABLE:
                 return what
@@ -88,10 +85,6 @@ class NativeTransport:
             return what
         except Exception as error:  # noqa: BLE001 whatever it is, it must become a word about the start
             return judge(error, operation.name, sent_marker.body_started)
-        finally:
-            self._flying -= 1
-            if not self._flying:
-                self._encoder.forget()
 
     async def close(self) -> None:
         """Close its connections, and wait until they are."""
