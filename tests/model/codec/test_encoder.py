@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from aioecs._model.codec.encoder import GAP, Bounds, Encoders
+from aioecs._model.codec.plain import from_plain
 from aioecs._model.codec.shape import Shape, member, required, shape
 
 
@@ -83,8 +84,8 @@ class Text(str):
         {"names": ["a", None]},
         {"colors": ["red", "blue"]},
         {"part": "a"},
-        {"part": Part(**{"name": "a", "parts": ["b"]})},
-        {"part": Part(**{"name": None})},
+        {"part": from_plain(Part, {"name": "a", "parts": ["b"]})},
+        {"part": from_plain(Part, {})},
         {"labels": {}},
         {"point": 1.5},
         {"extra": {"newer": 1}},
