@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from aioecs._model.checks.request_json import common_json
+from aioecs._model.checks.request_json import common_json, share_parts
 from aioecs._model.checks.table import INSTANCES_PER_CALL
 from aioecs._model.options import Delivery, OnCancel
 from aioecs._model.shapes.start_task import StartTaskRequest
@@ -130,6 +130,8 @@ class Packing:
         last = self.last
         if last is None or last.common != common:
             last = self.last = self._groups.get(common) or Group(request, delivery, common=common)
+        if last.request is not request:
+            share_parts(request, last.request)
         return last
 
     def add(self, entry: Entry, group: Group, now: float, *, again: bool = False) -> None:

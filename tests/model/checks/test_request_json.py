@@ -34,7 +34,7 @@ from aioecs._model import (
     TaskVolumeConfiguration,
     limits,
 )
-from aioecs._model.checks.request_json import checked_json, common_json, json_of, keeps_what_varies
+from aioecs._model.checks.request_json import checked_json, common_json, json_of, keeps_what_varies, share_parts
 from aioecs._model.checks.violations import check_shape
 from aioecs._model.codec.encoder import GAP
 from aioecs._model.codec.plain import from_plain, lazily, to_plain
@@ -262,3 +262,23 @@ def test_what_a_caller_changes_afterwards_is_seen() -> None:
     held["one"] = 2
     assert (common_json(request), json_of(request)) != first
     assert json_of(request) == json.dumps(to_plain(request))
+
+
+def test_equal_requests_share_their_parts() -> None:
+    """Equal ones that are kept by the thousand hold the very same overrides; what differs, or can change, is left."""
+
+    def made(value: str = "7", **members: Any) -> StartTaskRequest:
+        overrides = TaskOverride.for_container("main", environment={"SCENE": value})
+        request = StartTaskRequest(task_definition="d", container_instances=["i"], overrides=overrides, **members)
+        checked_json(request)
+        return request
+
+    first, equal, other, open_ended = made(), made(started_by="x"), made("8"), made(extra={"newer": 1})
+    for request in (equal, other, open_ended):
+        before = request.replace()
+        share_parts(request, first)
+        assert request == before
+    assert equal.overrides is first.overrides
+    assert checked_json(equal) is checked_json(first)
+    assert other.overrides is not first.overrides
+    assert open_ended.overrides is not first.overrides
