@@ -456,6 +456,24 @@ def ended(task: aioecs.Task, definition: aioecs.types.TaskDefinition | None) -> 
 # Errors --------------------------------------------------------------------------------------------------------------
 
 
+def refused_by_run_task(error: aioecs.ECSServiceError) -> tuple[str, ...]:
+    """Tell RunTask's own errors apart."""
+    match error:
+        case aioecs.ConflictException():
+            return error.resource_ids
+        case aioecs.BlockedException() | aioecs.PlatformUnknownException():
+            return ()
+        case aioecs.PlatformTaskDefinitionIncompatibilityException():
+            return ()
+        case _:
+            return ()
+
+
+def cut_short(error: aioecs.CallCancelled) -> None:
+    """What a cancelled call raises says why."""
+    assert_type(error.reason, str | None)
+
+
 def failed(error: Exception) -> str | None:
     """Tell them apart."""
     assert_type(aioecs.is_retry_safe(error), bool)
