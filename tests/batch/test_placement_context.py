@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from run_world import ToldPort, a_core, leaping
-from wait_world import EnginePort
+from engine_transport import EngineTransport
+from fake_transport import FakeTransport, make_core
+from virtual_time import run_in_virtual_time
 
 import aioecs
 from aioecs import DistinctInstance, MemberOf, Spread, StartTaskRequest
@@ -29,7 +30,7 @@ def a_wish(**more: Any) -> PlacementOptions:
 
 def a_survey(**more: Any) -> tuple[Survey, Preparer, list[str]]:
     """Make one over an ECS in memory; the list has the operations that it was asked for."""
-    port = EnginePort(**more)
+    port = EngineTransport(**more)
     asked: list[str] = []
     answer = port.engine.answer
 
@@ -40,7 +41,7 @@ def a_survey(**more: Any) -> tuple[Survey, Preparer, list[str]]:
     port.engine.answer = noted  # type: ignore[method-assign,assignment]
     port.engine.add_cluster("other")
     port.engine.add_instances(1, cluster="other")
-    preparer = Preparer(a_core(port), region="us-east-1", paced=False, tag_tokens=False)  # type: ignore[arg-type]
+    preparer = Preparer(make_core(port), region="us-east-1", paced=False, tag_tokens=False)  # type: ignore[arg-type]
     return Survey(preparer), preparer, asked
 
 
@@ -61,7 +62,7 @@ def test_it_finds_out_what_a_task_takes_and_who_is_there() -> None:
         wished = await survey.lay_out(template, a_wish(confirm_refusals=True))
         assert wished.confirm is preparer.reconciler(None)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def arns(layout: Layout) -> list[str]:
@@ -95,7 +96,7 @@ def test_who_asks_alike_shares_an_inventory(template: StartTaskRequest, wish: di
             assert layout.placer is not first.placer
         assert asked == READS[:1], "the second one of a kind needs no look at the instances"
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_what_the_definition_asks_of_its_instance_is_a_constraint() -> None:
@@ -113,7 +114,7 @@ def test_what_the_definition_asks_of_its_instance_is_a_constraint() -> None:
         wish = a_wish(constraints=(MemberOf("attribute:good exists"),))
         assert arns(await survey.lay_out(choosy, wish)) == [here]
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_definition_that_is_left_out_of_its_answer() -> None:
@@ -126,12 +127,12 @@ def test_a_definition_that_is_left_out_of_its_answer() -> None:
         return Answered(aioecs.ListContainerInstancesResponse())
 
     async def main() -> None:
-        port = ToldPort(describe_task_definition=nothing, list_container_instances=nobody)
-        preparer = Preparer(a_core(port), region=None, paced=False, tag_tokens=False)
+        port = FakeTransport(describe_task_definition=nothing, list_container_instances=nobody)
+        preparer = Preparer(make_core(port), region=None, paced=False, tag_tokens=False)
         layout = await Survey(preparer).lay_out(DEMO, a_wish())
         assert (layout.placer.demand, arns(layout)) == (Demand(), [])
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 # What can't be laid out ----------------------------------------------------------------------------------------------
@@ -157,7 +158,7 @@ def test_a_template_that_does_not_do(template: Any, error: type[ECSError], asked
             await survey.lay_out(template, a_wish())
         assert heard == asked
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize("operation", READS)
@@ -171,4 +172,4 @@ def test_what_may_not_be_read(operation: str) -> None:
         preparer.core.transport.engine.denied.clear()  # type: ignore[attr-defined]
         assert len(arns(await survey.lay_out(DEMO, a_wish()))) == 1
 
-    leaping(main())
+    run_in_virtual_time(main())

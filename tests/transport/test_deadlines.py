@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from fake_transport import FakeTransport, fake_client, make_request
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from run_world import LeapingLoop, ToldPort, a_request, leaping, told_client
+from virtual_time import VirtualTimeLoop, run_in_virtual_time
 
 from aioecs._transport.deadlines import Deadlines
 
@@ -40,7 +41,7 @@ def test_each_rings_when_it_is_due_and_what_is_dropped_never() -> None:
         assert bell.rang == [("past", 0), ("soon", 2), ("between", 4), ("late", 9)]
         assert len(bell.deadlines) == 0
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_one_that_is_set_anew_has_its_new_time_alone() -> None:
@@ -54,7 +55,7 @@ def test_one_that_is_set_anew_has_its_new_time_alone() -> None:
         await asyncio.sleep(20)
         assert bell.rang == [("sooner", 3), ("later", 5)]
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_what_rings_may_drop_move_and_set_others_of_the_same_moment() -> None:
@@ -74,7 +75,7 @@ def test_what_rings_may_drop_move_and_set_others_of_the_same_moment() -> None:
         await asyncio.sleep(20)
         assert bell.rang == [("stays", 1), ("new", 1), ("moved", 3)]
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_one_that_raises_costs_no_other_its_ringing() -> None:
@@ -90,7 +91,7 @@ def test_one_that_raises_costs_no_other_its_ringing() -> None:
         assert [type(each) for each in told] == [ZeroDivisionError]
         assert bell.rang == [("same moment", 1), ("later", 2)]
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_thousand_that_end_in_time_cost_one_timer() -> None:
@@ -110,12 +111,12 @@ def test_a_thousand_that_end_in_time_cost_one_timer() -> None:
             for n in range(1000):
                 bell.set(n, 90 + n / 100)
                 bell.deadlines.drop(n)
-        assert isinstance(bell.loop, LeapingLoop)
+        assert isinstance(bell.loop, VirtualTimeLoop)
         await asyncio.sleep(200)
         assert bell.rang == []
         return made
 
-    assert leaping(main()) == 1
+    assert run_in_virtual_time(main()) == 1
 
 
 def test_closed_it_leaves_no_timer_behind_unless_it_is_needed() -> None:
@@ -132,7 +133,7 @@ def test_closed_it_leaves_no_timer_behind_unless_it_is_needed() -> None:
         await asyncio.sleep(20)
         assert bell.rang == [("kept", 7)]
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_client_that_was_left_leaves_no_timer_behind() -> None:
@@ -148,13 +149,13 @@ def test_a_client_that_was_left_leaves_no_timer_behind() -> None:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(loop, "call_at", kept)
-            async with told_client(ToldPort()) as client:
+            async with fake_client(FakeTransport()) as client:
                 for _ in range(3):
-                    await client.start_task(a_request())
+                    await client.start_task(make_request())
                 assert len([timer for timer in timers if timer.when() == loop.time() + 90]) == 1
             assert [timer for timer in timers if not timer.cancelled() and timer.when() > loop.time()] == []
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @settings(max_examples=80, deadline=None)
@@ -179,4 +180,4 @@ def test_it_rings_as_timers_of_their_own_would(script: list[tuple[str, int, int]
         await asyncio.sleep(30)
         assert sorted(bell.rang, key=str) == sorted(rang, key=str)
 
-    leaping(main())
+    run_in_virtual_time(main())
