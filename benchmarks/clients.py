@@ -1,7 +1,7 @@
-"""The clients that are held against each other on the hot path: each starts one task a call, or ten.
+"""The clients that are compared on the hot path: each starts one task a call, or ten.
 
-All of them keep fifty connections and their default retries. A library is imported when its client is opened, so that
-a process which plays one of them has none of the others in it; aioecs itself is played by `benchmarks.own`.
+All of them have fifty connections and their default retries. A library is imported when its client is opened, so that
+the process of one client imports none of the others; that of aioecs is in `benchmarks.aioecs_calls`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from benchmarks.lean import HOSTS, OVERRIDES, Endpoint
+from benchmarks.minimal_server import HOSTS, OVERRIDES, Endpoint
 
 IN_FLIGHT = 50
 THREADS = 10
@@ -24,9 +24,9 @@ KEYS: dict[str, Any] = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_k
 ONE, TEN, PACKED = "one a call", "ten a call", "start_tasks"
 SIZES = {ONE: 1, TEN: 10, PACKED: 10}
 
-Way = Callable[[int], Awaitable[int]]
-"""Makes so many calls, and returns how many tasks started."""
-Rival = Callable[[Endpoint], AbstractAsyncContextManager[dict[str, Way]]]
+Method = Callable[[int], Awaitable[int]]
+"""Makes this many calls, and returns how many tasks started."""
+ClientFactory = Callable[[Endpoint], AbstractAsyncContextManager[dict[str, Method]]]
 
 
 def hosts(number: int, size: int) -> list[str]:
@@ -46,7 +46,7 @@ def wire(number: int, size: int) -> dict[str, Any]:
 
 @contextmanager
 def trusting(endpoint: Endpoint) -> Iterator[None]:
-    """Let the clients that are opened in the block trust the endpoint's certificate."""
+    """Make clients that are opened in the block trust the endpoint's certificate."""
     if endpoint.authority is not None:
         os.environ["AWS_CA_BUNDLE"] = endpoint.authority
     try:
@@ -55,15 +55,15 @@ def trusting(endpoint: Endpoint) -> Iterator[None]:
         os.environ.pop("AWS_CA_BUNDLE", None)
 
 
-async def pumped(calls: int, call: Callable[[int], Awaitable[int]]) -> int:
-    """Make so many calls, fifty in flight; return how many tasks started."""
+async def run_calls(calls: int, call: Callable[[int], Awaitable[int]]) -> int:
+    """Make this many calls, fifty in flight; return how many tasks started."""
     numbers = iter(range(calls))
     started = 0
 
     async def work() -> None:
         nonlocal started
         for number in numbers:
-            # Read anew after the call: `started += await` would lose what others added meanwhile.
+            # Two statements: `started += await` would lose what others add during the await.
             tasks = await call(number)
             started += tasks
 
@@ -91,21 +91,21 @@ async def raw_client(
 
 
 @asynccontextmanager
-async def raw(endpoint: Endpoint, maker: str = "aiobotocore.session") -> AsyncIterator[dict[str, Way]]:
-    """Offer aiobotocore's ways."""
+async def raw(endpoint: Endpoint, maker: str = "aiobotocore.session") -> AsyncIterator[dict[str, Method]]:
+    """Yield the methods of aiobotocore."""
     async with raw_client(endpoint, maker=maker) as client:
 
-        def by(size: int) -> Way:
+        def by(size: int) -> Method:
             async def call(number: int) -> int:
                 return len((await client.start_task(**wire(number, size)))["tasks"])
 
-            return lambda calls: pumped(calls, call)
+            return lambda calls: run_calls(calls, call)
 
         yield {ONE: by(1), TEN: by(10)}
 
 
 @asynccontextmanager
-async def threads(endpoint: Endpoint) -> AsyncIterator[dict[str, Way]]:
+async def threads(endpoint: Endpoint) -> AsyncIterator[dict[str, Method]]:
     """Open a boto3 client behind ten threads."""
     config = import_module("botocore.config").Config(max_pool_connections=IN_FLIGHT)
     with trusting(endpoint):
@@ -116,7 +116,7 @@ async def threads(endpoint: Endpoint) -> AsyncIterator[dict[str, Way]]:
         )
     pool = ThreadPoolExecutor(THREADS)
 
-    def by(size: int) -> Way:
+    def by(size: int) -> Method:
         async def pump(calls: int) -> int:
             numbers, lock = iter(range(calls)), threading.Lock()
 
@@ -141,16 +141,18 @@ async def threads(endpoint: Endpoint) -> AsyncIterator[dict[str, Way]]:
         client.close()
 
 
-def _ours(endpoint: Endpoint, **settings: Any) -> AbstractAsyncContextManager[dict[str, Way]]:
-    ways: AbstractAsyncContextManager[dict[str, Way]] = import_module("benchmarks.own").ours(endpoint, **settings)
-    return ways
+def _ours(endpoint: Endpoint, **settings: Any) -> AbstractAsyncContextManager[dict[str, Method]]:
+    methods: AbstractAsyncContextManager[dict[str, Method]] = import_module("benchmarks.aioecs_calls").ours(
+        endpoint, **settings
+    )
+    return methods
 
 
-def field() -> dict[str, Rival]:
-    """Return those that can run here."""
-    found: dict[str, Rival] = {
+def clients() -> dict[str, ClientFactory]:
+    """Return the clients whose libraries are installed."""
+    found: dict[str, ClientFactory] = {
         "aioecs": _ours,
-        "aioecs, plain way": lambda endpoint: _ours(endpoint, transport="botocore"),
+        "aioecs, botocore transport": lambda endpoint: _ours(endpoint, transport="botocore"),
         "aiobotocore": raw,
     }
     if find_spec("aioboto3"):
@@ -159,8 +161,8 @@ def field() -> dict[str, Rival]:
     return found
 
 
-def absent() -> str:
-    """Say who is missing, and why."""
+def missing() -> str:
+    """Return a note on the clients that are missing."""
     if find_spec("aioboto3"):
         return ""
     return (

@@ -1,6 +1,6 @@
-"""aioecs as it is held against its rivals: one task a call, ten, or a whole fan-out, by either of its ways.
+"""The calls of aioecs that are compared: one task a call, ten, or `start_tasks`, with either transport.
 
-Its pacing is off, since no rival paces.
+Its pacing is off, as no other client paces.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aioecs
-from benchmarks.lean import Endpoint
-from benchmarks.rivals import KEYS, ONE, PACKED, TEN, Way, hosts, pumped, trusting
+from benchmarks.clients import KEYS, ONE, PACKED, TEN, Method, hosts, run_calls, trusting
+from benchmarks.minimal_server import Endpoint
 
 FAN_OUT = 1_000
-"""Starts that `start_tasks` is given at once, all of whose requests and outcomes are kept until it has ended."""
+"""Starts of one `start_tasks`, whose requests and results are all kept until it has ended."""
 TYPED_OVERRIDES = aioecs.TaskOverride(
     container_overrides=[
         aioecs.ContainerOverride(name="main", environment=[aioecs.KeyValuePair(name="FRAME", value="17")])
@@ -23,7 +23,7 @@ TYPED_OVERRIDES = aioecs.TaskOverride(
 
 
 def typed(number: int, size: int) -> aioecs.StartTaskRequest:
-    """Return a request as aioecs takes it; as the rivals' are one dict, the overrides are one value, made before."""
+    """Return a request as aioecs takes it; its overrides are made once, as the dict of the other clients is."""
     return aioecs.StartTaskRequest(
         cluster="render",
         task_definition="frame:42",
@@ -45,15 +45,15 @@ async def aioecs_client(endpoint: Endpoint, **settings: Any) -> AsyncIterator[ai
 
 
 @asynccontextmanager
-async def ours(endpoint: Endpoint, **settings: Any) -> AsyncIterator[dict[str, Way]]:
-    """Offer aioecs's ways."""
+async def ours(endpoint: Endpoint, **settings: Any) -> AsyncIterator[dict[str, Method]]:
+    """Yield the methods of aioecs."""
     async with aioecs_client(endpoint, **settings) as client:
 
-        def by(size: int) -> Way:
+        def by(size: int) -> Method:
             async def call(number: int) -> int:
                 return len((await client.start_task(typed(number, size))).tasks)
 
-            return lambda calls: pumped(calls, call)
+            return lambda calls: run_calls(calls, call)
 
         async def packed(calls: int) -> int:
             started, count = 0, calls * 10
