@@ -1,6 +1,6 @@
 """Three workers, one of them killed every few seconds during starts, and each job started exactly once.
 
-    python -m benchmarks.worker_storm [--quick]
+    python -m benchmarks.worker_kills [--quick]
 
 500 jobs, each sent twice to a standard queue (moto's server, in its own process). The local ECS delays each start, and
 5 % of its answers are lost, after the start took effect or before. SIGKILL ends a worker while starts are in flight,
@@ -141,7 +141,7 @@ class Row:
     seconds: float
 
 
-def storm(kind: str, jobs: int) -> Row:
+def run(kind: str, jobs: int) -> Row:
     """Run the workers with a ledger of this kind."""
     os.environ.update(KEYS)
     with (
@@ -252,7 +252,7 @@ def _result(
 
 def figures(quick: bool) -> Figures:
     """Run with both ledgers."""
-    rows = [storm(kind, 60 if quick else 500) for kind in ("dynamodb", "sqlite")]
+    rows = [run(kind, 60 if quick else 500) for kind in ("dynamodb", "sqlite")]
     return {"rows": [attrs.asdict(row) for row in rows], "bounds": [each for row in rows for each in _bounds(row)]}
 
 
