@@ -17,7 +17,7 @@ from typing import Any
 import attrs
 import pytest
 from aiobotocore.session import get_session
-from worker_world import moto_server
+from moto_queue import moto_server
 
 from aioecs.testing import LocalECS
 

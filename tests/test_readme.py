@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import stamina
 from aiobotocore.session import get_session
-from worker_world import moto_server, until
+from moto_queue import moto_server, until
 
 import aioecs
 from aioecs.testing import Fault, LocalECS

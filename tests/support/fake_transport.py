@@ -1,11 +1,9 @@
-"""What the tests of aioecs._run share: a loop whose clock leaps, and a port that answers as it is told."""
+"""A transport whose answers a test scripts, a fake reconciler, and clients, cores and calls on them."""
 
 from __future__ import annotations
 
 import asyncio
-import selectors
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
@@ -25,100 +23,45 @@ from aioecs._runtime.concurrency import ConcurrencyLimit
 from aioecs._transport.transport import Operation, SentMarker
 from aioecs.errors import AnswerLost, ThrottlingException
 
-T = TypeVar("T")
 R = TypeVar("R", bound=Shape)
 
 INSTANCES = tuple(f"arn:aws:ecs:us-east-1:123456789012:container-instance/default/i{n}" for n in range(10))
 
 
-# Time ----------------------------------------------------------------------------------------------------------------
+Handler = Callable[[Any, SentMarker], Awaitable[Attempt[Any]]]
 
 
-class _Leaping(selectors.DefaultSelector):
-    """Waits for nobody but other threads: where a loop would sleep, its clock leaps."""
+class FakeTransport:
+    """A transport that answers with the handler of each operation, and keeps the requests."""
 
-    now = 1000.0
+    kind = "fake"
 
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0 if timeout is not None else 30)
-        if timeout is None and not ready:
-            raise RuntimeError("this loop waits for something that will never come")
-        if timeout is not None and not ready:
-            self.now += timeout
-        return ready
-
-
-class LeapingLoop(asyncio.SelectorEventLoop):
-    """An event loop on virtual time: a minute of waiting takes no time, and time stands still while there is work."""
-
-    def __init__(self) -> None:
-        self._leaping = _Leaping()
-        super().__init__(self._leaping)
-
-    def time(self) -> float:
-        return self._leaping.now
-
-    def spend(self, seconds: float) -> None:
-        """Let time pass while there is work, as work does."""
-        self._leaping.now += seconds
-
-
-def leaping(work: Coroutine[Any, Any, T]) -> T:
-    """Run it to its end on virtual time; tokens have the same clock."""
-    with asyncio.Runner(loop_factory=LeapingLoop) as runner, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(time, "monotonic", runner.get_loop().time)
-        return runner.run(work)
-
-
-async def iterations(count: int) -> None:
-    """Let the loop go round so many times."""
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
-async def until(happened: Callable[[], object], patience: float = 10.0) -> None:
-    """Let a loop on real time go round until it is so."""
-    async with asyncio.timeout(patience):
-        while not happened():
-            await asyncio.sleep(0)
-
-
-# A port, a desk and a call -------------------------------------------------------------------------------------------
-
-Say = Callable[[Any, SentMarker], Awaitable[Attempt[Any]]]
-
-
-class ToldPort:
-    """A port that answers as it is told, and remembers what it was asked."""
-
-    kind = "told"
-
-    endpoint_url = "http://told"
+    endpoint_url = "http://fake"
     region = "us-east-1"
     partition = "aws"
 
-    def __init__(self, **says: Say) -> None:
-        self.says: dict[str, Say] = {
+    def __init__(self, **handlers: Handler) -> None:
+        self.handlers: dict[str, Handler] = {
             "start_task": started,
             "stop_task": stopped,
             "list_tasks": nothing_listed,
-            **says,
+            **handlers,
         }
-        self.asked: list[tuple[str, Any]] = []
+        self.requests: list[tuple[str, Any]] = []
         self.rate_limit_key = self
 
     def names(self) -> list[str]:
-        """Name the operations that it was asked for."""
-        return [name for name, _ in self.asked]
+        """Return the operations of the requests, in order."""
+        return [name for name, _ in self.requests]
 
     async def attempt(self, operation: Operation[R], request: Shape, sent_marker: SentMarker) -> Attempt[R]:
-        """Answer as told for the operation."""
-        self.asked.append((operation.name, request))
-        return cast("Attempt[R]", await self.says[operation.method](request, sent_marker))
+        """Answer with the handler of the operation."""
+        self.requests.append((operation.name, request))
+        return cast("Attempt[R]", await self.handlers[operation.method](request, sent_marker))
 
 
 def tasks_for(request: aioecs.StartTaskRequest) -> list[aioecs.Task]:
-    """Make the tasks that ECS would start for a request."""
+    """Return the tasks that ECS would start for a request."""
     return [
         aioecs.Task(
             task_arn=f"arn:aws:ecs:us-east-1:123456789012:task/default/{instance.rpartition('/')[2]}-{at}",
@@ -133,7 +76,7 @@ def tasks_for(request: aioecs.StartTaskRequest) -> list[aioecs.Task]:
 
 
 async def started(request: aioecs.StartTaskRequest, sent_marker: SentMarker) -> Attempt[Any]:
-    """Start them all, at once."""
+    """Start all tasks, at once."""
     sent_marker.body_started = True
     return Answered(aioecs.StartTaskResponse(tasks=tasks_for(request)), "request-1")
 
@@ -145,76 +88,76 @@ async def stopped(request: aioecs.StopTaskRequest, sent_marker: SentMarker) -> A
 
 
 async def nothing_listed(request: aioecs.ListTasksRequest, sent_marker: SentMarker) -> Attempt[Any]:
-    """Show no task, at once."""
+    """List no task, at once."""
     sent_marker.body_started = True
     return Answered(aioecs.ListTasksResponse())
 
 
 async def throttled(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
-    """Turn it away."""
+    """Throttle the request."""
     sent_marker.body_started = True
     return Rejected(ThrottlingException("Rate exceeded"))
 
 
 async def lost(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
-    """Lose the answer; whether it was acted on nobody knows."""
+    """Lose the answer: an ambiguous failure."""
     sent_marker.body_started = True
     return Lost(AnswerLost("reset"))
 
 
-class Held:
-    """An attempt held open: it is on the wire once `begun` is set, unless `unsent`, and answered once `gate` is."""
+class HeldAttempt:
+    """An attempt that waits: `begun` is set once it is sent (or, with `unsent`, before); it answers after `gate` is."""
 
-    def __init__(self, then: Say = started, *, unsent: bool = False) -> None:
+    def __init__(self, then: Handler = started, *, unsent: bool = False) -> None:
         self.begun = asyncio.Event()
         self.gate = asyncio.Event()
-        self.cut = False
+        self.cancelled = False
         self._then = then
         self._unsent = unsent
 
     async def __call__(self, request: Any, sent_marker: SentMarker) -> Attempt[Any]:
-        """Wait at the gate."""
+        """Wait for the gate, then answer."""
         sent_marker.body_started = not self._unsent
         self.begun.set()
         try:
             await self.gate.wait()
         except asyncio.CancelledError:
-            self.cut = True
+            self.cancelled = True
             raise
         return await self._then(request, sent_marker)
 
 
-class ToldDesk:
-    """A desk that finds what it is told to."""
+class FakeReconciler:
+    """A reconciler that finds the given tasks."""
 
     def __init__(self, found: Iterable[aioecs.Task] = (), *, gate: asyncio.Event | None = None) -> None:
         self.found = tuple(found)
-        self.asked: list[AmbiguousCall] = []
+        self.requests: list[AmbiguousCall] = []
         self._gate = gate
 
     async def look(self, ambiguous_call: AmbiguousCall, patience: float) -> LookupDone:
-        """Look one up."""
-        self.asked.append(ambiguous_call)
+        """Look up an ambiguous call."""
+        self.requests.append(ambiguous_call)
         began = asyncio.get_running_loop().time()
         if self._gate is not None:
             await self._gate.wait()
         return LookupDone(self.found, whole=True, began=began)
 
 
-def a_core(port: ToldPort, *, size: int = 10, **more: Any) -> Core:
-    """Make the inside of a client around a port."""
+def make_core(transport: FakeTransport, *, size: int = 10, **more: Any) -> Core:
+    """Return the core of a client on a transport."""
     given: dict[str, Any] = {"timeouts": aioecs.Timeouts(), "retries": aioecs.Retries(), "jitter": lambda: 1.0, **more}
-    return Core(transport=port, concurrency=ConcurrencyLimit(size), loop=asyncio.get_running_loop(), **given)
+    return Core(transport=transport, concurrency=ConcurrencyLimit(size), loop=asyncio.get_running_loop(), **given)
 
 
-def a_request(count: int = 1, **more: Any) -> aioecs.StartTaskRequest:
-    """Make a request for so many instances."""
+def make_request(count: int = 1, **more: Any) -> aioecs.StartTaskRequest:
+    """Return a request for this many instances."""
     return aioecs.StartTaskRequest(task_definition="demo", container_instances=INSTANCES[:count], **more)
 
 
-def a_call(core: Core, reconciler: ToldDesk | None = None, *, count: int = 1, **more: Any) -> Call:
-    """Prepare a call of so many instances."""
-    request = a_request(count)
+def make_call(core: Core, reconciler: FakeReconciler | None = None, *, count: int = 1, **more: Any) -> Call:
+    """Return a call for this many instances."""
+    request = make_request(count)
     given: dict[str, Any] = {
         "request": request,
         "token": "aioecs-token",
@@ -224,16 +167,16 @@ def a_call(core: Core, reconciler: ToldDesk | None = None, *, count: int = 1, **
         "deadline": core.now + core.timeouts.call,
         **more,
     }
-    return Call(core, CallRecord(**given), request.replace(started_by="aioecs-token"), reconciler or ToldDesk())
+    return Call(core, CallRecord(**given), request.replace(started_by="aioecs-token"), reconciler or FakeReconciler())
 
 
 @asynccontextmanager
-async def told_client(port: ToldPort, **settings: Any) -> AsyncIterator[aioecs.Client]:
-    """Open a client whose port answers as it is told."""
+async def fake_client(transport: FakeTransport, **settings: Any) -> AsyncIterator[aioecs.Client]:
+    """Open a client on a fake transport."""
 
     @asynccontextmanager
-    async def connected(_: Any) -> AsyncIterator[tuple[ToldPort, None]]:
-        yield port, None
+    async def connected(_: Any) -> AsyncIterator[tuple[FakeTransport, None]]:
+        yield transport, None
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(client_module, "open_transport", connected)

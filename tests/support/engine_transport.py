@@ -1,4 +1,4 @@
-"""What the tests of waiting share: an ECS in virtual time, and a client of it."""
+"""A transport to the engine of the local ECS in virtual time, and a client on it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
 
 import attrs
-from run_world import told_client
+from fake_transport import fake_client
 
 import aioecs
 from aioecs._model.attempt import Answered, Attempt, Rejected
@@ -21,8 +21,8 @@ from aioecs.testing import Behaviour, Engine, LocalTask
 R = TypeVar("R", bound=Shape)
 
 
-class EnginePort:
-    """A port to the local ECS without a socket, on the loop's clock."""
+class EngineTransport:
+    """A transport to the engine of the local ECS, without a socket, on the loop's clock."""
 
     kind = "engine"
     endpoint_url = "http://engine"
@@ -38,18 +38,18 @@ class EnginePort:
         self.engine.add_task_definition("broken", fails_to_start="CannotPullContainerError: no such image")
         self.latency = latency
         self.rate_limit_key = self
-        self.looks: list[tuple[float, list[str]]] = []
-        """When each DescribeTasks came, and whom it asked for."""
-        self.instead: Callable[[aioecs.DescribeTasksRequest], Attempt[Any] | None] | None = None
-        """What DescribeTasks comes to, where it isn't the engine's answer."""
+        self.describes: list[tuple[float, list[str]]] = []
+        """The time of each DescribeTasks, and the tasks that it named."""
+        self.override: Callable[[aioecs.DescribeTasksRequest], Attempt[Any] | None] | None = None
+        """Returns the attempt of a DescribeTasks, or None for the engine's answer."""
 
     async def attempt(self, operation: Operation[R], request: Shape, sent_marker: SentMarker) -> Attempt[R]:
-        """Answer as the engine does."""
+        """Answer with the engine's answer."""
         sent_marker.body_started = True
         if isinstance(request, aioecs.DescribeTasksRequest):
-            self.looks.append((asyncio.get_running_loop().time(), list(request.tasks)))
-            if self.instead is not None and (what := self.instead(request)) is not None:
-                return cast("Attempt[R]", what)
+            self.describes.append((asyncio.get_running_loop().time(), list(request.tasks)))
+            if self.override is not None and (attempt := self.override(request)) is not None:
+                return cast("Attempt[R]", attempt)
         answer = self.engine.answer(operation.name, to_plain(request))
         await asyncio.sleep(self.latency)
         if answer.error is not None:
@@ -57,7 +57,7 @@ class EnginePort:
         return Answered(from_plain(operation.answer, answer.body))
 
     def start(self, count: int = 1, *, definition: str = "demo", cluster: str = "default") -> list[str]:
-        """Start so many tasks, and return their ARNs."""
+        """Start this many tasks, and return their ARNs in order of starting."""
         arns: list[str] = []
         (instance, *_) = self.engine.instance_arns(cluster)
         while len(arns) < count:
@@ -68,42 +68,42 @@ class EnginePort:
             )
             arns += [task["taskArn"] for task in answer["tasks"]]
         tasks = self.engine._account.clusters[cluster].tasks
-        return sorted(arns, key=lambda arn: tasks[name(arn)].seq)  # answers come in any order
+        return sorted(arns, key=lambda arn: tasks[task_id(arn)].seq)  # answers come in any order
 
     def described(self, *arns: str) -> list[aioecs.Task]:
-        """Describe tasks, uncounted."""
+        """Describe tasks, without an entry in `describes`."""
         answer = self.engine.call("DescribeTasks", {"tasks": list(arns)})
         found = {task["taskArn"]: from_plain(aioecs.Task, task) for task in answer["tasks"]}
         return [found[arn] for arn in arns]
 
 
 @attrs.frozen
-class World:
-    """A client, and the ECS that it talks to."""
+class EngineSetup:
+    """A client, and its transport to the engine."""
 
     client: aioecs.Client
-    port: EnginePort
+    transport: EngineTransport
 
     @property
     def now(self) -> float:
-        """The time, for both."""
+        """The time of the loop, for both."""
         return asyncio.get_running_loop().time()
 
 
 @asynccontextmanager
-async def waiting_world(*, client: dict[str, Any] | None = None, **port: Any) -> AsyncIterator[World]:
-    """Open a client of an ECS in virtual time."""
-    engine = EnginePort(**port)
-    async with told_client(cast("Any", engine), **(client or {})) as opened:
-        yield World(opened, engine)
+async def engine_client(*, client: dict[str, Any] | None = None, **transport: Any) -> AsyncIterator[EngineSetup]:
+    """Open a client on the engine in virtual time."""
+    engine = EngineTransport(**transport)
+    async with fake_client(cast("Any", engine), **(client or {})) as opened:
+        yield EngineSetup(opened, engine)
 
 
-def each(*seconds: float) -> Callable[[LocalTask], float]:
-    """Give the tasks these seconds in the order of their starts, over and over."""
+def seconds_by_task(*seconds: float) -> Callable[[LocalTask], float]:
+    """Return a function that gives tasks these seconds in the order of their starts, in turn."""
     given: dict[str, float] = {}
     return lambda task: given.setdefault(task.id, seconds[len(given) % len(seconds)])
 
 
-def name(arn: str) -> str:
-    """Return what errors and requests know a task by."""
+def task_id(arn: str) -> str:
+    """Return the id in a task's ARN."""
     return arn.rpartition("/")[2]

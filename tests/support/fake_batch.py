@@ -1,4 +1,4 @@
-"""What the tests of batches share: an ECS in memory, an engine around it, and an owner that listens."""
+"""A StartTask in memory, and a batch engine on it with an owner that records the results."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from run_world import ToldDesk, ToldPort, a_core
+from fake_transport import FakeReconciler, FakeTransport, make_core
 
 import aioecs
 from aioecs import Outcome, StartResult, StartTaskRequest
@@ -24,32 +24,26 @@ from aioecs.errors import ECSError, service_error
 HOSTS = tuple(f"arn:aws:ecs:us-east-1:123456789012:container-instance/default/i{n:04}" for n in range(2000))
 
 
-def a_request(*instances: str, **more: Any) -> StartTaskRequest:
-    """Make a request for these instances."""
+def make_request(*instances: str, **more: Any) -> StartTaskRequest:
+    """Return a request for these instances."""
     given: dict[str, Any] = {"task_definition": "demo", **more}
     return StartTaskRequest(container_instances=instances, **given)
 
 
 def requests(count: int, hosts: int = 50) -> list[StartTaskRequest]:
-    """Make equal requests of one instance each, in turn over the hosts."""
-    return [a_request(HOSTS[number % hosts]) for number in range(count)]
+    """Return equal requests for one instance each, in turn over the hosts."""
+    return [make_request(HOSTS[number % hosts]) for number in range(count)]
 
 
-async def until(begun: Callable[[], bool]) -> None:
-    """Let a loop on virtual time go round until it is so, for a second at most."""
-    for _ in range(1000):
-        if begun():
-            return
-        await asyncio.sleep(0.001)
-    raise AssertionError("it never came to that")
+class FakeStartTask:
+    """A handler of StartTask that refuses `full` hosts, and waits while its gate is not set.
 
+    capacity: how many tasks a host takes; hosts that it doesn't name have no limit.
+    """
 
-class Told:
-    """Starts what it is asked for, but on `full` hosts; held while its gate is closed."""
-
-    def __init__(self, full: Iterable[str] = (), *, room: dict[str, int] | None = None, open_: bool = True) -> None:
+    def __init__(self, full: Iterable[str] = (), *, capacity: dict[str, int] | None = None, open_: bool = True) -> None:
         self.full = set(full)
-        self.room = room or {}
+        self.capacity = capacity or {}
         self.gate = asyncio.Event()
         self.begun = 0
         self.unsent = False
@@ -67,11 +61,11 @@ class Told:
         tasks: list[aioecs.Task] = []
         failures: list[aioecs.Failure] = []
         for instance in request.container_instances:
-            if instance in self.full or self.room.get(instance, 1) == 0:
+            if instance in self.full or self.capacity.get(instance, 1) == 0:
                 failures.append(aioecs.Failure(arn=instance, reason="RESOURCE:MEMORY"))
             else:
-                if instance in self.room:
-                    self.room[instance] -= 1
+                if instance in self.capacity:
+                    self.capacity[instance] -= 1
                 tasks.append(self._task(request, instance))
         return Answered(aioecs.StartTaskResponse(tasks=tasks, failures=failures), "request-1")
 
@@ -87,7 +81,7 @@ class Told:
 
 
 def rejecting(code: str, status: int = 400) -> Callable[[Any, SentMarker], Any]:
-    """Refuse every call with an error of this code."""
+    """Return a handler that refuses every call with an error of this code."""
 
     async def reject(_: Any, sent_marker: SentMarker) -> Attempt[Any]:
         sent_marker.body_started = True
@@ -96,40 +90,40 @@ def rejecting(code: str, status: int = 400) -> Callable[[Any, SentMarker], Any]:
     return reject
 
 
-class Listener:
-    """An owner that notes what it hears."""
+class ResultRecorder:
+    """An owner that records the results of its starts."""
 
     def __init__(self) -> None:
-        self.heard: list[tuple[int, StartResult, ECSError | None]] = []
+        self.results: list[tuple[int, StartResult, ECSError | None]] = []
 
     def settled(self, entry: Entry, start: StartResult, error: ECSError | None, _: object, /) -> None:
-        """Note it."""
-        self.heard.append((entry.at, start, error))
+        """Record a result."""
+        self.results.append((entry.at, start, error))
 
     def starts(self) -> list[StartResult]:
-        """Return what was heard, in the order of the entries."""
-        return [start for _, start, _ in sorted(self.heard, key=lambda each: each[0])]
+        """Return the results, in the order of the entries."""
+        return [start for _, start, _ in sorted(self.results, key=lambda each: each[0])]
 
     def outcomes(self) -> list[str]:
-        """Name what was heard, in the order of the entries."""
+        """Return the outcomes, in the order of the entries."""
         return [start.outcome.value for start in self.starts()]
 
 
-class Bench:
-    """An engine on a port that is told what to say, and its only owner."""
+class EngineHarness:
+    """A batch engine on a fake transport, and its only owner."""
 
-    def __init__(self, told: Any = None, *, size: int = 10, window: float = 0.0, **core: Any) -> None:
-        self.told = Told() if told is None else told
-        self.port = ToldPort(start_task=self.told)
-        self.core: Core = a_core(self.port, size=size, **core)
-        self.reconciler = ToldDesk()
+    def __init__(self, start_task: Any = None, *, size: int = 10, window: float = 0.0, **core: Any) -> None:
+        self.start_task = FakeStartTask() if start_task is None else start_task
+        self.transport = FakeTransport(start_task=self.start_task)
+        self.core: Core = make_core(self.transport, size=size, **core)
+        self.reconciler = FakeReconciler()
         self.prepared: list[Call] = []
         self.engine = Engine(self.core, self.prepare, window)
-        self.owner = Listener()
+        self.owner = ResultRecorder()
         self._at = itertools.count()
 
     def prepare(self, request: StartTaskRequest, group: Group) -> Call:
-        """Make a call, as a client does."""
+        """Return a call, as a client does."""
         token = f"aioecs-{group.key or len(self.prepared)}"
         record = CallRecord(
             request=request,
@@ -145,7 +139,7 @@ class Bench:
 
     def add(self, *instances: str, key: str | None = None, **more: Any) -> list[Entry]:
         """Queue a start on each instance, all of one group."""
-        request = a_request(*instances, **more)
+        request = make_request(*instances, **more)
         group = self.engine.packing.group(request, "at_most_once", key)
         entries = [Entry(request, instance, self.owner, next(self._at)) for instance in instances]
         for entry in entries:
@@ -154,11 +148,11 @@ class Bench:
 
     def sent(self) -> list[tuple[str, ...]]:
         """Return the instances of each StartTask that was sent."""
-        return [tuple(request.container_instances) for name, request in self.port.asked if name == "StartTask"]
+        return [tuple(request.container_instances) for name, request in self.transport.requests if name == "StartTask"]
 
     def stopped(self) -> list[str]:
         """Return the tasks that StopTask was sent for."""
-        return [request.task for name, request in self.port.asked if name == "StopTask"]
+        return [request.task for name, request in self.transport.requests if name == "StopTask"]
 
 
 def arn_of(start: StartResult) -> str:

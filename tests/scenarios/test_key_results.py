@@ -1,4 +1,4 @@
-"""A key has one answer, in this client, in a batch, in another client; and what is unknown can be looked up."""
+"""A key has one result, in this client, in a batch and in another client; an unknown outcome can be looked up."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from aioecs import ContainerOverride, KeyValuePair, Outcome, StartTaskRequest, T
 from aioecs.testing import Fault, LocalECS
 
 SESSION = AioSession()
-CLOCKS = aioecs.Timeouts(attempt=1, drain=2)
+TIMEOUTS = aioecs.Timeouts(attempt=1, drain=2)
 
 
 def client_of(local: LocalECS, **more: Any) -> aioecs.Client:
-    """Make a client of a local ECS."""
-    return aioecs.Client(session=SESSION, **{**local.client_kwargs(), "pacing": None, "timeouts": CLOCKS, **more})
+    """Return a client of a local ECS."""
+    return aioecs.Client(session=SESSION, **{**local.client_kwargs(), "pacing": None, "timeouts": TIMEOUTS, **more})
 
 
 def request(local: LocalECS, job: str, family: str = "demo") -> StartTaskRequest:
-    """Ask for a task whose environment names a job."""
+    """Return a request for a task whose environment names a job."""
     container = ContainerOverride(name="main", environment=[KeyValuePair(name="JOB", value=job)])
     return StartTaskRequest(
         task_definition=family,
@@ -33,12 +33,12 @@ def request(local: LocalECS, job: str, family: str = "demo") -> StartTaskRequest
 
 @pytest.mark.parametrize("who", ["client", "batch", "another client"])
 async def test_another_request_is_a_mismatch(who: str) -> None:
-    """It is told by what ECS shows of the task, overrides included; the same request finds its task, and says so."""
+    """ECS's description of the task shows it, overrides included; the same request finds its task: `found` is True."""
     async with LocalECS() as local, client_of(local) as first, client_of(local) as second:
         started = await first.start_task(request(local, "a"), idempotency_key="k")
-        asks = second if who == "another client" else first
-        async with asks.batch() as batch:
-            of: Any = batch if who == "batch" else asks
+        caller = second if who == "another client" else first
+        async with caller.batch() as batch:
+            of: Any = batch if who == "batch" else caller
             with pytest.raises(aioecs.IdempotencyMismatch):
                 await of.start_task(request(local, "b"), idempotency_key="k")
             again = await of.start_task(request(local, "a"), idempotency_key="k")
@@ -50,7 +50,7 @@ async def test_another_request_is_a_mismatch(who: str) -> None:
 
 
 async def test_a_lost_outcome_can_be_looked_up() -> None:
-    """By its start or by its token; what was never sent has none."""
+    """By its start or by its token; an unknown token has no tasks."""
     async with LocalECS(faults=[Fault("hang", operation="StartTask", when="after")]) as local, client_of(local) as ecs:
         with pytest.raises(aioecs.StartCancelled) as caught:
             token = aioecs.CancelToken()
@@ -67,8 +67,8 @@ async def test_a_lost_outcome_can_be_looked_up() -> None:
             await ecs.look_up("")
 
 
-async def test_a_cancelled_run_task_tells_its_tasks() -> None:
-    """The answer is waited for, and the error carries what it told."""
+async def test_a_cancelled_run_task_names_its_tasks() -> None:
+    """The answer is waited for, and the error has its tasks."""
     faults = [Fault("delay", operation="RunTask", when="after", seconds=0.3)]
     async with LocalECS(faults=faults) as local, client_of(local) as ecs:
         task = asyncio.ensure_future(ecs.run_task(aioecs.RunTaskRequest(task_definition="demo", count=2)))

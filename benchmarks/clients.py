@@ -1,7 +1,7 @@
 """The clients that `hot_path` compares: each starts one task a call, or ten.
 
 All of them keep fifty connections and their default retries. A library is imported when its client is opened, so that
-a process which plays one of them has none of the others in it; aioecs itself is played by `benchmarks.own`.
+a process of one client imports none of the others; that of aioecs is in `benchmarks.aioecs_calls`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, cast
 
-from benchmarks.lean import HOSTS, OVERRIDES, Endpoint
+from benchmarks.minimal_server import HOSTS, OVERRIDES, Endpoint
 
 IN_FLIGHT = 50
 THREADS = 10
@@ -33,9 +33,9 @@ AFRESH, AFRESH_FEW = "start_tasks, 20,000 equal made afresh", "start_tasks, 1,00
 SIZES = {OWN: 1, ONE: 1, TEN: 10, UNLIKE: 1, PACKED: 10, AFRESH: 10, AFRESH_FEW: 10}
 """Tasks of a call, by shape."""
 
-Way = Callable[[int], Awaitable[int]]
+Method = Callable[[int], Awaitable[int]]
 """Makes so many calls, and returns how many tasks started."""
-Rival = Callable[[Endpoint], AbstractAsyncContextManager[dict[str, Way]]]
+ClientFactory = Callable[[Endpoint], AbstractAsyncContextManager[dict[str, Method]]]
 
 
 def hosts(number: int, size: int) -> list[str]:
@@ -82,7 +82,7 @@ def trusting(endpoint: Endpoint) -> Iterator[None]:
         os.environ.pop("AWS_CA_BUNDLE", None)
 
 
-async def pumped(calls: int, call: Callable[[int], Awaitable[int]]) -> int:
+async def run_calls(calls: int, call: Callable[[int], Awaitable[int]]) -> int:
     """Make so many calls, fifty in flight; return how many tasks started."""
     numbers = iter(range(calls))
     started = 0
@@ -118,25 +118,25 @@ async def raw_client(
 
 
 @asynccontextmanager
-async def raw(endpoint: Endpoint, maker: str = "aiobotocore.session") -> AsyncIterator[dict[str, Way]]:
-    """Offer aiobotocore's ways."""
+async def raw(endpoint: Endpoint, maker: str = "aiobotocore.session") -> AsyncIterator[dict[str, Method]]:
+    """Offer aiobotocore's methods."""
     async with raw_client(endpoint, maker=maker) as client:
 
-        def by(size: int) -> Way:
+        def by(size: int) -> Method:
             async def call(number: int) -> int:
                 return len((await client.start_task(**wire(number, size)))["tasks"])
 
-            return lambda calls: pumped(calls, call)
+            return lambda calls: run_calls(calls, call)
 
         async def own(number: int) -> int:
             (task,) = (await client.start_task(**wire_of_its_own(number)))["tasks"]
             return read(task["taskArn"], task["createdAt"])
 
-        yield {OWN: lambda calls: pumped(calls, own), ONE: by(1), TEN: by(10)}
+        yield {OWN: lambda calls: run_calls(calls, own), ONE: by(1), TEN: by(10)}
 
 
 @asynccontextmanager
-async def threads(endpoint: Endpoint) -> AsyncIterator[dict[str, Way]]:
+async def threads(endpoint: Endpoint) -> AsyncIterator[dict[str, Method]]:
     """Open a boto3 client that ten threads use."""
     config = import_module("botocore.config").Config(max_pool_connections=IN_FLIGHT)
     with trusting(endpoint):
@@ -154,7 +154,7 @@ async def threads(endpoint: Endpoint) -> AsyncIterator[dict[str, Way]]:
     def by(size: int) -> Callable[[int], int]:
         return lambda number: len(client.start_task(**wire(number, size))["tasks"])
 
-    def threaded(call: Callable[[int], int]) -> Way:
+    def threaded(call: Callable[[int], int]) -> Method:
         async def pump(calls: int) -> int:
             numbers, lock = iter(range(calls)), threading.Lock()
 
@@ -179,12 +179,14 @@ async def threads(endpoint: Endpoint) -> AsyncIterator[dict[str, Way]]:
         client.close()
 
 
-def _ours(endpoint: Endpoint, **settings: Any) -> AbstractAsyncContextManager[dict[str, Way]]:
-    ways: AbstractAsyncContextManager[dict[str, Way]] = import_module("benchmarks.own").ours(endpoint, **settings)
-    return ways
+def _ours(endpoint: Endpoint, **settings: Any) -> AbstractAsyncContextManager[dict[str, Method]]:
+    methods: AbstractAsyncContextManager[dict[str, Method]] = import_module("benchmarks.aioecs_calls").ours(
+        endpoint, **settings
+    )
+    return methods
 
 
-def _without_msgspec(endpoint: Endpoint) -> AbstractAsyncContextManager[dict[str, Way]]:
+def _without_msgspec(endpoint: Endpoint) -> AbstractAsyncContextManager[dict[str, Method]]:
     sys.modules["msgspec"] = cast("Any", None)  # its import fails, in this process alone
     return _ours(endpoint)
 
@@ -193,9 +195,9 @@ OURS, RAW = "aioecs", "aiobotocore"
 ON_UVLOOP = " on uvloop"
 
 
-def field() -> dict[str, Rival]:
+def clients() -> dict[str, ClientFactory]:
     """Return the clients that can run here, by name."""
-    found: dict[str, Rival] = {OURS: _ours}
+    found: dict[str, ClientFactory] = {OURS: _ours}
     if find_spec("msgspec"):
         found[f"{OURS} without msgspec"] = _without_msgspec
     found[f"{OURS}, botocore transport"] = lambda endpoint: _ours(endpoint, transport="botocore")
@@ -217,8 +219,8 @@ def loop_of(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
     return make
 
 
-def absent() -> str:
-    """Say which clients are missing, and why."""
+def missing() -> str:
+    """Handler which clients are missing, and why."""
     said = []
     if not find_spec("aioboto3"):
         said.append("aioboto3 is left out: 15.5.0, its newest when this was written, needs aiobotocore 2.25.1.\n")

@@ -1,4 +1,4 @@
-"""SQS in memory, on the loop's clock, for tests of what a worker makes of it in virtual time."""
+"""SQS in memory, on the loop's clock, for tests of a worker in virtual time."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ URL = "http://sqs/queue"
 
 
 @attrs.define
-class Kept:
-    """A message as the queue keeps it."""
+class StoredMessage:
+    """A message in the queue."""
 
     body: str
     visible_at: float = 0.0
     receives: int = 0
 
 
-def refused(code: str = "InternalError") -> ClientError:
-    """Make the error of a code."""
+def sqs_error(code: str = "InternalError") -> ClientError:
+    """Return an error of SQS with a code."""
     return ClientError({"Error": {"Code": code, "Message": "no"}}, "operation")
 
 
-class ToldSQS:
-    """A queue, its client and the session that opens it: what is received comes again unless it is deleted.
+class FakeSQS:
+    """A queue, its client and its session in one: a received message is delivered again unless it is deleted.
 
-    `says` has for a method what it comes to instead, one after the other: an error, seconds that it takes, or a code
-    for each of a batch's first entry to fail with.
+    `script` lists the next results of a method: an error that it raises, seconds that it takes, or a code with which
+    the first entry of a batch fails.
     """
 
     def __init__(
@@ -39,18 +39,18 @@ class ToldSQS:
         *bodies: str,
         receives: int | None = None,
         dates: dict[str, str] | None = None,
-        **says: list[Exception | float | str],
+        **script: list[Exception | float | str],
     ) -> None:
-        self.messages = {f"m{n}": Kept(body) for n, body in enumerate(bodies)}
-        self.says = says
-        self.asked: list[tuple[str, Any]] = []
-        self.foreign = False
-        """Whether something else answers in its place, at once."""
+        self.messages = {f"m{n}": StoredMessage(body) for n, body in enumerate(bodies)}
+        self.script = script
+        self.requests: list[tuple[str, Any]] = []
+        self.unexpected_answer = False
+        """Whether ReceiveMessage returns a malformed answer, at once."""
         self._receives = receives
         self._dates = dates or {}
 
     def create_client(self, service: str, **_: Any) -> Self:
-        """Return what opens a client."""
+        """Return the client's context manager."""
         assert service == "sqs"
         return self
 
@@ -63,27 +63,27 @@ class ToldSQS:
         return None
 
     def count(self) -> tuple[int, int]:
-        """Count the messages that are visible, and those that aren't."""
-        visible = sum(kept.visible_at <= _now() for kept in self.messages.values())
+        """Return the numbers of visible and invisible messages."""
+        visible = sum(message.visible_at <= _now() for message in self.messages.values())
         return visible, len(self.messages) - visible
 
-    def times(self, method: str) -> int:
-        """Count how often a method was asked for."""
-        return sum(asked == method for asked, _ in self.asked)
+    def count_requests(self, method: str) -> int:
+        """Return how often a method was called."""
+        return sum(requested == method for requested, _ in self.requests)
 
-    async def _told(self, method: str, members: Any) -> str | None:
-        self.asked.append((method, members))
-        script = self.says.get(method)
-        what = script.pop(0) if script else None
-        if isinstance(what, Exception):
-            raise what
-        if isinstance(what, float):
-            await asyncio.sleep(what)
-        return what if isinstance(what, str) else None
+    async def _respond(self, method: str, members: Any) -> str | None:
+        self.requests.append((method, members))
+        entries = self.script.get(method)
+        entry = entries.pop(0) if entries else None
+        if isinstance(entry, Exception):
+            raise entry
+        if isinstance(entry, float):
+            await asyncio.sleep(entry)
+        return entry if isinstance(entry, str) else None
 
     async def get_queue_attributes(self, **members: Any) -> dict[str, Any]:
-        """Tell the redrive policy."""
-        await self._told("get_queue_attributes", members)
+        """Return the redrive policy."""
+        await self._respond("get_queue_attributes", members)
         policy = json.dumps({"maxReceiveCount": str(self._receives)})
         found = {"Attributes": {"RedrivePolicy": policy}} if self._receives else {}
         return {**found, **self._dated("get_queue_attributes")}
@@ -93,12 +93,12 @@ class ToldSQS:
         return {"ResponseMetadata": {"HTTPHeaders": headers}}
 
     async def receive_message(self, **members: Any) -> dict[str, Any]:
-        """Wait for messages, and hide them."""
-        await self._told("receive_message", members)
-        if self.foreign:
+        """Wait for messages, and make them invisible."""
+        await self._respond("receive_message", members)
+        if self.unexpected_answer:
             return {"what": "else"}
         ends = _now() + members["WaitTimeSeconds"]
-        while not (found := [key for key, kept in self.messages.items() if kept.visible_at <= _now()]):
+        while not (found := [key for key, message in self.messages.items() if message.visible_at <= _now()]):
             if _now() >= ends:
                 return {}
             await asyncio.sleep(0.5)
@@ -106,31 +106,31 @@ class ToldSQS:
         return {"Messages": received, **self._dated("receive_message")}
 
     def _received(self, key: str, members: Any) -> dict[str, Any]:
-        kept = self.messages[key]
-        kept.visible_at, kept.receives = _now() + members["VisibilityTimeout"], kept.receives + 1
+        message = self.messages[key]
+        message.visible_at, message.receives = _now() + members["VisibilityTimeout"], message.receives + 1
         return {
             "MessageId": key,
-            "Body": kept.body,
-            "ReceiptHandle": f"{key}/{kept.receives}",
-            "Attributes": {"ApproximateReceiveCount": str(kept.receives)},
+            "Body": message.body,
+            "ReceiptHandle": f"{key}/{message.receives}",
+            "Attributes": {"ApproximateReceiveCount": str(message.receives)},
         }
 
     async def delete_message_batch(self, **members: Any) -> dict[str, Any]:
-        """Delete them."""
-        code = await self._told("delete_message_batch", members)
+        """Delete messages."""
+        code = await self._respond("delete_message_batch", members)
         entries = members["Entries"]
         for each in entries[1 if code else 0 :]:
             self.messages.pop(each["ReceiptHandle"].partition("/")[0], None)
         return _answer(entries, code)
 
     async def change_message_visibility_batch(self, **members: Any) -> dict[str, Any]:
-        """Hide them for so long, or no longer."""
-        code = await self._told("change_message_visibility_batch", members)
+        """Change the visibility timeout of messages."""
+        code = await self._respond("change_message_visibility_batch", members)
         entries = members["Entries"]
         for each in entries[1 if code else 0 :]:
-            kept = self.messages.get(each["ReceiptHandle"].partition("/")[0])
-            if kept is not None:
-                kept.visible_at = _now() + each["VisibilityTimeout"]
+            message = self.messages.get(each["ReceiptHandle"].partition("/")[0])
+            if message is not None:
+                message.visible_at = _now() + each["VisibilityTimeout"]
         return _answer(entries, code)
 
 

@@ -1,8 +1,7 @@
-"""The first client of a process, and its first call: how long they take, and how long the loop stands still.
+"""The first client of a process and its first call: their duration, and how long they block the loop.
 
-`benchmarks.startup` has `say` called, each time in a process that has imported nothing but the one library, as its user
-would have: before the loop runs. The loop's stall is the longest time that a task which wakes every millisecond was
-kept from waking.
+`benchmarks.startup` calls `print_figures` in a new process that has imported only the measured library, before the loop
+runs. The loop's stall is the longest delay of a task that wakes every millisecond.
 """
 
 from __future__ import annotations
@@ -25,17 +24,17 @@ KEYS = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "not-a-secr
 
 
 @dataclass
-class Poller:
-    """What something took, in ms."""
+class Durations:
+    """The duration of a block and its longest stall of the loop, in ms."""
 
     wall: float = 0.0
     stall: float = 0.0
 
 
 @asynccontextmanager
-async def watched(*, collected: bool = True) -> AsyncIterator[Poller]:
-    """Time the block, and how long it kept others from the loop at most."""
-    found = Poller()
+async def measured_block(*, collected: bool = True) -> AsyncIterator[Durations]:
+    """Measure the duration of the block, and the longest time that it blocked the loop."""
+    found = Durations()
 
     async def tick() -> None:
         last = time.perf_counter()
@@ -45,7 +44,7 @@ async def watched(*, collected: bool = True) -> AsyncIterator[Poller]:
                 found.stall = max(found.stall, (time.perf_counter() - last - TICK) * 1e3)
                 last = time.perf_counter()
         finally:
-            # What blocks up to the end is seen too.
+            # Includes a stall that lasts to the end.
             found.stall = max(found.stall, (time.perf_counter() - last - TICK) * 1e3)
 
     if collected:
@@ -63,7 +62,7 @@ async def watched(*, collected: bool = True) -> AsyncIterator[Poller]:
 
 
 def client(library: Any, side: str, url: str) -> AbstractAsyncContextManager[Any]:
-    """Make a client of the library that was imported, not opened yet."""
+    """Return a client of the imported library, not opened yet."""
     if side == OURS:
         return library.Client("us-east-1", endpoint_url=url, pacing=None, **KEYS)  # type: ignore[no-any-return]
     return library.get_session().create_client("ecs", "us-east-1", endpoint_url=url, **KEYS)  # type: ignore[no-any-return]
@@ -80,10 +79,10 @@ async def call(library: Any, side: str, client: Any) -> None:
 
 async def measured(library: Any, side: str, url: str, collected: bool) -> dict[str, float]:
     """Open the first client of this process, and make its first call."""
-    async with watched(collected=collected) as opening:
+    async with measured_block(collected=collected) as opening:
         context = client(library, side, url)
         opened = await context.__aenter__()
-    async with watched(collected=collected) as first:
+    async with measured_block(collected=collected) as first:
         await call(library, side, opened)
     await context.__aexit__(None, None, None)
     return {
@@ -94,6 +93,6 @@ async def measured(library: Any, side: str, url: str, collected: bool) -> dict[s
     }
 
 
-def say(side: str, url: str, collected: bool) -> None:
-    """Print figures in ms as JSON; with `collected`, no garbage of what the process did until then is left."""
+def print_figures(side: str, url: str, collected: bool) -> None:
+    """Print the figures in ms as JSON; with `collected`, garbage is collected before each measurement."""
     print(json.dumps(asyncio.run(measured(import_module(IMPORTS[side]), side, url, collected))))

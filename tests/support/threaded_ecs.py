@@ -1,4 +1,4 @@
-"""A world for those without a loop: a local ECS on a thread of its own, Ctrl-C when something has happened."""
+"""For tests without a loop: a local ECS on its own thread, and Ctrl-C under a condition."""
 
 from __future__ import annotations
 
@@ -21,42 +21,42 @@ from aioecs.testing import LocalECS
 
 
 @contextlib.contextmanager
-def served(**kwargs: Any) -> Iterator[LocalECS]:
-    """Serve a local ECS on a thread of its own."""
+def local_ecs_on_thread(**kwargs: Any) -> Iterator[LocalECS]:
+    """Serve a local ECS on its own thread."""
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(LocalECS(**kwargs)) as local:
         yield local
 
 
 def access(local: LocalECS) -> dict[str, Any]:
-    """Return what a client takes to reach it."""
+    """Return the arguments of a client of it."""
     return {**local.client_kwargs()}
 
 
 def request(local: LocalECS, count: int = 1, **more: Any) -> StartTaskRequest:
-    """Ask for a task on each of the first instances."""
+    """Return a request for a task on each of the first instances."""
     return StartTaskRequest(task_definition="demo", container_instances=local.instance_arns[:count], **more)
 
 
-def until(happened: Callable[[], object], seconds: float = 20) -> None:
-    """Wait until something is so."""
-    ends = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < ends, "it never came to that"
+def until(condition: Callable[[], object], seconds: float = 20) -> None:
+    """Wait until the condition is true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not become true"
         time.sleep(0.002)
 
 
-def struck(local: LocalECS) -> Callable[[], bool]:
-    """Tell whether the last fault of the script has met its call: the caller waits for its answer."""
+def fault_used(local: LocalECS) -> Callable[[], bool]:
+    """Return a condition: the last fault of the script has hit its call, whose caller waits for an answer."""
     return lambda: len(local.faults) == 0
 
 
 def arrived(local: LocalECS, operation: str = "StartTask", count: int = 1) -> Callable[[], bool]:
-    """Tell whether so many calls of an operation have arrived."""
+    """Return a condition: this many calls of an operation have arrived."""
     return lambda: local.truth.requests[operation] >= count
 
 
 def waits_in_the_client() -> bool:
-    """Tell whether the main thread is where a call of the client's waits."""
+    """Return whether the main thread waits in a call of the client."""
     frame: FrameType | None = sys._current_frames()[threading.main_thread().ident or 0]
     inmost = frame.f_code if frame is not None else None
     waits = inmost is not None and (inmost.co_filename == threading.__file__ or inmost.co_name == "watch")
@@ -66,13 +66,13 @@ def waits_in_the_client() -> bool:
 
 
 @contextlib.contextmanager
-def ctrl_c(*when: Callable[[], object]) -> Iterator[None]:
-    """Press Ctrl-C once each of these is so and the client waits, one after the other, while the block runs."""
+def ctrl_c(*conditions: Callable[[], object]) -> Iterator[None]:
+    """During the block, send SIGINT for each condition in order, once it is true and the client waits."""
     over = threading.Event()
 
     def press() -> None:
-        for happened in when:
-            until(lambda now=happened: (now() and waits_in_the_client()) or over.is_set())  # type: ignore[misc]
+        for condition in conditions:
+            until(lambda now=condition: (now() and waits_in_the_client()) or over.is_set())  # type: ignore[misc]
             if not over.is_set():
                 os.kill(os.getpid(), signal.SIGINT)
 
@@ -85,8 +85,8 @@ def ctrl_c(*when: Callable[[], object]) -> Iterator[None]:
         pressing.join()
 
 
-class Settled:
-    """Hears of outcomes that no caller is left to hear."""
+class SettledStarts:
+    """Records the starts that settle after their caller has returned."""
 
     def __init__(self) -> None:
         self.starts: list[aioecs.StartResult] = []

@@ -1,11 +1,11 @@
-"""Three workers, one of them killed every few seconds in mid-start, and each job started exactly once.
+"""Three workers, one of them killed every few seconds during starts, and each job started exactly once.
 
-    python -m benchmarks.worker_storm [--quick]
+    python -m benchmarks.worker_kills [--quick]
 
-500 jobs, each sent twice to a standard queue (moto's server, in a process of its own). The local ECS takes its time
-over each start, and of its answers 5 % are lost: after the start took effect, or before. SIGKILL hits a worker while
-starts are on the wire; another takes its place. At the end every job must have exactly one task, the queue must be
-empty, and the dead-letter queue too. Once with the ledger in DynamoDB, once in a SQLite file.
+500 jobs, each sent twice to a standard queue (moto's server, in its own process). The local ECS delays each start, and
+5 % of its answers are lost, after the start took effect or before. SIGKILL ends a worker while starts are in flight,
+and another one replaces it. At the end every job must have exactly one task, and the queue and the dead-letter queue
+must be empty. Once with a DynamoDB ledger, once with a SQLite ledger.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ import boto3
 import aioecs
 from aioecs.testing import Fault
 from aioecs.worker import DynamoDBLedger, Ledger, Message, SQLiteLedger, Worker
-from benchmarks.rig import Figures, bound, elsewhere, report, table
-from benchmarks.server import Served, serving
+from benchmarks.harness import Figures, bound, report, server_process, table
+from benchmarks.server import ServedECS, serving
 
 WORKERS = 3
-SLOW = 1.0  # in seconds: how long a start is on the wire
-KILLS = 4.0  # in seconds, between two kills
+LATENCY = 1.0  # in seconds: the delay of a start
+KILL_INTERVAL = 4.0  # in seconds, the mean time between two kills
 MOST_RECEIVES = 20
-CLOCKS = aioecs.Timeouts(connect=1, attempt=2, consistency=1, settle=2, drain=2)
+TIMEOUTS = aioecs.Timeouts(connect=1, attempt=2, consistency=1, settle=2, drain=2)
 KEYS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_EC2_METADATA_DISABLED": "true"}
 
 
 @attrs.frozen
-class Place:
-    """What a worker process is told."""
+class WorkerSettings:
+    """The settings of a worker process."""
 
     aws: str
     queue: str
@@ -57,28 +57,28 @@ class Place:
 
 
 def faults() -> list[Fault]:
-    """Return the storm: 5 % lose their answer, most of them after the start took effect, and all the rest are slow."""
+    """Return the faults: 5 % lose their answer, most of them after the start took effect; the others are delayed."""
     lost = [Fault(kind, when="after", times=None, chance=0.01) for kind in ("reset", "close", "truncated", "error")]
     never = [Fault("reset", when="before", times=None, chance=0.01)]
-    return [*lost, *never, Fault("delay", times=None, seconds=SLOW)]
+    return [*lost, *never, Fault("delay", times=None, seconds=LATENCY)]
 
 
 def serve_aws(connection: Connection) -> None:
-    """Serve moto's SQS and DynamoDB; conditional writes take turns, for moto's are not atomic by themselves."""
+    """Serve moto's SQS and DynamoDB; a lock serializes writes, as moto's conditional writes are not atomic."""
     from moto.dynamodb.models import DynamoDBBackend
     from moto.server import ThreadedMotoServer
 
-    turn = threading.Lock()
+    lock = threading.Lock()
 
-    def one_by_one(write: Callable[..., Any]) -> Callable[..., Any]:
+    def serialized(write: Callable[..., Any]) -> Callable[..., Any]:
         def written(*args: Any, **members: Any) -> Any:
-            with turn:
+            with lock:
                 return write(*args, **members)
 
         return written
 
     for name in ("update_item", "delete_item"):
-        setattr(DynamoDBBackend, name, one_by_one(getattr(DynamoDBBackend, name)))
+        setattr(DynamoDBBackend, name, serialized(getattr(DynamoDBBackend, name)))
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
@@ -88,17 +88,17 @@ def serve_aws(connection: Connection) -> None:
     server.stop()
 
 
-def work(place: Place) -> None:
-    """Be a worker, until killed or told to end by SIGTERM."""
+def work(settings: WorkerSettings) -> None:
+    """Run a worker until SIGKILL or SIGTERM."""
     os.environ.update(KEYS)
     logging.getLogger("aioecs").setLevel(logging.ERROR)
 
     async def run() -> None:
-        ledger: Ledger = SQLiteLedger(place.ledger)
-        if place.ledger == "dynamodb":
-            ledger = DynamoDBLedger("jobs", region_name="us-east-1", endpoint_url=place.aws)
-        async with aioecs.Client(**place.ecs, timeouts=CLOCKS, pacing=None) as ecs:
-            instances = place.instances
+        ledger: Ledger = SQLiteLedger(settings.ledger)
+        if settings.ledger == "dynamodb":
+            ledger = DynamoDBLedger("jobs", region_name="us-east-1", endpoint_url=settings.aws)
+        async with aioecs.Client(**settings.ecs, timeouts=TIMEOUTS, pacing=None) as ecs:
+            instances = settings.instances
 
             def to_request(message: Message) -> aioecs.StartTaskRequest:
                 job = json.loads(message.body)["job"]
@@ -108,7 +108,7 @@ def work(place: Place) -> None:
 
             worker = Worker(
                 ecs,
-                place.queue,
+                settings.queue,
                 to_request,
                 key=lambda message: f"job-{json.loads(message.body)['job']}",
                 ledger=ledger,
@@ -117,7 +117,7 @@ def work(place: Place) -> None:
                 drain=3,
                 skew=0.5,
                 long_poll=1,
-                sqs_endpoint_url=place.aws,
+                sqs_endpoint_url=settings.aws,
             )
             await worker.run()
 
@@ -126,14 +126,14 @@ def work(place: Place) -> None:
 
 @attrs.frozen
 class Row:
-    """What a storm came to."""
+    """The result of one run."""
 
     ledger: str
     jobs: int
     messages: int
     kills: int
-    in_mid_start: int
-    """Kills that came while starts were on the wire."""
+    during_start: int
+    """Kills while starts were in flight."""
     missing: int
     doubled: int
     in_queue: int
@@ -141,24 +141,24 @@ class Row:
     seconds: float
 
 
-def storm(kind: str, jobs: int) -> Row:
-    """Run one, with the ledger of this kind."""
+def run(kind: str, jobs: int) -> Row:
+    """Run the workers with a ledger of this kind."""
     os.environ.update(KEYS)
     with (
-        elsewhere(serve_aws) as aws,
+        server_process(serve_aws) as aws,
         serving(faults(), instances=20, cpu=10**6, memory=10**6, visibility_lag=0.5) as served,
         tempfile.TemporaryDirectory() as folder,
     ):
         sqs = boto3.client("sqs", endpoint_url=aws, region_name="us-east-1")
-        queue, dead = _queues(sqs)
+        queue, dead_letters = _queues(sqs)
         ledger = str(Path(folder) / "jobs.db") if kind == "sqlite" else "dynamodb"
-        place = Place(aws, queue, dict(served.kwargs), served.instances, ledger)
+        settings = WorkerSettings(aws, queue, dict(served.kwargs), served.instances, ledger)
         if kind == "dynamodb":
             asyncio.run(_table(aws))
         _send(sqs, queue, jobs)
         began = time.monotonic()
-        kills = _worked_off(sqs, queue, place, served, most=60 + jobs)
-        return _judged(kind, jobs, served, kills, _left(sqs, queue), _left(sqs, dead), time.monotonic() - began)
+        kills = _kill_until_empty(sqs, queue, settings, served, most=60 + jobs)
+        return _result(kind, jobs, served, kills, _left(sqs, queue), _left(sqs, dead_letters), time.monotonic() - began)
 
 
 async def _table(aws: str) -> None:
@@ -167,11 +167,11 @@ async def _table(aws: str) -> None:
 
 
 def _queues(sqs: Any) -> tuple[str, str]:
-    dead = sqs.create_queue(QueueName="dead")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    dead_letters = sqs.create_queue(QueueName="dead_letters")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=dead_letters, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": MOST_RECEIVES})
     queue = sqs.create_queue(QueueName="jobs", Attributes={"RedrivePolicy": policy})["QueueUrl"]
-    return queue, dead
+    return queue, dead_letters
 
 
 def _send(sqs: Any, queue: str, jobs: int) -> None:
@@ -190,48 +190,50 @@ def _left(sqs: Any, queue: str) -> int:
 
 
 @contextlib.contextmanager
-def _crew(place: Place) -> Iterator[list[BaseProcess]]:
-    crew = [_hired(place) for _ in range(WORKERS)]
+def _workers(settings: WorkerSettings) -> Iterator[list[BaseProcess]]:
+    workers = [_start_worker(settings) for _ in range(WORKERS)]
     try:
-        yield crew
+        yield workers
     finally:
-        for process in crew:
+        for process in workers:
             process.terminate()
-        for process in crew:
+        for process in workers:
             process.join(10)
             process.kill()
 
 
-def _hired(place: Place) -> BaseProcess:
-    process = multiprocessing.get_context("spawn").Process(target=work, args=(place,), daemon=True)
+def _start_worker(settings: WorkerSettings) -> BaseProcess:
+    process = multiprocessing.get_context("spawn").Process(target=work, args=(settings,), daemon=True)
     process.start()
     return process
 
 
-def _worked_off(sqs: Any, queue: str, place: Place, served: Served, most: float) -> list[float]:
-    """Kill one after the other until the queue is empty, from the first start on; return when, in epoch seconds."""
-    dice, kills = random.Random(2), list[float]()
-    ends = time.monotonic() + most
-    with _crew(place) as crew:
-        while time.monotonic() < ends and not served.truth()["calls"]:
+def _kill_until_empty(sqs: Any, queue: str, settings: WorkerSettings, served: ServedECS, most: float) -> list[float]:
+    """After the first start, kill workers until the queue is empty; return the times, in epoch seconds."""
+    rng, kills = random.Random(2), list[float]()
+    deadline = time.monotonic() + most
+    with _workers(settings) as workers:
+        while time.monotonic() < deadline and not served.truth()["calls"]:
             time.sleep(0.05)
-        while time.monotonic() < ends and _left(sqs, queue):
-            at = dice.randrange(len(crew))
+        while time.monotonic() < deadline and _left(sqs, queue):
+            at = rng.randrange(len(workers))
             kills.append(time.time())
-            crew[at].kill()
-            crew[at].join()
-            crew[at] = _hired(place)
-            time.sleep(KILLS * dice.uniform(0.5, 1.5))
+            workers[at].kill()
+            workers[at].join()
+            workers[at] = _start_worker(settings)
+            time.sleep(KILL_INTERVAL * rng.uniform(0.5, 1.5))
     return kills
 
 
-def _in_mid_start(kills: list[float], calls: list[dict[str, Any]]) -> int:
-    """Count the kills that came while starts were on the wire: the ECS writes one down when it takes effect."""
+def _during_start(kills: list[float], calls: list[dict[str, Any]]) -> int:
+    """Count the kills while starts were in flight; the local ECS records a start when it takes effect."""
     effects = [call["at"] for call in calls if call["operation"] == "StartTask" and call["fault"] == "delay"]
-    return sum(any(kill < at < kill + SLOW for at in effects) for kill in kills)
+    return sum(any(kill < at < kill + LATENCY for at in effects) for kill in kills)
 
 
-def _judged(kind: str, jobs: int, served: Served, kills: list[float], in_queue: int, dead: int, seconds: float) -> Row:
+def _result(
+    kind: str, jobs: int, served: ServedECS, kills: list[float], in_queue: int, dead_letters: int, seconds: float
+) -> Row:
     truth = served.truth()
     tasks = Counter(task["group"] for task in truth["tasks"] if task["desired_status"] == "RUNNING")
     return Row(
@@ -239,35 +241,35 @@ def _judged(kind: str, jobs: int, served: Served, kills: list[float], in_queue: 
         jobs=jobs,
         messages=2 * jobs,
         kills=len(kills),
-        in_mid_start=_in_mid_start(kills, truth["calls"]),
+        during_start=_during_start(kills, truth["calls"]),
         missing=sum(tasks[str(job)] == 0 for job in range(jobs)),
         doubled=sum(count > 1 for count in tasks.values()),
         in_queue=in_queue,
-        in_dead_letters=dead,
+        in_dead_letters=dead_letters,
         seconds=seconds,
     )
 
 
 def figures(quick: bool) -> Figures:
-    """Run the storm with both ledgers."""
-    rows = [storm(kind, 60 if quick else 500) for kind in ("dynamodb", "sqlite")]
+    """Run with both ledgers."""
+    rows = [run(kind, 60 if quick else 500) for kind in ("dynamodb", "sqlite")]
     return {"rows": [attrs.asdict(row) for row in rows], "bounds": [each for row in rows for each in _bounds(row)]}
 
 
 def _bounds(row: Row) -> list[Figures]:
-    asked = {
+    counts = {
         "jobs without a task": row.missing,
         "jobs with more than one": row.doubled,
         "messages left": row.in_queue,
         "dead letters": row.in_dead_letters,
     }
-    # A storm that hit nobody in mid-start has shown nothing.
-    hit = bound(f"{row.ledger}: kills in mid-start", row.in_mid_start, least=1, exact=True)
-    return [hit, *(bound(f"{row.ledger}: {what}", found, most=0, exact=True) for what, found in asked.items())]
+    # Without a kill during a start the run shows nothing.
+    hit = bound(f"{row.ledger}: kills during starts", row.during_start, least=1, exact=True)
+    return [hit, *(bound(f"{row.ledger}: {what}", found, most=0, exact=True) for what, found in counts.items())]
 
 
 def text(found: Figures) -> str:
-    """Say all of it."""
+    """Return the report."""
     names = [field.name for field in attrs.fields(Row)]
     rows = [[row[name] if name != "seconds" else f"{row[name]:.0f}" for name in names] for row in found["rows"]]
     return table([name.replace("_", " ") for name in names], rows)

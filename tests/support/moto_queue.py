@@ -1,4 +1,4 @@
-"""What the tests of workers share: moto's SQS, a queue with dead letters, and a worker between it and a local ECS."""
+"""Queues on moto's SQS server, with dead-letter queues, and workers that read them and use a local ECS."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from aioecs.testing import LocalECS
 from aioecs.worker import MemoryLedger, Message, Worker
 
 SESSION = AioSession()  # botocore reads its service models once for each session
-CLOCKS = aioecs.Timeouts(connect=1, attempt=1, consistency=0.2, settle=0.5, drain=1)
+TIMEOUTS = aioecs.Timeouts(connect=1, attempt=1, consistency=0.2, settle=0.5, drain=1)
 
 
 @contextmanager
@@ -37,56 +37,56 @@ def moto_server() -> Iterator[str]:
 
 
 @contextmanager
-def atomic_moto() -> Iterator[str]:
-    """Run moto's server so that its threads take turns: its conditional writes are not atomic by themselves."""
+def serialized_moto_server() -> Iterator[str]:
+    """Run moto's server with its writes serialized by a lock, as moto's conditional writes are not atomic."""
     from moto.dynamodb.models import DynamoDBBackend
 
     with pytest.MonkeyPatch.context() as patch, moto_server() as url:
-        turn = threading.Lock()
+        lock = threading.Lock()
         for name in ("update_item", "delete_item"):
-            patch.setattr(DynamoDBBackend, name, _one_by_one(getattr(DynamoDBBackend, name), turn))
+            patch.setattr(DynamoDBBackend, name, _serialized(getattr(DynamoDBBackend, name), lock))
         yield url
 
 
-def _one_by_one(write: Callable[..., Any], turn: threading.Lock) -> Callable[..., Any]:
+def _serialized(write: Callable[..., Any], lock: threading.Lock) -> Callable[..., Any]:
     def written(*args: Any, **members: Any) -> Any:
-        with turn:
+        with lock:
             return write(*args, **members)
 
     return written
 
 
 @attrs.frozen
-class World:
-    """A queue with its dead letters, a local ECS, and a client of it."""
+class QueueSetup:
+    """A queue with its dead-letter queue, a local ECS, and a client of it."""
 
     sqs: Any
     url: str
     queue: str
-    dead: str
+    dead_letters: str
     local: LocalECS
     client: aioecs.Client
 
     async def send(self, *bodies: str) -> None:
-        """Send them, in order."""
+        """Send messages with these bodies, in order."""
         for at in range(0, len(bodies), 10):
             entries = [{"Id": str(n), "MessageBody": body} for n, body in enumerate(bodies[at : at + 10])]
             await self.sqs.send_message_batch(QueueUrl=self.queue, Entries=entries)
 
     async def count(self, queue: str | None = None) -> tuple[int, int]:
-        """Count a queue's messages: those that are visible, and those that aren't."""
+        """Return the numbers of a queue's visible and invisible messages."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         answer = await self.sqs.get_queue_attributes(QueueUrl=queue or self.queue, AttributeNames=names)
         return int(answer["Attributes"][names[0]]), int(answer["Attributes"][names[1]])
 
     def to_request(self, message: Message) -> aioecs.StartTaskRequest:
-        """Make a request whose group is the message's body."""
+        """Return a request whose group is the message's body."""
         return aioecs.StartTaskRequest(
             task_definition="demo", container_instances=self.local.instance_arns[:1], group=message.body
         )
 
     def worker(self, **more: Any) -> Worker:
-        """Make a worker of this queue, whose jobs are keyed by their bodies."""
+        """Return a worker of this queue, whose jobs have their bodies as keys."""
         given: dict[str, Any] = {
             "to_request": self.to_request,
             "key": lambda message: message.body,
@@ -107,8 +107,8 @@ class World:
 
 
 @asynccontextmanager
-async def a_world(url: str, *, receives: int = 10, **options: Any) -> AsyncIterator[World]:
-    """Open a world whose queue gives a message so many times before it is a dead letter."""
+async def queue_setup(url: str, *, receives: int = 10, **options: Any) -> AsyncIterator[QueueSetup]:
+    """Open a setup whose queue delivers a message `receives` times before it is dead-lettered."""
     local = LocalECS(**{"cpu": 10**6, "memory": 10**6, **options})
     async with local, SESSION.create_client("sqs", endpoint_url=url, region_name="us-east-1") as sqs:
         name = uuid.uuid4().hex
@@ -116,13 +116,13 @@ async def a_world(url: str, *, receives: int = 10, **options: Any) -> AsyncItera
         found = await sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])
         policy = json.dumps({"deadLetterTargetArn": found["Attributes"]["QueueArn"], "maxReceiveCount": receives})
         queue = (await sqs.create_queue(QueueName=name, Attributes={"RedrivePolicy": policy}))["QueueUrl"]
-        async with aioecs.Client(**local.client_kwargs(), session=SESSION, timeouts=CLOCKS, pacing=None) as client:
-            yield World(sqs, url, queue, dead, local, client)
+        async with aioecs.Client(**local.client_kwargs(), session=SESSION, timeouts=TIMEOUTS, pacing=None) as client:
+            yield QueueSetup(sqs, url, queue, dead, local, client)
 
 
 @asynccontextmanager
 async def running(worker: Worker) -> AsyncIterator[aioecs.CancelToken]:
-    """Run it for the block, and end it by the token that is yielded."""
+    """Run a worker during the block; yields the token that ends it."""
     token = aioecs.CancelToken()
     async with asyncio.TaskGroup() as group:
         run = group.create_task(worker.run(token))
@@ -133,8 +133,8 @@ async def running(worker: Worker) -> AsyncIterator[aioecs.CancelToken]:
             await asyncio.wait([run])
 
 
-async def until(true: Callable[[], object], patience: float = 15.0) -> None:
-    """Wait until it is so."""
-    async with asyncio.timeout(patience):
-        while not true():
+async def until(condition: Callable[[], object], timeout: float = 15.0) -> None:
+    """Wait until the condition is true."""
+    async with asyncio.timeout(timeout):
+        while not condition():
             await asyncio.sleep(0.01)

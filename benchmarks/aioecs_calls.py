@@ -10,8 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aioecs
-from benchmarks.lean import Endpoint
-from benchmarks.rivals import (
+from benchmarks.clients import (
     AFRESH,
     AFRESH_FEW,
     KEYS,
@@ -20,12 +19,13 @@ from benchmarks.rivals import (
     PACKED,
     TEN,
     UNLIKE,
-    Way,
+    Method,
     hosts,
-    pumped,
     read,
+    run_calls,
     trusting,
 )
+from benchmarks.minimal_server import Endpoint
 
 FEW, MANY = 1_000, 20_000
 """Starts of one `start_tasks`, whose requests and results are kept until it has ended."""
@@ -69,21 +69,21 @@ async def aioecs_client(endpoint: Endpoint, **settings: Any) -> AsyncIterator[ai
 
 
 @asynccontextmanager
-async def ours(endpoint: Endpoint, **settings: Any) -> AsyncIterator[dict[str, Way]]:
-    """Offer aioecs's ways."""
+async def ours(endpoint: Endpoint, **settings: Any) -> AsyncIterator[dict[str, Method]]:
+    """Offer aioecs's methods."""
     async with aioecs_client(endpoint, **settings) as client:
 
-        def by(size: int) -> Way:
+        def by(size: int) -> Method:
             async def call(number: int) -> int:
                 return len((await client.start_task(typed(number, size))).tasks)
 
-            return lambda calls: pumped(calls, call)
+            return lambda calls: run_calls(calls, call)
 
         async def own(number: int) -> int:
             (task,) = (await client.start_task(typed_of_its_own(number))).tasks
             return read(task.task_arn, task.created_at)
 
-        def reports(made: Callable[[int], aioecs.StartTaskRequest], size: int, most: int) -> Way:
+        def reports(made: Callable[[int], aioecs.StartTaskRequest], size: int, most: int) -> Method:
             """Start `size` tasks for each call that is asked for, at most so many in one report."""
 
             async def start(calls: int) -> int:
@@ -96,7 +96,7 @@ async def ours(endpoint: Endpoint, **settings: Any) -> AsyncIterator[dict[str, W
             return start
 
         yield {
-            OWN: lambda calls: pumped(calls, own),
+            OWN: lambda calls: run_calls(calls, own),
             ONE: by(1),
             TEN: by(10),
             UNLIKE: reports(typed_of_its_own, 1, FEW),

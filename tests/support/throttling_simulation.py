@@ -1,4 +1,4 @@
-"""Token buckets, clients and latencies in virtual time, and the scenarios that pacers are held against."""
+"""A simulation of token buckets, clients and latencies in virtual time, and the scenarios for rate limiters."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from aioecs._logic.sending.rate_limiter import Pulse
 
 Latency = Callable[[random.Random], float]
 
-AT_ONCE = 512  # calls of one client on their way at most
+MAX_IN_FLIGHT = 512  # calls in flight of one client, at most
 
 
 def around(middle: float) -> Latency:
-    """Draw round trips of about so many seconds."""
-    return lambda dice: middle * dice.lognormvariate(0, 0.25)
+    """Return a latency of about `middle` seconds."""
+    return lambda rng: middle * rng.lognormvariate(0, 0.25)
 
 
 NEAR = around(0.02)
@@ -61,7 +61,7 @@ class Bucket:
 
 @attrs.define(eq=False)
 class Job:
-    """Calls that are queued at one moment; throttled ones are queued again until all are done."""
+    """Calls that are queued at one time; throttled ones are queued again until all are done."""
 
     begun: float
     count: int
@@ -71,43 +71,43 @@ class Job:
 
     @property
     def took(self) -> float:
-        """How long, in seconds."""
+        """The duration, in seconds."""
         return self.ended - self.begun
 
 
 @attrs.define(eq=False)
 class _Client:
-    pulse: Pulse
+    limiter: Pulse
     queue: deque[Job] = attrs.Factory(deque)
-    flying: int = 0
-    alarm: float = math.inf
+    in_flight: int = 0
+    wake_at: float = math.inf
 
 
-class World:
+class Simulation:
     """Runs clients against a bucket, event by event."""
 
     def __init__(self, bucket: Bucket, latency: Latency, seed: int) -> None:
         self._bucket, self._latency = bucket, latency
-        self._dice = random.Random(seed)
+        self._rng = random.Random(seed)
         self._order = itertools.count()
         self._events: list[tuple[float, int, Callable[[float], None]]] = []
 
-    def add(self, pulse: Pulse, *jobs: Job) -> None:
-        """Let a client work on these."""
-        client = _Client(pulse)
+    def add(self, limiter: Pulse, *jobs: Job) -> None:
+        """Add a client with these jobs."""
+        client = _Client(limiter)
         for job in jobs:
             self._at(job.begun, lambda now, job=job: self._begin(client, job, now))  # type: ignore[misc]
 
     def run(self) -> None:
-        """Go on until nothing is left to happen."""
+        """Run until there are no more events."""
         while self._events:
-            now, _, happens = heapq.heappop(self._events)
+            now, _, callback = heapq.heappop(self._events)
             if now > 5_000:
                 return
-            happens(now)
+            callback(now)
 
-    def _at(self, when: float, happens: Callable[[float], None]) -> None:
-        heapq.heappush(self._events, (when, next(self._order), happens))
+    def _at(self, when: float, callback: Callable[[float], None]) -> None:
+        heapq.heappush(self._events, (when, next(self._order), callback))
 
     def _begin(self, client: _Client, job: Job, now: float) -> None:
         """Mix a job fairly with those that are queued."""
@@ -116,49 +116,49 @@ class World:
         self._pump(client, now)
 
     def _pump(self, client: _Client, now: float) -> None:
-        while client.queue and client.flying < AT_ONCE:
-            due = client.pulse.next_at(now, len(client.queue))
+        while client.queue and client.in_flight < MAX_IN_FLIGHT:
+            due = client.limiter.next_at(now, len(client.queue))
             if due is None:
                 return
             if due > now + 1e-6:
-                if due < client.alarm - 1e-9:
-                    client.alarm = due
+                if due < client.wake_at - 1e-9:
+                    client.wake_at = due
                     self._at(due, lambda now: self._wake(client, now))
                 return
             self._send(client, client.queue.popleft(), now)
 
     def _wake(self, client: _Client, now: float) -> None:
-        if client.alarm <= now:
-            client.alarm = math.inf
+        if client.wake_at <= now:
+            client.wake_at = math.inf
         self._pump(client, now)
 
     def _send(self, client: _Client, job: Job, now: float) -> None:
-        client.flying += 1
-        client.pulse.sent(now)
-        trip = self._latency(self._dice)
-        there = trip * self._dice.uniform(0.35, 0.65)
+        client.in_flight += 1
+        client.limiter.sent(now)
+        trip = self._latency(self._rng)
+        there = trip * self._rng.uniform(0.35, 0.65)
 
-        def met(when: float) -> None:
+        def arrive(when: float) -> None:
             ok = self._bucket.take(when)
             self._at(now + trip, lambda end: self._answer(client, job, now, ok, end))
 
-        self._at(now + there, met)
+        self._at(now + there, arrive)
 
     def _answer(self, client: _Client, job: Job, sent: float, ok: bool, now: float) -> None:
-        client.flying -= 1
+        client.in_flight -= 1
         if ok:
             job.done += 1
             job.ended = now if job.done == job.count else math.inf
         else:
             job.wasted += 1
             client.queue.appendleft(job)
-        client.pulse.answered(now, ok, sent)
+        client.limiter.answered(now, ok, sent)
         self._pump(client, now)
 
 
 @attrs.frozen
 class Scenario:
-    """One line of the table, and how much of time and calls it may waste."""
+    """A scenario, and the excess time and wasted calls that it allows."""
 
     calls: int
     burst: float
@@ -189,20 +189,20 @@ class Scenario:
 
     def run(self, make: Callable[[], Pulse], seed: int) -> tuple[float, float, float]:
         """Return makespan ÷ least, wasted calls in percent, and how much longer the slowest client took, in percent."""
-        dice = random.Random(seed * 7 + 1)
-        phase = 0.2 + 0.8 * dice.random() if self.stepped else None
+        rng = random.Random(seed * 7 + 1)
+        phase = 0.2 + 0.8 * rng.random() if self.stepped else None
         level = self.burst if self.level is None else self.level
-        world = World(Bucket(self.burst, self.rate, level, phase, self.rates), self.latency, seed)
+        simulation = Simulation(Bucket(self.burst, self.rate, level, phase, self.rates), self.latency, seed)
         shared = len(self.clients) > 1
-        jobs = [[Job(begun + (dice.random() * 0.01 if shared else 0), self.calls)] for begun in self.clients]
+        jobs = [[Job(begun + (rng.random() * 0.01 if shared else 0), self.calls)] for begun in self.clients]
         jobs[0] += [Job(begun, self.calls) for begun in self.again]
         for each in jobs:
-            world.add(make(), *each)
-        world.run()
+            simulation.add(make(), *each)
+        simulation.run()
         every = [job for each in jobs for job in each]
         took = [job.took for job in every]
         total = self.calls * len(every)
-        if self.again and self.again[0] > 10:  # rested in between: each batch has a full bucket
+        if self.again and self.again[0] > 10:  # a pause in between: each batch has a full bucket
             ratio = max(took) / self.least(self.calls)
         else:
             ratio = max(job.ended for job in every) / self.least(total, phase)
@@ -210,8 +210,8 @@ class Scenario:
 
 
 def wide(low: float, high: float) -> Latency:
-    """Draw round trips evenly between the two, in seconds."""
-    return lambda dice: dice.uniform(low, high)
+    """Return a latency evenly distributed between the two, in seconds."""
+    return lambda rng: rng.uniform(low, high)
 
 
 FAR = {"latency": around(0.1), "trip": 0.1}
@@ -259,10 +259,10 @@ SCENARIOS: dict[str, Scenario] = {
     "stepped, two at once": _scenario(200, 50, 20, STEPPED, clients=(0.0, 0.0)),
     "stepped, two, 2 s apart": _scenario(200, 50, 20, STEPPED, clients=(0.0, 2.0)),
 }
-"""Those of the study, 1 s of latency, and outages. What four clients may waste is no promise, just watched."""
+"""Those of the study, 1 s of latency, and outages. The bound for four clients is not promised, only monitored."""
 
 
 def medians(scenario: Scenario, make: Callable[[], Pulse], seeds: Iterable[int]) -> tuple[float, float, float]:
-    """Run it once per seed and return the medians of what it returns."""
+    """Run a scenario once per seed and return the medians of its results."""
     ratios, wasted, apart = zip(*(scenario.run(make, seed) for seed in seeds), strict=True)
     return statistics.median(ratios), statistics.median(wasted), statistics.median(apart)

@@ -1,7 +1,7 @@
-"""The least that answers a StartTask, in a process of its own: full tasks, over HTTP/1.1, plain or under TLS.
+"""A minimal server for StartTask, in its own process: complete tasks over HTTP/1.1 or TLS.
 
-It knows no state and no limits, only what an answer looks like: what is measured against it is the client. Each
-request is read as JSON, and each of its instances gets a task as ECS describes one, with an ARN of its own.
+It has no state and no limits, so that a benchmark measures the client. Each request is parsed as JSON, and each of its
+instances gets a complete task with its own ARN.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from pathlib import Path
 import attrs
 import trustme
 
-from benchmarks.rig import elsewhere
+from benchmarks.harness import server_process
 
 ACCOUNT = "arn:aws:ecs:us-east-1:123456789012"
 HOSTS = tuple(f"{ACCOUNT}:container-instance/render/{n:032x}" for n in range(1, 51))
-Held = list[tuple[asyncio.Transport, bytes]]
+Pending = list[tuple[asyncio.Transport, bytes]]
 OVERRIDES = {"containerOverrides": [{"name": "main", "environment": [{"name": "FRAME", "value": "17"}]}]}
 
-# What stands in <> is filled in for each task.
+# The placeholders in <> are filled in for each task.
 _TASK = {
     "attachments": [],
     "attributes": [{"name": "ecs.cpu-architecture", "value": "x86_64"}],
@@ -65,7 +65,7 @@ _TASK = {
 
 
 def _template() -> bytes:
-    """Return the task with a %(name)b wherever something is filled in."""
+    """Return the task as a template with %(name)b placeholders."""
     text = json.dumps(_TASK, separators=(",", ":")).replace('"<now>"', "%(now)b")
     for name in ("host", "id", "by"):
         text = text.replace(f"<{name}>", f"%({name})b")
@@ -76,32 +76,32 @@ TEMPLATE = _template()
 
 
 def answer(body: bytes) -> bytes:
-    """Start what a request asks for: one task on each of its instances."""
-    asked = json.loads(body)
+    """Return the response to a request: one task on each of its instances."""
+    request = json.loads(body)
     now = f"{time.time():.3f}".encode()
-    by = asked.get("startedBy", "").encode()
+    by = request.get("startedBy", "").encode()
     tasks = [
         TEMPLATE % {b"host": host.encode(), b"id": secrets.token_hex(16).encode(), b"by": by, b"now": now}
-        for host in asked["containerInstances"]
+        for host in request["containerInstances"]
     ]
     return b'{"failures":[],"tasks":[%b]}' % b",".join(tasks)
 
 
-class Lean(asyncio.Protocol):
-    """One connection. With `hold`, no answer goes out before so many requests have come in over all of them."""
+class MinimalServer(asyncio.Protocol):
+    """One connection. With `hold`, responses wait until that many requests have arrived on all connections."""
 
-    def __init__(self, hold: int, held: Held) -> None:
+    def __init__(self, hold: int, pending: Pending) -> None:
         self._hold = hold
-        self._held = held
+        self._pending = pending
         self._read = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the way back."""
+        """Store the transport."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Answer what has come in whole."""
+        """Answer each complete request."""
         self._read += data
         while (end := self._read.find(b"\r\n\r\n")) >= 0:
             head = self._read[:end].lower()
@@ -117,26 +117,26 @@ class Lean(asyncio.Protocol):
             f"HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.1\r\nContent-Length: {len(body)}\r\n"
             f"x-amzn-RequestId: {secrets.token_hex(16)}\r\nDate: {formatdate(usegmt=True)}\r\n\r\n"
         )
-        self._held.append((self._transport, head.encode() + body))
-        if len(self._held) >= self._hold:
-            for transport, whole in self._held:
+        self._pending.append((self._transport, head.encode() + body))
+        if len(self._pending) >= self._hold:
+            for transport, whole in self._pending:
                 transport.write(whole)
-            self._held.clear()
+            self._pending.clear()
 
 
 @attrs.frozen
 class Endpoint:
-    """Where it listens."""
+    """The address of the server."""
 
     url: str
     authority: str | None
-    """The file with the certificate to trust, if it speaks TLS."""
+    """The file with the certificate to trust, with TLS."""
 
 
 @contextmanager
 def listening(*, tls: bool = False, hold: int = 1) -> Iterator[Endpoint]:
-    """Serve for the block."""
-    with elsewhere(_serve, tls, hold) as endpoint:
+    """Serve during the block."""
+    with server_process(_serve, tls, hold) as endpoint:
         yield endpoint
 
 
@@ -146,7 +146,7 @@ def _serve(connection: Connection, tls: bool, hold: int) -> None:
 
 
 async def _listen(connection: Connection, folder: Path | None, hold: int) -> None:
-    held: Held = []
+    pending: Pending = []
     context = authority = None
     if folder is not None:
         maker = trustme.CA()
@@ -155,7 +155,7 @@ async def _listen(connection: Connection, folder: Path | None, hold: int) -> Non
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         maker.issue_cert("127.0.0.1", "localhost").configure_cert(context)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Lean(hold, held), "127.0.0.1", 0, ssl=context, backlog=2048)
+    server = await loop.create_server(lambda: MinimalServer(hold, pending), "127.0.0.1", 0, ssl=context, backlog=2048)
     port = server.sockets[0].getsockname()[1]
     connection.send(Endpoint(f"http{'s' if context else ''}://127.0.0.1:{port}", authority))
     await asyncio.to_thread(connection.recv)

@@ -1,4 +1,4 @@
-"""Makes what nobody should send: answers, events and requests that are nearly right, from a seed."""
+"""Generates almost valid answers, events and requests from a seed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ ODD_TEXTS = (
     "'x'",
     "",
 )
-"""Texts to stand where a member stands; some are no JSON."""
+"""Texts that replace a member; some are not JSON."""
 ODD_BYTES = (
     b"\xff",
     b"\xed\xa0\x80",
@@ -79,32 +79,32 @@ ODD_VALUES: tuple[Any, ...] = (
     {"a": 1},
     b"x",
 )
-_HOLE = "aioecs-hole"
+_PLACEHOLDER = "aioecs-placeholder"
 
 
 def deep(levels: int) -> Any:
-    """Return a list in a list, so many times."""
-    held: Any = []
+    """Return lists nested this deep."""
+    value: Any = []
     for _ in range(levels):
-        held = [held]
-    return held
+        value = [value]
+    return value
 
 
-class Dice(random.Random):
-    """Throws values of the shapes, and what is nearly one."""
+class Mutator(random.Random):
+    """Generates random values of the shapes, and almost valid ones."""
 
     def text(self) -> str:
-        """Throw text of any script."""
+        """Return random text of any script."""
         return "".join(self.choice('aZ9-_/:. "\\é漢\U0001f600\n\0') for _ in range(self.randrange(1, 10)))
 
     def shape(self, shape: type[Shape]) -> Shape:
-        """Throw a value, with about half of its members."""
+        """Return a random value with about half of its members."""
         return shape(
             **{each.name: self.kind(each.kind) for each in members(shape) if each.required or self.random() < 0.5}
         )
 
     def kind(self, kind: Kind) -> Any:
-        """Throw what a member can hold."""
+        """Return a random value of a member."""
         if kind.container is Sequence:
             return [self.one(kind) for _ in range(self.randrange(1, 4))]
         if kind.container is Mapping:
@@ -112,28 +112,28 @@ class Dice(random.Random):
         return self.one(kind)
 
     def one(self, kind: Kind) -> Any:
-        """Throw one of its kind."""
+        """Return one random value of a member's type."""
         if issubclass(kind.base, Shape):
             return self.shape(kind.base)
         if kind.enum is not None:
             return self.choice(list(kind.enum))
-        throw: dict[type, Any] = {
+        makers: dict[type, Any] = {
             str: self.text,
             int: lambda: self.randrange(1 << 31),
             bool: lambda: self.random() < 0.5,
             float: self.random,
             datetime: lambda: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(milliseconds=self.randrange(10**9)),
         }
-        return throw[kind.base]()
+        return makers[kind.base]()
 
     def plain(self, shape: type[Shape]) -> dict[str, Any]:
-        """Throw a value in ECS's plain form."""
+        """Return a random value in plain form."""
         return to_plain(self.shape(shape))
 
-    # ------------------------------------------------------------------------------------------------- nearly right
+    # ------------------------------------------------------------------------------------------------- almost valid
 
-    def spoilt(self, plain: Any) -> bytes:
-        """Write it as JSON with something wrong in it, or nothing."""
+    def corrupted(self, plain: Any) -> bytes:
+        """Return the value as JSON, mostly with an error in it."""
         how = self.random()
         if how < 0.1:
             return json.dumps(plain).encode()
@@ -147,26 +147,26 @@ class Dice(random.Random):
         )
 
     def with_odd_member(self, plain: Any) -> bytes:
-        """Put something odd where a member, or an entry of a list, stands."""
+        """Replace a member, or an entry of a list, with something odd."""
         copied = json.loads(json.dumps(plain))
         holder, at = self._place(copied)
-        holder[at] = _HOLE
+        holder[at] = _PLACEHOLDER
         odd = self.choice(ODD_TEXTS)
-        return json.dumps(copied).replace(f'"{_HOLE}"', odd).encode("utf-8", "surrogatepass")
+        return json.dumps(copied).replace(f'"{_PLACEHOLDER}"', odd).encode("utf-8", "surrogatepass")
 
-    def _place(self, held: Any) -> tuple[Any, Any]:
-        """Choose a place somewhere in a tree, the nearer the likelier."""
-        holder: Any = {"": held}
+    def _place(self, value: Any) -> tuple[Any, Any]:
+        """Choose a random place in a tree, places near the root more often."""
+        holder: Any = {"": value}
         at: Any = ""
         while isinstance(inner := holder[at], (dict, list)) and inner and (at == "" or self.random() < 0.7):
             holder, at = inner, self.choice(list(inner) if isinstance(inner, dict) else range(len(inner)))
         if at == "":
-            held["newer"] = None
-            return held, "newer"
+            value["newer"] = None
+            return value, "newer"
         return holder, at
 
     def with_odd_bytes(self, written: bytes) -> bytes:
-        """Change, insert or take out a few bytes."""
+        """Change, insert or remove a few bytes."""
         for _ in range(self.randrange(1, 4)):
             at, until = sorted((self.randrange(len(written) + 1), self.randrange(len(written) + 1)))
             end = min(until, at + self.randrange(4))
@@ -177,10 +177,10 @@ class Dice(random.Random):
         return written[: self.randrange(len(written) + 1)].encode()
 
     def _twice(self, plain: Any) -> bytes:
-        """Name a member twice; the last one counts."""
+        """Return an object with a member twice; the last one counts."""
         one, other = json.dumps(plain)[1:-1], self.with_odd_member(plain)[1:-1]
         return b"{" + b", ".join(part for part in (one.encode(), other) if part) + b"}"
 
     def odd(self) -> Any:
-        """Throw a value for a member that is of another kind."""
+        """Return a value of another type than any member has."""
         return self.choice((*ODD_VALUES, deep(30), deep(100), deep(2_000), object()))
