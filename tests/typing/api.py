@@ -320,7 +320,7 @@ def answered(response: aioecs.StartTaskResponse, report: aioecs.BatchReport) -> 
     assert_type(report.statistics.rate, float)
     report.raise_for_failures()
     start = report.starts[0]
-    assert_type(start.request, aioecs.StartTaskRequest)
+    assert_type(start.request, aioecs.StartTaskRequest | aioecs.RunTaskRequest)
     assert_type(start.container_instance, str)
     assert_type(start.task, aioecs.Task | None)
     assert_type(start.failure, aioecs.Failure | None)
