@@ -197,6 +197,8 @@ def _totals(report: Report) -> Text:
         for outcome, (word, style) in _WORDS.items()
         if counts.count(outcome) or outcome is Outcome.STARTED
     ]
+    if counts.found:
+        parts[0].append(f" ({counts.found:,} by an earlier run)")
     if counts.unresolved:
         parts.append(_count(counts.unresolved, "UNSETTLED", "bold red"))
     tasks = "task" if counts.requested == 1 else "tasks"
@@ -277,11 +279,12 @@ def _many(count: int, noun: str) -> str:
 # --------------------------------------------------------------------------------------------------------------- JSON
 
 
-def start_json(start: StartResult) -> str:
-    """Return the outcome of a start as a line of JSON; what doesn't apply is null."""
+def start_json(start: StartResult, job: str | None = None) -> str:
+    """Return a start's outcome as a line of JSON, with its job's name if it has one; what doesn't apply is null."""
     failure, error = start.failure, start.error
     return json.dumps(
-        {
+        ({} if job is None else {"job": job})
+        | {
             "outcome": start.outcome.value,
             "task_arn": start.task.task_arn if start.task is not None else None,
             "container_instance": _instance(start) or None,
@@ -289,6 +292,7 @@ def start_json(start: StartResult) -> str:
             "detail": failure.detail if failure is not None else None,
             "error": text_of(error) if error is not None else None,
             "token": start.token or None,
+            "found": start.found,
         }
     )
 
@@ -306,6 +310,7 @@ def summary_json(report: Report) -> str:
     facts: dict[str, Any] = {"asked": counts.requested}
     facts |= {outcome.value: counts.count(outcome) for outcome in _WORDS}
     facts |= {
+        "found": counts.found,
         "unsettled": counts.unresolved,
         "calls": report.calls,
         "throttled": report.throttled,
