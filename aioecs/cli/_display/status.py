@@ -15,6 +15,6 @@ EPILOG: Final = (
     "2 nothing could be done as it was asked, 3 the results could not be written, "
     "130 interrupted. Ended by Ctrl-C, watch and local are done: 0.\n\n"
     "[bold]Environment[/]: an option may come from a variable: AIOECS_START_COUNT=9 is start --count 9, with a value "
-    "on each line if it may be repeated. AIOECS_CLUSTER, AIOECS_REGION, AIOECS_PROFILE, AIOECS_ENDPOINT_URL and the other "
-    "options of access hold for all commands."
+    "on each line if it may be repeated. AIOECS_CLUSTER, AIOECS_REGION, AIOECS_PROFILE, AIOECS_ENDPOINT_URL and the "
+    "other options of access hold for all commands."
 )
