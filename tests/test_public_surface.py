@@ -205,7 +205,7 @@ def client_classes() -> dict[str, ast.ClassDef]:
 def definition_of(kind: type) -> ast.ClassDef:
     if kind.__module__ in ("aioecs", "aioecs.types"):
         return client_classes()[kind.__name__]
-    return classes_of(inspect.getsourcefile(kind) or "")[kind.__name__]
+    return node_of(kind)
 
 
 def is_text(node: ast.stmt | None) -> bool:
@@ -248,6 +248,13 @@ def undocumented(kind: type) -> set[str]:
     return {f"{kind.__name__}.{name}" for name in bare} | {
         node.name for node in all_of_it if not ast.get_docstring(node)
     }
+
+
+def node_of(kind: type) -> ast.ClassDef:
+    """Find the source of a class: its module says where it is imported from, which need not be where it is written."""
+    source = Path(inspect.getsourcefile(kind) or "")
+    files = [source, *(source.parent.glob("*.py") if source.name == "__init__.py" else ())]
+    return next(found for file in files if (found := classes_of(str(file)).get(kind.__name__)) is not None)
 
 
 def bases_of(kind: type) -> list[type]:

@@ -105,7 +105,12 @@ def before_the_first(client: aioecs.Client, act: Callable[[], object]) -> None:
     done: list[bool] = []
 
     class Before:
-        endpoint_url, region, partition, who = port.endpoint_url, port.region, port.partition, port.who
+        endpoint_url, region, partition, rate_limit_key = (
+            port.endpoint_url,
+            port.region,
+            port.partition,
+            port.rate_limit_key,
+        )
 
         async def attempt(self, operation: Any, request: Any, sent_marker: Any) -> Any:
             if operation.name == "StartTask" and not done:
@@ -283,7 +288,7 @@ def answers_with(local: LocalECS, reason: str, instances: set[str]) -> None:
             return answer(operation, request, **more)
         failures = [{"arn": each, "reason": reason} for each in named if each in instances]
         if not rest["containerInstances"]:
-            number = engine._world.ledger.arrived(operation, request, 0.0, None)
+            number = engine._account.history.call_arrived(operation, request, 0.0, None)
             return attrs.evolve(answer("ListClusters", {}), body={"tasks": [], "failures": failures}, call=number)
         told = answer(operation, rest, **more)
         return attrs.evolve(told, body={**told.body, "failures": [*told.body["failures"], *failures]})

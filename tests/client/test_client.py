@@ -79,7 +79,7 @@ def test_a_setting_that_can_t_be(setting: str, value: Any) -> None:
 
 def test_what_contradicts_itself_is_refused_when_it_is_made() -> None:
     """As `Settings` has it."""
-    with pytest.raises(ConfigurationError, match="session is an aiobotocore AioSession"):
+    with pytest.raises(ConfigurationError, match="session must be an aiobotocore AioSession"):
         Client("us-east-1", session="default")
 
 
@@ -133,7 +133,7 @@ class Wire:
         self.open = False
         self.fails: BaseException | None = None
         self.slow: asyncio.Event | None = None
-        monkeypatch.setattr(module, "connected", self._connected)
+        monkeypatch.setattr(module, "open_transport", self._connected)
 
     @asynccontextmanager
     async def _connected(self, _: object) -> AsyncIterator[tuple[ToldPort, str]]:
@@ -176,7 +176,7 @@ async def test_it_is_used_while_it_is_open(wire: Wire) -> None:
     async with client as entered:
         assert entered is client
         assert (wire.open, client.raw) == (True, "the raw client")
-        at = "us-east-1 at http://told, told way"
+        at = "us-east-1 at http://told, told transport"
         assert repr(client) == f"<aioecs.Client open, {at}, 0/4 in flight, 0 waiting, 0 in custody>"
     assert not wire.open
     await refused("closed")
@@ -515,4 +515,4 @@ async def test_on_a_real_socket(client: Client, local: LocalECS) -> None:
     response = await client.start_task(request)
     assert isinstance(response, StartTaskResponse)
     assert {task.task_arn for task in response.tasks} == {task.arn for task in local.truth.running()}
-    assert f"at {local.endpoint_url}, fast way, 0/50 in flight" in repr(client)
+    assert f"at {local.endpoint_url}, native transport, 0/50 in flight" in repr(client)

@@ -320,7 +320,7 @@ def answered(response: aioecs.StartTaskResponse, report: aioecs.BatchReport) -> 
     assert_type(report.statistics.rate, float)
     report.raise_for_failures()
     start = report.starts[0]
-    assert_type(start.request, aioecs.StartTaskRequest)
+    assert_type(start.request, aioecs.StartTaskRequest | aioecs.RunTaskRequest)
     assert_type(start.container_instance, str)
     assert_type(start.task, aioecs.Task | None)
     assert_type(start.failure, aioecs.Failure | None)
@@ -466,7 +466,7 @@ def failed(error: Exception) -> str | None:
         case aioecs.StartUnknown():
             assert_type(error.candidates, tuple[aioecs.Task, ...])
         case aioecs.StartRefused():
-            assert_type(error.response, aioecs.StartTaskResponse | None)
+            assert_type(error.response, aioecs.StartTaskResponse | aioecs.RunTaskResponse | None)
         case aioecs.StartIncomplete() | aioecs.IdempotencyMismatch() | aioecs.CallTimeout() | aioecs.StartError():
             assert_type(error.token, str)
         case aioecs.TaskStopped():

@@ -21,6 +21,7 @@ import attrs
 
 from aioecs._model.limits import INSTANCES_PER_CALL
 from aioecs._model.options import Delivery, OnCancel
+from aioecs._model.shapes.run_task import RunTaskRequest
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.start_result import StartResult
 from aioecs.errors import ECSError
@@ -82,7 +83,7 @@ QUEUED, FLYING, BEHIND, DONE = Stage
 class Entry:
     """One start on its way: one instance of one request."""
 
-    request: StartTaskRequest
+    request: StartTaskRequest | RunTaskRequest
     instance: str
     owner: Owner
     at: int
@@ -103,7 +104,7 @@ class Entry:
 class Group:
     """Starts that may share a call."""
 
-    request: StartTaskRequest
+    request: StartTaskRequest | RunTaskRequest
     delivery: Delivery
     key: str | None = None
     since: float = 0.0
@@ -127,7 +128,7 @@ class Packing:
         self.last: Group | None = None
         """The group that was asked for last, if any of it waits still."""
 
-    def group(self, request: StartTaskRequest, delivery: Delivery, key: str | None = None) -> Group:
+    def group(self, request: StartTaskRequest | RunTaskRequest, delivery: Delivery, key: str | None = None) -> Group:
         """Return the group that such a start belongs to."""
         if key is not None or request.extra:
             return Group(request, delivery, key)  # of its own: a key travels alone, and `extra` has no hash

@@ -220,8 +220,8 @@ def test_the_local_ecs_reckons_likewise(
     arn = engine.add_task_definition("demo", containers=[to_plain(each) for each in named], network_mode=mode)
     described = engine.call("DescribeTaskDefinition", {"taskDefinition": arn})["taskDefinition"]
     over = TaskOverride(container_overrides=overrides, cpu=cpu, memory=memory)
-    theirs = need(engine._world.definition(arn), to_plain(over))
+    theirs = need(engine._account.definition(arn), to_plain(over))
     ours = demand(from_plain(TaskDefinition, described), over)
     assert (ours.cpu, ours.memory, ours.gpus) == (theirs.cpu, theirs.memory, theirs.gpus)
     assert (ours.tcp, ours.udp) == (theirs.tcp, theirs.udp)
-    assert {name for name, _ in ours.attributes} >= {name for name, _ in engine._world.definition(arn).requires}
+    assert {name for name, _ in ours.attributes} >= {name for name, _ in engine._account.definition(arn).requires}
