@@ -46,6 +46,8 @@ class Report:
     throttled: int = 0
     rate: float = float("inf")
     """The rate limit in calls a second; infinite where none applies."""
+    waiting: int = 0
+    """How many starts wait for capacity."""
     seconds: float = 0.0
     interrupted: str | None = None
     """What interrupted the run: a signal's name, or a reason."""
@@ -132,6 +134,7 @@ def _progress_counts(report: Report) -> Iterator[Text]:
     if counts.started != counts.finished:
         yield _count(counts.started, "started", "green")
     others = [
+        (report.waiting, "waiting for capacity", "yellow"),
         (counts.count(Outcome.REFUSED), "refused", "yellow"),
         (report.throttled, "throttled", "yellow"),
         (counts.count(Outcome.UNKNOWN), "unknown", "bold red"),

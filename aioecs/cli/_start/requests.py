@@ -25,12 +25,12 @@ class RequestNames:
         self._open[id(request)] = len(request.container_instances) or 1
         return request
 
-    def name_of(self, request: StartTaskRequest) -> str | None:
+    def name_of(self, request: object) -> str | None:
         """Return a request's name; None if it has none."""
         held = self._names.get(id(request))
         return held[1] if held is not None and held[0] is request else None
 
-    def take(self, request: StartTaskRequest) -> str | None:
+    def take(self, request: object) -> str | None:
         """Return the name of a request, one of whose starts has its outcome."""
         if (name := self.name_of(request)) is None:
             return None

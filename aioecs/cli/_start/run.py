@@ -185,6 +185,7 @@ class Run:
             calls=statistics.calls,
             throttled=statistics.throttled,
             rate=statistics.rate,
+            waiting=statistics.waiting_for_capacity,
             seconds=self._seconds(),
             interrupted=(self._token.reason or "") if self._token.cancelled else None,
         )

@@ -17,6 +17,7 @@ from run_world import until
 import aioecs
 from aioecs import Outcome
 from aioecs.cli._access import Access
+from aioecs.cli._display.screen import progress_line
 from aioecs.cli._display.streams import Streams
 from aioecs.cli._options import Packed, Policy
 from aioecs.cli._start.options import StartOptions, validated, with_jobs
@@ -236,6 +237,21 @@ async def test_placed_where_capacity_becomes_free() -> None:
         streams = RecordedStreams(lambda line: local.engine.add_instances(1) if line == 1 else None)
         assert await Run(placed(local, count=3, wait_for_capacity=0.2), streams, as_json=True).go() == 0
         assert streams.summary["container_instances"] == 2
+
+
+@pytest.mark.parametrize("where", ["placed", "named"])
+async def test_how_many_wait_for_capacity(where: str) -> None:
+    """The progress says it, wherever they wait."""
+    async with LocalECS(instances=1, cpu=10) as local:
+        streams = RecordedStreams()
+        options = placed if where == "placed" else start_options
+        run = Run(options(local, count=3, wait_for_capacity=600.0), streams, as_json=True)
+        task = asyncio.create_task(run.go())
+        await until(lambda: run.report().waiting == 2)
+        assert "2 waiting for capacity" in progress_line(run.report()).plain
+        interrupt()
+        await task
+        assert run.report().waiting == 0
 
 
 async def test_interrupted_while_placing_looks() -> None:
