@@ -17,10 +17,11 @@ from virtual_time import until
 import aioecs
 from aioecs import Outcome
 from aioecs.cli._access import Access
+from aioecs.cli._display.screen import progress_line
 from aioecs.cli._display.streams import Streams
 from aioecs.cli._options import Packed, Policy
-from aioecs.cli._start_options import StartOptions, validated
-from aioecs.cli._start_run import Run
+from aioecs.cli._start.options import StartOptions, validated, with_jobs
+from aioecs.cli._start.run import Run
 from aioecs.testing import Fault, LocalECS
 
 REFUSED, STARTED, STOPPED = (outcome.value for outcome in (Outcome.REFUSED, Outcome.STARTED, Outcome.STOPPED))
@@ -236,6 +237,21 @@ async def test_placed_where_capacity_becomes_free() -> None:
         streams = RecordedStreams(lambda line: local.engine.add_instances(1) if line == 1 else None)
         assert await Run(placed(local, count=3, wait_for_capacity=0.2), streams, as_json=True).go() == 0
         assert streams.summary["container_instances"] == 2
+
+
+@pytest.mark.parametrize("where", ["placed", "named"])
+async def test_how_many_wait_for_capacity(where: str) -> None:
+    """The progress says it, wherever they wait."""
+    async with LocalECS(instances=1, cpu=10) as local:
+        streams = RecordedStreams()
+        options = placed if where == "placed" else start_options
+        run = Run(options(local, count=3, wait_for_capacity=600.0), streams, as_json=True)
+        task = asyncio.create_task(run.go())
+        await until(lambda: run.report().waiting == 2)
+        assert "2 waiting for capacity" in progress_line(run.report()).plain
+        interrupt()
+        await task
+        assert run.report().waiting == 0
 
 
 async def test_interrupted_while_placing_looks() -> None:
@@ -491,3 +507,64 @@ async def test_progress_and_time(local: LocalECS, monkeypatch: pytest.MonkeyPatc
     assert "16 started of 16 tasks in " in streams.lines[0]
     assert run.report().seconds % 8 == 0
     assert run.report() == run.report()
+
+
+# ---------------------------------------------------------------------------------------------------------------- jobs
+
+
+def with_lines(local: LocalECS, *lines: dict[str, Any], **options: Any) -> StartOptions:
+    """Ask for jobs that are placed."""
+    return with_jobs(placed(local, jobs=(), **options), [json.dumps(line) for line in lines])
+
+
+async def test_jobs(local: LocalECS, client: aioecs.Client) -> None:
+    """Each is started as its line says, and each result names its job."""
+    streams = RecordedStreams()
+    lines = [{"name": f"frame {n}", "environment": {"FRAME": n}, "cpu": 10 + n} for n in range(25)]
+    assert await Run(with_lines(local, *lines), streams, as_json=True).go() == 0
+    started = {start["job"]: start["task_arn"] for start in streams.starts}
+    assert sorted(started) == sorted(f"frame {n}" for n in range(25))
+    described = await client.describe_tasks(aioecs.DescribeTasksRequest(tasks=list(started.values())))
+    tasks = {task.arn: task for task in described.tasks}
+    for n in range(25):
+        overrides = tasks[started[f"frame {n}"]].overrides
+        assert overrides is not None
+        assert overrides.cpu == str(10 + n)
+        [container] = overrides.container_overrides or ()
+        assert container.environment == (aioecs.KeyValuePair(name="FRAME", value=str(n)),)
+    assert (streams.summary["asked"], streams.summary["started"]) == (25, 25)
+
+
+async def test_jobs_on_their_own_instances(local: LocalECS) -> None:
+    """A job may name where it goes."""
+    streams = RecordedStreams()
+    lines = [{"containerInstances": [arn]} for arn in local.instance_arns]
+    assert await Run(with_lines(local, *lines), streams, as_json=True).go() == 0
+    expected = {str(number): arn for number, arn in enumerate(local.instance_arns, 1)}
+    assert {start["job"]: start["container_instance"] for start in streams.starts} == expected
+
+
+@pytest.mark.parametrize("where", ["jobs", "count", "instances"])
+async def test_the_same_key_again(local: LocalECS, where: str) -> None:
+    """A second run with the same key finds what the first has started, and says so."""
+    runs: list[list[dict[str, Any]]] = []
+    for _ in range(2):
+        streams = RecordedStreams()
+        if where == "jobs":
+            options = with_lines(local, {"name": "a"}, {"name": "b", "cpu": 11}, idempotency_key="nightly")
+        elif where == "count":
+            options = placed(local, count=12, idempotency_key="nightly")
+        else:
+            options = asked_on(local, count=12, idempotency_key="nightly")
+        assert await Run(options, streams, as_json=True).go() == 0
+        runs.append(streams.starts)
+    first, second = ({start["task_arn"] for start in run} for run in runs)
+    assert first == second
+    assert len(local.truth.tasks()) == len(first)
+    assert {start["found"] for start in runs[0]} == {False}
+    assert {start["found"] for start in runs[1]} == {True}
+
+
+def asked_on(local: LocalECS, **options: Any) -> StartOptions:
+    """Ask for starts on instances that are named."""
+    return start_options(local, instances=tuple(local.instance_arns), **options)

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import cycle, islice
+from typing import Any, cast
 
 import attrs
 
 from aioecs import (
     Binpack,
-    ContainerOverride,
     DistinctInstance,
     InvalidRequest,
-    KeyValuePair,
     MemberOf,
+    NetworkConfiguration,
     Random,
     Spread,
     StartTaskRequest,
     Tag,
     TaskOverride,
+    TaskVolumeConfiguration,
 )
 from aioecs._model import limits
 from aioecs._model.placement import Constraint, Placement
 from aioecs.cli._access import Access
 from aioecs.cli._options import Packed, Policy, UsageError, refused
+from aioecs.cli._start.jobs import Job, override_container, read_jobs, with_container
 
 LOCAL_CLUSTER = "default"
 LOCAL_TASK_DEFINITION = "demo"
@@ -34,8 +36,10 @@ _OPTIONS = {
     "MemberOf": "--member-of",
     "Spread": "--spread",
     "container_instances": "--instances",
-    "overrides": "--env, --command, --cpu, --memory",
-    "tags": "--tag",
+    "network_configuration": "--network-configuration",
+    "volume_configurations": "--volume",
+    "overrides": "--env, --command, --cpu, --memory, --task-role, --overrides",
+    "tags": "--tags",
 }
 
 
@@ -64,6 +68,18 @@ class StartOptions:
     started_by: str | None = None
     group: str | None = None
     tags: tuple[tuple[str, str], ...] = ()
+    base: StartTaskRequest | None = attrs.field(default=None, repr=False)
+    """A request of the user's, which the options change."""
+    overrides: TaskOverride | None = attrs.field(default=None, repr=False)
+    network: NetworkConfiguration | None = None
+    task_role: str | None = None
+    enable_execute_command: bool = False
+    volumes: tuple[TaskVolumeConfiguration, ...] = ()
+    propagate_tags: str | None = None
+    idempotency_key: str | None = None
+    jobs: tuple[Job, ...] | None = None
+    """Unlike tasks, instead of `count` equal ones."""
+    dry_run: bool = False
     on_cancel: Policy = Policy.STOP
     concurrency: int = 50
     access: Access = attrs.field(factory=Access)
@@ -76,7 +92,15 @@ class StartOptions:
     @property
     def uses_placement(self) -> bool:
         """Whether aioecs picks the instances."""
-        return not self.instances and not self.all_instances
+        own = self.jobs is not None and any(not job.is_placed for job in self.jobs)
+        return not self.instances and not self.all_instances and not own
+
+    @property
+    def total(self) -> int:
+        """How many tasks are to be started."""
+        if self.jobs is None:
+            return self.count
+        return sum(len(job.request.container_instances) or 1 for job in self.jobs)
 
     @property
     def placement(self) -> Placement:
@@ -113,12 +137,39 @@ def validated(options: StartOptions) -> StartOptions:
         _ = options.placement, options.constraints
     except InvalidRequest as error:
         raise refused(error, _OPTIONS) from error
-    check(template(options, options.container or LOCAL_CONTAINER), options.instances)
+    check(with_container(template(options), LOCAL_CONTAINER), options.instances, complete=options.jobs is None)
+    return options
+
+
+def with_jobs(options: StartOptions, lines: Iterable[str]) -> StartOptions:
+    """Return the options with the jobs of these lines.
+
+    Raises:
+        UsageError: there is none, a line is no job, or the jobs go together neither with each other nor the options.
+    """
+    jobs = tuple(read_jobs(lines, template(options), options.container))
+    if not jobs:
+        raise UsageError("--jobs: there is no job")
+    placed = sum(job.is_placed for job in jobs)
+    if 0 < placed < len(jobs):
+        raise UsageError("--jobs: containerInstances: name them in all jobs, or in none")
+    if not placed and (options.instances or options.all_instances):
+        raise UsageError("--jobs: the jobs name their instances: leave out --instances and --all-instances")
+    options = attrs.evolve(options, jobs=jobs)
+    for wrong in _placement_contradictions(options):
+        raise UsageError(wrong)
     return options
 
 
 def _contradictions(options: StartOptions) -> Iterator[str]:
     yield from _placement_contradictions(options)
+    yield from _key_contradictions(options)
+    if options.jobs is not None and options.count != 1:
+        yield "--count and --jobs exclude each other: each job is one task"
+    if options.dry_run and options.local:
+        yield "--dry-run and --local exclude each other: the local ECS starts nothing as it is"
+    if options.dry_run and options.wait:
+        yield "--dry-run and --wait exclude each other: nothing is started"
     if options.local:
         access = options.access
         excluded = {
@@ -137,7 +188,7 @@ def _contradictions(options: StartOptions) -> Iterator[str]:
         yield "--instances and --all-instances exclude each other"
     if not options.cluster:
         yield "--cluster is missing: where to start; or --local, to try it without an account"
-    if not options.task_definition:
+    if not options.task_definition and options.jobs is None:
         yield "--task-definition is missing"
 
 
@@ -153,42 +204,68 @@ def _placement_contradictions(options: StartOptions) -> Iterator[str]:
     if options.wait_for_capacity is not None and not options.wait_for_capacity >= 0:  # no number is neither
         yield f"--wait-for-capacity: a number of seconds, 0 or more, not {options.wait_for_capacity}"
     if given and not options.uses_placement:
-        option = "--instances" if options.instances else "--all-instances"
-        yield f"{given[0]} and {option} exclude each other: the starts go round over the instances that are named"
+        option = "--instances" if options.instances else "--all-instances" if options.all_instances else "--jobs"
+        yield f"{given[0]} and {option} exclude each other: the starts go to the named instances in turn"
 
 
-def template(options: StartOptions, container: str | None) -> StartTaskRequest:
-    """Make the request that all starts share, without its instances."""
-    tags = [Tag(key=key, value=value) for key, value in options.tags]
-    return StartTaskRequest(
-        cluster=options.cluster,
-        task_definition=options.task_definition or "",
-        overrides=_overrides(options, container),
-        started_by=options.started_by,
-        group=options.group,
-        tags=tags or None,
-    )
+def _key_contradictions(options: StartOptions) -> Iterator[str]:
+    if options.idempotency_key is None:
+        return
+    if not options.idempotency_key.strip():
+        yield "--idempotency-key is empty"
+    if options.started_by is not None:
+        yield "--idempotency-key and --started-by exclude each other: the mark is derived from the key"
+    if options.all_instances:
+        yield "--idempotency-key and --all-instances exclude each other: another run may find other instances"
 
 
-def _overrides(options: StartOptions, container: str | None) -> TaskOverride | None:
-    environment = [KeyValuePair(name=name, value=value) for name, value in options.environment]
-    override = ContainerOverride(name=container, environment=environment or None, command=options.command or None)
-    if not options.overrides_container and options.cpu is None and options.memory is None:
-        return None
-    return TaskOverride(
-        container_overrides=[override] if options.overrides_container else None,
-        cpu=None if options.cpu is None else str(options.cpu),
-        memory=None if options.memory is None else str(options.memory),
-    )
+def template(options: StartOptions) -> StartTaskRequest:
+    """Make the request that all starts share, without its instances.
+
+    The override of a container that `--container` doesn't name has no name yet; see `with_container`.
+    """
+    changes: dict[str, Any] = {
+        "cluster": options.cluster,
+        "task_definition": options.task_definition,
+        "started_by": options.started_by,
+        "group": options.group,
+        "tags": [Tag(key=key, value=value) for key, value in options.tags],
+        "network_configuration": options.network,
+        "enable_execute_command": options.enable_execute_command or None,
+        "propagate_tags": options.propagate_tags,
+        "volume_configurations": options.volumes,
+    }
+    request = options.base or StartTaskRequest(task_definition="")
+    request = _with_overrides(request.replace(**{name: value for name, value in changes.items() if value}), options)
+    if not options.overrides_container:
+        return request
+    return override_container(request, options.container, options.environment, options.command)
 
 
-def check(request: StartTaskRequest, instances: Sequence[str]) -> None:
+def _with_overrides(request: StartTaskRequest, options: StartOptions) -> StartTaskRequest:
+    """Return the request with the members of `--overrides`, then those that have an option."""
+    given = options.overrides or TaskOverride()
+    changes: dict[str, Any] = {name: getattr(given, name) for name in attrs.fields_dict(cast("Any", TaskOverride))}
+    changes |= {
+        name: value
+        for name, value in (("cpu", options.cpu), ("memory", options.memory), ("task_role_arn", options.task_role))
+        if value is not None
+    }
+    changes = {name: str(value) if isinstance(value, int) else value for name, value in changes.items() if value}
+    return request.replace(overrides=(request.overrides or TaskOverride()).replace(**changes)) if changes else request
+
+
+def check(request: StartTaskRequest, instances: Sequence[str], *, complete: bool = True) -> None:
     """Check the request against ECS's documented limits, as if for these instances.
+
+    One that is not complete may lack its task definition.
 
     Raises:
         UsageError: one is broken; it names the option.
     """
     try:
+        if not complete and not request.task_definition:
+            request = request.replace(task_definition="any")
         limits.check(request.replace(container_instances=instances or ("any",)), any_number=True)
     except InvalidRequest as error:
         raise refused(error, _OPTIONS) from error

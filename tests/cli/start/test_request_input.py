@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from aioecs import AwsVpcConfiguration, ContainerOverride, NetworkConfiguration, TaskOverride
-from aioecs.cli import _request_input
 from aioecs.cli._options import UsageError
+from aioecs.cli._start import request_input as _request_input
 
 OPTION = "--it"
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from aioecs import ContainerOverride, KeyValuePair, StartTaskRequest, TaskOverride
-from aioecs.cli._jobs import Job, override_container, read_jobs
 from aioecs.cli._options import UsageError
+from aioecs.cli._start.jobs import Job, needs_container, override_container, read_jobs, with_container
 
 TEMPLATE = StartTaskRequest(
     cluster="c",
@@ -93,6 +93,7 @@ def test_a_whole_request() -> None:
         ({"environment": {"A": None}}, "environment: values are text or numbers"),
         ({"command": "hunter2"}, "command: expected a list of text"),
         ({"startedBy": "hunter2" * 9}, "at most 36 characters"),
+        ({"cluster": "hunter2"}, "cluster: all jobs are started in the cluster of the command"),
         ({"tags": [{"key": "aws:hunter2"}]}, "may not begin with 'aws:'"),
     ],
 )
@@ -113,11 +114,16 @@ def test_a_name_twice() -> None:
         jobs({"name": "2"}, {})
 
 
-def test_no_container() -> None:
-    """Without a container nothing can be overridden in it; whole overrides name theirs."""
-    with pytest.raises(UsageError, match="need --container"):
-        jobs({"environment": {"A": "1"}}, container=None)
-    assert jobs({"containerOverrides": [{"name": "x", "cpu": 1}]}, container=None)
+def test_a_container_that_is_not_known_yet() -> None:
+    """Its override has no name until one is found; then it joins the override of that name."""
+    [job] = jobs({"environment": {"A": "1"}}, container=None)
+    assert needs_container(job.request)
+    assert not needs_container(TEMPLATE)
+    named = with_container(job.request, "log")
+    assert named.overrides is not None
+    [log] = named.overrides.container_overrides or ()
+    assert (log.name, log.cpu, len(log.environment or ())) == ("log", 8, 1)
+    assert with_container(TEMPLATE, "x") is TEMPLATE
 
 
 def test_no_secret_in_a_repr() -> None:

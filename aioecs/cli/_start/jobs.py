@@ -4,7 +4,8 @@ Pure. A line is an object with any of these members:
 
 - those of a StartTask request as ECS writes them, such as `taskDefinition`, `overrides`, `containerInstances`, `tags`;
 - those of a TaskOverride, such as `containerOverrides`, `cpu`, `taskRoleArn`;
-- `environment` (an object of names and values) and `command` (a list) for the one container that options override;
+- `environment` (an object of names and values) and `command` (a list), for the container that --container names, or
+  the only one of the task definition;
 - `name`, by which results name the job; without it that is the number of its line.
 
 What a line leaves out is as the options say. Names are unique. No message repeats what a line holds: it may be secret.
@@ -21,7 +22,7 @@ import attrs
 from aioecs import ContainerOverride, InvalidRequest, KeyValuePair, StartTaskRequest, TaskOverride
 from aioecs._model import limits
 from aioecs.cli._options import UsageError
-from aioecs.cli._request_input import unknown_members
+from aioecs.cli._start.request_input import unknown_members
 
 LONGEST_NAME = 100
 _OWN = frozenset({"name", "environment", "command"})
@@ -46,6 +47,8 @@ class Job:
 def read_jobs(lines: Iterable[str], template: StartTaskRequest, container: str | None) -> Iterator[Job]:
     """Yield the jobs of lines of JSON as they are read; empty lines are skipped.
 
+    `container` is the one that `environment` and `command` go to; if it is None, its override has no name yet.
+
     Raises:
         UsageError: a line is no job, breaks a documented limit, or has the name of another; it is told by its number.
     """
@@ -55,7 +58,8 @@ def read_jobs(lines: Iterable[str], template: StartTaskRequest, container: str |
             continue
         try:
             job = _job(line, number, template, container)
-            limits.check(job.request.replace(container_instances=job.request.container_instances or ("any",)))
+            checked = with_container(job.request, "container")
+            limits.check(checked.replace(container_instances=checked.container_instances or ("any",)))
         except InvalidRequest as error:
             raise UsageError(f"line {number} of the jobs: {error.path}: {error.rule}") from None
         except ValueError as error:
@@ -78,6 +82,10 @@ def _job(line: str, number: int, template: StartTaskRequest, container: str | No
     made = StartTaskRequest.from_dict({"taskDefinition": template.task_definition, **request})
     for member in unknown_members(made):
         raise ValueError(f"there is no member {member}" if member.isprintable() else "it has an unknown member")
+    if made.cluster not in (None, template.cluster):
+        raise ValueError("cluster: all jobs are started in the cluster of the command")
+    if not made.task_definition:
+        raise ValueError("taskDefinition is missing, and --task-definition too")
     given = {each: getattr(made, each) for each in _given(made, request)}
     merged = template.replace(**given)
     merged = _with_override(merged, override)
@@ -123,12 +131,26 @@ def _texts(plain: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_container(request: StartTaskRequest, plain: Mapping[str, Any], container: str | None) -> StartTaskRequest:
-    environment, command = plain.get("environment"), plain.get("command")
-    if environment is None and command is None:
+    environment, command = _pairs(plain.get("environment")), _command(plain.get("command"))
+    return override_container(request, container, environment, command) if environment or command else request
+
+
+def needs_container(request: StartTaskRequest) -> bool:
+    """Whether an override is for a container whose name is not known yet."""
+    overrides = request.overrides
+    return overrides is not None and any(each.name is None for each in overrides.container_overrides or ())
+
+
+def with_container(request: StartTaskRequest, container: str) -> StartTaskRequest:
+    """Return the request with this name for the container that had none; it joins an override of that name."""
+    if not needs_container(request) or request.overrides is None:
         return request
-    if container is None:
-        raise ValueError("environment and command need --container: the task definition has several containers")
-    return override_container(request, container, _pairs(environment), _command(command))
+    overrides = request.overrides.container_overrides or ()
+    unnamed = next(each for each in overrides if each.name is None)
+    others = [each for each in overrides if each is not unnamed]
+    rest = request.replace(overrides=request.overrides.replace(container_overrides=others or None))
+    pairs = [(each.name or "", each.value or "") for each in unnamed.environment or ()]
+    return override_container(rest, container, pairs, unnamed.command or ())
 
 
 def _pairs(environment: Any) -> tuple[tuple[str, str], ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -22,7 +22,7 @@ from aioecs import (
     Task,
     WaitError,
 )
-from aioecs.cli import _lookup, _start_options
+from aioecs.cli import _lookup
 from aioecs.cli._commands.wait import show_ended
 from aioecs.cli._display import screen
 from aioecs.cli._display.output import BACKLOG
@@ -32,7 +32,8 @@ from aioecs.cli._display.status import CANNOT, DONE, INTERRUPTED, PARTLY
 from aioecs.cli._display.streams import Streams
 from aioecs.cli._options import UsageError
 from aioecs.cli._signals import interrupts
-from aioecs.cli._start_options import StartOptions
+from aioecs.cli._start.options import StartOptions
+from aioecs.cli._start.requests import RequestNames, drawn_requests, key_of, open_definitions
 
 
 class Run:
@@ -52,7 +53,8 @@ class Run:
         self._as_json = as_json
         self._clock = clock
         self._end = end
-        self._counts = StartCounts(options.count)
+        self._counts = StartCounts(options.total)
+        self._names = RequestNames()
         self._token = CancelToken()
         self._instances = set(options.instances)
         self._statistics: Callable[[], Statistics] = Statistics
@@ -91,13 +93,14 @@ class Run:
 
             self._token.add_callback(stop)
             async with _lookup.endpoint(self._options) as where, self._client(where) as client:
-                request = _start_options.template(self._options, await _lookup.find_container(client, self._options))
+                definitions = open_definitions(self._options)
+                containers = {each: await _lookup.find_container(client, each) for each in definitions}
                 await _lookup.check_spread_attribute(client, self._options)
                 instances = () if self._options.uses_placement else await _lookup.find_instances(client, self._options)
                 self._instances.update(instances)
                 if not self._options.uses_placement:
                     self._token.remove_callback(stop)  # from here on the batch watches the token itself
-                await self._start(client, request, instances)
+                await self._start(client, drawn_requests(self._options, instances, containers, self._names))
                 if self._options.wait and not self._token.cancelled:
                     await self._wait(client)
 
@@ -109,12 +112,12 @@ class Run:
         statistics = self._statistics()
         return statistics.requested == statistics.calls == 0
 
-    async def _start(self, client: Client, request: StartTaskRequest, instances: Sequence[str]) -> None:
+    async def _start(self, client: Client, requests: StartTaskRequest | Iterable[StartTaskRequest]) -> None:
         self._began = self._clock()
-        async with client.batch() as batch:
+        async with client.batch(key=self._key if self._options.idempotency_key is not None else None) as batch:
             self._statistics = batch.statistics
             self._open_starts = batch.open_starts
-            async for start in self._starts(batch, request, instances):
+            async for start in self._starts(batch, requests):
                 self._add(start)
                 if self._streams.backlog > BACKLOG:
                     await self._streams.drained(BACKLOG, lambda: self._token.cancelled)
@@ -139,24 +142,27 @@ class Run:
             self._running.append(start.task)
         if start.container_instance:
             self._instances.add(start.container_instance)
+        name = self._names.take(start.request)
         if self._as_json:
-            self._streams.write(screen.start_json(start))
+            self._streams.write(screen.start_json(start, name if self._options.jobs is not None else None))
 
-    def _starts(self, batch: Batch, request: StartTaskRequest, instances: Sequence[str]) -> AsyncGenerator[StartResult]:
+    def _key(self, request: StartTaskRequest) -> str:
+        return key_of(self._options, self._names.name_of(request))
+
+    def _starts(
+        self, batch: Batch, requests: StartTaskRequest | Iterable[StartTaskRequest]
+    ) -> AsyncGenerator[StartResult]:
         options = self._options
-        if not options.uses_placement:
-            return batch.start_tasks(
-                _start_options.requests(request, instances, options.count),
-                cancel_scope=self._token,
-                wait_for_capacity=options.wait_for_capacity or 0.0,
-            )
+        wait_for_capacity = options.wait_for_capacity or 0.0
+        if not options.uses_placement and not isinstance(requests, StartTaskRequest):
+            return batch.start_tasks(requests, cancel_scope=self._token, wait_for_capacity=wait_for_capacity)
         return batch.place_tasks(
-            request,
+            requests,
             cancel_scope=self._token,
-            count=options.count,
+            count=options.count if isinstance(requests, StartTaskRequest) else 1,
             placement=options.placement,
             constraints=options.constraints,
-            wait_for_capacity=options.wait_for_capacity or 0.0,
+            wait_for_capacity=wait_for_capacity,
         )
 
     # ------------------------------------------------------------------------------------------------------- reporting
@@ -179,6 +185,7 @@ class Run:
             calls=statistics.calls,
             throttled=statistics.throttled,
             rate=statistics.rate,
+            waiting=statistics.waiting_for_capacity,
             seconds=self._seconds(),
             interrupted=(self._token.reason or "") if self._token.cancelled else None,
         )
