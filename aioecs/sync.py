@@ -31,6 +31,8 @@ from aioecs import (
     ListTasksResponse,
     OnCancel,
     Outcome,
+    RunReport,
+    RunTaskRequest,
     RunTaskResponse,
     StartCancelled,
     StartResult,
@@ -55,11 +57,11 @@ _log = logging.getLogger("aioecs")
 
 
 def _like(
-    method: Callable[Concatenate[Any, P], None],
-) -> Callable[[Callable[Concatenate[S, ...], None]], Callable[Concatenate[S, P], None]]:
+    method: Callable[Concatenate[Any, P], Any],
+) -> Callable[[Callable[Concatenate[S, ...], T]], Callable[Concatenate[S, P], T]]:
     """Give a method another's parameters."""
 
-    def decorate(given: Callable[Concatenate[S, ...], None]) -> Callable[Concatenate[S, P], None]:
+    def decorate(given: Callable[Concatenate[S, ...], T]) -> Callable[Concatenate[S, P], T]:
         return functools.wraps(method)(given)
 
     return decorate
@@ -83,7 +85,9 @@ class Client:
     was opened before a fork can't be used after it; what is first used after it can, so a client that a module makes
     works in the worker processes of a server.
 
-    `CancelToken` cancels from any thread. A Ctrl-C does what a cancel does: the call is withdrawn, its thread waits
+    Documented by `aioecs.Client`: `look_up`, `place_tasks`, `run`, `stop_task`, `run_task`, `task_result`,
+    `wait_until_running`, `wait_until_stopped`, `wait_for_results`, `describe_tasks`, `describe_container_instances`,
+    `describe_task_definition`. `CancelToken` cancels from any thread. A Ctrl-C does what a cancel does: the call is withdrawn, its thread waits
     `timeouts.settle` seconds at most for what came of it, and KeyboardInterrupt is then raised with the
     StartCancelled as its cause (see `aioecs.find_start_error`). A second Ctrl-C ends that wait; the client goes on,
     and `on_settled` hears the end. Python raises KeyboardInterrupt in the main thread alone: hand other threads a
@@ -321,18 +325,21 @@ class Client:
         )
 
     look_up = _blocking(aioecs.Client.look_up)
-    """Return the tasks that bear a start's token, as `aioecs.Client.look_up` does."""
-
     place_tasks = _blocking(aioecs.Client.place_tasks)
-    """Start `count` tasks of a template on instances that aioecs chooses, as `aioecs.Client.place_tasks` does."""
+    run = _blocking(aioecs.Client.run)
+
+    @_like(aioecs.Client.run_all)
+    def run_all(self, requests: Iterable[StartTaskRequest | RunTaskRequest], *args: Any, **kwargs: Any) -> RunReport:
+        """Run many tasks, as `aioecs.Client.run_all` does; what is no list or tuple is drawn in the calling thread."""
+        drawn = Drawn(requests) if not isinstance(requests, (list, tuple)) else None
+        return self._done(lambda: self._client.run_all(drawn or requests, *args, **kwargs), drawn)
 
     # ------------------------------------------------------------------------------------------------------- waiting
 
     wait_until_running = _blocking(aioecs.Client.wait_until_running)
-    """Wait until every task runs, or has run, as `aioecs.Client.wait_until_running` does."""
-
     wait_until_stopped = _blocking(aioecs.Client.wait_until_stopped)
-    """Wait until every task has stopped, as `aioecs.Client.wait_until_stopped` does."""
+    wait_for_results = _blocking(aioecs.Client.wait_for_results)
+    task_result = _blocking(aioecs.Client.task_result)
 
     def watch(
         self,
@@ -381,19 +388,10 @@ class Client:
     # ------------------------------------------------------------------------------------------- the operations beside
 
     stop_task = _blocking(aioecs.Client.stop_task)
-    """Stop a task, as `aioecs.Client.stop_task` does."""
-
     run_task = _blocking(aioecs.Client.run_task)
-    """Let ECS place and start tasks, as `aioecs.Client.run_task` does."""
-
     describe_tasks = _blocking(aioecs.Client.describe_tasks)
-    """Describe any number of tasks, as `aioecs.Client.describe_tasks` does."""
-
     describe_container_instances = _blocking(aioecs.Client.describe_container_instances)
-    """Describe any number of container instances, as `aioecs.Client.describe_container_instances` does."""
-
     describe_task_definition = _blocking(aioecs.Client.describe_task_definition)
-    """Describe a task definition, as `aioecs.Client.describe_task_definition` does."""
 
     def list_tasks(self, request: ListTasksRequest = ListTasksRequest()) -> ListTasksResponse:  # noqa: B008 frozen
         """List tasks to the last page, by default those whose desired status is RUNNING."""
@@ -439,6 +437,8 @@ def _starts_of(errand: Errand[Any]) -> tuple[StartResult, ...]:
     answer = errand.result()
     if isinstance(answer, BatchReport):
         return answer.starts
+    if isinstance(answer, RunReport):
+        return tuple([start for run in answer.runs for start in run.starts])
     if isinstance(answer, RunTaskResponse):
         _log.info("RunTask went through as its caller left: tasks %s", [task.task_arn for task in answer.tasks])
     if not isinstance(answer, StartTaskResponse) or not isinstance(errand, _Start):

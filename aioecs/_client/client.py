@@ -17,7 +17,7 @@ from aioecs._batch.placement_context import PlacementOptions, Survey
 from aioecs._calls.call import Call
 from aioecs._calls.call_preparation import Preparer
 from aioecs._calls.caller_wait import SharedCall, Wait, admit, may_have_fired, over, refuse_if_cancelled
-from aioecs._client.operations import Operations
+from aioecs._client.run import Runs
 from aioecs._logic.calls.call_record import CallRecord
 from aioecs._logic.calls.call_result import cancelled, cancelled_of
 from aioecs._logic.calls.lookups import AmbiguousCall
@@ -41,11 +41,10 @@ from aioecs._runtime.shared_limiter import SharedLimiter
 from aioecs._transport.opening import connected
 from aioecs._transport.settings import Settings, Transport, without_secrets
 from aioecs._waiters.task_poller import TaskPoller
-from aioecs._waiters.wait_operations import Waits
 from aioecs.errors import ClientStateError, IdempotencyMismatch, InvalidRequest, StartCancelled
 
 
-class Client(Operations, Waits):
+class Client(Runs):
     """An async client for Amazon ECS that never starts a task twice, never loses one, and never lies about one.
 
     An async context manager: `async with aioecs.Client(region_name="eu-west-1") as ecs: ...`. It may be entered in

@@ -21,6 +21,7 @@ from aioecs._model.call_events import (
 from aioecs._model.options import Delivery, OnCancel, Restart, Retries, Timeouts
 from aioecs._model.pacing import Pacing
 from aioecs._model.placement import Binpack, DistinctInstance, MemberOf, Random, Spread
+from aioecs._model.run_report import Run, RunReport
 from aioecs._model.shapes.attachment import (
     Attachment,
     Attribute,
@@ -281,6 +282,8 @@ __all__ = [
     "ResourceType",
     "Restart",
     "Retries",
+    "Run",
+    "RunReport",
     "RunTaskRequest",
     "RunTaskResponse",
     "RuntimePlatform",

@@ -13,8 +13,13 @@ OnCancel = Literal["stop", "keep", "abandon"]
 """What a request in flight leaves behind: learn the answer and stop what started; learn it and leave it; go at once."""
 
 Delivery = Literal["at_most_once", "at_least_once"]
+"""What is done about a start that can't be found: its outcome is UNKNOWN; or it is sent again, duplicates removed."""
+
+OnTimeout = Literal["stop", "keep"]
+"""What becomes of a task that has not ended in time: it is stopped; or it goes on, and the caller gets WaitTimeout."""
+
 Restart = Literal["if_failed"]
-"""What a start that can't be found leads to: UNKNOWN, said aloud; or another send and a sweep."""
+"""When a key's tasks are started anew: where all of them are known to have failed."""
 
 
 def _seconds(value: Any, attribute: attrs.Attribute[Any], given: Any) -> None:
