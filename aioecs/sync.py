@@ -85,9 +85,11 @@ class Client:
     was opened before a fork can't be used after it; what is first used after it can, so a client that a module makes
     works in the worker processes of a server.
 
-    Documented by `aioecs.Client`: `look_up`, `place_tasks`, `run`, `stop_task`, `run_task`, `task_result`,
+    Documented by `aioecs.Client`: `look_up`, `place_task`, `run`, `stop_task`, `run_task`, `task_result`,
     `wait_until_running`, `wait_until_stopped`, `wait_for_results`, `describe_tasks`, `describe_container_instances`,
-    `describe_task_definition`. `CancelToken` cancels from any thread. A Ctrl-C does what a cancel does: the call is withdrawn, its thread waits
+    `describe_task_definition`.
+
+    `CancelToken` cancels from any thread. A Ctrl-C does what a cancel does: the call is withdrawn, its thread waits
     `timeouts.settle` seconds at most for what came of it, and KeyboardInterrupt is then raised with the
     StartCancelled as its cause (see `aioecs.find_start_error`). A second Ctrl-C ends that wait; the client goes on,
     and `on_settled` hears the end. Python raises KeyboardInterrupt in the main thread alone: hand other threads a
@@ -325,7 +327,23 @@ class Client:
         )
 
     look_up = _blocking(aioecs.Client.look_up)
-    place_tasks = _blocking(aioecs.Client.place_tasks)
+    place_task = _blocking(aioecs.Client.place_task)
+
+    @_like(aioecs.Client.place_tasks)
+    def place_tasks(
+        self, requests: StartTaskRequest | Iterable[StartTaskRequest], *args: Any, **kwargs: Any
+    ) -> BatchReport:
+        """Start tasks on instances that aioecs chooses, as `aioecs.Client.place_tasks` does.
+
+        A template, list or tuple is handed over whole; whatever else is iterable is drawn as it is needed, in the
+        calling thread. `idempotency_key` and `on_capacity_shortage` are called on the background loop's thread.
+
+        Raises:
+            InvalidRequest, ECSServiceError, StartCancelled: as of `aioecs.Client.place_tasks`.
+        """
+        drawn = Drawn(requests) if not isinstance(requests, (StartTaskRequest, list, tuple)) else None
+        return self._done(lambda: self._client.place_tasks(drawn or requests, *args, **kwargs), drawn)
+
     run = _blocking(aioecs.Client.run)
 
     @_like(aioecs.Client.run_all)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import attrs
 
 from aioecs._model.shapes.task import Task
@@ -45,6 +47,11 @@ class BatchReport:
     """One per request and container instance."""
     statistics: Statistics
     """The counts, which add up to the starts."""
+
+    def __repr__(self) -> str:
+        """Show how many starts there are of each outcome."""
+        counts = Counter(start.outcome.name.lower().replace("_", " ") for start in self.starts)
+        return f"<BatchReport of {len(self.starts)} starts: {', '.join(f'{n} {what}' for what, n in counts.items())}>"
 
     def _of(self, outcome: Outcome) -> tuple[StartResult, ...]:
         return tuple(start for start in self.starts if start.outcome is outcome)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import attrs
@@ -80,6 +81,35 @@ class MemberOf:
 
     Such as `attribute:ecs.instance-type =~ m7.*` or `task:group != service:web`.
     """
+
+
+@attrs.frozen(kw_only=True)
+class CapacityDemand:
+    """What is lacking where starts wait for capacity: what `on_capacity_shortage` is called with.
+
+    Amounts are those of all the starts that wait, as far as they have been drawn.
+    """
+
+    cluster: str | None
+    """Name or ARN of the cluster; None for the cluster named `default`."""
+    starts: int
+    """How many starts wait."""
+    cpu: int
+    """CPU units that they take in all, 1,024 to a vCPU."""
+    memory: int
+    """Memory that they take in all, in MiB."""
+    gpus: int
+    """GPUs that they take in all; one that takes every GPU of an instance counts as one."""
+    largest_cpu: int
+    """CPU units of the one that takes the most."""
+    largest_memory: int
+    """Memory of the one that takes the most, in MiB."""
+    largest_gpus: int
+    """GPUs of the one that takes the most."""
+    attributes: tuple[tuple[str, str | None], ...] = ()
+    """Attributes, by name and value, that some of them need and that none of the container instances has."""
+    reasons: Mapping[str, int] = attrs.field(factory=dict, hash=False)
+    """Why the container instances take none of them, in ECS's words, with their numbers."""
 
 
 Placement = Spread | Binpack | Random

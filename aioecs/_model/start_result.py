@@ -64,6 +64,13 @@ class StartResult:
     None where the outcome is final.
     """
 
+    def __repr__(self) -> str:
+        """Show it in one line: the outcome, and the task, or the reason and the token."""
+        where = f" on {self.container_instance}" if self.container_instance and self.task is None else ""
+        why = self.failure or self.error
+        what = self.task if self.task is not None else f"{why}" if why is not None else self.token or "nothing sent"
+        return f"<StartResult {self.outcome.name}{where}: {what}>"
+
     def redacted(self) -> StartResult:
         """Return a copy without secrets, such as the values of environment variables; not fit to be sent again."""
         return attrs.evolve(

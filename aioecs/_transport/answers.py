@@ -31,12 +31,12 @@ from aioecs.errors import AnswerLost, service_error
 
 R = TypeVar("R", bound=Shape)
 
-LONGEST_MESSAGE = 2_000
+MAX_MESSAGE_LENGTH = 2_000
 """Characters of ECS's own words that an error keeps."""
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII)
 
 
-class Read(Protocol):
+class ResponseReader(Protocol):
     """Says what an answer means: `read_response`."""
 
     def __call__(
@@ -54,7 +54,7 @@ def read_response(
         answer = read_answer(response.body, operation.answer, operation.name, reader)
     except AnswerLost as lost:
         return Lost(lost)
-    if (why := foreign(request, answer)) is not None:
+    if (why := find_mismatch(request, answer)) is not None:
         return Lost(AnswerLost(f"{operation.name} was answered with what belongs to another request: {why}"))
     return Answered(answer, response.header(b"x-amzn-requestid"))
 
@@ -69,23 +69,24 @@ def _error(operation: str, response: Response, reader: Reader) -> Rejected | Los
     if status < 400:
         return Lost(AnswerLost(f"{operation} was answered with status {status}, which is no answer of ECS"))
     read = None if too_deep(response.body) else reader.json(response.body)
-    said: Mapping[str, Any] = read if isinstance(read, dict) else {}
+    body: Mapping[str, Any] = read if isinstance(read, dict) else {}
     problem = service_error(
-        _code(said, response) or str(status),
-        _message(said) if isinstance(read, dict) else _unread(response.body),
+        _code(body, response) or str(status),
+        _message(body) if isinstance(read, dict) else _describe_unreadable(response.body),
         status=status,
         request_id=response.header(b"x-amzn-requestid"),
         operation=operation,
+        resource_ids=_texts(body.get("resourceIds")),
     )
     return Rejected(problem) if problem.rejected else Lost(problem)
 
 
-def _code(said: Mapping[str, Any], response: Response) -> str:
+def _code(body: Mapping[str, Any], response: Response) -> str:
     """Find the error's code in one of the three places that AWS's protocol knows.
 
     [smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html, "Operation error serialization"]
     """
-    for held in (said.get("__type"), said.get("code"), response.header(b"x-amzn-errortype")):
+    for held in (body.get("__type"), body.get("code"), response.header(b"x-amzn-errortype")):
         if isinstance(held, str):
             code = held.partition(";")[0].rpartition("#")[2].partition(":")[0].strip()
             if _CODE.fullmatch(code):
@@ -93,30 +94,30 @@ def _code(said: Mapping[str, Any], response: Response) -> str:
     return ""
 
 
-def _message(said: Mapping[str, Any]) -> str:
-    texts = (held for name in ("message", "Message") if isinstance(held := said.get(name), str))
+def _message(body: Mapping[str, Any]) -> str:
+    texts = (held for name in ("message", "Message") if isinstance(held := body.get(name), str))
     message = next(texts, "")
-    return message if len(message) <= LONGEST_MESSAGE else f"{message[:LONGEST_MESSAGE]} …"
+    return message if len(message) <= MAX_MESSAGE_LENGTH else f"{message[:MAX_MESSAGE_LENGTH]} …"
 
 
-def _unread(body: bytes) -> str:
+def _describe_unreadable(body: bytes) -> str:
     return f"{len(body)} bytes that are no JSON object" if body else ""
 
 
 # --------------------------------------------------------------------------------------- an answer to another request
 
 
-def foreign(request: Shape, answer: Shape) -> str | None:
+def find_mismatch(request: Shape, answer: Shape) -> str | None:
     """Say why this can't be the answer to this request; None if nothing in it says so."""
     check = _CHECKS.get(type(request))
     return check(request, answer) if check is not None else None
 
 
-def _of_start_task(request: StartTaskRequest, answer: StartTaskResponse) -> str | None:
-    return None if _is_plainly_ours(request, answer) else _of_start_task_closely(request, answer)
+def _check_start_task(request: StartTaskRequest, answer: StartTaskResponse) -> str | None:
+    return None if _matches_quickly(request, answer) else _check_start_task_fully(request, answer)
 
 
-def _is_plainly_ours(request: StartTaskRequest, answer: StartTaskResponse) -> bool:
+def _matches_quickly(request: StartTaskRequest, answer: StartTaskResponse) -> bool:
     """Tell quickly what nearly all answers are: a task on each of some instances, as they are named in the request."""
     try:
         places = [task.container_instance_arn for task in answer.tasks]
@@ -128,53 +129,53 @@ def _is_plainly_ours(request: StartTaskRequest, answer: StartTaskResponse) -> bo
     return mine and len(there) == len(places) and there.issubset(request.container_instances)
 
 
-def _of_start_task_closely(request: StartTaskRequest, answer: StartTaskResponse) -> str | None:
+def _check_start_task_fully(request: StartTaskRequest, answer: StartTaskResponse) -> str | None:
     tasks = _tasks(answer.tasks)
-    if request.started_by is not None and (mark := _other_mark(tasks, request.started_by)) is not None:
+    if request.started_by is not None and (mark := _find_other_started_by(tasks, request.started_by)) is not None:
         return mark
     asked = Counter(map(short, request.container_instances))
-    told = Counter(short(named) for task in tasks if (named := _text(task.container_instance_arn)))
-    if told <= asked and len(tasks) <= asked.total():
+    answered = Counter(short(named) for task in tasks if (named := _string(task.container_instance_arn)))
+    if answered <= asked and len(tasks) <= asked.total():
         return None
-    return f"{len(tasks)} tasks, on instances {', '.join(sorted(told - asked))[:200] or 'that were asked for'}"
+    return f"{len(tasks)} tasks, on instances {', '.join(sorted(answered - asked))[:200] or 'that were asked for'}"
 
 
-def _of_run_task(request: RunTaskRequest, answer: RunTaskResponse) -> str | None:
+def _check_run_task(request: RunTaskRequest, answer: RunTaskResponse) -> str | None:
     tasks = _tasks(answer.tasks)
-    if request.started_by is not None and (mark := _other_mark(tasks, request.started_by)) is not None:
+    if request.started_by is not None and (mark := _find_other_started_by(tasks, request.started_by)) is not None:
         return mark
     if len(tasks) > (asked := request.count or 1):
         return f"{len(tasks)} tasks instead of {asked}"
-    families = [_family(_text(task.task_definition_arn)) for task in tasks]
+    families = [_family(_string(task.task_definition_arn)) for task in tasks]
     others = [family for family in families if family not in ("", _family(request.task_definition))]
     return f"a task of {others[0]!r:.200}" if others else None
 
 
-def _of_stop_task(request: StopTaskRequest, answer: StopTaskResponse) -> str | None:
-    return _unasked([request.task], _tasks([answer.task] if answer.task is not None else []))
+def _check_stop_task(request: StopTaskRequest, answer: StopTaskResponse) -> str | None:
+    return _find_unrequested_task([request.task], _tasks([answer.task] if answer.task is not None else []))
 
 
-def _of_describe_tasks(request: DescribeTasksRequest, answer: DescribeTasksResponse) -> str | None:
-    return _unasked(request.tasks, answer.tasks)
+def _check_describe_tasks(request: DescribeTasksRequest, answer: DescribeTasksResponse) -> str | None:
+    return _find_unrequested_task(request.tasks, answer.tasks)
 
 
-def _of_describe_container_instances(
+def _check_describe_container_instances(
     request: DescribeContainerInstancesRequest, answer: DescribeContainerInstancesResponse
 ) -> str | None:
     asked = set(map(short, request.container_instances))
     others = [each.container_instance_arn for each in answer.container_instances]
-    others = [arn for arn in others if short(_text(arn)) not in asked]
+    others = [arn for arn in others if short(_string(arn)) not in asked]
     return f"instance {others[0]!r:.200}" if others else None
 
 
-def _unasked(asked: Iterable[str], tasks: Iterable[Task]) -> str | None:
+def _find_unrequested_task(asked: Iterable[str], tasks: Iterable[Task]) -> str | None:
     ids = set(map(short, asked))
-    others = [task.task_arn for task in tasks if short(_text(task.task_arn)) not in ids]
+    others = [task.task_arn for task in tasks if short(_string(task.task_arn)) not in ids]
     return f"task {others[0]!r:.200}" if others else None
 
 
-def _other_mark(tasks: Iterable[Task], started_by: str) -> str | None:
-    others = [mark for task in tasks if (mark := _text(task.started_by)) and mark != started_by]
+def _find_other_started_by(tasks: Iterable[Task], started_by: str) -> str | None:
+    others = [mark for task in tasks if (mark := _string(task.started_by)) and mark != started_by]
     return f"a task with startedBy {others[0][:128]!r}" if others else None
 
 
@@ -186,14 +187,18 @@ def _family(definition: str) -> str:
     return short(definition).partition(":")[0]
 
 
-def _text(held: object) -> str:
+def _string(held: object) -> str:
     return held if isinstance(held, str) else ""
 
 
+def _texts(held: object) -> list[str]:
+    return [one for one in held if isinstance(one, str)] if isinstance(held, list) else []
+
+
 _CHECKS: Mapping[type[Shape], Callable[[Any, Any], str | None]] = {
-    StartTaskRequest: _of_start_task,
-    RunTaskRequest: _of_run_task,
-    StopTaskRequest: _of_stop_task,
-    DescribeTasksRequest: _of_describe_tasks,
-    DescribeContainerInstancesRequest: _of_describe_container_instances,
+    StartTaskRequest: _check_start_task,
+    RunTaskRequest: _check_run_task,
+    StopTaskRequest: _check_stop_task,
+    DescribeTasksRequest: _check_describe_tasks,
+    DescribeContainerInstancesRequest: _check_describe_container_instances,
 }

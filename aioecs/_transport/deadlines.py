@@ -17,44 +17,46 @@ class Deadlines:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._set: dict[Hashable, tuple[float, Callable[[], object]]] = {}
+        self._entries: dict[Hashable, tuple[float, Callable[[], object]]] = {}
         self._due = math.inf
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
-        return len(self._set)
+        return len(self._entries)
 
-    def set(self, of: Hashable, at: float, ring: Callable[[], object]) -> None:
+    def set(self, key: Hashable, at: float, callback: Callable[[], object]) -> None:
         """Call `ring()` then, once, unless it is dropped before; `of` has one deadline, the one that was set last."""
-        self._set[of] = at, ring
+        self._entries[key] = at, callback
         if at < self._due:
             self._arm(at)
 
-    def drop(self, of: Hashable) -> None:
+    def drop(self, key: Hashable) -> None:
         """Let it be; nothing happens if there is none, or it has passed."""
-        self._set.pop(of, None)
+        self._entries.pop(key, None)
 
     def close(self) -> None:
         """Leave no timer behind where no deadline is left."""
-        if not self._set and self._timer is not None:
+        if not self._entries and self._timer is not None:
             self._timer.cancel()
             self._timer, self._due = None, math.inf
 
     def _arm(self, at: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._due, self._timer = at, self._loop.call_at(at, self._ring)
+        self._due, self._timer = at, self._loop.call_at(at, self._run_due)
 
-    def _ring(self) -> None:
+    def _run_due(self) -> None:
         """Ring for all that are due, and look out for the next one; what one of them raises is the loop's to tell."""
         self._due, self._timer = math.inf, None
         now = self._loop.time()
         try:
-            for of in [of for of, (at, _) in self._set.items() if at <= now]:
-                at, ring = self._set.get(of, (math.inf, None))  # another one's ringing may have dropped or moved it
-                if ring is not None and at <= now:
-                    del self._set[of]
-                    ring()
+            for key in [key for key, (at, _) in self._entries.items() if at <= now]:
+                at, callback = self._entries.get(
+                    key, (math.inf, None)
+                )  # another one's ringing may have dropped or moved it
+                if callback is not None and at <= now:
+                    del self._entries[key]
+                    callback()
         finally:
-            if self._set:
-                self._arm(min(at for at, _ in self._set.values()))
+            if self._entries:
+                self._arm(min(at for at, _ in self._entries.values()))

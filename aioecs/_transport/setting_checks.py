@@ -15,14 +15,14 @@ from urllib.parse import urlsplit
 from botocore import exceptions as botocore
 
 from aioecs._transport.botocore import botocore_internals
-from aioecs._transport.redaction import proxy_fault, shown
-from aioecs._transport.settings import STRINGS_OF_CONFIG, Settings, refuse_control_characters, without_secrets
+from aioecs._transport.redaction import proxy_url_fault, redacted_text
+from aioecs._transport.settings import CONFIG_STRINGS, Settings, redact_url, reject_control_characters
 from aioecs.errors import ConfigurationError
 
 log = logging.getLogger("aioecs")
 
 
-async def checked(session: Any, settings: Settings, client: Any) -> None:
+async def check_settings(session: Any, settings: Settings, client: Any) -> None:
     """Refuse what can't work, before anything is sent.
 
     Raises:
@@ -32,10 +32,10 @@ async def checked(session: Any, settings: Settings, client: Any) -> None:
     _check_endpoint(settings, client)
     _check_strings(client)
     try:
-        _check_proxies(botocore_internals.proxies_of(client))
+        _check_proxies(botocore_internals.proxies(client))
         if client.meta.endpoint_url.startswith("https:"):
-            await asyncio.to_thread(check_tls_files, *botocore_internals.tls_files_of(client))
-    except botocore_internals.Changed:
+            await asyncio.to_thread(check_tls_files, *botocore_internals.tls_files(client))
+    except botocore_internals.UpstreamChanged:
         return  # then it is found as they are used
 
 
@@ -62,7 +62,7 @@ def _check_endpoint(settings: Settings, client: Any) -> None:
     wins, with a warning: a local endpoint must work where FIPS is a company's policy.
     """
     scheme, host = urlsplit(client.meta.endpoint_url).scheme, urlsplit(client.meta.endpoint_url).hostname or ""
-    url = without_secrets(client.meta.endpoint_url)
+    url = redact_url(client.meta.endpoint_url)
     if scheme not in ("http", "https"):
         raise ConfigurationError(f"endpoint_url is of http or https, not {url}")
     for mark, name in (("fips", "use_fips_endpoint"), (".api.", "use_dualstack_endpoint")):
@@ -75,9 +75,9 @@ def _check_endpoint(settings: Settings, client: Any) -> None:
 
 def _check_strings(client: Any) -> None:
     """Refuse what the environment or the profile puts into a header, and no header can hold."""
-    for name in STRINGS_OF_CONFIG:
-        refuse_control_characters(name, getattr(client.meta.config, name, None))
-    refuse_control_characters("endpoint_url", client.meta.endpoint_url)
+    for name in CONFIG_STRINGS:
+        reject_control_characters(name, getattr(client.meta.config, name, None))
+    reject_control_characters("endpoint_url", client.meta.endpoint_url)
 
 
 def check_tls_files(bundle: str | None, certificate: str | None, key: str | None) -> None:
@@ -93,13 +93,13 @@ def _load(what: str, path: str, load: Callable[[], object]) -> None:
     try:
         load()
     except OSError as error:  # ssl.SSLError among them
-        raise ConfigurationError(f"the {what} can't be read: {path}: {shown(error)}") from error
+        raise ConfigurationError(f"the {what} can't be read: {path}: {redacted_text(error)}") from error
 
 
 def _check_proxies(proxies: dict[str, str]) -> None:
     """Refuse a proxy's URL that can't be used; it is not quoted, for it may hold a password."""
     for scheme, url in proxies.items():
-        fault = proxy_fault(url)
+        fault = proxy_url_fault(url)
         if fault is not None:
             where = f"{scheme.upper()}_PROXY or config.proxies"
             raise ConfigurationError(f"the proxy's URL ({where}) is malformed: {fault}; it is not shown")

@@ -23,8 +23,8 @@ Transport = Literal["auto", "botocore"]
 """How requests go: the fast way where it does all that is configured, or aiobotocore's own client always."""
 
 
-def _shown(url: str | None) -> str:
-    return repr(without_secrets(url))
+def _redacted_repr(url: str | None) -> str:
+    return repr(redact_url(url))
 
 
 def _none_if_empty(token: str | None) -> str | None:
@@ -36,7 +36,7 @@ class Settings:
     """How to reach ECS, as the caller gave it. Credentials are in no repr."""
 
     region_name: str | None = None
-    endpoint_url: str | None = attrs.field(default=None, repr=_shown)
+    endpoint_url: str | None = attrs.field(default=None, repr=_redacted_repr)
     profile_name: str | None = None
     session: Any = attrs.field(default=None, repr=False)
     config: Any = attrs.field(default=None, repr=False)
@@ -48,19 +48,19 @@ class Settings:
     transport: Transport = "auto"
 
     def __attrs_post_init__(self) -> None:
-        for name in _STRINGS:
-            refuse_control_characters(name, getattr(self, name))
-        for name in STRINGS_OF_CONFIG:
-            refuse_control_characters(f"config.{name}", getattr(self.config, name, None))
+        for name in _STRING_SETTINGS:
+            reject_control_characters(name, getattr(self, name))
+        for name in CONFIG_STRINGS:
+            reject_control_characters(f"config.{name}", getattr(self.config, name, None))
         if self.session is not None and not isinstance(self.session, _aiobotocore("session", "AioSession")):
-            raise ConfigurationError(f"session is an aiobotocore AioSession, not a {_kind(self.session)}")
+            raise ConfigurationError(f"session is an aiobotocore AioSession, not a {_type_name(self.session)}")
         if self.session is not None and self.profile_name is not None:
             raise ConfigurationError("profile_name goes with a session of the client's own: give it to your session")
         if self.config is not None and not hasattr(self.config, "merge"):
-            raise ConfigurationError(f"config is an aiobotocore AioConfig, not a {_kind(self.config)}")
-        pool: Any = self.pool  # botocore takes anything there
-        if not isinstance(pool, int) or pool < 1:
-            raise ConfigurationError(f"config.max_pool_connections is a whole number, 1 or more, not {pool!r}")
+            raise ConfigurationError(f"config is an aiobotocore AioConfig, not a {_type_name(self.config)}")
+        pool_size: Any = self.pool_size  # botocore takes anything there
+        if not isinstance(pool_size, int) or pool_size < 1:
+            raise ConfigurationError(f"config.max_pool_connections is a whole number, 1 or more, not {pool_size!r}")
         http_session = getattr(self.config, "http_session_cls", None)
         if http_session is not None and not (
             isinstance(http_session, type) and issubclass(http_session, _aiobotocore("httpsession", "AIOHTTPSession"))
@@ -71,7 +71,7 @@ class Settings:
             )
 
     @property
-    def pool(self) -> int:
+    def pool_size(self) -> int:
         """Connections in the pool: what the caller's config says, or as many as may be in flight."""
         given: int | None = getattr(self.config, "max_pool_connections", None)
         if given is None or given == _aiobotocore("config", "AioConfig")().max_pool_connections:
@@ -79,32 +79,32 @@ class Settings:
         return given
 
 
-_STRINGS = (
+_STRING_SETTINGS = (
     *("region_name", "endpoint_url", "profile_name"),
     *("aws_access_key_id", "aws_secret_access_key", "aws_session_token"),
 )
-STRINGS_OF_CONFIG = ("region_name", "user_agent", "user_agent_extra", "user_agent_appid")
+CONFIG_STRINGS = ("region_name", "user_agent", "user_agent_extra", "user_agent_appid")
 """What of a botocore config reaches a header or the host."""
 
 
-def control_character(text: str) -> str | None:
+def find_control_character(text: str) -> str | None:
     """Describe the first control character, such as `U+000A at position 6`; None if there is none."""
     found = _CONTROL.search(text)
     return f"U+{ord(found[0]):04X} at position {found.start()}" if found else None
 
 
-def refuse_control_characters(name: str, value: object) -> None:
+def reject_control_characters(name: str, value: object) -> None:
     """Refuse a setting that would end a line of a request, or break it otherwise; its value is not quoted.
 
     Raises:
         ConfigurationError: it holds a control character.
     """
-    found = control_character(value) if isinstance(value, str) else None
+    found = find_control_character(value) if isinstance(value, str) else None
     if found is not None:
         raise ConfigurationError(f"{name} holds a control character ({found}), such as a line end, which no header can")
 
 
-def without_secrets(url: str | None) -> str | None:
+def redact_url(url: str | None) -> str | None:
     """Return a URL as it may be shown: without its user, password and query."""
     return _USER_AND_QUERY.sub(lambda found: "***@" if found[0].endswith("@") else "", url) if url else url
 
@@ -113,5 +113,5 @@ def _aiobotocore(module: str, name: str) -> Any:
     return getattr(import_module(f"aiobotocore.{module}"), name)
 
 
-def _kind(given: object) -> str:
+def _type_name(given: object) -> str:
     return f"{type(given).__module__}.{type(given).__qualname__}"

@@ -67,7 +67,7 @@ DESCRIBE_TASK_DEFINITION = Operation(
     None,
 )
 
-EVERY: tuple[Operation[Any], ...] = (
+ALL_OPERATIONS: tuple[Operation[Any], ...] = (
     START_TASK,
     RUN_TASK,
     STOP_TASK,
@@ -79,11 +79,11 @@ EVERY: tuple[Operation[Any], ...] = (
 )
 """All that aioecs asks ECS for."""
 
-OPERATIONS = tuple(operation.name for operation in EVERY)
+OPERATION_NAMES = tuple(operation.name for operation in ALL_OPERATIONS)
 """The names of it."""
 
 
-class TooLate(ConnectionError):
+class SendNotAllowed(ConnectionError):
     """A request was kept back in the last step before its first byte: who wants it may no longer send it."""
 
 
@@ -97,14 +97,14 @@ class SentMarker:
     may_send: Callable[[], bool] | None = None
     """Asked in the last step before the first byte is written; False keeps the request back."""
 
-    def writes(self) -> None:
+    def begin_body(self) -> None:
         """Note that the first byte is about to be written, in the step that writes it.
 
         Raises:
             TooLate: it may not be sent any more.
         """
         if self.may_send is not None and not self.may_send():
-            raise TooLate("it was kept back in the last step: the time in which it may be sent is over")
+            raise SendNotAllowed("it was kept back in the last step: the time in which it may be sent is over")
         self.body_started = True
 
 

@@ -82,7 +82,7 @@ def instances(lists: Iterable[str]) -> tuple[str, ...]:
     return tuple(read)
 
 
-def spread_words(words: Sequence[str], option: str) -> list[str]:
+def spread_option(words: Sequence[str], option: str) -> list[str]:
     """Let `option` take all words up to the next option, and those after a `--` to the end of the line.
 
     `--command python main.py --json -- --frame 17` becomes `--command=python --command=main.py --json

@@ -14,7 +14,7 @@ _WORD = re.compile(r"\S+")
 _MEMBERS = ("task_arn", "taskArn", "taskArns", "tasks")  # of ours, and of the AWS CLI's
 
 
-def named(words: Iterable[str]) -> list[str]:
+def task_names(words: Iterable[str]) -> list[str]:
     """Return the tasks that the words name, each once, in order; - stands for those on standard input.
 
     Raises:

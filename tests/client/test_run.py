@@ -32,7 +32,7 @@ def on_an_instance(world: World, definition: str = "demo") -> StartTaskRequest:
 
 def tasks_of(world: World) -> list[Any]:
     """Return what really was started."""
-    return list(world.port.engine._world.clusters["default"].tasks.values())
+    return world.port.engine.truth.tasks()
 
 
 def test_a_task_that_succeeds() -> None:
@@ -228,6 +228,20 @@ def test_what_is_wrong_is_said_before_anything_is_sent(request_: Any, options: d
             with pytest.raises(InvalidRequest, match=names):
                 await world.client.run(request_, **options)
             assert not world.port.engine.truth.requests
+
+    leaping(work())
+
+
+def test_a_request_without_an_instance() -> None:
+    """Aioecs picks the instance, also among many requests."""
+
+    async def work() -> None:
+        async with waiting_world(running_seconds=5.0) as world:
+            placed = StartTaskRequest(task_definition="demo")
+            result = await world.client.run(placed, CancelToken(), wait_for_capacity=1.0)
+            assert result.succeeded is True
+            report = await world.client.run_all([placed, on_an_instance(world)])
+            assert [run.succeeded for run in report.runs] == [True, True]
 
     leaping(work())
 

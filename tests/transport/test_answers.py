@@ -15,9 +15,9 @@ from aioecs._model import (
 )
 from aioecs._model.attempt import Answered, Lost, Rejected
 from aioecs._model.codec.shape import Shape
-from aioecs._transport.answers import LONGEST_MESSAGE, is_trusted, read_response
+from aioecs._transport.answers import MAX_MESSAGE_LENGTH, is_trusted, read_response
 from aioecs._transport.body_reader import DEEPEST, LONGEST_LIST
-from aioecs._transport.native.connection import MOST_BODY, Response
+from aioecs._transport.native.connection import MAX_BODY_SIZE, Response
 from aioecs._transport.transport import DESCRIBE_TASKS, RUN_TASK, START_TASK, STOP_TASK, Operation
 from aioecs.errors import AnswerLost, ECSServiceError
 
@@ -90,7 +90,7 @@ def test_a_message_is_bounded() -> None:
     """An error's text is ECS's own as far as it goes; five megabytes of it aren't kept."""
     said = {"__type": "ClientException", "message": "x" * 5_000_000}
     error = error_of(read_response(START_TASK, REQUEST, response(400, said)))
-    assert error.message == "x" * LONGEST_MESSAGE + " …"
+    assert error.message == "x" * MAX_MESSAGE_LENGTH + " …"
     assert error_of(read_response(START_TASK, REQUEST, response(502, b"<html>" * 99))).message == (
         "594 bytes that are no JSON object"
     )
@@ -181,7 +181,7 @@ def test_a_describe_of_a_hundred_tasks_fits() -> None:
     arns = [f"{TASK}{number}" for number in range(100)]
     plain = {"tasks": [task(arn, overrides=overrides, tags=tags, stoppedReason="x" * 10_000) for arn in arns]}
     body = json.dumps(plain, ensure_ascii=False).encode()
-    assert 9_000_000 < len(body) < MOST_BODY
+    assert 9_000_000 < len(body) < MAX_BODY_SIZE
     what = read_response(DESCRIBE_TASKS, DescribeTasksRequest(tasks=arns), response(200, body))
     assert isinstance(what, Answered)
     assert len(what.answer.tasks) == 100

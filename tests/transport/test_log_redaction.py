@@ -11,7 +11,7 @@ from aiobotocore.session import AioSession
 
 import aioecs
 from aioecs import ContainerOverride, DescribeTasksRequest, KeyValuePair, StartTaskRequest, TaskOverride
-from aioecs._transport.log_redaction import withheld
+from aioecs._transport.log_redaction import redacted_logs
 from aioecs.testing import Fault, LocalECS
 
 VALUE, KEY, TOKEN, EXTRA = "value-hunter2", "secret-key-hunter2", "session-token-hunter2", "extra-hunter2"
@@ -41,7 +41,7 @@ def debug(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     return caplog
 
 
-def told(log: pytest.LogCaptureFixture) -> str:
+def logged(log: pytest.LogCaptureFixture) -> str:
     """Put together all that was logged: the text with its tracebacks, and each record's raw arguments."""
     raw = [f"{record.msg!r} {record.args!r}" for record in log.records]
     return "\n".join([log.text, *raw])
@@ -73,7 +73,7 @@ async def test_no_secret_is_logged(local: LocalECS, debug: pytest.LogCaptureFixt
             logging.getLogger("user").exception("the start failed: %r", error)
         described = [task.arn for task in local.truth.tasks()] or ["0" * 32]
         await client.describe_tasks(DescribeTasksRequest(tasks=described))
-    text = told(debug)
+    text = logged(debug)
     assert "withheld by aioecs: it may hold secrets" in text
     for secret in (VALUE, KEY, TOKEN, EXTRA):
         assert secret not in text
@@ -93,7 +93,7 @@ async def test_a_plain_client_beside_it_logs_as_before(local: LocalECS, debug: p
             group.create_task(client.start_task(request_of(local)))
             group.create_task(plain.start_task(**theirs))
         await plain.start_task(**theirs)
-    text = told(debug)
+    text = logged(debug)
     assert text.count("Making request for OperationModel(name=StartTask) with params") >= 2
     assert "plainly-seen" in text
     assert VALUE not in text
@@ -113,7 +113,7 @@ LOGGERS = ["botocore.endpoint", "botocore.auth", "botocore.parsers", "botocore.h
 def test_what_is_withheld(debug: pytest.LogCaptureFixture, name: str) -> None:
     """In the block a message keeps its words and loses its arguments; after it, and without any, it is whole."""
     logger = logging.getLogger(name)
-    with withheld():
+    with redacted_logs():
         logger.debug("Request headers: %s and %s", VALUE, KEY)
         logger.debug("No retry needed.")
     logger.debug("Request headers: %s", "theirs")
@@ -127,17 +127,17 @@ def test_what_is_withheld(debug: pytest.LogCaptureFixture, name: str) -> None:
 def test_the_filter_is_added_once() -> None:
     """However many requests are made, a logger has one filter of ours."""
     for _ in range(3):
-        with withheld():
+        with redacted_logs():
             pass
     for name in LOGGERS:
         filters = logging.getLogger(name).filters
-        assert len([each for each in filters if getattr(each, "__module__", "") == withheld.__module__]) == 1
+        assert len([each for each in filters if getattr(each, "__module__", "") == redacted_logs.__module__]) == 1
 
 
 def test_a_block_within_a_block_stays_quiet(debug: pytest.LogCaptureFixture) -> None:
     """Leaving an inner block doesn't open the outer one."""
-    with withheld():
-        with withheld():
+    with redacted_logs():
+        with redacted_logs():
             pass
         logging.getLogger("botocore.auth").debug("StringToSign:\n%s", VALUE)
     assert VALUE not in debug.text

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import InvalidURL
 from botocore import exceptions as botocore
 
-from aioecs._transport.redaction import Redacted, chain, proxy_fault, shown, shown_cause
+from aioecs._transport.redaction import Redacted, error_chain, proxy_url_fault, redacted_cause, redacted_text
 
 SECRET = "hunter2"
 CONTAINER = "Received non 200 response 500 from container metadata"
@@ -66,8 +66,8 @@ def caused(error: Exception, cause: Exception) -> Exception:
 )
 def test_a_secret_is_not_shown(error: Exception, text: str) -> None:
     """Neither in the text nor in what stands for the cause, which keeps the type's name."""
-    assert shown(error) == text
-    cause = shown_cause(error)
+    assert redacted_text(error) == text
+    cause = redacted_cause(error)
     holds = SECRET in f"{error} {error.args} {vars(error)} {error.__cause__}"
     if holds:
         assert isinstance(cause, Redacted)
@@ -87,15 +87,15 @@ def test_a_secret_is_not_shown(error: Exception, text: str) -> None:
 )
 def test_the_rest_is_shown(error: Exception, text: str) -> None:
     """The first line, no longer than needed, printable; an error that holds no secret is its own cause."""
-    assert shown(error) == text
-    assert shown_cause(error) is error
+    assert redacted_text(error) == text
+    assert redacted_cause(error) is error
 
 
 def test_a_chain_that_is_a_ring_ends() -> None:
     """Each error of a chain is met once."""
     first, second = RuntimeError("1"), RuntimeError("2")
     first.__cause__, second.__cause__ = second, first
-    assert set(chain(first)) == {first, second}
+    assert set(error_chain(first)) == {first, second}
 
 
 @pytest.mark.parametrize(
@@ -115,4 +115,4 @@ def test_a_chain_that_is_a_ring_ends() -> None:
 )
 def test_a_proxy_s_url(url: str, fault: Any) -> None:
     """What is wrong with it is said without quoting it."""
-    assert proxy_fault(url) == fault
+    assert proxy_url_fault(url) == fault

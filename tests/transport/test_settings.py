@@ -73,26 +73,26 @@ def test_settings_that_can_be(given: dict[str, Any]) -> None:
     """They are kept as they were given; the clocks have their defaults."""
     settings = Settings(**given)
     assert {name: getattr(settings, name) for name in given} == given
-    assert (settings.timeouts, settings.transport, settings.pool) == (Timeouts(), "auto", 50)
+    assert (settings.timeouts, settings.transport, settings.pool_size) == (Timeouts(), "auto", 50)
 
 
 @pytest.mark.parametrize(
-    ("given", "in_flight", "pool"),
+    ("given", "in_flight", "pool_size"),
     [(None, 50, 50), (None, 200, 200), (7, 50, 7), (100, 50, 100), (10, 50, 50)],
     ids=["by default", "as many as in flight", "a smaller pool", "a larger pool", "botocore's default"],
 )
-def test_the_pool(given: int | None, in_flight: int, pool: int) -> None:
+def test_the_pool(given: int | None, in_flight: int, pool_size: int) -> None:
     """It holds what may be in flight, unless the config says otherwise; botocore's default says nothing."""
     config = AioConfig() if given is None else AioConfig(max_pool_connections=given)
     for each in (config, None) if given is None else (config,):
-        assert Settings(region_name="eu-west-1", config=each, max_in_flight=in_flight).pool == pool
+        assert Settings(region_name="eu-west-1", config=each, max_in_flight=in_flight).pool_size == pool_size
 
 
 def test_without_anything_of_aiobotocore_s_it_is_left_be(monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes longer to import than all of aioecs."""
     for name in ("aiobotocore", "aiobotocore.config", "aiobotocore.httpsession", "aiobotocore.session"):
         monkeypatch.setitem(sys.modules, name, None)
-    assert Settings(region_name="eu-west-1", profile_name="other", aws_access_key_id="a").pool == 50
+    assert Settings(region_name="eu-west-1", profile_name="other", aws_access_key_id="a").pool_size == 50
 
 
 def test_credentials_are_in_no_repr() -> None:

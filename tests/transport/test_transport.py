@@ -21,9 +21,9 @@ from aioecs._model import (
 from aioecs._model.attempt import Answered
 from aioecs._model.codec.shape import Shape
 from aioecs._transport import transport as module
-from aioecs._transport.connect import connected
 from aioecs._transport.settings import Settings
 from aioecs._transport.transport import Operation, SentMarker, Transport
+from aioecs._transport.transport_factory import open_transport
 from aioecs.testing import LocalECS
 
 OPERATIONS: list[Operation[Any]] = [each for each in vars(module).values() if isinstance(each, Operation)]
@@ -78,21 +78,21 @@ def test_an_operation_takes_from_the_bucket_of_its_kind() -> None:
 async def test_an_operation_is_one_of_aiobotocore_s(local: LocalECS, operation: Operation[Any]) -> None:
     """Its name in Python is the method that makes it, and ECS answers what it names."""
     settings: dict[str, Any] = {**local.client_kwargs()}
-    async with connected(Settings(**settings)) as (port, client):
+    async with open_transport(Settings(**settings)) as (transport, client):
         assert client.meta.method_to_api_mapping[operation.method] == operation.name
         request = REQUESTS[operation.request]
         if isinstance(request, StopTaskRequest):
-            request = request.replace(task=await a_task(port))
-        what = await port.attempt(operation, request, SentMarker())
+            request = request.replace(task=await a_task(transport))
+        what = await transport.attempt(operation, request, SentMarker())
     assert isinstance(what, Answered), what
     assert type(what.answer) is operation.answer
     assert local.truth.requests[operation.name] == 1
 
 
-async def a_task(port: Transport) -> str:
+async def a_task(transport: Transport) -> str:
     """Start a task and return its ARN."""
     run = next(operation for operation in OPERATIONS if operation.name == "RunTask")
-    what = await port.attempt(run, REQUESTS[RunTaskRequest], SentMarker())
+    what = await transport.attempt(run, REQUESTS[RunTaskRequest], SentMarker())
     assert isinstance(what, Answered)
     return str(what.answer.tasks[0].task_arn)
 
@@ -100,9 +100,13 @@ async def a_task(port: Transport) -> str:
 async def test_the_plain_port_is_a_port(local: LocalECS) -> None:
     """It has what the protocol asks for, as the type checkers see too."""
     settings: dict[str, Any] = {**local.client_kwargs()}
-    async with connected(Settings(**settings)) as (plain, _):
-        port: Transport = plain
-        assert (port.endpoint_url, port.region, port.partition) == (local.endpoint_url, "us-east-1", "aws")
+    async with open_transport(Settings(**settings)) as (opened, _):
+        transport: Transport = opened
+        assert (transport.endpoint_url, transport.region, transport.partition) == (
+            local.endpoint_url,
+            "us-east-1",
+            "aws",
+        )
 
 
 def test_a_witness_has_seen_nothing_at_first() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from aioecs._model.arn import short
 from aioecs._model.codec.shape import Shape, asked, required, shape
 from aioecs._model.shapes.attachment import Attachment, Attribute
 from aioecs._model.shapes.enums import (
@@ -120,6 +121,11 @@ class ContainerInstance(Shape):
     """Its tags; only if they were asked for."""
     health_status: ContainerInstanceHealthStatus | None = None
     """What its health checks found; only if it was asked for."""
+
+    def __repr__(self) -> str:
+        """Show it in one line: `<ContainerInstance 92c2… ACTIVE>`."""
+        arn: object = self.container_instance_arn
+        return f"<ContainerInstance {short(arn) if isinstance(arn, str) else '?'} {self.status or '?'}>"
 
 
 @asked

@@ -15,6 +15,10 @@ from aioecs._model.shapes.tags import Tag
 from aioecs.errors import InvalidRequest
 
 
+def _text(held: object) -> str:
+    return held if isinstance(held, str) else ""
+
+
 @shape
 class Failure(Shape):
     """Something that ECS could not act on, and why. It is an answer, not an error."""
@@ -136,6 +140,11 @@ class Task(Shape):
     """Its scratch space."""
     fargate_ephemeral_storage: TaskEphemeralStorage | None = None
     """Its scratch space on AWS Fargate, with the encryption key."""
+
+    def __repr__(self) -> str:
+        """Show it in one line: `<Task 86f7… RUNNING on 92c2…>`."""
+        where = _text(self.container_instance_arn)
+        return f"<Task {short(_text(self.task_arn)) or '?'} {self.last_status or '?'}{where and f' on {short(where)}'}>"
 
     @property
     def arn(self) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 from botocore.loaders import JSONFileLoader, Loader
 
-_OPENING: dict[str, Callable[..., Any]] = {".json": open, ".json.gz": gzip.open}
+_OPENERS: dict[str, Callable[..., Any]] = {".json": open, ".json.gz": gzip.open}
 
 
 class ChunkedModelLoader(JSONFileLoader):  # type: ignore[misc]  # botocore has no types
@@ -26,7 +26,7 @@ class ChunkedModelLoader(JSONFileLoader):  # type: ignore[misc]  # botocore has 
 
     def load_file(self, file_path: str) -> Any:
         """Read the file of this name, which is without its `.json` or `.json.gz`; None if there is none."""
-        for ending, opening in _OPENING.items():
+        for ending, opening in _OPENERS.items():
             path = Path(file_path + ending)
             if path.is_file():
                 with opening(path, "rb") as file:
@@ -36,7 +36,7 @@ class ChunkedModelLoader(JSONFileLoader):  # type: ignore[misc]  # botocore has 
         return None
 
     def _parsed(self, path: Path, text: str) -> Any:  # noqa: ARG002 which an heir looks at
-        return json.loads(text, object_pairs_hook=_ordered)
+        return json.loads(text, object_pairs_hook=_as_ordered_dict)
 
 
 class TrimmedModelLoader(ChunkedModelLoader):
@@ -47,10 +47,10 @@ class TrimmedModelLoader(ChunkedModelLoader):
     """
 
     def _parsed(self, path: Path, text: str) -> Any:
-        return endpoints(text) if path.name.startswith("endpoints.") else _whole(text)
+        return parse_endpoints(text) if path.name.startswith("endpoints.") else _parse_all(text)
 
 
-def lean(loader: Any) -> Any:
+def use_trimmed_loader(loader: Any) -> Any:
     """Return the loader; from now on it reads leanly, if it is botocore's own."""
     if _is_stock(loader):
         loader.file_loader = TrimmedModelLoader()
@@ -58,7 +58,7 @@ def lean(loader: Any) -> Any:
 
 
 @contextmanager
-def gently(loader: Any) -> Generator[None]:
+def chunked_loading(loader: Any) -> Generator[None]:
     """Let somebody else's loader read gently in this block, if it is botocore's own; it is left as it was."""
     if not _is_stock(loader):
         yield
@@ -74,19 +74,19 @@ def _is_stock(loader: Any) -> bool:
     return type(loader) is Loader and type(loader.file_loader) is JSONFileLoader
 
 
-def _ordered(pairs: list[tuple[str, Any]]) -> OrderedDict[str, Any]:
+def _as_ordered_dict(pairs: list[tuple[str, Any]]) -> OrderedDict[str, Any]:
     return OrderedDict(pairs)
 
 
-def _plain(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _as_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _whole(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_plain)
+def _parse_all(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_as_dict)
 
 
-class Services(Mapping[str, Any]):
+class LazyServices(Mapping[str, Any]):
     """A partition's services, each parsed when it is first asked for."""
 
     def __init__(self, texts: dict[str, str]) -> None:
@@ -96,7 +96,7 @@ class Services(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._parsed:
-            self._parsed.setdefault(name, _whole(self._texts[name]))  # another thread's, if it was quicker
+            self._parsed.setdefault(name, _parse_all(self._texts[name]))  # another thread's, if it was quicker
         return self._parsed[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -111,41 +111,41 @@ _NAMED = re.compile(r'\s*"([^"\\]*)"\s*:\s*')
 _AFTER = re.compile(r"\s*([,}])")
 
 
-def endpoints(text: str) -> Any:
+def parse_endpoints(text: str) -> Any:
     """Parse an endpoints file; the services of its partitions stay text until they are asked for.
 
     A file that isn't laid out as botocore's is parsed as a whole, and so refused if it is no JSON.
     """
     try:
-        return _leanly(text)
+        return _parse_lazily(text)
     except ValueError:
-        return _whole(text)
+        return _parse_all(text)
 
 
-def _leanly(text: str) -> Any:
+def _parse_lazily(text: str) -> Any:
     found: list[dict[str, str]] = []
     rest, at = "", 0
     while opening := _SERVICES.search(text, at):
-        texts, end = _stepped_over(text, opening.end())
-        rest += f'{text[at : opening.start()]}"services":"{_stand_in(len(found))}"'
+        texts, end = _skip_object(text, opening.end())
+        rest += f'{text[at : opening.start()]}"services":"{_placeholder(len(found))}"'
         found.append(texts)
         at = end
-    data = _whole(rest + text[at:])
+    data = _parse_all(rest + text[at:])
     partitions = data.get("partitions") if isinstance(data, dict) else None
     if not isinstance(partitions, list) or not all(isinstance(each, dict) for each in partitions):
         raise ValueError("no partitions")
-    if [each.get("services") for each in partitions] != [_stand_in(number) for number in range(len(found))]:
+    if [each.get("services") for each in partitions] != [_placeholder(number) for number in range(len(found))]:
         raise ValueError("something else is called services")
     for partition, texts in zip(partitions, found, strict=True):
-        partition["services"] = Services(texts)
+        partition["services"] = LazyServices(texts)
     return data
 
 
-def _stand_in(number: int) -> str:
+def _placeholder(number: int) -> str:
     return f"what is stepped over, {number}"
 
 
-def _stepped_over(text: str, at: int) -> tuple[dict[str, str], int]:
+def _skip_object(text: str, at: int) -> tuple[dict[str, str], int]:
     """Return the text of each member of the object that begins before `at`, and where it ends."""
     members: dict[str, str] = {}
     decoder = json.JSONDecoder()

@@ -13,18 +13,18 @@ from urllib.parse import urlsplit
 import attrs
 from aiobotocore.awsrequest import AioAWSResponse
 
-from aioecs._transport.native.signing import ALGORITHM, Keys, Scope, canonical, day_key, signature
-from aioecs._transport.settings import control_character
+from aioecs._transport.native.signing import ALGORITHM, Keys, Scope, canonical_request, derive_signing_key, signature
+from aioecs._transport.settings import find_control_character
 
 _UNSIGNED = {"user-agent", "amz-sdk-invocation-id", "amz-sdk-request", "content-length", "authorization"}
 _EXPECTED = {"content-type", "x-amz-target", "x-amz-date", "x-amz-security-token"}
 
 
-class Otherwise(Exception):
+class NotSupportedNatively(Exception):
     """The client's requests are not such as the fast way makes; the message says in what."""
 
 
-class _Nothing:
+class _EmptyBody:
     """An empty answer."""
 
     async def read(self) -> bytes:
@@ -41,58 +41,60 @@ class CapturedRequest:
     user_agent: str
 
 
-async def capture(client: Any, keys: Keys) -> CapturedRequest:
+async def capture_request(client: Any, keys: Keys) -> CapturedRequest:
     """Let the client make up a ListTasks that is never sent, and hold it against what the fast way would make of it.
 
     Raises:
         Otherwise: it isn't the same.
     """
-    seen: list[Any] = []
+    requests: list[Any] = []
 
-    def keep(request: Any, **_: Any) -> AioAWSResponse:
-        seen.append(request)
-        return AioAWSResponse(request.url, 200, {}, _Nothing())
+    def intercept(request: Any, **_: Any) -> AioAWSResponse:
+        requests.append(request)
+        return AioAWSResponse(request.url, 200, {}, _EmptyBody())
 
     events = client.meta.events
-    events.register_first("before-send.ecs.ListTasks", keep, unique_id="aioecs-rehearsal")
+    events.register_first("before-send.ecs.ListTasks", intercept, unique_id="aioecs-rehearsal")
     try:
         await client.list_tasks()
     finally:
-        events.unregister("before-send.ecs.ListTasks", keep, unique_id="aioecs-rehearsal")
-    if len(seen) != 1:
-        raise Otherwise("botocore made up no request when it was asked for one")
-    return _held_against(seen[0], keys)
+        events.unregister("before-send.ecs.ListTasks", intercept, unique_id="aioecs-rehearsal")
+    if len(requests) != 1:
+        raise NotSupportedNatively("botocore made up no request when it was asked for one")
+    return _compare(requests[0], keys)
 
 
-def _held_against(request: Any, keys: Keys) -> CapturedRequest:
+def _compare(request: Any, keys: Keys) -> CapturedRequest:
     url = urlsplit(request.url)
     if request.method != "POST" or url.path != "/" or url.query or url.username is not None:
-        raise Otherwise("the endpoint has a path, a query or a user")
+        raise NotSupportedNatively("the endpoint has a path, a query or a user")
     headers = {name.lower(): _text(value) for name, value in request.headers.items()}
-    if any(control_character(held) for held in headers.values()):
-        raise Otherwise("a header holds a control character")
-    more = set(headers) - _UNSIGNED - _EXPECTED
-    if more:
-        raise Otherwise(f"requests have headers of their own: {', '.join(sorted(more))}")
-    shown = CapturedRequest(request.url, _host(url), _scope(headers.get("authorization", "")), headers["user-agent"])
-    if headers["authorization"].rpartition("=")[2] != _signed(shown, headers, keys, bytes(request.body)):
-        raise Otherwise("requests are signed otherwise")
-    return shown
+    if any(find_control_character(held) for held in headers.values()):
+        raise NotSupportedNatively("a header holds a control character")
+    unexpected = set(headers) - _UNSIGNED - _EXPECTED
+    if unexpected:
+        raise NotSupportedNatively(f"requests have headers of their own: {', '.join(sorted(unexpected))}")
+    captured = CapturedRequest(request.url, _host(url), _scope(headers.get("authorization", "")), headers["user-agent"])
+    if headers["authorization"].rpartition("=")[2] != _expected_signature(captured, headers, keys, bytes(request.body)):
+        raise NotSupportedNatively("requests are signed otherwise")
+    return captured
 
 
 def _scope(authorization: str) -> Scope:
-    algorithm, _, said = authorization.partition(" ")
-    parts = said.partition(",")[0].removeprefix("Credential=").split("/")
+    algorithm, _, parameters = authorization.partition(" ")
+    parts = parameters.partition(",")[0].removeprefix("Credential=").split("/")
     if algorithm != ALGORITHM or len(parts) < 5:
-        raise Otherwise(f"requests are not signed with {ALGORITHM}")
+        raise NotSupportedNatively(f"requests are not signed with {ALGORITHM}")
     return Scope(parts[-3], parts[-2])
 
 
-def _signed(shown: CapturedRequest, headers: dict[str, str], keys: Keys, body: bytes) -> str:
-    stamp = headers["x-amz-date"]
-    signing = {name: held for name, held in headers.items() if name not in _UNSIGNED} | {"host": shown.host}
-    whole = canonical("POST", "/", "", signing, sha256(body).hexdigest())
-    return signature(day_key(keys.secret_key, stamp[:8], shown.scope), stamp, shown.scope, whole)
+def _expected_signature(captured: CapturedRequest, headers: dict[str, str], keys: Keys, body: bytes) -> str:
+    timestamp = headers["x-amz-date"]
+    signing = {name: held for name, held in headers.items() if name not in _UNSIGNED} | {"host": captured.host}
+    canonical = canonical_request("POST", "/", "", signing, sha256(body).hexdigest())
+    return signature(
+        derive_signing_key(keys.secret_key, timestamp[:8], captured.scope), timestamp, captured.scope, canonical
+    )
 
 
 def _host(url: Any) -> str:

@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 
 import attrs
 
-SKEWED = {
+CLOCK_SKEW_CODES = {
     "InvalidSignatureException",
     "RequestExpired",
     "RequestInTheFuture",
@@ -21,13 +21,13 @@ SKEWED = {
     "SignatureDoesNotMatch",
 }
 """Codes of a request that may have been turned away for its time."""
-_TOLERATED = 240.0
+_MAX_SKEW = 240.0
 """Seconds that a clock may be off before it counts as the reason; AWS tolerates 300 [General Reference]."""
 _FIRST, _LAST = 1_420_070_400.0, 253_402_300_799.0
 """From 2015, when ECS began, to the last second that a signature can hold: no server's clock is elsewhere."""
 
 
-def seconds_of(date: str | None) -> float | None:
+def parse_date(date: str | None) -> float | None:
     """Read a Date header as seconds since the epoch; None if it is none, or no time that a server can have."""
     if date is None:
         return None
@@ -40,20 +40,20 @@ def seconds_of(date: str | None) -> float | None:
 
 
 @attrs.define
-class Clock:
+class ClockCorrection:
     """How many seconds the servers' clock is ahead of ours, as far as that is proven."""
 
-    ahead: float = 0.0
+    offset: float = 0.0
 
-    def retry(self, signed: float, date: str | None, now: float) -> float | None:
+    def offset_for_retry(self, used: float, date: str | None, now: float) -> float | None:
         """Say how far ahead to sign a request that was turned away with `signed`; None: its time was not the reason."""
-        if abs(self.ahead - signed) >= _TOLERATED:
-            return self.ahead
-        theirs = seconds_of(date)
-        if theirs is None or abs(theirs - now - signed) < _TOLERATED:
+        if abs(self.offset - used) >= _MAX_SKEW:
+            return self.offset
+        server_time = parse_date(date)
+        if server_time is None or abs(server_time - now - used) < _MAX_SKEW:
             return None
-        return theirs - now
+        return server_time - now
 
-    def proven(self, ahead: float) -> None:
+    def confirm(self, offset: float) -> None:
         """Believe it: a request that was signed so was not turned away for its time."""
-        self.ahead = ahead
+        self.offset = offset

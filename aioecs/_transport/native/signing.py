@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from aioecs._transport.settings import control_character
+from aioecs._transport.settings import find_control_character
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 CONTENT_TYPE = "application/x-amz-json-1.1"
@@ -39,7 +39,7 @@ class Keys:
     token: str | None = attrs.field(repr=False, default=None)
 
     @classmethod
-    def of(cls, frozen: Any) -> Keys:
+    def from_frozen(cls, frozen: Any) -> Keys:
         """Take what botocore froze; an empty session token is none."""
         return cls(frozen.access_key, frozen.secret_key, frozen.token or None)
 
@@ -51,39 +51,39 @@ class Keys:
             ("secret key", self.secret_key),
             ("session token", self.token or ""),
         ):
-            found = control_character(held)
+            found = find_control_character(held)
             if found is not None:
                 return f"the {name} holds a control character ({found}), such as a line end, which no header can"
         return None
 
 
-def _mac(key: bytes, text: str) -> bytes:
+def _hmac(key: bytes, text: str) -> bytes:
     return hmac.digest(key, text.encode(), "sha256")
 
 
-def day_key(secret_key: str, day: str, scope: Scope) -> bytes:
+def derive_signing_key(secret_key: str, day: str, scope: Scope) -> bytes:
     """Derive the key that signs for a day, as `20150830`, within a scope."""
     key = f"AWS4{secret_key}".encode()
     for part in (day, scope.region, scope.service, "aws4_request"):
-        key = _mac(key, part)
+        key = _hmac(key, part)
     return key
 
 
-def canonical(method: str, path: str, query: str, headers: Mapping[str, str], digest: str) -> str:
+def canonical_request(method: str, path: str, query: str, headers: Mapping[str, str], digest: str) -> str:
     """Write the canonical request; headers by their names in lower case, path and query in canonical form."""
     names = sorted(headers)
     lines = "".join(f"{name}:{' '.join(headers[name].split())}\n" for name in names)
     return f"{method}\n{path}\n{query}\n{lines}\n{';'.join(names)}\n{digest}"
 
 
-def signature(key: bytes, stamp: str, scope: Scope, request: str) -> str:
+def signature(key: bytes, timestamp: str, scope: Scope, request: str) -> str:
     """Sign a canonical request with the day's key, at a time as `20150830T123600Z`."""
-    where = f"{stamp[:8]}/{scope.region}/{scope.service}/aws4_request"
-    text = f"{ALGORITHM}\n{stamp}\n{where}\n{sha256(request.encode()).hexdigest()}"
+    where = f"{timestamp[:8]}/{scope.region}/{scope.service}/aws4_request"
+    text = f"{ALGORITHM}\n{timestamp}\n{where}\n{sha256(request.encode()).hexdigest()}"
     return hmac.digest(key, text.encode(), "sha256").hex()
 
 
-def stamp_of(seconds: int) -> str:
+def format_timestamp(seconds: int) -> str:
     """Write a moment, in seconds since the epoch, as signatures have it."""
     at = gmtime(seconds)
     return f"{at[0]:04}{at[1]:02}{at[2]:02}T{at[3]:02}{at[4]:02}{at[5]:02}Z"
@@ -99,7 +99,7 @@ class Signer:
         self._host = host
         self._scope = scope
         self._second = -1
-        self._stamp = ""
+        self._timestamp = ""
         self._keys: Keys | None = None
         self._day = ""
         self._day_key = b""
@@ -111,26 +111,26 @@ class Signer:
         """Return the headers that sign a body: the date, the authorization and, with a session, its token."""
         second = int(now)
         if second != self._second:
-            self._second, self._stamp = second, stamp_of(second)
-        stamp = self._stamp
-        if keys != self._keys or stamp[:8] != self._day:
-            self._turn(keys, stamp[:8])
+            self._second, self._timestamp = second, format_timestamp(second)
+        timestamp = self._timestamp
+        if keys != self._keys or timestamp[:8] != self._day:
+            self._prepare(keys, timestamp[:8])
         request = (
-            f"POST\n/\n\ncontent-type:{CONTENT_TYPE}\nhost:{self._host}\nx-amz-date:{stamp}\n{self._token_line}"
+            f"POST\n/\n\ncontent-type:{CONTENT_TYPE}\nhost:{self._host}\nx-amz-date:{timestamp}\n{self._token_line}"
             f"x-amz-target:{target}\n\n{self._names}\n{sha256(body).hexdigest()}"
         )
         signed = {
-            "X-Amz-Date": stamp,
-            "Authorization": self._before_signature + signature(self._day_key, stamp, self._scope, request),
+            "X-Amz-Date": timestamp,
+            "Authorization": self._before_signature + signature(self._day_key, timestamp, self._scope, request),
         }
         if keys.token is not None:
             signed["X-Amz-Security-Token"] = keys.token
         return signed
 
-    def _turn(self, keys: Keys, day: str) -> None:
+    def _prepare(self, keys: Keys, day: str) -> None:
         """Prepare for other credentials or another day."""
         self._keys, self._day = keys, day
-        self._day_key = day_key(keys.secret_key, day, self._scope)
+        self._day_key = derive_signing_key(keys.secret_key, day, self._scope)
         token = keys.token
         self._token_line = f"x-amz-security-token:{' '.join(token.split())}\n" if token is not None else ""
         between = "x-amz-security-token;" if token is not None else ""

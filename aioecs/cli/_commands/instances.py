@@ -18,7 +18,7 @@ from aioecs.cli._display.columns import Column, bar, lines
 from aioecs.cli._display.status import DONE
 from aioecs.cli._display.streams import Streams
 from aioecs.cli._options import AsJson, Cluster, refused
-from aioecs.cli._read_command import reading, told_failures
+from aioecs.cli._read_command import print_failures, run_with_client
 from aioecs.types import ContainerInstance, ContainerInstanceStatus, Resource
 
 HELP = """
@@ -59,10 +59,10 @@ def instances(
     """List, describe and show, and return the exit status; `HELP` is what the user reads."""
     request = ListContainerInstancesRequest(cluster=cluster, filter=matching, status=status)
     streams = Streams()
-    return asyncio.run(reading(access, streams, partial(look, request, streams, as_json=as_json)))
+    return asyncio.run(run_with_client(access, streams, partial(list_instances, request, streams, as_json=as_json)))
 
 
-async def look(
+async def list_instances(
     request: ListContainerInstancesRequest, streams: Streams, client: Client, *, as_json: bool = False
 ) -> int:
     """List the instances that are asked for, show them, and return the exit status.
@@ -77,13 +77,13 @@ async def look(
         raise refused(error) from error
     if not arns:
         if not as_json:
-            streams.note(Text("no container instances", "dim"))
+            streams.print_note(Text("no container instances", "dim"))
         return DONE
-    asked = DescribeContainerInstancesRequest(cluster=request.cluster, container_instances=arns)
-    answer = await client.describe_container_instances(asked)
+    described = DescribeContainerInstancesRequest(cluster=request.cluster, container_instances=arns)
+    answer = await client.describe_container_instances(described)
     found = answer.container_instances
     streams.show([as_line(each) for each in found] if as_json else table(found, streams.columns))
-    return told_failures(streams, answer.failures)
+    return print_failures(streams, answer.failures)
 
 
 def table(instances: Sequence[ContainerInstance], width: int | None) -> list[Text]:

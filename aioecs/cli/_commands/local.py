@@ -43,7 +43,8 @@ From a script, which reads where it is:
 With tasks that end by themselves after three seconds, those of the family batch with exit code 1, and with task \
 definitions as `aws ecs register-task-definition --cli-input-json` takes them:
 
-  aioecs local --running 3 --exit-code batch=1 --task-definition batch.json
+  aioecs local --running 3 --exit-code batch=1 \\
+    --task-definition batch.json
 
 As Fargate, without container instances:
 
@@ -305,7 +306,7 @@ async def serve(
                     streams.say(*announcement(served))
                 await token.wait()
                 if streams.shows_progress(as_json=as_json):
-                    streams.note(Text(""))  # a terminal has written ^C, and the prompt comes next
+                    streams.print_note(Text(""))  # a terminal has written ^C, and the prompt comes next
         except OSError as error:
             raise UsageError(error.strerror or str(error)) from error
         except AwsError as error:

@@ -20,7 +20,7 @@ from aioecs.cli._options import (
     Policy,
     UsageError,
 )
-from aioecs.cli._start_options import Asked
+from aioecs.cli._start_options import StartOptions
 from aioecs.cli._start_run import Run
 
 HELP = """
@@ -203,8 +203,8 @@ def start(
         Policy,
         typer.Option(
             "--on-cancel",
-            help="What Ctrl-C does with calls that are on their way: stop what they start, settle (wait, and leave "
-            "it running), or abandon (leave at once: UNKNOWN).",
+            help="What Ctrl-C does with calls that are on their way: stop what they start, keep (wait, and leave it "
+            "running), or abandon (leave at once: UNKNOWN).",
             rich_help_panel=HOW,
         ),
     ] = Policy.STOP,
@@ -216,7 +216,7 @@ def start(
     if context.args:
         # Not repeated here: it may be the value of an environment variable.
         raise UsageError("a word too many: --env and --tag take one NAME=VALUE each, and a command goes after --")
-    asked = Asked(
+    options = StartOptions(
         count=count,
         cluster=cluster,
         task_definition=task_definition,
@@ -242,4 +242,4 @@ def start(
         concurrency=concurrency,
         access=access,
     )
-    return asyncio.run(Run(_start_options.settled(asked), Streams(), as_json=as_json).go())
+    return asyncio.run(Run(_start_options.validated(options), Streams(), as_json=as_json).go())

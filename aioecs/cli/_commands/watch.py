@@ -26,11 +26,11 @@ from aioecs._model.arn import short
 from aioecs.cli._access import Access, with_access
 from aioecs.cli._commands import instances as _instances
 from aioecs.cli._commands import tasks as _tasks
-from aioecs.cli._display.screen import harmless, one_line
+from aioecs.cli._display.screen import one_line, printable
 from aioecs.cli._display.status import DONE, INTERRUPTED
 from aioecs.cli._display.streams import Streams
 from aioecs.cli._options import HOW, WHERE, AsJson, Cluster, refused
-from aioecs.cli._read_command import reading
+from aioecs.cli._read_command import run_with_client
 from aioecs.types import ContainerInstance
 
 HELP = """
@@ -70,13 +70,13 @@ def watch(
     """Watch until a signal, and return the exit status; `HELP` is what the user reads."""
     request = ListTasksRequest(cluster=cluster, family=family, started_by=started_by)
     streams = Streams()
-    watching = Watching(request, streams, as_json=as_json, interval=interval)
-    status = asyncio.run(reading(access, streams, watching.go))
+    watching = ClusterWatch(request, streams, as_json=as_json, interval=interval)
+    status = asyncio.run(run_with_client(access, streams, watching.go))
     return DONE if status == INTERRUPTED else status
 
 
 @attrs.define
-class Watching:
+class ClusterWatch:
     """One `aioecs watch`: what is watched, and what was last seen of it."""
 
     request: ListTasksRequest
@@ -101,18 +101,18 @@ class Watching:
         self.streams.on_broken = lambda: gone.append(None)
         if not self.as_json and self.streams.columns is not None and self.streams.shows_progress(as_json=False):
             try:
-                with self.streams.moving(self.view, whole_screen=True):
+                with self.streams.live_display(self.view, whole_screen=True):
                     while True:
-                        await self._look(client, lambda _: None, with_instances=True)
+                        await self._poll(client, lambda _: None, with_instances=True)
                         await anyio.sleep(self.interval)
             finally:
                 self.streams.show(self.lines(self.streams.columns))  # what it was like stays on the screen
         while not gone:
-            await self._look(client, self._tell)
+            await self._poll(client, self._print_change)
             await anyio.sleep(self.interval)
         return DONE
 
-    async def _look(self, client: Client, tell: Callable[[Task], object], *, with_instances: bool = False) -> None:
+    async def _poll(self, client: Client, on_change: Callable[[Task], object], *, with_instances: bool = False) -> None:
         """Look once: at the tasks, at those that have left since, and at the instances."""
         try:
             arns = (await client.list_tasks(self.request)).task_arns
@@ -125,7 +125,7 @@ class Watching:
         for task in seen:
             arn = task.task_arn or ""
             if self._known.get(arn) != task.last_status:
-                tell(task)
+                on_change(task)
                 self._known[arn] = task.last_status
         for task in seen:
             if task.last_status == "STOPPED":
@@ -142,10 +142,10 @@ class Watching:
         listed = await client.list_container_instances(ListContainerInstancesRequest(cluster=cluster))
         if not (arns := listed.container_instance_arns):
             return ()
-        asked = DescribeContainerInstancesRequest(cluster=cluster, container_instances=arns)
-        return (await client.describe_container_instances(asked)).container_instances
+        described = DescribeContainerInstancesRequest(cluster=cluster, container_instances=arns)
+        return (await client.describe_container_instances(described)).container_instances
 
-    def _tell(self, task: Task) -> None:
+    def _print_change(self, task: Task) -> None:
         if self.as_json:
             self.streams.write(_tasks.as_line(task))
             return
@@ -169,4 +169,4 @@ class Watching:
         if self.stopped:
             counts.append(f"{self.stopped:,} stopped meanwhile")
         stable = sorted(self.instances, key=lambda each: each.container_instance_arn or "")
-        return [harmless(Text(", ".join(counts) or "no tasks", "bold")), *_instances.table(stable, columns)]
+        return [printable(Text(", ".join(counts) or "no tasks", "bold")), *_instances.table(stable, columns)]

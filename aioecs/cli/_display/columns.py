@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import attrs
 from rich.text import Text
 
-from aioecs.cli._display.screen import harmless
+from aioecs.cli._display.screen import printable
 
 _GAP = 2
 _BAR = 10
@@ -58,7 +58,7 @@ def bar(free: int, total: int) -> Text:
 
 def _printable(column: Column) -> Column:
     """Return the column without what a terminal could take for a command, before it is measured."""
-    cells = [harmless(cell if isinstance(cell, Text) else Text(cell)) for cell in column.cells]
+    cells = [printable(cell if isinstance(cell, Text) else Text(cell)) for cell in column.cells]
     return attrs.evolve(column, cells=cells)
 
 

@@ -1,0 +1,158 @@
+"""The documentation tells the truth: its Python runs as pasted against a local ECS, and its reference is complete."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import os
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from aiobotocore.session import get_session
+from worker_world import moto_server
+
+from aioecs.testing import LocalECS
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+MODULES = ("aioecs", "aioecs.types", "aioecs.sync", "aioecs.worker", "aioecs.testing", "aioecs.otel")
+FENCE = re.compile(r"^```python(?: title=\"(?P<title>[^\"]+)\")?\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+@attrs.frozen
+class Block:
+    """A piece of Python on a page."""
+
+    title: str | None
+    """The file that it is to be saved as; None for one that is pasted into `python -m asyncio`."""
+    code: str
+    line: int
+
+
+def blocks(page: Path) -> list[Block]:
+    """Return the Python of a page, in order."""
+    text = page.read_text()
+    return [Block(m["title"], m["code"], text[: m.start()].count("\n") + 2) for m in FENCE.finditer(text)]
+
+
+def with_python(*, titled: bool) -> Iterator[Any]:
+    """Yield the pages that have blocks of this kind, each with its name as the test's."""
+    for page in PAGES:
+        if any((block.title is not None) is titled for block in blocks(page)):
+            yield pytest.param(page, id=str(page.relative_to(DOCS)))
+
+
+@pytest.fixture
+async def exported(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LocalECS]:
+    """Serve what `aioecs local` serves, and export what it prints."""
+    async with LocalECS() as local:
+        for name, value in {
+            "AWS_ENDPOINT_URL_ECS": local.endpoint_url,
+            "AWS_REGION": "us-east-1",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+        }.items():
+            monkeypatch.setenv(name, value)
+        yield local
+
+
+async def paste(page: Path, block: Block, namespace: dict[str, Any]) -> None:
+    """Run a block as `python -m asyncio` does, which knows `await` outside of functions."""
+    source = "\n" * (block.line - 1) + block.code
+    code = compile(source, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    result = eval(code, namespace)  # noqa: S307 it is our own documentation
+    if inspect.iscoroutine(result):
+        await result
+
+
+@pytest.mark.parametrize("page", with_python(titled=False))
+async def test_pasted_examples_run(page: Path, exported: LocalECS, capsys: pytest.CaptureFixture[str]) -> None:
+    """Blocks of a page without a title run one after the other, in one session, and start nothing twice."""
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    for block in blocks(page):
+        if block.title is None:
+            await paste(page, block, namespace)
+    assert exported.truth.duplicates(live_only=True) == []
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("page", with_python(titled=True))
+async def test_titled_examples_run_as_files(page: Path, exported: LocalECS, tmp_path: Path) -> None:
+    """Blocks with a title are files: programs end with status 0, and tests pass."""
+    files = [block for block in blocks(page) if block.title is not None]
+    for block in files:
+        (tmp_path / str(block.title)).write_text(block.code)
+    with moto_server() as sqs:
+        environment = {**os.environ, "AWS_ENDPOINT_URL_SQS": sqs, "PYTHONPATH": str(ROOT)}
+        environment["QUEUE_URL"] = await made_queue(sqs, exported)
+        for block in files:
+            title = str(block.title)
+            if title.startswith("test_"):
+                command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", title]
+            elif "__main__" in block.code:
+                command = [sys.executable, title]
+            else:
+                continue
+            ended = await asyncio.to_thread(
+                subprocess.run, command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+            )
+            assert ended.returncode == 0, f"{page.name}: {title}\n{ended.stdout}\n{ended.stderr}"
+
+
+async def made_queue(url: str, local: LocalECS) -> str:
+    """Make a queue with two messages in it, each naming a container instance."""
+    async with get_session().create_client("sqs", endpoint_url=url, region_name="us-east-1") as sqs:
+        queue: str = (await sqs.create_queue(QueueName="jobs"))["QueueUrl"]
+        for job in ("a", "b"):
+            await sqs.send_message(QueueUrl=queue, MessageBody=f'{{"job": "{job}", "instance": "{local.instance_arns[0]}"}}')
+    return queue
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_reference_has_every_public_name(module: str) -> None:
+    """Each name of `__all__` has an entry of its own, under this module or another that has the same object."""
+    entries = re.findall(r"^::: ([\w.]+)$", "\n".join(page.read_text() for page in PAGES), re.MULTILINE)
+    documented = {id(found) for entry in entries if (found := _found(entry)) is not None}
+    public = import_module(module)
+    missing = [name for name in public.__all__ if name != "types" and id(getattr(public, name)) not in documented]
+    assert missing == []
+
+
+def _found(dotted: str) -> object:
+    module, _, name = dotted.rpartition(".")
+    return getattr(import_module(module), name, None)
+
+
+def test_the_reference_has_no_name_that_is_gone() -> None:
+    """Each entry of the reference is a public name."""
+    for page in (DOCS / "reference").glob("*.md"):
+        for entry in re.findall(r"^::: ([\w.]+)$", page.read_text(), re.MULTILINE):
+            assert _found(entry) is not None or import_module(entry), entry
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=str(page.relative_to(DOCS))) for page in PAGES])
+def test_a_page_begins_with_what_the_reader_can_do_after_it(page: Path) -> None:
+    """The first words under the title say it."""
+    lines = [line for line in page.read_text().splitlines() if line.strip()]
+    assert lines[0].startswith("# ")
+    assert lines[1].startswith("After this page you can "), page
+
+
+def test_links_lead_somewhere() -> None:
+    """Each relative link of README and of the pages is a file of the project; MkDocs checks anchors."""
+    generated = {DOCS / "changelog.md", *(DOCS / "charts" / each.name for each in (ROOT / "benchmarks/charts").iterdir())}
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *PAGES]:
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
+            if "://" not in target and not target.startswith("mailto:"):
+                path = (page.parent / target).resolve()
+                assert path.exists() or path in generated, f"{page.name}: {target}"
