@@ -10,7 +10,7 @@ import asyncio
 import functools
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from queue import SimpleQueue
 from types import TracebackType
@@ -29,6 +29,7 @@ from aioecs import (
     ListContainerInstancesResponse,
     ListTasksRequest,
     ListTasksResponse,
+    LogLine,
     OnCancel,
     Outcome,
     RunReport,
@@ -86,8 +87,8 @@ class Client:
     works in the worker processes of a server.
 
     Documented by `aioecs.Client`: `look_up`, `place_task`, `run`, `stop_task`, `run_task`, `task_result`,
-    `wait_until_running`, `wait_until_stopped`, `wait_for_results`, `describe_tasks`, `describe_container_instances`,
-    `describe_task_definition`.
+    `wait_until_running`, `wait_until_stopped`, `wait_for_results`, `log_tail`, `describe_tasks`,
+    `describe_container_instances`, `describe_task_definition`.
 
     `CancelToken` cancels from any thread. A Ctrl-C does what a cancel does: the call is withdrawn, its thread waits
     `timeouts.settle` seconds at most for what came of it, and KeyboardInterrupt is then raised with the
@@ -356,6 +357,7 @@ class Client:
 
     wait_until_running = _blocking(aioecs.Client.wait_until_running)
     wait_until_stopped = _blocking(aioecs.Client.wait_until_stopped)
+    log_tail = _blocking(aioecs.Client.log_tail)
     wait_for_results = _blocking(aioecs.Client.wait_for_results)
     task_result = _blocking(aioecs.Client.task_result)
 
@@ -374,19 +376,28 @@ class Client:
         Raises:
             WaitError, InvalidRequest, ECSServiceError, ClientStateError: on iterating, after what was known.
         """
+        return self._each(lambda: self._client.watch(tasks, cancel_scope, timeout=timeout, cluster=cluster))
+
+    @_like(aioecs.Client.logs)
+    def logs(self, *args: Any, **kwargs: Any) -> Iterator[LogLine]:
+        """Iterate over the lines that a task's containers wrote, as `aioecs.Client.logs` does."""
+        return self._each(lambda: self._client.logs(*args, **kwargs))
+
+    def _each(self, iterated: Callable[[], AsyncIterator[T]]) -> Iterator[T]:
+        """Iterate in this thread over what comes on the loop."""
         refuse_to_block_a_loop()
-        changes: SimpleQueue[Task | None] = SimpleQueue()
+        items: SimpleQueue[T | None] = SimpleQueue()
 
-        async def watch() -> None:
-            async for task in self._client.watch(tasks, cancel_scope, timeout=timeout, cluster=cluster):
-                changes.put(task)
+        async def iterate() -> None:
+            async for item in iterated():
+                items.put(item)
 
-        errand = self._errand(watch)
-        errand.add_done_callback(lambda _: changes.put(None))
+        errand = self._errand(iterate)
+        errand.add_done_callback(lambda _: items.put(None))
         try:
             self._open().send(errand)
-            while (task := changes.get()) is not None:
-                yield task
+            while (item := items.get()) is not None:
+                yield item
             errand.result()
         finally:
             errand.cancel()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
-from typing import Any, TypedDict, Unpack
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -13,8 +13,17 @@ import attrs
 
 from aioecs._batch.batch import Batch
 from aioecs._calls.caller_wait import cancelled_around
-from aioecs._client.operations import Operations
-from aioecs._client.started_run import RunRequest, RunTerms, StartedRun, one_task, start_one, started_of, terms_of
+from aioecs._client.logs import Logs, with_tail
+from aioecs._client.started_run import (
+    RunRequest,
+    RunTerms,
+    StartedRun,
+    one_task,
+    start_one,
+    start_options,
+    started_of,
+    terms_of,
+)
 from aioecs._logic.calls.call_result import cancelled_of
 from aioecs._model import limits
 from aioecs._model.options import Delivery, OnCancel, OnTimeout, Restart
@@ -26,7 +35,6 @@ from aioecs._model.start_result import StartResult
 from aioecs._model.task_result import TaskResult
 from aioecs._runtime.cancellation_monitor import Cancellable, fired, reason_of
 from aioecs._runtime.client_core import Core
-from aioecs._waiters.wait_operations import Waits
 from aioecs.errors import (
     ECSError,
     InvalidRequest,
@@ -43,17 +51,7 @@ A container has 120 seconds at most between SIGTERM and SIGKILL. [AmazonECS Cont
 """
 
 
-class StartOptions(TypedDict, total=False):
-    """What is passed on to the start: see `start_task`, `place_task` and `run_task` for those that each knows."""
-
-    restart: Restart | None
-    delivery: Delivery | None
-    placement: Placement
-    constraints: Iterable[Constraint]
-    wait_for_capacity: float
-
-
-class Runs(Operations, Waits):
+class Runs(Logs):
     """What a client does from a request to the result of its task."""
 
     async def run(
@@ -64,9 +62,14 @@ class Runs(Operations, Waits):
         timeout: float | None = None,
         on_timeout: OnTimeout = "stop",
         container: str | None = None,
+        log_lines: int = 20,
         idempotency_key: str | None = None,
         on_cancel: OnCancel | None = None,
-        **options: Unpack[StartOptions],
+        restart: Restart | None = None,
+        delivery: Delivery | None = None,
+        placement: Placement | None = None,
+        constraints: Iterable[Constraint] | None = None,
+        wait_for_capacity: float | None = None,
     ) -> TaskResult:
         """Start one task, wait until it has stopped, and return how it ended.
 
@@ -75,8 +78,9 @@ class Runs(Operations, Waits):
 
         `request` is a StartTaskRequest with one container instance, one without any (aioecs picks the instance), or
         a RunTaskRequest for one task. `container` names the container to judge by; by default all essential ones
-        count. `idempotency_key`, `restart`, `delivery`, `placement`, `constraints` and `wait_for_capacity` are passed
-        on to the start.
+        count. The result of a task that did not succeed has the last `log_lines` lines of its log in `log_tail`, where
+        the log is in CloudWatch Logs and may be read; 0 reads none. `idempotency_key`, `restart`, `delivery`,
+        `placement`, `constraints` and `wait_for_capacity` are passed on to the start.
 
         `timeout` is in seconds from the call on. A task that has not ended by then is stopped, and its result says so
         (`explanation`, and `task.stopped_reason`); `on_timeout="keep"` leaves it running and raises WaitTimeout.
@@ -92,10 +96,11 @@ class Runs(Operations, Waits):
             TaskMissing, WaitTimeout: what became of a task that had started can't be told; `starts` has it.
         """
         core = self._core()
-        terms = terms_of(core, cancel_scope, timeout, on_timeout, container, on_cancel)
+        terms = terms_of(core, cancel_scope, timeout, on_timeout, container, log_lines, on_cancel)
         one_task(request)
         ends = terms.ends(core.now)
-        given: dict[str, Any] = {**options, "idempotency_key": idempotency_key, "on_cancel": on_cancel}
+        given = start_options(restart, placement, constraints, wait_for_capacity)
+        given |= {"delivery": delivery, "idempotency_key": idempotency_key, "on_cancel": on_cancel}
         started = started_of(request, await start_one(self, self, request, cancel_scope, given))
         return await self._judged(StartedRun(core, request, started, terms, ends))
 
@@ -107,10 +112,15 @@ class Runs(Operations, Waits):
         timeout: float | None = None,
         on_timeout: OnTimeout = "stop",
         container: str | None = None,
+        log_lines: int = 20,
         max_running: int | None = None,
         idempotency_key: Callable[[RunRequest], str] | None = None,
         on_cancel: OnCancel | None = None,
-        **options: Unpack[StartOptions],
+        restart: Restart | None = None,
+        delivery: Delivery | None = None,
+        placement: Placement | None = None,
+        constraints: Iterable[Constraint] | None = None,
+        wait_for_capacity: float | None = None,
     ) -> RunReport:
         """Run the tasks of many requests at once, each as `run` does; one that fails never fails another.
 
@@ -123,9 +133,9 @@ class Runs(Operations, Waits):
             StartCancelled: the scope or token fired; `starts` has every task, and says which were stopped.
         """
         core = self._core()
-        terms = terms_of(core, cancel_scope, timeout, on_timeout, container, on_cancel)
+        terms = terms_of(core, cancel_scope, timeout, on_timeout, container, log_lines, on_cancel)
         most = asyncio.Semaphore(limits.positive(max_running, "max_running")) if max_running is not None else None
-        delivery = options.pop("delivery", None)
+        options = start_options(restart, placement, constraints, wait_for_capacity)
         runs: list[Run] = []
 
         def began(request: RunRequest) -> Coroutine[Any, Any, None]:
@@ -175,7 +185,10 @@ class Runs(Operations, Waits):
     async def _judged(self, running: StartedRun) -> TaskResult:
         """Wait for the end of a task that was started, and judge it; a cancel stops it as `on_cancel` says."""
         try:
-            return await self.task_result(await self._ended(running), container=running.terms.container)
+            result = await self.task_result(await self._ended(running), container=running.terms.container)
+            if result.succeeded or not running.terms.log_lines:
+                return result
+            return with_tail(result, await self.log_tail(result, running.terms.log_lines))
         except WaitCancelled as cancelled:
             truth = await running.withdrawn(cancelled.reason, cancelled.source)
             if (around := await cancelled_around()) is not None:

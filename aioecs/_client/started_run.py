@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -14,7 +14,8 @@ import attrs
 from aioecs._logic.calls.call_result import cancelled_of
 from aioecs._model import limits
 from aioecs._model.arn import short
-from aioecs._model.options import OnCancel, OnTimeout, choice
+from aioecs._model.options import OnCancel, OnTimeout, Restart, choice
+from aioecs._model.placement import Constraint, Placement
 from aioecs._model.shapes.run_task import RunTaskRequest
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.shapes.task import Task
@@ -34,6 +35,7 @@ class RunTerms:
     timeout: float | None
     on_timeout: OnTimeout
     container: str | None
+    log_lines: int
     on_cancel: OnCancel
 
     def ends(self, now: float) -> float | None:
@@ -88,6 +90,22 @@ def _after_stop(start: StartResult, stopping: asyncio.Task[bool]) -> StartResult
 
 
 # ----------------------------------------------------------------------------------------------------------- starting
+
+
+def start_options(
+    restart: Restart | None,
+    placement: Placement | None,
+    constraints: Iterable[Constraint] | None,
+    wait_for_capacity: float | None,
+) -> dict[str, Any]:
+    """Return the options that are passed on to the start; None leaves the method's own default."""
+    held = tuple(constraints) if constraints is not None else None
+    return {
+        "restart": restart,
+        "placement": placement,
+        "constraints": held,
+        "wait_for_capacity": wait_for_capacity,
+    }
 
 
 async def start_one(
@@ -145,15 +163,19 @@ def terms_of(
     timeout: float | None,
     on_timeout: OnTimeout,
     container: str | None,
+    log_lines: int,
     on_cancel: OnCancel | None,
 ) -> RunTerms:
     expect(source)
     if timeout is not None:
         limits.not_negative(timeout, "timeout")
+    if log_lines != 0:
+        limits.positive(log_lines, "log_lines")
     return RunTerms(
         source=source,
         timeout=None if timeout == float("inf") else timeout,
         on_timeout=choice(on_timeout, OnTimeout, "on_timeout"),
         container=container,
+        log_lines=log_lines,
         on_cancel=choice(on_cancel, OnCancel, "on_cancel") if on_cancel else core.on_cancel,
     )

@@ -18,6 +18,7 @@ from aioecs._model.call_events import (
     StartSettled,
     TaskAdopted,
 )
+from aioecs._model.log_line import LogLine
 from aioecs._model.options import Delivery, OnCancel, Restart, Retries, Timeouts
 from aioecs._model.pacing import Pacing
 from aioecs._model.placement import Binpack, CapacityDemand, DistinctInstance, MemberOf, Random, Spread
@@ -248,6 +249,7 @@ __all__ = [
     "ListTasksResponse",
     "LogConfiguration",
     "LogDriver",
+    "LogLine",
     "LookupCompleted",
     "ManagedAgent",
     "ManagedAgentName",

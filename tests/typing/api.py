@@ -463,6 +463,10 @@ async def to_the_end(ecs: aioecs.Client, one: aioecs.StartTaskRequest, run_one: 
     assert_type(report.runs[0].result, aioecs.TaskResult | None)
     assert_type(report.raise_for_status(), aioecs.RunReport)
     assert_type(await ecs.wait_for_results(["arn"], token, timeout=60, cluster="render"), list[aioecs.TaskResult])
+    async for line in ecs.logs("arn", token, follow=True, container="main", cluster="render"):
+        assert_type((line.container, line.text), tuple[str, str])
+        assert_type(line, aioecs.LogLine)
+    assert_type(await ecs.log_tail(report.results[0], 5), tuple[aioecs.LogLine, ...])
     assert_type(await ecs.task_result(report.results[0].task, container="main"), aioecs.TaskResult)
 
 
