@@ -7,9 +7,9 @@ import asyncio
 import inspect
 import os
 import re
-import subprocess
+import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import attrs
 import pytest
 from aiobotocore.session import get_session
-from worker_world import moto_server
+from worker_world import moto_server, until
 
 from aioecs.testing import LocalECS
 
@@ -44,17 +44,26 @@ def blocks(page: Path) -> list[Block]:
     return [Block(m["title"], m["code"], text[: m.start()].count("\n") + 2) for m in FENCE.finditer(text)]
 
 
-def with_python(*, titled: bool) -> Iterator[Any]:
-    """Yield the pages that have blocks of this kind, each with its name as the test's."""
-    for page in PAGES:
-        if any((block.title is not None) is titled for block in blocks(page)):
-            yield pytest.param(page, id=str(page.relative_to(DOCS)))
+def running_seconds(request: pytest.FixtureRequest) -> float | None:
+    """Return how long the page's tasks run, where it asks for `aioecs local --running`."""
+    page = getattr(request.node, "callspec", None)
+    return 0.3 if page is not None and "aioecs local --running" in page.params["page"].read_text() else None
+
+
+def named(page: Path) -> Any:
+    """Return a page as a test's parameter, with its name as the test's."""
+    return pytest.param(page, id=str(page.relative_to(DOCS)))
+
+
+def with_python(*, titled: bool) -> list[Any]:
+    """Return the pages that have blocks of this kind."""
+    return [named(page) for page in PAGES if any((block.title is not None) is titled for block in blocks(page))]
 
 
 @pytest.fixture
-async def exported(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LocalECS]:
+async def exported(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LocalECS]:
     """Serve what `aioecs local` serves, and export what it prints."""
-    async with LocalECS() as local:
+    async with LocalECS(running_seconds=running_seconds(request)) as local:
         for name, value in {
             "AWS_ENDPOINT_URL_ECS": local.endpoint_url,
             "AWS_REGION": "us-east-1",
@@ -103,10 +112,28 @@ async def test_titled_examples_run_as_files(page: Path, exported: LocalECS, tmp_
                 command = [sys.executable, title]
             else:
                 continue
-            ended = await asyncio.to_thread(
-                subprocess.run, command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
-            )
-            assert ended.returncode == 0, f"{page.name}: {title}\n{ended.stdout}\n{ended.stderr}"
+            status, output = await ran(command, tmp_path, environment, exported)
+            assert status == 0, f"{page.name}: {title}\n{output}"
+
+
+async def ran(command: list[str], folder: Path, environment: dict[str, str], local: LocalECS) -> tuple[int | None, str]:
+    """Run a program to its end, which is SIGTERM for one that works until then: sent once two tasks run."""
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=folder, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    ending = asyncio.create_task(process.communicate())
+    try:
+        if command[-1] == "worker.py":
+            async with asyncio.timeout(60):
+                await until(lambda: len(local.truth.running()) == 2 or ending.done())
+            process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(60):
+            output, _ = await asyncio.shield(ending)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await asyncio.wait([ending])
+    return process.returncode, output.decode()
 
 
 async def made_queue(url: str, local: LocalECS) -> str:
@@ -140,7 +167,7 @@ def test_the_reference_has_no_name_that_is_gone() -> None:
             assert _found(entry) is not None or import_module(entry), entry
 
 
-@pytest.mark.parametrize("page", [pytest.param(page, id=str(page.relative_to(DOCS))) for page in PAGES])
+@pytest.mark.parametrize("page", [named(page) for page in PAGES])
 def test_a_page_begins_with_what_the_reader_can_do_after_it(page: Path) -> None:
     """The first words under the title say it."""
     lines = [line for line in page.read_text().splitlines() if line.strip()]
