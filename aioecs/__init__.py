@@ -4,6 +4,8 @@ Open a `Client` and await its methods. Requests and responses have the names of 
 they are made of are in `aioecs.types`. The README has a tour.
 """
 
+from typing import TYPE_CHECKING
+
 from aioecs import types
 from aioecs._batch.batch import Batch
 from aioecs._client.client import Client
@@ -13,6 +15,7 @@ from aioecs._model import (
     AwsVpcConfiguration,
     BatchReport,
     Binpack,
+    CapacityDemand,
     CapacityProviderStrategyItem,
     ContainerOverride,
     ContainerResult,
@@ -63,16 +66,19 @@ from aioecs._model import (
     Timeouts,
 )
 from aioecs._model.limits import RequestWarning
-from aioecs._model.public_names import publish
+from aioecs._model.public_names import publish as _publish
 from aioecs._runtime.cancel_token import CancelToken
 from aioecs.errors import (
     AccessDeniedException,
     AnswerLost,
+    BlockedException,
+    CallCancelled,
     CallTimeout,
     ClientException,
     ClientStateError,
     ClusterNotFoundException,
     ConfigurationError,
+    ConflictException,
     ConnectionFailed,
     ECSError,
     ECSServiceError,
@@ -80,6 +86,8 @@ from aioecs.errors import (
     InvalidParameterException,
     InvalidRequest,
     NamespaceNotFoundException,
+    PlatformTaskDefinitionIncompatibilityException,
+    PlatformUnknownException,
     ServerException,
     StartCancelled,
     StartError,
@@ -107,14 +115,18 @@ __all__ = [
     "Batch",
     "BatchReport",
     "Binpack",
+    "BlockedException",
+    "CallCancelled",
     "CallTimeout",
     "CancelToken",
+    "CapacityDemand",
     "CapacityProviderStrategyItem",
     "Client",
     "ClientException",
     "ClientStateError",
     "ClusterNotFoundException",
     "ConfigurationError",
+    "ConflictException",
     "ConnectionFailed",
     "ContainerOverride",
     "ContainerResult",
@@ -150,6 +162,8 @@ __all__ = [
     "Pacing",
     "PlacementConstraint",
     "PlacementStrategy",
+    "PlatformTaskDefinitionIncompatibilityException",
+    "PlatformUnknownException",
     "Random",
     "RequestWarning",
     "ResourceRequirement",
@@ -188,13 +202,14 @@ __all__ = [
     "find_start_error",
     "is_retry_safe",
     "task_result",
-    "types",
 ]
 
-publish(__name__, __all__, globals())
+_publish(__name__, __all__, globals())
 
 
-def __getattr__(name: str) -> object:
-    """Say where a shape is that isn't at the top level."""
-    hint = f"; it is aioecs.types.{name}" if name in types.__all__ else ""
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
+if not TYPE_CHECKING:  # a type checker must not take it for a promise that every name exists
+
+    def __getattr__(name: str) -> object:
+        """Say where a shape is that isn't at the top level."""
+        hint = f"; it is aioecs.types.{name}" if name in types.__all__ else ""
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")

@@ -21,17 +21,23 @@ import anyio
 import aioecs
 from aioecs import (
     BatchReport,
+    Binpack,
     CancelToken,
+    CapacityDemand,
     ClientStateError,
     Delivery,
+    DistinctInstance,
     InvalidRequest,
     ListContainerInstancesRequest,
     ListContainerInstancesResponse,
     ListTasksRequest,
     ListTasksResponse,
+    MemberOf,
     OnCancel,
     Outcome,
+    Random,
     RunTaskResponse,
+    Spread,
     StartCancelled,
     StartResult,
     StartTaskRequest,
@@ -323,8 +329,51 @@ class Client:
     look_up = _blocking(aioecs.Client.look_up)
     """Return the tasks that bear a start's token, as `aioecs.Client.look_up` does."""
 
-    place_tasks = _blocking(aioecs.Client.place_tasks)
-    """Start `count` tasks of a template on instances that aioecs chooses, as `aioecs.Client.place_tasks` does."""
+    place_task = _blocking(aioecs.Client.place_task)
+    """Start one task on an instance that aioecs chooses, as `aioecs.Client.place_task` does."""
+
+    def place_tasks(
+        self,
+        requests: StartTaskRequest | Iterable[StartTaskRequest],
+        cancel_scope: CancelToken | anyio.CancelScope | None = None,
+        *,
+        count: int = 1,
+        placement: Spread | Binpack | Random = Spread(),  # noqa: B008 frozen
+        constraints: Iterable[DistinctInstance | MemberOf] = (),
+        instances: Iterable[str] | None = None,
+        wait_for_capacity: float = 0.0,
+        confirm_refusals: bool = False,
+        idempotency_key: Callable[[StartTaskRequest], str] | None = None,
+        on_capacity_shortage: Callable[[CapacityDemand], object] | None = None,
+        on_cancel: OnCancel | None = None,
+        delivery: Delivery | None = None,
+    ) -> BatchReport:
+        """Start tasks on instances that aioecs chooses, as `aioecs.Client.place_tasks` does.
+
+        A template, list or tuple is handed over whole; whatever else is iterable is drawn as it is needed, in the
+        calling thread. `idempotency_key` and `on_capacity_shortage` are called on the background loop's thread.
+
+        Raises:
+            InvalidRequest, ECSServiceError, StartCancelled: as of `aioecs.Client.place_tasks`.
+        """
+        drawn = Drawn(requests) if not isinstance(requests, (StartTaskRequest, list, tuple)) else None
+        return self._done(
+            lambda: self._client.place_tasks(
+                drawn or requests,
+                cancel_scope,
+                count=count,
+                placement=placement,
+                constraints=constraints,
+                instances=instances,
+                wait_for_capacity=wait_for_capacity,
+                confirm_refusals=confirm_refusals,
+                idempotency_key=idempotency_key,
+                on_capacity_shortage=on_capacity_shortage,
+                on_cancel=on_cancel,
+                delivery=delivery,
+            ),
+            drawn,
+        )
 
     # ------------------------------------------------------------------------------------------------------- waiting
 

@@ -163,7 +163,7 @@ from aioecs._model import (
     VolumeFrom,
 )
 from aioecs._model.placement import PackedResource
-from aioecs._model.public_names import publish
+from aioecs._model.public_names import publish as _publish
 from aioecs.errors import ECSError
 
 __all__ = [
@@ -320,4 +320,4 @@ __all__ = [
     "VolumeFrom",
 ]
 
-publish(__name__, __all__, globals())
+_publish(__name__, __all__, globals())

@@ -15,6 +15,7 @@ import json
 import re
 import sys
 import time
+import warnings
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -31,11 +32,11 @@ from aioecs._model.codec.shape import Shape
 from aioecs._model.task_event import read_event
 from aioecs._transport import body_reader
 from aioecs._transport.answers import read_response
-from aioecs._transport.connect import connected
 from aioecs._transport.native.connection import Response
 from aioecs._transport.native.encoding import encode
 from aioecs._transport.settings import Settings
-from aioecs._transport.transport import EVERY, Operation, SentMarker
+from aioecs._transport.transport import ALL_OPERATIONS, Operation, SentMarker
+from aioecs._transport.transport_factory import open_transport
 from aioecs.errors import AnswerLost, ECSServiceError, InvalidRequest
 from aioecs.testing import faults_from_script
 from benchmarks.mutants import Dice
@@ -106,7 +107,7 @@ async def four_ways() -> AsyncGenerator[Callable[[Operation[Any], Shape, bytes],
         ports: list[Any] = []
         for transport in ("auto", "botocore"):
             settings = Settings(**keys, endpoint_url=url, session=SESSION, transport=transport)
-            port: Any = (await stack.enter_async_context(connected(settings)))[0]
+            port: Any = (await stack.enter_async_context(open_transport(settings)))[0]
             port.read = read_twice
             ports.append(port)
         yield partial(_sent, server, ports)
@@ -206,13 +207,15 @@ def try_event(dice: Dice) -> None:
 
 
 def try_request(dice: Dice) -> None:
-    """Check a request with a member of another kind: it is refused by name, or can be sent."""
-    operation = dice.choice(EVERY)
+    """Check a request with a member of another kind: it is refused by name, or can be sent, at most with a warning."""
+    operation = dice.choice(ALL_OPERATIONS)
     request = make_request(operation)
     name = dice.choice([*(each.name for each in members(operation.request)), "extra"])
     try:
         request = request.replace(**{name: dice.odd() if dice.random() < 0.7 or name != "extra" else {"a": dice.odd()}})
-        limits.check(request)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", limits.RequestWarning)  # for values that this version doesn't know
+            limits.check(request)
     except InvalidRequest:
         return
     encode(request)
@@ -266,7 +269,7 @@ class Run:
             yield self.seed + number
 
 
-async def fuzz_answers(run: Run, operations: tuple[Operation[Any], ...] = EVERY) -> None:
+async def fuzz_answers(run: Run, operations: tuple[Operation[Any], ...] = ALL_OPERATIONS) -> None:
     """Send mutated answers to both transports, and read each with and without msgspec."""
     async with four_ways() as send:
         for seed in run.seeds():

@@ -1,20 +1,34 @@
-"""aioecs as it is held against its rivals: one task a call, ten, or a whole fan-out, by either of its ways.
+"""aioecs as `hot_path` measures it: one task a call, ten, or many by `start_tasks`, on either transport.
 
-Its pacing is off, since no rival paces.
+Its rate limiter is off, since no rival has one.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aioecs
 from benchmarks.lean import Endpoint
-from benchmarks.rivals import KEYS, ONE, PACKED, TEN, Way, hosts, pumped, trusting
+from benchmarks.rivals import (
+    AFRESH,
+    AFRESH_FEW,
+    KEYS,
+    ONE,
+    OWN,
+    PACKED,
+    TEN,
+    UNLIKE,
+    Way,
+    hosts,
+    pumped,
+    read,
+    trusting,
+)
 
-FAN_OUT = 1_000
-"""Starts that `start_tasks` is given at once, all of whose requests and outcomes are kept until it has ended."""
+FEW, MANY = 1_000, 20_000
+"""Starts of one `start_tasks`, whose requests and results are kept until it has ended."""
 TYPED_OVERRIDES = aioecs.TaskOverride(
     container_overrides=[
         aioecs.ContainerOverride(name="main", environment=[aioecs.KeyValuePair(name="FRAME", value="17")])
@@ -23,12 +37,22 @@ TYPED_OVERRIDES = aioecs.TaskOverride(
 
 
 def typed(number: int, size: int) -> aioecs.StartTaskRequest:
-    """Return a request as aioecs takes it; as the rivals' are one dict, the overrides are one value, made before."""
+    """Return a request as aioecs takes it, with the overrides that all share."""
     return aioecs.StartTaskRequest(
         cluster="render",
         task_definition="frame:42",
         container_instances=hosts(number, size),
         overrides=TYPED_OVERRIDES,
+    )
+
+
+def typed_of_its_own(number: int, frame: str | None = None) -> aioecs.StartTaskRequest:
+    """Return a request with an environment made for it: of its own, or of a frame that others have too."""
+    return aioecs.StartTaskRequest(
+        cluster="render",
+        task_definition="frame:42",
+        container_instances=hosts(number, 1),
+        overrides=aioecs.TaskOverride.for_container("main", environment={"FRAME": frame or str(number)}),
     )
 
 
@@ -55,11 +79,28 @@ async def ours(endpoint: Endpoint, **settings: Any) -> AsyncIterator[dict[str, W
 
             return lambda calls: pumped(calls, call)
 
-        async def packed(calls: int) -> int:
-            started, count = 0, calls * 10
-            for first in range(0, count, FAN_OUT):
-                numbers = range(first, min(first + FAN_OUT, count))
-                started += len((await client.start_tasks(typed(number, 1) for number in numbers)).started)
-            return started
+        async def own(number: int) -> int:
+            (task,) = (await client.start_task(typed_of_its_own(number))).tasks
+            return read(task.task_arn, task.created_at)
 
-        yield {ONE: by(1), TEN: by(10), PACKED: packed}
+        def reports(made: Callable[[int], aioecs.StartTaskRequest], size: int, most: int) -> Way:
+            """Start `size` tasks for each call that is asked for, at most so many in one report."""
+
+            async def start(calls: int) -> int:
+                started, count = 0, calls * size
+                for first in range(0, count, most):
+                    numbers = range(first, min(first + most, count))
+                    started += len((await client.start_tasks(made(number) for number in numbers)).started)
+                return started
+
+            return start
+
+        yield {
+            OWN: lambda calls: pumped(calls, own),
+            ONE: by(1),
+            TEN: by(10),
+            UNLIKE: reports(typed_of_its_own, 1, FEW),
+            PACKED: reports(lambda number: typed(number, 1), 10, FEW),
+            AFRESH: reports(lambda number: typed_of_its_own(number, "17"), 10, MANY),
+            AFRESH_FEW: reports(lambda number: typed_of_its_own(number, "17"), 10, FEW),
+        }

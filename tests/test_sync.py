@@ -95,7 +95,7 @@ def test_operations_answer_as_the_async_ones_do(there: LocalECS, ecs: aioecs.syn
     """Each of them, once round."""
     started = ecs.start_task(request(there, 2, started_by="us"))
     report = ecs.start_tasks([request(there), request(there, 3)], key=lambda r: f"k{len(r.container_instances)}")
-    placed = ecs.place_tasks(StartTaskRequest(task_definition="demo"), 4, placement=aioecs.Binpack("memory"))
+    placed = ecs.place_tasks(StartTaskRequest(task_definition="demo"), count=4, placement=aioecs.Binpack("memory"))
     ran = ecs.run_task(aioecs.RunTaskRequest(task_definition="demo", count=2, launch_type="EC2"))
     assert [len(answer.tasks) for answer in (started, report, placed, ran)] == [2, 4, 4, 2]
     assert len(ecs.list_tasks().task_arns) == 12

@@ -7,20 +7,20 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable, Iterable
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from weakref import WeakSet
 
 import anyio
 
 from aioecs._batch.engine import Engine
-from aioecs._batch.placement_context import Layout, PlacementOptions, Survey
+from aioecs._batch.placement_context import OnCapacityShortage, PlacementOptions, Site, Survey, wish_of
 from aioecs._batch.placement_stream import PlacementStream
 from aioecs._batch.retry_in_place import RetryInPlace
 from aioecs._batch.start_stream import PendingRequest, Requests, StartStream
 from aioecs._calls.call import Call
 from aioecs._calls.call_preparation import Preparer
 from aioecs._calls.caller_wait import Wait, admit, refuse_if_cancelled
-from aioecs._logic.calls.call_result import cancelled_of
+from aioecs._logic.calls.call_result import cancelled_of, verdict_of
 from aioecs._logic.calls.restart import all_failed, key_of
 from aioecs._logic.sending.packing import Group, alike
 from aioecs._model import limits
@@ -34,7 +34,7 @@ from aioecs._model.start_result import Outcome, StartResult
 from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, expect
 from aioecs._runtime.client_core import Core
 from aioecs._runtime.event_emitter import StartEvents
-from aioecs.errors import ClientStateError, InvalidRequest, StartCancelled
+from aioecs.errors import ClientStateError, ECSError, InvalidRequest, StartCancelled
 
 Key = Callable[[StartTaskRequest], str]
 
@@ -191,10 +191,9 @@ class Batch:
         self._open()
         return await self._told(self._stream(cancel_scope, wait_for_capacity, keep=True), requests, cancel_scope)
 
-    async def place_tasks(
+    async def place_task(
         self,
         request: StartTaskRequest,
-        count: int,
         cancel_scope: Cancellable | None = None,
         *,
         placement: Placement = Spread(),  # noqa: B008 frozen
@@ -202,66 +201,135 @@ class Batch:
         instances: Iterable[str] | None = None,
         wait_for_capacity: float = 0.0,
         confirm_refusals: bool = False,
+        idempotency_key: str | None = None,
+        on_capacity_shortage: OnCapacityShortage | None = None,
+    ) -> StartTaskResponse:
+        """Start one task on an instance that aioecs chooses; see `Client.place_task`.
+
+        Equal starts of concurrent callers share a call, as with `start_task`.
+        """
+        wish = wish_of(placement, constraints, instances, wait_for_capacity, confirm_refusals, on_capacity_shortage)
+        return await self.placed_one(request, cancel_scope, wish, idempotency_key)
+
+    async def placed_one(
+        self,
+        request: StartTaskRequest,
+        source: Cancellable | None,
+        wish: PlacementOptions,
+        key: str | None,
+    ) -> StartTaskResponse:
+        """Start one task, and answer as `start_task` does."""
+
+        def its_key(_: StartTaskRequest) -> Any:
+            return key
+
+        stream, requests = await self._placing(request, 1, source, wish, its_key if key is not None else None)
+        await stream.report(requests)
+        starts = stream.kept()
+        if stream.was_cancelled:
+            await refuse_if_cancelled(source, partial(cancelled_of, starts))
+        answer = verdict_of(starts, stream.error)
+        if isinstance(answer, ECSError):
+            raise answer
+        return answer
+
+    async def place_tasks(
+        self,
+        requests: StartTaskRequest | Requests,
+        cancel_scope: Cancellable | None = None,
+        *,
+        count: int = 1,
+        placement: Placement = Spread(),  # noqa: B008 frozen
+        constraints: Iterable[Constraint] = (),
+        instances: Iterable[str] | None = None,
+        wait_for_capacity: float = 0.0,
+        confirm_refusals: bool = False,
+        idempotency_key: Key | None = None,
+        on_capacity_shortage: OnCapacityShortage | None = None,
     ) -> AsyncGenerator[StartResult]:
-        """Yield a Start for each of `count` tasks of a template, as they settle; see `Client.place_tasks`.
+        """Yield a Start for each task, as they settle; see `Client.place_tasks`.
 
         After a cancel it yields what was drawn until then; the others were not sent, and cost nothing.
+        Memory is bounded: requests are drawn as they are needed, and what was given out is kept no longer.
         """
-        wish = PlacementOptions(placement, tuple(constraints), instances, wait_for_capacity, confirm_refusals)
+        wish = wish_of(placement, constraints, instances, wait_for_capacity, confirm_refusals, on_capacity_shortage)
         try:
-            stream = await self._placing(request, count, cancel_scope, wish, keep=False)
-        except StartCancelled:
+            stream, drawn = await self._placing(requests, count, cancel_scope, wish, idempotency_key, keep=False)
+        except StartCancelled as told:
+            for start in told.starts:
+                self._engine.count(start)
+                yield start
             return
-        async with contextlib.aclosing(stream.starts(stream.requests(request, count))) as starts:
+        async with contextlib.aclosing(stream.starts(drawn)) as starts:
             async for start in starts:
                 yield start
 
     async def placed(
-        self, request: StartTaskRequest, count: int, cancel_scope: Cancellable | None, wish: PlacementOptions
+        self,
+        requests: StartTaskRequest | Requests,
+        count: int,
+        source: Cancellable | None,
+        wish: PlacementOptions,
+        key: Key | None = None,
     ) -> BatchReport:
         """Start them all, and return what each came to, in order.
 
         Raises:
-            StartCancelled: the scope or token fired; `starts` has them all.
+            StartCancelled: the scope or token fired; `starts` has what was drawn until then, all of a template's.
         """
-        stream = await self._placing(request, count, cancel_scope, wish)
-        return await self._told(stream, stream.requests(request, count), cancel_scope)
+        stream, drawn = await self._placing(requests, count, source, wish, key)
+        return await self._told(stream, drawn, source)
 
     async def _placing(
         self,
-        request: StartTaskRequest,
+        requests: StartTaskRequest | Requests,
         count: int,
         source: Cancellable | None,
         wish: PlacementOptions,
+        key: Callable[[StartTaskRequest], Any] | None = None,
         *,
         keep: bool = True,
-    ) -> PlacementStream:
+    ) -> tuple[PlacementStream, Requests]:
+        """Return the stream that places them, and what it is to draw.
+
+        The site of a template is surveyed first: what is wrong with it is raised.
+        """
         self._open()
         expect(source)
         limits.positive(count, "count")
         limits.not_negative(wish.wait_for_capacity, "wait_for_capacity")
-        with StartEvents(self._core.emit, tuple):  # there are no starts yet, but where a cancel tells of them
-            layout = await self._laid_out(request, count if keep else 0, source, wish)
-        placing = PlacementStream(
+        stream = PlacementStream(
             self._engine,
-            lambda template, _: self._group(template, None),
+            self._group,
             self._on_cancel,
             source,
-            layout=layout,
-            patience=wish.wait_for_capacity,
+            survey=self._survey,
+            wish=wish,
+            key=key if key is not None else self._key,
             keep=keep,
         )
-        self._streams.add(placing)
-        return placing
+        self._streams.add(stream)
+        if isinstance(requests, StartTaskRequest):
+            with StartEvents(self._core.emit, tuple):  # there are no starts yet, but where a cancel tells of them
+                stream.knows(requests, await self._surveyed(requests, count if keep else 0, source, wish))
+            return stream, stream.requests(requests, count)
+        if count != 1:
+            raise InvalidRequest("count", "goes with one template, not with many requests", count)
+        if not (hasattr(requests, "__iter__") or hasattr(requests, "__aiter__")):
+            raise InvalidRequest(
+                "requests", "a StartTaskRequest, or an iterable of them", f"a {type(requests).__name__}"
+            )
+        return stream, requests
 
-    async def _laid_out(
+    async def _surveyed(
         self, request: StartTaskRequest, count: int, source: Cancellable | None, wish: PlacementOptions
-    ) -> Layout:
-        """Find out where there is room; what ends the wait for that cuts the reads, and nothing was sent.
+    ) -> Site:
+        """Find out where there is capacity; what ends the wait for that cuts the reads, and nothing was sent.
 
         Raises:
             StartCancelled, CancelledError: as `refuse_if_cancelled` does.
         """
+        self._survey.check(request)
 
         def tell(reason: str | None, blamed: object) -> StartCancelled:
             unsent = StartResult(request=request, container_instance="", outcome=Outcome.NOT_SENT)
@@ -270,7 +338,7 @@ class Batch:
         while True:
             try:
                 with anyio.CancelScope() as reading, CancellationMonitor.here().watch(source, reading.cancel):
-                    return await self._survey.lay_out(request, wish)
+                    return await self._survey.site(request, wish)
             except asyncio.CancelledError as first:
                 raise first from tell(None, None)
             await refuse_if_cancelled(source, tell)

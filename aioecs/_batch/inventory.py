@@ -9,7 +9,9 @@ from typing import TypeVar
 
 import attrs
 
-from aioecs._logic.placement.host_capacity import CapacityModel, Host
+from aioecs._logic.placement.host import Host
+from aioecs._logic.placement.host_capacity import CapacityModel, Pool
+from aioecs._logic.placement.waitlist import SHARE
 from aioecs._model.arn import short
 from aioecs._model.limits import DESCRIBED_PER_CALL
 from aioecs._model.placement import Constraint, MemberOf
@@ -26,6 +28,7 @@ from aioecs.errors import ClientStateError, ECSError
 
 MAX_AGE = 60.0  # in seconds: how old a snapshot may be, where nothing speaks against it
 MISSING = "MISSING"  # the status, here, of an instance that was named and that ECS doesn't know
+CREDIT = 4.0  # in seconds: so far looks may be ahead of their share of the bucket's rate
 WIDTH = 4  # reads of one load at a time: the rest of the read bucket is for others
 
 T = TypeVar("T")
@@ -140,6 +143,7 @@ class Inventory:
         constraints: of these, the expressions of `MemberOf` are the filter.
         instances: only these, by id or ARN.
         max_age: how old a snapshot may be for `current`, in seconds.
+        pool: the hosts of the cluster, which inventories through other filters share.
     """
 
     def __init__(
@@ -150,21 +154,56 @@ class Inventory:
         constraints: Iterable[Constraint] = (),
         instances: Iterable[str] | None = None,
         max_age: float = MAX_AGE,
+        pool: Pool | None = None,
     ) -> None:
-        self.capacity_model = CapacityModel()
+        self.capacity_model = CapacityModel(pool=pool)
+        self.used_at = core.now
+        """When it was last asked for, on the loop's clock."""
         self.max_age = max_age
         self._core = core
         self._cluster = cluster
         self._constraints = tuple(constraints)
         self._instances = tuple(instances) if instances is not None else None
-        self._taken_at = float("-inf")
+        self._taken_at = self._began_at = float("-inf")
         self._taken = self._begun = 0  # loads are numbered from 1: a clock may stand still between two of them
+        self._paid_until = float("-inf")
         self._under_way: _Load | None = None
 
     @property
     def age(self) -> float:
         """How long ago the snapshot was begun, in seconds; infinitely long if there is none yet."""
         return self._core.now - self._taken_at
+
+    @property
+    def taken(self) -> int:
+        """The number of the load whose snapshot this is; 0 if there is none yet."""
+        return self._taken
+
+    @property
+    def taken_at(self) -> float:
+        """When the snapshot was begun, on the loop's clock."""
+        return self._taken_at
+
+    @property
+    def next_load(self) -> int:
+        """The number of the first load that is begun after now."""
+        return self._begun + 1
+
+    @property
+    def began_at(self) -> float:
+        """When the last load was begun, on the loop's clock, whatever came of it."""
+        return self._began_at
+
+    @property
+    def reads(self) -> int:
+        """How many reads a load takes, by what the last one showed."""
+        pages = max(1, -(-len(self.capacity_model.rooms) // DESCRIBED_PER_CALL))
+        return pages if self._instances is not None and filter_of(self._constraints) is None else 2 * pages
+
+    @property
+    def may_look_at(self) -> float:
+        """When the next load may be begun without taking more than its share of the reads."""
+        return self._paid_until - CREDIT
 
     async def current(self) -> CapacityModel:
         """Return the fleet with a snapshot that is at most `max_age` seconds old.
@@ -203,6 +242,10 @@ class Inventory:
         return under_way
 
     async def _read(self, number: int) -> list[ContainerInstance]:
+        self._began_at = self._core.now
+        self._paid_until = max(self._paid_until, self._core.now) + SHARE * self.reads / (
+            self._core.read_limiter.rate or 1.0
+        )
         self._begun = number  # from here on: who asked in the same round of the loop shares it
         self.capacity_model.loading()
         return await load(self._core, self._cluster, constraints=self._constraints, instances=self._instances)

@@ -1,23 +1,36 @@
-"""Before tasks are placed: what one takes, and where there may be room for it."""
+"""Before tasks are placed: what one takes, and where there may be capacity for it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Callable, Iterable
 
 import attrs
 
-from aioecs._batch.inventory import Inventory, filter_of
+from aioecs._batch.inventory import MAX_AGE, Inventory, filter_of
 from aioecs._calls.call_preparation import Preparer
-from aioecs._calls.reconciler import Reconciler
-from aioecs._logic.placement.demand import demand
-from aioecs._logic.placement.placer import Placer
-from aioecs._model import limits
-from aioecs._model.placement import Constraint, MemberOf, Placement
+from aioecs._calls.reconciler import COMPANY, Reconciler
+from aioecs._logic.calls import token as tokens
+from aioecs._logic.calls.lookups import AmbiguousCall
+from aioecs._logic.calls.matching import eldest_first, withdrawn
+from aioecs._logic.placement.demand import Demand, demand
+from aioecs._logic.placement.host_capacity import Pool
+from aioecs._model.arn import short
+from aioecs._model.options import plain_function
+from aioecs._model.placement import CapacityDemand, Constraint, MemberOf, Placement
 from aioecs._model.shapes.definition.task_definition import DescribeTaskDefinitionRequest, TaskDefinition
+from aioecs._model.shapes.overrides import TaskOverride
 from aioecs._model.shapes.start_task import StartTaskRequest
+from aioecs._model.shapes.task import Task
 from aioecs._runtime.concurrency import Priority
 from aioecs._transport.transport import DESCRIBE_TASK_DEFINITION
-from aioecs.errors import InvalidRequest
+from aioecs.errors import AccessDeniedException, CallTimeout, ClientStateError, InvalidRequest
+
+OnCapacityShortage = Callable[[CapacityDemand], object]
+"""Hears what is lacking where starts wait for capacity, or are refused for want of it."""
+
+DEFINITION_AGE = 5.0  # in seconds: for how long a family is taken to be its last revision; a revision never changes
+REMEMBERED = 500  # task definitions, and demands of each
 
 
 @attrs.frozen
@@ -26,19 +39,71 @@ class PlacementOptions:
 
     placement: Placement
     constraints: tuple[Constraint, ...]
-    instances: Iterable[str] | None
+    instances: tuple[str, ...] | None
     wait_for_capacity: float
     confirm_refusals: bool
+    on_capacity_shortage: OnCapacityShortage | None = None
 
 
-@attrs.frozen
-class Layout:
-    """What places the tasks of a template."""
+def wish_of(
+    placement: Placement,
+    constraints: Iterable[Constraint],
+    instances: Iterable[str] | None,
+    wait_for_capacity: float,
+    confirm_refusals: bool,
+    on_capacity_shortage: OnCapacityShortage | None,
+) -> PlacementOptions:
+    """Put together how tasks are to be placed."""
+    hook: OnCapacityShortage | None = plain_function(on_capacity_shortage, "on_capacity_shortage")
+    only = tuple(instances) if instances is not None else None
+    return PlacementOptions(placement, tuple(constraints), only, wait_for_capacity, confirm_refusals, hook)
 
-    placer: Placer
+
+@attrs.define(eq=False)
+class Site:
+    """Where tasks of one definition may go, and what one takes."""
+
+    definition: TaskDefinition
     inventory: Inventory
+    rules: tuple[Constraint, ...]
     confirm: Reconciler | None
     """Where a refusal is confirmed before its start is moved, if that is wished."""
+    _demands: dict[object, Demand] = attrs.Factory(dict)
+
+    def demand(self, overrides: TaskOverride | None) -> Demand:
+        """Tell what one takes with these overrides; equal ones are the same object."""
+        sizes = _sizes(overrides)
+        known = self._demands.get(sizes)
+        if known is None:
+            if len(self._demands) >= REMEMBERED:
+                self._demands.clear()
+            known = self._demands[sizes] = demand(self.definition, overrides)
+        return known
+
+
+_NO_SIZES = (None, None, None, None)
+
+
+def _sizes(overrides: TaskOverride | None) -> object:
+    """Return what of the overrides a demand depends on: environments and commands don't count."""
+    if overrides is None:
+        return None
+    containers = tuple(
+        (each.name, each.cpu, each.memory, each.memory_reservation, each.resource_requirements)
+        for each in overrides.container_overrides or ()
+        if any(
+            size is not None for size in (each.cpu, each.memory, each.memory_reservation, each.resource_requirements)
+        )
+    )
+    return overrides.cpu, overrides.memory, containers
+
+
+@attrs.define(eq=False)
+class _Described:
+    """A task definition that was, or is being, described."""
+
+    until: float
+    task: asyncio.Task[TaskDefinition]
 
 
 @attrs.define(eq=False)
@@ -46,35 +111,119 @@ class Survey:
     """Lays out what a client is to place, over inventories that all who ask alike share."""
 
     _preparer: Preparer
+    on_capacity_shortage: OnCapacityShortage | None = None
     _inventories: dict[tuple[str | None, str | None, tuple[str, ...] | None], Inventory] = attrs.Factory(dict)
+    _pools: dict[str | None, Pool] = attrs.Factory(dict)
+    _definitions: dict[str, _Described] = attrs.Factory(dict)
+    _keys: dict[str, asyncio.Future[None]] = attrs.Factory(dict)
 
-    async def lay_out(self, request: StartTaskRequest, wish: PlacementOptions) -> Layout:
-        """Find out what a task of the template takes, and where there may be room for it; a cancel cuts the reads.
+    def check(self, request: StartTaskRequest) -> None:
+        """Hold a request that names no instances against every documented limit.
 
         Raises:
-            InvalidRequest: the template breaks a rule.
+            InvalidRequest: it breaks one.
+        """
+        if request.container_instances:
+            raise InvalidRequest("container_instances", "empty in a request to be placed: aioecs chooses the instances")
+        self._preparer.check(request.replace(container_instances=["0" * 32]))
+
+    async def site(self, request: StartTaskRequest, wish: PlacementOptions) -> Site:
+        """Find out where tasks of a request's definition may go; a cancel cuts the reads.
+
+        Raises:
             ECSError: what came of a read in the end.
         """
-        limits.expect(request, StartTaskRequest)
-        if request.container_instances:
-            raise InvalidRequest("container_instances", "empty in a template: place_tasks chooses them")
-        self._preparer.check(request.replace(container_instances=["0" * 32]))
-        core = self._preparer.core
-        definition = DescribeTaskDefinitionRequest(task_definition=request.task_definition)
-        described = (await core.harmless(DESCRIBE_TASK_DEFINITION, definition, Priority.READ)).answer.task_definition
-        need = demand(described or TaskDefinition(), request.overrides)
-        rules = (*wish.constraints, *(MemberOf(expression) for expression in need.expressions))
+        definition = await self._definition(request.task_definition)
+        expressions = demand(definition, request.overrides).expressions
+        rules = (*wish.constraints, *(MemberOf(expression) for expression in expressions))
         inventory = self._inventory(request.cluster, rules, wish.instances)
-        placer = Placer(await inventory.current(), need, wish.placement, rules, core.jitter)
-        return Layout(placer, inventory, self._preparer.reconciler(request.cluster) if wish.confirm_refusals else None)
+        await inventory.current()
+        reconciler = self._preparer.reconciler(request.cluster) if wish.confirm_refusals else None
+        return Site(definition, inventory, rules, reconciler)
+
+    async def _definition(self, name: str) -> TaskDefinition:
+        """Describe a task definition; all who ask at the same time share the read."""
+        core = self._preparer.core
+        known = self._definitions.get(name)
+        if known is None or known.until < core.now or (known.task.done() and not _went_well(known.task)):
+            if len(self._definitions) >= REMEMBERED:
+                self._definitions.clear()
+            task = core.background_tasks.own(self._describe(name), "aioecs describes a task definition", heard=True)
+            age = MAX_AGE if ":" in short(name) else DEFINITION_AGE
+            known = self._definitions[name] = _Described(core.now + age, task)
+        await asyncio.wait({known.task})
+        if known.task.cancelled():
+            raise ClientStateError("the client was closed while it described a task definition")
+        return known.task.result()
+
+    async def _describe(self, name: str) -> TaskDefinition:
+        asked = DescribeTaskDefinitionRequest(task_definition=name)
+        answer = await self._preparer.core.harmless(DESCRIBE_TASK_DEFINITION, asked, Priority.READ)
+        return answer.answer.task_definition or TaskDefinition()
 
     def _inventory(
         self, cluster: str | None, rules: tuple[Constraint, ...], instances: Iterable[str] | None
     ) -> Inventory:
         """Return the inventory of a cluster through one filter, the same for all who ask alike."""
-        only = tuple(instances) if instances is not None else None
-        known = self._inventories.get((cluster, filter_of(rules), only))
+        core = self._preparer.core
+        self._forget(core.now)
+        only = tuple(sorted({short(each): each for each in instances}.values())) if instances is not None else None
+        key = cluster, filter_of(rules), only
+        known = self._inventories.get(key)
         if known is None:
-            known = Inventory(self._preparer.core, cluster, constraints=rules, instances=only)
-            self._inventories[cluster, filter_of(rules), only] = known
+            pool = self._pools.setdefault(cluster, Pool())
+            known = Inventory(core, cluster, constraints=rules, instances=only, pool=pool)
+        self._inventories.pop(key, None)
+        self._inventories[key] = known  # the one that was asked for last stands last
+        known.used_at = core.now
         return known
+
+    def _forget(self, now: float) -> None:
+        """Forget the inventories that nobody has asked for while a snapshot of theirs was worth anything."""
+        for key, each in list(self._inventories.items()):
+            if now - each.used_at <= MAX_AGE and len(self._inventories) <= KEPT:
+                return
+            del self._inventories[key]
+
+    # Keys ------------------------------------------------------------------------------------------------------------
+
+    async def has_turn(self, key: str) -> None:
+        """Wait until no other placement of this client has the key, and take it."""
+        while (other := self._keys.get(key)) is not None:
+            await asyncio.wait({other})
+        self._keys[key] = self._preparer.core.loop.create_future()
+
+    def release(self, key: str) -> None:
+        """Let the next one have the key."""
+        turn = self._keys.pop(key, None)
+        if turn is not None and not turn.done():
+            turn.set_result(None)
+
+    async def earlier(self, cluster: str | None, key: str) -> Task | None:
+        """Return what an earlier attempt with this key started, on whatever instance; None if certainly nothing.
+
+        Raises:
+            ECSError: it can't be known; so nothing may be sent.
+        """
+        core, token = self._preparer.core, tokens.derived(key)
+        reconciler = self._preparer.reconciler(cluster)
+        ends = core.now + core.timeouts.call
+        backoff = core.retries.initial_backoff
+        while True:
+            looked = await reconciler.look(AmbiguousCall(token, token, (), confirm=True), COMPANY)
+            found = eldest_first(task for task in looked.tasks if not withdrawn(task, token))
+            if found:
+                return found[0]
+            if looked.whole:
+                return None
+            if isinstance(looked.error, AccessDeniedException) or core.now + backoff >= ends:
+                raise looked.error or CallTimeout("it could not be known whether the key was used before")
+            await asyncio.sleep(backoff)
+            backoff = min(2 * backoff, core.retries.max_backoff)
+
+
+KEPT = 32  # inventories: each holds the list of its hosts, which those of one cluster share
+
+
+def _went_well(task: asyncio.Task[TaskDefinition]) -> bool:
+    return not task.cancelled() and task.exception() is None

@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from itertools import repeat
+from typing import Any
 
-import anyio
 import attrs
 
 from aioecs._batch.engine import BatchCall, Engine
-from aioecs._batch.placement_context import Layout
+from aioecs._batch.inventory import Inventory
+from aioecs._batch.placement_context import REMEMBERED, PlacementOptions, Site, Survey
+from aioecs._batch.refusal_confirmation import as_found, found_running, look_up
 from aioecs._batch.start_stream import StartStream, ends_all
 from aioecs._calls.reconciler import Reconciler
-from aioecs._logic.calls.actions import LookupDone
-from aioecs._logic.calls.lookups import AmbiguousCall
-from aioecs._logic.calls.matching import eldest_first, strangers
-from aioecs._logic.calls.token import stop_reason
+from aioecs._logic.placement.placer import Placer
+from aioecs._logic.placement.shortage import shortage
+from aioecs._logic.placement.waitlist import SLACK, Kind, Waiting, Waitlist, look_interval
 from aioecs._logic.sending.packing import Entry, Group, Stage
+from aioecs._model.limits import expect
 from aioecs._model.options import OnCancel
 from aioecs._model.shapes.start_task import StartTaskRequest
-from aioecs._model.shapes.stop_task import StopTaskRequest
 from aioecs._model.shapes.task import Failure, Task
 from aioecs._model.start_result import Outcome, StartResult
 from aioecs._runtime.cancellation_monitor import Cancellable
 from aioecs._runtime.client_core import log
-from aioecs._runtime.concurrency import Priority
-from aioecs._transport.transport import STOP_TASK
-from aioecs.errors import ClientStateError, ECSError
+from aioecs.errors import ClientStateError, ECSError, InvalidRequest
 
-LOOK_AGAIN = 5.0  # in seconds, between two looks for room: a read or two of the twenty a second
+LOOK_AGAIN = 0.25  # in seconds, between two looks for capacity, at least
+LATE = 2  # more tries where ECS refuses what every snapshot has capacity for, once the time of a start is over
+OTHERS = 0.1  # in seconds, until what others of this client have in flight is held against a refusal again
 
 
 @attrs.frozen
@@ -49,35 +49,52 @@ class Copies:
 
 
 class PlacementStream(StartStream):
-    """So many starts of one template.
+    """Starts of any requests, placed as they are drawn.
 
-    A start that ECS refuses where it was placed is placed elsewhere; one in doubt is never moved. Where no host has
-    room the rest waits until nothing is in flight; then the inventory is renewed if it may be wrong, and again from
-    time to time for as long as `patience` lasts, which begins when there is no room.
+    A start that ECS refuses where it was placed is placed elsewhere; an ambiguous one is never moved. What finds no
+    capacity waits (`_plan.waitlist` has the rules), and the inventory is renewed for it: at once before anything is
+    refused, else by and by. What waits counts among what is drawn ahead, so that memory stays bounded.
     """
 
     def __init__(
         self,
         engine: Engine,
-        group_of: Callable[[StartTaskRequest, int], Group],
+        group_of: Callable[[StartTaskRequest, str | None], Group],
         on_cancel: OnCancel,
         source: Cancellable | None,
         *,
-        layout: Layout,
-        patience: float,
+        survey: Survey,
+        wish: PlacementOptions,
+        key: Callable[[StartTaskRequest], Any] | None = None,
         keep: bool = True,
     ) -> None:
-        super().__init__(engine, group_of, on_cancel, source, keep=keep)
-        self._placer = layout.placer
-        self._inventory = layout.inventory
-        self._patience_for_capacity = patience
-        self._patient_until: float | None = None
-        self._reconciler = layout.confirm
+        super().__init__(engine, lambda request, _: group_of(request, None), on_cancel, source, keep=keep)
+        self._grouped = group_of
+        self._survey = survey
+        self._wish = wish
+        self._key = key
+        self._checked: StartTaskRequest | None = None
         self._wanted: Copies | None = None
-        self._parked: deque[Entry] = deque()
+        self._sites: dict[tuple[str | None, str], Site] = {}
+        self._for_sites: dict[tuple[str | None, str], list[Entry]] = {}
+        self._for_keys: dict[int, Entry] = {}
+        self._placers: dict[tuple[int, object], Placer] = {}
+        self._counts: Counter[str] = Counter()
+        self._kinds: dict[tuple[Placer, object], Kind] = {}
+        self._kind_of: dict[int, Kind] = {}
+        self._desk_of: dict[Kind, Reconciler] = {}
+        self._keys: dict[int, str] = {}
+        self._turns: dict[int, str] = {}
+        self._until: dict[int, float] = {}
+        self._late: Counter[int] = Counter()
+        self._waitlist = Waitlist()
         self._refusals: dict[int, StartResult] = {}
-        self._renewing: anyio.CancelScope | None = None
-        self._looked = False
+        self._looks: dict[Inventory, asyncio.Task[None]] = {}
+        self._works: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._gained_at = 0.0
+        self._freed = -1
+        self._told_of: object = None
 
     def requests(self, template: StartTaskRequest, count: int) -> Copies:
         """Return what to draw."""
@@ -89,24 +106,158 @@ class PlacementStream(StartStream):
         # `_stopped`: then each is told of the error that would meet it.
         return self._kept is not None or self._stopped is not None
 
+    def knows(self, request: StartTaskRequest, site: Site) -> None:
+        """Take a site that was surveyed before anything is drawn."""
+        self._sites[request.cluster, request.task_definition] = site
+
+    # --------------------------------------------------------------------------------------------------- drawing
+
+    def _wants_more(self) -> bool:
+        return len(self._entries) + len(self._out) + self._held < self._most
+
+    @property
+    def _held(self) -> int:
+        """How many wait for something before they are sent."""
+        return len(self._waitlist) + len(self._for_keys) + sum(map(len, self._for_sites.values()))
+
     def _add(self, request: StartTaskRequest) -> None:
         entry = Entry(request, "", self, self._next())
         if self._leaving:
             self._tell(entry, self._stopped)
-        else:
-            self._place(entry)
+            return
+        try:
+            self._check(request)
+        except InvalidRequest as broken:
+            self._tell(entry, broken)
+            return
+        place = request.cluster, request.task_definition
+        site = self._sites.get(place)
+        if site is not None:
+            self._begin(entry, site)
+            return
+        waiting = self._for_sites.setdefault(place, [])
+        waiting.append(entry)
+        if len(waiting) == 1:
+            self._own(self._find_site(place, request), "aioecs surveys a cluster")
 
-    def _place(self, entry: Entry, *, again: bool = False) -> None:
-        """Queue it for the host that is chosen now, or park it."""
-        instance = self._placer.choose()
-        if instance is None:
-            self._parked.append(entry)
+    def _check(self, request: StartTaskRequest) -> None:
+        """Hold a request against the rules; the very one that was checked last needs no second look."""
+        if request is not self._checked:
+            expect(request, StartTaskRequest)
+            self._survey.check(request)
+            self._checked = request
+
+    def _own(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+        """Do something in a task of the client's, for as long as this stream wants it."""
+        task = self._core.background_tasks.own(work, name)
+        self._works.add(task)
+        task.add_done_callback(self._works.discard)
+        return task
+
+    async def _find_site(self, place: tuple[str | None, str], request: StartTaskRequest) -> None:
+        try:
+            site = await self._survey.site(request, self._wish)
+        except ECSError as error:
+            for entry in self._for_sites.pop(place, ()):
+                self._tell(entry, error)
+            if ends_all(error) or isinstance(error, ClientStateError):
+                self._stop(error)
         else:
+            if len(self._sites) >= REMEMBERED:
+                self._sites.clear()
+            self._sites[place] = site
+            for entry in self._for_sites.pop(place, ()):
+                self._begin(entry, site)
+        self._news.set()
+
+    def _begin(self, entry: Entry, site: Site) -> None:
+        """Place a start, once it is known that none runs under its key."""
+        kind = self._kind_of[entry.at] = self._kind(site, entry.request)
+        if self._key is None:
+            self._place(entry, kind)
+            return
+        try:
+            key = self._keys[entry.at] = self._key(entry.request)
+        except Exception as error:  # noqa: BLE001 the caller's own, which goes to the caller
+            self._broken = error
+            self._tell(entry, None)
+            return
+        if entry.request.started_by is not None or not (isinstance(key, str) and key):
+            self._send(entry, "")  # which tells what is wrong with it
+            return
+        self._for_keys[entry.at] = entry
+        self._own(self._find_earlier(entry, kind, key), "aioecs looks a key up")
+
+    def _kind(self, site: Site, request: StartTaskRequest) -> Kind:
+        need = site.demand(request.overrides)
+        where = id(site.inventory), need.shape
+        if len(self._kinds) >= 2 * REMEMBERED:
+            self._kinds.clear()
+            self._placers.clear()
+        placer = self._placers.get(where)
+        if placer is None:
+            capacity_model, dice = site.inventory.capacity_model, self._core.jitter
+            placer = Placer(capacity_model, need, self._wish.placement, site.rules, dice, counts=self._counts)
+            self._placers[where] = placer
+        kind = self._kinds.get((placer, need))
+        if kind is None:
+            kind = self._kinds[placer, need] = Kind(placer, need, site.inventory)
+            if site.confirm is not None:
+                self._desk_of[kind] = site.confirm
+        return kind
+
+    # ---------------------------------------------------------------------------------------------------- keys
+
+    async def _find_earlier(self, entry: Entry, kind: Kind, key: str) -> None:
+        """Send a start where an earlier attempt of its key has started it, and the call will adopt that; else place it.
+
+        Of one key only one start at a time is placed: the next one finds what this one has started.
+        """
+        task: Task | None = None
+        error: ECSError | None = None
+        try:
+            await self._survey.has_turn(key)
+            self._turns[entry.at] = key
+            task = await self._survey.earlier(entry.request.cluster, key)
+        except ECSError as failed:
+            error = failed
+        finally:
+            wanted = self._for_keys.pop(entry.at, None) is not None
+            if not wanted:
+                self._forget(entry.at)
+        if not wanted:
+            return
+        if error is not None:
+            self._tell(entry, error)
+        elif task is not None:
+            self._send(entry, task.container_instance_arn or "")
+        else:
+            self._place(entry, kind)
+        self._news.set()
+
+    # -------------------------------------------------------------------------------------------------- placing
+
+    def _place(self, entry: Entry, kind: Kind, *, again: bool = False) -> None:
+        """Queue it for the host that is chosen now, or let it wait."""
+        instance = kind.placer.choose(kind.demand) if again or not kind.waiting else None
+        if instance is None:
+            self._wait(entry, kind)
+        else:
+            if len(self._waitlist):
+                self._waitlist.overtaken_by(entry.at)
             self._send(entry, instance, again=again)
 
     def _send(self, entry: Entry, instance: str, *, again: bool = False) -> None:
         entry.instance = instance
-        self._queue(entry, self._group_of(entry.request, 0), again=again)
+        self._queue(entry, self._grouped(entry.request, self._keys.get(entry.at)), again=again)
+
+    def _wait(self, entry: Entry, kind: Kind) -> None:
+        if not len(self._waitlist):
+            self._gained_at = self._core.now
+        until = self._until.setdefault(entry.at, self._core.now + self._wish.wait_for_capacity)
+        if entry.at not in self._refusals or kind.need == 0:
+            kind.need = kind.inventory.next_load
+        self._waitlist.add(kind, Waiting(entry.at, entry, until))
 
     # ------------------------------------------------------------------------------------------ what they came to
 
@@ -114,182 +265,264 @@ class PlacementStream(StartStream):
         self, entry: Entry, start: StartResult, error: ECSError | None, batch_call: BatchCall | None, /
     ) -> None:
         """Hear what one came to; a refusal of ECS's own words sends it elsewhere."""
+        kind = self._kind_of.get(entry.at)
         refused = start.outcome is Outcome.REFUSED and start.failure is not None
-        if refused and entry.gone is None and entry.at in self._entries and not self._leaving:
+        if refused and kind is not None and entry.gone is None and entry.at in self._entries and not self._leaving:
             self._engine.uncount(start)
             self._refusals[entry.at] = start
-            if self._reconciler is None or batch_call is None:
-                self._move(entry, start)
+            reconciler = self._desk_of.get(kind)
+            if reconciler is None or batch_call is None:
+                self._move(entry, kind, start)
             else:
-                confirming = self._confirm(self._reconciler, entry, start, batch_call.known)
+                confirming = self._confirm(reconciler, entry, kind, start, batch_call.known)
                 self._core.background_tasks.own(confirming, "aioecs confirms a refusal")
             return
-        if start.outcome in (Outcome.REFUSED, Outcome.NOT_SENT):
-            self._placer.unsent(entry.instance)
-        else:
-            self._placer.started(entry.instance)
+        if kind is not None and start.outcome in (Outcome.REFUSED, Outcome.NOT_SENT):
+            kind.placer.unsent(entry.instance, kind.demand)
+        elif kind is not None:
+            kind.placer.started(entry.instance, kind.demand)
+        self._forget(entry.at)
         super().settled(entry, start, error, batch_call)
 
-    def _move(self, entry: Entry, start: StartResult) -> None:
-        self._placer.refused(entry.instance, _reason(start))
-        if self._leaving or entry.at not in self._entries:
+    def _move(self, entry: Entry, kind: Kind, start: StartResult) -> None:
+        before = kind.placer.surprises
+        kind.placer.refused(entry.instance, _reason(start), kind.demand)
+        late = False
+        if kind.placer.surprises > before:
+            kind.need = kind.inventory.next_load
+        elif self._until.get(entry.at, float("inf")) <= self._core.now:
+            # Its time is over, and ECS refuses it again where a snapshot begun since shows capacity.
+            kind.unsure = True
+            self._late[entry.at] += 1
+            late = self._late[entry.at] > LATE
+        if late or self._leaving or entry.at not in self._entries:
             self._end(entry, start)
         else:
             del self._entries[entry.at]
-            self._place(entry, again=True)
+            self._place(entry, kind, again=True)
             self._news.set()
 
     def _end(self, entry: Entry, start: StartResult) -> None:
         self._engine.count(start)
+        self._forget(entry.at)
         super().settled(entry, start, None, None)
 
-    # ---------------------------------------------------------------------------------------------------- confirming
+    def _forget(self, at: int) -> None:
+        """Forget what was known of a start that has come to its end."""
+        self._kind_of.pop(at, None)
+        self._until.pop(at, None)
+        self._late.pop(at, None)
+        self._refusals.pop(at, None)
+        self._keys.pop(at, None)
+        if (key := self._turns.pop(at, None)) is not None:
+            self._survey.release(key)
 
-    async def _confirm(self, reconciler: Reconciler, entry: Entry, start: StartResult, known: set[str | None]) -> None:
+    async def _confirm(
+        self, reconciler: Reconciler, entry: Entry, kind: Kind, start: StartResult, known: set[str | None]
+    ) -> None:
         """Look the token up before a refused start is moved: an entry of `failures` may not prove that none runs.
 
-        `known` are the tasks of the same call that are somebody's. Where the look can't tell, or is cut, it stays
-        refused where it was.
+        Where the lookup can't tell, or is cut, it stays refused where it was.
         """
         comes_to: StartResult | None = start
         try:
-            mark = entry.request.started_by or start.token
-            looked = await reconciler.look(AmbiguousCall(start.token, mark, (entry.instance,), confirm=True), 0.0)
-            comes_to = await self._judged(entry, start, looked, known)
+            looked = await look_up(reconciler, entry, start)
+            found = found_running(entry, start, looked, known)
+            if isinstance(found, Task):
+                withdrawn = self._leaving and self._stopped is None and self._on_cancel == "stop"
+                comes_to = await as_found(self._core, start, found, stop=withdrawn)
+            else:
+                comes_to = found
         finally:
             if comes_to is None:
-                self._move(entry, start)
+                self._move(entry, kind, start)
             else:
                 if comes_to is start:
-                    self._placer.refused(entry.instance, _reason(start))
+                    kind.placer.refused(entry.instance, _reason(start), kind.demand)
                 else:
-                    self._placer.started(entry.instance)
+                    kind.placer.started(entry.instance, kind.demand)
                 self._end(entry, comes_to)
 
-    async def _judged(
-        self, entry: Entry, start: StartResult, looked: LookupDone, known: set[str | None]
-    ) -> StartResult | None:
-        """Say what a refused start came to as a look shows it; None if it certainly didn't start."""
-        here = entry.request.replace(container_instances=[entry.instance])
-        others = strangers(here, looked.tasks)
-        ran = eldest_first(task for task in looked.tasks if task not in others and task.task_arn not in known)
-        if not ran and looked.whole:
-            return None
-        if not ran or start.token == entry.request.started_by:  # under the caller's own mark it may be anyone's
-            return start
-        task = ran[0]
-        known.add(task.task_arn)
-        withdrawn = self._leaving and self._stopped is None and self._on_cancel == "stop"
-        stopped = withdrawn and await self._stop_found(start, task)
-        outcome = Outcome.STOPPED if stopped else Outcome.STARTED
-        return attrs.evolve(start, outcome=outcome, task=task, failure=None)
+    # ------------------------------------------------------------------------------------------ waiting for capacity
 
-    async def _stop_found(self, start: StartResult, task: Task) -> bool:
-        """Stop a task that was found when nobody wanted it any more; return whether StopTask was accepted."""
-        stop = StopTaskRequest(cluster=start.request.cluster, task=task.task_arn or "", reason=stop_reason(start.token))
-        try:
-            await self._core.harmless(STOP_TASK, stop, Priority.STOP)
-        except ECSError as error:
-            log.warning("task %s was to be stopped and could not be: %s", task.task_arn, error)
-            return False
-        return True
-
-    # ---------------------------------------------------------------------------------------------- waiting for room
-
-    async def _more(self) -> bool:
-        """Find room for what is parked, once nothing is in flight; False when there is nothing left to do."""
+    def _go_on(self) -> None:
+        """Place what waits where capacity has come back, and look where it is time to."""
         if self._leaving:
             self._give_back(None)
-        if not self._parked:
+            return
+        if len(self._waitlist):
+            self._place_waiting()
+        self._look_where_due()
+
+    def _place_waiting(self) -> int:
+        """Place what waits, as far as there is capacity; return how many were placed."""
+        freed = sum(
+            inventory.capacity_model.pool.freed for inventory in {kind.inventory for kind in self._waitlist.kinds}
+        )
+        if freed == self._freed:
+            return 0
+        count = 0
+        for _, start, instance in self._waitlist.placed():
+            self._send(start.item, instance, again=start.at in self._refusals)
+            count += 1
+        self._freed = freed
+        return count
+
+    def _refuse_due(self, inventory: Inventory) -> None:
+        """Refuse what is to be refused by a snapshot that has just come: an older one is no reason."""
+        now = self._core.now
+        for kind in [kind for kind in self._waitlist.kinds if kind.inventory is inventory]:
+            ours = bool(self._entries)
+            refused = self._waitlist.refusable(kind, now, inventory.taken, inventory.taken_at, ours_in_flight=ours)
+            if refused:
+                self._tell_of_shortage([(kind, start) for start in refused])
+                self._refuse(kind, refused)
+
+    def _look_where_due(self) -> None:
+        """Begin the looks that are due, and set the timer to the next one."""
+        now = self._core.now
+        due: dict[Inventory, float] = {}
+        for kind in self._waitlist.kinds:
+            at = self._due(kind, now)
+            due[kind.inventory] = min(at, due.get(kind.inventory, at))
+        for placer in self._placers.values():
+            inventory = self._inventory_of(placer)
+            if placer.contradicted and inventory is not None:
+                due.setdefault(inventory, inventory.began_at + LOOK_AGAIN)
+        for inventory, at in due.items():
+            if at <= now + SLACK and inventory not in self._looks:
+                self._looks[inventory] = self._own(self._look(inventory), "aioecs looks for capacity")
+        later = [at for inventory, at in due.items() if inventory not in self._looks]
+        self._set_timer(min([*later, self._waitlist.next_end()], default=None), now)
+
+    def _inventory_of(self, placer: Placer) -> Inventory | None:
+        return next(
+            (site.inventory for site in self._sites.values() if site.inventory.capacity_model is placer.capacity_model),
+            None,
+        )
+
+    def _due(self, kind: Kind, now: float) -> float:
+        """Return when to look for capacity for a kind of starts."""
+        inventory: Inventory = kind.inventory
+        lacks = inventory.taken < kind.need
+        if not self._entries and any(start.until <= now + SLACK for start in kind.waiting):
+            return max(inventory.may_look_at, inventory.began_at + OTHERS * kind.unsure)
+        waited = 0.0 if lacks else now - self._gained_at
+        interval = look_interval(waited, inventory.reads, self._core.read_limiter.rate, LOOK_AGAIN)
+        return inventory.began_at + interval
+
+    def _set_timer(self, at: float | None, now: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if at is not None and at != float("inf"):
+            at = at if at > now + SLACK else now + OTHERS
+            self._timer = self._core.loop.call_at(at, self._news.set)
+
+    async def _look(self, inventory: Inventory) -> None:
+        """Renew an inventory, and place what waits.
+
+        A look that fails has found nothing. What has no time left for another then ends with its error.
+        """
+        try:
+            await inventory.renewed()
+        except ECSError as error:
+            everything = ends_all(error) or isinstance(error, ClientStateError)
+            self._give_some_back(self._waitlist.of(inventory, float("inf") if everything else self._core.now), error)
+        else:
+            if len(self._waitlist) and not self._leaving:
+                if self._place_waiting():
+                    self._gained_at = self._core.now
+                self._refuse_due(inventory)
+                self._tell_of_shortage([(kind, start) for kind in self._waitlist.kinds for start in kind.waiting])
+        finally:
+            del self._looks[inventory]
+            self._news.set()
+
+    async def _more(self) -> bool:
+        """Wait for what waits, once all else has settled; False when there is nothing left to do."""
+        if not self._held:
             return False
-        if self._unparked():  # room that was given back meanwhile
-            return True
-        if self._patient_until is None:
-            self._patient_until = self._core.now + self._patience_for_capacity
-        old = not self._looked and self._inventory.age > LOOK_AGAIN
-        if (self._placer.stale or old) and await self._look():
-            return True
-        left = self._patient_until - self._core.now
-        if left <= 0:
-            self._refuse()
-            return False
-        await self._rest(min(LOOK_AGAIN, left))
-        if not self._leaving:
-            await self._look()
+        self._news.clear()
+        await self._news.wait()
         return True
 
-    def _unparked(self) -> bool:
-        """Place what is parked, as far as there is room; return whether any was placed."""
-        waited = len(self._parked)
-        while self._parked and (instance := self._placer.choose()) is not None:
-            self._send(self._parked.popleft(), instance)
-        return len(self._parked) < waited
+    def _tell_of_shortage(self, waiting: list[tuple[Kind, Waiting]]) -> None:
+        """Tell the hook what is lacking, if that isn't what it was told last."""
+        hook = self._wish.on_capacity_shortage or self._survey.on_capacity_shortage
+        if hook is None:
+            return
+        lacking = shortage([(kind.placer, kind.demand, start.item.request.cluster) for kind, start in waiting])
+        for demand in lacking:
+            if demand == self._told_of:
+                continue
+            self._told_of = demand
+            try:
+                hook(demand)
+            except Exception:  # noqa: BLE001 a listener's own defect hurts no start, and is logged
+                log.exception("on_capacity_shortage raised")
 
-    async def _look(self) -> bool:
-        """Renew the inventory and place what is parked; return whether that has changed anything.
-
-        A look that fails has found no room. If no other could do better, the rest ends with its error.
-        """
-        self._looked = True
-        try:
-            with anyio.CancelScope() as self._renewing:
-                await self._inventory.renewed()
-        except ECSError as error:
-            late = self._patient_until is None or self._core.now >= self._patient_until
-            if late or ends_all(error) or isinstance(error, ClientStateError):
-                self._give_back(error)
-                return True
-        finally:
-            self._renewing = None
-        return self._leaving or self._unparked()
-
-    async def _rest(self, seconds: float) -> None:
-        """Wait so long, or until a cancel."""
-        self._news.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._news.wait()
-
-    def _refuse(self) -> None:
-        """Say why there is no room: in ECS's words where it was asked, else in the inventory's."""
-        excluded = self._placer.excluded
-        reason = next(iter(excluded), "RESOURCE")
-        detail = "no container instance has room: " + (
+    def _refuse(self, kind: Kind, refused: Iterable[Waiting]) -> None:
+        """Say why there is no capacity: in ECS's words where it was asked, else in the inventory's."""
+        never = kind.placer.never(kind.demand)
+        excluded = kind.placer.excluded_for(kind.demand)
+        reason = never or next(iter(excluded), "RESOURCE")
+        why = (
             ", ".join(f"{why} on {count}" for why, count in excluded.items())
             or "none is ACTIVE and matches the constraints"
         )
+        detail = f"no container instance has room: {why}"
+        if never is not None:
+            detail = f"the task is larger than any container instance, even an empty one: {never}"
         failure = Failure(reason=reason, detail=detail)
-        for entry in self._taken_out():
-            self._tell_refused(
-                entry,
-                self._refusals.get(entry.at)
-                or StartResult(request=entry.request, container_instance="", outcome=Outcome.REFUSED, failure=failure),
-            )
+        for start in refused:
+            entry: Entry = start.item
+            told = self._refusals.get(start.at)
+            if told is None:
+                told = StartResult(
+                    request=entry.request, container_instance="", outcome=Outcome.REFUSED, failure=failure
+                )
+            self._tell_refused(entry, told)
 
     # ------------------------------------------------------------------------------------------------------------ ends
 
     def _give_back(self, error: ECSError | None) -> None:
-        """End what is parked: it was never sent, or was refused."""
-        for entry in self._taken_out():
-            refusal = self._refusals.get(entry.at)
-            if refusal is None:
-                self._tell(entry, error or self._stopped)
-            else:
-                self._tell_refused(entry, refusal)
+        """End what waits: it was never sent, or was refused."""
+        others = [*self._for_keys.values(), *(entry for some in self._for_sites.values() for entry in some)]
+        self._for_keys.clear()
+        self._for_sites.clear()
+        for entry in others:
+            self._tell(entry, error or self._stopped)
+        self._give_some_back(self._waitlist.all(), error)
 
-    def _taken_out(self) -> deque[Entry]:
-        parked, self._parked = self._parked, deque()
-        return parked
+    def _give_some_back(self, waiting: Iterable[tuple[Kind, Waiting]], error: ECSError | None) -> None:
+        for _, start in waiting:
+            refusal = self._refusals.get(start.at)
+            if refusal is None:
+                self._tell(start.item, error or self._stopped)
+            else:
+                self._tell_refused(start.item, refusal)
+
+    def _tell(self, entry: Entry, error: ECSError | None) -> None:
+        self._forget(entry.at)
+        super()._tell(entry, error)
 
     def _tell_refused(self, entry: Entry, start: StartResult) -> None:
+        self._forget(entry.at)
         self._engine.count(start)
         self._give(entry.at, start)
 
-    def _fire(self) -> None:
-        super()._fire()
+    def _leave(self) -> None:
+        super()._leave()
+        self._cut()
         self._give_back(None)
-        if self._renewing is not None:
-            self._renewing.cancel()
+
+    def _cut(self) -> None:
+        """Do no more of what only finds out where to send something."""
+        for work in self._works:
+            work.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
 
     async def _settle(self) -> None:
         await super()._settle()
@@ -302,6 +535,7 @@ class PlacementStream(StartStream):
         return self._refusals[entry.at] if confirming else super()._known_of(entry)
 
     def _abandon(self) -> None:
+        self._cut()
         self._give_back(None)
         super()._abandon()
 

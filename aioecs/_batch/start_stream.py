@@ -206,6 +206,8 @@ class StartStream:
         """What has settled since the caller's task last went on, where it is given the whole in the end."""
         self._shared: set[str] = set()
         """Tokens of calls that other callers wait for too."""
+        self.error: ECSError | None = None
+        """What the first call was told that came to no answer."""
 
     # ------------------------------------------------------------------------------------------------ giving out
 
@@ -319,6 +321,8 @@ class StartStream:
         if entry.kept:
             self._shared.add(start.token)
         self._give(entry.at, start)
+        if self.error is None:
+            self.error = error
         if error is not None and self._stopped is None and start.outcome is not STARTED and ends_all(error):
             self._stop(error)
 
@@ -372,6 +376,8 @@ class StartStream:
     def _tell(self, entry: Entry, error: ECSError | None) -> None:
         """Tell of a start that never came into the queue."""
         start = never_sent(entry, error)
+        if self.error is None:
+            self.error = error
         self._engine.count(start)
         self._give(entry.at, start)
 

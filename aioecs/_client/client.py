@@ -13,7 +13,7 @@ from typing import Any, Self
 import anyio
 
 from aioecs._batch.batch import Batch
-from aioecs._batch.placement_context import PlacementOptions, Survey
+from aioecs._batch.placement_context import OnCapacityShortage, Survey, wish_of
 from aioecs._calls.call import Call
 from aioecs._calls.call_preparation import Preparer
 from aioecs._calls.caller_wait import SharedCall, Wait, admit, may_have_fired, over, refuse_if_cancelled
@@ -38,8 +38,8 @@ from aioecs._runtime.client_core import Core, OnSettled
 from aioecs._runtime.concurrency import ConcurrencyLimit
 from aioecs._runtime.event_emitter import OnEvent, StartEvents, make_emitter
 from aioecs._runtime.shared_limiter import SharedLimiter
-from aioecs._transport.opening import connected
-from aioecs._transport.settings import Settings, Transport, without_secrets
+from aioecs._transport.preloaded_transport import open_transport
+from aioecs._transport.settings import Settings, Transport, redact_url
 from aioecs._waiters.task_poller import TaskPoller
 from aioecs._waiters.wait_operations import Waits
 from aioecs.errors import ClientStateError, IdempotencyMismatch, InvalidRequest, StartCancelled
@@ -74,6 +74,8 @@ class Client(Operations, Waits):
             loop and as it happens, so it must be quick: see `Event`. What it raises is logged and hurts no start.
             `aioecs.otel.Instrumentation()` is one. Without it, and unless the logger "aioecs" is at DEBUG as the
             client is entered, no event is even made.
+        on_capacity_shortage: a plain function that is called with a `CapacityDemand` where starts that aioecs places
+            wait for capacity, or are refused for want of it, and whenever what is lacking has changed: to scale out.
         tag_tokens: put the token in the tag `aioecs:token` where a request has a `started_by` of its own, so that
             such starts can be told apart, adopted and swept like others. Needs the permission to tag (TagResource).
         transport: "auto" takes the fast way, and aiobotocore's own client where the configuration asks for what that
@@ -104,6 +106,7 @@ class Client(Operations, Waits):
         delivery: Delivery = "at_most_once",
         on_settled: OnSettled | None = None,
         on_event: OnEvent | None = None,
+        on_capacity_shortage: OnCapacityShortage | None = None,
         tag_tokens: bool = False,
         transport: Transport = "auto",
     ) -> None:
@@ -126,6 +129,9 @@ class Client(Operations, Waits):
         self._delivery: Delivery = choice(delivery, Delivery, "delivery")
         self._on_settled: OnSettled | None = plain_function(on_settled, "on_settled")
         self._on_event: OnEvent | None = plain_function(on_event, "on_event")
+        self._on_capacity_shortage: OnCapacityShortage | None = plain_function(
+            on_capacity_shortage, "on_capacity_shortage"
+        )
         self._tag_tokens = tag_tokens
         self._opened: Core | None = None
         self._preparer: Preparer
@@ -146,29 +152,29 @@ class Client(Operations, Waits):
             if not _wake_anyio.cache_info().currsize:
                 # In a context of its own: sniffio, where it is installed, keeps in a context variable that a loop runs.
                 await loop.run_in_executor(None, contextvars.Context().run, _wake_anyio)
-            port, self._raw = self._transport, _ = await self._stack.enter_async_context(connected(self._settings))
+            self._transport, self._raw = await self._stack.enter_async_context(open_transport(self._settings))
         except BaseException:
             self._state = "closed"
             raise
         core = self._opened = Core(
-            transport=port,
-            concurrency=ConcurrencyLimit(min(self._settings.max_in_flight, self._settings.pool)),
+            transport=self._transport,
+            concurrency=ConcurrencyLimit(min(self._settings.max_in_flight, self._settings.pool_size)),
             timeouts=self._settings.timeouts,
             retries=self._retries,
             loop=loop,
             on_cancel=self._on_cancel,
             on_settled=self._on_settled,
             emit=make_emitter(self._on_event),
-            start_limiter=SharedLimiter.shared(port.who, "starts", self._pacing),
-            read_limiter=SharedLimiter.shared(port.who, "reads", self._pacing),
+            start_limiter=SharedLimiter.shared(self._transport.rate_limit_key, "starts", self._pacing),
+            read_limiter=SharedLimiter.shared(self._transport.rate_limit_key, "reads", self._pacing),
         )
         self._preparer = Preparer(
             core,
-            region=None if self._settings.endpoint_url is not None else port.region,
+            region=None if self._settings.endpoint_url is not None else self._transport.region,
             paced=self._pacing is not None,
             tag_tokens=self._tag_tokens,
         )
-        self._survey = Survey(self._preparer)
+        self._survey = Survey(self._preparer, self._on_capacity_shortage)
         self._poller = TaskPoller(core, self._preparer.region)
         return self
 
@@ -215,8 +221,8 @@ class Client(Operations, Waits):
         if core is None or self._state != "open":
             return f"<aioecs.Client {self._state}>"
         return (
-            f"<aioecs.Client open, {core.transport.region} at {without_secrets(core.transport.endpoint_url)}, "
-            f"{self._transport.way} way, "
+            f"<aioecs.Client open, {core.transport.region} at {redact_url(core.transport.endpoint_url)}, "
+            f"{self._transport.kind} transport, "
             f"{core.concurrency.in_use}/{core.concurrency.size} in flight, {core.concurrency.waiting} waiting, "
             f"{len(core.background_tasks)} in custody>"
         )
@@ -452,10 +458,9 @@ class Client(Operations, Waits):
             drain=drain,
         )
 
-    async def place_tasks(
+    async def place_task(
         self,
         request: StartTaskRequest,
-        count: int,
         cancel_scope: Cancellable | None = None,
         *,
         placement: Placement = Spread(),  # noqa: B008 frozen
@@ -463,37 +468,86 @@ class Client(Operations, Waits):
         instances: Iterable[str] | None = None,
         wait_for_capacity: float = 0.0,
         confirm_refusals: bool = False,
+        idempotency_key: str | None = None,
+        on_capacity_shortage: OnCapacityShortage | None = None,
+        on_cancel: OnCancel | None = None,
+        delivery: Delivery | None = None,
+    ) -> StartTaskResponse:
+        """Start one task on a container instance that aioecs chooses; the request names none.
+
+        It answers and raises as `start_task` does, and places as `place_tasks` does: no capacity is a failure in the
+        answer. With `idempotency_key`, what an earlier attempt started, on whatever instance, is found and returned.
+
+        Raises:
+            InvalidRequest, ECSServiceError, ConnectionFailed, CallTimeout, StartUnknown, StartCancelled,
+            IdempotencyMismatch: as of `start_task`; or the definition or the instances could not be read.
+        """
+        self._core()
+        expect(cancel_scope)
+        wish = wish_of(placement, constraints, instances, wait_for_capacity, confirm_refusals, on_capacity_shortage)
+        async with self.batch(on_cancel=on_cancel, delivery=delivery, window=0.0) as batch:
+            return await batch.placed_one(request, cancel_scope, wish, idempotency_key)
+
+    async def place_tasks(
+        self,
+        requests: StartTaskRequest | Iterable[StartTaskRequest] | AsyncIterable[StartTaskRequest],
+        cancel_scope: Cancellable | None = None,
+        *,
+        count: int = 1,
+        placement: Placement = Spread(),  # noqa: B008 frozen
+        constraints: Iterable[Constraint] = (),
+        instances: Iterable[str] | None = None,
+        wait_for_capacity: float = 0.0,
+        confirm_refusals: bool = False,
+        idempotency_key: Callable[[StartTaskRequest], str] | None = None,
+        on_capacity_shortage: OnCapacityShortage | None = None,
         on_cancel: OnCancel | None = None,
         delivery: Delivery | None = None,
     ) -> BatchReport:
-        """Start `count` tasks of a template on container instances that aioecs chooses, as a scheduler would.
+        """Start tasks on container instances that aioecs chooses, as a scheduler would.
 
-        The cluster's ACTIVE instances are listed and described once and remembered for a minute; those without an
-        agent, without an attribute that the task definition requires, or without room for its CPU, memory, GPUs and
-        ports are left out. Each start is debited locally, so that ten thousand need no second look. A start that ECS
-        refuses where it was placed goes elsewhere while there is an elsewhere; one in doubt is never moved.
+        The requests name no instances and may differ in everything: in task definition, size, overrides, cluster.
+        They are drawn as they are needed. Starts that are equal but for the instance share a call, ten each.
+
+        The cluster's ACTIVE instances are listed and described once and remembered; those without an agent, of another
+        platform, without an attribute that the task definition requires, or without capacity for its CPU, memory, GPUs
+        and ports are left out. Each start is debited locally. A start that ECS refuses where it was placed goes
+        elsewhere while there is an elsewhere; an ambiguous one is never moved. What is remembered is never the reason
+        of a refusal: before one, the instances are described again.
+
+        What finds no capacity waits, the longest waiting first; a smaller start may overtake a larger one, but no more
+        than 100 do: then an instance is kept free for it. A task that is larger than every instance is refused at once.
 
         Args:
-            request: the template; it names no instances.
-            count: how many tasks, 1 or more.
+            requests: one template, or any number of requests.
             cancel_scope: as for `start_task`.
-            placement: `Spread(by)`, `Binpack(by)` or `Random()`.
+            count: how many tasks of a template, 1 or more.
+            placement: `Spread(by)`, `Binpack(by)` or `Random()`; the tasks of the call are counted together.
             constraints: `DistinctInstance()`, `MemberOf(expression)`.
             instances: only these, by id or ARN.
-            wait_for_capacity: how long to wait for room where there is none, in seconds.
+            wait_for_capacity: how long each start waits for capacity where there is none, in seconds. Meanwhile the
+                instances are looked at again, and new ones listed, every quarter of a second at first, and after a
+                tenth of the time that it has been waited, ten seconds at most; in a cluster of thousands less often,
+                so that it takes no more than a quarter of the account's reads.
             confirm_refusals: look a refused start up before it is moved. ECS's documentation does not say so, but a
                 public thread has AWS support say that a refusal may not prove that nothing started.
+            idempotency_key: gives a request a key of its own; what an earlier attempt of the key started, on whatever
+                instance, is found and returned. A start with a key shares no call.
+            on_capacity_shortage: a plain function that is called with a `CapacityDemand` whenever what is lacking has
+                changed, on the loop, so it must be quick; by default the client's.
             on_cancel, delivery: as for `start_task`.
 
         Raises:
-            InvalidRequest: a documented rule is broken; nothing was sent.
-            ECSServiceError: the task definition or the instances could not be read; nothing was sent.
-            StartCancelled: the scope or token fired; `starts` has them all, in order.
+            InvalidRequest: the template or an option breaks a documented rule; nothing was sent. A request among many
+                that does is NOT_SENT.
+            ECSServiceError: the task definition or the instances of a template could not be read; nothing was sent.
+                Those of a request among many leave it NOT_SENT.
+            StartCancelled: the scope or token fired; `starts` has what was drawn, all of a template's, in order.
         """
         expect(cancel_scope)
-        wish = PlacementOptions(placement, tuple(constraints), instances, wait_for_capacity, confirm_refusals)
+        wish = wish_of(placement, constraints, instances, wait_for_capacity, confirm_refusals, on_capacity_shortage)
         async with self.batch(on_cancel=on_cancel, delivery=delivery) as batch:
-            return await batch.placed(request, count, cancel_scope, wish)
+            return await batch.placed(requests, count, cancel_scope, wish, idempotency_key)
 
 
 async def _a_moment(record: CallRecord) -> None:

@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aioecs._client.client import Client
-from aioecs._transport.connect import session_of
-from aioecs._transport.log_redaction import withheld
+from aioecs._transport.log_redaction import redacted_logs
+from aioecs._transport.transport_factory import make_session
 
 
 @asynccontextmanager
@@ -25,8 +25,8 @@ async def opened(
         ClientStateError: the client isn't open.
     """
     settings, region = client.reached_by()
-    with withheld():
-        opening = session_of(settings).create_client(
+    with redacted_logs():
+        opening = make_session(settings).create_client(
             service,
             region_name=region_name if region_name is not None else region,
             endpoint_url=endpoint_url,
@@ -44,5 +44,5 @@ async def opened(
 
 async def asked(client: Any, method: str, **members: Any) -> Any:
     """Call a method of an aiobotocore client, and withhold what is logged of it."""
-    with withheld():
+    with redacted_logs():
         return await getattr(client, method)(**members)

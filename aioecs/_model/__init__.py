@@ -20,7 +20,7 @@ from aioecs._model.call_events import (
 )
 from aioecs._model.options import Delivery, OnCancel, Restart, Retries, Timeouts
 from aioecs._model.pacing import Pacing
-from aioecs._model.placement import Binpack, DistinctInstance, MemberOf, Random, Spread
+from aioecs._model.placement import Binpack, CapacityDemand, DistinctInstance, MemberOf, Random, Spread
 from aioecs._model.shapes.attachment import (
     Attachment,
     Attribute,
@@ -185,6 +185,7 @@ __all__ = [
     "CallAmbiguous",
     "CallBegun",
     "CallSettled",
+    "CapacityDemand",
     "CapacityProviderStrategyItem",
     "Compatibility",
     "Connectivity",

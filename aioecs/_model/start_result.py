@@ -1,4 +1,4 @@
-"""What a start came to."""
+"""The result of one start."""
 
 from __future__ import annotations
 
@@ -15,54 +15,59 @@ from aioecs.errors import ECSError
 
 
 class Outcome(StrEnum):
-    """What one start came to; every start ends as exactly one of these."""
+    """The outcome of one start. Every start ends with exactly one of these."""
 
     NOT_SENT = "not_sent"
-    """Nothing started and nothing in flight: never on the wire, or turned away by throttling."""
+    """Nothing started and nothing is in flight: the request was never sent, or was throttled."""
     REFUSED = "refused"
-    """ECS said no: by an entry in `failures`, or by an error, which is then in `error`."""
+    """ECS refused it: with an entry in `failures`, or with an error, which is in `error`."""
     STOPPED = "stopped"
-    """Started, and we stopped it: StopTask was accepted."""
+    """Started, and stopped by aioecs: StopTask was accepted."""
     STARTED = "started"
-    """Started, also when it has already ended."""
+    """Started. The task may have ended since."""
     UNKNOWN = "unknown"
-    """ECS may have started it; `token` is what to look it up by."""
+    """ECS may have started it. `token` is the identity to look it up by."""
 
     @property
     def gravity(self) -> int:
-        """How much there is to answer for, 0 to 4: UNKNOWN > STARTED > STOPPED > REFUSED > NOT_SENT."""
+        """Order of importance, 0 to 4: UNKNOWN > STARTED > STOPPED > REFUSED > NOT_SENT."""
         return tuple(Outcome).index(self)
 
 
 @attrs.frozen(kw_only=True)
 class StartResult:
-    """One logical start: one container instance of one request, and what it came to."""
+    """The result of one start: one container instance of one request."""
 
     request: StartTaskRequest
-    """The request that it belongs to."""
+    """The request of the start."""
     container_instance: str
-    """The instance as the request names it, or as the placement chose it."""
+    """The container instance, as the request names it or as placement chose it."""
     outcome: Outcome
-    """What it came to."""
+    """The outcome."""
     task: Task | None = None
-    """The task, where ECS named one."""
+    """The task; None without one."""
     failure: Failure | None = None
-    """ECS's refusal, where it came as an entry of `failures`."""
+    """The entry of `failures` by which ECS refused it; None without one."""
     error: ECSError | None = attrs.field(default=None, eq=False)
-    """What went wrong, where it came as an error."""
+    """The error of the start; None without one."""
     token: str = ""
-    """The `startedBy` under which it was sent; empty if it never was."""
+    """Identity of its call, and the `startedBy` of its task; empty if nothing was sent."""
     attempts: int = 0
-    """How often the call that it belongs to was sent."""
+    """Number of attempts of its call."""
     siblings_found: bool = False
-    """Others of the same call were found and this one was not: probably refused, though ECS did not say so."""
+    """Lookups found other tasks of the same call and not this one: ECS probably refused it."""
     found: bool = False
-    """An earlier call with the same idempotency key started the task, and this call found it."""
+    """Whether the task was started by an earlier call with the same idempotency key and found by this one."""
     settles_by: datetime | None = None
-    """Until when aioecs still looks for what this start came to; `on_settled` is told then, or sooner.
-
-    None where the outcome is final.
+    """When reconciling ends, at the latest; `on_settled` is called with the result. None where the outcome is final.
     """
+
+    def __repr__(self) -> str:
+        """Show it in one line: the outcome, and the task, or the reason and the token."""
+        where = f" on {self.container_instance}" if self.container_instance and self.task is None else ""
+        why = self.failure or self.error
+        what = self.task if self.task is not None else f"{why}" if why is not None else self.token or "nothing sent"
+        return f"<StartResult {self.outcome.name}{where}: {what}>"
 
     def redacted(self) -> StartResult:
         """Return a copy without secrets, such as the values of environment variables; not fit to be sent again."""
@@ -92,7 +97,7 @@ def start_of(
     found: bool = False,
     settles_by: datetime | None = None,
 ) -> StartResult:
-    """Make a Start of all its members, in their order: slot by slot, in half the time that the class itself takes."""
+    """Make a StartResult from its members in their order. It takes half the time of the constructor."""
     start = make(StartResult)
     (
         put_request,

@@ -1,7 +1,7 @@
-"""An answer over HTTP to what it says of the attempt: both transports read it here, so that both say the same.
+"""Reads an HTTP response into the outcome of an attempt. Both transports use it, so that both report the same.
 
-ECS answers with status 200, or with an error of 400 or more that has a code. Everything else is no answer of ECS, and
-so is an answer to another request: one that names tasks or instances that this request didn't ask for, or tasks that
+ECS answers with status 200, or with a status of 400 or more and an error code. Anything else is no answer of ECS. Nor
+is an answer to another request: one that names tasks or instances that this request didn't ask for, or tasks that
 somebody else started.
 """
 
@@ -31,13 +31,13 @@ from aioecs.errors import AnswerLost, service_error
 
 R = TypeVar("R", bound=Shape)
 
-LONGEST_MESSAGE = 2_000
-"""Characters of ECS's own words that an error keeps."""
+MAX_MESSAGE_LENGTH = 2_000
+"""Characters of ECS's own message that an error keeps."""
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII)
 
 
-class Read(Protocol):
-    """Says what an answer means: `read_response`."""
+class ResponseReader(Protocol):
+    """Reads a response into an outcome, as `read_response` does."""
 
     def __call__(
         self, operation: Operation[R], request: Shape, response: Response, /
@@ -47,20 +47,20 @@ class Read(Protocol):
 def read_response(
     operation: Operation[R], request: Shape, response: Response, reader: Reader = READER
 ) -> Answered[R] | Rejected | Lost:
-    """Say what an answer means; raises nothing, whatever was answered."""
+    """Return the outcome that a response stands for; raise nothing, whatever the response is."""
     if response.status != 200:
         return _error(operation.name, response, reader)
     try:
         answer = read_answer(response.body, operation.answer, operation.name, reader)
     except AnswerLost as lost:
         return Lost(lost)
-    if (why := foreign(request, answer)) is not None:
+    if (why := find_mismatch(request, answer)) is not None:
         return Lost(AnswerLost(f"{operation.name} was answered with what belongs to another request: {why}"))
     return Answered(answer, response.header(b"x-amzn-requestid"))
 
 
 def is_trusted(what: Answered[Any] | Rejected | Lost) -> bool:
-    """Tell whether the connection may be used again: what came on it was ECS's answer to this request."""
+    """Tell whether the response was ECS's answer to this request, so that the connection may be used again."""
     return not (isinstance(what, Lost) and isinstance(what.error, AnswerLost))
 
 
@@ -69,112 +69,113 @@ def _error(operation: str, response: Response, reader: Reader) -> Rejected | Los
     if status < 400:
         return Lost(AnswerLost(f"{operation} was answered with status {status}, which is no answer of ECS"))
     read = None if too_deep(response.body) else reader.json(response.body)
-    said: Mapping[str, Any] = read if isinstance(read, dict) else {}
+    body: Mapping[str, Any] = read if isinstance(read, dict) else {}
     problem = service_error(
-        _code(said, response) or str(status),
-        _message(said) if isinstance(read, dict) else _unread(response.body),
+        _code(body, response) or str(status),
+        _message(body) if isinstance(read, dict) else _describe_unreadable(response.body),
         status=status,
         request_id=response.header(b"x-amzn-requestid"),
         operation=operation,
+        resource_ids=_texts(body.get("resourceIds")),
     )
     return Rejected(problem) if problem.rejected else Lost(problem)
 
 
-def _code(said: Mapping[str, Any], response: Response) -> str:
-    """Find the error's code in one of the three places that AWS's protocol knows.
+def _code(body: Mapping[str, Any], response: Response) -> str:
+    """Return the error's code from one of the three places that AWS's protocol defines; "" if there is none.
 
     [smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html, "Operation error serialization"]
     """
-    for held in (said.get("__type"), said.get("code"), response.header(b"x-amzn-errortype")):
-        if isinstance(held, str):
-            code = held.partition(";")[0].rpartition("#")[2].partition(":")[0].strip()
+    for value in (body.get("__type"), body.get("code"), response.header(b"x-amzn-errortype")):
+        if isinstance(value, str):
+            code = value.partition(";")[0].rpartition("#")[2].partition(":")[0].strip()
             if _CODE.fullmatch(code):
                 return code
     return ""
 
 
-def _message(said: Mapping[str, Any]) -> str:
-    texts = (held for name in ("message", "Message") if isinstance(held := said.get(name), str))
+def _message(body: Mapping[str, Any]) -> str:
+    texts = (value for name in ("message", "Message") if isinstance(value := body.get(name), str))
     message = next(texts, "")
-    return message if len(message) <= LONGEST_MESSAGE else f"{message[:LONGEST_MESSAGE]} …"
+    return message if len(message) <= MAX_MESSAGE_LENGTH else f"{message[:MAX_MESSAGE_LENGTH]} …"
 
 
-def _unread(body: bytes) -> str:
+def _describe_unreadable(body: bytes) -> str:
     return f"{len(body)} bytes that are no JSON object" if body else ""
 
 
 # --------------------------------------------------------------------------------------- an answer to another request
 
 
-def foreign(request: Shape, answer: Shape) -> str | None:
-    """Say why this can't be the answer to this request; None if nothing in it says so."""
+def find_mismatch(request: Shape, answer: Shape) -> str | None:
+    """Describe why this can't be the answer to this request; return None if nothing contradicts it."""
     check = _CHECKS.get(type(request))
     return check(request, answer) if check is not None else None
 
 
-def _of_start_task(request: StartTaskRequest, answer: StartTaskResponse) -> str | None:
-    return None if _is_plainly_ours(request, answer) else _of_start_task_closely(request, answer)
+def _check_start_task(request: StartTaskRequest, answer: StartTaskResponse) -> str | None:
+    return None if _matches_quickly(request, answer) else _check_start_task_fully(request, answer)
 
 
-def _is_plainly_ours(request: StartTaskRequest, answer: StartTaskResponse) -> bool:
-    """Tell quickly what nearly all answers are: a task on each of some instances, as they are named in the request."""
+def _matches_quickly(request: StartTaskRequest, answer: StartTaskResponse) -> bool:
+    """Check the common case fast: at most one task on each instance, named as in the request."""
     try:
         places = [task.container_instance_arn for task in answer.tasks]
         marks = {task.started_by for task in answer.tasks}
         there = set(places)
-    except (AttributeError, TypeError):  # an odd one
+    except (AttributeError, TypeError):  # members of an unexpected type
         return False
     mine = not marks or (len(marks) == 1 and request.started_by in marks)
     return mine and len(there) == len(places) and there.issubset(request.container_instances)
 
 
-def _of_start_task_closely(request: StartTaskRequest, answer: StartTaskResponse) -> str | None:
+def _check_start_task_fully(request: StartTaskRequest, answer: StartTaskResponse) -> str | None:
     tasks = _tasks(answer.tasks)
-    if request.started_by is not None and (mark := _other_mark(tasks, request.started_by)) is not None:
+    if request.started_by is not None and (mark := _find_other_started_by(tasks, request.started_by)) is not None:
         return mark
-    asked = Counter(map(short, request.container_instances))
-    told = Counter(short(named) for task in tasks if (named := _text(task.container_instance_arn)))
-    if told <= asked and len(tasks) <= asked.total():
+    requested = Counter(map(short, request.container_instances))
+    answered = Counter(short(named) for task in tasks if (named := _string(task.container_instance_arn)))
+    if answered <= requested and len(tasks) <= requested.total():
         return None
-    return f"{len(tasks)} tasks, on instances {', '.join(sorted(told - asked))[:200] or 'that were asked for'}"
+    return f"{len(tasks)} tasks, on instances {', '.join(sorted(answered - requested))[:200] or 'that were asked for'}"
 
 
-def _of_run_task(request: RunTaskRequest, answer: RunTaskResponse) -> str | None:
+def _check_run_task(request: RunTaskRequest, answer: RunTaskResponse) -> str | None:
     tasks = _tasks(answer.tasks)
-    if request.started_by is not None and (mark := _other_mark(tasks, request.started_by)) is not None:
+    if request.started_by is not None and (mark := _find_other_started_by(tasks, request.started_by)) is not None:
         return mark
-    if len(tasks) > (asked := request.count or 1):
-        return f"{len(tasks)} tasks instead of {asked}"
-    families = [_family(_text(task.task_definition_arn)) for task in tasks]
+    if len(tasks) > (requested := request.count or 1):
+        return f"{len(tasks)} tasks instead of {requested}"
+    families = [_family(_string(task.task_definition_arn)) for task in tasks]
     others = [family for family in families if family not in ("", _family(request.task_definition))]
     return f"a task of {others[0]!r:.200}" if others else None
 
 
-def _of_stop_task(request: StopTaskRequest, answer: StopTaskResponse) -> str | None:
-    return _unasked([request.task], _tasks([answer.task] if answer.task is not None else []))
+def _check_stop_task(request: StopTaskRequest, answer: StopTaskResponse) -> str | None:
+    return _find_unrequested_task([request.task], _tasks([answer.task] if answer.task is not None else []))
 
 
-def _of_describe_tasks(request: DescribeTasksRequest, answer: DescribeTasksResponse) -> str | None:
-    return _unasked(request.tasks, answer.tasks)
+def _check_describe_tasks(request: DescribeTasksRequest, answer: DescribeTasksResponse) -> str | None:
+    return _find_unrequested_task(request.tasks, answer.tasks)
 
 
-def _of_describe_container_instances(
+def _check_describe_container_instances(
     request: DescribeContainerInstancesRequest, answer: DescribeContainerInstancesResponse
 ) -> str | None:
-    asked = set(map(short, request.container_instances))
+    requested = set(map(short, request.container_instances))
     others = [each.container_instance_arn for each in answer.container_instances]
-    others = [arn for arn in others if short(_text(arn)) not in asked]
+    others = [arn for arn in others if short(_string(arn)) not in requested]
     return f"instance {others[0]!r:.200}" if others else None
 
 
-def _unasked(asked: Iterable[str], tasks: Iterable[Task]) -> str | None:
-    ids = set(map(short, asked))
-    others = [task.task_arn for task in tasks if short(_text(task.task_arn)) not in ids]
+def _find_unrequested_task(requested: Iterable[str], tasks: Iterable[Task]) -> str | None:
+    ids = set(map(short, requested))
+    others = [task.task_arn for task in tasks if short(_string(task.task_arn)) not in ids]
     return f"task {others[0]!r:.200}" if others else None
 
 
-def _other_mark(tasks: Iterable[Task], started_by: str) -> str | None:
-    others = [mark for task in tasks if (mark := _text(task.started_by)) and mark != started_by]
+def _find_other_started_by(tasks: Iterable[Task], started_by: str) -> str | None:
+    others = [mark for task in tasks if (mark := _string(task.started_by)) and mark != started_by]
     return f"a task with startedBy {others[0][:128]!r}" if others else None
 
 
@@ -186,14 +187,18 @@ def _family(definition: str) -> str:
     return short(definition).partition(":")[0]
 
 
-def _text(held: object) -> str:
-    return held if isinstance(held, str) else ""
+def _string(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _texts(held: object) -> list[str]:
+    return [one for one in held if isinstance(one, str)] if isinstance(held, list) else []
 
 
 _CHECKS: Mapping[type[Shape], Callable[[Any, Any], str | None]] = {
-    StartTaskRequest: _of_start_task,
-    RunTaskRequest: _of_run_task,
-    StopTaskRequest: _of_stop_task,
-    DescribeTasksRequest: _of_describe_tasks,
-    DescribeContainerInstancesRequest: _of_describe_container_instances,
+    StartTaskRequest: _check_start_task,
+    RunTaskRequest: _check_run_task,
+    StopTaskRequest: _check_stop_task,
+    DescribeTasksRequest: _check_describe_tasks,
+    DescribeContainerInstancesRequest: _check_describe_container_instances,
 }

@@ -1,17 +1,17 @@
-"""Was it sent? What each way of failing says about it.
+"""Failure classification: whether a failed attempt was rejected, not sent, or lost (ECS may have acted).
 
-The marker that sees the first byte of the body decides, on both transports and whatever was raised: before it nothing
-was sent, after it ECS may have acted. Two things stand above it:
+The `SentMarker` decides on both transports, whatever was raised: before the first byte of the body nothing was sent;
+after it ECS may have acted. Two facts take precedence:
 
-- an answer of ECS to this very operation, which is read by its code;
-- a TLS alert about the client's certificate. The server ended the handshake with it, so it has read nothing of what
-  was written after the client's last flight. [RFC 8446, 4.4.2.4 and 6.2]
+- an answer of ECS to this operation, which is classified by its code;
+- a TLS alert about the client's certificate. It ends the handshake, so the server has read nothing of what was written
+  after the client's last handshake message. [RFC 8446, 4.4.2.4 and 6.2]
 
 An error of another service, such as STS, is no answer of ECS. What was not sent is a `ConfigurationError` where another
 try can't help, else a `ConnectionFailed`:
 
 =================================================== ==================
-raised                                              so it is
+raised                                              classified as
 =================================================== ==================
 DNS, refused, timed out, TLS, proxy, reset          ConnectionFailed
 another service's throttle or fault (5xx)           ConnectionFailed
@@ -32,13 +32,13 @@ import aiohttp
 from botocore import exceptions as botocore
 
 from aioecs._model.attempt import Lost, NotSent, Rejected
-from aioecs._transport.redaction import chain, shown, shown_cause
+from aioecs._transport.redaction import error_chain, redacted_cause, redacted_text
 from aioecs.errors import AnswerLost, ConfigurationError, ConnectionFailed, ECSServiceError, service_error
 
 E = TypeVar("E", bound=Exception)
 
-_OF_FILES = (errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP)
-_OF_CONNECTIONS = (
+_FILE_ERRNOS = (errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP)
+_CONNECTION_ERRORS = (
     botocore.ConnectionError,
     botocore.SSLError,
     botocore.ConnectionClosedError,
@@ -46,7 +46,7 @@ _OF_CONNECTIONS = (
     aiohttp.ClientPayloadError,
     aiohttp.ClientResponseError,
 )
-_OF_CLIENT_CERTIFICATES = (
+_CLIENT_CERTIFICATE_ALERTS = (
     "ALERT_CERTIFICATE_REQUIRED",
     "ALERT_BAD_CERTIFICATE",
     "ALERT_CERTIFICATE_EXPIRED",
@@ -58,63 +58,63 @@ _OF_CLIENT_CERTIFICATES = (
 )
 
 
-def judge(error: Exception, operation: str, body_started: bool) -> Rejected | NotSent | Lost:
-    """Say what a failed attempt came to; `on_wire` tells whether the first byte of the body was written."""
+def classify_failure(error: Exception, operation: str, body_started: bool) -> Rejected | NotSent | Lost:
+    """Classify a failed attempt; `body_started` tells whether the first byte of the body was written."""
     if isinstance(error, botocore.ClientError) and error.operation_name == operation:
         return _answered(error, operation)
-    if not body_started or wants_client_certificate(error):
-        return NotSent(unsent(error, operation))
-    lost = AnswerLost(f"{operation} was sent and its answer was lost: {_broke(error)}")
-    lost.__cause__ = shown_cause(error)
+    if not body_started or is_client_certificate_alert(error):
+        return NotSent(not_sent_error(error, operation))
+    lost = AnswerLost(f"{operation} was sent and its answer was lost: {_describe_lost(error)}")
+    lost.__cause__ = redacted_cause(error)
     return Lost(lost)
 
 
-def wants_client_certificate(error: BaseException) -> bool:
-    """Tell whether the server ended TLS for want of a client certificate that it accepts."""
-    reasons = (str(getattr(each, "reason", "")) for each in chain(error) if isinstance(each, ssl.SSLError))
-    return any(reason.endswith(_OF_CLIENT_CERTIFICATES) for reason in reasons)
+def is_client_certificate_alert(error: BaseException) -> bool:
+    """Tell whether the server ended TLS because it got no client certificate that it accepts."""
+    reasons = (str(getattr(each, "reason", "")) for each in error_chain(error) if isinstance(each, ssl.SSLError))
+    return any(reason.endswith(_CLIENT_CERTIFICATE_ALERTS) for reason in reasons)
 
 
-def unsent(error: Exception, operation: str, source: str = "") -> ConfigurationError | ConnectionFailed:
-    """Say of whatever kept a request back that it was not sent; `source` names where credentials were to come from."""
-    if wants_client_certificate(error):
+def not_sent_error(error: Exception, operation: str, source: str = "") -> ConfigurationError | ConnectionFailed:
+    """Return the error of a request that was not sent; `source` names the credential source, if that failed."""
+    if is_client_certificate_alert(error):
         text = "the server wants a client certificate and got none that it accepts: set config.client_cert"
-        return _caused(ConfigurationError(f"{operation} was not sent: {text}"), error)
-    kind = ConnectionFailed if _may_heal(error) else ConfigurationError
+        return _with_cause(ConfigurationError(f"{operation} was not sent: {text}"), error)
+    kind = ConnectionFailed if _may_succeed_later(error) else ConfigurationError
     where = f"credentials ({source}): " if source else ""
-    return _caused(kind(f"{operation} was not sent: {where}{_in_words(error)}"), error)
+    return _with_cause(kind(f"{operation} was not sent: {where}{_describe(error)}"), error)
 
 
 def opening_error(error: Exception, text: str | None = None) -> ConfigurationError:
-    """Say why a client can't be opened, without the secrets that a text may hold."""
-    return _caused(ConfigurationError(text if text is not None else _in_words(error)), error)
+    """Return the error of a client that can't be opened, without the secrets that the cause's text may hold."""
+    return _with_cause(ConfigurationError(text if text is not None else _describe(error)), error)
 
 
-def _caused(raised: E, cause: BaseException) -> E:
-    raised.__cause__ = shown_cause(cause)
+def _with_cause(raised: E, cause: BaseException) -> E:
+    raised.__cause__ = redacted_cause(cause)
     return raised
 
 
-def _may_heal(error: BaseException) -> bool:
-    """Tell whether another try may succeed though nothing is changed."""
+def _may_succeed_later(error: BaseException) -> bool:
+    """Tell whether another attempt may succeed without any change of settings."""
     if isinstance(error, botocore.ClientError):
-        other = _service_error(error, error.operation_name)
-        return other.throttled or not other.rejected
+        error_of_service = _service_error(error, error.operation_name)
+        return error_of_service.throttled or not error_of_service.rejected
     wrapped = getattr(error, "kwargs", {}).get("error") if type(error) is botocore.HTTPClientError else None
     if isinstance(wrapped, BaseException):
-        return _may_heal(wrapped)
-    if isinstance(error, ValueError):  # a malformed URL, also where aiohttp counts it among its own
+        return _may_succeed_later(wrapped)
+    if isinstance(error, ValueError):  # a malformed URL; some of aiohttp's errors are ValueErrors too
         return False
     if isinstance(error, OSError) and not isinstance(error, aiohttp.ClientError):
-        return error.errno not in _OF_FILES and not isinstance(error, ssl.SSLError)
-    return isinstance(error, _OF_CONNECTIONS)
+        return error.errno not in _FILE_ERRNOS and not isinstance(error, ssl.SSLError)
+    return isinstance(error, _CONNECTION_ERRORS)
 
 
-def _in_words(error: BaseException) -> str:
-    """Name the service whose error it is, as far as botocore doesn't."""
+def _describe(error: BaseException) -> str:
+    """Describe an error, with the name of its service where botocore's text lacks it."""
     if isinstance(error, botocore.ClientError) and error.operation_name.startswith(("AssumeRole", "GetSession")):
-        return f"STS: {shown(error)}"
-    return shown(error)
+        return f"STS: {redacted_text(error)}"
+    return redacted_text(error)
 
 
 def _answered(error: botocore.ClientError, operation: str) -> Rejected | Lost:
@@ -123,21 +123,21 @@ def _answered(error: botocore.ClientError, operation: str) -> Rejected | Lost:
 
 
 def _service_error(error: botocore.ClientError, operation: str) -> ECSServiceError:
-    said = error.response.get("Error", {})
-    about = error.response.get("ResponseMetadata", {})
-    status = about.get("HTTPStatusCode")
+    details = error.response.get("Error", {})
+    metadata = error.response.get("ResponseMetadata", {})
+    status = metadata.get("HTTPStatusCode")
     return service_error(
-        str(said.get("Code") or status or ""),
-        str(said.get("Message") or ""),
+        str(details.get("Code") or status or ""),
+        str(details.get("Message") or ""),
         status=status,
-        request_id=about.get("RequestId"),
+        request_id=metadata.get("RequestId"),
         operation=operation,
     )
 
 
-def _broke(error: Exception) -> str:
-    """Say how it broke in the words of the transport: botocore's say "could not connect" of a reset as well."""
+def _describe_lost(error: Exception) -> str:
+    """Describe a lost answer by the inner error: botocore's own text says "could not connect" of a reset, too."""
     inner = error.kwargs.get("error") if isinstance(error, botocore.BotoCoreError) else None
     if inner is None and isinstance(error, OSError) and not isinstance(error, TimeoutError):
         inner = error
-    return f"{type(inner).__name__}: {shown(inner)}" if isinstance(inner, Exception) else shown(error)
+    return f"{type(inner).__name__}: {redacted_text(inner)}" if isinstance(inner, Exception) else redacted_text(error)

@@ -1,11 +1,11 @@
-"""Keep secrets out of the log of botocore and aiobotocore.
+"""Keeps secrets out of the logs of botocore and aiobotocore.
 
-At DEBUG they log request bodies (environment overrides among them), answers (secret keys, where STS or SSO gives
-them) and headers with session tokens; at WARNING, tracebacks with what a credential source said. A filter on the
-loggers that do so withholds what they say of our own requests, told apart by a context variable: other users of
+At DEBUG they log request bodies (with environment overrides), answers (with secret keys of STS and SSO) and headers
+with session tokens; at WARNING they log tracebacks with the output of a credential source. A filter on those loggers
+removes the arguments of records that our own requests cause. A context variable marks our requests: other users of
 botocore in the process log as before.
 
-`withheld()` serves any client, those of SQS, DynamoDB and CloudWatch Logs too: whatever is awaited in the block.
+`redacted_logs()` works for any client, also for those of SQS, DynamoDB and CloudWatch Logs.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_OURS: ContextVar[bool] = ContextVar("aioecs_request", default=False)
-_TALKATIVE = (
+_REDACTING: ContextVar[bool] = ContextVar("aioecs_request", default=False)
+_LOGGER_NAMES = (
     *("botocore.auth", "botocore.credentials", "botocore.endpoint", "botocore.handlers", "botocore.httpsession"),
     *("botocore.parsers", "botocore.regions", "botocore.retryhandler", "botocore.tokens", "botocore.utils"),
     *("aiobotocore.credentials", "aiobotocore.regions", "aiobotocore.tokens", "aiobotocore.utils"),
 )
-_LOGGERS = tuple(map(logging.getLogger, _TALKATIVE))
+_LOGGERS = tuple(map(logging.getLogger, _LOGGER_NAMES))
 
 
-def _withhold(record: logging.LogRecord) -> bool:
-    if _OURS.get() and (record.args or record.exc_info):
+def _redact(record: logging.LogRecord) -> bool:
+    if _REDACTING.get() and (record.args or record.exc_info):
         kind = f" {record.exc_info[0].__name__}" if record.exc_info and record.exc_info[0] else ""
         record.msg = f"{str(record.msg).partition('%')[0].strip()}{kind} (withheld by aioecs: it may hold secrets)"
         record.args, record.exc_info, record.exc_text = (), None, None
@@ -33,12 +33,12 @@ def _withhold(record: logging.LogRecord) -> bool:
 
 
 @contextmanager
-def withheld() -> Generator[None]:
-    """Withhold what botocore logs of the requests made in this block."""
+def redacted_logs() -> Generator[None]:
+    """Remove the arguments from what botocore logs about the requests made in this block."""
     for logger in _LOGGERS:
-        logger.addFilter(_withhold)  # adding it again changes nothing
-    ours = _OURS.set(True)
+        logger.addFilter(_redact)  # adding it again changes nothing
+    token = _REDACTING.set(True)
     try:
         yield
     finally:
-        _OURS.reset(ours)
+        _REDACTING.reset(token)

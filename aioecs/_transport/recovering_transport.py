@@ -1,7 +1,7 @@
-"""botocore's transport for the time being: the native one is tried again, for what kept it back may pass.
+"""Sends by the botocore transport until the native transport can be opened.
 
-A credential source that failed while the client was opened is such a thing. The native transport is tried before a
-request is sent, by one request at a time, after 5 s first and then ever less often.
+The native transport may fail to open for a passing reason, such as a credential source that is down. One request at a
+time tries to open it again before it is sent: 5 s later, and then after ever longer delays.
 """
 
 from __future__ import annotations
@@ -15,87 +15,88 @@ from aioecs._model.attempt import Attempt
 from aioecs._model.codec.shape import Shape
 from aioecs._transport.botocore.botocore_transport import BotocoreTransport
 from aioecs._transport.native.native_transport import NativeTransport
-from aioecs._transport.redaction import shown
+from aioecs._transport.redaction import redacted_text
 from aioecs._transport.transport import Operation, SentMarker
 
 R = TypeVar("R", bound=Shape)
 
-_FIRST, _LONGEST = 5.0, 60.0
-"""Seconds until the native transport is tried again: at first, and at most."""
+_FIRST_DELAY, _MAX_DELAY = 5.0, 60.0
+"""Seconds until the native transport is tried again: the first delay, and the longest."""
 log = logging.getLogger("aioecs")
 
 
-class RecoveringPort:
-    """Sends by botocore's transport until the native one can be made, and by that from then on."""
+class RecoveringTransport:
+    """Sends by the botocore transport until the native one can be opened, and by the native one from then on."""
 
     def __init__(
         self,
-        plain: BotocoreTransport,
-        native: Callable[[], Awaitable[NativeTransport | None]],
-        who: Hashable = None,
+        botocore_transport: BotocoreTransport,
+        open_native: Callable[[], Awaitable[NativeTransport | None]],
+        rate_limit_key: Hashable = None,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take the transport to begin with, and what makes the native one, or None where it never will.
+        """Take the botocore transport and a function that opens the native one.
 
-        `who` is whose token buckets its requests take from; None if nobody else is known to take from them.
+        `open_native` returns None where the native transport can never serve the configuration.
+        Transports with an equal `rate_limit_key` share ECS's token buckets; None means that this one shares with none.
         """
-        self.who = who if who is not None else self
+        self.rate_limit_key = rate_limit_key if rate_limit_key is not None else self
         self._now = clock
-        self._native: Callable[[], Awaitable[NativeTransport | None]] | None = native
-        self._port: BotocoreTransport | NativeTransport = plain
-        self._wait = _FIRST
-        self._due = clock() + _FIRST
+        self._open_native: Callable[[], Awaitable[NativeTransport | None]] | None = open_native
+        self._current: BotocoreTransport | NativeTransport = botocore_transport
+        self._delay = _FIRST_DELAY
+        self._due = clock() + _FIRST_DELAY
         self._trying = False
 
     @property
-    def way(self) -> str:
-        """How requests go now."""
-        return self._port.way
+    def kind(self) -> str:
+        """The transport in use now: `native` or `botocore`."""
+        return self._current.kind
 
     @property
     def endpoint_url(self) -> str:
         """Where requests go."""
-        return self._port.endpoint_url
+        return self._current.endpoint_url
 
     @property
     def region(self) -> str:
         """The Region that requests are signed for."""
-        return self._port.region
+        return self._current.region
 
     @property
     def partition(self) -> str:
         """The partition of that Region."""
-        return self._port.partition
+        return self._current.partition
 
     async def attempt(self, operation: Operation[R], request: Shape, sent_marker: SentMarker) -> Attempt[R]:
-        """Send the request once, and say what came of it."""
-        if self._native is not None and not self._trying and self._now() >= self._due:
-            await self._try(self._native)
-        return await self._port.attempt(operation, request, sent_marker)
+        """Send the request once and return the outcome."""
+        if self._open_native is not None and not self._trying and self._now() >= self._due:
+            await self._try_native(self._open_native)
+        return await self._current.attempt(operation, request, sent_marker)
 
     async def close(self) -> None:
-        """Close the connections of the native transport, if it was made."""
-        self._native = None
-        await self._port.close()
+        """Close the connections of the native transport, if it was opened."""
+        self._open_native = None
+        await self._current.close()
 
-    async def _try(self, make: Callable[[], Awaitable[NativeTransport | None]]) -> None:
+    async def _try_native(self, open_native: Callable[[], Awaitable[NativeTransport | None]]) -> None:
         self._trying = True
         try:
-            made = await make()
-        except Exception as error:  # noqa: BLE001 the request goes on by botocore's transport, where it is judged
-            log.debug("the native transport can't be made yet: %s", shown(error))
-            self._wait = min(2 * self._wait, _LONGEST)
-            self._due = self._now() + self._wait
+            opened = await open_native()
+        except Exception as error:  # noqa: BLE001 the botocore transport sends the request, and reports the error
+            log.debug("the native transport can't be opened yet: %s", redacted_text(error))
+            self._delay = min(2 * self._delay, _MAX_DELAY)
+            self._due = self._now() + self._delay
         else:
-            await self._take(made)
+            await self._adopt(opened)
         finally:
             self._trying = False
 
-    async def _take(self, made: NativeTransport | None) -> None:
-        closed, self._native = self._native is None, None
-        if made is not None and closed:
-            await made.close()
-        elif made is not None:
-            self._port = made
-            log.info("aioecs sends by the native transport from now on")
+    async def _adopt(self, opened: NativeTransport | None) -> None:
+        closed, self._open_native = self._open_native is None, None
+        if opened is not None and closed:
+            await opened.close()
+        elif opened is not None:
+            self._current = opened
+            log.info("aioecs uses the native transport from now on")

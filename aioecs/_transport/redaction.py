@@ -1,8 +1,8 @@
-"""What of an error may be shown: no password of a URL, no output of a credential source, no control character.
+"""Redacts errors of other libraries: passwords in URLs, output of credential sources, and control characters.
 
-Texts of other libraries may quote what they were given. A proxy URL holds a password, `credential_process` writes to
-stderr whatever it likes, a container's metadata server may answer with credentials, and a parser's error keeps the
-document that it could not read.
+Such errors may quote what they were given. A proxy URL may hold a password, `credential_process` may write anything to
+stderr, a container's metadata server may answer with credentials, and a parser's error keeps the document that it could
+not read.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from urllib.parse import urlsplit
 from aiohttp import InvalidURL
 from botocore.exceptions import BotoCoreError, CredentialRetrievalError
 
-from aioecs._transport.settings import control_character
+from aioecs._transport.settings import find_control_character
 
-_LONGEST = 600
-"""Characters of another library's text that are shown."""
+_MAX_TEXT = 600
+"""Characters of another library's text that are kept."""
 _USER = re.compile(r"(?<=//)[^\s\"'<>]*@")
 _BODY = re.compile(r"(from container metadata): .*", re.DOTALL)
-_HARMLESS = re.compile(r"Missing required key in response: '\w+'|Unsupported version '[\w.]{1,8}' for .*")
+_SAFE_PROCESS_ERROR = re.compile(r"Missing required key in response: '\w+'|Unsupported version '[\w.]{1,8}' for .*")
 _PORT = re.compile(r"(?i)\bport\b")
-_WITHHELD_URL = "a URL in its settings, such as a proxy's, is malformed (not shown: it may hold a password)"
+_MALFORMED_URL = "a URL in its settings, such as a proxy's, is malformed (not shown: it may hold a password)"
 
 
 class Redacted(Exception):
-    """Stands for an error that holds a secret: its type, and its text without the secret."""
+    """Replaces an error that holds a secret: it has the error's type name, and its text without the secret."""
 
 
-def proxy_fault(url: str) -> str | None:
-    """Say what is wrong with a proxy's URL, without quoting it; None if nothing is."""
+def proxy_url_fault(url: str) -> str | None:
+    """Describe what is wrong with a proxy's URL, without quoting it; return None if nothing is."""
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
         return "its host or port can't be read"
-    if control_character(url) or " " in url:
+    if find_control_character(url) or " " in url:
         return "it holds a space or a control character"
     if parts.scheme not in ("http", "https"):
         return "it is not of http or https"
@@ -45,43 +45,44 @@ def proxy_fault(url: str) -> str | None:
     return None
 
 
-def shown(error: BaseException) -> str:
-    """Return the first line of an error's text without the secrets that such texts hold; its type if it has none."""
-    if any(_quotes_a_url(each) for each in chain(error)):
-        return _WITHHELD_URL
+def redacted_text(error: BaseException) -> str:
+    """Return the first line of an error's text without secrets; the name of its type if it has no text."""
+    if any(_may_quote_url(each) for each in error_chain(error)):
+        return _MALFORMED_URL
     if isinstance(error, CredentialRetrievalError) and error.kwargs.get("provider") == "custom-process":
-        said = str(error.kwargs.get("error_msg"))
-        return f"credential_process: {said if _HARMLESS.fullmatch(said) else 'it failed (its output is withheld)'}"
-    text = _scrubbed(str(error)).partition("\n")[0].strip()
-    return "".join(each if each.isprintable() else " " for each in text[:_LONGEST]) or type(error).__name__
+        message = str(error.kwargs.get("error_msg"))
+        is_safe = _SAFE_PROCESS_ERROR.fullmatch(message) is not None
+        return f"credential_process: {message if is_safe else 'it failed (its output is withheld)'}"
+    text = _scrub(str(error)).partition("\n")[0].strip()
+    return "".join(each if each.isprintable() else " " for each in text[:_MAX_TEXT]) or type(error).__name__
 
 
-def shown_cause(error: BaseException) -> BaseException:
-    """Return the error to name as a cause: itself, or a `Redacted` if it or what it stands on holds a secret."""
-    if any(_holds_secrets(each) for each in chain(error)):
-        return Redacted(f"{type(error).__name__}: {shown(error)}")
+def redacted_cause(error: BaseException) -> BaseException:
+    """Return the error itself, or a `Redacted` in its place if it or one of its causes holds a secret."""
+    if any(_contains_secret(each) for each in error_chain(error)):
+        return Redacted(f"{type(error).__name__}: {redacted_text(error)}")
     return error
 
 
-def _scrubbed(text: str) -> str:
+def _scrub(text: str) -> str:
     return _BODY.sub(r"\1 (its body is withheld)", _USER.sub("***@", text))
 
 
-def _quotes_a_url(error: BaseException) -> bool:
-    """Tell whether its text may quote a part of a URL that could not be read, which no pattern finds."""
+def _may_quote_url(error: BaseException) -> bool:
+    """Tell whether the text may quote part of a malformed URL, which no pattern can find."""
     return isinstance(error, InvalidURL) or (isinstance(error, ValueError) and _PORT.search(str(error)) is not None)
 
 
-def _holds_secrets(error: BaseException) -> bool:
-    if _quotes_a_url(error) or hasattr(error, "doc") or isinstance(error, UnicodeError):
+def _contains_secret(error: BaseException) -> bool:
+    if _may_quote_url(error) or hasattr(error, "doc") or isinstance(error, UnicodeError):
         return True  # the document that could not be parsed or decoded
     if isinstance(error, CredentialRetrievalError) and error.kwargs.get("provider") == "custom-process":
         return True
-    return any(_scrubbed(text) != text for text in (str(error), *map(str, error.args)))
+    return any(_scrub(text) != text for text in (str(error), *map(str, error.args)))
 
 
-def chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and all that it was made of."""
+def error_chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, its causes and contexts, and the errors that botocore wraps."""
     seen: set[int] = set()
     ahead: list[BaseException | None] = [error]
     while ahead:

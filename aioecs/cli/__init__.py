@@ -1,4 +1,4 @@
-"""The command line, `aioecs`: it needs the extra `cli`, and says so if it isn't there."""
+"""The command line, `aioecs`: it needs the extra `cli`, and prints that if it is missing."""
 
 from __future__ import annotations
 

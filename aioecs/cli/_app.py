@@ -1,4 +1,4 @@
-"""The commands, and the way from words to an exit status."""
+"""Runs a command line: parses the arguments, runs the command, and returns the exit status."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from aioecs.cli._commands import wait as _wait
 from aioecs.cli._commands import watch as _watch
 from aioecs.cli._display.status import CANNOT, DONE, EPILOG, INTERRUPTED, UNWRITTEN
 from aioecs.cli._display.streams import Streams, silence_stdout
-from aioecs.cli._options import UsageError, spread_words
+from aioecs.cli._options import UsageError, spread_option
 
 # typer shows this leaf of its parser's errors only; what it derives from is what all of them are.
 _ParserError = cast("type[Exception]", typer.BadParameter.__base__)
@@ -69,8 +69,8 @@ app.command("instances", cls=_Command, help=_instances.HELP, epilog=EPILOG)(_ins
 app.command("local", cls=_Command, help=_local.HELP, epilog=EPILOG)(_local.local)
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"aioecs {aioecs.__version__}")
         raise typer.Exit
 
@@ -87,7 +87,7 @@ def _main(
 
 
 def run(words: Sequence[str]) -> int:
-    """Carry out a command line and return its exit status; what is wrong with it is said on one line of stderr."""
+    """Run a command line and return its exit status; an error is printed on one line of stderr."""
     try:
         status = _run(words)
         sys.stdout.flush()
@@ -95,27 +95,27 @@ def run(words: Sequence[str]) -> int:
         silence_stdout()
         return DONE
     except OSError as error:  # help, which typer writes
-        Streams().complain(f"the results could not be written: {error.strerror or error}")
+        Streams().print_error(f"the results could not be written: {error.strerror or error}")
         silence_stdout()
         return UNWRITTEN
     return status
 
 
 def _run(words: Sequence[str]) -> int:
-    named = next((word for word in words if not word.startswith("-")), None)
+    command_name = next((word for word in words if not word.startswith("-")), None)
     try:
-        given = spread_words(words, "--command") if named == "start" else list(words)
+        given = spread_option(words, "--command") if command_name == "start" else list(words)
         return int(get_command(app).main(given, prog_name="aioecs", standalone_mode=False) or 0)
     except (UsageError, _ParserError) as error:
-        Streams().complain(f"{_message(error)} (see {_command(named)} --help)")
+        Streams().print_error(f"{_message(error)} (see {_command(command_name)} --help)")
         return CANNOT
-    except (KeyboardInterrupt, typer.Abort):  # before there was anything to settle
+    except (KeyboardInterrupt, typer.Abort):  # before anything was in flight
         return INTERRUPTED
 
 
-def _command(named: str | None) -> str:
+def _command(command_name: str | None) -> str:
     known = {command.name for command in app.registered_commands}
-    return f"aioecs {named}" if named in known else "aioecs"
+    return f"aioecs {command_name}" if command_name in known else "aioecs"
 
 
 def _message(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""What `aioecs start` has to find out before it can start anything: where, on which instances, in which container."""
+"""Looks up what `aioecs start` needs before it starts: the endpoint, the instances, the container."""
 
 from __future__ import annotations
 
@@ -16,128 +16,130 @@ from aioecs import (
 )
 from aioecs._model.arn import short
 from aioecs.cli._options import UsageError
-from aioecs.cli._start_options import Asked
+from aioecs.cli._start_options import StartOptions
 
 LOCAL_INSTANCES = 20
-LOCAL_ROOM = 1_000_000_000  # CPU units, and MiB, of each: what is tried out locally never fails for want of room
+LOCAL_CAPACITY = 1_000_000_000  # CPU units, and MiB, of each: a local trial is never refused for want of capacity
 LOCAL_REGION = "us-east-1"
-_BEGINNING = re.compile("[0-9a-f]{4,31}")  # of an id of 32 signs; fewer than four are too easily a mistake
+_BEGINNING = re.compile("[0-9a-f]{4,31}")  # of an id of 32 characters; a shorter prefix is likely a mistake
 
 
 @asynccontextmanager
-async def endpoint(asked: Asked) -> AsyncGenerator[dict[str, Any]]:
+async def endpoint(options: StartOptions) -> AsyncGenerator[dict[str, Any]]:
     """Give what a client is made with; with `--local` it is the embedded ECS, which lives as long as the block."""
-    if not asked.local:
-        yield asked.access.client_options()
+    if not options.local:
+        yield options.access.client_options()
         return
     from aiobotocore.config import AioConfig
 
     from aioecs.testing import LocalECS
 
-    # What the environment says of proxies and kinds of endpoints is not meant for loopback.
+    # Proxies and kinds of endpoints that the environment sets don't apply to loopback.
     direct = AioConfig(proxies={}, use_fips_endpoint=False, use_dualstack_endpoint=False)
     async with LocalECS(
-        cluster=asked.cluster or "",
+        cluster=options.cluster or "",
         instances=LOCAL_INSTANCES,
-        cpu=LOCAL_ROOM,
-        memory=LOCAL_ROOM,
-        region=asked.access.region or LOCAL_REGION,
+        cpu=LOCAL_CAPACITY,
+        memory=LOCAL_CAPACITY,
+        region=options.access.region or LOCAL_REGION,
     ) as local:
-        yield {**local.client_kwargs(), "config": direct, "timeouts": asked.access.timeouts}
+        yield {**local.client_kwargs(), "config": direct, "timeouts": options.access.timeouts}
 
 
-async def instances(client: Client, asked: Asked) -> tuple[str, ...]:
+async def find_instances(client: Client, options: StartOptions) -> tuple[str, ...]:
     """Return the instances to start on: those that were named, or all that are ACTIVE.
 
     Raises:
         UsageError: there is none.
         ECSError: they could not be listed.
     """
-    if asked.instances:
-        return await whole_instances(client, asked.instances, asked.cluster)
-    request = ListContainerInstancesRequest(cluster=asked.cluster, status="ACTIVE")
+    if options.instances:
+        return await complete_instance_ids(client, options.instances, options.cluster)
+    request = ListContainerInstancesRequest(cluster=options.cluster, status="ACTIVE")
     found = tuple([arn async for arn in client.list_container_instances(request)])
     if not found:
-        raise UsageError(f"cluster {asked.cluster} has no ACTIVE container instance")
+        raise UsageError(f"cluster {options.cluster} has no ACTIVE container instance")
     return found
 
 
-async def spreads(client: Client, asked: Asked) -> None:
+async def check_spread_attribute(client: Client, options: StartOptions) -> None:
     """Check that there is an attribute to spread over.
 
     Raises:
         UsageError: no instance has it.
         ECSError: they could not be listed.
     """
-    if asked.spread is None or asked.spread in ("instanceId", "host"):
+    if options.spread is None or options.spread in ("instanceId", "host"):
         return
-    name = asked.spread.removeprefix("attribute:")
-    request = ListContainerInstancesRequest(cluster=asked.cluster, filter=f"attribute:{name} exists")
+    name = options.spread.removeprefix("attribute:")
+    request = ListContainerInstancesRequest(cluster=options.cluster, filter=f"attribute:{name} exists")
     async for _ in client.list_container_instances(request):
         return
-    raise UsageError(f"--spread: no container instance of cluster {asked.cluster} has the attribute {name}")
+    raise UsageError(f"--spread: no container instance of cluster {options.cluster} has the attribute {name}")
 
 
-async def container(client: Client, asked: Asked) -> str | None:
+async def find_container(client: Client, options: StartOptions) -> str | None:
     """Return the container that `--env` and `--command` go to: the one named, or the task definition's only one.
 
     Raises:
-        UsageError: the task definition has several, or may not be looked at.
-        ECSError: it could not be looked at.
+        UsageError: the task definition has several containers, or may not be described.
+        ECSError: it could not be described.
     """
-    if asked.container is not None or not asked.overrides_container:
-        return asked.container
-    request = DescribeTaskDefinitionRequest(task_definition=asked.task_definition or "")
+    if options.container is not None or not options.overrides_container:
+        return options.container
+    request = DescribeTaskDefinitionRequest(task_definition=options.task_definition or "")
     try:
         definition = (await client.describe_task_definition(request)).task_definition
     except AccessDeniedException as error:
-        raise UsageError(f"name the container with --container: it could not be looked up: {error}") from error
+        raise UsageError(
+            f"name the container with --container: the task definition could not be described: {error}"
+        ) from error
     names = [each.name or "" for each in definition.container_definitions] if definition is not None else []
     if len(names) != 1:
         raise UsageError(
-            f"name the container with --container: {asked.task_definition} has {', '.join(names) or 'none'}"
+            f"name the container with --container: {options.task_definition} has {', '.join(names) or 'none'}"
         )
     return names[0]
 
 
-async def whole_instances(client: Client, names: Sequence[str], cluster: str | None) -> tuple[str, ...]:
-    """Return the names, those that only begin an id made whole; what begins none stays, for ECS to tell.
+async def complete_instance_ids(client: Client, names: Sequence[str], cluster: str | None) -> tuple[str, ...]:
+    """Return the names, prefixes of ids completed; a prefix of no id stays as it is, for ECS to refuse.
 
     Raises:
         UsageError: one begins several.
         ECSError: they could not be listed.
     """
-    if not any(map(_begins, names)):
+    if not any(map(_is_beginning, names)):
         return tuple(names)
     listed = client.list_container_instances(ListContainerInstancesRequest(cluster=cluster))
-    return tuple(completed(names, [arn async for arn in listed], "container instance"))
+    return tuple(complete_ids(names, [arn async for arn in listed], "container instance"))
 
 
-async def whole_tasks(client: Client, names: Sequence[str], cluster: str | None) -> list[str]:
-    """Return the names, those that only begin a task's id made whole; what begins none stays, for ECS to tell.
+async def complete_task_ids(client: Client, names: Sequence[str], cluster: str | None) -> list[str]:
+    """Return the names, prefixes of task ids completed; a prefix of no id stays as it is, for ECS to refuse.
 
     Raises:
         UsageError: one begins several.
         ECSError: they could not be listed.
     """
-    if not any(map(_begins, names)):
+    if not any(map(_is_beginning, names)):
         return list(names)
     found: list[str] = []
     for status in ("RUNNING", "STOPPED"):
         listed = client.list_tasks(ListTasksRequest(cluster=cluster, desired_status=status))
         found += [arn async for arn in listed]
-    return completed(names, found, "task")
+    return complete_ids(names, found, "task")
 
 
-def _begins(name: str) -> bool:
+def _is_beginning(name: str) -> bool:
     return _BEGINNING.fullmatch(name) is not None
 
 
-def completed(names: Sequence[str], arns: Sequence[str], kind: str) -> list[str]:
-    """Make each beginning of an id whole."""
+def complete_ids(names: Sequence[str], arns: Sequence[str], kind: str) -> list[str]:
+    """Complete each prefix of an id."""
     whole: list[str] = []
     for name in names:
-        found = {arn for arn in arns if short(arn).startswith(name)} if _begins(name) else set[str]()
+        found = {arn for arn in arns if short(arn).startswith(name)} if _is_beginning(name) else set[str]()
         if len(found) > 1:
             raise UsageError(f"{name} begins the ids of {len(found)} {kind}s: give more of it")
         whole.append(found.pop() if found else name)

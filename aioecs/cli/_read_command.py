@@ -1,4 +1,4 @@
-"""What the commands that only look have in common: a client, Ctrl-C, errors, and how it is shown."""
+"""Runs a command that only reads: opens a client, handles Ctrl-C and errors."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ import anyio
 from aioecs import CancelToken, Client, ECSError, Failure
 from aioecs._model.arn import short
 from aioecs.cli._access import Access
+from aioecs.cli._display.start_counts import is_final, text_of
 from aioecs.cli._display.status import CANNOT, DONE, INTERRUPTED, PARTLY
 from aioecs.cli._display.streams import Streams
-from aioecs.cli._display.tally import is_final, text_of
 from aioecs.cli._options import UsageError
 from aioecs.cli._signals import interrupts
 
 
-async def reading(access: Access, streams: Streams, look: Callable[[Client], Awaitable[int]]) -> int:
-    """Look with a client and return the exit status. SIGINT or SIGTERM ends it: looking leaves nothing behind."""
+async def run_with_client(access: Access, streams: Streams, command: Callable[[Client], Awaitable[int]]) -> int:
+    """Run a command with a client and return its exit status; SIGINT or SIGTERM ends it and leaves nothing behind."""
     token = CancelToken()
     with streams.logging(), interrupts(token, lambda: os._exit(INTERRUPTED)), anyio.CancelScope() as scope:
         token.add_callback(lambda _: scope.cancel())  # the handler runs on this loop
         try:
             async with Client(**access.client_options()) as client:
-                status = await look(client)
+                status = await command(client)
             await streams.drained()
             return streams.status(status)
         except (ECSError, UsageError) as error:
-            streams.complain(text_of(error) if isinstance(error, ECSError) else str(error))
+            streams.print_error(text_of(error) if isinstance(error, ECSError) else str(error))
             return CANNOT if is_final(error) else PARTLY
-    streams.forget()
+    streams.discard()
     return INTERRUPTED
 
 
-def told_failures(streams: Streams, failures: Sequence[Failure]) -> int:
-    """Say what could not be described, and return the exit status."""
+def print_failures(streams: Streams, failures: Sequence[Failure]) -> int:
+    """Print what could not be described, and return the exit status."""
     for failure in failures:
         more = f" ({failure.detail})" if failure.detail else ""
-        streams.complain(f"{short(failure.arn or '')}: {failure.reason}{more}")
+        streams.print_error(f"{short(failure.arn or '')}: {failure.reason}{more}")
     return PARTLY if failures else DONE
 
 
-def moment(at: datetime | None) -> str | None:
+def iso_time(at: datetime | None) -> str | None:
     """Return a time as ISO 8601 in UTC, to the second; None stays None."""
     return None if at is None else f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP: the first asks for an end, by a token; the second ends at once."""
+"""SIGINT, SIGTERM and SIGHUP: the first cancels a token, the second ends the process."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def interrupts(token: CancelToken, at_once: Callable[[], object]) -> Generator[N
     """
     loop = asyncio.get_running_loop()
 
-    def heard(number: signal.Signals) -> None:
+    def on_signal(number: signal.Signals) -> None:
         if token.cancelled:
             at_once()
         else:
             token.cancel(number.name)
 
-    undo = [_handle(loop, number, heard) for number in _SIGNALS if not _outlives_the_terminal(number)]
+    undo = [_handle(loop, number, on_signal) for number in _SIGNALS if not _outlives_the_terminal(number)]
     try:
         yield
     finally:
@@ -42,16 +42,16 @@ def _outlives_the_terminal(number: signal.Signals) -> bool:
 
 
 def _handle(
-    loop: asyncio.AbstractEventLoop, number: signal.Signals, heard: Callable[[signal.Signals], None]
+    loop: asyncio.AbstractEventLoop, number: signal.Signals, on_signal: Callable[[signal.Signals], None]
 ) -> Callable[[], object]:
     """Handle one signal on the loop, and return what undoes it. Windows' loops leave signals to the interpreter."""
     before = signal.getsignal(number) or signal.SIG_DFL
     try:
-        loop.add_signal_handler(number, heard, number)
+        loop.add_signal_handler(number, on_signal, number)
     except NotImplementedError:
 
         def interrupted(*_: object) -> None:
-            loop.call_soon_threadsafe(heard, number)
+            loop.call_soon_threadsafe(on_signal, number)
 
         signal.signal(number, interrupted)
         return lambda: signal.signal(number, before)

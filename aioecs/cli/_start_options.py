@@ -1,4 +1,4 @@
-"""What `aioecs start` is asked: options in, requests out. Pure; nothing here looks anything up."""
+"""The options of `aioecs start`, and the requests that they make. Pure: nothing is looked up."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ _OPTIONS = {
 
 
 @attrs.frozen(kw_only=True)
-class Asked:
-    """What is to be started, where and how. Values of environment variables are in no repr."""
+class StartOptions:
+    """What to start, where and how. Values of environment variables are in no repr."""
 
     count: int = 1
     cluster: str | None = None
@@ -74,8 +74,8 @@ class Asked:
         return bool(self.environment or self.command)
 
     @property
-    def places(self) -> bool:
-        """Whether aioecs chooses the instances."""
+    def uses_placement(self) -> bool:
+        """Whether aioecs picks the instances."""
         return not self.instances and not self.all_instances
 
     @property
@@ -89,101 +89,101 @@ class Asked:
 
     @property
     def constraints(self) -> tuple[Constraint, ...]:
-        """Which instances come into question at all."""
+        """Which instances are candidates."""
         distinct = (DistinctInstance(),) if self.distinct_instance else ()
         return (*distinct, *(MemberOf(expression) for expression in self.member_of))
 
 
-def settled(asked: Asked) -> Asked:
-    """Check what is asked, and fill in what `--local` goes without.
+def validated(options: StartOptions) -> StartOptions:
+    """Check the options, and fill in the defaults of `--local`.
 
     Raises:
         UsageError: options that contradict each other or are missing, or a documented limit is broken.
     """
-    for wrong in _contradictions(asked):
+    for wrong in _contradictions(options):
         raise UsageError(wrong)
-    if asked.local:
-        asked = attrs.evolve(
-            asked,
-            cluster=asked.cluster or LOCAL_CLUSTER,
-            task_definition=asked.task_definition or LOCAL_TASK_DEFINITION,
-            container=asked.container or LOCAL_CONTAINER,
+    if options.local:
+        options = attrs.evolve(
+            options,
+            cluster=options.cluster or LOCAL_CLUSTER,
+            task_definition=options.task_definition or LOCAL_TASK_DEFINITION,
+            container=options.container or LOCAL_CONTAINER,
         )
     try:
-        _ = asked.placement, asked.constraints
+        _ = options.placement, options.constraints
     except InvalidRequest as error:
         raise refused(error, _OPTIONS) from error
-    check(template(asked, asked.container or LOCAL_CONTAINER), asked.instances)
-    return asked
+    check(template(options, options.container or LOCAL_CONTAINER), options.instances)
+    return options
 
 
-def _contradictions(asked: Asked) -> Iterator[str]:
-    yield from _placement_contradictions(asked)
-    if asked.local:
-        access = asked.access
-        strange = {
-            "--wait": asked.wait,
-            "--instances": asked.instances,
+def _contradictions(options: StartOptions) -> Iterator[str]:
+    yield from _placement_contradictions(options)
+    if options.local:
+        access = options.access
+        excluded = {
+            "--wait": options.wait,
+            "--instances": options.instances,
             "--endpoint-url": access.endpoint_url,
             "--profile": access.profile,
             "--ca-bundle": access.ca_bundle,
             "--no-verify-ssl": not access.verify_ssl,
         }
-        for option, given in strange.items():
+        for option, given in excluded.items():
             if given:
                 yield f"{option} and --local exclude each other: {_LOCALLY.get(option, 'the local ECS brings its own')}"
         return
-    if asked.instances and asked.all_instances:
+    if options.instances and options.all_instances:
         yield "--instances and --all-instances exclude each other"
-    if not asked.cluster:
+    if not options.cluster:
         yield "--cluster is missing: where to start; or --local, to try it without an account"
-    if not asked.task_definition:
+    if not options.task_definition:
         yield "--task-definition is missing"
 
 
-def _placement_contradictions(asked: Asked) -> Iterator[str]:
-    preferences = {"--spread": asked.spread, "--binpack": asked.binpack, "--random": asked.random or None}
+def _placement_contradictions(options: StartOptions) -> Iterator[str]:
+    preferences = {"--spread": options.spread, "--binpack": options.binpack, "--random": options.random or None}
     given = [option for option, value in preferences.items() if value is not None]
     if len(given) > 1:
         yield f"{given[0]} and {given[1]} exclude each other"
-    if asked.distinct_instance:
+    if options.distinct_instance:
         given.append("--distinct-instance")
-    if asked.member_of:
+    if options.member_of:
         given.append("--member-of")
-    if asked.wait_for_capacity is not None and not asked.wait_for_capacity >= 0:  # no number is neither
-        yield f"--wait-for-room: a number of seconds, 0 or more, not {asked.wait_for_capacity}"
-    if given and not asked.places:
-        named = "--instances" if asked.instances else "--all-instances"
-        yield f"{given[0]} and {named} exclude each other: the starts go round over the instances that are named"
+    if options.wait_for_capacity is not None and not options.wait_for_capacity >= 0:  # no number is neither
+        yield f"--wait-for-capacity: a number of seconds, 0 or more, not {options.wait_for_capacity}"
+    if given and not options.uses_placement:
+        option = "--instances" if options.instances else "--all-instances"
+        yield f"{given[0]} and {option} exclude each other: the starts go round over the instances that are named"
 
 
-def template(asked: Asked, container: str | None) -> StartTaskRequest:
+def template(options: StartOptions, container: str | None) -> StartTaskRequest:
     """Make the request that all starts share, without its instances."""
-    tags = [Tag(key=key, value=value) for key, value in asked.tags]
+    tags = [Tag(key=key, value=value) for key, value in options.tags]
     return StartTaskRequest(
-        cluster=asked.cluster,
-        task_definition=asked.task_definition or "",
-        overrides=_overrides(asked, container),
-        started_by=asked.started_by,
-        group=asked.group,
+        cluster=options.cluster,
+        task_definition=options.task_definition or "",
+        overrides=_overrides(options, container),
+        started_by=options.started_by,
+        group=options.group,
         tags=tags or None,
     )
 
 
-def _overrides(asked: Asked, container: str | None) -> TaskOverride | None:
-    environment = [KeyValuePair(name=name, value=value) for name, value in asked.environment]
-    override = ContainerOverride(name=container, environment=environment or None, command=asked.command or None)
-    if not asked.overrides_container and asked.cpu is None and asked.memory is None:
+def _overrides(options: StartOptions, container: str | None) -> TaskOverride | None:
+    environment = [KeyValuePair(name=name, value=value) for name, value in options.environment]
+    override = ContainerOverride(name=container, environment=environment or None, command=options.command or None)
+    if not options.overrides_container and options.cpu is None and options.memory is None:
         return None
     return TaskOverride(
-        container_overrides=[override] if asked.overrides_container else None,
-        cpu=None if asked.cpu is None else str(asked.cpu),
-        memory=None if asked.memory is None else str(asked.memory),
+        container_overrides=[override] if options.overrides_container else None,
+        cpu=None if options.cpu is None else str(options.cpu),
+        memory=None if options.memory is None else str(options.memory),
     )
 
 
 def check(request: StartTaskRequest, instances: Sequence[str]) -> None:
-    """Hold the request against ECS's documented limits, as if for these instances.
+    """Check the request against ECS's documented limits, as if for these instances.
 
     Raises:
         UsageError: one is broken; it names the option.

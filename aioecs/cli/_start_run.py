@@ -1,4 +1,4 @@
-"""The doing of `aioecs start`: look up what is missing, start, count, and tell the truth however it ends."""
+"""Runs `aioecs start`: looks up what is missing, starts, counts, and reports every start however it ends."""
 
 from __future__ import annotations
 
@@ -23,90 +23,89 @@ from aioecs import (
     WaitError,
 )
 from aioecs.cli import _lookup, _start_options
-from aioecs.cli._commands.tasks import as_line, table
-from aioecs.cli._commands.wait import succeeded
+from aioecs.cli._commands.wait import show_ended
 from aioecs.cli._display import screen
 from aioecs.cli._display.output import BACKLOG
 from aioecs.cli._display.screen import Report
+from aioecs.cli._display.start_counts import StartCounts, exit_status, is_final, text_of
 from aioecs.cli._display.status import CANNOT, DONE, INTERRUPTED, PARTLY
 from aioecs.cli._display.streams import Streams
-from aioecs.cli._display.tally import Tally, exit_status, is_final, text_of
 from aioecs.cli._options import UsageError
 from aioecs.cli._signals import interrupts
-from aioecs.cli._start_options import Asked
+from aioecs.cli._start_options import StartOptions
 
 
 class Run:
-    """One `aioecs start`: what is asked, and how far it has come."""
+    """One run of `aioecs start`: its options and its progress."""
 
     def __init__(
         self,
-        asked: Asked,
+        options: StartOptions,
         streams: Streams,
         *,
         as_json: bool = False,
         clock: Callable[[], float] = time.monotonic,
         end: Callable[[int], object] = os._exit,
     ) -> None:
-        self._asked = asked
+        self._options = options
         self._streams = streams
         self._as_json = as_json
         self._clock = clock
         self._end = end
-        self._tally = Tally(asked.count)
+        self._counts = StartCounts(options.count)
         self._token = CancelToken()
-        self._instances = set(asked.instances)
+        self._instances = set(options.instances)
         self._statistics: Callable[[], Statistics] = Statistics
         self._open_starts: Callable[[], Sequence[StartResult]] = tuple
         self._running: list[Task] = []
-        self._failed_tasks = 0
+        self._any_task_failed = False
         self._began: float | None = None
         self._ended: float | None = None
-        self._told = False
+        self._summary_printed = False
 
     async def go(self) -> int:
-        """Start them, tell what each came to, and return the exit status.
+        """Start the tasks, report each outcome, and return the exit status.
 
-        The first SIGINT or SIGTERM cancels, and what was in flight is waited for; the second ends the process.
+        The first SIGINT, SIGTERM or SIGHUP cancels and waits for the calls in flight; the second ends the process.
         """
         self._streams.on_broken = lambda: self._token.cancel(self._streams.broken_by)
         with self._streams.logging(), interrupts(self._token, self._end_at_once):
             try:
-                with self._moving():
+                with self._progress():
                     await self._fan_out()
             except (ECSError, UsageError) as error:
                 status = self._failed(error)
             except Exception:
-                self._tell()  # a defect of ours; what was started is told all the same
+                self._print_summary()  # a defect of aioecs; what was started is reported all the same
                 raise
             else:
-                status = self._finished()
+                status = self._print_finished()
             return await self._written(status)
 
     async def _fan_out(self) -> None:
-        with anyio.CancelScope() as looking:
+        with anyio.CancelScope() as lookups:
 
             def stop(_: str | None) -> None:
-                if self._nothing_begun():
-                    looking.cancel()
+                if self._nothing_started():
+                    lookups.cancel()
 
             self._token.add_callback(stop)
-            async with _lookup.endpoint(self._asked) as where, self._client(where) as client:
-                request = _start_options.template(self._asked, await _lookup.container(client, self._asked))
-                await _lookup.spreads(client, self._asked)
-                instances = () if self._asked.places else await _lookup.instances(client, self._asked)
+            async with _lookup.endpoint(self._options) as where, self._client(where) as client:
+                request = _start_options.template(self._options, await _lookup.find_container(client, self._options))
+                await _lookup.check_spread_attribute(client, self._options)
+                instances = () if self._options.uses_placement else await _lookup.find_instances(client, self._options)
                 self._instances.update(instances)
-                if not self._asked.places:
-                    self._token.remove_callback(stop)  # from here on the batch hears the token by itself
+                if not self._options.uses_placement:
+                    self._token.remove_callback(stop)  # from here on the batch watches the token itself
                 await self._start(client, request, instances)
-                if self._asked.wait and not self._token.cancelled:
+                if self._options.wait and not self._token.cancelled:
                     await self._wait(client)
 
     def _client(self, where: dict[str, Any]) -> Client:
-        return Client(**where, max_in_flight=self._asked.concurrency, on_cancel=self._asked.on_cancel.value)
+        return Client(**where, max_in_flight=self._options.concurrency, on_cancel=self._options.on_cancel.value)
 
-    def _nothing_begun(self) -> bool:
-        """Whether it still looks for something: a batch that places looks for itself, and hears no token meanwhile."""
+    def _nothing_started(self) -> bool:
+        """Whether it still looks something up. A placement's own first lookups don't watch the token."""
         statistics = self._statistics()
         return statistics.requested == statistics.calls == 0
 
@@ -122,24 +121,21 @@ class Run:
         self._ended = self._clock()
 
     async def _wait(self, client: Client) -> None:
-        """Tell what started, wait until all of it has stopped, and show how it ended."""
-        self._streams.halt()
-        self._tell()
+        """Report what started, wait until all of it has stopped, and show how each task ended."""
+        self._streams.stop_live_display()
+        self._print_summary()
         try:
             ended = await client.wait_until_stopped(self._running, self._token, timeout=None)
         except WaitError as error:
-            self._failed_tasks = len(self._running)
-            self._streams.complain(str(error))
+            self._any_task_failed = True
+            self._streams.print_error(str(error))
             return
-        lines = [as_line(task) for task in ended] if self._as_json else table(ended, self._streams.columns)
-        self._streams.show(lines)
-        self._failed_tasks = sum(not succeeded(task) for task in ended)
-        if self._failed_tasks and not self._as_json:
-            self._streams.complain(f"{self._failed_tasks} of {len(ended)} did not end with exit code 0")
+        status = await show_ended(client, ended, self._options.container, self._streams, as_json=self._as_json)
+        self._any_task_failed = status != DONE
 
     def _add(self, start: StartResult) -> None:
-        self._tally.add(start)
-        if self._asked.wait and start.outcome is Outcome.STARTED and start.task is not None:
+        self._counts.add(start)
+        if self._options.wait and start.outcome is Outcome.STARTED and start.task is not None:
             self._running.append(start.task)
         if start.container_instance:
             self._instances.add(start.container_instance)
@@ -147,39 +143,39 @@ class Run:
             self._streams.write(screen.start_json(start))
 
     def _starts(self, batch: Batch, request: StartTaskRequest, instances: Sequence[str]) -> AsyncGenerator[StartResult]:
-        asked = self._asked
-        if not asked.places:
+        options = self._options
+        if not options.uses_placement:
             return batch.start_tasks(
-                _start_options.requests(request, instances, asked.count),
+                _start_options.requests(request, instances, options.count),
                 cancel_scope=self._token,
-                wait_for_capacity=asked.wait_for_capacity or 0.0,
+                wait_for_capacity=options.wait_for_capacity or 0.0,
             )
         return batch.place_tasks(
             request,
-            asked.count,
             cancel_scope=self._token,
-            placement=asked.placement,
-            constraints=asked.constraints,
-            wait_for_capacity=asked.wait_for_capacity or 0.0,
+            count=options.count,
+            placement=options.placement,
+            constraints=options.constraints,
+            wait_for_capacity=options.wait_for_capacity or 0.0,
         )
 
-    # ------------------------------------------------------------------------------------------------------- telling
+    # ------------------------------------------------------------------------------------------------------- reporting
 
-    def _moving(self) -> AbstractContextManager[None]:
+    def _progress(self) -> AbstractContextManager[None]:
         if not self._streams.shows_progress(as_json=self._as_json):
-            return self._streams.beating(lambda: screen.beat(self.report()))
-        return self._streams.moving(lambda columns: screen.progress(self.report(), columns))
+            return self._streams.periodic_progress(lambda: screen.progress_line(self.report()))
+        return self._streams.live_display(lambda columns: screen.progress(self.report(), columns))
 
     def report(self) -> Report:
-        """Return how far it has come."""
+        """Return the progress so far."""
         statistics = self._statistics()
         return Report(
-            tally=self._tally,
-            cluster=self._asked.cluster or "",
-            task_definition=self._asked.task_definition or "",
+            counts=self._counts,
+            cluster=self._options.cluster or "",
+            task_definition=self._options.task_definition or "",
             container_instances=len(self._instances),
-            local=self._asked.local,
-            access=self._asked.access.words,
+            local=self._options.local,
+            access=self._options.access.words,
             calls=statistics.calls,
             throttled=statistics.throttled,
             rate=statistics.rate,
@@ -192,10 +188,10 @@ class Run:
             return 0.0
         return (self._clock() if self._ended is None else self._ended) - self._began
 
-    def _tell(self) -> None:
-        if self._told:
+    def _print_summary(self) -> None:
+        if self._summary_printed:
             return
-        self._told = True
+        self._summary_printed = True
         self._close()
         report = self.report()
         if self._as_json:
@@ -204,39 +200,39 @@ class Run:
             self._streams.say(*screen.summary(report))
 
     def _close(self) -> None:
-        self._tally.close(self._statistics().requested)
+        self._counts.close(self._statistics().requested)
 
-    def _finished(self) -> int:
+    def _print_finished(self) -> int:
         self._close()
-        status = exit_status(self._tally, interrupted=self._token.cancelled)
-        cause = self._tally.could_not if status == CANNOT else None
+        status = exit_status(self._counts, interrupted=self._token.cancelled)
+        cause = self._counts.blocking_error if status == CANNOT else None
         if cause is None or self._as_json:
-            self._tell()
+            self._print_summary()
         if cause is not None:
-            self._streams.complain(f"nothing was started: {text_of(cause)}")
-        return PARTLY if status == DONE and self._failed_tasks else status
+            self._streams.print_error(f"nothing was started: {text_of(cause)}")
+        return PARTLY if status == DONE and self._any_task_failed else status
 
     def _failed(self, error: ECSError | UsageError) -> int:
         begun = self._statistics().requested > 0
         if begun:
-            self._tell()
-        self._streams.complain(text_of(error) if isinstance(error, ECSError) else str(error))
+            self._print_summary()
+        self._streams.print_error(text_of(error) if isinstance(error, ECSError) else str(error))
         if self._token.cancelled:
             return INTERRUPTED
         return PARTLY if begun or not is_final(error) else CANNOT
 
     async def _written(self, status: int) -> int:
-        """Wait for whoever reads stdout, until a signal, and return the exit status."""
+        """Wait until stdout has taken everything, or a signal comes, and return the exit status."""
         await self._streams.drained(unless=lambda: self._token.cancelled)
         self._streams.finish()
         return self._streams.status(status)
 
     def _end_at_once(self) -> None:
-        """Tell what is known, of the starts in flight too: each that was sent is told with its token."""
-        self._streams.halt()
-        if not self._told:
+        """Report what is known, also of the starts in flight: each that was sent has its token."""
+        self._streams.stop_live_display()
+        if not self._summary_printed:
             for start in self._open_starts():
                 self._add(start)
-        self._tell()
+        self._print_summary()
         self._streams.finish()
         self._end(INTERRUPTED)

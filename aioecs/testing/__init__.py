@@ -1,8 +1,8 @@
-"""An honest local ECS for tests: it enforces what Amazon ECS enforces, breaks as scripted, and keeps the truth.
+"""A local ECS for tests: it enforces what Amazon ECS enforces, fails as scripted, and records what really happened.
 
-`LocalECS` serves real HTTP on loopback, so any AWS SDK or the AWS CLI can use it; `Engine` is the same without a
-socket, and `ThreadedECS` the server on a thread of its own. They import nothing of aioecs' client: they are independent
-witnesses. `aioecs.testing.plugin` has fixtures for pytest.
+`LocalECS` serves real HTTP on loopback, so any AWS SDK and the AWS CLI can use it. `Engine` is the same without a
+socket. `ThreadedECS` runs the server on its own thread. They import nothing from the aioecs client, so they can't share
+its defects. `aioecs.testing.plugin` has fixtures for pytest.
 """
 
 from aioecs.testing._engine import Engine
@@ -10,12 +10,12 @@ from aioecs.testing._errors import AwsError
 from aioecs.testing._faults import Fault, FaultScript, faults_from_json, faults_from_script, faults_to_json
 from aioecs.testing._local import ClientKwargs, LocalECS
 from aioecs.testing._server import LocalECSError
+from aioecs.testing._state.account import Behaviour
+from aioecs.testing._state.buckets import DOCUMENTED, Bucket, Buckets
+from aioecs.testing._state.clock import VirtualClock
+from aioecs.testing._state.records import Task as LocalTask
+from aioecs.testing._state.truth import Call, Duplicate, TrueTask, Truth
 from aioecs.testing._thread import ThreadedECS
-from aioecs.testing._world.buckets import DOCUMENTED, Bucket, Buckets
-from aioecs.testing._world.clock import VirtualClock
-from aioecs.testing._world.state import Task as LocalTask
-from aioecs.testing._world.truth import Call, Duplicate, TrueTask, Truth
-from aioecs.testing._world.world import Behaviour
 
 __all__ = [
     "DOCUMENTED",

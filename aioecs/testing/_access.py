@@ -1,8 +1,8 @@
-"""Who may talk to the server: a web page must neither read what it knows nor change what it does.
+"""Which requests the server accepts: a web page must neither read its data nor change its behavior.
 
-A page can send a simple request anywhere, but not with a header of its own, for which the browser asks the server
-first: administration takes `ADMIN_HEADER`. A page whose name has been made to point to this machine (DNS rebinding)
-may send any header, but its requests bear its own name as Host: names that are not the server's are refused.
+A page can send a simple request to any server. With a custom header, the browser first sends a preflight request, so
+administration requires `ADMIN_HEADER`. A page whose host name was made to resolve to this machine (DNS rebinding) can
+send any header, but its requests carry its own name as Host: names that are not the server's are refused.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ ADMIN_HEADER = "X-Aioecs-Admin"
 
 
 def host_name(header: str) -> str:
-    """Read the name in a Host header: without its port, brackets, or last dot, in lower case."""
+    """Return the name in a Host header, in lower case, without port, brackets and trailing dot."""
     if header.startswith("["):
         return header[1:].partition("]")[0].lower()
     return header.partition(":")[0].rstrip(".").lower()
 
 
-def knows_host(header: str | None, names: Collection[str]) -> bool:
-    """Tell whether a Host header is an address, localhost, or one of the server's names; only others can be rebound.
+def is_allowed_host(header: str | None, names: Collection[str]) -> bool:
+    """Return whether a Host header is an address, localhost, or one of the server's names; only others can be rebound.
 
-    A request without one is from no browser.
+    A request without the header doesn't come from a browser.
     """
     if header is None:
         return True

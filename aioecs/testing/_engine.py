@@ -1,4 +1,4 @@
-"""The engine of the local ECS: operations on plain JSON objects, without a socket, a timer or a clock of its own."""
+"""The engine of the local ECS: operations on plain JSON objects, without sockets and timers; the clock is passed in."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from aioecs.testing._errors import AwsError
 from aioecs.testing._operations import admin, clusters, families, instances, reads, starts
 from aioecs.testing._operations.members import Json
 from aioecs.testing._placement import providers
-from aioecs.testing._world.arns import Arns
-from aioecs.testing._world.buckets import Buckets, Throttle
-from aioecs.testing._world.controls import Controls
-from aioecs.testing._world.events import Listener
-from aioecs.testing._world.truth import Truth
-from aioecs.testing._world.world import Behaviour, World
+from aioecs.testing._state.account import Account, Behaviour
+from aioecs.testing._state.arns import Arns
+from aioecs.testing._state.buckets import Buckets, Throttle
+from aioecs.testing._state.controls import Controls
+from aioecs.testing._state.events import Listener
+from aioecs.testing._state.truth import Truth
 
-Operation = Callable[[World, Json, float, int], Json]
+Operation = Callable[[Account, Json, float, int], Json]
 
 OPERATIONS: Mapping[str, Operation] = MappingProxyType(
     {
@@ -58,14 +58,14 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
         "ListTagsForResource": admin.list_tags_for_resource,
     }
 )
-"""What the engine can do, by the operation's name."""
-LEFT_OUT = ("Service", "TaskSet")
-"""What it says of operations with these words in their names: that it has no such thing."""
+"""The implemented operations by name."""
+UNSUPPORTED = ("Service", "TaskSet")
+"""Operations with these words in their names answer UnsupportedFeatureException."""
 
 
 @attrs.frozen
 class Answer:
-    """What a request came to: the HTTP status, the JSON body, the error's code if it is one, and the call's number."""
+    """The response to a request: HTTP status, JSON body, error code (None on success), and the number of the call."""
 
     status: int
     body: Json
@@ -76,11 +76,11 @@ class Answer:
 class Engine(Controls):
     """A pure, synchronous ECS: one account in one Region.
 
-    `call` takes a request as a JSON object and returns the answer as one, or raises AwsError. Time comes from `clock`
-    (epoch seconds), ids and orders from dice seeded with `seed`: the same calls at the same times give the same
-    answers. The clock must not be moved back.
+    `call` takes a request as a JSON object and returns the response as one, or raises AwsError. Time comes from `clock`
+    (epoch seconds), ids and orders from a random generator seeded with `seed`: the same calls at the same times give
+    the same responses. The clock must not go back.
 
-    behaviour: see `Behaviour`; may be replaced during a run.  buckets: the token buckets; `buckets.set` replaces them.
+    behaviour: see `Behaviour`; may be replaced at any time.  buckets: the token buckets; `buckets.set` replaces them.
     expired_keys: access key ids that get ExpiredTokenException.  denied: operations that get AccessDeniedException.
     truth: what really happened.
     """
@@ -98,24 +98,24 @@ class Engine(Controls):
         expired_keys: Iterable[str] = (),
         denied: Iterable[str] = (),
     ) -> None:
-        super().__init__(World(Arns(partition, region, account_id), clock, seed, behaviour or Behaviour()))
-        self._world.ledger.refresh = self._refresh
+        super().__init__(Account(Arns(partition, region, account_id), clock, seed, behaviour or Behaviour()))
+        self._account.history.refresh = self._refresh
         self.buckets = Buckets(throttle)
         self.expired_keys = set(expired_keys)
         self.denied = set(denied)
-        self.truth = Truth(self._world.ledger)
+        self.truth = Truth(self._account.history)
 
     @property
     def behaviour(self) -> Behaviour:
-        """How this ECS behaves; assign another one (`attrs.evolve`) to change it from the next request on."""
-        return self._world.behaviour
+        """How this ECS behaves; assign another value (`attrs.evolve`) to change it from the next request on."""
+        return self._account.behaviour
 
     @behaviour.setter
     def behaviour(self, behaviour: Behaviour) -> None:
-        self._world.behaviour = behaviour
+        self._account.behaviour = behaviour
 
     def call(self, operation: str, request: Json | None = None, *, access_key: str | None = None) -> Json:
-        """Carry out one request. Keep the returned object as it is: parts of it may belong to the engine.
+        """Execute one request. Don't modify the returned object: parts of it may belong to the engine.
 
         Raises:
             AwsError: ECS would answer with an error.
@@ -129,56 +129,56 @@ class Engine(Controls):
     def answer(
         self, operation: str, request: Json, *, access_key: str | None = None, fault: str | None = None
     ) -> Answer:
-        """Carry out one request and write it down in the truth; an error is an answer too."""
-        now = self._world.advance()
-        number = self._world.ledger.arrived(operation, request, now, fault)
+        """Execute one request and record it in `truth`; an error is returned as an answer too."""
+        now = self._account.advance()
+        number = self._account.history.call_arrived(operation, request, now, fault)
         try:
-            execute = self._admit(operation, access_key, now)
-            self._world.ledger.settled(number, executed=True)
-            body = execute(self._world, request, now, number)
+            execute = self._operation_for(operation, access_key, now)
+            self._account.history.amend_call(number, executed=True)
+            body = execute(self._account, request, now, number)
         except AwsError as error:
-            self._world.ledger.settled(number, error=error.code, answered=True)
-            self._world.ledger.ended(number)
+            self._account.history.amend_call(number, error=error.code, answered=True)
+            self._account.history.call_ended(number)
             return Answer(error.status, error.body(), error.code, number)
-        self._settle(number, body)
+        self._record_answer(number, body)
         return Answer(200, body, None, number)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener(event)` with an "ECS Task State Change" for each change of a task; return what ends that.
+        """Call `listener(event)` with an "ECS Task State Change" for each change of a task; return a function to stop.
 
-        Nothing here waits: what is due happens, and is told, when a request comes or `advance` is called.
+        The engine has no timer: changes that are due happen, and are reported, at a request or a call of `advance`.
         """
-        return self._world.bus.listen(listener)
+        return self._account.event_bus.listen(listener)
 
     def advance(self) -> float | None:
-        """Carry out what is due by now; return when the next step is due, in epoch seconds, None if none is."""
-        self._world.advance()
-        return self._world.next_due
+        """Execute the steps that are due; return when the next one is due, in epoch seconds, or None."""
+        self._account.advance()
+        return self._account.next_due
 
-    def turned_away(self, operation: str, request: Json, fault: str) -> int:
-        """Write down a call that a fault kept from taking effect; return its number."""
-        number = self._world.ledger.arrived(operation, request, self._world.clock(), fault)
-        self._world.ledger.ended(number)
+    def record_not_executed(self, operation: str, request: Json, fault: str) -> int:
+        """Record a call that a fault kept from taking effect; return its number."""
+        number = self._account.history.call_arrived(operation, request, self._account.clock(), fault)
+        self._account.history.call_ended(number)
         return number
 
     def count_throttle(self, operation: str) -> None:
         """Count a request that a fault throttled."""
-        self._world.ledger.throttled[operation] += 1
+        self._account.history.throttled[operation] += 1
 
-    def lost(self, call: int) -> None:
-        """Write down that the answer to a call did not get out."""
-        self._world.ledger.settled(call, answered=False)
+    def record_unanswered(self, call: int) -> None:
+        """Record that the answer to a call was not sent."""
+        self._account.history.amend_call(call, answered=False)
 
-    def _settle(self, number: int, body: Json) -> None:
+    def _record_answer(self, number: int, body: Json) -> None:
         if number:
             failures = tuple((each.get("arn", ""), each["reason"]) for each in body.get("failures", ()))
-            self._world.ledger.settled(number, failures=failures, answered=True)
-            self._world.ledger.ended(number)
+            self._account.history.amend_call(number, failures=failures, answered=True)
+            self._account.history.call_ended(number)
 
-    def _admit(self, operation: str, access_key: str | None, now: float) -> Operation:
-        """Let a request through to its operation: known, signed with a good key, not throttled, allowed."""
+    def _operation_for(self, operation: str, access_key: str | None, now: float) -> Operation:
+        """Return the function of an operation, unless it is unknown, its key expired, it is throttled or denied."""
         execute = OPERATIONS.get(operation)
-        if execute is None and any(name in operation for name in LEFT_OUT):
+        if execute is None and any(name in operation for name in UNSUPPORTED):
             raise AwsError(
                 "UnsupportedFeatureException", f"{operation}: the local ECS has no services and no task sets."
             )
@@ -190,7 +190,7 @@ class Engine(Controls):
             self.count_throttle(operation)
             raise throttled(disguised=self.behaviour.disguise_throttle)
         if operation in self.denied:
-            arns = self._world.arns
+            arns = self._account.arns
             raise AwsError(
                 "AccessDeniedException",
                 f"User: arn:{arns.partition}:iam::{arns.account_id}:user/local is not authorized to perform: "
@@ -199,11 +199,11 @@ class Engine(Controls):
         return execute
 
     def _refresh(self) -> None:
-        self._world.advance()
+        self._account.advance()
 
 
 def throttled(*, disguised: bool) -> AwsError:
-    """Make the answer to an empty bucket; the disguise is [reported] in dagster-io/dagster#33439."""
+    """Return the error for an empty bucket; the disguised form is [reported] in dagster-io/dagster#33439."""
     if disguised:
         return AwsError(
             "InvalidParameterException",

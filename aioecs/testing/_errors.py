@@ -1,4 +1,4 @@
-"""What the local ECS answers when it says no: an error with the service's code, message and HTTP status."""
+"""The errors that the local ECS answers with: code, message and HTTP status of the service."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 class AwsError(Exception):
     """An error as ECS answers it.
 
-    `code` is the name of the exception shape, `message` its prose, `status` the HTTP status; `members` are further
-    members of the answer's body (ConflictException has `resourceIds`).
+    `code` is the name of the exception shape, `message` its text, `status` the HTTP status; `members` are further
+    members of the response body (ConflictException has `resourceIds`).
     """
 
     def __init__(self, code: str, message: str, status: int = 400, members: dict[str, Any] | None = None) -> None:
@@ -23,20 +23,20 @@ class AwsError(Exception):
         return f"{self.code}: {self.message}"
 
     def body(self) -> dict[str, Any]:
-        """Give the error as AWS JSON 1.1 carries it."""
+        """Return the error as a body of AWS JSON 1.1."""
         return {"__type": self.code, "message": self.message, **self.members}
 
 
 def invalid(message: str) -> AwsError:
-    """Make an InvalidParameterException."""
+    """Return an InvalidParameterException."""
     return AwsError("InvalidParameterException", message)
 
 
 def client_error(message: str) -> AwsError:
-    """Make a ClientException."""
+    """Return a ClientException."""
     return AwsError("ClientException", message)
 
 
 def malformed(message: str) -> AwsError:
-    """Make the SerializationException that answers a body which is not what the model says."""
+    """Return a SerializationException, for a body that doesn't match the service model."""
     return AwsError("SerializationException", message)

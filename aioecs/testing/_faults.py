@@ -1,4 +1,4 @@
-"""Scripted faults: what goes wrong with a call, and whether that is before or after it took effect."""
+"""Scripted faults: how a call fails, and whether that happens before or after it takes effect."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ _UNREAD: Final = ("hang", "reset", "close")
 
 @attrs.frozen
 class Fault:
-    """One thing that goes wrong with calls of an operation.
+    """A fault that hits calls of an operation.
 
-    kind: what the caller meets.
-        "hang" - no answer; ends when the caller leaves, when the server closes, or after `seconds` with a close.
-        "reset" - the connection is reset (RST).  "close" - it is closed (FIN) without an answer.
+    kind: what the caller receives.
+        "hang" - no answer; ends when the caller disconnects, when the server closes, or with a close after `seconds`.
+        "reset" - the connection is reset (RST).  "close" - the connection is closed (FIN) without an answer.
         "error" - `code`, `message` and `status` are answered.  "throttle" - ThrottlingException, 400, Rate exceeded.
         "truncated" - a 200 whose body ends early.  "garbage" - a 200 with HTML.  "empty" - a 200 with no body.
-        "delay" - the right answer, `seconds` later; a caller that leaves meanwhile does not keep it from taking effect.
-    when: "before" the call takes effect (it never does, but for "delay"), "after" it did, or "unread": before the body
-        of the request was read, for hang, reset and close.
+        "delay" - the normal answer, `seconds` later; the call takes effect even if the caller disconnects meanwhile.
+    when: "before" the call takes effect (it then never does, except with "delay"), "after" it did, or "unread": before
+        the request's body was read, for hang, reset and close.
     operation: which calls it can hit; "*" is any.
-    times: how many calls it hits before it is spent, None for no end.  skip: how many it lets pass first.
-    chance: how likely it hits a call it could hit, 0 to 1, drawn from the seeded dice.
+    times: how many calls it hits, None for no limit.  skip: how many matching calls it ignores first.
+    chance: the probability, 0 to 1, that it hits a matching call; drawn from a seeded random generator.
 
     Raises:
-        ValueError: a member is not one of these.
+        ValueError: a member breaks its rule.
     """
 
     kind: Kind
@@ -58,19 +58,19 @@ class Fault:
     status: int = 500
 
     def __attrs_post_init__(self) -> None:
-        for name, rule in _broken(self):
+        for name, rule in _violations(self):
             raise ValueError(f"{name}: {rule}, not {getattr(self, name)!r}")
 
 
-def _broken(fault: Fault) -> Iterator[tuple[str, str]]:
+def _violations(fault: Fault) -> Iterator[tuple[str, str]]:
     if fault.kind not in KINDS:
         yield "kind", f"one of {', '.join(KINDS)}"
     if fault.when not in WHENS:
         yield "when", f"one of {', '.join(WHENS)}"
     if fault.when == "after" and fault.kind == "throttle":
-        yield "when", "a throttle comes before execution"
+        yield "when", "'before', as a throttle comes before execution"
     if fault.when == "unread" and fault.kind not in _UNREAD:
-        yield "when", f"'unread' goes with {', '.join(_UNREAD)} only"
+        yield "when", f"'unread' is for {', '.join(_UNREAD)} only"
     if fault.operation not in OPERATIONS and fault.operation != "*":
         yield "operation", f"'*' for any, or one of {', '.join(OPERATIONS)}"
     if fault.times is not None and not (_is(fault.times, int) and fault.times >= 1):
@@ -79,10 +79,10 @@ def _broken(fault: Fault) -> Iterator[tuple[str, str]]:
         yield "skip", "a whole number of at least 0"
     if not (_is(fault.chance, int, float) and 0 <= fault.chance <= 1):
         yield "chance", "a number from 0 to 1"
-    yield from _broken_answer(fault)
+    yield from _response_violations(fault)
 
 
-def _broken_answer(fault: Fault) -> Iterator[tuple[str, str]]:
+def _response_violations(fault: Fault) -> Iterator[tuple[str, str]]:
     if fault.kind == "delay" and fault.seconds is None:
         yield "seconds", "a delay needs them"
     if fault.seconds is not None and not (_is(fault.seconds, int, float) and 0 <= fault.seconds < float("inf")):
@@ -98,19 +98,19 @@ def _broken_answer(fault: Fault) -> Iterator[tuple[str, str]]:
 
 
 def _is(value: object, *types: type) -> bool:
-    """Tell whether the value is of a type; faults come from JSON too, and there True is no number."""
+    """Return whether the value has one of the types; a bool doesn't count as a number, as in JSON."""
     return isinstance(value, types) and not isinstance(value, bool)
 
 
 class FaultScript:
-    """The faults of a server, in order: the first that can hit a call and whose dice say so, hits it; the rest wait.
+    """The faults of a server, in order: the first one that matches a call, and whose `chance` allows it, hits the call.
 
-    A fault counts the calls that it skips and hits for itself. Draws are seeded, so one seed and one order of calls
+    Each fault counts its own skipped and hit calls. The random generator is seeded: the same seed and order of calls
     give the same faults.
     """
 
     def __init__(self, faults: Iterable[Fault] = (), *, seed: int = 0) -> None:
-        self._dice = random.Random(f"{seed}:faults")
+        self._rng = random.Random(f"{seed}:faults")
         self._entries: list[_Entry] = []
         self.add(*faults)
 
@@ -119,7 +119,7 @@ class FaultScript:
         self._entries += [_Entry(fault, fault.skip, fault.times) for fault in faults]
 
     def clear(self) -> None:
-        """Drop all faults; calls they have already hit go on as they are."""
+        """Remove all faults; calls that were already hit are not affected."""
         self._entries.clear()
 
     def set(self, faults: Iterable[Fault]) -> None:
@@ -128,11 +128,11 @@ class FaultScript:
         self.add(*faults)
 
     def take(self, operation: str) -> Fault | None:
-        """Decide what goes wrong with a call that has just arrived."""
+        """Return the fault that hits a call that has just arrived, or None."""
         for entry in self._entries:
-            if entry.fault.operation in (operation, "*") and entry.left != 0 and self._hits(entry):
-                if entry.left is not None:
-                    entry.left -= 1
+            if entry.fault.operation in (operation, "*") and entry.remaining != 0 and self._hits(entry):
+                if entry.remaining is not None:
+                    entry.remaining -= 1
                 return entry.fault
         return None
 
@@ -140,14 +140,14 @@ class FaultScript:
         if entry.skip:
             entry.skip -= 1
             return False
-        return entry.fault.chance >= 1 or self._dice.random() < entry.fault.chance
+        return entry.fault.chance >= 1 or self._rng.random() < entry.fault.chance
 
     def __iter__(self) -> Iterator[Fault]:
-        """Iterate over the faults that are not spent."""
-        return iter([entry.fault for entry in self._entries if entry.left != 0])
+        """Iterate over the faults that can still hit a call."""
+        return iter([entry.fault for entry in self._entries if entry.remaining != 0])
 
     def __len__(self) -> int:
-        return sum(entry.left != 0 for entry in self._entries)
+        return sum(entry.remaining != 0 for entry in self._entries)
 
     def __repr__(self) -> str:
         return f"FaultScript({list(self)!r})"
@@ -157,14 +157,14 @@ class FaultScript:
 class _Entry:
     fault: Fault
     skip: int
-    left: int | None
+    remaining: int | None
 
 
 def faults_from_json(text: str) -> list[Fault]:
     """Read a script of faults: a JSON list of objects with the members of Fault, `kind` required.
 
     Raises:
-        ValueError: it is not one; names the entry and the member: `faults[2].chance: a number from 0 to 1, not 3`.
+        ValueError: the text is malformed; names entry and member: `faults[2].chance: a number from 0 to 1, not 3`.
     """
     try:
         given: Any = json.loads(text)
@@ -172,37 +172,37 @@ def faults_from_json(text: str) -> list[Fault]:
         raise ValueError(f"faults: not JSON: {error}") from None
     if not isinstance(given, list):
         raise ValueError(f"faults: expected a list of objects, not {type(given).__name__}")
-    return [_fault(entry, f"faults[{at}]") for at, entry in enumerate(given)]
+    return [_parse_fault(entry, f"faults[{at}]") for at, entry in enumerate(given)]
 
 
 def faults_from_script(text: str) -> list[Fault]:
     """Read a file of faults: one JSON object a line, with the members of Fault; or one JSON list, as faults_from_json.
 
-    Empty lines, and those that begin with `#`, are passed over.
+    Empty lines and lines that begin with `#` are skipped.
 
     Raises:
-        ValueError: it is not one; names the line and the member: `line 3.chance: a number from 0 to 1, not 3`.
+        ValueError: the text is malformed; names line and member: `line 3.chance: a number from 0 to 1, not 3`.
     """
     if text.lstrip().startswith("["):
         return faults_from_json(text)
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
-    return [_line(line, f"line {number}") for number, line in lines if line and not line.startswith("#")]
+    return [_parse_line(line, f"line {number}") for number, line in lines if line and not line.startswith("#")]
 
 
-def _line(line: str, where: str) -> Fault:
+def _parse_line(line: str, where: str) -> Fault:
     try:
         entry: Any = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{where}: not JSON: {error}") from None
-    return _fault(entry, where)
+    return _parse_fault(entry, where)
 
 
 def faults_to_json(faults: Iterable[Fault]) -> str:
-    """Write a script of faults so that `faults_from_json` reads it; members at their default are left out."""
-    return json.dumps([_plain(fault) for fault in faults])
+    """Write a script of faults so that `faults_from_json` reads it; members with their default are left out."""
+    return json.dumps([_as_dict(fault) for fault in faults])
 
 
-def _plain(fault: Fault) -> dict[str, Any]:
+def _as_dict(fault: Fault) -> dict[str, Any]:
     fields = attrs.fields(Fault)
     plain = attrs.asdict(fault)
     return {field.name: plain[field.name] for field in fields if plain[field.name] != field.default}
@@ -211,7 +211,7 @@ def _plain(fault: Fault) -> dict[str, Any]:
 _MEMBERS: Final = frozenset(field.name for field in attrs.fields(Fault))
 
 
-def _fault(entry: object, where: str) -> Fault:
+def _parse_fault(entry: object, where: str) -> Fault:
     if not isinstance(entry, dict):
         raise ValueError(f"{where}: expected an object, not {type(entry).__name__}")
     members = cast("Mapping[str, Any]", entry)

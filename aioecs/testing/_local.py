@@ -1,4 +1,4 @@
-"""LocalECS: the engine, its server, its faults and its truth, as one async context manager."""
+"""LocalECS: the engine, its HTTP server, its faults and its `truth`, as one async context manager."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from aioecs.testing._engine import Engine
 from aioecs.testing._faults import Fault, FaultScript
 from aioecs.testing._operations.members import Json
 from aioecs.testing._server import Server
-from aioecs.testing._world.buckets import Throttle
-from aioecs.testing._world.truth import Truth
-from aioecs.testing._world.world import Behaviour, ExitCode, Seconds
+from aioecs.testing._state.account import Behaviour, ExitCode, Seconds
+from aioecs.testing._state.buckets import Throttle
+from aioecs.testing._state.truth import Truth
 
 
 class ClientKwargs(TypedDict):
-    """What any boto3, aiobotocore or aioecs client takes to reach a local ECS.
+    """The arguments with which a boto3, aiobotocore or aioecs client reaches a local ECS.
 
-    endpoint_url: where it listens.  region_name: what it says it is.
-    aws_access_key_id, aws_secret_access_key: any are good.
+    endpoint_url: where it listens.  region_name: its Region.
+    aws_access_key_id, aws_secret_access_key: any values are accepted.
     """
 
     endpoint_url: str
@@ -33,11 +33,11 @@ class ClientKwargs(TypedDict):
     aws_secret_access_key: str
 
 
-_WITH_FARGATE: Json = {
+_FARGATE_CLUSTER: Json = {
     "capacityProviders": ["FARGATE", "FARGATE_SPOT"],
     "defaultCapacityProviderStrategy": [{"capacityProvider": "FARGATE", "weight": 1}],
 }
-_FOR_FARGATE: Json = {
+_FARGATE_DEFINITION: Json = {
     "network_mode": "awsvpc",
     "task_size": (256, 512),
     "requiresCompatibilities": ["FARGATE"],
@@ -45,33 +45,33 @@ _FOR_FARGATE: Json = {
 
 
 class LocalECS:
-    """An honest Amazon ECS on loopback, for any AWS SDK or the AWS CLI.
+    """A local Amazon ECS on loopback, for any AWS SDK and the AWS CLI.
 
-    It enforces what ECS enforces, breaks as it is told to, and keeps the truth::
+    It enforces what ECS enforces, fails as scripted, and records what really happened::
 
         async with LocalECS(instances=3, faults=[Fault("reset", when="after")]) as local:
             client = session.create_client("ecs", **local.client_kwargs())
             ...
             assert local.truth.duplicates() == []
 
-    cluster, clusters: one cluster of `instances` instances, or any number by name with their numbers of instances.
+    cluster, clusters: one cluster with `instances` instances, or several: names with their numbers of instances.
         Each instance has `cpu` units and `memory` MiB. A task definition `demo:1` (container `main`, 10 units, 10 MiB)
         is registered.
-    fargate: clusters have the capacity providers FARGATE and FARGATE_SPOT, the first by default, and `demo:1` is one
-        for Fargate (256 units, 512 MiB, awsvpc).  task_definitions: requests of RegisterTaskDefinition, registered too.
+    fargate: clusters have the capacity providers FARGATE and FARGATE_SPOT, the first by default, and `demo:1` fits
+        Fargate (256 units, 512 MiB, awsvpc).  task_definitions: requests of RegisterTaskDefinition, registered too.
     region, account_id, partition: of its ARNs.
-    host, port: where it listens, by default for this machine alone; port 0 takes a free one.
-    hosts: names by which requests may call it, beside addresses, localhost and `host`; others are refused.
+    host, port: where it listens, by default reachable from this machine only; port 0 chooses a free one.
+    hosts: accepted names in the Host header, beside addresses, localhost and `host`; others are refused.
     ssl_context: serve TLS with it.
-    clock: epoch seconds, for the life of tasks, lags and buckets.  seed: of ids, orders and the faults' chances.
+    clock: epoch seconds, for task lifecycles, lags and buckets.  seed: for ids, orders and the faults' `chance`.
     throttle: buckets by category, None for none, "documented" for the published ones (see `Bucket`, `Buckets`).
     expired_keys: access key ids that get ExpiredTokenException.  denied: operations that get AccessDeniedException.
-    The other parameters are those of `Behaviour`; `engine.behaviour` changes them later. Times are in seconds.
+    The other parameters are those of `Behaviour`; assign `engine.behaviour` to change them later. Times are in seconds.
 
-    Leaving it ends every connection and leaves nothing behind: no task, no socket. It can be entered once.
+    Leaving the block ends every connection, task and socket. It can be entered once.
 
     Raises:
-        LocalECSError: on entering, when it can't listen there (an OSError).
+        LocalECSError: on entering, if it can't listen on the address (an OSError).
     """
 
     def __init__(
@@ -136,22 +136,22 @@ class LocalECS:
         self.faults = FaultScript(faults, seed=seed)
         self._cluster = next(iter(clusters)) if clusters else cluster
         self._address = (host, port)
-        self._names = (host, *hosts)
+        self._hosts = (host, *hosts)
         self._tls = ssl_context
         self._server: Server | None = None
         self._clock = clock or time.time
-        self._left = False
-        self._listening: dict[asyncio.Event, Callable[[], None]] = {}
+        self._closed = False
+        self._listeners: dict[asyncio.Event, Callable[[], None]] = {}
         for name, count in (clusters or {cluster: instances}).items():
-            self.engine.add_cluster(name, **(_WITH_FARGATE if fargate else {}))
+            self.engine.add_cluster(name, **(_FARGATE_CLUSTER if fargate else {}))
             self.engine.add_instances(count, cluster=name, cpu=cpu, memory=memory)
-        self.engine.add_task_definition("demo", **(_FOR_FARGATE if fargate else {}))
+        self.engine.add_task_definition("demo", **(_FARGATE_DEFINITION if fargate else {}))
         for definition in task_definitions:
             self.engine.call("RegisterTaskDefinition", definition)
 
     @property
     def truth(self) -> Truth:
-        """What really happened, whatever the callers were told."""
+        """What really happened, whatever responses the callers received."""
         return self.engine.truth
 
     @property
@@ -161,15 +161,15 @@ class LocalECS:
 
     @property
     def port(self) -> int:
-        """The port it listens on; the one asked for until it has been entered."""
+        """The port it listens on; before the block is entered, the requested one."""
         return self._address[1]
 
     @property
     def endpoint_url(self) -> str:
-        """Where to send requests.
+        """The URL to send requests to.
 
         Raises:
-            RuntimeError: it has not been entered.
+            RuntimeError: the block has not been entered.
         """
         if self._server is None:
             raise RuntimeError("LocalECS is not serving: use it in `async with LocalECS(...) as local`")
@@ -177,7 +177,7 @@ class LocalECS:
         return f"{'https' if self._tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
     def client_kwargs(self) -> ClientKwargs:
-        """Give what any boto3 or aiobotocore client takes to talk to it, credentials included."""
+        """Return the arguments with which a boto3, aiobotocore or aioecs client reaches it, credentials included."""
         return {
             "endpoint_url": self.endpoint_url,
             "region_name": self.region,
@@ -186,40 +186,40 @@ class LocalECS:
         }
 
     def events(self) -> AsyncGenerator[Json]:
-        """Iterate over EventBridge's "ECS Task State Change" events, from this call on, until the local ECS is left.
+        """Iterate over EventBridge's "ECS Task State Change" events, from this call on, until the block is left.
 
-        Each comes once, in order, when it happens: while somebody iterates, a task's steps need no request to be
-        noticed. With a `clock` of your own that leaps, they are noticed at the next request.
+        Each event is delivered once, in order, when it happens: while somebody iterates, task changes take place
+        without a request. With a custom `clock` that jumps forward, they take place at the next request.
         """
         queue: deque[Json] = deque()
-        heard = asyncio.Event()
+        wake = asyncio.Event()
 
         def listener(event: Json) -> None:
             queue.append(event)
-            heard.set()
+            wake.set()
 
-        self._listening[heard] = self.engine.listen(listener)
-        return self._told(queue, heard)
+        self._listeners[wake] = self.engine.listen(listener)
+        return self._iterate_events(queue, wake)
 
-    async def _told(self, queue: deque[Json], heard: asyncio.Event) -> AsyncGenerator[Json]:
+    async def _iterate_events(self, queue: deque[Json], wake: asyncio.Event) -> AsyncGenerator[Json]:
         try:
             while True:
                 due = self.engine.advance()
                 while queue:
                     yield queue.popleft()
-                if self._left:
+                if self._closed:
                     return
-                heard.clear()
+                wake.clear()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(None if due is None else max(0.0, due - self._clock())):
-                        await heard.wait()
+                        await wake.wait()
         finally:
-            self._listening.pop(heard)()
+            self._listeners.pop(wake)()
 
     async def __aenter__(self) -> Self:
         if self._server is not None:
             raise RuntimeError("LocalECS can be entered only once")
-        server = Server(self.engine, self.faults, self._names)
+        server = Server(self.engine, self.faults, self._hosts)
         self._address = await server.open(*self._address, self._tls)
         self._server = server
         return self
@@ -227,9 +227,9 @@ class LocalECS:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._left = True
-        for heard in self._listening:
-            heard.set()
+        self._closed = True
+        for wake in self._listeners:
+            wake.set()
         if self._server is not None:
             await self._server.close()
 

@@ -1,4 +1,4 @@
-"""The local ECS on a loop in a thread of its own: for tests without a loop, or with several, or that block theirs."""
+"""The local ECS on its own thread and loop: for tests without a loop, with several loops, or that block their loop."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from aioecs.testing._engine import Engine
 from aioecs.testing._faults import FaultScript
 from aioecs.testing._local import ClientKwargs, LocalECS
-from aioecs.testing._world.clock import VirtualClock
-from aioecs.testing._world.truth import Truth
+from aioecs.testing._state.clock import VirtualClock
+from aioecs.testing._state.truth import Truth
 
 T = TypeVar("T")
 
 
 class ThreadedECS:
-    """A `LocalECS` that serves from a thread of its own, as a plain context manager::
+    """A `LocalECS` that serves from its own thread, as a plain context manager::
 
         with ThreadedECS(instances=2) as local:
             boto3.client("ecs", **local.client_kwargs()).start_task(...)
             assert local.truth.duplicates() == []
 
-    clock: the server's, which `clock.advance(seconds)` puts forward.  settings: those of `LocalECS`.
+    clock: the server's clock; `clock.advance(seconds)` moves it forward.  settings: those of `LocalECS`.
 
-    `truth`, `engine` and `faults` may be used from any thread but its own: each look and each change is carried out
-    on the server's loop, between two requests, and waits for that. A list or a count that they give is a copy. They
-    can still be read when it has ended. Leaving the block ends every connection, the loop and the thread.
+    `truth`, `engine` and `faults` may be used from any thread except the server's: each access runs on the server's
+    loop, between two requests, and blocks until it is done. Lists and counters that they return are copies. They can
+    still be read after the block. Leaving the block ends every connection, the loop and the thread.
 
     Raises:
-        LocalECSError: on entering, when it can't listen there (an OSError).
+        LocalECSError: on entering, if it can't listen on the address (an OSError).
     """
 
     def __init__(self, *, clock: VirtualClock | None = None, **settings: Any) -> None:
@@ -43,28 +43,28 @@ class ThreadedECS:
         self._stack = ExitStack()
 
     def call(self, function: Callable[[LocalECS], T]) -> T:
-        """Carry out a plain function of the local ECS on the server's loop, and return what it returns or raises."""
+        """Call a plain function with the local ECS on the server's loop; returns or raises what the function does."""
         if self._portal is None:
             return function(self._local)
         return self._portal.call(function, self._local)
 
     @property
     def truth(self) -> Truth:
-        """What really happened, whatever the callers were told."""
-        return cast("Truth", self._on_loop(lambda local: local.truth))
+        """What really happened, whatever responses the callers received."""
+        return cast("Truth", self._proxy(lambda local: local.truth))
 
     @property
     def engine(self) -> Engine:
         """The controls: add instances, stop tasks, change the behaviour."""
-        return cast("Engine", self._on_loop(lambda local: local.engine))
+        return cast("Engine", self._proxy(lambda local: local.engine))
 
     @property
     def faults(self) -> FaultScript:
         """The script of faults: `add`, `set`, `clear`."""
-        return cast("FaultScript", self._on_loop(lambda local: local.faults))
+        return cast("FaultScript", self._proxy(lambda local: local.faults))
 
-    def _on_loop(self, find: Callable[[LocalECS], Any]) -> _OnLoop:
-        return _OnLoop(lambda use: self.call(lambda local: use(find(local))))
+    def _proxy(self, find: Callable[[LocalECS], Any]) -> _LoopProxy:
+        return _LoopProxy(lambda use: self.call(lambda local: use(find(local))))
 
     @property
     def instance_arns(self) -> list[str]:
@@ -78,15 +78,15 @@ class ThreadedECS:
 
     @property
     def endpoint_url(self) -> str:
-        """Where to send requests.
+        """The URL to send requests to.
 
         Raises:
-            RuntimeError: it has not been entered.
+            RuntimeError: the block has not been entered.
         """
         return self._local.endpoint_url
 
     def client_kwargs(self) -> ClientKwargs:
-        """Give what any boto3, aiobotocore or aioecs client takes to talk to it, credentials included."""
+        """Return the arguments with which a boto3, aiobotocore or aioecs client reaches it, credentials included."""
         return self._local.client_kwargs()
 
     def __enter__(self) -> Self:
@@ -107,37 +107,37 @@ class ThreadedECS:
         return self.call(repr)
 
 
-class _OnLoop:
-    """Stands for a part of the local ECS, and does on its loop whatever is done with it."""
+class _LoopProxy:
+    """A proxy of a part of the local ECS: reads, writes and calls run on the server's loop."""
 
-    _do: Callable[[Callable[[Any], Any]], Any]
+    _run: Callable[[Callable[[Any], Any]], Any]
 
-    def __init__(self, do: Callable[[Callable[[Any], Any]], Any]) -> None:
-        self.__dict__["_do"] = do  # what is set in the usual way is set on the part
+    def __init__(self, run: Callable[[Callable[[Any], Any]], Any]) -> None:
+        self.__dict__["_run"] = run  # plain assignment would go to the proxied part
 
     def __getattr__(self, name: str) -> Any:
-        found = self._do(lambda part: _kept(getattr(part, name)))
+        found = self._run(lambda part: _copied(getattr(part, name)))
         if not callable(found):
             return found
 
-        def called(*args: Any, **kwargs: Any) -> Any:
-            return self._do(lambda part: _kept(getattr(part, name)(*args, **kwargs)))
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return self._run(lambda part: _copied(getattr(part, name)(*args, **kwargs)))
 
-        return called
+        return call
 
     def __setattr__(self, name: str, value: Any) -> None:
-        self._do(lambda part: setattr(part, name, value))
+        self._run(lambda part: setattr(part, name, value))
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(cast("list[Any]", self._do(list)))
+        return iter(cast("list[Any]", self._run(list)))
 
     def __len__(self) -> int:
-        return cast("int", self._do(len))
+        return cast("int", self._run(len))
 
     def __repr__(self) -> str:
-        return cast("str", self._do(repr))
+        return cast("str", self._run(repr))
 
 
-def _kept(found: Any) -> Any:
-    """Copy what the server may go on changing."""
-    return copy.copy(found) if isinstance(found, (dict, list, set)) else found
+def _copied(value: Any) -> Any:
+    """Copy a collection that the server may still change."""
+    return copy.copy(value) if isinstance(value, (dict, list, set)) else value

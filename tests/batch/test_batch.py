@@ -594,17 +594,17 @@ async def test_placed_as_they_settle() -> None:
         access: dict[str, Any] = {**local.client_kwargs(), "pacing": None}
         template = StartTaskRequest(task_definition="demo")
         async with aioecs.Client(**access, on_cancel="keep") as client, client.batch() as batch:
-            starts = [start async for start in batch.place_tasks(template, 6)]
+            starts = [start async for start in batch.place_tasks(template, count=6)]
             assert Counter(start.container_instance for start in starts) == dict.fromkeys(local.instance_arns, 2)
-            async with contextlib.aclosing(batch.place_tasks(template, 400)) as some:
+            async with contextlib.aclosing(batch.place_tasks(template, count=400)) as some:
                 async for start in some:
                     assert start.outcome is Outcome.STARTED
                     break
             assert batch.statistics().queued == 0
-            report = await client.place_tasks(template, 6)
+            report = await client.place_tasks(template, count=6)
         assert len(report.started) == 6
         with pytest.raises(ClientStateError, match="closed"):
-            await anext(batch.place_tasks(template, 1))
+            await anext(batch.place_tasks(template, count=1))
 
 
 # A lost answer -------------------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -10,7 +12,8 @@ from wait_world import EnginePort
 
 import aioecs
 from aioecs import DistinctInstance, MemberOf, Spread, StartTaskRequest
-from aioecs._batch.placement_context import Layout, PlacementOptions, Survey
+from aioecs._batch.inventory import MAX_AGE
+from aioecs._batch.placement_context import DEFINITION_AGE, KEPT, REMEMBERED, PlacementOptions, Site, Survey
 from aioecs._calls.call_preparation import Preparer
 from aioecs._logic.placement.demand import Demand
 from aioecs._model.attempt import Answered, Attempt
@@ -51,20 +54,20 @@ def test_it_finds_out_what_a_task_takes_and_who_is_there() -> None:
         survey, preparer, asked = a_survey()
         template = DEMO.replace(overrides=aioecs.TaskOverride(cpu="512"))
         wish = a_wish()
-        layout = await survey.lay_out(template, wish)
+        layout = await survey.site(template, wish)
         assert asked == READS
-        assert (layout.placer.demand.cpu, layout.placer.demand.memory) == (512, 10)
-        assert layout.placer.placement is wish.placement
-        assert layout.placer.capacity_model is layout.inventory.capacity_model
+        assert (layout.demand(template.overrides).cpu, layout.demand(template.overrides).memory) == (512, 10)
+        assert layout.demand(template.overrides) is layout.demand(template.overrides)
+        assert layout.demand(None).cpu == 10
         assert len(arns(layout)) == 1
         assert layout.confirm is None
-        wished = await survey.lay_out(template, a_wish(confirm_refusals=True))
+        wished = await survey.site(template, a_wish(confirm_refusals=True))
         assert wished.confirm is preparer.reconciler(None)
 
     leaping(main())
 
 
-def arns(layout: Layout) -> list[str]:
+def arns(layout: Site) -> list[str]:
     """Return whom its inventory has."""
     return sorted(room.host.arn for room in layout.inventory.capacity_model.rooms.values())
 
@@ -87,13 +90,19 @@ def test_who_asks_alike_shares_an_inventory(template: StartTaskRequest, wish: di
 
     async def main() -> None:
         survey, _, asked = a_survey()
-        first = await survey.lay_out(DEMO, a_wish())
+        first = await survey.site(DEMO, a_wish())
         for _ in range(2):
             asked.clear()
-            layout = await survey.lay_out(template, a_wish(**wish))
+            layout = await survey.site(template, a_wish(**wish))
             assert (layout.inventory is first.inventory) is shared
-            assert layout.placer is not first.placer
-        assert asked == READS[:1], "the second one of a kind needs no look at the instances"
+            assert (
+                layout.inventory.capacity_model.pool is first.inventory.capacity_model.pool
+                or template.cluster == "other"
+            )
+        assert asked == [], "the second one of a kind needs no read"
+        await asyncio.sleep(DEFINITION_AGE + 1)
+        await survey.site(template, a_wish(**wish))
+        assert asked == READS[:1], "a family may have a newer revision by now"
 
     leaping(main())
 
@@ -109,9 +118,9 @@ def test_what_the_definition_asks_of_its_instance_is_a_constraint() -> None:
         [here] = engine.add_instances(1, attributes={"few": "", "good": ""})
         engine.add_instances(1, attributes={"few": ""})
         choosy = DEMO.replace(task_definition="choosy")
-        assert len(arns(await survey.lay_out(choosy, a_wish()))) == 2
+        assert len(arns(await survey.site(choosy, a_wish()))) == 2
         wish = a_wish(constraints=(MemberOf("attribute:good exists"),))
-        assert arns(await survey.lay_out(choosy, wish)) == [here]
+        assert arns(await survey.site(choosy, wish)) == [here]
 
     leaping(main())
 
@@ -128,8 +137,63 @@ def test_a_definition_that_is_left_out_of_its_answer() -> None:
     async def main() -> None:
         port = ToldPort(describe_task_definition=nothing, list_container_instances=nobody)
         preparer = Preparer(a_core(port), region=None, paced=False, tag_tokens=False)
-        layout = await Survey(preparer).lay_out(DEMO, a_wish())
-        assert (layout.placer.demand, arns(layout)) == (Demand(), [])
+        layout = await Survey(preparer).site(DEMO, a_wish())
+        assert (layout.demand(None), arns(layout)) == (Demand(), [])
+
+    leaping(main())
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        DEMO.replace(container_instances=["i1"]),
+        DEMO.replace(started_by="x" * 37),
+        DEMO.replace(cluster="arn:aws:ecs:eu-west-1:123456789012:cluster/c"),
+    ],
+)
+def test_a_request_that_breaks_a_rule(template: StartTaskRequest) -> None:
+    """It is refused before anything is read; a request to be placed names no instances."""
+
+    async def main() -> None:
+        survey, _, asked = a_survey()
+        with pytest.raises(InvalidRequest):
+            survey.check(template)
+        survey.check(DEMO)
+        assert asked == []
+
+    leaping(main())
+
+
+def test_what_nobody_asks_for_any_more_is_forgotten() -> None:
+    """1,500 calls for ever other instances leave a few inventories, and later only what was asked for last."""
+
+    async def main() -> None:
+        survey, _, _ = a_survey()
+        for n in range(1500):
+            await survey.site(DEMO, a_wish(instances=(f"{n:032x}",)))
+        assert len(survey._inventories) <= KEPT + 1
+        await asyncio.sleep(MAX_AGE + 1)
+        await survey.site(DEMO, a_wish())
+        gc.collect()
+        assert len(survey._inventories) == 1
+        assert len(survey._pools[None].rooms) == 1
+
+    leaping(main())
+
+
+def test_the_demand_of_a_request_is_that_of_its_sizes() -> None:
+    """Environments don't count; what takes other amounts is another demand."""
+
+    async def main() -> None:
+        survey, _, _ = a_survey()
+        site = await survey.site(DEMO, a_wish())
+        plain = site.demand(None)
+        env = aioecs.ContainerOverride(name="main", environment=[aioecs.KeyValuePair(name="A", value="1")])
+        larger = aioecs.ContainerOverride(name="main", memory_reservation=700)
+        assert site.demand(aioecs.TaskOverride(container_overrides=[env])) == plain
+        others = [site.demand(aioecs.TaskOverride(cpu=str(n))) for n in range(128, 128 + 2 * REMEMBERED)]
+        assert len({each.cpu for each in others}) == 2 * REMEMBERED
+        assert site.demand(aioecs.TaskOverride(memory="700", container_overrides=[larger])).memory == 700
 
     leaping(main())
 
@@ -140,10 +204,6 @@ def test_a_definition_that_is_left_out_of_its_answer() -> None:
 @pytest.mark.parametrize(
     ("template", "error", "asked"),
     [
-        ("demo", InvalidRequest, []),
-        (DEMO.replace(container_instances=["i1"]), InvalidRequest, []),
-        (DEMO.replace(started_by="x" * 37), InvalidRequest, []),
-        (DEMO.replace(cluster="arn:aws:ecs:eu-west-1:123456789012:cluster/c"), InvalidRequest, []),
         (DEMO.replace(task_definition="none"), ClientException, READS[:1]),
         (DEMO.replace(cluster="none"), ClusterNotFoundException, READS[:2]),
     ],
@@ -154,7 +214,7 @@ def test_a_template_that_does_not_do(template: Any, error: type[ECSError], asked
     async def main() -> None:
         survey, _, heard = a_survey()
         with pytest.raises(error):
-            await survey.lay_out(template, a_wish())
+            await survey.site(template, a_wish())
         assert heard == asked
 
     leaping(main())
@@ -167,8 +227,8 @@ def test_what_may_not_be_read(operation: str) -> None:
     async def main() -> None:
         survey, preparer, _ = a_survey(denied=(operation,))
         with pytest.raises(AccessDeniedException):
-            await survey.lay_out(DEMO, a_wish())
+            await survey.site(DEMO, a_wish())
         preparer.core.transport.engine.denied.clear()  # type: ignore[attr-defined]
-        assert len(arns(await survey.lay_out(DEMO, a_wish()))) == 1
+        assert len(arns(await survey.site(DEMO, a_wish()))) == 1
 
     leaping(main())

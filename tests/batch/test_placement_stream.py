@@ -105,7 +105,12 @@ def before_the_first(client: aioecs.Client, act: Callable[[], object]) -> None:
     done: list[bool] = []
 
     class Before:
-        endpoint_url, region, partition, who = port.endpoint_url, port.region, port.partition, port.who
+        endpoint_url, region, partition, rate_limit_key = (
+            port.endpoint_url,
+            port.region,
+            port.partition,
+            port.rate_limit_key,
+        )
 
         async def attempt(self, operation: Any, request: Any, sent_marker: Any) -> Any:
             if operation.name == "StartTask" and not done:
@@ -129,13 +134,13 @@ async def test_spread_over_those_that_can_take_them() -> None:
             local.engine.set_agent(arn, connected=False)
         for arn in local.instance_arns[2:4]:
             local.engine.drain(arn)
-        first = await client.place_tasks(DEMO, 200)
+        first = await client.place_tasks(DEMO, count=200)
         assert adds_up(first, 200)
         placed = spread_of(local)
         assert (placed.total(), len(placed), away & set(placed)) == (200, 26, set())
         assert max(placed.values()) - min(placed.values()) <= 2
         assert Counter(start.container_instance for start in first.started) == placed
-        more = await client.place_tasks(DEMO, 100)
+        more = await client.place_tasks(DEMO, count=100)
         assert adds_up(more, 100)
         assert came_to(more.starts) == {"started": 60, "refused": 40}
         assert reasons(more.starts) == {"RESOURCE:CPU": 40}
@@ -161,7 +166,7 @@ async def test_ten_thousand_need_one_look() -> None:
 async def test_spread_by_an_attribute(local: LocalECS, client: aioecs.Client) -> None:
     """As many to each Availability Zone, however many instances it has."""
     local.engine.add_instances(4, attributes={"ecs.availability-zone": "us-east-1a"})
-    await client.place_tasks(DEMO, 30, placement=Spread("ecs.availability-zone"))
+    await client.place_tasks(DEMO, count=30, placement=Spread("ecs.availability-zone"))
     placed = spread_of(local)
     in_a = [local.instance_arns[0], *local.instance_arns[3:]]
     assert sum(placed[arn] for arn in in_a) == 10
@@ -171,20 +176,20 @@ async def test_spread_by_an_attribute(local: LocalECS, client: aioecs.Client) ->
 async def test_binpack() -> None:
     """The fewest instances that are enough."""
     async with LocalECS(instances=5, cpu=100) as local, client_of(local) as client:
-        await client.place_tasks(DEMO, 25, placement=Binpack("cpu"))
+        await client.place_tasks(DEMO, count=25, placement=Binpack("cpu"))
         assert sorted(spread_of(local).values()) == [5, 10, 10]
 
 
 async def test_random(local: LocalECS, client: aioecs.Client) -> None:
     """Anywhere: with three instances and 300 tasks, on each of them."""
-    await client.place_tasks(DEMO, 300, placement=Random())
+    await client.place_tasks(DEMO, count=300, placement=Random())
     placed = spread_of(local)
     assert (len(placed), placed.total()) == (3, 300)
 
 
 async def test_distinct(local: LocalECS, client: aioecs.Client) -> None:
     """At most one on each instance; the rest is refused for that reason."""
-    report = await client.place_tasks(DEMO, 5, constraints=[DistinctInstance()])
+    report = await client.place_tasks(DEMO, count=5, constraints=[DistinctInstance()])
     assert set(spread_of(local).values()) == {1}
     assert adds_up(report, 5)
     assert reasons(report.starts) == {"DistinctInstance": 2}
@@ -193,10 +198,10 @@ async def test_distinct(local: LocalECS, client: aioecs.Client) -> None:
 async def test_member_of_is_evaluated_by_ecs(local: LocalECS, client: aioecs.Client) -> None:
     """Only on those that it lists; where it lists none, none has room."""
     red = local.engine.add_instances(2, attributes={"colour": "red"})
-    report = await client.place_tasks(DEMO, 4, constraints=[MemberOf("attribute:colour == red")])
+    report = await client.place_tasks(DEMO, count=4, constraints=[MemberOf("attribute:colour == red")])
     assert spread_of(local) == dict.fromkeys(red, 2)
     assert came_to(report.starts) == {"started": 4}
-    (none,) = (await client.place_tasks(DEMO, 1, constraints=[MemberOf("attribute:colour == blue")])).refused
+    (none,) = (await client.place_tasks(DEMO, count=1, constraints=[MemberOf("attribute:colour == blue")])).refused
     assert none.failure is not None
     assert (none.failure.reason, none.failure.detail) == (
         "RESOURCE",
@@ -207,7 +212,7 @@ async def test_member_of_is_evaluated_by_ecs(local: LocalECS, client: aioecs.Cli
 async def test_only_these(local: LocalECS, client: aioecs.Client) -> None:
     """Instances that were named, by id or ARN."""
     first, second, _ = local.instance_arns
-    await client.place_tasks(DEMO, 6, instances=[first, second.rpartition("/")[2]])
+    await client.place_tasks(DEMO, count=6, instances=[first, second.rpartition("/")[2]])
     assert spread_of(local) == {first: 3, second: 3}
 
 
@@ -218,13 +223,13 @@ async def test_others_took_the_room(local: LocalECS, client: aioecs.Client) -> N
     """RESOURCE:* sends a start elsewhere while there is an elsewhere, and then it is refused in ECS's words."""
     first, second, third = local.instance_arns
     before_the_first(client, lambda: fill(local, first, second))
-    report = await client.place_tasks(DEMO, 9)
+    report = await client.place_tasks(DEMO, count=9)
     assert adds_up(report, 9)
     assert came_to(report.starts) == {"started": 9}
     assert [start.container_instance for start in report.starts] == [third] * 9
     assert 6 <= sum(len(call.failures) for call in local.truth.calls("StartTask")) <= 9
     fill(local, third, cpu=4096 - 90)
-    report = await client.place_tasks(DEMO, 3)
+    report = await client.place_tasks(DEMO, count=3)
     assert adds_up(report, 3)
     assert reasons(report.starts) == {"RESOURCE:CPU": 3}
     assert {start.container_instance for start in report.starts} == {third}
@@ -236,7 +241,7 @@ async def test_an_agent_that_went(local: LocalECS, client: aioecs.Client) -> Non
     """AGENT sends all of an instance's starts elsewhere, after one call; it is not asked again."""
     gone = local.instance_arns[0]
     before_the_first(client, lambda: local.engine.set_agent(gone, connected=False))
-    report = await client.place_tasks(DEMO, 30)
+    report = await client.place_tasks(DEMO, count=30)
     assert came_to(report.starts) == {"started": 30}
     assert gone not in spread_of(local)
 
@@ -246,7 +251,7 @@ async def test_an_instance_that_went(local: LocalECS, client: aioecs.Client, rea
     """That host is left out, and no other."""
     gone = local.instance_arns[0]
     before_the_first(client, lambda: answers_with(local, reason, {gone}))
-    report = await client.place_tasks(DEMO, 6)
+    report = await client.place_tasks(DEMO, count=6)
     assert Counter(start.container_instance for start in report.started) == dict.fromkeys(local.instance_arns[1:], 3)
 
 
@@ -258,12 +263,12 @@ async def test_a_kind_that_does_not_do(local: LocalECS, client: aioecs.Client, r
     unfit = {*alike, other} if reason == "LOCATION" else set(alike)
     before_the_first(client, lambda: answers_with(local, reason, unfit))
     async with client.batch() as batch:
-        async with aclosing(batch.place_tasks(DEMO, 1, instances=alike)) as starts:
+        async with aclosing(batch.place_tasks(DEMO, count=1, instances=alike)) as starts:
             (refused,) = [start async for start in starts]
         assert refused.failure is not None
         assert refused.failure.reason == reason
         assert local.truth.requests["StartTask"] == 1  # and not one for each of its kind
-    report = await client.place_tasks(DEMO, 12)
+    report = await client.place_tasks(DEMO, count=12)
     assert came_to(report.starts) == {"started": 12}
     assert unfit.isdisjoint(start.container_instance for start in report.starts)
     assert len({start.container_instance for start in report.starts}) == 5 - len(unfit)
@@ -283,7 +288,7 @@ def answers_with(local: LocalECS, reason: str, instances: set[str]) -> None:
             return answer(operation, request, **more)
         failures = [{"arn": each, "reason": reason} for each in named if each in instances]
         if not rest["containerInstances"]:
-            number = engine._world.ledger.arrived(operation, request, 0.0, None)
+            number = engine._account.history.call_arrived(operation, request, 0.0, None)
             return attrs.evolve(answer("ListClusters", {}), body={"tasks": [], "failures": failures}, call=number)
         told = answer(operation, rest, **more)
         return attrs.evolve(told, body={**told.body, "failures": [*told.body["failures"], *failures]})
@@ -295,7 +300,7 @@ async def test_a_start_in_doubt_is_never_moved(local: LocalECS, client: aioecs.C
     """It may run where it was sent: it stays UNKNOWN, and nothing is sent for it again."""
     local.faults.add(Fault("reset", when="after"))
     local.engine.denied.add("ListTasks")
-    report = await client.place_tasks(DEMO, 6)
+    report = await client.place_tasks(DEMO, count=6)
     assert adds_up(report, 6)
     assert came_to(report.starts) == {"unknown": 6}
     assert (local.truth.requests["StartTask"], len(local.truth.tasks())) == (1, 6)
@@ -316,7 +321,7 @@ async def test_a_pinned_start_is_never_moved(local: LocalECS, client: aioecs.Cli
 
 async def placing_all(batch: aioecs.Batch, count: int, *args: Any, **more: Any) -> list[StartResult]:
     """Place so many, and return all."""
-    return [start async for start in batch.place_tasks(DEMO, count, *args, **more)]
+    return [start async for start in batch.place_tasks(DEMO, *args, count=count, **more)]
 
 
 # Room ----------------------------------------------------------------------------------------------------------------
@@ -331,7 +336,7 @@ async def test_waiting_for_room() -> None:
     """What finds none waits until tasks have ended, or instances have come."""
     async with one_place(2) as local, client_of(local) as client, client.batch() as batch:
         told: list[StartResult] = []
-        async for start in batch.place_tasks(DEMO, 7, wait_for_capacity=600):
+        async for start in batch.place_tasks(DEMO, count=7, wait_for_capacity=600):
             told.append(start)
             if len(told) in (2, 4):
                 for task in local.truth.running():
@@ -345,7 +350,7 @@ async def test_waiting_for_room() -> None:
 async def test_the_wait_for_room_has_an_end() -> None:
     """It is looked for again and again, and what found none is refused."""
     async with one_place() as local, client_of(local) as client:
-        report = await client.place_tasks(DEMO, 3, wait_for_capacity=0.1)
+        report = await client.place_tasks(DEMO, count=3, wait_for_capacity=0.1)
         assert adds_up(report, 3)
         assert came_to(report.starts) == {"started": 1, "refused": 2}
         assert local.truth.requests[LISTS] >= 2
@@ -355,7 +360,7 @@ async def test_room_that_is_none_is_not_tried_without_rest() -> None:
     """What ECS refuses for a reason that the inventory never shows is tried again only after a rest."""
     async with LocalECS() as local, client_of(local) as client:
         answers_with(local, "RESOURCE:ENI", set(local.instance_arns))
-        report = await client.place_tasks(DEMO, 6, wait_for_capacity=0.1)
+        report = await client.place_tasks(DEMO, count=6, wait_for_capacity=0.1)
         assert adds_up(report, 6)
         assert reasons(report.starts) == {"RESOURCE:ENI": 6}
         assert local.truth.requests[LISTS] <= 9  # 0.1 / 0.02, and those for surprise, at the end and at the beginning
@@ -367,7 +372,7 @@ async def test_the_wait_begins_when_there_is_no_room(monkeypatch: pytest.MonkeyP
     async with one_place() as local, client_of(local) as client, client.batch() as batch:
         told: list[StartResult] = []
         now = client._core().loop.time
-        async for start in batch.place_tasks(DEMO, 2, wait_for_capacity=0.05):
+        async for start in batch.place_tasks(DEMO, count=2, wait_for_capacity=0.05):
             told.append(start)
             if len(told) == 1:
                 monkeypatch.setattr(client._core().loop, "time", lambda: now() + 3600)
@@ -379,18 +384,18 @@ async def test_room_that_comes_back_needs_no_look() -> None:
     """A start that was never sent leaves its place to one that waits."""
     async with one_place(2) as local, client_of(local, retries=aioecs.Retries(max_attempts=1)) as client:
         before_the_first(client, lambda: NotSent(ConnectionFailed("no route")))
-        report = await client.place_tasks(DEMO, 3)
+        report = await client.place_tasks(DEMO, count=3)
         assert adds_up(report, 3)
         assert came_to(report.starts) == {"not_sent": 2, "started": 1}
         assert local.truth.requests[LISTS] == 1
 
 
 async def test_what_was_seen_long_ago_is_seen_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before a start is refused for want of room the inventory is renewed, if it isn't fresh."""
-    monkeypatch.setattr(placement_stream, "LOOK_AGAIN", -1.0)
+    """Before a start is refused for want of room the inventory is renewed."""
+    monkeypatch.setattr(placement_stream, "LOOK_AGAIN", 5.0)
     async with one_place() as local, client_of(local) as client:
         before_the_first(client, lambda: local.engine.add_instances(1))
-        report = await client.place_tasks(DEMO, 2)
+        report = await client.place_tasks(DEMO, count=2)
         assert came_to(report.starts) == {"started": 2}
         assert local.truth.requests[LISTS] == 2
 
@@ -404,7 +409,7 @@ async def test_a_look_that_fails_ends_no_placement() -> None:
             local.engine.denied.add(LISTS)
 
         before_the_first(client, surprise)
-        report = await client.place_tasks(DEMO, 8)
+        report = await client.place_tasks(DEMO, count=8)
         assert adds_up(report, 8)
         assert came_to(report.starts) == {"started": 3, "refused": 3, "not_sent": 2}
         assert reasons(report.starts) == {"RESOURCE:CPU": 3}
@@ -417,7 +422,7 @@ async def test_a_look_that_fails_is_followed_by_another() -> None:
         broken = Fault("error", operation=LISTS, code="ServerException", skip=1, times=2)
         local.faults.add(broken)
         before_the_first(client, lambda: local.engine.add_instances(1))
-        report = await client.place_tasks(DEMO, 2, wait_for_capacity=600)
+        report = await client.place_tasks(DEMO, count=2, wait_for_capacity=600)
         assert came_to(report.starts) == {"started": 2}
         assert local.truth.requests[LISTS] == 4
 
@@ -426,7 +431,7 @@ async def test_a_look_that_can_not_go_well_is_the_last() -> None:
     """A permission that is gone does not come back by waiting."""
     async with one_place() as local, client_of(local) as client:
         before_the_first(client, lambda: local.engine.denied.add(LISTS))
-        report = await client.place_tasks(DEMO, 2, wait_for_capacity=600)
+        report = await client.place_tasks(DEMO, count=2, wait_for_capacity=600)
         assert came_to(report.starts) == {"started": 1, "not_sent": 1}
 
 
@@ -475,7 +480,7 @@ async def test_a_refusal_is_confirmed_before_it_is_moved(local: LocalECS, client
     """The token is looked up; where nothing bears it, the start goes elsewhere."""
     full = local.instance_arns[0]
     before_the_first(client, lambda: fill(local, full))
-    report = await client.place_tasks(DEMO, 6, confirm_refusals=True)
+    report = await client.place_tasks(DEMO, count=6, confirm_refusals=True)
     assert adds_up(report, 6)
     assert came_to(report.starts) == {"started": 6}
     assert full not in {start.container_instance for start in report.starts}
@@ -492,7 +497,7 @@ async def test_a_refused_start_that_runs_is_found(
     liar = local.instance_arns[0]
     lies_about(local, liar)
     async with client_of(local, **settings) as client:
-        report = await client.place_tasks(template, 9, confirm_refusals=True)
+        report = await client.place_tasks(template, count=9, confirm_refusals=True)
         assert adds_up(report, 9)
         assert came_to(report.starts) == {"started": 9}
         assert {task.task_arn for task in report.tasks} == {task.arn for task in local.truth.tasks()}
@@ -504,7 +509,7 @@ async def test_a_sibling_is_not_taken_for_it() -> None:
     """Of two starts of a call on one instance the task of the one that ran is no proof of the other."""
     async with one_place(2) as local, client_of(local) as client:
         before_the_first(client, lambda: fill(local, *local.instance_arns, cpu=10))
-        report = await client.place_tasks(DEMO, 2, confirm_refusals=True)
+        report = await client.place_tasks(DEMO, count=2, confirm_refusals=True)
         assert adds_up(report, 2)
         assert came_to(report.starts) == {"started": 1, "refused": 1}
 
@@ -527,7 +532,7 @@ async def test_under_a_mark_of_ones_own(local: LocalECS, client: aioecs.Client, 
     for _ in range(earlier):
         await client.start_task(mine.replace(container_instances=[first]))
     before_the_first(client, lambda: fill(local, first, cpu=4096 - 10 * earlier))
-    report = await client.place_tasks(mine, 3, confirm_refusals=True)
+    report = await client.place_tasks(mine, count=3, confirm_refusals=True)
     assert adds_up(report, 3)
     assert came_to(report.starts) == ({"started": 2, "refused": 1} if earlier else {"started": 3})
 
@@ -542,7 +547,7 @@ async def test_a_stranger_of_that_mark_is_none(local: LocalECS, client: aioecs.C
         local.engine.call("StartTask", request)
 
     before_the_first(client, occupy)
-    report = await client.place_tasks(DEMO.replace(started_by="nightly"), 3, confirm_refusals=True)
+    report = await client.place_tasks(DEMO.replace(started_by="nightly"), count=3, confirm_refusals=True)
     assert came_to(report.starts) == {"started": 3}
 
 
@@ -551,7 +556,7 @@ async def test_a_refusal_that_can_not_be_confirmed_stays_one(local: LocalECS, cl
     first = local.instance_arns[0]
     before_the_first(client, lambda: fill(local, first))
     local.engine.denied.add("ListTasks")
-    report = await client.place_tasks(DEMO, 3, confirm_refusals=True)
+    report = await client.place_tasks(DEMO, count=3, confirm_refusals=True)
     assert adds_up(report, 3)
     assert came_to(report.starts) == {"started": 2, "refused": 1}
     assert report.refused[0].container_instance == first
@@ -565,7 +570,7 @@ async def test_a_look_that_is_cut(local: LocalECS, client: aioecs.Client, monkey
 
     monkeypatch.setattr(Reconciler, "look", cut)
     before_the_first(client, lambda: fill(local, *local.instance_arns))
-    report = await client.place_tasks(DEMO, 3, confirm_refusals=True)
+    report = await client.place_tasks(DEMO, count=3, confirm_refusals=True)
     assert adds_up(report, 3)
     assert reasons(report.starts) == {"RESOURCE:CPU": 3}
 
@@ -609,7 +614,7 @@ class Ways:
         """Begin to place."""
         sources: dict[str, CancelToken | anyio.CancelScope] = {"token": self.token, "scope": self.scope}
         source = sources.get(self.way)
-        self.task = asyncio.create_task(client.place_tasks(DEMO, count, source, **more))
+        self.task = asyncio.create_task(client.place_tasks(DEMO, source, count=count, **more))
         return self.task
 
     def cancel(self) -> None:
@@ -662,7 +667,7 @@ async def test_cancelled_before(local: LocalECS, client: aioecs.Client) -> None:
     token = CancelToken()
     token.cancel("before")
     with pytest.raises(StartCancelled) as cancelled:
-        await client.place_tasks(DEMO, 3000, token)
+        await client.place_tasks(DEMO, token, count=3000)
     assert came_to(cancelled.value.starts) == {"not_sent": 3000}
     assert (cancelled.value.reason, cancelled.value.source) == ("before", token)
     assert not local.truth.tasks()
@@ -672,7 +677,7 @@ async def test_cancelled_while_it_looks() -> None:
     """A read that hangs doesn't keep a cancelled caller: nothing was sent."""
     async with LocalECS(faults=[Fault("hang", operation=LISTS)]) as local, client_of(local) as client:
         token = CancelToken()
-        placing_ = asyncio.create_task(client.place_tasks(DEMO, 3, token))
+        placing_ = asyncio.create_task(client.place_tasks(DEMO, token, count=3))
         await until(lambda: local.truth.requests[LISTS] > 0)
         token.cancel()
         await iterations(10)
@@ -724,7 +729,7 @@ async def test_cancelled_as_the_inventory_comes(monkeypatch: pytest.MonkeyPatch,
         monkeypatch.setattr(Inventory, "renewed", fires)
         before_the_first(client, lambda: local.engine.add_instances(1))
         with pytest.raises(StartCancelled) as cancelled:
-            await client.place_tasks(DEMO, 2, token, wait_for_capacity=600)
+            await client.place_tasks(DEMO, token, count=2, wait_for_capacity=600)
         assert came_to(cancelled.value.starts) == {"started": 1, "not_sent": 1}
 
 
@@ -763,7 +768,7 @@ async def test_what_is_found_after_a_cancel(
     if denied:
         local.engine.denied.add("StopTask")
     token = CancelToken()
-    placing_ = asyncio.create_task(client.place_tasks(DEMO, 2, token, confirm_refusals=True, on_cancel=on_cancel))
+    placing_ = asyncio.create_task(client.place_tasks(DEMO, token, count=2, confirm_refusals=True, on_cancel=on_cancel))
     await reconciler.come.wait()
     token.cancel()
     await fired.wait()
@@ -790,7 +795,7 @@ async def test_a_caller_that_waits_no_longer(local: LocalECS, reconciler: HeldDe
     async with client_of(local, **settings) as client:
         before_the_first(client, lambda: fill(local, *before))
         token = CancelToken()
-        placing_ = asyncio.create_task(client.place_tasks(DEMO, 3, token, confirm_refusals=True))
+        placing_ = asyncio.create_task(client.place_tasks(DEMO, token, count=3, confirm_refusals=True))
         await reconciler.come.wait()
         token.cancel()
         told = await told_by(placing_)
@@ -805,8 +810,10 @@ async def test_left_early_while_it_confirms(local: LocalECS, client: aioecs.Clie
     """Nothing more is placed for a caller that has gone, and the counts still add up."""
     before_the_first(client, lambda: fill(local, local.instance_arns[0]))
     async with client.batch() as batch:
-        stream = await batch._placing(DEMO, 3, None, PlacementOptions(Spread(), (), None, 0.0, confirm_refusals=True))
-        async with aclosing(stream.starts(stream.requests(DEMO, 3))) as starts:
+        stream, drawn = await batch._placing(
+            DEMO, 3, None, PlacementOptions(Spread(), (), None, 0.0, confirm_refusals=True)
+        )
+        async with aclosing(stream.starts(drawn)) as starts:
             async for _ in starts:
                 await reconciler.come.wait()
                 break
@@ -822,10 +829,10 @@ async def test_left_early_while_it_confirms(local: LocalECS, client: aioecs.Clie
 async def test_left_early_while_some_wait_for_room() -> None:
     """They were never sent, and are counted so."""
     async with one_place() as local, client_of(local) as client, client.batch() as batch:
-        stream = await batch._placing(
+        stream, drawn = await batch._placing(
             DEMO, 3, None, PlacementOptions(Spread(), (), None, 600.0, confirm_refusals=False)
         )
-        async with aclosing(stream.starts(stream.requests(DEMO, 3))) as starts:
+        async with aclosing(stream.starts(drawn)) as starts:
             await anext(starts)
         statistics = batch.statistics()
         assert (statistics.requested, statistics.started, statistics.not_sent) == (3, 1, 2)
@@ -838,10 +845,10 @@ async def test_left_early_while_some_wait_for_room() -> None:
 async def test_a_template_that_does_not_do(local: LocalECS, client: aioecs.Client, template: StartTaskRequest) -> None:
     """It is refused as a whole, whichever door it comes through, and nothing is sent."""
     with pytest.raises(ECSError):
-        await client.place_tasks(template, 3)
+        await client.place_tasks(template, count=3)
     async with client.batch() as batch:
         with pytest.raises(ECSError):
-            await anext(batch.place_tasks(template, 3))
+            await anext(batch.place_tasks(template, count=3))
     assert not local.truth.requests["StartTask"]
 
 
@@ -849,7 +856,7 @@ async def test_a_template_that_does_not_do(local: LocalECS, client: aioecs.Clien
 async def test_a_count_that_is_none(local: LocalECS, client: aioecs.Client, count: Any) -> None:
     """Nothing is read, and nothing sent."""
     with pytest.raises(InvalidRequest, match="count"):
-        await client.place_tasks(DEMO, count)
+        await client.place_tasks(DEMO, count=count)
     assert not local.truth.requests
 
 
@@ -857,7 +864,7 @@ async def test_an_error_that_would_meet_what_waits_for_room() -> None:
     """It isn't placed any more, and says why."""
     async with one_place() as local, client_of(local) as client:
         local.engine.denied.add("StartTask")
-        report = await client.place_tasks(DEMO, 3, wait_for_capacity=600)
+        report = await client.place_tasks(DEMO, count=3, wait_for_capacity=600)
         assert adds_up(report, 3)
         assert came_to(report.starts) == {"refused": 1, "not_sent": 2}
         assert all(isinstance(start.error, AccessDeniedException) for start in report.starts)
@@ -874,7 +881,7 @@ async def test_an_error_that_would_meet_them_all(local: LocalECS) -> None:
     """The rest is not sent, what found no room and what was never drawn among it, and says why."""
     async with one_place(100) as local, client_of(local, max_in_flight=1) as client:
         local.engine.denied.add("StartTask")
-        report = await client.place_tasks(DEMO, 3000)
+        report = await client.place_tasks(DEMO, count=3000)
         assert adds_up(report, 3000)
         assert local.truth.requests["StartTask"] <= 3
         assert set(came_to(report.starts)) <= {"refused", "not_sent"}

@@ -194,7 +194,7 @@ def test_a_wait_that_is_none(given: Any) -> None:
         with pytest.raises(InvalidRequest, match="wait_for_capacity"):
             await client.start_tasks(requests(1), wait_for_capacity=given)
         with pytest.raises(InvalidRequest, match="wait_for_capacity"):
-            await client.place_tasks(aioecs.StartTaskRequest(task_definition="demo"), 1, wait_for_capacity=given)
+            await client.place_tasks(aioecs.StartTaskRequest(task_definition="demo"), count=1, wait_for_capacity=given)
         assert not port.asked
 
     with_client(work, Told())

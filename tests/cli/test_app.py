@@ -58,7 +58,7 @@ def test_every_option_has_a_help(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     options = (
         "cluster task-definition instances all-instances count env container command cpu memory started-by group tag "
-        "spread binpack random distinct-instance member-of wait-for-room on-cancel concurrency endpoint-url local "
+        "spread binpack random distinct-instance member-of wait-for-capacity on-cancel concurrency endpoint-url local "
         "region profile no-verify-ssl ca-bundle cli-connect-timeout cli-read-timeout json"
     )
     assert all(f"--{option} " in out for option in options.split())
@@ -114,8 +114,10 @@ def test_what_is_wrong_with_the_words(words: str, told: str, capsys: pytest.Capt
     assert err.startswith("aioecs: ")
     assert err.count("\n") == 1
     assert told in err
-    named = words.split()[0]
-    assert err.endswith(f"(see aioecs {named} --help)\n" if named in ("start", "local") else "(see aioecs --help)\n")
+    command = words.split()[0]
+    assert err.endswith(
+        f"(see aioecs {command} --help)\n" if command in ("start", "local") else "(see aioecs --help)\n"
+    )
 
 
 @pytest.mark.parametrize("instance", ["an instance", "a,b c", "arn:aws:ecs:eu-west-1:1:container-instance/x", "a,,b"])

@@ -94,7 +94,7 @@ async def sent(local: LocalECS, calls: int) -> None:
     await until(lambda: local.truth.requests["StartTask"] >= calls, 60)
 
 
-def told(text: str) -> tuple[set[str], set[str]]:
+def reported(text: str) -> tuple[set[str], set[str]]:
     """Return the ARNs and the tokens that lines of JSON tell."""
     starts = [json.loads(line) for line in text.splitlines() if line.startswith('{"outcome"')]
     arns = {start["task_arn"] for start in starts if start["task_arn"]}
@@ -103,7 +103,7 @@ def told(text: str) -> tuple[set[str], set[str]]:
 
 def untold(local: LocalECS, text: str) -> list[str]:
     """Return the tasks that ran and that nothing in the text leads to."""
-    arns, tokens = told(text)
+    arns, tokens = reported(text)
     return [task.arn for task in local.truth.tasks() if task.arn not in arns and task.started_by not in tokens]
 
 
@@ -114,14 +114,14 @@ def summary_of(text: str) -> dict[str, Any]:
     return summary
 
 
-@pytest.mark.parametrize("named", [(), ("--all-instances",)], ids=["placed", "named"])
+@pytest.mark.parametrize("names", [(), ("--all-instances",)], ids=["placed", "named"])
 @pytest.mark.parametrize("kind", SINKS)
 async def test_ctrl_c_twice(
-    kind: str, named: tuple[str, ...], mute: LocalECS, environment: dict[str, str], tmp_path: Path
+    kind: str, names: tuple[str, ...], mute: LocalECS, environment: dict[str, str], tmp_path: Path
 ) -> None:
     """Everything that went out is told, the one that was never answered by its token, and nothing is unsettled."""
     sink = Sink(kind, tmp_path / "out")
-    process = await begun(mute, environment, sink.fd, "--count", "6000", "--json", *named)
+    process = await begun(mute, environment, sink.fd, "--count", "6000", "--json", *names)
     await sent(mute, ANSWERED + 10)
     for _ in range(2):
         process.send_signal(signal.SIGINT)
@@ -134,7 +134,7 @@ async def test_ctrl_c_twice(
     assert untold(mute, text) == []
     summary = summary_of(text)
     assert summary["unsettled"] == 0
-    assert set(summary["unknown_tokens"]) == told(text)[1] != set()
+    assert set(summary["unknown_tokens"]) == reported(text)[1] != set()
     assert sum(summary[name] for name in ("started", "refused", "stopped", "not_sent", "unknown")) == 6000
 
 

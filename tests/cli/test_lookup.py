@@ -9,16 +9,23 @@ import pytest
 from aioecs import AccessDeniedException, Client, ClientException, ClusterNotFoundException, ListTasksRequest
 from aioecs._model.arn import short
 from aioecs.cli._access import Access
-from aioecs.cli._lookup import LOCAL_INSTANCES, completed, container, endpoint, instances, whole_tasks
+from aioecs.cli._lookup import (
+    LOCAL_INSTANCES,
+    complete_ids,
+    complete_task_ids,
+    endpoint,
+    find_container,
+    find_instances,
+)
 from aioecs.cli._options import UsageError
-from aioecs.cli._start_options import Asked, settled
+from aioecs.cli._start_options import StartOptions, validated
 from aioecs.testing import LocalECS
 
 
 async def test_a_real_endpoint() -> None:
     """Without --local a client is made with what was given, and with nothing else."""
-    asked = Asked(access=Access(region="eu-west-1", endpoint_url="http://x"))
-    async with endpoint(asked) as where:
+    options = StartOptions(access=Access(region="eu-west-1", endpoint_url="http://x"))
+    async with endpoint(options) as where:
         assert {"region_name": "eu-west-1", "endpoint_url": "http://x"}.items() <= where.items()
 
 
@@ -27,9 +34,9 @@ async def test_the_embedded_ecs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", "true")
     monkeypatch.setenv("AWS_USE_DUALSTACK_ENDPOINT", "true")
-    asked = settled(Asked(local=True, cluster="mine", access=Access(region="eu-west-1")))
-    async with endpoint(asked) as where, Client(**where) as client:
-        found = await instances(client, asked)
+    options = validated(StartOptions(local=True, cluster="mine", access=Access(region="eu-west-1")))
+    async with endpoint(options) as where, Client(**where) as client:
+        found = await find_instances(client, options)
         assert len(found) == LOCAL_INSTANCES
         assert all(arn.startswith("arn:aws:ecs:eu-west-1:") and "/mine/" in arn for arn in found)
         assert (await client.list_tasks(ListTasksRequest(cluster="mine"))).task_arns == ()
@@ -37,7 +44,7 @@ async def test_the_embedded_ecs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_named_instances_are_not_looked_up(local: LocalECS, client: Client) -> None:
     """Instances that were named are taken as they are."""
-    assert await instances(client, Asked(instances=("a", "b"))) == ("a", "b")
+    assert await find_instances(client, StartOptions(instances=("a", "b"))) == ("a", "b")
     assert not local.truth.requests
 
 
@@ -45,31 +52,31 @@ async def test_the_beginnings_of_ids(local: LocalECS, client: Client) -> None:
     """They are made whole; one that begins several ids is refused, and one that begins none is left to ECS."""
     arn, *_ = local.instance_arns
     begins = short(arn)[:10]
-    assert await instances(client, Asked(instances=(begins, "0123abcd"))) == (arn, "0123abcd")
-    assert await whole_tasks(client, ["0123abcd"], None) == ["0123abcd"]
+    assert await find_instances(client, StartOptions(instances=(begins, "0123abcd"))) == (arn, "0123abcd")
+    assert await complete_task_ids(client, ["0123abcd"], None) == ["0123abcd"]
 
 
 def test_a_beginning_of_several_ids() -> None:
     """It is refused: which one is meant?"""
     with pytest.raises(UsageError, match="abcd begins the ids of 2 tasks: give more of it"):
-        completed(["abcd"], ["t/abcd1", "t/abcd2"], "task")
-    assert completed(["abcd1", "x", "abc"], ["t/abcd1", "t/abcd2"], "task") == ["t/abcd1", "x", "abc"]
+        complete_ids(["abcd"], ["t/abcd1", "t/abcd2"], "task")
+    assert complete_ids(["abcd1", "x", "abc"], ["t/abcd1", "t/abcd2"], "task") == ["t/abcd1", "x", "abc"]
 
 
 async def test_all_active_instances(local: LocalECS, client: Client) -> None:
     """All instances of the cluster, but those that drain."""
     drained, *active = local.instance_arns
     local.engine.drain(drained)
-    assert sorted(await instances(client, Asked(cluster="default", all_instances=True))) == sorted(active)
+    assert sorted(await find_instances(client, StartOptions(cluster="default", all_instances=True))) == sorted(active)
 
 
 async def test_no_instance(local: LocalECS, client: Client) -> None:
     """A cluster without instances is told, and one that isn't there is ECS's error."""
     local.engine.add_cluster("empty")
     with pytest.raises(UsageError, match="cluster empty has no ACTIVE container instance"):
-        await instances(client, Asked(cluster="empty", all_instances=True))
+        await find_instances(client, StartOptions(cluster="empty", all_instances=True))
     with pytest.raises(ClusterNotFoundException):
-        await instances(client, Asked(cluster="none", all_instances=True))
+        await find_instances(client, StartOptions(cluster="none", all_instances=True))
 
 
 @pytest.mark.parametrize(
@@ -85,27 +92,27 @@ async def test_container_is_not_looked_up(
     local: LocalECS, client: Client, options: dict[str, Any], name: str | None
 ) -> None:
     """A container that was named, or that nothing goes to, is not looked up."""
-    assert await container(client, Asked(task_definition="demo", **options)) == name
+    assert await find_container(client, StartOptions(task_definition="demo", **options)) == name
     assert not local.truth.requests
 
 
 @pytest.mark.parametrize("options", [{"command": ("x",)}, {"environment": (("A", "1"),)}])
 async def test_the_only_container(client: Client, options: dict[str, Any]) -> None:
     """The task definition's only container is the one."""
-    assert await container(client, Asked(task_definition="demo", **options)) == "main"
+    assert await find_container(client, StartOptions(task_definition="demo", **options)) == "main"
 
 
 async def test_several_containers(local: LocalECS, client: Client) -> None:
     """Of several, one must be named."""
     local.engine.add_task_definition("two", containers=("app", "log"))
     with pytest.raises(UsageError, match="name the container with --container: two has app, log"):
-        await container(client, Asked(task_definition="two", command=("x",)))
+        await find_container(client, StartOptions(task_definition="two", command=("x",)))
 
 
 async def test_no_such_definition(client: Client) -> None:
     """A task definition that isn't there is ECS's error."""
     with pytest.raises(ClientException):
-        await container(client, Asked(task_definition="none", command=("x",)))
+        await find_container(client, StartOptions(task_definition="none", command=("x",)))
 
 
 async def test_definition_may_not_be_seen() -> None:
@@ -113,6 +120,8 @@ async def test_definition_may_not_be_seen() -> None:
     async with LocalECS(denied=["DescribeTaskDefinition"]) as local:
         access: dict[str, Any] = {**local.client_kwargs()}
         async with Client(**access) as client:
-            with pytest.raises(UsageError, match="name the container with --container: it could not") as refused:
-                await container(client, Asked(task_definition="demo", command=("x",)))
+            with pytest.raises(
+                UsageError, match="name the container with --container: the task definition could not"
+            ) as refused:
+                await find_container(client, StartOptions(task_definition="demo", command=("x",)))
     assert isinstance(refused.value.__cause__, AccessDeniedException)

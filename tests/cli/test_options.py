@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aioecs.cli._options import Policy, UsageError, instances, pairs, spread_words
+from aioecs.cli._options import Policy, UsageError, instances, pairs, spread_option
 from aioecs.cli._options import refused as refused_by
 from aioecs.errors import ConfigurationError, InvalidRequest
 
@@ -72,14 +72,14 @@ def test_bad_instances(given: str, told: str) -> None:
 )
 def test_spread_words(words: str, spread: str) -> None:
     """A command takes the words up to the next option, and those after a double dash."""
-    assert spread_words(words.split(), "--command") == spread.split()
+    assert spread_option(words.split(), "--command") == spread.split()
 
 
 @pytest.mark.parametrize("words", ["start --command", "start --command --json", "start --command --"])
 def test_a_command_without_words(words: str) -> None:
     """A command without a word is refused, rather than taking the next option for one."""
     with pytest.raises(UsageError, match="--command needs a word"):
-        spread_words(words.split(), "--command")
+        spread_option(words.split(), "--command")
 
 
 def test_policies_are_those_of_the_client() -> None:

@@ -12,7 +12,7 @@ import pytest
 import aioecs
 from aioecs.cli._access import Access
 from aioecs.cli._display.streams import Streams
-from aioecs.cli._read_command import moment, reading, told_failures
+from aioecs.cli._read_command import iso_time, print_failures, run_with_client
 from aioecs.testing import LocalECS
 
 KEYS = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -34,7 +34,7 @@ async def test_interrupted(local: LocalECS) -> None:
         await asyncio.Event().wait()
         return 0
 
-    ended = asyncio.create_task(reading(Access(endpoint_url=local.endpoint_url), Streams(), look))
+    ended = asyncio.create_task(run_with_client(Access(endpoint_url=local.endpoint_url), Streams(), look))
     await looking.wait()
     os.kill(os.getpid(), signal.SIGINT)
     assert await ended == 130
@@ -56,7 +56,7 @@ async def test_an_error(
     async def look(_: aioecs.Client) -> int:
         raise error
 
-    assert await reading(Access(endpoint_url=local.endpoint_url), Streams(), look) == status
+    assert await run_with_client(Access(endpoint_url=local.endpoint_url), Streams(), look) == status
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert err.startswith("aioecs: ")
@@ -64,13 +64,13 @@ async def test_an_error(
 
 def test_failures(capsys: pytest.CaptureFixture[str]) -> None:
     """What ECS could not describe is named, with the reason, and it is no success."""
-    assert told_failures(Streams(), []) == 0
-    assert told_failures(Streams(), [aioecs.Failure(arn="a/b/c", reason="MISSING", detail="gone")]) == 1
+    assert print_failures(Streams(), []) == 0
+    assert print_failures(Streams(), [aioecs.Failure(arn="a/b/c", reason="MISSING", detail="gone")]) == 1
     assert capsys.readouterr().err == "aioecs: c: MISSING (gone)\n"
 
 
 def test_moments() -> None:
     """Times are in UTC, wherever they came from."""
-    assert moment(None) is None
-    assert moment(datetime(2026, 1, 2, 3, 4, 5, 600, UTC)) == "2026-01-02T03:04:05Z"
-    assert moment(datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=2)))) == "2026-01-02T01:04:05Z"
+    assert iso_time(None) is None
+    assert iso_time(datetime(2026, 1, 2, 3, 4, 5, 600, UTC)) == "2026-01-02T03:04:05Z"
+    assert iso_time(datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=2)))) == "2026-01-02T01:04:05Z"

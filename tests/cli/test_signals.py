@@ -14,7 +14,7 @@ from aioecs.cli._signals import interrupts
 BOTH = [signal.SIGINT, signal.SIGTERM]
 
 
-async def heard(condition: asyncio.Event) -> None:
+async def on_signal(condition: asyncio.Event) -> None:
     """Wait until a signal has been dealt with."""
     async with asyncio.timeout(5):
         await condition.wait()
@@ -27,10 +27,10 @@ async def test_first_and_second(number: signal.Signals) -> None:
     token.add_callback(lambda _: cancelled.set())
     with interrupts(token, ended.set):
         os.kill(os.getpid(), number)
-        await heard(cancelled)
+        await on_signal(cancelled)
         assert (token.reason, ended.is_set()) == (number.name, False)
         os.kill(os.getpid(), number)
-        await heard(ended)
+        await on_signal(ended)
 
 
 @pytest.mark.parametrize("number", BOTH)
@@ -55,6 +55,6 @@ async def test_on_a_loop_without_signals(number: signal.Signals, monkeypatch: py
     token.add_callback(lambda _: cancelled.set())
     with interrupts(token, lambda: None):
         os.kill(os.getpid(), number)
-        await heard(cancelled)
+        await on_signal(cancelled)
     assert token.reason == number.name
     assert signal.getsignal(number) is before

@@ -10,13 +10,13 @@ import pytest
 from aioecs import Binpack, ContainerOverride, DistinctInstance, KeyValuePair, MemberOf, Random, Spread, Tag
 from aioecs.cli._access import Access
 from aioecs.cli._options import Packed, UsageError
-from aioecs.cli._start_options import Asked, requests, settled, template
+from aioecs.cli._start_options import StartOptions, requests, template, validated
 
 WHERE: dict[str, Any] = {"cluster": "c", "task_definition": "td"}
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("given", "message"),
     [
         ({"local": True, "instances": ("a",)}, "--instances and --local exclude each other"),
         ({"local": True, "access": Access(endpoint_url="http://x")}, "--endpoint-url and --local exclude each other"),
@@ -37,7 +37,7 @@ WHERE: dict[str, Any] = {"cluster": "c", "task_definition": "td"}
         ({"local": True, "member_of": ("ok == 1", " ")}, "--member-of: a statement of the cluster query language"),
         (
             {"local": True, "wait_for_capacity": float("nan")},
-            "--wait-for-room: a number of seconds, 0 or more, not nan",
+            "--wait-for-capacity: a number of seconds, 0 or more, not nan",
         ),
         ({"task_definition": "td", "all_instances": True}, "--cluster is missing"),
         ({"cluster": "c", "all_instances": True}, "--task-definition is missing"),
@@ -49,40 +49,40 @@ WHERE: dict[str, Any] = {"cluster": "c", "task_definition": "td"}
         ({"local": True, "environment": (("A", "x" * 9000),)}, "--env, --command, --cpu, --memory: at most 8192"),
     ],
 )
-def test_what_is_refused(options: dict[str, Any], told: str) -> None:
+def test_what_is_refused(given: dict[str, Any], message: str) -> None:
     """Contradictions, gaps and broken limits are told by the option, before anything is begun."""
     with pytest.raises(UsageError) as refused:
-        settled(Asked(**options))
-    assert told in str(refused.value)
+        validated(StartOptions(**given))
+    assert message in str(refused.value)
 
 
 def test_local_goes_without_anything() -> None:
     """With --local everything has a default."""
-    asked = settled(Asked(local=True))
-    assert (asked.cluster, asked.task_definition, asked.container) == ("default", "demo", "main")
-    assert asked.places
+    options = validated(StartOptions(local=True))
+    assert (options.cluster, options.task_definition, options.container) == ("default", "demo", "main")
+    assert options.uses_placement
 
 
 def test_local_in_turn() -> None:
     """With --local the starts go round over all instances if that is asked for."""
-    assert not settled(Asked(local=True, all_instances=True)).places
+    assert not validated(StartOptions(local=True, all_instances=True)).uses_placement
 
 
 def test_local_keeps_what_is_given() -> None:
     """What is given stands."""
-    asked = settled(Asked(local=True, cluster="c", task_definition="td:1", container="side"))
-    assert (asked.cluster, asked.task_definition, asked.container) == ("c", "td:1", "side")
+    options = validated(StartOptions(local=True, cluster="c", task_definition="td:1", container="side"))
+    assert (options.cluster, options.task_definition, options.container) == ("c", "td:1", "side")
 
 
 @pytest.mark.parametrize("given", [{}, {"instances": ("a", "b")}, {"all_instances": True}, {"wait_for_capacity": 0.5}])
 def test_a_real_cluster_is_left_as_asked(given: dict[str, Any]) -> None:
     """Without --local nothing is filled in."""
-    asked = Asked(**WHERE, **given)
-    assert settled(asked) == asked
+    options = StartOptions(**WHERE, **given)
+    assert validated(options) == options
 
 
 @pytest.mark.parametrize(
-    ("options", "placement"),
+    ("given", "placement"),
     [
         ({}, Spread()),
         ({"spread": "ecs.availability-zone"}, Spread("ecs.availability-zone")),
@@ -91,23 +91,23 @@ def test_a_real_cluster_is_left_as_asked(given: dict[str, Any]) -> None:
         ({"random": True}, Random()),
     ],
 )
-def test_placement(options: dict[str, Any], placement: Spread | Binpack | Random) -> None:
+def test_placement(given: dict[str, Any], placement: Spread | Binpack | Random) -> None:
     """The options make a placement; by default tasks are spread over the instances."""
-    asked = settled(Asked(**WHERE, **options))
-    assert asked.places
-    assert asked.placement == placement
-    assert asked.constraints == ()
+    options = validated(StartOptions(**WHERE, **given))
+    assert options.uses_placement
+    assert options.placement == placement
+    assert options.constraints == ()
 
 
 def test_constraints() -> None:
     """All of them hold together."""
-    asked = settled(Asked(**WHERE, distinct_instance=True, member_of=("a == 1", "b == 2")))
-    assert asked.constraints == (DistinctInstance(), MemberOf("a == 1"), MemberOf("b == 2"))
+    options = validated(StartOptions(**WHERE, distinct_instance=True, member_of=("a == 1", "b == 2")))
+    assert options.constraints == (DistinctInstance(), MemberOf("a == 1"), MemberOf("b == 2"))
 
 
 def test_template_without_overrides() -> None:
     """What was not asked for is not in the request."""
-    request = template(Asked(**WHERE), "main")
+    request = template(StartOptions(**WHERE), "main")
     assert request.overrides is None
     assert request.tags is None
     assert not request.container_instances
@@ -115,7 +115,7 @@ def test_template_without_overrides() -> None:
 
 def test_template_with_everything() -> None:
     """Environment and command go to the container; CPU and memory are the task's, as strings."""
-    asked = Asked(
+    options = StartOptions(
         **WHERE,
         environment=(("A", "1"),),
         command=("echo", "-n"),
@@ -125,7 +125,7 @@ def test_template_with_everything() -> None:
         group="g",
         tags=(("k", "v"),),
     )
-    request = template(asked, "main")
+    request = template(options, "main")
     assert request.overrides is not None
     assert request.overrides.container_overrides == (
         ContainerOverride(name="main", environment=[KeyValuePair(name="A", value="1")], command=["echo", "-n"]),
@@ -134,10 +134,10 @@ def test_template_with_everything() -> None:
     assert (request.started_by, request.group, request.tags) == ("me", "g", (Tag(key="k", value="v"),))
 
 
-@pytest.mark.parametrize(("options", "cpu", "memory"), [({"cpu": 1}, "1", None), ({"memory": 2}, None, "2")])
-def test_task_size_needs_no_container(options: dict[str, Any], cpu: str | None, memory: str | None) -> None:
+@pytest.mark.parametrize(("given", "cpu", "memory"), [({"cpu": 1}, "1", None), ({"memory": 2}, None, "2")])
+def test_task_size_needs_no_container(given: dict[str, Any], cpu: str | None, memory: str | None) -> None:
     """CPU and memory override the task, so no container is named."""
-    overrides = template(Asked(**WHERE, **options), None).overrides
+    overrides = template(StartOptions(**WHERE, **given), None).overrides
     assert overrides is not None
     assert (overrides.cpu, overrides.memory, overrides.container_overrides) == (cpu, memory, None)
 
@@ -149,7 +149,7 @@ def test_task_size_needs_no_container(options: dict[str, Any], cpu: str | None, 
 def test_requests(instances: int, count: int, sizes: list[int]) -> None:
     """Starts go round over the instances, ten to a request, as evenly as they can."""
     names = [f"i{number}" for number in range(instances)]
-    made = list(requests(template(Asked(**WHERE), None), names, count))
+    made = list(requests(template(StartOptions(**WHERE), None), names, count))
     assert [len(request.container_instances) for request in made] == sizes
     each = Counter(name for request in made for name in request.container_instances)
     assert each.total() == count
@@ -158,12 +158,12 @@ def test_requests(instances: int, count: int, sizes: list[int]) -> None:
 
 def test_requests_are_drawn_as_needed() -> None:
     """A billion starts cost nothing until they are drawn."""
-    endless = requests(template(Asked(**WHERE), None), ["a"], 10**9)
+    endless = requests(template(StartOptions(**WHERE), None), ["a"], 10**9)
     assert next(endless).container_instances == ("a",) * 10
 
 
 def test_secrets_are_in_no_repr() -> None:
     """Neither the environment's values nor the command's words are in a repr."""
-    asked = Asked(environment=(("A", "hunter2"),), command=("hunter2",))
-    assert "hunter2" not in repr(asked)
-    assert "hunter2" not in repr(template(Asked(**WHERE, environment=(("A", "hunter2"),)), "main"))
+    options = StartOptions(environment=(("A", "hunter2"),), command=("hunter2",))
+    assert "hunter2" not in repr(options)
+    assert "hunter2" not in repr(template(StartOptions(**WHERE, environment=(("A", "hunter2"),)), "main"))

@@ -19,7 +19,7 @@ from aioecs import Outcome
 from aioecs.cli._access import Access
 from aioecs.cli._display.streams import Streams
 from aioecs.cli._options import Packed, Policy
-from aioecs.cli._start_options import Asked, settled
+from aioecs.cli._start_options import StartOptions, validated
 from aioecs.cli._start_run import Run
 from aioecs.testing import Fault, LocalECS
 
@@ -29,7 +29,7 @@ REFUSED, STARTED, STOPPED = (outcome.value for outcome in (Outcome.REFUSED, Outc
 MISSING = "0123456789abcdef0123456789abcdef"
 
 
-class Told(Streams):
+class RecordedStreams(Streams):
     """Streams that keep what they are told, and let a test act on the way."""
 
     def __init__(self, on_line: Callable[[int], object] = lambda _: None) -> None:
@@ -48,13 +48,13 @@ class Told(Streams):
         self.lines.append(line)
         self._on_line(len(self.lines))
 
-    def note(self, line: Text) -> None:
+    def print_note(self, line: Text) -> None:
         """Keep the line."""
         self.notes.append(line.plain)
 
-    def halt(self) -> None:
+    def stop_live_display(self) -> None:
         """Keep that it was halted."""
-        super().halt()
+        super().stop_live_display()
         self.halted = True
 
     @property
@@ -81,7 +81,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
 
 
-def asked(local: LocalECS, **options: Any) -> Asked:
+def start_options(local: LocalECS, **options: Any) -> StartOptions:
     """Ask for starts on all instances of a local ECS."""
     where: dict[str, Any] = {
         "cluster": "default",
@@ -89,12 +89,12 @@ def asked(local: LocalECS, **options: Any) -> Asked:
         "access": Access(endpoint_url=local.endpoint_url),
     }
     given: dict[str, Any] = where | ({} if "instances" in options else {"all_instances": True}) | options
-    return settled(Asked(**given))
+    return validated(StartOptions(**given))
 
 
-def placed(local: LocalECS, **options: Any) -> Asked:
+def placed(local: LocalECS, **options: Any) -> StartOptions:
     """Ask for starts where aioecs chooses."""
-    return asked(local, all_instances=False, **options)
+    return start_options(local, all_instances=False, **options)
 
 
 def counted(**counts: int) -> Callable[[aioecs.Batch], aioecs.Statistics]:
@@ -113,20 +113,20 @@ def interrupt(number: signal.Signals = signal.SIGINT) -> None:
 
 async def test_all_started(local: LocalECS) -> None:
     """All start, round the instances; each line of JSON names a task that is there, and the counts add up."""
-    told = Told()
-    assert await Run(asked(local, count=25), told, as_json=True).go() == 0
-    assert told.arns(STARTED) == {task.arn for task in local.truth.running()}
-    assert len(told.starts) == told.summary["asked"] == told.summary["started"] == 25
-    assert (told.summary["calls"], told.summary["container_instances"]) == (3, 3)
+    streams = RecordedStreams()
+    assert await Run(start_options(local, count=25), streams, as_json=True).go() == 0
+    assert streams.arns(STARTED) == {task.arn for task in local.truth.running()}
+    assert len(streams.starts) == streams.summary["asked"] == streams.summary["started"] == 25
+    assert (streams.summary["calls"], streams.summary["container_instances"]) == (3, 3)
     assert sorted(len(call.instances) for call in local.truth.calls("StartTask")) == [5, 10, 10]
-    assert told.notes == []
+    assert streams.notes == []
 
 
 async def test_what_is_asked_is_sent(local: LocalECS, client: aioecs.Client) -> None:
     """Overrides, mark, group and tags reach ECS; the values of the environment are in no output."""
-    told = Told()
+    streams = RecordedStreams()
     options = {"environment": (("A", "hunter2"),), "command": ("echo",), "started_by": "me", "tags": (("k", "v"),)}
-    assert await Run(asked(local, group="g", **options), told, as_json=True).go() == 0
+    assert await Run(start_options(local, group="g", **options), streams, as_json=True).go() == 0
     (task,) = local.truth.running()
     assert (task.started_by, task.tags) == ("me", (("k", "v"),))
     described = await client.describe_tasks(aioecs.DescribeTasksRequest(tasks=[task.arn]))
@@ -134,40 +134,40 @@ async def test_what_is_asked_is_sent(local: LocalECS, client: aioecs.Client) -> 
     assert (override.name, override.command) == ("main", ("echo",))
     assert [(pair.name, pair.value) for pair in override.environment or ()] == [("A", "hunter2")]
     assert described.tasks[0].group == "g"
-    assert "hunter2" not in "".join([*told.lines, *told.notes])
+    assert "hunter2" not in "".join([*streams.lines, *streams.notes])
 
 
 async def test_the_embedded_ecs() -> None:
     """With --local everything has a default, and the summary says where it ran."""
-    told = Told()
-    assert await Run(settled(Asked(local=True, count=1000)), told).go() == 0
-    assert told.lines[0].startswith("1,000 started of 1,000 tasks in ")
-    assert told.lines[1].startswith("cluster default, 20 container instances, task definition demo, 100 calls, ")
-    assert told.lines[1].endswith("ran on the embedded local ECS, which is gone now")
+    streams = RecordedStreams()
+    assert await Run(validated(StartOptions(local=True, count=1000)), streams).go() == 0
+    assert streams.lines[0].startswith("1,000 started of 1,000 tasks in ")
+    assert streams.lines[1].startswith("cluster default, 20 container instances, task definition demo, 100 calls, ")
+    assert streams.lines[1].endswith("ran on the embedded local ECS, which is gone now")
 
 
-async def test_refused_for_want_of_room() -> None:
+async def test_refused_for_want_of_capacity() -> None:
     """Refusals are grouped by ECS's reason, with examples, and some that did not start make the status 1."""
     async with LocalECS(instances=2, cpu=30) as local:
-        told = Told()
-        assert await Run(asked(local, count=20), told).go() == 1
-        assert told.lines[0].startswith("6 started, 14 refused of 20 tasks in ")
-        assert told.lines[2] == "Refused:"
-        assert told.lines[3].startswith("  14 x RESOURCE:CPU, on ")
+        streams = RecordedStreams()
+        assert await Run(start_options(local, count=20), streams).go() == 1
+        assert streams.lines[0].startswith("6 started, 14 refused of 20 tasks in ")
+        assert streams.lines[2] == "Refused:"
+        assert streams.lines[3].startswith("  14 x RESOURCE:CPU, on ")
         assert len(local.truth.running()) == 6
 
 
-async def test_placed_as_far_as_there_is_room() -> None:
+async def test_placed_as_far_as_there_is_capacity() -> None:
     """Starts are spread over the instances that can take them; why the rest found none is said once."""
     async with LocalECS(instances=4, cpu=30) as local:
         away, agentless, *_ = local.instance_arns
         local.engine.drain(away)
         local.engine.set_agent(agentless, connected=False)
-        told = Told()
-        assert await Run(placed(local, count=20), told).go() == 1
-        assert told.lines[0].startswith("6 started, 14 refused of 20 tasks in ")
-        assert told.lines[1].startswith("cluster default, 2 container instances, task definition demo, 1 call, ")
-        assert told.lines[2:5] == [
+        streams = RecordedStreams()
+        assert await Run(placed(local, count=20), streams).go() == 1
+        assert streams.lines[0].startswith("6 started, 14 refused of 20 tasks in ")
+        assert streams.lines[1].startswith("cluster default, 2 container instances, task definition demo, 1 call, ")
+        assert streams.lines[2:5] == [
             "Refused:",
             "  14 x RESOURCE:CPU",
             "    no container instance has room: RESOURCE:CPU on 2, AGENT on 1",
@@ -179,24 +179,25 @@ async def test_placed_as_asked(local: LocalECS) -> None:
     """The options reach the placement: as few instances as possible, of those that match, each one once."""
     red = local.engine.add_instances(3, attributes={"colour": "red"})
     packed = placed(local, count=5, binpack=Packed.CPU, member_of=("attribute:colour == red",))
-    assert await Run(packed, Told()).go() == 0
+    assert await Run(packed, RecordedStreams()).go() == 0
     (host,) = {task.container_instance_arn for task in local.truth.running()}
     assert host in red
-    told = Told()
+    streams = RecordedStreams()
     distinct = placed(local, count=4, random=True, distinct_instance=True, member_of=("attribute:colour == red",))
-    assert await Run(distinct, told, as_json=True).go() == 1
-    assert {start["container_instance"] for start in told.starts} == {*red, None}
-    assert (told.summary["started"], told.summary["refusals"]) == (3, {"DistinctInstance": 1})
+    assert await Run(distinct, streams, as_json=True).go() == 1
+    assert {start["container_instance"] for start in streams.starts} == {*red, None}
+    assert (streams.summary["started"], streams.summary["refusals"]) == (3, {"DistinctInstance": 1})
 
 
 @pytest.mark.parametrize(("code", "status"), [(0, 0), (3, 1)])
 async def test_waited_for(code: int, status: int, capsys: pytest.CaptureFixture[str]) -> None:
     """With --wait it ends when the tasks have, and the status is theirs."""
     async with LocalECS(running_seconds=0.2, exit_code=code) as local:
-        told = Told()
-        assert await Run(placed(local, count=4, wait=True), told).go() == status
-        assert told.lines[0].startswith("4 started of 4 tasks")
-        assert told.notes == ([] if code == 0 else ["aioecs: 4 of 4 did not end with exit code 0"])
+        streams = RecordedStreams()
+        assert await Run(placed(local, count=4, wait=True), streams).go() == status
+        assert streams.lines[0].startswith("4 started of 4 tasks")
+        assert streams.notes[:1] == ([] if code == 0 else ["4 of 4 failed"])
+        assert len(streams.notes) == (0 if code == 0 else 5)
     heading, *rows = capsys.readouterr().out.splitlines()
     assert heading.split()[:3] == ["TASK", "STATUS", "EXIT"]
     assert [row.split()[1:3] for row in rows] == [["STOPPED", str(code)]] * 4
@@ -204,9 +205,9 @@ async def test_waited_for(code: int, status: int, capsys: pytest.CaptureFixture[
 
 async def test_interrupted_while_it_waits(local: LocalECS) -> None:
     """The tasks go on, and what started was told before."""
-    told = Told()
-    running = asyncio.create_task(Run(placed(local, count=2, wait=True), told).go())
-    await until(lambda: told.lines)
+    streams = RecordedStreams()
+    running = asyncio.create_task(Run(placed(local, count=2, wait=True), streams).go())
+    await until(lambda: streams.lines)
     interrupt()
     assert await running == 130
     assert len(local.truth.running()) == 2
@@ -214,66 +215,66 @@ async def test_interrupted_while_it_waits(local: LocalECS) -> None:
 
 async def test_spread_over_an_attribute_that_nobody_has(local: LocalECS) -> None:
     """It is a slip of the pen, and nothing is started."""
-    told = Told()
-    assert await Run(placed(local, spread="nope"), told).go() == 2
-    assert told.notes == ["aioecs: --spread: no container instance of cluster default has the attribute nope"]
+    streams = RecordedStreams()
+    assert await Run(placed(local, spread="nope"), streams).go() == 2
+    assert streams.notes == ["aioecs: --spread: no container instance of cluster default has the attribute nope"]
     assert not local.truth.requests["StartTask"]
 
 
 async def test_a_count_without_end_costs_nothing(local: LocalECS) -> None:
     """A thousand million, interrupted: what was not sent is a number."""
-    told = Told(lambda line: interrupt() if line == 10 else None)
-    assert await Run(placed(local, count=10**9, concurrency=2), told, as_json=True).go() == 130
-    assert told.arns(STARTED) == {task.arn for task in local.truth.running()}
-    assert len(told.lines) < 5000
-    assert sum(told.summary[name] for name in ("started", "stopped", "refused", "not_sent", "unknown")) == 10**9
+    streams = RecordedStreams(lambda line: interrupt() if line == 10 else None)
+    assert await Run(placed(local, count=10**9, concurrency=2), streams, as_json=True).go() == 130
+    assert streams.arns(STARTED) == {task.arn for task in local.truth.running()}
+    assert len(streams.lines) < 5000
+    assert sum(streams.summary[name] for name in ("started", "stopped", "refused", "not_sent", "unknown")) == 10**9
 
 
-async def test_placed_where_room_is_made() -> None:
-    """With --wait-for-room what finds none waits for it."""
+async def test_placed_where_capacity_becomes_free() -> None:
+    """With --wait-for-capacity what finds none waits for it."""
     async with LocalECS(instances=1, cpu=10) as local:
-        told = Told(lambda line: local.engine.add_instances(1) if line == 1 else None)
-        assert await Run(placed(local, count=3, wait_for_capacity=0.2), told, as_json=True).go() == 0
-        assert told.summary["container_instances"] == 2
+        streams = RecordedStreams(lambda line: local.engine.add_instances(1) if line == 1 else None)
+        assert await Run(placed(local, count=3, wait_for_capacity=0.2), streams, as_json=True).go() == 0
+        assert streams.summary["container_instances"] == 2
 
 
 async def test_interrupted_while_placing_looks() -> None:
     """While the instances are listed, a signal ends it with nothing sent."""
     async with LocalECS(faults=[Fault("hang", operation="ListContainerInstances")]) as local:
-        told = Told()
-        task = asyncio.create_task(Run(placed(local, count=5), told).go())
+        streams = RecordedStreams()
+        task = asyncio.create_task(Run(placed(local, count=5), streams).go())
         await until(lambda: local.truth.requests["ListContainerInstances"] > 0)
         interrupt()
         assert await task == 130
-        assert told.lines[0].startswith("0 started, 5 not sent of 5 tasks in ")
+        assert streams.lines[0].startswith("0 started, 5 not sent of 5 tasks in ")
         assert not local.truth.requests["StartTask"]
 
 
 async def test_interrupted_while_placing(local: LocalECS) -> None:
     """A signal in the middle: each start is told once, and what is told is what is true."""
-    told = Told(lambda line: interrupt() if line == 10 else None)
-    assert await Run(placed(local, count=3000, concurrency=3), told, as_json=True).go() == 130
-    assert told.arns(STARTED) == {task.arn for task in local.truth.running()}
-    assert told.arns(STOPPED) == {task.arn for task in local.truth.tasks() if not task.live}
-    summary = told.summary
+    streams = RecordedStreams(lambda line: interrupt() if line == 10 else None)
+    assert await Run(placed(local, count=3000, concurrency=3), streams, as_json=True).go() == 130
+    assert streams.arns(STARTED) == {task.arn for task in local.truth.running()}
+    assert streams.arns(STOPPED) == {task.arn for task in local.truth.tasks() if not task.live}
+    summary = streams.summary
     assert 0 < summary["started"] < 3000
     assert summary["started"] + summary["stopped"] + summary["not_sent"] == 3000
 
 
-async def test_interrupted_while_it_waits_for_room() -> None:
+async def test_interrupted_while_it_waits_for_capacity() -> None:
     """What waits for room was never sent."""
     async with LocalECS(instances=1, cpu=10) as local:
-        told = Told(lambda line: interrupt() if line == 1 else None)
-        assert await Run(placed(local, count=3, wait_for_capacity=600.0), told, as_json=True).go() == 130
-        assert [start["outcome"] for start in told.starts] == [STARTED, "not_sent", "not_sent"]
+        streams = RecordedStreams(lambda line: interrupt() if line == 1 else None)
+        assert await Run(placed(local, count=3, wait_for_capacity=600.0), streams, as_json=True).go() == 130
+        assert [start["outcome"] for start in streams.starts] == [STARTED, "not_sent", "not_sent"]
 
 
 async def test_instances_that_are_not_there(local: LocalECS) -> None:
     """Only the instances that were named are asked; one that isn't there is ECS's refusal."""
-    told = Told()
+    streams = RecordedStreams()
     instance = local.instance_arns[0]
-    assert await Run(asked(local, instances=(instance, MISSING), count=4), told, as_json=True).go() == 1
-    assert {(start["outcome"], start["reason"]) for start in told.starts} == {(STARTED, None), (REFUSED, "MISSING")}
+    assert await Run(start_options(local, instances=(instance, MISSING), count=4), streams, as_json=True).go() == 1
+    assert {(start["outcome"], start["reason"]) for start in streams.starts} == {(STARTED, None), (REFUSED, "MISSING")}
     assert {task.container_instance_arn for task in local.truth.running()} == {instance}
 
 
@@ -298,21 +299,21 @@ async def test_instances_that_are_not_there(local: LocalECS) -> None:
 async def test_nothing_could_start(local: LocalECS, options: dict[str, Any], words: str) -> None:
     """What can't be done as asked is told on one line of stderr, without a summary and without a traceback."""
     local.engine.add_cluster("empty")
-    told = Told()
-    assert await Run(asked(local, **options), told).go() == 2
-    assert told.lines == []
-    (note,) = told.notes
-    assert note.startswith("aioecs: ")
-    assert words in note
+    streams = RecordedStreams()
+    assert await Run(start_options(local, **options), streams).go() == 2
+    assert streams.lines == []
+    (print_note,) = streams.notes
+    assert print_note.startswith("aioecs: ")
+    assert words in print_note
     assert not local.truth.tasks()
 
 
 async def test_nothing_could_start_in_json(local: LocalECS) -> None:
     """In JSON the starts and the summary are there all the same."""
-    told = Told()
-    assert await Run(asked(local, task_definition="none", count=3), told, as_json=True).go() == 2
-    assert (len(told.starts), told.summary["refused"], told.summary["exit_status"]) == (3, 3, 2)
-    assert len(told.notes) == 1
+    streams = RecordedStreams()
+    assert await Run(start_options(local, task_definition="none", count=3), streams, as_json=True).go() == 2
+    assert (len(streams.starts), streams.summary["refused"], streams.summary["exit_status"]) == (3, 3, 2)
+    assert len(streams.notes) == 1
 
 
 async def test_a_fault_while_looking(local: LocalECS, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -322,9 +323,9 @@ async def test_a_fault_while_looking(local: LocalECS, monkeypatch: pytest.Monkey
         raise aioecs.ThrottlingException("Rate exceeded", operation="ListContainerInstances")
 
     monkeypatch.setattr(aioecs.Client, "list_container_instances", throttled)
-    told = Told()
-    assert await Run(asked(local), told).go() == 1
-    assert told.notes == ["aioecs: ThrottlingException on ListContainerInstances: Rate exceeded"]
+    streams = RecordedStreams()
+    assert await Run(start_options(local), streams).go() == 1
+    assert streams.notes == ["aioecs: ThrottlingException on ListContainerInstances: Rate exceeded"]
 
 
 # ---------------------------------------------------------------------------------------------------------- interrupted
@@ -333,13 +334,13 @@ async def test_a_fault_while_looking(local: LocalECS, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(("number", "policy"), [(signal.SIGINT, Policy.STOP), (signal.SIGTERM, Policy.KEEP)])
 async def test_interrupted(local: LocalECS, number: signal.Signals, policy: Policy) -> None:
     """A signal in the middle: what is told of each start is what is true of it, and the rest was never sent."""
-    told = Told(lambda line: interrupt(number) if line == 10 else None)
-    run = Run(asked(local, count=1000, concurrency=3, on_cancel=policy), told, as_json=True)
+    streams = RecordedStreams(lambda line: interrupt(number) if line == 10 else None)
+    run = Run(start_options(local, count=1000, concurrency=3, on_cancel=policy), streams, as_json=True)
     assert await run.go() == 130
     truth = local.truth
-    assert told.arns(STARTED) == {task.arn for task in truth.running()}
-    assert told.arns(STOPPED) == {task.arn for task in truth.tasks() if not task.live}
-    summary = told.summary
+    assert streams.arns(STARTED) == {task.arn for task in truth.running()}
+    assert streams.arns(STOPPED) == {task.arn for task in truth.tasks() if not task.live}
+    summary = streams.summary
     assert summary["interrupted"] == number.name
     assert 0 < summary["started"] < 1000
     assert summary["unknown"] == summary["unsettled"] == 0
@@ -351,13 +352,13 @@ async def test_interrupted(local: LocalECS, number: signal.Signals, policy: Poli
 async def test_interrupted_before_anything_was_sent() -> None:
     """While it still looks for the instances, a signal ends it with nothing sent."""
     async with LocalECS(faults=[Fault("hang", operation="ListContainerInstances")]) as local:
-        told = Told()
-        task = asyncio.create_task(Run(asked(local, count=5), told).go())
+        streams = RecordedStreams()
+        task = asyncio.create_task(Run(start_options(local, count=5), streams).go())
         await until(lambda: local.truth.requests["ListContainerInstances"] > 0)
         interrupt()
         assert await task == 130
-        assert told.lines[0].startswith("0 started, 5 not sent of 5 tasks in ")
-        assert "Interrupted: SIGINT" in told.lines
+        assert streams.lines[0].startswith("0 started, 5 not sent of 5 tasks in ")
+        assert "Interrupted: SIGINT" in streams.lines
         assert not local.truth.requests["StartTask"]
 
 
@@ -375,14 +376,16 @@ async def test_a_second_signal_ends_at_once(local: LocalECS, monkeypatch: pytest
     monkeypatch.setattr(aioecs.Batch, "start_tasks", slow)
     monkeypatch.setattr(aioecs.Batch, "statistics", counted(requested=20, calls=2))
     ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    told = Told(lambda line: interrupt() if line == 1 else None)
-    run = Run(asked(local, count=100), told, as_json=True, end=ended.set_result)
+    streams = RecordedStreams(lambda line: interrupt() if line == 1 else None)
+    run = Run(start_options(local, count=100), streams, as_json=True, end=ended.set_result)
     task = asyncio.create_task(run.go())
     await until(lambda: run.report().interrupted is not None)
     interrupt()
     assert await ended == 130
-    assert told.halted
-    counts = {name: told.summary[name] for name in ("started", "unsettled", "not_sent", "interrupted", "exit_status")}
+    assert streams.halted
+    counts = {
+        name: streams.summary[name] for name in ("started", "unsettled", "not_sent", "interrupted", "exit_status")
+    }
     assert counts == {
         "started": 1,
         "unsettled": 19,
@@ -392,16 +395,16 @@ async def test_a_second_signal_ends_at_once(local: LocalECS, monkeypatch: pytest
     }
     answered.set()
     await task  # a test can't end the process: it goes on, and tells nothing twice
-    assert len(told.lines) == 2
+    assert len(streams.lines) == 2
 
 
 async def test_nobody_reads_the_output(local: LocalECS) -> None:
     """When the reader goes away no more is started, and the truth is told all the same."""
-    told = Told(lambda line: told.on_broken() if line == 1 else None)
-    assert await Run(asked(local, count=1000, concurrency=2), told, as_json=True).go() == 130
-    assert told.summary["interrupted"] == "nobody reads the output any more"
-    assert 0 < told.summary["started"] < 1000
-    assert told.arns(STARTED) == {task.arn for task in local.truth.running()}
+    streams = RecordedStreams(lambda line: streams.on_broken() if line == 1 else None)
+    assert await Run(start_options(local, count=1000, concurrency=2), streams, as_json=True).go() == 130
+    assert streams.summary["interrupted"] == "nobody reads the output any more"
+    assert 0 < streams.summary["started"] < 1000
+    assert streams.arns(STARTED) == {task.arn for task in local.truth.running()}
 
 
 # ------------------------------------------------------------------------------------------------------------- the rest
@@ -417,10 +420,12 @@ async def test_unknown_is_said_with_its_token(local: LocalECS, monkeypatch: pyte
 
     monkeypatch.setattr(aioecs.Batch, "start_tasks", one)
     monkeypatch.setattr(aioecs.Batch, "statistics", counted(requested=1, calls=1))
-    told = Told()
-    assert await Run(asked(local), told).go() == 1
-    assert told.lines[0].startswith("0 started, 1 UNKNOWN of 1 task in ")
-    assert told.lines[-1] == f"  aioecs tasks --cluster default --started-by t0k3n --endpoint-url {local.endpoint_url}"
+    streams = RecordedStreams()
+    assert await Run(start_options(local), streams).go() == 1
+    assert streams.lines[0].startswith("0 started, 1 UNKNOWN of 1 task in ")
+    assert (
+        streams.lines[-1] == f"  aioecs tasks --cluster default --started-by t0k3n --endpoint-url {local.endpoint_url}"
+    )
 
 
 @pytest.mark.parametrize("kind", [aioecs.ClientStateError, ValueError])
@@ -429,44 +434,44 @@ async def test_an_error_in_the_middle(local: LocalECS, monkeypatch: pytest.Monke
     traceback."""
     whole = aioecs.Batch.start_tasks
 
-    async def broken(*args: Any, **kwargs: Any) -> Any:
+    async def wrapped(*args: Any, **kwargs: Any) -> Any:
         async for start in whole(*args, **kwargs):
             yield start
             raise kind("in the middle")
 
-    monkeypatch.setattr(aioecs.Batch, "start_tasks", broken)
-    told = Told()
-    running = Run(asked(local, count=10), told).go()
+    monkeypatch.setattr(aioecs.Batch, "start_tasks", wrapped)
+    streams = RecordedStreams()
+    running = Run(start_options(local, count=10), streams).go()
     if kind is ValueError:
         with pytest.raises(ValueError, match="in the middle"):
             await running
     else:
         assert await running == 1
-        assert told.notes == ["aioecs: in the middle"]
-    assert told.lines[0].startswith("1 started, 9 UNSETTLED of 10 tasks in ")
+        assert streams.notes == ["aioecs: in the middle"]
+    assert streams.lines[0].startswith("1 started, 9 UNSETTLED of 10 tasks in ")
 
 
 async def test_an_error_after_an_interrupt(local: LocalECS, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error that comes after a signal doesn't hide that it was interrupted."""
 
-    run = Run(asked(local), Told())
+    run = Run(start_options(local), RecordedStreams())
 
-    async def broken(*_: object, **__: object) -> Any:
+    async def wrapped(*_: object, **__: object) -> Any:
         interrupt()
         await until(lambda: run.report().interrupted is not None)
         for error in [aioecs.ClientStateError("late")]:
             raise error
             yield
 
-    monkeypatch.setattr(aioecs.Batch, "start_tasks", broken)
+    monkeypatch.setattr(aioecs.Batch, "start_tasks", wrapped)
     assert await run.go() == 130
 
 
 async def test_progress_and_time(local: LocalECS, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a terminal shows it the line moves, and the clock that counts is the one that was given."""
     shown: list[object] = []
-    streams = Told()
-    moving = streams.moving
+    streams = RecordedStreams()
+    live_display = streams.live_display
 
     def shows_progress(*, as_json: bool) -> bool:
         return not as_json
@@ -475,11 +480,11 @@ async def test_progress_and_time(local: LocalECS, monkeypatch: pytest.MonkeyPatc
 
     def spied(render: Callable[[int], Any]) -> Any:
         shown.append(render(80))
-        return moving(render)
+        return live_display(render)
 
-    monkeypatch.setattr(streams, "moving", spied)
+    monkeypatch.setattr(streams, "live_display", spied)
     clock = iter(range(0, 1000, 8))
-    run = Run(asked(local, count=16), streams, clock=lambda: float(next(clock)))
+    run = Run(start_options(local, count=16), streams, clock=lambda: float(next(clock)))
     assert run.report().seconds == 0
     assert await run.go() == 0
     assert len(shown) == 1

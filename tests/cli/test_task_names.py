@@ -8,7 +8,7 @@ import json
 import pytest
 
 from aioecs.cli._options import UsageError
-from aioecs.cli._task_names import cluster_in, named, read_names
+from aioecs.cli._task_names import cluster_in, read_names, task_names
 
 ARN = "arn:aws:ecs:us-east-1:123456789012:task/render/0123456789abcdef0123456789abcdef"
 
@@ -16,7 +16,7 @@ ARN = "arn:aws:ecs:us-east-1:123456789012:task/render/0123456789abcdef0123456789
 def test_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is named once, in order; a dash stands for standard input."""
     monkeypatch.setattr("sys.stdin", io.StringIO("c\na\n"))
-    assert named(["b", "-", "a", "b"]) == ["b", "c", "a"]
+    assert task_names(["b", "-", "a", "b"]) == ["b", "c", "a"]
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_standard_input_without_a_task(text: str, monkeypatch: pytest.MonkeyPatc
     """It is an error too: whoever wrote it meant to name some."""
     monkeypatch.setattr("sys.stdin", io.StringIO(text))
     with pytest.raises(UsageError, match="standard input names no task"):
-        named(["a", "-"])
+        task_names(["a", "-"])
 
 
 @pytest.mark.parametrize(

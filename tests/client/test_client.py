@@ -79,7 +79,7 @@ def test_a_setting_that_can_t_be(setting: str, value: Any) -> None:
 
 def test_what_contradicts_itself_is_refused_when_it_is_made() -> None:
     """As `Settings` has it."""
-    with pytest.raises(ConfigurationError, match="session is an aiobotocore AioSession"):
+    with pytest.raises(ConfigurationError, match="session must be an aiobotocore AioSession"):
         Client("us-east-1", session="default")
 
 
@@ -133,7 +133,7 @@ class Wire:
         self.open = False
         self.fails: BaseException | None = None
         self.slow: asyncio.Event | None = None
-        monkeypatch.setattr(module, "connected", self._connected)
+        monkeypatch.setattr(module, "open_transport", self._connected)
 
     @asynccontextmanager
     async def _connected(self, _: object) -> AsyncIterator[tuple[ToldPort, str]]:
@@ -165,7 +165,7 @@ async def test_it_is_used_while_it_is_open(wire: Wire) -> None:
 
     async def refused(state: str) -> None:
         assert repr(client) == f"<aioecs.Client {state}>"
-        for ask in (client.start_task(a_request()), client.start_tasks([]), client.place_tasks(a_request(0), 1)):
+        for ask in (client.start_task(a_request()), client.start_tasks([]), client.place_tasks(a_request(0), count=1)):
             with pytest.raises(ClientStateError, match=f"this client is {state}: use it inside"):
                 await ask
         for into in (lambda: client.raw, client.batch):
@@ -176,7 +176,7 @@ async def test_it_is_used_while_it_is_open(wire: Wire) -> None:
     async with client as entered:
         assert entered is client
         assert (wire.open, client.raw) == (True, "the raw client")
-        at = "us-east-1 at http://told, told way"
+        at = "us-east-1 at http://told, told transport"
         assert repr(client) == f"<aioecs.Client open, {at}, 0/4 in flight, 0 waiting, 0 in custody>"
     assert not wire.open
     await refused("closed")
@@ -483,10 +483,10 @@ async def test_a_policy_that_can_t_be(wrong: dict[str, Any]) -> None:
     async with opened(port) as client:
         with pytest.raises(InvalidRequest, match=next(iter(wrong))):
             client.batch(**wrong)
-        for ask in (client.start_tasks([a_request()], **wrong), client.place_tasks(a_request(0), 1, **wrong)):
+        for ask in (client.start_tasks([a_request()], **wrong), client.place_tasks(a_request(0), count=1, **wrong)):
             with pytest.raises(InvalidRequest, match=next(iter(wrong))):
                 await ask
-        for ask in (client.start_tasks([], cast("Any", 7)), client.place_tasks(a_request(0), 1, cast("Any", 7))):
+        for ask in (client.start_tasks([], cast("Any", 7)), client.place_tasks(a_request(0), cast("Any", 7), count=1)):
             with pytest.raises(InvalidRequest, match="cancel_scope"):
                 await ask
     assert port.asked == []
@@ -499,9 +499,11 @@ def test_tasks_are_placed() -> None:
         async with waiting_world() as world:
             world.port.engine.add_instances(2)
             request = StartTaskRequest(task_definition="demo")
-            report = await world.client.place_tasks(request, 6)
+            report = await world.client.place_tasks(request, count=6)
             assert [len(report.started), len({start.container_instance for start in report.started})] == [6, 3]
-            distinct = await world.client.place_tasks(request, 4, constraints=(each for each in [DistinctInstance()]))
+            distinct = await world.client.place_tasks(
+                request, count=4, constraints=(each for each in [DistinctInstance()])
+            )
             assert (len(distinct.started), len(distinct.refused) + len(distinct.not_sent)) == (3, 1)
 
     leaping(main())
@@ -513,4 +515,4 @@ async def test_on_a_real_socket(client: Client, local: LocalECS) -> None:
     response = await client.start_task(request)
     assert isinstance(response, StartTaskResponse)
     assert {task.task_arn for task in response.tasks} == {task.arn for task in local.truth.running()}
-    assert f"at {local.endpoint_url}, fast way, 0/50 in flight" in repr(client)
+    assert f"at {local.endpoint_url}, native transport, 0/50 in flight" in repr(client)

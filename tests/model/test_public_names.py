@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import pydoc
 
+import attrs
 import pytest
 
 import aioecs
@@ -34,4 +36,23 @@ def test_what_is_not_ours_is_left_alone() -> None:
 def test_a_shape_that_is_not_at_the_top_level_is_pointed_to() -> None:
     """The error says where it is."""
     with pytest.raises(AttributeError, match=r"it is aioecs\.types\.TaskDefinition"):
-        _ = aioecs.TaskDefinition
+        getattr(aioecs, "Task" + "Definition")
+
+
+@pytest.mark.parametrize(
+    ("public", "field", "said"),
+    [
+        (aioecs.Timeouts, "connect", "seconds"),
+        (aioecs.StartResult, "outcome", ""),
+        (aioecs.Task, "cluster_arn", "ARN of its cluster"),
+        (aioecs.types.CallBegun, "token", ""),
+        (aioecs.types.Resource, "name", ""),
+    ],
+)
+def test_help_shows_a_line_on_every_field(public: type, field: str, said: str) -> None:
+    """The strings under the fields are part of the docstring, under the class's own words."""
+    text = pydoc.plain(pydoc.render_doc(public))
+    assert f"    {field}: " in text
+    assert said in text
+    missing = [each.name for each in attrs.fields(public) if f"    {each.name}: " not in text and each.name != "extra"]
+    assert missing == []

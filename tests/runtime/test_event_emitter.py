@@ -325,12 +325,12 @@ async def test_placed_starts_count_once(local: LocalECS, monkeypatch: pytest.Mon
     access: dict[str, Any] = {**local.client_kwargs()}
     async with aioecs.Client(**access, pacing=None, on_event=heard.append) as client:
         local.engine.add_task_definition("big", cpu=1024, memory=1)
-        await client.place_tasks(aioecs.StartTaskRequest(task_definition="big"), 1)
+        await client.place_tasks(aioecs.StartTaskRequest(task_definition="big"), count=1)
         for host in local.instance_arns:
             local.engine.call("StartTask", {"taskDefinition": "big", "containerInstances": [host]})
-        report = await client.place_tasks(aioecs.StartTaskRequest(task_definition="big"), 40)
+        report = await client.place_tasks(aioecs.StartTaskRequest(task_definition="big"), count=40)
         with pytest.raises(StartCancelled) as caught:
-            await client.place_tasks(aioecs.StartTaskRequest(task_definition="big"), 3, _fired())
+            await client.place_tasks(aioecs.StartTaskRequest(task_definition="big"), _fired(), count=3)
     told = Counter(start.outcome for start in (*report.starts, *caught.value.starts)) + Counter([Outcome.STARTED])
     assert Counter(event.outcome for event in heard if isinstance(event, StartSettled)) == told
     assert told[Outcome.NOT_SENT] == 3

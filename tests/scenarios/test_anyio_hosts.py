@@ -84,6 +84,6 @@ except aioecs.ClientStateError as error:
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert "aioecs runs on asyncio only, not on trio" in done.stdout
-    classifiers = (Path(__file__).parent.parent / "pyproject.toml").read_text()
+    classifiers = (Path(__file__).parents[2] / "pyproject.toml").read_text()
     assert "Framework :: AsyncIO" in classifiers
     assert "Framework :: AnyIO" not in classifiers

@@ -91,7 +91,7 @@ Say = Callable[[Any, SentMarker], Awaitable[Attempt[Any]]]
 class ToldPort:
     """A port that answers as it is told, and remembers what it was asked."""
 
-    way = "told"
+    kind = "told"
 
     endpoint_url = "http://told"
     region = "us-east-1"
@@ -105,7 +105,7 @@ class ToldPort:
             **says,
         }
         self.asked: list[tuple[str, Any]] = []
-        self.who = self
+        self.rate_limit_key = self
 
     def names(self) -> list[str]:
         """Name the operations that it was asked for."""
@@ -236,7 +236,7 @@ async def told_client(port: ToldPort, **settings: Any) -> AsyncIterator[aioecs.C
         yield port, None
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(client_module, "connected", connected)
+        patch.setattr(client_module, "open_transport", connected)
         client = await aioecs.Client(region_name="us-east-1", **{"pacing": None, **settings}).__aenter__()
     try:
         yield client

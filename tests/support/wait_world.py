@@ -24,7 +24,7 @@ R = TypeVar("R", bound=Shape)
 class EnginePort:
     """A port to the local ECS without a socket, on the loop's clock."""
 
-    way = "engine"
+    kind = "engine"
     endpoint_url = "http://engine"
     region = "us-east-1"
     partition = "aws"
@@ -37,7 +37,7 @@ class EnginePort:
         self.engine.add_task_definition("demo")
         self.engine.add_task_definition("broken", fails_to_start="CannotPullContainerError: no such image")
         self.latency = latency
-        self.who = self
+        self.rate_limit_key = self
         self.looks: list[tuple[float, list[str]]] = []
         """When each DescribeTasks came, and whom it asked for."""
         self.instead: Callable[[aioecs.DescribeTasksRequest], Attempt[Any] | None] | None = None
@@ -67,7 +67,7 @@ class EnginePort:
                 {"cluster": cluster, "taskDefinition": definition, "containerInstances": [instance] * wanted},
             )
             arns += [task["taskArn"] for task in answer["tasks"]]
-        tasks = self.engine._world.clusters[cluster].tasks
+        tasks = self.engine._account.clusters[cluster].tasks
         return sorted(arns, key=lambda arn: tasks[name(arn)].seq)  # answers come in any order
 
     def described(self, *arns: str) -> list[aioecs.Task]:

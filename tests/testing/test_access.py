@@ -1,11 +1,11 @@
-"""_access: by which names the server may be called."""
+"""_access: the host names that the server accepts."""
 
 from __future__ import annotations
 
 import pytest
 
 from aioecs.testing import LocalECS
-from aioecs.testing._access import host_name, knows_host
+from aioecs.testing._access import host_name, is_allowed_host
 
 
 @pytest.mark.parametrize(
@@ -39,11 +39,11 @@ def test_a_host_header_is_read(header: str, name: str) -> None:
     ],
 )
 def test_only_names_can_be_rebound(header: str | None, *, known: bool) -> None:
-    """Addresses, localhost and the server's own names are good."""
-    assert knows_host(header, {"ecs.test"}) is known
+    """Addresses, localhost and the server's own names are accepted."""
+    assert is_allowed_host(header, {"ecs.test"}) is known
 
 
-async def test_it_listens_for_this_machine_alone() -> None:
-    """If nothing else is said."""
+async def test_it_listens_on_loopback_by_default() -> None:
+    """No other machine can reach it unless `host` is given."""
     async with LocalECS() as local:
         assert local.endpoint_url.startswith("http://127.0.0.1:")

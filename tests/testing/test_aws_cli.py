@@ -1,4 +1,4 @@
-"""The local ECS as the AWS CLI and boto3 see it: other people's clients, with their own idea of the protocol."""
+"""The local ECS used by the AWS CLI and boto3, which implement the protocol independently."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ONCE = Config(retries={"total_max_attempts": 1, "mode": "standard"})
 
 @attrs.frozen
 class Ran:
-    """What a command came to: its exit status, the JSON it printed, and what it complained of."""
+    """The result of a command: exit status, JSON output, and standard error."""
 
     status: int
     out: Any
@@ -33,7 +33,7 @@ class Ran:
 
 @attrs.frozen
 class Reached:
-    """Where a local ECS is that runs elsewhere."""
+    """The address of a local ECS in another process."""
 
     endpoint_url: str
     region: str
@@ -95,8 +95,8 @@ async def test_the_aws_cli_works_on_it(tmp_path: Path) -> None:
         assert [task.arn for task in local.truth.running()] == [max(arns)]
 
 
-def walk(local: LocalECS) -> None:
-    """Do the same with boto3, and read its parsed answers."""
+def start_describe_and_stop(local: LocalECS) -> None:
+    """Do the same with boto3, and check its parsed responses."""
     ecs = boto3.client("ecs", config=ONCE, **local.client_kwargs())
     hosts = ecs.list_container_instances()["containerInstanceArns"]
     assert hosts == local.instance_arns
@@ -137,9 +137,9 @@ def walk(local: LocalECS) -> None:
 
 
 async def test_boto3_works_on_it() -> None:
-    """Its client, waiters, paginators and modelled errors."""
+    """Its client, waiters, paginators and modeled errors."""
     async with LocalECS() as local:
-        await asyncio.to_thread(walk, local)
+        await asyncio.to_thread(start_describe_and_stop, local)
         assert local.truth.duplicates() == []
 
 
@@ -147,8 +147,8 @@ NETWORK = "awsvpcConfiguration={subnets=[subnet-1,subnet-2],securityGroups=[sg-1
 
 
 @pytest.mark.skipif(shutil.which("aws", path=str(Path(sys.executable).parent)) is None, reason="no AWS CLI here")
-async def test_the_aws_cli_drives_a_fargate_task_through_its_whole_life(tmp_path: Path) -> None:
-    """Cluster, definition, run, both waiters, the end by itself, and everything cleared away again."""
+async def test_the_aws_cli_runs_a_fargate_task_to_its_end(tmp_path: Path) -> None:
+    """Cluster, definition, run, both waiters, the task's own end, and deleting everything."""
     clock = VirtualClock()
     async with LocalECS(instances=0, clock=clock, provisioning_seconds=60, running_seconds=3600, exit_code=3) as local:
 
@@ -192,8 +192,8 @@ async def test_the_aws_cli_drives_a_fargate_task_through_its_whole_life(tmp_path
         assert len(local.truth.tasks()) == 1
 
 
-def live(local: LocalECS, clock: VirtualClock) -> None:
-    """Drive a Fargate task through its life with boto3 and its waiters."""
+def run_fargate_task(local: LocalECS, clock: VirtualClock) -> None:
+    """Run a Fargate task to its end with boto3 and its waiters."""
     ecs = boto3.client("ecs", config=ONCE, **local.client_kwargs())
     once = {"Delay": 0, "MaxAttempts": 1}
     network = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
@@ -220,16 +220,16 @@ def live(local: LocalECS, clock: VirtualClock) -> None:
     assert ends == {arns[0]: "UserInitiated", arns[1]: "EssentialContainerExited"}
 
 
-async def test_boto3_and_its_waiters_drive_a_fargate_task_through_its_whole_life() -> None:
+async def test_boto3_runs_a_fargate_task_to_its_end() -> None:
     """PROVISIONING, RUNNING, stopped or ended by itself."""
     clock = VirtualClock()
     async with LocalECS(instances=0, fargate=True, clock=clock, provisioning_seconds=30, running_seconds=600) as local:
-        await asyncio.to_thread(live, local, clock)
+        await asyncio.to_thread(run_fargate_task, local, clock)
 
 
 @pytest.mark.skipif(shutil.which("aws", path=str(Path(sys.executable).parent)) is None, reason="no AWS CLI here")
 async def test_the_aws_cli_runs_a_task_on_aioecs_local(tmp_path: Path) -> None:
-    """As a process of its own: the task ends by itself with the code that it was told."""
+    """In its own process: the task ends with the given exit code."""
     definition = tmp_path / "job.json"
     container = {"name": "main", "image": "busybox"}
     definition.write_text(json.dumps({"family": "job", "networkMode": "awsvpc", "cpu": "256", "memory": "512",

@@ -1,4 +1,4 @@
-"""_engine: requests in, answers or errors out."""
+"""_engine: requests and their answers or errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aioecs.testing._engine import OPERATIONS, throttled
 
 
 def engine(**members: Any) -> Engine:
-    """Make an engine with an instance, at a clock that stands still."""
+    """Return an engine with an instance and a fixed time."""
     made = Engine(clock=lambda: 1000.0, **members)
     made.add_cluster()
     made.add_instances(1)
@@ -24,12 +24,12 @@ def engine(**members: Any) -> Engine:
 
 
 def start(made: Engine) -> dict[str, Any]:
-    """Make a good StartTask request."""
+    """Return a valid StartTask request."""
     return {"taskDefinition": "demo", "containerInstances": made.instance_arns()}
 
 
 def test_an_answer_is_a_status_and_a_body() -> None:
-    """An error is one too; the number of the call leads to the truth."""
+    """An error is an answer too; the call's number identifies it in `truth`."""
     made = engine()
     good = made.answer("StartTask", start(made))
     assert (good.status, good.error, good.call, len(good.body["tasks"])) == (200, None, 1, 1)
@@ -39,7 +39,7 @@ def test_an_answer_is_a_status_and_a_body() -> None:
     assert made.answer("ListTasks", {}).call == 0
 
 
-def test_call_raises_what_answer_tells() -> None:
+def test_call_raises_the_error_of_an_answer() -> None:
     """With code, message, status and the further members."""
     made = engine()
     made.call("RunTask", {"taskDefinition": "demo", "clientToken": "k"})
@@ -50,22 +50,22 @@ def test_call_raises_what_answer_tells() -> None:
     assert made.call("ListClusters") == {"clusterArns": ["arn:aws:ecs:us-east-1:123456789012:cluster/default"]}
 
 
-def test_an_unknown_operation_is_said_to_be_one() -> None:
-    """Whatever it is called with."""
+def test_an_unknown_operation_is_an_error() -> None:
+    """Whatever its request."""
     answer = engine().answer("Fly", {})
     assert (answer.status, answer.error) == (400, "UnknownOperationException")
 
 
 @pytest.mark.parametrize("operation", ["CreateService", "DescribeServices", "CreateTaskSet", "DescribeTaskSets"])
-def test_services_and_task_sets_are_left_out(operation: str) -> None:
-    """And said to be."""
+def test_services_and_task_sets_are_unsupported(operation: str) -> None:
+    """The message says so."""
     answer = engine().answer(operation, {})
     assert (answer.status, answer.error) == (400, "UnsupportedFeatureException")
     assert answer.body["message"] == f"{operation}: the local ECS has no services and no task sets."
 
 
-def test_an_expired_key_gets_nowhere() -> None:
-    """Other keys do; the set may change in a run."""
+def test_an_expired_key_is_refused() -> None:
+    """Other keys are accepted; the set can be changed at any time."""
     made = engine(expired_keys=["OLD"])
     assert made.answer("StartTask", start(made), access_key="OLD").error == "ExpiredTokenException"
     assert made.answer("StartTask", start(made), access_key="NEW").error is None
@@ -84,7 +84,7 @@ def test_a_denied_operation_names_the_action() -> None:
 
 
 def test_an_empty_bucket_throttles_before_execution() -> None:
-    """Nothing starts, and the truth counts it."""
+    """Nothing is started, and `truth` counts the throttle."""
     made = engine(throttle={"modify": Bucket(1, 0)})
     assert made.answer("StartTask", start(made)).error is None
     answer = made.answer("StartTask", start(made))
@@ -96,8 +96,8 @@ def test_an_empty_bucket_throttles_before_execution() -> None:
     assert made.answer("StartTask", start(made)).error is None
 
 
-def test_a_throttle_may_be_disguised() -> None:
-    """As an InvalidParameterException with the word in its message; switched on in a run."""
+def test_a_throttle_can_be_disguised() -> None:
+    """As an InvalidParameterException with `Rate exceeded` in its message; can be switched on at any time."""
     made = engine(throttle={"read": Bucket(0, 0)})
     assert made.behaviour == Behaviour()
     made.behaviour = attrs.evolve(made.behaviour, disguise_throttle=True)
@@ -108,16 +108,21 @@ def test_a_throttle_may_be_disguised() -> None:
     assert throttled(disguised=False).code == "ThrottlingException"
 
 
-def test_what_a_fault_does_is_written_down() -> None:
-    """A call turned away was not executed; one whose answer was lost was."""
+def test_the_effect_of_a_fault_is_recorded() -> None:
+    """A call hit before execution was not executed; one whose answer was lost was."""
     made = engine()
-    made.turned_away("StartTask", {"startedBy": "a"}, "reset")
+    made.record_not_executed("StartTask", {"startedBy": "a"}, "reset")
     answer = made.answer("StartTask", start(made), fault="close")
-    made.lost(answer.call)
+    made.record_unanswered(answer.call)
     made.count_throttle("StartTask")
-    away, lost = made.truth.calls()
-    assert (away.fault, away.executed, away.answered, away.token) == ("reset", False, False, "a")
-    assert (lost.fault, lost.executed, lost.answered, len(lost.tasks)) == ("close", True, False, 1)
+    refused, unanswered = made.truth.calls()
+    assert (refused.fault, refused.executed, refused.answered, refused.token) == ("reset", False, False, "a")
+    assert (unanswered.fault, unanswered.executed, unanswered.answered, len(unanswered.tasks)) == (
+        "close",
+        True,
+        False,
+        1,
+    )
     assert made.truth.throttled["StartTask"] == 1
 
 
@@ -126,7 +131,7 @@ def test_what_a_fault_does_is_written_down() -> None:
     [("aws-cn", "cn-north-1"), ("aws-us-gov", "us-gov-west-1"), ("aws", "eu-west-1")],
 )
 def test_an_engine_is_of_one_partition_and_region(partition: str, region: str) -> None:
-    """Its ARNs say so, and those of others are invalid."""
+    """Its ARNs name them, and ARNs of others are invalid."""
     made = engine(partition=partition, region=region, account_id="999999999999")
     task = made.call("StartTask", start(made))["tasks"][0]
     assert task["taskArn"].startswith(f"arn:{partition}:ecs:{region}:999999999999:task/default/")
@@ -136,16 +141,16 @@ def test_an_engine_is_of_one_partition_and_region(partition: str, region: str) -
     assert answer.error == "InvalidParameterException"
 
 
-def test_every_operation_stands_a_request_that_is_empty() -> None:
-    """It answers, or it is an AwsError; it never falls over."""
+def test_every_operation_handles_an_empty_request() -> None:
+    """It answers, or raises an AwsError; no other exception."""
     made = engine()
     for operation in OPERATIONS:
         made.answer(operation, {})
 
 
 def test_no_request_breaks_the_engine() -> None:
-    """Three thousand mutations of good requests, seeded: each is answered, or refused with a 4xx."""
-    dice = random.Random(7)
+    """Three thousand mutations of valid requests, seeded: each is answered, or refused with a 4xx."""
+    rng = random.Random(7)
     made = engine()
     host = made.instance_arns()[0]
     made.add_task_definition("web", network_mode="awsvpc", task_size=(256, 512))
@@ -165,22 +170,22 @@ def test_no_request_breaks_the_engine() -> None:
     numbers = [0, -1, 3, 10**30, 1.5, True]
 
     def value(depth: int) -> Any:
-        kind = dice.randrange(8 if depth else 4)
+        kind = rng.randrange(8 if depth else 4)
         if kind < 3:
-            return dice.choice(strings)
+            return rng.choice(strings)
         if kind == 3:
-            return dice.choice([*numbers, None])
+            return rng.choice([*numbers, None])
         if kind < 6:
-            return [value(depth - 1) for _ in range(dice.randrange(3))]
-        return {dice.choice(names): value(depth - 1) for _ in range(dice.randrange(5))}
+            return [value(depth - 1) for _ in range(rng.randrange(3))]
+        return {rng.choice(names): value(depth - 1) for _ in range(rng.randrange(5))}
 
     model = botocore.session.get_session().get_service_model("ecs")
     names = sorted({name for operation in OPERATIONS for name in model.operation_model(operation).input_shape.members})
     names += ["name", "value", "type", "field", "expression", "image", "memory", "subnets", "awsvpcConfiguration"]
     for _ in range(3000):
-        operation = dice.choice(list(OPERATIONS))
+        operation = rng.choice(list(OPERATIONS))
         members = list(model.operation_model(operation).input_shape.members)
-        request = {name: value(3) for name in members if dice.random() < 0.5}
+        request = {name: value(3) for name in members if rng.random() < 0.5}
         answer = made.answer(operation, request)
         assert answer.status < 500
         json.dumps(answer.body)

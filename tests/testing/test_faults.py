@@ -22,12 +22,12 @@ from aioecs.testing._faults import (
 
 
 def kinds(script: FaultScript, calls: int, operation: str = "StartTask") -> str:
-    """Give the first letter of what hits each of so many calls, - for nothing."""
+    """Return the first letter of the fault that hits each of so many calls, - for none."""
     return "".join(fault.kind[0] if (fault := script.take(operation)) else "-" for _ in range(calls))
 
 
 def test_the_operations_are_those_of_the_engine() -> None:
-    """A fault for an operation that there isn't would never hit."""
+    """A fault for an unknown operation would never hit."""
     assert set(OPERATIONS) == set(ENGINE_OPERATIONS)
 
 
@@ -46,20 +46,20 @@ def test_the_operations_are_those_of_the_engine() -> None:
         ([Fault("reset", chance=0, times=None), Fault("error")], "e----"),
     ],
 )
-def test_the_first_fault_that_can_hit_hits(faults: list[Fault], hits: str) -> None:
+def test_the_first_matching_fault_hits(faults: list[Fault], hits: str) -> None:
     """Each counts its own calls."""
     assert kinds(FaultScript(faults), 5) == hits
 
 
-def test_chances_are_drawn_from_seeded_dice() -> None:
-    """The same seed gives the same faults, about as often as said; another seed others."""
+def test_chances_are_drawn_from_a_seeded_generator() -> None:
+    """The same seed gives the same faults, about as often as `chance` says; another seed gives others."""
     draws = [kinds(FaultScript([Fault("reset", chance=0.14, times=None)], seed=seed), 1000) for seed in (1, 1, 2)]
     assert draws[0] == draws[1] != draws[2]
     assert 90 < draws[0].count("r") < 190
 
 
-def test_a_script_may_change_in_a_run() -> None:
-    """add, set and clear; spent faults are not listed."""
+def test_a_script_can_be_changed() -> None:
+    """With add, set and clear; faults that can't hit again are not listed."""
     script = FaultScript([Fault("reset"), Fault("close", times=None)])
     assert len(script) == 2
     script.take("StartTask")
@@ -74,17 +74,17 @@ def test_a_script_may_change_in_a_run() -> None:
     assert kinds(script, 1) == "-"
 
 
-def faulty(members: dict[str, Any]) -> Fault:
-    """Make a fault of members that need not be right."""
+def fault_of(members: dict[str, Any]) -> Fault:
+    """Return a fault with these members, which may be invalid."""
     merged: dict[str, Any] = {"kind": "reset", **members}
     return Fault(**merged)
 
 
-BROKEN: list[tuple[dict[str, Any], str]] = [
+INVALID: list[tuple[dict[str, Any], str]] = [
     ({"kind": "explode"}, "kind: one of hang, reset"),
     ({"when": "later"}, "when: one of unread, before, after, not 'later'"),
-    ({"kind": "error", "when": "unread"}, "when: 'unread' goes with hang, reset, close only"),
-    ({"kind": "throttle", "when": "after"}, "when: a throttle comes before"),
+    ({"kind": "error", "when": "unread"}, "when: 'unread' is for hang, reset, close only"),
+    ({"kind": "throttle", "when": "after"}, "when: 'before', as a throttle comes before"),
     ({"operation": "StartTsk"}, "operation: '\\*' for any, or one of StartTask"),
     ({"times": 0}, "times: a whole number of at least 1"),
     ({"times": True}, "times: "),
@@ -100,11 +100,11 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("members", "message"), BROKEN)
-def test_a_fault_that_is_none_is_refused(members: dict[str, Any], message: str) -> None:
+@pytest.mark.parametrize(("members", "message"), INVALID)
+def test_an_invalid_fault_is_refused(members: dict[str, Any], message: str) -> None:
     """With a ValueError that names the member, the rule and the value."""
     with pytest.raises(ValueError, match=f"^{message}"):
-        faulty(members)
+        fault_of(members)
 
 
 @pytest.mark.parametrize(
@@ -116,11 +116,11 @@ def test_a_fault_that_is_none_is_refused(members: dict[str, Any], message: str) 
         ('[{"kind": "reset", "Kind": 1}]', r"faults\[0\].Kind: unknown member; known are chance, code"),
         ('[{"when": "after"}]', r"faults\[0\].kind: is required, one of hang"),
         *((json.dumps([{"kind": "reset"}, {"kind": "reset", **members}]), rf"faults\[1\].{message}")
-          for members, message in BROKEN),
+          for members, message in INVALID),
     ],
 )  # fmt: skip
-def test_a_script_in_json_that_is_none_says_where(text: str, message: str) -> None:
-    """It names the entry and the member."""
+def test_the_error_of_malformed_json_names_the_place(text: str, message: str) -> None:
+    """The entry and the member."""
     with pytest.raises(ValueError, match=message):
         faults_from_json(text)
 
@@ -141,22 +141,22 @@ FAULTS = st.builds(
 
 @settings(max_examples=30)
 @given(st.lists(FAULTS, max_size=3))
-def test_a_script_comes_back_from_json_as_it_was(faults: list[Fault]) -> None:
-    """Members at their default need not be written."""
+def test_a_script_survives_json(faults: list[Fault]) -> None:
+    """Members with their default may be left out."""
     assert faults_from_json(faults_to_json(faults)) == faults
     assert faults_to_json([Fault("reset")]) == '[{"kind": "reset"}]'
 
 
 def test_a_script_of_lines() -> None:
-    """One object a line; comments and empty lines are passed over, and a list is read as well."""
-    text = '# a storm\n\n{"kind": "reset", "when": "after"}\n  {"kind": "throttle", "chance": 0.5}\n'
+    """One object a line; comments and empty lines are skipped; a JSON list is accepted too."""
+    text = '# comment\n\n{"kind": "reset", "when": "after"}\n  {"kind": "throttle", "chance": 0.5}\n'
     assert faults_from_script(text) == [Fault("reset", when="after"), Fault("throttle", chance=0.5)]
     assert faults_from_script(' [{"kind": "reset"}]') == [Fault("reset")]
     assert faults_from_script("") == []
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("kind = reset", "^line 3: not JSON: "),
         ("17", "^line 3: expected an object, not int"),
@@ -165,14 +165,14 @@ def test_a_script_of_lines() -> None:
         ('{"kind": "reset", "chance": 3}', "^line 3.chance: a number from 0 to 1"),
     ],
 )
-def test_what_is_wrong_with_a_line(line: str, told: str) -> None:
-    """It is told with the number of the line, comments counted."""
-    with pytest.raises(ValueError, match=told):
-        faults_from_script(f'# storm\n{{"kind": "reset"}}\n{line}')
+def test_the_error_of_a_malformed_line_names_it(line: str, message: str) -> None:
+    """By its number, comments counted."""
+    with pytest.raises(ValueError, match=message):
+        faults_from_script(f'# comment\n{{"kind": "reset"}}\n{line}')
 
 
 @pytest.mark.parametrize("script", ["[" * 100_000, '{"kind":' * 100_000])
 def test_a_script_that_is_nested_too_deep(script: str) -> None:
-    """It is no script, and no RecursionError."""
+    """It is a ValueError, not a RecursionError."""
     with pytest.raises(ValueError, match="not JSON"):
         faults_from_script(script)

@@ -32,8 +32,8 @@ async def call(local: LocalECS, operation: str, request: dict[str, Any], **optio
         return body
 
 
-async def test_it_comes_ready_for_a_first_task() -> None:
-    """A cluster, three instances, a definition; and what any client needs to find it."""
+async def test_it_is_ready_for_a_first_task() -> None:
+    """It has a cluster, three instances, a definition, and the settings that a client needs."""
     async with LocalECS() as local:
         assert local.endpoint_url == f"http://127.0.0.1:{local.port}"
         assert local.client_kwargs() == {
@@ -49,8 +49,8 @@ async def test_it_comes_ready_for_a_first_task() -> None:
         assert repr(local) == f"<LocalECS {local.endpoint_url}, Truth(calls=1, tasks=3, requests=1), 0 faults>"
 
 
-async def test_it_takes_its_clusters_by_name() -> None:
-    """With their numbers of instances; the first is the one `instance_arns` speaks of."""
+async def test_clusters_are_given_by_name() -> None:
+    """Each with a number of instances; `instance_arns` lists those of the first."""
     async with LocalECS(
         clusters={"blue": 2, "red": 1}, cpu=10, memory=20, region="eu-west-1", partition="aws"
     ) as local:
@@ -67,8 +67,8 @@ async def test_it_takes_its_clusters_by_name() -> None:
     assert len(LocalECS(cluster="only", instances=1).instance_arns) == 1
 
 
-async def test_it_behaves_as_it_is_told() -> None:
-    """Clock, lag, life, buckets and faults reach the engine."""
+async def test_settings_reach_the_engine() -> None:
+    """Clock, lag, task lifecycle, buckets and faults."""
     now = [1000.0]
     options: dict[str, Any] = {"clock": lambda: now[0], "visibility_lag": 5.0, "running_seconds": 10.0}
     async with LocalECS(**options, throttle={"modify": Bucket(1, 1)}, faults=[Fault("error", skip=2)]) as local:
@@ -85,14 +85,14 @@ async def test_it_behaves_as_it_is_told() -> None:
         assert (await call(local, "StartTask", request))["__type"] == "ThrottlingException"
 
 
-async def test_the_published_buckets_can_be_had_by_name() -> None:
-    """And a whole account's limits are there."""
+async def test_the_published_buckets_have_a_name() -> None:
+    """`documented` sets the limits of a whole account."""
     local = LocalECS(throttle="documented", clock=lambda: 0.0)
     assert sum(local.engine.answer("ListTasks", {}).error is None for _ in range(150)) == 100
 
 
-async def test_leaving_it_leaves_nothing_behind() -> None:
-    """No task on the loop, no socket on the port."""
+async def test_leaving_it_ends_tasks_and_sockets() -> None:
+    """No task is left on the loop, and no socket on the port."""
     before = asyncio.all_tasks()
     async with LocalECS() as local:
         request = {"taskDefinition": "demo", "containerInstances": local.instance_arns}
@@ -105,7 +105,7 @@ async def test_leaving_it_leaves_nothing_behind() -> None:
     assert local.truth.tasks()
 
 
-async def test_it_is_left_when_its_block_is_cancelled() -> None:
+async def test_it_ends_when_its_block_is_cancelled() -> None:
     """As when a command is interrupted."""
     entered = asyncio.Event()
 
@@ -122,7 +122,7 @@ async def test_it_is_left_when_its_block_is_cancelled() -> None:
 
 
 async def test_it_serves_once() -> None:
-    """Before it is entered it has no address; a second time it is refused."""
+    """It has no address before it is entered, and can't be entered twice."""
     local = LocalECS(port=1234)
     assert local.port == 1234
     assert repr(local).startswith("<LocalECS not serving")
@@ -173,23 +173,23 @@ async def test_it_serves_tls(tmp_path: Path, kind: Any) -> None:
         assert await call(local, "ListTasks", {}, ssl=False) == {"taskArns": []}
 
 
-async def test_events_come_as_they_happen() -> None:
-    """From the call on, to each who iterates, without a request that would notice the steps; they end with it."""
+async def test_events_arrive_as_they_happen() -> None:
+    """Each iterator gets the events from its call on, without further requests; it ends with the local ECS."""
     async with LocalECS(instances=1, pending_seconds=0.05, running_seconds=0.05) as local:
         early, other = local.events(), local.events()
         request = {"taskDefinition": "demo", "containerInstances": local.instance_arns}
         await call(local, "StartTask", request)
-        lives = [[(await anext(events))["detail"]["lastStatus"] for _ in range(4)] for events in (early, other)]
-        assert lives == [["PENDING", "RUNNING", "STOPPING", "STOPPED"]] * 2
+        statuses = [[(await anext(events))["detail"]["lastStatus"] for _ in range(4)] for events in (early, other)]
+        assert statuses == [["PENDING", "RUNNING", "STOPPING", "STOPPED"]] * 2
         await other.aclose()
-        rest = asyncio.ensure_future(anext(early))
+        pending = asyncio.ensure_future(anext(early))
         await asyncio.sleep(0)
     with pytest.raises(StopAsyncIteration):
-        await rest
+        await pending
 
 
-async def test_a_closed_iterator_of_events_is_forgotten() -> None:
-    """It listens no more."""
+async def test_a_closed_iterator_of_events_is_removed() -> None:
+    """It is no longer a listener."""
     async with LocalECS() as local:
         events = local.events()
         waiting = asyncio.ensure_future(anext(events))
@@ -198,18 +198,18 @@ async def test_a_closed_iterator_of_events_is_forgotten() -> None:
         with pytest.raises(asyncio.CancelledError):
             await waiting
         await events.aclose()
-        assert local._listening == {}
+        assert local._listeners == {}
 
 
 def test_the_package_names_what_it_has() -> None:
-    """Every public name is there, and has a docstring."""
+    """Every public name exists and has a docstring."""
     for name in aioecs.testing.__all__:
         thing = getattr(aioecs.testing, name)
         assert name == "DOCUMENTED" or thing.__doc__, name
 
 
 async def test_a_local_ecs_for_fargate() -> None:
-    """Its `demo` runs there by default, beside the definitions that it is given."""
+    """`demo` runs on Fargate by default, beside the given task definitions."""
     container = {"name": "main", "image": "i", "memory": 4}
     given = [{"family": "own", "containerDefinitions": [container]}]
     network = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}

@@ -32,15 +32,15 @@ UNKNOWN = "f" * 32
 
 @attrs.frozen
 class Side:
-    """One of the two, with a client for it and two instances in it."""
+    """One of the two servers, with a client and two instances."""
 
     name: str
     ecs: Any
     hosts: list[str]
 
     @property
-    def honest(self) -> bool:
-        """Whether it is ours."""
+    def is_local(self) -> bool:
+        """Whether it is the local ECS."""
         return self.name == "local"
 
     def start(self, hosts: list[str], **members: Any) -> Any:
@@ -48,7 +48,7 @@ class Side:
         return self.ecs.start_task(cluster="lab", taskDefinition="demo", containerInstances=hosts, **members)
 
     def error(self, call: Callable[[], Any]) -> str | None:
-        """Give the code of the error that a call comes to, or None."""
+        """Return the code of the error that a call raises, or None."""
         try:
             call()
         except ClientError as error:
@@ -57,7 +57,7 @@ class Side:
 
 
 def client(service: str = "ecs", **members: Any) -> Any:
-    """Make a boto3 client that tries once."""
+    """Return a boto3 client without retries."""
     return boto3.client(service, config=ONCE, **members)
 
 
@@ -80,7 +80,7 @@ def register(ecs: Any) -> None:
 
 
 def moto_side(endpoint: str) -> Side:
-    """Set moto up: its container instances must be EC2 instances that it knows."""
+    """Set up moto, whose container instances must be EC2 instances that it knows."""
     where = {"endpoint_url": endpoint, "region_name": "us-east-1"}
     keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b"}
     ecs, ec2 = client(**where, **keys), client("ec2", **where, **keys)
@@ -98,7 +98,7 @@ def moto_side(endpoint: str) -> Side:
 
 @asynccontextmanager
 async def sides(moto: str) -> AsyncGenerator[list[Side]]:
-    """Give both."""
+    """Yield both servers."""
     async with LocalECS(cluster="lab", instances=2) as local:
         yield [
             await asyncio.to_thread(moto_side, moto),
@@ -113,8 +113,8 @@ async def on_both(moto: str, check: Callable[[Side], None]) -> None:
             await asyncio.to_thread(check, side)
 
 
-async def test_both_walk_the_same_way(moto: str) -> None:
-    """List, start, describe, list and stop: what both answer is the same in kind."""
+async def test_both_answer_alike(moto: str) -> None:
+    """List, start, describe, list and stop: the responses have the same form."""
 
     def check(side: Side) -> None:
         listed = side.ecs.list_container_instances(cluster="lab")["containerInstanceArns"]
@@ -124,7 +124,7 @@ async def test_both_walk_the_same_way(moto: str) -> None:
         assert task["taskArn"].startswith("arn:aws:ecs:us-east-1:123456789012:task/lab/")
         assert task["taskDefinitionArn"].split(":")[-2].endswith("task-definition/demo")
         assert (task["desiredStatus"], task["startedBy"], task["group"]) == ("RUNNING", "walk", "family:demo")
-        assert ("createdAt" in task, "version" in task) == (side.honest, side.honest)
+        assert ("createdAt" in task, "version" in task) == (side.is_local, side.is_local)
         (described,) = side.ecs.describe_tasks(cluster="lab", tasks=[task["taskArn"]])["tasks"]
         assert described["taskArn"] == task["taskArn"]
         assert side.ecs.list_tasks(cluster="lab", startedBy="walk")["taskArns"] == [task["taskArn"]]
@@ -141,10 +141,10 @@ async def test_both_walk_the_same_way(moto: str) -> None:
 
 
 async def test_where_moto_does_not_check(moto: str) -> None:
-    """Eleven instances, a long startedBy, a stray override: ECS refuses them, moto starts tasks."""
+    """Eleven instances, a long startedBy, an unknown override: ECS refuses them, moto starts tasks."""
 
     def check(side: Side) -> None:
-        refusal = "InvalidParameterException" if side.honest else None
+        refusal = "InvalidParameterException" if side.is_local else None
         assert side.error(lambda: side.start(side.hosts[:1] * 11)) == refusal
         assert side.error(lambda: side.start(side.hosts[:1], startedBy="x" * 37)) == refusal
         assert side.error(lambda: side.start(side.hosts[:1], startedBy="no blanks")) == refusal
@@ -155,26 +155,26 @@ async def test_where_moto_does_not_check(moto: str) -> None:
 
 
 async def test_where_moto_never_answers_a_failure(moto: str) -> None:
-    """Over capacity and draining are `failures` in ECS; moto starts tasks there all the same."""
+    """Over capacity and draining are `failures` in ECS; moto starts the tasks."""
 
     def check(side: Side) -> None:
         large = {"name": "main", "image": "busybox", "cpu": 3000, "memory": 10}
         side.ecs.register_task_definition(family="large", containerDefinitions=[large])
         answer = side.ecs.start_task(cluster="lab", taskDefinition="large", containerInstances=side.hosts[:1] * 3)
-        assert [each["reason"] for each in answer["failures"]] == (["RESOURCE:CPU"] * 2 if side.honest else [])
-        assert len(answer["tasks"]) == (1 if side.honest else 3)
+        assert [each["reason"] for each in answer["failures"]] == (["RESOURCE:CPU"] * 2 if side.is_local else [])
+        assert len(answer["tasks"]) == (1 if side.is_local else 3)
         side.ecs.update_container_instances_state(cluster="lab", containerInstances=side.hosts[1:], status="DRAINING")
         answer = side.start(side.hosts[1:])
-        assert (len(answer["tasks"]), len(answer["failures"])) == ((0, 1) if side.honest else (1, 0))
+        assert (len(answer["tasks"]), len(answer["failures"])) == ((0, 1) if side.is_local else (1, 0))
 
     await on_both(moto, check)
 
 
-async def test_where_moto_falls_over(moto: str) -> None:
+async def test_where_moto_crashes(moto: str) -> None:
     """An unknown instance is a MISSING failure in ECS and a 500 in moto."""
 
     def check(side: Side) -> None:
-        if side.honest:
+        if side.is_local:
             assert [each["reason"] for each in side.start([UNKNOWN])["failures"]] == ["MISSING"]
         else:
             with pytest.raises(ClientError) as raised:
@@ -184,12 +184,12 @@ async def test_where_moto_falls_over(moto: str) -> None:
     await on_both(moto, check)
 
 
-async def test_where_both_refuse_with_another_word(moto: str) -> None:
-    """No instance at all, and an unknown definition: the codes are not the same."""
+async def test_where_both_refuse_with_different_codes(moto: str) -> None:
+    """No instance at all, and an unknown definition."""
 
     def check(side: Side) -> None:
         empty = side.error(lambda: side.start([]))
-        assert empty == ("InvalidParameterException" if side.honest else "ClientException")
+        assert empty == ("InvalidParameterException" if side.is_local else "ClientException")
         unknown = side.error(
             lambda: side.ecs.start_task(cluster="lab", taskDefinition="gone", containerInstances=side.hosts[:1])
         )
@@ -198,23 +198,23 @@ async def test_where_both_refuse_with_another_word(moto: str) -> None:
     await on_both(moto, check)
 
 
-async def test_where_moto_keeps_the_order_asked_for(moto: str) -> None:
-    """ECS promises no order, and the local ECS never gives that one; moto always does."""
+async def test_where_moto_keeps_the_requested_order(moto: str) -> None:
+    """ECS guarantees no order, and the local ECS never keeps the requested one; moto always does."""
 
     def check(side: Side) -> None:
         answered = [task["containerInstanceArn"] for task in side.start(side.hosts)["tasks"]]
         assert sorted(answered) == sorted(side.hosts)
-        assert (answered == side.hosts) is not side.honest
+        assert (answered == side.hosts) is not side.is_local
 
     await on_both(moto, check)
 
 
-async def test_where_moto_lists_otherwise(moto: str) -> None:
-    """startedBy is the only filter in ECS; in moto it goes with any."""
+async def test_where_moto_lists_differently(moto: str) -> None:
+    """In ECS startedBy is the only filter; moto accepts others beside it."""
 
     def check(side: Side) -> None:
         side.start(side.hosts[:1], startedBy="filter")
         both = side.error(lambda: side.ecs.list_tasks(cluster="lab", startedBy="filter", family="demo"))
-        assert both == ("InvalidParameterException" if side.honest else None)
+        assert both == ("InvalidParameterException" if side.is_local else None)
 
     await on_both(moto, check)

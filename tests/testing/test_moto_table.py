@@ -28,7 +28,7 @@ BOTH = ["FARGATE", "FARGATE_SPOT"]
 
 @attrs.frozen
 class Lab:
-    """One of the two, with a cluster and a family of the case's own. ec2: moto wants instances that its EC2 knows."""
+    """One of the two, with its own cluster and family. ec2: moto requires instances that its EC2 knows."""
 
     ecs: Any
     name: str
@@ -39,7 +39,7 @@ class Lab:
         return self.ecs.create_cluster(clusterName=self.name, **members)["cluster"]
 
     def define(self, *, units: int = 10, **members: Any) -> Any:
-        """Register a revision of the family, whose container takes these CPU units."""
+        """Register a revision of the family, whose container needs these CPU units."""
         containers = [{"name": "main", "image": "busybox", "cpu": units, "memory": 10}]
         request = {"family": self.name, "containerDefinitions": containers, **members}
         return self.ecs.register_task_definition(**request)["taskDefinition"]
@@ -56,7 +56,7 @@ class Lab:
         return str(answer["containerInstance"]["containerInstanceArn"])
 
     def ready(self) -> str:
-        """Have a cluster with an instance, and a definition."""
+        """Set up a cluster with an instance, and a definition."""
         self.cluster()
         self.define()
         return self.instance()
@@ -70,15 +70,15 @@ class Lab:
         return str(self.run()["tasks"][0]["taskArn"])
 
     def error(self, call: Callable[[], Any]) -> str | None:
-        """Give the code of the error that a call comes to, or None."""
+        """Return the code of the error that a call raises, or None."""
         try:
             call()
         except ClientError as error:
             return str(error.response["Error"]["Code"])
         return None
 
-    def come_to(self, call: Callable[[], Any]) -> Any:
-        """Give what a call comes to: its value, or the code of its error."""
+    def result_of(self, call: Callable[[], Any]) -> Any:
+        """Return the value of a call, or the code of its error."""
         try:
             return call()
         except ClientError as error:
@@ -90,7 +90,7 @@ CASES: dict[str, Case] = {}
 
 
 def case(check: Case) -> Case:
-    """Put a case into the table."""
+    """Add a case to the table."""
     CASES[check.__name__.removeprefix("case_")] = check
     return check
 
@@ -104,8 +104,8 @@ def case_cluster_created(lab: Lab) -> Any:
 @case
 def case_cluster_created_with_everything(lab: Lab) -> Any:
     settings = [{"name": "containerInsights", "value": "enabled"}]
-    shares = [{"capacityProvider": "FARGATE", "weight": 1, "base": 1}]
-    lab.cluster(settings=settings, capacityProviders=BOTH, defaultCapacityProviderStrategy=shares)
+    items = [{"capacityProvider": "FARGATE", "weight": 1, "base": 1}]
+    lab.cluster(settings=settings, capacityProviders=BOTH, defaultCapacityProviderStrategy=items)
     (made,) = lab.ecs.describe_clusters(clusters=[lab.name], include=["SETTINGS"])["clusters"]
     return [made["settings"], made["capacityProviders"], made["defaultCapacityProviderStrategy"]]
 
@@ -142,9 +142,9 @@ def case_cluster_updated(lab: Lab) -> Any:
 @case
 def case_cluster_given_providers(lab: Lab) -> Any:
     lab.cluster()
-    shares = [{"capacityProvider": "FARGATE_SPOT", "weight": 2, "base": 0}]
+    items = [{"capacityProvider": "FARGATE_SPOT", "weight": 2, "base": 0}]
     made = lab.ecs.put_cluster_capacity_providers(
-        cluster=lab.name, capacityProviders=BOTH, defaultCapacityProviderStrategy=shares
+        cluster=lab.name, capacityProviders=BOTH, defaultCapacityProviderStrategy=items
     )["cluster"]
     return [made["capacityProviders"], made["defaultCapacityProviderStrategy"]]
 
@@ -258,7 +258,7 @@ def case_instance_unknown(lab: Lab) -> Any:
         answer = lab.ecs.describe_container_instances(cluster=lab.name, containerInstances=["f" * 32])
         return [each["reason"] for each in answer["failures"]]
 
-    return lab.come_to(reasons)
+    return lab.result_of(reasons)
 
 
 @case
@@ -320,7 +320,7 @@ def case_tasks_run_without_instances(lab: Lab) -> Any:
 
 
 @case
-def case_tasks_run_without_room(lab: Lab) -> Any:
+def case_tasks_run_without_capacity(lab: Lab) -> Any:
     lab.cluster()
     lab.define(units=3000)
     lab.instance()
@@ -465,7 +465,7 @@ DIFFERENCES: dict[str, tuple[Any, Any, str]] = {
         "500",
         "[reported] No Container Instances were found in your cluster.",
     ),
-    "tasks_run_without_room": (
+    "tasks_run_without_capacity": (
         [1, ["RESOURCE:CPU"]],
         [1, []],
         "[docs] API failure reasons: RESOURCE:CPU, the resource requested by the task is unavailable on the instance.",
@@ -496,7 +496,7 @@ DIFFERENCES: dict[str, tuple[Any, Any, str]] = {
         "[reported] The referenced task was not found.",
     ),
 }
-"""What the local ECS gives, what moto gives, and which of AWS's documents decides between them."""
+"""The result of the local ECS, that of moto, and the AWS document that decides between them."""
 
 
 @pytest.fixture(scope="module")
@@ -512,7 +512,7 @@ def moto() -> Iterator[str]:
 
 
 async def answers(moto: str, name: str) -> tuple[Any, Any]:
-    """Ask both."""
+    """Run a case on both."""
     keys = {"region_name": "us-east-1", "aws_access_key_id": "a", "aws_secret_access_key": "b"}
     theirs = Lab(client(endpoint_url=moto, **keys), name, client("ec2", endpoint_url=moto, **keys))
     async with LocalECS(instances=0) as local:
@@ -522,7 +522,7 @@ async def answers(moto: str, name: str) -> tuple[Any, Any]:
 
 @pytest.mark.parametrize("name", CASES)
 async def test_both_give_the_same_or_aws_decides(name: str, moto: str) -> None:
-    """Where the two differ, it is as the table says: so a moto that learns better is noticed."""
+    """Each difference is in the table, so that a change in moto is noticed."""
     ours, theirs = await answers(moto, name)
     expected = DIFFERENCES.get(name)
     assert (ours, theirs) == ((ours, ours) if expected is None else expected[:2])

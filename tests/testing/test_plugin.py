@@ -48,7 +48,7 @@ async def test_the_clock(local_ecs, ecs_client, job):
     assert answer.tasks[0].last_status == "RUNNING"
 
 @pytest.mark.usefixtures("local_ecs_environment")
-async def test_code_that_makes_a_client_of_its_own(local_ecs, job):
+async def test_code_that_makes_its_own_client(local_ecs, job):
     async with aioecs.Client() as ecs:
         await job(ecs, local_ecs.instance_arns)
     assert len(local_ecs.truth.tasks()) == 5
@@ -60,9 +60,9 @@ async def test_the_environment(no_aws_environment):
 
 @pytest.fixture
 def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Give a test what writes a suite and runs it with the plugin, with warnings as errors, in a mode of asyncio."""
+    """Return a function that runs a suite with the plugin, in a mode of pytest-asyncio, with warnings as errors."""
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # to load them anew for each run takes seconds
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # loading them for each run takes seconds
     monkeypatch.setenv("AWS_PROFILE", "the-machine-s-own")
 
     def run(code: str, mode: str) -> pytest.RunResult:
@@ -95,8 +95,8 @@ def test_a_users_suite(suite: Run, mode: str, mark: str) -> None:
     suite(SUITE.replace("MODE", mark), mode).assert_outcomes(passed=5)
 
 
-def test_what_is_wrong_with_a_marker(suite: Run) -> None:
-    """A setting without a name, or that is none, is named."""
+def test_a_wrong_setting_of_a_marker_is_reported(suite: Run) -> None:
+    """A positional setting, and an unknown one."""
     result = suite(
         """
         import pytest
@@ -110,11 +110,11 @@ def test_what_is_wrong_with_a_marker(suite: Run) -> None:
         "strict",
     )
     result.assert_outcomes(errors=2)
-    result.stdout.fnmatch_lines(["*local_ecs takes its settings by name*", "*unexpected keyword argument 'nodes'*"])
+    result.stdout.fnmatch_lines(["*local_ecs takes keyword arguments only*", "*unexpected keyword argument 'nodes'*"])
 
 
-def test_a_test_that_is_blocking(suite: Run) -> None:
-    """A test without a loop uses any client that blocks: the server is on a thread of its own."""
+def test_a_blocking_test(suite: Run) -> None:
+    """A test without a loop can use a blocking client, as the server has its own thread."""
     suite(
         """
         import json, urllib.request
@@ -134,7 +134,7 @@ def test_a_test_that_is_blocking(suite: Run) -> None:
 
 
 def test_without_pytest_asyncio(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without it the plugin loads all the same, and the client's fixture says what is missing."""
+    """The plugin loads without it, and the fixture `ecs_client` says what is missing."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     spec = importlib.util.spec_from_file_location("plugin_alone", plugin.__file__)
     assert spec is not None

@@ -1,4 +1,4 @@
-"""The local ECS on a thread of its own: used from other threads and loops, and gone when it ends."""
+"""The local ECS on its own thread: used from other threads and loops; the thread ends with it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def start(local: ThreadedECS, count: int = 1) -> list[str]:
 
 
 def test_without_a_loop() -> None:
-    """A plain block serves, from a thread that ends with it; what was true can still be read."""
+    """A plain block serves from a thread that ends with it; `truth` can still be read afterwards."""
     with ThreadedECS(instances=1, region="eu-west-1") as local:
         assert threads()
         arns = [arn for _ in range(2) for arn in asyncio.run(start(local))]
@@ -44,7 +44,7 @@ def test_without_a_loop() -> None:
 
 
 async def test_within_a_loop() -> None:
-    """A test may look at the truth from its own loop, between two awaits."""
+    """A test reads `truth` from its own loop, between two awaits."""
     with ThreadedECS() as local:
         (arn,) = await start(local)
         task = local.truth.task(arn)
@@ -53,7 +53,7 @@ async def test_within_a_loop() -> None:
         assert local.truth.requests["StartTask"] == 1
 
 
-def test_all_that_is_done_is_done_on_its_loop() -> None:
+def test_every_access_runs_on_its_loop() -> None:
     """Reads, changes and calls run on the server's thread, and their errors reach the caller."""
     with ThreadedECS(instances=0) as local:
         assert local.call(lambda _: threading.current_thread()) in threads()
@@ -67,7 +67,7 @@ def test_all_that_is_done_is_done_on_its_loop() -> None:
 
 
 def test_what_is_read_is_a_copy() -> None:
-    """A count that was read doesn't change while the server goes on."""
+    """A counter that was read doesn't change while the server goes on."""
     with ThreadedECS() as local:
         before = local.truth.requests
         asyncio.run(start(local))
@@ -75,7 +75,7 @@ def test_what_is_read_is_a_copy() -> None:
 
 
 def test_faults() -> None:
-    """The script can be looked at and changed while it serves."""
+    """The script can be read and changed while it serves."""
     with ThreadedECS(faults=[Fault("reset")]) as local:
         local.faults.add(Fault("hang"))
         assert [fault.kind for fault in local.faults] == ["reset", "hang"]
@@ -85,7 +85,7 @@ def test_faults() -> None:
 
 
 def test_its_clock() -> None:
-    """An hour passes when the test says so."""
+    """An hour passes when the test advances the clock."""
     with ThreadedECS(clock=VirtualClock(at=0), pending_seconds=60, running_seconds=3600) as local:
 
         def statuses() -> set[str]:
@@ -100,7 +100,7 @@ def test_its_clock() -> None:
 
 
 def test_an_address_in_use() -> None:
-    """It is said on entering, and no thread is left behind."""
+    """The error is raised on entering, and no thread is left."""
     with ThreadedECS() as taken:
         port = int(taken.endpoint_url.rpartition(":")[2])
         with pytest.raises(LocalECSError, match="in use"), ThreadedECS(port=port):

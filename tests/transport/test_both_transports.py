@@ -1,4 +1,4 @@
-"""aioecs._wire, both ways against each other: what is sent is the same, and what is told of the answers is, too."""
+"""Both transports against each other: they send the same requests and report the same outcomes."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
 from aioecs._model.codec.plain import Kind, members, to_plain
 from aioecs._model.codec.shape import Shape
 from aioecs._model.shapes.run_task import RunTaskRequest
-from aioecs._transport.connect import connected
 from aioecs._transport.settings import Settings, Transport
-from aioecs._transport.transport import EVERY, START_TASK, Operation, SentMarker
+from aioecs._transport.transport import ALL_OPERATIONS, START_TASK, Operation, SentMarker
+from aioecs._transport.transport_factory import open_transport
 from aioecs.errors import ECSServiceError
-from tests.transport.native.test_native_transport import ACCESS, REQUEST, accept, port_to
+from tests.transport.native.test_native_transport import ACCESS, REQUEST, accept, transport_to
 
 THOUSAND = 1_000
-WAYS: dict[Transport, str] = {"auto": "fast", "botocore": "botocore"}
+KINDS: dict[Transport, str] = {"auto": "native", "botocore": "botocore"}
 BY_DESIGN = {"user-agent", "amz-sdk-invocation-id", "amz-sdk-request", "accept", "authorization", "x-amz-date"}
 """Headers that differ: the user agent's features, botocore's retry marks, and what depends on the second."""
 CODES = ["ClientException", "ServerException", "ThrottlingException", "InvalidParameterException", "Unheard", ""]
 
 
-class Dice(random.Random):
-    """Throws values of the shapes, and answers."""
+class RandomValues(random.Random):
+    """Makes random values of the shapes, and random answers."""
 
     def text(self) -> str:
         """Throw text of any script; botocore refuses a tag whose key is none."""
@@ -85,25 +85,25 @@ class Dice(random.Random):
 
 
 async def behave(exchange: Exchange) -> None:
-    """Answer each request by what it asks and its body, the same at all times."""
+    """Answer each request with a random response, seeded by the request's body."""
     head, body = await exchange.head(), await exchange.body()
-    asked = re.search(r"(?i)x-amz-target: \S+\.(\w+)", head)
-    operation = next(each for each in EVERY if asked and each.name == asked[1])
-    status, content = Dice(crc32(body)).answer(operation.answer)
+    calls = re.search(r"(?i)x-amz-target: \S+\.(\w+)", head)
+    operation = next(each for each in ALL_OPERATIONS if calls and each.name == calls[1])
+    status, content = RandomValues(crc32(body)).answer(operation.answer)
     exchange.answer(status, content, f"x-amzn-RequestId: {crc32(body):x}")
 
 
 @attrs.frozen
-class Seen:
-    """What went over the wire for one request, and what was told of it."""
+class Exchanged:
+    """What was sent for one request, and the outcome that was reported."""
 
     heads: list[dict[str, str]]
     bodies: list[bytes]
-    told: Any
+    outcome: Any
 
 
-def word(what: Any) -> Any:
-    """Return what an attempt tells, as a value: ECS's answer or error; of what is neither, that it isn't."""
+def comparable(what: Any) -> Any:
+    """Return an outcome as a value that can be compared: ECS's answer or error, else its type."""
     if isinstance(what, Answered):
         return what
     if isinstance(what.error, ECSServiceError) and (what.error.status or 0) >= 400:
@@ -111,58 +111,62 @@ def word(what: Any) -> Any:
     return type(what)
 
 
-async def seen(way: Transport, asked: list[tuple[Operation[Any], Shape]]) -> list[Seen]:
-    """Send all of it this way."""
+async def exchange_all(option: Transport, calls: list[tuple[Operation[Any], Shape]]) -> list[Exchanged]:
+    """Send all requests by this transport."""
     found = []
-    async with RawServer(behave) as server, port_to(server.url, way) as port:
-        assert port.way == WAYS[way]
-        for operation, request in asked:
+    async with RawServer(behave) as server, transport_to(server.url, option) as transport:
+        assert transport.kind == KINDS[option]
+        for operation, request in calls:
             server.heads, server.bodies = [], []
-            what = word(await port.attempt(operation, request, SentMarker()))
-            found.append(Seen([headers_of(head, server.port) for head in server.heads], server.bodies, what))
+            what = comparable(await transport.attempt(operation, request, SentMarker()))
+            found.append(
+                Exchanged([comparable_headers(head, server.port) for head in server.heads], server.bodies, what)
+            )
     return found
 
 
-def headers_of(head: str, port: int) -> dict[str, str]:
-    """Return the headers that must be the same, and the names of those that are signed."""
+def comparable_headers(head: str, port: int) -> dict[str, str]:
+    """Return the headers that must be equal, and the names of the signed headers."""
     lines = (line.partition(": ") for line in head.replace(str(port), "PORT").strip().split("\r\n")[1:])
     headers = {name.lower(): held for name, _, held in lines}
     signed = re.findall(r"SignedHeaders=(\S+),", headers["authorization"])
     return {name: held for name, held in headers.items() if name not in BY_DESIGN} | {"signed": signed[0]}
 
 
-async def test_both_ways_send_and_tell_the_same() -> None:
-    """Of a thousand random requests, bodies, headers, the names that are signed, and all that is told are the same."""
-    dice = Dice(5)
-    asked = [(each, dice.request(each)) for each in dice.choices(EVERY, k=THOUSAND)]
-    fast, plain = await seen("auto", asked), await seen("botocore", asked)
-    for ours, theirs, what in zip(fast, plain, asked, strict=True):
+async def test_both_transports_send_and_report_the_same() -> None:
+    """For a thousand random requests, bodies, headers, signed header names and outcomes are equal."""
+    random_values = RandomValues(5)
+    calls = [(each, random_values.request(each)) for each in random_values.choices(ALL_OPERATIONS, k=THOUSAND)]
+    native, botocore = await exchange_all("auto", calls), await exchange_all("botocore", calls)
+    for ours, theirs, what in zip(native, botocore, calls, strict=True):
         assert ours == theirs, what
 
 
-@pytest.mark.parametrize(("way", "seen"), [("auto", ["ListTasks"]), ("botocore", ["StartTask", "ListTasks"])])
-async def test_handlers_that_come_when_it_is_open(way: Transport, seen: list[str]) -> None:
-    """They see that client's own calls, and those of aioecs on the plain way alone."""
-    heard: list[str] = []
+@pytest.mark.parametrize(
+    ("option", "expected"), [("auto", ["ListTasks"]), ("botocore", ["StartTask", "ListTasks"])]
+)
+async def test_handlers_registered_on_an_open_client(option: Transport, expected: list[str]) -> None:
+    """They see the calls of the raw client, and those of aioecs only with the botocore transport."""
+    seen_operations: list[str] = []
 
-    def hear(event_name: str, **_: Any) -> None:
-        heard.append(event_name.rpartition(".")[2])
+    def note(event_name: str, **_: Any) -> None:
+        seen_operations.append(event_name.rpartition(".")[2])
 
     async with (
         RawServer(accept) as server,
-        connected(Settings(**ACCESS, endpoint_url=server.url, transport=way)) as (port, client),
+        open_transport(Settings(**ACCESS, endpoint_url=server.url, transport=option)) as (transport, client),
     ):
-        client.meta.events.register("before-send.ecs", hear)
-        await port.attempt(START_TASK, REQUEST, SentMarker())
+        client.meta.events.register("before-send.ecs", note)
+        await transport.attempt(START_TASK, REQUEST, SentMarker())
         await client.list_tasks()
-    assert heard == seen
+    assert seen_operations == expected
 
 
 TASK = "arn:aws:ecs:us-east-1:123456789012:task/demo/5c6d"
 HUGE = "9" * 5_000
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("option", KINDS)
 @pytest.mark.parametrize(
     ("member", "held"),
     [
@@ -180,16 +184,18 @@ HUGE = "9" * 5_000
     ],
     ids=["no UTF-8", "no time", "seconds", "HTTP date", "a list", "huge", "no list", "no object"],
 )
-async def test_an_answer_is_kept_whatever_else_is_in_it(way: Transport, member: bytes, held: dict[str, Any]) -> None:
-    """The ARN that came is there, and each member can be read, though botocore's parser trips over one of them."""
+async def test_an_answer_is_kept_whatever_its_members_hold(
+    option: Transport, member: bytes, held: dict[str, Any]
+) -> None:
+    """The ARN is kept and each member can be read, even if botocore's parser fails on one of them."""
     body = b'{"tasks": [{"taskArn": "%b", %b}]}' % (TASK.encode(), member)
 
     async def behave(exchange: Exchange) -> None:
         await exchange.request()
         exchange.answer(200, body)
 
-    async with RawServer(behave) as server, port_to(server.url, way) as port:
-        what = await port.attempt(START_TASK, REQUEST, SentMarker())
+    async with RawServer(behave) as server, transport_to(server.url, option) as transport:
+        what = await transport.attempt(START_TASK, REQUEST, SentMarker())
     assert isinstance(what, Answered)
     (task,) = what.answer.tasks
     assert task.task_arn == TASK
@@ -198,23 +204,23 @@ async def test_an_answer_is_kept_whatever_else_is_in_it(way: Transport, member: 
         assert (tuple(found) if isinstance(found, list) else found) == value
 
 
-@pytest.mark.parametrize("way", WAYS)
-async def test_utf_16(way: Transport) -> None:
-    """An answer in another Unicode is one, too."""
+@pytest.mark.parametrize("option", KINDS)
+async def test_an_answer_in_utf_16(option: Transport) -> None:
+    """An answer may be in another encoding of Unicode."""
 
     async def behave(exchange: Exchange) -> None:
         await exchange.request()
         exchange.answer(200, json.dumps({"tasks": [{"taskArn": TASK}]}).encode("utf-16"))
 
-    async with RawServer(behave) as server, port_to(server.url, way) as port:
-        what = await port.attempt(START_TASK, REQUEST, SentMarker())
+    async with RawServer(behave) as server, transport_to(server.url, option) as transport:
+        what = await transport.attempt(START_TASK, REQUEST, SentMarker())
     assert isinstance(what, Answered)
     assert what.answer.tasks[0].task_arn == TASK
 
 
-@pytest.mark.parametrize("way", WAYS)
-async def test_a_body_past_its_bound_is_lost(way: Transport) -> None:
-    """It is not read to its end on either transport, and its connection is closed."""
+@pytest.mark.parametrize("option", KINDS)
+async def test_a_body_that_is_too_large_is_lost(option: Transport) -> None:
+    """The transport stops reading it and closes the connection."""
     cut = asyncio.Event()
 
     async def behave(exchange: Exchange) -> None:
@@ -228,52 +234,52 @@ async def test_a_body_past_its_bound_is_lost(way: Transport) -> None:
             cut.set()
             raise
 
-    async with RawServer(behave) as server, port_to(server.url, way) as port:
-        what = await port.attempt(START_TASK, REQUEST, SentMarker())
+    async with RawServer(behave) as server, transport_to(server.url, option) as transport:
+        what = await transport.attempt(START_TASK, REQUEST, SentMarker())
         await cut.wait()
     assert isinstance(what, Lost)
     assert "larger than any of ECS's" in str(what.error)
 
 
-@pytest.mark.parametrize("way", WAYS)
-async def test_an_unasked_answer_is_nobody_s(way: Transport) -> None:
-    """It stands on the connection before the next request is written, and is never taken for that one's answer."""
+@pytest.mark.parametrize("option", KINDS)
+async def test_an_unsolicited_answer_is_dropped(option: Transport) -> None:
+    """It waits on the connection before the next request is written, and is never read as that request's answer."""
     served: list[Exchange] = []
 
     async def behave(exchange: Exchange) -> None:
         served.append(exchange)
         await accept(exchange)
 
-    async with RawServer(behave) as server, port_to(server.url, way) as port:
-        await port.attempt(START_TASK, REQUEST, SentMarker())
+    async with RawServer(behave) as server, transport_to(server.url, option) as transport:
+        await transport.attempt(START_TASK, REQUEST, SentMarker())
         served[-1].answer(200, json.dumps({"tasks": [{"taskArn": TASK}]}))
-        what = await port.attempt(START_TASK, REQUEST, sent_marker := SentMarker())
+        what = await transport.attempt(START_TASK, REQUEST, sent_marker := SentMarker())
         if isinstance(what, NotSent):
             assert not sent_marker.body_started
-            what = await port.attempt(START_TASK, REQUEST, SentMarker())
+            what = await transport.attempt(START_TASK, REQUEST, SentMarker())
     assert isinstance(what, Answered)
     assert what.answer.tasks == ()
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("option", KINDS)
 @pytest.mark.parametrize("task", [{"startedBy": "another"}, {"containerInstanceArn": "i/9f9f"}])
-async def test_another_s_answer_is_lost(way: Transport, task: dict[str, str]) -> None:
-    """A task that bears another mark, or is on another instance, is no answer; nobody is given it."""
+async def test_an_answer_to_another_request_is_lost(option: Transport, task: dict[str, str]) -> None:
+    """A task with another startedBy, or on another instance, is not returned."""
 
     async def behave(exchange: Exchange) -> None:
         await exchange.request()
         exchange.answer(200, json.dumps({"tasks": [{"taskArn": TASK, **task}]}))
 
-    async with RawServer(behave) as server, port_to(server.url, way) as port:
-        what = await port.attempt(START_TASK, REQUEST, SentMarker())
+    async with RawServer(behave) as server, transport_to(server.url, option) as transport:
+        what = await transport.attempt(START_TASK, REQUEST, SentMarker())
     assert isinstance(what, Lost)
     assert "another request" in str(what.error)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("option", KINDS)
 @pytest.mark.parametrize("header", ["Date: Tue, 14 Nov 2023 22:13:20 +999999999999", "X-Odd: \xff", "Retry-After: -1"])
-async def test_a_throttle_with_an_odd_header(way: Transport, header: str) -> None:
-    """It is a throttle, after one request."""
+async def test_a_throttle_with_an_odd_header(option: Transport, header: str) -> None:
+    """An odd header does not change that the request was throttled, after one request."""
 
     async def behave(exchange: Exchange) -> None:
         await exchange.request()
@@ -282,16 +288,16 @@ async def test_a_throttle_with_an_odd_header(way: Transport, header: str) -> Non
             % header.encode("latin-1")
         )
 
-    async with RawServer(behave) as server, port_to(server.url, way) as port:
-        what = await port.attempt(START_TASK, REQUEST, SentMarker())
+    async with RawServer(behave) as server, transport_to(server.url, option) as transport:
+        what = await transport.attempt(START_TASK, REQUEST, SentMarker())
         assert len(server.bodies) == 1
     assert isinstance(what, Rejected)
     assert what.error.throttled
 
 
-@pytest.mark.parametrize("way", WAYS)
-async def test_what_may_not_be_sent_any_more_is_kept_back(way: Transport) -> None:
-    """It is asked once, in the step that would write, on the first request too: nothing arrives, and it is not sent."""
+@pytest.mark.parametrize("option", KINDS)
+async def test_a_refused_send_sends_nothing(option: Transport) -> None:
+    """`may_send` is called once, in the step that would write; where it returns False, nothing arrives."""
     bodies: list[bytes] = []
 
     async def behave(exchange: Exchange) -> None:
@@ -300,15 +306,15 @@ async def test_what_may_not_be_sent_any_more_is_kept_back(way: Transport) -> Non
 
     async with (
         RawServer(behave) as server,
-        connected(Settings(endpoint_url=server.url, transport=way, **ACCESS)) as (port, _),
+        open_transport(Settings(endpoint_url=server.url, transport=option, **ACCESS)) as (transport, _),
     ):
         for _ in range(2):
             refusal = Mock(return_value=False)
             sent_marker = SentMarker(may_send=refusal)
-            what = await port.attempt(START_TASK, REQUEST, sent_marker)
+            what = await transport.attempt(START_TASK, REQUEST, sent_marker)
             assert isinstance(what, NotSent)
-            assert "the time in which it may be sent is over" in str(what.error)
+            assert "the time in which the request may be sent was over" in str(what.error)
             assert (refusal.call_count, sent_marker.body_started, bodies) == (1, False, [])
         sent_marker = SentMarker(may_send=lambda: True)
-        assert isinstance(await port.attempt(START_TASK, REQUEST, sent_marker), Answered)
+        assert isinstance(await transport.attempt(START_TASK, REQUEST, sent_marker), Answered)
         assert (sent_marker.body_started, len(bodies)) == (True, 1)

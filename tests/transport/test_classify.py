@@ -26,10 +26,10 @@ from aioecs._model.attempt import Answered, Attempt, Lost, NotSent, Rejected
 from aioecs._model.options import Timeouts
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.shapes.start_task_response import StartTaskResponse
-from aioecs._transport.classify import judge
-from aioecs._transport.connect import connected
+from aioecs._transport.classify import classify_failure
 from aioecs._transport.settings import Settings
 from aioecs._transport.transport import START_TASK, SentMarker
+from aioecs._transport.transport_factory import open_transport
 from aioecs.errors import (
     AnswerLost,
     ClientException,
@@ -56,9 +56,12 @@ ATTEMPT = Timeouts(attempt=0.15)
 
 async def attempt(url: str, timeouts: Timeouts = USUAL) -> tuple[Attempt[StartTaskResponse], bool]:
     """Make one attempt through a fresh port, whose witness has proven nothing; return the witness's word too."""
-    async with connected(Settings(transport="botocore", **ACCESS, endpoint_url=url, timeouts=timeouts)) as (port, _):
+    async with open_transport(Settings(transport="botocore", **ACCESS, endpoint_url=url, timeouts=timeouts)) as (
+        transport,
+        _,
+    ):
         sent_marker = SentMarker()
-        return await port.attempt(START_TASK, REQUEST, sent_marker), sent_marker.body_started
+        return await transport.attempt(START_TASK, REQUEST, sent_marker), sent_marker.body_started
 
 
 def raised(what: Attempt[Any]) -> tuple[str, str]:
@@ -76,8 +79,8 @@ async def closed_port() -> AsyncGenerator[str]:
     """A port where nobody listens."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
+        transport = free.getsockname()[1]
+    yield f"http://127.0.0.1:{transport}"
 
 
 @asynccontextmanager
@@ -429,7 +432,7 @@ def kind_of(error: Exception) -> str:
 @pytest.mark.parametrize("error", [*UNSIGNED, *UNCONNECTED, *UNCERTAIN], ids=kind_of)
 def test_without_the_first_byte_nothing_was_sent(error: Exception) -> None:
     """Whatever is raised before the first byte of the body is not sent, and says whether another try may help."""
-    what = judge(error, "StartTask", False)
+    what = classify_failure(error, "StartTask", False)
     assert isinstance(what, NotSent)
     settings = error in UNSIGNED or type(error) is RuntimeError or kind_of(error) == "HTTPClientError"
     assert type(what.error) is (ConfigurationError if settings else ConnectionFailed)
@@ -439,7 +442,7 @@ def test_without_the_first_byte_nothing_was_sent(error: Exception) -> None:
 @pytest.mark.parametrize("error", [*UNSIGNED, *UNCONNECTED, *UNCERTAIN], ids=kind_of)
 def test_what_was_written_is_never_not_sent(error: Exception) -> None:
     """Once the marker saw the body being written, no exception says otherwise: a second try may have raised it."""
-    what = judge(error, "StartTask", True)
+    what = classify_failure(error, "StartTask", True)
     assert isinstance(what, Lost)
     assert what.error.__cause__ is error
 
@@ -461,7 +464,7 @@ def test_an_error_of_another_service_is_no_answer_of_ecs(
 ) -> None:
     """What STS says tells nothing of the start: not sent before the first byte, lost after it, and named as STS's."""
     said: Any = {"Error": {"Code": code, "Message": "said"}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    what = judge(botocore.ClientError(said, "AssumeRoleWithWebIdentity"), "StartTask", body_started)
+    what = classify_failure(botocore.ClientError(said, "AssumeRoleWithWebIdentity"), "StartTask", body_started)
     assert isinstance(what, Lost if body_started else NotSent)
     assert isinstance(what, Lost | NotSent)
     if not body_started:
@@ -477,7 +480,7 @@ def test_an_alert_about_the_client_s_certificate_proves_it(alert: str, native: b
     said = ssl.SSLError(1, alert)
     said.reason = alert
     error: Exception = botocore.EndpointConnectionError(**URL, error=caused(aiohttp.ClientOSError(1, alert), said))
-    what = judge(caused(ConnectionResetError("closed"), said) if native else error, "StartTask", True)
+    what = classify_failure(caused(ConnectionResetError("closed"), said) if native else error, "StartTask", True)
     assert isinstance(what, NotSent)
     assert isinstance(what.error, ConfigurationError)
     assert "the server wants a client certificate" in str(what.error)
@@ -488,7 +491,7 @@ def test_another_alert_proves_nothing(alert: str) -> None:
     """It may come after the request was read."""
     said = ssl.SSLError(1, alert)
     said.reason = alert
-    assert isinstance(judge(caused(ConnectionResetError("closed"), said), "StartTask", True), Lost)
+    assert isinstance(classify_failure(caused(ConnectionResetError("closed"), said), "StartTask", True), Lost)
 
 
 @pytest.mark.parametrize(
@@ -500,7 +503,7 @@ def test_another_alert_proves_nothing(alert: str) -> None:
 )
 def test_the_text_is_the_first_line(error: Exception, text: str) -> None:
     """An exception without words gives its name, and of many lines the first is enough: the cause has the rest."""
-    what = judge(error, "StartTask", True)
+    what = classify_failure(error, "StartTask", True)
     assert isinstance(what, Lost)
     assert str(what.error) == text
 
@@ -515,7 +518,7 @@ def test_the_text_is_the_first_line(error: Exception, text: str) -> None:
 )
 def test_an_answer_with_little_in_it(response: Any, word: type, code: str) -> None:
     """An error of which botocore knows little still has a word: the status stands in for the code."""
-    what = judge(botocore.ClientError(response, "StartTask"), "StartTask", True)
+    what = classify_failure(botocore.ClientError(response, "StartTask"), "StartTask", True)
     assert isinstance(what, word)
     assert isinstance(what, Rejected | Lost)
     assert isinstance(what.error, ECSServiceError)

@@ -21,12 +21,12 @@ from raw_server import Exchange, RawServer
 import aioecs
 from aioecs import ConfigurationError, Timeouts
 from aioecs._model.attempt import Answered, NotSent, Rejected
-from aioecs._transport.connect import connected
 from aioecs._transport.credentials import CredentialSource
-from aioecs._transport.log_redaction import withheld
+from aioecs._transport.log_redaction import redacted_logs
 from aioecs._transport.native.signing import Keys
 from aioecs._transport.settings import Settings
 from aioecs._transport.transport import START_TASK, SentMarker
+from aioecs._transport.transport_factory import open_transport
 from aioecs.worker._ledgers.dynamodb import DynamoDBLedger
 from aioecs.worker._queue import Queue
 from tests.transport.native.test_native_transport import EMPTY, REQUEST
@@ -124,7 +124,7 @@ async def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         yield Set(server.url, tmp_path, monkeypatch)
 
 
-each_transport = pytest.mark.parametrize("transport", ["auto", "botocore"])
+each_transport = pytest.mark.parametrize("option", ["auto", "botocore"])
 each_source = pytest.mark.parametrize(
     "source", [web_identity, assume_role, sso, container, process], ids=lambda source: source.__name__
 )
@@ -142,43 +142,43 @@ async def second_token_only(exchange: Exchange) -> None:
 
 @each_transport
 @each_source
-async def test_expired_credentials_are_refreshed_from_every_source(setup: Set, source: Any, transport: Any) -> None:
+async def test_expired_credentials_are_refreshed_from_every_source(setup: Set, source: Any, option: Any) -> None:
     """Turned away though they were thought to hold, the call is signed with new ones and sent once more; others too."""
     source(setup)
     async with RawServer(second_token_only) as server:
-        settings = Settings(region_name="us-east-1", endpoint_url=server.url, transport=transport)
-        async with connected(settings) as (port, _):
-            assert port.way == {"auto": "fast", "botocore": "botocore"}[transport]
-            said = [port.attempt(START_TASK, REQUEST, SentMarker()) for _ in range(10)]
+        settings = Settings(region_name="us-east-1", endpoint_url=server.url, transport=option)
+        async with open_transport(settings) as (transport, _):
+            assert transport.kind == {"auto": "native", "botocore": "botocore"}[option]
+            said = [transport.attempt(START_TASK, REQUEST, SentMarker()) for _ in range(10)]
             assert [type(what) for what in await asyncio.gather(*said)] == [Answered] * 10
             assert len(server.bodies) <= 20
             sent = len(server.bodies)
-            assert isinstance(await port.attempt(START_TASK, REQUEST, SentMarker()), Answered)
+            assert isinstance(await transport.attempt(START_TASK, REQUEST, SentMarker()), Answered)
             assert len(server.bodies) == sent + 1
 
 
 @each_transport
-async def test_credentials_that_are_not_refreshed_stay_turned_away(transport: Any) -> None:
+async def test_credentials_that_are_not_refreshed_stay_turned_away(option: Any) -> None:
     """Fixed keys have nothing to refresh: one request, and ECS's own word."""
     keys: dict[str, Any] = {"aws_access_key_id": "a", "aws_secret_access_key": "s"}
     async with RawServer(second_token_only) as server:
-        settings = Settings(region_name="us-east-1", endpoint_url=server.url, transport=transport, **keys)
+        settings = Settings(region_name="us-east-1", endpoint_url=server.url, transport=option, **keys)
         sent_marker = SentMarker()
-        async with connected(settings) as (port, _):
-            assert isinstance(await port.attempt(START_TASK, REQUEST, sent_marker), Rejected)
+        async with open_transport(settings) as (transport, _):
+            assert isinstance(await transport.attempt(START_TASK, REQUEST, sent_marker), Rejected)
         assert (len(server.bodies), sent_marker.body_started) == (1, True)
 
 
 @each_transport
 @each_source
 async def test_no_secret_of_a_source_is_logged(
-    setup: Set, source: Any, transport: Any, caplog: pytest.LogCaptureFixture
+    setup: Set, source: Any, option: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """At DEBUG nothing that credentials are asked with, or answered with, is in any log; nor where a refresh fails."""
     caplog.set_level(logging.DEBUG)
     source(setup)
     async with RawServer(second_token_only) as server:
-        given: dict[str, Any] = {"region_name": "us-east-1", "endpoint_url": server.url, "transport": transport}
+        given: dict[str, Any] = {"region_name": "us-east-1", "endpoint_url": server.url, "transport": option}
         async with aioecs.Client(**given, timeouts=Timeouts(consistency=0, call=1)) as client:
             assert CANARY not in repr(client)
             await client.list_tasks(aioecs.ListTasksRequest())
@@ -213,7 +213,7 @@ async def test_any_client_s_requests_can_be_withheld(
     async with RawServer(answer) as server:
         session: Any = AioSession()
         async with session.create_client(service, "us-east-1", endpoint_url=server.url, **keys) as client:
-            with withheld(), pytest.raises(Exception, match="Refused"):
+            with redacted_logs(), pytest.raises(Exception, match="Refused"):
                 await getattr(client, method)(**members)
     assert CANARY not in caplog.text
 
@@ -225,10 +225,14 @@ async def test_a_worker_s_clients_log_no_secret(
     caplog.set_level(logging.DEBUG)
     for name, held in {"ACCESS_KEY_ID": "A", "SECRET_ACCESS_KEY": "s", "SESSION_TOKEN": CANARY}.items():
         monkeypatch.setenv(f"AWS_{name}", held)
+    answers: list[dict[str, Any]] = [
+        {"Messages": [{"MessageId": "1", "ReceiptHandle": "r", "Body": CANARY}]},
+        {"Attributes": {"key": {"S": CANARY}}},  # the deleted item, which the ledger checks for
+    ]
 
     async def answer(exchange: Exchange) -> None:
         await exchange.request()
-        exchange.answer(200, json.dumps({"Messages": [{"MessageId": "1", "ReceiptHandle": "r", "Body": CANARY}]}))
+        exchange.answer(200, json.dumps(answers.pop(0)))
 
     async with RawServer(answer) as server:
         session = AioSession()
@@ -244,7 +248,7 @@ async def test_a_worker_s_clients_log_no_secret(
 @each_transport
 @pytest.mark.parametrize("where", ["argument", "environment", "file"])
 async def test_an_empty_session_token_is_none(
-    where: str, transport: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    where: str, option: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither a header nor a signed name of one is sent, wherever the empty token was given."""
     keys: dict[str, Any] = {"aws_access_key_id": "a", "aws_secret_access_key": "s", "aws_session_token": ""}
@@ -262,14 +266,14 @@ async def test_an_empty_session_token_is_none(
 
     given = keys if where == "argument" else {}
     async with RawServer(accept) as server:
-        settings = Settings(region_name="us-east-1", endpoint_url=server.url, transport=transport, **given)
-        async with connected(settings) as (port, _):
-            assert isinstance(await port.attempt(START_TASK, REQUEST, SentMarker()), Answered)
+        settings = Settings(region_name="us-east-1", endpoint_url=server.url, transport=option, **given)
+        async with open_transport(settings) as (transport, _):
+            assert isinstance(await transport.attempt(START_TASK, REQUEST, SentMarker()), Answered)
     assert "security-token" not in server.heads[0].lower()
 
 
 @each_transport
-async def test_credentials_that_come_later_are_found(transport: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_credentials_that_come_later_are_found(option: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there were none when the client was opened, each request looks for them again."""
 
     async def accept(exchange: Exchange) -> None:
@@ -277,14 +281,14 @@ async def test_credentials_that_come_later_are_found(transport: Any, monkeypatch
         exchange.answer(200, EMPTY)
 
     async with RawServer(accept) as server:
-        settings = Settings(region_name="us-east-1", endpoint_url=server.url, transport=transport)
-        async with connected(settings) as (port, _):
-            what = await port.attempt(START_TASK, REQUEST, SentMarker())
+        settings = Settings(region_name="us-east-1", endpoint_url=server.url, transport=option)
+        async with open_transport(settings) as (transport, _):
+            what = await transport.attempt(START_TASK, REQUEST, SentMarker())
             assert isinstance(what, NotSent)
             assert isinstance(what.error, ConfigurationError)
             monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
             monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
-            assert isinstance(await port.attempt(START_TASK, REQUEST, SentMarker()), Answered)
+            assert isinstance(await transport.attempt(START_TASK, REQUEST, SentMarker()), Answered)
 
 
 class Frozen(SimpleNamespace):
@@ -328,4 +332,4 @@ async def test_a_source_that_hangs_ends_by_its_clock() -> None:
 
     with pytest.raises(TimeoutError, match=r"no answer within 0\.01 s"):
         await CredentialSource(Hanging(), 0.01).current()
-    assert not await CredentialSource(Hanging(), 0.01).renewed(None)
+    assert not await CredentialSource(Hanging(), 0.01).refresh(None)

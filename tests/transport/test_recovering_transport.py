@@ -1,4 +1,4 @@
-"""recovering_transport: what kept the native transport back may pass, and then it is taken."""
+"""recovering_transport: the native transport is tried again until it can be opened."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from raw_server import Exchange, RawServer
 
 from aioecs._model.attempt import Answered, NotSent
 from aioecs._transport import recovering_transport
-from aioecs._transport.connect import connected
-from aioecs._transport.recovering_transport import RecoveringPort
+from aioecs._transport.recovering_transport import RecoveringTransport
 from aioecs._transport.settings import Settings
 from aioecs._transport.transport import START_TASK, SentMarker
+from aioecs._transport.transport_factory import open_transport
 from aioecs.errors import ConnectionFailed
 from tests.transport.native.test_native_transport import EMPTY, REQUEST
 
 
-class Way:
-    """A transport that answers with its name."""
+class FakeTransport:
+    """A transport that answers with its kind."""
 
-    def __init__(self, way: str) -> None:
-        self.way, self.endpoint_url, self.region, self.partition = way, f"http://{way}", f"{way}-1", f"aws-{way}"
+    def __init__(self, kind: str) -> None:
+        self.kind, self.endpoint_url, self.region, self.partition = kind, f"http://{kind}", f"{kind}-1", f"aws-{kind}"
         self.closed = False
 
     async def attempt(self, *_: Any) -> str:
-        return self.way
+        return self.kind
 
     async def close(self) -> None:
         self.closed = True
 
 
 class World:
-    """A clock, and a native transport that comes about when it may."""
+    """A clock, and a native transport that opens with the given outcomes."""
 
     def __init__(self, *outcomes: Any) -> None:
         self.now, self.outcomes, self.tried = 100.0, list(outcomes), list[float]()
-        self.plain, self.native = Way("botocore"), Way("fast")
-        plain: Any = self.plain
-        self.port: Any = RecoveringPort(plain, self.make, clock=lambda: self.now)
+        self.botocore, self.native = FakeTransport("botocore"), FakeTransport("native")
+        botocore: Any = self.botocore
+        self.transport: Any = RecoveringTransport(botocore, self.open_native, clock=lambda: self.now)
 
-    async def make(self) -> Any:
+    async def open_native(self) -> Any:
         self.tried.append(self.now)
         outcome = self.outcomes.pop(0) if self.outcomes else self.native
         if isinstance(outcome, Exception):
@@ -52,55 +52,55 @@ class World:
 
     async def send_until(self, end: float) -> list[str]:
         """Make an attempt each second."""
-        said: list[str] = []
+        kinds: list[str] = []
         while self.now < end:
-            said.append(await self.port.attempt(None, None, None))
+            kinds.append(await self.transport.attempt(None, None, None))
             self.now += 1
-        return said
+        return kinds
 
 
-async def test_it_is_tried_again_ever_less_often() -> None:
-    """After 5 s, then after twice as long each time, up to a minute; then it is taken for good."""
+async def test_the_delay_between_tries_grows() -> None:
+    """The native transport is tried after 5 s, then after twice as long each time, up to a minute, until it opens."""
     world = World(*(OSError() for _ in range(6)))
-    said = await world.send_until(460)
+    kinds = await world.send_until(460)
     assert world.tried == [105.0, 115.0, 135.0, 175.0, 235.0, 295.0, 355.0]
-    assert (said[0], said[254], said[255], said[-1]) == ("botocore", "botocore", "fast", "fast")
-    assert (world.port.way, world.port.endpoint_url) == ("fast", "http://fast")
-    assert (world.port.region, world.port.partition) == ("fast-1", "aws-fast")
-    await world.port.close()
-    assert (world.native.closed, world.plain.closed) == (True, False)
+    assert (kinds[0], kinds[254], kinds[255], kinds[-1]) == ("botocore", "botocore", "native", "native")
+    assert (world.transport.kind, world.transport.endpoint_url) == ("native", "http://native")
+    assert (world.transport.region, world.transport.partition) == ("native-1", "aws-native")
+    await world.transport.close()
+    assert (world.native.closed, world.botocore.closed) == (True, False)
 
 
-async def test_where_the_native_one_does_not_do_it_is_left_at_that() -> None:
-    """What is configured beyond it doesn't change."""
+async def test_an_unsupported_configuration_is_not_tried_again() -> None:
+    """The configuration doesn't change."""
     world = World(None)
     assert set(await world.send_until(300)) == {"botocore"}
     assert world.tried == [105.0]
 
 
-async def test_one_tries_and_the_others_go_on() -> None:
-    """Nobody waits for another one's try, and one that is cancelled leaves it to the next."""
+async def test_one_request_tries_and_others_continue() -> None:
+    """No request waits for another's try; after a cancelled try the next request tries."""
     world, begun = World(), asyncio.Event()
 
     async def slowly() -> Any:
         begun.set()
         await asyncio.Event().wait()
 
-    world.port = RecoveringPort(world.plain, slowly, clock=lambda: world.now)  # type: ignore[arg-type]
+    world.transport = RecoveringTransport(world.botocore, slowly, clock=lambda: world.now)  # type: ignore[arg-type]
     world.now += 5
-    trying = asyncio.create_task(world.port.attempt(None, None, None))
+    trying = asyncio.create_task(world.transport.attempt(None, None, None))
     await begun.wait()
-    assert await world.port.attempt(None, None, None) == "botocore"
+    assert await world.transport.attempt(None, None, None) == "botocore"
     trying.cancel()
     await asyncio.wait([trying])
     begun.clear()
-    again = asyncio.create_task(world.port.attempt(None, None, None))
+    again = asyncio.create_task(world.transport.attempt(None, None, None))
     await begun.wait()
     again.cancel()
     await asyncio.wait([again])
 
 
-async def test_one_that_comes_about_as_the_client_is_left_is_closed() -> None:
+async def test_a_transport_opened_after_close_is_closed() -> None:
     """Nothing stays open."""
     world = World()
     made = asyncio.Event()
@@ -109,20 +109,20 @@ async def test_one_that_comes_about_as_the_client_is_left_is_closed() -> None:
         await made.wait()
         return world.native
 
-    world.port = RecoveringPort(world.plain, late, clock=lambda: world.now)  # type: ignore[arg-type]
+    world.transport = RecoveringTransport(world.botocore, late, clock=lambda: world.now)  # type: ignore[arg-type]
     world.now += 5
-    trying = asyncio.create_task(world.port.attempt(None, None, None))
+    trying = asyncio.create_task(world.transport.attempt(None, None, None))
     await asyncio.sleep(0)
-    await world.port.close()
+    await world.transport.close()
     made.set()
     assert await trying == "botocore"
     assert world.native.closed
 
 
-async def test_a_hiccup_of_sts_while_it_opens(
+async def test_sts_fails_while_it_opens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It opens by botocore's transport with a warning, sends nothing unsigned, and goes native when STS answers."""
+    """It opens with the botocore transport and a warning, sends nothing unsigned, and recovers when STS answers."""
     answers = ["503", "503"]
 
     async def sts(exchange: Exchange) -> None:
@@ -144,20 +144,20 @@ async def test_a_hiccup_of_sts_while_it_opens(
     clock = [0.0]
     now = SimpleNamespace(monotonic=lambda: clock[0])
     monkeypatch.setattr(recovering_transport, "time", now)
-    monkeypatch.setattr(RecoveringPort.__init__, "__kwdefaults__", {"clock": now.monotonic})
+    monkeypatch.setattr(RecoveringTransport.__init__, "__kwdefaults__", {"clock": now.monotonic})
     (tmp_path / "token").write_text("a-web-identity-token")
     monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
     monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/r")
     async with RawServer(sts) as source, RawServer(accept) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL_STS", source.url)
-        async with connected(Settings(region_name="us-east-1", endpoint_url=server.url)) as (port, _):
-            assert port.way == "botocore"
-            assert "until the native one can be made" in caplog.text
-            what = await port.attempt(START_TASK, REQUEST, SentMarker())
+        async with open_transport(Settings(region_name="us-east-1", endpoint_url=server.url)) as (transport, _):
+            assert transport.kind == "botocore"
+            assert "until the native one can be opened" in caplog.text
+            what = await transport.attempt(START_TASK, REQUEST, SentMarker())
             assert isinstance(what, NotSent)
             assert isinstance(what.error, ConnectionFailed)
-            assert isinstance(await port.attempt(START_TASK, REQUEST, SentMarker()), Answered)
-            assert port.way == "botocore"
+            assert isinstance(await transport.attempt(START_TASK, REQUEST, SentMarker()), Answered)
+            assert transport.kind == "botocore"
             clock[0] = 5.0
-            assert isinstance(await port.attempt(START_TASK, REQUEST, SentMarker()), Answered)
-            assert port.way == "fast"
+            assert isinstance(await transport.attempt(START_TASK, REQUEST, SentMarker()), Answered)
+            assert transport.kind == "native"

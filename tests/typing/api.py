@@ -153,6 +153,12 @@ def key(asked: aioecs.StartTaskRequest) -> str:
     return asked.task_definition
 
 
+def lacking(demand: aioecs.CapacityDemand) -> None:
+    """Hear what is lacking."""
+    assert_type(demand.memory, int)
+    assert_type(demand.attributes, tuple[tuple[str, str | None], ...])
+
+
 async def starting(ecs: aioecs.Client, token: aioecs.CancelToken, scope: anyio.CancelScope) -> None:
     """Start one, many, and where there is room."""
     assert_type(await ecs.start_task(request), aioecs.StartTaskResponse)
@@ -162,8 +168,8 @@ async def starting(ecs: aioecs.Client, token: aioecs.CancelToken, scope: anyio.C
     assert_type(await ecs.start_tasks(requests()), aioecs.BatchReport)
     placed = await ecs.place_tasks(
         request,
-        200,
         token,
+        count=200,
         placement=aioecs.Binpack("memory"),
         constraints=[aioecs.DistinctInstance(), aioecs.MemberOf("attribute:ecs.os-type == linux")],
         instances=["9f2a"],
@@ -171,16 +177,19 @@ async def starting(ecs: aioecs.Client, token: aioecs.CancelToken, scope: anyio.C
         confirm_refusals=True,
     )
     assert_type(placed, aioecs.BatchReport)
-    await ecs.place_tasks(request, 1, placement=aioecs.Random())
+    await ecs.place_tasks(request, count=1, placement=aioecs.Random())
+    await ecs.place_tasks(requests(), scope, idempotency_key=key, on_capacity_shortage=lacking)
+    assert_type(await ecs.place_task(request, token, idempotency_key="job"), aioecs.StartTaskResponse)
     async with ecs.batch(key=key, window=0.01, drain=30) as batch:
         assert_type(batch, aioecs.Batch)
         assert_type(await batch.start_task(request, token, idempotency_key="job"), aioecs.StartTaskResponse)
         async for start in batch.start_tasks(requests(), scope):
             assert_type(start, aioecs.StartResult)
-        async for start in batch.place_tasks(request, 10, placement=aioecs.Spread("host")):
+        async for start in batch.place_tasks(request, count=10, placement=aioecs.Spread("host")):
             assert_type(start.outcome, aioecs.Outcome)
         assert_type(await batch.report([request]), aioecs.BatchReport)
         assert_type(batch.statistics(), aioecs.Statistics)
+        assert_type(batch.open_starts(), tuple[aioecs.StartResult, ...])
 
 
 async def operations(ecs: aioecs.Client) -> None:
@@ -265,7 +274,7 @@ def blocking(token: aioecs.CancelToken) -> None:
         assert_type(ecs, aioecs.sync.Client)
         assert_type(ecs.start_task(request, token, idempotency_key="job"), aioecs.StartTaskResponse)
         assert_type(ecs.start_tasks((one for one in [request]), token, key=key), aioecs.BatchReport)
-        assert_type(ecs.place_tasks(request, 3, token, placement=aioecs.Random()), aioecs.BatchReport)
+        assert_type(ecs.place_tasks(request, token, count=3, placement=aioecs.Random()), aioecs.BatchReport)
         future = ecs.begin_start_task(request, token, on_cancel="keep")
         assert_type(future, Future[aioecs.StartTaskResponse])
         assert_type(ecs.end_start_task(future), aioecs.StartTaskResponse)
@@ -457,7 +466,7 @@ def failed(error: Exception) -> str | None:
         case aioecs.StartUnknown():
             assert_type(error.candidates, tuple[aioecs.Task, ...])
         case aioecs.StartRefused():
-            assert_type(error.response, aioecs.StartTaskResponse | None)
+            assert_type(error.response, aioecs.StartTaskResponse | aioecs.RunTaskResponse | None)
         case aioecs.StartIncomplete() | aioecs.IdempotencyMismatch() | aioecs.CallTimeout() | aioecs.StartError():
             assert_type(error.token, str)
         case aioecs.TaskStopped():

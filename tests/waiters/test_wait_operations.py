@@ -142,12 +142,12 @@ def test_forgotten_while_waited_for() -> None:
             (arn,) = world.port.start()
             waiting = asyncio.ensure_future(world.client.wait_until_stopped([arn], timeout=None))
             await asyncio.sleep(10)
-            task = world.port.engine._world.clusters["default"].tasks.pop(name(arn))
+            task = world.port.engine._account.clusters["default"].tasks.pop(name(arn))
             await asyncio.sleep(15)
-            world.port.engine._world.clusters["default"].tasks[task.id] = task
+            world.port.engine._account.clusters["default"].tasks[task.id] = task
             await asyncio.sleep(60)
             assert not waiting.done()
-            del world.port.engine._world.clusters["default"].tasks[task.id]
+            del world.port.engine._account.clusters["default"].tasks[task.id]
             with pytest.raises(TaskMissing):
                 await waiting
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Hashable
 
 import attrs
 
 from aioecs._model.shapes.definition.container_definition import ContainerDefinition
-from aioecs._model.shapes.definition.task_definition import TaskDefinition
+from aioecs._model.shapes.definition.task_definition import RuntimePlatform, TaskDefinition
 from aioecs._model.shapes.overrides import ContainerOverride, ResourceRequirement, TaskOverride
 
 ALL = "ALL"  # [model] ResourceRequirement.value: "ALL to allocate all available GPUs on the instance"
@@ -40,8 +41,15 @@ class Demand:
     """UDP ports of the container instance."""
     attributes: tuple[tuple[str, str | None], ...] = ()
     """Attributes that the container instance must have: name and value, None for any value or none."""
+    platform: tuple[tuple[str, str], ...] = ()
+    """Attributes that the container instance must not have with another value: its processor, its operating system."""
     expressions: tuple[str, ...] = ()
     """Statements of the cluster query language that the container instance must match, for ECS to evaluate."""
+
+    @property
+    def shape(self) -> Hashable:
+        """What it asks for beside amounts of CPU, memory and GPUs; demands of one shape share a placer."""
+        return self.tcp, self.udp, self.attributes, self.platform, self.expressions
 
 
 def demand(task_definition: TaskDefinition, overrides: TaskOverride | None = None) -> Demand:
@@ -62,8 +70,22 @@ def demand(task_definition: TaskDefinition, overrides: TaskOverride | None = Non
         attributes=tuple(
             dict.fromkeys((each.name, each.value) for each in task_definition.requires_attributes if each.name)
         ),
+        platform=_platform(task_definition.runtime_platform),
         expressions=tuple(each.expression for each in task_definition.placement_constraints if each.expression),
     )
+
+
+def _platform(asked: RuntimePlatform | None) -> tuple[tuple[str, str], ...]:
+    """Return what the agents of fitting instances say of themselves [docs, attributes]; what isn't asked for is not.
+
+    An older agent says less, so what an instance doesn't say counts as fitting, and ECS has the last word.
+    """
+    if asked is None:
+        return ()
+    family = asked.operating_system_family or ""
+    system = family.partition("_")[0].lower()
+    pairs = (("ecs.cpu-architecture", asked.cpu_architecture), ("ecs.os-type", system), ("ecs.os-family", family))
+    return tuple((name, str(value)) for name, value in pairs if value)
 
 
 def _first(*values: int | None) -> int:

@@ -1,36 +1,22 @@
-"""Two ways to keep things of which always one is wanted next: the least, or any."""
+"""Two ways to keep things of which always one is wanted next: the least, or the least that is large enough."""
 
 from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Hashable
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T", bound=Hashable)
 
 Key = tuple[Any, ...]
 """By what things are ranked; keys of one ranking compare with each other."""
 
+Amounts = tuple[int, int, int]
+"""How large a thing is, in three ways."""
+
+_NONE: Amounts = (-1, -1, -1)
 _SPARE = 64  # entries that a heap may hold beyond twice the living, before it is tidied
-
-
-class Ranking(Protocol[T]):
-    """Holds each thing once."""
-
-    def put(self, item: T, key: Key) -> None:
-        """Put it in, or at another place if its key is another."""
-        ...
-
-    def drop(self, item: T) -> None:
-        """Take it out, if it is in."""
-        ...
-
-    def first(self) -> T | None:
-        """Return the one that is wanted next, and leave it in; None if there is none."""
-        ...
-
-    def __len__(self) -> int: ...
 
 
 class Queue(Generic[T]):
@@ -67,35 +53,186 @@ class Queue(Generic[T]):
             heapq.heappop(self._heap)
         return None
 
+    def ranked(self) -> list[T]:
+        """Return all, the one with the least key first."""
+        return sorted(self._keys, key=lambda item: self._keys[item])
 
-class Bag(Generic[T]):
-    """Wants any, all being equally likely; keys don't matter. Each step costs the same, however many there are."""
 
-    def __init__(self, dice: Callable[[], float]) -> None:
-        self._dice = dice
-        self._items: list[T] = []
-        self._at: dict[T, int] = {}
+class Tournament(Generic[T]):
+    """Wants the least key among those that are large enough, for any size that is asked for.
+
+    Things are kept in classes by their first amount, a quarter of a power of two each, and each class is a binary tree:
+    a node knows the least key below it, and the most of each amount. In the classes above the one that is asked for
+    the first amount is enough for certain, so that mostly one amount alone decides, and a branch in which it is large
+    enough holds what fits: to find one, and to put one, costs of the order of log n.
+    """
+
+    def __init__(self, items: Iterable[tuple[T, Key, Amounts]] = ()) -> None:
+        self._trees: dict[int, _Tree[T]] = {}
+        self._class_of: dict[T, int] = {}
+        self._listed: list[T] = []
+        self._place: dict[T, int] = {}
+        sorted_: dict[int, list[tuple[T, Key, Amounts]]] = {}
+        for each in items:
+            sorted_.setdefault(_class(each[2][0]), []).append(each)
+            self._list(each[0], _class(each[2][0]))
+        for number, held in sorted_.items():
+            self._trees[number] = _Tree(held)
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._class_of)
 
-    def put(self, item: T, key: Key) -> None:  # noqa: ARG002 the key of a Ranking
-        """Put it in."""
-        if item not in self._at:
-            self._at[item] = len(self._items)
-            self._items.append(item)
+    def __contains__(self, item: T) -> bool:
+        return item in self._class_of
+
+    def put(self, item: T, key: Key, amounts: Amounts) -> None:
+        """Put it in, or change its key and its size."""
+        number, old = _class(amounts[0]), self._class_of.get(item)
+        if old is None:
+            self._list(item, number)
+        elif old != number:
+            self._trees[old].drop(item)
+            self._class_of[item] = number
+        tree = self._trees.get(number)
+        if tree is None:
+            self._trees[number] = _Tree([(item, key, amounts)])
+        else:
+            tree.put(item, key, amounts)
 
     def drop(self, item: T) -> None:
         """Take it out, if it is in."""
-        at = self._at.pop(item, None)
-        if at is None:
+        number = self._class_of.pop(item, None)
+        if number is None:
             return
-        last = self._items.pop()
-        if at < len(self._items):
-            self._items[at] = last
-            self._at[last] = at
+        self._trees[number].drop(item)
+        at, last = self._place.pop(item), self._listed.pop()
+        if at < len(self._listed):
+            self._listed[at] = last
+            self._place[last] = at
 
-    def first(self) -> T | None:
-        """Return any, and leave it in."""
-        count = len(self._items)
-        return self._items[min(int(self._dice() * count), count - 1)] if count else None
+    def _list(self, item: T, number: int) -> None:
+        self._class_of[item] = number
+        self._place[item] = len(self._listed)
+        self._listed.append(item)
+
+    def first(self, amounts: Amounts, suits: Callable[[T], bool]) -> T | None:
+        """Return the one with the least key that is large enough and suits, and leave it in; None if there is none."""
+        return next(self.fitting(amounts, suits), None)
+
+    def fitting(self, amounts: Amounts, suits: Callable[[T], bool]) -> Iterator[T]:
+        """Yield those that are large enough and suit, the least key first."""
+        own = _class(amounts[0])
+        ahead: list[tuple[Key, int, int]] = []
+        for number, tree in self._trees.items():
+            if number >= own and (key := tree.keys[1]) is not None and _enough(tree.most[1], amounts):
+                ahead.append((key, number, 1))
+        heapq.heapify(ahead)
+        while ahead:
+            _, number, node = heapq.heappop(ahead)
+            item = self._trees[number].descend(node, amounts, ahead, number)
+            if item is not None and suits(item):
+                yield item
+
+    def any(self, dice: float) -> T | None:
+        """Return any, all being equally likely for a dice of 0 to 1."""
+        count = len(self._listed)
+        return self._listed[min(int(dice * count), count - 1)] if count else None
+
+
+def _class(amount: int) -> int:
+    """Return the class of an amount: four to each power of two; a larger amount has no smaller class."""
+    bits = amount.bit_length()
+    return amount if bits < 3 else bits << 2 | amount >> bits - 3 & 3
+
+
+def _enough(has: Amounts, asked: Amounts) -> bool:
+    return has[0] >= asked[0] and has[1] >= asked[1] and has[2] >= asked[2]
+
+
+class _Tree(Generic[T]):
+    """One class of a Tournament."""
+
+    def __init__(self, held: list[tuple[T, Key, Amounts]]) -> None:
+        self._build(held)
+
+    def put(self, item: T, key: Key, amounts: Amounts) -> None:
+        at = self._at.get(item)
+        if at is None:
+            if not self._free:
+                self._build([*self._all(), (item, key, amounts)])
+                return
+            at = self._at[item] = self._free.pop()
+            self._items[at] = item
+        self._set(at, key, amounts)
+
+    def drop(self, item: T) -> None:
+        at = self._at.pop(item)
+        self._items[at] = None
+        self._free.append(at)
+        self._set(at, None, _NONE)
+
+    def descend(self, node: int, amounts: Amounts, ahead: list[tuple[Key, int, int]], number: int) -> T | None:
+        """Go down from a node by the least key where enough is left, and note the branches that are passed by.
+
+        Returns what is found at the end; None where the least key of a branch turns out not to be large enough, so that
+        others may come before what is.
+        """
+        keys, most, size = self.keys, self.most, self._size
+        while node < size:
+            key = keys[node]
+            node *= 2
+            one, other = keys[node], keys[node + 1]
+            left = one is not None and _enough(most[node], amounts)
+            right = other is not None and _enough(most[node + 1], amounts)
+            if right and other is not None and not (left and one == key):
+                if left and one is not None:
+                    heapq.heappush(ahead, (one, number, node))
+                node, left, right, one = node + 1, right, False, other
+            if not left or one is None:
+                return None
+            if right and other is not None:
+                heapq.heappush(ahead, (other, number, node + 1))
+            if one != key and ahead and ahead[0][0] < one:
+                heapq.heappush(ahead, (one, number, node))
+                return None
+        return self._items[node - size]
+
+    def _all(self) -> list[tuple[T, Key, Amounts]]:
+        pairs = ((item, self.keys[self._size + at], self.most[self._size + at]) for item, at in self._at.items())
+        return [(item, key, amounts) for item, key, amounts in pairs if key is not None]
+
+    def _build(self, held: list[tuple[T, Key, Amounts]]) -> None:
+        """Lay the tree out anew, with some room to spare."""
+        size = self._size = 1 << max(2, (len(held) + len(held) // 4).bit_length())
+        rest = size - len(held)
+        self._items: list[T | None] = [*(item for item, _, _ in held), *([None] * rest)]
+        self._at: dict[T, int] = {item: at for at, (item, _, _) in enumerate(held)}
+        self._free = list(range(size - 1, len(held) - 1, -1))
+        self.keys: list[Key | None] = [*([None] * size), *(key for _, key, _ in held), *([None] * rest)]
+        self.most: list[Amounts] = [*([_NONE] * size), *(amounts for _, _, amounts in held), *([_NONE] * rest)]
+        for node in range(size - 1, 0, -1):
+            self._sum_up(node)
+
+    def _set(self, at: int, key: Key | None, amounts: Amounts) -> None:
+        node = self._size + at
+        self.keys[node], self.most[node] = key, amounts
+        node >>= 1
+        while node and self._sum_up(node):
+            node >>= 1
+
+    def _sum_up(self, node: int) -> bool:
+        """Work out what a node knows of its two branches; return whether that has changed."""
+        keys, most = self.keys, self.most
+        left, right = keys[2 * node], keys[2 * node + 1]
+        key = left if right is None or (left is not None and left <= right) else right
+        one, two = most[2 * node], most[2 * node + 1]
+        if one[0] >= two[0] and one[1] >= two[1] and one[2] >= two[2]:
+            amounts = one
+        elif one[0] <= two[0] and one[1] <= two[1] and one[2] <= two[2]:
+            amounts = two
+        else:
+            amounts = (max(one[0], two[0]), max(one[1], two[1]), max(one[2], two[2]))
+        if key == keys[node] and amounts == most[node]:
+            return False
+        keys[node], most[node] = key, amounts
+        return True

@@ -16,6 +16,7 @@ from typing import Any, Protocol, Self, TypeVar, cast, dataclass_transform
 
 import attrs
 
+from aioecs._model.codec.display import corrected, redacted, redacted_parts, shown, shown_members, shown_names
 from aioecs.errors import InvalidRequest
 
 T = TypeVar("T")
@@ -140,15 +141,6 @@ def _own_extra(value: Any) -> Any:
 _SCALAR = re.compile(r"\b(str|int|float|bool|datetime|Any)\b")
 
 
-def shown(held: Any) -> str:
-    """Show what stands where shapes belong; of anything else only the type, for a secret may be in it."""
-    if held is None or isinstance(held, Shape):
-        return repr(held)
-    if type(held) is tuple:
-        return f"({', '.join(shown(one) for one in held)}{',' * (len(held) == 1)})"
-    return f"<a {type(held).__name__}>"
-
-
 def _own(_cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute[Any]]:
     """Give each list and map a converter that makes it the value's own."""
 
@@ -171,8 +163,8 @@ def _own(_cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(member, required))
 def asked(cls: type[T]) -> type[T]:
     """Make the class a frozen, slotted, keyword-only value: one that is whole from the first, such as a request."""
-    frozen = cast("Callable[[type[T]], type[T]]", attrs.frozen(kw_only=True, field_transformer=_own))
-    return frozen(cls)
+    frozen = cast("Callable[[type[T]], type[T]]", attrs.frozen(kw_only=True, field_transformer=_own, repr=False))
+    return corrected(frozen(cls))
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(member, required))
@@ -184,13 +176,6 @@ def shape(cls: type[T]) -> type[T]:
     made: Any = asked(cls)
     made.__getattr__ = _read_late
     return cast("type[T]", made)
-
-
-def _names(extra: Any) -> str:
-    """Show which members were kept, never their values: one of them may be secret."""
-    if not isinstance(extra, Mapping):
-        return shown(extra)
-    return "{" + ", ".join(sorted(str(name) for name in extra)) + "}"
 
 
 def _spelled(held: Any) -> Any:
@@ -271,7 +256,7 @@ CODEC = _Codec()
 class Shape(_Unread):
     """What all shapes share."""
 
-    extra: Mapping[str, Any] = attrs.field(default=NOTHING, converter=_own_extra, repr=_names, eq=_spelled)
+    extra: Mapping[str, Any] = attrs.field(default=NOTHING, converter=_own_extra, repr=shown_names, eq=_spelled)
     """Members that this version of aioecs doesn't know, under ECS's own names; equal where they are spelled alike."""
 
     @classmethod
@@ -294,6 +279,10 @@ class Shape(_Unread):
         """
         plain: dict[str, Any] = CODEC.to_plain(self, moments=True)
         return plain
+
+    def __repr__(self) -> str:
+        """Show the members that are set; what may be secret is shown by its kind alone."""
+        return f"{type(self).__name__}({', '.join(shown_members(self))})"
 
     def redacted(self) -> Self:
         """Return a copy in which each secret, such as the value of an environment variable, reads `[redacted]`.
@@ -318,27 +307,11 @@ class Shape(_Unread):
         return copied
 
 
-REDACTED = "[redacted]"
-
-
 def _without_secrets(field: attrs.Attribute[Any], value: Shape) -> Any:
     held = getattr(value, field.name)
     if is_secret(field) or field.name == "extra":
-        return _redacted(held)
-    return _redacted_parts(held) if field.repr is shown else held
-
-
-def _redacted(held: Any) -> Any:
-    if held is None or held is NOTHING:
-        return held
-    return dict.fromkeys(held, REDACTED) if isinstance(held, dict) else REDACTED
-
-
-def _redacted_parts(held: Any) -> Any:
-    """Return what stands where shapes belong, without secrets."""
-    if type(held) is tuple:
-        return tuple([_redacted_parts(one) for one in held])
-    return held.redacted() if isinstance(held, Shape) else _redacted(held)
+        return redacted(held)
+    return redacted_parts(held) if field.repr is shown else held
 
 
 S = TypeVar("S", bound=Shape)

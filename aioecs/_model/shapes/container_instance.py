@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from aioecs._model.arn import short
 from aioecs._model.codec.shape import Shape, asked, required, shape
 from aioecs._model.shapes.attachment import Attachment, Attribute
 from aioecs._model.shapes.enums import (
@@ -121,6 +122,11 @@ class ContainerInstance(Shape):
     health_status: ContainerInstanceHealthStatus | None = None
     """What its health checks found; only if it was asked for."""
 
+    def __repr__(self) -> str:
+        """Show it in one line: `<ContainerInstance 92c2… ACTIVE>`."""
+        arn: object = self.container_instance_arn
+        return f"<ContainerInstance {short(arn) if isinstance(arn, str) else '?'} {self.status or '?'}>"
+
 
 @asked
 class DescribeContainerInstancesRequest(Shape):
@@ -153,7 +159,7 @@ class ListContainerInstancesRequest(Shape):
     filter: str | None = None
     """A statement of the cluster query language: only instances that match it."""
     next_token: str | None = None
-    """Where the next page begins, as the last answer told it."""
+    """Where the next page begins: `next_token` of the previous response."""
     max_results: int | None = None
     """How many ARNs a page holds at most; 1 to 100, by default 100 [model]."""
     status: ContainerInstanceStatus | str | None = None

@@ -15,6 +15,10 @@ from aioecs._model.shapes.tags import Tag
 from aioecs.errors import InvalidRequest
 
 
+def _text(held: object) -> str:
+    return held if isinstance(held, str) else ""
+
+
 @shape
 class Failure(Shape):
     """Something that ECS could not act on, and why. It is an answer, not an error."""
@@ -137,6 +141,11 @@ class Task(Shape):
     fargate_ephemeral_storage: TaskEphemeralStorage | None = None
     """Its scratch space on AWS Fargate, with the encryption key."""
 
+    def __repr__(self) -> str:
+        """Show it in one line: `<Task 86f7… RUNNING on 92c2…>`."""
+        where = _text(self.container_instance_arn)
+        return f"<Task {short(_text(self.task_arn)) or '?'} {self.last_status or '?'}{where and f' on {short(where)}'}>"
+
     @property
     def arn(self) -> str:
         """Its ARN, `task_arn`, which ECS tells of every task that it started.
@@ -191,7 +200,7 @@ class ListTasksRequest(Shape):
     family: str | None = None
     """Family of a task definition: only tasks from it."""
     next_token: str | None = None
-    """Where the next page begins, as the last answer told it."""
+    """Where the next page begins: `next_token` of the previous response."""
     max_results: int | None = None
     """How many ARNs a page holds at most; 1 to 100, by default 100 [model]."""
     started_by: str | None = None

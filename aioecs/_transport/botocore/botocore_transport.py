@@ -1,12 +1,12 @@
-"""One attempt over aiobotocore's own client: the plain way.
+"""The botocore transport: one attempt through aiobotocore's own client.
 
-aiobotocore resolves, signs and sends; four of its public events let us see what it does and hold it to one send:
+aiobotocore resolves, signs and sends. Handlers of four of its public events hold it to one send:
 
-- `needs-retry` is answered with no before anybody else's handler can say yes;
-- `before-send` gives each request a body that witnesses its being written, and refuses to be written twice, so that
-  not even a redirect sends a start again;
-- `before-parse` keeps the answer, since botocore's parser drops the members that it doesn't know, and may fail;
-- `before-call` puts in the members that the request carries beyond botocore's model.
+- `needs-retry` is answered with no before any other handler can answer yes;
+- `before-send` gives each request a body that marks when it is written, and refuses to be written twice, so that not
+  even a redirect sends a start again;
+- `before-parse` keeps the response, since botocore's parser drops the members that it doesn't know, and may fail;
+- `before-call` adds the members of the request that botocore's model doesn't know.
 """
 
 from __future__ import annotations
@@ -23,118 +23,118 @@ from botocore.exceptions import InvalidConfigError
 from aioecs._model.attempt import Attempt, NotSent, Rejected
 from aioecs._model.codec.plain import to_plain
 from aioecs._model.codec.shape import Shape
-from aioecs._transport.answers import Read, is_trusted, read_response
+from aioecs._transport.answers import ResponseReader, is_trusted, read_response
 from aioecs._transport.botocore.sent_body import MarkedBody, SentTwice
-from aioecs._transport.classify import judge
-from aioecs._transport.credentials import EXPIRED, CredentialSource
-from aioecs._transport.log_redaction import withheld
+from aioecs._transport.classify import classify_failure
+from aioecs._transport.credentials import EXPIRED_CODES, CredentialSource
+from aioecs._transport.log_redaction import redacted_logs
 from aioecs._transport.native.connection import Response
-from aioecs._transport.settings import control_character
-from aioecs._transport.transport import Operation, SentMarker, TooLate
+from aioecs._transport.settings import find_control_character
+from aioecs._transport.transport import Operation, SendNotAllowed, SentMarker
 
 R = TypeVar("R", bound=Shape)
 
 
 @attrs.define
-class _Making:
-    """The attempt that a task is making, for the handlers that aiobotocore calls in it."""
+class _CurrentAttempt:
+    """The attempt of the current task, for the handlers that aiobotocore calls in it."""
 
     sent_marker: SentMarker
-    extended: dict[str, Any] | None
+    full_request: dict[str, Any] | None
     request: Any = None
     body: MarkedBody | None = None
     answer: Response | None = None
 
     @property
-    def refused(self) -> SentTwice | TooLate | None:
-        """The refusal of a send that came too late, or of a second one, if one was tried."""
+    def refused(self) -> SentTwice | SendNotAllowed | None:
+        """Why the body refused to be written, if it did."""
         return self.body.refused if self.body is not None else None
 
     def end(self) -> None:
-        """Count the request as sent where a handler put another body in place of the one that is watched."""
+        """Count the request as sent if a handler replaced its body, since the marker then sees nothing."""
         if self.request is not None and self.request.body is not self.body:
             self.sent_marker.body_started = True
 
 
-_MAKING: ContextVar[_Making | None] = ContextVar("aioecs_attempt", default=None)
+_CURRENT: ContextVar[_CurrentAttempt | None] = ContextVar("aioecs_attempt", default=None)
 
 
-def _extend(params: dict[str, Any], **_: Any) -> None:
-    """Put what only the request knows over what botocore made of it, and of anybody's handlers."""
-    making = _MAKING.get()
-    if making is not None and making.extended is not None:
-        params["body"] = json.dumps(_overlaid(json.loads(params["body"]), making.extended)).encode()
+def _add_unknown_members(params: dict[str, Any], **_: Any) -> None:
+    """Add the members that botocore's model doesn't know to the body that botocore and other handlers made."""
+    current = _CURRENT.get()
+    if current is not None and current.full_request is not None:
+        params["body"] = json.dumps(_overlay(json.loads(params["body"]), current.full_request)).encode()
 
 
-def _overlaid(under: Any, over: Any) -> Any:
+def _overlay(under: Any, over: Any) -> Any:
     if isinstance(under, dict) and isinstance(over, dict):
-        return under | {name: _overlaid(under.get(name), held) for name, held in over.items()}
+        return under | {name: _overlay(under.get(name), value) for name, value in over.items()}
     if isinstance(under, list) and isinstance(over, list) and len(under) == len(over):
-        return [_overlaid(*pair) for pair in zip(under, over, strict=True)]
+        return [_overlay(*pair) for pair in zip(under, over, strict=True)]
     return over
 
 
-def _witness_body(request: Any, **_: Any) -> None:
-    """Give the request a body that is seen being written; a second request of one attempt gets the same one."""
-    making = _MAKING.get()
-    if making is not None:
-        if making.body is None:
-            making.body = MarkedBody(bytes(request.body), making.sent_marker)
-        making.body.refuse_if_written()
-        _refuse_control_characters(request)
-        making.request, request.body = request, making.body
+def _mark_body(request: Any, **_: Any) -> None:
+    """Give the request a body that marks when it is written; a second request of an attempt gets the same one."""
+    current = _CURRENT.get()
+    if current is not None:
+        if current.body is None:
+            current.body = MarkedBody(bytes(request.body), current.sent_marker)
+        current.body.reject_second_write()
+        _reject_control_characters(request)
+        current.request, request.body = request, current.body
 
 
-def _refuse_control_characters(request: Any) -> None:
-    """Refuse a header or an address with a control character, whoever put it there; its value is not quoted."""
-    written = {"address": getattr(request, "url", ""), **getattr(request, "headers", {})}
-    for name, held in written.items():
-        text = held.decode("latin-1") if isinstance(held, bytes) else str(held)
-        found = control_character(text)
-        if found is not None or control_character(name) is not None:
-            what = f"header {name!r}" if name != "address" else "address"
-            raise InvalidConfigError(error_msg=f"the {what} holds a control character ({found or 'in its name'})")
+def _reject_control_characters(request: Any) -> None:
+    """Refuse a header or a URL with a control character, whoever put it there; its value is not quoted."""
+    parts = {"address": getattr(request, "url", ""), **getattr(request, "headers", {})}
+    for name, value in parts.items():
+        text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
+        found = find_control_character(text)
+        if found is not None or find_control_character(name) is not None:
+            outcome = f"header {name!r}" if name != "address" else "address"
+            raise InvalidConfigError(error_msg=f"the {outcome} holds a control character ({found or 'in its name'})")
 
 
 def _no_retry(**_: Any) -> bool | None:
-    """Say no to a retry of ours, first of all: botocore takes the first answer that is one."""
-    return None if _MAKING.get() is None else False
+    """Refuse a retry of our own requests; botocore takes the first handler's answer that is not None."""
+    return None if _CURRENT.get() is None else False
 
 
 def _keep_answer(response_dict: dict[str, Any], **_: Any) -> None:
-    """Keep the answer as it came: what botocore's parser makes of it, or whether it trips over it, doesn't matter."""
-    making = _MAKING.get()
-    if making is not None and making.answer is None:
+    """Keep the response as it arrived, so that neither the result nor an error of botocore's parser matters."""
+    current = _CURRENT.get()
+    if current is not None and current.answer is None:
         lines = [
-            (name.encode("latin-1", "replace"), held.encode("latin-1", "replace"))
-            for name, held in response_dict["headers"].items()
+            (name.encode("latin-1", "replace"), value.encode("latin-1", "replace"))
+            for name, value in response_dict["headers"].items()
         ]
-        making.answer = Response(response_dict["status_code"], lines, bytes(response_dict["body"]))
+        current.answer = Response(response_dict["status_code"], lines, bytes(response_dict["body"]))
 
 
 class BotocoreTransport:
-    """The port over `create_client('ecs')`."""
+    """Sends requests through the client of `create_client("ecs")`."""
 
-    way = "botocore"
+    kind = "botocore"
 
     def __init__(
-        self, client: Any, clock: float, who: Hashable = None, credentials: CredentialSource | None = None
+        self, client: Any, timeout: float, rate_limit_key: Hashable = None, credentials: CredentialSource | None = None
     ) -> None:
-        """Take an aiobotocore client with its retries off; `clock` bounds one attempt, in seconds.
+        """Take an aiobotocore client with its retries off; `timeout` bounds one attempt, in seconds.
 
-        `who` is whose token buckets its requests take from; None if nobody else is known to take from them.
-        `credentials` is what the client signs with; None if it signs with none.
+        Transports with an equal `rate_limit_key` share ECS's token buckets; None means that this one shares with none.
+        `credentials` is the source of what the client signs with; None if requests are not signed.
         """
-        self.who = who if who is not None else self
-        self.read: Read = read_response
+        self.rate_limit_key = rate_limit_key if rate_limit_key is not None else self
+        self.read: ResponseReader = read_response
         self._client = client
-        self._clock = clock
+        self._timeout = timeout
         self._credentials = credentials
         events = client.meta.events
-        events.register("before-call.ecs", _extend, unique_id="aioecs-extend")
-        events.register("before-send.ecs", _witness_body, unique_id="aioecs-witness")
+        events.register("before-call.ecs", _add_unknown_members, unique_id="aioecs-extend")
+        events.register("before-send.ecs", _mark_body, unique_id="aioecs-sent-marker")
         events.register("before-parse.ecs", _keep_answer, unique_id="aioecs-answer")
-        # The wildcard goes before handlers of a single operation too.
+        # Handlers of the wildcard run before those of a single operation.
         events.register_first("needs-retry.ecs.*", _no_retry, unique_id="aioecs-no-retry")
 
     @property
@@ -153,48 +153,50 @@ class BotocoreTransport:
         return str(self._client.meta.partition)
 
     async def close(self) -> None:
-        """Close nothing: the client beneath is closed by whoever opened it."""
+        """Do nothing: whoever opened the aiobotocore client closes it."""
 
     async def attempt(self, operation: Operation[R], request: Shape, sent_marker: SentMarker) -> Attempt[R]:
-        """Send the request once, and say what came of it; once more if only its credentials were turned away."""
+        """Send the request once and return the outcome; send it once more if ECS rejected only its credentials."""
         source = self._credentials
         if source is None:
-            return await self._sent(operation, request, sent_marker)
+            return await self._send(operation, request, sent_marker)
         try:
             keys = await source.current()
-        except Exception as error:  # noqa: BLE001 a credential source's own failure, an STS error among them
-            return NotSent(source.failed(error, operation.name))
-        what = await self._sent(operation, request, sent_marker)
-        if not isinstance(what, Rejected) or what.error.code not in EXPIRED:
-            return what
-        # It was turned away and ECS did nothing: until the next byte nothing is on the wire.
+        except Exception as error:  # noqa: BLE001 any failure of a credential source, such as an error of STS
+            return NotSent(source.describe_failure(error, operation.name))
+        outcome = await self._send(operation, request, sent_marker)
+        if not isinstance(outcome, Rejected) or outcome.error.code not in EXPIRED_CODES:
+            return outcome
+        # ECS rejected the request and did nothing, so nothing counts as sent until the next first byte.
         sent_marker.body_started = False
-        if await source.renewed(keys):
-            return await self._sent(operation, request, sent_marker)
+        if await source.refresh(keys):
+            return await self._send(operation, request, sent_marker)
         sent_marker.body_started = True
-        return what
+        return outcome
 
-    async def _sent(self, operation: Operation[R], request: Shape, sent_marker: SentMarker) -> Attempt[R]:
-        known, whole = to_plain(request, extra=False), to_plain(request)
-        making = _Making(sent_marker, whole if whole != known else None)
-        token = _MAKING.set(making)
+    async def _send(self, operation: Operation[R], request: Shape, sent_marker: SentMarker) -> Attempt[R]:
+        known_members, all_members = to_plain(request, extra=False), to_plain(request)
+        current = _CurrentAttempt(sent_marker, all_members if all_members != known_members else None)
+        token = _CURRENT.set(current)
         try:
-            with withheld():
-                async with asyncio.timeout(self._clock):
-                    await getattr(self._client, operation.method)(**known)
+            with redacted_logs():
+                async with asyncio.timeout(self._timeout):
+                    await getattr(self._client, operation.method)(**known_members)
         except asyncio.CancelledError:
-            told = self.read(operation, request, making.answer) if making.answer is not None else None
-            if told is not None and is_trusted(told):
-                sent_marker.answer = told
+            outcome = self.read(operation, request, current.answer) if current.answer is not None else None
+            if outcome is not None and is_trusted(outcome):
+                sent_marker.answer = outcome
             raise
-        except Exception as error:  # noqa: BLE001 whatever it is, it must become a word about the start
-            making.end()
-            if making.answer is None:
-                return judge(making.refused or error, operation.name, sent_marker.body_started)
+        except Exception as error:  # noqa: BLE001 every error must become an outcome of the start
+            current.end()
+            if current.answer is None:
+                return classify_failure(current.refused or error, operation.name, sent_marker.body_started)
         finally:
-            making.end()
-            _MAKING.reset(token)
-        if making.answer is None:
-            why = making.refused or ConnectionError("what aiobotocore answered didn't come over the wire")
-            return judge(why, operation.name, sent_marker.body_started)
-        return self.read(operation, request, making.answer)
+            current.end()
+            _CURRENT.reset(token)
+        if current.answer is None:
+            why = current.refused or ConnectionError(
+                "aiobotocore returned a result without a response from the network"
+            )
+            return classify_failure(why, operation.name, sent_marker.body_started)
+        return self.read(operation, request, current.answer)

@@ -1,7 +1,7 @@
-"""One request that botocore makes up and nobody sends: it shows where and as what the client's requests go.
+"""Captures one request that botocore prepares, without sending it, to learn the URL, host, scope and user agent.
 
-Endpoint rules, signer, user agent and what handlers add need not be understood for this: whatever decides about them
-has decided by the time that `before-send` sees the request, and an answer from there keeps it off the wire.
+Endpoint rules, signer, user agent and handlers have all had their effect when `before-send` sees the request. A handler
+there returns a response, so that botocore sends nothing.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from urllib.parse import urlsplit
 import attrs
 from aiobotocore.awsrequest import AioAWSResponse
 
-from aioecs._transport.native.signing import ALGORITHM, Keys, Scope, canonical, day_key, signature
-from aioecs._transport.settings import control_character
+from aioecs._transport.native.signing import ALGORITHM, Keys, Scope, canonical_request, derive_signing_key, signature
+from aioecs._transport.settings import find_control_character
 
 _UNSIGNED = {"user-agent", "amz-sdk-invocation-id", "amz-sdk-request", "content-length", "authorization"}
 _EXPECTED = {"content-type", "x-amz-target", "x-amz-date", "x-amz-security-token"}
 
 
-class Otherwise(Exception):
-    """The client's requests are not such as the fast way makes; the message says in what."""
+class NotSupportedNatively(Exception):
+    """The native transport can't make the client's requests; the message says why."""
 
 
-class _Nothing:
-    """An empty answer."""
+class _EmptyBody:
+    """The body of an empty response."""
 
     async def read(self) -> bytes:
         return b"{}"
@@ -33,7 +33,7 @@ class _Nothing:
 
 @attrs.frozen
 class CapturedRequest:
-    """What the rehearsal showed."""
+    """What the native transport needs to know of the client's requests."""
 
     url: str
     host: str
@@ -41,62 +41,64 @@ class CapturedRequest:
     user_agent: str
 
 
-async def capture(client: Any, keys: Keys) -> CapturedRequest:
-    """Let the client make up a ListTasks that is never sent, and hold it against what the fast way would make of it.
+async def capture_request(client: Any, keys: Keys) -> CapturedRequest:
+    """Let the client prepare a ListTasks without sending it, and check that the native transport would send the same.
 
     Raises:
-        Otherwise: it isn't the same.
+        NotSupportedNatively: it would not.
     """
-    seen: list[Any] = []
+    requests: list[Any] = []
 
-    def keep(request: Any, **_: Any) -> AioAWSResponse:
-        seen.append(request)
-        return AioAWSResponse(request.url, 200, {}, _Nothing())
+    def intercept(request: Any, **_: Any) -> AioAWSResponse:
+        requests.append(request)
+        return AioAWSResponse(request.url, 200, {}, _EmptyBody())
 
     events = client.meta.events
-    events.register_first("before-send.ecs.ListTasks", keep, unique_id="aioecs-rehearsal")
+    events.register_first("before-send.ecs.ListTasks", intercept, unique_id="aioecs-capture")
     try:
         await client.list_tasks()
     finally:
-        events.unregister("before-send.ecs.ListTasks", keep, unique_id="aioecs-rehearsal")
-    if len(seen) != 1:
-        raise Otherwise("botocore made up no request when it was asked for one")
-    return _held_against(seen[0], keys)
+        events.unregister("before-send.ecs.ListTasks", intercept, unique_id="aioecs-capture")
+    if len(requests) != 1:
+        raise NotSupportedNatively("botocore prepared no request")
+    return _compare(requests[0], keys)
 
 
-def _held_against(request: Any, keys: Keys) -> CapturedRequest:
+def _compare(request: Any, keys: Keys) -> CapturedRequest:
     url = urlsplit(request.url)
     if request.method != "POST" or url.path != "/" or url.query or url.username is not None:
-        raise Otherwise("the endpoint has a path, a query or a user")
+        raise NotSupportedNatively("the endpoint has a path, a query or a user")
     headers = {name.lower(): _text(value) for name, value in request.headers.items()}
-    if any(control_character(held) for held in headers.values()):
-        raise Otherwise("a header holds a control character")
-    more = set(headers) - _UNSIGNED - _EXPECTED
-    if more:
-        raise Otherwise(f"requests have headers of their own: {', '.join(sorted(more))}")
-    shown = CapturedRequest(request.url, _host(url), _scope(headers.get("authorization", "")), headers["user-agent"])
-    if headers["authorization"].rpartition("=")[2] != _signed(shown, headers, keys, bytes(request.body)):
-        raise Otherwise("requests are signed otherwise")
-    return shown
+    if any(find_control_character(value) for value in headers.values()):
+        raise NotSupportedNatively("a header holds a control character")
+    unexpected = set(headers) - _UNSIGNED - _EXPECTED
+    if unexpected:
+        raise NotSupportedNatively(f"requests have headers of their own: {', '.join(sorted(unexpected))}")
+    captured = CapturedRequest(request.url, _host(url), _scope(headers.get("authorization", "")), headers["user-agent"])
+    if headers["authorization"].rpartition("=")[2] != _expected_signature(captured, headers, keys, bytes(request.body)):
+        raise NotSupportedNatively("requests are signed in another way")
+    return captured
 
 
 def _scope(authorization: str) -> Scope:
-    algorithm, _, said = authorization.partition(" ")
-    parts = said.partition(",")[0].removeprefix("Credential=").split("/")
+    algorithm, _, parameters = authorization.partition(" ")
+    parts = parameters.partition(",")[0].removeprefix("Credential=").split("/")
     if algorithm != ALGORITHM or len(parts) < 5:
-        raise Otherwise(f"requests are not signed with {ALGORITHM}")
+        raise NotSupportedNatively(f"requests are not signed with {ALGORITHM}")
     return Scope(parts[-3], parts[-2])
 
 
-def _signed(shown: CapturedRequest, headers: dict[str, str], keys: Keys, body: bytes) -> str:
-    stamp = headers["x-amz-date"]
-    signing = {name: held for name, held in headers.items() if name not in _UNSIGNED} | {"host": shown.host}
-    whole = canonical("POST", "/", "", signing, sha256(body).hexdigest())
-    return signature(day_key(keys.secret_key, stamp[:8], shown.scope), stamp, shown.scope, whole)
+def _expected_signature(captured: CapturedRequest, headers: dict[str, str], keys: Keys, body: bytes) -> str:
+    timestamp = headers["x-amz-date"]
+    signing = {name: value for name, value in headers.items() if name not in _UNSIGNED} | {"host": captured.host}
+    canonical = canonical_request("POST", "/", "", signing, sha256(body).hexdigest())
+    return signature(
+        derive_signing_key(keys.secret_key, timestamp[:8], captured.scope), timestamp, captured.scope, canonical
+    )
 
 
 def _host(url: Any) -> str:
-    """Name the host as it is signed: with its port, unless that is the scheme's own."""
+    """Return the host as it is signed: with its port, unless that is the scheme's default."""
     host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
     return host if url.port in (None, {"http": 80, "https": 443}.get(url.scheme)) else f"{host}:{url.port}"
 

@@ -1,11 +1,11 @@
-"""One attempt that does each thing once: the fast way.
+"""The native transport: one attempt, encoded, signed and sent on a connection of our own.
 
-It takes from aiobotocore what aiobotocore is there for (credentials and their refresh, the endpoint, TLS as it is
-configured), and makes up, signs, sends and reads for itself. A request is written once, on a connection of our own; no
+Credentials and their refresh, the endpoint and the TLS settings come from aiobotocore. A request is written once; no
 redirect is followed.
 
-A request that is turned away for its signature was not acted on. Where that can be mended it is mended and sent once
-more: expired credentials are refreshed, and a clock that is off is corrected (see `clock`). Nothing else is sent twice.
+ECS does not act on a request whose signature it rejects. Such a request is sent once more where the cause can be
+corrected: expired credentials are refreshed, and a wrong clock is corrected (see `clock_correction`). Nothing else is
+sent twice.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import attrs
 
 from aioecs._model.attempt import Answered, Attempt, Lost, NotSent, Rejected
 from aioecs._model.codec.shape import Shape
-from aioecs._transport.answers import Read, is_trusted, read_response
-from aioecs._transport.classify import judge
-from aioecs._transport.credentials import EXPIRED, CredentialSource
+from aioecs._transport.answers import ResponseReader, is_trusted, read_response
+from aioecs._transport.classify import classify_failure
+from aioecs._transport.credentials import EXPIRED_CODES, CredentialSource
 from aioecs._transport.native.captured_request import CapturedRequest
-from aioecs._transport.native.clock_correction import SKEWED, Clock
+from aioecs._transport.native.clock_correction import CLOCK_SKEW_CODES, ClockCorrection
 from aioecs._transport.native.connection import Response
-from aioecs._transport.native.connection_pool import Connections
+from aioecs._transport.native.connection_pool import ConnectionPool
 from aioecs._transport.native.encoding import Encoder
 from aioecs._transport.native.signing import CONTENT_TYPE, Keys, Signer
 from aioecs._transport.transport import Operation, SentMarker
@@ -34,136 +34,138 @@ from aioecs.errors import ECSServiceError
 R = TypeVar("R", bound=Shape)
 
 _SERVICE = "AmazonEC2ContainerServiceV20141113"
-_MENDABLE = EXPIRED | SKEWED
+_RETRYABLE_CODES = EXPIRED_CODES | CLOCK_SKEW_CODES
 
 
 class NativeTransport:
-    """The port over aiobotocore's credentials, and connections of our own."""
+    """Sends requests with aiobotocore's credentials, on connections of our own."""
 
-    way = "fast"
+    kind = "native"
 
     def __init__(
         self,
         client: Any,
-        shown: CapturedRequest,
-        connections: Connections,
+        captured: CapturedRequest,
+        pool: ConnectionPool,
         credentials: CredentialSource,
-        who: Hashable = None,
+        rate_limit_key: Hashable = None,
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Take an aiobotocore client, what its rehearsal showed, and connections to there, which it closes.
+        """Take an aiobotocore client, the request captured from it, and a connection pool, which `close` closes.
 
-        `who` is whose token buckets its requests take from; None if nobody else is known to take from them.
+        Transports with an equal `rate_limit_key` share ECS's token buckets; None means that this one shares with none.
         """
-        self.who = who if who is not None else self
+        self.rate_limit_key = rate_limit_key if rate_limit_key is not None else self
         self.endpoint_url = str(client.meta.endpoint_url)
         self.region = str(client.meta.region_name)
         self.partition = str(client.meta.partition)
-        self.read: Read = read_response
-        self._shown = shown
-        self._connections = connections
+        self.read: ResponseReader = read_response
+        self._captured = captured
+        self._pool = pool
         self._credentials = credentials
         self._now = now
-        self._clock = Clock()
-        self._signer = Signer(shown.host, shown.scope)
+        self._clock = ClockCorrection()
+        self._signer = Signer(captured.host, captured.scope)
         self._encoder = Encoder()
-        self._flying = 0
-        self._heads: dict[str, tuple[str, str]] = {}
+        self._in_flight = 0
+        self._head_lines: dict[str, tuple[str, str]] = {}
 
     async def attempt(self, operation: Operation[R], request: Shape, sent_marker: SentMarker) -> Attempt[R]:
-        """Send the request once, and say what came of it; once more if only its signature was turned away."""
-        self._flying += 1
-        sending = _Sending(sent_marker, request, self._clock.ahead)
+        """Send the request once and return the outcome; send it once more if ECS rejected only its signature."""
+        self._in_flight += 1
+        state = _AttemptState(sent_marker, request, self._clock.offset)
         try:
             body = self._encoder.body(request)
-            what = await self._sent(operation, body, sending)
-            if not isinstance(what, Rejected) or what.error.code not in _MENDABLE:
-                return what
-            # It was turned away and ECS did nothing: until the next byte nothing is on the wire.
+            outcome = await self._send(operation, body, state)
+            if not isinstance(outcome, Rejected) or outcome.error.code not in _RETRYABLE_CODES:
+                return outcome
+            # ECS rejected the request and did nothing, so nothing counts as sent until the next first byte.
             sent_marker.body_started = False
-            if await self._mended(what.error, sending):
-                return self._proven(await self._sent(operation, body, sending), sending)
+            if await self._fix_rejection(outcome.error, state):
+                return self._confirm_clock(await self._send(operation, body, state), state)
             sent_marker.body_started = True
-            return what
-        except Exception as error:  # noqa: BLE001 whatever it is, it must become a word about the start
-            return judge(error, operation.name, sent_marker.body_started)
+            return outcome
+        except Exception as error:  # noqa: BLE001 every error must become an outcome of the start
+            return classify_failure(error, operation.name, sent_marker.body_started)
         finally:
-            self._flying -= 1
-            if not self._flying:
+            self._in_flight -= 1
+            if not self._in_flight:
                 self._encoder.forget()
 
     async def close(self) -> None:
-        """Close its connections, and wait until they are."""
-        await self._connections.close()
+        """Close the connections, and wait until they are closed."""
+        await self._pool.close()
 
-    async def _sent(self, operation: Operation[R], body: bytes, sending: _Sending) -> Attempt[R]:
+    async def _send(self, operation: Operation[R], body: bytes, state: _AttemptState) -> Attempt[R]:
         try:
-            sending.keys = keys = await self._credentials.current()
-        except Exception as error:  # noqa: BLE001 a credential source's own failure, an STS error among them
-            return NotSent(self._credentials.failed(error, operation.name))
-        late = partial(self._came_late, operation, sending)
-        told: list[Answered[R] | Rejected | Lost] = []
+            state.keys = keys = await self._credentials.current()
+        except Exception as error:  # noqa: BLE001 any failure of a credential source, such as an error of STS
+            return NotSent(self._credentials.describe_failure(error, operation.name))
+        on_late_answer = partial(self._keep_late_answer, operation, state)
+        outcomes: list[Answered[R] | Rejected | Lost] = []
 
-        def trusted(answer: Response) -> bool:
-            told.append(self.read(operation, sending.request, answer))
-            return is_trusted(told[0])
+        def read_and_check(answer: Response) -> bool:
+            outcomes.append(self.read(operation, state.request, answer))
+            return is_trusted(outcomes[0])
 
-        written = self._written(operation.name, body, keys, sending.ahead)
-        answer = await self._connections.exchange(written, sending.sent_marker, late, trusted=trusted)
-        sending.date = answer.header(b"date")
-        return told[0]
+        data = self._serialize(operation.name, body, keys, state.offset)
+        answer = await self._pool.exchange(data, state.sent_marker, on_late_answer, is_trusted=read_and_check)
+        state.date = answer.header(b"date")
+        return outcomes[0]
 
-    def _came_late(self, operation: Operation[Any], sending: _Sending, answer: Response) -> None:
-        """Keep what came together with a cancel; what is no answer of ECS tells nothing."""
-        told = self.read(operation, sending.request, answer)
-        if is_trusted(told):
-            sending.sent_marker.answer = told
+    def _keep_late_answer(self, operation: Operation[Any], state: _AttemptState, answer: Response) -> None:
+        """Keep an answer that arrived together with a cancel, unless it can't be ECS's."""
+        outcome = self.read(operation, state.request, answer)
+        if is_trusted(outcome):
+            state.sent_marker.answer = outcome
 
-    def _written(self, name: str, body: bytes, keys: Keys, ahead: float) -> bytes:
-        """Write a signed request as it goes on the wire."""
-        known = self._heads.get(name)
-        if known is None:
+    def _serialize(self, name: str, body: bytes, keys: Keys, offset: float) -> bytes:
+        """Return the bytes of a signed request."""
+        cached = self._head_lines.get(name)
+        if cached is None:
             target = f"{_SERVICE}.{name}"
             lines = (
                 "POST / HTTP/1.1",
-                f"Host: {self._shown.host}",
-                f"User-Agent: {self._shown.user_agent}",
+                f"Host: {self._captured.host}",
+                f"User-Agent: {self._captured.user_agent}",
                 "Accept-Encoding: identity",
                 f"Content-Type: {CONTENT_TYPE}",
                 f"X-Amz-Target: {target}",
                 "",
             )
-            known = self._heads[name] = target, "\r\n".join(lines)
-        target, head = known
-        for line in self._signer.headers(target, body, keys, self._now() + ahead).items():
+            cached = self._head_lines[name] = target, "\r\n".join(lines)
+        target, head = cached
+        for line in self._signer.headers(target, body, keys, self._now() + offset).items():
             head += "%s: %s\r\n" % line  # noqa: UP031 the pair as it stands
         return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
-    async def _mended(self, error: ECSServiceError, sending: _Sending) -> bool:
-        """Mend what the request was turned away for; False if that can't be."""
-        if error.code not in SKEWED:
-            return await self._credentials.renewed(sending.keys)
-        ahead = self._clock.retry(sending.ahead, sending.date, self._now())
-        if ahead is None:
+    async def _fix_rejection(self, error: ECSServiceError, state: _AttemptState) -> bool:
+        """Correct what the request was rejected for; return False if that is not possible."""
+        if error.code not in CLOCK_SKEW_CODES:
+            return await self._credentials.refresh(state.keys)
+        offset = self._clock.offset_for_retry(state.offset, state.date, self._now())
+        if offset is None:
             return False
-        sending.ahead = ahead
+        state.offset = offset
         return True
 
-    def _proven(self, what: Attempt[R], sending: _Sending) -> Attempt[R]:
-        """Let others sign by the time that this request was signed by, once ECS took it."""
-        if isinstance(what, Answered) or (isinstance(what, Rejected) and what.error.code not in _MENDABLE):
-            self._clock.proven(sending.ahead)
-        return what
+    def _confirm_clock(self, outcome: Attempt[R], state: _AttemptState) -> Attempt[R]:
+        """Sign later requests with this request's clock offset, if ECS accepted its signature."""
+        if isinstance(outcome, Answered) or (
+            isinstance(outcome, Rejected) and outcome.error.code not in _RETRYABLE_CODES
+        ):
+            self._clock.confirm(state.offset)
+        return outcome
 
 
 @attrs.define
-class _Sending:
-    """What one attempt has come to so far."""
+class _AttemptState:
+    """What is known of one attempt so far."""
 
     sent_marker: SentMarker
     request: Shape = attrs.field(repr=False)
-    ahead: float
-    """How far ahead of our clock it is signed, in seconds."""
+    offset: float
+    """Seconds added to the local clock to sign the request."""
     keys: Keys | None = attrs.field(default=None, repr=False)
     date: str | None = None

@@ -1,4 +1,4 @@
-"""The command `aioecs instances`: list container instances, and what is free on each."""
+"""The command `aioecs instances`: list container instances and their free capacity."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from aioecs.cli._display.columns import Column, bar, lines
 from aioecs.cli._display.status import DONE
 from aioecs.cli._display.streams import Streams
 from aioecs.cli._options import AsJson, Cluster, refused
-from aioecs.cli._read_command import reading, told_failures
+from aioecs.cli._read_command import print_failures, run_with_client
 from aioecs.types import ContainerInstance, ContainerInstanceStatus, Resource
 
 HELP = """
-List the container instances of a cluster: whether they take tasks, what runs on them, and what is free.
+List the container instances of a cluster: their status, their tasks, and their free capacity.
 
-The bars show what is taken; 3 +2 are tasks, 3 running and 2 pending. \
+The bars show what is in use; 3 +2 are tasks, 3 running and 2 pending. \
 A terminal shows the columns that fit; a pipe gets all but the bars. In JSON there is a \
 line for each instance.
 
@@ -50,7 +50,7 @@ def instances(
     ] = None,
     status: Annotated[
         ContainerInstanceStatus | None,
-        typer.Option("--status", case_sensitive=False, help="That stand there.", rich_help_panel=ONLY),
+        typer.Option("--status", case_sensitive=False, help="With this status.", rich_help_panel=ONLY),
     ] = None,
     as_json: AsJson = False,
     *,
@@ -59,13 +59,13 @@ def instances(
     """List, describe and show, and return the exit status; `HELP` is what the user reads."""
     request = ListContainerInstancesRequest(cluster=cluster, filter=matching, status=status)
     streams = Streams()
-    return asyncio.run(reading(access, streams, partial(look, request, streams, as_json=as_json)))
+    return asyncio.run(run_with_client(access, streams, partial(list_instances, request, streams, as_json=as_json)))
 
 
-async def look(
+async def list_instances(
     request: ListContainerInstancesRequest, streams: Streams, client: Client, *, as_json: bool = False
 ) -> int:
-    """List the instances that are asked for, show them, and return the exit status.
+    """List and describe the matching instances, show them, and return the exit status.
 
     Raises:
         UsageError: ECS documents that it does not take this.
@@ -77,13 +77,13 @@ async def look(
         raise refused(error) from error
     if not arns:
         if not as_json:
-            streams.note(Text("no container instances", "dim"))
+            streams.print_note(Text("no container instances", "dim"))
         return DONE
-    asked = DescribeContainerInstancesRequest(cluster=request.cluster, container_instances=arns)
-    answer = await client.describe_container_instances(asked)
+    described = DescribeContainerInstancesRequest(cluster=request.cluster, container_instances=arns)
+    answer = await client.describe_container_instances(described)
     found = answer.container_instances
     streams.show([as_line(each) for each in found] if as_json else table(found, streams.columns))
-    return told_failures(streams, answer.failures)
+    return print_failures(streams, answer.failures)
 
 
 def table(instances: Sequence[ContainerInstance], width: int | None) -> list[Text]:
@@ -108,7 +108,7 @@ def _load(name: str, heading: str, instances: Sequence[ContainerInstance], width
 
 
 def amount(resources: Sequence[Resource], name: str) -> int:
-    """Return how much there is of a resource; 0 if nothing is said of it."""
+    """Return the amount of a resource; 0 if it is not listed."""
     return next((each.integer_value or 0 for each in resources if each.name == name), 0)
 
 

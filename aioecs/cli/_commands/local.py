@@ -1,4 +1,4 @@
-"""The command `aioecs local`: an ECS on this machine, for any client, until it is told to end."""
+"""The command `aioecs local`: an ECS on this machine, for any client, until it is interrupted."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ From a script, which reads where it is:
 With tasks that end by themselves after three seconds, those of the family batch with exit code 1, and with task \
 definitions as `aws ecs register-task-definition --cli-input-json` takes them:
 
-  aioecs local --running 3 --exit-code batch=1 --task-definition batch.json
+  aioecs local --running 3 --exit-code batch=1 \\
+    --task-definition batch.json
 
 As Fargate, without container instances:
 
@@ -217,10 +218,10 @@ def exit_status(text: str) -> int:
 def by_family(
     option: str, words: list[str], read: Callable[[str], T], otherwise: T | None
 ) -> Callable[[Any], T | None]:
-    """Read values for all tasks or those of a family, the last one counting; return what tells a task's.
+    """Read values for all tasks or those of a family, the last one counting; return a function of the task.
 
     Raises:
-        UsageError: one can't be read; names the option and the word.
+        UsageError: one can't be read; the message has both.
     """
     values: dict[str, T] = {}
     for word in words:
@@ -305,7 +306,7 @@ async def serve(
                     streams.say(*announcement(served))
                 await token.wait()
                 if streams.shows_progress(as_json=as_json):
-                    streams.note(Text(""))  # a terminal has written ^C, and the prompt comes next
+                    streams.print_note(Text(""))  # a terminal has written ^C, and the prompt comes next
         except OSError as error:
             raise UsageError(error.strerror or str(error)) from error
         except AwsError as error:

@@ -1,4 +1,4 @@
-"""The command `aioecs start`: its options, and what `--help` says of them."""
+"""The command `aioecs start`: its options and their help."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from aioecs.cli._options import (
     Policy,
     UsageError,
 )
-from aioecs.cli._start_options import Asked
+from aioecs.cli._start_options import StartOptions
 from aioecs.cli._start_run import Run
 
 HELP = """
-Start tasks on the container instances of a cluster, and tell what came of each.
+Start tasks on the container instances of a cluster, and report the outcome of each.
 
-Where they go is chosen as a scheduler would: instances with an agent and with room, tasks spread evenly, and what ECS \
-refuses on one instance goes to another. With --instances or --all-instances the starts go round over those instead, \
-and stay. As many as can share a call do.
+aioecs picks the instances: those with a connected agent and enough capacity, with the tasks spread evenly. A start \
+that ECS refuses on one instance is sent to another. With --instances or --all-instances the starts go to those in \
+turn, and stay there. Starts that are equal but for the instance share calls, ten to a call.
 
-Ctrl-C stops what is on its way and tells what was started; a second one ends at once. A terminal shows how far it is; \
-in a pipe there is nothing but the result.
+Ctrl-C stops the calls in flight and reports what was started; a second one ends at once. A terminal shows progress; \
+a pipe gets the result only.
 
 [bold]Examples[/]
 
@@ -39,15 +39,16 @@ Try it, without an account:
 
   aioecs start --local --count 1000
 
-Many, over the instances that have room, evenly over the Availability Zones:
+Many, on the instances with capacity, evenly over the Availability Zones:
 
   aioecs start --cluster c1 --task-definition td \\
     --count 500 --spread ecs.availability-zone
 
-On as few instances of a kind as possible, with ten minutes for others to make room:
+On as few instances of a kind as possible, with ten minutes for capacity to become free:
 
   aioecs start --cluster c1 --task-definition td \\
-    --count 500 --binpack memory --wait-for-room 600 \\
+    --count 500 --binpack memory \\
+    --wait-for-capacity 600 \\
     --member-of 'attribute:ecs.instance-type =~ m7.*'
 
 In turn over all instances of a cluster:
@@ -74,13 +75,13 @@ def start(
         typer.Option(
             "--instances",
             metavar="ID,ID...",
-            help="In turn over these instances, by id or ARN, separated by commas.",
+            help="On these instances in turn: ids, their prefixes or ARNs, separated by commas.",
             rich_help_panel=WHERE,
         ),
     ] = None,
     all_instances: Annotated[
         bool,
-        typer.Option("--all-instances", help="In turn over all that are ACTIVE in the cluster.", rich_help_panel=WHERE),
+        typer.Option("--all-instances", help="On all ACTIVE instances of the cluster in turn.", rich_help_panel=WHERE),
     ] = False,
     spread: Annotated[
         str | None,
@@ -97,7 +98,7 @@ def start(
         typer.Option("--binpack", help="On as few instances as possible, by what is free.", rich_help_panel=PLACEMENT),
     ] = None,
     random: Annotated[
-        bool, typer.Option("--random", help="On any instance that has room.", rich_help_panel=PLACEMENT)
+        bool, typer.Option("--random", help="On any instance with capacity.", rich_help_panel=PLACEMENT)
     ] = False,
     distinct_instance: Annotated[
         bool,
@@ -115,10 +116,10 @@ def start(
     wait_for_capacity: Annotated[
         float | None,
         typer.Option(
-            "--wait-for-room",
+            "--wait-for-capacity",
             metavar="SECONDS",
             min=0,
-            help="How long to wait for room, on the instances named too; by default what finds none is refused.",
+            help="How long to wait for capacity, also on named instances; by default a start without is refused.",
             rich_help_panel=PLACEMENT,
         ),
     ] = None,
@@ -176,7 +177,7 @@ def start(
         typer.Option(
             "--started-by",
             metavar="MARK",
-            help="A mark of your own. Without it each call gets a token, by which a start in doubt is found again.",
+            help="A mark of your own. Without it each call gets a token, which finds a start whose answer was lost.",
             rich_help_panel=TASK,
         ),
     ] = None,
@@ -195,7 +196,7 @@ def start(
         bool,
         typer.Option(
             "--wait",
-            help="Until all that started has stopped; the status is 1 unless each ended with exit code 0.",
+            help="Until all started tasks have stopped; the status is 1 unless each succeeded.",
             rich_help_panel=HOW,
         ),
     ] = False,
@@ -203,8 +204,8 @@ def start(
         Policy,
         typer.Option(
             "--on-cancel",
-            help="What Ctrl-C does with calls that are on their way: stop what they start, settle (wait, and leave "
-            "it running), or abandon (leave at once: UNKNOWN).",
+            help="What Ctrl-C does with calls in flight: stop what they start, keep (wait, and leave it running), "
+            "or abandon (end at once: UNKNOWN).",
             rich_help_panel=HOW,
         ),
     ] = Policy.STOP,
@@ -216,7 +217,7 @@ def start(
     if context.args:
         # Not repeated here: it may be the value of an environment variable.
         raise UsageError("a word too many: --env and --tag take one NAME=VALUE each, and a command goes after --")
-    asked = Asked(
+    options = StartOptions(
         count=count,
         cluster=cluster,
         task_definition=task_definition,
@@ -242,4 +243,4 @@ def start(
         concurrency=concurrency,
         access=access,
     )
-    return asyncio.run(Run(_start_options.settled(asked), Streams(), as_json=as_json).go())
+    return asyncio.run(Run(_start_options.validated(options), Streams(), as_json=as_json).go())

@@ -1,4 +1,4 @@
-"""The command `aioecs stop`: stop tasks that are named, and tell what came of each."""
+"""The command `aioecs stop`: stop tasks, and report the result for each."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from aioecs import CancelToken, Client, ECSError, InvalidRequest, ListTasksReque
 from aioecs._model import limits
 from aioecs._model.arn import short
 from aioecs.cli._access import Access, with_access
+from aioecs.cli._display.start_counts import is_final, text_of
 from aioecs.cli._display.status import CANNOT, DONE, INTERRUPTED, PARTLY
 from aioecs.cli._display.streams import Streams
-from aioecs.cli._display.tally import is_final, text_of
-from aioecs.cli._lookup import whole_tasks
+from aioecs.cli._lookup import complete_task_ids
 from aioecs.cli._options import HOW, WHERE, AsJson, UsageError, refused
 from aioecs.cli._signals import interrupts
-from aioecs.cli._task_names import cluster_in, named
+from aioecs.cli._task_names import cluster_in, task_names
 
 HELP = """
 Stop tasks, by id or ARN. Their containers get SIGTERM, and SIGKILL later.
@@ -31,13 +31,13 @@ Stop tasks, by id or ARN. Their containers get SIGTERM, and SIGKILL later.
 The cluster is the one in a task's ARN, unless another is named. Of - the tasks are read from standard input: ids or \
 ARNs with white space between them, or JSON as the other commands or the AWS CLI write it.
 
-Ctrl-C begins no further stop, and tells what was stopped; a second one ends at once.
+After Ctrl-C no further stop begins, and what was stopped is reported; a second one ends at once.
 
 [bold]Examples[/]
 
   aioecs stop --cluster c1 6f1e2d --reason 'wrong input'
 
-All that a run has started, or that bears a mark:
+All that a run has started, or that has a mark:
 
   aioecs start --cluster c1 --task-definition td \\
     --count 99 --json > run.jsonl
@@ -88,17 +88,17 @@ def stop(
     all_of = family is not None or started_by is not None
     if bool(tasks) == all_of:
         raise UsageError("name tasks, or give --family or --started-by" + (", not both" if all_of else ""))
-    names = named(tasks or ())
+    names = task_names(tasks or ())
     wanted = [StopTaskRequest(cluster=cluster or cluster_in(name), task=name, reason=reason) for name in names]
     for request in wanted:
         check(request)
     matching = ListTasksRequest(cluster=cluster, family=family, started_by=started_by) if all_of else None
-    stopping = Stopping(wanted, Streams(), matching=matching, reason=reason, as_json=as_json)
-    return asyncio.run(stopping.go(access))
+    stop_run = StopRun(wanted, Streams(), matching=matching, reason=reason, as_json=as_json)
+    return asyncio.run(stop_run.go(access))
 
 
 def check(request: StopTaskRequest) -> None:
-    """Hold a request against ECS's documented limits.
+    """Check a request against ECS's documented limits.
 
     Raises:
         UsageError: one is broken.
@@ -110,8 +110,8 @@ def check(request: StopTaskRequest) -> None:
 
 
 @attrs.define
-class Stopping:
-    """One `aioecs stop`: what is to be stopped, and what came of it so far."""
+class StopRun:
+    """One run of `aioecs stop`: what to stop, and the results so far."""
 
     requests: Sequence[StopTaskRequest]
     streams: Streams
@@ -125,9 +125,9 @@ class Stopping:
     errors: list[ECSError] = attrs.field(factory=list[ECSError])
 
     async def go(self, access: Access) -> int:
-        """Stop them, fifty at once, and return the exit status.
+        """Stop the tasks, fifty at a time, and return the exit status.
 
-        After a first SIGINT or SIGTERM no further stop begins, and those on their way are waited for; the second ends
+        After a first SIGINT or SIGTERM no further stop begins, and those in flight are waited for; the second ends
         the process.
         """
         with self.streams.logging(), interrupts(self.token, self._end_at_once):
@@ -136,7 +136,7 @@ class Stopping:
                     await self._find(client)
                     await self._stop(client)
             except (ECSError, UsageError) as error:  # the client could not be opened, or nothing listed
-                self.streams.complain(text_of(error) if isinstance(error, ECSError) else str(error))
+                self.streams.print_error(text_of(error) if isinstance(error, ECSError) else str(error))
                 return CANNOT if is_final(error) else PARTLY
             self._sum_up()
             await self.streams.drained(unless=lambda: self.token.cancelled)
@@ -144,11 +144,11 @@ class Stopping:
             return self.streams.status(self._status())
 
     async def _find(self, client: Client) -> None:
-        """Make beginnings of ids whole, and list what is to be stopped by what it has in common."""
+        """Complete prefixes of ids, or list the tasks that match."""
         clusters = {request.cluster for request in self.requests}
         for cluster in clusters:
             mine = [request.task for request in self.requests if request.cluster == cluster]
-            whole = dict(zip(mine, await whole_tasks(client, mine, cluster), strict=True))
+            whole = dict(zip(mine, await complete_task_ids(client, mine, cluster), strict=True))
             self.requests = [
                 request.replace(task=whole[request.task]) if request.cluster == cluster else request
                 for request in self.requests
@@ -171,25 +171,25 @@ class Stopping:
                 if self.token.cancelled:
                     return
                 try:
-                    self._tell(request, (await client.stop_task(request)).task)
+                    self._print_result(request, (await client.stop_task(request)).task)
                 except ECSError as error:
-                    self._tell(request, error)
+                    self._print_result(request, error)
 
         async with anyio.create_task_group() as group:
             for _ in range(min(_AT_ONCE, len(self.requests))):
                 group.start_soon(one_by_one)
 
-    def _tell(self, request: StopTaskRequest, became: Task | ECSError | None) -> None:
-        if isinstance(became, ECSError):
-            self.errors.append(became)
+    def _print_result(self, request: StopTaskRequest, result: Task | ECSError | None) -> None:
+        if isinstance(result, ECSError):
+            self.errors.append(result)
         else:
             self.stopped += 1
         if self.as_json:
-            self.streams.write(as_line(request, became))
-        elif isinstance(became, ECSError):
-            self.streams.complain(f"{short(request.task)}: {text_of(became)}")
+            self.streams.write(as_line(request, result))
+        elif isinstance(result, ECSError):
+            self.streams.print_error(f"{short(request.task)}: {text_of(result)}")
         else:
-            status = became.last_status if became is not None else None
+            status = result.last_status if result is not None else None
             self.streams.say(
                 Text.assemble(short(request.task), ("  stopping", "green"), f", now {status or 'unknown'}")
             )
@@ -204,8 +204,8 @@ class Stopping:
     def _sum_up(self) -> None:
         left = len(self.requests) - self.stopped - len(self.errors)
         if left and not self.as_json:
-            told = f"Interrupted: {self.stopped} stopping, {len(self.errors)} failed, {left} not asked to stop"
-            self.streams.note(Text(told, "bold yellow"))
+            summary = f"Interrupted: {self.stopped} stopping, {len(self.errors)} failed, {left} not asked to stop"
+            self.streams.print_note(Text(summary, "bold yellow"))
 
     def _end_at_once(self) -> None:
         self._sum_up()
@@ -213,15 +213,15 @@ class Stopping:
         self.end(INTERRUPTED)
 
 
-def as_line(request: StopTaskRequest, became: Task | ECSError | None) -> str:
-    """Return what came of one stop, as a line of JSON."""
-    task = became if isinstance(became, Task) else None
+def as_line(request: StopTaskRequest, result: Task | ECSError | None) -> str:
+    """Return the result of one stop as a line of JSON."""
+    task = result if isinstance(result, Task) else None
     return json.dumps(
         {
             "task": request.task,
-            "stopping": not isinstance(became, ECSError),
+            "stopping": not isinstance(result, ECSError),
             "task_arn": task.task_arn if task is not None else None,
             "last_status": task.last_status if task is not None else None,
-            "error": text_of(became) if isinstance(became, ECSError) else None,
+            "error": text_of(result) if isinstance(result, ECSError) else None,
         }
     )

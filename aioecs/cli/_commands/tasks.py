@@ -21,14 +21,14 @@ from aioecs.cli._display.columns import Column, lines
 from aioecs.cli._display.screen import one_line
 from aioecs.cli._display.status import DONE
 from aioecs.cli._display.streams import Streams
-from aioecs.cli._lookup import whole_tasks
+from aioecs.cli._lookup import complete_task_ids
 from aioecs.cli._options import OUTPUT, AsJson, Cluster, UsageError, refused
-from aioecs.cli._read_command import moment, reading, told_failures
-from aioecs.cli._task_names import cluster_in, named
+from aioecs.cli._read_command import iso_time, print_failures, run_with_client
+from aioecs.cli._task_names import cluster_in, task_names
 from aioecs.types import DesiredStatus
 
 HELP = """
-List the tasks of a cluster, with where each stands; or show those that are named in full.
+List the tasks of a cluster with their status; or show the named tasks in full.
 
 A terminal shows the columns that fit; a pipe gets all of them. In JSON there is a line for each task. Values of \
 environment variables are in neither.
@@ -62,15 +62,15 @@ class Order(StrEnum):
     STOPPED = "stopped"
 
     def of(self, task: Task) -> tuple[str, ...]:
-        """Return what places a task in the list."""
+        """Return the sort key of a task."""
         key = {
             Order.STATUS: task.last_status,
             Order.DEFINITION: task.task_definition_arn,
             Order.INSTANCE: task.container_instance_arn,
             Order.STARTED_BY: task.started_by,
-            Order.STOPPED: moment(task.stopped_at),
+            Order.STOPPED: iso_time(task.stopped_at),
         }.get(self)
-        return (key or "", moment(task.created_at) or "", task.task_arn or "")
+        return (key or "", iso_time(task.created_at) or "", task.task_arn or "")
 
 
 @with_access
@@ -123,11 +123,13 @@ def tasks(
     )
     streams = Streams()
     if not names:
-        return asyncio.run(reading(access, streams, partial(look, request, streams, order=order, as_json=as_json)))
+        return asyncio.run(
+            run_with_client(access, streams, partial(list_tasks, request, streams, order=order, as_json=as_json))
+        )
     if request != ListTasksRequest(cluster=cluster):
-        raise UsageError("tasks that are named are shown whatever they are: leave the filters out")
-    described = partial(describe, named(names), streams, cluster=cluster, as_json=as_json)
-    return asyncio.run(reading(access, streams, described))
+        raise UsageError("named tasks are shown in any state: leave the filters out")
+    describing = partial(describe, task_names(names), streams, cluster=cluster, as_json=as_json)
+    return asyncio.run(run_with_client(access, streams, describing))
 
 
 async def describe(
@@ -144,7 +146,7 @@ async def describe(
         mine = [name for name in names if (cluster or cluster_in(name)) == where]
         try:
             request = DescribeTasksRequest(
-                cluster=where, tasks=await whole_tasks(client, mine, where), include=["TAGS"]
+                cluster=where, tasks=await complete_task_ids(client, mine, where), include=["TAGS"]
             )
             answer = await client.describe_tasks(request)
         except InvalidRequest as error:
@@ -152,11 +154,11 @@ async def describe(
         for task in answer.tasks:
             streams.show([as_line(task)] if as_json else [*members(_without_overrides(task)), Text("")])
         failures += answer.failures
-    return told_failures(streams, failures)
+    return print_failures(streams, failures)
 
 
 def _without_overrides(task: Task) -> dict[str, Any]:
-    """Return all that ECS tells of a task but its overrides, whose environment and command may hold secrets."""
+    """Return a task's members except its overrides, whose environment and command may hold secrets."""
     return attrs.asdict(
         cast("Any", task), filter=lambda field, held: field.name != "overrides" and held not in (None, (), {})
     )
@@ -176,11 +178,11 @@ def members(value: dict[str, Any], indent: str = "") -> Iterator[Text]:
                 yield Text(f"{indent}  - {first.plain.lstrip()}", no_wrap=True)
                 yield from others
         elif held not in (None, [], ()):
-            shown = moment(held) if isinstance(held, datetime) else held
+            shown = iso_time(held) if isinstance(held, datetime) else held
             yield Text(f"{indent}{name}: {one_line(str(shown))}", no_wrap=True)
 
 
-async def look(
+async def list_tasks(
     request: ListTasksRequest,
     streams: Streams,
     client: Client,
@@ -188,7 +190,7 @@ async def look(
     order: Order = Order.CREATED,
     as_json: bool = False,
 ) -> int:
-    """List the tasks that are asked for, show them, and return the exit status.
+    """List and describe the matching tasks, show them, and return the exit status.
 
     Raises:
         UsageError: ECS documents that it does not take this.
@@ -200,12 +202,12 @@ async def look(
         raise refused(error) from error
     if not arns:
         if not as_json:
-            streams.note(Text("no tasks", "dim"))
+            streams.print_note(Text("no tasks", "dim"))
         return DONE
     answer = await client.describe_tasks(DescribeTasksRequest(cluster=request.cluster, tasks=arns))
     found = sorted(answer.tasks, key=order.of)
     streams.show([as_line(task) for task in found] if as_json else table(found, streams.columns))
-    return told_failures(streams, answer.failures)
+    return print_failures(streams, answer.failures)
 
 
 def table(tasks: Sequence[Task], width: int | None) -> list[Text]:
@@ -216,7 +218,7 @@ def table(tasks: Sequence[Task], width: int | None) -> list[Text]:
             Column("STATUS", [_status(task) for task in tasks]),
             Column("EXIT", [_exit_codes(task) for task in tasks], 1),
             Column("DEFINITION", [short(task.task_definition_arn or "") for task in tasks], 1),
-            Column("CREATED", [moment(task.created_at) or "" for task in tasks], 2),
+            Column("CREATED", [iso_time(task.created_at) or "" for task in tasks], 2),
             Column("INSTANCE", [short(task.container_instance_arn or "") for task in tasks], 3),
             Column("STARTED BY", [one_line(task.started_by or "") for task in tasks], 4),
             Column("STOPPED", [one_line(task.stopped_reason or task.stop_code or "") for task in tasks], 5),
@@ -226,7 +228,7 @@ def table(tasks: Sequence[Task], width: int | None) -> list[Text]:
 
 
 def _exit_codes(task: Task) -> str:
-    """Tell with what the containers ended: by name where there are several, - for none at all."""
+    """Return the containers' exit codes: by name where there are several, - for none."""
     if task.last_status != "STOPPED":
         return ""
     codes = [(each.name or "", "-" if each.exit_code is None else str(each.exit_code)) for each in task.containers]
@@ -240,8 +242,8 @@ def _status(task: Task) -> Text:
     return Text(f"{last}->{desired}", "yellow")
 
 
-def as_line(task: Task) -> str:
-    """Return a task as a line of JSON. Overrides are left out: their environment may hold secrets."""
+def as_line(task: Task, **more: Any) -> str:
+    """Return a task as a line of JSON, with further members. Overrides may hold secrets and are left out."""
     facts: dict[str, Any] = {
         "task_arn": task.task_arn,
         "last_status": task.last_status,
@@ -251,9 +253,9 @@ def as_line(task: Task) -> str:
         "cluster_arn": task.cluster_arn,
         "started_by": task.started_by,
         "group": task.group,
-        "created_at": moment(task.created_at),
-        "started_at": moment(task.started_at),
-        "stopped_at": moment(task.stopped_at),
+        "created_at": iso_time(task.created_at),
+        "started_at": iso_time(task.started_at),
+        "stopped_at": iso_time(task.stopped_at),
         "stop_code": task.stop_code,
         "stopped_reason": task.stopped_reason,
         "containers": [
@@ -261,4 +263,4 @@ def as_line(task: Task) -> str:
             for each in task.containers
         ],
     }
-    return json.dumps(facts)
+    return json.dumps(facts | more)

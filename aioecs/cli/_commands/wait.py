@@ -17,18 +17,19 @@ from aioecs.cli._access import Access, with_access
 from aioecs.cli._commands.tasks import as_line, table
 from aioecs.cli._display.status import DONE, PARTLY
 from aioecs.cli._display.streams import Streams
-from aioecs.cli._lookup import whole_tasks
+from aioecs.cli._lookup import complete_task_ids
 from aioecs.cli._options import HOW, WHERE, AsJson, refused
-from aioecs.cli._read_command import reading
-from aioecs.cli._task_names import named
+from aioecs.cli._read_command import run_with_client
+from aioecs.cli._task_names import task_names
+from aioecs.cli._task_results import explanations, result_members, task_results
 
 HELP = """
-Wait until tasks run, or until they have stopped, and show them as they were last seen.
+Wait until tasks run, or until they have stopped, and show them as last described.
 
-A task that stops without having run ends a wait for running ones at once. Tasks that ended by themselves, each \
-container with exit code 0 or killed by ECS after another's 0, are a success of --for stopped; with --container that \
-one decides alone. Others are shown all the same. Of - the tasks are read from standard input, as \
-with aioecs stop.
+A task that stops without having run ends a wait for running tasks at once. With --for stopped the status is 0 if \
+each task ended by itself and its essential containers ended with exit code 0; with --container that container decides \
+alone. All tasks are shown, and why each of the others failed. For - the tasks are read from standard input, as with \
+aioecs stop.
 
 [bold]Examples[/]
 
@@ -38,11 +39,9 @@ with aioecs stop.
     | aioecs wait - --for stopped --timeout 3600
 """
 
-KILLED = (137, 143)  # 128 and the number of SIGKILL or SIGTERM
-
 
 class Goal(StrEnum):
-    """What is waited for."""
+    """The state to wait for."""
 
     RUNNING = "running"
     STOPPED = "stopped"
@@ -57,7 +56,7 @@ def wait(
             "--cluster", metavar="NAME", help="Of ids; ARNs name theirs. Without it, default.", rich_help_panel=WHERE
         ),
     ] = None,
-    goal: Annotated[Goal, typer.Option("--for", help="What they are to come to.", rich_help_panel=HOW)] = Goal.RUNNING,
+    goal: Annotated[Goal, typer.Option("--for", help="The state to wait for.", rich_help_panel=HOW)] = Goal.RUNNING,
     timeout: Annotated[
         float | None,
         typer.Option(
@@ -76,9 +75,9 @@ def wait(
 ) -> int:
     """Wait and return the exit status; `HELP` is what the user reads."""
     streams = Streams()
-    look = partial(
-        waited,
-        named(tasks),
+    waiting = partial(
+        wait_for_tasks,
+        task_names(tasks),
         goal,
         streams,
         cluster=cluster or "default",
@@ -86,10 +85,10 @@ def wait(
         container=container,
         as_json=as_json,
     )
-    return asyncio.run(reading(access, streams, look))
+    return asyncio.run(run_with_client(access, streams, waiting))
 
 
-async def waited(
+async def wait_for_tasks(
     tasks: Sequence[str],
     goal: Goal,
     streams: Streams,
@@ -100,7 +99,7 @@ async def waited(
     container: str | None = None,
     as_json: bool = False,
 ) -> int:
-    """Wait, show the tasks as they were last seen, and return the exit status.
+    """Wait, show the tasks as last described, and return the exit status.
 
     Raises:
         UsageError: something is no task.
@@ -108,60 +107,60 @@ async def waited(
     """
     wait = client.wait_until_running if goal is Goal.RUNNING else client.wait_until_stopped
     try:
-        tasks = await whole_tasks(client, tasks, cluster)
+        tasks = await complete_task_ids(client, tasks, cluster)
         async with _counted(client, tasks, goal, streams, cluster=cluster):
             there = await wait(tasks, timeout=timeout, cluster=cluster)
     except InvalidRequest as error:
         raise refused(error, {"tasks": "TASK"}) from error
     except WaitError as error:
         _show(streams, error.known, as_json=as_json)
-        streams.complain(_why(error))
+        streams.print_error(_why(error))
         return PARTLY
-    _show(streams, there, as_json=as_json)
-    failed = [] if goal is Goal.RUNNING else [task for task in there if not succeeded(task, container)]
-    if failed and not as_json:
-        streams.note(Text(f"{len(failed)} of {len(there)} did not end with exit code 0", "yellow"))
-    return PARTLY if failed else DONE
+    if goal is Goal.RUNNING:
+        _show(streams, there, as_json=as_json)
+        return DONE
+    return await show_ended(client, there, container, streams, as_json=as_json)
+
+
+async def show_ended(
+    client: Client, tasks: Sequence[Task], container: str | None, streams: Streams, *, as_json: bool
+) -> int:
+    """Show tasks that have stopped and how each ended, and return the exit status."""
+    results = await task_results(client, tasks, container, streams.print_error)
+    if as_json:
+        streams.show([as_line(result.task, **result_members(result)) for result in results])
+    else:
+        streams.show(table(tasks, streams.columns))
+        for line in explanations(results):
+            streams.print_note(line)
+    return DONE if all(result.succeeded for result in results) else PARTLY
 
 
 @asynccontextmanager
 async def _counted(
     client: Client, tasks: Sequence[str], goal: Goal, streams: Streams, *, cluster: str
 ) -> AsyncGenerator[None]:
-    """Count the tasks that are there while the block runs: on a moving line, and in words if it is cancelled."""
+    """Count the tasks in the goal state while the block runs, shown live, and printed if it is cancelled."""
     there: set[str] = set()
 
     async def count() -> None:
-        with suppress(ECSError):  # which the wait meets as well, and tells
+        with suppress(ECSError):  # which the wait meets as well, and reports
             async for task in client.watch(tasks, cluster=cluster):
                 if task.last_status == "STOPPED" or (goal is Goal.RUNNING and task.last_status == "RUNNING"):
                     there.add(task.task_arn or "")
 
-    moves = streams.shows_progress(as_json=False)
+    live = streams.shows_progress(as_json=False)
     counting = asyncio.get_running_loop().create_task(count(), name="aioecs wait counts")
     try:
-        with streams.moving(lambda _: Text(f"{len(there):,}/{len(tasks):,} {goal}")) if moves else nullcontext():
+        with streams.live_display(lambda _: Text(f"{len(there):,}/{len(tasks):,} {goal}")) if live else nullcontext():
             yield
     except asyncio.CancelledError:
         which = "were running" if goal is Goal.RUNNING else "had stopped"
-        streams.note(Text(f"Interrupted: {len(there):,} of {len(tasks):,} tasks {which}", "bold yellow"))
+        streams.print_note(Text(f"Interrupted: {len(there):,} of {len(tasks):,} tasks {which}", "bold yellow"))
         raise
     finally:
         counting.cancel()
         await asyncio.wait([counting])
-
-
-def succeeded(task: Task, container: str | None = None) -> bool:
-    """Whether a stopped task did its work: with a container named, whether that one ended with exit code 0.
-
-    Else it ended by itself and every container has an exit code: 0, or that of one which ECS killed because another
-    had ended with 0. A container without an exit code never ran, or was lost.
-    """
-    if container is not None:
-        return any(each.exit_code == 0 for each in task.containers if each.name == container)
-    codes = {each.exit_code for each in task.containers}
-    out_of_memory = any((each.reason or "").startswith("OutOfMemory") for each in task.containers)
-    return task.stop_code == "EssentialContainerExited" and 0 in codes <= {0, *KILLED} and not out_of_memory
 
 
 def _show(streams: Streams, tasks: Sequence[Task], *, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""The command `aioecs watch`: a cluster as it goes on, its tasks by state and the load of its instances."""
+"""The command `aioecs watch`: show a cluster's tasks by state and the load of its instances, live."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from aioecs._model.arn import short
 from aioecs.cli._access import Access, with_access
 from aioecs.cli._commands import instances as _instances
 from aioecs.cli._commands import tasks as _tasks
-from aioecs.cli._display.screen import harmless, one_line
+from aioecs.cli._display.screen import one_line, printable
 from aioecs.cli._display.status import DONE, INTERRUPTED
 from aioecs.cli._display.streams import Streams
 from aioecs.cli._options import HOW, WHERE, AsJson, Cluster, refused
-from aioecs.cli._read_command import reading
+from aioecs.cli._read_command import run_with_client
 from aioecs.types import ContainerInstance
 
 HELP = """
@@ -61,7 +61,7 @@ def watch(
     ] = None,
     interval: Annotated[
         float,
-        typer.Option("--interval", metavar="SECONDS", min=0.1, help="Between two looks.", rich_help_panel=HOW),
+        typer.Option("--interval", metavar="SECONDS", min=0.1, help="Between two polls.", rich_help_panel=HOW),
     ] = 2.0,
     as_json: AsJson = False,
     *,
@@ -70,50 +70,50 @@ def watch(
     """Watch until a signal, and return the exit status; `HELP` is what the user reads."""
     request = ListTasksRequest(cluster=cluster, family=family, started_by=started_by)
     streams = Streams()
-    watching = Watching(request, streams, as_json=as_json, interval=interval)
-    status = asyncio.run(reading(access, streams, watching.go))
+    watching = ClusterWatch(request, streams, as_json=as_json, interval=interval)
+    status = asyncio.run(run_with_client(access, streams, watching.go))
     return DONE if status == INTERRUPTED else status
 
 
 @attrs.define
-class Watching:
-    """One `aioecs watch`: what is watched, and what was last seen of it."""
+class ClusterWatch:
+    """One run of `aioecs watch`: what is watched, and what the last poll showed."""
 
     request: ListTasksRequest
     streams: Streams
     as_json: bool = attrs.field(default=False, kw_only=True)
     interval: float = attrs.field(default=2.0, kw_only=True)
     tasks: Sequence[Task] | None = None
-    """None until they have been looked at."""
+    """None before the first poll."""
     instances: Sequence[ContainerInstance] = ()
     stopped: int = 0
-    """How many were seen to leave."""
+    """How many have stopped since it began."""
     _known: dict[str, str | None] = attrs.field(factory=dict[str, "str | None"])
 
     async def go(self, client: Client) -> int:
-        """Look again and again, until it is cancelled or nobody reads it any more.
+        """Poll until it is cancelled or stdout can't be written any more.
 
         Raises:
             UsageError: ECS documents that it does not take this.
             ECSError: something could not be listed or described.
         """
-        gone: list[None] = []
-        self.streams.on_broken = lambda: gone.append(None)
+        closed: list[None] = []
+        self.streams.on_broken = lambda: closed.append(None)
         if not self.as_json and self.streams.columns is not None and self.streams.shows_progress(as_json=False):
             try:
-                with self.streams.moving(self.view, whole_screen=True):
+                with self.streams.live_display(self.view, whole_screen=True):
                     while True:
-                        await self._look(client, lambda _: None, with_instances=True)
+                        await self._poll(client, lambda _: None, with_instances=True)
                         await anyio.sleep(self.interval)
             finally:
-                self.streams.show(self.lines(self.streams.columns))  # what it was like stays on the screen
-        while not gone:
-            await self._look(client, self._tell)
+                self.streams.show(self.lines(self.streams.columns))  # the last view stays on the screen
+        while not closed:
+            await self._poll(client, self._print_change)
             await anyio.sleep(self.interval)
         return DONE
 
-    async def _look(self, client: Client, tell: Callable[[Task], object], *, with_instances: bool = False) -> None:
-        """Look once: at the tasks, at those that have left since, and at the instances."""
+    async def _poll(self, client: Client, on_change: Callable[[Task], object], *, with_instances: bool = False) -> None:
+        """Describe the tasks, those that are no longer listed, and the instances."""
         try:
             arns = (await client.list_tasks(self.request)).task_arns
         except InvalidRequest as error:
@@ -125,7 +125,7 @@ class Watching:
         for task in seen:
             arn = task.task_arn or ""
             if self._known.get(arn) != task.last_status:
-                tell(task)
+                on_change(task)
                 self._known[arn] = task.last_status
         for task in seen:
             if task.last_status == "STOPPED":
@@ -142,10 +142,10 @@ class Watching:
         listed = await client.list_container_instances(ListContainerInstancesRequest(cluster=cluster))
         if not (arns := listed.container_instance_arns):
             return ()
-        asked = DescribeContainerInstancesRequest(cluster=cluster, container_instances=arns)
-        return (await client.describe_container_instances(asked)).container_instances
+        described = DescribeContainerInstancesRequest(cluster=cluster, container_instances=arns)
+        return (await client.describe_container_instances(described)).container_instances
 
-    def _tell(self, task: Task) -> None:
+    def _print_change(self, task: Task) -> None:
         if self.as_json:
             self.streams.write(_tasks.as_line(task))
             return
@@ -153,7 +153,7 @@ class Watching:
         self.streams.say(Text(f"{short(task.task_arn or '')}  {task.last_status}{reason}"))
 
     def view(self, columns: int) -> RenderableType:
-        """Show what was last seen, for a terminal of so many columns: what doesn't fit below is counted."""
+        """Return what the last poll showed, for a terminal of so many columns; lines that don't fit are counted."""
         title = f"{self.request.cluster or 'default'}, every {self.interval:g} s; Ctrl-C ends it"
         shown = [Text(title, "dim"), *(self.lines(columns) or [Text("looking", "dim")])]
         if (more := len(shown) - self.streams.rows) > 0:
@@ -161,7 +161,7 @@ class Watching:
         return Group(*shown)
 
     def lines(self, columns: int | None) -> list[Text]:
-        """Return what was last seen: the tasks by state, then the instances, each on the line that it always has."""
+        """Return what the last poll showed: the tasks by state, then the instances in a stable order."""
         if self.tasks is None:
             return []
         states = Counter(task.last_status or "" for task in self.tasks)
@@ -169,4 +169,4 @@ class Watching:
         if self.stopped:
             counts.append(f"{self.stopped:,} stopped meanwhile")
         stable = sorted(self.instances, key=lambda each: each.container_instance_arn or "")
-        return [harmless(Text(", ".join(counts) or "no tasks", "bold")), *_instances.table(stable, columns)]
+        return [printable(Text(", ".join(counts) or "no tasks", "bold")), *_instances.table(stable, columns)]

@@ -1,4 +1,4 @@
-"""What is shown: from values to renderables and JSON. Pure; all words are ASCII, so that no terminal garbles them."""
+"""Makes progress, summaries and JSON of a run's counts. Pure; all text is ASCII, which every terminal shows."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from aioecs import Outcome, StartResult
-from aioecs.cli._display.tally import Group as Starts
-from aioecs.cli._display.tally import Tally, exit_status, text_of
+from aioecs.cli._display.start_counts import Group as Starts
+from aioecs.cli._display.start_counts import StartCounts, exit_status, text_of
 
 _MINUTE, _HOUR = 60, 3600
 _BAR = (8, 40)  # columns of the narrowest and the widest bar
@@ -33,39 +33,39 @@ _WORDS = {
 
 @attrs.frozen(kw_only=True)
 class Report:
-    """How far a run has come, or what it came to."""
+    """The progress of a run, or its result."""
 
-    tally: Tally
+    counts: StartCounts
     cluster: str = ""
     task_definition: str = ""
     container_instances: int = 0
     local: bool = False
     access: Sequence[str] = ()
-    """The options by which ECS is reached, as words."""
+    """The command-line options that reach the same ECS."""
     calls: int = 0
     throttled: int = 0
     rate: float = float("inf")
-    """What the pacer lets through, in calls a second; infinite where nothing paces."""
+    """The rate limit in calls a second; infinite where none applies."""
     seconds: float = 0.0
     interrupted: str | None = None
-    """What interrupted it: a signal's name, or a reason."""
+    """What interrupted the run: a signal's name, or a reason."""
 
     @property
     def left(self) -> float | None:
-        """How long it will take yet, in seconds, if it goes on so; None if that can't be told."""
-        done = self.tally.carried_out
-        if self.interrupted is not None or not done or done >= self.tally.asked:
+        """The estimated time to the end, in seconds; None if there is no estimate."""
+        done = self.counts.finished
+        if self.interrupted is not None or not done or done >= self.counts.requested:
             return None
-        return self.seconds * (self.tally.asked - done) / done
+        return self.seconds * (self.counts.requested - done) / done
 
     @property
     def per_second(self) -> float:
         """Tasks started a second; 0 before any time has passed."""
-        return self.tally.started / self.seconds if self.seconds > 0 else 0.0
+        return self.counts.started / self.seconds if self.seconds > 0 else 0.0
 
 
-def complaint(message: str) -> Text:
-    """Say on one line what is wrong."""
+def error_line(message: str) -> Text:
+    """Return an error message as one line."""
     return Text.assemble(("aioecs: ", "bold red"), one_line(message))
 
 
@@ -74,7 +74,7 @@ def one_line(message: str) -> str:
     return " ".join("".join(sign if sign.isprintable() else " " for sign in message).split())
 
 
-def harmless(line: Text) -> Text:
+def printable(line: Text) -> Text:
     """Return the line with a question mark for each sign that a terminal could take for a command."""
     if line.plain.isprintable():
         return line
@@ -83,8 +83,8 @@ def harmless(line: Text) -> Text:
     return safe
 
 
-def broken(line: Text, width: int) -> list[Text]:
-    """Break a line between words to fit `width` columns, its further lines a little further in.
+def wrapped(line: Text, width: int) -> list[Text]:
+    """Wrap a line between words to fit `width` columns; continuation lines are indented.
 
     Ids, ARNs and lines marked `no_wrap`, such as commands, stay whole: they must survive being copied.
     """
@@ -106,33 +106,35 @@ def broken(line: Text, width: int) -> list[Text]:
 
 
 def progress(report: Report, width: int) -> RenderableType:
-    """Show how far it has come: on one line with a bar if `width` columns allow, else without the bar."""
-    tally = report.tally
-    line = Text(f"{tally.carried_out:,}/{tally.asked:,} {100 * tally.carried_out // tally.asked}%", "bold")
-    counts = _joined(_live_counts(report))
-    paced = _joined([counts, *_pace(report)])
+    """Return the progress: on one line with a bar if `width` columns allow, else without the bar."""
+    counts = report.counts
+    line = Text(f"{counts.finished:,}/{counts.requested:,} {100 * counts.finished // counts.requested}%", "bold")
+    parts = _joined(_progress_counts(report))
+    with_rate = _joined([parts, *_pace(report)])
     width -= _ECHO
-    room, beside = (width - len(line) - len(text) - 2 for text in (counts, paced))
+    bar_width, beside = (width - len(line) - len(text) - 2 for text in (parts, with_rate))
     fits = beside >= _BAR[0]
-    shown: list[RenderableType] = [*broken(Text.assemble(line, " ", paced), width)]
-    if room >= _BAR[0]:
-        bar = ProgressBar(total=tally.asked, completed=tally.carried_out, width=min(beside if fits else room, _BAR[1]))
-        shown = [_row(line, bar, paced)] if fits else [_row(line, bar, counts), *_pace(report)]
+    shown: list[RenderableType] = [*wrapped(Text.assemble(line, " ", with_rate), width)]
+    if bar_width >= _BAR[0]:
+        bar = ProgressBar(
+            total=counts.requested, completed=counts.finished, width=min(beside if fits else bar_width, _BAR[1])
+        )
+        shown = [_row(line, bar, with_rate)] if fits else [_row(line, bar, parts), *_pace(report)]
     if report.interrupted is not None:
         waiting = Text("interrupted: waiting for what is in flight; Ctrl-C again ends at once", "bold yellow")
-        shown += broken(waiting, width)
+        shown += wrapped(waiting, width)
     return Group(*shown)
 
 
-def _live_counts(report: Report) -> Iterator[Text]:
-    """Tell what came of the starts, where it isn't plain from their number, and how long it takes."""
-    tally = report.tally
-    if tally.started != tally.carried_out:
-        yield _count(tally.started, "started", "green")
+def _progress_counts(report: Report) -> Iterator[Text]:
+    """Yield the counts that the total doesn't show, the rate and the time."""
+    counts = report.counts
+    if counts.started != counts.finished:
+        yield _count(counts.started, "started", "green")
     others = [
-        (tally.count(Outcome.REFUSED), "refused", "yellow"),
+        (counts.count(Outcome.REFUSED), "refused", "yellow"),
         (report.throttled, "throttled", "yellow"),
-        (tally.count(Outcome.UNKNOWN), "unknown", "bold red"),
+        (counts.count(Outcome.UNKNOWN), "unknown", "bold red"),
     ]
     yield from (_count(*other) for other in others if other[0])
     yield Text(f"{report.per_second:,.0f}/s")
@@ -150,16 +152,16 @@ def duration(seconds: float) -> str:
     return f"{whole // _HOUR}h{whole % _HOUR // _MINUTE:02}m"
 
 
-def beat(report: Report) -> Text:
-    """Tell on a line how far it has come, where no terminal shows a moving one."""
-    tally = report.tally
+def progress_line(report: Report) -> Text:
+    """Return the progress as one line, for output that is no terminal."""
+    counts = report.counts
     state = "interrupted, waiting for what is in flight; " if report.interrupted is not None else ""
-    done = f"{state}{tally.carried_out:,} of {tally.asked:,}, {100 * tally.carried_out // tally.asked}%"
-    return _joined([Text(done), *_live_counts(report), *_pace(report)])
+    done = f"{state}{counts.finished:,} of {counts.requested:,}, {100 * counts.finished // counts.requested}%"
+    return _joined([Text(done), *_progress_counts(report), *_pace(report)])
 
 
 def _pace(report: Report) -> Iterator[Text]:
-    """Tell what the pacer has learnt; nothing where nothing paces."""
+    """Yield the rate limit, if one applies."""
     if isfinite(report.rate):
         yield Text(f"paced at {report.rate:,.{0 if report.rate >= _EXACT else 1}f} calls/s")
 
@@ -176,43 +178,43 @@ def _row(*cells: RenderableType) -> Table:
 
 
 def summary(report: Report) -> list[Text]:
-    """Tell what it came to, one line each: totals, then what did not start and why, and what is unknown last."""
-    lines = [_totals(report), _circumstances(report)]
+    """Return the result, one line each: totals, then what did not start and why, and what is unknown last."""
+    lines = [_totals(report), _details(report)]
     if report.interrupted is not None:
         lines.append(Text(f"Interrupted: {one_line(report.interrupted)}", "bold yellow"))
-    lines += _groups("Refused:", report.tally.refusals)
-    lines += _groups("Errors:", report.tally.errors)
-    lines += _tasks(report.tally)
-    lines += _unsettled(report)
-    lines += _doubts(report)
+    lines += _groups("Refused:", report.counts.refusals)
+    lines += _groups("Errors:", report.counts.errors)
+    lines += _tasks(report.counts)
+    lines += _unresolved(report)
+    lines += _unknown(report)
     return lines
 
 
 def _totals(report: Report) -> Text:
-    tally = report.tally
-    counts = [
-        _count(tally.count(outcome), word, style)
+    counts = report.counts
+    parts = [
+        _count(counts.count(outcome), word, style)
         for outcome, (word, style) in _WORDS.items()
-        if tally.count(outcome) or outcome is Outcome.STARTED
+        if counts.count(outcome) or outcome is Outcome.STARTED
     ]
-    if tally.unsettled:
-        counts.append(_count(tally.unsettled, "UNSETTLED", "bold red"))
-    tasks = "task" if tally.asked == 1 else "tasks"
-    rate = f", {report.per_second:,.0f} started per second" if tally.started else ""
-    return Text.assemble(_joined(counts), f" of {tally.asked:,} {tasks} in {report.seconds:,.2f} s{rate}")
+    if counts.unresolved:
+        parts.append(_count(counts.unresolved, "UNSETTLED", "bold red"))
+    tasks = "task" if counts.requested == 1 else "tasks"
+    rate = f", {report.per_second:,.0f} started per second" if counts.started else ""
+    return Text.assemble(_joined(parts), f" of {counts.requested:,} {tasks} in {report.seconds:,.2f} s{rate}")
 
 
-def _tasks(tally: Tally) -> Iterator[Text]:
-    """Name the tasks, the first of many."""
-    more = tally.started - len(tally.tasks)
-    if tally.tasks:
+def _tasks(counts: StartCounts) -> Iterator[Text]:
+    """Yield the ids of the first started tasks."""
+    more = counts.started - len(counts.tasks)
+    if counts.tasks:
         yield Text("Started:")
-    yield from (Text(f"  {arn}", no_wrap=True) for arn in tally.tasks)
-    if tally.tasks and more > 0:
+    yield from (Text(f"  {arn}", no_wrap=True) for arn in counts.tasks)
+    if counts.tasks and more > 0:
         yield Text(f"  and {more:,} more; --json names all", "dim")
 
 
-def _circumstances(report: Report) -> Text:
+def _details(report: Report) -> Text:
     instances = f"{_many(report.container_instances, 'container instance')}, " if report.container_instances else ""
     calls = f"{_many(report.calls, 'call')}, {report.throttled:,} throttled"
     where = f"cluster {report.cluster}, {instances}task definition {report.task_definition}, {calls}"
@@ -235,17 +237,17 @@ def _on(group: Starts) -> str:
     return f"on {', '.join(group.examples)}{' ...' if group.more else ''}"
 
 
-def _unsettled(report: Report) -> Iterator[Text]:
-    if report.tally.unsettled:
+def _unresolved(report: Report) -> Iterator[Text]:
+    if report.counts.unresolved:
         yield Text(
-            f"UNSETTLED: it ended before {_many(report.tally.unsettled, 'start')} in flight had come to anything. "
+            f"UNSETTLED: it ended before {_many(report.counts.unresolved, 'start')} in flight had come to anything. "
             "They may run: list the cluster's tasks before you start them again.",
             "bold red",
         )
 
 
-def _doubts(report: Report) -> Iterator[Text]:
-    unknown = report.tally.count(Outcome.UNKNOWN)
+def _unknown(report: Report) -> Iterator[Text]:
+    unknown = report.counts.count(Outcome.UNKNOWN)
     if not unknown:
         return
     yield Text(
@@ -253,9 +255,9 @@ def _doubts(report: Report) -> Iterator[Text]:
         "Look them up by their token before you start them again:",
         "bold red",
     )
-    for token, group in report.tally.doubts.items():
+    for token, group in report.counts.unknown_tokens.items():
         yield Text.assemble("  token ", (token, "bold"), f" of {_many(group.count, 'start')} {_on(group)}")
-    token = next(iter(report.tally.doubts)) if len(report.tally.doubts) == 1 else "TOKEN"
+    token = next(iter(report.counts.unknown_tokens)) if len(report.counts.unknown_tokens) == 1 else "TOKEN"
     words = ["aioecs", "tasks", "--cluster", report.cluster, "--started-by", token, *report.access]
     yield Text(f"  {shlex.join(map(one_line, words))}", no_wrap=True)
 
@@ -276,7 +278,7 @@ def _many(count: int, noun: str) -> str:
 
 
 def start_json(start: StartResult) -> str:
-    """Return what one start came to, as a line of JSON; what doesn't apply is null."""
+    """Return the outcome of a start as a line of JSON; what doesn't apply is null."""
     failure, error = start.failure, start.error
     return json.dumps(
         {
@@ -292,19 +294,19 @@ def start_json(start: StartResult) -> str:
 
 
 def _instance(start: StartResult) -> str | None:
-    """Return the ARN of its instance as far as ECS told it, else the instance as it was named."""
-    told = start.task.container_instance_arn if start.task is not None else None
+    """Return the ARN of its instance if ECS named it, else the instance as the request names it."""
+    reported = start.task.container_instance_arn if start.task is not None else None
     refused = start.failure.arn if start.failure is not None else None
-    return told or refused or start.container_instance
+    return reported or refused or start.container_instance
 
 
 def summary_json(report: Report) -> str:
-    """Return what all came to, as a line of JSON; `seconds` is the time that it took."""
-    tally = report.tally
-    facts: dict[str, Any] = {"asked": tally.asked}
-    facts |= {outcome.value: tally.count(outcome) for outcome in _WORDS}
+    """Return the result of the run as a line of JSON; `seconds` is the time that it took."""
+    counts = report.counts
+    facts: dict[str, Any] = {"asked": counts.requested}
+    facts |= {outcome.value: counts.count(outcome) for outcome in _WORDS}
     facts |= {
-        "unsettled": tally.unsettled,
+        "unsettled": counts.unresolved,
         "calls": report.calls,
         "throttled": report.throttled,
         "seconds": round(report.seconds, 3),
@@ -314,9 +316,9 @@ def summary_json(report: Report) -> str:
         "cluster": report.cluster,
         "task_definition": report.task_definition,
         "container_instances": report.container_instances,
-        "refusals": {reason: group.count for reason, group in tally.refusals.items()},
-        "errors": {text: group.count for text, group in tally.errors.items()},
-        "unknown_tokens": list(tally.doubts),
-        "exit_status": exit_status(tally, interrupted=report.interrupted is not None),
+        "refusals": {reason: group.count for reason, group in counts.refusals.items()},
+        "errors": {text: group.count for text, group in counts.errors.items()},
+        "unknown_tokens": list(counts.unknown_tokens),
+        "exit_status": exit_status(counts, interrupted=report.interrupted is not None),
     }
     return json.dumps({"summary": facts})

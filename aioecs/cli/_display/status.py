@@ -1,4 +1,4 @@
-"""What the commands exit with: the one place where it is said."""
+"""The exit statuses of the commands."""
 
 from __future__ import annotations
 

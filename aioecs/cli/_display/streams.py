@@ -1,4 +1,4 @@
-"""Where the words go: results to stdout, all else to stderr, a moving line only where a terminal shows it."""
+"""Writes results to stdout and all else to stderr, with a live progress line where stderr is a terminal."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from rich.live import Live
 from rich.text import Text
 
 from aioecs.cli._display.output import Line, Output
-from aioecs.cli._display.screen import broken, complaint, harmless
+from aioecs.cli._display.screen import error_line, printable, wrapped
 from aioecs.cli._display.status import UNWRITTEN
 
-BEAT = 10.0  # seconds between two lines of progress where no terminal shows a moving one
-PATIENCE = 1.0  # seconds that a reader of stdout is given, when the command is over
-ORDER = 0.1  # seconds that a line of stderr waits, at most, for those of stdout before it in the same terminal
-_FRAME = 0.1  # between two drawings of the moving line, in seconds
+PROGRESS_INTERVAL = 10.0  # seconds between two lines of progress where there is no live display
+READER_TIMEOUT = 1.0  # seconds that a reader of stdout is given, when the command is over
+ORDER_TIMEOUT = 0.1  # seconds that a line of stderr waits, at most, for those of stdout before it in the same terminal
+_FRAME = 0.1  # between two drawings of the live display, in seconds
 
 
 class Streams:
-    """Stdout and stderr. When stdout can't be written any more, what is left to tell goes to stderr.
+    """Stdout and stderr. When stdout can't be written any more, further results go to stderr.
 
     `on_broken` is called once, when that happens; `broken_by` says why.
     """
@@ -43,13 +43,13 @@ class Streams:
         """Print lines of a result. A terminal breaks them between words; a pipe gets them whole."""
         for line in lines:
             if self._error is not None:
-                self.note(line)
+                self.print_note(line)
                 continue
             for text in _rendered(self._out, line):
                 self._put(text, kept=True)
 
     def write(self, line: str) -> None:
-        """Print a line as it stands, at once."""
+        """Print a line of a result unchanged, at once."""
         self._put(line, kept=True)
 
     @property
@@ -58,7 +58,7 @@ class Streams:
         return self._err.height
 
     def show(self, lines: Iterable[Text | str]) -> None:
-        """Print what was only looked up, words as they stand; once nobody reads it, the rest is left out."""
+        """Print lines of a read, strings unchanged; once stdout can't be written, the rest is left out."""
         for line in lines:
             for text in _rendered(self._out, line) if isinstance(line, Text) else [line]:
                 self._put(text, kept=False)
@@ -76,7 +76,7 @@ class Streams:
             else:
                 return
         if kept:
-            self._note(text)
+            self._print_note(text)
 
     def _failed(self, error: OSError) -> None:
         """Go on with stderr."""
@@ -84,15 +84,15 @@ class Streams:
             return
         self._error = error
         if not _reader_is_gone(error):
-            self.complain(f"the results could not be written: {error.strerror or error}")
+            self.print_error(f"the results could not be written: {error.strerror or error}")
         silence_stdout()
-        self._tell_the_rest()
+        self._print_the_rest()
         self.on_broken()
 
-    def _tell_the_rest(self) -> None:
+    def _print_the_rest(self) -> None:
         for line in [] if self._results is None else self._results.take_back():
             if line.kept:
-                self._note(line.text)
+                self._print_note(line.text)
 
     @property
     def broken_by(self) -> str:
@@ -102,7 +102,7 @@ class Streams:
         return f"the results could not be written: {self._error.strerror or self._error}"
 
     def status(self, status: int) -> int:
-        """Return the exit status of a command that came to `status`, which may not have been able to say so."""
+        """Return the exit status: `status`, or that the results could not be written."""
         return status if self._error is None or _reader_is_gone(self._error) else UNWRITTEN
 
     # ------------------------------------------------------------------------------------------- waiting for a reader
@@ -118,16 +118,16 @@ class Streams:
             if output is not None:
                 await output.drained(most, unless)
 
-    def finish(self, seconds: float = PATIENCE) -> None:
-        """End the writing: what stdout doesn't take within so many seconds goes to stderr."""
+    def finish(self, seconds: float = READER_TIMEOUT) -> None:
+        """Finish writing: what stdout doesn't take within so many seconds goes to stderr."""
         if self._results is not None and not self._results.wait(seconds):
-            self.complain("nobody reads stdout; what it did not take follows here")
-        self._tell_the_rest()
+            self.print_error("nobody reads stdout; what it did not take follows here")
+        self._print_the_rest()
         if self._notes is not None and not self._notes.wait(seconds):
             self._notes.take_back()
 
-    def forget(self) -> None:
-        """Leave out what is not written yet."""
+    def discard(self) -> None:
+        """Discard what is not written yet."""
         for output in (self._results, self._notes):
             if output is not None:
                 output.take_back()
@@ -137,38 +137,38 @@ class Streams:
         """How wide the terminal is that stdout goes to; None if it goes to none."""
         return self._out.width if _is_terminal(self._out) else None
 
-    def note(self, line: Text) -> None:
+    def print_note(self, line: Text) -> None:
         """Print a line to stderr."""
         if not _is_terminal(self._err):
             for text in _rendered(self._err, line):
-                self._note(text)
+                self._print_note(text)
             return
         if self._results is not None and _is_terminal(self._out):
-            self._results.wait(ORDER)  # both may be one terminal
-        with suppress(OSError):  # with stderr gone as well, nobody is left to tell
+            self._results.wait(ORDER_TIMEOUT)  # both may be one terminal
+        with suppress(OSError):  # stderr can't be written either
             for part in _lines_for(self._err, line):
-                self._err.print(part, soft_wrap=True)  # above the moving line
+                self._err.print(part, soft_wrap=True)  # above the live display
 
-    def _note(self, text: str) -> None:
+    def _print_note(self, text: str) -> None:
         if _is_terminal(self._err):
-            self.note(Text.from_ansi(text, no_wrap=True))
+            self.print_note(Text.from_ansi(text, no_wrap=True))
             return
         if self._notes is None:
             self._notes = Output(self._err.file, lambda _: None)
         with suppress(OSError):
             self._notes.put(Line(text, kept=False))
 
-    def complain(self, message: str) -> None:
-        """Say on one line of stderr what is wrong."""
-        self.note(complaint(message))
+    def print_error(self, message: str) -> None:
+        """Print an error on one line of stderr."""
+        self.print_note(error_line(message))
 
     def shows_progress(self, *, as_json: bool) -> bool:
-        """Whether a moving line belongs on stderr: it is a terminal, and no JSON is written to one beside it."""
-        moving = _is_terminal(self._err) and not self._err.is_dumb_terminal
-        return moving and not (as_json and _is_terminal(self._out))
+        """Whether stderr gets a live display: it is a terminal, and no JSON goes to a terminal beside it."""
+        capable = _is_terminal(self._err) and not self._err.is_dumb_terminal
+        return capable and not (as_json and _is_terminal(self._out))
 
     @contextmanager
-    def moving(self, render: Callable[[int], RenderableType], *, whole_screen: bool = False) -> Generator[None]:
+    def live_display(self, render: Callable[[int], RenderableType], *, whole_screen: bool = False) -> Generator[None]:
         """Draw `render(columns)` ten times a second on stderr; nothing of it is left on the screen.
 
         The whole screen is the terminal's alternate one: what was on it before comes back.
@@ -188,33 +188,33 @@ class Streams:
                 yield
             finally:
                 drawing.cancel()
-                self.halt()
+                self.stop_live_display()
 
     @contextmanager
-    def beating(self, render: Callable[[], Text], seconds: float = BEAT) -> Generator[None]:
-        """Print `render()` to stderr every ten seconds, where nothing moves."""
+    def periodic_progress(self, render: Callable[[], Text], seconds: float = PROGRESS_INTERVAL) -> Generator[None]:
+        """Print `render()` to stderr every ten seconds, where there is no live display."""
 
-        async def beat() -> None:
+        async def print_progress() -> None:
             while True:
                 await asyncio.sleep(seconds)
-                self.note(render())
+                self.print_note(render())
 
-        beating = asyncio.get_running_loop().create_task(beat(), name="aioecs progress")
+        periodic_progress = asyncio.get_running_loop().create_task(print_progress(), name="aioecs progress")
         try:
             yield
         finally:
-            beating.cancel()
+            periodic_progress.cancel()
 
-    def halt(self) -> None:
-        """Take the moving line off the screen, for a process that is about to end."""
+    def stop_live_display(self) -> None:
+        """Take the live display off the screen, for a process that is about to end."""
         if self._live is not None:
             with suppress(OSError):  # the terminal may be gone
                 self._live.stop()
 
     @contextmanager
     def logging(self) -> Generator[None]:
-        """Show what aioecs logs as a warning or worse, above the moving line."""
-        handler = _Notes(self.complain)
+        """Print warnings and errors that aioecs logs, above the live display."""
+        handler = _LogPrinter(self.print_error)
         log = logging.getLogger("aioecs")
         log.addHandler(handler)
         try:
@@ -223,10 +223,10 @@ class Streams:
             log.removeHandler(handler)
 
 
-class _Notes(logging.Handler):
-    def __init__(self, complain: Callable[[str], object]) -> None:
+class _LogPrinter(logging.Handler):
+    def __init__(self, print_error: Callable[[str], object]) -> None:
         super().__init__(logging.WARNING)
-        self._complain = complain
+        self._complain = print_error
 
     def emit(self, record: logging.LogRecord) -> None:
         self._complain(record.getMessage())
@@ -234,8 +234,8 @@ class _Notes(logging.Handler):
 
 def _lines_for(console: Console, line: Text) -> list[Text]:
     """Return what is to be printed: whole for a pipe, broken between words for a terminal."""
-    line = harmless(line)
-    return broken(line, console.width) if _is_terminal(console) else [line]
+    line = printable(line)
+    return wrapped(line, console.width) if _is_terminal(console) else [line]
 
 
 def _rendered(console: Console, line: Text) -> list[str]:
@@ -250,12 +250,12 @@ def _rendered(console: Console, line: Text) -> list[str]:
 
 
 def _is_terminal(console: Console) -> bool:
-    """Ask the stream itself: rich takes FORCE_COLOR for a terminal."""
+    """Return whether the stream is a terminal; rich takes FORCE_COLOR for one."""
     return console.file.isatty()
 
 
 async def _draw(live: Live) -> None:
-    with suppress(OSError):  # a terminal that is gone shows nothing, and what it showed goes on without it
+    with suppress(OSError):  # a closed terminal ends the display, not the command
         while True:
             live.refresh()
             await asyncio.sleep(_FRAME)

@@ -1,4 +1,4 @@
-"""Task definitions: from a RegisterTaskDefinition request to a revision, and what a task of it needs."""
+"""Task definitions: from a RegisterTaskDefinition request to a revision, and the resources that its tasks need."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from aioecs.testing._errors import client_error
-from aioecs.testing._operations.members import Json, flag, record, records, text, texts, whole
+from aioecs.testing._operations.members import Json, flag, integer, structure, structures, text, texts
 from aioecs.testing._placement import fargate
-from aioecs.testing._world.arns import Arns
-from aioecs.testing._world.state import ContainerPlan, Definition, Need, Port
+from aioecs.testing._state.arns import Arns
+from aioecs.testing._state.records import ContainerPlan, Definition, Need, Port
 
 _SIZE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?(vcpu|gb)?", re.IGNORECASE | re.ASCII)
 _FAMILY = re.compile(r"[A-Za-z0-9_-]{1,255}", re.ASCII)
 _DOCKER = "com.amazonaws.ecs.capability.docker-remote-api.1.18"
-_KEPT = (
+_COPIED_MEMBERS = (
     "taskRoleArn", "executionRoleArn", "volumes", "placementConstraints", "runtimePlatform", "requiresCompatibilities",
     "pidMode", "ipcMode", "proxyConfiguration", "ephemeralStorage", "enableFaultInjection", "inferenceAccelerators",
 )  # fmt: skip
@@ -31,15 +31,15 @@ _CONTAINER_DEFAULTS: Mapping[str, Any] = {
 
 
 def make(request: Json, arns: Arns, revision: int, now: float, tags: dict[str, str]) -> Definition:
-    """Make a revision of a task definition from the request that registers it.
+    """Return a revision of a task definition from the request that registers it.
 
     Raises:
-        AwsError: ClientException, when family or containers are missing, or a size is not one.
+        AwsError: ClientException, if family or containers are missing, or a size is invalid.
     """
     family = text(request, "family")
     if not family or not _FAMILY.fullmatch(family):
         raise client_error("Family must match ^[a-zA-Z0-9\\-_]{1,255}$")
-    described = records(request, "containerDefinitions")
+    described = structures(request, "containerDefinitions")
     if not described:
         raise client_error("Container list cannot be empty.")
     mode = text(request, "networkMode") or "bridge"
@@ -50,9 +50,9 @@ def make(request: Json, arns: Arns, revision: int, now: float, tags: dict[str, s
         raise client_error(
             "Invalid setting for container. At least one of 'memory' or 'memoryReservation' is required."
         )
-    objection = fargate.objection(request, mode, cpu, memory)
-    if objection is not None and "FARGATE" in texts(request, "requiresCompatibilities"):
-        raise client_error(objection)
+    incompatibility = fargate.incompatibility(request, mode, cpu, memory)
+    if incompatibility is not None and "FARGATE" in texts(request, "requiresCompatibilities"):
+        raise client_error(incompatibility)
     requires = _requires(request, mode)
     arn = arns.definition(family, revision)
     wire: Json = {
@@ -65,22 +65,22 @@ def make(request: Json, arns: Arns, revision: int, now: float, tags: dict[str, s
         "placementConstraints": [],
         "status": "ACTIVE",
         "requiresAttributes": [{"name": name, **({"value": value} if value else {})} for name, value in requires],
-        "compatibilities": ["EC2"] if objection else ["EC2", "FARGATE"],
+        "compatibilities": ["EC2"] if incompatibility else ["EC2", "FARGATE"],
         "registeredAt": round(now, 3),
         "registeredBy": f"arn:{arns.partition}:iam::{arns.account_id}:root",
-        **{name: request[name] for name in _KEPT if request.get(name) is not None},
+        **{name: request[name] for name in _COPIED_MEMBERS if request.get(name) is not None},
     }
     for name, value in (("cpu", cpu), ("memory", memory)):
         if value is not None:
             wire[name] = str(value)
-    constraints = tuple(text(each, "expression") or "" for each in records(request, "placementConstraints"))
+    constraints = tuple(text(each, "expression") or "" for each in structures(request, "placementConstraints"))
     made = Definition(family, revision, arn, mode, containers, cpu, memory, requires, constraints, wire, tags, Need())
     made.need = need(made, {})
     return made
 
 
 def _check_containers(containers: tuple[ContainerPlan, ...], described: list[Json]) -> None:
-    """Hold the containers against each other: names differ, and one of them is essential. [docs, essential]"""
+    """Check that container names differ and that one container is essential. [docs, essential]"""
     names = [each.name for each in containers]
     if len(set(names)) < len(names):
         raise client_error("Container names must be unique within a task definition.")
@@ -89,10 +89,10 @@ def _check_containers(containers: tuple[ContainerPlan, ...], described: list[Jso
 
 
 def size(value: str | None) -> int | None:
-    """Read CPU units or MiB: `256`, `0.25 vCPU`, `512`, `0.5 GB`.
+    """Parse CPU units or MiB: `256`, `0.25 vCPU`, `512`, `0.5 GB`.
 
     Raises:
-        AwsError: ClientException, when it is none of these.
+        AwsError: ClientException, if it is none of these.
     """
     if value is None:
         return None
@@ -103,21 +103,21 @@ def size(value: str | None) -> int | None:
 
 
 def need(definition: Definition, overrides: Json) -> Need:
-    """Sum up what a task takes: its own size if it has one, else that of its containers; overrides win.
+    """Return the resources that a task needs: the task's size, or else that of its containers; overrides win.
 
-    A container reserves `memoryReservation` where it has one, and `memory` otherwise. [docs, task size]
+    A container reserves `memoryReservation` if given, else `memory`. [docs, task size]
     """
-    by_name = {text(each, "name"): each for each in records(overrides, "containerOverrides")}
+    by_name = {text(each, "name"): each for each in structures(overrides, "containerOverrides")}
     cpu = memory = gpus = 0
     for container in definition.containers:
         override = by_name.get(container.name, {})
-        cpu += _either(whole(override, "cpu"), container.cpu)
+        cpu += _first(integer(override, "cpu"), container.cpu)
         memory += _memory(container, override)
         gpus += _gpus(override) if "resourceRequirements" in override else container.gpus
     fixed = [port for container in definition.containers for port in container.ports if port.host]
     return Need(
-        cpu=_either(size(text(overrides, "cpu")), definition.cpu, cpu),
-        memory=_either(size(text(overrides, "memory")), definition.memory, memory),
+        cpu=_first(size(text(overrides, "cpu")), definition.cpu, cpu),
+        memory=_first(size(text(overrides, "memory")), definition.memory, memory),
         gpus=gpus,
         enis=int(definition.network_mode == "awsvpc"),
         tcp=frozenset(port.host for port in fixed if port.protocol == "tcp"),
@@ -125,15 +125,15 @@ def need(definition: Definition, overrides: Json) -> Need:
     )
 
 
-def _either(*values: int | None) -> int:
+def _first(*values: int | None) -> int:
     return next((value for value in values if value is not None), 0)
 
 
 def _memory(container: ContainerPlan, override: Json) -> int:
-    return _either(
-        whole(override, "memoryReservation"),
+    return _first(
+        integer(override, "memoryReservation"),
         container.memory_reservation,
-        whole(override, "memory"),
+        integer(override, "memory"),
         container.memory,
     )
 
@@ -152,20 +152,20 @@ def _container(described: Json, mode: str) -> ContainerPlan:
         memory=_natural(described, "memory"),
         memory_reservation=_natural(described, "memoryReservation"),
         gpus=_gpus(described),
-        ports=tuple(_port(each, mode) for each in records(described, "portMappings")),
+        ports=tuple(_port(each, mode) for each in structures(described, "portMappings")),
     )
 
 
 def _port(mapping: Json, mode: str) -> Port:
-    """Read a port mapping; only bridge and host networks take a port of the host."""
-    container = whole(mapping, "containerPort") or 0
-    # With the host network a container port is the host's port, named or not. [docs, portMappings]
-    host = whole(mapping, "hostPort") or (container if mode == "host" else 0)
+    """Parse a port mapping; only bridge and host networks use a port of the host."""
+    container = integer(mapping, "containerPort") or 0
+    # With the host network the container port is also the host port, given or not. [docs, portMappings]
+    host = integer(mapping, "hostPort") or (container if mode == "host" else 0)
     return Port(container, host if mode in ("bridge", "host") else 0, text(mapping, "protocol") or "tcp")
 
 
 def _gpus(described: Json) -> int:
-    required = records(described, "resourceRequirements")
+    required = structures(described, "resourceRequirements")
     return sum(_gpu_count(text(each, "value")) for each in required if each.get("type") == "GPU")
 
 
@@ -176,21 +176,21 @@ def _gpu_count(value: str | None) -> int:
 
 
 def _natural(described: Json, name: str) -> int | None:
-    value = whole(described, name)
+    value = integer(described, name)
     if value is not None and value < 0:
         raise client_error(f"Invalid '{name}' setting for container '{text(described, 'name')}'.")
     return value
 
 
 def _requires(request: Json, mode: str) -> tuple[tuple[str, str | None], ...]:
-    """Derive the attributes that an instance must have; `requiresAttributes` of the request itself come on top."""
+    """Return the attributes that an instance must have, `requiresAttributes` of the request included."""
     found: list[tuple[str, str | None]] = [(_DOCKER, None)]
     if mode == "awsvpc":
         found.append(("ecs.capability.task-eni", None))
     if text(request, "taskRoleArn"):
         found.append(("com.amazonaws.ecs.capability.task-iam-role", None))
-    platform = record(request, "runtimePlatform") or {}
+    platform = structure(request, "runtimePlatform") or {}
     if text(platform, "cpuArchitecture") == "ARM64":
         found.append(("ecs.cpu-architecture", "arm64"))
-    found += [(text(each, "name") or "", text(each, "value")) for each in records(request, "requiresAttributes")]
+    found += [(text(each, "name") or "", text(each, "value")) for each in structures(request, "requiresAttributes")]
     return tuple(found)

@@ -7,8 +7,8 @@ from aioecs.testing._operations import rules
 from aioecs.testing._operations.members import Json, text, texts
 from aioecs.testing._operations.reads import paged
 from aioecs.testing._operations.wire_format import failure
-from aioecs.testing._world.state import Definition
-from aioecs.testing._world.world import World
+from aioecs.testing._state.account import Account
+from aioecs.testing._state.records import Definition
 
 _STILL_ACTIVE = (  # [reported]
     "The specified task definition is still in ACTIVE status. Please deregister the target and try again."
@@ -16,26 +16,26 @@ _STILL_ACTIVE = (  # [reported]
 DELETED = 10  # [model] DeleteTaskDefinitions "up to 10 task definitions"
 
 
-def list_task_definitions(world: World, request: Json, _: float, __: int) -> Json:
-    """List revisions of one family or all, ACTIVE ones if no status is named. [model]"""
+def list_task_definitions(account: Account, request: Json, _: float, __: int) -> Json:
+    """List revisions of one family or all, those that are ACTIVE if no status is given. [model]"""
     family, status = text(request, "familyPrefix"), text(request, "status") or "ACTIVE"
     sort = rules.check_choice(request, "sort", ("ASC", "DESC"))
     found = [
         each.arn
-        for name in sorted(world.definitions, reverse=sort == "DESC")
-        for each in world.definitions[name][:: -1 if sort == "DESC" else 1]
+        for name in sorted(account.definitions, reverse=sort == "DESC")
+        for each in account.definitions[name][:: -1 if sort == "DESC" else 1]
         if family in (None, "", name) and each.wire["status"] == status
     ]
     return paged(request, "taskDefinitionArns", found)
 
 
-def list_task_definition_families(world: World, request: Json, _: float, __: int) -> Json:
-    """List families that begin with a prefix; without a status, all. [model]"""
+def list_task_definition_families(account: Account, request: Json, _: float, __: int) -> Json:
+    """List families with a prefix; without a status, all. [model]"""
     prefix = text(request, "familyPrefix") or ""
     status = rules.check_choice(request, "status", ("ACTIVE", "INACTIVE", "ALL")) or "ALL"
     found = [
         name
-        for name, revisions in sorted(world.definitions.items())
+        for name, revisions in sorted(account.definitions.items())
         if name.startswith(prefix) and status in ("ALL", _status(revisions))
     ]
     return paged(request, "families", found)
@@ -45,25 +45,25 @@ def _status(revisions: list[Definition]) -> str:
     return "ACTIVE" if any(each.active for each in revisions) else "INACTIVE"
 
 
-def deregister_task_definition(world: World, request: Json, now: float, __: int) -> Json:
-    """Make a revision INACTIVE: it starts no more tasks; those that run go on. [model]"""
-    definition = _revision(world, text(request, "taskDefinition"))
+def deregister_task_definition(account: Account, request: Json, now: float, __: int) -> Json:
+    """Set a revision INACTIVE: no more tasks can be started from it; those that run are not stopped. [model]"""
+    definition = _revision(account, text(request, "taskDefinition"))
     deactivate(definition, now)
     return {"taskDefinition": definition.wire}
 
 
 def deactivate(definition: Definition, now: float) -> None:
-    """Make a revision INACTIVE; one that is no longer ACTIVE is left alone."""
+    """Set a revision INACTIVE; has no effect unless it is ACTIVE."""
     if definition.active:
         definition.active = False
         definition.wire["status"] = "INACTIVE"
         definition.wire["deregisteredAt"] = round(now, 3)
 
 
-def delete_task_definitions(world: World, request: Json, now: float, __: int) -> Json:
+def delete_task_definitions(account: Account, request: Json, now: float, __: int) -> Json:
     """Delete revisions that are INACTIVE; each that can't be deleted is a failure. [model]
 
-    They stay DELETE_IN_PROGRESS: ECS keeps them so for as long as a task or service refers to them.
+    They stay DELETE_IN_PROGRESS, as in ECS while a task or service refers to them.
     """
     given = texts(request, "taskDefinitions")
     if not 1 <= len(given) <= DELETED:
@@ -72,7 +72,7 @@ def delete_task_definitions(world: World, request: Json, now: float, __: int) ->
     failures: list[Json] = []
     for identifier in given:
         try:
-            definition = _revision(world, identifier)
+            definition = _revision(account, identifier)
         except AwsError as error:
             failures.append(failure(identifier, error.message))
             continue
@@ -85,9 +85,9 @@ def delete_task_definitions(world: World, request: Json, now: float, __: int) ->
     return {"taskDefinitions": deleted, "failures": failures}
 
 
-def _revision(world: World, identifier: str | None) -> Definition:
-    """Find a revision that is named as such. [model] "You must specify a revision"."""
-    _, revision = world.arns.definition_name(identifier)
+def _revision(account: Account, identifier: str | None) -> Definition:
+    """Return a revision that is named with its number. [model] "You must specify a revision"."""
+    _, revision = account.arns.definition_name(identifier)
     if revision is None:
         raise client_error("Invalid revision number: a revision must be given with the family.")
-    return world.definition(identifier, active=False)
+    return account.definition(identifier, active=False)

@@ -1,4 +1,4 @@
-"""On what RunTask starts each task: container instances, Fargate, or the capacity providers of a strategy."""
+"""The infrastructure of each task of RunTask: container instances, Fargate, or capacity providers of a strategy."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import attrs
 from aioecs.testing._errors import AwsError, invalid
 from aioecs.testing._operations import instances as _instances
 from aioecs.testing._operations import rules
-from aioecs.testing._operations.members import Json, record, text
+from aioecs.testing._operations.members import Json, structure, text
 from aioecs.testing._placement import fargate
 from aioecs.testing._placement import strategy as _strategy
 from aioecs.testing._placement.placement import Placement
-from aioecs.testing._world.state import Cluster, Definition, Instance, Need, Provider
-from aioecs.testing._world.world import World
+from aioecs.testing._state.account import Account
+from aioecs.testing._state.records import Cluster, Definition, Instance, Need, Provider
 
 
 @attrs.frozen
 class Infrastructure:
-    """What one task runs on: a launch type, and the capacity provider and Fargate's platform version if it has them."""
+    """What one task runs on: launch type, capacity provider and Fargate platform version; None for a task without."""
 
     launch_type: str
     provider: str | None = None
@@ -27,26 +27,26 @@ class Infrastructure:
 
 
 def choose(
-    world: World, cluster: Cluster, request: Json, definition: Definition, need: Need, count: int
+    account: Account, cluster: Cluster, request: Json, definition: Definition, need: Need, count: int
 ) -> list[Infrastructure]:
-    """Decide for each of `count` tasks what it runs on.
+    """Return the infrastructure of each of `count` tasks.
 
     Raises:
-        AwsError: launch type and strategy exclude each other, or what is asked for does not go together.
+        AwsError: launch type and strategy are both given, or members contradict each other.
     """
     launch_type = rules.check_launch_type(request)
-    shares = _strategy.check(request, "capacityProviderStrategy", cluster.providers)
-    if launch_type is not None and shares:
+    items = _strategy.check(request, "capacityProviderStrategy", cluster.providers)
+    if launch_type is not None and items:
         raise invalid(  # [reported]
             "Specifying both a launch type and capacity provider strategy is not supported. Remove one and try again."
         )
-    shares = shares or ([] if launch_type is not None else cluster.strategy)
-    if not shares:
+    items = items or ([] if launch_type is not None else cluster.strategy)
+    if not items:
         return [_of_launch_type(launch_type or "EC2", request, definition, need)] * count
-    made = {share.provider: _of_provider(share.provider, request, definition, need) for share in shares}
-    for share in shares:
-        world.provider(share.provider)
-    return [made[name] for name in _strategy.deal(shares, count)]
+    made = {item.provider: _of_provider(item.provider, request, definition, need) for item in items}
+    for item in items:
+        account.provider(item.provider)
+    return [made[name] for name in _strategy.assign_providers(items, count)]
 
 
 def _of_launch_type(launch_type: str, request: Json, definition: Definition, need: Need) -> Infrastructure:
@@ -66,46 +66,46 @@ def _of_provider(provider: str, request: Json, definition: Definition, need: Nee
 
 
 def _check_ec2(request: Json, definition: Definition) -> None:
-    """Hold what only Fargate has against a task on an instance. Both messages are [reported]."""
+    """Refuse members that only Fargate supports for a task on an instance. Both messages are [reported]."""
     if text(request, "platformVersion") is not None:
         raise invalid("The platform version must be null when specifying an EC2 launch type.")
-    vpc = record(record(request, "networkConfiguration") or {}, "awsvpcConfiguration") or {}
+    vpc = structure(structure(request, "networkConfiguration") or {}, "awsvpcConfiguration") or {}
     if definition.network_mode == "awsvpc" and text(vpc, "assignPublicIp") == "ENABLED":
         raise invalid("Assign public IP is not supported for this launch type.")
 
 
-def fargate_is_full(world: World) -> bool:
-    """Tell whether Fargate has no capacity for one more task."""
-    most = world.behaviour.fargate_tasks
+def fargate_is_full(account: Account) -> bool:
+    """Return whether Fargate has no capacity for one more task."""
+    most = account.behaviour.fargate_tasks
     if most is None:
         return False
-    live = [task for cluster in world.clusters.values() for task in cluster.shelf.live.values()]
+    live = [task for cluster in account.clusters.values() for task in cluster.task_index.live.values()]
     return sum(task.launch_type == "FARGATE" for task in live) >= most
 
 
-def host_finder(world: World, placement: Placement, name: str) -> Callable[[], Instance | None]:
-    """Make what looks for an instance of a capacity provider for one task, and launches one where none has room."""
+def instance_finder(account: Account, placement: Placement, name: str) -> Callable[[], Instance | None]:
+    """Return a function that finds an instance of a capacity provider for one task, and launches one if none fits."""
 
     def find() -> Instance | None:
         chosen = placement.choose(name)
         if chosen is not None:
             return chosen
-        provider = world.providers[name]
-        return _launch_one(world, placement, provider) if _may_grow(placement.cluster, provider) else None
+        provider = account.providers[name]
+        return _launch_one(account, placement, provider) if _can_scale_out(placement.cluster, provider) else None
 
     return find
 
 
-def _may_grow(cluster: Cluster, provider: Provider) -> bool:
-    """Tell whether a provider scales out, and has not reached its limit."""
-    scaling = record(provider.group or {}, "managedScaling") or {}
+def _can_scale_out(cluster: Cluster, provider: Provider) -> bool:
+    """Return whether a provider scales out and has not reached its limit."""
+    scaling = structure(provider.group or {}, "managedScaling") or {}
     have = sum(each.provider == provider.name and each.status != "INACTIVE" for each in cluster.instances.values())
     return scaling.get("status") == "ENABLED" and (provider.instances is None or have < provider.instances)
 
 
-def _launch_one(world: World, placement: Placement, provider: Provider) -> Instance | None:
-    """Launch an instance for a task; not one that would not take it either."""
-    made = _instances.make(world, placement.cluster, cpu=provider.cpu, memory=provider.memory, enis=provider.enis)
+def _launch_one(account: Account, placement: Placement, provider: Provider) -> Instance | None:
+    """Launch an instance for a task, unless the task doesn't fit on a new one either."""
+    made = _instances.make(account, placement.cluster, cpu=provider.cpu, memory=provider.memory, enis=provider.enis)
     made.provider = provider.name
     if not (placement.satisfied(made) and placement.fits(made)):
         return None

@@ -1,4 +1,4 @@
-"""Read the members of a request by their type, as the service's own deserializer would: null counts as absent."""
+"""Read the members of a request by type, as the service's deserializer does: null counts as absent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, cast
 from aioecs.testing._errors import malformed
 
 Json = dict[str, Any]
-"""A JSON object: what a request, an answer and each structure in them is."""
+"""A JSON object: a request, a response, or a structure in one."""
 
 
 def text(request: Mapping[str, Any], name: str) -> str | None:
@@ -20,22 +20,22 @@ def text(request: Mapping[str, Any], name: str) -> str | None:
 
 
 def texts(request: Mapping[str, Any], name: str) -> list[str]:
-    """Read a list of strings; absent reads as empty."""
+    """Read a list of strings; empty if absent."""
     values = _list(request, name)
     if not all(isinstance(value, str) for value in values):
         raise malformed(f"{name}: expected a list of strings")
     return cast("list[str]", values)
 
 
-def records(request: Mapping[str, Any], name: str) -> list[Json]:
-    """Read a list of structures; absent reads as empty."""
+def structures(request: Mapping[str, Any], name: str) -> list[Json]:
+    """Read a list of structures; empty if absent."""
     values = _list(request, name)
     if not all(isinstance(value, dict) for value in values):
         raise malformed(f"{name}: expected a list of structures")
     return cast("list[Json]", values)
 
 
-def record(request: Mapping[str, Any], name: str) -> Json | None:
+def structure(request: Mapping[str, Any], name: str) -> Json | None:
     """Read a structure."""
     value = request.get(name)
     if value is None or isinstance(value, dict):
@@ -43,7 +43,7 @@ def record(request: Mapping[str, Any], name: str) -> Json | None:
     raise malformed(f"{name}: expected a structure")
 
 
-def whole(request: Mapping[str, Any], name: str) -> int | None:
+def integer(request: Mapping[str, Any], name: str) -> int | None:
     """Read a whole number."""
     value = request.get(name)
     if value is None or (isinstance(value, int) and not isinstance(value, bool)):
@@ -52,7 +52,7 @@ def whole(request: Mapping[str, Any], name: str) -> int | None:
 
 
 def flag(request: Mapping[str, Any], name: str) -> bool:
-    """Read a boolean; absent reads as False."""
+    """Read a boolean; False if absent."""
     value = request.get(name)
     if value is None or isinstance(value, bool):
         return bool(value)

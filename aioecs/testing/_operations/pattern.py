@@ -1,8 +1,8 @@
-"""Regular expressions that match in linear time: no pattern can hold up the server.
+"""Regular expressions that match in linear time, so that no pattern can block the server.
 
-Python's own engine backtracks, and `(a+)+b` takes it hours. Here a pattern becomes a nondeterministic automaton, and
-all its states are followed at once: the work is the value's length times the pattern's. What needs backtracking
-(look-around, back references, possessive quantifiers) is refused.
+Python's engine backtracks, and may take hours for `(a+)+b`. Here a pattern becomes a nondeterministic automaton, and
+all its states are followed at once: the time is proportional to the value's length times the pattern's. What needs
+backtracking (look-around, back references, possessive quantifiers) is refused.
 
     alternation = sequence { "|" sequence }
     sequence    = { item [ "*" | "+" | "?" | "{m}" | "{m,}" | "{m,n}" ] [ "?" ] }
@@ -17,9 +17,9 @@ from functools import lru_cache
 
 import attrs
 
-POSITIONS = 500  # characters that a pattern may have once its counts are written out
-_DEPTH = 50  # groups within groups
-_CACHED = 4096  # steps that a pattern remembers
+POSITIONS = 500  # characters that a pattern may have with its counts expanded
+_DEPTH = 50  # nesting of groups
+_CACHED = 4096  # steps that a pattern caches
 
 _SINGLE = re.compile(
     r"\\[dDsSwW]|\\[^a-zA-Z0-9]|\\[tnrf]|\\x[0-9a-fA-F]{2}|\[\^?\]?(?:\\.|[^\]\\])*\]|[^\\\[(){}|*+?^$]|[{}]"
@@ -29,16 +29,16 @@ _ENDLESS = -1
 
 _Is = Callable[[str], object]
 _Build = Callable[["_Automaton", int], int]
-"""Adds a part of the pattern that begins in a state, and gives the state in which it ends."""
+"""Adds a part of the pattern that begins in a state, and returns the state in which it ends."""
 
 
 class PatternError(ValueError):
-    """The text is no regular expression, or none that matches in linear time; says why."""
+    """The text is not a regular expression, or not one that matches in linear time; the message has the reason."""
 
 
 @attrs.define
 class _Automaton:
-    """States with steps that read a character, and with jumps that read none."""
+    """States with steps, which read a character, and jumps, which read none."""
 
     jumps: list[set[int]] = attrs.field(factory=list[set[int]])
     steps: list[tuple[_Is, int] | None] = attrs.field(factory=list["tuple[_Is, int] | None"])
@@ -52,7 +52,7 @@ class _Automaton:
         return len(self.jumps) - 1
 
     def reach(self, states: set[int]) -> frozenset[int]:
-        """Add the states that are reached without a character."""
+        """Return the states and those that jumps lead to."""
         found, open_ = set(states), list(states)
         while open_:
             for after in self.jumps[open_.pop()] - found:
@@ -65,7 +65,7 @@ class Pattern:
     """A compiled pattern.
 
     Raises:
-        PatternError: on making it, when it is none.
+        PatternError: the text is not a supported pattern.
     """
 
     def __init__(self, text: str) -> None:
@@ -80,7 +80,7 @@ class Pattern:
         self._next = lru_cache(_CACHED)(self._step)
 
     def fullmatch(self, value: str) -> bool:
-        """Tell whether the whole value matches."""
+        """Return whether the whole value matches."""
         states = self._start
         for character in value:
             states = self._next(states, character)
@@ -94,7 +94,7 @@ class Pattern:
 
 
 class _Parser:
-    """Recursive descent over the text, which gives functions that build the automaton."""
+    """Recursive descent over the text; returns functions that build the automaton."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -104,7 +104,7 @@ class _Parser:
         self.skip("^")
 
     def alternation(self, depth: int) -> _Build:
-        """Read alternatives."""
+        """Parse alternatives."""
         if depth > _DEPTH:
             raise PatternError(f"groups are nested more than {_DEPTH} deep")
         branches = [self.sequence(depth)]
@@ -113,7 +113,7 @@ class _Parser:
         return branches[0] if len(branches) == 1 else _either(branches)
 
     def sequence(self, depth: int) -> _Build:
-        """Read items one after the other."""
+        """Parse a sequence of items."""
         items: list[_Build] = []
         while self.at < len(self.text) and self.text[self.at] not in "|)":
             if self.text[self.at :] == "$":  # the whole value must match anyway
@@ -123,7 +123,7 @@ class _Parser:
         return _sequence(items)
 
     def item(self, depth: int) -> _Build:
-        """Read a group or a single character."""
+        """Parse a group or a single character."""
         if self.skip("("):
             if self.text.startswith("?", self.at) and not self.skip("?:"):
                 raise PatternError(f"groups with (? are not supported, at position {self.at}")
@@ -138,7 +138,7 @@ class _Parser:
         return _single(match[0], self.flags)
 
     def repeated(self, item: _Build) -> _Build:
-        """Read how often an item stands there."""
+        """Parse the quantifier of an item, if there is one."""
         match = _COUNT.match(self.text, self.at)
         if match is None:
             return item
@@ -149,7 +149,7 @@ class _Parser:
         return _repeat(item, *_bounds(match))
 
     def skip(self, token: str) -> bool:
-        """Read a token if it stands there."""
+        """Skip a token if it comes next; return whether it did."""
         found = self.text.startswith(token, self.at)
         self.at += len(token) * found
         return found
@@ -166,7 +166,7 @@ def _bounds(match: re.Match[str]) -> tuple[int, int]:
 
 
 def _single(text: str, flags: int) -> _Build:
-    """Build one character; Python's engine tells whether one is it, which takes no backtracking."""
+    """Build one character; Python's engine compares a single character, which takes no backtracking."""
     try:
         matches = re.compile(text if len(text) > 1 else text if text == "." else re.escape(text), flags).fullmatch
     except re.error as error:
@@ -221,9 +221,9 @@ def _repeat(item: _Build, least: int, most: int) -> _Build:
 
 
 def _loop(automaton: _Automaton, item: _Build, start: int) -> int:
-    turn = automaton.state()
-    automaton.jumps[start].add(turn)
-    automaton.jumps[item(automaton, turn)].add(turn)
+    loop = automaton.state()
+    automaton.jumps[start].add(loop)
+    automaton.jumps[item(automaton, loop)].add(loop)
     end = automaton.state()
-    automaton.jumps[turn].add(end)
+    automaton.jumps[loop].add(end)
     return end

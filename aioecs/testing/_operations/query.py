@@ -1,16 +1,15 @@
 """The cluster query language: `attribute:ecs.instance-type =~ g2.* and not (task:group == database)`.
 
-Grammar and subjects are those of the developer guide, "Create expressions to define container instances" [docs]::
+Grammar and subjects are those in the developer guide, "Create expressions to define container instances" [docs]::
 
     expression  = term { ("or" | "||") term }
     term        = factor { ("and" | "&&") factor }
     factor      = ("not" | "!") factor | "(" expression ")" | comparison
     comparison  = subject operator [ argument | "[" argument { "," argument } "]" ]
 
-Arguments may stand in quotes. Regular expressions are Java's in ECS, and those of `_pattern` here, which match in
-linear time; both must match the whole value.
-A query is compiled once into a predicate over the values of a subject: none where an instance lacks it, several for
-`task:group`.
+Arguments may be quoted. ECS uses Java's regular expressions; here they are those of `pattern`, which match in linear
+time. They must match the whole value. A query is compiled once into a predicate. A subject has no value if the instance
+lacks it, and several for `task:group`.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ from typing import Any
 
 from aioecs.testing._operations.pattern import Pattern, PatternError
 
-Lookup = Callable[[str], Sequence[str]]
-"""Gives the values of a subject of one instance."""
-Predicate = Callable[[Lookup], bool]
+SubjectValues = Callable[[str], Sequence[str]]
+"""Returns the values of a subject for one instance."""
+Predicate = Callable[[SubjectValues], bool]
 _Compare = Callable[[str, str], bool]
 
 LENGTH = 20_000  # characters; ours: a list of some hundred instance ids fits
-_DEPTH = 50  # parentheses and negations within each other; ours
+_DEPTH = 50  # nesting of parentheses and negations; ours
 _PATTERNS = 20  # regular expressions in one expression; ours
 
 _OPERATORS = {
@@ -60,14 +59,14 @@ _BARE_PATTERN = re.compile(r"\s*(?P<word>(?:[^\s()'\"]|\([^\s()]*\))+)")
 
 
 class QueryError(ValueError):
-    """The text is not an expression of the cluster query language; says why and where."""
+    """The text is not an expression of the cluster query language; the message has the reason and the position."""
 
 
 def compile_query(text: str) -> Predicate:
     """Compile an expression into a predicate.
 
     Raises:
-        QueryError: it is not one.
+        QueryError: the text is not an expression.
     """
     if len(text) > LENGTH:
         raise QueryError(f"an expression has at most {LENGTH} characters")
@@ -90,13 +89,13 @@ class _Parser:
         terms = [self.term()]
         while self.skip("or", "||"):
             terms.append(self.term())
-        return terms[0] if len(terms) == 1 else lambda lookup: any(term(lookup) for term in terms)
+        return terms[0] if len(terms) == 1 else lambda values_of: any(term(values_of) for term in terms)
 
     def term(self) -> Predicate:
         factors = [self.factor()]
         while self.skip("and", "&&"):
             factors.append(self.factor())
-        return factors[0] if len(factors) == 1 else lambda lookup: all(factor(lookup) for factor in factors)
+        return factors[0] if len(factors) == 1 else lambda values_of: all(factor(values_of) for factor in factors)
 
     def factor(self) -> Predicate:
         self.depth += 1
@@ -109,7 +108,7 @@ class _Parser:
     def negated_or_grouped(self) -> Predicate:
         if self.skip("not", "!"):
             negated = self.factor()
-            return lambda lookup: not negated(lookup)
+            return lambda values_of: not negated(values_of)
         if self.skip("("):
             inner = self.expression()
             if not self.skip(")"):
@@ -124,10 +123,10 @@ class _Parser:
             raise self.error(f"unknown subject {subject!r}")
         operator = _OPERATORS.get(self.take() or "")
         if operator is None or operator not in operators:
-            raise self.error(f"expected an operator that {subject} has")
+            raise self.error(f"expected an operator of {subject}")
         if operator in ("exists", "!exists"):
             wanted = operator == "exists"
-            return lambda lookup: bool(lookup(subject)) == wanted
+            return lambda values_of: bool(values_of(subject)) == wanted
         if operator in ("in", "!in"):
             return _any_of(subject, self.list_of_arguments(), negated=operator == "!in")
         if operator in ("=~", "!~"):
@@ -147,7 +146,7 @@ class _Parser:
             pattern = Pattern(written)
         except PatternError as error:
             raise self.error(f"bad pattern {written!r}: {error}") from None
-        return lambda lookup: any(pattern.fullmatch(value) for value in lookup(subject)) != negated
+        return lambda values_of: any(pattern.fullmatch(value) for value in values_of(subject)) != negated
 
     def compared(self, subject: str, operator: str) -> Predicate:
         argument = self.argument("an argument")
@@ -159,7 +158,7 @@ class _Parser:
         except ValueError:
             raise self.error(f"{subject} can't be compared with {argument!r}") from None
         ordered = _ORDERED[operator]
-        return lambda lookup: any(ordered(key(value), bound) for value in lookup(subject))
+        return lambda values_of: any(ordered(key(value), bound) for value in values_of(subject))
 
     def list_of_arguments(self) -> list[str]:
         if not self.skip("["):
@@ -206,7 +205,7 @@ def _short(text: str) -> str:
 
 
 def _any_of(subject: str, wanted: list[str], *, negated: bool) -> Predicate:
-    return lambda lookup: any(value in wanted for value in lookup(subject)) != negated
+    return lambda values_of: any(value in wanted for value in values_of(subject)) != negated
 
 
 _ORDERED: dict[str, Callable[[Any, Any], bool]] = {
@@ -231,7 +230,7 @@ def _moment(value: str) -> datetime:
 
 
 def _number_or_text(value: str) -> tuple[float, str]:
-    """Sort numbers before words, so that any two values of an attribute compare."""
+    """Return a sort key with numbers before text, so that any two values of an attribute compare."""
     try:
         return float(value), ""
     except ValueError:

@@ -1,7 +1,7 @@
-"""The documented limits of requests, and what ECS says when one is broken.
+"""The documented limits of requests, and the error of ECS for each.
 
 Each limit has its source beside it: [model] is botocore's service model of ECS and the documentation in it, [docs] the
-developer guide, [reported] what callers quote of the service. Messages not quoted anywhere are ours, in its manner.
+developer guide, [reported] messages that callers quote. Messages that are quoted nowhere are ours, in the same style.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import json
 import re
 
 from aioecs.testing._errors import AwsError, client_error, invalid
-from aioecs.testing._operations.members import Json, record, records, text, texts, whole
-from aioecs.testing._world.state import Definition
+from aioecs.testing._operations.members import Json, integer, structure, structures, text, texts
+from aioecs.testing._state.records import Definition
 
 INSTANCES_PER_START = 10  # [model] StartTask.containerInstances "up to 10"
 TASKS_PER_RUN = 10  # [model] RunTask.count "up to 10 tasks for each call"
@@ -34,7 +34,7 @@ _PROPAGATE = ("TASK_DEFINITION", "SERVICE", "NONE")
 
 
 def check_count(values: list[str], limit: int, name: str, title: str) -> list[str]:
-    """Hold the length of a list of identifiers against its limit.
+    """Check the length of a list of identifiers against its limit.
 
     Both messages are [reported]: "Tasks cannot be empty." and "instanceIds can have at most 100 items".
     """
@@ -46,7 +46,7 @@ def check_count(values: list[str], limit: int, name: str, title: str) -> list[st
 
 
 def check_started_by(value: str | None, limit: int) -> str | None:
-    """Hold `startedBy` against its length and alphabet. "startedBy longer than 36." is [reported]."""
+    """Check the length and characters of `startedBy`. "startedBy longer than 36." is [reported]."""
     if not value:
         return None
     if len(value) > limit:
@@ -59,7 +59,7 @@ def check_started_by(value: str | None, limit: int) -> str | None:
 
 
 def check_client_token(value: str | None) -> str | None:
-    """Hold RunTask's `clientToken` against its length and alphabet."""
+    """Check the length and characters of RunTask's `clientToken`."""
     if value is None:
         return None
     if len(value) > CLIENT_TOKEN or not _CLIENT_TOKEN.fullmatch(value):
@@ -68,31 +68,31 @@ def check_client_token(value: str | None) -> str | None:
 
 
 def check_overrides(request: Json, definition: Definition) -> Json:
-    """Hold `overrides` against its length and the containers of the task definition; return it, empty if absent.
+    """Check `overrides` against its length and the containers of the task definition; return it, empty if absent.
 
     "Override for container named … is not a container in the TaskDefinition." is [reported]
     (azavea/django-ecsmanage#21).
     """
-    overrides = record(request, "overrides")
+    overrides = structure(request, "overrides")
     if not overrides:
         return {}
     if len(_compact(overrides)) > OVERRIDES:
         raise invalid(f"Overrides length must be at most {OVERRIDES}")
     names = {container.name for container in definition.containers}
-    for each in records(overrides, "containerOverrides"):
+    for each in structures(overrides, "containerOverrides"):
         name = text(each, "name")
         if name not in names:
             raise invalid(f"Override for container named {name} is not a container in the TaskDefinition.")
         for member in ("cpu", "memory", "memoryReservation"):
-            if (whole(each, member) or 0) < 0:
+            if (integer(each, member) or 0) < 0:
                 raise invalid(f"Invalid '{member}' setting for container '{name}'.")
     return overrides
 
 
 def check_tags(request: Json) -> dict[str, str]:
-    """Hold `tags` against their rules; return them by key."""
+    """Check `tags` against their rules; return them by key."""
     found: dict[str, str] = {}
-    given = records(request, "tags")
+    given = structures(request, "tags")
     if len(given) > TAGS:
         raise invalid(f"Tags can have a maximum of {TAGS} items.")
     for tag in given:
@@ -110,11 +110,11 @@ def check_tags(request: Json) -> dict[str, str]:
 
 
 def check_network(request: Json, definition: Definition) -> Json | None:
-    """Hold `networkConfiguration` against its limits and the network mode of the task definition.
+    """Check `networkConfiguration` against its limits and the network mode of the task definition.
 
     "Network Configuration must be provided when networkMode 'awsvpc' is specified." is [reported].
     """
-    network = record(request, "networkConfiguration")
+    network = structure(request, "networkConfiguration")
     awsvpc = definition.network_mode == "awsvpc"
     if network is None:
         if awsvpc:
@@ -122,7 +122,7 @@ def check_network(request: Json, definition: Definition) -> Json | None:
         return None
     if not awsvpc:
         raise invalid("Network Configuration is not valid for the given networkMode of this task definition.")
-    vpc = record(network, "awsvpcConfiguration")
+    vpc = structure(network, "awsvpcConfiguration")
     if vpc is None or not texts(vpc, "subnets"):
         raise invalid("subnets can not be empty.")
     if len(texts(vpc, "subnets")) > SUBNETS:
@@ -134,7 +134,7 @@ def check_network(request: Json, definition: Definition) -> Json | None:
 
 
 def check_choice(request: Json, name: str, allowed: tuple[str, ...]) -> str | None:
-    """Hold an enum member against its values."""
+    """Check an enum member against its values."""
     value = text(request, name)
     if value is not None and value not in allowed:
         raise invalid(f"{name} must be one of {', '.join(allowed)}")
@@ -142,7 +142,7 @@ def check_choice(request: Json, name: str, allowed: tuple[str, ...]) -> str | No
 
 
 def check_propagation(request: Json) -> bool:
-    """Tell whether the definition's tags go to the task; SERVICE is refused for tasks outside a service. [model]"""
+    """Return whether the task gets the definition's tags; SERVICE is refused for tasks outside a service. [model]"""
     chosen = check_choice(request, "propagateTags", _PROPAGATE)
     if chosen == "SERVICE":
         raise invalid("propagateTags SERVICE is only valid for tasks that belong to a service.")
@@ -150,21 +150,21 @@ def check_propagation(request: Json) -> bool:
 
 
 def check_launch_type(request: Json) -> str | None:
-    """Hold `launchType` against its values."""
+    """Check `launchType` against its values."""
     return check_choice(request, "launchType", _LAUNCH_TYPES)
 
 
 def check_volumes(request: Json, definition: Definition) -> None:
-    """Hold the names of `volumeConfigurations` against the volumes that are configured at launch."""
+    """Check the names of `volumeConfigurations` against the volumes that are configured at launch."""
     launched = {volume.get("name") for volume in definition.wire["volumes"] if volume.get("configuredAtLaunch")}
-    for volume in records(request, "volumeConfigurations"):
+    for volume in structures(request, "volumeConfigurations"):
         if text(volume, "name") not in launched:
             raise invalid(f"Volume {text(volume, 'name')} is not configuredAtLaunch in the task definition.")
 
 
 def check_page(request: Json) -> int:
-    """Read `maxResults`, by default a full page."""
-    size = whole(request, "maxResults")
+    """Return `maxResults`, by default a full page."""
+    size = integer(request, "maxResults")
     if size is None:
         return PAGE
     if not 1 <= size <= PAGE:
@@ -173,8 +173,8 @@ def check_page(request: Json) -> int:
 
 
 def check_run_count(request: Json) -> int:
-    """Read RunTask's `count`, by default one."""
-    count = whole(request, "count")
+    """Return RunTask's `count`, by default one."""
+    count = integer(request, "count")
     if count is None:
         return 1
     if not 1 <= count <= TASKS_PER_RUN:
@@ -183,8 +183,8 @@ def check_run_count(request: Json) -> int:
 
 
 def check_constraints(request: Json) -> tuple[list[str], bool]:
-    """Read `placementConstraints`: the memberOf expressions, and whether each task wants an instance of its own."""
-    constraints = records(request, "placementConstraints")
+    """Return the memberOf expressions of `placementConstraints`, and whether tasks need distinct instances."""
+    constraints = structures(request, "placementConstraints")
     if len(constraints) > CONSTRAINTS:
         raise invalid(f"placementConstraints can have at most {CONSTRAINTS} items.")
     expressions: list[str] = []
@@ -205,5 +205,5 @@ def _expression(constraint: Json) -> str:
 
 
 def definition_missing(*, inactive: bool = False) -> AwsError:
-    """Make the ClientException for a task definition that is unknown or no longer active."""
+    """Return the ClientException for a task definition that is unknown or no longer active."""
     return client_error("TaskDefinition is inactive" if inactive else "TaskDefinition not found.")

@@ -1,4 +1,4 @@
-"""How records look on the wire: the answers of Describe*, StartTask, RunTask and StopTask."""
+"""The wire format of records, as in the responses of Describe*, StartTask, RunTask and StopTask."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Any
 from aioecs.testing._operations.members import Json
 from aioecs.testing._placement import fargate
 from aioecs.testing._placement.capacity import RESERVED_TCP
-from aioecs.testing._placement.strategy import body_started
-from aioecs.testing._world.arns import Arns
-from aioecs.testing._world.state import PENDING, PROVISIONING, STOPPED, Cluster, ContainerPlan, Instance, Task
+from aioecs.testing._placement.strategy import strategy_on_wire
+from aioecs.testing._state.arns import Arns
+from aioecs.testing._state.records import PENDING, PROVISIONING, STOPPED, Cluster, ContainerPlan, Instance, Task
 
 
 def tags_on_wire(tags: dict[str, str]) -> list[Json]:
-    """Give tags as the service lists them."""
+    """Return tags in their form on the wire."""
     return [{"key": key, "value": value} for key, value in tags.items()]
 
 
 def attributes_on_wire(attributes: dict[str, str | None]) -> list[Json]:
-    """Give attributes as the service lists them; one without a value has no `value`."""
+    """Return attributes in their form on the wire; one without a value has no `value`."""
     return [{"name": name} if value is None else {"name": name, "value": value} for name, value in attributes.items()]
 
 
 def task_on_wire(task: Task, arns: Arns, *, tags: bool) -> Json:
-    """Give a task; what has not happened yet is absent, not null."""
+    """Return a task; members for what has not happened yet are absent, not null."""
     wire: Json = {
         "attachments": _attachments(task),
         "attributes": [],
@@ -62,7 +62,7 @@ def task_on_wire(task: Task, arns: Arns, *, tags: bool) -> Json:
 
 
 def _on_instance(task: Task) -> Json:
-    """Give what a task has of its container instance; nothing while it waits for one."""
+    """Return the members that a task has from its container instance; none while it waits for one."""
     if task.instance is None:
         return {}
     wire: Json = {
@@ -70,10 +70,10 @@ def _on_instance(task: Task) -> Json:
         "connectivityAt": round(task.created_at, 3),
         "containerInstanceArn": task.instance.arn,
     }
-    host = task.instance.attributes
-    if (architecture := host.get("ecs.cpu-architecture")) is not None:
+    attributes = task.instance.attributes
+    if (architecture := attributes.get("ecs.cpu-architecture")) is not None:
         wire["attributes"] = [{"name": "ecs.cpu-architecture", "value": architecture}]
-    if (zone := host.get("ecs.availability-zone")) is not None:
+    if (zone := attributes.get("ecs.availability-zone")) is not None:
         wire["availabilityZone"] = zone
     return wire
 
@@ -121,7 +121,7 @@ def _container(task: Task, plan: ContainerPlan, container_id: str, arns: Arns) -
         wire["gpuIds"] = list(task.gpu_ids)
     if task.started_at is not None:
         wire["runtimeId"] = container_id.replace("-", "") * 2
-        # A task with an interface of its own binds no port of the host. [docs, awsvpc]
+        # A task with its own network interface binds no port of the host. [docs, awsvpc]
         wire["networkBindings"] = _bindings(task, plan) if task.network is None else []
     if task.exit_code is not None:
         wire["exitCode"] = task.exit_code
@@ -131,7 +131,7 @@ def _container(task: Task, plan: ContainerPlan, container_id: str, arns: Arns) -
 
 
 def _bindings(task: Task, plan: ContainerPlan) -> list[Json]:
-    """List the bound ports; a port left to the agent lies in its range from 32768, apart for each task. [docs]"""
+    """Return the bound ports; a port that the agent chooses is from 32768 on and differs for each task. [docs]"""
     return [
         {
             "bindIP": "0.0.0.0",  # noqa: S104 - a field of the answer: nothing is bound to it here
@@ -177,7 +177,7 @@ def _address(task: Task) -> str:
 
 
 def instance_on_wire(instance: Instance, *, tags: bool, health: bool) -> Json:
-    """Give a container instance. PORTS lists what is *in use*, in both registered and remaining resources. [docs]"""
+    """Return a container instance. PORTS lists what is *in use*, in both registered and remaining resources. [docs]"""
     wire: Json = {
         "containerInstanceArn": instance.arn,
         "ec2InstanceId": instance.ec2_instance_id,
@@ -239,7 +239,7 @@ def _health(instance: Instance) -> Json:
 
 
 def cluster_on_wire(cluster: Cluster, include: Collection[str]) -> Json:
-    """Give a cluster; settings, configuration, statistics, attachments and tags where they are asked for."""
+    """Return a cluster; settings, configuration, statistics, attachments and tags only if included."""
     wire: Json = {
         "clusterArn": cluster.arn,
         "clusterName": cluster.name,
@@ -252,7 +252,7 @@ def cluster_on_wire(cluster: Cluster, include: Collection[str]) -> Json:
         "tags": tags_on_wire(cluster.tags) if "TAGS" in include else [],
         "settings": [],
         "capacityProviders": list(cluster.providers),
-        "defaultCapacityProviderStrategy": body_started(cluster.strategy),
+        "defaultCapacityProviderStrategy": strategy_on_wire(cluster.strategy),
     }
     if "SETTINGS" in include:
         wire["settings"] = [{"name": name, "value": value} for name, value in cluster.settings.items()]
@@ -266,8 +266,8 @@ def cluster_on_wire(cluster: Cluster, include: Collection[str]) -> Json:
 
 
 def _statistics(cluster: Cluster) -> list[Json]:
-    """Count tasks by launch type. [model]"""
-    live = list(cluster.shelf.live.values())
+    """Return the numbers of tasks by status and launch type. [model]"""
+    live = list(cluster.task_index.live.values())
     counts = {
         f"{state}{kind}TasksCount": sum(
             task.launch_type == kind.upper() and (task.last_status == "RUNNING") is (state != "pending")
@@ -279,7 +279,7 @@ def _statistics(cluster: Cluster) -> list[Json]:
 
 
 def failure(arn: str, reason: str, detail: str | None = None) -> Json:
-    """Give an entry of `failures`."""
+    """Return an entry of `failures`."""
     wire: dict[str, Any] = {"arn": arn, "reason": reason}
     if detail is not None:
         wire["detail"] = detail

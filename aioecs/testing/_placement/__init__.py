@@ -1,1 +1,1 @@
-"""Where the local ECS runs a task: capacity of hosts, placement, Fargate, capacity providers."""
+"""Where the local ECS runs a task: capacity of instances, placement, Fargate, capacity providers."""

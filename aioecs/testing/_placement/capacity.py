@@ -1,18 +1,18 @@
-"""Room on a container instance: whether a task fits, and what it takes while it is there."""
+"""The capacity of a container instance: whether a task fits, and the resources that are reserved for it."""
 
 from __future__ import annotations
 
-from aioecs.testing._world.state import Definition, Instance, Need
+from aioecs.testing._state.records import Definition, Instance, Need
 
 # What the agent reserves on each instance: ssh, docker's two ports, the agent's two. [docs, ECS_RESERVED_PORTS]
 RESERVED_TCP = (22, 2375, 2376, 51678, 51679)
 
 
-def why_not(instance: Instance, definition: Definition, need: Need, draining_is_refused: bool) -> str | None:
-    """Say why ECS would not start the task there: the `reason` of a `failures` entry, or None if it would.
+def failure_reason(instance: Instance, definition: Definition, need: Need, draining_is_refused: bool) -> str | None:
+    """Return why ECS refuses to start the task there: the `reason` of a `failures` entry, or None if it starts it.
 
-    INACTIVE, AGENT, ATTRIBUTE and RESOURCE:* stand in ECS's API failure reasons. What StartTask says of a DRAINING
-    instance is documented nowhere; INACTIVE is taken, for its reader does the right thing (drop the host).
+    INACTIVE, AGENT, ATTRIBUTE and RESOURCE:* are documented as API failure reasons. The reason for a DRAINING instance
+    is not documented; INACTIVE is used, as a caller should stop using the instance.
     """
     if instance.status == "INACTIVE" or (instance.status == "DRAINING" and draining_is_refused):
         return "INACTIVE"
@@ -20,20 +20,20 @@ def why_not(instance: Instance, definition: Definition, need: Need, draining_is_
         return "AGENT"
     if not has_attributes(instance, definition):
         return "ATTRIBUTE"
-    lacking = lacks(instance, need)
-    return f"RESOURCE:{lacking}" if lacking is not None else None
+    missing = missing_resource(instance, need)
+    return f"RESOURCE:{missing}" if missing is not None else None
 
 
 def has_attributes(instance: Instance, definition: Definition) -> bool:
-    """Tell whether the instance has every attribute that the task definition requires."""
+    """Return whether the instance has every attribute that the task definition requires."""
     return all(
         name in instance.attributes and (value is None or instance.attributes[name] == value)
         for name, value in definition.requires
     )
 
 
-def lacks(instance: Instance, need: Need) -> str | None:
-    """Name the first resource of which too little is free."""
+def missing_resource(instance: Instance, need: Need) -> str | None:
+    """Return the name of the first resource that is short, or None."""
     if need.cpu > instance.cpu - instance.used_cpu:
         return "CPU"
     if need.memory > instance.memory - instance.used_memory:
@@ -47,8 +47,8 @@ def lacks(instance: Instance, need: Need) -> str | None:
     return None
 
 
-def take(instance: Instance, need: Need) -> tuple[str, ...]:
-    """Take what the task needs, which must fit; return the GPUs that became its own."""
+def reserve(instance: Instance, need: Need) -> tuple[str, ...]:
+    """Reserve the resources of a task, which must fit; return the ids of its GPUs."""
     free = [gpu for gpu in instance.gpu_ids if gpu not in instance.used_gpus] if need.gpus else []
     gpus = tuple(free[: need.gpus])
     instance.used_cpu += need.cpu
@@ -61,7 +61,7 @@ def take(instance: Instance, need: Need) -> tuple[str, ...]:
 
 
 def release(instance: Instance, need: Need, gpus: tuple[str, ...]) -> None:
-    """Give back what a task took."""
+    """Release the resources of a task."""
     instance.used_cpu -= need.cpu
     instance.used_memory -= need.memory
     instance.used_enis -= need.enis

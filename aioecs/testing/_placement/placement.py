@@ -1,6 +1,6 @@
-"""Where RunTask places a task: constraints choose the candidates, strategies one of them.
+"""Where RunTask places a task: constraints select the candidates, strategies choose one of them.
 
-Strategies apply one after the other, each to those that the one before left equal. [docs, "Task placement strategies"]
+Strategies apply in order, each to the instances that the one before ranked equal. [docs, "Task placement strategies"]
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Iterable
 import attrs
 
 from aioecs.testing._errors import invalid
-from aioecs.testing._operations.members import Json, records, text
+from aioecs.testing._operations.members import Json, structures, text
 from aioecs.testing._operations.query import Predicate
-from aioecs.testing._operations.reads import lookup
-from aioecs.testing._placement.capacity import has_attributes, lacks, why_not
-from aioecs.testing._world.state import Cluster, Definition, Instance, Need
+from aioecs.testing._operations.reads import values_of
+from aioecs.testing._placement.capacity import failure_reason, has_attributes, missing_resource
+from aioecs.testing._state.records import Cluster, Definition, Instance, Need
 
 STRATEGIES = 5  # [model] RunTask.placementStrategy "a maximum of 5 strategy rules"
 _BINPACK = {"cpu": "cpu", "memory": "memory"}
@@ -24,7 +24,7 @@ _BINPACK = {"cpu": "cpu", "memory": "memory"}
 
 @attrs.frozen
 class Strategy:
-    """A placement strategy: its type, and the field that it looks at ("" for random)."""
+    """A placement strategy: its type, and the field that it compares ("" for random)."""
 
     kind: str
     field: str
@@ -34,9 +34,9 @@ def check_strategies(request: Json) -> list[Strategy]:
     """Read `placementStrategy`.
 
     Raises:
-        AwsError: InvalidParameterException, when one of them is none.
+        AwsError: InvalidParameterException, if one of them is invalid.
     """
-    given = records(request, "placementStrategy")
+    given = structures(request, "placementStrategy")
     if len(given) > STRATEGIES:
         raise invalid(f"placementStrategy can have at most {STRATEGIES} items.")
     return [_strategy(text(each, "type") or "", text(each, "field") or "") for each in given]
@@ -60,9 +60,10 @@ def _strategy(kind: str, field: str) -> Strategy:
 
 @attrs.frozen(kw_only=True)
 class Placement:
-    """How the tasks of one call are placed.
+    """The placement of the tasks of one call.
 
-    predicates: what an instance must satisfy.  distinct: whether tasks of the group must be on different instances.
+    predicates: conditions that an instance must satisfy.
+    distinct: whether tasks of the group must be on different instances.
     """
 
     cluster: Cluster
@@ -72,7 +73,7 @@ class Placement:
     predicates: list[Predicate]
     distinct: bool
     strategies: list[Strategy]
-    dice: random.Random
+    rng: random.Random
 
     def candidates(self, provider: str | None = None) -> list[Instance]:
         """List the active instances that satisfy the constraints, of a capacity provider or all."""
@@ -80,31 +81,31 @@ class Placement:
         return [each for each in found if each.status == "ACTIVE" and each.agent_connected and self.satisfied(each)]
 
     def satisfied(self, instance: Instance) -> bool:
-        """Tell whether an instance is one that memberOf asks for."""
-        return all(predicate(lookup(instance)) for predicate in self.predicates)
+        """Return whether an instance satisfies the memberOf constraints."""
+        return all(predicate(values_of(instance)) for predicate in self.predicates)
 
     def fits(self, instance: Instance) -> bool:
-        """Tell whether one more task fits there."""
+        """Return whether one more task fits on the instance."""
         taken = self.distinct and _of_group(instance, self.group)
-        return not taken and has_attributes(instance, self.definition) and lacks(instance, self.need) is None
+        return not taken and has_attributes(instance, self.definition) and missing_resource(instance, self.need) is None
 
     def choose(self, provider: str | None = None) -> Instance | None:
-        """Choose an instance for one more task; None if none of them takes it."""
-        left = [each for each in self.candidates(provider) if self.fits(each)]
+        """Return the instance for one more task, or None if it fits on none."""
+        remaining = [each for each in self.candidates(provider) if self.fits(each)]
         for strategy in self.strategies:
-            if len(left) > 1:
-                left = self._best(strategy, left)
-        # Without a strategy: the emptiest. ECS chooses at random, which no test could hold on to.
-        return min(left, key=lambda each: (each.running + each.pending, each.seq), default=None)
+            if len(remaining) > 1:
+                remaining = self._best(strategy, remaining)
+        # Without a strategy: the instance with the fewest tasks. ECS chooses at random, but tests need a fixed order.
+        return min(remaining, key=lambda each: (each.running + each.pending, each.seq), default=None)
 
-    def why_not(self, instance: Instance) -> str:
-        """Say why an instance takes no more."""
-        reason = why_not(instance, self.definition, self.need, draining_is_refused=True)
+    def failure_reason(self, instance: Instance) -> str:
+        """Return why one more task doesn't fit on the instance."""
+        reason = failure_reason(instance, self.definition, self.need, draining_is_refused=True)
         return reason or "DistinctInstance placement constraint unsatisfied."
 
     def _best(self, strategy: Strategy, among: list[Instance]) -> list[Instance]:
         if strategy.kind == "random":
-            return [self.dice.choice(among)]
+            return [self.rng.choice(among)]
         if strategy.kind == "binpack":
             free = {each.id: _free(each, strategy.field) for each in among}
             least = min(free.values())
@@ -122,7 +123,7 @@ class Placement:
 
 
 def _of_group(instance: Instance, group: str) -> int:
-    return sum(task.group == group for task in instance.shelf.live.values())
+    return sum(task.group == group for task in instance.task_index.live.values())
 
 
 def _value(instance: Instance, field: str) -> str:
@@ -136,6 +137,6 @@ def _free(instance: Instance, field: str) -> int:
 
 
 def constraints_unsatisfied(instances: Iterable[Instance]) -> str:
-    """Say why no instance of a cluster was even a candidate."""
+    """Return why no instance of a cluster was a candidate."""
     agents = any(each.agent_connected and each.status == "ACTIVE" for each in instances)
     return "MemberOf placement constraint unsatisfied." if agents else "AGENT"

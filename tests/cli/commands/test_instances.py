@@ -13,7 +13,7 @@ import aioecs
 from aioecs.cli._access import Access
 from aioecs.cli._app import run
 from aioecs.cli._commands import instances as _instances
-from aioecs.cli._commands.instances import amount, look, table
+from aioecs.cli._commands.instances import amount, list_instances, table
 from aioecs.cli._display.streams import Streams
 from aioecs.cli._options import UsageError
 from aioecs.testing import LocalECS
@@ -21,7 +21,7 @@ from aioecs.testing import LocalECS
 
 async def listed(client: aioecs.Client, capsys: pytest.CaptureFixture[str], **filters: Any) -> list[dict[str, Any]]:
     """List instances as JSON."""
-    assert await look(aioecs.ListContainerInstancesRequest(**filters), Streams(), client, as_json=True) == 0
+    assert await list_instances(aioecs.ListContainerInstancesRequest(**filters), Streams(), client, as_json=True) == 0
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
@@ -39,7 +39,7 @@ async def test_load(client: aioecs.Client, local: LocalECS, capsys: pytest.Captu
 
 async def test_nothing_found(client: aioecs.Client, capsys: pytest.CaptureFixture[str]) -> None:
     """No instance is no failure; it is said on stderr."""
-    assert await look(aioecs.ListContainerInstancesRequest(status="DRAINING"), Streams(), client) == 0
+    assert await list_instances(aioecs.ListContainerInstancesRequest(status="DRAINING"), Streams(), client) == 0
     assert capsys.readouterr() == ("", "no container instances\n")
 
 
@@ -90,11 +90,11 @@ def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is a member of what ECS is asked for, and without any all is asked for."""
     seen: list[Any] = []
 
-    async def reading(access: Access, streams: object, act: Any) -> int:
+    async def run_with_client(access: Access, streams: object, act: Any) -> int:
         seen.append((access, act.args[0], act.keywords))
         return 0
 
-    monkeypatch.setattr(_instances, "reading", reading)
+    monkeypatch.setattr(_instances, "run_with_client", run_with_client)
     words = ["--cluster", "c", "--filter", "attribute:a exists", "--status", "draining", "--json", "--region", "r"]
     assert run(["instances", *words]) == 0
     assert run(["instances"]) == 0
@@ -108,4 +108,4 @@ def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_filter_that_can_t_be(client: aioecs.Client) -> None:
     """What ECS documents is checked before it is asked."""
     with pytest.raises(UsageError, match=r"^--status: "):
-        await look(aioecs.ListContainerInstancesRequest(status=7), Streams(), client)  # type: ignore[arg-type]
+        await list_instances(aioecs.ListContainerInstancesRequest(status=7), Streams(), client)  # type: ignore[arg-type]

@@ -25,7 +25,7 @@ from aioecs.testing import Fault, faults_from_script
 SERVED = Served(endpoint_url="http://127.0.0.1:8080", region="eu-west-1", cluster="c", instances=("i1", "i2"))
 
 
-class Told(Streams):
+class RecordedStreams(Streams):
     """Streams that keep what is told."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ def settings(**given: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_it_serves_until_a_signal(number: signal.Signals) -> None:
     """Any client can use it where it says; a signal ends it with status 0."""
-    told = Told()
+    told = RecordedStreams()
     serving = asyncio.create_task(serve(settings(), told, as_json=True))
     said = json.loads(await told.lines.get())
     async with aioecs.Client(
@@ -69,7 +69,7 @@ async def test_it_serves_until_a_signal(number: signal.Signals) -> None:
 
 async def test_a_second_signal_ends_at_once() -> None:
     """The second signal waits for nothing."""
-    told = Told()
+    told = RecordedStreams()
     ended: list[int] = []
     serving = asyncio.create_task(serve(settings(), told, end=ended.append))
     await told.lines.get()
@@ -86,7 +86,7 @@ async def test_a_port_in_use() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(UsageError, match=f"^The local ECS can't listen on 127.0.0.1:{port}: the address is in use"):
-            await serve(settings(port=port), Told())
+            await serve(settings(port=port), RecordedStreams())
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ async def test_a_port_in_use() -> None:
 async def test_what_cannot_be(given: dict[str, Any], words: str) -> None:
     """What ECS would not have, and what the machine does not have, is told."""
     with pytest.raises(UsageError, match=words):
-        await serve(settings(**given), Told())
+        await serve(settings(**given), RecordedStreams())
 
 
 def test_announcement() -> None:
@@ -183,7 +183,7 @@ def test_bad_faults(text: str | None, told: str, tmp_path: Path, capsys: pytest.
 
 async def test_in_a_storm() -> None:
     """A client of a server with faults meets them: the answer is lost, the task is there, and none is started twice."""
-    told = Told()
+    told = RecordedStreams()
     script = faults_from_script('{"kind": "reset", "operation": "StartTask", "when": "after"}')
     serving = asyncio.create_task(serve(settings(faults=script), told, as_json=True))
     said = json.loads(await told.lines.get())
@@ -234,8 +234,8 @@ def test_how_tasks_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     described = {"taskDefinition": {"family": "two", "revision": 7, "containerDefinitions": [container]}, "tags": []}
     other.write_text(json.dumps([described]))
     words = "local --running 3 --running batch=0.5 --exit-code 2 --exit-code batch=1 --fargate --provisioning 4"
-    named = ["--allow-host", "ecs.test", "--task-definition", str(one), "--task-definition", str(other)]
-    assert run([*words.split(), *named]) == 0
+    task_names = ["--allow-host", "ecs.test", "--task-definition", str(one), "--task-definition", str(other)]
+    assert run([*words.split(), *task_names]) == 0
     assert [seen["running_seconds"](OfFamily(family)) for family in ("batch", "web")] == [0.5, 3.0]
     assert [seen["exit_code"](OfFamily(family)) for family in ("batch", "web")] == [1, 2]
     assert [each["family"] for each in seen["task_definitions"]] == ["one", "two"]

@@ -16,7 +16,7 @@ from terminal import COMMAND, CONTROL, CTRL_C, Terminal, terminal
 from aioecs.cli._access import Access
 from aioecs.cli._app import run
 from aioecs.cli._options import Packed, Policy
-from aioecs.cli._start_options import Asked
+from aioecs.cli._start_options import StartOptions
 from aioecs.cli._start_run import Run
 from aioecs.testing import Fault, LocalECS
 
@@ -25,22 +25,22 @@ WHERE = ("--cluster", "default", "--task-definition", "demo")
 
 def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is given is what is asked."""
-    seen: list[Asked] = []
+    seen: list[StartOptions] = []
 
     class Kept(Run):
         async def go(self) -> int:
-            seen.append(self._asked)
+            seen.append(self._options)
             return 7
 
     monkeypatch.setattr("aioecs.cli._commands.start.Run", Kept)
     words = (
         "start --cluster c --task-definition td:1 --instances a,b --instances c --count 4 --env A=1 --env B=x=y "
         "--container main --command python main.py --cpu 256 --memory 512 --started-by me --group g --tag k=v "
-        "--on-cancel settle --concurrency 9 --endpoint-url http://x --region r --profile p -- --frame 17"
+        "--on-cancel keep --concurrency 9 --endpoint-url http://x --region r --profile p -- --frame 17"
     )
     assert run(words.split()) == 7
     assert seen == [
-        Asked(
+        StartOptions(
             cluster="c",
             task_definition="td:1",
             instances=("a", "b", "c"),
@@ -62,27 +62,27 @@ def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_options_of_a_placement(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is given is what is asked."""
-    seen: list[Asked] = []
+    seen: list[StartOptions] = []
 
     class Kept(Run):
         async def go(self) -> int:
-            seen.append(self._asked)
+            seen.append(self._options)
             return 0
 
     monkeypatch.setattr("aioecs.cli._commands.start.Run", Kept)
     where = "start --cluster c --task-definition td"
-    assert run([*where.split(), "--spread", "ecs.availability-zone", "--wait-for-room", "2.5"]) == 0
+    assert run([*where.split(), "--spread", "ecs.availability-zone", "--wait-for-capacity", "2.5"]) == 0
     assert run([*where.split(), "--binpack", "memory", "--distinct-instance"]) == 0
     assert run([*where.split(), "--random", "--member-of", "a == 1", "--member-of", "b == 2"]) == 0
     made: dict[str, Any] = {"cluster": "c", "task_definition": "td"}
     assert seen == [
-        Asked(**made, spread="ecs.availability-zone", wait_for_capacity=2.5),
-        Asked(**made, binpack=Packed.MEMORY, distinct_instance=True),
-        Asked(**made, random=True, member_of=("a == 1", "b == 2")),
+        StartOptions(**made, spread="ecs.availability-zone", wait_for_capacity=2.5),
+        StartOptions(**made, binpack=Packed.MEMORY, distinct_instance=True),
+        StartOptions(**made, random=True, member_of=("a == 1", "b == 2")),
     ]
 
 
-@pytest.mark.parametrize("words", ["--binpack gpu", "--wait-for-room -1", "--wait-for-room soon"])
+@pytest.mark.parametrize("words", ["--binpack gpu", "--wait-for-capacity -1", "--wait-for-capacity soon"])
 def test_bad_options_of_a_placement(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What can't be is refused before anything is looked up."""
     assert run(["start", "--local", *words.split()]) == 2
@@ -126,7 +126,10 @@ def test_when_the_reader_goes_away() -> None:
         assert json.loads(process.stdout.readline())["outcome"] == "started"
         process.stdout.close()
         _, err = process.communicate(timeout=30)
-    *starts, last = [json.loads(line) for line in err.splitlines()]
+    lines = err.decode().splitlines()
+    *starts, last = [json.loads(line) for line in lines if line.startswith("{")]
+    # A client that settles for longer than half a second says what it waits for.
+    assert all(line.startswith("aioecs: waiting for up to ") for line in lines if not line.startswith("{"))
     assert last["summary"]["interrupted"] == "nobody reads the output any more"
     assert {start["outcome"] for start in starts} <= {"started", "stopped", "not_sent"}
     assert process.returncode == 130
@@ -152,7 +155,7 @@ async def test_ctrl_c_in_a_terminal() -> None:
         await shown.shows(r"[1-9]\d*/5,000")
         shown.press(CTRL_C)
         await shown.shows("interrupted: waiting for what is in flight; Ctrl-C again ends at once")
-        summary = await shown.shows(r"(\d+) started, (\d+) stopped again, ([\d,]+) not sent of 5,000 tasks in ")
+        summary = await shown.shows(r"([\d,]+) started, ([\d,]+) stopped again, ([\d,]+) not sent of 5,000 tasks in ")
         assert await shown.status() == 130
         started, stopped, unsent = (int(number.replace(",", "")) for number in summary.groups())
         assert started == len(local.truth.running()) > 0

@@ -14,7 +14,7 @@ from terminal import CTRL_C, terminal
 import aioecs
 from aioecs.cli._access import Access
 from aioecs.cli._app import run
-from aioecs.cli._commands.stop import Stopping, as_line, check
+from aioecs.cli._commands.stop import StopRun, as_line, check
 from aioecs.cli._display.streams import Streams
 from aioecs.cli._options import UsageError
 from aioecs.testing import Fault, LocalECS
@@ -37,9 +37,9 @@ async def running(client: aioecs.Client, local: LocalECS, count: int) -> list[st
     return [task.task_arn or "" for task in report.tasks]
 
 
-def stopping(tasks: Sequence[str], *, as_json: bool = False, reason: str | None = None) -> Stopping:
+def stopping(tasks: Sequence[str], *, as_json: bool = False, reason: str | None = None) -> StopRun:
     """Ask for these tasks to be stopped."""
-    return Stopping([aioecs.StopTaskRequest(task=task, reason=reason) for task in tasks], Streams(), as_json=as_json)
+    return StopRun([aioecs.StopTaskRequest(task=task, reason=reason) for task in tasks], Streams(), as_json=as_json)
 
 
 async def test_stopped(client: aioecs.Client, local: LocalECS, capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,10 +62,10 @@ async def test_all_that_have_something_in_common(client: aioecs.Client, local: L
     await client.start_task(marked)
     where = Access(endpoint_url=local.endpoint_url)
     matching = aioecs.ListTasksRequest(started_by="nightly")
-    assert await Stopping([], Streams(), matching=matching, reason="enough").go(where) == 0
+    assert await StopRun([], Streams(), matching=matching, reason="enough").go(where) == 0
     assert [task.arn for task in local.truth.running()] == [other]
     assert [task.stopped_reason for task in local.truth.tasks() if not task.live] == ["enough"] * 2
-    assert await Stopping([], Streams(), matching=matching).go(where) == 2
+    assert await StopRun([], Streams(), matching=matching).go(where) == 2
 
 
 async def test_the_beginning_of_an_id(client: aioecs.Client, local: LocalECS) -> None:
@@ -113,11 +113,11 @@ def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tasks from the words and from standard input, each once; the cluster that is named wins over the ARN's."""
     seen: list[Any] = []
 
-    async def go(self: Stopping, access: Access) -> int:
+    async def go(self: StopRun, access: Access) -> int:
         seen.append((list(self.requests), self.as_json, access))
         return 0
 
-    monkeypatch.setattr(Stopping, "go", go)
+    monkeypatch.setattr(StopRun, "go", go)
     monkeypatch.setattr("sys.stdin", io.StringIO(f"b\n{ARN}\na\n"))
     assert run(["stop", "a", "-", "--reason", "why", "--json", "--region", "r"]) == 0
     assert run(["stop", ARN, "--cluster", "c"]) == 0

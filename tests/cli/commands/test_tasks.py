@@ -16,7 +16,7 @@ import aioecs
 from aioecs.cli._access import Access
 from aioecs.cli._app import run
 from aioecs.cli._commands import tasks as _tasks
-from aioecs.cli._commands.tasks import Order, as_line, describe, look, members, table
+from aioecs.cli._commands.tasks import Order, as_line, describe, list_tasks, members, table
 from aioecs.cli._display.streams import Streams
 from aioecs.cli._options import UsageError
 from aioecs.testing import LocalECS
@@ -37,7 +37,7 @@ async def started(client: aioecs.Client, local: LocalECS, **members: Any) -> lis
 
 async def listed(client: aioecs.Client, capsys: pytest.CaptureFixture[str], **filters: Any) -> list[dict[str, Any]]:
     """List tasks as JSON."""
-    assert await look(aioecs.ListTasksRequest(**filters), Streams(), client, as_json=True) == 0
+    assert await list_tasks(aioecs.ListTasksRequest(**filters), Streams(), client, as_json=True) == 0
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
@@ -71,7 +71,7 @@ async def test_a_line(client: aioecs.Client, local: LocalECS, capsys: pytest.Cap
 
 async def test_nothing_found(client: aioecs.Client, capsys: pytest.CaptureFixture[str]) -> None:
     """No task is no failure; it is said on stderr, so that a pipe stays empty."""
-    assert await look(aioecs.ListTasksRequest(), Streams(), client) == 0
+    assert await list_tasks(aioecs.ListTasksRequest(), Streams(), client) == 0
     assert capsys.readouterr() == ("", "no tasks\n")
     assert await listed(client, capsys) == []
 
@@ -79,7 +79,7 @@ async def test_nothing_found(client: aioecs.Client, capsys: pytest.CaptureFixtur
 async def test_what_ecs_documents_is_checked(client: aioecs.Client) -> None:
     """A limit that is broken is told by its option."""
     with pytest.raises(UsageError, match=r"^--container-instance: "):
-        await look(aioecs.ListTasksRequest(container_instance=7), Streams(), client)  # type: ignore[arg-type]
+        await list_tasks(aioecs.ListTasksRequest(container_instance=7), Streams(), client)  # type: ignore[arg-type]
 
 
 def test_a_table() -> None:
@@ -211,11 +211,11 @@ def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is a member of what ECS is asked for, and without any all is asked for."""
     seen: list[Any] = []
 
-    async def reading(access: Access, streams: object, act: Any) -> int:
+    async def run_with_client(access: Access, streams: object, act: Any) -> int:
         seen.append((access, act.args[0], act.keywords))
         return 0
 
-    monkeypatch.setattr(_tasks, "reading", reading)
+    monkeypatch.setattr(_tasks, "run_with_client", run_with_client)
     filters = "--family f --started-by me --desired-status stopped --container-instance i"
     assert run(["tasks", "--cluster", "c", *filters.split(), "--sort", "status", "--json", "--region", "r"]) == 0
     assert run(["tasks"]) == 0

@@ -11,7 +11,7 @@ import pytest
 
 import aioecs
 from aioecs.cli._app import run
-from aioecs.cli._commands.wait import Goal, succeeded, waited
+from aioecs.cli._commands.wait import Goal, wait_for_tasks
 from aioecs.cli._display.streams import Streams
 from aioecs.cli._options import UsageError
 from aioecs.testing import LocalECS
@@ -37,7 +37,7 @@ async def test_running(client: aioecs.Client, local: LocalECS, capsys: pytest.Ca
     """Tasks that run, or have run, are there; each is shown as it was last seen."""
     arns = [await started(client, local, family) for family in ("demo", "quick")]
     ids = [arn.rpartition("/")[2] for arn in arns]
-    assert await waited(ids, Goal.RUNNING, Streams(), client, cluster="default") == 0
+    assert await wait_for_tasks(ids, Goal.RUNNING, Streams(), client, cluster="default") == 0
     assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()[1:]] == [
         [ids[0], "RUNNING"],
         [ids[1], "STOPPED"],
@@ -47,16 +47,20 @@ async def test_running(client: aioecs.Client, local: LocalECS, capsys: pytest.Ca
 async def test_stopped(client: aioecs.Client, local: LocalECS, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 0 is a success; another is not, and is shown."""
     good, bad = [await started(client, local, family) for family in ("quick", "bad")]
-    assert await waited([good], Goal.STOPPED, Streams(), client, cluster="default", as_json=True) == 0
-    assert json.loads(capsys.readouterr().out)["containers"][0]["exit_code"] == 0
-    assert await waited([good, bad], Goal.STOPPED, Streams(), client, cluster="default") == 1
-    assert capsys.readouterr().err == "1 of 2 did not end with exit code 0\n"
+    assert await wait_for_tasks([good], Goal.STOPPED, Streams(), client, cluster="default", as_json=True) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["containers"][0]["exit_code"], shown["succeeded"], shown["cause"]) == (0, True, "exited")
+    assert await wait_for_tasks([good, bad], Goal.STOPPED, Streams(), client, cluster="default") == 1
+    assert (
+        capsys.readouterr().err
+        == f"1 of 2 failed\n{bad.rpartition('/')[2]} failed: container main exited with code 3\n"
+    )
 
 
 async def test_what_never_comes(client: aioecs.Client, local: LocalECS, capsys: pytest.CaptureFixture[str]) -> None:
     """A task that stopped without having run is shown as it is, and one line says why that ended the wait."""
     arn = await started(client, local, "broken")
-    assert await waited([arn], Goal.RUNNING, Streams(), client, cluster="default", timeout=60) == 1
+    assert await wait_for_tasks([arn], Goal.RUNNING, Streams(), client, cluster="default", timeout=60) == 1
     out, err = capsys.readouterr()
     assert out.splitlines()[1].split()[:2] == [arn.rpartition("/")[2], "STOPPED"]
     assert err.startswith("aioecs: ")
@@ -68,60 +72,21 @@ async def test_what_does_not_come_in_time(
 ) -> None:
     """It may be waited for again: the status is 1, and one line says how many are missing."""
     arn = await started(client, local, "demo")
-    assert await waited([arn], Goal.STOPPED, Streams(), client, cluster="default", timeout=0) == 1
+    assert await wait_for_tasks([arn], Goal.STOPPED, Streams(), client, cluster="default", timeout=0) == 1
     assert capsys.readouterr().err.endswith("; 1 not there yet\n")
 
 
 async def test_what_is_no_task(client: aioecs.Client) -> None:
     """It is refused before anything is asked."""
     with pytest.raises(UsageError, match=r"^TASK: "):
-        await waited(["no task"], Goal.RUNNING, Streams(), client, cluster="default")
-
-
-@pytest.mark.parametrize(
-    ("stop_code", "codes", "success"),
-    [
-        ("EssentialContainerExited", [0], True),
-        ("EssentialContainerExited", [0, 0], True),
-        ("EssentialContainerExited", [0, 143], True),
-        ("EssentialContainerExited", [137, 0], True),
-        ("EssentialContainerExited", [137], False),
-        ("EssentialContainerExited", [143, 137], False),
-        ("EssentialContainerExited", [0, None], False),
-        ("EssentialContainerExited", [], False),
-        ("EssentialContainerExited", [0, 1], False),
-        ("EssentialContainerExited", [None], False),
-        ("UserInitiated", [0], False),
-    ],
-)
-def test_success(stop_code: str, codes: list[int | None], success: bool) -> None:
-    """It ended by itself, each container with 0, or killed by ECS after one that did."""
-    task = aioecs.Task(stop_code=stop_code, containers=[aioecs.types.Container(exit_code=code) for code in codes])
-    assert succeeded(task) is success
-
-
-@pytest.mark.parametrize(("container", "success"), [("main", True), ("log", False), ("lost", False), ("none", False)])
-def test_one_container_decides(container: str, success: bool) -> None:
-    """The one that is named, whatever became of the others; without an exit code it is no success."""
-    codes = {"main": 0, "log": 1, "lost": None}
-    containers = [aioecs.types.Container(name=name, exit_code=code) for name, code in codes.items()]
-    assert succeeded(aioecs.Task(stop_code="UserInitiated", containers=containers), container) is success
-
-
-def test_out_of_memory() -> None:
-    """A container that ran out of memory was not killed because another had ended."""
-    containers = [
-        aioecs.types.Container(exit_code=0),
-        aioecs.types.Container(exit_code=137, reason="OutOfMemoryError: killed"),
-    ]
-    assert not succeeded(aioecs.Task(stop_code="EssentialContainerExited", containers=containers))
+        await wait_for_tasks(["no task"], Goal.RUNNING, Streams(), client, cluster="default")
 
 
 async def test_how_many_of_how_many(client: aioecs.Client, local: LocalECS, capsys: pytest.CaptureFixture[str]) -> None:
     """A wait that is interrupted says how far it was."""
     arns = [await started(client, local, family) for family in ("demo", "quick")]
     streams = Streams()
-    looking = asyncio.create_task(waited(arns, Goal.STOPPED, streams, client, cluster="default"))
+    looking = asyncio.create_task(wait_for_tasks(arns, Goal.STOPPED, streams, client, cluster="default"))
     await asyncio.sleep(0.5)
     looking.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -133,11 +98,11 @@ def test_the_options(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     """What is given is what is waited for."""
     seen: list[Any] = []
 
-    async def reading(_access: object, _streams: object, look: Any) -> int:
-        seen.append((look.args[:2], look.keywords))
+    async def run_with_client(_access: object, _streams: object, command: Any) -> int:
+        seen.append((command.args[:2], command.keywords))
         return 5
 
-    monkeypatch.setattr("aioecs.cli._commands.wait.reading", reading)
+    monkeypatch.setattr("aioecs.cli._commands.wait.run_with_client", run_with_client)
     assert run(["wait", "a", "b", "a", "--for", "stopped", "--timeout", "3", "--cluster", "c", "--json"]) == 5
     assert run(["wait", "a", "--container", "m"]) == 5
     assert seen == [

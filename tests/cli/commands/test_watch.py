@@ -16,13 +16,13 @@ import aioecs
 from aioecs.cli._access import Access
 from aioecs.cli._app import run
 from aioecs.cli._commands import watch as _watch
-from aioecs.cli._commands.watch import Watching
+from aioecs.cli._commands.watch import ClusterWatch
 from aioecs.cli._display.streams import Streams
 from aioecs.cli._options import UsageError
 from aioecs.testing import LocalECS
 
 
-class Told(Streams):
+class RecordedStreams(Streams):
     """Streams that keep what is told, and can break."""
 
     def __init__(self) -> None:
@@ -47,9 +47,9 @@ async def started(client: aioecs.Client, local: LocalECS, **members: Any) -> str
 
 async def test_changes(client: aioecs.Client, local: LocalECS) -> None:
     """A task that comes and one that stops are told once each, in JSON and in words; then nobody reads, and it ends."""
-    told, plain = Told(), Told()
-    watching = asyncio.create_task(Watching(aioecs.ListTasksRequest(), told, as_json=True, interval=0).go(client))
-    worded = asyncio.create_task(Watching(aioecs.ListTasksRequest(), plain, interval=0).go(client))
+    told, plain = RecordedStreams(), RecordedStreams()
+    watching = asyncio.create_task(ClusterWatch(aioecs.ListTasksRequest(), told, as_json=True, interval=0).go(client))
+    worded = asyncio.create_task(ClusterWatch(aioecs.ListTasksRequest(), plain, interval=0).go(client))
     arn = await started(client, local)
     line = json.loads(await told.lines.get())
     assert (line["task_arn"], line["last_status"]) == (arn, "RUNNING")
@@ -66,9 +66,9 @@ async def test_changes(client: aioecs.Client, local: LocalECS) -> None:
 
 async def test_only_those_asked_for(client: aioecs.Client, local: LocalECS) -> None:
     """Tasks with another mark are not told."""
-    told = Told()
+    told = RecordedStreams()
     request = aioecs.ListTasksRequest(started_by="me")
-    watching = asyncio.create_task(Watching(request, told, as_json=True, interval=0).go(client))
+    watching = asyncio.create_task(ClusterWatch(request, told, as_json=True, interval=0).go(client))
     await started(client, local, started_by="other")
     arn = await started(client, local, started_by="me")
     assert json.loads(await told.lines.get())["task_arn"] == arn
@@ -79,7 +79,7 @@ async def test_only_those_asked_for(client: aioecs.Client, local: LocalECS) -> N
 
 def test_what_is_shown() -> None:
     """Tasks are counted by state, and each instance keeps its line."""
-    seen = Watching(aioecs.ListTasksRequest(), Streams())
+    seen = ClusterWatch(aioecs.ListTasksRequest(), Streams())
     assert seen.lines(80) == []
     seen.tasks = []
     assert [line.plain for line in seen.lines(80)] == ["no tasks"]
@@ -103,7 +103,7 @@ def test_what_is_shown() -> None:
 def test_what_does_not_fit_is_counted(rows: int, last: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """So a terminal never scrolls, and nothing is drawn twice."""
     monkeypatch.setattr(Streams, "rows", rows)
-    seen = Watching(aioecs.ListTasksRequest(cluster="c"), Streams())
+    seen = ClusterWatch(aioecs.ListTasksRequest(cluster="c"), Streams())
     seen.tasks = []
     arns = [f"x/i{at:02}" for at in range(1, 21)]
     seen.instances = [aioecs.types.ContainerInstance(container_instance_arn=arn, agent_connected=True) for arn in arns]
@@ -136,11 +136,11 @@ def test_the_options(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is a part of what is watched, and how; an interrupt is its proper end."""
     seen: list[Any] = []
 
-    async def reading(access: Access, streams: object, act: Any) -> int:
+    async def run_with_client(access: Access, streams: object, act: Any) -> int:
         seen.append((access, act.__self__))
         return status
 
-    monkeypatch.setattr(_watch, "reading", reading)
+    monkeypatch.setattr(_watch, "run_with_client", run_with_client)
     filters = ["--cluster", "c", "--family", "f", "--started-by", "me"]
     assert run(["watch", *filters, "--interval", "0.5", "--json", "--region", "r"]) == status % 130
     [(access, watching)] = seen
@@ -152,4 +152,4 @@ def test_the_options(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_filter_that_can_t_be(client: aioecs.Client) -> None:
     """What ECS documents is checked before it is asked."""
     with pytest.raises(UsageError, match=r"^--started-by: "):
-        await Watching(aioecs.ListTasksRequest(started_by=7), Told()).go(client)  # type: ignore[arg-type]
+        await ClusterWatch(aioecs.ListTasksRequest(started_by=7), RecordedStreams()).go(client)  # type: ignore[arg-type]

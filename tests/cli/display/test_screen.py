@@ -23,17 +23,17 @@ from aioecs import (
 )
 from aioecs.cli._display.screen import (
     Report,
-    beat,
-    broken,
-    complaint,
     duration,
-    harmless,
+    error_line,
+    printable,
     progress,
+    progress_line,
     start_json,
     summary,
     summary_json,
+    wrapped,
 )
-from aioecs.cli._display.tally import Tally
+from aioecs.cli._display.start_counts import StartCounts
 
 ARN = "arn:aws:ecs:eu-west-1:123456789012:container-instance/render/"
 
@@ -54,13 +54,13 @@ def unknown(token: str, instance: str = "i1") -> StartResult:
     return start(Outcome.UNKNOWN, instance, token=token, error=AnswerLost("connection reset"))
 
 
-def report(asked: int, *starts: StartResult, **facts: Any) -> Report:
+def report(requested: int, *starts: StartResult, **facts: Any) -> Report:
     """Make a report of these starts."""
-    tally = Tally(asked)
+    counts = StartCounts(requested)
     for each in starts:
-        tally.add(each)
+        counts.add(each)
     given: dict[str, Any] = {"cluster": "render", "task_definition": "frame:1", "calls": 2, "seconds": 2.0}
-    return Report(tally=tally, **given | facts)
+    return Report(counts=counts, **given | facts)
 
 
 def drawn(shown: RenderableType, width: int) -> list[str]:
@@ -71,7 +71,7 @@ def drawn(shown: RenderableType, width: int) -> list[str]:
     return console.file.getvalue().splitlines()
 
 
-def told(of: Report) -> str:
+def summary_text(of: Report) -> str:
     """Return the summary as plain text."""
     return "\n".join(line.plain for line in summary(of))
 
@@ -140,7 +140,7 @@ def test_the_pace_gives_way_to_the_bar() -> None:
 
 def test_summary_of_a_success() -> None:
     """Two lines: what was asked was started, and where."""
-    assert told(report(2, *[start(Outcome.STARTED)] * 2, container_instances=20)).splitlines() == [
+    assert summary_text(report(2, *[start(Outcome.STARTED)] * 2, container_instances=20)).splitlines() == [
         "2 started of 2 tasks in 2.00 s, 1 started per second",
         "cluster render, 20 container instances, task definition frame:1, 2 calls, 0 throttled",
     ]
@@ -148,12 +148,14 @@ def test_summary_of_a_success() -> None:
 
 def test_summary_on_the_local_ecs() -> None:
     """It says that the tasks were on the embedded ECS, and are gone."""
-    assert "ran on the embedded local ECS, which is gone now" in told(report(1, start(Outcome.STARTED), local=True))
+    assert "ran on the embedded local ECS, which is gone now" in summary_text(
+        report(1, start(Outcome.STARTED), local=True)
+    )
 
 
 def test_summary_of_one() -> None:
     """One is not several; what is not known, such as the instances, is left out."""
-    assert told(report(1, start(Outcome.STARTED), calls=1)).splitlines() == [
+    assert summary_text(report(1, start(Outcome.STARTED), calls=1)).splitlines() == [
         "1 started of 1 task in 2.00 s, 0 started per second",
         "cluster render, task definition frame:1, 1 call, 0 throttled",
     ]
@@ -161,7 +163,7 @@ def test_summary_of_one() -> None:
 
 def test_summary_groups_refusals() -> None:
     """Refusals stand by reason, the most frequent first, with examples of instances."""
-    text = told(report(9, refused("AGENT"), *[refused("RESOURCE:CPU", f"i{number}") for number in range(5)]))
+    text = summary_text(report(9, refused("AGENT"), *[refused("RESOURCE:CPU", f"i{number}") for number in range(5)]))
     assert text.splitlines()[0] == "0 started, 6 refused, 3 UNSETTLED of 9 tasks in 2.00 s"
     assert "Refused:\n  5 x RESOURCE:CPU, on i0, i1, i2 ...\n    d\n  1 x AGENT, on i1\n    d" in text
 
@@ -175,7 +177,7 @@ def test_summary_of_what_found_no_room() -> None:
         outcome=Outcome.REFUSED,
         failure=failure,
     )
-    text = told(report(3, *[nowhere] * 2, start(Outcome.REFUSED, failure=Failure(reason="AGENT"))))
+    text = summary_text(report(3, *[nowhere] * 2, start(Outcome.REFUSED, failure=Failure(reason="AGENT"))))
     lines = text.splitlines()
     assert lines[2:] == [
         "Refused:",
@@ -189,13 +191,15 @@ def test_summary_of_what_found_no_room() -> None:
 def test_summary_groups_errors() -> None:
     """Errors stand by text, on one line each, whatever ECS wrote into them."""
     error = ClusterNotFoundException("Cluster\nnot \x1b[31mfound.", operation="StartTask")
-    text = told(report(2, *[start(Outcome.REFUSED, error=error)] * 2))
+    text = summary_text(report(2, *[start(Outcome.REFUSED, error=error)] * 2))
     assert "Errors:\n  2 x ClusterNotFoundException on StartTask: Cluster not [31mfound., on i1" in text
 
 
 def test_summary_says_unknown_aloud() -> None:
     """Unknown starts come last, each token with its instances, and a command that looks one up."""
-    text = told(report(3, start(Outcome.STARTED), unknown("t1", "i1"), unknown("t1", "i2"), cluster="my cluster"))
+    text = summary_text(
+        report(3, start(Outcome.STARTED), unknown("t1", "i1"), unknown("t1", "i2"), cluster="my cluster")
+    )
     assert text.splitlines()[0].startswith("1 started, 2 UNKNOWN of 3 tasks")
     assert "UNKNOWN: whether ECS started 2 tasks could not be learnt." in text
     assert text.endswith("  token t1 of 2 starts on i1, i2\n  aioecs tasks --cluster 'my cluster' --started-by t1")
@@ -203,7 +207,7 @@ def test_summary_says_unknown_aloud() -> None:
 
 def test_summary_names_every_token() -> None:
     """However many tokens there are, each is told."""
-    text = told(report(50, *[unknown(f"t{number}") for number in range(50)]))
+    text = summary_text(report(50, *[unknown(f"t{number}") for number in range(50)]))
     assert all(f"  token t{number} of 1 start on i1" in text for number in range(50))
     assert text.endswith("--started-by TOKEN")
 
@@ -211,16 +215,16 @@ def test_summary_names_every_token() -> None:
 def test_summary_of_an_interrupt() -> None:
     """What was stopped, and what was never begun, is told apart from what started."""
     halfway = report(10, start(Outcome.STARTED), start(Outcome.STOPPED), interrupted="SIGINT")
-    halfway.tally.close(2)
-    assert told(halfway).splitlines()[0].startswith("1 started, 1 stopped again, 8 not sent of 10 tasks")
-    assert "Interrupted: SIGINT" in told(halfway)
+    halfway.counts.close(2)
+    assert summary_text(halfway).splitlines()[0].startswith("1 started, 1 stopped again, 8 not sent of 10 tasks")
+    assert "Interrupted: SIGINT" in summary_text(halfway)
 
 
 def test_summary_of_a_sudden_end() -> None:
     """What was in flight when it ended is said aloud."""
     sudden = report(10, start(Outcome.STARTED), interrupted="SIGINT")
-    sudden.tally.close(4)
-    assert "UNSETTLED: it ended before 3 starts in flight had come to anything." in told(sudden)
+    sudden.counts.close(4)
+    assert "UNSETTLED: it ended before 3 starts in flight had come to anything." in summary_text(sudden)
 
 
 def test_colours_point_at_what_matters() -> None:
@@ -247,32 +251,32 @@ def test_colours_point_at_what_matters() -> None:
 )
 def test_broken(text: str, width: int, lines: list[str]) -> None:
     """Lines are broken between words, and never within one."""
-    assert [line.plain for line in broken(Text(text), width)] == lines
+    assert [line.plain for line in wrapped(Text(text), width)] == lines
 
 
 def test_commands_stay_whole() -> None:
     """A command is not broken: it must survive being copied."""
     command = Text("aioecs tasks", no_wrap=True)
-    assert broken(command, 5) == [command]
+    assert wrapped(command, 5) == [command]
 
 
 def test_broken_lines_keep_their_style() -> None:
     """Colours go with the words."""
-    lines = broken(Text.assemble("one ", ("two three", "red"), style="bold"), 8)
+    lines = wrapped(Text.assemble("one ", ("two three", "red"), style="bold"), 8)
     assert [line.plain for line in lines] == ["one two", "  three"]
     assert all(any(span.style == "red" for span in line.spans) for line in lines)
 
 
 def test_a_complaint_is_one_line() -> None:
     """Whatever an error says, it is told on one line, and can't steer the terminal."""
-    assert complaint("no\n  such\x1b[2J\x07 cluster").plain == "aioecs: no such [2J cluster"
+    assert error_line("no\n  such\x1b[2J\x07 cluster").plain == "aioecs: no such [2J cluster"
 
 
 # ---------------------------------------------------------------------------------------------------------------- JSON
 
 
 @pytest.mark.parametrize(
-    ("settled", "facts"),
+    ("start_result", "facts"),
     [
         (start(Outcome.STARTED, task=Task(task_arn="t"), token="k"), {"task_arn": "t", "token": "k"}),
         (refused("AGENT"), {"reason": "AGENT", "detail": "d"}),
@@ -280,14 +284,14 @@ def test_a_complaint_is_one_line() -> None:
         (start(Outcome.NOT_SENT, error=ECSError("no")), {"error": "no"}),
     ],
 )
-def test_start_json(settled: StartResult, facts: dict[str, str]) -> None:
+def test_start_json(start_result: StartResult, facts: dict[str, str]) -> None:
     """One line says what a start came to; what doesn't apply is null."""
     empty = dict.fromkeys(("task_arn", "reason", "detail", "error", "token"))
-    line = start_json(settled)
+    line = start_json(start_result)
     assert "\n" not in line
     assert json.loads(line) == {
         **empty,
-        "outcome": settled.outcome.value,
+        "outcome": start_result.outcome.value,
         "container_instance": ARN + "i1",
         **facts,
     }
@@ -296,7 +300,7 @@ def test_start_json(settled: StartResult, facts: dict[str, str]) -> None:
 def test_summary_json() -> None:
     """The last line has the counts, which add up, and the groups."""
     of = report(9, start(Outcome.STARTED), refused("AGENT"), unknown("k"), throttled=4, container_instances=3)
-    of.tally.close(5)
+    of.counts.close(5)
     (summed,) = json.loads(summary_json(of)).values()
     outcomes = {outcome.value: summed[outcome.value] for outcome in Outcome}
     assert outcomes == {"started": 1, "refused": 1, "unknown": 1, "stopped": 0, "not_sent": 4}
@@ -331,10 +335,10 @@ def test_the_bar_does_not_leap_to_the_end() -> None:
 
 def test_a_beat() -> None:
     """Without a terminal a line tells the same."""
-    assert beat(report(4, start(Outcome.STARTED), refused("AGENT"))).plain == (
+    assert progress_line(report(4, start(Outcome.STARTED), refused("AGENT"))).plain == (
         "2 of 4, 50%, 1 started, 1 refused, 0/s, 2s, 2s left"
     )
-    assert beat(report(4, interrupted="SIGINT")).plain.startswith(
+    assert progress_line(report(4, interrupted="SIGINT")).plain.startswith(
         "interrupted, waiting for what is in flight; 0 of 4, 0%"
     )
 
@@ -343,7 +347,7 @@ def test_the_tasks_are_named() -> None:
     """The first ten; of more it is said how many."""
     task = Task(task_arn="arn:aws:ecs:us-east-1:123456789012:task/default/0123")
     started = [attrs.evolve(start(Outcome.STARTED), task=task)] * 12
-    lines = told(report(12, *started)).splitlines()
+    lines = summary_text(report(12, *started)).splitlines()
     assert lines[2:4] == ["Started:", "  0123"]
     assert lines[-1] == "  and 2 more; --json names all"
 
@@ -351,5 +355,5 @@ def test_the_tasks_are_named() -> None:
 @pytest.mark.parametrize("sign", ["\x1b", "\x00", "\x9b", "\u202e"])
 def test_what_a_terminal_takes_for_a_command(sign: str) -> None:
     """It becomes a question mark, with the styles where they were."""
-    line = harmless(Text.assemble("a", (f"b{sign}c", "red"), "d"))
+    line = printable(Text.assemble("a", (f"b{sign}c", "red"), "d"))
     assert (line.plain, line.spans[0].start, line.spans[0].end) == ("ab?cd", 1, 4)

@@ -70,7 +70,7 @@ def test_a_pipe_gets_lines_whole(capsys: pytest.CaptureFixture[str]) -> None:
     streams = Streams()
     streams.say(Text(LONG, style="red"))
     streams.write('{"a": 1}')
-    streams.complain("no\ncluster")
+    streams.print_error("no\ncluster")
     out, err = capsys.readouterr()
     assert out == f'{LONG}\n{{"a": 1}}\n'
     assert err == "aioecs: no cluster\n"
@@ -79,7 +79,7 @@ def test_a_pipe_gets_lines_whole(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_terminal_gets_lines_broken(put: Put) -> None:
     """In a terminal lines are broken between words."""
     put("stderr", terminal := Terminal())
-    Streams().note(Text(LONG))
+    Streams().print_note(Text(LONG))
     lines = terminal.getvalue().splitlines()
     assert len(lines) > 1
     assert all(len(line) <= 40 for line in lines)
@@ -88,11 +88,11 @@ def test_a_terminal_gets_lines_broken(put: Put) -> None:
 def test_no_color(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
     """With NO_COLOR there is no colour, even in a terminal."""
     put("stderr", terminal := Terminal())
-    Streams().note(Text("red", style="red"))
+    Streams().print_note(Text("red", style="red"))
     assert "\x1b[31m" in terminal.getvalue()
     monkeypatch.setenv("NO_COLOR", "1")
     terminal.truncate(0)
-    Streams().note(Text("red", style="red"))
+    Streams().print_note(Text("red", style="red"))
     assert "\x1b[31m" not in terminal.getvalue()
 
 
@@ -127,7 +127,7 @@ async def test_the_moving_line(put: Put) -> None:
         return Text(f"frame {len(frames)}")
 
     streams = Streams()
-    with streams.moving(render):
+    with streams.live_display(render):
         await drawn.wait()
     assert set(frames) == {40}
     assert "frame 2" in terminal.getvalue()
@@ -138,22 +138,22 @@ async def test_halt_takes_the_line_away(put: Put) -> None:
     """Halted in the middle, the line is gone and the cursor back."""
     put("stderr", terminal := Terminal())
     streams = Streams()
-    streams.halt()
-    with streams.moving(lambda _: Text("moving")):
-        streams.halt()
+    streams.stop_live_display()
+    with streams.live_display(lambda _: Text("moving")):
+        streams.stop_live_display()
         assert terminal.getvalue().endswith("\x1b[?25h\r\x1b[1A\x1b[2K")
 
 
 def test_when_nobody_reads_the_results(put: Put, closed: Closed, capsys: pytest.CaptureFixture[str]) -> None:
     """What is left to tell goes to stderr, and the run hears of it once."""
     put("stdout", closed)
-    heard: list[bool] = []
-    streams = Streams(lambda: heard.append(True))
+    on_signal: list[bool] = []
+    streams = Streams(lambda: on_signal.append(True))
     streams.write('{"a": 1}')
     streams.write('{"a": 2}')
     streams.say(Text("summary"))
     assert capsys.readouterr().err == '{"a": 1}\n{"a": 2}\nsummary\n'
-    assert heard == [True]
+    assert on_signal == [True]
     os.write(closed.fileno(), b"the interpreter's last flush")
 
 

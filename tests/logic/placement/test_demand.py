@@ -13,7 +13,14 @@ from aioecs._logic.placement.demand import Demand, demand
 from aioecs._model.codec.plain import from_plain, to_plain
 from aioecs.testing._engine import Engine
 from aioecs.testing._operations.definitions import need
-from aioecs.types import Attribute, ContainerDefinition, PortMapping, TaskDefinition, TaskDefinitionPlacementConstraint
+from aioecs.types import (
+    Attribute,
+    ContainerDefinition,
+    PortMapping,
+    RuntimePlatform,
+    TaskDefinition,
+    TaskDefinitionPlacementConstraint,
+)
 
 
 def definition(*containers: ContainerDefinition, **given: Any) -> TaskDefinition:
@@ -142,6 +149,31 @@ def test_attributes_and_expressions() -> None:
 
 
 SIZES = st.none() | st.integers(0, 4096)
+
+
+@pytest.mark.parametrize(
+    ("asked", "platform"),
+    [
+        (None, {}),
+        (RuntimePlatform(), {}),
+        (RuntimePlatform(cpu_architecture="ARM64"), {"ecs.cpu-architecture": "ARM64"}),
+        (
+            RuntimePlatform(cpu_architecture="X86_64", operating_system_family="LINUX"),
+            {"ecs.cpu-architecture": "X86_64", "ecs.os-type": "linux", "ecs.os-family": "LINUX"},
+        ),
+        (
+            RuntimePlatform(operating_system_family="WINDOWS_SERVER_2022_CORE"),
+            {"ecs.os-type": "windows", "ecs.os-family": "WINDOWS_SERVER_2022_CORE"},
+        ),
+    ],
+)
+def test_the_platform_is_what_the_definition_asks_for(asked: RuntimePlatform | None, platform: dict[str, str]) -> None:
+    """The processor and the operating system; what it doesn't ask for is not asked of the instance."""
+    found = demand(TaskDefinition(runtime_platform=asked))
+    assert dict(found.platform) == platform
+    assert (found.shape == Demand().shape) is (not platform)
+
+
 CONTAINERS = st.builds(
     ContainerDefinition,
     cpu=SIZES,
@@ -188,8 +220,8 @@ def test_the_local_ecs_reckons_likewise(
     arn = engine.add_task_definition("demo", containers=[to_plain(each) for each in named], network_mode=mode)
     described = engine.call("DescribeTaskDefinition", {"taskDefinition": arn})["taskDefinition"]
     over = TaskOverride(container_overrides=overrides, cpu=cpu, memory=memory)
-    theirs = need(engine._world.definition(arn), to_plain(over))
+    theirs = need(engine._account.definition(arn), to_plain(over))
     ours = demand(from_plain(TaskDefinition, described), over)
     assert (ours.cpu, ours.memory, ours.gpus) == (theirs.cpu, theirs.memory, theirs.gpus)
     assert (ours.tcp, ours.udp) == (theirs.tcp, theirs.udp)
-    assert {name for name, _ in ours.attributes} >= {name for name, _ in engine._world.definition(arn).requires}
+    assert {name for name, _ in ours.attributes} >= {name for name, _ in engine._account.definition(arn).requires}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -10,8 +11,8 @@ from hypothesis import strategies as st
 
 from aioecs._logic.placement import host_capacity as fleets
 from aioecs._logic.placement.demand import Demand
-from aioecs._logic.placement.host_capacity import CapacityModel, Host, Room
-from aioecs.types import Attribute, ContainerInstance, Resource
+from aioecs._logic.placement.host import Host
+from aioecs._logic.placement.host_capacity import CapacityModel, Pool, Room
 
 ARN = "arn:aws:ecs:us-east-1:123456789012:container-instance/default/"
 SMALL = Demand(cpu=10, memory=20)
@@ -30,97 +31,6 @@ def capacity_model(*hosts: Host) -> tuple[CapacityModel, Room]:
     """Make a fleet, and return its first room too."""
     made = CapacityModel(hosts or (host(),))
     return made, next(iter(made.rooms.values()))
-
-
-# Hosts ---------------------------------------------------------------------------------------------------------------
-
-
-def integer(name: str, amount: int) -> Resource:
-    """Make a resource as ECS shows it, with zeroes in the other members."""
-    return Resource(name=name, type="INTEGER", integer_value=amount, long_value=0, double_value=0.0)
-
-
-def strings(name: str, *members: str) -> Resource:
-    """Make a set as ECS shows it."""
-    return Resource(
-        name=name, type="STRINGSET", integer_value=0, long_value=0, double_value=0.0, string_set_value=members
-    )
-
-
-def test_a_host_is_read_off_its_description() -> None:
-    """CPU, memory and GPUs are what is free; ports are what is taken; pending tasks are tasks."""
-    instance = ContainerInstance(
-        container_instance_arn=ARN + "a",
-        status="ACTIVE",
-        agent_connected=True,
-        running_tasks_count=3,
-        pending_tasks_count=2,
-        remaining_resources=[
-            integer("CPU", 512),
-            integer("MEMORY", 1024),
-            strings("PORTS", "22", "8080", "odd"),
-            strings("PORTS_UDP", "53"),
-            strings("GPU", "GPU-1", "GPU-2"),
-            integer("CUSTOM", 7),
-        ],
-        registered_resources=[integer("CPU", 4096), strings("GPU", "GPU-1", "GPU-2", "GPU-3")],
-        attributes=[Attribute(name="zone", value="a"), Attribute(name="bare"), Attribute(value="stray")],
-    )
-    assert Host.of(instance) == Host(
-        arn=ARN + "a",
-        cpu=512,
-        memory=1024,
-        gpus=2,
-        tcp=frozenset({22, 8080}),
-        udp=frozenset({53}),
-        attributes={"zone": "a", "bare": None},
-        tasks=5,
-    )
-
-
-def test_what_is_not_told_is_not_free() -> None:
-    """An empty description is of a host that takes nothing."""
-    assert Host.of(ContainerInstance()) == Host(arn="", status="", agent=False)
-
-
-@pytest.mark.parametrize(
-    ("resource", "free"),
-    [
-        (Resource(name="CPU", integer_value=7), 7),
-        (Resource(name="CPU", type="INTEGER", integer_value=7, long_value=1), 7),
-        (Resource(name="CPU", type="LONG", integer_value=0, long_value=7), 7),
-        (Resource(name="CPU", type="DOUBLE", integer_value=0, double_value=7.9), 7),
-        (Resource(name="CPU", type="LONG"), 0),
-    ],
-)
-def test_the_amount_stands_under_its_type(resource: Resource, free: int) -> None:
-    """Whatever stands in the other members."""
-    assert Host.of(ContainerInstance(remaining_resources=[resource])).cpu == free
-
-
-@pytest.mark.parametrize(
-    ("required", "has"),
-    [
-        ([], True),
-        ([("zone", None)], True),
-        ([("zone", "a"), ("bare", None)], True),
-        ([("zone", "b")], False),
-        ([("bare", "x")], False),
-        ([("gone", None)], False),
-    ],
-)
-def test_attributes_are_matched_by_name_and_value(required: list[tuple[str, str | None]], has: bool) -> None:
-    """None stands for any value, and for none."""
-    assert host(attributes={"zone": "a", "bare": None}).has(required) is has
-
-
-def test_kind_and_zone() -> None:
-    """Alike but for what names a single host; without a zone, each is a place of its own."""
-    one = host("a", attributes={fleets.ZONE: "z", "type": "m5", "ecs.awsvpc-trunk-id": "eni-1"})
-    other = host("b", attributes={fleets.ZONE: "z", "type": "m5", "ecs.awsvpc-trunk-id": "eni-2"})
-    assert one.kind == other.kind != host("c").kind
-    assert one.zone == other.zone == "z"
-    assert host("c").zone == ARN + "c"
 
 
 # Room ----------------------------------------------------------------------------------------------------------------
@@ -235,10 +145,10 @@ def test_a_host_that_is_gone_is_remembered_while_something_flies_there() -> None
     made.take(room, SMALL)
     made.refresh([])
     assert list(made.rooms) == ["a"]
-    assert not room.listed
+    assert not made.lists(room)
     made.refresh([host("a")])
     assert made.rooms["a"] is room
-    assert room.listed
+    assert made.lists(room)
     assert room.cpu == 90
 
 
@@ -265,6 +175,43 @@ def test_the_end_of_a_task_is_credited_if_it_is_still_debited() -> None:
     assert made.end(room, SMALL)
     assert not made.end(room, SMALL)
     assert room.cpu == 100
+
+
+def test_fleets_of_one_pool_share_their_hosts() -> None:
+    """What is debited through one filter is debited through another, and no older snapshot takes a newer one back."""
+    pool = Pool()
+    one, other = CapacityModel([host("a"), host("b")], pool), CapacityModel([host("b"), host("c")], pool)
+    assert one.rooms["b"] is other.rooms["b"]
+    one.take(one.rooms["b"], SMALL)
+    assert other.rooms["b"].cpu == 90
+    one.loading()
+    one.land(one.rooms["b"], SMALL)
+    other.loading()
+    other.refresh([host("b", cpu=70)])
+    assert (other.rooms["b"].cpu, other.rooms["b"].debited) == (70, False)
+    one.refresh([host("a"), host("b", cpu=100)])  # begun earlier
+    assert one.rooms["b"].cpu == 70
+    assert not other.lists(one.rooms["a"])
+
+
+def test_a_pool_forgets_hosts_that_no_fleet_has() -> None:
+    """However many there were."""
+    pool = Pool()
+    made = CapacityModel([host(f"h{n}") for n in range(100)], pool)
+    made.refresh([host("h1")])
+    gc.collect()
+    assert list(pool.rooms) == ["h1"]
+
+
+def test_what_ecs_said_while_a_snapshot_was_taken_is_newer_than_it() -> None:
+    """It is kept until the next one."""
+    made, room = capacity_model()
+    made.loading()
+    made.fill(room, SMALL, "RESOURCE:CPU")
+    made.refresh([host()])
+    assert room.refused == {SMALL: "RESOURCE:CPU"}
+    made.refresh([host()])
+    assert not room.refused
 
 
 # Changes -------------------------------------------------------------------------------------------------------------
@@ -309,7 +256,7 @@ def test_no_more_is_ever_free_than_the_snapshot_has(steps: list[tuple[str, Deman
             made.refresh([host(gpus=2)])
         else:
             getattr(made, step)(room, demand)
-        debits = [sum(each.values()) for each in (room.flying, room.landed, room.earlier)]
+        debits = [sum(each.values()) for each in (room.flying, room.landed)]
         assert room.tasks == sum(debits) >= room.kept
         assert (room.cpu <= 100, room.memory <= 200, room.gpus <= 2) == (True, True, True)
     for demand in list(room.flying):

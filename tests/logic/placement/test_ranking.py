@@ -1,14 +1,11 @@
-"""ranking: the least first, or any."""
+"""ranking: the least first, and the least that is large enough."""
 
 from __future__ import annotations
 
-import random
-
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aioecs._logic.placement.ranking import Bag, Queue, Ranking
+from aioecs._logic.placement.ranking import Queue, Tournament
 
 STEPS = st.lists(st.tuples(st.sampled_from(["put", "drop", "first"]), st.integers(0, 8), st.integers(0, 5)))
 
@@ -51,36 +48,52 @@ def test_a_queue_stays_as_small_as_what_it_holds() -> None:
     assert [queue.first(), len(queue)] == [99_997 % 3, 3]
 
 
-@given(STEPS, st.integers())
-def test_a_bag_gives_what_it_holds(steps: list[tuple[str, int, int]], seed: int) -> None:
-    """Whatever was put and dropped before."""
-    bag: Bag[int] = Bag(random.Random(seed).random)
-    held: set[int] = set()
-    for step, item, key in steps:
+SIZED = st.lists(
+    st.tuples(
+        st.sampled_from(["put", "put", "drop"]),
+        st.integers(0, 30),
+        st.integers(0, 5),
+        st.tuples(*[st.integers(0, 4)] * 3),
+    ),
+    max_size=80,
+)
+
+
+@given(SIZED, st.lists(st.tuples(*[st.integers(0, 4)] * 3), min_size=1, max_size=5), st.integers(0, 30))
+def test_a_tournament_yields_what_is_large_enough_in_order(
+    steps: list[tuple[str, int, int, tuple[int, int, int]]], asked: list[tuple[int, int, int]], odd: int
+) -> None:
+    """Whatever was put, moved and dropped before: exactly those that are large enough and suit, the least key first."""
+    tree: Tournament[int] = Tournament()
+    held: dict[int, tuple[int, tuple[int, int, int]]] = {}
+    for step, item, key, amounts in steps:
         if step == "put":
-            bag.put(item, (key,))
-            held.add(item)
-        elif step == "drop":
-            bag.drop(item)
-            held.discard(item)
-        first = bag.first()
-        assert first in held if held else first is None
-        assert len(bag) == len(held)
+            tree.put(item, (key,), amounts)
+            held[item] = key, amounts
+        else:
+            tree.drop(item)
+            held.pop(item, None)
+    assert len(tree) == len(held)
+    assert all((item in tree) == (item in held) for item in range(31))
+    for wanted in asked:
+        fits = [
+            item
+            for item, (_, has) in held.items()
+            if item != odd and all(a >= b for a, b in zip(has, wanted, strict=True))
+        ]
+        found = list(tree.fitting(wanted, lambda item: item != odd))
+        assert sorted(found) == sorted(fits)
+        keys = [held[item][0] for item in found]
+        assert keys == sorted(keys)
+        assert tree.first(wanted, lambda item: item != odd) == (found[0] if found else None)
 
 
-def test_a_bag_prefers_nothing() -> None:
-    """Each of ten comes up about as often as another."""
-    bag: Bag[int] = Bag(random.Random(7).random)
-    for item in range(10):
-        bag.put(item, ())
-    found = [bag.first() for _ in range(10_000)]
-    assert all(900 < found.count(item) < 1100 for item in range(10))
-
-
-@pytest.mark.parametrize("roll", [0.0, 0.999, 1.0])
-def test_dice_from_nought_to_one_will_do(roll: float) -> None:
-    """One included: the last is taken then."""
-    bag: Ranking[str] = Bag(lambda: roll)
-    for item in "abc":
-        bag.put(item, ())
-    assert bag.first() == ("a" if roll == 0 else "c")
+def test_a_tournament_that_is_laid_out_at_once_is_the_same() -> None:
+    """As one into which each was put; any of it may be hit upon."""
+    items = [(n, (n % 7,), (n, n, n)) for n in range(100)]
+    tree = Tournament(items)
+    assert sorted(tree.fitting((50, 0, 0), lambda _: True)) == list(range(50, 100))
+    assert {n % 7 for n in tree.fitting((50, 0, 0), lambda _: True)} == set(range(7))
+    hit = {tree.any(at / 1000) for at in range(1000)}
+    assert hit == set(range(100))
+    assert Tournament[int]().first((0, 0, 0), lambda _: True) is None

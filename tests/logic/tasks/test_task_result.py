@@ -199,7 +199,7 @@ def test_how_a_task_ended(row: Row) -> None:
 def test_the_table_is_long_enough() -> None:
     """At least 60 different shapes of tasks that have ended, each said once."""
     over = [row for row in TABLE if row[1].last_status in ("STOPPED", "DELETED")]
-    assert len({repr(row[1:4]) for row in over}) >= 60
+    assert len({repr((row[1].to_dict(), *row[2:4])) for row in over}) >= 60
     assert len({row[0] for row in TABLE}) == len(TABLE)
 
 

@@ -234,4 +234,4 @@ def test_what_is_of_the_right_kind_is_shown() -> None:
     override = TaskOverride(container_overrides=[ContainerOverride(name="main", environment=[KeyValuePair(name="A")])])
     assert "container_overrides=(ContainerOverride(" in repr(override)
     assert "environment=(KeyValuePair(" in repr(override)
-    assert "environment=None" in repr(ContainerOverride(name="main"))
+    assert repr(ContainerOverride(name="main", environment=[])) == "ContainerOverride(name='main')"

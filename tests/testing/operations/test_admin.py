@@ -10,7 +10,7 @@ from aioecs.testing import AwsError, Engine
 
 
 def engine(instances: int = 2) -> Engine:
-    """Make an engine with a default cluster."""
+    """Return an engine with a default cluster."""
     made = Engine(clock=lambda: 1000.0)
     made.add_cluster()
     made.add_instances(instances)
@@ -18,7 +18,7 @@ def engine(instances: int = 2) -> Engine:
 
 
 def test_a_cluster_is_created_once() -> None:
-    """A second creation answers what is there."""
+    """A second creation returns the existing one."""
     made = engine()
     created = made.call("CreateCluster", {"clusterName": "blue", "tags": [{"key": "k", "value": "v"}]})["cluster"]
     assert (created["clusterName"], created["status"], created["tags"]) == (
@@ -36,7 +36,7 @@ def test_a_cluster_is_created_once() -> None:
 
 
 def test_clusters_are_listed_in_pages() -> None:
-    """A token leads on to the rest."""
+    """A token leads to the next page."""
     made = engine()
     for at in range(120):
         made.add_cluster(f"c{at}")
@@ -103,7 +103,7 @@ def test_everything_with_an_arn_can_be_tagged() -> None:
 
 
 def test_a_resource_holds_fifty_tags() -> None:
-    """One more is refused, and none of its call is kept."""
+    """One more is refused, and none of that call is added."""
     made = engine()
     (host, _) = made.instance_arns()
     fifty = [{"key": str(at), "value": ""} for at in range(50)]
@@ -125,13 +125,13 @@ def test_a_resource_holds_fifty_tags() -> None:
         ("arn:aws:ecs:us-east-1:123456789012:service/default/web", "InvalidParameterException"),
     ],
 )
-def test_what_is_not_there_has_no_tags(arn: str | None, code: str) -> None:
-    """Each says so with its own code."""
+def test_a_missing_resource_has_no_tags(arn: str | None, code: str) -> None:
+    """Each kind has its own error code."""
     assert engine().answer("ListTagsForResource", {"resourceArn": arn}).error == code
 
 
 def test_a_command_is_refused_as_ecs_refuses_it() -> None:
-    """There is no agent in the container that could run it."""
+    """The container has no agent that could run it."""
     made = engine()
     made.add_task_definition("f")
     task = made.call("RunTask", {"taskDefinition": "f", "enableExecuteCommand": True})["tasks"][0]["taskArn"]

@@ -1,4 +1,4 @@
-"""clusters: what a cluster is set up with, and what becomes of it."""
+"""clusters: creating, updating and deleting a cluster."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ALL = ["TAGS", "SETTINGS", "CONFIGURATIONS", "STATISTICS", "ATTACHMENTS"]
 
 
 def engine() -> Engine:
-    """Make an engine with a cluster that says everything."""
+    """Return an engine with a cluster that has all members."""
     made = Engine(clock=lambda: 1000.0)
     made.call(
         "CreateCluster",
@@ -38,8 +38,8 @@ def described(made: Engine, *include: str) -> Any:
     return made.call("DescribeClusters", {"clusters": ["blue"], "include": list(include)})["clusters"][0]
 
 
-def test_a_cluster_keeps_what_it_was_created_with() -> None:
-    """Settings, providers and the default strategy; some are told only where they are asked for."""
+def test_a_cluster_has_the_members_of_its_creation() -> None:
+    """Settings, providers and the default strategy; some are described only if included."""
     made = engine()
     full = described(made, *ALL)
     assert full["settings"] == [{"name": "containerInsights", "value": "enhanced"}]
@@ -65,14 +65,14 @@ def test_a_cluster_keeps_what_it_was_created_with() -> None:
     ],
 )
 def test_a_cluster_that_breaks_a_rule_is_not_created(request_: dict[str, Any], code: str) -> None:
-    """And is not there afterwards."""
+    """And doesn't exist afterwards."""
     made = Engine()
     assert made.answer("CreateCluster", {"clusterName": "red", **request_}).error == code
     assert made.call("ListClusters") == {"clusterArns": []}
 
 
 def test_a_cluster_is_updated() -> None:
-    """What the request does not name stays."""
+    """Members that the request doesn't name are kept."""
     made = engine()
     updated = made.call(
         "UpdateCluster",
@@ -88,7 +88,7 @@ def test_a_cluster_is_updated() -> None:
 
 
 def test_an_empty_cluster_is_deleted() -> None:
-    """It is described as INACTIVE, listed no more, and can be created anew."""
+    """It is described as INACTIVE, no longer listed, and can be created again."""
     made = engine()
     assert made.call("DeleteCluster", {"cluster": "blue"})["cluster"]["status"] == "INACTIVE"
     assert described(made)["status"] == "INACTIVE"
@@ -100,7 +100,7 @@ def test_an_empty_cluster_is_deleted() -> None:
 
 
 def test_a_cluster_in_use_is_not_deleted() -> None:
-    """Instances keep it, and so do tasks that have outlived theirs."""
+    """Neither with instances, nor with tasks whose instance was deregistered."""
     made = engine()
     (host,) = made.add_instances(1, cluster="blue")
     made.add_task_definition("f")

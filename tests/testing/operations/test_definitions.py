@@ -8,8 +8,8 @@ import pytest
 
 from aioecs.testing._errors import AwsError
 from aioecs.testing._operations.definitions import make, need, size
-from aioecs.testing._world.arns import Arns
-from aioecs.testing._world.state import Definition, Need, Port
+from aioecs.testing._state.arns import Arns
+from aioecs.testing._state.records import Definition, Need, Port
 
 ARNS = Arns("aws", "us-east-1", "123456789012")
 
@@ -17,7 +17,7 @@ CONTAINER = {"name": "c", "image": "i"}
 
 
 def registered(*containers: dict[str, Any], **members: Any) -> Definition:
-    """Make revision 1 of family f; containers have an image."""
+    """Return revision 1 of family f; containers have an image."""
     described = [{"image": "i", **each} for each in containers or ({"name": "main", "memory": 10},)]
     return make({"family": "f", "containerDefinitions": described, **members}, ARNS, 1, 5.0, {"k": "v"})
 
@@ -32,14 +32,14 @@ def test_a_size_is_read_in_every_spelling(value: str | None, read: int | None) -
 
 
 @pytest.mark.parametrize("value", ["", "much", "-1", "1 TB"])
-def test_a_size_that_is_none_is_a_client_exception(value: str) -> None:
-    """As ECS refuses it."""
+def test_an_invalid_size_is_a_client_exception(value: str) -> None:
+    """As in ECS."""
     with pytest.raises(AwsError, match="ClientException: Invalid 'cpu' or 'memory' setting"):
         size(value)
 
 
 def test_a_definition_is_described_as_ecs_does() -> None:
-    """Defaults are filled in, sizes are strings, tags stay apart."""
+    """Defaults are filled in, sizes are strings, tags are separate."""
     made = registered(
         {"name": "main", "image": "i", "cpu": 5, "memory": 7}, cpu="1 vCPU", memory="1 GB", pidMode="task"
     )
@@ -54,8 +54,8 @@ def test_a_definition_is_described_as_ecs_does() -> None:
     assert registered(networkMode="awsvpc", cpu="256", memory="512").wire["compatibilities"] == ["EC2", "FARGATE"]
 
 
-def test_what_a_definition_requires_of_its_host() -> None:
-    """Network mode, role, architecture, and what the request says itself."""
+def test_the_attributes_that_a_definition_requires() -> None:
+    """By network mode, role and architecture, and those that the request names."""
     names = dict(
         registered(
             networkMode="awsvpc",
@@ -102,7 +102,7 @@ def test_what_a_definition_requires_of_its_host() -> None:
     ],
 )
 def test_a_definition_that_breaks_a_rule_is_refused(request_: dict[str, Any], message: str) -> None:
-    """With a ClientException that says which."""
+    """With a ClientException that names the rule."""
     with pytest.raises(AwsError, match=message) as raised:
         make(request_, ARNS, 1, 0.0, {})
     assert raised.value.code == "ClientException"
@@ -165,16 +165,16 @@ def test_a_container_override_counts_before_its_definition(
         ("awsvpc", {"containerPort": 80, "hostPort": 80}, Port(80, 0, "tcp"), set()),
     ],
 )
-def test_which_ports_of_the_host_are_taken(mode: str, mapping: dict[str, Any], port: Port, taken: set[int]) -> None:
-    """Fixed ones of bridge and host networks only."""
+def test_the_host_ports_that_a_task_needs(mode: str, mapping: dict[str, Any], port: Port, taken: set[int]) -> None:
+    """Only fixed ones of bridge and host networks."""
     made = registered({"name": "main", "memory": 4, "portMappings": [mapping]}, networkMode=mode)
     assert made.containers[0].ports == (port,)
     assert made.need.tcp == taken
     assert made.need.enis == (mode == "awsvpc")
 
 
-def test_udp_ports_are_their_own() -> None:
-    """They don't clash with those of TCP."""
+def test_udp_ports_are_separate() -> None:
+    """They don't conflict with those of TCP."""
     mapping = {"containerPort": 53, "hostPort": 53, "protocol": "udp"}
     made = registered({"name": "main", "memory": 4, "portMappings": [mapping]})
     assert (set(made.need.tcp), set(made.need.udp)) == (set[int](), {53})
@@ -190,8 +190,8 @@ def test_udp_ports_are_their_own() -> None:
         ({"memory": "512", "cpu": "1024"}, "No Fargate configuration exists for given values: 1024 CPU, 512 memory."),
     ],
 )
-def test_a_definition_for_fargate_holds_to_what_fargate_takes(members: dict[str, Any], message: str) -> None:
-    """It is refused where it asks for Fargate, and else is compatible with EC2 alone."""
+def test_a_definition_for_fargate_must_fit_fargate(members: dict[str, Any], message: str) -> None:
+    """It is refused if it requires Fargate, and otherwise compatible with EC2 only."""
     request = {"networkMode": "awsvpc", "cpu": "256", "memory": "0.5 GB", "requiresCompatibilities": ["FARGATE"]}
     assert registered(**request).wire["compatibilities"] == ["EC2", "FARGATE"]
     with pytest.raises(AwsError, match=message) as raised:

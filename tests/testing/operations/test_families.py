@@ -8,7 +8,7 @@ from aioecs.testing import Engine
 
 
 def engine() -> Engine:
-    """Make an engine with two families: batch:1 to batch:3 and web:1."""
+    """Return an engine with two families: batch:1 to batch:3 and web:1."""
     made = Engine(clock=lambda: 1000.0)
     made.add_cluster()
     made.add_instances(1)
@@ -24,7 +24,7 @@ def names(made: Engine, **request: object) -> list[str]:
 
 
 def test_revisions_are_listed() -> None:
-    """By the whole name of their family, in either order, page by page."""
+    """By the whole name of their family, in either order, in pages."""
     made = engine()
     assert names(made) == ["batch:1", "batch:2", "batch:3", "web:1"]
     assert names(made, sort="DESC") == ["web:1", "batch:3", "batch:2", "batch:1"]
@@ -53,7 +53,7 @@ def test_families_are_listed_by_prefix_and_status() -> None:
 
 
 def test_a_revision_is_deregistered() -> None:
-    """It starts nothing more, is described as INACTIVE, and what runs goes on."""
+    """It starts no more tasks and is described as INACTIVE; its running tasks go on."""
     made = engine()
     started = made.call("RunTask", {"taskDefinition": "batch:3"})["tasks"]
     gone = made.call("DeregisterTaskDefinition", {"taskDefinition": "batch:3"})["taskDefinition"]

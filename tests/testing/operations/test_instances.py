@@ -1,4 +1,4 @@
-"""instances: container instances come and go over the API, with their attributes."""
+"""instances: registering and deregistering container instances over the API, and their attributes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aioecs.testing import AwsError, Engine
 
 
 def engine(instances: int = 1) -> Engine:
-    """Make an engine with a default cluster."""
+    """Return an engine with a default cluster."""
     made = Engine(clock=lambda: 1000.0)
     made.add_cluster()
     made.add_instances(instances)
@@ -20,13 +20,13 @@ def engine(instances: int = 1) -> Engine:
 
 
 def attribute(made: Engine, name: str, value: str | None = None, **members: Any) -> dict[str, Any]:
-    """Make an attribute of the first instance."""
+    """Return an attribute of the first instance."""
     named = {"name": name, "targetId": made.instance_arns()[0], **members}
     return named if value is None else {**named, "value": value}
 
 
 def test_an_instance_is_registered_and_takes_tasks() -> None:
-    """With what its agent says of it, or the defaults."""
+    """With the members that its agent sends, or the defaults."""
     made = engine(0)
     registered = made.call(
         "RegisterContainerInstance",
@@ -56,8 +56,8 @@ def test_an_instance_is_registered_and_takes_tasks() -> None:
 
 
 @pytest.mark.parametrize("document", ["{", "[]", '{"instanceId": 3}'])
-def test_a_document_that_is_none(document: str) -> None:
-    """Is refused, and nothing is registered."""
+def test_an_invalid_identity_document(document: str) -> None:
+    """It is refused, and nothing is registered."""
     made = engine(0)
     request = {"instanceIdentityDocument": document}
     assert made.answer("RegisterContainerInstance", request).error == "InvalidParameterException"
@@ -65,7 +65,7 @@ def test_a_document_that_is_none(document: str) -> None:
 
 
 def test_an_instance_with_tasks_is_deregistered_by_force() -> None:
-    """Its tasks go on."""
+    """Its tasks run on."""
     made = engine()
     (host,) = made.instance_arns()
     task = made.call("RunTask", {"taskDefinition": "demo"})["tasks"][0]["taskArn"]
@@ -81,7 +81,7 @@ def test_an_instance_with_tasks_is_deregistered_by_force() -> None:
 
 
 def test_attributes_are_put_listed_used_and_deleted() -> None:
-    """Custom ones; those that the agent reports stay."""
+    """Only custom ones can be deleted; those that the agent reports are kept."""
     made = engine(2)
     one, two = made.instance_arns()
     put = [attribute(made, "rack", "7"), {"name": "bare", "targetId": two.rsplit("/", 1)[1],
@@ -114,7 +114,7 @@ def test_attributes_are_put_listed_used_and_deleted() -> None:
     ],
 )
 def test_attributes_that_can_not_be_put(attributes: list[dict[str, Any]], code: str) -> None:
-    """Each with its code."""
+    """Each with its error code."""
     made = engine()
     given = [{"targetId": made.instance_arns()[0], **each} for each in attributes]
     assert made.answer("PutAttributes", {"attributes": given}).error == code
@@ -122,7 +122,7 @@ def test_attributes_that_can_not_be_put(attributes: list[dict[str, Any]], code: 
 
 
 def test_an_instance_has_ten_custom_attributes() -> None:
-    """Replacing one of them is no eleventh."""
+    """Replacing one of them doesn't count as an eleventh."""
     made = engine()
     ten = [attribute(made, f"a{at}") for at in range(10)]
     made.call("PutAttributes", {"attributes": ten})

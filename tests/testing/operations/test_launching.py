@@ -1,4 +1,4 @@
-"""launching: on what RunTask starts its tasks, and how they get it."""
+"""launching: the infrastructure of RunTask's tasks, and how they get it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BOTH = ["FARGATE", "FARGATE_SPOT"]
 
 @attrs.define
 class Lab:
-    """An engine without instances whose clock stands still, with definitions for Fargate (web) and EC2 (demo)."""
+    """An engine without instances with a fixed time, with definitions for Fargate (web) and EC2 (demo)."""
 
     clock: VirtualClock = attrs.field(factory=lambda: VirtualClock(1000.0))
     engine: Engine = attrs.field(init=False)
@@ -44,7 +44,7 @@ class Lab:
 
 
 def test_a_fargate_task_has_no_instance() -> None:
-    """It has an interface with an address, a zone, a platform, and the size of its definition."""
+    """It has a network interface with an address, a zone, a platform, and the size of its definition."""
     lab = Lab()
     (task,) = lab.run(**FARGATE, startedBy="f")["tasks"]
     assert (task["lastStatus"], task["launchType"]) == ("PROVISIONING", "FARGATE")
@@ -77,7 +77,7 @@ def test_a_task_with_an_interface_binds_no_port_of_a_host() -> None:
 
 
 def test_a_fargate_task_is_provisioned_first() -> None:
-    """For as long as is said; stopped then, it never ran."""
+    """For the given time; one that is stopped then never ran."""
     lab = Lab()
     lab.behave(provisioning_seconds=20, pending_seconds=10, running_seconds=30)
     arn, other = (lab.run(**FARGATE)["tasks"][0]["taskArn"] for _ in range(2))
@@ -118,8 +118,8 @@ def test_a_fargate_task_is_provisioned_first() -> None:
         ),
     ],
 )
-def test_what_does_not_go_together_starts_nothing(request_: dict[str, Any], code: str, message: str) -> None:
-    """With ECS's code, and its words where they are known."""
+def test_contradicting_members_start_nothing(request_: dict[str, Any], code: str, message: str) -> None:
+    """With the code of ECS, and its message where that is known."""
     lab = Lab()
     with pytest.raises(AwsError, match=message) as raised:
         lab.run(**{**FARGATE, **request_})
@@ -127,27 +127,27 @@ def test_what_does_not_go_together_starts_nothing(request_: dict[str, Any], code
     assert lab.engine.truth.tasks() == []
 
 
-def test_a_strategy_deals_the_tasks() -> None:
-    """That of the request, or else the cluster's; a launch type leaves it aside."""
+def test_a_strategy_assigns_the_tasks() -> None:
+    """That of the request, or else that of the cluster; a launch type overrides the latter."""
     lab = Lab()
-    shares = [{"capacityProvider": "FARGATE", "base": 1}, {"capacityProvider": "FARGATE_SPOT", "weight": 1}]
+    items = [{"capacityProvider": "FARGATE", "base": 1}, {"capacityProvider": "FARGATE_SPOT", "weight": 1}]
     base = {name: value for name, value in FARGATE.items() if name != "launchType"}
 
     def providers(**request: Any) -> Counter[Any]:
         tasks = lab.run(**base, count=4, **request)["tasks"]
         return Counter(task.get("capacityProviderName") for task in tasks if task["launchType"] == "FARGATE")
 
-    assert providers(capacityProviderStrategy=shares) == {"FARGATE": 1, "FARGATE_SPOT": 3}
+    assert providers(capacityProviderStrategy=items) == {"FARGATE": 1, "FARGATE_SPOT": 3}
     with pytest.raises(AwsError, match="Assign public IP"):
         providers()
-    put = {"cluster": "default", "capacityProviders": BOTH, "defaultCapacityProviderStrategy": shares[1:]}
+    put = {"cluster": "default", "capacityProviders": BOTH, "defaultCapacityProviderStrategy": items[1:]}
     lab.engine.call("PutClusterCapacityProviders", put)
     assert providers() == {"FARGATE_SPOT": 4}
     assert providers(launchType="FARGATE") == {None: 4}
 
 
-def test_fargate_has_as_much_capacity_as_is_said() -> None:
-    """What is started stays; the rest is a failure without an ARN, in Fargate's prose."""
+def test_fargate_has_the_given_capacity() -> None:
+    """What was started runs on; the rest is a failure without an ARN, with Fargate's message."""
     lab = Lab()
     lab.behave(fargate_tasks=2)
     answer = lab.run(**FARGATE, count=3, startedBy="t")
@@ -158,7 +158,7 @@ def test_fargate_has_as_much_capacity_as_is_said() -> None:
 
 
 def test_a_provider_launches_instances_for_its_tasks() -> None:
-    """Up to its limit; the tasks that find no room wait in PROVISIONING until there is some."""
+    """Up to its limit; the other tasks stay PROVISIONING until capacity is free."""
     lab = Lab()
     lab.behave(provisioning_seconds=60)
     lab.engine.add_capacity_provider("spare", cpu=2000, memory=4000, instances=1)
@@ -180,7 +180,7 @@ def test_a_provider_launches_instances_for_its_tasks() -> None:
 
 
 def test_a_provider_without_managed_scaling_waits_for_instances() -> None:
-    """Its own, for those of others are not for its tasks; one that is too small is none."""
+    """Its own, not those of other providers, and large enough for the task."""
     lab = Lab()
     lab.engine.add_capacity_provider("own", managed=False)
     strategy = [{"capacityProvider": "own", "weight": 1}]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aioecs.testing._errors import AwsError
-from aioecs.testing._operations.members import flag, record, records, text, texts, whole
+from aioecs.testing._operations.members import flag, integer, structure, structures, text, texts
 
 Read = Callable[[dict[str, Any], str], Any]
 
@@ -18,14 +18,14 @@ Read = Callable[[dict[str, Any], str], Any]
     [
         (text, "x", None),
         (texts, ["x"], []),
-        (records, [{"a": 1}], []),
-        (record, {"a": 1}, None),
-        (whole, 3, None),
+        (structures, [{"a": 1}], []),
+        (structure, {"a": 1}, None),
+        (integer, 3, None),
         (flag, True, False),
     ],
 )
 def test_a_member_reads_as_it_is(read: Read, good: Any, absent: Any) -> None:
-    """A member of its type is given back; absent and null are the same."""
+    """A member of the type is returned; absent and null are the same."""
     assert read({"m": good}, "m") == good
     assert read({}, "m") == absent
     assert read({"m": None}, "m") == absent
@@ -37,11 +37,11 @@ def test_a_member_reads_as_it_is(read: Read, good: Any, absent: Any) -> None:
         (text, 3),
         (texts, "x"),
         (texts, ["x", 3]),
-        (records, {"a": 1}),
-        (records, ["x"]),
-        (record, []),
-        (whole, True),
-        (whole, 1.5),
+        (structures, {"a": 1}),
+        (structures, ["x"]),
+        (structure, []),
+        (integer, True),
+        (integer, 1.5),
         (flag, "yes"),
     ],
 )

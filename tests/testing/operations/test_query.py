@@ -25,7 +25,7 @@ HOST = {
 
 
 def values(subject: str) -> Sequence[str]:
-    """Look a subject up in HOST."""
+    """Return the values of a subject of HOST."""
     return HOST.get(subject, [])
 
 
@@ -84,7 +84,7 @@ def values(subject: str) -> Sequence[str]:
     ],
 )
 def test_an_expression_matches_as_documented(text: str, matches: bool) -> None:
-    """Operators by sign and by name, arguments bare and quoted, `not` before `and` before `or`."""
+    """Operators as signs and as names, arguments with and without quotes, `not` before `and` before `or`."""
     assert compile_query(text)(values) is matches
 
 
@@ -94,11 +94,11 @@ def test_an_expression_matches_as_documented(text: str, matches: bool) -> None:
         ("", "expected a subject at character 1"),
         ("==", "expected a subject"),
         ("hostname == x", "unknown subject 'hostname'"),
-        ("attribute:x", "expected an operator that attribute:x has"),
+        ("attribute:x", "expected an operator of attribute:x"),
         ("attribute:x is y", "expected an operator"),
         ("attribute:x 'quoted'", "expected an operator"),
-        ("agentConnected > true", "expected an operator that agentConnected has"),
-        ("runningTasksCount in [1]", "expected an operator that runningTasksCount has"),
+        ("agentConnected > true", "expected an operator of agentConnected"),
+        ("runningTasksCount in [1]", "expected an operator of runningTasksCount"),
         ("runningTasksCount > few", "runningTasksCount can't be compared with 'few'"),
         ("registeredAt > yesterday", "can't be compared"),
         ("agentVersion > new", "can't be compared"),
@@ -114,15 +114,15 @@ def test_an_expression_matches_as_documented(text: str, matches: bool) -> None:
         ("attribute:x exists and", "expected a subject"),
     ],
 )
-def test_what_is_no_expression_says_where(text: str, message: str) -> None:
-    """With a QueryError, which is a ValueError."""
+def test_the_error_of_a_malformed_expression_names_the_position(text: str, message: str) -> None:
+    """A QueryError, which is a ValueError."""
     with pytest.raises(QueryError, match=message):
         compile_query(text)
 
 
 @given(st.text(alphabet="abc ()[]!=<>&|~,'\"not in exists:attribute", max_size=40))
 def test_no_text_breaks_the_parser(text: str) -> None:
-    """It compiles, or it is a QueryError; nothing else comes out."""
+    """It compiles, or raises QueryError; no other exception."""
     try:
         compile_query(text)(values)
     except QueryError as error:

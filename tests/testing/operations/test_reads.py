@@ -12,7 +12,7 @@ Json = dict[str, Any]
 
 
 class Lab:
-    """An engine with two instances and a clock that is moved by hand."""
+    """An engine with two instances and a clock that the test sets."""
 
     def __init__(self, **behaviour: Any) -> None:
         self.now = 1000.0
@@ -23,7 +23,7 @@ class Lab:
         self.engine.add_task_definition("other")
 
     def start(self, count: int = 1, host: int = 0, family: str = "demo", **members: Any) -> list[str]:
-        """Start tasks and give their ARNs in order of starting."""
+        """Start tasks and return their ARNs in order of starting."""
         for at in range(0, count, 10):
             request = {
                 "taskDefinition": family,
@@ -43,8 +43,8 @@ class Lab:
         return self.engine.call("DescribeTasks", {"tasks": list(arns), **members})
 
 
-def test_lists_tasks_that_are_to_run_unless_asked_otherwise() -> None:
-    """desiredStatus is RUNNING by default, and PENDING finds nothing ever."""
+def test_running_tasks_are_listed_by_default() -> None:
+    """desiredStatus is RUNNING by default, and PENDING never finds a task."""
     lab = Lab(pending_seconds=5.0)
     kept, stopped = lab.start(2)
     lab.engine.call("StopTask", {"task": stopped})
@@ -56,7 +56,7 @@ def test_lists_tasks_that_are_to_run_unless_asked_otherwise() -> None:
 
 
 def test_filters_combine() -> None:
-    """Cluster, instance, family, service, launch type; all must hold."""
+    """Cluster, instance, family, service, launch type: a task must match all."""
     lab = Lab()
     (a,) = lab.start(group="service:web")
     (b,) = lab.start(host=1)
@@ -76,8 +76,8 @@ def test_filters_combine() -> None:
     ("reading", "found"),
     [("allow", ["stopped"]), ("ignore", ["running"]), ("reject", None)],
 )
-def test_started_by_beside_stopped_is_read_in_three_ways(reading: str, found: list[str] | None) -> None:
-    """AWS's documentation and its users disagree; each reading can be had."""
+def test_started_by_with_stopped_has_three_behaviours(reading: str, found: list[str] | None) -> None:
+    """AWS's documentation and its users disagree; each behavior can be chosen."""
     lab = Lab(started_by_with_status=reading)
     names = dict(zip(lab.start(2, startedBy="token"), ("running", "stopped"), strict=True))
     lab.engine.call("StopTask", {"task": list(names)[1]})
@@ -90,13 +90,13 @@ def test_started_by_beside_stopped_is_read_in_three_ways(reading: str, found: li
         assert [names[arn] for arn in lab.list(startedBy="token", desiredStatus="STOPPED")] == found
 
 
-def test_started_by_goes_with_no_other_filter() -> None:
-    """But with the cluster; RunTask's long ones can be listed."""
+def test_started_by_allows_no_other_filter() -> None:
+    """Except the cluster; the long ones of RunTask can be listed."""
     lab = Lab()
     (arn,) = lab.start(startedBy="token")
     assert lab.list(startedBy="token", cluster="default") == [arn]
     assert lab.list(startedBy="x" * 128) == []
-    for mark in ("AWS Step Functions", "ecs-svc/1234567890", "x" * 300):  # of others: starting would refuse them
+    for mark in ("AWS Step Functions", "ecs-svc/1234567890", "x" * 300):  # those of AWS services: a start refuses them
         assert lab.list(startedBy=mark) == []
     for name, value in {
         "family": "demo",
@@ -108,8 +108,8 @@ def test_started_by_goes_with_no_other_filter() -> None:
             lab.list(startedBy="token", **{name: value})
 
 
-def test_pages_hold_together_while_tasks_come_and_go() -> None:
-    """A hundred a page, or as many as asked for; every task that stays is seen once."""
+def test_pages_are_consistent_while_tasks_start_and_stop() -> None:
+    """A hundred a page, or `maxResults`; every task that remains is listed once."""
     lab = Lab()
     arns = lab.start(230)
     first = lab.engine.call("ListTasks", {})
@@ -126,8 +126,8 @@ def test_pages_hold_together_while_tasks_come_and_go() -> None:
 
 
 @pytest.mark.parametrize("token", ["nonsense", "ä", "YWlvZWNzOm90aGVyOjE=", "YWlvZWNzOmRlZmF1bHQ6eA=="])
-def test_a_token_that_is_none_is_invalid(token: str) -> None:
-    """Nor is that of another cluster."""
+def test_an_invalid_page_token_is_refused(token: str) -> None:
+    """So is a token of another cluster."""
     lab = Lab()
     for operation in ("ListTasks", "ListContainerInstances"):
         with pytest.raises(AwsError, match="InvalidParameterException: Invalid token"):
@@ -143,8 +143,8 @@ def test_a_token_that_is_none_is_invalid(token: str) -> None:
         ({"describe_lag": 3.0}, 0.0, 3.0),
     ],
 )
-def test_a_new_task_is_seen_late(behaviour: Json, listed: float, described: float) -> None:
-    """ListTasks and DescribeTasks lag behind, each by its own time; StopTask does not."""
+def test_a_new_task_is_visible_late(behaviour: Json, listed: float, described: float) -> None:
+    """ListTasks and DescribeTasks lag, each by its own time; StopTask doesn't."""
     lab = Lab(**behaviour)
     (arn,) = lab.start(startedBy="token")
     for at in (0.0, 1.5, 2.0, 3.0):
@@ -159,7 +159,7 @@ def test_a_new_task_is_seen_late(behaviour: Json, listed: float, described: floa
 
 
 def test_describes_tasks_once_each_in_another_order() -> None:
-    """By id or ARN; unknown ones are MISSING; tags only when asked for."""
+    """By id or ARN; unknown ones are MISSING; tags only if included."""
     lab = Lab()
     a, b = lab.start(2, tags=[{"key": "k", "value": "v"}])
     answer = lab.describe(a, b.rsplit("/", 1)[-1], a, "f" * 32, b.rsplit("/", 1)[0] + "/" + "e" * 32)
@@ -186,7 +186,7 @@ def test_describes_up_to_a_hundred(operation: str, member: str, title: str) -> N
 
 
 def test_lists_instances_by_status_and_query() -> None:
-    """Without a status all but the deregistered, draining ones included."""
+    """Without a status all except the deregistered, draining ones included."""
     lab = Lab()
     third, fourth = lab.engine.add_instances(2, attributes={"stack": "prod", "bare": None})
     lab.engine.drain(third)
@@ -213,8 +213,8 @@ def test_lists_instances_by_status_and_query() -> None:
         listed(status="INACTIVE")
 
 
-def test_instances_come_in_pages_too() -> None:
-    """A hundred at most; what registers meanwhile comes last."""
+def test_instances_are_listed_in_pages() -> None:
+    """A hundred at most; new instances come last."""
     lab = Lab()
     lab.engine.add_instances(148)
     first = lab.engine.call("ListContainerInstances", {})
@@ -236,7 +236,7 @@ def test_describes_instances_deregistered_ones_too() -> None:
     assert [each["arn"] for each in answer["failures"]] == [arn.replace("e" * 32, "f" * 32), arn]
 
 
-def test_describes_a_definition_with_its_tags_when_asked() -> None:
+def test_describes_a_definition_with_its_tags_if_included() -> None:
     """By family, revision or ARN."""
     engine = Lab().engine
     arn = engine.add_task_definition("tagged", tags={"k": "v"})
@@ -247,8 +247,8 @@ def test_describes_a_definition_with_its_tags_when_asked() -> None:
         engine.call("DescribeTaskDefinition", {})
 
 
-def test_a_filter_takes_what_a_start_is_refused_for() -> None:
-    """AWS's own names in startedBy, whatever their length, and statuses and launch types that are not known yet."""
+def test_a_filter_accepts_what_a_start_is_refused_for() -> None:
+    """AWS's own values of startedBy, of any length, and unknown statuses and launch types."""
     lab = Lab()
     (arn,) = lab.start(1)
     task = lab.engine.truth.task(arn)

@@ -1,4 +1,4 @@
-"""rules: the documented limits, and what is said when one is broken."""
+"""rules: the documented limits, and the error for each."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 from aioecs.testing._errors import AwsError
 from aioecs.testing._operations import rules
 from aioecs.testing._operations.definitions import make
-from aioecs.testing._world.arns import Arns
-from aioecs.testing._world.state import Definition
+from aioecs.testing._state.arns import Arns
+from aioecs.testing._state.records import Definition
 
 Json = dict[str, Any]
 
 
 def definition(mode: str = "bridge") -> Definition:
-    """Make a definition with one container and one volume that is configured at launch."""
+    """Return a definition with one container and one volume that is configured at launch."""
     request = {
         "family": "f",
         "containerDefinitions": [{"name": "main", "image": "i", "memory": 4}],
@@ -28,18 +28,18 @@ def definition(mode: str = "bridge") -> Definition:
 
 
 def tags(*keys: str, value: str = "v") -> Json:
-    """Make a request with tags."""
+    """Return a request with tags."""
     return {"tags": [{"key": key, "value": value} for key in keys]}
 
 
 def vpc(subnets: int = 1, groups: int = 0, **members: Any) -> Json:
-    """Make a request with a network configuration."""
+    """Return a request with a network configuration."""
     names = {"subnets": [f"s{at}" for at in range(subnets)], "securityGroups": [f"g{at}" for at in range(groups)]}
     return {"networkConfiguration": {"awsvpcConfiguration": {**names, **members}}}
 
 
 def overrides(length: int) -> Json:
-    """Make a request whose overrides are so many characters of compact JSON."""
+    """Return a request whose overrides are so many characters of compact JSON."""
     empty = '{"containerOverrides":[{"name":"main","command":[""]}]}'
     return {"overrides": {"containerOverrides": [{"name": "main", "command": ["ä" * (length - len(empty))]}]}}
 
@@ -82,8 +82,8 @@ GOOD: list[tuple[Callable[[], Any], Any]] = [
 
 
 @pytest.mark.parametrize(("check", "value"), GOOD)
-def test_what_is_within_the_limits_is_given_back(check: Callable[[], Any], value: Any) -> None:
-    """Right up to the limit."""
+def test_what_is_within_the_limits_is_returned(check: Callable[[], Any], value: Any) -> None:
+    """Up to the limit itself."""
     assert check() == value
 
 
@@ -136,7 +136,7 @@ BAD: list[tuple[Callable[[], Any], str]] = [
 
 @pytest.mark.parametrize(("check", "message"), BAD)
 def test_what_breaks_a_limit_is_an_invalid_parameter(check: Callable[[], Any], message: str) -> None:
-    """The message says which rule, as ECS phrases it where that is known."""
+    """The message names the rule, with the words of ECS where they are known."""
     with pytest.raises(AwsError, match=message) as raised:
         check()
     assert raised.value.code == "InvalidParameterException"
@@ -146,6 +146,6 @@ def test_what_breaks_a_limit_is_an_invalid_parameter(check: Callable[[], Any], m
     ("inactive", "message"), [(False, "TaskDefinition not found."), (True, "TaskDefinition is inactive")]
 )
 def test_a_missing_definition_is_a_client_exception(*, inactive: bool, message: str) -> None:
-    """Unknown and inactive ones are told apart by the message."""
+    """Unknown and inactive ones differ in the message."""
     error = rules.definition_missing(inactive=inactive)
     assert (error.code, error.message) == ("ClientException", message)

@@ -18,7 +18,7 @@ Json = dict[str, Any]
 
 
 def engine(instances: int = 3, *, behaviour: Behaviour | None = None, **members: Any) -> Engine:
-    """Make an engine with so many instances and the definition `demo`."""
+    """Return an engine with so many instances and the definition `demo`."""
     made = Engine(clock=lambda: 1000.0, behaviour=behaviour)
     made.add_cluster()
     made.add_instances(instances, **members)
@@ -36,7 +36,7 @@ def hosts(answer: Json) -> list[str]:
     return [task["containerInstanceArn"] for task in answer["tasks"]]
 
 
-def test_one_task_per_entry_in_an_order_of_its_own() -> None:
+def test_one_task_per_entry_in_another_order() -> None:
     """A repeated instance gets one task each time; ids and ARNs may be mixed."""
     made = engine()
     one, two, three = made.instance_arns()
@@ -56,8 +56,8 @@ def test_one_task_per_entry_in_an_order_of_its_own() -> None:
         (partial(Engine.set_agent, connected=False), "AGENT"),
     ],
 )
-def test_a_host_that_takes_no_task_is_a_failure(change: Any, reason: str) -> None:
-    """The others start."""
+def test_an_unavailable_instance_is_a_failure(change: Any, reason: str) -> None:
+    """Tasks on the other instances start."""
     made = engine()
     one, two, three = made.instance_arns()
     change(made, two)
@@ -78,15 +78,15 @@ def test_a_host_that_takes_no_task_is_a_failure(change: Any, reason: str) -> Non
     ],
 )
 def test_a_task_that_does_not_fit_is_a_failure(host: Json, definition: Json, reason: str) -> None:
-    """Nothing is started, nothing is taken."""
+    """Nothing is started, and no resources are reserved."""
     made = engine(1, **host)
     made.add_task_definition("big", **definition)
     answer = start(made, made.instance_arns(), "big")
     assert (answer["tasks"], answer["failures"]) == ([], [{"arn": made.instance_arns()[0], "reason": reason}])
 
 
-def test_room_runs_out_within_a_call() -> None:
-    """Three fit of five, two are refused; a stopped one makes room again."""
+def test_capacity_runs_out_within_a_call() -> None:
+    """Of five tasks three fit and two are refused; a stopped task frees its resources."""
     made = engine(1, cpu=30)
     (one,) = made.instance_arns()
     answer = start(made, [one] * 5)
@@ -96,8 +96,8 @@ def test_room_runs_out_within_a_call() -> None:
     assert len(start(made, [one] * 2)["tasks"]) == 1
 
 
-def test_a_fixed_port_holds_one_task_per_host() -> None:
-    """Until it is stopped."""
+def test_a_fixed_port_allows_one_task_per_instance() -> None:
+    """Until the task is stopped."""
     made = engine(1)
     made.add_task_definition("web", host_ports=[8080])
     (one,) = made.instance_arns()
@@ -108,7 +108,7 @@ def test_a_fixed_port_holds_one_task_per_host() -> None:
 
 
 def test_interfaces_limit_awsvpc_tasks() -> None:
-    """RESOURCE:ENI where an instance has no more."""
+    """RESOURCE:ENI if an instance has no free interface."""
     made = engine(1, enis=1)
     made.add_task_definition("net", network_mode="awsvpc")
     network = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
@@ -117,7 +117,7 @@ def test_interfaces_limit_awsvpc_tasks() -> None:
 
 
 def test_an_unknown_instance_is_missing() -> None:
-    """Named by the ARN it would have, or as it was named."""
+    """The failure has its ARN, or the ARN in the request."""
     made = engine(1)
     arn = made.instance_arns()[0].rsplit("/", 1)[0] + "/" + "e" * 32
     failures = start(made, ["f" * 32, arn])["failures"]
@@ -126,7 +126,7 @@ def test_an_unknown_instance_is_missing() -> None:
     assert [each["arn"] for each in failures] != [arn.replace("e" * 32, "f" * 32), arn]
 
 
-def test_a_malformed_instance_leaves_nothing_half_started() -> None:
+def test_a_malformed_instance_starts_nothing() -> None:
     """An InvalidParameterException means that no task exists."""
     made = engine(1)
     with pytest.raises(AwsError, match="InvalidParameterException"):
@@ -134,8 +134,8 @@ def test_a_malformed_instance_leaves_nothing_half_started() -> None:
     assert made.truth.tasks() == []
 
 
-def test_a_draining_host_may_be_told_to_accept() -> None:
-    """Which of both ECS does is documented nowhere."""
+def test_a_draining_instance_can_accept_tasks() -> None:
+    """ECS doesn't document its behavior."""
     made = engine(1, behaviour=Behaviour(draining="accept"))
     made.drain(made.instance_arns()[0])
     assert len(start(made, made.instance_arns())["tasks"]) == 1
@@ -146,8 +146,8 @@ def test_a_draining_host_may_be_told_to_accept() -> None:
     assert start(refusing, refusing.instance_arns())["failures"][0]["detail"] == "The container instance is DRAINING."
 
 
-def test_what_the_request_says_comes_back_in_the_task() -> None:
-    """Overrides, group, tags, startedBy; defaults where it says nothing."""
+def test_a_task_has_the_members_of_its_request() -> None:
+    """Overrides, group, tags, startedBy; defaults for absent members."""
     made = engine(1)
     overrides = {"containerOverrides": [{"name": "main", "cpu": 20, "environment": [{"name": "A", "value": "b"}]}]}
     (task,) = start(
@@ -181,7 +181,7 @@ def test_what_the_request_says_comes_back_in_the_task() -> None:
     ],
 )
 def test_a_start_that_breaks_a_rule_starts_nothing(members: Json, code: str) -> None:
-    """Whichever rule it is."""
+    """For each rule."""
     made = engine(1)
     request = {"taskDefinition": "demo", "containerInstances": made.instance_arns(), **members}
     assert made.answer("StartTask", request).error == code
@@ -193,8 +193,8 @@ def run(made: Engine, **members: Any) -> Json:
     return made.call("RunTask", {"taskDefinition": "demo", **members})
 
 
-def test_run_task_spreads_over_the_hosts_that_fit() -> None:
-    """Evenly, and not on those without an agent or draining."""
+def test_run_task_spreads_over_the_instances_that_fit() -> None:
+    """Evenly, and not on draining ones or those without an agent."""
     made = engine(4)
     made.set_agent(made.instance_arns()[0], connected=False)
     made.drain(made.instance_arns()[1])
@@ -204,8 +204,8 @@ def test_run_task_spreads_over_the_hosts_that_fit() -> None:
     assert len(run(made)["tasks"]) == 1
 
 
-def test_run_task_says_of_each_host_why_it_took_no_more() -> None:
-    """What fits is started all the same."""
+def test_run_task_has_a_failure_for_each_full_instance() -> None:
+    """What fits is started."""
     made = engine(2, cpu=10)
     answer = run(made, count=3)
     assert len(answer["tasks"]) == 2
@@ -214,7 +214,7 @@ def test_run_task_says_of_each_host_why_it_took_no_more() -> None:
     }
 
 
-def test_run_task_heeds_constraints() -> None:
+def test_run_task_applies_constraints() -> None:
     """memberOf of request and definition, and distinctInstance; startedBy may be longer than StartTask's."""
     made = engine(3)
     chosen = made.call("DescribeContainerInstances", {"containerInstances": made.instance_arns()[1:2]})
@@ -237,7 +237,7 @@ def test_run_task_heeds_constraints() -> None:
     [(True, "attribute:gone exists", "MemberOf placement constraint unsatisfied."), (False, None, "AGENT")],
 )
 def test_run_task_without_a_candidate(*, agents: bool, expression: str | None, reason: str) -> None:
-    """It is the cluster that can't take the task."""
+    """The failure names the cluster."""
     made = engine(1, agent_connected=agents)
     constraints = [{"type": "memberOf", "expression": expression}] if expression else []
     assert run(made, placementConstraints=constraints)["failures"] == [
@@ -245,8 +245,8 @@ def test_run_task_without_a_candidate(*, agents: bool, expression: str | None, r
     ]
 
 
-def test_a_definition_that_no_host_has_the_attributes_for() -> None:
-    """Each host says ATTRIBUTE."""
+def test_a_definition_whose_attributes_no_instance_has() -> None:
+    """Each instance is a failure with ATTRIBUTE."""
     made = engine(1)
     made.add_task_definition("ssd", requires=["ssd"])
     assert run(made, taskDefinition="ssd")["failures"][0]["reason"] == "ATTRIBUTE"
@@ -262,8 +262,8 @@ def test_run_task_that_can_not_be_placed_is_invalid(instances: int, members: Jso
         run(engine(instances), **members)
 
 
-def remembering() -> tuple[Engine, list[float]]:
-    """Make an engine with a second cluster, and a clock to be put forward."""
+def engine_with_two_clusters() -> tuple[Engine, list[float]]:
+    """Return an engine with a second cluster, and its time, which the test can change."""
     now = [1000.0]
     made = Engine(clock=lambda: now[0])
     for cluster in ("default", "other"):
@@ -274,13 +274,13 @@ def remembering() -> tuple[Engine, list[float]]:
 
 
 def arns(answer: Json) -> set[str]:
-    """Give the ARNs of the tasks in an answer."""
+    """Return the ARNs of the tasks in an answer."""
     return {task["taskArn"] for task in answer["tasks"]}
 
 
-def test_a_client_token_gives_back_its_tasks() -> None:
-    """As they are by now, for a day; with another request it is a conflict, and in another cluster another token."""
-    made, now = remembering()
+def test_a_client_token_returns_its_tasks() -> None:
+    """In their present state, for a day. Another request is a conflict; another cluster has its own tokens."""
+    made, now = engine_with_two_clusters()
     first = run(made, count=2, clientToken="key")
     again = run(made, count=2, clientToken="key", cluster="default", overrides=None)
     assert arns(again) == arns(first)
@@ -296,9 +296,9 @@ def test_a_client_token_gives_back_its_tasks() -> None:
     assert len(made.truth.tasks()) == 4
 
 
-def test_of_a_stopped_task_a_client_token_gives_back_three_members() -> None:
-    """For an hour after the last of its tasks has stopped."""
-    made, now = remembering()
+def test_a_client_token_returns_three_members_of_a_stopped_task() -> None:
+    """For an hour after the last of its tasks stopped."""
+    made, now = engine_with_two_clusters()
     first = run(made, count=2, clientToken="key")["tasks"]
     made.call("StopTask", {"task": first[0]["taskArn"]})
     by_arn = {task["taskArn"]: task for task in run(made, count=2, clientToken="key")["tasks"]}
@@ -316,16 +316,16 @@ def test_of_a_stopped_task_a_client_token_gives_back_three_members() -> None:
     assert not arns(run(made, count=2, clientToken="key")) & by_arn.keys()
 
 
-def test_a_token_of_a_run_that_started_nothing_is_free() -> None:
-    """So that it may be tried again when there is room."""
+def test_a_client_token_without_tasks_can_be_used_again() -> None:
+    """Once there is capacity."""
     made = engine(1, cpu=1)
     assert run(made, clientToken="key")["tasks"] == []
     made.add_instances(1)
     assert len(run(made, clientToken="key")["tasks"]) == 1
 
 
-def test_stop_task_stops_and_drops_the_tags() -> None:
-    """By id or ARN; the reason is kept, or one is made; what is stopped stays as it is."""
+def test_stop_task_stops_and_removes_the_tags() -> None:
+    """By id or ARN; the reason has a default; a stopped task is not changed."""
     made = engine(1)
     first, second = start(made, made.instance_arns() * 2, tags=[{"key": "k", "value": "v"}])["tasks"]
     task = made.call("StopTask", {"task": first["taskArn"], "reason": "why"})["task"]
@@ -352,12 +352,12 @@ def test_a_task_that_can_not_be_stopped(task: str | None, message: str) -> None:
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=10), st.integers())
-def test_an_answer_is_never_in_the_order_asked_for(keys: list[str], seed: int) -> None:
-    """Where two hosts differ; and nothing gets lost on the way."""
+def test_an_answer_is_never_in_the_requested_order(keys: list[str], seed: int) -> None:
+    """If two instances differ; and every value is kept."""
     values = list(enumerate(keys))
-    mixed = reorder(values, keys, random.Random(seed))
-    assert sorted(mixed) == values
+    shuffled = reorder(values, keys, random.Random(seed))
+    assert sorted(shuffled) == values
     if len(set(keys)) > 1:
-        assert [key for _, key in mixed] != keys
+        assert [key for _, key in shuffled] != keys
     elif len(keys) > 1:
-        assert mixed != values
+        assert shuffled != values

@@ -33,7 +33,7 @@ def fits(value: Any, shape: Any, path: str) -> list[str]:
 
 
 def engine(clock: list[float], **behaviour: Any) -> Engine:
-    """Make an engine with an instance and definitions of every kind."""
+    """Return an engine with an instance and definitions of every kind."""
     made = Engine(clock=lambda: clock[0], behaviour=Behaviour(**behaviour))
     made.add_cluster()
     made.add_instances(1, gpus=2, tags={"t": "v"}, capacityProviderName="spot")
@@ -136,7 +136,7 @@ def test_a_port_left_to_the_agent_is_bound_when_the_task_runs() -> None:
 
 
 def test_an_instance_is_what_the_model_says() -> None:
-    """CPU and memory tell what is free; PORTS what is in use, in registered and remaining both."""
+    """CPU and memory are what is free; PORTS is what is in use, in registered and remaining resources."""
     made = engine([1000.0])
     started(made)
     request = {"containerInstances": made.instance_arns(), "include": ["TAGS", "CONTAINER_INSTANCE_HEALTH"]}

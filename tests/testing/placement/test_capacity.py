@@ -1,4 +1,4 @@
-"""capacity: room on an instance, never less than none."""
+"""capacity: the free resources of an instance, which are never negative."""
 
 from __future__ import annotations
 
@@ -9,12 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aioecs.testing._placement.capacity import RESERVED_TCP, has_attributes, lacks, release, take, why_not
-from aioecs.testing._world.state import Definition, Instance, Need
+from aioecs.testing._placement.capacity import (
+    RESERVED_TCP,
+    failure_reason,
+    has_attributes,
+    missing_resource,
+    release,
+    reserve,
+)
+from aioecs.testing._state.records import Definition, Instance, Need
 
 
 def instance(**members: object) -> Instance:
-    """Make an instance of 100 units, 200 MiB, two GPUs and one network interface."""
+    """Return an instance of 100 units, 200 MiB, two GPUs and one network interface."""
     made = Instance(1, "i", "arn", "i-0", 100, 200, ("g1", "g2"), 1, {"os": "linux", "bare": None}, 0.0, {})
     for name, value in members.items():
         setattr(made, name, value)
@@ -22,12 +29,12 @@ def instance(**members: object) -> Instance:
 
 
 def definition(*requires: tuple[str, str | None]) -> Definition:
-    """Make a definition that requires attributes."""
+    """Return a definition that requires attributes."""
     return Definition("f", 1, "d", "bridge", (), None, None, requires, (), {}, {}, Need())
 
 
 @pytest.mark.parametrize(
-    ("need", "lacking"),
+    ("need", "missing"),
     [
         (Need(cpu=100, memory=200, gpus=2, enis=1, tcp=frozenset({80}), udp=frozenset({53})), None),
         (Need(cpu=101, memory=201), "CPU"),
@@ -39,14 +46,14 @@ def definition(*requires: tuple[str, str | None]) -> Definition:
         (Need(enis=2), "ENI"),
     ],
 )
-def test_the_first_resource_that_lacks_is_named(need: Need, lacking: str | None) -> None:
+def test_the_first_missing_resource_is_named(need: Need, missing: str | None) -> None:
     """CPU, memory, ports, GPUs, network interfaces."""
-    assert lacks(instance(used_tcp={8080}, used_udp={8125}), need) == lacking
+    assert missing_resource(instance(used_tcp={8080}, used_udp={8125}), need) == missing
 
 
-def test_interfaces_without_a_limit_never_lack() -> None:
+def test_interfaces_without_a_limit_are_never_missing() -> None:
     """None is no limit."""
-    assert lacks(instance(enis=None), Need(enis=99)) is None
+    assert missing_resource(instance(enis=None), Need(enis=99)) is None
 
 
 @pytest.mark.parametrize(
@@ -57,7 +64,7 @@ def test_interfaces_without_a_limit_never_lack() -> None:
 def test_a_required_attribute_is_matched_by_name_and_value(
     requires: tuple[tuple[str, str | None], ...], has: bool
 ) -> None:
-    """A requirement without a value is met by any."""
+    """A requirement without a value matches any value."""
     assert has_attributes(instance(), definition(*requires)) is has
 
 
@@ -75,8 +82,8 @@ def test_a_required_attribute_is_matched_by_name_and_value(
     ],
 )
 def test_why_a_task_is_not_started(members: Mapping[str, object], refused: bool, reason: str | None) -> None:
-    """The gravest reason comes first."""
-    assert why_not(instance(**members), definition(("os", None)), Need(cpu=10), refused) == reason
+    """The first reason in the order of checks is returned."""
+    assert failure_reason(instance(**members), definition(("os", None)), Need(cpu=10), refused) == reason
 
 
 needs = st.builds(
@@ -91,14 +98,14 @@ needs = st.builds(
 
 
 @given(st.lists(st.tuples(needs, st.integers(0, 3)), max_size=30))
-def test_room_is_never_negative_and_all_comes_back(steps: list[tuple[Need, int]]) -> None:
-    """Whatever is taken and given back in whatever order, if it fitted."""
+def test_free_resources_are_never_negative_and_all_are_released(steps: list[tuple[Need, int]]) -> None:
+    """In whatever order fitting tasks are started and stopped."""
     host = instance()
     empty = attrs.asdict(host)
     placed: list[tuple[Need, tuple[str, ...]]] = []
     for need, drop in steps:
-        if lacks(host, need) is None:
-            placed.append((need, take(host, need)))
+        if missing_resource(host, need) is None:
+            placed.append((need, reserve(host, need)))
         assert 0 <= host.used_cpu <= host.cpu
         assert 0 <= host.used_memory <= host.memory
         assert host.enis is not None

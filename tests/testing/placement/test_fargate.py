@@ -1,4 +1,4 @@
-"""fargate: what Fargate takes."""
+"""fargate: what Fargate accepts."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import pytest
 
 from aioecs.testing._errors import AwsError
 from aioecs.testing._operations.definitions import make
-from aioecs.testing._placement.fargate import check_run, family, no_size, objection
-from aioecs.testing._world.arns import Arns
-from aioecs.testing._world.state import Definition, Need
+from aioecs.testing._placement.fargate import check_run, family, incompatibility, is_unsupported_size
+from aioecs.testing._state.arns import Arns
+from aioecs.testing._state.records import Definition, Need
 
 ARNS = Arns("aws", "us-east-1", "123456789012")
 
 
 def definition(**members: Any) -> Definition:
-    """Make a definition for Fargate."""
+    """Return a definition for Fargate."""
     request = {
         "family": "f",
         "containerDefinitions": [{"name": "c", "image": "i"}],
@@ -41,10 +41,10 @@ def definition(**members: Any) -> Definition:
     ],
 )
 def test_the_documented_sizes(cpu: int, memory: tuple[int, ...], sizes: int) -> None:
-    """The first and last of each row, how many there are, and nothing beside them."""
-    assert not any(no_size(cpu, size) for size in memory)
-    assert sum(not no_size(cpu, size) for size in range(0, 262144, 256)) == sizes
-    assert no_size(cpu + 1, memory[0])
+    """The first and last of each row, the number of sizes, and no others."""
+    assert not any(is_unsupported_size(cpu, size) for size in memory)
+    assert sum(not is_unsupported_size(cpu, size) for size in range(0, 262144, 256)) == sizes
+    assert is_unsupported_size(cpu + 1, memory[0])
 
 
 @pytest.mark.parametrize(
@@ -61,10 +61,10 @@ def test_the_documented_sizes(cpu: int, memory: tuple[int, ...], sizes: int) -> 
     ],
 )
 def test_members_that_fargate_does_not_support(members: dict[str, Any]) -> None:
-    """Each by itself; without any, there is no objection."""
-    assert objection({}, "awsvpc", 256, 512) is None
-    assert objection({"pidMode": "task", "volumes": [{"name": "v", "host": {}}]}, "awsvpc", 256, 512) is None
-    assert objection(members, "awsvpc", 256, 512) is not None
+    """Each by itself; without them there is no incompatibility."""
+    assert incompatibility({}, "awsvpc", 256, 512) is None
+    assert incompatibility({"pidMode": "task", "volumes": [{"name": "v", "host": {}}]}, "awsvpc", 256, 512) is None
+    assert incompatibility(members, "awsvpc", 256, 512) is not None
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_members_that_fargate_does_not_support(members: dict[str, Any]) -> None:
     ],
 )
 def test_a_run_that_fargate_refuses(members: dict[str, Any], request_: dict[str, Any], code: str) -> None:
-    """With the code that ECS has for it."""
+    """With the error code of ECS."""
     made = definition(**members)
     with pytest.raises(AwsError) as raised:
         check_run(request_, made, made.need)
@@ -90,7 +90,7 @@ def test_a_run_that_fargate_refuses(members: dict[str, Any], request_: dict[str,
 
 
 def test_an_override_must_be_a_size_too() -> None:
-    """What counts is what the task would get."""
+    """The size with overrides counts."""
     with pytest.raises(AwsError, match="No Fargate configuration exists for given values: 256 CPU, 4096 memory"):
         check_run({}, definition(), Need(cpu=256, memory=4096))
 
@@ -104,7 +104,7 @@ def test_an_override_must_be_a_size_too() -> None:
     ],
 )
 def test_the_platform_of_a_task(system: str, asked: str | None, version: str, named: str) -> None:
-    """The latest one of its operating system, or the one asked for."""
+    """The latest one of its operating system, or the requested one."""
     made = definition(runtimePlatform={"operatingSystemFamily": system})
     assert check_run({"platformVersion": asked}, made, made.need) == version
     assert family(made) == named

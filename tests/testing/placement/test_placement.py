@@ -12,7 +12,7 @@ from aioecs.testing._placement.placement import Strategy, check_strategies, cons
 
 
 def engine(*cpus: int) -> Engine:
-    """Make an engine with instances of these CPU units; zones go round over three."""
+    """Return an engine with instances of these CPU units; they alternate between three zones."""
     made = Engine(clock=lambda: 1000.0)
     made.add_cluster()
     for cpu in cpus:
@@ -30,11 +30,11 @@ def placed(made: Engine, count: int, *strategies: dict[str, str], **members: Any
 
 
 def strategy(kind: str, field: str | None = None) -> dict[str, Any]:
-    """Make a strategy as it is written."""
+    """Return a strategy as it is written."""
     return {"type": kind} if field is None else {"type": kind, "field": field}
 
 
-def test_binpack_fills_the_instance_that_has_least_left() -> None:
+def test_binpack_fills_the_instance_with_the_least_free() -> None:
     """Until it is full, then the next one."""
     assert placed(engine(1000, 30, 500), 5, strategy("binpack", "cpu")) == [0, 3, 2]
     assert placed(engine(1000, 20, 500), 3, strategy("binpack", "MEMORY")) == [3, 0, 0]
@@ -51,8 +51,8 @@ def test_spread_is_even_over_the_values_of_a_field() -> None:
     assert placed(made, 4, strategy("spread", "attribute:rack")) == [2, 1, 1]
 
 
-def test_spread_counts_the_tasks_of_the_group_alone() -> None:
-    """Others don't weigh in."""
+def test_spread_counts_only_the_tasks_of_the_group() -> None:
+    """Other tasks don't matter."""
     made = engine(1000, 1000)
     (one, _) = made.instance_arns()
     made.call("StartTask", {"taskDefinition": "demo", "containerInstances": [one] * 6, "group": "other"})
@@ -60,7 +60,7 @@ def test_spread_counts_the_tasks_of_the_group_alone() -> None:
 
 
 def test_random_is_random_and_the_same_for_one_seed() -> None:
-    """All instances have their chance."""
+    """Every instance can be chosen."""
     first, again = (placed(engine(*[1000] * 3), 10, strategy("random")) for _ in range(2))
     assert first == again
     assert sum(first) == 10
@@ -93,8 +93,8 @@ def test_distinct_instances_are_distinct_within_the_group() -> None:
         ([strategy("random")] * 6, "at most 5"),
     ],
 )
-def test_a_strategy_that_is_none(strategies: list[dict[str, Any]], message: str) -> None:
-    """Is refused."""
+def test_an_invalid_strategy_is_refused(strategies: list[dict[str, Any]], message: str) -> None:
+    """With the rule in the message."""
     with pytest.raises(AwsError, match=message):
         check_strategies({"placementStrategy": strategies})
 

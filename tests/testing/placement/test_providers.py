@@ -13,8 +13,8 @@ MODEL: Any = botocore.session.get_session().get_service_model("ecs")
 GROUP = {"autoScalingGroupArn": "arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:x:autoScalingGroupName/g"}
 
 
-def test_a_provider_lives_and_is_deleted() -> None:
-    """Created, described beside Fargate's, put into a cluster, taken out of it, deleted."""
+def test_a_provider_from_creation_to_deletion() -> None:
+    """Created, described beside Fargate's, associated with a cluster, disassociated, deleted."""
     made = Engine()
     made.add_cluster()
     request = {"name": "spare", "autoScalingGroupProvider": GROUP, "tags": [{"key": "k", "value": "v"}]}

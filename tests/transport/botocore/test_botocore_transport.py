@@ -28,9 +28,9 @@ from aioecs._model import (
 from aioecs._model.attempt import Answered, Attempt, Lost, NotSent, Rejected
 from aioecs._transport.botocore.botocore_transport import BotocoreTransport
 from aioecs._transport.botocore.sent_body import MarkedBody, SentTwice
-from aioecs._transport.connect import connected
 from aioecs._transport.settings import Settings
 from aioecs._transport.transport import START_TASK, SentMarker, Transport
+from aioecs._transport.transport_factory import open_transport
 from aioecs.errors import (
     AnswerLost,
     ClientException,
@@ -53,15 +53,15 @@ ATTEMPT = Timeouts(attempt=0.15)  # for what ends by this clock alone
 
 
 @asynccontextmanager
-async def port_to(url: str, **settings: Any) -> AsyncGenerator[Transport]:
+async def transport_to(url: str, **settings: Any) -> AsyncGenerator[Transport]:
     """Open a port; with a session of its own if one is given, or is to be made."""
     given: dict[str, Any] = {**ACCESS, "session": SESSION, "transport": "botocore", **settings}
-    async with connected(Settings(**given, endpoint_url=url)) as (port, _):
-        yield port
+    async with open_transport(Settings(**given, endpoint_url=url)) as (transport, _):
+        yield transport
 
 
-async def start(port: Transport, request: StartTaskRequest = REQUEST) -> Attempt[StartTaskResponse]:
-    return await port.attempt(START_TASK, request, SentMarker())
+async def start(transport: Transport, request: StartTaskRequest = REQUEST) -> Attempt[StartTaskResponse]:
+    return await transport.attempt(START_TASK, request, SentMarker())
 
 
 def on(local: LocalECS, **members: Any) -> StartTaskRequest:
@@ -81,8 +81,8 @@ async def accept(exchange: Exchange) -> None:
 async def test_an_answer(local: LocalECS) -> None:
     """What ECS answered comes back as values, with the request id, and the witness saw the request go."""
     sent_marker = SentMarker()
-    async with port_to(local.endpoint_url) as port:
-        what = await port.attempt(START_TASK, on(local), sent_marker)
+    async with transport_to(local.endpoint_url) as transport:
+        what = await transport.attempt(START_TASK, on(local), sent_marker)
     assert isinstance(what, Answered)
     assert [task.task_arn for task in what.answer.tasks] == [task.arn for task in local.truth.tasks()]
     assert what.answer.tasks[0].started_by == "token"
@@ -93,8 +93,8 @@ async def test_an_answer(local: LocalECS) -> None:
 async def test_a_partial_failure_is_an_answer(local: LocalECS) -> None:
     """Tasks and failures come back side by side."""
     request = on(local).replace(container_instances=[local.instance_arns[0], "0" * 32])
-    async with port_to(local.endpoint_url) as port:
-        what = await start(port, request)
+    async with transport_to(local.endpoint_url) as transport:
+        what = await start(transport, request)
     assert isinstance(what, Answered)
     assert [failure.reason for failure in what.answer.failures] == ["MISSING"]
     assert len(what.answer.tasks) == 1
@@ -133,8 +133,8 @@ async def test_the_word_against_the_truth(local: LocalECS, fault: Fault, word: t
     """Whatever goes wrong, and before or after the start took effect: one request, and never a word too much."""
     local.faults.add(fault)
     timeouts = ATTEMPT if fault.kind == "hang" else Timeouts()
-    async with port_to(local.endpoint_url, timeouts=timeouts) as port:
-        what = await start(port, on(local))
+    async with transport_to(local.endpoint_url, timeouts=timeouts) as transport:
+        what = await start(transport, on(local))
     assert isinstance(what, word)
     assert local.truth.requests["StartTask"] == 1
     assert len(local.truth.tasks()) == tasks
@@ -142,8 +142,8 @@ async def test_the_word_against_the_truth(local: LocalECS, fault: Fault, word: t
 
 async def test_expired_credentials() -> None:
     """What the credentials are refused for is ECS's word, by its code."""
-    async with LocalECS(expired_keys=["local"]) as local, port_to(local.endpoint_url) as port:
-        what = await start(port, on(local))
+    async with LocalECS(expired_keys=["local"]) as local, transport_to(local.endpoint_url) as transport:
+        what = await start(transport, on(local))
     assert isinstance(what, Rejected)
     assert what.error.code == "ExpiredTokenException"
 
@@ -152,8 +152,8 @@ async def test_no_credentials(local: LocalECS) -> None:
     """Where the chain finds none, nothing is sent, and the settings are to blame."""
     none: dict[str, Any] = {"aws_access_key_id": None, "aws_secret_access_key": None, "session": None}
     sent_marker = SentMarker()
-    async with port_to(local.endpoint_url, **none) as port:
-        what = await port.attempt(START_TASK, on(local), sent_marker)
+    async with transport_to(local.endpoint_url, **none) as transport:
+        what = await transport.attempt(START_TASK, on(local), sent_marker)
     assert isinstance(what, NotSent)
     assert isinstance(what.error, ConfigurationError)
     assert str(what.error) == "StartTask was not sent: Unable to locate credentials"
@@ -163,8 +163,8 @@ async def test_no_credentials(local: LocalECS) -> None:
 async def test_what_botocore_won_t_take_is_not_sent(local: LocalECS) -> None:
     """A request that botocore's own check refuses is on no wire."""
     request: Any = on(local, cluster=17)
-    async with port_to(local.endpoint_url) as port:
-        what = await start(port, request)
+    async with transport_to(local.endpoint_url) as transport:
+        what = await start(transport, request)
     assert isinstance(what, NotSent)
     assert isinstance(what.error, ConfigurationError)
     assert local.truth.requests.total() == 0
@@ -172,8 +172,12 @@ async def test_what_botocore_won_t_take_is_not_sent(local: LocalECS) -> None:
 
 async def test_a_port_says_where_it_goes() -> None:
     """Endpoint, Region and partition are the client's."""
-    async with port_to("http://127.0.0.1:1", region_name="cn-north-1") as port:
-        assert (port.endpoint_url, port.region, port.partition) == ("http://127.0.0.1:1", "cn-north-1", "aws-cn")
+    async with transport_to("http://127.0.0.1:1", region_name="cn-north-1") as transport:
+        assert (transport.endpoint_url, transport.region, transport.partition) == (
+            "http://127.0.0.1:1",
+            "cn-north-1",
+            "aws-cn",
+        )
 
 
 # -------------------------------------------------------------------------------------------------------- sent once
@@ -212,7 +216,7 @@ def default_config(session: AioSession, path: Path, patch: pytest.MonkeyPatch) -
     session.set_default_client_config(AioConfig(retries={"total_max_attempts": 4, "mode": "legacy"}))
 
 
-def again(attempts: int, **_: Any) -> float | None:
+def retry_thrice(attempts: int, **_: Any) -> float | None:
     """Say yes to a retry, three times at most."""
     return 0 if attempts < 4 else None
 
@@ -222,7 +226,7 @@ def handler(event: str, *, first: bool = False) -> Callable[..., Any]:
 
     def setup(session: AioSession, path: Path, patch: pytest.MonkeyPatch) -> Any:
         events = session.get_component("event_emitter")
-        (events.register_first if first else events.register)(event, again)
+        (events.register_first if first else events.register)(event, retry_thrice)
 
     return setup
 
@@ -252,8 +256,8 @@ async def test_one_request_whoever_asks_for_more(
     session = own_session()
     given = setup(session, tmp_path / "config", monkeypatch)
     local.faults.add(fault)
-    async with port_to(local.endpoint_url, session=session, config=given) as port:
-        what = await start(port, on(local))
+    async with transport_to(local.endpoint_url, session=session, config=given) as transport:
+        what = await start(transport, on(local))
     assert local.truth.requests["StartTask"] == 1
     assert isinstance(what, Rejected if fault.kind == "throttle" else Lost)
     assert not isinstance(what.error.__cause__, SentTwice)
@@ -263,10 +267,10 @@ async def test_one_request_whoever_asks_for_more(
 async def test_one_request_even_behind_our_back(local: LocalECS, fault: Fault) -> None:
     """A retry that gets past our no can't begin, for the body can't be sent again; the first answer is what is told."""
     session = own_session()
-    session.get_component("event_emitter").register_first("needs-retry.*.*", again)
+    session.get_component("event_emitter").register_first("needs-retry.*.*", retry_thrice)
     local.faults.add(fault)
-    async with port_to(local.endpoint_url, session=session) as port:
-        what = await start(port, on(local))
+    async with transport_to(local.endpoint_url, session=session) as transport:
+        what = await start(transport, on(local))
     assert local.truth.requests["StartTask"] == 1
     assert isinstance(what, Rejected if fault.kind == "throttle" else Lost)
 
@@ -279,13 +283,13 @@ async def test_one_body_whatever_a_redirect_says(status: int) -> None:
         await exchange.request()
         exchange.answer(status, "", "Location: /there")
 
-    async with RawServer(redirect) as server, port_to(server.url) as port:
-        what = await start(port)
+    async with RawServer(redirect) as server, transport_to(server.url) as transport:
+        what = await start(transport)
         assert [body for body in server.bodies if body] == [server.bodies[0]]
     assert isinstance(what, Lost)
 
 
-class Beneath:
+class SendsTwice:
     """A stand-in for aiobotocore's client that sends twice, swallows the no, and comes back with an answer."""
 
     def __init__(self, *, whole: bool) -> None:
@@ -318,7 +322,7 @@ class Beneath:
 @pytest.mark.parametrize("whole", [True, False], ids=["the request again", "the body again"])
 async def test_what_comes_after_a_second_try_is_no_answer(whole: bool) -> None:
     """Should whatever lies beneath try again and, in spite of our no, come back with an answer, it is none."""
-    beneath = Beneath(whole=whole)
+    beneath = SendsTwice(whole=whole)
     what = await start(BotocoreTransport(beneath, 1))
     assert isinstance(what, Lost)
     assert isinstance(what.error.__cause__, SentTwice)
@@ -328,13 +332,13 @@ async def test_what_comes_after_a_second_try_is_no_answer(whole: bool) -> None:
 # ------------------------------------------------------------------------------------------------------- the witness
 
 
-class Never(AbstractResolver):
+class HangingResolver(AbstractResolver):
     """A resolver that never answers."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
 
-    async def resolve(self, host: str, port: int = 0, family: Any = 0) -> Any:
+    async def resolve(self, host: str, transport: int = 0, family: Any = 0) -> Any:
         self.asked.set()
         await asyncio.Event().wait()
 
@@ -344,10 +348,10 @@ class Never(AbstractResolver):
 
 @asynccontextmanager
 async def attempted(
-    port: Transport, sent_marker: SentMarker
+    transport: Transport, sent_marker: SentMarker
 ) -> AsyncGenerator[asyncio.Task[Attempt[StartTaskResponse]]]:
     """Make an attempt in a task of its own, and cancel it at the end of the block."""
-    task = asyncio.create_task(port.attempt(START_TASK, REQUEST, sent_marker))
+    task = asyncio.create_task(transport.attempt(START_TASK, REQUEST, sent_marker))
     yield task
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -356,9 +360,9 @@ async def attempted(
 
 async def test_a_cancel_before_the_name_is_known_sends_nothing() -> None:
     """While the DNS is asked nothing is on the wire, nor is it after a cancel."""
-    resolver, sent_marker = Never(), SentMarker()
+    resolver, sent_marker = HangingResolver(), SentMarker()
     given = AioConfig(connector_args={"resolver": resolver})
-    async with port_to("http://nowhere.invalid", config=given) as port, attempted(port, sent_marker):
+    async with transport_to("http://nowhere.invalid", config=given) as transport, attempted(transport, sent_marker):
         await resolver.asked.wait()
         assert not sent_marker.body_started
     assert not sent_marker.body_started
@@ -378,8 +382,8 @@ async def test_a_cancel_before_tls_stands_sends_nothing() -> None:
     gone, sent_marker = asyncio.Event(), SentMarker()
     listener = await asyncio.start_server(listen, "127.0.0.1", 0)
     url = f"https://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
-    async with listener, port_to(url) as port:
-        async with attempted(port, sent_marker):
+    async with listener, transport_to(url) as transport:
+        async with attempted(transport, sent_marker):
             await accepted.wait()
             assert not sent_marker.body_started
         await gone.wait()
@@ -398,7 +402,7 @@ async def test_the_witness_speaks_before_the_first_byte() -> None:
         read.set()
         await asyncio.Event().wait()
 
-    async with RawServer(hang) as server, port_to(server.url) as port, attempted(port, sent_marker):
+    async with RawServer(hang) as server, transport_to(server.url) as transport, attempted(transport, sent_marker):
         assert not sent_marker.body_started
         await read.wait()
     assert words == [True]
@@ -407,23 +411,23 @@ async def test_the_witness_speaks_before_the_first_byte() -> None:
 
 async def test_each_attempt_has_its_own_witness() -> None:
     """Attempts beside each other don't speak for one another."""
-    stalled, sent, read = SentMarker(), SentMarker(), asyncio.Event()
+    unsent, sent, read = SentMarker(), SentMarker(), asyncio.Event()
 
     async def hang(exchange: Exchange) -> None:
         await exchange.request()
         read.set()
         await asyncio.Event().wait()
 
-    given = AioConfig(connector_args={"resolver": Never()})
+    given = AioConfig(connector_args={"resolver": HangingResolver()})
     async with (
         RawServer(hang) as server,
-        port_to(server.url) as port,
-        port_to("http://nowhere.invalid", config=given) as other,
-        attempted(other, stalled),
-        attempted(port, sent),
+        transport_to(server.url) as transport,
+        transport_to("http://nowhere.invalid", config=given) as other,
+        attempted(other, unsent),
+        attempted(transport, sent),
     ):
         await read.wait()
-        assert (stalled.body_started, sent.body_started) == (False, True)
+        assert (unsent.body_started, sent.body_started) == (False, True)
 
 
 def boom(**_: Any) -> None:
@@ -436,12 +440,12 @@ async def test_the_marker_decides_whatever_is_raised(proven: bool) -> None:
     """An exception of no table, before the body: not sent, also if this transport has never sent a body before."""
     async with (
         RawServer(accept) as server,
-        connected(Settings(**ACCESS, endpoint_url=server.url, transport="botocore")) as (port, client),
+        open_transport(Settings(**ACCESS, endpoint_url=server.url, transport="botocore")) as (transport, client),
     ):
         if proven:
-            assert isinstance(await start(port), Answered)
+            assert isinstance(await start(transport), Answered)
         client.meta.events.register("before-sign.ecs", boom)
-        what = await start(port)
+        what = await start(transport)
         assert len(server.bodies) == proven
     assert isinstance(what, NotSent)
     assert isinstance(what.error, ConfigurationError)
@@ -461,18 +465,18 @@ async def test_a_body_that_is_exchanged_counts_as_sent(event: str) -> None:
 
     session.register(event, exchange)
     sent_marker = SentMarker()
-    async with RawServer(accept) as server, port_to(server.url, session=session) as port:
-        what = await port.attempt(START_TASK, REQUEST, sent_marker)
+    async with RawServer(accept) as server, transport_to(server.url, session=session) as transport:
+        what = await transport.attempt(START_TASK, REQUEST, sent_marker)
     assert isinstance(what, Lost if event == "before-send" else Answered)
     assert sent_marker.body_started
 
 
 async def test_the_clock_bounds_what_no_other_clock_does() -> None:
     """An attempt ends by its own clock even where aiohttp has none, as for the DNS."""
-    given = AioConfig(connector_args={"resolver": Never()})
+    given = AioConfig(connector_args={"resolver": HangingResolver()})
     timeouts = Timeouts(connect=0.05, attempt=0.05)
-    async with asyncio.timeout(4), port_to("http://nowhere.invalid", config=given, timeouts=timeouts) as port:
-        what = await start(port)
+    async with asyncio.timeout(4), transport_to("http://nowhere.invalid", config=given, timeouts=timeouts) as transport:
+        what = await start(transport)
     assert isinstance(what, NotSent)
     assert isinstance(what.error, ConnectionFailed)
     assert isinstance(what.error.__cause__, TimeoutError)
@@ -482,14 +486,14 @@ class Recorder:
     """A writer that notes what the witness said at each write."""
 
     def __init__(self, sent_marker: SentMarker) -> None:
-        self._witness = sent_marker
+        self._sent_marker = sent_marker
         self.written: list[tuple[bytes, bool]] = []
 
     async def write(self, chunk: bytes) -> None:
-        self.written.append((bytes(chunk), self._witness.body_started))
+        self.written.append((bytes(chunk), self._sent_marker.body_started))
 
 
-async def plainly(body: MarkedBody, writer: AbstractStreamWriter) -> None:
+async def by_write(body: MarkedBody, writer: AbstractStreamWriter) -> None:
     await body.write(writer)
 
 
@@ -497,7 +501,7 @@ async def by_length(body: MarkedBody, writer: AbstractStreamWriter) -> None:
     await body.write_with_length(writer, 4)
 
 
-@pytest.mark.parametrize("write", [plainly, by_length])
+@pytest.mark.parametrize("write", [by_write, by_length])
 async def test_a_body_is_written_once(write: Callable[..., Awaitable[None]]) -> None:
     """The witness speaks before the write, and a second write is refused before a byte of it."""
     sent_marker = SentMarker()
@@ -537,8 +541,8 @@ async def test_extra_reaches_the_wire_at_every_depth() -> None:
         tags=[Tag(key="show", extra={"newMember": "in a tag"})],
         extra={"newMember": True, "newList": []},
     )
-    async with RawServer(accept) as server, port_to(server.url) as port:
-        assert isinstance(await start(port, request), Answered)
+    async with RawServer(accept) as server, transport_to(server.url) as transport:
+        assert isinstance(await start(transport, request), Answered)
     assert json.loads(server.bodies[0]) == {
         "containerInstances": ["0a1b"],
         "newList": [],
@@ -557,8 +561,8 @@ async def test_extra_reaches_the_wire_at_every_depth() -> None:
 
 async def test_without_extra_the_body_is_botocore_s() -> None:
     """A request that botocore knows whole is sent as botocore makes it."""
-    async with RawServer(accept) as server, port_to(server.url) as port:
-        await start(port)
+    async with RawServer(accept) as server, transport_to(server.url) as transport:
+        await start(transport)
     assert json.loads(server.bodies[0]) == {
         "containerInstances": ["0a1b"],
         "startedBy": "token",
@@ -572,8 +576,8 @@ async def test_extra_is_signed() -> None:
     """The signature is of the body as it is sent, unknown members included."""
     signatures: list[str] = []
     for value in (1, 2):
-        async with RawServer(accept) as server, port_to(server.url) as port:
-            await start(port, REQUEST.replace(extra={"newMember": value}))
+        async with RawServer(accept) as server, transport_to(server.url) as transport:
+            await start(transport, REQUEST.replace(extra={"newMember": value}))
         signatures.append(server.heads[0].partition("Signature=")[2].partition("\r\n")[0])
     assert len(set(signatures)) == 2
 
@@ -585,8 +589,8 @@ async def test_what_a_newer_ecs_answers_comes_back() -> None:
         await exchange.request()
         exchange.answer(200, '{"tasks": [{"taskArn": "arn", "newMember": {"deep": 1}}], "newList": [2]}')
 
-    async with RawServer(newer) as server, port_to(server.url) as port:
-        what = await start(port)
+    async with RawServer(newer) as server, transport_to(server.url) as transport:
+        what = await start(transport)
     assert isinstance(what, Answered)
     assert what.answer.extra == {"newList": [2]}
     assert what.answer.tasks[0].extra == {"newMember": {"deep": 1}}
@@ -599,11 +603,11 @@ async def test_others_on_the_same_client_are_left_alone(local: LocalECS) -> None
     """A call past the port is botocore's own: no witness, and a handler's retries as its user wants them."""
     local.faults.add(Fault("error", operation="ListClusters"))
     session = own_session()
-    session.register("needs-retry.ecs", again)
+    session.register("needs-retry.ecs", retry_thrice)
     settings = Settings(**ACCESS, session=session, endpoint_url=local.endpoint_url, transport="botocore")
-    async with connected(settings) as (port, client):
+    async with open_transport(settings) as (transport, client):
         answer = await client.list_clusters()
-        assert isinstance(await start(port, on(local)), Answered)
+        assert isinstance(await start(transport, on(local)), Answered)
     assert len(answer["clusterArns"]) == 1
     assert "aioecs-body" not in answer
     assert local.truth.requests == {"ListClusters": 4, "StartTask": 1}
@@ -616,8 +620,8 @@ async def test_others_on_the_same_client_are_left_alone(local: LocalECS) -> None
 async def test_an_error_of_ecs_s_keeps_its_facts(local: LocalECS, fault: Fault, error: type[ECSServiceError]) -> None:
     """Code, status, operation and request id come along."""
     local.faults.add(fault)
-    async with port_to(local.endpoint_url) as port:
-        what = await start(port, on(local))
+    async with transport_to(local.endpoint_url) as transport:
+        what = await start(transport, on(local))
     assert isinstance(what, Rejected)
     assert type(what.error) is error
     assert (what.error.status, what.error.operation) == (400, "StartTask")
@@ -627,8 +631,8 @@ async def test_an_error_of_ecs_s_keeps_its_facts(local: LocalECS, fault: Fault, 
 async def test_a_lost_answer_is_an_error_of_its_own(local: LocalECS) -> None:
     """A 200 that can't be ECS's is told as an AnswerLost, which says what stood there."""
     local.faults.add(Fault("garbage"))
-    async with port_to(local.endpoint_url) as port:
-        what = await start(port, on(local))
+    async with transport_to(local.endpoint_url) as transport:
+        what = await start(transport, on(local))
     assert isinstance(what, Lost)
     assert isinstance(what.error, AnswerLost)
     assert "bytes that are no JSON object" in str(what.error)

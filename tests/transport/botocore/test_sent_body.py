@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aioecs._transport.botocore.sent_body import MarkedBody, SentTwice
-from aioecs._transport.transport import SentMarker, TooLate
+from aioecs._transport.transport import SendNotAllowed, SentMarker
 
 
 class Writer:
@@ -50,7 +50,7 @@ async def test_what_may_not_be_sent_is_not_written() -> None:
         sent_marker = SentMarker(may_send=lambda: False)
         writer = Writer(sent_marker)
         body = MarkedBody(b"body", sent_marker)
-        with pytest.raises(TooLate) as caught:
+        with pytest.raises(SendNotAllowed) as caught:
             await getattr(body, name)(*(writer if each == "writer" else each for each in more))
         assert body.refused is caught.value
         assert (writer.seen, sent_marker.body_started) == ([], False)
@@ -67,6 +67,6 @@ def test_making_it_shows_nothing() -> None:
     """A body that nobody has written leaves the witness at no, and may be written."""
     sent_marker = SentMarker()
     body = MarkedBody(b"body", sent_marker)
-    body.refuse_if_written()
+    body.reject_second_write()
     assert not sent_marker.body_started
     assert body.refused is None

@@ -17,14 +17,14 @@ import pytest
 from aiobotocore.session import AioSession
 from botocore.loaders import JSONFileLoader, Loader
 
-from aioecs._transport import connect
+from aioecs._transport import transport_factory
 from aioecs._transport.botocore.service_models import (
     ChunkedModelLoader,
-    Services,
+    LazyServices,
     TrimmedModelLoader,
-    endpoints,
-    gently,
-    lean,
+    chunked_loading,
+    parse_endpoints,
+    use_trimmed_loader,
 )
 from aioecs._transport.settings import Settings
 
@@ -90,9 +90,9 @@ def test_which_file(files: Any, tmp_path: Path) -> None:
 
 def test_what_nobody_asks_for_stays_text() -> None:
     """A service is parsed when it is asked for; once, so that what botocore writes into it stays."""
-    read = endpoints('{"partitions": [{"services": {"ecs": {"endpoints": {"r": {}}}, "s3": {"endpoints": {}}}}]}')
+    read = parse_endpoints('{"partitions": [{"services": {"ecs": {"endpoints": {"r": {}}}, "s3": {"endpoints": {}}}}]}')
     services = read["partitions"][0]["services"]
-    assert isinstance(services, Services)
+    assert isinstance(services, LazyServices)
     services["ecs"]["endpoints"]["r"]["hostname"] = "here"
     assert services.get("ecs") == {"endpoints": {"r": {"hostname": "here"}}}
     assert list(services) == ["ecs", "s3"]
@@ -128,7 +128,7 @@ NESTED = {"partitions": [{"services": {"services": {"services": {"a": 1}}, "b": 
 )
 def test_whatever_the_layout(text: str) -> None:
     """A file that is laid out otherwise is read no less."""
-    assert in_order(endpoints(text)) == in_order(json.loads(text))
+    assert in_order(parse_endpoints(text)) == in_order(json.loads(text))
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_whatever_the_layout(text: str) -> None:
 def test_what_is_no_json(text: str) -> None:
     """A broken file is refused as botocore refuses it."""
     with pytest.raises(ValueError) as ours:  # noqa: PT011 it is compared below
-        endpoints(text)
+        parse_endpoints(text)
     with pytest.raises(ValueError) as theirs:  # noqa: PT011
         json.loads(text)
     assert str(ours.value) == str(theirs.value)
@@ -167,7 +167,7 @@ def impatient() -> Generator[None]:
 @pytest.mark.parametrize(
     "parse",
     [
-        endpoints,
+        parse_endpoints,
         lambda text: TrimmedModelLoader()._parsed(Path("service-2.json"), text),
         lambda text: ChunkedModelLoader()._parsed(Path("service-2.json"), text),
     ],
@@ -200,9 +200,9 @@ def test_another_s_loader_is_left_as_it_was() -> None:
     """It reads gently for the length of the block, whatever the block ends by; one that isn't botocore's own never."""
     loader = Loader()
     files = loader.file_loader
-    with pytest.raises(KeyError), gently(loader):
+    with pytest.raises(KeyError), chunked_loading(loader):
         assert type(loader.file_loader) is ChunkedModelLoader
-        with gently(loader):  # another client, opened at the same time
+        with chunked_loading(loader):  # another client, opened at the same time
             pass
         assert type(loader.file_loader) is ChunkedModelLoader
         raise KeyError
@@ -212,10 +212,10 @@ def test_another_s_loader_is_left_as_it_was() -> None:
         """One that the caller made."""
 
     theirs = Loader(file_loader=Own())
-    with gently(theirs):
+    with chunked_loading(theirs):
         assert type(theirs.file_loader) is Own
-    assert type(lean(theirs).file_loader) is Own
-    with gently(object()):
+    assert type(use_trimmed_loader(theirs).file_loader) is Own
+    with chunked_loading(object()):
         pass
 
 
@@ -223,7 +223,7 @@ def test_models_of_the_user_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """AWS_DATA_PATH is honoured, and goes before what botocore ships."""
     (tmp_path / "partitions.json").write_text('{"partitions": []}')
     monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))
-    loader = connect.session_of(Settings(region_name="us-east-1")).get_component("data_loader")
+    loader = transport_factory.make_session(Settings(region_name="us-east-1")).get_component("data_loader")
     own = AioSession().get_component("data_loader")
     assert type(loader.file_loader) is TrimmedModelLoader
     assert loader.search_paths == own.search_paths

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiobotocore.config import AioConfig
 
-from aioecs._transport.native.captured_request import Otherwise, capture
+from aioecs._transport.native.captured_request import NotSupportedNatively, capture_request
 from aioecs._transport.native.signing import Keys, Scope
 from tests.transport.botocore.test_botocore_internals import client_of
 
@@ -18,11 +18,11 @@ async def test_it_shows_where_requests_go() -> None:
     """The endpoint of the Region, the host as it is signed, the scope, and botocore's user agent with its extra."""
     config = AioConfig(user_agent_extra="render-farm/1")
     async with client_of(endpoint_url=None, region_name="cn-north-1", config=config) as client:
-        shown = await capture(client, KEYS)
-    assert shown.url == "https://ecs.cn-north-1.amazonaws.com.cn/"
-    assert shown.host == "ecs.cn-north-1.amazonaws.com.cn"
-    assert shown.scope == Scope("cn-north-1", "ecs")
-    assert "render-farm/1" in shown.user_agent
+        captured = await capture_request(client, KEYS)
+    assert captured.url == "https://ecs.cn-north-1.amazonaws.com.cn/"
+    assert captured.host == "ecs.cn-north-1.amazonaws.com.cn"
+    assert captured.scope == Scope("cn-north-1", "ecs")
+    assert "render-farm/1" in captured.user_agent
 
 
 @pytest.mark.parametrize(
@@ -32,13 +32,13 @@ async def test_it_shows_where_requests_go() -> None:
 async def test_the_host_as_it_is_signed(url: str, host: str) -> None:
     """With its port, unless that is the scheme's own."""
     async with client_of(endpoint_url=url) as client:
-        assert (await capture(client, KEYS)).host == host
+        assert (await capture_request(client, KEYS)).host == host
 
 
 async def test_nothing_of_it_stays() -> None:
     """It leaves no handler behind, and nobody is connected to."""
     async with client_of() as client:
-        await capture(client, KEYS)
+        await capture_request(client, KEYS)
         with pytest.raises(Exception, match="Could not connect"):
             await client.list_tasks()
 
@@ -52,7 +52,7 @@ def add_header(request: Any, **_: Any) -> None:
     [
         ({"endpoint_url": "http://127.0.0.1:9/under"}, None, KEYS, "a path"),
         ({}, add_header, KEYS, "headers of their own: x-own"),
-        ({}, None, Keys("a", "another"), "signed otherwise"),
+        ({}, None, Keys("a", "another"), "signed in another way"),
     ],
 )
 async def test_what_is_otherwise(more: Any, handler: Any, keys: Keys, why: str) -> None:
@@ -60,5 +60,5 @@ async def test_what_is_otherwise(more: Any, handler: Any, keys: Keys, why: str) 
     async with client_of(**more) as client:
         if handler is not None:
             client.meta.events.register("before-sign.ecs", handler)
-        with pytest.raises(Otherwise, match=why):
-            await capture(client, keys)
+        with pytest.raises(NotSupportedNatively, match=why):
+            await capture_request(client, keys)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aioecs._transport.native.clock_correction import Clock, seconds_of
+from aioecs._transport.native.clock_correction import ClockCorrection, parse_date
 
 NOW = 1_790_000_000.0
 AT = "Mon, 21 Sep 2026 14:13:20 GMT"
@@ -30,17 +30,17 @@ AT = "Mon, 21 Sep 2026 14:13:20 GMT"
 )
 def test_a_date_is_read_within_reason(date: str | None, seconds: float | None) -> None:
     """A Date is seconds since the epoch; what no server's clock can show is none."""
-    assert seconds_of(date) == seconds
+    assert parse_date(date) == seconds
 
 
 @given(st.text())
 def test_any_text_is_read(date: str) -> None:
     """No text raises."""
-    seconds_of(date)
+    parse_date(date)
 
 
 @pytest.mark.parametrize(
-    ("ahead", "signed", "off", "said"),
+    ("offset", "used", "server_ahead", "expected"),
     [
         (0.0, 0.0, 3600.0, 3600.0),  # our clock was an hour late
         (0.0, 0.0, -3600.0, -3600.0),
@@ -51,17 +51,17 @@ def test_any_text_is_read(date: str) -> None:
         (3600.0, 3600.0, 0.0, 0.0),  # our clock was set right meanwhile
     ],
 )
-def test_what_to_sign_with(ahead: float, signed: float, off: float, said: float | None) -> None:
+def test_what_to_sign_with(offset: float, used: float, server_ahead: float, expected: float | None) -> None:
     """What is proven goes before an answer's Date, and a Date that agrees says that time was not the reason."""
-    date = seconds_of(AT)
+    date = parse_date(AT)
     assert date is not None
-    assert Clock(ahead).retry(signed, AT, date - off) == said
+    assert ClockCorrection(offset).offset_for_retry(used, AT, date - server_ahead) == expected
 
 
 def test_a_date_counts_for_others_once_it_helped() -> None:
     """Until it is proven it changes nothing."""
-    clock = Clock()
-    ahead = clock.retry(0.0, AT, NOW - 3600)
-    assert (ahead, clock.ahead) == (3600.0, 0.0)
-    clock.proven(3600.0)
-    assert clock.ahead == 3600.0
+    clock = ClockCorrection()
+    offset = clock.offset_for_retry(0.0, AT, NOW - 3600)
+    assert (offset, clock.offset) == (3600.0, 0.0)
+    clock.confirm(3600.0)
+    assert clock.offset == 3600.0

@@ -13,7 +13,7 @@ import pytest
 from raw_server import Exchange, RawServer
 
 from aioecs._transport.deadlines import Deadlines
-from aioecs._transport.native.connection import LONGEST_HEADER, MOST_BODY, MOST_HEADERS, Connection, Response
+from aioecs._transport.native.connection import MAX_BODY_SIZE, MAX_HEADER_SIZE, MAX_HEADERS, Connection, Response
 from aioecs._transport.transport import SentMarker
 
 REQUEST = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 4\r\n\r\nbody"
@@ -21,7 +21,7 @@ PATIENCE = 30.0
 
 
 @asynccontextmanager
-async def connected(server: RawServer) -> AsyncGenerator[tuple[Connection, asyncio.Event]]:
+async def connection_to(server: RawServer) -> AsyncGenerator[tuple[Connection, asyncio.Event]]:
     """Open a connection; the event tells of its end."""
     ended = asyncio.Event()
     raw = socket.create_connection(("127.0.0.1", server.port))
@@ -86,7 +86,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\
 )
 async def test_answers(pieces: list[bytes], close: bool, status: int, body: bytes, reusable: bool) -> None:
     """However an answer is framed it is read whole, and tells whether another request may follow."""
-    async with RawServer(saying(*pieces, close=close)) as server, connected(server) as (connection, _):
+    async with RawServer(saying(*pieces, close=close)) as server, connection_to(server) as (connection, _):
         for _ in range(2 if reusable else 1):
             answer = await connection.exchange(REQUEST, SentMarker(), PATIENCE)
             assert (answer.status, answer.body) == (status, body)
@@ -97,7 +97,7 @@ async def test_answers(pieces: list[bytes], close: bool, status: int, body: byte
 async def test_headers() -> None:
     """A header is found by its name in lower case; a name that comes twice gives its first, and the map its last."""
     answer = b"HTTP/1.1 200 OK\r\nX-Two: a\r\nx-two: b\r\nX-Latin: \xe9\r\nContent-Length: 0\r\n\r\n"
-    async with RawServer(saying(answer)) as server, connected(server) as (connection, _):
+    async with RawServer(saying(answer)) as server, connection_to(server) as (connection, _):
         said = await connection.exchange(REQUEST, SentMarker(), PATIENCE)
     assert said.header(b"x-two") == "a"
     assert said.header(b"x-three") is None
@@ -109,20 +109,20 @@ async def test_headers() -> None:
     ("said", "close", "why"),
     [
         (b"", True, "before it answered"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhel", True, "before its answer was whole"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhel", True, "before its answer was whole"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhel", True, "before its answer was complete"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhel", True, "before its answer was complete"),
         (b"HTTP/1.1 200 OK\r\nX-Cut", True, "before it answered"),
-        (b"HTTP/1.1 200 OK\r\nX-Cut: off\r\nX", True, "before its answer was whole"),
-        (b"SSH-2.0-OpenSSH\r\n", False, "no answer in HTTP/1.1"),
-        (b"HTTP/1.1 101 Switching\r\nUpgrade: it\r\nConnection: upgrade\r\n\r\n", False, "no answer in HTTP/1.1"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", False, "no answer in HTTP/1.1"),
+        (b"HTTP/1.1 200 OK\r\nX-Cut: off\r\nX", True, "before its answer was complete"),
+        (b"SSH-2.0-OpenSSH\r\n", False, "the answer is no HTTP/1.1"),
+        (b"HTTP/1.1 101 Switching\r\nUpgrade: it\r\nConnection: upgrade\r\n\r\n", False, "the answer is no HTTP/1.1"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", False, "the answer is no HTTP/1.1"),
     ],
     ids=["nothing", "short", "short chunk", "cut name", "cut header", "no HTTP", "upgrade", "two lengths"],
 )
 async def test_no_answer(said: bytes, close: bool, why: str) -> None:
     """What is cut off or no HTTP is no answer, though the request was sent; the connection is closed."""
     sent_marker = SentMarker()
-    async with RawServer(saying(said, close=close)) as server, connected(server) as (connection, ended):
+    async with RawServer(saying(said, close=close)) as server, connection_to(server) as (connection, ended):
         with pytest.raises(ConnectionError, match=why):
             await connection.exchange(REQUEST, sent_marker, PATIENCE)
         assert sent_marker.body_started
@@ -137,13 +137,13 @@ def many(line: bytes, count: int) -> bytes:
 @pytest.mark.parametrize(
     "said",
     [
-        many(b"X-More: 1\r\n", MOST_HEADERS) + b"Content-Length: 0\r\n\r\n",
-        many(b"X-Long: " + b"x" * LONGEST_HEADER + b"\r\n", 1) + b"Content-Length: 0\r\n\r\n",
+        many(b"X-More: 1\r\n", MAX_HEADERS) + b"Content-Length: 0\r\n\r\n",
+        many(b"X-Long: " + b"x" * MAX_HEADER_SIZE + b"\r\n", 1) + b"Content-Length: 0\r\n\r\n",
         many(b"X-Endless: " + b"x" * 2**20, 1),
         many(b"X-Endless: 1\r\n", 100_000),
         b"HTTP/1.1 100 Go on\r\n\r\n" * 100_000,
-        b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (MOST_BODY + 1) + b"x" * (MOST_BODY + 1),
-        b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (MOST_BODY + 1),
+        b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (MAX_BODY_SIZE + 1) + b"x" * (MAX_BODY_SIZE + 1),
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (MAX_BODY_SIZE + 1),
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 100_000,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1;" + b"x" * 2**20,
     ],
@@ -152,8 +152,8 @@ def many(line: bytes, count: int) -> bytes:
 async def test_an_answer_past_a_bound_is_lost(said: bytes) -> None:
     """It is not read on: the request was sent, what came is not believed, and the connection is closed."""
     sent_marker = SentMarker()
-    async with RawServer(saying(said)) as server, connected(server) as (connection, ended):
-        with pytest.raises(ConnectionError, match=r"larger than any of ECS's|no answer in HTTP/1\.1"):
+    async with RawServer(saying(said)) as server, connection_to(server) as (connection, ended):
+        with pytest.raises(ConnectionError, match=r"larger than any of ECS's|no HTTP/1\.1"):
             await connection.exchange(REQUEST, sent_marker, PATIENCE)
         assert sent_marker.body_started
         assert not connection.reusable
@@ -162,11 +162,11 @@ async def test_an_answer_past_a_bound_is_lost(said: bytes) -> None:
 
 async def test_the_largest_answer_that_fits() -> None:
     """A body at its bound, in chunks of a kilobyte, is read whole."""
-    chunks = b"400\r\n%b\r\n" % (b"x" * 1024) * (MOST_BODY // 1024)
+    chunks = b"400\r\n%b\r\n" % (b"x" * 1024) * (MAX_BODY_SIZE // 1024)
     said = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
-    async with RawServer(saying(said)) as server, connected(server) as (connection, _):
+    async with RawServer(saying(said)) as server, connection_to(server) as (connection, _):
         answer = await connection.exchange(REQUEST, SentMarker(), PATIENCE)
-    assert len(answer.body) == MOST_BODY
+    assert len(answer.body) == MAX_BODY_SIZE
 
 
 async def test_a_reset() -> None:
@@ -176,14 +176,14 @@ async def test_a_reset() -> None:
         await exchange.request()
         exchange.reset()
 
-    async with RawServer(reset) as server, connected(server) as (connection, _):
+    async with RawServer(reset) as server, connection_to(server) as (connection, _):
         with pytest.raises(ConnectionError, match="reset by peer"):
             await connection.exchange(REQUEST, SentMarker(), PATIENCE)
 
 
 async def test_a_second_answer_is_nobody_s() -> None:
     """What follows the answer unasked is dropped with the connection: it can't answer the next request."""
-    async with RawServer(saying(LENGTH + LENGTH)) as server, connected(server) as (connection, ended):
+    async with RawServer(saying(LENGTH + LENGTH)) as server, connection_to(server) as (connection, ended):
         answer = await connection.exchange(REQUEST, SentMarker(), PATIENCE)
         assert answer.body == b"hello"
         assert not connection.reusable
@@ -201,7 +201,7 @@ async def test_bytes_that_nobody_asked_for() -> None:
         await more.wait()
         exchange.say(b"HTTP/1.1 408 Too slow\r\n\r\n")
 
-    async with RawServer(behave) as server, connected(server) as (connection, ended):
+    async with RawServer(behave) as server, connection_to(server) as (connection, ended):
         await connection.exchange(REQUEST, SentMarker(), PATIENCE)
         assert connection.still_open()
         more.set()
@@ -215,7 +215,7 @@ async def test_bytes_that_nobody_asked_for() -> None:
 async def test_the_clock() -> None:
     """An answer that is not whole in time is a TimeoutError, and the connection is closed."""
     sent_marker = SentMarker()
-    async with RawServer(saying(LENGTH[:-1])) as server, connected(server) as (connection, ended):
+    async with RawServer(saying(LENGTH[:-1])) as server, connection_to(server) as (connection, ended):
         with pytest.raises(TimeoutError, match=r"no answer within 0\.01 s"):
             await connection.exchange(REQUEST, sent_marker, 0.01)
         await ended.wait()
@@ -224,46 +224,50 @@ async def test_the_clock() -> None:
 
 async def test_a_cancel() -> None:
     """A cancel closes the connection, so that its answer can be nobody else's."""
-    heard = asyncio.Event()
+    received = asyncio.Event()
 
     async def behave(exchange: Exchange) -> None:
         await exchange.request()
-        heard.set()
+        received.set()
         await asyncio.Event().wait()
 
-    async with RawServer(behave) as server, connected(server) as (connection, ended):
-        late: list[Response] = []
-        task = asyncio.ensure_future(connection.exchange(REQUEST, sent_marker := SentMarker(), PATIENCE, late.append))
-        await heard.wait()
+    async with RawServer(behave) as server, connection_to(server) as (connection, ended):
+        late_answers: list[Response] = []
+        task = asyncio.ensure_future(
+            connection.exchange(REQUEST, sent_marker := SentMarker(), PATIENCE, late_answers.append)
+        )
+        await received.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert sent_marker.body_started
-        assert not late
+        assert not late_answers
         await ended.wait()
 
 
 async def test_an_answer_that_comes_together_with_a_cancel(monkeypatch: pytest.MonkeyPatch) -> None:
     """The cancel goes on, and the answer is heard all the same; a cancel without one is heard by nobody."""
-    whole = Connection._whole
+    whole = Connection._complete
 
     def and_a_cancel(self: Connection) -> None:
         whole(self)
         task.cancel()
 
-    monkeypatch.setattr(Connection, "_whole", and_a_cancel)
-    heard: list[bytes] = []
-    async with RawServer(saying(LENGTH)) as server, connected(server) as (connection, ended):
+    monkeypatch.setattr(Connection, "_complete", and_a_cancel)
+    received: list[bytes] = []
+    async with RawServer(saying(LENGTH)) as server, connection_to(server) as (connection, ended):
         task = asyncio.ensure_future(
-            connection.exchange(REQUEST, SentMarker(), PATIENCE, lambda late: heard.append(late.body))
+            connection.exchange(
+                REQUEST, SentMarker(), PATIENCE, lambda late_answers: received.append(late_answers.body)
+            )
         )
         with pytest.raises(asyncio.CancelledError):
             await task
         await ended.wait()
-    assert heard == [b"hello"]
+    assert received == [b"hello"]
 
 
-class Way:
+class RecordingTransport:
     """A transport that keeps what it was given, and what the witness said by then."""
 
     def __init__(self, sent_marker: SentMarker) -> None:
@@ -284,16 +288,16 @@ async def test_the_witness_speaks_before_the_first_byte() -> None:
     """By the time that anything is written it says yes; the request is written whole, once."""
     here, there = socket.socketpair()
     sent_marker = SentMarker()
-    way: Any = Way(sent_marker)
+    transport: Any = RecordingTransport(sent_marker)
     with contextlib.closing(here), contextlib.closing(there):
         connection = Connection(here, Deadlines(asyncio.get_running_loop()), lambda _: None)
-        connection.connection_made(way)
+        connection.connection_made(transport)
         assert not sent_marker.body_started
         task = asyncio.ensure_future(connection.exchange(REQUEST, sent_marker, PATIENCE))
         await asyncio.sleep(0)
         connection.data_received(LENGTH)
         assert (await task).body == b"hello"
-    assert way.seen == [(REQUEST, True)]
+    assert transport.seen == [(REQUEST, True)]
 
 
 async def test_the_socket_itself_is_asked() -> None:
@@ -304,8 +308,8 @@ async def test_the_socket_itself_is_asked() -> None:
         here.setblocking(False)
         with contextlib.closing(here), contextlib.closing(there):
             connection = Connection(here, Deadlines(asyncio.get_running_loop()), lambda _: None)
-            way: Any = Way(SentMarker())
-            connection.connection_made(way)
+            transport: Any = RecordingTransport(SentMarker())
+            connection.connection_made(transport)
             assert connection.still_open()
             last(there)
             assert connection.reusable

@@ -14,22 +14,22 @@ import pytest
 import trustme
 from raw_server import Exchange, RawServer
 
-from aioecs._transport.native.connection_pool import Connections
+from aioecs._transport.native.connection_pool import ConnectionPool
 from aioecs._transport.transport import SentMarker
 
 REQUEST = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 4\r\n\r\nbody"
 
 
 @asynccontextmanager
-async def connections_to(port: int, tls: ssl.SSLContext | None = None, **more: Any) -> AsyncGenerator[Connections]:
+async def pool_to(port: int, tls: ssl.SSLContext | None = None, **more: Any) -> AsyncGenerator[ConnectionPool]:
     clocks = {"connect": 30.0, "answer": 30.0, "idle": 30.0, **more}
     host = clocks.pop("host", "127.0.0.1")
-    connections = Connections(host, port, tls, **clocks)
+    pool = ConnectionPool(host, port, tls, **clocks)
     try:
-        yield connections
+        yield pool
     finally:
-        await connections.close()
-        assert not connections._open
+        await pool.close()
+        assert not pool._open
 
 
 async def accept(exchange: Exchange) -> None:
@@ -39,9 +39,9 @@ async def accept(exchange: Exchange) -> None:
 
 async def test_one_after_the_other_on_one_connection() -> None:
     """A connection whose answer is whole carries the next request."""
-    async with RawServer(accept) as server, connections_to(server.port) as connections:
+    async with RawServer(accept) as server, pool_to(server.port) as pool:
         for _ in range(3):
-            assert (await connections.exchange(REQUEST, SentMarker())).status == 200
+            assert (await pool.exchange(REQUEST, SentMarker())).status == 200
         assert server.connections == 1
 
 
@@ -53,11 +53,11 @@ async def test_an_unasked_answer_is_never_taken_for_the_next() -> None:
         served.append(exchange)
         await accept(exchange)
 
-    async with RawServer(behave) as server, connections_to(server.port) as connections:
+    async with RawServer(behave) as server, pool_to(server.port) as pool:
         for _ in range(40):
-            await connections.exchange(REQUEST, SentMarker())
+            await pool.exchange(REQUEST, SentMarker())
             served[-1].answer(200, "somebody else's")
-            assert (await connections.exchange(REQUEST, SentMarker())).body == b"{}"
+            assert (await pool.exchange(REQUEST, SentMarker())).body == b"{}"
         assert len(server.bodies) == 80
 
 
@@ -69,27 +69,27 @@ async def test_a_server_that_speaks_first_is_not_asked() -> None:
         await asyncio.Event().wait()
 
     sent_marker = SentMarker()
-    async with RawServer(behave) as server, connections_to(server.port) as connections:
+    async with RawServer(behave) as server, pool_to(server.port) as pool:
         with pytest.raises(ConnectionError):
             for _ in range(5):  # it may be slower than one request
-                await connections.exchange(REQUEST, sent_marker)
+                await pool.exchange(REQUEST, sent_marker)
                 await asyncio.sleep(0)
     assert not server.bodies
 
 
 async def test_what_is_not_trusted_closes_its_connection() -> None:
     """The next answer on it may be another's too."""
-    async with RawServer(accept) as server, connections_to(server.port) as connections:
+    async with RawServer(accept) as server, pool_to(server.port) as pool:
         for _ in range(2):
-            await connections.exchange(REQUEST, SentMarker(), trusted=lambda _: False)
+            await pool.exchange(REQUEST, SentMarker(), is_trusted=lambda _: False)
         assert server.connections == 2
 
 
 async def test_at_once_on_as_many() -> None:
     """Requests at the same time have a connection each, which later ones use."""
-    async with RawServer(accept) as server, connections_to(server.port) as connections:
+    async with RawServer(accept) as server, pool_to(server.port) as pool:
         for _ in range(2):
-            await asyncio.gather(*(connections.exchange(REQUEST, SentMarker()) for _ in range(5)))
+            await asyncio.gather(*(pool.exchange(REQUEST, SentMarker()) for _ in range(5)))
         assert server.connections == 5
         assert len(server.bodies) == 10
 
@@ -101,32 +101,32 @@ async def test_a_goodbye_is_obeyed() -> None:
         await exchange.request()
         exchange.answer(200, "{}", "Connection: close")
 
-    async with RawServer(once) as server, connections_to(server.port) as connections:
+    async with RawServer(once) as server, pool_to(server.port) as pool:
         for _ in range(2):
-            await connections.exchange(REQUEST, SentMarker())
+            await pool.exchange(REQUEST, SentMarker())
         assert server.connections == 2
 
 
 async def test_what_has_idled_too_long_is_not_used() -> None:
     """By the clock, whether or not a timer came in time to close it."""
     now = 0.0
-    async with RawServer(accept) as server, connections_to(server.port, clock=lambda: now) as connections:
-        await connections.exchange(REQUEST, SentMarker())
+    async with RawServer(accept) as server, pool_to(server.port, clock=lambda: now) as pool:
+        await pool.exchange(REQUEST, SentMarker())
         now = 29.0
-        await connections.exchange(REQUEST, SentMarker())
+        await pool.exchange(REQUEST, SentMarker())
         assert server.connections == 1
         now = 59.5
-        await connections.exchange(REQUEST, SentMarker())
+        await pool.exchange(REQUEST, SentMarker())
         assert server.connections == 2
 
 
 async def test_idle_ones_are_closed() -> None:
     """A connection that nobody uses is closed when its time is over."""
-    async with RawServer(accept) as server, connections_to(server.port, idle=0.01) as connections:
-        await asyncio.gather(*(connections.exchange(REQUEST, SentMarker()) for _ in range(3)))
-        assert len(connections._open) == 3
-        await connections._none_open.wait()
-        assert not connections._open
+    async with RawServer(accept) as server, pool_to(server.port, idle=0.01) as pool:
+        await asyncio.gather(*(pool.exchange(REQUEST, SentMarker()) for _ in range(3)))
+        assert len(pool._open) == 3
+        await pool._none_open.wait()
+        assert not pool._open
 
 
 async def test_a_connection_that_was_closed_meanwhile_carries_nothing() -> None:
@@ -140,11 +140,11 @@ async def test_a_connection_that_was_closed_meanwhile_carries_nothing() -> None:
             hung_up.set()
 
     now = 0.0
-    async with RawServer(behave) as server, connections_to(server.port, clock=lambda: now) as connections:
-        await connections.exchange(REQUEST, SentMarker())
+    async with RawServer(behave) as server, pool_to(server.port, clock=lambda: now) as pool:
+        await pool.exchange(REQUEST, SentMarker())
         await hung_up.wait()
         now = 1.0
-        assert (await connections.exchange(REQUEST, SentMarker())).status == 200
+        assert (await pool.exchange(REQUEST, SentMarker())).status == 200
         assert server.connections == 2
 
 
@@ -153,18 +153,18 @@ async def test_nobody_listens() -> None:
     async with RawServer(accept) as server:
         port = server.port
     sent_marker = SentMarker()
-    async with connections_to(port) as connections:
+    async with pool_to(port) as pool:
         with pytest.raises(ConnectionError, match=f"127.0.0.1:{port} could not be reached: .*Connect call failed"):
-            await connections.exchange(REQUEST, sent_marker)
+            await pool.exchange(REQUEST, sent_marker)
     assert not sent_marker.body_started
 
 
 @pytest.mark.parametrize("host", ["no-such-name.invalid", "a" * 64 + ".invalid"])
 async def test_no_such_host(host: str) -> None:
     """A name that leads nowhere, or is none, is told by name."""
-    async with connections_to(443, host=host) as connections:
+    async with pool_to(443, host=host) as pool:
         with pytest.raises(ConnectionError, match=f"{host}:443 could not be reached"):
-            await connections.exchange(REQUEST, SentMarker())
+            await pool.exchange(REQUEST, SentMarker())
 
 
 async def test_names_are_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,17 +180,17 @@ async def test_names_are_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None
             return list(found)
 
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
-        async with connections_to(server.port, host="ecs.here", idle=0.0, clock=lambda: now) as connections:
-            await asyncio.gather(*(connections.exchange(REQUEST, SentMarker()) for _ in range(5)))
+        async with pool_to(server.port, host="ecs.here", idle=0.0, clock=lambda: now) as pool:
+            await asyncio.gather(*(pool.exchange(REQUEST, SentMarker()) for _ in range(5)))
             assert looked == [("ecs.here", server.port)]
             now = 10.5
-            await connections.exchange(REQUEST, SentMarker())
+            await pool.exchange(REQUEST, SentMarker())
             assert len(looked) == 2
         found[0] = (*found[0][:4], ("127.0.0.1", 1))
-        async with connections_to(server.port, host="ecs.here", clock=lambda: now) as connections:
+        async with pool_to(server.port, host="ecs.here", clock=lambda: now) as pool:
             for _ in range(2):
                 with pytest.raises(ConnectionError):
-                    await connections.exchange(REQUEST, SentMarker())
+                    await pool.exchange(REQUEST, SentMarker())
             assert len(looked) == 4
 
 
@@ -206,8 +206,8 @@ async def test_the_next_address_where_one_fails(monkeypatch: pytest.MonkeyPatch)
             return found
 
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
-        async with connections_to(server.port, host="ecs.here") as connections:
-            assert (await connections.exchange(REQUEST, SentMarker())).status == 200
+        async with pool_to(server.port, host="ecs.here") as pool:
+            assert (await pool.exchange(REQUEST, SentMarker())).status == 200
 
 
 @pytest.fixture(scope="module")
@@ -230,9 +230,9 @@ async def test_tls(authority: trustme.CA, tmp_path: Path) -> None:
     """A server with a certificate for the address is answered by, on a connection that is used again."""
     tls = client_tls(authority, tmp_path)
     server = RawServer(accept, tls=server_tls(authority, "127.0.0.1"))
-    async with server, connections_to(server.port, tls) as connections:
+    async with server, pool_to(server.port, tls) as pool:
         for _ in range(2):
-            assert (await connections.exchange(REQUEST, SentMarker())).status == 200
+            assert (await pool.exchange(REQUEST, SentMarker())).status == 200
         assert server.connections == 1
 
 
@@ -240,9 +240,9 @@ async def test_a_certificate_for_somebody_else(authority: trustme.CA, tmp_path: 
     """Nothing is sent to a server that can't show who it is."""
     tls, sent_marker = client_tls(authority, tmp_path), SentMarker()
     async with RawServer(accept, tls=server_tls(authority, "elsewhere.example")) as server:
-        async with connections_to(server.port, tls) as connections:
+        async with pool_to(server.port, tls) as pool:
             with pytest.raises(ConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
-                await connections.exchange(REQUEST, sent_marker)
+                await pool.exchange(REQUEST, sent_marker)
         assert not server.bodies
     assert not sent_marker.body_started
 
@@ -255,9 +255,9 @@ async def test_tls_that_never_comes(authority: trustme.CA, tmp_path: Path) -> No
     """The clock for connecting bounds TLS too."""
     sent_marker = SentMarker()
     tls = client_tls(authority, tmp_path)
-    async with RawServer(stall) as server, connections_to(server.port, tls, connect=0.05) as connections:
+    async with RawServer(stall) as server, pool_to(server.port, tls, connect=0.05) as pool:
         with pytest.raises(TimeoutError, match=f"{server.port} could not be reached within 0.05 s"):
-            await connections.exchange(REQUEST, sent_marker)
+            await pool.exchange(REQUEST, sent_marker)
     assert not sent_marker.body_started
 
 
@@ -270,29 +270,29 @@ async def test_a_cancel_while_connecting(authority: trustme.CA, tmp_path: Path) 
         await stall(exchange)
 
     sent_marker, tls = SentMarker(), client_tls(authority, tmp_path)
-    async with RawServer(behave) as server, connections_to(server.port, tls) as connections:
-        task = asyncio.ensure_future(connections.exchange(REQUEST, sent_marker))
+    async with RawServer(behave) as server, pool_to(server.port, tls) as pool:
+        task = asyncio.ensure_future(pool.exchange(REQUEST, sent_marker))
         await began.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert not connections._open
+        assert not pool._open
     assert not sent_marker.body_started
 
 
 async def test_closing_ends_what_is_under_way() -> None:
     """Who still waits for an answer hears that the connection was closed."""
-    heard = asyncio.Event()
+    received = asyncio.Event()
 
     async def behave(exchange: Exchange) -> None:
         await exchange.request()
-        heard.set()
+        received.set()
         await stall(exchange)
 
-    async with RawServer(behave) as server, connections_to(server.port) as connections:
-        task = asyncio.ensure_future(connections.exchange(REQUEST, SentMarker()))
-        await heard.wait()
-        await connections.close()
+    async with RawServer(behave) as server, pool_to(server.port) as pool:
+        task = asyncio.ensure_future(pool.exchange(REQUEST, SentMarker()))
+        await received.wait()
+        await pool.close()
         with pytest.raises(ConnectionError, match="closed before it answered"):
             await task
 
@@ -300,12 +300,12 @@ async def test_closing_ends_what_is_under_way() -> None:
 async def test_after_the_end_none_is_opened() -> None:
     """What outlives the client sends nothing any more, and leaves no connection behind; one being made is closed."""
     sent_marker = SentMarker()
-    async with RawServer(accept) as server, connections_to(server.port) as connections:
-        making = asyncio.ensure_future(connections.exchange(REQUEST, sent_marker))
+    async with RawServer(accept) as server, pool_to(server.port) as pool:
+        making = asyncio.ensure_future(pool.exchange(REQUEST, sent_marker))
         await asyncio.sleep(0)
-        await connections.close()
-        for task in (making, asyncio.ensure_future(connections.exchange(REQUEST, sent_marker))):
-            with pytest.raises(ConnectionError, match="the client was left"):
+        await pool.close()
+        for task in (making, asyncio.ensure_future(pool.exchange(REQUEST, sent_marker))):
+            with pytest.raises(ConnectionError, match="the client is closed"):
                 await task
         assert not server.bodies
     assert not sent_marker.body_started
@@ -321,8 +321,8 @@ async def test_the_system_s_own_patience(monkeypatch: pytest.MonkeyPatch) -> Non
         raise TimeoutError(110, "Connection timed out")
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
-    async with connections_to(443, host="ecs.here") as connections:
+    async with pool_to(443, host="ecs.here") as pool:
         for _ in range(2):
             with pytest.raises(OSError, match=r"ecs\.here:443 could not be reached: .*Connection timed out"):
-                await connections.exchange(REQUEST, SentMarker())
+                await pool.exchange(REQUEST, SentMarker())
     assert looked == 2

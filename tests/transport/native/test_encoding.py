@@ -8,7 +8,7 @@ from aioecs._model import ContainerOverride, KeyValuePair, ListTasksRequest, Sta
 from aioecs._model.codec.plain import to_plain
 from aioecs._transport.native.encoding import Encoder, encode
 from tests.transport.native.test_native_transport import REQUEST
-from tests.transport.test_both_transports import Dice
+from tests.transport.test_both_transports import RandomValues
 
 
 def secret(value: str) -> TaskOverride:
@@ -18,11 +18,13 @@ def secret(value: str) -> TaskOverride:
 
 def test_it_encodes_as_one_alone_would() -> None:
     """Of a thousand random requests in any order, each body is the JSON of that request and of no other."""
-    dice = Dice(7)
-    requests = [dice.shape(StartTaskRequest) for _ in range(100)]
+    random_values = RandomValues(7)
+    requests = [random_values.shape(StartTaskRequest) for _ in range(100)]
     encoder = Encoder()
-    for request in (dice.choice(requests) for _ in range(1000)):
-        moved = request.replace(container_instances=[f"{dice.random()}"], started_by=f"t{dice.random()}")
+    for request in (random_values.choice(requests) for _ in range(1000)):
+        moved = request.replace(
+            container_instances=[f"{random_values.random()}"], started_by=f"t{random_values.random()}"
+        )
         assert encoder.body(moved) == json.dumps(to_plain(moved)).encode()
 
 

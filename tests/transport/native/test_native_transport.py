@@ -19,10 +19,10 @@ from raw_server import Exchange, RawServer
 from aioecs._model import StartTaskRequest, Timeouts
 from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
 from aioecs._transport.botocore import botocore_internals
-from aioecs._transport.connect import connected
 from aioecs._transport.native.connection import Connection
 from aioecs._transport.settings import Settings, Transport
 from aioecs._transport.transport import START_TASK, SentMarker
+from aioecs._transport.transport_factory import open_transport
 from aioecs.errors import ConfigurationError
 from aioecs.testing import Fault, LocalECS
 
@@ -33,12 +33,12 @@ EMPTY = '{"tasks": [], "failures": []}'
 
 
 @asynccontextmanager
-async def port_to(url: str, transport: Transport = "auto", **settings: Any) -> AsyncGenerator[Any]:
+async def transport_to(url: str, option: Transport = "auto", **settings: Any) -> AsyncGenerator[Any]:
     session = settings.pop("session", None) or AioSession()
     session.register_component("data_loader", LOADER)
-    given: dict[str, Any] = {**ACCESS, "session": session, "transport": transport, **settings}
-    async with connected(Settings(**given, endpoint_url=url)) as (port, _):
-        yield port
+    given: dict[str, Any] = {**ACCESS, "session": session, "transport": option, **settings}
+    async with open_transport(Settings(**given, endpoint_url=url)) as (transport, _):
+        yield transport
 
 
 async def accept(exchange: Exchange) -> None:
@@ -61,8 +61,8 @@ async def test_the_word_against_the_truth(local: LocalECS, fault: Fault, word: t
     local.faults.add(fault)
     request = REQUEST.replace(container_instances=local.instance_arns[:1])
     sent_marker = SentMarker()
-    async with port_to(local.endpoint_url, timeouts=Timeouts(attempt=0.3)) as port:
-        what = await port.attempt(START_TASK, request, sent_marker)
+    async with transport_to(local.endpoint_url, timeouts=Timeouts(attempt=0.3)) as transport:
+        what = await transport.attempt(START_TASK, request, sent_marker)
     assert isinstance(what, word)
     assert sent_marker.body_started
     assert local.truth.requests["StartTask"] == 1
@@ -73,8 +73,8 @@ async def test_nobody_listens() -> None:
     async with RawServer(accept) as server:
         url = server.url
     sent_marker = SentMarker()
-    async with port_to(url) as port:
-        assert isinstance(await port.attempt(START_TASK, REQUEST, sent_marker), NotSent)
+    async with transport_to(url) as transport:
+        assert isinstance(await transport.attempt(START_TASK, REQUEST, sent_marker), NotSent)
     assert not sent_marker.body_started
 
 
@@ -86,8 +86,8 @@ async def test_a_redirect_is_not_followed(status: int) -> None:
         await exchange.request()
         exchange.answer(status, "", f"Location: {server.url}/")
 
-    async with RawServer(away) as server, port_to(server.url) as port:
-        assert isinstance(await port.attempt(START_TASK, REQUEST, SentMarker()), Lost)
+    async with RawServer(away) as server, transport_to(server.url) as transport:
+        assert isinstance(await transport.attempt(START_TASK, REQUEST, SentMarker()), Lost)
         assert len(server.bodies) == 1
 
 
@@ -102,9 +102,9 @@ async def test_a_clock_that_is_off_is_corrected_once() -> None:
         else:
             exchange.answer(400, '{"__type": "InvalidSignatureException", "message": "Signature expired"}', late)
 
-    async with RawServer(strict) as server, port_to(server.url) as port:
-        assert isinstance(await port.attempt(START_TASK, REQUEST, SentMarker()), Answered)
-        assert isinstance(await port.attempt(START_TASK, REQUEST, SentMarker()), Answered)
+    async with RawServer(strict) as server, transport_to(server.url) as transport:
+        assert isinstance(await transport.attempt(START_TASK, REQUEST, SentMarker()), Answered)
+        assert isinstance(await transport.attempt(START_TASK, REQUEST, SentMarker()), Answered)
         assert len(server.bodies) == 3
 
 
@@ -116,8 +116,8 @@ async def test_what_can_t_be_mended_is_told(code: str) -> None:
         await exchange.request()
         exchange.answer(400, json.dumps({"__type": code, "message": "no"}))
 
-    async with RawServer(refuse) as server, port_to(server.url) as port:
-        what = await port.attempt(START_TASK, REQUEST, SentMarker())
+    async with RawServer(refuse) as server, transport_to(server.url) as transport:
+        what = await transport.attempt(START_TASK, REQUEST, SentMarker())
         assert isinstance(what, Rejected)
         assert what.error.code == code
         assert len(server.bodies) == 1
@@ -131,8 +131,8 @@ async def test_a_date_that_no_clock_has(zone: str) -> None:
         await exchange.request()
         exchange.answer(400, '{"__type": "InvalidSignatureException"}', f"Date: Fri, 01 Jan 0001 00:00:00 {zone}")
 
-    async with RawServer(refuse) as server, port_to(server.url) as port:
-        what = await port.attempt(START_TASK, REQUEST, sent_marker := SentMarker())
+    async with RawServer(refuse) as server, transport_to(server.url) as transport:
+        what = await transport.attempt(START_TASK, REQUEST, sent_marker := SentMarker())
         assert isinstance(what, Rejected)
         assert sent_marker.body_started
 
@@ -142,11 +142,11 @@ async def test_the_plain_way_where_more_is_asked(monkeypatch: pytest.MonkeyPatch
 
     A handler on the session, another signature, a path, a proxy, no credentials, or aiohttp's own settings.
     """
-    heard = AioSession()
-    heard.register("before-send.ecs", lambda **_: None)
+    with_handler = AioSession()
+    with_handler.register("before-send.ecs", lambda **_: None)
     here = "http://127.0.0.1:9"
     for url, more in (
-        (here, {"session": heard}),
+        (here, {"session": with_handler}),
         (here, {"config": AioConfig(signature_version="v4a")}),
         (f"{here}/under", {}),
         (here, {"config": AioConfig(proxies={"http": "http://127.0.0.1:1"})}),
@@ -155,13 +155,13 @@ async def test_the_plain_way_where_more_is_asked(monkeypatch: pytest.MonkeyPatch
         (here, {"config": AioConfig(connector_args={"keepalive_timeout": None})}),
     ):
         given: dict[str, Any] = more
-        async with port_to(url, **given) as port:
-            assert port.way == "botocore", (url, more)
+        async with transport_to(url, **given) as transport:
+            assert transport.kind == "botocore", (url, more)
 
 
 async def test_a_cancel_that_comes_with_the_answer(local: LocalECS, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ARNs that arrived are in the witness, though the cancel goes on."""
-    whole = Connection._whole
+    whole = Connection._complete
 
     def and_a_cancel(self: Connection) -> None:
         whole(self)
@@ -169,9 +169,9 @@ async def test_a_cancel_that_comes_with_the_answer(local: LocalECS, monkeypatch:
 
     sent_marker = SentMarker()
     request = REQUEST.replace(container_instances=local.instance_arns[:1])
-    async with port_to(local.endpoint_url) as port:
-        monkeypatch.setattr(Connection, "_whole", and_a_cancel)
-        task = asyncio.ensure_future(port.attempt(START_TASK, request, sent_marker))
+    async with transport_to(local.endpoint_url) as transport:
+        monkeypatch.setattr(Connection, "_complete", and_a_cancel)
+        task = asyncio.ensure_future(transport.attempt(START_TASK, request, sent_marker))
         with pytest.raises(asyncio.CancelledError):
             await task
     assert sent_marker.body_started
@@ -182,7 +182,7 @@ async def test_a_cancel_that_comes_with_the_answer(local: LocalECS, monkeypatch:
 @pytest.mark.parametrize("body", ["<html>", "[" * 100_000, '{"tasks":' * 100_000])
 async def test_a_cancel_that_comes_with_no_answer_of_ecs(monkeypatch: pytest.MonkeyPatch, body: str) -> None:
     """A page that came together with the cancel, or what can't be read, says nothing of what came of it."""
-    whole = Connection._whole
+    whole = Connection._complete
 
     def and_a_cancel(self: Connection) -> None:
         whole(self)
@@ -193,9 +193,9 @@ async def test_a_cancel_that_comes_with_no_answer_of_ecs(monkeypatch: pytest.Mon
         exchange.answer(200, body)
 
     sent_marker = SentMarker()
-    async with RawServer(page) as server, port_to(server.url) as port:
-        monkeypatch.setattr(Connection, "_whole", and_a_cancel)
-        task = asyncio.ensure_future(port.attempt(START_TASK, REQUEST, sent_marker))
+    async with RawServer(page) as server, transport_to(server.url) as transport:
+        monkeypatch.setattr(Connection, "_complete", and_a_cancel)
+        task = asyncio.ensure_future(transport.attempt(START_TASK, REQUEST, sent_marker))
         with pytest.raises(asyncio.CancelledError):
             await task
     assert (sent_marker.body_started, sent_marker.answer) == (True, None)
@@ -208,14 +208,14 @@ async def test_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     authority.issue_cert("127.0.0.1").configure_cert(context)
     authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
     async with RawServer(accept, tls=context) as server:
-        async with port_to(server.url) as port:
-            assert port.way == "fast"
-            what = await port.attempt(START_TASK, REQUEST, SentMarker())
+        async with transport_to(server.url) as transport:
+            assert transport.kind == "native"
+            what = await transport.attempt(START_TASK, REQUEST, SentMarker())
             assert isinstance(what, NotSent)
             assert "CERTIFICATE_VERIFY_FAILED" in str(what.error)
         monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "authority.pem"))
-        async with port_to(server.url) as port:
-            assert isinstance(await port.attempt(START_TASK, REQUEST, SentMarker()), Answered)
+        async with transport_to(server.url) as transport:
+            assert isinstance(await transport.attempt(START_TASK, REQUEST, SentMarker()), Answered)
 
 
 @pytest.mark.parametrize("end", ["\r", "\n", "\t", "\x7f"])
@@ -227,8 +227,8 @@ async def test_credentials_that_would_break_the_header(end: str, monkeypatch: py
     monkeypatch.setenv("AWS_SESSION_TOKEN", f"secret{end}X-More: 1")
     none: dict[str, Any] = {"aws_access_key_id": None, "aws_secret_access_key": None}
     async with RawServer(accept) as server:
-        async with port_to(server.url, **none) as port:
-            what = await port.attempt(START_TASK, REQUEST, sent_marker)
+        async with transport_to(server.url, **none) as transport:
+            what = await transport.attempt(START_TASK, REQUEST, sent_marker)
         assert isinstance(what, NotSent)
         assert isinstance(what.error, ConfigurationError)
         assert "the session token holds a control character" in str(what.error)
@@ -243,7 +243,7 @@ async def test_upstream_has_changed(monkeypatch: pytest.MonkeyPatch, caplog: pyt
     def gone(client: Any) -> Any:
         return botocore_internals._member(client, "_no_such_member")
 
-    monkeypatch.setattr(botocore_internals, "_http", gone)
-    async with port_to("http://127.0.0.1:9") as port:
-        assert port.way == "botocore"
+    monkeypatch.setattr(botocore_internals, "_http_session", gone)
+    async with transport_to("http://127.0.0.1:9") as transport:
+        assert transport.kind == "botocore"
     assert "_no_such_member any more" in caplog.text

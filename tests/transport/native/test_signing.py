@@ -14,7 +14,16 @@ from botocore.credentials import Credentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aioecs._transport.native.signing import CONTENT_TYPE, Keys, Scope, Signer, canonical, day_key, signature, stamp_of
+from aioecs._transport.native.signing import (
+    CONTENT_TYPE,
+    Keys,
+    Scope,
+    Signer,
+    canonical_request,
+    derive_signing_key,
+    format_timestamp,
+    signature,
+)
 
 AT = "20150830T123600Z"
 SUITE = Scope("us-east-1", "service")
@@ -35,8 +44,8 @@ EMPTY = sha256(b"").hexdigest()
 )
 def test_the_published_vectors(method: str, more: dict[str, str], body: bytes, signed: str) -> None:
     """AWS's Signature Version 4 test suite, as far as requests without a query or an odd path are concerned."""
-    whole = canonical(method, "/", "", HEADERS | more, sha256(body).hexdigest())
-    assert signature(day_key(SECRET, AT[:8], SUITE), AT, SUITE, whole) == signed
+    whole = canonical_request(method, "/", "", HEADERS | more, sha256(body).hexdigest())
+    assert signature(derive_signing_key(SECRET, AT[:8], SUITE), AT, SUITE, whole) == signed
 
 
 def by_botocore(host: str, scope: Scope, target: str, body: bytes, keys: Keys, now: float) -> dict[str, str]:
@@ -78,8 +87,8 @@ def test_botocore_s_own_signer_agrees(signings: list[tuple[Keys, bytes, int]], r
 
 def test_a_stamp() -> None:
     """A moment is written in UTC, to the second."""
-    assert stamp_of(0) == "19700101T000000Z"
-    assert stamp_of(1_440_938_160) == AT
+    assert format_timestamp(0) == "19700101T000000Z"
+    assert format_timestamp(1_440_938_160) == AT
 
 
 def test_no_secret_is_shown() -> None:

@@ -157,7 +157,7 @@ STEPS: dict[str, list[tuple[type, str]]] = {
     "its turn": [(Call, "_send")],
     "the port": [(NativeTransport, "attempt"), (BotocoreTransport, "attempt")],
     "connected": [(Connection, "exchange"), (MarkedBody, "write"), (MarkedBody, "write_with_length")],
-    "about to look": [(SentMarker, "writes")],
+    "about to look": [(SentMarker, "begin_body")],
 }
 
 
@@ -206,7 +206,7 @@ class Pause:
 def of_a_start(args: tuple[Any, ...]) -> bool:
     """Tell a step of a start from one of the lookups before it."""
     witnesses = [each for each in args if isinstance(each, SentMarker)]
-    witnesses += [each._witness for each in args if isinstance(each, MarkedBody)]
+    witnesses += [each._sent_marker for each in args if isinstance(each, MarkedBody)]
     return all(each.may_send is not None for each in witnesses)
 
 
@@ -255,7 +255,7 @@ async def test_a_worker_that_is_paused_before_its_send(
                 for owner, name in STEPS[step]:
                     pause.before(owner, name)
             else:
-                pause.after(SentMarker, "writes")
+                pause.after(SentMarker, "begin_body")
             job = Job(Message(id="m", body=""))
             ours = await starter.attempt(job, aioecs.CancelToken())
             assert pause.taken

@@ -1,0 +1,56 @@
+"""Opens a transport without blocking the event loop: slow imports and models are loaded in a thread first.
+
+aiobotocore takes a third of a second to import, botocore parses megabytes of JSON, and aioecs reads the annotations of
+its shapes: once a process each. The thread fills caches, which the client then uses.
+
+The thread shares the interpreter with the loop, which runs again within one or two switch intervals (5 ms each).
+Loading so much may also start a full garbage collection, which stops every thread, the longer the larger the process
+is. Where such a pause matters, open the client before the process begins to serve.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from aioecs._model.codec.plain import learn
+from aioecs._transport.settings import Settings
+from aioecs._transport.transport import ALL_OPERATIONS
+
+if TYPE_CHECKING:
+    from aioecs._transport.botocore.botocore_transport import BotocoreTransport
+    from aioecs._transport.native.native_transport import NativeTransport
+    from aioecs._transport.recovering_transport import RecoveringTransport
+
+
+@asynccontextmanager
+async def open_transport(
+    settings: Settings,
+) -> AsyncGenerator[tuple[BotocoreTransport | NativeTransport | RecoveringTransport, Any]]:
+    """Open the transport, and the aiobotocore client that it uses, for the length of the block.
+
+    A cancel while the thread works lets it end by itself, with nothing open.
+
+    Raises:
+        ConfigurationError: no Region, an unknown Region or profile, or settings that contradict each other.
+    """
+    factory = await asyncio.to_thread(_import_and_learn)
+    session = await asyncio.to_thread(_preloaded_session, factory, settings)
+    async with factory.open_transport(settings, session) as opened:
+        yield opened
+
+
+def _import_and_learn() -> Any:
+    for operation in ALL_OPERATIONS:
+        learn(operation.request)
+        learn(operation.answer)
+    return import_module("aioecs._transport.transport_factory")
+
+
+def _preloaded_session(factory: Any, settings: Settings) -> Any:
+    session = factory.make_session(settings)
+    factory.preload_models(session)
+    return session

@@ -1,1 +1,0 @@
-"""The state of the local ECS: clusters, hosts, tasks, time, and the record of what happened."""

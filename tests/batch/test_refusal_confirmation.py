@@ -1,0 +1,85 @@
+"""refusal_confirmation: whether a refused start certainly doesn't run; test_run_placing has the streams."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from run_world import ToldDesk, ToldPort, a_core, a_request, leaping, tasks_for, throttled
+
+import aioecs
+from aioecs import Outcome, StartResult
+from aioecs._batch.refusal_confirmation import as_found, found_running, look_up
+from aioecs._logic.calls.actions import LookupDone
+from aioecs._logic.sending.packing import Entry
+
+
+def refused(**more: Any) -> tuple[Entry, StartResult, aioecs.Task]:
+    """Make a start that was refused, and a task that would be its own."""
+    request = a_request(1, **more)
+    entry = Entry(request.replace(container_instances=()), request.container_instances[0], None, 0)  # type: ignore[arg-type]
+    start = StartResult(
+        request=entry.request, container_instance=entry.instance, outcome=Outcome.REFUSED, token="aioecs-1"
+    )
+    return entry, start, tasks_for(request)[0]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "whole", "known", "comes_to"),
+    [(0, True, False, "nothing"), (0, False, False, "itself"), (1, True, False, "task"), (1, True, True, "nothing")],
+)
+def test_what_a_lookup_says_of_it(tasks: int, whole: bool, known: bool, comes_to: str) -> None:
+    """Certainly nothing, its own task, or what ECS said; a sibling's task is none of its."""
+    entry, start, task = refused()
+    others: set[str | None] = {task.task_arn} if known else set()
+    found = found_running(entry, start, LookupDone((task,) * tasks, whole=whole, began=0.0), others)
+    assert found == {"nothing": None, "itself": start, "task": task}[comes_to]
+    assert (task.task_arn in others) is (known or comes_to == "task")
+
+
+def test_under_a_mark_of_the_callers_own_it_may_be_anyones() -> None:
+    """So it stays refused."""
+    entry, start, task = refused(started_by="aioecs-1")
+    assert found_running(entry, start, LookupDone((task,), whole=True, began=0.0), set()) is start
+
+
+@pytest.mark.parametrize(("stop", "stops", "outcome"), [(False, 0, "started"), (True, 1, "stopped")])
+def test_a_task_that_was_found_is_told(stop: bool, stops: int, outcome: str) -> None:
+    """And stopped first, if nobody wants it any more."""
+
+    async def main() -> None:
+        port = ToldPort()
+        _, start, task = refused()
+        told = await as_found(a_core(port), start, task, stop=stop)
+        assert (told.outcome.value, told.task, told.failure) == (outcome, task, None)
+        assert port.names() == ["StopTask"] * stops
+
+    leaping(main())
+
+
+def test_a_stop_that_fails_leaves_it_started() -> None:
+    """What runs is what is said to run."""
+
+    async def main() -> None:
+        core = a_core(ToldPort(stop_task=throttled), retries=aioecs.Retries(max_attempts=1))
+        _, start, task = refused()
+        assert (await as_found(core, start, task, stop=True)).outcome is Outcome.STARTED
+
+    leaping(main())
+
+
+def test_it_is_looked_up_by_its_token_where_it_was_sent() -> None:
+    """Absence there is to be believed, so it is confirmed."""
+
+    async def main() -> None:
+        reconciler = ToldDesk()
+        entry, start, _ = refused()
+        await look_up(reconciler, entry, start)  # type: ignore[arg-type]
+        (ambiguous_call,) = reconciler.asked
+        assert (ambiguous_call.token, ambiguous_call.instances, ambiguous_call.confirm) == (
+            "aioecs-1",
+            (entry.instance,),
+            True,
+        )
+
+    leaping(main())

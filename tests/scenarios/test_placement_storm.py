@@ -1,0 +1,106 @@
+"""Placement under change: hosts come, go, drain, lose their agent and fill up, against a model in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+from placement_world import ModelECS, sizes_of
+from run_world import leaping, told_client
+
+import aioecs
+from aioecs import Binpack, Outcome, Random, Spread, StartResult, StartTaskRequest
+from aioecs._batch.placement_stream import PlacementStream
+
+SIZES = ["1-1", "2-1", "1-3", "4-4", "7-2"]
+
+
+class Script:
+    """One random script: what happens to the cluster, and what is asked meanwhile."""
+
+    def __init__(self, seed: int) -> None:
+        self.dice = random.Random(seed)
+        dice = self.dice
+        self.slow = dice.choice([0.0, 0.0, 0.05, 0.4])
+        self.ecs = ModelECS(
+            lasts=lambda: dice.uniform(0.1, 5.0), latency=lambda: dice.uniform(0, self.slow) if self.slow else 0.0
+        )
+        self.wrong: list[tuple[float, StartResult]] = []
+
+    def refused(self, start: StartResult) -> None:
+        """Hold a refusal for want of capacity against the truth of this moment."""
+        if self.ecs.has_capacity(*sizes_of(start.request)):
+            self.wrong.append((self.ecs.loop.time(), start))
+
+    async def change(self) -> None:
+        """Let the cluster change, for some seconds."""
+        ecs, dice = self.ecs, self.dice
+        for _ in range(dice.randrange(5, 40)):
+            await asyncio.sleep(dice.uniform(0, 0.6))
+            hosts = list(ecs.hosts.values())
+            what = dice.choice(["join", "fill", "fill", "fill", "drain", "agent", "go", "undrain"])
+            if what == "join" or not hosts:
+                ecs.join(dice.choice([2, 4, 8]), dice.choice([2, 4, 8]))
+                continue
+            host = dice.choice(hosts)
+            if what == "fill":
+                ecs.occupy(
+                    host, dice.randint(0, host.free_cpu), dice.randint(0, host.free_memory), dice.uniform(0.1, 5)
+                )
+            elif what == "drain":
+                host.status = "DRAINING"
+            elif what == "undrain":
+                host.status = "ACTIVE"
+            elif what == "agent":
+                host.agent = not host.agent
+            else:
+                del ecs.hosts[host.arn]
+
+    async def ask(self, client: aioecs.Client) -> list[StartResult]:
+        """Place some tasks, now or later, patiently or not."""
+        dice = self.dice
+        await asyncio.sleep(dice.uniform(0, 6))
+        requests = [StartTaskRequest(task_definition=dice.choice(SIZES)) for _ in range(dice.randrange(1, 25))]
+        given: dict[str, Any] = {
+            "placement": dice.choice([Spread(), Binpack(), Random()]),
+            "wait_for_capacity": dice.choice([0.0, 0.0, 0.3, 3.0, 20.0]),
+        }
+        if dice.random() < 0.3:
+            return list((await client.place_tasks(requests[0], count=len(requests), **given)).starts)
+        return list((await client.place_tasks(iter(requests), **given)).starts)
+
+    async def play(self) -> list[StartResult]:
+        """Play it to its end."""
+        for _ in range(self.dice.randrange(1, 6)):
+            self.ecs.join(self.dice.choice([2, 4, 8]), self.dice.choice([2, 4, 8]))
+        async with told_client(self.ecs) as client:  # type: ignore[arg-type]
+            changing = asyncio.create_task(self.change())
+            told = await asyncio.gather(*(self.ask(client) for _ in range(self.dice.randrange(1, 4))))
+            await changing
+        return [start for starts in told for start in starts]
+
+
+@pytest.mark.parametrize("part", range(20))
+def test_no_start_is_refused_while_a_fresh_look_would_show_capacity(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred scripts each: and what has started runs, once, and everything is told once."""
+    playing: list[Script] = []
+    tell = PlacementStream._tell_refused
+
+    def held(stream: PlacementStream, entry: Any, start: StartResult) -> None:
+        playing[-1].refused(start)
+        tell(stream, entry, start)
+
+    monkeypatch.setattr(PlacementStream, "_tell_refused", held)
+    outcomes: Counter[str] = Counter()
+    for seed in range(100 * part, 100 * part + 100):
+        script = Script(seed)
+        playing.append(script)
+        starts = leaping(script.play())
+        assert script.wrong == [], f"seed {seed}"
+        outcomes.update(start.outcome.value for start in starts)
+        ran = [start.task.task_arn for start in starts if start.outcome is Outcome.STARTED and start.task is not None]
+        assert sorted(filter(None, ran)) == sorted(script.ecs.started), f"seed {seed}"
+    assert set(outcomes) == {"started", "refused"}
