@@ -25,6 +25,7 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 MODULES = ("aioecs", "aioecs.types", "aioecs.sync", "aioecs.worker", "aioecs.testing", "aioecs.otel")
+PYTEST = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "asyncio_default_fixture_loop_scope=function"]
 FENCE = re.compile(r"^```python(?: title=\"(?P<title>[^\"]+)\")?\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -104,26 +105,21 @@ async def test_titled_examples_run_as_files(page: Path, exported: LocalECS, tmp_
     with moto_server() as sqs:
         environment = {**os.environ, "AWS_ENDPOINT_URL_SQS": sqs, "PYTHONPATH": str(ROOT)}
         environment["QUEUE_URL"] = await made_queue(sqs, exported)
-        for block in files:
-            title = str(block.title)
-            if title.startswith("test_"):
-                command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", title]
-            elif "__main__" in block.code:
-                command = [sys.executable, title]
-            else:
-                continue
-            status, output = await ran(command, tmp_path, environment, exported)
-            assert status == 0, f"{page.name}: {title}\n{output}"
+        programs = [str(block.title) for block in files if "__main__" in block.code]
+        tests = [str(block.title) for block in files if str(block.title).startswith("test_")]
+        for arguments in [[program] for program in programs] + ([[*PYTEST, *tests]] if tests else []):
+            status, output = await ran(arguments, tmp_path, environment, exported)
+            assert status == 0, f"{page.name}: {arguments[-1]}\n{output}"
 
 
-async def ran(command: list[str], folder: Path, environment: dict[str, str], local: LocalECS) -> tuple[int | None, str]:
+async def ran(arguments: list[str], folder: Path, environment: dict[str, str], local: LocalECS) -> tuple[int | None, str]:
     """Run a program to its end, which is SIGTERM for one that works until then: sent once two tasks run."""
     process = await asyncio.create_subprocess_exec(
-        *command, cwd=folder, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        sys.executable, *arguments, cwd=folder, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
     ending = asyncio.create_task(process.communicate())
     try:
-        if command[-1] == "worker.py":
+        if arguments == ["worker.py"]:
             async with asyncio.timeout(60):
                 await until(lambda: len(local.truth.running()) == 2 or ending.done())
             process.send_signal(signal.SIGTERM)
