@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
+import json
 import os
 import re
 import signal
@@ -16,6 +17,7 @@ from typing import Any
 
 import attrs
 import pytest
+import yaml
 from aiobotocore.session import get_session
 from worker_world import moto_server, until
 
@@ -139,6 +141,22 @@ async def made_queue(url: str, local: LocalECS) -> str:
         for job in ("a", "b"):
             await sqs.send_message(QueueUrl=queue, MessageBody=f'{{"job": "{job}", "instance": "{local.instance_arns[0]}"}}')
     return queue
+
+
+@pytest.mark.parametrize("page", [named(page) for page in PAGES])
+def test_policies_and_templates_are_well_formed(page: Path) -> None:
+    """JSON and YAML on a page can be read, CloudFormation's own tags among it; each policy allows something."""
+    for language, code in re.findall(r"^ *```(json|yaml)\n(.*?)^ *```$", page.read_text(), re.DOTALL | re.MULTILINE):
+        held = json.loads(code) if language == "json" else yaml.load(code, CloudFormation)  # noqa: S506 a SafeLoader
+        assert held
+        assert language == "yaml" or all(each["Effect"] == "Allow" for each in held["Statement"])
+
+
+class CloudFormation(yaml.SafeLoader):
+    """Reads `!Ref` and `!GetAtt` as the names that they hold."""
+
+
+CloudFormation.add_multi_constructor("!", lambda loader, _, node: loader.construct_scalar(node))
 
 
 @pytest.mark.parametrize("module", MODULES)
