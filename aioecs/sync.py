@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
@@ -22,6 +21,7 @@ import aioecs
 from aioecs import (
     BatchReport,
     Binpack,
+    CallCancelled,
     CancelToken,
     CapacityDemand,
     ClientStateError,
@@ -36,6 +36,7 @@ from aioecs import (
     OnCancel,
     Outcome,
     Random,
+    RunTaskRequest,
     RunTaskResponse,
     Spread,
     StartCancelled,
@@ -44,7 +45,6 @@ from aioecs import (
     StartTaskResponse,
     Task,
     Timeouts,
-    WaitCancelled,
 )
 from aioecs._blocking import Drawn, Errand, Lease, nothing_sent, refuse_on_the_loop_itself, refuse_to_block_a_loop
 from aioecs.types import Restart
@@ -52,12 +52,11 @@ from aioecs.types import Restart
 __all__ = ["Client"]
 
 P = ParamSpec("P")
+R = TypeVar("R", bound=StartTaskResponse | RunTaskResponse)
 S = TypeVar("S")
 T = TypeVar("T")
 
 _STARTED, _REFUSED = Outcome.STARTED, Outcome.REFUSED
-
-_log = logging.getLogger("aioecs")
 
 
 def _like(
@@ -273,9 +272,10 @@ class Client:
         if not future.done():
             refuse_to_block_a_loop()
         try:
-            return future.result()
+            response: StartTaskResponse = future.result()
         except KeyboardInterrupt as interrupt:
             raise interrupt from _withdrawn(future)
+        return response
 
     def _start(
         self,
@@ -285,7 +285,7 @@ class Client:
         restart: Restart | None,
         on_cancel: OnCancel | None,
         delivery: Delivery | None,
-    ) -> _Start:
+    ) -> _Start[StartTaskResponse]:
         async def start() -> StartTaskResponse:
             await self._ready()
             return await self._client.start_task(
@@ -293,6 +293,30 @@ class Client:
             )
 
         return _Start(start, request)
+
+    def run_task(
+        self,
+        request: RunTaskRequest,
+        cancel_scope: CancelToken | anyio.CancelScope | None = None,
+        *,
+        idempotency_key: str | None = None,
+        on_cancel: OnCancel | None = None,
+    ) -> RunTaskResponse:
+        """Let ECS place and start tasks, ten at most, as `aioecs.Client.run_task` does.
+
+        Raises:
+            StartCancelled: the token or scope fired; `starts` says what that left behind.
+            ECSError: as of `aioecs.Client.run_task`.
+        """
+        refuse_to_block_a_loop()
+
+        async def run() -> RunTaskResponse:
+            await self._ready()
+            return await self._client.run_task(
+                request, cancel_scope, idempotency_key=idempotency_key, on_cancel=on_cancel
+            )
+
+        return self._wait(_Start(run, request))
 
     def start_tasks(
         self,
@@ -432,9 +456,6 @@ class Client:
     stop_task = _blocking(aioecs.Client.stop_task)
     """Stop a task, as `aioecs.Client.stop_task` does."""
 
-    run_task = _blocking(aioecs.Client.run_task)
-    """Let ECS place and start tasks, as `aioecs.Client.run_task` does."""
-
     describe_tasks = _blocking(aioecs.Client.describe_tasks)
     """Describe any number of tasks, as `aioecs.Client.describe_tasks` does."""
 
@@ -444,30 +465,35 @@ class Client:
     describe_task_definition = _blocking(aioecs.Client.describe_task_definition)
     """Describe a task definition, as `aioecs.Client.describe_task_definition` does."""
 
-    def list_tasks(self, request: ListTasksRequest = ListTasksRequest()) -> ListTasksResponse:  # noqa: B008 frozen
+    def list_tasks(
+        self,
+        request: ListTasksRequest = ListTasksRequest(),  # noqa: B008 frozen
+        cancel_scope: CancelToken | anyio.CancelScope | None = None,
+    ) -> ListTasksResponse:
         """List tasks to the last page, by default those whose desired status is RUNNING."""
-        return self._done(lambda: self._client.list_tasks(request))
+        return self._done(lambda: self._client.list_tasks(request, cancel_scope))
 
     def list_container_instances(
         self,
         request: ListContainerInstancesRequest = ListContainerInstancesRequest(),  # noqa: B008 frozen
+        cancel_scope: CancelToken | anyio.CancelScope | None = None,
     ) -> ListContainerInstancesResponse:
         """List container instances to the last page, draining ones too unless a status is given.
 
         The answer's `container_instance_arns` has them all.
         """
-        return self._done(lambda: self._client.list_container_instances(request))
+        return self._done(lambda: self._client.list_container_instances(request, cancel_scope))
 
 
-class _Start(Errand[StartTaskResponse]):
-    """A StartTask on the background loop."""
+class _Start(Errand[R]):
+    """A StartTask or RunTask on the background loop."""
 
-    def __init__(self, call: Callable[[], Awaitable[StartTaskResponse]], request: StartTaskRequest) -> None:
+    def __init__(self, call: Callable[[], Awaitable[R]], request: StartTaskRequest | RunTaskRequest) -> None:
         super().__init__(call)
         self.request = request
 
 
-def _withdrawn(errand: Errand[Any]) -> StartCancelled | WaitCancelled | None:
+def _withdrawn(errand: Errand[Any]) -> CallCancelled | None:
     """Withdraw a call that a Ctrl-C has ended, and return what came of it; a second Ctrl-C ends the wait for that."""
     try:
         errand.withdraw()
@@ -476,7 +502,7 @@ def _withdrawn(errand: Errand[Any]) -> StartCancelled | WaitCancelled | None:
         errand.withdraw()
         return None
     if error is not None:
-        return error if isinstance(error, (StartCancelled, WaitCancelled)) else None
+        return error if isinstance(error, CallCancelled) else None
     starts = _starts_of(errand)
     if not starts:
         return None
@@ -488,9 +514,7 @@ def _starts_of(errand: Errand[Any]) -> tuple[StartResult, ...]:
     answer = errand.result()
     if isinstance(answer, BatchReport):
         return answer.starts
-    if isinstance(answer, RunTaskResponse):
-        _log.info("RunTask went through as its caller left: tasks %s", [task.task_arn for task in answer.tasks])
-    if not isinstance(answer, StartTaskResponse) or not isinstance(errand, _Start):
+    if not isinstance(answer, (StartTaskResponse, RunTaskResponse)) or not isinstance(errand, _Start):
         return ()
     start = functools.partial(StartResult, request=errand.request, token=answer.token, attempts=answer.attempts)
     return (

@@ -33,7 +33,7 @@ from aioecs._model.task_event import read_event
 from aioecs._transport import body_reader
 from aioecs._transport.answers import read_response
 from aioecs._transport.native.connection import Response
-from aioecs._transport.native.encoding import encode
+from aioecs._transport.native.encoding import body_of
 from aioecs._transport.settings import Settings
 from aioecs._transport.transport import ALL_OPERATIONS, Operation, SentMarker
 from aioecs._transport.transport_factory import open_transport
@@ -218,7 +218,7 @@ def try_request(dice: Dice) -> None:
             limits.check(request)
     except InvalidRequest:
         return
-    encode(request)
+    body_of(request)
 
 
 def try_arn(dice: Dice) -> None:

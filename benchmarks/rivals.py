@@ -66,7 +66,8 @@ def wire_of_its_own(number: int) -> dict[str, Any]:
 
 def read(task_arn: str | None, created_at: object) -> int:
     """Count a task whose ARN and time of creation the caller has read."""
-    assert task_arn and created_at
+    assert task_arn
+    assert created_at
     return 1
 
 

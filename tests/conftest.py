@@ -50,7 +50,7 @@ def no_aws_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, one_authori
 def no_mocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep moto's handler out of botocore: moto puts it among the built-in ones as soon as it is imported.
 
-    Its server is all that is used here, and a client with a stranger's handler takes the plain way.
+    Its server is all that is used here, and a client with somebody else's handler uses the botocore transport.
     """
     ours = [spec for spec in handlers.BUILTIN_HANDLERS if type(spec[1]).__module__.partition(".")[0] != "moto"]
     monkeypatch.setattr(handlers, "BUILTIN_HANDLERS", ours)

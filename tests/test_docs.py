@@ -114,10 +114,17 @@ async def test_titled_examples_run_as_files(page: Path, exported: LocalECS, tmp_
             assert status == 0, f"{page.name}: {arguments[-1]}\n{output}"
 
 
-async def ran(arguments: list[str], folder: Path, environment: dict[str, str], local: LocalECS) -> tuple[int | None, str]:
+async def ran(
+    arguments: list[str], folder: Path, environment: dict[str, str], local: LocalECS
+) -> tuple[int | None, str]:
     """Run a program to its end, which is SIGTERM for one that works until then: sent once two tasks run."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *arguments, cwd=folder, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        sys.executable,
+        *arguments,
+        cwd=folder,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
     )
     ending = asyncio.create_task(process.communicate())
     try:
@@ -139,7 +146,9 @@ async def made_queue(url: str, local: LocalECS) -> str:
     async with get_session().create_client("sqs", endpoint_url=url, region_name="us-east-1") as sqs:
         queue: str = (await sqs.create_queue(QueueName="jobs"))["QueueUrl"]
         for job in ("a", "b"):
-            await sqs.send_message(QueueUrl=queue, MessageBody=f'{{"job": "{job}", "instance": "{local.instance_arns[0]}"}}')
+            await sqs.send_message(
+                QueueUrl=queue, MessageBody=f'{{"job": "{job}", "instance": "{local.instance_arns[0]}"}}'
+            )
     return queue
 
 
@@ -191,7 +200,10 @@ def test_a_page_begins_with_what_the_reader_can_do_after_it(page: Path) -> None:
 
 def test_links_lead_somewhere() -> None:
     """Each relative link of README and of the pages is a file of the project; MkDocs checks anchors."""
-    generated = {DOCS / "changelog.md", *(DOCS / "charts" / each.name for each in (ROOT / "benchmarks/charts").iterdir())}
+    generated = {
+        DOCS / "changelog.md",
+        *(DOCS / "charts" / each.name for each in (ROOT / "benchmarks/charts").iterdir()),
+    }
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *PAGES]:
         for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
             if "://" not in target and not target.startswith("mailto:"):

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable, Iterable
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 from weakref import WeakSet
 
 import anyio
@@ -163,7 +163,7 @@ class Batch:
             await refuse_if_cancelled(cancel_scope, ask.cancelled)
             ask.begin()
             with Wait(ask, cancel_scope, self._on_cancel, self._core.timeouts.settle) as wait:
-                return await wait.answer()
+                return cast("StartTaskResponse", await wait.answer())
 
     def start_tasks(
         self, requests: Requests, cancel_scope: Cancellable | None = None, *, wait_for_capacity: float = 0.0
@@ -231,7 +231,7 @@ class Batch:
         answer = verdict_of(starts, stream.error)
         if isinstance(answer, ECSError):
             raise answer
-        return answer
+        return cast("StartTaskResponse", answer)
 
     async def place_tasks(
         self,
@@ -420,7 +420,11 @@ class Batch:
         """
         if not at:
             last = self._engine.packing.last if self._key is None else None
-            if last is not None and alike(request, last.request) and self._preparer.fits(request):
+            if (
+                last is not None
+                and alike(request, cast("StartTaskRequest", last.request))
+                and self._preparer.fits(request)
+            ):
                 return last
             self._check(request)
         if self._key is None:

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import attrs
 
@@ -233,7 +234,8 @@ class Engine:
 
     def _fly(self, group: Group, entries: list[Entry], ticket: float) -> None:
         """Begin a call with these starts, or let them join the one that is under way for their key."""
-        request = group.request.replace(container_instances=[entry.instance for entry in entries])
+        template = cast("StartTaskRequest", group.request)
+        request = template.replace(container_instances=[entry.instance for entry in entries])
         try:
             call = self._prepare(request, group)
             known = self._known(group.key, call)
@@ -247,7 +249,7 @@ class Engine:
             return
         self.core.start_limiter.unsent(ticket)
         if known.call.withdrawn is None:
-            known.lend(call.record)
+            known.extend_clock(call.record)
             known.join()
             self._board(known, entries)
         else:

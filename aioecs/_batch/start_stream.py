@@ -16,6 +16,7 @@ from aioecs._logic.calls.call_result import cancelled_of, verdict_of
 from aioecs._logic.sending.packing import FLYING, QUEUED, Entry, Group
 from aioecs._model.limits import INSTANCES_PER_CALL, expect
 from aioecs._model.options import OnCancel
+from aioecs._model.shapes.run_task import RunTaskResponse
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.shapes.start_task_response import StartTaskResponse
 from aioecs._model.start_result import StartResult
@@ -140,7 +141,7 @@ class PendingRequest:
     def given(self) -> None:
         """Its one caller is told; a cancel comes too late from here on."""
 
-    def verdict(self) -> StartTaskResponse | ECSError:
+    def verdict(self) -> StartTaskResponse | RunTaskResponse | ECSError:
         """Return what it came to, once it has ended."""
         return verdict_of(self.starts(), self._error)
 

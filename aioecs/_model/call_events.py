@@ -29,6 +29,8 @@ class CallBegun:
     """The task definition, as the request names it."""
     starts: int
     """Number of its starts."""
+    operation: str = "StartTask"
+    """The operation that it calls: StartTask or RunTask."""
     callers: tuple[Context, ...] = attrs.field(default=(), repr=False, eq=False)
     """Contexts of the other callers that share the call."""
 
@@ -52,7 +54,7 @@ class RequestSent:
     attempt: int
     """Number of this attempt; throttled attempts are not counted."""
     instances: tuple[str, ...]
-    """The container instances in the request."""
+    """The container instances in the request; a RunTask names none."""
     rate: float
     """Current rate limit, in calls a second; infinite without rate limiting."""
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import attrs
 
-from aioecs._model.codec.shape import make
+from aioecs._model.codec.hidden_slots import make
+from aioecs._model.shapes.run_task import RunTaskRequest
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.shapes.task import Failure, Task
 from aioecs.errors import ECSError
@@ -36,12 +37,15 @@ class Outcome(StrEnum):
 
 @attrs.frozen(kw_only=True)
 class StartResult:
-    """The result of one start: one container instance of one request."""
+    """The result of one start: one container instance of a StartTask, or one task of a RunTask."""
 
-    request: StartTaskRequest
+    request: StartTaskRequest | RunTaskRequest
     """The request of the start."""
     container_instance: str
-    """The container instance, as the request names it or as placement chose it."""
+    """The container instance, as the request names it or as placement chose it.
+
+    For a RunTask it is where ECS placed the task; empty where it placed none, as on AWS Fargate.
+    """
     outcome: Outcome
     """The outcome."""
     task: Task | None = None
@@ -51,7 +55,7 @@ class StartResult:
     error: ECSError | None = attrs.field(default=None, eq=False)
     """The error of the start; None without one."""
     token: str = ""
-    """Identity of its call, and the `startedBy` of its task; empty if nothing was sent."""
+    """Identity of its call: the `startedBy` of its task, and the `clientToken` of a RunTask. Empty if never sent."""
     attempts: int = 0
     """Number of attempts of its call."""
     siblings_found: bool = False
@@ -85,7 +89,7 @@ _PUT = tuple(_slot[field.name].__set__ for field in attrs.fields(StartResult))
 
 
 def start_of(
-    request: StartTaskRequest,
+    request: StartTaskRequest | RunTaskRequest,
     instance: str,
     outcome: Outcome,
     task: Task | None,

@@ -737,14 +737,14 @@ def test_a_callers_cancel_never_touches_the_others() -> None:
     leaping(main(True))
 
 
-def test_those_who_share_a_call_lend_it_their_time() -> None:
+def test_those_who_share_a_call_extend_its_clock() -> None:
     """Nobody's clock or deadline cuts another's short."""
 
     async def main() -> None:
         core = a_core(ToldPort())
         shared_call = SharedCall(a_call(core, deadline=core.now + 1, horizon=core.now + 2))
-        shared_call.lend(a_call(core, deadline=core.now + 5).record)
-        shared_call.lend(a_call(core, deadline=core.now + 3, horizon=core.now + 3).record)
+        shared_call.extend_clock(a_call(core, deadline=core.now + 5).record)
+        shared_call.extend_clock(a_call(core, deadline=core.now + 3, horizon=core.now + 3).record)
         assert shared_call.call.record.deadline == core.now + 5
         assert shared_call.call.record.horizon == float("inf")
 

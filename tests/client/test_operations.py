@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from run_world import Held, Say, ToldPort, a_core, iterations, leaping, told_client
+from run_world import Held, Say, ToldPort, a_core, iterations, leaping
 from wait_world import waiting_world
 
 import aioecs
@@ -24,8 +23,6 @@ from aioecs import (
     ListContainerInstancesRequest,
     ListTasksRequest,
     ListTasksResponse,
-    RunTaskRequest,
-    RunTaskResponse,
     StopTaskRequest,
     Task,
 )
@@ -45,8 +42,6 @@ from aioecs.errors import (
 from aioecs.types import ContainerInstance
 
 STOP = StopTaskRequest(task="0" * 32)
-RUN = RunTaskRequest(task_definition="demo", count=2)
-RAN = RunTaskResponse(tasks=[Task(task_arn="arn1"), Task(task_arn="arn2")])
 DENIED = Rejected(AccessDeniedException("no"))
 
 
@@ -86,96 +81,14 @@ async def doors(**says: Say) -> AsyncIterator[tuple[Doors, ToldPort]]:
 
 
 def test_a_lost_answer_is_asked_for_again() -> None:
-    """Stopping twice does no harm; running has a token, the caller's or one of its own, so that it does none either."""
+    """Stopping twice does no harm."""
 
     async def main() -> None:
-        lost = Lost(AnswerLost("reset"))
-        says = {"stop_task": answering(lost, aioecs.StopTaskResponse()), "run_task": answering(lost, RAN)}
-        async with doors(**says) as (client, port):
+        async with doors(stop_task=answering(Lost(AnswerLost("reset")), aioecs.StopTaskResponse())) as (client, port):
             await client.stop_task(STOP)
-            assert await client.run_task(RUN) == RAN
-            assert await client.run_task(RUN.replace(client_token="mine")) == RAN
-            assert port.names() == ["StopTask", "StopTask", "RunTask", "RunTask", "RunTask"]
-            ours, again, theirs = [request.client_token for name, request in port.asked if name == "RunTask"]
-            assert ours == again
-            assert theirs == "mine"
-            assert ours.startswith("aioecs-")
-            await client.run_task(RUN)
-            assert port.asked[-1][1].client_token != ours
+            assert port.names() == ["StopTask", "StopTask"]
 
     leaping(main())
-
-
-@pytest.mark.parametrize("answered", [True, False])
-def test_a_cancelled_run_task_loses_no_task(answered: bool) -> None:
-    """The error carries the tasks; where the answer comes later still, `on_settled` hears of them."""
-    heard: list[aioecs.StartResult] = []
-
-    async def main() -> None:
-        held = Held(answering(RAN))
-        port = ToldPort(run_task=held)
-        async with told_client(port, on_settled=lambda starts, _: heard.extend(starts)) as client:
-            call = asyncio.create_task(client.run_task(RUN))
-            await held.begun.wait()
-            call.cancel()
-            asyncio.get_running_loop().call_later(1 if answered else 12, held.gate.set)
-            with pytest.raises(asyncio.CancelledError) as caught:
-                await call
-            truth = aioecs.find_start_error(caught.value)
-            assert truth is not None
-            assert not held.cut
-            arns = [task.task_arn for task in truth.tasks]
-            assert arns == (["arn1", "arn2"] if answered else [])
-            assert (truth.outcome is aioecs.Outcome.UNKNOWN) is not answered
-            assert all(start.token for start in truth.starts)
-            await asyncio.sleep(5)
-        assert [start.task.task_arn for start in heard if start.task] == ([] if answered else ["arn1", "arn2"])
-
-    leaping(main())
-
-
-@pytest.mark.parametrize("operation", ["stop_task"])
-def test_a_cancel_lets_it_go_through(operation: str, caplog: pytest.LogCaptureFixture) -> None:
-    """What it did is in the log; the cancel goes on at once."""
-    caplog.set_level(logging.INFO, "aioecs")
-
-    async def main() -> None:
-        held = Held(answering(aioecs.StopTaskResponse(task=Task(task_arn="arn1"))))
-        async with doors(**{operation: held}) as (client, _):
-            call = asyncio.create_task(client.stop_task(STOP))
-            await held.begun.wait()
-            call.cancel()
-            await asyncio.wait([call])
-            assert call.cancelled()
-            assert not held.cut
-            assert caplog.messages == []
-            held.gate.set()
-            await iterations(5)
-
-    leaping(main())
-    assert caplog.messages == ["StopTask went through after its caller had left: tasks []"]
-
-
-@pytest.mark.parametrize("ends", ["refused", "cut off by the end of the client"])
-def test_what_did_not_go_through_is_not_said_to(ends: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A refusal that nobody hears is no news, nor is what the end of the client cut off."""
-    caplog.set_level(logging.INFO, "aioecs")
-
-    async def main() -> None:
-        held = Held(answering(DENIED))
-        async with doors(stop_task=held) as (client, _):
-            call = asyncio.create_task(client.stop_task(STOP))
-            await held.begun.wait()
-            call.cancel()
-            await asyncio.wait([call])
-            if ends == "refused":
-                held.gate.set()
-            else:
-                client._core().background_tasks.cancel()
-            await iterations(5)
-
-    leaping(main())
-    assert caplog.messages == []
 
 
 # What reads ----------------------------------------------------------------------------------------------------------
@@ -278,6 +191,38 @@ def test_a_read_goes_with_its_caller() -> None:
     leaping(main())
 
 
+def test_a_page_that_is_being_read_is_abandoned() -> None:
+    """What was given of a listing stays; the page under way is cut as the token fires, and none is read after."""
+
+    async def main() -> None:
+        held = Held()
+        pages = [Answered(ListTasksResponse(task_arns=["a"], next_token="t1"))]
+
+        async def say(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
+            return pages.pop() if pages else await held(request, sent_marker)
+
+        async with doors(list_tasks=say) as (client, port):
+            token = aioecs.CancelToken()
+            seen: list[str] = []
+
+            async def read() -> None:
+                async for arn in client.list_tasks(ListTasksRequest(), token):
+                    seen.append(arn)  # noqa: PERF401 what was seen before the end counts
+
+            reading = asyncio.create_task(read())
+            await held.begun.wait()
+            token.cancel("enough")
+            with pytest.raises(aioecs.CallCancelled, match=r"cancelled \(enough\): ListTasks was abandoned") as caught:
+                await reading
+            assert (caught.value.reason, caught.value.source) == ("enough", token)
+            assert (seen, held.cut) == (["a"], True)
+            with pytest.raises(aioecs.CallCancelled):
+                await client.list_tasks(ListTasksRequest(), token)
+            assert len(port.asked) == 2
+
+    leaping(main())
+
+
 def test_a_crowd_goes_in_by_and_by(monkeypatch: pytest.MonkeyPatch) -> None:
     """All are served; of one that is cancelled in line nothing was sent."""
     monkeypatch.setattr(admission, "SPELL", 0.0)
@@ -299,7 +244,6 @@ def test_a_crowd_goes_in_by_and_by(monkeypatch: pytest.MonkeyPatch) -> None:
 
 ASKED: dict[str, Callable[[Operations, Any], Any]] = {
     "stop_task": lambda client, given: client.stop_task(given or STOP),
-    "run_task": lambda client, given: client.run_task(given or RUN),
     "describe_tasks": lambda client, given: client.describe_tasks(given or DescribeTasksRequest(tasks=["0" * 32])),
     "describe_container_instances": lambda client, given: client.describe_container_instances(
         given or DescribeContainerInstancesRequest(container_instances=["0" * 32])

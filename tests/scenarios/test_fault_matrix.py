@@ -48,7 +48,7 @@ THROTTLED = [Fault("throttle", times=CALLS)]
 
 @pytest.fixture(autouse=True, params=["auto", "botocore"])
 def transport(request: pytest.FixtureRequest) -> None:
-    """Take the fast way, then the plain one."""
+    """Use the native transport, then the botocore transport."""
     CHOSEN["transport"] = request.param
 
 

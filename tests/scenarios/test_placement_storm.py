@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from placement_world import ModelECS, sizes_of
@@ -32,7 +32,7 @@ class Script:
 
     def refused(self, start: StartResult) -> None:
         """Hold a refusal for want of capacity against the truth of this moment."""
-        if self.ecs.has_capacity(*sizes_of(start.request)):
+        if self.ecs.has_capacity(*sizes_of(cast("aioecs.StartTaskRequest", start.request))):
             self.wrong.append((self.ecs.loop.time(), start))
 
     async def change(self) -> None:

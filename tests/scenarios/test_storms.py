@@ -35,7 +35,7 @@ MARGIN = 2.0  # in seconds, for a machine that is busy
 
 @pytest.fixture(autouse=True, params=["auto", "botocore"])
 def transport(request: pytest.FixtureRequest) -> None:
-    """Take the fast way, then the plain one."""
+    """Use the native transport, then the botocore transport."""
     CHOSEN["transport"] = request.param
 
 

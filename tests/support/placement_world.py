@@ -61,7 +61,7 @@ class ModelECS:
         self.started: dict[str, Task] = {}
         self.requests: Counter[str] = Counter()
         self.refusals = 0
-        self.who = self
+        self.rate_limit_key = self
         self.busy_until = 0.0
         self._lasts, self._latency = lasts, latency
         self._numbers = itertools.count()

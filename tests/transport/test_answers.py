@@ -28,19 +28,19 @@ OTHER = TASK.replace("5c6d", "7e7e")
 REQUEST = StartTaskRequest(task_definition="demo", container_instances=[HERE], started_by="token")
 
 
-def response(status: int, plain: Any, *lines: tuple[bytes, bytes]) -> Response:
+def response(status: int, plain: Any, *headers: tuple[bytes, bytes]) -> Response:
     body = plain if isinstance(plain, bytes) else json.dumps(plain).encode()
-    return Response(status, lines, body)
+    return Response(status, headers, body)
 
 
-def error_of(what: Any) -> ECSServiceError:
-    assert isinstance(what, (Rejected, Lost))
-    assert isinstance(what.error, ECSServiceError)
-    return what.error
+def error_of(outcome: Any) -> ECSServiceError:
+    assert isinstance(outcome, (Rejected, Lost))
+    assert isinstance(outcome.error, ECSServiceError)
+    return outcome.error
 
 
 @pytest.mark.parametrize(
-    ("said", "lines", "code"),
+    ("body", "headers", "code"),
     [
         ({"__type": "ClientException"}, [], "ClientException"),
         ({"__type": "com.amazonaws.ecs#ClientException"}, [], "ClientException"),
@@ -53,21 +53,21 @@ def error_of(what: Any) -> ECSServiceError:
         (b"<html>", [], "400"),
     ],
 )
-def test_the_error_code_is_read_from_each_place(said: Any, lines: list[tuple[bytes, bytes]], code: str) -> None:
+def test_the_error_code_is_read_from_each_place(body: Any, headers: list[tuple[bytes, bytes]], code: str) -> None:
     """The code is in the body under two names, or in a header; a status without a code proves nothing."""
-    what = read_response(START_TASK, REQUEST, response(400, said, *lines))
-    assert error_of(what).code == code
-    assert isinstance(what, Lost if code == "400" else Rejected)
-    assert is_trusted(what)
+    outcome = read_response(START_TASK, REQUEST, response(400, body, *headers))
+    assert error_of(outcome).code == code
+    assert isinstance(outcome, Lost if code == "400" else Rejected)
+    assert is_trusted(outcome)
 
 
 @pytest.mark.parametrize("status", [100, 201, 202, 204, 300, 301, 304, 399])
 def test_other_statuses_are_no_answer(status: int) -> None:
     """ECS answers with 200 or with 400 and more, whatever the body holds."""
-    what = read_response(START_TASK, REQUEST, response(status, {"tasks": [{"taskArn": TASK}]}))
-    assert isinstance(what, Lost)
-    assert isinstance(what.error, AnswerLost)
-    assert not is_trusted(what)
+    outcome = read_response(START_TASK, REQUEST, response(status, {"tasks": [{"taskArn": TASK}]}))
+    assert isinstance(outcome, Lost)
+    assert isinstance(outcome.error, AnswerLost)
+    assert not is_trusted(outcome)
 
 
 @pytest.mark.parametrize(
@@ -81,15 +81,15 @@ def test_other_statuses_are_no_answer(status: int) -> None:
 )
 def test_odd_headers_do_not_change_a_throttle(line: tuple[bytes, bytes]) -> None:
     """The error code alone decides that ECS did nothing."""
-    what = read_response(START_TASK, REQUEST, response(400, {"__type": "ThrottlingException"}, line))
-    assert isinstance(what, Rejected)
-    assert what.error.throttled
+    outcome = read_response(START_TASK, REQUEST, response(400, {"__type": "ThrottlingException"}, line))
+    assert isinstance(outcome, Rejected)
+    assert outcome.error.throttled
 
 
 def test_a_message_is_bounded() -> None:
     """An error keeps ECS's message up to a limit, not megabytes of it."""
-    said = {"__type": "ClientException", "message": "x" * 5_000_000}
-    error = error_of(read_response(START_TASK, REQUEST, response(400, said)))
+    body = {"__type": "ClientException", "message": "x" * 5_000_000}
+    error = error_of(read_response(START_TASK, REQUEST, response(400, body)))
     assert error.message == "x" * MAX_MESSAGE_LENGTH + " …"
     assert error_of(read_response(START_TASK, REQUEST, response(502, b"<html>" * 99))).message == (
         "594 bytes that are no JSON object"
@@ -134,9 +134,9 @@ def test_answers_to_another_request_are_lost(
     operation: Operation[Any], request_: Shape, plain: Any, ours: bool
 ) -> None:
     """Tasks that somebody else started, or that were not requested, make an answer lost; missing members don't."""
-    what = read_response(operation, request_, response(200, plain))
-    assert isinstance(what, Answered if ours else Lost)
-    assert is_trusted(what) == ours
+    outcome = read_response(operation, request_, response(200, plain))
+    assert isinstance(outcome, Answered if ours else Lost)
+    assert is_trusted(outcome) == ours
 
 
 @pytest.mark.parametrize(
@@ -172,8 +172,8 @@ def test_deeply_nested_json_is_no_answer(levels: int) -> None:
 def test_a_list_is_bounded() -> None:
     """ECS lists a hundred tasks at most; a hundred thousand would block the loop for seconds."""
     for operation, request in BOTH:
-        what = read_response(operation, request, response(200, {"tasks": [task()] * (LONGEST_LIST + 1)}))
-        assert isinstance(what, Lost)
+        outcome = read_response(operation, request, response(200, {"tasks": [task()] * (LONGEST_LIST + 1)}))
+        assert isinstance(outcome, Lost)
 
 
 def test_a_describe_of_a_hundred_tasks_fits() -> None:
@@ -184,6 +184,6 @@ def test_a_describe_of_a_hundred_tasks_fits() -> None:
     plain = {"tasks": [task(arn, overrides=overrides, tags=tags, stoppedReason="x" * 10_000) for arn in arns]}
     body = json.dumps(plain, ensure_ascii=False).encode()
     assert 9_000_000 < len(body) < MAX_BODY_SIZE
-    what = read_response(DESCRIBE_TASKS, DescribeTasksRequest(tasks=arns), response(200, body))
-    assert isinstance(what, Answered)
-    assert len(what.answer.tasks) == 100
+    outcome = read_response(DESCRIBE_TASKS, DescribeTasksRequest(tasks=arns), response(200, body))
+    assert isinstance(outcome, Answered)
+    assert len(outcome.answer.tasks) == 100

@@ -79,8 +79,8 @@ class RandomValues(random.Random):
         if kind < 0.8:
             return 200, json.dumps(to_plain(self.shape(shape)))
         if kind < 0.95:
-            said = {"__type": f"ns#{self.choice(CODES)}", self.choice(["message", "Message"]): self.text()}
-            return self.choice([400, 400, 403, 500, 503]), json.dumps(said)
+            error = {"__type": f"ns#{self.choice(CODES)}", self.choice(["message", "Message"]): self.text()}
+            return self.choice([400, 400, 403, 500, 503]), json.dumps(error)
         return self.choice([200, 204, 302, 400, 502]), self.choice(["", "<html>", "[1]", '{"tasks": ['])
 
 
@@ -102,13 +102,13 @@ class Exchanged:
     outcome: Any
 
 
-def comparable(what: Any) -> Any:
+def comparable(outcome: Any) -> Any:
     """Return an outcome as a value that can be compared: ECS's answer or error, else its type."""
-    if isinstance(what, Answered):
-        return what
-    if isinstance(what.error, ECSServiceError) and (what.error.status or 0) >= 400:
-        return type(what), type(what.error), str(what.error), vars(what.error)
-    return type(what)
+    if isinstance(outcome, Answered):
+        return outcome
+    if isinstance(outcome.error, ECSServiceError) and (outcome.error.status or 0) >= 400:
+        return type(outcome), type(outcome.error), str(outcome.error), vars(outcome.error)
+    return type(outcome)
 
 
 async def exchange_all(option: Transport, calls: list[tuple[Operation[Any], Shape]]) -> list[Exchanged]:
@@ -118,9 +118,9 @@ async def exchange_all(option: Transport, calls: list[tuple[Operation[Any], Shap
         assert transport.kind == KINDS[option]
         for operation, request in calls:
             server.heads, server.bodies = [], []
-            what = comparable(await transport.attempt(operation, request, SentMarker()))
+            outcome = comparable(await transport.attempt(operation, request, SentMarker()))
             found.append(
-                Exchanged([comparable_headers(head, server.port) for head in server.heads], server.bodies, what)
+                Exchanged([comparable_headers(head, server.port) for head in server.heads], server.bodies, outcome)
             )
     return found
 
@@ -138,13 +138,11 @@ async def test_both_transports_send_and_report_the_same() -> None:
     random_values = RandomValues(5)
     calls = [(each, random_values.request(each)) for each in random_values.choices(ALL_OPERATIONS, k=THOUSAND)]
     native, botocore = await exchange_all("auto", calls), await exchange_all("botocore", calls)
-    for ours, theirs, what in zip(native, botocore, calls, strict=True):
-        assert ours == theirs, what
+    for ours, theirs, outcome in zip(native, botocore, calls, strict=True):
+        assert ours == theirs, outcome
 
 
-@pytest.mark.parametrize(
-    ("option", "expected"), [("auto", ["ListTasks"]), ("botocore", ["StartTask", "ListTasks"])]
-)
+@pytest.mark.parametrize(("option", "expected"), [("auto", ["ListTasks"]), ("botocore", ["StartTask", "ListTasks"])])
 async def test_handlers_registered_on_an_open_client(option: Transport, expected: list[str]) -> None:
     """They see the calls of the raw client, and those of aioecs only with the botocore transport."""
     seen_operations: list[str] = []
@@ -195,9 +193,9 @@ async def test_an_answer_is_kept_whatever_its_members_hold(
         exchange.answer(200, body)
 
     async with RawServer(behave) as server, transport_to(server.url, option) as transport:
-        what = await transport.attempt(START_TASK, REQUEST, SentMarker())
-    assert isinstance(what, Answered)
-    (task,) = what.answer.tasks
+        outcome = await transport.attempt(START_TASK, REQUEST, SentMarker())
+    assert isinstance(outcome, Answered)
+    (task,) = outcome.answer.tasks
     assert task.task_arn == TASK
     for name, value in held.items():
         found = getattr(task, name)
@@ -213,9 +211,9 @@ async def test_an_answer_in_utf_16(option: Transport) -> None:
         exchange.answer(200, json.dumps({"tasks": [{"taskArn": TASK}]}).encode("utf-16"))
 
     async with RawServer(behave) as server, transport_to(server.url, option) as transport:
-        what = await transport.attempt(START_TASK, REQUEST, SentMarker())
-    assert isinstance(what, Answered)
-    assert what.answer.tasks[0].task_arn == TASK
+        outcome = await transport.attempt(START_TASK, REQUEST, SentMarker())
+    assert isinstance(outcome, Answered)
+    assert outcome.answer.tasks[0].task_arn == TASK
 
 
 @pytest.mark.parametrize("option", KINDS)
@@ -235,10 +233,10 @@ async def test_a_body_that_is_too_large_is_lost(option: Transport) -> None:
             raise
 
     async with RawServer(behave) as server, transport_to(server.url, option) as transport:
-        what = await transport.attempt(START_TASK, REQUEST, SentMarker())
+        outcome = await transport.attempt(START_TASK, REQUEST, SentMarker())
         await cut.wait()
-    assert isinstance(what, Lost)
-    assert "larger than any of ECS's" in str(what.error)
+    assert isinstance(outcome, Lost)
+    assert "larger than any of ECS's" in str(outcome.error)
 
 
 @pytest.mark.parametrize("option", KINDS)
@@ -253,12 +251,12 @@ async def test_an_unsolicited_answer_is_dropped(option: Transport) -> None:
     async with RawServer(behave) as server, transport_to(server.url, option) as transport:
         await transport.attempt(START_TASK, REQUEST, SentMarker())
         served[-1].answer(200, json.dumps({"tasks": [{"taskArn": TASK}]}))
-        what = await transport.attempt(START_TASK, REQUEST, sent_marker := SentMarker())
-        if isinstance(what, NotSent):
+        outcome = await transport.attempt(START_TASK, REQUEST, sent_marker := SentMarker())
+        if isinstance(outcome, NotSent):
             assert not sent_marker.body_started
-            what = await transport.attempt(START_TASK, REQUEST, SentMarker())
-    assert isinstance(what, Answered)
-    assert what.answer.tasks == ()
+            outcome = await transport.attempt(START_TASK, REQUEST, SentMarker())
+    assert isinstance(outcome, Answered)
+    assert outcome.answer.tasks == ()
 
 
 @pytest.mark.parametrize("option", KINDS)
@@ -271,9 +269,9 @@ async def test_an_answer_to_another_request_is_lost(option: Transport, task: dic
         exchange.answer(200, json.dumps({"tasks": [{"taskArn": TASK, **task}]}))
 
     async with RawServer(behave) as server, transport_to(server.url, option) as transport:
-        what = await transport.attempt(START_TASK, REQUEST, SentMarker())
-    assert isinstance(what, Lost)
-    assert "another request" in str(what.error)
+        outcome = await transport.attempt(START_TASK, REQUEST, SentMarker())
+    assert isinstance(outcome, Lost)
+    assert "another request" in str(outcome.error)
 
 
 @pytest.mark.parametrize("option", KINDS)
@@ -289,10 +287,10 @@ async def test_a_throttle_with_an_odd_header(option: Transport, header: str) -> 
         )
 
     async with RawServer(behave) as server, transport_to(server.url, option) as transport:
-        what = await transport.attempt(START_TASK, REQUEST, SentMarker())
+        outcome = await transport.attempt(START_TASK, REQUEST, SentMarker())
         assert len(server.bodies) == 1
-    assert isinstance(what, Rejected)
-    assert what.error.throttled
+    assert isinstance(outcome, Rejected)
+    assert outcome.error.throttled
 
 
 @pytest.mark.parametrize("option", KINDS)
@@ -311,9 +309,9 @@ async def test_a_refused_send_sends_nothing(option: Transport) -> None:
         for _ in range(2):
             refusal = Mock(return_value=False)
             sent_marker = SentMarker(may_send=refusal)
-            what = await transport.attempt(START_TASK, REQUEST, sent_marker)
-            assert isinstance(what, NotSent)
-            assert "the time in which the request may be sent was over" in str(what.error)
+            outcome = await transport.attempt(START_TASK, REQUEST, sent_marker)
+            assert isinstance(outcome, NotSent)
+            assert "the time in which the request may be sent was over" in str(outcome.error)
             assert (refusal.call_count, sent_marker.body_started, bodies) == (1, False, [])
         sent_marker = SentMarker(may_send=lambda: True)
         assert isinstance(await transport.attempt(START_TASK, REQUEST, sent_marker), Answered)

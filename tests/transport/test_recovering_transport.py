@@ -153,9 +153,9 @@ async def test_sts_fails_while_it_opens(
         async with open_transport(Settings(region_name="us-east-1", endpoint_url=server.url)) as (transport, _):
             assert transport.kind == "botocore"
             assert "until the native one can be opened" in caplog.text
-            what = await transport.attempt(START_TASK, REQUEST, SentMarker())
-            assert isinstance(what, NotSent)
-            assert isinstance(what.error, ConnectionFailed)
+            outcome = await transport.attempt(START_TASK, REQUEST, SentMarker())
+            assert isinstance(outcome, NotSent)
+            assert isinstance(outcome.error, ConnectionFailed)
             assert isinstance(await transport.attempt(START_TASK, REQUEST, SentMarker()), Answered)
             assert transport.kind == "botocore"
             clock[0] = 5.0

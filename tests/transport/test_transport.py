@@ -83,18 +83,18 @@ async def test_an_operation_is_a_method_of_aiobotocore(local: LocalECS, operatio
         request = REQUESTS[operation.request]
         if isinstance(request, StopTaskRequest):
             request = request.replace(task=await a_task(transport))
-        what = await transport.attempt(operation, request, SentMarker())
-    assert isinstance(what, Answered), what
-    assert type(what.answer) is operation.answer
+        outcome = await transport.attempt(operation, request, SentMarker())
+    assert isinstance(outcome, Answered), outcome
+    assert type(outcome.answer) is operation.answer
     assert local.truth.requests[operation.name] == 1
 
 
 async def a_task(transport: Transport) -> str:
     """Start a task and return its ARN."""
     run = next(operation for operation in OPERATIONS if operation.name == "RunTask")
-    what = await transport.attempt(run, REQUESTS[RunTaskRequest], SentMarker())
-    assert isinstance(what, Answered)
-    return str(what.answer.tasks[0].task_arn)
+    outcome = await transport.attempt(run, REQUESTS[RunTaskRequest], SentMarker())
+    assert isinstance(outcome, Answered)
+    return str(outcome.answer.tasks[0].task_arn)
 
 
 async def test_an_opened_transport_implements_the_protocol(local: LocalECS) -> None:

@@ -260,16 +260,16 @@ async def test_an_unknown_profile(profile: Profile) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "reason"),
     [
         ("[default\nregion", "Unable to parse config file"),
         ("credential_process = /nowhere/to-be-found\n", "/nowhere/to-be-found"),
     ],
 )
-async def test_a_broken_profile(profile: Profile, text: str, said: str) -> None:
+async def test_a_broken_profile(profile: Profile, text: str, reason: str) -> None:
     """An unreadable config file, or a missing credential process, is a ConfigurationError."""
     profile.add(text)
-    assert said in await refusal(region_name="eu-west-1")
+    assert reason in await refusal(region_name="eu-west-1")
 
 
 @pytest.mark.parametrize("given", ["aws_access_key_id", "aws_secret_access_key"])
@@ -341,11 +341,11 @@ async def test_leaving_closes_the_client() -> None:
     assert counter.open == 0
 
 
-# ------------------------------------------------------------------------------------------------ whose buckets
+# ------------------------------------------------------------------------------------------------------ rate limit keys
 
 
 async def rate_limit_key(session: Any, **given: Any) -> tuple[Any, bool]:
-    """Return whose token buckets a client takes from, and whether that is nobody but itself."""
+    """Return the client's rate limit key, and whether it shares that with no other client."""
     settings: dict[str, Any] = {"region_name": "eu-west-1", "session": session, **given}
     async with open_transport(Settings(**settings)) as (transport, _):
         return transport.rate_limit_key, transport.rate_limit_key is transport
@@ -399,7 +399,7 @@ async def test_a_client_with_its_own_keys_shares_with_none(keys: dict[str, Any])
     assert (await rate_limit_key(a_session(), **keys))[1]
 
 
-# ------------------------------------------------------------------------------------------------- what is put over
+# -------------------------------------------------------------------------------------------------- overridden settings
 
 
 @pytest.mark.parametrize("config", [None, AioConfig(connect_timeout=60, read_timeout=60, retries={"max_attempts": 9})])

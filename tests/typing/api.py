@@ -320,7 +320,7 @@ def answered(response: aioecs.StartTaskResponse, report: aioecs.BatchReport) -> 
     assert_type(report.statistics.rate, float)
     report.raise_for_failures()
     start = report.starts[0]
-    assert_type(start.request, aioecs.StartTaskRequest)
+    assert_type(start.request, aioecs.StartTaskRequest | aioecs.RunTaskRequest)
     assert_type(start.container_instance, str)
     assert_type(start.task, aioecs.Task | None)
     assert_type(start.failure, aioecs.Failure | None)
@@ -454,6 +454,24 @@ def ended(task: aioecs.Task, definition: aioecs.types.TaskDefinition | None) -> 
 
 
 # Errors --------------------------------------------------------------------------------------------------------------
+
+
+def refused_by_run_task(error: aioecs.ECSServiceError) -> tuple[str, ...]:
+    """Tell RunTask's own errors apart."""
+    match error:
+        case aioecs.ConflictException():
+            return error.resource_ids
+        case aioecs.BlockedException() | aioecs.PlatformUnknownException():
+            return ()
+        case aioecs.PlatformTaskDefinitionIncompatibilityException():
+            return ()
+        case _:
+            return ()
+
+
+def cut_short(error: aioecs.CallCancelled) -> None:
+    """What a cancelled call raises says why."""
+    assert_type(error.reason, str | None)
 
 
 def failed(error: Exception) -> str | None:

@@ -232,7 +232,7 @@ def test_at_least_once_sends_what_is_missing_with_the_same_token_then_sweeps() -
     call = record("a", "b", delivery="at_least_once")
     assert late(call, tasks=(task("1"),)) == Send(("b",))
     assert isinstance(call_state.happened(call, answered(task("9", "b", at=32)), 32), Rest)
-    assert call.phase is Phase.SWEEPING
+    assert call.phase is Phase.REMOVING_DUPLICATES
     call_state.happened(call, BackoffEnded(), 33)
     eldest = task("8", "b", at=0.5)
     stop = call_state.happened(call, LookupDone((task("1"), eldest, task("9", "b", at=32)), whole=True, began=33), 33)
@@ -275,7 +275,7 @@ def test_an_answer_that_tells_of_some_leaves_the_rest_in_doubt() -> None:
     call = record("a", "b")
     call_state.begin(call, 0)
     assert isinstance(call_state.happened(call, answered(task("1")), 0), Rest)
-    assert call.phase is Phase.UNSURE
+    assert call.phase is Phase.AMBIGUOUS
     assert outcomes(call) == [Outcome.STARTED, Outcome.UNKNOWN]
 
 
@@ -418,7 +418,7 @@ def test_a_clock_is_not_a_cancel() -> None:
 def test_every_line_of_the_table_is_of_its_kind() -> None:
     """Nothing is ever sent while in doubt: no phase but READY leads to a send without a look between."""
     assert {phase for phase, _ in call_state.TABLE} == set(Phase)
-    assert (Phase.UNSURE, Answered) not in call_state.TABLE
+    assert (Phase.AMBIGUOUS, Answered) not in call_state.TABLE
     assert (Phase.SENT, BackoffEnded) not in call_state.TABLE
 
 
@@ -659,5 +659,5 @@ def test_what_has_no_arn_or_cannot_be_read_tells_nothing(response: StartTaskResp
     call = record()
     call_state.begin(call, 0)
     assert isinstance(call_state.happened(call, Answered(response), 0), Rest)
-    assert call.phase is Phase.UNSURE
+    assert call.phase is Phase.AMBIGUOUS
     assert outcomes(call) == [Outcome.UNKNOWN]
