@@ -26,6 +26,7 @@ from aioecs.testing import LocalECS
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
+README = ROOT / "README.md"
 MODULES = ("aioecs", "aioecs.types", "aioecs.sync", "aioecs.worker", "aioecs.testing", "aioecs.otel")
 PYTEST = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "asyncio_default_fixture_loop_scope=function"]
 FENCE = re.compile(r"^```python(?: title=\"(?P<title>[^\"]+)\")?\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -55,12 +56,14 @@ def running_seconds(request: pytest.FixtureRequest) -> float | None:
 
 def named(page: Path) -> Any:
     """Return a page as a test's parameter, with its name as the test's."""
-    return pytest.param(page, id=str(page.relative_to(DOCS)))
+    return pytest.param(page, id=str(page.relative_to(ROOT)))
 
 
 def with_python(*, titled: bool) -> list[Any]:
     """Return the pages that have blocks of this kind."""
-    return [named(page) for page in PAGES if any((block.title is not None) is titled for block in blocks(page))]
+    return [
+        named(page) for page in [README, *PAGES] if any((block.title is not None) is titled for block in blocks(page))
+    ]
 
 
 @pytest.fixture
