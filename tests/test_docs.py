@@ -19,8 +19,9 @@ import attrs
 import pytest
 import yaml
 from aiobotocore.session import get_session
-from worker_world import moto_server, until
+from moto_queue import moto_server, until
 
+import aioecs
 from aioecs.testing import LocalECS
 
 ROOT = Path(__file__).parent.parent
@@ -199,6 +200,15 @@ def test_a_page_begins_with_what_the_reader_can_do_after_it(page: Path) -> None:
     lines = [line for line in page.read_text().splitlines() if line.strip()]
     assert lines[0].startswith("# ")
     assert lines[1].startswith("After this page you can "), page
+
+
+def test_troubleshooting_has_every_error() -> None:
+    """Each exception of the top level is in its table, but for the roots that nothing raises."""
+    text = (DOCS / "troubleshooting.md").read_text()
+    public = [getattr(aioecs, name) for name in aioecs.__all__]
+    errors = {each.__name__ for each in public if isinstance(each, type) and issubclass(each, BaseException)}
+    missing = [name for name in sorted(errors - {"ECSError", "StartError", "WaitError"}) if f"`{name}`" not in text]
+    assert missing == []
 
 
 def test_links_lead_somewhere() -> None:

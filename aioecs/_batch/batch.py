@@ -353,15 +353,15 @@ class Batch:
 
     def statistics(self) -> Statistics:
         """Return a snapshot of the counts."""
-        counts = {outcome.value: count for outcome, count in self._engine.counts.items()}
         return Statistics(
-            requested=sum(counts.values()) + self._engine.outstanding,
+            requested=sum(self._engine.counts.values()) + self._engine.outstanding,
             calls=self._engine.calls,
             in_flight=self._engine.in_flight,
             queued=self._engine.packing.queued,
+            waiting_for_capacity=sum(len(stream.waiting) for stream in self._streams),
             throttled=self._core.throttled - self._throttled_before,
             rate=self._core.start_limiter.rate,
-            **counts,
+            **{outcome.value: count for outcome, count in self._engine.counts.items()},
         )
 
     def open_starts(self) -> tuple[StartResult, ...]:

@@ -87,7 +87,7 @@ class PlacementStream(StartStream):
         self._turns: dict[int, str] = {}
         self._until: dict[int, float] = {}
         self._late: Counter[int] = Counter()
-        self._waitlist = Waitlist()
+        self.waiting = self._waitlist = Waitlist()
         self._refusals: dict[int, StartResult] = {}
         self._looks: dict[Inventory, asyncio.Task[None]] = {}
         self._works: set[asyncio.Task[None]] = set()

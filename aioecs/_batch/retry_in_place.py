@@ -58,7 +58,7 @@ class RetryInPlace(StartStream):
         super().__init__(engine, group_of, on_cancel, source, keep=keep)
         self._patience_for_capacity = patience
         self._refused: dict[int, _Refused] = {}
-        self._resting: set[int] = set()
+        self.waiting = self._resting = set[int]()
         self._timer: asyncio.TimerHandle | None = None
 
     def settled(

@@ -190,14 +190,14 @@ class StartStream:
         self._gives = True
         self._out: deque[StartResult] = deque()
         self._entries: dict[int, Entry] = {}
+        self.waiting: Sized = ()  # the starts that wait for capacity
         self._news = asyncio.Event()
         self._room = asyncio.Event()
         self._most = max(AHEAD * INSTANCES_PER_CALL * engine.core.concurrency.size, AT_LEAST)
         self._drawn = 0
         self._exhausted = False
         self._leaving = False
-        self._fired = False
-        self._given_up = False
+        self._fired = self._given_up = False
         self._feeder: asyncio.Task[None] | None = None
         self._broken: BaseException | None = None
         self._patience: asyncio.TimerHandle | None = None

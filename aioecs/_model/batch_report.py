@@ -35,6 +35,8 @@ class Statistics:
     """Calls begun that have not settled."""
     queued: int = 0
     """Starts that wait to be put into a call."""
+    waiting_for_capacity: int = 0
+    """Starts that wait until some container instance has capacity for them."""
     rate: float = float("inf")
     """Current rate limit, in calls a second; infinite without rate limiting."""
 

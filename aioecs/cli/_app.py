@@ -21,6 +21,7 @@ from aioecs.cli._commands import watch as _watch
 from aioecs.cli._display.status import CANNOT, DONE, EPILOG, INTERRUPTED, UNWRITTEN
 from aioecs.cli._display.streams import Streams, silence_stdout
 from aioecs.cli._options import UsageError, spread_option
+from aioecs.cli._variables import add_variables
 
 # typer shows this leaf of its parser's errors only; what it derives from is what all of them are.
 _ParserError = cast("type[Exception]", typer.BadParameter.__base__)
@@ -40,8 +41,10 @@ def _without_types(params: list[Any]) -> list[Any]:
 
 class _Command(TyperCommand):
     def get_params(self, ctx: Any) -> list[Any]:
-        """Return the options and arguments."""
-        return _without_types(super().get_params(ctx))
+        """Return the options and arguments; each option has its environment variable."""
+        params = _without_types(super().get_params(ctx))
+        add_variables(self.name or "", params)
+        return params
 
 
 class _Group(TyperGroup):

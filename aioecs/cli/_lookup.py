@@ -16,7 +16,7 @@ from aioecs import (
 )
 from aioecs._model.arn import short
 from aioecs.cli._options import UsageError
-from aioecs.cli._start_options import StartOptions
+from aioecs.cli._start.options import StartOptions
 
 LOCAL_INSTANCES = 20
 LOCAL_CAPACITY = 1_000_000_000  # CPU units, and MiB, of each: a local trial is never refused for want of capacity
@@ -78,27 +78,23 @@ async def check_spread_attribute(client: Client, options: StartOptions) -> None:
     raise UsageError(f"--spread: no container instance of cluster {options.cluster} has the attribute {name}")
 
 
-async def find_container(client: Client, options: StartOptions) -> str | None:
-    """Return the container that `--env` and `--command` go to: the one named, or the task definition's only one.
+async def find_container(client: Client, task_definition: str) -> str:
+    """Return the only container of a task definition.
 
     Raises:
-        UsageError: the task definition has several containers, or may not be described.
+        UsageError: it has several containers, or may not be described.
         ECSError: it could not be described.
     """
-    if options.container is not None or not options.overrides_container:
-        return options.container
-    request = DescribeTaskDefinitionRequest(task_definition=options.task_definition or "")
     try:
-        definition = (await client.describe_task_definition(request)).task_definition
+        answer = await client.describe_task_definition(DescribeTaskDefinitionRequest(task_definition=task_definition))
     except AccessDeniedException as error:
         raise UsageError(
             f"name the container with --container: the task definition could not be described: {error}"
         ) from error
+    definition = answer.task_definition
     names = [each.name or "" for each in definition.container_definitions] if definition is not None else []
     if len(names) != 1:
-        raise UsageError(
-            f"name the container with --container: {options.task_definition} has {', '.join(names) or 'none'}"
-        )
+        raise UsageError(f"name the container with --container: {task_definition} has {', '.join(names) or 'none'}")
     return names[0]
 
 

@@ -46,6 +46,8 @@ class Report:
     throttled: int = 0
     rate: float = float("inf")
     """The rate limit in calls a second; infinite where none applies."""
+    waiting: int = 0
+    """How many starts wait for capacity."""
     seconds: float = 0.0
     interrupted: str | None = None
     """What interrupted the run: a signal's name, or a reason."""
@@ -132,6 +134,7 @@ def _progress_counts(report: Report) -> Iterator[Text]:
     if counts.started != counts.finished:
         yield _count(counts.started, "started", "green")
     others = [
+        (report.waiting, "waiting for capacity", "yellow"),
         (counts.count(Outcome.REFUSED), "refused", "yellow"),
         (report.throttled, "throttled", "yellow"),
         (counts.count(Outcome.UNKNOWN), "unknown", "bold red"),
@@ -197,6 +200,8 @@ def _totals(report: Report) -> Text:
         for outcome, (word, style) in _WORDS.items()
         if counts.count(outcome) or outcome is Outcome.STARTED
     ]
+    if counts.found:
+        parts[0].append(f" ({counts.found:,} by an earlier run)")
     if counts.unresolved:
         parts.append(_count(counts.unresolved, "UNSETTLED", "bold red"))
     tasks = "task" if counts.requested == 1 else "tasks"
@@ -277,11 +282,12 @@ def _many(count: int, noun: str) -> str:
 # --------------------------------------------------------------------------------------------------------------- JSON
 
 
-def start_json(start: StartResult) -> str:
-    """Return the outcome of a start as a line of JSON; what doesn't apply is null."""
+def start_json(start: StartResult, job: str | None = None) -> str:
+    """Return a start's outcome as a line of JSON, with its job's name if it has one; what doesn't apply is null."""
     failure, error = start.failure, start.error
     return json.dumps(
-        {
+        ({} if job is None else {"job": job})
+        | {
             "outcome": start.outcome.value,
             "task_arn": start.task.task_arn if start.task is not None else None,
             "container_instance": _instance(start) or None,
@@ -289,6 +295,7 @@ def start_json(start: StartResult) -> str:
             "detail": failure.detail if failure is not None else None,
             "error": text_of(error) if error is not None else None,
             "token": start.token or None,
+            "found": start.found,
         }
     )
 
@@ -306,6 +313,7 @@ def summary_json(report: Report) -> str:
     facts: dict[str, Any] = {"asked": counts.requested}
     facts |= {outcome.value: counts.count(outcome) for outcome in _WORDS}
     facts |= {
+        "found": counts.found,
         "unsettled": counts.unresolved,
         "calls": report.calls,
         "throttled": report.throttled,

@@ -66,6 +66,8 @@ class StartCounts:
     """Other errors, by their text."""
     unknown_tokens: dict[str, Group] = attrs.field(factory=dict[str, Group])
     """Unknown starts, by the token that finds them."""
+    found: int = 0
+    """How many of the started ones an earlier run with the same idempotency key had started."""
     tasks: list[str] = attrs.field(factory=list[str])
     """The first that started, by their ids."""
     final: ECSError | None = None
@@ -76,6 +78,7 @@ class StartCounts:
     def add(self, start: StartResult) -> None:
         """Count one start."""
         self.outcomes[start.outcome] += 1
+        self.found += start.found
         if start.outcome is Outcome.STARTED and start.task is not None and len(self.tasks) < NAMED:
             self.tasks.append(short(start.task.task_arn or ""))
         if start.failure is not None:

@@ -14,14 +14,17 @@ from aioecs.cli._access import Access
 from aioecs.cli._app import run
 from aioecs.cli._commands import instances as _instances
 from aioecs.cli._commands.instances import amount, list_instances, table
+from aioecs.cli._display.output_format import TABLE, OutputFormat, Rendering
 from aioecs.cli._display.streams import Streams
 from aioecs.cli._options import UsageError
 from aioecs.testing import LocalECS
 
+JSON = Rendering(OutputFormat.JSON)
+
 
 async def listed(client: aioecs.Client, capsys: pytest.CaptureFixture[str], **filters: Any) -> list[dict[str, Any]]:
     """List instances as JSON."""
-    assert await list_instances(aioecs.ListContainerInstancesRequest(**filters), Streams(), client, as_json=True) == 0
+    assert await list_instances(aioecs.ListContainerInstancesRequest(**filters), Streams(), client, shown=JSON) == 0
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
@@ -100,8 +103,8 @@ def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(["instances"]) == 0
     wanted = aioecs.ListContainerInstancesRequest(cluster="c", filter="attribute:a exists", status="DRAINING")
     assert seen == [
-        (Access(region="r"), wanted, {"as_json": True}),
-        (Access(), aioecs.ListContainerInstancesRequest(), {"as_json": False}),
+        (Access(region="r"), wanted, {"shown": JSON}),
+        (Access(), aioecs.ListContainerInstancesRequest(), {"shown": TABLE}),
     ]
 
 

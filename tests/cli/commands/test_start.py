@@ -16,8 +16,8 @@ from terminal import COMMAND, CONTROL, CTRL_C, Terminal, terminal
 from aioecs.cli._access import Access
 from aioecs.cli._app import run
 from aioecs.cli._options import Packed, Policy
-from aioecs.cli._start_options import StartOptions
-from aioecs.cli._start_run import Run
+from aioecs.cli._start.options import StartOptions
+from aioecs.cli._start.run import Run
 from aioecs.testing import Fault, LocalECS
 
 WHERE = ("--cluster", "default", "--task-definition", "demo")
@@ -93,7 +93,7 @@ def test_a_word_too_many(capsys: pytest.CaptureFixture[str]) -> None:
     """A word that belongs to no option is refused, and not repeated: it may be a secret."""
     assert run(["start", "--local", "--env", "A=1", "B=hunter2"]) == 2
     told = capsys.readouterr().err
-    assert "--env and --tag take one NAME=VALUE each" in told
+    assert "--env and --tags take one NAME=VALUE each" in told
     assert "hunter2" not in told
 
 

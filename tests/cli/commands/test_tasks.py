@@ -17,9 +17,12 @@ from aioecs.cli._access import Access
 from aioecs.cli._app import run
 from aioecs.cli._commands import tasks as _tasks
 from aioecs.cli._commands.tasks import Order, as_line, describe, list_tasks, members, table
+from aioecs.cli._display.output_format import TABLE, OutputFormat, Rendering
 from aioecs.cli._display.streams import Streams
 from aioecs.cli._options import UsageError
 from aioecs.testing import LocalECS
+
+JSON = Rendering(OutputFormat.JSON)
 
 
 async def started(client: aioecs.Client, local: LocalECS, **members: Any) -> list[str]:
@@ -37,7 +40,7 @@ async def started(client: aioecs.Client, local: LocalECS, **members: Any) -> lis
 
 async def listed(client: aioecs.Client, capsys: pytest.CaptureFixture[str], **filters: Any) -> list[dict[str, Any]]:
     """List tasks as JSON."""
-    assert await list_tasks(aioecs.ListTasksRequest(**filters), Streams(), client, as_json=True) == 0
+    assert await list_tasks(aioecs.ListTasksRequest(**filters), Streams(), client, shown=JSON) == 0
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
@@ -109,7 +112,7 @@ async def test_in_full(client: aioecs.Client, local: LocalECS, capsys: pytest.Ca
     assert "hunter2" not in out
     assert other not in out
     assert err == f"aioecs: {'0' * 32}: MISSING\n"
-    assert await describe([other], Streams(), client, cluster=None, as_json=True) == 0
+    assert await describe([other], Streams(), client, cluster=None, shown=JSON) == 0
     assert json.loads(capsys.readouterr().out)["task_arn"] == other
 
 
@@ -223,6 +226,6 @@ def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
         cluster="c", family="f", started_by="me", desired_status="STOPPED", container_instance="i"
     )
     assert seen == [
-        (Access(region="r"), wanted, {"order": Order.STATUS, "as_json": True}),
-        (Access(), aioecs.ListTasksRequest(), {"order": Order.CREATED, "as_json": False}),
+        (Access(region="r"), wanted, {"order": Order.STATUS, "shown": JSON}),
+        (Access(), aioecs.ListTasksRequest(), {"order": Order.CREATED, "shown": TABLE}),
     ]

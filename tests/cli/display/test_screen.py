@@ -293,8 +293,22 @@ def test_start_json(start_result: StartResult, facts: dict[str, str]) -> None:
         **empty,
         "outcome": start_result.outcome.value,
         "container_instance": ARN + "i1",
+        "found": False,
         **facts,
     }
+
+
+def test_the_job_of_a_start() -> None:
+    """Its name stands first, so that a reader can join results with jobs."""
+    line = json.loads(start_json(start(Outcome.STARTED, found=True), "frame 7"))
+    assert next(iter(line)) == "job"
+    assert (line["job"], line["found"]) == ("frame 7", True)
+
+
+def test_what_an_earlier_run_started() -> None:
+    """It is said, for nothing was started twice."""
+    text = summary_text(report(2, start(Outcome.STARTED), start(Outcome.STARTED, found=True)))
+    assert text.startswith("2 started (1 by an earlier run) of 2 tasks in ")
 
 
 def test_summary_json() -> None:
