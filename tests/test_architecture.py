@@ -58,8 +58,9 @@ MAY: dict[str, set[str]] = {
     "": {f"aioecs.{name}" for names in (*LAYERS, ("types",)) for name in names},
     "types": {"aioecs._model", "aioecs.errors"},
     "otel": {"aioecs", "attrs", "opentelemetry"},  # it receives events as any user's function does
-    "sync": {"aioecs", "aioecs._blocking", "anyio"},  # it uses the public client, on a loop in a thread
+    "sync": {"aioecs", "aioecs._blocking", "aioecs._interrupts", "anyio"},  # it uses the public client, on a loop in a thread
     "_blocking": {"aioecs.errors", "anyio"},
+    "_interrupts": {"aioecs", "aioecs._blocking"},
     # The local ECS shares nothing with the client that is tested against it.
     "testing": {"aiohttp", "anyio", "attrs"},
     "testing.plugin": {"aioecs", "aioecs.testing", "pytest", "pytest_asyncio"},
@@ -242,6 +243,7 @@ TESTED_ELSEWHERE = {
         f"errors/{name}.py": "one tree in several modules, which tests/test_errors.py tests as a whole"
         for name in ("__init__", "_base", "_service", "_start", "_wait")
     },
+    "_interrupts.py": "what a Ctrl-C leaves of a blocking call, which tests/test_sync.py strikes",
 }
 
 

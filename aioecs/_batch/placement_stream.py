@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import repeat
+from typing import cast
 
 import anyio
 import attrs
@@ -106,7 +107,7 @@ class PlacementStream(StartStream):
 
     def _send(self, entry: Entry, instance: str, *, again: bool = False) -> None:
         entry.instance = instance
-        self._queue(entry, self._group_of(entry.request, 0), again=again)
+        self._queue(entry, self._group_of(cast("StartTaskRequest", entry.request), 0), again=again)
 
     # ------------------------------------------------------------------------------------------ what they came to
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio
 import pytest
+from local_world import opened
 from run_world import Held, ToldPort, leaping, lost, told_client
 
 import aioecs
@@ -16,16 +17,9 @@ from aioecs._model.attempt import Answered, Attempt
 from aioecs._transport.transport import SentMarker
 from aioecs.testing import Fault, LocalECS
 
-CLOCKS = Timeouts(attempt=1, consistency=0.5, settle=3, drain=3)
-SOON = Retries(initial_backoff=0.02, max_backoff=0.2)
 DEMO = RunTaskRequest(task_definition="demo", count=3)
 TASK = "arn:aws:ecs:us-east-1:123456789012:task/default/"
 DEFINITION = "arn:aws:ecs:us-east-1:123456789012:task-definition/demo:1"
-
-
-def opened(local: LocalECS, **settings: Any) -> aioecs.Client:
-    """Make a client of a local ECS with short clocks."""
-    return aioecs.Client(**{**local.client_kwargs(), "timeouts": CLOCKS, "retries": SOON, **settings})
 
 
 def tasks_for(request: RunTaskRequest) -> list[Task]:
@@ -57,7 +51,10 @@ async def test_the_answer_has_all_that_is_known() -> None:
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_lost_answer_is_asked_for_with_the_same_client_token(when: Any) -> None:
     """ECS answers with the tasks that it started, or starts them now; never twice, and without a lookup."""
-    async with LocalECS(instances=3, faults=[Fault("reset", when=when, operation="RunTask")]) as local, opened(local) as client:
+    async with (
+        LocalECS(instances=3, faults=[Fault("reset", when=when, operation="RunTask")]) as local,
+        opened(local) as client,
+    ):
         response = await client.run_task(DEMO)
         assert response.attempts == 2
         assert {task.task_arn for task in response.tasks} == {task.arn for task in local.truth.tasks()}
@@ -148,7 +145,10 @@ async def test_a_replay_of_stopped_tasks_is_filled_in() -> None:
 
 async def test_a_cancelled_call_s_key_starts_anew() -> None:
     """What aioecs stopped for the cancelled call is not given back as the key's task: the next token starts another."""
-    async with LocalECS(instances=1, faults=[Fault("delay", when="after", operation="RunTask", seconds=0.1)]) as local, opened(local) as client:
+    async with (
+        LocalECS(instances=1, faults=[Fault("delay", when="after", operation="RunTask", seconds=0.1)]) as local,
+        opened(local) as client,
+    ):
         token = CancelToken()
         one = DEMO.replace(count=1)
         call = asyncio.create_task(client.run_task(one, token, idempotency_key="job"))

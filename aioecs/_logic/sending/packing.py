@@ -11,7 +11,7 @@ turn; one that has more left goes to the back, so that no large one starves a sm
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from contextvars import Context
 from enum import Enum, auto
 from operator import attrgetter
@@ -19,6 +19,7 @@ from typing import Any, Protocol, cast
 
 import attrs
 
+from aioecs._logic.calls.matching import ANYWHERE
 from aioecs._model.limits import INSTANCES_PER_CALL
 from aioecs._model.options import Delivery, OnCancel
 from aioecs._model.shapes.run_task import RunTaskRequest
@@ -31,7 +32,41 @@ SHARED = tuple(
     for field in attrs.fields(cast("Any", StartTaskRequest))
     if field.name not in ("container_instances", "extra")
 )
-_shared = attrgetter(*SHARED)
+_start_shared = attrgetter(*SHARED)
+_run_shared = attrgetter(
+    *(
+        field.name
+        for field in attrs.fields(cast("Any", RunTaskRequest))
+        if field.name not in ("count", "client_token", "extra")
+    )
+)
+
+
+def _shared(request: StartTaskRequest | RunTaskRequest) -> Hashable:
+    """Return what requests that may share a call agree in."""
+    what = _run_shared(request) if isinstance(request, RunTaskRequest) else _start_shared(request)
+    return cast("Hashable", what)
+
+
+def is_alone(request: StartTaskRequest | RunTaskRequest, key: str | None) -> bool:
+    """Tell whether a request shares no call: it has a key or token of its own, or `extra`, which has no hash."""
+    if isinstance(request, RunTaskRequest) and request.client_token is not None:
+        return True
+    return key is not None or bool(request.extra)
+
+
+def instances_of(request: StartTaskRequest | RunTaskRequest) -> Sequence[str]:
+    """Return the instance of each start of a request: an empty name for each task of a RunTask."""
+    if isinstance(request, RunTaskRequest):
+        return (ANYWHERE,) * (request.count or 1)
+    return request.container_instances
+
+
+def request_of(group: Group, instances: Sequence[str]) -> StartTaskRequest | RunTaskRequest:
+    """Return the request of a group for these instances."""
+    if isinstance(group.request, RunTaskRequest):
+        return group.request.replace(count=len(instances))
+    return group.request.replace(container_instances=instances)
 
 
 def alike(one: StartTaskRequest, other: StartTaskRequest) -> bool:
@@ -130,8 +165,8 @@ class Packing:
 
     def group(self, request: StartTaskRequest | RunTaskRequest, delivery: Delivery, key: str | None = None) -> Group:
         """Return the group that such a start belongs to."""
-        if key is not None or request.extra:
-            return Group(request, delivery, key)  # of its own: a key travels alone, and `extra` has no hash
+        if is_alone(request, key):
+            return Group(request, delivery, key)
         last = self.last
         if last is not None and last.delivery == delivery and _shared(last.request) == _shared(request):
             return last
@@ -144,7 +179,7 @@ class Packing:
         if not group.living:
             group.since = now
             self._order[group] = None
-            if group.key is None and not group.request.extra:
+            if not is_alone(group.request, group.key):
                 self._groups[_shared(group.request), group.delivery] = group
         self.join(entry, group)
         if again:
@@ -213,7 +248,7 @@ class Packing:
             self._full.move_to_end(group)
         if not group.living:
             self._order.pop(group, None)
-            if group.key is None and not group.request.extra:
+            if not is_alone(group.request, group.key):
                 self._groups.pop((_shared(group.request), group.delivery), None)
             if self.last is group:
                 self.last = None
