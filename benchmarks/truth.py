@@ -2,6 +2,8 @@
 
     python -m benchmarks.truth [--quick]
 
+StartTask and RunTask, one start a call, and `run_tasks`, ten a call.
+
 The faulty storm: starts through a local ECS of which 10 % take effect and lose their answer, and 4 % lose it without
 taking effect (connections reset, closed and hung, answers cut, 500s). The cancelled storm: each call's task is
 cancelled at a random moment. Every start carries its number as its group, so that the truth can be held against
@@ -13,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import Any
@@ -45,11 +47,22 @@ class Word:
 Starter = Callable[[int], Awaitable[Word]]
 
 
+OPERATIONS = ("StartTask", "RunTask")
+
+
 def faults() -> list[Fault]:
     """Return the faulty storm: 14 % of all calls."""
-    after = [Fault(kind=kind, when="after", times=None, chance=0.02) for kind in LOST_AFTER]  # type: ignore[arg-type]
-    before = [Fault(kind=kind, when="before", times=None, chance=0.02) for kind in ("reset", "error")]
-    return after + before
+    return [
+        Fault(kind=kind, when=when, operation=operation, times=None, chance=0.02)  # type: ignore[arg-type]
+        for operation in OPERATIONS
+        for when, kinds in (("after", LOST_AFTER), ("before", ("reset", "error")))
+        for kind in kinds
+    ]
+
+
+def delays() -> list[Fault]:
+    """Return the latency of the cancelled storm."""
+    return [Fault(kind="delay", operation=operation, times=None, seconds=LATENCY) for operation in OPERATIONS]
 
 
 def wire(served: Served, number: int) -> dict[str, Any]:
@@ -62,18 +75,25 @@ def wire(served: Served, number: int) -> dict[str, Any]:
     }
 
 
+def run_wire(number: int) -> dict[str, Any]:
+    """Return a RunTask of one task as botocore takes it."""
+    return {"taskDefinition": "demo", "group": str(number)}
+
+
 def _read(answer: dict[str, Any]) -> Word:
     arns = {task["taskArn"] for task in answer["tasks"]}
     return Word(arns, "started" if arns else "failed")
 
 
-async def raw(stack: AsyncExitStack, served: Served, retries: dict[str, Any]) -> Starter:
+async def raw(stack: AsyncExitStack, served: Served, retries: dict[str, Any], *, runs: bool = False) -> Starter:
     """Open an aiobotocore client."""
     config = AioConfig(read_timeout=CLOCK, connect_timeout=CLOCK, max_pool_connections=50, retries=retries)
     client = await stack.enter_async_context(get_session().create_client("ecs", config=config, **served.kwargs))
 
     async def start(number: int) -> Word:
         try:
+            if runs:
+                return _read(await client.run_task(**run_wire(number)))
             return _read(await client.start_task(**wire(served, number)))
         except Exception:  # noqa: BLE001 whatever it raises, it says that the start failed
             return Word()
@@ -96,32 +116,22 @@ async def threads(stack: AsyncExitStack, served: Served) -> Starter:
     return lambda number: asyncio.get_running_loop().run_in_executor(pool, start, number)
 
 
-async def ours(stack: AsyncExitStack, served: Served, heard: dict[int, Word], **settings: Any) -> Starter:
-    """Open an aioecs client; what `on_settled` hears counts as its word."""
+async def ours(
+    stack: AsyncExitStack, served: Served, heard: dict[int, Word], *, runs: bool = False, **settings: Any
+) -> Starter:
+    """Open an aioecs client; what `on_settled` is told counts as its word."""
 
     def hear(starts: tuple[aioecs.StartResult, ...], _reason: str | None) -> None:
         for start in starts:
             number = int(start.request.group or 0)
             heard[number] = _word((start,))
 
-    client = await stack.enter_async_context(
-        aioecs.Client(
-            **served.kwargs,
-            timeouts=aioecs.Timeouts(connect=CLOCK, attempt=CLOCK, consistency=2, settle=5),
-            on_settled=hear,
-            **settings,
-        )
-    )
+    client = await stack.enter_async_context(_client(served, on_settled=hear, **settings))
 
     async def start(number: int) -> Word:
-        given = wire(served, number)
-        request = aioecs.StartTaskRequest(
-            task_definition=given["taskDefinition"],
-            container_instances=given["containerInstances"],
-            group=str(number),
-        )
         try:
-            return Word({task.task_arn or "" for task in (await client.start_task(request)).tasks}, "started")
+            tasks = await (_run(client, number) if runs else _start(client, served, number))
+            return Word({task.task_arn or "" for task in tasks}, "started")
         except aioecs.ECSError as error:
             return _word(error.starts)
         except asyncio.CancelledError as cancelled:
@@ -130,6 +140,23 @@ async def ours(stack: AsyncExitStack, served: Served, heard: dict[int, Word], **
             raise
 
     return start
+
+
+def _client(served: Served, **settings: Any) -> aioecs.Client:
+    clocks = aioecs.Timeouts(connect=CLOCK, attempt=CLOCK, consistency=2, settle=5)
+    return aioecs.Client(**served.kwargs, timeouts=clocks, **settings)
+
+
+async def _start(client: aioecs.Client, served: Served, number: int) -> Sequence[aioecs.Task]:
+    given = wire(served, number)
+    request = aioecs.StartTaskRequest(
+        task_definition=given["taskDefinition"], container_instances=given["containerInstances"], group=str(number)
+    )
+    return (await client.start_task(request)).tasks
+
+
+async def _run(client: aioecs.Client, number: int) -> Sequence[aioecs.Task]:
+    return (await client.run_task(aioecs.RunTaskRequest(task_definition="demo", group=str(number)))).tasks
 
 
 def _word(starts: tuple[aioecs.StartResult, ...]) -> Word:
@@ -181,8 +208,17 @@ SIDES: dict[str, Callable[..., Awaitable[Starter]]] = {
         stack, served, {"mode": "standard", "total_max_attempts": 1}
     ),
     "boto3, 50 threads": lambda stack, served, _: threads(stack, served),
+    "aioecs, run_task": lambda stack, served, heard: ours(stack, served, heard, runs=True),
+    "aiobotocore, run_task, legacy (default)": lambda stack, served, _: raw(
+        stack, served, {"mode": "legacy"}, runs=True
+    ),
+    "aiobotocore, run_task, retries off": lambda stack, served, _: raw(
+        stack, served, {"mode": "standard", "total_max_attempts": 1}, runs=True
+    ),
 }
-QUICK = ["aioecs", "aiobotocore, retries off", "boto3, 50 threads"]
+QUICK = ["aioecs", "aiobotocore, retries off", "boto3, 50 threads", "aioecs, run_task"]
+TOGETHER = 10
+"""Equal requests of one `run_tasks`, which share a call."""
 
 
 async def faulty(side: str, count: int) -> Row:
@@ -206,9 +242,8 @@ async def faulty(side: str, count: int) -> Row:
 
 async def cancelled(side: str, count: int) -> Row:
     """Cancel each call at a random moment; what a cancelled call's caller has no ARN of is an orphan."""
-    slow = [Fault(kind="delay", when="before", times=None, seconds=LATENCY)]
     dice = random.Random(1)
-    with serving(slow, instances=50, cpu=10**6, memory=10**6) as served:
+    with serving(delays(), instances=50, cpu=10**6, memory=10**6) as served:
         heard: dict[int, Word] = {}
         words: dict[int, Word] = {}
         began = time.perf_counter()
@@ -233,6 +268,66 @@ async def cancelled(side: str, count: int) -> Row:
         return judge(side, words | heard, truth, time.perf_counter() - began)
 
 
+async def many(count: int, script: list[Fault], *, cancels: bool) -> Row:
+    """Start tasks by `run_tasks`, ten equal requests each; if `cancels`, a token cancels each at a random moment."""
+    dice = random.Random(1)
+    with serving(script, instances=50, cpu=10**6, memory=10**6) as served:
+        starts: dict[str, aioecs.StartResult] = {}
+        settled: dict[str, aioecs.StartResult] = {}
+        told: dict[int, list[aioecs.StartResult]] = {}
+
+        def hear(late: tuple[aioecs.StartResult, ...], _reason: str | None) -> None:
+            settled.update({start.task.task_arn or "": start for start in late if start.task is not None})
+
+        began = time.perf_counter()
+        async with _client(served, on_settled=hear) as client:
+            numbers = iter(range(count // TOGETHER))
+
+            async def work() -> None:
+                for number in numbers:
+                    token = aioecs.CancelToken()
+                    if cancels:
+                        token.cancel_after(dice.random() * 2 * LATENCY)
+                    request = aioecs.RunTaskRequest(task_definition="demo", group=str(number))
+                    try:
+                        told[number] = list((await client.run_tasks([request] * TOGETHER, token)).starts)
+                    except aioecs.StartCancelled as cancelled:
+                        told[number] = list(cancelled.starts)
+
+            async with asyncio.TaskGroup() as group:
+                for _ in range(20 if cancels else 5):
+                    group.create_task(work())
+        for each in told.values():
+            starts.update({start.task.task_arn or "": start for start in each if start.task is not None})
+        return _judge_many(told, starts.keys() | settled.keys(), served.truth(), time.perf_counter() - began)
+
+
+def _judge_many(
+    told: dict[int, list[aioecs.StartResult]], known: set[str], truth: dict[str, Any], seconds: float
+) -> Row:
+    """Hold what was told of groups of equal starts against the truth."""
+    running: dict[int, set[str]] = {number: set() for number in told}
+    for task in truth["tasks"]:
+        if task["desired_status"] == "RUNNING":
+            running[int(task["group"])].add(task["arn"])
+    unknown = {
+        number: sum(start.outcome is aioecs.Outcome.UNKNOWN for start in starts) for number, starts in told.items()
+    }
+    unnamed = {number: len(tasks - known) for number, tasks in running.items()}
+    said = [start for starts in told.values() for start in starts if start.outcome is aioecs.Outcome.STARTED]
+    alive = set().union(*running.values())
+    return Row(
+        client="aioecs, run_tasks",
+        asked=sum(map(len, told.values())),
+        started=len(alive),
+        duplicates=sum(max(0, len(tasks) - TOGETHER) for tasks in running.values()),
+        lies=sum(start.task is None or start.task.task_arn not in alive for start in said),
+        orphans=sum(max(0, unnamed[number] - unknown[number]) for number in told),
+        unknown=sum(unknown.values()),
+        seconds=seconds,
+    )
+
+
 def figures(quick: bool) -> Figures:
     """Run both storms: `faulty` and `cancelled` have a row for each client."""
     keep_to_one_core()
@@ -242,6 +337,8 @@ def figures(quick: bool) -> Figures:
     cancellable = [side for side in storming if "boto3" not in side and "at least" not in side and "stand" not in side]
     rows = [asyncio.run(faulty(side, count)) for side in storming]
     cut = [asyncio.run(cancelled(side, cancels)) for side in cancellable]
+    rows.append(asyncio.run(many(count, faults(), cancels=False)))
+    cut.append(asyncio.run(many(cancels, delays(), cancels=True)))
     return {
         "faulty": [attrs.asdict(row) for row in rows],
         "cancelled": [attrs.asdict(row) for row in cut],
