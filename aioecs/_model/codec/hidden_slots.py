@@ -28,15 +28,15 @@ _source_of: Any = vars(HiddenSlots)["_source"]  # asked through its descriptor, 
 _at_of: Any = vars(HiddenSlots)["_at"]
 put_source, put_at = _source_of.__set__, _at_of.__set__
 _encoded_of: Any = vars(HiddenSlots)["_encoded"]
-keep_encoded: Callable[[Any, str], None] = _encoded_of.__set__
+keep_encoded: Callable[[Any, str | None], None] = _encoded_of.__set__
 """Keeps the JSON of a value with the value: it may hold secrets, and lives no longer than they do."""
 
 
 def kept_encoded(value: Any) -> str | None:
     """Return the JSON that was kept with a value, if it was."""
     try:
-        kept: str = _encoded_of.__get__(value)
-    except AttributeError:
+        kept: str | None = _encoded_of.__get__(value)
+    except AttributeError:  # a value that is read late, or a changed copy
         return None
     return kept
 

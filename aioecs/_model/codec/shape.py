@@ -26,6 +26,7 @@ from aioecs._model.codec.hidden_slots import (
     put_source,
     read_late,
 )
+from aioecs._model.codec.initializer import initializer
 from aioecs._model.codec.nothing import NOTHING
 from aioecs.errors import InvalidRequest
 
@@ -164,8 +165,19 @@ def _own(_cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(member, required))
 def asked(cls: type[T]) -> type[T]:
     """Make the class a frozen, slotted, keyword-only value: one that is whole from the first, such as a request."""
-    frozen = cast("Callable[[type[T]], type[T]]", attrs.frozen(kw_only=True, field_transformer=_own))
-    return frozen(cls)
+    frozen = cast("Callable[[type[T]], type[T]]", attrs.frozen(kw_only=True, init=False, field_transformer=_own))
+    made: Any = frozen(cls)
+    made.__init__ = initializer(made, _AS_IT_STANDS)
+    return cast("type[T]", made)
+
+
+_AS_IT_STANDS: Mapping[Callable[[Any], Any], str] = {
+    own_tuple: "{0} is None or _type({0}) is tuple",
+    own_names: "_type({0}) is tuple",
+    _own_dict: "{0} is None",
+    _own_extra: "{0} is NOTHING",
+}
+"""When a member is the value's own already."""
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(member, required))
