@@ -104,7 +104,7 @@ class NativeTransport:
 
         written = self._written(operation.name, body, keys, sending.ahead)
         answer = await self._connections.exchange(written, sending.sent_marker, late, trusted=trusted)
-        sending.date = answer.header(b"date")
+        sending.answer = answer
         return told[0]
 
     def _came_late(self, operation: Operation[Any], sending: _Sending, answer: Response) -> None:
@@ -137,7 +137,8 @@ class NativeTransport:
         """Mend what the request was turned away for; False if that can't be."""
         if error.code not in SKEWED:
             return await self._credentials.renewed(sending.keys)
-        ahead = self._clock.retry(sending.ahead, sending.date, self._now())
+        date = sending.answer.header(b"date") if sending.answer is not None else None
+        ahead = self._clock.retry(sending.ahead, date, self._now())
         if ahead is None:
             return False
         sending.ahead = ahead
@@ -159,4 +160,4 @@ class _Sending:
     ahead: float
     """How far ahead of our clock it is signed, in seconds."""
     keys: Keys | None = attrs.field(default=None, repr=False)
-    date: str | None = None
+    answer: Response | None = attrs.field(default=None, repr=False)
