@@ -201,7 +201,8 @@ def field() -> dict[str, Rival]:
     found[f"{OURS}, botocore transport"] = lambda endpoint: _ours(endpoint, transport="botocore")
     found[RAW] = raw
     if find_spec("uvloop"):
-        found |= {OURS + ON_UVLOOP: _ours, RAW + ON_UVLOOP: raw}
+        found[OURS + ON_UVLOOP] = _ours
+        found[RAW + ON_UVLOOP] = raw
     if find_spec("aioboto3"):
         found["aioboto3"] = lambda endpoint: raw(endpoint, "aioboto3")
     found[f"boto3, {THREADS} threads"] = threads
