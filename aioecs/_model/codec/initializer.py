@@ -1,13 +1,17 @@
-"""The `__init__` of a shape, generated so that a member which is already the value's own costs no call."""
+"""The `__init__` of a shape, and what copies its values; generated, so that most members cost no call of Python's.
+
+In the generated source, names that begin with an underscore are never those of members.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any
 
 import attrs
 
-from aioecs._model.codec.hidden_slots import keep_encoded
+from aioecs._model.codec.hidden_slots import keep_encoded, make
 from aioecs._model.codec.nothing import NOTHING
 
 Converter = Callable[[Any], Any]
@@ -16,8 +20,7 @@ Converter = Callable[[Any], Any]
 def initializer(cls: type[Any], as_it_stands: Mapping[Converter, str]) -> Callable[..., None]:
     """Return the `__init__` of a frozen class with slots: what attrs makes of its fields, and faster.
 
-    `as_it_stands` has, for some converters, the condition under which one would return the value unchanged. Its names,
-    as those of the source, begin with an underscore: no member's does.
+    `as_it_stands` has, for some converters, the condition under which one would return the value unchanged.
     """
     given, lines = ["self"], []
     names: dict[str, Any] = {"MISSING": attrs.NOTHING, "NOTHING": NOTHING, "_keep": keep_encoded, "_type": type}
@@ -33,6 +36,22 @@ def initializer(cls: type[Any], as_it_stands: Mapping[Converter, str]) -> Callab
     made.__qualname__, made.__module__ = f"{cls.__qualname__}.__init__", cls.__module__
     made.__annotations__ = {field.name: field.type for field in attrs.fields(cls)} | {"return": None}
     return made
+
+
+def copier(cls: type[Any]) -> Callable[[Any], Any]:
+    """Return what copies a value of a class: the copy shares all members, and its JSON is not kept."""
+    of = [field.name for field in attrs.fields(cls)]
+    held = ", ".join(of)
+    names: dict[str, Any] = {"_make": make, "_cls": cls, "_keep": keep_encoded}
+    names["_all"] = attrgetter(*of) if len(of) > 1 else lambda value: (getattr(value, of[0]),)
+    names |= {f"_put_{name}": getattr(cls, name).__set__ for name in of}
+    lines = ["_copied = _make(_cls)", f"({held},) = _all(_value)"]
+    lines += [f"_put_{name}(_copied, {name})" for name in of]
+    lines += ["_keep(_copied, None)", "return _copied", ""]
+    source = "\n".join(["def copy(_value):", *[f"    {line}" for line in lines]])
+    exec(compile(source, f"<copy of {cls.__name__}>", "exec"), names)  # noqa: S102 made of the names of members alone
+    copy: Callable[[Any], Any] = names["copy"]
+    return copy
 
 
 def _taken(field: attrs.Attribute[Any], names: dict[str, Any], as_it_stands: Mapping[Converter, str]) -> list[str]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from operator import attrgetter
 from typing import Any, Protocol, Self, TypeVar, cast, dataclass_transform
 
 import attrs
@@ -26,7 +25,7 @@ from aioecs._model.codec.hidden_slots import (
     put_at,
     put_source,
 )
-from aioecs._model.codec.initializer import initializer
+from aioecs._model.codec.initializer import copier, initializer
 from aioecs._model.codec.nothing import NOTHING
 from aioecs.errors import InvalidRequest
 
@@ -210,32 +209,21 @@ def _spelled_scalar(held: Any) -> Any:
     return (type(held), repr(held)) if isinstance(held, (int, float)) else held
 
 
-_Made = tuple[
-    tuple[Callable[[Any, Any], None], ...],
-    Callable[[Any], tuple[Any, ...]],
-    Mapping[str, Callable[[Any], Any] | None],
-    frozenset[str],
-]
+_Made = tuple[Callable[[Any], Any], Mapping[str, Callable[[Any], Any] | None], frozenset[str]]
 _MADE: dict[type[Any], _Made] = {}
 
 
 def _made_of(cls: type[Any]) -> _Made:
-    """Return what sets each member, what gets them all, the converter of each, and which members vary.
+    """Return what copies a value, the converter of each member, and which members vary.
 
     `attrs.evolve` looks these up each time, and sets members by name.
     """
     known = _MADE.get(cls)
     if known is None:
         converters = {field.name: field.converter for field in attrs.fields(cls)}
-        slots = tuple([getattr(cls, name).__set__ for name in converters])
         varying = frozenset(field.name for field in attrs.fields(cls) if varies(field))
-        known = _MADE[cls] = slots, _all_of(tuple(converters)), converters, varying
+        known = _MADE[cls] = copier(cls), converters, varying
     return known
-
-
-def _all_of(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
-    only = names[0]
-    return attrgetter(*names) if len(names) > 1 else lambda value: (getattr(value, only),)
 
 
 class _Codec:
@@ -288,10 +276,8 @@ class Shape(HiddenSlots):
     def replace(self, **changes: Any) -> Self:
         """Return a copy with these members changed; the rest is shared with this one."""
         cls = type(self)
-        slots, held_by, converters, varying = _made_of(cls)
-        copied = make(cls)
-        for put, held in zip(slots, held_by(self), strict=False):
-            put(copied, held)
+        copy, converters, varying = _made_of(cls)
+        copied: Self = copy(self)
         for name, held in changes.items():
             if name not in converters:
                 raise TypeError(f"{cls.__name__} has no member {name!r}")

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import pytest
 
+from aioecs._model.codec.initializer import copier
 from aioecs._model.codec.shape import Shape, member, required, shape
 from aioecs.errors import InvalidRequest
 
@@ -62,3 +63,13 @@ def test_its_signature_shows_the_members() -> None:
     assert list(signature.parameters) == ["extra", "type", "tuple", "labels", "numbers", "upper"]
     assert {each.kind for each in signature.parameters.values()} == {inspect.Parameter.KEYWORD_ONLY}
     assert signature.parameters["type"].annotation == "str"
+
+
+def test_a_copy_shares_all_members() -> None:
+    """Whatever the shape; what a caller holds of the first is held by the copy too."""
+    value = Sample(type="t", tuple=["a"], labels={"k": "v"}, extra={"newer": 1})
+    copied = copier(Sample)(value)
+    assert copied == value
+    assert copied is not value
+    assert copied.tuple is value.tuple
+    assert copier(Shape)(Shape()) == Shape()
