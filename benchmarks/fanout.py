@@ -180,7 +180,7 @@ class Cancelled:
     """From the cancel until the queue is empty."""
     held: float
     """The longest time that one step held the loop, until the caller had its error."""
-    told: float
+    raised: float
     """Until the caller has the StartCancelled with all starts."""
 
 
@@ -206,11 +206,11 @@ async def cancelled(given: list[StartTaskRequest]) -> Cancelled:
             last = now
             if not withdrawn and not batch.statistics().queued:
                 withdrawn = now - began
-        told = time.perf_counter() - began
+        raised = time.perf_counter() - began
         assert isinstance(task.exception(), aioecs.StartCancelled)
         core.closing = True
         core.background_tasks.cancel()
-    return Cancelled(withdrawn * 1e3, max(held) * 1e3, told * 1e3)
+    return Cancelled(withdrawn * 1e3, max(held) * 1e3, raised * 1e3)
 
 
 def profiled(count: int, top: int) -> list[list[str]]:
@@ -260,7 +260,7 @@ def cancels(times: int) -> list[Figures]:
 
 
 def _others(took: Cancelled) -> Figures:
-    return {"withdrawn": took.withdrawn, "told": took.told}
+    return {"withdrawn": took.withdrawn, "raised": took.raised}
 
 
 def figures(quick: bool) -> Figures:
@@ -294,7 +294,7 @@ def text(found: Figures) -> str:
     costs = ([name, spread(each, ".2f")] for name, each in found["cost"].items())
     memory = ([f"{starts} starts", f"{megabytes:.1f}"] for starts, megabytes in found["memory"].items())
     cuts = (
-        [cut["asked"], f"{cut['withdrawn']:.1f}", spread(cut["held"], ".1f"), f"{cut['told']:.1f}"]
+        [cut["asked"], f"{cut['withdrawn']:.1f}", spread(cut["held"], ".1f"), f"{cut['raised']:.1f}"]
         for cut in found["cancels"]
     )
     return "\n".join(
