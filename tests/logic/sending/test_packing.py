@@ -82,7 +82,7 @@ def test_what_is_spelled_otherwise_is_another_call() -> None:
 
 
 def test_equal_starts_hold_the_same_parts() -> None:
-    """Requests with equal overrides of their own hold those of their group: thousands that are kept hold few objects."""
+    """Requests with equal overrides of their own hold those of their group: thousands that are kept share them."""
     packing = Packing(0.0)
     made = [
         StartTaskRequest(task_definition="demo", overrides=TaskOverride(cpu=cpu), container_instances=[cpu])
