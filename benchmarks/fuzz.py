@@ -33,7 +33,7 @@ from aioecs._transport import body_reader
 from aioecs._transport.answers import read_response
 from aioecs._transport.connect import connected
 from aioecs._transport.native.connection import Response
-from aioecs._transport.native.encoding import encode
+from aioecs._transport.native.encoding import body_of
 from aioecs._transport.settings import Settings
 from aioecs._transport.transport import EVERY, Operation, SentMarker
 from aioecs.errors import AnswerLost, ECSServiceError, InvalidRequest
@@ -215,7 +215,7 @@ def try_request(dice: Dice) -> None:
         limits.check(request)
     except InvalidRequest:
         return
-    encode(request)
+    body_of(request)
 
 
 def try_arn(dice: Dice) -> None:
