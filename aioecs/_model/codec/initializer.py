@@ -5,7 +5,7 @@ In the generated source, names that begin with an underscore are never those of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -43,7 +43,7 @@ def copier(cls: type[Any]) -> Callable[[Any], Any]:
     of = [field.name for field in attrs.fields(cls)]
     held = ", ".join(of)
     names: dict[str, Any] = {"_make": make, "_cls": cls, "_keep": keep_encoded}
-    names["_all"] = attrgetter(*of) if len(of) > 1 else lambda value: (getattr(value, of[0]),)
+    names["_all"] = getter(of)
     names |= {f"_put_{name}": getattr(cls, name).__set__ for name in of}
     lines = ["_copied = _make(_cls)", f"({held},) = _all(_value)"]
     lines += [f"_put_{name}(_copied, {name})" for name in of]
@@ -52,6 +52,17 @@ def copier(cls: type[Any]) -> Callable[[Any], Any]:
     exec(compile(source, f"<copy of {cls.__name__}>", "exec"), names)  # noqa: S102 made of the names of members alone
     copy: Callable[[Any], Any] = names["copy"]
     return copy
+
+
+def getter(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return what gets these members of a value, one at least, as a tuple."""
+    if len(names) > 1:
+        return attrgetter(*names)
+
+    def get(value: Any) -> tuple[Any, ...]:
+        return (getattr(value, names[0]),)
+
+    return get
 
 
 def _taken(field: attrs.Attribute[Any], names: dict[str, Any], as_it_stands: Mapping[Converter, str]) -> list[str]:
