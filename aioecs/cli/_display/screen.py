@@ -54,9 +54,9 @@ class Report:
 
     @property
     def left(self) -> float | None:
-        """The estimated time to the end, in seconds; None if there is no estimate."""
+        """The estimated time to the end, in seconds; None without an estimate, as while starts wait for capacity."""
         done = self.counts.finished
-        if self.interrupted is not None or not done or done >= self.counts.requested:
+        if self.interrupted is not None or self.waiting or not done or done >= self.counts.requested:
             return None
         return self.seconds * (self.counts.requested - done) / done
 

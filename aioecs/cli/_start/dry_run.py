@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from rich.text import Text
@@ -33,8 +33,10 @@ from aioecs.cli._display.status import DONE, PARTLY
 from aioecs.cli._display.streams import Streams
 from aioecs.cli._start.options import StartOptions
 from aioecs.cli._start.requests import RequestNames, drawn_requests, open_definitions
-from aioecs.testing import LocalECS
 from aioecs.types import ContainerInstance, TaskDefinition
+
+if TYPE_CHECKING:
+    from aioecs.testing import LocalECS
 
 CLUSTER = "default"
 _PRESENT = "present"
@@ -86,6 +88,8 @@ async def _copied(
     client: Client, options: StartOptions, requests: Iterable[StartTaskRequest]
 ) -> AsyncGenerator[tuple[LocalECS, dict[str, str], dict[str, str]]]:
     """Copy the cluster; give the copy, its instances by the ids of the originals, and its task definitions likewise."""
+    from aioecs.testing import LocalECS
+
     hosts = await _hosts(client, options.cluster)
     async with LocalECS(cluster=CLUSTER, instances=0) as copy:
         copy.engine.add_task_definition(_PRESENT, cpu=0, memory=_SMALLEST)

@@ -32,7 +32,7 @@ def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
             seen.append(self._options)
             return 7
 
-    monkeypatch.setattr("aioecs.cli._commands.start.Run", Kept)
+    monkeypatch.setattr("aioecs.cli._start.run.Run", Kept)
     words = (
         "start --cluster c --task-definition td:1 --instances a,b --instances c --count 4 --env A=1 --env B=x=y "
         "--container main --command python main.py --cpu 256 --memory 512 --started-by me --group g --tag k=v "
@@ -69,7 +69,7 @@ def test_the_options_of_a_placement(monkeypatch: pytest.MonkeyPatch) -> None:
             seen.append(self._options)
             return 0
 
-    monkeypatch.setattr("aioecs.cli._commands.start.Run", Kept)
+    monkeypatch.setattr("aioecs.cli._start.run.Run", Kept)
     where = "start --cluster c --task-definition td"
     assert run([*where.split(), "--spread", "ecs.availability-zone", "--wait-for-capacity", "2.5"]) == 0
     assert run([*where.split(), "--binpack", "memory", "--distinct-instance"]) == 0
