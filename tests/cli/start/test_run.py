@@ -17,7 +17,7 @@ from run_world import until
 import aioecs
 from aioecs import Outcome
 from aioecs.cli._access import Access
-from aioecs.cli._display.screen import progress_line
+from aioecs.cli._display.progress import progress_line
 from aioecs.cli._display.streams import Streams
 from aioecs.cli._options import Packed, Policy
 from aioecs.cli._start.options import StartOptions, validated, with_jobs
