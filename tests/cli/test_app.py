@@ -52,7 +52,7 @@ def test_help(words: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_option_has_a_help(capsys: pytest.CaptureFixture[str]) -> None:
-    """All that the command is asked is in its help."""
+    """Each option is in the command's help."""
     run(["start", "--help"])
     out = capsys.readouterr().out
     options = (
@@ -76,7 +76,7 @@ def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ("strat", "No such command 'strat'"),
         ("--nope", "--nope"),
@@ -105,14 +105,14 @@ def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
         ("local surplus", "unexpected extra argument"),
     ],
 )
-def test_what_is_wrong_with_the_words(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_wrong_with_the_words(words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     """One line of stderr says what is wrong and where to read on; nothing else is said, and the status is 2."""
     assert run(words.split()) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("aioecs: ")
     assert err.count("\n") == 1
-    assert told in err
+    assert message in err
     command = words.split()[0]
     assert err.endswith(
         f"(see aioecs {command} --help)\n" if command in ("start", "local") else "(see aioecs --help)\n"
@@ -149,7 +149,7 @@ def test_secrets_are_never_shown(words: Sequence[str], capfd: pytest.CaptureFixt
 
 
 def test_an_interrupt_before_anything_began(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C while there is nothing to settle yet ends quietly."""
+    """Ctrl-C with nothing in flight ends without a message."""
 
     def interrupted(*_: object) -> Any:
         raise KeyboardInterrupt

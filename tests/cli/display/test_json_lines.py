@@ -21,7 +21,7 @@ from aioecs.cli._display.json_lines import start_json, summary_json
     ],
 )
 def test_start_json(start_result: StartResult, facts: dict[str, str]) -> None:
-    """One line says what a start came to; what doesn't apply is null."""
+    """A line has the outcome of a start; what doesn't apply is null."""
     empty = dict.fromkeys(("task_arn", "reason", "detail", "error", "token"))
     line = start_json(start_result)
     assert "\n" not in line

@@ -10,7 +10,7 @@ from aioecs.cli._display.progress import duration, progress, progress_line
 
 
 def test_progress_on_a_wide_terminal() -> None:
-    """One line: how many have settled, a bar, and the counts."""
+    """One line: how many are finished, a bar, and the counts."""
     (line,) = drawn(progress(report(4, start(Outcome.STARTED), refused("AGENT"), throttled=3), 100), 100)
     assert line.startswith("2/4 50% ")
     assert "━" in line
@@ -21,7 +21,7 @@ def test_progress_on_a_wide_terminal() -> None:
 @pytest.mark.parametrize("interrupted", [None, "SIGINT"])
 @pytest.mark.parametrize("rate", [40.0, float("inf")])
 def test_progress_fits(width: int, interrupted: str | None, rate: float) -> None:
-    """At any width no line is too long, and there is room for the "^C" that a terminal writes behind it."""
+    """At any width no line is too long, with columns left for the "^C" that a terminal writes behind it."""
     shown = report(10_000, start(Outcome.STARTED), interrupted=interrupted, rate=rate)
     lines = drawn(progress(shown, width), width)
     assert ("calls/s" in " ".join(lines)) is (rate == 40)
@@ -54,7 +54,7 @@ def test_progress_tells_the_pace(rate: float, pace: str) -> None:
 
 
 def test_progress_without_a_rate_limit() -> None:
-    """Where nothing paces there is nothing to tell."""
+    """Without a rate limit none is shown."""
     assert "paced" not in "".join(drawn(progress(report(10, start(Outcome.STARTED)), 120), 120))
 
 
@@ -74,7 +74,7 @@ def test_durations(seconds: float, words: str) -> None:
 
 
 def test_the_bar_does_not_leap_to_the_end() -> None:
-    """After an interrupt, what was not sent is not counted as done, and no time left is told."""
+    """After an interrupt, what was not sent is not counted as done, and no time left is shown."""
     unsent = [start(Outcome.NOT_SENT)] * 8
     shown = report(10, start(Outcome.STARTED), *unsent, interrupted="SIGINT")
     first, *_ = drawn(progress(shown, 120), 120)
@@ -83,7 +83,7 @@ def test_the_bar_does_not_leap_to_the_end() -> None:
 
 
 def test_a_line_of_progress() -> None:
-    """Without a terminal a line tells the same."""
+    """Without a terminal a line has the same facts."""
     assert progress_line(report(4, start(Outcome.STARTED), refused("AGENT"))).plain == (
         "2 of 4, 50%, 1 started, 1 refused, 0/s, 2s, 2s left"
     )

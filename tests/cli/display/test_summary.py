@@ -13,7 +13,7 @@ from aioecs.cli._display.summary import summary
 
 
 def test_summary_of_a_success() -> None:
-    """Two lines: what was asked was started, and where."""
+    """Two lines: how many were started, and where."""
     assert summary_text(report(2, *[start(Outcome.STARTED)] * 2, container_instances=20)).splitlines() == [
         "2 started of 2 tasks in 2.00 s, 1 started per second",
         "cluster render, 20 container instances, task definition frame:1, 2 calls, 0 throttled",
@@ -70,7 +70,7 @@ def test_summary_groups_errors() -> None:
 
 
 def test_summary_says_unknown_aloud() -> None:
-    """Unknown starts come last, each token with its instances, and a command that looks one up."""
+    """Unknown starts come last, each token with its instances, and a command that finds one."""
     text = summary_text(
         report(3, start(Outcome.STARTED), unknown("t1", "i1"), unknown("t1", "i2"), cluster="my cluster")
     )
@@ -80,14 +80,14 @@ def test_summary_says_unknown_aloud() -> None:
 
 
 def test_summary_names_every_token() -> None:
-    """However many tokens there are, each is told."""
+    """Each token is shown, however many there are."""
     text = summary_text(report(50, *[unknown(f"t{number}") for number in range(50)]))
     assert all(f"  token t{number} of 1 start on i1" in text for number in range(50))
     assert text.endswith("--started-by TOKEN")
 
 
 def test_summary_of_an_interrupt() -> None:
-    """What was stopped, and what was never begun, is told apart from what started."""
+    """What was stopped, and what was never begun, is counted apart from what started."""
     halfway = report(10, start(Outcome.STARTED), start(Outcome.STOPPED), interrupted="SIGINT")
     halfway.counts.close(2)
     assert summary_text(halfway).splitlines()[0].startswith("1 started, 1 stopped again, 8 not sent of 10 tasks")
@@ -95,7 +95,7 @@ def test_summary_of_an_interrupt() -> None:
 
 
 def test_summary_of_a_sudden_end() -> None:
-    """What was in flight when it ended is said aloud."""
+    """What was in flight at the end is reported."""
     sudden = report(10, start(Outcome.STARTED), interrupted="SIGINT")
     sudden.counts.close(4)
     assert "UNSETTLED: it ended before 3 starts in flight had come to anything." in summary_text(sudden)

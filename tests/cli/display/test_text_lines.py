@@ -37,7 +37,7 @@ def test_wrapped_lines_keep_their_style() -> None:
 
 
 def test_an_error_is_one_line() -> None:
-    """Whatever an error says, it is told on one line, and can't steer the terminal."""
+    """Any error fits on one line, and can't control the terminal."""
     assert error_line("no\n  such\x1b[2J\x07 cluster").plain == "aioecs: no such [2J cluster"
 
 
