@@ -31,6 +31,7 @@ from aioecs.cli import _lookup
 from aioecs.cli._display.columns import Column, lines
 from aioecs.cli._display.status import DONE, PARTLY
 from aioecs.cli._display.streams import Streams
+from aioecs.cli._options import UsageError
 from aioecs.cli._start.options import StartOptions
 from aioecs.cli._start.requests import RequestNames, drawn_requests, open_definitions
 from aioecs.types import ContainerInstance, TaskDefinition
@@ -134,11 +135,20 @@ def _add_host(copy: LocalECS, host: ContainerInstance) -> str:
 
 
 def _add_definition(copy: LocalECS, definition: TaskDefinition, number: int) -> str:
-    """Register a copy under a family of its own; whatever ECS says of a definition it took is left out."""
+    """Register a copy under a family of its own, without what ECS adds to a registered definition.
+
+    Raises:
+        UsageError: the local ECS refuses it.
+    """
+    from aioecs.testing import AwsError
+
     plain = definition.to_dict()
     read_only = ("taskDefinitionArn", "revision", "status", "registeredAt", "registeredBy", "compatibilities")
     kept = {name: value for name, value in plain.items() if name not in (*read_only, "deregisteredAt")}
-    answer = copy.engine.call("RegisterTaskDefinition", kept | {"family": f"copy-{number}"})
+    try:
+        answer = copy.engine.call("RegisterTaskDefinition", kept | {"family": f"copy-{number}"})
+    except AwsError as error:
+        raise UsageError(f"--dry-run: no copy of task definition {definition.family}: {error}") from error
     return str(answer["taskDefinition"]["taskDefinitionArn"])
 
 
