@@ -1,12 +1,12 @@
-"""What the batching costs: CPU and memory of a start in a stream, and the time to cancel what is queued.
+"""The cost of batching: CPU and memory of a start in a stream, and the time to cancel queued starts.
 
     python -m benchmarks.fanout [--quick]
 
-The port is in memory and answers at once, with one and the same answer for all calls: what is measured is all that
-aioecs does for a start in a fan-out but the wire, its own codec and the pacing, on one loop. The batching itself is
-that less the same calls carried out without a batch, whose cost ten starts share. Making a request, and holding it
-against the documented limits, is measured apart. Medians of interleaved rounds, CPU time of the process; peak memory is
-tracemalloc's, of the Python objects of a stream whose starts nobody keeps.
+The transport is in memory and answers at once, with the same answer for all calls: what is measured is everything that
+aioecs does for a start in a fan-out, except the wire, the codec and the pacing. The batching itself is that minus the
+same calls without a batch, whose cost ten starts share. Creating requests, and checking them against the limits, is
+measured separately. Medians of interleaved rounds, CPU time of the process; peak memory is tracemalloc's, of a stream
+whose starts are not kept.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from aioecs._model.attempt import Answered, Attempt
 from aioecs._runtime.client_core import Core
 from aioecs._runtime.concurrency import ConcurrencyLimit
 from aioecs._transport.transport import SentMarker
-from benchmarks.rig import Figures, bound, keep_to_one_core, report, spread, table
+from benchmarks.harness import Figures, bound, keep_to_one_core, report, spread, table
 
 HOSTS = tuple(f"arn:aws:ecs:us-east-1:123456789012:container-instance/default/i{n:04}" for n in range(50))
 ANSWERS = {
@@ -62,7 +62,7 @@ class Transport:
         self._answers = answers
 
     async def attempt(self, _operation: Any, request: Any, sent_marker: SentMarker) -> Attempt[Any]:
-        """Start them all."""
+        """Start all tasks."""
         sent_marker.body_started = True
         if not self._answers:
             await asyncio.get_running_loop().create_future()
@@ -71,14 +71,14 @@ class Transport:
 
 
 class Unchecked(Preparer):
-    """Makes calls of requests that are not held against the limits: that is measured by itself."""
+    """Prepares calls without checking the limits, which is measured separately."""
 
     def check(self, request: StartTaskRequest | RunTaskRequest, *, any_number: bool = False) -> None:
-        """Take it as it is."""
+        """Check nothing."""
 
 
-def a_batch(core: Core, *, checks: bool = False) -> Batch:
-    """Make a batch on a core, as `Client.batch` does; unchecked, unless that is what is measured."""
+def make_batch(core: Core, *, checks: bool = False) -> Batch:
+    """Return a batch on a core, as `Client.batch` does; `checks` enables checking the limits."""
     preparer = (Preparer if checks else Unchecked)(core, None, paced=False, tag_tokens=False)
     return Batch(
         core,
@@ -92,10 +92,10 @@ def a_batch(core: Core, *, checks: bool = False) -> Batch:
     )
 
 
-def a_core(port: Transport) -> Core:
-    """Make the inside of a client: fifty requests in flight, unpaced."""
+def make_core(transport: Transport) -> Core:
+    """Return the core of a client: fifty requests in flight, no pacing."""
     return Core(
-        transport=port,
+        transport=transport,
         concurrency=ConcurrencyLimit(50),
         timeouts=aioecs.Timeouts(),
         retries=aioecs.Retries(),
@@ -107,7 +107,7 @@ REQUESTS = [StartTaskRequest(task_definition="demo", container_instances=[host])
 
 
 def requests(count: int, *, new: bool = False) -> Iterator[StartTaskRequest]:
-    """Give so many requests of one instance each; made new, or the same fifty in turn."""
+    """Yield this many requests for one instance each; new ones, or the same fifty in turn."""
     if new:
         for number in range(count):
             yield StartTaskRequest(task_definition="demo", container_instances=[HOSTS[number % 50]])
@@ -116,8 +116,8 @@ def requests(count: int, *, new: bool = False) -> Iterator[StartTaskRequest]:
 
 
 async def streamed(count: int, *, new: bool = False, checks: bool = False) -> float:
-    """Stream so many starts and keep none of them; return the CPU seconds."""
-    async with a_batch(a_core(Transport()), checks=checks) as batch:
+    """Stream this many starts and keep none of them; return the CPU seconds."""
+    async with make_batch(make_core(Transport()), checks=checks) as batch:
         seen = 0
         began = time.process_time()
         async for start in batch.start_tasks(requests(count, new=new)):
@@ -128,10 +128,10 @@ async def streamed(count: int, *, new: bool = False, checks: bool = False) -> fl
 
 
 async def called(count: int) -> float:
-    """Carry out so many calls of ten without a batch, fifty at once; return the CPU seconds."""
-    core = a_core(Transport())
+    """Make this many calls of ten without a batch, fifty at once; return the CPU seconds."""
+    core = make_core(Transport())
     request = StartTaskRequest(task_definition="demo", container_instances=HOSTS[:10])
-    batch = a_batch(core)
+    batch = make_batch(core)
     numbers = iter(range(count))
 
     async def work() -> None:
@@ -149,7 +149,7 @@ async def called(count: int) -> float:
 
 
 def peak(count: int) -> float:
-    """Return the peak of Python's memory while so many starts are streamed, in MB (tracemalloc)."""
+    """Return the peak of Python's memory while this many starts are streamed, in MB (tracemalloc)."""
     gc.collect()
     tracemalloc.start()
     asyncio.run(streamed(count, new=True))
@@ -160,47 +160,47 @@ def peak(count: int) -> float:
 
 @attrs.frozen
 class Cancelled:
-    """How long a cancel of what is queued takes, in milliseconds."""
+    """The time to cancel queued starts, in milliseconds."""
 
     withdrawn: float
-    """From the cancel until nothing is queued any more."""
-    held: float
-    """The longest that the loop was held for anything, until the caller knew all."""
-    told: float
+    """From the cancel until the queue is empty."""
+    blocked: float
+    """The longest time that the loop was blocked, until the caller had the error."""
+    reported: float
     """Until the caller has the StartCancelled with all its starts."""
 
 
 async def cancelled(given: list[StartTaskRequest]) -> Cancelled:
-    """Ask for all of it, with all calls in flight held, and cancel it by a token."""
-    core = a_core(Transport(answers=False))
+    """Start all requests, with unanswered calls in flight, and cancel them with a token."""
+    core = make_core(Transport(answers=False))
     token = aioecs.CancelToken()
-    async with a_batch(core) as batch:
+    async with make_batch(core) as batch:
         batch._on_cancel = "abandon"  # noqa: SLF001 what is in flight is not what is measured
         task = asyncio.ensure_future(batch.report(given, token))
         await asyncio.sleep(0.1)
         assert batch.statistics().in_flight == 50
-        assert batch.statistics().queued >= 400  # as many as a stream draws ahead; the others are not drawn yet
+        assert batch.statistics().queued >= 400  # the read-ahead of a stream; the others are not read yet
         gc.collect()
-        held: list[float] = []
+        blocked: list[float] = []
         began = last = time.perf_counter()
         token.cancel()
         withdrawn = 0.0
         while not task.done():
             await asyncio.sleep(0)
             now = time.perf_counter()
-            held.append(now - last)
+            blocked.append(now - last)
             last = now
             if not withdrawn and not batch.statistics().queued:
                 withdrawn = now - began
-        told = time.perf_counter() - began
+        reported = time.perf_counter() - began
         assert isinstance(task.exception(), aioecs.StartCancelled)
         core.closing = True
         core.background_tasks.cancel()
-    return Cancelled(withdrawn * 1e3, max(held) * 1e3, told * 1e3)
+    return Cancelled(withdrawn * 1e3, max(blocked) * 1e3, reported * 1e3)
 
 
 def profiled(count: int, top: int) -> list[list[str]]:
-    """Say where the time goes, by function, in µs a start under the profiler; its own cost is in that."""
+    """Return the most expensive functions, in µs a start; the profiler's own cost is included."""
     profile = cProfile.Profile()
     profile.enable()
     asyncio.run(streamed(count))
@@ -215,36 +215,36 @@ def profiled(count: int, top: int) -> list[list[str]]:
 
 
 def cost(count: int, times: int) -> dict[str, list[float]]:
-    """Measure what a start costs, in µs of CPU: in turns, so that all meet the same machine."""
-    ways: dict[str, Callable[[], float]] = {
-        "streamed, all in all": lambda: asyncio.run(streamed(count)),
+    """Measure the CPU of a start in µs; the variants alternate, so that the machine's load affects all alike."""
+    variants: dict[str, Callable[[], float]] = {
+        "streamed, total": lambda: asyncio.run(streamed(count)),
         "its calls alone, no batch": lambda: asyncio.run(called(count // 10)),
         "streamed, a request made for each": lambda: asyncio.run(streamed(count, new=True)),
-        "streamed, held against the limits": lambda: asyncio.run(streamed(count, checks=True)),
+        "streamed, checked against the limits": lambda: asyncio.run(streamed(count, checks=True)),
     }
-    seen: dict[str, list[float]] = {name: [] for name in ways}
+    seen: dict[str, list[float]] = {name: [] for name in variants}
     for _ in range(times):
-        for name, way in ways.items():
-            seen[name].append(way() / count * 1e6)
-    whole, calls = seen["streamed, all in all"], seen["its calls alone, no batch"]
+        for name, variant in variants.items():
+            seen[name].append(variant() / count * 1e6)
+    whole, calls = seen["streamed, total"], seen["its calls alone, no batch"]
     return seen | {"so the batching itself": [a - b for a, b in zip(whole, calls, strict=True)]}
 
 
 def cancels(times: int) -> list[Figures]:
-    """Cancel ten thousand queued starts, asked for in two ways; times in ms, of the median by what held the loop."""
-    ways = {
+    """Cancel ten thousand queued starts, requested in two forms; times in ms, of the run with the median blocking."""
+    variants = {
         "10,000 requests": list(requests(10_500)),
         "10,000 in one": [StartTaskRequest(task_definition="demo", container_instances=[HOSTS[0]] * 10_500)],
     }
     found = []
-    for name, given in ways.items():
-        took = sorted((asyncio.run(cancelled(given)) for _ in range(times)), key=lambda each: each.held)
-        found.append({"asked": name, "held": [each.held for each in took], **_parts(took[len(took) // 2])})
+    for name, given in variants.items():
+        took = sorted((asyncio.run(cancelled(given)) for _ in range(times)), key=lambda each: each.blocked)
+        found.append({"asked": name, "blocked": [each.blocked for each in took], **_parts(took[len(took) // 2])})
     return found
 
 
 def _parts(took: Cancelled) -> Figures:
-    return {"withdrawn": took.withdrawn, "told": took.told}
+    return {"withdrawn": took.withdrawn, "reported": took.reported}
 
 
 def figures(quick: bool) -> Figures:
@@ -253,40 +253,49 @@ def figures(quick: bool) -> Figures:
     count, times = (2_000, 1) if quick else (100_000, 3)
     costs = cost(count, times)
     memory = {f"{each:,}": peak(each) for each in (1_000, count)}
-    cuts = cancels(times)
+    cancellations = cancels(times)
     grown = memory[f"{count:,}"] - memory["1,000"]
     return {
         "count": count,
         "cost": costs,
         "memory": memory,
-        "cancels": cuts,
+        "cancels": cancellations,
         "profile": profiled(count, 24),
         "bounds": [
             bound("batching, µs of CPU a start", statistics.median(costs["so the batching itself"]), most=BOUND_CPU),
             bound("memory of 100,000 starts above 1,000, MB", grown, most=BOUND_MEMORY),
             *(
-                bound(f"cancel of {cut['asked']}, ms", statistics.median(cut["held"]), most=BOUND_CANCEL)
-                for cut in cuts
+                bound(
+                    f"cancel of {cancellation['asked']}, ms",
+                    statistics.median(cancellation["blocked"]),
+                    most=BOUND_CANCEL,
+                )
+                for cancellation in cancellations
             ),
         ],
     }
 
 
 def text(found: Figures) -> str:
-    """Say all of it: medians, between the least and the most of the rounds."""
+    """Return the report: medians, with the minimum and maximum of the rounds."""
     count = f"{found['count']:,}"
     costs = ([name, spread(each, ".2f")] for name, each in found["cost"].items())
     memory = ([f"{starts} starts", f"{megabytes:.1f}"] for starts, megabytes in found["memory"].items())
-    cuts = (
-        [cut["asked"], f"{cut['withdrawn']:.1f}", spread(cut["held"], ".1f"), f"{cut['told']:.1f}"]
-        for cut in found["cancels"]
+    cancellations = (
+        [
+            cancellation["asked"],
+            f"{cancellation['withdrawn']:.1f}",
+            spread(cancellation["blocked"], ".1f"),
+            f"{cancellation['reported']:.1f}",
+        ]
+        for cancellation in found["cancels"]
     )
     return "\n".join(
         [
             f"{count} starts from a generator, ten a call, answered at once\n",
             table([f"{count} starts", "µs CPU a start"], costs),
             table(["peak of a stream", "MB"], memory),
-            table(["cancelled", "queue empty after, ms", "loop held, ms", "all told after, ms"], cuts),
+            table(["cancelled", "queue empty after, ms", "loop blocked, ms", "all reported after, ms"], cancellations),
             table(["function", "calls a start", "own µs a start"], found["profile"]),
         ]
     )

@@ -1,11 +1,11 @@
-"""Who starts a task twice, who says "failed" of one that runs, and who loses one: one storm for every client.
+"""Tasks started twice, reported as failed although they run, or lost, by client, under the same faults.
 
     python -m benchmarks.truth [--quick]
 
-The faulty storm: starts through a local ECS of which 10 % take effect and lose their answer, and 4 % lose it without
-taking effect (connections reset, closed and hung, answers cut, 500s). The cancelled storm: each call's task is
-cancelled at a random moment. Every start carries its number as its group, so that the truth can be held against
-the client's word.
+With faults: of the starts through a local ECS 10 % take effect and lose their answer, and 4 % lose it without taking
+effect (connections reset, closed or hanging, truncated answers, status 500). With cancels: each call's task is
+cancelled at a random time. Every start has its number as its group, so that its tasks can be compared with the client's
+report.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ from aiobotocore.session import get_session
 
 import aioecs
 from aioecs.testing import Fault
-from benchmarks.rig import Figures, bound, keep_to_one_core, report, table
-from benchmarks.server import Served, serving
+from benchmarks.harness import Figures, bound, keep_to_one_core, report, table
+from benchmarks.server import ServedECS, serving
 
-LOST_AFTER = ("reset", "close", "truncated", "error", "hang")
-LATENCY = 0.02  # in seconds, of the cancelled storm
-CLOCK = 1.0  # in seconds: how long each client waits for an answer
+FAULTS_AFTER = ("reset", "close", "truncated", "error", "hang")
+LATENCY = 0.02  # in seconds, of the run with cancels
+TIMEOUT = 1.0  # in seconds: each client's timeout of an answer
 
 
 @attrs.define
-class Word:
-    """What a client said of one start: the tasks that it named, and what it said of the rest."""
+class Report:
+    """A client's report of one start: the tasks that it named, and the outcome."""
 
     arns: set[str] = attrs.Factory(set)
-    said: str = "failed"
+    outcome: str = "failed"
 
 
-Starter = Callable[[int], Awaitable[Word]]
+Starter = Callable[[int], Awaitable[Report]]
 
 
 def faults() -> list[Fault]:
-    """Return the faulty storm: 14 % of all calls."""
-    after = [Fault(kind=kind, when="after", times=None, chance=0.02) for kind in LOST_AFTER]  # type: ignore[arg-type]
+    """Return the faults: 14 % of all calls."""
+    after = [Fault(kind=kind, when="after", times=None, chance=0.02) for kind in FAULTS_AFTER]  # type: ignore[arg-type]
     before = [Fault(kind=kind, when="before", times=None, chance=0.02) for kind in ("reset", "error")]
     return after + before
 
 
-def wire(served: Served, number: int) -> dict[str, Any]:
+def wire(served: ServedECS, number: int) -> dict[str, Any]:
     """Return a StartTask of one instance as botocore takes it."""
     instance = served.instances[number % len(served.instances)]
     return {
@@ -62,58 +62,58 @@ def wire(served: Served, number: int) -> dict[str, Any]:
     }
 
 
-def _read(answer: dict[str, Any]) -> Word:
+def _read(answer: dict[str, Any]) -> Report:
     arns = {task["taskArn"] for task in answer["tasks"]}
-    return Word(arns, "started" if arns else "failed")
+    return Report(arns, "started" if arns else "failed")
 
 
-async def raw(stack: AsyncExitStack, served: Served, retries: dict[str, Any]) -> Starter:
+async def raw(stack: AsyncExitStack, served: ServedECS, retries: dict[str, Any]) -> Starter:
     """Open an aiobotocore client."""
-    config = AioConfig(read_timeout=CLOCK, connect_timeout=CLOCK, max_pool_connections=50, retries=retries)
+    config = AioConfig(read_timeout=TIMEOUT, connect_timeout=TIMEOUT, max_pool_connections=50, retries=retries)
     client = await stack.enter_async_context(get_session().create_client("ecs", config=config, **served.kwargs))
 
-    async def start(number: int) -> Word:
+    async def start(number: int) -> Report:
         try:
             return _read(await client.start_task(**wire(served, number)))
-        except Exception:  # noqa: BLE001 whatever it raises, it says that the start failed
-            return Word()
+        except Exception:  # noqa: BLE001 any error reports a failed start
+            return Report()
 
     return start
 
 
-async def threads(stack: AsyncExitStack, served: Served) -> Starter:
+async def threads(stack: AsyncExitStack, served: ServedECS) -> Starter:
     """Open a boto3 client behind a pool of threads."""
-    config = botocore.config.Config(read_timeout=CLOCK, connect_timeout=CLOCK, max_pool_connections=50)
+    config = botocore.config.Config(read_timeout=TIMEOUT, connect_timeout=TIMEOUT, max_pool_connections=50)
     client = boto3.Session().client("ecs", config=config, **served.kwargs)
     pool = stack.enter_context(ThreadPoolExecutor(50))
 
-    def start(number: int) -> Word:
+    def start(number: int) -> Report:
         try:
             return _read(client.start_task(**wire(served, number)))
-        except Exception:  # noqa: BLE001 whatever it raises, it says that the start failed
-            return Word()
+        except Exception:  # noqa: BLE001 any error reports a failed start
+            return Report()
 
     return lambda number: asyncio.get_running_loop().run_in_executor(pool, start, number)
 
 
-async def ours(stack: AsyncExitStack, served: Served, heard: dict[int, Word], **settings: Any) -> Starter:
-    """Open an aioecs client; what `on_settled` hears counts as its word."""
+async def ours(stack: AsyncExitStack, served: ServedECS, late: dict[int, Report], **settings: Any) -> Starter:
+    """Open an aioecs client; what `on_settled` receives counts as its report."""
 
-    def hear(starts: tuple[aioecs.StartResult, ...], _reason: str | None) -> None:
+    def on_settled(starts: tuple[aioecs.StartResult, ...], _reason: str | None) -> None:
         for start in starts:
             number = int(start.request.group or 0)
-            heard[number] = _word((start,))
+            late[number] = _report((start,))
 
     client = await stack.enter_async_context(
         aioecs.Client(
             **served.kwargs,
-            timeouts=aioecs.Timeouts(connect=CLOCK, attempt=CLOCK, consistency=2, settle=5),
-            on_settled=hear,
+            timeouts=aioecs.Timeouts(connect=TIMEOUT, attempt=TIMEOUT, consistency=2, settle=5),
+            on_settled=on_settled,
             **settings,
         )
     )
 
-    async def start(number: int) -> Word:
+    async def start(number: int) -> Report:
         given = wire(served, number)
         request = aioecs.StartTaskRequest(
             task_definition=given["taskDefinition"],
@@ -121,27 +121,27 @@ async def ours(stack: AsyncExitStack, served: Served, heard: dict[int, Word], **
             group=str(number),
         )
         try:
-            return Word({task.task_arn or "" for task in (await client.start_task(request)).tasks}, "started")
+            return Report({task.task_arn or "" for task in (await client.start_task(request)).tasks}, "started")
         except aioecs.ECSError as error:
-            return _word(error.starts)
+            return _report(error.starts)
         except asyncio.CancelledError as cancelled:
             truth = aioecs.find_start_error(cancelled)
-            heard.setdefault(number, _word(truth.starts if truth is not None else ()))
+            late.setdefault(number, _report(truth.starts if truth is not None else ()))
             raise
 
     return start
 
 
-def _word(starts: tuple[aioecs.StartResult, ...]) -> Word:
+def _report(starts: tuple[aioecs.StartResult, ...]) -> Report:
     arns = {start.task.task_arn or "" for start in starts if start.task is not None}
     unknown = any(start.outcome is aioecs.Outcome.UNKNOWN for start in starts)
     stopped = any(start.outcome is aioecs.Outcome.STOPPED for start in starts)
-    return Word(arns, "unknown" if unknown else "stopped" if stopped else "started" if arns else "failed")
+    return Report(arns, "unknown" if unknown else "stopped" if stopped else "started" if arns else "failed")
 
 
 @attrs.frozen
 class Row:
-    """What one client did in one storm."""
+    """The result of one client in one run."""
 
     client: str
     asked: int
@@ -153,27 +153,27 @@ class Row:
     seconds: float
 
 
-def judge(client: str, words: dict[int, Word], truth: dict[str, Any], seconds: float) -> Row:
-    """Hold a client's words against the truth."""
-    running: dict[int, set[str]] = {number: set() for number in words}
+def evaluate(client: str, reports: dict[int, Report], truth: dict[str, Any], seconds: float) -> Row:
+    """Compare a client's reports with what really happened."""
+    running: dict[int, set[str]] = {number: set() for number in reports}
     for task in truth["tasks"]:
         if task["desired_status"] == "RUNNING":
             running[int(task["group"])].add(task["arn"])
     return Row(
         client=client,
-        asked=len(words),
+        asked=len(reports),
         started=sum(bool(tasks) for tasks in running.values()),
         duplicates=sum(max(0, len(tasks) - 1) for tasks in running.values()),
-        lies=sum(bool(running[n]) and not word.arns and word.said == "failed" for n, word in words.items()),
-        orphans=sum(len(tasks - words[n].arns) for n, tasks in running.items() if words[n].said != "unknown"),
-        unknown=sum(word.said == "unknown" for word in words.values()),
+        lies=sum(bool(running[n]) and not report.arns and report.outcome == "failed" for n, report in reports.items()),
+        orphans=sum(len(tasks - reports[n].arns) for n, tasks in running.items() if reports[n].outcome != "unknown"),
+        unknown=sum(report.outcome == "unknown" for report in reports.values()),
         seconds=seconds,
     )
 
 
 SIDES: dict[str, Callable[..., Awaitable[Starter]]] = {
     "aioecs": ours,
-    "aioecs, at least once": lambda stack, served, heard: ours(stack, served, heard, delivery="at_least_once"),
+    "aioecs, at least once": lambda stack, served, late: ours(stack, served, late, delivery="at_least_once"),
     "aiobotocore, legacy (default)": lambda stack, served, _: raw(stack, served, {"mode": "legacy"}),
     "aiobotocore, standard": lambda stack, served, _: raw(stack, served, {"mode": "standard"}),
     "aiobotocore, adaptive": lambda stack, served, _: raw(stack, served, {"mode": "adaptive"}),
@@ -186,9 +186,9 @@ QUICK = ["aioecs", "aiobotocore, retries off", "boto3, 50 threads"]
 
 
 async def faulty(side: str, count: int) -> Row:
-    """Run the faulty storm through one client."""
+    """Run one client with faults."""
     with serving(faults(), instances=50, visibility_lag=0.5, cpu=10**6, memory=10**6) as served:
-        words: dict[int, Word] = {}
+        reports: dict[int, Report] = {}
         began = time.perf_counter()
         async with AsyncExitStack() as stack:
             start = await SIDES[side](stack, served, {})
@@ -196,51 +196,51 @@ async def faulty(side: str, count: int) -> Row:
 
             async def work() -> None:
                 for number in numbers:
-                    words[number] = await start(number)
+                    reports[number] = await start(number)
 
             async with asyncio.TaskGroup() as group:
                 for _ in range(50):
                     group.create_task(work())
-        return judge(side, words, served.truth(), time.perf_counter() - began)
+        return evaluate(side, reports, served.truth(), time.perf_counter() - began)
 
 
 async def cancelled(side: str, count: int) -> Row:
-    """Cancel each call at a random moment; what a cancelled call's caller has no ARN of is an orphan."""
+    """Cancel each call at a random time; a running task whose ARN the caller doesn't have is an orphan."""
     slow = [Fault(kind="delay", when="before", times=None, seconds=LATENCY)]
-    dice = random.Random(1)
+    rng = random.Random(1)
     with serving(slow, instances=50, cpu=10**6, memory=10**6) as served:
-        heard: dict[int, Word] = {}
-        words: dict[int, Word] = {}
+        late: dict[int, Report] = {}
+        reports: dict[int, Report] = {}
         began = time.perf_counter()
         async with AsyncExitStack() as stack:
-            start = await SIDES[side](stack, served, heard)
-            await start(count)  # a first call, whose cost of opening is not what is measured
+            start = await SIDES[side](stack, served, late)
+            await start(count)  # a first call, so that opening a connection is not measured
             numbers = iter(range(count))
 
             async def work() -> None:
                 for number in numbers:
                     task = asyncio.ensure_future(start(number))
-                    await asyncio.wait([task], timeout=dice.random() * 2 * LATENCY)
+                    await asyncio.wait([task], timeout=rng.random() * 2 * LATENCY)
                     task.cancel()
                     await asyncio.wait([task])
-                    words[number] = Word(said="cancelled") if task.cancelled() else task.result()
+                    reports[number] = Report(outcome="cancelled") if task.cancelled() else task.result()
 
             async with asyncio.TaskGroup() as group:
                 for _ in range(20):
                     group.create_task(work())
         truth = served.truth()
         truth["tasks"] = [task for task in truth["tasks"] if task["group"] != str(count)]
-        return judge(side, words | heard, truth, time.perf_counter() - began)
+        return evaluate(side, reports | late, truth, time.perf_counter() - began)
 
 
 def figures(quick: bool) -> Figures:
-    """Run both storms: `faulty` and `cancelled` have a row for each client."""
+    """Measure with faults and with cancels: `faulty` and `cancelled` have a row for each client."""
     keep_to_one_core()
     count, cancels = (30, 30) if quick else (500, 600)
-    storming = QUICK if quick else list(SIDES)
-    # boto3's threads can't be cancelled, and what differs only in what it does about faults needs no second look.
-    cancellable = [side for side in storming if "boto3" not in side and "at least" not in side and "stand" not in side]
-    rows = [asyncio.run(faulty(side, count)) for side in storming]
+    clients = QUICK if quick else list(SIDES)
+    # boto3's threads can't be cancelled, and clients that differ only in their retries are alike here.
+    cancellable = [side for side in clients if "boto3" not in side and "at least" not in side and "stand" not in side]
+    rows = [asyncio.run(faulty(side, count)) for side in clients]
     cut = [asyncio.run(cancelled(side, cancels)) for side in cancellable]
     return {
         "faulty": [attrs.asdict(row) for row in rows],
@@ -250,25 +250,25 @@ def figures(quick: bool) -> Figures:
 
 
 def bounds(rows: list[Row]) -> list[Figures]:
-    """Hold aioecs against its promise."""
+    """Check aioecs against its promise."""
     own = [row for row in rows if row.client.startswith("aioecs")]
     return [
-        bound(f"aioecs's {what}, both storms", sum(getattr(row, what) for row in own), most=0, exact=True)
+        bound(f"aioecs's {what}, both runs", sum(getattr(row, what) for row in own), most=0, exact=True)
         for what in ("duplicates", "lies", "orphans")
     ]
 
 
 def text(found: Figures) -> str:
-    """Say all of it."""
+    """Return the report."""
     names = ["client", "asked", "started", "duplicates", "lies", "orphans", "unknown", "seconds"]
 
-    def storm(rows: list[Figures]) -> str:
+    def table_of(rows: list[Figures]) -> str:
         return table(names, ([*(row[name] for name in names[:-1]), f"{row['seconds']:.1f}"] for row in rows))
 
     asked, cut = found["faulty"][0]["asked"], found["cancelled"][0]["asked"]
     return (
-        f"{asked} starts, 14 % ambiguous faults, visibility lag 0.5 s\n\n{storm(found['faulty'])}\n"
-        f"{cut} calls cancelled at random moments, latency {LATENCY * 1000:.0f} ms\n\n{storm(found['cancelled'])}"
+        f"{asked} starts, 14 % ambiguous faults, visibility lag 0.5 s\n\n{table_of(found['faulty'])}\n"
+        f"{cut} calls cancelled at random times, latency {LATENCY * 1000:.0f} ms\n\n{table_of(found['cancelled'])}"
     )
 
 

@@ -110,12 +110,11 @@ TOO_LONG: dict[str, int] = {
     "_batch/start_stream.py": 517,
     "_calls/call.py": 420,
     "_calls/reconciler.py": 365,
-    "_client/client.py": 405,
+    "_client/client.py": 404,
     "_logic/calls/call_state.py": 398,
-    "_model/limits.py": 467,
     "_model/shapes/enums.py": 491,
     "_runtime/shared_limiter.py": 359,
-    "sync.py": 523,
+    "sync.py": 506,
 }
 """Modules that are still to be divided."""
 
@@ -244,6 +243,12 @@ TESTED_ELSEWHERE = {
         f"errors/{name}.py": "one tree in several modules, which tests/test_errors.py tests as a whole"
         for name in ("__init__", "_base", "_service", "_start", "_wait")
     },
+    **dict.fromkeys(
+        [f"_model/checks/{name}.py" for name in ("places", "rules", "table", "violations")],
+        "tests/model/test_limits.py tests the check of a request as a whole: each limit at its edge",
+    ),
+    "_model/codec/hidden_slots.py": "tests/model/codec/test_lazy.py and tests/model/checks/test_request_json.py do",
+    "_model/codec/nothing.py": "tests/model/codec/test_shape.py tests it as the `extra` of a shape",
 }
 
 

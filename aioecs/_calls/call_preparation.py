@@ -85,6 +85,9 @@ class Preparer:
         if key is not None:
             _check_key(request, key)
         token = tokens.derived(key) if key is not None else fresh_token()
+        tagged = self.tag_tokens and request.started_by is not None
+        if not fan_out and not tagged:
+            self.check(request)  # before the token comes in, which keeps the rules: the JSON is written by then
         shares_token = False
         sent_as: StartTaskRequest | RunTaskRequest
         if isinstance(request, RunTaskRequest):
@@ -92,8 +95,8 @@ class Preparer:
             sent_as, token, adopts = self._with_client_token(request, token)
         else:
             sent_as, token, adopts = self._with_token(request, token)
-        if not fan_out:
-            self.check(sent_as if sent_as.tags is not request.tags else request)  # a token of ours keeps the rules
+        if not fan_out and tagged:
+            self.check(sent_as)
         core = self.core
         record = CallRecord(
             request=request,

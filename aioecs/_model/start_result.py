@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from aioecs._model.codec.shape import make
+from aioecs._model.codec.hidden_slots import make
 from aioecs._model.shapes.run_task import RunTaskRequest
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.shapes.task import Failure, Task

@@ -25,7 +25,7 @@ class Deadlines:
         return len(self._entries)
 
     def set(self, key: Hashable, at: float, callback: Callable[[], object]) -> None:
-        """Call `ring()` then, once, unless it is dropped before; `key` has one deadline: the one that was set last."""
+        """Call `callback()` once at time `at`, unless dropped before; a new deadline replaces the key's old one."""
         self._entries[key] = at, callback
         if at < self._due:
             self._arm(at)

@@ -7,7 +7,7 @@ from typing import Any
 
 import anyio
 import pytest
-from run_world import leaping
+from virtual_time import run_in_virtual_time
 
 from aioecs import CallCancelled, CancelToken, StartCancelled
 from aioecs._calls.cancel_checks import abandonable, call_cancelled, may_have_fired
@@ -47,7 +47,7 @@ def test_a_read_is_abandoned(source: Any, moment: str) -> None:
         assert (begun.is_set(), cut.is_set()) == ((moment == "during"),) * 2
         assert asyncio.get_running_loop().time() < 1_001, "at once"
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_native_cancel_stays_what_it_is() -> None:
@@ -60,7 +60,7 @@ def test_a_native_cancel_stays_what_it_is() -> None:
         with pytest.raises(asyncio.CancelledError, match="mine"):
             await call
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_what_is_told() -> None:

@@ -7,7 +7,8 @@ import logging
 from typing import Any
 
 import pytest
-from run_world import Held, ToldPort, leaping, told_client
+from fake_transport import FakeTransport, HeldAttempt, fake_client
+from virtual_time import run_in_virtual_time
 
 import aioecs
 from aioecs import CallCancelled, CancelToken, StopTaskRequest, StopTaskResponse, Task
@@ -20,13 +21,13 @@ STOPPED = StopTaskResponse(task=Task(task_arn="arn1"))
 DENIED = AccessDeniedException("no")
 
 
-def saying(what: Attempt[Any]) -> Held:
+def saying(what: Attempt[Any]) -> HeldAttempt:
     """Hold the answer back until the gate is opened."""
 
     async def say(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
         return what
 
-    return Held(say)
+    return HeldAttempt(say)
 
 
 @pytest.mark.parametrize("by", ["token", "natively"])
@@ -36,14 +37,14 @@ def test_a_cancelled_caller_is_told_what_came_of_it(by: str, what: Attempt[Any])
 
     async def main() -> None:
         held = saying(what)
-        async with told_client(ToldPort(stop_task=held)) as client:
+        async with fake_client(FakeTransport(stop_task=held)) as client:
             token = CancelToken()
             call = asyncio.create_task(client.stop_task(STOP, token))
             await held.begun.wait()
             token.cancel("enough") if by == "token" else call.cancel()
             asyncio.get_running_loop().call_later(1, held.gate.set)
             await asyncio.wait([call])
-            assert not held.cut
+            assert not held.cancelled
             if by == "token":
                 cancelled = call.exception()
             else:
@@ -54,7 +55,7 @@ def test_a_cancelled_caller_is_told_what_came_of_it(by: str, what: Attempt[Any])
             assert cancelled.response == (STOPPED if isinstance(what, Answered) else None)
             assert cancelled.__cause__ is (None if isinstance(what, Answered) else DENIED)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize("policy", ["stop", "abandon"])
@@ -64,7 +65,7 @@ def test_an_answer_that_comes_too_late_is_logged(policy: Any, caplog: pytest.Log
 
     async def main() -> None:
         held = saying(Answered(STOPPED))
-        async with told_client(ToldPort(stop_task=held), on_cancel=policy) as client:
+        async with fake_client(FakeTransport(stop_task=held), on_cancel=policy) as client:
             token = CancelToken()
             call = asyncio.create_task(client.stop_task(STOP, token))
             await held.begun.wait()
@@ -78,7 +79,7 @@ def test_an_answer_that_comes_too_late_is_logged(policy: Any, caplog: pytest.Log
             assert cancelled.response is None
             held.gate.set()
 
-    leaping(main())
+    run_in_virtual_time(main())
     assert f"StopTask of {STOP.task} went through after its caller had left" in caplog.messages
 
 
@@ -86,15 +87,15 @@ def test_a_stop_that_was_not_begun_is_not_sent() -> None:
     """A token that fired before sends nothing."""
 
     async def main() -> None:
-        port = ToldPort()
-        async with told_client(port) as client:
+        port = FakeTransport()
+        async with fake_client(port) as client:
             token = CancelToken()
             token.cancel()
             with pytest.raises(CallCancelled, match="StopTask was not sent"):
                 await client.stop_task(STOP, token)
-        assert port.asked == []
+        assert port.requests == []
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_the_end_of_the_client_is_said() -> None:
@@ -102,10 +103,10 @@ def test_the_end_of_the_client_is_said() -> None:
 
     async def main() -> None:
         held = saying(Answered(STOPPED))
-        async with told_client(ToldPort(stop_task=held), timeouts=aioecs.Timeouts(drain=1)) as client:
+        async with fake_client(FakeTransport(stop_task=held), timeouts=aioecs.Timeouts(drain=1)) as client:
             call = asyncio.create_task(client.stop_task(STOP))
             await held.begun.wait()
         with pytest.raises(aioecs.ClientStateError, match="may have been stopped"):
             await call
 
-    leaping(main())
+    run_in_virtual_time(main())

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from run_world import until
+from virtual_time import until
 
 from aioecs.testing import Fault, LocalECS
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import anyio
 import pytest
-from run_world import Held, ToldPort, leaping, lost, told_client
+from fake_transport import FakeTransport, HeldAttempt, fake_client, lost
+from virtual_time import run_in_virtual_time
 
 import aioecs
 from aioecs import CancelToken, Outcome, Retries, RunTaskRequest, RunTaskResponse, StopTaskRequest, Task, Timeouts
@@ -205,9 +206,9 @@ def test_a_cancelled_run_task_loses_no_task(answered: bool) -> None:
     settled: list[aioecs.StartResult] = []
 
     async def main() -> None:
-        held = Held(ran)
-        port = ToldPort(run_task=held)
-        async with told_client(port, on_settled=lambda starts, _: settled.extend(starts), on_cancel="keep") as client:
+        held = HeldAttempt(ran)
+        port = FakeTransport(run_task=held)
+        async with fake_client(port, on_settled=lambda starts, _: settled.extend(starts), on_cancel="keep") as client:
             call = asyncio.create_task(client.run_task(DEMO))
             await held.begun.wait()
             call.cancel()
@@ -216,7 +217,7 @@ def test_a_cancelled_run_task_loses_no_task(answered: bool) -> None:
                 await call
             told = aioecs.find_start_error(caught.value)
             assert told is not None
-            assert not held.cut
+            assert not held.cancelled
             arns = [task.task_arn for task in told.tasks]
             assert arns == ([f"{TASK}{at}" for at in range(3)] if answered else [])
             assert (told.outcome is Outcome.UNKNOWN) is not answered
@@ -224,27 +225,27 @@ def test_a_cancelled_run_task_loses_no_task(answered: bool) -> None:
             await asyncio.sleep(5)
         assert len([start.task for start in settled if start.task]) == 3, "a cancelled task may never look at the cause"
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_beyond_the_client_token_s_life_it_is_looked_up() -> None:
     """An ambiguous RunTask is sent again for an hour, and not beyond: ECS may have forgotten the token."""
 
     async def main() -> None:
-        port = ToldPort(run_task=lost)
+        port = FakeTransport(run_task=lost)
         patient = Timeouts(call=3 * CLIENT_TOKEN_LIVES, consistency=CLIENT_TOKEN_LIVES)
         often = Retries(max_attempts=10_000, initial_backoff=60, max_backoff=60)
-        async with told_client(port, timeouts=patient, retries=often) as client:
+        async with fake_client(port, timeouts=patient, retries=often) as client:
             with pytest.raises(aioecs.StartUnknown) as caught:
                 await client.run_task(DEMO)
             assert [start.outcome for start in caught.value.starts] == [Outcome.UNKNOWN] * 3
         names = port.names()
-        assert len({request.client_token for name, request in port.asked if name == "RunTask"}) == 1
+        assert len({request.client_token for name, request in port.requests if name == "RunTask"}) == 1
         last = max(at for at, name in enumerate(names) if name == "RunTask")
         assert last >= CLIENT_TOKEN_LIVES / 60
         assert set(names[last + 1 :]) == {"ListTasks"}
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 async def test_it_is_looked_up_afterwards() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 import pytest
-from run_world import iterations, leaping
+from virtual_time import iterations, run_in_virtual_time
 
 from aioecs._runtime.background_tasks import BackgroundTasks
 
@@ -78,7 +78,7 @@ def test_drained_waits_for_all_of_them_and_no_longer(
         assert await background_tasks.drained(1)
         assert all(task.done() for task in tasks)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_drained_waits_for_what_is_begun_meanwhile() -> None:
@@ -96,7 +96,7 @@ def test_drained_waits_for_what_is_begun_meanwhile() -> None:
         assert await background_tasks.drained(10)
         return loop.time() - began
 
-    assert leaping(main()) == pytest.approx(7)
+    assert run_in_virtual_time(main()) == pytest.approx(7)
 
 
 async def test_a_callers_cancel_does_not_reach_them() -> None:

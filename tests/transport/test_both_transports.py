@@ -223,10 +223,10 @@ async def test_a_body_that_is_too_large_is_lost(option: Transport) -> None:
 
     async def behave(exchange: Exchange) -> None:
         await exchange.request()
-        exchange.say(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
         try:
             while not cut.is_set():
-                exchange.say(b"x" * 2**20)
+                exchange.send(b"x" * 2**20)
                 await exchange.drain()
         except OSError:
             cut.set()
@@ -281,7 +281,7 @@ async def test_a_throttle_with_an_odd_header(option: Transport, header: str) -> 
 
     async def behave(exchange: Exchange) -> None:
         await exchange.request()
-        exchange.say(
+        exchange.send(
             b'HTTP/1.1 400 Said\r\nContent-Length: 33\r\n%b\r\n\r\n{"__type": "ThrottlingException"}'
             % header.encode("latin-1")
         )

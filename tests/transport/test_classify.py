@@ -246,7 +246,7 @@ async def hang(exchange: Exchange) -> None:
 
 async def cut_head(exchange: Exchange) -> None:
     await exchange.request()
-    exchange.say(b"HTTP/1.1 200 OK\r\nContent-Le")
+    exchange.send(b"HTTP/1.1 200 OK\r\nContent-Le")
     exchange.close()
 
 
@@ -264,7 +264,7 @@ async def hang_in_the_body(exchange: Exchange) -> None:
 
 async def no_http(exchange: Exchange) -> None:
     await exchange.request()
-    exchange.say(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
+    exchange.send(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
     exchange.close()
 
 

@@ -14,24 +14,17 @@ from collections import OrderedDict, deque
 from collections.abc import Hashable, Iterable
 from contextvars import Context
 from enum import Enum, auto
-from operator import attrgetter
 from typing import Any, Protocol, cast
 
 import attrs
 
-from aioecs._model.limits import INSTANCES_PER_CALL
+from aioecs._model.checks.request_json import common_json, share_parts
+from aioecs._model.checks.table import INSTANCES_PER_CALL
 from aioecs._model.options import Delivery, OnCancel
 from aioecs._model.shapes.run_task import RunTaskRequest
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.start_result import StartResult
 from aioecs.errors import ECSError
-
-SHARED = tuple(
-    field.name
-    for field in attrs.fields(cast("Any", StartTaskRequest))
-    if field.name not in ("container_instances", "extra")
-)
-_shared = attrgetter(*SHARED)
 
 
 def alike(one: StartTaskRequest, other: StartTaskRequest) -> bool:
@@ -107,6 +100,8 @@ class Group:
     request: StartTaskRequest | RunTaskRequest
     delivery: Delivery
     key: str | None = None
+    common: Hashable = attrs.field(default=None, repr=False)
+    """What is equal for all starts of the group and no others; None for a group that nobody else may join."""
     since: float = 0.0
     """When the first of those who wait came."""
     entries: deque[Entry] = attrs.Factory(deque)
@@ -130,22 +125,23 @@ class Packing:
 
     def group(self, request: StartTaskRequest | RunTaskRequest, delivery: Delivery, key: str | None = None) -> Group:
         """Return the group that such a start belongs to."""
-        if key is not None or request.extra:
-            return Group(request, delivery, key)  # of its own: a key travels alone, and `extra` has no hash
+        if key is not None or isinstance(request, RunTaskRequest):
+            return Group(request, delivery, key)
+        common = common_json(request), request.started_by, delivery
         last = self.last
-        if last is not None and last.delivery == delivery and _shared(last.request) == _shared(request):
-            return last
-        known = self._groups.get((_shared(request), delivery)) or Group(request, delivery)
-        self.last = known
-        return known
+        if last is None or last.common != common:
+            last = self.last = self._groups.get(common) or Group(request, delivery, common=common)
+        if last.request is not request:
+            share_parts(request, cast("StartTaskRequest", last.request))
+        return last
 
     def add(self, entry: Entry, group: Group, now: float, *, again: bool = False) -> None:
         """Queue a start; one that is tried `again` goes before all others, and waits for no company."""
         if not group.living:
             group.since = now
             self._order[group] = None
-            if group.key is None and not group.request.extra:
-                self._groups[_shared(group.request), group.delivery] = group
+            if group.common is not None:
+                self._groups[group.common] = group
         self.join(entry, group)
         if again:
             group.entries.rotate()
@@ -213,8 +209,8 @@ class Packing:
             self._full.move_to_end(group)
         if not group.living:
             self._order.pop(group, None)
-            if group.key is None and not group.request.extra:
-                self._groups.pop((_shared(group.request), group.delivery), None)
+            if group.common is not None:
+                self._groups.pop(group.common, None)
             if self.last is group:
                 self.last = None
 

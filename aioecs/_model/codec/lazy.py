@@ -12,8 +12,9 @@ from typing import Any, TypeVar, cast
 
 import attrs
 
+from aioecs._model.codec.hidden_slots import keep
 from aioecs._model.codec.plain import lazily, readings
-from aioecs._model.codec.shape import Shape, keep, unread
+from aioecs._model.codec.shape import Shape, unread
 
 S = TypeVar("S", bound=Shape)
 Read = Callable[[bytes], dict[str, Any]]

@@ -18,7 +18,18 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 
 import attrs
 
-from aioecs._model.codec.shape import CODEC, NOTHING, Readings, Shape, is_own, is_required, is_secret, unread, wire_name
+from aioecs._model.codec.nothing import NOTHING
+from aioecs._model.codec.shape import (
+    CODEC,
+    Readings,
+    Shape,
+    is_own,
+    is_required,
+    is_secret,
+    unread,
+    varies,
+    wire_name,
+)
 from aioecs.errors import InvalidRequest
 
 S = TypeVar("S", bound=Shape)
@@ -42,13 +53,16 @@ class Member:
     kind: Kind
     required: bool
     secret: bool
+    varies: bool = False
 
 
 def _members(shape: type[Any]) -> tuple[Member, ...]:
     """Return the members of a shape, in the order of the service model, `extra` left out."""
     hints = get_type_hints(shape)
     return tuple(
-        Member(field.name, wire_name(field), _kind(hints[field.name]), is_required(field), is_secret(field))
+        Member(
+            field.name, wire_name(field), _kind(hints[field.name]), is_required(field), is_secret(field), varies(field)
+        )
         for field in attrs.fields(shape)
         if field.name != "extra" and not is_own(field)
     )

@@ -9,7 +9,7 @@ puts there is sent as it stands.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Protocol, Self, TypeVar, cast, dataclass_transform
@@ -17,6 +17,17 @@ from typing import Any, Protocol, Self, TypeVar, cast, dataclass_transform
 import attrs
 
 from aioecs._model.codec.display import corrected, redacted, redacted_parts, shown, shown_members, shown_names
+from aioecs._model.codec.hidden_slots import (
+    HiddenSlots,
+    keep,
+    keep_encoded,
+    kept_encoded,
+    make,
+    put_at,
+    put_source,
+    read_late,
+)
+from aioecs._model.codec.nothing import NOTHING
 from aioecs.errors import InvalidRequest
 
 T = TypeVar("T")
@@ -24,6 +35,7 @@ _WIRE = "wire"
 _REQUIRED = "required"
 _SECRET = "secret"  # noqa: S105 the name of a mark
 _OWN = "own"
+_VARIES = "varies"
 
 
 def wire_name(attribute: attrs.Attribute[Any]) -> str:
@@ -47,11 +59,17 @@ def is_own(attribute: attrs.Attribute[Any]) -> bool:
     return bool(attribute.metadata.get(_OWN))
 
 
+def varies(attribute: attrs.Attribute[Any]) -> bool:
+    """Tell whether requests that may share a call differ in the member."""
+    return bool(attribute.metadata.get(_VARIES))
+
+
 def member(
     *,
     wire: str | None = None,
     secret: bool = False,
     own: bool = False,
+    varies: bool = False,
     default: Any = None,
     factory: Any = None,
     kept_by: Callable[[Any], Any] | None = None,
@@ -61,7 +79,7 @@ def member(
     It has another name on the wire, is a secret, aioecs's own, or something else than its kind makes it the value's.
     """
     what: dict[str, Any] = {"factory": factory} if factory is not None else {"default": default}
-    marks = {_WIRE: wire, _SECRET: secret, _OWN: own}
+    marks = {_WIRE: wire, _SECRET: secret, _OWN: own, _VARIES: varies}
     return attrs.field(repr=not secret, converter=kept_by, metadata=marks, **what)
 
 
@@ -108,31 +126,6 @@ def _own_dict(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else value
 
 
-class _Nothing(Mapping[str, Any]):
-    """The `extra` of nearly every value: one for all, so that it costs no memory, and nothing can be put into it."""
-
-    __slots__ = ()
-
-    def __getitem__(self, name: str) -> Any:
-        raise KeyError(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(())
-
-    def __len__(self) -> int:
-        return 0
-
-    def __repr__(self) -> str:
-        return "{}"
-
-    def __reduce__(self) -> str:
-        return "NOTHING"
-
-
-NOTHING: Mapping[str, Any] = _Nothing()
-"""A map with nothing in it; copied or pickled, it is itself."""
-
-
 def _own_extra(value: Any) -> Any:
     return value if value is NOTHING else _own_dict(value) or NOTHING
 
@@ -174,7 +167,7 @@ def shape(cls: type[T]) -> type[T]:
     Python looks members up more slowly on a class that has `__getattr__`, which is why requests go without.
     """
     made: Any = asked(cls)
-    made.__getattr__ = _read_late
+    made.__getattr__ = read_late
     return cast("type[T]", made)
 
 
@@ -189,42 +182,17 @@ def _spelled_scalar(held: Any) -> Any:
     return (type(held), repr(held)) if isinstance(held, (int, float)) else held
 
 
-class _Unread:
-    """Places for what a value reads late: what from, which the values of a list share, and its number there."""
-
-    __slots__ = ("_at", "_source")
-
-
-def _read_late(self: Any, name: str) -> Any:
-    """Read a member of an answer when it is first asked for, and keep it."""
-    try:
-        of, readings = _source_of.__get__(self)
-        reading = readings[name]
-    except (AttributeError, KeyError):
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}") from None
-    held = reading(of if isinstance(of, dict) else of[_at_of.__get__(self)])
-    keep(self, name, held)
-    return held
-
-
-_source_of: Any = vars(_Unread)["_source"]  # asked through its descriptor, which doesn't come back to __getattr__
-_at_of: Any = vars(_Unread)["_at"]
-_put_source, _put_at = _source_of.__set__, _at_of.__set__
-make = object.__new__
-keep: Callable[[Any, str, Any], None] = object.__setattr__
-"""Puts a member of a frozen value in place, while it is made."""
-
-
 _Made = tuple[
     tuple[Callable[[Any, Any], None], ...],
     Callable[[Any], tuple[Any, ...]],
     Mapping[str, Callable[[Any], Any] | None],
+    frozenset[str],
 ]
 _MADE: dict[type[Any], _Made] = {}
 
 
 def _made_of(cls: type[Any]) -> _Made:
-    """Return what puts each member in its slot, what gets them all, and what makes each a value's own.
+    """Return what puts each member in its slot, what gets them all, what makes each a value's own, and which vary.
 
     `attrs.evolve` looks it up each time, and puts them in by name.
     """
@@ -232,7 +200,8 @@ def _made_of(cls: type[Any]) -> _Made:
     if known is None:
         converters = {field.name: field.converter for field in attrs.fields(cls)}
         slots = tuple([getattr(cls, name).__set__ for name in converters])
-        known = _MADE[cls] = slots, _all_of(tuple(converters)), converters
+        varying = frozenset(field.name for field in attrs.fields(cls) if varies(field))
+        known = _MADE[cls] = slots, _all_of(tuple(converters)), converters, varying
     return known
 
 
@@ -253,7 +222,7 @@ CODEC = _Codec()
 
 
 @asked
-class Shape(_Unread):
+class Shape(HiddenSlots):
     """What all shapes share."""
 
     extra: Mapping[str, Any] = attrs.field(default=NOTHING, converter=_own_extra, repr=shown_names, eq=_spelled)
@@ -295,7 +264,7 @@ class Shape(_Unread):
     def replace(self, **changes: Any) -> Self:
         """Return a copy with these members changed; the rest is shared with this one."""
         cls = type(self)
-        slots, held_by, converters = _made_of(cls)
+        slots, held_by, converters, varying = _made_of(cls)
         copied = make(cls)
         for put, held in zip(slots, held_by(self), strict=False):
             put(copied, held)
@@ -304,6 +273,8 @@ class Shape(_Unread):
                 raise TypeError(f"{cls.__name__} has no member {name!r}")
             own = converters[name]
             keep(copied, name, held if own is None else own(held))
+        if varying.issuperset(changes) and (encoded := kept_encoded(self)) is not None:
+            keep_encoded(copied, encoded)
         return copied
 
 
@@ -332,6 +303,6 @@ Source = tuple[dict[str, Any] | Parts, Readings]
 def unread(cls: type[S], source: Source, at: int | None = None) -> S:
     """Make a value whose members are read when they are first asked for."""
     value = make(cls)
-    _put_source(value, source)
-    _put_at(value, at)
+    put_source(value, source)
+    put_at(value, at)
     return value

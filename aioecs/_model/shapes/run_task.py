@@ -60,7 +60,7 @@ class PlacementStrategy(Shape):
 
 @asked
 class RunTaskRequest(Shape):
-    """Tasks to start wherever ECS finds capacity. Unlike StartTask it has an idempotency token, `client_token` [model]."""
+    """Tasks to start wherever ECS has capacity. Unlike StartTask it has a token, `client_token` [model]."""
 
     capacity_provider_strategy: Sequence[CapacityProviderStrategyItem] | None = None
     """Which capacity providers run the tasks; at most 20 [model].

@@ -92,8 +92,8 @@ def _reject_control_characters(request: Any) -> None:
         text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
         found = find_control_character(text)
         if found is not None or find_control_character(name) is not None:
-            outcome = f"header {name!r}" if name != "address" else "address"
-            raise InvalidConfigError(error_msg=f"the {outcome} holds a control character ({found or 'in its name'})")
+            part = f"header {name!r}" if name != "address" else "address"
+            raise InvalidConfigError(error_msg=f"the {part} holds a control character ({found or 'in its name'})")
 
 
 def _no_retry(**_: Any) -> bool | None:
@@ -105,11 +105,11 @@ def _keep_answer(response_dict: dict[str, Any], **_: Any) -> None:
     """Keep the response as it arrived, so that neither the result nor an error of botocore's parser matters."""
     current = _CURRENT.get()
     if current is not None and current.answer is None:
-        lines = [
+        headers = [
             (name.encode("latin-1", "replace"), value.encode("latin-1", "replace"))
             for name, value in response_dict["headers"].items()
         ]
-        current.answer = Response(response_dict["status_code"], lines, bytes(response_dict["body"]))
+        current.answer = Response(response_dict["status_code"], headers, bytes(response_dict["body"]))
 
 
 class BotocoreTransport:

@@ -26,7 +26,7 @@ from aioecs._transport.native.captured_request import CapturedRequest
 from aioecs._transport.native.clock_correction import CLOCK_SKEW_CODES, ClockCorrection
 from aioecs._transport.native.connection import Response
 from aioecs._transport.native.connection_pool import ConnectionPool
-from aioecs._transport.native.encoding import Encoder
+from aioecs._transport.native.encoding import body_of
 from aioecs._transport.native.signing import CONTENT_TYPE, Keys, Signer
 from aioecs._transport.transport import Operation, SentMarker
 from aioecs.errors import ECSServiceError
@@ -67,16 +67,13 @@ class NativeTransport:
         self._now = now
         self._clock = ClockCorrection()
         self._signer = Signer(captured.host, captured.scope)
-        self._encoder = Encoder()
-        self._in_flight = 0
         self._head_lines: dict[str, tuple[str, str]] = {}
 
     async def attempt(self, operation: Operation[R], request: Shape, sent_marker: SentMarker) -> Attempt[R]:
         """Send the request once and return the outcome; send it once more if ECS rejected only its signature."""
-        self._in_flight += 1
         state = _AttemptState(sent_marker, request, self._clock.offset)
         try:
-            body = self._encoder.body(request)
+            body = body_of(request)
             outcome = await self._send(operation, body, state)
             if not isinstance(outcome, Rejected) or outcome.error.code not in _RETRYABLE_CODES:
                 return outcome
@@ -88,10 +85,6 @@ class NativeTransport:
             return outcome
         except Exception as error:  # noqa: BLE001 every error must become an outcome of the start
             return classify_failure(error, operation.name, sent_marker.body_started)
-        finally:
-            self._in_flight -= 1
-            if not self._in_flight:
-                self._encoder.forget()
 
     async def close(self) -> None:
         """Close the connections, and wait until they are closed."""

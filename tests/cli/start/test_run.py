@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from rich.text import Text
-from run_world import until
+from virtual_time import until
 
 import aioecs
 from aioecs import Outcome

@@ -41,7 +41,7 @@ def answering(*pieces: bytes, close: bool = False) -> Callable[[Exchange], Await
     async def behave(exchange: Exchange) -> None:
         await exchange.request()
         for piece in pieces:
-            exchange.say(piece)
+            exchange.send(piece)
             await asyncio.sleep(0)
         if close:
             exchange.close()
@@ -197,9 +197,9 @@ async def test_unsolicited_bytes() -> None:
 
     async def behave(exchange: Exchange) -> None:
         await exchange.request()
-        exchange.say(LENGTH)
+        exchange.send(LENGTH)
         await more.wait()
-        exchange.say(b"HTTP/1.1 408 Too slow\r\n\r\n")
+        exchange.send(b"HTTP/1.1 408 Too slow\r\n\r\n")
 
     async with RawServer(behave) as server, connection_to(server) as (connection, ended):
         await connection.exchange(REQUEST, SentMarker(), PATIENCE)
