@@ -30,7 +30,7 @@ from aioecs.worker._job_decisions import (
 )
 from aioecs.worker._ledgers.claims import Entry, Verdict, checked_key, checked_size, fingerprint
 from aioecs.worker._ledgers.ledger import EntryError, Ledger, LedgerError
-from aioecs.worker._message import Message
+from aioecs.worker._sqs.message import Message
 
 ToRequest = Callable[[Message], StartTaskRequest | Awaitable[StartTaskRequest]]
 Key = Callable[[Message], str]

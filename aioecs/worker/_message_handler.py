@@ -14,10 +14,10 @@ import attrs
 from aioecs._model.arn import short
 from aioecs.worker._job_decisions import LONGEST_INVISIBLE, Fate, Happened, Lease, delay, is_last
 from aioecs.worker._job_starter import Job, Starter, Tried
-from aioecs.worker._message import Message
-from aioecs.worker._order import Order, Place
-from aioecs.worker._queue import Outbox
 from aioecs.worker._shutdown import Ending
+from aioecs.worker._sqs.message import Message
+from aioecs.worker._sqs.order import Order, Place
+from aioecs.worker._sqs.queue import Outbox
 from aioecs.worker._statistics import Tally
 
 log = logging.getLogger("aioecs")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
-from aioecs.worker._message import Message
+from aioecs.worker._sqs.message import Message
 
 
 @attrs.frozen(kw_only=True)

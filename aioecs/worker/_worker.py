@@ -15,9 +15,9 @@ from aioecs.errors import ClientStateError, InvalidRequest
 from aioecs.worker._job_decisions import LONGEST_INVISIBLE, lease_of
 from aioecs.worker._job_starter import Key, ToRequest
 from aioecs.worker._ledgers.ledger import Ledger
-from aioecs.worker._message import Message
-from aioecs.worker._queue import LONG_POLL
 from aioecs.worker._signals import sigterm
+from aioecs.worker._sqs.message import Message
+from aioecs.worker._sqs.queue import LONG_POLL
 from aioecs.worker._statistics import WorkerStatistics
 from aioecs.worker._worker_run import Shift, Terms
 

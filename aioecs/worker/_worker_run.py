@@ -19,10 +19,10 @@ from aioecs.worker._job_decisions import Lease, growing, idle_rest
 from aioecs.worker._job_starter import Key, Starter, ToRequest
 from aioecs.worker._ledgers.dynamodb import DynamoDBLedger
 from aioecs.worker._ledgers.ledger import Ledger, LedgerError
-from aioecs.worker._message import Message
 from aioecs.worker._message_handler import Carrier
-from aioecs.worker._queue import BY_TENS, Outbox, Queue, QueueError
 from aioecs.worker._shutdown import Ending
+from aioecs.worker._sqs.message import Message
+from aioecs.worker._sqs.queue import BY_TENS, Outbox, Queue, QueueError
 from aioecs.worker._statistics import Tally, WorkerStatistics
 
 _GRACE = 1.0  # in seconds, for the answer of a long poll that is cut: what it brings would stay invisible else

@@ -18,7 +18,7 @@ from worker_world import SESSION
 
 from aioecs.errors import ConfigurationError
 from aioecs.worker import Message, QueueError
-from aioecs.worker._queue import LONG_POLL, Outbox, Queue
+from aioecs.worker._sqs.queue import LONG_POLL, Outbox, Queue
 
 
 class Told:
