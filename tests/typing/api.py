@@ -244,6 +244,10 @@ async def working(ecs: aioecs.Client, ledger: aioecs.worker.Ledger) -> None:
 
     worker = aioecs.worker.Worker(ecs, "https://queue", to_request, ledger=ledger, concurrency=10)
     assert_type(await worker.run(aioecs.CancelToken()), aioecs.worker.WorkerStatistics)
+    to_the_end = aioecs.worker.Worker(ecs, "https://queue", to_request, ledger=ledger, until="stopped", retry_failed=2)
+    assert_type(to_the_end.healthy, bool)
+    events = aioecs.worker.TaskEvents(ecs, "https://queue", lambda result: result.succeeded, ledger=ledger)
+    assert_type(await events.run(aioecs.CancelToken()), aioecs.worker.TaskEventStatistics)
     response = await aioecs.worker.start_records(ecs, {"Records": []}, to_request, ledger=aioecs.worker.MemoryLedger())
     assert_type(response, aioecs.worker.BatchResponse)
     assert_type(response["batchItemFailures"], list[aioecs.worker.ItemFailure])
