@@ -471,6 +471,9 @@ async def to_the_end(ecs: aioecs.Client, one: aioecs.StartTaskRequest, run_one: 
         assert_type((line.container, line.text), tuple[str, str])
         assert_type(line, aioecs.LogLine)
     assert_type(await ecs.log_tail(report.results[0], 5), tuple[aioecs.LogLine, ...])
+    assert_type(await ecs.wait_until_healthy(["arn"], token, timeout=60, cluster="render"), list[aioecs.Task])
+    instances = await ecs.wait_for_instances("render", 3, token, timeout=60)
+    assert_type(instances, list[aioecs.types.ContainerInstance])
     assert_type(await ecs.task_result(report.results[0].task, container="main"), aioecs.TaskResult)
 
 
