@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from queue import SimpleQueue
 from types import TracebackType
@@ -20,25 +20,21 @@ import anyio
 import aioecs
 from aioecs import (
     BatchReport,
-    Binpack,
     CallCancelled,
     CancelToken,
-    CapacityDemand,
     ClientStateError,
     Delivery,
-    DistinctInstance,
     InvalidRequest,
     ListContainerInstancesRequest,
     ListContainerInstancesResponse,
     ListTasksRequest,
     ListTasksResponse,
-    MemberOf,
+    LogLine,
     OnCancel,
     Outcome,
-    Random,
+    RunReport,
     RunTaskRequest,
     RunTaskResponse,
-    Spread,
     StartCancelled,
     StartResult,
     StartTaskRequest,
@@ -60,11 +56,11 @@ _STARTED, _REFUSED = Outcome.STARTED, Outcome.REFUSED
 
 
 def _like(
-    method: Callable[Concatenate[Any, P], None],
-) -> Callable[[Callable[Concatenate[S, ...], None]], Callable[Concatenate[S, P], None]]:
+    method: Callable[Concatenate[Any, P], Any],
+) -> Callable[[Callable[Concatenate[S, ...], T]], Callable[Concatenate[S, P], T]]:
     """Give a method another's parameters."""
 
-    def decorate(given: Callable[Concatenate[S, ...], None]) -> Callable[Concatenate[S, P], None]:
+    def decorate(given: Callable[Concatenate[S, ...], T]) -> Callable[Concatenate[S, P], T]:
         return functools.wraps(method)(given)
 
     return decorate
@@ -87,6 +83,10 @@ class Client:
     its first call opens it, and `close()` or the process's exit closes it. Any number of threads may share it. What
     was opened before a fork can't be used after it; what is first used after it can, so a client that a module makes
     works in the worker processes of a server.
+
+    Documented by `aioecs.Client`: `look_up`, `place_task`, `run`, `stop_task`, `run_task`, `task_result`,
+    `wait_until_running`, `wait_until_stopped`, `wait_for_results`, `log_tail`, `describe_tasks`,
+    `describe_container_instances`, `describe_task_definition`.
 
     `CancelToken` cancels from any thread. A Ctrl-C does what a cancel does: the call is withdrawn, its thread waits
     `timeouts.settle` seconds at most for what came of it, and KeyboardInterrupt is then raised with the
@@ -351,26 +351,11 @@ class Client:
         )
 
     look_up = _blocking(aioecs.Client.look_up)
-    """Return the tasks that bear a start's token, as `aioecs.Client.look_up` does."""
-
     place_task = _blocking(aioecs.Client.place_task)
-    """Start one task on an instance that aioecs chooses, as `aioecs.Client.place_task` does."""
 
+    @_like(aioecs.Client.place_tasks)
     def place_tasks(
-        self,
-        requests: StartTaskRequest | Iterable[StartTaskRequest],
-        cancel_scope: CancelToken | anyio.CancelScope | None = None,
-        *,
-        count: int = 1,
-        placement: Spread | Binpack | Random = Spread(),  # noqa: B008 frozen
-        constraints: Iterable[DistinctInstance | MemberOf] = (),
-        instances: Iterable[str] | None = None,
-        wait_for_capacity: float = 0.0,
-        confirm_refusals: bool = False,
-        idempotency_key: Callable[[StartTaskRequest], str] | None = None,
-        on_capacity_shortage: Callable[[CapacityDemand], object] | None = None,
-        on_cancel: OnCancel | None = None,
-        delivery: Delivery | None = None,
+        self, requests: StartTaskRequest | Iterable[StartTaskRequest], *args: Any, **kwargs: Any
     ) -> BatchReport:
         """Start tasks on instances that aioecs chooses, as `aioecs.Client.place_tasks` does.
 
@@ -381,31 +366,23 @@ class Client:
             InvalidRequest, ECSServiceError, StartCancelled: as of `aioecs.Client.place_tasks`.
         """
         drawn = Drawn(requests) if not isinstance(requests, (StartTaskRequest, list, tuple)) else None
-        return self._done(
-            lambda: self._client.place_tasks(
-                drawn or requests,
-                cancel_scope,
-                count=count,
-                placement=placement,
-                constraints=constraints,
-                instances=instances,
-                wait_for_capacity=wait_for_capacity,
-                confirm_refusals=confirm_refusals,
-                idempotency_key=idempotency_key,
-                on_capacity_shortage=on_capacity_shortage,
-                on_cancel=on_cancel,
-                delivery=delivery,
-            ),
-            drawn,
-        )
+        return self._done(lambda: self._client.place_tasks(drawn or requests, *args, **kwargs), drawn)
+
+    run = _blocking(aioecs.Client.run)
+
+    @_like(aioecs.Client.run_all)
+    def run_all(self, requests: Iterable[StartTaskRequest | RunTaskRequest], *args: Any, **kwargs: Any) -> RunReport:
+        """Run many tasks, as `aioecs.Client.run_all` does; what is no list or tuple is drawn in the calling thread."""
+        drawn = Drawn(requests) if not isinstance(requests, (list, tuple)) else None
+        return self._done(lambda: self._client.run_all(drawn or requests, *args, **kwargs), drawn)
 
     # ------------------------------------------------------------------------------------------------------- waiting
 
     wait_until_running = _blocking(aioecs.Client.wait_until_running)
-    """Wait until every task runs, or has run, as `aioecs.Client.wait_until_running` does."""
-
     wait_until_stopped = _blocking(aioecs.Client.wait_until_stopped)
-    """Wait until every task has stopped, as `aioecs.Client.wait_until_stopped` does."""
+    log_tail = _blocking(aioecs.Client.log_tail)
+    wait_for_results = _blocking(aioecs.Client.wait_for_results)
+    task_result = _blocking(aioecs.Client.task_result)
 
     def watch(
         self,
@@ -422,19 +399,28 @@ class Client:
         Raises:
             WaitError, InvalidRequest, ECSServiceError, ClientStateError: on iterating, after what was known.
         """
+        return self._each(lambda: self._client.watch(tasks, cancel_scope, timeout=timeout, cluster=cluster))
+
+    @_like(aioecs.Client.logs)
+    def logs(self, *args: Any, **kwargs: Any) -> Iterator[LogLine]:
+        """Iterate over the lines that a task's containers wrote, as `aioecs.Client.logs` does."""
+        return self._each(lambda: self._client.logs(*args, **kwargs))
+
+    def _each(self, iterated: Callable[[], AsyncIterator[T]]) -> Iterator[T]:
+        """Iterate in this thread over what comes on the loop."""
         refuse_to_block_a_loop()
-        changes: SimpleQueue[Task | None] = SimpleQueue()
+        items: SimpleQueue[T | None] = SimpleQueue()
 
-        async def watch() -> None:
-            async for task in self._client.watch(tasks, cancel_scope, timeout=timeout, cluster=cluster):
-                changes.put(task)
+        async def iterate() -> None:
+            async for item in iterated():
+                items.put(item)
 
-        errand = self._errand(watch)
-        errand.add_done_callback(lambda _: changes.put(None))
+        errand = self._errand(iterate)
+        errand.add_done_callback(lambda _: items.put(None))
         try:
             self._open().send(errand)
-            while (task := changes.get()) is not None:
-                yield task
+            while (item := items.get()) is not None:
+                yield item
             errand.result()
         finally:
             errand.cancel()
@@ -457,13 +443,8 @@ class Client:
     """Stop a task, as `aioecs.Client.stop_task` does."""
 
     describe_tasks = _blocking(aioecs.Client.describe_tasks)
-    """Describe any number of tasks, as `aioecs.Client.describe_tasks` does."""
-
     describe_container_instances = _blocking(aioecs.Client.describe_container_instances)
-    """Describe any number of container instances, as `aioecs.Client.describe_container_instances` does."""
-
     describe_task_definition = _blocking(aioecs.Client.describe_task_definition)
-    """Describe a task definition, as `aioecs.Client.describe_task_definition` does."""
 
     def list_tasks(
         self,
@@ -514,6 +495,8 @@ def _starts_of(errand: Errand[Any]) -> tuple[StartResult, ...]:
     answer = errand.result()
     if isinstance(answer, BatchReport):
         return answer.starts
+    if isinstance(answer, RunReport):
+        return tuple([start for run in answer.runs for start in run.starts])
     if not isinstance(answer, (StartTaskResponse, RunTaskResponse)) or not isinstance(errand, _Start):
         return ()
     start = functools.partial(StartResult, request=errand.request, token=answer.token, attempts=answer.attempts)

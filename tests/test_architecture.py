@@ -110,11 +110,11 @@ TOO_LONG: dict[str, int] = {
     "_batch/start_stream.py": 517,
     "_calls/call.py": 420,
     "_calls/reconciler.py": 365,
-    "_client/client.py": 405,
+    "_client/client.py": 404,
     "_logic/calls/call_state.py": 398,
     "_model/shapes/enums.py": 491,
     "_runtime/shared_limiter.py": 359,
-    "sync.py": 523,
+    "sync.py": 506,
 }
 """Modules that are still to be divided."""
 

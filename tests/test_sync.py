@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import anyio.to_thread
+import attrs
 import pytest
 from threaded_ecs import SettledStarts, access, arrived, ctrl_c, fault_used, local_ecs_on_thread, request, until
 
@@ -656,3 +657,22 @@ def test_after_a_fork_there_is_a_fresh_loop(there: LocalECS) -> None:
         "parent: 1",
     ]
     assert len(there.truth.running()) == 4
+
+
+def test_it_runs_tasks_to_their_end(there: LocalECS, ecs: aioecs.sync.Client) -> None:
+    """One, and many that are drawn in the calling thread."""
+    there.engine.behaviour = attrs.evolve(there.engine.behaviour, running_seconds=0.0, exit_code=3)
+    one = request(there)
+    result = ecs.run(one, timeout=30)
+    assert (result.succeeded, result.exit_code) == (False, 3)
+    assert ecs.task_result(result.task) == result
+    threads: set[int] = set()
+
+    def requests() -> Iterator[aioecs.StartTaskRequest]:
+        for _ in range(3):
+            threads.add(threading.get_ident())
+            yield one
+
+    report = ecs.run_all(requests(), timeout=30)
+    assert [run.succeeded for run in report.runs] == [False] * 3
+    assert threads == {threading.get_ident()}

@@ -15,7 +15,7 @@ import anyio
 from aioecs._batch.batch import Batch
 from aioecs._batch.placement_context import OnCapacityShortage, Survey, wish_of
 from aioecs._calls.call_preparation import Preparer
-from aioecs._client.operations import Operations
+from aioecs._client.run import Runs
 from aioecs._client.starting import Starting
 from aioecs._model import limits
 from aioecs._model.batch_report import BatchReport
@@ -32,11 +32,10 @@ from aioecs._runtime.shared_limiter import SharedLimiter
 from aioecs._transport.preloaded_transport import open_transport
 from aioecs._transport.settings import Settings, Transport, redact_url
 from aioecs._waiters.task_poller import TaskPoller
-from aioecs._waiters.wait_operations import Waits
 from aioecs.errors import ClientStateError
 
 
-class Client(Starting, Operations, Waits):
+class Client(Starting, Runs):
     """An async client for Amazon ECS that never starts a task twice, never loses one, and never lies about one.
 
     An async context manager: `async with aioecs.Client(region_name="eu-west-1") as ecs: ...`. It may be entered in

@@ -8,16 +8,24 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
-from aioecs._client.client import Client
 from aioecs._transport.log_redaction import redacted_logs
+from aioecs._transport.settings import Settings
 from aioecs._transport.transport_factory import make_session
+
+
+class ReachesECS(Protocol):
+    """A client that says how it reaches ECS."""
+
+    def reached_by(self) -> tuple[Settings, str]:
+        """Return its settings and its Region."""
+        ...
 
 
 @asynccontextmanager
 async def opened(
-    client: Client, service: str, *, config: Any, endpoint_url: str | None = None, region_name: str | None = None
+    client: ReachesECS, service: str, *, config: Any, endpoint_url: str | None = None, region_name: str | None = None
 ) -> AsyncGenerator[Any]:
     """Open an aiobotocore client of a service, reached as this client reaches ECS; `config` wins over its own.
 

@@ -18,9 +18,11 @@ from aioecs._model.call_events import (
     StartSettled,
     TaskAdopted,
 )
+from aioecs._model.log_line import LogLine
 from aioecs._model.options import Delivery, OnCancel, Restart, Retries, Timeouts
 from aioecs._model.pacing import Pacing
 from aioecs._model.placement import Binpack, CapacityDemand, DistinctInstance, MemberOf, Random, Spread
+from aioecs._model.run_report import Run, RunReport
 from aioecs._model.shapes.attachment import (
     Attachment,
     Attribute,
@@ -247,6 +249,7 @@ __all__ = [
     "ListTasksResponse",
     "LogConfiguration",
     "LogDriver",
+    "LogLine",
     "LookupCompleted",
     "ManagedAgent",
     "ManagedAgentName",
@@ -282,6 +285,8 @@ __all__ = [
     "ResourceType",
     "Restart",
     "Retries",
+    "Run",
+    "RunReport",
     "RunTaskRequest",
     "RunTaskResponse",
     "RuntimePlatform",

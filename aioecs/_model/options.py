@@ -21,6 +21,8 @@ Delivery = Literal["at_most_once", "at_least_once"]
 
 `"at_most_once"` ends it as UNKNOWN. `"at_least_once"` sends it again, and removes duplicates that show later.
 """
+OnTimeout = Literal["stop", "keep"]
+"""What is done about a task that has not ended in time: stop it, or leave it running and raise WaitTimeout."""
 Restart = Literal["if_failed"]
 """When an idempotency key starts anew: `"if_failed"`, where every task of the key is known to have failed."""
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 import attrs
 
 from aioecs._model.arn import short
+from aioecs._model.log_line import LogLine
 from aioecs._model.shapes.task import Task
 from aioecs.errors import TaskFailed
 
@@ -71,6 +72,8 @@ class TaskResult:
     """Why the task ended; None while it has not. A stop code that aioecs doesn't know is kept as a string."""
     containers: tuple[ContainerResult, ...] = ()
     """How each container ended, also those that the definition names and ECS does not show."""
+    log_tail: tuple[LogLine, ...] = attrs.field(default=(), eq=False)
+    """The last lines of its log, where `run` read them because it did not succeed; they may hold secrets."""
     explanation: str = ""
     """One sentence on why `succeeded` is what it is; for people, so don't branch on it."""
 
@@ -91,7 +94,7 @@ class TaskResult:
 
     def redacted(self) -> TaskResult:
         """Return a copy without secrets, such as the values of environment variables."""
-        return attrs.evolve(self, task=self.task.redacted())
+        return attrs.evolve(self, task=self.task.redacted(), log_tail=())
 
     @property
     def _id(self) -> str:

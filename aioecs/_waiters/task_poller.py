@@ -21,6 +21,7 @@ from aioecs._model.task_event import TaskChange
 from aioecs._runtime.client_core import Core, log
 from aioecs._runtime.concurrency import Priority
 from aioecs._transport.transport import DESCRIBE_TASKS
+from aioecs._waiters.task_definitions import TaskDefinitions
 from aioecs._waiters.waiter import Waiter
 from aioecs.errors import ClientStateError, ConfigurationError, ECSError, ECSServiceError
 
@@ -35,6 +36,7 @@ class TaskPoller:
         """Watch for one client; `region` is what ARNs are held against, None where the endpoint is the caller's own."""
         self.core = core
         self.region = region
+        self.definitions = TaskDefinitions(core)
         self._roster = PollSchedule()
         self._vigils: dict[Key, dict[Waiter, None]] = {}
         self._wake = asyncio.Event()

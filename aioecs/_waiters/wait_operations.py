@@ -10,8 +10,10 @@ from typing import Any
 from aioecs._calls.caller_wait import refuse_if_cancelled
 from aioecs._logic.tasks.task_address import Address, addressed
 from aioecs._logic.tasks.task_progress import Goal
+from aioecs._model.options import of_kind
 from aioecs._model.shapes.task import Task
 from aioecs._model.task_event import read_event
+from aioecs._model.task_result import TaskResult
 from aioecs._runtime.cancellation_monitor import Cancellable, expect
 from aioecs._runtime.client_core import Core
 from aioecs._waiters.task_poller import TaskPoller
@@ -80,6 +82,38 @@ class Waits(ABC):
             InvalidRequest, TaskMissing, WaitTimeout, WaitCancelled, ECSServiceError, ClientStateError: as there.
         """
         return await self._arrived(Goal.STOPPED, tasks, cancel_scope, timeout, cluster)
+
+    async def wait_for_results(
+        self,
+        tasks: Iterable[Task | str],
+        cancel_scope: Cancellable | None = None,
+        *,
+        timeout: float | None,
+        cluster: str | None = None,
+        container: str | None = None,
+    ) -> list[TaskResult]:
+        """Wait until every task has stopped, and return how each ended, in the order asked.
+
+        It waits and raises as `wait_until_stopped` does, and judges as `task_result` does. A task that failed is a
+        result like any other: call its `raise_for_status()`.
+        """
+        ended = await self.wait_until_stopped(tasks, cancel_scope, timeout=timeout, cluster=cluster)
+        return [await self.task_result(task, container=container) for task in ended]
+
+    async def task_result(self, task: Task, *, container: str | None = None) -> TaskResult:
+        """Judge how a task ended, by the essential containers of its task definition.
+
+        `task` is as a wait, `watch` or DescribeTasks shows it. Its definition is read once for each revision and
+        client. Where that can't be read (it needs `ecs:DescribeTaskDefinition`), the task is judged without it, and
+        `succeeded` is None where only the definition could tell. `container` names the one container to judge by.
+
+        Raises:
+            InvalidRequest: something is of the wrong kind.
+            ClientStateError: the client isn't open.
+        """
+        self._core()
+        of_kind(task, Task, "task")
+        return await self._poller.definitions.result(task, container)
 
     async def _arrived(
         self,

@@ -14,10 +14,10 @@ from typing import Protocol, Self
 from aioecs._calls.caller_wait import cancelled_around
 from aioecs._logic.tasks.task_address import Address, Key
 from aioecs._logic.tasks.task_progress import Goal, Observation, Standing, exit_codes, further, newer, standing
-from aioecs._logic.tasks.task_result import task_result
 from aioecs._model.shapes.task import Task
 from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, reason_of, resolve
 from aioecs._runtime.client_core import Core
+from aioecs._waiters.task_definitions import TaskDefinitions
 from aioecs.errors import ECSError, TaskMissing, TaskStopped, WaitCancelled, WaitTimeout
 
 LAST = 3.0  # in seconds before a wait's clock runs out: when its tasks are looked at once more
@@ -32,6 +32,11 @@ class Poller(Protocol):
     @property
     def trouble(self) -> ECSError | None:
         """What the last look met with, if it failed."""
+        ...
+
+    @property
+    def definitions(self) -> TaskDefinitions:
+        """The task definitions to judge tasks by."""
         ...
 
     def join(self, waiter: Waiter, address: Address) -> Observation | None:
@@ -174,7 +179,7 @@ class Waiter(AbstractContextManager["Waiter"]):
     async def _raise_what_ended_it(self) -> None:
         """Raise what has ended the wait early, if something has."""
         if self._error is not None:
-            raise self._error()
+            raise await self._with_result(self._error())
         if self._fired:
             truth = self.cancelled(reason_of(self._source), self._source)
             if (around := await cancelled_around()) is not None:
@@ -182,6 +187,15 @@ class Waiter(AbstractContextManager["Waiter"]):
             raise truth
         if self._late:
             raise self._timed_out() from self._watch.trouble
+
+    async def _with_result(self, error: ECSError) -> ECSError:
+        """Judge the task of a TaskStopped by its definition."""
+        if isinstance(error, TaskStopped) and error.task is not None:
+            try:
+                error.result = await self._watch.definitions.result(error.task)
+            except asyncio.CancelledError as first:
+                raise first from self.cancelled()
+        return error
 
     def cancelled(self, reason: str | None = None, source: object = None) -> WaitCancelled:
         """Return what a cancelled caller is told."""
@@ -251,7 +265,6 @@ class Arrival(Waiter):
             waiting_for=self.waiting_for(),
             task=task,
             exit_codes=codes,
-            result=task_result(task),
         )
 
     async def answer(self) -> list[Task]:

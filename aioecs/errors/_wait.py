@@ -9,6 +9,7 @@ from aioecs.errors._base import CallCancelled, ECSError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from aioecs._model.log_line import LogLine
     from aioecs._model.shapes.task import Task
     from aioecs._model.task_result import TaskEndCause, TaskResult
 
@@ -30,6 +31,11 @@ class TaskFailed(ECSError):
     def exit_code(self) -> int | None:
         """Exit code of the container that decided; None if it has none."""
         return self.result.exit_code if self.result is not None else None
+
+    @property
+    def log_tail(self) -> tuple[LogLine, ...]:
+        """The last lines of its log, where `run` read them; they may hold secrets, and are not in the message."""
+        return self.result.log_tail if self.result is not None else ()
 
     @property
     def cause(self) -> TaskEndCause | str | None:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import attrs
 
 from aioecs.testing._errors import AwsError
-from aioecs.testing._operations import admin, clusters, families, instances, reads, starts
+from aioecs.testing._operations import admin, clusters, families, instances, logs, reads, starts
 from aioecs.testing._operations.members import Json
 from aioecs.testing._placement import providers
 from aioecs.testing._state.account import Account, Behaviour
@@ -30,6 +30,8 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
         "DescribeTasks": reads.describe_tasks,
         "ListContainerInstances": reads.list_container_instances,
         "DescribeContainerInstances": reads.describe_container_instances,
+        "GetLogEvents": logs.get_log_events,
+        "FilterLogEvents": logs.filter_log_events,
         "RegisterContainerInstance": instances.register,
         "DeregisterContainerInstance": instances.deregister,
         "PutAttributes": instances.put_attributes,

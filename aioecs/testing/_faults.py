@@ -20,6 +20,7 @@ OPERATIONS: Final = (
     "DeleteAttributes", "ListAttributes", "DeregisterTaskDefinition", "DeleteTaskDefinitions", "ListTaskDefinitions",
     "ListTaskDefinitionFamilies", "CreateCapacityProvider", "DescribeCapacityProviders", "DeleteCapacityProvider",
     "UpdateCluster", "UpdateClusterSettings", "PutClusterCapacityProviders", "DeleteCluster",
+    "GetLogEvents", "FilterLogEvents",
 )  # fmt: skip
 KINDS: Final[tuple[str, ...]] = get_args(Kind)
 WHENS: Final[tuple[str, ...]] = get_args(When)

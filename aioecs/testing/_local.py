@@ -17,6 +17,7 @@ from aioecs.testing._operations.members import Json
 from aioecs.testing._server import Server
 from aioecs.testing._state.account import Behaviour, ExitCode, Seconds
 from aioecs.testing._state.buckets import Throttle
+from aioecs.testing._state.log_streams import Output
 from aioecs.testing._state.truth import Truth
 
 
@@ -108,6 +109,7 @@ class LocalECS:
         draining: Literal["refuse", "accept"] = "refuse",
         disguise_throttle: bool = False,
         fargate_tasks: int | None = None,
+        output: Output | None = None,
     ) -> None:
         self.region = region
         self.engine = Engine(
@@ -131,6 +133,7 @@ class LocalECS:
                 draining=draining,
                 disguise_throttle=disguise_throttle,
                 fargate_tasks=fargate_tasks,
+                output=output,
             ),
         )
         self.faults = FaultScript(faults, seed=seed)

@@ -28,6 +28,8 @@ from aioecs.testing._faults import Fault, FaultScript, faults_from_json
 from aioecs.testing._operations.members import Json
 
 TARGET = "AmazonEC2ContainerServiceV20141113."
+LOGS_TARGET = "Logs_20140328."
+"""Of CloudWatch Logs, which the local ECS serves for the logs of its tasks."""
 CONTENT_TYPE = "application/x-amz-json-1.1"
 _CREDENTIAL = re.compile(r"Credential=([^/,\s]+)")
 _HTML = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
@@ -101,7 +103,7 @@ class Server:
         target = request.headers.get("X-Amz-Target", "")
         if request.path != "/" or request.method != "POST":
             return await self._admin(request)
-        operation = target.removeprefix(TARGET)
+        operation = target.removeprefix(TARGET).removeprefix(LOGS_TARGET)
         fault = self._faults.take(operation)
         if fault is not None and fault.when == "unread":
             self._engine.record_not_executed(operation, {}, fault.kind)
@@ -247,7 +249,7 @@ def _parse(body: bytes, target: str) -> Json:
         AwsError: UnknownOperationException for the target of another service, SerializationException for a body that is
             not a JSON object.
     """
-    if not target.startswith(TARGET):
+    if not target.startswith((TARGET, LOGS_TARGET)):
         raise AwsError("UnknownOperationException", "The X-Amz-Target is not one of Amazon ECS.")
     try:
         sent: Any = json.loads(body or b"{}", parse_constant=_no_number)

@@ -453,6 +453,23 @@ def ended(task: aioecs.Task, definition: aioecs.types.TaskDefinition | None) -> 
     assert_type(aioecs.task_result(task).containers[0].essential, bool | None)
 
 
+async def to_the_end(ecs: aioecs.Client, one: aioecs.StartTaskRequest, run_one: aioecs.RunTaskRequest) -> None:
+    """Run tasks to their ends."""
+    token = aioecs.CancelToken()
+    assert_type(await ecs.run(one, token, timeout=600, on_timeout="keep", container="main"), aioecs.TaskResult)
+    report = await ecs.run_all([one, run_one], token, timeout=600, max_running=10, idempotency_key=lambda _: "k")
+    assert_type(report, aioecs.RunReport)
+    assert_type(report.failed, tuple[aioecs.Run, ...])
+    assert_type(report.runs[0].result, aioecs.TaskResult | None)
+    assert_type(report.raise_for_status(), aioecs.RunReport)
+    assert_type(await ecs.wait_for_results(["arn"], token, timeout=60, cluster="render"), list[aioecs.TaskResult])
+    async for line in ecs.logs("arn", token, follow=True, container="main", cluster="render"):
+        assert_type((line.container, line.text), tuple[str, str])
+        assert_type(line, aioecs.LogLine)
+    assert_type(await ecs.log_tail(report.results[0], 5), tuple[aioecs.LogLine, ...])
+    assert_type(await ecs.task_result(report.results[0].task, container="main"), aioecs.TaskResult)
+
+
 # Errors --------------------------------------------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ import aioecs
 from aioecs._logic.tasks.task_address import Address, Key
 from aioecs._logic.tasks.task_progress import Goal, Observation, seen
 from aioecs._model.shapes.task import Task
+from aioecs._waiters.task_definitions import TaskDefinitions
 from aioecs._waiters.waiter import Arrival, Changes, Waiter
 from aioecs.errors import AccessDeniedException, ECSError, TaskMissing, TaskStopped, WaitCancelled, WaitTimeout
 
@@ -26,6 +27,7 @@ class ToldWatch:
     def __init__(self, **known: Observation) -> None:
         self.core: Any = make_core(FakeTransport())
         self.trouble: ECSError | None = None
+        self.definitions = TaskDefinitions(self.core)
         self.joined: list[Key] = []
         self.hurried: list[float] = []
         self._known = known

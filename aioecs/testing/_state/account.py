@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from functools import partial
 from heapq import heappop, heappush
 from typing import Literal
 
@@ -21,6 +22,7 @@ from aioecs.testing._placement.strategy import FARGATE
 from aioecs.testing._state import task_lifecycle
 from aioecs.testing._state.arns import Arns
 from aioecs.testing._state.events import EventBus
+from aioecs.testing._state.log_streams import LogStreams, Output, output_of
 from aioecs.testing._state.records import (
     PENDING,
     PROVISIONING,
@@ -55,6 +57,7 @@ class Behaviour:
     started_by_with_status: what ListTasks does with `startedBy` beside desiredStatus STOPPED: "allow" applies both,
         "reject" is an InvalidParameterException, "ignore" ignores desiredStatus.
     draining: whether StartTask on a DRAINING instance is refused ("refuse") or starts ("accept").
+    output: what tasks write to their logs (see `Output`), if their containers have the log driver `awslogs`.
     disguise_throttle: answer throttles as InvalidParameterException "… Rate exceeded (… Error Code: Throttling…)".
     """
 
@@ -72,6 +75,7 @@ class Behaviour:
         default="refuse", validator=attrs.validators.in_(("refuse", "accept"))
     )
     disguise_throttle: bool = False
+    output: Output | None = None
     fargate_tasks: int | None = None
 
 
@@ -88,6 +92,7 @@ class Account:
     definitions: dict[str, list[Definition]] = attrs.field(factory=dict[str, list[Definition]])
     providers: dict[str, Provider] = attrs.field(init=False)
     client_tokens: dict[tuple[str, str], ClientTokenUse] = attrs.field(factory=dict[tuple[str, str], "ClientTokenUse"])
+    log_streams: LogStreams = attrs.field(factory=LogStreams)
     waiting: dict[str, Task] = attrs.field(factory=dict[str, Task])
     rng: random.Random = attrs.field(init=False)
     event_bus: EventBus = attrs.field(init=False)
@@ -232,6 +237,8 @@ class Account:
         elif task_lifecycle.set_running(task, at):
             self.event_bus.changed(task, at)
             running = _seconds(self.behaviour.running_seconds, task, None)
+            for seconds, line in output_of(self.behaviour.output, task):
+                self._schedule(at + seconds, partial(self.log_streams.write_output, line), task)
             if running is not None:
                 self._schedule(at + running, self._exit, task)
 

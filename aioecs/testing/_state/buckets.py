@@ -32,6 +32,8 @@ CATEGORIES: Mapping[str, str] = MappingProxyType(
         "DescribeTaskDefinition": "definition_read",
         "ListTaskDefinitions": "definition_read",
         "ListTaskDefinitionFamilies": "definition_read",
+        "GetLogEvents": "get_logs",
+        "FilterLogEvents": "filter_logs",
         "DescribeClusters": "cluster_read",
         "ListClusters": "cluster_read",
     }
@@ -67,6 +69,8 @@ DOCUMENTED: Mapping[str, Bucket] = MappingProxyType(
         "read": Bucket(100, 20),
         "definition_read": Bucket(50, 20),
         "cluster_read": Bucket(50, 20),
+        "get_logs": Bucket(25, 25),
+        "filter_logs": Bucket(25, 25),
     }
 )
 """The published buckets of Amazon ECS, per account and Region."""

@@ -194,6 +194,16 @@ class Controls:
         now = self._account.advance()
         self._account.end(self._task(task), now, code, reason or "Essential container in task exited", exit_code)
 
+    def write_log(self, task: str, line: str, *, container: str | None = None) -> None:
+        """Write a line to the log of a task's container, by default the first, as of now.
+
+        Raises:
+            AwsError: the task is unknown, or the container has no log in CloudWatch Logs.
+        """
+        now = self._account.advance()
+        if not self._account.log_streams.write(self._task(task), container, line, now):
+            raise AwsError("ResourceNotFoundException", "The container doesn't log to CloudWatch Logs by awslogs.")
+
     def _cluster(self, name: str) -> Cluster:
         return self._account.cluster({"cluster": name})
 

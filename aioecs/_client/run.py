@@ -1,0 +1,274 @@
+"""From a request to the result of its task: start it, wait until it has stopped, judge how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import attrs
+
+from aioecs._batch.batch import Batch
+from aioecs._calls.caller_wait import cancelled_around
+from aioecs._client.logs import Logs, with_tail
+from aioecs._client.started_run import (
+    RunRequest,
+    RunTerms,
+    StartedRun,
+    one_task,
+    start_one,
+    start_options,
+    started_of,
+    terms_of,
+)
+from aioecs._logic.calls.call_result import cancelled_of
+from aioecs._model import limits
+from aioecs._model.options import Delivery, OnCancel, OnTimeout, Restart
+from aioecs._model.placement import Constraint, Placement
+from aioecs._model.run_report import Run, RunReport
+from aioecs._model.shapes.stop_task import StopTaskRequest
+from aioecs._model.shapes.task import Task
+from aioecs._model.start_result import StartResult
+from aioecs._model.task_result import TaskResult
+from aioecs._runtime.cancellation_monitor import Cancellable, fired, reason_of
+from aioecs._runtime.client_core import Core
+from aioecs.errors import (
+    ECSError,
+    InvalidRequest,
+    StartCancelled,
+    WaitCancelled,
+    WaitTimeout,
+    find_start_error,
+)
+
+STOPPING = 150.0
+"""How long a task that was stopped after its time may take to stop, in seconds.
+
+A container has 120 seconds at most between SIGTERM and SIGKILL. [AmazonECS ContainerDefinition stopTimeout]
+"""
+
+
+class Runs(Logs):
+    """What a client does from a request to the result of its task."""
+
+    async def run(
+        self,
+        request: RunRequest,
+        cancel_scope: Cancellable | None = None,
+        *,
+        timeout: float | None = None,
+        on_timeout: OnTimeout = "stop",
+        container: str | None = None,
+        log_lines: int = 20,
+        idempotency_key: str | None = None,
+        on_cancel: OnCancel | None = None,
+        restart: Restart | None = None,
+        delivery: Delivery | None = None,
+        placement: Placement | None = None,
+        constraints: Iterable[Constraint] | None = None,
+        wait_for_capacity: float | None = None,
+    ) -> TaskResult:
+        """Start one task, wait until it has stopped, and return how it ended.
+
+            result = await ecs.run(request, timeout=600)
+            result.raise_for_status()
+
+        `request` is a StartTaskRequest with one container instance, one without any (aioecs picks the instance), or
+        a RunTaskRequest for one task. `container` names the container to judge by; by default all essential ones
+        count. The result of a task that did not succeed has the last `log_lines` lines of its log in `log_tail`, where
+        the log is in CloudWatch Logs and may be read; 0 reads none. `idempotency_key`, `restart`, `delivery`,
+        `placement`, `constraints` and `wait_for_capacity` are passed on to the start.
+
+        `timeout` is in seconds from the call on. A task that has not ended by then is stopped, and its result says so
+        (`explanation`, and `task.stopped_reason`); `on_timeout="keep"` leaves it running and raises WaitTimeout.
+
+        A cancel stops what was started, with `on_cancel="stop"`: the caller waits `timeouts.settle` seconds at most
+        for that. "keep" and "abandon" leave the task running.
+
+        Raises:
+            InvalidRequest: a documented rule is broken, or the request asks for more than one task.
+            StartRefused: ECS refused to start it; `failures` says why.
+            StartError, ECSServiceError: as `start_task`, `place_task` or `run_task` raise them.
+            StartCancelled: the scope or token fired; `starts` says whether the task was stopped.
+            TaskMissing, WaitTimeout: what became of a task that had started can't be told; `starts` has it.
+        """
+        core = self._core()
+        terms = terms_of(core, cancel_scope, timeout, on_timeout, container, log_lines, on_cancel)
+        one_task(request)
+        ends = terms.ends(core.now)
+        given = start_options(restart, placement, constraints, wait_for_capacity)
+        given |= {"delivery": delivery, "idempotency_key": idempotency_key, "on_cancel": on_cancel}
+        started = started_of(request, await start_one(self, self, request, cancel_scope, given))
+        return await self._judged(StartedRun(core, request, started, terms, ends))
+
+    async def run_all(
+        self,
+        requests: Iterable[RunRequest] | AsyncIterable[RunRequest],
+        cancel_scope: Cancellable | None = None,
+        *,
+        timeout: float | None = None,
+        on_timeout: OnTimeout = "stop",
+        container: str | None = None,
+        log_lines: int = 20,
+        max_running: int | None = None,
+        idempotency_key: Callable[[RunRequest], str] | None = None,
+        on_cancel: OnCancel | None = None,
+        restart: Restart | None = None,
+        delivery: Delivery | None = None,
+        placement: Placement | None = None,
+        constraints: Iterable[Constraint] | None = None,
+        wait_for_capacity: float | None = None,
+    ) -> RunReport:
+        """Run the tasks of many requests at once, each as `run` does; one that fails never fails another.
+
+        Each request is for one task, and `timeout` is each task's own. The requests are drawn as they are needed:
+        `max_running` is how many may be on their way or running at the same time, by default all. Starts on named
+        instances share calls where they are alike. `idempotency_key(request)` gives each a key.
+
+        Raises:
+            InvalidRequest: an option is not what it must be.
+            StartCancelled: the scope or token fired; `starts` has every task, and says which were stopped.
+        """
+        core = self._core()
+        terms = terms_of(core, cancel_scope, timeout, on_timeout, container, log_lines, on_cancel)
+        most = asyncio.Semaphore(limits.positive(max_running, "max_running")) if max_running is not None else None
+        options = start_options(restart, placement, constraints, wait_for_capacity)
+        runs: list[Run] = []
+
+        def began(request: RunRequest) -> Coroutine[Any, Any, None]:
+            key = idempotency_key(request) if idempotency_key is not None else None
+            runs.append(Run(request=request))
+            return self._run_one(core, batch, runs, len(runs) - 1, terms, {**options, "idempotency_key": key})
+
+        async with self.batch(on_cancel=on_cancel, delivery=delivery) as batch:
+            try:
+                await _each(_drawn(requests, cancel_scope), began, most)
+            except asyncio.CancelledError as first:
+                raise first from _cancelled(runs, None, None)
+            except Exception:
+                core.report(_starts(runs), "the requests of run_all ended with an error")
+                raise
+        if cancel_scope is not None and any(isinstance(run.error, StartCancelled) for run in runs):
+            raise _cancelled(runs, reason_of(cancel_scope), cancel_scope)
+        return RunReport(runs=tuple(runs))
+
+    @abstractmethod
+    def batch(self, *, on_cancel: OnCancel | None = None, delivery: Delivery | None = None) -> Batch:
+        """Return what starts many tasks."""
+
+    # --------------------------------------------------------------------------------------------------- one of many
+
+    async def _run_one(
+        self, core: Core, batch: Batch, runs: list[Run], at: int, terms: RunTerms, options: dict[str, Any]
+    ) -> None:
+        """Run one of many, and keep what it came to."""
+        request = runs[at].request
+        try:
+            one_task(request)
+            ends = terms.ends(core.now)
+            started = started_of(request, await start_one(batch, self, request, terms.source, options))
+            runs[at] = attrs.evolve(runs[at], starts=(started,))
+            result = await self._judged(StartedRun(core, request, started, terms, ends))
+            runs[at] = attrs.evolve(runs[at], result=result)
+        except ECSError as error:
+            runs[at] = attrs.evolve(runs[at], error=error, starts=error.starts or runs[at].starts)
+        except asyncio.CancelledError as cut:
+            if (truth := find_start_error(cut)) is not None:
+                runs[at] = attrs.evolve(runs[at], error=truth, starts=truth.starts or runs[at].starts)
+            raise
+
+    # ----------------------------------------------------------------------------------------------------- to the end
+
+    async def _judged(self, running: StartedRun) -> TaskResult:
+        """Wait for the end of a task that was started, and judge it; a cancel stops it as `on_cancel` says."""
+        try:
+            result = await self.task_result(await self._ended(running), container=running.terms.container)
+            if result.succeeded or not running.terms.log_lines:
+                return result
+            return with_tail(result, await self.log_tail(result, running.terms.log_lines))
+        except WaitCancelled as cancelled:
+            truth = await running.withdrawn(cancelled.reason, cancelled.source)
+            if (around := await cancelled_around()) is not None:
+                raise around from truth
+            raise truth from None
+        except asyncio.CancelledError as first:
+            raise first from await running.withdrawn(None, None)
+        except ECSError as error:
+            error.starts = error.starts or (running.start,)
+            raise
+
+    async def _ended(self, running: StartedRun) -> Task:
+        left = None if running.ends is None else max(0.0, running.ends - running.core.now)
+        try:
+            return await self._waited(running, left)
+        except WaitTimeout as late:
+            if running.terms.on_timeout == "keep":
+                raise running.late("and goes on", late) from late.__cause__
+            return await self._stopped_late(running, late)
+
+    async def _waited(self, running: StartedRun, timeout: float | None) -> Task:
+        cluster = running.request.cluster
+        (task,) = await self.wait_until_stopped([running.task], running.terms.source, timeout=timeout, cluster=cluster)
+        return task
+
+    async def _stopped_late(self, running: StartedRun, late: WaitTimeout) -> Task:
+        """Stop a task that has not ended in time, and wait for its end; return it as it was last seen."""
+        why = f"aioecs: it had not ended after {running.terms.timeout:g} s"
+        request = StopTaskRequest(cluster=running.request.cluster, task=running.task.task_arn or "", reason=why)
+        try:
+            await self.stop_task(request)
+        except ECSError as error:
+            raise running.late(f"and could not be stopped: {error}", late) from error
+        try:
+            return await self._waited(running, STOPPING)
+        except WaitTimeout as still:
+            return still.known[0] if still.known else running.task
+
+
+# ---------------------------------------------------------------------------------------------------------------- many
+
+
+async def _each(
+    requests: AsyncIterator[RunRequest],
+    begin: Callable[[RunRequest], Coroutine[Any, Any, None]],
+    most: asyncio.Semaphore | None,
+) -> None:
+    """Begin each as it is drawn, and wait for all; an error of the drawing cancels those that were begun."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            async for request in requests:
+                if most is not None:
+                    await most.acquire()
+                one = group.create_task(begin(request), name="aioecs run")
+                if most is not None:
+                    one.add_done_callback(lambda _: most.release())
+    except BaseExceptionGroup as raised:
+        raise raised.exceptions[0] from None
+
+
+async def _drawn(requests: Any, source: Cancellable | None) -> AsyncIterator[RunRequest]:
+    """Yield the requests until the scope or token fires."""
+    if isinstance(requests, AsyncIterable):
+        async for request in requests:
+            if source is not None and fired(source):
+                return
+            yield request
+    elif isinstance(requests, Iterable):
+        for request in requests:
+            await anyio.lowlevel.checkpoint()
+            if source is not None and fired(source):
+                return
+            yield request
+    else:
+        raise InvalidRequest("requests", "requests in a list, or iterable", f"a {type(requests).__name__}")
+
+
+def _starts(runs: Iterable[Run]) -> tuple[StartResult, ...]:
+    return tuple(start for run in runs for start in run.starts)
+
+
+def _cancelled(runs: Iterable[Run], reason: str | None, source: object) -> StartCancelled:
+    return cancelled_of(_starts(runs), reason, source)

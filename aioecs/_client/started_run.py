@@ -1,0 +1,181 @@
+"""One run of a task: its start, and what becomes of the task when its caller is cancelled or its time is over."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any, cast
+
+import anyio
+import attrs
+
+from aioecs._logic.calls.call_result import cancelled_of
+from aioecs._model import limits
+from aioecs._model.arn import short
+from aioecs._model.options import OnCancel, OnTimeout, Restart, choice
+from aioecs._model.placement import Constraint, Placement
+from aioecs._model.shapes.run_task import RunTaskRequest
+from aioecs._model.shapes.start_task import StartTaskRequest
+from aioecs._model.shapes.task import Task
+from aioecs._model.start_result import Outcome, StartResult
+from aioecs._runtime.cancellation_monitor import Cancellable, expect
+from aioecs._runtime.client_core import Core
+from aioecs.errors import InvalidRequest, StartCancelled, StartRefused, WaitTimeout
+
+RunRequest = StartTaskRequest | RunTaskRequest
+
+
+@attrs.frozen(kw_only=True)
+class RunTerms:
+    """How a run is waited for."""
+
+    source: Cancellable | None
+    timeout: float | None
+    on_timeout: OnTimeout
+    container: str | None
+    log_lines: int
+    on_cancel: OnCancel
+
+    def ends(self, now: float) -> float | None:
+        """Return when the time of a run that begins now is over."""
+        return None if self.timeout is None else now + self.timeout
+
+
+@attrs.frozen
+class StartedRun:
+    """A task that was started, and how it is waited for."""
+
+    core: Core
+    request: RunRequest
+    start: StartResult
+    terms: RunTerms
+    ends: float | None
+
+    @property
+    def task(self) -> Task:
+        """The task."""
+        return self.start.task or Task()
+
+    def late(self, then: str, late: WaitTimeout) -> WaitTimeout:
+        """Return the error of a task that has not ended in time."""
+        text = f"task {short(self.task.task_arn or '')} had not ended after {self.terms.timeout:g} s, {then}"
+        return WaitTimeout(text, known=late.known, waiting_for=late.waiting_for)
+
+    async def withdrawn(self, reason: str | None, source: object) -> StartCancelled:
+        """Do with the task of a cancelled caller what `on_cancel` says, and return what the caller is told.
+
+        The stop goes on in a task of the client's. The caller waits `settle` seconds for it, or until a second cancel.
+        """
+        core, start = self.core, self.start
+        if self.terms.on_cancel != "stop":
+            return cancelled_of((start,), reason, source)
+        stop = core.stop(self.request.cluster, self.task, start.token)
+        stopping = core.background_tasks.own(stop, "aioecs stop", heard=True)
+        waits = core.settling.begin(lambda: f"the stop of task {self.task.task_arn}", core.timeouts.settle)
+        try:
+            with anyio.CancelScope(shield=True), contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([stopping], timeout=core.timeouts.settle)
+        finally:
+            core.settling.end(waits)
+        if not stopping.done():
+            stopping.add_done_callback(lambda done: core.report((_after_stop(start, done),), "cancelled"))
+        return cancelled_of((_after_stop(start, stopping),), reason, source)
+
+
+def _after_stop(start: StartResult, stopping: asyncio.Task[bool]) -> StartResult:
+    stopped = stopping.done() and not stopping.cancelled() and stopping.result()
+    return attrs.evolve(start, outcome=Outcome.STOPPED) if stopped else start
+
+
+# ----------------------------------------------------------------------------------------------------------- starting
+
+
+def start_options(
+    restart: Restart | None,
+    placement: Placement | None,
+    constraints: Iterable[Constraint] | None,
+    wait_for_capacity: float | None,
+) -> dict[str, Any]:
+    """Return the options that are passed on to the start; None leaves the method's own default."""
+    held = tuple(constraints) if constraints is not None else None
+    return {
+        "restart": restart,
+        "placement": placement,
+        "constraints": held,
+        "wait_for_capacity": wait_for_capacity,
+    }
+
+
+async def start_one(
+    starter: Any, client: Any, request: RunRequest, source: Cancellable | None, options: Mapping[str, Any]
+) -> Any:
+    """Start one task by the method for its kind of request: the starter's, or the client's where that has none."""
+    name = "run_task" if isinstance(request, RunTaskRequest) else _method(request)
+    method = getattr(starter, name, None) or getattr(client, name)
+    given = {option: held for option, held in options.items() if held is not None}
+    return await method(request, *(() if source is None else (source,)), **given)
+
+
+def _method(request: StartTaskRequest) -> str:
+    return "start_task" if request.container_instances else "place_task"
+
+
+def started_of(request: RunRequest, answer: Any) -> StartResult:
+    """Return the one start of an answer.
+
+    Raises:
+        StartRefused: ECS refused it.
+    """
+    token = getattr(answer, "token", "") or getattr(request, "client_token", None) or ""
+    made: Any = partial(StartResult, request=cast("Any", request), token=token, attempts=getattr(answer, "attempts", 1))
+    for task in answer.tasks:
+        instance, found = task.container_instance_arn or "", getattr(answer, "found", False)
+        start: StartResult = made(container_instance=instance, outcome=Outcome.STARTED, task=task, found=found)
+        return start
+    refused = [
+        made(container_instance=each.arn or "", outcome=Outcome.REFUSED, failure=each) for each in answer.failures
+    ]
+    why = ", ".join(f"{each.reason} on {short(each.arn or '?')}" for each in answer.failures)
+    raise StartRefused(f"ECS did not start the task: {why or 'it gave no reason'}", starts=refused, token=token)
+
+
+def one_task(request: Any) -> None:
+    """Check that a request is for one task.
+
+    Raises:
+        InvalidRequest: it is for more, or is no request.
+    """
+    if isinstance(request, RunTaskRequest):
+        if request.count not in (None, 1):
+            raise InvalidRequest("count", "1: a run is one task; give run_all a request for each", repr(request.count))
+    elif not isinstance(request, StartTaskRequest):
+        raise InvalidRequest("request", "a StartTaskRequest or a RunTaskRequest", f"a {type(request).__name__}")
+    elif len(request.container_instances) > 1:
+        rule = "at most one: a run is one task; give run_all a request for each"
+        raise InvalidRequest("container_instances", rule, str(len(request.container_instances)))
+
+
+def terms_of(
+    core: Core,
+    source: Cancellable | None,
+    timeout: float | None,
+    on_timeout: OnTimeout,
+    container: str | None,
+    log_lines: int,
+    on_cancel: OnCancel | None,
+) -> RunTerms:
+    expect(source)
+    if timeout is not None:
+        limits.not_negative(timeout, "timeout")
+    if log_lines != 0:
+        limits.positive(log_lines, "log_lines")
+    return RunTerms(
+        source=source,
+        timeout=None if timeout == float("inf") else timeout,
+        on_timeout=choice(on_timeout, OnTimeout, "on_timeout"),
+        container=container,
+        log_lines=log_lines,
+        on_cancel=choice(on_cancel, OnCancel, "on_cancel") if on_cancel else core.on_cancel,
+    )

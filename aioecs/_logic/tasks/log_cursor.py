@@ -1,0 +1,81 @@
+"""How far a log stream has been read: no line is returned twice, and none is left out.
+
+GetLogEvents gives a token for the next page. At the end of the stream the token is the one that was sent; a page may
+be empty before the end. A token lasts 24 hours. One that is refused is replaced by the time of the last line: lines
+of that very millisecond come again then, and as many as were read of them are passed over.
+[AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+SHORTEST = 1.0
+"""Between two reads of a stream that was written to, in seconds."""
+LONGEST = 10.0
+"""Between two reads of a stream that is quiet, in seconds."""
+GROWTH = 1.5
+GRACE = 5.0
+"""How long after the end of its task a stream may still get lines, in seconds: log drivers send in batches."""
+
+
+class LogCursor:
+    """The position in one log stream."""
+
+    def __init__(self) -> None:
+        self.at_end = False
+        """Whether the last page was the end of the stream, as far as it had been written then."""
+        self.interval = SHORTEST
+        """How long to wait before the next read, in seconds, once it is at the end."""
+        self._token: str | None = None
+        self._last_time = 0
+        self._of_last_time = 0
+        self._pass_over = 0
+
+    def request(self) -> dict[str, Any]:
+        """Return the members of the next GetLogEvents that say where to read."""
+        if self._token is not None:
+            return {"startFromHead": True, "nextToken": self._token}
+        if self._last_time:
+            return {"startFromHead": True, "startTime": self._last_time}
+        return {"startFromHead": True}
+
+    def take(self, events: Sequence[Mapping[str, Any]], token: str | None) -> list[Mapping[str, Any]]:
+        """Take a page; return its events that were not returned before."""
+        self.at_end = token is None or token == self._token
+        self._token = token or self._token
+        fresh = [each for each in events if not self._returned_before(each)]
+        for each in fresh:
+            self._count(_time(each))
+        self.interval = SHORTEST if fresh else min(LONGEST, self.interval * GROWTH)
+        return fresh
+
+    def missing(self) -> None:
+        """Note that the stream doesn't exist, or not yet."""
+        self.at_end = True
+        self.interval = min(LONGEST, self.interval * GROWTH)
+
+    def restart(self) -> bool:
+        """Begin anew at the time of the last line, for the token was refused; False if there was none."""
+        had_token, self._token = self._token is not None, None
+        if had_token:
+            self._pass_over = self._of_last_time
+        return had_token
+
+    def _returned_before(self, event: Mapping[str, Any]) -> bool:
+        if self._pass_over and _time(event) == self._last_time:
+            self._pass_over -= 1
+            return True
+        return False
+
+    def _count(self, time: int) -> None:
+        if time > self._last_time:
+            self._last_time, self._of_last_time = time, 0
+        if time == self._last_time:
+            self._of_last_time += 1
+
+
+def _time(event: Mapping[str, Any]) -> int:
+    held = event.get("timestamp")
+    return held if isinstance(held, int) else 0
