@@ -198,6 +198,7 @@ async def operations(ecs: aioecs.Client) -> None:
         assert_type(entered, aioecs.Client)
     assert_type(await ecs.stop_task(stop), aioecs.StopTaskResponse)
     assert_type(await ecs.run_task(run), aioecs.RunTaskResponse)
+    assert_type(await ecs.run_tasks([run], wait_for_capacity=5), aioecs.BatchReport)
     assert_type(await ecs.look_up("aioecs-token"), tuple[aioecs.Task, ...])
     await ecs.start_task(request, idempotency_key="job", restart=restart)
     assert_type(await ecs.describe_tasks(some_tasks), aioecs.DescribeTasksResponse)

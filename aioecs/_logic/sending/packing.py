@@ -11,13 +11,15 @@ turn; one that has more left goes to the back, so that no large one starves a sm
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from contextvars import Context
 from enum import Enum, auto
+from operator import attrgetter
 from typing import Any, Protocol, cast
 
 import attrs
 
+from aioecs._logic.calls.matching import ANYWHERE
 from aioecs._model.checks.request_json import common_json, share_parts
 from aioecs._model.checks.table import INSTANCES_PER_CALL
 from aioecs._model.options import Delivery, OnCancel
@@ -25,6 +27,42 @@ from aioecs._model.shapes.run_task import RunTaskRequest
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.start_result import StartResult
 from aioecs.errors import ECSError
+
+_run_shared = attrgetter(
+    *(
+        field.name
+        for field in attrs.fields(cast("Any", RunTaskRequest))
+        if field.name not in ("count", "client_token", "extra")
+    )
+)
+
+
+def common_of(request: StartTaskRequest | RunTaskRequest) -> Hashable:
+    """Return what is equal for all requests that may share a call, and for no others."""
+    if isinstance(request, RunTaskRequest):
+        return cast("Hashable", _run_shared(request))
+    return common_json(request), request.started_by
+
+
+def is_alone(request: StartTaskRequest | RunTaskRequest, key: str | None) -> bool:
+    """Tell whether a request shares no call: it has a key or a client token, or is a RunTask with `extra`."""
+    if isinstance(request, RunTaskRequest) and (request.client_token is not None or request.extra):
+        return True
+    return key is not None
+
+
+def instances_of(request: StartTaskRequest | RunTaskRequest) -> Sequence[str]:
+    """Return the instance of each start of a request: an empty name for each task of a RunTask."""
+    if isinstance(request, RunTaskRequest):
+        return (ANYWHERE,) * (request.count or 1)
+    return request.container_instances
+
+
+def request_of(group: Group, instances: Sequence[str]) -> StartTaskRequest | RunTaskRequest:
+    """Return the request of a group for these instances."""
+    if isinstance(group.request, RunTaskRequest):
+        return group.request.replace(count=len(instances))
+    return group.request.replace(container_instances=instances)
 
 
 def alike(one: StartTaskRequest, other: StartTaskRequest) -> bool:
@@ -125,13 +163,13 @@ class Packing:
 
     def group(self, request: StartTaskRequest | RunTaskRequest, delivery: Delivery, key: str | None = None) -> Group:
         """Return the group that such a start belongs to."""
-        if key is not None or isinstance(request, RunTaskRequest):
+        if is_alone(request, key):
             return Group(request, delivery, key)
-        common = common_json(request), request.started_by, delivery
+        common = common_of(request), delivery
         last = self.last
         if last is None or last.common != common:
             last = self.last = self._groups.get(common) or Group(request, delivery, common=common)
-        if last.request is not request:
+        if last.request is not request and isinstance(request, StartTaskRequest):
             share_parts(request, cast("StartTaskRequest", last.request))
         return last
 
