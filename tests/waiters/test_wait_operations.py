@@ -638,8 +638,8 @@ def test_tasks_that_become_healthy() -> None:
     """UNHEALTHY is waited for; one that stops ends the wait."""
 
     async def work() -> None:
-        async with waiting_world() as world:
-            arns, engine = world.port.start(2), world.port.engine
+        async with engine_client() as world:
+            arns, engine = world.transport.start(2), world.transport.engine
             waiting = asyncio.create_task(world.client.wait_until_healthy(arns, timeout=600))
             await asyncio.sleep(10)
             engine.set_health(arns[0], "UNHEALTHY")
@@ -655,4 +655,4 @@ def test_tasks_that_become_healthy() -> None:
             with pytest.raises(TaskStopped, match="had never been healthy"):
                 await ending
 
-    leaping(work())
+    run_in_virtual_time(work())

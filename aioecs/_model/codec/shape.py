@@ -156,8 +156,8 @@ def _own(_cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(member, required))
 def asked(cls: type[T]) -> type[T]:
-    """Make the class a frozen, slotted, keyword-only value, all of whose members are set when it is made: a request."""
     """Make the class a frozen, slotted, keyword-only value whose members are set when it is made, such as a request."""
+    frozen = cast(
         "Callable[[type[T]], type[T]]", attrs.frozen(kw_only=True, init=False, field_transformer=_own, repr=False)
     )
     made: Any = frozen(cls)
