@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import anyio
 
@@ -260,9 +260,10 @@ class Client:
         if not future.done():
             refuse_to_block_a_loop()
         try:
-            return cast("StartTaskResponse", future.result())
+            answer: StartTaskResponse = future.result()
         except KeyboardInterrupt as interrupt:
             raise interrupt from withdrawn(future)
+        return answer
 
     def _start(
         self,

@@ -26,7 +26,7 @@ from typing import Any
 import attrs
 
 import aioecs
-from aioecs import StartTaskRequest
+from aioecs import RunTaskRequest, StartTaskRequest
 from aioecs._batch.batch import Batch
 from aioecs._batch.placement_context import Survey
 from aioecs._calls.call_preparation import Preparer
@@ -73,7 +73,7 @@ class Transport:
 class Unchecked(Preparer):
     """Makes calls of requests that are not held against the limits: that is measured by itself."""
 
-    def check(self, request: StartTaskRequest, *, any_number: bool = False) -> None:
+    def check(self, request: StartTaskRequest | RunTaskRequest, *, any_number: bool = False) -> None:
         """Take it as it is."""
 
 

@@ -58,7 +58,12 @@ MAY: dict[str, set[str]] = {
     "": {f"aioecs.{name}" for names in (*LAYERS, ("types",)) for name in names},
     "types": {"aioecs._model", "aioecs.errors"},
     "otel": {"aioecs", "attrs", "opentelemetry"},  # it receives events as any user's function does
-    "sync": {"aioecs", "aioecs._blocking", "aioecs._interrupts", "anyio"},  # it uses the public client, on a loop in a thread
+    "sync": {
+        "aioecs",
+        "aioecs._blocking",
+        "aioecs._interrupts",
+        "anyio",
+    },  # it uses the public client, on a loop in a thread
     "_blocking": {"aioecs.errors", "anyio"},
     "_interrupts": {"aioecs", "aioecs._blocking"},
     # The local ECS shares nothing with the client that is tested against it.

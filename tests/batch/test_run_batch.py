@@ -138,7 +138,7 @@ async def test_a_cancel(policy: Any) -> None:
 async def test_faults_double_nothing() -> None:
     """Lost answers of combined calls are asked for again with their own tokens."""
     faults = [
-        Fault(kind, when=when, operation="RunTask", times=None, chance=0.1)  # type: ignore[arg-type]
+        Fault(kind, when=when, operation="RunTask", times=None, chance=0.1)
         for kind in ("reset", "close", "error")
         for when in ("before", "after")
     ]

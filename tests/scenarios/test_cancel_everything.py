@@ -109,7 +109,11 @@ def starts_in(answer: Any) -> list[Any]:
     arns = []
     for each in held if isinstance(held, (list, tuple)) else ():
         task = getattr(each, "task", each)
-        if getattr(each, "outcome", Outcome.STARTED) is Outcome.STARTED and getattr(task, "task_arn", None):
+        if (
+            task is not None
+            and getattr(each, "outcome", Outcome.STARTED) is Outcome.STARTED
+            and hasattr(task, "task_arn")
+        ):
             arns.append(task.task_arn)
     return arns
 

@@ -11,7 +11,7 @@ from typing import Any
 from run_world import ToldDesk, ToldPort, a_core
 
 import aioecs
-from aioecs import Outcome, StartResult, StartTaskRequest
+from aioecs import Outcome, RunTaskRequest, StartResult, StartTaskRequest
 from aioecs._batch.engine import Engine
 from aioecs._calls.call import Call
 from aioecs._logic.calls.call_record import CallRecord
@@ -128,7 +128,7 @@ class Bench:
         self.owner = Listener()
         self._at = itertools.count()
 
-    def prepare(self, request: StartTaskRequest, group: Group) -> Call:
+    def prepare(self, request: StartTaskRequest | RunTaskRequest, group: Group) -> Call:
         """Make a call, as a client does."""
         token = f"aioecs-{group.key or len(self.prepared)}"
         record = CallRecord(
