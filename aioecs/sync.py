@@ -36,26 +36,14 @@ from aioecs import (
     Task,
     Timeouts,
 )
-from aioecs._blocking import Drawn, Errand, Lease, nothing_sent, refuse_on_the_loop_itself, refuse_to_block_a_loop
+from aioecs._blocking import Drawn, Errand, Lease, like, nothing_sent, refuse_on_the_loop_itself, refuse_to_block_a_loop
 from aioecs._interrupts import Start, withdrawn
 from aioecs.types import Restart
 
 __all__ = ["Client"]
 
 P = ParamSpec("P")
-S = TypeVar("S")
 T = TypeVar("T")
-
-
-def _like(
-    method: Callable[Concatenate[Any, P], None],
-) -> Callable[[Callable[Concatenate[S, ...], None]], Callable[Concatenate[S, P], None]]:
-    """Give a method another's parameters."""
-
-    def decorate(given: Callable[Concatenate[S, ...], None]) -> Callable[Concatenate[S, P], None]:
-        return functools.wraps(method)(given)
-
-    return decorate
 
 
 def _blocking(method: Callable[Concatenate[aioecs.Client, P], Awaitable[T]]) -> Callable[Concatenate[Client, P], T]:
@@ -91,7 +79,7 @@ class Client:
         ClientStateError: closed, opened before a fork, or called on a thread whose event loop runs.
     """
 
-    @_like(aioecs.Client.__init__)
+    @like(aioecs.Client.__init__)
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._client = aioecs.Client(*args, **kwargs)
         self._lock = threading.Lock()

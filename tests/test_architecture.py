@@ -112,15 +112,14 @@ TOO_LONG: dict[str, int] = {
     "_batch/batch.py": 371,
     "_batch/engine.py": 412,
     "_batch/start_stream.py": 510,
-    "_calls/call.py": 383,
-    "_calls/caller_wait.py": 362,
+    "_calls/call.py": 380,
     "_calls/reconciler.py": 365,
-    "_client/client.py": 533,
+    "_client/client.py": 378,
     "_model/codec/shape.py": 365,
     "_model/limits.py": 467,
     "_model/shapes/enums.py": 491,
     "_runtime/shared_limiter.py": 359,
-    "sync.py": 450,
+    "sync.py": 448,
 }
 """Modules that are still to be divided."""
 

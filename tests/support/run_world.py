@@ -193,7 +193,7 @@ class ToldDesk:
         self._gate = gate
 
     async def look(self, ambiguous_call: AmbiguousCall, patience: float) -> LookupDone:
-        """Look one up."""
+        """LookUp up one up."""
         self.asked.append(ambiguous_call)
         began = asyncio.get_running_loop().time()
         if self._gate is not None:
