@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 
+from aioecs._calls.lookup_protocol import LooksUp
 from aioecs._calls.wire_request import bare_tasks, filled_in, wire_request
 from aioecs._logic.calls import call_state
 from aioecs._logic.calls.actions import (
@@ -29,7 +30,7 @@ from aioecs._logic.calls.actions import (
 )
 from aioecs._logic.calls.call_record import CallRecord
 from aioecs._logic.calls.call_result import verdict
-from aioecs._logic.calls.lookups import AmbiguousCall, LooksUp
+from aioecs._logic.calls.lookups import AmbiguousCall
 from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
 from aioecs._model.options import OnCancel
 from aioecs._model.shapes.run_task import RunTaskRequest, RunTaskResponse

@@ -761,7 +761,7 @@ def test_a_fault_of_our_own_leaves_nobody_waiting(caplog: pytest.LogCaptureFixtu
         assert all(looked.whole for looked in await lab.look_at("t", "u", sure=True))
 
     leaping(main())
-    assert "ended with an error: aioecs looks doubts up" in caplog.text
+    assert "ended with an error: aioecs looks up ambiguous calls" in caplog.text
 
 
 # ----------------------------------------------------------------------------------- many doubts, with the real clocks

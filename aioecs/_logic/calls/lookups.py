@@ -12,11 +12,9 @@ a task that has stopped already if the service refuses `startedBy` beside STOPPE
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Protocol
 
 import attrs
 
-from aioecs._logic.calls.actions import LookupDone
 from aioecs._model.arn import short
 from aioecs._model.limits import DESCRIBED_PER_CALL, LISTED_PER_PAGE
 from aioecs._model.shapes.task import Task
@@ -46,14 +44,6 @@ class AmbiguousCall:
     def mark(self) -> Mark:
         """What its tasks bear: see `marks_of`."""
         return self.started_by, None if self.token == self.started_by else self.token
-
-
-class LooksUp(Protocol):
-    """Looks ambiguous calls up: a `Reconciler`."""
-
-    async def look(self, ambiguous_call: AmbiguousCall, patience: float) -> LookupDone:
-        """LookUp up one up; it may wait so many seconds to be looked up together with others."""
-        ...
 
 
 def marks_of(task: Task, tag: str) -> tuple[Mark, ...]:
