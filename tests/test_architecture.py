@@ -116,10 +116,9 @@ TOO_LONG: dict[str, int] = {
     "_batch/engine.py": 413,
     "_batch/placement_stream.py": 549,
     "_batch/start_stream.py": 517,
-    "_calls/call.py": 397,
+    "_calls/call.py": 381,
     "_calls/reconciler.py": 365,
     "_client/client.py": 432,
-    "_logic/calls/call_state.py": 371,
     "_model/shapes/enums.py": 491,
     "sync.py": 491,
 }

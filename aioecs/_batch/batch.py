@@ -342,12 +342,12 @@ class Batch(RunBatch):
             return cancelled_of((unsent,) * count, reason, blamed)
 
         while True:
+            await refuse_if_cancelled(source, tell)
             try:
                 with anyio.CancelScope() as reading, CancellationMonitor.here().watch(source, reading.cancel):
                     return await self._survey.site(request, wish)
             except asyncio.CancelledError as first:
                 raise first from tell(None, None)
-            await refuse_if_cancelled(source, tell)
 
     async def _told(self, stream: StartStream, requests: Requests, source: Cancellable | None) -> BatchReport:
         await stream.report(requests)

@@ -61,3 +61,12 @@ class BackgroundTasks:
         """Cancel what is left."""
         for task in tuple(self._tasks):
             task.cancel()
+
+
+def take_back_cancels(ours: bool) -> bool:
+    """Take back all cancels of the current task, and tell whether one of them was not ours."""
+    task = asyncio.current_task()
+    others = task is not None and task.cancelling() > ours
+    while task is not None and task.uncancel():
+        pass
+    return others

@@ -93,7 +93,7 @@ class CancellationMonitor:
             self._scopes.pop(key, None)
 
     def _tick(self) -> None:
-        """Look at every scope, and again after `TICK` seconds while there are any."""
+        """LookUp up at every scope, and again after `TICK` seconds while there are any."""
         scopes = {id(scope): scope for scope, _ in self._scopes.values()}
         over = {name for name, scope in scopes.items() if fired(scope)}
         due = [key for key, (scope, _) in self._scopes.items() if id(scope) in over]

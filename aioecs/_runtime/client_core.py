@@ -85,10 +85,10 @@ class Core:
             what = await self._paced(operation, request, turn)
             if isinstance(what, Answered):
                 return what
-            rest = tries.rest(what, self.now, self.jitter())
-            if rest is None:
+            backoff = tries.backoff(what, self.now, self.jitter())
+            if backoff is None:
                 raise what.error
-            await asyncio.sleep(rest)
+            await asyncio.sleep(backoff)
 
     async def stop(self, cluster: str | None, task: Task, token: str, *, within: float | None = None) -> bool:
         """Stop a task that a withdrawn start has started; return whether StopTask was accepted."""

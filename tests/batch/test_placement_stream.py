@@ -65,7 +65,7 @@ async def client(local: LocalECS) -> AsyncIterator[aioecs.Client]:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look for room again soon."""
+    """LookUp up for room again soon."""
     monkeypatch.setattr(placement_stream, "LOOK_AGAIN", 0.02)
 
 
