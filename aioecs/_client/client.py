@@ -68,8 +68,8 @@ class Client(Starting, Operations, Waits):
         tag_tokens: put the token in the tag `aioecs:token` where a request has a `started_by` of its own, so that
             such starts can be told apart and adopted like others. Needs the permission to tag (TagResource).
         transport: "auto" takes the native transport, and aiobotocore's own client where the configuration asks for
-            what that doesn't do: a proxy, handlers on the session's events, another signature than Version 4; "botocore" takes
-            aiobotocore's own client always. `repr(client)` says which it is.
+            what that doesn't do: a proxy, handlers on the session's events, another signature than Version 4;
+            "botocore" takes aiobotocore's own client always. `repr(client)` says which it is.
 
     Raises:
         InvalidRequest: an argument is not what it must be.
