@@ -29,7 +29,7 @@ class BackgroundTasks:
     def own(
         self, work: Coroutine[Any, Any, T], name: str, *, heard: bool = False, ended: Ended | None = None
     ) -> asyncio.Task[T]:
-        """Run it in a task of the client's; its error is logged, unless a caller is there to hear it (`heard`).
+        """Run it in a task of the client's; its error is logged, unless a caller takes it (`heard`).
 
         `ended(task)` is called at its end, also when it was cancelled before its first step.
         """
