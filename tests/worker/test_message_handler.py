@@ -214,7 +214,7 @@ def test_an_unforeseen_error_harms_no_other(lease: float, back_in: float, caplog
     assert "ZeroDivisionError" in caplog.text
 
 
-# Kept in flight --------------------------------------------------------------------------------------------------------
+# Kept in flight ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

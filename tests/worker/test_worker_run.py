@@ -435,8 +435,8 @@ def test_it_says_where_it_receives_from(caplog: pytest.LogCaptureFixture) -> Non
     caplog.set_level("INFO", "aioecs")
     leaping(main())
     said = (
-        f"worker of {URL}: receives, 100 in flight at most; <aioecs.worker.MemoryLedger, 0 jobs>, lease 100 s, skew 5 s; "
-        "redrive after 3 receives"
+        f"worker of {URL}: receives, 100 in flight at most; <aioecs.worker.MemoryLedger, 0 jobs>, "
+        "lease 100 s, skew 5 s; redrive after 3 receives"
     )
     assert said in caplog.messages
 
