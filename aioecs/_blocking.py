@@ -24,12 +24,12 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 from anyio.from_thread import BlockingPortalProvider
 
-from aioecs.errors import ClientStateError, StartCancelled, WaitCancelled, find_start_error
+from aioecs.errors import CallCancelled, ClientStateError, StartCancelled, find_start_error
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-CANCELLED = (StartCancelled, WaitCancelled, CancelledError)
+CANCELLED = (CallCancelled, CancelledError)
 
 
 class _Process:
@@ -218,8 +218,8 @@ class Drawn(Generic[T]):
 
 
 def _told(cancelled: asyncio.CancelledError) -> BaseException:
-    """Return what a cancelled caller is told: its own truth, if there is one to tell."""
-    if isinstance(cancelled.__cause__, WaitCancelled):
+    """Return what a cancelled caller is told: what is known of its call, if anything is."""
+    if isinstance(cancelled.__cause__, CallCancelled):
         return cancelled.__cause__
     return find_start_error(cancelled) or CancelledError()
 

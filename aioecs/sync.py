@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 import anyio
 
@@ -31,19 +30,16 @@ from aioecs import (
     ListTasksResponse,
     LogLine,
     OnCancel,
-    Outcome,
     RunReport,
     RunTaskRequest,
     RunTaskResponse,
-    StartCancelled,
-    StartResult,
     StartTaskRequest,
     StartTaskResponse,
     Task,
     Timeouts,
-    WaitCancelled,
 )
 from aioecs._blocking import Drawn, Errand, Lease, nothing_sent, refuse_on_the_loop_itself, refuse_to_block_a_loop
+from aioecs._interrupts import Start, withdrawn
 from aioecs.types import Restart
 
 __all__ = ["Client"]
@@ -51,10 +47,6 @@ __all__ = ["Client"]
 P = ParamSpec("P")
 S = TypeVar("S")
 T = TypeVar("T")
-
-_STARTED, _REFUSED = Outcome.STARTED, Outcome.REFUSED
-
-_log = logging.getLogger("aioecs")
 
 
 def _like(
@@ -206,7 +198,7 @@ class Client:
                 drawn.serve(errand)
             return errand.result()
         except KeyboardInterrupt as interrupt:
-            raise interrupt from _withdrawn(errand)
+            raise interrupt from withdrawn(errand)
 
     # ------------------------------------------------------------------------------------------------------ starting
 
@@ -256,7 +248,7 @@ class Client:
         try:
             self._open().send(start)
         except KeyboardInterrupt as interrupt:
-            raise interrupt from _withdrawn(start)
+            raise interrupt from withdrawn(start)
         return start
 
     def end_start_task(self, future: Future[StartTaskResponse]) -> StartTaskResponse:
@@ -269,14 +261,14 @@ class Client:
             StartCancelled: its token or `future.cancel()` withdrew it; `starts` says what that left behind.
             ECSError: as of `aioecs.Client.start_task`.
         """
-        if not isinstance(future, _Start):
+        if not isinstance(future, Start):
             raise InvalidRequest("future", "one that begin_start_task returned", f"a {type(future).__name__}")
         if not future.done():
             refuse_to_block_a_loop()
         try:
-            return future.result()
+            return cast("StartTaskResponse", future.result())
         except KeyboardInterrupt as interrupt:
-            raise interrupt from _withdrawn(future)
+            raise interrupt from withdrawn(future)
 
     def _start(
         self,
@@ -286,14 +278,38 @@ class Client:
         restart: Restart | None,
         on_cancel: OnCancel | None,
         delivery: Delivery | None,
-    ) -> _Start:
+    ) -> Start[StartTaskResponse]:
         async def start() -> StartTaskResponse:
             await self._ready()
             return await self._client.start_task(
                 request, source, idempotency_key=key, restart=restart, on_cancel=on_cancel, delivery=delivery
             )
 
-        return _Start(start, request)
+        return Start(start, request)
+
+    def run_task(
+        self,
+        request: RunTaskRequest,
+        cancel_scope: CancelToken | anyio.CancelScope | None = None,
+        *,
+        idempotency_key: str | None = None,
+        on_cancel: OnCancel | None = None,
+    ) -> RunTaskResponse:
+        """Let ECS place and start tasks, ten at most, as `aioecs.Client.run_task` does.
+
+        Raises:
+            StartCancelled: the token or scope fired; `starts` says what that left behind.
+            ECSError: as of `aioecs.Client.run_task`.
+        """
+        refuse_to_block_a_loop()
+
+        async def run() -> RunTaskResponse:
+            await self._ready()
+            return await self._client.run_task(
+                request, cancel_scope, idempotency_key=idempotency_key, on_cancel=on_cancel
+            )
+
+        return self._wait(Start(run, request))
 
     def start_tasks(
         self,
@@ -323,6 +339,36 @@ class Client:
                 wait_for_capacity=wait_for_capacity,
                 on_cancel=on_cancel,
                 delivery=delivery,
+            ),
+            drawn,
+        )
+
+    def run_tasks(
+        self,
+        requests: Iterable[RunTaskRequest],
+        cancel_scope: CancelToken | anyio.CancelScope | None = None,
+        *,
+        idempotency_key: Callable[[RunTaskRequest], str] | None = None,
+        wait_for_capacity: float = 0.0,
+        on_cancel: OnCancel | None = None,
+    ) -> BatchReport:
+        """Let ECS place and start the tasks of many requests, as `aioecs.Client.run_tasks` does.
+
+        A list or tuple is handed over whole; whatever else is iterable is drawn as it is needed, in the calling
+        thread. `idempotency_key` is called on the background loop's thread.
+
+        Raises:
+            InvalidRequest: an argument is not what it must be; what had been begun is withdrawn.
+            StartCancelled: the token or scope fired; `starts` has what was drawn until then, in order.
+        """
+        drawn = Drawn(requests) if not isinstance(requests, (list, tuple)) else None
+        return self._done(
+            lambda: self._client.run_tasks(
+                drawn or requests,
+                cancel_scope,
+                idempotency_key=idempotency_key,
+                wait_for_capacity=wait_for_capacity,
+                on_cancel=on_cancel,
             ),
             drawn,
         )
@@ -419,63 +465,27 @@ class Client:
     # ------------------------------------------------------------------------------------------- the operations beside
 
     stop_task = _blocking(aioecs.Client.stop_task)
-    run_task = _blocking(aioecs.Client.run_task)
+    """Stop a task, as `aioecs.Client.stop_task` does."""
+
     describe_tasks = _blocking(aioecs.Client.describe_tasks)
     describe_container_instances = _blocking(aioecs.Client.describe_container_instances)
     describe_task_definition = _blocking(aioecs.Client.describe_task_definition)
 
-    def list_tasks(self, request: ListTasksRequest = ListTasksRequest()) -> ListTasksResponse:  # noqa: B008 frozen
+    def list_tasks(
+        self,
+        request: ListTasksRequest = ListTasksRequest(),  # noqa: B008 frozen
+        cancel_scope: CancelToken | anyio.CancelScope | None = None,
+    ) -> ListTasksResponse:
         """List tasks to the last page, by default those whose desired status is RUNNING."""
-        return self._done(lambda: self._client.list_tasks(request))
+        return self._done(lambda: self._client.list_tasks(request, cancel_scope))
 
     def list_container_instances(
         self,
         request: ListContainerInstancesRequest = ListContainerInstancesRequest(),  # noqa: B008 frozen
+        cancel_scope: CancelToken | anyio.CancelScope | None = None,
     ) -> ListContainerInstancesResponse:
         """List container instances to the last page, draining ones too unless a status is given.
 
         The answer's `container_instance_arns` has them all.
         """
-        return self._done(lambda: self._client.list_container_instances(request))
-
-
-class _Start(Errand[StartTaskResponse]):
-    """A StartTask on the background loop."""
-
-    def __init__(self, call: Callable[[], Awaitable[StartTaskResponse]], request: StartTaskRequest) -> None:
-        super().__init__(call)
-        self.request = request
-
-
-def _withdrawn(errand: Errand[Any]) -> StartCancelled | WaitCancelled | None:
-    """Withdraw a call that a Ctrl-C has ended, and return what came of it; a second Ctrl-C ends the wait for that."""
-    try:
-        errand.withdraw()
-        error = errand.exception() if errand.loop is not None else nothing_sent()
-    except KeyboardInterrupt:
-        errand.withdraw()
-        return None
-    if error is not None:
-        return error if isinstance(error, (StartCancelled, WaitCancelled)) else None
-    starts = _starts_of(errand)
-    if not starts:
-        return None
-    return StartCancelled("interrupted as the answer came; what started is left running", starts=starts)
-
-
-def _starts_of(errand: Errand[Any]) -> tuple[StartResult, ...]:
-    """Return what had started when the answer came together with the Ctrl-C: it must not be lost with it."""
-    answer = errand.result()
-    if isinstance(answer, BatchReport):
-        return answer.starts
-    if isinstance(answer, RunReport):
-        return tuple([start for run in answer.runs for start in run.starts])
-    if isinstance(answer, RunTaskResponse):
-        _log.info("RunTask went through as its caller left: tasks %s", [task.task_arn for task in answer.tasks])
-    if not isinstance(answer, StartTaskResponse) or not isinstance(errand, _Start):
-        return ()
-    start = functools.partial(StartResult, request=errand.request, token=answer.token, attempts=answer.attempts)
-    return (
-        *(start(container_instance=t.container_instance_arn or "", outcome=_STARTED, task=t) for t in answer.tasks),
-        *(start(container_instance=f.arn or "", outcome=_REFUSED, failure=f) for f in answer.failures),
-    )
+        return self._done(lambda: self._client.list_container_instances(request, cancel_scope))

@@ -1,1 +1,1 @@
-"""Measurements, each against its rivals in the same run: `python -m benchmarks.truth`."""
+"""Benchmarks of aioecs and other clients, measured in the same run: `python -m benchmarks.truth`."""

@@ -1,4 +1,4 @@
-"""Bars in SVG, small enough to keep beside the code: words stay words, and two runs differ only in the figures."""
+"""Bar charts in SVG, small enough for the repository: text stays text, and two runs differ only in their figures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ mpl.rcParams.update(
     }
 )
 
-from matplotlib.axes import Axes  # noqa: E402 once it is told to draw SVG
+from matplotlib.axes import Axes  # noqa: E402 after the backend is chosen
 from matplotlib.figure import Figure  # noqa: E402
 
 WIDTH, ROW, TOP = 8.6, 0.3, 0.75  # in inches
@@ -29,23 +29,23 @@ OWN, OTHERS, INK, QUIET = "#1a7f5a", "#a3adb8", "#1f2328", "#59636e"
 
 @attrs.frozen
 class Bar:
-    """One figure and the word beside it; hatched if it is out of the running."""
+    """One figure and its label; hatched if it is not ranked."""
 
     value: float
-    word: str
+    label_text: str
     out: bool = False
 
 
 @attrs.frozen
 class Panel:
-    """A column of bars under a heading, one for each label of the chart; None where there is no figure."""
+    """A column of bars under a heading, one for each label of the chart; None for a missing figure."""
 
     heading: str
     bars: Sequence[Bar | None]
 
 
 def chart(title: str, notes: Sequence[str], labels: Sequence[str], panels: Sequence[Panel]) -> str:
-    """Draw it; labels that begin with "aioecs" stand out."""
+    """Draw a chart; labels that begin with "aioecs" are highlighted."""
     top = TOP + 0.2 * len(notes)
     height = top + ROW * len(labels) + 0.15
     figure = Figure(figsize=(WIDTH, height))
@@ -71,14 +71,14 @@ def _draw(within: Axes, panel: Panel, labels: Sequence[str]) -> None:
             within.text(0, row, " not measured", va="center", color=QUIET)
             continue
         drawn = within.barh(row, bar.value, 0.55, color=OWN if own else OTHERS, hatch="///" if bar.out else None)
-        within.bar_label(drawn, [bar.word], padding=4, color=INK, weight="bold" if own else "normal")
+        within.bar_label(drawn, [bar.label_text], padding=4, color=INK, weight="bold" if own else "normal")
     within.set_title(panel.heading, loc="left", color=QUIET, size=9)
     within.set_yticks(list(rows), labels)
     within.set_ylim(len(labels) - 0.4, -0.6)
-    # Words stand behind the bars' ends: the longest bar leaves room for the longest of them.
+    # Labels are to the right of the bars: leave space beside the longest bar for the longest label.
     bars = [bar for bar in panel.bars if bar is not None]
     longest = max(bar.value for bar in bars) or 1
-    within.set_xlim(0, longest * (1 + 0.13 * max(len(bar.word) for bar in bars) / 10 * 2.4))
+    within.set_xlim(0, longest * (1 + 0.13 * max(len(bar.label_text) for bar in bars) / 10 * 2.4))
     within.tick_params(length=0, bottom=False, labelbottom=False)
     within.spines[["top", "right", "bottom"]].set_visible(False)
     within.spines["left"].set_color("#d1d9e0")

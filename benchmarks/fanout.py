@@ -1,12 +1,13 @@
-"""What the batching costs: CPU and memory of a start in a stream, and the time to cancel what is queued.
+"""What batching costs: CPU and memory of a start in a stream, and the time to cancel what is queued.
 
     python -m benchmarks.fanout [--quick]
 
-The port is in memory and answers at once, with one and the same answer for all calls: what is measured is all that
-aioecs does for a start in a fan-out but the wire, its own codec and the pacing, on one loop. The batching itself is
-that less the same calls carried out without a batch, whose cost ten starts share. Making a request, and holding it
-against the documented limits, is measured apart. Medians of interleaved rounds, CPU time of the process; peak memory is
-tracemalloc's, of the Python objects of a stream whose starts nobody keeps.
+The transport is in memory and answers at once, with the same tasks for all calls. So it measures all that aioecs does
+for a start in `start_tasks`, on one loop, but for encoding, sending, decoding and rate limiting. The cost of batching
+itself is that less the cost of the same calls made without a batch, which ten starts share. Making requests and
+checking them against the documented limits are measured separately: requests without overrides, with overrides that
+all share, and with an environment made for each. Medians of interleaved rounds, CPU time of the process; peak memory is
+tracemalloc's, of the Python objects of a stream whose results nobody keeps.
 """
 
 from __future__ import annotations
@@ -14,19 +15,18 @@ from __future__ import annotations
 import asyncio
 import cProfile
 import gc
-import itertools
 import pstats
 import statistics
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import attrs
 
 import aioecs
-from aioecs import StartTaskRequest
+from aioecs import RunTaskRequest, StartTaskRequest
 from aioecs._batch.batch import Batch
 from aioecs._batch.placement_context import Survey
 from aioecs._calls.call_preparation import Preparer
@@ -35,7 +35,7 @@ from aioecs._model.attempt import Answered, Attempt
 from aioecs._runtime.client_core import Core
 from aioecs._runtime.concurrency import ConcurrencyLimit
 from aioecs._transport.transport import SentMarker
-from benchmarks.rig import Figures, bound, keep_to_one_core, report, spread, table
+from benchmarks.harness import Figures, bound, keep_to_one_core, report, spread, table
 
 HOSTS = tuple(f"arn:aws:ecs:us-east-1:123456789012:container-instance/default/i{n:04}" for n in range(50))
 ANSWERS = {
@@ -71,14 +71,14 @@ class Transport:
 
 
 class Unchecked(Preparer):
-    """Makes calls of requests that are not held against the limits: that is measured by itself."""
+    """Makes calls of requests that are not checked: the check is measured separately."""
 
-    def check(self, request: StartTaskRequest, *, any_number: bool = False) -> None:
-        """Take it as it is."""
+    def check(self, request: StartTaskRequest | RunTaskRequest, *, any_number: bool = False) -> None:
+        """Accept it."""
 
 
-def a_batch(core: Core, *, checks: bool = False) -> Batch:
-    """Make a batch on a core, as `Client.batch` does; unchecked, unless that is what is measured."""
+def make_batch(core: Core, *, checks: bool = False) -> Batch:
+    """Make a batch on a core, as `Client.batch` does; its requests are checked only if `checks`."""
     preparer = (Preparer if checks else Unchecked)(core, None, paced=False, tag_tokens=False)
     return Batch(
         core,
@@ -92,10 +92,10 @@ def a_batch(core: Core, *, checks: bool = False) -> Batch:
     )
 
 
-def a_core(port: Transport) -> Core:
-    """Make the inside of a client: fifty requests in flight, unpaced."""
+def make_core(transport: Transport) -> Core:
+    """Make the core of a client: fifty requests in flight, no rate limiter."""
     return Core(
-        transport=port,
+        transport=transport,
         concurrency=ConcurrencyLimit(50),
         timeouts=aioecs.Timeouts(),
         retries=aioecs.Retries(),
@@ -104,23 +104,37 @@ def a_core(port: Transport) -> Core:
 
 
 REQUESTS = [StartTaskRequest(task_definition="demo", container_instances=[host]) for host in HOSTS]
+SHARED = aioecs.TaskOverride.for_container("main", environment={"FRAME": "17"})
+Made = Callable[[int], StartTaskRequest]
 
 
-def requests(count: int, *, new: bool = False) -> Iterator[StartTaskRequest]:
-    """Give so many requests of one instance each; made new, or the same fifty in turn."""
-    if new:
-        for number in range(count):
-            yield StartTaskRequest(task_definition="demo", container_instances=[HOSTS[number % 50]])
-    else:
-        yield from itertools.islice(itertools.cycle(REQUESTS), count)
+def reused(number: int) -> StartTaskRequest:
+    """Return one of fifty requests that were made before."""
+    return REQUESTS[number % 50]
 
 
-async def streamed(count: int, *, new: bool = False, checks: bool = False) -> float:
+def made(number: int) -> StartTaskRequest:
+    """Make a request."""
+    return StartTaskRequest(task_definition="demo", container_instances=[HOSTS[number % 50]])
+
+
+def sharing(number: int) -> StartTaskRequest:
+    """Make a request with the overrides that all share."""
+    return made(number).replace(overrides=SHARED)
+
+
+def afresh(number: int) -> StartTaskRequest:
+    """Make a request with overrides made for it, equal to those of the others."""
+    overrides = aioecs.TaskOverride.for_container("main", environment={"FRAME": "17"})
+    return StartTaskRequest(task_definition="demo", container_instances=[HOSTS[number % 50]], overrides=overrides)
+
+
+async def streamed(count: int, make: Made = reused, *, checks: bool = False) -> float:
     """Stream so many starts and keep none of them; return the CPU seconds."""
-    async with a_batch(a_core(Transport()), checks=checks) as batch:
+    async with make_batch(make_core(Transport()), checks=checks) as batch:
         seen = 0
         began = time.process_time()
-        async for start in batch.start_tasks(requests(count, new=new)):
+        async for start in batch.start_tasks(map(make, range(count))):
             seen += start.task is not None
         spent = time.process_time() - began
     assert seen == count
@@ -128,15 +142,15 @@ async def streamed(count: int, *, new: bool = False, checks: bool = False) -> fl
 
 
 async def called(count: int) -> float:
-    """Carry out so many calls of ten without a batch, fifty at once; return the CPU seconds."""
-    core = a_core(Transport())
+    """Make so many calls of ten without a batch, fifty at once; return the CPU seconds."""
+    core = make_core(Transport())
     request = StartTaskRequest(task_definition="demo", container_instances=HOSTS[:10])
-    batch = a_batch(core)
+    batch = make_batch(core)
     numbers = iter(range(count))
 
     async def work() -> None:
         for _ in numbers:
-            call = batch._engine._prepare(request, Group(request, "at_most_once"))  # noqa: SLF001 as a batch begins one
+            call = batch._engine._prepare(request, Group(request, "at_most_once"))  # noqa: SLF001 as a batch does
             call.begin(await core.start_limiter.turn())
             await call.end_or()
             call.record.starts()
@@ -152,7 +166,7 @@ def peak(count: int) -> float:
     """Return the peak of Python's memory while so many starts are streamed, in MB (tracemalloc)."""
     gc.collect()
     tracemalloc.start()
-    asyncio.run(streamed(count, new=True))
+    asyncio.run(streamed(count, made))
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return most / 1e6
@@ -160,21 +174,21 @@ def peak(count: int) -> float:
 
 @attrs.frozen
 class Cancelled:
-    """How long a cancel of what is queued takes, in milliseconds."""
+    """How long a cancel takes, in milliseconds."""
 
     withdrawn: float
-    """From the cancel until nothing is queued any more."""
+    """From the cancel until the queue is empty."""
     held: float
-    """The longest that the loop was held for anything, until the caller knew all."""
-    told: float
-    """Until the caller has the StartCancelled with all its starts."""
+    """The longest time that one step held the loop, until the caller had its error."""
+    raised: float
+    """Until the caller has the StartCancelled with all starts."""
 
 
 async def cancelled(given: list[StartTaskRequest]) -> Cancelled:
-    """Ask for all of it, with all calls in flight held, and cancel it by a token."""
-    core = a_core(Transport(answers=False))
+    """Request all of it, while no call is answered, and cancel it by a token."""
+    core = make_core(Transport(answers=False))
     token = aioecs.CancelToken()
-    async with a_batch(core) as batch:
+    async with make_batch(core) as batch:
         batch._on_cancel = "abandon"  # noqa: SLF001 what is in flight is not what is measured
         task = asyncio.ensure_future(batch.report(given, token))
         await asyncio.sleep(0.1)
@@ -192,15 +206,15 @@ async def cancelled(given: list[StartTaskRequest]) -> Cancelled:
             last = now
             if not withdrawn and not batch.statistics().queued:
                 withdrawn = now - began
-        told = time.perf_counter() - began
+        raised = time.perf_counter() - began
         assert isinstance(task.exception(), aioecs.StartCancelled)
         core.closing = True
         core.background_tasks.cancel()
-    return Cancelled(withdrawn * 1e3, max(held) * 1e3, told * 1e3)
+    return Cancelled(withdrawn * 1e3, max(held) * 1e3, raised * 1e3)
 
 
 def profiled(count: int, top: int) -> list[list[str]]:
-    """Say where the time goes, by function, in µs a start under the profiler; its own cost is in that."""
+    """Return the time by function, in µs a start under the profiler, whose own cost is included."""
     profile = cProfile.Profile()
     profile.enable()
     asyncio.run(streamed(count))
@@ -215,36 +229,38 @@ def profiled(count: int, top: int) -> list[list[str]]:
 
 
 def cost(count: int, times: int) -> dict[str, list[float]]:
-    """Measure what a start costs, in µs of CPU: in turns, so that all meet the same machine."""
+    """Measure the CPU of a start in µs, by ways that take turns."""
     ways: dict[str, Callable[[], float]] = {
-        "streamed, all in all": lambda: asyncio.run(streamed(count)),
-        "its calls alone, no batch": lambda: asyncio.run(called(count // 10)),
-        "streamed, a request made for each": lambda: asyncio.run(streamed(count, new=True)),
-        "streamed, held against the limits": lambda: asyncio.run(streamed(count, checks=True)),
+        "streamed, in all": lambda: asyncio.run(streamed(count)),
+        "its calls alone, without a batch": lambda: asyncio.run(called(count // 10)),
+        "streamed, a request made for each": lambda: asyncio.run(streamed(count, made)),
+        "streamed, checked": lambda: asyncio.run(streamed(count, checks=True)),
+        "streamed, checked, shared overrides": lambda: asyncio.run(streamed(count, sharing, checks=True)),
+        "streamed, checked, equal overrides made for each": lambda: asyncio.run(streamed(count, afresh, checks=True)),
     }
     seen: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(times):
         for name, way in ways.items():
             seen[name].append(way() / count * 1e6)
-    whole, calls = seen["streamed, all in all"], seen["its calls alone, no batch"]
-    return seen | {"so the batching itself": [a - b for a, b in zip(whole, calls, strict=True)]}
+    whole, calls = seen["streamed, in all"], seen["its calls alone, without a batch"]
+    return seen | {"batching itself": [a - b for a, b in zip(whole, calls, strict=True)]}
 
 
 def cancels(times: int) -> list[Figures]:
-    """Cancel ten thousand queued starts, asked for in two ways; times in ms, of the median by what held the loop."""
+    """Cancel ten thousand queued starts, requested in two ways; times in ms, of the round with the median `held`."""
     ways = {
-        "10,000 requests": list(requests(10_500)),
+        "10,000 requests": list(map(reused, range(10_500))),
         "10,000 in one": [StartTaskRequest(task_definition="demo", container_instances=[HOSTS[0]] * 10_500)],
     }
     found = []
     for name, given in ways.items():
         took = sorted((asyncio.run(cancelled(given)) for _ in range(times)), key=lambda each: each.held)
-        found.append({"asked": name, "held": [each.held for each in took], **_parts(took[len(took) // 2])})
+        found.append({"asked": name, "held": [each.held for each in took], **_others(took[len(took) // 2])})
     return found
 
 
-def _parts(took: Cancelled) -> Figures:
-    return {"withdrawn": took.withdrawn, "told": took.told}
+def _others(took: Cancelled) -> Figures:
+    return {"withdrawn": took.withdrawn, "raised": took.raised}
 
 
 def figures(quick: bool) -> Figures:
@@ -262,7 +278,7 @@ def figures(quick: bool) -> Figures:
         "cancels": cuts,
         "profile": profiled(count, 24),
         "bounds": [
-            bound("batching, µs of CPU a start", statistics.median(costs["so the batching itself"]), most=BOUND_CPU),
+            bound("batching, µs of CPU a start", statistics.median(costs["batching itself"]), most=BOUND_CPU),
             bound("memory of 100,000 starts above 1,000, MB", grown, most=BOUND_MEMORY),
             *(
                 bound(f"cancel of {cut['asked']}, ms", statistics.median(cut["held"]), most=BOUND_CANCEL)
@@ -273,12 +289,12 @@ def figures(quick: bool) -> Figures:
 
 
 def text(found: Figures) -> str:
-    """Say all of it: medians, between the least and the most of the rounds."""
+    """Return the figures as Markdown: medians, between the least and the most of the rounds."""
     count = f"{found['count']:,}"
     costs = ([name, spread(each, ".2f")] for name, each in found["cost"].items())
     memory = ([f"{starts} starts", f"{megabytes:.1f}"] for starts, megabytes in found["memory"].items())
     cuts = (
-        [cut["asked"], f"{cut['withdrawn']:.1f}", spread(cut["held"], ".1f"), f"{cut['told']:.1f}"]
+        [cut["asked"], f"{cut['withdrawn']:.1f}", spread(cut["held"], ".1f"), f"{cut['raised']:.1f}"]
         for cut in found["cancels"]
     )
     return "\n".join(
@@ -286,7 +302,7 @@ def text(found: Figures) -> str:
             f"{count} starts from a generator, ten a call, answered at once\n",
             table([f"{count} starts", "µs CPU a start"], costs),
             table(["peak of a stream", "MB"], memory),
-            table(["cancelled", "queue empty after, ms", "loop held, ms", "all told after, ms"], cuts),
+            table(["cancelled", "queue empty after, ms", "loop held, ms", "error raised after, ms"], cuts),
             table(["function", "calls a start", "own µs a start"], found["profile"]),
         ]
     )

@@ -1,10 +1,10 @@
-"""Throws mutated input at everything that reads what others wrote, for as long as asked.
+"""Fuzzes everything that reads foreign input with mutated data, for a given time.
 
     python -m benchmarks.fuzz --seconds 3600 --seed 7
 
-Answers go over loopback to both transports, and each is read with and without msgspec: all four must say the same, and
-nothing may be raised that isn't in the error tree. Events, requests, ARNs and fault scripts must be read, or refused
-with the error that is documented. What fails is told with the seed that makes it again; the status is then 1.
+Answers are sent over loopback to both transports and read with and without msgspec: all four must agree, and may raise
+only documented errors. Events, requests, ARNs and fault scripts must be read, or refused with the documented error.
+A failure is reported with the seed that reproduces it; the exit status is then 1.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from aioecs._model.task_event import read_event
 from aioecs._transport import body_reader
 from aioecs._transport.answers import read_response
 from aioecs._transport.native.connection import Response
-from aioecs._transport.native.encoding import encode
+from aioecs._transport.native.encoding import body_of
 from aioecs._transport.settings import Settings
 from aioecs._transport.transport import ALL_OPERATIONS, Operation, SentMarker
 from aioecs._transport.transport_factory import open_transport
 from aioecs.errors import AnswerLost, ECSServiceError, InvalidRequest
 from aioecs.testing import faults_from_script
-from benchmarks.mutants import Dice
+from benchmarks.mutator import Mutator
 
 SESSION = AioSession()
 STATUSES = (*([200] * 12), 201, 202, 204, 300, 302, 304, 400, 400, 400, 403, 404, 429, 500, 502, 503)
@@ -49,37 +49,37 @@ TASK = "arn:aws:ecs:us-east-1:123456789012:task/demo/5c6d"
 CODES = ("ClientException", "ServerException", "ThrottlingException", "ns#Unheard", "Odd:http://x/", "", "\x7f", "500")
 
 
-class Differs(AssertionError):
-    """Two readings of one answer are not the same."""
+class ReadingsDiffer(AssertionError):
+    """Two readings of one answer differ."""
 
 
 # ------------------------------------------------------------------------------------------------------------ answers
 
 
-def read_whole(held: Any) -> Any:
-    """Read each member of a value, and of those in it; none of it may raise."""
-    if isinstance(held, Shape):
-        names = [each.name for each in members(type(held))]
-        return {name: read_whole(getattr(held, name)) for name in (*names, "extra")}
-    if isinstance(held, (list, tuple)):
-        return [read_whole(one) for one in held]
-    return repr(held) if not isinstance(held, dict) else {name: read_whole(one) for name, one in held.items()}
+def read_whole(value: Any) -> Any:
+    """Read each member of a value, recursively; no access may raise."""
+    if isinstance(value, Shape):
+        names = [each.name for each in members(type(value))]
+        return {name: read_whole(getattr(value, name)) for name in (*names, "extra")}
+    if isinstance(value, (list, tuple)):
+        return [read_whole(one) for one in value]
+    return repr(value) if not isinstance(value, dict) else {name: read_whole(one) for name, one in value.items()}
 
 
-def word(what: Any) -> Any:
-    """Return what an attempt says, so that equal words say the same; a lost answer says that it is, whatever of."""
+def outcome(what: Any) -> Any:
+    """Return a comparable form of an attempt; of a lost answer only that it was lost."""
     if isinstance(what, Answered):
         return "answered", what.request_id, read_whole(what.answer)
     if isinstance(what, Lost) and isinstance(what.error, AnswerLost):
         return ("lost",)
     if not isinstance(what.error, ECSServiceError):
-        raise Differs(f"{type(what).__name__} of {type(what.error).__name__}: {what.error}")
+        raise ReadingsDiffer(f"{type(what).__name__} of {type(what.error).__name__}: {what.error}")
     return type(what).__name__, type(what.error).__name__, str(what.error), vars(what.error)
 
 
 @attrs.define
 class Server:
-    """Answers each request on loopback with what it was told to."""
+    """Answers each request on loopback with the given bytes."""
 
     answer: bytes = b""
     url: str = ""
@@ -97,43 +97,43 @@ class Server:
 
 
 @asynccontextmanager
-async def four_ways() -> AsyncGenerator[Callable[[Operation[Any], Shape, bytes], Any]]:
-    """Open both transports to one server; what is returned sends to both, and reads each answer twice."""
+async def both_transports() -> AsyncGenerator[Callable[[Operation[Any], Shape, bytes], Any]]:
+    """Open both transports to one server; the yielded function sends with both, and reads each answer twice."""
     server = Server()
     listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
     keys: dict[str, Any] = {"aws_access_key_id": "a", "aws_secret_access_key": "s", "region_name": "us-east-1"}
     async with AsyncExitStack() as stack:
-        ports: list[Any] = []
+        transports: list[Any] = []
         for transport in ("auto", "botocore"):
             settings = Settings(**keys, endpoint_url=url, session=SESSION, transport=transport)
-            port: Any = (await stack.enter_async_context(open_transport(settings)))[0]
-            port.read = read_twice
-            ports.append(port)
-        yield partial(_sent, server, ports)
+            opened: Any = (await stack.enter_async_context(open_transport(settings)))[0]
+            opened.read = read_twice
+            transports.append(opened)
+        yield partial(_sent, server, transports)
     listener.close()
     await listener.wait_closed()
 
 
-async def _sent(server: Server, ports: list[Any], operation: Operation[Any], request: Shape, answer: bytes) -> Any:
+async def _sent(server: Server, transports: list[Any], operation: Operation[Any], request: Shape, answer: bytes) -> Any:
     server.answer = answer
-    words = [word(await port.attempt(operation, request, SentMarker())) for port in ports]
-    if words[0] != words[1]:
-        raise Differs(f"native says {words[0]!r:.600}, botocore says {words[1]!r:.600}")
-    return words[0]
+    outcomes = [outcome(await opened.attempt(operation, request, SentMarker())) for opened in transports]
+    if outcomes[0] != outcomes[1]:
+        raise ReadingsDiffer(f"native has {outcomes[0]!r:.600}, botocore has {outcomes[1]!r:.600}")
+    return outcomes[0]
 
 
 def read_twice(operation: Operation[Any], request: Shape, response: Response) -> Any:
     """Read with msgspec and without."""
     what = read_response(operation, request, response)
-    words = word(what), word(read_response(operation, request, response, body_reader.STANDARD))
-    if words[0] != words[1]:
-        raise Differs(f"with msgspec it is {words[0]!r:.600}, without {words[1]!r:.600}")
+    outcomes = outcome(what), outcome(read_response(operation, request, response, body_reader.STANDARD))
+    if outcomes[0] != outcomes[1]:
+        raise ReadingsDiffer(f"with msgspec it is {outcomes[0]!r:.600}, without {outcomes[1]!r:.600}")
     return what
 
 
 def make_request(operation: Operation[Any]) -> Shape:
-    """Make a request that can be sent, and can be told from another's answer."""
+    """Return a valid request, with members that identify its answer."""
     names: dict[str, Any] = {
         "container_instances": [INSTANCE],
         "task_definition": "demo",
@@ -146,31 +146,31 @@ def make_request(operation: Operation[Any]) -> Shape:
     return operation.request(**given)
 
 
-def throw_answer(dice: Dice, operation: Operation[Any]) -> tuple[int, list[bytes], bytes]:
-    """Throw an answer's status, headers and body: mostly one of ECS's with something wrong in it."""
-    status = dice.choice(STATUSES)
-    plain = _own(dice, operation) if status < 400 else _error(dice)
-    body = dice.spoilt(plain) if status not in (204, 304) else b""
-    lines = [b"x-amzn-RequestId: " + dice.choice((b"1", b"\xe9", b"\xff"))]
-    if dice.random() < 0.2:
-        lines.append(b"X-Amzn-Errortype: " + dice.choice(CODES[:-2]).encode())
-    if dice.random() < 0.1:
-        lines.append(b"Date: " + dice.choice((b"Tue, 14 Nov 2023 22:13:20 +999999999999", b"no date", b"\xff")))
+def random_answer(mutator: Mutator, operation: Operation[Any]) -> tuple[int, list[bytes], bytes]:
+    """Return a random status, headers and body: mostly an answer of ECS with an error in it."""
+    status = mutator.choice(STATUSES)
+    plain = _own(mutator, operation) if status < 400 else _error(mutator)
+    body = mutator.corrupted(plain) if status not in (204, 304) else b""
+    lines = [b"x-amzn-RequestId: " + mutator.choice((b"1", b"\xe9", b"\xff"))]
+    if mutator.random() < 0.2:
+        lines.append(b"X-Amzn-Errortype: " + mutator.choice(CODES[:-2]).encode())
+    if mutator.random() < 0.1:
+        lines.append(b"Date: " + mutator.choice((b"Tue, 14 Nov 2023 22:13:20 +999999999999", b"no date", b"\xff")))
     return status, lines, body
 
 
 def written(status: int, lines: list[bytes], body: bytes) -> bytes:
-    """Write an answer as it goes over HTTP."""
-    return b"\r\n".join((b"HTTP/1.1 %d Said" % status, *lines, b"Content-Length: %d" % len(body), b"", b"")) + body
+    """Return an answer in its form on the wire."""
+    return b"\r\n".join((b"HTTP/1.1 %d Status" % status, *lines, b"Content-Length: %d" % len(body), b"", b"")) + body
 
 
-def _own(dice: Dice, operation: Operation[Any]) -> dict[str, Any]:
-    """Throw an answer of ECS's in its plain form, to the request that `make_request` makes."""
-    plain = dice.plain(operation.answer)
-    task = {"taskArn": TASK, "containerInstanceArn": INSTANCE, "startedBy": dice.choice(("mark", "mark", "other"))}
+def _own(mutator: Mutator, operation: Operation[Any]) -> dict[str, Any]:
+    """Return a random answer of ECS in plain form, to the request of `make_request`."""
+    plain = mutator.plain(operation.answer)
+    task = {"taskArn": TASK, "containerInstanceArn": INSTANCE, "startedBy": mutator.choice(("mark", "mark", "other"))}
     task["taskDefinitionArn"] = "arn:aws:ecs:us-east-1:123456789012:task-definition/demo:1"
     if isinstance(plain.get("tasks"), list):
-        plain["tasks"] = [{**each, **task} for each in plain["tasks"][: dice.choice((1, 1, 1, 2))]]
+        plain["tasks"] = [{**each, **task} for each in plain["tasks"][: mutator.choice((1, 1, 1, 2))]]
     if isinstance(plain.get("task"), dict):
         plain["task"].update(task)
     for each in plain.get("containerInstances", ()):
@@ -178,25 +178,25 @@ def _own(dice: Dice, operation: Operation[Any]) -> dict[str, Any]:
     return plain
 
 
-def _error(dice: Dice) -> dict[str, Any]:
-    said = {
-        dice.choice(("__type", "code", "Code")): dice.choice(CODES),
-        dice.choice(("message", "Message")): dice.text(),
+def _error(mutator: Mutator) -> dict[str, Any]:
+    error = {
+        mutator.choice(("__type", "code", "Code")): mutator.choice(CODES),
+        mutator.choice(("message", "Message")): mutator.text(),
     }
-    return said | ({"message": "x" * 5_000_000} if dice.random() < 0.001 else {})
+    return error | ({"message": "x" * 5_000_000} if mutator.random() < 0.001 else {})
 
 
-# ------------------------------------------------------------------------------------------------- what is not sent
+# ------------------------------------------------------------------------------------------------- other input
 
 
-def try_event(dice: Dice) -> None:
-    """Read a mutated event: as a change of a task, whose members are all there, or not at all."""
-    task = {"taskArn": TASK, "lastStatus": "RUNNING", "version": dice.choice((1, 10**18)), "clusterArn": "demo"}
+def fuzz_event_reader(mutator: Mutator) -> None:
+    """Read a mutated event: it is a change of a task with all members, or is refused."""
+    task = {"taskArn": TASK, "lastStatus": "RUNNING", "version": mutator.choice((1, 10**18)), "clusterArn": "demo"}
     event: Any = {"detail-type": "ECS Task State Change", "account": "123456789012", "detail": task}
-    event = {"Body": json.dumps(event)} if dice.random() < 0.3 else event
-    written = dice.spoilt(event)
+    event = {"Body": json.dumps(event)} if mutator.random() < 0.3 else event
+    written = mutator.corrupted(event)
     given: Any = written
-    if dice.random() < 0.2:  # as a dict, where it can be one
+    if mutator.random() < 0.2:  # as a dict, if possible
         given = body_reader.STANDARD.json(written)
     try:
         change = read_event(given)
@@ -206,24 +206,26 @@ def try_event(dice: Dice) -> None:
         read_whole(change.task())
 
 
-def try_request(dice: Dice) -> None:
-    """Check a request with a member of another kind: it is refused by name, or can be sent, at most with a warning."""
-    operation = dice.choice(ALL_OPERATIONS)
+def fuzz_request_reader(mutator: Mutator) -> None:
+    """Check a request with a member of another type: it is refused with the name, or can be encoded."""
+    operation = mutator.choice(ALL_OPERATIONS)
     request = make_request(operation)
-    name = dice.choice([*(each.name for each in members(operation.request)), "extra"])
+    name = mutator.choice([*(each.name for each in members(operation.request)), "extra"])
     try:
-        request = request.replace(**{name: dice.odd() if dice.random() < 0.7 or name != "extra" else {"a": dice.odd()}})
+        request = request.replace(
+            **{name: mutator.odd() if mutator.random() < 0.7 or name != "extra" else {"a": mutator.odd()}}
+        )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", limits.RequestWarning)  # for values that this version doesn't know
+            warnings.simplefilter("ignore", limits.RequestWarning)  # an unknown enum value is sent, with a warning
             limits.check(request)
     except InvalidRequest:
         return
-    encode(request)
+    body_of(request)
 
 
-def try_arn(dice: Dice) -> None:
-    """Read a mutated name: as one, or not at all."""
-    given = dice.with_odd_bytes(dice.choice((INSTANCE, TASK, "demo", "0a1b")).encode()).decode("utf-8", "replace")
+def fuzz_arn_reader(mutator: Mutator) -> None:
+    """Read a mutated ARN: it is valid, or is refused."""
+    given = mutator.with_odd_bytes(mutator.choice((INSTANCE, TASK, "demo", "0a1b")).encode()).decode("utf-8", "replace")
     for read in (arn.task, arn.instance, arn.cluster_of):
         try:
             read(given, "it")
@@ -231,20 +233,20 @@ def try_arn(dice: Dice) -> None:
             continue
 
 
-def try_faults(dice: Dice) -> None:
-    """Read a mutated script of faults: as one, or not at all."""
-    script = dice.spoilt([{"kind": "reset", "when": "after", "times": 2}]).decode("utf-8", "replace")
+def fuzz_faults_reader(mutator: Mutator) -> None:
+    """Read a mutated script of faults: it is valid, or is refused."""
+    script = mutator.corrupted([{"kind": "reset", "when": "after", "times": 2}]).decode("utf-8", "replace")
     try:
         faults_from_script(script)
     except ValueError:
         return
 
 
-TRIES: dict[str, Callable[[Dice], None]] = {
-    "events": try_event,
-    "requests": try_request,
-    "ARNs": try_arn,
-    "fault scripts": try_faults,
+FUZZERS: dict[str, Callable[[Mutator], None]] = {
+    "events": fuzz_event_reader,
+    "requests": fuzz_request_reader,
+    "ARNs": fuzz_arn_reader,
+    "fault scripts": fuzz_faults_reader,
 }
 
 
@@ -253,7 +255,7 @@ TRIES: dict[str, Callable[[Dice], None]] = {
 
 @attrs.define
 class Run:
-    """How long one fuzzer runs, and what it has come to: each case has a seed of its own."""
+    """The limits and progress of one fuzzer; each case has its own seed."""
 
     seed: int
     cases: int | None = None
@@ -261,7 +263,7 @@ class Run:
     done: int = 0
 
     def seeds(self) -> Any:
-        """Yield seeds until it is enough."""
+        """Yield seeds until a limit is reached."""
         for number in count():
             if (self.cases is not None and number >= self.cases) or time.monotonic() >= self.until:
                 return
@@ -271,12 +273,12 @@ class Run:
 
 async def fuzz_answers(run: Run, operations: tuple[Operation[Any], ...] = ALL_OPERATIONS) -> None:
     """Send mutated answers to both transports, and read each with and without msgspec."""
-    async with four_ways() as send:
+    async with both_transports() as send:
         for seed in run.seeds():
-            dice = Dice(seed)
-            operation = dice.choice(operations)
+            mutator = Mutator(seed)
+            operation = mutator.choice(operations)
             request = make_request(operation)
-            answer = written(*throw_answer(dice, operation))
+            answer = written(*random_answer(mutator, operation))
             try:
                 await send(operation, request, answer)
             except Exception as error:
@@ -284,29 +286,29 @@ async def fuzz_answers(run: Run, operations: tuple[Operation[Any], ...] = ALL_OP
                 raise
 
 
-def fuzz(attempt: Callable[[Dice], None], run: Run) -> None:
-    """Try one kind of input again and again."""
+def fuzz(attempt: Callable[[Mutator], None], run: Run) -> None:
+    """Run one fuzzer with each seed."""
     for seed in run.seeds():
         try:
-            attempt(Dice(seed))
+            attempt(Mutator(seed))
         except Exception as error:
             error.add_note(f"seed {seed}")
             raise
 
 
 async def main(options: argparse.Namespace) -> int:
-    """Run all fuzzers, one after the other; each has its share of the time."""
-    share, failed = options.seconds / (len(TRIES) + 4), 0
+    """Run all fuzzers in order; each has its share of the time."""
+    share, failed = options.seconds / (len(FUZZERS) + 4), 0
     kinds: dict[str, Any] = {
         "answers": fuzz_answers,
-        **{name: partial(fuzz, attempt) for name, attempt in TRIES.items()},
+        **{name: partial(fuzz, attempt) for name, attempt in FUZZERS.items()},
     }
     for name, fuzzer in kinds.items():
         run = Run(options.seed, until=time.monotonic() + share * (4 if name == "answers" else 1))
         try:
-            if (going := fuzzer(run)) is not None:
-                await going
-        except Exception as error:  # noqa: BLE001 told, and the others are run all the same
+            if (coroutine := fuzzer(run)) is not None:
+                await coroutine
+        except Exception as error:  # noqa: BLE001 the other fuzzers run after any failure
             failed = 1
             print(f"{name}: case {run.done} failed: {error!r:.2000}", *getattr(error, "__notes__", ()), sep="\n  ")
         else:
@@ -316,7 +318,7 @@ async def main(options: argparse.Namespace) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=600.0, help="for how long, in all")
+    parser.add_argument("--seconds", type=float, default=600.0, help="the duration of all fuzzers")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="a few seconds, as proof that it runs")
     given = parser.parse_args()

@@ -23,9 +23,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from multiprocessing.connection import Connection
 
-from benchmarks.lean import Endpoint, listening
-from benchmarks.rig import CORES, Figures, beside, bound, report, spread, table
-from benchmarks.rivals import (
+from benchmarks.clients import (
     AFRESH,
     AFRESH_FEW,
     ONE,
@@ -36,11 +34,13 @@ from benchmarks.rivals import (
     SIZES,
     TEN,
     UNLIKE,
-    Way,
-    absent,
-    field,
+    Method,
+    clients,
     loop_of,
+    missing,
 )
+from benchmarks.harness import CORES, Figures, bound, child_process, report, spread, table
+from benchmarks.minimal_server import Endpoint, listening
 
 Key = tuple[str, str]
 """A client and a shape."""
@@ -54,7 +54,7 @@ AGAINST = {OWN: OWN, UNLIKE: OWN, AFRESH: OWN, AFRESH_FEW: OWN, ONE: ONE, TEN: O
 """What aiobotocore does in comparison: a call for each task, with overrides made in the same way."""
 
 
-async def timed(way: Way, calls: int, size: int) -> tuple[float, float]:
+async def timed(way: Method, calls: int, size: int) -> tuple[float, float]:
     """Make the calls and return the CPU and wall time of one, in µs."""
     cpu, wall = time.process_time(), time.perf_counter()
     started = await way(calls)
@@ -63,18 +63,18 @@ async def timed(way: Way, calls: int, size: int) -> tuple[float, float]:
     return spent[0] / calls * 1e6, spent[1] / calls * 1e6
 
 
-def played(connection: Connection, name: str, endpoint: Endpoint) -> None:
+def serve_client(connection: Connection, name: str, endpoint: Endpoint) -> None:
     """Run one client: send its shapes, then make as many calls of a shape as each message asks for."""
     with asyncio.Runner(loop_factory=loop_of(name)) as runner:
-        runner.run(_played(connection, name, endpoint))
+        runner.run(_serve_client(connection, name, endpoint))
 
 
-async def _played(connection: Connection, name: str, endpoint: Endpoint) -> None:
-    async with field()[name](endpoint) as ways:
-        connection.send(list(ways))
+async def _serve_client(connection: Connection, name: str, endpoint: Endpoint) -> None:
+    async with clients()[name](endpoint) as methods:
+        connection.send(list(methods))
         while (asked := await asyncio.to_thread(connection.recv)) is not None:
             shape, calls = asked
-            connection.send(await timed(ways[shape], calls, SIZES[shape]))
+            connection.send(await timed(methods[shape], calls, SIZES[shape]))
 
 
 def measured(tls: bool, rounds: int, seconds: float, names: Iterable[str] | None = None) -> list[Figures]:
@@ -82,20 +82,20 @@ def measured(tls: bool, rounds: int, seconds: float, names: Iterable[str] | None
     with ExitStack() as stack:
         endpoint = stack.enter_context(listening(tls=tls))
         core = CORES[0] if len(CORES) > 1 else None
-        ways: dict[Key, Connection] = {}
-        for name in names or field():
-            player = stack.enter_context(beside(core, played, name, endpoint))
-            ways |= dict.fromkeys([(name, shape) for shape in player.recv()], player)
+        methods: dict[Key, Connection] = {}
+        for name in names or clients():
+            player = stack.enter_context(child_process(core, serve_client, name, endpoint))
+            methods |= dict.fromkeys([(name, shape) for shape in player.recv()], player)
 
         def play(key: Key, calls: int) -> tuple[float, float]:
-            ways[key].send((key[1], calls))
-            spent: tuple[float, float] = ways[key].recv()
+            methods[key].send((key[1], calls))
+            spent: tuple[float, float] = methods[key].recv()
             return spent
 
-        calls = {key: _calls_of_a_round(key, play, seconds) for key in ways}
-        seen: dict[Key, list[tuple[float, float]]] = {key: [] for key in ways}
+        calls = {key: _calls_of_a_round(key, play, seconds) for key in methods}
+        seen: dict[Key, list[tuple[float, float]]] = {key: [] for key in methods}
         for _ in range(rounds):
-            for key in ways:
+            for key in methods:
                 seen[key].append(play(key, calls[key]))
     return [_way("TLS" if tls else "HTTP", key, times) for key, times in seen.items()]
 
@@ -121,21 +121,21 @@ def _way(scheme: str, key: Key, times: list[tuple[float, float]]) -> Figures:
 
 
 def figures(quick: bool) -> Figures:
-    """Measure both schemes; `ways` has CPU and wall time of a call in µs, round by round."""
+    """Measure both schemes; `methods` has CPU and wall time of a call in µs, round by round."""
     rounds, seconds = (1, 0.0) if quick else (ROUNDS, SECONDS)
-    ways = [way for tls in (False, True) for way in measured(tls, rounds, seconds)]
-    compare_with_raw(ways)
-    return {"ways": ways, "absent": absent(), "bounds": bounds(ways)}
+    methods = [way for tls in (False, True) for way in measured(tls, rounds, seconds)]
+    compare_with_raw(methods)
+    return {"methods": methods, "missing": missing(), "bounds": bounds(methods)}
 
 
-def compare_with_raw(ways: list[Figures]) -> None:
+def compare_with_raw(methods: list[Figures]) -> None:
     """Add to each how many times less CPU a started task takes than by raw aiobotocore, one a call and ten a call.
 
     Round by round: what slows the machine down for a while slows both.
     """
-    for way in ways:
+    for way in methods:
         for shape, name in ((AGAINST[way["shape"]], "under_one"), (TEN, "under_ten")):
-            raw = find(ways, way["scheme"], RAW, shape)
+            raw = find(methods, way["scheme"], RAW, shape)
             way[name] = _ratios(raw, way)
 
 
@@ -145,38 +145,38 @@ def _ratios(base: Figures, way: Figures) -> list[float]:
     return [other / base["instances"] / (own / way["instances"]) for other, own in pairs]
 
 
-def find(ways: list[Figures], scheme: str, client: str, shape: str) -> Figures:
+def find(methods: list[Figures], scheme: str, client: str, shape: str) -> Figures:
     """Return one of them."""
-    return next(w for w in ways if (w["scheme"], w["client"], w["shape"]) == (scheme, client, shape))
+    return next(w for w in methods if (w["scheme"], w["client"], w["shape"]) == (scheme, client, shape))
 
 
-def bounds(ways: list[Figures]) -> list[Figures]:
+def bounds(methods: list[Figures]) -> list[Figures]:
     """Hold aioecs over plain HTTP against what issue 17 asks for; under TLS the ratios are only reported."""
     asked = {OWN: 8, ONE: 10, UNLIKE: 8, AFRESH: 30}
     found = [
         bound(
             f"CPU of a task, aiobotocore over {shape}",
-            statistics.median(find(ways, "HTTP", OURS, shape)["under_one"]),
+            statistics.median(find(methods, "HTTP", OURS, shape)["under_one"]),
             least=least,
         )
         for shape, least in asked.items()
     ]
-    many, few = (find(ways, "HTTP", OURS, shape) for shape in (AFRESH, AFRESH_FEW))
+    many, few = (find(methods, "HTTP", OURS, shape) for shape in (AFRESH, AFRESH_FEW))
     grown = statistics.median(_ratios(many, few))
     return [*found, bound("CPU of a start in a report of 20,000 over one of 1,000", grown, most=1.1)]
 
 
 def text(found: Figures) -> str:
-    """Say all of it: medians, between the least and the most of the rounds."""
+    """Handler all of it: medians, between the least and the most of the rounds."""
     head = ["", "client", "shape", "CPU µs a call", "wall µs a call", "CPU µs a task", "raw ÷ it", "raw by ten ÷ it"]
     rows = []
-    for way in found["ways"]:
+    for way in found["methods"]:
         task = [cpu / way["instances"] for cpu in way["cpu"]]
         times = [spread(each, ".0f") for each in (way["cpu"], way["wall"])]
         ratios = [spread(way[name], ".1f") for name in ("under_one", "under_ten")]
         rows.append([way["scheme"], way["client"], way["shape"], *times, spread(task, ".1f"), *ratios])
     said = "raw is aiobotocore with a call for each task, and overrides made in the same way\n"
-    return f"{table(head, rows)}\n{said}{found['absent']}"
+    return f"{table(head, rows)}\n{said}{found['missing']}"
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""How long many starts take behind a token bucket whose size the client doesn't know, over the least possible time.
+"""The time of many starts behind a token bucket of unknown size, divided by the minimum possible time.
 
     python -m benchmarks.makespan [--quick]
 
-The least time is what an oracle would need: (calls - burst) / rate, and one latency. A side that fails starts is not
-fast: it gave up. Two scenarios:
+The minimum is that of a client which knows the bucket: (calls - burst) / rate, plus one latency. A client that fails
+starts is not fast: it gave up. There are two scenarios:
 
-- alike: 2,000 starts that can travel ten a call. aioecs is given them one by one; its rivals make a call of each, as
-  their users do, and two of them are packed by hand. The least is that of ten a call, for all.
-- unlike: each start differs from the others, so nothing can be packed: one call a start.
+- alike: 2,000 equal starts, which can share calls of ten. aioecs gets them one by one; the other clients make a call
+  for each, as their users do, and two of them are packed by hand. The minimum is that of ten a call, for all.
+- unlike: each start differs from the others, so that each needs its own call.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from aiobotocore.session import get_session
 
 import aioecs
 from aioecs.testing import Bucket, Fault
-from benchmarks.rig import Figures, bound, keep_to_one_core, report, spread, table
-from benchmarks.server import Served, serving
+from benchmarks.harness import Figures, bound, keep_to_one_core, report, spread, table
+from benchmarks.server import ServedECS, serving
 
 LATENCY = 0.02  # in seconds
 BUCKETS = ((100, 40), (50, 100), (200, 15))
-COUNT, AT_ONCE, ROUNDS = 2_000, 50, 3
+COUNT, MAX_IN_FLIGHT, ROUNDS = 2_000, 50, 3
 OURS = "aioecs"
 
 
-Side = Callable[[Served, int], Awaitable[tuple[int, float]]]
-"""Starts so many, and returns how many started and the seconds that it took, without the opening of its client."""
+Side = Callable[[ServedECS, int], Awaitable[tuple[int, float]]]
+"""Starts this many tasks; returns how many started, and the seconds without the opening of the client."""
 
 
 @attrs.frozen
 class Row:
-    """What one side did behind one bucket."""
+    """The result of one client behind one bucket."""
 
     side: str
     started: int
@@ -51,9 +51,9 @@ class Row:
 
 
 def ours(*, alike: bool = False) -> Side:
-    """Start them through one aioecs client."""
+    """Start the tasks with one aioecs client."""
 
-    async def start(served: Served, count: int) -> tuple[int, float]:
+    async def start(served: ServedECS, count: int) -> tuple[int, float]:
         async with aioecs.Client(**served.kwargs) as client:
             requests = (
                 aioecs.StartTaskRequest(
@@ -68,11 +68,11 @@ def ours(*, alike: bool = False) -> Side:
 
 
 def raw(mode: str, attempts: int | None = None, *, alike: bool = False, size: int = 1) -> Side:
-    """Start them through aiobotocore, fifty calls at a time."""
+    """Start the tasks with aiobotocore, fifty calls at a time."""
 
-    async def start(served: Served, count: int) -> tuple[int, float]:
+    async def start(served: ServedECS, count: int) -> tuple[int, float]:
         retries = {"mode": mode} | ({"total_max_attempts": attempts} if attempts else {})
-        config = AioConfig(max_pool_connections=AT_ONCE, retries=retries)
+        config = AioConfig(max_pool_connections=MAX_IN_FLIGHT, retries=retries)
         async with get_session().create_client("ecs", config=config, **served.kwargs) as client:
             requests = _requests(served, count, alike, size)
             started = 0
@@ -82,47 +82,47 @@ def raw(mode: str, attempts: int | None = None, *, alike: bool = False, size: in
                 for request in requests:
                     try:
                         answer = await client.start_task(**request)
-                    except Exception:  # noqa: BLE001,S112 it gave this one up
+                    except Exception:  # noqa: BLE001,S112 the client gave this start up
                         continue
                     started += len(answer["tasks"])
 
             began = time.perf_counter()
             async with asyncio.TaskGroup() as group:
-                for _ in range(AT_ONCE):
+                for _ in range(MAX_IN_FLIGHT):
                     group.create_task(work())
             return started, time.perf_counter() - began
 
     return start
 
 
-async def threads(served: Served, count: int) -> tuple[int, float]:
-    """Start them through boto3, in fifty threads."""
-    config = botocore.config.Config(max_pool_connections=AT_ONCE)
+async def threads(served: ServedECS, count: int) -> tuple[int, float]:
+    """Start the tasks with boto3, in fifty threads."""
+    config = botocore.config.Config(max_pool_connections=MAX_IN_FLIGHT)
     client = boto3.Session().client("ecs", config=config, **served.kwargs)
 
     def call(request: dict[str, Any]) -> int:
         try:
             return len(client.start_task(**request)["tasks"])
-        except Exception:  # noqa: BLE001 it gave this one up
+        except Exception:  # noqa: BLE001 the client gave this start up
             return 0
 
     def work() -> tuple[int, float]:
         began = time.perf_counter()
-        with ThreadPoolExecutor(AT_ONCE) as pool:
+        with ThreadPoolExecutor(MAX_IN_FLIGHT) as pool:
             return sum(pool.map(call, _requests(served, count, alike=True, size=1))), time.perf_counter() - began
 
     return await asyncio.to_thread(work)
 
 
-def _requests(served: Served, count: int, alike: bool, size: int) -> Iterator[dict[str, Any]]:
-    """Give the calls as botocore takes them."""
+def _requests(served: ServedECS, count: int, alike: bool, size: int) -> Iterator[dict[str, Any]]:
+    """Yield the calls as botocore takes them."""
     instances = _where(served, count)
     for number in range(0, count, size):
         request: dict[str, Any] = {"taskDefinition": "demo", "containerInstances": instances[number : number + size]}
         yield request if alike else request | {"group": str(number)}
 
 
-def _where(served: Served, count: int) -> list[str]:
+def _where(served: ServedECS, count: int) -> list[str]:
     return [served.instances[number % len(served.instances)] for number in range(count)]
 
 
@@ -143,20 +143,20 @@ ALIKE: dict[str, Side] = {
 
 
 async def run(side: str, count: int, burst: int, rate: int, sides: dict[str, Side] = SIDES) -> Row:
-    """Run one side behind one bucket, on a server of its own."""
+    """Run one client behind one bucket, on its own server."""
     slow = [Fault(kind="delay", when="before", times=None, seconds=LATENCY)]
     throttle = {"modify": Bucket(burst, rate)}
     with serving(slow, instances=50, cpu=10**6, memory=10**6, throttle=throttle) as served:
         started, seconds = await sides[side](served, count)
         truth = served.truth()
-        assert started == len(truth["tasks"]), f"{side} says {started}, and {len(truth['tasks'])} started"
+        assert started == len(truth["tasks"]), f"{side} reports {started}, but {len(truth['tasks'])} started"
         return Row(side, started, seconds, truth["throttled"].get("StartTask", 0))
 
 
 async def scenario(
     sides: dict[str, Side], count: int, size: int, bucket: tuple[int, int], rounds: int = 1
 ) -> list[Figures]:
-    """Run these sides behind one bucket, aioecs once more each round, and hold them against the least."""
+    """Run these clients behind one bucket, aioecs in each round, and compare them with the minimum."""
     burst, rate = bucket
     least = (count / size - burst) / rate + LATENCY
     turns = [side for turn in range(rounds) for side in sides if turn == 0 or side == OURS]
@@ -186,7 +186,7 @@ async def measured(quick: bool) -> list[Figures]:
             *await scenario({OURS: SIDES[OURS]}, 30, 1, (20, 40)),
         ]
     rows = await scenario(ALIKE, COUNT, 10, (100, 40), ROUNDS)
-    # One call a start would take its rivals minutes there.
+    # With one call a start the other clients would take minutes.
     packing = {side: start for side, start in ALIKE.items() if side == OURS or "by hand" in side}
     rows += await scenario(packing, COUNT, 10, (50, 20))
     for burst, rate in BUCKETS:
@@ -195,29 +195,29 @@ async def measured(quick: bool) -> list[Figures]:
 
 
 def figures(quick: bool) -> Figures:
-    """Measure: `rows` has a side behind a bucket each; times in seconds, and over the least."""
+    """Measure: `rows` has an entry for each client and bucket; times in seconds, and over the minimum."""
     keep_to_one_core()
     rows = asyncio.run(measured(quick))
     return {"rows": rows, "bounds": bounds(rows)}
 
 
 def bounds(rows: list[Figures]) -> list[Figures]:
-    """Hold aioecs against itself: it gives no start up, and packed it is as near to the least as perf.md's learner."""
+    """Check aioecs: it gives no start up, and packed it is as close to the minimum as perf.md requires."""
     own = [row for row in rows if row["client"] == OURS]
     lost = sum(row["asked"] - row["started"] for row in own)
     slowest = max(statistics.median(row["over"]) for row in own if row["scenario"] == "alike")
     return [
         bound("starts that aioecs gave up", lost, most=0, exact=True),
-        bound("aioecs over the least, 2,000 starts alike", slowest, most=1.05),
+        bound("aioecs over the minimum, 2,000 starts alike", slowest, most=1.05),
     ]
 
 
 def text(found: Figures) -> str:
-    """Say all of it; a side that started less than it was asked to is not ranked by its time."""
-    head = ["scenario", "bucket", "client", "asked", "started", "seconds", "over the least", "throttled"]
+    """Return the report; a client that started fewer tasks than requested has no ratio."""
+    head = ["scenario", "bucket", "client", "asked", "started", "seconds", "over the minimum", "throttled"]
     rows = []
     for row in found["rows"]:
-        word = spread(row["over"], ".2f") if row["started"] == row["asked"] else "gave up"
+        ratio = spread(row["over"], ".2f") if row["started"] == row["asked"] else "gave up"
         bucket = f"{row['burst']} then {row['rate']}/s"
         throttled = f"{row['throttled']} ({100 * row['throttled'] / row['asked']:.1f} %)"
         rows.append(
@@ -228,7 +228,7 @@ def text(found: Figures) -> str:
                 row["asked"],
                 row["started"],
                 spread(row["seconds"], ".2f"),
-                word,
+                ratio,
                 throttled,
             ]
         )

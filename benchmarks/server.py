@@ -1,4 +1,4 @@
-"""A local ECS in a process of its own, so that it takes no time from the client that is measured."""
+"""A local ECS in its own process, so that it takes no CPU time from the measured client."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from urllib.request import Request, urlopen
 import attrs
 
 from aioecs.testing import ClientKwargs, Fault, LocalECS
-from benchmarks.rig import elsewhere
+from benchmarks.harness import server_process
 
 
 @attrs.frozen
-class Served:
-    """A local ECS elsewhere."""
+class ServedECS:
+    """A local ECS in another process."""
 
     kwargs: ClientKwargs
-    """What any client takes to talk to it."""
+    """The arguments of a client of it."""
     instances: list[str]
 
     def truth(self) -> dict[str, Any]:
-        """Ask it for the truth: `tasks`, `calls`, `requests`, `throttled`, `duplicates`."""
-        asked = Request(f"{self.kwargs['endpoint_url']}/_aioecs/truth", headers={"X-Aioecs-Admin": "yes"})  # noqa: S310
-        with urlopen(asked) as answer:  # noqa: S310 loopback
+        """Fetch its truth: `tasks`, `calls`, `requests`, `throttled`, `duplicates`."""
+        request = Request(f"{self.kwargs['endpoint_url']}/_aioecs/truth", headers={"X-Aioecs-Admin": "yes"})  # noqa: S310
+        with urlopen(request) as answer:  # noqa: S310 loopback
             truth: dict[str, Any] = json.load(answer)
             return truth
 
 
 @contextmanager
-def serving(faults: Iterable[Fault] = (), **options: Any) -> Iterator[Served]:
-    """Serve a local ECS with these options of `LocalECS` for the block."""
-    with elsewhere(_serve, tuple(faults), options) as (kwargs, instances):
-        yield Served(kwargs, instances)
+def serving(faults: Iterable[Fault] = (), **options: Any) -> Iterator[ServedECS]:
+    """Serve a local ECS with these options of `LocalECS` during the block."""
+    with server_process(_serve, tuple(faults), options) as (kwargs, instances):
+        yield ServedECS(kwargs, instances)
 
 
 def _serve(connection: Connection, faults: tuple[Fault, ...], options: dict[str, Any]) -> None:

@@ -1,12 +1,11 @@
-"""What starting up and standing by cost: imports, the first client and call, how long the loop stands still, memory.
+"""The costs of starting up: imports, the first client and call, stalls of the loop, and memory of calls in flight.
 
     python -m benchmarks.startup [--quick]
 
-aioecs against raw aiobotocore, in turns, each in a process that has run nothing yet. The loop's stall is the longest
-time that a task which wakes every millisecond was kept from waking. The garbage is collected before each measurement;
-what the first client comes to where it isn't, and loading brings on a full collection, is told beside. Memory is
-tracemalloc's peak over 500 calls that are all in flight before the first of them is answered, on connections that are
-open already.
+aioecs and raw aiobotocore alternate, each in a new process. The loop's stall is the longest delay of a task that wakes
+every millisecond. Garbage is collected before each measurement; the stall of the first client without that, where
+loading causes a full collection, is reported separately. Memory is tracemalloc's peak of 500 calls that are all in
+flight before the first is answered, on open connections.
 """
 
 from __future__ import annotations
@@ -26,20 +25,20 @@ from typing import Any
 
 import attrs
 
-from benchmarks.first import IMPORTS, OURS, RAW, watched
-from benchmarks.lean import Endpoint, listening
-from benchmarks.own import aioecs_client, typed
-from benchmarks.rig import Figures, bound, fresh, keep_to_one_core, report, spread, table
-from benchmarks.rivals import raw_client, wire
+from benchmarks.aioecs_calls import aioecs_client, typed
+from benchmarks.clients import raw_client, wire
+from benchmarks.first_client import IMPORTS, OURS, RAW, measured_block
+from benchmarks.harness import Figures, bound, in_new_process, keep_to_one_core, report, spread, table
+from benchmarks.minimal_server import Endpoint, listening
 
-ROUNDS, BURST, HELD = 7, 1_000, 500
+ROUNDS, BURST, HELD_CALLS = 7, 1_000, 500
 _TIMED = "import time; b = time.perf_counter(); import {}; print((time.perf_counter() - b) * 1e3)"
-_FIRST = "from benchmarks.first import say; say({!r}, {!r}, {})"
+_FIRST = "from benchmarks.first_client import print_figures; print_figures({!r}, {!r}, {})"
 
 
 @attrs.frozen
 class Side:
-    """How to open a client with so many connections, and to make one call with it."""
+    """Functions that open a client with a number of connections, and make one call with it."""
 
     open: Callable[[Endpoint, int], AbstractAsyncContextManager[Any]]
     call: Callable[[Any, int], Any]
@@ -55,40 +54,40 @@ SIDES = {
 
 
 def imported(side: str, compiled: str) -> float:
-    """Import it in a process of its own; return the time in ms."""
+    """Import a library in a new process; return the time in ms."""
     return float(run(compiled, "-c", _TIMED.format(IMPORTS[side])))
 
 
 def opened(side: str, endpoint: Endpoint, compiled: str) -> dict[str, float]:
-    """Open the first client of a process, and make its first call; then that of another, as it comes."""
-    found, as_it_comes = first(side, endpoint, compiled, True), first(side, endpoint, compiled, False)
-    return found | {"stall, first client, with what garbage is collected": as_it_comes["stall, first client"]}
+    """Measure the first client and call of a process, with garbage collected and, in another process, without."""
+    found, uncollected = first(side, endpoint, compiled, True), first(side, endpoint, compiled, False)
+    return found | {"stall, first client, without collecting before": uncollected["stall, first client"]}
 
 
 def first(side: str, endpoint: Endpoint, compiled: str, collected: bool) -> dict[str, float]:
-    """Have `benchmarks.first` say it in a process of its own."""
-    said: dict[str, float] = json.loads(run(compiled, "-c", _FIRST.format(side, endpoint.url, collected)))
-    return said
+    """Run `benchmarks.first_client` in a new process."""
+    found: dict[str, float] = json.loads(run(compiled, "-c", _FIRST.format(side, endpoint.url, collected)))
+    return found
 
 
 def run(compiled: str, *command: str) -> str:
-    """Run Python with what it compiles kept in that folder, wherever this process keeps it or if it doesn't."""
-    env = {name: held for name, held in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    """Run Python with its compiled files in this folder, whatever the settings of this process."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     env["PYTHONPYCACHEPREFIX"] = compiled
     return subprocess.run([sys.executable, *command], env=env, check=True, capture_output=True, text=True).stdout
 
 
 def burst(side: str, endpoint: Endpoint) -> dict[str, float]:
-    """Issue a thousand calls at once on a warm client; by aioecs's fan-out too."""
+    """Make a thousand calls at once with a warm client; with aioecs also by `start_tasks`."""
 
     async def probe() -> dict[str, float]:
         async with SIDES[side].open(endpoint, 50) as client:
             await asyncio.gather(*(SIDES[side].call(client, number) for number in range(50)))
-            async with watched() as gathered:
+            async with measured_block() as gathered:
                 await asyncio.gather(*(SIDES[side].call(client, number) for number in range(BURST)))
             found = {"stall, 1,000 gathered": gathered.stall}
             if side == OURS:
-                async with watched() as fanned:
+                async with measured_block() as fanned:
                     await client.start_tasks([typed(number, 1) for number in range(BURST)])
                 found["stall, 1,000 by start_tasks"] = fanned.stall
             return found
@@ -97,13 +96,13 @@ def burst(side: str, endpoint: Endpoint) -> dict[str, float]:
 
 
 def in_flight(side: str, endpoint: Endpoint) -> dict[str, float]:
-    """Hold calls in flight, all at once; return the memory of one in KB."""
+    """Keep calls in flight, all at once; return the memory of one in KB."""
 
     async def probe() -> dict[str, float]:
-        async with SIDES[side].open(endpoint, HELD) as client:
+        async with SIDES[side].open(endpoint, HELD_CALLS) as client:
 
             async def calls() -> None:
-                await asyncio.gather(*(SIDES[side].call(client, number) for number in range(HELD)))
+                await asyncio.gather(*(SIDES[side].call(client, number) for number in range(HELD_CALLS)))
 
             await calls()
             gc.collect()
@@ -111,13 +110,13 @@ def in_flight(side: str, endpoint: Endpoint) -> dict[str, float]:
             await calls()
             _, most = tracemalloc.get_traced_memory()
             tracemalloc.stop()
-            return {"memory of a call in flight": most / HELD / 1e3}
+            return {"memory of a call in flight": most / HELD_CALLS / 1e3}
 
     return asyncio.run(probe())
 
 
 def figures(quick: bool) -> Figures:
-    """Measure in turns: `sides` has every figure, round by round; times in ms, memory in KB."""
+    """Measure, alternating: `sides` has every figure, round by round; times in ms, memory in KB."""
     keep_to_one_core()
     seen: dict[str, dict[str, list[float]]] = {side: {} for side in SIDES}
 
@@ -125,21 +124,21 @@ def figures(quick: bool) -> Figures:
         for what, figure in found.items():
             seen[side].setdefault(what, []).append(figure)
 
-    with listening() as prompt, listening(hold=HELD) as holding, tempfile.TemporaryDirectory() as compiled:
+    with listening() as prompt, listening(hold=HELD_CALLS) as holding, tempfile.TemporaryDirectory() as compiled:
         for side in SIDES:
-            opened(side, prompt, compiled)  # so that what is compiled once was
+            opened(side, prompt, compiled)  # so that everything is compiled
         for number in range(1 if quick else ROUNDS):
             for side in SIDES:
                 keep(side, {"import": imported(side, compiled)})
                 keep(side, opened(side, prompt, compiled))
-                keep(side, fresh(burst, side, prompt))
+                keep(side, in_new_process(burst, side, prompt))
                 if number < 3:  # memory hardly varies
-                    keep(side, fresh(in_flight, side, holding))
+                    keep(side, in_new_process(in_flight, side, holding))
     return {"sides": seen, "bounds": bounds(seen)}
 
 
 def bounds(seen: dict[str, dict[str, list[float]]]) -> list[Figures]:
-    """Hold it against what issue 5 asks for: medians, in ms."""
+    """Check the bounds of issue 5: medians, in ms."""
     own = {what: statistics.median(each) for what, each in seen[OURS].items()}
     ratio = own["import"] / statistics.median(seen[RAW]["import"])
     return [
@@ -153,13 +152,13 @@ def bounds(seen: dict[str, dict[str, list[float]]]) -> list[Figures]:
 
 
 def text(found: Figures) -> str:
-    """Say all of it: medians, between the least and the most of the rounds."""
+    """Return the report: medians, with the minimum and maximum of the rounds."""
     own, raw = found["sides"][OURS], found["sides"][RAW]
     rows = []
     for what, each in own.items():
-        rival = raw.get(what)
-        ratio = f"{statistics.median(rival) / statistics.median(each):.2f}" if rival else ""
-        rows.append([what, spread(each), spread(rival) if rival else "", ratio])
+        other = raw.get(what)
+        ratio = f"{statistics.median(other) / statistics.median(each):.2f}" if other else ""
+        rows.append([what, spread(each), spread(other) if other else "", ratio])
     return table(["ms; memory in KB", OURS, RAW, "aiobotocore ÷ aioecs"], rows)
 
 

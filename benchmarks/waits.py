@@ -1,9 +1,9 @@
-"""A thousand tasks, each awaited by a caller of its own, behind ECS's published read bucket (100, then 20 a second).
+"""A thousand tasks, each awaited by its own caller, behind ECS's published read bucket (100, then 20 a second).
 
     python -m benchmarks.waits [--quick]
 
-Each task is PENDING for a while of its own; every tenth runs for half a second only. Late is how long after a task
-began to run its caller heard of it. A caller that is told "failed" of a task that ran was told a lie.
+Each task has its own PENDING time; every tenth runs for half a second only. Late is the time from a task's start to
+its caller's return. A caller that gets an error for a task that ran got a lie.
 """
 
 from __future__ import annotations
@@ -20,41 +20,41 @@ from aiobotocore.session import get_session
 
 import aioecs
 from aioecs.testing import Bucket, LocalTask
-from benchmarks.rig import Figures, bound, keep_to_one_core, report, table
-from benchmarks.server import Served, serving
+from benchmarks.harness import Figures, bound, keep_to_one_core, report, table
+from benchmarks.server import ServedECS, serving
 
 OURS = "aioecs"
 COUNT, QUICK = 1000, 60
-LONGEST = 20.0  # seconds of PENDING: so long, at most
+LONGEST = 20.0  # the longest PENDING time, in seconds
 READS = Bucket(100, 20)  # [AmazonECS/latest/APIReference/request-throttling.html]
-PATIENCE = 120.0  # in seconds, of a caller
+TIMEOUT = 120.0  # in seconds, of a caller
 
-Side = Callable[[Served, list[str]], Awaitable[list[float | None]]]
-"""Awaits each task in a caller of its own; returns how late each heard of it, None where it was told of a failure."""
+Side = Callable[[ServedECS, list[str]], Awaitable[list[float | None]]]
+"""Awaits each task with its own caller; returns how late each returned, None if it raised."""
 
 
 def pending(task: LocalTask) -> float:
-    """Spread the tasks over the time, by their ids."""
+    """Return a PENDING time spread evenly by the task's id."""
     return 1 + int(task.id, 16) % 1000 * LONGEST / 1000
 
 
 def quick_pending(task: LocalTask) -> float:
-    """Spread them over a second."""
+    """Return a PENDING time of at most a second."""
     return int(task.id, 16) % 1000 / 1000
 
 
 def running(task: LocalTask) -> float | None:
-    """Let every tenth be quick."""
+    """Return half a second for every tenth task, None for the others."""
     return 0.5 if task.seq % 10 == 0 else None
 
 
 @attrs.frozen
 class Row:
-    """What one side came to."""
+    """The result of one client."""
 
     side: str
     late: float | None
-    """In seconds, the median of those who were told of no failure."""
+    """In seconds, the median of the callers without an error."""
     latest: float | None
     lies: int
     seconds: float
@@ -62,13 +62,13 @@ class Row:
     throttled: int
 
 
-async def ours(served: Served, arns: list[str]) -> list[float | None]:
-    """Await them through one aioecs client."""
+async def ours(served: ServedECS, arns: list[str]) -> list[float | None]:
+    """Await the tasks with one aioecs client."""
     async with aioecs.Client(**served.kwargs) as client:
 
         async def call(arn: str) -> float | None:
             try:
-                (task,) = await client.wait_until_running([arn], timeout=PATIENCE)
+                (task,) = await client.wait_until_running([arn], timeout=TIMEOUT)
             except aioecs.ECSError:
                 return None
             return time.time() - task.started_at.timestamp() if task.started_at is not None else None
@@ -77,24 +77,24 @@ async def ours(served: Served, arns: list[str]) -> list[float | None]:
 
 
 def raw(delay: float) -> Side:
-    """Await them through aiobotocore's `tasks_running` waiter, which looks every so many seconds."""
+    """Await the tasks with aiobotocore's `tasks_running` waiter, which polls every `delay` seconds."""
 
-    async def wait(served: Served, arns: list[str]) -> list[float | None]:
+    async def wait(served: ServedECS, arns: list[str]) -> list[float | None]:
         config = AioConfig(max_pool_connections=50)
         async with get_session().create_client("ecs", config=config, **served.kwargs) as client:
-            patience = {"Delay": delay, "MaxAttempts": int(PATIENCE / delay)}
+            waiter_config = {"Delay": delay, "MaxAttempts": int(TIMEOUT / delay)}
 
             async def call(arn: str) -> float | None:
                 waiter: Any = client.get_waiter("tasks_running")
                 try:
-                    await waiter.wait(tasks=[arn], WaiterConfig=patience)
-                except Exception:  # noqa: BLE001 it says that the task failed
+                    await waiter.wait(tasks=[arn], WaiterConfig=waiter_config)
+                except Exception:  # noqa: BLE001 any error counts as a failed task
                     return None
                 return time.time()
 
-            heard = await asyncio.gather(*(call(arn) for arn in arns))
+            returned = await asyncio.gather(*(call(arn) for arn in arns))
         began = {task["arn"]: task["started_at"] for task in served.truth()["tasks"]}
-        return [None if at is None else at - began[arn] for at, arn in zip(heard, arns, strict=True)]
+        return [None if at is None else at - began[arn] for at, arn in zip(returned, arns, strict=True)]
 
     return wait
 
@@ -107,7 +107,7 @@ SIDES: dict[str, Side] = {
 
 
 async def run(side: str, count: int, quick: bool) -> Row:
-    """Run one side, on a server of its own."""
+    """Run one client, on its own server."""
     times: dict[str, Any] = {"pending_seconds": quick_pending if quick else pending, "running_seconds": running}
     with serving(instances=1, cpu=10**7, memory=10**7, throttle={"read": READS}, **times) as served:
         async with aioecs.Client(**served.kwargs) as client:
@@ -120,24 +120,24 @@ async def run(side: str, count: int, quick: bool) -> Row:
         seconds = time.perf_counter() - began
         truth = served.truth()
         reads, throttled = (truth[what].get("DescribeTasks", 0) for what in ("requests", "throttled"))
-        heard = [each for each in late if each is not None]
-        median, most = (statistics.median(heard), max(heard)) if heard else (None, None)
+        returned = [each for each in late if each is not None]
+        median, most = (statistics.median(returned), max(returned)) if returned else (None, None)
         return Row(side, median, most, late.count(None), seconds, reads, throttled)
 
 
 async def measured(quick: bool) -> list[Figures]:
-    """Run all sides one after the other."""
+    """Run all clients in order."""
     rows = [await run(side, QUICK if quick else COUNT, quick) for side in SIDES]
     return [{"asked": QUICK if quick else COUNT, **attrs.asdict(row)} for row in rows]
 
 
 def figures(quick: bool) -> Figures:
-    """Measure: `rows` has a side each; times in seconds."""
+    """Measure: `rows` has an entry for each client; times in seconds."""
     keep_to_one_core()
     rows = asyncio.run(measured(quick))
     (own,) = (row for row in rows if row["side"] == OURS)
     bounds = [
-        bound("callers of aioecs told of a failure", own["lies"], most=0, exact=True),
+        bound("callers of aioecs that got an error", own["lies"], most=0, exact=True),
         bound("DescribeTasks of aioecs a second, a thousand callers", own["reads"] / own["seconds"], most=10),
         bound("DescribeTasks of aioecs that were throttled", own["throttled"], most=0),
     ]
@@ -145,8 +145,8 @@ def figures(quick: bool) -> Figures:
 
 
 def text(found: Figures) -> str:
-    """Say all of it."""
-    head = ["client", "callers", "told of a failure", "seconds", "late, median", "latest", "DescribeTasks", "throttled"]
+    """Return the report."""
+    head = ["client", "callers", "got an error", "seconds", "late, median", "latest", "DescribeTasks", "throttled"]
     rows = []
     for row in found["rows"]:
         late, latest = ("" if row[of] is None else f"{row[of]:.1f}" for of in ("late", "latest"))

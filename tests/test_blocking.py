@@ -11,7 +11,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
-from thread_world import until
+from threaded_ecs import until
 
 from aioecs import ClientStateError, StartCancelled
 from aioecs._blocking import Drawn, Errand, Lease, _Hands, _Process, refuse_on_the_loop_itself, refuse_to_block_a_loop

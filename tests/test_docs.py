@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import contextlib
 import inspect
+import json
 import os
 import re
-import subprocess
+import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
+import yaml
 from aiobotocore.session import get_session
-from worker_world import moto_server
+from moto_queue import moto_server, until
 
+import aioecs
 from aioecs.testing import LocalECS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
+README = ROOT / "README.md"
 MODULES = ("aioecs", "aioecs.types", "aioecs.sync", "aioecs.worker", "aioecs.testing", "aioecs.otel")
+PYTEST = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "asyncio_default_fixture_loop_scope=function"]
 FENCE = re.compile(r"^```python(?: title=\"(?P<title>[^\"]+)\")?\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -44,17 +50,28 @@ def blocks(page: Path) -> list[Block]:
     return [Block(m["title"], m["code"], text[: m.start()].count("\n") + 2) for m in FENCE.finditer(text)]
 
 
-def with_python(*, titled: bool) -> Iterator[Any]:
-    """Yield the pages that have blocks of this kind, each with its name as the test's."""
-    for page in PAGES:
-        if any((block.title is not None) is titled for block in blocks(page)):
-            yield pytest.param(page, id=str(page.relative_to(DOCS)))
+def running_seconds(request: pytest.FixtureRequest) -> float | None:
+    """Return how long the page's tasks run, where it asks for `aioecs local --running`."""
+    page = getattr(request.node, "callspec", None)
+    return 0.3 if page is not None and "aioecs local --running" in page.params["page"].read_text() else None
+
+
+def named(page: Path) -> Any:
+    """Return a page as a test's parameter, with its name as the test's."""
+    return pytest.param(page, id=str(page.relative_to(ROOT)))
+
+
+def with_python(*, titled: bool) -> list[Any]:
+    """Return the pages that have blocks of this kind."""
+    return [
+        named(page) for page in [README, *PAGES] if any((block.title is not None) is titled for block in blocks(page))
+    ]
 
 
 @pytest.fixture
-async def exported(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LocalECS]:
+async def exported(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LocalECS]:
     """Serve what `aioecs local` serves, and export what it prints."""
-    async with LocalECS() as local:
+    async with LocalECS(running_seconds=running_seconds(request)) as local:
         for name, value in {
             "AWS_ENDPOINT_URL_ECS": local.endpoint_url,
             "AWS_REGION": "us-east-1",
@@ -92,21 +109,43 @@ async def test_titled_examples_run_as_files(page: Path, exported: LocalECS, tmp_
     files = [block for block in blocks(page) if block.title is not None]
     for block in files:
         (tmp_path / str(block.title)).write_text(block.code)
-    with moto_server() as sqs:
-        environment = {**os.environ, "AWS_ENDPOINT_URL_SQS": sqs, "PYTHONPATH": str(ROOT)}
-        environment["QUEUE_URL"] = await made_queue(sqs, exported)
-        for block in files:
-            title = str(block.title)
-            if title.startswith("test_"):
-                command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", title]
-            elif "__main__" in block.code:
-                command = [sys.executable, title]
-            else:
-                continue
-            ended = await asyncio.to_thread(
-                subprocess.run, command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
-            )
-            assert ended.returncode == 0, f"{page.name}: {title}\n{ended.stdout}\n{ended.stderr}"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with contextlib.ExitStack() as stack:
+        if any("QUEUE_URL" in block.code for block in files):
+            environment["AWS_ENDPOINT_URL_SQS"] = stack.enter_context(moto_server())
+            environment["QUEUE_URL"] = await made_queue(environment["AWS_ENDPOINT_URL_SQS"], exported)
+        programs = [str(block.title) for block in files if "__main__" in block.code]
+        tests = [str(block.title) for block in files if str(block.title).startswith("test_")]
+        for arguments in [[program] for program in programs] + ([[*PYTEST, *tests]] if tests else []):
+            status, output = await ran(arguments, tmp_path, environment, exported)
+            assert status == 0, f"{page.name}: {arguments[-1]}\n{output}"
+
+
+async def ran(
+    arguments: list[str], folder: Path, environment: dict[str, str], local: LocalECS
+) -> tuple[int | None, str]:
+    """Run a program to its end, which is SIGTERM for one that works until then: sent once two tasks run."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *arguments,
+        cwd=folder,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    ending = asyncio.create_task(process.communicate())
+    try:
+        if arguments == ["worker.py"]:
+            async with asyncio.timeout(60):
+                await until(lambda: len(local.truth.running()) == 2 or ending.done())
+            process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(60):
+            output, _ = await asyncio.shield(ending)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await asyncio.wait([ending])
+    return process.returncode, output.decode()
 
 
 async def made_queue(url: str, local: LocalECS) -> str:
@@ -114,8 +153,26 @@ async def made_queue(url: str, local: LocalECS) -> str:
     async with get_session().create_client("sqs", endpoint_url=url, region_name="us-east-1") as sqs:
         queue: str = (await sqs.create_queue(QueueName="jobs"))["QueueUrl"]
         for job in ("a", "b"):
-            await sqs.send_message(QueueUrl=queue, MessageBody=f'{{"job": "{job}", "instance": "{local.instance_arns[0]}"}}')
+            await sqs.send_message(
+                QueueUrl=queue, MessageBody=f'{{"job": "{job}", "instance": "{local.instance_arns[0]}"}}'
+            )
     return queue
+
+
+@pytest.mark.parametrize("page", [named(page) for page in PAGES])
+def test_policies_and_templates_are_well_formed(page: Path) -> None:
+    """JSON and YAML on a page can be read, CloudFormation's own tags among it; each policy allows something."""
+    for language, code in re.findall(r"^ *```(json|yaml)\n(.*?)^ *```$", page.read_text(), re.DOTALL | re.MULTILINE):
+        held = json.loads(code) if language == "json" else yaml.load(code, CloudFormation)  # noqa: S506 a SafeLoader
+        assert held
+        assert language == "yaml" or all(each["Effect"] == "Allow" for each in held["Statement"])
+
+
+class CloudFormation(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML ships no types
+    """Reads `!Ref` and `!GetAtt` as the names that they hold."""
+
+
+CloudFormation.add_multi_constructor("!", lambda loader, _, node: loader.construct_scalar(node))
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -137,10 +194,10 @@ def test_the_reference_has_no_name_that_is_gone() -> None:
     """Each entry of the reference is a public name."""
     for page in (DOCS / "reference").glob("*.md"):
         for entry in re.findall(r"^::: ([\w.]+)$", page.read_text(), re.MULTILINE):
-            assert _found(entry) is not None or import_module(entry), entry
+            assert _found(entry) is not None or import_module(entry).__doc__, entry
 
 
-@pytest.mark.parametrize("page", [pytest.param(page, id=str(page.relative_to(DOCS))) for page in PAGES])
+@pytest.mark.parametrize("page", [named(page) for page in PAGES])
 def test_a_page_begins_with_what_the_reader_can_do_after_it(page: Path) -> None:
     """The first words under the title say it."""
     lines = [line for line in page.read_text().splitlines() if line.strip()]
@@ -148,9 +205,21 @@ def test_a_page_begins_with_what_the_reader_can_do_after_it(page: Path) -> None:
     assert lines[1].startswith("After this page you can "), page
 
 
+def test_troubleshooting_has_every_error() -> None:
+    """Each exception of the top level is in its table, but for the roots that nothing raises."""
+    text = (DOCS / "troubleshooting.md").read_text()
+    public = [getattr(aioecs, name) for name in aioecs.__all__]
+    errors = {each.__name__ for each in public if isinstance(each, type) and issubclass(each, BaseException)}
+    missing = [name for name in sorted(errors - {"ECSError", "StartError", "WaitError"}) if f"`{name}`" not in text]
+    assert missing == []
+
+
 def test_links_lead_somewhere() -> None:
     """Each relative link of README and of the pages is a file of the project; MkDocs checks anchors."""
-    generated = {DOCS / "changelog.md", *(DOCS / "charts" / each.name for each in (ROOT / "benchmarks/charts").iterdir())}
+    generated = {
+        DOCS / "changelog.md",
+        *(DOCS / "charts" / each.name for each in (ROOT / "benchmarks/charts").iterdir()),
+    }
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *PAGES]:
         for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
             if "://" not in target and not target.startswith("mailto:"):

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable, Iterable
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 from weakref import WeakSet
 
 import anyio
@@ -16,18 +16,20 @@ from aioecs._batch.engine import Engine
 from aioecs._batch.placement_context import OnCapacityShortage, PlacementOptions, Site, Survey, wish_of
 from aioecs._batch.placement_stream import PlacementStream
 from aioecs._batch.retry_in_place import RetryInPlace
+from aioecs._batch.run_batch import RunBatch
 from aioecs._batch.start_stream import PendingRequest, Requests, StartStream
 from aioecs._calls.call import Call
 from aioecs._calls.call_preparation import Preparer
 from aioecs._calls.caller_wait import Wait, admit, refuse_if_cancelled
 from aioecs._logic.calls.call_result import cancelled_of, verdict_of
 from aioecs._logic.calls.restart import all_failed, key_of
-from aioecs._logic.sending.packing import Group, alike
+from aioecs._logic.sending.packing import Group, alike, instances_of
 from aioecs._model import limits
 from aioecs._model.batch_report import BatchReport, Statistics
 from aioecs._model.limits import INSTANCES_PER_CALL
 from aioecs._model.options import Delivery, OnCancel, Restart, choice
 from aioecs._model.placement import Constraint, Placement, Spread
+from aioecs._model.shapes.run_task import RunTaskRequest
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.shapes.start_task_response import StartTaskResponse
 from aioecs._model.start_result import Outcome, StartResult
@@ -36,10 +38,11 @@ from aioecs._runtime.client_core import Core
 from aioecs._runtime.event_emitter import StartEvents
 from aioecs.errors import ClientStateError, ECSError, InvalidRequest, StartCancelled
 
-Key = Callable[[StartTaskRequest], str]
+Key = Callable[[Any], str]
+"""Gives a request of a stream its idempotency key."""
 
 
-class Batch:
+class Batch(RunBatch):
     """Starts for any number of callers, packed, paced, and each told what it came to.
 
     An async context manager: leaving it drains it, so that every start has its outcome; an exception in the block
@@ -139,20 +142,23 @@ class Batch:
         """
         self._open()
         if restart is None:
-            return await self._start_task(request, cancel_scope, idempotency_key)
+            once: StartTaskResponse = await self._single(request, cancel_scope, idempotency_key)
+            return once
         choice(restart, Restart, "restart")
         if idempotency_key is None:
             raise InvalidRequest("restart", "goes with an idempotency_key")
         restarts = 0
         while True:
-            response = await self._start_task(request, cancel_scope, key_of(idempotency_key, restarts))
+            key = key_of(idempotency_key, restarts)
+            response: StartTaskResponse = await self._single(request, cancel_scope, key)
             if not response.found or not all_failed(response):
                 return response
             restarts += 1
 
-    async def _start_task(
-        self, request: StartTaskRequest, cancel_scope: Cancellable | None, idempotency_key: str | None
-    ) -> StartTaskResponse:
+    async def _single(
+        self, request: StartTaskRequest | RunTaskRequest, cancel_scope: Cancellable | None, idempotency_key: str | None
+    ) -> Any:
+        """Carry out one request, under this very key; its response is that of its operation."""
         self._open()
         expect(cancel_scope)
         if not self._core.admission.admits():
@@ -163,7 +169,7 @@ class Batch:
             await refuse_if_cancelled(cancel_scope, ask.cancelled)
             ask.begin()
             with Wait(ask, cancel_scope, self._on_cancel, self._core.timeouts.settle) as wait:
-                return await wait.answer()
+                return cast("StartTaskResponse", await wait.answer())
 
     def start_tasks(
         self, requests: Requests, cancel_scope: Cancellable | None = None, *, wait_for_capacity: float = 0.0
@@ -231,7 +237,7 @@ class Batch:
         answer = verdict_of(starts, stream.error)
         if isinstance(answer, ECSError):
             raise answer
-        return answer
+        return cast("StartTaskResponse", answer)
 
     async def place_tasks(
         self,
@@ -353,15 +359,15 @@ class Batch:
 
     def statistics(self) -> Statistics:
         """Return a snapshot of the counts."""
-        counts = {outcome.value: count for outcome, count in self._engine.counts.items()}
         return Statistics(
-            requested=sum(counts.values()) + self._engine.outstanding,
+            requested=sum(self._engine.counts.values()) + self._engine.outstanding,
             calls=self._engine.calls,
             in_flight=self._engine.in_flight,
             queued=self._engine.packing.queued,
+            waiting_for_capacity=sum(len(stream.waiting) for stream in self._streams),
             throttled=self._core.throttled - self._throttled_before,
             rate=self._core.start_limiter.rate,
-            **counts,
+            **{outcome.value: count for outcome, count in self._engine.counts.items()},
         )
 
     def open_starts(self) -> tuple[StartResult, ...]:
@@ -381,22 +387,22 @@ class Batch:
 
     # ------------------------------------------------------------------------------------------------------- the rest
 
-    def _prepare(self, request: StartTaskRequest, group: Group) -> Call:
+    def _prepare(self, request: StartTaskRequest | RunTaskRequest, group: Group) -> Call:
         call = self._preparer.call(request, group.key, group.delivery, fan_out=True)
         if self.may_send is not None and group.key is not None:
             call.may_send = partial(self.may_send, group.key)
         return call
 
-    def _check(self, request: StartTaskRequest) -> None:
+    def _check(self, request: StartTaskRequest | RunTaskRequest) -> None:
         self._preparer.check(request, any_number=True)
 
-    def _ask(self, request: StartTaskRequest, key: str | None) -> PendingRequest:
+    def _ask(self, request: StartTaskRequest | RunTaskRequest, key: str | None) -> PendingRequest:
         self._check(request)
-        parts = range(0, len(request.container_instances), INSTANCES_PER_CALL)
+        parts = range(0, len(instances_of(request)), INSTANCES_PER_CALL)
         return PendingRequest(self._engine, request, [self._part(request, key, at) for at in parts])
 
     def _never_begun(
-        self, request: StartTaskRequest, key: str | None, reason: str | None, source: object
+        self, request: StartTaskRequest | RunTaskRequest, key: str | None, reason: str | None, source: object
     ) -> StartCancelled | InvalidRequest:
         """Return what a caller is told who was cancelled before the request was even checked: nothing was sent."""
         try:
@@ -406,10 +412,10 @@ class Batch:
         with StartEvents(self._core.emit, ask.starts):
             return ask.cancelled(reason, source)
 
-    def _group(self, request: StartTaskRequest, key: str | None) -> Group:
+    def _group(self, request: StartTaskRequest | RunTaskRequest, key: str | None) -> Group:
         return self._engine.packing.group(request, self._delivery, key)
 
-    def _part(self, request: StartTaskRequest, key: str | None, at: int) -> Group:
+    def _part(self, request: StartTaskRequest | RunTaskRequest, key: str | None, at: int) -> Group:
         """Return the group of the ten instances from `at` on: under a key, each ten has a key of its own."""
         return self._group(request, f"{key}\0{at}" if key is not None and at else key)
 
@@ -420,7 +426,8 @@ class Batch:
         """
         if not at:
             last = self._engine.packing.last if self._key is None else None
-            if last is not None and alike(request, last.request) and self._preparer.fits(request):
+            like = last is not None and isinstance(last.request, StartTaskRequest) and alike(request, last.request)
+            if last is not None and like and self._preparer.fits(request):
                 return last
             self._check(request)
         if self._key is None:

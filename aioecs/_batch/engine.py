@@ -17,9 +17,10 @@ import attrs
 
 from aioecs._calls.call import Call
 from aioecs._calls.caller_wait import SharedCall
-from aioecs._logic.sending.packing import BEHIND, DONE, FLYING, QUEUED, Entry, Group, Packing
+from aioecs._logic.sending.packing import BEHIND, DONE, FLYING, QUEUED, Entry, Group, Packing, request_of
 from aioecs._model.arn import short
 from aioecs._model.options import OnCancel
+from aioecs._model.shapes.run_task import RunTaskRequest
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.start_result import Outcome, StartResult
 from aioecs._runtime.cancellation_monitor import resolve
@@ -29,7 +30,7 @@ from aioecs._runtime.event_emitter import emit_rate_limited
 from aioecs.errors import ECSError, IdempotencyMismatch
 
 KEYED_AT_ONCE = 2_000  # calls with a key that are looked up beside those that send: one listing serves them all
-Prepare = Callable[[StartTaskRequest, Group], Call]
+Prepare = Callable[[StartTaskRequest | RunTaskRequest, Group], Call]
 
 STARTED = Outcome.STARTED  # by name, as the stages are
 NOT_SENT = Outcome.NOT_SENT
@@ -233,7 +234,7 @@ class Engine:
 
     def _fly(self, group: Group, entries: list[Entry], ticket: float) -> None:
         """Begin a call with these starts, or let them join the one that is under way for their key."""
-        request = group.request.replace(container_instances=[entry.instance for entry in entries])
+        request = request_of(group, [entry.instance for entry in entries])
         try:
             call = self._prepare(request, group)
             known = self._known(group.key, call)
@@ -247,7 +248,7 @@ class Engine:
             return
         self.core.start_limiter.unsent(ticket)
         if known.call.withdrawn is None:
-            known.lend(call.record)
+            known.extend_clock(call.record)
             known.join()
             self._board(known, entries)
         else:

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from itertools import repeat
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -87,7 +87,7 @@ class PlacementStream(StartStream):
         self._turns: dict[int, str] = {}
         self._until: dict[int, float] = {}
         self._late: Counter[int] = Counter()
-        self._waitlist = Waitlist()
+        self.waiting = self._waitlist = Waitlist()
         self._refusals: dict[int, StartResult] = {}
         self._looks: dict[Inventory, asyncio.Task[None]] = {}
         self._works: set[asyncio.Task[None]] = set()
@@ -172,12 +172,12 @@ class PlacementStream(StartStream):
 
     def _begin(self, entry: Entry, site: Site) -> None:
         """Place a start, once it is known that none runs under its key."""
-        kind = self._kind_of[entry.at] = self._kind(site, entry.request)
+        kind = self._kind_of[entry.at] = self._kind(site, _request_of(entry))
         if self._key is None:
             self._place(entry, kind)
             return
         try:
-            key = self._keys[entry.at] = self._key(entry.request)
+            key = self._keys[entry.at] = self._key(_request_of(entry))
         except Exception as error:  # noqa: BLE001 the caller's own, which goes to the caller
             self._broken = error
             self._tell(entry, None)
@@ -249,7 +249,7 @@ class PlacementStream(StartStream):
 
     def _send(self, entry: Entry, instance: str, *, again: bool = False) -> None:
         entry.instance = instance
-        self._queue(entry, self._grouped(entry.request, self._keys.get(entry.at)), again=again)
+        self._queue(entry, self._grouped(_request_of(entry), self._keys.get(entry.at)), again=again)
 
     def _wait(self, entry: Entry, kind: Kind) -> None:
         if not len(self._waitlist):
@@ -542,3 +542,8 @@ class PlacementStream(StartStream):
 
 def _reason(start: StartResult) -> str | None:
     return start.failure.reason if start.failure is not None else None
+
+
+def _request_of(entry: Entry) -> StartTaskRequest:
+    """Return the request of a start that is placed: only StartTask is."""
+    return cast("StartTaskRequest", entry.request)

@@ -58,7 +58,7 @@ class RetryInPlace(StartStream):
         super().__init__(engine, group_of, on_cancel, source, keep=keep)
         self._patience_for_capacity = patience
         self._refused: dict[int, _Refused] = {}
-        self._resting: set[int] = set()
+        self.waiting = self._resting = set[int]()
         self._timer: asyncio.TimerHandle | None = None
 
     def settled(
@@ -66,13 +66,17 @@ class RetryInPlace(StartStream):
     ) -> None:
         """Hear what one came to; a refusal that may pass is slept over."""
         wanted = entry.gone is None and entry.at in self._entries and not self._leaving
-        if wanted and may_pass(start) and self._rests(entry, start):
+        if wanted and self._may_pass(start, batch_call) and self._rests(entry, start):
             self._engine.uncount(start)
             del self._entries[entry.at]
             self._news.set()
             return
         self._refused.pop(entry.at, None)
         super().settled(entry, start, error, batch_call)
+
+    def _may_pass(self, start: StartResult, _: BatchCall | None, /) -> bool:
+        """Tell whether a start was refused for a reason that passes with time."""
+        return may_pass(start)
 
     def _rests(self, entry: Entry, start: StartResult) -> bool:
         """Let it rest before it is sent again; False if its patience has ended."""

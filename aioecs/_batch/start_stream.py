@@ -13,9 +13,10 @@ import attrs
 from aioecs._batch.engine import STARTED, BatchCall, Engine, TakenBack, never_sent
 from aioecs._calls.caller_wait import refuse_if_cancelled
 from aioecs._logic.calls.call_result import cancelled_of, verdict_of
-from aioecs._logic.sending.packing import FLYING, QUEUED, Entry, Group
+from aioecs._logic.sending.packing import FLYING, QUEUED, Entry, Group, instances_of
 from aioecs._model.limits import INSTANCES_PER_CALL, expect
 from aioecs._model.options import OnCancel
+from aioecs._model.shapes.run_task import RunTaskRequest, RunTaskResponse
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.shapes.start_task_response import StartTaskResponse
 from aioecs._model.start_result import StartResult
@@ -52,11 +53,11 @@ def known_of(entry: Entry) -> StartResult:
 class PendingRequest:
     """One caller's request: it is answered when each of its starts has settled."""
 
-    def __init__(self, engine: Engine, request: StartTaskRequest, groups: Sequence[Group]) -> None:
+    def __init__(self, engine: Engine, request: StartTaskRequest | RunTaskRequest, groups: Sequence[Group]) -> None:
         """Take the request, and the group of each ten of its instances."""
         self._engine = engine
-        self._starts: list[StartResult | None] = [None] * len(request.container_instances)
-        self._entries = [Entry(request, instance, self, at) for at, instance in enumerate(request.container_instances)]
+        self._starts: list[StartResult | None] = [None] * len(instances_of(request))
+        self._entries = [Entry(request, instance, self, at) for at, instance in enumerate(instances_of(request))]
         self._groups = groups
         self._open = len(self._entries)
         self._error: ECSError | None = None
@@ -140,7 +141,7 @@ class PendingRequest:
     def given(self) -> None:
         """Its one caller is told; a cancel comes too late from here on."""
 
-    def verdict(self) -> StartTaskResponse | ECSError:
+    def verdict(self) -> StartTaskResponse | RunTaskResponse | ECSError:
         """Return what it came to, once it has ended."""
         return verdict_of(self.starts(), self._error)
 
@@ -189,14 +190,14 @@ class StartStream:
         self._gives = True
         self._out: deque[StartResult] = deque()
         self._entries: dict[int, Entry] = {}
+        self.waiting: Sized = ()  # the starts that wait for capacity
         self._news = asyncio.Event()
         self._room = asyncio.Event()
         self._most = max(AHEAD * INSTANCES_PER_CALL * engine.core.concurrency.size, AT_LEAST)
         self._drawn = 0
         self._exhausted = False
         self._leaving = False
-        self._fired = False
-        self._given_up = False
+        self._fired = self._given_up = False
         self._feeder: asyncio.Task[None] | None = None
         self._broken: BaseException | None = None
         self._patience: asyncio.TimerHandle | None = None

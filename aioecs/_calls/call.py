@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Protocol
 
+from aioecs._calls.wire_request import bare_tasks, filled_in, wire_request
 from aioecs._logic.calls import call_state
 from aioecs._logic.calls.actions import (
     Action,
@@ -32,6 +33,7 @@ from aioecs._logic.calls.call_result import verdict
 from aioecs._logic.calls.lookups import AmbiguousCall
 from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
 from aioecs._model.options import OnCancel
+from aioecs._model.shapes.run_task import RunTaskRequest, RunTaskResponse
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.shapes.start_task_response import StartTaskResponse
 from aioecs._model.shapes.task import Task
@@ -40,7 +42,7 @@ from aioecs._runtime.cancellation_monitor import resolve
 from aioecs._runtime.client_core import Core
 from aioecs._runtime.concurrency import Priority
 from aioecs._runtime.event_emitter import CallEvents
-from aioecs._transport.transport import START_TASK, SentMarker
+from aioecs._transport.transport import SentMarker
 from aioecs.errors import AnswerLost, ConnectionFailed, ECSError
 
 
@@ -55,7 +57,9 @@ class Lookup(Protocol):
 class Call:
     """A call on its way, from `begin` until every start of it has an outcome."""
 
-    def __init__(self, core: Core, record: CallRecord, sent_as: StartTaskRequest, reconciler: Lookup) -> None:
+    def __init__(
+        self, core: Core, record: CallRecord, sent_as: StartTaskRequest | RunTaskRequest, reconciler: Lookup
+    ) -> None:
         """Take what is known of the call, and the request as it goes on the wire: with its token."""
         self.core = core
         self.record = record
@@ -104,7 +108,7 @@ class Call:
             self._waiters.append(waiter)
         return waiter
 
-    def verdict(self) -> StartTaskResponse | ECSError:
+    def verdict(self) -> StartTaskResponse | RunTaskResponse | ECSError:
         """Return what the call came to, once it has ended."""
         return verdict(self.record, request_id=self._request_id)
 
@@ -192,7 +196,8 @@ class Call:
                 self._go_on(act)
         elif self._awaits_answer:
             call_state.happened(self.record, what, self.core.now)
-            if isinstance(what, Withdrawn) and what.on_cancel != "abandon" and self._looking is None:
+            wanted = isinstance(what, Withdrawn) and what.on_cancel != "abandon" and self.record.has_lookup
+            if wanted and self._looking is None:
                 self._looking = self.core.background_tasks.own(
                     self._look_meanwhile(), "aioecs looks a cancelled start up"
                 )
@@ -271,8 +276,12 @@ class Call:
             self._request_id = came.request_id if isinstance(came, Answered) else None
             return came
         if self._witness.body_started:
-            return Lost(AnswerLost("StartTask was sent, and its answer was not waited for to the end"))
-        return NotSent(ConnectionFailed("StartTask was not sent: it was withdrawn, or its time ran out, before that"))
+            return Lost(AnswerLost(f"{self.record.operation} was sent, and its answer was not waited for to the end"))
+        return NotSent(
+            ConnectionFailed(
+                f"{self.record.operation} was not sent: it was withdrawn, or its time ran out, before that"
+            )
+        )
 
     # ------------------------------------------------------------------------------------------------------ the acts
 
@@ -301,13 +310,13 @@ class Call:
             try:
                 instances = self.record.freeze()
                 if not instances:
-                    return NotSent(ConnectionFailed("StartTask was not sent: nobody wanted any of it any more"))
-                request = self._sent_as
-                if instances != request.container_instances:
-                    request = request.replace(container_instances=instances)
+                    return NotSent(
+                        ConnectionFailed(f"{self.record.operation} was not sent: nobody wanted any of it any more")
+                    )
+                operation, request = wire_request(self._sent_as, instances)
                 if self._events is not None:
                     self._events.sent(instances, pace.rate)
-                what = await self.core.transport.attempt(START_TASK, request, self._witness)
+                what = await self.core.transport.attempt(operation, request, self._witness)
             finally:
                 slots.release()
             throttled = isinstance(what, Rejected) and what.error.throttled
@@ -319,17 +328,22 @@ class Call:
         if isinstance(what, Answered):
             self._request_id = what.request_id
         self.core.throttled += throttled
-        return what
+        if not self.record.is_run or not isinstance(what, Answered) or not (bare := bare_tasks(what.answer)):
+            return what
+        self._witness.answer = what  # which a cancel of the read must not lose
+        return await filled_in(self.core, self._sent_as.cluster, what, bare)
 
     async def _rest(self, act: Rest) -> BackoffEnded:
         await asyncio.sleep(act.until - self.core.now)
         return BackoffEnded()
 
     async def _look(self, act: Look) -> LookupDone:
+        record, started_by = self.record, self._sent_as.started_by or ""
+        instances = [slot.instance for slot in record.slots if slot.task is not None or not slot.known]
         ambiguous_call = AmbiguousCall(
-            token=self.record.token,
-            started_by=self._sent_as.started_by or "",
-            instances=tuple(slot.instance for slot in self.record.slots if slot.task is not None or not slot.known),
+            token=record.token if record.adopts else started_by,
+            started_by=started_by,
+            instances=() if record.is_run else tuple(instances),
             confirm=act.confirm,
             sent=self.record.was_sent or self.record.in_flight,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import attrs
@@ -15,23 +15,42 @@ from aioecs._logic.calls import token as tokens
 from aioecs._logic.calls.call_record import CallRecord
 from aioecs._model import limits
 from aioecs._model.options import Delivery
+from aioecs._model.shapes.run_task import RunTaskRequest
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.shapes.tags import Tag
 from aioecs._runtime.client_core import Core
 from aioecs.errors import InvalidRequest
 
+Asked = TypeVar("Asked", StartTaskRequest, RunTaskRequest)
+
 
 def fresh_token() -> str:
-    """Make a token of its own.
+    """Make a new token.
 
-    Its chance is drawn anew each time: a store of it would be shared by what is forked, or woken from one snapshot.
+    Its random bytes are drawn anew each time: a store of them would be shared by what is forked, or restored from one
+    snapshot.
     """
     return tokens.fresh(os.urandom(tokens.ENTROPY))
 
 
+def _check_key(request: StartTaskRequest | RunTaskRequest, key: object) -> None:
+    """Hold an idempotency key against the rules.
+
+    Raises:
+        InvalidRequest: it is no text, or the request has a token of its own where the key's would go.
+    """
+    if not (isinstance(key, str) and key):
+        raise InvalidRequest("idempotency_key", "a string that isn't empty", f"a {type(key).__name__}")
+    if isinstance(request, RunTaskRequest):
+        if request.client_token is not None:
+            raise InvalidRequest("idempotency_key", "goes without client_token: the key makes the client token")
+    elif request.started_by is not None:
+        raise InvalidRequest("idempotency_key", "goes without started_by: the key makes the token that stands there")
+
+
 @attrs.define(eq=False)
 class Preparer:
-    """Makes the calls of one client, and knows the desks where they are looked up."""
+    """Makes the calls of one client, and holds the reconcilers that look them up."""
 
     core: Core
     region: str | None
@@ -43,32 +62,41 @@ class Preparer:
     partition: str = attrs.field(default=attrs.Factory(lambda own: own.core.transport.partition, takes_self=True))
     """Where requests go, which ARNs are held against."""
 
-    def check(self, request: StartTaskRequest, *, any_number: bool = False) -> None:
+    def check(self, request: StartTaskRequest | RunTaskRequest, *, any_number: bool = False) -> None:
         """Hold a request against every documented limit."""
-        limits.expect(request, StartTaskRequest)
+        if not isinstance(request, RunTaskRequest):
+            limits.expect(request, StartTaskRequest)
         limits.check(request, any_number=any_number, region=self.region, partition=self.partition)
 
     def fits(self, request: StartTaskRequest) -> bool:
         """Tell whether its instances, of any number, keep the rules; what else is in it isn't looked at."""
         return limits.fits(request, self.region, self.partition)
 
-    def call(self, request: StartTaskRequest, key: Any, delivery: Delivery, *, fan_out: bool = False) -> Call:
+    def call(
+        self, request: StartTaskRequest | RunTaskRequest, key: Any, delivery: Delivery, *, fan_out: bool = False
+    ) -> Call:
         """Prepare a call. What fans out was checked when it was asked for, and belongs to no scope that could end it.
 
         Raises:
             InvalidRequest: a documented rule is broken.
         """
-        limits.expect(request, StartTaskRequest)
-        if key is not None and not (isinstance(key, str) and key):
-            raise InvalidRequest("idempotency_key", "a string that isn't empty", f"a {type(key).__name__}")
-        if key is not None and request.started_by is not None:
-            raise InvalidRequest(
-                "idempotency_key", "goes without started_by: the key makes the token that stands there"
-            )
+        if not isinstance(request, RunTaskRequest):
+            limits.expect(request, StartTaskRequest)
+        if key is not None:
+            _check_key(request, key)
         token = tokens.derived(key) if key is not None else fresh_token()
-        sent_as, token, adopts = self._with_token(request, token)
-        if not fan_out:
-            self.check(sent_as if sent_as.tags is not request.tags else request)  # a token of ours keeps the rules
+        tagged = self.tag_tokens and request.started_by is not None
+        if not fan_out and not tagged:
+            self.check(request)  # before the token comes in, which keeps the rules: the JSON is written by then
+        shares_token = False
+        sent_as: StartTaskRequest | RunTaskRequest
+        if isinstance(request, RunTaskRequest):
+            shares_token = key is not None or request.client_token is not None
+            sent_as, token, adopts = self._with_client_token(request, token)
+        else:
+            sent_as, token, adopts = self._with_token(request, token)
+        if not fan_out and tagged:
+            self.check(sent_as)
         core = self.core
         record = CallRecord(
             request=request,
@@ -82,10 +110,22 @@ class Preparer:
             paced=self.paced,
             keyed=key is not None,
             adopts=adopts,
+            has_lookup=sent_as.started_by is not None,
+            shares_token=shares_token,
         )
         return Call(core, record, sent_as, self.reconciler(request.cluster))
 
-    def _with_token(self, request: StartTaskRequest, token: str) -> tuple[StartTaskRequest, str, bool]:
+    def _with_client_token(self, request: RunTaskRequest, token: str) -> tuple[RunTaskRequest, str, bool]:
+        """Return a RunTask as it is sent, its token, and whether what bears it is certainly ours.
+
+        With a `client_token` of the caller's the request is sent as it is given: one made elsewhere must equal it.
+        """
+        if request.client_token is not None:
+            return request, request.client_token, False
+        marked, _, adopts = self._with_token(request, token)
+        return marked.replace(client_token=token), token, adopts
+
+    def _with_token(self, request: Asked, token: str) -> tuple[Asked, str, bool]:
         """Return the request as it is sent, the token to look it up by, and whether what bears it is certainly ours."""
         if request.started_by is None:
             return request.replace(started_by=token), token, True
@@ -94,7 +134,7 @@ class Preparer:
         return request.replace(tags=(*(request.tags or ()), Tag(key=TAG, value=token))), token, True
 
     def reconciler(self, cluster: str | None) -> Reconciler:
-        """Return where the doubts of a cluster are looked up."""
+        """Return what looks up the ambiguous calls of a cluster."""
         reconciler = self.reconcilers.get(cluster)
         if reconciler is None:
             reconciler = self.reconcilers[cluster] = Reconciler(self.core, cluster)

@@ -11,9 +11,8 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from functools import partial
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -23,17 +22,21 @@ from aioecs._calls.call import Call
 from aioecs._logic.calls.call_record import CallRecord
 from aioecs._logic.calls.call_result import cancelled
 from aioecs._model.options import OnCancel
+from aioecs._model.shapes.run_task import RunTaskResponse
 from aioecs._model.shapes.start_task_response import StartTaskResponse
 from aioecs._model.start_result import Outcome
 from aioecs._runtime.admission import AdmissionGate
 from aioecs._runtime.cancel_token import CancelToken
 from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, fired, reason_of, resolve
 from aioecs._runtime.settling_log import SettlingLog
-from aioecs.errors import CallTimeout, ECSError, StartCancelled
+from aioecs.errors import CallCancelled, ECSError, StartCancelled
+
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
-class Awaited(Protocol):
-    """What a caller can wait for."""
+class PendingOutcome(Protocol[R_co]):
+    """What a caller can wait for: a call that it shares, a request of a batch, or a StopTask."""
 
     @property
     def ended(self) -> bool:
@@ -74,11 +77,11 @@ class Awaited(Protocol):
         """Say that a caller is told now what is known: that stays true from here on."""
         ...
 
-    def verdict(self) -> StartTaskResponse | ECSError:
+    def verdict(self) -> R_co | ECSError:
         """Return what it came to."""
         ...
 
-    def cancelled(self, reason: str | None, source: object) -> StartCancelled:
+    def cancelled(self, reason: str | None, source: object) -> CallCancelled:
         """Return what a cancelled caller is told."""
         ...
 
@@ -128,13 +131,13 @@ class SharedCall:
     def described(self) -> str:
         """Say in a few words what it is."""
         record = self.call.record
-        return f"StartTask of {record.request.task_definition} with token {record.token}"
+        return f"{record.operation} of {record.request.task_definition} with token {record.token}"
 
     def given(self) -> None:
         """Note what a caller is told: a task of which one was told that it runs is stopped for no other."""
         self.told_started = self.told_started or Outcome.STARTED in self.call.record.outcomes()
 
-    def verdict(self) -> StartTaskResponse | ECSError:
+    def verdict(self) -> StartTaskResponse | RunTaskResponse | ECSError:
         """Return what the call came to."""
         return self.call.verdict()
 
@@ -147,7 +150,7 @@ class SharedCall:
         """Whether it was withdrawn and nothing more will come of it."""
         return self.call.withdrawn is not None and self.call.ended
 
-    def lend(self, record: CallRecord) -> None:
+    def extend_clock(self, record: CallRecord) -> None:
         """Give the call the time of one that is to share it: nobody's clock cuts another's short."""
         shared = self.call.record
         shared.deadline = max(shared.deadline, record.deadline)
@@ -160,10 +163,12 @@ class SharedCall:
             self.call.withdraw("keep" if self.told_started and on_cancel == "stop" else on_cancel, why)
 
 
-class Wait(AbstractContextManager["Wait"]):
+class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
     """One caller's wait."""
 
-    def __init__(self, awaited: Awaited, source: Cancellable | None, on_cancel: OnCancel, settle: float) -> None:
+    def __init__(
+        self, awaited: PendingOutcome[R], source: Cancellable | None, on_cancel: OnCancel, settle: float
+    ) -> None:
         self._awaited = awaited
         self._source = source
         self._on_cancel: OnCancel = on_cancel
@@ -194,7 +199,7 @@ class Wait(AbstractContextManager["Wait"]):
             self._patience.cancel()
             self._awaited.settling.end(self._told_as)
 
-    async def answer(self) -> StartTaskResponse:
+    async def answer(self) -> R:
         """Wait for the call, and return or raise what it came to."""
         first = await self._ended()
         if not self._left:
@@ -231,11 +236,11 @@ class Wait(AbstractContextManager["Wait"]):
                 self._source_fired()
         return None
 
-    def _answer(self) -> StartTaskResponse:
+    def _answer(self) -> R:
         verdict = self._awaited.verdict()
-        if isinstance(verdict, StartTaskResponse):
-            return verdict
-        raise verdict
+        if isinstance(verdict, ECSError):
+            raise verdict
+        return verdict
 
     def _blamed(self) -> object:
         return self._source if self._fired else None
@@ -290,12 +295,6 @@ async def cancelled_around() -> asyncio.CancelledError | None:
     return None
 
 
-def may_have_fired(source: Cancellable | None, horizon: float) -> bool:
-    """Tell at a glance whether `refuse_if_cancelled` could; the scopes around the caller end at `horizon`."""
-    task = asyncio.current_task()
-    return source is not None or horizon == float("-inf") or (task is not None and task.cancelling() > 0)
-
-
 async def refuse_if_cancelled(source: Cancellable | None, tell: Callable[[str | None, object], ECSError]) -> None:
     """Raise before anything is begun, or even signed, if the scope or token has fired or the caller is cancelled.
 
@@ -335,28 +334,3 @@ async def admit(
     except asyncio.CancelledError as first:
         blamed = source if source is not None and fired(source) else None
         raise first from tell(reason_of(blamed), blamed)
-
-
-async def over(loop: asyncio.AbstractEventLoop, call: Call, record: CallRecord, source: Cancellable | None) -> None:
-    """Wait until a withdrawn call of the same key is over: its tasks may be about to be stopped.
-
-    Raises:
-        StartCancelled, CancelledError: as `refuse_if_cancelled` does.
-        CallTimeout: the clock of the call that is to follow ran out; nothing was sent.
-    """
-    waiter = call.end_or()
-    clock = loop.call_at(record.deadline, resolve, waiter)
-    try:
-        with CancellationMonitor.here().watch(source, partial(resolve, waiter)):
-            await waiter
-    except asyncio.CancelledError as first:
-        raise first from cancelled(record, None, None)
-    finally:
-        clock.cancel()
-    await refuse_if_cancelled(source, partial(cancelled, record))
-    if not call.ended:
-        raise CallTimeout(
-            "a cancelled call with the same key is not over yet; nothing was sent",
-            starts=record.starts(),
-            token=record.token,
-        )

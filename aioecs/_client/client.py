@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 from collections.abc import AsyncIterable, Callable, Iterable
 from contextlib import AsyncExitStack
-from functools import cache, partial
+from functools import cache
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,37 +14,29 @@ import anyio
 
 from aioecs._batch.batch import Batch
 from aioecs._batch.placement_context import OnCapacityShortage, Survey, wish_of
-from aioecs._calls.call import Call
 from aioecs._calls.call_preparation import Preparer
-from aioecs._calls.caller_wait import SharedCall, Wait, admit, may_have_fired, over, refuse_if_cancelled
 from aioecs._client.run import Runs
-from aioecs._logic.calls.call_record import CallRecord
-from aioecs._logic.calls.call_result import cancelled, cancelled_of
-from aioecs._logic.calls.lookups import AmbiguousCall
-from aioecs._logic.calls.matching import eldest_first
-from aioecs._logic.calls.restart import all_failed, key_of
+from aioecs._client.starting import Starting
 from aioecs._model import limits
-from aioecs._model.arn import short
 from aioecs._model.batch_report import BatchReport
-from aioecs._model.options import Delivery, OnCancel, Restart, Retries, Timeouts, choice, of_kind, plain_function
+from aioecs._model.options import Delivery, OnCancel, Retries, Timeouts, choice, of_kind, plain_function
 from aioecs._model.pacing import Pacing
 from aioecs._model.placement import Constraint, Placement, Spread
+from aioecs._model.shapes.run_task import RunTaskRequest
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.shapes.start_task_response import StartTaskResponse
-from aioecs._model.shapes.task import Task
-from aioecs._model.start_result import StartResult
-from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, expect
+from aioecs._runtime.cancellation_monitor import Cancellable, expect
 from aioecs._runtime.client_core import Core, OnSettled
 from aioecs._runtime.concurrency import ConcurrencyLimit
-from aioecs._runtime.event_emitter import OnEvent, StartEvents, make_emitter
+from aioecs._runtime.event_emitter import OnEvent, make_emitter
 from aioecs._runtime.shared_limiter import SharedLimiter
 from aioecs._transport.preloaded_transport import open_transport
 from aioecs._transport.settings import Settings, Transport, redact_url
 from aioecs._waiters.task_poller import TaskPoller
-from aioecs.errors import ClientStateError, IdempotencyMismatch, InvalidRequest, StartCancelled
+from aioecs.errors import ClientStateError
 
 
-class Client(Runs):
+class Client(Starting, Runs):
     """An async client for Amazon ECS that never starts a task twice, never loses one, and never lies about one.
 
     An async context manager: `async with aioecs.Client(region_name="eu-west-1") as ecs: ...`. It may be entered in
@@ -77,9 +69,9 @@ class Client(Runs):
             wait for capacity, or are refused for want of it, and whenever what is lacking has changed: to scale out.
         tag_tokens: put the token in the tag `aioecs:token` where a request has a `started_by` of its own, so that
             such starts can be told apart, adopted and swept like others. Needs the permission to tag (TagResource).
-        transport: "auto" takes the fast way, and aiobotocore's own client where the configuration asks for what that
-            doesn't do: a proxy, handlers on the session's events, another signature than Version 4; "botocore" takes
-            aiobotocore's own client always. `repr(client)` says which it is.
+        transport: "auto" uses the native transport, or aiobotocore's own client where the native one doesn't support
+            the configuration: a proxy, handlers on the session's events, another signature than Version 4; "botocore"
+            always uses aiobotocore's own client. `repr(client)` says which it is.
 
     Raises:
         InvalidRequest: an argument is not what it must be.
@@ -235,8 +227,8 @@ class Client(Runs):
     def raw(self) -> Any:
         """The aiobotocore client beneath, for the rest of ECS. It sends each request once: its retries are off.
 
-        Handlers that are put on its `meta.events` now see its own calls; aioecs's pass them by on the fast way, and
-        `transport="botocore"` has them seen.
+        Handlers that are put on its `meta.events` now see its own calls; they see aioecs's own only with
+        `transport="botocore"`.
         """
         self._core()
         return self._raw
@@ -246,162 +238,6 @@ class Client(Runs):
         return self._settings, self._core().transport.region
 
     # ------------------------------------------------------------------------------------------------------ starting
-
-    async def start_task(
-        self,
-        request: StartTaskRequest,
-        cancel_scope: Cancellable | None = None,
-        *,
-        idempotency_key: str | None = None,
-        restart: Restart | None = None,
-        on_cancel: OnCancel | None = None,
-        delivery: Delivery | None = None,
-    ) -> StartTaskResponse:
-        """Start one task on each of the request's container instances, ten at most, each once.
-
-        Refusals for an instance are in the answer's `failures`; they don't raise.
-
-        `cancel_scope` is a CancelToken or an `anyio.CancelScope`, which is watched and never entered, so it may be
-        handed to any number of calls. When it fires, or the caller is cancelled otherwise, what was not on the wire
-        is not sent; for what was, `on_cancel` decides, and the caller waits `timeouts.settle` seconds at most to
-        learn what came of it. A second cancel ends the wait; the client goes on, and `on_settled` hears the end.
-
-        `idempotency_key`, of any length, makes the token: the call looks first, adopts what it finds, and starts
-        only what is missing. It holds against retries in sequence, from any machine, for as long as ECS remembers
-        a task: while it runs and about an hour after. It does not hold against two calls at the same moment on two
-        machines, nor against one that follows another sooner than ECS shows its tasks (seconds). In one client,
-        equal keys at the same time share one call. What it finds is returned by default, also where it has stopped,
-        and the answer's `found` is True then. `restart="if_failed"` starts anew, with the next token of the key,
-        where every task of the key is known to have failed.
-
-        Raises:
-            InvalidRequest: a documented rule is broken; nothing was sent.
-            ECSServiceError: ECS said no, by the error of its code; nothing was started.
-            ConnectionFailed, CallTimeout: nothing was started.
-            StartUnknown: ECS may have started some of it; `starts` says which, `token` is to look them up by.
-            StartIncomplete: some of it runs, and ECS refused the rest.
-            StartCancelled: the scope or token fired; `starts` says what that left behind.
-            IdempotencyMismatch: the key was used for something else; nothing was sent.
-        """
-        if restart is None:
-            return await self._start_task(request, cancel_scope, idempotency_key, on_cancel, delivery)
-        choice(restart, Restart, "restart")
-        if idempotency_key is None:
-            raise InvalidRequest("restart", "goes with an idempotency_key")
-        restarts = 0
-        while True:
-            key = key_of(idempotency_key, restarts)
-            response = await self._start_task(request, cancel_scope, key, on_cancel, delivery)
-            if not response.found or not all_failed(response):
-                return response
-            restarts += 1
-
-    async def _start_task(
-        self,
-        request: StartTaskRequest,
-        cancel_scope: Cancellable | None,
-        idempotency_key: str | None,
-        on_cancel: OnCancel | None,
-        delivery: Delivery | None,
-    ) -> StartTaskResponse:
-        """Start it once, under this very key."""
-        core = self._core()
-        expect(cancel_scope)
-        if not core.admission.admits():
-            await admit(
-                core.admission, cancel_scope, partial(self._never_begun, core, request, idempotency_key, delivery)
-            )
-            self._core()  # it may have been left meanwhile
-        call = self._preparer.call(request, idempotency_key, self._doubt(delivery))
-        policy = self._policy(on_cancel)
-        with StartEvents(core.emit, call.record.starts) as told:
-            if may_have_fired(cancel_scope, call.record.horizon):
-                await refuse_if_cancelled(cancel_scope, partial(cancelled, call.record))
-            if idempotency_key is None:
-                shared_call = SharedCall(call)
-                call.begin()
-            else:
-                shared_call = await self._joined(core, call, idempotency_key, cancel_scope)
-            told.starts = shared_call.call.record.starts
-            with Wait(shared_call, cancel_scope, policy, core.timeouts.settle) as wait:
-                return await wait.answer()
-
-    async def look_up(
-        self, start_or_token: StartResult | str, cancel_scope: Cancellable | None = None, *, cluster: str | None = None
-    ) -> tuple[Task, ...]:
-        """Return the tasks that bear a start's token, running or stopped, the oldest first; nothing is started.
-
-        Of a `StartResult` whose outcome is UNKNOWN it tells what ECS shows by now on its container instance; of a
-        token, what it shows anywhere in `cluster`. An empty answer proves that nothing started only once
-        `timeouts.consistency` seconds have passed since the request was sent. A cancel abandons the reads.
-
-        Raises:
-            InvalidRequest: there is no token: the start was never sent.
-            StartCancelled: the scope or token fired.
-            ECSError: the reads failed.
-        """
-        self._core()
-        expect(cancel_scope)
-        token = start_or_token if isinstance(start_or_token, str) else start_or_token.token
-        if not token:
-            raise InvalidRequest("start_or_token", "a token, or a start that was sent", "one without a token")
-        ambiguous_call = AmbiguousCall(token, token, (), confirm=True)
-        if isinstance(start_or_token, StartResult):
-            cluster = start_or_token.request.cluster
-            marked = start_or_token.request.started_by or token
-            ambiguous_call = AmbiguousCall(token, marked, (start_or_token.container_instance,), confirm=True)
-        await refuse_if_cancelled(cancel_scope, partial(cancelled_of, ()))
-        with anyio.CancelScope() as reading, CancellationMonitor.here().watch(cancel_scope, reading.cancel):
-            looked = await self._preparer.reconciler(cluster).look(ambiguous_call, 0.0)
-            if looked.error is not None and not looked.tasks:
-                raise looked.error
-            return tuple(eldest_first(_on(ambiguous_call.instances, looked.tasks)))
-        await refuse_if_cancelled(cancel_scope, partial(cancelled_of, ()))
-        return ()
-
-    def _never_begun(
-        self,
-        core: Core,
-        request: StartTaskRequest,
-        key: str | None,
-        delivery: Delivery | None,
-        reason: str | None,
-        source: object,
-    ) -> StartCancelled | InvalidRequest:
-        """Return what a caller is told who was cancelled before the request was even checked: nothing was sent."""
-        try:
-            call = self._preparer.call(request, key, self._doubt(delivery))
-        except InvalidRequest as broken:
-            return broken
-        with StartEvents(core.emit, call.record.starts):
-            return cancelled(call.record, reason, source)
-
-    def _policy(self, on_cancel: OnCancel | None) -> OnCancel:
-        chosen: OnCancel = choice(on_cancel, OnCancel, "on_cancel") if on_cancel else self._on_cancel
-        return chosen
-
-    def _doubt(self, delivery: Delivery | None) -> Delivery:
-        chosen: Delivery = choice(delivery, Delivery, "delivery") if delivery else self._delivery
-        return chosen
-
-    async def _joined(self, core: Core, call: Call, key: str, source: Cancellable | None) -> SharedCall:
-        """Begin the call, or join the one that is under way for the same key."""
-        while (known := _party(core, key)) is not None and not known.over:
-            if known.ended:
-                await _a_moment(call.record)  # either it is forgotten then, and looked up, or it goes on to stop tasks
-                continue
-            if known.call.record.request != call.record.request:
-                raise IdempotencyMismatch(
-                    "the key is in use for another request in this client; nothing was sent", token=call.record.token
-                )
-            if known.call.withdrawn is None:
-                known.lend(call.record)
-                return known
-            await over(core.loop, known.call, call.record, source)
-        shared_call = SharedCall(call)
-        call.begin()
-        core.keys.put(key, shared_call)
-        return shared_call
 
     async def start_tasks(
         self,
@@ -429,10 +265,37 @@ class Client(Runs):
         async with self.batch(key=key, on_cancel=on_cancel, delivery=delivery) as batch:
             return await batch.report(requests, cancel_scope, wait_for_capacity=wait_for_capacity)
 
+    async def run_tasks(
+        self,
+        requests: Iterable[RunTaskRequest] | AsyncIterable[RunTaskRequest],
+        cancel_scope: Cancellable | None = None,
+        *,
+        idempotency_key: Callable[[RunTaskRequest], str] | None = None,
+        wait_for_capacity: float = 0.0,
+        on_cancel: OnCancel | None = None,
+    ) -> BatchReport:
+        """Let ECS place and start the tasks of many requests, each of one to ten; one start never fails another.
+
+        The requests are drawn as they are needed. Equal ones share calls of ten tasks, each call with a `client_token`
+        of its own; `idempotency_key(request)` gives a request a key of its own, and it then shares no call.
+
+        What ECS refuses for want of capacity is sent again for `wait_for_capacity` seconds from its first refusal: by
+        default it is not. That are `RESOURCE:*`, what AWS Fargate says of its capacity or of the account's limit, and
+        capacity providers without instances; any other reason is final. A request with a key or a `client_token` of its
+        own is sent again only while none of its tasks runs, with the same token.
+
+        Raises:
+            InvalidRequest: an argument is not what it must be; what had been begun is withdrawn.
+            StartCancelled: the scope or token fired; `starts` has what was drawn until then, in order.
+        """
+        expect(cancel_scope)
+        async with self.batch(key=idempotency_key, on_cancel=on_cancel) as batch:
+            return await batch.run_report(requests, cancel_scope, wait_for_capacity=wait_for_capacity)
+
     def batch(
         self,
         *,
-        key: Callable[[StartTaskRequest], str] | None = None,
+        key: Callable[[Any], str] | None = None,
         on_cancel: OnCancel | None = None,
         delivery: Delivery | None = None,
         window: float = 0.002,
@@ -441,7 +304,7 @@ class Client(Runs):
         """Return the engine of `start_tasks` with a life of its own: `async with client.batch() as batch`.
 
         Args:
-            key: gives a request of `start_tasks` an idempotency key of its own; it then shares no call.
+            key: gives a request of `start_tasks` or `run_tasks` an idempotency key of its own; it then shares no call.
             on_cancel, delivery: as the client's, for what this batch starts.
             window: how long a start waits for equal ones to share its call with, in seconds.
             drain: how long leaving the block waits for what is on its way, in seconds; None waits for all of it.
@@ -452,7 +315,7 @@ class Client(Runs):
             self._survey,
             key=key,
             on_cancel=self._policy(on_cancel),
-            delivery=self._doubt(delivery),
+            delivery=self._chosen_delivery(delivery),
             window=window,
             drain=drain,
         )
@@ -547,23 +410,6 @@ class Client(Runs):
         wish = wish_of(placement, constraints, instances, wait_for_capacity, confirm_refusals, on_capacity_shortage)
         async with self.batch(on_cancel=on_cancel, delivery=delivery) as batch:
             return await batch.placed(requests, count, cancel_scope, wish, idempotency_key)
-
-
-async def _a_moment(record: CallRecord) -> None:
-    try:
-        await asyncio.sleep(0)
-    except asyncio.CancelledError as first:
-        raise first from cancelled(record, None, None)
-
-
-def _on(instances: tuple[str, ...], tasks: Iterable[Task]) -> list[Task]:
-    wanted = {short(instance) for instance in instances}
-    return [task for task in tasks if not wanted or short(task.container_instance_arn or "") in wanted]
-
-
-def _party(core: Core, key: str) -> SharedCall | None:
-    shared_call: SharedCall | None = core.keys.get(key)
-    return shared_call
 
 
 def _asyncio_loop() -> asyncio.AbstractEventLoop:

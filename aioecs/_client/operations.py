@@ -1,18 +1,16 @@
-"""The operations beside StartTask: typed, paginated, and chunked to ECS's limits."""
+"""The operations beside StartTask and RunTask: typed, paginated, and chunked to ECS's limits."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any, TypeVar
+from functools import partial
+from typing import TypeVar
 
-import anyio
-
-from aioecs._calls.call_preparation import fresh_token
+from aioecs._calls.caller_wait import Wait, refuse_if_cancelled
+from aioecs._calls.cancel_checks import abandonable, call_cancelled
+from aioecs._calls.stop_call import StopCall
 from aioecs._client.listing import Listing
-from aioecs._logic.calls.call_result import cancelled_of, run_starts
 from aioecs._model import limits
 from aioecs._model.codec.shape import Shape
 from aioecs._model.shapes.container_instance import (
@@ -26,7 +24,6 @@ from aioecs._model.shapes.definition.task_definition import (
     DescribeTaskDefinitionRequest,
     DescribeTaskDefinitionResponse,
 )
-from aioecs._model.shapes.run_task import RunTaskRequest, RunTaskResponse
 from aioecs._model.shapes.stop_task import StopTaskRequest, StopTaskResponse
 from aioecs._model.shapes.task import (
     DescribeTasksRequest,
@@ -36,7 +33,8 @@ from aioecs._model.shapes.task import (
     ListTasksResponse,
     Task,
 )
-from aioecs._runtime.client_core import Core, log
+from aioecs._runtime.cancellation_monitor import Cancellable, expect
+from aioecs._runtime.client_core import Core
 from aioecs._runtime.concurrency import Priority
 from aioecs._transport.transport import (
     DESCRIBE_CONTAINER_INSTANCES,
@@ -44,11 +42,8 @@ from aioecs._transport.transport import (
     DESCRIBE_TASKS,
     LIST_CONTAINER_INSTANCES,
     LIST_TASKS,
-    RUN_TASK,
-    STOP_TASK,
     Operation,
 )
-from aioecs.errors import ECSError, StartCancelled
 
 R = TypeVar("R", bound=Shape)
 
@@ -60,77 +55,113 @@ class Operations(ABC):
     def _core(self) -> Core:
         """Return the inside of the client, if it may be used here."""
 
-    async def stop_task(self, request: StopTaskRequest) -> StopTaskResponse:
+    async def stop_task(self, request: StopTaskRequest, cancel_scope: Cancellable | None = None) -> StopTaskResponse:
         """Stop a task; stopping one twice does no harm, so a lost answer is asked for again.
 
-        A cancel of the caller lets a request that is on its way go through.
+        Cancelled before it is begun, nothing is sent. After that the stop goes through, and a cancelled caller waits
+        `timeouts.settle` seconds at most for its answer; with `on_cancel="abandon"` it does not wait.
+
+        Raises:
+            InvalidRequest: a documented rule is broken; nothing was sent.
+            ECSServiceError: ECS said no, by the error of its code.
+            CallCancelled: the scope or token fired; its `response` is the answer, if one came in time.
         """
-        return await self._kept(STOP_TASK, request, Priority.STOP)
+        expect(cancel_scope)
+        core = await self._let_in()
+        limits.expect(request, StopTaskRequest)
+        limits.check(request)
+        await refuse_if_cancelled(cancel_scope, partial(call_cancelled, "StopTask was not sent"))
+        stop = StopCall(core, request)
+        stop.begin()
+        with Wait(stop, cancel_scope, core.on_cancel, core.timeouts.settle) as wait:
+            return await wait.answer()
 
-    async def run_task(self, request: RunTaskRequest) -> RunTaskResponse:
-        """Let ECS place and start tasks, ten at most.
+    async def describe_tasks(
+        self, request: DescribeTasksRequest, cancel_scope: Cancellable | None = None
+    ) -> DescribeTasksResponse:
+        """Describe any number of tasks, a hundred a call; what ECS doesn't know is in `failures`.
 
-        RunTask has a token of its own (`client_token`), which is made here if it isn't given: so a lost answer is
-        asked for again and starts nothing twice. A cancel of the caller lets it go through; its tasks are logged.
+        Raises:
+            CallCancelled: the scope or token fired; the read was abandoned.
         """
-        limits.expect(request, RunTaskRequest)
-        if request.client_token is None:
-            request = request.replace(client_token=fresh_token())
-        return await self._kept(RUN_TASK, request, Priority.START)
-
-    async def describe_tasks(self, request: DescribeTasksRequest) -> DescribeTasksResponse:
-        """Describe any number of tasks, a hundred a call; what ECS doesn't know is in `failures`."""
+        expect(cancel_scope)
         tasks: list[Task] = []
         failures: list[Failure] = []
         for some in self._hundreds(request, DescribeTasksRequest, "tasks"):
-            answer = await self._read(DESCRIBE_TASKS, some)
+            answer = await self._read(DESCRIBE_TASKS, some, cancel_scope)
             tasks += answer.tasks
             failures += answer.failures
         return DescribeTasksResponse(tasks=tasks, failures=failures)
 
     async def describe_container_instances(
-        self, request: DescribeContainerInstancesRequest
+        self, request: DescribeContainerInstancesRequest, cancel_scope: Cancellable | None = None
     ) -> DescribeContainerInstancesResponse:
-        """Describe any number of container instances, a hundred a call; what ECS doesn't know is in `failures`."""
+        """Describe any number of container instances, a hundred a call; what ECS doesn't know is in `failures`.
+
+        Raises:
+            CallCancelled: the scope or token fired; the read was abandoned.
+        """
+        expect(cancel_scope)
         instances: list[ContainerInstance] = []
         failures: list[Failure] = []
         for some in self._hundreds(request, DescribeContainerInstancesRequest, "container_instances"):
-            answer = await self._read(DESCRIBE_CONTAINER_INSTANCES, some)
+            answer = await self._read(DESCRIBE_CONTAINER_INSTANCES, some, cancel_scope)
             instances += answer.container_instances
             failures += answer.failures
         return DescribeContainerInstancesResponse(container_instances=instances, failures=failures)
 
-    def list_tasks(self, request: ListTasksRequest = ListTasksRequest()) -> Listing[ListTasksResponse]:  # noqa: B008 frozen
+    def list_tasks(
+        self,
+        request: ListTasksRequest = ListTasksRequest(),  # noqa: B008 frozen
+        cancel_scope: Cancellable | None = None,
+    ) -> Listing[ListTasksResponse]:
         """List tasks, by default those whose desired status is RUNNING.
 
         `await client.list_tasks(…)` reads all pages and returns a ListTasksResponse, whose `task_arns` has them all.
-        `async for arn in client.list_tasks(…)` yields each ARN, a string, and reads a page when it is needed.
+        `async for arn in client.list_tasks(…)` yields each ARN, a string, and reads a page when it is needed. A page
+        that is being read when the scope or token fires is abandoned: CallCancelled.
         """
+        expect(cancel_scope)
         return Listing(
-            lambda: self._pages(LIST_TASKS, request, lambda answer: (answer.task_arns, answer.next_token)),
+            lambda: self._pages(
+                LIST_TASKS, request, cancel_scope, lambda answer: (answer.task_arns, answer.next_token)
+            ),
             lambda arns: ListTasksResponse(task_arns=arns),
         )
 
     def list_container_instances(
         self,
         request: ListContainerInstancesRequest = ListContainerInstancesRequest(),  # noqa: B008 frozen
+        cancel_scope: Cancellable | None = None,
     ) -> Listing[ListContainerInstancesResponse]:
         """List container instances, draining ones too unless a status is given.
 
         `await client.list_container_instances(…)` reads all pages and returns a ListContainerInstancesResponse, whose
         `container_instance_arns` has them all. `async for arn in client.list_container_instances(…)` yields each ARN,
-        a string, and reads a page when it is needed. `describe_container_instances` tells more of them.
+        a string, and reads a page when it is needed. `describe_container_instances` tells more of them. A page that is
+        being read when the scope or token fires is abandoned: CallCancelled.
         """
+        expect(cancel_scope)
         return Listing(
             lambda: self._pages(
-                LIST_CONTAINER_INSTANCES, request, lambda answer: (answer.container_instance_arns, answer.next_token)
+                LIST_CONTAINER_INSTANCES,
+                request,
+                cancel_scope,
+                lambda answer: (answer.container_instance_arns, answer.next_token),
             ),
             lambda arns: ListContainerInstancesResponse(container_instance_arns=arns),
         )
 
-    async def describe_task_definition(self, request: DescribeTaskDefinitionRequest) -> DescribeTaskDefinitionResponse:
-        """Describe a task definition: a family's latest ACTIVE revision, or the one that is named."""
-        return await self._read(DESCRIBE_TASK_DEFINITION, request)
+    async def describe_task_definition(
+        self, request: DescribeTaskDefinitionRequest, cancel_scope: Cancellable | None = None
+    ) -> DescribeTaskDefinitionResponse:
+        """Describe a task definition: a family's latest ACTIVE revision, or the one that is named.
+
+        Raises:
+            CallCancelled: the scope or token fired; the read was abandoned.
+        """
+        expect(cancel_scope)
+        return await self._read(DESCRIBE_TASK_DEFINITION, request, cancel_scope)
 
     # ------------------------------------------------------------------------------------------------------- reading
 
@@ -142,39 +173,16 @@ class Operations(ABC):
         await core.admission.queue()
         return self._core()  # it may have been left meanwhile
 
-    async def _read(self, operation: Operation[R], request: Shape) -> R:
+    async def _read(self, operation: Operation[R], request: Shape, source: Cancellable | None) -> R:
+        if source is None:
+            return await self._answer(operation, request)
+        return await abandonable(operation.name, source, lambda: self._answer(operation, request))
+
+    async def _answer(self, operation: Operation[R], request: Shape) -> R:
         core = await self._let_in()
         limits.expect(request, operation.request)
         limits.check(request)
         return (await core.harmless(operation, request, Priority.READ)).answer
-
-    async def _kept(self, operation: Operation[R], request: Shape, turn: Priority) -> R:
-        """Make a call in a task of the client's: what it does isn't lost with its caller."""
-        core = await self._let_in()
-        limits.expect(request, operation.request)
-        limits.check(request)
-        task = core.background_tasks.own(
-            core.harmless(operation, request, turn), f"aioecs {operation.name}", heard=True
-        )
-        try:
-            return (await asyncio.shield(task)).answer
-        except asyncio.CancelledError as first:
-            if operation is not RUN_TASK or task.cancelled():
-                task.add_done_callback(lambda ended: _log_unheard(operation.name, ended))
-                raise
-            raise first from await self._run_cancelled(core, request, task)
-
-    async def _run_cancelled(self, core: Core, request: Any, task: asyncio.Task[Any]) -> StartCancelled:
-        """Wait, `settle` seconds at most, for what a cancelled RunTask came to: its tasks are not lost."""
-        waits = core.settling.begin(lambda: f"RunTask with client token {request.client_token}", core.timeouts.settle)
-        try:
-            with anyio.CancelScope(shield=True), contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([task], timeout=core.timeouts.settle)
-        finally:
-            core.settling.end(waits)
-        if not task.done():
-            task.add_done_callback(lambda ended: core.report(run_starts(request, *_came_to(ended)), "cancelled"))
-        return cancelled_of(run_starts(request, *(_came_to(task) if task.done() else (None, None))), None, None)
 
     def _hundreds(self, request: R, shape: type[R], member: str) -> list[R]:
         """Split a request to ECS's limit; checked as a whole, so that nothing is sent if anything is wrong."""
@@ -189,28 +197,16 @@ class Operations(ABC):
         return some
 
     async def _pages(
-        self, operation: Operation[R], request: Shape, read: Callable[[R], tuple[Sequence[str], str | None]]
+        self,
+        operation: Operation[R],
+        request: Shape,
+        source: Cancellable | None,
+        read: Callable[[R], tuple[Sequence[str], str | None]],
     ) -> AsyncIterator[tuple[str, ...]]:
         token: str | None = None
         while True:
             asked = request.replace(next_token=token) if token is not None else request
-            arns, token = read(await self._read(operation, asked))
+            arns, token = read(await self._read(operation, asked, source))
             yield tuple(arns)
             if not token:
                 return
-
-
-def _came_to(ended: asyncio.Task[Any]) -> tuple[RunTaskResponse | None, ECSError | None]:
-    if ended.cancelled():
-        return None, None
-    error = ended.exception()
-    if error is None:
-        return ended.result().answer, None
-    return None, error if isinstance(error, ECSError) else None
-
-
-def _log_unheard(operation: str, ended: asyncio.Task[Any]) -> None:
-    if not ended.cancelled() and ended.exception() is None:
-        answer = ended.result().answer
-        arns = [task.task_arn for task in getattr(answer, "tasks", ())]
-        log.info("%s went through after its caller had left: tasks %s", operation, arns)

@@ -1,4 +1,4 @@
-"""Names of clusters, container instances and tasks: plain ones, and ARNs of both formats."""
+"""Names of clusters, container instances and tasks: ids, names, and ARNs of both formats."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ARN = re.compile(
 
 @attrs.frozen
 class Named:
-    """Where something is, as far as its name tells; empty strings are what it doesn't."""
+    """The parts of a name or an ARN; a part that it doesn't have is empty."""
 
     partition: str = ""
     region: str = ""
@@ -28,7 +28,7 @@ class Named:
 
 
 def short(name: str) -> str:
-    """Return the last part of a name or an ARN: the id by which answers and requests are held together."""
+    """Return the last part of a name or an ARN: the id that requests and responses are matched by."""
     return name.rpartition("/")[2]
 
 
@@ -41,7 +41,7 @@ def cluster_of(text: str, path: str) -> Named:
 
 
 def instance(text: str, path: str) -> Named | None:
-    """Read a container instance's id (None: it tells nothing more) or ARN; InvalidRequest names `path` otherwise.
+    """Read a container instance's id (None: it has no other part) or ARN; InvalidRequest names `path` otherwise.
 
     An ARN of the old format (before 2018) has no cluster in it.
     """
@@ -77,7 +77,7 @@ def _cluster(text: str) -> Named | None:
 
 @lru_cache(maxsize=4096)
 def _of_kind(kind: str, text: str) -> Named | None:
-    """Read the ARN of something that is in a cluster; None if it is no such ARN."""
+    """Read the ARN of a resource in a cluster; None if it is no such ARN."""
     found = _ARN.fullmatch(text)
     said, _, rest = (found["rest"] if found else "").partition("/")
     cluster, _, name = rest.rpartition("/")

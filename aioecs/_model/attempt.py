@@ -1,4 +1,4 @@
-"""What one attempt came to: the only words in which the world tells the decisions what happened."""
+"""The result of one attempt: what the transport reports, and all that the decisions know of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ R = TypeVar("R", covariant=True)
 
 @attrs.frozen
 class Answered(Generic[R]):
-    """ECS did it, and this is its answer."""
+    """ECS acted on the request, and this is its response."""
 
     answer: R
     request_id: str | None = None
@@ -21,21 +21,21 @@ class Answered(Generic[R]):
 
 @attrs.frozen
 class Rejected:
-    """ECS said no before it did anything; `error.throttled` tells a matter of rate from one of substance."""
+    """ECS rejected the request and did nothing. `error.throttled` says whether it was throttled."""
 
     error: ECSServiceError
 
 
 @attrs.frozen
 class NotSent:
-    """Not a byte of the request's body was written: ECS can't have acted."""
+    """No byte of the request's body was written: ECS can't have acted on it."""
 
     error: ECSError
 
 
 @attrs.frozen
 class Lost:
-    """It was sent, and no answer came that can be believed: ECS may have acted."""
+    """It was sent, and no response came that can be believed: ECS may have acted on it."""
 
     error: ECSError
 

@@ -1,4 +1,4 @@
-"""What many starts came to."""
+"""Results of many starts, and their counts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aioecs.errors import StartRefused, StartUnknown
 
 @attrs.frozen(kw_only=True)
 class Statistics:
-    """A snapshot of a batch: counts of starts, of calls, and of what ECS turned away for its rate."""
+    """A snapshot of a batch: counts of starts, calls and throttled requests."""
 
     requested: int = 0
     """Starts drawn from the requests so far, one per request and instance."""
@@ -28,25 +28,27 @@ class Statistics:
     unknown: int = 0
     """Starts that ended as UNKNOWN."""
     calls: int = 0
-    """StartTask calls begun."""
+    """Calls begun."""
     throttled: int = 0
-    """StartTask requests that ECS turned away for their rate; each was sent again, or ended as NOT_SENT."""
+    """Requests that ECS throttled; each was sent again, or ended as NOT_SENT."""
     in_flight: int = 0
-    """Calls begun and not ended."""
+    """Calls begun that have not settled."""
     queued: int = 0
-    """Starts that wait for their call to be made up."""
+    """Starts that wait to be put into a call."""
+    waiting_for_capacity: int = 0
+    """Starts that wait until some container instance has capacity for them."""
     rate: float = float("inf")
-    """What the pacer lets through, in calls a second; infinite where nothing paces."""
+    """Current rate limit, in calls a second; infinite without rate limiting."""
 
 
 @attrs.frozen(kw_only=True)
 class BatchReport:
-    """What many starts came to: each of them once, in the order of the requests and of their instances."""
+    """The result of every start, in the order of the requests and of their container instances."""
 
     starts: tuple[StartResult, ...]
-    """One per request and container instance."""
+    """One result per request and container instance."""
     statistics: Statistics
-    """The counts, which add up to the starts."""
+    """Counts; they add up to the number of starts."""
 
     def __repr__(self) -> str:
         """Show how many starts there are of each outcome."""
@@ -58,32 +60,32 @@ class BatchReport:
 
     @property
     def started(self) -> tuple[StartResult, ...]:
-        """Those that run, or ran."""
+        """Starts whose task runs or has run."""
         return self._of(Outcome.STARTED)
 
     @property
     def refused(self) -> tuple[StartResult, ...]:
-        """Those that ECS said no to."""
+        """Starts that ECS refused."""
         return self._of(Outcome.REFUSED)
 
     @property
     def not_sent(self) -> tuple[StartResult, ...]:
-        """Those of which nothing started and nothing is in flight."""
+        """Starts of which nothing started and nothing is in flight."""
         return self._of(Outcome.NOT_SENT)
 
     @property
     def stopped(self) -> tuple[StartResult, ...]:
-        """Those that started and that we stopped."""
+        """Starts whose task aioecs stopped."""
         return self._of(Outcome.STOPPED)
 
     @property
     def unknown(self) -> tuple[StartResult, ...]:
-        """Those that ECS may have started; each has the token to look it up by."""
+        """Starts that ECS may have acted on; each has the token to look it up by."""
         return self._of(Outcome.UNKNOWN)
 
     @property
     def tasks(self) -> tuple[Task, ...]:
-        """The tasks of those that run, or ran."""
+        """Tasks of the starts that are STARTED."""
         return tuple(start.task for start in self.started if start.task is not None)
 
     def raise_for_failures(self) -> None:
@@ -91,7 +93,7 @@ class BatchReport:
 
         Raises:
             ExceptionGroup: one error per start that did not: its own where it has one, else StartRefused for a
-                refusal of ECS's and StartUnknown for a start in doubt.
+                refusal by ECS and StartUnknown for an ambiguous start.
         """
         errors = [_error_of(start) for start in self.starts if start.outcome is not Outcome.STARTED]
         if errors:

@@ -1,6 +1,6 @@
-"""What happens on the way of a start, as values: for logs, traces, metrics, and whoever else listens.
+"""Events of calls and starts, passed to `Client(on_event=)`: for logs, traces and metrics.
 
-None of them bears a request's body or its environment. The token is that of a call, as it stands in `startedBy`.
+No event holds a request's body or environment. A token is the identity of a call, and the `startedBy` of its tasks.
 """
 
 from __future__ import annotations
@@ -14,47 +14,49 @@ from aioecs._model.start_result import Outcome
 
 @attrs.frozen(kw_only=True)
 class CallBegun:
-    """A call begins: one StartTask with its retries and look-ups, for ten starts at most.
+    """A call begins: one StartTask or RunTask with its retries and lookups, for at most ten starts.
 
-    It is told in the context of the caller, the first one where several share the call.
+    It is emitted in the context of the caller; where several callers share the call, in that of the first.
     """
 
     call: int
     """The number of the call, unique in the process; a token is not, where callers set `started_by`."""
     token: str
-    """What its tasks bear as `startedBy`."""
+    """The `startedBy` of its tasks."""
     cluster: str | None
     """The cluster, as the request names it."""
     task_definition: str
     """The task definition, as the request names it."""
     starts: int
-    """How many starts it carries."""
+    """Number of its starts."""
+    operation: str = "StartTask"
+    """The operation that it calls: StartTask or RunTask."""
     callers: tuple[Context, ...] = attrs.field(default=(), repr=False, eq=False)
-    """The contexts of the other callers whose starts it carries."""
+    """Contexts of the other callers that share the call."""
 
 
 @attrs.frozen(kw_only=True)
 class RequestRateLimited:
-    """The pacer kept a call waiting for its turn."""
+    """The rate limiter delayed a call."""
 
     call: int | None
-    """The number of the call; None where the turn is a batch's, whose calls are made up when it comes."""
+    """The number of the call; None in a batch, which makes up its calls after the delay."""
     waited: float
-    """For how long, in seconds."""
+    """Length of the delay, in seconds."""
 
 
 @attrs.frozen(kw_only=True)
 class RequestSent:
-    """An attempt begins: a StartTask is handed to the connection."""
+    """An attempt begins: the request is passed to the transport."""
 
     call: int
     """The number of the call."""
     attempt: int
-    """How many attempts that makes; those that were throttled are not counted."""
+    """Number of this attempt; throttled attempts are not counted."""
     instances: tuple[str, ...]
-    """The container instances that it names."""
+    """The container instances in the request; a RunTask names none."""
     rate: float
-    """What the pacer lets through, in calls a second; infinite where nothing paces."""
+    """Current rate limit, in calls a second; infinite without rate limiting."""
 
 
 @attrs.frozen(kw_only=True)
@@ -66,26 +68,26 @@ class RequestAnswered:
     request_id: str | None
     """AWS's id of the request."""
     task_arns: tuple[str, ...]
-    """The tasks that it names."""
+    """ARNs of the tasks in the response."""
     reasons: tuple[str, ...]
-    """Why it refused the others: the reasons of its `failures`."""
+    """Reasons of the `failures` in the response."""
 
 
 @attrs.frozen(kw_only=True)
 class RequestThrottled:
-    """ECS turned the attempt away for its rate; it may be sent again."""
+    """ECS throttled the attempt; it may be sent again."""
 
     call: int
     """The number of the call."""
     request_id: str | None
     """AWS's id of the request."""
     rate: float
-    """What the pacer lets through from now on, in calls a second; infinite where nothing paces."""
+    """Rate limit from now on, in calls a second; infinite without rate limiting."""
 
 
 @attrs.frozen(kw_only=True)
 class RequestRejected:
-    """ECS said no to the attempt by an error."""
+    """ECS rejected the attempt with an error."""
 
     call: int
     """The number of the call."""
@@ -102,74 +104,74 @@ class RequestNotSent:
     call: int
     """The number of the call."""
     error: str
-    """The name of the error that says why."""
+    """Class name of the error."""
 
 
 @attrs.frozen(kw_only=True)
 class CallAmbiguous:
-    """ECS may have acted on the attempt and its answer did not tell: the call is not sent again but looked up."""
+    """The attempt failed ambiguously: ECS may have acted on it. The call is reconciled before another attempt."""
 
     call: int
     """The number of the call."""
     error: str
-    """The name of the error that says why."""
+    """Class name of the error."""
 
 
 @attrs.frozen(kw_only=True)
 class LookupCompleted:
-    """A look-up by the call's token came back."""
+    """A lookup by the call's token has completed."""
 
     call: int
     """The number of the call."""
     found: int
-    """How many tasks bear the token."""
+    """Number of tasks with the token."""
     whole: bool
-    """Whether it would prove absence, were it late enough."""
+    """Whether the lookup was complete: only then can it prove that nothing started."""
     error: str | None
-    """The name of the error that made it less than whole, if one did."""
+    """Class name of the error that made it incomplete; None without one."""
 
 
 @attrs.frozen(kw_only=True)
 class TaskAdopted:
-    """Tasks that a look-up found are this call's: they are started."""
+    """A lookup found tasks of this call; their starts are STARTED."""
 
     call: int
     """The number of the call."""
     task_arns: tuple[str, ...]
-    """The tasks."""
+    """ARNs of the tasks."""
 
 
 @attrs.frozen(kw_only=True)
 class CallSettled:
-    """A call has ended. It comes again if the call is withdrawn after its end, and has something to stop."""
+    """A call has settled. It is emitted again if the call is cancelled after that and stops tasks."""
 
     call: int
     """The number of the call."""
     token: str
-    """What its tasks bear as `startedBy`."""
+    """The `startedBy` of its tasks."""
     outcomes: tuple[Outcome, ...]
-    """What each of its starts came to."""
+    """Outcome of each of its starts."""
     task_arns: tuple[str, ...]
-    """The tasks that it started."""
+    """ARNs of the tasks that it started."""
     withdrawn: str | None
-    """Why nobody wanted it any more; None if somebody did to the end."""
+    """Why its callers cancelled it; None if they did not."""
 
 
 @attrs.frozen(kw_only=True)
 class StartSettled:
-    """A caller is told of one start: once for each start that was asked for, as it stands in answer or report.
+    """A caller gets the outcome of one start, in a response, an error or a report. Emitted once for each start.
 
-    Where a caller left with UNKNOWN and more became known later, `on_settled` and the log hear that.
+    Where a caller got UNKNOWN and more becomes known later, `on_settled` is called and the log has a line.
     """
 
     outcome: Outcome
-    """What the caller is told that it came to."""
+    """The outcome that the caller gets."""
     container_instance: str
-    """The instance that it went to last."""
+    """The container instance of its last attempt."""
     token: str
-    """The token of its call; empty if it was never sent."""
+    """Token of its call; empty if nothing was sent."""
     task_arn: str | None
-    """Its task, if it has one."""
+    """ARN of its task; None without one."""
 
 
 Event = (
@@ -186,4 +188,4 @@ Event = (
     | CallSettled
     | StartSettled
 )
-"""Whatever an `on_event` may be told."""
+"""What `on_event` is called with: one of these classes."""

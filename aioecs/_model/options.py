@@ -1,4 +1,4 @@
-"""How a client behaves: its clocks and its retries, checked when they are made."""
+"""Options of a client: timeouts and retries. They are checked when they are made."""
 
 from __future__ import annotations
 
@@ -10,16 +10,21 @@ import attrs
 from aioecs.errors import InvalidRequest
 
 OnCancel = Literal["stop", "keep", "abandon"]
-"""What a request in flight leaves behind: learn the answer and stop what started; learn it and leave it; go at once."""
+"""What a cancel does about a request that was sent.
+
+`"stop"` waits for the answer and stops what started; `"keep"` waits for it and leaves the tasks running; `"abandon"`
+returns at once, with outcome UNKNOWN.
+"""
 
 Delivery = Literal["at_most_once", "at_least_once"]
-"""What is done about a start that can't be found: its outcome is UNKNOWN; or it is sent again, duplicates removed."""
+"""What is done about an ambiguous start that no lookup finds.
 
+`"at_most_once"` ends it as UNKNOWN. `"at_least_once"` sends it again, and removes duplicates that show later.
+"""
 OnTimeout = Literal["stop", "keep"]
-"""What becomes of a task that has not ended in time: it is stopped; or it goes on, and the caller gets WaitTimeout."""
-
+"""What is done about a task that has not ended in time: stop it, or leave it running and raise WaitTimeout."""
 Restart = Literal["if_failed"]
-"""When a key's tasks are started anew: where all of them are known to have failed."""
+"""When an idempotency key starts anew: `"if_failed"`, where every task of the key is known to have failed."""
 
 
 def _seconds(value: Any, attribute: attrs.Attribute[Any], given: Any) -> None:
@@ -34,20 +39,20 @@ def _count(value: Any, attribute: attrs.Attribute[Any], given: Any) -> None:
 
 @attrs.frozen(kw_only=True)
 class Timeouts:
-    """The clocks of a client, all in seconds. A clock is not a cancel: at its end nothing new is begun."""
+    """Timeouts of a client, in seconds. When one ends, nothing new is sent; a request in flight is not cancelled."""
 
     connect: float = attrs.field(default=3, validator=_seconds)
-    """For a TCP and TLS connection to come about."""
+    """To establish a TCP and TLS connection."""
     attempt: float = attrs.field(default=15, validator=_seconds)
-    """For one request, from its first byte to the end of its answer."""
+    """For one request, from its first byte to the end of its response."""
     call: float = attrs.field(default=90, validator=_seconds)
-    """For one logical call with its retries, rests and look-ups."""
+    """For one call with its retries, backoff and lookups."""
     settle: float = attrs.field(default=10, validator=_seconds)
-    """For which a cancelled caller waits, at most, to learn what its request came to and to stop what it started."""
+    """How long a cancelled caller waits at most to learn the outcome of its request and to stop what it started."""
     consistency: float = attrs.field(default=30, validator=_seconds)
-    """After which a task that ECS started shows in its lists; before that, absence proves nothing."""
+    """How long ECS may take to show a started task in its lists. Until then an empty lookup proves nothing."""
     drain: float = attrs.field(default=30, validator=_seconds)
-    """For which leaving the client waits for what is still in its custody."""
+    """How long leaving the client waits for calls that have not settled."""
 
 
 @attrs.frozen(kw_only=True)
@@ -55,18 +60,18 @@ class Retries:
     """How often and how soon a request that certainly started nothing is sent again."""
 
     max_attempts: int = attrs.field(default=5, validator=_count)
-    """Sends of one call at most; throttles don't count, the call's clock alone bounds them."""
+    """Attempts of one call at most. Throttled attempts are not counted; `timeouts.call` bounds them."""
     initial_backoff: float = attrs.field(default=0.1, validator=_seconds)
-    """The longest first rest, in seconds. Each further one may be twice as long; it is drawn from nothing to that."""
+    """Upper bound of the first backoff, in seconds; it doubles with each attempt. A backoff is a random part of it."""
     max_backoff: float = attrs.field(default=5, validator=_seconds)
-    """The longest rest, in seconds."""
+    """Upper bound of every backoff, in seconds."""
 
 
 def choice(given: Any, of: Any, name: str) -> Any:
-    """Return what was given if it is one of the words of a Literal.
+    """Return the argument if it is one of the values of a Literal.
 
     Raises:
-        InvalidRequest: it isn't.
+        InvalidRequest: it is not.
     """
     words = get_args(of)
     if given not in words:
@@ -75,10 +80,10 @@ def choice(given: Any, of: Any, name: str) -> Any:
 
 
 def of_kind(given: Any, kind: type[Any], name: str) -> Any:
-    """Return what was given if it is of a kind.
+    """Return the argument if it is an instance of the class.
 
     Raises:
-        InvalidRequest: it isn't.
+        InvalidRequest: it is not.
     """
     if not isinstance(given, kind):
         raise InvalidRequest(name, f"of the kind {kind.__name__}", f"a {type(given).__name__}")
@@ -86,10 +91,10 @@ def of_kind(given: Any, kind: type[Any], name: str) -> Any:
 
 
 def plain_function(given: Any, name: str) -> Any:
-    """Return what was given if it can be called and is done then; None is for nobody.
+    """Return the argument if it is a function that need not be awaited, or None.
 
     Raises:
-        InvalidRequest: it can't, or what it returns would have to be awaited.
+        InvalidRequest: it can't be called, or is a coroutine function.
     """
     if given is not None and (not callable(given) or inspect.iscoroutinefunction(given)):
         raise InvalidRequest(name, "a plain function, or None", f"a {type(given).__name__}")

@@ -1,4 +1,4 @@
-"""How fast a client sends: at what it learns of the account's token bucket, or at what it is told."""
+"""Client-side rate limiting: learnt from the account's throttles, or pinned."""
 
 from __future__ import annotations
 
@@ -19,23 +19,22 @@ def _pinned(value: Any, attribute: attrs.Attribute[Any], given: Any) -> None:
 
 @attrs.frozen(kw_only=True)
 class Pacing:
-    """How the calls that start tasks are spaced out, so that few are throttled and no time is lost.
+    """Client-side rate limiting of the calls that start tasks.
 
-    ECS keeps a token bucket per account and Region, which everyone there drinks from: it holds `burst` calls and
-    regains `rate` a second. As published it is 100 and 40 for the cluster resources that StartTask belongs to
-    [AmazonECS/latest/APIReference/request-throttling.html], and other numbers can be agreed with AWS. So both are
-    learnt, from those two on, by what is throttled; all clients of a process share what they learn.
-
-    Given, both are pinned: nothing is learnt. Reads have a bucket of their own, which is always learnt.
+    ECS keeps a token bucket per account and Region, shared by all callers: it holds `burst` calls and
+    refills by `rate` a second. As published they are 100 and 40 for the cluster resources that StartTask belongs to
+    [AmazonECS/latest/APIReference/request-throttling.html], and AWS raises them on request. By default
+    both are learnt from throttles, beginning with the published values; all clients of a process share what they learn.
+    If given, both are pinned and nothing is learnt. Reads have a bucket of their own, which is always learnt.
 
     Raises:
         InvalidRequest: a number isn't above 0, or one is given without the other.
     """
 
     burst: float | None = attrs.field(default=None, validator=_pinned)
-    """Calls that a rested bucket lets through at once."""
+    """Capacity of the bucket: calls that a full one lets through at once."""
     rate: float | None = attrs.field(default=None, validator=_pinned)
-    """Calls a second that it regains."""
+    """Refill of the bucket, in calls a second."""
 
     def __attrs_post_init__(self) -> None:
         if (self.burst is None) != (self.rate is None):

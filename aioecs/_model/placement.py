@@ -1,4 +1,4 @@
-"""Where tasks go when aioecs chooses: the strategies and constraints of RunTask, checked when they are made."""
+"""Placement strategies and constraints for `place_task` and `place_tasks`, modelled on those of RunTask."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aioecs._model.options import choice
 from aioecs.errors import InvalidRequest
 
 PackedResource = Literal["memory", "cpu"]
-"""What `Binpack` goes by: the free memory of a container instance, or its free CPU units."""
+"""The resource that `Binpack` compares: free memory of a container instance, or its free CPU units."""
 
 _INSTANCE = frozenset({"instanceId", "host"})  # [model] PlacementStrategy.field: "or host, which has the same effect"
 _PREFIX = "attribute:"
@@ -39,13 +39,13 @@ def _expression(_: Any, __: attrs.Attribute[Any], given: Any) -> None:
 
 @attrs.frozen
 class Spread:
-    """Place tasks evenly: each where the fewest of the same call are."""
+    """Place tasks evenly: each one where the fewest tasks of the same call are."""
 
     by: str = attrs.field(default="instanceId", validator=_spreadable)
-    """Over what: `instanceId` for the container instances (`host` is the same), or an attribute that they have.
+    """What tasks are spread over: `instanceId` for container instances (`host` is the same), or an attribute.
 
-    Such as `ecs.availability-zone`, `attribute:ecs.availability-zone`, or a custom one. Tasks are spread over the
-    attribute's values, and over the instances within each; instances without the attribute count as one value more.
+    Examples: `ecs.availability-zone`, `attribute:ecs.availability-zone`, a custom attribute. Tasks are spread over its
+    values, and over the instances with each value; instances without the attribute count as one more value.
     """
 
     @property
@@ -56,15 +56,15 @@ class Spread:
 
 @attrs.frozen
 class Binpack:
-    """Place tasks on as few container instances as possible: each where the least is free that is enough for it."""
+    """Place tasks on as few container instances as possible: each where the least capacity is left."""
 
     by: PackedResource = attrs.field(default="memory", validator=_packable)
-    """What is free: `memory`, in MiB, or `cpu`, in CPU units, 1,024 to a vCPU."""
+    """The resource to compare: `memory`, in MiB, or `cpu`, in CPU units (1,024 are one vCPU)."""
 
 
 @attrs.frozen
 class Random:
-    """Place each task on any container instance that has room, all being equally likely."""
+    """Place each task on a random container instance that has capacity."""
 
 
 @attrs.frozen
@@ -85,35 +85,35 @@ class MemberOf:
 
 @attrs.frozen(kw_only=True)
 class CapacityDemand:
-    """What is lacking where starts wait for capacity: what `on_capacity_shortage` is called with.
+    """The capacity that waiting starts lack: the argument of `on_capacity_shortage`.
 
-    Amounts are those of all the starts that wait, as far as they have been drawn.
+    Amounts are sums over the starts that wait and have been drawn from the requests.
     """
 
     cluster: str | None
     """Name or ARN of the cluster; None for the cluster named `default`."""
     starts: int
-    """How many starts wait."""
+    """Number of starts that wait."""
     cpu: int
-    """CPU units that they take in all, 1,024 to a vCPU."""
+    """CPU units that they need together (1,024 are one vCPU)."""
     memory: int
-    """Memory that they take in all, in MiB."""
+    """Memory that they need together, in MiB."""
     gpus: int
-    """GPUs that they take in all; one that takes every GPU of an instance counts as one."""
+    """GPUs that they need together; a start that takes every GPU of an instance counts as one."""
     largest_cpu: int
-    """CPU units of the one that takes the most."""
+    """CPU units of the largest start."""
     largest_memory: int
-    """Memory of the one that takes the most, in MiB."""
+    """Memory of the largest start, in MiB."""
     largest_gpus: int
-    """GPUs of the one that takes the most."""
+    """GPUs of the start that needs the most."""
     attributes: tuple[tuple[str, str | None], ...] = ()
-    """Attributes, by name and value, that some of them need and that none of the container instances has."""
+    """Attributes (name, value) that some of the starts need and no container instance has."""
     reasons: Mapping[str, int] = attrs.field(factory=dict, hash=False)
-    """Why the container instances take none of them, in ECS's words, with their numbers."""
+    """Number of container instances that can't take them, by ECS's reason."""
 
 
 Placement = Spread | Binpack | Random
-"""Which container instance is preferred among those that have room."""
+"""Which container instance is preferred among those that have capacity."""
 
 Constraint = DistinctInstance | MemberOf
-"""Which container instances come into question at all."""
+"""Which container instances are eligible."""

@@ -1,4 +1,4 @@
-"""What a start came to."""
+"""The result of one start."""
 
 from __future__ import annotations
 
@@ -8,60 +8,62 @@ from typing import Any
 
 import attrs
 
-from aioecs._model.codec.shape import make
+from aioecs._model.codec.hidden_slots import make
+from aioecs._model.shapes.run_task import RunTaskRequest
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.shapes.task import Failure, Task
 from aioecs.errors import ECSError
 
 
 class Outcome(StrEnum):
-    """What one start came to; every start ends as exactly one of these."""
+    """The outcome of one start. Every start ends with exactly one of these."""
 
     NOT_SENT = "not_sent"
-    """Nothing started and nothing in flight: never on the wire, or turned away by throttling."""
+    """Nothing started and nothing is in flight: the request was never sent, or was throttled."""
     REFUSED = "refused"
-    """ECS said no: by an entry in `failures`, or by an error, which is then in `error`."""
+    """ECS refused it: with an entry in `failures`, or with an error, which is in `error`."""
     STOPPED = "stopped"
-    """Started, and we stopped it: StopTask was accepted."""
+    """Started, and stopped by aioecs: StopTask was accepted."""
     STARTED = "started"
-    """Started, also when it has already ended."""
+    """Started. The task may have ended since."""
     UNKNOWN = "unknown"
-    """ECS may have started it; `token` is what to look it up by."""
+    """ECS may have started it. `token` is the identity to look it up by."""
 
     @property
     def gravity(self) -> int:
-        """How much there is to answer for, 0 to 4: UNKNOWN > STARTED > STOPPED > REFUSED > NOT_SENT."""
+        """Order of importance, 0 to 4: UNKNOWN > STARTED > STOPPED > REFUSED > NOT_SENT."""
         return tuple(Outcome).index(self)
 
 
 @attrs.frozen(kw_only=True)
 class StartResult:
-    """One logical start: one container instance of one request, and what it came to."""
+    """The result of one start: one container instance of a StartTask, or one task of a RunTask."""
 
-    request: StartTaskRequest
-    """The request that it belongs to."""
+    request: StartTaskRequest | RunTaskRequest
+    """The request of the start."""
     container_instance: str
-    """The instance as the request names it, or as the placement chose it."""
-    outcome: Outcome
-    """What it came to."""
-    task: Task | None = None
-    """The task, where ECS named one."""
-    failure: Failure | None = None
-    """ECS's refusal, where it came as an entry of `failures`."""
-    error: ECSError | None = attrs.field(default=None, eq=False)
-    """What went wrong, where it came as an error."""
-    token: str = ""
-    """The `startedBy` under which it was sent; empty if it never was."""
-    attempts: int = 0
-    """How often the call that it belongs to was sent."""
-    siblings_found: bool = False
-    """Others of the same call were found and this one was not: probably refused, though ECS did not say so."""
-    found: bool = False
-    """An earlier call with the same idempotency key started the task, and this call found it."""
-    settles_by: datetime | None = None
-    """Until when aioecs still looks for what this start came to; `on_settled` is told then, or sooner.
+    """The container instance, as the request names it or as placement chose it.
 
-    None where the outcome is final.
+    For a RunTask it is where ECS placed the task; empty where it placed none, as on AWS Fargate.
+    """
+    outcome: Outcome
+    """The outcome."""
+    task: Task | None = None
+    """The task; None without one."""
+    failure: Failure | None = None
+    """The entry of `failures` by which ECS refused it; None without one."""
+    error: ECSError | None = attrs.field(default=None, eq=False)
+    """The error of the start; None without one."""
+    token: str = ""
+    """Identity of its call: the `startedBy` of its task, and the `clientToken` of a RunTask. Empty if never sent."""
+    attempts: int = 0
+    """Number of attempts of its call."""
+    siblings_found: bool = False
+    """Lookups found other tasks of the same call and not this one: ECS probably refused it."""
+    found: bool = False
+    """Whether the task was started by an earlier call with the same idempotency key and found by this one."""
+    settles_by: datetime | None = None
+    """When reconciling ends, at the latest; `on_settled` is called with the result. None where the outcome is final.
     """
 
     def __repr__(self) -> str:
@@ -87,7 +89,7 @@ _PUT = tuple(_slot[field.name].__set__ for field in attrs.fields(StartResult))
 
 
 def start_of(
-    request: StartTaskRequest,
+    request: StartTaskRequest | RunTaskRequest,
     instance: str,
     outcome: Outcome,
     task: Task | None,
@@ -99,7 +101,7 @@ def start_of(
     found: bool = False,
     settles_by: datetime | None = None,
 ) -> StartResult:
-    """Make a Start of all its members, in their order: slot by slot, in half the time that the class itself takes."""
+    """Make a StartResult from its members in their order. It takes half the time of the constructor."""
     start = make(StartResult)
     (
         put_request,

@@ -29,23 +29,23 @@ _DEPTH = 4  # a Lambda record of SQS that holds an SNS notification is three dee
 
 @attrs.frozen
 class TaskChange:
-    """What an event tells."""
+    """The task, its version and its place, as one event describes them."""
 
     cluster: str
     """Name of the task's cluster."""
     id: str
     """ID of the task."""
     version: int
-    """Which change of the task it is: the first is 1."""
+    """Number of this change of the task; the first is 1."""
     detail: Mapping[str, Any] = attrs.field(repr=False)
-    """The task as it came; it may hold secrets."""
+    """The task as the event describes it; it may hold secrets."""
     region: str = ""
-    """The task's Region, and ..."""
+    """Region of the task; None if the event doesn't say."""
     account: str = ""
-    """... its account, as far as the event tells."""
+    """Account of the task; None if the event doesn't say."""
 
     def expect(self, region: str | None, account: str | None) -> None:
-        """Hold it against the Region and the account that are known to be the client's own.
+        """Check it against the Region and the account of the client.
 
         Raises:
             InvalidRequest: it is of a task somewhere else.
@@ -55,7 +55,7 @@ class TaskChange:
                 raise InvalidRequest("event.detail.taskArn", f"a task of the {what} {ours}", repr(theirs))
 
     def task(self) -> Task:
-        """Return the task as it has become."""
+        """Return the task of the event."""
         return from_plain(Task, self.detail)
 
 
@@ -79,7 +79,7 @@ def read_event(event: Any) -> TaskChange | None:
 
 
 def _unwrapped(event: Any) -> tuple[Mapping[str, Any], str]:
-    """Take the event out of its envelopes, and tell where in them it was."""
+    """Take the event out of its envelopes; return it and its path in them."""
     path = "event"
     for _ in range(_DEPTH):
         event = _object(event, path)
@@ -127,7 +127,7 @@ def _said(held: Any) -> str:
 
 
 def _is_moment(held: Any) -> bool:
-    """Tell what reads as a time, or is left out."""
+    """Return whether a value is a time, or absent."""
     if isinstance(held, str):
         try:
             datetime.fromisoformat(held)
@@ -144,5 +144,5 @@ def _text(detail: Mapping[str, Any], name: str, path: str) -> str:
 
 
 def _type_of(held: Any) -> str:
-    """Say what stands there by its type alone: its value may be anything."""
+    """Describe a value by its type alone: it may hold a secret."""
     return "there" if held is None else f"a {type(held).__name__}"

@@ -129,7 +129,8 @@ class CallEvents:
                 token=self._record.token,
                 cluster=request.cluster,
                 task_definition=request.task_definition,
-                starts=len(request.container_instances),
+                starts=len(self._record.slots),
+                operation=self._record.operation,
                 callers=callers,
             )
         )
@@ -140,7 +141,8 @@ class CallEvents:
 
     def sent(self, instances: tuple[str, ...], rate: float) -> None:
         """Tell that it is sent for these instances."""
-        self._tell(RequestSent(call=self._number, attempt=self._record.sends, instances=instances, rate=rate))
+        named = () if self._record.is_run else instances
+        self._tell(RequestSent(call=self._number, attempt=self._record.sends, instances=named, rate=rate))
 
     def happened(self, what: CallInput, rate: float) -> None:
         """Tell what happened to it, once the record says what that came to."""

@@ -1,1 +1,1 @@
-"""The only package that knows aiobotocore: it sends one request and says what is known of it."""
+"""Sends one request to ECS and reports what is known of its outcome. The only package that imports aiobotocore."""

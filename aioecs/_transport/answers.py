@@ -1,7 +1,7 @@
-"""An answer over HTTP to what it says of the attempt: both transports read it here, so that both say the same.
+"""Reads an HTTP response into the outcome of an attempt. Both transports use it, so that both report the same.
 
-ECS answers with status 200, or with an error of 400 or more that has a code. Everything else is no answer of ECS, and
-so is an answer to another request: one that names tasks or instances that this request didn't ask for, or tasks that
+ECS answers with status 200, or with a status of 400 or more and an error code. Anything else is no answer of ECS. Nor
+is an answer to another request: one that names tasks or instances that this request didn't ask for, or tasks that
 somebody else started.
 """
 
@@ -32,12 +32,12 @@ from aioecs.errors import AnswerLost, service_error
 R = TypeVar("R", bound=Shape)
 
 MAX_MESSAGE_LENGTH = 2_000
-"""Characters of ECS's own words that an error keeps."""
+"""Characters of ECS's own message that an error keeps."""
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII)
 
 
 class ResponseReader(Protocol):
-    """Says what an answer means: `read_response`."""
+    """Reads a response into an outcome, as `read_response` does."""
 
     def __call__(
         self, operation: Operation[R], request: Shape, response: Response, /
@@ -47,7 +47,7 @@ class ResponseReader(Protocol):
 def read_response(
     operation: Operation[R], request: Shape, response: Response, reader: Reader = READER
 ) -> Answered[R] | Rejected | Lost:
-    """Say what an answer means; raises nothing, whatever was answered."""
+    """Return the outcome that a response stands for; raise nothing, whatever the response is."""
     if response.status != 200:
         return _error(operation.name, response, reader)
     try:
@@ -60,7 +60,7 @@ def read_response(
 
 
 def is_trusted(what: Answered[Any] | Rejected | Lost) -> bool:
-    """Tell whether the connection may be used again: what came on it was ECS's answer to this request."""
+    """Tell whether the response was ECS's answer to this request, so that the connection may be used again."""
     return not (isinstance(what, Lost) and isinstance(what.error, AnswerLost))
 
 
@@ -82,20 +82,20 @@ def _error(operation: str, response: Response, reader: Reader) -> Rejected | Los
 
 
 def _code(body: Mapping[str, Any], response: Response) -> str:
-    """Find the error's code in one of the three places that AWS's protocol knows.
+    """Return the error's code from one of the three places that AWS's protocol defines; "" if there is none.
 
     [smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html, "Operation error serialization"]
     """
-    for held in (body.get("__type"), body.get("code"), response.header(b"x-amzn-errortype")):
-        if isinstance(held, str):
-            code = held.partition(";")[0].rpartition("#")[2].partition(":")[0].strip()
+    for value in (body.get("__type"), body.get("code"), response.header(b"x-amzn-errortype")):
+        if isinstance(value, str):
+            code = value.partition(";")[0].rpartition("#")[2].partition(":")[0].strip()
             if _CODE.fullmatch(code):
                 return code
     return ""
 
 
 def _message(body: Mapping[str, Any]) -> str:
-    texts = (held for name in ("message", "Message") if isinstance(held := body.get(name), str))
+    texts = (value for name in ("message", "Message") if isinstance(value := body.get(name), str))
     message = next(texts, "")
     return message if len(message) <= MAX_MESSAGE_LENGTH else f"{message[:MAX_MESSAGE_LENGTH]} …"
 
@@ -108,7 +108,7 @@ def _describe_unreadable(body: bytes) -> str:
 
 
 def find_mismatch(request: Shape, answer: Shape) -> str | None:
-    """Say why this can't be the answer to this request; None if nothing in it says so."""
+    """Describe why this can't be the answer to this request; return None if nothing contradicts it."""
     check = _CHECKS.get(type(request))
     return check(request, answer) if check is not None else None
 
@@ -118,12 +118,12 @@ def _check_start_task(request: StartTaskRequest, answer: StartTaskResponse) -> s
 
 
 def _matches_quickly(request: StartTaskRequest, answer: StartTaskResponse) -> bool:
-    """Tell quickly what nearly all answers are: a task on each of some instances, as they are named in the request."""
+    """Check the common case fast: at most one task on each instance, named as in the request."""
     try:
         places = [task.container_instance_arn for task in answer.tasks]
         marks = {task.started_by for task in answer.tasks}
         there = set(places)
-    except (AttributeError, TypeError):  # an odd one
+    except (AttributeError, TypeError):  # members of an unexpected type
         return False
     mine = not marks or (len(marks) == 1 and request.started_by in marks)
     return mine and len(there) == len(places) and there.issubset(request.container_instances)
@@ -133,19 +133,19 @@ def _check_start_task_fully(request: StartTaskRequest, answer: StartTaskResponse
     tasks = _tasks(answer.tasks)
     if request.started_by is not None and (mark := _find_other_started_by(tasks, request.started_by)) is not None:
         return mark
-    asked = Counter(map(short, request.container_instances))
+    requested = Counter(map(short, request.container_instances))
     answered = Counter(short(named) for task in tasks if (named := _string(task.container_instance_arn)))
-    if answered <= asked and len(tasks) <= asked.total():
+    if answered <= requested and len(tasks) <= requested.total():
         return None
-    return f"{len(tasks)} tasks, on instances {', '.join(sorted(answered - asked))[:200] or 'that were asked for'}"
+    return f"{len(tasks)} tasks, on instances {', '.join(sorted(answered - requested))[:200] or 'that were asked for'}"
 
 
 def _check_run_task(request: RunTaskRequest, answer: RunTaskResponse) -> str | None:
     tasks = _tasks(answer.tasks)
     if request.started_by is not None and (mark := _find_other_started_by(tasks, request.started_by)) is not None:
         return mark
-    if len(tasks) > (asked := request.count or 1):
-        return f"{len(tasks)} tasks instead of {asked}"
+    if len(tasks) > (requested := request.count or 1):
+        return f"{len(tasks)} tasks instead of {requested}"
     families = [_family(_string(task.task_definition_arn)) for task in tasks]
     others = [family for family in families if family not in ("", _family(request.task_definition))]
     return f"a task of {others[0]!r:.200}" if others else None
@@ -162,14 +162,14 @@ def _check_describe_tasks(request: DescribeTasksRequest, answer: DescribeTasksRe
 def _check_describe_container_instances(
     request: DescribeContainerInstancesRequest, answer: DescribeContainerInstancesResponse
 ) -> str | None:
-    asked = set(map(short, request.container_instances))
+    requested = set(map(short, request.container_instances))
     others = [each.container_instance_arn for each in answer.container_instances]
-    others = [arn for arn in others if short(_string(arn)) not in asked]
+    others = [arn for arn in others if short(_string(arn)) not in requested]
     return f"instance {others[0]!r:.200}" if others else None
 
 
-def _find_unrequested_task(asked: Iterable[str], tasks: Iterable[Task]) -> str | None:
-    ids = set(map(short, asked))
+def _find_unrequested_task(requested: Iterable[str], tasks: Iterable[Task]) -> str | None:
+    ids = set(map(short, requested))
     others = [task.task_arn for task in tasks if short(_string(task.task_arn)) not in ids]
     return f"task {others[0]!r:.200}" if others else None
 
@@ -187,8 +187,8 @@ def _family(definition: str) -> str:
     return short(definition).partition(":")[0]
 
 
-def _string(held: object) -> str:
-    return held if isinstance(held, str) else ""
+def _string(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _texts(held: object) -> list[str]:

@@ -1,17 +1,22 @@
-"""Was it sent? What each way of failing says about it.
+"""Failure classification: whether a failed attempt was rejected, not sent, or lost (ECS may have acted).
 
-The marker that sees the first byte of the body decides, on both transports and whatever was raised: before it nothing
-was sent, after it ECS may have acted. Two things stand above it:
+The `SentMarker` decides on both transports, whatever was raised: before the first byte of the body nothing was sent;
+after it ECS may have acted. Two facts take precedence:
 
-- an answer of ECS to this very operation, which is read by its code;
-- a TLS alert about the client's certificate. The server ended the handshake with it, so it has read nothing of what
-  was written after the client's last flight. [RFC 8446, 4.4.2.4 and 6.2]
+- an answer of ECS to this operation, which is classified by its code;
+- a TLS alert about the client's certificate. It ends the handshake, so the server has read nothing of what was written
+  after the client's last handshake message. [RFC 8446, 4.4.2.4 and 6.2]
+
+A server may also reset the connection right after that alert, and the reset may discard the alert before it is read.
+The attempt is lost then. In TLS 1.3 the client learns of a rejected certificate only after the handshake, and Python's
+ssl tells neither that the server requested a certificate nor that it accepted the handshake, so the body can't wait for
+that. Set `config.client_cert` where the server needs one.
 
 An error of another service, such as STS, is no answer of ECS. What was not sent is a `ConfigurationError` where another
 try can't help, else a `ConnectionFailed`:
 
 =================================================== ==================
-raised                                              so it is
+raised                                              classified as
 =================================================== ==================
 DNS, refused, timed out, TLS, proxy, reset          ConnectionFailed
 another service's throttle or fault (5xx)           ConnectionFailed
@@ -59,7 +64,7 @@ _CLIENT_CERTIFICATE_ALERTS = (
 
 
 def classify_failure(error: Exception, operation: str, body_started: bool) -> Rejected | NotSent | Lost:
-    """Say what a failed attempt came to; `on_wire` tells whether the first byte of the body was written."""
+    """Classify a failed attempt; `body_started` tells whether the first byte of the body was written."""
     if isinstance(error, botocore.ClientError) and error.operation_name == operation:
         return _answered(error, operation)
     if not body_started or is_client_certificate_alert(error):
@@ -70,13 +75,13 @@ def classify_failure(error: Exception, operation: str, body_started: bool) -> Re
 
 
 def is_client_certificate_alert(error: BaseException) -> bool:
-    """Tell whether the server ended TLS for want of a client certificate that it accepts."""
+    """Tell whether the server ended TLS because it got no client certificate that it accepts."""
     reasons = (str(getattr(each, "reason", "")) for each in error_chain(error) if isinstance(each, ssl.SSLError))
     return any(reason.endswith(_CLIENT_CERTIFICATE_ALERTS) for reason in reasons)
 
 
 def not_sent_error(error: Exception, operation: str, source: str = "") -> ConfigurationError | ConnectionFailed:
-    """Say of whatever kept a request back that it was not sent; `source` names where credentials were to come from."""
+    """Return the error of a request that was not sent; `source` names the credential source, if that failed."""
     if is_client_certificate_alert(error):
         text = "the server wants a client certificate and got none that it accepts: set config.client_cert"
         return _with_cause(ConfigurationError(f"{operation} was not sent: {text}"), error)
@@ -86,7 +91,7 @@ def not_sent_error(error: Exception, operation: str, source: str = "") -> Config
 
 
 def opening_error(error: Exception, text: str | None = None) -> ConfigurationError:
-    """Say why a client can't be opened, without the secrets that a text may hold."""
+    """Return the error of a client that can't be opened, without the secrets that the cause's text may hold."""
     return _with_cause(ConfigurationError(text if text is not None else _describe(error)), error)
 
 
@@ -96,14 +101,14 @@ def _with_cause(raised: E, cause: BaseException) -> E:
 
 
 def _may_succeed_later(error: BaseException) -> bool:
-    """Tell whether another try may succeed though nothing is changed."""
+    """Tell whether another attempt may succeed without any change of settings."""
     if isinstance(error, botocore.ClientError):
-        other = _service_error(error, error.operation_name)
-        return other.throttled or not other.rejected
+        error_of_service = _service_error(error, error.operation_name)
+        return error_of_service.throttled or not error_of_service.rejected
     wrapped = getattr(error, "kwargs", {}).get("error") if type(error) is botocore.HTTPClientError else None
     if isinstance(wrapped, BaseException):
         return _may_succeed_later(wrapped)
-    if isinstance(error, ValueError):  # a malformed URL, also where aiohttp counts it among its own
+    if isinstance(error, ValueError):  # a malformed URL; some of aiohttp's errors are ValueErrors too
         return False
     if isinstance(error, OSError) and not isinstance(error, aiohttp.ClientError):
         return error.errno not in _FILE_ERRNOS and not isinstance(error, ssl.SSLError)
@@ -111,7 +116,7 @@ def _may_succeed_later(error: BaseException) -> bool:
 
 
 def _describe(error: BaseException) -> str:
-    """Name the service whose error it is, as far as botocore doesn't."""
+    """Describe an error, with the name of its service where botocore's text lacks it."""
     if isinstance(error, botocore.ClientError) and error.operation_name.startswith(("AssumeRole", "GetSession")):
         return f"STS: {redacted_text(error)}"
     return redacted_text(error)
@@ -123,20 +128,20 @@ def _answered(error: botocore.ClientError, operation: str) -> Rejected | Lost:
 
 
 def _service_error(error: botocore.ClientError, operation: str) -> ECSServiceError:
-    said = error.response.get("Error", {})
-    about = error.response.get("ResponseMetadata", {})
-    status = about.get("HTTPStatusCode")
+    details = error.response.get("Error", {})
+    metadata = error.response.get("ResponseMetadata", {})
+    status = metadata.get("HTTPStatusCode")
     return service_error(
-        str(said.get("Code") or status or ""),
-        str(said.get("Message") or ""),
+        str(details.get("Code") or status or ""),
+        str(details.get("Message") or ""),
         status=status,
-        request_id=about.get("RequestId"),
+        request_id=metadata.get("RequestId"),
         operation=operation,
     )
 
 
 def _describe_lost(error: Exception) -> str:
-    """Say how it broke in the words of the transport: botocore's say "could not connect" of a reset as well."""
+    """Describe a lost answer by the inner error: botocore's own text says "could not connect" of a reset, too."""
     inner = error.kwargs.get("error") if isinstance(error, botocore.BotoCoreError) else None
     if inner is None and isinstance(error, OSError) and not isinstance(error, TimeoutError):
         inner = error

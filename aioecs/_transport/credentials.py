@@ -1,7 +1,7 @@
-"""Where a client's requests get their credentials: fetched and refreshed by aiobotocore, within a time, and unseen.
+"""A client's credential source: aiobotocore fetches and refreshes credentials, within a timeout and with redacted logs.
 
-What a source fails with is told as itself, with the source's name, and never as an error of ECS. What it says on the
-way (answers of STS and SSO, tokens) is kept out of the log.
+A failure of the source is reported with the source's name, never as an error of ECS. Answers of STS and SSO, and
+tokens, are kept out of the log.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from aioecs._transport.native.signing import Keys
 from aioecs.errors import ConfigurationError, ConnectionFailed
 
 EXPIRED_CODES = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "UnrecognizedClientException"}
-"""Codes of a request that was turned away for credentials which a refresh may replace."""
+"""Error codes of a request that was rejected for credentials which a refresh may replace."""
 
 T = TypeVar("T")
 
@@ -28,9 +28,9 @@ class CredentialSource:
     """The credentials that a client signs with."""
 
     def __init__(self, credentials: Any, timeout: float, find: Callable[[], Awaitable[Any]] | None = None) -> None:
-        """Take aiobotocore's credentials, or None, and the seconds that a fetch may take.
+        """Take aiobotocore's credentials, or None, and how long a fetch may take, in seconds.
 
-        `find` looks for credentials where there were none when the client was opened.
+        `find` looks for credentials again, if there were none when the client was opened.
         """
         self._timeout = timeout
         self._find = find
@@ -45,14 +45,14 @@ class CredentialSource:
 
     @property
     def name(self) -> str:
-        """The source's name in botocore's words, such as `assume-role` or `container-role`."""
+        """botocore's name of the source, such as `assume-role` or `container-role`."""
         return str(getattr(self._credentials, "method", None) or "none found")
 
     async def current(self) -> Keys:
-        """Return the credentials of now, refreshed as they need to be.
+        """Return the current credentials, refreshed if they are due.
 
         Raises:
-            Exception: whatever the source fails with; `failed` puts it into words.
+            Exception: the source failed; `describe_failure` turns the error into one of aioecs.
         """
         credentials = self._credentials if self._credentials is not None else await self._find_credentials()
         if self._is_due is not None and self._is_due():
@@ -64,17 +64,17 @@ class CredentialSource:
         return self._keys
 
     async def refresh(self, used: Keys | None) -> bool:
-        """Refresh what a request was turned away for, once for all that were signed with it; False if that can't be."""
+        """Replace rejected credentials, once for all requests that used them; return False if that is not possible."""
         try:
             async with self._refresh_lock:
                 if await self.current() == used:
                     await self._fetch(botocore_internals.force_refresh(self._credentials))
                 return await self.current() != used
-        except Exception:  # noqa: BLE001 then ECS's own word stands, that they have expired
+        except Exception:  # noqa: BLE001 ECS's own error is reported instead: they have expired
             return False
 
     def describe_failure(self, error: Exception, operation: str) -> ConfigurationError | ConnectionFailed:
-        """Say that a request was not sent for want of credentials, and why."""
+        """Return the error of a request that was not sent because the source failed."""
         missing = isinstance(error, NoCredentialsError)
         return not_sent_error(error, operation, "" if missing else self.name)
 
@@ -90,8 +90,8 @@ class CredentialSource:
             with redacted_logs():
                 async with asyncio.timeout(self._timeout):
                     return await fetching
-        except TimeoutError as late:
-            raise TimeoutError(str(late) or f"no answer within {self._timeout:g} s") from late
+        except TimeoutError as timeout_error:
+            raise TimeoutError(str(timeout_error) or f"no answer within {self._timeout:g} s") from timeout_error
 
 
 def _check(keys: Keys) -> Keys:

@@ -1,8 +1,8 @@
-"""One timer for many deadlines, nearly all of which are dropped long before their time.
+"""One timer for many deadlines, nearly all of which are dropped long before they are due.
 
-A timer of the loop's for each call and each attempt costs more than much of what they do: it is made, put into a heap,
-cancelled, and stays in the heap for a while. Here a deadline is an entry in a dict, and the one timer stands at the
-earliest of them that it has seen. Those that are over by then are simply not there any more.
+A loop timer for each call and each attempt is expensive: it is created, put into a heap, cancelled, and stays in the
+heap for a while. Here a deadline is an entry in a dict, and one timer is set for the earliest deadline seen. Deadlines
+dropped by then are no longer in the dict.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable
 
 
 class Deadlines:
-    """Deadlines on one loop's clock, in seconds. Met only on that loop."""
+    """Deadlines on one event loop's clock, in seconds. Not thread-safe."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -25,17 +25,17 @@ class Deadlines:
         return len(self._entries)
 
     def set(self, key: Hashable, at: float, callback: Callable[[], object]) -> None:
-        """Call `ring()` then, once, unless it is dropped before; `of` has one deadline, the one that was set last."""
+        """Call `callback()` once at time `at`, unless dropped before; a new deadline replaces the key's old one."""
         self._entries[key] = at, callback
         if at < self._due:
             self._arm(at)
 
     def drop(self, key: Hashable) -> None:
-        """Let it be; nothing happens if there is none, or it has passed."""
+        """Remove a key's deadline; do nothing if there is none, or it has passed."""
         self._entries.pop(key, None)
 
     def close(self) -> None:
-        """Leave no timer behind where no deadline is left."""
+        """Cancel the timer if no deadline is left."""
         if not self._entries and self._timer is not None:
             self._timer.cancel()
             self._timer, self._due = None, math.inf
@@ -46,14 +46,12 @@ class Deadlines:
         self._due, self._timer = at, self._loop.call_at(at, self._run_due)
 
     def _run_due(self) -> None:
-        """Ring for all that are due, and look out for the next one; what one of them raises is the loop's to tell."""
+        """Run the callbacks that are due, and set the timer for the next; the loop reports what a callback raises."""
         self._due, self._timer = math.inf, None
         now = self._loop.time()
         try:
             for key in [key for key, (at, _) in self._entries.items() if at <= now]:
-                at, callback = self._entries.get(
-                    key, (math.inf, None)
-                )  # another one's ringing may have dropped or moved it
+                at, callback = self._entries.get(key, (math.inf, None))  # another callback may have dropped or moved it
                 if callback is not None and at <= now:
                     del self._entries[key]
                     callback()

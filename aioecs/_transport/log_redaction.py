@@ -1,11 +1,11 @@
-"""Keep secrets out of the log of botocore and aiobotocore.
+"""Keeps secrets out of the logs of botocore and aiobotocore.
 
-At DEBUG they log request bodies (environment overrides among them), answers (secret keys, where STS or SSO gives
-them) and headers with session tokens; at WARNING, tracebacks with what a credential source said. A filter on the
-loggers that do so withholds what they say of our own requests, told apart by a context variable: other users of
+At DEBUG they log request bodies (with environment overrides), answers (with secret keys of STS and SSO) and headers
+with session tokens; at WARNING they log tracebacks with the output of a credential source. A filter on those loggers
+removes the arguments of records that our own requests cause. A context variable marks our requests: other users of
 botocore in the process log as before.
 
-`withheld()` serves any client, those of SQS, DynamoDB and CloudWatch Logs too: whatever is awaited in the block.
+`redacted_logs()` works for any client, also for those of SQS, DynamoDB and CloudWatch Logs.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ def _redact(record: logging.LogRecord) -> bool:
 
 @contextmanager
 def redacted_logs() -> Generator[None]:
-    """Withhold what botocore logs of the requests made in this block."""
+    """Remove the arguments from what botocore logs about the requests made in this block."""
     for logger in _LOGGERS:
         logger.addFilter(_redact)  # adding it again changes nothing
-    ours = _REDACTING.set(True)
+    token = _REDACTING.set(True)
     try:
         yield
     finally:
-        _REDACTING.reset(ours)
+        _REDACTING.reset(token)

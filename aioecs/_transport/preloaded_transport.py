@@ -1,11 +1,11 @@
-"""Opening a port without blocking the loop: what takes long is imported, read and compiled in a thread first.
+"""Opens a transport without blocking the event loop: slow imports and models are loaded in a thread first.
 
 aiobotocore takes a third of a second to import, botocore parses megabytes of JSON, and aioecs reads the annotations of
-its shapes: once a process each. What the thread leaves behind is in caches, which the client then finds.
+its shapes: once a process each. The thread fills caches, which the client then uses.
 
-The thread shares the interpreter with the loop, which gets its turn within a switch interval or two (5 ms each).
-One thing is nobody's to share: a full garbage collection, which loading so much may bring on, and which is as long as
-the process is large. Whoever can't have it while serving opens a client before.
+The thread shares the interpreter with the loop, which runs again within one or two switch intervals (5 ms each).
+Loading so much may also start a full garbage collection, which stops every thread, the longer the larger the process
+is. Where such a pause matters, open the client before the process begins to serve.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 async def open_transport(
     settings: Settings,
 ) -> AsyncGenerator[tuple[BotocoreTransport | NativeTransport | RecoveringTransport, Any]]:
-    """Open the port, and the aiobotocore client beneath it, for the length of the block.
+    """Open the transport, and the aiobotocore client that it uses, for the length of the block.
 
-    A cancel while the thread is at work leaves it to end by itself, with nothing open.
+    A cancel while the thread works lets it end by itself, with nothing open.
 
     Raises:
         ConfigurationError: no Region, an unknown Region or profile, or settings that contradict each other.

@@ -1,7 +1,7 @@
-"""botocore's transport for the time being: the native one is tried again, for what kept it back may pass.
+"""Sends by the botocore transport until the native transport can be opened.
 
-A credential source that failed while the client was opened is such a thing. The native transport is tried before a
-request is sent, by one request at a time, after 5 s first and then ever less often.
+The native transport may fail to open for a passing reason, such as a credential source that is down. One request at a
+time tries to open it again before it is sent: 5 s later, and then after ever longer delays.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from aioecs._transport.transport import Operation, SentMarker
 R = TypeVar("R", bound=Shape)
 
 _FIRST_DELAY, _MAX_DELAY = 5.0, 60.0
-"""Seconds until the native transport is tried again: at first, and at most."""
+"""Seconds until the native transport is tried again: the first delay, and the longest."""
 log = logging.getLogger("aioecs")
 
 
 class RecoveringTransport:
-    """Sends by botocore's transport until the native one can be made, and by that from then on."""
+    """Sends by the botocore transport until the native one can be opened, and by the native one from then on."""
 
     def __init__(
         self,
@@ -36,9 +36,10 @@ class RecoveringTransport:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take the transport to begin with, and what makes the native one, or None where it never will.
+        """Take the botocore transport and a function that opens the native one.
 
-        `who` is whose token buckets its requests take from; None if nobody else is known to take from them.
+        `open_native` returns None where the native transport can never serve the configuration.
+        Transports with an equal `rate_limit_key` share ECS's token buckets; None means that this one shares with none.
         """
         self.rate_limit_key = rate_limit_key if rate_limit_key is not None else self
         self._now = clock
@@ -50,7 +51,7 @@ class RecoveringTransport:
 
     @property
     def kind(self) -> str:
-        """How requests go now."""
+        """The transport in use now: `native` or `botocore`."""
         return self._current.kind
 
     @property
@@ -69,13 +70,13 @@ class RecoveringTransport:
         return self._current.partition
 
     async def attempt(self, operation: Operation[R], request: Shape, sent_marker: SentMarker) -> Attempt[R]:
-        """Send the request once, and say what came of it."""
+        """Send the request once and return the outcome."""
         if self._open_native is not None and not self._trying and self._now() >= self._due:
             await self._try_native(self._open_native)
         return await self._current.attempt(operation, request, sent_marker)
 
     async def close(self) -> None:
-        """Close the connections of the native transport, if it was made."""
+        """Close the connections of the native transport, if it was opened."""
         self._open_native = None
         await self._current.close()
 
@@ -83,8 +84,8 @@ class RecoveringTransport:
         self._trying = True
         try:
             opened = await open_native()
-        except Exception as error:  # noqa: BLE001 the request goes on by botocore's transport, where it is judged
-            log.debug("the native transport can't be made yet: %s", redacted_text(error))
+        except Exception as error:  # noqa: BLE001 the botocore transport sends the request, and reports the error
+            log.debug("the native transport can't be opened yet: %s", redacted_text(error))
             self._delay = min(2 * self._delay, _MAX_DELAY)
             self._due = self._now() + self._delay
         else:
@@ -98,4 +99,4 @@ class RecoveringTransport:
             await opened.close()
         elif opened is not None:
             self._current = opened
-            log.info("aioecs sends by the native transport from now on")
+            log.info("aioecs uses the native transport from now on")

@@ -1,8 +1,8 @@
-"""What of an error may be shown: no password of a URL, no output of a credential source, no control character.
+"""Redacts errors of other libraries: passwords in URLs, output of credential sources, and control characters.
 
-Texts of other libraries may quote what they were given. A proxy URL holds a password, `credential_process` writes to
-stderr whatever it likes, a container's metadata server may answer with credentials, and a parser's error keeps the
-document that it could not read.
+Such errors may quote what they were given. A proxy URL may hold a password, `credential_process` may write anything to
+stderr, a container's metadata server may answer with credentials, and a parser's error keeps the document that it could
+not read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, CredentialRetrievalError
 from aioecs._transport.settings import find_control_character
 
 _MAX_TEXT = 600
-"""Characters of another library's text that are shown."""
+"""Characters of another library's text that are kept."""
 _USER = re.compile(r"(?<=//)[^\s\"'<>]*@")
 _BODY = re.compile(r"(from container metadata): .*", re.DOTALL)
 _SAFE_PROCESS_ERROR = re.compile(r"Missing required key in response: '\w+'|Unsupported version '[\w.]{1,8}' for .*")
@@ -26,11 +26,11 @@ _MALFORMED_URL = "a URL in its settings, such as a proxy's, is malformed (not sh
 
 
 class Redacted(Exception):
-    """Stands for an error that holds a secret: its type, and its text without the secret."""
+    """Replaces an error that holds a secret: it has the error's type name, and its text without the secret."""
 
 
 def proxy_url_fault(url: str) -> str | None:
-    """Say what is wrong with a proxy's URL, without quoting it; None if nothing is."""
+    """Describe what is wrong with a proxy's URL, without quoting it; return None if nothing is."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -46,7 +46,7 @@ def proxy_url_fault(url: str) -> str | None:
 
 
 def redacted_text(error: BaseException) -> str:
-    """Return the first line of an error's text without the secrets that such texts hold; its type if it has none."""
+    """Return the first line of an error's text without secrets; the name of its type if it has no text."""
     if any(_may_quote_url(each) for each in error_chain(error)):
         return _MALFORMED_URL
     if isinstance(error, CredentialRetrievalError) and error.kwargs.get("provider") == "custom-process":
@@ -58,7 +58,7 @@ def redacted_text(error: BaseException) -> str:
 
 
 def redacted_cause(error: BaseException) -> BaseException:
-    """Return the error to name as a cause: itself, or a `Redacted` if it or what it stands on holds a secret."""
+    """Return the error itself, or a `Redacted` in its place if it or one of its causes holds a secret."""
     if any(_contains_secret(each) for each in error_chain(error)):
         return Redacted(f"{type(error).__name__}: {redacted_text(error)}")
     return error
@@ -69,7 +69,7 @@ def _scrub(text: str) -> str:
 
 
 def _may_quote_url(error: BaseException) -> bool:
-    """Tell whether its text may quote a part of a URL that could not be read, which no pattern finds."""
+    """Tell whether the text may quote part of a malformed URL, which no pattern can find."""
     return isinstance(error, InvalidURL) or (isinstance(error, ValueError) and _PORT.search(str(error)) is not None)
 
 
@@ -82,7 +82,7 @@ def _contains_secret(error: BaseException) -> bool:
 
 
 def error_chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and all that it was made of."""
+    """Yield an error, its causes and contexts, and the errors that botocore wraps."""
     seen: set[int] = set()
     ahead: list[BaseException | None] = [error]
     while ahead:

@@ -1,6 +1,7 @@
-"""What of a client's settings is refused as it is opened: found in the client that botocore made of them.
+"""Refuses settings that can't work, as a client is opened.
 
-Environment, profile, session and config are merged by then, so it does not matter where a setting came from.
+The checks read the client that botocore created. Environment, profile, session and config are merged in it, so it does
+not matter where a setting came from.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ log = logging.getLogger("aioecs")
 
 
 async def check_settings(session: Any, settings: Settings, client: Any) -> None:
-    """Refuse what can't work, before anything is sent.
+    """Refuse settings that can't work, before anything is sent.
 
     Raises:
         ConfigurationError: a setting is unusable, or two contradict each other.
@@ -36,17 +37,17 @@ async def check_settings(session: Any, settings: Settings, client: Any) -> None:
         if client.meta.endpoint_url.startswith("https:"):
             await asyncio.to_thread(check_tls_files, *botocore_internals.tls_files(client))
     except botocore_internals.UpstreamChanged:
-        return  # then it is found as they are used
+        return  # an unusable setting is then reported by the first request
 
 
 def _has_own_endpoint(client: Any) -> bool:
-    """Tell whether the endpoint is the caller's own rather than the one that botocore's rules gave."""
+    """Tell whether the endpoint is one that the caller set, rather than one of AWS's."""
     host = urlsplit(client.meta.endpoint_url).hostname or ""
     return f".{client.meta.region_name.lower()}." not in f".{host}."
 
 
 def _check_region(session: Any, client: Any, own_endpoint: bool) -> None:
-    """Refuse a Region of no partition; botocore takes any word and asks the DNS for it."""
+    """Refuse a Region that no partition has; botocore accepts any name and fails in the DNS."""
     if own_endpoint:
         return
     try:
@@ -56,32 +57,32 @@ def _check_region(session: Any, client: Any, own_endpoint: bool) -> None:
 
 
 def _check_endpoint(settings: Settings, client: Any) -> None:
-    """Refuse FIPS or dual-stack beside an endpoint that isn't one, where the caller wrote both.
+    """Refuse FIPS or dual-stack with an endpoint that isn't of that kind, where the caller passed both.
 
-    botocore ignores the flags in silence. Where one of the two comes from the environment or the profile, the endpoint
+    botocore ignores the flags silently. Where one of the two comes from the environment or the profile, the endpoint
     wins, with a warning: a local endpoint must work where FIPS is a company's policy.
     """
     scheme, host = urlsplit(client.meta.endpoint_url).scheme, urlsplit(client.meta.endpoint_url).hostname or ""
     url = redact_url(client.meta.endpoint_url)
     if scheme not in ("http", "https"):
-        raise ConfigurationError(f"endpoint_url is of http or https, not {url}")
+        raise ConfigurationError(f"endpoint_url must be of http or https, not {url}")
     for mark, name in (("fips", "use_fips_endpoint"), (".api.", "use_dualstack_endpoint")):
         if not getattr(client.meta.config, name) or mark in host:
             continue
         if settings.endpoint_url is not None and getattr(settings.config, name, None):
             raise ConfigurationError(f"{name} and endpoint_url ({url}) contradict each other: give one of them")
-        log.warning("%s doesn't count: requests go to the endpoint that is set, %s", name, url)
+        log.warning("%s is ignored: requests go to the endpoint that is set, %s", name, url)
 
 
 def _check_strings(client: Any) -> None:
-    """Refuse what the environment or the profile puts into a header, and no header can hold."""
+    """Refuse control characters in settings that become headers, wherever they were set."""
     for name in CONFIG_STRINGS:
         reject_control_characters(name, getattr(client.meta.config, name, None))
     reject_control_characters("endpoint_url", client.meta.endpoint_url)
 
 
 def check_tls_files(bundle: str | None, certificate: str | None, key: str | None) -> None:
-    """Refuse a CA bundle or a client certificate that can't be loaded; ssl itself doesn't name the file."""
+    """Refuse a CA bundle or a client certificate that can't be loaded, by name: ssl's own error has no file name."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if bundle is not None:
         _load("CA bundle", bundle, lambda: context.load_verify_locations(bundle))
@@ -97,7 +98,7 @@ def _load(what: str, path: str, load: Callable[[], object]) -> None:
 
 
 def _check_proxies(proxies: dict[str, str]) -> None:
-    """Refuse a proxy's URL that can't be used; it is not quoted, for it may hold a password."""
+    """Refuse a malformed proxy URL without quoting it: it may hold a password."""
     for scheme, url in proxies.items():
         fault = proxy_url_fault(url)
         if fault is not None:

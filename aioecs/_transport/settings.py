@@ -1,7 +1,7 @@
-"""How to reach ECS, as the caller gave it; what can be found wrong with it without asking anybody is found here.
+"""The caller's settings of how to reach ECS, and the checks that need neither a session nor a client.
 
-aiobotocore takes longer to import than all of aioecs, so this module leaves it be until something of it was passed:
-then its owner has imported it.
+aiobotocore takes longer to import than all of aioecs, so this module imports it only when one of its objects was
+passed: the caller has imported it by then.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _USER_AND_QUERY = re.compile(r"(?<=//)[^\s]*@|\?.*")
 
 Transport = Literal["auto", "botocore"]
-"""How requests go: the fast way where it does all that is configured, or aiobotocore's own client always."""
+"""`auto`: the native transport where it supports the configuration; `botocore`: aiobotocore's own client always."""
 
 
 def _redacted_repr(url: str | None) -> str:
@@ -33,7 +33,7 @@ def _none_if_empty(token: str | None) -> str | None:
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """How to reach ECS, as the caller gave it. Credentials are in no repr."""
+    """The caller's settings of how to reach ECS. The repr holds no credentials."""
 
     region_name: str | None = None
     endpoint_url: str | None = attrs.field(default=None, repr=_redacted_repr)
@@ -53,14 +53,16 @@ class Settings:
         for name in CONFIG_STRINGS:
             reject_control_characters(f"config.{name}", getattr(self.config, name, None))
         if self.session is not None and not isinstance(self.session, _aiobotocore("session", "AioSession")):
-            raise ConfigurationError(f"session is an aiobotocore AioSession, not a {_type_name(self.session)}")
+            raise ConfigurationError(f"session must be an aiobotocore AioSession, not a {_type_name(self.session)}")
         if self.session is not None and self.profile_name is not None:
-            raise ConfigurationError("profile_name goes with a session of the client's own: give it to your session")
+            raise ConfigurationError("profile_name and session can't be combined: give the profile to your session")
         if self.config is not None and not hasattr(self.config, "merge"):
-            raise ConfigurationError(f"config is an aiobotocore AioConfig, not a {_type_name(self.config)}")
-        pool_size: Any = self.pool_size  # botocore takes anything there
+            raise ConfigurationError(f"config must be an aiobotocore AioConfig, not a {_type_name(self.config)}")
+        pool_size: Any = self.pool_size  # botocore accepts any value
         if not isinstance(pool_size, int) or pool_size < 1:
-            raise ConfigurationError(f"config.max_pool_connections is a whole number, 1 or more, not {pool_size!r}")
+            raise ConfigurationError(
+                f"config.max_pool_connections must be a whole number, 1 or more, not {pool_size!r}"
+            )
         http_session = getattr(self.config, "http_session_cls", None)
         if http_session is not None and not (
             isinstance(http_session, type) and issubclass(http_session, _aiobotocore("httpsession", "AIOHTTPSession"))
@@ -72,7 +74,7 @@ class Settings:
 
     @property
     def pool_size(self) -> int:
-        """Connections in the pool: what the caller's config says, or as many as may be in flight."""
+        """Connections in the pool: as many as the caller's config says, else as many as may be in flight."""
         given: int | None = getattr(self.config, "max_pool_connections", None)
         if given is None or given == _aiobotocore("config", "AioConfig")().max_pool_connections:
             return self.max_in_flight
@@ -84,7 +86,7 @@ _STRING_SETTINGS = (
     *("aws_access_key_id", "aws_secret_access_key", "aws_session_token"),
 )
 CONFIG_STRINGS = ("region_name", "user_agent", "user_agent_extra", "user_agent_appid")
-"""What of a botocore config reaches a header or the host."""
+"""Members of a botocore config that become part of a header or of the host."""
 
 
 def find_control_character(text: str) -> str | None:
@@ -94,7 +96,7 @@ def find_control_character(text: str) -> str | None:
 
 
 def reject_control_characters(name: str, value: object) -> None:
-    """Refuse a setting that would end a line of a request, or break it otherwise; its value is not quoted.
+    """Refuse a setting that would end a line of a request or break it; the value is not quoted.
 
     Raises:
         ConfigurationError: it holds a control character.
@@ -105,7 +107,7 @@ def reject_control_characters(name: str, value: object) -> None:
 
 
 def redact_url(url: str | None) -> str | None:
-    """Return a URL as it may be shown: without its user, password and query."""
+    """Return a URL without its user, password and query, so that it may be logged."""
     return _USER_AND_QUERY.sub(lambda found: "***@" if found[0].endswith("@") else "", url) if url else url
 
 

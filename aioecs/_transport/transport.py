@@ -1,4 +1,4 @@
-"""The port: one attempt of one operation, and the witness of whether it was on the wire."""
+"""The interface of a transport: one attempt of one operation, and a marker of whether its body began to be written."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Operation(Generic[R]):
     request: type[Shape]
     answer: type[R]
     bucket: Literal["starts", "reads"] | None
-    """The account's token bucket that it takes from, as far as it is paced."""
+    """The account's token bucket that it takes from; None if it is not rate limited here."""
 
 
 START_TASK = Operation("StartTask", "start_task", StartTaskRequest, StartTaskResponse, "starts")
@@ -77,39 +77,39 @@ ALL_OPERATIONS: tuple[Operation[Any], ...] = (
     DESCRIBE_CONTAINER_INSTANCES,
     DESCRIBE_TASK_DEFINITION,
 )
-"""All that aioecs asks ECS for."""
+"""The operations of ECS that aioecs uses."""
 
 OPERATION_NAMES = tuple(operation.name for operation in ALL_OPERATIONS)
-"""The names of it."""
+"""Their names."""
 
 
 class SendNotAllowed(ConnectionError):
-    """A request was kept back in the last step before its first byte: who wants it may no longer send it."""
+    """`SentMarker.may_send` refused the request in the last step before its first byte."""
 
 
 @attrs.define
 class SentMarker:
-    """Tells whether a request's body began to be written; False means that ECS can't have seen it."""
+    """Records whether a request's body began to be written; False means that ECS can't have seen it."""
 
     body_started: bool = False
     answer: Attempt[Any] | None = None
-    """What a cancel found in the very moment in which it came, and would be lost with it."""
+    """The outcome of an answer that arrived together with a cancel, and would be lost otherwise."""
     may_send: Callable[[], bool] | None = None
-    """Asked in the last step before the first byte is written; False keeps the request back."""
+    """Called in the last step before the first byte is written; if it returns False, nothing is sent."""
 
     def begin_body(self) -> None:
-        """Note that the first byte is about to be written, in the step that writes it.
+        """Mark the body as started, in the same step of the event loop that writes the first byte.
 
         Raises:
-            TooLate: it may not be sent any more.
+            SendNotAllowed: `may_send` returned False.
         """
         if self.may_send is not None and not self.may_send():
-            raise SendNotAllowed("it was kept back in the last step: the time in which it may be sent is over")
+            raise SendNotAllowed("the time in which the request may be sent was over before its first byte was written")
         self.body_started = True
 
 
 class Transport(Protocol):
-    """Sends each request at most once, and says in values what came of it."""
+    """Sends each request at most once, and returns its outcome as a value."""
 
     @property
     def endpoint_url(self) -> str:
@@ -127,8 +127,9 @@ class Transport(Protocol):
         ...
 
     async def attempt(self, operation: Operation[R], request: Shape, sent_marker: SentMarker) -> Attempt[R]:
-        """Send the request once; a cancel leaves the truth in `witness`, and raises.
+        """Send the request once and return the outcome.
 
-        Raises nothing of its own: every other way it can end is an `Attempt`.
+        It raises nothing but CancelledError. `sent_marker` then tells whether ECS may have seen the request, and holds
+        the outcome if the answer arrived together with the cancel.
         """
         ...

@@ -1,4 +1,4 @@
-"""From a client's settings to an open port: what can be found wrong with them is found here."""
+"""Opens the transport for a client's settings, and refuses settings that can't work."""
 
 from __future__ import annotations
 
@@ -38,29 +38,29 @@ log = logging.getLogger("aioecs")
 
 
 def _merged_config(settings: Settings) -> AioConfig:
-    """Put what aioecs answers for over the caller's config: retries off in every mode, and the clocks."""
-    ours = AioConfig(
+    """Return the caller's config with retries turned off and with the settings' timeouts."""
+    config = AioConfig(
         retries={"total_max_attempts": 1, "mode": "standard"},
         connect_timeout=settings.timeouts.connect,
         read_timeout=settings.timeouts.attempt,
         max_pool_connections=settings.pool_size,
     )
-    theirs = settings.config
-    if getattr(theirs, "http_session_cls", AIOHTTPSession) is AIOHTTPSession:
-        ours = ours.merge(AioConfig(http_session_cls=botocore_internals.http_session_class()))
-    if theirs is None:
-        return ours
-    return theirs.merge(ours) if isinstance(theirs, AioConfig) else AioConfig().merge(theirs).merge(ours)
+    given = settings.config
+    if getattr(given, "http_session_cls", AIOHTTPSession) is AIOHTTPSession:
+        config = config.merge(AioConfig(http_session_cls=botocore_internals.http_session_class()))
+    if given is None:
+        return config
+    return given.merge(config) if isinstance(given, AioConfig) else AioConfig().merge(given).merge(config)
 
 
 _SHARED_LOADERS: dict[Any, Any] = {}
-"""By data path, what has read botocore's data files for sessions of aioecs's own: once a process, not once a client."""
+"""By data path, the loader of botocore's data files that aioecs's own sessions share: files are read once a process."""
 _PRELOADED: weakref.WeakSet[Any] = weakref.WeakSet()
-"""The loaders that have read what an ECS client needs."""
+"""The loaders that have already read what an ECS client needs."""
 
 
 def make_session(settings: Settings) -> Any:
-    """Return the session to make a client of: the caller's, or one of our own."""
+    """Return the session to create a client with: the caller's, or a new one."""
     if settings.session is not None:
         return settings.session
     session = AioSession(profile=settings.profile_name)
@@ -68,9 +68,9 @@ def make_session(settings: Settings) -> Any:
     try:
         path = session.get_config_variable("data_path")
         region = _region(settings, session)
-    except botocore.BotoCoreError:  # a profile that isn't there: to be told when the client is made
+    except botocore.BotoCoreError:  # an unknown profile: reported when the client is created
         return session
-    if region is not None:  # also for the services that credentials come from
+    if region is not None:  # also for the services that credentials come from, such as STS
         session.set_config_variable("region", region)
     if path not in _SHARED_LOADERS:
         _SHARED_LOADERS[path] = use_trimmed_loader(session.get_component("data_loader"))
@@ -79,7 +79,7 @@ def make_session(settings: Settings) -> Any:
 
 
 def _credential_source_config(settings: Settings) -> AioConfig:
-    """Bound what STS or SSO is asked for credentials by the client's clocks; `retries` of the client try again."""
+    """Bound requests to STS and SSO by the client's timeouts; the client's own `retries` try again."""
     return AioConfig(
         retries={"total_max_attempts": 1, "mode": "standard"},
         connect_timeout=settings.timeouts.connect,
@@ -88,7 +88,7 @@ def _credential_source_config(settings: Settings) -> AioConfig:
 
 
 def _region(settings: Settings, session: Any) -> str | None:
-    """Return the Region as botocore finds it, else that of AWS_REGION, which botocore doesn't read."""
+    """Return the Region that botocore finds, else that of AWS_REGION, which botocore doesn't read."""
     own = settings.region_name or getattr(settings.config, "region_name", None)
     if own:
         return own
@@ -97,9 +97,9 @@ def _region(settings: Settings, session: Any) -> str | None:
 
 
 def preload_models(session: Any) -> None:
-    """Let the session's loader read, and botocore compile, what a client needs: takes long, so call it in a thread.
+    """Load and compile the models that an ECS client needs. This takes long: call it in a thread.
 
-    It makes a client of a session of its own that shares the loader alone, rehearses with it, and throws it away.
+    It captures a request of a throwaway client whose session shares only the loader with the given one.
     """
     try:
         loader = session.get_component("data_loader")
@@ -107,8 +107,8 @@ def preload_models(session: Any) -> None:
             with chunked_loading(loader):
                 asyncio.run(_preload(loader))
             _PRELOADED.add(loader)
-    except Exception as error:  # noqa: BLE001 what fails here fails again, and is told, when the client is made
-        log.debug("the models could not be read ahead: %s", type(error).__name__)
+    except Exception as error:  # noqa: BLE001 the error is raised again when the client is created
+        log.debug("the models could not be preloaded: %s", type(error).__name__)
 
 
 async def _preload(loader: Any) -> None:
@@ -126,11 +126,11 @@ async def _preload(loader: Any) -> None:
 async def open_transport(
     settings: Settings, session: Any = None
 ) -> AsyncGenerator[tuple[BotocoreTransport | NativeTransport | RecoveringTransport, Any]]:
-    """Open the port, and the aiobotocore client beneath it, for the length of the block.
+    """Open the transport, and the aiobotocore client that it uses, for the length of the block.
 
-    `session` is what `session_of` gave for these settings, if it was asked already. On a session of our own the client
-    is made in a thread, with a loop for its credentials' sake: it has no connection yet, and no loop that it is bound
-    to. A cancel meanwhile leaves the thread to end by itself, with nothing open.
+    `session` is the result of `make_session` for these settings, if there is one already. With a session of our own,
+    the client is created in a thread on a short-lived event loop, which resolves the credentials: it has no connection
+    yet and is bound to no loop. A cancel meanwhile lets the thread end by itself, with nothing open.
 
     Raises:
         ConfigurationError: no Region, an unknown Region or profile, or settings that contradict each other.
@@ -149,7 +149,7 @@ async def open_transport(
 
 
 async def _create_client(session: Any, settings: Settings) -> tuple[Any, Any]:
-    """Make aiobotocore's client; return what closes it, and the client."""
+    """Create aiobotocore's client; return the context manager that closes it, and the client."""
     try:
         opening = session.create_client(
             "ecs",
@@ -161,7 +161,7 @@ async def _create_client(session: Any, settings: Settings) -> tuple[Any, Any]:
             config=_merged_config(settings),
         )
         with redacted_logs():
-            if settings.session is not None:  # which may know the caller's loop
+            if settings.session is not None:  # it may be bound to the caller's loop
                 return opening, await opening.__aenter__()
             return opening, await asyncio.to_thread(asyncio.run, opening.__aenter__())
     except (botocore.BotoCoreError, botocore.ClientError, ValueError, OSError) as error:
@@ -172,11 +172,11 @@ async def _create_client(session: Any, settings: Settings) -> tuple[Any, Any]:
 async def _choose_transport(
     session: Any, settings: Settings, client: Any
 ) -> BotocoreTransport | NativeTransport | RecoveringTransport:
-    """Choose the transport: the native one, if it does all that is configured, and as soon as it can."""
-    clock = settings.timeouts.connect + settings.timeouts.attempt
+    """Choose the native transport if it supports the configuration, else the botocore transport."""
+    timeout = settings.timeouts.connect + settings.timeouts.attempt
     rate_limit_key = await _rate_limit_key(session, settings, client)
-    source = await _credential_source(session, settings, client, clock)
-    botocore_transport = BotocoreTransport(client, clock, rate_limit_key, source)
+    source = await _credential_source(session, settings, client, timeout)
+    botocore_transport = BotocoreTransport(client, timeout, rate_limit_key, source)
     if settings.transport != "auto" or source is None:
         return botocore_transport
 
@@ -185,13 +185,13 @@ async def _choose_transport(
 
     try:
         return await open_native() or botocore_transport
-    except Exception as error:  # noqa: BLE001 what fails here, fails or heals on the plain way, where it is judged
-        log.warning("aioecs sends by botocore's transport until the native one can be made: %s", redacted_text(error))
+    except Exception as error:  # noqa: BLE001 the botocore transport reports the error, unless it has passed
+        log.warning("aioecs uses the botocore transport until the native one can be opened: %s", redacted_text(error))
         return RecoveringTransport(botocore_transport, open_native, rate_limit_key)
 
 
-async def _credential_source(session: Any, settings: Settings, client: Any, within: float) -> CredentialSource | None:
-    """Return where the client's credentials come from; None where its requests aren't signed."""
+async def _credential_source(session: Any, settings: Settings, client: Any, timeout: float) -> CredentialSource | None:
+    """Return the client's credential source; None if its requests aren't signed."""
     if client.meta.config.signature_version is UNSIGNED:
         return None
 
@@ -201,16 +201,16 @@ async def _credential_source(session: Any, settings: Settings, client: Any, with
             botocore_internals.sign_with(client, credentials)
         return credentials
 
-    return CredentialSource(await _credentials(session, settings), within, find)
+    return CredentialSource(await _credentials(session, settings), timeout, find)
 
 
 async def _open_native(
     settings: Settings, client: Any, source: CredentialSource, rate_limit_key: Hashable
 ) -> NativeTransport | None:
-    """Make the native transport, if it does all that is configured.
+    """Open the native transport; return None if it does not support the configuration.
 
     Raises:
-        Exception: it can't be made now, for want of credentials or of a file.
+        Exception: it can't be opened now, because credentials or a file are missing.
     """
     try:
         if not _is_supported(client) or botocore_internals.proxy_for(client, client.meta.endpoint_url) is not None:
@@ -218,16 +218,16 @@ async def _open_native(
         keys = await source.current()
         with redacted_logs():
             captured = await capture_request(client, keys)
-        return NativeTransport(client, captured, await _connections(client, captured, settings), source, rate_limit_key)
+        return NativeTransport(client, captured, await _open_pool(client, captured, settings), source, rate_limit_key)
     except botocore_internals.UpstreamChanged as changed:
-        log.warning("aioecs takes the plain way, and more CPU: %s", changed)
-    except NotSupportedNatively as otherwise:
-        log.debug("aioecs takes the plain way: %s", otherwise)
+        log.warning("aioecs uses the botocore transport, which takes more CPU: %s", changed)
+    except NotSupportedNatively as unsupported:
+        log.debug("aioecs uses the botocore transport: %s", unsupported)
     return None
 
 
-async def _connections(client: Any, captured: CapturedRequest, settings: Settings) -> ConnectionPool:
-    """Make connections to where the client's requests go, with its TLS and the settings' clocks."""
+async def _open_pool(client: Any, captured: CapturedRequest, settings: Settings) -> ConnectionPool:
+    """Make a connection pool for the captured URL, with the client's TLS context and the settings' timeouts."""
     url = urlsplit(captured.url)
     tls = await asyncio.to_thread(botocore_internals.tls_context, client) if url.scheme == "https" else None
     return ConnectionPool(
@@ -241,13 +241,13 @@ async def _connections(client: Any, captured: CapturedRequest, settings: Setting
 
 
 def _is_supported(client: Any) -> bool:
-    """Tell whether nothing is configured that the fast way doesn't do, as far as the client itself knows."""
+    """Tell whether the native transport supports the client's own configuration."""
     config = client.meta.config
     return (
         config.signature_version == "v4"
         and getattr(config, "account_id_endpoint_mode", None) != "required"
         and not getattr(config, "proxies_config", None)
-        and set(config.connector_args) == {"keepalive_timeout"}  # which aiobotocore puts in itself
+        and set(config.connector_args) == {"keepalive_timeout"}  # aiobotocore's own default
         and config.connector_args["keepalive_timeout"] is not None
         and botocore_internals.has_stock_http_session(client)
         and not botocore_internals.third_party_handlers(client, OPERATION_NAMES)
@@ -255,26 +255,26 @@ def _is_supported(client: Any) -> bool:
 
 
 async def _credentials(session: Any, settings: Settings) -> Any:
-    """Return what the client signs with: the keys it was given, or the session's, which are resolved by now."""
+    """Return the credentials that the client signs with: the keys it was given, or the session's."""
     if settings.aws_access_key_id is None:
         return await session.get_credentials()
     return AioCredentials(settings.aws_access_key_id, settings.aws_secret_access_key, settings.aws_session_token)
 
 
 async def _rate_limit_key(session: Any, settings: Settings, client: Any) -> Hashable:
-    """Return whose token buckets the client takes from, by what needs no further call: account, Region, endpoint.
+    """Return a key that clients sharing ECS's token buckets have in common: account, Region and endpoint.
 
-    The account is its id where botocore knows it, else the credentials object that the session refreshes; the access
-    key would not do, for it changes with every refresh. Keys given to the client itself are known to no other.
+    It is found without a further call. The account is its id where botocore knows it, else the credentials object that
+    the session refreshes: an access key changes with every refresh. Keys given to the client itself identify no other.
     """
     if settings.aws_access_key_id is not None:
         return None
-    credentials = await session.get_credentials()  # resolved already, and kept, when the client was made
+    credentials = await session.get_credentials()  # cached since the client was created
     if credentials is None:
         return None
     try:
         account = credentials.account_id
-    except NotImplementedError:  # aiobotocore's refreshable ones tell it only after a refresh
+    except NotImplementedError:  # aiobotocore's refreshable credentials have none
         account = None
     return (account or credentials, client.meta.region_name, client.meta.endpoint_url)
 

@@ -1,4 +1,4 @@
-"""How the commands reach ECS: the options that the AWS CLI has for it, under its names, the same on every command."""
+"""Options that say where ECS is and how to reach it, named as in the AWS CLI, on every command."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ACCESS = "Access, as in the AWS CLI"
 
 @attrs.frozen(kw_only=True)
 class Access:
-    """Where ECS is, and how it is reached; None and True are what the environment and the AWS configuration say."""
+    """Where ECS is, and how to reach it; None leaves it to the environment and the AWS configuration."""
 
     region: str | None = None
     profile: str | None = None
@@ -29,9 +29,9 @@ class Access:
     verify_ssl: bool = True
     ca_bundle: Path | None = None
     connect_timeout: int | None = None
-    """For a connection to come about, in seconds."""
+    """Time to connect, in seconds."""
     read_timeout: int | None = None
-    """For an answer, in seconds."""
+    """Time to wait for an answer, in seconds."""
 
     def client_options(self) -> dict[str, Any]:
         """Return what a `Client` is made with."""
@@ -44,12 +44,12 @@ class Access:
 
     @property
     def words(self) -> list[str]:
-        """The options that lead another command to the same ECS."""
+        """The options for another command to reach the same ECS."""
         options = {"--endpoint-url": self.endpoint_url, "--region": self.region, "--profile": self.profile}
         return [word for option, value in options.items() if value is not None for word in (option, value)]
 
     def _session(self) -> AioSession:
-        from aiobotocore.session import AioSession  # takes longer than all else, and help needs none
+        from aiobotocore.session import AioSession  # a slow import, which help doesn't need
 
         session = AioSession(profile=self.profile)
         # botocore keeps both under this name: the file to check certificates with, or that none is checked.
@@ -61,7 +61,7 @@ class Access:
 
     @property
     def timeouts(self) -> Timeouts:
-        """The clocks of the client: a call has time for at least one request that takes as long as it may."""
+        """The client's timeouts; a call has time for at least one attempt."""
         usual = Timeouts()
         connect = usual.connect if self.connect_timeout is None else self.connect_timeout
         attempt = usual.attempt if self.read_timeout is None else self.read_timeout
@@ -117,7 +117,7 @@ def _options(
             "--cli-connect-timeout",
             metavar="SECONDS",
             min=1,
-            help="For a connection to come about; by default 3.",
+            help="Time to connect; by default 3.",
             rich_help_panel=ACCESS,
         ),
     ] = None,
@@ -127,7 +127,7 @@ def _options(
             "--cli-read-timeout",
             metavar="SECONDS",
             min=1,
-            help="For an answer; by default 15.",
+            help="Time to wait for an answer; by default 15.",
             rich_help_panel=ACCESS,
         ),
     ] = None,
@@ -144,7 +144,7 @@ def _options(
 
 
 def with_access(command: Callable[..., int]) -> Callable[..., int]:
-    """Give a command the options of access; it gets what they say as one value, its parameter `access`."""
+    """Add the access options to a command, which gets them as one value, its parameter `access`."""
     signature = inspect.signature(command, eval_str=True)
     options = inspect.signature(_options, eval_str=True).parameters
     own = [parameter for name, parameter in signature.parameters.items() if name != "access"]

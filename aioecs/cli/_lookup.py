@@ -1,4 +1,4 @@
-"""What `aioecs start` has to find out before it can start anything: where, on which instances, in which container."""
+"""Looks up what `aioecs start` needs before it starts: the endpoint, the instances, the container."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from aioecs import (
 )
 from aioecs._model.arn import short
 from aioecs.cli._options import UsageError
-from aioecs.cli._start_options import StartOptions
+from aioecs.cli._start.options import StartOptions
 
 LOCAL_INSTANCES = 20
-LOCAL_CAPACITY = 1_000_000_000  # CPU units, and MiB, of each: what is tried out locally never fails for want of room
+LOCAL_CAPACITY = 1_000_000_000  # CPU units, and MiB, of each: a local trial is never refused for want of capacity
 LOCAL_REGION = "us-east-1"
-_BEGINNING = re.compile("[0-9a-f]{4,31}")  # of an id of 32 signs; fewer than four are too easily a mistake
+_BEGINNING = re.compile("[0-9a-f]{4,31}")  # of an id of 32 characters; a shorter prefix is likely a mistake
 
 
 @asynccontextmanager
@@ -34,7 +34,7 @@ async def endpoint(options: StartOptions) -> AsyncGenerator[dict[str, Any]]:
 
     from aioecs.testing import LocalECS
 
-    # What the environment says of proxies and kinds of endpoints is not meant for loopback.
+    # Proxies and kinds of endpoints that the environment sets don't apply to loopback.
     direct = AioConfig(proxies={}, use_fips_endpoint=False, use_dualstack_endpoint=False)
     async with LocalECS(
         cluster=options.cluster or "",
@@ -78,30 +78,28 @@ async def check_spread_attribute(client: Client, options: StartOptions) -> None:
     raise UsageError(f"--spread: no container instance of cluster {options.cluster} has the attribute {name}")
 
 
-async def find_container(client: Client, options: StartOptions) -> str | None:
-    """Return the container that `--env` and `--command` go to: the one named, or the task definition's only one.
+async def find_container(client: Client, task_definition: str) -> str:
+    """Return the only container of a task definition.
 
     Raises:
-        UsageError: the task definition has several, or may not be looked at.
-        ECSError: it could not be looked at.
+        UsageError: it has several containers, or may not be described.
+        ECSError: it could not be described.
     """
-    if options.container is not None or not options.overrides_container:
-        return options.container
-    request = DescribeTaskDefinitionRequest(task_definition=options.task_definition or "")
     try:
-        definition = (await client.describe_task_definition(request)).task_definition
+        answer = await client.describe_task_definition(DescribeTaskDefinitionRequest(task_definition=task_definition))
     except AccessDeniedException as error:
-        raise UsageError(f"name the container with --container: it could not be looked up: {error}") from error
+        raise UsageError(
+            f"name the container with --container: the task definition could not be described: {error}"
+        ) from error
+    definition = answer.task_definition
     names = [each.name or "" for each in definition.container_definitions] if definition is not None else []
     if len(names) != 1:
-        raise UsageError(
-            f"name the container with --container: {options.task_definition} has {', '.join(names) or 'none'}"
-        )
+        raise UsageError(f"name the container with --container: {task_definition} has {', '.join(names) or 'none'}")
     return names[0]
 
 
 async def complete_instance_ids(client: Client, names: Sequence[str], cluster: str | None) -> tuple[str, ...]:
-    """Return the names, those that only begin an id made whole; what begins none stays, for ECS to tell.
+    """Return the names, prefixes of ids completed; a prefix of no id stays as it is, for ECS to refuse.
 
     Raises:
         UsageError: one begins several.
@@ -114,7 +112,7 @@ async def complete_instance_ids(client: Client, names: Sequence[str], cluster: s
 
 
 async def complete_task_ids(client: Client, names: Sequence[str], cluster: str | None) -> list[str]:
-    """Return the names, those that only begin a task's id made whole; what begins none stays, for ECS to tell.
+    """Return the names, prefixes of task ids completed; a prefix of no id stays as it is, for ECS to refuse.
 
     Raises:
         UsageError: one begins several.
@@ -134,7 +132,7 @@ def _is_beginning(name: str) -> bool:
 
 
 def complete_ids(names: Sequence[str], arns: Sequence[str], kind: str) -> list[str]:
-    """Make each beginning of an id whole."""
+    """Complete each prefix of an id."""
     whole: list[str] = []
     for name in names:
         found = {arn for arn in arns if short(arn).startswith(name)} if _is_beginning(name) else set[str]()

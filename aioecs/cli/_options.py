@@ -1,6 +1,6 @@
-"""What the commands are asked: the options that several share, and how words become values.
+"""Options that several commands share, and how their text becomes values.
 
-Everything here is pure. What is wrong raises `UsageError`, whose text never holds the value of an environment variable.
+Pure. Whatever is wrong raises `UsageError`, whose text never holds the value of an environment variable.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ OUTPUT = "Output"
 
 
 class UsageError(Exception):
-    """The command can't be carried out as it was given; nothing was begun."""
+    """The command can't be run with these arguments; nothing was started."""
 
 
 class Policy(StrEnum):
-    """What a request in flight leaves behind when it is interrupted; the names are those of `Client(on_cancel=...)`."""
+    """What an interrupt does with calls in flight; the names are those of `Client(on_cancel=...)`."""
 
     STOP = "stop"
     KEEP = "keep"
@@ -34,7 +34,7 @@ class Policy(StrEnum):
 
 
 class Packed(StrEnum):
-    """What `--binpack` goes by; the names are those of `Binpack(by)`."""
+    """The resource that `--binpack` packs by; the names are those of `Binpack(by)`."""
 
     CPU = "cpu"
     MEMORY = "memory"
@@ -50,10 +50,10 @@ AsJson = Annotated[
 
 
 def pairs(words: Iterable[str], option: str) -> tuple[tuple[str, str], ...]:
-    """Read `NAME=VALUE` words; the value may be empty and may hold further `=`.
+    """Read `NAME=VALUE` arguments; the value may be empty and may hold further `=`.
 
     Raises:
-        UsageError: a word has no `=` or no name. It is told by its place: the word itself may be a secret.
+        UsageError: one has no `=` or no name. The message has its position only: the text may be a secret.
     """
     read: list[tuple[str, str]] = []
     for place, word in enumerate(words, 1):
@@ -65,7 +65,7 @@ def pairs(words: Iterable[str], option: str) -> tuple[tuple[str, str], ...]:
 
 
 def instances(lists: Iterable[str]) -> tuple[str, ...]:
-    """Read container instances: ids or ARNs, separated by commas. One that stands twice gets twice as many starts.
+    """Read container instances: ids or ARNs, separated by commas. One that is named twice gets twice as many starts.
 
     Raises:
         UsageError: one is empty, or neither an id nor an ARN.
@@ -86,7 +86,7 @@ def spread_option(words: Sequence[str], option: str) -> list[str]:
     """Let `option` take all words up to the next option, and those after a `--` to the end of the line.
 
     `--command python main.py --json -- --frame 17` becomes `--command=python --command=main.py --json
-    --command=--frame --command=17`: one option a word, which is what the parser knows.
+    --command=--frame --command=17`: one option for each word, as the parser needs it.
 
     Raises:
         UsageError: no word follows `option`.
@@ -108,7 +108,7 @@ def spread_option(words: Sequence[str], option: str) -> list[str]:
 
 
 def refused(error: InvalidRequest, options: Mapping[str, str] | None = None) -> UsageError:
-    """Say which option breaks a rule; one that is not among `options` is called as the member is."""
+    """Return the error for the option of a member that breaks a rule; by default it has the member's name."""
     member = error.path.partition(".")[0].partition("[")[0]
     found = "" if error.found is None else f", not {error.found}"
     return UsageError(f"{(options or {}).get(member, '--' + member.replace('_', '-'))}: {error.rule}{found}")

@@ -1,4 +1,4 @@
-"""What the commands that only look have in common: a client, Ctrl-C, errors, and how it is shown."""
+"""Runs a command that only reads: opens a client, handles Ctrl-C and errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from aioecs.cli._signals import interrupts
 
 
 async def run_with_client(access: Access, streams: Streams, command: Callable[[Client], Awaitable[int]]) -> int:
-    """Look with a client and return the exit status. SIGINT or SIGTERM ends it: looking leaves nothing behind."""
+    """Run a command with a client and return its exit status; SIGINT or SIGTERM ends it and leaves nothing behind."""
     token = CancelToken()
     with streams.logging(), interrupts(token, lambda: os._exit(INTERRUPTED)), anyio.CancelScope() as scope:
         token.add_callback(lambda _: scope.cancel())  # the handler runs on this loop
@@ -36,7 +36,7 @@ async def run_with_client(access: Access, streams: Streams, command: Callable[[C
 
 
 def print_failures(streams: Streams, failures: Sequence[Failure]) -> int:
-    """Say what could not be described, and return the exit status."""
+    """Print what could not be described, and return the exit status."""
     for failure in failures:
         more = f" ({failure.detail})" if failure.detail else ""
         streams.print_error(f"{short(failure.arn or '')}: {failure.reason}{more}")

@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP: the first asks for an end, by a token; the second ends at once."""
+"""SIGINT, SIGTERM and SIGHUP: the first cancels a token, the second ends the process."""
 
 from __future__ import annotations
 

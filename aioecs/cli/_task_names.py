@@ -1,4 +1,4 @@
-"""Tasks that are named in words or on standard input: as ids, ARNs, or JSON as the commands write it."""
+"""Reads the tasks that arguments or standard input name: ids, ARNs, or JSON as the commands write it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MEMBERS = ("task_arn", "taskArn", "taskArns", "tasks")  # of ours, and of the A
 
 
 def task_names(words: Iterable[str]) -> list[str]:
-    """Return the tasks that the words name, each once, in order; - stands for those on standard input.
+    """Return the named tasks, each once, in order; - stands for the tasks on standard input.
 
     Raises:
         UsageError: standard input names no task, or something on it is none.
@@ -39,7 +39,7 @@ def read_names(text: str) -> Iterator[str]:
     The summary of a run, and a start without a task, are passed over.
 
     Raises:
-        UsageError: it is broken JSON, or JSON that names no task. It is told by its line.
+        UsageError: it is broken JSON, or JSON that names no task; the message has the line number.
     """
     at = 0
     while (found := _WORD.search(text, at)) is not None:

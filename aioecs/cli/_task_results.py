@@ -9,8 +9,8 @@ from rich.text import Text
 
 from aioecs import Client, DescribeTaskDefinitionRequest, ECSError, Task, TaskResult, task_result
 from aioecs._model.arn import short
-from aioecs.cli._display.screen import one_line
 from aioecs.cli._display.start_counts import text_of
+from aioecs.cli._display.text_lines import one_line
 from aioecs.types import TaskDefinition
 
 EXPLAINED = 10  # failed tasks that are explained one by one
@@ -21,7 +21,7 @@ async def task_results(
 ) -> list[TaskResult]:
     """Judge how each task ended, with one DescribeTaskDefinition for each revision, none if a container is named.
 
-    A definition that can't be described is complained of; its tasks are judged by their description alone.
+    If a definition can't be described, an error is printed and its tasks are judged by their description alone.
     """
     definitions: dict[str, TaskDefinition | None] = {}
     if container is None:
@@ -56,7 +56,7 @@ def explanations(results: Sequence[TaskResult]) -> list[Text]:
 
 
 def result_members(result: TaskResult) -> dict[str, Any]:
-    """Return what a line of JSON says of a result."""
+    """Return the members of a result for a line of JSON."""
     return {
         "succeeded": result.succeeded,
         "exit_code": result.exit_code,

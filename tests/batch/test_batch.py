@@ -11,8 +11,9 @@ from typing import Any
 import anyio
 import attrs
 import pytest
-from batch_world import HOSTS, Told, a_request, arn_of, outcomes, rejecting, requests, until
-from run_world import ToldPort, iterations, leaping, told_client
+from fake_batch import HOSTS, FakeStartTask, arn_of, make_request, outcomes, rejecting, requests
+from fake_transport import FakeTransport, fake_client
+from virtual_time import iterations, run_in_virtual_time, until_virtual
 
 import aioecs
 from aioecs import CancelToken, ClientStateError, InvalidRequest, Outcome, StartCancelled, StartTaskRequest, Timeouts
@@ -21,22 +22,22 @@ from aioecs.testing import Fault, LocalECS
 
 
 def with_client(
-    work: Callable[[aioecs.Client, Told, ToldPort], Awaitable[None]], told: Any = None, **more: Any
+    work: Callable[[aioecs.Client, FakeStartTask, FakeTransport], Awaitable[None]], told: Any = None, **more: Any
 ) -> None:
     """Run it with a client on a port that is told what to say, on virtual time."""
 
     async def run() -> None:
-        said = Told() if told is None else told
-        port = ToldPort(start_task=said)
-        async with told_client(port, pacing=None, **more) as client:
+        said = FakeStartTask() if told is None else told
+        port = FakeTransport(start_task=said)
+        async with fake_client(port, pacing=None, **more) as client:
             await work(client, said, port)
 
-    leaping(run())
+    run_in_virtual_time(run())
 
 
-def sent(port: ToldPort) -> list[tuple[str, ...]]:
+def sent(port: FakeTransport) -> list[tuple[str, ...]]:
     """Return the instances of each StartTask."""
-    return [tuple(request.container_instances) for name, request in port.asked if name == "StartTask"]
+    return [tuple(request.container_instances) for name, request in port.requests if name == "StartTask"]
 
 
 # Fanning out ---------------------------------------------------------------------------------------------------------
@@ -45,7 +46,7 @@ def sent(port: ToldPort) -> list[tuple[str, ...]]:
 def test_a_thousand_equal_starts_make_a_hundred_calls() -> None:
     """In order, over fifty instances, with a thousand tasks; the statistics add up."""
 
-    async def work(client: aioecs.Client, told: Told, port: ToldPort) -> None:
+    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
         asked = requests(1000)
         report = await client.start_tasks(asked)
         assert [instance for call in sent(port) for instance in call] == [r.container_instances[0] for r in asked]
@@ -63,15 +64,15 @@ def test_a_thousand_equal_starts_make_a_hundred_calls() -> None:
 def test_twenty_five_instances_make_three_calls() -> None:
     """A request may name any number of instances, one of them any number of times."""
 
-    async def work(client: aioecs.Client, told: Told, port: ToldPort) -> None:
+    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
         instances = (*HOSTS[:20], *HOSTS[:5])
-        report = await client.start_tasks([a_request(*instances)])
+        report = await client.start_tasks([make_request(*instances)])
         assert sent(port) == [instances[:10], instances[10:20], instances[20:]]
         assert [start.container_instance for start in report.starts] == list(instances)
         async with client.batch() as batch:
-            response = await batch.start_task(a_request(*instances))
+            response = await batch.start_task(make_request(*instances))
         assert [task.container_instance_arn for task in response.tasks] == list(instances)
-        assert len(port.asked) == 6
+        assert len(port.requests) == 6
 
     with_client(work)
 
@@ -79,7 +80,7 @@ def test_twenty_five_instances_make_three_calls() -> None:
 def test_a_refusal_fails_no_other() -> None:
     """It stands in the report in its place, and in what `raise_for_failures` raises."""
 
-    async def work(client: aioecs.Client, told: Told, port: ToldPort) -> None:
+    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
         report = await client.start_tasks(requests(30, 30))
         assert outcomes(report.starts) == {Outcome.STARTED: 29, Outcome.REFUSED: 1}
         assert report.starts[7].failure == aioecs.Failure(arn=HOSTS[7], reason="RESOURCE:MEMORY")
@@ -87,7 +88,7 @@ def test_a_refusal_fails_no_other() -> None:
             report.raise_for_failures()
         assert [type(error) for error in group.value.exceptions] == [aioecs.StartRefused]
 
-    with_client(work, Told(full=[HOSTS[7]]))
+    with_client(work, FakeStartTask(full=[HOSTS[7]]))
 
 
 @pytest.mark.parametrize(
@@ -96,19 +97,19 @@ def test_a_refusal_fails_no_other() -> None:
 def test_an_error_that_meets_all_ends_it_early(code: str) -> None:
     """No more is drawn than had been; the rest is NOT_SENT, the error is said by those whom it met."""
 
-    async def work(client: aioecs.Client, told: Told, port: ToldPort) -> None:
+    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
         report = await client.start_tasks(requests(1000))
-        assert len(port.asked) <= 2
+        assert len(port.requests) <= 2
         assert len(report.starts) == report.statistics.requested == 1000
         assert outcomes(report.starts)[Outcome.NOT_SENT] >= 980
         errors = {id(start.error): start.error for start in report.starts if start.error is not None}
-        assert len(errors) == len(port.asked)
+        assert len(errors) == len(port.requests)
         assert {error.code for error in errors.values() if isinstance(error, aioecs.ECSServiceError)} == {code}
         drawn: list[StartTaskRequest] = []
 
         def endlessly() -> Iterator[StartTaskRequest]:
             while True:
-                drawn.append(a_request(HOSTS[0]))
+                drawn.append(make_request(HOSTS[0]))
                 yield drawn[-1]
 
         report = await client.start_tasks(endlessly())
@@ -123,10 +124,10 @@ def test_an_error_that_meets_one_fails_no_other() -> None:
     async def told(request: StartTaskRequest, sent_marker: Any) -> Any:
         return await (rejecting("ClientException") if request.task_definition == "none" else good)(request, sent_marker)
 
-    good = Told()
+    good = FakeStartTask()
 
-    async def work(client: aioecs.Client, _: Any, port: ToldPort) -> None:
-        report = await client.start_tasks([a_request(HOSTS[0], task_definition="none"), a_request(HOSTS[0])])
+    async def work(client: aioecs.Client, _: Any, port: FakeTransport) -> None:
+        report = await client.start_tasks([make_request(HOSTS[0], task_definition="none"), make_request(HOSTS[0])])
         assert [start.outcome for start in report.starts] == [Outcome.REFUSED, Outcome.STARTED]
         assert isinstance(report.starts[0].error, aioecs.ClientException)
 
@@ -139,7 +140,7 @@ def test_an_error_that_meets_one_fails_no_other() -> None:
 def test_two_hundred_callers_make_twenty_calls() -> None:
     """Each is told of its own task alone."""
 
-    async def work(client: aioecs.Client, told: Told, port: ToldPort) -> None:
+    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
         async with client.batch() as batch:
             asked = requests(200, 200)
             responses = await asyncio.gather(*map(batch.start_task, asked))
@@ -150,13 +151,13 @@ def test_two_hundred_callers_make_twenty_calls() -> None:
         assert sum(len(response.failures) for response in responses) == 2
         assert len({task.task_arn for response in responses for task in response.tasks}) == 198
 
-    with_client(work, Told(full=[HOSTS[7], HOSTS[117]]))
+    with_client(work, FakeStartTask(full=[HOSTS[7], HOSTS[117]]))
 
 
 def test_one_that_is_refused_with_others_is_told_its_own() -> None:
     """An error of the call is each caller's, with its own starts alone."""
 
-    async def work(client: aioecs.Client, told: Any, port: ToldPort) -> None:
+    async def work(client: aioecs.Client, told: Any, port: FakeTransport) -> None:
         async with client.batch() as batch:
             ends = await asyncio.gather(*map(batch.start_task, requests(10)), return_exceptions=True)
         assert len(sent(port)) == 1
@@ -188,7 +189,7 @@ CANCELS = [_by_token, _by_scope, _natively]
 def test_fifty_of_two_hundred_leave(cancel: Callable[..., None], wire: bool) -> None:
     """Before the wire they are taken out; on it only theirs are stopped; the other 150 are left alone."""
 
-    async def work(client: aioecs.Client, told: Told, port: ToldPort) -> None:
+    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
         token, scope = CancelToken(), anyio.CancelScope()
         source = {_by_token: token, _by_scope: scope, _natively: None}[cancel]
         core = client._opened
@@ -201,8 +202,8 @@ def test_fifty_of_two_hundred_leave(cancel: Callable[..., None], wire: bool) -> 
                 asyncio.ensure_future(batch.start_task(request, source if at % 4 == 0 else None))
                 for at, request in enumerate(asked)
             ]
-            await until(lambda: batch.statistics().in_flight == 20)
-            await until(lambda: told.begun == (20 if wire else 0))
+            await until_virtual(lambda: batch.statistics().in_flight == 20)
+            await until_virtual(lambda: told.begun == (20 if wire else 0))
             for task in tasks[::4]:
                 cancel(token, scope, task)
             await asyncio.sleep(0.02)
@@ -211,7 +212,7 @@ def test_fifty_of_two_hundred_leave(cancel: Callable[..., None], wire: bool) -> 
             told.gate.set()
             await asyncio.wait(tasks)
         assert sum(map(len, sent(port))) == (199 if wire else 149)
-        stops = [request.task for name, request in port.asked if name == "StopTask"]
+        stops = [request.task for name, request in port.requests if name == "StopTask"]
         assert [task.cancelled() for task in tasks[::4]] == [cancel is _natively] * 50
         assert Counter(stops).total() == len(set(stops)) == (50 if wire else 0)
         for task in tasks[::4]:
@@ -223,7 +224,7 @@ def test_fifty_of_two_hundred_leave(cancel: Callable[..., None], wire: bool) -> 
         others = [task.result() for at, task in enumerate(tasks) if at % 4]
         assert all(len(response.tasks) == 1 for response in others)
 
-    with_client(work, Told(open_=False), max_in_flight=25)
+    with_client(work, FakeStartTask(open_=False), max_in_flight=25)
 
 
 async def _truth_of(task: asyncio.Task[Any]) -> StartCancelled | None:
@@ -238,11 +239,11 @@ def test_abandoned_goes_at_once() -> None:
     """What is in flight is UNKNOWN to its caller, and heard of by `on_settled` when it has landed."""
     heard: list[Any] = []
 
-    async def work(client: aioecs.Client, told: Told, port: ToldPort) -> None:
+    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
         token = CancelToken()
         async with client.batch(on_cancel="abandon") as batch:
-            task = asyncio.ensure_future(batch.start_task(a_request(HOSTS[0]), token))
-            await until(lambda: told.begun == 1)
+            task = asyncio.ensure_future(batch.start_task(make_request(HOSTS[0]), token))
+            await until_virtual(lambda: told.begun == 1)
             token.cancel()
             await asyncio.wait([task])
             error = task.exception()
@@ -251,21 +252,21 @@ def test_abandoned_goes_at_once() -> None:
             told.gate.set()
         assert [start.outcome for starts, _ in heard for start in starts] == [Outcome.STARTED]
 
-    with_client(work, Told(open_=False), on_settled=lambda *told: heard.append(told))
+    with_client(work, FakeStartTask(open_=False), on_settled=lambda *told: heard.append(told))
 
 
 @pytest.mark.parametrize("by", ["token", "native"])
 def test_refused_before_it_begins(by: str) -> None:
     """A scope or token that has fired, or a cancel that has come, lets nothing begin."""
 
-    async def work(client: aioecs.Client, told: Told, port: ToldPort) -> None:
+    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
         token = CancelToken()
         truth: StartCancelled | None = None
         async with client.batch() as batch:
             if by == "token":
                 token.cancel("before")
                 with pytest.raises(StartCancelled) as caught:
-                    await batch.start_task(a_request(HOSTS[0]), token)
+                    await batch.start_task(make_request(HOSTS[0]), token)
                 truth = caught.value
                 with pytest.raises(StartCancelled, match="not sent"):
                     await batch.report(requests(3), token)
@@ -275,7 +276,7 @@ def test_refused_before_it_begins(by: str) -> None:
                 assert [start async for start in batch.start_tasks(iter(requests(3)), token)] == []
                 assert [start async for start in batch.start_tasks(endless(), token)] == []
             else:
-                for ask in (lambda: batch.start_task(a_request(HOSTS[0])), lambda: batch.report(requests(3))):
+                for ask in (lambda: batch.start_task(make_request(HOSTS[0])), lambda: batch.report(requests(3))):
                     with anyio.CancelScope() as scope:
                         scope.cancel()
                         try:
@@ -286,11 +287,11 @@ def test_refused_before_it_begins(by: str) -> None:
                     assert scope.cancelled_caught
             assert truth is not None
             assert truth.outcome in (None, Outcome.NOT_SENT)
-        assert port.asked == []
+        assert port.requests == []
 
     async def endless() -> Any:
         while True:
-            yield a_request(HOSTS[0])
+            yield make_request(HOSTS[0])
 
     with_client(work)
 
@@ -303,19 +304,19 @@ async def test_keys_travel_alone_and_never_start_twice() -> None:
     async with LocalECS(instances=30) as local:
         access: dict[str, Any] = {**local.client_kwargs(), "pacing": None}
         async with aioecs.Client(**access) as client, client.batch() as batch:
-            one = a_request(local.instance_arns[0])
+            one = make_request(local.instance_arns[0])
             both = await asyncio.gather(*[batch.start_task(one, idempotency_key="a") for _ in range(2)])
             again = await batch.start_task(one, idempotency_key="a")
             other = await batch.start_task(one, idempotency_key="b")
             arns = [response.tasks[0].task_arn for response in (*both, again, other)]
             assert len(set(arns)) == 2
             assert len(set(arns[:3])) == 1
-            many = await batch.start_task(a_request(*local.instance_arns[:25]), idempotency_key="c")
+            many = await batch.start_task(make_request(*local.instance_arns[:25]), idempotency_key="c")
             assert len(many.tasks) == 25
             with pytest.raises(aioecs.IdempotencyMismatch):
-                await batch.start_task(a_request(local.instance_arns[1]), idempotency_key="a")
+                await batch.start_task(make_request(local.instance_arns[1]), idempotency_key="a")
             keyed = client.start_tasks(
-                [one, one, a_request(*local.instance_arns[:25])], key=lambda r: f"k{len(r.container_instances)}"
+                [one, one, make_request(*local.instance_arns[:25])], key=lambda r: f"k{len(r.container_instances)}"
             )
             report = await keyed
         assert outcomes(report.starts) == {Outcome.STARTED: 27}
@@ -327,9 +328,9 @@ async def test_keys_travel_alone_and_never_start_twice() -> None:
 def test_only_equal_on_doubt_share_a_call() -> None:
     """Two batches of different policies make two calls, though their starts are equal."""
 
-    async def work(client: aioecs.Client, told: Told, port: ToldPort) -> None:
+    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
         async with client.batch(delivery="at_least_once") as one, client.batch() as other:
-            await asyncio.gather(one.start_task(a_request(HOSTS[0])), other.start_task(a_request(HOSTS[0])))
+            await asyncio.gather(one.start_task(make_request(HOSTS[0])), other.start_task(make_request(HOSTS[0])))
         assert len(sent(port)) == 2
 
     with_client(work)
@@ -341,12 +342,12 @@ def test_only_equal_on_doubt_share_a_call() -> None:
 def test_not_open_closed_entered_twice() -> None:
     """A batch is used inside its block, once; before, after and beside it nothing is sent."""
 
-    async def work(client: aioecs.Client, told: Told, port: ToldPort) -> None:
+    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
         batch = client.batch()
         for state in ("not entered", "closed"):
             assert repr(batch).startswith(f"<aioecs.Batch {state}, ")
             with pytest.raises(ClientStateError, match=state):
-                await batch.start_task(a_request(HOSTS[0]))
+                await batch.start_task(make_request(HOSTS[0]))
             with pytest.raises(ClientStateError, match=state):
                 await anext(batch.start_tasks([]))
             with pytest.raises(ClientStateError, match=state):
@@ -357,28 +358,28 @@ def test_not_open_closed_entered_twice() -> None:
                         await batch.__aenter__()
         with pytest.raises(ClientStateError, match="closed"):
             await batch.__aenter__()
-        assert port.asked == []
+        assert port.requests == []
 
     with_client(work)
 
 
 async def test_of_a_client_that_was_left() -> None:
     """A batch outlives its client's block: it says so, and nothing is sent."""
-    port = ToldPort(start_task=Told())
-    async with told_client(port, pacing=None) as client:
+    port = FakeTransport(start_task=FakeStartTask())
+    async with fake_client(port, pacing=None) as client:
         batch = client.batch()
         await batch.__aenter__()
     with pytest.raises(ClientStateError, match="closed"):
-        await batch.start_task(a_request(HOSTS[0]))
+        await batch.start_task(make_request(HOSTS[0]))
     await batch.__aexit__(None, None, None)
-    assert port.asked == []
+    assert port.requests == []
 
 
 @pytest.mark.parametrize("wrong", ["request", "instances", "scope", "key"])
 def test_what_is_not_a_request_is_refused_at_once(wrong: str) -> None:
     """Nothing is sent, and the error names the member."""
 
-    async def work(client: aioecs.Client, told: Told, port: ToldPort) -> None:
+    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
         bad: Any = "not this"
         async with client.batch() as batch:
             with pytest.raises(InvalidRequest) as caught:
@@ -386,15 +387,15 @@ def test_what_is_not_a_request_is_refused_at_once(wrong: str) -> None:
                     case "request":
                         await batch.start_task(bad)
                     case "instances":
-                        await batch.start_task(a_request())
+                        await batch.start_task(make_request())
                     case "scope":
-                        await batch.start_task(a_request(HOSTS[0]), bad)
+                        await batch.start_task(make_request(HOSTS[0]), bad)
                     case _:
-                        await batch.start_task(a_request(HOSTS[0], started_by="me"), idempotency_key="k")
+                        await batch.start_task(make_request(HOSTS[0], started_by="me"), idempotency_key="k")
             assert caught.value.path in ("request", "container_instances", "cancel_scope", "idempotency_key")
             with pytest.raises(InvalidRequest):
                 batch.start_tasks([], bad)
-        assert port.asked == []
+        assert port.requests == []
 
     with_client(work)
 
@@ -402,7 +403,7 @@ def test_what_is_not_a_request_is_refused_at_once(wrong: str) -> None:
 def test_leaving_the_block_drains_it() -> None:
     """Whoever still waits is told in the end."""
 
-    async def work(client: aioecs.Client, told: Told, port: ToldPort) -> None:
+    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
         async with client.batch() as batch:
             tasks = [asyncio.ensure_future(batch.start_task(request)) for request in requests(30)]
             asyncio.get_running_loop().call_later(20, told.gate.set)
@@ -418,26 +419,26 @@ def test_leaving_the_block_drains_it() -> None:
         with pytest.raises(attrs.exceptions.FrozenInstanceError):
             batch.statistics().started = 1  # type: ignore[misc]
 
-    with_client(work, Told(open_=False))
+    with_client(work, FakeStartTask(open_=False))
 
 
 def test_leaving_within_a_deadline() -> None:
     """What is queued then is not sent, what flies goes on in custody and is left running."""
 
-    async def work(client: aioecs.Client, told: Told, port: ToldPort) -> None:
+    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
         async with client.batch(drain=3) as batch:
             tasks = [asyncio.ensure_future(batch.start_task(request)) for request in requests(30)]
-            await until(lambda: told.begun == 2)
+            await until_virtual(lambda: told.begun == 2)
         assert loop.time() - began < 3.1
         told.gate.set()
         ends = await asyncio.gather(*tasks, return_exceptions=True)
         assert sum(isinstance(end, aioecs.StartTaskResponse) for end in ends) == 20
         assert sum(isinstance(end, aioecs.ECSError) for end in ends) == 10
-        assert len(port.asked) == 2
+        assert len(port.requests) == 2
 
-    with_client(work, Told(open_=False), max_in_flight=2)
+    with_client(work, FakeStartTask(open_=False), max_in_flight=2)
 
 
 @pytest.mark.parametrize(
@@ -447,19 +448,19 @@ def test_leaving_within_a_deadline() -> None:
 def test_an_exception_in_the_block_withdraws(on_cancel: Any, stops: int, outcome: Outcome | None) -> None:
     """By policy, and it waits for what that comes to, unless all is abandoned; the exception goes on."""
 
-    async def work(client: aioecs.Client, told: Told, port: ToldPort) -> None:
+    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
         batch = client.batch(on_cancel=on_cancel)
         tasks: list[asyncio.Task[Any]] = []
         with pytest.raises(ValueError, match="mine"):
             async with batch:
                 tasks += [asyncio.ensure_future(batch.start_task(request)) for request in requests(20)]
-                await until(lambda: told.begun == 1)
+                await until_virtual(lambda: told.begun == 1)
                 asyncio.get_running_loop().call_later(1, told.gate.set)
                 raise ValueError("mine")
         now = batch.statistics()
         assert now.requested == 20
         assert now.not_sent == 10
-        assert [name for name, _ in port.asked].count("StopTask") == stops
+        assert [name for name, _ in port.requests].count("StopTask") == stops
         if outcome is None:
             assert now.in_flight == 1
         else:
@@ -468,7 +469,7 @@ def test_an_exception_in_the_block_withdraws(on_cancel: Any, stops: int, outcome
         await asyncio.gather(*tasks, return_exceptions=True)
         assert batch.statistics().started + batch.statistics().stopped == 10
 
-    with_client(work, Told(open_=False), max_in_flight=1)
+    with_client(work, FakeStartTask(open_=False), max_in_flight=1)
 
 
 @pytest.mark.parametrize("where", ["in the block", "while draining"])
@@ -476,18 +477,18 @@ def test_an_exception_in_the_block_withdraws(on_cancel: Any, stops: int, outcome
 def test_a_cancel_of_the_block_settles(where: str, cancels: int) -> None:
     """The first CancelledError goes on, after what it left has settled; a second ends the wait, not the settling."""
 
-    async def work(client: aioecs.Client, told: Told, port: ToldPort) -> None:
+    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
         batch = client.batch()
         loop = asyncio.get_running_loop()
 
         async def block() -> None:
             async with batch:
-                others.append(asyncio.ensure_future(batch.start_task(a_request(HOSTS[0]))))
+                others.append(asyncio.ensure_future(batch.start_task(make_request(HOSTS[0]))))
                 await asyncio.sleep(1000 if where == "in the block" else 0)
 
         others: list[asyncio.Task[Any]] = []
         task = asyncio.ensure_future(block())
-        await until(lambda: told.begun == 1)
+        await until_virtual(lambda: told.begun == 1)
         for at in range(cancels):
             loop.call_later(at + 1, task.cancel, f"cancel {at}")
         loop.call_later(5, told.gate.set)
@@ -498,17 +499,17 @@ def test_a_cancel_of_the_block_settles(where: str, cancels: int) -> None:
         await asyncio.wait(others)
         assert batch.statistics().stopped == 1
 
-    with_client(work, Told(open_=False))
+    with_client(work, FakeStartTask(open_=False))
 
 
 def test_a_second_cancel_does_not_hide_behind_an_error() -> None:
     """An error in the block, and then a cancel while it settles: the cancel is heard."""
 
-    async def work(client: aioecs.Client, told: Told, port: ToldPort) -> None:
+    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
         async def block() -> None:
             async with client.batch() as batch:
-                others.append(asyncio.ensure_future(batch.start_task(a_request(HOSTS[0]))))
-                await until(lambda: told.begun == 1)
+                others.append(asyncio.ensure_future(batch.start_task(make_request(HOSTS[0]))))
+                await until_virtual(lambda: told.begun == 1)
                 raise ValueError("mine")
 
         others: list[asyncio.Task[Any]] = []
@@ -520,7 +521,7 @@ def test_a_second_cancel_does_not_hide_behind_an_error() -> None:
         told.gate.set()
         await asyncio.wait(others)
 
-    with_client(work, Told(open_=False))
+    with_client(work, FakeStartTask(open_=False))
 
 
 # A cancel of the report ----------------------------------------------------------------------------------------------
@@ -530,7 +531,7 @@ def test_a_second_cancel_does_not_hide_behind_an_error() -> None:
 def test_a_cancelled_report_has_its_starts_in_order(cancel: Any) -> None:
     """By the scope or token it is StartCancelled; natively it is the first CancelledError, with that as its cause."""
 
-    async def work(client: aioecs.Client, told: Told, port: ToldPort) -> None:
+    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
         token, scope = CancelToken(), anyio.CancelScope()
         source: Any = {_by_token: token, _by_scope: scope, "around": scope}.get(cancel)
         truths: list[StartCancelled | None] = []
@@ -544,7 +545,7 @@ def test_a_cancelled_report_has_its_starts_in_order(cancel: Any) -> None:
                     raise
 
         task = asyncio.ensure_future(ask())
-        await until(lambda: told.begun == 2)
+        await until_virtual(lambda: told.begun == 2)
         (_by_scope if cancel == "around" else cancel)(token, scope, task)
         asyncio.get_running_loop().call_later(1, told.gate.set)
         await asyncio.wait([task])
@@ -559,19 +560,19 @@ def test_a_cancelled_report_has_its_starts_in_order(cancel: Any) -> None:
         assert truth.source is (source if cancel in (_by_token, _by_scope) else None)
         assert len(sent(port)) == 2
 
-    with_client(work, Told(open_=False), max_in_flight=2)
+    with_client(work, FakeStartTask(open_=False), max_in_flight=2)
 
 
 def test_a_cancelled_report_waits_no_longer_than_settle() -> None:
     """What has not settled then is told as it is known; its end is reported."""
     heard: list[Any] = []
 
-    async def work(client: aioecs.Client, told: Told, port: ToldPort) -> None:
+    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
         token = CancelToken()
         loop = asyncio.get_running_loop()
         async with client.batch() as batch:
             task = asyncio.ensure_future(batch.report(requests(10), token))
-            await until(lambda: told.begun == 1)
+            await until_virtual(lambda: told.begun == 1)
             began = loop.time()
             token.cancel()
             await asyncio.wait([task])
@@ -582,7 +583,9 @@ def test_a_cancelled_report_waits_no_longer_than_settle() -> None:
             told.gate.set()
         assert [start.outcome for starts, _ in heard for start in starts] == [Outcome.STOPPED] * 10
 
-    with_client(work, Told(open_=False), timeouts=Timeouts(settle=2), on_settled=lambda *told: heard.append(told))
+    with_client(
+        work, FakeStartTask(open_=False), timeouts=Timeouts(settle=2), on_settled=lambda *told: heard.append(told)
+    )
 
 
 # Placing -------------------------------------------------------------------------------------------------------------
@@ -625,7 +628,7 @@ async def test_a_lost_packed_call_is_looked_up_instance_by_instance(delivery: An
             ) as client,
             client.batch(delivery=delivery) as batch,
         ):
-            asks = [batch.start_task(a_request(host)) for host in local.instance_arns]
+            asks = [batch.start_task(make_request(host)) for host in local.instance_arns]
             ends = await asyncio.gather(*asks, return_exceptions=True)
         for host, end in zip(local.instance_arns, ends, strict=True):
             if host != drained:
@@ -655,7 +658,7 @@ async def test_some_run_and_the_rest_is_refused() -> None:
             client.batch(delivery="at_least_once") as batch,
         ):
             runs, refused = await asyncio.gather(
-                *[batch.start_task(a_request(host)) for host in local.instance_arns], return_exceptions=True
+                *[batch.start_task(make_request(host)) for host in local.instance_arns], return_exceptions=True
             )
         assert isinstance(runs, aioecs.StartTaskResponse)
         assert len(runs.tasks) == 1

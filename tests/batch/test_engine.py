@@ -7,11 +7,11 @@ import cProfile
 from typing import Any
 
 import pytest
-from batch_world import HOSTS, Bench, Told, a_request, arn_of
-from run_world import iterations, leaping
+from fake_batch import HOSTS, EngineHarness, FakeStartTask, arn_of, make_request
+from virtual_time import iterations, run_in_virtual_time
 
 import aioecs
-from aioecs import IdempotencyMismatch, InvalidRequest, Outcome, StartResult, StartTaskRequest
+from aioecs import IdempotencyMismatch, InvalidRequest, Outcome, RunTaskRequest, StartResult, StartTaskRequest
 from aioecs._calls.call import Call
 from aioecs._calls.caller_wait import SharedCall
 from aioecs._logic.sending.packing import Entry, Group
@@ -20,17 +20,17 @@ from aioecs._runtime.concurrency import Priority
 from aioecs.errors import ECSError
 
 
-async def _flying(**settings: Any) -> tuple[Bench, list[Entry]]:
+async def _flying(**settings: Any) -> tuple[EngineHarness, list[Entry]]:
     """Put three starts on two hosts, the first of them twice, on the wire, and hold them there."""
-    bench = Bench(Told(open_=False), **settings)
+    bench = EngineHarness(FakeStartTask(open_=False), **settings)
     entries = bench.add(HOSTS[0], HOSTS[0], HOSTS[1])
     await iterations(8)
-    assert bench.told.begun == 1
+    assert bench.start_task.begun == 1
     return bench, entries
 
 
-async def _landed(bench: Bench) -> None:
-    bench.told.gate.set()
+async def _landed(bench: EngineHarness) -> None:
+    bench.start_task.gate.set()
     await bench.engine.idle()
 
 
@@ -41,7 +41,7 @@ def test_each_start_is_told_what_it_came_to() -> None:
     """Twelve equal starts make two calls, in order; each hears of its own task or refusal, with its own request."""
 
     async def work() -> None:
-        bench = Bench(Told(full=[HOSTS[3]]))
+        bench = EngineHarness(FakeStartTask(full=[HOSTS[3]]))
         entries = bench.add(*HOSTS[:12])
         assert (bench.engine.outstanding, bench.engine.in_flight) == (12, 0)
         await bench.engine.idle()
@@ -53,14 +53,14 @@ def test_each_start_is_told_what_it_came_to() -> None:
         assert bench.engine.counts[Outcome.STARTED] == 11
         await bench.engine.idle()  # at once
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_no_more_calls_than_places() -> None:
     """A call is made up when there is a place for it; until then its starts wait in the queue, and may leave it."""
 
     async def work() -> None:
-        bench = Bench(Told(open_=False), size=2)
+        bench = EngineHarness(FakeStartTask(open_=False), size=2)
         entries = bench.add(*HOSTS[:40])
         await iterations(10)
         assert (bench.engine.in_flight, bench.engine.packing.queued) == (2, 20)
@@ -69,20 +69,20 @@ def test_no_more_calls_than_places() -> None:
         await _landed(bench)
         assert bench.sent() == [HOSTS[:10], HOSTS[10:20], HOSTS[30:40]]
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_start_alone_waits_for_company() -> None:
     """One that comes within the window is in the same call; the next finds it gone."""
 
     async def work() -> None:
-        bench = Bench(window=0.01)
+        bench = EngineHarness(window=0.01)
         for instance, rest in zip(HOSTS[:3], (0.005, 0.02, 0.02), strict=True):
             bench.add(instance)
             await asyncio.sleep(rest)
         assert bench.sent() == [HOSTS[:2], (HOSTS[2],)]
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_idle_waits_for_all_and_a_cancelled_wait_leaves_no_trace() -> None:
@@ -97,7 +97,7 @@ def test_idle_waits_for_all_and_a_cancelled_wait_leaves_no_trace() -> None:
         await asyncio.wait(waits)
         assert [wait.cancelled() for wait in waits] == [True, False]
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_what_is_put_back_is_not_counted_twice() -> None:
@@ -106,7 +106,7 @@ def test_what_is_put_back_is_not_counted_twice() -> None:
     class Mover:
         """Moves a start once."""
 
-        def __init__(self, bench: Bench) -> None:
+        def __init__(self, bench: EngineHarness) -> None:
             self.bench = bench
             self.ends: list[StartResult] = []
 
@@ -126,15 +126,15 @@ def test_what_is_put_back_is_not_counted_twice() -> None:
             engine.add(entry, engine.packing.group(entry.request, "at_most_once"), again=again)
 
     async def work() -> None:
-        bench = Bench(Told(full=[HOSTS[0]]))
+        bench = EngineHarness(FakeStartTask(full=[HOSTS[0]]))
         owner = Mover(bench)
-        owner.add(Entry(a_request(HOSTS[0]), "", owner, 0), HOSTS[0])
+        owner.add(Entry(make_request(HOSTS[0]), "", owner, 0), HOSTS[0])
         await bench.engine.idle()
         assert [start.container_instance for start in owner.ends] == [HOSTS[1]]
         assert bench.engine.outstanding == 0
         assert sum(bench.engine.counts.values()) == 1
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 # Withdrawing ---------------------------------------------------------------------------------------------------------
@@ -144,7 +144,7 @@ def test_withdrawn_before_the_wire_is_not_sent() -> None:
     """In the queue, or in a call that has no connection yet: what is left goes on without it."""
 
     async def work() -> None:
-        bench = Bench(size=1)
+        bench = EngineHarness(size=1)
         await bench.core.concurrency.take(Priority.READ)
         entries = bench.add(*HOSTS[:12])
         await iterations(8)
@@ -159,7 +159,7 @@ def test_withdrawn_before_the_wire_is_not_sent() -> None:
         assert bench.owner.outcomes() == outcomes
         assert bench.stopped() == []
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_withdrawn_on_the_wire_stops_only_its_own(on_cancel: OnCancel, stops: in
         assert bench.stopped() == [arn_of(bench.owner.starts()[2])][:stops]
         assert bench.engine.outstanding == 0
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_stop_that_is_refused_leaves_it_started() -> None:
@@ -185,13 +185,13 @@ def test_a_stop_that_is_refused_leaves_it_started() -> None:
 
     async def work() -> None:
         bench, entries = await _flying()
-        bench.port.says["stop_task"] = _no
+        bench.transport.handlers["stop_task"] = _no
         bench.engine.withdraw(entries[2], "stop", "left")
         await _landed(bench)
         assert bench.owner.outcomes() == ["started"] * 3
         assert len(bench.stopped()) == 1
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 async def _no(_: Any, sent_marker: Any) -> Any:
@@ -220,7 +220,7 @@ def test_a_call_left_by_all_goes_on(policies: tuple[OnCancel, ...], outcomes: li
         assert sorted(bench.stopped()) == sorted(stopped)
         assert len({arn_of(start) for start in bench.owner.starts()}) == 3
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 @pytest.mark.parametrize(
@@ -238,14 +238,14 @@ def test_equal_starts_share_fairly(gone: tuple[int, ...], room: int, outcomes: l
 
     async def work() -> None:
         bench, entries = await _flying()
-        bench.told.room = {HOSTS[0]: room}
+        bench.start_task.capacity = {HOSTS[0]: room}
         for at in gone:
             bench.engine.withdraw(entries[at], "stop", "left")
         await _landed(bench)
         assert bench.owner.outcomes() == outcomes
         assert len(bench.stopped()) == stops
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 @pytest.mark.parametrize("gone", [0, 1])
@@ -253,7 +253,7 @@ def test_who_stays_is_told_of_what_was_sent(gone: int) -> None:
     """One of two equal starts leaves before the wire; the other's refusal is its own, not the leaver's NOT_SENT."""
 
     async def work() -> None:
-        bench = Bench(Told(full=[HOSTS[0]]), size=1)
+        bench = EngineHarness(FakeStartTask(full=[HOSTS[0]]), size=1)
         await bench.core.concurrency.take(Priority.READ)
         entries = bench.add(HOSTS[0], HOSTS[0])
         await iterations(8)
@@ -264,7 +264,7 @@ def test_who_stays_is_told_of_what_was_sent(gone: int) -> None:
         assert bench.owner.outcomes()[gone] == "not_sent"
         assert bench.owner.outcomes()[1 - gone] == "refused"
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_withdrawn_just_as_the_call_ends() -> None:
@@ -285,14 +285,14 @@ def test_withdrawn_just_as_the_call_ends() -> None:
         assert bench.owner.outcomes() == ["stopped"] * 3
         assert len(bench.stopped()) == 3
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_withdraw_all() -> None:
     """What waits, flies, or stands behind its key is taken back, each once."""
 
     async def work() -> None:
-        bench = Bench(Told(open_=False), size=2)
+        bench = EngineHarness(FakeStartTask(open_=False), size=2)
         bench.add(HOSTS[0], key="k")
         await iterations(8)
         shared_call = bench.core.keys.get("k")
@@ -305,10 +305,10 @@ def test_withdraw_all() -> None:
         bench.engine.withdraw_all("keep", "left")
         assert bench.owner.outcomes().count("not_sent") >= 16
         await _landed(bench)
-        assert len(bench.owner.heard) == 37
+        assert len(bench.owner.results) == 37
         assert bench.engine.outstanding == 0
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 # Keys ----------------------------------------------------------------------------------------------------------------
@@ -318,21 +318,21 @@ def test_a_key_travels_alone() -> None:
     """Starts that are equal but for their keys share no call."""
 
     async def work() -> None:
-        bench = Bench()
+        bench = EngineHarness()
         for key in ("a", "b", None, None):
             bench.add(HOSTS[0], key=key)
         await bench.engine.idle()
         assert len(bench.sent()) == 3
         assert len(bench.core.keys) == 0
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_equal_keys_at_the_same_time_share_one_call() -> None:
     """Both are told of the one task; when one of them leaves the other's is left running."""
 
     async def work() -> None:
-        bench = Bench(Told(open_=False))
+        bench = EngineHarness(FakeStartTask(open_=False))
         (first,) = bench.add(HOSTS[0], key="k")
         await iterations(8)
         (second,) = bench.add(HOSTS[0], key="k")
@@ -347,14 +347,14 @@ def test_equal_keys_at_the_same_time_share_one_call() -> None:
         assert bench.owner.outcomes() == ["started"] * 3
         assert bench.stopped() == []
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_of_a_shared_call_none_is_taken_out() -> None:
     """One of two who share a call for its key leaves in part: the other is told of all that it asked for."""
 
     async def work() -> None:
-        bench = Bench(size=2)
+        bench = EngineHarness(size=2)
         for _ in range(2):
             await bench.core.concurrency.take(Priority.READ)
         first = bench.add(*HOSTS[:3], key="k")
@@ -365,36 +365,36 @@ def test_of_a_shared_call_none_is_taken_out() -> None:
         bench.core.concurrency.release()
         await bench.engine.idle()
         assert bench.sent() == [HOSTS[:3]]
-        assert [start.outcome for at, start, _ in bench.owner.heard if at >= second[0].at] == [Outcome.STARTED] * 3
+        assert [start.outcome for at, start, _ in bench.owner.results if at >= second[0].at] == [Outcome.STARTED] * 3
         assert bench.stopped() == []
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_key_in_use_for_something_else() -> None:
     """Nothing is sent for it."""
 
     async def work() -> None:
-        bench = Bench(Told(open_=False))
+        bench = EngineHarness(FakeStartTask(open_=False))
         bench.add(HOSTS[0], key="k")
         await iterations(8)
         bench.add(HOSTS[1], key="k")
         await iterations(8)
-        _, start, error = bench.owner.heard[0]
+        _, start, error = bench.owner.results[0]
         assert start.outcome is Outcome.NOT_SENT
         assert isinstance(error, IdempotencyMismatch)
         assert start.error is error
         await _landed(bench)
         assert bench.sent() == [(HOSTS[0],)]
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_behind_a_withdrawn_call_of_its_key() -> None:
     """It waits until that is over, goes on in its own order, and the block is not idle meanwhile."""
 
     async def work() -> None:
-        bench = Bench(Told(open_=False))
+        bench = EngineHarness(FakeStartTask(open_=False))
         first = bench.add(*HOSTS[:3], key="k")
         await iterations(8)
         for entry in first:
@@ -405,20 +405,20 @@ def test_behind_a_withdrawn_call_of_its_key() -> None:
         assert bench.engine.outstanding == 9
         for entry in leavers:
             bench.engine.withdraw(entry, "stop", "left")
-        bench.told.gate.set()
+        bench.start_task.gate.set()
         await bench.engine.idle()
         assert bench.owner.outcomes() == ["stopped"] * 3 + ["started"] * 3 + ["not_sent"] * 3
         assert bench.sent() == [HOSTS[:3], HOSTS[:3]]
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_not_idle_behind_the_call_of_another() -> None:
     """A call of the client's own bears the key: the engine is not idle before its start has had its turn."""
 
     async def work() -> None:
-        bench = Bench(Told(open_=False))
-        call = bench.prepare(a_request(HOSTS[0]), Group(a_request(), "at_most_once", "k"))
+        bench = EngineHarness(FakeStartTask(open_=False))
+        call = bench.prepare(make_request(HOSTS[0]), Group(make_request(), "at_most_once", "k"))
         shared_call = bench.core.keys.put("k", SharedCall(call, waiting=1))
         call.begin()
         await iterations(8)
@@ -428,11 +428,11 @@ def test_not_idle_behind_the_call_of_another() -> None:
         idle = asyncio.ensure_future(bench.engine.idle())
         await iterations(8)
         assert not idle.done()
-        bench.told.gate.set()
+        bench.start_task.gate.set()
         await idle
         assert bench.owner.outcomes() == ["started"]
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 # Ends ----------------------------------------------------------------------------------------------------------------
@@ -442,10 +442,10 @@ def test_what_can_not_be_prepared_is_not_sent() -> None:
     """Its starts hear of the error, the turn goes back, and the next call flies."""
 
     async def work() -> None:
-        bench = Bench()
+        bench = EngineHarness()
         whole = bench.engine._prepare
 
-        def prepare(request: StartTaskRequest, group: Group) -> Call:
+        def prepare(request: StartTaskRequest | RunTaskRequest, group: Group) -> Call:
             if request.started_by is not None:
                 raise InvalidRequest("idempotency_key", "goes without started_by")
             return whole(request, group)
@@ -455,17 +455,17 @@ def test_what_can_not_be_prepared_is_not_sent() -> None:
         bench.add(HOSTS[2])
         await bench.engine.idle()
         assert bench.owner.outcomes() == ["not_sent", "not_sent", "started"]
-        assert isinstance(bench.owner.heard[0][2], InvalidRequest)
+        assert isinstance(bench.owner.results[0][2], InvalidRequest)
         assert bench.engine.outstanding == 0
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_turn_for_which_nobody_is_left_goes_back() -> None:
     """Everyone has left while the turn was waited for: nothing is sent, and nobody waits for ever."""
 
     async def work() -> None:
-        bench = Bench()
+        bench = EngineHarness()
         given: list[float] = []
         turn = asyncio.Event()
 
@@ -489,14 +489,14 @@ def test_a_turn_for_which_nobody_is_left_goes_back() -> None:
         assert given == [7.0]
         assert bench.sent() == []
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_the_end_of_the_client_leaves_nobody_waiting() -> None:
     """When the client's tasks are cancelled what is queued is told that it was not sent."""
 
     async def work() -> None:
-        bench = Bench(Told(open_=False), size=1, timeouts=aioecs.Timeouts(settle=0))
+        bench = EngineHarness(FakeStartTask(open_=False), size=1, timeouts=aioecs.Timeouts(settle=0))
         bench.add(*HOSTS[:20])
         await iterations(8)
         bench.core.closing = True
@@ -504,7 +504,7 @@ def test_the_end_of_the_client_leaves_nobody_waiting() -> None:
         await bench.engine.idle()
         assert bench.owner.outcomes() == ["unknown"] * 10 + ["not_sent"] * 10
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_what_is_known_of_a_start_under_way() -> None:
@@ -515,15 +515,15 @@ def test_what_is_known_of_a_start_under_way() -> None:
         batch_call = entries[0].where
         assert [batch_call.start_of(entry).outcome for entry in entries] == [Outcome.UNKNOWN] * 3
         stopping = asyncio.Event()
-        stop = bench.port.says["stop_task"]
+        stop = bench.transport.handlers["stop_task"]
 
         async def held(request: Any, sent_marker: Any) -> Any:
             await stopping.wait()
             return await stop(request, sent_marker)
 
-        bench.port.says["stop_task"] = held
+        bench.transport.handlers["stop_task"] = held
         bench.engine.withdraw(entries[0], "stop", "left")
-        bench.told.gate.set()
+        bench.start_task.gate.set()
         await iterations(12)
         known = batch_call.start_of(entries[0])
         assert known.request is entries[0].request
@@ -532,7 +532,7 @@ def test_what_is_known_of_a_start_under_way() -> None:
         await bench.engine.idle()
         assert arn_of(bench.owner.starts()[0]) == arn_of(known)
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_ten_thousand_queued_are_withdrawn_without_a_search() -> None:
@@ -540,7 +540,7 @@ def test_ten_thousand_queued_are_withdrawn_without_a_search() -> None:
 
     def calls(count: int) -> int:
         async def work() -> int:
-            bench = Bench(size=1)
+            bench = EngineHarness(size=1)
             bench.add(*[HOSTS[0]] * count)
             profile = cProfile.Profile()
             profile.enable()

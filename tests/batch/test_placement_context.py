@@ -7,8 +7,9 @@ import gc
 from typing import Any
 
 import pytest
-from run_world import ToldPort, a_core, leaping
-from wait_world import EnginePort
+from engine_transport import EngineTransport
+from fake_transport import FakeTransport, make_core
+from virtual_time import run_in_virtual_time
 
 import aioecs
 from aioecs import DistinctInstance, MemberOf, Spread, StartTaskRequest
@@ -32,7 +33,7 @@ def a_wish(**more: Any) -> PlacementOptions:
 
 def a_survey(**more: Any) -> tuple[Survey, Preparer, list[str]]:
     """Make one over an ECS in memory; the list has the operations that it was asked for."""
-    port = EnginePort(**more)
+    port = EngineTransport(**more)
     asked: list[str] = []
     answer = port.engine.answer
 
@@ -43,7 +44,7 @@ def a_survey(**more: Any) -> tuple[Survey, Preparer, list[str]]:
     port.engine.answer = noted  # type: ignore[method-assign,assignment]
     port.engine.add_cluster("other")
     port.engine.add_instances(1, cluster="other")
-    preparer = Preparer(a_core(port), region="us-east-1", paced=False, tag_tokens=False)  # type: ignore[arg-type]
+    preparer = Preparer(make_core(port), region="us-east-1", paced=False, tag_tokens=False)  # type: ignore[arg-type]
     return Survey(preparer), preparer, asked
 
 
@@ -64,7 +65,7 @@ def test_it_finds_out_what_a_task_takes_and_who_is_there() -> None:
         wished = await survey.site(template, a_wish(confirm_refusals=True))
         assert wished.confirm is preparer.reconciler(None)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def arns(layout: Site) -> list[str]:
@@ -104,7 +105,7 @@ def test_who_asks_alike_shares_an_inventory(template: StartTaskRequest, wish: di
         await survey.site(template, a_wish(**wish))
         assert asked == READS[:1], "a family may have a newer revision by now"
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_what_the_definition_asks_of_its_instance_is_a_constraint() -> None:
@@ -122,7 +123,7 @@ def test_what_the_definition_asks_of_its_instance_is_a_constraint() -> None:
         wish = a_wish(constraints=(MemberOf("attribute:good exists"),))
         assert arns(await survey.site(choosy, wish)) == [here]
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_definition_that_is_left_out_of_its_answer() -> None:
@@ -135,12 +136,12 @@ def test_a_definition_that_is_left_out_of_its_answer() -> None:
         return Answered(aioecs.ListContainerInstancesResponse())
 
     async def main() -> None:
-        port = ToldPort(describe_task_definition=nothing, list_container_instances=nobody)
-        preparer = Preparer(a_core(port), region=None, paced=False, tag_tokens=False)
+        port = FakeTransport(describe_task_definition=nothing, list_container_instances=nobody)
+        preparer = Preparer(make_core(port), region=None, paced=False, tag_tokens=False)
         layout = await Survey(preparer).site(DEMO, a_wish())
         assert (layout.demand(None), arns(layout)) == (Demand(), [])
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize(
@@ -161,7 +162,7 @@ def test_a_request_that_breaks_a_rule(template: StartTaskRequest) -> None:
         survey.check(DEMO)
         assert asked == []
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_what_nobody_asks_for_any_more_is_forgotten() -> None:
@@ -178,7 +179,7 @@ def test_what_nobody_asks_for_any_more_is_forgotten() -> None:
         assert len(survey._inventories) == 1
         assert len(survey._pools[None].rooms) == 1
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_the_demand_of_a_request_is_that_of_its_sizes() -> None:
@@ -195,7 +196,7 @@ def test_the_demand_of_a_request_is_that_of_its_sizes() -> None:
         assert len({each.cpu for each in others}) == 2 * REMEMBERED
         assert site.demand(aioecs.TaskOverride(memory="700", container_overrides=[larger])).memory == 700
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 # What can't be laid out ----------------------------------------------------------------------------------------------
@@ -217,7 +218,7 @@ def test_a_template_that_does_not_do(template: Any, error: type[ECSError], asked
             await survey.site(template, a_wish())
         assert heard == asked
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize("operation", READS)
@@ -231,4 +232,4 @@ def test_what_may_not_be_read(operation: str) -> None:
         preparer.core.transport.engine.denied.clear()  # type: ignore[attr-defined]
         assert len(arns(await survey.site(DEMO, a_wish()))) == 1
 
-    leaping(main())
+    run_in_virtual_time(main())

@@ -12,7 +12,7 @@ import anyio
 import attrs
 import pytest
 from aiobotocore.session import get_session
-from run_world import iterations, until
+from virtual_time import iterations, until
 
 import aioecs
 from aioecs import (

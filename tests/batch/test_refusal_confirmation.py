@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from run_world import ToldDesk, ToldPort, a_core, a_request, leaping, tasks_for, throttled
+from fake_transport import FakeReconciler, FakeTransport, make_core, make_request, tasks_for, throttled
+from virtual_time import run_in_virtual_time
 
 import aioecs
 from aioecs import Outcome, StartResult
@@ -16,7 +17,7 @@ from aioecs._logic.sending.packing import Entry
 
 def refused(**more: Any) -> tuple[Entry, StartResult, aioecs.Task]:
     """Make a start that was refused, and a task that would be its own."""
-    request = a_request(1, **more)
+    request = make_request(1, **more)
     entry = Entry(request.replace(container_instances=()), request.container_instances[0], None, 0)  # type: ignore[arg-type]
     start = StartResult(
         request=entry.request, container_instance=entry.instance, outcome=Outcome.REFUSED, token="aioecs-1"
@@ -48,38 +49,38 @@ def test_a_task_that_was_found_is_told(stop: bool, stops: int, outcome: str) -> 
     """And stopped first, if nobody wants it any more."""
 
     async def main() -> None:
-        port = ToldPort()
+        port = FakeTransport()
         _, start, task = refused()
-        told = await as_found(a_core(port), start, task, stop=stop)
+        told = await as_found(make_core(port), start, task, stop=stop)
         assert (told.outcome.value, told.task, told.failure) == (outcome, task, None)
         assert port.names() == ["StopTask"] * stops
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_stop_that_fails_leaves_it_started() -> None:
     """What runs is what is said to run."""
 
     async def main() -> None:
-        core = a_core(ToldPort(stop_task=throttled), retries=aioecs.Retries(max_attempts=1))
+        core = make_core(FakeTransport(stop_task=throttled), retries=aioecs.Retries(max_attempts=1))
         _, start, task = refused()
         assert (await as_found(core, start, task, stop=True)).outcome is Outcome.STARTED
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_it_is_looked_up_by_its_token_where_it_was_sent() -> None:
     """Absence there is to be believed, so it is confirmed."""
 
     async def main() -> None:
-        reconciler = ToldDesk()
+        reconciler = FakeReconciler()
         entry, start, _ = refused()
         await look_up(reconciler, entry, start)  # type: ignore[arg-type]
-        (ambiguous_call,) = reconciler.asked
+        (ambiguous_call,) = reconciler.requests
         assert (ambiguous_call.token, ambiguous_call.instances, ambiguous_call.confirm) == (
             "aioecs-1",
             (entry.instance,),
             True,
         )
 
-    leaping(main())
+    run_in_virtual_time(main())

@@ -8,26 +8,27 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from batch_world import HOSTS, Told, a_request, outcomes, requests
-from run_world import ToldPort, leaping, told_client
+from fake_batch import HOSTS, FakeStartTask, make_request, outcomes, requests
+from fake_transport import FakeTransport, fake_client
+from virtual_time import run_in_virtual_time
 
 import aioecs
 from aioecs import CancelToken, Failure, InvalidRequest, Outcome, StartCancelled, StartResult
 from aioecs._batch.retry_in_place import MAX_BACKOFF, may_pass
 from aioecs._model.attempt import Answered
 
-Work = Callable[[aioecs.Client, Told, ToldPort], Awaitable[None]]
+Work = Callable[[aioecs.Client, FakeStartTask, FakeTransport], Awaitable[None]]
 
 
-def with_client(work: Work, told: Told, **more: Any) -> None:
+def with_client(work: Work, told: FakeStartTask, **more: Any) -> None:
     """Run it with a client whose ECS is told what is full, on virtual time."""
 
     async def run() -> None:
-        port = ToldPort(start_task=told)
-        async with told_client(port, pacing=None, **more) as client:
+        port = FakeTransport(start_task=told)
+        async with fake_client(port, pacing=None, **more) as client:
             await work(client, told, port)
 
-    leaping(run())
+    run_in_virtual_time(run())
 
 
 def after(seconds: float, do: Callable[[], object]) -> None:
@@ -50,7 +51,7 @@ def after(seconds: float, do: Callable[[], object]) -> None:
 def test_what_may_pass(reason: str | None, passes: bool) -> None:
     """Want of room and of an agent do; all else stays as it is."""
     start = StartResult(
-        request=a_request(HOSTS[0]),
+        request=make_request(HOSTS[0]),
         container_instance=HOSTS[0],
         outcome=Outcome.REFUSED,
         failure=Failure(reason=reason),
@@ -61,7 +62,7 @@ def test_what_may_pass(reason: str | None, passes: bool) -> None:
 def test_it_starts_where_it_was_asked_to_once_there_is_room() -> None:
     """On the same instance, each task once, and the counts add up."""
 
-    async def work(client: aioecs.Client, told: Told, port: ToldPort) -> None:
+    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
         after(20, told.full.clear)
         began = asyncio.get_running_loop().time()
         report = await client.start_tasks(requests(20, 4), wait_for_capacity=60)
@@ -71,41 +72,41 @@ def test_it_starts_where_it_was_asked_to_once_there_is_room() -> None:
         assert report.statistics.started == report.statistics.requested == 20
         assert report.statistics.refused == 0
         assert 20 <= asyncio.get_running_loop().time() - began <= 20 + MAX_BACKOFF
-        assert len(port.asked) <= 2 + 7  # what waits for room goes on in calls of ten, ever more rarely
+        assert len(port.requests) <= 2 + 7  # what waits for room goes on in calls of ten, ever more rarely
 
-    with_client(work, Told(full=HOSTS[1:3]))
+    with_client(work, FakeStartTask(full=HOSTS[1:3]))
 
 
 def test_in_the_end_it_is_refused() -> None:
     """In ECS's own words, once its patience has ended and no sooner."""
 
-    async def work(client: aioecs.Client, told: Told, port: ToldPort) -> None:
+    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
         began = asyncio.get_running_loop().time()
         report = await client.start_tasks(requests(3, 3), wait_for_capacity=30)
         assert asyncio.get_running_loop().time() - began == pytest.approx(30, abs=0.1)
         assert outcomes(report.starts) == {Outcome.STARTED: 2, Outcome.REFUSED: 1}
         assert [start.failure and start.failure.reason for start in report.refused] == ["RESOURCE:MEMORY"]
         assert report.statistics.refused == 1
-        assert {instance for _, each in port.asked[1:] for instance in each.container_instances} == {HOSTS[2]}
+        assert {instance for _, each in port.requests[1:] for instance in each.container_instances} == {HOSTS[2]}
 
-    with_client(work, Told(full=HOSTS[2:3]))
+    with_client(work, FakeStartTask(full=HOSTS[2:3]))
 
 
 def test_by_default_it_does_not_wait() -> None:
     """Nobody asked it to."""
 
-    async def work(client: aioecs.Client, told: Told, port: ToldPort) -> None:
+    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
         report = await client.start_tasks(requests(2, 2))
         assert outcomes(report.starts) == {Outcome.STARTED: 1, Outcome.REFUSED: 1}
-        assert len(port.asked) == 1
+        assert len(port.requests) == 1
 
-    with_client(work, Told(full=HOSTS[1:2]))
+    with_client(work, FakeStartTask(full=HOSTS[1:2]))
 
 
 def test_a_cancel_ends_the_wait() -> None:
     """At once; what waited is told as refused, which it was."""
 
-    async def work(client: aioecs.Client, told: Told, port: ToldPort) -> None:
+    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
         token = CancelToken()
         after(5, token.cancel)
         began = asyncio.get_running_loop().time()
@@ -114,48 +115,48 @@ def test_a_cancel_ends_the_wait() -> None:
         assert asyncio.get_running_loop().time() - began == pytest.approx(5, abs=0.1)
         assert outcomes(caught.value.starts) == {Outcome.STARTED: 2, Outcome.REFUSED: 2}
 
-    with_client(work, Told(full=HOSTS[1:2]))
+    with_client(work, FakeStartTask(full=HOSTS[1:2]))
 
 
 def test_left_early_nothing_more_is_sent() -> None:
     """Whoever leaves the iteration is followed by no send, and the batch still drains."""
 
-    async def work(client: aioecs.Client, told: Told, port: ToldPort) -> None:
+    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
         async with client.batch() as batch:
             async with aclosing(batch.start_tasks(requests(2, 2), wait_for_capacity=600)) as starts:
                 async for start in starts:
                     assert start.outcome is Outcome.STARTED
                     break
-            sent = len(port.asked)
+            sent = len(port.requests)
             await asyncio.sleep(700)
-            assert len(port.asked) == sent
+            assert len(port.requests) == sent
             assert batch.statistics().requested == 2
 
-    with_client(work, Told(full=HOSTS[1:2]))
+    with_client(work, FakeStartTask(full=HOSTS[1:2]))
 
 
 def test_a_stream_that_waits_for_its_reader_sends_nothing() -> None:
     """A rest that ends while nobody draws is followed by no send until somebody does."""
 
-    async def work(client: aioecs.Client, told: Told, port: ToldPort) -> None:
+    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
         async with (
             client.batch() as batch,
             aclosing(batch.start_tasks(requests(2, 2), wait_for_capacity=600)) as starts,
         ):
             await anext(starts)
             await asyncio.sleep(100)
-            assert len(port.asked) == 1
+            assert len(port.requests) == 1
             told.full.clear()
             assert (await anext(starts)).outcome is Outcome.STARTED
-            assert len(port.asked) == 2
+            assert len(port.requests) == 2
 
-    with_client(work, Told(full=HOSTS[1:2]))
+    with_client(work, FakeStartTask(full=HOSTS[1:2]))
 
 
 def test_others_go_on_meanwhile() -> None:
     """More requests are drawn while some wait for room, from an async iterable too."""
 
-    async def work(client: aioecs.Client, told: Told, port: ToldPort) -> None:
+    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
         async def given() -> AsyncIterator[aioecs.StartTaskRequest]:
             for request in requests(40, 4):
                 yield request
@@ -164,37 +165,37 @@ def test_others_go_on_meanwhile() -> None:
         after(100, told.full.clear)
         report = await client.start_tasks(given(), wait_for_capacity=300)
         assert outcomes(report.starts) == {Outcome.STARTED: 40}
-        created = len(port.asked)
+        created = len(port.requests)
         assert created >= 30  # the three free hosts did not wait for the full one
 
-    with_client(work, Told(full=HOSTS[1:2]))
+    with_client(work, FakeStartTask(full=HOSTS[1:2]))
 
 
 def test_under_a_key_it_waits_too() -> None:
     """Each try looks the key up first, and starts nothing twice."""
 
-    async def work(client: aioecs.Client, told: Told, port: ToldPort) -> None:
+    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
         async def listed(_: Any, sent_marker: Any) -> Any:
             return Answered(aioecs.ListTasksResponse())
 
-        port.says["list_tasks"] = listed
+        port.handlers["list_tasks"] = listed
         after(10, told.full.clear)
         report = await client.start_tasks(requests(1), key=lambda _: "job-1", wait_for_capacity=60)
         assert outcomes(report.starts) == {Outcome.STARTED: 1}
-        assert len({request.started_by for name, request in port.asked if name == "StartTask"}) == 1
+        assert len({request.started_by for name, request in port.requests if name == "StartTask"}) == 1
 
-    with_client(work, Told(full=HOSTS[:1]))
+    with_client(work, FakeStartTask(full=HOSTS[:1]))
 
 
 @pytest.mark.parametrize("given", [-1.0, float("nan"), True, "soon"])
 def test_a_wait_that_is_none(given: Any) -> None:
     """Is refused by name before anything is sent."""
 
-    async def work(client: aioecs.Client, told: Told, port: ToldPort) -> None:
+    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
         with pytest.raises(InvalidRequest, match="wait_for_capacity"):
             await client.start_tasks(requests(1), wait_for_capacity=given)
         with pytest.raises(InvalidRequest, match="wait_for_capacity"):
             await client.place_tasks(aioecs.StartTaskRequest(task_definition="demo"), count=1, wait_for_capacity=given)
-        assert not port.asked
+        assert not port.requests
 
-    with_client(work, Told())
+    with_client(work, FakeStartTask())

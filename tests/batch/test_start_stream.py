@@ -10,8 +10,9 @@ from typing import Any
 
 import anyio
 import pytest
-from batch_world import HOSTS, Told, a_request, arn_of, outcomes, rejecting, requests, until
-from run_world import ToldPort, iterations, leaping, told_client
+from fake_batch import HOSTS, FakeStartTask, arn_of, make_request, outcomes, rejecting, requests
+from fake_transport import FakeTransport, fake_client
+from virtual_time import iterations, run_in_virtual_time, until_virtual
 
 import aioecs
 from aioecs import CancelToken, InvalidRequest, Outcome, StartCancelled, StartResult, StartTaskRequest, Timeouts
@@ -25,22 +26,22 @@ Told_ = list[tuple[tuple[StartResult, ...], str | None]]
 
 
 def with_batch(
-    work: Callable[[aioecs.Batch, Told, ToldPort, Told_], Awaitable[None]], told: Any = None, **more: Any
+    work: Callable[[aioecs.Batch, FakeStartTask, FakeTransport, Told_], Awaitable[None]], told: Any = None, **more: Any
 ) -> None:
     """Run it with a batch on a port that is told what to say, on virtual time; it is told what nobody else hears."""
 
     async def run() -> None:
-        said = Told() if told is None else told
-        port = ToldPort(start_task=said)
+        said = FakeStartTask() if told is None else told
+        port = FakeTransport(start_task=said)
         heard: Told_ = []
         hear = heard.append
         async with (
-            told_client(port, pacing=None, on_settled=lambda *each: hear(each), **more) as client,
+            fake_client(port, pacing=None, on_settled=lambda *each: hear(each), **more) as client,
             client.batch() as batch,
         ):
             await work(batch, said, port, heard)
 
-    leaping(run())
+    run_in_virtual_time(run())
 
 
 async def slowly(given: list[StartTaskRequest], seconds: float = 1.0) -> AsyncIterator[StartTaskRequest]:
@@ -63,7 +64,7 @@ async def at_once(given: list[StartTaskRequest]) -> AsyncIterator[StartTaskReque
 def test_any_iterable(kind: str) -> None:
     """In the order of the requests in a report; each once as they settle."""
 
-    async def work(batch: aioecs.Batch, told: Told, port: ToldPort, heard: Told_) -> None:
+    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Told_) -> None:
         asked = [] if kind == "nothing" else requests(30, 30)
 
         def given() -> Any:
@@ -90,13 +91,13 @@ def test_drawn_as_needed(is_async: bool) -> None:
     drawn = itertools.count()
 
     def endless() -> Iterator[StartTaskRequest]:
-        return (a_request(HOSTS[next(drawn) % 50]) for _ in itertools.repeat(None))
+        return (make_request(HOSTS[next(drawn) % 50]) for _ in itertools.repeat(None))
 
     async def endless_async() -> AsyncIterator[StartTaskRequest]:
         for request in endless():
             yield request
 
-    async def work(batch: aioecs.Batch, told: Told, port: ToldPort, heard: Told_) -> None:
+    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Told_) -> None:
         given = 0
         stream = batch.start_tasks(endless_async() if is_async else endless())
         assert next(drawn) == 0
@@ -130,7 +131,7 @@ def test_requests_that_raise(is_async: bool) -> None:
         except KeyError:
             raise Mine from None
 
-    async def work(batch: aioecs.Batch, told: Told, port: ToldPort, heard: Told_) -> None:
+    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Told_) -> None:
         loop = asyncio.get_running_loop()
         loop.call_later(1, told.gate.set)
         with pytest.raises(Mine) as caught:
@@ -143,7 +144,7 @@ def test_requests_that_raise(is_async: bool) -> None:
         assert isinstance(truth.__context__, KeyError)
         assert caught.value.__cause__ is None
 
-    with_batch(work, Told(open_=False))
+    with_batch(work, FakeStartTask(open_=False))
 
 
 def test_what_started_before_the_requests_raised_is_told() -> None:
@@ -155,7 +156,7 @@ def test_what_started_before_the_requests_raised_is_told() -> None:
         await asyncio.sleep(1)
         raise ValueError("mine")
 
-    async def work(batch: aioecs.Batch, told: Told, port: ToldPort, heard: Told_) -> None:
+    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Told_) -> None:
         with pytest.raises(ValueError, match="mine") as caught:
             await batch.report(given())
         truth = aioecs.find_start_error(caught.value)
@@ -178,15 +179,15 @@ def test_requests_that_are_cancelled_themselves(is_async: bool) -> None:
     """Their drawing ended with a CancelledError: that is no end of the requests, and is said."""
 
     async def given_async() -> AsyncIterator[StartTaskRequest]:
-        yield a_request(HOSTS[0])
+        yield make_request(HOSTS[0])
         await asyncio.sleep(1)
         raise asyncio.CancelledError("mine")
 
     def given() -> Iterator[StartTaskRequest]:
-        yield a_request(HOSTS[0])
+        yield make_request(HOSTS[0])
         raise asyncio.CancelledError("mine")
 
-    async def work(batch: aioecs.Batch, told: Told, port: ToldPort, heard: Told_) -> None:
+    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Told_) -> None:
         kind = aioecs.ClientStateError if is_async else asyncio.CancelledError
         with pytest.raises(kind) as caught:
             await batch.report(given_async() if is_async else given())
@@ -200,10 +201,10 @@ def test_requests_that_are_cancelled_themselves(is_async: bool) -> None:
 @pytest.mark.parametrize(
     "broken",
     [
-        a_request(),
-        a_request(HOSTS[0], task_definition=""),
-        a_request(*HOSTS[:12], tags=[aioecs.Tag(key="aws:mine")]),
-        a_request(5),  # type: ignore[arg-type]
+        make_request(),
+        make_request(HOSTS[0], task_definition=""),
+        make_request(*HOSTS[:12], tags=[aioecs.Tag(key="aws:mine")]),
+        make_request(5),  # type: ignore[arg-type]
         aioecs.StartTaskRequest(task_definition="demo", container_instances="i-1"),
     ],
     ids=["no instances", "no definition", "a tag", "a number", "a string"],
@@ -211,8 +212,8 @@ def test_requests_that_are_cancelled_themselves(is_async: bool) -> None:
 def test_an_invalid_request_fails_no_other(broken: StartTaskRequest) -> None:
     """It is told as NOT_SENT with its error, once per instance, in its place."""
 
-    async def work(batch: aioecs.Batch, told: Told, port: ToldPort, heard: Told_) -> None:
-        report = await batch.report([a_request(HOSTS[0]), broken, a_request(HOSTS[1])])
+    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Told_) -> None:
+        report = await batch.report([make_request(HOSTS[0]), broken, make_request(HOSTS[1])])
         held = broken.container_instances
         count = max(1, len(held)) if isinstance(held, tuple) else 1
         assert [start.outcome for start in report.starts] == [
@@ -234,10 +235,10 @@ def test_an_invalid_request_fails_no_other(broken: StartTaskRequest) -> None:
 def test_what_is_no_request_at_all(given: Any) -> None:
     """There is nothing to tell it by: it is an error of the requests."""
 
-    async def work(batch: aioecs.Batch, told: Told, port: ToldPort, heard: Told_) -> None:
+    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Told_) -> None:
         with pytest.raises(InvalidRequest, match="a StartTaskRequest"):
             await batch.report([given])
-        assert port.asked == []
+        assert port.requests == []
 
     with_batch(work)
 
@@ -246,21 +247,21 @@ def test_a_key_function_that_raises() -> None:
     """Its error is the requests' own."""
 
     async def run() -> None:
-        port = ToldPort(start_task=Told())
-        async with told_client(port, pacing=None) as client:
+        port = FakeTransport(start_task=FakeStartTask())
+        async with fake_client(port, pacing=None) as client:
             with pytest.raises(ZeroDivisionError) as caught:
                 await client.start_tasks(requests(3), key=lambda _: str(1 // 0))
             assert aioecs.find_start_error(caught.value) is not None
-        assert port.asked == []
+        assert port.requests == []
 
-    leaping(run())
+    run_in_virtual_time(run())
 
 
 def test_a_large_request_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its groups are made by tens; the rules are held against it as a whole."""
 
     async def run() -> None:
-        port = ToldPort(start_task=Told())
+        port = FakeTransport(start_task=FakeStartTask())
         checks = 0
         check = Preparer.check
 
@@ -270,20 +271,20 @@ def test_a_large_request_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> Non
             check(self, request, any_number=any_number)
 
         monkeypatch.setattr(Preparer, "check", counted)
-        async with told_client(port, pacing=None) as client, client.batch() as batch:
-            report = await batch.report([a_request(*HOSTS)])
+        async with fake_client(port, pacing=None) as client, client.batch() as batch:
+            report = await batch.report([make_request(*HOSTS)])
         assert checks == 1
         assert outcomes(report.starts) == {Outcome.STARTED: len(HOSTS)}
 
-    leaping(run())
+    run_in_virtual_time(run())
 
 
 def test_what_only_looks_like_the_last_request_is_checked() -> None:
     """Requests that share their values are checked as far as they differ: what breaks a rule is still told."""
 
     async def run() -> None:
-        port = ToldPort(start_task=Told())
-        good = a_request(HOSTS[0], enable_execute_command=True)
+        port = FakeTransport(start_task=FakeStartTask())
+        good = make_request(HOSTS[0], enable_execute_command=True)
         wrong: list[Any] = [
             good.replace(container_instances=["not one"]),
             good.replace(container_instances=[17]),
@@ -293,25 +294,25 @@ def test_what_only_looks_like_the_last_request_is_checked() -> None:
             good.replace(task_definition=""),
         ]
         given = [each for one in wrong for each in (good, one)]
-        async with told_client(port, pacing=None) as client:
+        async with fake_client(port, pacing=None) as client:
             report = await client.start_tasks(given)
         assert [type(start.error) for start in report.starts] == [type(None), InvalidRequest] * len(wrong)
         assert [start.outcome for start in report.not_sent] == [Outcome.NOT_SENT] * len(wrong)
 
-    leaping(run())
+    run_in_virtual_time(run())
 
 
 def test_the_loop_is_not_held_by_slow_requests() -> None:
     """An iterable that takes its time is drawn a millisecond at a time."""
 
-    async def work(batch: aioecs.Batch, told: Told, port: ToldPort, heard: Told_) -> None:
+    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Told_) -> None:
         loop = asyncio.get_running_loop()
         seen: list[int] = []
         rounds = 0
 
         def given() -> Iterator[StartTaskRequest]:
             for request in requests(20):
-                loop._leaping.now += 0.01  # type: ignore[attr-defined]
+                loop.advance(0.01)  # type: ignore[attr-defined]
                 seen.append(rounds)
                 yield request
 
@@ -342,11 +343,11 @@ def test_an_endless_stream_can_be_left(by: str, is_async: bool) -> None:
             yield request
         await never.wait()
 
-    async def work(batch: aioecs.Batch, told: Told, port: ToldPort, heard: Told_) -> None:
+    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Told_) -> None:
         told.gate.set()
         token, scope = CancelToken(), anyio.CancelScope()
         source: Any = {"token": token, "scope": scope}.get(by)
-        given = waits_for_ever() if is_async else (a_request(HOSTS[at % 50]) for at in itertools.count())
+        given = waits_for_ever() if is_async else (make_request(HOSTS[at % 50]) for at in itertools.count())
         got: list[StartResult] = []
 
         async def consume() -> None:
@@ -358,10 +359,10 @@ def test_an_endless_stream_can_be_left(by: str, is_async: bool) -> None:
                         if by in ("break", "close"):
                             break
                         if not is_async:
-                            await until(lambda: batch.statistics().in_flight == 2)
+                            await until_virtual(lambda: batch.statistics().in_flight == 2)
 
         task = asyncio.ensure_future(consume())
-        await until(lambda: len(got) >= 10)
+        await until_virtual(lambda: len(got) >= 10)
         await asyncio.sleep(0.1)
         token.cancel()
         scope.cancel()
@@ -369,12 +370,12 @@ def test_an_endless_stream_can_be_left(by: str, is_async: bool) -> None:
             task.cancel()
         asyncio.get_running_loop().call_later(1, told.gate.set)
         await asyncio.wait([task])
-        sends = len([name for name, _ in port.asked if name == "StartTask"])
+        sends = len([name for name, _ in port.requests if name == "StartTask"])
         truth = aioecs.find_start_error(await _ended(task))
         await asyncio.sleep(5)
         now = batch.statistics()
         assert (now.queued, now.in_flight) == (0, 0)
-        assert sends == len([name for name, _ in port.asked if name == "StartTask"])
+        assert sends == len([name for name, _ in port.requests if name == "StartTask"])
         named = {arn_of(start) for start in got if start.task is not None}
         named |= {each.task_arn or "" for each in truth.tasks} if truth is not None else set()
         named |= {arn_of(start) for starts, _ in heard for start in starts if start.task is not None}
@@ -395,7 +396,7 @@ async def _ended(task: asyncio.Task[Any]) -> BaseException | None:
 def test_break_gives_up_the_rest() -> None:
     """Without `aclosing` too: the iterator is dropped, and its starts are withdrawn."""
 
-    async def work(batch: aioecs.Batch, told: Told, port: ToldPort, heard: Told_) -> None:
+    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Told_) -> None:
         async for start in batch.start_tasks(requests(100)):
             assert start.outcome is Outcome.STARTED
             break
@@ -415,9 +416,9 @@ def test_a_cancel_while_it_ends_early() -> None:
             return await rejecting("AccessDeniedException")(request, sent_marker)
         return await held(request, sent_marker)
 
-    held = Told(open_=False)
+    held = FakeStartTask(open_=False)
 
-    async def work(batch: aioecs.Batch, _: Any, port: ToldPort, heard: Told_) -> None:
+    async def work(batch: aioecs.Batch, _: Any, port: FakeTransport, heard: Told_) -> None:
         token = CancelToken()
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -435,10 +436,10 @@ def test_a_cancel_while_it_ends_early() -> None:
 def test_a_second_cancel_ends_the_wait(seconds: float) -> None:
     """The first CancelledError goes on; what was not known then is UNKNOWN, and heard of later."""
 
-    async def work(batch: aioecs.Batch, told: Told, port: ToldPort, heard: Told_) -> None:
+    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Told_) -> None:
         loop = asyncio.get_running_loop()
         task = asyncio.ensure_future(batch.report(requests(20, 20)))
-        await until(lambda: told.begun == 2)
+        await until_virtual(lambda: told.begun == 2)
         began = loop.time()
         task.cancel("first")
         loop.call_later(seconds, task.cancel, "second")
@@ -452,15 +453,15 @@ def test_a_second_cancel_ends_the_wait(seconds: float) -> None:
         await asyncio.sleep(1)
         assert outcomes(start for starts, _ in heard for start in starts) == {Outcome.STOPPED: 20}
 
-    with_batch(work, Told(open_=False), timeouts=Timeouts(settle=2))
+    with_batch(work, FakeStartTask(open_=False), timeouts=Timeouts(settle=2))
 
 
 def test_the_end_of_the_client_ends_a_stream() -> None:
     """A stream that another task still draws from says so, and leaves nobody waiting."""
 
     async def run() -> None:
-        port = ToldPort(start_task=Told())
-        async with told_client(port, pacing=None, timeouts=Timeouts(drain=1, settle=1)) as client:
+        port = FakeTransport(start_task=FakeStartTask())
+        async with fake_client(port, pacing=None, timeouts=Timeouts(drain=1, settle=1)) as client:
             batch = await client.batch().__aenter__()
             task = asyncio.ensure_future(batch.report(slowly(requests(100))))
             await asyncio.sleep(3.5)
@@ -471,7 +472,7 @@ def test_the_end_of_the_client_ends_a_stream() -> None:
         assert 3 <= len(truth.starts) <= 5
         assert set(outcomes(truth.starts)) == {Outcome.STARTED}
 
-    leaping(run())
+    run_in_virtual_time(run())
 
 
 # One caller ----------------------------------------------------------------------------------------------------------
@@ -480,10 +481,10 @@ def test_the_end_of_the_client_ends_a_stream() -> None:
 def test_a_caller_of_many_instances_waits_for_all() -> None:
     """What it is told covers all calls that its starts flew in, withdrawn in part or not."""
 
-    async def work(batch: aioecs.Batch, told: Told, port: ToldPort, heard: Told_) -> None:
+    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Told_) -> None:
         token = CancelToken()
-        task = asyncio.ensure_future(batch.start_task(a_request(*HOSTS[:25]), token))
-        await until(lambda: told.begun == 2)
+        task = asyncio.ensure_future(batch.start_task(make_request(*HOSTS[:25]), token))
+        await until_virtual(lambda: told.begun == 2)
         token.cancel("enough")
         told.gate.set()
         await asyncio.wait([task])
@@ -492,17 +493,17 @@ def test_a_caller_of_many_instances_waits_for_all() -> None:
         assert [start.container_instance for start in error.starts] == list(HOSTS[:25])
         assert outcomes(error.starts) == {Outcome.STOPPED: 20, Outcome.NOT_SENT: 5}
 
-    with_batch(work, Told(open_=False), max_in_flight=2)
+    with_batch(work, FakeStartTask(open_=False), max_in_flight=2)
 
 
 @pytest.mark.parametrize("landed", [False, True])
 def test_a_coroutine_that_is_closed_is_heard_of(landed: bool) -> None:
     """Its caller is gone without a cancel: what it was not given is withdrawn, and what it came to is reported."""
 
-    async def work(batch: aioecs.Batch, told: Told, port: ToldPort, heard: Told_) -> None:
-        asking = batch.start_task(a_request(HOSTS[0]))
+    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Told_) -> None:
+        asking = batch.start_task(make_request(HOSTS[0]))
         asking.send(None)
-        await until(lambda: told.begun == 1)
+        await until_virtual(lambda: told.begun == 1)
         if landed:
             told.gate.set()
             await iterations(10)
@@ -511,15 +512,15 @@ def test_a_coroutine_that_is_closed_is_heard_of(landed: bool) -> None:
         await asyncio.sleep(1)
         assert [start.outcome for starts, _ in heard for start in starts] == [Outcome.STOPPED]
 
-    with_batch(work, Told(open_=False))
+    with_batch(work, FakeStartTask(open_=False))
 
 
 def test_a_cancel_that_meets_the_end_is_heard_of() -> None:
     """All has settled when its caller is cancelled, which takes what started along: a caller's cancel wins."""
 
-    async def work(batch: aioecs.Batch, told: Told, port: ToldPort, heard: Told_) -> None:
-        task = asyncio.ensure_future(batch.start_task(a_request(HOSTS[0])))
-        await until(lambda: told.begun == 1)
+    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Told_) -> None:
+        task = asyncio.ensure_future(batch.start_task(make_request(HOSTS[0])))
+        await until_virtual(lambda: told.begun == 1)
         told.gate.set()
         while batch.statistics().started == 0:
             await asyncio.sleep(0)
@@ -531,32 +532,32 @@ def test_a_cancel_that_meets_the_end_is_heard_of() -> None:
         assert truth.outcome is Outcome.STOPPED
         assert [start.outcome for starts, _ in heard for start in starts] in ([], [Outcome.STOPPED])
 
-    with_batch(work, Told(open_=False))
+    with_batch(work, FakeStartTask(open_=False))
 
 
 def test_a_cancel_that_abandons_waits_for_what_can_be_cut() -> None:
     """Nothing of it is on the wire, so what it came to is known at once: NOT_SENT."""
 
     async def run() -> None:
-        told = Told()
-        port = ToldPort(start_task=told)
-        async with told_client(port, pacing=None, max_in_flight=1, on_cancel="abandon") as client:
+        told = FakeStartTask()
+        port = FakeTransport(start_task=told)
+        async with fake_client(port, pacing=None, max_in_flight=1, on_cancel="abandon") as client:
             core = client._opened
             assert core is not None
             await core.concurrency.take(Priority.READ)
             async with client.batch() as batch:
                 token = CancelToken()
-                task = asyncio.ensure_future(batch.start_task(a_request(HOSTS[0]), token))
-                await until(lambda: batch.statistics().in_flight == 1)
+                task = asyncio.ensure_future(batch.start_task(make_request(HOSTS[0]), token))
+                await until_virtual(lambda: batch.statistics().in_flight == 1)
                 token.cancel()
                 await asyncio.wait([task])
                 error = task.exception()
                 assert isinstance(error, StartCancelled)
                 assert error.outcome is Outcome.NOT_SENT
             core.concurrency.release()
-        assert port.asked == []
+        assert port.requests == []
 
-    leaping(run())
+    run_in_virtual_time(run())
 
 
 @pytest.mark.parametrize(
@@ -587,7 +588,7 @@ async def test_ended_early_on_real_sockets(expired: bool) -> None:
     ecs: dict[str, Any] = {"expired_keys": ["local"]} if expired else {"denied": ["StartTask"]}
     async with LocalECS(instances=3, **ecs) as local:
         access: dict[str, Any] = {**local.client_kwargs(), "pacing": None}
-        given = [a_request(local.instance_arns[at % 3]) for at in range(500)]
+        given = [make_request(local.instance_arns[at % 3]) for at in range(500)]
         async with aioecs.Client(**access, max_in_flight=2) as client:
             report = await client.start_tasks(given)
         assert local.truth.requests["StartTask"] <= 3
@@ -603,7 +604,7 @@ async def test_a_slow_stream_on_real_sockets() -> None:
 
         async def given() -> AsyncIterator[StartTaskRequest]:
             for host in local.instance_arns:
-                yield a_request(host)
+                yield make_request(host)
                 await more.wait()
                 more.clear()
 

@@ -9,21 +9,20 @@ from typing import Any
 
 import attrs
 import pytest
-from run_world import (
+from fake_transport import (
     INSTANCES,
-    Held,
-    ToldDesk,
-    ToldPort,
-    a_call,
-    a_core,
-    a_request,
-    iterations,
-    leaping,
+    FakeReconciler,
+    FakeTransport,
+    HeldAttempt,
     lost,
+    make_call,
+    make_core,
+    make_request,
     started,
     tasks_for,
     throttled,
 )
+from virtual_time import iterations, run_in_virtual_time
 
 import aioecs
 from aioecs import Outcome, StartTaskResponse, Timeouts
@@ -51,9 +50,9 @@ async def unknown_task(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
     return Rejected(InvalidParameterException("The referenced task was not found."))
 
 
-def found() -> ToldDesk:
+def found() -> FakeReconciler:
     """A desk where the call's task shows."""
-    return ToldDesk(tasks_for(a_request(started_by="aioecs-token")))
+    return FakeReconciler(tasks_for(make_request(started_by="aioecs-token")))
 
 
 Heard = list[tuple[tuple[Outcome, ...], "str | None"]]
@@ -65,7 +64,7 @@ class Scene:
 
     core: Core
     call: Call
-    port: ToldPort
+    port: FakeTransport
     heard: Heard
     let_go: Callable[[], object] = lambda: None
     began: float = 0.0
@@ -94,66 +93,68 @@ MOMENTS = ["unbegun", "queued", "unsent", "on the wire", "resting", "looking", "
 async def at(moment: str, *, count: int = 1, **more: Any) -> Scene:
     """Set the scene: a call that has come as far as the moment."""
     heard: Heard = []
-    port = ToldPort()
+    port = FakeTransport()
     more = {"timeouts": CLOCKS, **more}
-    core = a_core(
+    core = make_core(
         port,
         size=1,
         on_settled=lambda starts, why: heard.append((tuple(start.outcome for start in starts), why)),
         **more,
     )
-    reconciler, gate = found() if moment == "looking" else ToldDesk(), asyncio.Event()
+    reconciler, gate = found() if moment == "looking" else FakeReconciler(), asyncio.Event()
     reconciler._gate = gate if moment == "looking" else None
-    call = a_call(core, reconciler, count=count, delivery="at_least_once" if moment == "sweeping" else "at_most_once")
+    call = make_call(
+        core, reconciler, count=count, delivery="at_least_once" if moment == "sweeping" else "at_most_once"
+    )
     scene = Scene(core, call, port, heard, gate.set, core.now)
     if moment == "queued":
         slot = core.concurrency.held(Priority.STOP)
         await slot.__aenter__()
         scene.let_go = core.concurrency.release
     if moment in ("unsent", "on the wire"):
-        held = Held(unsent=moment == "unsent")
-        port.says["start_task"] = held
+        held = HeldAttempt(unsent=moment == "unsent")
+        port.handlers["start_task"] = held
         scene.let_go = held.gate.set
     if moment == "resting":
-        port.says["start_task"] = throttled
+        port.handlers["start_task"] = throttled
     if moment in ("looking", "looking in vain"):
-        port.says["start_task"] = lost
+        port.handlers["start_task"] = lost
     call.begin()
     if moment == "sweeping":
         await resent(scene, reconciler)
     elif moment == "looking in vain":
         await asyncio.sleep(1)
     elif moment == "looking":
-        while not reconciler.asked:
+        while not reconciler.requests:
             await asyncio.sleep(0.01)
     elif moment != "unbegun":
         await iterations(4)
     return scene
 
 
-async def resent(scene: Scene, reconciler: ToldDesk) -> None:
+async def resent(scene: Scene, reconciler: FakeReconciler) -> None:
     """Lose the first answer, look in vain until absence is believed, and send again: now both show, one is stopped."""
-    held = Held(scene.port.says["stop_task"])
-    first = tasks_for(a_request(started_by="aioecs-token"))
+    held = HeldAttempt(scene.port.handlers["stop_task"])
+    first = tasks_for(make_request(started_by="aioecs-token"))
     late = [task.replace(task_arn=f"{task.task_arn}-late") for task in first]
 
     async def twice(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
-        scene.port.says["start_task"] = started
+        scene.port.handlers["start_task"] = started
         reconciler.found = (*first, *late)
         return await lost(request, sent_marker)
 
     reconciler.found = ()
-    scene.port.says["start_task"] = twice
+    scene.port.handlers["start_task"] = twice
     original = reconciler.look
 
     async def look(ambiguous_call: Any, patience: float) -> Any:
-        if len(scene.port.asked) == 1:
+        if len(scene.port.requests) == 1:
             looked = await original(ambiguous_call, patience)
             return attrs.evolve(looked, tasks=())
         return await original(ambiguous_call, patience)
 
     reconciler.look = look  # type: ignore[method-assign]
-    scene.port.says["stop_task"] = held
+    scene.port.handlers["stop_task"] = held
     while "StopTask" not in scene.port.names():
         await asyncio.sleep(0.1)
     scene.let_go = held.gate.set
@@ -165,9 +166,9 @@ async def resent(scene: Scene, reconciler: ToldDesk) -> None:
 
 async def test_it_is_sent_once_in_a_task_of_the_clients() -> None:
     """And everyone who waits for its end is told, also who asks later; the slot is free again."""
-    port = ToldPort()
-    core = a_core(port)
-    call = a_call(core, count=3)
+    port = FakeTransport()
+    core = make_core(port)
+    call = make_call(core, count=3)
     call.begin()
     waiters = [call.end_or(), call.end_or()]
     waiters[0].cancel()
@@ -176,7 +177,7 @@ async def test_it_is_sent_once_in_a_task_of_the_clients() -> None:
     assert isinstance(answer, StartTaskResponse)
     assert call.end_or().done()
     assert (len(answer.tasks), answer.attempts, answer.token, answer.request_id) == (3, 1, "aioecs-token", "request-1")
-    assert [(name, request.started_by) for name, request in port.asked] == [("StartTask", "aioecs-token")]
+    assert [(name, request.started_by) for name, request in port.requests] == [("StartTask", "aioecs-token")]
     assert (core.concurrency.in_use, call.ended, call.withdrawn) == (0, True, None)
     await iterations(2)
     assert len(core.background_tasks) == 0
@@ -184,11 +185,11 @@ async def test_it_is_sent_once_in_a_task_of_the_clients() -> None:
 
 async def test_only_what_is_missing_is_sent_under_a_key() -> None:
     """It looks first; the instance whose task shows is not asked for again."""
-    port = ToldPort()
-    call = a_call(a_core(port), found(), count=2, keyed=True)
+    port = FakeTransport()
+    call = make_call(make_core(port), found(), count=2, keyed=True)
     call.begin()
     await call.end_or()
-    assert [request.container_instances for _, request in port.asked] == [(INSTANCES[1],)]
+    assert [request.container_instances for _, request in port.requests] == [(INSTANCES[1],)]
     answer = call.verdict()
     assert isinstance(answer, StartTaskResponse)
     assert (len(answer.tasks), answer.attempts) == (2, 1)
@@ -199,14 +200,14 @@ def test_throttles_are_counted_and_rested_after() -> None:
 
     async def main() -> None:
         scene = await at("resting")
-        scene.core.loop.call_later(1, lambda: scene.port.says.update(start_task=started))
+        scene.core.loop.call_later(1, lambda: scene.port.handlers.update(start_task=started))
         assert await scene.end() == (Outcome.STARTED,)
         assert scene.core.throttled == 4
         assert scene.took == pytest.approx(0.1 + 0.2 + 0.4 + 0.8)
         assert scene.port.names() == ["StartTask"] * 5
         assert scene.heard == []
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 # Withdrawn -----------------------------------------------------------------------------------------------------------
@@ -245,14 +246,14 @@ def test_a_withdrawal_begins_nothing_new_and_stops_what_started_if_that_is_wante
         stops = ["StopTask"] * (outcome is Outcome.STOPPED)
         assert scene.port.names() == asked + stops
         if outcome is Outcome.STOPPED:
-            assert scene.port.asked[-1][1].reason == "aioecs:withdrawn:aioecs-token"
+            assert scene.port.requests[-1][1].reason == "aioecs:withdrawn:aioecs-token"
         if outcome is Outcome.NOT_SENT:
             assert scene.heard == []
             assert scene.took < 1e-6
         else:
             assert scene.heard[-1] == ((outcome,), "bored")
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -270,7 +271,7 @@ def test_whether_a_withdrawal_ends_it_at_once(moment: str) -> None:
         scene.let_go()
         await scene.end()
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_an_abandoned_request_is_heard_of_when_it_is_answered() -> None:
@@ -286,7 +287,7 @@ def test_an_abandoned_request_is_heard_of_when_it_is_answered() -> None:
         assert await scene.end() == (Outcome.STARTED,)
         assert scene.heard == [((Outcome.STARTED,), "bored")]
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_learning_goes_on_in_custody_until_absence_is_certain() -> None:
@@ -298,7 +299,7 @@ def test_learning_goes_on_in_custody_until_absence_is_certain() -> None:
         assert await scene.end() == (Outcome.UNKNOWN,)
         assert scene.took == pytest.approx(CLOCKS.consistency, abs=1)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize(
@@ -316,13 +317,13 @@ def test_a_stop_that_fails_leaves_the_outcome_to_be_told(
     async def main() -> None:
         for _ in range(2):
             scene = await at("on the wire", count=3, warned=warned_of)
-            scene.port.says["stop_task"] = answer
+            scene.port.handlers["stop_task"] = answer
             scene.call.withdraw("stop", "bored")
             scene.let_go()
             assert await scene.end() == (outcome,) * 3
 
     warned_of: set[str] = set()
-    leaping(main())
+    run_in_virtual_time(main())
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == (1 if answer is denied else 6)
     assert all(any(words in warning for words in warned) for warning in warnings)
@@ -333,14 +334,16 @@ def test_a_stop_whose_answer_was_lost_is_asked_for_again() -> None:
 
     async def main() -> None:
         scene = await at("on the wire", count=2)
-        scene.port.says["stop_task"] = lost
-        scene.core.loop.call_later(0.5, lambda: scene.port.says.update(stop_task=ToldPort().says["stop_task"]))
+        scene.port.handlers["stop_task"] = lost
+        scene.core.loop.call_later(
+            0.5, lambda: scene.port.handlers.update(stop_task=FakeTransport().handlers["stop_task"])
+        )
         scene.call.withdraw("stop", "bored")
         scene.let_go()
         assert await scene.end() == (Outcome.STOPPED,) * 2
         assert scene.port.names().count("StopTask") > 2
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize("leaving", [(), (0,), (2, 0), (0, 1, 2)])
@@ -355,9 +358,9 @@ def test_who_leaves_before_it_is_on_the_wire_is_not_in_it(leaving: tuple[int, ..
         expected = [Outcome.NOT_SENT if start in leaving else Outcome.STARTED for start in range(3)]
         assert await scene.end() == tuple(expected)
         stay = tuple(INSTANCES[start] for start in range(3) if start not in leaving)
-        assert [request.container_instances for _, request in scene.port.asked] == ([stay] if stay else [])
+        assert [request.container_instances for _, request in scene.port.requests] == ([stay] if stay else [])
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 # The clock -----------------------------------------------------------------------------------------------------------
@@ -388,7 +391,7 @@ def test_at_the_end_of_its_clock_nothing_new_is_begun(
         assert "StopTask" not in scene.port.names()
         assert scene.heard == []
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_an_answer_that_comes_within_settle_of_the_clocks_end_is_returned() -> None:
@@ -400,7 +403,7 @@ def test_an_answer_that_comes_within_settle_of_the_clocks_end_is_returned() -> N
         assert await scene.end() == (Outcome.STARTED,)
         assert isinstance(scene.call.verdict(), StartTaskResponse)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_an_answer_that_comes_together_with_the_cut_is_returned() -> None:
@@ -416,7 +419,7 @@ def test_an_answer_that_comes_together_with_the_cut_is_returned() -> None:
         raise AssertionError
 
     async def main() -> None:
-        call = a_call(a_core(ToldPort(start_task=late), timeouts=CLOCKS))
+        call = make_call(make_core(FakeTransport(start_task=late), timeouts=CLOCKS))
         call.begin()
         await call.end_or()
         answer = call.verdict()
@@ -424,7 +427,7 @@ def test_an_answer_that_comes_together_with_the_cut_is_returned() -> None:
         assert answer.request_id == "request-1"
         assert [start.outcome for start in call.record.starts()] == [Outcome.STARTED]
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_withdrawal_gives_the_clock_time_to_settle() -> None:
@@ -436,7 +439,7 @@ def test_a_withdrawal_gives_the_clock_time_to_settle() -> None:
         scene.core.loop.call_later(CLOCKS.call + 4, scene.let_go)
         assert await scene.end() == (Outcome.STOPPED,)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_clock_and_a_withdrawal_may_come_together() -> None:
@@ -446,9 +449,9 @@ def test_a_clock_and_a_withdrawal_may_come_together() -> None:
         scene = await at("queued")
         scene.core.loop.call_at(scene.call.record.deadline, scene.call.withdraw, "stop", "bored")
         assert await scene.end() == (Outcome.NOT_SENT,)
-        assert scene.port.asked == []
+        assert scene.port.requests == []
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_the_end_of_the_clock_waits_for_a_stop() -> None:
@@ -462,7 +465,7 @@ def test_the_end_of_the_clock_waits_for_a_stop() -> None:
         assert await scene.end() == (Outcome.STARTED,)
         assert scene.port.names()[-1] == "StopTask"
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 # The end of the loop, and of the client ------------------------------------------------------------------------------
@@ -516,7 +519,7 @@ def test_the_end_of_the_loop_leaves_one_last_breath(
         assert scene.heard[-1:] == ([] if outcome is Outcome.NOT_SENT or ended_before else [((outcome,), why)])
         assert task.cancelled() or withdrawn == "before"
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize("moment", ["on the wire", "looking", "looking in vain", "sweeping"])
@@ -537,7 +540,7 @@ def test_a_second_cancel_of_the_clients_tasks_ends_it(moment: str) -> None:
         assert scene.heard == [(outcomes, "the event loop ended")]
         assert scene.took < 2
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize(
@@ -566,7 +569,7 @@ def test_what_the_end_of_the_client_cuts_off_is_told_as_it_stands(
         assert scene.took < 2
         assert len(scene.heard) == (outcome is not Outcome.NOT_SENT)
 
-    leaping(main())
+    run_in_virtual_time(main())
     told = [record.getMessage() for record in caplog.records if record.levelname == "INFO"]
     assert len(told) == (outcome is not Outcome.NOT_SENT)
     assert all("token aioecs-token" in line and str(outcome) in line for line in told)
@@ -581,7 +584,7 @@ def test_a_stop_that_hangs_does_not_hold_up_the_end_of_the_loop() -> None:
         assert await scene.end() == (Outcome.STARTED,)
         assert scene.took == pytest.approx(CLOCKS.settle)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 async def test_an_error_of_our_own_ends_the_call_as_unknown(caplog: pytest.LogCaptureFixture) -> None:
@@ -591,8 +594,8 @@ async def test_an_error_of_our_own_ends_the_call_as_unknown(caplog: pytest.LogCa
         sent_marker.body_started = True
         raise ZeroDivisionError("a bug")
 
-    core = a_core(ToldPort(start_task=broken))
-    call = a_call(core)
+    core = make_core(FakeTransport(start_task=broken))
+    call = make_call(core)
     call.begin()
     await call.end_or()
     assert isinstance(call.verdict(), StartUnknown)
@@ -620,7 +623,7 @@ def test_what_nobody_heard_is_told_to_on_settled_and_the_log(caplog: pytest.LogC
 
     for before in (True, False):
         caplog.clear()
-        leaping(main(before))
+        run_in_virtual_time(main(before))
         assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
             (
                 "INFO",
@@ -636,7 +639,7 @@ async def test_an_on_settled_that_raises_harms_nobody(caplog: pytest.LogCaptureF
         raise ValueError("no hearing")
 
     for on_settled in (broken, None):
-        call = a_call(a_core(ToldPort(), on_settled=on_settled))
+        call = make_call(make_core(FakeTransport(), on_settled=on_settled))
         call.begin()
         call.outcome_undelivered()
         await call.end_or()
@@ -646,15 +649,15 @@ async def test_an_on_settled_that_raises_harms_nobody(caplog: pytest.LogCaptureF
 
 async def test_a_request_that_could_not_be_sent_is_no_doubt() -> None:
     """The witness beats any reading of exceptions: cut before the first byte, it was never sent."""
-    held = Held(unsent=True)
-    core = a_core(ToldPort(start_task=held))
-    call = a_call(core)
+    held = HeldAttempt(unsent=True)
+    core = make_core(FakeTransport(start_task=held))
+    call = make_call(core)
     call.begin()
     await held.begun.wait()
     call.withdraw("stop", "bored")
     await call.end_or()
     [start] = call.record.starts()
-    assert held.cut
+    assert held.cancelled
     assert (start.outcome, start.token, type(start.error)) == (Outcome.NOT_SENT, "", ConnectionFailed)
 
 
@@ -677,4 +680,4 @@ def test_a_cancelled_call_that_hangs_is_looked_up_at_once() -> None:
         await iterations(4)
         assert len(scene.core.background_tasks) == 0
 
-    leaping(main())
+    run_in_virtual_time(main())

@@ -6,7 +6,8 @@ from typing import Any
 
 import anyio
 import pytest
-from run_world import INSTANCES, ToldDesk, ToldPort, a_core, a_request, leaping
+from fake_transport import INSTANCES, FakeReconciler, FakeTransport, make_core, make_request
+from virtual_time import run_in_virtual_time
 
 from aioecs import StartTaskRequest, Tag
 from aioecs._calls.call_preparation import Preparer, fresh_token
@@ -19,7 +20,7 @@ from aioecs.errors import InvalidRequest
 def a_preparer(core: Core, **more: Any) -> Preparer:
     """Make one whose doubts are looked up in vain."""
     given: dict[str, Any] = {"region": "us-east-1", "paced": False, "tag_tokens": False, **more}
-    return Preparer(core, **given, reconcilers={None: ToldDesk()})  # type: ignore[dict-item]
+    return Preparer(core, **given, reconcilers={None: FakeReconciler()})  # type: ignore[dict-item]
 
 
 def test_a_fresh_token_is_nobody_else_s() -> None:
@@ -31,7 +32,7 @@ def test_a_fresh_token_is_nobody_else_s() -> None:
 
 def tagged(count: int, **more: Any) -> StartTaskRequest:
     """Make a request with so many tags."""
-    return a_request(tags=[Tag(key=f"k{n}", value="v") for n in range(count)], **more)
+    return make_request(tags=[Tag(key=f"k{n}", value="v") for n in range(count)], **more)
 
 
 # What may be asked for -----------------------------------------------------------------------------------------------
@@ -41,10 +42,10 @@ def tagged(count: int, **more: Any) -> StartTaskRequest:
     ("given", "rule"),
     [
         ("demo", "request: a StartTaskRequest"),
-        (a_request(started_by="x" * 37), "started_by: at most 36"),
-        (a_request(0), "container_instances: 1 to 10"),
+        (make_request(started_by="x" * 37), "started_by: at most 36"),
+        (make_request(0), "container_instances: 1 to 10"),
         (StartTaskRequest(task_definition="demo", container_instances=["0" * 32] * 11), "container_instances: 1 to 10"),
-        (a_request(cluster="arn:aws:ecs:us-east-1:123456789012:cluster/other"), "of the cluster other"),
+        (make_request(cluster="arn:aws:ecs:us-east-1:123456789012:cluster/other"), "of the cluster other"),
         (
             StartTaskRequest(task_definition="demo", container_instances=[INSTANCES[0].replace("east", "west")]),
             "Region",
@@ -57,23 +58,23 @@ def tagged(count: int, **more: Any) -> StartTaskRequest:
 )
 async def test_a_rule_that_is_broken_is_named(given: Any, rule: str) -> None:
     """Before anything is sent, whether it is only checked or made a call of."""
-    port = ToldPort()
-    preparer = a_preparer(a_core(port))
+    port = FakeTransport()
+    preparer = a_preparer(make_core(port))
     for ask in (preparer.check, lambda request: preparer.call(request, None, "at_most_once")):
         with pytest.raises(InvalidRequest, match=rule):
             ask(given)
-    assert port.asked == []
+    assert port.requests == []
 
 
 async def test_an_endpoint_of_one_s_own_may_be_in_any_region() -> None:
     """Without a Region to hold ARNs against, they are what they are."""
     west = [INSTANCES[0].replace("east", "west")]
-    a_preparer(a_core(ToldPort()), region=None).check(a_request().replace(container_instances=west))
+    a_preparer(make_core(FakeTransport()), region=None).check(make_request().replace(container_instances=west))
 
 
 async def test_what_fans_out_was_checked_as_a_whole() -> None:
     """Any number of instances may be asked for, and a part of it is not checked again."""
-    preparer = a_preparer(a_core(ToldPort()))
+    preparer = a_preparer(make_core(FakeTransport()))
     many = StartTaskRequest(task_definition="demo", container_instances=["0" * 32] * 25)
     preparer.check(many, any_number=True)
     assert preparer.call(many, None, "at_most_once", fan_out=True).record.request is many
@@ -83,11 +84,11 @@ async def test_what_fans_out_was_checked_as_a_whole() -> None:
 
 async def test_whether_the_instances_keep_the_rules() -> None:
     """However many they are; what else is in the request isn't looked at."""
-    preparer = a_preparer(a_core(ToldPort()))
-    assert preparer.fits(a_request(10, started_by="x" * 37))
+    preparer = a_preparer(make_core(FakeTransport()))
+    assert preparer.fits(make_request(10, started_by="x" * 37))
     west = INSTANCES[0].replace("east", "west")
-    assert not preparer.fits(a_request().replace(container_instances=[*INSTANCES, west]))
-    assert not preparer.fits(a_request().replace(container_instances=[7]))
+    assert not preparer.fits(make_request().replace(container_instances=[*INSTANCES, west]))
+    assert not preparer.fits(make_request().replace(container_instances=[7]))
 
 
 # Tokens --------------------------------------------------------------------------------------------------------------
@@ -96,19 +97,19 @@ async def test_whether_the_instances_keep_the_rules() -> None:
 async def sent(preparer: Preparer, request: StartTaskRequest, key: Any = None) -> tuple[Any, Any]:
     """Prepare a call and begin it; return its record, and the request as it was sent."""
     call = preparer.call(request, key, "at_most_once")
-    assert isinstance(preparer.core.transport, ToldPort)
-    assert preparer.core.transport.asked == []
+    assert isinstance(preparer.core.transport, FakeTransport)
+    assert preparer.core.transport.requests == []
     call.begin()
     await call.end_or()
-    [(_, request)] = preparer.core.transport.asked
+    [(_, request)] = preparer.core.transport.requests
     return call.record, request
 
 
 async def test_its_tasks_bear_its_token() -> None:
     """Another for each call; under a key that of the key, wherever it is made."""
-    request, made = a_request(group="g"), set[str]()
+    request, made = make_request(group="g"), set[str]()
     for key in (None, None, "k", "k" * 5000, "\ud800"):
-        record, as_sent = await sent(a_preparer(a_core(ToldPort())), request, key)
+        record, as_sent = await sent(a_preparer(make_core(FakeTransport())), request, key)
         assert as_sent == request.replace(started_by=record.token)
         assert (record.request, record.adopts, record.keyed) == (request, True, key is not None)
         assert key is None or record.token == tokens.derived(key)
@@ -118,16 +119,16 @@ async def test_its_tasks_bear_its_token() -> None:
 
 async def test_a_mark_of_the_caller_s_own_is_kept() -> None:
     """Whoever bears it may be a stranger, so what is found by it is not adopted."""
-    request = a_request(started_by="me")
-    record, as_sent = await sent(a_preparer(a_core(ToldPort())), request)
+    request = make_request(started_by="me")
+    record, as_sent = await sent(a_preparer(make_core(FakeTransport())), request)
     assert (as_sent, record.token, record.adopts) == (request, "me", False)
 
 
 @pytest.mark.parametrize("tags", [None, [Tag(key="a", value="b")]])
 async def test_a_mark_of_the_caller_s_own_beside_a_token_in_a_tag(tags: Any) -> None:
     """With `tag_tokens` the token stands there, behind the caller's own tags."""
-    request = a_request(started_by="me", tags=tags)
-    record, as_sent = await sent(a_preparer(a_core(ToldPort()), tag_tokens=True), request)
+    request = make_request(started_by="me", tags=tags)
+    record, as_sent = await sent(a_preparer(make_core(FakeTransport()), tag_tokens=True), request)
     assert as_sent.started_by == "me"
     assert as_sent.tags == (*(tags or ()), Tag(key=TAG, value=record.token))
     assert (record.token.startswith(tokens.PREFIX), record.adopts) == (True, True)
@@ -135,8 +136,8 @@ async def test_a_mark_of_the_caller_s_own_beside_a_token_in_a_tag(tags: Any) -> 
 
 async def test_the_tag_of_the_token_counts_as_one() -> None:
     """Fifty of one's own leave no room for it, and that is said before it is sent."""
-    full = a_request(started_by="me", tags=[Tag(key=f"k{n}", value="") for n in range(50)])
-    core = a_core(ToldPort())
+    full = make_request(started_by="me", tags=[Tag(key=f"k{n}", value="") for n in range(50)])
+    core = make_core(FakeTransport())
     a_preparer(core).call(full, None, "at_most_once")
     with pytest.raises(InvalidRequest, match="tags"):
         a_preparer(core, tag_tokens=True).call(full, None, "at_most_once")
@@ -146,13 +147,13 @@ async def test_the_tag_of_the_token_counts_as_one() -> None:
 async def test_a_key_that_is_none(key: Any) -> None:
     """It is a string, of any length but 0."""
     with pytest.raises(InvalidRequest, match="idempotency_key: a string that isn't empty"):
-        a_preparer(a_core(ToldPort())).call(a_request(), key, "at_most_once")
+        a_preparer(make_core(FakeTransport())).call(make_request(), key, "at_most_once")
 
 
 async def test_a_key_beside_a_mark() -> None:
     """Both would stand in `startedBy`."""
     with pytest.raises(InvalidRequest, match="idempotency_key: goes without started_by"):
-        a_preparer(a_core(ToldPort())).call(a_request(started_by="me"), "k", "at_most_once")
+        a_preparer(make_core(FakeTransport())).call(make_request(started_by="me"), "k", "at_most_once")
 
 
 # Clocks and desks ----------------------------------------------------------------------------------------------------
@@ -162,24 +163,24 @@ def test_a_call_has_the_clocks_of_its_client_and_caller() -> None:
     """Its own begins now; an anyio deadline around the caller is its horizon, unless it fans out and is nobody's."""
 
     async def main() -> None:
-        core = a_core(ToldPort())
+        core = make_core(FakeTransport())
         preparer = a_preparer(core, paced=True)
-        record = preparer.call(a_request(), None, "at_least_once").record
+        record = preparer.call(make_request(), None, "at_least_once").record
         assert (record.deadline, record.horizon) == (core.now + core.timeouts.call, float("inf"))
         assert (record.timeouts, record.retries) == (core.timeouts, core.retries)
         assert (record.delivery, record.paced) == ("at_least_once", True)
         with anyio.move_on_after(7):
             await anyio.sleep(2)
-            assert preparer.call(a_request(), None, "at_most_once").record.horizon == core.now + 5
-            fanned = preparer.call(a_request(), None, "at_most_once", fan_out=True).record
+            assert preparer.call(make_request(), None, "at_most_once").record.horizon == core.now + 5
+            fanned = preparer.call(make_request(), None, "at_most_once", fan_out=True).record
             assert fanned.horizon == float("inf")
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 async def test_a_cluster_has_one_desk() -> None:
     """All doubts of a client about a cluster are looked up together."""
-    preparer = Preparer(a_core(ToldPort()), region=None, paced=False, tag_tokens=False)
+    preparer = Preparer(make_core(FakeTransport()), region=None, paced=False, tag_tokens=False)
     reconciler = preparer.reconciler("a")
     assert isinstance(reconciler, Reconciler)
     assert preparer.reconciler("a") is reconciler
@@ -194,14 +195,14 @@ async def test_a_cluster_has_one_desk() -> None:
         (tagged(50, started_by="mine"), False, None),
         (tagged(50, started_by="mine"), True, "tags"),  # it would be the 51st
         (tagged(51), False, "tags"),
-        (a_request(started_by="no spaces"), False, "started_by"),
-        (a_request(started_by="x" * 37), False, "started_by"),
-        (a_request(count=0), False, "container_instances"),
+        (make_request(started_by="no spaces"), False, "started_by"),
+        (make_request(started_by="x" * 37), False, "started_by"),
+        (make_request(count=0), False, "container_instances"),
     ],
 )
 async def test_it_is_checked_as_it_will_be_sent(request_: StartTaskRequest, tag_tokens: bool, rule: str | None) -> None:
     """With the tag that aioecs adds, where it adds one; what fans out was checked before."""
-    made = a_preparer(a_core(ToldPort()), region=None, tag_tokens=tag_tokens)
+    made = a_preparer(make_core(FakeTransport()), region=None, tag_tokens=tag_tokens)
     if rule is None:
         call = made.call(request_, None, "at_most_once")
         tags = {tag.key for tag in call._sent_as.tags or ()}

@@ -14,7 +14,8 @@ from typing import Any, cast
 
 import anyio
 import pytest
-from run_world import Held, ToldDesk, ToldPort, a_call, a_core, a_request, iterations, leaping, told_client
+from fake_transport import FakeReconciler, FakeTransport, HeldAttempt, fake_client, make_call, make_core, make_request
+from virtual_time import iterations, run_in_virtual_time
 
 import aioecs
 from aioecs import (
@@ -299,15 +300,15 @@ def test_a_caller_sees_what_it_would_of_any_well_behaved_coroutine(scene: str, h
     """Cancelled by whatever there is, nested in one another and firing together: the same that a plain wait sees."""
 
     async def main() -> tuple[Facts, str]:
-        held, errors, loop = Held(), list[asyncio.CancelledError](), asyncio.get_running_loop()
+        held, errors, loop = HeldAttempt(), list[asyncio.CancelledError](), asyncio.get_running_loop()
         timeouts = Timeouts(settle=0 if how == "keep at once" else 10)
         policy: Any = how.partition(" ")[0]
-        async with told_client(ToldPort(start_task=held), timeouts=timeouts) as client:
+        async with fake_client(FakeTransport(start_task=held), timeouts=timeouts) as client:
 
             async def start() -> object:
                 before = cancelling()
                 try:
-                    return await client.start_task(a_request(), on_cancel=policy)
+                    return await client.start_task(make_request(), on_cancel=policy)
                 except asyncio.CancelledError as error:
                     assert cancelling() > before
                     errors.append(error)
@@ -326,7 +327,7 @@ def test_a_caller_sees_what_it_would_of_any_well_behaved_coroutine(scene: str, h
         facts, end, _ = await facts_of(scene, well_behaved)
         return facts, end
 
-    assert leaping(main()) == leaping(reference())
+    assert run_in_virtual_time(main()) == run_in_virtual_time(reference())
 
 
 @pytest.mark.parametrize("scene", SIMPLE)
@@ -335,13 +336,13 @@ def test_settling_takes_its_time_and_changes_nothing_else(scene: str, on_cancel:
     """The answer comes three seconds after the cancel: the caller sees the same, later, and is told what came of it."""
 
     async def main() -> tuple[Facts, str]:
-        held, named = Held(), list[StartCancelled | None]()
-        port = ToldPort(start_task=held)
-        async with told_client(port) as client:
+        held, named = HeldAttempt(), list[StartCancelled | None]()
+        port = FakeTransport(start_task=held)
+        async with fake_client(port) as client:
 
             async def start() -> object:
                 try:
-                    return await client.start_task(a_request(), on_cancel=on_cancel)
+                    return await client.start_task(make_request(), on_cancel=on_cancel)
                 except asyncio.CancelledError as error:
                     named.append(aioecs.find_start_error(error))
                     raise
@@ -360,20 +361,20 @@ def test_settling_takes_its_time_and_changes_nothing_else(scene: str, on_cancel:
         facts, end, _ = await facts_of(scene, well_behaved)
         return facts, end
 
-    assert leaping(main()) == leaping(reference())
+    assert run_in_virtual_time(main()) == run_in_virtual_time(reference())
 
 
 def test_the_first_cancelled_error_is_raised_again_and_no_count_is_touched() -> None:
     """The same object that came in, whatever came after; `cancelling()` counts all of them."""
 
     async def main() -> None:
-        held = Held()
-        async with told_client(ToldPort(start_task=held)) as client:
+        held = HeldAttempt()
+        async with fake_client(FakeTransport(start_task=held)) as client:
             counts: list[int] = []
 
             async def start() -> None:
                 try:
-                    await client.start_task(a_request())
+                    await client.start_task(make_request())
                 finally:
                     counts.append(cancelling())
 
@@ -383,7 +384,7 @@ def test_the_first_cancelled_error_is_raised_again_and_no_count_is_touched() -> 
             assert counts == [1, 2, 3]
             held.gate.set()
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 # The passed scope or token -------------------------------------------------------------------------------------------
@@ -411,17 +412,17 @@ def test_a_scope_or_token_that_fires_ends_in_start_cancelled(
     """With source, reason, token and what came of it; the answer comes three seconds after the cancel."""
 
     async def main() -> None:
-        held, loop, source, heard = Held(), asyncio.get_running_loop(), make(), list[Any]()
+        held, loop, source, heard = HeldAttempt(), asyncio.get_running_loop(), make(), list[Any]()
         began = loop.time()
-        async with told_client(
-            ToldPort(start_task=held),
+        async with fake_client(
+            FakeTransport(start_task=held),
             on_cancel=on_cancel,
             on_settled=lambda starts, why: heard.append((starts[0].outcome, why)),
         ) as client:
             loop.call_later(1, source.cancel, "bored")
             loop.call_later(4, held.gate.set)
             with pytest.raises(StartCancelled) as caught:
-                await client.start_task(a_request(2), source)
+                await client.start_task(make_request(2), source)
             truth = caught.value
             assert loop.time() - began == pytest.approx(took, abs=0.02)
             assert (truth.outcome, len(truth.starts), truth.source) == (outcome, 2, source)
@@ -433,7 +434,7 @@ def test_a_scope_or_token_that_fires_ends_in_start_cancelled(
         why = truth.reason or "cancelled"
         assert heard == ([(Outcome.STARTED, why)] if outcome is Outcome.UNKNOWN else [])
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize("make", SOURCES)
@@ -441,21 +442,21 @@ def test_settle_bounds_the_wait_and_custody_goes_on(make: Callable[[], Any]) -> 
     """Ten seconds for learning and stopping together: then UNKNOWN, and `on_settled` hears the end."""
 
     async def main() -> None:
-        held, loop, source, heard = Held(), asyncio.get_running_loop(), make(), list[Any]()
+        held, loop, source, heard = HeldAttempt(), asyncio.get_running_loop(), make(), list[Any]()
         began = loop.time()
-        async with told_client(
-            ToldPort(start_task=held), on_settled=lambda starts, why: heard.append((starts[0].outcome, why))
+        async with fake_client(
+            FakeTransport(start_task=held), on_settled=lambda starts, why: heard.append((starts[0].outcome, why))
         ) as client:
             loop.call_later(1, source.cancel)
             with pytest.raises(StartCancelled) as caught:
-                await client.start_task(a_request(), source)
+                await client.start_task(make_request(), source)
             assert caught.value.outcome is Outcome.UNKNOWN
             assert loop.time() - began == pytest.approx(11, abs=0.02)
             assert heard == []
             held.gate.set()
         assert heard == [(Outcome.STOPPED, "cancelled")]
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_scope_that_encloses_the_call_is_what_the_caller_sees() -> None:
@@ -463,15 +464,15 @@ def test_a_scope_that_encloses_the_call_is_what_the_caller_sees() -> None:
 
     async def main() -> None:
         for shielded in (False, True):
-            held, scope = Held(), anyio.CancelScope()
-            async with told_client(ToldPort(start_task=held)) as client:
+            held, scope = HeldAttempt(), anyio.CancelScope()
+            async with fake_client(FakeTransport(start_task=held)) as client:
                 asyncio.get_running_loop().call_later(1, scope.cancel)
                 asyncio.get_running_loop().call_later(3, held.gate.set)
                 seen: list[BaseException] = []
                 with scope:
                     try:
                         with anyio.CancelScope(shield=shielded):
-                            await client.start_task(a_request(), scope)
+                            await client.start_task(make_request(), scope)
                     except BaseException as error:
                         seen.append(error)
                         raise
@@ -487,7 +488,7 @@ def test_a_scope_that_encloses_the_call_is_what_the_caller_sees() -> None:
                 assert cancelling() == 0
 
     with pytest.raises(StartCancelled):
-        leaping(main())
+        run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize("make", [make_scope, lambda: anyio.move_on_after(5)])
@@ -496,16 +497,16 @@ def test_the_callers_scope_is_left_untouched(make: Callable[[], anyio.CancelScop
 
     async def main() -> None:
         scope = make()
-        async with told_client(ToldPort()) as client:
-            await asyncio.gather(*(client.start_task(a_request(), scope) for _ in range(20)))
-            await client.start_task(a_request(), scope)
+        async with fake_client(FakeTransport()) as client:
+            await asyncio.gather(*(client.start_task(make_request(), scope) for _ in range(20)))
+            await client.start_task(make_request(), scope)
             deadline = scope.deadline
             with scope:
                 asyncio.get_running_loop().call_later(1, scope.cancel)
                 await asyncio.sleep(60)
             assert (scope.cancelled_caught, scope.deadline) == (True, deadline)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize("make", SOURCES)
@@ -513,12 +514,12 @@ def test_one_source_cancels_any_number_of_calls(make: Callable[[], Any]) -> None
     """A thousand at once, in flight and in the queue: each is told its own, and nothing is sent afterwards."""
 
     async def main() -> None:
-        held, source, port = Held(), make(), ToldPort()
-        port.says["start_task"] = held
-        async with told_client(port) as client:
-            calls = [asyncio.create_task(client.start_task(a_request(), source)) for _ in range(1000)]
+        held, source, port = HeldAttempt(), make(), FakeTransport()
+        port.handlers["start_task"] = held
+        async with fake_client(port) as client:
+            calls = [asyncio.create_task(client.start_task(make_request(), source)) for _ in range(1000)]
             await iterations(5)
-            sent = len(port.asked)
+            sent = len(port.requests)
             source.cancel()
             await asyncio.sleep(0.02)
             held.gate.set()
@@ -528,11 +529,11 @@ def test_one_source_cancels_any_number_of_calls(make: Callable[[], Any]) -> None
             assert outcomes.count(Outcome.STOPPED) == sent == 50
             assert outcomes.count(Outcome.NOT_SENT) == 950
             assert port.names().count("StartTask") == 50
-            port.says["start_task"] = ToldPort().says["start_task"]
+            port.handlers["start_task"] = FakeTransport().handlers["start_task"]
             for _ in range(20):
-                assert len((await client.start_task(a_request())).tasks) == 1
+                assert len((await client.start_task(make_request())).tasks) == 1
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 # Second cancels ------------------------------------------------------------------------------------------------------
@@ -559,13 +560,13 @@ def test_a_second_cancel_ends_the_wait_and_not_the_settling(
     caplog.set_level(logging.INFO, "aioecs")
 
     async def main() -> None:
-        held, loop, heard = Held(), asyncio.get_running_loop(), list[Any]()
+        held, loop, heard = HeldAttempt(), asyncio.get_running_loop(), list[Any]()
         token, scope, around = CancelToken(), anyio.CancelScope(), anyio.CancelScope()
         source = token if "token" in (first, second) else around if first == "enclosing" else scope
         causes: list[StartCancelled] = []
         began, ended = loop.time(), list[float]()
-        async with told_client(
-            ToldPort(start_task=held), on_settled=lambda starts, why: heard.append(starts[0].outcome)
+        async with fake_client(
+            FakeTransport(start_task=held), on_settled=lambda starts, why: heard.append(starts[0].outcome)
         ) as client:
 
             async def outcome(task: asyncio.Task[bool]) -> bool:
@@ -574,7 +575,7 @@ def test_a_second_cancel_ends_the_wait_and_not_the_settling(
             async def call() -> bool:
                 with around:
                     try:
-                        await client.start_task(a_request(), source)
+                        await client.start_task(make_request(), source)
                     except BaseException as error:
                         truth = aioecs.find_start_error(error)
                         assert truth is not None
@@ -606,7 +607,7 @@ def test_a_second_cancel_ends_the_wait_and_not_the_settling(
         lines = [record for record in lines if record not in waits]
         assert [record.levelname for record in lines] == ["INFO"] * len(heard)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 # Before it has begun -------------------------------------------------------------------------------------------------
@@ -704,9 +705,9 @@ def test_a_callers_cancel_never_touches_the_others() -> None:
     """It is told what is known; the call is withdrawn when the last has left, and only then does anyone stop it."""
 
     async def main(last_leaves: bool) -> None:
-        held, heard = Held(), list[Any]()
-        core = a_core(ToldPort(start_task=held), on_settled=lambda starts, why: heard.append(why))
-        shared_call = SharedCall(a_call(core))
+        held, heard = HeldAttempt(), list[Any]()
+        core = make_core(FakeTransport(start_task=held), on_settled=lambda starts, why: heard.append(why))
+        shared_call = SharedCall(make_call(core))
         shared_call.call.begin()
         tokens = [CancelToken() for _ in range(3)]
 
@@ -733,22 +734,22 @@ def test_a_callers_cancel_never_touches_the_others() -> None:
             assert isinstance(end, aioecs.StartTaskResponse)
         assert heard == []
 
-    leaping(main(False))
-    leaping(main(True))
+    run_in_virtual_time(main(False))
+    run_in_virtual_time(main(True))
 
 
-def test_those_who_share_a_call_lend_it_their_time() -> None:
+def test_those_who_share_a_call_extend_its_clock() -> None:
     """Nobody's clock or deadline cuts another's short."""
 
     async def main() -> None:
-        core = a_core(ToldPort())
-        shared_call = SharedCall(a_call(core, deadline=core.now + 1, horizon=core.now + 2))
-        shared_call.lend(a_call(core, deadline=core.now + 5).record)
-        shared_call.lend(a_call(core, deadline=core.now + 3, horizon=core.now + 3).record)
+        core = make_core(FakeTransport())
+        shared_call = SharedCall(make_call(core, deadline=core.now + 1, horizon=core.now + 2))
+        shared_call.extend_clock(make_call(core, deadline=core.now + 5).record)
+        shared_call.extend_clock(make_call(core, deadline=core.now + 3, horizon=core.now + 3).record)
         assert shared_call.call.record.deadline == core.now + 5
         assert shared_call.call.record.horizon == float("inf")
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize("on_cancel", ["stop", "keep"])
@@ -757,10 +758,10 @@ def test_a_cancel_that_comes_together_with_the_end_takes_the_call_up_again(on_ca
     """What it started is stopped, if that is wanted and nobody else has the answer; it is named either way."""
 
     async def main() -> None:
-        held, heard = Held(), list[Any]()
-        port = ToldPort(start_task=held)
-        core = a_core(port, on_settled=lambda starts, why: heard.append(starts[0].outcome))
-        shared_call = SharedCall(a_call(core))
+        held, heard = HeldAttempt(), list[Any]()
+        port = FakeTransport(start_task=held)
+        core = make_core(port, on_settled=lambda starts, why: heard.append(starts[0].outcome))
+        shared_call = SharedCall(make_call(core))
         shared_call.call.begin()
         shared_call.call.end_or().add_done_callback(lambda _: tasks[0].cancel())  # before the task can wake up
 
@@ -781,7 +782,7 @@ def test_a_cancel_that_comes_together_with_the_end_takes_the_call_up_again(on_ca
         assert all(isinstance(other, aioecs.StartTaskResponse) for other in others)
         assert shared_call.over is not also
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize("how", ["closed", "closed while it settles", "struck", "closed at the end"])
@@ -789,9 +790,11 @@ def test_a_wait_that_is_closed_withdraws_like_one_that_is_cancelled(how: str) ->
     """A coroutine that nobody runs any more, or that a KeyboardInterrupt strikes, is no reason to lose a task."""
 
     async def main() -> None:
-        held, heard = Held(), list[Any]()
-        core = a_core(ToldPort(start_task=held), on_settled=lambda starts, why: heard.append((starts[0].outcome, why)))
-        shared_call = SharedCall(a_call(core))
+        held, heard = HeldAttempt(), list[Any]()
+        core = make_core(
+            FakeTransport(start_task=held), on_settled=lambda starts, why: heard.append((starts[0].outcome, why))
+        )
+        shared_call = SharedCall(make_call(core))
         shared_call.call.begin()
 
         async def wait() -> object:
@@ -817,7 +820,7 @@ def test_a_wait_that_is_closed_withdraws_like_one_that_is_cancelled(how: str) ->
         await core.background_tasks.drained(5)
         assert heard == [(Outcome.STOPPED, "bored" if "settles" in how else "left")]
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 # A key that a withdrawn call still holds ------------------------------------------------------------------------------
@@ -828,11 +831,11 @@ def test_a_call_waits_for_a_withdrawn_one_of_its_key(how: str) -> None:
     """Its tasks may be about to be stopped, so they are not adopted; a cancel or the clock ends the wait, unsent."""
 
     async def main() -> None:
-        held, loop, token = Held(), asyncio.get_running_loop(), CancelToken()
-        port = ToldPort(start_task=held)
-        async with told_client(port, timeouts=Timeouts(call=6, settle=1)) as client:
-            client._preparer.reconcilers[None] = ToldDesk()  # type: ignore[assignment]
-            first = asyncio.create_task(client.start_task(a_request(), token, idempotency_key="key"))
+        held, loop, token = HeldAttempt(), asyncio.get_running_loop(), CancelToken()
+        port = FakeTransport(start_task=held)
+        async with fake_client(port, timeouts=Timeouts(call=6, settle=1)) as client:
+            client._preparer.reconcilers[None] = FakeReconciler()  # type: ignore[assignment]
+            first = asyncio.create_task(client.start_task(make_request(), token, idempotency_key="key"))
             await held.begun.wait()
             token.cancel()
             with pytest.raises(StartCancelled):
@@ -843,7 +846,7 @@ def test_a_call_waits_for_a_withdrawn_one_of_its_key(how: str) -> None:
             async def start() -> object:
                 with around:
                     try:
-                        return await client.start_task(a_request(), other, idempotency_key="key")
+                        return await client.start_task(make_request(), other, idempotency_key="key")
                     except asyncio.CancelledError as error:
                         truth.append(aioecs.find_start_error(error))
                         raise
@@ -876,7 +879,7 @@ def test_a_call_waits_for_a_withdrawn_one_of_its_key(how: str) -> None:
                     assert truth[0].outcome is Outcome.NOT_SENT
             held.gate.set()
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 # Walking every step on real sockets -----------------------------------------------------------------------------------

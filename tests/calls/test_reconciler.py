@@ -19,7 +19,7 @@ import attrs
 import pytest
 from aiobotocore.session import AioSession
 from anyio.from_thread import start_blocking_portal
-from run_world import iterations, leaping
+from virtual_time import iterations, run_in_virtual_time
 
 import aioecs
 from aioecs import Outcome, Retries, StartResult, StartTaskRequest, Timeouts
@@ -108,7 +108,7 @@ class Lab:
         return Rejected(error) if error.rejected else Lost(error)
 
     def named(self, operation: str, sent: dict[str, Any]) -> str:
-        """Say in few words what is asked: `list t`, `list RUNNING more`, `list i0 STOPPED`, `describe 3`."""
+        """Handler in few words what is asked: `list t`, `list RUNNING more`, `list i0 STOPPED`, `describe 3`."""
         if operation == "DescribeTasks":
             return f"describe {len(sent['tasks'])}"
         asked = sent.get("containerInstance")
@@ -176,7 +176,7 @@ def test_one_doubt() -> None:
         assert arns((await lab.look_at("u"))[0]) == []
         assert lab.took() == ["list u", "list u STOPPED"]
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_absence_is_confirmed_by_instance(sure: bool, found: bool, reads: list[s
         assert lab.took() == ["list t", "list t STOPPED", *reads]
         assert (len(looked.tasks), looked.whole) == (found, whole)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize("reading", ["allow", "reject", "ignore"])
@@ -216,7 +216,7 @@ def test_a_task_that_has_stopped_is_found(reading: str, crowd: int) -> None:
         assert (arns(looks[0]) == [arn]) is (reading != "ignore" or crowd > 0), "ignored, it shows by instance alone"
         assert looks[1].whole
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_refusal_to_list_stopped_tasks_is_remembered() -> None:
@@ -232,7 +232,7 @@ def test_a_refusal_to_list_stopped_tasks_is_remembered() -> None:
         await lab.look(*(lab.ambiguous_call(name) for name in names(3)))
         assert lab.took() == ["list RUNNING", "list STOPPED"], "the cluster's list shows them all"
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_throttle_in_disguise_is_not_a_refusal() -> None:
@@ -249,7 +249,7 @@ def test_a_throttle_in_disguise_is_not_a_refusal() -> None:
         await lab.look_at("t")
         assert lab.took() == ["list t", "list t STOPPED"]
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_an_instance_that_is_not_known_proves_nothing_and_disproves_nothing() -> None:
@@ -263,7 +263,7 @@ def test_an_instance_that_is_not_known_proves_nothing_and_disproves_nothing() ->
         (looked,) = await lab.look(AmbiguousCall("t", "t", ("f" * 32,), confirm=True))
         assert not looked.whole, "a throttle in disguise is none of that"
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_tags_as_tokens() -> None:
@@ -284,7 +284,7 @@ def test_tags_as_tokens() -> None:
         assert set(arns(looks[2])) == {mine, other, bare}
         assert lab.took() == ["list svc", "list svc STOPPED", "describe 3"], "one mark is asked for once"
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_pages_are_followed() -> None:
@@ -299,7 +299,7 @@ def test_pages_are_followed() -> None:
         assert reads[:4] == ["list svc", "list svc more", "list svc more", "list svc STOPPED"]
         assert sorted(reads[4:]) == ["describe 100", "describe 100", "describe 50"]
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 # --------------------------------------------------------------------------------------------------------- in rounds
@@ -315,7 +315,7 @@ def test_all_doubts_of_one_moment_are_one_round() -> None:
         assert [arns(looked) for looked in looks] == list(started.values())
         assert lab.took() == ["list RUNNING", "list STOPPED", "describe 50"]
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_patience_waits_for_company() -> None:
@@ -335,7 +335,7 @@ def test_patience_waits_for_company() -> None:
         await lab.look(lab.ambiguous_call("t"), patience=2.0)
         assert len(lab.took()) == 2, "and alone it is looked up all the same"
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_who_comes_while_a_round_is_under_way_is_in_the_next() -> None:
@@ -350,7 +350,7 @@ def test_who_comes_while_a_round_is_under_way_is_in_the_next() -> None:
         assert began == pytest.approx(ended)
         assert lab.took() == ["list t", "list t STOPPED", "list u", "list u STOPPED"]
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_cancelled_look_leaves_the_round_to_the_others() -> None:
@@ -376,7 +376,7 @@ def test_a_cancelled_look_leaves_the_round_to_the_others() -> None:
         assert ambiguous_calls[1].cancelled()
         assert len(ambiguous_calls[0].result().tasks) == 1
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_when_all_have_left_nothing_is_read() -> None:
@@ -395,7 +395,7 @@ def test_when_all_have_left_nothing_is_read() -> None:
         await lab.look_at("v")
         assert len(lab.took()) == 2, "and comes back when it is asked again"
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_rounds_leave_most_of_the_bucket_to_others() -> None:
@@ -413,7 +413,7 @@ def test_rounds_leave_most_of_the_bucket_to_others() -> None:
         await asyncio.gather(*(ask(name) for name in names(40)))
         assert 60 * reconcilers.RATE * 0.8 < len(lab.reads) < (60 + reconcilers.CREDIT) * reconcilers.RATE + 60
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_cheap_rounds_are_held_at_once() -> None:
@@ -427,7 +427,7 @@ def test_cheap_rounds_are_held_at_once() -> None:
             assert looked.began - began < 0.01
             await asyncio.sleep(0.25)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_round_waits_no_longer_than_the_longest_rest() -> None:
@@ -442,7 +442,7 @@ def test_a_round_waits_no_longer_than_the_longest_rest() -> None:
         (looked,) = await lab.look_at("t")
         assert looked.began - began <= lab.core.retries.max_backoff
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 # ------------------------------------------------------------------------------------------------- the cheapest reads
@@ -468,7 +468,7 @@ def test_the_cheaper_way(others: int, ambiguous_calls: int, reads: int) -> None:
         await lab.look_at(*names(ambiguous_calls))
         assert len(lab.took()) == reads
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_cluster_that_is_too_large_is_remembered() -> None:
@@ -486,7 +486,7 @@ def test_a_cluster_that_is_too_large_is_remembered() -> None:
         await lab.look_at(*names(8))
         assert len(lab.took()) == 10 + 1, "whose tasks they are is known by now"
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_strangers_are_described_once() -> None:
@@ -504,7 +504,7 @@ def test_strangers_are_described_once() -> None:
         assert lab.took()[-1] == "describe 1"
         assert arns(looks[0]) == [late]
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -520,7 +520,7 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         assert lab.took()[-1] == "describe 40"
         assert len(lab.reconciler._others) == 60
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 # ---------------------------------------------------------------------------------------------- when reads go wrong
@@ -537,7 +537,7 @@ def test_a_task_that_is_described_a_moment_late() -> None:
         assert [len(looked.tasks) for looked in looks] == [1, 0, 0]
         assert [looked.whole for looked in looks] == [True, True, True]
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_what_was_never_sent_is_not_confirmed_host_by_host() -> None:
@@ -550,7 +550,7 @@ def test_what_was_never_sent_is_not_confirmed_host_by_host() -> None:
         assert all(looked.whole for looked in looks)
         assert lab.took() == ["list RUNNING", "list STOPPED"]
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_what_is_listed_and_cannot_be_described_yet() -> None:
@@ -571,7 +571,7 @@ def test_what_is_listed_and_cannot_be_described_yet() -> None:
         looks = await lab.look_at("t", "u", sure=True)
         assert [looked.whole for looked in looks] == [True, True]
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize(
@@ -599,7 +599,7 @@ def test_a_read_that_fails_concerns_those_whom_it_could_have_told_something(brok
         assert not any(looked.denied for looked in looks)
         assert lab.took().count(broken) == 2
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize("broken", ["list RUNNING", "list STOPPED", "describe 3"])
@@ -617,7 +617,7 @@ def test_a_failing_list_of_the_cluster_is_no_look(broken: str) -> None:
         lab.breaks = lambda _: None
         assert all(looked.whole and looked.tasks for looked in await lab.look_at(*names(3), sure=True))
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_an_ecs_that_is_down_is_not_asked_hundreds_of_times() -> None:
@@ -631,7 +631,7 @@ def test_an_ecs_that_is_down_is_not_asked_hundreds_of_times() -> None:
         assert not any(looked.whole for looked in looks)
         assert len(lab.took()) == 2 * reconcilers.WIDTH + 2, "two tries for each lane, and two of the instance"
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_throttled_reads_are_made_again() -> None:
@@ -646,7 +646,7 @@ def test_throttled_reads_are_made_again() -> None:
         assert lab.engine.truth.throttled.total() == len(lab.took()) - 3
         assert lab.core.throttled == lab.engine.truth.throttled.total()
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_throttle_without_end_is_no_look() -> None:
@@ -659,7 +659,7 @@ def test_a_throttle_without_end_is_no_look() -> None:
         assert not looked.whole
         assert lab.core.now - began < 2 * lab.core.timeouts.attempt + 1
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize("operation", ["ListTasks", "DescribeTasks"])
@@ -683,7 +683,7 @@ def test_what_is_not_permitted(operation: str, crowd: int, caplog: pytest.LogCap
         assert all(looked.denied for looked in looks)
 
     with caplog.at_level(logging.WARNING, "aioecs"):
-        leaping(main())
+        run_in_virtual_time(main())
     (warning,) = caplog.records
     assert "can't be looked up, they end as UNKNOWN: AccessDeniedException" in warning.message
 
@@ -703,7 +703,7 @@ def test_an_error_keeps_its_cause() -> None:
         assert one.error.__cause__ is other.error.__cause__ is cause
         assert one.error is not other.error
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 # ------------------------------------------------------------------------------------------------- the end of a round
@@ -727,7 +727,7 @@ def test_the_end_of_the_loop_cuts_a_look() -> None:
         (looked,) = await lab.look_at("t")
         assert arns(looked) == [arn]
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_look_that_begins_while_the_rounds_are_being_cancelled() -> None:
@@ -743,7 +743,7 @@ def test_a_look_that_begins_while_the_rounds_are_being_cancelled() -> None:
         assert isinstance((await first).error, AnswerLost)
         assert (await lab.look_at("u"))[0].error is None
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_fault_of_our_own_leaves_nobody_waiting(caplog: pytest.LogCaptureFixture) -> None:
@@ -760,7 +760,7 @@ def test_a_fault_of_our_own_leaves_nobody_waiting(caplog: pytest.LogCaptureFixtu
         lab.breaks = lambda _: None
         assert all(looked.whole for looked in await lab.look_at("t", "u", sure=True))
 
-    leaping(main())
+    run_in_virtual_time(main())
     assert "ended with an error: aioecs looks doubts up" in caplog.text
 
 
@@ -810,7 +810,7 @@ def test_what_many_doubts_cost(count: int, others: int, acted: bool, at_most: in
         assert len(lab.reads) <= at_most
         assert core.now - began < (5 if acted else core.timeouts.consistency + 5)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 # ------------------------------------------------------------------------------------------- a client on real sockets

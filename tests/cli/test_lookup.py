@@ -18,7 +18,7 @@ from aioecs.cli._lookup import (
     find_instances,
 )
 from aioecs.cli._options import UsageError
-from aioecs.cli._start_options import StartOptions, validated
+from aioecs.cli._start.options import StartOptions, validated
 from aioecs.testing import LocalECS
 
 
@@ -71,7 +71,7 @@ async def test_all_active_instances(local: LocalECS, client: Client) -> None:
 
 
 async def test_no_instance(local: LocalECS, client: Client) -> None:
-    """A cluster without instances is told, and one that isn't there is ECS's error."""
+    """A cluster without instances is an error, and one that isn't there is ECS's error."""
     local.engine.add_cluster("empty")
     with pytest.raises(UsageError, match="cluster empty has no ACTIVE container instance"):
         await find_instances(client, StartOptions(cluster="empty", all_instances=True))
@@ -79,47 +79,31 @@ async def test_no_instance(local: LocalECS, client: Client) -> None:
         await find_instances(client, StartOptions(cluster="none", all_instances=True))
 
 
-@pytest.mark.parametrize(
-    ("options", "name"),
-    [
-        ({}, None),
-        ({"container": "side"}, "side"),
-        ({"container": "side", "command": ("x",)}, "side"),
-        ({"cpu": 1}, None),
-    ],
-)
-async def test_container_is_not_looked_up(
-    local: LocalECS, client: Client, options: dict[str, Any], name: str | None
-) -> None:
-    """A container that was named, or that nothing goes to, is not looked up."""
-    assert await find_container(client, StartOptions(task_definition="demo", **options)) == name
-    assert not local.truth.requests
-
-
-@pytest.mark.parametrize("options", [{"command": ("x",)}, {"environment": (("A", "1"),)}])
-async def test_the_only_container(client: Client, options: dict[str, Any]) -> None:
+async def test_the_only_container(client: Client) -> None:
     """The task definition's only container is the one."""
-    assert await find_container(client, StartOptions(task_definition="demo", **options)) == "main"
+    assert await find_container(client, "demo") == "main"
 
 
 async def test_several_containers(local: LocalECS, client: Client) -> None:
     """Of several, one must be named."""
     local.engine.add_task_definition("two", containers=("app", "log"))
     with pytest.raises(UsageError, match="name the container with --container: two has app, log"):
-        await find_container(client, StartOptions(task_definition="two", command=("x",)))
+        await find_container(client, "two")
 
 
 async def test_no_such_definition(client: Client) -> None:
     """A task definition that isn't there is ECS's error."""
     with pytest.raises(ClientException):
-        await find_container(client, StartOptions(task_definition="none", command=("x",)))
+        await find_container(client, "none")
 
 
 async def test_definition_may_not_be_seen() -> None:
-    """Without the permission to look, the user is told how to do without."""
+    """Without the permission, the message says which option makes the call unnecessary."""
     async with LocalECS(denied=["DescribeTaskDefinition"]) as local:
         access: dict[str, Any] = {**local.client_kwargs()}
         async with Client(**access) as client:
-            with pytest.raises(UsageError, match="name the container with --container: it could not") as refused:
-                await find_container(client, StartOptions(task_definition="demo", command=("x",)))
+            with pytest.raises(
+                UsageError, match="name the container with --container: the task definition could not"
+            ) as refused:
+                await find_container(client, "demo")
     assert isinstance(refused.value.__cause__, AccessDeniedException)

@@ -11,8 +11,9 @@ from typing import Any, cast
 
 import pytest
 from aiobotocore.config import AioConfig
-from run_world import Held, ToldDesk, ToldPort, a_request, iterations, leaping, lost, started, told_client
-from wait_world import waiting_world
+from engine_transport import engine_client
+from fake_transport import FakeReconciler, FakeTransport, HeldAttempt, fake_client, lost, make_request, started
+from virtual_time import iterations, run_in_virtual_time
 
 import aioecs
 from aioecs import (
@@ -44,10 +45,10 @@ CLOCKS = Timeouts(call=60, settle=8, attempt=5, consistency=20, drain=12)
 
 
 @asynccontextmanager
-async def opened(port: ToldPort, **settings: Any) -> AsyncIterator[Client]:
+async def opened(port: FakeTransport, **settings: Any) -> AsyncIterator[Client]:
     """Open a client whose doubts are looked up in vain."""
-    async with told_client(port, **{"timeouts": CLOCKS, **settings}) as client:
-        client._preparer.reconcilers[None] = cast("Any", ToldDesk())
+    async with fake_client(port, **{"timeouts": CLOCKS, **settings}) as client:
+        client._preparer.reconcilers[None] = cast("Any", FakeReconciler())
         yield client
 
 
@@ -79,7 +80,7 @@ def test_a_setting_that_can_t_be(setting: str, value: Any) -> None:
 
 def test_what_contradicts_itself_is_refused_when_it_is_made() -> None:
     """As `Settings` has it."""
-    with pytest.raises(ConfigurationError, match="session is an aiobotocore AioSession"):
+    with pytest.raises(ConfigurationError, match="session must be an aiobotocore AioSession"):
         Client("us-east-1", session="default")
 
 
@@ -91,7 +92,7 @@ async def test_its_settings_reach_who_acts_on_them() -> None:
 
     retries = Retries(max_attempts=2)
     settings: dict[str, Any] = {"retries": retries, "on_cancel": "keep", "max_in_flight": 7, "tag_tokens": True}
-    async with opened(ToldPort(), **settings, on_settled=hear) as client:
+    async with opened(FakeTransport(), **settings, on_settled=hear) as client:
         core, preparer = client._core(), client._preparer
         assert (client.timeouts, core.timeouts, core.retries, core.on_cancel) == (CLOCKS, CLOCKS, retries, "keep")
         assert (core.concurrency.size, core.emit) == (7, None)
@@ -102,7 +103,7 @@ async def test_its_settings_reach_who_acts_on_them() -> None:
 
 async def test_it_is_paced_as_it_is_told() -> None:
     """What is pinned is the bucket of the starts; where the endpoint is the caller's own, so are its Regions."""
-    async with opened(ToldPort(), pacing=Pacing(burst=3, rate=2), endpoint_url="http://told") as client:
+    async with opened(FakeTransport(), pacing=Pacing(burst=3, rate=2), endpoint_url="http://fake") as client:
         core = client._core()
         assert (core.start_limiter.rate, core.read_limiter.rate) == (2, 20)
         assert (client._preparer.paced, client._preparer.region) == (True, None)
@@ -110,15 +111,15 @@ async def test_it_is_paced_as_it_is_told() -> None:
 
 async def test_no_more_in_flight_than_connections() -> None:
     """A pool that is smaller bounds it: nobody waits unseen inside of the HTTP client."""
-    async with opened(ToldPort(), config=AioConfig(max_pool_connections=3)) as client:
+    async with opened(FakeTransport(), config=AioConfig(max_pool_connections=3)) as client:
         assert client._core().concurrency.size == 3
 
 
 async def test_a_listener_hears_what_happens() -> None:
     """From the request's sending on; without one no event is made."""
     heard: list[type] = []
-    async with opened(ToldPort(), on_event=lambda event: heard.append(type(event))) as client:
-        await client.start_task(a_request())
+    async with opened(FakeTransport(), on_event=lambda event: heard.append(type(event))) as client:
+        await client.start_task(make_request())
     assert heard == [CallBegun, RequestSent, RequestAnswered, CallSettled, StartSettled]
 
 
@@ -129,14 +130,14 @@ class Wire:
     """What the client opens: a port that is told what to say, and whether it is open."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **says: Any) -> None:
-        self.port = ToldPort(**says)
+        self.port = FakeTransport(**says)
         self.open = False
         self.fails: BaseException | None = None
         self.slow: asyncio.Event | None = None
         monkeypatch.setattr(module, "open_transport", self._connected)
 
     @asynccontextmanager
-    async def _connected(self, _: object) -> AsyncIterator[tuple[ToldPort, str]]:
+    async def _connected(self, _: object) -> AsyncIterator[tuple[FakeTransport, str]]:
         if self.slow is not None:
             await self.slow.wait()
         if self.fails is not None:
@@ -165,7 +166,11 @@ async def test_it_is_used_while_it_is_open(wire: Wire) -> None:
 
     async def refused(state: str) -> None:
         assert repr(client) == f"<aioecs.Client {state}>"
-        for ask in (client.start_task(a_request()), client.start_tasks([]), client.place_tasks(a_request(0), count=1)):
+        for ask in (
+            client.start_task(make_request()),
+            client.start_tasks([]),
+            client.place_tasks(make_request(0), count=1),
+        ):
             with pytest.raises(ClientStateError, match=f"this client is {state}: use it inside"):
                 await ask
         for into in (lambda: client.raw, client.batch):
@@ -176,11 +181,11 @@ async def test_it_is_used_while_it_is_open(wire: Wire) -> None:
     async with client as entered:
         assert entered is client
         assert (wire.open, client.raw) == (True, "the raw client")
-        at = "us-east-1 at http://told, told transport"
+        at = "us-east-1 at http://fake, fake transport"
         assert repr(client) == f"<aioecs.Client open, {at}, 0/4 in flight, 0 waiting, 0 in custody>"
     assert not wire.open
     await refused("closed")
-    assert wire.port.asked == []
+    assert wire.port.requests == []
 
 
 async def test_it_is_entered_once(wire: Wire) -> None:
@@ -202,12 +207,12 @@ async def test_it_may_be_left_in_another_task(wire: Wire) -> None:
 
     async def elsewhere() -> None:
         with pytest.raises(ClientStateError, match="belongs to another event loop"):
-            await client.start_task(a_request())
+            await client.start_task(make_request())
         with pytest.raises(ClientStateError, match="belongs to another event loop"):
             await client.__aexit__(None, None, None)
 
     await asyncio.to_thread(asyncio.run, elsewhere())
-    assert len((await client.start_task(a_request())).tasks) == 1
+    assert len((await client.start_task(make_request())).tasks) == 1
     await asyncio.create_task(client.__aexit__(None, None, None))
     assert not wire.open
 
@@ -262,7 +267,7 @@ def test_leaving_waits_for_what_is_on_its_way(
     caplog.set_level(logging.INFO, "aioecs")
 
     async def main() -> None:
-        loop, held, heard = asyncio.get_running_loop(), Held(), Heard()
+        loop, held, heard = asyncio.get_running_loop(), HeldAttempt(), Heard()
         wire = Wire(monkeypatch, start_task=held)
 
         def hear(starts: tuple[aioecs.StartResult, ...], why: str | None) -> None:
@@ -270,7 +275,7 @@ def test_leaving_waits_for_what_is_on_its_way(
 
         client = await a_client(on_settled=hear, on_cancel="keep").__aenter__()
         token = CancelToken()
-        start = asyncio.create_task(client.start_task(a_request(), token, on_cancel="abandon"))
+        start = asyncio.create_task(client.start_task(make_request(), token, on_cancel="abandon"))
         await held.begun.wait()
         token.cancel("bored")
         await asyncio.wait([start])
@@ -288,7 +293,7 @@ def test_leaving_waits_for_what_is_on_its_way(
         assert after == pytest.approx(took)
         assert not wire.open
 
-    leaping(main())
+    run_in_virtual_time(main())
     [told] = [record.getMessage() for record in caplog.records if "token aioecs-" in record.getMessage()]
     assert f"bored: 1 {outcome}" in told
 
@@ -300,26 +305,26 @@ def test_a_call_may_have_policies_of_its_own() -> None:
     """Before the client's: what a cancel leaves behind, and what a doubt leads to."""
 
     async def main() -> None:
-        held = Held()
-        async with opened(ToldPort(start_task=held)) as client:
+        held = HeldAttempt()
+        async with opened(FakeTransport(start_task=held)) as client:
             for on_cancel, outcome in ((None, Outcome.STOPPED), ("keep", Outcome.STARTED)):
                 held.begun.clear()
                 held.gate.clear()
                 token, policy = CancelToken(), cast("Any", on_cancel)
-                start = asyncio.create_task(client.start_task(a_request(), token, on_cancel=policy))
+                start = asyncio.create_task(client.start_task(make_request(), token, on_cancel=policy))
                 await held.begun.wait()
                 token.cancel()
                 held.gate.set()
                 with pytest.raises(StartCancelled) as cancelled:
                     await start
                 assert cancelled.value.outcome is outcome
-        async with opened(ToldPort(start_task=lost)) as client:
+        async with opened(FakeTransport(start_task=lost)) as client:
             with pytest.raises(StartUnknown):
-                await client.start_task(a_request())
-            asyncio.get_running_loop().call_later(1, client._core().transport.says.update, {"start_task": started})  # type: ignore[attr-defined]
-            assert len((await client.start_task(a_request(), delivery="at_least_once")).tasks) == 1
+                await client.start_task(make_request())
+            asyncio.get_running_loop().call_later(1, client._core().transport.handlers.update, {"start_task": started})  # type: ignore[attr-defined]
+            assert len((await client.start_task(make_request(), delivery="at_least_once")).tasks) == 1
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize(
@@ -329,57 +334,57 @@ def test_a_call_may_have_policies_of_its_own() -> None:
         ({"delivery": "twice"}, "delivery"),
         ({"cancel_scope": 7.0}, "cancel_scope"),
         ({"idempotency_key": ""}, "idempotency_key"),
-        ({"request": a_request(0)}, "container_instances"),
+        ({"request": make_request(0)}, "container_instances"),
     ],
 )
 async def test_what_a_call_can_t_be_given(given: dict[str, Any], named: str) -> None:
     """It is named, and nothing is sent."""
-    port = ToldPort()
+    port = FakeTransport()
     async with opened(port) as client:
         with pytest.raises(InvalidRequest, match=named):
-            await client.start_task(**{"request": a_request(), **given})
-    assert port.asked == []
+            await client.start_task(**{"request": make_request(), **given})
+    assert port.requests == []
 
 
 async def test_a_token_that_has_fired() -> None:
     """Nothing is sent, nor is the key taken."""
-    port, token = ToldPort(), CancelToken()
+    port, token = FakeTransport(), CancelToken()
     token.cancel("bored")
     async with opened(port) as client:
         with pytest.raises(StartCancelled) as cancelled:
-            await client.start_task(a_request(), token, idempotency_key="key")
+            await client.start_task(make_request(), token, idempotency_key="key")
         assert (cancelled.value.outcome, cancelled.value.reason) == (Outcome.NOT_SENT, "bored")
-        assert port.asked == []
+        assert port.requests == []
         assert len(await tasks_of(client, "key")) == 1
 
 
 async def tasks_of(client: Client, key: str, request: StartTaskRequest | None = None) -> tuple[aioecs.Task, ...]:
     """Start under a key, and return the tasks."""
-    return tuple((await client.start_task(request or a_request(), idempotency_key=key)).tasks)
+    return tuple((await client.start_task(request or make_request(), idempotency_key=key)).tasks)
 
 
 def test_equal_keys_at_the_same_time_share_one_call() -> None:
     """Others don't, nor do those who come when it is over; for another request the key is in use."""
 
     async def main() -> None:
-        held = Held()
-        port = ToldPort(start_task=held)
+        held = HeldAttempt()
+        port = FakeTransport(start_task=held)
         async with opened(port) as client:
             same = [asyncio.create_task(tasks_of(client, "key")) for _ in range(3)]
             other = asyncio.create_task(tasks_of(client, "other"))
             await held.begun.wait()
             await iterations(5)
             with pytest.raises(IdempotencyMismatch, match="in use for another request in this client"):
-                await tasks_of(client, "key", a_request(2))
-            assert len(port.asked) == 2
+                await tasks_of(client, "key", make_request(2))
+            assert len(port.requests) == 2
             held.gate.set()
             assert len({await each for each in same}) == 1
             await other
             await iterations(5)
-            assert len(await tasks_of(client, "key", a_request(2))) == 2
-            assert len(port.asked) == 3
+            assert len(await tasks_of(client, "key", make_request(2))) == 2
+            assert len(port.requests) == 3
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize("ends", [True, False])
@@ -387,10 +392,10 @@ def test_a_withdrawn_call_of_its_key_is_waited_for(ends: bool) -> None:
     """Its task may be about to be stopped; the next one starts when it is over, or ends by its own clock, unsent."""
 
     async def main() -> None:
-        held, token = Held(), CancelToken()
-        port = ToldPort(start_task=held)
+        held, token = HeldAttempt(), CancelToken()
+        port = FakeTransport(start_task=held)
         async with opened(port, timeouts=Timeouts(call=6, settle=1)) as client:
-            first = asyncio.create_task(client.start_task(a_request(), token, idempotency_key="key"))
+            first = asyncio.create_task(client.start_task(make_request(), token, idempotency_key="key"))
             await held.begun.wait()
             token.cancel()
             await asyncio.wait([first])
@@ -406,7 +411,7 @@ def test_a_withdrawn_call_of_its_key_is_waited_for(ends: bool) -> None:
                 assert isinstance(second.exception(), CallTimeout)
             await iterations(5)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_of_a_crowd_each_is_told_what_its_own_came_to(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -414,11 +419,11 @@ def test_of_a_crowd_each_is_told_what_its_own_came_to(monkeypatch: pytest.Monkey
     monkeypatch.setattr(admission, "SPELL", 0.0)
 
     async def main() -> None:
-        port = ToldPort()
+        port = FakeTransport()
         async with opened(port) as client:
-            crowd = [asyncio.create_task(client.start_task(a_request())) for _ in range(40)]
-            refused_ = asyncio.create_task(client.start_task(a_request(0)))
-            cut = [asyncio.create_task(client.start_task(request)) for request in (a_request(2), a_request(0))]
+            crowd = [asyncio.create_task(client.start_task(make_request())) for _ in range(40)]
+            refused_ = asyncio.create_task(client.start_task(make_request(0)))
+            cut = [asyncio.create_task(client.start_task(request)) for request in (make_request(2), make_request(0))]
             await iterations(1)
             assert client._core().admission.waiting > 3
             for each in cut:
@@ -432,9 +437,9 @@ def test_of_a_crowd_each_is_told_what_its_own_came_to(monkeypatch: pytest.Monkey
                     await each
                 causes.append(type(cancelled.value.__cause__))
             assert causes == [StartCancelled, InvalidRequest]
-            assert len(port.asked) == 40
+            assert len(port.requests) == 40
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 # Many ----------------------------------------------------------------------------------------------------------------
@@ -444,28 +449,28 @@ def test_many_are_started_as_one_batch() -> None:
     """Equal ones together; under keys of their own apart, and looked up first. The client's policies hold for it."""
 
     async def main() -> None:
-        port = ToldPort()
+        port = FakeTransport()
         async with opened(port, on_cancel="keep") as client:
-            report = await client.start_tasks([a_request()] * 20)
-            assert (len(report.started), len(port.asked)) == (20, 2)
+            report = await client.start_tasks([make_request()] * 20)
+            assert (len(report.started), len(port.requests)) == (20, 2)
             keyed = await client.start_tasks(
-                [a_request(group="a"), a_request(group="b")], key=lambda one: str(one.group)
+                [make_request(group="a"), make_request(group="b")], key=lambda one: str(one.group)
             )
             assert len(keyed.started) == 2
-            assert len({request.started_by for _, request in port.asked}) == 4
+            assert len({request.started_by for _, request in port.requests}) == 4
             assert (client.batch()._on_cancel, client.batch(on_cancel="abandon")._on_cancel) == ("keep", "abandon")
             assert client.batch(delivery="at_least_once")._delivery == "at_least_once"
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_token_ends_them() -> None:
     """What was on the wire is stopped, as the call has it, and the report tells of all that was drawn."""
 
     async def main() -> None:
-        held, token = Held(), CancelToken()
-        async with opened(ToldPort(start_task=held), on_cancel="keep") as client:
-            starting = asyncio.create_task(client.start_tasks([a_request(3)], token, on_cancel="stop"))
+        held, token = HeldAttempt(), CancelToken()
+        async with opened(FakeTransport(start_task=held), on_cancel="keep") as client:
+            starting = asyncio.create_task(client.start_tasks([make_request(3)], token, on_cancel="stop"))
             await held.begun.wait()
             token.cancel()
             held.gate.set()
@@ -473,31 +478,37 @@ def test_a_token_ends_them() -> None:
                 await starting
             assert [start.outcome for start in cancelled.value.starts] == [Outcome.STOPPED] * 3
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize("wrong", [{"on_cancel": "maybe"}, {"delivery": "twice"}])
 async def test_a_policy_that_can_t_be(wrong: dict[str, Any]) -> None:
     """It is named at every door, and nothing is sent."""
-    port = ToldPort()
+    port = FakeTransport()
     async with opened(port) as client:
         with pytest.raises(InvalidRequest, match=next(iter(wrong))):
             client.batch(**wrong)
-        for ask in (client.start_tasks([a_request()], **wrong), client.place_tasks(a_request(0), count=1, **wrong)):
+        for ask in (
+            client.start_tasks([make_request()], **wrong),
+            client.place_tasks(make_request(0), count=1, **wrong),
+        ):
             with pytest.raises(InvalidRequest, match=next(iter(wrong))):
                 await ask
-        for ask in (client.start_tasks([], cast("Any", 7)), client.place_tasks(a_request(0), cast("Any", 7), count=1)):
+        for ask in (
+            client.start_tasks([], cast("Any", 7)),
+            client.place_tasks(make_request(0), cast("Any", 7), count=1),
+        ):
             with pytest.raises(InvalidRequest, match="cancel_scope"):
                 await ask
-    assert port.asked == []
+    assert port.requests == []
 
 
 def test_tasks_are_placed() -> None:
     """On instances that it chooses; constraints may be any iterable."""
 
     async def main() -> None:
-        async with waiting_world() as world:
-            world.port.engine.add_instances(2)
+        async with engine_client() as world:
+            world.transport.engine.add_instances(2)
             request = StartTaskRequest(task_definition="demo")
             report = await world.client.place_tasks(request, count=6)
             assert [len(report.started), len({start.container_instance for start in report.started})] == [6, 3]
@@ -506,7 +517,7 @@ def test_tasks_are_placed() -> None:
             )
             assert (len(distinct.started), len(distinct.refused) + len(distinct.not_sent)) == (3, 1)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 async def test_on_a_real_socket(client: Client, local: LocalECS) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import anyio
 import pytest
-from run_world import leaping
-from wait_world import waiting_world
+from engine_transport import engine_client
+from virtual_time import run_in_virtual_time
 
 from aioecs import CancelToken
 from aioecs.errors import ClusterNotFoundException, InvalidRequest, WaitCancelled, WaitTimeout
@@ -18,8 +18,8 @@ def test_instances_that_come() -> None:
     """Those count that are ACTIVE and whose agent is connected."""
 
     async def work() -> None:
-        async with waiting_world() as world:
-            engine = world.port.engine
+        async with engine_client() as world:
+            engine = world.transport.engine
             first = engine.instance_arns()[0]
             assert len(await world.client.wait_for_instances("default", 1, timeout=0)) == 1
             added = engine.add_instances(2)
@@ -34,14 +34,14 @@ def test_instances_that_come() -> None:
             found = await waiting
             assert {each.container_instance_arn for each in found} == {first, *added}
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_wait_that_takes_too_long() -> None:
     """It says how many there are."""
 
     async def work() -> None:
-        async with waiting_world() as world:
+        async with engine_client() as world:
             began = world.now
             with pytest.raises(WaitTimeout, match="1 of 2 container instances of default take tasks after 31 s"):
                 await world.client.wait_for_instances("default", 2, timeout=31)
@@ -51,7 +51,7 @@ def test_a_wait_that_takes_too_long() -> None:
             with pytest.raises(ClusterNotFoundException):
                 await world.client.wait_for_instances("none", 1, timeout=1)
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 @pytest.mark.parametrize("source", [CancelToken, anyio.CancelScope])
@@ -60,7 +60,7 @@ def test_a_cancel(source: Any, after: float) -> None:
     """At once, before the first look too."""
 
     async def work() -> None:
-        async with waiting_world() as world:
+        async with engine_client() as world:
             stop, began = source(), world.now
             if after:
                 asyncio.get_running_loop().call_later(after, stop.cancel)
@@ -73,4 +73,4 @@ def test_a_cancel(source: Any, after: float) -> None:
                 async with asyncio.timeout(5):
                     await world.client.wait_for_instances("default", 2, timeout=None)
 
-    leaping(work())
+    run_in_virtual_time(work())

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
-from run_world import ToldPort, a_core, leaping
+from fake_transport import FakeTransport, make_core
+from virtual_time import run_in_virtual_time
 
 from aioecs._client.log_poller import LogPoller
 from aioecs._logic.tasks.log_source import LogSource
@@ -57,7 +58,7 @@ def poller_of(logs: FakeLogs) -> LogPoller:
     async def connect(region: str | None) -> FakeLogs:
         return logs
 
-    return LogPoller(a_core(ToldPort()), connect)
+    return LogPoller(make_core(FakeTransport()), connect)
 
 
 class Follower:
@@ -89,7 +90,7 @@ def test_lines_as_they_come() -> None:
         await follower.following
         assert follower.lines == [*map(str, range(40)), "late"]
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_task_that_wrote_nothing() -> None:
@@ -102,7 +103,7 @@ def test_a_task_that_wrote_nothing() -> None:
         await follower.following
         assert 5 <= asyncio.get_running_loop().time() - began < 7
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_what_there_is() -> None:
@@ -123,7 +124,7 @@ def test_what_there_is() -> None:
         assert [line.text for line in last] == ["7", "8", "9"]
         assert await poller_of(logs).last(LogSource("main", "g", "none"), 3) == []
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_thousand_at_once_under_throttles_and_reconnects() -> None:
@@ -156,7 +157,7 @@ def test_a_thousand_at_once_under_throttles_and_reconnects() -> None:
         assert max(in_each_second.values()) <= 25
         assert poller.reads == len(logs.sent)
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 @pytest.mark.parametrize(
@@ -175,4 +176,4 @@ def test_what_can_not_be_read(error: Exception, raised: type[Exception], tries: 
             await Follower(poller_of(logs), "s").following
         assert len(logs.sent) == tries
 
-    leaping(work())
+    run_in_virtual_time(work())

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from run_world import Held, Say, ToldPort, a_core, iterations, leaping, told_client
-from wait_world import waiting_world
+from engine_transport import engine_client
+from fake_transport import FakeTransport, Handler, HeldAttempt, make_core
+from virtual_time import iterations, run_in_virtual_time
 
 import aioecs
 from aioecs import (
@@ -24,8 +24,6 @@ from aioecs import (
     ListContainerInstancesRequest,
     ListTasksRequest,
     ListTasksResponse,
-    RunTaskRequest,
-    RunTaskResponse,
     StopTaskRequest,
     Task,
 )
@@ -45,8 +43,6 @@ from aioecs.errors import (
 from aioecs.types import ContainerInstance
 
 STOP = StopTaskRequest(task="0" * 32)
-RUN = RunTaskRequest(task_definition="demo", count=2)
-RAN = RunTaskResponse(tasks=[Task(task_arn="arn1"), Task(task_arn="arn2")])
 DENIED = Rejected(AccessDeniedException("no"))
 
 
@@ -62,7 +58,7 @@ class Doors(Operations):
         return self.core
 
 
-def answering(*script: Attempt[Any] | Shape) -> Say:
+def answering(*script: Attempt[Any] | Shape) -> Handler:
     """Answer one after the other, the last for ever."""
     left = list(script)
 
@@ -74,10 +70,10 @@ def answering(*script: Attempt[Any] | Shape) -> Say:
 
 
 @asynccontextmanager
-async def doors(**says: Say) -> AsyncIterator[tuple[Doors, ToldPort]]:
+async def doors(**says: Handler) -> AsyncIterator[tuple[Doors, FakeTransport]]:
     """Open them; nothing is left in custody when they are left."""
-    port = ToldPort(**says)
-    core = a_core(port)
+    port = FakeTransport(**says)
+    core = make_core(port)
     yield Doors(core), port
     assert await core.background_tasks.drained(0)
 
@@ -86,96 +82,14 @@ async def doors(**says: Say) -> AsyncIterator[tuple[Doors, ToldPort]]:
 
 
 def test_a_lost_answer_is_asked_for_again() -> None:
-    """Stopping twice does no harm; running has a token, the caller's or one of its own, so that it does none either."""
+    """Stopping twice does no harm."""
 
     async def main() -> None:
-        lost = Lost(AnswerLost("reset"))
-        says = {"stop_task": answering(lost, aioecs.StopTaskResponse()), "run_task": answering(lost, RAN)}
-        async with doors(**says) as (client, port):
+        async with doors(stop_task=answering(Lost(AnswerLost("reset")), aioecs.StopTaskResponse())) as (client, port):
             await client.stop_task(STOP)
-            assert await client.run_task(RUN) == RAN
-            assert await client.run_task(RUN.replace(client_token="mine")) == RAN
-            assert port.names() == ["StopTask", "StopTask", "RunTask", "RunTask", "RunTask"]
-            ours, again, theirs = [request.client_token for name, request in port.asked if name == "RunTask"]
-            assert ours == again
-            assert theirs == "mine"
-            assert ours.startswith("aioecs-")
-            await client.run_task(RUN)
-            assert port.asked[-1][1].client_token != ours
+            assert port.names() == ["StopTask", "StopTask"]
 
-    leaping(main())
-
-
-@pytest.mark.parametrize("answered", [True, False])
-def test_a_cancelled_run_task_loses_no_task(answered: bool) -> None:
-    """The error carries the tasks; where the answer comes later still, `on_settled` hears of them."""
-    heard: list[aioecs.StartResult] = []
-
-    async def main() -> None:
-        held = Held(answering(RAN))
-        port = ToldPort(run_task=held)
-        async with told_client(port, on_settled=lambda starts, _: heard.extend(starts)) as client:
-            call = asyncio.create_task(client.run_task(RUN))
-            await held.begun.wait()
-            call.cancel()
-            asyncio.get_running_loop().call_later(1 if answered else 12, held.gate.set)
-            with pytest.raises(asyncio.CancelledError) as caught:
-                await call
-            truth = aioecs.find_start_error(caught.value)
-            assert truth is not None
-            assert not held.cut
-            arns = [task.task_arn for task in truth.tasks]
-            assert arns == (["arn1", "arn2"] if answered else [])
-            assert (truth.outcome is aioecs.Outcome.UNKNOWN) is not answered
-            assert all(start.token for start in truth.starts)
-            await asyncio.sleep(5)
-        assert [start.task.task_arn for start in heard if start.task] == ([] if answered else ["arn1", "arn2"])
-
-    leaping(main())
-
-
-@pytest.mark.parametrize("operation", ["stop_task"])
-def test_a_cancel_lets_it_go_through(operation: str, caplog: pytest.LogCaptureFixture) -> None:
-    """What it did is in the log; the cancel goes on at once."""
-    caplog.set_level(logging.INFO, "aioecs")
-
-    async def main() -> None:
-        held = Held(answering(aioecs.StopTaskResponse(task=Task(task_arn="arn1"))))
-        async with doors(**{operation: held}) as (client, _):
-            call = asyncio.create_task(client.stop_task(STOP))
-            await held.begun.wait()
-            call.cancel()
-            await asyncio.wait([call])
-            assert call.cancelled()
-            assert not held.cut
-            assert caplog.messages == []
-            held.gate.set()
-            await iterations(5)
-
-    leaping(main())
-    assert caplog.messages == ["StopTask went through after its caller had left: tasks []"]
-
-
-@pytest.mark.parametrize("ends", ["refused", "cut off by the end of the client"])
-def test_what_did_not_go_through_is_not_said_to(ends: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A refusal that nobody hears is no news, nor is what the end of the client cut off."""
-    caplog.set_level(logging.INFO, "aioecs")
-
-    async def main() -> None:
-        held = Held(answering(DENIED))
-        async with doors(stop_task=held) as (client, _):
-            call = asyncio.create_task(client.stop_task(STOP))
-            await held.begun.wait()
-            call.cancel()
-            await asyncio.wait([call])
-            if ends == "refused":
-                held.gate.set()
-            else:
-                client._core().background_tasks.cancel()
-            await iterations(5)
-
-    leaping(main())
-    assert caplog.messages == []
+    run_in_virtual_time(main())
 
 
 # What reads ----------------------------------------------------------------------------------------------------------
@@ -202,17 +116,17 @@ def test_any_number_is_described_a_hundred_a_call(count: int, calls: list[int]) 
             tasks = await client.describe_tasks(DescribeTasksRequest(tasks=names, cluster="c"))
             assert [task.task_arn for task in tasks.tasks] == names[1::2]
             assert [failure.arn for failure in tasks.failures] == names[::2]
-            assert [len(request.tasks) for _, request in port.asked] == calls
-            assert {request.cluster for _, request in port.asked} == {"c"}
-            port.asked.clear()
+            assert [len(request.tasks) for _, request in port.requests] == calls
+            assert {request.cluster for _, request in port.requests} == {"c"}
+            port.requests.clear()
             hosts = await client.describe_container_instances(
                 DescribeContainerInstancesRequest(container_instances=names)
             )
             assert [host.container_instance_arn for host in hosts.container_instances] == names[1::2]
             assert [failure.arn for failure in hosts.failures] == names[::2]
-            assert [len(request.container_instances) for _, request in port.asked] == calls
+            assert [len(request.container_instances) for _, request in port.requests] == calls
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize("tasks", [[], [*["0" * 32] * 150, 7], "0" * 32, None])
@@ -225,9 +139,9 @@ def test_what_can_t_be_described_is_said_before_anything_is_sent(tasks: Any) -> 
                 await client.describe_tasks(DescribeTasksRequest(tasks=tasks))
             with pytest.raises(InvalidRequest, match="container_instances"):
                 await client.describe_container_instances(DescribeContainerInstancesRequest(container_instances=tasks))
-            assert port.asked == []
+            assert port.requests == []
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_lists_are_read_page_by_page() -> None:
@@ -238,15 +152,15 @@ def test_lists_are_read_page_by_page() -> None:
         last = ListTasksResponse(task_arns=["c"])
         async with doors(list_tasks=answering(*pages, last)) as (client, port):
             listing = client.list_tasks(ListTasksRequest(family="f"))
-            assert port.asked == []
+            assert port.requests == []
             assert await listing == ListTasksResponse(task_arns=["a", "b", "c"])
-            assert [request.next_token for _, request in port.asked] == [None, "t1", "t2"]
-            assert {request.family for _, request in port.asked} == {"f"}
+            assert [request.next_token for _, request in port.requests] == [None, "t1", "t2"]
+            assert {request.family for _, request in port.requests} == {"f"}
         async with doors(list_tasks=answering(*pages, last)) as (client, port):
-            seen = [(arn, len(port.asked)) async for arn in client.list_tasks()]
+            seen = [(arn, len(port.requests)) async for arn in client.list_tasks()]
             assert seen == [("a", 1), ("b", 1), ("c", 3)]
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_list_goes_on_from_a_token_that_it_is_given() -> None:
@@ -257,25 +171,57 @@ def test_a_list_goes_on_from_a_token_that_it_is_given() -> None:
         async with doors(list_container_instances=answering(answer)) as (client, port):
             request = ListContainerInstancesRequest(next_token="mine", status="DRAINING")
             assert (await client.list_container_instances(request)).container_instance_arns == ("i1",)
-            assert [request for _, request in port.asked] == [request]
+            assert [request for _, request in port.requests] == [request]
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_read_goes_with_its_caller() -> None:
     """A cancel cuts it: nothing is changed by it, so nothing is left behind."""
 
     async def main() -> None:
-        held = Held()
+        held = HeldAttempt()
         async with doors(describe_tasks=held) as (client, _):
             read = asyncio.create_task(client.describe_tasks(DescribeTasksRequest(tasks=["0" * 32])))
             await held.begun.wait()
             read.cancel()
             await asyncio.wait([read])
-            assert (read.cancelled(), held.cut) == (True, True)
+            assert (read.cancelled(), held.cancelled) == (True, True)
             assert client._core().concurrency.in_use == 0
 
-    leaping(main())
+    run_in_virtual_time(main())
+
+
+def test_a_page_that_is_being_read_is_abandoned() -> None:
+    """What was given of a listing stays; the page under way is cut as the token fires, and none is read after."""
+
+    async def main() -> None:
+        held = HeldAttempt()
+        pages = [Answered(ListTasksResponse(task_arns=["a"], next_token="t1"))]
+
+        async def say(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
+            return pages.pop() if pages else await held(request, sent_marker)
+
+        async with doors(list_tasks=say) as (client, port):
+            token = aioecs.CancelToken()
+            seen: list[str] = []
+
+            async def read() -> None:
+                async for arn in client.list_tasks(ListTasksRequest(), token):
+                    seen.append(arn)  # noqa: PERF401 what was seen before the end counts
+
+            reading = asyncio.create_task(read())
+            await held.begun.wait()
+            token.cancel("enough")
+            with pytest.raises(aioecs.CallCancelled, match=r"cancelled \(enough\): ListTasks was abandoned") as caught:
+                await reading
+            assert (caught.value.reason, caught.value.source) == ("enough", token)
+            assert (seen, held.cancelled) == (["a"], True)
+            with pytest.raises(aioecs.CallCancelled):
+                await client.list_tasks(ListTasksRequest(), token)
+            assert len(port.requests) == 2
+
+    run_in_virtual_time(main())
 
 
 def test_a_crowd_goes_in_by_and_by(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,16 +236,15 @@ def test_a_crowd_goes_in_by_and_by(monkeypatch: pytest.MonkeyPatch) -> None:
             crowd[-1].cancel()
             await asyncio.wait(crowd)
             assert [each.cancelled() for each in crowd] == [False] * 39 + [True]
-            assert len(port.asked) == 39
+            assert len(port.requests) == 39
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 # All of them ---------------------------------------------------------------------------------------------------------
 
 ASKED: dict[str, Callable[[Operations, Any], Any]] = {
     "stop_task": lambda client, given: client.stop_task(given or STOP),
-    "run_task": lambda client, given: client.run_task(given or RUN),
     "describe_tasks": lambda client, given: client.describe_tasks(given or DescribeTasksRequest(tasks=["0" * 32])),
     "describe_container_instances": lambda client, given: client.describe_container_instances(
         given or DescribeContainerInstancesRequest(container_instances=["0" * 32])
@@ -324,9 +269,9 @@ def test_what_comes_in_the_end_is_raised(operation: str) -> None:
             async with doors(**{operation: answering(what)}) as (client, port):
                 with pytest.raises(type(what.error)):
                     await ASKED[operation](client, None)
-                assert len(port.asked) == 1
+                assert len(port.requests) == 1
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @each_operation
@@ -338,9 +283,9 @@ def test_a_request_of_another_kind(operation: str, given: Any) -> None:
         async with doors() as (client, port):
             with pytest.raises(InvalidRequest, match="request: a "):
                 await ASKED[operation](client, given)
-            assert port.asked == []
+            assert port.requests == []
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @each_operation
@@ -354,9 +299,9 @@ def test_on_an_ecs() -> None:
     """All of them, one after the other, of a client in virtual time."""
 
     async def main() -> None:
-        async with waiting_world() as world:
+        async with engine_client() as world:
             client: Client = world.client
-            arns = world.port.start(3)
+            arns = world.transport.start(3)
             assert sorted([arn async for arn in client.list_tasks()]) == sorted(arns)
             stopped = await client.stop_task(StopTaskRequest(task=arns[0]))
             assert stopped.task is not None
@@ -373,4 +318,4 @@ def test_on_an_ecs() -> None:
             assert found is not None
             assert found.family == "demo"
 
-    leaping(main())
+    run_in_virtual_time(main())

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from run_world import leaping
-from wait_world import World, each, waiting_world
+from engine_transport import EngineSetup, engine_client, seconds_by_task
+from virtual_time import run_in_virtual_time
 
 import aioecs
 from aioecs import CancelToken, Outcome, StartTaskRequest, TaskEndCause
@@ -25,34 +25,34 @@ from aioecs.errors import (
 STOPPED, STARTED = Outcome.STOPPED, Outcome.STARTED
 
 
-def on_an_instance(world: World, definition: str = "demo") -> StartTaskRequest:
+def on_an_instance(world: EngineSetup, definition: str = "demo") -> StartTaskRequest:
     """Return a request for one task on the one instance."""
-    return StartTaskRequest(task_definition=definition, container_instances=world.port.engine.instance_arns())
+    return StartTaskRequest(task_definition=definition, container_instances=world.transport.engine.instance_arns())
 
 
-def tasks_of(world: World) -> list[Any]:
+def tasks_of(world: EngineSetup) -> list[Any]:
     """Return what really was started."""
-    return world.port.engine.truth.tasks()
+    return world.transport.engine.truth.tasks()
 
 
 def test_a_task_that_succeeds() -> None:
     """The result is its end, and the task definition says which container counts."""
 
     async def work() -> None:
-        async with waiting_world(pending_seconds=2.0, running_seconds=30.0) as world:
+        async with engine_client(pending_seconds=2.0, running_seconds=30.0) as world:
             result = await world.client.run(on_an_instance(world), timeout=600)
             assert (result.succeeded, result.exit_code, result.cause) == (True, 0, TaskEndCause.EXITED)
             assert [each.essential for each in result.containers] == [True]
             assert result.raise_for_status() is result
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_task_that_fails() -> None:
     """It is a result too; raise_for_status makes it an error."""
 
     async def work() -> None:
-        async with waiting_world(running_seconds=3.0, exit_code=7) as world:
+        async with engine_client(running_seconds=3.0, exit_code=7) as world:
             result = await world.client.run(on_an_instance(world))
             assert (result.succeeded, result.exit_code) == (False, 7)
             with pytest.raises(TaskFailed, match="exited with code 7"):
@@ -60,29 +60,29 @@ def test_a_task_that_fails() -> None:
             broken = await world.client.run(on_an_instance(world, "broken"))
             assert (broken.succeeded, broken.cause) == (False, TaskEndCause.FAILED_TO_START)
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_the_definition_decides() -> None:
     """A container that is not essential may fail; its definition is read once."""
 
     async def work() -> None:
-        async with waiting_world(running_seconds=3.0, exit_code=1) as world:
+        async with engine_client(running_seconds=3.0, exit_code=1) as world:
             side = {"name": "side", "memory": 4, "essential": False}
-            world.port.engine.add_task_definition("two", containers=("main", side))
+            world.transport.engine.add_task_definition("two", containers=("main", side))
             result = await world.client.run(on_an_instance(world, "two"))
             assert {each.name: each.essential for each in result.containers} == {"main": True, "side": False}
             await world.client.run(on_an_instance(world, "two"))
-            assert world.port.engine.truth.requests["DescribeTaskDefinition"] == 1
+            assert world.transport.engine.truth.requests["DescribeTaskDefinition"] == 1
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_task_that_takes_too_long_is_stopped() -> None:
     """Its result says by whom and why, and nothing runs on."""
 
     async def work() -> None:
-        async with waiting_world(stopping_seconds=20.0) as world:
+        async with engine_client(stopping_seconds=20.0) as world:
             began = world.now
             result = await world.client.run(on_an_instance(world), timeout=60)
             assert 80 <= world.now - began < 95
@@ -90,45 +90,45 @@ def test_a_task_that_takes_too_long_is_stopped() -> None:
             assert "aioecs: it had not ended after 60 s" in result.explanation
             assert [task.last_status for task in tasks_of(world)] == ["STOPPED"]
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_task_that_does_not_even_stop() -> None:
     """It can't be known how it ends: that is said, not guessed."""
 
     async def work() -> None:
-        async with waiting_world(stopping_seconds=None) as world:
+        async with engine_client(stopping_seconds=None) as world:
             result = await world.client.run(on_an_instance(world), timeout=60)
             assert (result.succeeded, result.cause) == (None, None)
             assert "it has not stopped: its last status is STOPPING" in result.explanation
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_task_that_takes_too_long_may_go_on() -> None:
     """With on_timeout="keep" it is a WaitTimeout that has the task."""
 
     async def work() -> None:
-        async with waiting_world() as world:
+        async with engine_client() as world:
             with pytest.raises(WaitTimeout, match="had not ended after 60 s, and goes on") as told:
                 await world.client.run(on_an_instance(world), timeout=60, on_timeout="keep")
             (task,) = tasks_of(world)
             assert [start.task.task_arn for start in told.value.starts if start.task] == [task.arn]
             assert task.last_status == "RUNNING"
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_stop_that_is_refused() -> None:
     """The error says that the task goes on, and has it."""
 
     async def work() -> None:
-        async with waiting_world(denied=("StopTask",)) as world:
+        async with engine_client(denied=("StopTask",)) as world:
             with pytest.raises(WaitTimeout, match="could not be stopped") as told:
                 await world.client.run(on_an_instance(world), timeout=60)
             assert told.value.starts[0].task is not None
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 @pytest.mark.parametrize(("on_cancel", "outcome"), [("stop", STOPPED), ("keep", STARTED), ("abandon", STARTED)])
@@ -136,7 +136,7 @@ def test_a_token_that_fires(on_cancel: Any, outcome: Outcome) -> None:
     """What started is stopped, or left running, as `on_cancel` says; the error says which."""
 
     async def work() -> None:
-        async with waiting_world() as world:
+        async with engine_client() as world:
             token = CancelToken()
             asyncio.get_running_loop().call_later(20.0, token.cancel, "enough")
             with pytest.raises(StartCancelled, match="enough") as told:
@@ -147,14 +147,14 @@ def test_a_token_that_fires(on_cancel: Any, outcome: Outcome) -> None:
             assert (task.last_status == "STOPPED") is (outcome is STOPPED)
             assert told.value.source is token
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_cancelled_caller() -> None:
     """The cancel goes on as itself, after the task was stopped; its cause says so."""
 
     async def work() -> None:
-        async with waiting_world() as world:
+        async with engine_client() as world:
             running = asyncio.create_task(world.client.run(on_an_instance(world)))
             await asyncio.sleep(20)
             running.cancel()
@@ -165,14 +165,14 @@ def test_a_cancelled_caller() -> None:
             assert [start.outcome for start in error.starts] == [STOPPED]
             assert [task.last_status for task in tasks_of(world)] == ["STOPPED"]
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_cancel_while_it_is_being_stopped_late() -> None:
     """Also then the caller learns of its task."""
 
     async def work() -> None:
-        async with waiting_world(stopping_seconds=60.0) as world:
+        async with engine_client(stopping_seconds=60.0) as world:
             with pytest.raises(TimeoutError) as told:
                 async with asyncio.timeout(80):
                     await world.client.run(on_an_instance(world), timeout=60)
@@ -180,33 +180,33 @@ def test_a_cancel_while_it_is_being_stopped_late() -> None:
             assert error is not None
             assert [start.outcome for start in error.starts] == [STOPPED]
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_start_that_is_refused() -> None:
     """It is no result: nothing ran."""
 
     async def work() -> None:
-        async with waiting_world() as world:
+        async with engine_client() as world:
             request = on_an_instance(world).replace(container_instances=["0" * 32])
             with pytest.raises(StartRefused, match="MISSING") as told:
                 await world.client.run(request)
             assert [start.outcome for start in told.value.starts] == [Outcome.REFUSED]
             assert [failure.reason for failure in told.value.failures] == ["MISSING"]
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_an_end_that_ecs_forgot() -> None:
     """The error has the task that was started."""
 
     async def work() -> None:
-        async with waiting_world(describe_lag=10_000.0) as world:
+        async with engine_client(describe_lag=10_000.0) as world:
             with pytest.raises(ECSError) as told:
                 await world.client.run(on_an_instance(world))
             assert [start.outcome for start in told.value.starts] == [STARTED]
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 @pytest.mark.parametrize(
@@ -224,37 +224,37 @@ def test_what_is_wrong_is_said_before_anything_is_sent(request_: Any, options: d
     """One task, and options that mean something."""
 
     async def work() -> None:
-        async with waiting_world() as world:
+        async with engine_client() as world:
             with pytest.raises(InvalidRequest, match=names):
                 await world.client.run(request_, **options)
-            assert not world.port.engine.truth.requests
+            assert not world.transport.engine.truth.requests
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_request_without_an_instance() -> None:
     """Aioecs picks the instance, also among many requests."""
 
     async def work() -> None:
-        async with waiting_world(running_seconds=5.0) as world:
+        async with engine_client(running_seconds=5.0) as world:
             placed = StartTaskRequest(task_definition="demo")
             result = await world.client.run(placed, CancelToken(), wait_for_capacity=1.0)
             assert result.succeeded is True
             report = await world.client.run_all([placed, on_an_instance(world)])
             assert [run.succeeded for run in report.runs] == [True, True]
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_run_task_request() -> None:
     """ECS places it, and its end is waited for and judged in the same way."""
 
     async def work() -> None:
-        async with waiting_world(running_seconds=5.0) as world:
+        async with engine_client(running_seconds=5.0) as world:
             result = await world.client.run(aioecs.RunTaskRequest(task_definition="demo"))
             assert result.succeeded is True
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 # ---------------------------------------------------------------------------------------------------------------- many
@@ -264,7 +264,9 @@ def test_many_at_once() -> None:
     """Each has its own end, in the order of the requests; one that is refused or wrong fails no other."""
 
     async def work() -> None:
-        async with waiting_world(running_seconds=each(9.0, 3.0), exit_code=lambda task: task.seq % 2) as world:
+        async with engine_client(
+            running_seconds=seconds_by_task(9.0, 3.0), exit_code=lambda task: task.seq % 2
+        ) as world:
             one = on_an_instance(world)
             requests = [one, one, one.replace(container_instances=["0" * 32]), on_an_instance(world, "none"), one]
             report = await world.client.run_all(requests)
@@ -276,14 +278,14 @@ def test_many_at_once() -> None:
             with pytest.raises(ECSError):
                 report.raise_for_status()
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_no_more_at_once_than_asked() -> None:
     """Requests are drawn as tasks end."""
 
     async def work() -> None:
-        async with waiting_world(running_seconds=10.0) as world:
+        async with engine_client(running_seconds=10.0) as world:
             drawn: list[float] = []
 
             async def requests() -> AsyncIterator[StartTaskRequest]:
@@ -295,14 +297,14 @@ def test_no_more_at_once_than_asked() -> None:
             assert [run.succeeded for run in report.runs] == [True] * 6
             assert drawn[5] - drawn[0] >= 20.0
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_many_that_are_cancelled() -> None:
     """Every task is stopped, and the error has them all."""
 
     async def work() -> None:
-        async with waiting_world() as world:
+        async with engine_client() as world:
             token = CancelToken()
             asyncio.get_running_loop().call_later(20.0, token.cancel)
             with pytest.raises(StartCancelled) as told:
@@ -310,14 +312,14 @@ def test_many_that_are_cancelled() -> None:
             assert [start.outcome for start in told.value.starts] == [STOPPED] * 30
             assert {task.last_status for task in tasks_of(world)} == {"STOPPED"}
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_cancelled_caller_of_many() -> None:
     """The cancel goes on as itself; its cause has them all."""
 
     async def work() -> None:
-        async with waiting_world() as world:
+        async with engine_client() as world:
             with pytest.raises(TimeoutError) as told:
                 async with asyncio.timeout(20):
                     await world.client.run_all([on_an_instance(world)] * 30)
@@ -325,7 +327,7 @@ def test_a_cancelled_caller_of_many() -> None:
             assert error is not None
             assert [start.outcome for start in error.starts] == [STOPPED] * 30
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_requests_that_end_with_an_error() -> None:
@@ -334,7 +336,7 @@ def test_requests_that_end_with_an_error() -> None:
     async def work() -> None:
         settled: list[Any] = []
         client = {"on_settled": lambda starts, why: settled.append((starts, why))}
-        async with waiting_world(client=client) as world:
+        async with engine_client(client=client) as world:
 
             async def requests() -> AsyncIterator[StartTaskRequest]:
                 yield on_an_instance(world)
@@ -346,4 +348,4 @@ def test_requests_that_end_with_an_error() -> None:
             assert [task.last_status for task in tasks_of(world)] == ["STOPPED"]
             assert [[start.outcome for start in starts] for starts, _ in settled] == [[STOPPED]]
 
-    leaping(work())
+    run_in_virtual_time(work())

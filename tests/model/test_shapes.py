@@ -119,14 +119,14 @@ def members_of(shape: type[Shape]) -> dict[str, attrs.Attribute[Any]]:
 
 
 def apart(what: str, here: Iterable[str], theirs: Iterable[str]) -> Iterator[str]:
-    """Say what stands on one side only."""
+    """Handler what stands on one side only."""
     ours, model = list(here), list(theirs)
     yield from (f"{what}.{name} is in botocore's model, not in aioecs" for name in model if name not in ours)
     yield from (f"{what}.{name} is in aioecs, not in botocore's model" for name in ours if name not in model)
 
 
 def drift_of_structure(name: str, theirs: Any) -> Iterator[str]:
-    """Say where a structure and its class here differ: members, types, what is required."""
+    """Handler where a structure and its class here differ: members, types, what is required."""
     if name not in SHAPES:
         yield f"{name} is in botocore's model, not in aioecs"
         return
@@ -145,7 +145,7 @@ def drift_of_structure(name: str, theirs: Any) -> Iterator[str]:
 
 
 def drift_of_enum(name: str, theirs: Any) -> Iterator[str]:
-    """Say where an enum and its class here differ."""
+    """Handler where an enum and its class here differ."""
     if name not in ENUMS:
         yield f"{name} is in botocore's model, not in aioecs"
         return
@@ -153,7 +153,7 @@ def drift_of_enum(name: str, theirs: Any) -> Iterator[str]:
 
 
 def drift() -> list[str]:
-    """Say all that differs between the values here and botocore's model."""
+    """Handler all that differs between the values here and botocore's model."""
     lines: list[str] = []
     for name, theirs in sorted(THEIRS.items()):
         if theirs["type"] == "structure":
@@ -204,7 +204,7 @@ def nested_request() -> StartTaskRequest:
 
 
 class TestAgainstTheModel:
-    """Held against the botocore that is installed; a failure lists all that has drifted."""
+    """HeldAttempt against the botocore that is installed; a failure lists all that has drifted."""
 
     def test_nothing_has_drifted(self) -> None:
         """Members, types, required flags and enums are the model's, in both directions."""

@@ -9,9 +9,10 @@ from typing import Any
 
 import anyio
 import pytest
+from fake_transport import FakeTransport, fake_client, make_request
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from run_world import LeapingLoop, ToldPort, a_request, iterations, leaping, told_client
+from virtual_time import VirtualTimeLoop, iterations, run_in_virtual_time
 
 import aioecs
 from aioecs._runtime import admission as door_module
@@ -39,8 +40,8 @@ async def enter(door: AdmissionGate, log: list[int], n: int = 0, takes: float = 
 def spend(seconds: float) -> None:
     """Let time pass in the middle of a pass, as work does."""
     loop = asyncio.get_running_loop()
-    assert isinstance(loop, LeapingLoop)
-    loop.spend(seconds)
+    assert isinstance(loop, VirtualTimeLoop)
+    loop.advance(seconds)
 
 
 # The door by itself --------------------------------------------------------------------------------------------------
@@ -56,7 +57,7 @@ def test_who_comes_alone_pays_for_a_count_and_no_more() -> None:
             assert all(door.admits() for _ in range(FEW))
         assert door.waiting == 0
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_all_clients_of_a_loop_share_its_door() -> None:
@@ -64,11 +65,11 @@ def test_all_clients_of_a_loop_share_its_door() -> None:
 
     async def main() -> AdmissionGate:
         assert AdmissionGate.here() is AdmissionGate.here()
-        async with told_client(ToldPort()) as one, told_client(ToldPort()) as other:
+        async with fake_client(FakeTransport()) as one, fake_client(FakeTransport()) as other:
             assert one._core().admission is other._core().admission is AdmissionGate.here()
         return AdmissionGate.here()
 
-    assert leaping(main()) is not leaping(main())
+    assert run_in_virtual_time(main()) is not run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_a_pass_lets_in_what_fits_its_spell(each: float, first: int) -> None:
             admit.append(len(inside) - before)
         return [count for count in admit if count]
 
-    counts = leaping(main())
+    counts = run_in_virtual_time(main())
     assert sum(counts) == 500
     assert counts[:-1] == [first] * (len(counts) - 1)
     assert counts[-1] <= first
@@ -104,7 +105,7 @@ def test_others_on_the_loop_have_their_turn_in_between(narrow: int) -> None:
             seen.append(len(inside))
         return seen
 
-    seen = leaping(main())
+    seen = run_in_virtual_time(main())
     assert max(later - sooner for sooner, later in pairwise(seen)) == narrow
     assert seen[-1] == 5 * narrow
 
@@ -125,7 +126,7 @@ def test_whoever_comes_while_there_is_a_line_stands_at_its_end(narrow: int) -> N
         await iterations(2)
         assert (door.waiting, door.admits()) == (0, True)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_cancel_in_line_costs_nobody_a_place(narrow: int) -> None:
@@ -146,7 +147,7 @@ def test_a_cancel_in_line_costs_nobody_a_place(narrow: int) -> None:
         assert inside == [n for n in range(3 * narrow) if n not in left]
         assert door.waiting == 0
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_line_that_everybody_leaves_leaves_nothing(narrow: int) -> None:
@@ -167,7 +168,7 @@ def test_a_line_that_everybody_leaves_leaves_nothing(narrow: int) -> None:
         closed.close()
         assert door.waiting == 0
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @settings(max_examples=60, deadline=None)
@@ -188,7 +189,7 @@ def test_each_goes_in_once_or_is_cancelled(script: list[tuple[int, bool, int]]) 
         assert inside == [n for n, task in enumerate(tasks) if not task.cancelled()]
         assert door.waiting == 0
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 async def gathered(work: list[asyncio.Task[None]]) -> list[BaseException | None]:
@@ -205,23 +206,23 @@ def crowded(request: pytest.FixtureRequest, narrow: int) -> Callable[[Callable[.
 
     def run(test: Callable[..., Awaitable[None]], **more: Any) -> None:
         async def main() -> None:
-            port = ToldPort()
-            async with told_client(port, **more) as client, client.batch() as batch:
+            port = FakeTransport()
+            async with fake_client(port, **more) as client, client.batch() as batch:
                 start: StartResult = client.start_task if request.param == "client" else batch.start_task
-                crowd = asyncio.gather(*(start(a_request()) for _ in range(9 * narrow)))
+                crowd = asyncio.gather(*(start(make_request()) for _ in range(9 * narrow)))
                 await iterations(1)
                 assert client._core().admission.waiting == 8 * narrow
                 await test(start, port)
                 assert all(len(answer.tasks) == 1 for answer in await crowd)
 
-        leaping(main())
+        run_in_virtual_time(main())
 
     return run
 
 
-def sent_for(port: ToldPort, instance: str) -> list[Any]:
+def sent_for(port: FakeTransport, instance: str) -> list[Any]:
     """Return the requests that named an instance."""
-    return [each for name, each in port.asked if name == "StartTask" and instance in each.container_instances]
+    return [each for name, each in port.requests if name == "StartTask" and instance in each.container_instances]
 
 
 MINE = "arn:aws:ecs:us-east-1:123456789012:container-instance/default/mine"
@@ -229,13 +230,13 @@ MINE = "arn:aws:ecs:us-east-1:123456789012:container-instance/default/mine"
 
 def mine(**more: Any) -> aioecs.StartTaskRequest:
     """Return a request that no other of these tests makes."""
-    return a_request().replace(container_instances=[MINE], **more)
+    return make_request().replace(container_instances=[MINE], **more)
 
 
 def test_who_was_in_line_starts_like_any_other(crowded: Any) -> None:
     """Later, and once."""
 
-    async def test(start: StartResult, port: ToldPort) -> None:
+    async def test(start: StartResult, port: FakeTransport) -> None:
         response = await start(mine())
         assert len(response.tasks) == len(sent_for(port, MINE)) == 1
 
@@ -246,7 +247,7 @@ def test_cancelled_in_line_nothing_was_sent(crowded: Any) -> None:
     """The caller's own CancelledError goes on, the StartCancelled as its cause; who listens hears of it."""
     heard: list[aioecs.Event] = []
 
-    async def test(start: StartResult, port: ToldPort) -> None:
+    async def test(start: StartResult, port: FakeTransport) -> None:
         caller = asyncio.create_task(start(mine()))
         await iterations(1)
         caller.cancel("by me")
@@ -268,7 +269,7 @@ def test_cancelled_in_line_nothing_was_sent(crowded: Any) -> None:
 def test_a_token_that_fires_in_line_is_heard_at_the_door(crowded: Any) -> None:
     """Nothing was sent, and the caller is told why."""
 
-    async def test(start: StartResult, port: ToldPort) -> None:
+    async def test(start: StartResult, port: FakeTransport) -> None:
         token = aioecs.CancelToken()
         caller = asyncio.create_task(start(mine(), token))
         await iterations(1)
@@ -285,7 +286,7 @@ def test_a_token_that_fires_in_line_is_heard_at_the_door(crowded: Any) -> None:
 def test_a_cancel_and_a_token_that_come_together_are_both_told(crowded: Any) -> None:
     """The cancel goes on as itself, and its cause names the token."""
 
-    async def test(start: StartResult, port: ToldPort) -> None:
+    async def test(start: StartResult, port: FakeTransport) -> None:
         token = aioecs.CancelToken()
         caller = asyncio.create_task(start(mine(), token))
         await iterations(1)
@@ -304,7 +305,7 @@ def test_a_cancel_and_a_token_that_come_together_are_both_told(crowded: Any) -> 
 def test_a_scope_around_a_caller_in_line_catches_its_cancel(crowded: Any) -> None:
     """It is the scope's own cancel that the caller sees, passed or not."""
 
-    async def test(start: StartResult, port: ToldPort) -> None:
+    async def test(start: StartResult, port: FakeTransport) -> None:
         for passed in (True, False):
             with anyio.CancelScope() as scope:
                 asyncio.get_running_loop().call_soon(scope.cancel)
@@ -318,11 +319,11 @@ def test_a_scope_around_a_caller_in_line_catches_its_cancel(crowded: Any) -> Non
 def test_a_request_that_breaks_a_rule_is_told_so_behind_the_line(crowded: Any) -> None:
     """As InvalidRequest; to a cancelled caller as the cause of its cancel, which is never swallowed."""
 
-    async def test(start: StartResult, port: ToldPort) -> None:
+    async def test(start: StartResult, port: FakeTransport) -> None:
         with pytest.raises(InvalidRequest, match="started_by"):
             await start(mine(started_by="no spaces"))
         await iterations(1)
-        crowd = [asyncio.create_task(start(a_request())) for _ in range(30)]
+        crowd = [asyncio.create_task(start(make_request())) for _ in range(30)]
         caller = asyncio.create_task(start(mine(started_by="no spaces")))
         await iterations(1)
         caller.cancel()
@@ -340,12 +341,12 @@ def test_what_is_left_while_callers_stand_in_line_lets_nobody_in(of: str, narrow
     """What had begun is drained; the others have not, and are told so."""
 
     async def main() -> None:
-        port = ToldPort()
-        async with told_client(port) as client:
+        port = FakeTransport()
+        async with fake_client(port) as client:
             batch = client.batch()
             async with batch if of == "batch" else client.batch():
                 start = client.start_task if of == "client" else batch.start_task
-                tasks: list[asyncio.Task[Any]] = [asyncio.create_task(start(a_request())) for _ in range(20)]
+                tasks: list[asyncio.Task[Any]] = [asyncio.create_task(start(make_request())) for _ in range(20)]
                 if of == "client":
                     tasks.append(asyncio.create_task(client.stop_task(aioecs.StopTaskRequest(task="t"))))
                 await iterations(1)
@@ -355,21 +356,21 @@ def test_what_is_left_while_callers_stand_in_line_lets_nobody_in(of: str, narrow
             assert all(isinstance(each, aioecs.StartTaskResponse) for each in told[:narrow])
             assert all(isinstance(each, ClientStateError) for each in told[narrow:])
             assert len(told) > narrow
-            assert sum(len(each.container_instances) for name, each in port.asked if name == "StartTask") == narrow
+            assert sum(len(each.container_instances) for name, each in port.requests if name == "StartTask") == narrow
             assert "StopTask" not in port.names()
             if of == "client":
                 client._state = "open"  # for the block that opened it
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_other_operations_share_the_door(narrow: int) -> None:
     """They stand in the same line; a cancel there has sent nothing."""
 
     async def main() -> None:
-        port = ToldPort()
-        async with told_client(port) as client:
-            starts = [asyncio.create_task(client.start_task(a_request())) for _ in range(2 * narrow)]
+        port = FakeTransport()
+        async with fake_client(port) as client:
+            starts = [asyncio.create_task(client.start_task(make_request())) for _ in range(2 * narrow)]
             stops = [
                 asyncio.create_task(client.stop_task(aioecs.StopTaskRequest(cluster="c", task=f"t{n}"))) for n in "ab"
             ]
@@ -378,25 +379,25 @@ def test_other_operations_share_the_door(narrow: int) -> None:
             stops[0].cancel()
             await asyncio.gather(*starts, *stops, return_exceptions=True)
             assert stops[0].cancelled()
-            assert [request.task for name, request in port.asked if name == "StopTask"] == ["tb"]
+            assert [request.task for name, request in port.requests if name == "StopTask"] == ["tb"]
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_thousand_at_once_are_a_thousand() -> None:
     """Each is started once, whatever the line was like."""
 
     async def main() -> None:
-        port = ToldPort()
+        port = FakeTransport()
 
         async def call(client: aioecs.Client, n: int) -> str:
             spend(SPELL / 10)
-            response = await client.start_task(a_request().replace(container_instances=[f"{MINE}{n}"]))
+            response = await client.start_task(make_request().replace(container_instances=[f"{MINE}{n}"]))
             return response.tasks[0].container_instance_arn or ""
 
-        async with told_client(port) as client:
+        async with fake_client(port) as client:
             told = await asyncio.gather(*(call(client, n) for n in range(1000)))
         assert told == [f"{MINE}{n}" for n in range(1000)]
-        assert len(port.asked) == 1000
+        assert len(port.requests) == 1000
 
-    leaping(main())
+    run_in_virtual_time(main())

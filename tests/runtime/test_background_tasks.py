@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any, cast
 
 import pytest
-from run_world import iterations, leaping
+from virtual_time import iterations, run_in_virtual_time
 
 from aioecs._runtime.background_tasks import BackgroundTasks
 
@@ -78,7 +79,7 @@ def test_drained_waits_for_all_of_them_and_no_longer(
         assert await background_tasks.drained(1)
         assert all(task.done() for task in tasks)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_drained_waits_for_what_is_begun_meanwhile() -> None:
@@ -96,7 +97,7 @@ def test_drained_waits_for_what_is_begun_meanwhile() -> None:
         assert await background_tasks.drained(10)
         return loop.time() - began
 
-    assert leaping(main()) == pytest.approx(7)
+    assert run_in_virtual_time(main()) == pytest.approx(7)
 
 
 async def test_a_callers_cancel_does_not_reach_them() -> None:
@@ -129,3 +130,11 @@ async def test_whoever_asked_hears_of_the_end(heard: bool) -> None:
     await asyncio.wait(tasks)
     await iterations(1)
     assert sorted(ended) == [("never ran", 1), ("ran", 0)]
+
+
+async def test_an_interrupt_is_not_logged_as_a_defect(caplog: pytest.LogCaptureFixture) -> None:
+    """A KeyboardInterrupt that lands in a task goes to the caller of the event loop; the log has no error of it."""
+    interrupted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    interrupted.set_exception(KeyboardInterrupt())
+    BackgroundTasks()._ended(cast("Any", interrupted))
+    assert "ended with an error" not in caplog.text

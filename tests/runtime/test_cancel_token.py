@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from run_world import iterations, leaping
+from virtual_time import iterations, run_in_virtual_time
 
 from aioecs import CancelToken, StartCancelled
 from aioecs._runtime import cancel_token
@@ -462,7 +462,7 @@ def test_the_earliest_deadline_counts(before: tuple[float, ...], later: tuple[fl
         assert sizes(token) == (0, 0, 0)
         return loop.time() - began
 
-    assert leaping(main()) == pytest.approx(ends)
+    assert run_in_virtual_time(main()) == pytest.approx(ends)
 
 
 def test_a_deadline_takes_one_timer_a_loop() -> None:
@@ -494,7 +494,7 @@ def test_a_deadline_takes_one_timer_a_loop() -> None:
         assert all(timer.cancelled() for timer in timers)
         assert not token.cancelled
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_deadline_is_watched_on_the_loops_of_other_threads() -> None:
@@ -529,7 +529,7 @@ def test_a_timer_that_is_early_is_set_again() -> None:
             await token.wait()
         return loop.time() - began
 
-    assert leaping(main()) == pytest.approx(32)
+    assert run_in_virtual_time(main()) == pytest.approx(32)
 
 
 # Linked --------------------------------------------------------------------------------------------------------------
@@ -617,7 +617,7 @@ def test_a_deadline_is_taken_over_by_all_who_are_linked(later: bool) -> None:
         assert await waiting == "deadline"
         return loop.time() - began
 
-    assert leaping(main()) == pytest.approx(30)
+    assert run_in_virtual_time(main()) == pytest.approx(30)
 
 
 def test_a_deadline_that_is_set_as_heirs_and_waiters_go_is_no_matter() -> None:

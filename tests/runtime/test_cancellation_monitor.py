@@ -13,7 +13,7 @@ from typing import Any
 
 import anyio
 import pytest
-from run_world import LeapingLoop, iterations, leaping
+from virtual_time import VirtualTimeLoop, iterations, run_in_virtual_time
 
 from aioecs import CancelToken, InvalidRequest
 from aioecs._runtime.cancellation_monitor import (
@@ -85,7 +85,7 @@ def test_what_has_fired() -> None:
         assert all(fired(source) for source in (token, scope, timed))
         assert [reason_of(source) for source in (token, scope, None)] == ["bored", None, None]
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 async def test_a_loop_has_one_hub() -> None:
@@ -198,7 +198,7 @@ def test_a_scope_fires_however_it_is_used(
 
         return await way(scope, work)
 
-    took = leaping(main())
+    took = run_in_virtual_time(main())
     assert isinstance(took, float)
     assert after <= took <= after + TICK + 1e-6
 
@@ -223,7 +223,7 @@ def test_a_scope_that_fires_after_the_watch_wakes_nobody(
         await way(scope, work)
         assert CancellationMonitor.here()._scopes == {}
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize("times", [1, 3])
@@ -240,7 +240,7 @@ def test_a_scope_may_be_used_again_and_is_never_entered(times: int) -> None:
         assert scope.cancelled_caught
         assert await wakes(scope) == 0.0
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_task_groups_own_scope_fires() -> None:
@@ -259,7 +259,7 @@ def test_a_task_groups_own_scope_fires() -> None:
             group.cancel_scope.cancel()
         return seen
 
-    [took] = leaping(main())
+    [took] = run_in_virtual_time(main())
     assert isinstance(took, float)
     assert 0.2 <= took <= 0.2 + TICK + 1e-6
 
@@ -280,7 +280,7 @@ def test_a_scope_of_a_finished_loop_tells_what_it_knows() -> None:
         asyncio.get_running_loop().call_later(0.2, plain.cancel)
         return [await wakes(scope) for scope in (cancelled, plain, timed)]
 
-    at_once, soon, later = leaping(use())
+    at_once, soon, later = run_in_virtual_time(use())
     assert at_once == 0.0
     assert soon == pytest.approx(0.2, abs=TICK)
     assert later == pytest.approx(0.3, abs=2 * TICK)
@@ -307,7 +307,7 @@ def test_the_watcher_ticks_only_while_a_scope_is_watched() -> None:
             await asyncio.sleep(2.5 * TICK)
         assert timers.set in range(after + 3, after + 7)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_scope_that_comes_between_two_ticks_adds_none() -> None:
@@ -320,7 +320,7 @@ def test_a_scope_that_comes_between_two_ticks_adds_none() -> None:
                 await asyncio.sleep(0)
         assert timers.set == 1
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 async def test_a_wake_that_raises_ends_neither_the_ticking_nor_the_others() -> None:
@@ -420,7 +420,7 @@ def test_a_token_is_immediate() -> None:
         asyncio.get_running_loop().call_later(0.123, token.cancel)
         return await wakes(token)
 
-    assert leaping(main()) == pytest.approx(0.123, abs=1e-6)
+    assert run_in_virtual_time(main()) == pytest.approx(0.123, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -443,7 +443,7 @@ def test_a_tokens_deadline_is_watched_by_a_timer(
             return await wakes(token)
 
     for behind in (0, 0.125):
-        assert leaping(main(behind)) == pytest.approx(ends + (behind if ends else 0), abs=1e-6)
+        assert run_in_virtual_time(main(behind)) == pytest.approx(ends + (behind if ends else 0), abs=1e-6)
 
 
 def test_a_deadline_that_comes_as_the_last_watch_ends_sets_no_timer() -> None:
@@ -461,7 +461,7 @@ def test_a_deadline_that_comes_as_the_last_watch_ends_sets_no_timer() -> None:
         kept.append(watch)
 
     kept: list[Any] = []
-    leaping(main())
+    run_in_virtual_time(main())
     token.cancel_after(1)
     token.cancel()
     assert woken == []
@@ -469,7 +469,7 @@ def test_a_deadline_that_comes_as_the_last_watch_ends_sets_no_timer() -> None:
 
 def test_a_hub_does_not_keep_its_loop() -> None:
     """A loop that is over can be collected."""
-    loop = LeapingLoop()
+    loop = VirtualTimeLoop()
 
     async def use() -> None:
         await wakes(anyio.CancelScope(), 0.1)

@@ -7,7 +7,8 @@ from collections.abc import Awaitable
 from typing import Any
 
 import pytest
-from run_world import Held, Say, ToldPort, a_core, a_request, iterations, leaping
+from fake_transport import FakeTransport, Handler, HeldAttempt, make_core, make_request
+from virtual_time import iterations, run_in_virtual_time
 
 import aioecs
 from aioecs import Outcome, StartResult, Task
@@ -37,7 +38,7 @@ FAULT = Lost(ServerException("oh", status=500))
 UNSIGNED = NotSent(ConfigurationError("no credentials"))
 
 
-def saying(*script: Attempt[Any]) -> Say:
+def saying(*script: Attempt[Any]) -> Handler:
     """Answer one after the other, the last for ever."""
     left = list(script)
 
@@ -75,8 +76,8 @@ def test_a_harmless_call_is_tried_while_that_may_help(
     """Throttles count for nothing but time, a rest that doesn't fit is not begun, and the last error is raised."""
 
     async def main() -> None:
-        port = ToldPort(list_tasks=saying(*script))
-        core = a_core(port)
+        port = FakeTransport(list_tasks=saying(*script))
+        core = make_core(port)
         began = core.now
         if raised is None:
             assert (await listing(core, **more)).answer.task_arns == ("one",)
@@ -89,14 +90,14 @@ def test_a_harmless_call_is_tried_while_that_may_help(
         assert core.throttled == (tries if script == [THROTTLED] else script[:tries].count(THROTTLED))
         assert core.concurrency.in_use == 0
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_it_holds_a_slot_while_it_is_on_its_way_and_none_while_it_rests() -> None:
     """And by default the clock of a call bounds it."""
 
     async def main() -> None:
-        core = a_core(ToldPort(), size=1, timeouts=aioecs.Timeouts(call=10))
+        core = make_core(FakeTransport(), size=1, timeouts=aioecs.Timeouts(call=10))
         in_use: list[int] = []
 
         async def say(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
@@ -104,14 +105,14 @@ def test_it_holds_a_slot_while_it_is_on_its_way_and_none_while_it_rests() -> Non
             core.loop.call_later(0.05, lambda: in_use.append(core.concurrency.in_use))
             return THROTTLED
 
-        core.transport.says["list_tasks"] = say  # type: ignore[attr-defined]
+        core.transport.handlers["list_tasks"] = say  # type: ignore[attr-defined]
         began = core.now
         with pytest.raises(ThrottlingException):
             await listing(core)
         assert in_use[:6] == [1, 0, 1, 0, 1, 0]
         assert core.now - began == pytest.approx(0.1 + 0.2 + 0.4 + 0.8 + 1.6 + 3.2)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize("moment", ["waiting", "on its way", "resting"])
@@ -119,10 +120,10 @@ def test_a_cancel_ends_it_at_once(moment: str) -> None:
     """In the queue, on the wire and at rest; the slot is free again and nothing more is sent."""
 
     async def main() -> None:
-        held = Held()
+        held = HeldAttempt()
         say = saying(THROTTLED) if moment == "resting" else held
-        port = ToldPort(list_tasks=say)
-        core = a_core(port, size=1)
+        port = FakeTransport(list_tasks=say)
+        core = make_core(port, size=1)
         before = asyncio.ensure_future(listing(core)) if moment == "waiting" else None
         await iterations(2)
         task = asyncio.ensure_future(listing(core))
@@ -136,12 +137,12 @@ def test_a_cancel_ends_it_at_once(moment: str) -> None:
         if before:
             before.cancel()
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 async def test_a_warning_is_given_once(caplog: pytest.LogCaptureFixture) -> None:
     """Once for each thing that it is about."""
-    core = a_core(ToldPort())
+    core = make_core(FakeTransport())
     for about in ("stop", "look", "stop", "look"):
         core.warn_once(about, "can't %s: %s", about, "denied")
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
@@ -154,14 +155,14 @@ async def test_its_time_is_the_loops() -> None:
     """In seconds."""
     loop = asyncio.get_running_loop()
     before = loop.time()
-    core = a_core(ToldPort())
+    core = make_core(FakeTransport())
     assert before <= core.now <= loop.time()
 
 
 async def test_what_takes_from_no_bucket_waits_for_no_turn() -> None:
     """It goes out at once, however slow the paces are."""
     slow = SharedLimiter(Fixed(1.0, 0.001))
-    core = a_core(ToldPort(describe_task_definition=saying(DESCRIBED)), start_limiter=slow, read_limiter=slow)
+    core = make_core(FakeTransport(describe_task_definition=saying(DESCRIBED)), start_limiter=slow, read_limiter=slow)
     request = aioecs.DescribeTaskDefinitionRequest(task_definition="demo")
     for _ in range(3):
         assert (await core.harmless(DESCRIBE_TASK_DEFINITION, request, Priority.READ)) == DESCRIBED
@@ -173,7 +174,7 @@ async def test_what_takes_from_no_bucket_waits_for_no_turn() -> None:
 def a_start(outcome: Outcome) -> StartResult:
     """Make one that came to this."""
     task = Task(task_arn=f"arn-{outcome}") if outcome is Outcome.STARTED else None
-    return StartResult(request=a_request(), container_instance="i", outcome=outcome, token="token", task=task)
+    return StartResult(request=make_request(), container_instance="i", outcome=outcome, token="token", task=task)
 
 
 def test_a_report_says_what_became_of_starts(caplog: pytest.LogCaptureFixture) -> None:
@@ -182,16 +183,16 @@ def test_a_report_says_what_became_of_starts(caplog: pytest.LogCaptureFixture) -
     heard: list[tuple[tuple[StartResult, ...], str | None]] = []
 
     async def main() -> None:
-        core = a_core(ToldPort(), on_settled=lambda starts, why: heard.append((starts, why)))
+        core = make_core(FakeTransport(), on_settled=lambda starts, why: heard.append((starts, why)))
         core.report((a_start(Outcome.NOT_SENT),), "bored")
         assert heard == []
         some = (a_start(Outcome.STARTED), a_start(Outcome.NOT_SENT))
         core.report(some, None)
         assert heard == [(some, None)]
-        a_core(ToldPort()).report(some, "bored")
+        make_core(FakeTransport()).report(some, "bored")
         assert len(heard) == 1
 
-    leaping(main())
+    run_in_virtual_time(main())
     assert [line.partition(":")[0] for line in caplog.messages] == ["ended", "bored"]
     assert all(line.endswith("token token, tasks ['arn-started']") for line in caplog.messages)
 
@@ -203,7 +204,7 @@ def test_a_hook_that_raises_is_logged(caplog: pytest.LogCaptureFixture) -> None:
         raise ZeroDivisionError
 
     async def main() -> None:
-        a_core(ToldPort(), on_settled=broken).report((a_start(Outcome.UNKNOWN),), "bored")
+        make_core(FakeTransport(), on_settled=broken).report((a_start(Outcome.UNKNOWN),), "bored")
 
-    leaping(main())
+    run_in_virtual_time(main())
     assert caplog.messages == ["on_settled raised"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from run_world import iterations, leaping
+from virtual_time import iterations, run_in_virtual_time
 
 from aioecs._runtime.concurrency import ConcurrencyLimit, Priority
 
@@ -180,7 +180,7 @@ def test_never_more_than_there_are_slots_and_none_is_lost(size: int, steps: list
         await asyncio.gather(*(visitor.task for visitor in visitors), return_exceptions=True)
         assert (slots.in_use, slots.waiting) == (0, 0)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 async def test_a_slot_that_is_free_is_taken_at_once_and_no_other() -> None:

@@ -12,20 +12,19 @@ from contextvars import ContextVar
 from typing import Any, get_args
 
 import pytest
-from batch_world import HOSTS, Told, requests
-from run_world import (
+from fake_batch import HOSTS, FakeStartTask, requests
+from fake_transport import (
     INSTANCES,
-    ToldDesk,
-    ToldPort,
-    a_call,
-    a_core,
-    a_request,
-    iterations,
-    leaping,
+    FakeReconciler,
+    FakeTransport,
+    fake_client,
+    make_call,
+    make_core,
+    make_request,
     started,
     tasks_for,
-    told_client,
 )
+from virtual_time import iterations, run_in_virtual_time
 
 import aioecs
 from aioecs import CancelToken, Outcome, Pacing, Timeouts
@@ -62,17 +61,17 @@ from aioecs.testing import LocalECS
 PACED = RequestRateLimited(call=1, waited=0.5)
 
 
-def told_by(port: ToldPort, reconciler: ToldDesk | None = None) -> tuple[list[Event], tuple[Outcome, ...]]:
+def told_by(port: FakeTransport, reconciler: FakeReconciler | None = None) -> tuple[list[Event], tuple[Outcome, ...]]:
     """Carry a call out, and return what was told of it and what its starts came to."""
     events: list[Event] = []
 
     async def main() -> tuple[Outcome, ...]:
-        call = a_call(a_core(port, emit=events.append), reconciler)
+        call = make_call(make_core(port, emit=events.append), reconciler)
         call.begin()
         await call.end_or()
         return tuple(start.outcome for start in call.record.starts())
 
-    return events, leaping(main())
+    return events, run_in_virtual_time(main())
 
 
 def test_a_start_that_was_throttled_lost_looked_up_and_adopted() -> None:
@@ -83,7 +82,9 @@ def test_a_start_that_was_throttled_lost_looked_up_and_adopted() -> None:
         sent_marker.body_started = True
         return attempts.pop(0)
 
-    events, outcomes = told_by(ToldPort(start_task=say), ToldDesk(tasks_for(a_request(started_by="aioecs-token"))))
+    events, outcomes = told_by(
+        FakeTransport(start_task=say), FakeReconciler(tasks_for(make_request(started_by="aioecs-token")))
+    )
     assert [type(event) for event in events] == [
         CallBegun,
         RequestSent,
@@ -110,7 +111,7 @@ def test_an_answer_that_does_not_tell_of_all_is_a_doubt() -> None:
         sent_marker.body_started = True
         return Answered(aioecs.StartTaskResponse(), "request-1")
 
-    events, outcomes = told_by(ToldPort(start_task=nothing), ToldDesk())
+    events, outcomes = told_by(FakeTransport(start_task=nothing), FakeReconciler())
     assert [type(event) for event in events[:4]] == [CallBegun, RequestSent, RequestAnswered, CallAmbiguous]
     assert outcomes == (Outcome.UNKNOWN,)
 
@@ -164,7 +165,7 @@ def test_what_happened_is_an_event(what: Any, event: Event | None) -> None:
 def test_each_start_is_told_once() -> None:
     """With its outcome, its instance, and no request."""
     heard: list[Event] = []
-    request = a_request(2)
+    request = make_request(2)
     starts = [
         aioecs.StartResult(request=request, container_instance=instance, outcome=Outcome.NOT_SENT)
         for instance in request.container_instances
@@ -184,7 +185,7 @@ class Weather:
 
     def __init__(self, seed: int) -> None:
         self._dice = random.Random(seed)
-        self._told = Told(full=HOSTS[:3])
+        self._told = FakeStartTask(full=HOSTS[:3])
 
     async def __call__(self, request: aioecs.StartTaskRequest, sent_marker: SentMarker) -> Attempt[Any]:
         """Answer a StartTask."""
@@ -262,15 +263,15 @@ def in_bad_weather(work: Callable[[Office], Any], seed: int) -> None:
 
     async def main() -> None:
         heard: list[Event] = []
-        port = ToldPort(start_task=Weather(seed), list_tasks=nothing_seen)
+        port = FakeTransport(start_task=Weather(seed), list_tasks=nothing_seen)
         clocks = Timeouts(settle=0.5, call=8)
-        async with told_client(port, on_event=heard.append, timeouts=clocks, max_in_flight=5) as client:
+        async with fake_client(port, on_event=heard.append, timeouts=clocks, max_in_flight=5) as client:
             office = Office(client, random.Random(seed), heard)
             await work(office)
         assert office.overheard() == +office.told()
         assert len(office.overheard()) > 2
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -305,8 +306,8 @@ def test_a_stream_left_early(taken: int) -> None:
 
     async def main() -> None:
         heard: list[Event] = []
-        port = ToldPort(start_task=Weather(1), list_tasks=nothing_seen)
-        async with told_client(port, on_event=heard.append, timeouts=Timeouts(call=8), max_in_flight=2) as client:
+        port = FakeTransport(start_task=Weather(1), list_tasks=nothing_seen)
+        async with fake_client(port, on_event=heard.append, timeouts=Timeouts(call=8), max_in_flight=2) as client:
             async with client.batch() as batch, aclosing(batch.start_tasks(requests(60, 20))) as starts:
                 for _ in range(taken):
                     await anext(starts)
@@ -315,7 +316,7 @@ def test_a_stream_left_early(taken: int) -> None:
         assert settled == +Counter({outcome.value: getattr(now, outcome.value) for outcome in Outcome})
         assert settled.total() == now.requested == 60
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 async def test_placed_starts_count_once(local: LocalECS, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -348,7 +349,7 @@ def _fired() -> CancelToken:
 def test_an_error_without_starts() -> None:
     """Then what is known of them is told; and an earlier call's error, in whose handling it came, is not."""
     heard: list[Event] = []
-    request = a_request(1)
+    request = make_request(1)
     mine = aioecs.StartResult(request=request, container_instance="mine", outcome=Outcome.UNKNOWN)
     other = aioecs.StartResult(request=request, container_instance="other", outcome=Outcome.STARTED)
     for error in (KeyboardInterrupt(), aioecs.IdempotencyMismatch("used")):
@@ -375,11 +376,11 @@ def test_what_waits_for_its_turn() -> None:
             return await started(request, sent_marker)
 
         pacing = Pacing(burst=1, rate=2)
-        async with told_client(ToldPort(start_task=say), on_event=heard.append, pacing=pacing) as client:
-            await client.start_tasks([a_request(1, group=str(number)) for number in range(3)])
+        async with fake_client(FakeTransport(start_task=say), on_event=heard.append, pacing=pacing) as client:
+            await client.start_tasks([make_request(1, group=str(number)) for number in range(3)])
         return [event for event in heard if isinstance(event, RequestRateLimited)]
 
-    told = leaping(main())
+    told = run_in_virtual_time(main())
     assert [paced.call is None for paced in told].count(True) >= 2
     assert any(paced.call is not None for paced in told)
     assert all(paced.waited == pytest.approx(0.5, abs=0.5) for paced in told)
@@ -407,17 +408,17 @@ def test_told_in_the_context_of_its_caller(batched: bool) -> None:
         def hear(event: Event) -> None:
             heard.append((event, WHO.get()))
 
-        async with told_client(ToldPort(), on_event=hear) as client, client.batch() as batch:
+        async with fake_client(FakeTransport(), on_event=hear) as client, client.batch() as batch:
 
             async def ask(name: str) -> None:
                 WHO.set(name)
-                await (batch if batched else client).start_task(a_request(1))
+                await (batch if batched else client).start_task(make_request(1))
 
             await asyncio.gather(ask("first"), ask("second"))
             await iterations(3)
         return heard
 
-    heard = leaping(main())
+    heard = run_in_virtual_time(main())
     begun = [(event, who) for event, who in heard if isinstance(event, CallBegun)]
     of_calls = {(event.call, who) for event, who in heard if not isinstance(event, StartSettled)}
     if batched:
@@ -446,12 +447,12 @@ def test_nothing_is_made_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aioecs._calls.call.CallEvents", forbidden)
 
     async def main(**settings: Any) -> int:
-        port = ToldPort(start_task=Weather(3), list_tasks=nothing_seen)
-        async with told_client(port, timeouts=Timeouts(call=8), **settings) as client, client.batch() as batch:
+        port = FakeTransport(start_task=Weather(3), list_tasks=nothing_seen)
+        async with fake_client(port, timeouts=Timeouts(call=8), **settings) as client, client.batch() as batch:
             report = await client.start_tasks(requests(60, 20))
-            response = await batch.start_task(a_request(3))
+            response = await batch.start_task(make_request(3))
             return len(report.starts) + len(response.tasks)
 
-    assert leaping(main()) == 63
+    assert run_in_virtual_time(main()) == 63
     with pytest.raises(AssertionError, match="made for nobody"):
-        leaping(main(on_event=print))
+        run_in_virtual_time(main(on_event=print))

@@ -6,7 +6,7 @@ import asyncio
 
 import attrs
 import pytest
-from run_world import iterations
+from virtual_time import iterations
 
 from aioecs._runtime.keyed_calls import Keys
 

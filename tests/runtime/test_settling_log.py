@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from run_world import leaping
+from virtual_time import run_in_virtual_time
 
 from aioecs._runtime.settling_log import SettlingLog
 
@@ -22,7 +22,7 @@ def test_what_lasts_is_told(lasts: float, warnings: int, caplog: pytest.LogCaptu
             waits.end(number)
         await asyncio.sleep(30)
 
-    leaping(main())
+    run_in_virtual_time(main())
     told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(told) == warnings
     assert all("StartTask with token t, and 1 more" in text for text in told)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from run_world import iterations, leaping
+from virtual_time import iterations, run_in_virtual_time
 
 from aioecs import Pacing
 from aioecs._logic.sending.rate_limiter import Fixed, Unpaced
@@ -74,7 +74,7 @@ def test_turns_come_at_the_rate_on_virtual_time() -> None:
         assert pace.waiting == 0
         return [round(ticket - begun, 3) for ticket in tickets]
 
-    assert leaping(run()) == [0.0] * 5 + [round(0.1 * at, 3) for at in range(1, 11)]
+    assert run_in_virtual_time(run()) == [0.0] * 5 + [round(0.1 * at, 3) for at in range(1, 11)]
 
 
 async def test_the_urgent_go_first_then_by_arrival() -> None:
@@ -115,7 +115,7 @@ def test_two_batches_share_evenly(many: bool) -> None:
         assert pace.waiting == 0
         return count
 
-    count = leaping(run())
+    count = run_in_virtual_time(run())
     assert 200 <= sum(count.values()) <= 221
     # Before the other has come, one may take the burst.
     assert abs(count["a"] - count["b"]) <= 20

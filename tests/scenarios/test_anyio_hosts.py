@@ -1,6 +1,6 @@
-"""Clients inside anyio's ways of running a loop, each in a new process, with sniffio installed and without.
+"""Clients under each way in which anyio runs a loop, in a new process each, with and without sniffio.
 
-sniffio keeps in a context variable that a loop runs; a thread that inherits it takes itself for that loop's.
+sniffio records the running loop in a context variable; a thread that inherits the variable is taken for a loop's.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ async def start():
         assert len((await ecs.start_task(request(local))).tasks) == 1
 """
 
-WAYS = {
+RUNNERS = {
     "anyio.run": "anyio.run(start)",
     # As Starlette's TestClient runs an application and its lifespan.
     "portal": """
@@ -41,7 +41,7 @@ class Plugin:
     def anyio_backend(self): return "asyncio"
 sys.exit(pytest.main(["-q", "-p", "no:asyncio", "-p", "no:cacheprovider", "-c", "/dev/null", __file__], [Plugin()]))
 """,
-    # A notebook's kernel runs its cells on a loop of its own.
+    # A notebook's kernel runs its cells on its own loop.
     "notebook": """
 builtins.get_ipython = object
 async def cell():
@@ -53,27 +53,27 @@ anyio.run(cell)
 }
 
 
-def source(way: str, *, sniffio: bool) -> str:
+def source(runner: str, *, sniffio: bool) -> str:
     known = "import sniffio" if sniffio else "sys.modules['sniffio'] = None"
     script = STARTS.format(sniffio=known)
-    if way == "plugin":
+    if runner == "plugin":
         script += "import pytest\n@pytest.mark.anyio\nasync def test_start(): await start()\nif __name__ == '__main__':"
-        return script + WAYS[way].replace("\n", "\n    ")
-    return script + WAYS[way]
+        return script + RUNNERS[runner].replace("\n", "\n    ")
+    return script + RUNNERS[runner]
 
 
 @pytest.mark.parametrize("sniffio", [True, False], ids=["sniffio", "no-sniffio"])
-@pytest.mark.parametrize("way", WAYS)
-def test_a_client_opens(way: str, *, sniffio: bool, tmp_path: Path) -> None:
-    """However the loop was begun."""
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_a_client_opens(runner: str, *, sniffio: bool, tmp_path: Path) -> None:
+    """However the loop was started."""
     script = tmp_path / "test_it.py"
-    script.write_text(source(way, sniffio=sniffio))
+    script.write_text(source(runner, sniffio=sniffio))
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_under_trio_it_says_so(tmp_path: Path) -> None:
-    """There is no asyncio loop then, and none is begun; the classifiers of the package claim none but asyncio."""
+def test_trio_is_refused(tmp_path: Path) -> None:
+    """Without an asyncio loop the error says so; the classifiers of the package name only asyncio."""
     script = """
 import aioecs
 opening = aioecs.Client(region_name="eu-west-1").__aenter__()
@@ -84,6 +84,6 @@ except aioecs.ClientStateError as error:
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert "aioecs runs on asyncio only, not on trio" in done.stdout
-    classifiers = (Path(__file__).parent.parent / "pyproject.toml").read_text()
+    classifiers = (Path(__file__).parents[2] / "pyproject.toml").read_text()
     assert "Framework :: AsyncIO" in classifiers
     assert "Framework :: AnyIO" not in classifiers

@@ -1,4 +1,4 @@
-"""Every string that a caller can set against every control character, on both transports: refused, and nothing sent."""
+"""Every string that a caller can set, with every control character, on both transports: refused, nothing is sent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import aioecs
 from aioecs import ConfigurationError, StartTaskRequest
 
 CONTROLS = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))]
-IN_AN_ENVIRONMENT = [each for each in CONTROLS if each != "\0"]  # the system itself takes no null
+ALLOWED_IN_ENVIRONMENT = [each for each in CONTROLS if each != "\0"]  # an environment variable can't have a null
 REQUEST = StartTaskRequest(task_definition="demo", container_instances=["0a1b"])
 KEYS = {"aws_access_key_id": "AKIALOCAL", "aws_secret_access_key": "hunter2", "aws_session_token": "hunter2"}
 LOADER = AioSession().get_component("data_loader")
@@ -63,7 +63,7 @@ def session_default_config(bad: str, url: str, path: Path, patch: pytest.MonkeyP
     return {"session": session}
 
 
-def handler_s_header(bad: str, url: str, path: Path, patch: pytest.MonkeyPatch) -> dict[str, Any]:
+def header_of_a_handler(bad: str, url: str, path: Path, patch: pytest.MonkeyPatch) -> dict[str, Any]:
     def add(request: Any, **_: Any) -> None:
         request.headers["X-Own"] = f"own{bad}X-More: 1"
 
@@ -80,9 +80,9 @@ SETTINGS: dict[str, Setting] = {
     },
     "session's user agent": session_user_agent,
     "session's default config": session_default_config,
-    "a handler's header": handler_s_header,
+    "a handler's header": header_of_a_handler,
 }
-OUTSIDE: dict[str, Setting] = {
+FROM_ENVIRONMENT: dict[str, Setting] = {
     name: environment(name)
     for name in (
         *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
@@ -91,14 +91,14 @@ OUTSIDE: dict[str, Setting] = {
 }
 
 
-def fresh() -> AioSession:
-    """Make a session that has read nothing of the environment yet."""
+def new_session() -> AioSession:
+    """Return a session that has read nothing from the environment yet."""
     session = AioSession()
     session.register_component("data_loader", LOADER)
     return session
 
 
-SHARED = fresh()
+SHARED = new_session()
 
 
 async def accept(exchange: Exchange) -> None:
@@ -106,11 +106,11 @@ async def accept(exchange: Exchange) -> None:
     exchange.answer(200, '{"tasks": [], "failures": []}')
 
 
-async def refused(setting: Setting, controls: list[str], transport: str, path: Path) -> None:
+async def assert_refused(setting: Setting, controls: list[str], transport: str, path: Path) -> None:
     async with RawServer(accept) as server:
         for bad in controls:
             with pytest.MonkeyPatch.context() as patch:
-                session = fresh() if setting in OUTSIDE.values() else SHARED
+                session = new_session() if setting in FROM_ENVIRONMENT.values() else SHARED
                 own: dict[str, Any] = {"region_name": "us-east-1", "endpoint_url": server.url, **KEYS}
                 own |= {"session": session, "transport": transport} | setting(bad, server.url, path, patch)
                 if own.get("profile_name") is not None:
@@ -127,15 +127,15 @@ async def refused(setting: Setting, controls: list[str], transport: str, path: P
 
 @pytest.mark.parametrize("transport", ["auto", "botocore"])
 @pytest.mark.parametrize("name", SETTINGS)
-async def test_what_is_set_in_code(name: str, transport: str, tmp_path: Path) -> None:
-    """No control character of Unicode gets by, wherever it stands, and the value is not quoted."""
-    await refused(SETTINGS[name], CONTROLS, transport, tmp_path)
+async def test_settings_in_code(name: str, transport: str, tmp_path: Path) -> None:
+    """No control character of Unicode is accepted in any position, and the error doesn't quote the value."""
+    await assert_refused(SETTINGS[name], CONTROLS, transport, tmp_path)
 
 
 @pytest.mark.parametrize("transport", ["auto", "botocore"])
-@pytest.mark.parametrize("name", OUTSIDE)
-async def test_what_is_set_outside(name: str, transport: str, tmp_path: Path) -> None:
-    """The same of what botocore reads from the environment; of what is refused on opening no transport is made yet."""
+@pytest.mark.parametrize("name", FROM_ENVIRONMENT)
+async def test_settings_from_the_environment(name: str, transport: str, tmp_path: Path) -> None:
+    """The same for what botocore reads from the environment; a setting refused on opening needs no transport."""
     opens = name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-    controls = IN_AN_ENVIRONMENT if opens or transport == "auto" else ["\r", "\n", "\x7f", "\x85"]
-    await refused(OUTSIDE[name], controls, transport, tmp_path)
+    controls = ALLOWED_IN_ENVIRONMENT if opens or transport == "auto" else ["\r", "\n", "\x7f", "\x85"]
+    await assert_refused(FROM_ENVIRONMENT[name], controls, transport, tmp_path)

@@ -1,4 +1,4 @@
-"""What a look-up must not forget: repeated instances, stops that were accepted, and who has heard of it already."""
+"""Ends of a lookup: repeated instances, stopped duplicates, and outcomes that are reported only once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.logic.calls.test_call_state import answered, late, record, task
 
 @pytest.mark.parametrize("delivery", ["at_most_once", "at_least_once"])
 async def test_a_repeated_instance_is_confirmed_although_one_of_its_tasks_was_found(delivery: Any) -> None:
-    """Of two starts on one instance one runs and one has stopped; both are found, whatever the reading."""
+    """Of two tasks on one instance one runs and one has stopped; both are found, with either `delivery`."""
     ran: list[str] = []
 
     def running_seconds(task: Any) -> float | None:
@@ -40,8 +40,8 @@ async def test_a_repeated_instance_is_confirmed_although_one_of_its_tasks_was_fo
         assert local.truth.requests["StartTask"] == 1
 
 
-def test_a_double_whose_stop_was_accepted_is_none_any_more() -> None:
-    """A look may show it as it was before the stop; that is no reason to say that it could not be stopped."""
+def test_a_duplicate_whose_stop_was_accepted_does_not_count() -> None:
+    """A lookup may still return it as it was before the stop; that doesn't mean that it could not be stopped."""
     call = record(delivery="at_least_once")
     late(call)
     call_state.happened(call, answered(task("9", at=32)), 32)
@@ -54,14 +54,14 @@ def test_a_double_whose_stop_was_accepted_is_none_any_more() -> None:
     assert isinstance(verdict(call), StartTaskResponse)
 
 
-def test_the_hook_hears_of_an_outcome_once() -> None:
-    """The end of the loop and the caller that leaves with it both want it told; the hook hears it once."""
-    heard: list[Any] = []
+def test_on_settled_receives_an_outcome_once() -> None:
+    """Even if the loop ends and the caller is cancelled at the same time."""
+    reasons: list[Any] = []
     serving = LocalECS(faults=[Fault("reset", when="after")])
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(serving) as local:
 
         async def main() -> None:
-            client = aioecs.Client(on_settled=lambda _, why: heard.append(why), **local.client_kwargs())
+            client = aioecs.Client(on_settled=lambda _, reason: reasons.append(reason), **local.client_kwargs())
 
             async def use() -> None:
                 async with client:
@@ -75,4 +75,4 @@ def test_the_hook_hears_of_an_outcome_once() -> None:
             assert not task.done()
 
         asyncio.run(main())
-    assert len(heard) == 1
+    assert len(reasons) == 1

@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from fake_transport import fake_client
 from placement_world import ModelECS
-from run_world import leaping, told_client
+from virtual_time import run_in_virtual_time
 
 import aioecs
 from aioecs import CapacityDemand, IdempotencyMismatch, InvalidRequest, StartTaskRequest, TaskOverride
@@ -44,7 +45,7 @@ def test_unlike_requests_of_several_definitions() -> None:
 
     async def main() -> None:
         ecs = a_model(100, 100, 100)
-        async with told_client(ecs) as client:  # type: ignore[arg-type]
+        async with fake_client(ecs) as client:  # type: ignore[arg-type]
             for requests in (unlike(60), drawn(60)):
                 report = await client.place_tasks(requests)
                 assert [start.request for start in report.starts] == list(unlike(60))
@@ -53,7 +54,7 @@ def test_unlike_requests_of_several_definitions() -> None:
         assert ecs.requests["ListContainerInstances"] == 1
         assert ecs.refusals == 0
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_equal_starts_of_a_mix_share_calls() -> None:
@@ -61,12 +62,12 @@ def test_equal_starts_of_a_mix_share_calls() -> None:
 
     async def main() -> None:
         ecs = a_model(100, 100)
-        async with told_client(ecs) as client:  # type: ignore[arg-type]
+        async with fake_client(ecs) as client:  # type: ignore[arg-type]
             mixed = [StartTaskRequest(task_definition=("1-1", "2-1")[n % 2]) for n in range(40)]
             assert len((await client.place_tasks(mixed)).started) == 40
         assert ecs.requests["StartTask"] == 4
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_large_start_is_not_starved_by_small_ones() -> None:
@@ -77,14 +78,14 @@ def test_a_large_start_is_not_starved_by_small_ones() -> None:
         ecs = ModelECS(lasts=lambda: dice.uniform(0.5, 2.0))
         for _ in range(4):
             ecs.join(8, 8)
-        async with told_client(ecs) as client, client.batch() as batch:  # type: ignore[arg-type]
+        async with fake_client(ecs) as client, client.batch() as batch:  # type: ignore[arg-type]
             requests = [*([SMALL] * 40), BIG, *([SMALL] * 900)]
             order = [start async for start in batch.place_tasks(requests, wait_for_capacity=600)]
         assert {start.outcome.value for start in order} == {"started"}
         at = next(n for n, start in enumerate(order) if start.request is BIG)
         assert at < 300
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_what_is_larger_than_any_host_is_refused_at_once() -> None:
@@ -92,7 +93,7 @@ def test_what_is_larger_than_any_host_is_refused_at_once() -> None:
 
     async def main() -> None:
         ecs = a_model(8, 4)
-        async with told_client(ecs) as client:  # type: ignore[arg-type]
+        async with fake_client(ecs) as client:  # type: ignore[arg-type]
             huge = StartTaskRequest(task_definition="9-1")
             began = ecs.loop.time()
             report = await client.place_tasks([SMALL, huge, SMALL], wait_for_capacity=3600)
@@ -103,7 +104,7 @@ def test_what_is_larger_than_any_host_is_refused_at_once() -> None:
         assert failure.reason == "RESOURCE:CPU"
         assert "larger than any container instance" in (failure.detail or "")
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_hosts_that_join_are_noticed_and_the_hook_hears_what_lacks() -> None:
@@ -119,13 +120,13 @@ def test_hosts_that_join_are_noticed_and_the_hook_hears_what_lacks() -> None:
                 ecs.loop.call_later(3.0, ecs.join, 8, 8)
             raise ValueError("a defect of the hook's")
 
-        async with told_client(ecs, on_capacity_shortage=lacking) as client:  # type: ignore[arg-type]
+        async with fake_client(ecs, on_capacity_shortage=lacking) as client:  # type: ignore[arg-type]
             began = ecs.loop.time()
             report = await client.place_tasks(SMALL, count=6, wait_for_capacity=60)
             assert len(report.started) == 6
             assert ecs.loop.time() - began < 3.5
 
-    leaping(main())
+    run_in_virtual_time(main())
     assert [(each.starts, each.cpu, each.memory, each.largest_cpu) for each in heard] == [(4, 4, 4, 1)]
 
 
@@ -134,7 +135,7 @@ def test_place_task_answers_as_start_task_does() -> None:
 
     async def main() -> None:
         ecs = a_model(1)
-        async with told_client(ecs) as client, client.batch() as batch:  # type: ignore[arg-type]
+        async with fake_client(ecs) as client, client.batch() as batch:  # type: ignore[arg-type]
             answer = await client.place_task(SMALL)
             assert (len(answer.tasks), answer.failures) == (1, ())
             full = await batch.place_task(SMALL)
@@ -151,7 +152,7 @@ def test_place_task_answers_as_start_task_does() -> None:
             with pytest.raises(InvalidRequest, match="requests"):
                 await client.place_tasks(7)  # type: ignore[arg-type]
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_what_a_key_has_started_is_found_wherever_it_runs() -> None:
@@ -159,10 +160,10 @@ def test_what_a_key_has_started_is_found_wherever_it_runs() -> None:
 
     async def main() -> None:
         ecs = a_model(1, 2)
-        async with told_client(ecs) as first:  # type: ignore[arg-type]
+        async with fake_client(ecs) as first:  # type: ignore[arg-type]
             one, same = await asyncio.gather(*(first.place_task(SMALL, idempotency_key="job") for _ in range(2)))
             assert one.tasks == same.tasks
-        async with told_client(ecs) as second:  # type: ignore[arg-type]
+        async with fake_client(ecs) as second:  # type: ignore[arg-type]
             keys: Any = lambda request: request.group or "job"  # noqa: E731
             other = SMALL.replace(group="other")
             report = await second.place_tasks([SMALL, other, SMALL], idempotency_key=keys)
@@ -172,7 +173,7 @@ def test_what_a_key_has_started_is_found_wherever_it_runs() -> None:
                 await second.place_task(StartTaskRequest(task_definition="1-2"), idempotency_key="job")
         assert len(ecs.started) == 2
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_reads_are_few_on_hosts_that_turn_over() -> None:
@@ -183,13 +184,13 @@ def test_reads_are_few_on_hosts_that_turn_over() -> None:
         ecs = ModelECS(lasts=lambda: dice.uniform(2.0, 5.0), latency=lambda: 0.01)
         for _ in range(50):
             ecs.join(10, 10)
-        async with told_client(ecs, pacing=aioecs.Pacing()) as client:  # type: ignore[arg-type]
+        async with fake_client(ecs, pacing=aioecs.Pacing()) as client:  # type: ignore[arg-type]
             began = ecs.loop.time()
             report = await client.place_tasks(SMALL, count=10_000, wait_for_capacity=600)
             assert len(report.started) == 10_000
             return ecs.requests, ecs.loop.time() - began
 
-    requests, seconds = leaping(main())
+    requests, seconds = run_in_virtual_time(main())
     reads = sum(count for name, count in requests.items() if name != "StartTask")
     assert reads <= 400, (reads, seconds)
     assert seconds <= 1.1 * 10_000 * 3.5 / 500, (reads, seconds)

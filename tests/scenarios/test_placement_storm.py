@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from fake_transport import fake_client
 from placement_world import ModelECS, sizes_of
-from run_world import leaping, told_client
+from virtual_time import run_in_virtual_time
 
 import aioecs
 from aioecs import Binpack, Outcome, Random, Spread, StartResult, StartTaskRequest
@@ -32,7 +33,7 @@ class Script:
 
     def refused(self, start: StartResult) -> None:
         """Hold a refusal for want of capacity against the truth of this moment."""
-        if self.ecs.has_capacity(*sizes_of(start.request)):
+        if self.ecs.has_capacity(*sizes_of(cast("aioecs.StartTaskRequest", start.request))):
             self.wrong.append((self.ecs.loop.time(), start))
 
     async def change(self) -> None:
@@ -76,7 +77,7 @@ class Script:
         """Play it to its end."""
         for _ in range(self.dice.randrange(1, 6)):
             self.ecs.join(self.dice.choice([2, 4, 8]), self.dice.choice([2, 4, 8]))
-        async with told_client(self.ecs) as client:  # type: ignore[arg-type]
+        async with fake_client(self.ecs) as client:  # type: ignore[arg-type]
             changing = asyncio.create_task(self.change())
             told = await asyncio.gather(*(self.ask(client) for _ in range(self.dice.randrange(1, 4))))
             await changing
@@ -98,7 +99,7 @@ def test_no_start_is_refused_while_a_fresh_look_would_show_capacity(part: int, m
     for seed in range(100 * part, 100 * part + 100):
         script = Script(seed)
         playing.append(script)
-        starts = leaping(script.play())
+        starts = run_in_virtual_time(script.play())
         assert script.wrong == [], f"seed {seed}"
         outcomes.update(start.outcome.value for start in starts)
         ran = [start.task.task_arn for start in starts if start.outcome is Outcome.STARTED and start.task is not None]

@@ -35,7 +35,7 @@ class ModelHost:
     tasks: int = 0
 
     def takes(self, cpu: int, memory: int) -> str | None:
-        """Say why it takes no such task now, as ECS does."""
+        """Handler why it takes no such task now, as ECS does."""
         if self.status != "ACTIVE":
             return "INACTIVE"
         if not self.agent:
@@ -54,14 +54,14 @@ class ModelHost:
 class ModelECS:
     """A port to an ECS of hosts with CPU and memory; a family `c-m` takes so much of either."""
 
-    way, endpoint_url, region, partition = "model", "http://model", "us-east-1", "aws"
+    kind, endpoint_url, region, partition = "model", "http://model", "us-east-1", "aws"
 
     def __init__(self, *, lasts: Callable[[], float], latency: Callable[[], float] = lambda: 0.0) -> None:
         self.hosts: dict[str, ModelHost] = {}
         self.started: dict[str, Task] = {}
         self.requests: Counter[str] = Counter()
         self.refusals = 0
-        self.who = self
+        self.rate_limit_key = self
         self.busy_until = 0.0
         self._lasts, self._latency = lasts, latency
         self._numbers = itertools.count()

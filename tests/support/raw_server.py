@@ -1,4 +1,4 @@
-"""A server on loopback that says what a test tells it to, byte for byte, and keeps what it was sent."""
+"""A server on loopback that sends the bytes that a test scripts, and keeps the requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Self, cast
 
 
 class Exchange:
-    """One connection, as the server has it."""
+    """One connection, on the side of the server."""
 
     def __init__(self, server: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._server = server
@@ -41,18 +41,18 @@ class Exchange:
         return await self.body()
 
     def answer(self, status: int, body: bytes | str = b"", *headers: str, length: int | None = None) -> None:
-        """Answer; `length` promises another length than the body's."""
+        """Send a response; `length` announces another length than the body's."""
         content = body.encode() if isinstance(body, str) else body
         size = len(content) if length is None else length
-        lines = (f"HTTP/1.1 {status} Said", f"Content-Length: {size}", *headers, "", "")
-        self.say("\r\n".join(lines).encode() + content)
+        lines = (f"HTTP/1.1 {status} Status", f"Content-Length: {size}", *headers, "", "")
+        self.send("\r\n".join(lines).encode() + content)
 
-    def say(self, what: bytes) -> None:
+    def send(self, data: bytes) -> None:
         """Send these bytes."""
-        self._writer.write(what)
+        self._writer.write(data)
 
     async def drain(self) -> None:
-        """Wait until what was said has gone out."""
+        """Wait until what was sent has left the buffer."""
         await self._writer.drain()
 
     def close(self) -> None:
@@ -61,7 +61,7 @@ class Exchange:
         self._writer.close()
 
     def reset(self) -> None:
-        """Reset the connection: a close that does not linger sends RST."""
+        """Reset the connection: with SO_LINGER 0 a close sends RST."""
         self.open = False
         raw = cast("socket.socket", self._writer.get_extra_info("socket"))
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

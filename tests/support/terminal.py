@@ -1,4 +1,4 @@
-"""A command in a terminal of its own: what a user sees, and keys that are pressed."""
+"""A command in its own terminal: its output, and the keys that a test presses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CTRL_C = b"\x03"
 
 @attrs.define
 class Terminal:
-    """A process in a terminal of its own, and what it has written there."""
+    """A process in its own terminal, and its output."""
 
     process: subprocess.Popen[bytes]
     master: int
@@ -35,7 +35,7 @@ class Terminal:
     def _read(self) -> None:
         try:
             read = os.read(self.master, 65536)
-        except OSError:  # Linux says so when the other side is closed
+        except OSError:  # on Linux, when the other side is closed
             read = b""
         if not read:
             asyncio.get_running_loop().remove_reader(self.master)
@@ -43,7 +43,7 @@ class Terminal:
         self._more.set()
 
     async def shows(self, pattern: str) -> re.Match[str]:
-        """Wait until what it has written, less the control sequences, holds this."""
+        """Wait until its output, without control sequences, matches the pattern."""
         async with asyncio.timeout(20):
             while (found := re.search(pattern, CONTROL.sub("", self.text))) is None:
                 self._more.clear()
@@ -55,7 +55,7 @@ class Terminal:
         os.write(self.master, keys)
 
     async def status(self) -> int:
-        """Wait until it ends, and return its status."""
+        """Wait until it ends, and return its exit status."""
         return await asyncio.to_thread(self.process.wait, 20)
 
 
@@ -63,7 +63,7 @@ class Terminal:
 async def terminal(
     local: LocalECS, columns: int, command: str, *words: str, **variables: str
 ) -> AsyncGenerator[Terminal]:
-    """Run a command on a local ECS, in a terminal of so many columns."""
+    """Run a command on a local ECS, in a terminal with this many columns."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
     access = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_DEFAULT_REGION": "us-east-1"}

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import attrs
 import pytest
-from run_world import until
+from virtual_time import until
 
 from aioecs.testing import Bucket, Engine, Fault, FaultScript, LocalECSError
 from aioecs.testing._server import Server

@@ -1,4 +1,4 @@
-"""answers: what an HTTP answer says of an attempt, and whether it is the answer to this request at all."""
+"""answers: which outcome an HTTP response stands for, and whether it is the answer to this request."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ OTHER = TASK.replace("5c6d", "7e7e")
 REQUEST = StartTaskRequest(task_definition="demo", container_instances=[HERE], started_by="token")
 
 
-def response(status: int, plain: Any, *lines: tuple[bytes, bytes]) -> Response:
+def response(status: int, plain: Any, *headers: tuple[bytes, bytes]) -> Response:
     body = plain if isinstance(plain, bytes) else json.dumps(plain).encode()
-    return Response(status, lines, body)
+    return Response(status, headers, body)
 
 
-def error_of(what: Any) -> ECSServiceError:
-    assert isinstance(what, (Rejected, Lost))
-    assert isinstance(what.error, ECSServiceError)
-    return what.error
+def error_of(outcome: Any) -> ECSServiceError:
+    assert isinstance(outcome, (Rejected, Lost))
+    assert isinstance(outcome.error, ECSServiceError)
+    return outcome.error
 
 
 @pytest.mark.parametrize(
-    ("said", "lines", "code"),
+    ("body", "headers", "code"),
     [
         ({"__type": "ClientException"}, [], "ClientException"),
         ({"__type": "com.amazonaws.ecs#ClientException"}, [], "ClientException"),
@@ -53,21 +53,21 @@ def error_of(what: Any) -> ECSServiceError:
         (b"<html>", [], "400"),
     ],
 )
-def test_the_code_is_found_in_each_of_its_places(said: Any, lines: list[tuple[bytes, bytes]], code: str) -> None:
-    """In the body under two names, or in a header; without a code the status stands for it, and proves nothing."""
-    what = read_response(START_TASK, REQUEST, response(400, said, *lines))
-    assert error_of(what).code == code
-    assert isinstance(what, Lost if code == "400" else Rejected)
-    assert is_trusted(what)
+def test_the_error_code_is_read_from_each_place(body: Any, headers: list[tuple[bytes, bytes]], code: str) -> None:
+    """The code is in the body under two names, or in a header; a status without a code proves nothing."""
+    outcome = read_response(START_TASK, REQUEST, response(400, body, *headers))
+    assert error_of(outcome).code == code
+    assert isinstance(outcome, Lost if code == "400" else Rejected)
+    assert is_trusted(outcome)
 
 
 @pytest.mark.parametrize("status", [100, 201, 202, 204, 300, 301, 304, 399])
-def test_what_is_neither_200_nor_an_error_is_no_answer(status: int) -> None:
-    """Whatever stands in it, ECS doesn't answer so."""
-    what = read_response(START_TASK, REQUEST, response(status, {"tasks": [{"taskArn": TASK}]}))
-    assert isinstance(what, Lost)
-    assert isinstance(what.error, AnswerLost)
-    assert not is_trusted(what)
+def test_other_statuses_are_no_answer(status: int) -> None:
+    """ECS answers with 200 or with 400 and more, whatever the body holds."""
+    outcome = read_response(START_TASK, REQUEST, response(status, {"tasks": [{"taskArn": TASK}]}))
+    assert isinstance(outcome, Lost)
+    assert isinstance(outcome.error, AnswerLost)
+    assert not is_trusted(outcome)
 
 
 @pytest.mark.parametrize(
@@ -79,17 +79,17 @@ def test_what_is_neither_200_nor_an_error_is_no_answer(status: int) -> None:
         (b"Retry-After", b"-1"),
     ],
 )
-def test_a_throttle_with_an_odd_header_is_a_throttle(line: tuple[bytes, bytes]) -> None:
-    """What stands beside the code doesn't make it less certain that nothing was done."""
-    what = read_response(START_TASK, REQUEST, response(400, {"__type": "ThrottlingException"}, line))
-    assert isinstance(what, Rejected)
-    assert what.error.throttled
+def test_odd_headers_do_not_change_a_throttle(line: tuple[bytes, bytes]) -> None:
+    """The error code alone decides that ECS did nothing."""
+    outcome = read_response(START_TASK, REQUEST, response(400, {"__type": "ThrottlingException"}, line))
+    assert isinstance(outcome, Rejected)
+    assert outcome.error.throttled
 
 
 def test_a_message_is_bounded() -> None:
-    """An error's text is ECS's own as far as it goes; five megabytes of it aren't kept."""
-    said = {"__type": "ClientException", "message": "x" * 5_000_000}
-    error = error_of(read_response(START_TASK, REQUEST, response(400, said)))
+    """An error keeps ECS's message up to a limit, not megabytes of it."""
+    body = {"__type": "ClientException", "message": "x" * 5_000_000}
+    error = error_of(read_response(START_TASK, REQUEST, response(400, body)))
     assert error.message == "x" * MAX_MESSAGE_LENGTH + " …"
     assert error_of(read_response(START_TASK, REQUEST, response(502, b"<html>" * 99))).message == (
         "594 bytes that are no JSON object"
@@ -130,11 +130,13 @@ DEFINITION = "arn:aws:ecs:us-east-1:123456789012:task-definition/"
         (DESCRIBE_TASKS, DESCRIBE, {"tasks": [task(OTHER)]}, False),
     ],
 )
-def test_an_answer_to_another_request(operation: Operation[Any], request_: Shape, plain: Any, ours: bool) -> None:
-    """Tasks that somebody else started, or that are where none was asked for, are no answer; absence says nothing."""
-    what = read_response(operation, request_, response(200, plain))
-    assert isinstance(what, Answered if ours else Lost)
-    assert is_trusted(what) == ours
+def test_answers_to_another_request_are_lost(
+    operation: Operation[Any], request_: Shape, plain: Any, ours: bool
+) -> None:
+    """Tasks that somebody else started, or that were not requested, make an answer lost; missing members don't."""
+    outcome = read_response(operation, request_, response(200, plain))
+    assert isinstance(outcome, Answered if ours else Lost)
+    assert is_trusted(outcome) == ours
 
 
 @pytest.mark.parametrize(
@@ -150,15 +152,15 @@ def test_an_answer_to_another_request(operation: Operation[Any], request_: Shape
         {"failures": "x"},
     ],
 )
-def test_members_of_another_kind(plain: Any) -> None:
-    """Of a read they make no answer; StartTask's is kept for the tasks that are in it beside them."""
+def test_members_of_another_type(plain: Any) -> None:
+    """A wrong type makes a read's answer lost; StartTask's answer is kept for the tasks beside the wrong member."""
     assert isinstance(read_response(DESCRIBE_TASKS, DESCRIBE, response(200, plain)), Lost)
     assert isinstance(read_response(START_TASK, REQUEST, response(200, plain)), Answered)
 
 
 @pytest.mark.parametrize("levels", [DEEPEST + 1, 1_000, 100_000])
-def test_what_is_nested_too_deep_is_no_answer(levels: int) -> None:
-    """It is refused by a bound, and by no RecursionError; brackets in texts count for nothing."""
+def test_deeply_nested_json_is_no_answer(levels: int) -> None:
+    """JSON nested too deep is refused without a RecursionError; brackets within strings don't count."""
     body = b'{"tasks": [], "newer": %b%b}' % (b"[" * (levels - 1), b"]" * (levels - 1))
     for operation, request in BOTH:
         assert isinstance(read_response(operation, request, response(200, body)), Lost)
@@ -168,20 +170,20 @@ def test_what_is_nested_too_deep_is_no_answer(levels: int) -> None:
 
 
 def test_a_list_is_bounded() -> None:
-    """A hundred thousand tasks would hold the loop for seconds; ECS gives a hundred."""
+    """ECS lists a hundred tasks at most; a hundred thousand would block the loop for seconds."""
     for operation, request in BOTH:
-        what = read_response(operation, request, response(200, {"tasks": [task()] * (LONGEST_LIST + 1)}))
-        assert isinstance(what, Lost)
+        outcome = read_response(operation, request, response(200, {"tasks": [task()] * (LONGEST_LIST + 1)}))
+        assert isinstance(outcome, Lost)
 
 
 def test_a_describe_of_a_hundred_tasks_fits() -> None:
-    """Of tasks with all the overrides and tags that ECS takes, in a script of three bytes a character."""
+    """They have the most overrides and tags that ECS accepts, in a script of three bytes a character."""
     overrides = {"containerOverrides": [{"environment": [{"name": "A", "value": "漢" * 8_192}]}]}
     tags = [{"key": "漢" * 128, "value": "漢" * 256}] * 50
     arns = [f"{TASK}{number}" for number in range(100)]
     plain = {"tasks": [task(arn, overrides=overrides, tags=tags, stoppedReason="x" * 10_000) for arn in arns]}
     body = json.dumps(plain, ensure_ascii=False).encode()
     assert 9_000_000 < len(body) < MAX_BODY_SIZE
-    what = read_response(DESCRIBE_TASKS, DescribeTasksRequest(tasks=arns), response(200, body))
-    assert isinstance(what, Answered)
-    assert len(what.answer.tasks) == 100
+    outcome = read_response(DESCRIBE_TASKS, DescribeTasksRequest(tasks=arns), response(200, body))
+    assert isinstance(outcome, Answered)
+    assert len(outcome.answer.tasks) == 100

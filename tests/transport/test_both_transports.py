@@ -1,4 +1,4 @@
-"""aioecs._wire, both ways against each other: what is sent is the same, and what is told of the answers is, too."""
+"""Both transports against each other: they send the same requests and report the same outcomes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CODES = ["ClientException", "ServerException", "ThrottlingException", "InvalidPa
 
 
 class RandomValues(random.Random):
-    """Throws values of the shapes, and answers."""
+    """Makes random values of the shapes, and random answers."""
 
     def text(self) -> str:
         """Throw text of any script; botocore refuses a tag whose key is none."""
@@ -79,13 +79,13 @@ class RandomValues(random.Random):
         if kind < 0.8:
             return 200, json.dumps(to_plain(self.shape(shape)))
         if kind < 0.95:
-            said = {"__type": f"ns#{self.choice(CODES)}", self.choice(["message", "Message"]): self.text()}
-            return self.choice([400, 400, 403, 500, 503]), json.dumps(said)
+            error = {"__type": f"ns#{self.choice(CODES)}", self.choice(["message", "Message"]): self.text()}
+            return self.choice([400, 400, 403, 500, 503]), json.dumps(error)
         return self.choice([200, 204, 302, 400, 502]), self.choice(["", "<html>", "[1]", '{"tasks": ['])
 
 
 async def behave(exchange: Exchange) -> None:
-    """Answer each request by what it asks and its body, the same at all times."""
+    """Answer each request with a random response, seeded by the request's body."""
     head, body = await exchange.head(), await exchange.body()
     calls = re.search(r"(?i)x-amz-target: \S+\.(\w+)", head)
     operation = next(each for each in ALL_OPERATIONS if calls and each.name == calls[1])
@@ -94,55 +94,57 @@ async def behave(exchange: Exchange) -> None:
 
 
 @attrs.frozen
-class Seen:
-    """What went over the wire for one request, and what was told of it."""
+class Exchanged:
+    """What was sent for one request, and the outcome that was reported."""
 
     heads: list[dict[str, str]]
     bodies: list[bytes]
     outcome: Any
 
 
-def comparable(what: Any) -> Any:
-    """Return what an attempt tells, as a value: ECS's answer or error; of what is neither, that it isn't."""
-    if isinstance(what, Answered):
-        return what
-    if isinstance(what.error, ECSServiceError) and (what.error.status or 0) >= 400:
-        return type(what), type(what.error), str(what.error), vars(what.error)
-    return type(what)
+def comparable(outcome: Any) -> Any:
+    """Return an outcome as a value that can be compared: ECS's answer or error, else its type."""
+    if isinstance(outcome, Answered):
+        return outcome
+    if isinstance(outcome.error, ECSServiceError) and (outcome.error.status or 0) >= 400:
+        return type(outcome), type(outcome.error), str(outcome.error), vars(outcome.error)
+    return type(outcome)
 
 
-async def seen(option: Transport, calls: list[tuple[Operation[Any], Shape]]) -> list[Seen]:
-    """Send all of it this way."""
+async def exchange_all(option: Transport, calls: list[tuple[Operation[Any], Shape]]) -> list[Exchanged]:
+    """Send all requests by this transport."""
     found = []
     async with RawServer(behave) as server, transport_to(server.url, option) as transport:
         assert transport.kind == KINDS[option]
         for operation, request in calls:
             server.heads, server.bodies = [], []
-            what = comparable(await transport.attempt(operation, request, SentMarker()))
-            found.append(Seen([headers_of(head, server.port) for head in server.heads], server.bodies, what))
+            outcome = comparable(await transport.attempt(operation, request, SentMarker()))
+            found.append(
+                Exchanged([comparable_headers(head, server.port) for head in server.heads], server.bodies, outcome)
+            )
     return found
 
 
-def headers_of(head: str, transport: int) -> dict[str, str]:
-    """Return the headers that must be the same, and the names of those that are signed."""
-    lines = (line.partition(": ") for line in head.replace(str(transport), "PORT").strip().split("\r\n")[1:])
+def comparable_headers(head: str, port: int) -> dict[str, str]:
+    """Return the headers that must be equal, and the names of the signed headers."""
+    lines = (line.partition(": ") for line in head.replace(str(port), "PORT").strip().split("\r\n")[1:])
     headers = {name.lower(): held for name, _, held in lines}
     signed = re.findall(r"SignedHeaders=(\S+),", headers["authorization"])
     return {name: held for name, held in headers.items() if name not in BY_DESIGN} | {"signed": signed[0]}
 
 
-async def test_both_ways_send_and_tell_the_same() -> None:
-    """Of a thousand random requests, bodies, headers, the names that are signed, and all that is told are the same."""
+async def test_both_transports_send_and_report_the_same() -> None:
+    """For a thousand random requests, bodies, headers, signed header names and outcomes are equal."""
     random_values = RandomValues(5)
     calls = [(each, random_values.request(each)) for each in random_values.choices(ALL_OPERATIONS, k=THOUSAND)]
-    native, botocore = await seen("auto", calls), await seen("botocore", calls)
-    for ours, theirs, what in zip(native, botocore, calls, strict=True):
-        assert ours == theirs, what
+    native, botocore = await exchange_all("auto", calls), await exchange_all("botocore", calls)
+    for ours, theirs, outcome in zip(native, botocore, calls, strict=True):
+        assert ours == theirs, outcome
 
 
-@pytest.mark.parametrize(("option", "seen"), [("auto", ["ListTasks"]), ("botocore", ["StartTask", "ListTasks"])])
-async def test_handlers_that_come_when_it_is_open(option: Transport, seen: list[str]) -> None:
-    """They see that client's own calls, and those of aioecs on the plain way alone."""
+@pytest.mark.parametrize(("option", "expected"), [("auto", ["ListTasks"]), ("botocore", ["StartTask", "ListTasks"])])
+async def test_handlers_registered_on_an_open_client(option: Transport, expected: list[str]) -> None:
+    """They see the calls of the raw client, and those of aioecs only with the botocore transport."""
     seen_operations: list[str] = []
 
     def note(event_name: str, **_: Any) -> None:
@@ -155,7 +157,7 @@ async def test_handlers_that_come_when_it_is_open(option: Transport, seen: list[
         client.meta.events.register("before-send.ecs", note)
         await transport.attempt(START_TASK, REQUEST, SentMarker())
         await client.list_tasks()
-    assert seen_operations == seen
+    assert seen_operations == expected
 
 
 TASK = "arn:aws:ecs:us-east-1:123456789012:task/demo/5c6d"
@@ -180,8 +182,10 @@ HUGE = "9" * 5_000
     ],
     ids=["no UTF-8", "no time", "seconds", "HTTP date", "a list", "huge", "no list", "no object"],
 )
-async def test_an_answer_is_kept_whatever_else_is_in_it(option: Transport, member: bytes, held: dict[str, Any]) -> None:
-    """The ARN that came is there, and each member can be read, though botocore's parser trips over one of them."""
+async def test_an_answer_is_kept_whatever_its_members_hold(
+    option: Transport, member: bytes, held: dict[str, Any]
+) -> None:
+    """The ARN is kept and each member can be read, even if botocore's parser fails on one of them."""
     body = b'{"tasks": [{"taskArn": "%b", %b}]}' % (TASK.encode(), member)
 
     async def behave(exchange: Exchange) -> None:
@@ -189,9 +193,9 @@ async def test_an_answer_is_kept_whatever_else_is_in_it(option: Transport, membe
         exchange.answer(200, body)
 
     async with RawServer(behave) as server, transport_to(server.url, option) as transport:
-        what = await transport.attempt(START_TASK, REQUEST, SentMarker())
-    assert isinstance(what, Answered)
-    (task,) = what.answer.tasks
+        outcome = await transport.attempt(START_TASK, REQUEST, SentMarker())
+    assert isinstance(outcome, Answered)
+    (task,) = outcome.answer.tasks
     assert task.task_arn == TASK
     for name, value in held.items():
         found = getattr(task, name)
@@ -199,45 +203,45 @@ async def test_an_answer_is_kept_whatever_else_is_in_it(option: Transport, membe
 
 
 @pytest.mark.parametrize("option", KINDS)
-async def test_utf_16(option: Transport) -> None:
-    """An answer in another Unicode is one, too."""
+async def test_an_answer_in_utf_16(option: Transport) -> None:
+    """An answer may be in another encoding of Unicode."""
 
     async def behave(exchange: Exchange) -> None:
         await exchange.request()
         exchange.answer(200, json.dumps({"tasks": [{"taskArn": TASK}]}).encode("utf-16"))
 
     async with RawServer(behave) as server, transport_to(server.url, option) as transport:
-        what = await transport.attempt(START_TASK, REQUEST, SentMarker())
-    assert isinstance(what, Answered)
-    assert what.answer.tasks[0].task_arn == TASK
+        outcome = await transport.attempt(START_TASK, REQUEST, SentMarker())
+    assert isinstance(outcome, Answered)
+    assert outcome.answer.tasks[0].task_arn == TASK
 
 
 @pytest.mark.parametrize("option", KINDS)
-async def test_a_body_past_its_bound_is_lost(option: Transport) -> None:
-    """It is not read to its end on either transport, and its connection is closed."""
+async def test_a_body_that_is_too_large_is_lost(option: Transport) -> None:
+    """The transport stops reading it and closes the connection."""
     cut = asyncio.Event()
 
     async def behave(exchange: Exchange) -> None:
         await exchange.request()
-        exchange.say(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
         try:
             while not cut.is_set():
-                exchange.say(b"x" * 2**20)
+                exchange.send(b"x" * 2**20)
                 await exchange.drain()
         except OSError:
             cut.set()
             raise
 
     async with RawServer(behave) as server, transport_to(server.url, option) as transport:
-        what = await transport.attempt(START_TASK, REQUEST, SentMarker())
+        outcome = await transport.attempt(START_TASK, REQUEST, SentMarker())
         await cut.wait()
-    assert isinstance(what, Lost)
-    assert "larger than any of ECS's" in str(what.error)
+    assert isinstance(outcome, Lost)
+    assert "larger than any of ECS's" in str(outcome.error)
 
 
 @pytest.mark.parametrize("option", KINDS)
-async def test_an_unasked_answer_is_nobody_s(option: Transport) -> None:
-    """It stands on the connection before the next request is written, and is never taken for that one's answer."""
+async def test_an_unsolicited_answer_is_dropped(option: Transport) -> None:
+    """It waits on the connection before the next request is written, and is never read as that request's answer."""
     served: list[Exchange] = []
 
     async def behave(exchange: Exchange) -> None:
@@ -247,51 +251,51 @@ async def test_an_unasked_answer_is_nobody_s(option: Transport) -> None:
     async with RawServer(behave) as server, transport_to(server.url, option) as transport:
         await transport.attempt(START_TASK, REQUEST, SentMarker())
         served[-1].answer(200, json.dumps({"tasks": [{"taskArn": TASK}]}))
-        what = await transport.attempt(START_TASK, REQUEST, sent_marker := SentMarker())
-        if isinstance(what, NotSent):
+        outcome = await transport.attempt(START_TASK, REQUEST, sent_marker := SentMarker())
+        if isinstance(outcome, NotSent):
             assert not sent_marker.body_started
-            what = await transport.attempt(START_TASK, REQUEST, SentMarker())
-    assert isinstance(what, Answered)
-    assert what.answer.tasks == ()
+            outcome = await transport.attempt(START_TASK, REQUEST, SentMarker())
+    assert isinstance(outcome, Answered)
+    assert outcome.answer.tasks == ()
 
 
 @pytest.mark.parametrize("option", KINDS)
 @pytest.mark.parametrize("task", [{"startedBy": "another"}, {"containerInstanceArn": "i/9f9f"}])
-async def test_another_s_answer_is_lost(option: Transport, task: dict[str, str]) -> None:
-    """A task that bears another mark, or is on another instance, is no answer; nobody is given it."""
+async def test_an_answer_to_another_request_is_lost(option: Transport, task: dict[str, str]) -> None:
+    """A task with another startedBy, or on another instance, is not returned."""
 
     async def behave(exchange: Exchange) -> None:
         await exchange.request()
         exchange.answer(200, json.dumps({"tasks": [{"taskArn": TASK, **task}]}))
 
     async with RawServer(behave) as server, transport_to(server.url, option) as transport:
-        what = await transport.attempt(START_TASK, REQUEST, SentMarker())
-    assert isinstance(what, Lost)
-    assert "another request" in str(what.error)
+        outcome = await transport.attempt(START_TASK, REQUEST, SentMarker())
+    assert isinstance(outcome, Lost)
+    assert "another request" in str(outcome.error)
 
 
 @pytest.mark.parametrize("option", KINDS)
 @pytest.mark.parametrize("header", ["Date: Tue, 14 Nov 2023 22:13:20 +999999999999", "X-Odd: \xff", "Retry-After: -1"])
 async def test_a_throttle_with_an_odd_header(option: Transport, header: str) -> None:
-    """It is a throttle, after one request."""
+    """An odd header does not change that the request was throttled, after one request."""
 
     async def behave(exchange: Exchange) -> None:
         await exchange.request()
-        exchange.say(
+        exchange.send(
             b'HTTP/1.1 400 Said\r\nContent-Length: 33\r\n%b\r\n\r\n{"__type": "ThrottlingException"}'
             % header.encode("latin-1")
         )
 
     async with RawServer(behave) as server, transport_to(server.url, option) as transport:
-        what = await transport.attempt(START_TASK, REQUEST, SentMarker())
+        outcome = await transport.attempt(START_TASK, REQUEST, SentMarker())
         assert len(server.bodies) == 1
-    assert isinstance(what, Rejected)
-    assert what.error.throttled
+    assert isinstance(outcome, Rejected)
+    assert outcome.error.throttled
 
 
 @pytest.mark.parametrize("option", KINDS)
-async def test_what_may_not_be_sent_any_more_is_kept_back(option: Transport) -> None:
-    """It is asked once, in the step that would write, on the first request too: nothing arrives, and it is not sent."""
+async def test_a_refused_send_sends_nothing(option: Transport) -> None:
+    """`may_send` is called once, in the step that would write; where it returns False, nothing arrives."""
     bodies: list[bytes] = []
 
     async def behave(exchange: Exchange) -> None:
@@ -305,9 +309,9 @@ async def test_what_may_not_be_sent_any_more_is_kept_back(option: Transport) -> 
         for _ in range(2):
             refusal = Mock(return_value=False)
             sent_marker = SentMarker(may_send=refusal)
-            what = await transport.attempt(START_TASK, REQUEST, sent_marker)
-            assert isinstance(what, NotSent)
-            assert "the time in which it may be sent is over" in str(what.error)
+            outcome = await transport.attempt(START_TASK, REQUEST, sent_marker)
+            assert isinstance(outcome, NotSent)
+            assert "the time in which the request may be sent was over" in str(outcome.error)
             assert (refusal.call_count, sent_marker.body_started, bodies) == (1, False, [])
         sent_marker = SentMarker(may_send=lambda: True)
         assert isinstance(await transport.attempt(START_TASK, REQUEST, sent_marker), Answered)

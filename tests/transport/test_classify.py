@@ -1,4 +1,4 @@
-"""classify: was it sent? The table, on real sockets, and the witness that beats it."""
+"""classify: failures on real sockets, and the table of exceptions with and without a written body."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ ATTEMPT = Timeouts(attempt=0.15)
 
 
 async def attempt(url: str, timeouts: Timeouts = USUAL) -> tuple[Attempt[StartTaskResponse], bool]:
-    """Make one attempt through a fresh port, whose witness has proven nothing; return the witness's word too."""
+    """Make one attempt through a new transport; return its outcome, and whether the body was started."""
     async with open_transport(Settings(transport="botocore", **ACCESS, endpoint_url=url, timeouts=timeouts)) as (
         transport,
         _,
@@ -64,19 +64,19 @@ async def attempt(url: str, timeouts: Timeouts = USUAL) -> tuple[Attempt[StartTa
         return await transport.attempt(START_TASK, REQUEST, sent_marker), sent_marker.body_started
 
 
-def raised(what: Attempt[Any]) -> tuple[str, str]:
-    """Name what botocore raised and what that wraps."""
-    assert not isinstance(what, Answered)
-    cause: Any = what.error.__cause__
+def exception_names(outcome: Attempt[Any]) -> tuple[str, str]:
+    """Return the name of botocore's exception, and of the one it wraps."""
+    assert not isinstance(outcome, Answered)
+    cause: Any = outcome.error.__cause__
     return type(cause).__name__, type(getattr(cause, "kwargs", {}).get("error")).__name__
 
 
-# ---------------------------------------------------------------------------------------------------- never connected
+# -------------------------------------------------------------------------------------------------------- no connection
 
 
 @asynccontextmanager
 async def closed_port() -> AsyncGenerator[str]:
-    """A port where nobody listens."""
+    """A port without a listener."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         transport = free.getsockname()[1]
@@ -84,14 +84,14 @@ async def closed_port() -> AsyncGenerator[str]:
 
 
 @asynccontextmanager
-async def no_such_name() -> AsyncGenerator[str]:
-    """A name that no DNS knows (RFC 6761)."""
+async def unknown_name() -> AsyncGenerator[str]:
+    """A name that the DNS doesn't know (RFC 6761)."""
     yield "http://nowhere.invalid"
 
 
 @asynccontextmanager
 async def full_backlog() -> AsyncGenerator[str]:
-    """A listener whose queue is full and that accepts nobody: a SYN gets no answer."""
+    """A listener with a full queue that accepts nothing: a SYN gets no answer."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -107,23 +107,23 @@ async def full_backlog() -> AsyncGenerator[str]:
 
 
 async def stall(exchange: Exchange) -> None:
-    """Accept, and say nothing."""
+    """Accept the connection, and send nothing."""
     await asyncio.Event().wait()
 
 
 async def hang_up(exchange: Exchange) -> None:
-    """Accept, and close."""
+    """Accept the connection, and close it."""
     exchange.close()
 
 
-async def speak_plainly(exchange: Exchange) -> None:
+async def answer_in_plain_http(exchange: Exchange) -> None:
     """Answer a TLS hello in plain HTTP."""
     exchange.answer(400)
     exchange.close()
 
 
-def tls_to(behave: Callable[[Exchange], Awaitable[object]]) -> Callable[[], Any]:
-    """A server that is called by https and doesn't speak TLS."""
+def https_to(behave: Callable[[Exchange], Awaitable[object]]) -> Callable[[], Any]:
+    """A server that is called by https and speaks no TLS."""
 
     @asynccontextmanager
     async def served() -> AsyncGenerator[str]:
@@ -138,28 +138,30 @@ def tls_to(behave: Callable[[Exchange], Awaitable[object]]) -> Callable[[], Any]
     ("endpoint", "timeouts", "exception", "wrapped"),
     [
         (closed_port, USUAL, "EndpointConnectionError", "ClientConnectorError"),
-        (no_such_name, USUAL, "EndpointConnectionError", "ClientConnectorDNSError"),
+        (unknown_name, USUAL, "EndpointConnectionError", "ClientConnectorDNSError"),
         (full_backlog, CONNECT, "ConnectTimeoutError", "ConnectionTimeoutError"),
-        (tls_to(stall), CONNECT, "ConnectTimeoutError", "ConnectionTimeoutError"),
-        (tls_to(hang_up), USUAL, "EndpointConnectionError", "ClientConnectorError"),
-        (tls_to(speak_plainly), USUAL, "SSLError", "ClientConnectorSSLError"),
+        (https_to(stall), CONNECT, "ConnectTimeoutError", "ConnectionTimeoutError"),
+        (https_to(hang_up), USUAL, "EndpointConnectionError", "ClientConnectorError"),
+        (https_to(answer_in_plain_http), USUAL, "SSLError", "ClientConnectorSSLError"),
     ],
     ids=["refused", "DNS", "connect timeout", "TLS stalled", "TLS closed", "no TLS"],
 )
-async def test_not_sent(endpoint: Callable[[], Any], timeouts: Timeouts, exception: str, wrapped: str) -> None:
-    """Where no connection came about nothing was sent, and the exception alone proves it."""
+async def test_no_connection_is_not_sent(
+    endpoint: Callable[[], Any], timeouts: Timeouts, exception: str, wrapped: str
+) -> None:
+    """Where no connection could be opened nothing was sent."""
     async with endpoint() as url:
-        what, body_started = await attempt(url, timeouts)
-    assert isinstance(what, NotSent)
-    assert isinstance(what.error, ConnectionFailed)
-    assert str(what.error).startswith("StartTask was not sent: ")
-    assert raised(what) == (exception, wrapped)
+        outcome, body_started = await attempt(url, timeouts)
+    assert isinstance(outcome, NotSent)
+    assert isinstance(outcome.error, ConnectionFailed)
+    assert str(outcome.error).startswith("StartTask was not sent: ")
+    assert exception_names(outcome) == (exception, wrapped)
     assert not body_started
 
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """Make a certificate for 127.0.0.1 that nobody has signed but itself, with its key in the same file."""
+    """Make a self-signed certificate for 127.0.0.1, with its key in the same file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "aioecs test")])
     now = datetime.now(UTC)
@@ -196,25 +198,25 @@ async def accept(exchange: Exchange) -> None:
     exchange.answer(200, '{"tasks": [], "failures": []}', "x-amzn-RequestId: r-1")
 
 
-async def test_a_certificate_that_nobody_trusts(certificate: Path) -> None:
-    """TLS that fails by its certificate sends nothing."""
+async def test_an_untrusted_certificate(certificate: Path) -> None:
+    """If the server's certificate is not trusted, nothing is sent."""
     async with RawServer(accept, tls=tls(certificate)) as server:
-        what, body_started = await attempt(server.url)
-    assert isinstance(what, NotSent)
-    assert raised(what) == ("SSLError", "ClientConnectorCertificateError")
+        outcome, body_started = await attempt(server.url)
+    assert isinstance(outcome, NotSent)
+    assert exception_names(outcome) == ("SSLError", "ClientConnectorCertificateError")
     assert (body_started, server.bodies) == (False, [])
 
 
-async def test_a_certificate_that_is_trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same server is answered by, over TLS, as soon as its certificate is among the trusted."""
+async def test_a_trusted_certificate(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same server answers over TLS once its certificate is trusted."""
     monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
     async with RawServer(accept, tls=tls(certificate)) as server:
-        what, body_started = await attempt(server.url)
-    assert what == Answered(StartTaskResponse(), "r-1")
+        outcome, body_started = await attempt(server.url)
+    assert outcome == Answered(StartTaskResponse(), "r-1")
     assert (body_started, len(server.bodies)) == (True, 1)
 
 
-# -------------------------------------------------------------------------------------------------- sent, and lost
+# ------------------------------------------------------------------------------------------------------ sent, then lost
 
 
 async def reset_unread(exchange: Exchange) -> None:
@@ -244,7 +246,7 @@ async def hang(exchange: Exchange) -> None:
 
 async def cut_head(exchange: Exchange) -> None:
     await exchange.request()
-    exchange.say(b"HTTP/1.1 200 OK\r\nContent-Le")
+    exchange.send(b"HTTP/1.1 200 OK\r\nContent-Le")
     exchange.close()
 
 
@@ -262,7 +264,7 @@ async def hang_in_the_body(exchange: Exchange) -> None:
 
 async def no_http(exchange: Exchange) -> None:
     await exchange.request()
-    exchange.say(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
+    exchange.send(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
     exchange.close()
 
 
@@ -280,23 +282,23 @@ async def no_http(exchange: Exchange) -> None:
         (no_http, USUAL, "HTTPClientError", "ClientResponseError"),
     ],
 )
-async def test_lost(
+async def test_a_failure_after_the_body_is_lost(
     behave: Callable[[Exchange], Awaitable[None]], timeouts: Timeouts, exception: str, wrapped: str
 ) -> None:
-    """Where the connection fails once the body was written, ECS may have acted, and nothing is sent again."""
+    """If the connection fails once the body was written, ECS may have acted, and nothing is sent again."""
     async with RawServer(behave) as server:
-        what, body_started = await attempt(server.url, timeouts)
-    assert isinstance(what, Lost)
-    assert isinstance(what.error, AnswerLost)
-    assert str(what.error).startswith("StartTask was sent and its answer was lost: ")
-    assert raised(what) == (exception, wrapped)
+        outcome, body_started = await attempt(server.url, timeouts)
+    assert isinstance(outcome, Lost)
+    assert isinstance(outcome.error, AnswerLost)
+    assert str(outcome.error).startswith("StartTask was sent and its answer was lost: ")
+    assert exception_names(outcome) == (exception, wrapped)
     assert (body_started, server.connections) == (True, 1)
 
 
-# ------------------------------------------------------------------------------------------------- answered somehow
+# ------------------------------------------------------------------------------------------------------------- answered
 
 
-def said(code: str, message: str = "said", *, kind: str = "__type") -> str:
+def error_body(code: str, message: str = "said", *, kind: str = "__type") -> str:
     return f'{{"{kind}": "{code}", "message": "{message}"}}'
 
 
@@ -304,28 +306,28 @@ HTML = "<html><body><h1>502 Bad Gateway</h1></body></html>"
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "word", "error", "code"),
+    ("status", "body", "outcome_type", "error", "code"),
     [
         # Refusals, by their code.
-        (400, said("ClientException"), Rejected, ClientException, "ClientException"),
-        (400, said("com.amazonaws.ecs#ClientException"), Rejected, ClientException, "ClientException"),
-        (400, said("ThrottlingException", "Rate exceeded"), Rejected, ThrottlingException, "ThrottlingException"),
+        (400, error_body("ClientException"), Rejected, ClientException, "ClientException"),
+        (400, error_body("com.amazonaws.ecs#ClientException"), Rejected, ClientException, "ClientException"),
+        (400, error_body("ThrottlingException", "Rate exceeded"), Rejected, ThrottlingException, "ThrottlingException"),
         (
             400,
-            said("InvalidParameterException", "Rate exceeded (ErrorCode: Throttling)"),
+            error_body("InvalidParameterException", "Rate exceeded (ErrorCode: Throttling)"),
             Rejected,
             InvalidParameterException,
             "InvalidParameterException",
         ),
-        (503, said("ThrottlingException"), Rejected, ThrottlingException, "ThrottlingException"),
-        (403, said("ExpiredTokenException"), Rejected, ECSServiceError, "ExpiredTokenException"),
-        (400, said("SomethingNew"), Rejected, ECSServiceError, "SomethingNew"),
+        (503, error_body("ThrottlingException"), Rejected, ThrottlingException, "ThrottlingException"),
+        (403, error_body("ExpiredTokenException"), Rejected, ECSServiceError, "ExpiredTokenException"),
+        (400, error_body("SomethingNew"), Rejected, ECSServiceError, "SomethingNew"),
         # Faults: ECS may have acted.
-        (500, said("ServerException"), Lost, ServerException, "ServerException"),
-        (400, said("ServerException"), Lost, ServerException, "ServerException"),
-        (503, said("ServiceUnavailableException"), Lost, ECSServiceError, "ServiceUnavailableException"),
-        (500, said("SomethingNew"), Lost, ECSServiceError, "SomethingNew"),
-        # No code: a proxy's word, not ECS's.
+        (500, error_body("ServerException"), Lost, ServerException, "ServerException"),
+        (400, error_body("ServerException"), Lost, ServerException, "ServerException"),
+        (503, error_body("ServiceUnavailableException"), Lost, ECSServiceError, "ServiceUnavailableException"),
+        (500, error_body("SomethingNew"), Lost, ECSServiceError, "SomethingNew"),
+        # No code: it is a proxy's answer, not ECS's.
         (400, HTML, Lost, ECSServiceError, "400"),
         (403, "", Lost, ECSServiceError, "403"),
         (429, HTML, Lost, ECSServiceError, "429"),
@@ -334,53 +336,53 @@ HTML = "<html><body><h1>502 Bad Gateway</h1></body></html>"
         (503, "{}", Lost, ECSServiceError, "503"),
     ],
 )
-async def test_an_error_is_read_by_its_code(
-    status: int, body: str, word: type, error: type[ECSServiceError], code: str
+async def test_an_error_is_classified_by_its_code(
+    status: int, body: str, outcome_type: type, error: type[ECSServiceError], code: str
 ) -> None:
-    """An answer's code says whether ECS refused or may have acted; an answer without one proves nothing."""
+    """The code says whether ECS refused or may have acted; an answer without a code proves nothing."""
 
     async def behave(exchange: Exchange) -> None:
         await exchange.request()
         exchange.answer(status, body, "x-amzn-RequestId: r-1")
 
     async with RawServer(behave) as server:
-        what, _ = await attempt(server.url)
-    assert isinstance(what, word)
-    assert isinstance(what, Rejected | Lost)
-    assert type(what.error) is error
-    assert isinstance(what.error, ECSServiceError)
-    assert (what.error.code, what.error.status, what.error.operation) == (code, status, "StartTask")
-    assert what.error.request_id == "r-1" or code.isdigit()  # botocore drops it where there is no code
+        outcome, _ = await attempt(server.url)
+    assert isinstance(outcome, outcome_type)
+    assert isinstance(outcome, Rejected | Lost)
+    assert type(outcome.error) is error
+    assert isinstance(outcome.error, ECSServiceError)
+    assert (outcome.error.code, outcome.error.status, outcome.error.operation) == (code, status, "StartTask")
+    assert outcome.error.request_id == "r-1" or code.isdigit()  # botocore drops it where there is no code
     assert server.connections == 1
 
 
 @pytest.mark.parametrize("body", [HTML, "", "[]", "null", '"text"', '{"tasks": [', "\x00"])
 async def test_a_200_that_is_not_ecs_s_is_lost(body: str) -> None:
-    """HTML, nothing at all, or JSON that is no object, with status 200, is a lost answer and not a success."""
+    """HTML, an empty body, or JSON that is no object is a lost answer, even with status 200."""
 
     async def behave(exchange: Exchange) -> None:
         await exchange.request()
         exchange.answer(200, body)
 
     async with RawServer(behave) as server:
-        what, _ = await attempt(server.url)
-    assert isinstance(what, Lost)
-    assert isinstance(what.error, AnswerLost)
+        outcome, _ = await attempt(server.url)
+    assert isinstance(outcome, Lost)
+    assert isinstance(outcome.error, AnswerLost)
 
 
 async def test_a_200_with_an_empty_object_is_an_answer() -> None:
-    """`{}` can be ECS's; that it names neither a task nor a failure is for the decisions to weigh."""
+    """`{}` may be ECS's; the caller decides what missing tasks and failures mean."""
 
     async def behave(exchange: Exchange) -> None:
         await exchange.request()
         exchange.answer(200, "{}")
 
     async with RawServer(behave) as server:
-        what, _ = await attempt(server.url)
-    assert what == Answered(StartTaskResponse(), None)
+        outcome, _ = await attempt(server.url)
+    assert outcome == Answered(StartTaskResponse(), None)
 
 
-# ------------------------------------------------------------------------------------------------------- the judge
+# ----------------------------------------------------------------------------------------------------- classify_failure
 
 
 def os_error(kind: type[aiohttp.ClientConnectorError]) -> aiohttp.ClientConnectorError:
@@ -431,20 +433,20 @@ def kind_of(error: Exception) -> str:
 
 @pytest.mark.parametrize("error", [*UNSIGNED, *UNCONNECTED, *UNCERTAIN], ids=kind_of)
 def test_without_the_first_byte_nothing_was_sent(error: Exception) -> None:
-    """Whatever is raised before the first byte of the body is not sent, and says whether another try may help."""
-    what = classify_failure(error, "StartTask", False)
-    assert isinstance(what, NotSent)
+    """Any exception before the first byte of the body is not sent, and says whether another try may help."""
+    outcome = classify_failure(error, "StartTask", False)
+    assert isinstance(outcome, NotSent)
     settings = error in UNSIGNED or type(error) is RuntimeError or kind_of(error) == "HTTPClientError"
-    assert type(what.error) is (ConfigurationError if settings else ConnectionFailed)
-    assert what.error.__cause__ is error
+    assert type(outcome.error) is (ConfigurationError if settings else ConnectionFailed)
+    assert outcome.error.__cause__ is error
 
 
 @pytest.mark.parametrize("error", [*UNSIGNED, *UNCONNECTED, *UNCERTAIN], ids=kind_of)
-def test_what_was_written_is_never_not_sent(error: Exception) -> None:
-    """Once the marker saw the body being written, no exception says otherwise: a second try may have raised it."""
-    what = classify_failure(error, "StartTask", True)
-    assert isinstance(what, Lost)
-    assert what.error.__cause__ is error
+def test_a_started_body_is_never_not_sent(error: Exception) -> None:
+    """Once the marker is set, no exception proves otherwise: a second try may have raised it."""
+    outcome = classify_failure(error, "StartTask", True)
+    assert isinstance(outcome, Lost)
+    assert outcome.error.__cause__ is error
 
 
 @pytest.mark.parametrize(
@@ -462,36 +464,40 @@ def test_what_was_written_is_never_not_sent(error: Exception) -> None:
 def test_an_error_of_another_service_is_no_answer_of_ecs(
     code: str, status: int, kind: type, body_started: bool
 ) -> None:
-    """What STS says tells nothing of the start: not sent before the first byte, lost after it, and named as STS's."""
-    said: Any = {"Error": {"Code": code, "Message": "said"}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    what = classify_failure(botocore.ClientError(said, "AssumeRoleWithWebIdentity"), "StartTask", body_started)
-    assert isinstance(what, Lost if body_started else NotSent)
-    assert isinstance(what, Lost | NotSent)
+    """An error of STS is not sent before the first byte and lost after it, and its text names STS."""
+    error_body: Any = {"Error": {"Code": code, "Message": "said"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    outcome = classify_failure(botocore.ClientError(error_body, "AssumeRoleWithWebIdentity"), "StartTask", body_started)
+    assert isinstance(outcome, Lost if body_started else NotSent)
+    assert isinstance(outcome, Lost | NotSent)
     if not body_started:
-        assert type(what.error) is kind
-        assert "STS: An error occurred" in str(what.error)
-        assert code in str(what.error)
+        assert type(outcome.error) is kind
+        assert "STS: An error occurred" in str(outcome.error)
+        assert code in str(outcome.error)
 
 
 @pytest.mark.parametrize("alert", ["TLSV13_ALERT_CERTIFICATE_REQUIRED", "SSLV3_ALERT_BAD_CERTIFICATE"])
 @pytest.mark.parametrize("native", [True, False])
-def test_an_alert_about_the_client_s_certificate_proves_it(alert: str, native: bool) -> None:
-    """The server ended TLS before it read anything of the request, also where the body was written already."""
-    said = ssl.SSLError(1, alert)
-    said.reason = alert
-    error: Exception = botocore.EndpointConnectionError(**URL, error=caused(aiohttp.ClientOSError(1, alert), said))
-    what = classify_failure(caused(ConnectionResetError("closed"), said) if native else error, "StartTask", True)
-    assert isinstance(what, NotSent)
-    assert isinstance(what.error, ConfigurationError)
-    assert "the server wants a client certificate" in str(what.error)
+def test_a_client_certificate_alert_proves_that_nothing_was_read(alert: str, native: bool) -> None:
+    """The server ended TLS before it read the request, even if the body was written already."""
+    error_body = ssl.SSLError(1, alert)
+    error_body.reason = alert
+    error: Exception = botocore.EndpointConnectionError(
+        **URL, error=caused(aiohttp.ClientOSError(1, alert), error_body)
+    )
+    outcome = classify_failure(
+        caused(ConnectionResetError("closed"), error_body) if native else error, "StartTask", True
+    )
+    assert isinstance(outcome, NotSent)
+    assert isinstance(outcome.error, ConfigurationError)
+    assert "the server wants a client certificate" in str(outcome.error)
 
 
 @pytest.mark.parametrize("alert", ["TLSV1_ALERT_INTERNAL_ERROR", "SSLV3_ALERT_BAD_RECORD_MAC", "BAD_CERTIFICATE"])
 def test_another_alert_proves_nothing(alert: str) -> None:
-    """It may come after the request was read."""
-    said = ssl.SSLError(1, alert)
-    said.reason = alert
-    assert isinstance(classify_failure(caused(ConnectionResetError("closed"), said), "StartTask", True), Lost)
+    """Another alert may come after the request was read."""
+    error_body = ssl.SSLError(1, alert)
+    error_body.reason = alert
+    assert isinstance(classify_failure(caused(ConnectionResetError("closed"), error_body), "StartTask", True), Lost)
 
 
 @pytest.mark.parametrize(
@@ -502,24 +508,24 @@ def test_another_alert_proves_nothing(alert: str) -> None:
     ],
 )
 def test_the_text_is_the_first_line(error: Exception, text: str) -> None:
-    """An exception without words gives its name, and of many lines the first is enough: the cause has the rest."""
-    what = classify_failure(error, "StartTask", True)
-    assert isinstance(what, Lost)
-    assert str(what.error) == text
+    """An exception without text is described by its name; of several lines the first is kept."""
+    outcome = classify_failure(error, "StartTask", True)
+    assert isinstance(outcome, Lost)
+    assert str(outcome.error) == text
 
 
 @pytest.mark.parametrize(
-    ("response", "word", "code"),
+    ("response", "outcome_type", "code"),
     [
         ({}, Rejected, "ECSServiceError"),
         ({"Error": {"Code": None, "Message": None}, "ResponseMetadata": {"HTTPStatusCode": 502}}, Lost, "502"),
         ({"Error": {"Code": "ClientException"}}, Rejected, "ClientException"),
     ],
 )
-def test_an_answer_with_little_in_it(response: Any, word: type, code: str) -> None:
-    """An error of which botocore knows little still has a word: the status stands in for the code."""
-    what = classify_failure(botocore.ClientError(response, "StartTask"), "StartTask", True)
-    assert isinstance(what, word)
-    assert isinstance(what, Rejected | Lost)
-    assert isinstance(what.error, ECSServiceError)
-    assert what.error.code == code
+def test_an_error_with_missing_members(response: Any, outcome_type: type, code: str) -> None:
+    """An error without details is classified, too: the status replaces a missing code."""
+    outcome = classify_failure(botocore.ClientError(response, "StartTask"), "StartTask", True)
+    assert isinstance(outcome, outcome_type)
+    assert isinstance(outcome, Rejected | Lost)
+    assert isinstance(outcome.error, ECSServiceError)
+    assert outcome.error.code == code

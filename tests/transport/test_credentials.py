@@ -1,4 +1,4 @@
-"""credentials: what a source gives, refreshed where ECS wants none of it any more, on both transports."""
+"""credentials: sources are refreshed when ECS rejects their credentials, on both transports, and log no secret."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ CANARY = "canary-hunter2"
 
 
 @attrs.define
-class Sources:
-    """STS, SSO and a container's metadata server in one, which count what they gave."""
+class FakeSources:
+    """STS, SSO and a container's metadata server in one; it counts the credentials that it gave."""
 
     given: int = 0
     until: str = (datetime.now(UTC) + timedelta(hours=6)).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -61,8 +61,8 @@ class Sources:
 
 
 @attrs.define
-class Set:
-    """Where a source is set up."""
+class SourceSetup:
+    """What a test needs to set up a credential source."""
 
     url: str
     path: Path
@@ -77,17 +77,17 @@ class Set:
         self.patch.setenv("AWS_CONFIG_FILE", self.file("config", f"[default]\n{text}\n"))
 
 
-def web_identity(setup: Set) -> None:
+def web_identity(setup: SourceSetup) -> None:
     setup.patch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", setup.file("token", f"jwt-{CANARY}"))
     setup.patch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/r")
 
 
-def assume_role(setup: Set) -> None:
+def assume_role(setup: SourceSetup) -> None:
     keys = f"aws_access_key_id = AKIABASE\naws_secret_access_key = base-{CANARY}\n"
     setup.profile(f"role_arn = arn:aws:iam::123456789012:role/r\nsource_profile = base\n[profile base]\n{keys}")
 
 
-def sso(setup: Set) -> None:
+def sso(setup: SourceSetup) -> None:
     start = "https://example.awsapps.com/start"
     cached = {"accessToken": f"bearer-{CANARY}", "expiresAt": "2999-01-01T00:00:00Z"}
     name = "a" * 40
@@ -98,12 +98,12 @@ def sso(setup: Set) -> None:
     setup.profile(lines)
 
 
-def container(setup: Set) -> None:
+def container(setup: SourceSetup) -> None:
     setup.patch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{setup.url}/credentials")
     setup.patch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", f"authorization-{CANARY}")
 
 
-def process(setup: Set) -> None:
+def process(setup: SourceSetup) -> None:
     code = (
         "import json, pathlib, sys\n"
         "count = pathlib.Path(__file__).with_suffix('.count')\n"
@@ -117,11 +117,11 @@ def process(setup: Set) -> None:
 
 
 @pytest.fixture
-async def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Set]:
-    async with RawServer(Sources().answer) as server:
+async def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SourceSetup]:
+    async with RawServer(FakeSources().answer) as server:
         for service in ("STS", "SSO"):
             monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", server.url)
-        yield Set(server.url, tmp_path, monkeypatch)
+        yield SourceSetup(server.url, tmp_path, monkeypatch)
 
 
 each_transport = pytest.mark.parametrize("option", ["auto", "botocore"])
@@ -131,7 +131,7 @@ each_source = pytest.mark.parametrize(
 
 
 async def second_token_only(exchange: Exchange) -> None:
-    """Accept what is signed with the second set of credentials, and say of others that they have expired."""
+    """Accept requests signed with the second credentials, and answer others that theirs have expired."""
     head = await exchange.head()
     await exchange.body()
     if f"token-2-{CANARY}" in head:
@@ -142,15 +142,17 @@ async def second_token_only(exchange: Exchange) -> None:
 
 @each_transport
 @each_source
-async def test_expired_credentials_are_refreshed_from_every_source(setup: Set, source: Any, option: Any) -> None:
-    """Turned away though they were thought to hold, the call is signed with new ones and sent once more; others too."""
+async def test_expired_credentials_are_refreshed_from_every_source(
+    setup: SourceSetup, source: Any, option: Any
+) -> None:
+    """Concurrent calls that are rejected are signed with new credentials and sent once more; later ones need not be."""
     source(setup)
     async with RawServer(second_token_only) as server:
         settings = Settings(region_name="us-east-1", endpoint_url=server.url, transport=option)
         async with open_transport(settings) as (transport, _):
             assert transport.kind == {"auto": "native", "botocore": "botocore"}[option]
-            said = [transport.attempt(START_TASK, REQUEST, SentMarker()) for _ in range(10)]
-            assert [type(what) for what in await asyncio.gather(*said)] == [Answered] * 10
+            attempts = [transport.attempt(START_TASK, REQUEST, SentMarker()) for _ in range(10)]
+            assert [type(outcome) for outcome in await asyncio.gather(*attempts)] == [Answered] * 10
             assert len(server.bodies) <= 20
             sent = len(server.bodies)
             assert isinstance(await transport.attempt(START_TASK, REQUEST, SentMarker()), Answered)
@@ -158,8 +160,8 @@ async def test_expired_credentials_are_refreshed_from_every_source(setup: Set, s
 
 
 @each_transport
-async def test_credentials_that_are_not_refreshed_stay_turned_away(option: Any) -> None:
-    """Fixed keys have nothing to refresh: one request, and ECS's own word."""
+async def test_fixed_keys_are_not_refreshed(option: Any) -> None:
+    """One request is sent, and ECS's own error is reported."""
     keys: dict[str, Any] = {"aws_access_key_id": "a", "aws_secret_access_key": "s"}
     async with RawServer(second_token_only) as server:
         settings = Settings(region_name="us-east-1", endpoint_url=server.url, transport=option, **keys)
@@ -172,9 +174,9 @@ async def test_credentials_that_are_not_refreshed_stay_turned_away(option: Any) 
 @each_transport
 @each_source
 async def test_no_secret_of_a_source_is_logged(
-    setup: Set, source: Any, option: Any, caplog: pytest.LogCaptureFixture
+    setup: SourceSetup, source: Any, option: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """At DEBUG nothing that credentials are asked with, or answered with, is in any log; nor where a refresh fails."""
+    """At DEBUG no request for credentials, and no answer, is logged with a secret, also where a refresh fails."""
     caplog.set_level(logging.DEBUG)
     source(setup)
     async with RawServer(second_token_only) as server:
@@ -182,9 +184,9 @@ async def test_no_secret_of_a_source_is_logged(
         async with aioecs.Client(**given, timeouts=Timeouts(consistency=0, call=1)) as client:
             assert CANARY not in repr(client)
             await client.list_tasks(aioecs.ListTasksRequest())
-    told = caplog.text + "\n".join(f"{each.msg!r} {each.args!r} {each.exc_text}" for each in caplog.records)
-    assert "withheld by aioecs" in told
-    assert CANARY not in told
+    logged = caplog.text + "\n".join(f"{each.msg!r} {each.args!r} {each.exc_text}" for each in caplog.records)
+    assert "withheld by aioecs" in logged
+    assert CANARY not in logged
 
 
 @pytest.mark.parametrize(
@@ -199,10 +201,10 @@ async def test_no_secret_of_a_source_is_logged(
         ),
     ],
 )
-async def test_any_client_s_requests_can_be_withheld(
+async def test_requests_of_any_client_can_be_redacted(
     service: str, method: str, members: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The same block keeps the bodies, tokens and answers of other services' clients out of the log."""
+    """The block keeps bodies, tokens and answers of other services' clients out of the log."""
     caplog.set_level(logging.DEBUG)
 
     async def answer(exchange: Exchange) -> None:
@@ -221,7 +223,7 @@ async def test_any_client_s_requests_can_be_withheld(
 async def test_a_worker_s_clients_log_no_secret(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What its queue and its DynamoDB ledger send and are answered is withheld at DEBUG, tokens included."""
+    """Requests and answers of its queue and its DynamoDB ledger are redacted at DEBUG, including tokens."""
     caplog.set_level(logging.DEBUG)
     for name, held in {"ACCESS_KEY_ID": "A", "SECRET_ACCESS_KEY": "s", "SESSION_TOKEN": CANARY}.items():
         monkeypatch.setenv(f"AWS_{name}", held)
@@ -247,10 +249,10 @@ async def test_a_worker_s_clients_log_no_secret(
 
 @each_transport
 @pytest.mark.parametrize("where", ["argument", "environment", "file"])
-async def test_an_empty_session_token_is_none(
+async def test_an_empty_session_token_is_not_sent(
     where: str, option: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither a header nor a signed name of one is sent, wherever the empty token was given."""
+    """It is neither a header nor a signed header name, wherever it was set."""
     keys: dict[str, Any] = {"aws_access_key_id": "a", "aws_secret_access_key": "s", "aws_session_token": ""}
     if where == "environment":
         for name, held in keys.items():
@@ -273,8 +275,8 @@ async def test_an_empty_session_token_is_none(
 
 
 @each_transport
-async def test_credentials_that_come_later_are_found(option: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there were none when the client was opened, each request looks for them again."""
+async def test_credentials_set_later_are_found(option: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If there were none when the client was opened, each request looks for them again."""
 
     async def accept(exchange: Exchange) -> None:
         await exchange.request()
@@ -283,20 +285,20 @@ async def test_credentials_that_come_later_are_found(option: Any, monkeypatch: p
     async with RawServer(accept) as server:
         settings = Settings(region_name="us-east-1", endpoint_url=server.url, transport=option)
         async with open_transport(settings) as (transport, _):
-            what = await transport.attempt(START_TASK, REQUEST, SentMarker())
-            assert isinstance(what, NotSent)
-            assert isinstance(what.error, ConfigurationError)
+            outcome = await transport.attempt(START_TASK, REQUEST, SentMarker())
+            assert isinstance(outcome, NotSent)
+            assert isinstance(outcome.error, ConfigurationError)
             monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
             monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
             assert isinstance(await transport.attempt(START_TASK, REQUEST, SentMarker()), Answered)
 
 
 class Frozen(SimpleNamespace):
-    """Credentials as botocore freezes them."""
+    """botocore's frozen credentials."""
 
 
 class Fixed:
-    """Credentials of aiobotocore that are never refreshed."""
+    """aiobotocore's credentials that are never refreshed."""
 
     method = "test"
 
@@ -307,8 +309,8 @@ class Fixed:
         return self._frozen
 
 
-async def test_what_a_source_gives() -> None:
-    """Keys are the same object until they change; what no header can hold, and none at all, is refused."""
+async def test_current_credentials() -> None:
+    """The same Keys object is returned until they change; control characters and missing credentials raise."""
     source = CredentialSource(Fixed(), 1)
     assert await source.current() is await source.current()
     assert source.name == "test"
@@ -320,8 +322,8 @@ async def test_what_a_source_gives() -> None:
         await CredentialSource(None, 1).current()
 
 
-async def test_a_source_that_hangs_ends_by_its_clock() -> None:
-    """A refresh is awaited so long, on either transport."""
+async def test_a_hanging_source_times_out() -> None:
+    """A refresh is bounded by the timeout."""
 
     class Hanging(Fixed):
         def refresh_needed(self) -> bool:

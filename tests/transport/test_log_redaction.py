@@ -1,4 +1,4 @@
-"""log_redaction: no secret of ours in any log, and other users of botocore log as before."""
+"""log_redaction: no secret of ours is in any log, and other users of botocore log as before."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ACCESS: dict[str, Any] = {
 
 
 def request_of(local: LocalECS) -> StartTaskRequest:
-    """Make a request with a secret in its environment and another one in what only the request knows."""
+    """Make a request with one secret in its environment and another in an unknown member."""
     environment = [KeyValuePair(name="PASSWORD", value=VALUE)]
     override = ContainerOverride(name="main", environment=environment, extra={"newMember": EXTRA})
     return StartTaskRequest(
@@ -36,13 +36,13 @@ def request_of(local: LocalECS) -> StartTaskRequest:
 
 @pytest.fixture
 def debug(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """Log everything, from every logger."""
+    """Log at DEBUG, from every logger."""
     caplog.set_level(logging.DEBUG)
     return caplog
 
 
 def logged(log: pytest.LogCaptureFixture) -> str:
-    """Put together all that was logged: the text with its tracebacks, and each record's raw arguments."""
+    """Return all that was logged: the text with tracebacks, and the raw arguments of each record."""
     raw = [f"{record.msg!r} {record.args!r}" for record in log.records]
     return "\n".join([log.text, *raw])
 
@@ -62,7 +62,7 @@ def logged(log: pytest.LogCaptureFixture) -> str:
     ids=lambda fault: f"{fault.kind} {fault.when}" if fault else "answered",
 )
 async def test_no_secret_is_logged(local: LocalECS, debug: pytest.LogCaptureFixture, fault: Fault | None) -> None:
-    """At DEBUG on the root logger neither environment values nor credentials appear, whatever comes of the call."""
+    """At DEBUG neither environment values nor credentials are logged, whatever the outcome of the call."""
     if fault is not None:
         local.faults.add(fault)
     clocks = aioecs.Timeouts(consistency=0, call=2)
@@ -79,8 +79,8 @@ async def test_no_secret_is_logged(local: LocalECS, debug: pytest.LogCaptureFixt
         assert secret not in text
 
 
-async def test_a_plain_client_beside_it_logs_as_before(local: LocalECS, debug: pytest.LogCaptureFixture) -> None:
-    """What isn't our request is logged in full by botocore, at the same time, in the same loop."""
+async def test_another_client_logs_as_before(local: LocalECS, debug: pytest.LogCaptureFixture) -> None:
+    """botocore logs another client's requests in full, at the same time and on the same loop."""
     local.faults.add(Fault("delay", seconds=0.05, operation="StartTask"))
     session: Any = AioSession()
     theirs: dict[str, Any] = {"taskDefinition": "demo", "containerInstances": ["plainly-seen".rjust(32, "0")]}
@@ -100,7 +100,7 @@ async def test_a_plain_client_beside_it_logs_as_before(local: LocalECS, debug: p
 
 
 async def test_the_raw_client_logs_as_botocore_does(local: LocalECS, debug: pytest.LogCaptureFixture) -> None:
-    """`client.raw` is the user's own: nothing of it is withheld."""
+    """Requests of `client.raw` are the user's own: nothing is redacted."""
     async with aioecs.Client(**ACCESS, endpoint_url=local.endpoint_url) as client:
         await client.raw.list_tasks(startedBy="plainly-seen")
     assert "plainly-seen" in debug.text
@@ -110,8 +110,8 @@ LOGGERS = ["botocore.endpoint", "botocore.auth", "botocore.parsers", "botocore.h
 
 
 @pytest.mark.parametrize("name", LOGGERS)
-def test_what_is_withheld(debug: pytest.LogCaptureFixture, name: str) -> None:
-    """In the block a message keeps its words and loses its arguments; after it, and without any, it is whole."""
+def test_what_is_redacted(debug: pytest.LogCaptureFixture, name: str) -> None:
+    """Within the block a message loses its arguments; outside, and without arguments, it is unchanged."""
     logger = logging.getLogger(name)
     with redacted_logs():
         logger.debug("Request headers: %s and %s", VALUE, KEY)
@@ -125,7 +125,7 @@ def test_what_is_withheld(debug: pytest.LogCaptureFixture, name: str) -> None:
 
 
 def test_the_filter_is_added_once() -> None:
-    """However many requests are made, a logger has one filter of ours."""
+    """However many requests are made, a logger has one filter of aioecs."""
     for _ in range(3):
         with redacted_logs():
             pass
@@ -134,8 +134,8 @@ def test_the_filter_is_added_once() -> None:
         assert len([each for each in filters if getattr(each, "__module__", "") == redacted_logs.__module__]) == 1
 
 
-def test_a_block_within_a_block_stays_quiet(debug: pytest.LogCaptureFixture) -> None:
-    """Leaving an inner block doesn't open the outer one."""
+def test_nested_blocks(debug: pytest.LogCaptureFixture) -> None:
+    """Leaving an inner block does not end the outer one."""
     with redacted_logs():
         with redacted_logs():
             pass

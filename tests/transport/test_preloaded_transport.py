@@ -1,4 +1,4 @@
-"""opening: a port opens while the loop goes on, and what is wrong is told as it is told without it."""
+"""preloaded_transport: a transport opens without blocking the loop, and raises the same errors as without a thread."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from aioecs.errors import ConfigurationError
 from tests.transport.native.test_native_transport import ACCESS, EMPTY, REQUEST
 
 
-async def test_what_a_thread_has_made_works_here() -> None:
-    """A client whose session is our own is made on another loop, and sends on this one."""
+async def test_a_client_created_in_a_thread_works_on_this_loop() -> None:
+    """A client with a session of our own is created on another loop, and sends on this one."""
 
     async def accept(exchange: Exchange) -> None:
         await exchange.request()
@@ -32,8 +32,8 @@ async def test_what_a_thread_has_made_works_here() -> None:
         assert len(server.bodies) == 2
 
 
-async def test_the_models_are_read_once() -> None:
-    """Clients with sessions of our own share what was read; a session of the caller's keeps its own loader."""
+async def test_the_models_are_loaded_once() -> None:
+    """Sessions of our own share a loader; the caller's session keeps its own."""
     settings: Any = Settings(**ACCESS)
     first, second = transport_factory.make_session(settings), transport_factory.make_session(settings)
     assert first is not second
@@ -43,8 +43,8 @@ async def test_the_models_are_read_once() -> None:
     assert own.get_component("data_loader") is not first.get_component("data_loader")
 
 
-async def test_the_loop_goes_on() -> None:
-    """Other tasks run while a port opens."""
+async def test_the_loop_is_not_blocked() -> None:
+    """Other tasks run while a transport opens."""
     turns = 0
 
     async def others() -> None:
@@ -68,15 +68,15 @@ async def test_the_loop_goes_on() -> None:
         ({"endpoint_url": "ftp://host"}, "http or https"),
     ],
 )
-async def test_what_is_wrong_is_told(wrong: dict[str, Any], text: str) -> None:
-    """An error in the thread reaches the caller as itself."""
+async def test_wrong_settings_are_reported(wrong: dict[str, Any], text: str) -> None:
+    """An error in the thread reaches the caller unchanged."""
     with pytest.raises(ConfigurationError, match=text):
         async with open_transport(Settings(**{**ACCESS, **wrong})):
             pass
 
 
-async def test_cancelled_while_it_opens() -> None:
-    """Nothing is left open, and the next one opens."""
+async def test_a_cancel_while_it_opens() -> None:
+    """Nothing is left open, and the next transport opens."""
     opening = open_transport(Settings(**ACCESS, endpoint_url="http://127.0.0.1:9"))
     entering = asyncio.create_task(opening.__aenter__())
     await asyncio.sleep(0)

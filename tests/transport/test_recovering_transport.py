@@ -1,4 +1,4 @@
-"""recovering_transport: what kept the native transport back may pass, and then it is taken."""
+"""recovering_transport: the native transport is tried again until it can be opened."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.transport.native.test_native_transport import EMPTY, REQUEST
 
 
 class FakeTransport:
-    """A transport that answers with its name."""
+    """A transport that answers with its kind."""
 
     def __init__(self, kind: str) -> None:
         self.kind, self.endpoint_url, self.region, self.partition = kind, f"http://{kind}", f"{kind}-1", f"aws-{kind}"
@@ -35,7 +35,7 @@ class FakeTransport:
 
 
 class World:
-    """A clock, and a native transport that comes about when it may."""
+    """A clock, and a native transport that opens with the given outcomes."""
 
     def __init__(self, *outcomes: Any) -> None:
         self.now, self.outcomes, self.tried = 100.0, list(outcomes), list[float]()
@@ -59,8 +59,8 @@ class World:
         return kinds
 
 
-async def test_it_is_tried_again_ever_less_often() -> None:
-    """After 5 s, then after twice as long each time, up to a minute; then it is taken for good."""
+async def test_the_delay_between_tries_grows() -> None:
+    """The native transport is tried after 5 s, then after twice as long each time, up to a minute, until it opens."""
     world = World(*(OSError() for _ in range(6)))
     kinds = await world.send_until(460)
     assert world.tried == [105.0, 115.0, 135.0, 175.0, 235.0, 295.0, 355.0]
@@ -71,15 +71,15 @@ async def test_it_is_tried_again_ever_less_often() -> None:
     assert (world.native.closed, world.botocore.closed) == (True, False)
 
 
-async def test_where_the_native_one_does_not_do_it_is_left_at_that() -> None:
-    """What is configured beyond it doesn't change."""
+async def test_an_unsupported_configuration_is_not_tried_again() -> None:
+    """The configuration doesn't change."""
     world = World(None)
     assert set(await world.send_until(300)) == {"botocore"}
     assert world.tried == [105.0]
 
 
-async def test_one_tries_and_the_others_go_on() -> None:
-    """Nobody waits for another one's try, and one that is cancelled leaves it to the next."""
+async def test_one_request_tries_and_others_continue() -> None:
+    """No request waits for another's try; after a cancelled try the next request tries."""
     world, begun = World(), asyncio.Event()
 
     async def slowly() -> Any:
@@ -100,7 +100,7 @@ async def test_one_tries_and_the_others_go_on() -> None:
     await asyncio.wait([again])
 
 
-async def test_one_that_comes_about_as_the_client_is_left_is_closed() -> None:
+async def test_a_transport_opened_after_close_is_closed() -> None:
     """Nothing stays open."""
     world = World()
     made = asyncio.Event()
@@ -119,10 +119,10 @@ async def test_one_that_comes_about_as_the_client_is_left_is_closed() -> None:
     assert world.native.closed
 
 
-async def test_a_hiccup_of_sts_while_it_opens(
+async def test_sts_fails_while_it_opens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It opens by botocore's transport with a warning, sends nothing unsigned, and goes native when STS answers."""
+    """It opens with the botocore transport and a warning, sends nothing unsigned, and recovers when STS answers."""
     answers = ["503", "503"]
 
     async def sts(exchange: Exchange) -> None:
@@ -152,10 +152,10 @@ async def test_a_hiccup_of_sts_while_it_opens(
         monkeypatch.setenv("AWS_ENDPOINT_URL_STS", source.url)
         async with open_transport(Settings(region_name="us-east-1", endpoint_url=server.url)) as (transport, _):
             assert transport.kind == "botocore"
-            assert "until the native one can be made" in caplog.text
-            what = await transport.attempt(START_TASK, REQUEST, SentMarker())
-            assert isinstance(what, NotSent)
-            assert isinstance(what.error, ConnectionFailed)
+            assert "until the native one can be opened" in caplog.text
+            outcome = await transport.attempt(START_TASK, REQUEST, SentMarker())
+            assert isinstance(outcome, NotSent)
+            assert isinstance(outcome.error, ConnectionFailed)
             assert isinstance(await transport.attempt(START_TASK, REQUEST, SentMarker()), Answered)
             assert transport.kind == "botocore"
             clock[0] = 5.0

@@ -1,4 +1,4 @@
-"""redaction: an error is shown with its words, and without the secrets that it may quote."""
+"""redaction: errors keep their text, without the secrets that it may quote."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def caused(error: Exception, cause: Exception) -> Exception:
         (caused(RuntimeError("said"), ValueError(f"at http://me:{SECRET}@host")), "said"),
     ],
 )
-def test_a_secret_is_not_shown(error: Exception, text: str) -> None:
-    """Neither in the text nor in what stands for the cause, which keeps the type's name."""
+def test_secrets_are_redacted(error: Exception, text: str) -> None:
+    """The text holds no secret; nor does the redacted cause, which keeps the error's type name."""
     assert redacted_text(error) == text
     cause = redacted_cause(error)
     holds = SECRET in f"{error} {error.args} {vars(error)} {error.__cause__}"
@@ -85,14 +85,14 @@ def test_a_secret_is_not_shown(error: Exception, text: str) -> None:
         (FileNotFoundError(2, "No such file", "/token"), "[Errno 2] No such file: '/token'"),
     ],
 )
-def test_the_rest_is_shown(error: Exception, text: str) -> None:
-    """The first line, no longer than needed, printable; an error that holds no secret is its own cause."""
+def test_text_without_secrets_is_kept(error: Exception, text: str) -> None:
+    """The text is the first line, bounded and printable; an error without secrets is its own cause."""
     assert redacted_text(error) == text
     assert redacted_cause(error) is error
 
 
-def test_a_chain_that_is_a_ring_ends() -> None:
-    """Each error of a chain is met once."""
+def test_a_cyclic_error_chain_ends() -> None:
+    """Each error of a cyclic chain is visited once."""
     first, second = RuntimeError("1"), RuntimeError("2")
     first.__cause__, second.__cause__ = second, first
     assert set(error_chain(first)) == {first, second}
@@ -113,6 +113,6 @@ def test_a_chain_that_is_a_ring_ends() -> None:
         ("http://proxy:0", "its port is 0"),
     ],
 )
-def test_a_proxy_s_url(url: str, fault: Any) -> None:
-    """What is wrong with it is said without quoting it."""
+def test_proxy_url_faults(url: str, fault: Any) -> None:
+    """The fault of a proxy's URL is described without quoting the URL."""
     assert proxy_url_fault(url) == fault

@@ -1,4 +1,4 @@
-"""setting_checks: files that TLS needs are looked at as a client is opened; test_wire_connect.py has the rest."""
+"""setting_checks: TLS files are loaded as a client is opened; test_transport_factory.py tests the other checks."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from aioecs._transport.setting_checks import check_tls_files
 from aioecs.errors import ConfigurationError
 
 
-def test_files_that_can_be_loaded(tmp_path: Path) -> None:
-    """A bundle and a certificate with its key, apart or in one file; none at all is as good."""
+def test_valid_tls_files(tmp_path: Path) -> None:
+    """A bundle, a certificate and a key in one file or two, and no files at all are accepted."""
     authority = trustme.CA()
     issued = authority.issue_cert("127.0.0.1")
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
@@ -26,8 +26,8 @@ def test_files_that_can_be_loaded(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("what", ["CA bundle", "client certificate"])
 @pytest.mark.parametrize("path", ["missing.pem", "text.pem"])
-def test_a_file_that_can_t_be_loaded_is_named(what: str, path: str, tmp_path: Path) -> None:
-    """Which ssl doesn't."""
+def test_the_error_names_a_file_that_can_t_be_loaded(what: str, path: str, tmp_path: Path) -> None:
+    """ssl's own error does not name the file."""
     (tmp_path / "text.pem").write_text("no certificate")
     file = str(tmp_path / path)
     with pytest.raises(ConfigurationError, match=f"the {what} can't be read: {file}: "):

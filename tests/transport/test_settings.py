@@ -1,4 +1,4 @@
-"""settings: what can be found wrong with settings without asking anybody, and how large the pool is."""
+"""settings: checks that need neither a session nor a client, and the size of the pool."""
 
 from __future__ import annotations
 
@@ -24,24 +24,27 @@ from aioecs.errors import ConfigurationError
     [
         (
             {"session": AioSession, "profile_name": "other"},
-            "profile_name goes with a session of the client's own: give it to your session",
+            "profile_name and session can't be combined: give the profile to your session",
         ),
-        ({"session": boto3.Session}, "session is an aiobotocore AioSession, not a boto3.session.Session"),
-        ({"session": botocore.session.Session}, "session is an aiobotocore AioSession, not a botocore.session.Session"),
-        ({"session": "default"}, "session is an aiobotocore AioSession, not a builtins.str"),
-        ({"config": {"retries": 1}}, "config is an aiobotocore AioConfig, not a builtins.dict"),
+        ({"session": boto3.Session}, "session must be an aiobotocore AioSession, not a boto3.session.Session"),
+        (
+            {"session": botocore.session.Session},
+            "session must be an aiobotocore AioSession, not a botocore.session.Session",
+        ),
+        ({"session": "default"}, "session must be an aiobotocore AioSession, not a builtins.str"),
+        ({"config": {"retries": 1}}, "config must be an aiobotocore AioConfig, not a builtins.dict"),
         (
             {"config": AioConfig(max_pool_connections=0)},
-            "config.max_pool_connections is a whole number, 1 or more, not 0",
+            "config.max_pool_connections must be a whole number, 1 or more, not 0",
         ),
         (
             {"config": AioConfig(max_pool_connections="7")},
-            "config.max_pool_connections is a whole number, 1 or more, not '7'",
+            "config.max_pool_connections must be a whole number, 1 or more, not '7'",
         ),
     ],
 )
-def test_settings_that_can_t_be(given: dict[str, Any], text: str) -> None:
-    """What contradicts itself, or is of another kind, is refused when they are made."""
+def test_contradicting_settings_are_refused(given: dict[str, Any], text: str) -> None:
+    """Settings that contradict each other, or have a wrong type, are refused when they are created."""
     made = {name: value() if isinstance(value, type) else value for name, value in given.items()}
     with pytest.raises(ConfigurationError) as caught:
         Settings(region_name="eu-west-1", **made)
@@ -49,8 +52,8 @@ def test_settings_that_can_t_be(given: dict[str, Any], text: str) -> None:
 
 
 @pytest.mark.parametrize("given", [HttpxSession, "AIOHTTPSession"])
-def test_another_http_session(given: Any) -> None:
-    """Only where the body is seen being written can it be told whether a request was sent."""
+def test_another_http_session_is_refused(given: Any) -> None:
+    """Only aiobotocore's AIOHTTPSession lets aioecs see that the body is written."""
     config = AioConfig()
     config.http_session_cls = given
     with pytest.raises(ConfigurationError, match="http_session_cls must be aiobotocore's AIOHTTPSession"):
@@ -69,8 +72,8 @@ def test_another_http_session(given: Any) -> None:
     ],
     ids=["nothing", "a profile", "a session", "a session enlarged", "botocore's config", "an HTTP session enlarged"],
 )
-def test_settings_that_can_be(given: dict[str, Any]) -> None:
-    """They are kept as they were given; the clocks have their defaults."""
+def test_valid_settings(given: dict[str, Any]) -> None:
+    """Values are kept as given; timeouts have their defaults."""
     settings = Settings(**given)
     assert {name: getattr(settings, name) for name in given} == given
     assert (settings.timeouts, settings.transport, settings.pool_size) == (Timeouts(), "auto", 50)
@@ -81,22 +84,22 @@ def test_settings_that_can_be(given: dict[str, Any]) -> None:
     [(None, 50, 50), (None, 200, 200), (7, 50, 7), (100, 50, 100), (10, 50, 50)],
     ids=["by default", "as many as in flight", "a smaller pool", "a larger pool", "botocore's default"],
 )
-def test_the_pool(given: int | None, in_flight: int, pool_size: int) -> None:
-    """It holds what may be in flight, unless the config says otherwise; botocore's default says nothing."""
+def test_the_pool_size(given: int | None, in_flight: int, pool_size: int) -> None:
+    """The pool is as large as `max_in_flight`, unless the config has a size other than botocore's default."""
     config = AioConfig() if given is None else AioConfig(max_pool_connections=given)
     for each in (config, None) if given is None else (config,):
         assert Settings(region_name="eu-west-1", config=each, max_in_flight=in_flight).pool_size == pool_size
 
 
-def test_without_anything_of_aiobotocore_s_it_is_left_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It takes longer to import than all of aioecs."""
+def test_settings_do_not_import_aiobotocore(monkeypatch: pytest.MonkeyPatch) -> None:
+    """aiobotocore takes longer to import than all of aioecs."""
     for name in ("aiobotocore", "aiobotocore.config", "aiobotocore.httpsession", "aiobotocore.session"):
         monkeypatch.setitem(sys.modules, name, None)
     assert Settings(region_name="eu-west-1", profile_name="other", aws_access_key_id="a").pool_size == 50
 
 
-def test_credentials_are_in_no_repr() -> None:
-    """Settings show where they lead, never what opens the door."""
+def test_the_repr_holds_no_credentials() -> None:
+    """The repr shows the Region and the endpoint, but no secret."""
     shown = repr(
         Settings(
             region_name="eu-west-1",

@@ -1,4 +1,4 @@
-"""transport: the operations, held against botocore's model, and the port's protocol."""
+"""transport: the operations match botocore's model, and both transports implement the protocol."""
 
 from __future__ import annotations
 
@@ -45,22 +45,22 @@ REQUESTS: dict[type[Shape], Shape] = {
 each_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 
 
-def test_there_are_eight() -> None:
-    """The operations of the typed client, each once, and a request here for each."""
+def test_there_are_eight_operations() -> None:
+    """Each operation is defined once, and has a request in this module."""
     assert len({operation.name for operation in OPERATIONS}) == len(OPERATIONS) == 8
     assert {operation.request for operation in OPERATIONS} == set(REQUESTS)
 
 
 @each_operation
-def test_an_operation_is_as_in_the_model(operation: Operation[Any]) -> None:
-    """Its name and the shapes of its request and answer are the service model's."""
+def test_an_operation_matches_the_service_model(operation: Operation[Any]) -> None:
+    """The name and the shapes of request and answer are those of the service model."""
     theirs: Any = MODEL.operation_model(operation.name)
     assert operation.request.__name__ == theirs.input_shape.name
     assert operation.answer.__name__ == theirs.output_shape.name
 
 
-def test_an_operation_takes_from_the_bucket_of_its_kind() -> None:
-    """What changes a cluster's resources and what reads them have a bucket each; definitions have one unpaced."""
+def test_the_token_bucket_of_each_operation() -> None:
+    """Operations that change resources and operations that read them have a bucket each; task definitions have none."""
     buckets = {operation.name: operation.bucket for operation in OPERATIONS}
     assert buckets == {
         "StartTask": "starts",
@@ -75,30 +75,30 @@ def test_an_operation_takes_from_the_bucket_of_its_kind() -> None:
 
 
 @each_operation
-async def test_an_operation_is_one_of_aiobotocore_s(local: LocalECS, operation: Operation[Any]) -> None:
-    """Its name in Python is the method that makes it, and ECS answers what it names."""
+async def test_an_operation_is_a_method_of_aiobotocore(local: LocalECS, operation: Operation[Any]) -> None:
+    """`method` is the client's method for the operation, and the local ECS answers it."""
     settings: dict[str, Any] = {**local.client_kwargs()}
     async with open_transport(Settings(**settings)) as (transport, client):
         assert client.meta.method_to_api_mapping[operation.method] == operation.name
         request = REQUESTS[operation.request]
         if isinstance(request, StopTaskRequest):
             request = request.replace(task=await a_task(transport))
-        what = await transport.attempt(operation, request, SentMarker())
-    assert isinstance(what, Answered), what
-    assert type(what.answer) is operation.answer
+        outcome = await transport.attempt(operation, request, SentMarker())
+    assert isinstance(outcome, Answered), outcome
+    assert type(outcome.answer) is operation.answer
     assert local.truth.requests[operation.name] == 1
 
 
 async def a_task(transport: Transport) -> str:
     """Start a task and return its ARN."""
     run = next(operation for operation in OPERATIONS if operation.name == "RunTask")
-    what = await transport.attempt(run, REQUESTS[RunTaskRequest], SentMarker())
-    assert isinstance(what, Answered)
-    return str(what.answer.tasks[0].task_arn)
+    outcome = await transport.attempt(run, REQUESTS[RunTaskRequest], SentMarker())
+    assert isinstance(outcome, Answered)
+    return str(outcome.answer.tasks[0].task_arn)
 
 
-async def test_the_plain_port_is_a_port(local: LocalECS) -> None:
-    """It has what the protocol asks for, as the type checkers see too."""
+async def test_an_opened_transport_implements_the_protocol(local: LocalECS) -> None:
+    """The type checkers check it, too."""
     settings: dict[str, Any] = {**local.client_kwargs()}
     async with open_transport(Settings(**settings)) as (opened, _):
         transport: Transport = opened
@@ -109,6 +109,6 @@ async def test_the_plain_port_is_a_port(local: LocalECS) -> None:
         )
 
 
-def test_a_witness_has_seen_nothing_at_first() -> None:
-    """Until a body is written, ECS can't have seen the request."""
+def test_a_new_sent_marker_is_unset() -> None:
+    """Before a body is written, ECS can't have seen the request."""
     assert SentMarker().body_started is False

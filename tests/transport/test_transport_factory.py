@@ -1,4 +1,4 @@
-"""connect: from settings to an open port; what is wrong with them is found before anything is sent."""
+"""transport_factory: from settings to an open transport; wrong settings are refused before anything is sent."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ HERE = "http://127.0.0.1:9"
 
 
 def a_session(**given: Any) -> AioSession:
-    """Make a session of the user's."""
+    """Make a session as a user would."""
     session = AioSession(**given)
     session.register_component("data_loader", LOADER)
     return session
 
 
 async def open_meta(**given: Any) -> Any:
-    """Open a port, and return the meta of the client beneath it."""
+    """Open a transport, and return the meta of its aiobotocore client."""
     settings: dict[str, Any] = {"session": a_session(), **given}
     async with open_transport(Settings(**settings)) as (transport, client):
         assert transport.endpoint_url == client.meta.endpoint_url
@@ -46,7 +46,7 @@ async def refusal(**given: Any) -> str:
 
 
 class Profile:
-    """The file that AWS's configuration is read from, with the profile `default` in it."""
+    """A test's own AWS config file, with the profile `default` in it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -60,7 +60,7 @@ class Profile:
 
 @pytest.fixture
 def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Profile:
-    """Put a configuration of the test's own in place of the machine's."""
+    """Replace the machine's AWS config file by one of the test's own."""
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     return Profile(tmp_path / "config")
 
@@ -69,14 +69,14 @@ def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Profile:
 
 
 async def test_no_region() -> None:
-    """Without a Region there is no endpoint; the error says where one may be given."""
+    """Without a Region there is no endpoint; the error names the places to set one."""
     assert await refusal() == (
         "no Region: pass region_name=, or set AWS_DEFAULT_REGION or AWS_REGION, or a region in the profile"
     )
 
 
-async def test_a_region_from_anywhere(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The argument goes before the environment, and that before the profile, as botocore has it."""
+async def test_region_precedence(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The argument precedes the environment, which precedes the profile, as in botocore."""
     profile.add("region = eu-west-1\n[profile other]\nregion = eu-west-2\n")
     assert (await open_meta()).region_name == "eu-west-1"
     assert (await open_meta(session=None, profile_name="other")).region_name == "eu-west-2"
@@ -86,7 +86,7 @@ async def test_a_region_from_anywhere(profile: Profile, monkeypatch: pytest.Monk
 
 
 async def test_aws_region_comes_last(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """AWS_REGION, which other SDKs read, counts where neither argument, AWS_DEFAULT_REGION nor profile name one."""
+    """AWS_REGION, which other SDKs read, is used if neither argument, AWS_DEFAULT_REGION nor profile has a Region."""
     monkeypatch.setenv("AWS_REGION", "eu-west-4")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "")
     assert (await open_meta()).region_name == "eu-west-4"
@@ -101,13 +101,13 @@ async def test_aws_region_comes_last(profile: Profile, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("region", ["mars-1", "EU-WEST-1", "aws-global", "euwest1"])
 async def test_an_unknown_region(region: str) -> None:
-    """A Region that no partition has is refused; botocore would ask the DNS for it."""
+    """A Region that no partition has is refused; botocore would fail in the DNS."""
     assert await refusal(region_name=region) == f"unknown Region {region!r}: no partition of AWS has it"
 
 
 @pytest.mark.parametrize("region", ["eu west 1", "eu_west_1", "eu-west-1 ", "a" * 64])
-async def test_a_region_that_can_t_be_one(region: str) -> None:
-    """What can't stand in a host's name is refused."""
+async def test_a_malformed_region(region: str) -> None:
+    """A Region that can't be part of a host name is refused."""
     assert region in await refusal(region_name=region)
 
 
@@ -127,20 +127,20 @@ async def test_a_region_that_can_t_be_one(region: str) -> None:
     ],
 )
 async def test_partitions(region: str, partition: str, endpoint: str) -> None:
-    """Endpoints are botocore's in every partition, and a Region that is newer than botocore is of its own one."""
+    """Endpoints are botocore's in every partition, also for a Region that is newer than botocore."""
     meta = await open_meta(region_name=region)
     assert (meta.region_name, meta.partition, meta.endpoint_url) == (region, partition, endpoint)
 
 
 @pytest.mark.parametrize("region", ["local", "mars-1", "EU-WEST-1"])
 @pytest.mark.parametrize("endpoint", [HERE, "http://ecs.local:9", "http://ecs.mars-1.test", "https://eu-west-1.test"])
-async def test_an_endpoint_of_one_s_own_takes_any_region(region: str, endpoint: str) -> None:
-    """Whoever names the endpoint knows what it calls its Region."""
+async def test_a_custom_endpoint_accepts_any_region(region: str, endpoint: str) -> None:
+    """Whoever sets the endpoint decides what its Region is called."""
     assert (await open_meta(region_name=region, endpoint_url=endpoint)).endpoint_url == endpoint
 
 
-async def test_an_endpoint_of_the_environment_takes_any_region(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same holds where the endpoint is set outside."""
+async def test_a_custom_endpoint_of_the_environment_accepts_any_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same holds where the environment sets the endpoint."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", HERE)
     assert (await open_meta(region_name="mars-1")).endpoint_url == HERE
 
@@ -191,15 +191,15 @@ each_source = pytest.mark.parametrize("set_flag", [flag_by_config, flag_by_envir
 @each_flag
 @each_source
 async def test_a_flag_alone(flag: str, set_flag: Any, profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """FIPS or dual-stack chooses the Region's endpoint of that kind, however it is asked for."""
+    """FIPS or dual-stack chooses the Region's endpoint of that kind, wherever it is set."""
     assert (await open_meta(region_name="eu-west-1", **set_flag(flag, profile, monkeypatch))).endpoint_url == FLAGS[
         flag
     ]
 
 
 @each_flag
-async def test_a_flag_and_an_endpoint_in_one_breath(flag: str) -> None:
-    """Beside an endpoint of one's own botocore ignores the flag in silence, so both in one call are refused."""
+async def test_a_flag_and_an_endpoint_in_one_call(flag: str) -> None:
+    """botocore would ignore the flag silently, so both in one call are refused."""
     text = await refusal(region_name="eu-west-1", endpoint_url=HERE, config=AioConfig(**{flag: True}))
     assert text == f"{flag} and endpoint_url ({HERE}) contradict each other: give one of them"
 
@@ -207,7 +207,7 @@ async def test_a_flag_and_an_endpoint_in_one_breath(flag: str) -> None:
 @each_flag
 @each_source
 @pytest.mark.parametrize("url", [url_by_argument, url_by_environment, url_by_environment_of_ecs, url_by_profile])
-async def test_a_flag_beside_an_endpoint(
+async def test_a_flag_and_an_endpoint_from_different_places(
     flag: str,
     set_flag: Any,
     url: Any,
@@ -215,26 +215,28 @@ async def test_a_flag_beside_an_endpoint(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Where one of them comes from outside the endpoint wins, with one warning: FIPS may be a company's policy."""
+    """The endpoint wins, with one warning: FIPS may be a company's policy."""
     if (set_flag, url) == (flag_by_config, url_by_argument):
-        pytest.skip("in one breath: refused, see above")
+        pytest.skip("in one call: refused, see above")
     given = {**set_flag(flag, profile, monkeypatch), **url(profile, monkeypatch)}
     assert (await open_meta(region_name="eu-west-1", **given)).endpoint_url == HERE
     warned = [each.getMessage() for each in caplog.records if flag in each.getMessage()]
-    assert warned == [f"{flag} doesn't count: requests go to the endpoint that is set, {HERE}"]
+    assert warned == [f"{flag} is ignored: requests go to the endpoint that is set, {HERE}"]
 
 
 @each_flag
-async def test_a_flag_beside_an_endpoint_that_is_one(flag: str) -> None:
-    """An endpoint that is what the flag asks for doesn't contradict it."""
+async def test_a_flag_and_an_endpoint_of_that_kind(flag: str) -> None:
+    """An endpoint of the kind that the flag asks for is accepted."""
     config = AioConfig(**{flag: True})
     url = FLAGS[flag]
     assert (await open_meta(region_name="eu-west-1", endpoint_url=url, config=config)).endpoint_url == url
 
 
 @pytest.mark.parametrize("url", [url_by_environment, url_by_environment_of_ecs, url_by_profile])
-async def test_an_endpoint_from_outside(url: Any, profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The endpoint may be set as every AWS SDK has it, and the argument goes before it."""
+async def test_an_endpoint_of_environment_or_profile(
+    url: Any, profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The endpoint may be set as in every AWS SDK; the argument precedes it."""
     url(profile, monkeypatch)
     assert (await open_meta(region_name="eu-west-1")).endpoint_url == HERE
     other = "http://127.0.0.1:10"
@@ -242,8 +244,8 @@ async def test_an_endpoint_from_outside(url: Any, profile: Profile, monkeypatch:
 
 
 @pytest.mark.parametrize("url", ["not a url", "", "ftp://127.0.0.1", "127.0.0.1:9"])
-async def test_an_endpoint_that_is_none(url: str) -> None:
-    """What can't be called is refused at once."""
+async def test_a_malformed_endpoint(url: str) -> None:
+    """A URL that can't be called is refused at once."""
     assert "endpoint" in await refusal(region_name="eu-west-1", endpoint_url=url)
 
 
@@ -251,41 +253,41 @@ async def test_an_endpoint_that_is_none(url: str) -> None:
 
 
 async def test_an_unknown_profile(profile: Profile) -> None:
-    """A profile that no file has is named."""
+    """The error names a profile that no file has."""
     assert await refusal(session=None, region_name="eu-west-1", profile_name="nobody") == (
         "The config profile (nobody) could not be found"
     )
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "reason"),
     [
         ("[default\nregion", "Unable to parse config file"),
         ("credential_process = /nowhere/to-be-found\n", "/nowhere/to-be-found"),
     ],
 )
-async def test_a_broken_profile(profile: Profile, text: str, said: str) -> None:
-    """A file that can't be read, or that names what isn't there, is a matter of settings."""
+async def test_a_broken_profile(profile: Profile, text: str, reason: str) -> None:
+    """An unreadable config file, or a missing credential process, is a ConfigurationError."""
     profile.add(text)
-    assert said in await refusal(region_name="eu-west-1")
+    assert reason in await refusal(region_name="eu-west-1")
 
 
 @pytest.mark.parametrize("given", ["aws_access_key_id", "aws_secret_access_key"])
-async def test_half_a_credential(given: str) -> None:
-    """One half of a key pair is refused, and not shown."""
+async def test_partial_credentials(given: str) -> None:
+    """One half of a key pair is refused, and not quoted."""
     text = await refusal(region_name="eu-west-1", **{given: "hunter2"})
     assert "Partial credentials" in text
     assert "hunter2" not in text
 
 
-async def test_an_http_session_of_aiohttp() -> None:
-    """A class of the user's own will do if it is aiobotocore's, enlarged."""
+async def test_a_subclass_of_the_http_session() -> None:
+    """A subclass of aiobotocore's HTTP session is accepted."""
     own = type("Own", (AIOHTTPSession,), {})
     await open_meta(region_name="eu-west-1", config=AioConfig(http_session_cls=own))
 
 
-async def test_a_session_of_the_user_s_own(profile: Profile) -> None:
-    """Its profile and its default config count, and it is as usable afterwards as before."""
+async def test_the_caller_s_session(profile: Profile) -> None:
+    """Its profile and default config are used, and the session can be used again."""
     profile.add("[profile other]\nregion = eu-west-2\n")
     session = a_session(profile="other")
     session.set_default_client_config(AioConfig(user_agent_extra="theirs"))
@@ -295,7 +297,7 @@ async def test_a_session_of_the_user_s_own(profile: Profile) -> None:
 
 
 class ClientCounter:
-    """Counts the clients of a session that are open."""
+    """Counts the open clients of a session."""
 
     def __init__(self) -> None:
         self.session: Any = a_session()
@@ -322,14 +324,14 @@ class ClientCounter:
     ],
 )
 async def test_a_refusal_leaves_nothing_open(given: dict[str, Any]) -> None:
-    """What is refused after the client was made is closed again."""
+    """A client that was created before the refusal is closed."""
     counter = ClientCounter()
     await refusal(session=counter.session, **given)
     assert counter.open == 0
 
 
 async def test_leaving_closes_the_client() -> None:
-    """The client beneath is open for the block, and an error passes through as it is."""
+    """The client is open within the block, and an error of the block passes unchanged."""
     counter, error = ClientCounter(), RuntimeError("the user's")
     with pytest.raises(RuntimeError) as caught:
         async with open_transport(Settings(region_name="eu-west-1", session=counter.session)):
@@ -339,11 +341,11 @@ async def test_leaving_closes_the_client() -> None:
     assert counter.open == 0
 
 
-# ------------------------------------------------------------------------------------------------ whose buckets
+# ------------------------------------------------------------------------------------------------------ rate limit keys
 
 
 async def rate_limit_key(session: Any, **given: Any) -> tuple[Any, bool]:
-    """Return whose token buckets a client takes from, and whether that is nobody but itself."""
+    """Return the client's rate limit key, and whether it shares that with no other client."""
     settings: dict[str, Any] = {"region_name": "eu-west-1", "session": session, **given}
     async with open_transport(Settings(**settings)) as (transport, _):
         return transport.rate_limit_key, transport.rate_limit_key is transport
@@ -370,10 +372,10 @@ def by_process(profile: Profile, patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("keys", [in_environment, in_profile, by_process])
-async def test_clients_of_one_session_share_buckets(
+async def test_clients_of_one_session_share_a_rate_limit_key(
     keys: Callable[..., None], profile: Profile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Wherever the session has its credentials from, those that it refreshes among them; a Region has its own."""
+    """They share it wherever the credentials come from; another Region or endpoint has another key."""
     keys(profile, monkeypatch)
     session, other = a_session(), a_session()
     ours, alone = await rate_limit_key(session)
@@ -384,25 +386,25 @@ async def test_clients_of_one_session_share_buckets(
     assert (await rate_limit_key(other))[0] != ours
 
 
-async def test_clients_of_one_account_share_buckets(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where botocore knows the account's id, sessions don't matter."""
+async def test_clients_of_one_account_share_a_rate_limit_key(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where botocore knows the account's id, the session doesn't matter."""
     in_environment(profile, monkeypatch)
     monkeypatch.setenv("AWS_ACCOUNT_ID", "123456789012")
     assert await rate_limit_key(a_session()) == await rate_limit_key(a_session())
 
 
 @pytest.mark.parametrize("keys", [KEYS, {}], ids=["its own keys", "no keys"])
-async def test_a_client_of_its_own_shares_with_nobody(keys: dict[str, Any]) -> None:
-    """Keys given to the client itself are known to no other, nor are keys that there aren't."""
+async def test_a_client_with_its_own_keys_shares_with_none(keys: dict[str, Any]) -> None:
+    """Keys given to the client itself, or no keys, identify no other client."""
     assert (await rate_limit_key(a_session(), **keys))[1]
 
 
-# ------------------------------------------------------------------------------------------------- what is put over
+# -------------------------------------------------------------------------------------------------- overridden settings
 
 
 @pytest.mark.parametrize("config", [None, AioConfig(connect_timeout=60, read_timeout=60, retries={"max_attempts": 9})])
-async def test_retries_and_clocks_are_ours(config: Any) -> None:
-    """One attempt in every mode, and the clocks of `timeouts`, whatever the config says."""
+async def test_retries_and_timeouts_are_overridden(config: Any) -> None:
+    """One attempt in every retry mode, and the timeouts of `timeouts`, whatever the config says."""
     meta = await open_meta(region_name="eu-west-1", config=config, timeouts=Timeouts(connect=1.5, attempt=2.5))
     assert meta.config.retries == {"total_max_attempts": 1, "mode": "standard"}
     assert (meta.config.connect_timeout, meta.config.read_timeout) == (1.5, 2.5)
@@ -410,7 +412,7 @@ async def test_retries_and_clocks_are_ours(config: Any) -> None:
 
 @pytest.mark.parametrize("kind", [AioConfig, Config])
 async def test_the_rest_of_a_config_is_kept(kind: Any) -> None:
-    """What aioecs doesn't answer for stays as the user has it; botocore's own Config will do too."""
+    """Other members of the config stay; botocore's own Config is accepted, too."""
     theirs = kind(user_agent_extra="theirs", proxies={"http": "http://127.0.0.1:3128"}, max_pool_connections=7)
     config = (await open_meta(region_name="eu-west-1", config=theirs)).config
     assert (config.user_agent_extra, config.proxies) == ("theirs", {"http": "http://127.0.0.1:3128"})
@@ -418,8 +420,8 @@ async def test_the_rest_of_a_config_is_kept(kind: Any) -> None:
 
 
 @pytest.mark.parametrize("given", [None, 7, 100])
-async def test_the_pool(given: int | None) -> None:
-    """The client beneath has as many connections as the settings say."""
+async def test_the_pool_size_of_the_client(given: int | None) -> None:
+    """aiobotocore's client has as many connections as the settings say."""
     config = AioConfig() if given is None else AioConfig(max_pool_connections=given)
     settings = Settings(region_name="eu-west-1", session=a_session(), config=config, max_in_flight=20)
     async with open_transport(settings) as (_, client):

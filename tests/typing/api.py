@@ -198,6 +198,7 @@ async def operations(ecs: aioecs.Client) -> None:
         assert_type(entered, aioecs.Client)
     assert_type(await ecs.stop_task(stop), aioecs.StopTaskResponse)
     assert_type(await ecs.run_task(run), aioecs.RunTaskResponse)
+    assert_type(await ecs.run_tasks([run], wait_for_capacity=5), aioecs.BatchReport)
     assert_type(await ecs.look_up("aioecs-token"), tuple[aioecs.Task, ...])
     await ecs.start_task(request, idempotency_key="job", restart=restart)
     assert_type(await ecs.describe_tasks(some_tasks), aioecs.DescribeTasksResponse)
@@ -324,7 +325,7 @@ def answered(response: aioecs.StartTaskResponse, report: aioecs.BatchReport) -> 
     assert_type(report.statistics.rate, float)
     report.raise_for_failures()
     start = report.starts[0]
-    assert_type(start.request, aioecs.StartTaskRequest)
+    assert_type(start.request, aioecs.StartTaskRequest | aioecs.RunTaskRequest)
     assert_type(start.container_instance, str)
     assert_type(start.task, aioecs.Task | None)
     assert_type(start.failure, aioecs.Failure | None)
@@ -478,6 +479,24 @@ async def to_the_end(ecs: aioecs.Client, one: aioecs.StartTaskRequest, run_one: 
 
 
 # Errors --------------------------------------------------------------------------------------------------------------
+
+
+def refused_by_run_task(error: aioecs.ECSServiceError) -> tuple[str, ...]:
+    """Tell RunTask's own errors apart."""
+    match error:
+        case aioecs.ConflictException():
+            return error.resource_ids
+        case aioecs.BlockedException() | aioecs.PlatformUnknownException():
+            return ()
+        case aioecs.PlatformTaskDefinitionIncompatibilityException():
+            return ()
+        case _:
+            return ()
+
+
+def cut_short(error: aioecs.CallCancelled) -> None:
+    """What a cancelled call raises says why."""
+    assert_type(error.reason, str | None)
 
 
 def failed(error: Exception) -> str | None:

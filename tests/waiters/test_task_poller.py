@@ -8,8 +8,8 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from run_world import leaping
-from wait_world import World, each, name, waiting_world
+from engine_transport import EngineSetup, engine_client, seconds_by_task, task_id
+from virtual_time import run_in_virtual_time
 
 import aioecs
 from aioecs._model.attempt import Answered, Attempt, Lost, Rejected
@@ -32,11 +32,11 @@ FAULT = Lost(ServerException("oh", status=500))
 LOST = Lost(AnswerLost("reset"))
 
 
-def running(world: World, *arns: str, **more: Any) -> asyncio.Future[list[aioecs.Task]]:
+def running(world: EngineSetup, *arns: str, **more: Any) -> asyncio.Future[list[aioecs.Task]]:
     return asyncio.ensure_future(world.client.wait_until_running(arns, **{"timeout": 60, **more}))
 
 
-def idle(world: World) -> bool:
+def idle(world: EngineSetup) -> bool:
     """Tell whether nothing is left of any wait."""
     poller = world.client._poller
     return (
@@ -51,38 +51,38 @@ def test_1000_callers_share_ten_reads_a_tick() -> None:
     """Each task is asked for once a round, however many wait; each gets its own."""
 
     async def work() -> None:
-        async with waiting_world(pending_seconds=each(1.0, 3.0, 6.0, 10.0)) as world:
-            arns = world.port.start(1000)
+        async with engine_client(pending_seconds=seconds_by_task(1.0, 3.0, 6.0, 10.0)) as world:
+            arns = world.transport.start(1000)
             tasks = await asyncio.gather(*(running(world, arn) for arn in arns), *(running(world, arn) for arn in arns))
             assert [task.task_arn for (task,) in tasks] == arns * 2
             ticks: dict[float, list[list[str]]] = {}
-            for at, names in world.port.looks:
+            for at, names in world.transport.describes:
                 ticks.setdefault(at, []).append(names)
             for looks in ticks.values():
                 asked = [one for names in looks for one in names]
                 assert (len(looks) <= 10, len(asked)) == (True, len(set(asked)))
             assert min(later - at for at, later in zip(ticks, list(ticks)[1:], strict=False)) >= 0.25
-            assert len(world.port.looks) < 120
+            assert len(world.transport.describes) < 120
             await asyncio.sleep(1)
             assert idle(world)
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_callers_that_come_one_after_the_other() -> None:
     """A caller every ten milliseconds is no more reads than a few a second: their tasks travel together."""
 
     async def work() -> None:
-        async with waiting_world(pending_seconds=2.0) as world:
+        async with engine_client(pending_seconds=2.0) as world:
             began = world.now
             waits: list[Any] = []
-            for arn in world.port.start(500):
+            for arn in world.transport.start(500):
                 waits.append(running(world, arn))
                 await asyncio.sleep(0.01)
             await asyncio.gather(*waits)
-            assert len(world.port.looks) <= 1 + 5 * (world.now - began)
+            assert len(world.transport.describes) <= 1 + 5 * (world.now - began)
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_throttled_account_is_spared() -> None:
@@ -90,13 +90,13 @@ def test_a_throttled_account_is_spared() -> None:
 
     async def work() -> None:
         pinned = {"pacing": aioecs.Pacing()}
-        async with waiting_world(client=pinned, pending_seconds=20.0) as world:
-            arns = world.port.start(1500)
+        async with engine_client(client=pinned, pending_seconds=20.0) as world:
+            arns = world.transport.start(1500)
             began = world.now
             await world.client.wait_until_running(arns, timeout=300)
-            assert 15 < len(world.port.looks) <= 50 + 5 * (world.now - began) + 1
+            assert 15 < len(world.transport.describes) <= 50 + 5 * (world.now - began) + 1
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 @pytest.mark.parametrize("what", [THROTTLED, FAULT, LOST], ids=["throttled", "500", "reset"])
@@ -104,10 +104,10 @@ def test_what_passes_is_asked_again(what: Attempt[Any], caplog: pytest.LogCaptur
     """A minute of it delays the waits, and ends none; it is said once."""
 
     async def work() -> None:
-        async with waiting_world(pending_seconds=5.0) as world:
+        async with engine_client(pending_seconds=5.0) as world:
             until = world.now + 60
-            world.port.instead = lambda _: what if world.now < until else None
-            arns = world.port.start(3)
+            world.transport.override = lambda _: what if world.now < until else None
+            arns = world.transport.start(3)
             tasks = await asyncio.gather(*(running(world, arn, timeout=None) for arn in arns))
             assert [task.task_arn for (task,) in tasks] == arns
             assert until <= world.now < until + 35
@@ -115,7 +115,7 @@ def test_what_passes_is_asked_again(what: Attempt[Any], caplog: pytest.LogCaptur
             assert idle(world)
 
     caplog.set_level(logging.WARNING)
-    leaping(work())
+    run_in_virtual_time(work())
     assert len(caplog.records) == (0 if what is THROTTLED else 1)
 
 
@@ -123,24 +123,24 @@ def test_a_timeout_tells_what_the_look_met_with() -> None:
     """An outage that outlasts a wait is the cause of its WaitTimeout."""
 
     async def work() -> None:
-        async with waiting_world() as world:
-            world.port.instead = lambda _: LOST
+        async with engine_client() as world:
+            world.transport.override = lambda _: LOST
             with pytest.raises(WaitTimeout) as told:
-                await running(world, *world.port.start(), timeout=30)
+                await running(world, *world.transport.start(), timeout=30)
             assert isinstance(told.value.__cause__, AnswerLost)
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_what_stays_ends_the_waits_that_need_it(caplog: pytest.LogCaptureFixture) -> None:
     """An error of a cluster's reads ends each wait there with an error of its own, and none elsewhere."""
 
     async def work() -> None:
-        async with waiting_world(pending_seconds=3.0) as world:
-            world.port.engine.add_cluster("closed")
-            world.port.engine.add_instances(1, cluster="closed")
-            world.port.instead = lambda request: DENIED if request.cluster == "closed" else None
-            closed, opened = world.port.start(2, cluster="closed"), world.port.start(2)
+        async with engine_client(pending_seconds=3.0) as world:
+            world.transport.engine.add_cluster("closed")
+            world.transport.engine.add_instances(1, cluster="closed")
+            world.transport.override = lambda request: DENIED if request.cluster == "closed" else None
+            closed, opened = world.transport.start(2, cluster="closed"), world.transport.start(2)
             waits = [running(world, arn) for arn in (*closed, *opened)]
             mixed = running(world, closed[0], opened[0])
             done = await asyncio.gather(*waits, mixed, return_exceptions=True)
@@ -152,7 +152,7 @@ def test_what_stays_ends_the_waits_that_need_it(caplog: pytest.LogCaptureFixture
             assert idle(world)
 
     caplog.set_level(logging.WARNING)
-    leaping(work())
+    run_in_virtual_time(work())
     assert [record.getMessage() for record in caplog.records] == [
         "tasks in the cluster closed can't be waited for: AccessDeniedException: no (HTTP 400)"
     ]
@@ -162,42 +162,42 @@ def test_a_bad_name_harms_no_other() -> None:
     """ECS refuses the whole request for one name: whose it is is found, and the others are told of theirs."""
 
     async def work() -> None:
-        async with waiting_world(pending_seconds=2.0) as world:
-            arns = world.port.start(150)
-            bad = [name(arns[17]), name(arns[99])]
+        async with engine_client(pending_seconds=2.0) as world:
+            arns = world.transport.start(150)
+            bad = [task_id(arns[17]), task_id(arns[99])]
 
             def refused(request: aioecs.DescribeTasksRequest) -> Attempt[Any] | None:
-                names = {name(one) for one in request.tasks}
+                names = {task_id(one) for one in request.tasks}
                 return Rejected(InvalidParameterException("Invalid identifier", status=400)) if names & {*bad} else None
 
-            world.port.instead = refused
+            world.transport.override = refused
             done = await asyncio.gather(*(running(world, arn) for arn in arns), return_exceptions=True)
             assert [at for at, one in enumerate(done) if isinstance(one, ECSError)] == [17, 99]
-            assert len(world.port.looks) < 50
+            assert len(world.transport.describes) < 50
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_an_answer_that_leaves_a_task_out() -> None:
     """Neither described nor failed is as good as missing; odd entries harm nothing."""
 
     async def work() -> None:
-        async with waiting_world() as world:
+        async with engine_client() as world:
             answer = aioecs.DescribeTasksResponse(tasks=[aioecs.Task()], failures=[aioecs.Failure()])
-            world.port.instead = lambda _: Answered(answer)
+            world.transport.override = lambda _: Answered(answer)
             with pytest.raises(TaskMissing) as told:
-                await running(world, *world.port.start())
+                await running(world, *world.transport.start())
             assert told.value.reason == "not in the answer"
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_cancel_touches_no_other() -> None:
     """Every other of a hundred waits is cancelled, in the middle of a look and between two; the rest arrive."""
 
     async def work() -> None:
-        async with waiting_world(pending_seconds=each(*range(1, 11)), latency=0.2) as world:
-            arns = world.port.start(100)
+        async with engine_client(pending_seconds=seconds_by_task(*range(1, 11)), latency=0.2) as world:
+            arns = world.transport.start(100)
             waits = [running(world, arn) for arn in arns]
             for at in range(0, 100, 2):
                 await asyncio.sleep(0.05)
@@ -209,53 +209,53 @@ def test_a_cancel_touches_no_other() -> None:
             await asyncio.sleep(1)
             assert idle(world)
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_what_one_caller_has_in_hand_all_hear_of() -> None:
     """A Task that is passed counts for those who wait already, as a look's answer would."""
 
     async def work() -> None:
-        async with waiting_world(pending_seconds=1.0, running_seconds=20.0) as world:
-            (arn,) = world.port.start()
+        async with engine_client(pending_seconds=1.0, running_seconds=20.0) as world:
+            (arn,) = world.transport.start()
             first = asyncio.ensure_future(world.client.wait_until_stopped([arn], timeout=60))
             await asyncio.sleep(21.001)
-            over = world.port.described(arn)
-            looks = len(world.port.looks)
+            over = world.transport.described(arn)
+            looks = len(world.transport.describes)
             assert await world.client.wait_until_stopped(over, timeout=60) == over
             assert await first == over
-            assert len(world.port.looks) == looks
+            assert len(world.transport.describes) == looks
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_the_last_to_leave_ends_the_poller() -> None:
     """A look that hangs is let go; and who comes in that moment is served."""
 
     async def work() -> None:
-        async with waiting_world(latency=1000.0) as world:
-            (arn,) = world.port.start()
+        async with engine_client(latency=1000.0) as world:
+            (arn,) = world.transport.start()
             first = running(world, arn)
             await asyncio.sleep(1)
             assert len(world.client._core().background_tasks) == 1
             first.cancel()
-            world.port.latency = 0.01
+            world.transport.latency = 0.01
             second = running(world, arn)
             assert [task.last_status for task in await second] == ["RUNNING"]
             await asyncio.sleep(0.1)
             assert idle(world)
             assert world.client._core().concurrency.in_use == 0
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_fault_of_what_was_let_go_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
     """A look that the last to leave has let go breaks: who came meanwhile waits on, and it is logged."""
 
     async def work() -> None:
-        async with waiting_world(pending_seconds=5.0) as world:
-            (arn,) = world.port.start()
-            attempt = world.port.attempt
+        async with engine_client(pending_seconds=5.0) as world:
+            (arn,) = world.transport.start()
+            attempt = world.transport.attempt
 
             async def breaking(*given: Any) -> Any:
                 try:
@@ -263,15 +263,15 @@ def test_a_fault_of_what_was_let_go_harms_nobody(caplog: pytest.LogCaptureFixtur
                 finally:
                     raise RuntimeError("a fault of ours")
 
-            world.port.attempt = breaking  # type: ignore[method-assign, assignment]
+            world.transport.attempt = breaking  # type: ignore[method-assign, assignment]
             first = running(world, arn)
             await asyncio.sleep(1)
             first.cancel()
-            world.port.attempt = attempt  # type: ignore[method-assign]
+            world.transport.attempt = attempt  # type: ignore[method-assign]
             second = running(world, arn)
             assert [task.last_status for task in await second] == ["RUNNING"]
 
-    leaping(work())
+    run_in_virtual_time(work())
     assert "a fault of ours" in caplog.text
 
 
@@ -279,20 +279,20 @@ def test_a_fault_of_the_poller_ends_the_waits(caplog: pytest.LogCaptureFixture) 
     """Nobody waits for ever for one that is gone; it is logged, and the next wait has a new one."""
 
     async def work() -> None:
-        async with waiting_world() as world:
-            (arn,) = world.port.start()
+        async with engine_client() as world:
+            (arn,) = world.transport.start()
 
             def broken(_: Any) -> None:
                 raise RuntimeError("a fault of ours")
 
-            world.port.instead = broken
+            world.transport.override = broken
             with pytest.raises(ClientStateError, match="poller ended") as told:
                 await running(world, arn)
             assert isinstance(told.value.__cause__, ExceptionGroup)
-            world.port.instead = None
+            world.transport.override = None
             await running(world, arn)
 
-    leaping(work())
+    run_in_virtual_time(work())
     assert "a task of the client's ended with an error: aioecs-poll" in caplog.text
 
 
@@ -300,21 +300,21 @@ def test_its_repr_is_a_dashboard() -> None:
     """How many tasks are waited for, and how many remembered."""
 
     async def work() -> None:
-        async with waiting_world(pending_seconds=60.0) as world:
-            wait = running(world, *world.port.start(3))
+        async with engine_client(pending_seconds=60.0) as world:
+            wait = running(world, *world.transport.start(3))
             await asyncio.sleep(1)
             assert repr(world.client._poller) == "<TaskPoller of 3 tasks, 0 remembered>"
             wait.cancel()
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_what_ecs_describes_wins_over_an_event() -> None:
     """One event with a version from nowhere keeps no wait from its end, and a watch tells the end all the same."""
 
     async def work() -> None:
-        async with waiting_world(pending_seconds=0.0) as world:
-            (arn,) = world.port.start()
+        async with engine_client(pending_seconds=0.0) as world:
+            (arn,) = world.transport.start()
             waiting = asyncio.ensure_future(world.client.wait_until_stopped([arn], timeout=600))
             told: list[Any] = []
 
@@ -325,20 +325,20 @@ def test_what_ecs_describes_wins_over_an_event() -> None:
             await asyncio.sleep(3)
             detail = {"taskArn": arn, "lastStatus": "RUNNING", "version": 10**15, "clusterArn": "default"}
             world.client.feed({"detail-type": "ECS Task State Change", "detail": detail})
-            world.port.engine.end_task(arn)
+            world.transport.engine.end_task(arn)
             assert [task.last_status for task in await waiting] == ["STOPPED"]
             await watching
             assert told[-1] == "STOPPED"
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_events_of_other_accounts_are_refused() -> None:
     """The account is learnt from the tasks that are waited for; an event of another changes nothing."""
 
     async def work() -> None:
-        async with waiting_world(pending_seconds=1.0) as world:
-            (arn,) = world.port.start()
+        async with engine_client(pending_seconds=1.0) as world:
+            (arn,) = world.transport.start()
             waiting = running(world, arn)
             await asyncio.sleep(0.1)
             other = arn.replace(arn.split(":")[4], "999999999999")
@@ -347,4 +347,4 @@ def test_events_of_other_accounts_are_refused() -> None:
                 world.client.feed({"detail-type": "ECS Task State Change", "detail": detail})
             assert [task.version for task in await waiting] != [9]
 
-    leaping(work())
+    run_in_virtual_time(work())

@@ -12,8 +12,8 @@ from typing import Any
 
 import anyio
 import pytest
-from run_world import leaping
-from wait_world import each, name, waiting_world
+from engine_transport import engine_client, seconds_by_task, task_id
+from virtual_time import run_in_virtual_time
 
 import aioecs
 from aioecs._model.shapes.task import Task
@@ -27,9 +27,9 @@ def test_tasks_in_the_order_asked() -> None:
     """Tasks and ARNs mixed, repeats allowed; each as it was when it had got there."""
 
     async def work() -> None:
-        async with waiting_world(pending_seconds=each(3.0, 1.0, 2.0)) as world:
-            arns = world.port.start(3)
-            asked: list[Any] = [arns[2], *world.port.described(arns[0]), arns[1], arns[2]]
+        async with engine_client(pending_seconds=seconds_by_task(3.0, 1.0, 2.0)) as world:
+            arns = world.transport.start(3)
+            asked: list[Any] = [arns[2], *world.transport.described(arns[0]), arns[1], arns[2]]
             began = world.now
             tasks = await world.client.wait_until_running(asked, timeout=60)
             assert [task.task_arn for task in tasks] == [arns[2], arns[0], arns[1], arns[2]]
@@ -37,27 +37,27 @@ def test_tasks_in_the_order_asked() -> None:
             assert 3.0 <= world.now - began < 4.1
             assert await world.client.wait_until_running([], timeout=60) == []
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_task_that_was_quick_has_run() -> None:
     """It ran and stopped between two looks."""
 
     async def work() -> None:
-        async with waiting_world(pending_seconds=0.3, running_seconds=0.1, exit_code=3) as world:
-            (task,) = await world.client.wait_until_running(world.port.start(), timeout=60)
+        async with engine_client(pending_seconds=0.3, running_seconds=0.1, exit_code=3) as world:
+            (task,) = await world.client.wait_until_running(world.transport.start(), timeout=60)
             assert (task.last_status, task.containers[0].exit_code) == ("STOPPED", 3)
             assert task.started_at is not None
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_task_that_never_runs() -> None:
     """It ends the wait as soon as that is known, with how it ended and how far the others have come."""
 
     async def work() -> None:
-        async with waiting_world(pending_seconds=each(5.0, 2.0, 600.0)) as world:
-            arns = world.port.start(1) + world.port.start(1, definition="broken") + world.port.start(1)
+        async with engine_client(pending_seconds=seconds_by_task(5.0, 2.0, 600.0)) as world:
+            arns = world.transport.start(1) + world.transport.start(1, definition="broken") + world.transport.start(1)
             began = world.now
             with pytest.raises(TaskStopped) as told:
                 await world.client.wait_until_running(arns, timeout=900)
@@ -76,34 +76,34 @@ def test_a_task_that_never_runs() -> None:
             (task,) = await world.client.wait_until_stopped(arns[1:2], timeout=60)  # which is no failure here
             assert task.stop_code == "TaskFailedToStart"
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_task_that_is_stopping_is_not_given_up() -> None:
     """A stop that begins before it ran ends the wait with the facts of its end."""
 
     async def work() -> None:
-        async with waiting_world(pending_seconds=600.0) as world:
-            (arn,) = world.port.start()
+        async with engine_client(pending_seconds=600.0) as world:
+            (arn,) = world.transport.start()
             waiting = asyncio.ensure_future(world.client.wait_until_running([arn], timeout=60))
             await asyncio.sleep(3)
-            world.port.engine.call("StopTask", {"task": arn, "reason": "enough"})
+            world.transport.engine.call("StopTask", {"task": arn, "reason": "enough"})
             with pytest.raises(TaskStopped) as told:
                 await waiting
             assert (told.value.stop_code, told.value.reason) == ("UserInitiated", "enough")
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_early_missing_is_tolerated() -> None:
     """ECS may not show a task for a while after its start."""
 
     async def work() -> None:
-        async with waiting_world(describe_lag=20.0) as world:
-            (task,) = await world.client.wait_until_running(world.port.start(), timeout=60)
+        async with engine_client(describe_lag=20.0) as world:
+            (task,) = await world.client.wait_until_running(world.transport.start(), timeout=60)
             assert task.last_status == "RUNNING"
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 @pytest.mark.parametrize("visibility", [5.0, 30.0])
@@ -112,9 +112,9 @@ def test_missing_for_good(visibility: float) -> None:
 
     async def work() -> None:
         timeouts = aioecs.Timeouts(consistency=visibility)
-        async with waiting_world(client={"timeouts": timeouts}) as world:
+        async with engine_client(client={"timeouts": timeouts}) as world:
             nobody = "0" * 32
-            (arn,) = world.port.start()
+            (arn,) = world.transport.start()
             began = world.now
 
             async def late() -> float:
@@ -131,43 +131,43 @@ def test_missing_for_good(visibility: float) -> None:
             assert [task.task_arn for task in told.value.tasks] == [arn]
             assert 1.5 * visibility <= await second - began <= 1.8 * visibility + 2
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_forgotten_while_waited_for() -> None:
     """A task that was seen and is MISSING now, for as long, is a TaskMissing too; a blink is not."""
 
     async def work() -> None:
-        async with waiting_world() as world:
-            (arn,) = world.port.start()
+        async with engine_client() as world:
+            (arn,) = world.transport.start()
             waiting = asyncio.ensure_future(world.client.wait_until_stopped([arn], timeout=None))
             await asyncio.sleep(10)
-            task = world.port.engine._account.clusters["default"].tasks.pop(name(arn))
+            task = world.transport.engine._account.clusters["default"].tasks.pop(task_id(arn))
             await asyncio.sleep(15)
-            world.port.engine._account.clusters["default"].tasks[task.id] = task
+            world.transport.engine._account.clusters["default"].tasks[task.id] = task
             await asyncio.sleep(60)
             assert not waiting.done()
-            del world.port.engine._account.clusters["default"].tasks[task.id]
+            del world.transport.engine._account.clusters["default"].tasks[task.id]
             with pytest.raises(TaskMissing):
                 await waiting
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_several_clusters_in_one_call() -> None:
     """Each read is of one cluster; ids and ARNs of the old format are of the one that is given beside them."""
 
     async def work() -> None:
-        async with waiting_world(pending_seconds=1.0) as world:
-            world.port.engine.add_cluster("render")
-            world.port.engine.add_instances(1, cluster="render")
-            here, there = world.port.start(2), world.port.start(2, cluster="render")
-            asked = [there[0], here[0], name(there[1]), here[1]]
+        async with engine_client(pending_seconds=1.0) as world:
+            world.transport.engine.add_cluster("render")
+            world.transport.engine.add_instances(1, cluster="render")
+            here, there = world.transport.start(2), world.transport.start(2, cluster="render")
+            asked = [there[0], here[0], task_id(there[1]), here[1]]
             tasks = await world.client.wait_until_running(asked, timeout=60, cluster="render")
             assert [task.task_arn for task in tasks] == [there[0], here[0], there[1], here[1]]
-            assert all(len(names) == 2 for _, names in world.port.looks)
+            assert all(len(names) == 2 for _, names in world.transport.describes)
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 # ------------------------------------------------------------------------------------------------------------ the end
@@ -177,8 +177,8 @@ def test_a_timeout_tells_how_far_they_have_come() -> None:
     """WaitTimeout is a TimeoutError, comes on time, and has the tasks as they were a moment before."""
 
     async def work() -> None:
-        async with waiting_world(pending_seconds=each(1.0, 118.5, 600.0)) as world:
-            arns = world.port.start(3)
+        async with engine_client(pending_seconds=seconds_by_task(1.0, 118.5, 600.0)) as world:
+            arns = world.transport.start(3)
             began = world.now
             with pytest.raises(TimeoutError) as told:
                 await world.client.wait_until_running(arns, timeout=120)
@@ -187,9 +187,11 @@ def test_a_timeout_tells_how_far_they_have_come() -> None:
             assert [task.last_status for task in told.value.tasks] == ["RUNNING", "PENDING", "PENDING"]
             assert told.value.waiting_for == tuple(arns[1:])
             assert str(told.value).startswith(f"2 of 3 tasks not RUNNING after 120 s: {arns[1]} PENDING, ")
-            assert world.port.looks[-1][0] - began == pytest.approx(117, abs=0.01)  # once more, before it is given up
+            assert world.transport.describes[-1][0] - began == pytest.approx(
+                117, abs=0.01
+            )  # once more, before it is given up
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 @pytest.mark.parametrize("timeout", [0, 0.0])
@@ -197,14 +199,14 @@ def test_no_time_at_all(timeout: float) -> None:
     """What is known already is returned; the rest is a timeout."""
 
     async def work() -> None:
-        async with waiting_world() as world:
-            arns = world.port.start(2)
-            (running,) = world.port.described(arns[0])
+        async with engine_client() as world:
+            arns = world.transport.start(2)
+            (running,) = world.transport.described(arns[0])
             assert await world.client.wait_until_running([running], timeout=timeout) == [running]
             with pytest.raises(WaitTimeout):
                 await world.client.wait_until_running(arns, timeout=timeout)
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 @pytest.mark.parametrize(
@@ -225,17 +227,17 @@ def test_what_can_t_be_waited_for(arguments: dict[str, Any], path: str) -> None:
     """Bad input is named, and nothing is asked."""
 
     async def work() -> None:
-        async with waiting_world() as world:
-            given = {"tasks": world.port.start(), **arguments}
+        async with engine_client() as world:
+            given = {"tasks": world.transport.start(), **arguments}
             for door in (world.client.wait_until_running, world.client.wait_until_stopped):
                 with pytest.raises(InvalidRequest) as told:
                     await door(**given)
                 assert told.value.path == path
             with pytest.raises(InvalidRequest):
                 world.client.watch(**given)  # at once, not with the first iteration
-            assert world.port.looks == []
+            assert world.transport.describes == []
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 # --------------------------------------------------------------------------------------------------------- cancelling
@@ -246,8 +248,8 @@ def test_the_passed_scope_or_token_fires(kind: str) -> None:
     """WaitCancelled tells the tasks as they were last seen; another wait for them goes on."""
 
     async def work() -> None:
-        async with waiting_world(pending_seconds=each(1.0, 20.0)) as world:
-            arns = world.port.start(2)
+        async with engine_client(pending_seconds=seconds_by_task(1.0, 20.0)) as world:
+            arns = world.transport.start(2)
             other = asyncio.ensure_future(world.client.wait_until_running(arns, timeout=60))
             source: Any = aioecs.CancelToken() if kind == "token" else anyio.CancelScope()
             if kind == "deadline":
@@ -261,47 +263,47 @@ def test_the_passed_scope_or_token_fires(kind: str) -> None:
             assert [task.last_status for task in told.value.tasks] == ["RUNNING", "PENDING"]
             assert (told.value.waiting_for, told.value.source) == ((arns[1],), source)
             assert [task.last_status for task in await other] == ["RUNNING", "RUNNING"]
-            looks = len(world.port.looks)
+            looks = len(world.transport.describes)
             with pytest.raises(WaitCancelled):
                 await world.client.wait_until_running(arns, source, timeout=60)
-            assert len(world.port.looks) == looks  # it had fired before: nothing was asked
+            assert len(world.transport.describes) == looks  # it had fired before: nothing was asked
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_token_s_reason() -> None:
     """It is in the error."""
 
     async def work() -> None:
-        async with waiting_world(pending_seconds=60.0) as world:
+        async with engine_client(pending_seconds=60.0) as world:
             token = aioecs.CancelToken()
             asyncio.get_running_loop().call_later(5, token.cancel, "shutdown")
             with pytest.raises(WaitCancelled, match="shutdown") as told:
-                await world.client.wait_until_running(world.port.start(), token, timeout=60)
+                await world.client.wait_until_running(world.transport.start(), token, timeout=60)
             assert told.value.reason == "shutdown"
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_scope_around_the_call_is_what_the_caller_sees() -> None:
     """Passed and entered around: anyio's own cancellation ends the block, and nothing is raised after it."""
 
     async def work() -> None:
-        async with waiting_world(pending_seconds=60.0) as world:
-            arns = world.port.start()
+        async with engine_client(pending_seconds=60.0) as world:
+            arns = world.transport.start()
             with anyio.move_on_after(5) as scope:
                 await world.client.wait_until_running(arns, scope, timeout=60)
             assert scope.cancelled_caught
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_cancel_from_outside_goes_on() -> None:
     """As the CancelledError that it is, with WaitCancelled as its cause, also through a timeout."""
 
     async def work() -> None:
-        async with waiting_world(pending_seconds=60.0) as world:
-            arns = world.port.start()
+        async with engine_client(pending_seconds=60.0) as world:
+            arns = world.transport.start()
             waiting = asyncio.ensure_future(world.client.wait_until_running(arns, timeout=60))
             await asyncio.sleep(5)
             waiting.cancel("enough")
@@ -313,17 +315,17 @@ def test_a_cancel_from_outside_goes_on() -> None:
                 async with asyncio.timeout(5):
                     await world.client.wait_until_running(arns, timeout=60)
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_cancel_at_every_moment_leaves_nothing() -> None:
     """Wherever it lands: no task of the client's, nothing on the schedule, and the next wait works."""
 
     async def work() -> None:
-        async with waiting_world(pending_seconds=3.0) as world:
+        async with engine_client(pending_seconds=3.0) as world:
             arn = ""
             for moment in range(45):
-                (arn,) = world.port.start()
+                (arn,) = world.transport.start()
                 waiting = asyncio.ensure_future(world.client.wait_until_running([arn], timeout=60))
                 for _ in range(moment):
                     await asyncio.sleep(0 if moment < 20 else 0.01)
@@ -337,22 +339,22 @@ def test_a_cancel_at_every_moment_leaves_nothing() -> None:
             (task,) = await world.client.wait_until_running([arn], timeout=60)
             assert task.last_status == "RUNNING"
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_leaving_the_client_ends_its_waits() -> None:
     """At once, and with an error that says so."""
 
     async def work() -> None:
-        async with waiting_world(pending_seconds=60.0) as world:
-            waiting = asyncio.ensure_future(world.client.wait_until_running(world.port.start(), timeout=None))
+        async with engine_client(pending_seconds=60.0) as world:
+            waiting = asyncio.ensure_future(world.client.wait_until_running(world.transport.start(), timeout=None))
             await asyncio.sleep(5)
             began = world.now
         assert world.now - began < 1
         with pytest.raises(ClientStateError, match="the client was left"):
             await waiting
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 # ----------------------------------------------------------------------------------------------------------- watching
@@ -362,52 +364,54 @@ def test_watch_tells_each_change() -> None:
     """What each task is now, then each change, until all have stopped."""
 
     async def work() -> None:
-        async with waiting_world(pending_seconds=each(2.0, 7.0), running_seconds=4.0, stopping_seconds=2.0) as world:
-            arns = world.port.start(2)
+        async with engine_client(
+            pending_seconds=seconds_by_task(2.0, 7.0), running_seconds=4.0, stopping_seconds=2.0
+        ) as world:
+            arns = world.transport.start(2)
             told = [(arns.index(task.task_arn or ""), task.last_status) async for task in world.client.watch(arns)]
             assert sorted(told[:2]) == [(0, "PENDING"), (1, "PENDING")]
             assert [status for at, status in told if at == 0] == ["PENDING", "RUNNING", "STOPPED"]
             assert [status for at, status in told if at == 1] == ["PENDING", "RUNNING", "STOPPED"]
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_watch_doesn_t_repeat_what_is_in_hand() -> None:
     """Of a Task that is passed, only what is newer is told, and its end."""
 
     async def work() -> None:
-        async with waiting_world(pending_seconds=2.0, running_seconds=4.0) as world:
-            given = world.port.described(*world.port.start())
+        async with engine_client(pending_seconds=2.0, running_seconds=4.0) as world:
+            given = world.transport.described(*world.transport.start())
             assert [task.last_status async for task in world.client.watch(given)] == ["RUNNING", "STOPPED"]
             (over,) = await world.client.wait_until_stopped(given, timeout=0)
             assert [task async for task in world.client.watch([over])] == [over]
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_watch_tells_each_end_once() -> None:
     """Of tasks that run, have stopped, were given as stopped and were given twice: as many ends as tasks."""
 
     async def work() -> None:
-        async with waiting_world(pending_seconds=1.0, running_seconds=each(2.0, 2.0, 30.0)) as world:
-            arns = world.port.start(3)
+        async with engine_client(pending_seconds=1.0, running_seconds=seconds_by_task(2.0, 2.0, 30.0)) as world:
+            arns = world.transport.start(3)
             over = await world.client.wait_until_stopped(arns[:2], timeout=60)
-            running = world.port.described(arns[2])
+            running = world.transport.described(arns[2])
             given: list[Task | str] = [over[0], arns[1], *running, *over, arns[2]]
             told = [task async for task in world.client.watch(given)]
             ends = [task.task_arn for task in told if task.last_status == "STOPPED"]
             assert sorted(str(arn) for arn in ends) == sorted(arns)
             assert [task.last_status for task in told if task.task_arn == arns[2]] == ["STOPPED"]
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_leaving_a_watch_ends_it() -> None:
     """A broken loop, once its iterator is closed, leaves nothing behind."""
 
     async def work() -> None:
-        async with waiting_world() as world:
-            changes: Any = world.client.watch(world.port.start())
+        async with engine_client() as world:
+            changes: Any = world.client.watch(world.transport.start())
             async with aclosing(changes):
                 async for task in changes:
                     assert task.last_status == "RUNNING"
@@ -415,15 +419,15 @@ def test_leaving_a_watch_ends_it() -> None:
                 assert len(world.client._poller._schedule) == 1
             assert len(world.client._poller._schedule) == 0
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_what_ends_a_watch_early() -> None:
     """Its clock, its token, a task that isn't there: each after what was known."""
 
     async def work() -> None:
-        async with waiting_world() as world:
-            (arn,) = world.port.start()
+        async with engine_client() as world:
+            (arn,) = world.transport.start()
             token = aioecs.CancelToken()
             token.cancel("enough")
             for more, kind in (
@@ -438,7 +442,7 @@ def test_what_ends_a_watch_early() -> None:
                 assert [task.last_status for task in told] == (["RUNNING"] if kind is not WaitCancelled else [])
                 assert ended.value.tasks == tuple(told)
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 # ------------------------------------------------------------------------------------------------------------- events
@@ -448,44 +452,44 @@ def test_an_event_wakes_at_once() -> None:
     """Without a look; repeats and late ones tell nothing."""
 
     async def work() -> None:
-        async with waiting_world(pending_seconds=600.0, latency=0.0) as world:
-            (arn,) = world.port.start()
+        async with engine_client(pending_seconds=600.0, latency=0.0) as world:
+            (arn,) = world.transport.start()
             events: list[Any] = []
-            world.port.engine.listen(events.append)
+            world.transport.engine.listen(events.append)
             waiting = asyncio.ensure_future(world.client.wait_until_stopped([arn], timeout=60))
             await asyncio.sleep(0.1)
-            world.port.engine.end_task(arn, code="TaskFailedToStart")
-            looks = len(world.port.looks)
+            world.transport.engine.end_task(arn, code="TaskFailedToStart")
+            looks = len(world.transport.describes)
             assert [world.client.feed(event) for event in (events[1], events[0], events[1])] == [True, False, False]
             (task,) = await waiting
-            assert (task.last_status, task.version, len(world.port.looks)) == ("STOPPED", 3, looks)
+            assert (task.last_status, task.version, len(world.transport.describes)) == ("STOPPED", 3, looks)
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_an_event_that_came_before_the_wait_counts() -> None:
     """No look is needed for what it told."""
 
     async def work() -> None:
-        async with waiting_world(pending_seconds=1.0) as world:
-            world.port.engine.listen(lambda event: world.client.feed(json.dumps(event)))
-            arns = world.port.start(3)
+        async with engine_client(pending_seconds=1.0) as world:
+            world.transport.engine.listen(lambda event: world.client.feed(json.dumps(event)))
+            arns = world.transport.start(3)
             await asyncio.sleep(2)
-            world.port.engine.advance()
+            world.transport.engine.advance()
             assert [task.last_status for task in await world.client.wait_until_running(arns, timeout=5)] == [
                 "RUNNING"
             ] * 3
-            assert world.port.looks == []
+            assert world.transport.describes == []
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_late_look_undoes_no_event() -> None:
     """The answer that was on its way when a newer event came changes nothing."""
 
     async def work() -> None:
-        async with waiting_world(latency=3.0, pending_seconds=1.0) as world:
-            (arn,) = world.port.start()
+        async with engine_client(latency=3.0, pending_seconds=1.0) as world:
+            (arn,) = world.transport.start()
             told: list[str | None] = []
 
             async def watch() -> None:
@@ -495,8 +499,8 @@ def test_a_late_look_undoes_no_event() -> None:
             watching = asyncio.ensure_future(watch())
             await asyncio.sleep(1.5)  # the first look took the task as PENDING, and its answer is on the way
             events: list[Any] = []
-            world.port.engine.listen(events.append)
-            world.port.engine.advance()
+            world.transport.engine.listen(events.append)
+            world.transport.engine.advance()
             assert [world.client.feed(event) for event in events] == [True]
             await asyncio.sleep(10)
             assert told == ["RUNNING"]
@@ -504,25 +508,25 @@ def test_a_late_look_undoes_no_event() -> None:
             with pytest.raises(asyncio.CancelledError):
                 await watching
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_rubbish_harms_nothing() -> None:
     """It is named, and the waits go on; what is about something else is passed over."""
 
     async def work() -> None:
-        async with waiting_world(pending_seconds=600.0) as world:
-            (arn,) = world.port.start()
+        async with engine_client(pending_seconds=600.0) as world:
+            (arn,) = world.transport.start()
             waiting = asyncio.ensure_future(world.client.wait_until_stopped([arn], timeout=60))
             await asyncio.sleep(1)
             for rubbish in (None, b"{", {}, {"detail-type": "ECS Task State Change", "detail": {"taskArn": arn}}):
                 with pytest.raises(InvalidRequest):
                     world.client.feed(rubbish)  # type: ignore[arg-type]
             assert not world.client.feed({"detail-type": "ECS Service Action", "detail": {}})
-            world.port.engine.end_task(arn)
+            world.transport.engine.end_task(arn)
             assert [task.last_status for task in await waiting] == ["STOPPED"]
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_feed_is_for_the_client_s_loop() -> None:
@@ -540,7 +544,7 @@ def test_feed_is_for_the_client_s_loop() -> None:
         async def elsewhere() -> None:
             fed()
 
-        async with waiting_world() as world:
+        async with engine_client() as world:
             for body in (fed, lambda: asyncio.run(elsewhere())):
                 thread = threading.Thread(target=body)
                 thread.start()
@@ -558,7 +562,9 @@ def test_5000_tasks_fed_by_events() -> None:
 
     async def work() -> None:
         dice = random.Random(7)
-        async with waiting_world(pending_seconds=each(*(1 + 200 * dice.random() for _ in range(5000)))) as world:
+        async with engine_client(
+            pending_seconds=seconds_by_task(*(1 + 200 * dice.random() for _ in range(5000)))
+        ) as world:
             loop = asyncio.get_running_loop()
             news: list[bool] = []
 
@@ -568,23 +574,23 @@ def test_5000_tasks_fed_by_events() -> None:
                     loop.call_later(late, lambda: news.append(world.client.feed(event)))
 
             async def time_goes_on() -> None:
-                while (due := world.port.engine.advance()) is not None:
+                while (due := world.transport.engine.advance()) is not None:
                     await asyncio.sleep(max(0.0, due - world.now))
 
-            world.port.engine.listen(on_the_bus)
-            arns = world.port.start(5000)
+            world.transport.engine.listen(on_the_bus)
+            arns = world.transport.start(5000)
             going = asyncio.ensure_future(time_goes_on())
             waits = [world.client.wait_until_running([arn], timeout=900) for arn in arns]
             tasks = [task for (task,) in await asyncio.gather(*waits)]
             assert [task.task_arn for task in tasks] == arns
             assert {task.last_status for task in tasks} == {"RUNNING"}
-            assert len(world.port.looks) < 60
+            assert len(world.transport.describes) < 60
             await going
             await asyncio.sleep(60)
             assert (len(news), news.count(True) <= 10_000) == (20_000, True)
             assert world.client._poller._schedule.remembered == 5000
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 # ------------------------------------------------------------------------------------------------------------ for real
@@ -632,8 +638,8 @@ def test_tasks_that_become_healthy() -> None:
     """UNHEALTHY is waited for; one that stops ends the wait."""
 
     async def work() -> None:
-        async with waiting_world() as world:
-            arns, engine = world.port.start(2), world.port.engine
+        async with engine_client() as world:
+            arns, engine = world.transport.start(2), world.transport.engine
             waiting = asyncio.create_task(world.client.wait_until_healthy(arns, timeout=600))
             await asyncio.sleep(10)
             engine.set_health(arns[0], "UNHEALTHY")
@@ -649,4 +655,4 @@ def test_tasks_that_become_healthy() -> None:
             with pytest.raises(TaskStopped, match="had never been healthy"):
                 await ending
 
-    leaping(work())
+    run_in_virtual_time(work())

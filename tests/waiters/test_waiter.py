@@ -6,7 +6,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from run_world import ToldPort, a_core, iterations, leaping
+from fake_transport import FakeTransport, make_core
+from virtual_time import iterations, run_in_virtual_time
 
 import aioecs
 from aioecs._logic.tasks.task_address import Address, Key
@@ -24,7 +25,7 @@ class ToldWatch:
     """A watcher that does nothing by itself."""
 
     def __init__(self, **known: Observation) -> None:
-        self.core: Any = a_core(ToldPort())
+        self.core: Any = make_core(FakeTransport())
         self.trouble: ECSError | None = None
         self.definitions = TaskDefinitions(self.core)
         self.joined: list[Key] = []
@@ -69,7 +70,7 @@ def test_it_joins_once_a_task_and_leaves_each_as_it_arrives() -> None:
             assert [task.version for task in await waiting] == [2, 1, 2]
         assert watch.joined == []
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_what_is_known_needs_no_wait() -> None:
@@ -81,7 +82,7 @@ def test_what_is_known_needs_no_wait() -> None:
             assert watch.joined == []
             assert [task.last_status for task in await waiter.answer()] == ["RUNNING"] * 3
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_an_error_is_made_when_it_is_raised() -> None:
@@ -100,7 +101,7 @@ def test_an_error_is_made_when_it_is_raised() -> None:
             assert (told.value.stop_code, told.value.waiting_for) == ("TaskFailedToStart", ("a",))
         assert watch.joined == []
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_the_first_error_counts() -> None:
@@ -114,7 +115,7 @@ def test_the_first_error_counts() -> None:
                 await waiter.answer()
             assert (told.value.arn, told.value.reason) == ("b", "MISSING")
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_arriving_wins_over_a_cancel_at_the_same_moment() -> None:
@@ -130,7 +131,7 @@ def test_arriving_wins_over_a_cancel_at_the_same_moment() -> None:
             waiter.told(B, sight("RUNNING"))
             assert len(await waiting) == 3
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 @pytest.mark.parametrize(("timeout", "hurried_at", "within"), [(60.0, 57.0, 3.0), (4.0, 2.0, 2.0), (0.0, 0.0, 0.0)])
@@ -151,7 +152,7 @@ def test_once_more_before_a_timeout(timeout: float, hurried_at: float, within: f
                 await waiter.answer()
             assert loop.time() - began == pytest.approx(timeout)
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_long_list_is_cut_short() -> None:
@@ -165,7 +166,7 @@ def test_a_long_list_is_cut_short() -> None:
             assert str(told.value).endswith("t4 never seen, …")
             assert len(told.value.waiting_for) == 1000
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_no_clock_is_left_behind() -> None:
@@ -178,7 +179,7 @@ def test_no_clock_is_left_behind() -> None:
         await asyncio.sleep(100)
         assert watch.hurried == []
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_cancel_has_what_was_seen_as_its_cause() -> None:
@@ -199,7 +200,7 @@ def test_a_cancel_has_what_was_seen_as_its_cause() -> None:
         assert [task.last_status for task in cause.tasks] == ["PENDING"] * 2
         assert (cause.reason, cause.source, cause.waiting_for) == (None, None, ("a", "b"))
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_changes_come_in_their_order_before_what_ends_them() -> None:
@@ -223,7 +224,7 @@ def test_changes_come_in_their_order_before_what_ends_them() -> None:
         assert [task.version for task in told] == [1, 2, 4]
         assert watch.joined == []
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_changes_end_with_the_last_stop() -> None:
@@ -239,7 +240,7 @@ def test_changes_end_with_the_last_stop() -> None:
         assert [task.version async for task in telling] == [9]
         assert watch.joined == []
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_change_that_comes_while_the_caller_is_busy() -> None:
@@ -254,4 +255,4 @@ def test_a_change_that_comes_while_the_caller_is_busy() -> None:
         changes.told(A, sight("STOPPED", 3))
         assert [task.last_status async for task in telling] == ["RUNNING", "STOPPED"]
 
-    leaping(work())
+    run_in_virtual_time(work())

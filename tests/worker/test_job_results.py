@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
-from run_world import leaping
-from sqs_world import URL, ToldSQS
-from wait_world import World, waiting_world
+from engine_transport import EngineSetup, engine_client
+from fake_sqs import URL, FakeSQS
+from virtual_time import run_in_virtual_time
 
 from aioecs import CancelToken, StartTaskRequest, Task, TaskResult
 from aioecs.errors import AnswerLost, InvalidRequest, TaskMissing, WaitCancelled, WaitTimeout
@@ -83,7 +83,7 @@ def test_what_becomes_of_a_job(
 # -------------------------------------------------------------------------------------------------------------- a storm
 
 
-class Redriving(ToldSQS):
+class Redriving(FakeSQS):
     """A queue that moves a message to its dead letters after so many receives."""
 
     def __init__(self, *bodies: str, receives: int) -> None:
@@ -100,11 +100,11 @@ class Redriving(ToldSQS):
         return {**answer, "Messages": [each for each in found if each["MessageId"] in self.messages]}
 
 
-def worker_of(world: World, sqs: ToldSQS, ledger: MemoryLedger, **more: Any) -> Worker:
+def worker_of(world: EngineSetup, sqs: FakeSQS, ledger: MemoryLedger, **more: Any) -> Worker:
     """Return a worker that sees its jobs to the end; a job's key is its body."""
 
     def to_request(message: Message) -> StartTaskRequest:
-        instances = world.port.engine.instance_arns()
+        instances = world.transport.engine.instance_arns()
         return StartTaskRequest(task_definition="demo", container_instances=instances, group=message.body)
 
     options: dict[str, Any] = {"until": "stopped", "retry_failed": 2, "long_poll": 1, "concurrency": 100, **more}
@@ -130,10 +130,10 @@ def on_virtual_time(work: Callable[[], Any]) -> None:
             patch.setattr(time, "time", lambda: 1_800_000_000.0 + loop.time())
             await work()
 
-    leaping(worked())
+    run_in_virtual_time(worked())
 
 
-async def killed_now_and_then(world: World, sqs: Redriving, ledger: MemoryLedger, rng: random.Random) -> int:
+async def killed_now_and_then(world: EngineSetup, sqs: Redriving, ledger: MemoryLedger, rng: random.Random) -> int:
     """Run workers until the queue is empty; each is killed after some seconds, but the last. Return how many died."""
     deaths = 0
     while sqs.messages:
@@ -159,15 +159,15 @@ def test_500_jobs_and_workers_that_are_killed() -> None:
 
     async def work() -> None:
         behaviour: dict[str, Any] = {"running_seconds": lambda task: rng.uniform(1, 30), "exit_code": exit_code}
-        async with waiting_world(client={"pacing": None}, **behaviour) as world:
+        async with engine_client(client={"pacing": None}, **behaviour) as world:
             jobs = [str(number) for number in range(500)]
             sqs, ledger = Redriving(*jobs, receives=60), MemoryLedger()
             assert await killed_now_and_then(world, sqs, ledger, rng) >= 5
-            tasks = Counter(task.group for task in world.port.engine.truth.tasks())
+            tasks = Counter(task.group for task in world.transport.engine.truth.tasks())
             expected = {job: 3 if int(job) % 20 in (0, 1, 2) else 1 for job in jobs}
             assert tasks == Counter(expected)
             assert sorted(sqs.dead, key=int) == [job for job in jobs if int(job) % 20 in (0, 1)]
-            assert world.port.engine.truth.running() == []
+            assert world.transport.engine.truth.running() == []
 
     on_virtual_time(work)
 
@@ -176,8 +176,8 @@ def test_a_worker_that_ends_gives_back_what_runs() -> None:
     """The task goes on, and who receives the message next waits for its end; the counts tell."""
 
     async def work() -> None:
-        async with waiting_world(running_seconds=100.0) as world:
-            sqs, ledger = ToldSQS("1"), MemoryLedger()
+        async with engine_client(running_seconds=100.0) as world:
+            sqs, ledger = FakeSQS("1"), MemoryLedger()
             counts: list[WorkerStatistics] = []
             for seconds in (20.0, 200.0):
                 stop = CancelToken()
@@ -200,8 +200,8 @@ def test_a_queue_that_hangs_is_not_healthy() -> None:
     """For more than a minute without an answer."""
 
     async def work() -> None:
-        async with waiting_world() as world:
-            sqs = ToldSQS(receive_message=[600.0])
+        async with engine_client() as world:
+            sqs = FakeSQS(receive_message=[600.0])
             stop = CancelToken()
             worker = worker_of(world, sqs, MemoryLedger(), long_poll=20)
             running = asyncio.create_task(worker.run(stop))
@@ -220,8 +220,8 @@ def test_options_that_mean_nothing(options: Any) -> None:
     """They are refused as the worker is made."""
 
     async def work() -> None:
-        async with waiting_world() as world:
+        async with engine_client() as world:
             with pytest.raises(InvalidRequest):
-                worker_of(world, ToldSQS(), MemoryLedger(), **options)
+                worker_of(world, FakeSQS(), MemoryLedger(), **options)
 
     on_virtual_time(work)

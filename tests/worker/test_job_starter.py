@@ -10,7 +10,17 @@ from typing import Any
 
 import attrs
 import pytest
-from run_world import Held, ToldDesk, ToldPort, a_request, leaping, lost, started, throttled, told_client
+from fake_transport import (
+    FakeReconciler,
+    FakeTransport,
+    HeldAttempt,
+    fake_client,
+    lost,
+    make_request,
+    started,
+    throttled,
+)
+from virtual_time import run_in_virtual_time
 
 from aioecs import CancelToken, Failure, StartTaskRequest, StartTaskResponse
 from aioecs._model.attempt import Answered, Attempt, Rejected
@@ -28,7 +38,7 @@ TOO_LARGE = "no more than a ledger holds of a job, which is 409,600 bytes with t
 NEVER = float("inf")
 
 
-class Told(MemoryLedger):
+class FakeStartTask(MemoryLedger):
     """A ledger whose methods come to what they are told, one after the other, and do their work again then.
 
     An error is raised, a bool answered, both instead of the work; a number is how many seconds it takes.
@@ -36,12 +46,12 @@ class Told(MemoryLedger):
 
     def __init__(self, **says: list[Exception | bool | float]) -> None:
         super().__init__()
-        self.says = says
-        self.asked: list[str] = []
+        self.handlers = says
+        self.requests: list[str] = []
 
     async def _told(self, method: str, work: Callable[[], Awaitable[Any]]) -> Any:
-        self.asked.append(method)
-        script = self.says.get(method)
+        self.requests.append(method)
+        script = self.handlers.get(method)
         what = script.pop(0) if script else None
         if isinstance(what, Exception):
             raise what
@@ -81,8 +91,8 @@ class Told(MemoryLedger):
 class Scene:
     """A job that may be tried, and all that the try meets."""
 
-    ledger: Told
-    port: ToldPort
+    ledger: FakeStartTask
+    port: FakeTransport
     starter: Starter
     stop: CancelToken = attrs.Factory(CancelToken)
     job: Job = attrs.Factory(lambda: Job(MESSAGE))
@@ -99,8 +109,8 @@ class Scene:
             "holder": "other",
             "lease": begun + 60,
             "begun": begun,
-            "fingerprint": fingerprint("job", a_request()),
-            "instances": a_request().container_instances,
+            "fingerprint": fingerprint("job", make_request()),
+            "instances": make_request().container_instances,
         }
         entry = Entry(**{**given, **members})
         self.ledger._book.entries["job"] = entry
@@ -114,20 +124,20 @@ class Scene:
 
 @asynccontextmanager
 async def a_scene(
-    ledger: Told | None = None,
+    ledger: FakeStartTask | None = None,
     *,
-    to_request: Any = lambda _: a_request(),
+    to_request: Any = lambda _: make_request(),
     key: Any = lambda _: "job",
     found: tuple[Any, ...] = (),
     **says: Any,
 ) -> AsyncIterator[Scene]:
     """Set a scene: ECS answers as it is told, and shows what was `found`; the wall's clock goes with the loop's."""
-    loop, port = asyncio.get_running_loop(), ToldPort(**says)
-    ledger = ledger if ledger is not None else Told()
+    loop, port = asyncio.get_running_loop(), FakeTransport(**says)
+    ledger = ledger if ledger is not None else FakeStartTask()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "time", lambda: 1_800_000_000.0 + loop.time())
-        async with told_client(port) as client, client.batch(on_cancel="keep") as batch:
-            client._preparer.reconcilers[None] = ToldDesk(found)  # type: ignore[assignment]
+        async with fake_client(port) as client, client.batch(on_cancel="keep") as batch:
+            client._preparer.reconcilers[None] = FakeReconciler(found)  # type: ignore[assignment]
             clocks = client.timeouts
             lease = lease_of(clocks.attempt, clocks.consistency, 5.0, None)
             yield Scene(ledger, port, Starter(client, batch, ledger, to_request, key, lease))
@@ -162,10 +172,10 @@ def later(seconds: float) -> Any:
 async def awaited(_: Message) -> StartTaskRequest:
     """Make the request on the loop."""
     await asyncio.sleep(0)
-    return a_request()
+    return make_request()
 
 
-@pytest.mark.parametrize("to_request", [lambda _: a_request(), awaited], ids=["plain", "async"])
+@pytest.mark.parametrize("to_request", [lambda _: make_request(), awaited], ids=["plain", "async"])
 def test_it_is_started_and_written_down(to_request: Any) -> None:
     """The intent stands before the request goes out, and its task when the try has ended; the second time is none."""
 
@@ -180,15 +190,15 @@ def test_it_is_started_and_written_down(to_request: Any) -> None:
             assert await scene.attempt() == AttemptResult(Happened.STARTED, Fate.DELETE)
             [intent] = intents
             assert intent is not None
-            assert intent.instances == a_request().container_instances
+            assert intent.instances == make_request().container_instances
             assert intent.lease - intent.begun == 100
             assert scene.job.lease == intent.lease
             assert scene.ledger.entry == attrs.evolve(intent, arns=(ARN,))
             assert await scene.attempt() == AttemptResult(Happened.SETTLED, Fate.DELETE)
             assert scene.port.names() == ["StartTask"]
-            assert scene.ledger.asked == ["claim", "settle", "claim"]
+            assert scene.ledger.requests == ["claim", "settle", "claim"]
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def fails(_: Message) -> StartTaskRequest:
@@ -202,14 +212,14 @@ def fails(_: Message) -> StartTaskRequest:
         ({"to_request": fails}, "ValueError"),
         ({"to_request": lambda _: "demo"}, "InvalidRequest: to_request: returns a StartTaskRequest"),
         (
-            {"to_request": lambda _: a_request(0)},
+            {"to_request": lambda _: make_request(0)},
             "InvalidRequest: container_instances: at least one: a worker doesn't place tasks",
         ),
         ({"key": fails}, "ValueError"),
         ({"key": lambda _: ""}, "InvalidRequest: key: a string of 1 to 1024 bytes of UTF-8"),
         ({"key": lambda message: message.body + "\ud800"}, "InvalidRequest: key: a string of 1 to 1024 bytes of UTF-8"),
         (
-            {"to_request": lambda _: a_request(1).replace(container_instances=["i" * 500_000])},
+            {"to_request": lambda _: make_request(1).replace(container_instances=["i" * 500_000])},
             f"InvalidRequest: container_instances: {TOO_LARGE}",
         ),
     ],
@@ -220,9 +230,9 @@ def test_what_no_request_can_be_made_of(functions: Any, why: str) -> None:
     async def main() -> None:
         async with a_scene(**functions) as scene:
             assert await scene.attempt() == AttemptResult(Happened.UNREADABLE, Fate.REDRIVE, why)
-            assert (scene.ledger.asked, scene.port.asked, scene.job.lease) == ([], [], 0)
+            assert (scene.ledger.requests, scene.port.requests, scene.job.lease) == ([], [], 0)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_told_to_stop_before() -> None:
@@ -232,33 +242,35 @@ def test_told_to_stop_before() -> None:
         async with a_scene() as scene:
             scene.stop.cancel()
             assert await scene.attempt() == AttemptResult(Happened.WITHDRAWN, Fate.AT_ONCE)
-            assert (scene.ledger.asked, scene.port.asked) == ([], [])
+            assert (scene.ledger.requests, scene.port.requests) == ([], [])
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_claim_that_fails_may_have_been_written() -> None:
     """Nothing is sent without the ledger; the job counts as held until its lease would end."""
 
     async def main() -> None:
-        async with a_scene(Told(claim=[UNPLUGGED])) as scene:
+        async with a_scene(FakeStartTask(claim=[UNPLUGGED])) as scene:
             assert await scene.attempt() == AttemptResult(Happened.LEDGER_DOWN, Fate.GROWING, "unplugged")
-            assert (scene.port.asked, scene.left) == ([], 100)
+            assert (scene.port.requests, scene.left) == ([], 100)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_ledger_that_is_well_and_can_t_hold_the_job() -> None:
     """It is the job's fault: nothing is sent or held, and its message is left to the redrive policy with the reason."""
 
     async def main() -> None:
-        async with a_scene(Told(claim=[EntryError("the ledger has something else under the key 'job'")])) as scene:
+        async with a_scene(
+            FakeStartTask(claim=[EntryError("the ledger has something else under the key 'job'")])
+        ) as scene:
             tried = await scene.attempt()
             assert (tried.happened, tried.fate) == (Happened.UNREADABLE, Fate.REDRIVE)
             assert "something else under the key" in tried.why
-            assert (scene.port.asked, scene.job.lease) == ([], 0)
+            assert (scene.port.requests, scene.job.lease) == ([], 0)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize("permanent", [False, True])
@@ -268,17 +280,17 @@ def test_what_no_later_try_can_mend_is_handed_up(permanent: bool) -> None:
     async def main() -> None:
         error = LedgerError("denied")
         error.permanent = permanent
-        async with a_scene(Told(claim=[error])) as scene:
+        async with a_scene(FakeStartTask(claim=[error])) as scene:
             tried = await scene.attempt()
             assert tried.fatal is (error if permanent else None)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_time_of_any_precision_is_not_taken_for_another_s() -> None:
-    """Told to stop while it rests, a job is free at once, with a ledger that keeps milliseconds alone too."""
+    """FakeStartTask to stop while it rests, a job is free at once, with a ledger that keeps milliseconds alone too."""
 
-    class Coarse(Told):
+    class Coarse(FakeStartTask):
         """A ledger that keeps milliseconds."""
 
         async def claim(self, wish: Entry, *, now: float, skew: float) -> Claimed:
@@ -292,7 +304,7 @@ def test_a_time_of_any_precision_is_not_taken_for_another_s() -> None:
             assert (await scene.attempt()).happened is Happened.WITHDRAWN
             assert scene.ledger.entry is None
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize(
@@ -313,9 +325,9 @@ def test_a_job_that_is_not_free(ago: float, standing: dict[str, Any], tried: Att
             assert await scene.attempt() == tried
             assert scene.ledger.entry == entry
             assert scene.job.lease == entry.lease
-            assert scene.port.asked == []
+            assert scene.port.requests == []
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 # What comes of a start -----------------------------------------------------------------------------------------------
@@ -334,7 +346,7 @@ def test_an_intent_goes_back_where_nothing_was_started(says: Any, tried: Attempt
     """The job is free for anybody; if the ledger is down, when its lease ends. What is refused for good stays so."""
 
     async def main() -> None:
-        async with a_scene(Told(release=[UNPLUGGED] if down else []), start_task=says) as scene:
+        async with a_scene(FakeStartTask(release=[UNPLUGGED] if down else []), start_task=says) as scene:
             expected = tried
             if down:
                 fate = Fate.REDRIVE if tried.fate is Fate.REDRIVE else Fate.LEASE
@@ -342,7 +354,7 @@ def test_an_intent_goes_back_where_nothing_was_started(says: Any, tried: Attempt
             assert await scene.attempt() == expected
             assert (scene.ledger.entry is None, scene.job.lease == 0) == (not down, not down)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_start_in_doubt_keeps_its_intent() -> None:
@@ -355,7 +367,7 @@ def test_a_start_in_doubt_keeps_its_intent() -> None:
             assert scene.ledger.entry.arns is None
             assert scene.left > 0
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_dead_one_s_intent_is_taken_over() -> None:
@@ -363,18 +375,18 @@ def test_a_dead_one_s_intent_is_taken_over() -> None:
 
     async def main() -> None:
         async with a_scene() as scene:
-            other = a_request(2).container_instances[1:]
+            other = make_request(2).container_instances[1:]
             scene.stands(66, instances=other)
-            scene.port.says["start_task"] = throttled
+            scene.port.handlers["start_task"] = throttled
             assert await scene.attempt() == AttemptResult(Happened.NOT_SENT, Fate.LEASE, "CallTimeout")
-            assert {request.container_instances for _, request in scene.port.asked} == {other}
+            assert {request.container_instances for _, request in scene.port.requests} == {other}
             await asyncio.sleep(scene.left + 5)
-            scene.port.says["start_task"] = no_room
+            scene.port.handlers["start_task"] = no_room
             tried = AttemptResult(Happened.NO_ROOM, Fate.GROWING, "RESOURCE:CPU on i1")
             assert await scene.attempt() == tried, "ECS itself refused: that is proof"
             assert scene.ledger.entry is None
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_told_to_stop_meanwhile() -> None:
@@ -387,14 +399,14 @@ def test_told_to_stop_meanwhile() -> None:
                 assert (await scene.attempt()).happened is happened
                 assert (scene.ledger.entry is None) is (happened is Happened.WITHDRAWN)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_cut_off_it_says_what_it_knew(caplog: pytest.LogCaptureFixture) -> None:
     """The cancel goes on as itself, and the intent stays; a task that the ledger never heard of is in the log."""
 
     async def main() -> None:
-        held = Held()
+        held = HeldAttempt()
         async with a_scene(start_task=held) as scene:
             attempt = asyncio.create_task(scene.attempt())
             await held.begun.wait()
@@ -415,7 +427,7 @@ def test_cut_off_it_says_what_it_knew(caplog: pytest.LogCaptureFixture) -> None:
             assert again.cancelled()
             held.gate.set()
 
-    leaping(main())
+    run_in_virtual_time(main())
     warnings = [record.getMessage() for record in caplog.records if "cut off" in record.getMessage()]
     assert warnings == [f"a start was cut off before the ledger knew of ['{ARN}']"]
 
@@ -429,12 +441,12 @@ def test_a_renewed_lease_outlives_a_long_start() -> None:
     async def main() -> None:
         async with a_scene(start_task=throttled) as scene:
             loop = asyncio.get_running_loop()
-            loop.call_later(80, lambda: scene.port.says.update(start_task=later(14)))
+            loop.call_later(80, lambda: scene.port.handlers.update(start_task=later(14)))
             assert (await scene.attempt()).happened is Happened.STARTED
-            assert scene.ledger.asked == ["claim", *["renew"] * 5, "settle"]
+            assert scene.ledger.requests == ["claim", *["renew"] * 5, "settle"]
             assert 80 < scene.left < 100
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize(
@@ -454,17 +466,17 @@ def test_nothing_is_sent_under_a_lease_that_was_not_renewed(
     """A ledger that is down is asked each second, as long as the lease allows for a request; then the start ends."""
 
     async def main() -> None:
-        async with a_scene(Told(renew=renewals), start_task=throttled) as scene:
+        async with a_scene(FakeStartTask(renew=renewals), start_task=throttled) as scene:
             loop = asyncio.get_running_loop()
             began = loop.time()
             tried = await scene.attempt()
             took = loop.time() - began
             assert tried.happened is (Happened.NOT_SENT if ends is None else Happened.WITHDRAWN)
             assert took == pytest.approx(ends) if ends is not None else 80 < took <= 90
-            assert scene.ledger.asked.count("renew") == asked
+            assert scene.ledger.requests.count("renew") == asked
             assert scene.ledger.entry is None, "nothing was started, so the intent is taken back"
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_the_lease_is_looked_at_in_the_step_that_sends() -> None:
@@ -490,7 +502,7 @@ def test_the_lease_is_looked_at_in_the_step_that_sends() -> None:
             assert not scene.starter.may_send("job"), "it is held no more"
         assert asked == [True, True, False]
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 # Written down --------------------------------------------------------------------------------------------------------
@@ -501,7 +513,7 @@ def test_what_was_started_is_written_down_as_long_as_the_lease_lasts() -> None:
 
     async def main() -> None:
         for failures, happened in ((3, Happened.STARTED), (999, Happened.UNKNOWN)):
-            async with a_scene(Told(settle=[UNPLUGGED] * failures, renew=[UNPLUGGED] * 999)) as scene:
+            async with a_scene(FakeStartTask(settle=[UNPLUGGED] * failures, renew=[UNPLUGGED] * 999)) as scene:
                 loop = asyncio.get_running_loop()
                 began = loop.time()
                 tried = await scene.attempt()
@@ -509,14 +521,14 @@ def test_what_was_started_is_written_down_as_long_as_the_lease_lasts() -> None:
                 assert tried.why == ("" if failures == 3 else "unplugged")
                 assert loop.time() - began == pytest.approx(3 if failures == 3 else 100, abs=0.1)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_told_to_stop_while_it_is_written_down() -> None:
     """It waits no longer for a ledger that is down; its intent stays."""
 
     async def main() -> None:
-        async with a_scene(Told(settle=[UNPLUGGED] * 999)) as scene:
+        async with a_scene(FakeStartTask(settle=[UNPLUGGED] * 999)) as scene:
             loop = asyncio.get_running_loop()
             began = loop.time()
             loop.call_later(0.5, scene.stop.cancel)
@@ -524,7 +536,7 @@ def test_told_to_stop_while_it_is_written_down() -> None:
             assert loop.time() - began == pytest.approx(0.5, abs=0.01)
             assert scene.ledger.entry is not None
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize("arn", [ARN, "arn:aws:ecs:us-east-1:123456789012:task/i0-0", "arn:of-another"])
@@ -533,23 +545,23 @@ def test_a_double_of_a_lost_lease_is_stopped(arn: str, denied: bool, caplog: pyt
     """The job became another's in mid-start: what the ledger has in the end stays, and ours goes, unless it is that."""
 
     async def main() -> list[Any]:
-        async with a_scene(Told(settle=[False])) as scene:
+        async with a_scene(FakeStartTask(settle=[False])) as scene:
             assert await scene.attempt() == AttemptResult(Happened.LOST, Fate.GROWING)
             assert scene.job.ours == {ARN}
             assert "StopTask" not in scene.port.names(), "as long as nobody knows whose task is one too many"
             if arn.endswith("task/i0-0"):
                 scene.job.ours = {arn}  # of the old format, which names no cluster
             if denied:
-                scene.port.says["stop_task"] = says_no
+                scene.port.handlers["stop_task"] = says_no
             scene.stands(arns=("arn:of-another",) if arn != ARN else (ARN,))
             assert (await scene.attempt()).happened is Happened.SETTLED
             assert scene.job.ours == set()
-            return [request for name, request in scene.port.asked if name == "StopTask"]
+            return [request for name, request in scene.port.requests if name == "StopTask"]
 
     async def says_no(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
         return Rejected(AccessDeniedException("no"))
 
-    stopped = leaping(main())
+    stopped = run_in_virtual_time(main())
     if arn == ARN:
         assert stopped == []
         return

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import attrs
 import pytest
-from run_world import iterations, leaping
+from virtual_time import iterations, run_in_virtual_time
 
 from aioecs.worker import LedgerError, Message
 from aioecs.worker._job_decisions import LONGEST_INVISIBLE, TABLE, Fate, Happened, Lease
@@ -126,7 +126,7 @@ def test_what_becomes_of_it(happened: Happened, caplog: pytest.LogCaptureFixture
             [parted] = scene.outbox.parted
             return parted, scene.counters.now
 
-    parted, counts = leaping(main())
+    parted, counts = run_in_virtual_time(main())
     back_in = {Fate.DELETE: None, Fate.AT_ONCE: 0, Fate.LEASE: 29 + 5 + 1, Fate.GROWING: 4, Fate.REDRIVE: 4}
     fate = TABLE[happened].fate
     assert parted == back_in[fate]
@@ -165,7 +165,7 @@ def test_what_is_said_aloud(happened: Happened, level: str | None, said: str, ca
         async with a_scene(AttemptResult(happened, TABLE[happened].fate, "why")) as scene:
             await scene.carry()
 
-    leaping(main())
+    run_in_virtual_time(main())
     assert [record.levelname for record in caplog.records] == ([level] if level else [])
     assert said in caplog.text
 
@@ -183,7 +183,7 @@ def test_a_ledger_that_stays_down_is_told_once(caplog: pytest.LogCaptureFixture)
             assert scene.counters.probe() == 1
             assert scene.counters.now.ledger_down, "that it can be reached again is the probe's to say"
 
-    leaping(main())
+    run_in_virtual_time(main())
     assert caplog.text.count("the ledger can't be reached") == 1
 
 
@@ -196,7 +196,7 @@ def test_a_delete_that_failed_is_not_counted() -> None:
             await scene.carry()
             assert (scene.counters.now.started, scene.counters.now.deleted) == (1, 0)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize(("lease", "back_in"), [(30.0, 30 + 5 + 1), (0.0, 1)])
@@ -209,7 +209,7 @@ def test_an_unforeseen_error_harms_no_other(lease: float, back_in: float, caplog
             assert scene.outbox.parted == [back_in]
             assert (scene.counters.now.unknown, scene.counters.now.returned) == (1, 1)
 
-    leaping(main())
+    run_in_virtual_time(main())
     assert "worker of queue: message m failed unforeseen" in caplog.text
     assert "ZeroDivisionError" in caplog.text
 
@@ -236,7 +236,7 @@ def test_a_message_that_only_waits_is_kept_on_its_last_receive(
             else:
                 assert (scene.rests, scene.outbox.parted) == ([], [2.0 ** (receives - 1)])
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_poisoned_one_is_not_kept() -> None:
@@ -247,7 +247,7 @@ def test_a_poisoned_one_is_not_kept() -> None:
             await scene.carry()
             assert scene.outbox.parted == [1]
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_no_longer_than_the_queue_hides_it() -> None:
@@ -260,7 +260,7 @@ def test_no_longer_than_the_queue_hides_it() -> None:
             await scene.carry()
             assert LONGEST_INVISIBLE - 60 - 900 - 1 <= loop.time() - began <= LONGEST_INVISIBLE - 60
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 # What is said at INFO, and counted ------------------------------------------------------------------------------------
@@ -283,7 +283,7 @@ def test_a_line_for_each_job(tried: AttemptResult, said: str, caplog: pytest.Log
             await scene.carry()
 
     caplog.set_level("INFO", "aioecs")
-    leaping(main())
+    run_in_virtual_time(main())
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("INFO", said)]
 
 
@@ -297,7 +297,7 @@ def test_why_ecs_refused_is_counted() -> None:
             await scene.carry()
             assert scene.counters.now.refusals == {"MISSING": 2, "AGENT": 2}
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_what_no_later_try_can_mend_ends_the_worker() -> None:
@@ -311,7 +311,7 @@ def test_what_no_later_try_can_mend_ends_the_worker() -> None:
             assert scene.ending.error is denied
             assert scene.counters.now.left == ("m",)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 # A FIFO queue ---------------------------------------------------------------------------------------------------------
@@ -332,7 +332,7 @@ def carried(messages: list[Message], *script: AttemptResult, most: int | None = 
                     group.create_task(scene.handler.carry(message))
             return scene.outbox.parted, len(scene.starter.tries)
 
-    return leaping(main())
+    return run_in_virtual_time(main())
 
 
 def test_one_of_a_group_goes_after_the_other() -> None:
@@ -346,7 +346,7 @@ def test_one_of_a_group_goes_after_the_other() -> None:
             began = scene.starter.tries[0]
             assert sorted(each - began for each in scene.starter.tries) == [0, 0, 1, 2]
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_what_goes_back_takes_those_behind_it_along() -> None:
@@ -385,7 +385,7 @@ def test_what_rests_as_the_worker_ends_goes_back() -> None:
             assert scene.outbox.parted == [0]
             assert (scene.counters.now.left, scene.counters.now.returned) == (("m",), 1)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize(("lease", "back_in"), [(30.0, 30 + 5), (0.0, 0)])
@@ -402,7 +402,7 @@ def test_cut_off_it_is_given_back(lease: float, back_in: float) -> None:
             assert scene.outbox.parted == [pytest.approx(back_in)]
             assert (scene.counters.now.left, scene.counters.now.started) == (("m",), 0)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_one_that_comes_too_late_is_left() -> None:
@@ -414,4 +414,4 @@ def test_one_that_comes_too_late_is_left() -> None:
             assert (scene.outbox.parted, scene.starter.tries) == ([0.0], [])
             assert scene.counters.now.left == ("late",)
 
-    leaping(main())
+    run_in_virtual_time(main())

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from run_world import iterations, leaping
+from virtual_time import iterations, run_in_virtual_time
 
 from aioecs.worker._shutdown import Ending
 
@@ -22,7 +22,7 @@ def test_it_is_told_once_and_again() -> None:
         assert not ending.tell("cancelled")
         assert ending.token.reason == "SIGTERM"
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize(("told_at", "rested"), [(None, 10), (3, 3), (0, 0)])
@@ -37,7 +37,7 @@ def test_a_rest_ends_with_the_worker(told_at: float | None, rested: float) -> No
         await ending.rest(10)
         assert loop.time() - began == pytest.approx(rested)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 class Work:
@@ -85,7 +85,7 @@ def test_work_is_done_unless_the_end_begins(
         assert loop.time() - began == pytest.approx(took)
         assert work.cut is (answer is None)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_its_error_is_raised() -> None:
@@ -98,7 +98,7 @@ def test_its_error_is_raised() -> None:
             with pytest.raises(ZeroDivisionError):
                 await ending.unless_begun(Work(1, ZeroDivisionError()).do(), 2)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_cancel_cuts_it_and_leaves_no_task() -> None:
@@ -113,7 +113,7 @@ def test_a_cancel_cuts_it_and_leaves_no_task() -> None:
         assert (waiting.cancelled(), work.cut) == (True, True)
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize(
@@ -149,4 +149,4 @@ def test_jobs_are_waited_for_and_cut_off(
         assert jobs == set()
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
-    leaping(main())
+    run_in_virtual_time(main())

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from run_world import until
+from virtual_time import until
 
 from aioecs.worker._signals import sigterm
 

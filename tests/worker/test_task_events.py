@@ -9,22 +9,22 @@ from collections import Counter
 from typing import Any, cast
 
 import pytest
-from run_world import leaping
-from sqs_world import URL, Kept, ToldSQS, refused
-from wait_world import World, waiting_world
+from engine_transport import EngineSetup, engine_client
+from fake_sqs import URL, FakeSQS, StoredMessage, sqs_error
+from virtual_time import run_in_virtual_time
 
 from aioecs import CancelToken, TaskResult
 from aioecs.errors import InvalidRequest
 from aioecs.worker import MemoryLedger, QueueError, TaskEvents
 
 
-def receiver(world: World, sqs: ToldSQS, on_result: Any = None, **more: Any) -> TaskEvents:
+def receiver(world: EngineSetup, sqs: FakeSQS, on_result: Any = None, **more: Any) -> TaskEvents:
     """Return one that receives from a queue in memory."""
     options: dict[str, Any] = {"session": cast("Any", sqs), "region_name": "us-east-1", "long_poll": 1, **more}
     return TaskEvents(world.client, URL, on_result, **options)
 
 
-async def until_empty(sqs: ToldSQS, events: TaskEvents) -> Any:
+async def until_empty(sqs: FakeSQS, events: TaskEvents) -> Any:
     """Run until the queue is empty."""
     stop = CancelToken()
     running = asyncio.create_task(events.run(stop))
@@ -34,8 +34,8 @@ async def until_empty(sqs: ToldSQS, events: TaskEvents) -> Any:
     return await running
 
 
-def put(sqs: ToldSQS, event: Any) -> None:
-    sqs.messages[f"m{len(sqs.messages)}-{random.random()}"] = Kept(
+def put(sqs: FakeSQS, event: Any) -> None:
+    sqs.messages[f"m{len(sqs.messages)}-{random.random()}"] = StoredMessage(
         event if isinstance(event, str) else json.dumps(event)
     )
 
@@ -59,15 +59,15 @@ def test_results_once_each() -> None:
         assert result.succeeded is (result.exit_code == 0)
 
     async def work() -> None:
-        async with waiting_world(running_seconds=1.0, exit_code=lambda task: task.seq % 2) as world:
+        async with engine_client(running_seconds=1.0, exit_code=lambda task: task.seq % 2) as world:
             told: list[Any] = []
-            world.port.engine.listen(told.append)
-            arns = world.port.start(200)
+            world.transport.engine.listen(told.append)
+            arns = world.transport.start(200)
             await asyncio.sleep(5)
-            world.port.engine.advance()
+            world.transport.engine.advance()
             events = [in_sns(event) if rng.random() < 0.5 else event for event in told * 2]
             rng.shuffle(events)
-            sqs, ledger = ToldSQS(), MemoryLedger()
+            sqs, ledger = FakeSQS(), MemoryLedger()
             for event in events:
                 put(sqs, event)
             both = [receiver(world, sqs, on_result, ledger=ledger) for _ in range(2)]
@@ -83,35 +83,35 @@ def test_results_once_each() -> None:
             await until_empty(sqs, receiver(world, sqs, on_result, ledger=ledger))
             assert handed == Counter(arns)
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_wait_ends_by_an_event() -> None:
     """Without a function the client alone is fed; other events are deleted."""
 
     async def work() -> None:
-        async with waiting_world(running_seconds=5.0) as world:
+        async with engine_client(running_seconds=5.0) as world:
             told: list[Any] = []
-            arns = world.port.start()
+            arns = world.transport.start()
             waiting = asyncio.create_task(world.client.wait_until_stopped(arns, timeout=600))
             await asyncio.sleep(4)
-            world.port.engine.listen(told.append)
-            world.port.engine.end_task(arns[0])
-            sqs = ToldSQS(*[json.dumps(event) for event in told])
+            world.transport.engine.listen(told.append)
+            world.transport.engine.end_task(arns[0])
+            sqs = FakeSQS(*[json.dumps(event) for event in told])
             put(sqs, {"detail-type": "ECS Container Instance State Change", "detail": {}})
             counts = await until_empty(sqs, receiver(world, sqs))
             await waiting
             assert (counts.received, counts.fed, counts.results) == (3, 2, 0)
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_foreign_messages_are_left() -> None:
     """To the redrive policy, after growing delays; what comes with them is handled."""
 
     async def work() -> None:
-        async with waiting_world() as world:
-            sqs = ToldSQS("no event", json.dumps({"detail-type": "ECS Task State Change", "detail": {}}))
+        async with engine_client() as world:
+            sqs = FakeSQS("no event", json.dumps({"detail-type": "ECS Task State Change", "detail": {}}))
             events = receiver(world, sqs)
             stop = CancelToken()
             asyncio.get_running_loop().call_later(30, stop.cancel)
@@ -121,19 +121,19 @@ def test_foreign_messages_are_left() -> None:
             assert events.statistics() == counts
             assert "not running" in repr(events)
 
-    leaping(work())
+    run_in_virtual_time(work())
 
 
 def test_a_queue_that_fails() -> None:
     """It is tried again; what no later try can mend ends it."""
 
     async def work() -> None:
-        async with waiting_world() as world:
-            sqs = ToldSQS(receive_message=[refused("InternalError"), refused("AccessDenied")])
+        async with engine_client() as world:
+            sqs = FakeSQS(receive_message=[sqs_error("InternalError"), sqs_error("AccessDenied")])
             with pytest.raises(QueueError) as told:
                 await receiver(world, sqs).run()
             assert told.value.permanent
             with pytest.raises(InvalidRequest):
                 receiver(world, sqs, concurrency=0)
 
-    leaping(work())
+    run_in_virtual_time(work())

@@ -19,8 +19,8 @@ import anyio
 import attrs
 import pytest
 from aiobotocore.session import AioSession
+from moto_queue import SESSION, TIMEOUTS, QueueSetup, moto_server, queue_setup, running, until
 from raw_server import Exchange, RawServer
-from worker_world import CLOCKS, SESSION, World, a_world, moto_server, running, until
 
 import aioecs
 from aioecs.errors import ClientStateError, ConfigurationError, InvalidRequest
@@ -64,9 +64,9 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def world(moto: str, keys: None) -> AsyncIterator[World]:
+async def world(moto: str, keys: None) -> AsyncIterator[QueueSetup]:
     """Open a world with nothing in its queue."""
-    async with a_world(moto) as world:
+    async with queue_setup(moto) as world:
         yield world
 
 
@@ -76,7 +76,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_message_handler, "delay", lambda fate, **_: 0.05 if fate is not Fate.LEASE else 1.0)
 
 
-async def test_each_job_is_started_once(world: World) -> None:
+async def test_each_job_is_started_once(world: QueueSetup) -> None:
     """However often it was sent; the queue is empty then, and never more than `concurrency` were in flight."""
     most = 0
     worker = world.worker(concurrency=12)
@@ -101,7 +101,7 @@ async def test_each_job_is_started_once(world: World) -> None:
     assert "not running" in repr(worker)
 
 
-async def test_by_default_a_job_is_its_message(world: World) -> None:
+async def test_by_default_a_job_is_its_message(world: QueueSetup) -> None:
     """Sent twice, it is two; before it runs a worker has done nothing."""
     worker = world.worker(key=message_id)
     assert worker.statistics() == WorkerStatistics()
@@ -113,7 +113,7 @@ async def test_by_default_a_job_is_its_message(world: World) -> None:
 
 
 async def test_a_poisoned_message_is_left_to_redrive(
-    world: World, at_once: None, caplog: pytest.LogCaptureFixture
+    world: QueueSetup, at_once: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its reason is logged by its type, never its body; what is well is started."""
 
@@ -131,7 +131,7 @@ async def test_a_poisoned_message_is_left_to_redrive(
     async with running(worker):
         await until(lambda: worker.statistics().dead_lettered >= 3 and worker.statistics().deleted == 1)
     assert world.groups() == ["well"]
-    assert sum(await world.count()) + sum(await world.count(world.dead)) == 3
+    assert sum(await world.count()) + sum(await world.count(world.dead_letters)) == 3
     assert "unreadable: ValueError" in caplog.text
     assert "unreadable: InvalidRequest" in caplog.text
     assert "refused: ClientException" in caplog.text
@@ -140,7 +140,7 @@ async def test_a_poisoned_message_is_left_to_redrive(
 
 async def test_no_room_is_no_poison(moto: str, keys: None, at_once: None) -> None:
     """On its last receive a message that only waits is kept in flight, until there is room."""
-    async with a_world(moto, receives=1, cpu=15) as world:
+    async with queue_setup(moto, receives=1, cpu=15) as world:
         first = await world.client.start_task(world.to_request(Message(id="m", body="first")))
         await world.send("second")
         worker = world.worker()
@@ -152,10 +152,10 @@ async def test_no_room_is_no_poison(moto: str, keys: None, at_once: None) -> Non
             await world.client.stop_task(aioecs.StopTaskRequest(task=task.task_arn or ""))
             await until(lambda: worker.statistics().deleted == 1)
         assert world.groups() == ["second"]
-        assert await world.count(world.dead) == (0, 0)
+        assert await world.count(world.dead_letters) == (0, 0)
 
 
-async def test_a_possible_double_is_kept_in_hand(world: World, at_once: None) -> None:
+async def test_a_possible_double_is_kept_in_hand(world: QueueSetup, at_once: None) -> None:
     """As long as another has the job nobody knows whose task is one too many: its message stays until that is known."""
     ledger = MemoryLedger()
     lost = asyncio.Event()
@@ -186,7 +186,7 @@ async def test_a_possible_double_is_kept_in_hand(world: World, at_once: None) ->
 
 
 async def test_what_is_too_old_to_be_known_is_not_started(
-    world: World, at_once: None, caplog: pytest.LogCaptureFixture
+    world: QueueSetup, at_once: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is reported UNKNOWN, and left to the redrive policy."""
     ledger = MemoryLedger()
@@ -203,10 +203,10 @@ async def test_what_is_too_old_to_be_known_is_not_started(
     assert worker.statistics().unknown >= 1
     assert "UNKNOWN whether it was started" in caplog.text
     assert world.local.truth.calls() == []
-    assert sum(await world.count()) + sum(await world.count(world.dead)) == 1
+    assert sum(await world.count()) + sum(await world.count(world.dead_letters)) == 1
 
 
-async def test_a_dead_worker_s_start_is_adopted(world: World) -> None:
+async def test_a_dead_worker_s_start_is_adopted(world: QueueSetup) -> None:
     """It started, and died before it wrote that down: the next one finds the task by its token, and starts nothing."""
     ledger = MemoryLedger()
     dead = world.worker(ledger=ledger, lease=1.5, drain=0.1)
@@ -235,14 +235,14 @@ async def never(*_: Any) -> bool:
 # Ending --------------------------------------------------------------------------------------------------------------
 
 
-async def loaded(world: World, **more: Any) -> Worker:
+async def loaded(world: QueueSetup, **more: Any) -> Worker:
     """Return a worker that has much to do, slowly."""
     world.local.faults.add(Fault("delay", times=None, seconds=0.2))
     await world.send(*[f"job-{n}" for n in range(40)])
     return world.worker(concurrency=10, **more)
 
 
-async def nothing_lost(world: World, worker: Worker) -> None:
+async def nothing_lost(world: QueueSetup, worker: Worker) -> None:
     """Hold the world against the worker's word: each message is deleted with its task, or visible."""
     visible, hidden = await world.count()
     assert hidden == 0
@@ -251,7 +251,7 @@ async def nothing_lost(world: World, worker: Worker) -> None:
 
 
 @pytest.mark.parametrize("how", ["token", "scope", "cancel", "enclosing scope", "timeout"])
-async def test_it_drains(world: World, how: str) -> None:
+async def test_it_drains(world: QueueSetup, how: str) -> None:
     """Whatever ends it: what is on the wire is settled, the rest is visible, and a cancel goes on as itself."""
     worker = await loaded(world)
     token, scope, clock = aioecs.CancelToken(), anyio.CancelScope(), asyncio.timeout(None)
@@ -283,7 +283,7 @@ async def test_it_drains(world: World, how: str) -> None:
     await nothing_lost(world, worker)
 
 
-async def test_a_second_cancel_ends_the_draining(world: World) -> None:
+async def test_a_second_cancel_ends_the_draining(world: QueueSetup) -> None:
     """What hangs is returned, to be looked up by whoever comes next."""
     world.local.faults.add(Fault("hang", times=None))
     await world.send("job")
@@ -302,7 +302,7 @@ async def test_a_second_cancel_ends_the_draining(world: World) -> None:
 
 def _work(url: str, queue: str, kwargs: dict[str, Any], instances: list[str], path: str) -> None:
     async def run() -> float:
-        async with aioecs.Client(**kwargs, timeouts=CLOCKS, pacing=None) as client:
+        async with aioecs.Client(**kwargs, timeouts=TIMEOUTS, pacing=None) as client:
 
             def to_request(message: Message) -> aioecs.StartTaskRequest:
                 return aioecs.StartTaskRequest(
@@ -334,7 +334,7 @@ def _work(url: str, queue: str, kwargs: dict[str, Any], instances: list[str], pa
     Path(f"{path}.took").write_text(str(took))
 
 
-async def test_processes_that_are_killed_and_told_to_end(world: World, tmp_path: Path) -> None:
+async def test_processes_that_are_killed_and_told_to_end(world: QueueSetup, tmp_path: Path) -> None:
     """SIGKILL in mid-start doubles and loses nothing; SIGTERM under load ends it in time with all messages visible."""
     local = world.local
     for kind in ("reset", "error"):
@@ -366,10 +366,10 @@ async def test_processes_that_are_killed_and_told_to_end(world: World, tmp_path:
             process.kill()
             process.join()
     assert world.groups() == sorted(jobs)
-    assert await world.count(world.dead) == (0, 0)
+    assert await world.count(world.dead_letters) == (0, 0)
 
 
-async def test_an_error_while_its_caller_is_cancelled(world: World, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_error_while_its_caller_is_cancelled(world: QueueSetup, caplog: pytest.LogCaptureFixture) -> None:
     """The cancel goes on as itself, and the error is logged."""
 
     class Unleavable(MemoryLedger):
@@ -394,14 +394,14 @@ async def test_an_error_while_its_caller_is_cancelled(world: World, caplog: pyte
 @asynccontextmanager
 async def only_the_client_has_credentials(
     moto: str, monkeypatch: pytest.MonkeyPatch, **access: Any
-) -> AsyncIterator[tuple[World, aioecs.Client]]:
+) -> AsyncIterator[tuple[QueueSetup, aioecs.Client]]:
     """Open a world and then forget all settings; one more client has keys and a Region of its own."""
-    async with a_world(moto) as world:
+    async with queue_setup(moto) as world:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             monkeypatch.delenv(name)
         given: dict[str, Any] = {"aws_access_key_id": "canary-id", "aws_secret_access_key": "canary-secret", **access}
         async with aioecs.Client(
-            "us-east-1", endpoint_url=world.local.endpoint_url, timeouts=CLOCKS, pacing=None, **given
+            "us-east-1", endpoint_url=world.local.endpoint_url, timeouts=TIMEOUTS, pacing=None, **given
         ) as client:
             yield world, client
 
@@ -455,7 +455,7 @@ async def test_without_credentials_it_ends(moto: str, keys: None, monkeypatch: p
         assert caught.value.permanent
 
 
-async def test_a_worker_and_its_ledger_may_be_run_twice(world: World, tmp_path: Path) -> None:
+async def test_a_worker_and_its_ledger_may_be_run_twice(world: QueueSetup, tmp_path: Path) -> None:
     """Whatever was under way as the first run ended."""
     worker = world.worker(ledger=SQLiteLedger(tmp_path / "jobs.db"))
     for number in range(5):
@@ -465,7 +465,7 @@ async def test_a_worker_and_its_ledger_may_be_run_twice(world: World, tmp_path: 
     assert world.groups() == [f"job-{number}" for number in range(5)]
 
 
-async def test_a_fifo_queue_keeps_its_order(world: World) -> None:
+async def test_a_fifo_queue_keeps_its_order(world: QueueSetup) -> None:
     """Within each group, with its ids for `key`; groups go side by side."""
     name = f"{uuid.uuid4().hex}.fifo"
     made = await world.sqs.create_queue(QueueName=name, Attributes={"FifoQueue": "true"})
@@ -484,7 +484,7 @@ async def test_a_fifo_queue_keeps_its_order(world: World) -> None:
         assert [each for each in started if each[0] == group] == [f"{group}-{number}" for number in range(6)]
 
 
-async def test_no_answer_of_the_queue_ends_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_answer_of_the_queue_ends_it(world: QueueSetup, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two hundred bodies that are none of SQS, over real sockets; told to end, it ends."""
     monkeypatch.setattr(_worker_run, "idle_rest", lambda *_: 0.0)
     monkeypatch.setattr(_worker_run, "growing", lambda *_: 0.0)
@@ -507,7 +507,7 @@ async def test_no_answer_of_the_queue_ends_it(world: World, monkeypatch: pytest.
 # What can't be -------------------------------------------------------------------------------------------------------
 
 
-async def test_it_runs_once_at_a_time(world: World) -> None:
+async def test_it_runs_once_at_a_time(world: QueueSetup) -> None:
     """A second run is refused; after the first it may run again."""
     worker = world.worker()
     async with running(worker):
@@ -519,7 +519,7 @@ async def test_it_runs_once_at_a_time(world: World) -> None:
     assert (await worker.run(token)).received == 0
 
 
-async def test_a_queue_that_isn_t_there(world: World) -> None:
+async def test_a_queue_that_isn_t_there(world: QueueSetup) -> None:
     """It is said at once."""
     worker = Worker(
         world.client, f"{world.queue}-not", world.to_request, ledger=MemoryLedger(), sqs_endpoint_url=world.url

@@ -12,8 +12,9 @@ from typing import Any, cast
 
 import attrs
 import pytest
-from run_world import Held, ToldDesk, ToldPort, a_request, leaping, started, told_client
-from sqs_world import URL, Kept, ToldSQS, refused
+from fake_sqs import URL, FakeSQS, StoredMessage, sqs_error
+from fake_transport import FakeReconciler, FakeTransport, HeldAttempt, fake_client, make_request, started
+from virtual_time import run_in_virtual_time
 
 from aioecs import StartTaskRequest, Timeouts
 from aioecs._model.attempt import Attempt, Rejected
@@ -32,13 +33,13 @@ class Unpluggable(MemoryLedger):
         super().__init__()
         self.down = False
         self.hangs = False
-        self.says: LedgerError | None = None
+        self.error: LedgerError | None = None
         self.probes: list[float] = []
 
     async def claim(self, wish: Entry, *, now: float, skew: float) -> Claimed:
         """Claim."""
-        if self.down or self.says is not None:
-            raise self.says or LedgerError("unplugged")
+        if self.down or self.error is not None:
+            raise self.error or LedgerError("unplugged")
         return await super().claim(wish, now=now, skew=skew)
 
     async def release(self, key: str, holder: str) -> bool:
@@ -46,8 +47,8 @@ class Unpluggable(MemoryLedger):
         self.probes.append(asyncio.get_running_loop().time())
         if self.hangs:
             await asyncio.sleep(600)
-        if self.down or self.says is not None:
-            raise self.says or LedgerError("unplugged")
+        if self.down or self.error is not None:
+            raise self.error or LedgerError("unplugged")
         return await super().release(key, holder)
 
 
@@ -56,9 +57,9 @@ class Scene:
     """A run at work, and what it meets."""
 
     run: WorkerRun
-    sqs: ToldSQS
+    sqs: FakeSQS
     ledger: Unpluggable
-    port: ToldPort
+    port: FakeTransport
     work: asyncio.Task[WorkerStatistics]
 
     async def until_empty(self) -> None:
@@ -76,27 +77,27 @@ class Scene:
 
     def groups(self) -> list[str]:
         """Return the groups of what was asked to be started, sorted."""
-        return sorted(request.group for name, request in self.port.asked if name == "StartTask")
+        return sorted(request.group for name, request in self.port.requests if name == "StartTask")
 
 
 def to_request(message: Message) -> StartTaskRequest:
     """Make a request whose group is the message's body."""
-    return a_request(group=message.body)
+    return make_request(group=message.body)
 
 
 @asynccontextmanager
 async def a_scene(
-    sqs: ToldSQS, ledger: Unpluggable | None = None, *, wait: float = 0, **more: Any
+    sqs: FakeSQS, ledger: Unpluggable | None = None, *, wait: float = 0, **more: Any
 ) -> AsyncIterator[Scene]:
     """Set a run to work, let it for so long; the wall's clock goes with the loop's. In the end it is ended."""
     loop, says = asyncio.get_running_loop(), {name: more.pop(name) for name in ("start_task",) if name in more}
-    port, ledger = ToldPort(**says), ledger if ledger is not None else Unpluggable()
+    port, ledger = FakeTransport(**says), ledger if ledger is not None else Unpluggable()
     clocks = Timeouts(attempt=15, consistency=30)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "time", lambda: 1_800_000_000.0 + loop.time())
         patch.setattr(random, "random", lambda: 1.0)
-        async with told_client(port, timeouts=clocks) as client:
-            client._preparer.reconcilers[None] = cast("Any", ToldDesk())
+        async with fake_client(port, timeouts=clocks) as client:
+            client._preparer.reconcilers[None] = cast("Any", FakeReconciler())
             given: dict[str, Any] = {
                 "to_request": to_request,
                 "key": lambda message: message.body,
@@ -112,9 +113,8 @@ async def a_scene(
                 "endpoint_url": None,
                 "region_name": "us-east-1",
             }
-            settings = WorkerSettings(
-                client=client, url=URL, ledger=ledger, session=cast("Any", sqs), **{**given, **more}
-            )
+            given |= more
+            settings = WorkerSettings(client=client, url=URL, ledger=ledger, session=cast("Any", sqs), **given)
             run = WorkerRun(settings)
             work = asyncio.create_task(run.work())
             scene = Scene(run, sqs, ledger, port, work)
@@ -142,55 +142,55 @@ def test_each_job_is_started_once() -> None:
             return await started(request, sent_marker)
 
         bodies = [f"job-{n:02}" for n in range(30)]
-        async with a_scene(ToldSQS(*bodies, *bodies), concurrency=12, start_task=say) as scene:
+        async with a_scene(FakeSQS(*bodies, *bodies), concurrency=12, start_task=say) as scene:
             await scene.until_empty()
             assert scene.groups() == bodies
             counts = scene.run.statistics()
             assert (counts.started, counts.already_settled, counts.deleted) == (30, 30, 60)
             assert counts.received == 60 + counts.returned, "some came while their job was on its way"
             assert 10 <= max(most) <= 12
-            asked = [members for method, members in scene.sqs.asked if method == "receive_message"]
+            asked = [members for method, members in scene.sqs.requests if method == "receive_message"]
             assert {members["MaxNumberOfMessages"] for members in asked} <= set(range(1, 11))
             assert {(members["VisibilityTimeout"], members["WaitTimeSeconds"]) for members in asked} == {(60, 20)}
             assert await scene.ended() < 2
             assert scene.work.result() == attrs.evolve(counts, in_flight=0)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_what_is_in_hand_stays_hidden() -> None:
     """As long as its start takes: it is extended each third of its visibility."""
 
     async def main() -> None:
-        held = Held()
-        async with a_scene(ToldSQS("job"), start_task=held, wait=85) as scene:
+        held = HeldAttempt()
+        async with a_scene(FakeSQS("job"), start_task=held, wait=85) as scene:
             assert scene.sqs.count() == (0, 1)
-            assert scene.sqs.times("change_message_visibility_batch") == 4
+            assert scene.sqs.count_requests("change_message_visibility_batch") == 4
             held.gate.set()
             await scene.until_empty()
             assert scene.run.statistics().received == 1
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_another_s_job_is_waited_for() -> None:
     """Its message goes back for the rest of the lease, and is deleted when the other has settled it."""
 
     async def main() -> None:
-        async with a_scene(ToldSQS()) as scene:
+        async with a_scene(FakeSQS()) as scene:
             now = time.time()
             request = to_request(Message(id="m0", body="job"))
             print_ = fingerprint("job", request)
             wish = Entry(key="job", holder="other", lease=now + 60, begun=now, fingerprint=print_, instances=("i",))
             await scene.ledger.claim(wish, now=now, skew=0)
-            scene.sqs.messages.update(ToldSQS("job").messages)
+            scene.sqs.messages.update(FakeSQS("job").messages)
             await asyncio.sleep(30)
             assert (scene.run.statistics().returned, scene.sqs.count()) == (1, (0, 1))
             await scene.ledger.settle("job", "other", ("arn",))
             await scene.until_empty()
-            assert scene.port.asked == []
+            assert scene.port.requests == []
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_the_redrive_policy_is_the_queue_s() -> None:
@@ -201,14 +201,14 @@ def test_the_redrive_policy_is_the_queue_s() -> None:
             return Rejected(ClientException("No room")) if poisoned else await started(request, sent_marker)
 
         for receives, poisoned in ((1, False), (None, True)):
-            async with a_scene(ToldSQS("job", receives=receives), start_task=say) as scene:
+            async with a_scene(FakeSQS("job", receives=receives), start_task=say) as scene:
                 scene.ledger.down = not poisoned
                 await asyncio.sleep(5)
                 counts = scene.run.statistics()
                 assert (counts.in_flight, counts.dead_lettered) == ((0, 3) if poisoned else (1, 0))
                 scene.ledger.down = False
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_queue_that_can_t_be_reached_is_asked_again(caplog: pytest.LogCaptureFixture) -> None:
@@ -216,18 +216,18 @@ def test_a_queue_that_can_t_be_reached_is_asked_again(caplog: pytest.LogCaptureF
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        failures: list[Any] = [refused()] * 6
-        async with a_scene(ToldSQS("job", receive_message=failures)) as scene:
+        failures: list[Any] = [sqs_error()] * 6
+        async with a_scene(FakeSQS("job", receive_message=failures)) as scene:
             began = loop.time()
             await scene.until_empty()
             assert 1 + 2 + 4 + 8 + 10 + 10 <= loop.time() - began < 36
-            failures.append(refused())
-            scene.sqs.messages.update(ToldSQS("another").messages)
+            failures.append(sqs_error())
+            scene.sqs.messages.update(FakeSQS("another").messages)
             began = loop.time()
             await scene.until_empty()
             assert loop.time() - began < 3
 
-    leaping(main())
+    run_in_virtual_time(main())
     assert caplog.text.count("can't receive: receive_message: InternalError") == 7
 
 
@@ -235,14 +235,14 @@ def test_nothing_is_received_without_the_ledger(caplog: pytest.LogCaptureFixture
     """It is looked for at growing intervals, and all goes on by itself when it is there again."""
 
     async def main() -> None:
-        async with a_scene(ToldSQS("a", "b", "c")) as scene:
+        async with a_scene(FakeSQS("a", "b", "c")) as scene:
             scene.ledger.down = True
             await asyncio.sleep(40)
             before = scene.run.statistics()
             await asyncio.sleep(40)
             assert scene.run.statistics().received == before.received == 6, "the poll under way has brought them again"
             assert before.ledger_down
-            assert scene.port.asked == []
+            assert scene.port.requests == []
             rests = [later - earlier for earlier, later in itertools.pairwise(scene.ledger.probes)]
             assert rests == pytest.approx([2, 4, 8, *[10] * (len(rests) - 3)])
             scene.ledger.down = False
@@ -251,7 +251,7 @@ def test_nothing_is_received_without_the_ledger(caplog: pytest.LogCaptureFixture
             assert not scene.run.statistics().ledger_down
 
     caplog.set_level("INFO", "aioecs")
-    leaping(main())
+    run_in_virtual_time(main())
     assert caplog.text.count("the ledger can't be reached") == 1
     assert caplog.text.count("the ledger can be reached again") == 1
 
@@ -263,7 +263,7 @@ def test_a_look_for_the_ledger_does_not_hold_up_the_end() -> None:
     """One that hangs is cut."""
 
     async def main() -> None:
-        async with a_scene(ToldSQS("a")) as scene:
+        async with a_scene(FakeSQS("a")) as scene:
             scene.ledger.down = True
             await asyncio.sleep(0.1)
             scene.ledger.hangs = True
@@ -271,7 +271,7 @@ def test_a_look_for_the_ledger_does_not_hold_up_the_end() -> None:
             assert await scene.ended() < 1
             assert scene.run.statistics().ledger_down
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_a_message_that_a_cut_poll_brings_is_given_back() -> None:
@@ -279,31 +279,31 @@ def test_a_message_that_a_cut_poll_brings_is_given_back() -> None:
 
     async def main() -> None:
         for seconds, received in ((0.9, 1), (1.1, 0)):
-            sqs = ToldSQS("job", receive_message=[5 + seconds])
+            sqs = FakeSQS("job", receive_message=[5 + seconds])
             async with a_scene(sqs, wait=5) as scene:
                 assert await scene.ended() == pytest.approx(min(seconds, 1), abs=0.1)
                 counts = scene.work.result()
                 assert (counts.received, counts.left) == (received, ("m0",) * received)
-                assert (sqs.count(), scene.port.asked) == ((1, 0), [])
+                assert (sqs.count(), scene.port.requests) == ((1, 0), [])
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_it_drains(caplog: pytest.LogCaptureFixture) -> None:
     """What is on the wire is settled, what waits for room is returned; nothing is received any more."""
 
     async def main() -> None:
-        held = Held()
-        async with a_scene(ToldSQS(*"abc"), concurrency=2, start_task=held, wait=1) as scene:
+        held = HeldAttempt()
+        async with a_scene(FakeSQS(*"abc"), concurrency=2, start_task=held, wait=1) as scene:
             asyncio.get_running_loop().call_later(3, held.gate.set)
-            polls = scene.sqs.times("receive_message")
+            polls = scene.sqs.count_requests("receive_message")
             assert 3 <= await scene.ended() < 4
             counts = scene.work.result()
             assert (counts.started, counts.deleted, counts.left, scene.sqs.count()) == (2, 2, (), (1, 0))
-            assert scene.sqs.times("receive_message") == polls
+            assert scene.sqs.count_requests("receive_message") == polls
 
     caplog.set_level("INFO", "aioecs")
-    leaping(main())
+    run_in_virtual_time(main())
     assert f"worker of {URL}: SIGTERM, 2 messages in flight" in caplog.text
 
 
@@ -314,8 +314,8 @@ def test_what_hangs_is_cut_off_when_the_time_is_over(
     """When its time is over, or it is told to end again: returned, until the lease has ended for everybody."""
 
     async def main() -> None:
-        held = Held()
-        async with a_scene(ToldSQS("job"), start_task=held, drain=5.0, wait=1) as scene:
+        held = HeldAttempt()
+        async with a_scene(FakeSQS("job"), start_task=held, drain=5.0, wait=1) as scene:
             if again:
                 asyncio.get_running_loop().call_later(2, scene.run.end, "SIGTERM")
             assert await scene.ended() == pytest.approx(took, abs=1)
@@ -324,7 +324,7 @@ def test_what_hangs_is_cut_off_when_the_time_is_over(
             assert 80 < hidden <= 105
             held.gate.set()
 
-    leaping(main())
+    run_in_virtual_time(main())
     assert "ends, and gave back 1 unsettled messages" in caplog.text
 
 
@@ -332,15 +332,15 @@ def test_a_queue_that_hangs_does_not_hold_up_the_end() -> None:
     """The last round has less than a second."""
 
     async def main() -> None:
-        held = Held()
-        sqs = ToldSQS("job", delete_message_batch=[60.0])
+        held = HeldAttempt()
+        sqs = FakeSQS("job", delete_message_batch=[60.0])
         async with a_scene(sqs, start_task=held, wait=1) as scene:
             held.gate.set()
             await asyncio.sleep(1)
             assert await scene.ended() < 22
             assert scene.work.result().started == 1
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 # What nobody can mend -------------------------------------------------------------------------------------------------
@@ -350,45 +350,45 @@ def test_without_permission_it_ends(caplog: pytest.LogCaptureFixture) -> None:
     """With the queue's error, or the ledger's, when it has drained: waiting mends neither."""
 
     async def main() -> None:
-        sqs = ToldSQS("job", receive_message=[refused("AccessDenied")])
+        sqs = FakeSQS("job", receive_message=[sqs_error("AccessDenied")])
         async with a_scene(sqs, wait=1) as scene:
             error = scene.work.exception()
             assert isinstance(error, QueueError)
             assert (str(error), error.permanent) == ("receive_message: AccessDenied", True)
-        held = Held()
+        held = HeldAttempt()
         denied = LedgerError("denied")
         denied.permanent = True
-        async with a_scene(ToldSQS("first"), start_task=held, wait=1) as scene:
-            scene.ledger.says = denied
-            scene.sqs.messages.update({"m1": Kept("second")})
+        async with a_scene(FakeSQS("first"), start_task=held, wait=1) as scene:
+            scene.ledger.error = denied
+            scene.sqs.messages.update({"m1": StoredMessage("second")})
             asyncio.get_running_loop().call_later(5, held.gate.set)
             await asyncio.wait([scene.work])
             assert scene.work.exception() is denied
             assert scene.run.statistics().started == 1, "what was on the wire is settled"
             assert scene.sqs.count() == (1, 0)
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_credentials_that_stay_expired_end_it() -> None:
     """The queue's after five refusals in a row, and the ledger's after as many looks for it."""
 
     async def main() -> None:
-        expired = [refused("ExpiredToken") for _ in range(5)]
-        async with a_scene(ToldSQS(receive_message=[*expired[:4]]), wait=60) as scene:
+        expired = [sqs_error("ExpiredToken") for _ in range(5)]
+        async with a_scene(FakeSQS(receive_message=[*expired[:4]]), wait=60) as scene:
             assert not scene.work.done(), "they were renewed"
-            scene.sqs.says["receive_message"] = [*expired]
+            scene.sqs.script["receive_message"] = [*expired]
             await asyncio.wait([scene.work])
             assert isinstance(scene.work.exception(), QueueError)
-        async with a_scene(ToldSQS("job"), wait=1) as scene:
+        async with a_scene(FakeSQS("job"), wait=1) as scene:
             denied = LedgerError("expired")
-            denied.__cause__ = refused("ExpiredTokenException")
-            scene.ledger.says = denied
-            scene.sqs.messages.update({"m1": Kept("second")})
+            denied.__cause__ = sqs_error("ExpiredTokenException")
+            scene.ledger.error = denied
+            scene.sqs.messages.update({"m1": StoredMessage("second")})
             await asyncio.wait([scene.work])
             assert scene.work.exception() is denied
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_by_a_clock_that_is_off_nothing_is_started() -> None:
@@ -396,15 +396,15 @@ def test_by_a_clock_that_is_off_nothing_is_started() -> None:
 
     async def main() -> None:
         for method in ("get_queue_attributes", "receive_message"):
-            sqs = ToldSQS("job", dates={method: "Fri, 15 Jan 2027 08:20:00 GMT"})
+            sqs = FakeSQS("job", dates={method: "Fri, 15 Jan 2027 08:20:00 GMT"})
             async with a_scene(sqs, wait=10) as scene:
                 error = scene.work.exception()
                 assert isinstance(error, ConfigurationError)
                 assert "behind that of the queue" in str(error)
-                assert (scene.port.asked, scene.sqs.count()) == ([], (1, 0))
-                assert sqs.times("receive_message") == (method == "receive_message")
+                assert (scene.port.requests, scene.sqs.count()) == ([], (1, 0))
+                assert sqs.count_requests("receive_message") == (method == "receive_message")
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize("answers", ["nothing", "something else"])
@@ -412,28 +412,28 @@ def test_an_idle_worker_asks_once_in_a_second(answers: str) -> None:
     """With `long_poll=0`, and of an endpoint that answers at once with another body, whatever it was asked."""
 
     async def main() -> None:
-        sqs = ToldSQS()
+        sqs = FakeSQS()
         if answers != "nothing":
-            sqs.foreign = True
+            sqs.unexpected_answer = True
         async with a_scene(sqs, long_poll=0 if answers == "nothing" else 20, wait=100) as scene:
-            assert 90 < sqs.times("receive_message") < 110
-            sqs.foreign = False
-            sqs.messages.update(ToldSQS("job").messages)
+            assert 90 < sqs.count_requests("receive_message") < 110
+            sqs.unexpected_answer = False
+            sqs.messages.update(FakeSQS("job").messages)
             await asyncio.sleep(3)
             assert scene.groups() == ["job"]
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_it_says_where_it_receives_from(caplog: pytest.LogCaptureFixture) -> None:
     """At INFO, with its ledger and lease."""
 
     async def main() -> None:
-        async with a_scene(ToldSQS(receives=3), wait=1):
+        async with a_scene(FakeSQS(receives=3), wait=1):
             pass
 
     caplog.set_level("INFO", "aioecs")
-    leaping(main())
+    run_in_virtual_time(main())
     said = (
         f"worker of {URL}: receives, 100 in flight at most; <aioecs.worker.MemoryLedger, 0 jobs>, "
         "lease 100 s, skew 5 s; redrive after 3 receives"
@@ -448,20 +448,20 @@ def test_a_queue_that_isn_t_there() -> None:
     """It is said at once."""
 
     async def main() -> None:
-        async with a_scene(ToldSQS(get_queue_attributes=[refused("QueueDoesNotExist")]), wait=1) as scene:
+        async with a_scene(FakeSQS(get_queue_attributes=[sqs_error("QueueDoesNotExist")]), wait=1) as scene:
             assert isinstance(scene.work.exception(), ConfigurationError)
-            assert scene.sqs.times("receive_message") == 0
+            assert scene.sqs.count_requests("receive_message") == 0
 
-    leaping(main())
+    run_in_virtual_time(main())
 
 
 def test_told_to_end_while_it_opens() -> None:
     """What it asks the queue is cut, and nothing is received."""
 
     async def main() -> None:
-        async with a_scene(ToldSQS("job", get_queue_attributes=[4.0]), wait=1) as scene:
+        async with a_scene(FakeSQS("job", get_queue_attributes=[4.0]), wait=1) as scene:
             assert await scene.ended() < 1
             assert scene.work.result() == WorkerStatistics()
-            assert scene.sqs.times("receive_message") == 0
+            assert scene.sqs.count_requests("receive_message") == 0
 
-    leaping(main())
+    run_in_virtual_time(main())

@@ -6,6 +6,7 @@ import attrs
 
 from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
 from aioecs._model.options import OnCancel
+from aioecs._model.shapes.run_task import RunTaskResponse
 from aioecs._model.shapes.start_task_response import StartTaskResponse
 from aioecs._model.shapes.task import Task
 from aioecs.errors import ECSError
@@ -13,9 +14,10 @@ from aioecs.errors import ECSError
 
 @attrs.frozen
 class Send:
-    """Send one StartTask for these instances, and report what the attempt came to."""
+    """Send the request for these instances, and report what the attempt came to."""
 
     instances: tuple[str, ...]
+    """The instances of a StartTask; a RunTask has an empty name for each of its tasks."""
 
 
 @attrs.frozen
@@ -92,7 +94,7 @@ class ClockEnded:
 
 
 CallInput = (
-    Answered[StartTaskResponse]
+    Answered[StartTaskResponse | RunTaskResponse]
     | NotSent
     | Rejected
     | Lost

@@ -9,10 +9,12 @@ from itertools import repeat
 
 import attrs
 
-from aioecs._logic.calls.matching import Slot
+from aioecs._logic.calls.matching import ANYWHERE, Slot
+from aioecs._logic.calls.token import CLIENT_TOKEN_LIVES
 from aioecs._model.options import Delivery, OnCancel, Retries, Timeouts
+from aioecs._model.shapes.run_task import RunTaskRequest
 from aioecs._model.shapes.start_task import StartTaskRequest
-from aioecs._model.shapes.task import Task
+from aioecs._model.shapes.task import Failure, Task
 from aioecs._model.start_result import Outcome, StartResult, start_of
 from aioecs.errors import ECSError
 
@@ -25,21 +27,24 @@ class Phase(Enum):
 
     READY = auto()
     SENT = auto()
-    UNSURE = auto()
-    SWEEPING = auto()
+    AMBIGUOUS = auto()
+    REMOVING_DUPLICATES = auto()
     SETTLING = auto()
     DONE = auto()
 
 
 def _slots(record: CallRecord) -> list[Slot]:
-    return [Slot(instance) for instance in record.request.container_instances]
+    request = record.request
+    if isinstance(request, RunTaskRequest):
+        return [Slot(ANYWHERE) for _ in range(request.count or 1)]
+    return [Slot(instance) for instance in request.container_instances]
 
 
 @attrs.define(eq=False, kw_only=True)
 class CallRecord:
     """One call. Times are those of the caller's clock, in seconds."""
 
-    request: StartTaskRequest
+    request: StartTaskRequest | RunTaskRequest
     token: str
     timeouts: Timeouts
     retries: Retries
@@ -58,6 +63,10 @@ class CallRecord:
     """The token comes from an idempotency key: look before the first send."""
     adopts: bool = True
     """Whatever bears the token is this call's; False for a caller's own `started_by`, where matches are candidates."""
+    has_lookup: bool = True
+    """Its tasks can be looked up; False for a RunTask with a `client_token` of the caller's and no `started_by`."""
+    shares_token: bool = False
+    """Other calls may be sent with the same `clientToken`: it comes from a key, or from the caller."""
 
     phase: Phase = Phase.READY
     slots: list[Slot] = attrs.Factory(_slots, takes_self=True)
@@ -67,6 +76,12 @@ class CallRecord:
     throttles: int = 0
     looks: int = 0
     """Looks since the last attempt ended."""
+    first_sent: float | None = None
+    """When it was sent first; a RunTask's `clientToken` lives from then on."""
+    repeat_refused: bool = False
+    """ECS refused an ambiguous RunTask that was sent again: it would refuse it once more."""
+    refusals: tuple[Failure, ...] = ()
+    """All that ECS said of what a RunTask could not place."""
     was_sent: bool = False
     ambiguous: bool = False
     """What is still open may have been started: the answer to it was lost."""
@@ -89,6 +104,25 @@ class CallRecord:
     """Nothing more is done about it, whatever is still open."""
     withdrawal: OnCancel | None = None
     clock_ended: bool = False
+
+    @property
+    def is_run(self) -> bool:
+        """Whether it is a RunTask: ECS places its tasks, and knows them by the `clientToken`."""
+        return isinstance(self.request, RunTaskRequest)
+
+    @property
+    def operation(self) -> str:
+        """Name the operation, as messages do."""
+        return "RunTask" if self.is_run else "StartTask"
+
+    def may_repeat(self, now: float) -> bool:
+        """Tell whether an ambiguous request may be sent again.
+
+        ECS answers a RunTask with a `clientToken` that it knows with the same tasks, and starts nothing.
+        """
+        if not self.is_run or self.repeat_refused or self.withdrawal is not None or self.first_sent is None:
+            return False
+        return self.sends < self.retries.max_attempts and now < self.first_sent + CLIENT_TOKEN_LIVES
 
     @property
     def open(self) -> list[Slot]:
@@ -139,17 +173,23 @@ class CallRecord:
         return datetime.fromtimestamp(ends + self.epoch, UTC)
 
     def freeze(self) -> tuple[str, ...]:
-        """Fix what goes on the wire now, and return its instances: whoever left before is not sent."""
+        """Fix what goes on the wire now, and return its instances: whoever left before is not sent.
+
+        A RunTask that may be known to ECS is sent as it was, or ECS would refuse its `clientToken`.
+        """
+        is_run = self.is_run
+        fixed = self.resent or (is_run and (self.ambiguous or self.shares_token))
         wanted = self.open
         for slot in wanted:
-            slot.dropped = slot.left and not self.resent
-        return tuple([slot.instance for slot in wanted if not slot.dropped])
+            slot.dropped = slot.left and not fixed
+        sent = self.slots if is_run else wanted
+        return tuple([slot.instance for slot in sent if not slot.dropped])
 
     def outcomes(self) -> set[Outcome]:
         """Return what its starts came to, as far as is known now."""
         return {self._outcome(slot) for slot in self.slots}
 
-    def starts(self, requests: Sequence[StartTaskRequest] = ()) -> tuple[StartResult, ...]:
+    def starts(self, requests: Sequence[StartTaskRequest | RunTaskRequest] = ()) -> tuple[StartResult, ...]:
         """Say what each start came to, as far as is known now: at any time, not only at the end.
 
         `requests` are those that the starts belong to, one each, where they are not all the call's own.
@@ -162,7 +202,7 @@ class CallRecord:
             starts.append(
                 start_of(
                     request,
-                    slot.instance,
+                    slot.instance or slot.place,
                     outcome,
                     slot.task,
                     slot.failure,
@@ -170,11 +210,15 @@ class CallRecord:
                     self.token if sent or slot.task is not None else "",
                     self.sends,
                     outcome is UNKNOWN and siblings,
-                    self.keyed and slot.task is not None and not slot.ours,
+                    slot.task is not None and self.is_found(slot),
                     self.settles_by if outcome is UNKNOWN else None,
                 )
             )
         return tuple(starts)
+
+    def is_found(self, slot: Slot) -> bool:
+        """Tell whether an earlier call with the same key or `clientToken` started the task of a start."""
+        return (self.keyed or self.shares_token) and slot.task is not None and not slot.ours
 
     def _may_be_stopped(self, slot: Slot) -> bool:
         """Tell whether the call has yet to decide if the task runs on: until then nobody is told that it does."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from functools import partial
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 from aioecs._logic.calls.call_record import CallRecord
 from aioecs._model.arn import short
@@ -16,9 +15,8 @@ from aioecs._model.shapes.task import Task
 from aioecs._model.start_result import Outcome, StartResult
 from aioecs.errors import (
     CallTimeout,
-    ConnectionFailed,
+    ConflictException,
     ECSError,
-    ECSServiceError,
     IdempotencyMismatch,
     StartCancelled,
     StartIncomplete,
@@ -26,11 +24,10 @@ from aioecs.errors import (
 )
 
 E = TypeVar("E", bound=ECSError)
-STARTED, REFUSED = Outcome.STARTED, Outcome.REFUSED
 UNKNOWN, NOT_SENT = Outcome.UNKNOWN, Outcome.NOT_SENT  # by name: to look a member up takes longer than to compare it
 
 
-def verdict(call: CallRecord, *, request_id: str | None = None) -> StartTaskResponse | ECSError:
+def verdict(call: CallRecord, *, request_id: str | None = None) -> StartTaskResponse | RunTaskResponse | ECSError:
     """Return the answer, or the error to raise: the gravest thing that can be said of the call."""
     outcomes = call.outcomes()
     if call.mismatch:
@@ -39,13 +36,14 @@ def verdict(call: CallRecord, *, request_id: str | None = None) -> StartTaskResp
     if UNKNOWN in outcomes or doubles:
         return _unknown(call, call.starts(), doubles)
     if NOT_SENT not in outcomes and not _rejected(call):
-        return StartTaskResponse(
+        response = RunTaskResponse if call.is_run else StartTaskResponse
+        return response(
             tasks=[slot.task for slot in call.slots if slot.task is not None],
-            failures=[slot.failure for slot in call.slots if slot.failure is not None],
+            failures=call.refusals or [slot.failure for slot in call.slots if slot.failure is not None],
             request_id=request_id,
             token=call.token,
             attempts=call.sends,
-            found=call.keyed and any(slot.task is not None and not slot.ours for slot in call.slots),
+            found=any(map(call.is_found, call.slots)),
         )
     return _stuck(call, call.starts())
 
@@ -63,6 +61,8 @@ def _doubles(call: CallRecord) -> tuple[Task, ...]:
 
 def _stuck(call: CallRecord, starts: tuple[StartResult, ...]) -> ECSError:
     """Say why the rest was not started: whole, or after some of it is known to run."""
+    if isinstance(call.error, ConflictException):
+        return _conflict(starts, call.token, call.error)
     if any(start.task is not None for start in starts):
         return _incomplete(starts, call.token, call.error)
     if call.error is None or (call.clock_ended and not _rejected(call)):
@@ -70,6 +70,16 @@ def _stuck(call: CallRecord, starts: tuple[StartResult, ...]) -> ECSError:
         return _caused(CallTimeout(f"nothing was started in time{why}", starts=starts, token=call.token), call.error)
     call.error.starts = starts
     return call.error
+
+
+def _conflict(starts: tuple[StartResult, ...], token: str, error: ConflictException) -> ECSError:
+    tasks = f" ({', '.join(error.resource_ids)})" if error.resource_ids else ""
+    mismatch = IdempotencyMismatch(
+        f"the clientToken {token!r} was used for another RunTask{tasks}; nothing was started",
+        starts=starts,
+        token=token,
+    )
+    return _caused(mismatch, error)
 
 
 def _incomplete(starts: tuple[StartResult, ...], token: str, cause: ECSError | None) -> StartIncomplete:
@@ -93,12 +103,16 @@ def _still_ambiguous(starts: tuple[StartResult, ...], candidates: tuple[Task, ..
 def _mismatch(call: CallRecord, starts: tuple[StartResult, ...]) -> ECSError:
     found = call.mismatch[0]
     return IdempotencyMismatch(
-        f"the key was used for something else: {found.task_definition_arn} on instance "
-        f"{short(found.container_instance_arn or '')} ({found.task_arn}); nothing was sent",
+        f"the key was used for something else: {found.task_definition_arn}{_on(found)} ({found.task_arn}); "
+        "nothing was sent",
         starts=starts,
         token=call.token,
         candidates=call.mismatch,
     )
+
+
+def _on(task: Task) -> str:
+    return f" on instance {short(task.container_instance_arn)}" if task.container_instance_arn else ""
 
 
 def cancelled(call: CallRecord, reason: str | None, source: object) -> StartCancelled:
@@ -119,30 +133,16 @@ def cancelled(call: CallRecord, reason: str | None, source: object) -> StartCanc
 
 
 def cancelled_of(starts: tuple[StartResult, ...], reason: str | None, source: object) -> StartCancelled:
-    """Return what is told of starts that flew in any number of calls."""
+    """Return what a cancelled caller is told of starts that were sent in any number of calls."""
     why = f" ({reason})" if reason else ""
     tokens = {start.token for start in starts if start.token}
     token = tokens.pop() if len(tokens) == 1 else ""
     return StartCancelled(f"cancelled{why}: {told(starts)}", starts=starts, token=token, reason=reason, source=source)
 
 
-def run_starts(
-    request: RunTaskRequest, answer: RunTaskResponse | None, error: ECSError | None
-) -> tuple[StartResult, ...]:
-    """Say what a RunTask came to, one start for each task asked for; its token is the request's `client_token`."""
-    token = request.client_token or ""
-    start = partial(StartResult, request=cast("Any", request), token=token, attempts=1)
-    if answer is not None:
-        return (
-            *(start(container_instance=t.container_instance_arn or "", outcome=STARTED, task=t) for t in answer.tasks),
-            *(start(container_instance=f.arn or "", outcome=REFUSED, failure=f) for f in answer.failures),
-        )
-    rejected = isinstance(error, ECSServiceError) and error.rejected
-    outcome = REFUSED if rejected else NOT_SENT if isinstance(error, ConnectionFailed) else UNKNOWN
-    return (start(container_instance="", outcome=outcome, error=error),) * (request.count or 1)
-
-
-def verdict_of(starts: tuple[StartResult, ...], error: ECSError | None) -> StartTaskResponse | ECSError:
+def verdict_of(
+    starts: tuple[StartResult, ...], error: ECSError | None
+) -> StartTaskResponse | RunTaskResponse | ECSError:
     """Return what one caller is told whose starts shared calls with others'; `error` is what a call was told.
 
     The caller hears of its own starts alone: the others' tasks and refusals are not in it.
@@ -155,7 +155,8 @@ def verdict_of(starts: tuple[StartResult, ...], error: ECSError | None) -> Start
     if Outcome.UNKNOWN in outcomes or doubles:
         return _caused(_still_ambiguous(starts, candidates, doubles), cause)
     if Outcome.NOT_SENT not in outcomes and all(start.error is None for start in starts):
-        return StartTaskResponse(
+        response = RunTaskResponse if _are_runs(starts) else StartTaskResponse
+        return response(
             tasks=[start.task for start in starts if start.task is not None],
             failures=[start.failure for start in starts if start.failure is not None],
             token=token,
@@ -172,10 +173,16 @@ def verdict_of(starts: tuple[StartResult, ...], error: ECSError | None) -> Start
 
 
 def _candidates_of(starts: tuple[StartResult, ...], error: ECSError | None) -> tuple[Task, ...]:
-    """Return what a call in doubt may have started on the instances of these starts."""
+    """Return what an ambiguous call may have started on the instances of these starts."""
     instances = {short(start.container_instance) for start in starts}
     candidates = error.candidates if isinstance(error, StartUnknown) else ()
+    if _are_runs(starts):
+        return candidates
     return tuple(task for task in candidates if short(task.container_instance_arn or "") in instances)
+
+
+def _are_runs(starts: tuple[StartResult, ...]) -> bool:
+    return bool(starts) and isinstance(starts[0].request, RunTaskRequest)
 
 
 def told(starts: tuple[StartResult, ...]) -> str:

@@ -1,24 +1,28 @@
-"""The life of a call: what is done about one StartTask, whatever happens to it.
+"""The state machine of a call: what is done about one StartTask or RunTask, whatever happens to it.
 
-StartTask has no idempotency token of its own, so a request that ECS may have acted on is never sent again blindly.
-It is looked up: every task bears the call's token as `startedBy`. A call is in one phase at a time.
+A call is in one phase at a time.
 
-READY     Nothing is in flight, and nothing of what is still open is in doubt. Only from here is anything sent.
+READY     Nothing is in flight, and nothing of what is still open is ambiguous. A StartTask is sent only from here.
 SENT      One request is in flight; ECS may act on it at any moment.
-UNSURE    The answer was lost, or the call bears an idempotency key under which an earlier one may have started it.
-          Tasks show in ECS's lists only after a while, so an empty look proves nothing. One that is whole, and was
-          begun `consistency` seconds after the last attempt ended, proves absence; then `delivery` decides.
-SWEEPING  All is known, but it was sent again after doubt (`at_least_once`), and what the first send started may yet
-          show. One more `consistency`: of two tasks for one start the eldest is kept, the other stopped.
-SETTLING  Withdrawn with something in flight or in doubt: learn what came of it, stop it if that is wanted, and begin
-          nothing new.
+AMBIGUOUS The answer was lost, or the call bears an idempotency key under which an earlier one may have started it.
+          StartTask has no idempotency token, so it is never sent again blindly. It is looked up: its tasks bear the
+          call's token as `startedBy`. Tasks show in ECS's lists only after a while, so an empty lookup proves nothing.
+          One that is complete, and was begun `consistency` seconds after the last attempt ended, proves absence; then
+          `delivery` decides.
+          RunTask has a `clientToken`: while it lives, the same request is sent again, and ECS answers with the same
+          tasks. Beyond that it is looked up as a StartTask is.
+REMOVING_DUPLICATES
+          All is known, but a request was sent again after it was ambiguous (`at_least_once`), and what the first one
+          started may yet show. One more `consistency`: of two tasks for one start the older is kept, the other stopped.
+SETTLING  Withdrawn with something in flight or ambiguous: learn what came of it, stop it if that is wanted, and begin
+          nothing new. So a RunTask too is looked up here, and not sent again.
 DONE      Every start has an outcome.
 
-A clock is not a cancel: at its end nothing new is begun and nothing is stopped, and a request in flight may still
-answer. A withdrawal stops, if asked to, what this call itself started: never what it found under its key.
+A clock is not a cancel: at its end nothing new is begun and nothing is stopped, and a request in flight may still be
+answered. A withdrawal stops, if asked to, what this call itself started: never what it found under its key.
 
-The table is the automaton; what a line does stands in the function it names. Each function takes what happened and
-returns the one thing to do next, which is reported back when it is done; None means: go on with what is under way.
+The table is the state machine; what a line does is in the function that it names. Each function takes an input and
+returns the next action, whose result is the next input. None means: the action under way goes on.
 """
 
 from __future__ import annotations
@@ -43,65 +47,72 @@ from aioecs._logic.calls.actions import (
     Withdrawn,
 )
 from aioecs._logic.calls.call_record import CallRecord, Phase
+from aioecs._logic.calls.run_replay import match_run, token_has_ended, too_many
 from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
+from aioecs._model.shapes.run_task import RunTaskResponse
 from aioecs._model.shapes.start_task_response import StartTaskResponse
 from aioecs._model.shapes.task import Task
-from aioecs.errors import AnswerLost, ConfigurationError
+from aioecs.errors import AnswerLost, ConfigurationError, ConflictException
 
 
 @attrs.frozen
 class When:
-    """The time and the dice that go with what happened: the decisions have none of their own."""
+    """The time and the random number that come with an input: the decisions have none of their own."""
 
     now: float
-    dice: float
+    jitter: float
     """From 0 to 1."""
 
 
 def begin(call: CallRecord, now: float) -> Action:
-    """Begin the call: look first if it bears a key, else send."""
-    if not call.keyed:
-        return _send(call)
-    call.phase = Phase.UNSURE
+    """Begin the call: look it up first if it bears a key, else send it."""
+    when = When(now, 1.0)
+    if not call.keyed or (call.is_run and not call.adopts):
+        return _send(call, BackoffEnded(), when)
+    call.phase = Phase.AMBIGUOUS
     call.ended = now - call.timeouts.consistency  # an earlier call's tasks are to be seen by now
-    return _look(call, BackoffEnded(), When(now, 1.0))
+    return _look(call, BackoffEnded(), when)
 
 
-def happened(call: CallRecord, what: CallInput, now: float, dice: float = 1.0) -> Action | None:
-    """Take what happened, and say what must now be done."""
-    return TABLE[call.phase, type(what)](call, what, When(now, dice))
+def happened(call: CallRecord, what: CallInput, now: float, jitter: float = 1.0) -> Action | None:
+    """Take an input, and return what must be done now."""
+    return TABLE[call.phase, type(what)](call, what, When(now, jitter))
 
 
 # Sending -----------------------------------------------------------------------------------------------------------
 
 
-def _send(call: CallRecord, *_: object) -> Action:
+def _send(call: CallRecord, _: CallInput, when: When) -> Action:
     call.phase = Phase.SENT
     call.in_flight = True
+    if call.first_sent is None:
+        call.first_sent = when.now
     call.sends += 1
     return Send(tuple([slot.instance for slot in call.open]))
 
 
-def _answered(call: CallRecord, what: Answered[StartTaskResponse], when: When) -> Action:
+def _answered(call: CallRecord, what: Answered[StartTaskResponse | RunTaskResponse], when: When) -> Action:
     call.in_flight, call.was_sent, call.ended = False, True, when.now
     tasks, failures = matching.sound(what.answer.tasks, what.answer.failures)
-    matching.answer(call.slots, tasks, failures)
+    if call.is_run:
+        match_run(call, tasks, failures)
+    else:
+        matching.answer(call.slots, tasks, failures)
     if call.open:
-        told = len(tasks) + len(failures)
-        return _lost(
-            call, Lost(AnswerLost(f"StartTask told of {told} starts, and of others that were asked for not")), when
-        )
+        named = len(tasks) + len(failures)
+        lost = AnswerLost(f"{call.operation} was answered for {named} starts, and not for all that were asked for")
+        return _lost(call, Lost(lost), when)
     return _known(call, when)
 
 
 def _known(call: CallRecord, when: When) -> Action:
-    """Go on where every start is known: stop what must not run, sweep if it was sent twice, else finish."""
+    """Go on where every start is known: stop what must not run, remove duplicates if it was sent twice, or finish."""
     call.ambiguous = False
     if call.owed:
         return _stop(call)
     if call.resent and not call.clock_ended:
         if call.withdrawal is None:
-            call.phase = Phase.SWEEPING
+            call.phase = Phase.REMOVING_DUPLICATES
         return _rest_before_look(call, when)
     return _finish(call)
 
@@ -109,18 +120,28 @@ def _known(call: CallRecord, when: When) -> Action:
 def _not_sent(call: CallRecord, what: NotSent, when: When) -> Action:
     """Try again while attempts and time remain: ECS can't have seen it."""
     call.in_flight, call.error = False, what.error
+    if call.ambiguous:
+        return _still_ambiguous(call, when)
     if isinstance(what.error, ConfigurationError) or call.sends >= call.retries.max_attempts:
         return _stop(call)
     return _rest_before_send(call, call.sends, when)
 
 
 def _rejected(call: CallRecord, what: Rejected, when: When) -> Action:
-    """Rest if it was a matter of rate, which costs time and no attempt; else it is refused for good."""
+    """Back off if it was throttled, which costs time and no attempt; else it is refused for good.
+
+    Where an earlier request of the call is ambiguous, a refusal of this one proves nothing. A conflict does: ECS knows
+    the `clientToken` from another request, so it has acted on none of this call's.
+    """
     call.in_flight, call.error, call.was_sent = False, what.error, True
     if what.error.throttled:
         call.sends -= 1
         call.throttles += 1
-        return _rest_before_send(call, call.throttles, attrs.evolve(when, dice=0.0) if call.paced else when)
+    if call.ambiguous and not isinstance(what.error, ConflictException):
+        call.repeat_refused = not what.error.throttled
+        return _still_ambiguous(call, when)
+    if what.error.throttled:
+        return _rest_before_send(call, call.throttles, attrs.evolve(when, jitter=0.0) if call.paced else when)
     for slot in call.open:
         slot.error = what.error
     return _known(call, when)
@@ -130,27 +151,36 @@ def _rest_before_send(call: CallRecord, so_many: int, when: When) -> Action:
     if call.withdrawal is not None or call.clock_ended or not call.open:
         return _stop(call)
     call.phase = Phase.READY
-    return _rest(call, when.now + when.dice * _longest_rest(call, so_many - 1))
+    return _rest(call, when.now + when.jitter * _max_backoff(call, so_many - 1))
 
 
-def _longest_rest(call: CallRecord, so_many_before: int) -> float:
+def _max_backoff(call: CallRecord, so_many_before: int) -> float:
     return min(call.retries.initial_backoff * 2.0 ** min(so_many_before, 32), call.retries.max_backoff)
 
 
 def _rest(call: CallRecord, until: float) -> Action:
-    """Rest, unless the rest doesn't fit."""
+    """Back off, unless the time is up before that ends."""
     return Rest(until) if until < call.ends else _clock_ended(call)
 
 
 def _lost(call: CallRecord, what: Lost, when: When) -> Action:
-    """Never send again: ECS may have acted."""
+    """Send no StartTask again: ECS may have acted."""
     call.in_flight, call.was_sent, call.ambiguous = False, True, True
     call.error, call.ended, call.looks = what.error, when.now, 0
+    return _still_ambiguous(call, when)
+
+
+def _still_ambiguous(call: CallRecord, when: When) -> Action:
+    """Go on to find out what came of it."""
     if call.clock_ended or call.withdrawal == "abandon":
         return _finish(call)
     if call.withdrawal is None:
-        call.phase = Phase.UNSURE
-    return _stop(call) if call.owed else _rest_before_look(call, when)
+        call.phase = Phase.AMBIGUOUS
+    if call.owed:
+        return _stop(call)
+    if call.may_repeat(when.now):
+        return _rest(call, when.now + when.jitter * _max_backoff(call, call.sends + call.throttles - 1))
+    return _rest_before_look(call, when)
 
 
 # Looking -----------------------------------------------------------------------------------------------------------
@@ -158,17 +188,26 @@ def _lost(call: CallRecord, what: Lost, when: When) -> Action:
 
 def _rest_before_look(call: CallRecord, when: When) -> Action:
     """Rest, longer each time, but not past the moment from which on absence proves something."""
-    longest = _longest_rest(call, call.looks)
-    until = when.now + longest * (1 + when.dice) / 2
+    longest = _max_backoff(call, call.looks)
+    until = when.now + longest * (1 + when.jitter) / 2
     if when.now < call.visible < until + longest / 2:
         until = call.visible
     return _rest(call, until)
 
 
+def _reconcile(call: CallRecord, what: CallInput, when: When) -> Action:
+    """Send a RunTask again while its `clientToken` lives; look everything else up."""
+    if call.was_sent and call.may_repeat(when.now):
+        return _send(call, what, when)
+    return _look(call, what, when)
+
+
 def _look(call: CallRecord, _: CallInput, when: When) -> Action:
-    """Look the token up, together with whatever else is in doubt by then: half a rest is no matter for one look."""
+    """Look the token up, together with whatever else is ambiguous by then: half a backoff matters to no lookup."""
+    if not call.has_lookup:
+        return _finish(call)
     call.looks += 1
-    patience = _longest_rest(call, call.looks - 1) / 2 if call.looks > 1 else 0.0
+    patience = _max_backoff(call, call.looks - 1) / 2 if call.looks > 1 else 0.0
     fits = max(0.0, call.ends - when.now)
     return Look(confirm=when.now >= call.visible, patience=min(patience, fits / 2))
 
@@ -190,7 +229,7 @@ def _looked(call: CallRecord, what: LookupDone, when: When) -> Action:
     if not call.was_sent:
         call.error = what.error
     told = late or len(call.candidates) >= len(call.open)
-    return _absent(call) if told else _rest_before_look(call, when)
+    return _absent(call, what, when) if told else _rest_before_look(call, when)
 
 
 def _adopt(call: CallRecord, found: list[Task]) -> None:
@@ -198,7 +237,7 @@ def _adopt(call: CallRecord, found: list[Task]) -> None:
         call.candidates = tuple(matching.eldest_first(matching.on_instances(call.request, found)))
         return
     if call.keyed and not call.was_sent:
-        call.mismatch = tuple(matching.strangers(call.request, found))
+        call.mismatch = tuple(matching.strangers(call.request, found) or too_many(call, found))
     if not call.mismatch:
         surplus = matching.adopt(call.slots, found, ours=call.was_sent)
         call.surplus = tuple(task for task in surplus if task.task_arn not in call.stopped) if call.resent else ()
@@ -213,14 +252,17 @@ def _denied(call: CallRecord, what: LookupDone) -> Action:
     return _finish(call)
 
 
-def _absent(call: CallRecord) -> Action:
+def _absent(call: CallRecord, what: CallInput, when: When) -> Action:
     """Decide about what certainly doesn't show: send it if it never was, or as delivery says."""
+    if not call.was_sent and token_has_ended(call, when.now):
+        call.ambiguous = True
+        return _finish(call)
     again = call.delivery == "at_least_once" and not call.candidates and call.sends < call.retries.max_attempts
     if call.withdrawal is not None or (call.was_sent and not again):
         return _finish(call)
     call.resent = call.was_sent and call.adopts
     call.ambiguous = False
-    return _send(call)
+    return _send(call, what, when)
 
 
 # Stopping, and ending -----------------------------------------------------------------------------------------------
@@ -231,7 +273,7 @@ def _stop(call: CallRecord) -> Action:
     if not call.owed:
         return _finish(call)
     if call.phase is Phase.SENT:
-        call.phase = Phase.SWEEPING
+        call.phase = Phase.REMOVING_DUPLICATES
     return Stop(call.owed)
 
 
@@ -291,18 +333,21 @@ def _finish(call: CallRecord, *_: object) -> Action:
 
 
 TABLE: Mapping[tuple[Phase, type], Callable[..., Action | None]] = {
-    # phase          what happened      do                      and so become
+    # phase          input              do                      next phase
     (Phase.READY, BackoffEnded): _send,  # SENT
-    (Phase.SENT, Answered): _answered,  # DONE; SWEEPING after doubt; UNSURE if the answer doesn't tell of all
+    (
+        Phase.SENT,
+        Answered,
+    ): _answered,  # DONE, REMOVING_DUPLICATES; AMBIGUOUS if a start is missing in it
     (Phase.SENT, NotSent): _not_sent,  # READY while attempts and time remain, else DONE
     (Phase.SENT, Rejected): _rejected,  # READY after a throttle while time remains, else DONE
-    (Phase.SENT, Lost): _lost,  # UNSURE, never READY
-    (Phase.UNSURE, BackoffEnded): _look,
-    (Phase.UNSURE, Stopped): _stops_ended,
-    (Phase.UNSURE, LookupDone): _looked,  # DONE if all is found; SENT or DONE if the rest is certainly absent
-    (Phase.SWEEPING, BackoffEnded): _look,
-    (Phase.SWEEPING, LookupDone): _looked,  # DONE after a late and whole look
-    (Phase.SWEEPING, Stopped): _stops_ended,
+    (Phase.SENT, Lost): _lost,  # AMBIGUOUS, never READY
+    (Phase.AMBIGUOUS, BackoffEnded): _reconcile,  # SENT for a RunTask whose token lives
+    (Phase.AMBIGUOUS, Stopped): _stops_ended,
+    (Phase.AMBIGUOUS, LookupDone): _looked,  # DONE if all is found; SENT or DONE if the rest is certainly absent
+    (Phase.REMOVING_DUPLICATES, BackoffEnded): _look,
+    (Phase.REMOVING_DUPLICATES, LookupDone): _looked,  # DONE after a late and complete lookup
+    (Phase.REMOVING_DUPLICATES, Stopped): _stops_ended,
     (Phase.SETTLING, Answered): _answered,
     (Phase.SETTLING, NotSent): _not_sent,
     (Phase.SETTLING, Rejected): _rejected,
@@ -310,17 +355,17 @@ TABLE: Mapping[tuple[Phase, type], Callable[..., Action | None]] = {
     (Phase.SETTLING, BackoffEnded): _look,
     (Phase.SETTLING, LookupDone): _looked,
     (Phase.SETTLING, Stopped): _stops_ended,
-    # An end from outside may come at any time.
+    # A withdrawal or the end of the clock may come at any time.
     (Phase.READY, Withdrawn): _withdraw,
     (Phase.SENT, Withdrawn): _withdraw,
-    (Phase.UNSURE, Withdrawn): _withdraw,
-    (Phase.SWEEPING, Withdrawn): _withdraw,
+    (Phase.AMBIGUOUS, Withdrawn): _withdraw,
+    (Phase.REMOVING_DUPLICATES, Withdrawn): _withdraw,
     (Phase.SETTLING, Withdrawn): _go_on,
-    (Phase.DONE, Withdrawn): _withdraw,  # nobody is left to hear of it: take back what it started
+    (Phase.DONE, Withdrawn): _withdraw,  # nobody is left to be told of it: stop what it started
     (Phase.READY, ClockEnded): _clock_ended,
     (Phase.SENT, ClockEnded): _clock_ended_in_flight,
-    (Phase.UNSURE, ClockEnded): _clock_ended,
-    (Phase.SWEEPING, ClockEnded): _clock_ended,
+    (Phase.AMBIGUOUS, ClockEnded): _clock_ended,
+    (Phase.REMOVING_DUPLICATES, ClockEnded): _clock_ended,
     (Phase.SETTLING, ClockEnded): _clock_ended_in_flight,
     (Phase.DONE, ClockEnded): _go_on,
 }

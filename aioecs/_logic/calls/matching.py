@@ -17,10 +17,14 @@ from aioecs._logic.calls.token import stop_reason
 from aioecs._model.arn import short
 from aioecs._model.codec.plain import to_plain
 from aioecs._model.shapes.overrides import TaskOverride
+from aioecs._model.shapes.run_task import RunTaskRequest
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.shapes.task import Failure, Task
 from aioecs.errors import ECSError
 
+ANYWHERE = ""
+"""In place of an instance: ECS chooses where the task of a RunTask goes."""
+REASON_LOST = "ECS gave only these tasks again for the same clientToken; the answer with its reasons was lost"
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -39,6 +43,12 @@ class Slot:
     """Whoever wanted it wants it no more, while others of the call are wanted."""
     dropped: bool = False
     """Left before it was sent, so it never was."""
+
+    @property
+    def place(self) -> str:
+        """The instance that ECS named for it; empty if it named none."""
+        what = self.task or self.failure
+        return _place(what) if what is not None else ""
 
     @property
     def known(self) -> bool:
@@ -98,6 +108,35 @@ def answer(slots: list[Slot], tasks: Iterable[Task], failures: Iterable[Failure]
         _give(what, slots)
 
 
+def answer_run(
+    slots: list[Slot], tasks: Iterable[Task], failures: Sequence[Failure], *, again: bool
+) -> tuple[Failure, ...]:
+    """Give what ECS answered to a RunTask to its starts; return what it said of those that it could not place.
+
+    ECS may give several failures for one task, or one for several. `again` says that ECS may have answered this
+    `clientToken` before: it gives its tasks again then, and the reasons for the others may be lost.
+    """
+    held = _held(slots)
+    for task in _each_once(tasks):
+        if task.task_arn in held:
+            held[task.task_arn].task = task
+        else:
+            _give(task, slots)
+    if not failures and again and any(slot.task is not None for slot in slots):
+        failures = (Failure(detail=REASON_LOST),)
+    left = [slot for slot in slots if not slot.known]
+    for at, slot in enumerate(left if failures else ()):
+        slot.failure = failures[min(at, len(failures) - 1)]
+    return tuple(failures) if left else ()
+
+
+def not_ours_before(slots: Iterable[Slot], moment: datetime) -> None:
+    """Note that tasks created before this moment were started by an earlier call with the same `clientToken`."""
+    for slot in slots:
+        if slot.task is not None:
+            slot.ours = slot.ours and slot.task.created_at is not None and slot.task.created_at >= moment
+
+
 def _one_each(slots: list[Slot], tasks: list[Task]) -> bool:
     """Give the tasks out where there is one way only: as many as open starts, each on another's instance."""
     if len(slots) == len(tasks) == 1:
@@ -155,12 +194,13 @@ def adopt(slots: list[Slot], found: Iterable[Task], *, ours: bool) -> list[Task]
     """
     held = _held(slots)
     surplus: list[Task] = []
+    anywhere = any(slot.instance == ANYWHERE for slot in slots)
     by_instance: dict[str, list[Task]] = {}
     for task in _each_once(found):
         if task.task_arn in held:
             held[task.task_arn].task = task  # as it is now
         else:
-            by_instance.setdefault(short(_place(task)), []).append(task)
+            by_instance.setdefault(ANYWHERE if anywhere else short(_place(task)), []).append(task)
     for instance, tasks in by_instance.items():
         mine = [slot for slot in slots if _same(slot.instance, instance)]
         if mine:  # else nobody asked for them, and they are none of our business
@@ -207,20 +247,22 @@ def withdrawn(task: Task, token: str) -> bool:
     return task.stop_code == "UserInitiated" and task.stopped_reason == stop_reason(token)
 
 
-def on_instances(request: StartTaskRequest, found: Iterable[Task]) -> list[Task]:
-    """Return the tasks that stand on an instance of the request."""
+def on_instances(request: StartTaskRequest | RunTaskRequest, found: Iterable[Task]) -> list[Task]:
+    """Return the tasks that stand on an instance of the request; a RunTask names none, so all of them."""
+    if isinstance(request, RunTaskRequest):
+        return list(found)
     instances = {short(instance) for instance in request.container_instances}
     return [task for task in found if short(task.container_instance_arn or "") in instances]
 
 
-def strangers(request: StartTaskRequest, found: Iterable[Task]) -> list[Task]:
+def strangers(request: StartTaskRequest | RunTaskRequest, found: Iterable[Task]) -> list[Task]:
     """Return the tasks that the request can't have started: another definition, instance, group or overrides."""
     found = list(found)
     near = on_instances(request, found)
     return [task for task in found if task not in near or not _could_start(request, task)]
 
 
-def _could_start(request: StartTaskRequest, task: Task) -> bool:
+def _could_start(request: StartTaskRequest | RunTaskRequest, task: Task) -> bool:
     """Tell whether the request can have started the task, by all that ECS shows of it."""
     if request.group is not None and task.group is not None and request.group != task.group:
         return False
@@ -247,6 +289,6 @@ def _told(plain: Mapping[str, Any]) -> dict[str, Any]:
     return told
 
 
-def _of_definition(request: StartTaskRequest, task: Task) -> bool:
+def _of_definition(request: StartTaskRequest | RunTaskRequest, task: Task) -> bool:
     asked, has = short(request.task_definition), short(task.task_definition_arn or "")
     return has == asked if ":" in asked else has.partition(":")[0] == asked

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from aioecs._logic.calls.matching import withdrawn
+from aioecs._model.shapes.run_task import RunTaskResponse
 from aioecs._model.shapes.start_task_response import StartTaskResponse
 from aioecs._model.shapes.task import Task
 
@@ -18,6 +20,11 @@ def failed(task: Task) -> bool | None:
     if task.stop_code == "TaskFailedToStart" or any(code for code in codes):
         return True
     return None if None in codes or not codes else False
+
+
+def all_withdrawn(response: RunTaskResponse) -> bool:
+    """Tell whether aioecs itself stopped every task of an answer, because the call that started it was cancelled."""
+    return bool(response.tasks) and all(withdrawn(task, response.token) for task in response.tasks)
 
 
 def all_failed(response: StartTaskResponse) -> bool:

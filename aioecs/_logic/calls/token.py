@@ -13,6 +13,13 @@ PREFIX = "aioecs-"
 LENGTH = 36  # [model] StartTaskRequest.startedBy
 ENTROPY = 32  # in bytes, what `fresh` wants of its caller
 WITHDRAWN = "aioecs:withdrawn:"
+CLIENT_TOKEN_LIVES = 3_600.0
+"""In seconds: how long after the first send ECS knows a `clientToken` in any case.
+
+It lives for the lesser of 24 hours and the life of its tasks plus one hour. [docs, "Ensuring idempotency"]
+"""
+CLIENT_TOKEN_ENDS = 86_400.0
+"""In seconds: how long after the first send ECS knows a `clientToken` at most. [docs, as above]"""
 
 
 def fresh(chance: bytes) -> str:

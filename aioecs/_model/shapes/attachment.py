@@ -40,6 +40,6 @@ class Attribute(Shape):
     value: str | None = None
     """The value; 1 to 128 letters, digits, inner spaces, `-`, `_`, `.`, `@`, `:` and slashes of both kinds [model]."""
     target_type: TargetType | str | None = None
-    """The kind of resource it is on; told where `target_id` is a short ID."""
+    """The kind of resource it is on; set where `target_id` is a short ID."""
     target_id: str | None = None
     """ID or full ARN of the resource it is on."""

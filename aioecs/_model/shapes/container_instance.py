@@ -159,7 +159,7 @@ class ListContainerInstancesRequest(Shape):
     filter: str | None = None
     """A statement of the cluster query language: only instances that match it."""
     next_token: str | None = None
-    """Where the next page begins, as the last answer told it."""
+    """Where the next page begins: `next_token` of the previous response."""
     max_results: int | None = None
     """How many ARNs a page holds at most; 1 to 100, by default 100 [model]."""
     status: ContainerInstanceStatus | str | None = None

@@ -8,9 +8,11 @@ from aioecs._model.codec.shape import Shape, asked, member, required, shape
 from aioecs._model.shapes.enums import LaunchType, PlacementConstraintType, PlacementStrategyType, PropagateTags
 from aioecs._model.shapes.network import NetworkConfiguration
 from aioecs._model.shapes.overrides import TaskOverride
+from aioecs._model.shapes.start_task_response import reasons_of
 from aioecs._model.shapes.tags import Tag
 from aioecs._model.shapes.task import Failure, Task
 from aioecs._model.shapes.volumes import TaskVolumeConfiguration
+from aioecs.errors import StartRefused
 
 
 @shape
@@ -58,7 +60,7 @@ class PlacementStrategy(Shape):
 
 @asked
 class RunTaskRequest(Shape):
-    """Tasks to start wherever ECS finds room. Unlike StartTask it has an idempotency token, `client_token` [model]."""
+    """Tasks to start wherever ECS has capacity. Unlike StartTask it has a token, `client_token` [model]."""
 
     capacity_provider_strategy: Sequence[CapacityProviderStrategyItem] | None = None
     """Which capacity providers run the tasks; at most 20 [model].
@@ -114,9 +116,35 @@ class RunTaskRequest(Shape):
 
 @shape
 class RunTaskResponse(Shape):
-    """The tasks that were started, and what was not."""
+    """What one RunTask came to: the tasks that started and why the others did not, side by side.
 
-    tasks: Sequence[Task] = ()
-    """The tasks that were placed."""
-    failures: Sequence[Failure] = ()
-    """What could not be placed, in ECS's words."""
+    A partial failure doesn't raise; `raise_for_failures()` does.
+    """
+
+    tasks: Sequence[Task] = member(factory=tuple)
+    """The tasks that were placed, in no documented order."""
+    failures: Sequence[Failure] = member(factory=tuple)
+    """Why others could not be placed; ECS may give several reasons for one task, or one reason for several tasks."""
+    request_id: str | None = member(default=None, own=True)
+    """The id of the request that AWS support asks for."""
+    token: str = member(default="", own=True)
+    """The `clientToken` that the call was sent with."""
+    attempts: int = member(default=1, own=True)
+    """How often the call was sent; 0 if all its tasks were found and none had to be started."""
+    found: bool = member(default=False, own=True)
+    """Whether an earlier call with the same idempotency key, or the same `client_token`, started one or more of the
+    tasks; they may have stopped.
+    """
+
+    def raise_for_failures(self) -> None:
+        """Raise if ECS could not place all of the tasks.
+
+        Raises:
+            StartRefused: `failures` holds ECS's reasons, `tasks` what did start.
+        """
+        if self.failures:
+            raise StartRefused(
+                f"ECS started {len(self.tasks)} tasks and refused the rest: {reasons_of(self.failures)}",
+                token=self.token,
+                response=self,
+            )

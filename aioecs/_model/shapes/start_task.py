@@ -24,7 +24,7 @@ class StartTaskRequest(Shape):
 
     cluster: str | None = None
     """Name or ARN of the cluster; absent, the cluster named `default` [model]."""
-    container_instances: Sequence[str] = member(default=(), kept_by=own_names)
+    container_instances: Sequence[str] = member(default=(), kept_by=own_names, varies=True)
     """IDs or full ARNs of the container instances, at most ten a call [model]; `start_tasks` takes any number.
 
     One that stands twice gets two tasks. ECS requires them; they may be left out here because the same request without
@@ -47,7 +47,7 @@ class StartTaskRequest(Shape):
     """Whose tags are copied onto the task; absent, nobody's [model]."""
     reference_id: str | None = None
     """For use by Amazon ECS only [model]."""
-    started_by: str | None = None
+    started_by: str | None = member(default=None, varies=True)
     """A mark on the task that ListTasks can look it up by; at most 36 letters, digits, `-`, `/` and `_` [model].
 
     Leave it out: aioecs then puts its own token there, by which a start in doubt is found again. With a mark of yours

@@ -37,8 +37,14 @@ class StartTaskResponse(Shape):
             StartRefused: `failures` holds what was refused and why, `tasks` what did start.
         """
         if self.failures:
-            reasons = ", ".join(sorted({str(failure.reason or "no reason given") for failure in self.failures}))
             asked = len(self.tasks) + len(self.failures)
             raise StartRefused(
-                f"ECS refused {len(self.failures)} of {asked} starts: {reasons}", token=self.token, response=self
+                f"ECS refused {len(self.failures)} of {asked} starts: {reasons_of(self.failures)}",
+                token=self.token,
+                response=self,
             )
+
+
+def reasons_of(failures: Sequence[Failure]) -> str:
+    """List the reasons of failures, each once."""
+    return ", ".join(sorted({str(failure.reason or "no reason given") for failure in failures}))

@@ -200,7 +200,7 @@ class ListTasksRequest(Shape):
     family: str | None = None
     """Family of a task definition: only tasks from it."""
     next_token: str | None = None
-    """Where the next page begins, as the last answer told it."""
+    """Where the next page begins: `next_token` of the previous response."""
     max_results: int | None = None
     """How many ARNs a page holds at most; 1 to 100, by default 100 [model]."""
     started_by: str | None = None

@@ -1,7 +1,7 @@
-"""What the fast way takes from aiobotocore and botocore that they don't call public; nothing else in aioecs does.
+"""All uses of private members of aiobotocore and botocore. No other module of aioecs has any.
 
-Each function raises `Changed`, naming what it missed, where upstream is no longer as it was seen in aiobotocore 3.10
-with botocore 1.43; the client then takes the plain way, with a warning.
+Written against aiobotocore 3.10 and botocore 1.43. Each function raises `UpstreamChanged`, with the name of the missing
+member, where that is gone; the client then uses the botocore transport, with a warning.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ _KNOWN = ("botocore", "aiobotocore", "aioecs")
 
 
 class AnswerTooLarge(Exception):
-    """An answer is larger than any of ECS's."""
+    """A response body is larger than any of ECS's."""
 
 
 class _BoundedResponse:
-    """aiohttp's response, of which aiobotocore reads no more than an answer may hold, and any header."""
+    """Wraps aiohttp's response for aiobotocore: its body is bounded, and its headers may have any encoding."""
 
     def __init__(self, response: Any) -> None:
         self.url, self.status = response.url, response.status
-        # aiobotocore takes headers for UTF-8, which HTTP doesn't promise: it would drop the answer for one that isn't.
-        self.raw_headers = [(_as_utf8(name), _as_utf8(held)) for name, held in response.raw_headers]
+        # aiobotocore decodes headers as UTF-8 and would fail on others, which HTTP allows.
+        self.raw_headers = [(_as_utf8(name), _as_utf8(value)) for name, value in response.raw_headers]
         self._response = response
         self._body: bytes | None = None
 
     async def read(self) -> bytes:
-        """Read the body, within its bound; an answer beyond it is lost, and its connection closed."""
+        """Read the body; raise AnswerTooLarge and close the connection if it is too large."""
         if self._body is None:
             try:
                 self._body = await self._read_bounded()
@@ -72,7 +72,7 @@ def _as_utf8(text: bytes) -> bytes:
 
 
 class _BoundedRequests:
-    """aiohttp's session, as far as aiobotocore uses it for one request."""
+    """Wraps aiohttp's session, as far as aiobotocore uses it for one request."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
@@ -82,19 +82,19 @@ class _BoundedRequests:
 
 
 class BoundedSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore has no types
-    """aiobotocore's HTTP session, which reads an answer of any size, held to a bound."""
+    """aiobotocore's HTTP session with bounded response bodies."""
 
     async def _get_session(self, proxy_url: str | None) -> Any:
         return _BoundedRequests(await super()._get_session(proxy_url))
 
 
 def http_session_class() -> Any:
-    """Return the class to send with: aiobotocore's own, where it can't be bounded any more."""
+    """Return the class of HTTP session to use: aiobotocore's own, if a new version can't be bounded this way."""
     return BoundedSession if hasattr(AIOHTTPSession, "_get_session") else AIOHTTPSession
 
 
 class UpstreamChanged(ECSError):
-    """Upstream is not as it was: the message names what."""
+    """aiobotocore or botocore no longer has a private member that aioecs uses; the message names it."""
 
 
 def _member(of: Any, name: str) -> Any:
@@ -109,7 +109,7 @@ def _http_session(client: Any) -> Any:
 
 
 def third_party_handlers(client: Any, operations: tuple[str, ...]) -> list[str]:
-    """Name the events on which somebody else than botocore, aiobotocore and aioecs listens to these operations."""
+    """Return the events of these operations that have a handler of neither botocore, aiobotocore nor aioecs."""
     trie = _member(_member(client.meta.events, "_emitter"), "_handlers")
     search: Callable[[str], Iterator[Any]] = _member(trie, "prefix_search")
     found = {
@@ -123,45 +123,47 @@ def third_party_handlers(client: Any, operations: tuple[str, ...]) -> list[str]:
 
 
 def _module(handler: Any) -> str:
-    of = getattr(handler, "func", handler)  # what a partial calls
-    return str(getattr(of, "__module__", None) or type(of).__module__)
+    function = getattr(handler, "func", handler)  # a partial's function
+    return str(getattr(function, "__module__", None) or type(function).__module__)
 
 
 def proxy_for(client: Any, url: str) -> str | None:
-    """Return the proxy that the client's requests to this URL go through."""
-    asked: Callable[[str], str | None] = _member(_member(_http_session(client), "_proxy_config"), "proxy_url_for")
-    return asked(url)
+    """Return the URL of the proxy for the client's requests to this URL; None if there is none."""
+    proxy_url_for: Callable[[str], str | None] = _member(
+        _member(_http_session(client), "_proxy_config"), "proxy_url_for"
+    )
+    return proxy_url_for(url)
 
 
 def proxies(client: Any) -> dict[str, str]:
-    """Return the URLs of the client's proxies by scheme, as they were given or found in the environment."""
+    """Return the URLs of the client's proxies by scheme, from its config or the environment."""
     given: dict[str, str] | None = _member(_member(_http_session(client), "_proxy_config"), "_proxies")
     return dict(given or {})
 
 
 def has_stock_http_session(client: Any) -> bool:
-    """Tell whether the client's HTTP session is aiobotocore's own class, and no subclass of it."""
+    """Tell whether the client's HTTP session is of aiobotocore's own class or `BoundedSession`, not a subclass."""
     return type(_http_session(client)) in (AIOHTTPSession, BoundedSession)
 
 
 def tls_files(client: Any) -> tuple[str | None, str | None, str | None]:
-    """Return the CA bundle, the client certificate and its key that the client was given; None for each it was not."""
+    """Return the paths of the client's CA bundle, client certificate and its key; None for each that is not set."""
     verify = _member(_http_session(client), "_verify")
     bundle = verify if isinstance(verify, str) else None
     return bundle, _member(_http_session(client), "_cert_file"), _member(_http_session(client), "_key_file")
 
 
 def tls_context(client: Any) -> ssl.SSLContext:
-    """Make the client's TLS, with its CA bundle and client certificate; it reads files, so call it in a thread."""
-    made: Callable[[str | None], tuple[Any, Any]] = _member(_http_session(client), "_build_ssl_contexts")
-    context, _ = made(None)
+    """Make the client's TLS context, with its CA bundle and client certificate. It reads files: call it in a thread."""
+    build: Callable[[str | None], tuple[Any, Any]] = _member(_http_session(client), "_build_ssl_contexts")
+    context, _ = build(None)
     if not isinstance(context, ssl.SSLContext):
-        raise UpstreamChanged(f"aiobotocore makes its TLS as a {type(context).__module__}.{type(context).__name__}")
+        raise UpstreamChanged(f"aiobotocore's TLS context is a {type(context).__module__}.{type(context).__name__}")
     return context
 
 
 async def force_refresh(credentials: Any) -> None:
-    """Refresh credentials that can be, though they don't know yet that they must be; others stay as they are."""
+    """Refresh credentials before they are due, if they are refreshable; leave others as they are."""
     refresh = getattr(credentials, "_protected_refresh", None)
     if refresh is not None:
         lock = _member(credentials, "_refresh_lock")
@@ -171,7 +173,7 @@ async def force_refresh(credentials: Any) -> None:
 
 
 def _forget_cached(credentials: Any) -> None:
-    """Forget what the fetcher keeps: assume role, web identity and SSO would hand out the same credentials again."""
+    """Remove the fetcher's cached credentials: assume role, web identity and SSO would return them again."""
     fetcher = getattr(getattr(credentials, "_refresh_using", None), "__self__", None)
     cache, key = getattr(fetcher, "_cache", None), getattr(fetcher, "_cache_key", None)
     if cache is not None and key in cache:
@@ -179,7 +181,7 @@ def _forget_cached(credentials: Any) -> None:
 
 
 def sign_with(client: Any, credentials: Any) -> None:
-    """Let a client that was made without credentials sign with these."""
+    """Let a client that was created without credentials sign with these."""
     signer = _member(client, "_request_signer")
     _member(signer, "_credentials")
-    setattr(signer, "_credentials", credentials)  # noqa: B010 what isn't public is named in this file alone
+    setattr(signer, "_credentials", credentials)  # noqa: B010 an assignment would be a private access (SLF001)

@@ -1,12 +1,12 @@
-"""One attempt over aiobotocore's own client: the plain way.
+"""The botocore transport: one attempt through aiobotocore's own client.
 
-aiobotocore resolves, signs and sends; four of its public events let us see what it does and hold it to one send:
+aiobotocore resolves, signs and sends. Handlers of four of its public events hold it to one send:
 
-- `needs-retry` is answered with no before anybody else's handler can say yes;
-- `before-send` gives each request a body that witnesses its being written, and refuses to be written twice, so that
-  not even a redirect sends a start again;
-- `before-parse` keeps the answer, since botocore's parser drops the members that it doesn't know, and may fail;
-- `before-call` puts in the members that the request carries beyond botocore's model.
+- `needs-retry` is answered with no before any other handler can answer yes;
+- `before-send` gives each request a body that marks when it is written, and refuses to be written twice, so that not
+  even a redirect sends a start again;
+- `before-parse` keeps the response, since botocore's parser drops the members that it doesn't know, and may fail;
+- `before-call` adds the members of the request that botocore's model doesn't know.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ R = TypeVar("R", bound=Shape)
 
 @attrs.define
 class _CurrentAttempt:
-    """The attempt that a task is making, for the handlers that aiobotocore calls in it."""
+    """The attempt of the current task, for the handlers that aiobotocore calls in it."""
 
     sent_marker: SentMarker
     full_request: dict[str, Any] | None
@@ -47,11 +47,11 @@ class _CurrentAttempt:
 
     @property
     def refused(self) -> SentTwice | SendNotAllowed | None:
-        """The refusal of a send that came too late, or of a second one, if one was tried."""
+        """Why the body refused to be written, if it did."""
         return self.body.refused if self.body is not None else None
 
     def end(self) -> None:
-        """Count the request as sent where a handler put another body in place of the one that is watched."""
+        """Count the request as sent if a handler replaced its body, since the marker then sees nothing."""
         if self.request is not None and self.request.body is not self.body:
             self.sent_marker.body_started = True
 
@@ -60,7 +60,7 @@ _CURRENT: ContextVar[_CurrentAttempt | None] = ContextVar("aioecs_attempt", defa
 
 
 def _add_unknown_members(params: dict[str, Any], **_: Any) -> None:
-    """Put what only the request knows over what botocore made of it, and of anybody's handlers."""
+    """Add the members that botocore's model doesn't know to the body that botocore and other handlers made."""
     current = _CURRENT.get()
     if current is not None and current.full_request is not None:
         params["body"] = json.dumps(_overlay(json.loads(params["body"]), current.full_request)).encode()
@@ -68,14 +68,14 @@ def _add_unknown_members(params: dict[str, Any], **_: Any) -> None:
 
 def _overlay(under: Any, over: Any) -> Any:
     if isinstance(under, dict) and isinstance(over, dict):
-        return under | {name: _overlay(under.get(name), held) for name, held in over.items()}
+        return under | {name: _overlay(under.get(name), value) for name, value in over.items()}
     if isinstance(under, list) and isinstance(over, list) and len(under) == len(over):
         return [_overlay(*pair) for pair in zip(under, over, strict=True)]
     return over
 
 
 def _mark_body(request: Any, **_: Any) -> None:
-    """Give the request a body that is seen being written; a second request of one attempt gets the same one."""
+    """Give the request a body that marks when it is written; a second request of an attempt gets the same one."""
     current = _CURRENT.get()
     if current is not None:
         if current.body is None:
@@ -86,44 +86,44 @@ def _mark_body(request: Any, **_: Any) -> None:
 
 
 def _reject_control_characters(request: Any) -> None:
-    """Refuse a header or an address with a control character, whoever put it there; its value is not quoted."""
-    written = {"address": getattr(request, "url", ""), **getattr(request, "headers", {})}
-    for name, held in written.items():
-        text = held.decode("latin-1") if isinstance(held, bytes) else str(held)
+    """Refuse a header or a URL with a control character, whoever put it there; its value is not quoted."""
+    parts = {"address": getattr(request, "url", ""), **getattr(request, "headers", {})}
+    for name, value in parts.items():
+        text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
         found = find_control_character(text)
         if found is not None or find_control_character(name) is not None:
-            outcome = f"header {name!r}" if name != "address" else "address"
-            raise InvalidConfigError(error_msg=f"the {outcome} holds a control character ({found or 'in its name'})")
+            part = f"header {name!r}" if name != "address" else "address"
+            raise InvalidConfigError(error_msg=f"the {part} holds a control character ({found or 'in its name'})")
 
 
 def _no_retry(**_: Any) -> bool | None:
-    """Say no to a retry of ours, first of all: botocore takes the first answer that is one."""
+    """Refuse a retry of our own requests; botocore takes the first handler's answer that is not None."""
     return None if _CURRENT.get() is None else False
 
 
 def _keep_answer(response_dict: dict[str, Any], **_: Any) -> None:
-    """Keep the answer as it came: what botocore's parser makes of it, or whether it trips over it, doesn't matter."""
+    """Keep the response as it arrived, so that neither the result nor an error of botocore's parser matters."""
     current = _CURRENT.get()
     if current is not None and current.answer is None:
-        lines = [
-            (name.encode("latin-1", "replace"), held.encode("latin-1", "replace"))
-            for name, held in response_dict["headers"].items()
+        headers = [
+            (name.encode("latin-1", "replace"), value.encode("latin-1", "replace"))
+            for name, value in response_dict["headers"].items()
         ]
-        current.answer = Response(response_dict["status_code"], lines, bytes(response_dict["body"]))
+        current.answer = Response(response_dict["status_code"], headers, bytes(response_dict["body"]))
 
 
 class BotocoreTransport:
-    """The port over `create_client('ecs')`."""
+    """Sends requests through the client of `create_client("ecs")`."""
 
     kind = "botocore"
 
     def __init__(
         self, client: Any, timeout: float, rate_limit_key: Hashable = None, credentials: CredentialSource | None = None
     ) -> None:
-        """Take an aiobotocore client with its retries off; `clock` bounds one attempt, in seconds.
+        """Take an aiobotocore client with its retries off; `timeout` bounds one attempt, in seconds.
 
-        `who` is whose token buckets its requests take from; None if nobody else is known to take from them.
-        `credentials` is what the client signs with; None if it signs with none.
+        Transports with an equal `rate_limit_key` share ECS's token buckets; None means that this one shares with none.
+        `credentials` is the source of what the client signs with; None if requests are not signed.
         """
         self.rate_limit_key = rate_limit_key if rate_limit_key is not None else self
         self.read: ResponseReader = read_response
@@ -132,9 +132,9 @@ class BotocoreTransport:
         self._credentials = credentials
         events = client.meta.events
         events.register("before-call.ecs", _add_unknown_members, unique_id="aioecs-extend")
-        events.register("before-send.ecs", _mark_body, unique_id="aioecs-witness")
+        events.register("before-send.ecs", _mark_body, unique_id="aioecs-sent-marker")
         events.register("before-parse.ecs", _keep_answer, unique_id="aioecs-answer")
-        # The wildcard goes before handlers of a single operation too.
+        # Handlers of the wildcard run before those of a single operation.
         events.register_first("needs-retry.ecs.*", _no_retry, unique_id="aioecs-no-retry")
 
     @property
@@ -153,21 +153,21 @@ class BotocoreTransport:
         return str(self._client.meta.partition)
 
     async def close(self) -> None:
-        """Close nothing: the client beneath is closed by whoever opened it."""
+        """Do nothing: whoever opened the aiobotocore client closes it."""
 
     async def attempt(self, operation: Operation[R], request: Shape, sent_marker: SentMarker) -> Attempt[R]:
-        """Send the request once, and say what came of it; once more if only its credentials were turned away."""
+        """Send the request once and return the outcome; send it once more if ECS rejected only its credentials."""
         source = self._credentials
         if source is None:
             return await self._send(operation, request, sent_marker)
         try:
             keys = await source.current()
-        except Exception as error:  # noqa: BLE001 a credential source's own failure, an STS error among them
+        except Exception as error:  # noqa: BLE001 any failure of a credential source, such as an error of STS
             return NotSent(source.describe_failure(error, operation.name))
         outcome = await self._send(operation, request, sent_marker)
         if not isinstance(outcome, Rejected) or outcome.error.code not in EXPIRED_CODES:
             return outcome
-        # It was turned away and ECS did nothing: until the next byte nothing is on the wire.
+        # ECS rejected the request and did nothing, so nothing counts as sent until the next first byte.
         sent_marker.body_started = False
         if await source.refresh(keys):
             return await self._send(operation, request, sent_marker)
@@ -187,7 +187,7 @@ class BotocoreTransport:
             if outcome is not None and is_trusted(outcome):
                 sent_marker.answer = outcome
             raise
-        except Exception as error:  # noqa: BLE001 whatever it is, it must become a word about the start
+        except Exception as error:  # noqa: BLE001 every error must become an outcome of the start
             current.end()
             if current.answer is None:
                 return classify_failure(current.refused or error, operation.name, sent_marker.body_started)
@@ -195,6 +195,8 @@ class BotocoreTransport:
             current.end()
             _CURRENT.reset(token)
         if current.answer is None:
-            why = current.refused or ConnectionError("what aiobotocore answered didn't come over the wire")
+            why = current.refused or ConnectionError(
+                "aiobotocore returned a result without a response from the network"
+            )
             return classify_failure(why, operation.name, sent_marker.body_started)
         return self.read(operation, request, current.answer)

@@ -1,4 +1,4 @@
-"""The witness: a body that is seen being written, and is written once."""
+"""A request's body that marks when it is written, and refuses to be written twice."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from aioecs._transport.transport import SendNotAllowed, SentMarker
 
 
 class MarkedBody(BytesPayload):
-    """A request's body that tells its witness before its first byte is written, and is written once at most."""
+    """A request's body that sets its `SentMarker` before its first byte is written, and is written at most once."""
 
     def __init__(self, body: bytes, sent_marker: SentMarker) -> None:
         super().__init__(body)
         self._sent_marker = sent_marker
         self.refused: SentTwice | SendNotAllowed | None = None
-        """Set once it was asked for too late, or a second time: what came since is no word about the request."""
+        """The last refusal to write the body. An outcome that aiobotocore reports after it doesn't count."""
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """Write it, once."""
+        """Write the body; raise SentTwice if it was written before."""
         _reject_unsolicited_data(writer)
         self._begin_once()
         await super().write(writer)
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        """Write it, once."""
+        """Write the body; raise SentTwice if it was written before."""
         _reject_unsolicited_data(writer)
         self._begin_once()
         await super().write_with_length(writer, content_length)
 
     async def as_bytes(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
-        """Hand it over whole: whoever asks may send it."""
+        """Return the body, and count it as sent: the caller may send it."""
         self._begin()
         return await super().as_bytes(encoding, errors)
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """Hand it over as text: whoever asks may send it."""
+        """Return the body as text, and count it as sent: the caller may send it."""
         self._sent_marker.body_started = True
         return super().decode(encoding, errors)
 
@@ -48,21 +48,23 @@ class MarkedBody(BytesPayload):
     def _begin(self) -> None:
         try:
             self._sent_marker.begin_body()
-        except SendNotAllowed as late:
-            self.refused = late
+        except SendNotAllowed as refused:
+            self.refused = refused
             raise
 
     def reject_second_write(self) -> None:
-        """Raise SentTwice if it is on the wire already."""
+        """Raise SentTwice if the body was written before."""
         if self._sent_marker.body_started:
-            self.refused = SentTwice("aioecs sends a request once; something beneath it tried to send it again")
+            self.refused = SentTwice(
+                "aioecs sends a request once; a library or handler beneath it tried to send it again"
+            )
             raise self.refused
 
 
 def _reject_unsolicited_data(writer: AbstractStreamWriter) -> None:
-    """Raise AnsweredUnasked if something has come on the connection: it would be taken for this request's answer.
+    """Raise UnsolicitedData if bytes wait on the connection: they would be read as this request's answer.
 
-    Over TLS what has come may be the other side's keys, so only plain HTTP can tell.
+    Only plain HTTP can be checked: over TLS the bytes may belong to the TLS protocol, such as session tickets.
     """
     transport = getattr(writer, "transport", None)
     if transport is None or transport.get_extra_info("ssl_object") is not None:
@@ -73,12 +75,12 @@ def _reject_unsolicited_data(writer: AbstractStreamWriter) -> None:
     with selectors.DefaultSelector() as selector:
         selector.register(raw_socket.fileno(), selectors.EVENT_READ)
         if selector.select(0):
-            raise UnsolicitedData("the connection was closed, or spoke before it was asked")
+            raise UnsolicitedData("the server closed the connection, or sent data before the request")
 
 
 class UnsolicitedData(ConnectionError):
-    """Bytes that nobody asked for, or the other side's goodbye, came before the request was written."""
+    """The server sent data, or closed the connection, before the request was written."""
 
 
 class SentTwice(ConnectionError):
-    """A redirect or a foreign retry handler tried to send a request again."""
+    """A redirect or somebody else's retry handler tried to send a request again."""

@@ -1,8 +1,8 @@
-"""botocore's data files, read so that the loop gets its turns meanwhile, and no more of them than is asked for.
+"""Loads botocore's data files without blocking other threads, and parses large parts of them only on demand.
 
-botocore's own reader parses a file in one call into C, which keeps the interpreter to itself up to the last byte: the
-loop stands still, whatever thread reads. Here a function in Python makes each object, and between two of those the
-interpreter may change threads. What comes out is equal to what botocore reads.
+botocore's own loader parses a file in one C call, which holds the interpreter lock to the end: the event loop stops,
+whatever thread loads. Here a Python function builds each object, and the interpreter may switch threads between two of
+them. The result equals what botocore loads.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _OPENERS: dict[str, Callable[..., Any]] = {".json": open, ".json.gz": gzip.open}
 
 
 class ChunkedModelLoader(JSONFileLoader):  # type: ignore[misc]  # botocore has no types
-    """Reads what botocore's own reader reads, into the same types, and lets others run meanwhile."""
+    """Loads the same data as botocore's own loader, into the same types, and lets other threads run meanwhile."""
 
     def load_file(self, file_path: str) -> Any:
-        """Read the file of this name, which is without its `.json` or `.json.gz`; None if there is none."""
+        """Load the file with this path plus `.json` or `.json.gz`; return None if there is none."""
         for ending, opening in _OPENERS.items():
             path = Path(file_path + ending)
             if path.is_file():
@@ -35,15 +35,15 @@ class ChunkedModelLoader(JSONFileLoader):  # type: ignore[misc]  # botocore has 
                     return data
         return None
 
-    def _parsed(self, path: Path, text: str) -> Any:  # noqa: ARG002 which an heir looks at
+    def _parsed(self, path: Path, text: str) -> Any:  # noqa: ARG002 a subclass uses it
         return json.loads(text, object_pairs_hook=_as_ordered_dict)
 
 
 class TrimmedModelLoader(ChunkedModelLoader):
-    """Reads into plain dicts, and of the endpoints of all AWS those alone that somebody asks for.
+    """Loads into plain dicts, and parses the endpoints of an AWS service only when they are asked for.
 
-    They are a quarter of all the objects in a process with one ECS client, and whenever the garbage collector looks at
-    all of them the loop stands still.
+    The endpoints are a quarter of all objects in a process with one ECS client, and a full garbage collection, which
+    visits every object, stops the loop.
     """
 
     def _parsed(self, path: Path, text: str) -> Any:
@@ -51,7 +51,7 @@ class TrimmedModelLoader(ChunkedModelLoader):
 
 
 def use_trimmed_loader(loader: Any) -> Any:
-    """Return the loader; from now on it reads leanly, if it is botocore's own."""
+    """Make the loader use a `TrimmedModelLoader`, if it is botocore's own, and return it."""
     if _is_stock(loader):
         loader.file_loader = TrimmedModelLoader()
     return loader
@@ -59,7 +59,7 @@ def use_trimmed_loader(loader: Any) -> Any:
 
 @contextmanager
 def chunked_loading(loader: Any) -> Generator[None]:
-    """Let somebody else's loader read gently in this block, if it is botocore's own; it is left as it was."""
+    """Make the loader use a `ChunkedModelLoader` within the block, if it is botocore's own."""
     if not _is_stock(loader):
         yield
         return
@@ -87,16 +87,16 @@ def _parse_all(text: str) -> Any:
 
 
 class LazyServices(Mapping[str, Any]):
-    """A partition's services, each parsed when it is first asked for."""
+    """A partition's services, each parsed when it is first accessed."""
 
     def __init__(self, texts: dict[str, str]) -> None:
-        """Take the JSON of each."""
+        """Take the JSON text of each service by name."""
         self._texts = texts
         self._parsed: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._parsed:
-            self._parsed.setdefault(name, _parse_all(self._texts[name]))  # another thread's, if it was quicker
+            self._parsed.setdefault(name, _parse_all(self._texts[name]))  # another thread may have parsed it first
         return self._parsed[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -112,9 +112,9 @@ _AFTER = re.compile(r"\s*([,}])")
 
 
 def parse_endpoints(text: str) -> Any:
-    """Parse an endpoints file; the services of its partitions stay text until they are asked for.
+    """Parse an endpoints file; the services of its partitions stay text until they are accessed.
 
-    A file that isn't laid out as botocore's is parsed as a whole, and so refused if it is no JSON.
+    A file with another layout is parsed as a whole, and so refused if it is no JSON.
     """
     try:
         return _parse_lazily(text)
@@ -142,11 +142,11 @@ def _parse_lazily(text: str) -> Any:
 
 
 def _placeholder(number: int) -> str:
-    return f"what is stepped over, {number}"
+    return f"services of partition {number}"
 
 
 def _skip_object(text: str, at: int) -> tuple[dict[str, str], int]:
-    """Return the text of each member of the object that begins before `at`, and where it ends."""
+    """Return the text of each member of the object that begins just before `at`, and the position of its end."""
     members: dict[str, str] = {}
     decoder = json.JSONDecoder()
     while named := _NAMED.match(text, at):
@@ -158,4 +158,4 @@ def _skip_object(text: str, at: int) -> tuple[dict[str, str], int]:
         at = after.end()
         if after[1] == "}":
             return members, at
-    raise ValueError("an odd object")
+    raise ValueError("an object of an unexpected layout")

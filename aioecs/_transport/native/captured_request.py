@@ -1,7 +1,7 @@
-"""One request that botocore makes up and nobody sends: it shows where and as what the client's requests go.
+"""Captures one request that botocore prepares, without sending it, to learn the URL, host, scope and user agent.
 
-Endpoint rules, signer, user agent and what handlers add need not be understood for this: whatever decides about them
-has decided by the time that `before-send` sees the request, and an answer from there keeps it off the wire.
+Endpoint rules, signer, user agent and handlers have all had their effect when `before-send` sees the request. A handler
+there returns a response, so that botocore sends nothing.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _EXPECTED = {"content-type", "x-amz-target", "x-amz-date", "x-amz-security-token
 
 
 class NotSupportedNatively(Exception):
-    """The client's requests are not such as the fast way makes; the message says in what."""
+    """The native transport can't make the client's requests; the message says why."""
 
 
 class _EmptyBody:
-    """An empty answer."""
+    """The body of an empty response."""
 
     async def read(self) -> bytes:
         return b"{}"
@@ -33,7 +33,7 @@ class _EmptyBody:
 
 @attrs.frozen
 class CapturedRequest:
-    """What the rehearsal showed."""
+    """What the native transport needs to know of the client's requests."""
 
     url: str
     host: str
@@ -42,10 +42,10 @@ class CapturedRequest:
 
 
 async def capture_request(client: Any, keys: Keys) -> CapturedRequest:
-    """Let the client make up a ListTasks that is never sent, and hold it against what the fast way would make of it.
+    """Let the client prepare a ListTasks without sending it, and check that the native transport would send the same.
 
     Raises:
-        Otherwise: it isn't the same.
+        NotSupportedNatively: it would not.
     """
     requests: list[Any] = []
 
@@ -54,13 +54,13 @@ async def capture_request(client: Any, keys: Keys) -> CapturedRequest:
         return AioAWSResponse(request.url, 200, {}, _EmptyBody())
 
     events = client.meta.events
-    events.register_first("before-send.ecs.ListTasks", intercept, unique_id="aioecs-rehearsal")
+    events.register_first("before-send.ecs.ListTasks", intercept, unique_id="aioecs-capture")
     try:
         await client.list_tasks()
     finally:
-        events.unregister("before-send.ecs.ListTasks", intercept, unique_id="aioecs-rehearsal")
+        events.unregister("before-send.ecs.ListTasks", intercept, unique_id="aioecs-capture")
     if len(requests) != 1:
-        raise NotSupportedNatively("botocore made up no request when it was asked for one")
+        raise NotSupportedNatively("botocore prepared no request")
     return _compare(requests[0], keys)
 
 
@@ -69,14 +69,14 @@ def _compare(request: Any, keys: Keys) -> CapturedRequest:
     if request.method != "POST" or url.path != "/" or url.query or url.username is not None:
         raise NotSupportedNatively("the endpoint has a path, a query or a user")
     headers = {name.lower(): _text(value) for name, value in request.headers.items()}
-    if any(find_control_character(held) for held in headers.values()):
+    if any(find_control_character(value) for value in headers.values()):
         raise NotSupportedNatively("a header holds a control character")
     unexpected = set(headers) - _UNSIGNED - _EXPECTED
     if unexpected:
         raise NotSupportedNatively(f"requests have headers of their own: {', '.join(sorted(unexpected))}")
     captured = CapturedRequest(request.url, _host(url), _scope(headers.get("authorization", "")), headers["user-agent"])
     if headers["authorization"].rpartition("=")[2] != _expected_signature(captured, headers, keys, bytes(request.body)):
-        raise NotSupportedNatively("requests are signed otherwise")
+        raise NotSupportedNatively("requests are signed in another way")
     return captured
 
 
@@ -90,7 +90,7 @@ def _scope(authorization: str) -> Scope:
 
 def _expected_signature(captured: CapturedRequest, headers: dict[str, str], keys: Keys, body: bytes) -> str:
     timestamp = headers["x-amz-date"]
-    signing = {name: held for name, held in headers.items() if name not in _UNSIGNED} | {"host": captured.host}
+    signing = {name: value for name, value in headers.items() if name not in _UNSIGNED} | {"host": captured.host}
     canonical = canonical_request("POST", "/", "", signing, sha256(body).hexdigest())
     return signature(
         derive_signing_key(keys.secret_key, timestamp[:8], captured.scope), timestamp, captured.scope, canonical
@@ -98,7 +98,7 @@ def _expected_signature(captured: CapturedRequest, headers: dict[str, str], keys
 
 
 def _host(url: Any) -> str:
-    """Name the host as it is signed: with its port, unless that is the scheme's own."""
+    """Return the host as it is signed: with its port, unless that is the scheme's default."""
     host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
     return host if url.port in (None, {"http": 80, "https": 443}.get(url.scheme)) else f"{host}:{url.port}"
 

@@ -1,9 +1,9 @@
-"""By how much the clock that requests are signed with is off: learnt from a rejection, believed once it has helped.
+"""Corrects a wrong local clock for signing: the offset is learnt from a rejection, and shared once it has worked.
 
-A request that was turned away for its time is signed anew, as the .NET SDK does: by what another call has proven
-meanwhile, else by its own answer's Date. That Date counts for this one request; only when a request that was signed by
-it is not turned away for its time do others sign by it. So one bad Date costs one call, and of many calls that were
-signed with the wrong time each is mended.
+A request that was rejected for its time is signed again, as the .NET SDK does: with the offset that another call has
+confirmed meanwhile, else with that of the response's Date. Such an offset is used for this one request first. Others
+use it only once ECS has accepted the request's time. So one bad Date costs one call, and each of many calls that were
+signed with the wrong time is corrected.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ CLOCK_SKEW_CODES = {
     "RequestTimeTooSkewed",
     "SignatureDoesNotMatch",
 }
-"""Codes of a request that may have been turned away for its time."""
+"""Error codes of a request that may have been rejected for its time."""
 _MAX_SKEW = 240.0
-"""Seconds that a clock may be off before it counts as the reason; AWS tolerates 300 [General Reference]."""
+"""Seconds of clock skew beyond which the time counts as the reason; AWS tolerates 300 [General Reference]."""
 _FIRST, _LAST = 1_420_070_400.0, 253_402_300_799.0
-"""From 2015, when ECS began, to the last second that a signature can hold: no server's clock is elsewhere."""
+"""Times that a server's clock can show: from 2015, when ECS began, to the last second that a signature can hold."""
 
 
 def parse_date(date: str | None) -> float | None:
-    """Read a Date header as seconds since the epoch; None if it is none, or no time that a server can have."""
+    """Parse a Date header into seconds since the epoch; return None if it is malformed or out of range."""
     if date is None:
         return None
     try:
@@ -41,12 +41,15 @@ def parse_date(date: str | None) -> float | None:
 
 @attrs.define
 class ClockCorrection:
-    """How many seconds the servers' clock is ahead of ours, as far as that is proven."""
+    """The confirmed offset of the server's clock from ours, in seconds; positive where the server is ahead."""
 
     offset: float = 0.0
 
     def offset_for_retry(self, used: float, date: str | None, now: float) -> float | None:
-        """Say how far ahead to sign a request that was turned away with `signed`; None: its time was not the reason."""
+        """Return the offset to sign again with; None if the time was not the reason.
+
+        `used` is the offset that the rejected request was signed with, `date` its response's Date, and `now` our time.
+        """
         if abs(self.offset - used) >= _MAX_SKEW:
             return self.offset
         server_time = parse_date(date)
@@ -55,5 +58,5 @@ class ClockCorrection:
         return server_time - now
 
     def confirm(self, offset: float) -> None:
-        """Believe it: a request that was signed so was not turned away for its time."""
+        """Use this offset from now on: a request that was signed with it was not rejected for its time."""
         self.offset = offset

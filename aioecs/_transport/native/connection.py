@@ -1,7 +1,7 @@
-"""One connection: a request goes out in one write, seen by its witness, and its answer is read by httptools.
+"""One HTTP connection: it sends a request in one write, marked by a `SentMarker`, and reads its answer with httptools.
 
 There is no pipelining, no redirect and no second write. Whatever leaves it unclear where the next answer begins (a
-cancel, a clock, bytes that nobody asked for) closes the connection.
+cancel, a timeout, unsolicited bytes) closes the connection.
 """
 
 from __future__ import annotations
@@ -24,51 +24,51 @@ The largest answer that ECS is known to give describes a hundred tasks, each wit
 fifty tags of 384: in a script of three bytes a character, and with 10 KB of other members each, 9.2 MB.
 """
 MAX_HEADERS = 128
-"""Headers of an answer at most, and ..."""
+"""Headers of an answer at most, as in aiohttp."""
 MAX_HEADER_SIZE = 8190
-"""... bytes of one; both as aiohttp has it."""
+"""Bytes of one header at most, as in aiohttp."""
 _MAX_HEAD_SIZE = 64 * 2**10
-"""Bytes that may come before a body begins, those of all answers of 1xx among them."""
+"""Bytes before the body at most, including all answers with a status of 1xx."""
 _MAX_OVERHEAD_RATIO = 8
-"""One part in so many may be the framing of chunks, once there is more of it than a head."""
+"""Beyond the size of a head, the framing of chunks may be one eighth of the body at most."""
 
 
 @attrs.frozen
 class Response:
-    """An answer: its body may hold secrets and is in no repr."""
+    """An HTTP response. Its body may hold secrets and is not in the repr."""
 
     status: int
     fields: Sequence[tuple[bytes, bytes]] = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)
 
     def header(self, name: bytes) -> str | None:
-        """Return a header by its name in lower case; of several the first."""
-        for field, held in self.fields:
+        """Return the first header of this name, which is in lower case; None if there is none."""
+        for field, value in self.fields:
             if field.lower() == name:
-                return held.decode("latin-1")
+                return value.decode("latin-1")
         return None
 
     @property
     def headers(self) -> dict[str, str]:
-        """All headers, names in lower case; of several of a name the last."""
-        return {name.decode("latin-1").lower(): held.decode("latin-1") for name, held in self.fields}
+        """All headers by their names in lower case; the last one of each name."""
+        return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self.fields}
 
 
 class _LimitExceeded(Exception):
-    """An answer is larger than aioecs reads."""
+    """An answer exceeds a limit on its size."""
 
 
 class Connection(asyncio.Protocol):
-    """A connection, and the exchange that is under way on it."""
+    """A connection, and the exchange in progress on it."""
 
     def __init__(
         self, raw_socket: socket.socket, deadlines: Deadlines, on_closed: Callable[[Connection], object]
     ) -> None:
-        """Take the connected socket beneath it, and the clocks of its loop; `gone` hears of its end."""
+        """Take the connected socket and the deadlines of its loop; `on_closed` is called when the connection ends."""
         self._socket = raw_socket
         self._deadlines = deadlines
         self._on_closed = on_closed
-        self._transport: Any = None  # an asyncio.Transport, which a loop of another make need not subclass
+        self._transport: Any = None  # an asyncio.Transport; the transports of other loops need not subclass it
         self._parser: HttpResponseParser
         self._fields: list[tuple[bytes, bytes]] = []
         self._parts: list[bytes] = []
@@ -80,7 +80,7 @@ class Connection(asyncio.Protocol):
         self._unusable = True
         self.idle_since = 0.0
 
-    # ------------------------------------------------------------------------------------------------ for its users
+    # --------------------------------------------------------------------------------------------------- public API
 
     async def exchange(
         self,
@@ -89,14 +89,15 @@ class Connection(asyncio.Protocol):
         timeout: float,
         on_late_answer: Callable[[Response], object] | None = None,
     ) -> Response:
-        """Write the request and wait for its answer, so many seconds at most; what ends it early closes the connection.
+        """Write the request and return its answer; a cancel or an error closes the connection.
 
-        `late` hears of an answer that came together with a cancel: the cancel goes on, and the answer is not dropped.
+        The answer must be complete within `timeout` seconds. `on_late_answer` is called with an answer that arrived
+        together with a cancel, so that it is not lost; the cancel is raised nevertheless.
 
         Raises:
-            TimeoutError: the answer was not whole by then.
-            ConnectionError: the connection ended before it was, or what came is no HTTP; or nothing was sent, since the
-                witness kept it back.
+            TimeoutError: the answer was not complete in time.
+            ConnectionError: the connection ended before that, what arrived is no HTTP, or `sent_marker` refused the
+                request, which was not sent then.
         """
         if not self.reusable:
             raise ConnectionResetError("the connection was closed before the request was sent")
@@ -122,21 +123,21 @@ class Connection(asyncio.Protocol):
 
     @property
     def reusable(self) -> bool:
-        """Whether another request may follow: the answer is whole, and neither side has said goodbye."""
+        """Whether another request may be sent: the last answer is complete, and neither side has closed."""
         return not self._unusable and not self._transport.is_closing()
 
     def still_open(self) -> bool:
-        """Look at the socket itself: the other side's goodbye may have come while the loop was elsewhere."""
+        """Check the socket itself: the server may have closed it, or sent data, since the loop last read."""
         try:
             self._socket.recv(1, socket.MSG_PEEK)
         except (BlockingIOError, InterruptedError):
-            return self.reusable  # nothing has come
+            return self.reusable  # nothing has arrived
         except OSError:
             return False
-        return False  # a goodbye, or bytes that nobody asked for
+        return False  # the end of the stream, or unsolicited bytes
 
     def abort(self) -> None:
-        """Close it at once."""
+        """Close the connection at once."""
         self._unusable = True
         if self._transport is not None:
             self._transport.abort()
@@ -144,19 +145,19 @@ class Connection(asyncio.Protocol):
     def _time_out(self) -> None:
         self._fail(TimeoutError(f"no answer within {self._timeout:g} s"))
 
-    # ------------------------------------------------------------------------------------------------- for the loop
+    # -------------------------------------------------------------------------------------------- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the way out; the system shall notice a peer that is gone without a word."""
+        """Keep the transport, and let TCP keepalive find a peer that vanished."""
         self._transport = transport
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._parser = HttpResponseParser(self)
         self._unusable = False
 
     def data_received(self, data: bytes) -> None:
-        """Read what has come."""
+        """Parse what has arrived; close the connection if it is unsolicited or no HTTP."""
         if self._waiter is None or self._waiter.done():
-            self.abort()  # nobody asked
+            self.abort()  # unsolicited
             return
         try:
             self._received += len(data)
@@ -166,61 +167,61 @@ class Connection(asyncio.Protocol):
             self._fail(_connection_error("the answer is larger than any of ECS's", error))
         except (HttpParserError, HttpParserUpgrade) as error:
             bound = error.__context__ if isinstance(error.__context__, _LimitExceeded) else None
-            what = "what came is no answer in HTTP/1.1" if bound is None else "the answer is larger than any of ECS's"
+            what = "the answer is no HTTP/1.1" if bound is None else "the answer is larger than any of ECS's"
             self._fail(_connection_error(what, bound or error))
 
     def eof_received(self) -> None:
-        """Take an answer of no stated length as whole; asyncio then closes the connection."""
+        """Complete an answer without a stated length; asyncio then closes the connection."""
         self._unusable = True
         if self._headers_complete and not self._has_length():
             self._complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Fail the exchange under way."""
+        """Fail the exchange in progress."""
         self._unusable = True
-        when = "its answer was whole" if self._headers_complete or self._fields else "it answered"
+        when = "its answer was complete" if self._headers_complete or self._fields else "it answered"
         self._fail(_connection_error(f"the connection was closed before {when}", exc))
         self._on_closed(self)
 
-    # ----------------------------------------------------------------------------------------------- for the parser
+    # ---------------------------------------------------------------------------------------- callbacks of httptools
 
     def on_message_begin(self) -> None:
-        """Note a second answer behind the one that was asked for."""
+        """Mark the connection as unusable if a second answer follows."""
         if self._waiter is not None and self._waiter.done():
             self._unusable = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header."""
+        """Store a header; raise _LimitExceeded if there are too many, or it is too long."""
         if len(self._fields) >= MAX_HEADERS or len(name) + len(value) > MAX_HEADER_SIZE:
             raise _LimitExceeded(f"more than {MAX_HEADERS} headers, or one of more than {MAX_HEADER_SIZE} bytes")
         self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """Note that what comes now is the body."""
+        """Note that the body follows."""
         self._headers_complete = True
 
     def on_body(self, body: bytes) -> None:
-        """Keep a piece of the body."""
+        """Store a part of the body; raise _LimitExceeded if the body is too large."""
         self._body_size += len(body)
         if self._body_size > MAX_BODY_SIZE:
             raise _LimitExceeded(f"more than {MAX_BODY_SIZE} bytes")
         self._parts.append(body)
 
     def on_message_complete(self) -> None:
-        """Give the answer out, if it is the last: one of 1xx says that another will follow."""
+        """Return the answer to `exchange`, unless its status is 1xx: then another one follows."""
         if self._parser.get_status_code() < 200:
             self._reset_message()
             return
         self._unusable = self._unusable or not self._parser.should_keep_alive()
         self._complete()
 
-    # ------------------------------------------------------------------------------------------------------- within
+    # ------------------------------------------------------------------------------------------------------ internal
 
     def _reset_message(self) -> None:
         self._fields, self._parts, self._headers_complete, self._body_size = [], [], False, 0
 
     def _bound_framing(self) -> None:
-        """Bound what is none of the body: header lines that don't end, chunks of a byte each."""
+        """Limit what is not body: endless header lines, or chunks of one byte each."""
         if self._received - self._body_size > _MAX_HEAD_SIZE + self._body_size // _MAX_OVERHEAD_RATIO:
             raise _LimitExceeded(f"{self._received - self._body_size} bytes around a body of {self._body_size}")
 

@@ -1,6 +1,6 @@
-"""The connections to one endpoint: the idle ones kept warm, others opened as they are needed.
+"""A pool of connections to one endpoint: idle connections are reused, others are opened as needed.
 
-How many there may be is not decided here: the client has no more requests in flight than its pool is large.
+The pool has no limit of its own: the client has no more requests in flight than `Settings.pool_size`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from aioecs._transport.native.connection import Connection, Response
 from aioecs._transport.transport import SentMarker
 
 _DNS_TTL = 10.0
-"""Seconds for which a name's addresses are kept: as aiohttp does by default."""
+"""Seconds for which a host's addresses are cached: aiohttp's default."""
 _STAGGER = 0.25
-"""Seconds after which the next address is tried beside one that is slow. [RFC 8305, 5]"""
+"""Seconds after which the next address is tried in parallel to a slow one. [RFC 8305, 5]"""
 
 
 def _trust_any(_: Response) -> bool:
@@ -30,7 +30,7 @@ def _trust_any(_: Response) -> bool:
 
 
 class ConnectionPool:
-    """The connections to one host and port. Belongs to one event loop."""
+    """Connections to one host and port. Belongs to one event loop."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class ConnectionPool:
         idle: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take the clocks in seconds: until a connection stands, until an answer is whole, and how long it may idle."""
+        """Take the timeouts in seconds: to connect, to get a complete answer, and to close an idle connection."""
         self._host = host
         self._port = port
         self._tls = tls
@@ -69,14 +69,14 @@ class ConnectionPool:
         *,
         is_trusted: Callable[[Response], bool] = _trust_any,
     ) -> Response:
-        """Send a request on a connection that is free, or a new one, and return its answer.
+        """Send a request on an idle connection, or a new one, and return its answer.
 
-        Nothing of it is written before `witness.on_wire` is set; a cancel closes the connection that it went out on,
-        and an answer that came together with it goes to `late`. An answer that isn't `trusted` closes the connection:
-        what comes on it next may be another's answer too.
+        `sent_marker.body_started` is set before anything is written. A cancel closes the connection; an answer that
+        arrived together with the cancel goes to `on_late_answer`. An answer that `is_trusted` rejects closes the
+        connection, too: what arrives on it next may be another request's answer.
 
         Raises:
-            OSError: no connection came about, or it broke; TimeoutError among them, if a clock ended.
+            OSError: a connection could not be opened, or it broke; a TimeoutError if a timeout expired.
         """
         connection = self._take_idle() or await self._open_new()
         answer = await connection.exchange(request, sent_marker, self._answer_timeout, on_late_answer)
@@ -87,7 +87,7 @@ class ConnectionPool:
         return answer
 
     async def close(self) -> None:
-        """Close them all, and wait until they are; none is opened any more."""
+        """Close all connections, and wait until they are closed; no new one is opened."""
         self._closed = True
         if self._cleanup_timer is not None:
             self._cleanup_timer.cancel()
@@ -98,12 +98,12 @@ class ConnectionPool:
             await self._none_open.wait()
         self._deadlines.close()
 
-    # ------------------------------------------------------------------------------------------------- the idle ones
+    # ---------------------------------------------------------------------------------------------- idle connections
 
     def _take_idle(self) -> Connection | None:
-        """Take the one that was used last; those that have gone stale, or hold what nobody asked for, are closed.
+        """Return the connection that was used last; close those that are stale or hold unsolicited data.
 
-        The socket itself is looked at: what came while the loop was busy would be taken for the next answer.
+        The socket itself is checked: data that arrived while the loop was busy would be read as the next answer.
         """
         now = self._now()
         while self._idle:
@@ -124,7 +124,7 @@ class ConnectionPool:
         self._cleanup_timer = asyncio.get_running_loop().call_later(seconds, self._close_stale)
 
     def _close_stale(self) -> None:
-        """Close those that have idled too long."""
+        """Close the connections that have been idle too long."""
         self._cleanup_timer = None
         stale = self._now() - self._max_idle
         while self._idle and self._idle[0].idle_since <= stale:
@@ -132,28 +132,28 @@ class ConnectionPool:
         if self._idle:
             self._schedule_cleanup(self._idle[0].idle_since - stale)
 
-    # ------------------------------------------------------------------------------------------------------ new ones
+    # ----------------------------------------------------------------------------------------------- new connections
 
     async def _open_new(self) -> Connection:
         if self._closed:
-            raise ConnectionError("the client was left")
-        clock = asyncio.timeout(self._connect_timeout)
+            raise ConnectionError("the client is closed")
+        timeout = asyncio.timeout(self._connect_timeout)
         try:
-            async with clock:
+            async with timeout:
                 connection = await self._connect_to_host()
-        except (OSError, ValueError) as error:  # ValueError: a name that is none, ssl.CertificateError
+        except (OSError, ValueError) as error:  # ValueError: a malformed host name, ssl.CertificateError
             self._addresses = []
-            if clock.expired():
+            if timeout.expired():
                 raise TimeoutError(
                     f"{self._address} could not be reached within {self._connect_timeout:g} s"
                 ) from error
             raise ConnectionError(f"{self._address} could not be reached: {error}") from error
-        if self._closed:  # meanwhile
+        if self._closed:  # while it connected
             connection.abort()
-            raise ConnectionError("the client was left")
-        if self._tls is None and not connection.still_open():  # over TLS the other side may speak first, of its keys
+            raise ConnectionError("the client is closed")
+        if self._tls is None and not connection.still_open():  # a TLS server may send session tickets first
             connection.abort()
-            raise ConnectionError(f"{self._address} spoke before it was asked, or closed the connection")
+            raise ConnectionError(f"{self._address} sent data before the request, or closed the connection")
         return connection
 
     @property
@@ -172,13 +172,13 @@ class ConnectionPool:
                 lambda: connection, sock=raw_socket, ssl=self._tls, server_hostname=self._host if self._tls else None
             )
         except BaseException:
-            raw_socket.close()  # the loop may not have taken it yet
+            raw_socket.close()  # the loop may not own it yet
             self._on_closed(connection)
             raise
         return connection
 
     async def _resolve(self) -> Sequence[Any]:
-        """Return the host's addresses, as `getaddrinfo` gives them; one looks them up for all who ask meanwhile."""
+        """Return the host's addresses from `getaddrinfo`; concurrent callers share one lookup."""
         async with self._resolving:
             if not self._addresses or self._now() - self._resolved > _DNS_TTL:
                 loop = asyncio.get_running_loop()

@@ -1,11 +1,11 @@
-"""One attempt that does each thing once: the fast way.
+"""The native transport: one attempt, encoded, signed and sent on a connection of our own.
 
-It takes from aiobotocore what aiobotocore is there for (credentials and their refresh, the endpoint, TLS as it is
-configured), and makes up, signs, sends and reads for itself. A request is written once, on a connection of our own; no
+Credentials and their refresh, the endpoint and the TLS settings come from aiobotocore. A request is written once; no
 redirect is followed.
 
-A request that is turned away for its signature was not acted on. Where that can be mended it is mended and sent once
-more: expired credentials are refreshed, and a clock that is off is corrected (see `clock`). Nothing else is sent twice.
+ECS does not act on a request whose signature it rejects. Such a request is sent once more where the cause can be
+corrected: expired credentials are refreshed, and a wrong clock is corrected (see `clock_correction`). Nothing else is
+sent twice.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from aioecs._transport.native.captured_request import CapturedRequest
 from aioecs._transport.native.clock_correction import CLOCK_SKEW_CODES, ClockCorrection
 from aioecs._transport.native.connection import Response
 from aioecs._transport.native.connection_pool import ConnectionPool
-from aioecs._transport.native.encoding import Encoder
+from aioecs._transport.native.encoding import body_of
 from aioecs._transport.native.signing import CONTENT_TYPE, Keys, Signer
 from aioecs._transport.transport import Operation, SentMarker
 from aioecs.errors import ECSServiceError
@@ -38,7 +38,7 @@ _RETRYABLE_CODES = EXPIRED_CODES | CLOCK_SKEW_CODES
 
 
 class NativeTransport:
-    """The port over aiobotocore's credentials, and connections of our own."""
+    """Sends requests with aiobotocore's credentials, on connections of our own."""
 
     kind = "native"
 
@@ -52,9 +52,9 @@ class NativeTransport:
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Take an aiobotocore client, what its rehearsal showed, and connections to there, which it closes.
+        """Take an aiobotocore client, the request captured from it, and a connection pool, which `close` closes.
 
-        `who` is whose token buckets its requests take from; None if nobody else is known to take from them.
+        Transports with an equal `rate_limit_key` share ECS's token buckets; None means that this one shares with none.
         """
         self.rate_limit_key = rate_limit_key if rate_limit_key is not None else self
         self.endpoint_url = str(client.meta.endpoint_url)
@@ -67,40 +67,33 @@ class NativeTransport:
         self._now = now
         self._clock = ClockCorrection()
         self._signer = Signer(captured.host, captured.scope)
-        self._encoder = Encoder()
-        self._in_flight = 0
         self._head_lines: dict[str, tuple[str, str]] = {}
 
     async def attempt(self, operation: Operation[R], request: Shape, sent_marker: SentMarker) -> Attempt[R]:
-        """Send the request once, and say what came of it; once more if only its signature was turned away."""
-        self._in_flight += 1
+        """Send the request once and return the outcome; send it once more if ECS rejected only its signature."""
         state = _AttemptState(sent_marker, request, self._clock.offset)
         try:
-            body = self._encoder.body(request)
+            body = body_of(request)
             outcome = await self._send(operation, body, state)
             if not isinstance(outcome, Rejected) or outcome.error.code not in _RETRYABLE_CODES:
                 return outcome
-            # It was turned away and ECS did nothing: until the next byte nothing is on the wire.
+            # ECS rejected the request and did nothing, so nothing counts as sent until the next first byte.
             sent_marker.body_started = False
             if await self._fix_rejection(outcome.error, state):
                 return self._confirm_clock(await self._send(operation, body, state), state)
             sent_marker.body_started = True
             return outcome
-        except Exception as error:  # noqa: BLE001 whatever it is, it must become a word about the start
+        except Exception as error:  # noqa: BLE001 every error must become an outcome of the start
             return classify_failure(error, operation.name, sent_marker.body_started)
-        finally:
-            self._in_flight -= 1
-            if not self._in_flight:
-                self._encoder.forget()
 
     async def close(self) -> None:
-        """Close its connections, and wait until they are."""
+        """Close the connections, and wait until they are closed."""
         await self._pool.close()
 
     async def _send(self, operation: Operation[R], body: bytes, state: _AttemptState) -> Attempt[R]:
         try:
             state.keys = keys = await self._credentials.current()
-        except Exception as error:  # noqa: BLE001 a credential source's own failure, an STS error among them
+        except Exception as error:  # noqa: BLE001 any failure of a credential source, such as an error of STS
             return NotSent(self._credentials.describe_failure(error, operation.name))
         on_late_answer = partial(self._keep_late_answer, operation, state)
         outcomes: list[Answered[R] | Rejected | Lost] = []
@@ -111,17 +104,17 @@ class NativeTransport:
 
         data = self._serialize(operation.name, body, keys, state.offset)
         answer = await self._pool.exchange(data, state.sent_marker, on_late_answer, is_trusted=read_and_check)
-        state.date = answer.header(b"date")
+        state.answer = answer
         return outcomes[0]
 
     def _keep_late_answer(self, operation: Operation[Any], state: _AttemptState, answer: Response) -> None:
-        """Keep what came together with a cancel; what is no answer of ECS tells nothing."""
-        outcomes = self.read(operation, state.request, answer)
-        if is_trusted(outcomes):
-            state.sent_marker.answer = outcomes
+        """Keep an answer that arrived together with a cancel, unless it can't be ECS's."""
+        outcome = self.read(operation, state.request, answer)
+        if is_trusted(outcome):
+            state.sent_marker.answer = outcome
 
     def _serialize(self, name: str, body: bytes, keys: Keys, offset: float) -> bytes:
-        """Write a signed request as it goes on the wire."""
+        """Return the bytes of a signed request."""
         cached = self._head_lines.get(name)
         if cached is None:
             target = f"{_SERVICE}.{name}"
@@ -141,17 +134,18 @@ class NativeTransport:
         return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
     async def _fix_rejection(self, error: ECSServiceError, state: _AttemptState) -> bool:
-        """Mend what the request was turned away for; False if that can't be."""
+        """Correct what the request was rejected for; return False if that is not possible."""
         if error.code not in CLOCK_SKEW_CODES:
             return await self._credentials.refresh(state.keys)
-        offset = self._clock.offset_for_retry(state.offset, state.date, self._now())
+        date = state.answer.header(b"date") if state.answer is not None else None
+        offset = self._clock.offset_for_retry(state.offset, date, self._now())
         if offset is None:
             return False
         state.offset = offset
         return True
 
     def _confirm_clock(self, outcome: Attempt[R], state: _AttemptState) -> Attempt[R]:
-        """Let others sign by the time that this request was signed by, once ECS took it."""
+        """Sign later requests with this request's clock offset, if ECS accepted its signature."""
         if isinstance(outcome, Answered) or (
             isinstance(outcome, Rejected) and outcome.error.code not in _RETRYABLE_CODES
         ):
@@ -161,11 +155,11 @@ class NativeTransport:
 
 @attrs.define
 class _AttemptState:
-    """What one attempt has come to so far."""
+    """What is known of one attempt so far."""
 
     sent_marker: SentMarker
     request: Shape = attrs.field(repr=False)
     offset: float
-    """How far ahead of our clock it is signed, in seconds."""
+    """Seconds added to the local clock to sign the request."""
     keys: Keys | None = attrs.field(default=None, repr=False)
-    date: str | None = None
+    answer: Response | None = attrs.field(default=None, repr=False)

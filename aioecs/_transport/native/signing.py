@@ -1,7 +1,7 @@
-"""Signature Version 4 as pure functions, and a signer that does each part of it once.
+"""Signature Version 4 as pure functions, and a signer that caches what does not change between requests.
 
-The canonical request of ECS's calls differs only in the time, the token of the session, the target and the body's
-digest; the day's key only with the day and the secret. Source: AWS General Reference, "Signature Version 4 signing
+The canonical requests of ECS's calls differ only in the time, the session token, the target and the body's digest; the
+signing key changes only with the day and the secret. Source: AWS General Reference, "Signature Version 4 signing
 process".
 """
 
@@ -19,12 +19,12 @@ from aioecs._transport.settings import find_control_character
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 CONTENT_TYPE = "application/x-amz-json-1.1"
-"""What ECS's protocol sends: JSON 1.1 [model]."""
+"""ECS's protocol is JSON 1.1 [service model]."""
 
 
 @attrs.frozen
 class Scope:
-    """Where a signature holds."""
+    """The Region and service that a signature is valid for."""
 
     region: str
     service: str
@@ -32,7 +32,7 @@ class Scope:
 
 @attrs.frozen
 class Keys:
-    """Credentials at one moment. None of it is in the repr."""
+    """Credentials at one moment. The repr holds none of them."""
 
     access_key: str = attrs.field(repr=False)
     secret_key: str = attrs.field(repr=False)
@@ -40,18 +40,18 @@ class Keys:
 
     @classmethod
     def from_frozen(cls, frozen: Any) -> Keys:
-        """Take what botocore froze; an empty session token is none."""
+        """Make them from botocore's frozen credentials; an empty session token counts as none."""
         return cls(frozen.access_key, frozen.secret_key, frozen.token or None)
 
     @property
     def fault(self) -> str | None:
-        """Say which of them holds a control character, such as a line end, and where; None if none does."""
-        for name, held in (
+        """Which of them holds a control character, such as a line end, and where; None if none does."""
+        for name, value in (
             ("access key", self.access_key),
             ("secret key", self.secret_key),
             ("session token", self.token or ""),
         ):
-            found = find_control_character(held)
+            found = find_control_character(value)
             if found is not None:
                 return f"the {name} holds a control character ({found}), such as a line end, which no header can"
         return None
@@ -62,7 +62,7 @@ def _hmac(key: bytes, text: str) -> bytes:
 
 
 def derive_signing_key(secret_key: str, day: str, scope: Scope) -> bytes:
-    """Derive the key that signs for a day, as `20150830`, within a scope."""
+    """Derive the signing key of a day, such as `20150830`, and a scope."""
     key = f"AWS4{secret_key}".encode()
     for part in (day, scope.region, scope.service, "aws4_request"):
         key = _hmac(key, part)
@@ -70,21 +70,21 @@ def derive_signing_key(secret_key: str, day: str, scope: Scope) -> bytes:
 
 
 def canonical_request(method: str, path: str, query: str, headers: Mapping[str, str], digest: str) -> str:
-    """Write the canonical request; headers by their names in lower case, path and query in canonical form."""
+    """Return the canonical request; header names must be in lower case, path and query in canonical form."""
     names = sorted(headers)
     lines = "".join(f"{name}:{' '.join(headers[name].split())}\n" for name in names)
     return f"{method}\n{path}\n{query}\n{lines}\n{';'.join(names)}\n{digest}"
 
 
 def signature(key: bytes, timestamp: str, scope: Scope, request: str) -> str:
-    """Sign a canonical request with the day's key, at a time as `20150830T123600Z`."""
+    """Sign a canonical request with the day's signing key, at a time such as `20150830T123600Z`."""
     where = f"{timestamp[:8]}/{scope.region}/{scope.service}/aws4_request"
     text = f"{ALGORITHM}\n{timestamp}\n{where}\n{sha256(request.encode()).hexdigest()}"
     return hmac.digest(key, text.encode(), "sha256").hex()
 
 
 def format_timestamp(seconds: int) -> str:
-    """Write a moment, in seconds since the epoch, as signatures have it."""
+    """Format seconds since the epoch as a signature's timestamp, such as `20150830T123600Z`."""
     at = gmtime(seconds)
     return f"{at[0]:04}{at[1]:02}{at[2]:02}T{at[3]:02}{at[4]:02}{at[5]:02}Z"
 
@@ -92,7 +92,7 @@ def format_timestamp(seconds: int) -> str:
 class Signer:
     """Signs POST requests for one host and scope.
 
-    It keeps the stamp of the second, and of the credentials used last the day's key; no secret beyond that.
+    It caches the timestamp of the second and the signing key of the credentials used last, and no other secret.
     """
 
     def __init__(self, host: str, scope: Scope) -> None:
@@ -108,7 +108,7 @@ class Signer:
         self._before_signature = ""
 
     def headers(self, target: str, body: bytes, keys: Keys, now: float) -> dict[str, str]:
-        """Return the headers that sign a body: the date, the authorization and, with a session, its token."""
+        """Return the headers that sign a body: the date, the authorization and, if there is one, the session token."""
         second = int(now)
         if second != self._second:
             self._second, self._timestamp = second, format_timestamp(second)
@@ -128,7 +128,7 @@ class Signer:
         return signed
 
     def _prepare(self, keys: Keys, day: str) -> None:
-        """Prepare for other credentials or another day."""
+        """Cache what depends on the credentials and the day."""
         self._keys, self._day = keys, day
         self._day_key = derive_signing_key(keys.secret_key, day, self._scope)
         token = keys.token

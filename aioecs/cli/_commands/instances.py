@@ -1,9 +1,8 @@
-"""The command `aioecs instances`: list container instances, and what is free on each."""
+"""The command `aioecs instances`: list container instances and their free capacity."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any
@@ -15,6 +14,7 @@ from aioecs import Client, DescribeContainerInstancesRequest, InvalidRequest, Li
 from aioecs._model.arn import short
 from aioecs.cli._access import Access, with_access
 from aioecs.cli._display.columns import Column, bar, lines
+from aioecs.cli._display.output_format import TABLE, Output, Query, Rendering, rendering
 from aioecs.cli._display.status import DONE
 from aioecs.cli._display.streams import Streams
 from aioecs.cli._options import AsJson, Cluster, refused
@@ -22,9 +22,9 @@ from aioecs.cli._read_command import print_failures, run_with_client
 from aioecs.types import ContainerInstance, ContainerInstanceStatus, Resource
 
 HELP = """
-List the container instances of a cluster: whether they take tasks, what runs on them, and what is free.
+List the container instances of a cluster: their status, their tasks, and their free capacity.
 
-The bars show what is taken; 3 +2 are tasks, 3 running and 2 pending. \
+The bars show what is in use; 3 +2 are tasks, 3 running and 2 pending. \
 A terminal shows the columns that fit; a pipe gets all but the bars. In JSON there is a \
 line for each instance.
 
@@ -50,22 +50,24 @@ def instances(
     ] = None,
     status: Annotated[
         ContainerInstanceStatus | None,
-        typer.Option("--status", case_sensitive=False, help="That stand there.", rich_help_panel=ONLY),
+        typer.Option("--status", case_sensitive=False, help="With this status.", rich_help_panel=ONLY),
     ] = None,
+    output: Output = None,
+    query: Query = None,
     as_json: AsJson = False,
     *,
     access: Access,
 ) -> int:
     """List, describe and show, and return the exit status; `HELP` is what the user reads."""
     request = ListContainerInstancesRequest(cluster=cluster, filter=matching, status=status)
-    streams = Streams()
-    return asyncio.run(run_with_client(access, streams, partial(list_instances, request, streams, as_json=as_json)))
+    streams, shown = Streams(), rendering(output, query, as_json=as_json)
+    return asyncio.run(run_with_client(access, streams, partial(list_instances, request, streams, shown=shown)))
 
 
 async def list_instances(
-    request: ListContainerInstancesRequest, streams: Streams, client: Client, *, as_json: bool = False
+    request: ListContainerInstancesRequest, streams: Streams, client: Client, *, shown: Rendering = TABLE
 ) -> int:
-    """List the instances that are asked for, show them, and return the exit status.
+    """List and describe the matching instances, show them, and return the exit status.
 
     Raises:
         UsageError: ECS documents that it does not take this.
@@ -76,13 +78,15 @@ async def list_instances(
     except InvalidRequest as error:
         raise refused(error) from error
     if not arns:
-        if not as_json:
+        if shown.is_table:
             streams.print_note(Text("no container instances", "dim"))
+        else:
+            streams.show(shown.lines([], list))
         return DONE
     described = DescribeContainerInstancesRequest(cluster=request.cluster, container_instances=arns)
     answer = await client.describe_container_instances(described)
     found = answer.container_instances
-    streams.show([as_line(each) for each in found] if as_json else table(found, streams.columns))
+    streams.show(shown.lines([facts(each) for each in found], lambda: table(found, streams.columns)))
     return print_failures(streams, answer.failures)
 
 
@@ -108,7 +112,7 @@ def _load(name: str, heading: str, instances: Sequence[ContainerInstance], width
 
 
 def amount(resources: Sequence[Resource], name: str) -> int:
-    """Return how much there is of a resource; 0 if nothing is said of it."""
+    """Return the amount of a resource; 0 if it is not listed."""
     return next((each.integer_value or 0 for each in resources if each.name == name), 0)
 
 
@@ -126,10 +130,10 @@ def _attribute(instance: ContainerInstance, name: str) -> str:
     return next((each.value or "" for each in instance.attributes if each.name == name), "")
 
 
-def as_line(instance: ContainerInstance) -> str:
-    """Return an instance as a line of JSON; CPU in units, memory in MiB."""
+def facts(instance: ContainerInstance) -> dict[str, Any]:
+    """Return what JSON has of an instance; CPU in units, memory in MiB."""
     version = instance.version_info
-    facts: dict[str, Any] = {
+    return {
         "container_instance_arn": instance.container_instance_arn,
         "status": instance.status,
         "agent_connected": instance.agent_connected,
@@ -144,4 +148,3 @@ def as_line(instance: ContainerInstance) -> str:
         "instance_type": _attribute(instance, "ecs.instance-type") or None,
         "ec2_instance_id": instance.ec2_instance_id,
     }
-    return json.dumps(facts)

@@ -1,4 +1,4 @@
-"""The command `aioecs local`: an ECS on this machine, for any client, until it is told to end."""
+"""The command `aioecs local`: an ECS on this machine, for any client, until it is interrupted."""
 
 from __future__ import annotations
 
@@ -218,10 +218,10 @@ def exit_status(text: str) -> int:
 def by_family(
     option: str, words: list[str], read: Callable[[str], T], otherwise: T | None
 ) -> Callable[[Any], T | None]:
-    """Read values for all tasks or those of a family, the last one counting; return what tells a task's.
+    """Read values for all tasks or those of a family, the last one counting; return a function of the task.
 
     Raises:
-        UsageError: one can't be read; names the option and the word.
+        UsageError: one can't be read; the message has both.
     """
     values: dict[str, T] = {}
     for word in words:

@@ -1,4 +1,4 @@
-"""The command `aioecs stop`: stop tasks that are named, and tell what came of each."""
+"""The command `aioecs stop`: stop tasks, and report the result for each."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ Stop tasks, by id or ARN. Their containers get SIGTERM, and SIGKILL later.
 The cluster is the one in a task's ARN, unless another is named. Of - the tasks are read from standard input: ids or \
 ARNs with white space between them, or JSON as the other commands or the AWS CLI write it.
 
-Ctrl-C begins no further stop, and tells what was stopped; a second one ends at once.
+After Ctrl-C no further stop begins, and what was stopped is reported; a second one ends at once.
 
 [bold]Examples[/]
 
   aioecs stop --cluster c1 6f1e2d --reason 'wrong input'
 
-All that a run has started, or that bears a mark:
+All that a run has started, or that has a mark:
 
   aioecs start --cluster c1 --task-definition td \\
     --count 99 --json > run.jsonl
@@ -98,7 +98,7 @@ def stop(
 
 
 def check(request: StopTaskRequest) -> None:
-    """Hold a request against ECS's documented limits.
+    """Check a request against ECS's documented limits.
 
     Raises:
         UsageError: one is broken.
@@ -111,7 +111,7 @@ def check(request: StopTaskRequest) -> None:
 
 @attrs.define
 class StopRun:
-    """One `aioecs stop`: what is to be stopped, and what came of it so far."""
+    """One run of `aioecs stop`: what to stop, and the results so far."""
 
     requests: Sequence[StopTaskRequest]
     streams: Streams
@@ -125,9 +125,9 @@ class StopRun:
     errors: list[ECSError] = attrs.field(factory=list[ECSError])
 
     async def go(self, access: Access) -> int:
-        """Stop them, fifty at once, and return the exit status.
+        """Stop the tasks, fifty at a time, and return the exit status.
 
-        After a first SIGINT or SIGTERM no further stop begins, and those on their way are waited for; the second ends
+        After a first SIGINT or SIGTERM no further stop begins, and those in flight are waited for; the second ends
         the process.
         """
         with self.streams.logging(), interrupts(self.token, self._end_at_once):
@@ -144,7 +144,7 @@ class StopRun:
             return self.streams.status(self._status())
 
     async def _find(self, client: Client) -> None:
-        """Make beginnings of ids whole, and list what is to be stopped by what it has in common."""
+        """Complete prefixes of ids, or list the tasks that match."""
         clusters = {request.cluster for request in self.requests}
         for cluster in clusters:
             mine = [request.task for request in self.requests if request.cluster == cluster]
@@ -214,7 +214,7 @@ class StopRun:
 
 
 def as_line(request: StopTaskRequest, result: Task | ECSError | None) -> str:
-    """Return what came of one stop, as a line of JSON."""
+    """Return the result of one stop as a line of JSON."""
     task = result if isinstance(result, Task) else None
     return json.dumps(
         {

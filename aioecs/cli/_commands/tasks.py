@@ -18,9 +18,10 @@ from aioecs import Client, DescribeTasksRequest, Failure, InvalidRequest, ListTa
 from aioecs._model.arn import short
 from aioecs.cli._access import Access, with_access
 from aioecs.cli._display.columns import Column, lines
-from aioecs.cli._display.screen import one_line
+from aioecs.cli._display.output_format import TABLE, Output, Query, Rendering, rendering
 from aioecs.cli._display.status import DONE
 from aioecs.cli._display.streams import Streams
+from aioecs.cli._display.text_lines import one_line
 from aioecs.cli._lookup import complete_task_ids
 from aioecs.cli._options import OUTPUT, AsJson, Cluster, UsageError, refused
 from aioecs.cli._read_command import iso_time, print_failures, run_with_client
@@ -28,7 +29,7 @@ from aioecs.cli._task_names import cluster_in, task_names
 from aioecs.types import DesiredStatus
 
 HELP = """
-List the tasks of a cluster, with where each stands; or show those that are named in full.
+List the tasks of a cluster with their status; or show the named tasks in full.
 
 A terminal shows the columns that fit; a pipe gets all of them. In JSON there is a line for each task. Values of \
 environment variables are in neither.
@@ -62,7 +63,7 @@ class Order(StrEnum):
     STOPPED = "stopped"
 
     def of(self, task: Task) -> tuple[str, ...]:
-        """Return what places a task in the list."""
+        """Return the sort key of a task."""
         key = {
             Order.STATUS: task.last_status,
             Order.DEFINITION: task.task_definition_arn,
@@ -109,6 +110,8 @@ def tasks(
     order: Annotated[
         Order, typer.Option("--sort", help="What the list is sorted by.", rich_help_panel=OUTPUT)
     ] = Order.CREATED,
+    output: Output = None,
+    query: Query = None,
     as_json: AsJson = False,
     *,
     access: Access,
@@ -121,19 +124,19 @@ def tasks(
         desired_status=desired_status,
         container_instance=container_instance,
     )
-    streams = Streams()
+    streams, shown = Streams(), rendering(output, query, as_json=as_json)
     if not names:
         return asyncio.run(
-            run_with_client(access, streams, partial(list_tasks, request, streams, order=order, as_json=as_json))
+            run_with_client(access, streams, partial(list_tasks, request, streams, order=order, shown=shown))
         )
     if request != ListTasksRequest(cluster=cluster):
-        raise UsageError("tasks that are named are shown whatever they are: leave the filters out")
-    describing = partial(describe, task_names(names), streams, cluster=cluster, as_json=as_json)
+        raise UsageError("named tasks are shown in any state: leave the filters out")
+    describing = partial(describe, task_names(names), streams, cluster=cluster, shown=shown)
     return asyncio.run(run_with_client(access, streams, describing))
 
 
 async def describe(
-    names: Sequence[str], streams: Streams, client: Client, *, cluster: str | None, as_json: bool = False
+    names: Sequence[str], streams: Streams, client: Client, *, cluster: str | None, shown: Rendering = TABLE
 ) -> int:
     """Show tasks in full, and return the exit status.
 
@@ -142,6 +145,7 @@ async def describe(
         ECSError: they could not be described.
     """
     failures: list[Failure] = []
+    tasks: list[Task] = []
     for where in dict.fromkeys(cluster or cluster_in(name) for name in names):
         mine = [name for name in names if (cluster or cluster_in(name)) == where]
         try:
@@ -151,14 +155,15 @@ async def describe(
             answer = await client.describe_tasks(request)
         except InvalidRequest as error:
             raise refused(error, {"tasks": "TASK"}) from error
-        for task in answer.tasks:
-            streams.show([as_line(task)] if as_json else [*members(_without_overrides(task)), Text("")])
+        tasks += answer.tasks
         failures += answer.failures
+    full = (line for task in tasks for line in (*members(_without_overrides(task)), Text("")))
+    streams.show(shown.lines([facts(task) for task in tasks], lambda: full))
     return print_failures(streams, failures)
 
 
 def _without_overrides(task: Task) -> dict[str, Any]:
-    """Return all that ECS tells of a task but its overrides, whose environment and command may hold secrets."""
+    """Return a task's members except its overrides, whose environment and command may hold secrets."""
     return attrs.asdict(
         cast("Any", task), filter=lambda field, held: field.name != "overrides" and held not in (None, (), {})
     )
@@ -188,9 +193,9 @@ async def list_tasks(
     client: Client,
     *,
     order: Order = Order.CREATED,
-    as_json: bool = False,
+    shown: Rendering = TABLE,
 ) -> int:
-    """List the tasks that are asked for, show them, and return the exit status.
+    """List and describe the matching tasks, show them, and return the exit status.
 
     Raises:
         UsageError: ECS documents that it does not take this.
@@ -201,12 +206,14 @@ async def list_tasks(
     except InvalidRequest as error:
         raise refused(error) from error
     if not arns:
-        if not as_json:
+        if shown.is_table:
             streams.print_note(Text("no tasks", "dim"))
+        else:
+            streams.show(shown.lines([], list))
         return DONE
     answer = await client.describe_tasks(DescribeTasksRequest(cluster=request.cluster, tasks=arns))
     found = sorted(answer.tasks, key=order.of)
-    streams.show([as_line(task) for task in found] if as_json else table(found, streams.columns))
+    streams.show(shown.lines([facts(task) for task in found], lambda: table(found, streams.columns)))
     return print_failures(streams, answer.failures)
 
 
@@ -228,7 +235,7 @@ def table(tasks: Sequence[Task], width: int | None) -> list[Text]:
 
 
 def _exit_codes(task: Task) -> str:
-    """Tell with what the containers ended: by name where there are several, - for none at all."""
+    """Return the containers' exit codes: by name where there are several, - for none."""
     if task.last_status != "STOPPED":
         return ""
     codes = [(each.name or "", "-" if each.exit_code is None else str(each.exit_code)) for each in task.containers]
@@ -243,8 +250,13 @@ def _status(task: Task) -> Text:
 
 
 def as_line(task: Task, **more: Any) -> str:
-    """Return a task as a line of JSON, with further members. Overrides may hold secrets and are left out."""
-    facts: dict[str, Any] = {
+    """Return a task as a line of JSON, with further members."""
+    return json.dumps(facts(task) | more)
+
+
+def facts(task: Task) -> dict[str, Any]:
+    """Return what JSON has of a task. Overrides may hold secrets and are left out."""
+    return {
         "task_arn": task.task_arn,
         "last_status": task.last_status,
         "desired_status": task.desired_status,
@@ -263,4 +275,3 @@ def as_line(task: Task, **more: Any) -> str:
             for each in task.containers
         ],
     }
-    return json.dumps(facts | more)

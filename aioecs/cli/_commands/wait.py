@@ -24,7 +24,7 @@ from aioecs.cli._task_names import task_names
 from aioecs.cli._task_results import explanations, result_members, task_results
 
 HELP = """
-Wait until tasks run, or until they have stopped, and show them as they were last seen.
+Wait until tasks run, or until they have stopped, and show them as last described.
 
 A task that stops without having run ends a wait for running tasks at once. With --for stopped the status is 0 if \
 each task ended by itself and its essential containers ended with exit code 0; with --container that container decides \
@@ -41,7 +41,7 @@ aioecs stop.
 
 
 class Goal(StrEnum):
-    """What is waited for."""
+    """The state to wait for."""
 
     RUNNING = "running"
     STOPPED = "stopped"
@@ -56,7 +56,7 @@ def wait(
             "--cluster", metavar="NAME", help="Of ids; ARNs name theirs. Without it, default.", rich_help_panel=WHERE
         ),
     ] = None,
-    goal: Annotated[Goal, typer.Option("--for", help="What they are to come to.", rich_help_panel=HOW)] = Goal.RUNNING,
+    goal: Annotated[Goal, typer.Option("--for", help="The state to wait for.", rich_help_panel=HOW)] = Goal.RUNNING,
     timeout: Annotated[
         float | None,
         typer.Option(
@@ -99,7 +99,7 @@ async def wait_for_tasks(
     container: str | None = None,
     as_json: bool = False,
 ) -> int:
-    """Wait, show the tasks as they were last seen, and return the exit status.
+    """Wait, show the tasks as last described, and return the exit status.
 
     Raises:
         UsageError: something is no task.
@@ -140,19 +140,19 @@ async def show_ended(
 async def _counted(
     client: Client, tasks: Sequence[str], goal: Goal, streams: Streams, *, cluster: str
 ) -> AsyncGenerator[None]:
-    """Count the tasks that are there while the block runs: on a moving line, and in words if it is cancelled."""
+    """Count the tasks in the goal state while the block runs, shown live, and printed if it is cancelled."""
     there: set[str] = set()
 
     async def count() -> None:
-        with suppress(ECSError):  # which the wait meets as well, and tells
+        with suppress(ECSError):  # which the wait meets as well, and reports
             async for task in client.watch(tasks, cluster=cluster):
                 if task.last_status == "STOPPED" or (goal is Goal.RUNNING and task.last_status == "RUNNING"):
                     there.add(task.task_arn or "")
 
-    moves = streams.shows_progress(as_json=False)
+    live = streams.shows_progress(as_json=False)
     counting = asyncio.get_running_loop().create_task(count(), name="aioecs wait counts")
     try:
-        with streams.live_display(lambda _: Text(f"{len(there):,}/{len(tasks):,} {goal}")) if moves else nullcontext():
+        with streams.live_display(lambda _: Text(f"{len(there):,}/{len(tasks):,} {goal}")) if live else nullcontext():
             yield
     except asyncio.CancelledError:
         which = "were running" if goal is Goal.RUNNING else "had stopped"

@@ -1,4 +1,4 @@
-"""The command `aioecs watch`: a cluster as it goes on, its tasks by state and the load of its instances."""
+"""The command `aioecs watch`: show a cluster's tasks by state and the load of its instances, live."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from aioecs._model.arn import short
 from aioecs.cli._access import Access, with_access
 from aioecs.cli._commands import instances as _instances
 from aioecs.cli._commands import tasks as _tasks
-from aioecs.cli._display.screen import one_line, printable
 from aioecs.cli._display.status import DONE, INTERRUPTED
 from aioecs.cli._display.streams import Streams
+from aioecs.cli._display.text_lines import one_line, printable
 from aioecs.cli._options import HOW, WHERE, AsJson, Cluster, refused
 from aioecs.cli._read_command import run_with_client
 from aioecs.types import ContainerInstance
@@ -61,7 +61,7 @@ def watch(
     ] = None,
     interval: Annotated[
         float,
-        typer.Option("--interval", metavar="SECONDS", min=0.1, help="Between two looks.", rich_help_panel=HOW),
+        typer.Option("--interval", metavar="SECONDS", min=0.1, help="Between two polls.", rich_help_panel=HOW),
     ] = 2.0,
     as_json: AsJson = False,
     *,
@@ -77,28 +77,28 @@ def watch(
 
 @attrs.define
 class ClusterWatch:
-    """One `aioecs watch`: what is watched, and what was last seen of it."""
+    """One run of `aioecs watch`: what is watched, and what the last poll showed."""
 
     request: ListTasksRequest
     streams: Streams
     as_json: bool = attrs.field(default=False, kw_only=True)
     interval: float = attrs.field(default=2.0, kw_only=True)
     tasks: Sequence[Task] | None = None
-    """None until they have been looked at."""
+    """None before the first poll."""
     instances: Sequence[ContainerInstance] = ()
     stopped: int = 0
-    """How many were seen to leave."""
+    """How many have stopped since it began."""
     _known: dict[str, str | None] = attrs.field(factory=dict[str, "str | None"])
 
     async def go(self, client: Client) -> int:
-        """Look again and again, until it is cancelled or nobody reads it any more.
+        """Poll until it is cancelled or stdout can't be written any more.
 
         Raises:
             UsageError: ECS documents that it does not take this.
             ECSError: something could not be listed or described.
         """
-        gone: list[None] = []
-        self.streams.on_broken = lambda: gone.append(None)
+        closed: list[None] = []
+        self.streams.on_broken = lambda: closed.append(None)
         if not self.as_json and self.streams.columns is not None and self.streams.shows_progress(as_json=False):
             try:
                 with self.streams.live_display(self.view, whole_screen=True):
@@ -106,14 +106,14 @@ class ClusterWatch:
                         await self._poll(client, lambda _: None, with_instances=True)
                         await anyio.sleep(self.interval)
             finally:
-                self.streams.show(self.lines(self.streams.columns))  # what it was like stays on the screen
-        while not gone:
+                self.streams.show(self.lines(self.streams.columns))  # the last view stays on the screen
+        while not closed:
             await self._poll(client, self._print_change)
             await anyio.sleep(self.interval)
         return DONE
 
     async def _poll(self, client: Client, on_change: Callable[[Task], object], *, with_instances: bool = False) -> None:
-        """Look once: at the tasks, at those that have left since, and at the instances."""
+        """Describe the tasks, those that are no longer listed, and the instances."""
         try:
             arns = (await client.list_tasks(self.request)).task_arns
         except InvalidRequest as error:
@@ -153,7 +153,7 @@ class ClusterWatch:
         self.streams.say(Text(f"{short(task.task_arn or '')}  {task.last_status}{reason}"))
 
     def view(self, columns: int) -> RenderableType:
-        """Show what was last seen, for a terminal of so many columns: what doesn't fit below is counted."""
+        """Return what the last poll showed, for a terminal of so many columns; lines that don't fit are counted."""
         title = f"{self.request.cluster or 'default'}, every {self.interval:g} s; Ctrl-C ends it"
         shown = [Text(title, "dim"), *(self.lines(columns) or [Text("looking", "dim")])]
         if (more := len(shown) - self.streams.rows) > 0:
@@ -161,7 +161,7 @@ class ClusterWatch:
         return Group(*shown)
 
     def lines(self, columns: int | None) -> list[Text]:
-        """Return what was last seen: the tasks by state, then the instances, each on the line that it always has."""
+        """Return what the last poll showed: the tasks by state, then the instances in a stable order."""
         if self.tasks is None:
             return []
         states = Counter(task.last_status or "" for task in self.tasks)

@@ -1,4 +1,4 @@
-"""Columns of text that fit a terminal: what is too much is left out whole, never cut. Pure."""
+"""Columns of text that fit a terminal: a column that doesn't fit is left out whole, never cut. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import attrs
 from rich.text import Text
 
-from aioecs.cli._display.screen import printable
+from aioecs.cli._display.text_lines import printable
 
 _GAP = 2
 _BAR = 10
@@ -15,7 +15,7 @@ _BAR = 10
 
 @attrs.frozen
 class Column:
-    """A heading and a cell a row. Where room is short, columns of the highest `rank` go first; those of 0 stay."""
+    """A heading and a cell a row. If not all fit, columns of the highest `rank` are left out first; those of 0 stay."""
 
     heading: str
     cells: Sequence[Text | str]
@@ -28,7 +28,7 @@ class Column:
 
     @property
     def empty(self) -> bool:
-        """Whether it says nothing."""
+        """Whether all of its cells are empty."""
         return not any(map(_width, self.cells))
 
 

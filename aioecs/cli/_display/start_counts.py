@@ -1,4 +1,4 @@
-"""What the starts of one run came to: counted, grouped by reason, and turned into an exit status. Pure."""
+"""Counts the outcomes of a run's starts, groups them by reason, and decides the exit status. Pure."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Group:
     more: bool = False
     """Whether there are instances beside the examples."""
     detail: str = ""
-    """What was said about the first of them that anything was said about."""
+    """The detail of the first of them that has one."""
 
     def add(self, container_instance: str, examples: int = EXAMPLES) -> None:
         """Count one more, and keep its instance's id if it has one, among the first `examples` different ones."""
@@ -56,16 +56,18 @@ class Group:
 
 @attrs.define
 class StartCounts:
-    """The starts that have settled; `asked` is how many there are to be in all."""
+    """The resolved starts of a run; `requested` is how many there are to be in all."""
 
     requested: int
     outcomes: Counter[Outcome] = attrs.field(factory=Counter[Outcome])
     refusals: dict[str, Group] = attrs.field(factory=dict[str, Group])
-    """What ECS refused by an entry of `failures`, and what found no room, by the reason."""
+    """Refused starts, by the reason in their entry of `failures`."""
     errors: dict[str, Group] = attrs.field(factory=dict[str, Group])
-    """What went wrong otherwise, by its text."""
+    """Other errors, by their text."""
     unknown_tokens: dict[str, Group] = attrs.field(factory=dict[str, Group])
-    """What is unknown, by the token to look it up by."""
+    """Unknown starts, by the token that finds them."""
+    found: int = 0
+    """How many of the started ones an earlier run with the same idempotency key had started."""
     tasks: list[str] = attrs.field(factory=list[str])
     """The first that started, by their ids."""
     final: ECSError | None = None
@@ -76,6 +78,7 @@ class StartCounts:
     def add(self, start: StartResult) -> None:
         """Count one start."""
         self.outcomes[start.outcome] += 1
+        self.found += start.found
         if start.outcome is Outcome.STARTED and start.task is not None and len(self.tasks) < NAMED:
             self.tasks.append(short(start.task.task_arn or ""))
         if start.failure is not None:
@@ -89,17 +92,17 @@ class StartCounts:
 
     def _add_error(self, error: ECSError, container_instance: str) -> None:
         if isinstance(error, StartCancelled) and error.__cause__ is None:
-            return  # the interrupt is told once, not once a start
+            return  # the interrupt is reported once, not for each start
         _group(self.errors, text_of(error)).add(container_instance)
         if self.final is None and is_final(error):
             self.final = error
 
     def close(self, drawn: int) -> None:
-        """Say that it is over, and no more than `drawn` were begun: the others count as not sent."""
+        """End the run with `drawn` starts begun: the others count as not sent."""
         self.never_drawn = self.requested - drawn
 
     def count(self, outcome: Outcome) -> int:
-        """Return how many came to this."""
+        """Return how many have this outcome."""
         return self.outcomes[outcome] + (self.never_drawn if outcome is Outcome.NOT_SENT else 0)
 
     @property
@@ -109,17 +112,17 @@ class StartCounts:
 
     @property
     def finished(self) -> int:
-        """How many have come to something other than not to be sent."""
+        """How many have an outcome other than not sent."""
         return self.outcomes.total() - self.outcomes[Outcome.NOT_SENT]
 
     @property
     def resolved(self) -> int:
-        """How many have come to something."""
+        """How many have an outcome."""
         return self.outcomes.total() + self.never_drawn
 
     @property
     def unresolved(self) -> int:
-        """How many have come to nothing yet."""
+        """How many have no outcome yet."""
         return self.requested - self.resolved
 
     @property
@@ -156,7 +159,7 @@ def text_of(error: ECSError) -> str:
 
 
 def readable(text: str) -> str:
-    """Return a message as the command line says it: options by their names, HTML left out, and not too long."""
+    """Return a message for the command line: options by their names, no HTML, and not too long."""
     for name, option in _OPTIONS.items():
         text = text.replace(name, option)
     text = _HTML.sub("(an HTML page)", text)

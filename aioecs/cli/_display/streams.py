@@ -1,4 +1,4 @@
-"""Where the words go: results to stdout, all else to stderr, a moving line only where a terminal shows it."""
+"""Writes results to stdout and all else to stderr, with a live progress line where stderr is a terminal."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from rich.live import Live
 from rich.text import Text
 
 from aioecs.cli._display.output import Line, Output
-from aioecs.cli._display.screen import error_line, printable, wrapped
 from aioecs.cli._display.status import UNWRITTEN
+from aioecs.cli._display.text_lines import error_line, printable, wrapped
 
-PROGRESS_INTERVAL = 10.0  # seconds between two lines of progress where no terminal shows a moving one
+PROGRESS_INTERVAL = 10.0  # seconds between two lines of progress where there is no live display
 READER_TIMEOUT = 1.0  # seconds that a reader of stdout is given, when the command is over
 ORDER_TIMEOUT = 0.1  # seconds that a line of stderr waits, at most, for those of stdout before it in the same terminal
-_FRAME = 0.1  # between two drawings of the moving line, in seconds
+_FRAME = 0.1  # between two drawings of the live display, in seconds
 
 
 class Streams:
-    """Stdout and stderr. When stdout can't be written any more, what is left to tell goes to stderr.
+    """Stdout and stderr. When stdout can't be written any more, further results go to stderr.
 
     `on_broken` is called once, when that happens; `broken_by` says why.
     """
@@ -49,7 +49,7 @@ class Streams:
                 self._put(text, kept=True)
 
     def write(self, line: str) -> None:
-        """Print a line as it stands, at once."""
+        """Print a line of a result unchanged, at once."""
         self._put(line, kept=True)
 
     @property
@@ -58,7 +58,7 @@ class Streams:
         return self._err.height
 
     def show(self, lines: Iterable[Text | str]) -> None:
-        """Print what was only looked up, words as they stand; once nobody reads it, the rest is left out."""
+        """Print lines of a read, strings unchanged; once stdout can't be written, the rest is left out."""
         for line in lines:
             for text in _rendered(self._out, line) if isinstance(line, Text) else [line]:
                 self._put(text, kept=False)
@@ -102,7 +102,7 @@ class Streams:
         return f"the results could not be written: {self._error.strerror or self._error}"
 
     def status(self, status: int) -> int:
-        """Return the exit status of a command that came to `status`, which may not have been able to say so."""
+        """Return the exit status: `status`, or that the results could not be written."""
         return status if self._error is None or _reader_is_gone(self._error) else UNWRITTEN
 
     # ------------------------------------------------------------------------------------------- waiting for a reader
@@ -119,7 +119,7 @@ class Streams:
                 await output.drained(most, unless)
 
     def finish(self, seconds: float = READER_TIMEOUT) -> None:
-        """End the writing: what stdout doesn't take within so many seconds goes to stderr."""
+        """Finish writing: what stdout doesn't take within so many seconds goes to stderr."""
         if self._results is not None and not self._results.wait(seconds):
             self.print_error("nobody reads stdout; what it did not take follows here")
         self._print_the_rest()
@@ -127,7 +127,7 @@ class Streams:
             self._notes.take_back()
 
     def discard(self) -> None:
-        """Leave out what is not written yet."""
+        """Discard what is not written yet."""
         for output in (self._results, self._notes):
             if output is not None:
                 output.take_back()
@@ -145,9 +145,9 @@ class Streams:
             return
         if self._results is not None and _is_terminal(self._out):
             self._results.wait(ORDER_TIMEOUT)  # both may be one terminal
-        with suppress(OSError):  # with stderr gone as well, nobody is left to tell
+        with suppress(OSError):  # stderr can't be written either
             for part in _lines_for(self._err, line):
-                self._err.print(part, soft_wrap=True)  # above the moving line
+                self._err.print(part, soft_wrap=True)  # above the live display
 
     def _print_note(self, text: str) -> None:
         if _is_terminal(self._err):
@@ -159,13 +159,13 @@ class Streams:
             self._notes.put(Line(text, kept=False))
 
     def print_error(self, message: str) -> None:
-        """Say on one line of stderr what is wrong."""
+        """Print an error on one line of stderr."""
         self.print_note(error_line(message))
 
     def shows_progress(self, *, as_json: bool) -> bool:
-        """Whether a moving line belongs on stderr: it is a terminal, and no JSON is written to one beside it."""
-        live_display = _is_terminal(self._err) and not self._err.is_dumb_terminal
-        return live_display and not (as_json and _is_terminal(self._out))
+        """Whether stderr gets a live display: it is a terminal, and no JSON goes to a terminal beside it."""
+        capable = _is_terminal(self._err) and not self._err.is_dumb_terminal
+        return capable and not (as_json and _is_terminal(self._out))
 
     @contextmanager
     def live_display(self, render: Callable[[int], RenderableType], *, whole_screen: bool = False) -> Generator[None]:
@@ -192,7 +192,7 @@ class Streams:
 
     @contextmanager
     def periodic_progress(self, render: Callable[[], Text], seconds: float = PROGRESS_INTERVAL) -> Generator[None]:
-        """Print `render()` to stderr every ten seconds, where nothing moves."""
+        """Print `render()` to stderr every ten seconds, where there is no live display."""
 
         async def print_progress() -> None:
             while True:
@@ -206,14 +206,14 @@ class Streams:
             periodic_progress.cancel()
 
     def stop_live_display(self) -> None:
-        """Take the moving line off the screen, for a process that is about to end."""
+        """Take the live display off the screen, for a process that is about to end."""
         if self._live is not None:
             with suppress(OSError):  # the terminal may be gone
                 self._live.stop()
 
     @contextmanager
     def logging(self) -> Generator[None]:
-        """Show what aioecs logs as a warning or worse, above the moving line."""
+        """Print warnings and errors that aioecs logs, above the live display."""
         handler = _LogPrinter(self.print_error)
         log = logging.getLogger("aioecs")
         log.addHandler(handler)
@@ -250,12 +250,12 @@ def _rendered(console: Console, line: Text) -> list[str]:
 
 
 def _is_terminal(console: Console) -> bool:
-    """Ask the stream itself: rich takes FORCE_COLOR for a terminal."""
+    """Return whether the stream is a terminal; rich takes FORCE_COLOR for one."""
     return console.file.isatty()
 
 
 async def _draw(live: Live) -> None:
-    with suppress(OSError):  # a terminal that is gone shows nothing, and what it showed goes on without it
+    with suppress(OSError):  # a closed terminal ends the display, not the command
         while True:
             live.refresh()
             await asyncio.sleep(_FRAME)

@@ -98,7 +98,7 @@ def _set_configuration(cluster: Cluster, request: Json) -> None:
 
 
 def _provider_names(account: Account, cluster: Cluster, request: Json) -> list[str]:
-    """Return the capacity providers' names; each must exist, an Auto Scaling one in one cluster only. [model]"""
+    """Return the capacity providers by name, which must exist; a group belongs to one cluster. [model]"""
     names = [account.provider(each).name for each in texts(request, "capacityProviders")]
     if len(names) > _strategy.PROVIDERS:
         raise invalid(f"capacityProviders can have at most {_strategy.PROVIDERS} items.")

@@ -80,7 +80,7 @@ class Definition:
 class Task:
     """A task, from its start to an hour after its end.
 
-    seq: the number of its start.  version: the number of its changes.
+    id, arn: as ECS names it.  seq: the number of its start.  version: the number of its changes.
     cluster, instance, definition: where it runs, and of what definition; a task on Fargate has no instance, and one of
         a capacity provider gets it once capacity is found.  need, gpu_ids: the resources reserved on the instance.
     call: the number of the call that created it.  started_by, group, overrides, tags, enable_execute_command,

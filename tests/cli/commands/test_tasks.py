@@ -17,9 +17,12 @@ from aioecs.cli._access import Access
 from aioecs.cli._app import run
 from aioecs.cli._commands import tasks as _tasks
 from aioecs.cli._commands.tasks import Order, as_line, describe, list_tasks, members, table
+from aioecs.cli._display.output_format import TABLE, OutputFormat, Rendering
 from aioecs.cli._display.streams import Streams
 from aioecs.cli._options import UsageError
 from aioecs.testing import LocalECS
+
+JSON = Rendering(OutputFormat.JSON)
 
 
 async def started(client: aioecs.Client, local: LocalECS, **members: Any) -> list[str]:
@@ -37,12 +40,12 @@ async def started(client: aioecs.Client, local: LocalECS, **members: Any) -> lis
 
 async def listed(client: aioecs.Client, capsys: pytest.CaptureFixture[str], **filters: Any) -> list[dict[str, Any]]:
     """List tasks as JSON."""
-    assert await list_tasks(aioecs.ListTasksRequest(**filters), Streams(), client, as_json=True) == 0
+    assert await list_tasks(aioecs.ListTasksRequest(**filters), Streams(), client, shown=JSON) == 0
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
 async def test_filters(client: aioecs.Client, local: LocalECS, capsys: pytest.CaptureFixture[str]) -> None:
-    """Those that are asked for are listed, and no others."""
+    """Matching tasks are listed, and no others."""
     marked, others = await started(client, local, started_by="me"), await started(client, local)
     await client.stop_task(aioecs.StopTaskRequest(task=others[0], reason="enough"))
 
@@ -58,7 +61,7 @@ async def test_filters(client: aioecs.Client, local: LocalECS, capsys: pytest.Ca
 
 
 async def test_a_line(client: aioecs.Client, local: LocalECS, capsys: pytest.CaptureFixture[str]) -> None:
-    """A line of JSON tells where the task stands, and no value of its environment."""
+    """A line of JSON has the task's status, and no value of its environment."""
     arn, *_ = await started(client, local, started_by="me")
     await client.stop_task(aioecs.StopTaskRequest(task=arn, reason="enough"))
     (line,) = await listed(client, capsys, desired_status="STOPPED")
@@ -77,13 +80,13 @@ async def test_nothing_found(client: aioecs.Client, capsys: pytest.CaptureFixtur
 
 
 async def test_what_ecs_documents_is_checked(client: aioecs.Client) -> None:
-    """A limit that is broken is told by its option."""
+    """A broken limit is reported with its option."""
     with pytest.raises(UsageError, match=r"^--container-instance: "):
         await list_tasks(aioecs.ListTasksRequest(container_instance=7), Streams(), client)  # type: ignore[arg-type]
 
 
 def test_a_table() -> None:
-    """Where a task is going is told beside where it is; a reason can't break a line."""
+    """The desired status stands beside the last one; a reason can't break a line."""
     tasks = [
         aioecs.Task(task_arn="x/t1", last_status="RUNNING", desired_status="RUNNING", task_definition_arn="y/d:1"),
         aioecs.Task(task_arn="x/t2", last_status="PENDING", desired_status="STOPPED", stopped_reason="a\nb\x1b[31m"),
@@ -98,7 +101,7 @@ def test_a_table() -> None:
 
 
 async def test_in_full(client: aioecs.Client, local: LocalECS, capsys: pytest.CaptureFixture[str]) -> None:
-    """Named by id, its beginning or ARN, a task is shown with all that ECS tells, but for what may be secret."""
+    """A task named by id, prefix or ARN is shown in full, except what may be secret."""
     arn, other, _ = await started(client, local, started_by="me", tags=[aioecs.Tag(key="team", value="red")])
     begins = arn.rpartition("/")[2][:10]
     assert await describe([begins, "0" * 32], Streams(), client, cluster=None) == 1
@@ -109,7 +112,7 @@ async def test_in_full(client: aioecs.Client, local: LocalECS, capsys: pytest.Ca
     assert "hunter2" not in out
     assert other not in out
     assert err == f"aioecs: {'0' * 32}: MISSING\n"
-    assert await describe([other], Streams(), client, cluster=None, as_json=True) == 0
+    assert await describe([other], Streams(), client, cluster=None, shown=JSON) == 0
     assert json.loads(capsys.readouterr().out)["task_arn"] == other
 
 
@@ -208,7 +211,7 @@ async def test_in_a_pipe(client: aioecs.Client, local: LocalECS) -> None:
 
 
 def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each is a member of what ECS is asked for, and without any all is asked for."""
+    """Each option is a member of the request; without any the request has none."""
     seen: list[Any] = []
 
     async def run_with_client(access: Access, streams: object, act: Any) -> int:
@@ -223,6 +226,6 @@ def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
         cluster="c", family="f", started_by="me", desired_status="STOPPED", container_instance="i"
     )
     assert seen == [
-        (Access(region="r"), wanted, {"order": Order.STATUS, "as_json": True}),
-        (Access(), aioecs.ListTasksRequest(), {"order": Order.CREATED, "as_json": False}),
+        (Access(region="r"), wanted, {"order": Order.STATUS, "shown": JSON}),
+        (Access(), aioecs.ListTasksRequest(), {"order": Order.CREATED, "shown": TABLE}),
     ]

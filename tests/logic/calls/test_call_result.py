@@ -222,7 +222,7 @@ def test_a_mismatch_names_what_it_found() -> None:
     assert error.starts[0].token == ""
     assert error.retry_safe is False
     nameless = verdict(record(OPEN, was_sent=False, mismatch=(Task(),)))
-    assert "on instance  (None)" in str(nameless)
+    assert "for something else: None (None)" in str(nameless)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def failure(instance: str, reason: str = "AGENT") -> Failure:
 
 
 def seen(starts: list[Slot]) -> list[str | None]:
-    """Say of each start what it has: its task's ARN, its failure's reason, or None."""
+    """Handler of each start what it has: its task's ARN, its failure's reason, or None."""
     return [
         slot.task.task_arn if slot.task is not None else slot.failure.reason if slot.failure is not None else None
         for slot in starts

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from aioecs import StartTaskRequest, StopTaskRequest
 from aioecs._logic.calls import token
 from aioecs._model import limits
+from aioecs._model.checks import table
 
 LOOKS = re.compile(r"aioecs-[A-Za-z0-9_-]{29}", re.ASCII)
 KEYS = st.text(st.characters(), min_size=1)  # every code point, lone surrogates among them
@@ -27,7 +28,7 @@ def accepted(made: str) -> bool:
 def test_fresh_tokens(chance: bytes) -> None:
     """A fresh token has 36 characters of ECS's alphabet, and the same bytes give the same one."""
     made = token.fresh(chance)
-    assert len(made) == token.LENGTH == limits.STARTED_BY
+    assert len(made) == token.LENGTH == table.STARTED_BY
     assert LOOKS.fullmatch(made)
     assert accepted(made)
     assert token.fresh(chance) == made

@@ -1,4 +1,4 @@
-"""botocore_internals: upstream is as it was seen; where it no longer is, Changed names what."""
+"""botocore_internals: the private members exist; where one is missing, UpstreamChanged names it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def client_of(**more: Any) -> Any:
     return session.create_client("ecs", **given)
 
 
-async def test_upstream_is_as_it_was_seen() -> None:
-    """Each thing that the fast way takes is there, and is what it is taken for."""
+async def test_the_private_members_exist() -> None:
+    """Each private member is there, and means what aioecs assumes."""
     async with client_of() as client:
         assert botocore_internals.has_stock_http_session(client)
         assert botocore_internals.proxy_for(client, "http://127.0.0.1:9") is None
@@ -34,8 +34,8 @@ async def test_upstream_is_as_it_was_seen() -> None:
         assert tls.check_hostname
 
 
-async def test_what_is_configured_is_seen() -> None:
-    """A proxy, a session class of the caller's own, and handlers of the caller's own, by their events."""
+async def test_configuration_is_detected() -> None:
+    """A proxy, an own HTTP session class and own handlers are found."""
 
     class Own(AIOHTTPSession):  # type: ignore[misc]
         pass
@@ -60,29 +60,29 @@ async def test_what_is_configured_is_seen() -> None:
         ("_emitter", lambda client: botocore_internals.third_party_handlers(client, OPERATION_NAMES)),
     ],
 )
-def test_what_is_gone_is_named(missing: str, ask: Any) -> None:
-    """Changed says which member of what is no longer there."""
+def test_a_missing_member_is_named(missing: str, ask: Any) -> None:
+    """UpstreamChanged names the missing member and its owner."""
     client = SimpleNamespace(meta=SimpleNamespace(events=SimpleNamespace()))
     with pytest.raises(botocore_internals.UpstreamChanged, match=f"{missing} any more"):
         ask(client)
 
 
-async def test_credentials_that_can_t_be_refreshed_stay() -> None:
-    """What has no refresh of its own is left alone; what has one and lost its lock is Changed."""
+async def test_credentials_without_a_refresh_are_left_alone() -> None:
+    """Refreshable credentials without a lock raise UpstreamChanged."""
     await botocore_internals.force_refresh(SimpleNamespace())
     with pytest.raises(botocore_internals.UpstreamChanged, match="_refresh_lock"):
         await botocore_internals.force_refresh(SimpleNamespace(_protected_refresh=print))
 
 
-def test_tls_of_another_make() -> None:
-    """TLS that is no context of the standard library's is Changed."""
+def test_a_tls_context_of_another_type() -> None:
+    """A TLS context that is not the standard library's raises UpstreamChanged."""
     http = SimpleNamespace(_build_ssl_contexts=lambda proxy: ("context", None))
     with pytest.raises(botocore_internals.UpstreamChanged, match=r"builtins\.str"):
         botocore_internals.tls_context(SimpleNamespace(_endpoint=SimpleNamespace(http_session=http)))
 
 
-async def test_a_session_that_bounds_answers_is_stock() -> None:
-    """It sends as aiobotocore's own does; where that is made otherwise one day, its own is taken."""
+async def test_the_bounded_session_counts_as_stock() -> None:
+    """It is a subclass of aiobotocore's own class that changes only the size of answers."""
     assert issubclass(botocore_internals.http_session_class(), AIOHTTPSession)
     async with client_of(config=AioConfig(http_session_cls=botocore_internals.http_session_class())) as client:
         assert botocore_internals.has_stock_http_session(client)

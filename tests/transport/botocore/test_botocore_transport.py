@@ -1,4 +1,4 @@
-"""botocore_transport: one attempt, sent once whatever lies beneath, with a witness that sees its body being written."""
+"""botocore_transport: an attempt is sent once, whatever is configured, and the marker is set before its body."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ ATTEMPT = Timeouts(attempt=0.15)  # for what ends by this clock alone
 
 @asynccontextmanager
 async def transport_to(url: str, **settings: Any) -> AsyncGenerator[Transport]:
-    """Open a port; with a session of its own if one is given, or is to be made."""
+    """Open a botocore transport, with the shared session unless another is given."""
     given: dict[str, Any] = {**ACCESS, "session": SESSION, "transport": "botocore", **settings}
     async with open_transport(Settings(**given, endpoint_url=url)) as (transport, _):
         yield transport
@@ -64,7 +64,7 @@ async def start(transport: Transport, request: StartTaskRequest = REQUEST) -> At
     return await transport.attempt(START_TASK, request, SentMarker())
 
 
-def on(local: LocalECS, **members: Any) -> StartTaskRequest:
+def request_on(local: LocalECS, **members: Any) -> StartTaskRequest:
     """Make a request that the local ECS can serve."""
     return REQUEST.replace(container_instances=local.instance_arns[:1], **members)
 
@@ -75,36 +75,36 @@ async def accept(exchange: Exchange) -> None:
     exchange.answer(200, EMPTY)
 
 
-# ------------------------------------------------------------------------------------------ the word against the truth
+# --------------------------------------------------------------------------------------------------- outcomes of faults
 
 
 async def test_an_answer(local: LocalECS) -> None:
-    """What ECS answered comes back as values, with the request id, and the witness saw the request go."""
+    """ECS's answer comes back as values, with the request id, and the marker is set."""
     sent_marker = SentMarker()
     async with transport_to(local.endpoint_url) as transport:
-        what = await transport.attempt(START_TASK, on(local), sent_marker)
-    assert isinstance(what, Answered)
-    assert [task.task_arn for task in what.answer.tasks] == [task.arn for task in local.truth.tasks()]
-    assert what.answer.tasks[0].started_by == "token"
-    assert what.request_id
+        outcome = await transport.attempt(START_TASK, request_on(local), sent_marker)
+    assert isinstance(outcome, Answered)
+    assert [task.task_arn for task in outcome.answer.tasks] == [task.arn for task in local.truth.tasks()]
+    assert outcome.answer.tasks[0].started_by == "token"
+    assert outcome.request_id
     assert sent_marker.body_started
 
 
 async def test_a_partial_failure_is_an_answer(local: LocalECS) -> None:
-    """Tasks and failures come back side by side."""
-    request = on(local).replace(container_instances=[local.instance_arns[0], "0" * 32])
+    """Tasks and failures are returned together."""
+    request = request_on(local).replace(container_instances=[local.instance_arns[0], "0" * 32])
     async with transport_to(local.endpoint_url) as transport:
-        what = await start(transport, request)
-    assert isinstance(what, Answered)
-    assert [failure.reason for failure in what.answer.failures] == ["MISSING"]
-    assert len(what.answer.tasks) == 1
+        outcome = await start(transport, request)
+    assert isinstance(outcome, Answered)
+    assert [failure.reason for failure in outcome.answer.failures] == ["MISSING"]
+    assert len(outcome.answer.tasks) == 1
 
 
 REFUSED = {"code": "ClientException", "status": 400}
 
 
 @pytest.mark.parametrize(
-    ("fault", "word", "tasks"),
+    ("fault", "outcome_type", "tasks"),
     [
         (Fault("hang", when="unread"), Lost, 0),
         (Fault("hang", when="before"), Lost, 0),
@@ -129,49 +129,49 @@ REFUSED = {"code": "ClientException", "status": 400}
     ],
     ids=lambda value: f"{value.kind} {value.when}" if isinstance(value, Fault) else "",
 )
-async def test_the_word_against_the_truth(local: LocalECS, fault: Fault, word: type, tasks: int) -> None:
-    """Whatever goes wrong, and before or after the start took effect: one request, and never a word too much."""
+async def test_faults_and_outcomes(local: LocalECS, fault: Fault, outcome_type: type, tasks: int) -> None:
+    """Whatever fails, before or after the start took effect: one request, and an outcome that is true."""
     local.faults.add(fault)
     timeouts = ATTEMPT if fault.kind == "hang" else Timeouts()
     async with transport_to(local.endpoint_url, timeouts=timeouts) as transport:
-        what = await start(transport, on(local))
-    assert isinstance(what, word)
+        outcome = await start(transport, request_on(local))
+    assert isinstance(outcome, outcome_type)
     assert local.truth.requests["StartTask"] == 1
     assert len(local.truth.tasks()) == tasks
 
 
 async def test_expired_credentials() -> None:
-    """What the credentials are refused for is ECS's word, by its code."""
+    """ECS's error about expired credentials is reported with its code."""
     async with LocalECS(expired_keys=["local"]) as local, transport_to(local.endpoint_url) as transport:
-        what = await start(transport, on(local))
-    assert isinstance(what, Rejected)
-    assert what.error.code == "ExpiredTokenException"
+        outcome = await start(transport, request_on(local))
+    assert isinstance(outcome, Rejected)
+    assert outcome.error.code == "ExpiredTokenException"
 
 
 async def test_no_credentials(local: LocalECS) -> None:
-    """Where the chain finds none, nothing is sent, and the settings are to blame."""
+    """Without credentials nothing is sent, and the error is a ConfigurationError."""
     none: dict[str, Any] = {"aws_access_key_id": None, "aws_secret_access_key": None, "session": None}
     sent_marker = SentMarker()
     async with transport_to(local.endpoint_url, **none) as transport:
-        what = await transport.attempt(START_TASK, on(local), sent_marker)
-    assert isinstance(what, NotSent)
-    assert isinstance(what.error, ConfigurationError)
-    assert str(what.error) == "StartTask was not sent: Unable to locate credentials"
+        outcome = await transport.attempt(START_TASK, request_on(local), sent_marker)
+    assert isinstance(outcome, NotSent)
+    assert isinstance(outcome.error, ConfigurationError)
+    assert str(outcome.error) == "StartTask was not sent: Unable to locate credentials"
     assert (sent_marker.body_started, local.truth.requests.total()) == (False, 0)
 
 
-async def test_what_botocore_won_t_take_is_not_sent(local: LocalECS) -> None:
-    """A request that botocore's own check refuses is on no wire."""
-    request: Any = on(local, cluster=17)
+async def test_a_request_that_botocore_refuses_is_not_sent(local: LocalECS) -> None:
+    """A request that fails botocore's validation is not sent."""
+    request: Any = request_on(local, cluster=17)
     async with transport_to(local.endpoint_url) as transport:
-        what = await start(transport, request)
-    assert isinstance(what, NotSent)
-    assert isinstance(what.error, ConfigurationError)
+        outcome = await start(transport, request)
+    assert isinstance(outcome, NotSent)
+    assert isinstance(outcome.error, ConfigurationError)
     assert local.truth.requests.total() == 0
 
 
-async def test_a_port_says_where_it_goes() -> None:
-    """Endpoint, Region and partition are the client's."""
+async def test_endpoint_region_and_partition() -> None:
+    """They are those of aiobotocore's client."""
     async with transport_to("http://127.0.0.1:1", region_name="cn-north-1") as transport:
         assert (transport.endpoint_url, transport.region, transport.partition) == (
             "http://127.0.0.1:1",
@@ -190,8 +190,8 @@ def own_session() -> AioSession:
     return session
 
 
-def no_setup(session: AioSession, path: Path, patch: pytest.MonkeyPatch) -> Any:
-    """Botocore's own default: five attempts."""
+def default_retries(session: AioSession, path: Path, patch: pytest.MonkeyPatch) -> Any:
+    """botocore's default: five attempts."""
 
 
 def environment(session: AioSession, path: Path, patch: pytest.MonkeyPatch) -> Any:
@@ -217,12 +217,12 @@ def default_config(session: AioSession, path: Path, patch: pytest.MonkeyPatch) -
 
 
 def retry_thrice(attempts: int, **_: Any) -> float | None:
-    """Say yes to a retry, three times at most."""
+    """Ask for a retry, three times at most."""
     return 0 if attempts < 4 else None
 
 
 def handler(event: str, *, first: bool = False) -> Callable[..., Any]:
-    """Retries by a handler of the user's own."""
+    """Retries by a handler of the user's."""
 
     def setup(session: AioSession, path: Path, patch: pytest.MonkeyPatch) -> Any:
         events = session.get_component("event_emitter")
@@ -238,7 +238,7 @@ FAULTS = [Fault("error"), Fault("throttle"), Fault("reset", when="after")]
 @pytest.mark.parametrize(
     "setup",
     [
-        pytest.param(no_setup, id="default"),
+        pytest.param(default_retries, id="default"),
         pytest.param(environment, id="environment"),
         pytest.param(profile, id="profile"),
         pytest.param(config, id="config"),
@@ -249,48 +249,48 @@ FAULTS = [Fault("error"), Fault("throttle"), Fault("reset", when="after")]
         pytest.param(handler("needs-retry.ecs.StartTask", first=True), id="first handler of StartTask"),
     ],
 )
-async def test_one_request_whoever_asks_for_more(
+async def test_no_setting_or_handler_causes_a_retry(
     local: LocalECS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setup: Callable[..., Any], fault: Fault
 ) -> None:
-    """No setting and no handler makes a second request of it, and the first one's outcome is what is told."""
+    """Only one request is sent, and its outcome is reported."""
     session = own_session()
     given = setup(session, tmp_path / "config", monkeypatch)
     local.faults.add(fault)
     async with transport_to(local.endpoint_url, session=session, config=given) as transport:
-        what = await start(transport, on(local))
+        outcome = await start(transport, request_on(local))
     assert local.truth.requests["StartTask"] == 1
-    assert isinstance(what, Rejected if fault.kind == "throttle" else Lost)
-    assert not isinstance(what.error.__cause__, SentTwice)
+    assert isinstance(outcome, Rejected if fault.kind == "throttle" else Lost)
+    assert not isinstance(outcome.error.__cause__, SentTwice)
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.kind)
-async def test_one_request_even_behind_our_back(local: LocalECS, fault: Fault) -> None:
-    """A retry that gets past our no can't begin, for the body can't be sent again; the first answer is what is told."""
+async def test_a_retry_that_bypasses_our_handler_sends_nothing(local: LocalECS, fault: Fault) -> None:
+    """The body refuses to be sent again; the outcome of the first request is reported."""
     session = own_session()
     session.get_component("event_emitter").register_first("needs-retry.*.*", retry_thrice)
     local.faults.add(fault)
     async with transport_to(local.endpoint_url, session=session) as transport:
-        what = await start(transport, on(local))
+        outcome = await start(transport, request_on(local))
     assert local.truth.requests["StartTask"] == 1
-    assert isinstance(what, Rejected if fault.kind == "throttle" else Lost)
+    assert isinstance(outcome, Rejected if fault.kind == "throttle" else Lost)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_one_body_whatever_a_redirect_says(status: int) -> None:
-    """A redirect is not followed by a second body, and is no answer of ECS."""
+async def test_a_redirect_sends_no_second_body(status: int) -> None:
+    """A redirect is no answer of ECS."""
 
     async def redirect(exchange: Exchange) -> None:
         await exchange.request()
         exchange.answer(status, "", "Location: /there")
 
     async with RawServer(redirect) as server, transport_to(server.url) as transport:
-        what = await start(transport)
+        outcome = await start(transport)
         assert [body for body in server.bodies if body] == [server.bodies[0]]
-    assert isinstance(what, Lost)
+    assert isinstance(outcome, Lost)
 
 
 class SendsTwice:
-    """A stand-in for aiobotocore's client that sends twice, swallows the no, and comes back with an answer."""
+    """Replaces aiobotocore's client: it sends twice, ignores the refusal, and returns an answer."""
 
     def __init__(self, *, whole: bool) -> None:
         self.meta = SimpleNamespace(events=self)
@@ -320,16 +320,16 @@ class SendsTwice:
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["the request again", "the body again"])
-async def test_what_comes_after_a_second_try_is_no_answer(whole: bool) -> None:
-    """Should whatever lies beneath try again and, in spite of our no, come back with an answer, it is none."""
+async def test_an_answer_after_a_refused_second_send_is_dropped(whole: bool) -> None:
+    """The attempt is lost, whatever aiobotocore returned."""
     beneath = SendsTwice(whole=whole)
-    what = await start(BotocoreTransport(beneath, 1))
-    assert isinstance(what, Lost)
-    assert isinstance(what.error.__cause__, SentTwice)
+    outcome = await start(BotocoreTransport(beneath, 1))
+    assert isinstance(outcome, Lost)
+    assert isinstance(outcome.error.__cause__, SentTwice)
     assert beneath.written == [b"{}"]
 
 
-# ------------------------------------------------------------------------------------------------------- the witness
+# ------------------------------------------------------------------------------------------------------ the sent marker
 
 
 class HangingResolver(AbstractResolver):
@@ -350,7 +350,7 @@ class HangingResolver(AbstractResolver):
 async def attempted(
     transport: Transport, sent_marker: SentMarker
 ) -> AsyncGenerator[asyncio.Task[Attempt[StartTaskResponse]]]:
-    """Make an attempt in a task of its own, and cancel it at the end of the block."""
+    """Make an attempt in a task, and cancel it at the end of the block."""
     task = asyncio.create_task(transport.attempt(START_TASK, REQUEST, sent_marker))
     yield task
     task.cancel()
@@ -358,8 +358,8 @@ async def attempted(
         await task
 
 
-async def test_a_cancel_before_the_name_is_known_sends_nothing() -> None:
-    """While the DNS is asked nothing is on the wire, nor is it after a cancel."""
+async def test_a_cancel_during_dns_sends_nothing() -> None:
+    """Nothing is sent while the DNS lookup runs, nor after a cancel."""
     resolver, sent_marker = HangingResolver(), SentMarker()
     given = AioConfig(connector_args={"resolver": resolver})
     async with transport_to("http://nowhere.invalid", config=given) as transport, attempted(transport, sent_marker):
@@ -368,8 +368,8 @@ async def test_a_cancel_before_the_name_is_known_sends_nothing() -> None:
     assert not sent_marker.body_started
 
 
-async def test_a_cancel_before_tls_stands_sends_nothing() -> None:
-    """A server that accepts the connection and delays TLS has seen no body, nor does it after a cancel."""
+async def test_a_cancel_during_the_tls_handshake_sends_nothing() -> None:
+    """A server that delays the handshake sees no body, nor does it after a cancel."""
     accepted, seen = asyncio.Event(), bytearray()
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -392,25 +392,25 @@ async def test_a_cancel_before_tls_stands_sends_nothing() -> None:
     assert b"POST" not in seen
 
 
-async def test_the_witness_speaks_before_the_first_byte() -> None:
-    """By the time that a server has seen anything, the witness says so; a cancel leaves its word standing."""
-    sent_marker, words, read = SentMarker(), list[bool](), asyncio.Event()
+async def test_the_marker_is_set_before_the_first_byte() -> None:
+    """When the server has received anything, the marker is set; it stays set after a cancel."""
+    sent_marker, states, read = SentMarker(), list[bool](), asyncio.Event()
 
     async def hang(exchange: Exchange) -> None:
         await exchange.head()
-        words.append(sent_marker.body_started)
+        states.append(sent_marker.body_started)
         read.set()
         await asyncio.Event().wait()
 
     async with RawServer(hang) as server, transport_to(server.url) as transport, attempted(transport, sent_marker):
         assert not sent_marker.body_started
         await read.wait()
-    assert words == [True]
+    assert states == [True]
     assert sent_marker.body_started
 
 
-async def test_each_attempt_has_its_own_witness() -> None:
-    """Attempts beside each other don't speak for one another."""
+async def test_each_attempt_has_its_own_marker() -> None:
+    """Concurrent attempts don't set each other's markers."""
     unsent, sent, read = SentMarker(), SentMarker(), asyncio.Event()
 
     async def hang(exchange: Exchange) -> None:
@@ -431,30 +431,30 @@ async def test_each_attempt_has_its_own_witness() -> None:
 
 
 def boom(**_: Any) -> None:
-    """Fail as a handler of the user's may, before anything is sent."""
+    """Fail before anything is sent, as a handler of the user's may."""
     raise RuntimeError("boom")
 
 
-@pytest.mark.parametrize("proven", [False, True])
-async def test_the_marker_decides_whatever_is_raised(proven: bool) -> None:
-    """An exception of no table, before the body: not sent, also if this transport has never sent a body before."""
+@pytest.mark.parametrize("sent_before", [False, True])
+async def test_the_marker_decides_whatever_is_raised(sent_before: bool) -> None:
+    """An unknown exception before the body is not sent, also on a transport that has sent a body before."""
     async with (
         RawServer(accept) as server,
         open_transport(Settings(**ACCESS, endpoint_url=server.url, transport="botocore")) as (transport, client),
     ):
-        if proven:
+        if sent_before:
             assert isinstance(await start(transport), Answered)
         client.meta.events.register("before-sign.ecs", boom)
-        what = await start(transport)
-        assert len(server.bodies) == proven
-    assert isinstance(what, NotSent)
-    assert isinstance(what.error, ConfigurationError)
-    assert isinstance(what.error.__cause__, RuntimeError)
+        outcome = await start(transport)
+        assert len(server.bodies) == sent_before
+    assert isinstance(outcome, NotSent)
+    assert isinstance(outcome.error, ConfigurationError)
+    assert isinstance(outcome.error.__cause__, RuntimeError)
 
 
 @pytest.mark.parametrize("event", ["before-send", "before-send.ecs.StartTask"])
-async def test_a_body_that_is_exchanged_counts_as_sent(event: str) -> None:
-    """A handler that puts another body in place blinds the marker: what fails then is lost, never not sent."""
+async def test_a_replaced_body_counts_as_sent(event: str) -> None:
+    """The marker can't see a body that a handler replaced: a failure is lost then, never not sent."""
     session = own_session()
 
     def exchange(request: Any, **_: Any) -> None:
@@ -466,24 +466,24 @@ async def test_a_body_that_is_exchanged_counts_as_sent(event: str) -> None:
     session.register(event, exchange)
     sent_marker = SentMarker()
     async with RawServer(accept) as server, transport_to(server.url, session=session) as transport:
-        what = await transport.attempt(START_TASK, REQUEST, sent_marker)
-    assert isinstance(what, Lost if event == "before-send" else Answered)
+        outcome = await transport.attempt(START_TASK, REQUEST, sent_marker)
+    assert isinstance(outcome, Lost if event == "before-send" else Answered)
     assert sent_marker.body_started
 
 
-async def test_the_clock_bounds_what_no_other_clock_does() -> None:
-    """An attempt ends by its own clock even where aiohttp has none, as for the DNS."""
+async def test_the_timeout_bounds_a_dns_lookup() -> None:
+    """The attempt's own timeout ends it where aiohttp has none, as during a DNS lookup."""
     given = AioConfig(connector_args={"resolver": HangingResolver()})
     timeouts = Timeouts(connect=0.05, attempt=0.05)
     async with asyncio.timeout(4), transport_to("http://nowhere.invalid", config=given, timeouts=timeouts) as transport:
-        what = await start(transport)
-    assert isinstance(what, NotSent)
-    assert isinstance(what.error, ConnectionFailed)
-    assert isinstance(what.error.__cause__, TimeoutError)
+        outcome = await start(transport)
+    assert isinstance(outcome, NotSent)
+    assert isinstance(outcome.error, ConnectionFailed)
+    assert isinstance(outcome.error.__cause__, TimeoutError)
 
 
 class Recorder:
-    """A writer that notes what the witness said at each write."""
+    """A writer that records the marker's state at each write."""
 
     def __init__(self, sent_marker: SentMarker) -> None:
         self._sent_marker = sent_marker
@@ -503,7 +503,7 @@ async def by_length(body: MarkedBody, writer: AbstractStreamWriter) -> None:
 
 @pytest.mark.parametrize("write", [by_write, by_length])
 async def test_a_body_is_written_once(write: Callable[..., Awaitable[None]]) -> None:
-    """The witness speaks before the write, and a second write is refused before a byte of it."""
+    """The marker is set before the write, and a second write is refused before its first byte."""
     sent_marker = SentMarker()
     body = MarkedBody(b"body", sent_marker)
     writer: Any = Recorder(sent_marker)
@@ -514,18 +514,18 @@ async def test_a_body_is_written_once(write: Callable[..., Awaitable[None]]) -> 
     assert isinstance(body.refused, SentTwice)
 
 
-async def test_a_body_that_is_handed_over_whole_counts_as_sent() -> None:
+async def test_a_body_that_is_returned_counts_as_sent() -> None:
     """Whoever asks for the bytes may send them."""
     sent_marker = SentMarker()
     assert await MarkedBody(b"body", sent_marker).as_bytes() == b"body"
     assert sent_marker.body_started
 
 
-# ------------------------------------------------------------------------------------------------------ what is new
+# ------------------------------------------------------------------------------------------------------ unknown members
 
 
-async def test_extra_reaches_the_wire_at_every_depth() -> None:
-    """What only the request knows is sent in its place, beside what botocore knows."""
+async def test_extra_members_are_sent_at_every_depth() -> None:
+    """Members that botocore doesn't know are sent in their place."""
     request = StartTaskRequest(
         task_definition="demo",
         container_instances=["0a1b"],
@@ -560,7 +560,7 @@ async def test_extra_reaches_the_wire_at_every_depth() -> None:
 
 
 async def test_without_extra_the_body_is_botocore_s() -> None:
-    """A request that botocore knows whole is sent as botocore makes it."""
+    """A request without unknown members is sent as botocore makes it."""
     async with RawServer(accept) as server, transport_to(server.url) as transport:
         await start(transport)
     assert json.loads(server.bodies[0]) == {
@@ -573,7 +573,7 @@ async def test_without_extra_the_body_is_botocore_s() -> None:
 
 
 async def test_extra_is_signed() -> None:
-    """The signature is of the body as it is sent, unknown members included."""
+    """The signature covers the body as it is sent, including unknown members."""
     signatures: list[str] = []
     for value in (1, 2):
         async with RawServer(accept) as server, transport_to(server.url) as transport:
@@ -582,7 +582,7 @@ async def test_extra_is_signed() -> None:
     assert len(set(signatures)) == 2
 
 
-async def test_what_a_newer_ecs_answers_comes_back() -> None:
+async def test_unknown_members_of_an_answer_are_kept() -> None:
     """Members that botocore would drop are in `extra`, at every depth."""
 
     async def newer(exchange: Exchange) -> None:
@@ -590,24 +590,24 @@ async def test_what_a_newer_ecs_answers_comes_back() -> None:
         exchange.answer(200, '{"tasks": [{"taskArn": "arn", "newMember": {"deep": 1}}], "newList": [2]}')
 
     async with RawServer(newer) as server, transport_to(server.url) as transport:
-        what = await start(transport)
-    assert isinstance(what, Answered)
-    assert what.answer.extra == {"newList": [2]}
-    assert what.answer.tasks[0].extra == {"newMember": {"deep": 1}}
+        outcome = await start(transport)
+    assert isinstance(outcome, Answered)
+    assert outcome.answer.extra == {"newList": [2]}
+    assert outcome.answer.tasks[0].extra == {"newMember": {"deep": 1}}
 
 
-# --------------------------------------------------------------------------------------------------- who isn't ours
+# -------------------------------------------------------------------------------------------- other calls of the client
 
 
-async def test_others_on_the_same_client_are_left_alone(local: LocalECS) -> None:
-    """A call past the port is botocore's own: no witness, and a handler's retries as its user wants them."""
+async def test_other_calls_of_the_client_are_unchanged(local: LocalECS) -> None:
+    """A call of the raw client has no marker, and the user's handler retries it."""
     local.faults.add(Fault("error", operation="ListClusters"))
     session = own_session()
     session.register("needs-retry.ecs", retry_thrice)
     settings = Settings(**ACCESS, session=session, endpoint_url=local.endpoint_url, transport="botocore")
     async with open_transport(settings) as (transport, client):
         answer = await client.list_clusters()
-        assert isinstance(await start(transport, on(local)), Answered)
+        assert isinstance(await start(transport, request_on(local)), Answered)
     assert len(answer["clusterArns"]) == 1
     assert "aioecs-body" not in answer
     assert local.truth.requests == {"ListClusters": 4, "StartTask": 1}
@@ -617,22 +617,22 @@ async def test_others_on_the_same_client_are_left_alone(local: LocalECS) -> None
     ("fault", "error"),
     [(Fault("throttle"), ThrottlingException), (Fault("error", **REFUSED), ClientException)],  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 )
-async def test_an_error_of_ecs_s_keeps_its_facts(local: LocalECS, fault: Fault, error: type[ECSServiceError]) -> None:
-    """Code, status, operation and request id come along."""
+async def test_an_error_of_ecs_keeps_its_details(local: LocalECS, fault: Fault, error: type[ECSServiceError]) -> None:
+    """Code, status, operation and request id are kept."""
     local.faults.add(fault)
     async with transport_to(local.endpoint_url) as transport:
-        what = await start(transport, on(local))
-    assert isinstance(what, Rejected)
-    assert type(what.error) is error
-    assert (what.error.status, what.error.operation) == (400, "StartTask")
-    assert what.error.request_id
+        outcome = await start(transport, request_on(local))
+    assert isinstance(outcome, Rejected)
+    assert type(outcome.error) is error
+    assert (outcome.error.status, outcome.error.operation) == (400, "StartTask")
+    assert outcome.error.request_id
 
 
-async def test_a_lost_answer_is_an_error_of_its_own(local: LocalECS) -> None:
-    """A 200 that can't be ECS's is told as an AnswerLost, which says what stood there."""
+async def test_a_lost_answer_is_an_answer_lost_error(local: LocalECS) -> None:
+    """A 200 that can't be ECS's is reported as AnswerLost, which describes the body."""
     local.faults.add(Fault("garbage"))
     async with transport_to(local.endpoint_url) as transport:
-        what = await start(transport, on(local))
-    assert isinstance(what, Lost)
-    assert isinstance(what.error, AnswerLost)
-    assert "bytes that are no JSON object" in str(what.error)
+        outcome = await start(transport, request_on(local))
+    assert isinstance(outcome, Lost)
+    assert isinstance(outcome.error, AnswerLost)
+    assert "bytes that are no JSON object" in str(outcome.error)

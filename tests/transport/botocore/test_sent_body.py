@@ -1,4 +1,4 @@
-"""sent_body: a body is seen before its first byte is written, and written once."""
+"""sent_body: the marker is set before the first byte of a body, and a body is written once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aioecs._transport.transport import SendNotAllowed, SentMarker
 
 
 class Writer:
-    """Takes what is written, and knows what the witness said by then."""
+    """Records what is written, and the marker's state at each write."""
 
     def __init__(self, sent_marker: SentMarker) -> None:
         self.sent_marker = sent_marker
@@ -21,8 +21,8 @@ class Writer:
         self.seen.append((bytes(chunk), self.sent_marker.body_started))
 
 
-async def test_it_is_seen_before_the_first_byte() -> None:
-    """The witness says yes by the time that anything is written."""
+async def test_the_marker_is_set_before_the_first_byte() -> None:
+    """The marker is set when anything is written."""
     for name, more in (("write", ()), ("write_with_length", (4,))):
         sent_marker = SentMarker()
         writer: Any = Writer(sent_marker)
@@ -44,8 +44,8 @@ async def test_it_is_written_once() -> None:
     assert len(writer.seen) == 1
 
 
-async def test_what_may_not_be_sent_is_not_written() -> None:
-    """However it is asked for; the reason is kept, and the witness says no."""
+async def test_a_refused_send_writes_nothing() -> None:
+    """Each way to get the body raises, keeps the reason, and leaves the marker unset."""
     for name, more in (("write", ("writer",)), ("write_with_length", ("writer", 4)), ("as_bytes", ())):
         sent_marker = SentMarker(may_send=lambda: False)
         writer = Writer(sent_marker)
@@ -56,15 +56,15 @@ async def test_what_may_not_be_sent_is_not_written() -> None:
         assert (writer.seen, sent_marker.body_started) == ([], False)
 
 
-async def test_whoever_takes_it_whole_may_send_it() -> None:
-    """Handing its bytes over counts as being on the wire."""
+async def test_returning_the_bytes_counts_as_sent() -> None:
+    """Whoever asks for the bytes may send them."""
     sent_marker = SentMarker()
     assert await MarkedBody(b"body", sent_marker).as_bytes() == b"body"
     assert sent_marker.body_started
 
 
-def test_making_it_shows_nothing() -> None:
-    """A body that nobody has written leaves the witness at no, and may be written."""
+def test_a_new_body_is_not_started() -> None:
+    """A body that was not written leaves the marker unset, and may be written."""
     sent_marker = SentMarker()
     body = MarkedBody(b"body", sent_marker)
     body.reject_second_write()

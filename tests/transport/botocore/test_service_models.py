@@ -1,4 +1,4 @@
-"""service_models: botocore's data files are read as botocore reads them, with turns for others, and no more."""
+"""service_models: the loaders return what botocore's own loader returns, without blocking other threads."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ NAMES = [
 
 
 def in_order(read: Any) -> Any:
-    """Return the same with each object as its pairs, so that their order counts."""
+    """Return the same with each object as a list of pairs, so that a comparison includes the order."""
     if isinstance(read, list):
         return [in_order(each) for each in read]
     return [(name, in_order(held)) for name, held in read.items()] if hasattr(read, "items") else read
@@ -50,8 +50,8 @@ def in_order(read: Any) -> Any:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("files", [ChunkedModelLoader(), TrimmedModelLoader()], ids=["gentle", "lean"])
-def test_botocores_own_files(files: Any, name: str) -> None:
-    """What is read of botocore's data is what its own reader reads, member by member and in their order."""
+def test_botocore_s_own_files(files: Any, name: str) -> None:
+    """The data equals what botocore's own loader returns, including the order of members."""
     own, read = JSONFileLoader().load_file(str(DATA / name)), files.load_file(str(DATA / name))
     assert own is not None
     assert read == own
@@ -61,7 +61,7 @@ def test_botocores_own_files(files: Any, name: str) -> None:
 
 
 def test_types() -> None:
-    """For another's loader the types are botocore's too; one of our own has plain dicts."""
+    """ChunkedModelLoader has botocore's types; TrimmedModelLoader has plain dicts."""
     name = str(DATA / ECS / "endpoint-rule-set-1")
     assert type(ChunkedModelLoader().load_file(name)["parameters"]) is OrderedDict
     assert type(TrimmedModelLoader().load_file(name)["parameters"]) is dict
@@ -70,8 +70,8 @@ def test_types() -> None:
 @pytest.mark.parametrize(
     "files", [JSONFileLoader(), ChunkedModelLoader(), TrimmedModelLoader()], ids=["botocore", "gentle", "lean"]
 )
-def test_which_file(files: Any, tmp_path: Path) -> None:
-    """A plain file goes before a compressed one, `null` is no data, and what isn't there is None: as in botocore."""
+def test_which_file_is_loaded(files: Any, tmp_path: Path) -> None:
+    """As in botocore, an uncompressed file precedes a compressed one, `null` is no data, and a missing file is None."""
     name = str(tmp_path / "model")
     assert files.load_file(name) is None
     (tmp_path / "model.json.gz").write_bytes(gzip.compress('{"from": "gz\u00fc"}'.encode()))
@@ -88,8 +88,8 @@ def test_which_file(files: Any, tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------------- endpoints
 
 
-def test_what_nobody_asks_for_stays_text() -> None:
-    """A service is parsed when it is asked for; once, so that what botocore writes into it stays."""
+def test_services_are_parsed_on_access() -> None:
+    """A service is parsed once, when it is accessed, so that what botocore writes into it stays."""
     read = parse_endpoints('{"partitions": [{"services": {"ecs": {"endpoints": {"r": {}}}, "s3": {"endpoints": {}}}}]}')
     services = read["partitions"][0]["services"]
     assert isinstance(services, LazyServices)
@@ -126,8 +126,8 @@ NESTED = {"partitions": [{"services": {"services": {"services": {"a": 1}}, "b": 
         "3",
     ],
 )
-def test_whatever_the_layout(text: str) -> None:
-    """A file that is laid out otherwise is read no less."""
+def test_any_layout(text: str) -> None:
+    """A file with another layout is parsed, too."""
     assert in_order(parse_endpoints(text)) == in_order(json.loads(text))
 
 
@@ -142,8 +142,8 @@ def test_whatever_the_layout(text: str) -> None:
         '{"partitions": [{"services": {"a": {}}}]} more',
     ],
 )
-def test_what_is_no_json(text: str) -> None:
-    """A broken file is refused as botocore refuses it."""
+def test_malformed_json(text: str) -> None:
+    """A broken file raises the same error as in botocore."""
     with pytest.raises(ValueError) as ours:  # noqa: PT011 it is compared below
         parse_endpoints(text)
     with pytest.raises(ValueError) as theirs:  # noqa: PT011
@@ -151,19 +151,19 @@ def test_what_is_no_json(text: str) -> None:
     assert str(ours.value) == str(theirs.value)
 
 
-# --------------------------------------------------------------------------------------------------------- turns
+# -------------------------------------------------------------------------------------------------------- other threads
 
 
 @pytest.fixture
-def impatient() -> Generator[None]:
-    """Let threads ask for their turn as often as they can."""
+def short_switch_interval() -> Generator[None]:
+    """Let threads switch as often as they can."""
     patience = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
     sys.setswitchinterval(patience)
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("short_switch_interval")
 @pytest.mark.parametrize(
     "parse",
     [
@@ -173,8 +173,8 @@ def impatient() -> Generator[None]:
     ],
     ids=["endpoints", "lean", "gentle"],
 )
-def test_others_get_their_turns(parse: Callable[[str], Any]) -> None:
-    """While a thread parses a large file, another one runs; `json.loads` alone leaves it a turn or two a file."""
+def test_other_threads_run_meanwhile(parse: Callable[[str], Any]) -> None:
+    """Another thread runs while a large file is parsed; `json.loads` alone would block it."""
     text = (DATA / "endpoints.json").read_text()
     running, turns = threading.Event(), 0
 
@@ -196,8 +196,8 @@ def test_others_get_their_turns(parse: Callable[[str], Any]) -> None:
 # -------------------------------------------------------------------------------------------------------- loaders
 
 
-def test_another_s_loader_is_left_as_it_was() -> None:
-    """It reads gently for the length of the block, whatever the block ends by; one that isn't botocore's own never."""
+def test_the_caller_s_loader_is_restored() -> None:
+    """It is changed only within the block, and only if it is botocore's own."""
     loader = Loader()
     files = loader.file_loader
     with pytest.raises(KeyError), chunked_loading(loader):
@@ -220,7 +220,7 @@ def test_another_s_loader_is_left_as_it_was() -> None:
 
 
 def test_models_of_the_user_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """AWS_DATA_PATH is honoured, and goes before what botocore ships."""
+    """AWS_DATA_PATH is honored, and precedes botocore's own data."""
     (tmp_path / "partitions.json").write_text('{"partitions": []}')
     monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))
     loader = transport_factory.make_session(Settings(region_name="us-east-1")).get_component("data_loader")

@@ -1,4 +1,4 @@
-"""captured_request: one request that nobody sends shows where, as what, and signed how."""
+"""captured_request: one unsent request shows the URL, host, scope, user agent and signature."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.transport.botocore.test_botocore_internals import client_of
 KEYS = Keys("a", "s")
 
 
-async def test_it_shows_where_requests_go() -> None:
-    """The endpoint of the Region, the host as it is signed, the scope, and botocore's user agent with its extra."""
+async def test_what_is_captured() -> None:
+    """The Region's endpoint, the host as it is signed, the scope, and the user agent with its extra."""
     config = AioConfig(user_agent_extra="render-farm/1")
     async with client_of(endpoint_url=None, region_name="cn-north-1", config=config) as client:
         captured = await capture_request(client, KEYS)
@@ -30,13 +30,13 @@ async def test_it_shows_where_requests_go() -> None:
     [("http://127.0.0.1:9", "127.0.0.1:9"), ("http://[::1]:80", "[::1]"), ("https://ecs.test:443", "ecs.test")],
 )
 async def test_the_host_as_it_is_signed(url: str, host: str) -> None:
-    """With its port, unless that is the scheme's own."""
+    """The port is part of it, unless it is the scheme's default."""
     async with client_of(endpoint_url=url) as client:
         assert (await capture_request(client, KEYS)).host == host
 
 
-async def test_nothing_of_it_stays() -> None:
-    """It leaves no handler behind, and nobody is connected to."""
+async def test_capturing_leaves_nothing_behind() -> None:
+    """It leaves no handler, and opens no connection."""
     async with client_of() as client:
         await capture_request(client, KEYS)
         with pytest.raises(Exception, match="Could not connect"):
@@ -52,11 +52,11 @@ def add_header(request: Any, **_: Any) -> None:
     [
         ({"endpoint_url": "http://127.0.0.1:9/under"}, None, KEYS, "a path"),
         ({}, add_header, KEYS, "headers of their own: x-own"),
-        ({}, None, Keys("a", "another"), "signed otherwise"),
+        ({}, None, Keys("a", "another"), "signed in another way"),
     ],
 )
-async def test_what_is_otherwise(more: Any, handler: Any, keys: Keys, why: str) -> None:
-    """Where requests are not such as the fast way makes, it says in what."""
+async def test_unsupported_requests(more: Any, handler: Any, keys: Keys, why: str) -> None:
+    """NotSupportedNatively says why the native transport can't make the client's requests."""
     async with client_of(**more) as client:
         if handler is not None:
             client.meta.events.register("before-sign.ecs", handler)

@@ -1,4 +1,4 @@
-"""clock_correction: a wrong clock is corrected by what helped, and a bad Date costs one call."""
+"""clock_correction: a wrong clock is corrected by a confirmed offset, and a bad Date costs one call."""
 
 from __future__ import annotations
 
@@ -28,38 +28,38 @@ AT = "Mon, 21 Sep 2026 14:13:20 GMT"
         ("Mon, 99 Sep 2026 99:99:99 GMT", None),
     ],
 )
-def test_a_date_is_read_within_reason(date: str | None, seconds: float | None) -> None:
-    """A Date is seconds since the epoch; what no server's clock can show is none."""
+def test_parse_date(date: str | None, seconds: float | None) -> None:
+    """A Date is parsed into seconds since the epoch; a time that no server's clock can show is None."""
     assert parse_date(date) == seconds
 
 
 @given(st.text())
-def test_any_text_is_read(date: str) -> None:
-    """No text raises."""
+def test_parse_date_never_raises(date: str) -> None:
+    """Any text is a number of seconds or None."""
     parse_date(date)
 
 
 @pytest.mark.parametrize(
     ("offset", "used", "server_ahead", "expected"),
     [
-        (0.0, 0.0, 3600.0, 3600.0),  # our clock was an hour late
+        (0.0, 0.0, 3600.0, 3600.0),  # our clock was an hour behind
         (0.0, 0.0, -3600.0, -3600.0),
         (0.0, 0.0, 100.0, None),  # within what AWS tolerates: its time was not the reason
-        (3600.0, 0.0, 3600.0, 3600.0),  # another call has proven it meanwhile
+        (3600.0, 0.0, 3600.0, 3600.0),  # another call has confirmed it meanwhile
         (3600.0, 0.0, 9e6, 3600.0),  # and then this answer's own Date doesn't count
         (3600.0, 3600.0, 3600.0, None),
         (3600.0, 3600.0, 0.0, 0.0),  # our clock was set right meanwhile
     ],
 )
-def test_what_to_sign_with(offset: float, used: float, server_ahead: float, expected: float | None) -> None:
-    """What is proven goes before an answer's Date, and a Date that agrees says that time was not the reason."""
+def test_offset_for_retry(offset: float, used: float, server_ahead: float, expected: float | None) -> None:
+    """A confirmed offset precedes the response's Date; a Date that agrees means that the time was not the reason."""
     date = parse_date(AT)
     assert date is not None
     assert ClockCorrection(offset).offset_for_retry(used, AT, date - server_ahead) == expected
 
 
-def test_a_date_counts_for_others_once_it_helped() -> None:
-    """Until it is proven it changes nothing."""
+def test_an_offset_is_shared_once_confirmed() -> None:
+    """Until it is confirmed, it changes nothing."""
     clock = ClockCorrection()
     offset = clock.offset_for_retry(0.0, AT, NOW - 3600)
     assert (offset, clock.offset) == (3600.0, 0.0)

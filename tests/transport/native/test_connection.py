@@ -1,4 +1,4 @@
-"""connection: one write, one answer read to its end, and nothing left that the next could mistake."""
+"""connection: one write, one complete answer, and nothing left that could be read as the next answer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PATIENCE = 30.0
 
 @asynccontextmanager
 async def connection_to(server: RawServer) -> AsyncGenerator[tuple[Connection, asyncio.Event]]:
-    """Open a connection; the event tells of its end."""
+    """Open a connection; the event is set when it ends."""
     ended = asyncio.Event()
     raw = socket.create_connection(("127.0.0.1", server.port))
     raw.setblocking(False)
@@ -35,13 +35,13 @@ async def connection_to(server: RawServer) -> AsyncGenerator[tuple[Connection, a
         await ended.wait()
 
 
-def saying(*pieces: bytes, close: bool = False) -> Callable[[Exchange], Awaitable[object]]:
-    """Answer each request with these bytes, a piece in each pass of the loop, and then perhaps close."""
+def answering(*pieces: bytes, close: bool = False) -> Callable[[Exchange], Awaitable[object]]:
+    """Answer each request with these pieces, one in each pass of the loop, and then close if asked to."""
 
     async def behave(exchange: Exchange) -> None:
         await exchange.request()
         for piece in pieces:
-            exchange.say(piece)
+            exchange.send(piece)
             await asyncio.sleep(0)
         if close:
             exchange.close()
@@ -78,15 +78,15 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\
         "chunked by bytes",
         "to the end",
         "HTTP/1.0",
-        "goodbye",
+        "connection: close",
         "204",
         "1xx first",
         "error",
     ],
 )
 async def test_answers(pieces: list[bytes], close: bool, status: int, body: bytes, reusable: bool) -> None:
-    """However an answer is framed it is read whole, and tells whether another request may follow."""
-    async with RawServer(saying(*pieces, close=close)) as server, connection_to(server) as (connection, _):
+    """An answer in any framing is read completely, and tells whether another request may follow."""
+    async with RawServer(answering(*pieces, close=close)) as server, connection_to(server) as (connection, _):
         for _ in range(2 if reusable else 1):
             answer = await connection.exchange(REQUEST, SentMarker(), PATIENCE)
             assert (answer.status, answer.body) == (status, body)
@@ -95,34 +95,34 @@ async def test_answers(pieces: list[bytes], close: bool, status: int, body: byte
 
 
 async def test_headers() -> None:
-    """A header is found by its name in lower case; a name that comes twice gives its first, and the map its last."""
+    """A header is found by its lower-case name: `header` returns the first of a name, `headers` the last."""
     answer = b"HTTP/1.1 200 OK\r\nX-Two: a\r\nx-two: b\r\nX-Latin: \xe9\r\nContent-Length: 0\r\n\r\n"
-    async with RawServer(saying(answer)) as server, connection_to(server) as (connection, _):
-        said = await connection.exchange(REQUEST, SentMarker(), PATIENCE)
-    assert said.header(b"x-two") == "a"
-    assert said.header(b"x-three") is None
-    assert said.headers == {"x-two": "b", "x-latin": "é", "content-length": "0"}
-    assert "é" not in repr(said)
+    async with RawServer(answering(answer)) as server, connection_to(server) as (connection, _):
+        answer_bytes = await connection.exchange(REQUEST, SentMarker(), PATIENCE)
+    assert answer_bytes.header(b"x-two") == "a"
+    assert answer_bytes.header(b"x-three") is None
+    assert answer_bytes.headers == {"x-two": "b", "x-latin": "é", "content-length": "0"}
+    assert "é" not in repr(answer_bytes)
 
 
 @pytest.mark.parametrize(
-    ("said", "close", "why"),
+    ("answer_bytes", "close", "why"),
     [
         (b"", True, "before it answered"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhel", True, "before its answer was whole"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhel", True, "before its answer was whole"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhel", True, "before its answer was complete"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhel", True, "before its answer was complete"),
         (b"HTTP/1.1 200 OK\r\nX-Cut", True, "before it answered"),
-        (b"HTTP/1.1 200 OK\r\nX-Cut: off\r\nX", True, "before its answer was whole"),
-        (b"SSH-2.0-OpenSSH\r\n", False, "no answer in HTTP/1.1"),
-        (b"HTTP/1.1 101 Switching\r\nUpgrade: it\r\nConnection: upgrade\r\n\r\n", False, "no answer in HTTP/1.1"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", False, "no answer in HTTP/1.1"),
+        (b"HTTP/1.1 200 OK\r\nX-Cut: off\r\nX", True, "before its answer was complete"),
+        (b"SSH-2.0-OpenSSH\r\n", False, "the answer is no HTTP/1.1"),
+        (b"HTTP/1.1 101 Switching\r\nUpgrade: it\r\nConnection: upgrade\r\n\r\n", False, "the answer is no HTTP/1.1"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", False, "the answer is no HTTP/1.1"),
     ],
     ids=["nothing", "short", "short chunk", "cut name", "cut header", "no HTTP", "upgrade", "two lengths"],
 )
-async def test_no_answer(said: bytes, close: bool, why: str) -> None:
-    """What is cut off or no HTTP is no answer, though the request was sent; the connection is closed."""
+async def test_no_answer(answer_bytes: bytes, close: bool, why: str) -> None:
+    """An answer that is cut off or no HTTP raises, though the request was sent; the connection is closed."""
     sent_marker = SentMarker()
-    async with RawServer(saying(said, close=close)) as server, connection_to(server) as (connection, ended):
+    async with RawServer(answering(answer_bytes, close=close)) as server, connection_to(server) as (connection, ended):
         with pytest.raises(ConnectionError, match=why):
             await connection.exchange(REQUEST, sent_marker, PATIENCE)
         assert sent_marker.body_started
@@ -135,7 +135,7 @@ def many(line: bytes, count: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "answer_bytes",
     [
         many(b"X-More: 1\r\n", MAX_HEADERS) + b"Content-Length: 0\r\n\r\n",
         many(b"X-Long: " + b"x" * MAX_HEADER_SIZE + b"\r\n", 1) + b"Content-Length: 0\r\n\r\n",
@@ -149,28 +149,28 @@ def many(line: bytes, count: int) -> bytes:
     ],
     ids=["headers", "long", "endless line", "endless lines", "1xx", "length", "to the end", "chunks", "extension"],
 )
-async def test_an_answer_past_a_bound_is_lost(said: bytes) -> None:
-    """It is not read on: the request was sent, what came is not believed, and the connection is closed."""
+async def test_an_answer_beyond_a_limit_is_lost(answer_bytes: bytes) -> None:
+    """It is not read further, and the connection is closed."""
     sent_marker = SentMarker()
-    async with RawServer(saying(said)) as server, connection_to(server) as (connection, ended):
-        with pytest.raises(ConnectionError, match=r"larger than any of ECS's|no answer in HTTP/1\.1"):
+    async with RawServer(answering(answer_bytes)) as server, connection_to(server) as (connection, ended):
+        with pytest.raises(ConnectionError, match=r"larger than any of ECS's|no HTTP/1\.1"):
             await connection.exchange(REQUEST, sent_marker, PATIENCE)
         assert sent_marker.body_started
         assert not connection.reusable
         await ended.wait()
 
 
-async def test_the_largest_answer_that_fits() -> None:
-    """A body at its bound, in chunks of a kilobyte, is read whole."""
+async def test_the_largest_answer() -> None:
+    """A body of the largest size, in chunks of a kilobyte, is read completely."""
     chunks = b"400\r\n%b\r\n" % (b"x" * 1024) * (MAX_BODY_SIZE // 1024)
-    said = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
-    async with RawServer(saying(said)) as server, connection_to(server) as (connection, _):
+    answer_bytes = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
+    async with RawServer(answering(answer_bytes)) as server, connection_to(server) as (connection, _):
         answer = await connection.exchange(REQUEST, SentMarker(), PATIENCE)
     assert len(answer.body) == MAX_BODY_SIZE
 
 
 async def test_a_reset() -> None:
-    """A reset says so."""
+    """The error names the reset."""
 
     async def reset(exchange: Exchange) -> None:
         await exchange.request()
@@ -181,9 +181,9 @@ async def test_a_reset() -> None:
             await connection.exchange(REQUEST, SentMarker(), PATIENCE)
 
 
-async def test_a_second_answer_is_nobody_s() -> None:
-    """What follows the answer unasked is dropped with the connection: it can't answer the next request."""
-    async with RawServer(saying(LENGTH + LENGTH)) as server, connection_to(server) as (connection, ended):
+async def test_a_second_answer_makes_the_connection_unusable() -> None:
+    """A second answer can't be read as the answer to the next request."""
+    async with RawServer(answering(LENGTH + LENGTH)) as server, connection_to(server) as (connection, ended):
         answer = await connection.exchange(REQUEST, SentMarker(), PATIENCE)
         assert answer.body == b"hello"
         assert not connection.reusable
@@ -191,15 +191,15 @@ async def test_a_second_answer_is_nobody_s() -> None:
         await ended.wait()
 
 
-async def test_bytes_that_nobody_asked_for() -> None:
+async def test_unsolicited_bytes() -> None:
     """On an idle connection they close it."""
     more = asyncio.Event()
 
     async def behave(exchange: Exchange) -> None:
         await exchange.request()
-        exchange.say(LENGTH)
+        exchange.send(LENGTH)
         await more.wait()
-        exchange.say(b"HTTP/1.1 408 Too slow\r\n\r\n")
+        exchange.send(b"HTTP/1.1 408 Too slow\r\n\r\n")
 
     async with RawServer(behave) as server, connection_to(server) as (connection, ended):
         await connection.exchange(REQUEST, SentMarker(), PATIENCE)
@@ -212,10 +212,10 @@ async def test_bytes_that_nobody_asked_for() -> None:
         assert len(server.bodies) == 1
 
 
-async def test_the_clock() -> None:
-    """An answer that is not whole in time is a TimeoutError, and the connection is closed."""
+async def test_the_timeout() -> None:
+    """An answer that is not complete in time raises TimeoutError, and the connection is closed."""
     sent_marker = SentMarker()
-    async with RawServer(saying(LENGTH[:-1])) as server, connection_to(server) as (connection, ended):
+    async with RawServer(answering(LENGTH[:-1])) as server, connection_to(server) as (connection, ended):
         with pytest.raises(TimeoutError, match=r"no answer within 0\.01 s"):
             await connection.exchange(REQUEST, sent_marker, 0.01)
         await ended.wait()
@@ -223,7 +223,7 @@ async def test_the_clock() -> None:
 
 
 async def test_a_cancel() -> None:
-    """A cancel closes the connection, so that its answer can be nobody else's."""
+    """A cancel closes the connection, so that its answer can't be read as another's."""
     received = asyncio.Event()
 
     async def behave(exchange: Exchange) -> None:
@@ -245,8 +245,8 @@ async def test_a_cancel() -> None:
         await ended.wait()
 
 
-async def test_an_answer_that_comes_together_with_a_cancel(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The cancel goes on, and the answer is heard all the same; a cancel without one is heard by nobody."""
+async def test_an_answer_together_with_a_cancel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cancel is raised, and the answer is passed to `on_late_answer`."""
     whole = Connection._complete
 
     def and_a_cancel(self: Connection) -> None:
@@ -255,7 +255,7 @@ async def test_an_answer_that_comes_together_with_a_cancel(monkeypatch: pytest.M
 
     monkeypatch.setattr(Connection, "_complete", and_a_cancel)
     received: list[bytes] = []
-    async with RawServer(saying(LENGTH)) as server, connection_to(server) as (connection, ended):
+    async with RawServer(answering(LENGTH)) as server, connection_to(server) as (connection, ended):
         task = asyncio.ensure_future(
             connection.exchange(
                 REQUEST, SentMarker(), PATIENCE, lambda late_answers: received.append(late_answers.body)
@@ -268,7 +268,7 @@ async def test_an_answer_that_comes_together_with_a_cancel(monkeypatch: pytest.M
 
 
 class RecordingTransport:
-    """A transport that keeps what it was given, and what the witness said by then."""
+    """An asyncio transport that records what was written, and the marker's state at that time."""
 
     def __init__(self, sent_marker: SentMarker) -> None:
         self.sent_marker = sent_marker
@@ -284,8 +284,8 @@ class RecordingTransport:
         pass
 
 
-async def test_the_witness_speaks_before_the_first_byte() -> None:
-    """By the time that anything is written it says yes; the request is written whole, once."""
+async def test_the_marker_is_set_before_the_first_byte() -> None:
+    """The marker is set when the request is written; the request is written whole, once."""
     here, there = socket.socketpair()
     sent_marker = SentMarker()
     transport: Any = RecordingTransport(sent_marker)
@@ -300,8 +300,8 @@ async def test_the_witness_speaks_before_the_first_byte() -> None:
     assert transport.seen == [(REQUEST, True)]
 
 
-async def test_the_socket_itself_is_asked() -> None:
-    """A goodbye or stray bytes that the loop has not seen yet are seen by `still_open`."""
+async def test_still_open_checks_the_socket() -> None:
+    """`still_open` sees a close or unsolicited bytes that the loop has not read yet."""
     lasts: list[Callable[[socket.socket], object]] = [socket.socket.close, lambda there: there.send(b"x")]
     for last in lasts:
         here, there = socket.socketpair()

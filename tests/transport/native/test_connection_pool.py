@@ -1,4 +1,4 @@
-"""connection_pool: warm connections are used again, stale ones never, and none is left open."""
+"""connection_pool: idle connections are reused, stale ones never, and none is left open."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ async def accept(exchange: Exchange) -> None:
     exchange.answer(200, "{}")
 
 
-async def test_one_after_the_other_on_one_connection() -> None:
-    """A connection whose answer is whole carries the next request."""
+async def test_sequential_requests_share_a_connection() -> None:
+    """A connection with a complete answer carries the next request."""
     async with RawServer(accept) as server, pool_to(server.port) as pool:
         for _ in range(3):
             assert (await pool.exchange(REQUEST, SentMarker())).status == 200
         assert server.connections == 1
 
 
-async def test_an_unasked_answer_is_never_taken_for_the_next() -> None:
-    """It comes while the loop is busy; the connection is closed before the next request is written."""
+async def test_an_unsolicited_answer_is_never_read_as_the_next() -> None:
+    """It arrives while the loop is busy; the connection is closed before the next request is written."""
     served: list[Exchange] = []
 
     async def behave(exchange: Exchange) -> None:
@@ -85,8 +85,8 @@ async def test_what_is_not_trusted_closes_its_connection() -> None:
         assert server.connections == 2
 
 
-async def test_at_once_on_as_many() -> None:
-    """Requests at the same time have a connection each, which later ones use."""
+async def test_concurrent_requests_have_a_connection_each() -> None:
+    """Later requests reuse the connections."""
     async with RawServer(accept) as server, pool_to(server.port) as pool:
         for _ in range(2):
             await asyncio.gather(*(pool.exchange(REQUEST, SentMarker()) for _ in range(5)))
@@ -94,7 +94,7 @@ async def test_at_once_on_as_many() -> None:
         assert len(server.bodies) == 10
 
 
-async def test_a_goodbye_is_obeyed() -> None:
+async def test_connection_close_is_obeyed() -> None:
     """After `Connection: close` the next request has a new connection."""
 
     async def once(exchange: Exchange) -> None:
@@ -107,8 +107,8 @@ async def test_a_goodbye_is_obeyed() -> None:
         assert server.connections == 2
 
 
-async def test_what_has_idled_too_long_is_not_used() -> None:
-    """By the clock, whether or not a timer came in time to close it."""
+async def test_a_connection_idle_too_long_is_not_used() -> None:
+    """The clock decides, whether or not a timer has closed the connection."""
     now = 0.0
     async with RawServer(accept) as server, pool_to(server.port, clock=lambda: now) as pool:
         await pool.exchange(REQUEST, SentMarker())
@@ -120,8 +120,8 @@ async def test_what_has_idled_too_long_is_not_used() -> None:
         assert server.connections == 2
 
 
-async def test_idle_ones_are_closed() -> None:
-    """A connection that nobody uses is closed when its time is over."""
+async def test_idle_connections_are_closed() -> None:
+    """A connection is closed once it has been idle too long."""
     async with RawServer(accept) as server, pool_to(server.port, idle=0.01) as pool:
         await asyncio.gather(*(pool.exchange(REQUEST, SentMarker()) for _ in range(3)))
         assert len(pool._open) == 3
@@ -129,8 +129,8 @@ async def test_idle_ones_are_closed() -> None:
         assert not pool._open
 
 
-async def test_a_connection_that_was_closed_meanwhile_carries_nothing() -> None:
-    """A server that hangs up on an idle connection loses nobody's request: the next goes out on another."""
+async def test_a_connection_closed_by_the_server_is_not_used() -> None:
+    """The next request uses another connection, and is not lost."""
     hung_up = asyncio.Event()
 
     async def behave(exchange: Exchange) -> None:
@@ -148,8 +148,8 @@ async def test_a_connection_that_was_closed_meanwhile_carries_nothing() -> None:
         assert server.connections == 2
 
 
-async def test_nobody_listens() -> None:
-    """The error names the address, and the witness has seen nothing."""
+async def test_no_listener() -> None:
+    """The error names the address, and the marker is unset."""
     async with RawServer(accept) as server:
         port = server.port
     sent_marker = SentMarker()
@@ -160,15 +160,15 @@ async def test_nobody_listens() -> None:
 
 
 @pytest.mark.parametrize("host", ["no-such-name.invalid", "a" * 64 + ".invalid"])
-async def test_no_such_host(host: str) -> None:
-    """A name that leads nowhere, or is none, is told by name."""
+async def test_an_unknown_host(host: str) -> None:
+    """The error names a host that is unknown or malformed."""
     async with pool_to(443, host=host) as pool:
         with pytest.raises(ConnectionError, match=f"{host}:443 could not be reached"):
             await pool.exchange(REQUEST, SentMarker())
 
 
-async def test_names_are_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of many at once one looks up for all; the addresses are kept ten seconds, and not beyond a failure."""
+async def test_concurrent_requests_share_a_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Addresses are cached for ten seconds, and dropped after a failure."""
     looked: list[Any] = []
     now = 0.0
     async with RawServer(accept) as server:
@@ -194,8 +194,8 @@ async def test_names_are_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None
             assert len(looked) == 4
 
 
-async def test_the_next_address_where_one_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a host's addresses the first that answers is taken."""
+async def test_the_next_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first address that accepts is used."""
     async with RawServer(accept) as server:
         found = [
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 1)),
@@ -227,7 +227,7 @@ def client_tls(authority: trustme.CA, tmp_path: Path) -> ssl.SSLContext:
 
 
 async def test_tls(authority: trustme.CA, tmp_path: Path) -> None:
-    """A server with a certificate for the address is answered by, on a connection that is used again."""
+    """A server with a certificate for the address answers, on a connection that is reused."""
     tls = client_tls(authority, tmp_path)
     server = RawServer(accept, tls=server_tls(authority, "127.0.0.1"))
     async with server, pool_to(server.port, tls) as pool:
@@ -236,8 +236,8 @@ async def test_tls(authority: trustme.CA, tmp_path: Path) -> None:
         assert server.connections == 1
 
 
-async def test_a_certificate_for_somebody_else(authority: trustme.CA, tmp_path: Path) -> None:
-    """Nothing is sent to a server that can't show who it is."""
+async def test_a_certificate_for_another_host(authority: trustme.CA, tmp_path: Path) -> None:
+    """Nothing is sent to a server that can't prove its name."""
     tls, sent_marker = client_tls(authority, tmp_path), SentMarker()
     async with RawServer(accept, tls=server_tls(authority, "elsewhere.example")) as server:
         async with pool_to(server.port, tls) as pool:
@@ -251,8 +251,8 @@ async def stall(exchange: Exchange) -> None:
     await asyncio.Event().wait()
 
 
-async def test_tls_that_never_comes(authority: trustme.CA, tmp_path: Path) -> None:
-    """The clock for connecting bounds TLS too."""
+async def test_a_hanging_tls_handshake(authority: trustme.CA, tmp_path: Path) -> None:
+    """The connect timeout bounds the handshake, too."""
     sent_marker = SentMarker()
     tls = client_tls(authority, tmp_path)
     async with RawServer(stall) as server, pool_to(server.port, tls, connect=0.05) as pool:
@@ -262,7 +262,7 @@ async def test_tls_that_never_comes(authority: trustme.CA, tmp_path: Path) -> No
 
 
 async def test_a_cancel_while_connecting(authority: trustme.CA, tmp_path: Path) -> None:
-    """It leaves no connection behind, and nothing sent."""
+    """It leaves no connection open, and nothing was sent."""
     began = asyncio.Event()
 
     async def behave(exchange: Exchange) -> None:
@@ -280,8 +280,8 @@ async def test_a_cancel_while_connecting(authority: trustme.CA, tmp_path: Path) 
     assert not sent_marker.body_started
 
 
-async def test_closing_ends_what_is_under_way() -> None:
-    """Who still waits for an answer hears that the connection was closed."""
+async def test_close_ends_exchanges_in_progress() -> None:
+    """A request that waits for its answer raises: the connection was closed."""
     received = asyncio.Event()
 
     async def behave(exchange: Exchange) -> None:
@@ -297,22 +297,22 @@ async def test_closing_ends_what_is_under_way() -> None:
             await task
 
 
-async def test_after_the_end_none_is_opened() -> None:
-    """What outlives the client sends nothing any more, and leaves no connection behind; one being made is closed."""
+async def test_no_connection_is_opened_after_close() -> None:
+    """A request after `close` sends nothing; a connection being opened is closed."""
     sent_marker = SentMarker()
     async with RawServer(accept) as server, pool_to(server.port) as pool:
         making = asyncio.ensure_future(pool.exchange(REQUEST, sent_marker))
         await asyncio.sleep(0)
         await pool.close()
         for task in (making, asyncio.ensure_future(pool.exchange(REQUEST, sent_marker))):
-            with pytest.raises(ConnectionError, match="the client was left"):
+            with pytest.raises(ConnectionError, match="the client is closed"):
                 await task
         assert not server.bodies
     assert not sent_marker.body_started
 
 
-async def test_the_system_s_own_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the system gives up before our clock, it is told in its words, and the addresses are looked up anew."""
+async def test_a_timeout_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the system times out first, its error is reported, and the addresses are looked up again."""
     looked = 0
 
     async def getaddrinfo(*_: Any, **__: Any) -> Any:

@@ -1,4 +1,4 @@
-"""native_transport: what goes on the wire is what botocore sends, and what comes of it is the same word."""
+"""native_transport: it sends what botocore sends, and reports the same outcomes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def accept(exchange: Exchange) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "word"),
+    ("fault", "outcome_type"),
     [
         *((Fault(kind, when="after"), Lost) for kind in ("reset", "close", "error", "truncated", "garbage", "empty")),
         (Fault("reset", when="unread"), Lost),
@@ -56,20 +56,20 @@ async def accept(exchange: Exchange) -> None:
         (Fault("throttle"), Rejected),
     ],
 )
-async def test_the_word_against_the_truth(local: LocalECS, fault: Fault, word: type) -> None:
-    """Each way of failing comes to the word that it comes to on the plain way, and to one request."""
+async def test_faults_and_outcomes(local: LocalECS, fault: Fault, outcome_type: type) -> None:
+    """Each failure has the same outcome as on the botocore transport, and causes one request."""
     local.faults.add(fault)
     request = REQUEST.replace(container_instances=local.instance_arns[:1])
     sent_marker = SentMarker()
     async with transport_to(local.endpoint_url, timeouts=Timeouts(attempt=0.3)) as transport:
-        what = await transport.attempt(START_TASK, request, sent_marker)
-    assert isinstance(what, word)
+        outcome = await transport.attempt(START_TASK, request, sent_marker)
+    assert isinstance(outcome, outcome_type)
     assert sent_marker.body_started
     assert local.truth.requests["StartTask"] == 1
 
 
-async def test_nobody_listens() -> None:
-    """Where no connection comes about nothing is sent, and the witness says so."""
+async def test_no_listener() -> None:
+    """Without a connection nothing is sent, and the marker is unset."""
     async with RawServer(accept) as server:
         url = server.url
     sent_marker = SentMarker()
@@ -91,8 +91,8 @@ async def test_a_redirect_is_not_followed(status: int) -> None:
         assert len(server.bodies) == 1
 
 
-async def test_a_clock_that_is_off_is_corrected_once() -> None:
-    """Turned away for its time, a request is signed by the answer's Date and sent once more; later ones need not be."""
+async def test_a_wrong_clock_is_corrected_once() -> None:
+    """The request is signed with the response's Date and sent once more; later ones need not be."""
     late = "Date: Wed, 01 Jan 2031 00:00:00 GMT"
 
     async def strict(exchange: Exchange) -> None:
@@ -109,36 +109,36 @@ async def test_a_clock_that_is_off_is_corrected_once() -> None:
 
 
 @pytest.mark.parametrize("code", ["InvalidSignatureException", "ExpiredTokenException"])
-async def test_what_can_t_be_mended_is_told(code: str) -> None:
-    """Where the clock was right, or keys can't be refreshed, the rejection stands, after one request."""
+async def test_a_rejection_that_can_t_be_corrected(code: str) -> None:
+    """If the clock was right, or keys can't be refreshed, the rejection is reported after one request."""
 
     async def refuse(exchange: Exchange) -> None:
         await exchange.request()
         exchange.answer(400, json.dumps({"__type": code, "message": "no"}))
 
     async with RawServer(refuse) as server, transport_to(server.url) as transport:
-        what = await transport.attempt(START_TASK, REQUEST, SentMarker())
-        assert isinstance(what, Rejected)
-        assert what.error.code == code
+        outcome = await transport.attempt(START_TASK, REQUEST, SentMarker())
+        assert isinstance(outcome, Rejected)
+        assert outcome.error.code == code
         assert len(server.bodies) == 1
 
 
 @pytest.mark.parametrize("zone", ["+999999999999", "-9959", "+24:00", "GMT GMT"])
-async def test_a_date_that_no_clock_has(zone: str) -> None:
-    """It mends nothing, and the rejection stays one: the request was sent, and turned away."""
+async def test_an_impossible_date(zone: str) -> None:
+    """It corrects nothing, and the outcome stays a rejection of a request that was sent."""
 
     async def refuse(exchange: Exchange) -> None:
         await exchange.request()
         exchange.answer(400, '{"__type": "InvalidSignatureException"}', f"Date: Fri, 01 Jan 0001 00:00:00 {zone}")
 
     async with RawServer(refuse) as server, transport_to(server.url) as transport:
-        what = await transport.attempt(START_TASK, REQUEST, sent_marker := SentMarker())
-        assert isinstance(what, Rejected)
+        outcome = await transport.attempt(START_TASK, REQUEST, sent_marker := SentMarker())
+        assert isinstance(outcome, Rejected)
         assert sent_marker.body_started
 
 
-async def test_the_plain_way_where_more_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is asked beyond the fast way takes aiobotocore's own client.
+async def test_configurations_that_need_the_botocore_transport(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The botocore transport is used for what the native one does not support.
 
     A handler on the session, another signature, a path, a proxy, no credentials, or aiohttp's own settings.
     """
@@ -159,8 +159,8 @@ async def test_the_plain_way_where_more_is_asked(monkeypatch: pytest.MonkeyPatch
             assert transport.kind == "botocore", (url, more)
 
 
-async def test_a_cancel_that_comes_with_the_answer(local: LocalECS, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The ARNs that arrived are in the witness, though the cancel goes on."""
+async def test_a_cancel_together_with_the_answer(local: LocalECS, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ARNs that arrived are in the marker, and the cancel is raised."""
     whole = Connection._complete
 
     def and_a_cancel(self: Connection) -> None:
@@ -180,8 +180,8 @@ async def test_a_cancel_that_comes_with_the_answer(local: LocalECS, monkeypatch:
 
 
 @pytest.mark.parametrize("body", ["<html>", "[" * 100_000, '{"tasks":' * 100_000])
-async def test_a_cancel_that_comes_with_no_answer_of_ecs(monkeypatch: pytest.MonkeyPatch, body: str) -> None:
-    """A page that came together with the cancel, or what can't be read, says nothing of what came of it."""
+async def test_a_cancel_together_with_no_answer_of_ecs(monkeypatch: pytest.MonkeyPatch, body: str) -> None:
+    """A response that can't be ECS's, arriving with the cancel, proves nothing."""
     whole = Connection._complete
 
     def and_a_cancel(self: Connection) -> None:
@@ -202,7 +202,7 @@ async def test_a_cancel_that_comes_with_no_answer_of_ecs(monkeypatch: pytest.Mon
 
 
 async def test_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """TLS trusts what botocore's settings say: the bundle of AWS_CA_BUNDLE, and without it nobody of our own making."""
+    """The native transport trusts the CA bundle of botocore's settings."""
     authority = trustme.CA()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(context)
@@ -210,17 +210,17 @@ async def test_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     async with RawServer(accept, tls=context) as server:
         async with transport_to(server.url) as transport:
             assert transport.kind == "native"
-            what = await transport.attempt(START_TASK, REQUEST, SentMarker())
-            assert isinstance(what, NotSent)
-            assert "CERTIFICATE_VERIFY_FAILED" in str(what.error)
+            outcome = await transport.attempt(START_TASK, REQUEST, SentMarker())
+            assert isinstance(outcome, NotSent)
+            assert "CERTIFICATE_VERIFY_FAILED" in str(outcome.error)
         monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "authority.pem"))
         async with transport_to(server.url) as transport:
             assert isinstance(await transport.attempt(START_TASK, REQUEST, SentMarker()), Answered)
 
 
 @pytest.mark.parametrize("end", ["\r", "\n", "\t", "\x7f"])
-async def test_credentials_that_would_break_the_header(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line end in a token could write headers of its own: nothing is sent, and the token isn't told."""
+async def test_credentials_with_control_characters(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line end in a token could add headers: nothing is sent, and the token is not quoted."""
     sent_marker = SentMarker()
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
@@ -228,17 +228,17 @@ async def test_credentials_that_would_break_the_header(end: str, monkeypatch: py
     none: dict[str, Any] = {"aws_access_key_id": None, "aws_secret_access_key": None}
     async with RawServer(accept) as server:
         async with transport_to(server.url, **none) as transport:
-            what = await transport.attempt(START_TASK, REQUEST, sent_marker)
-        assert isinstance(what, NotSent)
-        assert isinstance(what.error, ConfigurationError)
-        assert "the session token holds a control character" in str(what.error)
-        assert "secret" not in str(what.error)
+            outcome = await transport.attempt(START_TASK, REQUEST, sent_marker)
+        assert isinstance(outcome, NotSent)
+        assert isinstance(outcome.error, ConfigurationError)
+        assert "the session token holds a control character" in str(outcome.error)
+        assert "secret" not in str(outcome.error)
         assert not server.bodies
     assert not sent_marker.body_started
 
 
-async def test_upstream_has_changed(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """The plain way is taken, with a warning that names what is missing."""
+async def test_a_missing_private_member(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """The botocore transport is used, with a warning that names the missing member."""
 
     def gone(client: Any) -> Any:
         return botocore_internals._member(client, "_no_such_member")

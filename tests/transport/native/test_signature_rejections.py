@@ -1,4 +1,4 @@
-"""native_transport: what is turned away for its signature is mended where it can be, and sent once more."""
+"""native_transport: requests that are rejected for their signature are corrected if possible, and sent once more."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def metadata(number: int) -> dict[str, str]:
 
 
 class Source:
-    """Where refreshed credentials come from."""
+    """Counts refreshes, and returns new credentials."""
 
     def __init__(self, *, broken: bool = False) -> None:
         self.asked = 0
@@ -52,8 +52,8 @@ def rejected(code: str) -> str:
     return json.dumps({"__type": code, "message": "no"})
 
 
-def strict_about(token: str, code: str = "ExpiredTokenException") -> Callable[[Exchange], Awaitable[None]]:
-    """Accept requests that bear the token, and turn others away."""
+def accept_only(token: str, code: str = "ExpiredTokenException") -> Callable[[Exchange], Awaitable[None]]:
+    """Accept requests with this token, and reject others."""
 
     async def behave(exchange: Exchange) -> None:
         head = await exchange.head()
@@ -72,9 +72,9 @@ def open_to(server: RawServer, source: Source) -> Any:
 
 @pytest.mark.parametrize("code", ["ExpiredTokenException", "ExpiredToken", "UnrecognizedClientException"])
 async def test_expired_credentials_are_refreshed(code: str) -> None:
-    """They are refreshed though they were thought to hold, and the call is sent once more, signed with the new ones."""
+    """They are refreshed before they are due, and the call is sent once more with the new ones."""
     source = Source()
-    async with RawServer(strict_about("token-1", code)) as server, open_to(server, source) as transport:
+    async with RawServer(accept_only("token-1", code)) as server, open_to(server, source) as transport:
         assert transport.kind == "native"
         assert isinstance(await transport.attempt(START_TASK, REQUEST, SentMarker()), Answered)
         assert (len(server.bodies), source.asked) == (2, 1)
@@ -82,29 +82,29 @@ async def test_expired_credentials_are_refreshed(code: str) -> None:
         assert (len(server.bodies), source.asked) == (3, 1)
 
 
-async def test_of_many_that_expire_together_one_refreshes() -> None:
-    """Ten calls in flight lead to one refresh, and each of them is sent once more."""
+async def test_concurrent_rejections_cause_one_refresh() -> None:
+    """Ten concurrent calls cause one refresh, and each is sent once more."""
     source = Source()
-    async with RawServer(strict_about("token-1")) as server, open_to(server, source) as transport:
+    async with RawServer(accept_only("token-1")) as server, open_to(server, source) as transport:
         outcomes = await asyncio.gather(*(transport.attempt(START_TASK, REQUEST, SentMarker()) for _ in range(10)))
-        assert all(isinstance(what, Answered) for what in outcomes)
+        assert all(isinstance(outcome, Answered) for outcome in outcomes)
         assert source.asked == 1
         assert len(server.bodies) <= 20
 
 
 @pytest.mark.parametrize(("token", "broken", "requests"), [("token-1", True, 1), ("token-9", False, 2)])
 async def test_a_refresh_that_does_not_help(token: str, broken: bool, requests: int) -> None:
-    """Where it fails, or ECS wants none of the new ones either, the rejection stands: nothing is sent a third time."""
+    """If the refresh fails, or ECS rejects the new credentials too, the rejection is reported: no third send."""
     source = Source(broken=broken)
-    async with RawServer(strict_about(token)) as server, open_to(server, source) as transport:
-        what = await transport.attempt(START_TASK, REQUEST, SentMarker())
-        assert isinstance(what, Rejected)
-        assert what.error.code == "ExpiredTokenException"
+    async with RawServer(accept_only(token)) as server, open_to(server, source) as transport:
+        outcome = await transport.attempt(START_TASK, REQUEST, SentMarker())
+        assert isinstance(outcome, Rejected)
+        assert outcome.error.code == "ExpiredTokenException"
         assert len(server.bodies) == requests
 
 
-async def test_the_second_send_is_witnessed_anew() -> None:
-    """Lost once more it is Lost; without a connection it is NotSent, since the first was turned away."""
+async def test_the_marker_follows_the_second_send() -> None:
+    """If the second send is lost, the outcome is Lost; without a connection it is NotSent."""
     source = Source()
 
     async def then_reset(exchange: Exchange) -> None:
@@ -131,8 +131,8 @@ async def test_the_second_send_is_witnessed_anew() -> None:
     assert not sent_marker.body_started
 
 
-async def test_cancelled_while_it_refreshes() -> None:
-    """A cancel between the two sends leaves the witness at no: what was sent was turned away."""
+async def test_a_cancel_during_the_refresh() -> None:
+    """A cancel between the two sends leaves the marker unset: ECS rejected what was sent."""
     source = Source()
     begun = asyncio.Event()
 
@@ -143,7 +143,7 @@ async def test_cancelled_while_it_refreshes() -> None:
 
     source.refresh = never  # type: ignore[method-assign]
     sent_marker = SentMarker()
-    async with RawServer(strict_about("token-1")) as server, open_to(server, source) as transport:
+    async with RawServer(accept_only("token-1")) as server, open_to(server, source) as transport:
         sending = asyncio.create_task(transport.attempt(START_TASK, REQUEST, sent_marker))
         await begun.wait()
         sending.cancel()
@@ -156,8 +156,8 @@ async def test_cancelled_while_it_refreshes() -> None:
 @pytest.mark.parametrize(
     "code", ["InvalidSignatureException", "RequestTimeTooSkewed", "SignatureDoesNotMatch", "RequestExpired"]
 )
-async def test_a_clock_that_is_off_is_corrected(code: str) -> None:
-    """Turned away for its time, it is signed by the answer's Date and sent once more; later ones need not be."""
+async def test_a_wrong_clock_is_corrected(code: str) -> None:
+    """The request is signed with the response's Date and sent once more; later ones need not be."""
 
     async def strict(exchange: Exchange) -> None:
         head = await exchange.head()
@@ -177,8 +177,8 @@ def in_time(head: str) -> bool:
     return "X-Amz-Date: 20310101T0000" in head
 
 
-async def test_of_many_that_a_wrong_clock_signed_each_is_mended() -> None:
-    """Twenty calls at once, all turned away for their time: each is sent once more, and later ones need not be."""
+async def test_concurrent_calls_with_a_wrong_clock_are_all_corrected() -> None:
+    """Each of twenty rejected calls is sent once more, and later ones need not be."""
     together = asyncio.Barrier(20)
 
     async def strict(exchange: Exchange) -> None:
@@ -192,7 +192,7 @@ async def test_of_many_that_a_wrong_clock_signed_each_is_mended() -> None:
 
     async with RawServer(strict) as server, transport_to(server.url) as transport:
         outcomes = await asyncio.gather(*(transport.attempt(START_TASK, REQUEST, SentMarker()) for _ in range(20)))
-        assert [type(what) for what in outcomes] == [Answered] * 20
+        assert [type(outcome) for outcome in outcomes] == [Answered] * 20
         assert len(server.bodies) == 40
         assert isinstance(await transport.attempt(START_TASK, REQUEST, SentMarker()), Answered)
         assert len(server.bodies) == 41
@@ -200,7 +200,7 @@ async def test_of_many_that_a_wrong_clock_signed_each_is_mended() -> None:
 
 @pytest.mark.parametrize("bad", ["Date: Wed, 01 Jan 2070 00:00:00 GMT", "Date: Wed, 01 Jan 2031 00:00:00 +999999"])
 async def test_one_bad_date_costs_one_call(bad: str) -> None:
-    """The call that it came with is turned away again; no other is signed by it."""
+    """The call that got the bad Date is rejected again; no other call uses it."""
     dates = [bad]
 
     async def strict(exchange: Exchange) -> None:
@@ -225,7 +225,7 @@ async def test_one_bad_date_costs_one_call(bad: str) -> None:
 
 @pytest.mark.parametrize("date", ["Date: yesterday", "X-Nothing: 1", "Date: Wed, 01 Jan 2031 00:00:00 GMT"])
 async def test_a_date_that_does_not_help(date: str) -> None:
-    """Without a Date that can be read, or with one that didn't help, the rejection stands."""
+    """With an unreadable Date, or one that did not help, the rejection is reported."""
 
     async def refuse(exchange: Exchange) -> None:
         await exchange.request()

@@ -1,4 +1,4 @@
-"""signing: AWS's published vectors, and botocore's own signer, for any body, time, token and Region."""
+"""signing: AWS's published vectors, and botocore's own signer for any body, time, token and Region."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ EMPTY = sha256(b"").hexdigest()
     ids=["get-vanilla", "post-vanilla", "post-x-www-form-urlencoded"],
 )
 def test_the_published_vectors(method: str, more: dict[str, str], body: bytes, signed: str) -> None:
-    """AWS's Signature Version 4 test suite, as far as requests without a query or an odd path are concerned."""
+    """AWS's Signature Version 4 test suite, for requests without a query or an unusual path."""
     whole = canonical_request(method, "/", "", HEADERS | more, sha256(body).hexdigest())
     assert signature(derive_signing_key(SECRET, AT[:8], SUITE), AT, SUITE, whole) == signed
 
 
-def by_botocore(host: str, scope: Scope, target: str, body: bytes, keys: Keys, now: float) -> dict[str, str]:
-    """Sign a request with botocore's signer at a moment."""
+def sign_with_botocore(host: str, scope: Scope, target: str, body: bytes, keys: Keys, now: float) -> dict[str, str]:
+    """Sign a request with botocore's signer at this time."""
     at = dt.datetime.fromtimestamp(now, dt.UTC).replace(tzinfo=None)
     headers = {"Content-Type": CONTENT_TYPE, "X-Amz-Target": target}
     request = AWSRequest(method="POST", url=f"https://{host}/", data=body, headers=headers)
@@ -61,8 +61,8 @@ def by_botocore(host: str, scope: Scope, target: str, body: bytes, keys: Keys, n
     return {name: request.headers[name] for name in names if name in request.headers}
 
 
-words = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/+=", min_size=1, max_size=40)
-keys = st.builds(Keys, words, words, st.none() | words)
+key_text = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/+=", min_size=1, max_size=40)
+keys = st.builds(Keys, key_text, key_text, st.none() | key_text)
 DAY = 86_400
 
 
@@ -76,32 +76,32 @@ DAY = 86_400
     st.sampled_from(["us-east-1", "cn-north-1", "us-gov-west-1", "local"]),
 )
 def test_botocore_s_own_signer_agrees(signings: list[tuple[Keys, bytes, int]], region: str) -> None:
-    """One signer, asked in any order with any credentials, signs as botocore does, over midnight too."""
+    """One signer, with any credentials in any order, signs as botocore does, also across midnight."""
     scope, host = Scope(region, "ecs"), f"ecs.{region}.test"
     signer = Signer(host, scope)
     for held, body, now in signings:
         for _ in range(2):
             ours = signer.headers("Service.StartTask", body, held, now + 0.9)
-            assert ours == by_botocore(host, scope, "Service.StartTask", body, held, now)
+            assert ours == sign_with_botocore(host, scope, "Service.StartTask", body, held, now)
 
 
-def test_a_stamp() -> None:
-    """A moment is written in UTC, to the second."""
+def test_format_timestamp() -> None:
+    """A time is formatted in UTC, to the second."""
     assert format_timestamp(0) == "19700101T000000Z"
     assert format_timestamp(1_440_938_160) == AT
 
 
-def test_no_secret_is_shown() -> None:
-    """Neither the keys nor what is made of them."""
+def test_the_repr_holds_no_secret() -> None:
+    """The repr holds no credentials."""
     held: Any = Keys("an-access-key", "a-secret", "a-token")
     assert repr(held) == "Keys()"
 
 
 @pytest.mark.parametrize("end", ["\r", "\n", "\0"])
-def test_keys_that_no_header_can_hold(end: str) -> None:
-    """A line end is seen in each of them, and none is quoted."""
-    said = f"holds a control character (U+{ord(end):04X} at position 1), such as a line end, which no header can"
-    assert Keys(f"a{end}", "s").fault == f"the access key {said}"
-    assert Keys("a", "s", f"t{end}").fault == f"the session token {said}"
-    assert Keys("a", f"s{end}").fault == f"the secret key {said}"
+def test_keys_with_control_characters(end: str) -> None:
+    """A line end in any of them is found, and its value is not quoted."""
+    fault_text = f"holds a control character (U+{ord(end):04X} at position 1), such as a line end, which no header can"
+    assert Keys(f"a{end}", "s").fault == f"the access key {fault_text}"
+    assert Keys("a", "s", f"t{end}").fault == f"the session token {fault_text}"
+    assert Keys("a", f"s{end}").fault == f"the secret key {fault_text}"
     assert Keys("a", "s", "t").fault is None

@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 import pytest
-from ledger_world import NOW, wish
+from ledger_rules import NOW, new_entry
 
 from aioecs import ContainerOverride, KeyValuePair, StartTaskRequest, TaskOverride
 from aioecs.errors import InvalidRequest
@@ -27,26 +27,26 @@ from aioecs.worker._ledgers.claims import (
 )
 
 SKEW = 5.0
-HEIR = wish("b", lease=NOW + 5000, begun=NOW + 300, instances=("i2",))
+HEIR = new_entry("b", lease=NOW + 5000, begun=NOW + 300, instances=("i2",))
 
 
 @pytest.mark.parametrize(
     ("standing", "after", "verdict"),
     [
         (None, 0.0, Verdict.GRANTED),
-        (wish(), 0.0, Verdict.HELD),
-        (wish(), 100 + SKEW - 0.001, Verdict.HELD),
-        (wish(), 100 + SKEW, Verdict.GRANTED),
-        (wish(), REMEMBERED, Verdict.GRANTED),
-        (wish(), REMEMBERED + 0.001, Verdict.FORGOTTEN),
-        (wish(lease=NOW + 2 * REMEMBERED), REMEMBERED + 1, Verdict.HELD),
-        (wish("b"), 0.0, Verdict.GRANTED),
-        (wish("b"), REMEMBERED + 1, Verdict.GRANTED),
-        (wish(arns=("arn",)), 0.0, Verdict.SETTLED),
-        (wish(arns=()), REMEMBERED + 1, Verdict.SETTLED),
-        (wish("b", arns=("arn",)), 0.0, Verdict.SETTLED),
-        (wish(fingerprint="other"), 9999.0, Verdict.MISMATCH),
-        (wish(fingerprint="other", arns=("arn",)), 0.0, Verdict.MISMATCH),
+        (new_entry(), 0.0, Verdict.HELD),
+        (new_entry(), 100 + SKEW - 0.001, Verdict.HELD),
+        (new_entry(), 100 + SKEW, Verdict.GRANTED),
+        (new_entry(), REMEMBERED, Verdict.GRANTED),
+        (new_entry(), REMEMBERED + 0.001, Verdict.FORGOTTEN),
+        (new_entry(lease=NOW + 2 * REMEMBERED), REMEMBERED + 1, Verdict.HELD),
+        (new_entry("b"), 0.0, Verdict.GRANTED),
+        (new_entry("b"), REMEMBERED + 1, Verdict.GRANTED),
+        (new_entry(arns=("arn",)), 0.0, Verdict.SETTLED),
+        (new_entry(arns=()), REMEMBERED + 1, Verdict.SETTLED),
+        (new_entry("b", arns=("arn",)), 0.0, Verdict.SETTLED),
+        (new_entry(fingerprint="other"), 9999.0, Verdict.MISMATCH),
+        (new_entry(fingerprint="other", arns=("arn",)), 0.0, Verdict.MISMATCH),
     ],
 )
 def test_the_table_of_claims(standing: Entry | None, after: float, verdict: Verdict) -> None:
@@ -67,7 +67,7 @@ def test_the_table_of_claims(standing: Entry | None, after: float, verdict: Verd
 def test_only_the_holder_changes_what_stands() -> None:
     """Others are told no, and change nothing; so is the holder once it is settled."""
     book = Book()
-    assert book.claim(wish(), NOW, SKEW).verdict is Verdict.GRANTED
+    assert book.claim(new_entry(), NOW, SKEW).verdict is Verdict.GRANTED
     before = dict(book.entries)
     for key, holder in (("job", "b"), ("nothing", "a")):
         assert not book.renew(key, holder, NOW + 500)
@@ -77,7 +77,7 @@ def test_only_the_holder_changes_what_stands() -> None:
     assert book.entries == before
     assert book.renew("job", "a", NOW + 500)
     assert book.settle("job", "a", ("arn",))
-    settled = {"job": wish(lease=NOW + 500, arns=("arn",))}
+    settled = {"job": new_entry(lease=NOW + 500, arns=("arn",))}
     assert book.entries == settled
     assert book.settle("job", "a", ("arn",)), "again, after a lost answer"
     assert not book.settle("job", "a", ("other",))
@@ -89,20 +89,20 @@ def test_only_the_holder_changes_what_stands() -> None:
 def test_what_is_released_is_gone() -> None:
     """The job is free for anybody."""
     book = Book()
-    book.claim(wish(), NOW, SKEW)
+    book.claim(new_entry(), NOW, SKEW)
     assert book.release("job", "a")
     assert book.entries == {}
-    assert book.claim(wish("b", fingerprint="other"), NOW, SKEW).verdict is Verdict.GRANTED
+    assert book.claim(new_entry("b", fingerprint="other"), NOW, SKEW).verdict is Verdict.GRANTED
 
 
 def test_what_can_t_come_again_is_forgotten() -> None:
     """All are looked through once in an hour; a job that is claimed is looked at by itself."""
     book = Book()
-    book.claim(wish(key="old", begun=NOW - KEPT), NOW, SKEW)
-    book.claim(wish(key="claimed", begun=NOW - KEPT), NOW, SKEW)
-    book.claim(wish(key="young"), NOW, SKEW)
+    book.claim(new_entry(key="old", begun=NOW - KEPT), NOW, SKEW)
+    book.claim(new_entry(key="claimed", begun=NOW - KEPT), NOW, SKEW)
+    book.claim(new_entry(key="young"), NOW, SKEW)
     soon = NOW + SWEPT - 1
-    assert book.claim(wish("b", key="claimed", begun=soon), soon, SKEW).verdict is Verdict.GRANTED
+    assert book.claim(new_entry("b", key="claimed", begun=soon), soon, SKEW).verdict is Verdict.GRANTED
     assert book.entries["claimed"].begun == soon
     assert set(book.entries) == {"old", "claimed", "young"}
     book.purge(NOW + SWEPT)
@@ -147,7 +147,7 @@ def test_a_digest_tells_requests_apart_and_keeps_no_secret() -> None:
 @pytest.mark.parametrize("arns", [None, (), ("arn1", "arn2")])
 def test_a_row_is_read_as_it_was_written(arns: tuple[str, ...] | None) -> None:
     """Also where numbers come as text, and what isn't there has no column, as in DynamoDB."""
-    entry = wish(instances=("i1", 'i"2'), arns=arns)
+    entry = new_entry(instances=("i1", 'i"2'), arns=arns)
     row = to_row(entry)
     assert from_row(row) == entry
     texts: dict[str, Any] = {name: str(value) for name, value in row.items() if value is not None}

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
-from ledger_world import NOW, LedgerRules, verdict, wish
+from ledger_rules import NOW, LedgerRules, new_entry, verdict
+from moto_queue import SESSION, serialized_moto_server
 from raw_server import Exchange, RawServer
-from worker_world import SESSION, atomic_moto
 
 from aioecs.errors import ClientStateError, ConfigurationError
 from aioecs.worker import Claimed, DynamoDBLedger, EntryError, LedgerError, Verdict
@@ -26,7 +26,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
     """Run moto's server."""
-    with atomic_moto() as url:
+    with serialized_moto_server() as url:
         yield url
 
 
@@ -56,9 +56,9 @@ class TestRules(LedgerRules):
 
 async def test_a_table_is_made_once(ledger: DynamoDBLedger) -> None:
     """One that exists is left alone, and what is in it has its end of life in `expires`, in whole seconds."""
-    await ledger.claim(wish(), now=NOW, skew=5)
+    await ledger.claim(new_entry(), now=NOW, skew=5)
     await ledger.create_table()
-    assert await verdict(ledger, wish("b")) is Verdict.HELD
+    assert await verdict(ledger, new_entry("b")) is Verdict.HELD
     found = await ledger._call("get_item", Key={"key": {"S": "job"}})
     assert found["Item"]["expires"] == {"N": str(int(NOW + KEPT))}
     told = await ledger._call("describe_time_to_live")
@@ -69,7 +69,7 @@ async def test_without_a_table_nothing_is_written(moto: str) -> None:
     """Every method says so by LedgerError, with the table's name and DynamoDB's word."""
     async with at(moto, "absent") as ledger:
         asked: list[Awaitable[object]] = [
-            ledger.claim(wish(), now=NOW, skew=5),
+            ledger.claim(new_entry(), now=NOW, skew=5),
             ledger.renew("job", "a", until=NOW),
             ledger.settle("job", "a", ("arn",)),
             ledger.release("job", "a"),
@@ -86,9 +86,9 @@ async def test_it_is_used_open() -> None:
     async with ledger:
         assert repr(ledger) == "<aioecs.worker.DynamoDBLedger jobs, open>"
         with pytest.raises(LedgerError, match="the ledger's table jobs: EndpointConnectionError"):
-            await verdict(ledger, wish())
+            await verdict(ledger, new_entry())
     with pytest.raises(ClientStateError, match="isn't open"):
-        await verdict(ledger, wish())
+        await verdict(ledger, new_entry())
 
 
 # A DynamoDB that says what it is told to -----------------------------------------------------------------------------
@@ -117,7 +117,7 @@ def saying(**says: list[Said]) -> Callable[[Exchange], Awaitable[None]]:
 
 def an_item(**members: Any) -> dict[str, Any]:
     """Return an intent as DynamoDB has it."""
-    row = {name: value for name, value in to_row(wish(**members)).items() if value is not None}
+    row = {name: value for name, value in to_row(new_entry(**members)).items() if value is not None}
     return {name: {"S": value} if isinstance(value, str) else {"N": str(value)} for name, value in row.items()}
 
 
@@ -172,11 +172,11 @@ LOST = "ConditionalCheckFailedException"
 @pytest.mark.parametrize(
     ("first", "told", "requests"),
     [
-        ([], Claimed(Verdict.GRANTED, wish()), 1),
-        ([refused(LOST)], Claimed(Verdict.GRANTED, wish()), 2),
-        ([refused(LOST, Item=an_item(holder="b", lease=NOW - 50))], Claimed(Verdict.GRANTED, wish()), 2),
-        ([refused(LOST, Item=an_item(holder="a"))], Claimed(Verdict.GRANTED, wish()), 1),
-        ([refused(LOST, Item=an_item(holder="b"))], Claimed(Verdict.HELD, wish("b")), 1),
+        ([], Claimed(Verdict.GRANTED, new_entry()), 1),
+        ([refused(LOST)], Claimed(Verdict.GRANTED, new_entry()), 2),
+        ([refused(LOST, Item=an_item(holder="b", lease=NOW - 50))], Claimed(Verdict.GRANTED, new_entry()), 2),
+        ([refused(LOST, Item=an_item(holder="a"))], Claimed(Verdict.GRANTED, new_entry()), 1),
+        ([refused(LOST, Item=an_item(holder="b"))], Claimed(Verdict.HELD, new_entry("b")), 1),
     ],
     ids=["free", "gone meanwhile", "a race that was lost", "its own", "another's"],
 )
@@ -184,7 +184,7 @@ async def test_a_claim_is_granted_by_a_write_alone(first: list[Said], told: Clai
     """What would be free by now is asked for again; its own intent, whose answer was lost, is granted as it stands."""
     script = [*first, (200, {"Attributes": an_item(holder="a")})]
     async with RawServer(saying(UpdateItem=script)) as server, at(server.url) as ledger:
-        assert await ledger.claim(wish(), now=NOW, skew=5) == told
+        assert await ledger.claim(new_entry(), now=NOW, skew=5) == told
         assert len(server.bodies) == requests
 
 
@@ -207,14 +207,14 @@ async def test_a_stranger_s_item_is_named(item: dict[str, Any], said: str) -> No
     """Which stays as it is: it is the one job's, and not the ledger's."""
     async with RawServer(saying(UpdateItem=[refused(LOST, Item=item)])) as server, at(server.url) as ledger:
         with pytest.raises(EntryError, match=f"table jobs has something else under the key 'job': {said}"):
-            await ledger.claim(wish(), now=NOW, skew=5)
+            await ledger.claim(new_entry(), now=NOW, skew=5)
 
 
 async def test_half_an_item_is_a_lost_race() -> None:
     """It is asked for again, and may be whole by then."""
     script = [refused(LOST, Item=HALF[1][0]), refused(LOST, Item=an_item(holder="b"))]
     async with RawServer(saying(UpdateItem=script)) as server, at(server.url) as ledger:
-        assert await verdict(ledger, wish()) is Verdict.HELD
+        assert await verdict(ledger, new_entry()) is Verdict.HELD
 
 
 INVALID = "ValidationException"
@@ -227,7 +227,7 @@ async def test_whose_fault_a_refused_value_is(probe: list[Said], kind: type[Ledg
     """The one item's, if the table takes another; else the table's, whose key may be another one."""
     async with RawServer(saying(UpdateItem=[refused(INVALID)], DeleteItem=probe)) as server, at(server.url) as ledger:
         with pytest.raises(LedgerError, match=INVALID) as caught:
-            await ledger.claim(wish(), now=NOW, skew=5)
+            await ledger.claim(new_entry(), now=NOW, skew=5)
         assert type(caught.value) is kind
 
 
@@ -254,7 +254,7 @@ async def test_without_a_region_or_credentials(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     async with DynamoDBLedger("jobs", region_name="us-east-1", endpoint_url="http://127.0.0.1:9") as ledger:
         with pytest.raises(LedgerError, match="NoCredentialsError") as caught:
-            await verdict(ledger, wish())
+            await verdict(ledger, new_entry())
         assert caught.value.permanent
 
 
@@ -271,7 +271,7 @@ async def test_random_answers_are_errors_of_the_ledger() -> None:
         for number in range(200):
             asked: Awaitable[object] = jitter.choice(
                 (
-                    lambda: ledger.claim(wish(), now=NOW, skew=5),
+                    lambda: ledger.claim(new_entry(), now=NOW, skew=5),
                     lambda: ledger.renew("job", "a", until=NOW),
                     lambda: ledger.settle("job", "a", ("arn",)),
                     lambda: ledger.release("job", "a"),
@@ -305,5 +305,5 @@ async def test_a_refusal_that_says_nothing_is_not_asked_for_ever() -> None:
     """As by an endpoint that doesn't know what DynamoDB returns with a failed condition."""
     async with RawServer(saying(UpdateItem=[refused(LOST)])) as server, at(server.url) as ledger:
         with pytest.raises(LedgerError, match="doesn't say what stands there"):
-            await ledger.claim(wish(), now=NOW, skew=5)
+            await ledger.claim(new_entry(), now=NOW, skew=5)
         assert len(server.bodies) == 10

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from ledger_world import NOW, LedgerRules, verdict, wish
+from ledger_rules import NOW, LedgerRules, new_entry, verdict
 
 from aioecs import is_retry_safe
 from aioecs.worker import LedgerError, MemoryLedger, Verdict
@@ -25,21 +25,21 @@ class TestRules(LedgerRules):
 
 async def test_what_can_t_come_again_is_forgotten(ledger: MemoryLedger) -> None:
     """By the claims themselves; its repr counts what it has."""
-    await ledger.claim(wish(), now=NOW, skew=5)
-    await ledger.claim(wish(key="other"), now=NOW, skew=5)
+    await ledger.claim(new_entry(), now=NOW, skew=5)
+    await ledger.claim(new_entry(key="other"), now=NOW, skew=5)
     assert repr(ledger) == "<aioecs.worker.MemoryLedger, 2 jobs>"
     late = NOW + KEPT + 1
-    assert await verdict(ledger, wish("b", begun=late, lease=late + 100), late) is Verdict.GRANTED
+    assert await verdict(ledger, new_entry("b", begun=late, lease=late + 100), late) is Verdict.GRANTED
     assert repr(ledger) == "<aioecs.worker.MemoryLedger, 1 jobs>"
 
 
 async def test_it_is_kept_between_two_runs(ledger: MemoryLedger) -> None:
     """Leaving it forgets nothing, and two of them know nothing of each other."""
     async with MemoryLedger() as other:
-        await other.claim(wish(), now=NOW, skew=5)
-    assert await verdict(ledger, wish("b")) is Verdict.GRANTED
+        await other.claim(new_entry(), now=NOW, skew=5)
+    assert await verdict(ledger, new_entry("b")) is Verdict.GRANTED
     async with other:
-        assert await verdict(other, wish("b")) is Verdict.HELD
+        assert await verdict(other, new_entry("b")) is Verdict.HELD
 
 
 def test_an_unreachable_ledger_may_be_asked_again() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from worker_world import CLOCKS, SESSION, a_world, atomic_moto, running, until
+from moto_queue import SESSION, TIMEOUTS, queue_setup, running, serialized_moto_server, until
 
 import aioecs
 from aioecs import Batch
@@ -41,7 +41,7 @@ each_ledger = pytest.mark.parametrize("kind", ["memory", "sqlite", "dynamodb"])
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
     """Run moto's server."""
-    with atomic_moto() as url:
+    with serialized_moto_server() as url:
         yield url
 
 
@@ -88,7 +88,7 @@ async def verdicts(ledger: Ledger, jobs: list[str]) -> set[Verdict]:
 @each_ledger
 async def test_what_was_not_sent_is_free_and_visible_at_once(moto: str, kind: Kind, make_ledger: MakeLedger) -> None:
     """A worker that is told to end leaves no intent behind of what it has not sent, and hides no message."""
-    async with a_world(moto) as world:
+    async with queue_setup(moto) as world:
         jobs = [f"job-{n}" for n in range(10)]
         world.local.faults.add(Fault("throttle", times=None))
         await world.send(*jobs)
@@ -122,7 +122,7 @@ def probe(kind: Kind, make_ledger: MakeLedger, moto: str) -> Ledger:
 @each_ledger
 async def test_poison_holds_up_nobody(moto: str, make_ledger: MakeLedger, caplog: pytest.LogCaptureFixture) -> None:
     """Ten jobs that no ledger can hold, on their last receive, beside sixty good ones: those are all started."""
-    async with a_world(moto, receives=2) as world:
+    async with queue_setup(moto, receives=2) as world:
 
         def key(message: Message) -> str:
             return str(json.loads(message.body)["key"])
@@ -143,7 +143,7 @@ async def test_poison_holds_up_nobody(moto: str, make_ledger: MakeLedger, caplog
         counts = worker.statistics()
         assert counts.dead_lettered >= 10
         assert not counts.ledger_down
-        assert sum(await world.count()) + sum(await world.count(world.dead)) == 10
+        assert sum(await world.count()) + sum(await world.count(world.dead_letters)) == 10
     assert "unreadable: InvalidRequest: key: a string of 1 to 1024 bytes of UTF-8" in caplog.text
     assert "unreadable: InvalidRequest: container_instances: no more than a ledger holds of a job" in caplog.text
 
@@ -214,7 +214,7 @@ def of_a_start(args: tuple[Any, ...]) -> bool:
 async def a_starter(ecs: ThreadedECS, ledger: Ledger, transport: Any) -> AsyncIterator[Starter]:
     """Open one with a client and a batch of its own."""
     async with aioecs.Client(
-        **ecs.client_kwargs(), session=None, timeouts=CLOCKS, pacing=None, transport=transport
+        **ecs.client_kwargs(), session=None, timeouts=TIMEOUTS, pacing=None, transport=transport
     ) as client:
         if isinstance(ledger, DynamoDBLedger):
             ledger.open_with(client)
@@ -223,7 +223,7 @@ async def a_starter(ecs: ThreadedECS, ledger: Ledger, transport: Any) -> AsyncIt
             def to_request(_: Message) -> aioecs.StartTaskRequest:
                 return aioecs.StartTaskRequest(task_definition="demo", container_instances=ecs.instance_arns[:1])
 
-            lease = lease_of(CLOCKS.attempt, CLOCKS.consistency, 0.1, None)
+            lease = lease_of(TIMEOUTS.attempt, TIMEOUTS.consistency, 0.1, None)
             yield Starter(client, batch, ledger, to_request, lambda _: "job", lease)
 
 

@@ -11,17 +11,17 @@ from typing import Any, cast
 import pytest
 from aiobotocore.config import AioConfig
 from botocore.exceptions import EndpointConnectionError
+from fake_sqs import URL, FakeSQS, sqs_error
+from moto_queue import SESSION
 from raw_server import Exchange, RawServer
-from run_world import leaping
-from sqs_world import URL, ToldSQS, refused
-from worker_world import SESSION
+from virtual_time import run_in_virtual_time
 
 from aioecs.errors import ConfigurationError
 from aioecs.worker import Message, QueueError
 from aioecs.worker._sqs.queue import LONG_POLL, Outbox, Queue
 
 
-class Told:
+class FakeStartTask:
     """A queue that notes what it is told, and fails the deletes that it is to."""
 
     def __init__(self, *, fails: int = 0, slow: float = 0.0) -> None:
@@ -54,7 +54,7 @@ def messages(count: int) -> list[Message]:
     return [Message(id=f"m{n}", body="", receipt=f"r{n}") for n in range(count)]
 
 
-def an_outbox(told: Told, visibility: float = 30.0) -> Outbox:
+def an_outbox(told: FakeStartTask, visibility: float = 30.0) -> Outbox:
     return Outbox(cast("Queue", told), visibility)
 
 
@@ -62,7 +62,7 @@ def test_deletes_go_by_tens() -> None:
     """Twenty-five at once are three requests, and each is told that it is gone."""
 
     async def scene() -> tuple[list[list[str]], list[bool]]:
-        told = Told()
+        told = FakeStartTask()
         outbox = an_outbox(told)
         running = asyncio.create_task(outbox.run())
         gone = await asyncio.gather(*(outbox.part(each, None) for each in messages(25)))
@@ -70,7 +70,7 @@ def test_deletes_go_by_tens() -> None:
         await running
         return told.deletes, list(gone)
 
-    deletes, gone = leaping(scene())
+    deletes, gone = run_in_virtual_time(scene())
     assert sorted(map(len, deletes)) == [5, 10, 10]
     assert all(gone)
 
@@ -78,8 +78,8 @@ def test_deletes_go_by_tens() -> None:
 def test_what_is_in_hand_is_extended_by_tens() -> None:
     """Every third of the visibility, until it is parted with."""
 
-    async def scene() -> Told:
-        told = Told()
+    async def scene() -> FakeStartTask:
+        told = FakeStartTask()
         outbox = an_outbox(told)
         running = asyncio.create_task(outbox.run())
         all_of_them = messages(12)
@@ -94,7 +94,7 @@ def test_what_is_in_hand_is_extended_by_tens() -> None:
         await running
         return told
 
-    changes = leaping(scene()).changes
+    changes = run_in_virtual_time(scene()).changes
     assert [(len(each), each[0][1]) for each in changes] == [(10, 30), (2, 30)] * 2 + [(10, 7), (2, 7)]
 
 
@@ -102,7 +102,7 @@ def test_an_extension_never_follows_a_return() -> None:
     """What is on its way is waited for: a message that was returned isn't hidden again."""
 
     async def scene() -> list[str]:
-        told = Told(slow=5.0)
+        told = FakeStartTask(slow=5.0)
         outbox = an_outbox(told)
         running = asyncio.create_task(outbox.run())
         (one,) = messages(1)
@@ -113,7 +113,7 @@ def test_an_extension_never_follows_a_return() -> None:
         await running
         return told.log
 
-    log = leaping(scene())
+    log = run_in_virtual_time(scene())
     assert log == ["begin ('m0', 30.0)", "end ('m0', 30.0)", "begin ('m0', 0.0)", "end ('m0', 0.0)"]
 
 
@@ -121,7 +121,7 @@ def test_a_delete_that_failed_is_tried_again() -> None:
     """Three times in all; then its message comes again, and its job is found settled."""
 
     async def scene(fails: int) -> tuple[int, bool]:
-        told = Told(fails=fails)
+        told = FakeStartTask(fails=fails)
         outbox = an_outbox(told)
         running = asyncio.create_task(outbox.run())
         done = await outbox.part(messages(1)[0], None)
@@ -129,15 +129,15 @@ def test_a_delete_that_failed_is_tried_again() -> None:
         await running
         return len(told.deletes), done
 
-    assert leaping(scene(2)) == (3, True)
-    assert leaping(scene(9)) == (3, False)
+    assert run_in_virtual_time(scene(2)) == (3, True)
+    assert run_in_virtual_time(scene(9)) == (3, False)
 
 
 def test_closing_sends_off_what_is_left() -> None:
     """What was parted with last is gone when it has ended."""
 
     async def scene() -> Any:
-        told = Told()
+        told = FakeStartTask()
         outbox = an_outbox(told)
         running = asyncio.create_task(outbox.run())
         await asyncio.sleep(0)
@@ -146,14 +146,14 @@ def test_closing_sends_off_what_is_left() -> None:
         await running
         return gone.result(), told.changes
 
-    assert leaping(scene()) == (True, [[("m0", 0.0)]])
+    assert run_in_virtual_time(scene()) == (True, [[("m0", 0.0)]])
 
 
 def test_a_round_that_is_cut_leaves_its_messages_to_the_next() -> None:
     """Nothing is known of them, so they are parted with again."""
 
     async def scene() -> tuple[int, bool]:
-        told = Told(slow=5.0)
+        told = FakeStartTask(slow=5.0)
         outbox = an_outbox(told)
         running = asyncio.create_task(outbox.run())
         gone = outbox.part(messages(1)[0], 7.0)
@@ -165,14 +165,14 @@ def test_a_round_that_is_cut_leaves_its_messages_to_the_next() -> None:
         await outbox.run()
         return len(told.changes), gone.result()
 
-    assert leaping(scene()) == (1, True)
+    assert run_in_virtual_time(scene()) == (1, True)
 
 
 def test_whoever_no_longer_waits_is_not_told() -> None:
     """Its message is parted with all the same, and so are the others."""
 
     async def scene() -> list[list[str]]:
-        told = Told()
+        told = FakeStartTask()
         outbox = an_outbox(told)
         outbox.part(messages(1)[0], None).cancel()
         kept = outbox.part(messages(2)[1], None)
@@ -181,7 +181,7 @@ def test_whoever_no_longer_waits_is_not_told() -> None:
         assert kept.result()
         return told.deletes
 
-    assert leaping(scene()) == [["m0", "m1"]]
+    assert run_in_virtual_time(scene()) == [["m0", "m1"]]
 
 
 # SQS -----------------------------------------------------------------------------------------------------------------
@@ -209,7 +209,7 @@ async def test_it_is_opened_by_the_session() -> None:
         (None, None, None, ""),
         (
             5,
-            refused("AccessDenied"),
+            sqs_error("AccessDenied"),
             None,
             "the redrive policy of http://sqs/queue can't be read: get_queue",
         ),
@@ -222,10 +222,10 @@ def test_the_redrive_policy(
     """After how many receives it takes a message; a worker does without it where it may not be read."""
 
     async def scene() -> int | None:
-        sqs = ToldSQS(receives=receives, get_queue_attributes=[answer] if answer is not None else [])
+        sqs = FakeSQS(receives=receives, get_queue_attributes=[answer] if answer is not None else [])
         return await Queue(sqs, URL).most_receives()
 
-    assert leaping(scene()) == most
+    assert run_in_virtual_time(scene()) == most
     assert said in caplog.text
     assert bool(caplog.records) is bool(said)
 
@@ -233,15 +233,15 @@ def test_the_redrive_policy(
 @pytest.mark.parametrize("code", ["AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "InvalidAddress"])
 def test_a_queue_that_isn_t_there(code: str) -> None:
     """By each of its codes, it is a matter of settings."""
-    queue = Queue(ToldSQS(get_queue_attributes=[refused(code)]), URL)
+    queue = Queue(FakeSQS(get_queue_attributes=[sqs_error(code)]), URL)
     with pytest.raises(ConfigurationError, match="there is no queue http://sqs/queue"):
-        leaping(queue.most_receives())
+        run_in_virtual_time(queue.most_receives())
 
 
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (refused("OverLimit"), "OverLimit"),
+        (sqs_error("OverLimit"), "OverLimit"),
         (EndpointConnectionError(endpoint_url=URL), "EndpointConnectionError"),
         (ConnectionResetError(), "ConnectionResetError"),
     ],
@@ -250,16 +250,16 @@ def test_a_queue_that_can_t_be_reached(error: Exception, said: str, caplog: pyte
     """A receive raises, by the code or the kind alone; of what is sent by tens nothing was done."""
 
     async def scene() -> None:
-        sqs = ToldSQS()
+        sqs = FakeSQS()
         for method in ("receive_message", "delete_message_batch", "change_message_visibility_batch"):
-            sqs.says[method] = [error]
+            sqs.script[method] = [error]
         queue = Queue(sqs, URL)
         with pytest.raises(QueueError, match=f"^receive_message: {said}$"):
             await queue.receive(3, 60, 1)
         assert await queue.delete(messages(2)) == {"r0", "r1"}
         assert await queue.change([(each, 7.0) for each in messages(2)]) == {"r0", "r1"}
 
-    leaping(scene())
+    run_in_virtual_time(scene())
     assert [record.getMessage() for record in caplog.records] == [
         f"{method} of 2 messages failed: {method}: {said}"
         for method in ("delete_message_batch", "change_message_visibility_batch")
@@ -271,7 +271,7 @@ def test_a_message_that_another_has_is_told_once(caplog: pytest.LogCaptureFixtur
 
     async def scene() -> None:
         code = "ReceiptHandleIsInvalid"
-        sqs = ToldSQS(delete_message_batch=[code] * 3, change_message_visibility_batch=[code] * 2)
+        sqs = FakeSQS(delete_message_batch=[code] * 3, change_message_visibility_batch=[code] * 2)
         queue = Queue(sqs, URL)
         for _ in range(3):
             assert await queue.delete(messages(2)) == {"r0"}
@@ -279,7 +279,7 @@ def test_a_message_that_another_has_is_told_once(caplog: pytest.LogCaptureFixtur
             assert await queue.change([(each, 7.0) for each in messages(2)]) == {"r0"}
 
     caplog.set_level("INFO", "aioecs")
-    leaping(scene())
+    run_in_virtual_time(scene())
     [record] = caplog.records
     assert (record.levelname, record.getMessage()) == (
         "INFO",
@@ -294,7 +294,7 @@ def test_only_what_is_named_as_done_is_done(caplog: pytest.LogCaptureFixture) ->
         async def delete_message_batch(self, **_: Any) -> Any:
             return {"Successful": [{"Id": "1"}, {"Id": 0}, "0"], "Failed": None}
 
-    assert leaping(Queue(Foreign(), URL).delete(messages(2))) == {"r0"}
+    assert run_in_virtual_time(Queue(Foreign(), URL).delete(messages(2))) == {"r0"}
     assert "failed for a message: the answer doesn't name it" in caplog.text
 
 
@@ -306,7 +306,7 @@ def test_a_redrive_policy_of_another_kind(policy: str, caplog: pytest.LogCapture
         async def get_queue_attributes(self, **_: Any) -> Any:
             return {"Attributes": {"RedrivePolicy": policy}}
 
-    assert leaping(Queue(Foreign(), URL).most_receives()) is None
+    assert run_in_virtual_time(Queue(Foreign(), URL).most_receives()) is None
     assert "the redrive policy of http://sqs/queue can't be read" in caplog.text
 
 
@@ -319,11 +319,11 @@ def test_what_is_no_message_is_left_out(caplog: pytest.LogCaptureFixture) -> Non
 
     found: list[Any] = [7, {"MessageId": "m"}, {"MessageId": "m", "ReceiptHandle": "r"}]
     queue = Queue(Foreign(), URL)
-    assert [each.id for each in leaping(queue.receive(10, 60, 0))] == ["m"]
+    assert [each.id for each in run_in_virtual_time(queue.receive(10, 60, 0))] == ["m"]
     assert caplog.text.count("has what is no message") == 2
     found[:] = [7]
     with pytest.raises(QueueError, match="has what is no message"):
-        leaping(queue.receive(10, 60, 0))
+        run_in_virtual_time(queue.receive(10, 60, 0))
 
 
 async def test_random_answers_are_errors_of_the_queue() -> None:
@@ -378,25 +378,25 @@ def a_body(jitter: random.Random) -> bytes:
 
 def test_a_request_that_hangs_is_given_up() -> None:
     """After seconds: what it was about is sent again, or comes again."""
-    sqs = ToldSQS(delete_message_batch=[60.0])
-    assert leaping(Queue(sqs, URL).delete(messages(1))) == {"r0"}
+    sqs = FakeSQS(delete_message_batch=[60.0])
+    assert run_in_virtual_time(Queue(sqs, URL).delete(messages(1))) == {"r0"}
 
 
 def test_some_of_ten_may_fail(caplog: pytest.LogCaptureFixture) -> None:
     """Their receipts are told, and SQS's code is logged."""
 
     async def scene() -> None:
-        sqs = ToldSQS(*"abc", delete_message_batch=["Throttled"], change_message_visibility_batch=["NotInflight"])
+        sqs = FakeSQS(*"abc", delete_message_batch=["Throttled"], change_message_visibility_batch=["NotInflight"])
         queue = Queue(sqs, URL)
         received = await queue.receive(10, 60, 0)
         assert [each.body for each in received] == ["a", "b", "c"]
         assert await queue.change([(each, 10**6) for each in received]) == {received[0].receipt}
-        hidden = sqs.asked[-1][1]["Entries"]
+        hidden = sqs.requests[-1][1]["Entries"]
         assert {each["VisibilityTimeout"] for each in hidden} == {12 * 3600}, "as long as SQS does at most"
         assert await queue.delete(received) == {received[0].receipt}
         assert await queue.receive(10, 60, 0) == []
         assert list(sqs.messages) == ["m0"]
 
-    leaping(scene())
+    run_in_virtual_time(scene())
     assert "delete_message_batch failed for a message: Throttled" in caplog.text
     assert "change_message_visibility_batch failed for a message: NotInflight" in caplog.text

@@ -1,0 +1,97 @@
+"""A StopTask that a caller waits for: once it was asked for it goes through, whatever happens to the caller."""
+
+from __future__ import annotations
+
+import asyncio
+
+import attrs
+
+from aioecs._calls.cancel_checks import call_cancelled
+from aioecs._model.attempt import Answered
+from aioecs._model.options import OnCancel
+from aioecs._model.shapes.stop_task import StopTaskRequest, StopTaskResponse
+from aioecs._runtime.cancellation_monitor import resolve
+from aioecs._runtime.client_core import Core, log
+from aioecs._runtime.concurrency import Priority
+from aioecs._runtime.settling_log import SettlingLog
+from aioecs._transport.transport import STOP_TASK
+from aioecs.errors import CallCancelled, ClientStateError, ECSError
+
+
+@attrs.define(eq=False)
+class StopCall:
+    """One StopTask in a task of the client's; stopping twice does no harm, so a lost answer is asked for again."""
+
+    core: Core
+    request: StopTaskRequest
+    task: asyncio.Task[Answered[StopTaskResponse]] = attrs.field(init=False)
+    can_be_cut = False
+
+    def begin(self) -> None:
+        """Send it."""
+        work = self.core.harmless(STOP_TASK, self.request, Priority.STOP)
+        self.task = self.core.background_tasks.own(work, "aioecs StopTask", heard=True)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has its answer or its error."""
+        return self.task.done()
+
+    def end_or(self) -> asyncio.Future[None]:
+        """Return a future that its end resolves."""
+        waiter: asyncio.Future[None] = self.core.loop.create_future()
+        self.task.add_done_callback(lambda _: resolve(waiter))
+        return waiter
+
+    def join(self) -> None:
+        """Wait for it; there is one caller only."""
+
+    def leave(self, on_cancel: OnCancel, why: str) -> None:
+        """Let it go through: a stop that was asked for is made."""
+
+    def outcome_undelivered(self, *, once_ended: bool = True) -> None:
+        """Log what comes of it, where the caller left before that."""
+        if once_ended or not self.ended:
+            self.task.add_done_callback(lambda _: self._log())
+
+    def _log(self) -> None:
+        outcome = self.verdict()
+        came = f"failed: {outcome}" if isinstance(outcome, ECSError) else "went through"
+        log.info("StopTask of %s %s after its caller had left", self.request.task, came)
+
+    @property
+    def settling(self) -> SettlingLog:
+        """Where to say what is waited for."""
+        return self.core.settling
+
+    def described(self) -> str:
+        """Say in a few words what it is."""
+        return f"StopTask of {self.request.task}"
+
+    def given(self) -> None:
+        """Take note of nothing: a stop is final."""
+
+    def verdict(self) -> StopTaskResponse | ECSError:
+        """Return what it came to, once it has ended."""
+        if self.task.cancelled():
+            return ClientStateError("the client was left before StopTask was answered; the task may have been stopped")
+        error = self.task.exception()
+        if error is None:
+            return self.task.result().answer
+        if isinstance(error, ECSError):
+            return error
+        raise error
+
+    def cancelled(self, reason: str | None, source: object) -> CallCancelled:
+        """Return what a cancelled caller is told: the answer, if it came in time."""
+        outcome = self.verdict() if self.ended else None
+        if outcome is None:
+            known = f"StopTask of {self.request.task} was not answered yet, and goes through"
+        elif isinstance(outcome, ECSError):
+            known = f"StopTask of {self.request.task} failed: {outcome}"
+        else:
+            known = f"StopTask of {self.request.task} went through"
+        error = call_cancelled(known, reason, source)
+        error.response = None if isinstance(outcome, ECSError) else outcome
+        error.__cause__ = outcome if isinstance(outcome, ECSError) else None
+        return error

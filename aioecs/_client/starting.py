@@ -1,0 +1,279 @@
+"""The client's single starts: `start_task`, `run_task`, and `look_up` of what an ambiguous one came to."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+from aioecs._calls.call import Call
+from aioecs._calls.call_preparation import Preparer
+from aioecs._calls.caller_wait import SharedCall, Wait, admit, refuse_if_cancelled
+from aioecs._calls.cancel_checks import abandonable, may_have_fired, until_over
+from aioecs._logic.calls.call_record import CallRecord
+from aioecs._logic.calls.call_result import cancelled
+from aioecs._logic.calls.lookups import AmbiguousCall
+from aioecs._logic.calls.matching import eldest_first
+from aioecs._logic.calls.restart import all_failed, all_withdrawn, key_of
+from aioecs._model import limits
+from aioecs._model.arn import short
+from aioecs._model.options import Delivery, OnCancel, Restart, choice
+from aioecs._model.shapes.run_task import RunTaskRequest, RunTaskResponse
+from aioecs._model.shapes.start_task import StartTaskRequest
+from aioecs._model.shapes.start_task_response import StartTaskResponse
+from aioecs._model.shapes.task import Task
+from aioecs._model.start_result import StartResult
+from aioecs._runtime.cancellation_monitor import Cancellable, expect
+from aioecs._runtime.client_core import Core
+from aioecs._runtime.event_emitter import StartEvents
+from aioecs.errors import IdempotencyMismatch, InvalidRequest, StartCancelled
+
+
+class Starting(ABC):
+    """How a client starts tasks by one request at a time."""
+
+    _preparer: Preparer
+    _on_cancel: OnCancel
+    _delivery: Delivery
+
+    @abstractmethod
+    def _core(self) -> Core:
+        """Return the inside of the client, if it may be used here."""
+
+    async def start_task(
+        self,
+        request: StartTaskRequest,
+        cancel_scope: Cancellable | None = None,
+        *,
+        idempotency_key: str | None = None,
+        restart: Restart | None = None,
+        on_cancel: OnCancel | None = None,
+        delivery: Delivery | None = None,
+    ) -> StartTaskResponse:
+        """Start one task on each of the request's container instances, ten at most, each once.
+
+        Refusals for an instance are in the answer's `failures`; they don't raise.
+
+        `cancel_scope` is a CancelToken or an `anyio.CancelScope`, which is watched and never entered, so it may be
+        handed to any number of calls. When it fires, or the caller is cancelled otherwise, what was not on the wire
+        is not sent; for what was, `on_cancel` decides, and the caller waits `timeouts.settle` seconds at most to
+        learn what came of it. A second cancel ends the wait; the client goes on, and `on_settled` is told the end.
+
+        `idempotency_key`, of any length, makes the token: the call looks first, adopts what it finds, and starts
+        only what is missing. It holds against retries in sequence, from any machine, for as long as ECS remembers
+        a task: while it runs and about an hour after. It does not hold against two calls at the same moment on two
+        machines, nor against one that follows another sooner than ECS shows its tasks (seconds). In one client,
+        equal keys at the same time share one call. What it finds is returned by default, also where it has stopped,
+        and the answer's `found` is True then. `restart="if_failed"` starts anew, with the next token of the key,
+        where every task of the key is known to have failed.
+
+        Raises:
+            InvalidRequest: a documented rule is broken; nothing was sent.
+            ECSServiceError: ECS said no, by the error of its code; nothing was started.
+            ConnectionFailed, CallTimeout: nothing was started.
+            StartUnknown: ECS may have started some of it; `starts` says which, `token` is to look them up by.
+            StartIncomplete: some of it runs, and ECS refused the rest.
+            StartCancelled: the scope or token fired; `starts` says what that left behind.
+            IdempotencyMismatch: the key was used for something else; nothing was sent.
+        """
+        if not isinstance(request, StartTaskRequest):
+            limits.expect(request, StartTaskRequest)
+        if restart is None:
+            once: StartTaskResponse = await self._single(request, cancel_scope, idempotency_key, on_cancel, delivery)
+            return once
+        choice(restart, Restart, "restart")
+        if idempotency_key is None:
+            raise InvalidRequest("restart", "goes with an idempotency_key")
+        restarts = 0
+        while True:
+            key = key_of(idempotency_key, restarts)
+            response: StartTaskResponse = await self._single(request, cancel_scope, key, on_cancel, delivery)
+            if not response.found or not all_failed(response):
+                return response
+            restarts += 1
+
+    async def run_task(
+        self,
+        request: RunTaskRequest,
+        cancel_scope: Cancellable | None = None,
+        *,
+        idempotency_key: str | None = None,
+        on_cancel: OnCancel | None = None,
+    ) -> RunTaskResponse:
+        """Let ECS place and start tasks, ten at most: on container instances, Fargate or capacity providers.
+
+        What could not be placed is in the answer's `failures`; it doesn't raise.
+
+        It is cancelled as `start_task` is, and every task has an outcome as there. RunTask has an idempotency token of
+        its own, `client_token`, which is made here if it isn't given. So an ambiguous request is sent again while that
+        token lives, for one hour at least, and ECS answers with the same tasks. After a cancel, and beyond that hour,
+        it is looked up by `started_by`, which is the same token unless the request has one of its own.
+
+        `idempotency_key`, of any length, makes the `client_token`: ECS itself then keeps apart two calls with the same
+        key, also on two machines at the same moment. ECS knows it for 24 hours, or for one hour after the last of its
+        tasks has stopped if that is sooner. The call looks first, so a task that still runs is found beyond that too.
+        What an earlier call started is returned, also where it has stopped, and the answer's `found` is True then.
+        Tasks that aioecs itself stopped, because their call was cancelled, don't count: the next token of the key is
+        used. What this call started and what an earlier one did is told apart by when ECS created the task: a clock
+        that is ahead by more than a second leaves running, after a cancel, what it would have stopped.
+
+        Raises:
+            InvalidRequest: a documented rule is broken; nothing was sent.
+            ECSServiceError: ECS said no, by the error of its code; nothing was started.
+            ConnectionFailed, CallTimeout: nothing was started.
+            StartUnknown: ECS may have started some of it; `starts` says how many, `token` is to look them up by.
+            StartIncomplete: some of it runs, and ECS refused the rest.
+            StartCancelled: the scope or token fired; `starts` says what that left behind.
+            IdempotencyMismatch: the key or `client_token` was used for another request; `resource_ids` are its tasks.
+        """
+        limits.expect(request, RunTaskRequest)
+        restarts = 0
+        while True:
+            key = key_of(idempotency_key, restarts) if idempotency_key is not None else None
+            response: RunTaskResponse = await self._single(request, cancel_scope, key, on_cancel, None)
+            if key is None or not all_withdrawn(response):
+                return response
+            restarts += 1
+
+    async def look_up(
+        self, start_or_token: StartResult | str, cancel_scope: Cancellable | None = None, *, cluster: str | None = None
+    ) -> tuple[Task, ...]:
+        """Return the tasks that bear a start's token, running or stopped, the oldest first; nothing is started.
+
+        Of a `StartResult` whose outcome is UNKNOWN it tells what ECS shows by now on its container instance; of a
+        token, what it shows anywhere in `cluster`. An empty answer proves that nothing started only once
+        `timeouts.consistency` seconds have passed since the request was sent. A cancel abandons the reads.
+
+        Raises:
+            InvalidRequest: there is no token: the start was never sent.
+            CallCancelled: the scope or token fired.
+            ECSError: the reads failed.
+        """
+        self._core()
+        expect(cancel_scope)
+        token = start_or_token if isinstance(start_or_token, str) else start_or_token.token
+        if not token:
+            raise InvalidRequest("start_or_token", "a token, or a start that was sent", "one without a token")
+        ambiguous_call = AmbiguousCall(token, token, (), confirm=True)
+        if isinstance(start_or_token, StartResult):
+            cluster = start_or_token.request.cluster
+            ambiguous_call = self._ambiguous(start_or_token)
+        if cancel_scope is None:
+            return await self._look_up(cluster, ambiguous_call)
+        return await abandonable("look_up", cancel_scope, lambda: self._look_up(cluster, ambiguous_call))
+
+    # ------------------------------------------------------------------------------------------------- one request
+
+    async def _single(
+        self,
+        request: StartTaskRequest | RunTaskRequest,
+        cancel_scope: Cancellable | None,
+        idempotency_key: str | None,
+        on_cancel: OnCancel | None,
+        delivery: Delivery | None,
+    ) -> Any:
+        """Carry out one request, under this very key; its response is that of its operation."""
+        core = self._core()
+        expect(cancel_scope)
+        if not core.admission.admits():
+            await admit(
+                core.admission, cancel_scope, partial(self._never_begun, core, request, idempotency_key, delivery)
+            )
+            self._core()  # it may have been left meanwhile
+        call = self._preparer.call(request, idempotency_key, self._chosen_delivery(delivery))
+        policy = self._policy(on_cancel)
+        with StartEvents(core.emit, call.record.starts) as told:
+            if may_have_fired(cancel_scope, call.record.horizon):
+                await refuse_if_cancelled(cancel_scope, partial(cancelled, call.record))
+            if idempotency_key is None:
+                shared_call = SharedCall(call)
+                call.begin()
+            else:
+                shared_call = await self._joined(core, call, idempotency_key, cancel_scope)
+            told.starts = shared_call.call.record.starts
+            with Wait(shared_call, cancel_scope, policy, core.timeouts.settle) as wait:
+                return await wait.answer()
+
+    def _never_begun(
+        self,
+        core: Core,
+        request: StartTaskRequest | RunTaskRequest,
+        key: str | None,
+        delivery: Delivery | None,
+        reason: str | None,
+        source: object,
+    ) -> StartCancelled | InvalidRequest:
+        """Return what a caller is told who was cancelled before the request was even checked: nothing was sent."""
+        try:
+            call = self._preparer.call(request, key, self._chosen_delivery(delivery))
+        except InvalidRequest as broken:
+            return broken
+        with StartEvents(core.emit, call.record.starts):
+            return cancelled(call.record, reason, source)
+
+    def _policy(self, on_cancel: OnCancel | None) -> OnCancel:
+        chosen: OnCancel = choice(on_cancel, OnCancel, "on_cancel") if on_cancel else self._on_cancel
+        return chosen
+
+    def _chosen_delivery(self, delivery: Delivery | None) -> Delivery:
+        chosen: Delivery = choice(delivery, Delivery, "delivery") if delivery else self._delivery
+        return chosen
+
+    async def _joined(self, core: Core, call: Call, key: str, source: Cancellable | None) -> SharedCall:
+        """Begin the call, or join the one that is under way for the same key."""
+        while (known := _shared_call(core, key)) is not None and not known.over:
+            if known.ended:
+                await _a_moment(call.record)  # either it is forgotten then, and looked up, or it goes on to stop tasks
+                continue
+            if known.call.record.request != call.record.request:
+                raise IdempotencyMismatch(
+                    "the key is in use for another request in this client; nothing was sent", token=call.record.token
+                )
+            if known.call.withdrawn is None:
+                known.extend_clock(call.record)
+                return known
+            await until_over(core.loop, known.call, call.record, source)
+        shared_call = SharedCall(call)
+        call.begin()
+        core.keys.put(key, shared_call)
+        return shared_call
+
+    # ----------------------------------------------------------------------------------------------------- looking up
+
+    def _ambiguous(self, start: StartResult) -> AmbiguousCall:
+        """Return what to look for to find a start."""
+        marked = start.request.started_by
+        if not isinstance(start.request, RunTaskRequest):
+            return AmbiguousCall(start.token, marked or start.token, (start.container_instance,), confirm=True)
+        if start.request.client_token is not None and marked is None:
+            raise InvalidRequest(
+                "start_or_token",
+                "a start whose tasks bear a mark: send a RunTask again that has a client_token and no started_by",
+            )
+        tagged = start.token if marked is None or self._preparer.tag_tokens else marked
+        return AmbiguousCall(tagged, marked or start.token, (), confirm=True)
+
+    async def _look_up(self, cluster: str | None, ambiguous_call: AmbiguousCall) -> tuple[Task, ...]:
+        looked = await self._preparer.reconciler(cluster).look(ambiguous_call, 0.0)
+        if looked.error is not None and not looked.tasks:
+            raise looked.error
+        return tuple(eldest_first(_on(ambiguous_call.instances, looked.tasks)))
+
+
+async def _a_moment(record: CallRecord) -> None:
+    try:
+        await asyncio.sleep(0)
+    except asyncio.CancelledError as first:
+        raise first from cancelled(record, None, None)
+
+
+def _on(instances: tuple[str, ...], tasks: Iterable[Task]) -> list[Task]:
+    wanted = {short(instance) for instance in instances}
+    return [task for task in tasks if not wanted or short(task.container_instance_arn or "") in wanted]
+
+
+def _shared_call(core: Core, key: str) -> SharedCall | None:
+    shared_call: SharedCall | None = core.keys.get(key)
+    return shared_call

@@ -1,0 +1,204 @@
+"""Requests to JSON, written and checked in one pass by a function that is generated for each shape.
+
+The function of a shape takes a value and returns its JSON, as `json.dumps` writes it. It returns None where it is not
+certain that the value keeps every rule: a member of an unusual type, a limit that is broken or merely near, a member
+that aioecs doesn't know. Then the caller has the value checked member by member (`checks.violations`), which names what
+is wrong, and has it written by `plain.to_plain`. Nearly every request needs neither.
+
+A member that is marked `varies` differs among requests that may share a call. Its place in the JSON holds `GAP` instead
+of its value, and it is not checked: so the JSON is the same for all requests that differ in such members alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from functools import partial
+from json.encoder import encode_basestring_ascii
+from typing import Any
+
+import attrs
+
+from aioecs._model.codec.hidden_slots import keep_encoded, kept_encoded
+from aioecs._model.codec.initializer import getter
+from aioecs._model.codec.nothing import NOTHING
+from aioecs._model.codec.plain import Kind, Member, members
+from aioecs._model.codec.shape import Shape
+
+Encode = Callable[[Any], str | None]
+"""Return the JSON of a value; None where the value has to be checked member by member."""
+Rule = Callable[[Any, str], bool]
+"""Tell whether a value, whose JSON is the second argument, keeps the rules that concern several members of it."""
+
+GAP = "\0"
+"""Stands for the value of a member that varies. JSON has no such character: it is escaped in strings."""
+quoted = encode_basestring_ascii
+
+
+@attrs.frozen
+class Bounds:
+    """What a member's value must keep: its size or number, what it is made of, and that it is there."""
+
+    at_least: int = 0
+    at_most: int | None = None
+    fullmatch: Callable[[str], object] | None = None
+    needed: bool = False
+
+
+class Encoders:
+    """The functions that write and check values, made when a shape is first met."""
+
+    def __init__(self, bounds: Mapping[tuple[type[Shape], str], Bounds], rules: Mapping[type[Shape], Rule]) -> None:
+        """Take the bounds by shape and member, and the rule of each shape that has one."""
+        self._bounds = bounds
+        self._rules = rules
+        self._known: dict[type[Shape], Encode] = {}
+
+    def text(self, value: Shape) -> str | None:
+        """Return the JSON of a value, written once for each value; None where it has to be checked closely."""
+        text = kept_encoded(value)
+        if text is None:
+            text = self.of(type(value))(value)
+            if text is not None:
+                keep_encoded(value, text)
+        return text
+
+    def of(self, shape: type[Shape]) -> Encode:
+        """Return the function of a shape."""
+        known = self._known.get(shape)
+        if known is None:
+            self._known[shape] = partial(self._by_name, shape)  # for a shape that holds itself
+            known = self._known[shape] = _compiled(shape, self._source(shape), self._names(shape))
+        return known
+
+    def _by_name(self, shape: type[Shape], value: Shape) -> str | None:
+        return self._known[shape](value)
+
+    # ------------------------------------------------------------------------------------------------ generated source
+
+    def _source(self, shape: type[Shape]) -> str:
+        lines = [f"{_held(at)}," for at in range(len(members(shape)))]
+        source = ["def encode(value):", f"    {' '.join(lines)} extra, = held_by(value)"]
+        source += ["    if extra is not NOTHING: return None", "    text = ''"]
+        for at, member in enumerate(members(shape)):
+            source += [f"    {line}" for line in self._member(shape, member, at)]
+        source.append("    text = '{' + text[2:] + '}'")
+        if shape in self._rules:
+            source.append("    if not rule(value, text): return None")
+        return "\n".join([*source, "    return text", ""])
+
+    def _member(self, shape: type[Shape], member: Member, at: int) -> list[str]:
+        name = f', "{member.wire}": '
+        if member.varies:
+            return [f"text += {name + GAP!r}"]
+        held, bounds = _held(at), self._bounds.get((shape, member.name), Bounds())
+        written = [*_write(member.kind, held, name, at), *_within(member.kind, bounds, held, at)]
+        if member.required or bounds.needed:
+            return [f"if {held} is None: return None", *written]
+        return [f"if {held} is not None:", *[f"    {line}" for line in written]]
+
+    def _names(self, shape: type[Shape]) -> dict[str, Any]:
+        """Return what the source of a shape's function refers to."""
+        of = members(shape)
+        names: dict[str, Any] = {
+            "held_by": getter([*[member.name for member in of], "extra"]),
+            "NOTHING": NOTHING,
+            "quoted": quoted,
+            "rule": self._rules.get(shape),
+        }
+        # A value that requests share is written once, not once for each of them.
+        shares = any(member.varies for member in of)
+        for at, member in enumerate(of):
+            base, enum = member.kind.base, member.kind.enum
+            names[f"kind{at}"] = enum or base
+            names[f"fullmatch{at}"] = self._bounds.get((shape, member.name), Bounds()).fullmatch
+            if enum is not None:
+                names[f"spelled{at}"] = _spelled(enum)
+            elif issubclass(base, Shape):
+                names[f"encode{at}"] = self.text if shares and member.kind.container is None else self.of(base)
+        return names
+
+
+def _compiled(shape: type[Shape], source: str, names: dict[str, Any]) -> Encode:
+    exec(compile(source, f"<encode {shape.__name__}>", "exec"), names)  # noqa: S102 made of the names of members alone
+    encode: Encode = names["encode"]
+    return encode
+
+
+def _held(at: int) -> str:
+    return f"held{at}"
+
+
+def _spelled(enum: type[StrEnum]) -> dict[str, str]:
+    return {member.value: quoted(member.value) for member in enum}
+
+
+def _within(kind: Kind, bounds: Bounds, held: str, at: int) -> list[str]:
+    """Write the lines that hold a value, whose type is right, to its bounds."""
+    size = held if kind.base is int and kind.container is None else f"len({held})"
+    lines = []
+    if bounds.at_most is not None:
+        lines.append(f"if not {bounds.at_least} <= {size} <= {bounds.at_most}: return None")
+    elif bounds.at_least:
+        lines.append(f"if {size} < {bounds.at_least}: return None")
+    if bounds.fullmatch is not None:
+        lines.append(f"if fullmatch{at}({held}) is None: return None")
+    return lines
+
+
+def _write(kind: Kind, held: str, name: str, at: int) -> list[str]:
+    """Write the lines that add a member to the JSON, or give up."""
+    if kind.container is Sequence:
+        return _write_list(kind, held, name, at)
+    if kind.container is not None:
+        return ["return None"]  # maps are rare, and their owner might change them
+    if kind.base is bool:
+        return [
+            f"if {held} is True: text += {name + 'true'!r}",
+            f"elif {held} is False: text += {name + 'false'!r}",
+            "else: return None",
+        ]
+    return [*_one(kind, held, at), f"text += {name!r} + part"]
+
+
+def _write_list(kind: Kind, held: str, name: str, at: int) -> list[str]:
+    lines = [f"if type({held}) is not tuple: return None"]
+    if kind.base is str and kind.enum is None:
+        return [
+            *lines,
+            f"for one in {held}:",
+            "    if type(one) is not str: return None",
+            f"text += {name + '['!r} + ', '.join(map(quoted, {held})) + ']'",
+        ]
+    return [
+        *lines,
+        "parts = []",
+        f"for one in {held}:",
+        *[f"    {line}" for line in _one(kind, "one", at)],
+        "    parts.append(part)",
+        f"text += {name + '['!r} + ', '.join(parts) + ']'",
+    ]
+
+
+def _one(kind: Kind, held: str, at: int) -> list[str]:
+    """Write the lines that make `part` the JSON of one value, or give up."""
+    if kind.enum is not None:
+        return [
+            f"if type({held}) is not str and type({held}) is not kind{at}: return None",
+            f"part = spelled{at}.get({held})",
+            "if part is None: return None",
+        ]
+    if issubclass(kind.base, Shape):
+        return [
+            f"if type({held}) is not kind{at}: return None",
+            f"part = encode{at}({held})",
+            "if part is None: return None",
+        ]
+    if kind.base is str:
+        return [f"if type({held}) is not str: return None", f"part = quoted({held})"]
+    if kind.base is int:
+        return [
+            f"if type({held}) is not int or not {-(2**62)} < {held} < {2**62}: return None",
+            f"part = str({held})",
+        ]
+    return ["return None"]  # numbers with a point and times are rare in requests

@@ -1,0 +1,1 @@
+"""The command `aioecs start` behind its options: requests, jobs, and the run."""

@@ -1,0 +1,71 @@
+"""An event loop on virtual time, and helpers that let a loop run until something has happened."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import pytest
+
+T = TypeVar("T")
+
+
+class _VirtualTimeSelector(selectors.DefaultSelector):
+    """Waits for other threads only: where a loop would sleep, its clock advances at once."""
+
+    now = 1000.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0 if timeout is not None else 30)
+        if timeout is None and not ready:
+            raise RuntimeError("this loop waits for something that will never happen")
+        if timeout is not None and not ready:
+            self.now += timeout
+        return ready
+
+
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
+    """An event loop on virtual time: sleeping takes no real time, and time doesn't pass while callbacks are ready."""
+
+    def __init__(self) -> None:
+        self._virtual_selector = _VirtualTimeSelector()
+        super().__init__(self._virtual_selector)
+
+    def time(self) -> float:
+        return self._virtual_selector.now
+
+    def advance(self, seconds: float) -> None:
+        """Advance the time while callbacks are ready, as slow callbacks do."""
+        self._virtual_selector.now += seconds
+
+
+def run_in_virtual_time(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end on virtual time; `time.monotonic` returns the loop's time."""
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "monotonic", runner.get_loop().time)
+        return runner.run(main)
+
+
+async def iterations(count: int) -> None:
+    """Let the loop run this many iterations."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def until(condition: Callable[[], object], timeout: float = 10.0) -> None:
+    """Let a loop on real time run until the condition is true."""
+    async with asyncio.timeout(timeout):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+async def until_virtual(condition: Callable[[], bool]) -> None:
+    """Let a loop on virtual time run until the condition is true, for a second at most."""
+    for _ in range(1000):
+        if condition():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("the condition did not become true")
