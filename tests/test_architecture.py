@@ -121,8 +121,7 @@ TOO_LONG: dict[str, int] = {
     "_client/client.py": 432,
     "_logic/calls/call_state.py": 371,
     "_model/shapes/enums.py": 491,
-    "_runtime/shared_limiter.py": 359,
-    "sync.py": 489,
+    "sync.py": 491,
 }
 """Modules that are still to be divided."""
 
