@@ -406,9 +406,7 @@ class Client:
         timeout: float | None = None,
         cluster: str | None = None,
     ) -> Iterator[Task]:
-        """Iterate over the changes of tasks, as `aioecs.Client.watch` does.
-
-        It begins with the first iteration; leaving the loop, or a Ctrl-C, ends it.
+        """Iterate over the changes of tasks, as `aioecs.Client.watch` does; leaving the loop, or a Ctrl-C, ends it.
 
         Raises:
             WaitError, InvalidRequest, ECSServiceError, ClientStateError: on iterating, after what was known.
