@@ -78,9 +78,9 @@ class Client:
     was opened before a fork can't be used after it; what is first used after it can, so a client that a module makes
     works in the worker processes of a server.
 
-    Documented by `aioecs.Client`: `look_up`, `place_task`, `run`, `stop_task`, `run_task`, `task_result`,
-    `wait_until_running`, `wait_until_stopped`, `wait_for_results`, `log_tail`, `describe_tasks`,
-    `describe_container_instances`, `describe_task_definition`.
+    Documented by `aioecs.Client`: `look_up`, `place_task`, `run`, `stop_task`, `run_task`, `task_result`, `log_tail`,
+    `wait_until_running`, `wait_until_stopped`, `wait_until_healthy`, `wait_for_results`, `wait_for_instances`,
+    `describe_tasks`, `describe_container_instances`, `describe_task_definition`.
 
     `CancelToken` cancels from any thread. A Ctrl-C does what a cancel does: the call is withdrawn, its thread waits
     `timeouts.settle` seconds at most for what came of it, and KeyboardInterrupt is then raised with the
@@ -403,6 +403,8 @@ class Client:
 
     wait_until_running = _blocking(aioecs.Client.wait_until_running)
     wait_until_stopped = _blocking(aioecs.Client.wait_until_stopped)
+    wait_until_healthy = _blocking(aioecs.Client.wait_until_healthy)
+    wait_for_instances = _blocking(aioecs.Client.wait_for_instances)
     log_tail = _blocking(aioecs.Client.log_tail)
     wait_for_results = _blocking(aioecs.Client.wait_for_results)
     task_result = _blocking(aioecs.Client.task_result)

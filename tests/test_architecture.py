@@ -58,15 +58,15 @@ MAY: dict[str, set[str]] = {
     "": {f"aioecs.{name}" for names in (*LAYERS, ("types",)) for name in names},
     "types": {"aioecs._model", "aioecs.errors"},
     "otel": {"aioecs", "aioecs.types", "attrs", "opentelemetry"},  # it receives events as any user's function does
+    # It uses the public client, on a loop in a thread.
     "sync": {
         "aioecs",
         "aioecs._blocking",
         "aioecs._interrupts",
         "aioecs.types",
         "anyio",
-    },  # it uses the public client, on a loop in a thread
+    },
     "_blocking": {"aioecs.errors", "anyio"},
-    "_interrupts": {"aioecs", "aioecs._blocking"},
     "_interrupts": {"aioecs", "aioecs._blocking"},
     # The local ECS shares nothing with the client that is tested against it.
     "testing": {"aiohttp", "anyio", "attrs"},
@@ -113,7 +113,7 @@ LONGEST_FILE = 350
 """Lines of a module."""
 TOO_LONG: dict[str, int] = {
     "_batch/batch.py": 446,
-    "_batch/engine.py": 414,
+    "_batch/engine.py": 413,
     "_batch/placement_stream.py": 549,
     "_batch/start_stream.py": 517,
     "_calls/call.py": 397,
@@ -121,8 +121,7 @@ TOO_LONG: dict[str, int] = {
     "_client/client.py": 432,
     "_logic/calls/call_state.py": 371,
     "_model/shapes/enums.py": 491,
-    "_runtime/shared_limiter.py": 359,
-    "sync.py": 489,
+    "sync.py": 491,
 }
 """Modules that are still to be divided."""
 

@@ -168,7 +168,7 @@ def test_policies_and_templates_are_well_formed(page: Path) -> None:
         assert language == "yaml" or all(each["Effect"] == "Allow" for each in held["Statement"])
 
 
-class CloudFormation(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML ships no types
+class CloudFormation(yaml.SafeLoader):
     """Reads `!Ref` and `!GetAtt` as the names that they hold."""
 
 
