@@ -120,7 +120,7 @@ TOO_LONG: dict[str, int] = {
     "_calls/reconciler.py": 365,
     "_client/client.py": 432,
     "_model/shapes/enums.py": 491,
-    "sync.py": 491,
+    "sync.py": 478,
 }
 """Modules that are still to be divided."""
 
