@@ -84,7 +84,7 @@ def make_batch(core: Core, *, checks: bool = False) -> Batch:
         core,
         preparer,
         Survey(preparer),
-        key=None,
+        idempotency_key=None,
         on_cancel="keep",
         delivery="at_most_once",
         window=0.002,

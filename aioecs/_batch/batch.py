@@ -52,7 +52,7 @@ class Batch:
         preparer: Preparer,
         survey: Survey,
         *,
-        key: Key | None,
+        idempotency_key: Key | None,
         on_cancel: OnCancel,
         delivery: Delivery,
         window: float,
@@ -61,7 +61,7 @@ class Batch:
         self._core = core
         self._preparer = preparer
         self._survey = survey
-        self._key = key
+        self._key = idempotency_key
         self._on_cancel: OnCancel = on_cancel
         self._delivery: Delivery = delivery
         self._drain = drain

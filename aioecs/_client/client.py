@@ -243,14 +243,14 @@ class Client(Starting, Runs):
         requests: Iterable[StartTaskRequest] | AsyncIterable[StartTaskRequest],
         cancel_scope: Cancellable | None = None,
         *,
-        key: Callable[[StartTaskRequest], str] | None = None,
+        idempotency_key: Callable[[StartTaskRequest], str] | None = None,
         wait_for_capacity: float = 0.0,
         on_cancel: OnCancel | None = None,
         delivery: Delivery | None = None,
     ) -> BatchReport:
         """Start the tasks of many requests, each naming any number of instances; one start never fails another.
 
-        The requests are drawn as they are needed. `key(request)` gives a request an idempotency key of its own.
+        The requests are drawn as they are needed. `idempotency_key(request)` gives a request a key of its own.
         A start that ECS refuses for want of room (`RESOURCE:*`) or of an agent (`AGENT`) stays with the instance that
         its request names, and is sent again there for `wait_for_capacity` seconds from its first refusal; by default it
         is not. A cancel ends the drawing; what is on its way ends as `on_cancel` says, and what waits for room is
@@ -261,13 +261,13 @@ class Client(Starting, Runs):
             StartCancelled: the scope or token fired; `starts` has what was drawn until then, in order.
         """
         expect(cancel_scope)
-        async with self.batch(key=key, on_cancel=on_cancel, delivery=delivery) as batch:
+        async with self.batch(idempotency_key=idempotency_key, on_cancel=on_cancel, delivery=delivery) as batch:
             return await batch.report(requests, cancel_scope, wait_for_capacity=wait_for_capacity)
 
     def batch(
         self,
         *,
-        key: Callable[[StartTaskRequest], str] | None = None,
+        idempotency_key: Callable[[StartTaskRequest], str] | None = None,
         on_cancel: OnCancel | None = None,
         delivery: Delivery | None = None,
         window: float = 0.002,
@@ -276,7 +276,7 @@ class Client(Starting, Runs):
         """Return the engine of `start_tasks` with a life of its own: `async with client.batch() as batch`.
 
         Args:
-            key: gives a request of `start_tasks` an idempotency key of its own; it then shares no call.
+            idempotency_key: gives a request of `start_tasks` or `place_tasks` a key of its own; it then shares no call.
             on_cancel, delivery: as the client's, for what this batch starts.
             window: how long a start waits for equal ones to share its call with, in seconds.
             drain: how long leaving the block waits for what is on its way, in seconds; None waits for all of it.
@@ -285,7 +285,7 @@ class Client(Starting, Runs):
             self._core(),
             self._preparer,
             self._survey,
-            key=key,
+            idempotency_key=idempotency_key,
             on_cancel=self._policy(on_cancel),
             delivery=self._chosen_delivery(delivery),
             window=window,

@@ -316,7 +316,8 @@ async def test_keys_travel_alone_and_never_start_twice() -> None:
             with pytest.raises(aioecs.IdempotencyMismatch):
                 await batch.start_task(make_request(local.instance_arns[1]), idempotency_key="a")
             keyed = client.start_tasks(
-                [one, one, make_request(*local.instance_arns[:25])], key=lambda r: f"k{len(r.container_instances)}"
+                [one, one, make_request(*local.instance_arns[:25])],
+                idempotency_key=lambda r: f"k{len(r.container_instances)}",
             )
             report = await keyed
         assert outcomes(report.starts) == {Outcome.STARTED: 27}

@@ -250,7 +250,7 @@ def test_a_key_function_that_raises() -> None:
         port = FakeTransport(start_task=FakeStartTask())
         async with fake_client(port, pacing=None) as client:
             with pytest.raises(ZeroDivisionError) as caught:
-                await client.start_tasks(requests(3), key=lambda _: str(1 // 0))
+                await client.start_tasks(requests(3), idempotency_key=lambda _: str(1 // 0))
             assert aioecs.find_start_error(caught.value) is not None
         assert port.requests == []
 

@@ -454,7 +454,7 @@ def test_many_are_started_as_one_batch() -> None:
             report = await client.start_tasks([make_request()] * 20)
             assert (len(report.started), len(port.requests)) == (20, 2)
             keyed = await client.start_tasks(
-                [make_request(group="a"), make_request(group="b")], key=lambda one: str(one.group)
+                [make_request(group="a"), make_request(group="b")], idempotency_key=lambda one: str(one.group)
             )
             assert len(keyed.started) == 2
             assert len({request.started_by for _, request in port.requests}) == 4
