@@ -28,10 +28,12 @@ import attrs
 import aioecs
 from aioecs import RunTaskRequest, StartTaskRequest
 from aioecs._batch.batch import Batch
-from aioecs._batch.placement_context import Survey
+from aioecs._batch.batch_session import BatchSession
+from aioecs._batch.placement.placement_context import PlacementContexts
 from aioecs._calls.call_preparation import Preparer
 from aioecs._logic.sending.packing import Group
 from aioecs._model.attempt import Answered, Attempt
+from aioecs._model.options import OnCancel
 from aioecs._runtime.client_core import Core
 from aioecs._runtime.concurrency import ConcurrencyLimit
 from aioecs._transport.transport import SentMarker
@@ -77,15 +79,15 @@ class Unchecked(Preparer):
         """Check nothing."""
 
 
-def make_batch(core: Core, *, checks: bool = False) -> Batch:
-    """Return a batch on a core, as `Client.batch` does; `checks` enables checking the limits."""
+def make_session(core: Core, *, checks: bool = False, on_cancel: OnCancel = "keep") -> BatchSession:
+    """Return the session of a batch, as `Client.batch` makes it; `checks` enables checking the limits."""
     preparer = (Preparer if checks else Unchecked)(core, None, paced=False, tag_tokens=False)
-    return Batch(
+    return BatchSession(
         core,
         preparer,
-        Survey(preparer),
+        PlacementContexts(preparer),
         idempotency_key=None,
-        on_cancel="keep",
+        on_cancel=on_cancel,
         delivery="at_most_once",
         window=0.002,
         drain=None,
@@ -117,7 +119,7 @@ def requests(count: int, *, new: bool = False) -> Iterator[StartTaskRequest]:
 
 async def streamed(count: int, *, new: bool = False, checks: bool = False) -> float:
     """Stream this many starts and keep none of them; return the CPU seconds."""
-    async with make_batch(make_core(Transport()), checks=checks) as batch:
+    async with Batch(make_session(make_core(Transport()), checks=checks)) as batch:
         seen = 0
         began = time.process_time()
         async for start in batch.start_tasks(requests(count, new=new)):
@@ -131,12 +133,12 @@ async def called(count: int) -> float:
     """Make this many calls of ten without a batch, fifty at once; return the CPU seconds."""
     core = make_core(Transport())
     request = StartTaskRequest(task_definition="demo", container_instances=HOSTS[:10])
-    batch = make_batch(core)
+    session = make_session(core)
     numbers = iter(range(count))
 
     async def work() -> None:
         for _ in numbers:
-            call = batch._engine._prepare(request, Group(request, "at_most_once"))  # noqa: SLF001 as a batch begins one
+            call = session.prepare(request, Group(request, "at_most_once"))
             call.begin(await core.start_limiter.turn())
             await call.end_or()
             call.record.starts()
@@ -174,8 +176,7 @@ async def cancelled(given: list[StartTaskRequest]) -> Cancelled:
     """Start all requests, with unanswered calls in flight, and cancel them with a token."""
     core = make_core(Transport(answers=False))
     token = aioecs.CancelToken()
-    async with make_batch(core) as batch:
-        batch._on_cancel = "abandon"  # noqa: SLF001 what is in flight is not what is measured
+    async with make_session(core, on_cancel="abandon") as batch:  # what is in flight is not what is measured
         task = asyncio.ensure_future(batch.report(given, token))
         await asyncio.sleep(0.1)
         assert batch.statistics().in_flight == 50

@@ -187,7 +187,6 @@ async def starting(ecs: aioecs.Client, token: aioecs.CancelToken, scope: anyio.C
             assert_type(start, aioecs.StartResult)
         async for start in batch.place_tasks(request, count=10, placement=aioecs.Spread("host")):
             assert_type(start.outcome, aioecs.Outcome)
-        assert_type(await batch.report([request]), aioecs.BatchReport)
         assert_type(batch.statistics(), aioecs.Statistics)
         assert_type(batch.open_starts(), tuple[aioecs.StartResult, ...])
 

@@ -133,10 +133,10 @@ class Tournament(Generic[T]):
             if item is not None and suits(item):
                 yield item
 
-    def any(self, dice: float) -> T | None:
-        """Return any, all being equally likely for a dice of 0 to 1."""
+    def any(self, random_number: float) -> T | None:
+        """Return any, all being equally likely for a random number of 0 to 1."""
         count = len(self._listed)
-        return self._listed[min(int(dice * count), count - 1)] if count else None
+        return self._listed[min(int(random_number * count), count - 1)] if count else None
 
 
 def _class(amount: int) -> int:
@@ -202,7 +202,7 @@ class _Tree(Generic[T]):
         return [(item, key, amounts) for item, key, amounts in pairs if key is not None]
 
     def _build(self, held: list[tuple[T, Key, Amounts]]) -> None:
-        """Lay the tree out anew, with some room to spare."""
+        """Lay the tree out anew, with some capacity to spare."""
         size = self._size = 1 << max(2, (len(held) + len(held) // 4).bit_length())
         rest = size - len(held)
         self._items: list[T | None] = [*(item for item, _, _ in held), *([None] * rest)]

@@ -10,8 +10,8 @@ from typing import TypeVar
 import attrs
 
 from aioecs._logic.placement.host import Host
-from aioecs._logic.placement.host_capacity import CapacityModel, Pool
-from aioecs._logic.placement.waitlist import SHARE
+from aioecs._logic.placement.host_capacity import CapacityModel, ClusterCapacity
+from aioecs._logic.placement.waitlist import READ_SHARE
 from aioecs._model.arn import short
 from aioecs._model.limits import DESCRIBED_PER_CALL
 from aioecs._model.placement import Constraint, MemberOf
@@ -154,7 +154,7 @@ class Inventory:
         constraints: Iterable[Constraint] = (),
         instances: Iterable[str] | None = None,
         max_age: float = MAX_AGE,
-        pool: Pool | None = None,
+        pool: ClusterCapacity | None = None,
     ) -> None:
         self.capacity_model = CapacityModel(pool=pool)
         self.used_at = core.now
@@ -197,7 +197,7 @@ class Inventory:
     @property
     def reads(self) -> int:
         """How many reads a load takes, by what the last one showed."""
-        pages = max(1, -(-len(self.capacity_model.rooms) // DESCRIBED_PER_CALL))
+        pages = max(1, -(-len(self.capacity_model.capacities) // DESCRIBED_PER_CALL))
         return pages if self._instances is not None and filter_of(self._constraints) is None else 2 * pages
 
     @property
@@ -231,7 +231,7 @@ class Inventory:
             if under_way.task.cancelled():
                 raise ClientStateError("the client was closed while it listed container instances")
             if under_way.number >= number:
-                under_way.task.result()  # or its error; that of an earlier one was for others
+                under_way.task.result()  # or its error; that of an find_started one was for others
         return self.capacity_model
 
     def _begin(self) -> _Load:
@@ -243,7 +243,7 @@ class Inventory:
 
     async def _read(self, number: int) -> list[ContainerInstance]:
         self._began_at = self._core.now
-        self._paid_until = max(self._paid_until, self._core.now) + SHARE * self.reads / (
+        self._paid_until = max(self._paid_until, self._core.now) + READ_SHARE * self.reads / (
             self._core.read_limiter.rate or 1.0
         )
         self._begun = number  # from here on: who asked in the same round of the loop shares it
