@@ -13,14 +13,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from concurrent.futures import Future
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 import anyio
 
 import aioecs
 from aioecs import (
     BatchReport,
-    CallCancelled,
     CancelToken,
     ClientStateError,
     Delivery,
@@ -31,28 +30,23 @@ from aioecs import (
     ListTasksResponse,
     LogLine,
     OnCancel,
-    Outcome,
     RunReport,
     RunTaskRequest,
     RunTaskResponse,
-    StartCancelled,
-    StartResult,
     StartTaskRequest,
     StartTaskResponse,
     Task,
     Timeouts,
 )
 from aioecs._blocking import Drawn, Errand, Lease, nothing_sent, refuse_on_the_loop_itself, refuse_to_block_a_loop
+from aioecs._interrupts import Start, withdrawn
 from aioecs.types import Restart
 
 __all__ = ["Client"]
 
 P = ParamSpec("P")
-R = TypeVar("R", bound=StartTaskResponse | RunTaskResponse)
 S = TypeVar("S")
 T = TypeVar("T")
-
-_STARTED, _REFUSED = Outcome.STARTED, Outcome.REFUSED
 
 
 def _like(
@@ -84,9 +78,9 @@ class Client:
     was opened before a fork can't be used after it; what is first used after it can, so a client that a module makes
     works in the worker processes of a server.
 
-    Documented by `aioecs.Client`: `look_up`, `place_task`, `run`, `stop_task`, `run_task`, `task_result`,
-    `wait_until_running`, `wait_until_stopped`, `wait_for_results`, `log_tail`, `describe_tasks`,
-    `describe_container_instances`, `describe_task_definition`.
+    Documented by `aioecs.Client`: `look_up`, `place_task`, `run`, `stop_task`, `run_task`, `task_result`, `log_tail`,
+    `wait_until_running`, `wait_until_stopped`, `wait_until_healthy`, `wait_for_results`, `wait_for_instances`,
+    `describe_tasks`, `describe_container_instances`, `describe_task_definition`.
 
     `CancelToken` cancels from any thread. A Ctrl-C does what a cancel does: the call is withdrawn, its thread waits
     `timeouts.settle` seconds at most for what came of it, and KeyboardInterrupt is then raised with the
@@ -204,7 +198,7 @@ class Client:
                 drawn.serve(errand)
             return errand.result()
         except KeyboardInterrupt as interrupt:
-            raise interrupt from _withdrawn(errand)
+            raise interrupt from withdrawn(errand)
 
     # ------------------------------------------------------------------------------------------------------ starting
 
@@ -254,7 +248,7 @@ class Client:
         try:
             self._open().send(start)
         except KeyboardInterrupt as interrupt:
-            raise interrupt from _withdrawn(start)
+            raise interrupt from withdrawn(start)
         return start
 
     def end_start_task(self, future: Future[StartTaskResponse]) -> StartTaskResponse:
@@ -267,15 +261,14 @@ class Client:
             StartCancelled: its token or `future.cancel()` withdrew it; `starts` says what that left behind.
             ECSError: as of `aioecs.Client.start_task`.
         """
-        if not isinstance(future, _Start):
+        if not isinstance(future, Start):
             raise InvalidRequest("future", "one that begin_start_task returned", f"a {type(future).__name__}")
         if not future.done():
             refuse_to_block_a_loop()
         try:
-            response: StartTaskResponse = future.result()
+            return cast("StartTaskResponse", future.result())
         except KeyboardInterrupt as interrupt:
-            raise interrupt from _withdrawn(future)
-        return response
+            raise interrupt from withdrawn(future)
 
     def _start(
         self,
@@ -285,14 +278,14 @@ class Client:
         restart: Restart | None,
         on_cancel: OnCancel | None,
         delivery: Delivery | None,
-    ) -> _Start[StartTaskResponse]:
+    ) -> Start[StartTaskResponse]:
         async def start() -> StartTaskResponse:
             await self._ready()
             return await self._client.start_task(
                 request, source, idempotency_key=key, restart=restart, on_cancel=on_cancel, delivery=delivery
             )
 
-        return _Start(start, request)
+        return Start(start, request)
 
     def run_task(
         self,
@@ -316,7 +309,7 @@ class Client:
                 request, cancel_scope, idempotency_key=idempotency_key, on_cancel=on_cancel
             )
 
-        return self._wait(_Start(run, request))
+        return self._wait(Start(run, request))
 
     def start_tasks(
         self,
@@ -346,6 +339,36 @@ class Client:
                 wait_for_capacity=wait_for_capacity,
                 on_cancel=on_cancel,
                 delivery=delivery,
+            ),
+            drawn,
+        )
+
+    def run_tasks(
+        self,
+        requests: Iterable[RunTaskRequest],
+        cancel_scope: CancelToken | anyio.CancelScope | None = None,
+        *,
+        idempotency_key: Callable[[RunTaskRequest], str] | None = None,
+        wait_for_capacity: float = 0.0,
+        on_cancel: OnCancel | None = None,
+    ) -> BatchReport:
+        """Let ECS place and start the tasks of many requests, as `aioecs.Client.run_tasks` does.
+
+        A list or tuple is handed over whole; whatever else is iterable is drawn as it is needed, in the calling
+        thread. `idempotency_key` is called on the background loop's thread.
+
+        Raises:
+            InvalidRequest: an argument is not what it must be; what had been begun is withdrawn.
+            StartCancelled: the token or scope fired; `starts` has what was drawn until then, in order.
+        """
+        drawn = Drawn(requests) if not isinstance(requests, (list, tuple)) else None
+        return self._done(
+            lambda: self._client.run_tasks(
+                drawn or requests,
+                cancel_scope,
+                idempotency_key=idempotency_key,
+                wait_for_capacity=wait_for_capacity,
+                on_cancel=on_cancel,
             ),
             drawn,
         )
@@ -380,6 +403,8 @@ class Client:
 
     wait_until_running = _blocking(aioecs.Client.wait_until_running)
     wait_until_stopped = _blocking(aioecs.Client.wait_until_stopped)
+    wait_until_healthy = _blocking(aioecs.Client.wait_until_healthy)
+    wait_for_instances = _blocking(aioecs.Client.wait_for_instances)
     log_tail = _blocking(aioecs.Client.log_tail)
     wait_for_results = _blocking(aioecs.Client.wait_for_results)
     task_result = _blocking(aioecs.Client.task_result)
@@ -464,43 +489,3 @@ class Client:
         The answer's `container_instance_arns` has them all.
         """
         return self._done(lambda: self._client.list_container_instances(request, cancel_scope))
-
-
-class _Start(Errand[R]):
-    """A StartTask or RunTask on the background loop."""
-
-    def __init__(self, call: Callable[[], Awaitable[R]], request: StartTaskRequest | RunTaskRequest) -> None:
-        super().__init__(call)
-        self.request = request
-
-
-def _withdrawn(errand: Errand[Any]) -> CallCancelled | None:
-    """Withdraw a call that a Ctrl-C has ended, and return what came of it; a second Ctrl-C ends the wait for that."""
-    try:
-        errand.withdraw()
-        error = errand.exception() if errand.loop is not None else nothing_sent()
-    except KeyboardInterrupt:
-        errand.withdraw()
-        return None
-    if error is not None:
-        return error if isinstance(error, CallCancelled) else None
-    starts = _starts_of(errand)
-    if not starts:
-        return None
-    return StartCancelled("interrupted as the answer came; what started is left running", starts=starts)
-
-
-def _starts_of(errand: Errand[Any]) -> tuple[StartResult, ...]:
-    """Return what had started when the answer came together with the Ctrl-C: it must not be lost with it."""
-    answer = errand.result()
-    if isinstance(answer, BatchReport):
-        return answer.starts
-    if isinstance(answer, RunReport):
-        return tuple([start for run in answer.runs for start in run.starts])
-    if not isinstance(answer, (StartTaskResponse, RunTaskResponse)) or not isinstance(errand, _Start):
-        return ()
-    start = functools.partial(StartResult, request=errand.request, token=answer.token, attempts=answer.attempts)
-    return (
-        *(start(container_instance=t.container_instance_arn or "", outcome=_STARTED, task=t) for t in answer.tasks),
-        *(start(container_instance=f.arn or "", outcome=_REFUSED, failure=f) for f in answer.failures),
-    )

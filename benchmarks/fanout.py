@@ -1,12 +1,13 @@
-"""The cost of batching: CPU and memory of a start in a stream, and the time to cancel queued starts.
+"""What batching costs: CPU and memory of a start in a stream, and the time to cancel what is queued.
 
     python -m benchmarks.fanout [--quick]
 
-The transport is in memory and answers at once, with the same answer for all calls: what is measured is everything that
-aioecs does for a start in a fan-out, except the wire, the codec and the pacing. The batching itself is that minus the
-same calls without a batch, whose cost ten starts share. Creating requests, and checking them against the limits, is
-measured separately. Medians of interleaved rounds, CPU time of the process; peak memory is tracemalloc's, of a stream
-whose starts are not kept.
+The transport is in memory and answers at once, with the same tasks for all calls. So it measures all that aioecs does
+for a start in `start_tasks`, on one loop, but for encoding, sending, decoding and rate limiting. The cost of batching
+itself is that less the cost of the same calls made without a batch, which ten starts share. Making requests and
+checking them against the documented limits are measured separately: requests without overrides, with overrides that
+all share, and with an environment made for each. Medians of interleaved rounds, CPU time of the process; peak memory is
+tracemalloc's, of the Python objects of a stream whose results nobody keeps.
 """
 
 from __future__ import annotations
@@ -14,12 +15,11 @@ from __future__ import annotations
 import asyncio
 import cProfile
 import gc
-import itertools
 import pstats
 import statistics
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -64,7 +64,7 @@ class Transport:
         self._answers = answers
 
     async def attempt(self, _operation: Any, request: Any, sent_marker: SentMarker) -> Attempt[Any]:
-        """Start all tasks."""
+        """Start them all."""
         sent_marker.body_started = True
         if not self._answers:
             await asyncio.get_running_loop().create_future()
@@ -73,14 +73,14 @@ class Transport:
 
 
 class Unchecked(Preparer):
-    """Prepares calls without checking the limits, which is measured separately."""
+    """Makes calls of requests that are not checked: the check is measured separately."""
 
     def check(self, request: StartTaskRequest | RunTaskRequest, *, any_number: bool = False) -> None:
-        """Check nothing."""
+        """Accept it."""
 
 
 def make_session(core: Core, *, checks: bool = False, on_cancel: OnCancel = "keep") -> BatchSession:
-    """Return the session of a batch, as `Client.batch` makes it; `checks` enables checking the limits."""
+    """Make the session of a batch, as `Client.batch` does; its requests are checked only if `checks`."""
     preparer = (Preparer if checks else Unchecked)(core, None, paced=False, tag_tokens=False)
     return BatchSession(
         core,
@@ -95,7 +95,7 @@ def make_session(core: Core, *, checks: bool = False, on_cancel: OnCancel = "kee
 
 
 def make_core(transport: Transport) -> Core:
-    """Return the core of a client: fifty requests in flight, no pacing."""
+    """Make the core of a client: fifty requests in flight, no rate limiter."""
     return Core(
         transport=transport,
         concurrency=ConcurrencyLimit(50),
@@ -106,23 +106,37 @@ def make_core(transport: Transport) -> Core:
 
 
 REQUESTS = [StartTaskRequest(task_definition="demo", container_instances=[host]) for host in HOSTS]
+SHARED = aioecs.TaskOverride.for_container("main", environment={"FRAME": "17"})
+Made = Callable[[int], StartTaskRequest]
 
 
-def requests(count: int, *, new: bool = False) -> Iterator[StartTaskRequest]:
-    """Yield this many requests for one instance each; new ones, or the same fifty in turn."""
-    if new:
-        for number in range(count):
-            yield StartTaskRequest(task_definition="demo", container_instances=[HOSTS[number % 50]])
-    else:
-        yield from itertools.islice(itertools.cycle(REQUESTS), count)
+def reused(number: int) -> StartTaskRequest:
+    """Return one of fifty requests that were made before."""
+    return REQUESTS[number % 50]
 
 
-async def streamed(count: int, *, new: bool = False, checks: bool = False) -> float:
-    """Stream this many starts and keep none of them; return the CPU seconds."""
+def made(number: int) -> StartTaskRequest:
+    """Make a request."""
+    return StartTaskRequest(task_definition="demo", container_instances=[HOSTS[number % 50]])
+
+
+def sharing(number: int) -> StartTaskRequest:
+    """Make a request with the overrides that all share."""
+    return made(number).replace(overrides=SHARED)
+
+
+def afresh(number: int) -> StartTaskRequest:
+    """Make a request with overrides made for it, equal to those of the others."""
+    overrides = aioecs.TaskOverride.for_container("main", environment={"FRAME": "17"})
+    return StartTaskRequest(task_definition="demo", container_instances=[HOSTS[number % 50]], overrides=overrides)
+
+
+async def streamed(count: int, make: Made = reused, *, checks: bool = False) -> float:
+    """Stream so many starts and keep none of them; return the CPU seconds."""
     async with Batch(make_session(make_core(Transport()), checks=checks)) as batch:
         seen = 0
         began = time.process_time()
-        async for start in batch.start_tasks(requests(count, new=new)):
+        async for start in batch.start_tasks(map(make, range(count))):
             seen += start.task is not None
         spent = time.process_time() - began
     assert seen == count
@@ -130,7 +144,7 @@ async def streamed(count: int, *, new: bool = False, checks: bool = False) -> fl
 
 
 async def called(count: int) -> float:
-    """Make this many calls of ten without a batch, fifty at once; return the CPU seconds."""
+    """Make so many calls of ten without a batch, fifty at once; return the CPU seconds."""
     core = make_core(Transport())
     request = StartTaskRequest(task_definition="demo", container_instances=HOSTS[:10])
     session = make_session(core)
@@ -151,10 +165,10 @@ async def called(count: int) -> float:
 
 
 def peak(count: int) -> float:
-    """Return the peak of Python's memory while this many starts are streamed, in MB (tracemalloc)."""
+    """Return the peak of Python's memory while so many starts are streamed, in MB (tracemalloc)."""
     gc.collect()
     tracemalloc.start()
-    asyncio.run(streamed(count, new=True))
+    asyncio.run(streamed(count, made))
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return most / 1e6
@@ -162,46 +176,46 @@ def peak(count: int) -> float:
 
 @attrs.frozen
 class Cancelled:
-    """The time to cancel queued starts, in milliseconds."""
+    """How long a cancel takes, in milliseconds."""
 
     withdrawn: float
     """From the cancel until the queue is empty."""
-    blocked: float
-    """The longest time that the loop was blocked, until the caller had the error."""
-    reported: float
-    """Until the caller has the StartCancelled with all its starts."""
+    held: float
+    """The longest time that one step held the loop, until the caller had its error."""
+    raised: float
+    """Until the caller has the StartCancelled with all starts."""
 
 
 async def cancelled(given: list[StartTaskRequest]) -> Cancelled:
-    """Start all requests, with unanswered calls in flight, and cancel them with a token."""
+    """Request all of it, while no call is answered, and cancel it by a token."""
     core = make_core(Transport(answers=False))
     token = aioecs.CancelToken()
     async with make_session(core, on_cancel="abandon") as batch:  # what is in flight is not what is measured
         task = asyncio.ensure_future(batch.report(given, token))
         await asyncio.sleep(0.1)
         assert batch.statistics().in_flight == 50
-        assert batch.statistics().queued >= 400  # the read-ahead of a stream; the others are not read yet
+        assert batch.statistics().queued >= 400  # as many as a stream draws ahead; the others are not drawn yet
         gc.collect()
-        blocked: list[float] = []
+        held: list[float] = []
         began = last = time.perf_counter()
         token.cancel()
         withdrawn = 0.0
         while not task.done():
             await asyncio.sleep(0)
             now = time.perf_counter()
-            blocked.append(now - last)
+            held.append(now - last)
             last = now
             if not withdrawn and not batch.statistics().queued:
                 withdrawn = now - began
-        reported = time.perf_counter() - began
+        raised = time.perf_counter() - began
         assert isinstance(task.exception(), aioecs.StartCancelled)
         core.closing = True
         core.background_tasks.cancel()
-    return Cancelled(withdrawn * 1e3, max(blocked) * 1e3, reported * 1e3)
+    return Cancelled(withdrawn * 1e3, max(held) * 1e3, raised * 1e3)
 
 
 def profiled(count: int, top: int) -> list[list[str]]:
-    """Return the most expensive functions, in µs a start; the profiler's own cost is included."""
+    """Return the time by function, in µs a start under the profiler, whose own cost is included."""
     profile = cProfile.Profile()
     profile.enable()
     asyncio.run(streamed(count))
@@ -216,36 +230,38 @@ def profiled(count: int, top: int) -> list[list[str]]:
 
 
 def cost(count: int, times: int) -> dict[str, list[float]]:
-    """Measure the CPU of a start in µs; the variants alternate, so that the machine's load affects all alike."""
-    variants: dict[str, Callable[[], float]] = {
-        "streamed, total": lambda: asyncio.run(streamed(count)),
-        "its calls alone, no batch": lambda: asyncio.run(called(count // 10)),
-        "streamed, a request made for each": lambda: asyncio.run(streamed(count, new=True)),
-        "streamed, checked against the limits": lambda: asyncio.run(streamed(count, checks=True)),
+    """Measure the CPU of a start in µs, by ways that take turns."""
+    ways: dict[str, Callable[[], float]] = {
+        "streamed, in all": lambda: asyncio.run(streamed(count)),
+        "its calls alone, without a batch": lambda: asyncio.run(called(count // 10)),
+        "streamed, a request made for each": lambda: asyncio.run(streamed(count, made)),
+        "streamed, checked": lambda: asyncio.run(streamed(count, checks=True)),
+        "streamed, checked, shared overrides": lambda: asyncio.run(streamed(count, sharing, checks=True)),
+        "streamed, checked, equal overrides made for each": lambda: asyncio.run(streamed(count, afresh, checks=True)),
     }
-    seen: dict[str, list[float]] = {name: [] for name in variants}
+    seen: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(times):
-        for name, variant in variants.items():
-            seen[name].append(variant() / count * 1e6)
-    whole, calls = seen["streamed, total"], seen["its calls alone, no batch"]
-    return seen | {"so the batching itself": [a - b for a, b in zip(whole, calls, strict=True)]}
+        for name, way in ways.items():
+            seen[name].append(way() / count * 1e6)
+    whole, calls = seen["streamed, in all"], seen["its calls alone, without a batch"]
+    return seen | {"batching itself": [a - b for a, b in zip(whole, calls, strict=True)]}
 
 
 def cancels(times: int) -> list[Figures]:
-    """Cancel ten thousand queued starts, requested in two forms; times in ms, of the run with the median blocking."""
-    variants = {
-        "10,000 requests": list(requests(10_500)),
+    """Cancel ten thousand queued starts, requested in two ways; times in ms, of the round with the median `held`."""
+    ways = {
+        "10,000 requests": list(map(reused, range(10_500))),
         "10,000 in one": [StartTaskRequest(task_definition="demo", container_instances=[HOSTS[0]] * 10_500)],
     }
     found = []
-    for name, given in variants.items():
-        took = sorted((asyncio.run(cancelled(given)) for _ in range(times)), key=lambda each: each.blocked)
-        found.append({"asked": name, "blocked": [each.blocked for each in took], **_parts(took[len(took) // 2])})
+    for name, given in ways.items():
+        took = sorted((asyncio.run(cancelled(given)) for _ in range(times)), key=lambda each: each.held)
+        found.append({"asked": name, "held": [each.held for each in took], **_others(took[len(took) // 2])})
     return found
 
 
-def _parts(took: Cancelled) -> Figures:
-    return {"withdrawn": took.withdrawn, "reported": took.reported}
+def _others(took: Cancelled) -> Figures:
+    return {"withdrawn": took.withdrawn, "raised": took.raised}
 
 
 def figures(quick: bool) -> Figures:
@@ -254,49 +270,40 @@ def figures(quick: bool) -> Figures:
     count, times = (2_000, 1) if quick else (100_000, 3)
     costs = cost(count, times)
     memory = {f"{each:,}": peak(each) for each in (1_000, count)}
-    cancellations = cancels(times)
+    cuts = cancels(times)
     grown = memory[f"{count:,}"] - memory["1,000"]
     return {
         "count": count,
         "cost": costs,
         "memory": memory,
-        "cancels": cancellations,
+        "cancels": cuts,
         "profile": profiled(count, 24),
         "bounds": [
-            bound("batching, µs of CPU a start", statistics.median(costs["so the batching itself"]), most=BOUND_CPU),
+            bound("batching, µs of CPU a start", statistics.median(costs["batching itself"]), most=BOUND_CPU),
             bound("memory of 100,000 starts above 1,000, MB", grown, most=BOUND_MEMORY),
             *(
-                bound(
-                    f"cancel of {cancellation['asked']}, ms",
-                    statistics.median(cancellation["blocked"]),
-                    most=BOUND_CANCEL,
-                )
-                for cancellation in cancellations
+                bound(f"cancel of {cut['asked']}, ms", statistics.median(cut["held"]), most=BOUND_CANCEL)
+                for cut in cuts
             ),
         ],
     }
 
 
 def text(found: Figures) -> str:
-    """Return the report: medians, with the minimum and maximum of the rounds."""
+    """Return the figures as Markdown: medians, between the least and the most of the rounds."""
     count = f"{found['count']:,}"
     costs = ([name, spread(each, ".2f")] for name, each in found["cost"].items())
     memory = ([f"{starts} starts", f"{megabytes:.1f}"] for starts, megabytes in found["memory"].items())
-    cancellations = (
-        [
-            cancellation["asked"],
-            f"{cancellation['withdrawn']:.1f}",
-            spread(cancellation["blocked"], ".1f"),
-            f"{cancellation['reported']:.1f}",
-        ]
-        for cancellation in found["cancels"]
+    cuts = (
+        [cut["asked"], f"{cut['withdrawn']:.1f}", spread(cut["held"], ".1f"), f"{cut['raised']:.1f}"]
+        for cut in found["cancels"]
     )
     return "\n".join(
         [
             f"{count} starts from a generator, ten a call, answered at once\n",
             table([f"{count} starts", "µs CPU a start"], costs),
             table(["peak of a stream", "MB"], memory),
-            table(["cancelled", "queue empty after, ms", "loop blocked, ms", "all reported after, ms"], cancellations),
+            table(["cancelled", "queue empty after, ms", "loop held, ms", "error raised after, ms"], cuts),
             table(["function", "calls a start", "own µs a start"], found["profile"]),
         ]
     )

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import attrs
 
-from aioecs._logic.sending.rate_learner import Pacer
-from aioecs._logic.sending.rate_limiter import Fixed, Pulse
+from aioecs._logic.sending.rate_learner import RateLearner
+from aioecs._logic.sending.rate_limiter import FixedRate, RateLimiter
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
@@ -97,11 +97,11 @@ class Window:
         """Do nothing: the simulation never calls this."""
 
 
-def maker(name: str, scenario: Scenario) -> Callable[[], Pulse]:
+def maker(name: str, scenario: Scenario) -> Callable[[], RateLimiter]:
     """Return a factory of this limiter."""
-    kinds: dict[str, Callable[[], Pulse]] = {
-        "aioecs": Pacer,
-        "known B, R": lambda: Fixed(scenario.burst, scenario.rate),
+    kinds: dict[str, Callable[[], RateLimiter]] = {
+        "aioecs": RateLearner,
+        "known B, R": lambda: FixedRate(scenario.burst, scenario.rate),
         "AIMD": Aimd,
         "window 50": Window,
     }

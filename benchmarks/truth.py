@@ -1,11 +1,13 @@
-"""Tasks started twice, reported as failed although they run, or lost, by client, under the same faults.
+"""Who starts a task twice, who says "failed" of one that runs, and who loses one: one storm for every client.
 
     python -m benchmarks.truth [--quick]
 
-With faults: of the starts through a local ECS 10 % take effect and lose their answer, and 4 % lose it without taking
-effect (connections reset, closed or hanging, truncated answers, status 500). With cancels: each call's task is
-cancelled at a random time. Every start has its number as its group, so that its tasks can be compared with the client's
-report.
+StartTask and RunTask, one start a call, and `run_tasks`, ten a call.
+
+The faulty storm: starts through a local ECS of which 10 % take effect and lose their answer, and 4 % lose it without
+taking effect (connections reset, closed and hung, answers cut, 500s). The cancelled storm: each call's task is
+cancelled at a random moment. Every start carries its number as its group, so that the truth can be held against
+the client's word.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import Any
@@ -30,13 +32,13 @@ from benchmarks.harness import Figures, bound, keep_to_one_core, report, table
 from benchmarks.server import ServedECS, serving
 
 FAULTS_AFTER = ("reset", "close", "truncated", "error", "hang")
-LATENCY = 0.02  # in seconds, of the run with cancels
-TIMEOUT = 1.0  # in seconds: each client's timeout of an answer
+LATENCY = 0.02  # in seconds, of the cancelled storm
+TIMEOUT = 1.0  # in seconds: how long each client waits for an answer
 
 
 @attrs.define
 class Report:
-    """A client's report of one start: the tasks that it named, and the outcome."""
+    """What a client said of one start: the tasks that it named, and what it said of the rest."""
 
     arns: set[str] = attrs.Factory(set)
     outcome: str = "failed"
@@ -45,11 +47,22 @@ class Report:
 Starter = Callable[[int], Awaitable[Report]]
 
 
+OPERATIONS = ("StartTask", "RunTask")
+
+
 def faults() -> list[Fault]:
-    """Return the faults: 14 % of all calls."""
-    after = [Fault(kind=kind, when="after", times=None, chance=0.02) for kind in FAULTS_AFTER]  # type: ignore[arg-type]
-    before = [Fault(kind=kind, when="before", times=None, chance=0.02) for kind in ("reset", "error")]
-    return after + before
+    """Return the faulty storm: 14 % of all calls."""
+    return [
+        Fault(kind=kind, when=when, operation=operation, times=None, chance=0.02)  # type: ignore[arg-type]
+        for operation in OPERATIONS
+        for when, kinds in (("after", FAULTS_AFTER), ("before", ("reset", "error")))
+        for kind in kinds
+    ]
+
+
+def delays() -> list[Fault]:
+    """Return the latency of the cancelled storm."""
+    return [Fault(kind="delay", operation=operation, times=None, seconds=LATENCY) for operation in OPERATIONS]
 
 
 def wire(served: ServedECS, number: int) -> dict[str, Any]:
@@ -62,20 +75,27 @@ def wire(served: ServedECS, number: int) -> dict[str, Any]:
     }
 
 
+def run_wire(number: int) -> dict[str, Any]:
+    """Return a RunTask of one task as botocore takes it."""
+    return {"taskDefinition": "demo", "group": str(number)}
+
+
 def _read(answer: dict[str, Any]) -> Report:
     arns = {task["taskArn"] for task in answer["tasks"]}
     return Report(arns, "started" if arns else "failed")
 
 
-async def raw(stack: AsyncExitStack, served: ServedECS, retries: dict[str, Any]) -> Starter:
+async def raw(stack: AsyncExitStack, served: ServedECS, retries: dict[str, Any], *, runs: bool = False) -> Starter:
     """Open an aiobotocore client."""
     config = AioConfig(read_timeout=TIMEOUT, connect_timeout=TIMEOUT, max_pool_connections=50, retries=retries)
     client = await stack.enter_async_context(get_session().create_client("ecs", config=config, **served.kwargs))
 
     async def start(number: int) -> Report:
         try:
+            if runs:
+                return _read(await client.run_task(**run_wire(number)))
             return _read(await client.start_task(**wire(served, number)))
-        except Exception:  # noqa: BLE001 any error reports a failed start
+        except Exception:  # noqa: BLE001 whatever it raises, it says that the start failed
             return Report()
 
     return start
@@ -90,38 +110,28 @@ async def threads(stack: AsyncExitStack, served: ServedECS) -> Starter:
     def start(number: int) -> Report:
         try:
             return _read(client.start_task(**wire(served, number)))
-        except Exception:  # noqa: BLE001 any error reports a failed start
+        except Exception:  # noqa: BLE001 whatever it raises, it says that the start failed
             return Report()
 
     return lambda number: asyncio.get_running_loop().run_in_executor(pool, start, number)
 
 
-async def ours(stack: AsyncExitStack, served: ServedECS, late: dict[int, Report], **settings: Any) -> Starter:
-    """Open an aioecs client; what `on_settled` receives counts as its report."""
+async def ours(
+    stack: AsyncExitStack, served: ServedECS, late: dict[int, Report], *, runs: bool = False, **settings: Any
+) -> Starter:
+    """Open an aioecs client; what `on_settled` is told counts as its word."""
 
     def on_settled(starts: tuple[aioecs.StartResult, ...], _reason: str | None) -> None:
         for start in starts:
             number = int(start.request.group or 0)
             late[number] = _report((start,))
 
-    client = await stack.enter_async_context(
-        aioecs.Client(
-            **served.kwargs,
-            timeouts=aioecs.Timeouts(connect=TIMEOUT, attempt=TIMEOUT, consistency=2, settle=5),
-            on_settled=on_settled,
-            **settings,
-        )
-    )
+    client = await stack.enter_async_context(_client(served, on_settled=on_settled, **settings))
 
     async def start(number: int) -> Report:
-        given = wire(served, number)
-        request = aioecs.StartTaskRequest(
-            task_definition=given["taskDefinition"],
-            container_instances=given["containerInstances"],
-            group=str(number),
-        )
         try:
-            return Report({task.task_arn or "" for task in (await client.start_task(request)).tasks}, "started")
+            tasks = await (_run(client, number) if runs else _start(client, served, number))
+            return Report({task.task_arn or "" for task in tasks}, "started")
         except aioecs.ECSError as error:
             return _report(error.starts)
         except asyncio.CancelledError as cancelled:
@@ -130,6 +140,23 @@ async def ours(stack: AsyncExitStack, served: ServedECS, late: dict[int, Report]
             raise
 
     return start
+
+
+def _client(served: ServedECS, **settings: Any) -> aioecs.Client:
+    clocks = aioecs.Timeouts(connect=TIMEOUT, attempt=TIMEOUT, consistency=2, settle=5)
+    return aioecs.Client(**served.kwargs, timeouts=clocks, **settings)
+
+
+async def _start(client: aioecs.Client, served: ServedECS, number: int) -> Sequence[aioecs.Task]:
+    given = wire(served, number)
+    request = aioecs.StartTaskRequest(
+        task_definition=given["taskDefinition"], container_instances=given["containerInstances"], group=str(number)
+    )
+    return (await client.start_task(request)).tasks
+
+
+async def _run(client: aioecs.Client, number: int) -> Sequence[aioecs.Task]:
+    return (await client.run_task(aioecs.RunTaskRequest(task_definition="demo", group=str(number)))).tasks
 
 
 def _report(starts: tuple[aioecs.StartResult, ...]) -> Report:
@@ -141,7 +168,7 @@ def _report(starts: tuple[aioecs.StartResult, ...]) -> Report:
 
 @attrs.frozen
 class Row:
-    """The result of one client in one run."""
+    """What one client did in one storm."""
 
     client: str
     asked: int
@@ -153,20 +180,20 @@ class Row:
     seconds: float
 
 
-def evaluate(client: str, reports: dict[int, Report], truth: dict[str, Any], seconds: float) -> Row:
-    """Compare a client's reports with what really happened."""
-    running: dict[int, set[str]] = {number: set() for number in reports}
+def judge(client: str, words: dict[int, Report], truth: dict[str, Any], seconds: float) -> Row:
+    """Hold a client's words against the truth."""
+    running: dict[int, set[str]] = {number: set() for number in words}
     for task in truth["tasks"]:
         if task["desired_status"] == "RUNNING":
             running[int(task["group"])].add(task["arn"])
     return Row(
         client=client,
-        asked=len(reports),
+        asked=len(words),
         started=sum(bool(tasks) for tasks in running.values()),
         duplicates=sum(max(0, len(tasks) - 1) for tasks in running.values()),
-        lies=sum(bool(running[n]) and not report.arns and report.outcome == "failed" for n, report in reports.items()),
-        orphans=sum(len(tasks - reports[n].arns) for n, tasks in running.items() if reports[n].outcome != "unknown"),
-        unknown=sum(report.outcome == "unknown" for report in reports.values()),
+        lies=sum(bool(running[n]) and not word.arns and word.outcome == "failed" for n, word in words.items()),
+        orphans=sum(len(tasks - words[n].arns) for n, tasks in running.items() if words[n].outcome != "unknown"),
+        unknown=sum(word.outcome == "unknown" for word in words.values()),
         seconds=seconds,
     )
 
@@ -181,14 +208,23 @@ SIDES: dict[str, Callable[..., Awaitable[Starter]]] = {
         stack, served, {"mode": "standard", "total_max_attempts": 1}
     ),
     "boto3, 50 threads": lambda stack, served, _: threads(stack, served),
+    "aioecs, run_task": lambda stack, served, late: ours(stack, served, late, runs=True),
+    "aiobotocore, run_task, legacy (default)": lambda stack, served, _: raw(
+        stack, served, {"mode": "legacy"}, runs=True
+    ),
+    "aiobotocore, run_task, retries off": lambda stack, served, _: raw(
+        stack, served, {"mode": "standard", "total_max_attempts": 1}, runs=True
+    ),
 }
-QUICK = ["aioecs", "aiobotocore, retries off", "boto3, 50 threads"]
+QUICK = ["aioecs", "aiobotocore, retries off", "boto3, 50 threads", "aioecs, run_task"]
+TOGETHER = 10
+"""Equal requests of one `run_tasks`, which share a call."""
 
 
 async def faulty(side: str, count: int) -> Row:
-    """Run one client with faults."""
+    """Run the faulty storm through one client."""
     with serving(faults(), instances=50, visibility_lag=0.5, cpu=10**6, memory=10**6) as served:
-        reports: dict[int, Report] = {}
+        words: dict[int, Report] = {}
         began = time.perf_counter()
         async with AsyncExitStack() as stack:
             start = await SIDES[side](stack, served, {})
@@ -196,52 +232,113 @@ async def faulty(side: str, count: int) -> Row:
 
             async def work() -> None:
                 for number in numbers:
-                    reports[number] = await start(number)
+                    words[number] = await start(number)
 
             async with asyncio.TaskGroup() as group:
                 for _ in range(50):
                     group.create_task(work())
-        return evaluate(side, reports, served.truth(), time.perf_counter() - began)
+        return judge(side, words, served.truth(), time.perf_counter() - began)
 
 
 async def cancelled(side: str, count: int) -> Row:
-    """Cancel each call at a random time; a running task whose ARN the caller doesn't have is an orphan."""
-    slow = [Fault(kind="delay", when="before", times=None, seconds=LATENCY)]
-    rng = random.Random(1)
-    with serving(slow, instances=50, cpu=10**6, memory=10**6) as served:
+    """Cancel each call at a random moment; what a cancelled call's caller has no ARN of is an orphan."""
+    dice = random.Random(1)
+    with serving(delays(), instances=50, cpu=10**6, memory=10**6) as served:
         late: dict[int, Report] = {}
-        reports: dict[int, Report] = {}
+        words: dict[int, Report] = {}
         began = time.perf_counter()
         async with AsyncExitStack() as stack:
             start = await SIDES[side](stack, served, late)
-            await start(count)  # a first call, so that opening a connection is not measured
+            await start(count)  # a first call, whose cost of opening is not what is measured
             numbers = iter(range(count))
 
             async def work() -> None:
                 for number in numbers:
                     task = asyncio.ensure_future(start(number))
-                    await asyncio.wait([task], timeout=rng.random() * 2 * LATENCY)
+                    await asyncio.wait([task], timeout=dice.random() * 2 * LATENCY)
                     task.cancel()
                     await asyncio.wait([task])
-                    reports[number] = Report(outcome="cancelled") if task.cancelled() else task.result()
+                    words[number] = Report(outcome="cancelled") if task.cancelled() else task.result()
 
             async with asyncio.TaskGroup() as group:
                 for _ in range(20):
                     group.create_task(work())
         truth = served.truth()
         truth["tasks"] = [task for task in truth["tasks"] if task["group"] != str(count)]
-        return evaluate(side, reports | late, truth, time.perf_counter() - began)
+        return judge(side, words | late, truth, time.perf_counter() - began)
+
+
+async def many(count: int, script: list[Fault], *, cancels: bool) -> Row:
+    """Start tasks by `run_tasks`, ten equal requests each; if `cancels`, a token cancels each at a random moment."""
+    dice = random.Random(1)
+    with serving(script, instances=50, cpu=10**6, memory=10**6) as served:
+        starts: dict[str, aioecs.StartResult] = {}
+        settled: dict[str, aioecs.StartResult] = {}
+        told: dict[int, list[aioecs.StartResult]] = {}
+
+        def on_settled(late: tuple[aioecs.StartResult, ...], _reason: str | None) -> None:
+            settled.update({start.task.task_arn or "": start for start in late if start.task is not None})
+
+        began = time.perf_counter()
+        async with _client(served, on_settled=on_settled) as client:
+            numbers = iter(range(count // TOGETHER))
+
+            async def work() -> None:
+                for number in numbers:
+                    token = aioecs.CancelToken()
+                    if cancels:
+                        token.cancel_after(dice.random() * 2 * LATENCY)
+                    request = aioecs.RunTaskRequest(task_definition="demo", group=str(number))
+                    try:
+                        told[number] = list((await client.run_tasks([request] * TOGETHER, token)).starts)
+                    except aioecs.StartCancelled as cancelled:
+                        told[number] = list(cancelled.starts)
+
+            async with asyncio.TaskGroup() as group:
+                for _ in range(20 if cancels else 5):
+                    group.create_task(work())
+        for each in told.values():
+            starts.update({start.task.task_arn or "": start for start in each if start.task is not None})
+        return _judge_many(told, starts.keys() | settled.keys(), served.truth(), time.perf_counter() - began)
+
+
+def _judge_many(
+    told: dict[int, list[aioecs.StartResult]], known: set[str], truth: dict[str, Any], seconds: float
+) -> Row:
+    """Hold what was told of groups of equal starts against the truth."""
+    running: dict[int, set[str]] = {number: set() for number in told}
+    for task in truth["tasks"]:
+        if task["desired_status"] == "RUNNING":
+            running[int(task["group"])].add(task["arn"])
+    unknown = {
+        number: sum(start.outcome is aioecs.Outcome.UNKNOWN for start in starts) for number, starts in told.items()
+    }
+    unnamed = {number: len(tasks - known) for number, tasks in running.items()}
+    said = [start for starts in told.values() for start in starts if start.outcome is aioecs.Outcome.STARTED]
+    alive = set().union(*running.values())
+    return Row(
+        client="aioecs, run_tasks",
+        asked=sum(map(len, told.values())),
+        started=len(alive),
+        duplicates=sum(max(0, len(tasks) - TOGETHER) for tasks in running.values()),
+        lies=sum(start.task is None or start.task.task_arn not in alive for start in said),
+        orphans=sum(max(0, unnamed[number] - unknown[number]) for number in told),
+        unknown=sum(unknown.values()),
+        seconds=seconds,
+    )
 
 
 def figures(quick: bool) -> Figures:
-    """Measure with faults and with cancels: `faulty` and `cancelled` have a row for each client."""
+    """Run both storms: `faulty` and `cancelled` have a row for each client."""
     keep_to_one_core()
     count, cancels = (30, 30) if quick else (500, 600)
-    clients = QUICK if quick else list(SIDES)
-    # boto3's threads can't be cancelled, and clients that differ only in their retries are alike here.
-    cancellable = [side for side in clients if "boto3" not in side and "at least" not in side and "stand" not in side]
-    rows = [asyncio.run(faulty(side, count)) for side in clients]
+    storming = QUICK if quick else list(SIDES)
+    # boto3's threads can't be cancelled, and what differs only in what it does about faults needs no second look.
+    cancellable = [side for side in storming if "boto3" not in side and "at least" not in side and "stand" not in side]
+    rows = [asyncio.run(faulty(side, count)) for side in storming]
     cut = [asyncio.run(cancelled(side, cancels)) for side in cancellable]
+    rows.append(asyncio.run(many(count, faults(), cancels=False)))
+    cut.append(asyncio.run(many(cancels, delays(), cancels=True)))
     return {
         "faulty": [attrs.asdict(row) for row in rows],
         "cancelled": [attrs.asdict(row) for row in cut],
@@ -250,25 +347,25 @@ def figures(quick: bool) -> Figures:
 
 
 def bounds(rows: list[Row]) -> list[Figures]:
-    """Check aioecs against its promise."""
+    """Hold aioecs against its promise."""
     own = [row for row in rows if row.client.startswith("aioecs")]
     return [
-        bound(f"aioecs's {what}, both runs", sum(getattr(row, what) for row in own), most=0, exact=True)
+        bound(f"aioecs's {what}, both storms", sum(getattr(row, what) for row in own), most=0, exact=True)
         for what in ("duplicates", "lies", "orphans")
     ]
 
 
 def text(found: Figures) -> str:
-    """Return the report."""
+    """Say all of it."""
     names = ["client", "asked", "started", "duplicates", "lies", "orphans", "unknown", "seconds"]
 
-    def table_of(rows: list[Figures]) -> str:
+    def storm(rows: list[Figures]) -> str:
         return table(names, ([*(row[name] for name in names[:-1]), f"{row['seconds']:.1f}"] for row in rows))
 
     asked, cut = found["faulty"][0]["asked"], found["cancelled"][0]["asked"]
     return (
-        f"{asked} starts, 14 % ambiguous faults, visibility lag 0.5 s\n\n{table_of(found['faulty'])}\n"
-        f"{cut} calls cancelled at random times, latency {LATENCY * 1000:.0f} ms\n\n{table_of(found['cancelled'])}"
+        f"{asked} starts, 14 % ambiguous faults, visibility lag 0.5 s\n\n{storm(found['faulty'])}\n"
+        f"{cut} calls cancelled at random moments, latency {LATENCY * 1000:.0f} ms\n\n{storm(found['cancelled'])}"
     )
 
 

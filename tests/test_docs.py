@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import contextlib
 import inspect
 import json
 import os
@@ -108,9 +109,11 @@ async def test_titled_examples_run_as_files(page: Path, exported: LocalECS, tmp_
     files = [block for block in blocks(page) if block.title is not None]
     for block in files:
         (tmp_path / str(block.title)).write_text(block.code)
-    with moto_server() as sqs:
-        environment = {**os.environ, "AWS_ENDPOINT_URL_SQS": sqs, "PYTHONPATH": str(ROOT)}
-        environment["QUEUE_URL"] = await made_queue(sqs, exported)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with contextlib.ExitStack() as stack:
+        if any("QUEUE_URL" in block.code for block in files):
+            environment["AWS_ENDPOINT_URL_SQS"] = stack.enter_context(moto_server())
+            environment["QUEUE_URL"] = await made_queue(environment["AWS_ENDPOINT_URL_SQS"], exported)
         programs = [str(block.title) for block in files if "__main__" in block.code]
         tests = [str(block.title) for block in files if str(block.title).startswith("test_")]
         for arguments in [[program] for program in programs] + ([[*PYTEST, *tests]] if tests else []):

@@ -127,6 +127,7 @@ INSIDE = {
     "Batch.__init__",
     "Batch.placed",
     "Batch.placed_one",
+    "Batch.run_report",
     "Client.reached_by",
     "CancelToken.on_cancel_or_deadline",
 }

@@ -6,17 +6,19 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable, Iterable
 from functools import partial
 from types import TracebackType
-from typing import Self, cast
+from typing import Any, Self
 
 from aioecs._batch.batch_session import BatchSession, KeyOf
 from aioecs._batch.placement.placed_starts import open_placement, place_one
 from aioecs._batch.placement.placement_context import OnCapacityShortage, options_of
+from aioecs._batch.run_batch import RunBatch
 from aioecs._batch.start_stream import Requests
 from aioecs._calls.caller_wait import Wait, admit, refuse_if_cancelled
 from aioecs._logic.calls.restart import all_failed, key_of
 from aioecs._model.batch_report import Statistics
 from aioecs._model.options import Restart, choice
 from aioecs._model.placement import Constraint, Placement, Spread
+from aioecs._model.shapes.run_task import RunTaskRequest
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.shapes.start_task_response import StartTaskResponse
 from aioecs._model.start_result import StartResult
@@ -25,7 +27,7 @@ from aioecs._runtime.event_emitter import StartEvents
 from aioecs.errors import InvalidRequest, StartCancelled
 
 
-class Batch:
+class Batch(RunBatch):
     """Starts tasks for any number of callers: equal starts share calls, and each caller gets its own results.
 
     An async context manager: leaving it waits until every start has its outcome; an exception in the block withdraws
@@ -74,20 +76,23 @@ class Batch:
         """
         self._session.expect_open()
         if restart is None:
-            return await self._start_task(request, cancel_scope, idempotency_key)
+            once: StartTaskResponse = await self._single(request, cancel_scope, idempotency_key)
+            return once
         choice(restart, Restart, "restart")
         if idempotency_key is None:
             raise InvalidRequest("restart", "goes with an idempotency_key")
         restarts = 0
         while True:
-            response = await self._start_task(request, cancel_scope, key_of(idempotency_key, restarts))
+            key = key_of(idempotency_key, restarts)
+            response: StartTaskResponse = await self._single(request, cancel_scope, key)
             if not response.found or not all_failed(response):
                 return response
             restarts += 1
 
-    async def _start_task(
-        self, request: StartTaskRequest, cancel_scope: Cancellable | None, idempotency_key: str | None
-    ) -> StartTaskResponse:
+    async def _single(
+        self, request: StartTaskRequest | RunTaskRequest, cancel_scope: Cancellable | None, idempotency_key: str | None
+    ) -> Any:
+        """Carry out one request, under this very key; its response is that of its operation."""
         session = self._session
         session.expect_open()
         expect(cancel_scope)
@@ -100,10 +105,10 @@ class Batch:
             await refuse_if_cancelled(cancel_scope, pending.cancelled)
             pending.begin()
             with Wait(pending, cancel_scope, session.on_cancel, session.core.timeouts.settle) as wait:
-                return cast("StartTaskResponse", await wait.answer())
+                return await wait.answer()
 
     def _cancelled_before_admission(
-        self, request: StartTaskRequest, key: str | None, reason: str | None, source: object
+        self, request: StartTaskRequest | RunTaskRequest, key: str | None, reason: str | None, source: object
     ) -> StartCancelled | InvalidRequest:
         """Return the error of a caller that was cancelled before its request was checked: nothing was sent."""
         try:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import AsyncIterable, Callable, Iterable
 from functools import partial
 from types import TracebackType
-from typing import Self, cast
+from typing import Any, Self, cast
 from weakref import WeakSet
 
 import anyio
@@ -16,23 +16,26 @@ from aioecs._batch.engine import Engine
 from aioecs._batch.pending_request import PendingRequest
 from aioecs._batch.placement.placement_context import PlacementContexts
 from aioecs._batch.retry_in_place import RetryInPlace
+from aioecs._batch.run_stream import RunStream
 from aioecs._batch.start_stream import Requests, StartStream
 from aioecs._calls.call import Call
 from aioecs._calls.call_preparation import Preparer
 from aioecs._calls.caller_wait import refuse_if_cancelled
 from aioecs._logic.calls.call_result import cancelled_of
-from aioecs._logic.sending.packing import Group, alike
+from aioecs._logic.sending.packing import Group, alike, instances_of
 from aioecs._model import limits
 from aioecs._model.batch_report import BatchReport, Statistics
 from aioecs._model.limits import INSTANCES_PER_CALL
 from aioecs._model.options import Delivery, OnCancel
+from aioecs._model.shapes.run_task import RunTaskRequest
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.start_result import StartResult
 from aioecs._runtime.cancellation_monitor import Cancellable, expect
 from aioecs._runtime.client_core import Core
 from aioecs.errors import ClientStateError
 
-KeyOf = Callable[[StartTaskRequest], str]
+RunRequests = Iterable[RunTaskRequest] | AsyncIterable[RunTaskRequest]
+KeyOf = Callable[[Any], str]
 """Returns the idempotency key of a request."""
 
 
@@ -59,7 +62,7 @@ class BatchSession:
         self.engine = Engine(core, self.prepare, window)
         self.may_send: Callable[[str], bool] | None = None
         self.state = "not entered"
-        self._delivery: Delivery = delivery
+        self.delivery: Delivery = delivery
         self._drain = drain
         self._throttled_before = core.throttled
         self._streams: WeakSet[StartStream] = WeakSet()
@@ -142,6 +145,24 @@ class BatchSession:
         stream = self.stream(cancel_scope, wait_for_capacity, keep=True)
         return await self.report_on(stream, requests, cancel_scope)
 
+    def run_stream(self, source: Cancellable | None, wait_for_capacity: float, *, keep: bool = False) -> RunStream:
+        """Return a stream of RunTask requests; `keep` keeps every result for a report."""
+        self.expect_open()
+        expect(source)
+        limits.not_negative(wait_for_capacity, "wait_for_capacity")
+        stream = RunStream(
+            self.engine, self._group_of_run, self.on_cancel, source, patience=wait_for_capacity, keep=keep
+        )
+        self.add_stream(stream)
+        return stream
+
+    async def run_report(
+        self, requests: RunRequests, cancel_scope: Cancellable | None = None, *, wait_for_capacity: float = 0.0
+    ) -> BatchReport:
+        """Let ECS place and start all tasks of the requests, and report on them as `report_on` does."""
+        stream = self.run_stream(cancel_scope, wait_for_capacity, keep=True)
+        return await self.report_on(stream, cast("Any", requests), cancel_scope)
+
     async def report_on(self, stream: StartStream, requests: Requests, source: Cancellable | None) -> BatchReport:
         """Start all tasks in a stream, and return the results in the order of requests and instances.
 
@@ -155,21 +176,21 @@ class BatchSession:
 
     # -------------------------------------------------------------------------------------------------------- groups
 
-    def pending_request(self, request: StartTaskRequest, key: str | None) -> PendingRequest:
+    def pending_request(self, request: StartTaskRequest | RunTaskRequest, key: str | None) -> PendingRequest:
         """Check one caller's request, and return it with the groups that its starts may share a call with.
 
         Raises:
             InvalidRequest: it breaks a documented rule.
         """
         self._check(request)
-        parts = range(0, len(request.container_instances), INSTANCES_PER_CALL)
+        parts = range(0, len(instances_of(request)), INSTANCES_PER_CALL)
         return PendingRequest(self.engine, request, [self._part(request, key, at) for at in parts])
 
-    def group(self, request: StartTaskRequest, key: str | None) -> Group:
+    def group(self, request: StartTaskRequest | RunTaskRequest, key: str | None) -> Group:
         """Return the group of starts that may share a call with this one."""
-        return self.engine.packing.group(request, self._delivery, key)
+        return self.engine.packing.group(request, self.delivery, key)
 
-    def _part(self, request: StartTaskRequest, key: str | None, at: int) -> Group:
+    def _part(self, request: StartTaskRequest | RunTaskRequest, key: str | None, at: int) -> Group:
         """Return the group of the ten instances from `at` on: under a key, each ten has a key of its own."""
         return self.group(request, f"{key}\0{at}" if key is not None and at else key)
 
@@ -180,20 +201,23 @@ class BatchSession:
         """
         if not at:
             last = self.engine.packing.last if self.key_of is None else None
-            if last is not None and alike(request, cast("StartTaskRequest", last.request)) and self._fits(request):
+            like = last is not None and isinstance(last.request, StartTaskRequest) and alike(request, last.request)
+            if last is not None and like and self.preparer.fits(request):
                 return last
             self._check(request)
         if self.key_of is None:
             return self.group(request, None)
         return self._part(request, self.key_of(request), at)
 
-    def _fits(self, request: StartTaskRequest) -> bool:
-        return self.preparer.fits(request)
+    def _group_of_run(self, request: Any, _: int) -> Group:
+        """Check one of many RunTask requests, and return its group."""
+        self._check(request)
+        return self.group(request, self.key_of(request) if self.key_of is not None else None)
 
-    def _check(self, request: StartTaskRequest) -> None:
+    def _check(self, request: StartTaskRequest | RunTaskRequest) -> None:
         self.preparer.check(request, any_number=True)
 
-    def prepare(self, request: StartTaskRequest, group: Group) -> Call:
+    def prepare(self, request: StartTaskRequest | RunTaskRequest, group: Group) -> Call:
         """Return the call of a request, ready to begin."""
         call = self.preparer.call(request, group.key, group.delivery, fan_out=True)
         if self.may_send is not None and group.key is not None:

@@ -12,15 +12,15 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
-from typing import cast
 
 import attrs
 
 from aioecs._batch.batch_call import NOT_SENT, STARTED, BatchCall, PendingStop, assign_results, not_sent, own_result
 from aioecs._calls.call import Call
 from aioecs._calls.caller_wait import SharedCall
-from aioecs._logic.sending.packing import BEHIND, DONE, FLYING, QUEUED, Entry, Group, Packing
+from aioecs._logic.sending.packing import BEHIND, DONE, FLYING, QUEUED, Entry, Group, Packing, request_of
 from aioecs._model.options import OnCancel
+from aioecs._model.shapes.run_task import RunTaskRequest
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.start_result import Outcome, StartResult
 from aioecs._runtime.cancellation_monitor import resolve
@@ -30,7 +30,7 @@ from aioecs._runtime.event_emitter import emit_rate_limited
 from aioecs.errors import ECSError, IdempotencyMismatch
 
 KEYED_AT_ONCE = 2_000  # calls with a key that are reconciled beside those that send: one listing serves them all
-Prepare = Callable[[StartTaskRequest, Group], Call]
+Prepare = Callable[[StartTaskRequest | RunTaskRequest, Group], Call]
 
 
 class Engine:
@@ -178,8 +178,7 @@ class Engine:
 
     def _begin_or_join(self, group: Group, entries: list[Entry], permit: float) -> None:
         """Begin a call with these starts, or let them join the open call of their key."""
-        template = cast("StartTaskRequest", group.request)
-        request = template.replace(container_instances=[entry.instance for entry in entries])
+        request = request_of(group, [entry.instance for entry in entries])
         try:
             call = self._prepare(request, group)
             known = self._known(group.key, call)

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from aioecs._batch.batch_call import BatchCall, known_result
 from aioecs._batch.engine import Engine
 from aioecs._logic.calls.call_result import cancelled_of, verdict_of
-from aioecs._logic.sending.packing import FLYING, Entry, Group
+from aioecs._logic.sending.packing import FLYING, Entry, Group, instances_of
 from aioecs._model.limits import INSTANCES_PER_CALL
 from aioecs._model.options import OnCancel
-from aioecs._model.shapes.run_task import RunTaskResponse
+from aioecs._model.shapes.run_task import RunTaskRequest, RunTaskResponse
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.shapes.start_task_response import StartTaskResponse
 from aioecs._model.start_result import StartResult
@@ -23,11 +23,11 @@ from aioecs.errors import ECSError, StartCancelled, StartIncomplete
 class PendingRequest:
     """One caller's request: it is answered when each of its starts has settled."""
 
-    def __init__(self, engine: Engine, request: StartTaskRequest, groups: Sequence[Group]) -> None:
+    def __init__(self, engine: Engine, request: StartTaskRequest | RunTaskRequest, groups: Sequence[Group]) -> None:
         """Take the request, and the group of each ten of its instances."""
         self._engine = engine
-        self._starts: list[StartResult | None] = [None] * len(request.container_instances)
-        self._entries = [Entry(request, instance, self, at) for at, instance in enumerate(request.container_instances)]
+        self._starts: list[StartResult | None] = [None] * len(instances_of(request))
+        self._entries = [Entry(request, instance, self, at) for at, instance in enumerate(instances_of(request))]
         self._groups = groups
         self._open = len(self._entries)
         self._error: ECSError | None = None

@@ -67,13 +67,17 @@ class RetryInPlace(StartStream):
     ) -> None:
         """Take the result of one start; one whose refusal may pass backs off."""
         wanted = entry.gone is None and entry.at in self._entries and not self._ending
-        if wanted and may_pass(start) and self._backs_off(entry, start):
+        if wanted and self._may_pass(start, batch_call) and self._backs_off(entry, start):
             self._engine.uncount(start)
             del self._entries[entry.at]
             self._wake.set()
             return
         self._refused.pop(entry.at, None)
         super().settled(entry, start, error, batch_call)
+
+    def _may_pass(self, start: StartResult, _: BatchCall | None, /) -> bool:
+        """Tell whether a start was refused for a reason that passes with time."""
+        return may_pass(start)
 
     def _backs_off(self, entry: Entry, start: StartResult) -> bool:
         """Let it back off before it is sent again; False if its time is over."""

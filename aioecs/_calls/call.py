@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import Any, Protocol
+from typing import Protocol
 
-from aioecs._logic.calls import call_state, matching
+from aioecs._calls.wire_request import bare_tasks, filled_in, wire_request
+from aioecs._logic.calls import call_state
 from aioecs._logic.calls.actions import (
     Action,
     BackoffEnded,
@@ -30,19 +31,18 @@ from aioecs._logic.calls.actions import (
 from aioecs._logic.calls.call_record import CallRecord
 from aioecs._logic.calls.call_result import verdict
 from aioecs._logic.calls.lookups import AmbiguousCall
-from aioecs._model.attempt import Answered, Attempt, Lost, NotSent, Rejected
+from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
 from aioecs._model.options import OnCancel
-from aioecs._model.shapes.enums import TaskField
 from aioecs._model.shapes.run_task import RunTaskRequest, RunTaskResponse
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.shapes.start_task_response import StartTaskResponse
-from aioecs._model.shapes.task import DescribeTasksRequest, Task
+from aioecs._model.shapes.task import Task
 from aioecs._model.start_result import StartResult
 from aioecs._runtime.cancellation_monitor import resolve
-from aioecs._runtime.client_core import Core, log
+from aioecs._runtime.client_core import Core
 from aioecs._runtime.concurrency import Priority
 from aioecs._runtime.event_emitter import CallEvents
-from aioecs._transport.transport import DESCRIBE_TASKS, RUN_TASK, START_TASK, Operation, SentMarker
+from aioecs._transport.transport import SentMarker
 from aioecs.errors import AnswerLost, ConnectionFailed, ECSError
 
 
@@ -313,7 +313,7 @@ class Call:
                     return NotSent(
                         ConnectionFailed(f"{self.record.operation} was not sent: nobody wanted any of it any more")
                     )
-                operation, request = self._for(instances)
+                operation, request = wire_request(self._sent_as, instances)
                 if self._events is not None:
                     self._events.sent(instances, pace.rate)
                 what = await self.core.transport.attempt(operation, request, self._witness)
@@ -328,33 +328,10 @@ class Call:
         if isinstance(what, Answered):
             self._request_id = what.request_id
         self.core.throttled += throttled
-        return await self._filled_in(what) if self.record.is_run else what
-
-    def _for(self, instances: tuple[str, ...]) -> tuple[Operation[Any], StartTaskRequest | RunTaskRequest]:
-        """Return the operation, and the request for these instances."""
-        request = self._sent_as
-        if isinstance(request, RunTaskRequest):
-            same = len(instances) == (request.count or 1)
-            return RUN_TASK, request if same else request.replace(count=len(instances))
-        same = instances == request.container_instances
-        return START_TASK, request if same else request.replace(container_instances=instances)
-
-    async def _filled_in(self, what: Attempt[Any]) -> Attempt[Any]:
-        """Describe tasks of which ECS gave little more than the ARN, as it does of stopped ones to a known token."""
-        tasks, _ = matching.sound(what.answer.tasks, ()) if isinstance(what, Answered) else ([], [])
-        bare = [task.task_arn or "" for task in tasks if task.task_definition_arn is None]
-        if not bare or not isinstance(what, Answered):
+        if not self.record.is_run or not isinstance(what, Answered) or not (bare := bare_tasks(what.answer)):
             return what
         self._witness.answer = what  # which a cancel of the read must not lose
-        asked = DescribeTasksRequest(cluster=self._sent_as.cluster, tasks=bare, include=[TaskField.TAGS])
-        try:
-            read = await self.core.harmless(DESCRIBE_TASKS, asked, Priority.LOOK, within=self.core.timeouts.settle)
-        except ECSError as error:
-            log.info("RunTask gave tasks that have stopped, and they could not be described: %s", error)
-            return what
-        described = {task.task_arn: task for task in read.answer.tasks}
-        filled = [described.get(task.task_arn, task) for task in tasks]
-        return Answered(what.answer.replace(tasks=filled), what.request_id)
+        return await filled_in(self.core, self._sent_as.cluster, what, bare)
 
     async def _rest(self, act: Rest) -> BackoffEnded:
         await asyncio.sleep(act.until - self.core.now)

@@ -24,6 +24,7 @@ from aioecs._model.batch_report import BatchReport
 from aioecs._model.options import Delivery, OnCancel, Retries, Timeouts, choice, of_kind, plain_function
 from aioecs._model.pacing import Pacing
 from aioecs._model.placement import Constraint, Placement, Spread
+from aioecs._model.shapes.run_task import RunTaskRequest
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.shapes.start_task_response import StartTaskResponse
 from aioecs._runtime.cancellation_monitor import Cancellable, expect
@@ -216,7 +217,7 @@ class Client(Starting, Runs):
             f"<aioecs.Client open, {core.transport.region} at {redact_url(core.transport.endpoint_url)}, "
             f"{self._transport.kind} transport, "
             f"{core.concurrency.in_use}/{core.concurrency.size} in flight, {core.concurrency.waiting} waiting, "
-            f"{len(core.background_tasks)} in custody>"
+            f"{len(core.background_tasks)} background tasks>"
         )
 
     @property
@@ -265,10 +266,37 @@ class Client(Starting, Runs):
         async with self.batch(idempotency_key=idempotency_key, on_cancel=on_cancel, delivery=delivery) as batch:
             return await session_of(batch).report(requests, cancel_scope, wait_for_capacity=wait_for_capacity)
 
+    async def run_tasks(
+        self,
+        requests: Iterable[RunTaskRequest] | AsyncIterable[RunTaskRequest],
+        cancel_scope: Cancellable | None = None,
+        *,
+        idempotency_key: Callable[[RunTaskRequest], str] | None = None,
+        wait_for_capacity: float = 0.0,
+        on_cancel: OnCancel | None = None,
+    ) -> BatchReport:
+        """Let ECS place and start the tasks of many requests, each of one to ten; one start never fails another.
+
+        The requests are drawn as they are needed. Equal ones share calls of ten tasks, each call with a `client_token`
+        of its own; `idempotency_key(request)` gives a request a key of its own, and it then shares no call.
+
+        What ECS refuses for want of capacity is sent again for `wait_for_capacity` seconds from its first refusal: by
+        default it is not. That are `RESOURCE:*`, what AWS Fargate says of its capacity or of the account's limit, and
+        capacity providers without instances; any other reason is final. A request with a key or a `client_token` of its
+        own is sent again only while none of its tasks runs, with the same token.
+
+        Raises:
+            InvalidRequest: an argument is not what it must be; what had been begun is withdrawn.
+            StartCancelled: the scope or token fired; `starts` has what was drawn until then, in order.
+        """
+        expect(cancel_scope)
+        async with self.batch(idempotency_key=idempotency_key, on_cancel=on_cancel) as batch:
+            return await session_of(batch).run_report(requests, cancel_scope, wait_for_capacity=wait_for_capacity)
+
     def batch(
         self,
         *,
-        idempotency_key: Callable[[StartTaskRequest], str] | None = None,
+        idempotency_key: Callable[[Any], str] | None = None,
         on_cancel: OnCancel | None = None,
         delivery: Delivery | None = None,
         window: float = 0.002,
@@ -277,7 +305,7 @@ class Client(Starting, Runs):
         """Return the engine of `start_tasks` with a life of its own: `async with client.batch() as batch`.
 
         Args:
-            idempotency_key: gives a request of `start_tasks` or `place_tasks` a key of its own; it then shares no call.
+            idempotency_key: gives each request a key of its own; it then shares no call.
             on_cancel, delivery: as the client's, for what this batch starts.
             window: how long a start waits for equal ones to share its call with, in seconds.
             drain: how long leaving the block waits for what is on its way, in seconds; None waits for all of it.

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from aioecs._logic.sending.rate_limiter import Fixed
+from aioecs._logic.sending.rate_limiter import FixedRate
 from aioecs._logic.tasks.log_cursor import GRACE, LogCursor
 from aioecs._logic.tasks.log_source import LogSource
 from aioecs._model.log_line import LogLine
@@ -122,7 +122,7 @@ class LogPoller:
 
     def _limiter(self, region: str | None) -> SharedLimiter:
         if region not in self._limiters:
-            self._limiters[region] = SharedLimiter(Fixed(BURST, RATE))
+            self._limiters[region] = SharedLimiter(FixedRate(BURST, RATE))
         return self._limiters[region]
 
     async def _rest(self, seconds: float, ended: asyncio.Event | None) -> None:

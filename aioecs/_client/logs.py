@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import anyio
 import attrs
 
+from aioecs._client.instance_waits import InstanceWaits
 from aioecs._client.log_poller import LogPoller
-from aioecs._client.operations import Operations
 from aioecs._logic.tasks.log_source import LogSource, log_drivers, log_sources
 from aioecs._logic.tasks.task_address import addressed
 from aioecs._logic.tasks.task_progress import is_over
@@ -38,7 +38,7 @@ AGAIN_AFTER = 2.0
 Queue = asyncio.Queue[LogLine | None]
 
 
-class Logs(Operations, Waits):
+class Logs(InstanceWaits, Waits):
     """What a client reads of the logs of tasks."""
 
     _stack: AsyncExitStack

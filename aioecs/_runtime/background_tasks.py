@@ -45,7 +45,8 @@ class BackgroundTasks:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         if (ended := self._tasks.pop(task, None)) is not None:
             ended(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Exception):  # a KeyboardInterrupt goes to the caller of the event loop by itself
             _log.error("a task of the client's ended with an error: %s", task.get_name(), exc_info=error)
 
     async def drained(self, seconds: float) -> bool:

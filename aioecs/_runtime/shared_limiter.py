@@ -1,32 +1,37 @@
-"""Whose turn it is to send: the shell around the arithmetic of `_plan.pacing`.
+"""Rate limiting for all clients of a process that share a bucket: the threads and loops around `rate_learner`.
 
-A bucket belongs to an account and a Region, not to a client: all clients of a process that drink from it share one
-`Pace`, on whatever loops and threads they run. Who asks for a turn while none is free waits in line: the urgent first,
-then one turn for each batch in order, then by arrival. Nobody polls. Each loop that has waiters keeps one timer, at the
-moment of the next turn as far as that is known; an answer that moves the moment forward moves the timers. Whichever
-loop wakes first hands out what is free, to all of them.
+A bucket belongs to an account and a Region, not to a client. All clients of a process that use it share one
+`SharedLimiter`, on whatever loops and threads they run. A caller that can't have a permit at once waits in a queue: the
+urgent first, then one permit for each batch in order, then by arrival. Nobody polls. Each loop that has waiters keeps
+one timer, set to the moment of the next permit as far as that is known; an answer that moves the moment forward moves
+the timers. Whichever loop wakes first hands out the permits that are free, to the waiters of all loops.
 
-The lock is held for arithmetic only: never across an await, and never while a waiter or another loop is woken. It may
-be taken again by the thread that holds it, since the garbage collector can end a waiting coroutine anywhere. Signal
-handlers should leave all of this alone.
+Lookups and stops have a reserved rate in the read bucket. When the learned rate is lower, because others use the bucket
+up or throttles come at random, they are sent at the reserved rate all the same: a start must not stay ambiguous because
+its lookup was never sent.
+
+The lock is held for arithmetic only: never across an await, and never while a waiter or another loop is woken. The
+thread that holds it may take it again, since the garbage collector can end a waiting coroutine anywhere. Signal
+handlers must not call this module.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
-import weakref
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Literal
 
-import attrs
-
-from aioecs._logic.sending.rate_learner import Pacer
-from aioecs._logic.sending.rate_limiter import Fixed, Pulse, Unpaced
+from aioecs._logic.sending.rate_learner import RateLearner
+from aioecs._logic.sending.rate_limiter import FixedRate, RateLimiter, Unlimited
 from aioecs._model.pacing import Pacing
 from aioecs._runtime.cancellation_monitor import resolve
+from aioecs._runtime.concurrency import Priority
+from aioecs._runtime.permit_waiters import LoopState, Waiter, WaitingBatch
+from aioecs._runtime.registry import Registry
 
 BucketName = Literal["starts", "reads"]
 
@@ -34,210 +39,194 @@ PUBLISHED: dict[BucketName, tuple[float, float]] = {"starts": (100.0, 40.0), "re
 """Burst and calls a second of the cluster resources' modify and read actions.
 [AmazonECS/latest/APIReference/request-throttling.html]"""
 
-REMEMBERED = 64  # buckets whose numbers outlive their clients, a kilobyte or so each
-SLACK = 1e-6  # in seconds: a turn so near is due; loops fire their timers that exactly
+RESERVED = 0.25  # the part of the read bucket's published rate that lookups and stops have at least
+REMEMBERED = 64  # buckets whose learned numbers outlive their clients, a kilobyte or so each
+SLACK = 1e-6  # in seconds: a permit this near is due; loops fire their timers that exactly
 
 
 def _monotonic() -> float:
     return time.monotonic()
 
 
-@attrs.define(eq=False)
-class _Side:
-    """A loop that has waiters, and its timer."""
-
-    loop: asyncio.AbstractEventLoop
-    waiting: int = 0
-    due: float | None = None
-    """The moment that the timer is set to, or is being set to."""
-    timer: asyncio.Handle | None = None
-    """Touched on its own loop only."""
-    closed: bool = False
-
-
-@attrs.define(eq=False)
-class _Batch:
-    """Those who wait on behalf of one batch."""
-
-    of: object
-    urgency: int
-    queue: deque[_Waiter] = attrs.Factory(deque)
-    waiting: int = 0
-    ahead: int = 0
-    """Calls that it has still to send, as far as it told."""
-    sweep: int = -1
-    """The last one in which it was given a turn."""
-
-
-@attrs.define(eq=False)
-class _Waiter:
-    future: asyncio.Future[None]
-    side: _Side
-    batch: _Batch
-    at: float = 0.0
-    """The ticket, once it has its turn."""
-    served: bool = False
-    gone: bool = False
-
-
 class SharedLimiter:
-    """The turns of one bucket. Safe to use from any loop and thread."""
+    """Hands out the permits of one bucket. Safe to use from any loop and thread.
 
-    def __init__(self, pulse: Pulse, clock: Callable[[], float] = _monotonic) -> None:
-        self._pulse = pulse
+    `reserved` is the rate, in calls a second, that lookups and stops have at least.
+    """
+
+    def __init__(self, limiter: RateLimiter, clock: Callable[[], float] = _monotonic, reserved: float = 0.0) -> None:
+        self._limiter = limiter
+        self._reserved = reserved
+        self._reserved_due = -math.inf
         self._clock = clock
         self._lock = threading.RLock()
-        self._lines: dict[int, OrderedDict[int, _Batch]] = {}
-        self._sides: dict[asyncio.AbstractEventLoop, _Side] = {}
+        self._queues: dict[int, OrderedDict[int, WaitingBatch]] = {}
+        self._loops: dict[asyncio.AbstractEventLoop, LoopState] = {}
         self._waiting = 0
         self._ahead = 0
-        self._sweeps = 0
+        self._rounds = 0
 
     @classmethod
     def shared(cls, who: Hashable, bucket: BucketName, pacing: Pacing | None) -> SharedLimiter:
-        """Return the pace of the bucket that `who` drinks from: the same one for all who are equal.
+        """Return the limiter of the bucket that `who` uses: the same one for all who are equal.
 
         `pacing` None sends as fast as asked; its numbers pin the bucket of the starts only.
         """
         if pacing is None:
-            return cls(Unpaced())
-        if bucket == "reads" or pacing.burst is None or pacing.rate is None:
-            return _REGISTRY.get((who, bucket), lambda: cls(Pacer(*PUBLISHED[bucket])))
-        fixed = Fixed(pacing.burst, pacing.rate)
+            return cls(Unlimited())
+        if bucket == "reads":
+            reserved = RESERVED * PUBLISHED[bucket][1]
+            return _REGISTRY.get((who, bucket), lambda: cls(RateLearner(*PUBLISHED[bucket]), reserved=reserved))
+        if pacing.burst is None or pacing.rate is None:
+            return _REGISTRY.get((who, bucket), lambda: cls(RateLearner(*PUBLISHED[bucket])))
+        fixed = FixedRate(pacing.burst, pacing.rate)
         return _REGISTRY.get((who, bucket, pacing), lambda: cls(fixed))
 
     @property
     def rate(self) -> float:
-        """Calls a second that the bucket is thought to let through in the long run."""
-        return self._pulse.rate
+        """Calls a second that the bucket is believed to let through in the long run."""
+        return self._limiter.rate
 
     @property
     def waiting(self) -> int:
-        """How many wait for a turn."""
+        """How many wait for a permit."""
         return self._waiting
 
     def __repr__(self) -> str:
-        return f"<Pace {self._pulse!r} waiting={self._waiting} loops={len(self._sides)}>"
+        return f"<SharedLimiter {self._limiter!r} waiting={self._waiting} loops={len(self._loops)}>"
 
-    # --------------------------------------------------------------------------------------------------- taking turns
+    # --------------------------------------------------------------------------------------------------- taking permits
 
     async def turn(self, urgency: int = 0, left: Callable[[], int | None] | None = None, of: object = None) -> float:
-        """Wait for a turn and return its ticket, which goes back with `answered` or `unsent`.
+        """Wait for a permit and return it, the time it was granted, which goes back with `answered` or `unsent`.
 
         Lower urgency goes first, then each batch (`of`) in order, then who came first. `left` tells how many calls the
-        batch has still to send, this one included. A turn that is free at once is taken without a visit to the loop.
-        A cancel while waiting leaves everything as if it had never come, also when the turn came at the same moment.
+        batch has still to send, this one included. A permit that is free at once is taken without a visit to the loop.
+        A cancel while waiting leaves everything as if it had never come, also when the permit came at the same moment.
         """
         ahead = left() if left is not None else None
         with self._lock:
-            if not self._waiting and (at := self._take(ahead or 1)) is not None:
+            if not self._waiting and (at := self._take(ahead or 1, urgency)) is not None:
                 return at
-            waiter = self._enter(urgency, ahead or 1, of)
+            waiter = self._enqueue(urgency, ahead or 1, of)
         try:
-            self._serve()
+            self._grant()
             await waiter.future
         except BaseException:
-            self._leave(waiter)
+            self._dequeue(waiter)
             raise
         return waiter.at
 
     def try_acquire(self) -> float | None:
-        """Take a turn if one is free right now and nobody waits for it; else return None."""
+        """Take a permit if one is free right now and nobody waits for it; else return None."""
         with self._lock:
-            return None if self._waiting else self._take(1)
+            return None if self._waiting else self._take(1, Priority.START)
 
     def wait_hint(self) -> float:
-        """Return how long a new turn would wait now, in seconds, as far as is known."""
+        """Return how long a new permit would wait now, in seconds, as far as is known."""
         with self._lock:
             now = self._clock()
-            at = self._pulse.next_at(now, self._ahead + 1)
-            soonest = 1 / self._pulse.rate if at is None else max(0.0, at - now)
-            return soonest + self._waiting / self._pulse.rate
+            at = self._limiter.next_at(now, self._ahead + 1)
+            soonest = 1 / self._limiter.rate if at is None else max(0.0, at - now)
+            return soonest + self._waiting / self._limiter.rate
 
     def answered(self, at: float, throttled: bool) -> None:
-        """Tell that the call of this ticket has ended, and whether ECS throttled it."""
+        """Note that the call of this permit has ended, and whether ECS throttled it."""
         with self._lock:
-            self._pulse.answered(self._clock(), not throttled, at)
+            self._limiter.answered(self._clock(), not throttled, at)
         if self._waiting:
-            self._serve()
+            self._grant()
 
     def unsent(self, at: float) -> None:
-        """Give back a turn with which nothing was sent."""
+        """Give back a permit with which nothing was sent."""
         with self._lock:
-            self._pulse.unsent(self._clock(), at)
+            self._limiter.unsent(self._clock(), at)
         if self._waiting:
-            self._serve()
+            self._grant()
 
-    def _take(self, ahead: int) -> float | None:
+    def _take(self, ahead: int, urgency: int) -> float | None:
         now = self._clock()
-        at = self._pulse.next_at(now, ahead)
+        at = self._due(now, ahead, urgency)
         if at is None or at > now + SLACK:
             return None
-        self._pulse.sent(now)
+        self._took(now, urgency)
         return now
 
-    # ------------------------------------------------------------------------------------------------------ the line
+    def _due(self, now: float, ahead: int, urgency: int) -> float | None:
+        """Return when the next call of this urgency may go: lookups and stops go at the reserved rate at least."""
+        due = self._limiter.next_at(now, ahead)
+        if self._reserved and urgency <= Priority.LOOK:
+            reserved = max(now, self._reserved_due)
+            return reserved if due is None else min(due, reserved)
+        return due
 
-    def _enter(self, urgency: int, ahead: int, of: object) -> _Waiter:
+    def _took(self, now: float, urgency: int) -> None:
+        self._limiter.sent(now)
+        if self._reserved and urgency <= Priority.LOOK:
+            self._reserved_due = now + 1 / self._reserved
+
+    # ------------------------------------------------------------------------------------------------------ the queue
+
+    def _enqueue(self, urgency: int, ahead: int, of: object) -> Waiter:
         loop = asyncio.get_running_loop()
-        side = self._sides.get(loop)
-        if side is None:
-            for each in [each for each in self._sides.values() if each.loop.is_closed()]:
-                self._forget(each)
-            side = self._sides[loop] = _Side(loop)
-        line = self._lines.setdefault(urgency, OrderedDict())
-        batch = line.get(id(of))
+        state = self._loops.get(loop)
+        if state is None:
+            for each in [each for each in self._loops.values() if each.loop.is_closed()]:
+                self._drop_loop(each)
+            state = self._loops[loop] = LoopState(loop)
+        queue = self._queues.setdefault(urgency, OrderedDict())
+        batch = queue.get(id(of))
         if batch is None:
-            batch = line[id(of)] = _Batch(of, urgency)
-        waiter = _Waiter(loop.create_future(), side, batch)
+            batch = queue[id(of)] = WaitingBatch(of, urgency)
+        waiter = Waiter(loop.create_future(), state, batch)
         batch.queue.append(waiter)
         batch.waiting += 1
-        side.waiting += 1
+        state.waiting += 1
         self._waiting += 1
-        self._count(batch, ahead)
+        self._count_ahead(batch, ahead)
         return waiter
 
-    def _leave(self, waiter: _Waiter) -> None:
-        """Undo a waiter's having come; a turn that it was given goes to the next."""
+    def _dequeue(self, waiter: Waiter) -> None:
+        """Undo the arrival of a waiter; a permit that it was granted goes to the next."""
         with self._lock:
-            if waiter.served:
-                self._pulse.unsent(self._clock(), waiter.at)
-            elif not waiter.gone and not waiter.side.closed:
-                self._out(waiter)
+            if waiter.granted:
+                self._limiter.unsent(self._clock(), waiter.at)
+            elif not waiter.gone and not waiter.state.closed:
+                self._remove(waiter)
         if self._waiting:
-            self._serve()
+            self._grant()
 
-    def _out(self, waiter: _Waiter) -> None:
-        """Take a waiter out of the counts; in its queue it is passed over."""
+    def _remove(self, waiter: Waiter) -> None:
+        """Take a waiter out of the counts; its queue passes over it."""
         batch = waiter.batch
         waiter.gone = True
-        waiter.side.waiting -= 1
+        waiter.state.waiting -= 1
         self._waiting -= 1
         batch.waiting -= 1
-        self._count(batch, batch.ahead - 1)
+        self._count_ahead(batch, batch.ahead - 1)
         if not batch.waiting:
-            line = self._lines[batch.urgency]
-            del line[id(batch.of)]
-            if not line:
-                del self._lines[batch.urgency]
+            queue = self._queues[batch.urgency]
+            del queue[id(batch.of)]
+            if not queue:
+                del self._queues[batch.urgency]
 
-    def _count(self, batch: _Batch, ahead: int) -> None:
+    def _count_ahead(self, batch: WaitingBatch, ahead: int) -> None:
         ahead = max(ahead, batch.waiting) if batch.waiting else 0
         self._ahead += ahead - batch.ahead
         batch.ahead = ahead
 
-    def _forget(self, side: _Side) -> None:
+    def _drop_loop(self, state: LoopState) -> None:
         """Drop a closed loop with all its waiters."""
-        side.closed = True
-        self._sides.pop(side.loop, None)
-        for batch in [batch for line in self._lines.values() for batch in line.values()]:
-            for waiter in [each for each in batch.queue if each.side is side and not each.gone]:
-                self._out(waiter)
+        state.closed = True
+        self._loops.pop(state.loop, None)
+        for batch in [batch for queue in self._queues.values() for batch in queue.values()]:
+            for waiter in [each for each in batch.queue if each.state is state and not each.gone]:
+                self._remove(waiter)
 
     # ------------------------------------------------------------------------------------------------- handing it out
 
-    def _serve(self) -> None:
-        """Hand out the turns that are free, and see to it that every loop wakes for the next one."""
+    def _grant(self) -> None:
+        """Hand out the permits that are free, and set the timer of every loop for the next one."""
         try:
             here: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
         except RuntimeError:
@@ -245,115 +234,96 @@ class SharedLimiter:
         again = True
         while again:
             with self._lock:
-                given, due = self._sweep()
-                late = self._to_wake(due)
-            again = not all([*(self._give(each, here) for each in given), *(self._wake(each, here) for each in late)])
+                granted, due = self._grant_round()
+                late = self._late_loops(due)
+            again = not all(
+                [*(self._wake_waiter(each, here) for each in granted), *(self._wake_loop(each, here) for each in late)]
+            )
 
-    def _sweep(self) -> tuple[list[_Waiter], float | None]:
-        """Give turns to those at the head of the line, at most one per batch, and return when there are more.
+    def _grant_round(self) -> tuple[list[Waiter], float | None]:
+        """Give permits to those at the head of the queue, at most one per batch; return when there are more.
 
-        A batch that asks for one turn at a time is back in line before the next sweep, so it gets no less than one
-        that has a thousand waiters.
+        A batch that asks for one permit at a time is back in the queue before the next round, so it gets as many as a
+        batch that has a thousand waiters.
         """
         now = self._clock()
-        self._sweeps += 1
+        self._rounds += 1
         ahead = self._ahead
-        given: list[_Waiter] = []
+        granted: list[Waiter] = []
         while self._waiting:
-            due = self._pulse.next_at(now, ahead - len(given))
+            urgency = min(self._queues)
+            due = self._due(now, ahead - len(granted), urgency)
             if due is None or due > now + SLACK:
-                return given, due
-            line = self._lines[min(self._lines)]
-            batch = next(iter(line.values()))
-            if batch.sweep == self._sweeps:
-                return given, now
-            batch.sweep = self._sweeps
+                return granted, due
+            queue = self._queues[urgency]
+            batch = next(iter(queue.values()))
+            if batch.round == self._rounds:
+                return granted, now
+            batch.round = self._rounds
             waiter = batch.queue.popleft()
             while waiter.gone:
                 waiter = batch.queue.popleft()
-            line.move_to_end(id(batch.of))
-            self._out(waiter)
-            waiter.at, waiter.served = now, True
-            self._pulse.sent(now)
-            given.append(waiter)
-        return given, None
+            queue.move_to_end(id(batch.of))
+            self._remove(waiter)
+            waiter.at, waiter.granted = now, True
+            self._took(now, urgency)
+            granted.append(waiter)
+        return granted, None
 
-    def _to_wake(self, due: float | None) -> list[_Side]:
+    def _late_loops(self, due: float | None) -> list[LoopState]:
         """Return the loops whose timers come too late, and note the moment for them."""
         if due is None:
             return []
-        late = [each for each in self._sides.values() if each.waiting and (each.due is None or each.due > due + SLACK)]
-        for side in late:
-            side.due = due
+        late = [each for each in self._loops.values() if each.waiting and (each.due is None or each.due > due + SLACK)]
+        for state in late:
+            state.due = due
         return late
 
-    def _give(self, waiter: _Waiter, here: asyncio.AbstractEventLoop | None) -> bool:
-        """Wake one who has a turn; False if its loop is closed, and the turn is free again."""
-        if waiter.side.loop is here:
+    def _wake_waiter(self, waiter: Waiter, here: asyncio.AbstractEventLoop | None) -> bool:
+        """Wake a waiter that has a permit; False if its loop is closed, and the permit is free again."""
+        if waiter.state.loop is here:
             resolve(waiter.future)
             return True
-        if self._over_to(waiter.side, lambda: resolve(waiter.future)):
+        if self._call_on_loop(waiter.state, lambda: resolve(waiter.future)):
             return True
         with self._lock:
-            if waiter.served:
-                self._pulse.unsent(self._clock(), waiter.at)
-                waiter.served = False
+            if waiter.granted:
+                self._limiter.unsent(self._clock(), waiter.at)
+                waiter.granted = False
         return False
 
-    def _wake(self, side: _Side, here: asyncio.AbstractEventLoop | None) -> bool:
-        if side.loop is here:
-            self._set_timer(side)
+    def _wake_loop(self, state: LoopState, here: asyncio.AbstractEventLoop | None) -> bool:
+        if state.loop is here:
+            self._set_timer(state)
             return True
-        return self._over_to(side, lambda: self._set_timer(side))
+        return self._call_on_loop(state, lambda: self._set_timer(state))
 
-    def _over_to(self, side: _Side, call: Callable[[], None]) -> bool:
+    def _call_on_loop(self, state: LoopState, call: Callable[[], None]) -> bool:
         """Call it on the loop, from whatever thread; False if it is closed and has been forgotten."""
         try:
-            side.loop.call_soon_threadsafe(call)
+            state.loop.call_soon_threadsafe(call)
         except RuntimeError:
             with self._lock:
-                self._forget(side)
+                self._drop_loop(state)
             return False
         return True
 
-    def _set_timer(self, side: _Side) -> None:
-        if side.timer is not None:
-            side.timer.cancel()
-        wait = 0.0 if side.due is None else side.due - self._clock()
+    def _set_timer(self, state: LoopState) -> None:
+        if state.timer is not None:
+            state.timer.cancel()
+        wait = 0.0 if state.due is None else state.due - self._clock()
         if wait > SLACK:
-            side.timer = side.loop.call_later(wait, self._ring, side)
+            state.timer = state.loop.call_later(wait, self._timer_fired, state)
         else:
-            side.timer = side.loop.call_soon(self._ring, side)
+            state.timer = state.loop.call_soon(self._timer_fired, state)
 
-    def _ring(self, side: _Side) -> None:
+    def _timer_fired(self, state: LoopState) -> None:
         with self._lock:
-            side.timer = side.due = None
-            if not side.waiting and self._sides.get(side.loop) is side:
-                del self._sides[side.loop]
+            state.timer = state.due = None
+            if not state.waiting and self._loops.get(state.loop) is state:
+                del self._loops[state.loop]
         if self._waiting:
-            self._serve()
+            self._grant()
 
 
-class _Registry:
-    """The paces of the process: those in use, and the latest of the others for what they have learnt."""
-
-    def __init__(self, remembered: int) -> None:
-        self._remembered = remembered
-        self._lock = threading.Lock()
-        self._known: weakref.WeakValueDictionary[Hashable, SharedLimiter] = weakref.WeakValueDictionary()
-        self._latest: OrderedDict[Hashable, SharedLimiter] = OrderedDict()
-
-    def get(self, key: Hashable, make: Callable[[], SharedLimiter]) -> SharedLimiter:
-        """Return the one of this key, made if there is none."""
-        with self._lock:
-            pace = self._known.get(key)
-            if pace is None:
-                pace = self._known[key] = make()
-            self._latest[key] = pace
-            self._latest.move_to_end(key)
-            if len(self._latest) > self._remembered:
-                self._latest.popitem(last=False)
-            return pace
-
-
-_REGISTRY = _Registry(REMEMBERED)
+_REGISTRY: Registry[SharedLimiter] = Registry(REMEMBERED)

@@ -1,4 +1,4 @@
-"""Answers as bytes to values: only what is certainly ECS's answer is read as one."""
+"""Decodes the bytes of answers to values; only what is certainly ECS's answer is decoded as one."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any, TypedDict, TypeVar, cast
 
 import attrs
 
-from aioecs._model.codec.lazy import Heads, by_heads
-from aioecs._model.codec.plain import Member, lazily, members
+from aioecs._model.codec.lazy import EagerMembers, decode_lazily
+from aioecs._model.codec.plain import Member, lazy_from_plain, members
 from aioecs._model.codec.shape import Shape
 from aioecs._model.shapes.container_instance import ContainerInstance
 from aioecs._model.shapes.start_task_response import StartTaskResponse
@@ -21,28 +21,28 @@ from aioecs.errors import AnswerLost
 
 R = TypeVar("R", bound=Shape)
 
-STARTED = Heads(
+STARTED = EagerMembers(
     "tasks",
     "tasks",
     Task,
     {"task_arn": "taskArn", "container_instance_arn": "containerInstanceArn", "started_by": "startedBy"},
     {"failures": "failures"},
 )
-"""What tells what came of each start: of a StartTask's answer, which may be kept for long, nothing more is."""
-_KEPT: Mapping[type[Any], Heads] = {StartTaskResponse: STARTED}
+"""The members that say what each start came to. The answer may be kept for long: the rest of it stays in bytes."""
+_EAGER: Mapping[type[Any], EagerMembers] = {StartTaskResponse: STARTED}
 
 
-def _narrow(heads: Heads) -> Any:
-    """Return the type of a plain form that has the heads in it and nothing else."""
+def _narrow(eager: EagerMembers) -> Any:
+    """Return the type of a plain form that has the eager members and nothing else."""
     make: Any = TypedDict  # no checker knows a type before it is made
-    listed = GenericAlias(list, (make("head", dict.fromkeys(heads.members.values(), str | None), total=False),))
-    return make("heads", {heads.wire: listed, **dict.fromkeys(heads.beside.values(), Any)}, total=False)
+    listed = GenericAlias(list, (make("one", dict.fromkeys(eager.members.values(), str | None), total=False),))
+    return make("answer", {eager.wire: listed, **dict.fromkeys(eager.beside.values(), Any)}, total=False)
 
 
 DEEPEST = 256
-"""Levels of nesting in an answer at most; ECS's own have fewer than ten, and what reads JSON calls itself.
+"""Levels of nesting in an answer at most; ECS's own have fewer than ten, and JSON decoders are recursive.
 
-So many that the answer to a StartTask of ten has hardly more brackets in all: it need not be looked through.
+The answer to a StartTask of ten tasks has hardly more brackets in all, so its nesting need not be counted.
 """
 LONGEST_LIST = 10_000
 """Entries in a list of an answer at most. ECS gives a hundred; some stand-ins for it give all at once."""
@@ -63,7 +63,7 @@ _DECODER = json.JSONDecoder(strict=False, parse_int=_whole_number)
 
 
 def _leniently(body: bytes) -> Any:
-    """Read JSON in whichever Unicode it is, with what stricter readers refuse."""
+    """Decode JSON in whichever Unicode it is, with what stricter decoders refuse."""
     encoding = json.detect_encoding(body)
     try:
         text = body.decode(encoding, errors="surrogatepass")
@@ -74,15 +74,15 @@ def _leniently(body: bytes) -> Any:
 
 @attrs.frozen
 class Reader:
-    """How JSON is read: by the standard library alone, or by msgspec first."""
+    """How JSON is decoded: by the standard library alone, or by msgspec first."""
 
     loads: Callable[[bytes], Any] = _leniently
     started: Callable[[bytes], Any] | None = None
-    """Reads the heads of StartTask's answer alone, if it can."""
+    """Decodes the eager members of StartTask's answer alone, if there is such a decoder."""
     malformed: tuple[type[Exception], ...] = (ValueError, RecursionError)
 
-    def heads(self, body: bytes) -> Any:
-        """Read what the heads are; None if that can't be done without reading all, or the answer is an odd one."""
+    def eager(self, body: bytes) -> Any:
+        """Decode the eager members; None if that can't be done without decoding all, or the answer is unusual."""
         if self.started is None:
             return None
         try:
@@ -91,7 +91,7 @@ class Reader:
             return None
 
     def json(self, body: bytes) -> Any:
-        """Read JSON, None where it is none. What one reader is too strict for is left to the next.
+        """Decode JSON; None where it is none. What one decoder is too strict for is left to the next.
 
         Half a surrogate, a number out of range or a byte that is no UTF-8 somewhere in an answer make it no less one.
         """
@@ -103,7 +103,7 @@ class Reader:
         return None
 
     def again(self, body: bytes) -> dict[str, Any]:
-        """Read an answer whose heads were read; where no reader can read the rest, nothing is said there."""
+        """Decode the whole of an answer whose eager members were decoded; an empty dict where that can't be done."""
         plain = self.json(body)
         return plain if isinstance(plain, dict) else {}
 
@@ -116,42 +116,42 @@ def _best() -> Reader:
         import msgspec  # `aioecs[fast]`
     except ImportError:
         return STANDARD
-    heads = msgspec.json.Decoder(_narrow(STARTED))
-    return Reader(msgspec.json.decode, heads.decode, (*STANDARD.malformed, msgspec.MsgspecError))
+    eager = msgspec.json.Decoder(_narrow(STARTED))
+    return Reader(msgspec.json.decode, eager.decode, (*STANDARD.malformed, msgspec.MsgspecError))
 
 
 READER = _best()
-"""What answers are read with, where nothing else is said."""
+"""What answers are decoded with by default."""
 
 
 def read_answer(body: bytes, shape: type[R], operation: str, reader: Reader = READER) -> R:
-    """Read the body of an answer with status 200.
+    """Decode the body of an answer with status 200.
 
-    A proxy's page of HTML, a cut or an empty body, and JSON that is no object are no answer of ECS, whatever the
-    status: the request was sent, and what came of it is not known. Nor is one whose members are of the wrong kind, or
-    that has more of them than aioecs reads. What StartTask says of each start is taken as it is found: a task beside
-    something that is none is not lost.
+    A proxy's HTML page, a truncated or empty body, and JSON that is no object are not ECS's answer, whatever the
+    status: the request was sent, and its outcome is not known. Neither is an answer whose members have the wrong type,
+    or whose lists are longer than aioecs reads. StartTask's answer is taken as it is: a task beside something that is
+    no task is not lost.
 
     Raises:
         AnswerLost: the body can't be ECS's answer.
     """
-    heads = _KEPT.get(shape)
+    eager = _EAGER.get(shape)
     nested = too_deep(body)
-    plain = None if nested else reader.heads(body) if heads is not None else None
+    plain = None if nested else reader.eager(body) if eager is not None else None
     if plain is None and not nested:
         plain = reader.json(body)
     if not isinstance(plain, dict):
         what = f"{len(body)} bytes that are no JSON object" if body else "an empty body"
         what = f"JSON of more than {DEEPEST} levels" if nested else what
         raise AnswerLost(f"{operation} was answered with status 200 and {what}")
-    odd = _too_long(shape, plain) or (_odd(shape, plain) if heads is None else None)
+    odd = _too_long(shape, plain) or (_odd(shape, plain) if eager is None else None)
     if odd is not None:
         raise AnswerLost(f"{operation} was answered with status 200 and {odd}")
-    return lazily(shape, plain) if heads is None else by_heads(shape, plain, heads, body, reader.again)
+    return lazy_from_plain(shape, plain) if eager is None else decode_lazily(shape, plain, eager, body, reader.again)
 
 
 def too_deep(body: bytes) -> bool:
-    """Tell whether JSON is nested deeper than an answer may be; cheaply, where its brackets end soon."""
+    """Tell whether JSON is nested deeper than an answer may be; cheaply, where it has few brackets."""
     if body.count(b"{") + body.count(b"[") <= DEEPEST or not _peeled(body.translate(None, _OTHERS)):
         return False
     level = 0
@@ -163,7 +163,7 @@ def too_deep(body: bytes) -> bool:
 
 
 def _peeled(brackets: bytes) -> bytes:
-    """Take the innermost pairs away, so often that no more than the deepest level allowed can be gone by then."""
+    """Remove the innermost pairs, as often as there may be levels: what nests deeper leaves some."""
     for _ in range(DEEPEST // 2):
         peeled = brackets.replace(b"{}", b"").replace(b"[]", b"")
         if len(peeled) == len(brackets):
@@ -189,7 +189,7 @@ def _too_long(shape: type[Shape], plain: dict[str, Any]) -> str | None:
 
 
 def _odd(shape: type[Shape], plain: dict[str, Any]) -> str | None:
-    """Name what no answer of ECS has: members of another kind, or entries without a name."""
+    """Name what no answer of ECS has: members of another type, or entries without a name."""
     for member in members(shape):
         held = plain.get(member.wire)
         listed = member.kind.container is Sequence
@@ -203,7 +203,7 @@ def _odd(shape: type[Shape], plain: dict[str, Any]) -> str | None:
 
 
 def _is_one(member: Member, held: Any) -> bool:
-    """Tell whether this can be what the member holds: of its kind, and with its name where its shape has one."""
+    """Tell whether the member can hold this: of its type, and with its name where its shape has one."""
     if not issubclass(member.kind.base, Shape):
         return isinstance(held, member.kind.base)
     if not isinstance(held, dict):
@@ -217,4 +217,4 @@ _NAMES: Mapping[type[Any], tuple[str | None, tuple[str, ...]]] = {
     ContainerInstance: ("containerInstanceArn", ("containerInstanceArn",)),
     Failure: (None, ("arn", "reason", "detail")),
 }
-"""The member by which an entry is known, if it has one, and those that are texts wherever they stand."""
+"""By shape: the member that identifies an entry, if there is one, and the members that are strings if present."""

@@ -83,6 +83,26 @@ class Waits(ABC):
         """
         return await self._arrived(Goal.STOPPED, tasks, cancel_scope, timeout, cluster)
 
+    async def wait_until_healthy(
+        self,
+        tasks: Iterable[Task | str],
+        cancel_scope: Cancellable | None = None,
+        *,
+        timeout: float | None,
+        cluster: str | None = None,
+    ) -> list[Task]:
+        """Wait until every task is HEALTHY; return them in the order asked, as they were when they became so.
+
+        A task is HEALTHY when the container health checks of its essential containers pass. One whose definition has
+        none stays UNKNOWN, so that only the timeout ends the wait. One that becomes UNHEALTHY may yet recover, and is
+        waited for; one that stops ends the wait. Everything else is as with `wait_until_running`.
+
+        Raises:
+            TaskStopped: a task stopped, and had never been healthy.
+            InvalidRequest, TaskMissing, WaitTimeout, WaitCancelled, ECSServiceError, ClientStateError: as there.
+        """
+        return await self._arrived(Goal.HEALTHY, tasks, cancel_scope, timeout, cluster)
+
     async def wait_for_results(
         self,
         tasks: Iterable[Task | str],

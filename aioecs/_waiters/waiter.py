@@ -259,8 +259,10 @@ class Arrival(Waiter):
 
     def _stopped(self, task: Task) -> TaskStopped:
         codes = exit_codes(task)
+        been = "been healthy" if self._goal is Goal.HEALTHY else "run"
         return TaskStopped(
-            f"{task.task_arn} stopped, and had never run: {task.stop_code} ({task.stopped_reason}), exit codes {codes}",
+            f"{task.task_arn} stopped, and had never {been}: {task.stop_code} ({task.stopped_reason}), "
+            f"exit codes {codes}",
             known=self.known(),
             waiting_for=self.waiting_for(),
             task=task,

@@ -13,6 +13,8 @@ def main() -> None:
     """Run the command line and exit with its status: what the `aioecs` script calls."""
     try:
         from aioecs.cli._app import run
+
+        status = run(sys.argv[1:])
     except ImportError as missing:
         if (missing.name or "").partition(".")[0] not in _EXTRA:
             raise
@@ -20,4 +22,4 @@ def main() -> None:
         sys.exit(CANNOT)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(status)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Annotated, Any, cast
 
 import typer
@@ -11,17 +12,20 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 import aioecs
-from aioecs.cli._commands import instances as _instances
-from aioecs.cli._commands import local as _local
-from aioecs.cli._commands import start as _start
-from aioecs.cli._commands import stop as _stop
-from aioecs.cli._commands import tasks as _tasks
-from aioecs.cli._commands import wait as _wait
-from aioecs.cli._commands import watch as _watch
 from aioecs.cli._display.status import CANNOT, DONE, EPILOG, INTERRUPTED, UNWRITTEN
-from aioecs.cli._display.streams import Streams, silence_stdout
 from aioecs.cli._options import UsageError, spread_option
 from aioecs.cli._variables import add_variables
+
+COMMANDS = {
+    "start": "Start tasks on the container instances of a cluster, and report the outcome of each.",
+    "stop": "Stop tasks, by id or ARN. Their containers get SIGTERM, and SIGKILL later.",
+    "tasks": "List the tasks of a cluster with their status; or show the named tasks in full.",
+    "wait": "Wait until tasks run, or until they have stopped, and show them as last described.",
+    "watch": "Watch a cluster until Ctrl-C: how many tasks are in which state, and the load of each instance.",
+    "instances": "List the container instances of a cluster: their status, their tasks, and their free capacity.",
+    "local": "Run an ECS on this machine, for any AWS SDK, the AWS CLI or aioecs, until Ctrl-C.",
+}
+"""What there is, with the first line of each help: a command's module is imported only to run it, or for its help."""
 
 # typer shows this leaf of its parser's errors only; what it derives from is what all of them are.
 _ParserError = cast("type[Exception]", typer.BadParameter.__base__)
@@ -47,10 +51,40 @@ class _Command(TyperCommand):
         return params
 
 
+_HELP_OPTIONS: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
+
+
+def load(name: str) -> TyperCommand:
+    """Import a command, and return it."""
+    module = import_module(f"aioecs.cli._commands.{name}")
+    app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+    settings: dict[str, Any] = {"allow_extra_args": True} if name == "start" else {}
+    register = app.command(
+        name, cls=_Command, help=module.HELP, epilog=EPILOG, context_settings={**_HELP_OPTIONS, **settings}
+    )
+    register(getattr(module, name))
+    return cast("TyperCommand", get_command(app))
+
+
 class _Group(TyperGroup):
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the options."""
         return _without_types(super().get_params(ctx))
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 named so by typer
+        """Return the names of the commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:  # noqa: ARG002
+        """Return what the list of commands shows of one."""
+        if cmd_name not in COMMANDS:
+            return None
+        return TyperCommand(cmd_name, help=COMMANDS[cmd_name], rich_markup_mode="rich")
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that the arguments name, to be run."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name in COMMANDS else command, rest
 
 
 app = typer.Typer(
@@ -59,17 +93,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     epilog=EPILOG,
     pretty_exceptions_enable=False,  # they show local variables, secrets among them
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=_HELP_OPTIONS,
 )
-app.command("start", cls=_Command, help=_start.HELP, epilog=EPILOG, context_settings={"allow_extra_args": True})(
-    _start.start
-)
-app.command("stop", cls=_Command, help=_stop.HELP, epilog=EPILOG)(_stop.stop)
-app.command("tasks", cls=_Command, help=_tasks.HELP, epilog=EPILOG)(_tasks.tasks)
-app.command("wait", cls=_Command, help=_wait.HELP, epilog=EPILOG)(_wait.wait)
-app.command("watch", cls=_Command, help=_watch.HELP, epilog=EPILOG)(_watch.watch)
-app.command("instances", cls=_Command, help=_instances.HELP, epilog=EPILOG)(_instances.instances)
-app.command("local", cls=_Command, help=_local.HELP, epilog=EPILOG)(_local.local)
 
 
 def _version(requested: bool) -> None:
@@ -95,11 +120,11 @@ def run(words: Sequence[str]) -> int:
         status = _run(words)
         sys.stdout.flush()
     except BrokenPipeError:
-        silence_stdout()
+        _silence_stdout()
         return DONE
     except OSError as error:  # help, which typer writes
-        Streams().print_error(f"the results could not be written: {error.strerror or error}")
-        silence_stdout()
+        _print_error(f"the results could not be written: {error.strerror or error}")
+        _silence_stdout()
         return UNWRITTEN
     return status
 
@@ -110,17 +135,28 @@ def _run(words: Sequence[str]) -> int:
         given = spread_option(words, "--command") if command_name == "start" else list(words)
         return int(get_command(app).main(given, prog_name="aioecs", standalone_mode=False) or 0)
     except (UsageError, _ParserError) as error:
-        Streams().print_error(f"{_message(error)} (see {_command(command_name)} --help)")
+        _print_error(f"{_message(error)} (see {_command(command_name)} --help)")
         return CANNOT
     except (KeyboardInterrupt, typer.Abort):  # before anything was in flight
         return INTERRUPTED
 
 
 def _command(command_name: str | None) -> str:
-    known = {command.name for command in app.registered_commands}
-    return f"aioecs {command_name}" if command_name in known else "aioecs"
+    return f"aioecs {command_name}" if command_name in COMMANDS else "aioecs"
 
 
 def _message(error: Exception) -> str:
     message: str = getattr(error, "format_message", error.__str__)()
     return message
+
+
+def _print_error(message: str) -> None:
+    from aioecs.cli._display.streams import Streams  # most command lines have no error
+
+    Streams().print_error(message)
+
+
+def _silence_stdout() -> None:
+    from aioecs.cli._display.streams import silence_stdout
+
+    silence_stdout()

@@ -9,8 +9,8 @@ from rich.text import Text
 
 from aioecs import Client, DescribeTaskDefinitionRequest, ECSError, Task, TaskResult, task_result
 from aioecs._model.arn import short
-from aioecs.cli._display.screen import one_line
 from aioecs.cli._display.start_counts import text_of
+from aioecs.cli._display.text_lines import one_line
 from aioecs.types import TaskDefinition
 
 EXPLAINED = 10  # failed tasks that are explained one by one

@@ -5,9 +5,10 @@ from aioecs.worker._ledgers.claims import Claimed, Entry, Verdict
 from aioecs.worker._ledgers.dynamodb import DynamoDBLedger
 from aioecs.worker._ledgers.ledger import EntryError, Ledger, LedgerError, MemoryLedger
 from aioecs.worker._ledgers.sqlite import SQLiteLedger
-from aioecs.worker._message import Message
-from aioecs.worker._queue import QueueError
+from aioecs.worker._sqs.message import Message
+from aioecs.worker._sqs.queue import QueueError
 from aioecs.worker._statistics import WorkerStatistics
+from aioecs.worker._task_events import TaskEvents, TaskEventStatistics
 from aioecs.worker._worker import Worker
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "Message",
     "QueueError",
     "SQLiteLedger",
+    "TaskEventStatistics",
+    "TaskEvents",
     "Verdict",
     "Worker",
     "WorkerStatistics",

@@ -91,6 +91,16 @@ class Happened(StrEnum):
     """The job became another's while it was being started."""
     LEDGER_DOWN = "ledger down"
     """The ledger could not be asked: nothing was started."""
+    SUCCEEDED = "succeeded"
+    """Its tasks have ended, and succeeded."""
+    FAILED = "failed"
+    """Its tasks have ended, and one failed, in every attempt that was allowed."""
+    END_UNKNOWN = "ended, unknown how"
+    """It was started, and how its tasks ended can't be known."""
+    RUNS = "runs"
+    """Its tasks run, and the worker can't wait for them any longer: whoever receives the message does."""
+    NOT_ASKED = "not asked"
+    """Its tasks were started, and ECS could not be asked how they ended."""
 
 
 class Intent(StrEnum):
@@ -142,6 +152,11 @@ TABLE: Mapping[Happened, Act] = {
     Happened.UNKNOWN: Act(Intent.KEEP, Fate.LEASE),
     Happened.LOST: Act(Intent.KEEP, Fate.GROWING),
     Happened.LEDGER_DOWN: Act(Intent.KEEP, Fate.GROWING),
+    Happened.SUCCEEDED: Act(Intent.KEEP, Fate.DELETE),
+    Happened.FAILED: Act(Intent.KEEP, Fate.REDRIVE),
+    Happened.END_UNKNOWN: Act(Intent.KEEP, Fate.REDRIVE),
+    Happened.RUNS: Act(Intent.KEEP, Fate.AT_ONCE),
+    Happened.NOT_ASKED: Act(Intent.KEEP, Fate.GROWING),
 }
 
 

@@ -30,7 +30,7 @@ from aioecs.worker._job_decisions import (
 )
 from aioecs.worker._ledgers.claims import Entry, Verdict, checked_key, checked_size, fingerprint
 from aioecs.worker._ledgers.ledger import EntryError, Ledger, LedgerError
-from aioecs.worker._message import Message
+from aioecs.worker._sqs.message import Message
 
 ToRequest = Callable[[Message], StartTaskRequest | Awaitable[StartTaskRequest]]
 Key = Callable[[Message], str]
@@ -45,6 +45,8 @@ class Job:
     """A message's job, as far as it is known here."""
 
     message: Message
+    cluster: str | None = None
+    """The cluster that its request names, once that was made."""
     lease: float = 0.0
     """Until when it is held, by whomever, in epoch seconds; 0 as long as no intent is known."""
     ours: set[str] = attrs.Factory(set[str])
@@ -63,6 +65,8 @@ class Tried:
     """Why ECS refused, if it did."""
     arns: tuple[str, ...] = attrs.field(default=(), eq=False)
     """The tasks that were started, if all is settled."""
+    started: int = attrs.field(default=0, eq=False)
+    """Attempts that were started meanwhile, where the end of the tasks was waited for."""
     fatal: LedgerError | None = attrs.field(default=None, eq=False)
     """What no later try can mend."""
 
@@ -91,8 +95,10 @@ class Starter:
         job = self._under.get(key) or self._under.get(key.rpartition("\0")[0])
         return job is not None and time.time() < self._lease.cutoff(job.lease)
 
-    async def attempt(self, job: Job, stop: CancelToken) -> Tried:
+    async def attempt(self, job: Job, stop: CancelToken, number: int = 0) -> Tried:
         """Try to start it. When `stop` fires nothing new is begun, and what is on the wire is learnt.
+
+        `number` counts the attempts of a job whose tasks failed; each has a key of its own.
 
         Cancelled, it leaves the intent as it is, for `job.lease` seconds: whoever comes then looks the token up.
         """
@@ -102,6 +108,7 @@ class Starter:
             return _tried(Happened.UNREADABLE, type(error).__name__)
         try:
             request, key = _checked(request, key)
+            job.cluster, key = request.cluster, attempt_key(key, number)
         except InvalidRequest as error:
             return _tried(Happened.UNREADABLE, _rule(error))
         if stop.cancelled:
@@ -121,7 +128,7 @@ class Starter:
             return await self._start(job, request, claimed.entry, stop, inherited=claimed.entry.begun != wish.begun)
         if claimed.verdict is Verdict.SETTLED:
             await self._sweep(job, claimed.entry.arns or ())
-        return _tried(happened)
+        return attrs.evolve(_tried(happened), arns=claimed.entry.arns or ())
 
     def _wish(self, key: str, request: StartTaskRequest) -> Entry:
         """Return the intent to write down."""
@@ -231,6 +238,11 @@ class Starter:
             else:
                 log.warning("task %s was one too many of its job, and is stopped: its lease was lost", arn)
         job.ours.clear()
+
+
+def attempt_key(key: str, number: int) -> str:
+    """Return the key of an attempt: after a failure the next one, as `restart="if_failed"` of `start_task` makes it."""
+    return f"{key}\0restart {number}" if number else key
 
 
 def _checked(request: object, key: object) -> tuple[StartTaskRequest, str]:

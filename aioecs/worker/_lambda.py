@@ -13,8 +13,8 @@ from aioecs.worker._job_decisions import Fate, lease_of
 from aioecs.worker._job_starter import Job, Key, Starter, ToRequest
 from aioecs.worker._ledgers.dynamodb import DynamoDBLedger
 from aioecs.worker._ledgers.ledger import Ledger
-from aioecs.worker._message import Message, from_event
-from aioecs.worker._order import Order, Place
+from aioecs.worker._sqs.message import Message, from_event
+from aioecs.worker._sqs.order import Order, Place
 from aioecs.worker._worker import message_id
 
 log = logging.getLogger("aioecs")

@@ -7,17 +7,18 @@ import logging
 import random
 import time
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 
+from aioecs import CancelToken
 from aioecs._model.arn import short
 from aioecs.worker._job_decisions import LONGEST_INVISIBLE, Fate, Happened, Lease, delay, is_last
-from aioecs.worker._job_starter import Job, Starter, Tried
-from aioecs.worker._message import Message
-from aioecs.worker._order import Order, Place
-from aioecs.worker._queue import Outbox
+from aioecs.worker._job_starter import Job, Tried
 from aioecs.worker._shutdown import Ending
+from aioecs.worker._sqs.message import Message
+from aioecs.worker._sqs.order import Order, Place
+from aioecs.worker._sqs.queue import Outbox
 from aioecs.worker._statistics import Tally
 
 log = logging.getLogger("aioecs")
@@ -30,6 +31,14 @@ class _End:
     back_in: float | None
     over: bool = False
     """Whether the next one of its group may begin."""
+
+
+class Tries(Protocol):
+    """What tries a message's job."""
+
+    async def attempt(self, job: Job, stop: CancelToken) -> Tried:
+        """Try it once, and say what is to be done about the message."""
+        ...
 
 
 class Carrier:
@@ -50,7 +59,7 @@ class Carrier:
         self,
         url: str,
         *,
-        starter: Starter,
+        starter: Tries,
         outbox: Outbox,
         ending: Ending,
         tally: Tally,
@@ -151,9 +160,11 @@ class Carrier:
     def _count(self, tried: Tried) -> None:
         happened = tried.happened
         self._tally.count(
-            started=int(happened is Happened.STARTED),
+            started=int(happened is Happened.STARTED) + tried.started,
+            succeeded=int(happened is Happened.SUCCEEDED),
+            failed=int(happened is Happened.FAILED),
             already_settled=int(happened is Happened.SETTLED),
-            unknown=int(happened in (Happened.UNKNOWN, Happened.FORGOTTEN)),
+            unknown=int(happened in (Happened.UNKNOWN, Happened.FORGOTTEN, Happened.END_UNKNOWN)),
             dead_lettered=int(tried.fate is Fate.REDRIVE),
         )
         if tried.reasons:
@@ -174,6 +185,8 @@ def _say(message: Message, tried: Tried) -> None:
     why = f": {tried.why}" if tried.why else ""
     if happened is Happened.STARTED:
         log.info("message %s: started %s", message.id, ", ".join(map(short, tried.arns)))
+    elif happened is Happened.SUCCEEDED:
+        log.info("message %s: %s succeeded", message.id, ", ".join(map(short, tried.arns)))
     elif happened is Happened.SETTLED:
         log.info("message %s: its job was started before", message.id)
     elif happened is Happened.FORGOTTEN:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
-from aioecs.worker._message import Message
+from aioecs.worker._sqs.message import Message
 
 
 @attrs.frozen(kw_only=True)
@@ -21,6 +21,10 @@ class WorkerStatistics:
     """Jobs that this worker has started, or found started under their token, and settled."""
     already_settled: int = 0
     """Whose job the ledger had as started."""
+    succeeded: int = 0
+    """Jobs whose tasks ended and succeeded, with `until="stopped"`."""
+    failed: int = 0
+    """Receives of jobs whose tasks failed in every attempt that was allowed, with `until="stopped"`."""
     deleted: int = 0
     """Deleted from the queue: their start is settled."""
     returned: int = 0

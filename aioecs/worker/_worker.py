@@ -10,16 +10,17 @@ import anyio
 from aiobotocore.session import AioSession
 
 from aioecs import Client, Delivery
+from aioecs._model.options import choice
 from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, expect
 from aioecs.errors import ClientStateError, InvalidRequest
 from aioecs.worker._job_decisions import LONGEST_INVISIBLE, lease_of
 from aioecs.worker._job_starter import Key, ToRequest
 from aioecs.worker._ledgers.ledger import Ledger
-from aioecs.worker._message import Message
-from aioecs.worker._queue import LONG_POLL
 from aioecs.worker._signals import sigterm
+from aioecs.worker._sqs.message import Message
+from aioecs.worker._sqs.queue import LONG_POLL
 from aioecs.worker._statistics import WorkerStatistics
-from aioecs.worker._worker_run import Shift, Terms
+from aioecs.worker._worker_run import Shift, Terms, Until
 
 log = logging.getLogger("aioecs")
 
@@ -63,6 +64,11 @@ class Worker:
         skew: how far the clocks of two workers may differ, in seconds. A worker whose own is proven to be off by more
             than half of it, by the queue's answers, refuses to work.
         delivery: what is done about a start that can't be found, as `Client` has it.
+        until: "started" is done with a message once its start is settled. "stopped" holds it until its tasks have
+            stopped: it is deleted if they succeeded, and left to the queue's redrive policy, which it must have, if
+            they failed or nobody can know. Then `concurrency` bounds how many jobs run.
+        retry_failed: with "stopped", how often a job whose tasks failed is started again, each time with the next key.
+        container: with "stopped", the container to judge tasks by; by default all essential ones count.
         long_poll: how long a receive waits for a message, in whole seconds, 20 at most.
         sqs_endpoint_url: another endpoint of SQS than the Region's own.
         region_name: the queue's Region; by default the client's.
@@ -86,6 +92,9 @@ class Worker:
         lease: float | None = None,
         skew: float = 5.0,
         delivery: Delivery = "at_least_once",
+        until: Until = "started",
+        retry_failed: int = 0,
+        container: str | None = None,
         long_poll: int = LONG_POLL,
         sqs_endpoint_url: str | None = None,
         region_name: str | None = None,
@@ -102,6 +111,9 @@ class Worker:
             drain=_seconds(drain, "drain"),
             lease=lease_of(client.timeouts.attempt, client.timeouts.consistency, _seconds(skew, "skew"), lease),
             delivery=delivery,
+            until=choice(until, Until, "until"),
+            retry_failed=_whole(retry_failed, "retry_failed", 0, 100),
+            container=container,
             long_poll=_whole(long_poll, "long_poll", 0, LONG_POLL),
             endpoint_url=sqs_endpoint_url,
             region_name=region_name,
@@ -143,6 +155,14 @@ class Worker:
     def statistics(self) -> WorkerStatistics:
         """Return a snapshot of the counts of this run, or of the last one."""
         return self._shift.statistics() if self._shift is not None else WorkerStatistics()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it runs, its ledger can be reached, and its queue has answered lately, for a liveness probe.
+
+        False before and after `run`, and where neither the queue nor the ledger was to be had for a minute.
+        """
+        return self._running and self._shift is not None and self._shift.healthy
 
     def __repr__(self) -> str:
         now, shift = self.statistics(), self._shift

@@ -7,24 +7,29 @@ import logging
 import random
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 from aiobotocore.session import AioSession
 
-from aioecs import Client, Delivery
+from aioecs import Batch, Client, Delivery
 from aioecs.worker._aws import entered, stays
 from aioecs.worker._clock import Clock
 from aioecs.worker._job_decisions import Lease, growing, idle_rest
+from aioecs.worker._job_results import JobRunner
 from aioecs.worker._job_starter import Key, Starter, ToRequest
 from aioecs.worker._ledgers.dynamodb import DynamoDBLedger
 from aioecs.worker._ledgers.ledger import Ledger, LedgerError
-from aioecs.worker._message import Message
 from aioecs.worker._message_handler import Carrier
-from aioecs.worker._queue import BY_TENS, Outbox, Queue, QueueError
 from aioecs.worker._shutdown import Ending
+from aioecs.worker._sqs.message import Message
+from aioecs.worker._sqs.queue import BY_TENS, Outbox, Queue, QueueError
 from aioecs.worker._statistics import Tally, WorkerStatistics
 
+Until = Literal["started", "stopped"]
+"""To where a worker sees a job: until its start is settled, or until its tasks have stopped."""
+
+UNHEALTHY_AFTER = 60.0  # in seconds without an answer of the queue, beyond a long poll
 _GRACE = 1.0  # in seconds, for the answer of a long poll that is cut: what it brings would stay invisible else
 _LAST_ROUND = 0.8  # in seconds, for giving back what is left at the very end
 _LONGEST_PROBE = 10.0  # in seconds, between two looks whether a ledger or a queue is back
@@ -45,6 +50,9 @@ class Terms:
     drain: float
     lease: Lease
     delivery: Delivery
+    until: Until
+    retry_failed: int
+    container: str | None
     long_poll: int
     endpoint_url: str | None
     region_name: str | None
@@ -61,6 +69,7 @@ class Shift:
         self._clock = Clock(terms.lease.skew)
         self._jobs: set[asyncio.Task[None]] = set()
         self._freed = asyncio.Event()
+        self._answered_at = asyncio.get_running_loop().time()
 
     def end(self, why: str) -> None:
         """Begin to end; the second time, end the draining."""
@@ -90,7 +99,7 @@ class Shift:
             outbox = Outbox(queue, terms.visibility)
             carrier = Carrier(
                 terms.url,
-                starter=Starter(terms.client, batch, terms.ledger, terms.to_request, terms.key, terms.lease),
+                starter=self._starter(batch),
                 outbox=outbox,
                 ending=self.ending,
                 tally=self._tally,
@@ -106,6 +115,21 @@ class Shift:
         if self.ending.error is not None:
             raise self.ending.error
         return self.statistics()
+
+    def _starter(self, batch: Batch) -> Starter | JobRunner:
+        """Return what carries a job to where the worker is to see it."""
+        terms = self._terms
+        starter = Starter(terms.client, batch, terms.ledger, terms.to_request, terms.key, terms.lease)
+        if terms.until == "started":
+            return starter
+        return JobRunner(starter, terms.client, terms.retry_failed, terms.container)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it works: the ledger can be reached, and the queue answered lately unless there is no room."""
+        full = len(self._jobs) >= self._terms.concurrency
+        since = asyncio.get_running_loop().time() - self._answered_at
+        return not self._tally.now.ledger_down and (full or since <= self._terms.long_poll + UNHEALTHY_AFTER)
 
     async def _connected(self, stack: AsyncExitStack) -> Any:
         """Open a client of SQS; the ledger, too, is reached as its caller said, else as ECS is."""
@@ -156,6 +180,7 @@ class Shift:
     async def _received(self, queue: Queue, free: int) -> Sequence[Message]:
         asked = queue.receive(free, self._terms.visibility, self._terms.long_poll)
         found = await self.ending.unless_begun(asked, _GRACE)
+        self._answered_at = asyncio.get_running_loop().time()
         self._look_at_clock()
         return found or ()
 

@@ -19,7 +19,7 @@ from fake_batch import (
 from virtual_time import iterations, run_in_virtual_time
 
 import aioecs
-from aioecs import IdempotencyMismatch, InvalidRequest, Outcome, StartResult, StartTaskRequest
+from aioecs import IdempotencyMismatch, InvalidRequest, Outcome, RunTaskRequest, StartResult, StartTaskRequest
 from aioecs._calls.call import Call
 from aioecs._calls.caller_wait import SharedCall
 from aioecs._logic.sending.packing import Entry, Group
@@ -394,7 +394,7 @@ def test_what_can_not_be_prepared_is_not_sent() -> None:
         bench = EngineHarness()
         whole = bench.engine._prepare
 
-        def prepare(request: StartTaskRequest, group: Group) -> Call:
+        def prepare(request: StartTaskRequest | RunTaskRequest, group: Group) -> Call:
             if request.started_by is not None:
                 raise InvalidRequest("idempotency_key", "goes without started_by")
             return whole(request, group)

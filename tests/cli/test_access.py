@@ -25,7 +25,7 @@ def test_the_clocks() -> None:
 
 
 def test_what_a_command_gets() -> None:
-    """It asks for `access`, and typer sees each option of it after the command's own, under the AWS CLI's names."""
+    """A command takes `access`; typer sees each access option after the command's own, named as in the AWS CLI."""
     got: list[Any] = []
 
     def command(cluster: str = "c", *, access: Access) -> int:

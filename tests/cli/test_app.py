@@ -14,9 +14,8 @@ import pytest
 
 import aioecs
 import aioecs.cli
-from aioecs.cli import _app
 from aioecs.cli._access import profiles
-from aioecs.cli._app import run
+from aioecs.cli._app import COMMANDS, load, run
 
 C = "start --cluster c --task-definition td"
 
@@ -53,7 +52,7 @@ def test_help(words: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_option_has_a_help(capsys: pytest.CaptureFixture[str]) -> None:
-    """All that the command is asked is in its help."""
+    """Each option is in the command's help."""
     run(["start", "--help"])
     out = capsys.readouterr().out
     options = (
@@ -77,7 +76,7 @@ def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ("strat", "No such command 'strat'"),
         ("--nope", "--nope"),
@@ -106,14 +105,14 @@ def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
         ("local surplus", "unexpected extra argument"),
     ],
 )
-def test_what_is_wrong_with_the_words(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_wrong_with_the_words(words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     """One line of stderr says what is wrong and where to read on; nothing else is said, and the status is 2."""
     assert run(words.split()) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("aioecs: ")
     assert err.count("\n") == 1
-    assert told in err
+    assert message in err
     command = words.split()[0]
     assert err.endswith(
         f"(see aioecs {command} --help)\n" if command in ("start", "local") else "(see aioecs --help)\n"
@@ -150,12 +149,12 @@ def test_secrets_are_never_shown(words: Sequence[str], capfd: pytest.CaptureFixt
 
 
 def test_an_interrupt_before_anything_began(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C while there is nothing to settle yet ends quietly."""
+    """Ctrl-C with nothing in flight ends without a message."""
 
     def interrupted(*_: object) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_app, "get_command", interrupted)
+    monkeypatch.setattr("aioecs.cli._app.get_command", interrupted)
     assert run([]) == 130
 
 
@@ -221,14 +220,36 @@ def test_as_a_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
 def test_examples_stay_whole_on_60_columns(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A command that is copied out of the help is the command; faults, which are files' lines, are not commands."""
     monkeypatch.setenv("COLUMNS", "60")
-    for name, module in vars(_app).items():
-        text = getattr(module, "HELP", "")
+    for name in COMMANDS:
+        text = importlib.import_module(f"aioecs.cli._commands.{name}").HELP
         examples = [line for line in text.splitlines() if line.startswith("  ") and not line.startswith("  {")]
-        if not examples:
-            continue
-        run([name.strip("_"), "--help"])
+        assert examples
+        run([name, "--help"])
         shown = [line.strip() for line in capsys.readouterr().out.splitlines()]
         assert [line for line in examples if line.strip() not in shown] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_list_of_commands_says_what_their_help_says(name: str) -> None:
+    """The list has the first sentence or two of each help, without importing it."""
+    text = (load(name).help or "").replace("\n", " ").strip()
+    assert text.startswith(COMMANDS[name])
+
+
+def test_help_imports_no_command() -> None:
+    """Nor does --version; a command's help imports that one, and nothing that runs it."""
+    code = (
+        "import sys; from aioecs.cli._app import run; run(sys.argv[1:]); "
+        "print(*[name for name in sys.modules if name.startswith('aioecs.')])"
+    )
+    for words, absent in (
+        (["--version"], "aioecs.cli._commands"),
+        (["--help"], "aioecs.cli._commands"),
+        (["start", "--help"], "aioecs.cli._start.run"),
+        (["start", "--help"], "aioecs.testing"),
+    ):
+        done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+        assert absent not in done.stdout.splitlines()[-1]
 
 
 @pytest.mark.parametrize("command", ["", "start", "tasks"])

@@ -1,6 +1,6 @@
 """The command as a process of its own, and how it ends: Ctrl-C twice, a closed terminal, a stdout that takes nothing.
 
-Whatever stdout is, each task that may run is told: by its ARN, or by the token that it bears.
+Whatever stdout is, each task that may run is reported: by its ARN, or by its token.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SINKS = ("file", "unread pipe", "terminal", "unread terminal")
 
 @pytest.fixture
 async def mute() -> AsyncIterator[LocalECS]:
-    """Serve an ECS that falls silent, with room for all."""
+    """Serve an ECS that stops answering, with capacity for all."""
     silence = Fault("hang", when="after", skip=ANSWERED, times=None)
     async with LocalECS(cpu=ROOM, memory=ROOM, faults=[silence]) as local:
         yield local
@@ -95,7 +95,7 @@ async def sent(local: LocalECS, calls: int) -> None:
 
 
 def reported(text: str) -> tuple[set[str], set[str]]:
-    """Return the ARNs and the tokens that lines of JSON tell."""
+    """Return the ARNs and the tokens in lines of JSON."""
     starts = [json.loads(line) for line in text.splitlines() if line.startswith('{"outcome"')]
     arns = {start["task_arn"] for start in starts if start["task_arn"]}
     return arns, {start["token"] for start in starts if start["outcome"] == "unknown"}
@@ -119,7 +119,7 @@ def summary_of(text: str) -> dict[str, Any]:
 async def test_ctrl_c_twice(
     kind: str, names: tuple[str, ...], mute: LocalECS, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """Everything that went out is told, the one that was never answered by its token, and nothing is unsettled."""
+    """Everything that was sent is reported, what was never answered by its token, and nothing is unresolved."""
     sink = Sink(kind, tmp_path / "out")
     process = await begun(mute, environment, sink.fd, "--count", "6000", "--json", *names)
     await sent(mute, ANSWERED + 10)
@@ -140,7 +140,7 @@ async def test_ctrl_c_twice(
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
 async def test_a_terminal_that_closes(local: LocalECS, environment: dict[str, str], tmp_path: Path) -> None:
-    """Its SIGHUP is an interrupt like any other: what was started until then is told, where somebody can read it."""
+    """Its SIGHUP is an interrupt like any other: what was started until then is reported where it can be read."""
     ours, theirs = pty.openpty()
     out = tmp_path / "out"
     with out.open("wb") as file:

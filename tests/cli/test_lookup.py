@@ -71,7 +71,7 @@ async def test_all_active_instances(local: LocalECS, client: Client) -> None:
 
 
 async def test_no_instance(local: LocalECS, client: Client) -> None:
-    """A cluster without instances is told, and one that isn't there is ECS's error."""
+    """A cluster without instances is an error, and one that isn't there is ECS's error."""
     local.engine.add_cluster("empty")
     with pytest.raises(UsageError, match="cluster empty has no ACTIVE container instance"):
         await find_instances(client, StartOptions(cluster="empty", all_instances=True))
@@ -98,7 +98,7 @@ async def test_no_such_definition(client: Client) -> None:
 
 
 async def test_definition_may_not_be_seen() -> None:
-    """Without the permission to look, the user is told how to do without."""
+    """Without the permission, the message says which option makes the call unnecessary."""
     async with LocalECS(denied=["DescribeTaskDefinition"]) as local:
         access: dict[str, Any] = {**local.client_kwargs()}
         async with Client(**access) as client:

@@ -1,4 +1,4 @@
-"""How words become values, and that what is wrong with them is told without telling secrets."""
+"""How arguments become values, and that errors show no secrets."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def test_instances(lists: list[str], read: tuple[str, ...]) -> None:
     assert instances(lists) == read
 
 
-@pytest.mark.parametrize(("given", "told"), [("a b", "'a b'"), ("a,,b", "empty"), ("", "empty"), ("a,é", "'é'")])
-def test_bad_instances(given: str, told: str) -> None:
+@pytest.mark.parametrize(("given", "message"), [("a b", "'a b'"), ("a,,b", "empty"), ("", "empty"), ("a,é", "'é'")])
+def test_bad_instances(given: str, message: str) -> None:
     """What is neither an id nor an ARN is named."""
     with pytest.raises(UsageError, match=r"^--instances: ") as refused:
         instances([given])
-    assert told in str(refused.value)
+    assert message in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -93,13 +93,13 @@ def test_policies_are_those_of_the_client() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         (InvalidRequest("started_by", "at most 36", "37"), "--started-by: at most 36, not 37"),
         (InvalidRequest("tags[3].key", "at most 128"), "--tags: at most 128"),
         (InvalidRequest("task", "is required"), "TASK: is required"),
     ],
 )
-def test_a_rule_that_is_broken_is_told_by_its_option(error: InvalidRequest, told: str) -> None:
+def test_a_rule_that_is_broken_is_told_by_its_option(error: InvalidRequest, message: str) -> None:
     """As the user typed it, whichever part of the member breaks it."""
-    assert str(refused_by(error, {"task": "TASK"})) == told
+    assert str(refused_by(error, {"task": "TASK"})) == message

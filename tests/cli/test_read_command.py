@@ -1,4 +1,4 @@
-"""What the commands that only look have in common."""
+"""How commands that only read are run."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_interrupted(local: LocalECS) -> None:
-    """Ctrl-C ends the looking, and it is the status that says so."""
-    looking = asyncio.Event()
+    """Ctrl-C ends the command with its own status."""
+    running = asyncio.Event()
 
-    async def look(_: aioecs.Client) -> int:
-        looking.set()
+    async def command(_: aioecs.Client) -> int:
+        running.set()
         await asyncio.Event().wait()
         return 0
 
-    ended = asyncio.create_task(run_with_client(Access(endpoint_url=local.endpoint_url), Streams(), look))
-    await looking.wait()
+    ended = asyncio.create_task(run_with_client(Access(endpoint_url=local.endpoint_url), Streams(), command))
+    await running.wait()
     os.kill(os.getpid(), signal.SIGINT)
     assert await ended == 130
 
@@ -53,10 +53,10 @@ async def test_an_error(
 ) -> None:
     """One line says what went wrong; the status, whether another try may help."""
 
-    async def look(_: aioecs.Client) -> int:
+    async def command(_: aioecs.Client) -> int:
         raise error
 
-    assert await run_with_client(Access(endpoint_url=local.endpoint_url), Streams(), look) == status
+    assert await run_with_client(Access(endpoint_url=local.endpoint_url), Streams(), command) == status
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert err.startswith("aioecs: ")

@@ -38,7 +38,7 @@ def test_what_names_tasks(text: str, names: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("a\n{oops", "line 2 of standard input is no JSON"),
         ("[" * 100_000, "line 1 of standard input is no JSON"),
@@ -47,9 +47,9 @@ def test_what_names_tasks(text: str, names: list[str]) -> None:
         ('{"taskArns": [{}]}', "the JSON on line 1 of standard input names no task"),
     ],
 )
-def test_what_names_no_task(text: str, told: str) -> None:
+def test_what_names_no_task(text: str, message: str) -> None:
     """It is an error, before anything is sent."""
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(UsageError, match=message):
         list(read_names(text))
 
 

@@ -21,7 +21,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[StartOptions]:
             seen.append(self._options)
             return 0
 
-    monkeypatch.setattr("aioecs.cli._commands.start.Run", Kept)
+    monkeypatch.setattr("aioecs.cli._start.run.Run", Kept)
     return seen
 
 

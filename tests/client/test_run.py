@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from engine_transport import EngineSetup, seconds_by_task, engine_client
+from engine_transport import EngineSetup, engine_client, seconds_by_task
 from virtual_time import run_in_virtual_time
 
 import aioecs
@@ -264,7 +264,9 @@ def test_many_at_once() -> None:
     """Each has its own end, in the order of the requests; one that is refused or wrong fails no other."""
 
     async def work() -> None:
-        async with engine_client(running_seconds=seconds_by_task(9.0, 3.0), exit_code=lambda task: task.seq % 2) as world:
+        async with engine_client(
+            running_seconds=seconds_by_task(9.0, 3.0), exit_code=lambda task: task.seq % 2
+        ) as world:
             one = on_an_instance(world)
             requests = [one, one, one.replace(container_instances=["0" * 32]), on_an_instance(world, "none"), one]
             report = await world.client.run_all(requests)

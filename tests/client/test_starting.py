@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import pytest
 from fake_transport import FakeTransport, HeldAttempt, fake_client, lost
+from local_world import opened
 from virtual_time import run_in_virtual_time
 
 import aioecs
@@ -17,16 +18,9 @@ from aioecs._model.attempt import Answered, Attempt
 from aioecs._transport.transport import SentMarker
 from aioecs.testing import Fault, LocalECS
 
-CLOCKS = Timeouts(attempt=1, consistency=0.5, settle=3, drain=3)
-SOON = Retries(initial_backoff=0.02, max_backoff=0.2)
 DEMO = RunTaskRequest(task_definition="demo", count=3)
 TASK = "arn:aws:ecs:us-east-1:123456789012:task/default/"
 DEFINITION = "arn:aws:ecs:us-east-1:123456789012:task-definition/demo:1"
-
-
-def opened(local: LocalECS, **settings: Any) -> aioecs.Client:
-    """Make a client of a local ECS with short clocks."""
-    return aioecs.Client(**{**local.client_kwargs(), "timeouts": CLOCKS, "retries": SOON, **settings})
 
 
 def tasks_for(request: RunTaskRequest) -> list[Task]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any, cast
 
 import pytest
 from virtual_time import iterations, run_in_virtual_time
@@ -129,3 +130,11 @@ async def test_whoever_asked_hears_of_the_end(heard: bool) -> None:
     await asyncio.wait(tasks)
     await iterations(1)
     assert sorted(ended) == [("never ran", 1), ("ran", 0)]
+
+
+async def test_an_interrupt_is_not_logged_as_a_defect(caplog: pytest.LogCaptureFixture) -> None:
+    """A KeyboardInterrupt that lands in a task goes to the caller of the event loop; the log has no error of it."""
+    interrupted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    interrupted.set_exception(KeyboardInterrupt())
+    BackgroundTasks()._ended(cast("Any", interrupted))
+    assert "ended with an error" not in caplog.text

@@ -12,7 +12,7 @@ from virtual_time import iterations, run_in_virtual_time
 
 import aioecs
 from aioecs import Outcome, StartResult, Task
-from aioecs._logic.sending.rate_limiter import Fixed
+from aioecs._logic.sending.rate_limiter import FixedRate
 from aioecs._model.attempt import Answered, Attempt, Lost, NotSent, Rejected
 from aioecs._runtime.client_core import Core
 from aioecs._runtime.concurrency import Priority
@@ -161,7 +161,7 @@ async def test_its_time_is_the_loops() -> None:
 
 async def test_what_takes_from_no_bucket_waits_for_no_turn() -> None:
     """It goes out at once, however slow the paces are."""
-    slow = SharedLimiter(Fixed(1.0, 0.001))
+    slow = SharedLimiter(FixedRate(1.0, 0.001))
     core = make_core(FakeTransport(describe_task_definition=saying(DESCRIBED)), start_limiter=slow, read_limiter=slow)
     request = aioecs.DescribeTaskDefinitionRequest(task_definition="demo")
     for _ in range(3):

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from virtual_time import iterations, run_in_virtual_time
 
 from aioecs import Pacing
-from aioecs._logic.sending.rate_limiter import Fixed, Unpaced
-from aioecs._runtime import shared_limiter as shell
+from aioecs._logic.sending.rate_limiter import FixedRate, Unlimited
+from aioecs._runtime.concurrency import Priority
 from aioecs._runtime.shared_limiter import SharedLimiter
 
 
@@ -59,7 +59,7 @@ async def waits(pace: SharedLimiter, **options: Any) -> asyncio.Task[float]:
 
 def test_a_free_turn_costs_no_visit_to_the_loop() -> None:
     """The coroutine ends at its first step, with the time as its ticket."""
-    coroutine = SharedLimiter(Fixed(2, 1), lambda: 7.0).turn()
+    coroutine = SharedLimiter(FixedRate(2, 1), lambda: 7.0).turn()
     with pytest.raises(StopIteration) as ended:
         coroutine.send(None)
     assert ended.value.value == 7.0
@@ -69,7 +69,7 @@ def test_turns_come_at_the_rate_on_virtual_time() -> None:
     """Burst at once, then one by one, with one timer and no polling."""
 
     async def run() -> list[float]:
-        pace, begun = SharedLimiter(Fixed(5, 10)), time.monotonic()
+        pace, begun = SharedLimiter(FixedRate(5, 10)), time.monotonic()
         tickets = await asyncio.gather(*(pace.turn() for _ in range(15)))
         assert pace.waiting == 0
         return [round(ticket - begun, 3) for ticket in tickets]
@@ -99,7 +99,7 @@ def test_two_batches_share_evenly(many: bool) -> None:
     """Whether one asks for a turn at a time or has a thousand waiters."""
 
     async def run() -> Counter[str]:
-        pace, count, one, other = SharedLimiter(Fixed(20, 50)), Counter[str](), object(), object()
+        pace, count, one, other = SharedLimiter(FixedRate(20, 50)), Counter[str](), object(), object()
 
         async def visits(name: str, of: object, times: int) -> None:
             for _ in range(times):
@@ -229,7 +229,7 @@ async def test_a_timer_is_moved_forward_by_news() -> None:
 
 def test_loops_in_threads_share_one_pace() -> None:
     """Together they get what the bucket gives, each about its part, and every waiter is served."""
-    pace, counts, begun = SharedLimiter(Fixed(30, 1000)), Counter[int](), time.monotonic()
+    pace, counts, begun = SharedLimiter(FixedRate(30, 1000)), Counter[int](), time.monotonic()
 
     async def work(name: int) -> None:
         async def visit() -> None:
@@ -298,10 +298,10 @@ def test_a_closed_loop_is_forgotten(due: float | None) -> None:
     gate.free = 0
     third = abandoned(pace)
     gate.due = time.monotonic() + 60
-    pace._serve()
-    for side in list(pace._sides.values()):
+    pace._grant()
+    for side in list(pace._loops.values()):
         side.due = None
-    pace._serve()
+    pace._grant()
     assert pace.waiting == 0
     del loop, other, third
     gc.collect()
@@ -325,15 +325,49 @@ def test_who_is_equal_shares() -> None:
     unpaced = SharedLimiter.shared(who, "starts", None)
     assert unpaced.rate == float("inf")
     assert unpaced.wait_hint() == 0.0
-    assert isinstance(unpaced._pulse, Unpaced)
+    assert isinstance(unpaced._limiter, Unlimited)
 
 
-def test_what_was_learnt_outlives_its_clients_within_bounds() -> None:
-    """The latest are remembered, others only while they are in use."""
-    registry = shell._Registry(2)
-    first = registry.get("a", lambda: SharedLimiter(Unpaced()))
-    marks = {key: id(registry.get(key, lambda: SharedLimiter(Unpaced()))) for key in ("b", "c")}
-    assert registry.get("a", lambda: SharedLimiter(Unpaced())) is first
-    assert id(registry.get("c", lambda: SharedLimiter(Unpaced()))) == marks["c"]
-    gc.collect()
-    assert set(registry._known) == {"a", "c"}
+# The reserve of lookups and stops -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("urgency", [Priority.STOP, Priority.LOOK])
+def test_lookups_and_stops_go_at_the_reserved_rate_though_the_learned_one_is_lower(urgency: Priority) -> None:
+    """Ten of them at five a second, beside reads that wait for their permits all the while."""
+
+    async def run() -> list[float]:
+        limiter, begun = SharedLimiter(FixedRate(1, 0.01), reserved=5.0), time.monotonic()
+        await limiter.turn(Priority.READ)
+        reads = [asyncio.create_task(limiter.turn(Priority.READ)) for _ in range(3)]
+        await iterations(1)
+        permits = [await limiter.turn(urgency) for _ in range(10)]
+        assert not any(read.done() for read in reads)
+        for read in reads:
+            read.cancel()
+        await asyncio.gather(*reads, return_exceptions=True)
+        return [round(permit - begun, 3) for permit in permits]
+
+    assert run_in_virtual_time(run()) == [round(0.2 * at, 3) for at in range(10)]
+
+
+def test_the_reserve_is_no_limit() -> None:
+    """Where the bucket gives more, lookups take it."""
+    limiter = SharedLimiter(FixedRate(4, 1), lambda: 7.0, reserved=5.0)
+    for _ in range(4):
+        with pytest.raises(StopIteration):
+            limiter.turn(Priority.LOOK).send(None)
+    assert limiter.waiting == 0
+
+
+def test_reads_and_starts_take_nothing_from_the_reserve() -> None:
+    """They wait for the learned rate."""
+    limiter = SharedLimiter(FixedRate(1, 1), lambda: 7.0, reserved=5.0)
+    assert limiter.try_acquire() == 7.0
+    assert limiter.try_acquire() is None
+
+
+def test_the_read_bucket_has_a_reserve_and_the_bucket_of_starts_has_none() -> None:
+    """A quarter of the published rate of reads: five lookups a second, whatever was learned."""
+    who = ("123", "eu-west-1", object())
+    assert SharedLimiter.shared(who, "reads", Pacing())._reserved == 5.0
+    assert SharedLimiter.shared(who, "starts", Pacing())._reserved == 0.0

@@ -16,6 +16,7 @@ import aioecs
 from aioecs import (
     CancelToken,
     Outcome,
+    RunTaskRequest,
     StartCancelled,
     StartResult,
     StartTaskRequest,
@@ -130,7 +131,7 @@ class EngineHarness:
         self.owner = ResultRecorder()
         self._at = itertools.count()
 
-    def prepare(self, request: StartTaskRequest, group: Group) -> Call:
+    def prepare(self, request: StartTaskRequest | RunTaskRequest, group: Group) -> Call:
         """Return a call, as a client does."""
         token = f"aioecs-{group.key or len(self.prepared)}"
         record = CallRecord(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import attrs
 
-from aioecs._logic.sending.rate_limiter import Pulse
+from aioecs._logic.sending.rate_limiter import RateLimiter
 
 Latency = Callable[[random.Random], float]
 
@@ -77,7 +77,7 @@ class Job:
 
 @attrs.define(eq=False)
 class _Client:
-    limiter: Pulse
+    limiter: RateLimiter
     queue: deque[Job] = attrs.Factory(deque)
     in_flight: int = 0
     wake_at: float = math.inf
@@ -92,7 +92,7 @@ class Simulation:
         self._order = itertools.count()
         self._events: list[tuple[float, int, Callable[[float], None]]] = []
 
-    def add(self, limiter: Pulse, *jobs: Job) -> None:
+    def add(self, limiter: RateLimiter, *jobs: Job) -> None:
         """Add a client with these jobs."""
         client = _Client(limiter)
         for job in jobs:
@@ -187,7 +187,7 @@ class Scenario:
                 need, now, rate = need - (when - now) * rate, when, then
         return now + max(0.0, need / rate) + self.trip
 
-    def run(self, make: Callable[[], Pulse], seed: int) -> tuple[float, float, float]:
+    def run(self, make: Callable[[], RateLimiter], seed: int) -> tuple[float, float, float]:
         """Return makespan ÷ least, wasted calls in percent, and how much longer the slowest client took, in percent."""
         rng = random.Random(seed * 7 + 1)
         phase = 0.2 + 0.8 * rng.random() if self.stepped else None
@@ -262,7 +262,7 @@ SCENARIOS: dict[str, Scenario] = {
 """Those of the study, 1 s of latency, and outages. The bound for four clients is not promised, only monitored."""
 
 
-def medians(scenario: Scenario, make: Callable[[], Pulse], seeds: Iterable[int]) -> tuple[float, float, float]:
+def medians(scenario: Scenario, make: Callable[[], RateLimiter], seeds: Iterable[int]) -> tuple[float, float, float]:
     """Run a scenario once per seed and return the medians of its results."""
     ratios, wasted, apart = zip(*(scenario.run(make, seed) for seed in seeds), strict=True)
     return statistics.median(ratios), statistics.median(wasted), statistics.median(apart)

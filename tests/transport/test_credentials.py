@@ -28,7 +28,7 @@ from aioecs._transport.settings import Settings
 from aioecs._transport.transport import START_TASK, SentMarker
 from aioecs._transport.transport_factory import open_transport
 from aioecs.worker._ledgers.dynamodb import DynamoDBLedger
-from aioecs.worker._queue import Queue
+from aioecs.worker._sqs.queue import Queue
 from tests.transport.native.test_native_transport import EMPTY, REQUEST
 
 CANARY = "canary-hunter2"

@@ -197,6 +197,7 @@ async def operations(ecs: aioecs.Client) -> None:
         assert_type(entered, aioecs.Client)
     assert_type(await ecs.stop_task(stop), aioecs.StopTaskResponse)
     assert_type(await ecs.run_task(run), aioecs.RunTaskResponse)
+    assert_type(await ecs.run_tasks([run], wait_for_capacity=5), aioecs.BatchReport)
     assert_type(await ecs.look_up("aioecs-token"), tuple[aioecs.Task, ...])
     await ecs.start_task(request, idempotency_key="job", restart=restart)
     assert_type(await ecs.describe_tasks(some_tasks), aioecs.DescribeTasksResponse)
@@ -243,6 +244,10 @@ async def working(ecs: aioecs.Client, ledger: aioecs.worker.Ledger) -> None:
 
     worker = aioecs.worker.Worker(ecs, "https://queue", to_request, ledger=ledger, concurrency=10)
     assert_type(await worker.run(aioecs.CancelToken()), aioecs.worker.WorkerStatistics)
+    to_the_end = aioecs.worker.Worker(ecs, "https://queue", to_request, ledger=ledger, until="stopped", retry_failed=2)
+    assert_type(to_the_end.healthy, bool)
+    events = aioecs.worker.TaskEvents(ecs, "https://queue", lambda result: result.succeeded, ledger=ledger)
+    assert_type(await events.run(aioecs.CancelToken()), aioecs.worker.TaskEventStatistics)
     response = await aioecs.worker.start_records(ecs, {"Records": []}, to_request, ledger=aioecs.worker.MemoryLedger())
     assert_type(response, aioecs.worker.BatchResponse)
     assert_type(response["batchItemFailures"], list[aioecs.worker.ItemFailure])
@@ -466,6 +471,9 @@ async def to_the_end(ecs: aioecs.Client, one: aioecs.StartTaskRequest, run_one: 
         assert_type((line.container, line.text), tuple[str, str])
         assert_type(line, aioecs.LogLine)
     assert_type(await ecs.log_tail(report.results[0], 5), tuple[aioecs.LogLine, ...])
+    assert_type(await ecs.wait_until_healthy(["arn"], token, timeout=60, cluster="render"), list[aioecs.Task])
+    instances = await ecs.wait_for_instances("render", 3, token, timeout=60)
+    assert_type(instances, list[aioecs.types.ContainerInstance])
     assert_type(await ecs.task_result(report.results[0].task, container="main"), aioecs.TaskResult)
 
 

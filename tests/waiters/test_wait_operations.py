@@ -632,3 +632,27 @@ async def test_on_the_local_ecs() -> None:
         feeder.cancel()
         with pytest.raises(asyncio.CancelledError):
             await feeder
+
+
+def test_tasks_that_become_healthy() -> None:
+    """UNHEALTHY is waited for; one that stops ends the wait."""
+
+    async def work() -> None:
+        async with engine_client() as world:
+            arns, engine = world.transport.start(2), world.transport.engine
+            waiting = asyncio.create_task(world.client.wait_until_healthy(arns, timeout=600))
+            await asyncio.sleep(10)
+            engine.set_health(arns[0], "UNHEALTHY")
+            engine.set_health(arns[1], "HEALTHY")
+            await asyncio.sleep(10)
+            assert not waiting.done()
+            engine.set_health(arns[0], "HEALTHY")
+            assert [task.health_status for task in await waiting] == ["HEALTHY", "HEALTHY"]
+            engine.set_health(arns[0], "UNKNOWN")
+            ending = asyncio.create_task(world.client.wait_until_healthy(arns[:1], timeout=600))
+            await asyncio.sleep(10)
+            engine.end_task(arns[0], exit_code=1)
+            with pytest.raises(TaskStopped, match="had never been healthy"):
+                await ending
+
+    run_in_virtual_time(work())

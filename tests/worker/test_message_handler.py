@@ -133,7 +133,7 @@ def test_what_becomes_of_it(happened: Happened, caplog: pytest.LogCaptureFixture
     assert (counts.deleted, counts.returned) == (int(fate is Fate.DELETE), int(fate is not Fate.DELETE))
     assert counts.started == (happened is Happened.STARTED)
     assert counts.already_settled == (happened is Happened.SETTLED)
-    assert counts.unknown == (happened in (Happened.UNKNOWN, Happened.FORGOTTEN))
+    assert counts.unknown == (happened in (Happened.UNKNOWN, Happened.FORGOTTEN, Happened.END_UNKNOWN))
     assert counts.dead_lettered == (fate is Fate.REDRIVE)
     assert counts.ledger_down == (happened is Happened.LEDGER_DOWN)
     assert (counts.left, counts.received) == ((), 0)

@@ -41,7 +41,7 @@ from aioecs.worker import (
 from aioecs.worker._job_decisions import Fate
 from aioecs.worker._ledgers.claims import REMEMBERED, fingerprint
 from aioecs.worker._worker import message_id
-from tests.worker.test_queue import a_body
+from tests.worker.sqs.test_queue import a_body
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:moto"),

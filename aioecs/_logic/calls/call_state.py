@@ -28,7 +28,6 @@ returns the next action, whose result is the next input. None means: the action 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 
 import attrs
 
@@ -48,15 +47,12 @@ from aioecs._logic.calls.actions import (
     Withdrawn,
 )
 from aioecs._logic.calls.call_record import CallRecord, Phase
-from aioecs._logic.calls.token import CLIENT_TOKEN_ENDS, CLIENT_TOKEN_LIVES
+from aioecs._logic.calls.run_replay import match_run, token_has_ended, too_many
 from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
 from aioecs._model.shapes.run_task import RunTaskResponse
 from aioecs._model.shapes.start_task_response import StartTaskResponse
-from aioecs._model.shapes.task import Failure, Task
+from aioecs._model.shapes.task import Task
 from aioecs.errors import AnswerLost, ConfigurationError, ConflictException
-
-CLOCK_SKEW = 1.0
-"""In seconds: how far this machine's clock may be from ECS's, where one tells by time what this call started."""
 
 
 @attrs.frozen
@@ -99,7 +95,7 @@ def _answered(call: CallRecord, what: Answered[StartTaskResponse | RunTaskRespon
     call.in_flight, call.was_sent, call.ended = False, True, when.now
     tasks, failures = matching.sound(what.answer.tasks, what.answer.failures)
     if call.is_run:
-        _match_run(call, tasks, failures)
+        match_run(call, tasks, failures)
     else:
         matching.answer(call.slots, tasks, failures)
     if call.open:
@@ -107,15 +103,6 @@ def _answered(call: CallRecord, what: Answered[StartTaskResponse | RunTaskRespon
         lost = AnswerLost(f"{call.operation} was answered for {named} starts, and not for all that were asked for")
         return _lost(call, Lost(lost), when)
     return _known(call, when)
-
-
-def _match_run(call: CallRecord, tasks: list[Task], failures: list[Failure]) -> None:
-    """Take the answer to a RunTask; what its `clientToken` started before this call is told by when it was created."""
-    again = call.ambiguous or call.shares_token
-    call.refusals = matching.answer_run(call.slots, tasks, failures, again=again)
-    if call.shares_token and call.first_sent is not None:
-        began = call.epoch + call.first_sent - CLOCK_SKEW
-        matching.not_ours_before(call.slots, datetime.fromtimestamp(began, UTC))
 
 
 def _known(call: CallRecord, when: When) -> Action:
@@ -250,15 +237,10 @@ def _adopt(call: CallRecord, found: list[Task]) -> None:
         call.candidates = tuple(matching.eldest_first(matching.on_instances(call.request, found)))
         return
     if call.keyed and not call.was_sent:
-        call.mismatch = tuple(matching.strangers(call.request, found) or _too_many(call, found))
+        call.mismatch = tuple(matching.strangers(call.request, found) or too_many(call, found))
     if not call.mismatch:
         surplus = matching.adopt(call.slots, found, ours=call.was_sent)
         call.surplus = tuple(task for task in surplus if task.task_arn not in call.stopped) if call.resent else ()
-
-
-def _too_many(call: CallRecord, found: list[Task]) -> list[Task]:
-    """Return the tasks of a key if they are more than a RunTask with it asks for."""
-    return found if call.is_run and len(found) > len(call.slots) else []
 
 
 def _denied(call: CallRecord, what: LookupDone) -> Action:
@@ -272,7 +254,7 @@ def _denied(call: CallRecord, what: LookupDone) -> Action:
 
 def _absent(call: CallRecord, what: CallInput, when: When) -> Action:
     """Decide about what certainly doesn't show: send it if it never was, or as delivery says."""
-    if not call.was_sent and _token_has_ended(call, when):
+    if not call.was_sent and token_has_ended(call, when.now):
         call.ambiguous = True
         return _finish(call)
     again = call.delivery == "at_least_once" and not call.candidates and call.sends < call.retries.max_attempts
@@ -281,15 +263,6 @@ def _absent(call: CallRecord, what: CallInput, when: When) -> Action:
     call.resent = call.was_sent and call.adopts
     call.ambiguous = False
     return _send(call, what, when)
-
-
-def _token_has_ended(call: CallRecord, when: When) -> bool:
-    """Tell whether a keyed RunTask found tasks so old that their `clientToken` would start all of them once more."""
-    if not call.is_run:
-        return False
-    ended = datetime.fromtimestamp(when.now + call.epoch - CLIENT_TOKEN_ENDS + CLIENT_TOKEN_LIVES, UTC)
-    created = [slot.task.created_at for slot in call.slots if slot.task is not None]
-    return any(moment is None or moment <= ended for moment in created)
 
 
 # Stopping, and ending -----------------------------------------------------------------------------------------------

@@ -1,23 +1,25 @@
-"""Which starts travel together: those that are equal but for the instance, ten a call, in the order they came.
+"""Packs starts into calls: ten starts that are equal but for the instance share a call, in the order they came.
 
-StartTask shares everything but `containerInstances` among the tasks of a call, so only starts that agree in all the
-rest, and in what is done about doubt, can be packed (aws/containers-roadmap#195 asks ECS for more). A start with an
-idempotency key of its own has a token of its own, so it travels alone.
+StartTask takes everything but `containerInstances` once for all tasks of a call. So only starts can share a call that
+are equal in all the rest, and in `delivery` (aws/containers-roadmap#195 asks ECS for more). A start with an idempotency
+key has a token of its own, and so a call of its own.
 
-A group that isn't full waits `window` seconds for company, counted from the first that waits. Groups are served in
-turn; one that has more left goes to the back, so that no large one starves a small one.
+A group of fewer than ten starts waits `window` seconds for more, counted from its first. Groups are served in turn; one
+that has starts left goes to the end, so that a large group does not starve a small one.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from contextvars import Context
 from enum import Enum, auto
+from operator import attrgetter
 from typing import Any, Protocol, cast
 
 import attrs
 
+from aioecs._logic.calls.matching import ANYWHERE
 from aioecs._model.checks.request_json import common_json, share_parts
 from aioecs._model.checks.table import INSTANCES_PER_CALL
 from aioecs._model.options import Delivery, OnCancel
@@ -26,12 +28,48 @@ from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.start_result import StartResult
 from aioecs.errors import ECSError
 
+_run_shared = attrgetter(
+    *(
+        field.name
+        for field in attrs.fields(cast("Any", RunTaskRequest))
+        if field.name not in ("count", "client_token", "extra")
+    )
+)
+
+
+def common_of(request: StartTaskRequest | RunTaskRequest) -> Hashable:
+    """Return what is equal for all requests that may share a call, and for no others."""
+    if isinstance(request, RunTaskRequest):
+        return cast("Hashable", _run_shared(request))
+    return common_json(request), request.started_by
+
+
+def is_alone(request: StartTaskRequest | RunTaskRequest, key: str | None) -> bool:
+    """Tell whether a request shares no call: it has a key or a client token, or is a RunTask with `extra`."""
+    if isinstance(request, RunTaskRequest) and (request.client_token is not None or request.extra):
+        return True
+    return key is not None
+
+
+def instances_of(request: StartTaskRequest | RunTaskRequest) -> Sequence[str]:
+    """Return the instance of each start of a request: an empty name for each task of a RunTask."""
+    if isinstance(request, RunTaskRequest):
+        return (ANYWHERE,) * (request.count or 1)
+    return request.container_instances
+
+
+def request_of(group: Group, instances: Sequence[str]) -> StartTaskRequest | RunTaskRequest:
+    """Return the request of a group for these instances."""
+    if isinstance(group.request, RunTaskRequest):
+        return group.request.replace(count=len(instances))
+    return group.request.replace(container_instances=instances)
+
 
 def alike(one: StartTaskRequest, other: StartTaskRequest) -> bool:
-    """Tell whether they share all but their instances: the very same values, so that what is checked of one holds.
+    """Tell whether they hold the very same values in all but their instances, so that one check serves both.
 
-    Equal is not enough for that, but for texts: True equals 1, of which only one keeps the rules. Spelled out, since it
-    is asked of every start.
+    Equality is enough for strings alone: True equals 1, and only one of them keeps the rules. It is called for every
+    start, and spelled out for that.
     """
     return (
         one.overrides is other.overrides
@@ -51,10 +89,10 @@ def alike(one: StartTaskRequest, other: StartTaskRequest) -> bool:
 
 
 class Owner(Protocol):
-    """Who asked for starts, and hears what each came to."""
+    """The caller that asked for starts, which is notified of the outcome of each."""
 
     def settled(self, entry: Entry, start: StartResult, error: ECSError | None, where: Any, /) -> None:
-        """Hear of one; `error` is what its call was told, where that was no answer, and `where` is that call."""
+        """Take the outcome of one; `error` is what its call ended with, if with an error, and `where` is that call."""
         ...
 
 
@@ -64,33 +102,33 @@ class Stage(Enum):
     QUEUED = auto()
     FLYING = auto()
     BEHIND = auto()
-    """Behind a call with the same idempotency key."""
+    """It waits for the end of a call with the same idempotency key."""
     DONE = auto()
 
 
 QUEUED, FLYING, BEHIND, DONE = Stage
-"""By name alone: in Python 3.11 to look a member up in its Enum is a call, too dear for each step of each start."""
+"""As names of the module: in Python 3.11 looking a member up in its Enum is a call, too slow for each step."""
 
 
 @attrs.define(eq=False)
 class Entry:
-    """One start on its way: one instance of one request."""
+    """One start: one instance of one request."""
 
     request: StartTaskRequest | RunTaskRequest
     instance: str
     owner: Owner
     at: int
-    """Which of its owner's it is, in the order of requests and instances."""
+    """Its number among its owner's starts, in the order of requests and instances."""
     stage: Stage = QUEUED
     gone: OnCancel | None = None
-    """What its owner, who has withdrawn it, wants done about it."""
+    """How its owner has withdrawn it; None if it has not."""
     group: Group | None = None
     where: Any = None
-    """The call that it flies in, for whoever carries it out."""
+    """The call that it is part of, for the engine that makes the call."""
     kept: bool = False
-    """Another caller shares the call that it was in, so its task is never stopped for this owner alone."""
+    """Another caller shares its call, so its task is never stopped for this owner alone."""
     caller: Context | None = None
-    """The context of whoever asked for it, kept where somebody listens to events."""
+    """The context of the caller, kept where there is a listener for events."""
 
 
 @attrs.define(eq=False)
@@ -103,11 +141,11 @@ class Group:
     common: Hashable = attrs.field(default=None, repr=False)
     """What is equal for all starts of the group and no others; None for a group that nobody else may join."""
     since: float = 0.0
-    """When the first of those who wait came."""
+    """When the first of the starts that wait was added."""
     entries: deque[Entry] = attrs.Factory(deque)
-    """Those who wait, and some who did and are withdrawn."""
+    """The starts that wait, and some that were withdrawn."""
     living: int = 0
-    """How many wait."""
+    """How many starts wait."""
 
 
 class Packing:
@@ -116,27 +154,27 @@ class Packing:
     def __init__(self, window: float) -> None:
         self.window = window
         self.queued = 0
-        """Starts that wait."""
+        """How many starts wait, in all groups."""
         self._order: OrderedDict[Group, None] = OrderedDict()
         self._full: OrderedDict[Group, None] = OrderedDict()
         self._groups: dict[Hashable, Group] = {}
         self.last: Group | None = None
-        """The group that was asked for last, if any of it waits still."""
+        """The group that was asked for last, while any of its starts waits."""
 
     def group(self, request: StartTaskRequest | RunTaskRequest, delivery: Delivery, key: str | None = None) -> Group:
         """Return the group that such a start belongs to."""
-        if key is not None or isinstance(request, RunTaskRequest):
+        if is_alone(request, key):
             return Group(request, delivery, key)
-        common = common_json(request), request.started_by, delivery
+        common = common_of(request), delivery
         last = self.last
         if last is None or last.common != common:
             last = self.last = self._groups.get(common) or Group(request, delivery, common=common)
-        if last.request is not request:
+        if last.request is not request and isinstance(request, StartTaskRequest):
             share_parts(request, cast("StartTaskRequest", last.request))
         return last
 
     def add(self, entry: Entry, group: Group, now: float, *, again: bool = False) -> None:
-        """Queue a start; one that is tried `again` goes before all others, and waits for no company."""
+        """Queue a start; one that is tried `again` is served first, and does not wait for its group to fill."""
         if not group.living:
             group.since = now
             self._order[group] = None
@@ -149,7 +187,7 @@ class Packing:
             self._order.move_to_end(group, last=False)
 
     def join(self, entry: Entry, group: Group) -> None:
-        """Queue a start behind those of its group that wait already."""
+        """Queue a start behind those of its group that already wait."""
         entry.group, entry.stage = group, QUEUED
         group.entries.append(entry)
         group.living += 1
@@ -158,13 +196,13 @@ class Packing:
             self._full[group] = None
 
     def withdraw(self, entry: Entry) -> None:
-        """Take a queued start out."""
+        """Remove a queued start."""
         entry.stage = DONE
         if entry.group is not None:
             self._left(entry.group, 1)
 
     def withdraw_some(self, entries: Iterable[Entry]) -> None:
-        """Take queued starts out, any number of them."""
+        """Remove queued starts, any number of them."""
         groups: dict[Group, int] = {}
         for entry in entries:
             entry.stage = DONE
@@ -174,14 +212,14 @@ class Packing:
             self._left(group, count)
 
     def ready_at(self, now: float) -> float | None:
-        """Return when a call can be made up: `now`, later for want of company, or None if nobody waits."""
+        """Return when the next call is ready: `now`, later if no group is full, or None if no start waits."""
         if self._full:
             return now
         head = next(iter(self._order), None)
         return max(now, head.since + self.window) if head is not None else None
 
     def take(self, now: float) -> tuple[Group, list[Entry]] | None:
-        """Make up the next call, if one is ready: its group and at most ten starts of it."""
+        """Return the next call, if one is ready: its group and at most ten starts of it."""
         ready = self.ready_at(now)
         if ready is None or ready > now:
             return None
@@ -200,7 +238,7 @@ class Packing:
         return group, entries
 
     def _left(self, group: Group, count: int) -> None:
-        """Note that so many of a group wait no more."""
+        """Note that so many starts of a group wait no more."""
         group.living -= count
         self.queued -= count
         if group.living < INSTANCES_PER_CALL:
@@ -215,7 +253,7 @@ class Packing:
                 self.last = None
 
     def waiting(self) -> list[Entry]:
-        """Return everyone who waits."""
+        """Return all starts that wait."""
         return [entry for group in self._order for entry in group.entries if entry.stage is QUEUED]
 
     def calls_left(self) -> int:

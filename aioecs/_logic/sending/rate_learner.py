@@ -33,10 +33,6 @@ import math
 
 import attrs
 
-from aioecs._logic.sending.rate_limiter import Fixed, Pulse, Unpaced
-
-__all__ = ["Fixed", "Pacer", "Pulse", "Unpaced"]
-
 BOLD = 6.0  # opening: so many times the believed rate is tried at least
 VENTURE = 0.025  # ... with at most this part of all calls on their way, for those are throttled if the bucket is small
 GUST = 2.0  # ... and so many times more of both once the bucket has outdone the belief
@@ -71,7 +67,7 @@ FLOOR = 0.05  # calls/s that are believed at least
 
 
 @attrs.define
-class Pacer:
+class RateLearner:
     """A bucket that is learnt; the module says how. It begins with a belief: the published numbers."""
 
     _burst: float = 100.0

@@ -8,7 +8,7 @@ from typing import Protocol
 import attrs
 
 
-class Pulse(Protocol):
+class RateLimiter(Protocol):
     """What the shell asks when to send, and tells what came of it."""
 
     @property
@@ -39,7 +39,7 @@ class Pulse(Protocol):
 
 
 @attrs.frozen
-class Unpaced:
+class Unlimited:
     """As fast as asked."""
 
     rate: float = math.inf
@@ -60,7 +60,7 @@ class Unpaced:
 
 
 @attrs.define
-class Fixed:
+class FixedRate:
     """A bucket whose numbers are given and pinned; a throttle finds it empty and teaches nothing else."""
 
     burst: float

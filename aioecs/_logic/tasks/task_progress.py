@@ -38,6 +38,8 @@ class Goal(Enum):
     """That it runs, or has run: one that was quick is not missed."""
     STOPPED = "STOPPED"
     """That it has stopped."""
+    HEALTHY = "HEALTHY"
+    """That it runs, and the health checks of its essential containers pass."""
 
 
 class Standing(Enum):
@@ -74,11 +76,18 @@ def seen(task: Task, before: Observation | None = None, *, described: bool = Tru
 
     What ECS describes wins over the version that an event claimed, if it has come further.
     """
+    health = before is not None and described and _health_changed(task, before.task)
     over_claim = before is not None and described and not before.described and further(task, before.task)
-    if before is not None and not over_claim and not newer(task, before.task):
+    if before is not None and not over_claim and not health and not newer(task, before.task):
         return None
     ran = task.started_at is not None or task.last_status == Goal.RUNNING.value
     return Observation(task, ran or (before is not None and before.ran), described)
+
+
+def _health_changed(task: Task, before: Task) -> bool:
+    """Tell whether the same state of a task is described with another health; not every such change is a version."""
+    same = task.last_status == before.last_status and task.version == before.version
+    return same and task.health_status != before.health_status
 
 
 def newer(task: Task, than: Task) -> bool:
@@ -106,9 +115,15 @@ def standing(observation: Observation | None, goal: Goal) -> Standing:
     """Tell what a task's state means for a wait."""
     if observation is None:
         return Standing.NOT_YET
-    if observation.ran if goal is Goal.RUNNING else observation.over:
+    if _reached(observation, goal):
         return Standing.REACHED
     return Standing.NEVER if observation.over else Standing.NOT_YET
+
+
+def _reached(observation: Observation, goal: Goal) -> bool:
+    if goal is Goal.HEALTHY:
+        return observation.task.health_status == Goal.HEALTHY.value and not observation.over
+    return observation.ran if goal is Goal.RUNNING else observation.over
 
 
 def exit_codes(task: Task) -> dict[str, int | None]:

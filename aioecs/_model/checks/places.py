@@ -58,7 +58,7 @@ def _check_instance(instance: str, where: str, cluster: arn.Named, region: str |
         _check_place(where, "an instance", instance, fact)
 
 
-@lru_cache(maxsize=4096)  # a fan-out names the same few instances thousands of times
+@lru_cache(maxsize=4096)  # many requests name the same few instances
 def _belongs(cluster: str | None, instance: str, region: str | None, partition: str | None) -> bool:
     """Tell whether an instance belongs to the cluster, and both to where the client sends."""
     try:

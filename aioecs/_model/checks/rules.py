@@ -97,7 +97,7 @@ RULES: Mapping[type[Shape], tuple[Callable[[Any, str], None], ...]] = {
 """What raises InvalidRequest, or warns, where a value breaks a rule; by shape. It takes the value and its path."""
 
 
-# ---------------------------------------------------------------------------------------- the same rules, told quickly
+# ------------------------------------------------------------------------------------- the same rules, as quick tests
 
 _ASCII_TAG = re.compile(r"(?!aws:)[A-Za-z0-9 _.:/=+@-]*", re.ASCII | re.IGNORECASE)
 
@@ -137,4 +137,4 @@ QUICK_RULES: Mapping[type[Shape], Rule] = {
     EBSTagSpecification: _keeps_unique_tags,
     TaskManagedEBSVolumeConfiguration: _keeps_volume,
 }
-"""What tells, of a value whose members keep their limits, whether it certainly keeps its shape's rules too."""
+"""Tests, by shape, whether a value certainly keeps its shape's rules; its members keep their limits."""

@@ -15,12 +15,12 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from functools import partial
 from json.encoder import encode_basestring_ascii
-from operator import attrgetter
 from typing import Any
 
 import attrs
 
 from aioecs._model.codec.hidden_slots import keep_encoded, kept_encoded
+from aioecs._model.codec.initializer import getter
 from aioecs._model.codec.nothing import NOTHING
 from aioecs._model.codec.plain import Kind, Member, members
 from aioecs._model.codec.shape import Shape
@@ -101,7 +101,7 @@ class Encoders:
         """Return what the source of a shape's function refers to."""
         of = members(shape)
         names: dict[str, Any] = {
-            "held_by": attrgetter(*[member.name for member in of], "extra") if of else lambda value: (value.extra,),
+            "held_by": getter([*[member.name for member in of], "extra"]),
             "NOTHING": NOTHING,
             "quoted": quoted,
             "rule": self._rules.get(shape),

@@ -1,4 +1,4 @@
-"""The slots that a value has beside its members: what members are read from late, and the value's JSON."""
+"""The slots that a value has beside its members: what members are decoded from, and the value's JSON."""
 
 from __future__ import annotations
 
@@ -7,40 +7,40 @@ from typing import Any
 
 
 class HiddenSlots:
-    """Slots beside a value's members: what it is read from late, its number there, and its JSON once it is written."""
+    """Slots beside a value's members: what it is decoded from, its number there, and its JSON once that was written."""
 
     __slots__ = ("_at", "_encoded", "_source")
 
 
-def read_late(self: Any, name: str) -> Any:
-    """Read a member of an answer when it is first asked for, and keep it."""
+def decode_member(self: Any, name: str) -> Any:
+    """Decode a member of an answer when it is first asked for, and keep it."""
     try:
-        of, readings = _source_of.__get__(self)
-        reading = readings[name]
+        of, decoders = _source_of.__get__(self)
+        decode = decoders[name]
     except (AttributeError, KeyError):
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}") from None
-    held = reading(of if isinstance(of, dict) else of[_at_of.__get__(self)])
+    held = decode(of if isinstance(of, dict) else of[_at_of.__get__(self)])
     keep(self, name, held)
     return held
 
 
-_source_of: Any = vars(HiddenSlots)["_source"]  # asked through its descriptor, which doesn't come back to __getattr__
+_source_of: Any = vars(HiddenSlots)["_source"]  # read by its descriptor, which doesn't call __getattr__
 _at_of: Any = vars(HiddenSlots)["_at"]
 put_source, put_at = _source_of.__set__, _at_of.__set__
 _encoded_of: Any = vars(HiddenSlots)["_encoded"]
-keep_encoded: Callable[[Any, str], None] = _encoded_of.__set__
+keep_encoded: Callable[[Any, str | None], None] = _encoded_of.__set__
 """Keeps the JSON of a value with the value: it may hold secrets, and lives no longer than they do."""
 
 
 def kept_encoded(value: Any) -> str | None:
     """Return the JSON that was kept with a value, if it was."""
     try:
-        kept: str = _encoded_of.__get__(value)
-    except AttributeError:
+        kept: str | None = _encoded_of.__get__(value)
+    except AttributeError:  # a value that is decoded lazily, or a changed copy
         return None
     return kept
 
 
 make = object.__new__
 keep: Callable[[Any, str, Any], None] = object.__setattr__
-"""Puts a member of a frozen value in place, while it is made."""
+"""Sets a member of a frozen value while it is made."""

@@ -1,7 +1,7 @@
-"""Answers of which only the heads are read at once, and the rest from their bytes when somebody asks for it.
+"""Lazy decoding: of an answer only a few members are decoded at once, the rest from its bytes when one is asked for.
 
-What ECS says of ten tasks is a tree of some two hundred dicts and lists, and for most of it nobody ever asks. A tree
-that is kept is gone over by the garbage collector again and again, and takes several times the memory of the bytes.
+What ECS says of ten tasks is a tree of some two hundred dicts and lists, and callers read little of it. The garbage
+collector traverses a tree that is kept again and again, and the tree takes several times the memory of the bytes.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from typing import Any, TypeVar, cast
 
 import attrs
 
-from aioecs._model.codec.hidden_slots import keep
-from aioecs._model.codec.plain import lazily, readings
-from aioecs._model.codec.shape import Shape, unread
+from aioecs._model.codec.hidden_slots import keep, make, put_at, put_source
+from aioecs._model.codec.plain import decoders, lazy_from_plain
+from aioecs._model.codec.shape import Shape, lazy_value
 
 S = TypeVar("S", bound=Shape)
-Read = Callable[[bytes], dict[str, Any]]
-"""Reads an answer's bytes once more; an empty one where that can't be done."""
+Decode = Callable[[bytes], dict[str, Any]]
+"""Decodes an answer's bytes once more; returns an empty dict where that can't be done."""
 
 
 @attrs.frozen(eq=False)
-class Heads:
-    """What is read at once: members, taken as they stand, of the values in a list of an answer."""
+class EagerMembers:
+    """The members that are decoded at once, and taken as they stand, of the values in a list of an answer."""
 
     wire: str
     """The list's name on the wire, and ..."""
@@ -33,62 +33,68 @@ class Heads:
     members: Mapping[str, str]
     """Their names in Python, and on the wire."""
     beside: Mapping[str, str]
-    """Members of the answer itself that are read at once too, by the same names."""
+    """Members of the answer itself that are decoded at once too, by the same names."""
 
 
 @attrs.define(eq=False)
-class Later:
-    """An answer's plain form, and those in its list by their number: read again when the first is asked for.
+class LazySource:
+    """An answer's plain form, and those of the values in its list by their number; decoded when one is asked for.
 
-    There is one for all that an answer tells, for each object that is kept is one more for the collector to go over.
+    All values of an answer share one: the garbage collector traverses each object that is kept.
     """
 
     _held: bytes | dict[str, Any]
-    _read: Read
+    _decode: Decode
     _wire: str
 
     def __getitem__(self, at: int | None) -> Any:
         held = self._held
         if not isinstance(held, dict):
-            held = self._held = self._read(held)
+            held = self._held = self._decode(held)
         return held if at is None else _part(held.get(self._wire), at)
 
 
 def _part(listed: Any, at: int) -> dict[str, Any]:
-    """Return a part of a list, an empty one where it can't be read a second time: to read a member never raises."""
+    """Return one of a list; an empty dict where it can't be decoded a second time: to read a member never raises."""
     part = listed[at] if isinstance(listed, list) and at < len(listed) else None
     return cast("dict[str, Any]", part) if isinstance(part, dict) else {}
 
 
 @cache
-def _puts(heads: Heads) -> tuple[tuple[Callable[[Any, Any], None], str], ...]:
+def _setters(eager: EagerMembers) -> tuple[tuple[Callable[[Any, Any], None], str], ...]:
     """Return what puts each member in its slot, and its name on the wire."""
-    slots: Any = heads.of
-    return tuple([(getattr(slots, name).__set__, wire) for name, wire in heads.members.items()])
+    slots: Any = eager.of
+    return tuple([(getattr(slots, name).__set__, wire) for name, wire in eager.members.items()])
 
 
-def by_heads(shape: type[S], plain: dict[str, Any], heads: Heads, body: bytes, read: Read) -> S:
-    """Make the value that `lazily` makes of what `read` makes of the bytes, and keep nothing of it but the heads.
+def decode_lazily(shape: type[S], plain: dict[str, Any], eager: EagerMembers, body: bytes, decode: Decode) -> S:
+    """Make the value that `lazy_from_plain` makes of what `decode` returns, and keep only the eager members of it.
 
-    There need be no more in `plain` than what `heads` names.
+    There need be no more in `plain` than what `eager` names.
     """
-    listed = plain.get(heads.wire)
+    listed = plain.get(eager.wire)
     if not isinstance(listed, list):
-        return lazily(shape, read(body))
-    later = Later(body, read, heads.wire)
-    of, source = heads.of, (later, readings(heads.of))
-    members = _puts(heads)
+        return lazy_from_plain(shape, decode(body))
+    source = LazySource(body, decode, eager.wire)
+    own = decoders(shape)
+    value = lazy_value(shape, (source, own))
+    keep(value, eager.name, _values(listed, eager, source))
+    for name in eager.beside:
+        keep(value, name, own[name](plain))
+    return value
+
+
+def _values(listed: list[Any], eager: EagerMembers, answer: LazySource) -> tuple[Any, ...]:
+    """Make the values of the list; what is no object there is kept as it is."""
+    of, source, setters = eager.of, (answer, decoders(eager.of)), _setters(eager)
     held: list[Any] = []
     for at, part in enumerate(listed):
         one = part
         if isinstance(part, dict):
-            one = unread(of, source, at)
-            for put, wire in members:
+            one = make(of)
+            put_source(one, source)
+            put_at(one, at)
+            for put, wire in setters:
                 put(one, part.get(wire))
         held.append(one)
-    own = readings(shape)
-    value = unread(shape, (later, own))
-    keep(value, heads.name, tuple(held))
-    for name in heads.beside:
-        keep(value, name, own[name](plain))
-    return value
+    return tuple(held)

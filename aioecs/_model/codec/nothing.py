@@ -7,7 +7,7 @@ from typing import Any
 
 
 class _Nothing(Mapping[str, Any]):
-    """The `extra` of nearly every value: one for all, so that it costs no memory, and nothing can be put into it."""
+    """The `extra` of nearly every value: all share one, which takes no memory and can't be changed."""
 
     __slots__ = ()
 

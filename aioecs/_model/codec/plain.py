@@ -1,8 +1,8 @@
 """Values to ECS's plain form (dicts, lists and scalars under ECS's names) and back.
 
-Both directions are read off the annotations of the shapes, once a class. What comes back is taken as it is found:
-an enum's new value stays a string, an unknown member goes to `extra`, and a value of the wrong kind is kept rather
-than lost, for an answer that names a task must reach the caller whatever else is odd in it.
+Both directions follow the annotations of the shapes, which are read once a class. An answer is taken as it is: an
+enum's new value stays a string, an unknown member goes to `extra`, and a value of the wrong type is kept. An answer
+that names a task must reach the caller, whatever else is unusual in it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ import attrs
 from aioecs._model.codec.nothing import NOTHING
 from aioecs._model.codec.shape import (
     CODEC,
-    Readings,
+    Decoders,
     Shape,
     is_own,
     is_required,
     is_secret,
-    unread,
+    lazy_value,
     varies,
     wire_name,
 )
@@ -46,7 +46,7 @@ class Kind:
 
 @attrs.frozen
 class Member:
-    """One member of a shape, as its annotation and its metadata tell it."""
+    """One member of a shape, from its annotation and its metadata."""
 
     name: str
     wire: str
@@ -117,7 +117,7 @@ def _plain(held: Any, extra: bool, moments: bool) -> Any:
 
 
 def check_spelling(shape: type[Shape], plain: Any, path: str) -> None:
-    """Refuse a plain form whose members are spelled as in Python: they would be kept as unknown, and mean nothing.
+    """Refuse a plain form whose members are spelled as in Python: they would be kept as unknown members.
 
     Raises:
         InvalidRequest: it is no mapping, or has such a member; it is named, and its value isn't shown.
@@ -149,33 +149,33 @@ def from_plain(shape: type[S], plain: Mapping[str, Any]) -> S:
     return shape(extra=extra, **given) if extra else shape(**given)
 
 
-def lazily(shape: type[S], plain: dict[str, Any]) -> S:
-    """Make the same value as `from_plain`, which reads each member when it is first asked for.
+def lazy_from_plain(shape: type[S], plain: dict[str, Any]) -> S:
+    """Make the same value as `from_plain`, whose members are decoded when they are first asked for.
 
-    An answer of ten tasks has hundreds of members, of which most callers read a few. The plain form becomes the
-    value's own: nobody may change it.
+    An answer of ten tasks has hundreds of members, of which most callers read a few. The plain form then belongs to
+    the value: nobody may change it.
     """
-    return unread(shape, (plain, readings(shape)))
+    return lazy_value(shape, (plain, decoders(shape)))
 
 
-def _readings(shape: type[Any]) -> Readings:
+def _decoders(shape: type[Any]) -> Decoders:
     known = {member.name: member for member in members(shape)}
     return {
-        field.name: _reading(field, known.get(field.name)) if field.name != "extra" else _reading_of_extra(shape)
+        field.name: _decoder(field, known.get(field.name)) if field.name != "extra" else _decoder_of_extra(shape)
         for field in attrs.fields(shape)
     }
 
 
-def _reading(field: attrs.Attribute[Any], member: Member | None) -> Callable[[Mapping[str, Any]], Any]:
-    """Return what reads one member: absent or null, it is what it is where nothing is said."""
+def _decoder(field: attrs.Attribute[Any], member: Member | None) -> Callable[[Mapping[str, Any]], Any]:
+    """Return what decodes one member; where it is absent or null, the member has its default."""
     default: Any = None if member is not None and member.required else field.default
     make: Callable[[], Any] | None = getattr(default, "factory", None)  # of an attrs.Factory
     if member is None:
         return lambda _: make() if make is not None else default
     own = cast("Callable[[Any], Any] | None", field.converter)
-    wire, read = member.wire, _reader(member.kind, lazily)
+    wire, read = member.wire, _reader(member.kind, lazy_from_plain)
 
-    def reading(plain: Mapping[str, Any]) -> Any:
+    def decode(plain: Mapping[str, Any]) -> Any:
         held = plain.get(wire)
         if held is None:
             return make() if make is not None else default
@@ -183,10 +183,10 @@ def _reading(field: attrs.Attribute[Any], member: Member | None) -> Callable[[Ma
             held = read(held)
         return own(held) if own is not None else held
 
-    return reading
+    return decode
 
 
-def _reading_of_extra(shape: type[Any]) -> Callable[[Mapping[str, Any]], Any]:
+def _decoder_of_extra(shape: type[Any]) -> Callable[[Mapping[str, Any]], Any]:
     wires = frozenset(member.wire for member in members(shape))
     return lambda plain: {wire: held for wire, held in plain.items() if wire not in wires} or NOTHING
 
@@ -200,13 +200,13 @@ def _readers(shape: type[Any]) -> dict[str, tuple[str, Callable[[Any], Any] | No
 
 
 needed = cast("Callable[[type[Shape]], tuple[str, ...]]", cache(_needed))
-readings = cast("Callable[[type[Shape]], Readings]", cache(_readings))
+decoders = cast("Callable[[type[Shape]], Decoders]", cache(_decoders))
 readers = cast("Callable[[type[Shape]], dict[str, tuple[str, Callable[[Any], Any] | None]]]", cache(_readers))
 
 
 def learn(shape: type[Shape]) -> None:
-    """Read the annotations of a shape and of all that it holds now, rather than when the first value of each comes."""
-    readings(shape)
+    """Read the annotations of a shape and of all that it holds now, not when the first value of each is decoded."""
+    decoders(shape)
     readers(shape)
     for member in members(shape):
         if issubclass(member.kind.base, Shape) and member.kind.base is not shape:
@@ -214,7 +214,7 @@ def learn(shape: type[Shape]) -> None:
 
 
 def _reader(kind: Kind, make: Callable[[type[Any], Any], Any] = from_plain) -> Callable[[Any], Any] | None:
-    """Return what reads one member, None where it is taken as it stands; `make` makes the shapes in it."""
+    """Return what decodes one member, None where it is taken as it is; `make` makes the shapes in it."""
     one = _reader_of_one(kind, make)
     if one is None:
         return None
@@ -236,7 +236,7 @@ def _reader_of_one(kind: Kind, make: Callable[[type[Any], Any], Any]) -> Callabl
 
 
 def _moment(held: Any) -> Any:
-    """Read a moment as ECS's API gives it (epoch seconds), as its events do (ISO 8601), or as botocore takes it too."""
+    """Decode a time as ECS's API gives it (epoch seconds), as its events do (ISO 8601), or as botocore takes it."""
     try:
         if isinstance(held, str):
             moment = _written_moment(held)
@@ -247,7 +247,7 @@ def _moment(held: Any) -> Any:
 
 
 def _written_moment(held: str) -> datetime:
-    """Read epoch seconds in a string, a time in ISO 8601, or a date as HTTP has it."""
+    """Decode epoch seconds in a string, a time in ISO 8601, or an HTTP date."""
     if _SECONDS.fullmatch(held):
         return datetime.fromtimestamp(float(held), UTC)
     try:

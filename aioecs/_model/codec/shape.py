@@ -1,9 +1,9 @@
-"""What every value of the model is: frozen, slotted, keyword-only, and true to the wire.
+"""What all shapes share: frozen, slotted, keyword-only values, with ECS's names beside those in Python.
 
-A shape bears its name in the service model. Its fields are snake_case; `wire_name` gives back ECS's spelling.
-Lists become tuples and maps become dicts of their own when a value is made, so that nobody can change it from
-outside. What ECS sends beyond the members known here is kept in `extra`, under ECS's own spelling; what a caller
-puts there is sent as it stands.
+A shape has its name in the service model. Its fields are snake_case; `wire_name` returns ECS's spelling.
+A value copies the lists and maps that it is given, as tuples and dicts, so that nobody can change it from outside.
+Members of an answer that are not known here are kept in `extra`, under ECS's own spelling; what a caller puts there
+is sent as it is.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from operator import attrgetter
 from typing import Any, Protocol, Self, TypeVar, cast, dataclass_transform
 
 import attrs
@@ -19,14 +18,15 @@ import attrs
 from aioecs._model.codec.display import corrected, redacted, redacted_parts, shown, shown_members, shown_names
 from aioecs._model.codec.hidden_slots import (
     HiddenSlots,
+    decode_member,
     keep,
     keep_encoded,
     kept_encoded,
     make,
     put_at,
     put_source,
-    read_late,
 )
+from aioecs._model.codec.initializer import copier, initializer
 from aioecs._model.codec.nothing import NOTHING
 from aioecs.errors import InvalidRequest
 
@@ -74,9 +74,10 @@ def member(
     factory: Any = None,
     kept_by: Callable[[Any], Any] | None = None,
 ) -> Any:
-    """Declare a member that the plain form `name: type = None` can't.
+    """Declare a member that `name: type = None` can't.
 
-    It has another name on the wire, is a secret, aioecs's own, or something else than its kind makes it the value's.
+    It has another name on the wire, is a secret, is aioecs's own, differs among requests that may share a call
+    (`varies`), or has a converter of its own (`kept_by`).
     """
     what: dict[str, Any] = {"factory": factory} if factory is not None else {"default": default}
     marks = {_WIRE: wire, _SECRET: secret, _OWN: own, _VARIES: varies}
@@ -97,7 +98,7 @@ def _refuse(value: Any) -> Any:
 
 
 def own_tuple(value: Any) -> Any:
-    """Keep a list as a tuple; leave what is no list for the check to name."""
+    """Copy a list to a tuple; leave what is no list to the check, which names it."""
     if value is None or type(value) is tuple:  # as most members of most values are
         return value
     if type(value) is list:
@@ -111,9 +112,9 @@ def _alone(name: str) -> tuple[str]:
 
 
 def own_names(value: Any) -> Any:
-    """Keep a list of names; a lone one as the tuple that all share who hold it.
+    """Copy a list of names to a tuple; requests that name the same single instance share theirs.
 
-    A fan-out holds the same few thousands of times, and each tuple that is kept costs the collector.
+    Thousands of requests name the same few instances, and the garbage collector traverses each tuple that is kept.
     """
     if type(value) is list and len(value) == 1 and type(value[0]) is str:
         return _alone(value[0])
@@ -135,7 +136,7 @@ _SCALAR = re.compile(r"\b(str|int|float|bool|datetime|Any)\b")
 
 
 def _own(_cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute[Any]]:
-    """Give each list and map a converter that makes it the value's own."""
+    """Give each list and map a converter that copies it."""
 
     def owned(field: attrs.Attribute[Any]) -> attrs.Attribute[Any]:
         declared = str(field.type)
@@ -155,24 +156,37 @@ def _own(_cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(member, required))
 def asked(cls: type[T]) -> type[T]:
-    """Make the class a frozen, slotted, keyword-only value: one that is whole from the first, such as a request."""
-    frozen = cast("Callable[[type[T]], type[T]]", attrs.frozen(kw_only=True, field_transformer=_own, repr=False))
-    return corrected(frozen(cls))
+    """Make the class a frozen, slotted, keyword-only value whose members are set when it is made, such as a request."""
+    frozen = cast(
+        "Callable[[type[T]], type[T]]", attrs.frozen(kw_only=True, init=False, field_transformer=_own, repr=False)
+    )
+    made: Any = frozen(cls)
+    made.__init__ = initializer(made, _AS_IT_STANDS)
+    return cast("type[T]", corrected(made))
+
+
+_AS_IT_STANDS: Mapping[Callable[[Any], Any], str] = {
+    own_tuple: "{0} is None or _type({0}) is tuple",
+    own_names: "_type({0}) is tuple",
+    _own_dict: "{0} is None",
+    _own_extra: "{0} is NOTHING",
+}
+"""By converter: when it would return a value as it is."""
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(member, required))
 def shape(cls: type[T]) -> type[T]:
-    """Make the class such a value that may also be part of an answer, where members are read when asked for.
+    """Make the class such a value that may also be part of an answer, whose members are decoded when asked for.
 
-    Python looks members up more slowly on a class that has `__getattr__`, which is why requests go without.
+    Requests are made by `asked`: Python looks members up more slowly on a class that has `__getattr__`.
     """
     made: Any = asked(cls)
-    made.__getattr__ = read_late
+    made.__getattr__ = decode_member
     return cast("type[T]", made)
 
 
 def _spelled(held: Any) -> Any:
-    """Return what is equal where JSON is: Python takes True, 1 and 1.0 for one value, on the wire they differ."""
+    """Return what is equal where the JSON is equal: True, 1 and 1.0 are equal in Python, and differ in JSON."""
     if isinstance(held, dict):
         return {_spelled_scalar(name): _spelled(one) for name, one in held.items()}
     return [_spelled(one) for one in held] if isinstance(held, (list, tuple)) else _spelled_scalar(held)
@@ -182,32 +196,21 @@ def _spelled_scalar(held: Any) -> Any:
     return (type(held), repr(held)) if isinstance(held, (int, float)) else held
 
 
-_Made = tuple[
-    tuple[Callable[[Any, Any], None], ...],
-    Callable[[Any], tuple[Any, ...]],
-    Mapping[str, Callable[[Any], Any] | None],
-    frozenset[str],
-]
+_Made = tuple[Callable[[Any], Any], Mapping[str, Callable[[Any], Any] | None], frozenset[str]]
 _MADE: dict[type[Any], _Made] = {}
 
 
 def _made_of(cls: type[Any]) -> _Made:
-    """Return what puts each member in its slot, what gets them all, what makes each a value's own, and which vary.
+    """Return what copies a value, the converter of each member, and which members vary.
 
-    `attrs.evolve` looks it up each time, and puts them in by name.
+    `attrs.evolve` looks these up each time, and sets members by name.
     """
     known = _MADE.get(cls)
     if known is None:
         converters = {field.name: field.converter for field in attrs.fields(cls)}
-        slots = tuple([getattr(cls, name).__set__ for name in converters])
         varying = frozenset(field.name for field in attrs.fields(cls) if varies(field))
-        known = _MADE[cls] = slots, _all_of(tuple(converters)), converters, varying
+        known = _MADE[cls] = copier(cls), converters, varying
     return known
-
-
-def _all_of(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
-    only = names[0]
-    return attrgetter(*names) if len(names) > 1 else lambda value: (getattr(value, only),)
 
 
 class _Codec:
@@ -244,7 +247,7 @@ class Shape(HiddenSlots):
     def to_dict(self) -> dict[str, Any]:
         """Return a dict as boto3 has it: camelCase members, times as datetimes, what is None left out.
 
-        Secrets are in it as they are.
+        It contains secrets in plain text.
         """
         plain: dict[str, Any] = CODEC.to_plain(self, moments=True)
         return plain
@@ -264,10 +267,8 @@ class Shape(HiddenSlots):
     def replace(self, **changes: Any) -> Self:
         """Return a copy with these members changed; the rest is shared with this one."""
         cls = type(self)
-        slots, held_by, converters, varying = _made_of(cls)
-        copied = make(cls)
-        for put, held in zip(slots, held_by(self), strict=False):
-            put(copied, held)
+        copy, converters, varying = _made_of(cls)
+        copied: Self = copy(self)
         for name, held in changes.items():
             if name not in converters:
                 raise TypeError(f"{cls.__name__} has no member {name!r}")
@@ -286,8 +287,8 @@ def _without_secrets(field: attrs.Attribute[Any], value: Shape) -> Any:
 
 
 S = TypeVar("S", bound=Shape)
-Readings = Mapping[str, Callable[[Mapping[str, Any]], Any]]
-"""How each member of a shape is read from a plain form, by the member's name in Python."""
+Decoders = Mapping[str, Callable[[Mapping[str, Any]], Any]]
+"""What decodes each member of a shape from a plain form, by the member's name in Python."""
 
 
 class Parts(Protocol):
@@ -296,12 +297,12 @@ class Parts(Protocol):
     def __getitem__(self, at: int | None, /) -> Mapping[str, Any]: ...
 
 
-Source = tuple[dict[str, Any] | Parts, Readings]
-"""What a value is read from, and how. Nobody else may hold a plain form that stands here."""
+Source = tuple[dict[str, Any] | Parts, Decoders]
+"""What a value is decoded from, and how. The plain form belongs to the value."""
 
 
-def unread(cls: type[S], source: Source, at: int | None = None) -> S:
-    """Make a value whose members are read when they are first asked for."""
+def lazy_value(cls: type[S], source: Source, at: int | None = None) -> S:
+    """Make a value whose members are decoded when they are first asked for."""
     value = make(cls)
     put_source(value, source)
     put_at(value, at)

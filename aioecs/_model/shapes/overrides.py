@@ -21,8 +21,8 @@ class KeyValuePair(Shape):
 
 def own_pairs(value: Any) -> Any:
     """Keep pairs as a tuple; a mapping of names to values is taken for them."""
-    if isinstance(value, Mapping):
-        return tuple(KeyValuePair(name=name, value=held) for name, held in value.items())
+    if type(value) is dict or isinstance(value, Mapping):  # the first is told sooner
+        return tuple([KeyValuePair(name=name, value=held) for name, held in value.items()])
     return own_tuple(value)
 
 

@@ -104,7 +104,7 @@ class NativeTransport:
 
         data = self._serialize(operation.name, body, keys, state.offset)
         answer = await self._pool.exchange(data, state.sent_marker, on_late_answer, is_trusted=read_and_check)
-        state.date = answer.header(b"date")
+        state.answer = answer
         return outcomes[0]
 
     def _keep_late_answer(self, operation: Operation[Any], state: _AttemptState, answer: Response) -> None:
@@ -137,7 +137,8 @@ class NativeTransport:
         """Correct what the request was rejected for; return False if that is not possible."""
         if error.code not in CLOCK_SKEW_CODES:
             return await self._credentials.refresh(state.keys)
-        offset = self._clock.offset_for_retry(state.offset, state.date, self._now())
+        date = state.answer.header(b"date") if state.answer is not None else None
+        offset = self._clock.offset_for_retry(state.offset, date, self._now())
         if offset is None:
             return False
         state.offset = offset
@@ -161,4 +162,4 @@ class _AttemptState:
     offset: float
     """Seconds added to the local clock to sign the request."""
     keys: Keys | None = attrs.field(default=None, repr=False)
-    date: str | None = None
+    answer: Response | None = attrs.field(default=None, repr=False)

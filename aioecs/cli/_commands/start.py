@@ -12,7 +12,6 @@ import typer
 
 from aioecs.cli import _options
 from aioecs.cli._access import Access, with_access
-from aioecs.cli._display.streams import Streams
 from aioecs.cli._options import (
     HOW,
     PLACEMENT,
@@ -23,14 +22,11 @@ from aioecs.cli._options import (
     Policy,
     UsageError,
 )
-from aioecs.cli._read_command import run_with_client
 from aioecs.cli._start import arguments as _arguments
 from aioecs.cli._start import options as _start_options
 from aioecs.cli._start import request_input as _request_input
 from aioecs.cli._start.cli_input import with_input
-from aioecs.cli._start.dry_run import dry_run as rehearse
 from aioecs.cli._start.options import StartOptions
-from aioecs.cli._start.run import Run
 
 HELP = """
 Start tasks on the container instances of a cluster, and report the outcome of each.
@@ -292,9 +288,19 @@ def start(
     options = _start_options.validated(_with_input(options, input_json, input_yaml, count))
     if jobs is not None:
         options = _start_options.with_jobs(options, _lines(jobs))
+    return _run(options, access, as_json=as_json)
+
+
+def _run(options: StartOptions, access: Access, *, as_json: bool) -> int:
+    # Imported here: help needs none of it.
+    from aioecs.cli._display.streams import Streams
+    from aioecs.cli._read_command import run_with_client
+    from aioecs.cli._start.dry_run import dry_run
+    from aioecs.cli._start.run import Run
+
     streams = Streams()
-    if dry_run:
-        return asyncio.run(run_with_client(access, streams, partial(rehearse, options, streams, as_json=as_json)))
+    if options.dry_run:
+        return asyncio.run(run_with_client(access, streams, partial(dry_run, options, streams, as_json=as_json)))
     return asyncio.run(Run(options, streams, as_json=as_json).go())
 
 

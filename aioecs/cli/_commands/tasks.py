@@ -19,9 +19,9 @@ from aioecs._model.arn import short
 from aioecs.cli._access import Access, with_access
 from aioecs.cli._display.columns import Column, lines
 from aioecs.cli._display.output_format import TABLE, Output, Query, Rendering, rendering
-from aioecs.cli._display.screen import one_line
 from aioecs.cli._display.status import DONE
 from aioecs.cli._display.streams import Streams
+from aioecs.cli._display.text_lines import one_line
 from aioecs.cli._lookup import complete_task_ids
 from aioecs.cli._options import OUTPUT, AsJson, Cluster, UsageError, refused
 from aioecs.cli._read_command import iso_time, print_failures, run_with_client

@@ -26,9 +26,9 @@ from aioecs._model.arn import short
 from aioecs.cli._access import Access, with_access
 from aioecs.cli._commands import instances as _instances
 from aioecs.cli._commands import tasks as _tasks
-from aioecs.cli._display.screen import one_line, printable
 from aioecs.cli._display.status import DONE, INTERRUPTED
 from aioecs.cli._display.streams import Streams
+from aioecs.cli._display.text_lines import one_line, printable
 from aioecs.cli._options import HOW, WHERE, AsJson, Cluster, refused
 from aioecs.cli._read_command import run_with_client
 from aioecs.types import ContainerInstance

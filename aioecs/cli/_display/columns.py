@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import attrs
 from rich.text import Text
 
-from aioecs.cli._display.screen import printable
+from aioecs.cli._display.text_lines import printable
 
 _GAP = 2
 _BAR = 10

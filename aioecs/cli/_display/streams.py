@@ -15,8 +15,8 @@ from rich.live import Live
 from rich.text import Text
 
 from aioecs.cli._display.output import Line, Output
-from aioecs.cli._display.screen import error_line, printable, wrapped
 from aioecs.cli._display.status import UNWRITTEN
+from aioecs.cli._display.text_lines import error_line, printable, wrapped
 
 PROGRESS_INTERVAL = 10.0  # seconds between two lines of progress where there is no live display
 READER_TIMEOUT = 1.0  # seconds that a reader of stdout is given, when the command is over

@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from rich.text import Text
@@ -31,10 +31,13 @@ from aioecs.cli import _lookup
 from aioecs.cli._display.columns import Column, lines
 from aioecs.cli._display.status import DONE, PARTLY
 from aioecs.cli._display.streams import Streams
+from aioecs.cli._options import UsageError
 from aioecs.cli._start.options import StartOptions
 from aioecs.cli._start.requests import RequestNames, drawn_requests, open_definitions
-from aioecs.testing import LocalECS
 from aioecs.types import ContainerInstance, TaskDefinition
+
+if TYPE_CHECKING:
+    from aioecs.testing import LocalECS
 
 CLUSTER = "default"
 _PRESENT = "present"
@@ -86,6 +89,8 @@ async def _copied(
     client: Client, options: StartOptions, requests: Iterable[StartTaskRequest]
 ) -> AsyncGenerator[tuple[LocalECS, dict[str, str], dict[str, str]]]:
     """Copy the cluster; give the copy, its instances by the ids of the originals, and its task definitions likewise."""
+    from aioecs.testing import LocalECS
+
     hosts = await _hosts(client, options.cluster)
     async with LocalECS(cluster=CLUSTER, instances=0) as copy:
         copy.engine.add_task_definition(_PRESENT, cpu=0, memory=_SMALLEST)
@@ -130,11 +135,20 @@ def _add_host(copy: LocalECS, host: ContainerInstance) -> str:
 
 
 def _add_definition(copy: LocalECS, definition: TaskDefinition, number: int) -> str:
-    """Register a copy under a family of its own; whatever ECS says of a definition it took is left out."""
+    """Register a copy under a family of its own, without what ECS adds to a registered definition.
+
+    Raises:
+        UsageError: the local ECS refuses it.
+    """
+    from aioecs.testing import AwsError
+
     plain = definition.to_dict()
     read_only = ("taskDefinitionArn", "revision", "status", "registeredAt", "registeredBy", "compatibilities")
     kept = {name: value for name, value in plain.items() if name not in (*read_only, "deregisteredAt")}
-    answer = copy.engine.call("RegisterTaskDefinition", kept | {"family": f"copy-{number}"})
+    try:
+        answer = copy.engine.call("RegisterTaskDefinition", kept | {"family": f"copy-{number}"})
+    except AwsError as error:
+        raise UsageError(f"--dry-run: no copy of task definition {definition.family}: {error}") from error
     return str(answer["taskDefinition"]["taskDefinitionArn"])
 
 

@@ -24,12 +24,14 @@ from aioecs import (
 )
 from aioecs.cli import _lookup
 from aioecs.cli._commands.wait import show_ended
-from aioecs.cli._display import screen
+from aioecs.cli._display.json_lines import start_json, summary_json
 from aioecs.cli._display.output import BACKLOG
-from aioecs.cli._display.screen import Report
+from aioecs.cli._display.progress import progress, progress_line
+from aioecs.cli._display.report import Report
 from aioecs.cli._display.start_counts import StartCounts, exit_status, is_final, text_of
 from aioecs.cli._display.status import CANNOT, DONE, INTERRUPTED, PARTLY
 from aioecs.cli._display.streams import Streams
+from aioecs.cli._display.summary import summary
 from aioecs.cli._options import UsageError
 from aioecs.cli._signals import interrupts
 from aioecs.cli._start.options import StartOptions
@@ -145,7 +147,7 @@ class Run:
             self._instances.add(start.container_instance)
         name = self._names.take(start.request)
         if self._as_json:
-            self._streams.write(screen.start_json(start, name if self._options.jobs is not None else None))
+            self._streams.write(start_json(start, name if self._options.jobs is not None else None))
 
     def _key(self, request: StartTaskRequest) -> str:
         return key_of(self._options, self._names.name_of(request))
@@ -170,8 +172,8 @@ class Run:
 
     def _progress(self) -> AbstractContextManager[None]:
         if not self._streams.shows_progress(as_json=self._as_json):
-            return self._streams.periodic_progress(lambda: screen.progress_line(self.report()))
-        return self._streams.live_display(lambda columns: screen.progress(self.report(), columns))
+            return self._streams.periodic_progress(lambda: progress_line(self.report()))
+        return self._streams.live_display(lambda columns: progress(self.report(), columns))
 
     def report(self) -> Report:
         """Return the progress so far."""
@@ -203,9 +205,9 @@ class Run:
         self._close()
         report = self.report()
         if self._as_json:
-            self._streams.write(screen.summary_json(report))
+            self._streams.write(summary_json(report))
         else:
-            self._streams.say(*screen.summary(report))
+            self._streams.say(*summary(report))
 
     def _close(self) -> None:
         self._counts.close(self._statistics().requested)

@@ -38,7 +38,7 @@ def task_on_wire(task: Task, arns: Arns, *, tags: bool) -> Json:
         "desiredStatus": task.desired_status,
         "enableExecuteCommand": task.enable_execute_command,
         "group": task.group,
-        "healthStatus": "UNKNOWN",
+        "healthStatus": task.health,
         "lastStatus": task.last_status,
         "launchType": task.launch_type,
         "memory": str(task.need.memory),
@@ -110,7 +110,7 @@ def _container(task: Task, plan: ContainerPlan, container_id: str, arns: Arns) -
         "image": plan.image,
         "lastStatus": task.last_status,
         "networkInterfaces": _interfaces(task),
-        "healthStatus": "UNKNOWN",
+        "healthStatus": task.health,
         "cpu": str(plan.cpu),
     }
     if plan.memory is not None:

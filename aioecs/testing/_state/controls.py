@@ -194,6 +194,15 @@ class Controls:
         now = self._account.advance()
         self._account.end(self._task(task), now, code, reason or "Essential container in task exited", exit_code)
 
+    def set_health(self, task: str, health: str) -> None:
+        """Set what the container health checks of a task come to: HEALTHY, UNHEALTHY or UNKNOWN.
+
+        Raises:
+            AwsError: it is unknown.
+        """
+        self._account.advance()
+        self._task(task).health = health
+
     def write_log(self, task: str, line: str, *, container: str | None = None) -> None:
         """Write a line to the log of a task's container, by default the first, as of now.
 

@@ -122,6 +122,7 @@ class Task:
     stop_code: str | None = None
     stopped_reason: str | None = None
     exit_code: int | None = None
+    health: str = "UNKNOWN"
 
     @property
     def family(self) -> str:

@@ -29,7 +29,7 @@ async def listed(client: aioecs.Client, capsys: pytest.CaptureFixture[str], **fi
 
 
 async def test_load(client: aioecs.Client, local: LocalECS, capsys: pytest.CaptureFixture[str]) -> None:
-    """A line tells what there is, what is free and what runs, in ECS's units."""
+    """A line has what is registered, what is free and what runs, in ECS's units."""
     first, *_ = local.instance_arns
     await client.start_task(aioecs.StartTaskRequest(task_definition="demo", container_instances=[first, first]))
     lines = {line["container_instance_arn"]: line for line in await listed(client, capsys)}
@@ -77,7 +77,7 @@ def test_a_table() -> None:
 
 
 async def test_in_a_terminal(client: aioecs.Client, local: LocalECS) -> None:
-    """Eighty columns have room for bars, in colour."""
+    """Eighty columns fit bars, in colour."""
     (first, *_) = local.instance_arns
     await client.start_task(aioecs.StartTaskRequest(task_definition="demo", container_instances=[first] * 5))
     async with terminal(local, 80, "instances") as shown:
@@ -90,7 +90,7 @@ async def test_in_a_terminal(client: aioecs.Client, local: LocalECS) -> None:
 
 
 def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each is a member of what ECS is asked for, and without any all is asked for."""
+    """Each option is a member of the request; without any the request has none."""
     seen: list[Any] = []
 
     async def run_with_client(access: Access, streams: object, act: Any) -> int:
@@ -109,6 +109,6 @@ def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_filter_that_can_t_be(client: aioecs.Client) -> None:
-    """What ECS documents is checked before it is asked."""
+    """Documented limits are checked before anything is sent."""
     with pytest.raises(UsageError, match=r"^--status: "):
         await list_instances(aioecs.ListContainerInstancesRequest(status=7), Streams(), client)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""`aioecs local`: it serves until it is told to end, and says where."""
+"""`aioecs local`: it serves until it is interrupted, and prints its address."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SERVED = Served(endpoint_url="http://127.0.0.1:8080", region="eu-west-1", cluste
 
 
 class RecordedStreams(Streams):
-    """Streams that keep what is told."""
+    """Streams that keep what is printed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,29 +50,29 @@ def settings(**given: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_it_serves_until_a_signal(number: signal.Signals) -> None:
     """Any client can use it where it says; a signal ends it with status 0."""
-    told = RecordedStreams()
-    serving = asyncio.create_task(serve(settings(), told, as_json=True))
-    said = json.loads(await told.lines.get())
+    streams = RecordedStreams()
+    serving = asyncio.create_task(serve(settings(), streams, as_json=True))
+    served = json.loads(await streams.lines.get())
     async with aioecs.Client(
-        endpoint_url=said["endpoint_url"],
-        region_name=said["region"],
+        endpoint_url=served["endpoint_url"],
+        region_name=served["region"],
         aws_access_key_id="x",
         aws_secret_access_key="y",
     ) as client:
-        request = aioecs.ListContainerInstancesRequest(cluster=said["cluster"])
-        assert sorted([arn async for arn in client.list_container_instances(request)]) == sorted(said["instances"])
+        request = aioecs.ListContainerInstancesRequest(cluster=served["cluster"])
+        assert sorted([arn async for arn in client.list_container_instances(request)]) == sorted(served["instances"])
     os.kill(os.getpid(), number)
     assert await serving == 0
     with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", int(said["endpoint_url"].rpartition(":")[2]))) != 0
+        assert probe.connect_ex(("127.0.0.1", int(served["endpoint_url"].rpartition(":")[2]))) != 0
 
 
 async def test_a_second_signal_ends_at_once() -> None:
     """The second signal waits for nothing."""
-    told = RecordedStreams()
+    streams = RecordedStreams()
     ended: list[int] = []
-    serving = asyncio.create_task(serve(settings(), told, end=ended.append))
-    await told.lines.get()
+    serving = asyncio.create_task(serve(settings(), streams, end=ended.append))
+    await streams.lines.get()
     os.kill(os.getpid(), signal.SIGINT)
     os.kill(os.getpid(), signal.SIGTERM)
     assert await serving == 0
@@ -80,7 +80,7 @@ async def test_a_second_signal_ends_at_once() -> None:
 
 
 async def test_a_port_in_use() -> None:
-    """A port that is taken is told with its address."""
+    """A port in use is an error with its address."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -93,13 +93,13 @@ async def test_a_port_in_use() -> None:
     ("given", "words"), [({"cluster": "my cluster"}, "luster"), ({"host": "192.0.2.1"}, "192.0.2.1")]
 )
 async def test_what_cannot_be(given: dict[str, Any], words: str) -> None:
-    """What ECS would not have, and what the machine does not have, is told."""
+    """Values that ECS or the machine can't have are errors."""
     with pytest.raises(UsageError, match=words):
         await serve(settings(**given), RecordedStreams())
 
 
 def test_announcement() -> None:
-    """It tells the address, and commands that work as they stand."""
+    """It prints the address, and commands that work unchanged."""
     lines = announcement(SERVED)
     text = "\n".join(line.plain for line in lines)
     assert lines[0].plain == "The local ECS is up: http://127.0.0.1:8080"
@@ -169,28 +169,30 @@ def test_faults_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert seen == [Fault("reset", when="after", times=None)]
 
 
-@pytest.mark.parametrize(("text", "told"), [('{"kind": "reset"}\nrubbish', "line 2: not JSON"), (None, "No such file")])
-def test_bad_faults(text: str | None, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Rubbish is told on one line, with its file and its place in it, and nothing is served."""
+@pytest.mark.parametrize(
+    ("text", "message"), [('{"kind": "reset"}\nrubbish', "line 2: not JSON"), (None, "No such file")]
+)
+def test_bad_faults(text: str | None, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A bad file is one line with its name and the place in it, and nothing is served."""
     script = tmp_path / "storm"
     if text is not None:
         script.write_text(text)
     assert run(["local", "--faults", str(script)]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"aioecs: --faults: {script}: {told}")
+    assert error.startswith(f"aioecs: --faults: {script}: {message}")
     assert error.count("\n") == 1
 
 
 async def test_in_a_storm() -> None:
     """A client of a server with faults meets them: the answer is lost, the task is there, and none is started twice."""
-    told = RecordedStreams()
+    streams = RecordedStreams()
     script = faults_from_script('{"kind": "reset", "operation": "StartTask", "when": "after"}')
-    serving = asyncio.create_task(serve(settings(faults=script), told, as_json=True))
-    said = json.loads(await told.lines.get())
+    serving = asyncio.create_task(serve(settings(faults=script), streams, as_json=True))
+    served = json.loads(await streams.lines.get())
     access: dict[str, Any] = {"aws_access_key_id": "x", "aws_secret_access_key": "y"}
-    async with aioecs.Client(said["region"], endpoint_url=said["endpoint_url"], **access) as client:
+    async with aioecs.Client(served["region"], endpoint_url=served["endpoint_url"], **access) as client:
         request = aioecs.StartTaskRequest(
-            cluster="c", task_definition="demo", container_instances=said["instances"][:1]
+            cluster="c", task_definition="demo", container_instances=served["instances"][:1]
         )
         response = await client.start_task(request)
         listed = await client.list_tasks(aioecs.ListTasksRequest(cluster="c"))
@@ -205,8 +207,8 @@ def test_as_a_process() -> None:
     command = [sys.executable, "-m", "aioecs.cli", "local", "--json", "--instances", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        said = json.loads(process.stdout.readline())
-        assert len(said["instances"]) == 1
+        served = json.loads(process.stdout.readline())
+        assert len(served["instances"]) == 1
         process.send_signal(signal.SIGTERM)
         assert process.communicate(timeout=20) == ("", "")
         assert process.returncode == 0
@@ -247,7 +249,7 @@ def test_how_tasks_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ("--running soon", "--running soon: could not convert"),
         ("--running a=-1", "--running a=-1: it is negative or endless"),
@@ -256,14 +258,14 @@ def test_how_tasks_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("--exit-code batch=x", "--exit-code batch=x: invalid literal"),
     ],
 )
-def test_an_end_that_is_none(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is told with its option and its word."""
+def test_an_end_that_is_none(words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The message has the option and its value."""
     assert run(["local", *words.split()]) == 2
-    assert capsys.readouterr().err.startswith(f"aioecs: {told}")
+    assert capsys.readouterr().err.startswith(f"aioecs: {message}")
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (None, "No such file"),
         ("{", "Expecting property name"),
@@ -272,13 +274,13 @@ def test_an_end_that_is_none(words: str, told: str, capsys: pytest.CaptureFixtur
         ('{"taskDefinition": 3}', "expected an object, not int"),
     ],
 )
-def test_bad_definitions(text: str | None, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """They are told with their file, and nothing is served."""
+def test_bad_definitions(text: str | None, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The message has the file, and nothing is served."""
     path = tmp_path / "definition.json"
     if text is not None:
         path.write_text(text)
     assert run(["local", "--task-definition", str(path)]) == 2
-    assert capsys.readouterr().err.startswith(f"aioecs: --task-definition: {path}: {told}")
+    assert capsys.readouterr().err.startswith(f"aioecs: --task-definition: {path}: {message}")
 
 
 def test_announcement_of_fargate() -> None:

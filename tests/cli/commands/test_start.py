@@ -24,7 +24,7 @@ WHERE = ("--cluster", "default", "--task-definition", "demo")
 
 
 def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is given is what is asked."""
+    """Each option has its member."""
     seen: list[StartOptions] = []
 
     class Kept(Run):
@@ -32,7 +32,7 @@ def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
             seen.append(self._options)
             return 7
 
-    monkeypatch.setattr("aioecs.cli._commands.start.Run", Kept)
+    monkeypatch.setattr("aioecs.cli._start.run.Run", Kept)
     words = (
         "start --cluster c --task-definition td:1 --instances a,b --instances c --count 4 --env A=1 --env B=x=y "
         "--container main --command python main.py --cpu 256 --memory 512 --started-by me --group g --tag k=v "
@@ -61,7 +61,7 @@ def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_options_of_a_placement(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is given is what is asked."""
+    """Each option has its member."""
     seen: list[StartOptions] = []
 
     class Kept(Run):
@@ -69,7 +69,7 @@ def test_the_options_of_a_placement(monkeypatch: pytest.MonkeyPatch) -> None:
             seen.append(self._options)
             return 0
 
-    monkeypatch.setattr("aioecs.cli._commands.start.Run", Kept)
+    monkeypatch.setattr("aioecs.cli._start.run.Run", Kept)
     where = "start --cluster c --task-definition td"
     assert run([*where.split(), "--spread", "ecs.availability-zone", "--wait-for-capacity", "2.5"]) == 0
     assert run([*where.split(), "--binpack", "memory", "--distinct-instance"]) == 0
@@ -92,9 +92,9 @@ def test_bad_options_of_a_placement(words: str, capsys: pytest.CaptureFixture[st
 def test_a_word_too_many(capsys: pytest.CaptureFixture[str]) -> None:
     """A word that belongs to no option is refused, and not repeated: it may be a secret."""
     assert run(["start", "--local", "--env", "A=1", "B=hunter2"]) == 2
-    told = capsys.readouterr().err
-    assert "--env and --tags take one NAME=VALUE each" in told
-    assert "hunter2" not in told
+    message = capsys.readouterr().err
+    assert "--env and --tags take one NAME=VALUE each" in message
+    assert "hunter2" not in message
 
 
 def test_in_a_pipe() -> None:
@@ -118,7 +118,7 @@ def test_in_a_pipe() -> None:
 
 
 def test_when_the_reader_goes_away() -> None:
-    """`| head -1`: no more is started, and what is left to tell goes to stderr, without a traceback."""
+    """`| head -1`: no more is started, and the remaining results go to stderr, without a traceback."""
     with subprocess.Popen(
         [*COMMAND, "start", "--local", "--count", "20000", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
@@ -167,7 +167,7 @@ async def test_ctrl_c_in_a_terminal() -> None:
 
 
 async def test_a_second_ctrl_c_in_a_narrow_terminal() -> None:
-    """In 40 columns no line is broken within a word; a second Ctrl-C ends at once and tells the tokens."""
+    """In 40 columns no line is broken within a word; a second Ctrl-C ends at once and shows the tokens."""
     async with slow(30) as local, starting(local, 40, "--count", "500", "--concurrency", "3") as shown:
         await shown.shows("0/500 0%")
         async with asyncio.timeout(20):
@@ -194,4 +194,4 @@ async def test_sigterm_in_a_terminal() -> None:
         summary = json.loads(last[0].replace("\r\n", ""))["summary"]
         assert summary["interrupted"] == "SIGTERM"
         assert summary["started"] == len(local.truth.running())
-        assert "━" not in shown.text  # no moving line beside JSON
+        assert "━" not in shown.text  # no live display beside JSON

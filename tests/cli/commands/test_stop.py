@@ -1,4 +1,4 @@
-"""`aioecs stop`: what it reads, what it stops, and what it tells; with Ctrl-C in a terminal too."""
+"""`aioecs stop`: what it reads, what it stops, and what it reports; with Ctrl-C in a terminal too."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_an_answer_without_a_task() -> None:
 
 
 async def test_ctrl_c_in_a_terminal() -> None:
-    """Those on their way are waited for and told, no other begins; the status says that it was interrupted."""
+    """Stops in flight are waited for and reported, no other begins; the status says that it was interrupted."""
     slow = [Fault("delay", operation="StopTask", when="after", seconds=0.5, times=None)]
     async with LocalECS(faults=slow, cpu=100_000, memory=100_000) as local:
         access: dict[str, Any] = {**local.client_kwargs()}
@@ -150,7 +150,7 @@ async def test_ctrl_c_in_a_terminal() -> None:
                     await asyncio.sleep(0.01)
             shown.press(CTRL_C)
             assert await shown.status() == 130
-            told = await shown.shows(r"Interrupted: (\d+) stopping, 0 failed, (\d+) not asked to stop")
-            assert int(told[1]) == 200 - len(local.truth.running())
-            assert int(told[1]) + int(told[2]) == 200
-            assert 10 <= int(told[1]) < 200
+            message = await shown.shows(r"Interrupted: (\d+) stopping, 0 failed, (\d+) not asked to stop")
+            assert int(message[1]) == 200 - len(local.truth.running())
+            assert int(message[1]) + int(message[2]) == 200
+            assert 10 <= int(message[1]) < 200

@@ -45,7 +45,7 @@ async def listed(client: aioecs.Client, capsys: pytest.CaptureFixture[str], **fi
 
 
 async def test_filters(client: aioecs.Client, local: LocalECS, capsys: pytest.CaptureFixture[str]) -> None:
-    """Those that are asked for are listed, and no others."""
+    """Matching tasks are listed, and no others."""
     marked, others = await started(client, local, started_by="me"), await started(client, local)
     await client.stop_task(aioecs.StopTaskRequest(task=others[0], reason="enough"))
 
@@ -61,7 +61,7 @@ async def test_filters(client: aioecs.Client, local: LocalECS, capsys: pytest.Ca
 
 
 async def test_a_line(client: aioecs.Client, local: LocalECS, capsys: pytest.CaptureFixture[str]) -> None:
-    """A line of JSON tells where the task stands, and no value of its environment."""
+    """A line of JSON has the task's status, and no value of its environment."""
     arn, *_ = await started(client, local, started_by="me")
     await client.stop_task(aioecs.StopTaskRequest(task=arn, reason="enough"))
     (line,) = await listed(client, capsys, desired_status="STOPPED")
@@ -80,13 +80,13 @@ async def test_nothing_found(client: aioecs.Client, capsys: pytest.CaptureFixtur
 
 
 async def test_what_ecs_documents_is_checked(client: aioecs.Client) -> None:
-    """A limit that is broken is told by its option."""
+    """A broken limit is reported with its option."""
     with pytest.raises(UsageError, match=r"^--container-instance: "):
         await list_tasks(aioecs.ListTasksRequest(container_instance=7), Streams(), client)  # type: ignore[arg-type]
 
 
 def test_a_table() -> None:
-    """Where a task is going is told beside where it is; a reason can't break a line."""
+    """The desired status stands beside the last one; a reason can't break a line."""
     tasks = [
         aioecs.Task(task_arn="x/t1", last_status="RUNNING", desired_status="RUNNING", task_definition_arn="y/d:1"),
         aioecs.Task(task_arn="x/t2", last_status="PENDING", desired_status="STOPPED", stopped_reason="a\nb\x1b[31m"),
@@ -101,7 +101,7 @@ def test_a_table() -> None:
 
 
 async def test_in_full(client: aioecs.Client, local: LocalECS, capsys: pytest.CaptureFixture[str]) -> None:
-    """Named by id, its beginning or ARN, a task is shown with all that ECS tells, but for what may be secret."""
+    """A task named by id, prefix or ARN is shown in full, except what may be secret."""
     arn, other, _ = await started(client, local, started_by="me", tags=[aioecs.Tag(key="team", value="red")])
     begins = arn.rpartition("/")[2][:10]
     assert await describe([begins, "0" * 32], Streams(), client, cluster=None) == 1
@@ -211,7 +211,7 @@ async def test_in_a_pipe(client: aioecs.Client, local: LocalECS) -> None:
 
 
 def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each is a member of what ECS is asked for, and without any all is asked for."""
+    """Each option is a member of the request; without any the request has none."""
     seen: list[Any] = []
 
     async def run_with_client(access: Access, streams: object, act: Any) -> int:

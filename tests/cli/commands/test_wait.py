@@ -77,7 +77,7 @@ async def test_what_does_not_come_in_time(
 
 
 async def test_what_is_no_task(client: aioecs.Client) -> None:
-    """It is refused before anything is asked."""
+    """It is refused before anything is sent."""
     with pytest.raises(UsageError, match=r"^TASK: "):
         await wait_for_tasks(["no task"], Goal.RUNNING, Streams(), client, cluster="default")
 
@@ -86,11 +86,11 @@ async def test_how_many_of_how_many(client: aioecs.Client, local: LocalECS, caps
     """A wait that is interrupted says how far it was."""
     arns = [await started(client, local, family) for family in ("demo", "quick")]
     streams = Streams()
-    looking = asyncio.create_task(wait_for_tasks(arns, Goal.STOPPED, streams, client, cluster="default"))
+    waiting = asyncio.create_task(wait_for_tasks(arns, Goal.STOPPED, streams, client, cluster="default"))
     await asyncio.sleep(0.5)
-    looking.cancel()
+    waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await looking
+        await waiting
     assert "1 of 2 tasks had stopped" in capsys.readouterr().err
 
 

@@ -23,7 +23,7 @@ from aioecs.testing import LocalECS
 
 
 class RecordedStreams(Streams):
-    """Streams that keep what is told, and can break."""
+    """Streams that keep what is printed, and can break."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,35 +46,37 @@ async def started(client: aioecs.Client, local: LocalECS, **members: Any) -> str
 
 
 async def test_changes(client: aioecs.Client, local: LocalECS) -> None:
-    """A task that comes and one that stops are told once each, in JSON and in words; then nobody reads, and it ends."""
-    told, plain = RecordedStreams(), RecordedStreams()
-    watching = asyncio.create_task(ClusterWatch(aioecs.ListTasksRequest(), told, as_json=True, interval=0).go(client))
+    """A new task and a stopped one are one line each, as JSON and as text; it ends when nobody reads."""
+    streams_json, plain = RecordedStreams(), RecordedStreams()
+    watching = asyncio.create_task(
+        ClusterWatch(aioecs.ListTasksRequest(), streams_json, as_json=True, interval=0).go(client)
+    )
     worded = asyncio.create_task(ClusterWatch(aioecs.ListTasksRequest(), plain, interval=0).go(client))
     arn = await started(client, local)
-    line = json.loads(await told.lines.get())
+    line = json.loads(await streams_json.lines.get())
     assert (line["task_arn"], line["last_status"]) == (arn, "RUNNING")
     assert await plain.lines.get() == f"{arn.rpartition('/')[2]}  RUNNING"
     await client.stop_task(aioecs.StopTaskRequest(task=arn, reason="enough"))
-    line = json.loads(await told.lines.get())
+    line = json.loads(await streams_json.lines.get())
     assert (line["task_arn"], line["last_status"], line["stopped_reason"]) == (arn, "STOPPED", "enough")
     assert await plain.lines.get() == f"{arn.rpartition('/')[2]}  STOPPED  enough"
-    for streams in (told, plain):
+    for streams in (streams_json, plain):
         streams.on_broken()
         assert streams.lines.empty()
     assert await watching == await worded == 0
 
 
 async def test_only_those_asked_for(client: aioecs.Client, local: LocalECS) -> None:
-    """Tasks with another mark are not told."""
-    told = RecordedStreams()
+    """Tasks with another mark are not shown."""
+    streams_json = RecordedStreams()
     request = aioecs.ListTasksRequest(started_by="me")
-    watching = asyncio.create_task(ClusterWatch(request, told, as_json=True, interval=0).go(client))
+    watching = asyncio.create_task(ClusterWatch(request, streams_json, as_json=True, interval=0).go(client))
     await started(client, local, started_by="other")
     arn = await started(client, local, started_by="me")
-    assert json.loads(await told.lines.get())["task_arn"] == arn
-    told.on_broken()
+    assert json.loads(await streams_json.lines.get())["task_arn"] == arn
+    streams_json.on_broken()
     assert await watching == 0
-    assert told.lines.empty()
+    assert streams_json.lines.empty()
 
 
 def test_what_is_shown() -> None:
@@ -150,6 +152,6 @@ def test_the_options(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_filter_that_can_t_be(client: aioecs.Client) -> None:
-    """What ECS documents is checked before it is asked."""
+    """Documented limits are checked before anything is sent."""
     with pytest.raises(UsageError, match=r"^--started-by: "):
         await ClusterWatch(aioecs.ListTasksRequest(started_by=7), RecordedStreams()).go(client)  # type: ignore[arg-type]

@@ -35,7 +35,7 @@ def start(
     error: ECSError | None = None,
     token: str = "",
 ) -> StartResult:
-    """Make a start that came to `outcome`."""
+    """Make a start with this outcome."""
     return StartResult(
         request=StartTaskRequest(task_definition="td"),
         container_instance=ARN + instance,
@@ -61,14 +61,14 @@ def caused(error: ECSError, cause: Exception) -> ECSError:
 
 
 def test_counts() -> None:
-    """Every start counts once, and what has come to nothing yet is unsettled."""
+    """Every start counts once, and one without an outcome is unresolved."""
     made = counts(5, start(Outcome.STARTED), start(Outcome.STARTED), start(Outcome.STOPPED))
     assert (made.started, made.resolved, made.unresolved) == (2, 3, 2)
     assert made.count(Outcome.STOPPED) == 1
 
 
 def test_what_was_never_drawn_is_not_sent() -> None:
-    """Once it is over, starts that were never begun are not sent, and those begun and not settled stay so."""
+    """At the end, starts that were never begun count as not sent, and those without an outcome as unresolved."""
     made = counts(10, start(Outcome.STARTED), start(Outcome.NOT_SENT))
     made.close(4)
     made.close(4)
@@ -99,7 +99,7 @@ def test_what_found_no_room() -> None:
 
 
 def test_errors_by_text() -> None:
-    """Errors are grouped by text without their request ids; started ones have none to tell."""
+    """Errors are grouped by text without their request ids; started ones have none."""
     again = ClusterNotFoundException("Cluster not found.", operation="StartTask", request_id="r2", status=400)
     made = counts(
         3,
@@ -113,7 +113,7 @@ def test_errors_by_text() -> None:
 
 
 def test_an_interrupt_is_not_an_error() -> None:
-    """What was cancelled is told once, not as the error of each start; what lies beneath it is one."""
+    """A cancel is reported once, not as the error of each start; its cause is an error."""
     cut = StartCancelled("cancelled: 1 not sent")
     throttled = caused(StartCancelled("cancelled"), ThrottlingException("Rate exceeded"))
     made = counts(2, start(Outcome.NOT_SENT, error=cut), start(Outcome.NOT_SENT, error=throttled))
@@ -121,7 +121,7 @@ def test_an_interrupt_is_not_an_error() -> None:
 
 
 def test_doubts_by_token() -> None:
-    """Unknown starts are grouped by the token to look them up by, with all instances of the call."""
+    """Unknown starts are grouped by the token that finds them, with all instances of the call."""
     unknown_tokens = [start(Outcome.UNKNOWN, f"i{number}", token="t1") for number in range(10)]
     made = counts(11, *unknown_tokens, start(Outcome.UNKNOWN, token="t2", error=AnswerLost("no answer")))
     assert {token: group.count for token, group in made.unknown_tokens.items()} == {"t1": 10, "t2": 1}

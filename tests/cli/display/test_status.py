@@ -1,4 +1,4 @@
-"""status: what the commands exit with, said in one place and told to whoever asks for help."""
+"""The exit statuses of the commands, and what the help says of them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ COMMANDS = sorted(Path(aioecs.cli.__file__).parent.glob("*.py"))
 
 
 def test_each_has_its_own_meaning() -> None:
-    """0 is success to a shell; a failure by the words is told from one by the world, as in other commands."""
+    """0 is success to a shell; wrong arguments and failed work have statuses of their own."""
     assert STATUSES == {"DONE": 0, "PARTLY": 1, "CANNOT": 2, "UNWRITTEN": 3, "INTERRUPTED": 128 + signal.SIGINT}
 
 
 def test_the_help_tells_them_all() -> None:
     """In order, and no other."""
-    told = re.findall(r"(?:^|[ ,])(\d+) (?=[a-z])", EPILOG)
-    assert [int(status) for status in told] == [DONE, PARTLY, CANNOT, UNWRITTEN, INTERRUPTED]
+    message = re.findall(r"(?:^|[ ,])(\d+) (?=[a-z])", EPILOG)
+    assert [int(status) for status in message] == [DONE, PARTLY, CANNOT, UNWRITTEN, INTERRUPTED]
 
 
 def bare(source: str) -> list[str]:

@@ -97,7 +97,7 @@ def test_no_color(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_progress_only_where_it_is_seen(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The moving line is for a terminal that can move, and never beside JSON in the same terminal."""
+    """A live display needs a capable terminal, and never stands beside JSON in the same one."""
     put("stderr", Terminal())
     assert Streams().shows_progress(as_json=False)
     assert Streams().shows_progress(as_json=True)
@@ -115,7 +115,7 @@ def test_forced_colours_make_no_terminal(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 async def test_the_moving_line(put: Put) -> None:
-    """It is drawn again and again while the block runs, told the width, and nothing of it stays."""
+    """It is drawn repeatedly for the terminal's width while the block runs, and then removed."""
     put("stderr", terminal := Terminal())
     frames: list[int] = []
     drawn = asyncio.Event()
@@ -145,7 +145,7 @@ async def test_halt_takes_the_line_away(put: Put) -> None:
 
 
 def test_when_nobody_reads_the_results(put: Put, closed: Closed, capsys: pytest.CaptureFixture[str]) -> None:
-    """What is left to tell goes to stderr, and the run hears of it once."""
+    """The remaining results go to stderr, and the run is notified once."""
     put("stdout", closed)
     on_signal: list[bool] = []
     streams = Streams(lambda: on_signal.append(True))
@@ -165,7 +165,7 @@ def test_when_nobody_reads_a_summary(put: Put, closed: Closed, capsys: pytest.Ca
 
 
 def test_when_nobody_reads_anything(put: Put, closed: Closed) -> None:
-    """With both gone there is nobody to tell, and that is no error."""
+    """With both closed nothing is written, and that is no error."""
     put("stdout", closed)
     put("stderr", closed)
     streams = Streams()

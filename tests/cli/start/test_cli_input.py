@@ -9,7 +9,7 @@ import pytest
 from aioecs import StartTaskRequest
 from aioecs.cli._options import Packed, UsageError
 from aioecs.cli._start.cli_input import with_input
-from aioecs.cli._start.options import StartOptions
+from aioecs.cli._start.options import StartOptions, template
 
 OPTION = "--cli-input-json"
 
@@ -27,6 +27,23 @@ def test_start_task() -> None:
     options = with_input(StartOptions(), plain, OPTION)
     assert (options.cluster, options.task_definition, options.instances) == ("c", "td", ("a", "b"))
     assert options.base == StartTaskRequest.from_dict({**plain, "containerInstances": []})
+
+
+def test_the_same_task_as_boto3_starts() -> None:
+    """The keyword arguments of a boto3 call, as JSON, make the request that they are."""
+    plain = {
+        "cluster": "c",
+        "taskDefinition": "td:3",
+        "enableECSManagedTags": True,
+        "overrides": {
+            "containerOverrides": [{"name": "main", "command": ["a"], "environment": [{"name": "A", "value": "1"}]}],
+            "taskRoleArn": "arn:aws:iam::123456789012:role/r",
+        },
+        "networkConfiguration": {"awsvpcConfiguration": {"subnets": ["subnet-1"], "assignPublicIp": "ENABLED"}},
+        "propagateTags": "TASK_DEFINITION",
+        "tags": [{"key": "k", "value": "v"}],
+    }
+    assert template(with_input(StartOptions(), plain, OPTION)).to_dict() == plain | {"containerInstances": []}
 
 
 def test_run_task() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 import aioecs
 from aioecs.cli._display.streams import Streams
+from aioecs.cli._options import UsageError
 from aioecs.cli._start.dry_run import PlannedStart, dry_run, summary
 from aioecs.cli._start.options import StartOptions, validated, with_jobs
 from aioecs.testing import LocalECS
@@ -93,6 +94,15 @@ async def test_the_table(client: aioecs.Client, local: LocalECS, capsys: pytest.
     assert heading.split() == ["CALL", "TASKS", "INSTANCES"]
     assert call.split()[:2] == ["1", "3"]
     assert totals == "3 of 3 tasks would start, with 1 calls; nothing was started"
+
+
+async def test_a_definition_that_cannot_be_copied(
+    client: aioecs.Client, local: LocalECS, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is an error with the family, not a traceback."""
+    monkeypatch.setattr(aioecs.types.TaskDefinition, "to_dict", lambda _: {"containerDefinitions": []})
+    with pytest.raises(UsageError, match=r"^--dry-run: no copy of task definition demo: "):
+        await dry_run(validated(StartOptions(**WHERE)), Streams(), client)
 
 
 def test_reasons() -> None:

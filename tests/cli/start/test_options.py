@@ -72,7 +72,7 @@ WHERE: dict[str, Any] = {"cluster": "c", "task_definition": "td"}
     ],
 )
 def test_what_is_refused(given: dict[str, Any], message: str) -> None:
-    """Contradictions, gaps and broken limits are told by the option, before anything is begun."""
+    """Contradictions, gaps and broken limits are refused with the option's name, before anything is begun."""
     with pytest.raises(UsageError) as refused:
         validated(StartOptions(**given))
     assert message in str(refused.value)
@@ -86,7 +86,7 @@ def test_local_goes_without_anything() -> None:
 
 
 def test_local_in_turn() -> None:
-    """With --local the starts go round over all instances if that is asked for."""
+    """With --local and --all-instances the starts go to all instances in turn."""
     assert not validated(StartOptions(local=True, all_instances=True)).uses_placement
 
 
@@ -128,7 +128,7 @@ def test_constraints() -> None:
 
 
 def test_template_without_overrides() -> None:
-    """What was not asked for is not in the request."""
+    """Members without an option are not in the request."""
     request = template(StartOptions(**WHERE))
     assert request.overrides is None
     assert request.tags is None

@@ -17,7 +17,7 @@ from virtual_time import until
 import aioecs
 from aioecs import Outcome
 from aioecs.cli._access import Access
-from aioecs.cli._display.screen import progress_line
+from aioecs.cli._display.progress import progress_line
 from aioecs.cli._display.streams import Streams
 from aioecs.cli._options import Packed, Policy
 from aioecs.cli._start.options import StartOptions, validated, with_jobs
@@ -31,7 +31,7 @@ MISSING = "0123456789abcdef0123456789abcdef"
 
 
 class RecordedStreams(Streams):
-    """Streams that keep what they are told, and let a test act on the way."""
+    """Streams that keep what is printed, and call the test at each line."""
 
     def __init__(self, on_line: Callable[[int], object] = lambda _: None) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class RecordedStreams(Streams):
 
     @property
     def starts(self) -> list[dict[str, Any]]:
-        """What each start came to, as JSON said."""
+        """The outcome of each start, from JSON."""
         return [line for line in map(json.loads, self.lines) if "summary" not in line]
 
     @property
@@ -70,7 +70,7 @@ class RecordedStreams(Streams):
         return summary
 
     def arns(self, outcome: str) -> set[str]:
-        """The tasks of the starts that came to this."""
+        """The tasks of the starts with this outcome."""
         return {start["task_arn"] for start in self.starts if start["outcome"] == outcome}
 
 
@@ -205,7 +205,7 @@ async def test_waited_for(code: int, status: int, capsys: pytest.CaptureFixture[
 
 
 async def test_interrupted_while_it_waits(local: LocalECS) -> None:
-    """The tasks go on, and what started was told before."""
+    """The tasks go on, and what started was reported before."""
     streams = RecordedStreams()
     running = asyncio.create_task(Run(placed(local, count=2, wait=True), streams).go())
     await until(lambda: streams.lines)
@@ -267,7 +267,7 @@ async def test_interrupted_while_placing_looks() -> None:
 
 
 async def test_interrupted_while_placing(local: LocalECS) -> None:
-    """A signal in the middle: each start is told once, and what is told is what is true."""
+    """After a signal each start is reported once, and truthfully."""
     streams = RecordedStreams(lambda line: interrupt() if line == 10 else None)
     assert await Run(placed(local, count=3000, concurrency=3), streams, as_json=True).go() == 130
     assert streams.arns(STARTED) == {task.arn for task in local.truth.running()}
@@ -278,7 +278,7 @@ async def test_interrupted_while_placing(local: LocalECS) -> None:
 
 
 async def test_interrupted_while_it_waits_for_capacity() -> None:
-    """What waits for room was never sent."""
+    """What waits for capacity was never sent."""
     async with LocalECS(instances=1, cpu=10) as local:
         streams = RecordedStreams(lambda line: interrupt() if line == 1 else None)
         assert await Run(placed(local, count=3, wait_for_capacity=600.0), streams, as_json=True).go() == 130
@@ -286,7 +286,7 @@ async def test_interrupted_while_it_waits_for_capacity() -> None:
 
 
 async def test_instances_that_are_not_there(local: LocalECS) -> None:
-    """Only the instances that were named are asked; one that isn't there is ECS's refusal."""
+    """Only named instances are used; ECS refuses one that isn't there."""
     streams = RecordedStreams()
     instance = local.instance_arns[0]
     assert await Run(start_options(local, instances=(instance, MISSING), count=4), streams, as_json=True).go() == 1
@@ -313,7 +313,7 @@ async def test_instances_that_are_not_there(local: LocalECS) -> None:
     ],
 )
 async def test_nothing_could_start(local: LocalECS, options: dict[str, Any], words: str) -> None:
-    """What can't be done as asked is told on one line of stderr, without a summary and without a traceback."""
+    """What can't be done is one line of stderr, without a summary or a traceback."""
     local.engine.add_cluster("empty")
     streams = RecordedStreams()
     assert await Run(start_options(local, **options), streams).go() == 2
@@ -349,7 +349,7 @@ async def test_a_fault_while_looking(local: LocalECS, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(("number", "policy"), [(signal.SIGINT, Policy.STOP), (signal.SIGTERM, Policy.KEEP)])
 async def test_interrupted(local: LocalECS, number: signal.Signals, policy: Policy) -> None:
-    """A signal in the middle: what is told of each start is what is true of it, and the rest was never sent."""
+    """After a signal each start is reported truthfully, and the rest was never sent."""
     streams = RecordedStreams(lambda line: interrupt(number) if line == 10 else None)
     run = Run(start_options(local, count=1000, concurrency=3, on_cancel=policy), streams, as_json=True)
     assert await run.go() == 130
@@ -366,7 +366,7 @@ async def test_interrupted(local: LocalECS, number: signal.Signals, policy: Poli
 
 
 async def test_interrupted_before_anything_was_sent() -> None:
-    """While it still looks for the instances, a signal ends it with nothing sent."""
+    """A signal while the instances are listed ends it with nothing sent."""
     async with LocalECS(faults=[Fault("hang", operation="ListContainerInstances")]) as local:
         streams = RecordedStreams()
         task = asyncio.create_task(Run(start_options(local, count=5), streams).go())
@@ -379,7 +379,7 @@ async def test_interrupted_before_anything_was_sent() -> None:
 
 
 async def test_a_second_signal_ends_at_once(local: LocalECS, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second signal waits for nothing: what is known is told, and what was in flight is said to be unsettled."""
+    """The second signal waits for nothing: what is known is reported, and what was in flight is unresolved."""
     known = aioecs.StartResult(
         request=aioecs.StartTaskRequest(task_definition="demo"), container_instance="i1", outcome=Outcome.STARTED
     )
@@ -410,12 +410,12 @@ async def test_a_second_signal_ends_at_once(local: LocalECS, monkeypatch: pytest
         "exit_status": 130,
     }
     answered.set()
-    await task  # a test can't end the process: it goes on, and tells nothing twice
+    await task  # a test can't end the process: it goes on, and reports nothing twice
     assert len(streams.lines) == 2
 
 
 async def test_nobody_reads_the_output(local: LocalECS) -> None:
-    """When the reader goes away no more is started, and the truth is told all the same."""
+    """When the reader goes away no more is started, and what was started is reported."""
     streams = RecordedStreams(lambda line: streams.on_broken() if line == 1 else None)
     assert await Run(start_options(local, count=1000, concurrency=2), streams, as_json=True).go() == 130
     assert streams.summary["interrupted"] == "nobody reads the output any more"
@@ -427,12 +427,12 @@ async def test_nobody_reads_the_output(local: LocalECS) -> None:
 
 
 async def test_unknown_is_said_with_its_token(local: LocalECS, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is in doubt is told last, with the token that ECS knows it by."""
+    """An unknown start is reported last, with its token."""
     request = aioecs.StartTaskRequest(task_definition="demo", container_instances=["i1"])
-    doubt = aioecs.StartResult(request=request, container_instance="i1", outcome=Outcome.UNKNOWN, token="t0k3n")
+    unknown = aioecs.StartResult(request=request, container_instance="i1", outcome=Outcome.UNKNOWN, token="t0k3n")
 
     async def one(*_: object, **__: object) -> Any:
-        yield doubt
+        yield unknown
 
     monkeypatch.setattr(aioecs.Batch, "start_tasks", one)
     monkeypatch.setattr(aioecs.Batch, "statistics", counted(requested=1, calls=1))
@@ -446,8 +446,7 @@ async def test_unknown_is_said_with_its_token(local: LocalECS, monkeypatch: pyte
 
 @pytest.mark.parametrize("kind", [aioecs.ClientStateError, ValueError])
 async def test_an_error_in_the_middle(local: LocalECS, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]) -> None:
-    """Whatever breaks in the middle, what was started is told: with a line for what aioecs raises, else with a bug's
-    traceback."""
+    """After any error what was started is reported: with a line for what aioecs raises, else with a traceback."""
     whole = aioecs.Batch.start_tasks
 
     async def wrapped(*args: Any, **kwargs: Any) -> Any:

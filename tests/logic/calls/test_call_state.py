@@ -9,6 +9,7 @@ from typing import cast
 
 import attrs
 import pytest
+from run_records import run_record, run_task_at
 
 from aioecs import Outcome, Retries, StartTaskRequest, StartTaskResponse, Timeouts
 from aioecs._logic.calls import call_state
@@ -37,9 +38,11 @@ from aioecs.errors import (
     AnswerLost,
     ClusterNotFoundException,
     ConfigurationError,
+    ConflictException,
     ConnectionFailed,
     ECSError,
     ECSServiceError,
+    IdempotencyMismatch,
     ServerException,
     StartUnknown,
     ThrottlingException,
@@ -661,3 +664,74 @@ def test_what_has_no_arn_or_cannot_be_read_tells_nothing(response: StartTaskResp
     assert isinstance(call_state.happened(call, Answered(response), 0), Rest)
     assert call.phase is Phase.AMBIGUOUS
     assert outcomes(call) == [Outcome.UNKNOWN]
+
+
+# ------------------------------------------------------------------------------------------------------------ RunTask
+
+
+def ambiguous_run(count: int = 1, **given: object) -> CallRecord:
+    """Begin a RunTask and lose its answer."""
+    call = run_record(count, **given)
+    assert isinstance(call_state.begin(call, 0), Send)
+    assert isinstance(call_state.happened(call, LOST, 1), Rest)
+    return call
+
+
+def test_an_ambiguous_run_is_sent_again_while_attempts_remain() -> None:
+    """Under its client token that is no second start; after that it is looked up."""
+    call = run_record(retries=Retries(max_attempts=3))
+    assert isinstance(call_state.begin(call, 0), Send)
+    for attempt in (1, 2):
+        assert isinstance(call_state.happened(call, LOST, attempt), Rest)
+        assert isinstance(call_state.happened(call, BackoffEnded(), attempt), Send)
+    assert isinstance(call_state.happened(call, LOST, 3), Rest)
+    assert isinstance(call_state.happened(call, BackoffEnded(), 3), Look)
+    assert outcomes(call) == [Outcome.UNKNOWN]
+
+
+def test_a_token_that_may_be_forgotten_is_not_sent_again() -> None:
+    """An hour after the first send ECS may have forgotten it: the call is looked up."""
+    call = ambiguous_run(deadline=10_000.0)
+    assert isinstance(call_state.happened(call, BackoffEnded(), 3_600), Look)
+
+
+@pytest.mark.parametrize("what", [UNSENT, THROTTLED, REFUSED], ids=["unsent", "throttled", "refused"])
+def test_what_comes_of_the_second_send_clears_nothing(what: NotSent | Rejected) -> None:
+    """The first may have acted all the same: it stays ambiguous, and a refusal ends the sending."""
+    call = ambiguous_run()
+    assert isinstance(call_state.happened(call, BackoffEnded(), 2), Send)
+    assert isinstance(call_state.happened(call, what, 3), Rest)
+    assert outcomes(call) == [Outcome.UNKNOWN]
+    assert isinstance(call_state.happened(call, BackoffEnded(), 4), Look if what is REFUSED else Send)
+
+
+def test_a_conflict_proves_that_nothing_of_this_call_was_started() -> None:
+    """The token belongs to another request: a mismatch, with the tasks of that one."""
+    call = ambiguous_run()
+    call_state.happened(call, BackoffEnded(), 2)
+    conflict = ConflictException("in use", resource_ids=["arn/1"])
+    assert isinstance(call_state.happened(call, Rejected(conflict), 3), Finish)
+    error = verdict(call)
+    assert isinstance(error, IdempotencyMismatch)
+    assert (error.resource_ids, error.__cause__) == (("arn/1",), conflict)
+
+
+@pytest.mark.parametrize("has_lookup", [True, False])
+def test_a_withdrawn_run_is_not_sent_again(has_lookup: bool) -> None:
+    """That might start it anew: it is looked up where its tasks bear a mark, and else unknown."""
+    call = ambiguous_run(has_lookup=has_lookup, adopts=has_lookup)
+    act = call_state.happened(call, Withdrawn("stop"), 2)
+    assert isinstance(act, Look if has_lookup else Finish)
+    assert outcomes(call) == [Outcome.UNKNOWN]
+
+
+def test_a_run_that_is_found_after_its_withdrawal_is_stopped() -> None:
+    """It bears the token, and this call sent it."""
+    call = ambiguous_run(2)
+    call_state.happened(call, Withdrawn("stop"), 2)
+    found = (run_task_at(1), run_task_at(2))
+    act = call_state.happened(call, LookupDone(found, whole=False, began=2), 3)
+    assert act == Stop(found)
+    arns = frozenset(task.task_arn or "" for task in found)
+    assert isinstance(call_state.happened(call, Stopped(arns, arns), 4), Finish)
+    assert outcomes(call) == [Outcome.STOPPED] * 2

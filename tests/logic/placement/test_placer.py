@@ -206,7 +206,8 @@ def test_repr_tells_where_it_stands() -> None:
     """How many hosts have capacity, and why the others have none."""
     assert repr(placer([host("a")], Random())) == "<Placer Random(), capacity on 1 hosts>"
     hosts = [host("a"), host("b", agent=False), host("c", cpu=1), host("d", cpu=1)]
-    assert repr(placer(hosts)) == ("<Placer Spread(by='instanceId'), capacity on 1 hosts, none on RESOURCE:CPU 2, AGENT 1>")
+    shown = "<Placer Spread(by='instanceId'), capacity on 1 hosts, none on RESOURCE:CPU 2, AGENT 1>"
+    assert repr(placer(hosts)) == shown
 
 
 # What ECS says -------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Which starts travel together."""
+"""packing: which starts share a call, and when a call is ready."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from aioecs.errors import ECSError
 
 
 class Nobody:
-    """An owner that doesn't listen."""
+    """An owner that ignores what it is notified of."""
 
     def settled(self, entry: Entry, start: StartResult, error: ECSError | None, where: object, /) -> None:
-        """Hear nothing."""
+        """Ignore it."""
 
 
 def add(packing: Packing, definition: str, instance: str, now: float = 0.0, key: str | None = None) -> Entry:
@@ -49,7 +49,7 @@ def test_equal_starts_share_a_call_of_ten_in_order() -> None:
     assert (packing.queued, packing.calls_left(), packing.ready_at(0)) == (0, 0, None)
 
 
-def test_what_differs_or_has_a_key_travels_alone() -> None:
+def test_what_differs_or_has_a_key_has_a_call_of_its_own() -> None:
     """Another definition, other overrides, another delivery or a key of its own is another call."""
     packing = Packing(0.0)
     plain = StartTaskRequest(task_definition="demo")
@@ -69,7 +69,7 @@ def test_what_differs_or_has_a_key_travels_alone() -> None:
 
 
 def test_what_is_spelled_otherwise_is_another_call() -> None:
-    """True, 1 and 1.0 are equal in Python and three things in JSON: a member that aioecs doesn't know may be any."""
+    """True, 1 and 1.0 are equal in Python and differ in JSON: a member that aioecs doesn't know may be any of them."""
     packing = Packing(0.0)
     group = {}
     for held in (True, 1, 1.0):
@@ -81,8 +81,24 @@ def test_what_is_spelled_otherwise_is_another_call() -> None:
     assert packing.group(again, "at_most_once") is group["1"]
 
 
+def test_equal_starts_hold_the_same_parts() -> None:
+    """Requests with equal overrides of their own hold those of their group: thousands that are kept share them."""
+    packing = Packing(0.0)
+    made = [
+        StartTaskRequest(task_definition="demo", overrides=TaskOverride(cpu=cpu), container_instances=[cpu])
+        for cpu in ("1", "1", "2")
+    ]
+    groups = []
+    for request in made:
+        groups.append(packing.group(request, "at_most_once"))
+        packing.add(Entry(request, "a", Nobody(), 0), groups[-1], 0.0)
+    assert groups[0] is groups[1] is not groups[2]
+    assert made[0].overrides is made[1].overrides is not made[2].overrides
+    assert [request.container_instances for request in made] == [("1",), ("1",), ("2",)]
+
+
 def test_what_shares_all_but_the_instances_is_alike() -> None:
-    """The very same values, or equal texts: so what was checked for one holds for the other."""
+    """The very same values, or equal strings: then one check serves both."""
     one = StartTaskRequest(task_definition="demo", overrides=TaskOverride(cpu="1"), enable_execute_command=True)
     assert alike(one, one.replace(task_definition=str(b"demo", "ascii"), container_instances=["b"]))
     for unlike in (
@@ -94,7 +110,7 @@ def test_what_shares_all_but_the_instances_is_alike() -> None:
 
 
 def test_the_last_group_is_known_while_any_of_it_waits() -> None:
-    """It holds a request, which may hold secrets: it is forgotten with the last of those who wait."""
+    """It holds a request, which may hold secrets: it is dropped with the last of its starts that wait."""
     packing = Packing(0.0)
     assert packing.last is None
     add(packing, "demo", "a")
@@ -112,8 +128,8 @@ def test_no_member_but_the_instances_is_left_out_of_what_is_alike(name: str) -> 
     assert alike(one, one.replace(**{name: given})) is (name == "container_instances")
 
 
-def test_a_group_that_is_not_full_waits_for_company() -> None:
-    """The window counts from the first that waits; a full group doesn't wait."""
+def test_a_group_that_is_not_full_waits_for_more() -> None:
+    """The window counts from the first start that waits; a full group doesn't wait."""
     packing = Packing(0.002)
     add(packing, "demo", "a", now=1.0)
     assert packing.ready_at(1.0) == pytest.approx(1.002)
@@ -127,7 +143,7 @@ def test_a_group_that_is_not_full_waits_for_company() -> None:
 
 
 def test_a_large_group_does_not_starve_a_small_one() -> None:
-    """A group that has more left goes to the back."""
+    """A group that has starts left goes to the end."""
     packing = Packing(0.0)
     for number in range(30):
         add(packing, "large", str(number))
@@ -135,8 +151,8 @@ def test_a_large_group_does_not_starve_a_small_one() -> None:
     assert [len(taken(packing, 0.0)) for _ in range(4)] == [10, 1, 10, 10]
 
 
-def test_tried_again_goes_first_and_waits_for_nobody() -> None:
-    """A start that is moved elsewhere has waited already."""
+def test_a_start_tried_again_is_served_first_and_at_once() -> None:
+    """A start that is moved to another instance has waited already."""
     packing = Packing(1.0)
     add(packing, "demo", "a", now=0.0)
     again = Entry(StartTaskRequest(task_definition="other"), "z", Nobody(), 0)
@@ -144,8 +160,8 @@ def test_tried_again_goes_first_and_waits_for_nobody() -> None:
     assert taken(packing, 0.5) == ["z"]
 
 
-def test_withdrawn_while_queued_is_in_no_call() -> None:
-    """Who withdraws before its call is made up is not in it, and a group without anyone is forgotten."""
+def test_a_start_withdrawn_while_queued_is_in_no_call() -> None:
+    """A start that is withdrawn before its call is taken is not in it, and a group without starts is dropped."""
     packing = Packing(0.0)
     entries = [add(packing, "demo", str(number)) for number in range(12)]
     for entry in entries[:11]:
@@ -159,7 +175,7 @@ def test_withdrawn_while_queued_is_in_no_call() -> None:
 
 @given(st.integers(0, 2**32))
 def test_every_start_is_taken_once_or_withdrawn(seed: int) -> None:
-    """Whatever the order of coming, leaving and taking: nobody is lost, nobody flies twice, calls are of one kind."""
+    """In any order of adding, withdrawing and taking: no start is lost or taken twice, and a call is of one group."""
     dice = random.Random(seed)
     packing = Packing(dice.choice((0.0, 1.0)))
     everyone: list[Entry] = []

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from throttling_simulation import SCENARIOS, medians
 
-from aioecs._logic.sending.rate_learner import FLOOR, ROUND_TRIP, SILENCE, Pacer
+from aioecs._logic.sending.rate_learner import FLOOR, ROUND_TRIP, SILENCE, RateLearner
 
 SEEDS = range(41, 52)
 MISSED = {"stepped 1,000, B 500 R 200"}  # 1.2 to 1.4: the first drain falls anywhere in a step of 200 tokens
@@ -19,7 +19,7 @@ MISSED = {"stepped 1,000, B 500 R 200"}  # 1.2 to 1.4: the first drain falls any
 def test_the_table(name: str) -> None:
     """Medians over seeds: the time, the waste, and for clients that begin at once the distance between them."""
     scenario = SCENARIOS[name]
-    ratio, wasted, apart = medians(scenario, Pacer, SEEDS)
+    ratio, wasted, apart = medians(scenario, RateLearner, SEEDS)
     assert ratio <= scenario.time
     assert wasted <= scenario.wasted
     if scenario.clients == (0.0, 0.0):
@@ -29,20 +29,20 @@ def test_the_table(name: str) -> None:
 def test_what_is_missed_is_not_far_off() -> None:
     """A large bucket in steps of a second: knowing its size but not its phase would take 1.18."""
     for name in MISSED:
-        assert medians(SCENARIOS[name], Pacer, SEEDS)[0] <= 1.5
+        assert medians(SCENARIOS[name], RateLearner, SEEDS)[0] <= 1.5
 
 
 @pytest.mark.parametrize(("burst", "rate"), [(1000.0, 400.0), (10.0, 4.0)])
 def test_a_belief_that_is_far_off_is_only_slow_or_wasteful(burst: float, rate: float) -> None:
     """Ten times too much or too little: the work is done all the same."""
-    ratio, wasted, _ = medians(SCENARIOS["200, B 100 R 40"], lambda: Pacer(burst, rate), range(5))
+    ratio, wasted, _ = medians(SCENARIOS["200, B 100 R 40"], lambda: RateLearner(burst, rate), range(5))
     assert ratio <= 1.6
     assert wasted <= 60
 
 
 def test_a_published_bucket_is_emptied_at_once_when_all_fits() -> None:
     """A hundred calls begin slowly enough to be stopped, and end within a few round trips."""
-    pacer, now, sent = Pacer(), 0.0, list[float]()
+    pacer, now, sent = RateLearner(), 0.0, list[float]()
     while len(sent) < 100:
         due = pacer.next_at(now, 100 - len(sent))
         assert due is not None
@@ -59,7 +59,7 @@ def test_a_published_bucket_is_emptied_at_once_when_all_fits() -> None:
 
 def test_a_turn_given_back_was_never_taken() -> None:
     """The next one may go when this one might have gone."""
-    pacer = Pacer(1.0, 2.0)
+    pacer = RateLearner(1.0, 2.0)
     pacer.sent(0.0)
     pacer.answered(0.01, False, 0.0)
     due = pacer.next_at(0.02, 5)
@@ -71,7 +71,7 @@ def test_a_turn_given_back_was_never_taken() -> None:
 
 def test_an_answer_that_never_comes_stops_nobody_for_good() -> None:
     """While the bucket is dry one call asks at a time; if it is lost without a word, the next one asks."""
-    pacer = Pacer()
+    pacer = RateLearner()
     for at in (0.0, 0.5, 1.0):
         pacer.sent(at)
         pacer.answered(at + 0.1, False, at)
@@ -83,7 +83,7 @@ def test_an_answer_that_never_comes_stops_nobody_for_good() -> None:
 
 def test_a_clock_that_is_set_back_changes_nothing() -> None:
     """Only distances count."""
-    pacers = [Pacer(), Pacer()]
+    pacers = [RateLearner(), RateLearner()]
     for pacer, base in zip(pacers, (1000.0, 0.0), strict=True):
         pacer.next_at(1000.0)
         for at in range(150):
@@ -110,7 +110,7 @@ def test_a_clock_that_is_set_back_changes_nothing() -> None:
 )
 def test_sane_whatever_happens(happened: list[tuple[str, float, int, int | None]], belief: tuple[float, float]) -> None:
     """Never before now, never never, in any order of answers and on a clock that leaps either way."""
-    pacer, now, flying = Pacer(*belief), 100.0, list[float]()
+    pacer, now, flying = RateLearner(*belief), 100.0, list[float]()
     for what, step, which, left in happened:
         now += step
         if what == "send":
@@ -132,7 +132,7 @@ def test_sane_whatever_happens(happened: list[tuple[str, float, int, int | None]
 
 def test_nothing_is_known_of_the_round_trip_at_first() -> None:
     """A silence of a second means that it is at least as long: no more are sent on the guess that it is short."""
-    pacer = Pacer()
+    pacer = RateLearner()
     pacer.next_at(0.0, 1000)
     sent = 0
     while pacer.next_at(ROUND_TRIP, 1000) == ROUND_TRIP:

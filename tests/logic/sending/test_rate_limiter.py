@@ -6,12 +6,12 @@ import math
 
 import pytest
 
-from aioecs._logic.sending.rate_limiter import Fixed, Pulse, Unpaced
+from aioecs._logic.sending.rate_limiter import FixedRate, RateLimiter, Unlimited
 
 
 def test_a_pinned_bucket() -> None:
     """Burst at once, then at its rate; a throttle finds it empty; a turn not used is put back; it stays as it is."""
-    fixed = Fixed(3.0, 2.0)
+    fixed = FixedRate(3.0, 2.0)
     for _ in range(3):
         assert fixed.next_at(10.0) == 10.0
         fixed.sent(10.0)
@@ -29,7 +29,7 @@ def test_a_pinned_bucket() -> None:
 
 def test_unpaced() -> None:
     """Always now, whatever happens."""
-    pulse: Pulse = Unpaced()
+    pulse: RateLimiter = Unlimited()
     pulse.sent(1.0)
     pulse.answered(2.0, False, 1.0)
     pulse.unsent(2.0, 1.0)
@@ -39,7 +39,7 @@ def test_unpaced() -> None:
 @pytest.mark.parametrize("burst", [0.2, 1.0])
 def test_a_bucket_smaller_than_a_call_holds_one(burst: float) -> None:
     """Else nothing would ever be sent."""
-    fixed: Pulse = Fixed(burst, 0.5)
+    fixed: RateLimiter = FixedRate(burst, 0.5)
     assert fixed.next_at(0.0) == 0.0
     fixed.sent(0.0)
     assert fixed.next_at(0.0) == pytest.approx(2.0)
@@ -50,7 +50,7 @@ def test_a_bucket_smaller_than_a_call_holds_one(burst: float) -> None:
 
 def test_a_throttle_forgives_no_debt() -> None:
     """Calls that went out although the bucket was empty are paid for, whatever came of them."""
-    fixed = Fixed(1.0, 1.0)
+    fixed = FixedRate(1.0, 1.0)
     for _ in range(4):
         fixed.sent(0.0)
     before = fixed.next_at(0.0)

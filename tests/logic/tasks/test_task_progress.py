@@ -49,7 +49,7 @@ def test_what_a_state_means(now: Task, running: Standing, stopped: Standing) -> 
 
 def test_nothing_seen_is_not_yet() -> None:
     """A task that was never seen may come to anything."""
-    assert [standing(None, goal) for goal in Goal] == [NOT_YET, NOT_YET]
+    assert [standing(None, goal) for goal in Goal] == [NOT_YET] * len(Goal)
 
 
 def test_having_run_is_remembered() -> None:
@@ -109,3 +109,28 @@ def test_what_ecs_describes_wins_over_a_claim() -> None:
     assert seen(task("PENDING", 4), claim) is None
     assert seen(task("STOPPED", 5), claim, described=False) is None
     assert seen(task("PENDING", 6), described) is not None
+
+
+@pytest.mark.parametrize(
+    ("status", "health", "standing_"),
+    [
+        ("RUNNING", "HEALTHY", Standing.REACHED),
+        ("RUNNING", "UNHEALTHY", Standing.NOT_YET),
+        ("RUNNING", "UNKNOWN", Standing.NOT_YET),
+        ("RUNNING", None, Standing.NOT_YET),
+        ("STOPPED", "HEALTHY", Standing.NEVER),
+    ],
+)
+def test_healthy(status: str, health: str | None, standing_: Standing) -> None:
+    """By the health of the task, as long as it has not stopped."""
+    observation = seen(Task(last_status=status, health_status=health))
+    assert standing(observation, Goal.HEALTHY) is standing_
+
+
+def test_another_health_is_news() -> None:
+    """Also without another version, if ECS describes it; an event that claims it needs one."""
+    before = seen(Task(last_status="RUNNING", version=3, health_status="UNKNOWN"))
+    after = Task(last_status="RUNNING", version=3, health_status="HEALTHY")
+    assert seen(after, before) is not None
+    assert seen(after, before, described=False) is None
+    assert seen(after.replace(version=2), before) is None

@@ -37,7 +37,7 @@ from aioecs._model import (
 from aioecs._model.checks.request_json import checked_json, common_json, json_of, keeps_what_varies, share_parts
 from aioecs._model.checks.violations import check_shape
 from aioecs._model.codec.encoder import GAP
-from aioecs._model.codec.plain import from_plain, lazily, to_plain
+from aioecs._model.codec.plain import from_plain, lazy_from_plain, to_plain
 from aioecs._model.codec.shape import Shape
 from aioecs.errors import InvalidRequest
 
@@ -208,7 +208,7 @@ def test_the_usual_is_written(usual: Shape) -> None:
 def test_an_answer_s_value_is_written_as_any_other() -> None:
     """Overrides that are read late, member by member, from what ECS said of a task."""
     plain = to_plain(USUAL)["overrides"]
-    assert checked_json(lazily(TaskOverride, plain)) == checked_json(from_plain(TaskOverride, plain))
+    assert checked_json(lazy_from_plain(TaskOverride, plain)) == checked_json(from_plain(TaskOverride, plain))
 
 
 def test_what_is_not_certain_is_not_written() -> None:

@@ -12,10 +12,10 @@ import attrs
 import pytest
 
 from aioecs._model import Failure, StartTaskResponse, Task
-from aioecs._model.codec.lazy import Heads, by_heads
+from aioecs._model.codec.lazy import EagerMembers, decode_lazily
 from aioecs._model.codec.plain import from_plain
 
-HEADS = Heads(
+EAGER = EagerMembers(
     "tasks",
     "tasks",
     Task,
@@ -47,7 +47,7 @@ class Bytes:
 
     def answer(self) -> StartTaskResponse:
         """Read it by its heads."""
-        return by_heads(StartTaskResponse, json.loads(self.text), HEADS, self.text.encode(), self._again)
+        return decode_lazily(StartTaskResponse, json.loads(self.text), EAGER, self.text.encode(), self._again)
 
     def _again(self, body: bytes) -> dict[str, Any]:
         self.read += 1

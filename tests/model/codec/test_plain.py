@@ -30,7 +30,7 @@ from aioecs._model import (
     TaskOverride,
     TransportProtocol,
 )
-from aioecs._model.codec.plain import Kind, Member, from_plain, lazily, members, needed, to_plain
+from aioecs._model.codec.plain import Kind, Member, from_plain, lazy_from_plain, members, needed, to_plain
 from aioecs._model.codec.shape import Shape
 from aioecs._model.limits import check, expect
 from aioecs.errors import InvalidRequest
@@ -316,11 +316,11 @@ def test_what_is_read_late_is_the_same() -> None:
         "overrides": {"containerOverrides": [{"name": "main", "environment": [{"name": "a", "value": "b"}]}]},
     }
     eager = from_plain(Task, plain)
-    assert lazily(Task, plain) == eager
-    assert repr(lazily(Task, plain)) == repr(eager)
-    assert pickle.loads(pickle.dumps(lazily(Task, plain))) == eager  # noqa: S301 our own
-    assert copy.deepcopy(lazily(Task, plain)) == eager
-    late = lazily(Task, plain)
+    assert lazy_from_plain(Task, plain) == eager
+    assert repr(lazy_from_plain(Task, plain)) == repr(eager)
+    assert pickle.loads(pickle.dumps(lazy_from_plain(Task, plain))) == eager  # noqa: S301 our own
+    assert copy.deepcopy(lazy_from_plain(Task, plain)) == eager
+    late = lazy_from_plain(Task, plain)
     assert late.containers is late.containers
     assert late.replace(cpu="1") == eager.replace(cpu="1")
     assert not hasattr(late, "no_such_member")

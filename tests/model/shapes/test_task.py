@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from aioecs._model.codec.plain import from_plain, lazily
+from aioecs._model.codec.plain import from_plain, lazy_from_plain
 from aioecs._model.shapes.task import Failure, Task
 from aioecs.errors import InvalidRequest
 
 ARN = "arn:aws:ecs:eu-west-1:123456789012:task/render/86f7"
 
 
-@pytest.mark.parametrize("make", [from_plain, lazily])
+@pytest.mark.parametrize("make", [from_plain, lazy_from_plain])
 def test_a_started_task_has_an_arn_and_an_id(make: Any) -> None:
     """As strings, whether its members were read or are yet to be."""
     task = make(Task, {"taskArn": ARN})

@@ -18,7 +18,7 @@ from virtual_time import run_in_virtual_time
 
 from aioecs.errors import ConfigurationError
 from aioecs.worker import Message, QueueError
-from aioecs.worker._queue import LONG_POLL, Outbox, Queue
+from aioecs.worker._sqs.queue import LONG_POLL, Outbox, Queue
 
 
 class FakeStartTask:

@@ -18,7 +18,7 @@ from aioecs.errors import ConfigurationError, ECSError
 from aioecs.worker._aws import ask, code_of, is_permanent, named, opening
 from aioecs.worker._clock import Clock
 from aioecs.worker._job_decisions import LONGEST_INVISIBLE
-from aioecs.worker._message import Message, from_queue
+from aioecs.worker._sqs.message import Message, from_queue
 
 BY_TENS = 10
 """What one request may hold [docs]."""

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from aioecs.worker import Message
-from aioecs.worker._order import Order
+from aioecs.worker._sqs.order import Order
 
 
 def a_message(name: str, group: str | None = "g", receives: int = 1) -> Message:

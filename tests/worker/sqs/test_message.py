@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aioecs.worker._message import Message, from_event, from_queue
+from aioecs.worker._sqs.message import Message, from_event, from_queue
 
 QUEUE = {
     "MessageId": "m",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from aioecs.worker._job_decisions import is_last
-from aioecs.worker._message import Message
+from aioecs.worker._sqs.message import Message
 
 
 class Place:

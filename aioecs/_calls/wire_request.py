@@ -1,0 +1,48 @@
+"""What goes on the wire for a call, and what is read besides where an answer leaves out too much."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aioecs._logic.calls import matching
+from aioecs._model.attempt import Answered
+from aioecs._model.shapes.enums import TaskField
+from aioecs._model.shapes.run_task import RunTaskRequest, RunTaskResponse
+from aioecs._model.shapes.start_task import StartTaskRequest
+from aioecs._model.shapes.task import DescribeTasksRequest
+from aioecs._runtime.client_core import Core, log
+from aioecs._runtime.concurrency import Priority
+from aioecs._transport.transport import DESCRIBE_TASKS, RUN_TASK, START_TASK, Operation
+from aioecs.errors import ECSError
+
+
+def wire_request(
+    request: StartTaskRequest | RunTaskRequest, instances: tuple[str, ...]
+) -> tuple[Operation[Any], StartTaskRequest | RunTaskRequest]:
+    """Return the operation, and the request for these instances."""
+    if isinstance(request, RunTaskRequest):
+        same = len(instances) == (request.count or 1)
+        return RUN_TASK, request if same else request.replace(count=len(instances))
+    same = instances == request.container_instances
+    return START_TASK, request if same else request.replace(container_instances=instances)
+
+
+def bare_tasks(answer: RunTaskResponse) -> list[str]:
+    """Return the ARNs of tasks of which ECS gave little more than that: stopped ones, to a token that it knows."""
+    tasks, _ = matching.sound(answer.tasks, ())
+    return [task.task_arn or "" for task in tasks if task.task_definition_arn is None]
+
+
+async def filled_in(
+    core: Core, cluster: str | None, what: Answered[RunTaskResponse], bare: list[str]
+) -> Answered[RunTaskResponse]:
+    """Return the answer with these tasks described; as it is where that fails."""
+    asked = DescribeTasksRequest(cluster=cluster, tasks=bare, include=[TaskField.TAGS])
+    try:
+        read = await core.harmless(DESCRIBE_TASKS, asked, Priority.LOOK, within=core.timeouts.settle)
+    except ECSError as error:
+        log.info("RunTask gave tasks that have stopped, and they could not be described: %s", error)
+        return what
+    described = {task.task_arn: task for task in read.answer.tasks}
+    tasks, _ = matching.sound(what.answer.tasks, ())
+    return Answered(what.answer.replace(tasks=[described.get(task.task_arn, task) for task in tasks]), what.request_id)

@@ -1,0 +1,83 @@
+"""The `__init__` of a shape, and what copies its values; generated, so that most members cost no call of Python's.
+
+In the generated source, names that begin with an underscore are never those of members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
+from typing import Any
+
+import attrs
+
+from aioecs._model.codec.hidden_slots import keep_encoded, make
+from aioecs._model.codec.nothing import NOTHING
+
+Converter = Callable[[Any], Any]
+
+
+def initializer(cls: type[Any], as_it_stands: Mapping[Converter, str]) -> Callable[..., None]:
+    """Return the `__init__` of a frozen class with slots: what attrs makes of its fields, and faster.
+
+    `as_it_stands` has, for some converters, the condition under which one would return the value unchanged.
+    """
+    given, lines = ["self"], []
+    names: dict[str, Any] = {"MISSING": attrs.NOTHING, "NOTHING": NOTHING, "_keep": keep_encoded, "_type": type}
+    for field in attrs.fields(cls):
+        given += [*(["*"] if len(given) == 1 else []), f"{field.name}=_default_{field.name}"]
+        lines += _taken(field, names, as_it_stands)
+        names[f"_put_{field.name}"] = getattr(cls, field.name).__set__
+        lines.append(f"_put_{field.name}(self, {field.name})")
+    source = "\n".join([f"def __init__({', '.join(given)}):", *[f"    {line}" for line in lines]])
+    whole = compile(f"{source}\n    _keep(self, None)\n", f"<init of {cls.__name__}>", "exec")
+    exec(whole, names)  # noqa: S102 made of the names of members alone
+    made: Callable[..., None] = names["__init__"]
+    made.__qualname__, made.__module__ = f"{cls.__qualname__}.__init__", cls.__module__
+    made.__annotations__ = {field.name: field.type for field in attrs.fields(cls)} | {"return": None}
+    return made
+
+
+def copier(cls: type[Any]) -> Callable[[Any], Any]:
+    """Return what copies a value of a class: the copy shares all members, and its JSON is not kept."""
+    of = [field.name for field in attrs.fields(cls)]
+    held = ", ".join(of)
+    names: dict[str, Any] = {"_make": make, "_cls": cls, "_keep": keep_encoded}
+    names["_all"] = getter(of)
+    names |= {f"_put_{name}": getattr(cls, name).__set__ for name in of}
+    lines = ["_copied = _make(_cls)", f"({held},) = _all(_value)"]
+    lines += [f"_put_{name}(_copied, {name})" for name in of]
+    lines += ["_keep(_copied, None)", "return _copied", ""]
+    source = "\n".join(["def copy(_value):", *[f"    {line}" for line in lines]])
+    exec(compile(source, f"<copy of {cls.__name__}>", "exec"), names)  # noqa: S102 made of the names of members alone
+    copy: Callable[[Any], Any] = names["copy"]
+    return copy
+
+
+def getter(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return what gets these members of a value, one at least, as a tuple."""
+    if len(names) > 1:
+        return attrgetter(*names)
+
+    def get(value: Any) -> tuple[Any, ...]:
+        return (getattr(value, names[0]),)
+
+    return get
+
+
+def _taken(field: attrs.Attribute[Any], names: dict[str, Any], as_it_stands: Mapping[Converter, str]) -> list[str]:
+    """Write the lines that make what was given, or the default, what the value keeps."""
+    name, lines = field.name, []
+    default: Any = field.default
+    make = getattr(default, "factory", None)  # of an attrs.Factory
+    names[f"_default_{name}"] = attrs.NOTHING if make is not None else default
+    if make is not None:
+        names[f"_make_{name}"] = make
+        lines.append(f"if {name} is MISSING: {name} = _make_{name}({'self' if default.takes_self else ''})")
+    own: Any = field.converter
+    if own is not None:
+        names[f"_own_{name}"] = own
+        condition = as_it_stands.get(own)
+        unless = f"if not ({condition.format(name)}): " if condition is not None else ""
+        lines.append(f"{unless}{name} = _own_{name}({name})")
+    return lines

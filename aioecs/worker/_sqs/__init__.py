@@ -1,0 +1,1 @@
+"""The queue: its messages, their order, and what is sent to it."""

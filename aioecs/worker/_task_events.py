@@ -1,0 +1,274 @@
+"""Task state changes from EventBridge, received from an SQS queue: the client is fed, ended tasks are handed over."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import random
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+
+import attrs
+from aiobotocore.session import AioSession
+
+from aioecs import Client, TaskResult
+from aioecs._model.task_event import TaskChange, read_event
+from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, expect
+from aioecs.errors import ClientStateError, InvalidRequest
+from aioecs.worker._aws import entered, stays
+from aioecs.worker._job_decisions import growing
+from aioecs.worker._ledgers.claims import Entry, Verdict
+from aioecs.worker._ledgers.dynamodb import DynamoDBLedger
+from aioecs.worker._ledgers.ledger import Ledger, LedgerError, MemoryLedger
+from aioecs.worker._shutdown import Ending
+from aioecs.worker._signals import sigterm
+from aioecs.worker._sqs.message import Message
+from aioecs.worker._sqs.queue import BY_TENS, LONG_POLL, Outbox, Queue, QueueError
+
+OnResult = Callable[[TaskResult], object]
+"""Is called with the result of each task that has ended, plain or async."""
+
+LONGEST_REST = 10.0  # in seconds, between two receives that fail
+SKEW = 5.0  # in seconds: how far the clocks of two receivers may differ
+_GRACE = 1.0  # in seconds, for the answer of a long poll that is cut short
+_LAST_ROUND = 1.0  # in seconds, for what is said to the queue at the very end
+log = logging.getLogger("aioecs")
+
+
+@attrs.frozen(kw_only=True)
+class TaskEventStatistics:
+    """A snapshot of the counts of one `run`."""
+
+    received: int = 0
+    """Messages that were received, redeliveries counted again."""
+    fed: int = 0
+    """Events that told something new of a task."""
+    results: int = 0
+    """Tasks whose result was handed over, and recorded as such."""
+    repeated: int = 0
+    """Events of an ended task whose result had been handed over before."""
+    foreign: int = 0
+    """Messages that are no such event, or of another Region or account: they are left to the redrive policy."""
+    failed: int = 0
+    """Tries that ended with an error of `on_result` or of the ledger: the message comes again."""
+
+
+class TaskEvents:
+    """Receives "ECS Task State Change" events from an SQS queue, and feeds a client with them.
+
+        events = TaskEvents(ecs, queue_url, on_result, ledger=DynamoDBLedger("results"))
+        await events.run()
+
+    The waits of the client for these tasks end as soon as an event says so. Messages may hold the event bare, or in
+    the notification of an SNS topic. Repeated and late events change nothing. A message is deleted once it is handled;
+    one that is no such event is left to the queue's redrive policy.
+
+    `on_result(result)` is called for each task that ended, with its TaskResult. The ledger records that: so it is
+    called once for each task, whatever comes twice and however many receivers there are. Only where a process dies
+    after the call and before the record is it called again; make it safe to repeat. An error that it raises is logged,
+    and the event comes again after a growing delay.
+
+    Args:
+        client: an open client, of the Region and account of the events.
+        queue_url: the queue. Permissions: `sqs:ReceiveMessage`, `DeleteMessage`, `ChangeMessageVisibility`.
+        on_result: a plain or async function; a plain one must not block. None only feeds the client.
+        ledger: where results that were handed over are recorded; by default in memory, so for this process alone.
+        container: the container to judge tasks by; by default all essential ones count.
+        concurrency: how many messages are handled at once.
+        visibility: how long a message that is handled is hidden from others, in seconds; it is extended.
+        drain: how long what is being handled is waited for at the end, in seconds.
+        long_poll: how long a receive waits for a message, in whole seconds, 20 at most.
+        sqs_endpoint_url, region_name, session: as of `Worker`.
+
+    Raises:
+        InvalidRequest: one of these is not what it must be.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        queue_url: str,
+        on_result: OnResult | None = None,
+        *,
+        ledger: Ledger | None = None,
+        container: str | None = None,
+        concurrency: int = 100,
+        visibility: int = 60,
+        drain: float = 20.0,
+        long_poll: int = LONG_POLL,
+        sqs_endpoint_url: str | None = None,
+        region_name: str | None = None,
+        session: AioSession | None = None,
+    ) -> None:
+        if concurrency < 1 or visibility < 3 or not 0 <= long_poll <= LONG_POLL or drain < 0:
+            given = f"{concurrency}, {visibility}, {long_poll}, {drain}"
+            raise InvalidRequest("concurrency, visibility, long_poll, drain", "at least 1, 3, 0 to 20, 0", given)
+        self._client = client
+        self._url = queue_url
+        self._on_result = on_result
+        self._ledger: Ledger = ledger if ledger is not None else MemoryLedger()
+        self._container = container
+        self._concurrency = asyncio.Semaphore(concurrency)
+        self._visibility = visibility
+        self._drain = drain
+        self._long_poll = long_poll
+        self._where = (session, sqs_endpoint_url, region_name)
+        self._counts = TaskEventStatistics()
+        self._ending: Ending | None = None
+
+    def statistics(self) -> TaskEventStatistics:
+        """Return a snapshot of the counts of this run, or of the last one."""
+        return self._counts
+
+    async def run(self, cancel_scope: Cancellable | None = None) -> TaskEventStatistics:
+        """Receive until the scope or token fires, the caller is cancelled or SIGTERM comes; return the counts.
+
+        What is being handled then is waited for, `drain` seconds at most; the rest goes back to the queue.
+
+        Raises:
+            ConfigurationError: the settings or credentials can't be used.
+            QueueError: permission is denied, or there are no credentials.
+            ClientStateError: it runs already.
+        """
+        expect(cancel_scope)
+        if self._ending is not None:
+            raise ClientStateError("these TaskEvents run already: make another one, or raise `concurrency`")
+        ending = self._ending = Ending(self._drain)
+        self._counts = TaskEventStatistics()
+        try:
+            with (
+                sigterm(lambda: ending.tell("SIGTERM")),
+                CancellationMonitor.here().watch(cancel_scope, lambda: ending.tell("cancelled")),
+            ):
+                await self._serve(ending)
+        finally:
+            self._ending = None
+        if ending.error is not None:
+            raise ending.error
+        return self._counts
+
+    async def _serve(self, ending: Ending) -> None:
+        session, endpoint_url, region = self._where
+        if isinstance(self._ledger, DynamoDBLedger):
+            self._ledger.open_with(self._client)
+        if region is None and session is not None:
+            region = self._client.raw.meta.region_name
+        async with AsyncExitStack() as stack:
+            opening = stack.enter_async_context(Queue.connecting(self._client, session, endpoint_url, region))
+            queue = Queue(await entered(f"the queue {self._url}", opening), self._url)
+            await stack.enter_async_context(self._ledger)
+            outbox = Outbox(queue, self._visibility)
+            async with asyncio.TaskGroup() as group:
+                sending = group.create_task(outbox.run(), name="aioecs outbox")
+                await self._receive(queue, outbox, ending, group)
+                outbox.close()
+                await asyncio.wait([sending], timeout=_LAST_ROUND)
+                sending.cancel()
+
+    async def _receive(self, queue: Queue, outbox: Outbox, ending: Ending, group: asyncio.TaskGroup) -> None:
+        handling: set[asyncio.Task[None]] = set()
+        failures = 0
+        while not ending.begun:
+            try:
+                asked = queue.receive(BY_TENS, self._visibility, self._long_poll)
+                found = await ending.unless_begun(asked, _GRACE) or ()
+                failures = 0
+            except QueueError as error:
+                failures += 1
+                error.permanent = error.permanent or stays(error.__cause__, failures)
+                if error.permanent:
+                    ending.fail(error)
+                log.warning("task events of %s can't be received: %s", self._url, error)
+                await ending.rest(min(growing(failures, random.random()), LONGEST_REST))
+                continue
+            for message in found:
+                await self._concurrency.acquire()
+                outbox.keep(message)
+                task = group.create_task(self._handle(message, outbox), name="aioecs task event")
+                handling.add(task)
+                task.add_done_callback(handling.discard)
+                task.add_done_callback(lambda _: self._concurrency.release())
+        await ending.drained(handling)
+
+    async def _handle(self, message: Message, outbox: Outbox) -> None:
+        """Handle one message: delete it, or give it back for another try."""
+        self._count(received=1)
+        back_in: float | None = 0.0
+        try:
+            back_in = await self._handled(message)
+        except Exception as error:
+            self._count(failed=1)
+            back_in = growing(message.receives, random.random())
+            log.warning("the task event %s comes again: %s", message.id, type(error).__name__, exc_info=error)
+        finally:
+            gone = outbox.part(message, back_in)
+        await gone
+
+    async def _handled(self, message: Message) -> float | None:
+        """Return None if the message is done with, else after how many seconds it is to come again."""
+        try:
+            change = read_event(message.body)
+            if change is None:
+                return None  # a well-formed event about something else: the rule lets more through than it need
+            self._count(fed=int(self._client.feed(message.body)))
+        except InvalidRequest as error:
+            self._count(foreign=1)
+            log.warning("message %s is no task event of this client, and is left to redrive: %s", message.id, error)
+            return growing(message.receives, random.random())
+        task = change.task()
+        if self._on_result is None or task.last_status != "STOPPED":
+            return None
+        return await self._once(change)
+
+    async def _once(self, change: TaskChange) -> float | None:
+        """Hand the result of a task over, unless that was done; return as `_handled` does."""
+        wish = self._entry(change)
+        claimed = await self._ledger.claim(wish, now=time.time(), skew=SKEW)
+        if claimed.verdict is Verdict.SETTLED:
+            self._count(repeated=1)
+            return None
+        if claimed.verdict is not Verdict.GRANTED:
+            return max(1.0, claimed.entry.lease + SKEW - time.time())
+        renewing = asyncio.create_task(self._renew(wish), name="aioecs lease")
+        try:
+            await self._hand_over(await self._client.task_result(change.task(), container=self._container))
+        except BaseException:
+            await self._ledger.release(wish.key, wish.holder)
+            raise
+        finally:
+            renewing.cancel()
+            await asyncio.wait([renewing])
+        await self._ledger.settle(wish.key, wish.holder, (change.task().arn,))
+        self._count(results=1)
+        return None
+
+    def _entry(self, change: TaskChange) -> Entry:
+        now, key = time.time(), f"result of {change.account}:{change.region}:{change.cluster}/{change.id}"
+        holder, lease = uuid.uuid4().hex, now + 2 * self._visibility
+        return Entry(key=key, holder=holder, lease=lease, begun=round(now, 3), fingerprint=key, instances=())
+
+    async def _hand_over(self, result: TaskResult) -> None:
+        done = self._on_result(result) if self._on_result is not None else None
+        if inspect.isawaitable(done):
+            waited: Awaitable[object] = done
+            await waited
+
+    async def _renew(self, wish: Entry) -> None:
+        """Keep the lease while `on_result` works."""
+        while True:
+            await asyncio.sleep(self._visibility / 2)
+            try:
+                await self._ledger.renew(wish.key, wish.holder, until=time.time() + 2 * self._visibility)
+            except LedgerError as error:
+                log.warning("the lease of a task's result could not be renewed: %s", error)
+
+    def _count(self, **more: int) -> None:
+        now = self._counts
+        self._counts = attrs.evolve(now, **{name: getattr(now, name) + count for name, count in more.items()})
+
+    def __repr__(self) -> str:
+        now, state = self._counts, "running" if self._ending is not None else "not running"
+        return f"<aioecs.worker.TaskEvents {state}, {now.received} received, {now.results} results>"

@@ -1,0 +1,139 @@
+"""task_events: whatever comes from the queue, the client is fed and each ended task is handed over once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections import Counter
+from typing import Any, cast
+
+import pytest
+from engine_transport import EngineSetup, engine_client
+from fake_sqs import URL, FakeSQS, StoredMessage, sqs_error
+from virtual_time import run_in_virtual_time
+
+from aioecs import CancelToken, TaskResult
+from aioecs.errors import InvalidRequest
+from aioecs.worker import MemoryLedger, QueueError, TaskEvents
+
+
+def receiver(world: EngineSetup, sqs: FakeSQS, on_result: Any = None, **more: Any) -> TaskEvents:
+    """Return one that receives from a queue in memory."""
+    options: dict[str, Any] = {"session": cast("Any", sqs), "region_name": "us-east-1", "long_poll": 1, **more}
+    return TaskEvents(world.client, URL, on_result, **options)
+
+
+async def until_empty(sqs: FakeSQS, events: TaskEvents) -> Any:
+    """Run until the queue is empty."""
+    stop = CancelToken()
+    running = asyncio.create_task(events.run(stop))
+    while sqs.messages and not running.done():
+        await asyncio.sleep(1)
+    stop.cancel()
+    return await running
+
+
+def put(sqs: FakeSQS, event: Any) -> None:
+    sqs.messages[f"m{len(sqs.messages)}-{random.random()}"] = StoredMessage(
+        event if isinstance(event, str) else json.dumps(event)
+    )
+
+
+def in_sns(event: Any) -> Any:
+    return {"Type": "Notification", "Message": json.dumps(event)}
+
+
+def test_results_once_each() -> None:
+    """Of 200 tasks: shuffled, repeated, in SNS or not, with a function that fails now and then, and two receivers."""
+    rng = random.Random(3)
+    handed: Counter[str] = Counter()
+    failed: Counter[str] = Counter()
+
+    async def on_result(result: TaskResult) -> None:
+        await asyncio.sleep(rng.random())
+        if rng.random() < 0.2:
+            failed[result.task.arn] += 1
+            raise RuntimeError("not now")
+        handed[result.task.arn] += 1
+        assert result.succeeded is (result.exit_code == 0)
+
+    async def work() -> None:
+        async with engine_client(running_seconds=1.0, exit_code=lambda task: task.seq % 2) as world:
+            told: list[Any] = []
+            world.transport.engine.listen(told.append)
+            arns = world.transport.start(200)
+            await asyncio.sleep(5)
+            world.transport.engine.advance()
+            events = [in_sns(event) if rng.random() < 0.5 else event for event in told * 2]
+            rng.shuffle(events)
+            sqs, ledger = FakeSQS(), MemoryLedger()
+            for event in events:
+                put(sqs, event)
+            both = [receiver(world, sqs, on_result, ledger=ledger) for _ in range(2)]
+            counts = await asyncio.gather(*(until_empty(sqs, each) for each in both))
+            assert handed == Counter(arns)
+            assert sum(each.results for each in counts) == 200
+            assert sum(each.failed for each in counts) == sum(failed.values()) > 0
+            assert sum(each.foreign for each in counts) == 0
+            # A process that begins anew with the same ledger hands nothing over again.
+            put(sqs, events[0])
+            for event in told[-3:]:
+                put(sqs, event)
+            await until_empty(sqs, receiver(world, sqs, on_result, ledger=ledger))
+            assert handed == Counter(arns)
+
+    run_in_virtual_time(work())
+
+
+def test_a_wait_ends_by_an_event() -> None:
+    """Without a function the client alone is fed; other events are deleted."""
+
+    async def work() -> None:
+        async with engine_client(running_seconds=5.0) as world:
+            told: list[Any] = []
+            arns = world.transport.start()
+            waiting = asyncio.create_task(world.client.wait_until_stopped(arns, timeout=600))
+            await asyncio.sleep(4)
+            world.transport.engine.listen(told.append)
+            world.transport.engine.end_task(arns[0])
+            sqs = FakeSQS(*[json.dumps(event) for event in told])
+            put(sqs, {"detail-type": "ECS Container Instance State Change", "detail": {}})
+            counts = await until_empty(sqs, receiver(world, sqs))
+            await waiting
+            assert (counts.received, counts.fed, counts.results) == (3, 2, 0)
+
+    run_in_virtual_time(work())
+
+
+def test_foreign_messages_are_left() -> None:
+    """To the redrive policy, after growing delays; what comes with them is handled."""
+
+    async def work() -> None:
+        async with engine_client() as world:
+            sqs = FakeSQS("no event", json.dumps({"detail-type": "ECS Task State Change", "detail": {}}))
+            events = receiver(world, sqs)
+            stop = CancelToken()
+            asyncio.get_running_loop().call_later(30, stop.cancel)
+            counts = await events.run(stop)
+            assert len(sqs.messages) == 2
+            assert counts.foreign == counts.received >= 4
+            assert events.statistics() == counts
+            assert "not running" in repr(events)
+
+    run_in_virtual_time(work())
+
+
+def test_a_queue_that_fails() -> None:
+    """It is tried again; what no later try can mend ends it."""
+
+    async def work() -> None:
+        async with engine_client() as world:
+            sqs = FakeSQS(receive_message=[sqs_error("InternalError"), sqs_error("AccessDenied")])
+            with pytest.raises(QueueError) as told:
+                await receiver(world, sqs).run()
+            assert told.value.permanent
+            with pytest.raises(InvalidRequest):
+                receiver(world, sqs, concurrency=0)
+
+    run_in_virtual_time(work())
