@@ -20,16 +20,28 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from queue import SimpleQueue
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from anyio.from_thread import BlockingPortalProvider
 
 from aioecs.errors import CallCancelled, ClientStateError, StartCancelled, find_start_error
 
 P = ParamSpec("P")
+S = TypeVar("S")
 T = TypeVar("T")
 
 CANCELLED = (CallCancelled, CancelledError)
+
+
+def like(
+    method: Callable[Concatenate[Any, P], Any],
+) -> Callable[[Callable[Concatenate[S, ...], T]], Callable[Concatenate[S, P], T]]:
+    """Give a method another's parameters."""
+
+    def decorate(given: Callable[Concatenate[S, ...], T]) -> Callable[Concatenate[S, P], T]:
+        return functools.wraps(method)(given)
+
+    return decorate
 
 
 class _Process:

@@ -10,6 +10,7 @@ from aioecs import (
     BatchReport,
     CallCancelled,
     Outcome,
+    RunReport,
     RunTaskRequest,
     RunTaskResponse,
     StartCancelled,
@@ -50,7 +51,7 @@ def withdrawn(errand: Errand[Any]) -> CallCancelled | None:
 def _starts_of(errand: Errand[Any]) -> tuple[StartResult, ...]:
     """Return what had started when the answer came together with the Ctrl-C: it must not be lost with it."""
     answer = errand.result()
-    if isinstance(answer, BatchReport):
+    if isinstance(answer, BatchReport | RunReport):
         return answer.starts
     if not isinstance(answer, (StartTaskResponse, RunTaskResponse)) or not isinstance(errand, Start):
         return ()

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from concurrent.futures import Future
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import anyio
 
@@ -38,26 +38,14 @@ from aioecs import (
     Task,
     Timeouts,
 )
-from aioecs._blocking import Drawn, Errand, Lease, nothing_sent, refuse_on_the_loop_itself, refuse_to_block_a_loop
+from aioecs._blocking import Drawn, Errand, Lease, like, nothing_sent, refuse_on_the_loop_itself, refuse_to_block_a_loop
 from aioecs._interrupts import Start, withdrawn
 from aioecs.types import Restart
 
 __all__ = ["Client"]
 
 P = ParamSpec("P")
-S = TypeVar("S")
 T = TypeVar("T")
-
-
-def _like(
-    method: Callable[Concatenate[Any, P], Any],
-) -> Callable[[Callable[Concatenate[S, ...], T]], Callable[Concatenate[S, P], T]]:
-    """Give a method another's parameters."""
-
-    def decorate(given: Callable[Concatenate[S, ...], T]) -> Callable[Concatenate[S, P], T]:
-        return functools.wraps(method)(given)
-
-    return decorate
 
 
 def _blocking(method: Callable[Concatenate[aioecs.Client, P], Awaitable[T]]) -> Callable[Concatenate[Client, P], T]:
@@ -97,7 +85,7 @@ class Client:
         ClientStateError: closed, opened before a fork, or called on a thread whose event loop runs.
     """
 
-    @_like(aioecs.Client.__init__)
+    @like(aioecs.Client.__init__)
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._client = aioecs.Client(*args, **kwargs)
         self._lock = threading.Lock()
@@ -266,9 +254,10 @@ class Client:
         if not future.done():
             refuse_to_block_a_loop()
         try:
-            return cast("StartTaskResponse", future.result())
+            answer: StartTaskResponse = future.result()
         except KeyboardInterrupt as interrupt:
             raise interrupt from withdrawn(future)
+        return answer
 
     def _start(
         self,
@@ -376,7 +365,7 @@ class Client:
     look_up = _blocking(aioecs.Client.look_up)
     place_task = _blocking(aioecs.Client.place_task)
 
-    @_like(aioecs.Client.place_tasks)
+    @like(aioecs.Client.place_tasks)
     def place_tasks(
         self, requests: StartTaskRequest | Iterable[StartTaskRequest], *args: Any, **kwargs: Any
     ) -> BatchReport:
@@ -393,7 +382,7 @@ class Client:
 
     run = _blocking(aioecs.Client.run)
 
-    @_like(aioecs.Client.run_all)
+    @like(aioecs.Client.run_all)
     def run_all(self, requests: Iterable[StartTaskRequest | RunTaskRequest], *args: Any, **kwargs: Any) -> RunReport:
         """Run many tasks, as `aioecs.Client.run_all` does; what is no list or tuple is drawn in the calling thread."""
         drawn = Drawn(requests) if not isinstance(requests, (list, tuple)) else None
@@ -417,16 +406,14 @@ class Client:
         timeout: float | None = None,
         cluster: str | None = None,
     ) -> Iterator[Task]:
-        """Iterate over the changes of tasks, as `aioecs.Client.watch` does.
-
-        It begins with the first iteration; leaving the loop, or a Ctrl-C, ends it.
+        """Iterate over the changes of tasks, as `aioecs.Client.watch` does; leaving the loop, or a Ctrl-C, ends it.
 
         Raises:
             WaitError, InvalidRequest, ECSServiceError, ClientStateError: on iterating, after what was known.
         """
         return self._each(lambda: self._client.watch(tasks, cancel_scope, timeout=timeout, cluster=cluster))
 
-    @_like(aioecs.Client.logs)
+    @like(aioecs.Client.logs)
     def logs(self, *args: Any, **kwargs: Any) -> Iterator[LogLine]:
         """Iterate over the lines that a task's containers wrote, as `aioecs.Client.logs` does."""
         return self._each(lambda: self._client.logs(*args, **kwargs))

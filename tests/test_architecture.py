@@ -112,12 +112,11 @@ LARGEST_FOLDER = 14
 LONGEST_FILE = 350
 """Lines of a module."""
 TOO_LONG: dict[str, int] = {
-    "_calls/call.py": 397,
+    "_calls/call.py": 381,
     "_calls/reconciler.py": 365,
     "_client/client.py": 432,
-    "_logic/calls/call_state.py": 371,
     "_model/shapes/enums.py": 491,
-    "sync.py": 491,
+    "sync.py": 478,
 }
 """Modules that are still to be divided."""
 

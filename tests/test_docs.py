@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import sys
+import uuid
 from collections.abc import AsyncIterator
 from importlib import import_module
 from pathlib import Path
@@ -133,30 +134,60 @@ async def ran(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    ending = asyncio.create_task(process.communicate())
+    output: list[str] = []
+    reading = asyncio.create_task(read(process, output))
     try:
-        if arguments == ["worker.py"]:
-            async with asyncio.timeout(60):
-                await until(lambda: len(local.truth.running()) == 2 or ending.done())
+        if "until SIGTERM" in (folder / arguments[-1]).read_text():
+            await until(
+                lambda: len(local.truth.running()) == 2 or "task ended" in "".join(output) or reading.done(), 60
+            )
             process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(60):
-            output, _ = await asyncio.shield(ending)
+            await asyncio.shield(reading)
+    except TimeoutError as late:
+        raise AssertionError(f"{arguments[-1]} did not end: {''.join(output)}") from late
     finally:
         if process.returncode is None:
             process.kill()
-        await asyncio.wait([ending])
-    return process.returncode, output.decode()
+        await asyncio.wait([reading])
+    return process.returncode, "".join(output)
+
+
+async def read(process: asyncio.subprocess.Process, output: list[str]) -> None:
+    """Collect what a program writes, until it has ended."""
+    assert process.stdout is not None
+    while line := await process.stdout.readline():
+        output.append(line.decode())
+    await process.wait()
+
+
+def is_done(local: LocalECS, output: list[str]) -> bool:
+    """Tell whether a program has done what the messages in the queue ask for."""
+    return len(local.truth.running()) == 2 or any("task ended" in line for line in output)
 
 
 async def made_queue(url: str, local: LocalECS) -> str:
-    """Make a queue with two messages in it, each naming a container instance."""
+    """Make a queue with a few messages: two that name a container instance, and the events of a task that ended."""
     async with get_session().create_client("sqs", endpoint_url=url, region_name="us-east-1") as sqs:
-        queue: str = (await sqs.create_queue(QueueName="jobs"))["QueueUrl"]
+        queue: str = (await sqs.create_queue(QueueName=f"jobs-{uuid.uuid4()}"))["QueueUrl"]  # moto keeps queues
         for job in ("a", "b"):
             await sqs.send_message(
                 QueueUrl=queue, MessageBody=f'{{"job": "{job}", "instance": "{local.instance_arns[0]}"}}'
             )
+        for event in events_of_a_task(local):
+            await sqs.send_message(QueueUrl=queue, MessageBody=json.dumps(event))
     return queue
+
+
+def events_of_a_task(local: LocalECS) -> list[Any]:
+    """Return what EventBridge tells of a task that is started and ends."""
+    events: list[Any] = []
+    stop = local.engine.listen(events.append)
+    instance = local.instance_arns[0]
+    started = local.engine.call("StartTask", {"taskDefinition": "demo", "containerInstances": [instance]})
+    local.engine.end_task(started["tasks"][0]["taskArn"])
+    stop()
+    return events
 
 
 @pytest.mark.parametrize("page", [named(page) for page in PAGES])

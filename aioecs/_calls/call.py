@@ -1,8 +1,8 @@
-"""One StartTask carried out: the task of the client's that does what `_plan.life` says.
+"""Carries out one StartTask or RunTask: a background task that does what the state machine says.
 
-The task is the client's and outlives whoever waits for it. It does one act at a time and tells the life of the call
-what came of it. News from outside (nobody wants it any more, the clock ended) cuts short what can be cut without
-losing anything: a rest, a look, and a send of which no byte of the body has been written.
+The task is the client's, and outlives whoever waits for it. It does one action at a time and gives the state machine
+what came of it. An input from outside (a withdrawal, the end of the clock) cuts short what can be cut without losing
+anything: a backoff, a lookup, and a send of which no byte of the body has been written.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import Protocol
 
+from aioecs._calls.lookup_protocol import LooksUp
 from aioecs._calls.wire_request import bare_tasks, filled_in, wire_request
 from aioecs._logic.calls import call_state
 from aioecs._logic.calls.actions import (
     Action,
+    BackOff,
     BackoffEnded,
     CallInput,
     ClockEnded,
     Finish,
-    Look,
+    LookUp,
     LookupDone,
-    Rest,
     Send,
     Stop,
     Stopped,
@@ -38,6 +38,7 @@ from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.shapes.start_task_response import StartTaskResponse
 from aioecs._model.shapes.task import Task
 from aioecs._model.start_result import StartResult
+from aioecs._runtime.background_tasks import take_back_cancels
 from aioecs._runtime.cancellation_monitor import resolve
 from aioecs._runtime.client_core import Core
 from aioecs._runtime.concurrency import Priority
@@ -46,35 +47,27 @@ from aioecs._transport.transport import SentMarker
 from aioecs.errors import AnswerLost, ConnectionFailed, ECSError
 
 
-class Lookup(Protocol):
-    """Where doubts are looked up."""
-
-    async def look(self, ambiguous_call: AmbiguousCall, patience: float) -> LookupDone:
-        """Look one up; it may wait so many seconds for company."""
-        ...
-
-
 class Call:
-    """A call on its way, from `begin` until every start of it has an outcome."""
+    """A call in progress, from `begin` until every start of it has an outcome."""
 
     def __init__(
-        self, core: Core, record: CallRecord, sent_as: StartTaskRequest | RunTaskRequest, reconciler: Lookup
+        self, core: Core, record: CallRecord, sent_as: StartTaskRequest | RunTaskRequest, reconciler: LooksUp
     ) -> None:
         """Take what is known of the call, and the request as it goes on the wire: with its token."""
         self.core = core
         self.record = record
         self._sent_as = sent_as
         self._reconciler = reconciler
-        self._witness = SentMarker()
+        self._sent_marker = SentMarker()
         self._request_id: str | None = None
-        self._ticket: float | None = None
+        self._permit: float | None = None
         self._events: CallEvents | None = None
         self._reported: tuple[StartResult, ...] | None = None
         self._task: asyncio.Task[None] | None = None
         self._first: Action = Finish()
         self._act: Action | None = None
-        self._looking: asyncio.Task[None] | None = None
-        self._news: list[CallInput] = []
+        self._lookup: asyncio.Task[None] | None = None
+        self._inputs: list[CallInput] = []
         self._cutting = False
         self._cancelled: asyncio.CancelledError | None = None
         self._waiters: list[asyncio.Future[None]] = []
@@ -84,23 +77,23 @@ class Call:
         self.withdrawn: str | None = None
         """Why nobody wants it any more; None while somebody does."""
         self.undelivered = False
-        """Whoever waited has left with less than the whole truth, or had no way to hear it."""
+        """A caller has left before the outcome was final, or could not be told it."""
 
-    # ---------------------------------------------------------------------------------------- for those who wait
+    # ---------------------------------------------------------------------------------------- for callers
 
-    def begin(self, ticket: float | None = None, callers: tuple[Context, ...] = ()) -> None:
-        """Begin it in a task of the client's; `ticket` is a turn that was taken for its first send.
+    def begin(self, permit: float | None = None, callers: tuple[Context, ...] = ()) -> None:
+        """Begin it in a task of the client's; `permit` is the rate limiter's for its first send, if it has one.
 
         `callers` are the contexts of others who share it with whoever begins it.
         """
-        self._ticket = ticket
+        self._permit = permit
         if self.core.emit is not None:
             self._events = CallEvents(self.core.emit, self.record)
             self._events.begun(callers)
         self._go_on(call_state.begin(self.record, self.core.now))
 
     def end_or(self) -> asyncio.Future[None]:
-        """Return a future that the end of the call resolves; whoever asked for it may resolve or cancel it sooner."""
+        """Return a future that the end of the call resolves; its owner may resolve or cancel it sooner."""
         waiter: asyncio.Future[None] = self.core.loop.create_future()
         if self.ended:
             waiter.set_result(None)
@@ -116,14 +109,14 @@ class Call:
         """Say that nobody wants it any more; a second time changes nothing."""
         if self.withdrawn is None:
             self.withdrawn = why
-            self._hear(Withdrawn(on_cancel))
+            self._take(Withdrawn(on_cancel))
 
     def leave(self, at: int) -> None:
-        """Take one start out, if the call is not on the wire yet: whoever wanted it wants it no more."""
+        """Take one start out, if the call was not sent yet: its caller has withdrawn it."""
         self.record.slots[at].left = True
 
     def outcome_undelivered(self) -> None:
-        """Say that no caller is left to hear the outcome: `on_settled` and the log will."""
+        """Say that no caller is left to be told the outcome: `on_settled` and the log are."""
         self.undelivered = True
         if self.ended:
             self._report()
@@ -142,15 +135,15 @@ class Call:
     def _never_ran(self, task: asyncio.Task[None]) -> None:
         """End what the end of the loop has cancelled before its first step."""
         if task is self._task and not self.ended:
-            self._tell(self._cut_short(self._first))
+            self._advance(self._cut_short(self._first))
             self._end()
 
     async def _run(self, act: Action) -> None:
-        """Do what the life of the call says, until there is nothing left to do."""
+        """Do what the state machine says, until there is nothing left to do."""
         self._watch_clock()
         try:
             while not isinstance(act, Finish):
-                act = self._tell(await self._done(act)) or act
+                act = self._advance(await self._done(act)) or act
         except Exception:
             self.record.ambiguous = True  # a defect of ours must not end as "nothing was started"
             raise
@@ -170,15 +163,15 @@ class Call:
         if self.undelivered:
             self._report()
 
-    def _tell(self, what: CallInput | None) -> Action | None:
-        """Tell the life of the call what came of the act, then what came from outside meanwhile."""
+    def _advance(self, what: CallInput | None) -> Action | None:
+        """Give the state machine what came of the action, then the inputs that came from outside meanwhile."""
         act = self._happened(what) if what is not None else None
         if isinstance(act, Send):
-            return act  # news keeps it from being begun, and is told then
-        if not self._news:
+            return act  # pending inputs keep it from being begun, and are given then
+        if not self._inputs:
             return act
-        news, self._news = self._news, []
-        for item in news:
+        inputs, self._inputs = self._inputs, []
+        for item in inputs:
             act = call_state.happened(self.record, item, self.core.now, self.core.jitter()) or act
         return act
 
@@ -188,8 +181,8 @@ class Call:
             self._events.happened(what, self.core.start_limiter.rate)
         return act
 
-    def _hear(self, what: Withdrawn | ClockEnded) -> None:
-        """Take news from outside: at once where an answer must be waited for, else by cutting short what can be cut."""
+    def _take(self, what: Withdrawn | ClockEnded) -> None:
+        """Take an input from outside: at once where an answer is waited for, else by cutting short what can be cut."""
         if self.ended:
             act = call_state.happened(self.record, what, self.core.now)
             if act is not None and not isinstance(act, Finish):
@@ -197,28 +190,28 @@ class Call:
         elif self._awaits_answer:
             call_state.happened(self.record, what, self.core.now)
             wanted = isinstance(what, Withdrawn) and what.on_cancel != "abandon" and self.record.has_lookup
-            if wanted and self._looking is None:
-                self._looking = self.core.background_tasks.own(
-                    self._look_meanwhile(), "aioecs looks a cancelled start up"
+            if wanted and self._lookup is None:
+                self._lookup = self.core.background_tasks.own(
+                    self._look_up_meanwhile(), "aioecs looks up a cancelled start"
                 )
         else:
-            self._news.append(what)
-            if isinstance(self._act, (Rest, Look, Send)):
+            self._inputs.append(what)
+            if isinstance(self._act, (BackOff, LookUp, Send)):
                 self._cut()
 
     @property
     def _awaits_answer(self) -> bool:
-        return isinstance(self._act, Send) and self._witness.body_started
+        return isinstance(self._act, Send) and self._sent_marker.body_started
 
     def _cut(self) -> None:
         if not self._cutting and self._task is not None:
             self._cutting = True
             self._task.cancel()
 
-    async def _done(self, act: Send | Rest | Look | Stop) -> CallInput | None:
+    async def _done(self, act: Send | BackOff | LookUp | Stop) -> CallInput | None:
         """Do it, and return what came of it; None if it was cut short and nothing is lost by that."""
-        self._witness = SentMarker(may_send=self.may_send)
-        if self._news:
+        self._sent_marker = SentMarker(may_send=self.may_send)
+        if self._inputs:
             return self._cut_short(act)
         self._act = act
         try:
@@ -226,22 +219,22 @@ class Call:
         except asyncio.CancelledError as cancelled:
             what = self._cut_short(act)
             if not self._survives(cancelled):
-                self._tell(what)
+                self._advance(what)
                 raise
             return what
         finally:
             self._act = None
-            if self._looking is not None:
-                self._looking.cancel()
-                self._looking = None
+            if self._lookup is not None:
+                self._lookup.cancel()
+                self._lookup = None
 
-    async def _look_meanwhile(self) -> None:
-        """Look the token up while the answer is still waited for, and wait no longer once all its tasks show."""
-        rest = self.core.retries.initial_backoff
+    async def _look_up_meanwhile(self) -> None:
+        """LookUp up the token up while the answer is still waited for, and wait no longer once all its tasks show."""
+        backoff = self.core.retries.initial_backoff
         while True:
-            await asyncio.sleep(rest)
-            rest = min(2 * rest, self.core.retries.max_backoff)
-            looked = await self._look(Look(confirm=False))
+            await asyncio.sleep(backoff)
+            backoff = min(2 * backoff, self.core.retries.max_backoff)
+            looked = await self._look_up(LookUp(confirm=False))
             if looked.denied:
                 return
             if len(looked.tasks) >= len(self.record.open) and self.record.adopts:
@@ -249,13 +242,13 @@ class Call:
                 return
 
     def _survives(self, cancelled: asyncio.CancelledError) -> bool:
-        """Tell our own cut from a cancel of the client's tasks by the end of their loop; both may come at once.
+        """Tell our own cut from a cancel by the end of the loop; both may come at once.
 
-        The latter leaves one last breath: the token is looked up there and then, within `settle`. Another one ends it,
-        as the end of the client does.
+        After the latter the token is looked up at once, within `settle`. Another one ends that, as the end of the
+        client does.
         """
         ours, self._cutting = self._cutting, False
-        if not _uncancelled(ours):
+        if not take_back_cancels(ours):
             return True
         self.undelivered = True
         if self._cancelled is not None or self.core.closing:
@@ -265,17 +258,17 @@ class Call:
         self._watch_clock()
         if self.withdrawn is None:
             self.withdrawn = "the event loop ended"
-            self._news.append(Withdrawn(self.core.on_cancel))
+            self._inputs.append(Withdrawn(self.core.on_cancel))
         return True
 
     def _cut_short(self, act: Action) -> CallInput | None:
         if not isinstance(act, Send):
             return None
-        came = self._witness.answer
+        came = self._sent_marker.answer
         if came is not None:
             self._request_id = came.request_id if isinstance(came, Answered) else None
             return came
-        if self._witness.body_started:
+        if self._sent_marker.body_started:
             return Lost(AnswerLost(f"{self.record.operation} was sent, and its answer was not waited for to the end"))
         return NotSent(
             ConnectionFailed(
@@ -283,30 +276,30 @@ class Call:
             )
         )
 
-    # ------------------------------------------------------------------------------------------------------ the acts
+    # ------------------------------------------------------------------------------------------------------ the actions
 
-    def _do(self, act: Send | Rest | Look | Stop) -> Coroutine[None, None, CallInput]:
+    def _do(self, act: Send | BackOff | LookUp | Stop) -> Coroutine[None, None, CallInput]:
         if isinstance(act, Send):
             return self._send()
-        if isinstance(act, Rest):
-            return self._rest(act)
-        if isinstance(act, Look):
-            return self._look(act)
+        if isinstance(act, BackOff):
+            return self._back_off(act)
+        if isinstance(act, LookUp):
+            return self._look_up(act)
         return self._stop(act)
 
     async def _send(self) -> CallInput:
-        """Send it when it has its turn and a slot; who has left until then is not in it."""
-        pace, slots = self.core.start_limiter, self.core.concurrency
-        ticket, self._ticket = self._ticket, None
-        if ticket is None and (ticket := pace.try_acquire()) is None:
+        """Send it once the rate limiter and the concurrency limit let it; starts withdrawn until then are not in it."""
+        limiter, concurrency = self.core.start_limiter, self.core.concurrency
+        permit, self._permit = self._permit, None
+        if permit is None and (permit := limiter.try_acquire()) is None:
             asked = self.core.now
-            ticket = await pace.turn(Priority.START)
+            permit = await limiter.turn(Priority.START)
             if self._events is not None:
                 self._events.paced(self.core.now - asked)
         throttled = False
         try:
-            if not slots.try_take():
-                await slots.take(Priority.START)
+            if not concurrency.try_take():
+                await concurrency.take(Priority.START)
             try:
                 instances = self.record.freeze()
                 if not instances:
@@ -315,29 +308,29 @@ class Call:
                     )
                 operation, request = wire_request(self._sent_as, instances)
                 if self._events is not None:
-                    self._events.sent(instances, pace.rate)
-                what = await self.core.transport.attempt(operation, request, self._witness)
+                    self._events.sent(instances, limiter.rate)
+                what = await self.core.transport.attempt(operation, request, self._sent_marker)
             finally:
-                slots.release()
+                concurrency.release()
             throttled = isinstance(what, Rejected) and what.error.throttled
         finally:
-            if self._witness.body_started:
-                pace.answered(ticket, throttled)
+            if self._sent_marker.body_started:
+                limiter.answered(permit, throttled)
             else:
-                pace.unsent(ticket)
+                limiter.unsent(permit)
         if isinstance(what, Answered):
             self._request_id = what.request_id
         self.core.throttled += throttled
         if not self.record.is_run or not isinstance(what, Answered) or not (bare := bare_tasks(what.answer)):
             return what
-        self._witness.answer = what  # which a cancel of the read must not lose
+        self._sent_marker.answer = what  # which a cancel of the read must not lose
         return await filled_in(self.core, self._sent_as.cluster, what, bare)
 
-    async def _rest(self, act: Rest) -> BackoffEnded:
+    async def _back_off(self, act: BackOff) -> BackoffEnded:
         await asyncio.sleep(act.until - self.core.now)
         return BackoffEnded()
 
-    async def _look(self, act: Look) -> LookupDone:
+    async def _look_up(self, act: LookUp) -> LookupDone:
         record, started_by = self.record, self._sent_as.started_by or ""
         instances = [slot.instance for slot in record.slots if slot.task is not None or not slot.known]
         ambiguous_call = AmbiguousCall(
@@ -373,25 +366,16 @@ class Call:
         if now < min(self.record.deadline, self.record.final_deadline):  # it was given more time, to settle
             self._watch_clock()
             return
-        self._hear(ClockEnded())
+        self._take(ClockEnded())
         if now >= self.record.final_deadline:
             self._cut()
         elif self._awaits_answer:
             self.core.deadlines.set(self, now + self.core.timeouts.settle, self._cut)
 
     def _report(self) -> None:
-        """Say what came of it where no caller can hear it; a cancel is no error."""
+        """Report what came of it where no caller can be told; a cancel is no error."""
         self.undelivered = False
         starts = self.record.starts()
         if starts != self._reported:  # the end of the loop and a caller that leaves may both ask for it
             self._reported = starts
             self.core.report(starts, self.withdrawn)
-
-
-def _uncancelled(ours: bool) -> bool:
-    """Take back all cancels of this task, and tell whether one of them was not ours."""
-    task = asyncio.current_task()
-    others = task is not None and task.cancelling() > ours
-    while task is not None and task.uncancel():
-        pass
-    return others

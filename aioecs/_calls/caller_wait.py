@@ -1,8 +1,8 @@
-"""A caller that waits for a call: what ends its wait, what that does to the call, and what the caller is told.
+"""Waits for a call on behalf of a caller: what ends the wait, what that does to the call, what the caller is told.
 
 The request is in flight in a task of the client's; the caller only waits, so nothing that happens to it can lose an
-answer. A first cancel says that this caller wants it no more, and waits on for what came of it, `settle` seconds at
-most; a second one ends the wait, not the settling, which goes on in the client's custody.
+answer. A first cancel withdraws the call for this caller, and waits for its outcome, `settle` seconds at most. A second
+one ends the wait, not the settling, which goes on in the background.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ class PendingOutcome(Protocol[R_co]):
         ...
 
     def leave(self, on_cancel: OnCancel, why: str) -> None:
-        """Want it no more."""
+        """Withdraw it, for this caller."""
         ...
 
     def outcome_undelivered(self, *, once_ended: bool = True) -> None:
-        """Say that no caller is left to hear the outcome, as one of those who waited leaves."""
+        """Say that this caller leaves without the final outcome."""
         ...
 
     @property
@@ -74,7 +74,7 @@ class PendingOutcome(Protocol[R_co]):
         ...
 
     def given(self) -> None:
-        """Say that a caller is told now what is known: that stays true from here on."""
+        """Note that a caller is told now what is known: that stays true from here on."""
         ...
 
     def verdict(self) -> R_co | ECSError:
@@ -88,13 +88,13 @@ class PendingOutcome(Protocol[R_co]):
 
 @attrs.define(eq=False)
 class SharedCall:
-    """Those who wait for one call: it is withdrawn when the last of them wants it no more."""
+    """The callers of one call: it is withdrawn when the last of them withdraws."""
 
     call: Call
     waiting: int = 0
-    """Those who want it still."""
+    """Callers that have not withdrawn it."""
     listening: int = 0
-    """Those who have not gone yet, be it that they only wait for what came of it."""
+    """Callers that have not left yet, those that have withdrawn it and wait for the outcome among them."""
     told_started: bool = False
     """A caller was told that a task of the call runs: no later cancel stops it."""
 
@@ -113,7 +113,7 @@ class SharedCall:
         return self.call.end_or()
 
     def join(self) -> None:
-        """Be one more who waits."""
+        """Add a caller."""
         self.waiting += 1
         self.listening += 1
 
@@ -157,7 +157,7 @@ class SharedCall:
         shared.horizon = max(shared.horizon, record.horizon)
 
     def leave(self, on_cancel: OnCancel, why: str) -> None:
-        """Take one leave."""
+        """Withdraw it for one caller."""
         self.waiting -= 1
         if self.waiting == 0:
             self.call.withdraw("keep" if self.told_started and on_cancel == "stop" else on_cancel, why)
@@ -178,8 +178,8 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
         self._told = False
         self._waiter = self._awaited.end_or()
         self._watch = CancellationMonitor.here().watch(source, self._source_fired) if source is not None else None
-        self._patience: asyncio.TimerHandle | None = None
-        self._told_as = -1
+        self._settle_timer: asyncio.TimerHandle | None = None
+        self._settling_number = -1
         awaited.join()
 
     def __enter__(self) -> Self:
@@ -195,9 +195,9 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
         if not self._told:  # closed, or struck by a KeyboardInterrupt
             self._leave("left")
             self._awaited.outcome_undelivered()
-        if self._patience is not None:
-            self._patience.cancel()
-            self._awaited.settling.end(self._told_as)
+        if self._settle_timer is not None:
+            self._settle_timer.cancel()
+            self._awaited.settling.end(self._settling_number)
 
     async def answer(self) -> R:
         """Wait for the call, and return or raise what it came to."""
@@ -246,7 +246,7 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
         return self._source if self._fired else None
 
     def _is_second(self) -> bool:
-        """Tell a second cancel from the passed scope's own, which the watcher may have seen before it came here."""
+        """Tell a second cancel from the passed scope's own, which the monitor may have seen before it came here."""
         own = isinstance(self._source, anyio.CancelScope) and anyio.current_effective_deadline() == float("-inf")
         return self._fired and not own
 
@@ -279,8 +279,8 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
         if at_once or not self._settle:
             self._end_wait()
         else:
-            self._patience = asyncio.get_running_loop().call_later(self._settle, self._end_wait)
-            self._told_as = self._awaited.settling.begin(self._awaited.described, self._settle)
+            self._settle_timer = asyncio.get_running_loop().call_later(self._settle, self._end_wait)
+            self._settling_number = self._awaited.settling.begin(self._awaited.described, self._settle)
 
     def _end_wait(self) -> None:
         resolve(self._waiter)
@@ -320,9 +320,9 @@ async def refuse_if_cancelled(source: Cancellable | None, tell: Callable[[str | 
 
 
 async def admit(
-    door: AdmissionGate, source: Cancellable | None, tell: Callable[[str | None, object], Exception]
+    gate: AdmissionGate, source: Cancellable | None, tell: Callable[[str | None, object], Exception]
 ) -> None:
-    """Stand in line at the door; what fires meanwhile is heard behind it, before anything is begun.
+    """Wait at the admission gate; what fires meanwhile is noticed behind it, before anything is begun.
 
     `tell(reason, source)` makes what a cancelled caller is told: that nothing was sent.
 
@@ -330,7 +330,7 @@ async def admit(
         CancelledError: the caller is cancelled; what it is told is the cause.
     """
     try:
-        await door.queue()
+        await gate.queue()
     except asyncio.CancelledError as first:
         blamed = source if source is not None and fired(source) else None
         raise first from tell(reason_of(blamed), blamed)

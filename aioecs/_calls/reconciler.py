@@ -1,11 +1,11 @@
-"""The desk where doubts are looked up: one per client and cluster, all doubts together, in rounds.
+"""Looks up the ambiguous calls of one client and cluster, all together, in rounds.
 
-Whoever is in doubt asks with `look` and says how long it may wait for company. A round takes all who are waiting,
-finds the cheapest reads for them (`_plan.looking`), and tells each what bears its token. Who comes while a round is
-under way is in the next one. A cancelled look leaves the round to the others.
+An ambiguous call asks with `look` and says how long it may wait for others. A round takes all that wait, finds the
+cheapest reads for them (`_logic.calls.lookups`), and tells each which tasks bear its token. A call that comes during a
+round is in the next one. A cancelled lookup leaves the round to the others.
 
-What fails of a round is held against those whom it could have told something: one token that can't be listed, or one
-task that can't be described, keeps no other call from settling, unless whose it is can't be known.
+A failed read counts only against the calls that it could have told something: one token that can't be listed, or one
+task that can't be described, keeps no other call from settling, unless it can't be known whose it is.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from aioecs.errors import AccessDeniedException, AnswerLost, ClientException, EC
 
 TAG = "aioecs:token"
 REMEMBERED = 20_000  # tasks of others, some 400 bytes each; forgetting one costs a place in a DescribeTasks
-COMPANY = 0.005  # in seconds: how long the first of a round waits for those of the same moment
-DESCRIBED_AGAIN = (0.1, 0.3)  # in seconds: rests before a task that is listed and MISSING is described again
+GATHERING = 0.005  # in seconds: how long the first of a round waits for those of the same moment
+DESCRIBED_AGAIN = (0.1, 0.3)  # in seconds: backoff before a task that is listed and MISSING is described again
 TOLD_APART = 100  # tokens listed one by one where a task of the cluster's list can't be described
 WIDTH = 4  # reads of one round at a time
 RATE = 10.0  # reads a second that rounds may take in the long run: half of the published refill, the rest is for others
@@ -69,7 +69,7 @@ class _Round:
     strays: set[str] = attrs.Factory(set)
     """What the cluster's list has and DescribeTasks misses: it may bear any token."""
     failed: ECSError | None = None
-    """What keeps the look from being whole for everyone."""
+    """What keeps every lookup from being complete."""
     failed_for: dict[str, ECSError] = attrs.Factory(dict)
     """The same for those who are concerned by this token or this instance."""
 
@@ -94,7 +94,7 @@ class _Round:
                 self.failed_for[one] = error
 
     def looked(self, ambiguous_call: AmbiguousCall) -> LookupDone:
-        """Say what came of it for one doubt; a look that was not to confirm is never whole."""
+        """Say what came of it for one call; a lookup that was not to confirm is never complete."""
         asked = (ambiguous_call.started_by, *map(short, ambiguous_call.instances))
         error = self.failed or next((self.failed_for[one] for one in asked if one in self.failed_for), None)
         return LookupDone(
@@ -115,7 +115,7 @@ def _own(error: ECSError | None) -> ECSError | None:
 
 
 class Reconciler:
-    """Looks up all doubts of one cluster."""
+    """Looks up all ambiguous calls of one cluster."""
 
     def __init__(self, core: Core, cluster: str | None) -> None:
         self._core = core
@@ -124,18 +124,18 @@ class Reconciler:
         self._come = asyncio.Event()
         self._running = False
         self._due = float("-inf")  # when the reads of the rounds so far will have been paid for at `RATE`
-        self._others: OrderedDict[str, tuple[Mark, ...]] = OrderedDict()  # described, and of no doubt at that time
+        self._others: OrderedDict[str, tuple[Mark, ...]] = OrderedDict()  # described, and of no call then
         self._too_large_for = 0  # so many reads don't show the whole cluster
         self._refuses_stopped = False  # whether ECS refuses startedBy beside desiredStatus=STOPPED
 
     async def look(self, ambiguous_call: AmbiguousCall, patience: float) -> LookupDone:
-        """Look a doubt up in the next round; it waits `patience` seconds for company, at most."""
+        """LookUp up a doubt up in the next round; it waits `patience` seconds for company, at most."""
         told: asyncio.Future[LookupDone] = self._core.loop.create_future()
         self._waiting.append(_Waiting(ambiguous_call, self._core.now + patience, told))
         self._come.set()
         if not self._running:
             self._running = True
-            self._core.background_tasks.own(self._rounds(), "aioecs looks doubts up")
+            self._core.background_tasks.own(self._rounds(), "aioecs looks up ambiguous calls")
         try:
             return await told
         except asyncio.CancelledError:
@@ -143,23 +143,23 @@ class Reconciler:
             if task is None or task.cancelling():
                 self._come.set()  # one less to wait for, and perhaps the last
                 raise
-            # Not we but the round was cut, by the end of its loop or a fault of its own: it counts as no look.
-            return LookupDone((), whole=False, began=self._core.now, error=AnswerLost("the look-up was cut"))
+            # The round was cut, not this caller, by the end of its loop or a fault of its own: it counts as no lookup.
+            return LookupDone((), whole=False, began=self._core.now, error=AnswerLost("the lookup was cut"))
 
     # ---------------------------------------------------------------------------------------------------- the rounds
 
     async def _rounds(self) -> None:
         """Hold rounds while anyone waits."""
         try:
-            await asyncio.sleep(COMPANY)
-            while await self._company_came():
+            await asyncio.sleep(GATHERING)
+            while await self._others_came():
                 waiting, self._waiting = self._waiting, []
                 await self._hold(waiting)
         finally:
             self._running = False
             _dismiss(self._waiting)
 
-    async def _company_came(self) -> bool:
+    async def _others_came(self) -> bool:
         """Wait until the first of those who wait will wait no longer, and a round is due; False if nobody is left."""
         while True:
             self._waiting = [one for one in self._waiting if not one.told.done()]
@@ -197,7 +197,7 @@ class Reconciler:
             await self._confirm(round_, whole_cluster)
         except AccessDeniedException as error:
             round_.failed = error
-            self._core.warn_once("look", "starts in doubt can't be looked up, they end as UNKNOWN: %s", error)
+            self._core.warn_once("look", "ambiguous starts can't be looked up, they end as UNKNOWN: %s", error)
         except ECSError as error:
             round_.failed = error
 
@@ -360,6 +360,6 @@ class Reconciler:
 
 
 def _dismiss(waiting: Iterable[_Waiting]) -> None:
-    """End the wait of those who were told nothing."""
+    """End the wait of calls that were told nothing."""
     for one in waiting:
         one.told.cancel()

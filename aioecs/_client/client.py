@@ -1,4 +1,4 @@
-"""The client: every door of it checks first, then asks the rooms below."""
+"""The client: opening and closing it, and its starts of many tasks."""
 
 from __future__ import annotations
 
@@ -55,22 +55,22 @@ class Client(Starting, Runs):
         timeouts: the clocks, see `Timeouts`.
         retries: how often and how soon, see `Retries`.
         pacing: how fast, see `Pacing`: learnt from what is throttled, or pinned; None sends as fast as asked. All
-            clients of a process that are known to drink from the same bucket share what they learn.
+            clients of a process that are known to share an account's bucket share what they learn.
         max_in_flight: requests at once; at most the size of the connection pool, so that none waits unseen.
         on_cancel: what a request in flight leaves behind when it is cancelled: "stop" learns the answer and stops
             what started, "keep" learns it and leaves it running, "abandon" goes at once, with outcome UNKNOWN.
         delivery: what is done about a start whose answer was lost and that can't be found: "at_most_once" says
-            UNKNOWN, "at_least_once" sends it again and sweeps up what turns out to be double.
-        on_settled: a plain function that hears of outcomes which no caller is left to hear, as
+            UNKNOWN, "at_least_once" sends it again and stops what turns out to be a duplicate.
+        on_settled: a plain function that is told outcomes which no caller is left to be told, as
             `on_settled(starts, reason)`, on the loop.
-        on_event: a plain function that hears what happens on the way of each start, as `on_event(event)`, on the
+        on_event: a plain function that is told what happens to each start, as `on_event(event)`, on the
             loop and as it happens, so it must be quick: see `Event`. What it raises is logged and hurts no start.
             `aioecs.otel.Instrumentation()` is one. Without it, and unless the logger "aioecs" is at DEBUG as the
             client is entered, no event is even made.
         on_capacity_shortage: a plain function that is called with a `CapacityDemand` where starts that aioecs places
             wait for capacity, or are refused for want of it, and whenever what is lacking has changed: to scale out.
         tag_tokens: put the token in the tag `aioecs:token` where a request has a `started_by` of its own, so that
-            such starts can be told apart, adopted and swept like others. Needs the permission to tag (TagResource).
+            such starts can be told apart and adopted like others. Needs the permission to tag (TagResource).
         transport: "auto" uses the native transport, or aiobotocore's own client where the native one doesn't support
             the configuration: a proxy, handlers on the session's events, another signature than Version 4; "botocore"
             always uses aiobotocore's own client. `repr(client)` says which it is.
@@ -236,7 +236,7 @@ class Client(Starting, Runs):
         return self._raw
 
     def reached_by(self) -> tuple[Settings, str]:
-        """Return how it reaches ECS, and its Region: for what of aioecs reaches other services in the same way."""
+        """Return how it reaches ECS, and its Region: for those parts of aioecs that reach other services likewise."""
         return self._settings, self._core().transport.region
 
     # ------------------------------------------------------------------------------------------------------ starting

@@ -78,8 +78,7 @@ class Starting(ABC):
             StartCancelled: the scope or token fired; `starts` says what that left behind.
             IdempotencyMismatch: the key was used for something else; nothing was sent.
         """
-        if not isinstance(request, StartTaskRequest):
-            limits.expect(request, StartTaskRequest)
+        limits.expect(request, StartTaskRequest)
         if restart is None:
             once: StartTaskResponse = await self._single(request, cancel_scope, idempotency_key, on_cancel, delivery)
             return once

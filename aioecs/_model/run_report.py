@@ -40,6 +40,11 @@ class RunReport:
     """One for each request, in their order."""
 
     @property
+    def starts(self) -> tuple[StartResult, ...]:
+        """What every start came to, in the order of the requests."""
+        return tuple([start for run in self.runs for start in run.starts])
+
+    @property
     def results(self) -> tuple[TaskResult, ...]:
         """How the tasks ended, in the order of their requests; those without a result are left out."""
         return tuple(run.result for run in self.runs if run.result is not None)

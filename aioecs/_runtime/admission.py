@@ -1,8 +1,8 @@
-"""The door of an event loop: of the callers that come at once, a few are let in each time the loop goes round.
+"""Admission control of an event loop: of many callers at once, a few are admitted in each pass of the loop.
 
 A thousand gathered calls take their first steps in one pass of the loop, and each has a request to check and a call to
 begin. Let in all at once, they keep everybody else from the loop until the last of them is through. So once a pass has
-spent a few milliseconds on those who came, the next ones stand in line, and are let in over the passes that follow.
+spent a few milliseconds on its callers, the next ones are queued, and admitted over the passes that follow.
 
 The line moves by itself, as fast as the loop goes round: nobody in it waits for the network, or for another's call.
 So nothing watches those who stand in it. A token that fires meanwhile is heard when its caller is let in.
@@ -19,7 +19,7 @@ from aioecs._runtime.cancellation_monitor import resolve
 
 FEW = 8
 """Callers that a pass lets in between two looks at the clock."""
-SPELL = 0.002  # in seconds: what a pass may spend on those who come, before the next ones stand in line
+SPELL = 0.002  # in seconds: what a pass may spend on those who come, before the next ones are queued
 
 
 class AdmissionGate:
@@ -36,16 +36,16 @@ class AdmissionGate:
 
     @classmethod
     def here(cls) -> AdmissionGate:
-        """Return the running loop's door, which all clients on it share."""
+        """Return the running loop's gate, which all clients on it share."""
         loop = asyncio.get_running_loop()
-        door = _DOORS.get(loop)
-        if door is None:
-            door = _DOORS[loop] = cls()
-        return door
+        gate = _GATES.get(loop)
+        if gate is None:
+            gate = _GATES[loop] = cls()
+        return gate
 
     @property
     def waiting(self) -> int:
-        """How many stand in line."""
+        """How many are queued."""
         return len(self._line)
 
     def admits(self) -> bool:
@@ -88,4 +88,4 @@ class AdmissionGate:
             asyncio.get_running_loop().call_soon(self._next_pass)
 
 
-_DOORS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AdmissionGate] = weakref.WeakKeyDictionary()
+_GATES: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AdmissionGate] = weakref.WeakKeyDictionary()

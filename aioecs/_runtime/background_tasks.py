@@ -29,7 +29,7 @@ class BackgroundTasks:
     def own(
         self, work: Coroutine[Any, Any, T], name: str, *, heard: bool = False, ended: Ended | None = None
     ) -> asyncio.Task[T]:
-        """Run it in a task of the client's; its error is logged, unless a caller is there to hear it (`heard`).
+        """Run it in a task of the client's; its error is logged, unless a caller takes it (`heard`).
 
         `ended(task)` is called at its end, also when it was cancelled before its first step.
         """
@@ -61,3 +61,12 @@ class BackgroundTasks:
         """Cancel what is left."""
         for task in tuple(self._tasks):
             task.cancel()
+
+
+def take_back_cancels(ours: bool) -> bool:
+    """Take back all cancels of the current task, and tell whether one of them was not ours."""
+    task = asyncio.current_task()
+    others = task is not None and task.cancelling() > ours
+    while task is not None and task.uncancel():
+        pass
+    return others

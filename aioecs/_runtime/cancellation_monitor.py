@@ -1,4 +1,4 @@
-"""One watcher per event loop for all that can end a wait: tokens and plain cancel scopes.
+"""One monitor per event loop for all that can end a wait: tokens and plain cancel scopes.
 
 A token wakes the loop once, however many calls wait on it. A plain `anyio.CancelScope` can be entered only once, and
 that once belongs to its caller: it is looked at, never entered, every `TICK` seconds and only while a call holds one.
@@ -53,7 +53,7 @@ def resolve(waiter: asyncio.Future[None]) -> None:
 
 
 class CancellationMonitor:
-    """What is watched on one loop. Made and met only on that loop; only `_woken` is called from elsewhere."""
+    """What is watched on one loop; it is used on that loop alone."""
 
     def __init__(self) -> None:
         self._keys = itertools.count()
@@ -62,7 +62,7 @@ class CancellationMonitor:
 
     @classmethod
     def here(cls) -> CancellationMonitor:
-        """Return the running loop's hub."""
+        """Return the running loop's monitor."""
         loop = asyncio.get_running_loop()
         monitor = _MONITORS.get(loop)
         if monitor is None:
@@ -93,7 +93,7 @@ class CancellationMonitor:
             self._scopes.pop(key, None)
 
     def _tick(self) -> None:
-        """Look at every scope, and again after `TICK` seconds while there are any."""
+        """LookUp up at every scope, and again after `TICK` seconds while there are any."""
         scopes = {id(scope): scope for scope, _ in self._scopes.values()}
         over = {name for name, scope in scopes.items() if fired(scope)}
         due = [key for key, (scope, _) in self._scopes.items() if id(scope) in over]

@@ -1,4 +1,4 @@
-"""What the parts of an open client share: the port, the slots, the clock, the custody, and one harmless call."""
+"""What the parts of an open client share: transport, limits, clocks, background tasks, and repeatable calls."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from aioecs.errors import AccessDeniedException, ECSError
 R = TypeVar("R", bound=Shape)
 
 OnSettled = Callable[[tuple[StartResult, ...], str | None], object]
-"""Hears of outcomes that no caller is left to hear: `on_settled(starts, reason)`, a plain function on the loop."""
+"""Is told outcomes that no caller is left to be told: `on_settled(starts, reason)`, a plain function on the loop."""
 
 log = logging.getLogger("aioecs")
 
@@ -63,7 +63,7 @@ class Core:
     deadlines: Deadlines = attrs.field(default=attrs.Factory(lambda core: Deadlines(core.loop), takes_self=True))
     """When the clocks of the calls end."""
     admission: AdmissionGate = attrs.Factory(AdmissionGate.here)
-    """Where those who come stand in line if too many come at once."""
+    """Where callers are queued if too many come at once."""
     settling: SettlingLog = attrs.field(default=attrs.Factory(lambda core: SettlingLog(core.loop), takes_self=True))
     """What cancelled callers still wait for."""
     jitter: Callable[[], float] = random.random
@@ -79,16 +79,16 @@ class Core:
     async def harmless(
         self, operation: Operation[R], request: Shape, turn: Priority, *, within: float | None = None
     ) -> Answered[R]:
-        """Make a call that does no harm twice, trying again while that may help; it raises what came in the end."""
+        """Make a call that is safe to repeat, again while that may help; it raises what came in the end."""
         tries = Tries(self.retries, self.now + (self.timeouts.call if within is None else within))
         while True:
             what = await self._paced(operation, request, turn)
             if isinstance(what, Answered):
                 return what
-            rest = tries.rest(what, self.now, self.jitter())
-            if rest is None:
+            backoff = tries.backoff(what, self.now, self.jitter())
+            if backoff is None:
                 raise what.error
-            await asyncio.sleep(rest)
+            await asyncio.sleep(backoff)
 
     async def stop(self, cluster: str | None, task: Task, token: str, *, within: float | None = None) -> bool:
         """Stop a task that a withdrawn start has started; return whether StopTask was accepted."""
@@ -123,7 +123,7 @@ class Core:
         return what
 
     def report(self, starts: tuple[StartResult, ...], why: str | None) -> None:
-        """Say what became of starts where no caller can hear it; a cancel is no error."""
+        """Report what became of starts where no caller can be told; a cancel is no error."""
         if all(start.outcome is Outcome.NOT_SENT for start in starts):
             return
         arns = [start.task.task_arn for start in starts if start.task is not None]

@@ -7,14 +7,14 @@ import itertools
 import logging
 from collections.abc import Callable
 
-FIRST = 0.5  # in seconds: what settles sooner needs no word
+FIRST = 0.5  # in seconds: what settles sooner is not logged
 AGAIN = 5.0  # in seconds, between two warnings while something is still waited for
 
 _log = logging.getLogger("aioecs")
 
 
 class SettlingLog:
-    """The waits of one client that began with a cancel; one warning tells of all of them."""
+    """The waits of one client that began with a cancel; one warning is for all of them."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop

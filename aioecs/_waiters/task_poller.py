@@ -1,7 +1,7 @@
-"""The one poller of all waits of a client, and the place where events come in.
+"""Polls the tasks that are waited for, for all waits of a client, and takes the events that it is fed.
 
-The roster says whom to look at next; this makes the looks, and tells those who wait. The poller is a task in the
-client's custody: it begins with the first wait and ends with the last.
+The schedule says which tasks to describe next. The poller describes them, and notifies the waiters. It is a background
+task of the client: it begins with the first wait and ends with the last.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class TaskPoller:
         self.core = core
         self.region = region
         self.definitions = TaskDefinitions(core)
-        self._roster = PollSchedule()
-        self._vigils: dict[Key, dict[Waiter, None]] = {}
+        self._schedule = PollSchedule()
+        self._waiting: dict[Key, dict[Waiter, None]] = {}
         self._wake = asyncio.Event()
         self._polling = False
         self._trouble: ECSError | None = None
@@ -50,19 +50,19 @@ class TaskPoller:
         return self._trouble
 
     def __repr__(self) -> str:
-        return f"<Watcher of {len(self._roster)} tasks, {self._roster.remembered} remembered>"
+        return f"<TaskPoller of {len(self._schedule)} tasks, {self._schedule.remembered} remembered>"
 
     # ------------------------------------------------------------------------------------------------------ who waits
 
     def join(self, waiter: Waiter, address: Address) -> Observation | None:
-        """Tell this vigil of a task from now on, and return what is known of it."""
+        """Tell this waiter of a task from now on, and return what is known of it."""
         self._account = self._account or _account_of(address.name)
-        before = self._roster.get(address.key)
+        before = self._schedule.get(address.key)
         known = before.observation if before is not None else None
-        entry = self._roster.want(address, self.core.now)
+        entry = self._schedule.want(address, self.core.now)
         if before is not None and entry.observation is not None and entry.observation is not known:
             self._tell(address.key, entry.observation)  # this caller has a newer one in hand than the others know of
-        self._vigils.setdefault(address.key, {})[waiter] = None
+        self._waiting.setdefault(address.key, {})[waiter] = None
         if not self._polling:
             self._polling, self._trouble = True, None
             self.core.background_tasks.own(self._poll(), "aioecs-poll")
@@ -71,46 +71,46 @@ class TaskPoller:
 
     def leave(self, waiter: Waiter, key: Key) -> None:
         """Tell it no more; nothing happens if it wasn't told."""
-        vigils = self._vigils.get(key, {})
-        vigils.pop(waiter, None)
-        if not vigils:
-            self._vigils.pop(key, None)
-            self._roster.unwant(key)
-            if not self._roster:
+        waiting = self._waiting.get(key, {})
+        waiting.pop(waiter, None)
+        if not waiting:
+            self._waiting.pop(key, None)
+            self._schedule.unwant(key)
+            if not self._schedule:
                 self._wake.set()
 
     def hurry(self, waiter: Waiter, within: float) -> None:
         """Look at what it waits for now, unless that was done within so many seconds."""
         now = self.core.now
         for key in waiter.open:
-            self._roster.hurry(key, now, now - within)
+            self._schedule.hurry(key, now, now - within)
         self._wake.set()
 
     def feed(self, change: TaskChange) -> bool:
         """Take what an event tells; return whether that was news."""
         change.expect(self.region, self._account)
         key = (change.cluster, change.id)
-        task = None if self._roster.stale(key, change.version) else change.task()
-        observation = self._roster.told(key, task, self.core.now)
+        task = None if self._schedule.stale(key, change.version) else change.task()
+        observation = self._schedule.told(key, task, self.core.now)
         if observation is not None:
             self._tell(key, observation)
         return observation is not None
 
     def close(self) -> None:
         """End all waits: the client is being left."""
-        self._fail(tuple(self._vigils), ClientStateError("the client was left while this waited; the tasks go on"))
-        for key in tuple(self._vigils):
-            del self._vigils[key]
-            self._roster.unwant(key)
+        self._fail(tuple(self._waiting), ClientStateError("the client was left while this waited; the tasks go on"))
+        for key in tuple(self._waiting):
+            del self._waiting[key]
+            self._schedule.unwant(key)
         self._wake.set()
 
     def _tell(self, key: Key, observation: Observation) -> None:
-        for waiter in tuple(self._vigils.get(key, ())):
+        for waiter in tuple(self._waiting.get(key, ())):
             waiter.told(key, observation)
 
     def _fail(self, keys: Iterable[Key], error: ECSError) -> None:
         """End the waits for these tasks, each with an error of its own: tracebacks are not to mix."""
-        for waiter in {waiter: None for key in keys for waiter in self._vigils.get(key, ())}:
+        for waiter in {waiter: None for key in keys for waiter in self._waiting.get(key, ())}:
             own = copy.copy(error)
             own.__cause__ = error.__cause__
             waiter.fail(own)
@@ -122,11 +122,11 @@ class TaskPoller:
         over = False
         try:
             async with anyio.create_task_group() as looks:
-                while self._roster:
+                while self._schedule:
                     now, rate = self.core.now, self.core.read_limiter.rate
-                    due = self._roster.next_at(now, rate)
+                    due = self._schedule.next_at(now, rate)
                     if due is not None and due <= now + SLACK:
-                        for look in self._roster.round(now, rate):
+                        for look in self._schedule.round(now, rate):
                             looks.start_soon(self._look, look)
                         continue
                     self._wake.clear()
@@ -140,7 +140,7 @@ class TaskPoller:
             self._polling = False
             ended = ClientStateError("the client's poller ended while this waited; the tasks go on")
             ended.__cause__ = error if isinstance(error, Exception) else None
-            self._fail(tuple(self._vigils), ended)
+            self._fail(tuple(self._waiting), ended)
             raise
 
     async def _look(self, look: Look) -> None:
@@ -148,7 +148,7 @@ class TaskPoller:
         try:
             await self._ask(look.cluster, look.entries, look.began)
         finally:
-            self._roster.answered(look, self.core.now)
+            self._schedule.answered(look, self.core.now)
             self._wake.set()
 
     async def _ask(self, cluster: str, entries: tuple[Entry, ...], began: float) -> None:
@@ -172,14 +172,14 @@ class TaskPoller:
             task = shown.get(key[1])
             if task is None:
                 self._missed(key, failed.get(key[1], SILENT), began)
-            elif (observation := self._roster.shown(key, task, now)) is not None:
+            elif (observation := self._schedule.shown(key, task, now)) is not None:
                 self._tell(key, observation)
 
     def _missed(self, key: Key, reason: str, began: float) -> None:
         """Believe that a task isn't there once ECS has had the time to show it, counted for each wait by itself."""
-        entry = self._roster.get(key)
+        entry = self._schedule.get(key)
         seen_at = entry.seen_at if entry is not None else began
-        for waiter in tuple(self._vigils.get(key, ())):
+        for waiter in tuple(self._waiting.get(key, ())):
             if began - max(waiter.began, seen_at) >= self.core.timeouts.consistency:
                 waiter.missing(key, reason)
 

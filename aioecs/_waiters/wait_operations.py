@@ -1,4 +1,4 @@
-"""The client's doors for waiting: until tasks run, until they have stopped, for each change; and for events."""
+"""The client's methods for waiting: until tasks run, have stopped or are healthy, for each change; and for events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from aioecs._model.task_result import TaskResult
 from aioecs._runtime.cancellation_monitor import Cancellable, expect
 from aioecs._runtime.client_core import Core
 from aioecs._waiters.task_poller import TaskPoller
-from aioecs._waiters.waiter import Arrival, Changes
+from aioecs._waiters.waiter import Changes, GoalWaiter
 from aioecs.errors import ClientStateError, InvalidRequest
 
 
@@ -144,7 +144,7 @@ class Waits(ABC):
         cluster: str | None,
     ) -> list[Task]:
         addresses = self._asked(tasks, source, timeout, cluster)
-        waiter = Arrival(self._poller, addresses, source, timeout, goal=goal)
+        waiter = GoalWaiter(self._poller, addresses, source, timeout, goal=goal)
         await refuse_if_cancelled(source, waiter.cancelled)
         with waiter:
             return await waiter.answer()

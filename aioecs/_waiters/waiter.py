@@ -1,4 +1,4 @@
-"""One caller's wait for tasks: what ends it, and what the caller is told. It asks for nothing; its watcher does."""
+"""One caller's wait for tasks: what ends it, and what the caller gets. The task poller makes the requests."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Poller(Protocol):
         ...
 
     def join(self, waiter: Waiter, address: Address) -> Observation | None:
-        """Tell this vigil of a task from now on, and return what is known of it."""
+        """Tell this waiter of a task from now on, and return what is known of it."""
         ...
 
     def leave(self, waiter: Waiter, key: Key) -> None:
@@ -69,7 +69,7 @@ class Waiter(AbstractContextManager["Waiter"]):
         self._fired = False
         self._late = False
         self._waiter: asyncio.Future[None] = self._loop.create_future()
-        self._hub = ExitStack()
+        self._subscription = ExitStack()
         self._clocks: list[asyncio.TimerHandle] = []
         self.began = self._loop.time()
         """When it began, on the loop's clock."""
@@ -81,7 +81,7 @@ class Waiter(AbstractContextManager["Waiter"]):
 
     def __enter__(self) -> Self:
         self.began = self._loop.time()
-        self._hub.enter_context(CancellationMonitor.here().watch(self._source, self._source_fired))
+        self._subscription.enter_context(CancellationMonitor.here().watch(self._source, self._source_fired))
         if self._timeout is not None:
             self._clocks = [
                 self._loop.call_later(self._timeout, self._clock_ran_out),
@@ -101,7 +101,7 @@ class Waiter(AbstractContextManager["Waiter"]):
             clock.cancel()
         for key in self.open:
             self._watch.leave(self, key)
-        self._hub.close()
+        self._subscription.close()
 
     @property
     def _last(self) -> float:
@@ -227,7 +227,7 @@ class Waiter(AbstractContextManager["Waiter"]):
         """Name the state that is waited for."""
 
 
-class Arrival(Waiter):
+class GoalWaiter(Waiter):
     """A wait until every task has reached a goal."""
 
     def __init__(

@@ -123,7 +123,7 @@ class Fate(StrEnum):
     AT_ONCE = "at once"
     """Back, visible to others now."""
     REDRIVE = "redrive"
-    """Back after a growing delay too, and never kept in hand: the queue's redrive policy is to take it."""
+    """Back after a growing delay too, and never kept in flight: the queue's redrive policy is to take it."""
 
 
 @attrs.frozen
@@ -295,12 +295,12 @@ def lease_of(attempt: float, visibility: float, skew: float, length: float | Non
     return Lease(guard, length, skew)
 
 
-def growing(tries: int, dice: float) -> float:
+def growing(tries: int, jitter: float) -> float:
     """Return how long a message that was received, or tried, so many times stays away, in seconds.
 
     From half of 1, 2, 4 … seconds to all of it, 900 at most.
     """
-    return float(min(2.0 ** min(max(tries - 1, 0), 32), LONGEST_DELAY)) * (1 + dice) / 2
+    return float(min(2.0 ** min(max(tries - 1, 0), 32), LONGEST_DELAY)) * (1 + jitter) / 2
 
 
 def idle_rest(empties: int, took: float) -> float:
@@ -316,10 +316,10 @@ def is_last(receives: int, most: int | None) -> bool:
     return most is not None and receives >= most
 
 
-def delay(fate: Fate, *, tries: int, dice: float, now: float, lease: float, skew: float) -> float:
+def delay(fate: Fate, *, tries: int, jitter: float, now: float, lease: float, skew: float) -> float:
     """Return how long a message stays away, in seconds; `lease` is until when the job is held."""
     if fate is Fate.AT_ONCE:
         return 0.0
     if fate is Fate.LEASE:
-        return max(1.0, lease + skew - now) + dice  # the dice spread those who wait for the same job
-    return growing(tries, dice)
+        return max(1.0, lease + skew - now) + jitter  # the jitter spread those who wait for the same job
+    return growing(tries, jitter)

@@ -16,7 +16,7 @@ import attrs
 from aioecs import CancelToken, Client, TaskResult
 from aioecs.errors import ECSError, TaskMissing, WaitCancelled, WaitTimeout
 from aioecs.worker._job_decisions import LONGEST_INVISIBLE, TABLE, Happened
-from aioecs.worker._job_starter import Job, Tried
+from aioecs.worker._job_starter import AttemptResult, Job
 
 LONGEST_WAIT = LONGEST_INVISIBLE - 3600.0
 """How long a message is held for the end of its tasks, in seconds, before it is received anew."""
@@ -25,7 +25,7 @@ LONGEST_WAIT = LONGEST_INVISIBLE - 3600.0
 class Starts(Protocol):
     """What starts one attempt of a job."""
 
-    async def attempt(self, job: Job, stop: CancelToken, number: int = 0) -> Tried:
+    async def attempt(self, job: Job, stop: CancelToken, number: int = 0) -> AttemptResult:
         """Start it, or find what was started."""
         ...
 
@@ -46,7 +46,7 @@ class JobRunner:
         self._retry_failed = retry_failed
         self._container = container
 
-    async def attempt(self, job: Job, stop: CancelToken) -> Tried:
+    async def attempt(self, job: Job, stop: CancelToken) -> AttemptResult:
         """Start it, or find it started, wait for its end, and say what that means for the message."""
         deadline = time.time() + LONGEST_WAIT
         started = number = 0
@@ -58,7 +58,7 @@ class JobRunner:
             job.lease = 0.0  # it is settled: nobody has to wait for the end of a lease
             happened, why = await self._ended(job, tried.arns, stop, deadline)
             if happened is not Happened.FAILED or number == self._retry_failed:
-                return Tried(happened, TABLE[happened].fate, why, arns=tried.arns, started=started)
+                return AttemptResult(happened, TABLE[happened].fate, why, arns=tried.arns, started=started)
             number += 1
 
     async def _ended(self, job: Job, arns: Sequence[str], stop: CancelToken, deadline: float) -> tuple[Happened, str]:

@@ -35,7 +35,7 @@ from aioecs.worker._sqs.message import Message
 ToRequest = Callable[[Message], StartTaskRequest | Awaitable[StartTaskRequest]]
 Key = Callable[[Message], str]
 
-_SWEPT = "aioecs: started under a lease that was lost"
+_SURPLUS = "aioecs: started under a lease that was lost"
 _AGAIN = 1.0  # in seconds, between two tries to reach a ledger
 log = logging.getLogger("aioecs")
 
@@ -54,7 +54,7 @@ class Job:
 
 
 @attrs.frozen
-class Tried:
+class AttemptResult:
     """What a try came to, and what is to be done about the message."""
 
     happened: Happened
@@ -95,7 +95,7 @@ class Starter:
         job = self._under.get(key) or self._under.get(key.rpartition("\0")[0])
         return job is not None and time.time() < self._lease.cutoff(job.lease)
 
-    async def attempt(self, job: Job, stop: CancelToken, number: int = 0) -> Tried:
+    async def attempt(self, job: Job, stop: CancelToken, number: int = 0) -> AttemptResult:
         """Try to start it. When `stop` fires nothing new is begun, and what is on the wire is learnt.
 
         `number` counts the attempts of a job whose tasks failed; each has a key of its own.
@@ -127,7 +127,7 @@ class Starter:
         if happened is None:
             return await self._start(job, request, claimed.entry, stop, inherited=claimed.entry.begun != wish.begun)
         if claimed.verdict is Verdict.SETTLED:
-            await self._sweep(job, claimed.entry.arns or ())
+            await self._stop_surplus(job, claimed.entry.arns or ())
         return attrs.evolve(_tried(happened), arns=claimed.entry.arns or ())
 
     def _wish(self, key: str, request: StartTaskRequest) -> Entry:
@@ -151,7 +151,7 @@ class Starter:
 
     async def _start(
         self, job: Job, request: StartTaskRequest, entry: Entry, stop: CancelToken, *, inherited: bool
-    ) -> Tried:
+    ) -> AttemptResult:
         """Start it on the instances that the ledger has, for another may have begun there."""
         request = request.replace(container_instances=entry.instances)
         token = CancelToken.linked(stop)
@@ -200,7 +200,9 @@ class Starter:
                 rest = min(self._lease.rest, _AGAIN)
         token.cancel("the lease could not be renewed")
 
-    async def _written(self, job: Job, entry: Entry, concluded: Concluded, what: Act, stop: CancelToken) -> Tried:
+    async def _written(
+        self, job: Job, entry: Entry, concluded: Concluded, what: Act, stop: CancelToken
+    ) -> AttemptResult:
         """Write down in the ledger what came of it."""
         if what.intent is Intent.SETTLE:
             return await self._settled(job, entry, concluded, stop)
@@ -208,16 +210,18 @@ class Starter:
             try:
                 await self._ledger.release(entry.key, entry.holder)
             except LedgerError as error:
-                return Tried(concluded.happened, Fate.LEASE if what.fate is not Fate.REDRIVE else what.fate, str(error))
+                return AttemptResult(
+                    concluded.happened, Fate.LEASE if what.fate is not Fate.REDRIVE else what.fate, str(error)
+                )
             job.lease = 0.0
-        return Tried(concluded.happened, what.fate)
+        return AttemptResult(concluded.happened, what.fate)
 
-    async def _settled(self, job: Job, entry: Entry, concluded: Concluded, stop: CancelToken) -> Tried:
+    async def _settled(self, job: Job, entry: Entry, concluded: Concluded, stop: CancelToken) -> AttemptResult:
         """Write the tasks down, as long as the lease lasts; else whoever comes next finds them by their token."""
         while True:
             try:
                 if await self._ledger.settle(entry.key, entry.holder, concluded.arns):
-                    await self._sweep(job, concluded.arns)
+                    await self._stop_surplus(job, concluded.arns)
                     return _tried(Happened.STARTED)
                 job.ours.update(concluded.arns)
                 return _tried(Happened.LOST)
@@ -227,12 +231,12 @@ class Starter:
             with anyio.move_on_after(_AGAIN):
                 await stop.wait()
 
-    async def _sweep(self, job: Job, settled: tuple[str, ...]) -> None:
+    async def _stop_surplus(self, job: Job, settled: tuple[str, ...]) -> None:
         """Stop what was started here besides what the ledger has: it is one too many, of a lease that was lost."""
         for arn in sorted(job.ours - set(settled)):
             cluster = arn.rpartition(":task/")[2].rpartition("/")[0] or None
             try:
-                await self._client.stop_task(StopTaskRequest(cluster=cluster, task=arn, reason=_SWEPT))
+                await self._client.stop_task(StopTaskRequest(cluster=cluster, task=arn, reason=_SURPLUS))
             except ECSError as error:
                 log.error("task %s is one too many of its job and could not be stopped: %s", arn, type(error).__name__)
             else:
@@ -261,5 +265,5 @@ def _rule(error: InvalidRequest) -> str:
     return f"InvalidRequest: {error.path}: {error.rule}"
 
 
-def _tried(happened: Happened, why: str = "") -> Tried:
-    return Tried(happened, TABLE[happened].fate, why)
+def _tried(happened: Happened, why: str = "") -> AttemptResult:
+    return AttemptResult(happened, TABLE[happened].fate, why)

@@ -1,4 +1,4 @@
-"""One message, from its receipt to its end here: tried, kept in hand or given back, and what of it is said aloud."""
+"""One message, from its receipt to its end here: tried, kept in flight or returned, and what of it is said aloud."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import attrs
 from aioecs import CancelToken
 from aioecs._model.arn import short
 from aioecs.worker._job_decisions import LONGEST_INVISIBLE, Fate, Happened, Lease, delay, is_last
-from aioecs.worker._job_starter import Job, Tried
+from aioecs.worker._job_starter import AttemptResult, Job
 from aioecs.worker._shutdown import Ending
 from aioecs.worker._sqs.message import Message
 from aioecs.worker._sqs.order import Order, Place
 from aioecs.worker._sqs.queue import Outbox
-from aioecs.worker._statistics import Tally
+from aioecs.worker._statistics import Counters
 
 log = logging.getLogger("aioecs")
 
@@ -36,12 +36,12 @@ class _End:
 class Tries(Protocol):
     """What tries a message's job."""
 
-    async def attempt(self, job: Job, stop: CancelToken) -> Tried:
+    async def attempt(self, job: Job, stop: CancelToken) -> AttemptResult:
         """Try it once, and say what is to be done about the message."""
         ...
 
 
-class Carrier:
+class MessageHandler:
     """Carries messages out for one run of a worker.
 
     Args:
@@ -49,7 +49,7 @@ class Carrier:
         starter: what starts their jobs.
         outbox: what they are parted with through.
         ending: whether the worker is to end.
-        tally: what is counted.
+        counters: what is counted.
         lease: how long a job is held.
         visibility: how long a message is hidden from others by each extension, in seconds.
         most: after how many receives the queue's redrive policy takes a message; None if it has none.
@@ -62,7 +62,7 @@ class Carrier:
         starter: Tries,
         outbox: Outbox,
         ending: Ending,
-        tally: Tally,
+        counters: Counters,
         lease: Lease,
         visibility: float,
         most: int | None,
@@ -71,14 +71,14 @@ class Carrier:
         self._starter = starter
         self._outbox = outbox
         self._ending = ending
-        self._tally = tally
+        self._counters = counters
         self._lease = lease
         self._visibility = visibility
         self._most = most
         self._order = Order()
 
     def carry(self, message: Message) -> Coroutine[Any, Any, None]:
-        """Return what sees to one message, from its receipt to its end here; cut off, it is given back.
+        """Return what sees to one message, from its receipt to its end here; cut off, it is returned.
 
         Call it in the order in which they came: of a FIFO group each waits for the one before.
         """
@@ -100,17 +100,17 @@ class Carrier:
         back_in = end.back_in
         gone = self._outbox.part(message, back_in)
         if await gone:
-            self._tally.count(deleted=int(back_in is None), returned=int(back_in is not None))
+            self._counters.count(deleted=int(back_in is None), returned=int(back_in is not None))
 
     def leave(self, message: Message, back_in: float = 0.0) -> None:
         """Give a message back that is not settled as the worker ends, visible after so many seconds."""
-        self._tally.leave(message)
+        self._counters.leave(message)
         self._outbox.part(message, back_in)
 
     def _followed(self, message: Message, back_in: float) -> _End:
         """Go back behind one of the same group, not begun."""
         if self._ending.begun:
-            self._tally.leave(message)
+            self._counters.leave(message)
         log.info("message %s goes back, behind an earlier one of its group", message.id)
         return _End(back_in)
 
@@ -122,44 +122,44 @@ class Carrier:
             if tried.fate is Fate.DELETE:
                 return _End(None, over=True)
             lease, skew = job.lease, self._lease.skew
-            seconds = delay(tried.fate, tries=tries, dice=random.random(), now=time.time(), lease=lease, skew=skew)
+            seconds = delay(tried.fate, tries=tries, jitter=random.random(), now=time.time(), lease=lease, skew=skew)
             if not self._keeps(job, place, tried, time.time() + seconds - since):
                 if self._ending.begun:
-                    self._tally.leave(job.message)
+                    self._counters.leave(job.message)
                 return self._given_back(job.message, tried, seconds)
             await self._ending.rest(seconds)
             tries += 1
 
-    def _given_back(self, message: Message, tried: Tried, seconds: float) -> _End:
+    def _given_back(self, message: Message, tried: AttemptResult, seconds: float) -> _End:
         """Return how it goes back: a poisoned one of a group that the queue takes now is out of the others' way."""
         last = tried.fate is Fate.REDRIVE and message.group_id is not None and is_last(message.receives, self._most)
         return _End(0.0, over=True) if last else _End(seconds)
 
-    async def _tried(self, job: Job) -> Tried:
+    async def _tried(self, job: Job) -> AttemptResult:
         try:
             tried = await self._starter.attempt(job, self._ending.token)
         except Exception:
             # Nobody's fault that is known: what stands in the ledger stays, and no other message suffers.
             log.exception("worker of %s: message %s failed unforeseen", self._url, job.message.id)
-            tried = Tried(Happened.UNKNOWN, Fate.LEASE if job.lease else Fate.GROWING)
+            tried = AttemptResult(Happened.UNKNOWN, Fate.LEASE if job.lease else Fate.GROWING)
         self._tell(job.message, tried)
         return tried
 
-    def _keeps(self, job: Job, place: Place, tried: Tried, age: float) -> bool:
-        """Tell whether to keep it in hand and try again: the queue would take it, or a double is to be stopped."""
+    def _keeps(self, job: Job, place: Place, tried: AttemptResult, age: float) -> bool:
+        """Tell whether to keep it in flight and try again: the queue would take it, or a double is to be stopped."""
         if self._ending.begun or age > LONGEST_INVISIBLE - self._visibility:
             return False
         waits = tried.fate in (Fate.GROWING, Fate.LEASE, Fate.AT_ONCE)
         return waits and (bool(job.ours) or place.presses(self._most))
 
-    def _tell(self, message: Message, tried: Tried) -> None:
+    def _tell(self, message: Message, tried: AttemptResult) -> None:
         """Count it, and say aloud what somebody should hear."""
         self._count(tried)
         _say(message, tried)
 
-    def _count(self, tried: Tried) -> None:
+    def _count(self, tried: AttemptResult) -> None:
         happened = tried.happened
-        self._tally.count(
+        self._counters.count(
             started=int(happened is Happened.STARTED) + tried.started,
             succeeded=int(happened is Happened.SUCCEEDED),
             failed=int(happened is Happened.FAILED),
@@ -168,18 +168,18 @@ class Carrier:
             dead_lettered=int(tried.fate is Fate.REDRIVE),
         )
         if tried.reasons:
-            self._tally.refused(tried.reasons)
+            self._counters.refused(tried.reasons)
         if tried.fatal is not None:
             self._ending.fail(tried.fatal)
         if happened is Happened.LEDGER_DOWN:
-            if self._tally.ledger_failed():
+            if self._counters.ledger_failed():
                 text = "worker of %s: the ledger can't be reached, nothing is started meanwhile: %s"
                 log.error(text, self._url, tried.why)
         elif happened in (Happened.STARTED, Happened.NO_ROOM):
-            self._tally.ledger_granted()
+            self._counters.ledger_granted()
 
 
-def _say(message: Message, tried: Tried) -> None:
+def _say(message: Message, tried: AttemptResult) -> None:
     """Log what a try came to, at the level of who should hear it."""
     happened = tried.happened
     why = f": {tried.why}" if tried.why else ""

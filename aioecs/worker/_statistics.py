@@ -14,7 +14,7 @@ class WorkerStatistics:
     """A snapshot of a worker's counts, of one `run`; messages, where nothing else is said."""
 
     in_flight: int = 0
-    """Received, and neither deleted nor given back yet."""
+    """Received, and neither deleted nor returned yet."""
     received: int = 0
     """Received, redeliveries counted again."""
     started: int = 0
@@ -30,7 +30,7 @@ class WorkerStatistics:
     returned: int = 0
     """Made visible again, now or after a delay, for another try."""
     dead_lettered: int = 0
-    """That can't become a start: given back, and the queue's redrive policy is to take them."""
+    """That can't become a start: returned, and the queue's redrive policy is to take them."""
     unknown: int = 0
     """Tries that ended in doubt, jobs among them that are too old for ECS to be asked."""
     refusals: Mapping[str, int] = attrs.field(factory=dict[str, int], hash=False)
@@ -38,15 +38,15 @@ class WorkerStatistics:
     ledger_down: bool = False
     """Whether the ledger can't be reached: nothing is received or started meanwhile."""
     left: tuple[str, ...] = ()
-    """The ids of the messages whose job was not settled when the worker had to end: they were given back."""
+    """The ids of the messages whose job was not settled when the worker had to end: they were returned."""
 
 
-class Tally:
+class Counters:
     """The counts of one run, as they grow."""
 
     def __init__(self) -> None:
         self.now = WorkerStatistics()
-        """A snapshot, of all but what is in hand."""
+        """A snapshot, of all but what is in flight."""
         self._probes = 0
 
     def count(self, **more: int) -> None:

@@ -216,7 +216,7 @@ class TaskEvents:
             self._count(fed=int(self._client.feed(message.body)))
         except InvalidRequest as error:
             self._count(foreign=1)
-            log.warning("message %s is no task event of this client, and is left to redrive: %s", message.id, error)
+            log.warning("message %s is no task event of this client, and is dead-lettered: %s", message.id, error)
             return growing(message.receives, random.random())
         task = change.task()
         if self._on_result is None or task.last_status != "STOPPED":

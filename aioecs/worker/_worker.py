@@ -20,7 +20,7 @@ from aioecs.worker._signals import sigterm
 from aioecs.worker._sqs.message import Message
 from aioecs.worker._sqs.queue import LONG_POLL
 from aioecs.worker._statistics import WorkerStatistics
-from aioecs.worker._worker_run import Shift, Terms, Until
+from aioecs.worker._worker_run import Until, WorkerRun, WorkerSettings
 
 log = logging.getLogger("aioecs")
 
@@ -38,7 +38,7 @@ class Worker:
 
     A message is deleted only when its start is settled: the ledger has its tasks. One that can't be started now goes
     back with a growing delay; one that can never be is left to the queue's redrive policy, and the reason logged. On
-    its last receive before that policy takes it, a message that only waits is kept in hand.
+    its last receive before that policy takes it, a message that only waits is kept in flight.
 
     The order of a FIFO queue is kept within each group: nothing of it is begun while an earlier message of it is open.
     One that goes back takes those behind it along; a poisoned one is in their way until the redrive policy takes it.
@@ -56,8 +56,8 @@ class Worker:
         key: names a message's job, in 1 to 1,024 bytes; two messages of one job have the same. By default the
             message's id, which holds against redelivery and not against a message sent twice.
         ledger: where jobs are written down; entered while the worker runs.
-        concurrency: how many messages it has in hand at most.
-        visibility: how long a message in hand is hidden from others, in whole seconds; extended as long as it is.
+        concurrency: how many messages it has in flight at most.
+        visibility: how long a message in flight is hidden from others, in whole seconds; extended as long as it is.
         drain: how long a worker that is told to end waits for what is in flight, in seconds.
         lease: how long a job is held without being renewed, in seconds; by default twice what must be left of it at a
             send: the client's `timeouts.attempt` and `timeouts.consistency`, and `skew`.
@@ -100,7 +100,7 @@ class Worker:
         region_name: str | None = None,
         session: AioSession | None = None,
     ) -> None:
-        self._terms = Terms(
+        self._settings = WorkerSettings(
             client=client,
             url=queue_url,
             to_request=to_request,
@@ -119,7 +119,7 @@ class Worker:
             region_name=region_name,
             session=session,
         )
-        self._shift: Shift | None = None
+        self._run: WorkerRun | None = None
         self._running = False
 
     async def run(self, cancel_scope: Cancellable | None = None) -> WorkerStatistics:
@@ -139,22 +139,22 @@ class Worker:
         expect(cancel_scope)
         if self._running:
             raise ClientStateError("this worker runs already: make another one, or raise `concurrency`")
-        shift = self._shift = Shift(self._terms)
+        run = self._run = WorkerRun(self._settings)
         self._running = True
-        work = asyncio.get_running_loop().create_task(shift.work(), name="aioecs worker")
+        work = asyncio.get_running_loop().create_task(run.work(), name="aioecs worker")
         try:
             with (
-                sigterm(lambda: shift.end("SIGTERM")),
-                CancellationMonitor.here().watch(cancel_scope, lambda: shift.end("cancelled")),
+                sigterm(lambda: run.end("SIGTERM")),
+                CancellationMonitor.here().watch(cancel_scope, lambda: run.end("cancelled")),
             ):
-                await _until(work, shift)
+                await _until(work, run)
         finally:
             self._running = False
         return work.result()
 
     def statistics(self) -> WorkerStatistics:
         """Return a snapshot of the counts of this run, or of the last one."""
-        return self._shift.statistics() if self._shift is not None else WorkerStatistics()
+        return self._run.statistics() if self._run is not None else WorkerStatistics()
 
     @property
     def healthy(self) -> bool:
@@ -162,30 +162,30 @@ class Worker:
 
         False before and after `run`, and where neither the queue nor the ledger was to be had for a minute.
         """
-        return self._running and self._shift is not None and self._shift.healthy
+        return self._running and self._run is not None and self._run.healthy
 
     def __repr__(self) -> str:
-        now, shift = self.statistics(), self._shift
-        state = "not running" if shift is None or not self._running else "draining" if shift.ending.begun else "running"
+        now, run = self.statistics(), self._run
+        state = "not running" if run is None or not self._running else "draining" if run.ending.begun else "running"
         return (
-            f"<aioecs.worker.Worker {state}, {now.in_flight}/{self._terms.concurrency} in hand, {now.started} started, "
-            f"{now.deleted} deleted, {now.returned} given back, {now.dead_lettered} left to redrive, "
-            f"ledger {'down' if now.ledger_down else 'up'}>"
+            f"<aioecs.worker.Worker {state}, {now.in_flight}/{self._settings.concurrency} in flight, "
+            f"{now.started} started, {now.deleted} deleted, {now.returned} returned, "
+            f"{now.dead_lettered} dead-lettered, ledger {'down' if now.ledger_down else 'up'}>"
         )
 
 
-async def _until(work: asyncio.Task[WorkerStatistics], shift: Shift) -> None:
+async def _until(work: asyncio.Task[WorkerStatistics], run: WorkerRun) -> None:
     """Wait for it; a cancel of the caller makes it drain, and goes on as itself when that is done."""
     try:
         await asyncio.wait([work])
     except asyncio.CancelledError:
-        shift.end("cancelled")
+        run.end("cancelled")
         with anyio.CancelScope(shield=True):
             while not work.done():
                 try:
                     await asyncio.wait([work])
                 except asyncio.CancelledError:  # the first one goes on
-                    shift.end("cancelled again")
+                    run.end("cancelled again")
         if not work.cancelled() and (error := work.exception()) is not None:
             log.error("the worker ended with an error while its caller was cancelled", exc_info=error)
         raise

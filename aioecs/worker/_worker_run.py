@@ -20,11 +20,11 @@ from aioecs.worker._job_results import JobRunner
 from aioecs.worker._job_starter import Key, Starter, ToRequest
 from aioecs.worker._ledgers.dynamodb import DynamoDBLedger
 from aioecs.worker._ledgers.ledger import Ledger, LedgerError
-from aioecs.worker._message_handler import Carrier
+from aioecs.worker._message_handler import MessageHandler
 from aioecs.worker._shutdown import Ending
 from aioecs.worker._sqs.message import Message
 from aioecs.worker._sqs.queue import BY_TENS, Outbox, Queue, QueueError
-from aioecs.worker._statistics import Tally, WorkerStatistics
+from aioecs.worker._statistics import Counters, WorkerStatistics
 
 Until = Literal["started", "stopped"]
 """To where a worker sees a job: until its start is settled, or until its tasks have stopped."""
@@ -37,7 +37,7 @@ log = logging.getLogger("aioecs")
 
 
 @attrs.frozen(kw_only=True)
-class Terms:
+class WorkerSettings:
     """What a worker works by: as its caller gave it, checked."""
 
     client: Client
@@ -59,14 +59,14 @@ class Terms:
     session: AioSession | None
 
 
-class Shift:
-    """One run, from the opening of its queue to the last message in hand."""
+class WorkerRun:
+    """One run, from the opening of its queue to the last message in flight."""
 
-    def __init__(self, terms: Terms) -> None:
-        self.ending = Ending(terms.drain)
-        self._terms = terms
-        self._tally = Tally()
-        self._clock = Clock(terms.lease.skew)
+    def __init__(self, settings: WorkerSettings) -> None:
+        self.ending = Ending(settings.drain)
+        self._settings = settings
+        self._counters = Counters()
+        self._clock = Clock(settings.lease.skew)
         self._jobs: set[asyncio.Task[None]] = set()
         self._freed = asyncio.Event()
         self._answered_at = asyncio.get_running_loop().time()
@@ -74,11 +74,11 @@ class Shift:
     def end(self, why: str) -> None:
         """Begin to end; the second time, end the draining."""
         if self.ending.tell(why):
-            log.info("worker of %s: %s, %d messages in hand", self._terms.url, why, len(self._jobs))
+            log.info("worker of %s: %s, %d messages in flight", self._settings.url, why, len(self._jobs))
 
     def statistics(self) -> WorkerStatistics:
         """Return a snapshot of its counts."""
-        return attrs.evolve(self._tally.now, in_flight=len(self._jobs))
+        return attrs.evolve(self._counters.now, in_flight=len(self._jobs))
 
     async def work(self) -> WorkerStatistics:
         """Work until it is told to end, and drain; return what was done.
@@ -87,81 +87,88 @@ class Shift:
             ConfigurationError: there is no such queue, or the clock is off.
             QueueError, LedgerError: there are no credentials or no permission, and waiting mends that not.
         """
-        terms = self._terms
+        settings = self._settings
         async with AsyncExitStack() as stack:
-            queue = Queue(await self._connected(stack), terms.url, self._clock)
-            await stack.enter_async_context(terms.ledger)
+            queue = Queue(await self._connected(stack), settings.url, self._clock)
+            await stack.enter_async_context(settings.ledger)
             most = await self.ending.unless_begun(queue.most_receives(), 0.0)
             batch = await stack.enter_async_context(
                 # Left when all is settled, or when the time for that is over: then the client has it in custody.
-                terms.client.batch(on_cancel="keep", delivery=terms.delivery, drain=0.0)
+                settings.client.batch(on_cancel="keep", delivery=settings.delivery, drain=0.0)
             )
-            outbox = Outbox(queue, terms.visibility)
-            carrier = Carrier(
-                terms.url,
+            outbox = Outbox(queue, settings.visibility)
+            handler = MessageHandler(
+                settings.url,
                 starter=self._starter(batch),
                 outbox=outbox,
                 ending=self.ending,
-                tally=self._tally,
-                lease=terms.lease,
-                visibility=terms.visibility,
+                counters=self._counters,
+                lease=settings.lease,
+                visibility=settings.visibility,
                 most=most,
             )
             log.info(
-                "worker of %s: receives, %d in hand at most; %r, lease %g s, skew %g s; redrive after %s receives",
-                *(terms.url, terms.concurrency, terms.ledger, terms.lease.length, terms.lease.skew, most),
+                "worker of %s: receives, %d in flight at most; %r, lease %g s, skew %g s; redrive after %s receives",
+                *(
+                    settings.url,
+                    settings.concurrency,
+                    settings.ledger,
+                    settings.lease.length,
+                    settings.lease.skew,
+                    most,
+                ),
             )
-            await self._serve(queue, outbox, carrier)
+            await self._serve(queue, outbox, handler)
         if self.ending.error is not None:
             raise self.ending.error
         return self.statistics()
 
     def _starter(self, batch: Batch) -> Starter | JobRunner:
         """Return what carries a job to where the worker is to see it."""
-        terms = self._terms
-        starter = Starter(terms.client, batch, terms.ledger, terms.to_request, terms.key, terms.lease)
-        if terms.until == "started":
+        settings = self._settings
+        starter = Starter(settings.client, batch, settings.ledger, settings.to_request, settings.key, settings.lease)
+        if settings.until == "started":
             return starter
-        return JobRunner(starter, terms.client, terms.retry_failed, terms.container)
+        return JobRunner(starter, settings.client, settings.retry_failed, settings.container)
 
     @property
     def healthy(self) -> bool:
         """Whether it works: the ledger can be reached, and the queue answered lately unless there is no room."""
-        full = len(self._jobs) >= self._terms.concurrency
+        full = len(self._jobs) >= self._settings.concurrency
         since = asyncio.get_running_loop().time() - self._answered_at
-        return not self._tally.now.ledger_down and (full or since <= self._terms.long_poll + UNHEALTHY_AFTER)
+        return not self._counters.now.ledger_down and (full or since <= self._settings.long_poll + UNHEALTHY_AFTER)
 
     async def _connected(self, stack: AsyncExitStack) -> Any:
         """Open a client of SQS; the ledger, too, is reached as its caller said, else as ECS is."""
-        terms = self._terms
-        if isinstance(terms.ledger, DynamoDBLedger):
-            terms.ledger.open_with(terms.client)
-        region = terms.region_name
-        if region is None and terms.session is not None:
-            region = terms.client.raw.meta.region_name
-        opened = Queue.connecting(terms.client, terms.session, terms.endpoint_url, region)
-        return await entered(f"the queue {terms.url}", stack.enter_async_context(opened))
+        settings = self._settings
+        if isinstance(settings.ledger, DynamoDBLedger):
+            settings.ledger.open_with(settings.client)
+        region = settings.region_name
+        if region is None and settings.session is not None:
+            region = settings.client.raw.meta.region_name
+        opened = Queue.connecting(settings.client, settings.session, settings.endpoint_url, region)
+        return await entered(f"the queue {settings.url}", stack.enter_async_context(opened))
 
-    async def _serve(self, queue: Queue, outbox: Outbox, carrier: Carrier) -> None:
+    async def _serve(self, queue: Queue, outbox: Outbox, handler: MessageHandler) -> None:
         async with asyncio.TaskGroup() as group:
             parting = group.create_task(outbox.run(), name="aioecs outbox")
-            await self._receive(queue, carrier, group)
+            await self._receive(queue, handler, group)
             await self.ending.drained(self._jobs)
             if left := self.statistics().left:
-                log.warning("worker of %s ends, and gave back %d unsettled messages", self._terms.url, len(left))
+                log.warning("worker of %s ends, and gave back %d unsettled messages", self._settings.url, len(left))
             outbox.close()
             await asyncio.wait([parting], timeout=_LAST_ROUND)
             parting.cancel()
 
     # ----------------------------------------------------------------------------------------------------- receiving
 
-    async def _receive(self, queue: Queue, carrier: Carrier, group: asyncio.TaskGroup) -> None:
-        """Receive as long as there is room in hand and the ledger can be reached."""
+    async def _receive(self, queue: Queue, handler: MessageHandler, group: asyncio.TaskGroup) -> None:
+        """Receive as long as there is room in flight and the ledger can be reached."""
         failures = empties = 0
         loop = asyncio.get_running_loop()
         self._look_at_clock()
         while not self.ending.begun:
-            if self._tally.now.ledger_down:
+            if self._counters.now.ledger_down:
                 await self._probe()
             elif (free := await self._room()) > 0:
                 began = loop.time()
@@ -172,13 +179,13 @@ class Shift:
                     await self._failed(error, failures)
                     continue
                 for message in found:
-                    self._take(message, carrier, group)
+                    self._take(message, handler, group)
                 failures, empties = 0, 0 if found else empties + 1
                 if empties:
                     await self.ending.rest(idle_rest(empties, loop.time() - began))
 
     async def _received(self, queue: Queue, free: int) -> Sequence[Message]:
-        asked = queue.receive(free, self._terms.visibility, self._terms.long_poll)
+        asked = queue.receive(free, self._settings.visibility, self._settings.long_poll)
         found = await self.ending.unless_begun(asked, _GRACE)
         self._answered_at = asyncio.get_running_loop().time()
         self._look_at_clock()
@@ -192,15 +199,15 @@ class Shift:
     async def _failed(self, error: QueueError, failures: int) -> None:
         """Rest after a receive that failed, or end with it."""
         if not self._ends(error, failures):
-            log.warning("worker of %s can't receive: %s", self._terms.url, error)
+            log.warning("worker of %s can't receive: %s", self._settings.url, error)
             await self.ending.rest(min(growing(failures, random.random()), _LONGEST_PROBE))
 
-    def _take(self, message: Message, carrier: Carrier, group: asyncio.TaskGroup) -> None:
-        self._tally.count(received=1)
+    def _take(self, message: Message, handler: MessageHandler, group: asyncio.TaskGroup) -> None:
+        self._counters.count(received=1)
         if self.ending.begun:
-            carrier.leave(message)
+            handler.leave(message)
             return
-        job = group.create_task(carrier.carry(message), name="aioecs job")
+        job = group.create_task(handler.carry(message), name="aioecs job")
         self._jobs.add(job)
         job.add_done_callback(self._gone)
 
@@ -209,8 +216,8 @@ class Shift:
         self._freed.set()
 
     async def _room(self) -> int:
-        """Return how many more may be in hand, ten at most; less than ten only a moment later: they end in crowds."""
-        most = self._terms.concurrency
+        """Return how many more may be in flight, ten at most; less than ten only a moment later: they end in crowds."""
+        most = self._settings.concurrency
         if most - len(self._jobs) < BY_TENS:
             await self.ending.rest(0.02)
         while len(self._jobs) >= most and not self.ending.begun:
@@ -220,17 +227,17 @@ class Shift:
 
     async def _probe(self) -> None:
         """Ask the ledger something that changes nothing, after a rest that grows until it has granted something."""
-        probes = self._tally.probe()
+        probes = self._counters.probe()
         await self.ending.rest(min(growing(probes, random.random()), _LONGEST_PROBE))
-        asked = self._terms.ledger.release("aioecs.worker: are you there?", "nobody")
+        asked = self._settings.ledger.release("aioecs.worker: are you there?", "nobody")
         try:
             answer = await self.ending.unless_begun(asked, 0.0)
         except LedgerError as error:
             self._ends(error, probes)
             return
         if answer is not None:
-            self._tally.ledger_answered()
-            log.info("worker of %s: the ledger can be reached again", self._terms.url)
+            self._counters.ledger_answered()
+            log.info("worker of %s: the ledger can be reached again", self._settings.url)
 
     def _ends(self, error: QueueError | LedgerError, failures: int) -> bool:
         """End with an error that waiting doesn't mend; return whether it is one."""

@@ -918,7 +918,7 @@ async def test_every_step_of_a_start_can_be_its_last(
     """Cancelled at the n-th turn of the loop, for every n: no task runs that should not, and no word is false."""
     monkeypatch.setattr(cancellation_monitor, "TICK", 0)
     monkeypatch.setattr(reconciler, "RATE", 1e9)
-    monkeypatch.setattr(reconciler, "COMPANY", 0)
+    monkeypatch.setattr(reconciler, "GATHERING", 0)
     clocks = Timeouts(consistency=0.003, settle=5, attempt=2, call=5)
     retries = Retries(initial_backoff=0.001, max_attempts=1 if walk == "connecting" else 5)
     async with (

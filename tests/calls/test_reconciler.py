@@ -133,13 +133,13 @@ class Lab:
         return AmbiguousCall(name, started_by or name, tuple(self.hosts[host] for host in hosts), confirm=sure)
 
     async def look(self, *ambiguous_calls: AmbiguousCall, patience: float = 0.0) -> list[LookupDone]:
-        """Look doubts up at the same moment."""
+        """LookUp up doubts up at the same moment."""
         return await asyncio.gather(
             *(self.reconciler.look(ambiguous_call, patience) for ambiguous_call in ambiguous_calls)
         )
 
     async def look_at(self, *names: str, sure: bool = False) -> list[LookupDone]:
-        """Look tokens up at the same moment, each on the first host."""
+        """LookUp up tokens up at the same moment, each on the first host."""
         return await self.look(*(self.ambiguous_call(name, sure=sure) for name in names))
 
     def took(self) -> list[str]:
@@ -756,12 +756,12 @@ def test_a_fault_of_our_own_leaves_nobody_waiting(caplog: pytest.LogCaptureFixtu
         lab = Lab()
         lab.breaks = bug
         looks = await lab.look_at("t", "u", sure=True)
-        assert [str(looked.error) for looked in looks] == ["the look-up was cut"] * 2
+        assert [str(looked.error) for looked in looks] == ["the lookup was cut"] * 2
         lab.breaks = lambda _: None
         assert all(looked.whole for looked in await lab.look_at("t", "u", sure=True))
 
     run_in_virtual_time(main())
-    assert "ended with an error: aioecs looks doubts up" in caplog.text
+    assert "ended with an error: aioecs looks up ambiguous calls" in caplog.text
 
 
 # ----------------------------------------------------------------------------------- many doubts, with the real clocks

@@ -251,7 +251,7 @@ def test_a_run_task_request() -> None:
 
     async def work() -> None:
         async with engine_client(running_seconds=5.0) as world:
-            result = await world.client.run(aioecs.RunTaskRequest(task_definition="demo"))
+            result = await world.client.run(aioecs.RunTaskRequest(task_definition="demo"), CancelToken())
             assert result.succeeded is True
 
     run_in_virtual_time(work())

@@ -47,6 +47,7 @@ def test_a_report() -> None:
     report = RunReport(runs=(judged(True), REFUSED, judged(None), MISSING, judged(False)))
     assert (len(report.succeeded), len(report.failed), len(report.unknown)) == (1, 2, 2)
     assert [result.succeeded for result in report.results] == [True, None, False]
+    assert [start.outcome for start in report.starts] == [Outcome.REFUSED, Outcome.STARTED]
     assert repr(report) == "<RunReport of 5: 1 succeeded, 2 failed, 2 unknown>"
 
 

@@ -58,7 +58,8 @@ async def run(local: LocalECS, request: RunTaskRequest, fault: Fault, transport:
     told = Told()
     clocks = HUNG if fault.kind == "hang" else CLOCKS
     access: dict[str, Any] = {**local.client_kwargs(), "timeouts": clocks, "retries": RETRIES, "session": SESSION}
-    async with aioecs.Client(**access, transport=transport, on_settled=told.note) as client:
+    access["transport"] = transport
+    async with aioecs.Client(**access, on_settled=told.note) as client:
         token = CancelToken()
         call = asyncio.create_task(_starts(client, request, token, policy))
         while policy is not None and not local.truth.requests["RunTask"] and not call.done():

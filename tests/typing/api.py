@@ -196,8 +196,12 @@ async def operations(ecs: aioecs.Client) -> None:
     async with ecs as entered:
         assert_type(entered, aioecs.Client)
     assert_type(await ecs.stop_task(stop), aioecs.StopTaskResponse)
-    assert_type(await ecs.run_task(run), aioecs.RunTaskResponse)
-    assert_type(await ecs.run_tasks([run], wait_for_capacity=5), aioecs.BatchReport)
+    token = aioecs.CancelToken()
+    ran = await ecs.run_task(run, token, idempotency_key="job", on_cancel="keep")
+    assert_type(ran, aioecs.RunTaskResponse)
+    assert_type((ran.request_id, ran.token, ran.attempts, ran.found), tuple[str | None, str, int, bool])
+    ran.raise_for_failures()
+    assert_type(await ecs.run_tasks([run], token, wait_for_capacity=60), aioecs.BatchReport)
     assert_type(await ecs.look_up("aioecs-token"), tuple[aioecs.Task, ...])
     await ecs.start_task(request, idempotency_key="job", restart=restart)
     assert_type(await ecs.describe_tasks(some_tasks), aioecs.DescribeTasksResponse)
@@ -283,7 +287,8 @@ def blocking(token: aioecs.CancelToken) -> None:
         assert_type(future, Future[aioecs.StartTaskResponse])
         assert_type(ecs.end_start_task(future), aioecs.StartTaskResponse)
         assert_type(ecs.stop_task(stop), aioecs.StopTaskResponse)
-        assert_type(ecs.run_task(run), aioecs.RunTaskResponse)
+        assert_type(ecs.run_task(run, token), aioecs.RunTaskResponse)
+        assert_type(ecs.run_tasks([run], token), aioecs.BatchReport)
         assert_type(ecs.describe_tasks(some_tasks), aioecs.DescribeTasksResponse)
         assert_type(ecs.describe_container_instances(some_hosts), aioecs.DescribeContainerInstancesResponse)
         assert_type(ecs.describe_task_definition(definition), aioecs.DescribeTaskDefinitionResponse)
@@ -518,6 +523,10 @@ def failed(error: Exception) -> str | None:
             assert_type(error.cause, aioecs.TaskEndCause | str | None)
         case aioecs.TaskMissing() | aioecs.WaitCancelled() | aioecs.WaitTimeout() | aioecs.WaitError():
             assert_type((error.known, error.waiting_for), tuple[tuple[aioecs.Task, ...], tuple[str, ...]])
+        case aioecs.CallCancelled():
+            assert_type((error.reason, error.source), tuple[str | None, object])
+        case aioecs.ConflictException():
+            assert_type(error.resource_ids, tuple[str, ...])
         case aioecs.ECSServiceError():
             assert_type((error.code, error.message, error.operation), tuple[str, str, str])
             assert_type((error.request_id, error.status), tuple[str | None, int | None])
@@ -537,6 +546,9 @@ def failed(error: Exception) -> str | None:
 
 SERVICE: list[type[aioecs.ECSServiceError]] = [
     aioecs.AccessDeniedException,
+    aioecs.BlockedException,
+    aioecs.PlatformTaskDefinitionIncompatibilityException,
+    aioecs.PlatformUnknownException,
     aioecs.ClientException,
     aioecs.ClusterNotFoundException,
     aioecs.InvalidParameterException,

@@ -40,7 +40,10 @@ def idle(world: EngineSetup) -> bool:
     """Tell whether nothing is left of any wait."""
     poller = world.client._poller
     return (
-        not poller._vigils and not poller._roster and not poller._polling and not world.client._core().background_tasks
+        not poller._waiting
+        and not poller._schedule
+        and not poller._polling
+        and not world.client._core().background_tasks
     )
 
 
@@ -300,7 +303,7 @@ def test_its_repr_is_a_dashboard() -> None:
         async with engine_client(pending_seconds=60.0) as world:
             wait = running(world, *world.transport.start(3))
             await asyncio.sleep(1)
-            assert repr(world.client._poller) == "<Watcher of 3 tasks, 0 remembered>"
+            assert repr(world.client._poller) == "<TaskPoller of 3 tasks, 0 remembered>"
             wait.cancel()
 
     run_in_virtual_time(work())

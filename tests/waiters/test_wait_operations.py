@@ -319,7 +319,7 @@ def test_a_cancel_from_outside_goes_on() -> None:
 
 
 def test_a_cancel_at_every_moment_leaves_nothing() -> None:
-    """Wherever it lands: no task of the client's, nothing on the roster, and the next wait works."""
+    """Wherever it lands: no task of the client's, nothing on the schedule, and the next wait works."""
 
     async def work() -> None:
         async with engine_client(pending_seconds=3.0) as world:
@@ -334,8 +334,8 @@ def test_a_cancel_at_every_moment_leaves_nothing() -> None:
                     await waiting
                 await asyncio.sleep(0.1)
                 core = world.client._core()
-                assert (len(core.background_tasks), len(world.client._poller._roster)) == (0, 0)
-                assert world.client._poller._vigils == {}
+                assert (len(core.background_tasks), len(world.client._poller._schedule)) == (0, 0)
+                assert world.client._poller._waiting == {}
             (task,) = await world.client.wait_until_running([arn], timeout=60)
             assert task.last_status == "RUNNING"
 
@@ -416,8 +416,8 @@ def test_leaving_a_watch_ends_it() -> None:
                 async for task in changes:
                     assert task.last_status == "RUNNING"
                     break
-                assert len(world.client._poller._roster) == 1
-            assert len(world.client._poller._roster) == 0
+                assert len(world.client._poller._schedule) == 1
+            assert len(world.client._poller._schedule) == 0
 
     run_in_virtual_time(work())
 
@@ -588,7 +588,7 @@ def test_5000_tasks_fed_by_events() -> None:
             await going
             await asyncio.sleep(60)
             assert (len(news), news.count(True) <= 10_000) == (20_000, True)
-            assert world.client._poller._roster.remembered == 5000
+            assert world.client._poller._schedule.remembered == 5000
 
     run_in_virtual_time(work())
 

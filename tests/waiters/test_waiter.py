@@ -14,7 +14,7 @@ from aioecs._logic.tasks.task_address import Address, Key
 from aioecs._logic.tasks.task_progress import Goal, Observation, seen
 from aioecs._model.shapes.task import Task
 from aioecs._waiters.task_definitions import TaskDefinitions
-from aioecs._waiters.waiter import Arrival, Changes, Waiter
+from aioecs._waiters.waiter import Changes, GoalWaiter, Waiter
 from aioecs.errors import AccessDeniedException, ECSError, TaskMissing, TaskStopped, WaitCancelled, WaitTimeout
 
 A, B = ("c", "a"), ("c", "b")
@@ -49,8 +49,8 @@ def sight(status: str, version: int = 1, **more: Any) -> Observation:
     return observation
 
 
-def arrival(watch: ToldWatch, goal: Goal = Goal.RUNNING, timeout: float | None = 60, source: Any = None) -> Arrival:
-    return Arrival(watch, ADDRESSES, source, timeout, goal=goal)
+def arrival(watch: ToldWatch, goal: Goal = Goal.RUNNING, timeout: float | None = 60, source: Any = None) -> GoalWaiter:
+    return GoalWaiter(watch, ADDRESSES, source, timeout, goal=goal)
 
 
 def test_it_joins_once_a_task_and_leaves_each_as_it_arrives() -> None:
@@ -160,7 +160,7 @@ def test_a_long_list_is_cut_short() -> None:
 
     async def work() -> None:
         addresses = [Address(("c", f"t{at}"), f"t{at}") for at in range(1000)]
-        with Arrival(ToldWatch(), addresses, None, 1, goal=Goal.STOPPED) as waiter:
+        with GoalWaiter(ToldWatch(), addresses, None, 1, goal=Goal.STOPPED) as waiter:
             with pytest.raises(WaitTimeout) as told:
                 await waiter.answer()
             assert str(told.value).endswith("t4 never seen, …")

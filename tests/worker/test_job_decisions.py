@@ -145,10 +145,10 @@ def test_what_another_left_behind_is_kept_unless_ecs_itself_refused(happened: Ha
 
 
 def test_a_delay_grows() -> None:
-    """From a second to fifteen minutes, spread by the dice; for a lease it is the rest of it."""
+    """From a second to fifteen minutes, spread by the jitter; for a lease it is the rest of it."""
     assert [growing(tries, 1.0) for tries in (1, 2, 3, 11, 10**9)] == [1, 2, 4, LONGEST_DELAY, LONGEST_DELAY]
     assert growing(3, 0.0) == 2
-    given: dict[str, Any] = {"tries": 2, "dice": 0.0, "now": 100.0, "lease": 130.0, "skew": 5.0}
+    given: dict[str, Any] = {"tries": 2, "jitter": 0.0, "now": 100.0, "lease": 130.0, "skew": 5.0}
     assert delay(Fate.LEASE, **given) == 35
     assert delay(Fate.LEASE, **{**given, "lease": 0.0}) == 1
     assert delay(Fate.AT_ONCE, **given) == 0
@@ -177,7 +177,7 @@ class CapacityModel:
     """One job, workers that crash where they like, and an ECS that shows what started by its token."""
 
     def __init__(self, seed: int) -> None:
-        self.dice = random.Random(seed)
+        self.jitter = random.Random(seed)
         self.book = Book()
         self.now = 0.0
         self.tasks = 0
@@ -185,7 +185,7 @@ class CapacityModel:
         self.lease = lease_of(2, 1, 0.5, None)
 
     def receive(self, number: int) -> None:
-        """Be a worker that receives the message: every decision is the product's, every event the dice's."""
+        """Be a worker that receives the message: every decision is the product's, every event the jitter's."""
         wish = Entry(
             key="job", holder=str(number), lease=self.now + self.lease.length, begun=self.now, fingerprint="f",
             instances=("i",),
@@ -195,12 +195,12 @@ class CapacityModel:
         if happened is not None:
             self.end(happened, claimed.entry, Concluded(happened))
             return
-        if self.dice.random() < 0.3:
+        if self.jitter.random() < 0.3:
             return  # killed before the send
         inherited = claimed.entry.begun != self.now
-        self.now += self.dice.uniform(0, 1.0)
+        self.now += self.jitter.uniform(0, 1.0)
         found, sent = self.start()
-        if self.dice.random() < 0.3:
+        if self.jitter.random() < 0.3:
             return  # killed after it
         concluded = of_answer(found) if isinstance(found, StartTaskResponse) else of_error(found)
         assert sent or concluded.happened is not Happened.STARTED or self.tasks
@@ -215,17 +215,17 @@ class CapacityModel:
 
     def start(self) -> tuple[StartTaskResponse | aioecs.ECSError, bool]:
         """Look the token up, and send if it isn't there."""
-        if self.dice.random() < 0.1:  # the look fails
+        if self.jitter.random() < 0.1:  # the look fails
             return aioecs.CallTimeout("late", starts=[a_start(Outcome.NOT_SENT)]), False
         if self.tasks:
             return StartTaskResponse(tasks=[Task(task_arn="arn")]), False
-        roll = self.dice.random()
+        roll = self.jitter.random()
         if roll < 0.2:
             return an_error("ThrottlingException"), False
         if roll < 0.3:
             return StartTaskResponse(failures=[Failure(arn="i", reason="RESOURCE:CPU")]), True
         if roll < 0.4:
-            self.tasks += self.dice.random() < 0.5
+            self.tasks += self.jitter.random() < 0.5
             return StartUnknown("?", starts=[a_start(Outcome.UNKNOWN)]), True
         self.tasks += 1
         return StartTaskResponse(tasks=[Task(task_arn="arn")]), True
@@ -237,7 +237,7 @@ class CapacityModel:
         assert not self.deleted or self.tasks
         if done.fate is Fate.LEASE:
             self.now += delay(
-                done.fate, tries=1, dice=self.dice.random(), now=self.now, lease=entry.lease, skew=self.lease.skew
+                done.fate, tries=1, jitter=self.jitter.random(), now=self.now, lease=entry.lease, skew=self.lease.skew
             )
 
 
@@ -250,7 +250,7 @@ def test_a_job_is_started_once_whoever_crashes(tenth: int) -> None:
             capacity_model.receive(number)
             if capacity_model.deleted:
                 break
-            capacity_model.now += capacity_model.dice.uniform(0, 2)
+            capacity_model.now += capacity_model.jitter.uniform(0, 2)
         assert capacity_model.tasks <= 1
         assert (capacity_model.deleted and capacity_model.tasks == 1) or capacity_model.now > REMEMBERED
 

@@ -19,10 +19,13 @@ from aioecs.errors import AnswerLost, InvalidRequest, TaskMissing, WaitCancelled
 from aioecs.worker import MemoryLedger, Message, Worker, WorkerStatistics
 from aioecs.worker._job_decisions import Fate, Happened
 from aioecs.worker._job_results import JobRunner
-from aioecs.worker._job_starter import Job, Tried
+from aioecs.worker._job_starter import AttemptResult, Job
 
 JOB = Job(Message(id="m", body="b"))
-STARTED, SETTLED = Tried(Happened.STARTED, Fate.DELETE, arns=("a",)), Tried(Happened.SETTLED, Fate.DELETE, arns=("a",))
+STARTED, SETTLED = (
+    AttemptResult(Happened.STARTED, Fate.DELETE, arns=("a",)),
+    AttemptResult(Happened.SETTLED, Fate.DELETE, arns=("a",)),
+)
 
 
 class ToldClient:
@@ -41,11 +44,11 @@ class ToldClient:
 class ToldStarter:
     """Starts what it is told, and keeps the numbers of the attempts."""
 
-    def __init__(self, *says: Tried) -> None:
+    def __init__(self, *says: AttemptResult) -> None:
         self.says = list(says)
         self.numbers: list[int] = []
 
-    async def attempt(self, job: Job, stop: CancelToken, number: int = 0) -> Tried:
+    async def attempt(self, job: Job, stop: CancelToken, number: int = 0) -> AttemptResult:
         self.numbers.append(number)
         return self.says.pop(0)
 
@@ -62,12 +65,12 @@ class ToldStarter:
         ([STARTED], [WaitCancelled("the end")], Happened.RUNS, Fate.AT_ONCE, 1, 1),
         ([STARTED], [WaitTimeout("too long")], Happened.RUNS, Fate.AT_ONCE, 1, 1),
         ([STARTED], [AnswerLost("reset")], Happened.NOT_ASKED, Fate.GROWING, 1, 1),
-        ([Tried(Happened.NO_ROOM, Fate.GROWING)], [], Happened.NO_ROOM, Fate.GROWING, 1, 0),
-        ([STARTED, Tried(Happened.HELD, Fate.LEASE)], [False], Happened.HELD, Fate.LEASE, 2, 1),
+        ([AttemptResult(Happened.NO_ROOM, Fate.GROWING)], [], Happened.NO_ROOM, Fate.GROWING, 1, 0),
+        ([STARTED, AttemptResult(Happened.HELD, Fate.LEASE)], [False], Happened.HELD, Fate.LEASE, 2, 1),
     ],
 )
 def test_what_becomes_of_a_job(
-    starts: list[Tried], ends: list[Any], happened: Happened, fate: Fate, attempts: int, started: int
+    starts: list[AttemptResult], ends: list[Any], happened: Happened, fate: Fate, attempts: int, started: int
 ) -> None:
     """Each attempt is the next one of its key; what was not started is tried as it ever was."""
     starter = ToldStarter(*starts)

@@ -28,7 +28,7 @@ from aioecs._transport.transport import SentMarker
 from aioecs.errors import AccessDeniedException, ClientException
 from aioecs.worker import Claimed, Entry, EntryError, LedgerError, MemoryLedger, Message
 from aioecs.worker._job_decisions import Fate, Happened, lease_of
-from aioecs.worker._job_starter import Job, Starter, Tried
+from aioecs.worker._job_starter import AttemptResult, Job, Starter
 from aioecs.worker._ledgers.claims import REMEMBERED, fingerprint
 
 MESSAGE = Message(id="m", body="a secret")
@@ -97,7 +97,7 @@ class Scene:
     stop: CancelToken = attrs.Factory(CancelToken)
     job: Job = attrs.Factory(lambda: Job(MESSAGE))
 
-    async def attempt(self) -> Tried:
+    async def attempt(self) -> AttemptResult:
         """Try to start it."""
         return await self.starter.attempt(self.job, self.stop)
 
@@ -187,14 +187,14 @@ def test_it_is_started_and_written_down(to_request: Any) -> None:
             return await started(request, sent_marker)
 
         async with a_scene(to_request=to_request, start_task=say) as scene:
-            assert await scene.attempt() == Tried(Happened.STARTED, Fate.DELETE)
+            assert await scene.attempt() == AttemptResult(Happened.STARTED, Fate.DELETE)
             [intent] = intents
             assert intent is not None
             assert intent.instances == make_request().container_instances
             assert intent.lease - intent.begun == 100
             assert scene.job.lease == intent.lease
             assert scene.ledger.entry == attrs.evolve(intent, arns=(ARN,))
-            assert await scene.attempt() == Tried(Happened.SETTLED, Fate.DELETE)
+            assert await scene.attempt() == AttemptResult(Happened.SETTLED, Fate.DELETE)
             assert scene.port.names() == ["StartTask"]
             assert scene.ledger.requests == ["claim", "settle", "claim"]
 
@@ -229,7 +229,7 @@ def test_what_no_request_can_be_made_of(functions: Any, why: str) -> None:
 
     async def main() -> None:
         async with a_scene(**functions) as scene:
-            assert await scene.attempt() == Tried(Happened.UNREADABLE, Fate.REDRIVE, why)
+            assert await scene.attempt() == AttemptResult(Happened.UNREADABLE, Fate.REDRIVE, why)
             assert (scene.ledger.requests, scene.port.requests, scene.job.lease) == ([], [], 0)
 
     run_in_virtual_time(main())
@@ -241,7 +241,7 @@ def test_told_to_stop_before() -> None:
     async def main() -> None:
         async with a_scene() as scene:
             scene.stop.cancel()
-            assert await scene.attempt() == Tried(Happened.WITHDRAWN, Fate.AT_ONCE)
+            assert await scene.attempt() == AttemptResult(Happened.WITHDRAWN, Fate.AT_ONCE)
             assert (scene.ledger.requests, scene.port.requests) == ([], [])
 
     run_in_virtual_time(main())
@@ -252,7 +252,7 @@ def test_a_claim_that_fails_may_have_been_written() -> None:
 
     async def main() -> None:
         async with a_scene(FakeStartTask(claim=[UNPLUGGED])) as scene:
-            assert await scene.attempt() == Tried(Happened.LEDGER_DOWN, Fate.GROWING, "unplugged")
+            assert await scene.attempt() == AttemptResult(Happened.LEDGER_DOWN, Fate.GROWING, "unplugged")
             assert (scene.port.requests, scene.left) == ([], 100)
 
     run_in_virtual_time(main())
@@ -310,13 +310,13 @@ def test_a_time_of_any_precision_is_not_taken_for_another_s() -> None:
 @pytest.mark.parametrize(
     ("ago", "standing", "tried"),
     [
-        (0.0, {}, Tried(Happened.HELD, Fate.LEASE)),
-        (0.0, {"arns": ("arn",)}, Tried(Happened.SETTLED, Fate.DELETE)),
-        (0.0, {"fingerprint": "other"}, Tried(Happened.MISMATCH, Fate.REDRIVE)),
-        (REMEMBERED + 1, {}, Tried(Happened.FORGOTTEN, Fate.REDRIVE)),
+        (0.0, {}, AttemptResult(Happened.HELD, Fate.LEASE)),
+        (0.0, {"arns": ("arn",)}, AttemptResult(Happened.SETTLED, Fate.DELETE)),
+        (0.0, {"fingerprint": "other"}, AttemptResult(Happened.MISMATCH, Fate.REDRIVE)),
+        (REMEMBERED + 1, {}, AttemptResult(Happened.FORGOTTEN, Fate.REDRIVE)),
     ],
 )
-def test_a_job_that_is_not_free(ago: float, standing: dict[str, Any], tried: Tried) -> None:
+def test_a_job_that_is_not_free(ago: float, standing: dict[str, Any], tried: AttemptResult) -> None:
     """Nothing is sent, what stands there stays, and its lease is known."""
 
     async def main() -> None:
@@ -336,13 +336,13 @@ def test_a_job_that_is_not_free(ago: float, standing: dict[str, Any], tried: Tri
 @pytest.mark.parametrize(
     ("says", "tried"),
     [
-        (no_room, Tried(Happened.NO_ROOM, Fate.GROWING, "RESOURCE:CPU on i0")),
-        (throttled, Tried(Happened.NOT_SENT, Fate.GROWING, "CallTimeout")),
-        (refused, Tried(Happened.REFUSED, Fate.REDRIVE, "ClientException")),
+        (no_room, AttemptResult(Happened.NO_ROOM, Fate.GROWING, "RESOURCE:CPU on i0")),
+        (throttled, AttemptResult(Happened.NOT_SENT, Fate.GROWING, "CallTimeout")),
+        (refused, AttemptResult(Happened.REFUSED, Fate.REDRIVE, "ClientException")),
     ],
 )
 @pytest.mark.parametrize("down", [False, True])
-def test_an_intent_goes_back_where_nothing_was_started(says: Any, tried: Tried, down: bool) -> None:
+def test_an_intent_goes_back_where_nothing_was_started(says: Any, tried: AttemptResult, down: bool) -> None:
     """The job is free for anybody; if the ledger is down, when its lease ends. What is refused for good stays so."""
 
     async def main() -> None:
@@ -362,7 +362,7 @@ def test_a_start_in_doubt_keeps_its_intent() -> None:
 
     async def main() -> None:
         async with a_scene(start_task=lost) as scene:
-            assert await scene.attempt() == Tried(Happened.UNKNOWN, Fate.LEASE, "StartUnknown")
+            assert await scene.attempt() == AttemptResult(Happened.UNKNOWN, Fate.LEASE, "StartUnknown")
             assert scene.ledger.entry is not None
             assert scene.ledger.entry.arns is None
             assert scene.left > 0
@@ -378,11 +378,11 @@ def test_a_dead_one_s_intent_is_taken_over() -> None:
             other = make_request(2).container_instances[1:]
             scene.stands(66, instances=other)
             scene.port.handlers["start_task"] = throttled
-            assert await scene.attempt() == Tried(Happened.NOT_SENT, Fate.LEASE, "CallTimeout")
+            assert await scene.attempt() == AttemptResult(Happened.NOT_SENT, Fate.LEASE, "CallTimeout")
             assert {request.container_instances for _, request in scene.port.requests} == {other}
             await asyncio.sleep(scene.left + 5)
             scene.port.handlers["start_task"] = no_room
-            tried = Tried(Happened.NO_ROOM, Fate.GROWING, "RESOURCE:CPU on i1")
+            tried = AttemptResult(Happened.NO_ROOM, Fate.GROWING, "RESOURCE:CPU on i1")
             assert await scene.attempt() == tried, "ECS itself refused: that is proof"
             assert scene.ledger.entry is None
 
@@ -532,7 +532,7 @@ def test_told_to_stop_while_it_is_written_down() -> None:
             loop = asyncio.get_running_loop()
             began = loop.time()
             loop.call_later(0.5, scene.stop.cancel)
-            assert await scene.attempt() == Tried(Happened.UNKNOWN, Fate.LEASE, "unplugged")
+            assert await scene.attempt() == AttemptResult(Happened.UNKNOWN, Fate.LEASE, "unplugged")
             assert loop.time() - began == pytest.approx(0.5, abs=0.01)
             assert scene.ledger.entry is not None
 
@@ -546,7 +546,7 @@ def test_a_double_of_a_lost_lease_is_stopped(arn: str, denied: bool, caplog: pyt
 
     async def main() -> list[Any]:
         async with a_scene(FakeStartTask(settle=[False])) as scene:
-            assert await scene.attempt() == Tried(Happened.LOST, Fate.GROWING)
+            assert await scene.attempt() == AttemptResult(Happened.LOST, Fate.GROWING)
             assert scene.job.ours == {ARN}
             assert "StopTask" not in scene.port.names(), "as long as nobody knows whose task is one too many"
             if arn.endswith("task/i0-0"):

@@ -16,27 +16,27 @@ from virtual_time import iterations, run_in_virtual_time
 
 from aioecs.worker import LedgerError, Message
 from aioecs.worker._job_decisions import LONGEST_INVISIBLE, TABLE, Fate, Happened, Lease
-from aioecs.worker._job_starter import Job, Tried
-from aioecs.worker._message_handler import Carrier
+from aioecs.worker._job_starter import AttemptResult, Job
+from aioecs.worker._message_handler import MessageHandler
 from aioecs.worker._shutdown import Ending
-from aioecs.worker._statistics import Tally, WorkerStatistics
+from aioecs.worker._statistics import Counters, WorkerStatistics
 
-STARTED = Tried(Happened.STARTED, Fate.DELETE)
-NO_ROOM = Tried(Happened.NO_ROOM, Fate.GROWING)
-HELD = Tried(Happened.HELD, Fate.LEASE)
-DOWN = Tried(Happened.LEDGER_DOWN, Fate.GROWING, "unplugged")
+STARTED = AttemptResult(Happened.STARTED, Fate.DELETE)
+NO_ROOM = AttemptResult(Happened.NO_ROOM, Fate.GROWING)
+HELD = AttemptResult(Happened.HELD, Fate.LEASE)
+DOWN = AttemptResult(Happened.LEDGER_DOWN, Fate.GROWING, "unplugged")
 
 
 class ToldStarter:
     """Tries come to what it is told, one after the other, the last for ever."""
 
-    def __init__(self, *script: Tried | Exception, lease: float = 0.0, ours: str = "") -> None:
+    def __init__(self, *script: AttemptResult | Exception, lease: float = 0.0, ours: str = "") -> None:
         self.script = list(script)
         self.tries: list[float] = []
         self._lease = lease
         self._ours = ours
 
-    async def attempt(self, job: Job, stop: object) -> Tried:
+    async def attempt(self, job: Job, stop: object) -> AttemptResult:
         """Try."""
         self.tries.append(asyncio.get_running_loop().time())
         job.lease = time.time() + self._lease if self._lease else 0.0
@@ -71,17 +71,17 @@ class ToldOutbox:
 
 @attrs.define
 class Scene:
-    """A carrier, and what it meets."""
+    """A handler, and what it meets."""
 
-    carrier: Carrier
+    handler: MessageHandler
     starter: ToldStarter
     outbox: ToldOutbox
     ending: Ending
-    tally: Tally
+    counters: Counters
 
     async def carry(self, receives: int = 1) -> None:
         """Carry a message that was received so often."""
-        await self.carrier.carry(Message(id="m", body="a secret", receives=receives, receipt="r"))
+        await self.handler.carry(Message(id="m", body="a secret", receives=receives, receipt="r"))
 
     @property
     def rests(self) -> list[float]:
@@ -91,16 +91,16 @@ class Scene:
 
 
 @asynccontextmanager
-async def a_scene(*script: Tried | Exception, most: int | None = None, **starter: Any) -> AsyncIterator[Scene]:
-    """Set one: dice show the most, and the wall's clock goes with the loop's."""
+async def a_scene(*script: AttemptResult | Exception, most: int | None = None, **starter: Any) -> AsyncIterator[Scene]:
+    """Set one: jitter show the most, and the wall's clock goes with the loop's."""
     loop = asyncio.get_running_loop()
-    told, outbox, ending, tally = ToldStarter(*script, **starter), ToldOutbox(), Ending(5), Tally()
-    carrier = Carrier(
+    told, outbox, ending, counters = ToldStarter(*script, **starter), ToldOutbox(), Ending(5), Counters()
+    handler = MessageHandler(
         "queue",
         starter=cast("Any", told),
         outbox=cast("Any", outbox),
         ending=ending,
-        tally=tally,
+        counters=counters,
         lease=Lease(50, 100, 5),
         visibility=60,
         most=most,
@@ -108,7 +108,7 @@ async def a_scene(*script: Tried | Exception, most: int | None = None, **starter
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "time", lambda: 1_800_000_000.0 + loop.time())
         patch.setattr(random, "random", lambda: 1.0)
-        yield Scene(carrier, told, outbox, ending, tally)
+        yield Scene(handler, told, outbox, ending, counters)
 
 
 # Given back, or deleted ----------------------------------------------------------------------------------------------
@@ -120,11 +120,11 @@ def test_what_becomes_of_it(happened: Happened, caplog: pytest.LogCaptureFixture
 
     async def main() -> tuple[float | None, WorkerStatistics]:
         fate = TABLE[happened].fate
-        async with a_scene(Tried(happened, fate, "why"), lease=30 if fate is Fate.LEASE else 0) as scene:
+        async with a_scene(AttemptResult(happened, fate, "why"), lease=30 if fate is Fate.LEASE else 0) as scene:
             await scene.carry(receives=3)
             assert scene.outbox.kept == ["m"]
             [parted] = scene.outbox.parted
-            return parted, scene.tally.now
+            return parted, scene.counters.now
 
     parted, counts = run_in_virtual_time(main())
     back_in = {Fate.DELETE: None, Fate.AT_ONCE: 0, Fate.LEASE: 29 + 5 + 1, Fate.GROWING: 4, Fate.REDRIVE: 4}
@@ -162,7 +162,7 @@ def test_what_is_said_aloud(happened: Happened, level: str | None, said: str, ca
     """Once each, at the level of who should hear it; what passes by itself is no news."""
 
     async def main() -> None:
-        async with a_scene(Tried(happened, TABLE[happened].fate, "why")) as scene:
+        async with a_scene(AttemptResult(happened, TABLE[happened].fate, "why")) as scene:
             await scene.carry()
 
     run_in_virtual_time(main())
@@ -177,11 +177,11 @@ def test_a_ledger_that_stays_down_is_told_once(caplog: pytest.LogCaptureFixture)
         async with a_scene(DOWN) as scene:
             await scene.carry()
             await scene.carry()
-            assert (scene.tally.probe(), scene.tally.probe()) == (1, 2)
+            assert (scene.counters.probe(), scene.counters.probe()) == (1, 2)
             scene.starter.script = [NO_ROOM]
             await scene.carry()
-            assert scene.tally.probe() == 1
-            assert scene.tally.now.ledger_down, "that it can be reached again is the probe's to say"
+            assert scene.counters.probe() == 1
+            assert scene.counters.now.ledger_down, "that it can be reached again is the probe's to say"
 
     run_in_virtual_time(main())
     assert caplog.text.count("the ledger can't be reached") == 1
@@ -194,7 +194,7 @@ def test_a_delete_that_failed_is_not_counted() -> None:
         async with a_scene(STARTED) as scene:
             scene.outbox.fails = True
             await scene.carry()
-            assert (scene.tally.now.started, scene.tally.now.deleted) == (1, 0)
+            assert (scene.counters.now.started, scene.counters.now.deleted) == (1, 0)
 
     run_in_virtual_time(main())
 
@@ -207,14 +207,14 @@ def test_an_unforeseen_error_harms_no_other(lease: float, back_in: float, caplog
         async with a_scene(ZeroDivisionError(), lease=lease) as scene:
             await scene.carry()
             assert scene.outbox.parted == [back_in]
-            assert (scene.tally.now.unknown, scene.tally.now.returned) == (1, 1)
+            assert (scene.counters.now.unknown, scene.counters.now.returned) == (1, 1)
 
     run_in_virtual_time(main())
     assert "worker of queue: message m failed unforeseen" in caplog.text
     assert "ZeroDivisionError" in caplog.text
 
 
-# Kept in hand --------------------------------------------------------------------------------------------------------
+# Kept in flight ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_a_poisoned_one_is_not_kept() -> None:
     """It is what the redrive policy is for."""
 
     async def main() -> None:
-        async with a_scene(Tried(Happened.REFUSED, Fate.REDRIVE), most=1) as scene:
+        async with a_scene(AttemptResult(Happened.REFUSED, Fate.REDRIVE), most=1) as scene:
             await scene.carry()
             assert scene.outbox.parted == [1]
 
@@ -270,12 +270,12 @@ def test_no_longer_than_the_queue_hides_it() -> None:
     ("tried", "said"),
     [
         (attrs.evolve(STARTED, arns=("arn:aws:ecs:r:1:task/default/86f7",)), "message m: started 86f7"),
-        (Tried(Happened.SETTLED, Fate.DELETE), "message m: its job was started before"),
+        (AttemptResult(Happened.SETTLED, Fate.DELETE), "message m: its job was started before"),
         (HELD, "message m goes back, held"),
         (attrs.evolve(NO_ROOM, why="RESOURCE:CPU on 4b6d"), "message m goes back, no room: RESOURCE:CPU on 4b6d"),
     ],
 )
-def test_a_line_for_each_job(tried: Tried, said: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_line_for_each_job(tried: AttemptResult, said: str, caplog: pytest.LogCaptureFixture) -> None:
     """At INFO, where nobody need hear it; never a word of the message."""
 
     async def main() -> None:
@@ -291,11 +291,11 @@ def test_why_ecs_refused_is_counted() -> None:
     """By its reasons, for each try."""
 
     async def main() -> None:
-        refused = Tried(Happened.REFUSED, Fate.REDRIVE, reasons=("MISSING", "AGENT"))
+        refused = AttemptResult(Happened.REFUSED, Fate.REDRIVE, reasons=("MISSING", "AGENT"))
         async with a_scene(refused) as scene:
             await scene.carry()
             await scene.carry()
-            assert scene.tally.now.refusals == {"MISSING": 2, "AGENT": 2}
+            assert scene.counters.now.refusals == {"MISSING": 2, "AGENT": 2}
 
     run_in_virtual_time(main())
 
@@ -309,7 +309,7 @@ def test_what_no_later_try_can_mend_ends_the_worker() -> None:
             await scene.carry()
             assert scene.ending.begun
             assert scene.ending.error is denied
-            assert scene.tally.now.left == ("m",)
+            assert scene.counters.now.left == ("m",)
 
     run_in_virtual_time(main())
 
@@ -322,14 +322,14 @@ def in_group(name: str, receives: int = 1, group: str = "g") -> Message:
     return Message(id=name, body="", receives=receives, receipt=name, system={"MessageGroupId": group})
 
 
-def carried(messages: list[Message], *script: Tried, most: int | None = None) -> tuple[list[float | None], int]:
+def carried(messages: list[Message], *script: AttemptResult, most: int | None = None) -> tuple[list[float | None], int]:
     """Carry them, received together, and return how each was parted with, in that order, and how many were begun."""
 
     async def main() -> tuple[list[float | None], int]:
         async with a_scene(*script, most=most) as scene:
             async with asyncio.TaskGroup() as group:
                 for message in messages:
-                    group.create_task(scene.carrier.carry(message))
+                    group.create_task(scene.handler.carry(message))
             return scene.outbox.parted, len(scene.starter.tries)
 
     return run_in_virtual_time(main())
@@ -341,7 +341,7 @@ def test_one_of_a_group_goes_after_the_other() -> None:
     async def main() -> None:
         async with a_scene(STARTED) as scene, asyncio.TaskGroup() as group:
             for message in (in_group("a"), in_group("b"), in_group("c"), in_group("x", group="other")):
-                group.create_task(scene.carrier.carry(message))
+                group.create_task(scene.handler.carry(message))
             await asyncio.sleep(10)
             began = scene.starter.tries[0]
             assert sorted(each - began for each in scene.starter.tries) == [0, 0, 1, 2]
@@ -364,7 +364,7 @@ def test_one_behind_on_its_last_receive_keeps_the_first_in_hand() -> None:
 
 def test_poison_is_in_the_way_until_the_queue_takes_it() -> None:
     """On its last receive the others are begun: it is never started any more."""
-    poison = Tried(Happened.UNREADABLE, Fate.REDRIVE)
+    poison = AttemptResult(Happened.UNREADABLE, Fate.REDRIVE)
     assert carried([in_group("a", 2), in_group("b", 2)], poison, STARTED, most=3) == ([2, 2], 1)
     assert carried([in_group("a", 3), in_group("b", 3)], poison, STARTED, most=3) == ([0, None], 2)
 
@@ -376,14 +376,14 @@ def test_what_rests_as_the_worker_ends_goes_back() -> None:
     """It is tried once more, which begins nothing then, and is named among those that are left."""
 
     async def main() -> None:
-        async with a_scene(NO_ROOM, Tried(Happened.WITHDRAWN, Fate.AT_ONCE), most=10) as scene:
+        async with a_scene(NO_ROOM, AttemptResult(Happened.WITHDRAWN, Fate.AT_ONCE), most=10) as scene:
             carrying = asyncio.create_task(scene.carry(receives=10))
             await asyncio.sleep(30)
             scene.ending.tell("SIGTERM")
             await carrying
             assert scene.rests == [29]
             assert scene.outbox.parted == [0]
-            assert (scene.tally.now.left, scene.tally.now.returned) == (("m",), 1)
+            assert (scene.counters.now.left, scene.counters.now.returned) == (("m",), 1)
 
     run_in_virtual_time(main())
 
@@ -400,7 +400,7 @@ def test_cut_off_it_is_given_back(lease: float, back_in: float) -> None:
             await asyncio.wait([carrying])
             assert carrying.cancelled()
             assert scene.outbox.parted == [pytest.approx(back_in)]
-            assert (scene.tally.now.left, scene.tally.now.started) == (("m",), 0)
+            assert (scene.counters.now.left, scene.counters.now.started) == (("m",), 0)
 
     run_in_virtual_time(main())
 
@@ -410,8 +410,8 @@ def test_one_that_comes_too_late_is_left() -> None:
 
     async def main() -> None:
         async with a_scene(STARTED) as scene:
-            scene.carrier.leave(Message(id="late", body=""))
+            scene.handler.leave(Message(id="late", body=""))
             assert (scene.outbox.parted, scene.starter.tries) == ([0.0], [])
-            assert scene.tally.now.left == ("late",)
+            assert scene.counters.now.left == ("late",)
 
     run_in_virtual_time(main())

@@ -1,4 +1,4 @@
-"""_statistics: snapshots of a worker's counts, and the tally that they are taken from."""
+"""_statistics: snapshots of a worker's counts, and the counters that they are taken from."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from aioecs.worker import Message, WorkerStatistics
-from aioecs.worker._statistics import Tally
+from aioecs.worker._statistics import Counters
 
 
 def test_nothing_has_been_done_at_first() -> None:
@@ -29,35 +29,35 @@ def test_a_snapshot_stays_as_it_is() -> None:
 
 def test_a_tally_counts_what_it_is_told() -> None:
     """By the names of the statistics; who had been shown it before sees what was then."""
-    tally = Tally()
-    before = tally.now
-    tally.count(received=2, started=1)
-    tally.count(received=1)
+    counters = Counters()
+    before = counters.now
+    counters.count(received=2, started=1)
+    counters.count(received=1)
     for name in ("m1", "m2"):
-        tally.leave(Message(id=name, body=""))
+        counters.leave(Message(id=name, body=""))
     assert before == WorkerStatistics()
-    assert tally.now == WorkerStatistics(received=3, started=1, left=("m1", "m2"))
+    assert counters.now == WorkerStatistics(received=3, started=1, left=("m1", "m2"))
 
 
 def test_a_ledger_that_fails_is_news_once() -> None:
     """Until it has answered again; looks for it are counted from when it last did its work."""
-    tally = Tally()
-    assert [tally.ledger_failed(), tally.ledger_failed(), tally.now.ledger_down] == [True, False, True]
-    assert [tally.probe(), tally.probe()] == [1, 2]
-    tally.ledger_answered()
-    assert not tally.now.ledger_down
-    assert (tally.ledger_failed(), tally.probe()) == (True, 3)
-    tally.ledger_granted()
-    assert tally.probe() == 1
+    counters = Counters()
+    assert [counters.ledger_failed(), counters.ledger_failed(), counters.now.ledger_down] == [True, False, True]
+    assert [counters.probe(), counters.probe()] == [1, 2]
+    counters.ledger_answered()
+    assert not counters.now.ledger_down
+    assert (counters.ledger_failed(), counters.probe()) == (True, 3)
+    counters.ledger_granted()
+    assert counters.probe() == 1
 
 
 def test_refusals_are_counted_by_their_reasons() -> None:
     """In a snapshot that stays as it is."""
-    tally = Tally()
-    tally.refused(["RESOURCE:CPU", "MISSING"])
-    before = tally.now
-    tally.refused(["MISSING"])
-    assert (before.refusals, tally.now.refusals) == (
+    counters = Counters()
+    counters.refused(["RESOURCE:CPU", "MISSING"])
+    before = counters.now
+    counters.refused(["MISSING"])
+    assert (before.refusals, counters.now.refusals) == (
         {"RESOURCE:CPU": 1, "MISSING": 1},
         {"RESOURCE:CPU": 1, "MISSING": 2},
     )

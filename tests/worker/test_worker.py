@@ -77,7 +77,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_each_job_is_started_once(world: QueueSetup) -> None:
-    """However often it was sent; the queue is empty then, and never more than `concurrency` were in hand."""
+    """However often it was sent; the queue is empty then, and never more than `concurrency` were in flight."""
     most = 0
     worker = world.worker(concurrency=12)
 
@@ -92,7 +92,7 @@ async def test_each_job_is_started_once(world: QueueSetup) -> None:
         await until(lambda: worker.statistics().deleted == 30)
         await world.send(*[f"job-{n}" for n in range(30)])
         await until(lambda: worker.statistics().deleted == 60)
-        assert "running, 0/12 in hand, 30 started, 60 deleted" in repr(worker)
+        assert "running, 0/12 in flight, 30 started, 60 deleted" in repr(worker)
     assert world.groups() == sorted(f"job-{n}" for n in range(30))
     assert await world.count() == (0, 0)
     assert 0 < most <= 12
@@ -105,7 +105,7 @@ async def test_by_default_a_job_is_its_message(world: QueueSetup) -> None:
     """Sent twice, it is two; before it runs a worker has done nothing."""
     worker = world.worker(key=message_id)
     assert worker.statistics() == WorkerStatistics()
-    assert "Worker not running, 0/100 in hand" in repr(worker)
+    assert "Worker not running, 0/100 in flight" in repr(worker)
     await world.send("job", "job")
     async with running(worker):
         await until(lambda: worker.statistics().deleted == 2)
@@ -139,7 +139,7 @@ async def test_a_poisoned_message_is_left_to_redrive(
 
 
 async def test_no_room_is_no_poison(moto: str, keys: None, at_once: None) -> None:
-    """On its last receive a message that only waits is kept in hand, until there is room."""
+    """On its last receive a message that only waits is kept in flight, until there is room."""
     async with queue_setup(moto, receives=1, cpu=15) as world:
         first = await world.client.start_task(world.to_request(Message(id="m", body="first")))
         await world.send("second")
@@ -284,7 +284,7 @@ async def test_it_drains(world: QueueSetup, how: str) -> None:
 
 
 async def test_a_second_cancel_ends_the_draining(world: QueueSetup) -> None:
-    """What hangs is given back, to be looked up by whoever comes next."""
+    """What hangs is returned, to be looked up by whoever comes next."""
     world.local.faults.add(Fault("hang", times=None))
     await world.send("job")
     worker = world.worker(drain=30)
@@ -488,11 +488,11 @@ async def test_no_answer_of_the_queue_ends_it(world: QueueSetup, monkeypatch: py
     """Two hundred bodies that are none of SQS, over real sockets; told to end, it ends."""
     monkeypatch.setattr(_worker_run, "idle_rest", lambda *_: 0.0)
     monkeypatch.setattr(_worker_run, "growing", lambda *_: 0.0)
-    dice = random.Random(11)
+    jitter = random.Random(11)
 
     async def behave(exchange: Exchange) -> None:
         await exchange.request()
-        exchange.answer(dice.choice((200, 200, 400, 500)), a_body(dice))
+        exchange.answer(jitter.choice((200, 200, 400, 500)), a_body(jitter))
 
     async with RawServer(behave) as server:
         worker = world.worker(sqs_endpoint_url=server.url)

@@ -23,7 +23,7 @@ from aioecs.errors import ClientException, ConfigurationError
 from aioecs.worker import Claimed, Entry, LedgerError, MemoryLedger, Message, QueueError, WorkerStatistics
 from aioecs.worker._job_decisions import lease_of
 from aioecs.worker._ledgers.claims import fingerprint
-from aioecs.worker._worker_run import Shift, Terms
+from aioecs.worker._worker_run import WorkerRun, WorkerSettings
 
 
 class Unpluggable(MemoryLedger):
@@ -54,9 +54,9 @@ class Unpluggable(MemoryLedger):
 
 @attrs.define
 class Scene:
-    """A shift at work, and what it meets."""
+    """A run at work, and what it meets."""
 
-    shift: Shift
+    run: WorkerRun
     sqs: FakeSQS
     ledger: Unpluggable
     port: FakeTransport
@@ -71,7 +71,7 @@ class Scene:
         """Tell it to end, and return how long that takes it."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        self.shift.end("SIGTERM")
+        self.run.end("SIGTERM")
         await asyncio.wait([self.work])
         return loop.time() - began
 
@@ -89,7 +89,7 @@ def to_request(message: Message) -> StartTaskRequest:
 async def a_scene(
     sqs: FakeSQS, ledger: Unpluggable | None = None, *, wait: float = 0, **more: Any
 ) -> AsyncIterator[Scene]:
-    """Set a shift to work, let it for so long; the wall's clock goes with the loop's. In the end it is ended."""
+    """Set a run to work, let it for so long; the wall's clock goes with the loop's. In the end it is ended."""
     loop, says = asyncio.get_running_loop(), {name: more.pop(name) for name in ("start_task",) if name in more}
     port, ledger = FakeTransport(**says), ledger if ledger is not None else Unpluggable()
     clocks = Timeouts(attempt=15, consistency=30)
@@ -113,30 +113,31 @@ async def a_scene(
                 "endpoint_url": None,
                 "region_name": "us-east-1",
             }
-            terms = Terms(client=client, url=URL, ledger=ledger, session=cast("Any", sqs), **{**given, **more})
-            shift = Shift(terms)
-            work = asyncio.create_task(shift.work())
-            scene = Scene(shift, sqs, ledger, port, work)
+            given |= more
+            settings = WorkerSettings(client=client, url=URL, ledger=ledger, session=cast("Any", sqs), **given)
+            run = WorkerRun(settings)
+            work = asyncio.create_task(run.work())
+            scene = Scene(run, sqs, ledger, port, work)
             await asyncio.sleep(wait)
             try:
                 yield scene
             finally:
                 if not work.done():
                     await scene.ended()
-    assert work.exception() is not None or work.result() == shift.statistics()
+    assert work.exception() is not None or work.result() == run.statistics()
 
 
 # Receiving -----------------------------------------------------------------------------------------------------------
 
 
 def test_each_job_is_started_once() -> None:
-    """However often it was sent; never more than it may are in hand, and what is received is asked for by tens."""
+    """However often it was sent; never more than it may are in flight, and what is received is asked for by tens."""
 
     async def main() -> None:
         most: list[int] = []
 
         async def say(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
-            most.append(scene.shift.statistics().in_flight)
+            most.append(scene.run.statistics().in_flight)
             await asyncio.sleep(1)
             return await started(request, sent_marker)
 
@@ -144,7 +145,7 @@ def test_each_job_is_started_once() -> None:
         async with a_scene(FakeSQS(*bodies, *bodies), concurrency=12, start_task=say) as scene:
             await scene.until_empty()
             assert scene.groups() == bodies
-            counts = scene.shift.statistics()
+            counts = scene.run.statistics()
             assert (counts.started, counts.already_settled, counts.deleted) == (30, 30, 60)
             assert counts.received == 60 + counts.returned, "some came while their job was on its way"
             assert 10 <= max(most) <= 12
@@ -167,7 +168,7 @@ def test_what_is_in_hand_stays_hidden() -> None:
             assert scene.sqs.count_requests("change_message_visibility_batch") == 4
             held.gate.set()
             await scene.until_empty()
-            assert scene.shift.statistics().received == 1
+            assert scene.run.statistics().received == 1
 
     run_in_virtual_time(main())
 
@@ -184,7 +185,7 @@ def test_another_s_job_is_waited_for() -> None:
             await scene.ledger.claim(wish, now=now, skew=0)
             scene.sqs.messages.update(FakeSQS("job").messages)
             await asyncio.sleep(30)
-            assert (scene.shift.statistics().returned, scene.sqs.count()) == (1, (0, 1))
+            assert (scene.run.statistics().returned, scene.sqs.count()) == (1, (0, 1))
             await scene.ledger.settle("job", "other", ("arn",))
             await scene.until_empty()
             assert scene.port.requests == []
@@ -193,7 +194,7 @@ def test_another_s_job_is_waited_for() -> None:
 
 
 def test_the_redrive_policy_is_the_queue_s() -> None:
-    """On the last receive that it allows, a message that only waits is kept in hand."""
+    """On the last receive that it allows, a message that only waits is kept in flight."""
 
     async def main() -> None:
         async def say(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
@@ -203,7 +204,7 @@ def test_the_redrive_policy_is_the_queue_s() -> None:
             async with a_scene(FakeSQS("job", receives=receives), start_task=say) as scene:
                 scene.ledger.down = not poisoned
                 await asyncio.sleep(5)
-                counts = scene.shift.statistics()
+                counts = scene.run.statistics()
                 assert (counts.in_flight, counts.dead_lettered) == ((0, 3) if poisoned else (1, 0))
                 scene.ledger.down = False
 
@@ -237,11 +238,9 @@ def test_nothing_is_received_without_the_ledger(caplog: pytest.LogCaptureFixture
         async with a_scene(FakeSQS("a", "b", "c")) as scene:
             scene.ledger.down = True
             await asyncio.sleep(40)
-            before = scene.shift.statistics()
+            before = scene.run.statistics()
             await asyncio.sleep(40)
-            assert scene.shift.statistics().received == before.received == 6, (
-                "the poll under way has brought them again"
-            )
+            assert scene.run.statistics().received == before.received == 6, "the poll under way has brought them again"
             assert before.ledger_down
             assert scene.port.requests == []
             rests = [later - earlier for earlier, later in itertools.pairwise(scene.ledger.probes)]
@@ -249,7 +248,7 @@ def test_nothing_is_received_without_the_ledger(caplog: pytest.LogCaptureFixture
             scene.ledger.down = False
             await scene.until_empty()
             assert scene.groups() == ["a", "b", "c"]
-            assert not scene.shift.statistics().ledger_down
+            assert not scene.run.statistics().ledger_down
 
     caplog.set_level("INFO", "aioecs")
     run_in_virtual_time(main())
@@ -270,7 +269,7 @@ def test_a_look_for_the_ledger_does_not_hold_up_the_end() -> None:
             scene.ledger.hangs = True
             await asyncio.sleep(60)
             assert await scene.ended() < 1
-            assert scene.shift.statistics().ledger_down
+            assert scene.run.statistics().ledger_down
 
     run_in_virtual_time(main())
 
@@ -291,7 +290,7 @@ def test_a_message_that_a_cut_poll_brings_is_given_back() -> None:
 
 
 def test_it_drains(caplog: pytest.LogCaptureFixture) -> None:
-    """What is on the wire is settled, what waits for room is given back; nothing is received any more."""
+    """What is on the wire is settled, what waits for room is returned; nothing is received any more."""
 
     async def main() -> None:
         held = HeldAttempt()
@@ -305,20 +304,20 @@ def test_it_drains(caplog: pytest.LogCaptureFixture) -> None:
 
     caplog.set_level("INFO", "aioecs")
     run_in_virtual_time(main())
-    assert f"worker of {URL}: SIGTERM, 2 messages in hand" in caplog.text
+    assert f"worker of {URL}: SIGTERM, 2 messages in flight" in caplog.text
 
 
 @pytest.mark.parametrize(("again", "took"), [(False, 5), (True, 2)])
 def test_what_hangs_is_cut_off_when_the_time_is_over(
     again: bool, took: float, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """When its time is over, or it is told to end again: given back, until the lease has ended for everybody."""
+    """When its time is over, or it is told to end again: returned, until the lease has ended for everybody."""
 
     async def main() -> None:
         held = HeldAttempt()
         async with a_scene(FakeSQS("job"), start_task=held, drain=5.0, wait=1) as scene:
             if again:
-                asyncio.get_running_loop().call_later(2, scene.shift.end, "SIGTERM")
+                asyncio.get_running_loop().call_later(2, scene.run.end, "SIGTERM")
             assert await scene.ended() == pytest.approx(took, abs=1)
             assert scene.work.result().left == ("m0",)
             hidden = scene.sqs.messages["m0"].visible_at - asyncio.get_running_loop().time()
@@ -365,7 +364,7 @@ def test_without_permission_it_ends(caplog: pytest.LogCaptureFixture) -> None:
             asyncio.get_running_loop().call_later(5, held.gate.set)
             await asyncio.wait([scene.work])
             assert scene.work.exception() is denied
-            assert scene.shift.statistics().started == 1, "what was on the wire is settled"
+            assert scene.run.statistics().started == 1, "what was on the wire is settled"
             assert scene.sqs.count() == (1, 0)
 
     run_in_virtual_time(main())
@@ -436,8 +435,8 @@ def test_it_says_where_it_receives_from(caplog: pytest.LogCaptureFixture) -> Non
     caplog.set_level("INFO", "aioecs")
     run_in_virtual_time(main())
     said = (
-        f"worker of {URL}: receives, 100 in hand at most; <aioecs.worker.MemoryLedger, 0 jobs>, lease 100 s, skew 5 s; "
-        "redrive after 3 receives"
+        f"worker of {URL}: receives, 100 in flight at most; <aioecs.worker.MemoryLedger, 0 jobs>, "
+        "lease 100 s, skew 5 s; redrive after 3 receives"
     )
     assert said in caplog.messages
 

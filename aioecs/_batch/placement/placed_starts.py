@@ -122,9 +122,9 @@ async def _find_context(
         return cancelled_of((unsent,) * count, reason, blamed)
 
     while True:
+        await refuse_if_cancelled(source, cancelled)
         try:
             with anyio.CancelScope() as reading, CancellationMonitor.here().watch(source, reading.cancel):
                 return await session.contexts.find(request, options)
         except asyncio.CancelledError as first:
             raise first from cancelled(None, None)
-        await refuse_if_cancelled(source, cancelled)

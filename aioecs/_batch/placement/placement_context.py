@@ -9,7 +9,7 @@ import attrs
 
 from aioecs._batch.placement.inventory import MAX_AGE, Inventory, filter_of
 from aioecs._calls.call_preparation import Preparer
-from aioecs._calls.reconciler import COMPANY, Reconciler
+from aioecs._calls.reconciler import GATHERING, Reconciler
 from aioecs._logic.calls import token as tokens
 from aioecs._logic.calls.lookups import AmbiguousCall
 from aioecs._logic.calls.matching import eldest_first, withdrawn
@@ -210,7 +210,7 @@ class PlacementContexts:
         ends = core.now + core.timeouts.call
         backoff = core.retries.initial_backoff
         while True:
-            looked = await reconciler.look(AmbiguousCall(token, token, (), confirm=True), COMPANY)
+            looked = await reconciler.look(AmbiguousCall(token, token, (), confirm=True), GATHERING)
             found = eldest_first(task for task in looked.tasks if not withdrawn(task, token))
             if found:
                 return found[0]

@@ -1,4 +1,4 @@
-"""What a call's life asks for, and what it is told: the words between the decisions and the world."""
+"""Actions that the state machine of a call asks for, and inputs that it is given."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ class Send:
 
 
 @attrs.frozen
-class Rest:
-    """Do nothing until then, and report `BackoffEnded`."""
+class BackOff:
+    """Wait until then, and report `BackoffEnded`."""
 
     until: float
 
 
 @attrs.frozen
-class Look:
-    """Look the token up, and report `LookupDone`."""
+class LookUp:
+    """LookUp up the token up, and report `LookupDone`."""
 
     confirm: bool
-    """Absence is to be believed if this look doesn't show it: ask for the instances' stopped tasks as well."""
+    """Absence is to be believed if this lookup doesn't show it: ask for the instances' stopped tasks as well."""
     patience: float = 0.0
-    """For how long it may wait for other doubts to be looked up with, in seconds."""
+    """For how long it may wait to be looked up together with other calls, in seconds."""
 
 
 @attrs.frozen
@@ -49,17 +49,17 @@ class Finish:
     """Nothing is left to do."""
 
 
-Action = Send | Rest | Look | Stop | Finish
+Action = Send | BackOff | LookUp | Stop | Finish
 
 
 @attrs.frozen
 class BackoffEnded:
-    """The rest is over."""
+    """The backoff is over."""
 
 
 @attrs.frozen
 class LookupDone:
-    """A look by the token came back; `began` says when it was begun.
+    """A lookup by the token came back; `began` says when it was begun.
 
     `whole` says that it proves absence if it was late enough: nothing of it failed, and it confirmed if asked to.
     """
@@ -68,9 +68,9 @@ class LookupDone:
     whole: bool
     began: float
     error: ECSError | None = None
-    """What made it less than whole, if anything went wrong."""
+    """What made it less than complete, if anything went wrong."""
     denied: bool = False
-    """Looking isn't permitted: no further look will tell more."""
+    """Lookups aren't permitted: no further one will tell more."""
 
 
 @attrs.frozen
@@ -83,7 +83,7 @@ class Stopped:
 
 @attrs.frozen
 class Withdrawn:
-    """Nobody wants it any more."""
+    """Every caller has withdrawn it."""
 
     on_cancel: OnCancel
 

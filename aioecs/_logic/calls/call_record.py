@@ -23,7 +23,7 @@ NOT_SENT, REFUSED, STOPPED, STARTED, UNKNOWN = Outcome
 
 
 class Phase(Enum):
-    """Where a call is in its life; `life` tells what each one means."""
+    """The phase that a call is in; `call_state` says what each one means."""
 
     READY = auto()
     SENT = auto()
@@ -52,15 +52,15 @@ class CallRecord:
     deadline: float
     """When the call's clock ends."""
     horizon: float = float("inf")
-    """When an enclosing scope ends: no rest is begun that reaches beyond."""
+    """When an enclosing scope ends: no backoff is begun that reaches beyond."""
     final_deadline: float = float("inf")
     """When the event loop will wait no longer for a call that its end has cancelled."""
     epoch: float = 0.0
     """The time of day, in seconds since 1970, at which the caller's clock shows zero."""
     paced: bool = False
-    """A pacer spaces the sends, so a throttle needs no rest of its own."""
+    """A rate limiter spaces the sends, so a throttle needs no backoff of its own."""
     keyed: bool = False
-    """The token comes from an idempotency key: look before the first send."""
+    """The token comes from an idempotency key: it is looked up before the first send."""
     adopts: bool = True
     """Whatever bears the token is this call's; False for a caller's own `started_by`, where matches are candidates."""
     has_lookup: bool = True
@@ -75,7 +75,7 @@ class CallRecord:
     """Sends that count as attempts; those that were throttled don't."""
     throttles: int = 0
     looks: int = 0
-    """Looks since the last attempt ended."""
+    """Lookups since the last attempt ended."""
     first_sent: float | None = None
     """When it was sent first; a RunTask's `clientToken` lives from then on."""
     repeat_refused: bool = False
@@ -88,12 +88,12 @@ class CallRecord:
     ended: float = 0.0
     """When the last attempt ended that may have started something."""
     resent: bool = False
-    """Sent again after doubt: until a sweep is through, more may show than was asked for."""
+    """Sent again after it was ambiguous: until duplicates are removed, more tasks may show than were asked for."""
     surplus: tuple[Task, ...] = ()
     """Started once too often."""
     tried_to_stop: frozenset[str] = frozenset()
     stopped: frozenset[str] = frozenset()
-    """ARNs of the tasks for which a stop was accepted, whatever an older look still shows."""
+    """ARNs of the tasks for which a stop was accepted, whatever an older lookup still shows."""
     error: ECSError | None = None
     """The last thing that went wrong: the cause of what is raised in the end."""
     mismatch: tuple[Task, ...] = ()
@@ -135,12 +135,12 @@ class CallRecord:
 
     @property
     def is_ambiguous(self) -> bool:
-        """Whether a look can still tell something: open starts that may run, or doubles that may yet show."""
+        """Whether a lookup can still tell something: open starts that may run, or duplicates that may yet show."""
         return self.resent or (self.ambiguous and bool(self.open))
 
     @property
     def ends(self) -> float:
-        """When no further rest fits."""
+        """When no further backoff fits."""
         return min(self.deadline, self.horizon, self.final_deadline)
 
     @property
@@ -173,7 +173,7 @@ class CallRecord:
         return datetime.fromtimestamp(ends + self.epoch, UTC)
 
     def freeze(self) -> tuple[str, ...]:
-        """Fix what goes on the wire now, and return its instances: whoever left before is not sent.
+        """Fix what is sent now, and return its instances: starts withdrawn before are not sent.
 
         A RunTask that may be known to ECS is sent as it was, or ECS would refuse its `clientToken`.
         """

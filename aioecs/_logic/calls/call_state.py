@@ -34,24 +34,25 @@ import attrs
 from aioecs._logic.calls import matching
 from aioecs._logic.calls.actions import (
     Action,
+    BackOff,
     BackoffEnded,
     CallInput,
     ClockEnded,
     Finish,
-    Look,
+    LookUp,
     LookupDone,
-    Rest,
     Send,
     Stop,
     Stopped,
     Withdrawn,
 )
+from aioecs._logic.calls.adoption import adopt_found, note_denial
 from aioecs._logic.calls.call_record import CallRecord, Phase
-from aioecs._logic.calls.run_replay import match_run, token_has_ended, too_many
+from aioecs._logic.calls.retry import max_backoff
+from aioecs._logic.calls.run_replay import match_run, token_has_ended
 from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
 from aioecs._model.shapes.run_task import RunTaskResponse
 from aioecs._model.shapes.start_task_response import StartTaskResponse
-from aioecs._model.shapes.task import Task
 from aioecs.errors import AnswerLost, ConfigurationError, ConflictException
 
 
@@ -151,16 +152,12 @@ def _rest_before_send(call: CallRecord, so_many: int, when: When) -> Action:
     if call.withdrawal is not None or call.clock_ended or not call.open:
         return _stop(call)
     call.phase = Phase.READY
-    return _rest(call, when.now + when.jitter * _max_backoff(call, so_many - 1))
-
-
-def _max_backoff(call: CallRecord, so_many_before: int) -> float:
-    return min(call.retries.initial_backoff * 2.0 ** min(so_many_before, 32), call.retries.max_backoff)
+    return _rest(call, when.now + when.jitter * max_backoff(call.retries, so_many - 1))
 
 
 def _rest(call: CallRecord, until: float) -> Action:
     """Back off, unless the time is up before that ends."""
-    return Rest(until) if until < call.ends else _clock_ended(call)
+    return BackOff(until) if until < call.ends else _clock_ended(call)
 
 
 def _lost(call: CallRecord, what: Lost, when: When) -> Action:
@@ -179,7 +176,7 @@ def _still_ambiguous(call: CallRecord, when: When) -> Action:
     if call.owed:
         return _stop(call)
     if call.may_repeat(when.now):
-        return _rest(call, when.now + when.jitter * _max_backoff(call, call.sends + call.throttles - 1))
+        return _rest(call, when.now + when.jitter * max_backoff(call.retries, call.sends + call.throttles - 1))
     return _rest_before_look(call, when)
 
 
@@ -187,8 +184,8 @@ def _still_ambiguous(call: CallRecord, when: When) -> Action:
 
 
 def _rest_before_look(call: CallRecord, when: When) -> Action:
-    """Rest, longer each time, but not past the moment from which on absence proves something."""
-    longest = _max_backoff(call, call.looks)
+    """Back off, longer each time, but not past the moment from which on absence proves something."""
+    longest = max_backoff(call.retries, call.looks)
     until = when.now + longest * (1 + when.jitter) / 2
     if when.now < call.visible < until + longest / 2:
         until = call.visible
@@ -203,18 +200,18 @@ def _reconcile(call: CallRecord, what: CallInput, when: When) -> Action:
 
 
 def _look(call: CallRecord, _: CallInput, when: When) -> Action:
-    """Look the token up, together with whatever else is ambiguous by then: half a backoff matters to no lookup."""
+    """LookUp up the token up, together with whatever else is ambiguous by then: half a backoff matters to no lookup."""
     if not call.has_lookup:
         return _finish(call)
     call.looks += 1
-    patience = _max_backoff(call, call.looks - 1) / 2 if call.looks > 1 else 0.0
+    patience = max_backoff(call.retries, call.looks - 1) / 2 if call.looks > 1 else 0.0
     fits = max(0.0, call.ends - when.now)
-    return Look(confirm=when.now >= call.visible, patience=min(patience, fits / 2))
+    return LookUp(confirm=when.now >= call.visible, patience=min(patience, fits / 2))
 
 
 def _looked(call: CallRecord, what: LookupDone, when: When) -> Action:
     """Adopt what was found; believe in absence only if the look was late and whole."""
-    _adopt(call, [task for task in what.tasks if not matching.withdrawn(task, call.token)])
+    adopt_found(call, [task for task in what.tasks if not matching.withdrawn(task, call.token)])
     late = what.whole and what.began >= call.visible
     if call.mismatch:
         return _finish(call)
@@ -225,31 +222,12 @@ def _looked(call: CallRecord, what: LookupDone, when: When) -> Action:
     if call.owed:
         return _stop(call)
     if what.denied:
-        return _denied(call, what)
+        note_denial(call, what)
+        return _finish(call)
     if not call.was_sent:
         call.error = what.error
     told = late or len(call.candidates) >= len(call.open)
     return _absent(call, what, when) if told else _rest_before_look(call, when)
-
-
-def _adopt(call: CallRecord, found: list[Task]) -> None:
-    if not call.adopts:
-        call.candidates = tuple(matching.eldest_first(matching.on_instances(call.request, found)))
-        return
-    if call.keyed and not call.was_sent:
-        call.mismatch = tuple(matching.strangers(call.request, found) or too_many(call, found))
-    if not call.mismatch:
-        surplus = matching.adopt(call.slots, found, ours=call.was_sent)
-        call.surplus = tuple(task for task in surplus if task.task_arn not in call.stopped) if call.resent else ()
-
-
-def _denied(call: CallRecord, what: LookupDone) -> Action:
-    """End where looking isn't permitted; under a key nothing was sent yet, and nothing will be."""
-    if not call.was_sent:
-        call.error = what.error
-        for slot in call.open:
-            slot.error = what.error
-    return _finish(call)
 
 
 def _absent(call: CallRecord, what: CallInput, when: When) -> Action:

@@ -1,7 +1,7 @@
-"""How to look many doubts up together with few reads.
+"""How to look many ambiguous calls up together with few reads.
 
 A token is looked up by two lists of its own (`startedBy`, RUNNING then STOPPED: a task that stops in between shows in
-the second). Listing the whole cluster takes two lists as well, however many tokens are in doubt, but more pages, and
+the second). Listing the whole cluster takes two lists as well, however many tokens are looked up, but more pages, and
 the tasks on them must be described before it is known whose they are; described once, a task is remembered. So the
 cheaper way depends on how large the cluster is, which the first pages tell.
 
@@ -36,7 +36,7 @@ class AmbiguousCall:
     instances: tuple[str, ...]
     """Where its starts went that may run, those that are found already among them."""
     confirm: bool
-    """Absence is to be believed if this look doesn't show it."""
+    """Absence is to be believed if this lookup doesn't show it."""
     sent: bool = True
     """It may have been sent by this call; False where only an earlier call with the same key may have started it."""
 
@@ -47,7 +47,7 @@ class AmbiguousCall:
 
 
 def marks_of(task: Task, tag: str) -> tuple[Mark, ...]:
-    """Return the marks of the doubts that the task is found for: by its `startedBy`, and by the tokens in `tag`."""
+    """Return the marks of the calls that the task is found for: by its `startedBy`, and by the tokens in `tag`."""
     tokens = (None, *(held.value for held in task.tags if held.key == tag))
     return tuple((task.started_by, token) for token in tokens)
 

@@ -18,8 +18,8 @@ class Tries:
     counted: int = 0
     throttled: int = 0
 
-    def rest(self, what: Rejected | NotSent | Lost, now: float, dice: float) -> float | None:
-        """Return how long to rest before the next try, in seconds; None: there is none, raise what came."""
+    def backoff(self, what: Rejected | NotSent | Lost, now: float, jitter: float) -> float | None:
+        """Return how long to back off before the next try, in seconds; None: there is none, raise what came."""
         if isinstance(what, Rejected) and not what.error.throttled:
             return None
         if isinstance(what, Rejected):
@@ -28,6 +28,10 @@ class Tries:
             self.counted += 1
         if isinstance(what.error, ConfigurationError) or self.counted >= self.retries.max_attempts:
             return None
-        step = self.retries.initial_backoff * 2.0 ** min(self.counted + self.throttled - 1, 32)
-        rest = dice * min(step, self.retries.max_backoff)
-        return rest if now + rest < self.deadline else None
+        backoff = jitter * max_backoff(self.retries, self.counted + self.throttled - 1)
+        return backoff if now + backoff < self.deadline else None
+
+
+def max_backoff(retries: Retries, retries_before: int) -> float:
+    """Return the longest backoff after so many earlier ones, in seconds: twice as long each time, up to a bound."""
+    return min(retries.initial_backoff * 2.0 ** min(retries_before, 32), retries.max_backoff)

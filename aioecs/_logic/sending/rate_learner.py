@@ -1,7 +1,7 @@
-"""When to send the next call to a token bucket: arithmetic on a time that is given, in seconds, without clock or dice.
+"""When to send the next call to a token bucket: pure arithmetic on a time that is given, in seconds.
 
 A bucket holds `burst` calls, regains `rate` a second, and throttles a call that finds it empty, which costs it nothing.
-Neither number is known, others may drink from the same bucket, and the published ones are only where belief begins.
+Neither number is known, others may use the same bucket, and the published ones are only where belief begins.
 
 What is known for certain. A throttle says that the bucket was empty when it came. So between two throttles it went from
 empty to empty, and what was served in between, divided by the time, is our share of the refill to within one token,
@@ -33,36 +33,42 @@ import math
 
 import attrs
 
-BOLD = 6.0  # opening: so many times the believed rate is tried at least
-VENTURE = 0.025  # ... with at most this part of all calls on their way, for those are throttled if the bucket is small
-GUST = 2.0  # ... and so many times more of both once the bucket has outdone the belief
-OUTDONE = 1.1  # ... which is believed from this proportion on
-DOUBT = 0.25  # the first throttle cuts belief to no less than this: an empty bucket and a small one look alike
+OPENING_SPEED = 6.0  # opening: so many times the believed rate is tried at least
+OPENING_SHARE = (
+    0.025  # ... with at most this part of all calls on their way, for those are throttled if the bucket is small
+)
+LARGER_FACTOR = 2.0  # ... and so many times more of both once the bucket has outdone the belief
+LARGER_FROM = 1.1  # ... which is believed from this proportion on
+LEAST_KEPT = 0.25  # the first throttle cuts belief to no less than this: an empty bucket and a small one look alike
 SLOW_START = (
     8  # calls on their way at first when all are believed to fit at once, and one more for each that was served
 )
 
-SAVED = 3.0  # tokens that gather in the pause after a throttle, to stand between noise and emptiness
-REST = 0.15  # tokens more: the wait for the one that the throttle missed, even where nothing can be saved
-DIP = 0.4  # how far below the measured rate we go on, as a part of it
-ROOM = 18.0  # a bucket of this size has room for both; in a smaller one they shrink in proportion
+SAVED_TOKENS = 3.0  # tokens that gather in the pause after a throttle, to stand between noise and emptiness
+RETRY_AFTER = 0.15  # tokens more: the wait for the one that the throttle missed, even where nothing can be saved
+RESUME_BELOW = 0.4  # how far below the measured rate we go on, as a part of it
+ROOMY = 18.0  # a bucket of this size has room for both; in a smaller one they shrink in proportion
 RISE = 1.3  # by how much the rate rises, in calls/s per second, for a rate of 1/s; it grows with the square root
-EAGER = 1.5  # how fast it rises before the first measurement, as a part of the rate per second
-SETTLED = 0.2  # by how much that falls with each further measurement
-CHANGED = 0.3  # a measurement that is so far off, as a part of the rate, counts as one of the first again
-AFLOAT = 20.0  # calls on their way that halve the rise, since what is sent too fast is known only when they are back
+UNMEASURED_RISE = 1.5  # how fast it rises before the first measurement, as a part of the rate per second
+RISE_DECAY = 0.2  # by how much that falls with each further measurement
+CHANGED_BY = 0.3  # a measurement that is so far off, as a part of the rate, counts as one of the first again
+HALVING_FLIGHT = (
+    20.0  # calls on their way that halve the rise, since what is sent too fast is known only when they are back
+)
 SURPLUS = 3.0  # tokens served beyond the measured rate that are still noise
-SURGE = 4.0  # further ones that double the rate
+SURPLUS_DOUBLES = 4.0  # further ones that double the rate
 
-ENOUGH = 5  # calls served, and ...
-SPAN = 0.8  # seconds passed, nearly one step of a stepped refill, for a measurement
-LONG_REST = 0.3  # the longest rest while the bucket is dry, in seconds, where the rate isn't so low as to ask for more
+LEAST_SERVED = 5  # calls served, and ...
+LEAST_SPAN = 0.8  # seconds passed, nearly one step of a stepped refill, for a measurement
+LONGEST_PAUSE = (
+    0.3  # the longest rest while the bucket is dry, in seconds, where the rate isn't so low as to ask for more
+)
 SILENCE = 1.5  # seconds without any call served, longer than a step: an outage, or nobody asked
-GATHERED = 1.5  # tokens' time to wait before a bucket that seems tiny is asked for two at once
-TOGETHER = 0.25  # tokens' time: two served within it did not come out of a bucket of one
+PAIR_AFTER = 1.5  # tokens' time to wait before a bucket that seems tiny is asked for two at once
+SAME_MOMENT = 0.25  # tokens' time: two served within it did not come out of a bucket of one
 
 ROUND_TRIP = 0.02  # in seconds, as long as none was measured
-LATE = 0.02  # in seconds: a timer fires so late at most, and what was missed is caught up
+TIMER_DELAY = 0.02  # in seconds: a timer fires so late at most, and what was missed is caught up
 FLOOR = 0.05  # calls/s that are believed at least
 
 
@@ -80,7 +86,7 @@ class RateLearner:
     """Calls served and seconds passed in the opening, until the rate is measured."""
     _served: int = attrs.field(default=0, init=False)
     """Since the opening began."""
-    _flying: int = attrs.field(default=0, init=False)
+    _in_flight: int = attrs.field(default=0, init=False)
     _round_trip: float | None = attrs.field(default=None, init=False)
     _speed: float = attrs.field(default=1.0, init=False)
     """Calls a second at this moment."""
@@ -133,12 +139,12 @@ class RateLearner:
         self._advance(now)
         queued = left or 1
         self._speed = self._opening_speed(queued) if self._opening else self._pacing_speed(now, left)
-        if self._opening and self._flying < self._window(now, queued):
+        if self._opening and self._in_flight < self._window(now, queued):
             return now
         if self._pair:
             return max(now, self._resumed)
         due = max(now, self._resumed, self._slot + 1 / self._speed)
-        if self._dry and self._flying:
+        if self._dry and self._in_flight:
             # One at a time. An answer that never comes must not stop everything.
             return max(due, self._last_sent + SILENCE + 2 * self._trip(now))
         return due
@@ -147,16 +153,16 @@ class RateLearner:
         """Count a call as on its way."""
         self._advance(now)
         self._level -= 1
-        self._flying += 1
+        self._in_flight += 1
         self._pair = max(0, self._pair - 1)
         self._last_sent = now
-        self._slot = max(self._slot + 1 / self._speed, now - LATE)
+        self._slot = max(self._slot + 1 / self._speed, now - TIMER_DELAY)
 
     def unsent(self, now: float, _at: float) -> None:
         """Give the turn back."""
         self._advance(now)
         self._level += 1
-        self._flying = max(0, self._flying - 1)
+        self._in_flight = max(0, self._in_flight - 1)
         self._slot -= 1 / self._speed
 
     def answered(self, now: float, ok: bool, at: float) -> None:
@@ -164,7 +170,7 @@ class RateLearner:
         self._advance(now)
         trip = max(0.0, now - at)
         met = now - trip / 2
-        self._flying = max(0, self._flying - 1)
+        self._in_flight = max(0, self._in_flight - 1)
         self._round_trip = trip if self._round_trip is None else self._round_trip + (trip - self._round_trip) / 10
         if ok:
             self._learn_served(now, met)
@@ -187,7 +193,7 @@ class RateLearner:
         self._now = now
         if self._level >= self._burst:
             self._level = self._burst
-            if not self._flying and now - self._last_sent > self._silence():
+            if not self._in_flight and now - self._last_sent > self._silence():
                 self._open(now)
 
     def _set_back(self, by: float) -> None:
@@ -208,7 +214,7 @@ class RateLearner:
         self._believed = self._burst, self._rate
 
     def _opening_speed(self, queued: int) -> float:
-        bold = BOLD * self._believed[1]
+        bold = OPENING_SPEED * self._believed[1]
         return min(max(bold, self._rate), self._evenly(queued)) if queued > self._level else bold
 
     def _evenly(self, queued: int) -> float:
@@ -219,9 +225,9 @@ class RateLearner:
         """How many may be on their way, whatever the speed."""
         if queued <= self._level:
             return SLOW_START + self._served
-        everything = self._served + self._flying + queued
-        venture = min(VENTURE * everything, BOLD * self._believed[1] * self._trip(now))
-        return max(2.0, venture * (GUST if self._outdone(now) > OUTDONE else 1))
+        everything = self._served + self._in_flight + queued
+        venture = min(OPENING_SHARE * everything, OPENING_SPEED * self._believed[1] * self._trip(now))
+        return max(2.0, venture * (LARGER_FACTOR if self._outdone(now) > LARGER_FROM else 1))
 
     def _outdone(self, now: float) -> float:
         """What was served, as a part of what the bucket of the belief could have given."""
@@ -230,7 +236,7 @@ class RateLearner:
 
     def _end_opening(self, now: float, met: float) -> None:
         lasted = max(1e-3, met - self._opened)
-        self._rate = max(FLOOR, self._believed[1] * max(DOUBT, self._outdone(met)))
+        self._rate = max(FLOOR, self._believed[1] * max(LEAST_KEPT, self._outdone(met)))
         self._opening, self._first_drain = False, (self._served, lasted)
         self._burst = max(1.0, self._served - self._rate * lasted)
         self._empty = self._base = met
@@ -241,23 +247,23 @@ class RateLearner:
     # ----------------------------------------------------------------------------------------------------------- pacing
 
     def _room(self) -> float:
-        return min(1.0, self._burst / ROOM)
+        return min(1.0, self._burst / ROOMY)
 
     def _pacing_speed(self, now: float, left: int | None) -> float:
         rate, room = self._rate, self._room()
         afloat = rate * self._trip(now)
-        rise = max(RISE * math.sqrt(rate) * room * room, EAGER * rate * SETTLED**self._measured)
-        speed = rate * (1 - DIP * room) + rise / (1 + afloat / AFLOAT) * max(0.0, now - self._resumed)
+        rise = max(RISE * math.sqrt(rate) * room * room, UNMEASURED_RISE * rate * RISE_DECAY**self._measured)
+        speed = rate * (1 - RESUME_BELOW * room) + rise / (1 + afloat / HALVING_FLIGHT) * max(0.0, now - self._resumed)
         surplus = self._since_empty - rate * (now - self._empty) - SURPLUS
         if surplus > 0:
-            speed *= 1 + surplus / (SURGE + afloat)
+            speed *= 1 + surplus / (SURPLUS_DOUBLES + afloat)
         if left is None or self._level <= 0:
             return speed
-        return max(speed, self._evenly(left) if left > self._level + 1 else BOLD * rate)
+        return max(speed, self._evenly(left) if left > self._level + 1 else OPENING_SPEED * rate)
 
     def _learn_served(self, now: float, met: float) -> None:
-        if not self._opening and met - self._last_served < TOGETHER / self._rate:
-            self._burst = max(self._burst, ROOM)
+        if not self._opening and met - self._last_served < SAME_MOMENT / self._rate:
+            self._burst = max(self._burst, ROOMY)
         self._served += 1
         self._dry = 0
         self._last_served = met
@@ -271,15 +277,15 @@ class RateLearner:
 
     def _outgrow(self, elapsed: float) -> None:
         """Take the rate for higher where more was served since the bucket was empty than it would have given."""
-        if self._since_empty > max(2 * ENOUGH, self._rate * elapsed + 2 * SURPLUS):
-            self._rate = (self._since_empty - 1) / elapsed
+        if self._since_empty > max(2 * LEAST_SERVED, self._rate * elapsed + 2 * SURPLUS):
+            self._rate = max(FLOOR, (self._since_empty - 1) / elapsed)
             self._measured = min(self._measured, 1)
 
     def _grow(self, now: float) -> None:
         outdone = self._outdone(now)
         if outdone > 1:
             self._burst, self._rate = (outdone * each for each in self._believed)
-            self._level = min(self._level, -float(self._flying))
+            self._level = min(self._level, -float(self._in_flight))
 
     def _learn_empty(self, now: float, met: float) -> None:
         if self._since_empty:
@@ -289,32 +295,32 @@ class RateLearner:
         if self._paired or (self._dry and met - self._last_served > self._silence()):
             self._measured = self._measured if self._paired else 0
             self._paired, self._base, self._since_base = False, met, 0
-        elif self._since_base >= ENOUGH and met - self._base >= SPAN:
+        elif self._since_base >= LEAST_SERVED and met - self._base >= LEAST_SPAN:
             self._measure(met)
-        elif not self._dry and (self._first_drain or met - self._base >= SPAN):
+        elif not self._dry and (self._first_drain or met - self._base >= LEAST_SPAN):
             self._rate = max(FLOOR, min(self._rate, (self._since_base + 1) / max(1e-3, met - self._base)))
         self._empty, self._since_empty = met, 0
         self._pause(now)
 
     def _measure(self, met: float) -> None:
         """Take what was served from empty to empty for our share of the refill."""
-        rate = self._since_base / (met - self._base)
-        much_the_same = abs(rate - self._rate) < CHANGED * self._rate
+        rate = max(FLOOR, self._since_base / (met - self._base))
+        much_the_same = abs(rate - self._rate) < CHANGED_BY * self._rate
         self._measured = self._measured + 1 if much_the_same else min(self._measured, 1)
         self._rate, self._base, self._since_base = rate, met, 0
         if self._first_drain is not None:
             served, lasted = self._first_drain
-            self._burst = max(1.0, self._burst if self._burst == ROOM else 1.0, served - rate * lasted)
+            self._burst = max(1.0, self._burst if self._burst == ROOMY else 1.0, served - rate * lasted)
             self._first_drain = None
 
     def _pause(self, now: float) -> None:
-        pair = self._burst < ROOM / 2 and self._measured and not self._asked
+        pair = self._burst < ROOMY / 2 and self._measured and not self._asked
         if pair:
             self._pair, self._paired, self._asked = 2, True, True
-            rest = GATHERED / self._rate
+            rest = PAIR_AFTER / self._rate
         else:
             self._pair = 0
-            rest = (REST + SAVED * self._room()) / self._rate * 2.0 ** min(self._dry, 8)
-            rest = min(rest, max(LONG_REST, 1 / self._rate))
+            rest = (RETRY_AFTER + SAVED_TOKENS * self._room()) / self._rate * 2.0 ** min(self._dry, 8)
+            rest = min(rest, max(LONGEST_PAUSE, 1 / self._rate))
         self._resumed, self._reacted = now + rest, now
         self._slot = self._resumed - 1 / self._rate

@@ -1,8 +1,8 @@
-"""Which tasks are asked for next, and when: one roster for all the waits of a client.
+"""Which tasks are described next, and when: one schedule for all the waits of a client.
 
-A read takes one turn of the account's bucket whether it asks for one task or for a hundred, so each is filled up with
-whoever would be next. A task is looked at sooner while it is young in its state and later as that lasts; one that
-events tell of is looked at only as a net. No more than a share of the read bucket is used, whatever waits.
+A request takes one token of the account's bucket whether it names one task or a hundred, so each is filled up with
+the tasks that are due next. A task that has just changed is polled often, and less often as its state lasts; one that
+events arrive for is polled only as a precaution. No more than a share of the read bucket is used.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from aioecs._model.shapes.task import Task
 SHORTEST = 1.0  # in seconds, between two looks at a task
 LONGEST = 30.0  # in seconds, between two looks at one that no event tells of
 LAG = 0.1  # of the time that a task has been in its state: so much later than it happens is its end seen
-NET = 300.0  # in seconds, between two looks at a task that events tell of
-SPARING = (
+WITH_EVENTS = 300.0  # in seconds, between two looks at a task that events tell of
+SHORTEST_WITH_EVENTS = (
     10.0  # in seconds, instead of SHORTEST, where events come in of other tasks of its cluster: its own may be late
 )
-HEARD = 60.0  # in seconds, after which a cluster's events have fallen silent
-TICK = 0.25  # in seconds, at least, between two rounds of looks
+EVENTS_LAST = 60.0  # in seconds, after which a cluster's events have fallen silent
+BETWEEN_ROUNDS = 0.25  # in seconds, at least, between two rounds of looks
 SHARE = 0.25  # of the read bucket's refill: the rest is for look-ups of doubts, the inventory, and other programs
 AT_ONCE = 50  # reads of a round at most: half of the published burst
 REFILL = 20.0  # reads a second, where nothing is learnt [AmazonECS/latest/APIReference/request-throttling.html]
 REMEMBERED = 5_000  # tasks that events told of and nobody waits for; some five kilobytes each, as measured
-ROOM = 256  # places that a queue may have beyond twice its tasks, before what is void in it is thrown out
+SPARE_ENTRIES = 256  # places that a queue may have beyond twice its tasks, before what is void in it is thrown out
 SLACK = 1e-6  # in seconds: what is due so soon is due
 
 
@@ -112,7 +112,7 @@ class PollSchedule:
                 entry.observation, entry.fed = memory.observation, memory.fed
             given = address.task is not None and address.task.last_status is not None
             # A task in hand is as a rule fresh from its start: there is nothing new to see yet.
-            self._put(entry, now + NET if entry.fed else now + SHORTEST if given else -math.inf)
+            self._put(entry, now + WITH_EVENTS if entry.fed else now + SHORTEST if given else -math.inf)
         if address.task is not None and address.task.last_status is not None:
             self._learn(entry, address.task, now)
         return entry
@@ -137,7 +137,7 @@ class PollSchedule:
     # ------------------------------------------------------------------------------------------------- what is learnt
 
     def shown(self, key: Key, task: Task, now: float) -> Observation | None:
-        """Take a task as a look showed it; return the sighting if that is news."""
+        """Take a task as a look showed it; return the observation if that is news."""
         entry = self._entries.get(key)
         if entry is None:
             return None
@@ -155,7 +155,7 @@ class PollSchedule:
         return isinstance(known, int) and version <= known
 
     def told(self, key: Key, task: Task | None, now: float) -> Observation | None:
-        """Take a task as an event told of it, None if it was stale; return the sighting if that is news."""
+        """Take a task as an event told of it, None if it was stale; return the observation if that is news."""
         entry = self._entries.get(key)
         if entry is None:
             return self._told_early(key, task)
@@ -164,7 +164,7 @@ class PollSchedule:
         if observation is not None or not entry.fed:
             entry.fed = True
             if not entry.asking:
-                self._put(entry, now + NET)
+                self._put(entry, now + WITH_EVENTS)
         return observation
 
     def _told_early(self, key: Key, task: Task | None) -> Observation | None:
@@ -197,7 +197,7 @@ class PollSchedule:
             return None
         self._refill(now, rate)
         short = self._short(rate)
-        return max(min(heads), self._round_at + TICK, now + short if short > 0 else -math.inf)
+        return max(min(heads), self._round_at + BETWEEN_ROUNDS, now + short if short > 0 else -math.inf)
 
     def round(self, now: float, rate: float) -> list[Look]:
         """Return the looks that are due, as many as the bucket's share allows; the longest due go first."""
@@ -227,14 +227,14 @@ class PollSchedule:
         for entry in look.entries:
             entry.asking = False
             if self._entries.get(entry.key) is entry:
-                heard = now - self._heard_at.get(entry.key[0], -math.inf) < HEARD
+                heard = now - self._heard_at.get(entry.key[0], -math.inf) < EVENTS_LAST
                 self._put(entry, now + rest(entry, now, heard=heard))
 
     def _put(self, entry: Entry, due: float) -> None:
         entry.due = due
         queue = self._queues.setdefault(entry.key[0], [])
         heapq.heappush(queue, (due, next(self._order), entry))
-        if len(queue) > ROOM + 2 * len(self._entries):  # most of it is void
+        if len(queue) > SPARE_ENTRIES + 2 * len(self._entries):  # most of it is void
             queue[:] = [item for item in queue if self._holds(item)]
             heapq.heapify(queue)
 
@@ -280,5 +280,5 @@ def _own(rate: float) -> float:
 def rest(entry: Entry, now: float, *, heard: bool = False) -> float:
     """Return how long a task is left alone after a look, in seconds; `heard` is that of its cluster events come in."""
     if entry.fed:
-        return NET
-    return min(LONGEST, max(SPARING if heard else SHORTEST, LAG * (now - entry.since)))
+        return WITH_EVENTS
+    return min(LONGEST, max(SHORTEST_WITH_EVENTS if heard else SHORTEST, LAG * (now - entry.since)))

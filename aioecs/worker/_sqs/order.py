@@ -1,6 +1,6 @@
-"""The order of a FIFO queue: of a group's messages in hand, each is begun when the one before it has ended.
+"""The order of a FIFO queue: of a group's messages in flight, each is begun when the one before it has ended.
 
-SQS gives no more of a group while some of it are in hand anywhere, so that what is left to do is to keep those apart
+SQS gives no more of a group while some of it are in flight anywhere, so that what is left to do is to keep those apart
 that came together. One that goes back takes with it those behind it: they come again, in their order.
 """
 
@@ -37,7 +37,7 @@ class Place:
 
 
 class Order:
-    """The groups that have messages in hand."""
+    """The groups that have messages in flight."""
 
     def __init__(self) -> None:
         self._groups: dict[str, list[Place]] = {}

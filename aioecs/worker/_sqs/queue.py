@@ -185,9 +185,9 @@ class _Parting:
 
 
 class Outbox:
-    """All that is said to the queue about messages in hand, by tens and in order.
+    """All that is said to the queue about messages in flight, by tens and in order.
 
-    One round at a time: an extension that is on its way can't arrive after the message was given back, and hide it.
+    One round at a time: an extension that is on its way can't arrive after the message was returned, and hide it.
     """
 
     def __init__(self, queue: Queue, visibility: float) -> None:

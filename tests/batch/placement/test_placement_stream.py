@@ -67,7 +67,7 @@ async def client(local: LocalECS) -> AsyncIterator[aioecs.Client]:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look for room again soon."""
+    """Refresh inventories soon."""
     monkeypatch.setattr(placement_stream, "MIN_REFRESH_INTERVAL", 0.02)
 
 

@@ -15,13 +15,13 @@ from aioecs import Outcome, Retries, StartTaskRequest, StartTaskResponse, Timeou
 from aioecs._logic.calls import call_state
 from aioecs._logic.calls.actions import (
     Action,
+    BackOff,
     BackoffEnded,
     CallInput,
     ClockEnded,
     Finish,
-    Look,
+    LookUp,
     LookupDone,
-    Rest,
     Send,
     Stop,
     Stopped,
@@ -108,7 +108,7 @@ def test_what_was_not_acted_on_is_sent_again(what: NotSent | Rejected) -> None:
     call = record()
     call_state.begin(call, 0)
     rest = call_state.happened(call, what, 1, 0.5)
-    assert isinstance(rest, Rest)
+    assert isinstance(rest, BackOff)
     assert rest.until == pytest.approx(1.05)
     assert isinstance(call_state.happened(call, BackoffEnded(), rest.until), Send)
 
@@ -126,7 +126,7 @@ def test_attempts_bound_what_was_not_sent_and_time_alone_what_was_throttled() ->
     call = record()
     call_state.begin(call, 0)
     for _ in range(50):
-        assert isinstance(call_state.happened(call, THROTTLED, 0), Rest)
+        assert isinstance(call_state.happened(call, THROTTLED, 0), BackOff)
         assert isinstance(call_state.happened(call, BackoffEnded(), 0), Send)
     assert call.starts()[0].attempts == 1
     assert isinstance(call_state.happened(call, THROTTLED, 89.99), Finish)
@@ -172,11 +172,11 @@ def test_lost_is_looked_up_and_never_sent() -> None:
     call = record()
     act = lost(call)
     for now in (2.0, 5.0, 12.0, 30.9):
-        assert isinstance(act, Rest)
+        assert isinstance(act, BackOff)
         look = call_state.happened(call, BackoffEnded(), now)
-        assert look == Look(confirm=False, patience=look.patience) if isinstance(look, Look) else False
+        assert look == LookUp(confirm=False, patience=look.patience) if isinstance(look, LookUp) else False
         act = call_state.happened(call, LookupDone((), whole=True, began=now), now)
-    assert isinstance(act, Rest)
+    assert isinstance(act, BackOff)
     call_state.happened(call, BackoffEnded(), 31.0)
     assert isinstance(call_state.happened(call, LookupDone((task("1"),), whole=True, began=31.0), 31.1), Finish)
     assert outcomes(call) == [Outcome.STARTED]
@@ -187,13 +187,13 @@ def test_the_last_rest_ends_just_when_absence_begins_to_prove() -> None:
     call = record()
     act = lost(call)
     now = 1.0
-    while isinstance(act, Rest) and act.until < 31.0:
+    while isinstance(act, BackOff) and act.until < 31.0:
         now = act.until
-        assert isinstance(call_state.happened(call, BackoffEnded(), now), Look)
+        assert isinstance(call_state.happened(call, BackoffEnded(), now), LookUp)
         act = call_state.happened(call, LookupDone((), whole=True, began=now), now)
-    assert act == Rest(31.0)
+    assert act == BackOff(31.0)
     look = call_state.happened(call, BackoffEnded(), 31.0)
-    assert isinstance(look, Look)
+    assert isinstance(look, LookUp)
     assert look.confirm
 
 
@@ -227,14 +227,14 @@ def test_siblings_found_say_that_it_was_probably_refused() -> None:
 @pytest.mark.parametrize("look", [{"whole": False}, {"began": 30.9}])
 def test_a_partial_or_early_look_does_not_prove_absence(look: dict[str, object]) -> None:
     """Absence needs both: a whole look, and one begun late enough."""
-    assert isinstance(late(record(delivery="at_least_once"), **look), Rest)
+    assert isinstance(late(record(delivery="at_least_once"), **look), BackOff)
 
 
 def test_at_least_once_sends_what_is_missing_with_the_same_token_then_sweeps() -> None:
     """Sent again after proven absence; of two that started the eldest is kept and the other stopped."""
     call = record("a", "b", delivery="at_least_once")
     assert late(call, tasks=(task("1"),)) == Send(("b",))
-    assert isinstance(call_state.happened(call, answered(task("9", "b", at=32)), 32), Rest)
+    assert isinstance(call_state.happened(call, answered(task("9", "b", at=32)), 32), BackOff)
     assert call.phase is Phase.REMOVING_DUPLICATES
     call_state.happened(call, BackoffEnded(), 33)
     eldest = task("8", "b", at=0.5)
@@ -242,7 +242,7 @@ def test_at_least_once_sends_what_is_missing_with_the_same_token_then_sweeps() -
     assert isinstance(stop, Stop)
     assert [t.task_arn for t in stop.tasks] == ["9"]
     rest = call_state.happened(call, Stopped(frozenset({"9"}), frozenset({"9"})), 33)
-    assert isinstance(rest, Rest)
+    assert isinstance(rest, BackOff)
     call_state.happened(call, BackoffEnded(), 62)
     assert isinstance(call_state.happened(call, LookupDone((task("1"), eldest), whole=True, began=62), 62), Finish)
     response = verdict(call)
@@ -277,7 +277,7 @@ def test_an_answer_that_tells_of_some_leaves_the_rest_in_doubt() -> None:
     """ECS is held to its answer: what it doesn't mention may run."""
     call = record("a", "b")
     call_state.begin(call, 0)
-    assert isinstance(call_state.happened(call, answered(task("1")), 0), Rest)
+    assert isinstance(call_state.happened(call, answered(task("1")), 0), BackOff)
     assert call.phase is Phase.AMBIGUOUS
     assert outcomes(call) == [Outcome.STARTED, Outcome.UNKNOWN]
 
@@ -286,7 +286,7 @@ def test_a_key_is_looked_up_before_anything_is_sent() -> None:
     """What an earlier call started is adopted, and only what is missing is sent."""
     call = record("a", "b", keyed=True)
     look = call_state.begin(call, 100)
-    assert isinstance(look, Look)
+    assert isinstance(look, LookUp)
     assert look.confirm
     found = task("1", task_definition_arn="arn:x:task-definition/demo:7")
     assert call_state.happened(call, LookupDone((found,), whole=True, began=100), 100) == Send(("b",))
@@ -307,7 +307,7 @@ def test_a_key_that_cannot_be_looked_up_sends_nothing() -> None:
     call = record(keyed=True)
     call_state.begin(call, 0)
     failed = AnswerLost("gone")
-    assert isinstance(call_state.happened(call, LookupDone((), whole=False, began=0, error=failed), 0), Rest)
+    assert isinstance(call_state.happened(call, LookupDone((), whole=False, began=0, error=failed), 0), BackOff)
     assert (
         isinstance(call_state.happened(call, LookupDone((), whole=False, began=89.9, error=failed), 89.99), Finish)
         is True
@@ -470,14 +470,14 @@ class World:
 
     def act(self, act: Action) -> CallInput:
         """Do what is asked, or fail to; the clock moves on."""
-        if isinstance(act, Rest):
+        if isinstance(act, BackOff):
             assert act.until >= self.now
             self.now = act.until
             return BackoffEnded()
         self.now += self.dice.choice((0.01, 0.1, 2.0))
         if isinstance(act, Send):
             return self.send(act)
-        if isinstance(act, Look):
+        if isinstance(act, LookUp):
             return self.look()
         assert isinstance(act, Stop)
         return self.stop(act)
@@ -661,7 +661,7 @@ def test_what_has_no_arn_or_cannot_be_read_tells_nothing(response: StartTaskResp
     """It may have been started all the same: it is looked up, and never told as started or refused."""
     call = record()
     call_state.begin(call, 0)
-    assert isinstance(call_state.happened(call, Answered(response), 0), Rest)
+    assert isinstance(call_state.happened(call, Answered(response), 0), BackOff)
     assert call.phase is Phase.AMBIGUOUS
     assert outcomes(call) == [Outcome.UNKNOWN]
 
@@ -673,7 +673,7 @@ def ambiguous_run(count: int = 1, **given: object) -> CallRecord:
     """Begin a RunTask and lose its answer."""
     call = run_record(count, **given)
     assert isinstance(call_state.begin(call, 0), Send)
-    assert isinstance(call_state.happened(call, LOST, 1), Rest)
+    assert isinstance(call_state.happened(call, LOST, 1), BackOff)
     return call
 
 
@@ -682,17 +682,17 @@ def test_an_ambiguous_run_is_sent_again_while_attempts_remain() -> None:
     call = run_record(retries=Retries(max_attempts=3))
     assert isinstance(call_state.begin(call, 0), Send)
     for attempt in (1, 2):
-        assert isinstance(call_state.happened(call, LOST, attempt), Rest)
+        assert isinstance(call_state.happened(call, LOST, attempt), BackOff)
         assert isinstance(call_state.happened(call, BackoffEnded(), attempt), Send)
-    assert isinstance(call_state.happened(call, LOST, 3), Rest)
-    assert isinstance(call_state.happened(call, BackoffEnded(), 3), Look)
+    assert isinstance(call_state.happened(call, LOST, 3), BackOff)
+    assert isinstance(call_state.happened(call, BackoffEnded(), 3), LookUp)
     assert outcomes(call) == [Outcome.UNKNOWN]
 
 
 def test_a_token_that_may_be_forgotten_is_not_sent_again() -> None:
     """An hour after the first send ECS may have forgotten it: the call is looked up."""
     call = ambiguous_run(deadline=10_000.0)
-    assert isinstance(call_state.happened(call, BackoffEnded(), 3_600), Look)
+    assert isinstance(call_state.happened(call, BackoffEnded(), 3_600), LookUp)
 
 
 @pytest.mark.parametrize("what", [UNSENT, THROTTLED, REFUSED], ids=["unsent", "throttled", "refused"])
@@ -700,9 +700,9 @@ def test_what_comes_of_the_second_send_clears_nothing(what: NotSent | Rejected) 
     """The first may have acted all the same: it stays ambiguous, and a refusal ends the sending."""
     call = ambiguous_run()
     assert isinstance(call_state.happened(call, BackoffEnded(), 2), Send)
-    assert isinstance(call_state.happened(call, what, 3), Rest)
+    assert isinstance(call_state.happened(call, what, 3), BackOff)
     assert outcomes(call) == [Outcome.UNKNOWN]
-    assert isinstance(call_state.happened(call, BackoffEnded(), 4), Look if what is REFUSED else Send)
+    assert isinstance(call_state.happened(call, BackoffEnded(), 4), LookUp if what is REFUSED else Send)
 
 
 def test_a_conflict_proves_that_nothing_of_this_call_was_started() -> None:
@@ -721,7 +721,7 @@ def test_a_withdrawn_run_is_not_sent_again(has_lookup: bool) -> None:
     """That might start it anew: it is looked up where its tasks bear a mark, and else unknown."""
     call = ambiguous_run(has_lookup=has_lookup, adopts=has_lookup)
     act = call_state.happened(call, Withdrawn("stop"), 2)
-    assert isinstance(act, Look if has_lookup else Finish)
+    assert isinstance(act, LookUp if has_lookup else Finish)
     assert outcomes(call) == [Outcome.UNKNOWN]
 
 

@@ -49,29 +49,29 @@ def tries(attempts: int = 5, deadline: float = 100.0) -> Tries:
 def test_rests(what: list[What], expected: list[float | None]) -> None:
     """The rests of a run of bad luck, at their longest; None ends it."""
     call = tries()
-    assert [call.rest(one, 0.0, 1.0) for one in what] == pytest.approx(expected)
+    assert [call.backoff(one, 0.0, 1.0) for one in what] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("dice", "expected"), [(0.0, 0.0), (0.5, 0.05), (1.0, 0.1)])
 def test_the_dice_say_how_much_of_a_rest_is_rested(dice: float, expected: float) -> None:
     """A rest is drawn from nothing to the longest, so that callers don't come back in step."""
-    assert tries().rest(UNSENT, 0.0, dice) == pytest.approx(expected)
+    assert tries().backoff(UNSENT, 0.0, dice) == pytest.approx(expected)
 
 
 def test_one_attempt_is_one_attempt() -> None:
     """With a single attempt allowed, only throttles are tried again."""
-    assert tries(attempts=1).rest(LOST, 0.0, 1.0) is None
-    assert tries(attempts=1).rest(THROTTLED, 0.0, 1.0) is not None
+    assert tries(attempts=1).backoff(LOST, 0.0, 1.0) is None
+    assert tries(attempts=1).backoff(THROTTLED, 0.0, 1.0) is not None
 
 
 @pytest.mark.parametrize("what", [UNSENT, LOST, THROTTLED])
 @pytest.mark.parametrize(("now", "fits"), [(99.0, True), (99.9, False), (101.0, False)])
 def test_a_rest_that_does_not_fit_is_not_begun(what: What, now: float, fits: bool) -> None:
     """The clock bounds everything, throttles among it."""
-    assert (tries().rest(what, now, 1.0) is not None) is fits
+    assert (tries().backoff(what, now, 1.0) is not None) is fits
 
 
 def test_very_many_throttles_are_no_overflow() -> None:
     """Ten thousand throttles leave the rest at its longest."""
     call = tries()
-    assert [call.rest(THROTTLED, 0.0, 1.0) for _ in range(10_000)][-1] == 1.0
+    assert [call.backoff(THROTTLED, 0.0, 1.0) for _ in range(10_000)][-1] == 1.0

@@ -139,3 +139,18 @@ def test_nothing_is_known_of_the_round_trip_at_first() -> None:
         pacer.sent(ROUND_TRIP)
         sent += 1
     assert sent <= 10
+
+
+def test_a_measurement_over_hours_is_no_rate_below_the_floor() -> None:
+    """Five calls served in an hour say nothing about the refill, as nobody asked for more."""
+    learner, now = RateLearner(), 100.0
+    sent = [now] * 12
+    for _ in sent:
+        learner.sent(now)
+    learner.answered(now, False, sent.pop())
+    for at in sent[:10]:
+        now += 360.0
+        learner.answered(now, True, at)
+    learner.sent(now)
+    learner.answered(now, False, now)
+    assert learner.rate >= FLOOR

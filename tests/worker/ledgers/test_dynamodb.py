@@ -260,16 +260,16 @@ async def test_without_a_region_or_credentials(monkeypatch: pytest.MonkeyPatch) 
 
 async def test_random_answers_are_errors_of_the_ledger() -> None:
     """Two hundred bodies that are no answer of DynamoDB, as answers and as refusals: LedgerError or a plain no."""
-    dice = random.Random(23)
-    bodies = [a_body(dice) for _ in range(200)]
+    jitter = random.Random(23)
+    bodies = [a_body(jitter) for _ in range(200)]
 
     async def behave(exchange: Exchange) -> None:
         await exchange.request()
-        exchange.answer(dice.choice((200, 200, 400)), dice.choice(bodies))
+        exchange.answer(jitter.choice((200, 200, 400)), jitter.choice(bodies))
 
     async with RawServer(behave) as server, at(server.url) as ledger:
         for number in range(200):
-            asked: Awaitable[object] = dice.choice(
+            asked: Awaitable[object] = jitter.choice(
                 (
                     lambda: ledger.claim(new_entry(), now=NOW, skew=5),
                     lambda: ledger.renew("job", "a", until=NOW),
@@ -284,18 +284,18 @@ async def test_random_answers_are_errors_of_the_ledger() -> None:
             assert isinstance(told, (bool, Claimed)) or str(told).startswith("the ledger's table jobs"), number
 
 
-def a_body(dice: random.Random) -> bytes:
+def a_body(jitter: random.Random) -> bytes:
     """Draw bytes, JSON, and JSON of nearly the right kind."""
     values: list[Any] = [None, True, 7, "x", [], {}, [[]], {"S": "x"}, {"N": "x"}, {"S": 7}, an_item(), "\ud800"]
-    name = dice.choice(("Attributes", "Item", "__type", "message", "Error"))
-    return dice.choice(
+    name = jitter.choice(("Attributes", "Item", "__type", "message", "Error"))
+    return jitter.choice(
         (
-            lambda: dice.randbytes(dice.randint(0, 40)),
+            lambda: jitter.randbytes(jitter.randint(0, 40)),
             lambda: b"\xff\xfe" + json.dumps({name: 1}).encode(),
-            lambda: json.dumps(dice.choice(values)).encode(),
-            lambda: json.dumps({name: dice.choice(values)}).encode(),
-            lambda: json.dumps({name: {"key": dice.choice(values), "holder": dice.choice(values)}}).encode(),
-            lambda: json.dumps({"__type": LOST, "Item": dice.choice(values)}).encode(),
+            lambda: json.dumps(jitter.choice(values)).encode(),
+            lambda: json.dumps({name: jitter.choice(values)}).encode(),
+            lambda: json.dumps({name: {"key": jitter.choice(values), "holder": jitter.choice(values)}}).encode(),
+            lambda: json.dumps({"__type": LOST, "Item": jitter.choice(values)}).encode(),
             lambda: b"[" * 3000,
         )
     )()

@@ -27,7 +27,7 @@ from aioecs._transport.transport import SentMarker
 from aioecs.testing import Fault, ThreadedECS
 from aioecs.worker import DynamoDBLedger, Entry, Ledger, MemoryLedger, Message, SQLiteLedger, Verdict
 from aioecs.worker._job_decisions import Happened, lease_of
-from aioecs.worker._job_starter import Job, Starter, Tried
+from aioecs.worker._job_starter import AttemptResult, Job, Starter
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:moto"),
@@ -227,7 +227,7 @@ async def a_starter(ecs: ThreadedECS, ledger: Ledger, transport: Any) -> AsyncIt
             yield Starter(client, batch, ledger, to_request, lambda _: "job", lease)
 
 
-async def tried(starter: Starter) -> Tried:
+async def tried(starter: Starter) -> AttemptResult:
     """Try the job once."""
     return await starter.attempt(Job(Message(id="m", body="")), aioecs.CancelToken())
 
@@ -239,7 +239,7 @@ async def test_a_worker_that_is_paused_before_its_send(
     step: str, transport: str, kind: Kind, make_ledger: MakeLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It sends nothing once another has its job; between its look and its write alone it does, and stops that."""
-    others: list[Tried] = []
+    others: list[AttemptResult] = []
 
     def other() -> None:
         async def start() -> None:

@@ -1,4 +1,4 @@
-"""_order: of a group's messages in hand one is begun after the other."""
+"""_order: of a group's messages in flight one is begun after the other."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def test_each_waits_for_the_one_before() -> None:
     second.leave(None)
     assert await third.turn() == 4.0, "it follows the one before it back"
     third.leave(4.0)
-    assert await order.enter(a_message("d")).turn() is None, "nothing of the group is in hand any more"
+    assert await order.enter(a_message("d")).turn() is None, "nothing of the group is in flight any more"
 
 
 async def test_a_cancel_of_one_is_no_cancel_of_the_one_before() -> None:
@@ -56,7 +56,7 @@ async def test_a_cancel_of_one_is_no_cancel_of_the_one_before() -> None:
     ("receives", "most", "presses"), [((1, 1), 2, False), ((1, 2), 2, True), ((9, 9), None, False)]
 )
 async def test_one_on_its_last_receive_presses_all(receives: tuple[int, int], most: int | None, presses: bool) -> None:
-    """The first is then kept in hand, for else the redrive policy would take the other unbegun."""
+    """The first is then kept in flight, for else the redrive policy would take the other unbegun."""
     order = Order()
     first, second = (order.enter(a_message(str(each), receives=each)) for each in receives)
     assert first.presses(most) is presses

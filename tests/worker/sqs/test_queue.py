@@ -99,7 +99,7 @@ def test_what_is_in_hand_is_extended_by_tens() -> None:
 
 
 def test_an_extension_never_follows_a_return() -> None:
-    """What is on its way is waited for: a message that was given back isn't hidden again."""
+    """What is on its way is waited for: a message that was returned isn't hidden again."""
 
     async def scene() -> list[str]:
         told = FakeStartTask(slow=5.0)
@@ -328,11 +328,11 @@ def test_what_is_no_message_is_left_out(caplog: pytest.LogCaptureFixture) -> Non
 
 async def test_random_answers_are_errors_of_the_queue() -> None:
     """Two hundred bodies that are no answer of SQS, over real sockets: QueueError, or nothing done."""
-    dice = random.Random(7)
+    jitter = random.Random(7)
 
     async def behave(exchange: Exchange) -> None:
         await exchange.request()
-        exchange.answer(dice.choice((200, 200, 200, 400, 500)), a_body(dice))
+        exchange.answer(jitter.choice((200, 200, 200, 400, 500)), a_body(jitter))
 
     async with (
         RawServer(behave) as server,
@@ -357,19 +357,19 @@ async def test_random_answers_are_errors_of_the_queue() -> None:
             assert (await queue.most_receives() or 1) > 0
 
 
-def a_body(dice: random.Random) -> bytes:
+def a_body(jitter: random.Random) -> bytes:
     """Draw bytes, JSON, and JSON of nearly the right kind."""
     values: list[Any] = [None, 7, "x", [], {}, [[]], [7], [{"MessageId": "m"}], [{"Id": "0"}], "\ud800", {"a": {}}]
-    name = dice.choice(("Messages", "Successful", "Failed", "Attributes", "__type", "message"))
-    good = {"Messages": [{"MessageId": "m", "ReceiptHandle": "r", "Body": dice.choice(values)}]}
-    return dice.choice(
+    name = jitter.choice(("Messages", "Successful", "Failed", "Attributes", "__type", "message"))
+    good = {"Messages": [{"MessageId": "m", "ReceiptHandle": "r", "Body": jitter.choice(values)}]}
+    return jitter.choice(
         (
-            lambda: dice.randbytes(dice.randint(0, 60)),
+            lambda: jitter.randbytes(jitter.randint(0, 60)),
             lambda: b"\xff" + json.dumps(good).encode(),
-            lambda: json.dumps(dice.choice(values)).encode(),
-            lambda: json.dumps({name: dice.choice(values)}).encode(),
+            lambda: json.dumps(jitter.choice(values)).encode(),
+            lambda: json.dumps({name: jitter.choice(values)}).encode(),
             lambda: json.dumps(good).encode(),
-            lambda: b'{"Attributes": {"RedrivePolicy": "' + dice.choice((b"x", b"7", b"{}")) + b'"}}',
+            lambda: b'{"Attributes": {"RedrivePolicy": "' + jitter.choice((b"x", b"7", b"{}")) + b'"}}',
             lambda: b"[" * 100_000,
             lambda: b"<html>hello</html>",
         )
