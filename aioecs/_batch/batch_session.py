@@ -1,4 +1,4 @@
-"""What stands behind a batch: its engine, its streams of starts, and how it is opened, drained and cancelled."""
+"""The session of a batch: its engine, its streams of starts, and how it is opened, drained and cancelled."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from aioecs._runtime.cancellation_monitor import Cancellable
 from aioecs.errors import ECSError
 
 INITIAL_BACKOFF = 1.0  # in seconds, until a refused start is sent again, and ...
-MAX_BACKOFF = 8.0  # ... doubled each time up to this: an instance that is full for minutes is asked rarely
+MAX_BACKOFF = 8.0  # ... doubled each time up to this: an instance that is full for minutes is retried rarely
 
 
 def may_pass(start: StartResult) -> bool:

@@ -1,4 +1,4 @@
-"""What is said where capacity is lacking: the failure of a refused start, and the call of `on_capacity_shortage`."""
+"""What is reported where capacity is lacking: the failure of a refused start, and the hook `on_capacity_shortage`."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from aioecs._transport.transport import DESCRIBE_TASK_DEFINITION
 from aioecs.errors import AccessDeniedException, CallTimeout, ClientStateError, InvalidRequest
 
 OnCapacityShortage = Callable[[CapacityDemand], object]
-"""Hears what is lacking where starts wait for capacity, or are refused for want of it."""
+"""Called with what is lacking where starts wait for capacity, or are refused for want of it."""
 
 DEFINITION_AGE = 5.0  # in seconds: for how long a family is taken to be its last revision; a revision never changes
 REMEMBERED = 500  # task definitions, and demands of each
@@ -71,7 +71,7 @@ class PlacementContext:
     _demands: dict[object, Demand] = attrs.Factory(dict)
 
     def demand(self, overrides: TaskOverride | None) -> Demand:
-        """Tell what one takes with these overrides; equal ones are the same object."""
+        """Return what one task takes with these overrides; equal demands are the same object."""
         sizes = _sizes(overrides)
         known = self._demands.get(sizes)
         if known is None:
@@ -108,7 +108,7 @@ class _Described:
 
 @attrs.define(eq=False)
 class PlacementContexts:
-    """Lays out what a client is to place, over inventories that all who ask alike share."""
+    """The placement contexts of a client, over inventories that equal placements share."""
 
     _preparer: Preparer
     on_capacity_shortage: OnCapacityShortage | None = None
@@ -142,7 +142,7 @@ class PlacementContexts:
         return PlacementContext(definition, inventory, rules, reconciler)
 
     async def _definition(self, name: str) -> TaskDefinition:
-        """Describe a task definition; all who ask at the same time share the read."""
+        """Describe a task definition; concurrent callers share the read."""
         core = self._preparer.core
         known = self._definitions.get(name)
         if known is None or known.until < core.now or (known.task.done() and not _went_well(known.task)):
@@ -164,7 +164,7 @@ class PlacementContexts:
     def _inventory(
         self, cluster: str | None, rules: tuple[Constraint, ...], instances: Iterable[str] | None
     ) -> Inventory:
-        """Return the inventory of a cluster through one filter, the same for all who ask alike."""
+        """Return the inventory of a cluster through one filter, the same object for equal arguments."""
         core = self._preparer.core
         self._forget(core.now)
         only = tuple(sorted({short(each): each for each in instances}.values())) if instances is not None else None
@@ -174,12 +174,12 @@ class PlacementContexts:
             pool = self._pools.setdefault(cluster, ClusterCapacity())
             known = Inventory(core, cluster, constraints=rules, instances=only, pool=pool)
         self._inventories.pop(key, None)
-        self._inventories[key] = known  # the one that was asked for last stands last
+        self._inventories[key] = known  # the one that was used last comes last
         known.used_at = core.now
         return known
 
     def _forget(self, now: float) -> None:
-        """Forget the inventories that nobody has asked for while a snapshot of theirs was worth anything."""
+        """Forget the inventories that were not used while their snapshot was valid."""
         for key, each in list(self._inventories.items()):
             if now - each.used_at <= MAX_AGE and len(self._inventories) <= KEPT:
                 return

@@ -256,7 +256,7 @@ class PlacementStream(UnplacedStarts):
         return True
 
     def _refuse(self, group: DemandGroup, refused: Iterable[WaitingStart]) -> None:
-        """Refuse starts: with ECS's own failure where it was asked, else with what the inventory shows."""
+        """Refuse starts: with ECS's own failure where there is one, else with what the inventory shows."""
         failure = no_capacity(group)
         for start in refused:
             entry: Entry = start.item

@@ -105,11 +105,11 @@ class Candidates:
         return fitting[min(int(self._random_number() * len(fitting)), len(fitting) - 1)] if fitting else None
 
     def _why_not(self, candidate: Candidate, demand: Demand) -> str | None:
-        """Say why no such task goes there, in the order in which ECS looks; None if one may."""
+        """Return why no such task goes there, in the order of ECS's checks; None if one may."""
         return self._closed(candidate) or candidate.capacity.refused.get(demand) or candidate.capacity.lacks(demand)
 
     def _closed(self, candidate: Candidate, *, but_for_ours: bool = False) -> str | None:
-        """Say why no task goes there, whatever its size; `but_for_ours` leaves out what starts in flight stand for."""
+        """Return why no task goes there, whatever its size; `but_for_ours` ignores this client's starts in flight."""
         capacity, host = candidate.capacity, candidate.capacity.host
         if host.status != "ACTIVE":
             return host.status or "UNKNOWN"
@@ -119,14 +119,14 @@ class Candidates:
             return capacity.exclusion
         if not candidate.suits:
             return "ATTRIBUTE"
-        if (told := self._unfit(host)) is not None:
-            return told
+        if (refused := self._unfit(host)) is not None:
+            return refused
         if self._distinct and self._counts[capacity.id] > (capacity.in_flight != {} and but_for_ours):
             return "DistinctInstance"
         return "reserved" if capacity.reserved_for is not None and not but_for_ours else None
 
     def _unfit(self, host: Host) -> str | None:
-        """Say whether ECS refused a host of the same kind, or in the same place."""
+        """Return the reason for which ECS refused a host with the same attributes, or in the same zone."""
         if not self._kinds:
             return None
         return next((reason for reason in ("ATTRIBUTE", "LOCATION") if kind_of(host, reason) in self._kinds), None)

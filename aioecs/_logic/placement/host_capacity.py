@@ -39,13 +39,13 @@ class HostCapacity:
     shown_by: int = -1
     """The number of the snapshot that `host` is from."""
     contradicted_at: int = -1
-    """How many snapshots had been begun when ECS last said something about it."""
+    """How many snapshots had been begun when ECS last refused a start there."""
     exclusion: str | None = None
-    """Why ECS took no task there at all, as it said since the last snapshot."""
+    """Why ECS took no task there at all, as its refusals since the last snapshot say."""
     refused: dict[Demand, str] = attrs.Factory(dict)
-    """What it had no capacity for, and why, as ECS said since the last snapshot."""
+    """Demands that ECS refused there since the last snapshot, and why."""
     reserved_for: object | None = None
-    """Who alone may place a task there."""
+    """The one waitlist that may place a task there."""
     cpu: int = 0
     memory: int = 0
     gpus: int = 0
@@ -84,7 +84,7 @@ class HostCapacity:
         return lacking(demand, self.cpu, self.memory, self.gpus, self.tcp, self.udp)
 
     def times(self, demand: Demand) -> float:
-        """Tell how many more such tasks fit; infinitely many, if they take nothing."""
+        """Return how many more such tasks fit; infinitely many, if they take nothing."""
         if self.lacks(demand) is not None:
             return 0
         if demand.tcp or demand.udp or demand.all_gpus:
@@ -99,7 +99,7 @@ class HostCapacity:
 
     @property
     def debited(self) -> bool:
-        """Whether any start of ours stands between the snapshot and what is left."""
+        """Whether any start of this client is debited."""
         return bool(self.in_flight or self.started)
 
 
@@ -112,7 +112,7 @@ class ClusterCapacity:
     begun: int = 0
     """Snapshots that were begun so far."""
     freed: int = 0
-    """How often there may have come capacity since."""
+    """How often capacity may have become free."""
     _changed: list[HostCapacity] = attrs.Factory(list)
     _forgotten: int = 0
 
@@ -150,7 +150,7 @@ class CapacityModel:
         self.capacities: dict[str, HostCapacity] = {}
         """By the short id of the host: those that the last snapshot has, and those on which something is in flight."""
         self.contradicted_hosts: set[str] = set()
-        """Hosts of which ECS said something that the snapshot didn't show."""
+        """Hosts where ECS contradicted the snapshot."""
         self._listed: frozenset[str] = frozenset()
         self._loading: int | None = None
         self.refresh(hosts)
@@ -167,7 +167,7 @@ class CapacityModel:
         self._loading = self.pool.begun
 
     def refresh(self, hosts: Iterable[Host]) -> None:
-        """Take a newer snapshot: the one that `loading` told of, else one begun after all that has started.
+        """Take a newer snapshot: the one that `loading` announced, else one begun after all that has started.
 
         What is in flight stays debited. What ECS refused before it was begun is forgotten: the snapshot knows better.
         """
@@ -189,7 +189,7 @@ class CapacityModel:
 
     def _renew(self, capacity: HostCapacity, host: Host, number: int) -> None:
         self.capacities[capacity.id] = self.pool.capacities[capacity.id] = capacity
-        if number < capacity.shown_by:  # through another filter, ECS was asked later
+        if number < capacity.shown_by:  # another filter has shown it later
             return
         capacity.host, capacity.shown_by = host, number
         if capacity.contradicted_at < number:

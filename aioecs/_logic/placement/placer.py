@@ -1,6 +1,6 @@
 """Where the next task goes: as ECS's own scheduler would choose, over a snapshot that ECS may contradict at any time.
 
-Among the hosts that have capacity, the placement prefers. All three prefer in two steps: first a group of hosts, then a
+Among the hosts that have capacity, the placement prefers. All three work in two steps: first a group of hosts, then a
 host in it. Spread by an attribute has a group for each of its values; all others have one group. What ECS says of a
 host afterwards counts for more than the snapshot::
 
@@ -34,10 +34,10 @@ _MIN_CONTRADICTED = 3  # hosts, or a tenth of all: a start refused on each of th
 
 
 class Placer(Candidates):
-    """Chooses hosts for tasks that ask for the same but for its amount, one at a time.
+    """Chooses hosts, one at a time, for tasks whose demands have one shape.
 
-    Tell it what each start came to: exactly one of `started`, `refused` and `unsent`. One that stays in doubt is told
-    as `started`, for its place may be taken.
+    Report the result of each start: exactly one of `started`, `refused` and `unsent`. An ambiguous start is reported
+    as `started`, for its capacity may be taken.
 
     Args:
         hosts: the capacity model, which may be shared with other placers; or hosts, for a capacity model of its own.
@@ -71,11 +71,9 @@ class Placer(Candidates):
             distinct=any(isinstance(each, DistinctInstance) for each in constraints),
         )
         self.contradictions = 0
-        """How often ECS said something of a host that a newer snapshot may show."""
+        """How often ECS contradicted the snapshot in a way that a newer one may show."""
         self._counts.update({short(instance): count for instance, count in (already or {}).items()})
-        self._contradicted_by: dict[
-            str, set[tuple[str, Demand]]
-        ] = {}  # how a host has surprised since a task started there
+        self._contradicted_by: dict[str, set[tuple[str, Demand]]] = {}  # refusals by host since a task started there
 
     def __repr__(self) -> str:
         left_out = ", ".join(f"{reason} {count}" for reason, count in self.excluded.items())
@@ -125,7 +123,7 @@ class Placer(Candidates):
         return candidate.capacity.id
 
     def _may(self, candidate: Candidate, demand: Demand) -> bool:
-        """Tell whether a host has capacity for such a task when nothing else runs there, and is nobody's."""
+        """Tell whether a host has capacity for such a task when nothing else runs there, and is not reserved."""
         size = candidate.capacity.host.size
         return size is not None and size.lacks(demand) is None and self._closed(candidate) is None
 
@@ -198,9 +196,9 @@ class Placer(Candidates):
     # What is left ----------------------------------------------------------------------------------------------------
 
     def capacity(self) -> int | None:
-        """Tell for how many more tasks there is capacity, as far as is known; None if they take nothing.
+        """Return for how many more tasks there is capacity, as far as is known; None if they take nothing.
 
-        It looks at every host.
+        It checks every host.
         """
         self._catch_up()
         fitting = [candidate for candidate in self._listed() if self._why_not(candidate, self.demand) is None]
@@ -222,7 +220,7 @@ class Placer(Candidates):
 
     @property
     def contradicted(self) -> bool:
-        """Whether ECS has said otherwise of so many hosts that a newer snapshot is worth its reads."""
+        """Whether ECS has contradicted the snapshot of so many hosts that a newer one is worth its reads."""
         return len(self.capacity_model.contradicted_hosts) >= max(
             _MIN_CONTRADICTED, len(self.capacity_model.capacities) // 10
         )
@@ -252,7 +250,7 @@ class Placer(Candidates):
         return None if None in reasons or not reasons else reasons.most_common(1)[0][0]
 
     def unmet(self, demand: Demand) -> tuple[tuple[str, str | None], ...]:
-        """Return the attributes that such a task asks for and that none of the hosts has."""
+        """Return the attributes that such a task requires and that none of the hosts has."""
         self._catch_up()
         hosts = [candidate.capacity.host for candidate in self._listed()]
         needed = [each for each in demand.attributes if not any(host.has((each,)) for host in hosts)]
@@ -287,14 +285,14 @@ class Placer(Candidates):
             self._seen = -1
         else:
             self.capacity_model.mark_full(capacity, demand, reason)
-        told = self._contradicted_by.setdefault(capacity.id, set())
-        if reason != "LOCATION" and (reason, demand) not in told:  # no snapshot shows where the request's subnets are
-            told.add((reason, demand))
+        known = self._contradicted_by.setdefault(capacity.id, set())
+        if reason != "LOCATION" and (reason, demand) not in known:  # no snapshot shows where the request's subnets are
+            known.add((reason, demand))
             self.contradictions += 1
             self.capacity_model.contradicted_hosts.add(capacity.id)
 
     def _refreshed(self) -> None:
-        """Forget how hosts have surprised where the snapshot now says the same: there it would be a surprise again."""
+        """Forget the contradictions that the snapshot now shows: another refusal there is a new one."""
         capacities = self.capacity_model.capacities
         for name in [name for name in self._contradicted_by if name in capacities]:
             host = capacities[name].host

@@ -7,7 +7,7 @@ The rules::
               enough, the one with the most free; nothing else of this client is placed there until the start is placed,
               there or elsewhere, or waits no longer. One start at a time, the one that has waited longest
     refuse    once its time is over, and a snapshot that was begun no earlier than that shows no capacity, and no start
-              of ours stands between that snapshot and the truth; at once if no host is large enough even when empty
+              of this client is in flight that may change that; at once if no host is large enough even when empty
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def refresh_interval(waited: float, reads: int, rate: float, shortest: float) ->
     """Return how long to wait between two refreshes, in seconds.
 
     A tenth of the time for which none has come, so that waiting costs a tenth more than is needed; never so often that
-    the looks, of so many reads each, took more than their share of the bucket's rate.
+    the refreshes, of so many reads each, take more than their share of the rate.
     """
     least = max(shortest, READ_SHARE * reads / rate if rate > 0 else MAX_REFRESH_INTERVAL)
     return max(least, min(waited / 10, MAX_REFRESH_INTERVAL))
@@ -147,7 +147,7 @@ class Waitlist:
         """Return those of a group that are to be refused, by the last snapshot that was taken; they wait no more.
 
         It has a number, and was begun at `taken_at`: when their time was over, or later. `ours_in_flight` says whether
-        starts of this stream are on their way: what comes of them may make capacity.
+        starts of this stream are in flight: their results may free capacity.
         """
         if taken < group.need:
             return []
