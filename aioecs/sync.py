@@ -305,7 +305,7 @@ class Client:
         requests: Iterable[StartTaskRequest],
         cancel_scope: CancelToken | anyio.CancelScope | None = None,
         *,
-        key: Callable[[StartTaskRequest], str] | None = None,
+        idempotency_key: Callable[[StartTaskRequest], str] | None = None,
         wait_for_capacity: float = 0.0,
         on_cancel: OnCancel | None = None,
         delivery: Delivery | None = None,
@@ -313,7 +313,7 @@ class Client:
         """Start the tasks of many requests, as `aioecs.Client.start_tasks` does.
 
         A list or tuple is handed over whole; whatever else is iterable is drawn as it is needed, in the calling
-        thread. `key` is called on the background loop's thread.
+        thread. `idempotency_key` is called on the background loop's thread.
 
         Raises:
             InvalidRequest: a request breaks a documented rule; what had been begun is withdrawn.
@@ -324,7 +324,7 @@ class Client:
             lambda: self._client.start_tasks(
                 drawn or requests,
                 cancel_scope,
-                key=key,
+                idempotency_key=idempotency_key,
                 wait_for_capacity=wait_for_capacity,
                 on_cancel=on_cancel,
                 delivery=delivery,

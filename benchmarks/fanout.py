@@ -28,10 +28,12 @@ import attrs
 import aioecs
 from aioecs import RunTaskRequest, StartTaskRequest
 from aioecs._batch.batch import Batch
-from aioecs._batch.placement_context import Survey
+from aioecs._batch.batch_session import BatchSession
+from aioecs._batch.placement.placement_context import PlacementContexts
 from aioecs._calls.call_preparation import Preparer
 from aioecs._logic.sending.packing import Group
 from aioecs._model.attempt import Answered, Attempt
+from aioecs._model.options import OnCancel
 from aioecs._runtime.client_core import Core
 from aioecs._runtime.concurrency import ConcurrencyLimit
 from aioecs._transport.transport import SentMarker
@@ -77,15 +79,15 @@ class Unchecked(Preparer):
         """Accept it."""
 
 
-def make_batch(core: Core, *, checks: bool = False) -> Batch:
-    """Make a batch on a core, as `Client.batch` does; its requests are checked only if `checks`."""
+def make_session(core: Core, *, checks: bool = False, on_cancel: OnCancel = "keep") -> BatchSession:
+    """Make the session of a batch, as `Client.batch` does; its requests are checked only if `checks`."""
     preparer = (Preparer if checks else Unchecked)(core, None, paced=False, tag_tokens=False)
-    return Batch(
+    return BatchSession(
         core,
         preparer,
-        Survey(preparer),
-        key=None,
-        on_cancel="keep",
+        PlacementContexts(preparer),
+        idempotency_key=None,
+        on_cancel=on_cancel,
         delivery="at_most_once",
         window=0.002,
         drain=None,
@@ -131,7 +133,7 @@ def afresh(number: int) -> StartTaskRequest:
 
 async def streamed(count: int, make: Made = reused, *, checks: bool = False) -> float:
     """Stream so many starts and keep none of them; return the CPU seconds."""
-    async with make_batch(make_core(Transport()), checks=checks) as batch:
+    async with Batch(make_session(make_core(Transport()), checks=checks)) as batch:
         seen = 0
         began = time.process_time()
         async for start in batch.start_tasks(map(make, range(count))):
@@ -145,12 +147,12 @@ async def called(count: int) -> float:
     """Make so many calls of ten without a batch, fifty at once; return the CPU seconds."""
     core = make_core(Transport())
     request = StartTaskRequest(task_definition="demo", container_instances=HOSTS[:10])
-    batch = make_batch(core)
+    session = make_session(core)
     numbers = iter(range(count))
 
     async def work() -> None:
         for _ in numbers:
-            call = batch._engine._prepare(request, Group(request, "at_most_once"))  # noqa: SLF001 as a batch does
+            call = session.prepare(request, Group(request, "at_most_once"))
             call.begin(await core.start_limiter.turn())
             await call.end_or()
             call.record.starts()
@@ -188,8 +190,7 @@ async def cancelled(given: list[StartTaskRequest]) -> Cancelled:
     """Request all of it, while no call is answered, and cancel it by a token."""
     core = make_core(Transport(answers=False))
     token = aioecs.CancelToken()
-    async with make_batch(core) as batch:
-        batch._on_cancel = "abandon"  # noqa: SLF001 what is in flight is not what is measured
+    async with make_session(core, on_cancel="abandon") as batch:  # what is in flight is not what is measured
         task = asyncio.ensure_future(batch.report(given, token))
         await asyncio.sleep(0.1)
         assert batch.statistics().in_flight == 50

@@ -96,7 +96,9 @@ def test_a_wrong_setting_is_refused_at_once() -> None:
 def test_operations_answer_as_the_async_ones_do(there: LocalECS, ecs: aioecs.sync.Client) -> None:
     """Each of them, once round."""
     started = ecs.start_task(request(there, 2, started_by="us"))
-    report = ecs.start_tasks([request(there), request(there, 3)], key=lambda r: f"k{len(r.container_instances)}")
+    report = ecs.start_tasks(
+        [request(there), request(there, 3)], idempotency_key=lambda r: f"k{len(r.container_instances)}"
+    )
     placed = ecs.place_tasks(StartTaskRequest(task_definition="demo"), count=4, placement=aioecs.Binpack("memory"))
     ran = ecs.run_task(aioecs.RunTaskRequest(task_definition="demo", count=2, launch_type="EC2"))
     assert [len(answer.tasks) for answer in (started, report, placed, ran)] == [2, 4, 4, 2]
@@ -544,7 +546,7 @@ def test_on_its_own_loop_s_thread_it_says_so(there: LocalECS, notebook: bool, mo
                 said.append(refused.value)
             return "key"
 
-        ecs.start_tasks([request(there)], key=key)
+        ecs.start_tasks([request(there)], idempotency_key=key)
     assert len(said) == 3
 
 

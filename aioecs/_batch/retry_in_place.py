@@ -1,7 +1,7 @@
-"""Starts that stay with the instance that their request names, and wait for room there.
+"""Starts that stay with the instance that their request names, and wait for capacity there.
 
-A start that ECS refuses for want of room, or because the agent is away, is sent again to the same instance, by a call
-of its own with a token of its own, until its patience ends. Whatever else ECS says ends it at once.
+A start that ECS refuses for want of capacity, or because the agent is disconnected, is sent again to the same instance,
+by a call with a new token, until its time is over. Any other result ends it at once.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import attrs
 
-from aioecs._batch.engine import BatchCall, Engine
+from aioecs._batch.batch_call import BatchCall
+from aioecs._batch.engine import Engine
 from aioecs._batch.start_stream import StartStream
 from aioecs._logic.sending.packing import Entry, Group
 from aioecs._model.options import OnCancel
@@ -21,7 +22,7 @@ from aioecs._runtime.cancellation_monitor import Cancellable
 from aioecs.errors import ECSError
 
 INITIAL_BACKOFF = 1.0  # in seconds, until a refused start is sent again, and ...
-MAX_BACKOFF = 8.0  # ... doubled each time up to this: an instance that is full for minutes is asked rarely
+MAX_BACKOFF = 8.0  # ... doubled each time up to this: an instance that is full for minutes is retried rarely
 
 
 def may_pass(start: StartResult) -> bool:
@@ -32,18 +33,18 @@ def may_pass(start: StartResult) -> bool:
 
 @attrs.define(eq=False)
 class _Refused:
-    """A start that waits for room."""
+    """A start that waits for capacity."""
 
     entry: Entry
     start: StartResult
     """The last refusal."""
     until: float
-    rest: float = INITIAL_BACKOFF
+    backoff: float = INITIAL_BACKOFF
     due: float = 0.0
 
 
 class RetryInPlace(StartStream):
-    """A stream whose refused starts wait for room where they are, `patience` seconds each from their first refusal."""
+    """A stream whose refused starts wait for capacity on their instance, for `patience` seconds each."""
 
     def __init__(
         self,
@@ -58,18 +59,18 @@ class RetryInPlace(StartStream):
         super().__init__(engine, group_of, on_cancel, source, keep=keep)
         self._patience_for_capacity = patience
         self._refused: dict[int, _Refused] = {}
-        self.waiting = self._resting = set[int]()
+        self.waiting = self._backing_off = set[int]()
         self._timer: asyncio.TimerHandle | None = None
 
     def settled(
         self, entry: Entry, start: StartResult, error: ECSError | None, batch_call: BatchCall | None, /
     ) -> None:
-        """Hear what one came to; a refusal that may pass is slept over."""
-        wanted = entry.gone is None and entry.at in self._entries and not self._leaving
-        if wanted and self._may_pass(start, batch_call) and self._rests(entry, start):
+        """Take the result of one start; one whose refusal may pass backs off."""
+        wanted = entry.gone is None and entry.at in self._entries and not self._ending
+        if wanted and self._may_pass(start, batch_call) and self._backs_off(entry, start):
             self._engine.uncount(start)
             del self._entries[entry.at]
-            self._news.set()
+            self._wake.set()
             return
         self._refused.pop(entry.at, None)
         super().settled(entry, start, error, batch_call)
@@ -78,26 +79,26 @@ class RetryInPlace(StartStream):
         """Tell whether a start was refused for a reason that passes with time."""
         return may_pass(start)
 
-    def _rests(self, entry: Entry, start: StartResult) -> bool:
-        """Let it rest before it is sent again; False if its patience has ended."""
+    def _backs_off(self, entry: Entry, start: StartResult) -> bool:
+        """Let it back off before it is sent again; False if its time is over."""
         now = self._core.now
         refused = self._refused.get(entry.at)
         if refused is None:
             refused = self._refused[entry.at] = _Refused(entry, start, now + self._patience_for_capacity)
         if now >= refused.until:
             return False
-        refused.start, refused.due = start, min(now + refused.rest, refused.until)
-        refused.rest = min(2 * refused.rest, MAX_BACKOFF)
-        self._resting.add(entry.at)
+        refused.start, refused.due = start, min(now + refused.backoff, refused.until)
+        refused.backoff = min(2 * refused.backoff, MAX_BACKOFF)
+        self._backing_off.add(entry.at)
         return True
 
     # ------------------------------------------------------------------------------------------------- sending again
 
-    def _go_on(self) -> None:
-        """Queue those whose rest is over; only while somebody draws from the stream, which a timer wakes for it."""
+    def _make_progress(self) -> None:
+        """Queue the starts whose backoff is over; only while the caller draws from the stream, which a timer wakes."""
         now = self._core.now
-        for at in [at for at in sorted(self._resting) if self._refused[at].due <= now]:
-            self._resting.discard(at)
+        for at in [at for at in sorted(self._backing_off) if self._refused[at].due <= now]:
+            self._backing_off.discard(at)
             entry = self._refused[at].entry
             if entry.group is not None:
                 self._queue(entry, self._group_of_again(entry.group))
@@ -107,40 +108,39 @@ class RetryInPlace(StartStream):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._resting:
-            due = min(self._refused[at].due for at in self._resting)
-            self._timer = self._core.loop.call_at(due, self._news.set)
+        if self._backing_off:
+            due = min(self._refused[at].due for at in self._backing_off)
+            self._timer = self._core.loop.call_at(due, self._wake.set)
 
     def _group_of_again(self, group: Group) -> Group:
-        """Return where it is queued: its own group again if it has a key, else that of its equals."""
+        """Return the group to queue it in: its own again if it has a key, else that of its equals."""
         packing = self._engine.packing
         return group if group.key is not None else packing.group(group.request, group.delivery)
 
-    async def _more(self) -> bool:
-        """Wait for those that rest, once all else has settled."""
-        if self._resting and all(self._refused[at].due > self._core.now for at in self._resting):
-            self._news.clear()
-            await self._news.wait()
-        return bool(self._resting)
+    async def _wait_for_more(self) -> bool:
+        """Wait for the starts that back off, once all others have settled."""
+        if self._backing_off and all(self._refused[at].due > self._core.now for at in self._backing_off):
+            await self._next_wake()
+        return bool(self._backing_off)
 
-    def _wants_more(self) -> bool:
-        return len(self._resting) < self._most - len(self._entries) - len(self._out)
+    def _can_draw(self) -> bool:
+        return len(self._backing_off) < self._draw_limit - len(self._entries) - len(self._results.ready)
 
     # ---------------------------------------------------------------------------------------------------------- ends
 
-    def _leave(self) -> None:
-        super()._leave()
-        self._give_back()
+    def _end_drawing(self) -> None:
+        super()._end_drawing()
+        self._end_waiting()
 
-    def _abandon(self) -> None:
-        self._give_back()
-        super()._abandon()
+    def _close(self) -> None:
+        self._end_waiting()
+        super()._close()
 
-    def _give_back(self) -> None:
-        """Tell those that rest: ECS refused them, and nothing of them is on its way."""
-        for at in sorted(self._resting):
+    def _end_waiting(self) -> None:
+        """Add the refusals of the starts that back off: nothing of them is in flight."""
+        for at in sorted(self._backing_off):
             start = self._refused.pop(at).start
             self._engine.count(start)
-            self._give(at, start)
-        self._resting.clear()
+            self._add_result(at, start)
+        self._backing_off.clear()
         self._set_timer()

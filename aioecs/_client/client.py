@@ -12,8 +12,10 @@ from typing import Any, Self
 
 import anyio
 
-from aioecs._batch.batch import Batch
-from aioecs._batch.placement_context import OnCapacityShortage, Survey, wish_of
+from aioecs._batch.batch import Batch, session_of
+from aioecs._batch.batch_session import BatchSession
+from aioecs._batch.placement.placed_starts import place_all, place_one
+from aioecs._batch.placement.placement_context import OnCapacityShortage, PlacementContexts, options_of
 from aioecs._calls.call_preparation import Preparer
 from aioecs._client.run import Runs
 from aioecs._client.starting import Starting
@@ -126,7 +128,7 @@ class Client(Starting, Runs):
         self._tag_tokens = tag_tokens
         self._opened: Core | None = None
         self._preparer: Preparer
-        self._survey: Survey
+        self._placement_contexts: PlacementContexts
         self._raw: Any = None
         self._transport: Any = None
         self._stack = AsyncExitStack()
@@ -165,7 +167,7 @@ class Client(Starting, Runs):
             paced=self._pacing is not None,
             tag_tokens=self._tag_tokens,
         )
-        self._survey = Survey(self._preparer, self._on_capacity_shortage)
+        self._placement_contexts = PlacementContexts(self._preparer, self._on_capacity_shortage)
         self._poller = TaskPoller(core, self._preparer.region)
         return self
 
@@ -215,7 +217,7 @@ class Client(Starting, Runs):
             f"<aioecs.Client open, {core.transport.region} at {redact_url(core.transport.endpoint_url)}, "
             f"{self._transport.kind} transport, "
             f"{core.concurrency.in_use}/{core.concurrency.size} in flight, {core.concurrency.waiting} waiting, "
-            f"{len(core.background_tasks)} in custody>"
+            f"{len(core.background_tasks)} background tasks>"
         )
 
     @property
@@ -244,26 +246,25 @@ class Client(Starting, Runs):
         requests: Iterable[StartTaskRequest] | AsyncIterable[StartTaskRequest],
         cancel_scope: Cancellable | None = None,
         *,
-        key: Callable[[StartTaskRequest], str] | None = None,
+        idempotency_key: Callable[[StartTaskRequest], str] | None = None,
         wait_for_capacity: float = 0.0,
         on_cancel: OnCancel | None = None,
         delivery: Delivery | None = None,
     ) -> BatchReport:
         """Start the tasks of many requests, each naming any number of instances; one start never fails another.
 
-        The requests are drawn as they are needed. `key(request)` gives a request an idempotency key of its own.
-        A start that ECS refuses for want of room (`RESOURCE:*`) or of an agent (`AGENT`) stays with the instance that
-        its request names, and is sent again there for `wait_for_capacity` seconds from its first refusal; by default it
-        is not. A cancel ends the drawing; what is on its way ends as `on_cancel` says, and what waits for room is
-        REFUSED.
+        The requests are drawn as they are needed. `idempotency_key(request)` gives a request a key of its own.
+        A start that ECS refuses for want of capacity (`RESOURCE:*`) or of an agent (`AGENT`) is sent again to the same
+        instance for `wait_for_capacity` seconds from its first refusal; by default it is not. A cancel ends the
+        drawing; open starts end as `on_cancel` says, and those that wait for capacity are REFUSED.
 
         Raises:
             InvalidRequest: a request breaks a documented rule; what had been begun is withdrawn.
             StartCancelled: the scope or token fired; `starts` has what was drawn until then, in order.
         """
         expect(cancel_scope)
-        async with self.batch(key=key, on_cancel=on_cancel, delivery=delivery) as batch:
-            return await batch.report(requests, cancel_scope, wait_for_capacity=wait_for_capacity)
+        async with self.batch(idempotency_key=idempotency_key, on_cancel=on_cancel, delivery=delivery) as batch:
+            return await session_of(batch).report(requests, cancel_scope, wait_for_capacity=wait_for_capacity)
 
     async def run_tasks(
         self,
@@ -289,13 +290,13 @@ class Client(Starting, Runs):
             StartCancelled: the scope or token fired; `starts` has what was drawn until then, in order.
         """
         expect(cancel_scope)
-        async with self.batch(key=idempotency_key, on_cancel=on_cancel) as batch:
-            return await batch.run_report(requests, cancel_scope, wait_for_capacity=wait_for_capacity)
+        async with self.batch(idempotency_key=idempotency_key, on_cancel=on_cancel) as batch:
+            return await session_of(batch).run_report(requests, cancel_scope, wait_for_capacity=wait_for_capacity)
 
     def batch(
         self,
         *,
-        key: Callable[[Any], str] | None = None,
+        idempotency_key: Callable[[Any], str] | None = None,
         on_cancel: OnCancel | None = None,
         delivery: Delivery | None = None,
         window: float = 0.002,
@@ -304,21 +305,22 @@ class Client(Starting, Runs):
         """Return the engine of `start_tasks` with a life of its own: `async with client.batch() as batch`.
 
         Args:
-            key: gives a request of `start_tasks` or `run_tasks` an idempotency key of its own; it then shares no call.
+            idempotency_key: gives each request a key of its own; it then shares no call.
             on_cancel, delivery: as the client's, for what this batch starts.
             window: how long a start waits for equal ones to share its call with, in seconds.
             drain: how long leaving the block waits for what is on its way, in seconds; None waits for all of it.
         """
-        return Batch(
+        session = BatchSession(
             self._core(),
             self._preparer,
-            self._survey,
-            key=key,
+            self._placement_contexts,
+            idempotency_key=idempotency_key,
             on_cancel=self._policy(on_cancel),
             delivery=self._chosen_delivery(delivery),
             window=window,
             drain=drain,
         )
+        return Batch(session)
 
     async def place_task(
         self,
@@ -344,11 +346,10 @@ class Client(Starting, Runs):
             InvalidRequest, ECSServiceError, ConnectionFailed, CallTimeout, StartUnknown, StartCancelled,
             IdempotencyMismatch: as of `start_task`; or the definition or the instances could not be read.
         """
-        self._core()
         expect(cancel_scope)
-        wish = wish_of(placement, constraints, instances, wait_for_capacity, confirm_refusals, on_capacity_shortage)
+        how = options_of(placement, constraints, instances, wait_for_capacity, confirm_refusals, on_capacity_shortage)
         async with self.batch(on_cancel=on_cancel, delivery=delivery, window=0.0) as batch:
-            return await batch.placed_one(request, cancel_scope, wish, idempotency_key)
+            return await place_one(session_of(batch), request, cancel_scope, how, idempotency_key)
 
     async def place_tasks(
         self,
@@ -377,8 +378,8 @@ class Client(Starting, Runs):
         elsewhere while there is an elsewhere; an ambiguous one is never moved. What is remembered is never the reason
         of a refusal: before one, the instances are described again.
 
-        What finds no capacity waits, the longest waiting first; a smaller start may overtake a larger one, but no more
-        than 100 do: then an instance is kept free for it. A task that is larger than every instance is refused at once.
+        Starts that find no capacity wait. The longest waiting is tried first; after 100 others have overtaken it, an
+        instance is kept free for it. A task that is larger than every instance is refused at once.
 
         Args:
             requests: one template, or any number of requests.
@@ -387,10 +388,9 @@ class Client(Starting, Runs):
             placement: `Spread(by)`, `Binpack(by)` or `Random()`; the tasks of the call are counted together.
             constraints: `DistinctInstance()`, `MemberOf(expression)`.
             instances: only these, by id or ARN.
-            wait_for_capacity: how long each start waits for capacity where there is none, in seconds. Meanwhile the
-                instances are looked at again, and new ones listed, every quarter of a second at first, and after a
-                tenth of the time that it has been waited, ten seconds at most; in a cluster of thousands less often,
-                so that it takes no more than a quarter of the account's reads.
+            wait_for_capacity: how long each start waits for capacity, in seconds. Meanwhile the instances are listed
+                and described again: every quarter of a second at first, later after a tenth of the time waited, ten
+                seconds at most; and never with more than a quarter of the account's rate of reads.
             confirm_refusals: look a refused start up before it is moved. ECS's documentation does not say so, but a
                 public thread has AWS support say that a refusal may not prove that nothing started.
             idempotency_key: gives a request a key of its own; what an earlier attempt of the key started, on whatever
@@ -407,9 +407,9 @@ class Client(Starting, Runs):
             StartCancelled: the scope or token fired; `starts` has what was drawn, all of a template's, in order.
         """
         expect(cancel_scope)
-        wish = wish_of(placement, constraints, instances, wait_for_capacity, confirm_refusals, on_capacity_shortage)
+        how = options_of(placement, constraints, instances, wait_for_capacity, confirm_refusals, on_capacity_shortage)
         async with self.batch(on_cancel=on_cancel, delivery=delivery) as batch:
-            return await batch.placed(requests, count, cancel_scope, wish, idempotency_key)
+            return await place_all(session_of(batch), requests, count, cancel_scope, how, idempotency_key)
 
 
 def _asyncio_loop() -> asyncio.AbstractEventLoop:

@@ -5,40 +5,35 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import anyio
-import attrs
 import pytest
-from fake_batch import HOSTS, FakeStartTask, arn_of, make_request, outcomes, rejecting, requests
-from fake_transport import FakeTransport, fake_client
-from virtual_time import iterations, run_in_virtual_time, until_virtual
+from fake_batch import (
+    CANCELS,
+    HOSTS,
+    FakeStartTask,
+    arn_of,
+    cancel_scope_of,
+    cancel_task,
+    cancel_token,
+    make_request,
+    outcomes,
+    rejecting,
+    requests,
+    sent,
+    start_error_of,
+    with_client,
+)
+from fake_transport import FakeTransport
+from virtual_time import until_virtual
 
 import aioecs
 from aioecs import CancelToken, ClientStateError, InvalidRequest, Outcome, StartCancelled, StartTaskRequest, Timeouts
+from aioecs._batch.batch import session_of
 from aioecs._runtime.concurrency import Priority
 from aioecs.testing import Fault, LocalECS
-
-
-def with_client(
-    work: Callable[[aioecs.Client, FakeStartTask, FakeTransport], Awaitable[None]], told: Any = None, **more: Any
-) -> None:
-    """Run it with a client on a port that is told what to say, on virtual time."""
-
-    async def run() -> None:
-        said = FakeStartTask() if told is None else told
-        port = FakeTransport(start_task=said)
-        async with fake_client(port, pacing=None, **more) as client:
-            await work(client, said, port)
-
-    run_in_virtual_time(run())
-
-
-def sent(port: FakeTransport) -> list[tuple[str, ...]]:
-    """Return the instances of each StartTask."""
-    return [tuple(request.container_instances) for name, request in port.requests if name == "StartTask"]
-
 
 # Fanning out ---------------------------------------------------------------------------------------------------------
 
@@ -169,21 +164,6 @@ def test_one_that_is_refused_with_others_is_told_its_own() -> None:
     with_client(work, rejecting("ClientException"))
 
 
-def _by_token(token: CancelToken, _scope: Any, _task: Any) -> None:
-    token.cancel("enough")
-
-
-def _by_scope(_token: Any, scope: anyio.CancelScope, _task: Any) -> None:
-    scope.cancel()
-
-
-def _natively(_token: Any, _scope: Any, task: asyncio.Task[Any]) -> None:
-    task.cancel()
-
-
-CANCELS = [_by_token, _by_scope, _natively]
-
-
 @pytest.mark.parametrize("wire", [False, True], ids=["before the wire", "on the wire"])
 @pytest.mark.parametrize("cancel", CANCELS)
 def test_fifty_of_two_hundred_leave(cancel: Callable[..., None], wire: bool) -> None:
@@ -191,7 +171,7 @@ def test_fifty_of_two_hundred_leave(cancel: Callable[..., None], wire: bool) -> 
 
     async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
         token, scope = CancelToken(), anyio.CancelScope()
-        source = {_by_token: token, _by_scope: scope, _natively: None}[cancel]
+        source = {cancel_token: token, cancel_scope_of: scope, cancel_task: None}[cancel]
         core = client._opened
         assert core is not None
         for _ in range(0 if wire else 25):
@@ -213,26 +193,18 @@ def test_fifty_of_two_hundred_leave(cancel: Callable[..., None], wire: bool) -> 
             await asyncio.wait(tasks)
         assert sum(map(len, sent(port))) == (199 if wire else 149)
         stops = [request.task for name, request in port.requests if name == "StopTask"]
-        assert [task.cancelled() for task in tasks[::4]] == [cancel is _natively] * 50
+        assert [task.cancelled() for task in tasks[::4]] == [cancel is cancel_task] * 50
         assert Counter(stops).total() == len(set(stops)) == (50 if wire else 0)
         for task in tasks[::4]:
-            truth = task.exception() if not task.cancelled() else await _truth_of(task)
+            truth = task.exception() if not task.cancelled() else await start_error_of(task)
             assert isinstance(truth, StartCancelled)
             assert truth.outcome is (Outcome.STOPPED if wire else Outcome.NOT_SENT)
             assert {each.task_arn for each in truth.tasks} <= set(stops)
-            assert truth.reason == ("enough" if cancel is _by_token else None)
+            assert truth.reason == ("enough" if cancel is cancel_token else None)
         others = [task.result() for at, task in enumerate(tasks) if at % 4]
         assert all(len(response.tasks) == 1 for response in others)
 
     with_client(work, FakeStartTask(open_=False), max_in_flight=25)
-
-
-async def _truth_of(task: asyncio.Task[Any]) -> StartCancelled | None:
-    try:
-        await task
-    except asyncio.CancelledError as error:
-        return aioecs.find_start_error(error)
-    return None
 
 
 def test_abandoned_goes_at_once() -> None:
@@ -269,14 +241,17 @@ def test_refused_before_it_begins(by: str) -> None:
                     await batch.start_task(make_request(HOSTS[0]), token)
                 truth = caught.value
                 with pytest.raises(StartCancelled, match="not sent"):
-                    await batch.report(requests(3), token)
+                    await session_of(batch).report(requests(3), token)
                 assert [start.outcome async for start in batch.start_tasks(requests(3), token)] == [
                     Outcome.NOT_SENT
                 ] * 3
                 assert [start async for start in batch.start_tasks(iter(requests(3)), token)] == []
                 assert [start async for start in batch.start_tasks(endless(), token)] == []
             else:
-                for ask in (lambda: batch.start_task(make_request(HOSTS[0])), lambda: batch.report(requests(3))):
+                for ask in (
+                    lambda: batch.start_task(make_request(HOSTS[0])),
+                    lambda: session_of(batch).report(requests(3)),
+                ):
                     with anyio.CancelScope() as scope:
                         scope.cancel()
                         try:
@@ -316,7 +291,8 @@ async def test_keys_travel_alone_and_never_start_twice() -> None:
             with pytest.raises(aioecs.IdempotencyMismatch):
                 await batch.start_task(make_request(local.instance_arns[1]), idempotency_key="a")
             keyed = client.start_tasks(
-                [one, one, make_request(*local.instance_arns[:25])], key=lambda r: f"k{len(r.container_instances)}"
+                [one, one, make_request(*local.instance_arns[:25])],
+                idempotency_key=lambda r: f"k{len(r.container_instances)}",
             )
             report = await keyed
         assert outcomes(report.starts) == {Outcome.STARTED: 27}
@@ -337,42 +313,6 @@ def test_only_equal_on_doubt_share_a_call() -> None:
 
 
 # The block -----------------------------------------------------------------------------------------------------------
-
-
-def test_not_open_closed_entered_twice() -> None:
-    """A batch is used inside its block, once; before, after and beside it nothing is sent."""
-
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
-        batch = client.batch()
-        for state in ("not entered", "closed"):
-            assert repr(batch).startswith(f"<aioecs.Batch {state}, ")
-            with pytest.raises(ClientStateError, match=state):
-                await batch.start_task(make_request(HOSTS[0]))
-            with pytest.raises(ClientStateError, match=state):
-                await anext(batch.start_tasks([]))
-            with pytest.raises(ClientStateError, match=state):
-                await batch.report([])
-            if state == "not entered":
-                async with batch:
-                    with pytest.raises(ClientStateError, match="open"):
-                        await batch.__aenter__()
-        with pytest.raises(ClientStateError, match="closed"):
-            await batch.__aenter__()
-        assert port.requests == []
-
-    with_client(work)
-
-
-async def test_of_a_client_that_was_left() -> None:
-    """A batch outlives its client's block: it says so, and nothing is sent."""
-    port = FakeTransport(start_task=FakeStartTask())
-    async with fake_client(port, pacing=None) as client:
-        batch = client.batch()
-        await batch.__aenter__()
-    with pytest.raises(ClientStateError, match="closed"):
-        await batch.start_task(make_request(HOSTS[0]))
-    await batch.__aexit__(None, None, None)
-    assert port.requests == []
 
 
 @pytest.mark.parametrize("wrong", ["request", "instances", "scope", "key"])
@@ -400,192 +340,7 @@ def test_what_is_not_a_request_is_refused_at_once(wrong: str) -> None:
     with_client(work)
 
 
-def test_leaving_the_block_drains_it() -> None:
-    """Whoever still waits is told in the end."""
-
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
-        async with client.batch() as batch:
-            tasks = [asyncio.ensure_future(batch.start_task(request)) for request in requests(30)]
-            asyncio.get_running_loop().call_later(20, told.gate.set)
-            await iterations(1)
-            assert "30 queued, 0 calls in flight, nothing settled" in repr(batch)
-            await asyncio.sleep(1)
-            assert "0 queued, 3 calls in flight, nothing settled, 0 throttled" in repr(batch)
-            assert batch.statistics() == attrs.evolve(batch.statistics(), requested=30, in_flight=3)
-        assert batch.statistics().started == 30
-        assert "30 started" in repr(batch)
-        await iterations(2)
-        assert all(task.done() for task in tasks)
-        with pytest.raises(attrs.exceptions.FrozenInstanceError):
-            batch.statistics().started = 1  # type: ignore[misc]
-
-    with_client(work, FakeStartTask(open_=False))
-
-
-def test_leaving_within_a_deadline() -> None:
-    """What is queued then is not sent, what flies goes on in custody and is left running."""
-
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        async with client.batch(drain=3) as batch:
-            tasks = [asyncio.ensure_future(batch.start_task(request)) for request in requests(30)]
-            await until_virtual(lambda: told.begun == 2)
-        assert loop.time() - began < 3.1
-        told.gate.set()
-        ends = await asyncio.gather(*tasks, return_exceptions=True)
-        assert sum(isinstance(end, aioecs.StartTaskResponse) for end in ends) == 20
-        assert sum(isinstance(end, aioecs.ECSError) for end in ends) == 10
-        assert len(port.requests) == 2
-
-    with_client(work, FakeStartTask(open_=False), max_in_flight=2)
-
-
-@pytest.mark.parametrize(
-    ("on_cancel", "stops", "outcome"),
-    [("stop", 10, Outcome.STOPPED), ("keep", 0, Outcome.STARTED), ("abandon", 0, None)],
-)
-def test_an_exception_in_the_block_withdraws(on_cancel: Any, stops: int, outcome: Outcome | None) -> None:
-    """By policy, and it waits for what that comes to, unless all is abandoned; the exception goes on."""
-
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
-        batch = client.batch(on_cancel=on_cancel)
-        tasks: list[asyncio.Task[Any]] = []
-        with pytest.raises(ValueError, match="mine"):
-            async with batch:
-                tasks += [asyncio.ensure_future(batch.start_task(request)) for request in requests(20)]
-                await until_virtual(lambda: told.begun == 1)
-                asyncio.get_running_loop().call_later(1, told.gate.set)
-                raise ValueError("mine")
-        now = batch.statistics()
-        assert now.requested == 20
-        assert now.not_sent == 10
-        assert [name for name, _ in port.requests].count("StopTask") == stops
-        if outcome is None:
-            assert now.in_flight == 1
-        else:
-            assert getattr(now, outcome.value) == 10
-        told.gate.set()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        assert batch.statistics().started + batch.statistics().stopped == 10
-
-    with_client(work, FakeStartTask(open_=False), max_in_flight=1)
-
-
-@pytest.mark.parametrize("where", ["in the block", "while draining"])
-@pytest.mark.parametrize("cancels", [1, 2])
-def test_a_cancel_of_the_block_settles(where: str, cancels: int) -> None:
-    """The first CancelledError goes on, after what it left has settled; a second ends the wait, not the settling."""
-
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
-        batch = client.batch()
-        loop = asyncio.get_running_loop()
-
-        async def block() -> None:
-            async with batch:
-                others.append(asyncio.ensure_future(batch.start_task(make_request(HOSTS[0]))))
-                await asyncio.sleep(1000 if where == "in the block" else 0)
-
-        others: list[asyncio.Task[Any]] = []
-        task = asyncio.ensure_future(block())
-        await until_virtual(lambda: told.begun == 1)
-        for at in range(cancels):
-            loop.call_later(at + 1, task.cancel, f"cancel {at}")
-        loop.call_later(5, told.gate.set)
-        began = loop.time()
-        with pytest.raises(asyncio.CancelledError, match="cancel 0"):
-            await task
-        assert loop.time() - began == pytest.approx(5 if cancels == 1 else 2, abs=0.1)
-        await asyncio.wait(others)
-        assert batch.statistics().stopped == 1
-
-    with_client(work, FakeStartTask(open_=False))
-
-
-def test_a_second_cancel_does_not_hide_behind_an_error() -> None:
-    """An error in the block, and then a cancel while it settles: the cancel is heard."""
-
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
-        async def block() -> None:
-            async with client.batch() as batch:
-                others.append(asyncio.ensure_future(batch.start_task(make_request(HOSTS[0]))))
-                await until_virtual(lambda: told.begun == 1)
-                raise ValueError("mine")
-
-        others: list[asyncio.Task[Any]] = []
-        task = asyncio.ensure_future(block())
-        await asyncio.sleep(1)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        told.gate.set()
-        await asyncio.wait(others)
-
-    with_client(work, FakeStartTask(open_=False))
-
-
 # A cancel of the report ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("cancel", [*CANCELS, "around"])
-def test_a_cancelled_report_has_its_starts_in_order(cancel: Any) -> None:
-    """By the scope or token it is StartCancelled; natively it is the first CancelledError, with that as its cause."""
-
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
-        token, scope = CancelToken(), anyio.CancelScope()
-        source: Any = {_by_token: token, _by_scope: scope, "around": scope}.get(cancel)
-        truths: list[StartCancelled | None] = []
-
-        async def ask() -> None:
-            with scope if cancel == "around" else contextlib.nullcontext():
-                try:
-                    await client.start_tasks(requests(45), source)
-                except asyncio.CancelledError as error:
-                    truths.append(aioecs.find_start_error(error))
-                    raise
-
-        task = asyncio.ensure_future(ask())
-        await until_virtual(lambda: told.begun == 2)
-        (_by_scope if cancel == "around" else cancel)(token, scope, task)
-        asyncio.get_running_loop().call_later(1, told.gate.set)
-        await asyncio.wait([task])
-        if cancel in (_by_token, _by_scope):
-            truth = task.exception()
-        else:
-            assert task.cancelled() is (cancel is _natively)
-            (truth,) = truths
-        assert isinstance(truth, StartCancelled)
-        assert [start.container_instance for start in truth.starts] == list(HOSTS[:45])
-        assert [start.outcome for start in truth.starts] == [Outcome.STOPPED] * 20 + [Outcome.NOT_SENT] * 25
-        assert truth.source is (source if cancel in (_by_token, _by_scope) else None)
-        assert len(sent(port)) == 2
-
-    with_client(work, FakeStartTask(open_=False), max_in_flight=2)
-
-
-def test_a_cancelled_report_waits_no_longer_than_settle() -> None:
-    """What has not settled then is told as it is known; its end is reported."""
-    heard: list[Any] = []
-
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
-        token = CancelToken()
-        loop = asyncio.get_running_loop()
-        async with client.batch() as batch:
-            task = asyncio.ensure_future(batch.report(requests(10), token))
-            await until_virtual(lambda: told.begun == 1)
-            began = loop.time()
-            token.cancel()
-            await asyncio.wait([task])
-            error = task.exception()
-            assert isinstance(error, StartCancelled)
-            assert outcomes(error.starts) == {Outcome.UNKNOWN: 10}
-            assert loop.time() - began == pytest.approx(2)
-            told.gate.set()
-        assert [start.outcome for starts, _ in heard for start in starts] == [Outcome.STOPPED] * 10
-
-    with_client(
-        work, FakeStartTask(open_=False), timeouts=Timeouts(settle=2), on_settled=lambda *told: heard.append(told)
-    )
 
 
 # Placing -------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,15 @@ import cProfile
 from typing import Any
 
 import pytest
-from fake_batch import HOSTS, EngineHarness, FakeStartTask, arn_of, make_request
+from fake_batch import (
+    HOSTS,
+    EngineHarness,
+    FakeStartTask,
+    arn_of,
+    calls_in_flight,
+    make_request,
+    release_calls,
+)
 from virtual_time import iterations, run_in_virtual_time
 
 import aioecs
@@ -18,21 +26,6 @@ from aioecs._logic.sending.packing import Entry, Group
 from aioecs._model.options import OnCancel
 from aioecs._runtime.concurrency import Priority
 from aioecs.errors import ECSError
-
-
-async def _flying(**settings: Any) -> tuple[EngineHarness, list[Entry]]:
-    """Put three starts on two hosts, the first of them twice, on the wire, and hold them there."""
-    bench = EngineHarness(FakeStartTask(open_=False), **settings)
-    entries = bench.add(HOSTS[0], HOSTS[0], HOSTS[1])
-    await iterations(8)
-    assert bench.start_task.begun == 1
-    return bench, entries
-
-
-async def _landed(bench: EngineHarness) -> None:
-    bench.start_task.gate.set()
-    await bench.engine.idle()
-
 
 # Packing, and places -------------------------------------------------------------------------------------------------
 
@@ -66,7 +59,7 @@ def test_no_more_calls_than_places() -> None:
         assert (bench.engine.in_flight, bench.engine.packing.queued) == (2, 20)
         for entry in entries[20:30]:
             bench.engine.withdraw(entry, "stop", "left")
-        await _landed(bench)
+        await release_calls(bench)
         assert bench.sent() == [HOSTS[:10], HOSTS[10:20], HOSTS[30:40]]
 
     run_in_virtual_time(work())
@@ -89,11 +82,11 @@ def test_idle_waits_for_all_and_a_cancelled_wait_leaves_no_trace() -> None:
     """Any number may wait; one that is cancelled is passed over."""
 
     async def work() -> None:
-        bench, _ = await _flying()
+        bench, _ = await calls_in_flight()
         waits = [asyncio.ensure_future(bench.engine.idle()) for _ in range(2)]
         await iterations(2)
         waits[0].cancel()
-        await _landed(bench)
+        await release_calls(bench)
         await asyncio.wait(waits)
         assert [wait.cancelled() for wait in waits] == [True, False]
 
@@ -169,10 +162,10 @@ def test_withdrawn_on_the_wire_stops_only_its_own(on_cancel: OnCancel, stops: in
     """Another's start of the same call is left alone; the block is not idle before the stop is through."""
 
     async def work() -> None:
-        bench, entries = await _flying()
+        bench, entries = await calls_in_flight()
         bench.engine.withdraw(entries[2], on_cancel, "left")
         bench.engine.withdraw(entries[2], on_cancel, "left, once more")
-        await _landed(bench)
+        await release_calls(bench)
         assert bench.owner.outcomes() == ["started", "started", outcome]
         assert bench.stopped() == [arn_of(bench.owner.starts()[2])][:stops]
         assert bench.engine.outstanding == 0
@@ -184,10 +177,10 @@ def test_a_stop_that_is_refused_leaves_it_started() -> None:
     """StopTask was not accepted, so the start is not called stopped."""
 
     async def work() -> None:
-        bench, entries = await _flying()
+        bench, entries = await calls_in_flight()
         bench.transport.handlers["stop_task"] = _no
         bench.engine.withdraw(entries[2], "stop", "left")
-        await _landed(bench)
+        await release_calls(bench)
         assert bench.owner.outcomes() == ["started"] * 3
         assert len(bench.stopped()) == 1
 
@@ -211,10 +204,10 @@ def test_a_call_left_by_all_goes_on(policies: tuple[OnCancel, ...], outcomes: li
     """Its answer is learnt, and what is to be stopped is stopped, each as it was left."""
 
     async def work() -> None:
-        bench, entries = await _flying()
+        bench, entries = await calls_in_flight()
         for entry, policy in zip(entries, policies, strict=True):
             bench.engine.withdraw(entry, policy, "left")
-        await _landed(bench)
+        await release_calls(bench)
         assert bench.owner.outcomes() == outcomes
         stopped = [arn_of(start) for start in bench.owner.starts() if start.outcome is Outcome.STOPPED]
         assert sorted(bench.stopped()) == sorted(stopped)
@@ -223,55 +216,11 @@ def test_a_call_left_by_all_goes_on(policies: tuple[OnCancel, ...], outcomes: li
     run_in_virtual_time(work())
 
 
-@pytest.mark.parametrize(
-    ("gone", "room", "outcomes", "stops"),
-    [
-        ((0,), 1, ["refused", "started", "started"], 0),
-        ((1,), 1, ["started", "refused", "started"], 0),
-        ((0,), 2, ["stopped", "started", "started"], 1),
-        ((0, 1), 1, ["stopped", "refused", "started"], 1),
-        ((0,), 0, ["refused", "refused", "started"], 0),
-    ],
-)
-def test_equal_starts_share_fairly(gone: tuple[int, ...], room: int, outcomes: list[str], stops: int) -> None:
-    """Of starts on one host, tasks go to those who still want them first, refusals to those who don't."""
-
-    async def work() -> None:
-        bench, entries = await _flying()
-        bench.start_task.capacity = {HOSTS[0]: room}
-        for at in gone:
-            bench.engine.withdraw(entries[at], "stop", "left")
-        await _landed(bench)
-        assert bench.owner.outcomes() == outcomes
-        assert len(bench.stopped()) == stops
-
-    run_in_virtual_time(work())
-
-
-@pytest.mark.parametrize("gone", [0, 1])
-def test_who_stays_is_told_of_what_was_sent(gone: int) -> None:
-    """One of two equal starts leaves before the wire; the other's refusal is its own, not the leaver's NOT_SENT."""
-
-    async def work() -> None:
-        bench = EngineHarness(FakeStartTask(full=[HOSTS[0]]), size=1)
-        await bench.core.concurrency.take(Priority.READ)
-        entries = bench.add(HOSTS[0], HOSTS[0])
-        await iterations(8)
-        bench.engine.withdraw(entries[gone], "stop", "left")
-        bench.core.concurrency.release()
-        await bench.engine.idle()
-        assert bench.sent() == [(HOSTS[0],)]
-        assert bench.owner.outcomes()[gone] == "not_sent"
-        assert bench.owner.outcomes()[1 - gone] == "refused"
-
-    run_in_virtual_time(work())
-
-
 def test_withdrawn_just_as_the_call_ends() -> None:
     """The answer is there and nobody has been told of it: what it started is taken back."""
 
     async def work() -> None:
-        bench, entries = await _flying()
+        bench, entries = await calls_in_flight()
         call = bench.prepared[0]
 
         def leave(_: Any) -> None:
@@ -281,7 +230,7 @@ def test_withdrawn_just_as_the_call_ends() -> None:
         waiter = call.end_or()
         call._waiters.insert(0, call._waiters.pop())  # it hears of the end before the engine does
         waiter.add_done_callback(leave)
-        await _landed(bench)
+        await release_calls(bench)
         assert bench.owner.outcomes() == ["stopped"] * 3
         assert len(bench.stopped()) == 3
 
@@ -304,7 +253,7 @@ def test_withdraw_all() -> None:
         assert bench.engine.outstanding == 37
         bench.engine.withdraw_all("keep", "left")
         assert bench.owner.outcomes().count("not_sent") >= 16
-        await _landed(bench)
+        await release_calls(bench)
         assert len(bench.owner.results) == 37
         assert bench.engine.outstanding == 0
 
@@ -341,7 +290,7 @@ def test_equal_keys_at_the_same_time_share_one_call() -> None:
         for leaver in (first, third):
             bench.engine.withdraw(leaver, "stop", "left")
         assert second.gone is None
-        await _landed(bench)
+        await release_calls(bench)
         assert len(bench.sent()) == 1
         assert len({arn_of(start) for start in bench.owner.starts()}) == 1
         assert bench.owner.outcomes() == ["started"] * 3
@@ -384,7 +333,7 @@ def test_a_key_in_use_for_something_else() -> None:
         assert start.outcome is Outcome.NOT_SENT
         assert isinstance(error, IdempotencyMismatch)
         assert start.error is error
-        await _landed(bench)
+        await release_calls(bench)
         assert bench.sent() == [(HOSTS[0],)]
 
     run_in_virtual_time(work())
@@ -503,34 +452,6 @@ def test_the_end_of_the_client_leaves_nobody_waiting() -> None:
         bench.core.background_tasks.cancel()
         await bench.engine.idle()
         assert bench.owner.outcomes() == ["unknown"] * 10 + ["not_sent"] * 10
-
-    run_in_virtual_time(work())
-
-
-def test_what_is_known_of_a_start_under_way() -> None:
-    """Before it lands it is what its call knows; while its stop is under way it is the task that it was given."""
-
-    async def work() -> None:
-        bench, entries = await _flying()
-        batch_call = entries[0].where
-        assert [batch_call.start_of(entry).outcome for entry in entries] == [Outcome.UNKNOWN] * 3
-        stopping = asyncio.Event()
-        stop = bench.transport.handlers["stop_task"]
-
-        async def held(request: Any, sent_marker: Any) -> Any:
-            await stopping.wait()
-            return await stop(request, sent_marker)
-
-        bench.transport.handlers["stop_task"] = held
-        bench.engine.withdraw(entries[0], "stop", "left")
-        bench.start_task.gate.set()
-        await iterations(12)
-        known = batch_call.start_of(entries[0])
-        assert known.request is entries[0].request
-        assert arn_of(known) not in {arn_of(start) for start in bench.owner.starts()}
-        stopping.set()
-        await bench.engine.idle()
-        assert arn_of(bench.owner.starts()[0]) == arn_of(known)
 
     run_in_virtual_time(work())
 

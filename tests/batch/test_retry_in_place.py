@@ -180,7 +180,7 @@ def test_under_a_key_it_waits_too() -> None:
 
         port.handlers["list_tasks"] = listed
         after(10, told.full.clear)
-        report = await client.start_tasks(requests(1), key=lambda _: "job-1", wait_for_capacity=60)
+        report = await client.start_tasks(requests(1), idempotency_key=lambda _: "job-1", wait_for_capacity=60)
         assert outcomes(report.starts) == {Outcome.STARTED: 1}
         assert len({request.started_by for name, request in port.requests if name == "StartTask"}) == 1
 

@@ -5,43 +5,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import anyio
 import pytest
-from fake_batch import HOSTS, FakeStartTask, arn_of, make_request, outcomes, rejecting, requests
+from fake_batch import (
+    HOSTS,
+    FakeStartTask,
+    Reports,
+    arn_of,
+    error_of,
+    make_request,
+    outcomes,
+    rejecting,
+    requests,
+    with_batch,
+)
 from fake_transport import FakeTransport, fake_client
-from virtual_time import iterations, run_in_virtual_time, until_virtual
+from virtual_time import run_in_virtual_time, until_virtual
 
 import aioecs
 from aioecs import CancelToken, InvalidRequest, Outcome, StartCancelled, StartResult, StartTaskRequest, Timeouts
-from aioecs._batch.start_stream import ends_all
+from aioecs._batch.batch import session_of
 from aioecs._calls.call_preparation import Preparer
-from aioecs._runtime.concurrency import Priority
-from aioecs.errors import ConfigurationError, service_error
 from aioecs.testing import LocalECS
-
-Told_ = list[tuple[tuple[StartResult, ...], str | None]]
-
-
-def with_batch(
-    work: Callable[[aioecs.Batch, FakeStartTask, FakeTransport, Told_], Awaitable[None]], told: Any = None, **more: Any
-) -> None:
-    """Run it with a batch on a port that is told what to say, on virtual time; it is told what nobody else hears."""
-
-    async def run() -> None:
-        said = FakeStartTask() if told is None else told
-        port = FakeTransport(start_task=said)
-        heard: Told_ = []
-        hear = heard.append
-        async with (
-            fake_client(port, pacing=None, on_settled=lambda *each: hear(each), **more) as client,
-            client.batch() as batch,
-        ):
-            await work(batch, said, port, heard)
-
-    run_in_virtual_time(run())
 
 
 async def slowly(given: list[StartTaskRequest], seconds: float = 1.0) -> AsyncIterator[StartTaskRequest]:
@@ -64,7 +52,7 @@ async def at_once(given: list[StartTaskRequest]) -> AsyncIterator[StartTaskReque
 def test_any_iterable(kind: str) -> None:
     """In the order of the requests in a report; each once as they settle."""
 
-    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Told_) -> None:
+    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Reports) -> None:
         asked = [] if kind == "nothing" else requests(30, 30)
 
         def given() -> Any:
@@ -76,7 +64,7 @@ def test_any_iterable(kind: str) -> None:
             }
             return ways.get(kind, lambda: asked)()
 
-        report = await batch.report(given())
+        report = await session_of(batch).report(given())
         assert [start.container_instance for start in report.starts] == list(HOSTS[: len(asked)])
         starts = [start async for start in batch.start_tasks(given())]
         assert len({arn_of(start) for start in (*starts, *report.starts)}) == 2 * len(asked)
@@ -97,7 +85,7 @@ def test_drawn_as_needed(is_async: bool) -> None:
         for request in endless():
             yield request
 
-    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Told_) -> None:
+    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Reports) -> None:
         given = 0
         stream = batch.start_tasks(endless_async() if is_async else endless())
         assert next(drawn) == 0
@@ -131,11 +119,11 @@ def test_requests_that_raise(is_async: bool) -> None:
         except KeyError:
             raise Mine from None
 
-    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Told_) -> None:
+    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Reports) -> None:
         loop = asyncio.get_running_loop()
         loop.call_later(1, told.gate.set)
         with pytest.raises(Mine) as caught:
-            await batch.report(given_async() if is_async else given())
+            await session_of(batch).report(given_async() if is_async else given())
         truth = aioecs.find_start_error(caught.value)
         assert truth is not None
         assert [start.container_instance for start in truth.starts] == list(HOSTS[:25])
@@ -156,9 +144,9 @@ def test_what_started_before_the_requests_raised_is_told() -> None:
         await asyncio.sleep(1)
         raise ValueError("mine")
 
-    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Told_) -> None:
+    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Reports) -> None:
         with pytest.raises(ValueError, match="mine") as caught:
-            await batch.report(given())
+            await session_of(batch).report(given())
         truth = aioecs.find_start_error(caught.value)
         assert truth is not None
         assert outcomes(truth.starts) == {Outcome.STARTED: 10}
@@ -187,10 +175,10 @@ def test_requests_that_are_cancelled_themselves(is_async: bool) -> None:
         yield make_request(HOSTS[0])
         raise asyncio.CancelledError("mine")
 
-    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Told_) -> None:
+    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Reports) -> None:
         kind = aioecs.ClientStateError if is_async else asyncio.CancelledError
         with pytest.raises(kind) as caught:
-            await batch.report(given_async() if is_async else given())
+            await session_of(batch).report(given_async() if is_async else given())
         truth = aioecs.find_start_error(caught.value)
         assert truth is not None
         assert len(truth.starts) == 1
@@ -212,8 +200,8 @@ def test_requests_that_are_cancelled_themselves(is_async: bool) -> None:
 def test_an_invalid_request_fails_no_other(broken: StartTaskRequest) -> None:
     """It is told as NOT_SENT with its error, once per instance, in its place."""
 
-    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Told_) -> None:
-        report = await batch.report([make_request(HOSTS[0]), broken, make_request(HOSTS[1])])
+    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Reports) -> None:
+        report = await session_of(batch).report([make_request(HOSTS[0]), broken, make_request(HOSTS[1])])
         held = broken.container_instances
         count = max(1, len(held)) if isinstance(held, tuple) else 1
         assert [start.outcome for start in report.starts] == [
@@ -235,9 +223,9 @@ def test_an_invalid_request_fails_no_other(broken: StartTaskRequest) -> None:
 def test_what_is_no_request_at_all(given: Any) -> None:
     """There is nothing to tell it by: it is an error of the requests."""
 
-    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Told_) -> None:
+    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Reports) -> None:
         with pytest.raises(InvalidRequest, match="a StartTaskRequest"):
-            await batch.report([given])
+            await session_of(batch).report([given])
         assert port.requests == []
 
     with_batch(work)
@@ -250,7 +238,7 @@ def test_a_key_function_that_raises() -> None:
         port = FakeTransport(start_task=FakeStartTask())
         async with fake_client(port, pacing=None) as client:
             with pytest.raises(ZeroDivisionError) as caught:
-                await client.start_tasks(requests(3), key=lambda _: str(1 // 0))
+                await client.start_tasks(requests(3), idempotency_key=lambda _: str(1 // 0))
             assert aioecs.find_start_error(caught.value) is not None
         assert port.requests == []
 
@@ -272,7 +260,7 @@ def test_a_large_request_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> Non
 
         monkeypatch.setattr(Preparer, "check", counted)
         async with fake_client(port, pacing=None) as client, client.batch() as batch:
-            report = await batch.report([make_request(*HOSTS)])
+            report = await session_of(batch).report([make_request(*HOSTS)])
         assert checks == 1
         assert outcomes(report.starts) == {Outcome.STARTED: len(HOSTS)}
 
@@ -305,7 +293,7 @@ def test_what_only_looks_like_the_last_request_is_checked() -> None:
 def test_the_loop_is_not_held_by_slow_requests() -> None:
     """An iterable that takes its time is drawn a millisecond at a time."""
 
-    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Told_) -> None:
+    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Reports) -> None:
         loop = asyncio.get_running_loop()
         seen: list[int] = []
         rounds = 0
@@ -323,7 +311,7 @@ def test_the_loop_is_not_held_by_slow_requests() -> None:
                 loop.call_soon(count)
 
         count()
-        await batch.report(given())
+        await session_of(batch).report(given())
         assert len(set(seen)) == 20
 
     with_batch(work)
@@ -343,7 +331,7 @@ def test_an_endless_stream_can_be_left(by: str, is_async: bool) -> None:
             yield request
         await never.wait()
 
-    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Told_) -> None:
+    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Reports) -> None:
         told.gate.set()
         token, scope = CancelToken(), anyio.CancelScope()
         source: Any = {"token": token, "scope": scope}.get(by)
@@ -371,7 +359,7 @@ def test_an_endless_stream_can_be_left(by: str, is_async: bool) -> None:
         asyncio.get_running_loop().call_later(1, told.gate.set)
         await asyncio.wait([task])
         sends = len([name for name, _ in port.requests if name == "StartTask"])
-        truth = aioecs.find_start_error(await _ended(task))
+        truth = aioecs.find_start_error(await error_of(task))
         await asyncio.sleep(5)
         now = batch.statistics()
         assert (now.queued, now.in_flight) == (0, 0)
@@ -385,18 +373,10 @@ def test_an_endless_stream_can_be_left(by: str, is_async: bool) -> None:
     with_batch(work, max_in_flight=2)
 
 
-async def _ended(task: asyncio.Task[Any]) -> BaseException | None:
-    try:
-        await task
-    except asyncio.CancelledError as error:
-        return error
-    return None
-
-
 def test_break_gives_up_the_rest() -> None:
     """Without `aclosing` too: the iterator is dropped, and its starts are withdrawn."""
 
-    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Told_) -> None:
+    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Reports) -> None:
         async for start in batch.start_tasks(requests(100)):
             assert start.outcome is Outcome.STARTED
             break
@@ -418,13 +398,13 @@ def test_a_cancel_while_it_ends_early() -> None:
 
     held = FakeStartTask(open_=False)
 
-    async def work(batch: aioecs.Batch, _: Any, port: FakeTransport, heard: Told_) -> None:
+    async def work(batch: aioecs.Batch, _: Any, port: FakeTransport, heard: Reports) -> None:
         token = CancelToken()
         loop = asyncio.get_running_loop()
         began = loop.time()
         loop.call_later(1, token.cancel)
         with pytest.raises(StartCancelled) as caught:
-            await batch.report(requests(20, 20), token)
+            await session_of(batch).report(requests(20, 20), token)
         assert loop.time() - began == pytest.approx(3)
         assert outcomes(caught.value.starts) == {Outcome.REFUSED: 10, Outcome.UNKNOWN: 10}
         held.gate.set()
@@ -436,14 +416,14 @@ def test_a_cancel_while_it_ends_early() -> None:
 def test_a_second_cancel_ends_the_wait(seconds: float) -> None:
     """The first CancelledError goes on; what was not known then is UNKNOWN, and heard of later."""
 
-    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Told_) -> None:
+    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Reports) -> None:
         loop = asyncio.get_running_loop()
-        task = asyncio.ensure_future(batch.report(requests(20, 20)))
+        task = asyncio.ensure_future(session_of(batch).report(requests(20, 20)))
         await until_virtual(lambda: told.begun == 2)
         began = loop.time()
         task.cancel("first")
         loop.call_later(seconds, task.cancel, "second")
-        error = await _ended(task)
+        error = await error_of(task)
         assert str(error) == "first"
         truth = aioecs.find_start_error(error)
         assert truth is not None
@@ -463,7 +443,7 @@ def test_the_end_of_the_client_ends_a_stream() -> None:
         port = FakeTransport(start_task=FakeStartTask())
         async with fake_client(port, pacing=None, timeouts=Timeouts(drain=1, settle=1)) as client:
             batch = await client.batch().__aenter__()
-            task = asyncio.ensure_future(batch.report(slowly(requests(100))))
+            task = asyncio.ensure_future(session_of(batch).report(slowly(requests(100))))
             await asyncio.sleep(3.5)
         with pytest.raises(aioecs.ClientStateError) as caught:
             await task
@@ -476,107 +456,6 @@ def test_the_end_of_the_client_ends_a_stream() -> None:
 
 
 # One caller ----------------------------------------------------------------------------------------------------------
-
-
-def test_a_caller_of_many_instances_waits_for_all() -> None:
-    """What it is told covers all calls that its starts flew in, withdrawn in part or not."""
-
-    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Told_) -> None:
-        token = CancelToken()
-        task = asyncio.ensure_future(batch.start_task(make_request(*HOSTS[:25]), token))
-        await until_virtual(lambda: told.begun == 2)
-        token.cancel("enough")
-        told.gate.set()
-        await asyncio.wait([task])
-        error = task.exception()
-        assert isinstance(error, StartCancelled)
-        assert [start.container_instance for start in error.starts] == list(HOSTS[:25])
-        assert outcomes(error.starts) == {Outcome.STOPPED: 20, Outcome.NOT_SENT: 5}
-
-    with_batch(work, FakeStartTask(open_=False), max_in_flight=2)
-
-
-@pytest.mark.parametrize("landed", [False, True])
-def test_a_coroutine_that_is_closed_is_heard_of(landed: bool) -> None:
-    """Its caller is gone without a cancel: what it was not given is withdrawn, and what it came to is reported."""
-
-    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Told_) -> None:
-        asking = batch.start_task(make_request(HOSTS[0]))
-        asking.send(None)
-        await until_virtual(lambda: told.begun == 1)
-        if landed:
-            told.gate.set()
-            await iterations(10)
-        asking.close()
-        told.gate.set()
-        await asyncio.sleep(1)
-        assert [start.outcome for starts, _ in heard for start in starts] == [Outcome.STOPPED]
-
-    with_batch(work, FakeStartTask(open_=False))
-
-
-def test_a_cancel_that_meets_the_end_is_heard_of() -> None:
-    """All has settled when its caller is cancelled, which takes what started along: a caller's cancel wins."""
-
-    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Told_) -> None:
-        task = asyncio.ensure_future(batch.start_task(make_request(HOSTS[0])))
-        await until_virtual(lambda: told.begun == 1)
-        told.gate.set()
-        while batch.statistics().started == 0:
-            await asyncio.sleep(0)
-        task.cancel()
-        error = await _ended(task)
-        truth = aioecs.find_start_error(error)
-        assert truth is not None
-        assert len(truth.tasks) == 1
-        assert truth.outcome is Outcome.STOPPED
-        assert [start.outcome for starts, _ in heard for start in starts] in ([], [Outcome.STOPPED])
-
-    with_batch(work, FakeStartTask(open_=False))
-
-
-def test_a_cancel_that_abandons_waits_for_what_can_be_cut() -> None:
-    """Nothing of it is on the wire, so what it came to is known at once: NOT_SENT."""
-
-    async def run() -> None:
-        told = FakeStartTask()
-        port = FakeTransport(start_task=told)
-        async with fake_client(port, pacing=None, max_in_flight=1, on_cancel="abandon") as client:
-            core = client._opened
-            assert core is not None
-            await core.concurrency.take(Priority.READ)
-            async with client.batch() as batch:
-                token = CancelToken()
-                task = asyncio.ensure_future(batch.start_task(make_request(HOSTS[0]), token))
-                await until_virtual(lambda: batch.statistics().in_flight == 1)
-                token.cancel()
-                await asyncio.wait([task])
-                error = task.exception()
-                assert isinstance(error, StartCancelled)
-                assert error.outcome is Outcome.NOT_SENT
-            core.concurrency.release()
-        assert port.requests == []
-
-    run_in_virtual_time(run())
-
-
-@pytest.mark.parametrize(
-    ("error", "ends"),
-    [
-        (None, False),
-        (ConfigurationError("no credentials"), True),
-        (service_error("AccessDeniedException", ""), True),
-        (service_error("ClusterNotFoundException", ""), True),
-        (service_error("ExpiredTokenException", ""), True),
-        (service_error("UnrecognizedClientException", ""), True),
-        (service_error("ClientException", ""), False),
-        (service_error("ServerException", ""), False),
-        (InvalidRequest("a", "b"), False),
-    ],
-)
-def test_what_would_meet_all(error: Any, ends: bool) -> None:
-    """No permission, no such cluster, no valid credentials: and nothing else ends a stream early."""
-    assert ends_all(error) is ends
 
 
 # On real sockets -----------------------------------------------------------------------------------------------------

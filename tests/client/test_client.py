@@ -27,6 +27,7 @@ from aioecs import (
     StartTaskResponse,
     Timeouts,
 )
+from aioecs._batch.batch import session_of
 from aioecs._client import client as module
 from aioecs._model.call_events import CallBegun, CallSettled, RequestAnswered, RequestSent, StartSettled
 from aioecs._runtime import admission
@@ -182,7 +183,7 @@ async def test_it_is_used_while_it_is_open(wire: Wire) -> None:
         assert entered is client
         assert (wire.open, client.raw) == (True, "the raw client")
         at = "us-east-1 at http://fake, fake transport"
-        assert repr(client) == f"<aioecs.Client open, {at}, 0/4 in flight, 0 waiting, 0 in custody>"
+        assert repr(client) == f"<aioecs.Client open, {at}, 0/4 in flight, 0 waiting, 0 background tasks>"
     assert not wire.open
     await refused("closed")
     assert wire.port.requests == []
@@ -454,12 +455,13 @@ def test_many_are_started_as_one_batch() -> None:
             report = await client.start_tasks([make_request()] * 20)
             assert (len(report.started), len(port.requests)) == (20, 2)
             keyed = await client.start_tasks(
-                [make_request(group="a"), make_request(group="b")], key=lambda one: str(one.group)
+                [make_request(group="a"), make_request(group="b")], idempotency_key=lambda one: str(one.group)
             )
             assert len(keyed.started) == 2
             assert len({request.started_by for _, request in port.requests}) == 4
-            assert (client.batch()._on_cancel, client.batch(on_cancel="abandon")._on_cancel) == ("keep", "abandon")
-            assert client.batch(delivery="at_least_once")._delivery == "at_least_once"
+            assert session_of(client.batch()).on_cancel == "keep"
+            assert session_of(client.batch(on_cancel="abandon")).on_cancel == "abandon"
+            assert session_of(client.batch(delivery="at_least_once")).delivery == "at_least_once"
 
     run_in_virtual_time(main())
 

@@ -28,7 +28,7 @@ from virtual_time import iterations, run_in_virtual_time
 
 import aioecs
 from aioecs import CancelToken, Outcome, Pacing, Timeouts
-from aioecs._batch import placement_stream
+from aioecs._batch.placement import placement_stream
 from aioecs._logic.calls.actions import BackoffEnded
 from aioecs._model.attempt import Answered, Attempt, Lost, NotSent, Rejected
 from aioecs._model.call_events import (
@@ -321,7 +321,7 @@ def test_a_stream_left_early(taken: int) -> None:
 
 async def test_placed_starts_count_once(local: LocalECS, monkeypatch: pytest.MonkeyPatch) -> None:
     """However often they were moved: what is told is what the report says."""
-    monkeypatch.setattr(placement_stream, "LOOK_AGAIN", 0.02)
+    monkeypatch.setattr(placement_stream, "MIN_REFRESH_INTERVAL", 0.02)
     heard: list[Event] = []
     access: dict[str, Any] = {**local.client_kwargs()}
     async with aioecs.Client(**access, pacing=None, on_event=heard.append) as client:

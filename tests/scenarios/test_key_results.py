@@ -44,7 +44,7 @@ async def test_another_request_is_a_mismatch(who: str) -> None:
             again = await of.start_task(request(local, "a"), idempotency_key="k")
         assert (started.found, again.found) == (False, True)
         assert [task.task_arn for task in again.tasks] == [task.task_arn for task in started.tasks]
-        report = await first.start_tasks([request(local, "a")], key=lambda _: "k")
+        report = await first.start_tasks([request(local, "a")], idempotency_key=lambda _: "k")
         assert [start.found for start in report.starts] == [True]
         assert local.truth.requests["StartTask"] == 1
 

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from ecs_with_changing_hosts import ModelECS
 from fake_transport import fake_client
-from placement_world import ModelECS
 from virtual_time import run_in_virtual_time
 
 import aioecs

@@ -8,13 +8,13 @@ from collections import Counter
 from typing import Any, cast
 
 import pytest
+from ecs_with_changing_hosts import ModelECS, sizes_of
 from fake_transport import fake_client
-from placement_world import ModelECS, sizes_of
 from virtual_time import run_in_virtual_time
 
 import aioecs
 from aioecs import Binpack, Outcome, Random, Spread, StartResult, StartTaskRequest
-from aioecs._batch.placement_stream import PlacementStream
+from aioecs._batch.placement.placement_stream import PlacementStream
 
 SIZES = ["1-1", "2-1", "1-3", "4-4", "7-2"]
 
@@ -88,13 +88,13 @@ class Script:
 def test_no_start_is_refused_while_a_fresh_look_would_show_capacity(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred scripts each: and what has started runs, once, and everything is told once."""
     playing: list[Script] = []
-    tell = PlacementStream._tell_refused
+    tell = PlacementStream._settle_refused
 
     def held(stream: PlacementStream, entry: Any, start: StartResult) -> None:
         playing[-1].refused(start)
         tell(stream, entry, start)
 
-    monkeypatch.setattr(PlacementStream, "_tell_refused", held)
+    monkeypatch.setattr(PlacementStream, "_settle_refused", held)
     outcomes: Counter[str] = Counter()
     for seed in range(100 * part, 100 * part + 100):
         script = Script(seed)

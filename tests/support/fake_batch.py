@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from fake_transport import FakeReconciler, FakeTransport, make_core
+import anyio
+from fake_transport import FakeReconciler, FakeTransport, fake_client, make_core
+from virtual_time import iterations, run_in_virtual_time
 
 import aioecs
-from aioecs import Outcome, RunTaskRequest, StartResult, StartTaskRequest
+from aioecs import (
+    CancelToken,
+    Outcome,
+    RunTaskRequest,
+    StartCancelled,
+    StartResult,
+    StartTaskRequest,
+)
 from aioecs._batch.engine import Engine
 from aioecs._calls.call import Call
 from aioecs._logic.calls.call_record import CallRecord
@@ -168,3 +177,91 @@ def outcomes(starts: Iterable[StartResult]) -> dict[Outcome, int]:
     for start in starts:
         counted[start.outcome] = counted.get(start.outcome, 0) + 1
     return counted
+
+
+def with_client(
+    work: Callable[[aioecs.Client, FakeStartTask, FakeTransport], Awaitable[None]], told: Any = None, **more: Any
+) -> None:
+    """Run it with a client on a port that is told what to say, on virtual time."""
+
+    async def run() -> None:
+        said = FakeStartTask() if told is None else told
+        port = FakeTransport(start_task=said)
+        async with fake_client(port, pacing=None, **more) as client:
+            await work(client, said, port)
+
+    run_in_virtual_time(run())
+
+
+def sent(port: FakeTransport) -> list[tuple[str, ...]]:
+    """Return the instances of each StartTask."""
+    return [tuple(request.container_instances) for name, request in port.requests if name == "StartTask"]
+
+
+def cancel_token(token: CancelToken, _scope: Any, _task: Any) -> None:
+    token.cancel("enough")
+
+
+def cancel_scope_of(_token: Any, scope: anyio.CancelScope, _task: Any) -> None:
+    scope.cancel()
+
+
+def cancel_task(_token: Any, _scope: Any, task: asyncio.Task[Any]) -> None:
+    task.cancel()
+
+
+CANCELS = [cancel_token, cancel_scope_of, cancel_task]
+
+
+async def start_error_of(task: asyncio.Task[Any]) -> StartCancelled | None:
+    try:
+        await task
+    except asyncio.CancelledError as error:
+        return aioecs.find_start_error(error)
+    return None
+
+
+Reports = list[tuple[tuple[StartResult, ...], str | None]]
+
+
+def with_batch(
+    work: Callable[[aioecs.Batch, FakeStartTask, FakeTransport, Reports], Awaitable[None]],
+    told: Any = None,
+    **more: Any,
+) -> None:
+    """Run it with a batch on a port that is told what to say, on virtual time; it is told what nobody else hears."""
+
+    async def run() -> None:
+        said = FakeStartTask() if told is None else told
+        port = FakeTransport(start_task=said)
+        heard: Reports = []
+        hear = heard.append
+        async with (
+            fake_client(port, pacing=None, on_settled=lambda *each: hear(each), **more) as client,
+            client.batch() as batch,
+        ):
+            await work(batch, said, port, heard)
+
+    run_in_virtual_time(run())
+
+
+async def error_of(task: asyncio.Task[Any]) -> BaseException | None:
+    try:
+        await task
+    except asyncio.CancelledError as error:
+        return error
+    return None
+
+
+async def calls_in_flight(**settings: Any) -> tuple[EngineHarness, list[Entry]]:
+    """Put three starts on two hosts, the first of them twice, on the wire, and hold them there."""
+    bench = EngineHarness(FakeStartTask(open_=False), **settings)
+    entries = bench.add(HOSTS[0], HOSTS[0], HOSTS[1])
+    await iterations(8)
+    assert bench.start_task.begun == 1
+    return bench, entries
+
+
+async def release_calls(bench: EngineHarness) -> None:
+    bench.start_task.gate.set()
+    await bench.engine.idle()

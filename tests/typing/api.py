@@ -164,7 +164,7 @@ async def starting(ecs: aioecs.Client, token: aioecs.CancelToken, scope: anyio.C
     assert_type(await ecs.start_task(request), aioecs.StartTaskResponse)
     assert_type(await ecs.start_task(request, scope, idempotency_key="job", on_cancel="stop"), aioecs.StartTaskResponse)
     assert_type(await ecs.start_task(request, cancel_scope=token, delivery="at_most_once"), aioecs.StartTaskResponse)
-    assert_type(await ecs.start_tasks([request], token, key=key, on_cancel="abandon"), aioecs.BatchReport)
+    assert_type(await ecs.start_tasks([request], token, idempotency_key=key, on_cancel="abandon"), aioecs.BatchReport)
     assert_type(await ecs.start_tasks(requests()), aioecs.BatchReport)
     placed = await ecs.place_tasks(
         request,
@@ -180,14 +180,13 @@ async def starting(ecs: aioecs.Client, token: aioecs.CancelToken, scope: anyio.C
     await ecs.place_tasks(request, count=1, placement=aioecs.Random())
     await ecs.place_tasks(requests(), scope, idempotency_key=key, on_capacity_shortage=lacking)
     assert_type(await ecs.place_task(request, token, idempotency_key="job"), aioecs.StartTaskResponse)
-    async with ecs.batch(key=key, window=0.01, drain=30) as batch:
+    async with ecs.batch(idempotency_key=key, window=0.01, drain=30) as batch:
         assert_type(batch, aioecs.Batch)
         assert_type(await batch.start_task(request, token, idempotency_key="job"), aioecs.StartTaskResponse)
         async for start in batch.start_tasks(requests(), scope):
             assert_type(start, aioecs.StartResult)
         async for start in batch.place_tasks(request, count=10, placement=aioecs.Spread("host")):
             assert_type(start.outcome, aioecs.Outcome)
-        assert_type(await batch.report([request]), aioecs.BatchReport)
         assert_type(batch.statistics(), aioecs.Statistics)
         assert_type(batch.open_starts(), tuple[aioecs.StartResult, ...])
 
@@ -282,7 +281,7 @@ def blocking(token: aioecs.CancelToken) -> None:
     with aioecs.sync.Client("eu-west-1", timeouts=aioecs.Timeouts(settle=5), max_in_flight=10) as ecs:
         assert_type(ecs, aioecs.sync.Client)
         assert_type(ecs.start_task(request, token, idempotency_key="job"), aioecs.StartTaskResponse)
-        assert_type(ecs.start_tasks((one for one in [request]), token, key=key), aioecs.BatchReport)
+        assert_type(ecs.start_tasks((one for one in [request]), token, idempotency_key=key), aioecs.BatchReport)
         assert_type(ecs.place_tasks(request, token, count=3, placement=aioecs.Random()), aioecs.BatchReport)
         future = ecs.begin_start_task(request, token, on_cancel="keep")
         assert_type(future, Future[aioecs.StartTaskResponse])

@@ -25,7 +25,7 @@ _SIZE = re.compile(r"\s*(?P<number>\d+(?:\.\d*)?|\.\d+)\s*(?P<unit>[a-z]*)\s*", 
 
 @attrs.frozen(kw_only=True, cache_hash=True)
 class Demand:
-    """What one task takes, and what it asks for; equal ones are interchangeable."""
+    """What one task takes and requires; equal ones are interchangeable."""
 
     cpu: int = 0
     """CPU units, 1,024 to a vCPU."""
@@ -48,12 +48,12 @@ class Demand:
 
     @property
     def shape(self) -> Hashable:
-        """What it asks for beside amounts of CPU, memory and GPUs; demands of one shape share a placer."""
+        """What it requires beside CPU, memory and GPUs; demands of one shape share a placer."""
         return self.tcp, self.udp, self.attributes, self.platform, self.expressions
 
 
 def demand(task_definition: TaskDefinition, overrides: TaskOverride | None = None) -> Demand:
-    """Tell what one task of the definition takes, with StartTask's overrides applied."""
+    """Return what one task of the definition takes, with StartTask's overrides applied."""
     over = overrides if overrides is not None else TaskOverride()
     by_name = {override.name: override for override in over.container_overrides or ()}
     pairs = [(each, by_name.get(each.name, ContainerOverride())) for each in task_definition.container_definitions]
@@ -76,9 +76,9 @@ def demand(task_definition: TaskDefinition, overrides: TaskOverride | None = Non
 
 
 def _platform(asked: RuntimePlatform | None) -> tuple[tuple[str, str], ...]:
-    """Return what the agents of fitting instances say of themselves [docs, attributes]; what isn't asked for is not.
+    """Return what the agents of fitting instances register as attributes [docs]; nothing where no platform is required.
 
-    An older agent says less, so what an instance doesn't say counts as fitting, and ECS has the last word.
+    An older agent registers fewer attributes, so a missing one counts as fitting, and ECS has the last word.
     """
     if asked is None:
         return ()
@@ -104,7 +104,7 @@ def _memory(container: ContainerDefinition, override: ContainerOverride) -> int:
 
 
 def _gpus(container: ContainerDefinition, override: ContainerOverride) -> list[str]:
-    """Return what GPUs a container asks for; an override replaces the whole list."""
+    """Return the GPUs that a container requires; an override replaces the whole list."""
     needed: tuple[ResourceRequirement, ...] = tuple(
         container.resource_requirements if override.resource_requirements is None else override.resource_requirements
     )

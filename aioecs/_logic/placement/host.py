@@ -1,4 +1,4 @@
-"""A container instance as a snapshot shows it: what is free, what it has in all, and what it says of itself."""
+"""A container instance as a snapshot shows it: what is free, what it has in all, and its attributes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Size:
 
     @classmethod
     def of(cls, instance: ContainerInstance) -> Self | None:
-        """Read it off a description; None if it doesn't tell."""
+        """Read it from a description; None if that lacks it."""
         has = {resource.name: resource for resource in instance.registered_resources}
         if not has:
             return None
@@ -64,7 +64,7 @@ class Host:
 
     arn: str
     status: str = "ACTIVE"
-    """Where it stands; only an ACTIVE one takes tasks, and what ECS doesn't know has the status MISSING."""
+    """Its status; only an ACTIVE one takes tasks, and what ECS doesn't know has the status MISSING."""
     agent: bool = True
     """Whether its agent is connected."""
     cpu: int = 0
@@ -87,8 +87,8 @@ class Host:
     def of(cls, instance: ContainerInstance) -> Self:
         """Read a description: CPU, MEMORY and GPU list what is free, PORTS and PORTS_UDP what is taken [model].
 
-        What isn't told isn't free. But GPUs: where `remainingResources` leaves them out, those that the instance
-        registered with count as free, and ECS has the last word.
+        A resource that is not listed is not free. But GPUs: where `remainingResources` leaves them out, those that the
+        instance registered with count as free, and ECS has the last word.
         """
         left = {resource.name: resource for resource in instance.remaining_resources}
         size = Size.of(instance)
@@ -114,7 +114,7 @@ class Host:
         )
 
     def is_not(self, platform: Iterable[tuple[str, str]]) -> bool:
-        """Tell whether it says of itself that it is another platform; one that doesn't say may be any."""
+        """Tell whether its attributes name another platform; a host without them may be any."""
         shown = ((self.attributes.get(name), value) for name, value in platform)
         return any(has is not None and has.lower() != value.lower() for has, value in shown)
 

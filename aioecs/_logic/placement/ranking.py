@@ -1,4 +1,4 @@
-"""Two ways to keep things of which always one is wanted next: the least, or the least that is large enough."""
+"""Two ways to find the next of many items: the least, or the least that is large enough."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SPARE = 64  # entries that a heap may hold beyond twice the living, before it i
 
 
 class Queue(Generic[T]):
-    """Wants the least key next. Each `put` costs a step of the order of log n."""
+    """Finds the least key. Each `put` costs a step of the order of log n."""
 
     def __init__(self) -> None:
         self._keys: dict[T, Key] = {}
@@ -59,7 +59,7 @@ class Queue(Generic[T]):
 
 
 class Tournament(Generic[T]):
-    """Wants the least key among those that are large enough, for any size that is asked for.
+    """Finds the least key among those that are large enough, for any size.
 
     Things are kept in classes by their first amount, a quarter of a power of two each, and each class is a binary tree:
     a node knows the least key below it, and the most of each amount. In the classes above the one that is asked for
@@ -133,10 +133,10 @@ class Tournament(Generic[T]):
             if item is not None and suits(item):
                 yield item
 
-    def any(self, dice: float) -> T | None:
-        """Return any, all being equally likely for a dice of 0 to 1."""
+    def any(self, random_number: float) -> T | None:
+        """Return any, all being equally likely for a random number of 0 to 1."""
         count = len(self._listed)
-        return self._listed[min(int(dice * count), count - 1)] if count else None
+        return self._listed[min(int(random_number * count), count - 1)] if count else None
 
 
 def _class(amount: int) -> int:
@@ -202,7 +202,7 @@ class _Tree(Generic[T]):
         return [(item, key, amounts) for item, key, amounts in pairs if key is not None]
 
     def _build(self, held: list[tuple[T, Key, Amounts]]) -> None:
-        """Lay the tree out anew, with some room to spare."""
+        """Build the tree anew, with some places to spare."""
         size = self._size = 1 << max(2, (len(held) + len(held) // 4).bit_length())
         rest = size - len(held)
         self._items: list[T | None] = [*(item for item, _, _ in held), *([None] * rest)]

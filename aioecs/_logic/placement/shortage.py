@@ -20,7 +20,7 @@ def shortage(waiting: Iterable[tuple[Placer, Demand, str | None]]) -> list[Capac
 def _sum(cluster: str | None, starts: list[tuple[Placer, Demand]]) -> CapacityDemand:
     demands = [demand for _, demand in starts]
     gpus = [max(demand.gpus, demand.all_gpus) for demand in demands]
-    kinds = dict.fromkeys(starts)
+    distinct = dict.fromkeys(starts)
     return CapacityDemand(
         cluster=cluster,
         starts=len(starts),
@@ -30,6 +30,6 @@ def _sum(cluster: str | None, starts: list[tuple[Placer, Demand]]) -> CapacityDe
         largest_cpu=max(demand.cpu for demand in demands),
         largest_memory=max(demand.memory for demand in demands),
         largest_gpus=max(gpus),
-        attributes=tuple(dict.fromkeys(each for placer, demand in kinds for each in placer.unmet(demand))),
+        attributes=tuple(dict.fromkeys(each for placer, demand in distinct for each in placer.unmet(demand))),
         reasons=starts[0][0].excluded_for(starts[0][1]),
     )

@@ -3,11 +3,11 @@
 The rules::
 
     order     what has waited longest is tried first; what fits goes, so a small start may overtake a large one
-    reserve   a start that `OVERTAKEN` others have overtaken has a host kept for it: the one, of those that are large
-              enough, on which the most is free; nothing else of this client is placed there until the start is placed,
+    reserve   a start that `MAX_OVERTAKEN` others have overtaken has a host kept for it: of those that are large
+              enough, the one with the most free; nothing else of this client is placed there until the start is placed,
               there or elsewhere, or waits no longer. One start at a time, the one that has waited longest
     refuse    once its time is over, and a snapshot that was begun no earlier than that shows no capacity, and no start
-              of ours stands between that snapshot and the truth; at once if no host is large enough even when empty
+              of this client is in flight that may change that; at once if no host is large enough even when empty
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ import attrs
 from aioecs._logic.placement.demand import Demand
 from aioecs._logic.placement.placer import Placer
 
-OVERTAKEN = 100
+MAX_OVERTAKEN = 100
 """So many others may go before a start that waits, until a host is kept for it."""
 
 SLACK = 1e-6  # in seconds: a time so near is over; loops fire their timers that exactly
-LONGEST = 10.0  # in seconds, between two looks for capacity, unless the reads take longer to come by
-SHARE = 4  # looks for capacity take at most one in so many of the reads that the account's bucket lets through
+MAX_REFRESH_INTERVAL = 10.0  # in seconds, between two refreshes, unless the reads take longer to come by
+READ_SHARE = 4  # refreshes take at most one in so many of the reads that the account's bucket lets through
 
 
-def look_interval(waited: float, reads: int, rate: float, shortest: float) -> float:
-    """Return how long to wait between two looks for capacity, in seconds.
+def refresh_interval(waited: float, reads: int, rate: float, shortest: float) -> float:
+    """Return how long to wait between two refreshes, in seconds.
 
     A tenth of the time for which none has come, so that waiting costs a tenth more than is needed; never so often that
-    the looks, of so many reads each, took more than their share of the bucket's rate.
+    the refreshes, of so many reads each, take more than their share of the rate.
     """
-    least = max(shortest, SHARE * reads / rate if rate > 0 else LONGEST)
-    return max(least, min(waited / 10, LONGEST))
+    least = max(shortest, READ_SHARE * reads / rate if rate > 0 else MAX_REFRESH_INTERVAL)
+    return max(least, min(waited / 10, MAX_REFRESH_INTERVAL))
 
 
 @attrs.define(eq=False)
-class Waiting:
+class WaitingStart:
     """A start that waits."""
 
     at: int
@@ -53,7 +53,7 @@ class Waiting:
 
 
 @attrs.define(eq=False)
-class Kind:
+class DemandGroup:
     """Starts that are placed alike: of one placer, and one demand."""
 
     placer: Placer
@@ -62,131 +62,135 @@ class Kind:
     """Where a newer snapshot comes from."""
     need: int = 0
     """The number of the first snapshot that is new enough to refuse any of them."""
-    unsure: bool = False
+    uncertain: bool = False
     """Whether the last snapshot left it uncertain, so that another one at once would do so too."""
-    waiting: deque[Waiting] = attrs.Factory(deque)
+    waiting: deque[WaitingStart] = attrs.Factory(deque)
 
 
 class Waitlist:
-    """The starts of one stream that wait for capacity, by kind."""
+    """The starts of one stream that wait for capacity, by group."""
 
     def __init__(self) -> None:
-        self.kinds: dict[Kind, None] = {}
+        self.groups: dict[DemandGroup, None] = {}
         """Those of which some wait."""
         self.count = 0
-        self._reserved: tuple[Kind, Waiting, str] | None = None
+        self._reserved: tuple[DemandGroup, WaitingStart, str] | None = None
 
     def __len__(self) -> int:
         return self.count
 
-    def add(self, kind: Kind, start: Waiting) -> None:
-        """Let one wait; within its kind they stay in order."""
-        if kind.waiting and start.at < kind.waiting[-1].at:
-            kind.waiting = deque(sorted((*kind.waiting, start), key=lambda each: each.at))
+    def add(self, group: DemandGroup, start: WaitingStart) -> None:
+        """Let one wait; within its group they stay in order."""
+        if group.waiting and start.at < group.waiting[-1].at:
+            group.waiting = deque(sorted((*group.waiting, start), key=lambda each: each.at))
         else:
-            kind.waiting.append(start)
-        self.kinds[kind] = None
+            group.waiting.append(start)
+        self.groups[group] = None
         self.count += 1
 
-    def placed(self) -> Iterator[tuple[Kind, Waiting, str]]:
+    def placed(self) -> Iterator[tuple[DemandGroup, WaitingStart, str]]:
         """Choose hosts for as many as there is capacity for, those first that have waited longest."""
         yield from self._in_its_reserve()
-        order = [(kind.waiting[0].at, number, kind) for number, kind in enumerate(self.kinds)]
+        order = [(group.waiting[0].at, number, group) for number, group in enumerate(self.groups)]
         heapify(order)
         while order:
-            _, number, kind = order[0]
-            instance = kind.placer.choose(kind.demand)
+            _, number, group = order[0]
+            instance = group.placer.choose(group.demand)
             if instance is None:
                 heappop(order)
                 continue
-            start = self._out(kind)
-            if kind.waiting:
-                heapreplace(order, (kind.waiting[0].at, number, kind))
+            start = self._remove_first(group)
+            if group.waiting:
+                heapreplace(order, (group.waiting[0].at, number, group))
             else:
                 heappop(order)
             self.overtaken_by(start.at)
-            yield kind, start, instance
+            yield group, start, instance
 
-    def _in_its_reserve(self) -> Iterator[tuple[Kind, Waiting, str]]:
+    def _in_its_reserve(self) -> Iterator[tuple[DemandGroup, WaitingStart, str]]:
         if self._reserved is None:
             return
-        kind, start, name = self._reserved
-        instance = kind.placer.choose_reserved(name, kind.demand, self)
+        group, start, name = self._reserved
+        instance = group.placer.choose_reserved(name, group.demand, self)
         if instance is not None:
-            kind.waiting.remove(start)
-            self._gone(kind, start)
-            yield kind, start, instance
+            group.waiting.remove(start)
+            self._removed(group, start)
+            yield group, start, instance
 
     def overtaken_by(self, at: int) -> None:
         """Note that a start goes out: whoever has waited longer was overtaken, and may have a host kept for it."""
         oldest = self.oldest()
         if oldest is None or oldest[1].at > at:
             return
-        kind, start = oldest
+        group, start = oldest
         start.overtaken += 1
-        if start.overtaken >= OVERTAKEN and self._reserved is None:
-            name = kind.placer.reserve(kind.demand, self)
-            self._reserved = (kind, start, name) if name is not None else None
+        if start.overtaken >= MAX_OVERTAKEN and self._reserved is None:
+            name = group.placer.reserve(group.demand, self)
+            self._reserved = (group, start, name) if name is not None else None
 
-    def oldest(self) -> tuple[Kind, Waiting] | None:
+    def oldest(self) -> tuple[DemandGroup, WaitingStart] | None:
         """Return what has waited longest."""
-        if not self.kinds:
+        if not self.groups:
             return None
-        kind = min(self.kinds, key=lambda each: each.waiting[0].at) if len(self.kinds) > 1 else next(iter(self.kinds))
-        return kind, kind.waiting[0]
+        group = (
+            min(self.groups, key=lambda each: each.waiting[0].at) if len(self.groups) > 1 else next(iter(self.groups))
+        )
+        return group, group.waiting[0]
 
     def next_end(self) -> float:
         """Return when the time of the next one is over."""
-        return min((start.until for kind in self.kinds for start in kind.waiting), default=float("inf"))
+        return min((start.until for group in self.groups for start in group.waiting), default=float("inf"))
 
-    def refusable(self, kind: Kind, now: float, taken: int, taken_at: float, *, ours_in_flight: bool) -> list[Waiting]:
-        """Return those of a kind that are to be refused, by the last snapshot that was taken; they wait no more.
+    def refusable(
+        self, group: DemandGroup, now: float, taken: int, taken_at: float, *, ours_in_flight: bool
+    ) -> list[WaitingStart]:
+        """Return those of a group that are to be refused, by the last snapshot that was taken; they wait no more.
 
         It has a number, and was begun at `taken_at`: when their time was over, or later. `ours_in_flight` says whether
-        starts of this stream are on their way: what comes of them may make room.
+        starts of this stream are in flight: their results may free capacity.
         """
-        if taken < kind.need:
+        if taken < group.need:
             return []
-        if kind.placer.never(kind.demand) is not None:
-            return self._taken_out(kind, list(kind.waiting))
-        due = [start for start in kind.waiting if start.until <= min(now, taken_at) + SLACK]
+        if group.placer.never(group.demand) is not None:
+            return self._remove_all(group, list(group.waiting))
+        due = [start for start in group.waiting if start.until <= min(now, taken_at) + SLACK]
         if not due:
             return []
-        if kind.placer.uncertain(kind.demand):
+        if group.placer.uncertain(group.demand):
             if not ours_in_flight:
-                kind.need, kind.unsure = taken + 1, True
+                group.need, group.uncertain = taken + 1, True
             return []
-        kind.unsure = False
-        return self._taken_out(kind, due)
+        group.uncertain = False
+        return self._remove_all(group, due)
 
-    def all(self) -> list[tuple[Kind, Waiting]]:
+    def all(self) -> list[tuple[DemandGroup, WaitingStart]]:
         """Take everyone out."""
-        return [(kind, start) for kind in list(self.kinds) for start in self._taken_out(kind, list(kind.waiting))]
+        return [(group, start) for group in list(self.groups) for start in self._remove_all(group, list(group.waiting))]
 
-    def of(self, inventory: object, now: float) -> list[tuple[Kind, Waiting]]:
+    def of(self, inventory: object, now: float) -> list[tuple[DemandGroup, WaitingStart]]:
         """Take those out whose time is over and whose capacity this inventory would show."""
         return [
-            (kind, start)
-            for kind in [kind for kind in self.kinds if kind.inventory is inventory]
-            for start in self._taken_out(kind, [start for start in kind.waiting if start.until <= now])
+            (group, start)
+            for group in [group for group in self.groups if group.inventory is inventory]
+            for start in self._remove_all(group, [start for start in group.waiting if start.until <= now])
         ]
 
-    def _taken_out(self, kind: Kind, starts: list[Waiting]) -> list[Waiting]:
+    def _remove_all(self, group: DemandGroup, starts: list[WaitingStart]) -> list[WaitingStart]:
         gone = set(map(id, starts))
-        kind.waiting = deque(start for start in kind.waiting if id(start) not in gone)
+        group.waiting = deque(start for start in group.waiting if id(start) not in gone)
         for start in starts:
-            self._gone(kind, start)
+            self._removed(group, start)
         return starts
 
-    def _out(self, kind: Kind) -> Waiting:
-        start = kind.waiting.popleft()
-        self._gone(kind, start)
+    def _remove_first(self, group: DemandGroup) -> WaitingStart:
+        start = group.waiting.popleft()
+        self._removed(group, start)
         return start
 
-    def _gone(self, kind: Kind, start: Waiting) -> None:
+    def _removed(self, group: DemandGroup, start: WaitingStart) -> None:
         self.count -= 1
-        if not kind.waiting:
-            self.kinds.pop(kind, None)
+        if not group.waiting:
+            self.groups.pop(group, None)
         if self._reserved is not None and self._reserved[1] is start:
-            kind.placer.release(self._reserved[2], self)
+            group.placer.release(self._reserved[2], self)
             self._reserved = None

@@ -116,7 +116,8 @@ class Run:
 
     async def _start(self, client: Client, requests: StartTaskRequest | Iterable[StartTaskRequest]) -> None:
         self._began = self._clock()
-        async with client.batch(key=self._key if self._options.idempotency_key is not None else None) as batch:
+        key_of = self._key if self._options.idempotency_key is not None else None
+        async with client.batch(idempotency_key=key_of) as batch:
             self._statistics = batch.statistics
             self._open_starts = batch.open_starts
             async for start in self._starts(batch, requests):

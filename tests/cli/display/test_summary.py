@@ -44,7 +44,7 @@ def test_summary_groups_refusals() -> None:
 
 def test_summary_of_what_found_no_capacity() -> None:
     """What never had an instance names none; what was said of it is said once."""
-    failure = Failure(reason="RESOURCE:CPU", detail="no container instance has room:\nRESOURCE:CPU on 26")
+    failure = Failure(reason="RESOURCE:CPU", detail="no container instance has capacity:\nRESOURCE:CPU on 26")
     nowhere = StartResult(
         request=StartTaskRequest(task_definition="td"),
         container_instance="",
@@ -56,7 +56,7 @@ def test_summary_of_what_found_no_capacity() -> None:
     assert lines[2:] == [
         "Refused:",
         "  2 x RESOURCE:CPU",
-        "    no container instance has room: RESOURCE:CPU on 26",
+        "    no container instance has capacity: RESOURCE:CPU on 26",
         "  1 x AGENT, on i1",
     ]
     assert json.loads(start_json(nowhere))["container_instance"] is None

@@ -171,7 +171,7 @@ async def test_placed_as_far_as_there_is_capacity() -> None:
         assert streams.lines[2:5] == [
             "Refused:",
             "  14 x RESOURCE:CPU",
-            "    no container instance has room: RESOURCE:CPU on 2, AGENT on 1",
+            "    no container instance has capacity: RESOURCE:CPU on 2, AGENT on 1",
         ]
         assert sorted(Counter(task.container_instance_arn for task in local.truth.running()).values()) == [3, 3]
 

@@ -60,10 +60,10 @@ def test_placers_of_one_call_count_together() -> None:
     """Tasks of two shapes are spread as one: each goes where the fewest of the call are."""
     capacity_model = CapacityModel([Host(arn=f"h{n}", cpu=100, memory=100) for n in range(4)])
     counts: Counter[str] = Counter()
-    dice = random.Random(1).random
+    random_number = random.Random(1).random
     web, job = Demand(cpu=1, tcp=frozenset({80})), Demand(cpu=1)
-    one = Placer(capacity_model, web, Spread(), (), dice, counts=counts)
-    other = Placer(capacity_model, job, Spread(), (), dice, counts=counts)
+    one = Placer(capacity_model, web, Spread(), (), random_number, counts=counts)
+    other = Placer(capacity_model, job, Spread(), (), random_number, counts=counts)
     chosen = [placer.choose() for placer in (one, other, one, other)]
     assert len(set(chosen)) == 4
     one.unsent(chosen[0] or "")
@@ -88,13 +88,13 @@ def most_that_fit(free: list[tuple[int, int]], sizes: list[tuple[int, int]]) -> 
 def test_nearly_as_many_fit_as_exact_packing_fits(placement: Placement, share: float) -> None:
     """Over 300 small cases, of which each asks for more than there is; the tasks come in any order, and the exact
     packing knows them all beforehand."""
-    dice = random.Random(7)
+    random_number = random.Random(7)
     placed = best = 0
     for _ in range(300):
-        free = [(dice.randint(2, 8), dice.randint(2, 8)) for _ in range(3)]
-        sizes = [(dice.randint(1, 4), dice.randint(1, 4)) for _ in range(7)]
+        free = [(random_number.randint(2, 8), random_number.randint(2, 8)) for _ in range(3)]
+        sizes = [(random_number.randint(1, 4), random_number.randint(1, 4)) for _ in range(7)]
         shown = [(c, m, 0) for c, m in free]
-        placer = Placer(hosts(shown), Demand(), placement, (), dice.random)
+        placer = Placer(hosts(shown), Demand(), placement, (), random_number.random)
         placed += sum(placer.choose(Demand(cpu=c, memory=m)) is not None for c, m in sizes)
         best += most_that_fit(free, sizes)
     assert placed >= share * best, placed / best

@@ -14,7 +14,7 @@ ARN = "arn:aws:ecs:us-east-1:123456789012:container-instance/default/"
 
 
 def host(name: str = "a", **given: Any) -> Host:
-    """Make a host with room for ten small tasks."""
+    """Make a host with capacity for ten small tasks."""
     shown: dict[str, Any] = {"arn": ARN + name, "cpu": 100, "memory": 200, **given}
     return Host(**shown)
 

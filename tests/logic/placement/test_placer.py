@@ -27,7 +27,7 @@ PLACEMENTS: list[Placement] = [Spread(), ZONES, Spread("rack"), Binpack(), Binpa
 
 
 def host(arn: str = "a", **given: Any) -> Host:
-    """Make a host with room for ten small tasks."""
+    """Make a host with capacity for ten small tasks."""
     shown: dict[str, Any] = {"arn": arn, "cpu": 100, "memory": 200, **given}
     return Host(**shown)
 
@@ -45,13 +45,13 @@ def placer(
     seed: int = 0,
     already: dict[str, int] | None = None,
 ) -> Placer:
-    """Make a placer with seeded dice."""
-    dice = random.Random(seed).random
-    return Placer(hosts, demand, placement or Spread(), constraints, dice, already=already)
+    """Make a placer with seeded random number."""
+    random_number = random.Random(seed).random
+    return Placer(hosts, demand, placement or Spread(), constraints, random_number, already=already)
 
 
 def choose(chooser: Placer, count: int) -> list[str]:
-    """Choose so many that all have room."""
+    """Choose so many that all have capacity."""
     found = [chooser.choose() for _ in range(count)]
     assert None not in found
     return [each for each in found if each is not None]
@@ -92,7 +92,7 @@ def test_spread_over_zones() -> None:
 
 
 def test_a_zone_that_is_full_leaves_the_rest_to_the_others() -> None:
-    """Evenness gives way to room."""
+    """Evenness gives way to capacity."""
     hosts = [*in_zone("a", 1, cpu=20), *in_zone("b", 5), *in_zone("c", 5)]
     assert by_zone(choose(placer(hosts, ZONES), 24)) == {"a": 2, "b": 11, "c": 11}
 
@@ -126,7 +126,7 @@ def test_binpack_takes_the_least_that_is_enough(by: str, order: list[str]) -> No
 
 
 def test_random_is_uniform_over_what_has_room() -> None:
-    """About as often here as there, and never where there is no room."""
+    """About as often here as there, and never where there is no capacity."""
     hosts = [*(host(f"h{n}", cpu=10**6, memory=10**6) for n in range(10)), host("full", cpu=9)]
     chosen = Counter(choose(placer(hosts, Random(), seed=5), 10_000))
     assert set(chosen) == {f"h{n}" for n in range(10)}
@@ -164,20 +164,20 @@ def test_where_no_task_goes(shown: dict[str, Any], wanted: dict[str, Any], reaso
     """The reason is told as ECS would tell it."""
     chooser = placer([host(**shown)], demand=attrs.evolve(SMALL, **wanted))
     assert chooser.choose() is None
-    assert (chooser.excluded, chooser.room(), chooser.stale) == ({reason: 1}, 0, False)
+    assert (chooser.excluded, chooser.capacity(), chooser.stale) == ({reason: 1}, 0, False)
 
 
 def test_nothing_has_room_in_an_empty_fleet() -> None:
     """And nothing is wrong with it."""
     chooser = placer([])
-    assert (chooser.choose(), chooser.excluded, chooser.room(), chooser.stale) == (None, {}, 0, False)
+    assert (chooser.choose(), chooser.excluded, chooser.capacity(), chooser.stale) == (None, {}, 0, False)
 
 
 def test_distinct_instances() -> None:
     """At most one of this group's tasks on each, those that run already included; MemberOf is for ECS."""
     hosts = [host("a"), host("b"), host("c", cpu=9), host("d")]
     chooser = placer(hosts, Spread(), MemberOf("agentConnected == true"), DistinctInstance(), already={"d": 1})
-    assert chooser.room() == 2
+    assert chooser.capacity() == 2
     assert set(choose(chooser, 2)) == {"a", "b"}
     assert chooser.choose() is None
     assert chooser.excluded == {"DistinctInstance": 3, "RESOURCE:CPU": 1}
@@ -187,7 +187,7 @@ def test_distinct_instances() -> None:
 def test_a_port_is_given_out_once(mode: str) -> None:
     """However much else is free."""
     chooser = placer([host("a"), host("b")], demand=Demand(**{mode: frozenset({80})}))  # type: ignore[arg-type]
-    assert chooser.room() == 2
+    assert chooser.capacity() == 2
     assert set(choose(chooser, 2)) == {"a", "b"}
     assert chooser.choose() is None
     assert chooser.excluded == {"RESOURCE:PORTS": 2}
@@ -196,17 +196,18 @@ def test_a_port_is_given_out_once(mode: str) -> None:
 def test_room() -> None:
     """The number of tasks that fit now; none can be told for tasks that take nothing."""
     chooser = placer([host("a"), host("b", cpu=35), host("c", agent=False)])
-    assert chooser.room() == 13
+    assert chooser.capacity() == 13
     choose(chooser, 3)
-    assert chooser.room() == 10
-    assert placer([host()], demand=Demand()).room() is None
+    assert chooser.capacity() == 10
+    assert placer([host()], demand=Demand()).capacity() is None
 
 
 def test_repr_tells_where_it_stands() -> None:
-    """How many hosts have room, and why the others have none."""
-    assert repr(placer([host("a")], Random())) == "<Placer Random(), room on 1 hosts>"
+    """How many hosts have capacity, and why the others have none."""
+    assert repr(placer([host("a")], Random())) == "<Placer Random(), capacity on 1 hosts>"
     hosts = [host("a"), host("b", agent=False), host("c", cpu=1), host("d", cpu=1)]
-    assert repr(placer(hosts)) == ("<Placer Spread(by='instanceId'), room on 1 hosts, none on RESOURCE:CPU 2, AGENT 1>")
+    shown = "<Placer Spread(by='instanceId'), capacity on 1 hosts, none on RESOURCE:CPU 2, AGENT 1>"
+    assert repr(placer(hosts)) == shown
 
 
 # What ECS says -------------------------------------------------------------------------------------------------------
@@ -271,11 +272,11 @@ def test_attributes_that_have_changed_make_another_kind() -> None:
 
 
 def test_the_refused_start_is_credited_but_its_host_is_full() -> None:
-    """ECS's word on room counts for more than the snapshot, until a task ends there."""
+    """ECS's word on capacity counts for more than the snapshot, until a task ends there."""
     chooser = placer([host("a"), host("b")])
     chosen = choose(chooser, 4)
     assert chooser.refused("a", "RESOURCE:MEMORY")
-    assert chooser.capacity_model.rooms["a"].tasks == chosen.count("a") - 1
+    assert chooser.capacity_model.capacities["a"].tasks == chosen.count("a") - 1
     assert choose(chooser, 8) == ["b"] * 8
     assert not chooser.refused("b", "RESOURCE:CPU")
     chooser.started("a")
@@ -301,7 +302,7 @@ def test_a_task_that_was_not_chosen_here_counts_too() -> None:
     chooser.started("a")
     chooser.started("a")
     assert choose(chooser, 2) == ["b", "b"]
-    assert chooser.capacity_model.rooms["a"].cpu == 80
+    assert chooser.capacity_model.capacities["a"].cpu == 80
 
 
 def test_of_a_host_that_is_not_known_nothing_is_noted() -> None:
@@ -375,7 +376,7 @@ def test_what_is_in_flight_stays_debited_over_a_snapshot() -> None:
 
 
 def test_doubt_about_the_snapshot_asks_for_another() -> None:
-    """Starts that landed over a snapshot may be in it, or not: the next one shows the room that is left."""
+    """Starts that started over a snapshot may be in it, or not: the next one shows the capacity that is left."""
     chooser = placer([host("a", cpu=20)])
     choose(chooser, 1)
     chooser.refresh([host("a", cpu=10)])  # ECS shows it already
@@ -449,7 +450,7 @@ def test_placers_of_one_fleet_share_what_ecs_said() -> None:
 
 
 def test_a_snapshot_of_the_fleet_reaches_all_its_placers() -> None:
-    """Without a word to them; one that has no seat yet for what is gone misses nothing."""
+    """Without a word to them; one that has no candidate yet for what is gone misses nothing."""
     capacity_model = CapacityModel([host("a")])
     one = placer(capacity_model)
     choose(one, 1)
@@ -536,9 +537,9 @@ def test_hosts_are_filled_and_never_overfilled(
     """All that fits is placed, by any placement: no more and no less; then every host says why it takes no more."""
     constraints = [DistinctInstance()] if distinct else []
     chooser = placer(hosts, placement, *constraints, demand=wanted, seed=seed)
-    room = chooser.room()
-    assert room is not None
-    chosen = choose(chooser, room)
+    capacity = chooser.capacity()
+    assert capacity is not None
+    chosen = choose(chooser, capacity)
     assert chooser.choose() is None
     check_within(hosts, wanted, chosen, distinct=distinct)
     assert sum(chooser.excluded.values()) == len(hosts)
@@ -548,10 +549,10 @@ def test_hosts_are_filled_and_never_overfilled(
 class World:
     """What ECS has, which no snapshot shows in time: tasks that run, and those of others that come and go."""
 
-    def __init__(self, hosts: list[Host], wanted: Demand, dice: random.Random) -> None:
+    def __init__(self, hosts: list[Host], wanted: Demand, random_number: random.Random) -> None:
         self.hosts = {each.arn: each for each in hosts}
         self.wanted = wanted
-        self.dice = dice
+        self.random_number = random_number
         self.ours: Counter[str] = Counter()
         self.others: Counter[str] = Counter()
 
@@ -577,15 +578,15 @@ class World:
         if whole.status != "ACTIVE" or not whole.agent or not whole.has(self.wanted.attributes):
             return "AGENT" if whole.status == "ACTIVE" else "INACTIVE"
         capacity_model = CapacityModel([self._less(whole, self.ours[name], self.others[name])])
-        why_not = capacity_model.rooms[name].lacks(self.wanted)
+        why_not = capacity_model.capacities[name].lacks(self.wanted)
         if why_not is None:
             self.ours[name] += 1
         return why_not
 
     def meddle(self) -> None:
         """Let something happen that nobody tells of."""
-        name = self.dice.choice(list(self.hosts))
-        match self.dice.randrange(4):
+        name = self.random_number.choice(list(self.hosts))
+        match self.random_number.randrange(4):
             case 0:
                 self.others[name] += 10
             case 1:
@@ -593,7 +594,9 @@ class World:
             case 2:
                 self.hosts[name] = attrs.evolve(self.hosts[name], agent=not self.hosts[name].agent)
             case _:
-                self.hosts[name] = attrs.evolve(self.hosts[name], status=self.dice.choice(["ACTIVE", "DRAINING"]))
+                self.hosts[name] = attrs.evolve(
+                    self.hosts[name], status=self.random_number.choice(["ACTIVE", "DRAINING"])
+                )
 
 
 @given(fleets(), DEMANDS, PLACED, st.integers(0, 2**32), st.integers(1, 40), st.booleans())
@@ -602,42 +605,42 @@ def test_a_start_goes_on_until_it_is_placed_or_nothing_has_room(
 ) -> None:
     """Many in flight, snapshots taken meanwhile, a world that changes: it comes to an end, and the sums agree.
 
-    In a world that stands still, what is left unplaced in the end has no room in truth either.
+    In a world that stands still, what is left unplaced in the end has no capacity in truth either.
     """
     assume(hosts)
-    dice = random.Random(seed)
-    world = World(hosts, wanted, dice)
+    random_number = random.Random(seed)
+    world = World(hosts, wanted, random_number)
     chooser = placer(world.shown(), placement, demand=wanted, seed=seed)
-    todo, flying, started, rounds = count, list[str](), 0, 0
-    while todo or flying:
+    todo, in_flight, started, rounds = count, list[str](), 0, 0
+    while todo or in_flight:
         rounds += 1
         assert rounds < 5000
-        if meddling and rounds < 500 and dice.random() < 0.1:
+        if meddling and rounds < 500 and random_number.random() < 0.1:
             world.meddle()
-        if dice.random() < 0.05 and rounds < 500:
+        if random_number.random() < 0.05 and rounds < 500:
             chooser.refresh(world.shown())
-        tried = todo and dice.random() < 0.7
+        tried = todo and random_number.random() < 0.7
         where = chooser.choose() if tried else None
         if where is not None:
             todo -= 1
-            flying.append(where)
-        elif flying:
-            landed = flying.pop(dice.randrange(len(flying)))
-            if dice.random() < 0.1:
-                chooser.unsent(landed)
+            in_flight.append(where)
+        elif in_flight:
+            arrived = in_flight.pop(random_number.randrange(len(in_flight)))
+            if random_number.random() < 0.1:
+                chooser.unsent(arrived)
                 todo += 1
-            elif (why_not := world.start(landed)) is None:
-                chooser.started(landed)
+            elif (why_not := world.start(arrived)) is None:
+                chooser.started(arrived)
                 started += 1
             else:
-                chooser.refused(landed, why_not)
+                chooser.refused(arrived, why_not)
                 todo += 1
         elif chooser.stale:
             chooser.refresh(world.shown())
         elif tried:
             break
     assert started == sum(world.ours.values()) == count - todo
-    assert all(not room.flying for room in chooser.capacity_model.rooms.values())
+    assert all(not capacity.in_flight for capacity in chooser.capacity_model.capacities.values())
     if todo and not meddling:
         assert all(world.start(name) is not None for name in world.hosts)
 
@@ -649,37 +652,39 @@ def test_what_came_to_nothing_is_as_if_it_had_not_been(
     """Whatever ECS says in whatever order: debits and counts agree with what is in flight and what has started."""
     constraints = [DistinctInstance()] if distinct else []
     chooser = placer(hosts, placement, *constraints, demand=wanted)
-    before = {name: attrs.asdict(room, recurse=False) for name, room in chooser.capacity_model.rooms.items()}
-    flying, started = list[str](), list[str]()
+    before = {
+        name: attrs.asdict(capacity, recurse=False) for name, capacity in chooser.capacity_model.capacities.items()
+    }
+    in_flight, started = list[str](), list[str]()
     for step, reason in steps:
         if step <= 1 and (where := chooser.choose()) is not None:
-            flying.append(where)
-        elif step == 2 and flying:
-            started.append(flying.pop())
+            in_flight.append(where)
+        elif step == 2 and in_flight:
+            started.append(in_flight.pop())
             chooser.started(started[-1])
-        elif step == 3 and flying:
-            chooser.unsent(flying.pop())
-        elif step == 4 and flying:
-            where = flying.pop()
+        elif step == 3 and in_flight:
+            chooser.unsent(in_flight.pop())
+        elif step == 4 and in_flight:
+            where = in_flight.pop()
             more = chooser.refused(where, reason)
-            assert more is (chooser.room() != 0)
+            assert more is (chooser.capacity() != 0)
             assert chooser.excluded
-        check_within(hosts, wanted, [*flying, *started], distinct=distinct)
-    for where in flying:
+        check_within(hosts, wanted, [*in_flight, *started], distinct=distinct)
+    for where in in_flight:
         chooser.unsent(where)
     for where in started:
         chooser.released(where)
-    for name, room in chooser.capacity_model.rooms.items():
-        now = attrs.asdict(room, recurse=False)
-        for member in ("cpu", "memory", "gpus", "tcp", "udp", "tasks", "flying", "landed", "kept"):
+    for name, capacity in chooser.capacity_model.capacities.items():
+        now = attrs.asdict(capacity, recurse=False)
+        for member in ("cpu", "memory", "gpus", "tcp", "udp", "tasks", "in_flight", "started", "kept"):
             assert now[member] == before[name][member]
 
 
 @given(fleets(), DEMANDS, PLACED, st.randoms(use_true_random=False))
 def test_an_ecs_that_refuses_all_is_asked_no_more_in_the_end(
-    hosts: list[Host], wanted: Demand, placement: Placement, dice: random.Random
+    hosts: list[Host], wanted: Demand, placement: Placement, random_number: random.Random
 ) -> None:
-    """Though every snapshot shows room: each host surprises but once by each of nine reasons."""
+    """Though every snapshot shows capacity: each host surprises but once by each of nine reasons."""
     chooser = placer(hosts, placement, demand=wanted)
     reasons = ["RESOURCE:CPU", "RESOURCE:ENI", "AGENT", "ATTRIBUTE", "LOCATION", "MISSING", "INACTIVE", "NEW", None]
     refusals = snapshots = 0
@@ -689,7 +694,7 @@ def test_an_ecs_that_refuses_all_is_asked_no_more_in_the_end(
             chooser.refresh(hosts)
         if where is not None:
             refusals += 1
-            chooser.refused(where, dice.choice(reasons))
+            chooser.refused(where, random_number.choice(reasons))
     assert snapshots <= 9 * len(hosts)
     assert refusals <= (snapshots + 1) * len(hosts)
 
@@ -707,7 +712,7 @@ def test_spread_is_even_where_all_fit(count: int, tasks: int, seed: int, placeme
 
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=10), st.integers(1, 9), st.integers(0, 60), st.integers())
 def test_binpack_leaves_the_most_hosts_as_they_are(free: list[int], size: int, tasks: int, seed: int) -> None:
-    """At any time at most one host that it has used has room left, for it fills one before it begins another."""
+    """At any time at most one host that it has used has capacity left, for it fills one before it begins another."""
     hosts = [host(f"h{n}", cpu=10**6, memory=memory) for n, memory in enumerate(free)]
     packer = placer(hosts, Binpack(), demand=Demand(memory=size), seed=seed)
     used: Counter[str] = Counter()
@@ -737,7 +742,7 @@ def test_binpack_leaves_the_most_hosts_as_they_are(free: list[int], size: int, t
 def test_the_local_ecs_agrees(
     shown: list[tuple[int, int, int, bool, bool]], size: tuple[int, int, int, bool, bool], placement: Placement
 ) -> None:
-    """It starts every task where it was placed, and once nothing has room it refuses one more on every instance."""
+    """It starts every task where it was placed, and once nothing has capacity it refuses one more on every instance."""
     engine = Engine()
     engine.add_cluster()
     cpu, memory, gpus, port, picky = size

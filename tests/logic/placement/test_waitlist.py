@@ -14,7 +14,14 @@ from aioecs._logic.placement.demand import Demand
 from aioecs._logic.placement.host import Host, Size
 from aioecs._logic.placement.host_capacity import CapacityModel
 from aioecs._logic.placement.placer import Placer
-from aioecs._logic.placement.waitlist import LONGEST, SHARE, Kind, Waiting, Waitlist, look_interval
+from aioecs._logic.placement.waitlist import (
+    MAX_REFRESH_INTERVAL,
+    READ_SHARE,
+    DemandGroup,
+    WaitingStart,
+    Waitlist,
+    refresh_interval,
+)
 from aioecs._model.placement import Spread
 
 BIG, SMALL = Demand(cpu=8, memory=8), Demand(cpu=1, memory=1)
@@ -31,33 +38,33 @@ class World:
     def __init__(self, *hosts: Host) -> None:
         self.capacity_model = CapacityModel(hosts)
         self.placer = Placer(self.capacity_model, SMALL, Spread(), (), random.Random(1).random)
-        self.big = Kind(self.placer, BIG, "inventory")
-        self.small = Kind(self.placer, SMALL, "inventory")
+        self.big = DemandGroup(self.placer, BIG, "inventory")
+        self.small = DemandGroup(self.placer, SMALL, "inventory")
         self.waits = Waitlist()
 
-    def add(self, kind: Kind, at: int, until: float = 10.0) -> Waiting:
+    def add(self, group: DemandGroup, at: int, until: float = 10.0) -> WaitingStart:
         """Let one wait."""
-        start = Waiting(at, f"start {at}", until)
-        self.waits.add(kind, start)
+        start = WaitingStart(at, f"start {at}", until)
+        self.waits.add(group, start)
         return start
 
     def placed(self) -> list[tuple[int, str]]:
         """Place what can be placed."""
         return [(start.at, instance) for _, start, instance in self.waits.placed()]
 
-    def refusable(self, kind: Kind, now: float, **more: Any) -> list[int]:
+    def refusable(self, group: DemandGroup, now: float, **more: Any) -> list[int]:
         """Return who is to be refused."""
         given: dict[str, Any] = {"taken": 1, "taken_at": now, "ours_in_flight": False, **more}
-        return [start.at for start in self.waits.refusable(kind, now, **given)]
+        return [start.at for start in self.waits.refusable(group, now, **given)]
 
 
 def test_what_has_waited_longest_goes_first() -> None:
     """Across kinds; what fits goes, whatever doesn't."""
     world = World(host("a", 3))
-    for at, kind in [(0, world.big), (3, world.small), (1, world.small), (2, world.small), (4, world.small)]:
-        world.add(kind, at)
+    for at, group in [(0, world.big), (3, world.small), (1, world.small), (2, world.small), (4, world.small)]:
+        world.add(group, at)
     assert world.placed() == [(1, "a"), (2, "a"), (3, "a")]
-    assert [start.at for kind in world.waits.kinds for start in kind.waiting] == [0, 4]
+    assert [start.at for group in world.waits.groups for start in group.waiting] == [0, 4]
     assert len(world.waits) == 2
     assert world.waits.next_end() == 10.0
 
@@ -66,18 +73,18 @@ def test_a_large_start_is_overtaken_so_often_and_no_more() -> None:
     """Then the host that is nearest is kept for it, until it is placed there."""
     world = World(host("a", 3), host("b", 5), host("tiny", 4, size=4))
     world.add(world.big, 0)
-    for at in range(1, waitlists.OVERTAKEN):
+    for at in range(1, waitlists.MAX_OVERTAKEN):
         world.waits.overtaken_by(at)
-    assert world.capacity_model.rooms["b"].reserved_for is None
-    world.waits.overtaken_by(waitlists.OVERTAKEN)
-    assert world.capacity_model.rooms["b"].reserved_for is world.waits
+    assert world.capacity_model.capacities["b"].reserved_for is None
+    world.waits.overtaken_by(waitlists.MAX_OVERTAKEN)
+    assert world.capacity_model.capacities["b"].reserved_for is world.waits
     chosen = [world.placer.choose() for _ in range(7)]
     assert chosen.count("a") + chosen.count("tiny") == 7
-    assert world.placer.choose() is None  # b has room, and is not given
+    assert world.placer.choose() is None  # b has capacity, and is not given
     assert world.placed() == []
     world.capacity_model.refresh([host("a", 0), host("b", 8)])
     assert world.placed() == [(0, "b")]
-    assert world.capacity_model.rooms["b"].reserved_for is None
+    assert world.capacity_model.capacities["b"].reserved_for is None
 
 
 def test_it_goes_elsewhere_if_there_is_room_first() -> None:
@@ -85,14 +92,14 @@ def test_it_goes_elsewhere_if_there_is_room_first() -> None:
     for end in ("placed", "refused"):
         world = World(host("a", 3), host("b", 5))
         world.add(world.big, 0)
-        for at in range(1, waitlists.OVERTAKEN + 1):
+        for at in range(1, waitlists.MAX_OVERTAKEN + 1):
             world.waits.overtaken_by(at)
         if end == "placed":
             world.capacity_model.refresh([host("a", 8), host("b", 5)])
             assert world.placed() == [(0, "a")]
         else:
             world.waits.all()
-        assert world.capacity_model.rooms["b"].reserved_for is None
+        assert world.capacity_model.capacities["b"].reserved_for is None
         assert "b" in {world.placer.choose() for _ in range(2)}
 
 
@@ -121,7 +128,7 @@ def test_nothing_is_refused_before_its_time_or_by_an_old_snapshot() -> None:
 
 
 def test_starts_of_ours_leave_a_refusal_uncertain() -> None:
-    """What is in flight may come to nothing, and what has landed since may have ended: a newer snapshot tells."""
+    """What is in flight may come to nothing, and what has started since may have ended: a newer snapshot tells."""
     world = World(host("a", 1))
     instance = world.placer.choose()
     world.add(world.small, 1, until=0.0)
@@ -137,7 +144,7 @@ def test_starts_of_ours_leave_a_refusal_uncertain() -> None:
 def test_what_is_larger_than_every_host_is_refused_at_once() -> None:
     """However long it would wait; not where the size of one isn't known, or there is none, or none suits yet."""
     world = World(host("a", 8), host("b", 4, size=4))
-    huge = Kind(world.placer, Demand(cpu=9), "inventory")
+    huge = DemandGroup(world.placer, Demand(cpu=9), "inventory")
     world.add(huge, 0, until=1000.0)
     assert world.refusable(huge, 0.0) == [0]
     assert world.placer.never(BIG) is None
@@ -162,20 +169,20 @@ def test_those_of_one_inventory_are_taken_out() -> None:
 @pytest.mark.parametrize(
     ("waited", "reads", "rate", "interval"),
     [
-        (0.0, 2, 20.0, SHARE * 2 / 20),
+        (0.0, 2, 20.0, READ_SHARE * 2 / 20),
         (0.0, 2, float("inf"), 0.25),
         (20.0, 2, 20.0, 2.0),
-        (1000.0, 2, 20.0, LONGEST),
+        (1000.0, 2, 20.0, MAX_REFRESH_INTERVAL),
         (1000.0, 200, 20.0, 40.0),
-        (0.0, 2, 0.0, LONGEST),
+        (0.0, 2, 0.0, MAX_REFRESH_INTERVAL),
     ],
 )
 def test_how_often_to_look(waited: float, reads: int, rate: float, interval: float) -> None:
     """After a tenth of the wait, and never more than a share of the reads."""
-    assert look_interval(waited, reads, rate, 0.25) == pytest.approx(interval)
+    assert refresh_interval(waited, reads, rate, 0.25) == pytest.approx(interval)
 
 
 @given(st.floats(0, 1e4), st.integers(1, 1000), st.floats(0.1, 100))
 def test_looks_never_take_more_than_their_share(waited: float, reads: int, rate: float) -> None:
     """For any cluster and any bucket."""
-    assert reads / look_interval(waited, reads, rate, 0.25) <= rate / SHARE * 1.001
+    assert reads / refresh_interval(waited, reads, rate, 0.25) <= rate / READ_SHARE * 1.001

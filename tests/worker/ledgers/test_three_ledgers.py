@@ -153,7 +153,7 @@ async def test_poison_holds_up_nobody(moto: str, make_ledger: MakeLedger, caplog
 STEPS: dict[str, list[tuple[type, str]]] = {
     "claimed": [(Starter, "_start")],
     "asked of the batch": [(Batch, "start_task")],
-    "packed": [(Engine, "_fly")],
+    "packed": [(Engine, "_begin_or_join")],
     "its turn": [(Call, "_send")],
     "the port": [(NativeTransport, "attempt"), (BotocoreTransport, "attempt")],
     "connected": [(Connection, "exchange"), (MarkedBody, "write"), (MarkedBody, "write_with_length")],

@@ -1,4 +1,4 @@
-"""placement_context: what a template's task takes, and where there may be room for it; over ECS in virtual time."""
+"""placement_context: what a template's task takes, and where there may be capacity for it; over ECS in virtual time."""
 
 from __future__ import annotations
 
@@ -13,8 +13,15 @@ from virtual_time import run_in_virtual_time
 
 import aioecs
 from aioecs import DistinctInstance, MemberOf, Spread, StartTaskRequest
-from aioecs._batch.inventory import MAX_AGE
-from aioecs._batch.placement_context import DEFINITION_AGE, KEPT, REMEMBERED, PlacementOptions, Site, Survey
+from aioecs._batch.placement.inventory import MAX_AGE
+from aioecs._batch.placement.placement_context import (
+    DEFINITION_AGE,
+    KEPT,
+    REMEMBERED,
+    PlacementContext,
+    PlacementContexts,
+    PlacementOptions,
+)
 from aioecs._calls.call_preparation import Preparer
 from aioecs._logic.placement.demand import Demand
 from aioecs._model.attempt import Answered, Attempt
@@ -31,7 +38,7 @@ def a_wish(**more: Any) -> PlacementOptions:
     return PlacementOptions(placement=Spread(), **{**given, **more})
 
 
-def a_survey(**more: Any) -> tuple[Survey, Preparer, list[str]]:
+def a_survey(**more: Any) -> tuple[PlacementContexts, Preparer, list[str]]:
     """Make one over an ECS in memory; the list has the operations that it was asked for."""
     port = EngineTransport(**more)
     asked: list[str] = []
@@ -45,36 +52,36 @@ def a_survey(**more: Any) -> tuple[Survey, Preparer, list[str]]:
     port.engine.add_cluster("other")
     port.engine.add_instances(1, cluster="other")
     preparer = Preparer(make_core(port), region="us-east-1", paced=False, tag_tokens=False)  # type: ignore[arg-type]
-    return Survey(preparer), preparer, asked
+    return PlacementContexts(preparer), preparer, asked
 
 
 def test_it_finds_out_what_a_task_takes_and_who_is_there() -> None:
     """The definition, with the template's overrides, and the instances; nothing is confirmed unless that is wished."""
 
     async def main() -> None:
-        survey, preparer, asked = a_survey()
+        contexts, preparer, asked = a_survey()
         template = DEMO.replace(overrides=aioecs.TaskOverride(cpu="512"))
-        wish = a_wish()
-        layout = await survey.site(template, wish)
+        options = a_wish()
+        layout = await contexts.find(template, options)
         assert asked == READS
         assert (layout.demand(template.overrides).cpu, layout.demand(template.overrides).memory) == (512, 10)
         assert layout.demand(template.overrides) is layout.demand(template.overrides)
         assert layout.demand(None).cpu == 10
         assert len(arns(layout)) == 1
         assert layout.confirm is None
-        wished = await survey.site(template, a_wish(confirm_refusals=True))
+        wished = await contexts.find(template, a_wish(confirm_refusals=True))
         assert wished.confirm is preparer.reconciler(None)
 
     run_in_virtual_time(main())
 
 
-def arns(layout: Site) -> list[str]:
+def arns(layout: PlacementContext) -> list[str]:
     """Return whom its inventory has."""
-    return sorted(room.host.arn for room in layout.inventory.capacity_model.rooms.values())
+    return sorted(capacity.host.arn for capacity in layout.inventory.capacity_model.capacities.values())
 
 
 @pytest.mark.parametrize(
-    ("template", "wish", "shared"),
+    ("template", "options", "shared"),
     [
         (DEMO, {}, True),
         (DEMO.replace(task_definition="broken"), {}, True),
@@ -86,15 +93,15 @@ def arns(layout: Site) -> list[str]:
         (DEMO, {"instances": []}, False),
     ],
 )
-def test_who_asks_alike_shares_an_inventory(template: StartTaskRequest, wish: dict[str, Any], shared: bool) -> None:
+def test_who_asks_alike_shares_an_inventory(template: StartTaskRequest, options: dict[str, Any], shared: bool) -> None:
     """Alike is: of the same cluster, through the same filter and of the same instances, whatever is to be placed."""
 
     async def main() -> None:
-        survey, _, asked = a_survey()
-        first = await survey.site(DEMO, a_wish())
+        contexts, _, asked = a_survey()
+        first = await contexts.find(DEMO, a_wish())
         for _ in range(2):
             asked.clear()
-            layout = await survey.site(template, a_wish(**wish))
+            layout = await contexts.find(template, a_wish(**options))
             assert (layout.inventory is first.inventory) is shared
             assert (
                 layout.inventory.capacity_model.pool is first.inventory.capacity_model.pool
@@ -102,7 +109,7 @@ def test_who_asks_alike_shares_an_inventory(template: StartTaskRequest, wish: di
             )
         assert asked == [], "the second one of a kind needs no read"
         await asyncio.sleep(DEFINITION_AGE + 1)
-        await survey.site(template, a_wish(**wish))
+        await contexts.find(template, a_wish(**options))
         assert asked == READS[:1], "a family may have a newer revision by now"
 
     run_in_virtual_time(main())
@@ -112,16 +119,16 @@ def test_what_the_definition_asks_of_its_instance_is_a_constraint() -> None:
     """ECS evaluates it, together with the caller's own."""
 
     async def main() -> None:
-        survey, preparer, _ = a_survey()
+        contexts, preparer, _ = a_survey()
         engine = preparer.core.transport.engine  # type: ignore[attr-defined]
         few = {"type": "memberOf", "expression": "attribute:few exists"}
         engine.add_task_definition("choosy", placementConstraints=[few])
         [here] = engine.add_instances(1, attributes={"few": "", "good": ""})
         engine.add_instances(1, attributes={"few": ""})
         choosy = DEMO.replace(task_definition="choosy")
-        assert len(arns(await survey.site(choosy, a_wish()))) == 2
-        wish = a_wish(constraints=(MemberOf("attribute:good exists"),))
-        assert arns(await survey.site(choosy, wish)) == [here]
+        assert len(arns(await contexts.find(choosy, a_wish()))) == 2
+        options = a_wish(constraints=(MemberOf("attribute:good exists"),))
+        assert arns(await contexts.find(choosy, options)) == [here]
 
     run_in_virtual_time(main())
 
@@ -138,7 +145,7 @@ def test_a_definition_that_is_left_out_of_its_answer() -> None:
     async def main() -> None:
         port = FakeTransport(describe_task_definition=nothing, list_container_instances=nobody)
         preparer = Preparer(make_core(port), region=None, paced=False, tag_tokens=False)
-        layout = await Survey(preparer).site(DEMO, a_wish())
+        layout = await PlacementContexts(preparer).find(DEMO, a_wish())
         assert (layout.demand(None), arns(layout)) == (Demand(), [])
 
     run_in_virtual_time(main())
@@ -156,10 +163,10 @@ def test_a_request_that_breaks_a_rule(template: StartTaskRequest) -> None:
     """It is refused before anything is read; a request to be placed names no instances."""
 
     async def main() -> None:
-        survey, _, asked = a_survey()
+        contexts, _, asked = a_survey()
         with pytest.raises(InvalidRequest):
-            survey.check(template)
-        survey.check(DEMO)
+            contexts.check(template)
+        contexts.check(DEMO)
         assert asked == []
 
     run_in_virtual_time(main())
@@ -169,15 +176,15 @@ def test_what_nobody_asks_for_any_more_is_forgotten() -> None:
     """1,500 calls for ever other instances leave a few inventories, and later only what was asked for last."""
 
     async def main() -> None:
-        survey, _, _ = a_survey()
+        contexts, _, _ = a_survey()
         for n in range(1500):
-            await survey.site(DEMO, a_wish(instances=(f"{n:032x}",)))
-        assert len(survey._inventories) <= KEPT + 1
+            await contexts.find(DEMO, a_wish(instances=(f"{n:032x}",)))
+        assert len(contexts._inventories) <= KEPT + 1
         await asyncio.sleep(MAX_AGE + 1)
-        await survey.site(DEMO, a_wish())
+        await contexts.find(DEMO, a_wish())
         gc.collect()
-        assert len(survey._inventories) == 1
-        assert len(survey._pools[None].rooms) == 1
+        assert len(contexts._inventories) == 1
+        assert len(contexts._pools[None].capacities) == 1
 
     run_in_virtual_time(main())
 
@@ -186,15 +193,15 @@ def test_the_demand_of_a_request_is_that_of_its_sizes() -> None:
     """Environments don't count; what takes other amounts is another demand."""
 
     async def main() -> None:
-        survey, _, _ = a_survey()
-        site = await survey.site(DEMO, a_wish())
-        plain = site.demand(None)
+        contexts, _, _ = a_survey()
+        context = await contexts.find(DEMO, a_wish())
+        plain = context.demand(None)
         env = aioecs.ContainerOverride(name="main", environment=[aioecs.KeyValuePair(name="A", value="1")])
         larger = aioecs.ContainerOverride(name="main", memory_reservation=700)
-        assert site.demand(aioecs.TaskOverride(container_overrides=[env])) == plain
-        others = [site.demand(aioecs.TaskOverride(cpu=str(n))) for n in range(128, 128 + 2 * REMEMBERED)]
+        assert context.demand(aioecs.TaskOverride(container_overrides=[env])) == plain
+        others = [context.demand(aioecs.TaskOverride(cpu=str(n))) for n in range(128, 128 + 2 * REMEMBERED)]
         assert len({each.cpu for each in others}) == 2 * REMEMBERED
-        assert site.demand(aioecs.TaskOverride(memory="700", container_overrides=[larger])).memory == 700
+        assert context.demand(aioecs.TaskOverride(memory="700", container_overrides=[larger])).memory == 700
 
     run_in_virtual_time(main())
 
@@ -213,9 +220,9 @@ def test_a_template_that_does_not_do(template: Any, error: type[ECSError], asked
     """It is refused as a whole, as soon as that is known; a template names no instances."""
 
     async def main() -> None:
-        survey, _, heard = a_survey()
+        contexts, _, heard = a_survey()
         with pytest.raises(error):
-            await survey.site(template, a_wish())
+            await contexts.find(template, a_wish())
         assert heard == asked
 
     run_in_virtual_time(main())
@@ -226,10 +233,10 @@ def test_what_may_not_be_read(operation: str) -> None:
     """The error is told, and once it may be read, all is as if nothing had been."""
 
     async def main() -> None:
-        survey, preparer, _ = a_survey(denied=(operation,))
+        contexts, preparer, _ = a_survey(denied=(operation,))
         with pytest.raises(AccessDeniedException):
-            await survey.site(DEMO, a_wish())
+            await contexts.find(DEMO, a_wish())
         preparer.core.transport.engine.denied.clear()  # type: ignore[attr-defined]
-        assert len(arns(await survey.site(DEMO, a_wish()))) == 1
+        assert len(arns(await contexts.find(DEMO, a_wish()))) == 1
 
     run_in_virtual_time(main())

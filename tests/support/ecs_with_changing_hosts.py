@@ -1,4 +1,4 @@
-"""What the storms of placement share: a model of ECS in virtual time whose hosts come, go, drain, fill and empty."""
+"""A model of ECS in virtual time whose hosts join, leave, drain, fill and empty."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ModelHost:
     tasks: int = 0
 
     def takes(self, cpu: int, memory: int) -> str | None:
-        """Handler why it takes no such task now, as ECS does."""
+        """Return why it takes no such task now, in ECS's words."""
         if self.status != "ACTIVE":
             return "INACTIVE"
         if not self.agent:
@@ -52,13 +52,14 @@ class ModelHost:
 
 
 class ModelECS:
-    """A port to an ECS of hosts with CPU and memory; a family `c-m` takes so much of either."""
+    """A transport to an ECS of hosts with CPU and memory; a task of family `c-m` takes `c` CPU and `m` memory."""
 
     kind, endpoint_url, region, partition = "model", "http://model", "us-east-1", "aws"
 
     def __init__(self, *, lasts: Callable[[], float], latency: Callable[[], float] = lambda: 0.0) -> None:
         self.hosts: dict[str, ModelHost] = {}
         self.started: dict[str, Task] = {}
+        self.ended: set[str] = set()
         self.requests: Counter[str] = Counter()
         self.refusals = 0
         self.rate_limit_key = self
@@ -86,11 +87,11 @@ class ModelECS:
         return True
 
     def has_capacity(self, cpu: int, memory: int) -> bool:
-        """Tell whether a fresh look would show a place for such a task."""
+        """Tell whether a refresh now would show capacity for such a task."""
         return any(host.takes(cpu, memory) is None for host in self.hosts.values())
 
     async def attempt(self, operation: Operation[Any], request: Shape, sent_marker: SentMarker) -> Attempt[Any]:
-        """Answer; a StartTask takes its time on the way there and back."""
+        """Answer; a StartTask has a latency in each direction."""
         sent_marker.body_started = True
         self.requests[operation.name] += 1
         if operation.name != "StartTask":
@@ -112,7 +113,8 @@ class ModelECS:
                 self.refusals += 1
                 failures.append(Failure(arn=instance, reason=why))
                 continue
-            self.occupy(host, cpu, memory, self._lasts())
+            seconds = self._lasts()
+            self.occupy(host, cpu, memory, seconds)
             task = Task(
                 task_arn=f"{PREFIX}task/default/{next(self._numbers):032x}",
                 container_instance_arn=instance,
@@ -122,21 +124,23 @@ class ModelECS:
                 desired_status="RUNNING",
             )
             self.started[task.task_arn or ""] = task
+            self.loop.call_later(seconds, self.ended.add, task.task_arn or "")
             tasks.append(task)
         return aioecs.StartTaskResponse(tasks=tasks, failures=failures)
 
     def list_tasks(self, request: aioecs.ListTasksRequest) -> aioecs.ListTasksResponse:
-        """List those that bear the mark."""
-        if request.desired_status == "STOPPED":
-            return aioecs.ListTasksResponse()
-        marks = (request.started_by, None)
+        """List tasks of one status, by `started_by` and instance, a hundred a page."""
+        stopped = request.desired_status == "STOPPED"
         arns = [
             arn
             for arn, task in self.started.items()
-            if (request.started_by is None or task.started_by in marks)
+            if (arn in self.ended) is stopped
+            and request.started_by in (None, task.started_by)
             and request.container_instance in (None, task.container_instance_arn)
         ]
-        return aioecs.ListTasksResponse(task_arns=arns[:100])
+        at = int(request.next_token or 0)
+        token = str(at + 100) if len(arns) > at + 100 else None
+        return aioecs.ListTasksResponse(task_arns=arns[at : at + 100], next_token=token)
 
     def describe_tasks(self, request: aioecs.DescribeTasksRequest) -> aioecs.DescribeTasksResponse:
         """Describe them."""

@@ -26,9 +26,11 @@ from aioecs import (
     StartResult,
     StartTaskRequest,
 )
-from aioecs._batch import placement_stream
-from aioecs._batch.inventory import Inventory
-from aioecs._batch.placement_context import PlacementOptions
+from aioecs._batch.batch import session_of
+from aioecs._batch.placement import placement_stream
+from aioecs._batch.placement.inventory import Inventory
+from aioecs._batch.placement.placed_starts import open_placement
+from aioecs._batch.placement.placement_context import PlacementOptions
 from aioecs._calls.reconciler import Reconciler
 from aioecs._logic.calls.actions import LookupDone
 from aioecs._logic.calls.lookups import AmbiguousCall
@@ -65,8 +67,8 @@ async def client(local: LocalECS) -> AsyncIterator[aioecs.Client]:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """LookUp up for room again soon."""
-    monkeypatch.setattr(placement_stream, "LOOK_AGAIN", 0.02)
+    """Refresh inventories soon."""
+    monkeypatch.setattr(placement_stream, "MIN_REFRESH_INTERVAL", 0.02)
 
 
 def spread_of(local: LocalECS) -> Counter[str]:
@@ -146,7 +148,7 @@ async def test_spread_over_those_that_can_take_them() -> None:
         assert reasons(more.starts) == {"RESOURCE:CPU": 40}
         assert {start.container_instance for start in more.refused} == {""}
         assert {start.failure.detail for start in more.refused if start.failure is not None} == {
-            "no container instance has room: RESOURCE:CPU on 26, AGENT on 2"
+            "no container instance has capacity: RESOURCE:CPU on 26, AGENT on 2"
         }
         assert not any(call.failures for call in local.truth.calls("StartTask"))
 
@@ -205,7 +207,7 @@ async def test_member_of_is_evaluated_by_ecs(local: LocalECS, client: aioecs.Cli
     assert none.failure is not None
     assert (none.failure.reason, none.failure.detail) == (
         "RESOURCE",
-        "no container instance has room: none is ACTIVE and matches the constraints",
+        "no container instance has capacity: none is ACTIVE and matches the constraints",
     )
 
 
@@ -312,7 +314,7 @@ async def test_a_pinned_start_is_never_moved(local: LocalECS, client: aioecs.Cli
     fill(local, full)
     async with client.batch() as batch:
         placed, pinned = await asyncio.gather(
-            placing_all(batch, 6), batch.report([DEMO.replace(container_instances=[full])])
+            placing_all(batch, 6), session_of(batch).report([DEMO.replace(container_instances=[full])])
         )
     assert came_to(placed) == {"started": 6}
     assert [(start.outcome, start.container_instance) for start in pinned.starts] == [(Outcome.REFUSED, full)]
@@ -324,7 +326,7 @@ async def placing_all(batch: aioecs.Batch, count: int, *args: Any, **more: Any) 
     return [start async for start in batch.place_tasks(DEMO, *args, count=count, **more)]
 
 
-# Room ----------------------------------------------------------------------------------------------------------------
+# Capacity ------------------------------------------------------------------------------------------------------------
 
 
 def one_place(count: int = 1) -> LocalECS:
@@ -368,7 +370,7 @@ async def test_room_that_is_none_is_not_tried_without_rest() -> None:
 
 async def test_the_wait_begins_when_there_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """A placement that takes long has its patience left at the end."""
-    monkeypatch.setattr(placement_stream, "LOOK_AGAIN", 1e6)
+    monkeypatch.setattr(placement_stream, "MIN_REFRESH_INTERVAL", 1e6)
     async with one_place() as local, client_of(local) as client, client.batch() as batch:
         told: list[StartResult] = []
         now = client._core().loop.time
@@ -392,7 +394,7 @@ async def test_room_that_comes_back_needs_no_look() -> None:
 
 async def test_what_was_seen_long_ago_is_seen_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before a start is refused for want of room the inventory is renewed."""
-    monkeypatch.setattr(placement_stream, "LOOK_AGAIN", 5.0)
+    monkeypatch.setattr(placement_stream, "MIN_REFRESH_INTERVAL", 5.0)
     async with one_place() as local, client_of(local) as client:
         before_the_first(client, lambda: local.engine.add_instances(1))
         report = await client.place_tasks(DEMO, count=2)
@@ -582,13 +584,13 @@ async def test_a_look_that_is_cut(local: LocalECS, client: aioecs.Client, monkey
 async def fired(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     """Tell when a placement has heard that it is cancelled."""
     heard = asyncio.Event()
-    fire = placement_stream.PlacementStream._fire
+    fire = placement_stream.PlacementStream._on_scope_cancelled
 
     def hear(stream: placement_stream.PlacementStream) -> None:
         fire(stream)
         heard.set()
 
-    monkeypatch.setattr(placement_stream.PlacementStream, "_fire", hear)
+    monkeypatch.setattr(placement_stream.PlacementStream, "_on_scope_cancelled", hear)
     return heard
 
 
@@ -810,8 +812,8 @@ async def test_left_early_while_it_confirms(local: LocalECS, client: aioecs.Clie
     """Nothing more is placed for a caller that has gone, and the counts still add up."""
     before_the_first(client, lambda: fill(local, local.instance_arns[0]))
     async with client.batch() as batch:
-        stream, drawn = await batch._placing(
-            DEMO, 3, None, PlacementOptions(Spread(), (), None, 0.0, confirm_refusals=True)
+        stream, drawn = await open_placement(
+            session_of(batch), DEMO, 3, None, PlacementOptions(Spread(), (), None, 0.0, confirm_refusals=True)
         )
         async with aclosing(stream.starts(drawn)) as starts:
             async for _ in starts:
@@ -819,7 +821,7 @@ async def test_left_early_while_it_confirms(local: LocalECS, client: aioecs.Clie
                 break
         reconciler.gate.set()
         await until(lambda: batch.statistics().refused == 1)
-        await batch._engine.idle()
+        await session_of(batch).engine.idle()
         statistics = batch.statistics()
         assert (statistics.requested, statistics.started, statistics.refused) == (3, 1, 1)
         assert statistics.stopped == 1, "it had settled, and its caller was not given it"
@@ -829,8 +831,8 @@ async def test_left_early_while_it_confirms(local: LocalECS, client: aioecs.Clie
 async def test_left_early_while_some_wait_for_room() -> None:
     """They were never sent, and are counted so."""
     async with one_place() as local, client_of(local) as client, client.batch() as batch:
-        stream, drawn = await batch._placing(
-            DEMO, 3, None, PlacementOptions(Spread(), (), None, 600.0, confirm_refusals=False)
+        stream, drawn = await open_placement(
+            session_of(batch), DEMO, 3, None, PlacementOptions(Spread(), (), None, 600.0, confirm_refusals=False)
         )
         async with aclosing(stream.starts(drawn)) as starts:
             await anext(starts)
@@ -868,13 +870,6 @@ async def test_an_error_that_would_meet_what_waits_for_room() -> None:
         assert adds_up(report, 3)
         assert came_to(report.starts) == {"refused": 1, "not_sent": 2}
         assert all(isinstance(start.error, AccessDeniedException) for start in report.starts)
-
-
-def test_copies() -> None:
-    """They have a size, so that the rest of them is told after a cancel, and are made as they are drawn."""
-    copies = placement_stream.Copies(DEMO, 10**9)
-    assert len(copies) == 10**9
-    assert next(iter(copies)) is DEMO
 
 
 async def test_an_error_that_would_meet_them_all(local: LocalECS) -> None:

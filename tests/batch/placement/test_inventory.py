@@ -14,7 +14,7 @@ from aiobotocore.session import get_session
 
 import aioecs
 from aioecs import StartTaskRequest
-from aioecs._batch.inventory import WIDTH, Inventory, filter_of, load
+from aioecs._batch.placement.inventory import WIDTH, Inventory, filter_of, load
 from aioecs._logic.placement.demand import Demand, demand
 from aioecs._logic.placement.host_capacity import CapacityModel
 from aioecs._logic.placement.placer import Placer
@@ -231,14 +231,14 @@ async def test_a_snapshot_is_remembered_for_a_while(local: LocalECS, core: Core)
     inventory = Inventory(core, None)
     assert inventory.age == float("inf")
     capacity_model = await inventory.current()
-    assert len(capacity_model.rooms) == 3
+    assert len(capacity_model.capacities) == 3
     local.engine.add_instances()
     assert await inventory.current() is capacity_model
-    assert len(capacity_model.rooms) == 3
+    assert len(capacity_model.capacities) == 3
     assert 0 <= inventory.age < 10
     inventory._taken_at -= inventory.max_age
     assert await inventory.current() is capacity_model
-    assert len(capacity_model.rooms) == 4
+    assert len(capacity_model.capacities) == 4
     assert local.truth.requests["ListContainerInstances"] == 2
     again = Inventory(core, None, max_age=0)
     await again.current()
@@ -251,11 +251,11 @@ async def test_a_surprise_renews_it(local: LocalECS, core: Core) -> None:
     first, second = local.engine.add_instances(2, attributes={"colour": "red"})
     inventory = Inventory(core, "default", constraints=[MemberOf("attribute:colour == red")], instances=[first])
     capacity_model = await inventory.current()
-    assert [room.host.arn for room in capacity_model.rooms.values()] == [first]
+    assert [capacity.host.arn for capacity in capacity_model.capacities.values()] == [first]
     local.engine.set_agent(first, connected=False)
     assert await inventory.renewed() is capacity_model
-    assert [room.host.agent for room in capacity_model.rooms.values()] == [False]
-    assert second.rpartition("/")[2] not in capacity_model.rooms
+    assert [capacity.host.agent for capacity in capacity_model.capacities.values()] == [False]
+    assert second.rpartition("/")[2] not in capacity_model.capacities
 
 
 async def test_all_who_ask_share_one_load(local: LocalECS, core: Core, gate: Gate) -> None:
@@ -291,7 +291,7 @@ async def test_a_cancel_leaves_the_load_to_the_others(local: LocalECS, core: Cor
     with pytest.raises(asyncio.CancelledError):
         await first
     gate.open.set()
-    assert len((await second).rooms) == 3
+    assert len((await second).capacities) == 3
     assert local.truth.requests["ListContainerInstances"] == 1
 
 
@@ -308,7 +308,7 @@ async def test_the_last_cancel_ends_the_load(local: LocalECS, core: Core, gate: 
         with pytest.raises(asyncio.CancelledError):
             await one
     gate.open.set()
-    assert len((await later).rooms) == 3
+    assert len((await later).capacities) == 3
     assert local.truth.requests["ListContainerInstances"] == 1
     assert len(core.background_tasks) == 0
 
@@ -321,7 +321,7 @@ async def test_a_cancel_after_the_end_cuts_nothing(core: Core, gate: Gate) -> No
     with pytest.raises(asyncio.CancelledError):
         await only
     await gate.shut()
-    assert len((await inventory.current()).rooms) == 3
+    assert len((await inventory.current()).capacities) == 3
 
 
 async def test_an_error_is_told_to_all_who_asked(local: LocalECS, core: Core, gate: Gate) -> None:
@@ -335,7 +335,7 @@ async def test_an_error_is_told_to_all_who_asked(local: LocalECS, core: Core, ga
     for one in asked:
         with pytest.raises(AccessDeniedException):
             await one
-    assert len((await inventory.current()).rooms) == 3
+    assert len((await inventory.current()).capacities) == 3
     local.engine.denied.clear()
     await inventory.renewed()
     assert local.truth.requests["ListContainerInstances"] == 3
@@ -354,7 +354,7 @@ async def test_an_error_of_an_earlier_load_is_not_for_who_wants_the_next(
     gate.open.set()
     with pytest.raises(ECSServiceError):
         await first
-    assert len((await second).rooms) == 3
+    assert len((await second).capacities) == 3
 
 
 async def test_an_error_that_nobody_waits_for_is_no_noise(local: LocalECS, core: Core, gate: Gate) -> None:
@@ -446,7 +446,7 @@ async def test_starts_are_spread_over_the_hosts_that_can_take_them() -> None:
             assert (placed.total(), len(placed), away & set(placed)) == (200, 26, set())
             assert max(placed.values()) - min(placed.values()) <= 2
             another = Placer(capacity_model, wanted, Spread(), (), random.Random(2).random)
-            assert another.room() == 60
+            assert another.capacity() == 60
             assert (await place(ecs, inventory, another, 100)).total() == 60
             assert another.excluded == {"RESOURCE:CPU": 26, "AGENT": 2}
         assert len(local.truth.running()) == 260

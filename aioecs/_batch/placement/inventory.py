@@ -10,8 +10,8 @@ from typing import TypeVar
 import attrs
 
 from aioecs._logic.placement.host import Host
-from aioecs._logic.placement.host_capacity import CapacityModel, Pool
-from aioecs._logic.placement.waitlist import SHARE
+from aioecs._logic.placement.host_capacity import CapacityModel, ClusterCapacity
+from aioecs._logic.placement.waitlist import READ_SHARE
 from aioecs._model.arn import short
 from aioecs._model.limits import DESCRIBED_PER_CALL
 from aioecs._model.placement import Constraint, MemberOf
@@ -28,7 +28,7 @@ from aioecs.errors import ClientStateError, ECSError
 
 MAX_AGE = 60.0  # in seconds: how old a snapshot may be, where nothing speaks against it
 MISSING = "MISSING"  # the status, here, of an instance that was named and that ECS doesn't know
-CREDIT = 4.0  # in seconds: so far looks may be ahead of their share of the bucket's rate
+CREDIT = 4.0  # in seconds: how far refreshes may exceed their share of the rate of reads
 WIDTH = 4  # reads of one load at a time: the rest of the read bucket is for others
 
 T = TypeVar("T")
@@ -131,11 +131,11 @@ class _Load:
 
 
 class Inventory:
-    """A snapshot of one cluster through one filter, as a fleet that any number of placers share.
+    """A snapshot of one cluster through one filter, as a capacity model that any number of placers share.
 
-    The fleet is the same object all along: a newer snapshot changes it, and its placers see that by themselves. All who
-    ask at the same time share one load, which runs in the client's custody: a cancel of one leaves it to the others,
-    and a cancel of the last ends it. A load that failed leaves the snapshot as it was.
+    The capacity model stays the same object: a newer snapshot changes it, and its placers notice that. Concurrent
+    callers share one load, which runs in a background task of the client: a cancel of one caller leaves it to the
+    others, and a cancel of the last ends it. A load that failed leaves the snapshot as it was.
 
     Args:
         core: the inside of an open client.
@@ -154,11 +154,11 @@ class Inventory:
         constraints: Iterable[Constraint] = (),
         instances: Iterable[str] | None = None,
         max_age: float = MAX_AGE,
-        pool: Pool | None = None,
+        pool: ClusterCapacity | None = None,
     ) -> None:
         self.capacity_model = CapacityModel(pool=pool)
         self.used_at = core.now
-        """When it was last asked for, on the loop's clock."""
+        """When it was last used, on the loop's clock."""
         self.max_age = max_age
         self._core = core
         self._cluster = cluster
@@ -197,7 +197,7 @@ class Inventory:
     @property
     def reads(self) -> int:
         """How many reads a load takes, by what the last one showed."""
-        pages = max(1, -(-len(self.capacity_model.rooms) // DESCRIBED_PER_CALL))
+        pages = max(1, -(-len(self.capacity_model.capacities) // DESCRIBED_PER_CALL))
         return pages if self._instances is not None and filter_of(self._constraints) is None else 2 * pages
 
     @property
@@ -206,7 +206,7 @@ class Inventory:
         return self._paid_until - CREDIT
 
     async def current(self) -> CapacityModel:
-        """Return the fleet with a snapshot that is at most `max_age` seconds old.
+        """Return the capacity model with a snapshot that is at most `max_age` seconds old.
 
         Raises:
             ECSError: what came of a read in the end.
@@ -215,7 +215,7 @@ class Inventory:
         return self.capacity_model if self.age <= self.max_age else await self._from(self._taken + 1)
 
     async def renewed(self) -> CapacityModel:
-        """Return the fleet with a snapshot that was begun after this was asked for: what was seen is out of date.
+        """Return the capacity model with a snapshot that was begun after this call: what was seen is out of date.
 
         Raises:
             ECSError: what came of a read in the end.
@@ -224,14 +224,14 @@ class Inventory:
         return await self._from(self._begun + 1)
 
     async def _from(self, number: int) -> CapacityModel:
-        """Return the fleet once it has the snapshot of this load or of a later one."""
+        """Return the capacity model once it has the snapshot of this load or of a later one."""
         while self._taken < number:
             under_way = self._under_way or self._begin()
             await self._ended(under_way)
             if under_way.task.cancelled():
                 raise ClientStateError("the client was closed while it listed container instances")
             if under_way.number >= number:
-                under_way.task.result()  # or its error; that of an earlier one was for others
+                under_way.task.result()  # or its error; that of an find_started one was for others
         return self.capacity_model
 
     def _begin(self) -> _Load:
@@ -243,10 +243,10 @@ class Inventory:
 
     async def _read(self, number: int) -> list[ContainerInstance]:
         self._began_at = self._core.now
-        self._paid_until = max(self._paid_until, self._core.now) + SHARE * self.reads / (
+        self._paid_until = max(self._paid_until, self._core.now) + READ_SHARE * self.reads / (
             self._core.read_limiter.rate or 1.0
         )
-        self._begun = number  # from here on: who asked in the same round of the loop shares it
+        self._begun = number  # not before: callers of the same round of the loop share it
         self.capacity_model.loading()
         return await load(self._core, self._cluster, constraints=self._constraints, instances=self._instances)
 

@@ -10,7 +10,7 @@ from virtual_time import run_in_virtual_time
 
 import aioecs
 from aioecs import Outcome, StartResult
-from aioecs._batch.refusal_confirmation import as_found, found_running, look_up
+from aioecs._batch.placement.refusal_confirmation import as_found, found_running, look_up
 from aioecs._logic.calls.actions import LookupDone
 from aioecs._logic.sending.packing import Entry
 

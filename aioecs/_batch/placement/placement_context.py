@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable
 
 import attrs
 
-from aioecs._batch.inventory import MAX_AGE, Inventory, filter_of
+from aioecs._batch.placement.inventory import MAX_AGE, Inventory, filter_of
 from aioecs._calls.call_preparation import Preparer
 from aioecs._calls.reconciler import GATHERING, Reconciler
 from aioecs._logic.calls import token as tokens
 from aioecs._logic.calls.lookups import AmbiguousCall
 from aioecs._logic.calls.matching import eldest_first, withdrawn
 from aioecs._logic.placement.demand import Demand, demand
-from aioecs._logic.placement.host_capacity import Pool
+from aioecs._logic.placement.host_capacity import ClusterCapacity
 from aioecs._model.arn import short
 from aioecs._model.options import plain_function
 from aioecs._model.placement import CapacityDemand, Constraint, MemberOf, Placement
@@ -27,7 +27,7 @@ from aioecs._transport.transport import DESCRIBE_TASK_DEFINITION
 from aioecs.errors import AccessDeniedException, CallTimeout, ClientStateError, InvalidRequest
 
 OnCapacityShortage = Callable[[CapacityDemand], object]
-"""Hears what is lacking where starts wait for capacity, or are refused for want of it."""
+"""Called with what is lacking where starts wait for capacity, or are refused for want of it."""
 
 DEFINITION_AGE = 5.0  # in seconds: for how long a family is taken to be its last revision; a revision never changes
 REMEMBERED = 500  # task definitions, and demands of each
@@ -45,7 +45,7 @@ class PlacementOptions:
     on_capacity_shortage: OnCapacityShortage | None = None
 
 
-def wish_of(
+def options_of(
     placement: Placement,
     constraints: Iterable[Constraint],
     instances: Iterable[str] | None,
@@ -60,7 +60,7 @@ def wish_of(
 
 
 @attrs.define(eq=False)
-class Site:
+class PlacementContext:
     """Where tasks of one definition may go, and what one takes."""
 
     definition: TaskDefinition
@@ -71,7 +71,7 @@ class Site:
     _demands: dict[object, Demand] = attrs.Factory(dict)
 
     def demand(self, overrides: TaskOverride | None) -> Demand:
-        """Tell what one takes with these overrides; equal ones are the same object."""
+        """Return what one task takes with these overrides; equal demands are the same object."""
         sizes = _sizes(overrides)
         known = self._demands.get(sizes)
         if known is None:
@@ -107,13 +107,13 @@ class _Described:
 
 
 @attrs.define(eq=False)
-class Survey:
-    """Lays out what a client is to place, over inventories that all who ask alike share."""
+class PlacementContexts:
+    """The placement contexts of a client, over inventories that equal placements share."""
 
     _preparer: Preparer
     on_capacity_shortage: OnCapacityShortage | None = None
     _inventories: dict[tuple[str | None, str | None, tuple[str, ...] | None], Inventory] = attrs.Factory(dict)
-    _pools: dict[str | None, Pool] = attrs.Factory(dict)
+    _pools: dict[str | None, ClusterCapacity] = attrs.Factory(dict)
     _definitions: dict[str, _Described] = attrs.Factory(dict)
     _keys: dict[str, asyncio.Future[None]] = attrs.Factory(dict)
 
@@ -127,7 +127,7 @@ class Survey:
             raise InvalidRequest("container_instances", "empty in a request to be placed: aioecs chooses the instances")
         self._preparer.check(request.replace(container_instances=["0" * 32]))
 
-    async def site(self, request: StartTaskRequest, wish: PlacementOptions) -> Site:
+    async def find(self, request: StartTaskRequest, options: PlacementOptions) -> PlacementContext:
         """Find out where tasks of a request's definition may go; a cancel cuts the reads.
 
         Raises:
@@ -135,14 +135,14 @@ class Survey:
         """
         definition = await self._definition(request.task_definition)
         expressions = demand(definition, request.overrides).expressions
-        rules = (*wish.constraints, *(MemberOf(expression) for expression in expressions))
-        inventory = self._inventory(request.cluster, rules, wish.instances)
+        rules = (*options.constraints, *(MemberOf(expression) for expression in expressions))
+        inventory = self._inventory(request.cluster, rules, options.instances)
         await inventory.current()
-        reconciler = self._preparer.reconciler(request.cluster) if wish.confirm_refusals else None
-        return Site(definition, inventory, rules, reconciler)
+        reconciler = self._preparer.reconciler(request.cluster) if options.confirm_refusals else None
+        return PlacementContext(definition, inventory, rules, reconciler)
 
     async def _definition(self, name: str) -> TaskDefinition:
-        """Describe a task definition; all who ask at the same time share the read."""
+        """Describe a task definition; concurrent callers share the read."""
         core = self._preparer.core
         known = self._definitions.get(name)
         if known is None or known.until < core.now or (known.task.done() and not _went_well(known.task)):
@@ -164,22 +164,22 @@ class Survey:
     def _inventory(
         self, cluster: str | None, rules: tuple[Constraint, ...], instances: Iterable[str] | None
     ) -> Inventory:
-        """Return the inventory of a cluster through one filter, the same for all who ask alike."""
+        """Return the inventory of a cluster through one filter, the same object for equal arguments."""
         core = self._preparer.core
         self._forget(core.now)
         only = tuple(sorted({short(each): each for each in instances}.values())) if instances is not None else None
         key = cluster, filter_of(rules), only
         known = self._inventories.get(key)
         if known is None:
-            pool = self._pools.setdefault(cluster, Pool())
+            pool = self._pools.setdefault(cluster, ClusterCapacity())
             known = Inventory(core, cluster, constraints=rules, instances=only, pool=pool)
         self._inventories.pop(key, None)
-        self._inventories[key] = known  # the one that was asked for last stands last
+        self._inventories[key] = known  # the one that was used last comes last
         known.used_at = core.now
         return known
 
     def _forget(self, now: float) -> None:
-        """Forget the inventories that nobody has asked for while a snapshot of theirs was worth anything."""
+        """Forget the inventories that were not used while their snapshot was valid."""
         for key, each in list(self._inventories.items()):
             if now - each.used_at <= MAX_AGE and len(self._inventories) <= KEPT:
                 return
@@ -187,7 +187,7 @@ class Survey:
 
     # Keys ------------------------------------------------------------------------------------------------------------
 
-    async def has_turn(self, key: str) -> None:
+    async def claim_key(self, key: str) -> None:
         """Wait until no other placement of this client has the key, and take it."""
         while (other := self._keys.get(key)) is not None:
             await asyncio.wait({other})
@@ -199,8 +199,8 @@ class Survey:
         if turn is not None and not turn.done():
             turn.set_result(None)
 
-    async def earlier(self, cluster: str | None, key: str) -> Task | None:
-        """Return what an earlier attempt with this key started, on whatever instance; None if certainly nothing.
+    async def find_started(self, cluster: str | None, key: str) -> Task | None:
+        """Return what an find_started attempt with this key started, on whatever instance; None if certainly nothing.
 
         Raises:
             ECSError: it can't be known; so nothing may be sent.

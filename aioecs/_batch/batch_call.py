@@ -1,0 +1,131 @@
+"""One call of a batch: the starts that it carries, and which result each of them gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import attrs
+
+from aioecs._calls.call import Call
+from aioecs._calls.caller_wait import SharedCall
+from aioecs._logic.sending.packing import FLYING, Entry
+from aioecs._model.arn import short
+from aioecs._model.start_result import Outcome, StartResult
+from aioecs.errors import (
+    AccessDeniedException,
+    ClusterNotFoundException,
+    ConfigurationError,
+    ECSError,
+    ECSServiceError,
+)
+
+STARTED = Outcome.STARTED  # by name, as the stages are
+NOT_SENT = Outcome.NOT_SENT
+
+
+@attrs.define(eq=False)
+class PendingStop:
+    """The task of a withdrawn start that is about to be stopped."""
+
+    start: StartResult
+    settles_by: datetime
+    """When it is known at the latest whether the stop was accepted."""
+    can_be_cut = False
+
+    def start_of(self, _: Entry) -> StartResult:
+        """Return what is known by now: that it was started, and not whether it still runs."""
+        return attrs.evolve(self.start, outcome=Outcome.UNKNOWN, settles_by=self.settles_by)
+
+
+@attrs.define(eq=False)
+class BatchCall:
+    """A call and the starts that it carries; the n-th of them is the n-th instance of its request."""
+
+    call: Call
+    entries: list[Entry]
+    shared_call: SharedCall
+    """The waiters of the call: this batch, and any other that uses the same idempotency key."""
+    wanted: int
+    """How many of its starts are still wanted."""
+    stops: bool = False
+    """The call itself stops what it started: none of its starts is wanted."""
+    results: Sequence[StartResult] | None = None
+    """The result of each start, once the call has ended."""
+    _known: set[str | None] | None = None
+
+    @property
+    def shared(self) -> bool:
+        """Whether others wait for the call too, so that none of it is taken out or stopped for this batch."""
+        return self.shared_call.waiting > (self.wanted > 0)
+
+    @property
+    def known(self) -> set[str | None]:
+        """The ARNs of tasks with the call's token that belong to a start, once it has ended; more may be added."""
+        if self._known is None:
+            self._known = {start.task.task_arn for start in self.results or () if start.task is not None}
+        return self._known
+
+    @property
+    def can_be_cut(self) -> bool:
+        """Whether a withdrawal ends the call at once."""
+        return self.call.can_be_cut
+
+    def start_of(self, entry: Entry) -> StartResult:
+        """Return what is known of one of its starts by now."""
+        known = self.results if self.results is not None else self.call.record.starts()
+        return own_result(known[self.entries.index(entry)], entry)
+
+
+def not_sent(entry: Entry, error: ECSError | None = None) -> StartResult:
+    """Return the result of a start that never left the queue."""
+    return StartResult(request=entry.request, container_instance=entry.instance, outcome=NOT_SENT, error=error)
+
+
+def known_result(entry: Entry) -> StartResult:
+    """Return what is known of a start that has not settled."""
+    if entry.stage is FLYING:
+        where: BatchCall | PendingStop = entry.where
+        return where.start_of(entry)
+    return not_sent(entry)
+
+
+def own_result(start: StartResult, entry: Entry) -> StartResult:
+    """Return a call's result of a start as that of the start's own request."""
+    return attrs.evolve(start, request=entry.request)
+
+
+_RANK = {STARTED: 0, NOT_SENT: 2}
+"""Which results go first to starts that are still wanted; a start withdrawn before the send left a NOT_SENT."""
+
+
+def assign_results(entries: list[Entry], starts: Sequence[StartResult]) -> Sequence[StartResult]:
+    """Give equal starts their results: running tasks to those that are wanted, refusals to those that are withdrawn."""
+    if not any(entry.gone for entry in entries) or all(entry.gone for entry in entries):
+        return starts
+    given = list(starts)
+    for instance in {short(entry.instance) for entry in entries}:
+        places = [at for at, entry in enumerate(entries) if short(entry.instance) == instance]
+        best = sorted((starts[at] for at in places), key=lambda start: _RANK.get(start.outcome, 1))
+        for at, start in zip(sorted(places, key=lambda at: entries[at].gone is not None), best, strict=True):
+            given[at] = start
+    return given
+
+
+def ends_all(error: ECSError | None) -> bool:
+    """Tell whether every further start of the same kind would meet this error too."""
+    if isinstance(error, (AccessDeniedException, ClusterNotFoundException, ConfigurationError)):
+        return True
+    codes = ("ExpiredTokenException", "UnrecognizedClientException", "InvalidSignatureException", "ExpiredToken")
+    return isinstance(error, ECSServiceError) and error.code in codes
+
+
+@attrs.frozen(eq=False)
+class StoppedLater:
+    """The owner of a start whose task is stopped after it had settled; placement was notified of it before."""
+
+    notify: Callable[[Entry, StartResult, ECSError | None, None], None]
+
+    def settled(self, entry: Entry, start: StartResult, error: ECSError | None, _: BatchCall | None, /) -> None:
+        """Pass the result of the stop on."""
+        self.notify(entry, start, error, None)

@@ -1,0 +1,300 @@
+"""Starts whose container instance aioecs chooses: placed, refused, and placed elsewhere while that is possible."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from aioecs._batch.batch_call import BatchCall, ends_all
+from aioecs._batch.engine import Engine
+from aioecs._batch.placement.capacity_shortage import ShortageNotifier, no_capacity
+from aioecs._batch.placement.inventory import Inventory
+from aioecs._batch.placement.placement_context import PlacementContexts, PlacementOptions
+from aioecs._batch.placement.refusal_confirmation import as_found, found_running, look_up
+from aioecs._batch.placement.unplaced_starts import UnplacedStarts
+from aioecs._calls.reconciler import Reconciler
+from aioecs._logic.placement.waitlist import SLACK, DemandGroup, WaitingStart, Waitlist, refresh_interval
+from aioecs._logic.sending.packing import Entry, Group, Stage
+from aioecs._model.options import OnCancel
+from aioecs._model.shapes.start_task import StartTaskRequest
+from aioecs._model.shapes.task import Task
+from aioecs._model.start_result import Outcome, StartResult
+from aioecs._runtime.cancellation_monitor import Cancellable
+from aioecs.errors import ClientStateError, ECSError
+
+MIN_REFRESH_INTERVAL = 0.25  # in seconds, between two refreshes of an inventory
+MAX_LATE_REFUSALS = 2  # refusals by ECS against every snapshot, once the time of a start is over
+UNCERTAIN_INTERVAL = 0.1  # in seconds, between refreshes while other starts of this client make capacity uncertain
+
+
+class PlacementStream(UnplacedStarts):
+    """Starts of any requests, placed as they are drawn.
+
+    A start that ECS refuses where it was placed is placed elsewhere; an ambiguous one is never moved. A start that
+    finds no capacity waits (`_logic.placement.waitlist` has the rules), and the inventory is refreshed for it: at once
+    before a start is refused, else from time to time. Waiting starts count as drawn ahead, so memory stays bounded.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        group_of: Callable[[StartTaskRequest, str | None], Group],
+        on_cancel: OnCancel,
+        source: Cancellable | None,
+        *,
+        contexts: PlacementContexts,
+        options: PlacementOptions,
+        key: Callable[[StartTaskRequest], Any] | None = None,
+        keep: bool = True,
+    ) -> None:
+        super().__init__(engine, group_of, on_cancel, source, contexts=contexts, options=options, key=key, keep=keep)
+        self._shortage = ShortageNotifier(options.on_capacity_shortage or contexts.on_capacity_shortage)
+        self._until: dict[int, float] = {}
+        self._late_refusals: Counter[int] = Counter()
+        self.waiting = self._waitlist = Waitlist()
+        self._refusals: dict[int, StartResult] = {}
+        self._refreshes: dict[Inventory, asyncio.Task[None]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._capacity_came_at = 0.0
+        self._freed_seen = -1
+
+    # -------------------------------------------------------------------------------------------------- placing
+
+    def _place(self, entry: Entry, group: DemandGroup, *, again: bool = False) -> None:
+        instance = group.placer.choose(group.demand) if again or not group.waiting else None
+        if instance is None:
+            self._wait(entry, group)
+        else:
+            if len(self._waitlist):
+                self._waitlist.overtaken_by(entry.at)
+            self._send(entry, instance, again=again)
+
+    def _wait(self, entry: Entry, group: DemandGroup) -> None:
+        if not len(self._waitlist):
+            self._capacity_came_at = self._core.now
+        until = self._until.setdefault(entry.at, self._core.now + self._options.wait_for_capacity)
+        if entry.at not in self._refusals or group.need == 0:
+            group.need = group.inventory.next_load
+        self._waitlist.add(group, WaitingStart(entry.at, entry, until))
+
+    # -------------------------------------------------------------------------------------------------- results
+
+    def settled(
+        self, entry: Entry, start: StartResult, error: ECSError | None, batch_call: BatchCall | None, /
+    ) -> None:
+        """Take the result of one start; one that ECS itself refused is placed elsewhere."""
+        group = self._group_of_start.get(entry.at)
+        refused = start.outcome is Outcome.REFUSED and start.failure is not None
+        if refused and group is not None and entry.gone is None and entry.at in self._entries and not self._ending:
+            self._engine.uncount(start)
+            self._refusals[entry.at] = start
+            reconciler = self._demand_groups.reconciler_of(group)
+            if reconciler is None or batch_call is None:
+                self._move(entry, group, start)
+            else:
+                confirming = self._confirm(reconciler, entry, group, start, batch_call.known)
+                self._core.background_tasks.own(confirming, "aioecs confirms a refusal")
+            return
+        if group is not None and start.outcome in (Outcome.REFUSED, Outcome.NOT_SENT):
+            group.placer.unsent(entry.instance, group.demand)
+        elif group is not None:
+            group.placer.started(entry.instance, group.demand)
+        self._forget(entry.at)
+        super().settled(entry, start, error, batch_call)
+
+    def _move(self, entry: Entry, group: DemandGroup, start: StartResult) -> None:
+        """Place a refused start elsewhere, unless its time is over."""
+        before = group.placer.contradictions
+        group.placer.refused(entry.instance, _reason(start), group.demand)
+        late = False
+        if group.placer.contradictions > before:
+            group.need = group.inventory.next_load
+        elif self._until.get(entry.at, float("inf")) <= self._core.now:
+            # Its time is over, and ECS refuses it again where a snapshot begun since shows capacity.
+            group.uncertain = True
+            self._late_refusals[entry.at] += 1
+            late = self._late_refusals[entry.at] > MAX_LATE_REFUSALS
+        if late or self._ending or entry.at not in self._entries:
+            self._end(entry, start)
+        else:
+            del self._entries[entry.at]
+            self._place(entry, group, again=True)
+            self._wake.set()
+
+    def _end(self, entry: Entry, start: StartResult) -> None:
+        self._engine.count(start)
+        self._forget(entry.at)
+        super().settled(entry, start, None, None)
+
+    def _forget(self, at: int) -> None:
+        self._until.pop(at, None)
+        self._late_refusals.pop(at, None)
+        self._refusals.pop(at, None)
+        super()._forget(at)
+
+    async def _confirm(
+        self, reconciler: Reconciler, entry: Entry, group: DemandGroup, start: StartResult, known: set[str | None]
+    ) -> None:
+        """Look up the token of a refused start before it is moved: a failure may not prove that no task runs.
+
+        Where the lookup is not certain, or is cancelled, the start stays refused where it was.
+        """
+        result: StartResult | None = start
+        try:
+            found = found_running(entry, start, await look_up(reconciler, entry, start), known)
+            if isinstance(found, Task):
+                withdrawn = self._ending and self._stopped is None and self._on_cancel == "stop"
+                result = await as_found(self._core, start, found, stop=withdrawn)
+            else:
+                result = found
+        finally:
+            if result is None:
+                self._move(entry, group, start)
+            else:
+                if result is start:
+                    group.placer.refused(entry.instance, _reason(start), group.demand)
+                else:
+                    group.placer.started(entry.instance, group.demand)
+                self._end(entry, result)
+
+    # ------------------------------------------------------------------------------------------ waiting for capacity
+
+    def _make_progress(self) -> None:
+        """Place waiting starts where capacity has come back, and refresh the inventories that are due."""
+        if self._ending:
+            self._end_waiting(None)
+            return
+        if len(self._waitlist):
+            self._place_waiting()
+        self._refresh_where_due()
+
+    def _place_waiting(self) -> int:
+        """Place waiting starts as far as there is capacity; return how many were placed."""
+        inventories = {group.inventory for group in self._waitlist.groups}
+        freed = sum(inventory.capacity_model.pool.freed for inventory in inventories)
+        if freed == self._freed_seen:
+            return 0
+        count = 0
+        for _, start, instance in self._waitlist.placed():
+            self._send(start.item, instance, again=start.at in self._refusals)
+            count += 1
+        self._freed_seen = freed
+        return count
+
+    def _refuse_due(self, inventory: Inventory) -> None:
+        """Refuse the starts whose time is over, by a snapshot that has just come: an older one is no reason."""
+        now = self._core.now
+        for group in [group for group in self._waitlist.groups if group.inventory is inventory]:
+            ours = bool(self._entries)
+            refused = self._waitlist.refusable(group, now, inventory.taken, inventory.taken_at, ours_in_flight=ours)
+            if refused:
+                self._shortage.notify([(group, start) for start in refused])
+                self._refuse(group, refused)
+
+    def _refresh_where_due(self) -> None:
+        """Begin the refreshes that are due, and set the timer for the next one."""
+        now = self._core.now
+        due: dict[Inventory, float] = {}
+        for group in self._waitlist.groups:
+            at = self._refresh_at(group, now)
+            due[group.inventory] = min(at, due.get(group.inventory, at))
+        for inventory in self._demand_groups.contradicted():
+            due.setdefault(inventory, inventory.began_at + MIN_REFRESH_INTERVAL)
+        for inventory, at in due.items():
+            if at <= now + SLACK and inventory not in self._refreshes:
+                self._refreshes[inventory] = self._own(self._refresh(inventory), "aioecs refreshes an inventory")
+        later = [at for inventory, at in due.items() if inventory not in self._refreshes]
+        self._set_timer(min([*later, self._waitlist.next_end()], default=None), now)
+
+    def _refresh_at(self, group: DemandGroup, now: float) -> float:
+        """Return when to refresh the inventory for the waiting starts of a group."""
+        inventory: Inventory = group.inventory
+        lacks = inventory.taken < group.need
+        if not self._entries and any(start.until <= now + SLACK for start in group.waiting):
+            return max(inventory.may_look_at, inventory.began_at + UNCERTAIN_INTERVAL * group.uncertain)
+        waited = 0.0 if lacks else now - self._capacity_came_at
+        interval = refresh_interval(waited, inventory.reads, self._core.read_limiter.rate, MIN_REFRESH_INTERVAL)
+        return inventory.began_at + interval
+
+    def _set_timer(self, at: float | None, now: float) -> None:
+        self._cancel_timer()
+        if at is not None and at != float("inf"):
+            at = at if at > now + SLACK else now + UNCERTAIN_INTERVAL
+            self._timer = self._core.loop.call_at(at, self._wake.set)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    async def _refresh(self, inventory: Inventory) -> None:
+        """Refresh an inventory, and place waiting starts.
+
+        A refresh that fails has found nothing: starts that have no time left for another end with its error.
+        """
+        try:
+            await inventory.renewed()
+        except ECSError as error:
+            everything = ends_all(error) or isinstance(error, ClientStateError)
+            self._end_some_waiting(self._waitlist.of(inventory, float("inf") if everything else self._core.now), error)
+        else:
+            if len(self._waitlist) and not self._ending:
+                if self._place_waiting():
+                    self._capacity_came_at = self._core.now
+                self._refuse_due(inventory)
+                self._shortage.notify([(group, start) for group in self._waitlist.groups for start in group.waiting])
+        finally:
+            del self._refreshes[inventory]
+            self._wake.set()
+
+    async def _wait_for_more(self) -> bool:
+        if not self._held:
+            return False
+        await self._next_wake()
+        return True
+
+    def _refuse(self, group: DemandGroup, refused: Iterable[WaitingStart]) -> None:
+        """Refuse starts: with ECS's own failure where there is one, else with what the inventory shows."""
+        failure = no_capacity(group)
+        for start in refused:
+            entry: Entry = start.item
+            refusal = self._refusals.get(start.at)
+            if refusal is None:
+                refusal = StartResult(
+                    request=entry.request, container_instance="", outcome=Outcome.REFUSED, failure=failure
+                )
+            self._settle_refused(entry, refusal)
+
+    # ------------------------------------------------------------------------------------------------------ ends
+
+    def _end_waiting(self, error: ECSError | None) -> None:
+        super()._end_waiting(error)
+        self._end_some_waiting(self._waitlist.all(), error)
+
+    def _end_some_waiting(self, waiting: Iterable[tuple[DemandGroup, WaitingStart]], error: ECSError | None) -> None:
+        """End starts that wait for capacity: they were never sent, or ECS has refused them before."""
+        for _, start in waiting:
+            refusal = self._refusals.get(start.at)
+            if refusal is None:
+                self._settle_unsent(start.item, error or self._stopped)
+            else:
+                self._settle_refused(start.item, refusal)
+
+    def _settle_refused(self, entry: Entry, start: StartResult) -> None:
+        self._forget(entry.at)
+        self._engine.count(start)
+        self._add_result(entry.at, start)
+
+    def _cancel_background(self) -> None:
+        super()._cancel_background()
+        self._cancel_timer()
+
+    def _known_result(self, entry: Entry) -> StartResult:
+        confirming = entry.stage is Stage.DONE
+        return self._refusals[entry.at] if confirming else super()._known_result(entry)
+
+
+def _reason(start: StartResult) -> str | None:
+    return start.failure.reason if start.failure is not None else None
