@@ -39,6 +39,8 @@ from aioecs._transport.transport import ALL_OPERATIONS, Operation, SentMarker
 from aioecs._transport.transport_factory import open_transport
 from aioecs.errors import AnswerLost, ECSServiceError, InvalidRequest
 from aioecs.testing import faults_from_script
+from aioecs.testing._engine import Engine
+from aioecs.worker._sqs.message import from_event, from_queue
 from benchmarks.mutator import Mutator
 
 SESSION = AioSession()
@@ -242,8 +244,45 @@ def fuzz_faults_reader(mutator: Mutator) -> None:
         return
 
 
+MESSAGE = {
+    "MessageId": "m-1",
+    "ReceiptHandle": "r-1",
+    "Body": "render",
+    "Attributes": {"ApproximateReceiveCount": "2", "MessageGroupId": "g"},
+    "MessageAttributes": {"scene": {"StringValue": "7", "DataType": "String"}},
+}
+
+
+def fuzz_message_reader(mutator: Mutator) -> None:
+    """Read a mutated message of a queue, and as a record of a Lambda: it is valid, or is refused."""
+    message = {name: mutator.odd() if mutator.random() < 0.3 else held for name, held in MESSAGE.items()}
+    record = {name[:1].lower() + name[1:]: held for name, held in message.items()}
+    for read, given in ((from_queue, message), (from_event, record)):
+        try:
+            read(given)
+        except ValueError:
+            continue
+
+
+LOCAL = Engine()
+"""One local ECS for all cases: what a case leaves behind is part of the next one."""
+STRINGS = ("demo", "demo:1", "default", "web", "EC2", "FARGATE", "", "x" * 400)
+
+
+def fuzz_local_ecs(mutator: Mutator) -> None:
+    """Send a mutated request to the local ECS: it is answered, or refused with a status below 500."""
+    operation = mutator.choice(ALL_OPERATIONS)
+    names = [each.wire for each in members(operation.request)]
+    request = {name: mutator.odd() if mutator.random() < 0.4 else mutator.choice(STRINGS) for name in names}
+    answer = LOCAL.answer(operation.name, request)
+    if answer.status >= 500:
+        raise ReadingsDiffer(f"the local ECS answered {operation.name} with status {answer.status}")
+
+
 FUZZERS: dict[str, Callable[[Mutator], None]] = {
     "events": fuzz_event_reader,
+    "messages": fuzz_message_reader,
+    "local ECS": fuzz_local_ecs,
     "requests": fuzz_request_reader,
     "ARNs": fuzz_arn_reader,
     "fault scripts": fuzz_faults_reader,

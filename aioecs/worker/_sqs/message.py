@@ -73,7 +73,7 @@ def _read(found: Mapping[str, Any], names: tuple[str, str, str, str, str, str]) 
         attributes={name: text for name, text in texts.items() if isinstance(text, str) and text},
         system=told,
         receives=int(receives) if receives.isdecimal() and len(receives) < 10 else 1,
-        receipt=str(found.get(receipt) or ""),
+        receipt=handle if isinstance(handle := found.get(receipt), str) else "",
     )
 
 

@@ -64,3 +64,11 @@ def test_what_is_no_message(found: dict[str, object], said: str) -> None:
     odd = {"ApproximateReceiveCount": "many", "x": 7}
     read = from_queue({"MessageId": "m", "ReceiptHandle": "r", "Attributes": odd, "MessageAttributes": {"a": 1}})
     assert (read.receives, read.attributes, dict(read.system)) == (1, {}, {"ApproximateReceiveCount": "many"})
+
+
+def test_a_receipt_that_is_no_text_is_none() -> None:
+    """A record with a deeply nested receipt handle is read, and shown nowhere."""
+    deep: object = []
+    for _ in range(2000):
+        deep = [deep]
+    assert from_event({"messageId": "m", "body": "b", "receiptHandle": deep}).receipt == ""
