@@ -178,12 +178,15 @@ class _Tree(Generic[T]):
         others may come before what is.
         """
         keys, most, size = self.keys, self.most, self._size
+        first, second, third = amounts
         while node < size:
             key = keys[node]
             node *= 2
             one, other = keys[node], keys[node + 1]
-            left = one is not None and _enough(most[node], amounts)
-            right = other is not None and _enough(most[node + 1], amounts)
+            has = most[node]  # spelled out: a call for each step of each start is too dear
+            left = one is not None and has[0] >= first and has[1] >= second and has[2] >= third
+            has = most[node + 1]
+            right = other is not None and has[0] >= first and has[1] >= second and has[2] >= third
             if right and other is not None and not (left and one == key):
                 if left and one is not None:
                     heapq.heappush(ahead, (one, number, node))
