@@ -126,7 +126,8 @@ class Tournament(Generic[T]):
         for number, tree in self._trees.items():
             if number >= own and (key := tree.keys[1]) is not None and _enough(tree.most[1], amounts):
                 ahead.append((key, number, 1))
-        heapq.heapify(ahead)
+        if len(ahead) > 1:
+            heapq.heapify(ahead)
         while ahead:
             _, number, node = heapq.heappop(ahead)
             item = self._trees[number].descend(node, amounts, ahead, number)
