@@ -3,6 +3,7 @@
 The top level re-exports the requests, the responses and what StartTask and RunTask requests are made of.
 """
 
+# pyright: reportUnusedImport=false
 # The names of the standard library are those of the fields' types: `typing.get_type_hints` looks them up here.
 from collections.abc import Iterable, Mapping, Sequence
 from contextvars import Context

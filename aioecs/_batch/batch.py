@@ -210,4 +210,4 @@ class Batch(RunBatch):
 
 def session_of(batch: Batch) -> BatchSession:
     """Return the session of a batch, for the parts of the client that report on all its starts at once."""
-    return batch._session  # noqa: SLF001 of this module
+    return batch._session  # noqa: SLF001 of this module  # pyright: ignore[reportPrivateUsage]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
+from functools import partial
 from typing import Any
 
 import anyio
@@ -12,7 +13,7 @@ import anyio.lowlevel
 import attrs
 
 from aioecs._batch.batch import Batch
-from aioecs._calls.caller_wait import cancelled_around
+from aioecs._calls.caller_wait import cancelled_around, refuse_if_cancelled
 from aioecs._client.logs import Logs, with_tail
 from aioecs._client.started_run import (
     RunRequest,
@@ -137,21 +138,24 @@ class Runs(Logs):
         most = asyncio.Semaphore(limits.positive(max_running, "max_running")) if max_running is not None else None
         options = start_options(restart, placement, constraints, wait_for_capacity)
         runs: list[Run] = []
+        await refuse_if_cancelled(cancel_scope, partial(_cancelled, runs))
 
         def began(request: RunRequest) -> Coroutine[Any, Any, None]:
             key = idempotency_key(request) if idempotency_key is not None else None
             runs.append(Run(request=request))
             return self._run_one(core, batch, runs, len(runs) - 1, terms, {**options, "idempotency_key": key})
 
+        drawing = _Drawing()
         async with self.batch(on_cancel=on_cancel, delivery=delivery) as batch:
             try:
-                await _each(_drawn(requests, cancel_scope), began, most)
+                await _each(drawing.requests(requests, cancel_scope), began, most)
             except asyncio.CancelledError as first:
                 raise first from _cancelled(runs, None, None)
             except Exception:
                 core.report(_starts(runs), "the requests of run_all ended with an error")
                 raise
-        if cancel_scope is not None and any(isinstance(run.error, StartCancelled) for run in runs):
+        cut = drawing.cut or any(isinstance(run.error, StartCancelled) for run in runs)
+        if cancel_scope is not None and cut:
             raise _cancelled(runs, reason_of(cancel_scope), cancel_scope)
         return RunReport(runs=tuple(runs))
 
@@ -249,21 +253,29 @@ async def _each(
         raise raised.exceptions[0] from None
 
 
-async def _drawn(requests: Any, source: Cancellable | None) -> AsyncIterator[RunRequest]:
-    """Yield the requests until the scope or token fires."""
-    if isinstance(requests, AsyncIterable):
-        async for request in requests:
+class _Drawing:
+    """Draws the requests of a `run_all`."""
+
+    def __init__(self) -> None:
+        self.cut = False
+        """Whether the scope or token fired before all of them were drawn."""
+
+    async def requests(self, requests: Any, source: Cancellable | None) -> AsyncIterator[RunRequest]:
+        """Yield the requests until the scope or token fires."""
+        if not isinstance(requests, (AsyncIterable, Iterable)):
+            raise InvalidRequest("requests", "requests in a list, or iterable", f"a {type(requests).__name__}")
+        async for request in requests if isinstance(requests, AsyncIterable) else _stepping(requests):
             if source is not None and fired(source):
+                self.cut = True
                 return
             yield request
-    elif isinstance(requests, Iterable):
-        for request in requests:
-            await anyio.lowlevel.checkpoint()
-            if source is not None and fired(source):
-                return
-            yield request
-    else:
-        raise InvalidRequest("requests", "requests in a list, or iterable", f"a {type(requests).__name__}")
+
+
+async def _stepping(requests: Iterable[RunRequest]) -> AsyncIterator[RunRequest]:
+    """Yield the requests of an iterable, and let others run between them."""
+    for request in requests:
+        await anyio.lowlevel.checkpoint()
+        yield request
 
 
 def _starts(runs: Iterable[Run]) -> tuple[StartResult, ...]:

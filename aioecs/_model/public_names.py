@@ -18,7 +18,8 @@ def publish(module: str, names: Iterable[str], namespace: Mapping[str, Any]) -> 
         defined_in: str = getattr(public, "__module__", "")
         if defined_in.startswith("aioecs._"):
             if isinstance(public, type) and attrs.has(public):
-                public.__doc__ = _FieldDocs(public.__doc__ or "", defined_in)  # type: ignore[assignment]
+                docs: Any = _FieldDocs(public.__doc__ or "", defined_in)
+                public.__doc__ = docs
             public.__module__ = module
 
 

@@ -20,7 +20,7 @@ from aioecs import (
     InvalidRequest,
     Outcome,
 )
-from aioecs._batch.start_stream import ends_all
+from aioecs._batch.batch_call import ends_all
 from aioecs._runtime.concurrency import Priority
 from aioecs.errors import ConfigurationError, service_error
 

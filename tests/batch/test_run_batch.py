@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from local_world import DEMO, opened
+from run_task_fixtures import DEMO, opened
 
 import aioecs
 from aioecs import CancelToken, Outcome, RunTaskRequest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from local_world import DEMO, FARGATE, opened
+from run_task_fixtures import DEMO, FARGATE, opened
 
 import aioecs
 from aioecs import Outcome

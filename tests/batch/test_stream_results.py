@@ -23,7 +23,7 @@ def result(number: int) -> StartResult:
 def made(events: list[Any], *, keep: bool) -> StreamResults:
     """Return the results of a stream whose events are recorded."""
     core = make_core(FakeTransport())
-    core.emit = lambda event, *_: events.append(event)  # type: ignore[method-assign, assignment]
+    core.emit = lambda event, *_: events.append(event)
     return StreamResults(core, keep=keep)
 
 

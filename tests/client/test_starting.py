@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 from fake_transport import FakeTransport, HeldAttempt, fake_client, lost
-from local_world import opened
+from run_task_fixtures import opened
 from virtual_time import run_in_virtual_time
 
 import aioecs

@@ -13,7 +13,7 @@ import anyio
 import attrs
 import pytest
 from aiobotocore.session import AioSession
-from local_world import DEMO, FARGATE
+from run_task_fixtures import DEMO, FARGATE
 
 import aioecs
 from aioecs import CancelToken, Outcome, Retries, RunTaskRequest, StartResult, Timeouts

@@ -179,12 +179,15 @@ def test_no_request_breaks_the_engine() -> None:
             return [value(depth - 1) for _ in range(rng.randrange(3))]
         return {rng.choice(names): value(depth - 1) for _ in range(rng.randrange(5))}
 
-    model = botocore.session.get_session().get_service_model("ecs")
-    names = sorted({name for operation in OPERATIONS for name in model.operation_model(operation).input_shape.members})
+    services = [
+        botocore.session.get_session().get_service_model(name) for name in ("logs", "ecs")
+    ]  # the later one wins a name
+    models = {name: service.operation_model(name) for service in services for name in service.operation_names}
+    names = sorted({name for operation in OPERATIONS for name in models[operation].input_shape.members})
     names += ["name", "value", "type", "field", "expression", "image", "memory", "subnets", "awsvpcConfiguration"]
     for _ in range(3000):
         operation = rng.choice(list(OPERATIONS))
-        members = list(model.operation_model(operation).input_shape.members)
+        members = list(models[operation].input_shape.members)
         request = {name: value(3) for name in members if rng.random() < 0.5}
         answer = made.answer(operation, request)
         assert answer.status < 500

@@ -87,7 +87,7 @@ class Task:
         launch_type, network: as in that call.  container_ids: one for each container.
     capacity_provider, platform_version, zone: None for a task without.  find_instance: finds an instance for a task of
         a capacity provider, or returns None.
-    last_status, desired_status: as in DescribeTasks.  stop_code, stopped_reason, exit_code: how it ended.
+    last_status, desired_status, health: as in DescribeTasks.  stop_code, stopped_reason, exit_code: how it ended.
     created_at, started_at, stopping_at, stopped_at: epoch seconds; None for what has not happened.
     """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -48,7 +48,7 @@ def test_a_group_has_the_reconciler_of_its_context() -> None:
     """None where refusals are not confirmed."""
     groups, reconciler = DemandGroups(Spread(), random.Random(1).random), FakeInventory()
     assert groups.reconciler_of(groups.find(context(FakeInventory()), sized(2))) is None
-    assert groups.reconciler_of(groups.find(context(FakeInventory(), reconciler), sized(2))) is reconciler
+    assert groups.reconciler_of(groups.find(context(FakeInventory(), reconciler), sized(2))) is cast("Any", reconciler)
 
 
 def test_contradicted_inventories() -> None:
@@ -58,7 +58,7 @@ def test_contradicted_inventories() -> None:
     assert list(groups.contradicted()) == []
     for n in range(3):
         group.placer.refused(f"i{n}", "AGENT", group.demand)
-    assert list(groups.contradicted()) == [inventory]
+    assert list[object](groups.contradicted()) == [inventory]
 
 
 def test_groups_are_forgotten_past_a_number(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from run_records import run_record, run_task_at
+from run_task_fixtures import run_record, run_task_at
 
 from aioecs._logic.calls.actions import LookupDone
 from aioecs._logic.calls.adoption import adopt_found, note_denial

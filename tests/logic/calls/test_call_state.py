@@ -9,7 +9,7 @@ from typing import cast
 
 import attrs
 import pytest
-from run_records import run_record, run_task_at
+from run_task_fixtures import run_record, run_task_at
 
 from aioecs import Outcome, Retries, StartTaskRequest, StartTaskResponse, Timeouts
 from aioecs._logic.calls import call_state

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from run_records import answered_run, run_record, run_task_at
+from run_task_fixtures import answered_run, run_record, run_task_at
 
 from aioecs import Failure, Outcome
 from aioecs._logic.calls import call_state
