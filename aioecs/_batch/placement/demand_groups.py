@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 from aioecs._batch.placement.inventory import Inventory
 from aioecs._batch.placement.placement_context import REMEMBERED, PlacementContext
 from aioecs._calls.reconciler import Reconciler
+from aioecs._logic.placement.demand import Demand
 from aioecs._logic.placement.placer import Placer
 from aioecs._logic.placement.waitlist import DemandGroup
 from aioecs._model.placement import Placement
@@ -25,11 +26,15 @@ class DemandGroups:
         self._placers: dict[tuple[int, object], Placer] = {}
         self._inventories: dict[Placer, Inventory] = {}
         self._groups: dict[tuple[Placer, object], DemandGroup] = {}
+        self._last: tuple[PlacementContext, Demand, DemandGroup] | None = None
         self._reconcilers: WeakKeyDictionary[DemandGroup, Reconciler] = WeakKeyDictionary()
 
     def find(self, context: PlacementContext, request: StartTaskRequest) -> DemandGroup:
         """Return the group of a request; groups and placers are kept for a bounded number of demands."""
         demand = context.demand(request.overrides)
+        last = self._last
+        if last is not None and last[0] is context and last[1] is demand:  # equal demands are the same object
+            return last[2]
         if len(self._groups) >= 2 * REMEMBERED:
             self._groups.clear()
             self._placers.clear()
@@ -40,6 +45,7 @@ class DemandGroups:
             group = self._groups[placer, demand] = DemandGroup(placer, demand, context.inventory)
             if context.confirm is not None:
                 self._reconcilers[group] = context.confirm
+        self._last = context, demand, group
         return group
 
     def _new_placer(self, context: PlacementContext, request: StartTaskRequest) -> Placer:

@@ -16,6 +16,7 @@ from aioecs._logic.calls.matching import eldest_first, withdrawn
 from aioecs._logic.placement.demand import Demand, demand
 from aioecs._logic.placement.host_capacity import ClusterCapacity
 from aioecs._model.arn import short
+from aioecs._model.checks.request_json import checked_json
 from aioecs._model.options import plain_function
 from aioecs._model.placement import CapacityDemand, Constraint, MemberOf, Placement
 from aioecs._model.shapes.definition.task_definition import DescribeTaskDefinitionRequest, TaskDefinition
@@ -91,9 +92,10 @@ def _sizes(overrides: TaskOverride | None) -> object:
     containers = tuple(
         (each.name, each.cpu, each.memory, each.memory_reservation, each.resource_requirements)
         for each in overrides.container_overrides or ()
-        if any(
-            size is not None for size in (each.cpu, each.memory, each.memory_reservation, each.resource_requirements)
-        )
+        if each.cpu is not None
+        or each.memory is not None
+        or each.memory_reservation is not None
+        or each.resource_requirements is not None
     )
     return overrides.cpu, overrides.memory, containers
 
@@ -118,14 +120,16 @@ class PlacementContexts:
     _keys: dict[str, asyncio.Future[None]] = attrs.Factory(dict)
 
     def check(self, request: StartTaskRequest) -> None:
-        """Hold a request that names no instances against every documented limit.
+        """Check a request that names no instances against every documented limit.
 
         Raises:
             InvalidRequest: it breaks one.
         """
         if request.container_instances:
             raise InvalidRequest("container_instances", "empty in a request to be placed: aioecs chooses the instances")
-        self._preparer.check(request.replace(container_instances=["0" * 32]))
+        written = checked_json(request) is not None  # then it keeps all limits but those of what varies, and its place
+        if not (written and request.started_by is None and request.cluster in self._pools):
+            self._preparer.check(request.replace(container_instances=["0" * 32]))
 
     async def find(self, request: StartTaskRequest, options: PlacementOptions) -> PlacementContext:
         """Find out where tasks of a request's definition may go; a cancel cuts the reads.

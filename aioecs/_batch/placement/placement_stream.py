@@ -129,9 +129,10 @@ class PlacementStream(UnplacedStarts):
         super().settled(entry, start, None, None)
 
     def _forget(self, at: int) -> None:
-        self._until.pop(at, None)
-        self._late_refusals.pop(at, None)
-        self._refusals.pop(at, None)
+        if self._until or self._refusals:  # most starts are placed at once: this is done for each of them
+            self._until.pop(at, None)
+            self._late_refusals.pop(at, None)
+            self._refusals.pop(at, None)
         super()._forget(at)
 
     async def _confirm(

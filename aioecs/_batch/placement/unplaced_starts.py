@@ -91,7 +91,8 @@ class UnplacedStarts(StartStream):
     @property
     def _held(self) -> int:
         """How many starts wait for something before they are sent."""
-        return len(self.waiting) + len(self._waiting_for_key) + sum(map(len, self._waiting_for_context.values()))
+        held = len(self.waiting) + len(self._waiting_for_key)
+        return held + sum(map(len, self._waiting_for_context.values())) if self._waiting_for_context else held
 
     def _can_draw(self) -> bool:
         return len(self._entries) + len(self._results.ready) + self._held < self._draw_limit
@@ -202,9 +203,10 @@ class UnplacedStarts(StartStream):
     def _forget(self, at: int) -> None:
         """Forget what was known of a start that has its result."""
         self._group_of_start.pop(at, None)
-        self._keys.pop(at, None)
-        if (key := self._claimed_keys.pop(at, None)) is not None:
-            self._placement_contexts.release(key)
+        if self._keys or self._claimed_keys:
+            self._keys.pop(at, None)
+            if (key := self._claimed_keys.pop(at, None)) is not None:
+                self._placement_contexts.release(key)
 
     def _settle_unsent(self, entry: Entry, error: ECSError | None) -> None:
         self._forget(entry.at)

@@ -126,7 +126,8 @@ class Tournament(Generic[T]):
         for number, tree in self._trees.items():
             if number >= own and (key := tree.keys[1]) is not None and _enough(tree.most[1], amounts):
                 ahead.append((key, number, 1))
-        heapq.heapify(ahead)
+        if len(ahead) > 1:
+            heapq.heapify(ahead)
         while ahead:
             _, number, node = heapq.heappop(ahead)
             item = self._trees[number].descend(node, amounts, ahead, number)
@@ -178,12 +179,15 @@ class _Tree(Generic[T]):
         others may come before what is.
         """
         keys, most, size = self.keys, self.most, self._size
+        first, second, third = amounts
         while node < size:
             key = keys[node]
             node *= 2
             one, other = keys[node], keys[node + 1]
-            left = one is not None and _enough(most[node], amounts)
-            right = other is not None and _enough(most[node + 1], amounts)
+            has = most[node]  # spelled out: a call for each step of each start is too dear
+            left = one is not None and has[0] >= first and has[1] >= second and has[2] >= third
+            has = most[node + 1]
+            right = other is not None and has[0] >= first and has[1] >= second and has[2] >= third
             if right and other is not None and not (left and one == key):
                 if left and one is not None:
                     heapq.heappush(ahead, (one, number, node))
