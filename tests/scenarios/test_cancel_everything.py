@@ -78,12 +78,9 @@ CLIENT: dict[str, Call] = {
 }
 BATCH: dict[str, Call] = {
     **BOTH,
-    "report": lambda own, asked, scope: own.report([asked.start] * 3, scope),
-    "run_report": lambda own, _, scope: own.run_report([DEMO] * 3, scope),
     "place_task": lambda own, asked, scope: own.place_task(asked.template, scope),
     "place_tasks": lambda own, asked, scope: own.place_tasks(asked.template, scope, count=3),
 }
-INTERNAL = {"placed"}
 ELSEWHERE = {"logs"}
 """A task of the demo definition has no logs: tests/client/test_logs.py cancels them."""
 ENDLESS = {
