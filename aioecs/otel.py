@@ -1,29 +1,29 @@
-"""OpenTelemetry for aioecs, in the extra `otel`: spans and metrics, made of a client's events.
+"""OpenTelemetry for aioecs, in the extra `otel`: spans and metrics made from a client's events.
 
     import aioecs.otel
 
     instrumentation = aioecs.otel.Instrumentation()  # one for all clients
     async with aioecs.Client(region_name="eu-west-1", on_event=instrumentation) as ecs: ...
 
-A call (one StartTask with its retries and look-ups, ten starts at most) is the span `aioecs.start_task`, a child of the
-span that was current where it was asked for. Where a batch lets several callers share a call, the others' spans are its
+A call (one StartTask with its retries and lookups, at most ten starts) is the span `aioecs.start_task`, a child of the
+span that was current in its caller. Where a batch lets several callers share a call, the others' spans are its
 links. Each attempt is a child of it, `ECS.StartTask`, named and described as the semantic conventions for AWS SDKs ask.
-What else happens is an event on the span of the call: `throttled`, `in doubt`, `looked up`, `adopted`, `refused`,
+Other events are events of the call's span: `throttled`, `in doubt`, `looked up`, `adopted`, `refused`,
 `not sent`, `paced`.
 
 ====================== ============== ========= ======================================================================
 metric                 instrument     unit      what
 ====================== ============== ========= ======================================================================
-aioecs.starts          counter        {start}   starts as their callers were told, by `aioecs.outcome`: as in a report
-aioecs.throttles       counter        {request} attempts that ECS turned away for their rate
-aioecs.lookups         counter        {lookup}  look-ups of calls in doubt, and of idempotency keys
-aioecs.calls.in_flight up-down        {call}    calls on their way
+aioecs.starts          counter        {start}   starts by the outcome that their callers got (`aioecs.outcome`)
+aioecs.throttles       counter        {request} attempts that ECS throttled
+aioecs.lookups         counter        {lookup}  lookups of ambiguous calls and of idempotency keys
+aioecs.calls.in_flight up-down        {call}    calls in flight
 aioecs.call.duration   histogram      s         from the beginning of a call to its end
-aioecs.pacing.wait     histogram      s         how long the pacer kept a call waiting for its turn
-aioecs.rate            gauge          {call}/s  what the pacer lets through, as it has learnt it; none where it is off
+aioecs.pacing.wait     histogram      s         how long the rate limiter delayed a call
+aioecs.rate            gauge          {call}/s  the rate limit as it is learnt; none where rate limiting is off
 ====================== ============== ========= ======================================================================
 
-No span and no metric bears a request's overrides or anything of its environment.
+No span and no metric holds a request's overrides or environment.
 """
 
 from __future__ import annotations
@@ -93,11 +93,11 @@ class _Call:
 
 
 class Instrumentation:
-    """Makes spans and metrics of what it is told; a client's `on_event`.
+    """Creates spans and metrics from events: pass it to a client as `on_event`.
 
     One serves any number of clients, loops and threads. Make one for a process: an SDK warns of instruments that are
-    made twice. Its `aioecs.rate` is the last that any client told of, so clients of several accounts or Regions are
-    better given one each, with a meter provider of its own.
+    made twice. Its `aioecs.rate` is the last one that any client reported, so give clients of several accounts or
+    Regions one each, with a meter provider of its own.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class Instrumentation:
         )
 
     def __call__(self, event: Event) -> None:
-        """Hear an event. What is told of a call whose beginning was not is left out of the spans."""
+        """Record an event. Events of a call whose beginning was not recorded are left out of the spans."""
         match event:
             case CallBegun():
                 self._begun(event)
@@ -214,7 +214,7 @@ class Instrumentation:
         )
 
     def _settled(self, event: CallSettled) -> None:
-        """End a call. It is an error if it is in doubt or nothing started; not if nobody wanted it any more."""
+        """End a call. It is an error if it is ambiguous or nothing started, and none if it was cancelled."""
         call = self._calls.pop(event.call, None)
         if call is None:
             return  # it goes on to stop what it had started, after its end
@@ -233,7 +233,7 @@ class Instrumentation:
 
     @property
     def rate(self) -> float:
-        """What the pacer lets through, in calls a second, as it was last told; infinite where nothing paces."""
+        """The rate limit that was reported last, in calls a second; infinite without rate limiting."""
         return self._rate
 
 

@@ -42,8 +42,8 @@ class Client(Starting, Runs):
     """An async client for Amazon ECS that never starts a task twice, never loses one, and never lies about one.
 
     An async context manager: `async with aioecs.Client(region_name="eu-west-1") as ecs: ...`. It may be entered in
-    one task and left in another, of one event loop. Leaving it waits for what is still on its way, `timeouts.drain`
-    seconds at most; what is open then is logged as UNKNOWN with its token.
+    one task and left in another, of one event loop. Leaving it waits for calls that have not settled, `timeouts.drain`
+    seconds at most; starts that are open then are logged as UNKNOWN with their token.
 
     Args:
         region_name: the Region; by default as botocore finds it.
@@ -52,21 +52,20 @@ class Client(Starting, Runs):
         session: an aiobotocore session; by default one of the client's own.
         config: an aiobotocore AioConfig. Its retries and timeouts don't count: `retries` and `timeouts` do.
         aws_access_key_id, aws_secret_access_key, aws_session_token: credentials; by default botocore's chain.
-        timeouts: the clocks, see `Timeouts`.
-        retries: how often and how soon, see `Retries`.
-        pacing: how fast, see `Pacing`: learnt from what is throttled, or pinned; None sends as fast as asked. All
-            clients of a process that are known to share an account's bucket share what they learn.
-        max_in_flight: requests at once; at most the size of the connection pool, so that none waits unseen.
-        on_cancel: what a request in flight leaves behind when it is cancelled: "stop" learns the answer and stops
-            what started, "keep" learns it and leaves it running, "abandon" goes at once, with outcome UNKNOWN.
-        delivery: what is done about a start whose answer was lost and that can't be found: "at_most_once" says
-            UNKNOWN, "at_least_once" sends it again and stops what turns out to be a duplicate.
-        on_settled: a plain function that is told outcomes which no caller is left to be told, as
-            `on_settled(starts, reason)`, on the loop.
-        on_event: a plain function that is told what happens to each start, as `on_event(event)`, on the
-            loop and as it happens, so it must be quick: see `Event`. What it raises is logged and hurts no start.
-            `aioecs.otel.Instrumentation()` is one. Without it, and unless the logger "aioecs" is at DEBUG as the
-            client is entered, no event is even made.
+        timeouts: see `Timeouts`.
+        retries: how often and how soon a request is sent again, see `Retries`.
+        pacing: client-side rate limiting, see `Pacing`; None sends without a limit. Clients of a process that are
+            known to share an account's bucket share what they learn.
+        max_in_flight: number of requests at once; at most the size of the connection pool.
+        on_cancel: what a cancel does about a request in flight: "stop" waits for the answer and stops what started,
+            "keep" waits for it and leaves the tasks running, "abandon" returns at once, with outcome UNKNOWN.
+        delivery: what is done about an ambiguous start that no lookup finds: "at_most_once" ends it as UNKNOWN,
+            "at_least_once" sends it again and stops duplicates.
+        on_settled: a plain function, called on the loop as `on_settled(starts, reason)` with outcomes for which no
+            caller waits any more.
+        on_event: a plain function, called on the loop as `on_event(event)` with each `Event`; it must be quick. What it
+            raises is logged and affects no start. `aioecs.otel.Instrumentation()` is one. Without it, and unless the
+            logger "aioecs" is at DEBUG when the client is entered, no event is created.
         on_capacity_shortage: a plain function that is called with a `CapacityDemand` where starts that aioecs places
             wait for capacity, or are refused for want of it, and whenever what is lacking has changed: to scale out.
         tag_tokens: put the token in the tag `aioecs:token` where a request has a `started_by` of its own, so that

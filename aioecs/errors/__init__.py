@@ -14,7 +14,7 @@
     │   ├── PlatformTaskDefinitionIncompatibilityException  the platform version can't run the task definition
     │   ├── PlatformUnknownException     no such platform version
     │   ├── ServerException              a fault of ECS: whether it acted is not known
-    │   ├── ThrottlingException          turned away before it was looked at
+    │   ├── ThrottlingException          throttled: rejected before execution
     │   └── UnsupportedFeatureException
     ├── InvalidRequest (ValueError)      a documented rule is broken; nothing was sent
     ├── ConfigurationError (ValueError)  no Region, no credentials, settings that contradict; nothing was sent

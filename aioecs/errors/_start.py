@@ -31,7 +31,7 @@ class StartError(ECSError):
 
 
 class StartUnknown(StartError):
-    """Ambiguous: ECS may have started it, and no lookup has told. Look `token` up before trying again.
+    """Ambiguous: ECS may have started it, and no lookup has found out. Look `token` up before trying again.
 
     `__cause__` is what was lost, `starts` says which starts are ambiguous and which are known.
     """

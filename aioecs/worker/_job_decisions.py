@@ -290,7 +290,7 @@ def lease_of(attempt: float, visibility: float, skew: float, length: float | Non
     length = 2 * guard if length is None else length
     if not length > guard:
         raise InvalidRequest(
-            "lease", f"longer than timeouts.attempt + timeouts.visibility + skew = {guard:g} s", length
+            "lease", f"longer than timeouts.attempt + timeouts.consistency + skew = {guard:g} s", length
         )
     return Lease(guard, length, skew)
 

@@ -93,7 +93,7 @@ class WorkerRun:
             await stack.enter_async_context(settings.ledger)
             most = await self.ending.unless_begun(queue.most_receives(), 0.0)
             batch = await stack.enter_async_context(
-                # Left when all is settled, or when the time for that is over: then the client has it in custody.
+                # Left when all is settled, or when the time for that is over: the client goes on with the rest.
                 settings.client.batch(on_cancel="keep", delivery=settings.delivery, drain=0.0)
             )
             outbox = Outbox(queue, settings.visibility)
