@@ -223,7 +223,8 @@ async def a_starter(ecs: ThreadedECS, ledger: Ledger, transport: Any) -> AsyncIt
             def to_request(_: Message) -> aioecs.StartTaskRequest:
                 return aioecs.StartTaskRequest(task_definition="demo", container_instances=ecs.instance_arns[:1])
 
-            lease = lease_of(TIMEOUTS.attempt, TIMEOUTS.consistency, 0.1, None)
+            # Long enough for a slow machine to send within it; a pause of 100 s outlasts it.
+            lease = lease_of(TIMEOUTS.attempt, TIMEOUTS.consistency, 0.1, 60.0)
             yield Starter(client, batch, ledger, to_request, lambda _: "job", lease)
 
 
