@@ -23,7 +23,7 @@ import attrs
 from aioecs._logic.sending.rate_learner import RateLearner
 from aioecs._logic.sending.rate_limiter import FixedRate, RateLimiter
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 from throttling_simulation import SCENARIOS, Scenario, medians
 
