@@ -743,6 +743,9 @@ async def test_cancelled_while_it_confirms(
     before_the_first(client, lambda: fill(local, full))
     placing_ = ways.begin(client, 3, confirm_refusals=True)
     await reconciler.come.wait()
+    while len(local.truth.tasks()) < 2:  # the others may be in a call of their own, which must be over first
+        await asyncio.sleep(0)
+    await iterations(100)
     ways.cancel()
     await fired.wait()
     reconciler.gate.set()
