@@ -19,7 +19,7 @@ from aioecs._runtime.cancellation_monitor import resolve
 
 FEW = 8
 """Callers that a pass lets in between two looks at the clock."""
-SPELL = 0.002  # in seconds: what a pass may spend on those who come, before the next ones are queued
+SPELL = 0.002  # in seconds: how long one pass of the loop admits callers before it queues the next ones
 
 
 class AdmissionGate:

@@ -49,5 +49,5 @@ class Clock:
         """Why no work may be done by it; None as long as nothing is proven."""
 
     def heard(self, reading: Reading | None) -> None:
-        """Hear of one more answer."""
+        """Take the reading of one more answer."""
         self.error = self.error or clock_error(reading, self._skew)

@@ -321,5 +321,5 @@ def delay(fate: Fate, *, tries: int, jitter: float, now: float, lease: float, sk
     if fate is Fate.AT_ONCE:
         return 0.0
     if fate is Fate.LEASE:
-        return max(1.0, lease + skew - now) + jitter  # the jitter spread those who wait for the same job
+        return max(1.0, lease + skew - now) + jitter  # the jitter spreads the workers that wait for the same job
     return growing(tries, jitter)

@@ -133,7 +133,7 @@ def cancelled(call: CallRecord, reason: str | None, source: object) -> StartCanc
 
 
 def cancelled_of(starts: tuple[StartResult, ...], reason: str | None, source: object) -> StartCancelled:
-    """Return what a cancelled caller is told of starts that were sent in any number of calls."""
+    """Return the error of a cancelled caller whose starts were sent in any number of calls."""
     why = f" ({reason})" if reason else ""
     tokens = {start.token for start in starts if start.token}
     token = tokens.pop() if len(tokens) == 1 else ""

@@ -44,7 +44,7 @@ class QueueError(ECSError):
 
 
 class Queue:
-    """One queue of SQS; `clock` hears of the Date of each answer."""
+    """One queue of SQS; `clock` gets the Date of each answer."""
 
     def __init__(self, client: Any, url: str, clock: Clock | None = None) -> None:
         self._client = client
