@@ -12,7 +12,7 @@ LOADER = AioSession().get_component("data_loader")
 
 @pytest.fixture(autouse=True)
 def shared_data_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the commands that run in this process share one loader: botocore's data files are parsed once, not by each."""
+    """Let the commands that run in this process share a loader, which parses botocore's data files once."""
     made = Access._session
 
     def session(access: Access) -> AioSession:
