@@ -176,7 +176,7 @@ class Starting(ABC):
         """Carry out one request, under this very key; its response is that of its operation."""
         core = self._core()
         expect(cancel_scope)
-        if not core.admission.admits():
+        if not core.admission.try_admit():
             await admit(
                 core.admission, cancel_scope, partial(self._never_begun, core, request, idempotency_key, delivery)
             )
@@ -255,7 +255,7 @@ class Starting(ABC):
         return AmbiguousCall(tagged, marked or start.token, (), confirm=True)
 
     async def _look_up(self, cluster: str | None, ambiguous_call: AmbiguousCall) -> tuple[Task, ...]:
-        looked = await self._preparer.reconciler(cluster).look(ambiguous_call, 0.0)
+        looked = await self._preparer.reconciler(cluster).look_up(ambiguous_call, 0.0)
         if looked.error is not None and not looked.tasks:
             raise looked.error
         return tuple(eldest_first(_on(ambiguous_call.instances, looked.tasks)))

@@ -22,7 +22,7 @@ from aioecs.errors import ECSError
 async def look_up(reconciler: Reconciler, entry: Entry, start: StartResult) -> LookupDone:
     """Look a refused start up by its token."""
     mark = entry.request.started_by or start.token
-    return await reconciler.look(AmbiguousCall(start.token, mark, (entry.instance,), confirm=True), 0.0)
+    return await reconciler.look_up(AmbiguousCall(start.token, mark, (entry.instance,), confirm=True), 0.0)
 
 
 def found_running(
@@ -54,7 +54,7 @@ async def _stopped(core: Core, start: StartResult, task: Task) -> bool:
     """Stop a task that was found when nobody wanted it any more; return whether StopTask was accepted."""
     asked = StopTaskRequest(cluster=start.request.cluster, task=task.task_arn or "", reason=stop_reason(start.token))
     try:
-        await core.harmless(STOP_TASK, asked, Priority.STOP)
+        await core.call_with_retries(STOP_TASK, asked, Priority.STOP)
     except ECSError as error:
         log.warning("task %s was to be stopped and could not be: %s", task.task_arn, error)
         return False

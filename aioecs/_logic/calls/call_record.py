@@ -57,7 +57,7 @@ class CallRecord:
     """When the event loop will wait no longer for a call that its end has cancelled."""
     epoch: float = 0.0
     """The time of day, in seconds since 1970, at which the caller's clock shows zero."""
-    paced: bool = False
+    rate_limited: bool = False
     """A rate limiter spaces the sends, so a throttle needs no backoff of its own."""
     keyed: bool = False
     """The token comes from an idempotency key: it is looked up before the first send."""
@@ -74,7 +74,7 @@ class CallRecord:
     sends: int = 0
     """Sends that count as attempts; those that were throttled don't."""
     throttles: int = 0
-    looks: int = 0
+    lookups: int = 0
     """Lookups since the last attempt ended."""
     first_sent: float | None = None
     """When it was sent first; a RunTask's `clientToken` lives from then on."""

@@ -27,7 +27,7 @@ E = TypeVar("E", bound=ECSError)
 UNKNOWN, NOT_SENT = Outcome.UNKNOWN, Outcome.NOT_SENT  # by name: to look a member up takes longer than to compare it
 
 
-def verdict(call: CallRecord, *, request_id: str | None = None) -> StartTaskResponse | RunTaskResponse | ECSError:
+def result_of(call: CallRecord, *, request_id: str | None = None) -> StartTaskResponse | RunTaskResponse | ECSError:
     """Return the answer, or the error to raise: the gravest thing that can be said of the call."""
     outcomes = call.outcomes()
     if call.mismatch:
@@ -84,7 +84,7 @@ def _conflict(starts: tuple[StartResult, ...], token: str, error: ConflictExcept
 
 def _incomplete(starts: tuple[StartResult, ...], token: str, cause: ECSError | None) -> StartIncomplete:
     why = f": {cause}" if cause is not None else ""
-    return _caused(StartIncomplete(f"{told(starts)}{why}", starts=starts, token=token), cause)
+    return _caused(StartIncomplete(f"{describe_outcomes(starts)}{why}", starts=starts, token=token), cause)
 
 
 def _unknown(call: CallRecord, starts: tuple[StartResult, ...], doubles: tuple[Task, ...]) -> ECSError:
@@ -97,7 +97,9 @@ def _still_ambiguous(starts: tuple[StartResult, ...], candidates: tuple[Task, ..
     tokens = list(dict.fromkeys(start.token for start in unknown or starts))
     more = f"; {doubles} more than asked run and could not be stopped" if doubles else ""
     look = f"look startedBy={', '.join(map(repr, tokens))} up before starting it again"
-    return StartUnknown(f"{told(starts)}{more}; {look}", starts=starts, token=tokens[0], candidates=candidates)
+    return StartUnknown(
+        f"{describe_outcomes(starts)}{more}; {look}", starts=starts, token=tokens[0], candidates=candidates
+    )
 
 
 def _mismatch(call: CallRecord, starts: tuple[StartResult, ...]) -> ECSError:
@@ -121,7 +123,7 @@ def cancelled(call: CallRecord, reason: str | None, source: object) -> StartCanc
     why = f" ({reason})" if reason else ""
     return _caused(
         StartCancelled(
-            f"cancelled{why}: {told(starts)}",
+            f"cancelled{why}: {describe_outcomes(starts)}",
             starts=starts,
             token=call.token,
             candidates=call.candidates,
@@ -137,10 +139,12 @@ def cancelled_of(starts: tuple[StartResult, ...], reason: str | None, source: ob
     why = f" ({reason})" if reason else ""
     tokens = {start.token for start in starts if start.token}
     token = tokens.pop() if len(tokens) == 1 else ""
-    return StartCancelled(f"cancelled{why}: {told(starts)}", starts=starts, token=token, reason=reason, source=source)
+    return StartCancelled(
+        f"cancelled{why}: {describe_outcomes(starts)}", starts=starts, token=token, reason=reason, source=source
+    )
 
 
-def verdict_of(
+def result_of_starts(
     starts: tuple[StartResult, ...], error: ECSError | None
 ) -> StartTaskResponse | RunTaskResponse | ECSError:
     """Return what one caller is told whose starts shared calls with others'; `error` is what a call was told.
@@ -185,7 +189,7 @@ def _are_runs(starts: tuple[StartResult, ...]) -> bool:
     return bool(starts) and isinstance(starts[0].request, RunTaskRequest)
 
 
-def told(starts: tuple[StartResult, ...]) -> str:
+def describe_outcomes(starts: tuple[StartResult, ...]) -> str:
     """Count the starts by outcome, the gravest first: `1 unknown, 2 started`."""
     counted = Counter(start.outcome for start in starts)
     words = [f"{counted[outcome]} {outcome.replace('_', ' ')}" for outcome in reversed(Outcome) if counted[outcome]]

@@ -72,10 +72,10 @@ def begin(call: CallRecord, now: float) -> Action:
         return _send(call, BackoffEnded(), when)
     call.phase = Phase.AMBIGUOUS
     call.ended = now - call.timeouts.consistency  # an earlier call's tasks are to be seen by now
-    return _look(call, BackoffEnded(), when)
+    return _look_up(call, BackoffEnded(), when)
 
 
-def happened(call: CallRecord, what: CallInput, now: float, jitter: float = 1.0) -> Action | None:
+def handle(call: CallRecord, what: CallInput, now: float, jitter: float = 1.0) -> Action | None:
     """Take an input, and return what must be done now."""
     return TABLE[call.phase, type(what)](call, what, When(now, jitter))
 
@@ -114,7 +114,7 @@ def _known(call: CallRecord, when: When) -> Action:
     if call.resent and not call.clock_ended:
         if call.withdrawal is None:
             call.phase = Phase.REMOVING_DUPLICATES
-        return _rest_before_look(call, when)
+        return _back_off_before_lookup(call, when)
     return _finish(call)
 
 
@@ -125,7 +125,7 @@ def _not_sent(call: CallRecord, what: NotSent, when: When) -> Action:
         return _still_ambiguous(call, when)
     if isinstance(what.error, ConfigurationError) or call.sends >= call.retries.max_attempts:
         return _stop(call)
-    return _rest_before_send(call, call.sends, when)
+    return _back_off_before_send(call, call.sends, when)
 
 
 def _rejected(call: CallRecord, what: Rejected, when: When) -> Action:
@@ -142,20 +142,22 @@ def _rejected(call: CallRecord, what: Rejected, when: When) -> Action:
         call.repeat_refused = not what.error.throttled
         return _still_ambiguous(call, when)
     if what.error.throttled:
-        return _rest_before_send(call, call.throttles, attrs.evolve(when, jitter=0.0) if call.paced else when)
+        return _back_off_before_send(
+            call, call.throttles, attrs.evolve(when, jitter=0.0) if call.rate_limited else when
+        )
     for slot in call.open:
         slot.error = what.error
     return _known(call, when)
 
 
-def _rest_before_send(call: CallRecord, so_many: int, when: When) -> Action:
+def _back_off_before_send(call: CallRecord, retries: int, when: When) -> Action:
     if call.withdrawal is not None or call.clock_ended or not call.open:
         return _stop(call)
     call.phase = Phase.READY
-    return _rest(call, when.now + when.jitter * max_backoff(call.retries, so_many - 1))
+    return _back_off(call, when.now + when.jitter * max_backoff(call.retries, retries - 1))
 
 
-def _rest(call: CallRecord, until: float) -> Action:
+def _back_off(call: CallRecord, until: float) -> Action:
     """Back off, unless the time is up before that ends."""
     return BackOff(until) if until < call.ends else _clock_ended(call)
 
@@ -163,7 +165,7 @@ def _rest(call: CallRecord, until: float) -> Action:
 def _lost(call: CallRecord, what: Lost, when: When) -> Action:
     """Send no StartTask again: ECS may have acted."""
     call.in_flight, call.was_sent, call.ambiguous = False, True, True
-    call.error, call.ended, call.looks = what.error, when.now, 0
+    call.error, call.ended, call.lookups = what.error, when.now, 0
     return _still_ambiguous(call, when)
 
 
@@ -176,40 +178,40 @@ def _still_ambiguous(call: CallRecord, when: When) -> Action:
     if call.owed:
         return _stop(call)
     if call.may_repeat(when.now):
-        return _rest(call, when.now + when.jitter * max_backoff(call.retries, call.sends + call.throttles - 1))
-    return _rest_before_look(call, when)
+        return _back_off(call, when.now + when.jitter * max_backoff(call.retries, call.sends + call.throttles - 1))
+    return _back_off_before_lookup(call, when)
 
 
 # Looking -----------------------------------------------------------------------------------------------------------
 
 
-def _rest_before_look(call: CallRecord, when: When) -> Action:
+def _back_off_before_lookup(call: CallRecord, when: When) -> Action:
     """Back off, longer each time, but not past the moment from which on absence proves something."""
-    longest = max_backoff(call.retries, call.looks)
+    longest = max_backoff(call.retries, call.lookups)
     until = when.now + longest * (1 + when.jitter) / 2
     if when.now < call.visible < until + longest / 2:
         until = call.visible
-    return _rest(call, until)
+    return _back_off(call, until)
 
 
 def _reconcile(call: CallRecord, what: CallInput, when: When) -> Action:
     """Send a RunTask again while its `clientToken` lives; look everything else up."""
     if call.was_sent and call.may_repeat(when.now):
         return _send(call, what, when)
-    return _look(call, what, when)
+    return _look_up(call, what, when)
 
 
-def _look(call: CallRecord, _: CallInput, when: When) -> Action:
+def _look_up(call: CallRecord, _: CallInput, when: When) -> Action:
     """LookUp up the token up, together with whatever else is ambiguous by then: half a backoff matters to no lookup."""
     if not call.has_lookup:
         return _finish(call)
-    call.looks += 1
-    patience = max_backoff(call.retries, call.looks - 1) / 2 if call.looks > 1 else 0.0
+    call.lookups += 1
+    patience = max_backoff(call.retries, call.lookups - 1) / 2 if call.lookups > 1 else 0.0
     fits = max(0.0, call.ends - when.now)
     return LookUp(confirm=when.now >= call.visible, patience=min(patience, fits / 2))
 
 
-def _looked(call: CallRecord, what: LookupDone, when: When) -> Action:
+def _lookup_done(call: CallRecord, what: LookupDone, when: When) -> Action:
     """Adopt what was found; believe in absence only if the look was late and whole."""
     adopt_found(call, [task for task in what.tasks if not matching.withdrawn(task, call.token)])
     late = what.whole and what.began >= call.visible
@@ -227,7 +229,7 @@ def _looked(call: CallRecord, what: LookupDone, when: When) -> Action:
     if not call.was_sent:
         call.error = what.error
     told = late or len(call.candidates) >= len(call.open)
-    return _absent(call, what, when) if told else _rest_before_look(call, when)
+    return _absent(call, what, when) if told else _back_off_before_lookup(call, when)
 
 
 def _absent(call: CallRecord, what: CallInput, when: When) -> Action:
@@ -265,7 +267,7 @@ def _stops_ended(call: CallRecord, what: Stopped, when: When) -> Action:
             slot.stopped |= slot.task is not None and slot.task.task_arn in what.accepted
     if call.owed:
         return _stop(call)
-    return _rest_before_look(call, when) if call.is_ambiguous and not call.clock_ended else _finish(call)
+    return _back_off_before_lookup(call, when) if call.is_ambiguous and not call.clock_ended else _finish(call)
 
 
 def _withdraw(call: CallRecord, what: Withdrawn, when: When) -> Action | None:
@@ -283,7 +285,7 @@ def _withdraw(call: CallRecord, what: Withdrawn, when: When) -> Action | None:
     if call.owed:
         return _stop(call)
     if call.is_ambiguous and what.on_cancel != "abandon" and not call.clock_ended:
-        return _look(call, what, when)
+        return _look_up(call, what, when)
     return _finish(call)
 
 
@@ -322,16 +324,16 @@ TABLE: Mapping[tuple[Phase, type], Callable[..., Action | None]] = {
     (Phase.SENT, Lost): _lost,  # AMBIGUOUS, never READY
     (Phase.AMBIGUOUS, BackoffEnded): _reconcile,  # SENT for a RunTask whose token lives
     (Phase.AMBIGUOUS, Stopped): _stops_ended,
-    (Phase.AMBIGUOUS, LookupDone): _looked,  # DONE if all is found; SENT or DONE if the rest is certainly absent
-    (Phase.REMOVING_DUPLICATES, BackoffEnded): _look,
-    (Phase.REMOVING_DUPLICATES, LookupDone): _looked,  # DONE after a late and complete lookup
+    (Phase.AMBIGUOUS, LookupDone): _lookup_done,  # DONE if all is found; SENT or DONE if the rest is certainly absent
+    (Phase.REMOVING_DUPLICATES, BackoffEnded): _look_up,
+    (Phase.REMOVING_DUPLICATES, LookupDone): _lookup_done,  # DONE after a late and complete lookup
     (Phase.REMOVING_DUPLICATES, Stopped): _stops_ended,
     (Phase.SETTLING, Answered): _answered,
     (Phase.SETTLING, NotSent): _not_sent,
     (Phase.SETTLING, Rejected): _rejected,
     (Phase.SETTLING, Lost): _lost,
-    (Phase.SETTLING, BackoffEnded): _look,
-    (Phase.SETTLING, LookupDone): _looked,
+    (Phase.SETTLING, BackoffEnded): _look_up,
+    (Phase.SETTLING, LookupDone): _lookup_done,
     (Phase.SETTLING, Stopped): _stops_ended,
     # A withdrawal or the end of the clock may come at any time.
     (Phase.READY, Withdrawn): _withdraw,
