@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 
+from aioecs._calls.call_actions import ambiguous_call_of, not_sent, result_of_cut_send, stop_tasks
 from aioecs._calls.lookup_protocol import ReconcilerProtocol
 from aioecs._calls.wire_request import bare_tasks, filled_in, wire_request
 from aioecs._logic.calls import call_state
@@ -25,18 +26,15 @@ from aioecs._logic.calls.actions import (
     LookupDone,
     Send,
     Stop,
-    Stopped,
     Withdrawn,
 )
 from aioecs._logic.calls.call_record import CallRecord
 from aioecs._logic.calls.call_result import result_of
-from aioecs._logic.calls.lookups import AmbiguousCall
-from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
+from aioecs._model.attempt import Answered, Rejected
 from aioecs._model.options import OnCancel
 from aioecs._model.shapes.run_task import RunTaskRequest, RunTaskResponse
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.shapes.start_task_response import StartTaskResponse
-from aioecs._model.shapes.task import Task
 from aioecs._model.start_result import StartResult
 from aioecs._runtime.background_tasks import take_back_cancels
 from aioecs._runtime.cancellation_monitor import resolve
@@ -44,7 +42,7 @@ from aioecs._runtime.client_core import Core
 from aioecs._runtime.concurrency import Priority
 from aioecs._runtime.event_emitter import CallEvents
 from aioecs._transport.transport import SentMarker
-from aioecs.errors import AnswerLost, ConnectionFailed, ECSError
+from aioecs.errors import ECSError
 
 
 class Call:
@@ -113,7 +111,7 @@ class Call:
 
     def leave(self, at: int) -> None:
         """Remove one start that its caller has withdrawn, if the call was not sent yet."""
-        self.record.slots[at].left = True
+        self.record.start_states[at].left = True
 
     def outcome_undelivered(self) -> None:
         """Note that no caller is left to receive the outcome: it goes to `on_settled` and the log."""
@@ -262,19 +260,14 @@ class Call:
         return True
 
     def _cut_short(self, action: Action) -> CallInput | None:
+        """Return the result of an action that was cut short; None if nothing is lost by that."""
         if not isinstance(action, Send):
             return None
         answer = self._sent_marker.answer
         if answer is not None:
             self._request_id = answer.request_id if isinstance(answer, Answered) else None
             return answer
-        if self._sent_marker.body_started:
-            return Lost(AnswerLost(f"{self.record.operation} was sent, and the wait for its answer was cut short"))
-        return NotSent(
-            ConnectionFailed(
-                f"{self.record.operation} was not sent: it was withdrawn, or its time ran out, before that"
-            )
-        )
+        return result_of_cut_send(self.record.operation, sent=self._sent_marker.body_started)
 
     # ------------------------------------------------------------------------------------------------------ the actions
 
@@ -285,7 +278,7 @@ class Call:
             return self._back_off(action)
         if isinstance(action, LookUp):
             return self._look_up(action)
-        return self._stop(action)
+        return stop_tasks(self.core, self.record, action.tasks)
 
     async def _send(self) -> CallInput:
         """Send the request once it has a permit and a concurrency slot; starts withdrawn until then are not in it."""
@@ -303,9 +296,7 @@ class Call:
             try:
                 instances = self.record.freeze()
                 if not instances:
-                    return NotSent(
-                        ConnectionFailed(f"{self.record.operation} was not sent: all of its starts were withdrawn")
-                    )
+                    return not_sent(self.record.operation, "all of its starts were withdrawn")
                 operation, request = wire_request(self._sent_as, instances)
                 if self._events is not None:
                     self._events.sent(instances, limiter.rate)
@@ -331,30 +322,8 @@ class Call:
         return BackoffEnded()
 
     async def _look_up(self, action: LookUp) -> LookupDone:
-        record, started_by = self.record, self._sent_as.started_by or ""
-        instances = [slot.instance for slot in record.slots if slot.task is not None or not slot.known]
-        ambiguous_call = AmbiguousCall(
-            token=record.token if record.adopts else started_by,
-            started_by=started_by,
-            instances=() if record.is_run else tuple(instances),
-            confirm=action.confirm,
-            sent=self.record.was_sent or self.record.in_flight,
-        )
+        ambiguous_call = ambiguous_call_of(self.record, self._sent_as.started_by or "", confirm=action.confirm)
         return await self._reconciler.look_up(ambiguous_call, action.patience)
-
-    async def _stop(self, action: Stop) -> Stopped:
-        accepted: set[str] = set()
-        cluster, token = self.record.request.cluster, self.record.token
-        within = max(self.core.timeouts.settle, self.record.deadline - self.core.now)
-
-        async def stop(task: Task) -> None:
-            if await self.core.stop(cluster, task, token, within=within):
-                accepted.add(task.task_arn or "")
-
-        async with asyncio.TaskGroup() as group:
-            for task in action.tasks:
-                group.create_task(stop(task))
-        return Stopped(frozenset(task.task_arn or "" for task in action.tasks), frozenset(accepted))
 
     # ----------------------------------------------------------------------------------------------------- the clock
 

@@ -11,7 +11,6 @@ described, delays no other call, unless it can't be known to which call it belon
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
@@ -19,12 +18,13 @@ from typing import TypeVar
 
 import attrs
 
+from aioecs._calls.lookup_round import LookupRound
 from aioecs._logic.calls.actions import LookupDone
 from aioecs._logic.calls.lookups import AmbiguousCall, Mark, by_hundreds, marks_of, pages_of, pages_worth, to_confirm
 from aioecs._model.arn import short
 from aioecs._model.codec.shape import Shape
 from aioecs._model.shapes.enums import DesiredStatus, TaskField
-from aioecs._model.shapes.task import DescribeTasksRequest, ListTasksRequest, Task
+from aioecs._model.shapes.task import DescribeTasksRequest, ListTasksRequest
 from aioecs._runtime.client_core import Core
 from aioecs._runtime.concurrency import Priority
 from aioecs._transport.transport import DESCRIBE_TASKS, LIST_TASKS, Operation
@@ -48,70 +48,6 @@ class _Waiting:
     ambiguous_call: AmbiguousCall
     latest: float
     result: asyncio.Future[LookupDone]
-
-
-def _nothing(round_: _Round) -> dict[Mark, dict[str, Task]]:
-    return {ambiguous_call.mark: {} for ambiguous_call in round_.ambiguous_calls}
-
-
-@attrs.define(eq=False)
-class _Round:
-    """What one round has found so far."""
-
-    ambiguous_calls: list[AmbiguousCall]
-    began: float
-    found: dict[Mark, dict[str, Task]] = attrs.Factory(_nothing, takes_self=True)
-    seen: set[str] = attrs.Factory(set)
-    unseen: dict[str, str | None] = attrs.Factory(dict)
-    """ARNs still to be described, each with the token or instance it was listed by; None is the whole cluster."""
-    missing: dict[str, str | None] = attrs.Factory(dict)
-    """The same, of tasks that were listed and could not be described."""
-    strays: set[str] = attrs.Factory(set)
-    """Tasks in the cluster's list that DescribeTasks misses: they may bear any token."""
-    failed: ECSError | None = None
-    """The error that leaves every lookup of the round incomplete."""
-    failed_for: dict[str, ECSError] = attrs.Factory(dict)
-    """The same for the lookups by this token or on this instance."""
-
-    def wants(self, marks: Iterable[Mark] | None) -> bool:
-        """Return whether a task may belong to a call of the round; its marks are None if it was never described."""
-        return marks is None or any(mark in self.found for mark in marks)
-
-    def describe(self, task: Task, marks: Iterable[Mark]) -> bool:
-        """Add a task to the calls that it belongs to; return whether there are any."""
-        wanted = [self.found[mark] for mark in marks if mark in self.found]
-        for tasks in wanted:
-            tasks[task.task_arn or ""] = task
-        self.seen.add(task.task_arn or "")
-        return bool(wanted)
-
-    def fail(self, sources: Iterable[str | None], error: ECSError) -> None:
-        """Note an error for the tokens and instances that were read; None is the whole cluster."""
-        for one in sources:
-            if one is None:
-                self.failed = error
-            else:
-                self.failed_for[one] = error
-
-    def result_for(self, ambiguous_call: AmbiguousCall) -> LookupDone:
-        """Return the result for one call; a lookup without `confirm` never proves absence."""
-        sources = (ambiguous_call.started_by, *map(short, ambiguous_call.instances))
-        error = self.failed or next((self.failed_for[one] for one in sources if one in self.failed_for), None)
-        return LookupDone(
-            tuple(self.found[ambiguous_call.mark].values()),
-            whole=error is None and ambiguous_call.confirm,
-            began=self.began,
-            error=_own(error),
-            denied=isinstance(error, AccessDeniedException),
-        )
-
-
-def _own(error: ECSError | None) -> ECSError | None:
-    """Copy an error that many calls receive: each raises its own, with its own starts."""
-    own = copy.copy(error)
-    if own is not None and error is not None:
-        own.__cause__ = error.__cause__
-    return own
 
 
 class Reconciler:
@@ -175,7 +111,7 @@ class Reconciler:
 
     async def _carry_out(self, waiting: list[_Waiting]) -> None:
         """Carry out one round, and give each call in it its result."""
-        round_ = _Round([one.ambiguous_call for one in waiting], self._core.now)
+        round_ = LookupRound([one.ambiguous_call for one in waiting], self._core.now)
         self._due = max(self._due, round_.began - CREDIT)
         try:
             await self._read_round(round_)
@@ -186,7 +122,7 @@ class Reconciler:
             self._due = min(self._due, self._core.now + self._core.retries.max_backoff)
             _dismiss(waiting)
 
-    async def _read_round(self, round_: _Round) -> None:
+    async def _read_round(self, round_: LookupRound) -> None:
         """Read what the round needs, and note what fails."""
         try:
             whole_cluster = await self._list_cluster(round_)
@@ -201,7 +137,7 @@ class Reconciler:
         except ECSError as error:
             round_.failed = error
 
-    async def _list_cluster(self, round_: _Round) -> bool:
+    async def _list_cluster(self, round_: LookupRound) -> bool:
         """List the whole cluster, if that takes fewer reads; return whether it was read to its end."""
         limit = pages_worth(round_.ambiguous_calls)
         if limit <= max(2, self._too_large_for):
@@ -220,12 +156,12 @@ class Reconciler:
         self._too_large_for = 0
         return True
 
-    async def _list_tokens(self, round_: _Round) -> None:
+    async def _list_tokens(self, round_: LookupRound) -> None:
         tokens = dict.fromkeys(ambiguous_call.started_by for ambiguous_call in round_.ambiguous_calls)
         failed = await self._each(tokens, lambda token: self._list_token(round_, token))
         round_.failed_for |= failed
 
-    async def _list_token(self, round_: _Round, token: str) -> None:
+    async def _list_token(self, round_: LookupRound, token: str) -> None:
         """List one token's tasks: the running ones, ECS's default, then the stopped: one that stops between is seen."""
         request = ListTasksRequest(cluster=self._cluster, started_by=token)
         await self._list(round_, request, token)
@@ -238,7 +174,7 @@ class Reconciler:
                 raise
             self._refuses_stopped = True
 
-    async def _confirm(self, round_: _Round, whole_cluster: bool) -> None:
+    async def _confirm(self, round_: LookupRound, whole_cluster: bool) -> None:
         """List the stopped tasks of the instances on which a start is to be confirmed as absent.
 
         All instances are listed where ECS refuses to list a token's stopped tasks: only this finds them. A call that
@@ -254,7 +190,7 @@ class Reconciler:
         round_.failed_for |= {short(instance): error for instance, error in failed.items()}
         await self._describe(round_)
 
-    async def _list_stopped_on(self, round_: _Round, instance: str) -> None:
+    async def _list_stopped_on(self, round_: LookupRound, instance: str) -> None:
         request = ListTasksRequest(
             cluster=self._cluster, container_instance=instance, desired_status=DesiredStatus.STOPPED
         )
@@ -265,12 +201,12 @@ class Reconciler:
                 raise
             # ECS doesn't know the instance: no task is on it, and none can be started there.
 
-    async def _list(self, round_: _Round, request: ListTasksRequest, source: str) -> None:
+    async def _list(self, round_: LookupRound, request: ListTasksRequest, source: str) -> None:
         """Read a list to its end."""
         while (more := await self._page(round_, request, source)) is not None:
             request = request.replace(next_token=more)
 
-    async def _page(self, round_: _Round, request: ListTasksRequest, source: str | None) -> str | None:
+    async def _page(self, round_: LookupRound, request: ListTasksRequest, source: str | None) -> str | None:
         """Read one page of a list, and return the token of the next."""
         answer = await self._read(LIST_TASKS, request)
         for arn in answer.task_arns:
@@ -278,7 +214,7 @@ class Reconciler:
                 round_.unseen[arn] = source
         return answer.next_token or None
 
-    async def _describe(self, round_: _Round) -> None:
+    async def _describe(self, round_: LookupRound) -> None:
         """Describe the listed tasks; ListTasks may show a task a moment before DescribeTasks does."""
         listed, round_.unseen = round_.unseen, {}
         await self._describe_listed(round_, listed)
@@ -296,7 +232,7 @@ class Reconciler:
             lost = AnswerLost(f"DescribeTasks misses {len(missing)} tasks that ListTasks has")
             round_.fail(missing.values(), lost)
 
-    async def _list_tokens_apart(self, round_: _Round) -> None:
+    async def _list_tokens_apart(self, round_: LookupRound) -> None:
         """List each token by itself, if the cluster's list has tasks that can't be described: it shows whose they are.
 
         So a lookup is whole for a token when all tasks that bear it are described, whatever else is started meanwhile.
@@ -306,12 +242,14 @@ class Reconciler:
             await self._list_tokens(round_)
             await self._describe(round_)
 
-    async def _describe_listed(self, round_: _Round, listed: Mapping[str, str | None]) -> None:
+    async def _describe_listed(self, round_: LookupRound, listed: Mapping[str, str | None]) -> None:
         failed = await self._each(by_hundreds(listed), lambda arns: self._describe_some(round_, arns, listed))
         for arns, error in failed.items():
             round_.fail([listed[arn] for arn in arns], error)
 
-    async def _describe_some(self, round_: _Round, arns: tuple[str, ...], listed: Mapping[str, str | None]) -> None:
+    async def _describe_some(
+        self, round_: LookupRound, arns: tuple[str, ...], listed: Mapping[str, str | None]
+    ) -> None:
         request = DescribeTasksRequest(cluster=self._cluster, tasks=arns, include=[TaskField.TAGS])
         answer = await self._read(DESCRIBE_TASKS, request)
         for task in answer.tasks:

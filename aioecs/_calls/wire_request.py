@@ -29,7 +29,7 @@ def wire_request(
 
 def bare_tasks(answer: RunTaskResponse) -> list[str]:
     """Return the ARNs of tasks that ECS answered without members: stopped ones, to a `clientToken` that it knows."""
-    tasks, _ = matching.sound(answer.tasks, ())
+    tasks, _ = matching.well_formed(answer.tasks, ())
     return [task.task_arn or "" for task in tasks if task.task_definition_arn is None]
 
 
@@ -44,5 +44,5 @@ async def filled_in(
         log.info("RunTask gave tasks that have stopped, and they could not be described: %s", error)
         return what
     described = {task.task_arn: task for task in read.answer.tasks}
-    tasks, _ = matching.sound(what.answer.tasks, ())
+    tasks, _ = matching.well_formed(what.answer.tasks, ())
     return Answered(what.answer.replace(tasks=[described.get(task.task_arn, task) for task in tasks]), what.request_id)

@@ -15,7 +15,7 @@ from aioecs._calls.cancel_checks import abandonable, may_have_fired, until_over
 from aioecs._logic.calls.call_record import CallRecord
 from aioecs._logic.calls.call_result import cancelled
 from aioecs._logic.calls.lookups import AmbiguousCall
-from aioecs._logic.calls.matching import eldest_first
+from aioecs._logic.calls.matching import oldest_first
 from aioecs._logic.calls.restart import all_failed, all_withdrawn, key_of
 from aioecs._model import limits
 from aioecs._model.arn import short
@@ -258,7 +258,7 @@ class Starting(ABC):
         looked = await self._preparer.reconciler(cluster).look_up(ambiguous_call, 0.0)
         if looked.error is not None and not looked.tasks:
             raise looked.error
-        return tuple(eldest_first(_on(ambiguous_call.instances, looked.tasks)))
+        return tuple(oldest_first(_on(ambiguous_call.instances, looked.tasks)))
 
 
 async def _a_moment(record: CallRecord) -> None:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import attrs
 
 from aioecs._logic.calls.call_result import describe_outcomes
-from aioecs._logic.calls.retry import Tries
+from aioecs._logic.calls.retry import RetryState
 from aioecs._logic.calls.token import stop_reason
 from aioecs._model.attempt import Answered, Attempt, Rejected
 from aioecs._model.codec.shape import Shape
@@ -80,12 +80,12 @@ class Core:
         self, operation: Operation[R], request: Shape, priority: Priority, *, within: float | None = None
     ) -> Answered[R]:
         """Make a call that is safe to repeat, with retries while they may help; raises the last error."""
-        tries = Tries(self.retries, self.now + (self.timeouts.call if within is None else within))
+        retries = RetryState(self.retries, self.now + (self.timeouts.call if within is None else within))
         while True:
             what = await self._attempt(operation, request, priority)
             if isinstance(what, Answered):
                 return what
-            backoff = tries.backoff(what, self.now, self.jitter())
+            backoff = retries.backoff(what, self.now, self.jitter())
             if backoff is None:
                 raise what.error
             await asyncio.sleep(backoff)

@@ -129,7 +129,7 @@ class CallEvents:
                 token=self._record.token,
                 cluster=request.cluster,
                 task_definition=request.task_definition,
-                starts=len(self._record.slots),
+                starts=len(self._record.start_states),
                 operation=self._record.operation,
                 callers=callers,
             )
@@ -169,7 +169,7 @@ class CallEvents:
 
 
 def _arns_of(record: CallRecord) -> tuple[str, ...]:
-    return tuple(slot.task.task_arn or "" for slot in record.slots if slot.task is not None)
+    return tuple(state.task.task_arn or "" for state in record.start_states if state.task is not None)
 
 
 def event_of(call: int, what: CallInput, rate: float) -> Event | None:

@@ -108,8 +108,8 @@ async def at(moment: str, *, count: int = 1, **more: Any) -> Scene:
     )
     scene = Scene(core, call, port, heard, gate.set, core.now)
     if moment == "queued":
-        slot = core.concurrency.held(Priority.STOP)
-        await slot.__aenter__()
+        state = core.concurrency.held(Priority.STOP)
+        await state.__aenter__()
         scene.let_go = core.concurrency.release
     if moment in ("unsent", "on the wire"):
         held = HeldAttempt(unsent=moment == "unsent")

@@ -108,13 +108,13 @@ class Lab:
         return Rejected(error) if error.rejected else Lost(error)
 
     def named(self, operation: str, sent: dict[str, Any]) -> str:
-        """Handler in few words what is asked: `list t`, `list RUNNING more`, `list i0 STOPPED`, `describe 3`."""
+        """Name a read briefly: `list t`, `list RUNNING more`, `list i0 STOPPED`, `describe 3`."""
         if operation == "DescribeTasks":
             return f"describe {len(sent['tasks'])}"
         asked = sent.get("containerInstance")
         host = f"i{self.hosts.index(asked)}" if asked in self.hosts else None
-        words = [sent.get("startedBy"), host, sent.get("desiredStatus"), "more" if "nextToken" in sent else None]
-        return " ".join(["list", *(word for word in words if word)])
+        parts = [sent.get("startedBy"), host, sent.get("desiredStatus"), "more" if "nextToken" in sent else None]
+        return " ".join(["list", *(part for part in parts if part)])
 
     def start(self, started_by: str | None, host: int = 0, count: int = 1, family: str = "demo", **more: Any) -> Any:
         """Start tasks and return their ARNs; those of the family "short" end at once."""
@@ -133,13 +133,13 @@ class Lab:
         return AmbiguousCall(name, started_by or name, tuple(self.hosts[host] for host in hosts), confirm=sure)
 
     async def look_up(self, *ambiguous_calls: AmbiguousCall, patience: float = 0.0) -> list[LookupDone]:
-        """LookUp up doubts up at the same moment."""
+        """Look ambiguous calls up at the same moment."""
         return await asyncio.gather(
             *(self.reconciler.look_up(ambiguous_call, patience) for ambiguous_call in ambiguous_calls)
         )
 
     async def look_at(self, *names: str, sure: bool = False) -> list[LookupDone]:
-        """LookUp up tokens up at the same moment, each on the first host."""
+        """Look tokens up at the same moment, each on the first host."""
         return await self.look_up(*(self.ambiguous_call(name, sure=sure) for name in names))
 
     def took(self) -> list[str]:

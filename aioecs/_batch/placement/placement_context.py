@@ -12,7 +12,7 @@ from aioecs._calls.call_preparation import Preparer
 from aioecs._calls.reconciler import GATHERING, Reconciler
 from aioecs._logic.calls import token as tokens
 from aioecs._logic.calls.lookups import AmbiguousCall
-from aioecs._logic.calls.matching import eldest_first, withdrawn
+from aioecs._logic.calls.matching import oldest_first, withdrawn
 from aioecs._logic.placement.demand import Demand, demand
 from aioecs._logic.placement.host_capacity import ClusterCapacity
 from aioecs._model.arn import short
@@ -215,7 +215,7 @@ class PlacementContexts:
         backoff = core.retries.initial_backoff
         while True:
             looked = await reconciler.look_up(AmbiguousCall(token, token, (), confirm=True), GATHERING)
-            found = eldest_first(task for task in looked.tasks if not withdrawn(task, token))
+            found = oldest_first(task for task in looked.tasks if not withdrawn(task, token))
             if found:
                 return found[0]
             if looked.whole:

@@ -11,7 +11,7 @@ import pytest
 from aioecs import Failure, Outcome, Retries, StartResult, StartTaskRequest, StartTaskResponse, Task, Timeouts
 from aioecs._logic.calls.call_record import CallRecord
 from aioecs._logic.calls.call_result import cancelled, cancelled_of, describe_outcomes, result_of, result_of_starts
-from aioecs._logic.calls.matching import Slot
+from aioecs._logic.calls.matching import StartState
 from aioecs.errors import (
     AnswerLost,
     CallTimeout,
@@ -34,17 +34,19 @@ THROTTLE = ThrottlingException("Rate exceeded", status=400)
 UNSENT = ConnectionFailed("no connection")
 LOST = AnswerLost("gone")
 
-STARTED = Slot("a", task=TASK, ours=True)
-STOPPED = Slot("a", task=TASK, ours=True, stopped=True)
-REFUSED = Slot("b", failure=FAILURE)
-REJECTED = Slot("c", error=REFUSAL)
-OPEN = Slot("d")
+STARTED = StartState("a", task=TASK, ours=True)
+STOPPED = StartState("a", task=TASK, ours=True, stopped=True)
+REFUSED = StartState("b", failure=FAILURE)
+REJECTED = StartState("c", error=REFUSAL)
+OPEN = StartState("d")
 
 
-def record(*slots: Slot, **known: Any) -> CallRecord:
+def record(*start_states: StartState, **known: Any) -> CallRecord:
     """Make the record of a call that was sent once and has come to this."""
     call = CallRecord(
-        request=StartTaskRequest(task_definition="demo", container_instances=[slot.instance for slot in slots]),
+        request=StartTaskRequest(
+            task_definition="demo", container_instances=[state.instance for state in start_states]
+        ),
         token="aioecs-token",
         timeouts=Timeouts(),
         retries=Retries(),
@@ -53,15 +55,15 @@ def record(*slots: Slot, **known: Any) -> CallRecord:
         was_sent=True,
         sends=1,
     )
-    call.slots = [copied(slot) for slot in slots]
+    call.start_states = [copied(state) for state in start_states]
     for name, value in known.items():
         setattr(call, name, value)
     return call
 
 
-def copied(slot: Slot) -> Slot:
+def copied(state: StartState) -> StartState:
     """Give each call slots of its own."""
-    return attrs.evolve(slot)
+    return attrs.evolve(state)
 
 
 def test_a_plain_answer() -> None:
@@ -72,15 +74,15 @@ def test_a_plain_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    "slots",
+    "start_states",
     [(STARTED,), (STARTED, STARTED), (REFUSED,), (STOPPED,), (STARTED, STOPPED, REFUSED)],
     ids=str,
 )
-def test_what_is_known_for_each_is_an_answer(slots: tuple[Slot, ...]) -> None:
+def test_what_is_known_for_each_is_an_answer(start_states: tuple[StartState, ...]) -> None:
     """Partial failures don't raise, nor do all of them failing."""
-    answer = result_of(record(*slots))
+    answer = result_of(record(*start_states))
     assert isinstance(answer, StartTaskResponse)
-    assert len(answer.tasks) + len(answer.failures) == len(slots)
+    assert len(answer.tasks) + len(answer.failures) == len(start_states)
 
 
 def test_adopted_without_a_send() -> None:
@@ -135,7 +137,7 @@ def test_adopted_without_a_send() -> None:
         ),
         pytest.param(
             record(OPEN, ambiguous=True, error=LOST), StartUnknown,
-            r"^1 unknown; look startedBy='aioecs-token' up before starting it again$",
+            r"^1 unknown; look up startedBy='aioecs-token' before starting it again$",
             Outcome.UNKNOWN, None, id="in doubt",
         ),
         pytest.param(
@@ -148,7 +150,7 @@ def test_adopted_without_a_send() -> None:
         ),
         pytest.param(
             record(STARTED, surplus=(DOUBLE,)), StartUnknown,
-            r"^1 started; 1 more than asked run and could not be stopped; look", Outcome.STARTED, None,
+            r"^1 started; 1 more than requested run and could not be stopped; look up", Outcome.STARTED, None,
             id="a double that runs on",
         ),
     ],
@@ -163,7 +165,7 @@ def test_the_ways_out(
     with pytest.raises(kind, match=text):
         raise error
     assert error.outcome is outcome
-    assert len(error.starts) == len(call.slots)
+    assert len(error.starts) == len(call.start_states)
     assert error.retry_safe is retry_safe
     assert is_retry_safe(error) is (retry_safe is True)
 
@@ -292,17 +294,18 @@ def test_an_answer_of_shared_calls() -> None:
 @pytest.mark.parametrize(
     ("starts", "error", "kind", "text"),
     [
-        pytest.param((MAY_RUN,), IN_DOUBT, StartUnknown, "^1 unknown; look startedBy='u' up", id="in doubt"),
+        pytest.param((MAY_RUN,), IN_DOUBT, StartUnknown, "^1 unknown; look up startedBy='u'", id="in doubt"),
         pytest.param(
-            (RUNS, MAY_RUN), IN_DOUBT, StartUnknown, "^1 unknown, 1 started; look startedBy='u' up",
+            (RUNS, MAY_RUN), IN_DOUBT, StartUnknown, "^1 unknown, 1 started; look up startedBy='u'",
             id="the token is that of what is in doubt",
         ),
         pytest.param(
             (MAY_RUN, attrs.evolve(MAY_RUN, token="v"), MAY_RUN), None, StartUnknown,
-            "^3 unknown; look startedBy='u', 'v' up", id="in doubt in two calls",
+            "^3 unknown; look up startedBy='u', 'v'", id="in doubt in two calls",
         ),
         pytest.param(
-            (RUNS,), DOUBLED, StartUnknown, "^1 started; 1 more than asked run and could not be stopped; look .*'t'",
+            (RUNS,), DOUBLED, StartUnknown,
+            "^1 started; 1 more than requested run and could not be stopped; look up .*'t'",
             id="a double that runs on",
         ),
         pytest.param((RUNS, STAYED), UNSENT, StartIncomplete, "^1 started, 1 not sent: no conn", id="incomplete"),

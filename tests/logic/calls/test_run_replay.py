@@ -12,7 +12,7 @@ from aioecs import Failure, Outcome
 from aioecs._logic.calls import call_state
 from aioecs._logic.calls.actions import BackOff, BackoffEnded, Finish, LookUp, LookupDone, Send
 from aioecs._logic.calls.run_replay import token_has_ended, too_many
-from aioecs._logic.calls.token import CLIENT_TOKEN_ENDS
+from aioecs._logic.calls.token import CLIENT_TOKEN_FORGOTTEN
 from aioecs._model.attempt import Lost
 from aioecs.errors import ServerException
 
@@ -55,7 +55,7 @@ def test_a_first_answer_that_leaves_some_out_is_ambiguous() -> None:
 def test_a_token_that_has_ended_is_not_used_again() -> None:
     """A key found a task older than a day and lacks another: that one may have run and ended, so it is unknown."""
     call = run_record(2, keyed=True, shares_token=True)
-    now = CLIENT_TOKEN_ENDS + 1
+    now = CLIENT_TOKEN_FORGOTTEN + 1
     assert isinstance(call_state.begin(call, now), LookUp)
     looked = LookupDone((run_task_at(0),), whole=True, began=now)
     assert isinstance(call_state.handle(call, looked, now + 1), Finish)
