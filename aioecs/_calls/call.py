@@ -28,7 +28,7 @@ from aioecs._logic.calls.actions import (
     Stopped,
     Withdrawn,
 )
-from aioecs._logic.calls.call_record import CallRecord
+from aioecs._logic.calls.call_record import CallRecord, Phase
 from aioecs._logic.calls.call_result import verdict
 from aioecs._logic.calls.lookups import AmbiguousCall
 from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
@@ -72,6 +72,8 @@ class Call:
         self._cancelled: asyncio.CancelledError | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self.ended = False
+        self.on_change: Callable[[Phase], None] | None = None
+        """Called with the phase whenever something has happened and the call has not ended."""
         self.may_send: Callable[[], bool] | None = None
         """Asked in the last step before each send; while it says no, nothing is sent."""
         self.withdrawn: str | None = None
@@ -179,6 +181,8 @@ class Call:
         act = call_state.happened(self.record, what, self.core.now, self.core.jitter())
         if self._events is not None:
             self._events.happened(what, self.core.start_limiter.rate)
+        if self.on_change is not None and type(act) is not Finish:
+            self.on_change(self.record.phase)
         return act
 
     def _take(self, what: Withdrawn | ClockEnded) -> None:
