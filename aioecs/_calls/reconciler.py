@@ -20,7 +20,7 @@ from typing import TypeVar
 import attrs
 
 from aioecs._logic.calls.actions import LookupDone
-from aioecs._logic.calls.lookups import AmbiguousCall, Mark, by_hundreds, marks_of, pages_of, pages_worth, to_confirm
+from aioecs._logic.calls.lookups import AmbiguousCall, Mark, by_hundreds, marks_of, pages_of, to_confirm
 from aioecs._model.arn import short
 from aioecs._model.codec.shape import Shape
 from aioecs._model.shapes.enums import DesiredStatus, TaskField
@@ -30,6 +30,7 @@ from aioecs._runtime.concurrency import Priority
 from aioecs._transport.transport import DESCRIBE_TASKS, LIST_TASKS, Operation
 from aioecs.errors import AccessDeniedException, AnswerLost, ClientException, ECSError, InvalidParameterException
 
+RUNNING, STOPPED = LISTED = (DesiredStatus.RUNNING, DesiredStatus.STOPPED)
 TAG = "aioecs:token"
 REMEMBERED = 20_000  # tasks of others, some 400 bytes each; forgetting one costs a place in a DescribeTasks
 GATHERING = 0.005  # in seconds: how long the first of a round waits for those of the same moment
@@ -72,6 +73,11 @@ class _Round:
     """What keeps every lookup from being complete."""
     failed_for: dict[str, ECSError] = attrs.Factory(dict)
     """The same for those who are concerned by this token or this instance."""
+
+    def tokens(self, status: DesiredStatus) -> tuple[str, ...]:
+        """Return the tokens whose tasks of one status are to be listed; not those of which a list has failed."""
+        tokens = (call.started_by for call in self.ambiguous_calls if call.stopped or status is RUNNING)
+        return tuple(dict.fromkeys(token for token in tokens if token not in self.failed_for))
 
     def wants(self, marks: Iterable[Mark] | None) -> bool:
         """Tell whether a task is, or may be, anyone's; None are the marks of one that was never described."""
@@ -125,7 +131,7 @@ class Reconciler:
         self._running = False
         self._due = float("-inf")  # when the reads of the rounds so far will have been paid for at `RATE`
         self._others: OrderedDict[str, tuple[Mark, ...]] = OrderedDict()  # described, and of no call then
-        self._too_large_for = 0  # so many reads don't show the whole cluster
+        self._too_large_for = dict.fromkeys(LISTED, 0)  # so many reads don't show the cluster's tasks of this status
         self._refuses_stopped = False  # whether ECS refuses startedBy beside desiredStatus=STOPPED
 
     async def look(self, ambiguous_call: AmbiguousCall, patience: float) -> LookupDone:
@@ -189,9 +195,8 @@ class Reconciler:
     async def _look_up(self, round_: _Round) -> None:
         """Find what there is to find; what fails is noted."""
         try:
-            whole_cluster = await self._list_cluster(round_)
-            if not whole_cluster:
-                await self._list_tokens(round_)
+            await self._list_tasks(round_, RUNNING)
+            whole_cluster = await self._list_tasks(round_, STOPPED)
             await self._describe(round_)
             await self._tell_apart(round_)
             await self._confirm(round_, whole_cluster)
@@ -201,42 +206,47 @@ class Reconciler:
         except ECSError as error:
             round_.failed = error
 
-    async def _list_cluster(self, round_: _Round) -> bool:
-        """List the whole cluster, if that is cheaper; return whether it was read to its end."""
-        worth = pages_worth(round_.ambiguous_calls)
-        if worth <= max(2, self._too_large_for):
+    async def _list_tasks(self, round_: _Round, status: DesiredStatus) -> bool:
+        """List the tasks of one status in the cheaper way; return whether the whole cluster's were listed."""
+        tokens = round_.tokens(status)
+        if await self._list_cluster(round_, status, len(tokens)):
+            return True
+        await self._list_tokens(round_, status, tokens)
+        return False
+
+    async def _list_tokens(self, round_: _Round, status: DesiredStatus, tokens: Iterable[str]) -> None:
+        round_.failed_for |= await self._each(tokens, lambda token: self._list_token(round_, status, token))
+
+    async def _list_cluster(self, round_: _Round, status: DesiredStatus, worth: int) -> bool:
+        """List the cluster's tasks of one status, if fewer pages than these do; return whether all were listed.
+
+        What is listed must be described once, and is remembered: that may cost as many reads again.
+        """
+        if worth <= max(1, self._too_large_for[status]):
             return False
-        pages = 0
-        for status in (DesiredStatus.RUNNING, DesiredStatus.STOPPED):
-            request = ListTasksRequest(cluster=self._cluster, desired_status=status)
-            while (more := await self._page(round_, request, None)) is not None:
-                pages += 1
-                if pages + pages_of(len(round_.unseen)) >= worth:
-                    self._too_large_for = worth
-                    round_.unseen.clear()
-                    return False
-                request = request.replace(next_token=more)
-            pages += 1
-        self._too_large_for = 0
+        request = ListTasksRequest(cluster=self._cluster, desired_status=status)
+        before, pages = dict(round_.unseen), 1
+        while (more := await self._page(round_, request, None)) is not None:
+            if pages >= worth or pages + pages_of(len(round_.unseen) - len(before)) >= 2 * worth:
+                self._too_large_for[status] = 2 * worth
+                round_.unseen = before
+                return False
+            request, pages = request.replace(next_token=more), pages + 1
+        self._too_large_for[status] = pages - 1
         return True
 
-    async def _list_tokens(self, round_: _Round) -> None:
-        tokens = dict.fromkeys(ambiguous_call.started_by for ambiguous_call in round_.ambiguous_calls)
-        failed = await self._each(tokens, lambda token: self._list_token(round_, token))
-        round_.failed_for |= failed
-
-    async def _list_token(self, round_: _Round, token: str) -> None:
-        """List one token's tasks, first those that run, as ECS does unasked: one that stops meanwhile is seen then."""
+    async def _list_token(self, round_: _Round, status: DesiredStatus, token: str) -> None:
+        """List one token's tasks of one status."""
         request = ListTasksRequest(cluster=self._cluster, started_by=token)
-        await self._list(round_, request, token)
-        if self._refuses_stopped:
-            return
-        try:
-            await self._list(round_, request.replace(desired_status=DesiredStatus.STOPPED), token)
-        except InvalidParameterException as error:
-            if error.throttled:
-                raise
-            self._refuses_stopped = True
+        if status is RUNNING:  # ECS's default
+            await self._list(round_, request, token)
+        elif not self._refuses_stopped:
+            try:
+                await self._list(round_, request.replace(desired_status=status), token)
+            except InvalidParameterException as error:
+                if error.throttled:
+                    raise
+                self._refuses_stopped = True
 
     async def _confirm(self, round_: _Round, whole_cluster: bool) -> None:
         """Ask the instances of those who are to be confirmed as absent for their stopped tasks.
@@ -303,7 +313,8 @@ class Reconciler:
         """
         strays, round_.strays = round_.strays, set()
         if strays:
-            await self._list_tokens(round_)
+            for status in LISTED:
+                await self._list_tokens(round_, status, round_.tokens(status))
             await self._describe(round_)
 
     async def _describe_listed(self, round_: _Round, listed: Mapping[str, str | None]) -> None:

@@ -37,6 +37,8 @@ class AmbiguousCall:
     """Where its starts went that may run, those that are found already among them."""
     confirm: bool
     """Absence is to be believed if this lookup doesn't show it."""
+    stopped: bool = True
+    """Tasks that have stopped are listed as well: always where absence is to be believed."""
     sent: bool = True
     """It may have been sent by this call; False where only an earlier call with the same key may have started it."""
 
