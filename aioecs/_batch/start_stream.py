@@ -187,6 +187,9 @@ class StartStream:
         if error is not None and self._stopped is None and start.outcome is not STARTED and ends_all(error):
             self._stop(error)
 
+    def looked_up(self, entry: Entry, now: bool, /) -> None:
+        """Take note that a start is looked up; its result comes in any case."""
+
     def _add_result(self, at: int, start: StartResult) -> None:
         self._results.add(at, start)
         self._wake.set()

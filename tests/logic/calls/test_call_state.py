@@ -9,7 +9,6 @@ from typing import cast
 
 import attrs
 import pytest
-from effort import EFFORT
 from run_task_fixtures import run_record, run_task_at
 
 from aioecs import Outcome, Retries, StartTaskRequest, StartTaskResponse, Timeouts
@@ -48,6 +47,7 @@ from aioecs.errors import (
     StartUnknown,
     ThrottlingException,
 )
+from tests.effort import EFFORT
 
 TOKEN = "aioecs-token"
 
