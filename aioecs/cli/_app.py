@@ -37,10 +37,15 @@ def _no_type(ctx: Any) -> None:
 
 
 def _without_types(params: list[Any]) -> list[Any]:
-    """Keep help from showing a type beside a flag, which takes no value."""
+    """Keep help from showing a type beside a flag, which takes no value.
+
+    A flag such as `--help` is False where it is not given: typer would import pydantic to convert None.
+    """
     for param in params:
         if getattr(param, "is_flag", False):
             vars(param)["display_type_rich"] = _no_type
+            if not param.expose_value:
+                param.default = False
     return params
 
 
