@@ -70,7 +70,7 @@ MAY: dict[str, set[str]] = {
     "_blocking": {"aioecs.errors", "anyio"},
     "_interrupts": {"aioecs", "aioecs._blocking"},
     # The local ECS shares nothing with the client that is tested against it.
-    "testing": {"aiohttp", "anyio", "attrs"},
+    "testing": {"aiohttp", "anyio", "attrs", "botocore"},  # botocore signs what the fault proxy passes on
     "testing.plugin": {"aioecs", "aioecs.testing", "pytest", "pytest_asyncio"},
     # The command line uses the public client; an AioConfig is what `Client(config=)` takes.
     "cli": {

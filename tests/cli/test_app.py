@@ -39,6 +39,7 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
         "instances --help",
         "local --help",
         "local -h",
+        "chaos --help",
     ],
 )
 def test_help(words: str, capsys: pytest.CaptureFixture[str]) -> None:
