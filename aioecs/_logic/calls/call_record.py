@@ -82,6 +82,8 @@ class CallRecord:
     """ECS refused an ambiguous RunTask that was sent again: it would refuse it once more."""
     refusals: tuple[Failure, ...] = ()
     """All that ECS said of what a RunTask could not place."""
+    refusal_unproven: bool = False
+    """A RunTask was sent again and refused: ECS may yet act on the first request, which it may not have seen by then."""
     was_sent: bool = False
     ambiguous: bool = False
     """What is still open may have been started: the answer to it was lost."""
@@ -230,7 +232,7 @@ class CallRecord:
         if slot.task is not None:
             return STOPPED if slot.stopped else UNKNOWN if self._may_be_stopped(slot) else STARTED
         if slot.failure is not None or slot.error is not None:
-            return REFUSED
+            return UNKNOWN if self.refusal_unproven else REFUSED
         if slot.dropped:
             return NOT_SENT
         return UNKNOWN if self.ambiguous or self.in_flight else NOT_SENT

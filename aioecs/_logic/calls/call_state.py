@@ -12,8 +12,9 @@ AMBIGUOUS The answer was lost, or the call bears an idempotency key under which 
           RunTask has a `clientToken`: while it lives, the same request is sent again, and ECS answers with the same
           tasks. Beyond that it is looked up as a StartTask is.
 REMOVING_DUPLICATES
-          All is known, but a request was sent again after it was ambiguous (`at_least_once`), and what the first one
-          started may yet show. One more `consistency`: of two tasks for one start the older is kept, the other stopped.
+          All is known, but a request was sent again after it was ambiguous (`at_least_once`, or a RunTask that was then
+          refused), and what the first one started may yet show. One more `consistency`: of two tasks for one start the
+          older is kept, the other stopped.
 SETTLING  Withdrawn with something in flight or ambiguous: learn what came of it, stop it if that is wanted, and begin
           nothing new. So a RunTask too is looked up here, and not sent again.
 DONE      Every start has an outcome.
@@ -217,6 +218,7 @@ def _looked(call: CallRecord, what: LookupDone, when: When) -> Action:
         return _finish(call)
     if late or what.denied:
         call.resent = call.resent and bool(call.open)
+        call.refusal_unproven = call.refusal_unproven and not late
     if not call.open:
         return _known(call, when)
     if call.owed:
@@ -313,10 +315,7 @@ def _finish(call: CallRecord, *_: object) -> Action:
 TABLE: Mapping[tuple[Phase, type], Callable[..., Action | None]] = {
     # phase          input              do                      next phase
     (Phase.READY, BackoffEnded): _send,  # SENT
-    (
-        Phase.SENT,
-        Answered,
-    ): _answered,  # DONE, REMOVING_DUPLICATES; AMBIGUOUS if a start is missing in it
+    (Phase.SENT, Answered): _answered,  # DONE, REMOVING_DUPLICATES; AMBIGUOUS if a start is missing
     (Phase.SENT, NotSent): _not_sent,  # READY while attempts and time remain, else DONE
     (Phase.SENT, Rejected): _rejected,  # READY after a throttle while time remains, else DONE
     (Phase.SENT, Lost): _lost,  # AMBIGUOUS, never READY

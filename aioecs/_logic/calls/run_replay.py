@@ -17,6 +17,8 @@ def match_run(call: CallRecord, tasks: list[Task], failures: list[Failure]) -> N
     """Take the answer to a RunTask; what its `clientToken` started before this call is told by when it was created."""
     again = call.ambiguous or call.shares_token
     call.refusals = matching.answer_run(call.slots, tasks, failures, again=again)
+    if call.ambiguous and failures and not tasks:
+        call.refusal_unproven = call.resent = True  # ECS may act on the first request after it has refused this one
     if call.shares_token and call.first_sent is not None:
         began = call.epoch + call.first_sent - CLOCK_SKEW
         matching.not_ours_before(call.slots, datetime.fromtimestamp(began, UTC))

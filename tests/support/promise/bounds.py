@@ -26,8 +26,11 @@ class Bounds:
     """It bears an idempotency key."""
     earlier: bool = False
     """Under its key an earlier call may have started a task, which may have ended."""
-    shows: bool = True
-    """The assumption holds: lists show a task `consistency` ticks after its sender has given up, at the latest."""
+    lag: int = 2
+    """So many ticks after its sender has given up on the first request lists show its task, at the latest.
+
+    More than `consistency` breaks the assumption of the promise; `FAR` is never, for all requests.
+    """
     attempt: int = 1
     consistency: int = 2
     settle: int = 1
@@ -53,9 +56,18 @@ class Bounds:
         """Each backoff takes one tick."""
         return Retries(max_attempts=self.max_attempts, initial_backoff=1, max_backoff=1)
 
-    def due(self, now: int) -> int:
-        """Return from when on lists show a task whose sender gives up now."""
-        return now + self.consistency if self.shows else FAR
+    def due(self, now: int, number: int) -> int:
+        """Return from when on lists show what a request started whose sender gives up now.
+
+        Where the assumption is broken, but not for good, only the first request breaks it.
+        """
+        late = number == 1 or self.lag == FAR
+        return now + (self.lag if late else min(self.lag, self.consistency))
+
+    @property
+    def shows_in_time(self) -> bool:
+        """Whether the assumption of the promise holds."""
+        return self.lag <= self.consistency
 
     def __str__(self) -> str:
         """Name what differs from the default."""

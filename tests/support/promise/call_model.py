@@ -96,10 +96,14 @@ class CallModel:
         return None
 
     def _undisturbed(self, state: CallState) -> bool:
-        """Tell whether the call has ended with nothing that kept it from removing a duplicate."""
+        """Tell whether the call has ended with nothing that kept it from removing a duplicate.
+
+        What the first request started shows before the second one's `consistency` is over.
+        """
         record = state.call.record
         in_time = not record.clock_ended and record.withdrawal is None
-        return state.call.ended and in_time and self.bounds.shows and not self._failed_stop(state)
+        shown = self.bounds.lag < 2 * self.bounds.consistency
+        return state.call.ended and in_time and shown and not self._failed_stop(state)
 
     def _failed_stop(self, state: CallState) -> bool:
         return bool(state.call.record.tried_to_stop - state.call.record.stopped)
@@ -107,6 +111,8 @@ class CallModel:
     def _untrue(self, state: CallState) -> str | None:
         """Never a lie: each word is true at the moment at which a caller could be told it."""
         for start in state.call.record.starts():
+            if self._leans_on_lists(start):
+                continue
             tasks = [task for task in state.service.tasks if self._is_of(task, start)]
             open_requests = state.service.open_requests()
             word, may_act = start.outcome, any(self._names(each.instances, start) for each in open_requests)
@@ -121,6 +127,16 @@ class CallModel:
             if word is Outcome.UNKNOWN and state.call.ended and (why := self._too_unknown(state, tasks)):
                 return f"UNTRUE: unknown, and {why}"
         return None
+
+    def _leans_on_lists(self, start: StartResult) -> bool:
+        """Tell whether a word follows from the lists alone, where they break the assumption that they show in time.
+
+        After a lost answer, only `at_least_once` sends a StartTask again, and only a RunTask that is refused as it is
+        sent again is reported as refused.
+        """
+        again = self.bounds.runs or self.bounds.delivery == "at_least_once"
+        negative = start.outcome in (Outcome.NOT_SENT, Outcome.REFUSED)
+        return not self.bounds.shows_in_time and again and negative and start.attempts > 0
 
     def _is_of(self, task: TaskFact, start: StartResult) -> bool:
         """Tell whether a send of this call made the task for this start."""
@@ -138,15 +154,15 @@ class CallModel:
         if not state.call.lost and not state.call.number:
             return "no answer was lost"
         in_time = not record.clock_ended and record.withdrawal is None
-        if in_time and self.bounds.shows and any(task.live for task in tasks) and not self.bounds.denied:
+        if in_time and self.bounds.shows_in_time and any(task.live for task in tasks) and not self.bounds.denied:
             return "a lookup would have shown its task"
         return None
 
     def _lost(self, state: CallState) -> str | None:
         """Never lost: what runs, or may yet, is named by an outcome, by its ARN or at least by its token."""
-        if not state.call.ended:
+        if not state.call.ended or any(map(self._leans_on_lists, state.call.record.starts())):
             return None
-        arns, tokens = named(state.call)
+        arns, tokens = named(state.call, self.bounds)
         for task in state.service.tasks:
             if task.live and task.sender != EARLIER and task.name not in arns and task.token not in tokens:
                 return f"LOST: {task.name} runs, and no outcome names it"
@@ -169,7 +185,7 @@ class CallModel:
             if task.why == "withdrawn" and (task.sender == EARLIER or not (record.withdrawal == "stop" or surplus)):
                 return f"STOPPED WRONGLY: {task.name} of {task.sender}"
         if state.call.ended and record.withdrawal == "stop" and not self.bounds.unread:
-            arns, _ = named(state.call)
+            arns, _ = named(state.call, self.bounds)
             left = [task.name for task in state.service.tasks if task.live and task.sender != EARLIER]
             if kept := [name for name in left if name in arns]:
                 return f"NOT STOPPED: {kept[0]} is known and runs"
@@ -180,12 +196,17 @@ class CallModel:
         return None if state.call.ended or any(self.steps(state)) else "STUCK: nothing can happen"
 
 
-def named(call: CallProcess) -> tuple[set[str], set[str]]:
-    """Return the ARNs and the tokens that a caller is told of what may run, when the call has ended."""
+def named(call: CallProcess, bounds: Bounds) -> tuple[set[str], set[str]]:
+    """Return the ARNs and the tokens that a caller is told of what may run, when the call has ended.
+
+    The token of a start that is known stands for what else runs only where a lost answer is followed by another send
+    before the lists are known to show all.
+    """
     told = verdict(call.record)
     starts = call.record.starts()
     tasks: list[Task] = [start.task for start in starts if start.task is not None]
-    tokens = {start.token for start in starts if start.outcome in (Outcome.UNKNOWN,)}
+    words = {Outcome.UNKNOWN} if bounds.shows_in_time else {Outcome.UNKNOWN, Outcome.STARTED, Outcome.STOPPED}
+    tokens = {start.token for start in starts if start.outcome in words}
     if isinstance(told, StartUnknown | IdempotencyMismatch):
         tasks += told.candidates
     if not isinstance(told, ECSError):

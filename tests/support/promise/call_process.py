@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 
 import attrs
-from promise.bounds import FAR, Bounds
+from promise.bounds import Bounds
 from promise.record_key import copied, key_of, key_of_action, key_of_lookup
 from promise.service import REFUSED, Request, Service, TaskFact
 
@@ -235,7 +235,7 @@ def _sends(call: CallProcess, service: Service, now: int, *, gated: bool | None)
 
 def _answers(call: CallProcess, service: Service, now: int, bounds: Bounds) -> Steps:
     request = service.request(call.number)
-    after = service.given_up(call.number, bounds.due(now))
+    after = service.given_up(call.number, bounds.due(now, call.number))
     ended: dict[str, object] = {"number": 0, "cut_at": float("inf")}
     if request.result is not None:
         answer = _answer(request, service, runs=call.record.is_run)
@@ -290,8 +290,3 @@ def _stops(call: CallProcess, act: Stop, service: Service, now: int, bounds: Bou
     yield "stops its tasks", call.fed(Stopped(tried, tried), now), service.stopped(tried, why)
     if bounds.unread:
         yield "its stops fail", call.fed(Stopped(tried, frozenset()), now), service
-
-
-def is_far(due: float) -> bool:
-    """Tell whether nothing has to show, or be decided, by then."""
-    return due >= FAR
