@@ -89,7 +89,9 @@ MAY: dict[str, set[str]] = {
     # The worker watches scopes as the client does, and has clients of its own for SQS and DynamoDB.
     "worker": {
         "aioecs",
+        "aioecs._batch",
         "aioecs._client",
+        "aioecs._logic",
         "aioecs._model",
         "aioecs._runtime",
         "aioecs._transport",
