@@ -103,7 +103,7 @@ def test_what_is_put_back_is_not_counted_twice() -> None:
             self.bench = bench
             self.ends: list[StartResult] = []
 
-        def settled(self, entry: Entry, start: StartResult, error: ECSError | None, where: object, /) -> None:
+        def settled(self, entry: Entry, start: StartResult, error: ECSError | None, carrier: object, /) -> None:
             """Move what was refused."""
             assert error is None
             if start.outcome is Outcome.REFUSED:
@@ -289,7 +289,7 @@ def test_equal_keys_at_the_same_time_share_one_call() -> None:
         await iterations(8)
         for leaver in (first, third):
             bench.engine.withdraw(leaver, "stop", "left")
-        assert second.gone is None
+        assert second.withdrawn is None
         await release_calls(bench)
         assert len(bench.sent()) == 1
         assert len({arn_of(start) for start in bench.owner.starts()}) == 1
@@ -416,13 +416,13 @@ def test_a_turn_for_which_nobody_is_left_goes_back() -> None:
     async def work() -> None:
         bench = EngineHarness()
         given: list[float] = []
-        turn = asyncio.Event()
+        granted = asyncio.Event()
 
         class Slow:
             """A pace that makes one wait."""
 
-            async def turn(self, *_: Any, **__: Any) -> float:
-                await turn.wait()
+            async def acquire(self, *_: Any, **__: Any) -> float:
+                await granted.wait()
                 return 7.0
 
             def unsent(self, ticket: float) -> None:
@@ -433,7 +433,7 @@ def test_a_turn_for_which_nobody_is_left_goes_back() -> None:
         await iterations(5)
         bench.engine.withdraw(entry, "stop", "left")
         await bench.engine.idle()
-        turn.set()
+        granted.set()
         await iterations(5)
         assert given == [7.0]
         assert bench.sent() == []

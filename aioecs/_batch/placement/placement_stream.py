@@ -87,7 +87,7 @@ class PlacementStream(UnplacedStarts):
         """Take the result of one start; one that ECS itself refused is placed elsewhere."""
         group = self._group_of_start.get(entry.at)
         refused = start.outcome is Outcome.REFUSED and start.failure is not None
-        if refused and group is not None and entry.gone is None and entry.at in self._entries and not self._ending:
+        if refused and group is not None and entry.withdrawn is None and entry.at in self._entries and not self._ending:
             self._engine.uncount(start)
             self._refusals[entry.at] = start
             reconciler = self._demand_groups.reconciler_of(group)

@@ -13,11 +13,9 @@ AMBIGUOUS The answer was lost, or the call bears an idempotency key under which 
           tasks. Beyond that it is looked up as a StartTask is.
 REMOVING_DUPLICATES
           All is known, but a request was sent again after it was ambiguous (`at_least_once`), and tasks of the first
-          send may yet show. After one more `consistency`, of two tasks for one start the older is kept, the other
-          stopped.
-SETTLING  Withdrawn with something in flight or ambiguous: find out the outcome, stop what was started if `on_cancel`
-says
-          so, and begin nothing new. So a RunTask too is looked up here, and not sent again.
+          send may yet show. One more `consistency`: of two tasks for one start the older is kept, the other stopped.
+SETTLING  Withdrawn while in flight or ambiguous: find out the outcome, stop what was started if `on_cancel` says so,
+          and begin nothing new. So a RunTask too is looked up here, and not sent again.
 DONE      Every start has an outcome.
 
 A clock is not a cancel: at its end nothing new is begun and nothing is stopped, and a request in flight may still be
@@ -323,10 +321,7 @@ TABLE: Mapping[tuple[Phase, type], Callable[..., Action | None]] = {
     (Phase.SENT, Lost): _lost,  # AMBIGUOUS, never READY
     (Phase.AMBIGUOUS, BackoffEnded): _reconcile,  # SENT for a RunTask whose token lives
     (Phase.AMBIGUOUS, Stopped): _stops_ended,
-    (
-        Phase.AMBIGUOUS,
-        LookupDone,
-    ): _lookup_done,  # DONE if all is found; SENT or DONE if others are absent
+    (Phase.AMBIGUOUS, LookupDone): _lookup_done,  # DONE if all is found; else SENT or DONE
     (Phase.REMOVING_DUPLICATES, BackoffEnded): _look_up,
     (Phase.REMOVING_DUPLICATES, LookupDone): _lookup_done,  # DONE after a late and complete lookup
     (Phase.REMOVING_DUPLICATES, Stopped): _stops_ended,
