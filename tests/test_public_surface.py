@@ -68,7 +68,7 @@ def public() -> dict[str, Any]:
 
 
 def reexported(places: list[str]) -> bool:
-    """Tell whether a thing is in `aioecs.types` and at the top level, as what users type every day is."""
+    """Return whether a thing is in `aioecs.types` and at the top level, as what users type every day is."""
     return {place.rpartition(".")[0] for place in places} == {"aioecs", "aioecs.types"}
 
 

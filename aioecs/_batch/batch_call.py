@@ -50,6 +50,8 @@ class BatchCall:
     """Number of starts that are not withdrawn."""
     stops: bool = False
     """The call itself stops what it started: all of its starts are withdrawn."""
+    looked_up: bool = False
+    """Its answer was lost, and lookups find out its outcome; it has nothing in flight."""
     results: Sequence[StartResult] | None = None
     """The result of each start, once the call has ended."""
     _known: set[str | None] | None = None
@@ -129,3 +131,6 @@ class StoppedLater:
     def settled(self, entry: Entry, start: StartResult, error: ECSError | None, _: BatchCall | None, /) -> None:
         """Forward the result of the stop."""
         self.notify(entry, start, error, None)
+
+    def looked_up(self, entry: Entry, now: bool, /) -> None:
+        """Do nothing: its call has ended."""

@@ -79,6 +79,9 @@ class PendingRequest:
         if self._undelivered:
             self._engine.core.report(self.starts(), self._left)
 
+    def looked_up(self, entry: Entry, now: bool, /) -> None:
+        """Take note that a start is looked up; its result comes in any case."""
+
     def leave(self, on_cancel: OnCancel, why: str) -> None:
         """Withdraw it; the tasks of starts that have settled meanwhile are stopped as `on_cancel` says."""
         self._left = why

@@ -110,7 +110,7 @@ class StartStream:
             if self._drawing_task is not None:
                 self._drawing_task.cancel()
             self._close()
-            results.emit_rest()
+            results.emit_undelivered()
             self._core.report(tuple(results.ready), "left")
 
     async def report(self, requests: Requests) -> None:
@@ -135,7 +135,7 @@ class StartStream:
         """Return an error with the results that no caller received."""
         results = self._results
         starts = results.kept() if results.keeps else tuple(results.ready)
-        results.emit_rest()
+        results.emit_undelivered()
         results.ready.clear()
         return cancelled_of(starts, reason, None)
 
@@ -188,6 +188,9 @@ class StartStream:
             self.error = error
         if error is not None and self._stopped is None and start.outcome is not STARTED and ends_all(error):
             self._stop(error)
+
+    def looked_up(self, entry: Entry, now: bool, /) -> None:
+        """Take note that a start is looked up; its result comes in any case."""
 
     def _add_result(self, at: int, start: StartResult) -> None:
         self._results.add(at, start)

@@ -54,7 +54,7 @@ class StreamResults:
         if self._emit is not None:
             emit_start_settled(self._emit, tuple(unreported.values()))
 
-    def emit_rest(self) -> None:
+    def emit_undelivered(self) -> None:
         """Emit the events of all results that the caller has not received."""
         unreported, self._unreported = self._unreported, {}
         if self._emit is not None:

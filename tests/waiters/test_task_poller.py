@@ -37,7 +37,7 @@ def running(world: EngineSetup, *arns: str, **more: Any) -> asyncio.Future[list[
 
 
 def idle(world: EngineSetup) -> bool:
-    """Tell whether nothing is left of any wait."""
+    """Return whether nothing is left of any wait."""
     poller = world.client._poller
     return (
         not poller._waiting

@@ -8,9 +8,7 @@ AMBIGUOUS The answer was lost, or the call bears an idempotency key under which 
           StartTask has no idempotency token, so it is never sent again blindly. It is looked up: its tasks bear the
           call's token as `startedBy`. Tasks show in ECS's lists only after a while, so an empty lookup proves nothing.
           One that is complete, and was begun `consistency` seconds after the last attempt ended, proves absence; then
-          `delivery` decides.
-          RunTask has a `clientToken`: while it lives, the same request is sent again, and ECS answers with the same
-          tasks. Beyond that it is looked up as a StartTask is.
+          `delivery` decides. RunTask is sent again while its `clientToken` lives, and looked up beyond that.
 REMOVING_DUPLICATES
           All is known, but a request was sent again after it was ambiguous (`at_least_once`), and tasks of the first
           send may yet show. One more `consistency`: of two tasks for one start the older is kept, the other stopped.

@@ -37,6 +37,8 @@ class AmbiguousCall:
     """The instances of its starts that may run, found ones included."""
     confirm: bool
     """A task that this lookup doesn't show counts as absent."""
+    stopped: bool = True
+    """Stopped tasks are listed as well: always so where a task may count as absent."""
     sent: bool = True
     """It may have been sent by this call; False where only an earlier call with the same key may have started it."""
 
