@@ -175,9 +175,7 @@ class StartStream:
     def settled(self, entry: Entry, start: StartResult, error: ECSError | None, _: BatchCall | None, /) -> None:
         """Take the result of one start."""
         if self._entries.pop(entry.at, None) is None:
-            if (
-                not self._settling_ended and self._core.emit is not None
-            ):  # else its event was emitted when the settling ended
+            if not self._settling_ended and self._core.emit is not None:  # else it was emitted when the settling ended
                 emit_start_settled(self._core.emit, (start,))
             self._core.report((start,), "left")
             return
@@ -190,7 +188,7 @@ class StartStream:
             self._stop(error)
 
     def looked_up(self, entry: Entry, now: bool, /) -> None:
-        """Take note that a start is looked up; its result comes in any case."""
+        """Do nothing: its result follows in any case."""
 
     def _add_result(self, at: int, start: StartResult) -> None:
         self._results.add(at, start)
