@@ -79,6 +79,7 @@ MAY: dict[str, set[str]] = {
         "aioecs.errors",
         "aioecs.testing",
         "aioecs.types",
+        "aioecs.worker",
         "aiobotocore",
         "anyio",
         "attrs",
