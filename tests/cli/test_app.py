@@ -41,6 +41,7 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
         "run --help",
         "logs --help",
         "local -h",
+        "chaos --help",
     ],
 )
 def test_help(words: str, capsys: pytest.CaptureFixture[str]) -> None:
