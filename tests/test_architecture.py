@@ -113,7 +113,7 @@ LONGEST_FILE = 350
 """Lines of a module."""
 TOO_LONG: dict[str, int] = {
     "_calls/call.py": 381,
-    "_calls/reconciler.py": 365,
+    "_calls/reconciler.py": 362,
     "_client/client.py": 432,
     "_model/shapes/enums.py": 491,
     "sync.py": 478,

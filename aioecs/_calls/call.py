@@ -72,8 +72,7 @@ class Call:
         self._cancelled: asyncio.CancelledError | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self.ended = False
-        self.on_change: Callable[[Phase], None] | None = None
-        """Called with the phase whenever something has happened and the call has not ended."""
+        self.on_change: Callable[[Phase], None] | None = None  # notified of what happens before the end
         self.may_send: Callable[[], bool] | None = None
         """Asked in the last step before each send; while it says no, nothing is sent."""
         self.withdrawn: str | None = None
@@ -336,15 +335,12 @@ class Call:
 
     async def _look_up(self, act: LookUp) -> LookupDone:
         record, started_by = self.record, self._sent_as.started_by or ""
+        token = record.token if record.adopts else started_by
         instances = [slot.instance for slot in record.slots if slot.task is not None or not slot.known]
-        ambiguous_call = AmbiguousCall(
-            token=record.token if record.adopts else started_by,
-            started_by=started_by,
-            instances=() if record.is_run else tuple(instances),
-            confirm=act.confirm,
-            sent=self.record.was_sent or self.record.in_flight,
-        )
-        return await self._reconciler.look(ambiguous_call, act.patience)
+        where = () if record.is_run else tuple(instances)
+        sent = record.was_sent or record.in_flight
+        looked_up = AmbiguousCall(token, started_by, where, confirm=act.confirm, stopped=act.stopped, sent=sent)
+        return await self._reconciler.look(looked_up, act.patience)
 
     async def _stop(self, act: Stop) -> Stopped:
         accepted: set[str] = set()

@@ -11,7 +11,6 @@ task that can't be described, keeps no other call from settling, unless it can't
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
@@ -20,7 +19,16 @@ from typing import TypeVar
 import attrs
 
 from aioecs._logic.calls.actions import LookupDone
-from aioecs._logic.calls.lookups import AmbiguousCall, Mark, by_hundreds, marks_of, pages_of, to_confirm
+from aioecs._logic.calls.lookups import (
+    AmbiguousCall,
+    Mark,
+    by_hundreds,
+    costs_more,
+    marks_of,
+    own_copy,
+    to_confirm,
+    tokens_to_list,
+)
 from aioecs._model.arn import short
 from aioecs._model.codec.shape import Shape
 from aioecs._model.shapes.enums import DesiredStatus, TaskField
@@ -51,17 +59,13 @@ class _Waiting:
     told: asyncio.Future[LookupDone]
 
 
-def _nothing(round_: _Round) -> dict[Mark, dict[str, Task]]:
-    return {ambiguous_call.mark: {} for ambiguous_call in round_.ambiguous_calls}
-
-
 @attrs.define(eq=False)
 class _Round:
     """What one round has found so far."""
 
     ambiguous_calls: list[AmbiguousCall]
     began: float
-    found: dict[Mark, dict[str, Task]] = attrs.Factory(_nothing, takes_self=True)
+    found: dict[Mark, dict[str, Task]] = attrs.field(init=False)
     seen: set[str] = attrs.Factory(set)
     unseen: dict[str, str | None] = attrs.Factory(dict)
     """ARNs that are still to be described, and what was asked for when they were listed; None is everything."""
@@ -74,10 +78,8 @@ class _Round:
     failed_for: dict[str, ECSError] = attrs.Factory(dict)
     """The same for those who are concerned by this token or this instance."""
 
-    def tokens(self, status: DesiredStatus) -> tuple[str, ...]:
-        """Return the tokens whose tasks of one status are to be listed; not those of which a list has failed."""
-        tokens = (call.started_by for call in self.ambiguous_calls if call.stopped or status is RUNNING)
-        return tuple(dict.fromkeys(token for token in tokens if token not in self.failed_for))
+    def __attrs_post_init__(self) -> None:
+        self.found = {call.mark: {} for call in self.ambiguous_calls}
 
     def wants(self, marks: Iterable[Mark] | None) -> bool:
         """Tell whether a task is, or may be, anyone's; None are the marks of one that was never described."""
@@ -107,17 +109,9 @@ class _Round:
             tuple(self.found[ambiguous_call.mark].values()),
             whole=error is None and ambiguous_call.confirm,
             began=self.began,
-            error=_own(error),
+            error=own_copy(error),
             denied=isinstance(error, AccessDeniedException),
         )
-
-
-def _own(error: ECSError | None) -> ECSError | None:
-    """Copy an error that many are told of: each call raises its own, with its own starts."""
-    own = copy.copy(error)
-    if own is not None and error is not None:
-        own.__cause__ = error.__cause__
-    return own
 
 
 class Reconciler:
@@ -135,7 +129,7 @@ class Reconciler:
         self._refuses_stopped = False  # whether ECS refuses startedBy beside desiredStatus=STOPPED
 
     async def look(self, ambiguous_call: AmbiguousCall, patience: float) -> LookupDone:
-        """LookUp up a doubt up in the next round; it waits `patience` seconds for company, at most."""
+        """Look an ambiguous call up in the next round; it waits `patience` seconds for others, at most."""
         told: asyncio.Future[LookupDone] = self._core.loop.create_future()
         self._waiting.append(_Waiting(ambiguous_call, self._core.now + patience, told))
         self._come.set()
@@ -208,27 +202,23 @@ class Reconciler:
 
     async def _list_tasks(self, round_: _Round, status: DesiredStatus) -> bool:
         """List the tasks of one status in the cheaper way; return whether the whole cluster's were listed."""
-        tokens = round_.tokens(status)
-        if await self._list_cluster(round_, status, len(tokens)):
-            return True
-        await self._list_tokens(round_, status, tokens)
-        return False
+        tokens = len(tokens_to_list(round_.ambiguous_calls, status, round_.failed_for))
+        whole = tokens > max(1, self._too_large_for[status]) and await self._list_cluster(round_, status, tokens)
+        if not whole:
+            await self._list_tokens(round_, status)
+        return whole
 
-    async def _list_tokens(self, round_: _Round, status: DesiredStatus, tokens: Iterable[str]) -> None:
+    async def _list_tokens(self, round_: _Round, status: DesiredStatus) -> None:
+        tokens = tokens_to_list(round_.ambiguous_calls, status, round_.failed_for)
         round_.failed_for |= await self._each(tokens, lambda token: self._list_token(round_, status, token))
 
-    async def _list_cluster(self, round_: _Round, status: DesiredStatus, worth: int) -> bool:
-        """List the cluster's tasks of one status, if fewer pages than these do; return whether all were listed.
-
-        What is listed must be described once, and is remembered: that may cost as many reads again.
-        """
-        if worth <= max(1, self._too_large_for[status]):
-            return False
+    async def _list_cluster(self, round_: _Round, status: DesiredStatus, tokens: int) -> bool:
+        """List the cluster's tasks of one status, unless that costs more than to list so many tokens."""
         request = ListTasksRequest(cluster=self._cluster, desired_status=status)
         before, pages = dict(round_.unseen), 1
         while (more := await self._page(round_, request, None)) is not None:
-            if pages >= worth or pages + pages_of(len(round_.unseen) - len(before)) >= 2 * worth:
-                self._too_large_for[status] = 2 * worth
+            if costs_more(pages, len(round_.unseen) - len(before), tokens):
+                self._too_large_for[status] = 2 * tokens
                 round_.unseen = before
                 return False
             request, pages = request.replace(next_token=more), pages + 1
@@ -238,7 +228,7 @@ class Reconciler:
     async def _list_token(self, round_: _Round, status: DesiredStatus, token: str) -> None:
         """List one token's tasks of one status."""
         request = ListTasksRequest(cluster=self._cluster, started_by=token)
-        if status is RUNNING:  # ECS's default
+        if status is RUNNING:
             await self._list(round_, request, token)
         elif not self._refuses_stopped:
             try:
@@ -254,20 +244,16 @@ class Reconciler:
         All are asked for where ECS refuses to list a token's stopped tasks: they are found by their instance, or never.
         What was never sent needs no second look where the cluster's own list of stopped tasks was read to its end.
         """
-        ambiguous_calls = [
-            ambiguous_call for ambiguous_call in round_.ambiguous_calls if ambiguous_call.sent or not whole_cluster
-        ]
+        calls = [call for call in round_.ambiguous_calls if call.sent or not whole_cluster]
         if self._refuses_stopped and not whole_cluster:
-            ambiguous_calls = [attrs.evolve(ambiguous_call, confirm=True) for ambiguous_call in ambiguous_calls]
-        instances = to_confirm(ambiguous_calls, {mark: tuple(tasks.values()) for mark, tasks in round_.found.items()})
+            calls = [attrs.evolve(call, confirm=True) for call in calls]
+        instances = to_confirm(calls, {mark: tuple(tasks.values()) for mark, tasks in round_.found.items()})
         failed = await self._each(instances, lambda instance: self._list_stopped_on(round_, instance))
         round_.failed_for |= {short(instance): error for instance, error in failed.items()}
         await self._describe(round_)
 
     async def _list_stopped_on(self, round_: _Round, instance: str) -> None:
-        request = ListTasksRequest(
-            cluster=self._cluster, container_instance=instance, desired_status=DesiredStatus.STOPPED
-        )
+        request = ListTasksRequest(cluster=self._cluster, container_instance=instance, desired_status=STOPPED)
         try:
             await self._list(round_, request, short(instance))
         except (InvalidParameterException, ClientException) as error:
@@ -314,7 +300,7 @@ class Reconciler:
         strays, round_.strays = round_.strays, set()
         if strays:
             for status in LISTED:
-                await self._list_tokens(round_, status, round_.tokens(status))
+                await self._list_tokens(round_, status)
             await self._describe(round_)
 
     async def _describe_listed(self, round_: _Round, listed: Mapping[str, str | None]) -> None:

@@ -33,6 +33,8 @@ class LookUp:
 
     confirm: bool
     """Absence is to be believed if this lookup doesn't show it: ask for the instances' stopped tasks as well."""
+    stopped: bool = True
+    """Tasks that have stopped are looked for too: a task that was started a moment ago runs, or is about to."""
     patience: float = 0.0
     """For how long it may wait to be looked up together with other calls, in seconds."""
 

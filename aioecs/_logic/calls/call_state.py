@@ -48,7 +48,7 @@ from aioecs._logic.calls.actions import (
 )
 from aioecs._logic.calls.adoption import adopt_found, note_denial
 from aioecs._logic.calls.call_record import CallRecord, Phase
-from aioecs._logic.calls.retry import max_backoff
+from aioecs._logic.calls.retry import EARLY_LOOKUPS, longest_before_lookup, lookup_patience, max_backoff
 from aioecs._logic.calls.run_replay import match_run, token_has_ended
 from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
 from aioecs._model.shapes.run_task import RunTaskResponse
@@ -185,7 +185,7 @@ def _still_ambiguous(call: CallRecord, when: When) -> Action:
 
 def _rest_before_look(call: CallRecord, when: When) -> Action:
     """Back off, longer each time, but not past the moment from which on absence proves something."""
-    longest = max_backoff(call.retries, call.looks)
+    longest = longest_before_lookup(call.retries, call.looks, late=when.now >= call.visible)
     until = when.now + longest * (1 + when.jitter) / 2
     if when.now < call.visible < until + longest / 2:
         until = call.visible
@@ -200,13 +200,13 @@ def _reconcile(call: CallRecord, what: CallInput, when: When) -> Action:
 
 
 def _look(call: CallRecord, _: CallInput, when: When) -> Action:
-    """LookUp up the token up, together with whatever else is ambiguous by then: half a backoff matters to no lookup."""
+    """Look the token up, together with whatever else is ambiguous by then."""
     if not call.has_lookup:
         return _finish(call)
     call.looks += 1
-    patience = max_backoff(call.retries, call.looks - 1) / 2 if call.looks > 1 else 0.0
-    fits = max(0.0, call.ends - when.now)
-    return LookUp(confirm=when.now >= call.visible, patience=min(patience, fits / 2))
+    late = when.now >= call.visible
+    patience = min(lookup_patience(call.retries, call.looks, late=late), max(0.0, call.ends - when.now) / 2)
+    return LookUp(confirm=late, stopped=late or call.looks > EARLY_LOOKUPS, patience=patience)
 
 
 def _looked(call: CallRecord, what: LookupDone, when: When) -> Action:

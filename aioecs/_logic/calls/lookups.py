@@ -1,9 +1,10 @@
 """How to look many ambiguous calls up together with few reads.
 
 A token is looked up by two lists of its own (`startedBy`, RUNNING then STOPPED: a task that stops in between shows in
-the second). Listing the whole cluster takes two lists as well, however many tokens are looked up, but more pages, and
-the tasks on them must be described before it is known whose they are; described once, a task is remembered. So the
-cheaper way depends on how large the cluster is, which the first pages tell.
+the second). Just after the answer was lost the first is enough: a task that was started then runs, or is about to.
+Each of the two can be had of the whole cluster as well, however many tokens are looked up, but that takes more pages,
+and the tasks on them must be described before it is known whose they are; described once, a task is remembered. So
+the cheaper way depends on how large the cluster is, which the first pages show.
 
 Before absence is believed, each instance that still lacks a task is asked for its stopped ones: the only way to see
 a task that has stopped already if the service refuses `startedBy` beside STOPPED, or doesn't heed it.
@@ -11,15 +12,16 @@ a task that has stopped already if the service refuses `startedBy` beside STOPPE
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import attrs
 
 from aioecs._model.arn import short
 from aioecs._model.limits import DESCRIBED_PER_CALL, LISTED_PER_PAGE
+from aioecs._model.shapes.enums import DesiredStatus
 from aioecs._model.shapes.task import Task
-
-READS_PER_TOKEN = 2
+from aioecs.errors import ECSError
 
 Mark = tuple[str | None, str | None]
 """What tells whose a task is: its `startedBy`, and the token in its tag where that one is the caller's own."""
@@ -54,9 +56,21 @@ def marks_of(task: Task, tag: str) -> tuple[Mark, ...]:
     return tuple((task.started_by, token) for token in tokens)
 
 
-def pages_worth(ambiguous_calls: Collection[AmbiguousCall]) -> int:
-    """Return how many reads it takes to look token by token: up to so many, reading the cluster's list is cheaper."""
-    return READS_PER_TOKEN * len({ambiguous_call.started_by for ambiguous_call in ambiguous_calls})
+def tokens_to_list(
+    ambiguous_calls: Iterable[AmbiguousCall], status: DesiredStatus, failed: Collection[str]
+) -> tuple[str, ...]:
+    """Return what is to be asked for to find the tasks of one status; not that of which a list has failed."""
+    running = status is DesiredStatus.RUNNING
+    marks = (call.started_by for call in ambiguous_calls if call.stopped or running)
+    return tuple(dict.fromkeys(mark for mark in marks if mark not in failed))
+
+
+def costs_more(pages: int, unseen: int, tokens: int) -> bool:
+    """Tell whether the cluster's list, which goes on after so many pages, takes more reads than so many tokens.
+
+    The tasks on it that were never seen must be described. They are remembered, so that may cost as much again.
+    """
+    return pages >= tokens or pages + pages_of(unseen) >= 2 * tokens
 
 
 def by_hundreds(arns: Iterable[str]) -> Iterator[tuple[str, ...]]:
@@ -83,3 +97,11 @@ def to_confirm(ambiguous_calls: Iterable[AmbiguousCall], found: Mapping[Mark, Co
                 else:
                     wanted.setdefault(short(instance), instance)
     return tuple(wanted.values())
+
+
+def own_copy(error: ECSError | None) -> ECSError | None:
+    """Copy an error that many calls get: each raises its own, with its own starts."""
+    own = copy.copy(error)
+    if own is not None and error is not None:
+        own.__cause__ = error.__cause__
+    return own

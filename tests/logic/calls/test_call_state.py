@@ -29,6 +29,7 @@ from aioecs._logic.calls.actions import (
 )
 from aioecs._logic.calls.call_record import CallRecord, Phase
 from aioecs._logic.calls.call_result import verdict
+from aioecs._logic.calls.retry import LATE_PATIENCE
 from aioecs._logic.calls.token import stop_reason
 from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
 from aioecs._model.options import Delivery, OnCancel
@@ -171,10 +172,11 @@ def test_lost_is_looked_up_and_never_sent() -> None:
     """A lost answer leads to looks, early ones prove nothing, and what is found is adopted."""
     call = record()
     act = lost(call)
-    for now in (2.0, 5.0, 12.0, 30.9):
+    for looks, now in enumerate((2.0, 5.0, 12.0, 30.9), 1):
         assert isinstance(act, BackOff)
         look = call_state.happened(call, BackoffEnded(), now)
-        assert look == LookUp(confirm=False, patience=look.patience) if isinstance(look, LookUp) else False
+        assert isinstance(look, LookUp)
+        assert (look.confirm, look.stopped) == (False, looks > 2), "at first the task runs, if there is one"
         act = call_state.happened(call, LookupDone((), whole=True, began=now), now)
     assert isinstance(act, BackOff)
     call_state.happened(call, BackoffEnded(), 31.0)
@@ -192,9 +194,9 @@ def test_the_last_rest_ends_just_when_absence_begins_to_prove() -> None:
         assert isinstance(call_state.happened(call, BackoffEnded(), now), LookUp)
         act = call_state.happened(call, LookupDone((), whole=True, began=now), now)
     assert act == BackOff(31.0)
+    assert call.looks == 5, "each backoff is three times as long as the last"
     look = call_state.happened(call, BackoffEnded(), 31.0)
-    assert isinstance(look, LookUp)
-    assert look.confirm
+    assert look == LookUp(confirm=True, stopped=True, patience=LATE_PATIENCE)
 
 
 def late(call: CallRecord, **given: object) -> Action | None:

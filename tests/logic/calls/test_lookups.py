@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from aioecs import Tag, Task
-from aioecs._logic.calls.lookups import AmbiguousCall, by_hundreds, marks_of, pages_of, pages_worth, to_confirm
+from aioecs._logic.calls.lookups import (
+    AmbiguousCall,
+    by_hundreds,
+    costs_more,
+    marks_of,
+    pages_of,
+    to_confirm,
+    tokens_to_list,
+)
+from aioecs._model.shapes.enums import DesiredStatus
 
 TAG = "aioecs:token"
 
@@ -60,18 +70,31 @@ def test_other_tags_are_not_marks() -> None:
     assert marks_of(Task(started_by="svc", tags=[Tag(key="other", value="t")]), TAG) == (("svc", None),)
 
 
+EARLY = attrs.evolve(ambiguous_call("u"), stopped=False)
+
+
 @pytest.mark.parametrize(
-    ("ambiguous_calls", "expected"),
+    ("ambiguous_calls", "running", "stopped"),
     [
-        ([], 0),
-        ([ambiguous_call("t")], 2),
-        ([ambiguous_call("t"), ambiguous_call("u"), ambiguous_call("v")], 6),
-        ([ambiguous_call("t", started_by="svc"), ambiguous_call("u", started_by="svc"), ambiguous_call("v")], 4),
+        pytest.param([], "", "", id="nothing"),
+        pytest.param([ambiguous_call("t"), EARLY], "tu", "t", id="an early lookup lists no stopped tasks"),
+        pytest.param([ambiguous_call("t"), ambiguous_call("x", started_by="t")], "t", "t", id="a mark is listed once"),
+        pytest.param([ambiguous_call("f"), ambiguous_call("t")], "t", "t", id="not one of which a list has failed"),
     ],
 )
-def test_what_the_clusters_list_may_cost(ambiguous_calls: list[AmbiguousCall], expected: int) -> None:
-    """Token by token costs two lists each; doubts that share a mark share them."""
-    assert pages_worth(ambiguous_calls) == expected
+def test_what_is_listed(ambiguous_calls: list[AmbiguousCall], running: str, stopped: str) -> None:
+    """Each mark once, of both statuses where both are looked for."""
+    assert tokens_to_list(ambiguous_calls, DesiredStatus.RUNNING, {"f"}) == tuple(running)
+    assert tokens_to_list(ambiguous_calls, DesiredStatus.STOPPED, {"f"}) == tuple(stopped)
+
+
+@pytest.mark.parametrize(
+    ("pages", "unseen", "tokens", "more"),
+    [(1, 100, 2, False), (2, 0, 2, True), (9, 900, 10, False), (5, 1500, 10, True), (9, 0, 10, False)],
+)
+def test_when_the_clusters_list_costs_more(pages: int, unseen: int, tokens: int, more: bool) -> None:
+    """As soon as it takes as many pages, or with the descriptions of what was never seen twice as many reads."""
+    assert costs_more(pages, unseen, tokens) is more
 
 
 @pytest.mark.parametrize(
