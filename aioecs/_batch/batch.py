@@ -96,7 +96,7 @@ class Batch(RunBatch):
         session = self._session
         session.expect_open()
         expect(cancel_scope)
-        if not session.core.admission.admits():
+        if not session.core.admission.try_admit():
             cancelled = partial(self._cancelled_before_admission, request, idempotency_key)
             await admit(session.core.admission, cancel_scope, cancelled)
             session.expect_open()  # it may have been left meanwhile

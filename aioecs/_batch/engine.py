@@ -147,7 +147,7 @@ class Engine:
         try:
             while await self._ready():
                 asked = self.core.now
-                permit = await self.core.start_limiter.turn(Priority.START, self.packing.calls_left, of=self)
+                permit = await self.core.start_limiter.acquire(Priority.START, self.packing.calls_left, of=self)
                 emit_rate_limited(self.core.emit, None, self.core.now - asked)
                 taken = self.packing.take(self.core.now)
                 if taken is None:
@@ -284,8 +284,8 @@ class Engine:
         batch_call.results = results = owned if whole else assign_results(entries, owned)
         error: ECSError | None = None
         if record.surplus or {start.outcome for start in results} != {STARTED}:
-            verdict = batch_call.call.verdict()
-            error = verdict if isinstance(verdict, ECSError) else None
+            result = batch_call.call.result()
+            error = result if isinstance(result, ECSError) else None
         if whole:
             self._settle_all(batch_call, results, error)
             return

@@ -25,8 +25,8 @@ _BEGINNING = re.compile("[0-9a-f]{4,31}")  # of an id of 32 characters; a shorte
 
 
 @asynccontextmanager
-async def endpoint(options: StartOptions) -> AsyncGenerator[dict[str, Any]]:
-    """Give what a client is made with; with `--local` it is the embedded ECS, which lives as long as the block."""
+async def endpoint(options: StartOptions, **settings: Any) -> AsyncGenerator[dict[str, Any]]:
+    """Give what a client is made with; with `--local` it is an embedded ECS with these settings."""
     if not options.local:
         yield options.access.client_options()
         return
@@ -42,6 +42,7 @@ async def endpoint(options: StartOptions) -> AsyncGenerator[dict[str, Any]]:
         cpu=LOCAL_CAPACITY,
         memory=LOCAL_CAPACITY,
         region=options.access.region or LOCAL_REGION,
+        **settings,
     ) as local:
         yield {**local.client_kwargs(), "config": direct, "timeouts": options.access.timeouts}
 

@@ -259,7 +259,7 @@ async def working(ecs: aioecs.Client, ledger: aioecs.worker.Ledger) -> None:
         aioecs.worker.SQLiteLedger("jobs.db"),
         aioecs.worker.DynamoDBLedger("jobs"),
     ]
-    _held: type[aioecs.worker.Claimed | aioecs.worker.Entry | aioecs.worker.Verdict] = aioecs.worker.Claimed
+    _held: type[aioecs.worker.Claimed | aioecs.worker.Entry | aioecs.worker.ClaimOutcome] = aioecs.worker.Claimed
     _failing: list[type[aioecs.ECSError]] = [
         aioecs.worker.LedgerError,
         aioecs.worker.EntryError,

@@ -1,6 +1,6 @@
-"""When something is tried again: an operation that does no harm twice, and the lookup of an ambiguous call.
+"""Decides when something is tried again: an operation that is safe to repeat, and the lookup of an ambiguous call.
 
-Reads, stops, and RunTask under its client token do no harm twice.
+Reads, stops, and RunTask with its client token are safe to repeat.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from aioecs._model.options import Retries
 from aioecs.errors import ConfigurationError
 
 EARLY_LOOKUPS = 2  # lookups just after an answer was lost, which list running tasks alone
-LATE_PATIENCE = 0.5  # in seconds: so long a lookup that may prove absence waits for others, at most
+LATE_PATIENCE = 0.5  # in seconds: the longest time that a lookup which may prove absence waits for other calls
 
 
 @attrs.define
-class Tries:
-    """The tries of one such call. Throttled ones don't count; the clock bounds them."""
+class RetryState:
+    """The attempts of one such call. Throttled ones don't count; the deadline limits them."""
 
     retries: Retries
     deadline: float
@@ -25,7 +25,7 @@ class Tries:
     throttled: int = 0
 
     def backoff(self, what: Rejected | NotSent | Lost, now: float, jitter: float) -> float | None:
-        """Return how long to back off before the next try, in seconds; None: there is none, raise what came."""
+        """Return the backoff before the next attempt, in seconds; None if there is none: raise the last error."""
         if isinstance(what, Rejected) and not what.error.throttled:
             return None
         if isinstance(what, Rejected):
@@ -39,7 +39,7 @@ class Tries:
 
 
 def max_backoff(retries: Retries, retries_before: int) -> float:
-    """Return the longest backoff after so many earlier ones, in seconds: twice as long each time, up to a bound."""
+    """Return the longest backoff after this many earlier ones, in seconds: twice as long each time, up to a bound."""
     return min(retries.initial_backoff * 2.0 ** min(retries_before, 32), retries.max_backoff)
 
 
@@ -56,7 +56,7 @@ def longest_before_lookup(retries: Retries, lookups_before: int, *, late: bool) 
 def lookup_patience(retries: Retries, lookups: int, *, late: bool) -> float:
     """Return how long the lookup of this number may wait to be made together with others, in seconds.
 
-    The first waits for none; half a backoff matters to no later one. One that may prove absence keeps a caller waiting.
+    The first doesn't wait, later ones half a backoff. A caller waits for one that may prove absence: it waits less.
     """
     if lookups <= 1:
         return 0.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import attrs
 import pytest
 
 from aioecs import Tag, Task
@@ -13,9 +12,7 @@ from aioecs._logic.calls.lookups import (
     marks_of,
     pages_of,
     to_confirm,
-    tokens_to_list,
 )
-from aioecs._model.shapes.enums import DesiredStatus
 
 TAG = "aioecs:token"
 
@@ -68,24 +65,6 @@ def test_whose_a_task_is(asked: AmbiguousCall, found: Task, belongs: bool) -> No
 def test_other_tags_are_not_marks() -> None:
     """Only the tag of aioecs counts."""
     assert marks_of(Task(started_by="svc", tags=[Tag(key="other", value="t")]), TAG) == (("svc", None),)
-
-
-EARLY = attrs.evolve(ambiguous_call("u"), stopped=False)
-
-
-@pytest.mark.parametrize(
-    ("ambiguous_calls", "running", "stopped"),
-    [
-        pytest.param([], "", "", id="nothing"),
-        pytest.param([ambiguous_call("t"), EARLY], "tu", "t", id="an early lookup lists no stopped tasks"),
-        pytest.param([ambiguous_call("t"), ambiguous_call("x", started_by="t")], "t", "t", id="a mark is listed once"),
-        pytest.param([ambiguous_call("f"), ambiguous_call("t")], "t", "t", id="not one of which a list has failed"),
-    ],
-)
-def test_what_is_listed(ambiguous_calls: list[AmbiguousCall], running: str, stopped: str) -> None:
-    """Each mark once, of both statuses where both are looked for."""
-    assert tokens_to_list(ambiguous_calls, DesiredStatus.RUNNING, {"f"}) == tuple(running)
-    assert tokens_to_list(ambiguous_calls, DesiredStatus.STOPPED, {"f"}) == tuple(stopped)
 
 
 @pytest.mark.parametrize(
