@@ -18,7 +18,7 @@ from aioecs._model.limits import INSTANCES_PER_CALL, expect
 from aioecs._model.options import OnCancel
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.start_result import StartResult
-from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, fired, reason_of
+from aioecs._runtime.cancellation_monitor import CancellationMonitor, Source, fired, reason_of
 from aioecs._runtime.client_core import Core
 from aioecs._runtime.event_emitter import emit_start_settled
 from aioecs.errors import ClientStateError, ECSError, InvalidRequest, StartCancelled
@@ -37,7 +37,7 @@ class StartStream:
         engine: Engine,
         group_of: Callable[[StartTaskRequest, int], Group],
         on_cancel: OnCancel,
-        source: Cancellable | None,
+        source: Source | None,
         *,
         keep: bool = False,
     ) -> None:

@@ -21,13 +21,14 @@ import attrs
 from aioecs._calls.call import Call
 from aioecs._logic.calls.call_record import CallRecord
 from aioecs._logic.calls.call_result import cancelled
+from aioecs._logic.calls.time_limit import TimeLimit
 from aioecs._model.options import OnCancel
 from aioecs._model.shapes.run_task import RunTaskResponse
 from aioecs._model.shapes.start_task_response import StartTaskResponse
 from aioecs._model.start_result import Outcome
 from aioecs._runtime.admission import AdmissionGate
 from aioecs._runtime.cancel_token import CancelToken
-from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, fired, reason_of, resolve
+from aioecs._runtime.cancellation_monitor import CancellationMonitor, Source, fired, fired_part, reason_of, resolve
 from aioecs._runtime.settling_log import SettlingLog
 from aioecs.errors import CallCancelled, ECSError, StartCancelled
 
@@ -166,15 +167,13 @@ class SharedCall:
 class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
     """One caller's wait."""
 
-    def __init__(
-        self, awaited: PendingOutcome[R], source: Cancellable | None, on_cancel: OnCancel, settle: float
-    ) -> None:
+    def __init__(self, awaited: PendingOutcome[R], source: Source | None, on_cancel: OnCancel, settle: float) -> None:
         self._awaited = awaited
         self._source = source
         self._on_cancel: OnCancel = on_cancel
         self._settle = settle
         self._left = False
-        self._fired = False
+        self._fired: Source | None = None  # the part of the source that has withdrawn the call
         self._told = False
         self._waiter = self._awaited.end_or()
         self._watch = CancellationMonitor.here().watch(source, self._source_fired) if source is not None else None
@@ -208,7 +207,7 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
             return self._answer()
         if first is None:
             first = await cancelled_around()
-        truth = self._awaited.cancelled(reason_of(self._source) if self._fired else None, self._blamed())
+        truth = self._awaited.cancelled(reason_of(self._fired), self._fired)
         self._told = True
         self._awaited.given()
         self._awaited.outcome_undelivered(once_ended=first is not None)
@@ -242,13 +241,10 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
             raise verdict
         return verdict
 
-    def _blamed(self) -> object:
-        return self._source if self._fired else None
-
     def _is_second(self) -> bool:
         """Tell a second cancel from the passed scope's own, which the monitor may have seen before it came here."""
-        own = isinstance(self._source, anyio.CancelScope) and anyio.current_effective_deadline() == float("-inf")
-        return self._fired and not own
+        own = isinstance(self._fired, anyio.CancelScope) and anyio.current_effective_deadline() == float("-inf")
+        return self._fired is not None and not own
 
     async def _settled(self) -> None:
         """Wait on, shielded from the scopes that have cancelled us, until it is settled or a second cancel comes."""
@@ -260,13 +256,20 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
                 await self._waiter
 
     def _source_fired(self) -> None:
-        if self._told or self._fired:
+        part = fired_part(self._source)
+        if self._told or part is None or part is self._fired:
             return
-        if self._left and isinstance(self._source, CancelToken):
-            self._end_wait()  # the second cancel: its caller was cancelled before
-        else:
-            self._fired = True
-            self._leave(reason_of(self._source) or "cancelled")
+        if self._ends_settling(part):
+            self._end_wait()
+        elif self._fired is None and not (self._left and isinstance(part, TimeLimit)):
+            self._fired = part
+            self._leave(reason_of(part) or "cancelled")
+
+    def _ends_settling(self, part: Source) -> bool:
+        """Tell whether this is a second cancel, after the caller's own or after its time limit."""
+        if isinstance(self._fired, TimeLimit):
+            return True
+        return self._left and self._fired is None and isinstance(part, CancelToken)
 
     def _leave(self, why: str) -> None:
         if self._left:
@@ -295,7 +298,7 @@ async def cancelled_around() -> asyncio.CancelledError | None:
     return None
 
 
-async def refuse_if_cancelled(source: Cancellable | None, tell: Callable[[str | None, object], ECSError]) -> None:
+async def refuse_if_cancelled(source: Source | None, tell: Callable[[str | None, object], ECSError]) -> None:
     """Raise before anything is begun, or even signed, if the scope or token has fired or the caller is cancelled.
 
     `tell(reason, source)` makes what the caller is told, a StartCancelled where a start was asked for: that nothing
@@ -305,7 +308,7 @@ async def refuse_if_cancelled(source: Cancellable | None, tell: Callable[[str | 
         ECSError: it has fired; nothing was sent.
         CancelledError: the caller is cancelled; what it is told is the cause.
     """
-    blamed = source if source is not None and fired(source) else None
+    blamed = fired_part(source)
     task = asyncio.current_task()
     around = anyio.current_effective_deadline() == float("-inf") or (task is not None and task.cancelling())
     if blamed is None and not around:
@@ -319,9 +322,7 @@ async def refuse_if_cancelled(source: Cancellable | None, tell: Callable[[str | 
     raise truth
 
 
-async def admit(
-    gate: AdmissionGate, source: Cancellable | None, tell: Callable[[str | None, object], Exception]
-) -> None:
+async def admit(gate: AdmissionGate, source: Source | None, tell: Callable[[str | None, object], Exception]) -> None:
     """Wait at the admission gate; what fires meanwhile is noticed behind it, before anything is begun.
 
     `tell(reason, source)` makes what a cancelled caller is told: that nothing was sent.
@@ -332,5 +333,5 @@ async def admit(
     try:
         await gate.queue()
     except asyncio.CancelledError as first:
-        blamed = source if source is not None and fired(source) else None
+        blamed = fired_part(source)
         raise first from tell(reason_of(blamed), blamed)
