@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -45,18 +45,6 @@ class Batch(RunBatch):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._session.__aexit__(kind, error, traceback)
-
-    @property
-    def may_send(self) -> Callable[[str], bool] | None:
-        """Called with a start's idempotency key in the last step before each send; if False, nothing is sent.
-
-        Parts of a request beyond its first ten instances have keys of their own: the key, NUL, and where they begin.
-        """
-        return self._session.may_send
-
-    @may_send.setter
-    def may_send(self, may_send: Callable[[str], bool] | None) -> None:
-        self._session.may_send = may_send
 
     # ------------------------------------------------------------------------------------------------------ starting
 

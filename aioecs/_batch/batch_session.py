@@ -61,6 +61,10 @@ class BatchSession:
         self.on_cancel: OnCancel = on_cancel
         self.engine = Engine(core, self.prepare, window)
         self.may_send: Callable[[str], bool] | None = None
+        """Called with a start's idempotency key in the last step before each send; if False, nothing is sent.
+
+        Parts of a request beyond its first ten instances have keys of their own: the key, NUL, and where they begin.
+        """
         self.state = "not entered"
         self.delivery: Delivery = delivery
         self._drain = drain

@@ -13,6 +13,7 @@ import anyio
 
 from aioecs._batch.placement.placement_context import OnCapacityShortage, PlacementContexts
 from aioecs._calls.call_preparation import Preparer
+from aioecs._client.access import Access
 from aioecs._client.run import Runs
 from aioecs._client.starting_many import StartingMany
 from aioecs._model import limits
@@ -224,9 +225,17 @@ class Client(StartingMany, Runs):
         self._core()
         return self._raw
 
-    def reached_by(self) -> tuple[Settings, str]:
-        """Return how it reaches ECS, and its Region: for those parts of aioecs that reach other services likewise."""
-        return self._settings, self._core().transport.region
+    def _access(self) -> Access:
+        return Access(self._settings, self._core().transport.region)
+
+
+def access_of(client: Client) -> Access:
+    """Return how a client reaches AWS, for those parts of aioecs that reach other services likewise.
+
+    Raises:
+        ClientStateError: the client is not open.
+    """
+    return client._access()  # noqa: SLF001 of this module  # pyright: ignore[reportPrivateUsage]
 
 
 def _asyncio_loop() -> asyncio.AbstractEventLoop:

@@ -8,8 +8,9 @@ import logging
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
-from aioecs._runtime.token_subscription import watch_token
+from aioecs._runtime.token_subscription import Wake, watch_token
 from aioecs.errors import StartCancelled
 
 _log = logging.getLogger("aioecs")
@@ -43,7 +44,7 @@ class CancelToken:
         "_ancestors",
         "_callbacks",
         "_calling",
-        "_deadline_heard",
+        "_deadline_callbacks",
         "_deadlines",
         "_heirs",
         "_keys",
@@ -56,7 +57,7 @@ class CancelToken:
         self._deadlines: list[float] = []  # each earlier than those before it, unless two came at the same time
         self._keys = itertools.count()
         self._callbacks: dict[int, Callback] = {}
-        self._deadline_heard: dict[int, Callable[[], object]] = {}
+        self._deadline_callbacks: dict[int, Callable[[], object]] = {}
         self._ancestors: tuple[weakref.ref[CancelToken], ...] = ()
         self._heirs: dict[int, weakref.ref[CancelToken]] = {}
 
@@ -130,9 +131,9 @@ class CancelToken:
     def _cancel_at(self, deadline: float) -> None:
         if deadline < min(self._deadlines, default=float("inf")):
             self._deadlines.append(deadline)
-            for key in list(self._deadline_heard):
-                if (hear := self._deadline_heard.get(key)) is not None:
-                    hear()
+            for key in list(self._deadline_callbacks):
+                if (deadline_set := self._deadline_callbacks.get(key)) is not None:
+                    deadline_set()
             for heir in [ref() for ref in list(self._heirs.values())]:
                 if heir is not None:
                     heir._cancel_at(deadline)
@@ -177,24 +178,24 @@ class CancelToken:
     async def wait(self) -> str | None:
         """Wait until it is cancelled, and return the reason; a cancel of the wait leaves the token as it was."""
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        with watch_token(self, lambda: None if woken.done() else woken.set_result(None)):
+        with watch(self, lambda: None if woken.done() else woken.set_result(None)):
             await woken
         return self.reason
 
-    def on_cancel_or_deadline(self, call: Callback, hear: Callable[[], object]) -> Callable[[], None]:
-        """Call `call(reason)` once it is cancelled and `hear()` whenever its deadline is set; return what ends both.
+    def _on_cancel_or_deadline(self, call: Callback, deadline_set: Callable[[], object]) -> Callable[[], None]:
+        """Call `call(reason)` once it is cancelled, `deadline_set()` whenever its deadline is; return what ends both.
 
-        For whoever waits on a loop and watches the clock there.
+        For waits on a loop, which watch the clock there.
         """
         key = next(self._keys)
-        self._deadline_heard[key] = hear
+        self._deadline_callbacks[key] = deadline_set
         self._callbacks[key] = call
         if self.cancelled:
             self._call(key)
 
         def end() -> None:
             self._callbacks.pop(key, None)
-            self._deadline_heard.pop(key, None)
+            self._deadline_callbacks.pop(key, None)
 
         return end
 
@@ -202,3 +203,8 @@ class CancelToken:
         if self._reason:
             return f"<CancelToken cancelled{f': {self.reason}' if self.reason else ''}>"
         return f"<CancelToken {'deadline set' if self._deadlines else 'not cancelled'}>"
+
+
+def watch(token: CancelToken, wake: Wake) -> AbstractContextManager[None]:
+    """Call `wake()` on the running loop, once, when the token is cancelled; not after the block has ended."""
+    return watch_token(token, token._on_cancel_or_deadline, wake)

@@ -17,8 +17,8 @@ import anyio
 
 from aioecs._logic.calls.time_limit import TimeLimit
 from aioecs._model import limits
-from aioecs._runtime.cancel_token import CancelToken
-from aioecs._runtime.token_subscription import Wake, watch_token
+from aioecs._runtime.cancel_token import CancelToken, watch
+from aioecs._runtime.token_subscription import Wake
 from aioecs.errors import InvalidRequest
 
 TICK = 0.01  # in seconds, between two checks of the plain scopes
@@ -110,7 +110,7 @@ class CancellationMonitor:
         if source is None:
             yield
         elif isinstance(source, CancelToken):
-            with watch_token(source, wake):
+            with watch(source, wake):
                 yield
         elif isinstance(source, TimeLimit):
             with self.watch(_beside(source), wake), _watch_clock(source.ends, wake):

@@ -13,6 +13,7 @@ import anyio
 import attrs
 
 from aioecs import Batch, CancelToken, Client, find_start_error
+from aioecs._client.access import check_each_send
 from aioecs._model import StartTaskRequest, StopTaskRequest
 from aioecs.errors import ECSError, InvalidRequest
 from aioecs.worker._job_decisions import (
@@ -84,7 +85,7 @@ class Starter:
         self._key = key
         self._lease = lease
         self._under: dict[str, Job] = {}
-        batch.may_send = self.may_send
+        check_each_send(batch, self.may_send)
 
     def may_send(self, key: str) -> bool:
         """Tell whether the lease of a job lasts long enough for a request that is written now.

@@ -18,6 +18,7 @@ from virtual_time import VirtualTimeLoop, iterations, run_in_virtual_time
 from aioecs import CancelToken, InvalidRequest
 from aioecs._runtime.cancellation_monitor import (
     TICK,
+    Cancellable,
     CancellationMonitor,
     Source,
     expect,

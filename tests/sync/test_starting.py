@@ -180,8 +180,8 @@ def test_a_timeout_has_the_outcome(there: LocalECS, ecs: aioecs.sync.Client) -> 
         assert late.value.outcome is Outcome.STOPPED
     there.faults.add(attrs.evolve(SLOW, operation="RunTask", times=None))
     run = aioecs.RunTaskRequest(task_definition="demo", launch_type="EC2")
-    for call in (lambda: ecs.run_task(run, timeout=0.1), lambda: ecs.run_tasks(iter([run]), timeout=0.1)):
+    for run_call in (lambda: ecs.run_task(run, timeout=0.1), lambda: ecs.run_tasks(iter([run]), timeout=0.1)):
         with pytest.raises(StartTimeout) as late:
-            call()
+            run_call()
         assert late.value.outcome is Outcome.STOPPED
     assert there.truth.running() == []

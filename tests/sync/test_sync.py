@@ -35,8 +35,8 @@ SLOW = Fault("delay", seconds=0.3)
 
 # The same names ------------------------------------------------------------------------------------------------------
 
-# A batch is fed by concurrent tasks of a loop, the raw client is a loop's, and `reached_by` is internal.
-ONLY_ASYNC = {"batch", "raw", "reached_by"}
+# A batch is fed by concurrent tasks of a loop, and the raw client is a loop's.
+ONLY_ASYNC = {"batch", "raw"}
 ONLY_SYNC = {"begin_start_task", "close", "end_start_task"}
 
 
