@@ -46,6 +46,18 @@ class Batch(RunBatch):
     ) -> None:
         await self._session.__aexit__(kind, error, traceback)
 
+    async def aopen(self) -> Self:
+        """Open the batch, and return it: what `async with` does, for frameworks that open and close separately."""
+        return await self.__aenter__()
+
+    async def aclose(self) -> None:
+        """Close the batch, once every start has its outcome: what leaving the block does. A second time does nothing.
+
+        Close it before its client, from any task of the event loop.
+        """
+        if self._session.state != "closed":
+            await self._session.__aexit__(None, None, None)
+
     # ------------------------------------------------------------------------------------------------------ starting
 
     async def start_task(

@@ -326,6 +326,10 @@ class StartStream:
     def _end_settling(self) -> None:
         """Wait no longer: the results are what is known now; the final outcomes are reported to `on_settled`."""
         self._settling_ended = True
+        if self._entries and self._longest_wait() and self._settling_id >= 0:
+            unknown = [known_result(entry) for entry in self._entries.values()]
+            self._core.settling.give_up(self._settling_id, unknown)
+            self._settling_id = -1
         entries, self._entries = self._entries, {}
         for at, entry in entries.items():
             self._add_result(at, self._known_result(entry))

@@ -208,6 +208,8 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
         if first is None:
             first = await cancelled_around()
         truth = self._awaited.cancelled(reason_of(self._fired), self._fired)
+        if self._settle_timer is not None and not self._awaited.ended:
+            self._awaited.settling.give_up(self._settling_number, truth.starts)
         self._told = True
         self._awaited.given()
         self._awaited.outcome_undelivered(once_ended=first is not None)

@@ -57,7 +57,11 @@ class StopCall:
     def _log(self) -> None:
         outcome = self.verdict()
         came = f"failed: {outcome}" if isinstance(outcome, ECSError) else "went through"
-        log.info("StopTask of %s %s after its caller had left", self.request.task, came)
+        error = type(outcome).__name__ if isinstance(outcome, ECSError) else None
+        known = {"operation": "StopTask", "arns": (self.request.task,), "cluster": self.request.cluster}
+        log.info(
+            "StopTask of %s %s after its caller had left", self.request.task, came, extra={**known, "error": error}
+        )
 
     @property
     def settling(self) -> SettlingLog:

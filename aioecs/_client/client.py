@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import warnings
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from functools import cache
 from types import TracebackType
@@ -14,6 +16,7 @@ import anyio
 from aioecs._batch.placement.placement_context import OnCapacityShortage, PlacementContexts
 from aioecs._calls.call_preparation import Preparer
 from aioecs._client.access import Access
+from aioecs._client.loop_end import REMEDY, warn_left_open, watch_loop_end
 from aioecs._client.run import Runs
 from aioecs._client.starting_many import StartingMany
 from aioecs._model import limits
@@ -32,9 +35,10 @@ from aioecs.errors import ClientStateError
 class Client(StartingMany, Runs):
     """An async client for Amazon ECS that never starts a task twice, never loses one, and never lies about one.
 
-    An async context manager: `async with aioecs.Client(region_name="eu-west-1") as ecs: ...`. It may be entered in
-    one task and left in another, of one event loop. Leaving it waits for calls that have not settled, `timeouts.drain`
-    seconds at most; starts that are open then are logged as UNKNOWN with their token.
+    An async context manager: `async with aioecs.Client(region_name="eu-west-1") as ecs: ...`; or `aopen` and `aclose`,
+    for frameworks. It may be opened in one task and closed in another, of one event loop. Closing it waits for calls
+    that have not settled, `timeouts.drain` seconds at most; starts that are open then are logged as UNKNOWN with their
+    token. A client that is still open at the end of its event loop is closed then, and a warning says so.
 
     Args:
         region_name: the Region; by default as botocore finds it.
@@ -69,6 +73,8 @@ class Client(StartingMany, Runs):
         InvalidRequest: an argument is not what it must be.
         ConfigurationError: on entering, if there is no Region, or settings contradict each other.
     """
+
+    _state = "not entered"
 
     def __init__(
         self,
@@ -122,23 +128,72 @@ class Client(StartingMany, Runs):
         self._raw: Any = None
         self._transport: Any = None
         self._stack = AsyncExitStack()
-        self._state = "not entered"
+        self._closed = asyncio.Event()
+        self._loop_end: AsyncGenerator[None]
 
     # ---------------------------------------------------------------------------------------------- opening, closing
 
     async def __aenter__(self) -> Self:
+        return await self.aopen()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aopen(self) -> Self:
+        """Open the client, and return it: what `async with` does, for frameworks that open and close separately.
+
+            ecs = await aioecs.Client(region_name="eu-west-1").aopen()
+            ...
+            await ecs.aclose()
+
+        Open and close it in any tasks of one event loop. A cancel leaves nothing open.
+
+        Raises:
+            ClientStateError: it was opened before; make a new one.
+            ConfigurationError: there is no Region, or settings contradict each other.
+        """
         if self._state != "not entered":
-            raise ClientStateError(f"this client is {self._state}: make a new one, it can be entered once")
+            raise ClientStateError(f"this client is {self._state}: make a new one, it can be opened once")
         loop = _asyncio_loop()
-        self._state = "open"
+        self._state = "opening"
         try:
-            if not _wake_anyio.cache_info().currsize:
-                # In a context of its own: sniffio, where it is installed, keeps in a context variable that a loop runs.
-                await loop.run_in_executor(None, contextvars.Context().run, _wake_anyio)
-            self._transport, self._raw = await self._stack.enter_async_context(open_transport(self._settings))
+            await self._open(loop)
         except BaseException:
             self._state = "closed"
+            await self._stack.aclose()
             raise
+        self._state = "open"
+        return self
+
+    async def aclose(self) -> None:
+        """Close the client; a second time does nothing, and at the same time waits for the first.
+
+        Waits for what is in flight, `timeouts.drain` seconds at most; a cancel shortens that to `timeouts.settle`.
+        Starts that are open then are logged as UNKNOWN with their token. New calls are refused from now on.
+
+        Raises:
+            ClientStateError: it is being opened, or belongs to another event loop.
+        """
+        if self._state == "closing":
+            await self._closed.wait()
+        elif self._state in ("not entered", "closed"):
+            self._state = "closed"
+        else:
+            core = self._core()
+            self._state = "closing"
+            try:
+                await self._close(core)
+            finally:
+                self._state = "closed"
+                self._closed.set()
+
+    async def _open(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not _wake_anyio.cache_info().currsize:
+            # In a context of its own: sniffio, where it is installed, keeps in a context variable that a loop runs.
+            await loop.run_in_executor(None, contextvars.Context().run, _wake_anyio)
+        self._transport, self._raw = await self._stack.enter_async_context(open_transport(self._settings))
         core = self._opened = Core(
             transport=self._transport,
             concurrency=ConcurrencyLimit(min(self._settings.max_in_flight, self._settings.pool_size)),
@@ -147,6 +202,7 @@ class Client(StartingMany, Runs):
             loop=loop,
             on_cancel=self._on_cancel,
             on_settled=self._on_settled,
+            owner=self,
             emit=make_emitter(self._on_event),
             start_limiter=SharedLimiter.shared(self._transport.rate_limit_key, "starts", self._pacing),
             read_limiter=SharedLimiter.shared(self._transport.rate_limit_key, "reads", self._pacing),
@@ -159,24 +215,43 @@ class Client(StartingMany, Runs):
         )
         self._placement_contexts = PlacementContexts(self._preparer, self._on_capacity_shortage)
         self._poller = TaskPoller(core, self._preparer.region)
-        return self
+        self._loop_end = watch_loop_end(self._left_open)
+        await anext(self._loop_end)
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        core = self._core()
-        self._state = "closed"
+    async def _close(self, core: Core) -> None:
         self._poller.close()
         with anyio.CancelScope(shield=True):
             try:
                 await self._drain(core)
             finally:
+                await self._loop_end.aclose()
                 await self._stack.aclose()
 
+    async def _left_open(self) -> None:
+        """Close the client of an event loop that ends: whoever was to close it no longer runs."""
+        core = self._opened
+        if core is None or self._state != "open":
+            return
+        where = f"{core.transport.region} at {redact_url(core.transport.endpoint_url)}"
+        open_requests = len(core.background_tasks)
+        self._state = "closed"
+        self._closed.set()
+        try:
+            self._poller.close()
+            await self._end_background_tasks(core)
+            await self._stack.aclose()
+        finally:
+            warn_left_open(f"an aioecs.Client ({where})", open_requests)
+
+    def __del__(self) -> None:
+        if self._state == "open":
+            text = f"an aioecs.Client was left open, and its event loop has ended: {REMEDY}"
+            warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
+
     async def _drain(self, core: Core) -> None:
-        """Wait for what is on its way, and end what is left then; a cancel shortens the wait to `settle`."""
-        told_as = core.settling.begin(
-            lambda: f"{len(core.background_tasks)} requests of the client that is left", core.timeouts.drain
+        """Wait for what is in flight, and end what is left then; a cancel shortens the wait to `settle`."""
+        number = core.settling.begin(
+            lambda: f"{len(core.background_tasks)} requests of the client that is closed", core.timeouts.drain
         )
         try:
             await core.background_tasks.drained(core.timeouts.drain)
@@ -184,17 +259,22 @@ class Client(StartingMany, Runs):
             await core.background_tasks.drained(core.timeouts.settle)
             raise
         finally:
-            core.settling.end(told_as)
-            core.closing = True
-            core.background_tasks.cancel()
-            await core.background_tasks.drained(core.timeouts.settle)
-            core.deadlines.close()
+            core.settling.end(number)
+            await self._end_background_tasks(core)
+
+    async def _end_background_tasks(self, core: Core) -> None:
+        """End what is in flight: each open start is reported as it is known, UNKNOWN if its request was sent."""
+        core.closing = True
+        core.background_tasks.cancel()
+        await core.background_tasks.drained(core.timeouts.settle)
+        core.deadlines.close()
 
     def _core(self) -> Core:
         """Return the inside of the client, if it may be used here."""
         core = self._opened
         if core is None or self._state != "open":
-            raise ClientStateError(f"this client is {self._state}: use it inside `async with aioecs.Client(...)`")
+            text = "use it inside `async with aioecs.Client(...)`, or between `await client.aopen()` and `aclose()`"
+            raise ClientStateError(f"this client is {self._state}: {text}")
         if core.loop is not asyncio.get_running_loop():
             raise ClientStateError("this client belongs to another event loop: make one per loop")
         return core

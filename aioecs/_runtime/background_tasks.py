@@ -47,7 +47,8 @@ class BackgroundTasks:
             ended(task)
         error = None if task.cancelled() else task.exception()
         if isinstance(error, Exception):  # a KeyboardInterrupt goes to the caller of the event loop by itself
-            _log.error("a task of the client's ended with an error: %s", task.get_name(), exc_info=error)
+            text = "a background task of the client ended with an error: %s"
+            _log.error(text, task.get_name(), exc_info=error, extra={"error": type(error).__name__})
 
     async def drained(self, seconds: float) -> bool:
         """Wait until all of them have ended, for so long at most; return whether they have."""

@@ -207,4 +207,5 @@ class CancelToken:
 
 def watch(token: CancelToken, wake: Wake) -> AbstractContextManager[None]:
     """Call `wake()` on the running loop, once, when the token is cancelled; not after the block has ended."""
-    return watch_token(token, token._on_cancel_or_deadline, wake)
+    register = token._on_cancel_or_deadline  # noqa: SLF001 of this module  # pyright: ignore[reportPrivateUsage]
+    return watch_token(token, register, wake)

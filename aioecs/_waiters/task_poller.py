@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Iterable
+from typing import Any
 
 import anyio
 
@@ -187,7 +188,8 @@ class TaskPoller:
         """Take a look that failed: what passes is looked at again, what stays ends the waits that need it."""
         if not _stays(error):
             if self._trouble is None:
-                log.warning("a look at %d tasks that are waited for failed, and is made again: %s", len(entries), error)
+                text = "%d tasks that are waited for could not be described, and are described again: %s"
+                log.warning(text, len(entries), error, extra=_fields(cluster, entries, error))
             self._trouble = error
         elif len(entries) > 1 and _is_of_one(error):
             half = len(entries) // 2  # one bad name fails the whole request: find whose it is
@@ -195,8 +197,14 @@ class TaskPoller:
             await self._ask(cluster, entries[half:], began)
         else:
             text = "tasks in the cluster %s can't be waited for: %s"
-            self.core.warn_once(f"wait {type(error).__name__} {cluster}", text, cluster, error)
+            fields = _fields(cluster, entries, error)
+            self.core.warn_once(f"wait {type(error).__name__} {cluster}", text, cluster, error, fields=fields)
             self._fail([entry.key for entry in entries], error)
+
+
+def _fields(cluster: str, entries: tuple[Entry, ...], error: ECSError) -> dict[str, Any]:
+    arns = tuple(entry.key[1] for entry in entries)
+    return {"operation": "DescribeTasks", "cluster": cluster, "arns": arns, "error": type(error).__name__}
 
 
 def _account_of(arn: str) -> str:

@@ -32,7 +32,7 @@ async def test_a_task_belongs_to_the_client_until_it_ends() -> None:
 @pytest.mark.parametrize(
     ("heard", "error", "logged"),
     [
-        (False, ValueError("oh"), ["a task of the client's ended with an error: some work"]),
+        (False, ValueError("oh"), ["a background task of the client ended with an error: some work"]),
         (True, ValueError("oh"), []),
         (False, asyncio.CancelledError(), []),
         (True, asyncio.CancelledError(), []),

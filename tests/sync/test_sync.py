@@ -36,7 +36,7 @@ SLOW = Fault("delay", seconds=0.3)
 # The same names ------------------------------------------------------------------------------------------------------
 
 # A batch is fed by concurrent tasks of a loop, and the raw client is a loop's.
-ONLY_ASYNC = {"batch", "raw"}
+ONLY_ASYNC = {"aclose", "aopen", "batch", "raw"}
 ONLY_SYNC = {"begin_start_task", "close", "end_start_task"}
 
 

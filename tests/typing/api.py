@@ -215,6 +215,9 @@ async def operations(ecs: aioecs.Client) -> None:
     async for arn in ecs.list_tasks():
         assert_type(arn, str)
     assert_type(ecs.raw, Any)
+    assert_type(await aioecs.Client().aopen(), aioecs.Client)
+    await ecs.aclose()
+    assert_type(await ecs.batch().aopen(), aioecs.Batch)
 
 
 async def cancelling(token: aioecs.CancelToken) -> None:
