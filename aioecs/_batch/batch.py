@@ -97,7 +97,7 @@ class Batch(RunBatch):
         """Carry out one request, under this very key; its response is that of its operation."""
         session = self._session
         session.expect_open()
-        if not session.core.admission.admits():
+        if not session.core.admission.try_admit():
             cancelled = partial(self._cancelled_before_admission, request, idempotency_key)
             await admit(session.core.admission, source, cancelled)
             session.expect_open()  # it may have been left meanwhile

@@ -50,6 +50,8 @@ class BatchCall:
     """How many of its starts are still wanted."""
     stops: bool = False
     """The call itself stops what it started: none of its starts is wanted."""
+    looked_up: bool = False
+    """Its answer was lost, and lookups find out what came of it; it has nothing in flight."""
     results: Sequence[StartResult] | None = None
     """The result of each start, once the call has ended."""
     _known: set[str | None] | None = None
@@ -129,3 +131,6 @@ class StoppedLater:
     def settled(self, entry: Entry, start: StartResult, error: ECSError | None, _: BatchCall | None, /) -> None:
         """Pass the result of the stop on."""
         self.notify(entry, start, error, None)
+
+    def looked_up(self, entry: Entry, now: bool, /) -> None:
+        """Take note of nothing: its call has ended."""

@@ -12,12 +12,14 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import attrs
 
 from aioecs._batch.batch_call import NOT_SENT, STARTED, BatchCall, PendingStop, assign_results, not_sent, own_result
 from aioecs._calls.call import Call
 from aioecs._calls.caller_wait import SharedCall
+from aioecs._logic.calls.call_record import Phase
 from aioecs._logic.sending.packing import BEHIND, DONE, FLYING, QUEUED, Entry, Group, Packing, request_of
 from aioecs._model.options import OnCancel
 from aioecs._model.shapes.run_task import RunTaskRequest
@@ -29,7 +31,8 @@ from aioecs._runtime.concurrency import Priority
 from aioecs._runtime.event_emitter import emit_rate_limited
 from aioecs.errors import ECSError, IdempotencyMismatch
 
-KEYED_AT_ONCE = 2_000  # calls with a key that are reconciled beside those that send: one listing serves them all
+LOOKED_UP_AT_ONCE = 2_000  # calls that are looked up beside those that send: one round of lookups serves them all
+LOOKUPS = (Phase.AMBIGUOUS, Phase.REMOVING_DUPLICATES)
 Prepare = Callable[[StartTaskRequest | RunTaskRequest, Group], Call]
 
 
@@ -45,7 +48,7 @@ class Engine:
         self.counts = dict.fromkeys(Outcome, 0)
         self._prepare = prepare
         self._calls_in_flight: set[BatchCall] = set()
-        self._keyed = 0
+        self._beside = 0  # calls that have a key, or are looked up
         self._behind: dict[Entry, Group] = {}
         self._dispatcher: asyncio.Task[None] | None = None
         self._queued = asyncio.Event()
@@ -54,8 +57,8 @@ class Engine:
 
     @property
     def _slots_in_use(self) -> int:
-        """How many calls take a slot; those with a key are reconciled first, together, and take one after that."""
-        return len(self._calls_in_flight) - min(self._keyed, KEYED_AT_ONCE)
+        """How many calls take a slot: those with a key, and those that are looked up, are reconciled beside them."""
+        return len(self._calls_in_flight) - min(self._beside, LOOKED_UP_AT_ONCE)
 
     @property
     def in_flight(self) -> int:
@@ -144,7 +147,7 @@ class Engine:
         try:
             while await self._ready():
                 asked = self.core.now
-                permit = await self.core.start_limiter.turn(Priority.START, self.packing.calls_left, of=self)
+                permit = await self.core.start_limiter.acquire(Priority.START, self.packing.calls_left, of=self)
                 emit_rate_limited(self.core.emit, None, self.core.now - asked)
                 taken = self.packing.take(self.core.now)
                 if taken is None:
@@ -231,8 +234,21 @@ class Engine:
         for entry in entries:
             entry.where = batch_call
         self._calls_in_flight.add(batch_call)
-        self._keyed += batch_call.call.record.keyed
+        self._beside += batch_call.call.record.keyed
+        if batch_call.call.on_change is None:
+            batch_call.call.on_change = partial(self._call_changed, batch_call)
         self._settle_once_ended(batch_call)
+
+    def _call_changed(self, batch_call: BatchCall, phase: Phase) -> None:
+        """Let another call have the slot of one that is looked up, and notify the owners of its starts."""
+        if (phase in LOOKUPS) is batch_call.looked_up or phase is Phase.SETTLING:
+            return
+        batch_call.looked_up = not batch_call.looked_up
+        if not batch_call.call.record.keyed:
+            self._beside += 1 if batch_call.looked_up else -1
+        self._slot_freed.set()
+        for entry in batch_call.entries:
+            entry.owner.looked_up(entry, batch_call.looked_up)
 
     def _queue_behind(self, known: SharedCall, group: Group, entries: list[Entry]) -> None:
         """Queue starts behind a withdrawn call with the same key: its tasks may be about to be stopped."""
@@ -259,7 +275,7 @@ class Engine:
             self._settle_once_ended(batch_call)
             return
         self._calls_in_flight.discard(batch_call)
-        self._keyed -= batch_call.call.record.keyed
+        self._beside -= batch_call.call.record.keyed or batch_call.looked_up
         self._slot_freed.set()
         record = batch_call.call.record
         entries = batch_call.entries
@@ -268,8 +284,8 @@ class Engine:
         batch_call.results = results = owned if whole else assign_results(entries, owned)
         error: ECSError | None = None
         if record.surplus or {start.outcome for start in results} != {STARTED}:
-            verdict = batch_call.call.verdict()
-            error = verdict if isinstance(verdict, ECSError) else None
+            result = batch_call.call.result()
+            error = result if isinstance(result, ECSError) else None
         if whole:
             self._settle_all(batch_call, results, error)
             return

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from aioecs._batch.batch_call import BatchCall, known_result
 from aioecs._batch.engine import Engine
-from aioecs._logic.calls.call_result import cancelled_of, verdict_of
+from aioecs._logic.calls.call_result import cancelled_of, result_of_starts
 from aioecs._logic.sending.packing import FLYING, Entry, Group, instances_of
 from aioecs._model.limits import INSTANCES_PER_CALL
 from aioecs._model.options import OnCancel
@@ -77,6 +77,9 @@ class PendingRequest:
         if self._undelivered:
             self._engine.core.report(self.starts(), self._left)
 
+    def looked_up(self, entry: Entry, now: bool, /) -> None:
+        """Take note that a start is looked up; its result comes in any case."""
+
     def leave(self, on_cancel: OnCancel, why: str) -> None:
         """Withdraw it; the tasks of starts that have settled meanwhile are stopped as `on_cancel` says."""
         self._left = why
@@ -108,12 +111,12 @@ class PendingRequest:
         tokens = sorted({start.token for start in self.starts() if start.token})
         return f"{self._open} starts of a batch with the tokens {', '.join(tokens[:3])}"
 
-    def given(self) -> None:
+    def note_delivered(self) -> None:
         """Its one caller is start; a cancel comes too late from here on."""
 
-    def verdict(self) -> StartTaskResponse | RunTaskResponse | ECSError:
+    def result(self) -> StartTaskResponse | RunTaskResponse | ECSError:
         """Return its answer or error, once it has ended."""
-        return verdict_of(self.starts(), self._error)
+        return result_of_starts(self.starts(), self._error)
 
     def cancelled(self, reason: str | None, source: object) -> StartCancelled:
         """Return what a cancelled caller is start."""

@@ -53,8 +53,7 @@ class StartStream:
         self._may_draw = asyncio.Event()
         self._draw_limit = max(DRAW_AHEAD * INSTANCES_PER_CALL * engine.core.concurrency.size, MIN_DRAW_AHEAD)
         self._drawn = 0
-        self._exhausted = False
-        self._ending = False
+        self._exhausted = self._ending = False
         self._scope_cancelled = self._settling_ended = False
         self._drawing_task: asyncio.Task[None] | None = None
         self._drawing_error: BaseException | None = None
@@ -186,6 +185,9 @@ class StartStream:
             self.error = error
         if error is not None and self._stopped is None and start.outcome is not STARTED and ends_all(error):
             self._stop(error)
+
+    def looked_up(self, entry: Entry, now: bool, /) -> None:
+        """Take note that a start is looked up; its result comes in any case."""
 
     def _add_result(self, at: int, start: StartResult) -> None:
         self._results.add(at, start)
@@ -326,10 +328,8 @@ class StartStream:
     def _end_settling(self) -> None:
         """Wait no longer: the results are what is known now; the final outcomes are reported to `on_settled`."""
         self._settling_ended = True
-        if self._entries and self._longest_wait() and self._settling_id >= 0:
-            unknown = [known_result(entry) for entry in self._entries.values()]
-            self._core.settling.give_up(self._settling_id, unknown)
-            self._settling_id = -1
+        if self._entries and self._longest_wait():
+            self._core.settling.give_up(self._settling_id, map(known_result, self._entries.values()))
         entries, self._entries = self._entries, {}
         for at, entry in entries.items():
             self._add_result(at, self._known_result(entry))

@@ -1,8 +1,8 @@
 """One monitor per event loop for all that can end a wait: tokens, plain cancel scopes and time limits.
 
-A token wakes the loop once, however many calls wait on it. A plain `anyio.CancelScope` can be entered only once, by
-its caller: it is checked, never entered, every `TICK` seconds and only while a call holds one. So it works entered or
-not, by this task, a parent or an unrelated one, before, during or after the call.
+A token wakes the loop once, however many calls wait on it. A plain `anyio.CancelScope` can be entered only once, and
+that is left to its caller: it is polled, never entered, every `TICK` seconds and only while a call waits with one. So
+it works entered or not, by this task, a parent or an unrelated one, before, during or after the call.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from aioecs._runtime.cancel_token import CancelToken, watch
 from aioecs._runtime.token_subscription import Wake
 from aioecs.errors import InvalidRequest
 
-TICK = 0.01  # in seconds, between two checks of the plain scopes
+TICK = 0.01  # in seconds, between two polls of the plain scopes
 
 Cancellable = CancelToken | anyio.CancelScope
 """What callers pass as `cancel_scope`."""
@@ -30,7 +30,7 @@ Source = Cancellable | TimeLimit
 
 
 def fired(source: Source) -> bool:
-    """Tell whether a scope or token was cancelled, or its deadline has passed."""
+    """Return whether a scope or token was cancelled, or its deadline has passed."""
     return fired_part(source) is not None
 
 
@@ -79,13 +79,13 @@ def expect(source: object) -> None:
 
 
 def resolve(waiter: asyncio.Future[None]) -> None:
-    """Wake whoever waits on it, unless that has happened already."""
+    """Set the future's result, unless it is done already."""
     if not waiter.done():
         waiter.set_result(None)
 
 
 class CancellationMonitor:
-    """What is watched on one loop; it is used on that loop alone."""
+    """Watches the scopes and tokens of one loop; used on that loop alone."""
 
     def __init__(self) -> None:
         self._keys = itertools.count()
@@ -131,7 +131,7 @@ class CancellationMonitor:
             self._scopes.pop(key, None)
 
     def _tick(self) -> None:
-        """Check every scope, and again after `TICK` seconds while there are any."""
+        """Poll every scope, and again after `TICK` seconds while there are any."""
         scopes = {id(scope): scope for scope, _ in self._scopes.values()}
         over = {name for name, scope in scopes.items() if fired(scope)}
         due = [key for key, (scope, _) in self._scopes.items() if id(scope) in over]

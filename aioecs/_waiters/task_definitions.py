@@ -56,7 +56,7 @@ class TaskDefinitions:
     async def _read(self, arn: str) -> TaskDefinition | None:
         try:
             request = DescribeTaskDefinitionRequest(task_definition=arn)
-            answer = (await self._core.harmless(DESCRIBE_TASK_DEFINITION, request, Priority.READ)).answer
+            answer = (await self._core.call_with_retries(DESCRIBE_TASK_DEFINITION, request, Priority.READ)).answer
         except ECSError as error:
             text = "task definition %s can't be read, so its tasks are judged without it: %s"
             self._core.warn_once(f"task definition {_about(error, arn)}", text, arn, error)

@@ -156,7 +156,7 @@ class TaskPoller:
         names = [entry.name for entry in entries]
         try:
             request = DescribeTasksRequest(cluster=cluster, tasks=names)
-            answer = (await self.core.harmless(DESCRIBE_TASKS, request, Priority.READ)).answer
+            answer = (await self.core.call_with_retries(DESCRIBE_TASKS, request, Priority.READ)).answer
         except ECSError as error:
             await self._failed(cluster, entries, began, error)
             return

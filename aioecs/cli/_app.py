@@ -24,6 +24,7 @@ COMMANDS = {
     "watch": "Watch a cluster until Ctrl-C: how many tasks are in which state, and the load of each instance.",
     "instances": "List the container instances of a cluster: their status, their tasks, and their free capacity.",
     "local": "Run an ECS on this machine, for any AWS SDK, the AWS CLI or aioecs, until Ctrl-C.",
+    "chaos": "Put scripted faults between any AWS SDK and an endpoint of ECS, until Ctrl-C.",
 }
 """What there is, with the first line of each help: a command's module is imported only to run it, or for its help."""
 
@@ -36,10 +37,15 @@ def _no_type(ctx: Any) -> None:
 
 
 def _without_types(params: list[Any]) -> list[Any]:
-    """Keep help from showing a type beside a flag, which takes no value."""
+    """Keep help from showing a type beside a flag, which takes no value.
+
+    A flag such as `--help` is False where it is not given: typer would import pydantic to convert None.
+    """
     for param in params:
         if getattr(param, "is_flag", False):
             vars(param)["display_type_rich"] = _no_type
+            if not param.expose_value:
+                param.default = False
     return params
 
 

@@ -112,6 +112,9 @@ def test_what_is_put_back_is_not_counted_twice() -> None:
             else:
                 self.ends.append(start)
 
+        def looked_up(self, entry: Entry, now: bool, /) -> None:
+            """Ignore it."""
+
         def add(self, entry: Entry, instance: str, *, again: bool = False) -> None:
             """Queue it for an instance."""
             engine = self.bench.engine
@@ -410,30 +413,30 @@ def test_what_can_not_be_prepared_is_not_sent() -> None:
     run_in_virtual_time(work())
 
 
-def test_a_turn_for_which_nobody_is_left_goes_back() -> None:
-    """Everyone has left while the turn was waited for: nothing is sent, and nobody waits for ever."""
+def test_a_permit_that_no_start_needs_is_returned() -> None:
+    """Every start is withdrawn while the permit is awaited: nothing is sent, and nobody waits for ever."""
 
     async def work() -> None:
         bench = EngineHarness()
         given: list[float] = []
-        turn = asyncio.Event()
+        permitted = asyncio.Event()
 
         class Slow:
-            """A pace that makes one wait."""
+            """A rate limiter that makes one wait."""
 
-            async def turn(self, *_: Any, **__: Any) -> float:
-                await turn.wait()
+            async def acquire(self, *_: Any, **__: Any) -> float:
+                await permitted.wait()
                 return 7.0
 
-            def unsent(self, ticket: float) -> None:
-                given.append(ticket)
+            def unsent(self, permit: float) -> None:
+                given.append(permit)
 
         bench.core.start_limiter = Slow()  # type: ignore[assignment]
         (entry,) = bench.add(HOSTS[0])
         await iterations(5)
         bench.engine.withdraw(entry, "stop", "left")
         await bench.engine.idle()
-        turn.set()
+        permitted.set()
         await iterations(5)
         assert given == [7.0]
         assert bench.sent() == []

@@ -108,8 +108,8 @@ async def at(moment: str, *, count: int = 1, **more: Any) -> Scene:
     )
     scene = Scene(core, call, port, heard, gate.set, core.now)
     if moment == "queued":
-        slot = core.concurrency.held(Priority.STOP)
-        await slot.__aenter__()
+        state = core.concurrency.held(Priority.STOP)
+        await state.__aenter__()
         scene.let_go = core.concurrency.release
     if moment in ("unsent", "on the wire"):
         held = HeldAttempt(unsent=moment == "unsent")
@@ -145,15 +145,15 @@ async def resent(scene: Scene, reconciler: FakeReconciler) -> None:
 
     reconciler.found = ()
     scene.port.handlers["start_task"] = twice
-    original = reconciler.look
+    original = reconciler.look_up
 
-    async def look(ambiguous_call: Any, patience: float) -> Any:
+    async def look_up(ambiguous_call: Any, patience: float) -> Any:
         if len(scene.port.requests) == 1:
-            looked = await original(ambiguous_call, patience)
-            return attrs.evolve(looked, tasks=())
+            lookup = await original(ambiguous_call, patience)
+            return attrs.evolve(lookup, tasks=())
         return await original(ambiguous_call, patience)
 
-    reconciler.look = look  # type: ignore[method-assign]
+    reconciler.look_up = look_up  # type: ignore[method-assign]
     scene.port.handlers["stop_task"] = held
     while "StopTask" not in scene.port.names():
         await asyncio.sleep(0.1)
@@ -173,7 +173,7 @@ async def test_it_is_sent_once_in_a_task_of_the_clients() -> None:
     waiters = [call.end_or(), call.end_or()]
     waiters[0].cancel()
     await waiters[1]
-    answer = call.verdict()
+    answer = call.result()
     assert isinstance(answer, StartTaskResponse)
     assert call.end_or().done()
     assert (len(answer.tasks), answer.attempts, answer.token, answer.request_id) == (3, 1, "aioecs-token", "request-1")
@@ -190,7 +190,7 @@ async def test_only_what_is_missing_is_sent_under_a_key() -> None:
     call.begin()
     await call.end_or()
     assert [request.container_instances for _, request in port.requests] == [(INSTANCES[1],)]
-    answer = call.verdict()
+    answer = call.result()
     assert isinstance(answer, StartTaskResponse)
     assert (len(answer.tasks), answer.attempts) == (2, 1)
 
@@ -386,7 +386,7 @@ def test_at_the_end_of_its_clock_nothing_new_is_begun(
         await scene.call.end_or()
         assert took - 5 <= scene.took <= took + 1e-6
         assert moment == "resting" or scene.took == pytest.approx(took)
-        assert isinstance(scene.call.verdict(), raised)
+        assert isinstance(scene.call.result(), raised)
         assert scene.outcomes == (outcome,)
         assert "StopTask" not in scene.port.names()
         assert scene.heard == []
@@ -401,7 +401,7 @@ def test_an_answer_that_comes_within_settle_of_the_clocks_end_is_returned() -> N
         scene = await at("on the wire")
         scene.core.loop.call_later(CLOCKS.call + CLOCKS.settle - 1, scene.let_go)
         assert await scene.end() == (Outcome.STARTED,)
-        assert isinstance(scene.call.verdict(), StartTaskResponse)
+        assert isinstance(scene.call.result(), StartTaskResponse)
 
     run_in_virtual_time(main())
 
@@ -422,7 +422,7 @@ def test_an_answer_that_comes_together_with_the_cut_is_returned() -> None:
         call = make_call(make_core(FakeTransport(start_task=late), timeouts=CLOCKS))
         call.begin()
         await call.end_or()
-        answer = call.verdict()
+        answer = call.result()
         assert isinstance(answer, StartTaskResponse)
         assert answer.request_id == "request-1"
         assert [start.outcome for start in call.record.starts()] == [Outcome.STARTED]
@@ -599,7 +599,7 @@ async def test_an_error_of_our_own_ends_the_call_as_unknown(caplog: pytest.LogCa
     call = make_call(core)
     call.begin()
     await call.end_or()
-    assert isinstance(call.verdict(), StartUnknown)
+    assert isinstance(call.result(), StartUnknown)
     await iterations(2)
     assert "a bug" in caplog.text
 

@@ -171,7 +171,7 @@ async def test_its_settings_reach_who_acts_on_them() -> None:
         assert (client.timeouts, core.timeouts, core.retries, core.on_cancel) == (CLOCKS, CLOCKS, retries, "keep")
         assert (core.concurrency.size, core.emit) == (7, None)
         assert core.on_settled is hear
-        assert (preparer.tag_tokens, preparer.paced, preparer.region) == (True, False, "us-east-1")
+        assert (preparer.tag_tokens, preparer.rate_limited, preparer.region) == (True, False, "us-east-1")
         assert (core.start_limiter.rate, core.read_limiter.rate) == (math.inf, math.inf)
 
 
@@ -180,7 +180,7 @@ async def test_it_is_paced_as_it_is_told() -> None:
     async with opened(FakeTransport(), pacing=Pacing(burst=3, rate=2), endpoint_url="http://fake") as client:
         core = client._core()
         assert (core.start_limiter.rate, core.read_limiter.rate) == (2, 20)
-        assert (client._preparer.paced, client._preparer.region) == (True, None)
+        assert (client._preparer.rate_limited, client._preparer.region) == (True, None)
 
 
 async def test_no_more_in_flight_than_connections() -> None:

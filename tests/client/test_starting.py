@@ -13,7 +13,7 @@ from virtual_time import run_in_virtual_time
 
 import aioecs
 from aioecs import CancelToken, Outcome, Retries, RunTaskRequest, RunTaskResponse, StopTaskRequest, Task, Timeouts
-from aioecs._logic.calls.token import CLIENT_TOKEN_LIVES
+from aioecs._logic.calls.token import CLIENT_TOKEN_KNOWN
 from aioecs._model.attempt import Answered, Attempt
 from aioecs._transport.transport import SentMarker
 from aioecs.testing import Fault, LocalECS
@@ -227,7 +227,7 @@ def test_beyond_the_client_token_s_life_it_is_looked_up() -> None:
 
     async def main() -> None:
         port = FakeTransport(run_task=lost)
-        patient = Timeouts(call=3 * CLIENT_TOKEN_LIVES, consistency=CLIENT_TOKEN_LIVES)
+        patient = Timeouts(call=3 * CLIENT_TOKEN_KNOWN, consistency=CLIENT_TOKEN_KNOWN)
         often = Retries(max_attempts=10_000, initial_backoff=60, max_backoff=60)
         async with fake_client(port, timeouts=patient, retries=often) as client:
             with pytest.raises(aioecs.StartUnknown) as caught:
@@ -236,7 +236,7 @@ def test_beyond_the_client_token_s_life_it_is_looked_up() -> None:
         names = port.names()
         assert len({request.client_token for name, request in port.requests if name == "RunTask"}) == 1
         last = max(at for at, name in enumerate(names) if name == "RunTask")
-        assert last >= CLIENT_TOKEN_LIVES / 60
+        assert last >= CLIENT_TOKEN_KNOWN / 60
         assert set(names[last + 1 :]) == {"ListTasks"}
 
     run_in_virtual_time(main())

@@ -36,7 +36,7 @@ class Heard:
 
 def sizes(token: CancelToken) -> tuple[int, int, int]:
     """Count what a token holds on to: callbacks, who hears of deadlines, heirs."""
-    return len(token._callbacks), len(token._deadline_callbacks), len(token._heirs)
+    return len(token._callbacks), len(token._deadline_callbacks), len(token._children)
 
 
 # Cancelling ----------------------------------------------------------------------------------------------------------
@@ -634,7 +634,7 @@ def test_a_deadline_that_is_set_as_heirs_and_waiters_go_is_no_matter() -> None:
 
     ends.append(parent._on_cancel_or_deadline(lambda _: None, hear_first))
     ends.append(parent._on_cancel_or_deadline(lambda _: None, lambda: heard.append("second")))
-    parent._heirs[10**9] = weakref.ref(CancelToken())  # dead, and its finalizer not yet run
+    parent._children[10**9] = weakref.ref(CancelToken())  # dead, and its finalizer not yet run
     parent.cancel_after(60)
     assert heard == ["first"]
     ends[0]()

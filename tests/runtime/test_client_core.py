@@ -50,7 +50,7 @@ def saying(*script: Attempt[Any]) -> Handler:
 
 def listing(core: Core, **more: Any) -> Awaitable[Answered[aioecs.ListTasksResponse]]:
     """Make the harmless call."""
-    return core.harmless(LIST_TASKS, aioecs.ListTasksRequest(), Priority.READ, **more)
+    return core.call_with_retries(LIST_TASKS, aioecs.ListTasksRequest(), Priority.READ, **more)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ async def test_what_takes_from_no_bucket_waits_for_no_turn() -> None:
     core = make_core(FakeTransport(describe_task_definition=saying(DESCRIBED)), start_limiter=slow, read_limiter=slow)
     request = aioecs.DescribeTaskDefinitionRequest(task_definition="demo")
     for _ in range(3):
-        assert (await core.harmless(DESCRIBE_TASK_DEFINITION, request, Priority.READ)) == DESCRIBED
+        assert (await core.call_with_retries(DESCRIBE_TASK_DEFINITION, request, Priority.READ)) == DESCRIBED
 
 
 # What nobody is there to hear ----------------------------------------------------------------------------------------

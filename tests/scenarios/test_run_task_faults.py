@@ -133,7 +133,7 @@ async def test_every_fault(transport: str, kind: str, policy: str | None) -> Non
 @pytest.mark.parametrize("count", [1, 10])
 async def test_with_a_token_that_may_be_forgotten(transport: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not sent again: what started is found by its mark, and what did not is unknown."""
-    monkeypatch.setattr(call_record, "CLIENT_TOKEN_LIVES", 0.0)
+    monkeypatch.setattr(call_record, "CLIENT_TOKEN_KNOWN", 0.0)
 
     async def one(fault: Fault) -> None:
         async with LocalECS(instances=10, faults=[fault], visibility_lag=0.1) as local:

@@ -109,6 +109,9 @@ class ResultRecorder:
         """Record a result."""
         self.results.append((entry.at, start, error))
 
+    def looked_up(self, entry: Entry, now: bool, /) -> None:
+        """Ignore it."""
+
     def starts(self) -> list[StartResult]:
         """Return the results, in the order of the entries."""
         return [start for _, start, _ in sorted(self.results, key=lambda each: each[0])]

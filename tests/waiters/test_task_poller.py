@@ -293,7 +293,7 @@ def test_a_fault_of_the_poller_ends_the_waits(caplog: pytest.LogCaptureFixture) 
             await running(world, arn)
 
     run_in_virtual_time(work())
-    assert "a background task of the client ended with an error: aioecs-poll" in caplog.text
+    assert "a background task ended with an error: aioecs-poll" in caplog.text
 
 
 def test_its_repr_is_a_dashboard() -> None:

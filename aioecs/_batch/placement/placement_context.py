@@ -12,7 +12,7 @@ from aioecs._calls.call_preparation import Preparer
 from aioecs._calls.reconciler import GATHERING, Reconciler
 from aioecs._logic.calls import token as tokens
 from aioecs._logic.calls.lookups import AmbiguousCall
-from aioecs._logic.calls.matching import eldest_first, withdrawn
+from aioecs._logic.calls.matching import oldest_first, withdrawn
 from aioecs._logic.placement.demand import Demand, demand
 from aioecs._logic.placement.host_capacity import ClusterCapacity
 from aioecs._model.arn import short
@@ -152,7 +152,7 @@ class PlacementContexts:
         if known is None or known.until < core.now or (known.task.done() and not _went_well(known.task)):
             if len(self._definitions) >= REMEMBERED:
                 self._definitions.clear()
-            task = core.background_tasks.own(self._describe(name), "aioecs describes a task definition", heard=True)
+            task = core.background_tasks.own(self._describe(name), "aioecs describes a task definition", awaited=True)
             age = MAX_AGE if ":" in short(name) else DEFINITION_AGE
             known = self._definitions[name] = _Described(core.now + age, task)
         await asyncio.wait({known.task})
@@ -162,7 +162,7 @@ class PlacementContexts:
 
     async def _describe(self, name: str) -> TaskDefinition:
         asked = DescribeTaskDefinitionRequest(task_definition=name)
-        answer = await self._preparer.core.harmless(DESCRIBE_TASK_DEFINITION, asked, Priority.READ)
+        answer = await self._preparer.core.call_with_retries(DESCRIBE_TASK_DEFINITION, asked, Priority.READ)
         return answer.answer.task_definition or TaskDefinition()
 
     def _inventory(
@@ -214,8 +214,8 @@ class PlacementContexts:
         ends = core.now + core.timeouts.call
         backoff = core.retries.initial_backoff
         while True:
-            looked = await reconciler.look(AmbiguousCall(token, token, (), confirm=True), GATHERING)
-            found = eldest_first(task for task in looked.tasks if not withdrawn(task, token))
+            looked = await reconciler.look_up(AmbiguousCall(token, token, (), confirm=True), GATHERING)
+            found = oldest_first(task for task in looked.tasks if not withdrawn(task, token))
             if found:
                 return found[0]
             if looked.whole:

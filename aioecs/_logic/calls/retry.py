@@ -1,4 +1,4 @@
-"""Whether an operation that does no harm twice is tried again: reads, stops, and RunTask under its client token."""
+"""Decides whether an operation that is safe to repeat is retried: reads, stops, and RunTask with its client token."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from aioecs.errors import ConfigurationError
 
 
 @attrs.define
-class Tries:
-    """The tries of one such call. Throttled ones don't count; the clock bounds them."""
+class RetryState:
+    """The attempts of one such call. Throttled ones don't count; the deadline limits them."""
 
     retries: Retries
     deadline: float
@@ -19,7 +19,7 @@ class Tries:
     throttled: int = 0
 
     def backoff(self, what: Rejected | NotSent | Lost, now: float, jitter: float) -> float | None:
-        """Return how long to back off before the next try, in seconds; None: there is none, raise what came."""
+        """Return the backoff before the next attempt, in seconds; None if there is none: raise the last error."""
         if isinstance(what, Rejected) and not what.error.throttled:
             return None
         if isinstance(what, Rejected):
@@ -33,5 +33,5 @@ class Tries:
 
 
 def max_backoff(retries: Retries, retries_before: int) -> float:
-    """Return the longest backoff after so many earlier ones, in seconds: twice as long each time, up to a bound."""
+    """Return the longest backoff after this many earlier ones, in seconds: twice as long each time, up to a bound."""
     return min(retries.initial_backoff * 2.0 ** min(retries_before, 32), retries.max_backoff)

@@ -95,6 +95,10 @@ class Owner(Protocol):
         """Take the outcome of one; `error` is what its call ended with, if with an error, and `where` is that call."""
         ...
 
+    def looked_up(self, entry: Entry, now: bool, /) -> None:
+        """Take note that the answer to one was lost and it is looked up, or, if not `now`, that it is sent again."""
+        ...
+
 
 class Stage(Enum):
     """Where an entry is."""

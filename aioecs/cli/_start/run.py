@@ -131,7 +131,7 @@ class Run:
         self._streams.stop_live_display()
         self._print_summary()
         try:
-            ended = await client.wait_until_stopped(self._running, self._token, timeout=None)
+            ended = await client.wait_until_stopped(self._running, self._token, timeout=self._options.timeout)
         except WaitError as error:
             self._any_task_failed = True
             self._streams.print_error(str(error))

@@ -462,14 +462,14 @@ class HeldDesk:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.come, self.gate = asyncio.Event(), asyncio.Event()
-        look = Reconciler.look
+        look = Reconciler.look_up
 
         async def held(reconciler: Reconciler, ambiguous_call: AmbiguousCall, patience: float) -> LookupDone:
             self.come.set()
             await self.gate.wait()
             return await look(reconciler, ambiguous_call, patience)
 
-        patch.setattr(Reconciler, "look", held)
+        patch.setattr(Reconciler, "look_up", held)
 
 
 @pytest.fixture
@@ -570,7 +570,7 @@ async def test_a_look_that_is_cut(local: LocalECS, client: aioecs.Client, monkey
     async def cut(*_: object) -> LookupDone:
         raise asyncio.CancelledError
 
-    monkeypatch.setattr(Reconciler, "look", cut)
+    monkeypatch.setattr(Reconciler, "look_up", cut)
     before_the_first(client, lambda: fill(local, *local.instance_arns))
     report = await client.place_tasks(DEMO, count=3, confirm_refusals=True)
     assert adds_up(report, 3)

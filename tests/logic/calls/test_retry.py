@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aioecs import Retries
-from aioecs._logic.calls.retry import Tries
+from aioecs._logic.calls.retry import RetryState
 from aioecs._model.attempt import Lost, NotSent, Rejected
 from aioecs.errors import (
     AnswerLost,
@@ -28,9 +28,9 @@ REFUSED = Rejected(ClusterNotFoundException("Cluster not found.", status=400))
 UNSET = NotSent(ConfigurationError("no credentials"))
 
 
-def tries(attempts: int = 5, deadline: float = 100.0) -> Tries:
+def tries(attempts: int = 5, deadline: float = 100.0) -> RetryState:
     """Begin a call."""
-    return Tries(Retries(max_attempts=attempts, initial_backoff=0.1, max_backoff=1.0), deadline)
+    return RetryState(Retries(max_attempts=attempts, initial_backoff=0.1, max_backoff=1.0), deadline)
 
 
 @pytest.mark.parametrize(

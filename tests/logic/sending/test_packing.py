@@ -22,6 +22,9 @@ class Nobody:
     def settled(self, entry: Entry, start: StartResult, error: ECSError | None, where: object, /) -> None:
         """Ignore it."""
 
+    def looked_up(self, entry: Entry, now: bool, /) -> None:
+        """Ignore it."""
+
 
 def add(packing: Packing, definition: str, instance: str, now: float = 0.0, key: str | None = None) -> Entry:
     """Queue one start."""
