@@ -14,6 +14,7 @@ from typer.main import get_command
 import aioecs
 from aioecs.cli._display.status import CANNOT, DONE, EPILOG, INTERRUPTED, UNWRITTEN
 from aioecs.cli._options import UsageError, spread_option
+from aioecs.cli._parser_messages import plain_message
 from aioecs.cli._run.exit_status import NOT_STARTED
 from aioecs.cli._variables import add_variables
 
@@ -159,8 +160,7 @@ def _command(command_name: str | None) -> str:
 
 
 def _message(error: Exception) -> str:
-    message: str = getattr(error, "format_message", error.__str__)()
-    return message
+    return plain_message(getattr(error, "format_message", error.__str__)())
 
 
 def _print_error(message: str) -> None:

@@ -181,9 +181,10 @@ def test_main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize("missing", ["typer", "rich.console"])
 def test_without_the_extra(missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Without typer or rich it says which extra to install."""
+    for name in [name for name in vars(aioecs.cli) if f"aioecs.cli.{name}" in sys.modules]:
+        monkeypatch.delattr(aioecs.cli, name)  # put back afterwards
     for name in [name for name in sys.modules if name.startswith("aioecs.cli._")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delattr(aioecs.cli, "_app")
     monkeypatch.setitem(sys.modules, missing, None)
     assert status_of_main() == 2
     assert capsys.readouterr().err == "the command line needs its extra: pip install 'aioecs[cli]'\n"

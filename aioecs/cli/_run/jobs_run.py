@@ -11,14 +11,16 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import anyio
+from rich.console import Group
 from rich.text import Text
 
 from aioecs import CancelToken, Client, ECSError, Event, Outcome, Run, StartCancelled
 from aioecs.cli import _lookup
-from aioecs.cli._display.progress import duration
+from aioecs.cli._display.progress import ECHO, duration
 from aioecs.cli._display.start_counts import text_of
 from aioecs.cli._display.status import INTERRUPTED, PARTLY
 from aioecs.cli._display.streams import Streams
+from aioecs.cli._display.text_lines import wrapped
 from aioecs.cli._options import UsageError
 from aioecs.cli._run import local_tasks, messages
 from aioecs.cli._run.exit_status import NOT_STARTED, TIMED_OUT, UNKNOWN, UNWRITTEN, status_of
@@ -170,13 +172,14 @@ class JobsRun:
 
     def _progress(self) -> AbstractContextManager[None]:
         if self._streams.shows_progress(as_json=True):
-            return self._streams.live_display(lambda _: self._line())
+            return self._streams.live_display(lambda columns: Group(*wrapped(self._line(), columns - ECHO)))
         return self._streams.periodic_progress(self._line)
 
     def _line(self) -> Text:
         others = [(self._ended[False], "failed"), (self._ended[None], "unknown"), (len(self._running), "running")]
         more = "".join(f", {count:,} {word}" for count, word in others if count)
-        state = "interrupted: stopping what runs; Ctrl-C again ends at once; " if self._token.cancelled else ""
+        what = self._streams.settling or "stopping what runs"
+        state = f"interrupted: {what}; Ctrl-C again ends at once; " if self._token.cancelled else ""
         took = duration(self._clock() - self._began)
         return Text(f"{state}{self._ended[True]:,} of {self._total:,} succeeded{more}, {took}")
 

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 import anyio
+from rich.console import Group
 from rich.text import Text
 
 from aioecs import (
@@ -26,10 +27,10 @@ from aioecs import (
 from aioecs._model.arn import short
 from aioecs.cli import _lookup
 from aioecs.cli._display.log_lines import LogFormat, log_json
-from aioecs.cli._display.progress import duration
+from aioecs.cli._display.progress import ECHO, duration
 from aioecs.cli._display.status import INTERRUPTED
 from aioecs.cli._display.streams import Streams
-from aioecs.cli._display.text_lines import one_line
+from aioecs.cli._display.text_lines import one_line, wrapped
 from aioecs.cli._log_printer import LogPrinter, container_names, no_log
 from aioecs.cli._options import UsageError
 from aioecs.cli._run import local_tasks, messages
@@ -170,10 +171,12 @@ class TaskRun:
         if self._follows:
             return nullcontext()
         if self._streams.shows_progress(as_json=self._as_json):
-            return self._streams.live_display(lambda _: self._state())
+            return self._streams.live_display(lambda columns: Group(*wrapped(self._state(), columns - ECHO)))
         return self._streams.periodic_progress(self._state)
 
     def _state(self) -> Text:
+        if self._streams.settling is not None:
+            return Text(f"{self._streams.settling}; Ctrl-C again ends at once", "bold yellow")
         name = f"task {messages.beginning(self._arn)} " if self._arn is not None else ""
         return Text(f"{name}{self._status}, {duration(self._seconds)}")
 

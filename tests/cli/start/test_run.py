@@ -146,7 +146,7 @@ async def test_placed_as_asked(local: LocalECS) -> None:
 
 
 @pytest.mark.parametrize(("code", "status"), [(0, 0), (3, 1)])
-async def test_waited_for(code: int, status: int, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_waited_for(code: int, status: int) -> None:
     """With --wait it ends when the tasks have, and the status is theirs."""
     async with LocalECS(running_seconds=0.2, exit_code=code) as local:
         streams = RecordedStreams()
@@ -154,7 +154,7 @@ async def test_waited_for(code: int, status: int, capsys: pytest.CaptureFixture[
         assert streams.lines[0].startswith("4 started of 4 tasks")
         assert streams.notes[:1] == ([] if code == 0 else ["4 of 4 failed"])
         assert len(streams.notes) == (0 if code == 0 else 5)
-    heading, *rows = capsys.readouterr().out.splitlines()
+    heading, *rows = streams.lines[-5:]
     assert heading.split()[:3] == ["TASK", "STATUS", "EXIT"]
     assert [row.split()[1:3] for row in rows] == [["STOPPED", str(code)]] * 4
 
