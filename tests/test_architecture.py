@@ -74,6 +74,7 @@ MAY: dict[str, set[str]] = {
         "aioecs.errors",
         "aioecs.testing",
         "aioecs.types",
+        "aioecs.worker",
         "aiobotocore",
         "anyio",
         "attrs",
