@@ -18,7 +18,7 @@ import aioecs
 from aioecs import Outcome
 from aioecs.cli._access import Access
 from aioecs.cli._display.progress import progress_line
-from aioecs.cli._options import Packed, Policy
+from aioecs.cli._options import Packed, Policy, UsageError
 from aioecs.cli._start.options import StartOptions, validated, with_jobs
 from aioecs.cli._start.run import Run
 from aioecs.testing import Fault, LocalECS
@@ -157,6 +157,16 @@ async def test_waited_for(code: int, status: int) -> None:
     heading, *rows = streams.lines[-5:]
     assert heading.split()[:3] == ["TASK", "STATUS", "EXIT"]
     assert [row.split()[1:3] for row in rows] == [["STOPPED", str(code)]] * 4
+
+
+async def test_waited_for_no_longer_than_asked(local: LocalECS) -> None:
+    """With --timeout the wait ends, and the tasks go on; that is said once."""
+    streams = RecordedStreams()
+    assert await Run(placed(local, count=2, wait=True, timeout=0), streams).go() == 1
+    assert len(local.truth.running()) == 2
+    assert [note.count("not STOPPED after 0 s") for note in streams.notes] == [1]
+    with pytest.raises(UsageError, match="--timeout needs --wait"):
+        placed(local, timeout=3)
 
 
 async def test_interrupted_while_it_waits(local: LocalECS) -> None:
@@ -492,9 +502,10 @@ async def test_jobs(local: LocalECS, client: aioecs.Client) -> None:
 async def test_jobs_on_their_own_instances(local: LocalECS) -> None:
     """A job may name where it goes."""
     streams = RecordedStreams()
-    lines = [{"containerInstances": [arn]} for arn in local.instance_arns]
+    chosen = [*reversed(local.instance_arns), local.instance_arns[1]]
+    lines = [{"containerInstances": [arn]} for arn in chosen]
     assert await Run(with_lines(local, *lines), streams, as_json=True).go() == 0
-    expected = {str(number): arn for number, arn in enumerate(local.instance_arns, 1)}
+    expected = {str(number): arn for number, arn in enumerate(chosen, 1)}
     assert {start["job"]: start["container_instance"] for start in streams.starts} == expected
 
 
