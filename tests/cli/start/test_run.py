@@ -78,7 +78,7 @@ async def test_all_started(local: LocalECS) -> None:
     assert streams.notes == []
 
 
-async def test_what_is_asked_is_sent(local: LocalECS, client: aioecs.Client) -> None:
+async def test_what_is_given_is_sent(local: LocalECS, client: aioecs.Client) -> None:
     """Overrides, mark, group and tags reach ECS; the values of the environment are in no output."""
     streams = RecordedStreams()
     options = {"environment": (("A", "hunter2"),), "command": ("echo",), "started_by": "me", "tags": (("k", "v"),)}
@@ -219,7 +219,7 @@ async def test_how_many_wait_for_capacity(where: str) -> None:
         assert run.report().waiting == 0
 
 
-async def test_interrupted_while_placing_looks() -> None:
+async def test_interrupted_while_placing_looks_up() -> None:
     """While the instances are listed, a signal ends it with nothing sent."""
     async with LocalECS(faults=[Fault("hang", operation="ListContainerInstances")]) as local:
         streams = RecordedStreams()
@@ -297,7 +297,7 @@ async def test_nothing_could_start_in_json(local: LocalECS) -> None:
     assert len(streams.notes) == 1
 
 
-async def test_a_fault_while_looking(local: LocalECS, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_fault_of_a_lookup(local: LocalECS, monkeypatch: pytest.MonkeyPatch) -> None:
     """What may pass by itself is no usage error: nothing started, and another try may help."""
 
     def throttled(*_: object) -> None:

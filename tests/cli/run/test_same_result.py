@@ -1,4 +1,4 @@
-"""One verdict on a task, whoever asks: `aioecs run`, `aioecs wait`, the client, and the events of EventBridge."""
+"""One result of a task, whoever judges it: `aioecs run`, `aioecs wait`, the client, and the events of EventBridge."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def local(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LocalECS]:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-async def test_one_verdict(client: aioecs.Client, local: LocalECS, family: str) -> None:
+async def test_the_same_result_everywhere(client: aioecs.Client, local: LocalECS, family: str) -> None:
     """Whether it succeeded, its exit code, the cause and the explanation are the same everywhere."""
     events: list[dict[str, Any]] = []
     local.engine.listen(events.append)
@@ -57,8 +57,8 @@ async def test_one_verdict(client: aioecs.Client, local: LocalECS, family: str) 
     [last] = [event for event in events if event["detail"]["lastStatus"] == "STOPPED"]
     client.feed(last)
     [task_of_event] = [each async for each in client.watch([run["task_arn"]])]
-    verdict = await client.task_result(task_of_event)
+    result = await client.task_result(task_of_event)
     assert (run["succeeded"], status) == EXPECTED[family]
     assert ended == (0 if run["succeeded"] else 1)
     for member in ("succeeded", "exit_code", "cause", "explanation"):
-        assert run[member] == wait[member] == getattr(verdict, member)
+        assert run[member] == wait[member] == getattr(result, member)
