@@ -33,7 +33,7 @@ async def read_log_events(client: Any, group: str, stream: str, members: Mapping
     """Read one page of a stream; None if there is no such group or stream (yet).
 
     Raises:
-        ECSServiceError: CloudWatch Logs refused, by the error of its code; `throttled` tells a throttle.
+        ECSServiceError: CloudWatch Logs refused, by the error of its code; `throttled` is True for a throttle.
         AnswerLost, ConfigurationError: no answer came; there are no credentials.
     """
     answer = await _answer(client.get_log_events, logGroupName=group, logStreamName=stream, **members)
@@ -55,10 +55,10 @@ async def _answer(method: Any, **members: Any) -> Any:
         with redacted_logs():
             return await method(**members)
     except botocore.ClientError as error:
-        refused = _service_error(error)
-        if refused is None:
+        answer_error = _service_error(error)
+        if answer_error is None:
             return None
-        raise refused from error
+        raise answer_error from error
     except _NO_CREDENTIALS as error:
         raise ConfigurationError(f"CloudWatch Logs: {error}") from error
     except (botocore.BotoCoreError, OSError, TimeoutError, ValueError) as error:
@@ -72,8 +72,8 @@ def _page(answer: Any, next_page: str) -> LogPage:
 
 
 def _service_error(error: botocore.ClientError) -> ECSError | None:
-    given = error.response.get("Error", {})
-    code, message = str(given.get("Code")), str(given.get("Message"))
+    answer_error = error.response.get("Error", {})
+    code, message = str(answer_error.get("Code")), str(answer_error.get("Message"))
     if code == _MISSING:
         return None
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
