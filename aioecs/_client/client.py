@@ -220,6 +220,7 @@ class Client(StartingMany, Runs):
 
     async def _close(self, core: Core) -> None:
         self._poller.close()
+        self._close_logs()
         with anyio.CancelScope(shield=True):
             try:
                 await self._drain(core)
@@ -238,6 +239,7 @@ class Client(StartingMany, Runs):
         self._closed.set()
         try:
             self._poller.close()
+            self._close_logs()
             await self._end_background_tasks(core)
             await self._stack.aclose()
         finally:
