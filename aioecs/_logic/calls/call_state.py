@@ -10,8 +10,8 @@ AMBIGUOUS The answer was lost, or the call bears an idempotency key under which 
           One that is complete, and was begun `consistency` seconds after the last attempt ended, proves absence; then
           `delivery` decides. RunTask is sent again while its `clientToken` lives, and looked up beyond that.
 REMOVING_DUPLICATES
-          All is known, but a request was sent again after it was ambiguous (`at_least_once`), and tasks of the first
-          send may yet show. One more `consistency`: of two tasks for one start the older is kept, the other stopped.
+          All is known, but an ambiguous request was sent again (`at_least_once`, or a RunTask that was then refused):
+          tasks of the first may yet show. After one more `consistency`, the oldest task of a start is kept.
 SETTLING  Withdrawn while in flight or ambiguous: find out the outcome, stop what was started if `on_cancel` says so,
           and begin nothing new. So a RunTask too is looked up here, and not sent again.
 DONE      Every start has an outcome.
@@ -217,6 +217,7 @@ def _lookup_done(call: CallRecord, what: LookupDone, when: When) -> Action:
         return _finish(call)
     if proves_absence or what.denied:
         call.resent = call.resent and bool(call.open)
+        call.refusal_unproven = call.refusal_unproven and not proves_absence
     if not call.open:
         return _known(call, when)
     if call.owed:

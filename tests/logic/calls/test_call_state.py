@@ -9,7 +9,7 @@ from typing import cast
 
 import attrs
 import pytest
-from run_task_fixtures import run_record, run_task_at
+from run_task_fixtures import answered_run, run_record, run_task_at
 
 from aioecs import Outcome, Retries, StartTaskRequest, StartTaskResponse, Timeouts
 from aioecs._logic.calls import call_state
@@ -724,6 +724,40 @@ def test_a_withdrawn_run_is_not_sent_again(has_lookup: bool) -> None:
     action = call_state.handle(call, Withdrawn("stop"), 2)
     assert isinstance(action, LookUp if has_lookup else Finish)
     assert outcomes(call) == [Outcome.UNKNOWN]
+
+
+def refused_after_a_lost_answer() -> CallRecord:
+    """Return a RunTask whose first answer was lost, and which ECS refused when it was sent again at tick 1."""
+    call = run_record()
+    call_state.begin(call, 0.0)
+    call_state.handle(call, LOST, 0.5)
+    call_state.handle(call, BackoffEnded(), 0.6)
+    act = call_state.handle(call, answered_run(failures=(Failure(reason="RESOURCE:CPU"),)), 1.0)
+    assert isinstance(act, BackOff)
+    return call
+
+
+def test_a_refusal_after_a_lost_answer_is_unknown_until_a_late_lookup() -> None:
+    """ECS may act on the first request after it has refused the second: only its absence proves the refusal."""
+    call = refused_after_a_lost_answer()
+    assert call.outcomes() == {Outcome.UNKNOWN}
+    assert isinstance(call_state.handle(call, LookupDone((), whole=True, began=31.0), 31.0), Finish)
+    assert call.outcomes() == {Outcome.REFUSED}
+
+
+def test_a_task_that_shows_after_a_refusal_is_the_start_s() -> None:
+    """The first request was acted on after all."""
+    call = refused_after_a_lost_answer()
+    found = LookupDone((run_task_at(1.0),), whole=False, began=5.0)
+    call_state.handle(call, found, 5.0)
+    assert call.outcomes() == {Outcome.STARTED}
+
+
+def test_a_refusal_that_is_not_proven_in_time_stays_unknown() -> None:
+    """The clock ends before absence could prove anything."""
+    call = refused_after_a_lost_answer()
+    assert isinstance(call_state.handle(call, ClockEnded(), 20.0), Finish)
+    assert isinstance(result_of(call), StartUnknown)
 
 
 def test_a_run_that_is_found_after_its_withdrawal_is_stopped() -> None:
