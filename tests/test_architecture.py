@@ -114,7 +114,6 @@ LONGEST_FILE = 350
 """Lines of a module."""
 TOO_LONG: dict[str, int] = {
     "_client/client.py": 432,
-    "_model/shapes/enums.py": 491,
     "sync.py": 478,
 }
 """Modules that are still to be divided."""
@@ -401,7 +400,7 @@ def loaded() -> set[str]:
 
 
 def test_the_package_itself_is_loaded(loaded: set[str]) -> None:
-    """The look at what is loaded sees something."""
+    """The list of what is loaded has the package itself."""
     assert {"aioecs", "aioecs._client.client", "anyio"} <= loaded
 
 
@@ -490,7 +489,7 @@ def test_a_foreign_private_name_is_found(source: str, found: list[str]) -> None:
         ("def outer():\n    def inner(): ...", True),
     ],
 )
-def test_what_does_something_is_told_from_what_declares(source: str, does: bool) -> None:
+def test_definitions_are_distinguished_from_declarations(source: str, does: bool) -> None:
     """A body that is more than its docstring, wherever it stands."""
     assert does_something(source) is does
 

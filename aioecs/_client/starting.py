@@ -184,7 +184,7 @@ class Starting(ABC):
         call = self._preparer.call(request, idempotency_key, self._chosen_delivery(delivery))
         policy = self._policy(on_cancel)
         with StartEvents(core.emit, call.record.starts) as told:
-            if may_have_fired(cancel_scope, call.record.horizon):
+            if may_have_fired(cancel_scope, call.record.scope_deadline):
                 await refuse_if_cancelled(cancel_scope, partial(cancelled, call.record))
             if idempotency_key is None:
                 shared_call = SharedCall(call)

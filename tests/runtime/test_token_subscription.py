@@ -9,7 +9,7 @@ from aioecs._runtime.token_subscription import watch_token
 
 
 async def test_each_waiter_is_called_once() -> None:
-    """Both blocks hear the one cancel, and a block that has ended hears nothing."""
+    """Both blocks get the one cancel, and a block that has ended gets nothing."""
     token, woken = aioecs.CancelToken(), list[str]()
     with watch_token(token, lambda: woken.append("left")):
         pass
