@@ -322,7 +322,7 @@ class Call:
         return BackoffEnded()
 
     async def _look_up(self, action: LookUp) -> LookupDone:
-        ambiguous_call = ambiguous_call_of(self.record, self._sent_as.started_by or "", confirm=action.confirm)
+        ambiguous_call = ambiguous_call_of(self.record, self._sent_as.started_by or "", action)
         return await self._reconciler.look_up(ambiguous_call, action.patience)
 
     def _watch_clock(self) -> None:

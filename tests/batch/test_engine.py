@@ -23,9 +23,11 @@ from aioecs import IdempotencyMismatch, InvalidRequest, Outcome, RunTaskRequest,
 from aioecs._calls.call import Call
 from aioecs._calls.caller_wait import SharedCall
 from aioecs._logic.sending.packing import Entry, Group
+from aioecs._model.attempt import Attempt, Lost
 from aioecs._model.options import OnCancel
 from aioecs._runtime.concurrency import Priority
-from aioecs.errors import ECSError
+from aioecs._transport.transport import SentMarker
+from aioecs.errors import AnswerLost, ECSError
 
 # Packing, and places -------------------------------------------------------------------------------------------------
 
@@ -61,6 +63,28 @@ def test_no_more_calls_than_places() -> None:
             bench.engine.withdraw(entry, "stop", "left")
         await release_calls(bench)
         assert bench.sent() == [HOSTS[:10], HOSTS[10:20], HOSTS[30:40]]
+
+    run_in_virtual_time(work())
+
+
+def test_a_call_that_is_looked_up_takes_no_slot() -> None:
+    """While lost answers are looked up, other calls are sent, and the owners of the starts are notified."""
+
+    async def work() -> None:
+        answer = FakeStartTask()
+
+        async def first_lost(request: StartTaskRequest, sent_marker: SentMarker) -> Attempt[Any]:
+            answered = await answer(request, sent_marker)
+            return Lost(AnswerLost("reset")) if answer.begun == 1 else answered
+
+        bench = EngineHarness(first_lost, size=1)
+        entries = bench.add(*HOSTS[:20])
+        await asyncio.sleep(1.0)
+        assert bench.sent() == [HOSTS[:10], HOSTS[10:20]]
+        assert (bench.engine.in_flight, bench.engine.outstanding) == (1, 10)
+        assert bench.owner.lookups == [(entry.at, True) for entry in entries[:10]]
+        await bench.engine.idle()
+        assert bench.owner.outcomes() == ["unknown"] * 10 + ["started"] * 10
 
     run_in_virtual_time(work())
 

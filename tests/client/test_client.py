@@ -53,6 +53,79 @@ async def opened(transport: FakeTransport, **settings: Any) -> AsyncIterator[Cli
         yield client
 
 
+# Opening and closing -------------------------------------------------------------------------------------------------
+
+
+async def test_opened_in_one_task_and_closed_in_another(local: LocalECS) -> None:
+    """As the containers of frameworks do; what it started meanwhile in others stands."""
+    client = Client(**local.client_kwargs())
+    assert await asyncio.create_task(client.aopen()) is client
+    request = StartTaskRequest(task_definition="demo", container_instances=[local.instance_arns[0]])
+    started_here = await asyncio.create_task(client.start_task(request))
+    await asyncio.create_task(client.aclose())
+    assert [task.arn for task in local.truth.running()] == [task.arn for task in started_here.tasks]
+    with pytest.raises(ClientStateError, match=r"this client is closed: use it inside .* `await client.aopen\(\)`"):
+        await client.start_task(request)
+
+
+async def test_opened_once_and_closed_any_number_of_times(local: LocalECS) -> None:
+    """A second opening is refused, also during the first; a second close does nothing."""
+    client = Client(**local.client_kwargs())
+    opening = asyncio.create_task(client.aopen())
+    await asyncio.sleep(0)
+    for call in (client.aopen, client.aclose):
+        with pytest.raises(ClientStateError, match="opening"):
+            await call()
+    await (await opening).aclose()
+    await client.aclose()
+    never = Client(**local.client_kwargs())
+    await never.aclose()
+    with pytest.raises(ClientStateError, match="closed"):
+        await never.aopen()
+
+
+def test_two_closes_at_once() -> None:
+    """Both return once what was in flight is answered."""
+
+    async def main() -> None:
+        held = HeldAttempt()
+        async with opened(FakeTransport(start_task=held)) as client:
+            starting = asyncio.create_task(client.start_task(make_request()))
+            await held.begun.wait()
+            closing = [asyncio.create_task(client.aclose()) for _ in range(2)]
+            await iterations(5)
+            assert not any(each.done() for each in closing)
+            with pytest.raises(ClientStateError, match="closing"):
+                await client.start_task(make_request())
+            held.gate.set()
+            await asyncio.gather(*closing)
+            assert len((await starting).tasks) == 1
+
+    run_in_virtual_time(main())
+
+
+async def test_another_loop_may_not_close_it(local: LocalECS) -> None:
+    """It says whose it is, and stays open."""
+    async with Client(**local.client_kwargs()) as client:
+        with pytest.raises(ClientStateError, match="another event loop"):
+            await asyncio.to_thread(asyncio.run, client.aclose())
+        await client.list_tasks()
+
+
+async def test_a_batch_is_opened_and_closed_likewise(local: LocalECS) -> None:
+    """It waits for its starts; a second close does nothing."""
+    async with Client(**local.client_kwargs()) as client:
+        batch = await client.batch(window=0.05).aopen()
+        request = StartTaskRequest(task_definition="demo", container_instances=[local.instance_arns[0]])
+        starting = asyncio.create_task(batch.start_task(request))
+        await asyncio.sleep(0.01)
+        await asyncio.create_task(batch.aclose())
+        assert len((await starting).tasks) == 1
+        await batch.aclose()
+        with pytest.raises(ClientStateError, match="closed"):
+            await batch.start_task(request)
+
+
 # What it is made with ------------------------------------------------------------------------------------------------
 
 
@@ -198,8 +271,6 @@ async def test_it_is_entered_once(wire: Wire) -> None:
         assert wire.open
     with pytest.raises(ClientStateError, match="this client is closed: make a new one"):
         await client.__aenter__()
-    with pytest.raises(ClientStateError, match="this client is closed"):
-        await client.__aexit__(None, None, None)
 
 
 async def test_it_may_be_left_in_another_task(wire: Wire) -> None:

@@ -281,7 +281,7 @@ OPERATIONS: dict[str, Callable[[CancelToken, ReceivedReasons], object]] = {
     "cancelled by deadline": lambda token, received: _expire(token),
     "linked": lambda token, received: received(CancelToken.linked(token, CancelToken()).reason),
     "repr": lambda token, received: repr(token),
-    "waiting": lambda token, received: token.on_cancel_or_deadline(received, lambda: None)(),
+    "waiting": lambda token, received: token._on_cancel_or_deadline(received, lambda: None)(),
 }
 
 
@@ -316,7 +316,7 @@ def test_a_handler_may_set_a_deadline_between_any_two_steps(handlers: float, int
     """The earliest deadline counts, and a waiter gets it, whichever of the two came in the middle."""
     for at in range(5000):
         token, deadlines = CancelToken(), list[float]()
-        end = token.on_cancel_or_deadline(
+        end = token._on_cancel_or_deadline(
             lambda reason: None,
             lambda token=token, deadlines=deadlines: deadlines.append(token.deadline or 0),  # type: ignore[misc]
         )
@@ -634,8 +634,8 @@ def test_a_deadline_that_is_set_as_heirs_and_waiters_go_is_no_matter() -> None:
         ends[1]()
         child.clear()
 
-    ends.append(parent.on_cancel_or_deadline(lambda _: None, receive_first))
-    ends.append(parent.on_cancel_or_deadline(lambda _: None, lambda: received.append("second")))
+    ends.append(parent._on_cancel_or_deadline(lambda _: None, receive_first))
+    ends.append(parent._on_cancel_or_deadline(lambda _: None, lambda: received.append("second")))
     parent._children[10**9] = weakref.ref(CancelToken())  # dead, and its finalizer not yet run
     parent.cancel_after(60)
     assert received == ["first"]

@@ -198,7 +198,7 @@ def test_a_report_says_what_became_of_starts(caplog: pytest.LogCaptureFixture) -
 
 
 def test_a_hook_that_raises_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """It hurts nobody."""
+    """It hurts nobody; what is UNKNOWN is logged at WARNING before it."""
 
     def broken(starts: object, why: object) -> None:
         raise ZeroDivisionError
@@ -207,4 +207,4 @@ def test_a_hook_that_raises_is_logged(caplog: pytest.LogCaptureFixture) -> None:
         make_core(FakeTransport(), on_settled=broken).report((a_start(Outcome.UNKNOWN),), "bored")
 
     run_in_virtual_time(main())
-    assert caplog.messages == ["on_settled raised"]
+    assert caplog.messages == ["bored: 1 unknown; token token, tasks []", "on_settled raised"]

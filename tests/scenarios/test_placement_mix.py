@@ -15,6 +15,9 @@ from virtual_time import run_in_virtual_time
 
 import aioecs
 from aioecs import CapacityDemand, IdempotencyMismatch, InvalidRequest, StartTaskRequest, TaskOverride
+from aioecs._model.attempt import Attempt, Lost
+from aioecs._transport.transport import SentMarker
+from aioecs.errors import AnswerLost
 
 SMALL, BIG = StartTaskRequest(task_definition="1-1"), StartTaskRequest(task_definition="8-8")
 
@@ -194,3 +197,35 @@ def test_reads_are_few_on_hosts_with_short_tasks() -> None:
     reads = sum(count for name, count in requests.items() if name != "StartTask")
     assert reads <= 400, (reads, seconds)
     assert seconds <= 1.1 * 10_000 * 3.5 / 500, (reads, seconds)
+
+
+@pytest.mark.parametrize("acted", [False, True])
+def test_a_lost_answer_keeps_capacity_only_until_a_snapshot_shows_it(acted: bool) -> None:
+    """Others are placed where the lost start doesn't run, and it is placed elsewhere when it is refused in the end."""
+
+    class Losing(ModelECS):
+        """Loses the first answer."""
+
+        async def attempt(self, operation: Any, request: Any, sent_marker: SentMarker) -> Attempt[Any]:
+            if operation.name != "StartTask" or self.requests["lost"]:
+                return await super().attempt(operation, request, sent_marker)
+            self.requests["lost"] += 1
+            sent_marker.body_started = True
+            if acted:
+                self.start_task(request)
+            return Lost(AnswerLost("reset"))
+
+    async def main() -> None:
+        ecs = Losing(lasts=lambda: 40.0)
+        ecs.join(1, 1)
+        began = ecs.loop.time()
+        async with fake_client(ecs, delivery="at_least_once") as client:  # type: ignore[arg-type]
+            first = asyncio.create_task(client.place_task(SMALL, wait_for_capacity=600))
+            await asyncio.sleep(5)
+            second = await client.place_task(SMALL, wait_for_capacity=600)
+            assert len(second.tasks) == 1
+            assert (ecs.loop.time() - began < 10) is not acted
+            assert len((await first).tasks) == 1
+        assert len(ecs.started) == 2
+
+    run_in_virtual_time(main())

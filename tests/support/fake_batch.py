@@ -104,13 +104,16 @@ class ResultRecorder:
 
     def __init__(self) -> None:
         self.results: list[tuple[int, StartResult, ECSError | None]] = []
+        self.lookups: list[tuple[int, bool]] = []
+        """Starts that are looked up, by number; False where one is sent again."""
 
     def settled(self, entry: Entry, start: StartResult, error: ECSError | None, _: object, /) -> None:
         """Record a result."""
         self.results.append((entry.at, start, error))
 
     def looked_up(self, entry: Entry, now: bool, /) -> None:
-        """Ignore it."""
+        """Record it."""
+        self.lookups.append((entry.at, now))
 
     def starts(self) -> list[StartResult]:
         """Return the results, in the order of the entries."""

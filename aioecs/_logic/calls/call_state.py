@@ -46,7 +46,7 @@ from aioecs._logic.calls.actions import (
 )
 from aioecs._logic.calls.adoption import adopt_found, note_denial
 from aioecs._logic.calls.call_record import CallRecord, Phase
-from aioecs._logic.calls.retry import max_backoff
+from aioecs._logic.calls.retry import EARLY_LOOKUPS, longest_before_lookup, lookup_patience, max_backoff
 from aioecs._logic.calls.run_replay import match_run, token_has_ended
 from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
 from aioecs._model.shapes.run_task import RunTaskResponse
@@ -185,7 +185,7 @@ def _still_ambiguous(call: CallRecord, when: When) -> Action:
 
 def _back_off_before_lookup(call: CallRecord, when: When) -> Action:
     """Back off, longer each time, but not past the time from which on a lookup proves absence."""
-    backoff = max_backoff(call.retries, call.lookups)
+    backoff = longest_before_lookup(call.retries, call.lookups, late=when.now >= call.proves_absence_from)
     until = when.now + backoff * (1 + when.jitter) / 2
     if when.now < call.proves_absence_from < until + backoff / 2:
         until = call.proves_absence_from
@@ -204,9 +204,9 @@ def _look_up(call: CallRecord, _: CallInput, when: When) -> Action:
     if not call.has_lookup:
         return _finish(call)
     call.lookups += 1
-    patience = max_backoff(call.retries, call.lookups - 1) / 2 if call.lookups > 1 else 0.0
-    remaining = max(0.0, call.ends - when.now)
-    return LookUp(confirm=when.now >= call.proves_absence_from, patience=min(patience, remaining / 2))
+    late = when.now >= call.proves_absence_from
+    patience = min(lookup_patience(call.retries, call.lookups, late=late), max(0.0, call.ends - when.now) / 2)
+    return LookUp(confirm=late, stopped=late or call.lookups > EARLY_LOOKUPS, patience=patience)
 
 
 def _lookup_done(call: CallRecord, what: LookupDone, when: When) -> Action:

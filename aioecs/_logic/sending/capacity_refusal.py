@@ -24,10 +24,14 @@ def passes_with_capacity(start: StartResult) -> bool:
     if start.outcome is not Outcome.REFUSED:
         return False
     if start.failure is not None:
-        reason = start.failure.reason or ""
-        return reason.partition(":")[0] in CODES or _names_capacity(reason)
+        return is_capacity_reason(start.failure.reason or "")
     is_prose = isinstance(start.error, (ClientException, InvalidParameterException))
     return is_prose and _names_capacity(str(start.error))
+
+
+def is_capacity_reason(reason: str) -> bool:
+    """Return whether a reason of `failures` passes when capacity comes."""
+    return reason.partition(":")[0] in CODES or _names_capacity(reason)
 
 
 def _names_capacity(reason: str) -> bool:

@@ -98,7 +98,8 @@ class Run:
                 definitions = open_definitions(self._options)
                 containers = {each: await _lookup.find_container(client, each) for each in definitions}
                 await _lookup.check_spread_attribute(client, self._options)
-                instances = () if self._options.uses_placement else await _lookup.find_instances(client, self._options)
+                named = self._options.names_instances
+                instances = await _lookup.find_instances(client, self._options) if named else ()
                 self._instances.update(instances)
                 if not self._options.uses_placement:
                     self._token.remove_callback(stop)  # from here on the batch watches the token itself

@@ -29,6 +29,7 @@ from aioecs._logic.calls.actions import (
 )
 from aioecs._logic.calls.call_record import CallRecord, Phase
 from aioecs._logic.calls.call_result import result_of
+from aioecs._logic.calls.retry import LATE_PATIENCE
 from aioecs._logic.calls.token import stop_reason
 from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
 from aioecs._model.options import Delivery, OnCancel
@@ -172,10 +173,11 @@ def test_lost_is_looked_up_and_never_sent() -> None:
     """A lost answer leads to looks, early ones prove nothing, and what is found is adopted."""
     call = record()
     action = lost(call)
-    for now in (2.0, 5.0, 12.0, 30.9):
+    for lookups, now in enumerate((2.0, 5.0, 12.0, 30.9), 1):
         assert isinstance(action, BackOff)
-        action = call_state.handle(call, BackoffEnded(), now)
-        assert action == LookUp(confirm=False, patience=action.patience) if isinstance(action, LookUp) else False
+        lookup = call_state.handle(call, BackoffEnded(), now)
+        assert isinstance(lookup, LookUp)
+        assert (lookup.confirm, lookup.stopped) == (False, lookups > 2), "at first the task runs, if there is one"
         action = call_state.handle(call, LookupDone((), whole=True, began=now), now)
     assert isinstance(action, BackOff)
     call_state.handle(call, BackoffEnded(), 31.0)
@@ -193,9 +195,9 @@ def test_the_last_backoff_ends_when_a_lookup_begins_to_prove_absence() -> None:
         assert isinstance(call_state.handle(call, BackoffEnded(), now), LookUp)
         action = call_state.handle(call, LookupDone((), whole=True, began=now), now)
     assert action == BackOff(31.0)
-    action = call_state.handle(call, BackoffEnded(), 31.0)
-    assert isinstance(action, LookUp)
-    assert action.confirm
+    assert call.lookups == 5, "each backoff is three times as long as the last"
+    lookup = call_state.handle(call, BackoffEnded(), 31.0)
+    assert lookup == LookUp(confirm=True, stopped=True, patience=LATE_PATIENCE)
 
 
 def late(call: CallRecord, **given: object) -> Action | None:
