@@ -25,6 +25,7 @@ COMMANDS = {
     "instances": "List the container instances of a cluster: their status, their tasks, and their free capacity.",
     "local": "Run an ECS on this machine, for any AWS SDK, the AWS CLI or aioecs, until Ctrl-C.",
     "chaos": "Put scripted faults between any AWS SDK and an endpoint of ECS, until Ctrl-C.",
+    "conformance": "Check on your own account whether Amazon ECS behaves as aioecs relies on.",
 }
 """What there is, with the first line of each help: a command's module is imported only to run it, or for its help."""
 

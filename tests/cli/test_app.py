@@ -40,6 +40,7 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
         "local --help",
         "local -h",
         "chaos --help",
+        "conformance --help",
     ],
 )
 def test_help(words: str, capsys: pytest.CaptureFixture[str]) -> None:
