@@ -28,7 +28,7 @@ from aioecs._logic.calls.actions import (
     Stop,
     Withdrawn,
 )
-from aioecs._logic.calls.call_record import CallRecord
+from aioecs._logic.calls.call_record import CallRecord, Phase
 from aioecs._logic.calls.call_result import result_of
 from aioecs._model.attempt import Answered, Rejected
 from aioecs._model.options import OnCancel
@@ -70,14 +70,14 @@ class Call:
         self._cancelled: asyncio.CancelledError | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self.ended = False
+        self.on_change: Callable[[Phase], None] | None = None
+        """Called with the phase whenever something has happened and the call has not ended."""
         self.may_send: Callable[[], bool] | None = None
         """Checked in the last step before each send; while it returns False, nothing is sent."""
         self.withdrawn: str | None = None
         """Why the last caller withdrew it; None while a caller still wants it."""
         self.undelivered = False
         """A caller has left before the outcome was final: it goes to `on_settled` and the log."""
-
-    # ---------------------------------------------------------------------------------------- for callers
 
     def begin(self, permit: float | None = None, callers: tuple[Context, ...] = ()) -> None:
         """Begin the call in a background task; `permit` is the rate limiter's for its first send, if it has one.
@@ -123,8 +123,6 @@ class Call:
     def can_be_cut(self) -> bool:
         """Whether a withdrawal ends the call at once: no request is in flight whose effect only the answer shows."""
         return not isinstance(self._action, Stop) and not self._awaits_answer
-
-    # --------------------------------------------------------------------------------------------- the background task
 
     def _go_on(self, action: Action) -> None:
         self.ended, self.record.over, self._first = False, False, action
@@ -177,6 +175,8 @@ class Call:
         action = call_state.handle(self.record, what, self.core.now, self.core.jitter())
         if self._events is not None:
             self._events.handled(what, self.core.start_limiter.rate)
+        if self.on_change is not None and type(action) is not Finish:
+            self.on_change(self.record.phase)
         return action
 
     def _take(self, what: Withdrawn | ClockEnded) -> None:
@@ -269,8 +269,6 @@ class Call:
             return answer
         return result_of_cut_send(self.record.operation, sent=self._sent_marker.body_started)
 
-    # ------------------------------------------------------------------------------------------------------ the actions
-
     def _do(self, action: Send | BackOff | LookUp | Stop) -> Coroutine[None, None, CallInput]:
         if isinstance(action, Send):
             return self._send()
@@ -322,10 +320,8 @@ class Call:
         return BackoffEnded()
 
     async def _look_up(self, action: LookUp) -> LookupDone:
-        ambiguous_call = ambiguous_call_of(self.record, self._sent_as.started_by or "", confirm=action.confirm)
+        ambiguous_call = ambiguous_call_of(self.record, self._sent_as.started_by or "", action)
         return await self._reconciler.look_up(ambiguous_call, action.patience)
-
-    # ----------------------------------------------------------------------------------------------------- the clock
 
     def _watch_clock(self) -> None:
         self.core.deadlines.set(self, min(self.record.deadline, self.record.final_deadline), self._clock_ended)

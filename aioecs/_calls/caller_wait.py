@@ -21,13 +21,14 @@ import attrs
 from aioecs._calls.call import Call
 from aioecs._logic.calls.call_record import CallRecord
 from aioecs._logic.calls.call_result import cancelled
+from aioecs._logic.calls.time_limit import TimeLimit
 from aioecs._model.options import OnCancel
 from aioecs._model.shapes.run_task import RunTaskResponse
 from aioecs._model.shapes.start_task_response import StartTaskResponse
 from aioecs._model.start_result import Outcome
 from aioecs._runtime.admission import AdmissionGate
 from aioecs._runtime.cancel_token import CancelToken
-from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, fired, reason_of, resolve
+from aioecs._runtime.cancellation_monitor import CancellationMonitor, Source, fired, fired_part, reason_of, resolve
 from aioecs._runtime.settling_log import SettlingLog
 from aioecs.errors import CallCancelled, ECSError, StartCancelled
 
@@ -166,15 +167,13 @@ class SharedCall:
 class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
     """One caller's wait."""
 
-    def __init__(
-        self, awaited: PendingOutcome[R], source: Cancellable | None, on_cancel: OnCancel, settle: float
-    ) -> None:
+    def __init__(self, awaited: PendingOutcome[R], source: Source | None, on_cancel: OnCancel, settle: float) -> None:
         self._awaited = awaited
         self._source = source
         self._on_cancel: OnCancel = on_cancel
         self._settle = settle
         self._left = False
-        self._fired = False
+        self._fired: Source | None = None  # the part of the source that has withdrawn the call
         self._delivered = False
         self._waiter = self._awaited.end_or()
         self._watch = CancellationMonitor.here().watch(source, self._source_fired) if source is not None else None
@@ -208,7 +207,9 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
             return self._answer()
         if first is None:
             first = await cancelled_around()
-        truth = self._awaited.cancelled(reason_of(self._source) if self._fired else None, self._blamed())
+        truth = self._awaited.cancelled(reason_of(self._fired), self._fired)
+        if self._settle_timer is not None and not self._awaited.ended:
+            self._awaited.settling.give_up(self._settling_number, truth.starts)
         self._delivered = True
         self._awaited.note_delivered()
         self._awaited.outcome_undelivered(once_ended=first is not None)
@@ -242,13 +243,10 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
             raise result
         return result
 
-    def _blamed(self) -> object:
-        return self._source if self._fired else None
-
     def _is_second(self) -> bool:
         """Return whether this is a second cancel, not the passed scope's own, which the monitor may have seen first."""
-        own = isinstance(self._source, anyio.CancelScope) and anyio.current_effective_deadline() == float("-inf")
-        return self._fired and not own
+        own = isinstance(self._fired, anyio.CancelScope) and anyio.current_effective_deadline() == float("-inf")
+        return self._fired is not None and not own
 
     async def _settled(self) -> None:
         """Wait on, shielded from the scopes that have cancelled the caller, until the call ends or a second cancel."""
@@ -260,13 +258,20 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
                 await self._waiter
 
     def _source_fired(self) -> None:
-        if self._delivered or self._fired:
+        part = fired_part(self._source)
+        if self._delivered or part is None or part is self._fired:
             return
-        if self._left and isinstance(self._source, CancelToken):
-            self._end_wait()  # the second cancel: its caller was cancelled before
-        else:
-            self._fired = True
-            self._leave(reason_of(self._source) or "cancelled")
+        if self._ends_settling(part):
+            self._end_wait()
+        elif self._fired is None and not (self._left and isinstance(part, TimeLimit)):
+            self._fired = part
+            self._leave(reason_of(part) or "cancelled")
+
+    def _ends_settling(self, part: Source) -> bool:
+        """Tell whether this is a second cancel, after the caller's own or after its time limit."""
+        if isinstance(self._fired, TimeLimit):
+            return True
+        return self._left and self._fired is None and isinstance(part, CancelToken)
 
     def _leave(self, why: str) -> None:
         if self._left:
@@ -295,9 +300,7 @@ async def cancelled_around() -> asyncio.CancelledError | None:
     return None
 
 
-async def refuse_if_cancelled(
-    source: Cancellable | None, cancelled_error: Callable[[str | None, object], ECSError]
-) -> None:
+async def refuse_if_cancelled(source: Source | None, cancelled_error: Callable[[str | None, object], ECSError]) -> None:
     """Raise before anything is begun, or even signed, if the scope or token has fired or the caller is cancelled.
 
     `cancelled_error(reason, source)` makes the error: a StartCancelled where a start was requested. Nothing was sent.
@@ -306,7 +309,7 @@ async def refuse_if_cancelled(
         ECSError: it has fired; nothing was sent.
         CancelledError: the caller is cancelled; `cancelled_error` makes its cause.
     """
-    blamed = source if source is not None and fired(source) else None
+    blamed = fired_part(source)
     task = asyncio.current_task()
     around = anyio.current_effective_deadline() == float("-inf") or (task is not None and task.cancelling())
     if blamed is None and not around:
@@ -321,7 +324,7 @@ async def refuse_if_cancelled(
 
 
 async def admit(
-    gate: AdmissionGate, source: Cancellable | None, cancelled_error: Callable[[str | None, object], Exception]
+    gate: AdmissionGate, source: Source | None, cancelled_error: Callable[[str | None, object], Exception]
 ) -> None:
     """Wait at the admission gate; a scope or token that fires meanwhile is noticed after it, before anything begins.
 
@@ -333,5 +336,5 @@ async def admit(
     try:
         await gate.queue()
     except asyncio.CancelledError as first:
-        blamed = source if source is not None and fired(source) else None
+        blamed = fired_part(source)
         raise first from cancelled_error(reason_of(blamed), blamed)

@@ -10,6 +10,7 @@ import attrs
 from aioecs._logic.calls.actions import LookupDone
 from aioecs._logic.calls.lookups import AmbiguousCall, Mark
 from aioecs._model.arn import short
+from aioecs._model.shapes.enums import DesiredStatus
 from aioecs._model.shapes.task import Task
 from aioecs.errors import AccessDeniedException, ECSError
 
@@ -36,6 +37,12 @@ class LookupRound:
     """The error that leaves every lookup of the round incomplete."""
     failed_for: dict[str, ECSError] = attrs.Factory(dict)
     """The same for the lookups by this token or on this instance."""
+
+    def tokens(self, status: DesiredStatus) -> tuple[str, ...]:
+        """Return the tokens whose tasks of one status are to be listed; not those of which a list has failed."""
+        running = status is DesiredStatus.RUNNING
+        tokens = (call.started_by for call in self.ambiguous_calls if call.stopped or running)
+        return tuple(dict.fromkeys(token for token in tokens if token not in self.failed_for))
 
     def wants(self, marks: Iterable[Mark] | None) -> bool:
         """Return whether a task may belong to a call of the round; its marks are None if it was never described."""

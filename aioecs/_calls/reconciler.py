@@ -20,7 +20,7 @@ import attrs
 
 from aioecs._calls.lookup_round import LookupRound
 from aioecs._logic.calls.actions import LookupDone
-from aioecs._logic.calls.lookups import AmbiguousCall, Mark, by_hundreds, marks_of, pages_of, pages_worth, to_confirm
+from aioecs._logic.calls.lookups import AmbiguousCall, Mark, by_hundreds, costs_more, marks_of, to_confirm
 from aioecs._model.arn import short
 from aioecs._model.codec.shape import Shape
 from aioecs._model.shapes.enums import DesiredStatus, TaskField
@@ -30,6 +30,7 @@ from aioecs._runtime.concurrency import Priority
 from aioecs._transport.transport import DESCRIBE_TASKS, LIST_TASKS, Operation
 from aioecs.errors import AccessDeniedException, AnswerLost, ClientException, ECSError, InvalidParameterException
 
+RUNNING, STOPPED = LISTED = (DesiredStatus.RUNNING, DesiredStatus.STOPPED)
 TAG = "aioecs:token"
 REMEMBERED = 20_000  # tasks of other calls, some 400 bytes each; a forgotten one is described again
 GATHERING = 0.005  # in seconds: how long the first call of a round waits for those of the same moment
@@ -61,7 +62,7 @@ class Reconciler:
         self._running = False
         self._due = float("-inf")  # when the reads of the rounds so far fit into `RATE`
         self._others: OrderedDict[str, tuple[Mark, ...]] = OrderedDict()  # described, and of no call of their round
-        self._too_large_for = 0  # the cluster's list takes more reads than this
+        self._too_large_for = dict.fromkeys(LISTED, 0)  # the cluster's list of this status takes more reads than this
         self._refuses_stopped = False  # whether ECS refuses startedBy beside desiredStatus=STOPPED
 
     async def look_up(self, ambiguous_call: AmbiguousCall, patience: float) -> LookupDone:
@@ -125,9 +126,8 @@ class Reconciler:
     async def _read_round(self, round_: LookupRound) -> None:
         """Read what the round needs, and note what fails."""
         try:
-            whole_cluster = await self._list_cluster(round_)
-            if not whole_cluster:
-                await self._list_tokens(round_)
+            await self._list_tasks(round_, RUNNING)
+            whole_cluster = await self._list_tasks(round_, STOPPED)
             await self._describe(round_)
             await self._list_tokens_apart(round_)
             await self._confirm(round_, whole_cluster)
@@ -137,42 +137,47 @@ class Reconciler:
         except ECSError as error:
             round_.failed = error
 
-    async def _list_cluster(self, round_: LookupRound) -> bool:
-        """List the whole cluster, if that takes fewer reads; return whether it was read to its end."""
-        limit = pages_worth(round_.ambiguous_calls)
-        if limit <= max(2, self._too_large_for):
+    async def _list_tasks(self, round_: LookupRound, status: DesiredStatus) -> bool:
+        """List the tasks of one status in the cheaper way; return whether the whole cluster's were listed."""
+        tokens = round_.tokens(status)
+        if await self._list_cluster(round_, status, len(tokens)):
+            return True
+        await self._list_tokens(round_, status, tokens)
+        return False
+
+    async def _list_tokens(self, round_: LookupRound, status: DesiredStatus, tokens: Iterable[str]) -> None:
+        round_.failed_for |= await self._each(tokens, lambda token: self._list_token(round_, status, token))
+
+    async def _list_cluster(self, round_: LookupRound, status: DesiredStatus, worth: int) -> bool:
+        """List the cluster's tasks of one status, if fewer pages than these do; return whether all were listed.
+
+        What is listed must be described once, and is remembered: that may cost as many reads again.
+        """
+        if worth <= max(1, self._too_large_for[status]):
             return False
-        pages = 0
-        for status in (DesiredStatus.RUNNING, DesiredStatus.STOPPED):
-            request = ListTasksRequest(cluster=self._cluster, desired_status=status)
-            while (more := await self._page(round_, request, None)) is not None:
-                pages += 1
-                if pages + pages_of(len(round_.unseen)) >= limit:
-                    self._too_large_for = limit
-                    round_.unseen.clear()
-                    return False
-                request = request.replace(next_token=more)
-            pages += 1
-        self._too_large_for = 0
+        request = ListTasksRequest(cluster=self._cluster, desired_status=status)
+        before, pages = dict(round_.unseen), 1
+        while (more := await self._page(round_, request, None)) is not None:
+            if costs_more(pages, len(round_.unseen) - len(before), worth):
+                self._too_large_for[status] = 2 * worth
+                round_.unseen = before
+                return False
+            request, pages = request.replace(next_token=more), pages + 1
+        self._too_large_for[status] = pages - 1
         return True
 
-    async def _list_tokens(self, round_: LookupRound) -> None:
-        tokens = dict.fromkeys(ambiguous_call.started_by for ambiguous_call in round_.ambiguous_calls)
-        failed = await self._each(tokens, lambda token: self._list_token(round_, token))
-        round_.failed_for |= failed
-
-    async def _list_token(self, round_: LookupRound, token: str) -> None:
-        """List one token's tasks: the running ones, ECS's default, then the stopped: one that stops between is seen."""
+    async def _list_token(self, round_: LookupRound, status: DesiredStatus, token: str) -> None:
+        """List one token's tasks of one status."""
         request = ListTasksRequest(cluster=self._cluster, started_by=token)
-        await self._list(round_, request, token)
-        if self._refuses_stopped:
-            return
-        try:
-            await self._list(round_, request.replace(desired_status=DesiredStatus.STOPPED), token)
-        except InvalidParameterException as error:
-            if error.throttled:
-                raise
-            self._refuses_stopped = True
+        if status is RUNNING:  # ECS's default
+            await self._list(round_, request, token)
+        elif not self._refuses_stopped:
+            try:
+                await self._list(round_, request.replace(desired_status=status), token)
+            except InvalidParameterException as error:
+                if error.throttled:
+                    raise
+                self._refuses_stopped = True
 
     async def _confirm(self, round_: LookupRound, whole_cluster: bool) -> None:
         """List the stopped tasks of the instances on which a start is to be confirmed as absent.
@@ -239,7 +244,8 @@ class Reconciler:
         """
         strays, round_.strays = round_.strays, set()
         if strays:
-            await self._list_tokens(round_)
+            for status in LISTED:
+                await self._list_tokens(round_, status, round_.tokens(status))
             await self._describe(round_)
 
     async def _describe_listed(self, round_: LookupRound, listed: Mapping[str, str | None]) -> None:

@@ -57,7 +57,10 @@ class StopCall:
     def _log(self) -> None:
         outcome = self.result()
         result = f"failed: {outcome}" if isinstance(outcome, ECSError) else "succeeded"
-        log.info("StopTask of %s %s after its caller had left", self.request.task, result)
+        error = type(outcome).__name__ if isinstance(outcome, ECSError) else None
+        known = {"operation": "StopTask", "arns": (self.request.task,), "cluster": self.request.cluster}
+        fields = {**known, "error": error}
+        log.info("StopTask of %s %s after its caller had left", self.request.task, result, extra=fields)
 
     @property
     def settling(self) -> SettlingLog:

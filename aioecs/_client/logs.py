@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import anyio
 import attrs
 
+from aioecs._client.access import Access
 from aioecs._client.instance_waits import InstanceWaits
 from aioecs._client.log_poller import LogPoller
 from aioecs._logic.tasks.log_source import LogSource, log_drivers, log_sources
@@ -22,7 +23,6 @@ from aioecs._model.log_line import LogLine
 from aioecs._model.shapes.task import DescribeTasksRequest, Task
 from aioecs._model.task_result import TaskResult
 from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, expect, fired, reason_of
-from aioecs._transport.settings import Settings
 from aioecs._waiters.wait_operations import Waits
 from aioecs.errors import ECSError, InvalidRequest, TaskMissing, WaitCancelled
 
@@ -46,8 +46,8 @@ class Logs(InstanceWaits, Waits):
     _log_clients: dict[str | None, asyncio.Task[Any]]
 
     @abstractmethod
-    def reached_by(self) -> tuple[Settings, str]:
-        """Return how the client reaches ECS, and its Region."""
+    def _access(self) -> Access:
+        """Return how the client reaches AWS."""
 
     async def logs(
         self,
@@ -182,7 +182,7 @@ class Logs(InstanceWaits, Waits):
 
     async def _log_client(self, region: str | None) -> Any:
         """Return the client of CloudWatch Logs for a Region; the first caller opens it."""
-        own = self.reached_by()[1]
+        own = self._access().region
         key = region if region != own else None
         if key not in self._log_clients or self._log_clients[key].cancelled():
             opening = self._core().background_tasks.own(self._open_log_client(key), "aioecs logs client", awaited=True)
@@ -193,9 +193,9 @@ class Logs(InstanceWaits, Waits):
         from aioecs._client.services import opened
         from aioecs._transport.botocore.log_events import log_config
 
-        endpoint = self.reached_by()[0].endpoint_url
+        endpoint = self._access().settings.endpoint_url
         local = endpoint if endpoint is not None and urlsplit(endpoint).hostname in LOOPBACK else None
-        opening = opened(self, "logs", config=log_config(), endpoint_url=local, region_name=region)
+        opening = opened(self._access(), "logs", config=log_config(), endpoint_url=local, region_name=region)
         return await self._stack.enter_async_context(opening)
 
 

@@ -65,7 +65,7 @@ class StartRefused(StartError):
 
     @property
     def failures(self) -> tuple[Failure, ...]:
-        """What ECS refused, in its own words."""
+        """The failures by which ECS refused starts."""
         return tuple(self.response.failures) if self.response else super().failures
 
 
@@ -88,6 +88,13 @@ class StartCancelled(StartError, CallCancelled):
         super().__init__(message, starts=starts, token=token, candidates=candidates)
         self.reason = reason
         self.source = source
+
+
+class StartTimeout(StartCancelled, TimeoutError):
+    """The call's own `timeout` was over: what was not sent is NOT_SENT, what was sent ended as `on_cancel` says.
+
+    `reason` is `timeout`. It is a StartCancelled, and Python's TimeoutError.
+    """
 
 
 class IdempotencyMismatch(StartError):

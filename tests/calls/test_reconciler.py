@@ -266,6 +266,21 @@ def test_an_instance_that_is_not_known_proves_nothing_and_disproves_nothing() ->
     run_in_virtual_time(main())
 
 
+def test_stopped_tasks_are_listed_only_where_they_are_looked_for() -> None:
+    """A lookup just after the answer was lost takes one list; one that needs both shares a round with it."""
+
+    async def main() -> None:
+        lab = Lab()
+        lab.start("t")
+        early = [attrs.evolve(lab.ambiguous_call(name), stopped=False) for name in ("t", "u")]
+        assert [len(looked.tasks) for looked in await lab.look_up(early[0])] == [1]
+        assert lab.took() == ["list t", "describe 1"]
+        await lab.look_up(early[0], lab.ambiguous_call("v"))
+        assert lab.took() == ["list RUNNING", "list v STOPPED", "describe 1"]
+
+    run_in_virtual_time(main())
+
+
 def test_tags_as_tokens() -> None:
     """Under the caller's own mark, a task is a doubt's if the token stands in the tag."""
 
@@ -455,8 +470,8 @@ def test_a_round_waits_no_longer_than_the_longest_rest() -> None:
         pytest.param(0, 2, 2, id="two tokens: the cluster's two lists"),
         pytest.param(90, 2, 2 + 1, id="and what they show, described"),
         pytest.param(950, 20, 10 + 1 + 10, id="ten pages are cheaper than twenty tokens"),
-        pytest.param(950, 8, 8 + 2 * 8, id="and are not than eight: given up half way"),
-        pytest.param(350, 2, 2 + 2 * 2, id="given up at once"),
+        pytest.param(950, 8, 8 + 8 + 1, id="and are not than eight: given up"),
+        pytest.param(350, 2, 2 + 2 + 1, id="given up at once"),
     ],
 )
 def test_the_cheaper_way(others: int, ambiguous_calls: int, reads: int) -> None:
@@ -472,7 +487,7 @@ def test_the_cheaper_way(others: int, ambiguous_calls: int, reads: int) -> None:
 
 
 def test_a_cluster_that_is_too_large_is_remembered() -> None:
-    """It is not tried again for as few doubts; for more it is; read to its end, that is forgotten."""
+    """It is not listed again for as few tokens; for more it is."""
 
     async def main() -> None:
         lab = Lab()
@@ -483,8 +498,10 @@ def test_a_cluster_that_is_too_large_is_remembered() -> None:
         assert "list RUNNING" not in lab.took()
         await lab.look_at(*names(40))
         assert len(lab.took()) == 10 + 1 + 10
-        await lab.look_at(*names(8))
+        await lab.look_at(*names(10))
         assert len(lab.took()) == 10 + 1, "whose tasks they are is known by now"
+        await lab.look_at(*names(8))
+        assert len(lab.took()) == 8 + 1, "and how many pages they take"
 
     run_in_virtual_time(main())
 
@@ -559,12 +576,12 @@ def test_what_is_listed_and_cannot_be_described_yet() -> None:
     async def main() -> None:
         lab = Lab(describe_lag=60.0)
         lab.start("t")
-        lab.reconciler._too_large_for = 4
+        lab.reconciler._too_large_for = dict.fromkeys(reconcilers.LISTED, 4)
         lookups = await lab.look_at("t", "u", sure=True)
         assert [lookup.whole for lookup in lookups] == [False, True]
         assert isinstance(lookups[0].error, AnswerLost)
         assert "misses 1 task" in str(lookups[0].error)
-        lab.reconciler._too_large_for = 0
+        lab.reconciler._too_large_for = dict.fromkeys(reconcilers.LISTED, 0)
         lookups = await lab.look_at("t", "u", sure=True)
         assert [lookup.whole for lookup in lookups] == [False, True]
         await asyncio.sleep(60)
@@ -588,7 +605,7 @@ def test_a_read_that_fails_concerns_those_whom_it_could_have_told_something(brok
 
     async def main() -> None:
         lab = Lab()
-        lab.reconciler._too_large_for = 99
+        lab.reconciler._too_large_for = dict.fromkeys(reconcilers.LISTED, 99)
         for name in ("t", "u", "v"):
             lab.start(name, 2)
         lab.breaks = lambda name: LOST if name == broken else None
@@ -625,7 +642,7 @@ def test_an_ecs_that_is_down_is_not_asked_hundreds_of_times() -> None:
 
     async def main() -> None:
         lab = Lab()
-        lab.reconciler._too_large_for = 999
+        lab.reconciler._too_large_for = dict.fromkeys(reconcilers.LISTED, 999)
         lab.breaks = lambda _: LOST
         lookups = await lab.look_at(*names(100), sure=True)
         assert not any(lookup.whole for lookup in lookups)
@@ -678,7 +695,7 @@ def test_what_is_not_permitted(operation: str, crowd: int, caplog: pytest.LogCap
             assert len({id(lookup.error) for lookup in lookups}) == crowd
             assert len(lab.took()) <= 3
         lab.engine.denied = {operation}
-        lab.reconciler._too_large_for = 99
+        lab.reconciler._too_large_for = dict.fromkeys(reconcilers.LISTED, 99)
         lookups = await lab.look_at(*names(crowd), sure=True)
         assert all(lookup.denied for lookup in lookups)
 
@@ -747,7 +764,7 @@ def test_a_look_that_begins_while_the_rounds_are_being_cancelled() -> None:
 
 
 def test_a_fault_of_our_own_leaves_nobody_waiting(caplog: pytest.LogCaptureFixture) -> None:
-    """A round that breaks is logged, its looks count as none, and the desk goes on."""
+    """A round that breaks is logged, its lookups count as none, and the desk goes on."""
 
     def bug(_: str) -> None:
         raise ZeroDivisionError
@@ -868,8 +885,8 @@ async def test_three_hundred_calls_in_doubt(when: Literal["after", "before"]) ->
         assert Counter(start.outcome for start in starts) == {
             Outcome.STARTED if when == "after" else Outcome.UNKNOWN: 300
         }
-        told = {start.task.task_arn for start in starts if start.task is not None}
-        assert told == {task.arn for task in truth.tasks()}
+        reported = {start.task.task_arn for start in starts if start.task is not None}
+        assert reported == {task.arn for task in truth.tasks()}
         assert truth.requests["ListTasks"] + truth.requests["DescribeTasks"] <= 400
 
 
@@ -947,7 +964,7 @@ async def test_the_callers_own_mark() -> None:
 
 
 async def test_many_keys_are_looked_up_together() -> None:
-    """A hundred calls with keys of their own share their looks, before they send and when they come again."""
+    """A hundred calls with keys of their own share their lookups, before they send and when they come again."""
     async with served(timeouts=Timeouts(), ecs={"instances": 10}) as (local, client):
 
         async def start_all() -> list[str | None]:
@@ -966,7 +983,7 @@ async def test_many_keys_are_looked_up_together() -> None:
 
 def test_the_end_of_asyncio_run_while_looking() -> None:
     """The loop ends while a start is being looked up: it is looked up there and then, and the hook hears of it."""
-    heard: list[tuple[tuple[StartResult, ...], str | None]] = []
+    received: list[tuple[tuple[StartResult, ...], str | None]] = []
     slow = Fault("delay", when="after", operation="ListTasks", seconds=5)
     with start_blocking_portal() as portal:
         ecs = LocalECS(faults=[Fault("reset", when="after"), slow])
@@ -974,7 +991,7 @@ def test_the_end_of_asyncio_run_while_looking() -> None:
 
             async def main() -> None:
                 access: dict[str, Any] = {**local.client_kwargs(), "on_cancel": "keep"}
-                client = aioecs.Client(on_settled=lambda starts, why: heard.append((starts, why)), **access)
+                client = aioecs.Client(on_settled=lambda starts, why: received.append((starts, why)), **access)
 
                 async def use() -> None:
                     async with client:
@@ -989,6 +1006,6 @@ def test_the_end_of_asyncio_run_while_looking() -> None:
             asyncio.run(main())
             assert time.monotonic() - began < 5, "the slow look was cut"
             (task,) = local.truth.tasks()
-    starts, reason = heard[0]
+    starts, reason = received[0]
     assert [(start.outcome, start.task and start.task.task_arn) for start in starts] == [(Outcome.STARTED, task.arn)]
     assert reason is not None

@@ -53,6 +53,79 @@ async def opened(port: FakeTransport, **settings: Any) -> AsyncIterator[Client]:
         yield client
 
 
+# Opening and closing -------------------------------------------------------------------------------------------------
+
+
+async def test_opened_in_one_task_and_closed_in_another(local: LocalECS) -> None:
+    """As the containers of frameworks do; what it started meanwhile in others stands."""
+    client = Client(**local.client_kwargs())
+    assert await asyncio.create_task(client.aopen()) is client
+    request = StartTaskRequest(task_definition="demo", container_instances=[local.instance_arns[0]])
+    started_here = await asyncio.create_task(client.start_task(request))
+    await asyncio.create_task(client.aclose())
+    assert [task.arn for task in local.truth.running()] == [task.arn for task in started_here.tasks]
+    with pytest.raises(ClientStateError, match=r"this client is closed: use it inside .* `await client.aopen\(\)`"):
+        await client.start_task(request)
+
+
+async def test_opened_once_and_closed_any_number_of_times(local: LocalECS) -> None:
+    """A second opening is refused, also during the first; a second close does nothing."""
+    client = Client(**local.client_kwargs())
+    opening = asyncio.create_task(client.aopen())
+    await asyncio.sleep(0)
+    for call in (client.aopen, client.aclose):
+        with pytest.raises(ClientStateError, match="opening"):
+            await call()
+    await (await opening).aclose()
+    await client.aclose()
+    never = Client(**local.client_kwargs())
+    await never.aclose()
+    with pytest.raises(ClientStateError, match="closed"):
+        await never.aopen()
+
+
+def test_two_closes_at_once() -> None:
+    """Both return once what was in flight is answered."""
+
+    async def main() -> None:
+        held = HeldAttempt()
+        async with opened(FakeTransport(start_task=held)) as client:
+            starting = asyncio.create_task(client.start_task(make_request()))
+            await held.begun.wait()
+            closing = [asyncio.create_task(client.aclose()) for _ in range(2)]
+            await iterations(5)
+            assert not any(each.done() for each in closing)
+            with pytest.raises(ClientStateError, match="closing"):
+                await client.start_task(make_request())
+            held.gate.set()
+            await asyncio.gather(*closing)
+            assert len((await starting).tasks) == 1
+
+    run_in_virtual_time(main())
+
+
+async def test_another_loop_may_not_close_it(local: LocalECS) -> None:
+    """It says whose it is, and stays open."""
+    async with Client(**local.client_kwargs()) as client:
+        with pytest.raises(ClientStateError, match="another event loop"):
+            await asyncio.to_thread(asyncio.run, client.aclose())
+        await client.list_tasks()
+
+
+async def test_a_batch_is_opened_and_closed_likewise(local: LocalECS) -> None:
+    """It waits for its starts; a second close does nothing."""
+    async with Client(**local.client_kwargs()) as client:
+        batch = await client.batch(window=0.05).aopen()
+        request = StartTaskRequest(task_definition="demo", container_instances=[local.instance_arns[0]])
+        starting = asyncio.create_task(batch.start_task(request))
+        await asyncio.sleep(0.01)
+        await asyncio.create_task(batch.aclose())
+        assert len((await starting).tasks) == 1
+        await batch.aclose()
+        with pytest.raises(ClientStateError, match="closed"):
+            await batch.start_task(request)
+
+
 # What it is made with ------------------------------------------------------------------------------------------------
 
 
@@ -118,10 +191,10 @@ async def test_no_more_in_flight_than_connections() -> None:
 
 async def test_a_listener_hears_what_happens() -> None:
     """From the request's sending on; without one no event is made."""
-    heard: list[type] = []
-    async with opened(FakeTransport(), on_event=lambda event: heard.append(type(event))) as client:
+    received: list[type] = []
+    async with opened(FakeTransport(), on_event=lambda event: received.append(type(event))) as client:
         await client.start_task(make_request())
-    assert heard == [CallBegun, RequestSent, RequestAnswered, CallSettled, StartSettled]
+    assert received == [CallBegun, RequestSent, RequestAnswered, CallSettled, StartSettled]
 
 
 # Opening and closing -------------------------------------------------------------------------------------------------
@@ -198,8 +271,6 @@ async def test_it_is_entered_once(wire: Wire) -> None:
         assert wire.open
     with pytest.raises(ClientStateError, match="this client is closed: make a new one"):
         await client.__aenter__()
-    with pytest.raises(ClientStateError, match="this client is closed"):
-        await client.__aexit__(None, None, None)
 
 
 async def test_it_may_be_left_in_another_task(wire: Wire) -> None:
@@ -268,11 +339,11 @@ def test_leaving_waits_for_what_is_on_its_way(
     caplog.set_level(logging.INFO, "aioecs")
 
     async def main() -> None:
-        loop, held, heard = asyncio.get_running_loop(), HeldAttempt(), Heard()
+        loop, held, received = asyncio.get_running_loop(), HeldAttempt(), Heard()
         wire = Wire(monkeypatch, start_task=held)
 
         def hear(starts: tuple[aioecs.StartResult, ...], why: str | None) -> None:
-            heard.append((tuple(start.outcome for start in starts), why, loop.time() - began))
+            received.append((tuple(start.outcome for start in starts), why, loop.time() - began))
 
         client = await a_client(on_settled=hear, on_cancel="keep").__aenter__()
         token = CancelToken()
@@ -289,14 +360,14 @@ def test_leaving_waits_for_what_is_on_its_way(
         await asyncio.wait([leaving])
         assert leaving.cancelled() is (cancelled is not None)
         assert loop.time() - began == pytest.approx(took)
-        [(outcomes, why, after)] = heard
+        [(outcomes, why, after)] = received
         assert (outcomes, why) == ((outcome,), "bored")
         assert after == pytest.approx(took)
         assert not wire.open
 
     run_in_virtual_time(main())
-    [told] = [record.getMessage() for record in caplog.records if "token aioecs-" in record.getMessage()]
-    assert f"bored: 1 {outcome}" in told
+    [reported] = [record.getMessage() for record in caplog.records if "token aioecs-" in record.getMessage()]
+    assert f"bored: 1 {outcome}" in reported
 
 
 # One call ------------------------------------------------------------------------------------------------------------

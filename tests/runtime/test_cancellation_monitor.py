@@ -20,17 +20,20 @@ from aioecs._runtime.cancellation_monitor import (
     TICK,
     Cancellable,
     CancellationMonitor,
+    Source,
     expect,
     fired,
+    fired_part,
     reason_of,
     resolve,
+    source_of,
 )
 from aioecs._runtime.token_subscription import subscriptions_here
 
 NOT_FIRED = "not fired"
 
 
-async def wakes(source: Cancellable, within: float = 1.0) -> float | str:
+async def wakes(source: Source, within: float = 1.0) -> float | str:
     """Watch a source, and tell after how many seconds it fired."""
     loop = asyncio.get_running_loop()
     woken: asyncio.Future[None] = loop.create_future()
@@ -326,20 +329,20 @@ def test_a_scope_that_comes_between_two_ticks_adds_none() -> None:
 async def test_a_wake_that_raises_ends_neither_the_ticking_nor_the_others() -> None:
     """It is the loop's to tell; the next tick wakes the rest."""
     monitor, scopes, woken = CancellationMonitor.here(), [anyio.CancelScope(), anyio.CancelScope()], asyncio.Event()
-    told: list[dict[str, Any]] = []
+    reported: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda _, context: told.append(context))
+    loop.set_exception_handler(lambda _, context: reported.append(context))
 
     def broken() -> None:
         raise ValueError("oh")
 
     with monitor.watch(scopes[1], woken.set), monitor.watch(scopes[0], broken):
         scopes[0].cancel()
-        while not told:
+        while not reported:
             await asyncio.sleep(0)
         scopes[1].cancel()
         await asyncio.wait_for(woken.wait(), 5)
-    assert [str(context["exception"]) for context in told] == ["oh"]
+    assert [str(context["exception"]) for context in reported] == ["oh"]
 
 
 @pytest.mark.parametrize("make", [anyio.CancelScope, CancelToken])
@@ -480,3 +483,50 @@ def test_a_hub_does_not_keep_its_loop() -> None:
     del loop
     gc.collect()
     assert left() is None
+
+
+# Time limits ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_time_limit_fires_on_the_loop_s_clock() -> None:
+    """Not early by the clock's resolution, once, and with the reason `timeout`; its timer ends with the block."""
+
+    async def main() -> None:
+        limit = source_of(None, 0.5)
+        assert limit is not None
+        assert not fired(limit)
+        assert await wakes(limit) == pytest.approx(0.5, abs=1e-6)
+        assert fired(limit)
+        assert reason_of(limit) == "timeout"
+        with CancellationMonitor.here().watch(source_of(None, 60), pytest.fail):
+            pass
+        await asyncio.sleep(120)
+
+    run_in_virtual_time(main())
+
+
+async def test_without_a_timeout_the_source_is_the_scope_itself() -> None:
+    """None and infinity are no timeout."""
+    token = CancelToken()
+    assert source_of(token, None) is token
+    assert source_of(token, float("inf")) is token
+    assert source_of(None, None) is None
+
+
+def test_a_time_limit_fires_with_the_scope_or_token_beside_it() -> None:
+    """The first of the two fires it, and gives the reason."""
+
+    async def main() -> None:
+        token = CancelToken()
+        asyncio.get_running_loop().call_later(0.2, token.cancel, "enough")
+        limit = source_of(token, 0.5)
+        assert limit is not None
+        assert await wakes(limit) == pytest.approx(0.2)
+        assert fired_part(limit) is token
+        assert reason_of(limit) == "enough"
+        timed = source_of(anyio.move_on_after(30), 0.5)
+        assert timed is not None
+        assert await wakes(timed) == pytest.approx(0.5, abs=1e-6)
+        assert fired_part(timed) is timed
+
+    run_in_virtual_time(main())

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
-from effort import EFFORT
 from raw_server import Exchange, RawServer
 
 import aioecs
 from aioecs import ConfigurationError, StartTaskRequest
+from tests.effort import EFFORT
 
 CONTROLS = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))]
 EDGES = ["\0", "\t", "\n", "\r", "\x1f", "\x7f", "\x80", "\x85", "\x9f"]

@@ -17,11 +17,11 @@ import anyio
 import attrs
 import pytest
 from aiobotocore.session import AioSession
-from effort import EFFORT
 
 import aioecs
 from aioecs import CancelToken, Outcome, Retries, StartCancelled, StartResult, StartTaskRequest, Timeouts
 from aioecs.testing import Fault, LocalECS
+from tests.effort import EFFORT
 
 SESSION = AioSession()  # shared, as each session loads the service's model
 SHARED: dict[str, Any] = {"session": SESSION}

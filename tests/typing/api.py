@@ -96,7 +96,7 @@ restart: aioecs.types.Restart = "if_failed"
 policy: Literal["stop", "keep", "abandon"] = on_cancel
 
 
-def heard(starts: tuple[aioecs.StartResult, ...], reason: str | None) -> None:
+def received(starts: tuple[aioecs.StartResult, ...], reason: str | None) -> None:
     """Hear of outcomes that no caller is left to hear."""
 
 
@@ -136,7 +136,7 @@ client = aioecs.Client(
     max_in_flight=50,
     on_cancel=on_cancel,
     delivery=delivery,
-    on_settled=heard,
+    on_settled=received,
     on_event=on_event,
     tag_tokens=False,
     transport="auto",
@@ -162,6 +162,7 @@ def lacking(demand: aioecs.CapacityDemand) -> None:
 async def starting(ecs: aioecs.Client, token: aioecs.CancelToken, scope: anyio.CancelScope) -> None:
     """Start one, many, and where there is room."""
     assert_type(await ecs.start_task(request), aioecs.StartTaskResponse)
+    assert_type(await ecs.start_task(request, timeout=2.5), aioecs.StartTaskResponse)
     assert_type(await ecs.start_task(request, scope, idempotency_key="job", on_cancel="stop"), aioecs.StartTaskResponse)
     assert_type(await ecs.start_task(request, cancel_scope=token, delivery="at_most_once"), aioecs.StartTaskResponse)
     assert_type(await ecs.start_tasks([request], token, idempotency_key=key, on_cancel="abandon"), aioecs.BatchReport)
@@ -214,6 +215,9 @@ async def operations(ecs: aioecs.Client) -> None:
     async for arn in ecs.list_tasks():
         assert_type(arn, str)
     assert_type(ecs.raw, Any)
+    assert_type(await aioecs.Client().aopen(), aioecs.Client)
+    await ecs.aclose()
+    assert_type(await ecs.batch().aopen(), aioecs.Batch)
 
 
 async def cancelling(token: aioecs.CancelToken) -> None:
@@ -259,7 +263,7 @@ async def working(ecs: aioecs.Client, ledger: aioecs.worker.Ledger) -> None:
         aioecs.worker.SQLiteLedger("jobs.db"),
         aioecs.worker.DynamoDBLedger("jobs"),
     ]
-    _held: type[aioecs.worker.Claimed | aioecs.worker.Entry | aioecs.worker.Verdict] = aioecs.worker.Claimed
+    _held: type[aioecs.worker.Claimed | aioecs.worker.Entry | aioecs.worker.ClaimOutcome] = aioecs.worker.Claimed
     _failing: list[type[aioecs.ECSError]] = [
         aioecs.worker.LedgerError,
         aioecs.worker.EntryError,
@@ -281,6 +285,7 @@ def blocking(token: aioecs.CancelToken) -> None:
     with aioecs.sync.Client("eu-west-1", timeouts=aioecs.Timeouts(settle=5), max_in_flight=10) as ecs:
         assert_type(ecs, aioecs.sync.Client)
         assert_type(ecs.start_task(request, token, idempotency_key="job"), aioecs.StartTaskResponse)
+        assert_type(ecs.start_task(request, timeout=2.5), aioecs.StartTaskResponse)
         assert_type(ecs.start_tasks((one for one in [request]), token, idempotency_key=key), aioecs.BatchReport)
         assert_type(ecs.place_tasks(request, token, count=3, placement=aioecs.Random()), aioecs.BatchReport)
         future = ecs.begin_start_task(request, token, on_cancel="keep")
@@ -508,6 +513,8 @@ def failed(error: Exception) -> str | None:
     assert_type(aioecs.is_retry_safe(error), bool)
     assert_type(aioecs.find_start_error(error), aioecs.StartCancelled | None)
     match error:
+        case aioecs.StartTimeout():
+            assert_type(error.starts, tuple[aioecs.StartResult, ...])
         case aioecs.StartCancelled():
             assert_type((error.reason, error.source), tuple[str | None, object])
         case aioecs.StartUnknown():

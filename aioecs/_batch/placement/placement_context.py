@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 import attrs
 
@@ -34,6 +35,26 @@ DEFINITION_AGE = 5.0  # in seconds: for how long a family is taken to be its las
 REMEMBERED = 500  # task definitions, and demands of each
 
 
+class PlacementRecord(Protocol):
+    """Remembers, beyond the life of this process, where starts that bear an idempotency key are sent.
+
+    ECS may show a stopped task only to those who name its instance.
+    """
+
+    @property
+    def instances(self) -> tuple[str, ...]:
+        """Where earlier attempts of the key may have been sent."""
+        ...
+
+    async def add(self, instance: str) -> None:
+        """Remember where a start is sent, before it is.
+
+        Raises:
+            ECSError: it is not remembered; then nothing is sent.
+        """
+        ...
+
+
 @attrs.frozen
 class PlacementOptions:
     """How tasks are to be placed."""
@@ -44,6 +65,7 @@ class PlacementOptions:
     wait_for_capacity: float
     confirm_refusals: bool
     on_capacity_shortage: OnCapacityShortage | None = None
+    record: PlacementRecord | None = None
 
 
 def options_of(
@@ -51,8 +73,8 @@ def options_of(
     constraints: Iterable[Constraint],
     instances: Iterable[str] | None,
     wait_for_capacity: float,
-    confirm_refusals: bool,
-    on_capacity_shortage: OnCapacityShortage | None,
+    confirm_refusals: bool = False,
+    on_capacity_shortage: OnCapacityShortage | None = None,
 ) -> PlacementOptions:
     """Put together how tasks are to be placed."""
     hook: OnCapacityShortage | None = plain_function(on_capacity_shortage, "on_capacity_shortage")
@@ -203,8 +225,10 @@ class PlacementContexts:
         if turn is not None and not turn.done():
             turn.set_result(None)
 
-    async def find_started(self, cluster: str | None, key: str) -> Task | None:
-        """Return what an find_started attempt with this key started, on whatever instance; None if certainly nothing.
+    async def find_started(self, cluster: str | None, key: str, instances: tuple[str, ...] = ()) -> Task | None:
+        """Return what an earlier attempt with this key started, on whatever instance; None if certainly nothing.
+
+        `instances` are known to be where it may have been sent: they are asked for their stopped tasks too.
 
         Raises:
             ECSError: it can't be known; so nothing may be sent.
@@ -214,7 +238,7 @@ class PlacementContexts:
         ends = core.now + core.timeouts.call
         backoff = core.retries.initial_backoff
         while True:
-            looked = await reconciler.look_up(AmbiguousCall(token, token, (), confirm=True), GATHERING)
+            looked = await reconciler.look_up(AmbiguousCall(token, token, instances, confirm=True), GATHERING)
             found = oldest_first(task for task in looked.tasks if not withdrawn(task, token))
             if found:
                 return found[0]

@@ -82,6 +82,8 @@ class CallRecord:
     """ECS refused an ambiguous RunTask that was sent again: it would refuse it once more."""
     refusals: tuple[Failure, ...] = ()
     """All failures that ECS returned for what a RunTask could not place."""
+    refusal_unproven: bool = False
+    """A RunTask was sent again and refused: ECS may yet act on the first request."""
     was_sent: bool = False
     ambiguous: bool = False
     """An open start may have been started: the answer was lost."""
@@ -230,7 +232,7 @@ class CallRecord:
         if state.task is not None:
             return STOPPED if state.stopped else UNKNOWN if self._may_be_stopped(state) else STARTED
         if state.failure is not None or state.error is not None:
-            return REFUSED
+            return UNKNOWN if self.refusal_unproven else REFUSED
         if state.dropped:
             return NOT_SENT
         return UNKNOWN if self.ambiguous or self.in_flight else NOT_SENT

@@ -8,16 +8,12 @@ AMBIGUOUS The answer was lost, or the call bears an idempotency key under which 
           StartTask has no idempotency token, so it is never sent again blindly. It is looked up: its tasks bear the
           call's token as `startedBy`. Tasks show in ECS's lists only after a while, so an empty lookup proves nothing.
           One that is complete, and was begun `consistency` seconds after the last attempt ended, proves absence; then
-          `delivery` decides.
-          RunTask has a `clientToken`: while it lives, the same request is sent again, and ECS answers with the same
-          tasks. Beyond that it is looked up as a StartTask is.
+          `delivery` decides. RunTask is sent again while its `clientToken` lives, and looked up beyond that.
 REMOVING_DUPLICATES
-          All is known, but a request was sent again after it was ambiguous (`at_least_once`), and tasks of the first
-          send may yet show. After one more `consistency`, of two tasks for one start the older is kept, the other
-          stopped.
-SETTLING  Withdrawn with something in flight or ambiguous: find out the outcome, stop what was started if `on_cancel`
-says
-          so, and begin nothing new. So a RunTask too is looked up here, and not sent again.
+          All is known, but an ambiguous request was sent again (`at_least_once`, or a RunTask that was then refused):
+          tasks of the first may yet show. After one more `consistency`, the oldest task of a start is kept.
+SETTLING  Withdrawn while in flight or ambiguous: find out the outcome, stop what was started if `on_cancel` says so,
+          and begin nothing new. So a RunTask too is looked up here, and not sent again.
 DONE      Every start has an outcome.
 
 A clock is not a cancel: at its end nothing new is begun and nothing is stopped, and a request in flight may still be
@@ -50,7 +46,7 @@ from aioecs._logic.calls.actions import (
 )
 from aioecs._logic.calls.adoption import adopt_found, note_denial
 from aioecs._logic.calls.call_record import CallRecord, Phase
-from aioecs._logic.calls.retry import max_backoff
+from aioecs._logic.calls.retry import EARLY_LOOKUPS, longest_before_lookup, lookup_patience, max_backoff
 from aioecs._logic.calls.run_replay import match_run, token_has_ended
 from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
 from aioecs._model.shapes.run_task import RunTaskResponse
@@ -189,7 +185,7 @@ def _still_ambiguous(call: CallRecord, when: When) -> Action:
 
 def _back_off_before_lookup(call: CallRecord, when: When) -> Action:
     """Back off, longer each time, but not past the time from which on a lookup proves absence."""
-    backoff = max_backoff(call.retries, call.lookups)
+    backoff = longest_before_lookup(call.retries, call.lookups, late=when.now >= call.visible)
     until = when.now + backoff * (1 + when.jitter) / 2
     if when.now < call.visible < until + backoff / 2:
         until = call.visible
@@ -208,9 +204,9 @@ def _look_up(call: CallRecord, _: CallInput, when: When) -> Action:
     if not call.has_lookup:
         return _finish(call)
     call.lookups += 1
-    patience = max_backoff(call.retries, call.lookups - 1) / 2 if call.lookups > 1 else 0.0
-    remaining = max(0.0, call.ends - when.now)
-    return LookUp(confirm=when.now >= call.visible, patience=min(patience, remaining / 2))
+    late = when.now >= call.visible
+    patience = min(lookup_patience(call.retries, call.lookups, late=late), max(0.0, call.ends - when.now) / 2)
+    return LookUp(confirm=late, stopped=late or call.lookups > EARLY_LOOKUPS, patience=patience)
 
 
 def _lookup_done(call: CallRecord, what: LookupDone, when: When) -> Action:
@@ -221,6 +217,7 @@ def _lookup_done(call: CallRecord, what: LookupDone, when: When) -> Action:
         return _finish(call)
     if proves_absence or what.denied:
         call.resent = call.resent and bool(call.open)
+        call.refusal_unproven = call.refusal_unproven and not proves_absence
     if not call.open:
         return _known(call, when)
     if call.owed:
@@ -323,10 +320,7 @@ TABLE: Mapping[tuple[Phase, type], Callable[..., Action | None]] = {
     (Phase.SENT, Lost): _lost,  # AMBIGUOUS, never READY
     (Phase.AMBIGUOUS, BackoffEnded): _reconcile,  # SENT for a RunTask whose token lives
     (Phase.AMBIGUOUS, Stopped): _stops_ended,
-    (
-        Phase.AMBIGUOUS,
-        LookupDone,
-    ): _lookup_done,  # DONE if all is found; SENT or DONE if others are absent
+    (Phase.AMBIGUOUS, LookupDone): _lookup_done,  # DONE if all is found; else SENT or DONE
     (Phase.REMOVING_DUPLICATES, BackoffEnded): _look_up,
     (Phase.REMOVING_DUPLICATES, LookupDone): _lookup_done,  # DONE after a late and complete lookup
     (Phase.REMOVING_DUPLICATES, Stopped): _stops_ended,

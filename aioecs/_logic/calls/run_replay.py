@@ -17,6 +17,8 @@ def match_run(call: CallRecord, tasks: list[Task], failures: list[Failure]) -> N
     """Apply the answer to a RunTask; its tasks created before this call's first send are an earlier call's."""
     again = call.ambiguous or call.shares_token
     call.refusals = matching.assign_run_answer(call.start_states, tasks, failures, again=again)
+    if call.ambiguous and failures and not tasks:
+        call.refusal_unproven = call.resent = True  # ECS may act on the first request after it has refused this one
     if call.shares_token and call.first_sent is not None:
         began = call.epoch + call.first_sent - CLOCK_SKEW
         matching.disown_before(call.start_states, datetime.fromtimestamp(began, UTC))

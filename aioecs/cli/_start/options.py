@@ -98,6 +98,11 @@ class StartOptions:
         return not self.instances and not self.all_instances and not own
 
     @property
+    def names_instances(self) -> bool:
+        """Whether the starts go to instances of the command line in turn."""
+        return bool(self.instances) or self.all_instances
+
+    @property
     def total(self) -> int:
         """How many tasks are to be started."""
         if self.jobs is None:

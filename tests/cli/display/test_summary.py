@@ -90,7 +90,9 @@ def test_summary_of_an_interrupt() -> None:
     """What was stopped, and what was never begun, is counted apart from what started."""
     halfway = report(10, start(Outcome.STARTED), start(Outcome.STOPPED), interrupted="SIGINT")
     halfway.counts.close(2)
-    assert summary_text(halfway).splitlines()[0].startswith("1 started, 1 stopped again, 8 not sent of 10 tasks")
+    assert (
+        summary_text(halfway).splitlines()[0].startswith("1 started, 1 stopped after starting, 8 not sent of 10 tasks")
+    )
     assert "Interrupted: SIGINT" in summary_text(halfway)
 
 

@@ -9,8 +9,7 @@ from typing import cast
 
 import attrs
 import pytest
-from effort import EFFORT
-from run_task_fixtures import run_record, run_task_at
+from run_task_fixtures import answered_run, run_record, run_task_at
 
 from aioecs import Outcome, Retries, StartTaskRequest, StartTaskResponse, Timeouts
 from aioecs._logic.calls import call_state
@@ -30,6 +29,7 @@ from aioecs._logic.calls.actions import (
 )
 from aioecs._logic.calls.call_record import CallRecord, Phase
 from aioecs._logic.calls.call_result import result_of
+from aioecs._logic.calls.retry import LATE_PATIENCE
 from aioecs._logic.calls.token import stop_reason
 from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
 from aioecs._model.options import Delivery, OnCancel
@@ -48,6 +48,7 @@ from aioecs.errors import (
     StartUnknown,
     ThrottlingException,
 )
+from tests.effort import EFFORT
 
 TOKEN = "aioecs-token"
 
@@ -172,10 +173,11 @@ def test_lost_is_looked_up_and_never_sent() -> None:
     """A lost answer leads to looks, early ones prove nothing, and what is found is adopted."""
     call = record()
     action = lost(call)
-    for now in (2.0, 5.0, 12.0, 30.9):
+    for lookups, now in enumerate((2.0, 5.0, 12.0, 30.9), 1):
         assert isinstance(action, BackOff)
-        look = call_state.handle(call, BackoffEnded(), now)
-        assert look == LookUp(confirm=False, patience=look.patience) if isinstance(look, LookUp) else False
+        lookup = call_state.handle(call, BackoffEnded(), now)
+        assert isinstance(lookup, LookUp)
+        assert (lookup.confirm, lookup.stopped) == (False, lookups > 2), "at first the task runs, if there is one"
         action = call_state.handle(call, LookupDone((), whole=True, began=now), now)
     assert isinstance(action, BackOff)
     call_state.handle(call, BackoffEnded(), 31.0)
@@ -193,9 +195,9 @@ def test_the_last_rest_ends_just_when_absence_begins_to_prove() -> None:
         assert isinstance(call_state.handle(call, BackoffEnded(), now), LookUp)
         action = call_state.handle(call, LookupDone((), whole=True, began=now), now)
     assert action == BackOff(31.0)
-    look = call_state.handle(call, BackoffEnded(), 31.0)
-    assert isinstance(look, LookUp)
-    assert look.confirm
+    assert call.lookups == 5, "each backoff is three times as long as the last"
+    lookup = call_state.handle(call, BackoffEnded(), 31.0)
+    assert lookup == LookUp(confirm=True, stopped=True, patience=LATE_PATIENCE)
 
 
 def late(call: CallRecord, **given: object) -> Action | None:
@@ -572,9 +574,9 @@ def run(seed: int) -> World:
             assert news is None
         else:
             what = world.action(action)
-        told = call_state.handle(call, what, world.now, dice.random())
-        assert told is not None
-        action = told
+        reported = call_state.handle(call, what, world.now, dice.random())
+        assert reported is not None
+        action = reported
         if leave is not None and not world.withdrawn and world.now >= leave:
             world.withdrawn = True
             action = outside(call, action, Withdrawn(policy), world.now)
@@ -724,6 +726,40 @@ def test_a_withdrawn_run_is_not_sent_again(has_lookup: bool) -> None:
     action = call_state.handle(call, Withdrawn("stop"), 2)
     assert isinstance(action, LookUp if has_lookup else Finish)
     assert outcomes(call) == [Outcome.UNKNOWN]
+
+
+def refused_after_a_lost_answer() -> CallRecord:
+    """Return a RunTask whose first answer was lost, and which ECS refused when it was sent again at tick 1."""
+    call = run_record()
+    call_state.begin(call, 0.0)
+    call_state.handle(call, LOST, 0.5)
+    call_state.handle(call, BackoffEnded(), 0.6)
+    act = call_state.handle(call, answered_run(failures=(Failure(reason="RESOURCE:CPU"),)), 1.0)
+    assert isinstance(act, BackOff)
+    return call
+
+
+def test_a_refusal_after_a_lost_answer_is_unknown_until_a_late_lookup() -> None:
+    """ECS may act on the first request after it has refused the second: only its absence proves the refusal."""
+    call = refused_after_a_lost_answer()
+    assert call.outcomes() == {Outcome.UNKNOWN}
+    assert isinstance(call_state.handle(call, LookupDone((), whole=True, began=31.0), 31.0), Finish)
+    assert call.outcomes() == {Outcome.REFUSED}
+
+
+def test_a_task_that_shows_after_a_refusal_is_the_start_s() -> None:
+    """The first request was acted on after all."""
+    call = refused_after_a_lost_answer()
+    found = LookupDone((run_task_at(1.0),), whole=False, began=5.0)
+    call_state.handle(call, found, 5.0)
+    assert call.outcomes() == {Outcome.STARTED}
+
+
+def test_a_refusal_that_is_not_proven_in_time_stays_unknown() -> None:
+    """The clock ends before absence could prove anything."""
+    call = refused_after_a_lost_answer()
+    assert isinstance(call_state.handle(call, ClockEnded(), 20.0), Finish)
+    assert isinstance(result_of(call), StartUnknown)
 
 
 def test_a_run_that_is_found_after_its_withdrawal_is_stopped() -> None:

@@ -1,0 +1,65 @@
+"""What tells one state of a call from another: every member of its record that can change."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import attrs
+
+from aioecs._logic.calls.actions import Action, LookupDone, Stop
+from aioecs._logic.calls.call_record import CallRecord
+from aioecs._logic.calls.matching import StartState
+from aioecs._model.shapes.task import Failure, Task
+from aioecs.errors import ECSError
+
+_NEVER_CHANGE = frozenset(
+    {
+        *("request", "token", "timeouts", "retries", "delivery", "epoch", "paced", "keyed", "adopts", "has_lookup"),
+        *("shares_token", "start_states"),
+    }
+)
+_STATE = tuple(field.name for field in attrs.fields(StartState))
+_FIELDS = tuple(field.name for field in attrs.fields(CallRecord))
+_CHANGE = tuple(name for name in _FIELDS if name not in _NEVER_CHANGE)
+"""A member that is new is taken to change: no state is lost by one that is not named here."""
+
+
+def copied(record: CallRecord) -> CallRecord:
+    """Copy a record and its slots: a search never changes a state."""
+    new: CallRecord = _copy(record, _FIELDS)
+    new.start_states = [_copy(slot, _STATE) for slot in record.start_states]
+    return new
+
+
+def _copy(value: Any, names: tuple[str, ...]) -> Any:
+    new = object.__new__(type(value))
+    for name in names:
+        setattr(new, name, getattr(value, name))
+    return new
+
+
+def key_of(record: CallRecord) -> Hashable:
+    """Return the state of a record as a hashable value."""
+    slots = tuple([tuple([_plain(getattr(slot, name)) for name in _STATE]) for slot in record.start_states])
+    return (slots, *[_plain(getattr(record, name)) for name in _CHANGE])
+
+
+def key_of_action(action: Action) -> Hashable:
+    """Return an action as a hashable value."""
+    return ("stop", _plain(action.tasks)) if isinstance(action, Stop) else action
+
+
+def key_of_lookup(looked: LookupDone | None) -> Hashable:
+    """Return what a lookup has read as a hashable value."""
+    return looked and (_plain(looked.tasks), looked.whole, looked.began, looked.denied)
+
+
+def _plain(value: object) -> Hashable:
+    if isinstance(value, Task):
+        return (value.task_arn, value.desired_status)
+    if isinstance(value, Failure | ECSError):
+        return type(value).__name__
+    if isinstance(value, tuple):
+        return tuple([_plain(each) for each in value])
+    return value  # what cannot be hashed fails where the state is first reached
