@@ -1,8 +1,8 @@
-"""Waits for a call on behalf of a caller: what ends the wait, what that does to the call, what the caller is told.
+"""Waits for a call on behalf of a caller: what ends the wait, its effect on the call, and what the caller receives.
 
-The request is in flight in a task of the client's; the caller only waits, so nothing that happens to it can lose an
-answer. A first cancel withdraws the call for this caller, and waits for its outcome, `settle` seconds at most. A second
-one ends the wait, not the settling, which goes on in the background.
+The request is in flight in a background task; the caller only waits, so a cancel of the caller can't lose an answer. A
+first cancel withdraws the call for this caller, and waits for its outcome, `settle` seconds at most. A second one ends
+the wait, not the settling, which goes on in the background.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class PendingOutcome(Protocol[R_co]):
-    """What a caller can wait for: a call that it shares, a request of a batch, or a StopTask."""
+    """What a caller can wait for: a call it shares, a request of a batch, or a StopTask."""
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more comes of it."""
+        """Whether its outcome is final."""
         ...
 
     @property
@@ -49,7 +49,7 @@ class PendingOutcome(Protocol[R_co]):
         ...
 
     def end_or(self) -> asyncio.Future[None]:
-        """Return a future that its end resolves."""
+        """Return a future that is resolved at its end."""
         ...
 
     def join(self) -> None:
@@ -61,28 +61,28 @@ class PendingOutcome(Protocol[R_co]):
         ...
 
     def outcome_undelivered(self, *, once_ended: bool = True) -> None:
-        """Say that this caller leaves without the final outcome."""
+        """Note that this caller leaves without the final outcome."""
         ...
 
     @property
     def settling(self) -> SettlingLog:
-        """Where to say what is waited for."""
+        """The log of what cancelled callers still wait for."""
         ...
 
     def described(self) -> str:
-        """Say in a few words what it is."""
+        """Describe it briefly, for the log."""
         ...
 
-    def given(self) -> None:
-        """Note that a caller is told now what is known: that stays true from here on."""
+    def note_delivered(self) -> None:
+        """Note that a caller now receives what is known: that must stay true."""
         ...
 
-    def verdict(self) -> R_co | ECSError:
-        """Return what it came to."""
+    def result(self) -> R_co | ECSError:
+        """Return its response, or the error to raise."""
         ...
 
     def cancelled(self, reason: str | None, source: object) -> CallCancelled:
-        """Return what a cancelled caller is told."""
+        """Return the error that a cancelled caller receives."""
         ...
 
 
@@ -95,8 +95,8 @@ class SharedCall:
     """Callers that have not withdrawn it."""
     listening: int = 0
     """Callers that have not left yet, those that have withdrawn it and wait for the outcome among them."""
-    told_started: bool = False
-    """A caller was told that a task of the call runs: no later cancel stops it."""
+    reported_started: bool = False
+    """A caller received a task of the call as started: no later cancel stops it."""
 
     @property
     def ended(self) -> bool:
@@ -109,7 +109,7 @@ class SharedCall:
         return self.call.can_be_cut
 
     def end_or(self) -> asyncio.Future[None]:
-        """Return a future that the end of the call resolves."""
+        """Return a future that is resolved at the end of the call."""
         return self.call.end_or()
 
     def join(self) -> None:
@@ -118,40 +118,40 @@ class SharedCall:
         self.listening += 1
 
     def outcome_undelivered(self, *, once_ended: bool = True) -> None:
-        """Say so of the call, unless another still waits for it."""
+        """Note it of the call, unless another caller still waits for it."""
         self.listening -= 1
         if not self.waiting and not self.listening and (once_ended or not self.call.ended):
             self.call.outcome_undelivered()
 
     @property
     def settling(self) -> SettlingLog:
-        """Where to say what is waited for."""
+        """The log of what cancelled callers still wait for."""
         return self.call.core.settling
 
     def described(self) -> str:
-        """Say in a few words what it is."""
+        """Describe it briefly, for the log."""
         record = self.call.record
         return f"{record.operation} of {record.request.task_definition} with token {record.token}"
 
-    def given(self) -> None:
-        """Note what a caller is told: a task of which one was told that it runs is stopped for no other."""
-        self.told_started = self.told_started or Outcome.STARTED in self.call.record.outcomes()
+    def note_delivered(self) -> None:
+        """Note what a caller receives: a task that one caller received as started is stopped for no other."""
+        self.reported_started = self.reported_started or Outcome.STARTED in self.call.record.outcomes()
 
-    def verdict(self) -> StartTaskResponse | RunTaskResponse | ECSError:
-        """Return what the call came to."""
-        return self.call.verdict()
+    def result(self) -> StartTaskResponse | RunTaskResponse | ECSError:
+        """Return the response of the call, or the error to raise."""
+        return self.call.result()
 
     def cancelled(self, reason: str | None, source: object) -> StartCancelled:
-        """Return what a cancelled caller is told."""
+        """Return the error that a cancelled caller receives."""
         return cancelled(self.call.record, reason, source)
 
     @property
     def over(self) -> bool:
-        """Whether it was withdrawn and nothing more will come of it."""
+        """Whether it was withdrawn and has ended."""
         return self.call.withdrawn is not None and self.call.ended
 
     def extend_clock(self, record: CallRecord) -> None:
-        """Give the call the time of one that is to share it: nobody's clock cuts another's short."""
+        """Extend the call's clock to that of a call that is to share it: no caller's clock cuts another's short."""
         shared = self.call.record
         shared.deadline = max(shared.deadline, record.deadline)
         shared.horizon = max(shared.horizon, record.horizon)
@@ -160,7 +160,7 @@ class SharedCall:
         """Withdraw it for one caller."""
         self.waiting -= 1
         if self.waiting == 0:
-            self.call.withdraw("keep" if self.told_started and on_cancel == "stop" else on_cancel, why)
+            self.call.withdraw("keep" if self.reported_started and on_cancel == "stop" else on_cancel, why)
 
 
 class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
@@ -175,7 +175,7 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
         self._settle = settle
         self._left = False
         self._fired = False
-        self._told = False
+        self._delivered = False
         self._waiter = self._awaited.end_or()
         self._watch = CancellationMonitor.here().watch(source, self._source_fired) if source is not None else None
         self._settle_timer: asyncio.TimerHandle | None = None
@@ -192,7 +192,7 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
     ) -> None:
         if self._watch is not None:
             self._watch.__exit__(None, None, None)
-        if not self._told:  # closed, or struck by a KeyboardInterrupt
+        if not self._delivered:  # closed, or interrupted by a KeyboardInterrupt
             self._leave("left")
             self._awaited.outcome_undelivered()
         if self._settle_timer is not None:
@@ -200,28 +200,28 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
             self._awaited.settling.end(self._settling_number)
 
     async def answer(self) -> R:
-        """Wait for the call, and return or raise what it came to."""
+        """Wait for the call, and return its response or raise its error."""
         first = await self._ended()
         if not self._left:
-            self._told = True
-            self._awaited.given()
+            self._delivered = True
+            self._awaited.note_delivered()
             return self._answer()
         if first is None:
             first = await cancelled_around()
         truth = self._awaited.cancelled(reason_of(self._source) if self._fired else None, self._blamed())
-        self._told = True
-        self._awaited.given()
+        self._delivered = True
+        self._awaited.note_delivered()
         self._awaited.outcome_undelivered(once_ended=first is not None)
         if first is not None:
             raise first from truth
         raise truth
 
     async def _ended(self) -> asyncio.CancelledError | None:
-        """Wait until there is something to tell, and return the cancel of the caller's task if one came.
+        """Wait until the caller can go on, and return the cancel of its task if one came.
 
-        This is the one place that decides between an answer and a cancel that come together. A cancel that comes
-        before the caller goes on with the answer wins, and what the call started is stopped if `on_cancel` says so;
-        whatever comes later is too late, and the answer stands.
+        This is the one place that decides between an answer and a cancel that arrive together. A cancel that arrives
+        before the caller goes on with the answer wins, and what the call started is stopped if `on_cancel` says so. A
+        later one is too late, and the answer stands.
         """
         waiter = None
         while waiter is not self._waiter:
@@ -237,21 +237,21 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
         return None
 
     def _answer(self) -> R:
-        verdict = self._awaited.verdict()
-        if isinstance(verdict, ECSError):
-            raise verdict
-        return verdict
+        result = self._awaited.result()
+        if isinstance(result, ECSError):
+            raise result
+        return result
 
     def _blamed(self) -> object:
         return self._source if self._fired else None
 
     def _is_second(self) -> bool:
-        """Tell a second cancel from the passed scope's own, which the monitor may have seen before it came here."""
+        """Return whether this is a second cancel, not the passed scope's own, which the monitor may have seen first."""
         own = isinstance(self._source, anyio.CancelScope) and anyio.current_effective_deadline() == float("-inf")
         return self._fired and not own
 
     async def _settled(self) -> None:
-        """Wait on, shielded from the scopes that have cancelled us, until it is settled or a second cancel comes."""
+        """Wait on, shielded from the scopes that have cancelled the caller, until the call ends or a second cancel."""
         self._leave("cancelled")
         if self._waiter.cancelled():
             self._waiter = self._awaited.end_or()
@@ -260,7 +260,7 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
                 await self._waiter
 
     def _source_fired(self) -> None:
-        if self._told or self._fired:
+        if self._delivered or self._fired:
             return
         if self._left and isinstance(self._source, CancelToken):
             self._end_wait()  # the second cancel: its caller was cancelled before
@@ -274,7 +274,7 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
         self._left = True
         at_once = self._on_cancel == "abandon" and not self._awaited.can_be_cut
         self._awaited.leave(self._on_cancel, why)
-        if self._waiter.done():  # it was cancelled with its caller, or the withdrawal has undone the end
+        if self._waiter.done():  # it was cancelled with its caller, or the withdrawal has reopened the call
             self._waiter = self._awaited.end_or()
         if at_once or not self._settle:
             self._end_wait()
@@ -287,7 +287,7 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
 
 
 async def cancelled_around() -> asyncio.CancelledError | None:
-    """Let a scope that encloses the call, or a cancel of its task, be what the caller sees."""
+    """Return the pending cancel of an enclosing scope or of the caller's task, if there is one."""
     try:
         await anyio.lowlevel.checkpoint()
     except asyncio.CancelledError as around:
@@ -295,15 +295,16 @@ async def cancelled_around() -> asyncio.CancelledError | None:
     return None
 
 
-async def refuse_if_cancelled(source: Cancellable | None, tell: Callable[[str | None, object], ECSError]) -> None:
+async def refuse_if_cancelled(
+    source: Cancellable | None, cancelled_error: Callable[[str | None, object], ECSError]
+) -> None:
     """Raise before anything is begun, or even signed, if the scope or token has fired or the caller is cancelled.
 
-    `tell(reason, source)` makes what the caller is told, a StartCancelled where a start was asked for: that nothing
-    was sent.
+    `cancelled_error(reason, source)` makes the error: a StartCancelled where a start was requested. Nothing was sent.
 
     Raises:
         ECSError: it has fired; nothing was sent.
-        CancelledError: the caller is cancelled; what it is told is the cause.
+        CancelledError: the caller is cancelled; `cancelled_error` makes its cause.
     """
     blamed = source if source is not None and fired(source) else None
     task = asyncio.current_task()
@@ -312,25 +313,25 @@ async def refuse_if_cancelled(source: Cancellable | None, tell: Callable[[str | 
         return
     first = await cancelled_around()
     if blamed is None and first is None:
-        return  # a cancel that came long ago, and that somebody has swallowed
-    truth = tell(reason_of(blamed), blamed)
+        return  # an earlier cancel that the caller's own code has swallowed
+    truth = cancelled_error(reason_of(blamed), blamed)
     if first is not None:
         raise first from truth
     raise truth
 
 
 async def admit(
-    gate: AdmissionGate, source: Cancellable | None, tell: Callable[[str | None, object], Exception]
+    gate: AdmissionGate, source: Cancellable | None, cancelled_error: Callable[[str | None, object], Exception]
 ) -> None:
-    """Wait at the admission gate; what fires meanwhile is noticed behind it, before anything is begun.
+    """Wait at the admission gate; a scope or token that fires meanwhile is noticed after it, before anything begins.
 
-    `tell(reason, source)` makes what a cancelled caller is told: that nothing was sent.
+    `cancelled_error(reason, source)` makes the error of a cancelled caller: nothing was sent.
 
     Raises:
-        CancelledError: the caller is cancelled; what it is told is the cause.
+        CancelledError: the caller is cancelled; `cancelled_error` makes its cause.
     """
     try:
         await gate.queue()
     except asyncio.CancelledError as first:
         blamed = source if source is not None and fired(source) else None
-        raise first from tell(reason_of(blamed), blamed)
+        raise first from cancelled_error(reason_of(blamed), blamed)

@@ -1,4 +1,4 @@
-"""What a call needs of whoever looks it up."""
+"""What a call needs of a reconciler."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from aioecs._logic.calls.actions import LookupDone
 from aioecs._logic.calls.lookups import AmbiguousCall
 
 
-class LooksUp(Protocol):
+class ReconcilerProtocol(Protocol):
     """Looks ambiguous calls up: a `Reconciler`."""
 
-    async def look(self, ambiguous_call: AmbiguousCall, patience: float) -> LookupDone:
-        """LookUp up one up; it may wait so many seconds to be looked up together with others."""
+    async def look_up(self, ambiguous_call: AmbiguousCall, patience: float) -> LookupDone:
+        """Look one call up; it may wait `patience` seconds to be looked up together with others."""
         ...

@@ -163,7 +163,7 @@ class Client(Starting, Runs):
         self._preparer = Preparer(
             core,
             region=None if self._settings.endpoint_url is not None else self._transport.region,
-            paced=self._pacing is not None,
+            rate_limited=self._pacing is not None,
             tag_tokens=self._tag_tokens,
         )
         self._placement_contexts = PlacementContexts(self._preparer, self._on_capacity_shortage)

@@ -109,7 +109,7 @@ class LogPoller:
 
         client = await self._connect(source.region)
         limiter = self._limiter(source.region)
-        permit = await limiter.turn(of=source)
+        permit = await limiter.acquire(of=source)
         throttled = False
         try:
             self.reads += 1

@@ -185,7 +185,7 @@ class Logs(InstanceWaits, Waits):
         own = self.reached_by()[1]
         key = region if region != own else None
         if key not in self._log_clients or self._log_clients[key].cancelled():
-            opening = self._core().background_tasks.own(self._open_log_client(key), "aioecs logs client", heard=True)
+            opening = self._core().background_tasks.own(self._open_log_client(key), "aioecs logs client", awaited=True)
             self._log_clients[key] = opening
         return await asyncio.shield(self._log_clients[key])
 

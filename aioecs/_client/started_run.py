@@ -72,7 +72,7 @@ class StartedRun:
         if self.terms.on_cancel != "stop":
             return cancelled_of((start,), reason, source)
         stop = core.stop(self.request.cluster, self.task, start.token)
-        stopping = core.background_tasks.own(stop, "aioecs stop", heard=True)
+        stopping = core.background_tasks.own(stop, "aioecs stop", awaited=True)
         waits = core.settling.begin(lambda: f"the stop of task {self.task.task_arn}", core.timeouts.settle)
         try:
             with anyio.CancelScope(shield=True), contextlib.suppress(asyncio.CancelledError):

@@ -15,7 +15,7 @@ from aioecs._calls.cancel_checks import abandonable, may_have_fired, until_over
 from aioecs._logic.calls.call_record import CallRecord
 from aioecs._logic.calls.call_result import cancelled
 from aioecs._logic.calls.lookups import AmbiguousCall
-from aioecs._logic.calls.matching import eldest_first
+from aioecs._logic.calls.matching import oldest_first
 from aioecs._logic.calls.restart import all_failed, all_withdrawn, key_of
 from aioecs._model import limits
 from aioecs._model.arn import short
@@ -176,7 +176,7 @@ class Starting(ABC):
         """Carry out one request, under this very key; its response is that of its operation."""
         core = self._core()
         expect(cancel_scope)
-        if not core.admission.admits():
+        if not core.admission.try_admit():
             await admit(
                 core.admission, cancel_scope, partial(self._never_begun, core, request, idempotency_key, delivery)
             )
@@ -255,10 +255,10 @@ class Starting(ABC):
         return AmbiguousCall(tagged, marked or start.token, (), confirm=True)
 
     async def _look_up(self, cluster: str | None, ambiguous_call: AmbiguousCall) -> tuple[Task, ...]:
-        looked = await self._preparer.reconciler(cluster).look(ambiguous_call, 0.0)
+        looked = await self._preparer.reconciler(cluster).look_up(ambiguous_call, 0.0)
         if looked.error is not None and not looked.tasks:
             raise looked.error
-        return tuple(eldest_first(_on(ambiguous_call.instances, looked.tasks)))
+        return tuple(oldest_first(_on(ambiguous_call.instances, looked.tasks)))
 
 
 async def _a_moment(record: CallRecord) -> None:

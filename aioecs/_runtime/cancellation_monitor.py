@@ -1,8 +1,8 @@
-"""One monitor per event loop for all that can end a wait: tokens and plain cancel scopes.
+"""One monitor per event loop for the tokens and plain cancel scopes that can end a wait.
 
 A token wakes the loop once, however many calls wait on it. A plain `anyio.CancelScope` can be entered only once, and
-that once belongs to its caller: it is looked at, never entered, every `TICK` seconds and only while a call holds one.
-So it works entered or not, by this task, a parent or an unrelated one, before, during or after the call.
+that is left to its caller: it is polled, never entered, every `TICK` seconds and only while a call waits with one. So
+it works entered or not, by this task, a parent or an unrelated one, before, during or after the call.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from aioecs._runtime.cancel_token import CancelToken
 from aioecs._runtime.token_subscription import Wake, watch_token
 from aioecs.errors import InvalidRequest
 
-TICK = 0.01  # in seconds, between two looks at the plain scopes
+TICK = 0.01  # in seconds, between two polls of the plain scopes
 
 Cancellable = CancelToken | anyio.CancelScope
 
 
 def fired(source: Cancellable) -> bool:
-    """Tell whether a scope or token was cancelled, or its deadline has passed."""
+    """Return whether a scope or token was cancelled, or its deadline has passed."""
     if isinstance(source, CancelToken):
         return source.cancelled
     return source.cancel_called or source.deadline <= asyncio.get_running_loop().time()
 
 
 def reason_of(source: object) -> str | None:
-    """Return what a token was cancelled with; a scope has no reason that is public."""
+    """Return the reason a token was cancelled with; None for a scope, which has no public one."""
     return source.reason if isinstance(source, CancelToken) else None
 
 
 def expect(source: object) -> None:
-    """Hold what was passed as `cancel_scope` against what can be watched.
+    """Check that what was passed as `cancel_scope` can be watched.
 
     Raises:
         InvalidRequest: it is neither a scope nor a token.
@@ -47,13 +47,13 @@ def expect(source: object) -> None:
 
 
 def resolve(waiter: asyncio.Future[None]) -> None:
-    """Wake whoever waits on it, unless that has happened already."""
+    """Set the future's result, unless it is done already."""
     if not waiter.done():
         waiter.set_result(None)
 
 
 class CancellationMonitor:
-    """What is watched on one loop; it is used on that loop alone."""
+    """Watches the scopes and tokens of one loop; used on that loop alone."""
 
     def __init__(self) -> None:
         self._keys = itertools.count()
@@ -93,7 +93,7 @@ class CancellationMonitor:
             self._scopes.pop(key, None)
 
     def _tick(self) -> None:
-        """LookUp up at every scope, and again after `TICK` seconds while there are any."""
+        """Poll every scope, and again after `TICK` seconds while there are any."""
         scopes = {id(scope): scope for scope, _ in self._scopes.values()}
         over = {name for name, scope in scopes.items() if fired(scope)}
         due = [key for key, (scope, _) in self._scopes.items() if id(scope) in over]

@@ -1,4 +1,4 @@
-"""Says what a cancelled caller is still waiting for: a person who pressed Ctrl-C sees why nothing seems to happen."""
+"""Logs what a cancelled caller is still waiting for: a person who pressed Ctrl-C sees why nothing seems to happen."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class SettlingLog:
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, what: Callable[[], str], longest: float) -> int:
-        """Note a wait that lasts so many seconds at most; `what()` describes it. Returns what `end` takes."""
+        """Note a wait of at most `longest` seconds; `what()` describes it. Returns its number for `end`."""
         number = next(self._numbers)
         self._waits[number] = what, self._loop.time() + longest
         if self._timer is None and longest > FIRST:
-            self._timer = self._loop.call_later(FIRST, self._say)
+            self._timer = self._loop.call_later(FIRST, self._warn)
         return number
 
     def end(self, number: int) -> None:
@@ -37,8 +37,8 @@ class SettlingLog:
             self._timer.cancel()
             self._timer = None
 
-    def _say(self) -> None:
-        self._timer = self._loop.call_later(AGAIN, self._say)
+    def _warn(self) -> None:
+        self._timer = self._loop.call_later(AGAIN, self._warn)
         what, _ = next(iter(self._waits.values()))
         more = f", and {len(self._waits) - 1} more" if len(self._waits) > 1 else ""
         left = max(ends for _, ends in self._waits.values()) - self._loop.time()

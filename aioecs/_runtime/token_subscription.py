@@ -28,14 +28,14 @@ class Token(Protocol):
         ...
 
     def on_cancel_or_deadline(
-        self, call: Callable[[str | None], object], hear: Callable[[], object]
+        self, call: Callable[[str | None], object], on_deadline: Callable[[], object]
     ) -> Callable[[], None]:
-        """Call `call(reason)` once it is cancelled and `hear()` whenever its deadline is set; return what ends both."""
+        """Call `call(reason)` once it is cancelled and `on_deadline()` when its deadline is set; return their end."""
         ...
 
 
 def subscriptions_here() -> dict[Token, TokenSubscription]:
-    """Return the subscriptions of the running loop, one for each token that somebody waits for."""
+    """Return the subscriptions of the running loop, one for each token that a call waits for."""
     return _SUBSCRIPTIONS.setdefault(asyncio.get_running_loop(), {})
 
 
@@ -73,7 +73,7 @@ class TokenSubscription:
             self._arm()
 
     def remove(self, key: int) -> bool:
-        """Take one out, and return whether it was the last."""
+        """Remove one, and return whether it was the last."""
         self._wakes.pop(key, None)
         if self._wakes:
             return False
@@ -83,13 +83,13 @@ class TokenSubscription:
         return True
 
     def _cancelled(self, _reason: str | None) -> None:
-        self._over_to(self._wake_all)
+        self._call_on_loop(self._wake_all)
 
     def _deadline_set(self) -> None:
-        self._over_to(self._arm)
+        self._call_on_loop(self._arm)
 
-    def _over_to(self, call: Callable[[], None]) -> None:
-        """Call it on the loop, from whatever thread; a loop that is closed has nobody left to wake."""
+    def _call_on_loop(self, call: Callable[[], None]) -> None:
+        """Call it on the loop, from any thread; a closed loop has no call left to wake."""
         loop = self._loop()
         if loop is not None:
             with contextlib.suppress(RuntimeError):
@@ -103,10 +103,10 @@ class TokenSubscription:
         if self._wakes and deadline is not None:
             # The token's clock is time.monotonic(); a loop may have one of its own.
             loop = asyncio.get_running_loop()
-            self._clock = loop.call_later(max(0.0, deadline - time.monotonic()), self._look)
+            self._clock = loop.call_later(max(0.0, deadline - time.monotonic()), self._check_deadline)
 
-    def _look(self) -> None:
-        if not self._token.cancelled:  # which cancels it if its time has come, and so wakes everyone
+    def _check_deadline(self) -> None:
+        if not self._token.cancelled:  # reading it cancels the token if its deadline has passed, and so wakes all
             self._arm()
 
     def _wake_all(self) -> None:

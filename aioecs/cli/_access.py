@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import attrs
 import typer
 
-from aioecs import Timeouts
+from aioecs.cli._option_groups import with_group
 
 if TYPE_CHECKING:
     from aiobotocore.session import AioSession
+
+    from aioecs import Timeouts
 
 ACCESS = "Access, as in the AWS CLI"
 
@@ -49,7 +48,7 @@ class Access:
         return [word for option, value in options.items() if value is not None for word in (option, value)]
 
     def _session(self) -> AioSession:
-        from aiobotocore.session import AioSession  # a slow import, which help doesn't need
+        from aiobotocore.session import AioSession  # likewise slow
 
         session = AioSession(profile=self.profile)
         # botocore keeps both under this name: the file to check certificates with, or that none is checked.
@@ -62,6 +61,8 @@ class Access:
     @property
     def timeouts(self) -> Timeouts:
         """The client's timeouts; a call has time for at least one attempt."""
+        from aioecs import Timeouts  # a slow import, which help doesn't need
+
         usual = Timeouts()
         connect = usual.connect if self.connect_timeout is None else self.connect_timeout
         attempt = usual.attempt if self.read_timeout is None else self.read_timeout
@@ -143,20 +144,5 @@ def _options(
     )
 
 
-def with_access(command: Callable[..., int]) -> Callable[..., int]:
-    """Add the access options to a command, which gets them as one value, its parameter `access`."""
-    signature = inspect.signature(command, eval_str=True)
-    options = inspect.signature(_options, eval_str=True).parameters
-    own = [parameter for name, parameter in signature.parameters.items() if name != "access"]
-
-    @wraps(command)
-    def reaching(**given: Any) -> int:
-        access = _options(**{name: given.pop(name) for name in options})
-        return command(**given, access=access)
-
-    parameters = sorted([*own, *options.values()], key=lambda parameter: parameter.kind)
-    reaching.__dict__["__signature__"] = signature.replace(parameters=parameters)
-    # typer reads both; the wrapped function's annotations would name what is no option.
-    reaching.__annotations__ = {each.name: each.annotation for each in parameters}
-    del reaching.__dict__["__wrapped__"]
-    return reaching
+with_access = with_group(_options, "access")
+"""Adds the access options to a command, which gets them as one value, its parameter `access`."""

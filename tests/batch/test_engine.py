@@ -23,9 +23,11 @@ from aioecs import IdempotencyMismatch, InvalidRequest, Outcome, RunTaskRequest,
 from aioecs._calls.call import Call
 from aioecs._calls.caller_wait import SharedCall
 from aioecs._logic.sending.packing import Entry, Group
+from aioecs._model.attempt import Attempt, Lost
 from aioecs._model.options import OnCancel
 from aioecs._runtime.concurrency import Priority
-from aioecs.errors import ECSError
+from aioecs._transport.transport import SentMarker
+from aioecs.errors import AnswerLost, ECSError
 
 # Packing, and places -------------------------------------------------------------------------------------------------
 
@@ -61,6 +63,28 @@ def test_no_more_calls_than_places() -> None:
             bench.engine.withdraw(entry, "stop", "left")
         await release_calls(bench)
         assert bench.sent() == [HOSTS[:10], HOSTS[10:20], HOSTS[30:40]]
+
+    run_in_virtual_time(work())
+
+
+def test_a_call_that_is_looked_up_takes_no_slot() -> None:
+    """While lost answers are looked up, other calls are sent, and the owners of the starts are notified."""
+
+    async def work() -> None:
+        answer = FakeStartTask()
+
+        async def first_lost(request: StartTaskRequest, sent_marker: SentMarker) -> Attempt[Any]:
+            answered = await answer(request, sent_marker)
+            return Lost(AnswerLost("reset")) if answer.begun == 1 else answered
+
+        bench = EngineHarness(first_lost, size=1)
+        entries = bench.add(*HOSTS[:20])
+        await asyncio.sleep(1.0)
+        assert bench.sent() == [HOSTS[:10], HOSTS[10:20]]
+        assert (bench.engine.in_flight, bench.engine.outstanding) == (1, 10)
+        assert bench.owner.lookups == [(entry.at, True) for entry in entries[:10]]
+        await bench.engine.idle()
+        assert bench.owner.outcomes() == ["unknown"] * 10 + ["started"] * 10
 
     run_in_virtual_time(work())
 
@@ -103,7 +127,7 @@ def test_what_is_put_back_is_not_counted_twice() -> None:
             self.bench = bench
             self.ends: list[StartResult] = []
 
-        def settled(self, entry: Entry, start: StartResult, error: ECSError | None, where: object, /) -> None:
+        def settled(self, entry: Entry, start: StartResult, error: ECSError | None, carrier: object, /) -> None:
             """Move what was refused."""
             assert error is None
             if start.outcome is Outcome.REFUSED:
@@ -111,6 +135,9 @@ def test_what_is_put_back_is_not_counted_twice() -> None:
                 self.add(entry, HOSTS[1], again=True)
             else:
                 self.ends.append(start)
+
+        def looked_up(self, entry: Entry, now: bool, /) -> None:
+            """Ignore it."""
 
         def add(self, entry: Entry, instance: str, *, again: bool = False) -> None:
             """Queue it for an instance."""
@@ -289,7 +316,7 @@ def test_equal_keys_at_the_same_time_share_one_call() -> None:
         await iterations(8)
         for leaver in (first, third):
             bench.engine.withdraw(leaver, "stop", "left")
-        assert second.gone is None
+        assert second.withdrawn is None
         await release_calls(bench)
         assert len(bench.sent()) == 1
         assert len({arn_of(start) for start in bench.owner.starts()}) == 1
@@ -410,30 +437,30 @@ def test_what_can_not_be_prepared_is_not_sent() -> None:
     run_in_virtual_time(work())
 
 
-def test_a_turn_for_which_nobody_is_left_goes_back() -> None:
-    """Everyone has left while the turn was waited for: nothing is sent, and nobody waits for ever."""
+def test_a_permit_that_no_start_needs_is_returned() -> None:
+    """Every start is withdrawn while the permit is awaited: nothing is sent, and nobody waits for ever."""
 
     async def work() -> None:
         bench = EngineHarness()
         given: list[float] = []
-        turn = asyncio.Event()
+        permitted = asyncio.Event()
 
         class Slow:
-            """A pace that makes one wait."""
+            """A rate limiter that makes one wait."""
 
-            async def turn(self, *_: Any, **__: Any) -> float:
-                await turn.wait()
+            async def acquire(self, *_: Any, **__: Any) -> float:
+                await permitted.wait()
                 return 7.0
 
-            def unsent(self, ticket: float) -> None:
-                given.append(ticket)
+            def unsent(self, permit: float) -> None:
+                given.append(permit)
 
         bench.core.start_limiter = Slow()  # type: ignore[assignment]
         (entry,) = bench.add(HOSTS[0])
         await iterations(5)
         bench.engine.withdraw(entry, "stop", "left")
         await bench.engine.idle()
-        turn.set()
+        permitted.set()
         await iterations(5)
         assert given == [7.0]
         assert bench.sent() == []

@@ -65,7 +65,7 @@ class Scene:
     core: Core
     call: Call
     port: FakeTransport
-    heard: Heard
+    received: Heard
     let_go: Callable[[], object] = lambda: None
     began: float = 0.0
 
@@ -92,13 +92,13 @@ MOMENTS = ["unbegun", "queued", "unsent", "on the wire", "resting", "looking", "
 
 async def at(moment: str, *, count: int = 1, **more: Any) -> Scene:
     """Set the scene: a call that has come as far as the moment."""
-    heard: Heard = []
+    received: Heard = []
     port = FakeTransport()
     more = {"timeouts": CLOCKS, **more}
     core = make_core(
         port,
         size=1,
-        on_settled=lambda starts, why: heard.append((tuple(start.outcome for start in starts), why)),
+        on_settled=lambda starts, why: received.append((tuple(start.outcome for start in starts), why)),
         **more,
     )
     reconciler, gate = found() if moment == "looking" else FakeReconciler(), asyncio.Event()
@@ -106,10 +106,10 @@ async def at(moment: str, *, count: int = 1, **more: Any) -> Scene:
     call = make_call(
         core, reconciler, count=count, delivery="at_least_once" if moment == "sweeping" else "at_most_once"
     )
-    scene = Scene(core, call, port, heard, gate.set, core.now)
+    scene = Scene(core, call, port, received, gate.set, core.now)
     if moment == "queued":
-        slot = core.concurrency.held(Priority.STOP)
-        await slot.__aenter__()
+        state = core.concurrency.held(Priority.STOP)
+        await state.__aenter__()
         scene.let_go = core.concurrency.release
     if moment in ("unsent", "on the wire"):
         held = HeldAttempt(unsent=moment == "unsent")
@@ -145,15 +145,15 @@ async def resent(scene: Scene, reconciler: FakeReconciler) -> None:
 
     reconciler.found = ()
     scene.port.handlers["start_task"] = twice
-    original = reconciler.look
+    original = reconciler.look_up
 
-    async def look(ambiguous_call: Any, patience: float) -> Any:
+    async def look_up(ambiguous_call: Any, patience: float) -> Any:
         if len(scene.port.requests) == 1:
-            looked = await original(ambiguous_call, patience)
-            return attrs.evolve(looked, tasks=())
+            lookup = await original(ambiguous_call, patience)
+            return attrs.evolve(lookup, tasks=())
         return await original(ambiguous_call, patience)
 
-    reconciler.look = look  # type: ignore[method-assign]
+    reconciler.look_up = look_up  # type: ignore[method-assign]
     scene.port.handlers["stop_task"] = held
     while "StopTask" not in scene.port.names():
         await asyncio.sleep(0.1)
@@ -173,7 +173,7 @@ async def test_it_is_sent_once_in_a_task_of_the_clients() -> None:
     waiters = [call.end_or(), call.end_or()]
     waiters[0].cancel()
     await waiters[1]
-    answer = call.verdict()
+    answer = call.result()
     assert isinstance(answer, StartTaskResponse)
     assert call.end_or().done()
     assert (len(answer.tasks), answer.attempts, answer.token, answer.request_id) == (3, 1, "aioecs-token", "request-1")
@@ -190,7 +190,7 @@ async def test_only_what_is_missing_is_sent_under_a_key() -> None:
     call.begin()
     await call.end_or()
     assert [request.container_instances for _, request in port.requests] == [(INSTANCES[1],)]
-    answer = call.verdict()
+    answer = call.result()
     assert isinstance(answer, StartTaskResponse)
     assert (len(answer.tasks), answer.attempts) == (2, 1)
 
@@ -205,7 +205,7 @@ def test_throttles_are_counted_and_rested_after() -> None:
         assert scene.core.throttled == 4
         assert scene.took == pytest.approx(0.1 + 0.2 + 0.4 + 0.8)
         assert scene.port.names() == ["StartTask"] * 5
-        assert scene.heard == []
+        assert scene.received == []
 
     run_in_virtual_time(main())
 
@@ -248,10 +248,10 @@ def test_a_withdrawal_begins_nothing_new_and_stops_what_started_if_that_is_wante
         if outcome is Outcome.STOPPED:
             assert scene.port.requests[-1][1].reason == "aioecs:withdrawn:aioecs-token"
         if outcome is Outcome.NOT_SENT:
-            assert scene.heard == []
+            assert scene.received == []
             assert scene.took < 1e-6
         else:
-            assert scene.heard[-1] == ((outcome,), "bored")
+            assert scene.received[-1] == ((outcome,), "bored")
 
     run_in_virtual_time(main())
 
@@ -285,7 +285,7 @@ def test_an_abandoned_request_is_heard_of_when_it_is_answered() -> None:
         assert scene.outcomes == (Outcome.UNKNOWN,)
         scene.let_go()
         assert await scene.end() == (Outcome.STARTED,)
-        assert scene.heard == [((Outcome.STARTED,), "bored")]
+        assert scene.received == [((Outcome.STARTED,), "bored")]
 
     run_in_virtual_time(main())
 
@@ -386,10 +386,10 @@ def test_at_the_end_of_its_clock_nothing_new_is_begun(
         await scene.call.end_or()
         assert took - 5 <= scene.took <= took + 1e-6
         assert moment == "resting" or scene.took == pytest.approx(took)
-        assert isinstance(scene.call.verdict(), raised)
+        assert isinstance(scene.call.result(), raised)
         assert scene.outcomes == (outcome,)
         assert "StopTask" not in scene.port.names()
-        assert scene.heard == []
+        assert scene.received == []
 
     run_in_virtual_time(main())
 
@@ -401,7 +401,7 @@ def test_an_answer_that_comes_within_settle_of_the_clocks_end_is_returned() -> N
         scene = await at("on the wire")
         scene.core.loop.call_later(CLOCKS.call + CLOCKS.settle - 1, scene.let_go)
         assert await scene.end() == (Outcome.STARTED,)
-        assert isinstance(scene.call.verdict(), StartTaskResponse)
+        assert isinstance(scene.call.result(), StartTaskResponse)
 
     run_in_virtual_time(main())
 
@@ -422,7 +422,7 @@ def test_an_answer_that_comes_together_with_the_cut_is_returned() -> None:
         call = make_call(make_core(FakeTransport(start_task=late), timeouts=CLOCKS))
         call.begin()
         await call.end_or()
-        answer = call.verdict()
+        answer = call.result()
         assert isinstance(answer, StartTaskResponse)
         assert answer.request_id == "request-1"
         assert [start.outcome for start in call.record.starts()] == [Outcome.STARTED]
@@ -516,7 +516,7 @@ def test_the_end_of_the_loop_leaves_one_last_breath(
         assert scene.took <= CLOCKS.settle + 1e-6 + (moment in ("looking", "looking in vain"))
         why = "the event loop ended" if withdrawn == "not" else "bored"
         ended_before = scene.call.withdrawn == "bored" and not task.cancelled()
-        assert scene.heard[-1:] == ([] if outcome is Outcome.NOT_SENT or ended_before else [((outcome,), why)])
+        assert scene.received[-1:] == ([] if outcome is Outcome.NOT_SENT or ended_before else [((outcome,), why)])
         assert task.cancelled() or withdrawn == "before"
 
     run_in_virtual_time(main())
@@ -537,7 +537,7 @@ def test_a_second_cancel_of_the_clients_tasks_ends_it(moment: str) -> None:
         )
         assert (scene.call.record.starts()[0].task is not None) is (moment == "sweeping")
         assert scene.call.record.starts()[0].settles_by is None
-        assert scene.heard == [(outcomes, "the event loop ended")]
+        assert scene.received == [(outcomes, "the event loop ended")]
         assert scene.took < 2
 
     run_in_virtual_time(main())
@@ -567,12 +567,12 @@ def test_what_the_end_of_the_client_cuts_off_is_told_as_it_stands(
         cancel(scene)
         assert await scene.end() == (outcome,)
         assert scene.took < 2
-        assert len(scene.heard) == (outcome is not Outcome.NOT_SENT)
+        assert len(scene.received) == (outcome is not Outcome.NOT_SENT)
 
     run_in_virtual_time(main())
-    told = [record.getMessage() for record in caplog.records if record.levelname == "INFO"]
-    assert len(told) == (outcome is not Outcome.NOT_SENT)
-    assert all("token aioecs-token" in line and str(outcome) in line for line in told)
+    reported = [record.getMessage() for record in caplog.records if record.levelname == "INFO"]
+    assert len(reported) == (outcome is not Outcome.NOT_SENT)
+    assert all("token aioecs-token" in line and str(outcome) in line for line in reported)
 
 
 def test_a_stop_that_hangs_does_not_hold_up_the_end_of_the_loop() -> None:
@@ -598,7 +598,7 @@ async def test_an_error_of_our_own_ends_the_call_as_unknown(caplog: pytest.LogCa
     call = make_call(core)
     call.begin()
     await call.end_or()
-    assert isinstance(call.verdict(), StartUnknown)
+    assert isinstance(call.result(), StartUnknown)
     await iterations(2)
     assert "a bug" in caplog.text
 
@@ -619,7 +619,7 @@ def test_what_nobody_heard_is_told_to_on_settled_and_the_log(caplog: pytest.LogC
         await scene.end()
         if not before:
             scene.call.outcome_undelivered()
-        assert scene.heard == [((Outcome.STARTED,), "bored")]
+        assert scene.received == [((Outcome.STARTED,), "bored")]
 
     for before in (True, False):
         caplog.clear()

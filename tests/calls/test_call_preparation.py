@@ -19,7 +19,7 @@ from aioecs.errors import InvalidRequest
 
 def a_preparer(core: Core, **more: Any) -> Preparer:
     """Make one whose doubts are looked up in vain."""
-    given: dict[str, Any] = {"region": "us-east-1", "paced": False, "tag_tokens": False, **more}
+    given: dict[str, Any] = {"region": "us-east-1", "rate_limited": False, "tag_tokens": False, **more}
     return Preparer(core, **given, reconcilers={None: FakeReconciler()})  # type: ignore[dict-item]
 
 
@@ -164,11 +164,11 @@ def test_a_call_has_the_clocks_of_its_client_and_caller() -> None:
 
     async def main() -> None:
         core = make_core(FakeTransport())
-        preparer = a_preparer(core, paced=True)
+        preparer = a_preparer(core, rate_limited=True)
         record = preparer.call(make_request(), None, "at_least_once").record
         assert (record.deadline, record.horizon) == (core.now + core.timeouts.call, float("inf"))
         assert (record.timeouts, record.retries) == (core.timeouts, core.retries)
-        assert (record.delivery, record.paced) == ("at_least_once", True)
+        assert (record.delivery, record.rate_limited) == ("at_least_once", True)
         with anyio.move_on_after(7):
             await anyio.sleep(2)
             assert preparer.call(make_request(), None, "at_most_once").record.horizon == core.now + 5
@@ -180,7 +180,7 @@ def test_a_call_has_the_clocks_of_its_client_and_caller() -> None:
 
 async def test_a_cluster_has_one_desk() -> None:
     """All doubts of a client about a cluster are looked up together."""
-    preparer = Preparer(make_core(FakeTransport()), region=None, paced=False, tag_tokens=False)
+    preparer = Preparer(make_core(FakeTransport()), region=None, rate_limited=False, tag_tokens=False)
     reconciler = preparer.reconciler("a")
     assert isinstance(reconciler, Reconciler)
     assert preparer.reconciler("a") is reconciler

@@ -80,7 +80,7 @@ def test_an_answer_that_comes_too_late_is_logged(policy: Any, caplog: pytest.Log
             held.gate.set()
 
     run_in_virtual_time(main())
-    assert f"StopTask of {STOP.task} went through after its caller had left" in caplog.messages
+    assert f"StopTask of {STOP.task} succeeded after its caller had left" in caplog.messages
 
 
 def test_a_stop_that_was_not_begun_is_not_sent() -> None:

@@ -98,7 +98,7 @@ async def test_its_settings_reach_who_acts_on_them() -> None:
         assert (client.timeouts, core.timeouts, core.retries, core.on_cancel) == (CLOCKS, CLOCKS, retries, "keep")
         assert (core.concurrency.size, core.emit) == (7, None)
         assert core.on_settled is hear
-        assert (preparer.tag_tokens, preparer.paced, preparer.region) == (True, False, "us-east-1")
+        assert (preparer.tag_tokens, preparer.rate_limited, preparer.region) == (True, False, "us-east-1")
         assert (core.start_limiter.rate, core.read_limiter.rate) == (math.inf, math.inf)
 
 
@@ -107,7 +107,7 @@ async def test_it_is_paced_as_it_is_told() -> None:
     async with opened(FakeTransport(), pacing=Pacing(burst=3, rate=2), endpoint_url="http://fake") as client:
         core = client._core()
         assert (core.start_limiter.rate, core.read_limiter.rate) == (2, 20)
-        assert (client._preparer.paced, client._preparer.region) == (True, None)
+        assert (client._preparer.rate_limited, client._preparer.region) == (True, None)
 
 
 async def test_no_more_in_flight_than_connections() -> None:
@@ -118,10 +118,10 @@ async def test_no_more_in_flight_than_connections() -> None:
 
 async def test_a_listener_hears_what_happens() -> None:
     """From the request's sending on; without one no event is made."""
-    heard: list[type] = []
-    async with opened(FakeTransport(), on_event=lambda event: heard.append(type(event))) as client:
+    received: list[type] = []
+    async with opened(FakeTransport(), on_event=lambda event: received.append(type(event))) as client:
         await client.start_task(make_request())
-    assert heard == [CallBegun, RequestSent, RequestAnswered, CallSettled, StartSettled]
+    assert received == [CallBegun, RequestSent, RequestAnswered, CallSettled, StartSettled]
 
 
 # Opening and closing -------------------------------------------------------------------------------------------------
@@ -268,11 +268,11 @@ def test_leaving_waits_for_what_is_on_its_way(
     caplog.set_level(logging.INFO, "aioecs")
 
     async def main() -> None:
-        loop, held, heard = asyncio.get_running_loop(), HeldAttempt(), Heard()
+        loop, held, received = asyncio.get_running_loop(), HeldAttempt(), Heard()
         wire = Wire(monkeypatch, start_task=held)
 
         def hear(starts: tuple[aioecs.StartResult, ...], why: str | None) -> None:
-            heard.append((tuple(start.outcome for start in starts), why, loop.time() - began))
+            received.append((tuple(start.outcome for start in starts), why, loop.time() - began))
 
         client = await a_client(on_settled=hear, on_cancel="keep").__aenter__()
         token = CancelToken()
@@ -289,14 +289,14 @@ def test_leaving_waits_for_what_is_on_its_way(
         await asyncio.wait([leaving])
         assert leaving.cancelled() is (cancelled is not None)
         assert loop.time() - began == pytest.approx(took)
-        [(outcomes, why, after)] = heard
+        [(outcomes, why, after)] = received
         assert (outcomes, why) == ((outcome,), "bored")
         assert after == pytest.approx(took)
         assert not wire.open
 
     run_in_virtual_time(main())
-    [told] = [record.getMessage() for record in caplog.records if "token aioecs-" in record.getMessage()]
-    assert f"bored: 1 {outcome}" in told
+    [reported] = [record.getMessage() for record in caplog.records if "token aioecs-" in record.getMessage()]
+    assert f"bored: 1 {outcome}" in reported
 
 
 # One call ------------------------------------------------------------------------------------------------------------

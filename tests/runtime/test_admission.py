@@ -29,10 +29,10 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> int:
     return 2 * FEW
 
 
-async def enter(door: AdmissionGate, log: list[int], n: int = 0, takes: float = 0.0) -> None:
+async def enter(gate: AdmissionGate, log: list[int], n: int = 0, takes: float = 0.0) -> None:
     """Come, stand in line if that is asked, go in, and take so long there."""
-    if not door.admits():
-        await door.queue()
+    if not gate.try_admit():
+        await gate.queue()
     log.append(n)
     spend(takes)
 
@@ -51,11 +51,11 @@ def test_who_comes_alone_pays_for_a_count_and_no_more() -> None:
     """A few callers in one pass go in at once, and cost the loop no visit."""
 
     async def main() -> None:
-        door, loop = AdmissionGate.here(), asyncio.get_running_loop()
+        gate, loop = AdmissionGate.here(), asyncio.get_running_loop()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(loop, "call_soon", None)
-            assert all(door.admits() for _ in range(FEW))
-        assert door.waiting == 0
+            assert all(gate.try_admit() for _ in range(FEW))
+        assert gate.waiting == 0
 
     run_in_virtual_time(main())
 
@@ -79,8 +79,8 @@ def test_a_pass_lets_in_what_fits_its_spell(each: float, first: int) -> None:
     """The first few and then whoever comes before the spell is over; the next passes let in as many."""
 
     async def main() -> list[int]:
-        door, inside = AdmissionGate.here(), list[int]()
-        tasks = [asyncio.create_task(enter(door, inside, takes=each)) for _ in range(500)]
+        gate, inside = AdmissionGate.here(), list[int]()
+        tasks = [asyncio.create_task(enter(gate, inside, takes=each)) for _ in range(500)]
         admit = []
         while not all(task.done() for task in tasks):
             before = len(inside)
@@ -98,8 +98,8 @@ def test_others_on_the_loop_have_their_turn_in_between(narrow: int) -> None:
     """Between two passes that let callers in, whatever else is ready runs."""
 
     async def main() -> list[int]:
-        door, inside, seen = AdmissionGate.here(), list[int](), [0]
-        tasks = [asyncio.create_task(enter(door, inside)) for _ in range(5 * narrow)]
+        gate, inside, seen = AdmissionGate.here(), list[int](), [0]
+        tasks = [asyncio.create_task(enter(gate, inside)) for _ in range(5 * narrow)]
         while not all(task.done() for task in tasks):
             await asyncio.sleep(0)
             seen.append(len(inside))
@@ -114,17 +114,17 @@ def test_whoever_comes_while_there_is_a_line_stands_at_its_end(narrow: int) -> N
     """Order of arrival is order of entry, over any number of passes; an empty line lets the next in at once."""
 
     async def main() -> None:
-        door, inside = AdmissionGate.here(), list[int]()
+        gate, inside = AdmissionGate.here(), list[int]()
         tasks = []
         for wave in range(4):
-            tasks += [asyncio.create_task(enter(door, inside, wave * 100 + n)) for n in range(30)]
+            tasks += [asyncio.create_task(enter(gate, inside, wave * 100 + n)) for n in range(30)]
             await iterations(1)
-        assert door.waiting
+        assert gate.waiting
         await asyncio.gather(*tasks)
         assert inside == sorted(inside)
         assert len(inside) == 120
         await iterations(2)
-        assert (door.waiting, door.admits()) == (0, True)
+        assert (gate.waiting, gate.try_admit()) == (0, True)
 
     run_in_virtual_time(main())
 
@@ -133,10 +133,10 @@ def test_a_cancel_in_line_costs_nobody_a_place(narrow: int) -> None:
     """The line closes up, and those who are cancelled as they are let in go without going in."""
 
     async def main() -> None:
-        door, inside = AdmissionGate.here(), list[int]()
-        tasks = [asyncio.create_task(enter(door, inside, n)) for n in range(3 * narrow)]
+        gate, inside = AdmissionGate.here(), list[int]()
+        tasks = [asyncio.create_task(enter(gate, inside, n)) for n in range(3 * narrow)]
         await iterations(1)
-        assert door.waiting == 2 * narrow
+        assert gate.waiting == 2 * narrow
         left = [narrow, narrow + 2, 3 * narrow - 1]
         for n in left[1:]:
             tasks[n].cancel()
@@ -145,7 +145,7 @@ def test_a_cancel_in_line_costs_nobody_a_place(narrow: int) -> None:
         tasks[left[0]].cancel()
         assert all(isinstance(each, asyncio.CancelledError) for each in await gathered(tasks) if each is not None)
         assert inside == [n for n in range(3 * narrow) if n not in left]
-        assert door.waiting == 0
+        assert gate.waiting == 0
 
     run_in_virtual_time(main())
 
@@ -154,19 +154,19 @@ def test_a_line_that_everybody_leaves_leaves_nothing(narrow: int) -> None:
     """Closed or cancelled, who stood in it holds no place, and the loop is not kept busy."""
 
     async def main() -> None:
-        door = AdmissionGate.here()
-        tasks = [asyncio.create_task(enter(door, [])) for _ in range(2 * narrow)]
+        gate = AdmissionGate.here()
+        tasks = [asyncio.create_task(enter(gate, [])) for _ in range(2 * narrow)]
         await iterations(1)
         for task in tasks:
             task.cancel()
         await gathered(tasks)
-        assert door.waiting == 0
-        assert all(door.admits() for _ in range(narrow))
-        closed = door.queue()
+        assert gate.waiting == 0
+        assert all(gate.try_admit() for _ in range(narrow))
+        closed = gate.queue()
         closed.send(None)
-        assert door.waiting == 1
+        assert gate.waiting == 1
         closed.close()
-        assert door.waiting == 0
+        assert gate.waiting == 0
 
     run_in_virtual_time(main())
 
@@ -177,17 +177,17 @@ def test_each_goes_in_once_or_is_cancelled(script: list[tuple[int, bool, int]]) 
     """Whoever comes, waits and is cancelled in whatever order: nobody is passed over, and nobody waits for ever."""
 
     async def main() -> None:
-        door, inside = AdmissionGate.here(), list[int]()
+        gate, inside = AdmissionGate.here(), list[int]()
         tasks: list[asyncio.Task[None]] = []
         for passes, cancels, back in script:
             n = len(tasks)
-            tasks.append(asyncio.create_task(enter(door, inside, n, SPELL / 3)))
+            tasks.append(asyncio.create_task(enter(gate, inside, n, SPELL / 3)))
             await iterations(passes)
             if cancels and back <= n:
                 tasks[n - back].cancel()
         await gathered(tasks)
         assert inside == [n for n, task in enumerate(tasks) if not task.cancelled()]
-        assert door.waiting == 0
+        assert gate.waiting == 0
 
     run_in_virtual_time(main())
 
@@ -245,7 +245,7 @@ def test_who_was_in_line_starts_like_any_other(crowded: Any) -> None:
 
 def test_cancelled_in_line_nothing_was_sent(crowded: Any) -> None:
     """The caller's own CancelledError goes on, the StartCancelled as its cause; who listens hears of it."""
-    heard: list[aioecs.Event] = []
+    received: list[aioecs.Event] = []
 
     async def test(start: StartResult, port: FakeTransport) -> None:
         caller = asyncio.create_task(start(mine()))
@@ -253,17 +253,17 @@ def test_cancelled_in_line_nothing_was_sent(crowded: Any) -> None:
         caller.cancel("by me")
         with pytest.raises(asyncio.CancelledError) as caught:
             await caller
-        told = caught.value.__cause__
+        reported = caught.value.__cause__
         assert caught.value.args == ("by me",)
-        assert isinstance(told, StartCancelled)
-        assert [each.outcome for each in told.starts] == [aioecs.Outcome.NOT_SENT]
-        assert (told.reason, told.source) == (None, None)
-        settled = [event for event in heard if isinstance(event, aioecs.types.StartSettled)]
+        assert isinstance(reported, StartCancelled)
+        assert [each.outcome for each in reported.starts] == [aioecs.Outcome.NOT_SENT]
+        assert (reported.reason, reported.source) == (None, None)
+        settled = [event for event in received if isinstance(event, aioecs.types.StartSettled)]
         assert [each.outcome for each in settled if each.container_instance == MINE] == [aioecs.Outcome.NOT_SENT]
         await asyncio.sleep(1)
         assert sent_for(port, MINE) == []
 
-    crowded(test, on_event=heard.append)
+    crowded(test, on_event=received.append)
 
 
 def test_a_token_that_fires_in_line_is_heard_at_the_door(crowded: Any) -> None:
@@ -294,9 +294,9 @@ def test_a_cancel_and_a_token_that_come_together_are_both_told(crowded: Any) -> 
         caller.cancel()
         with pytest.raises(asyncio.CancelledError) as caught:
             await caller
-        told = caught.value.__cause__
-        assert isinstance(told, StartCancelled)
-        assert (told.reason, told.source) == ("enough", token)
+        reported = caught.value.__cause__
+        assert isinstance(reported, StartCancelled)
+        assert (reported.reason, reported.source) == ("enough", token)
         assert sent_for(port, MINE) == []
 
     crowded(test)
@@ -352,10 +352,10 @@ def test_what_is_left_while_callers_stand_in_line_lets_nobody_in(of: str, narrow
                 await iterations(1)
                 if of == "client":
                     await client.__aexit__(None, None, None)
-            told = await asyncio.gather(*tasks, return_exceptions=True)
-            assert all(isinstance(each, aioecs.StartTaskResponse) for each in told[:narrow])
-            assert all(isinstance(each, ClientStateError) for each in told[narrow:])
-            assert len(told) > narrow
+            reported = await asyncio.gather(*tasks, return_exceptions=True)
+            assert all(isinstance(each, aioecs.StartTaskResponse) for each in reported[:narrow])
+            assert all(isinstance(each, ClientStateError) for each in reported[narrow:])
+            assert len(reported) > narrow
             assert sum(len(each.container_instances) for name, each in port.requests if name == "StartTask") == narrow
             assert "StopTask" not in port.names()
             if of == "client":
@@ -396,8 +396,8 @@ def test_a_thousand_at_once_are_a_thousand() -> None:
             return response.tasks[0].container_instance_arn or ""
 
         async with fake_client(port) as client:
-            told = await asyncio.gather(*(call(client, n) for n in range(1000)))
-        assert told == [f"{MINE}{n}" for n in range(1000)]
+            reported = await asyncio.gather(*(call(client, n) for n in range(1000)))
+        assert reported == [f"{MINE}{n}" for n in range(1000)]
         assert len(port.requests) == 1000
 
     run_in_virtual_time(main())

@@ -50,7 +50,7 @@ def saying(*script: Attempt[Any]) -> Handler:
 
 def listing(core: Core, **more: Any) -> Awaitable[Answered[aioecs.ListTasksResponse]]:
     """Make the harmless call."""
-    return core.harmless(LIST_TASKS, aioecs.ListTasksRequest(), Priority.READ, **more)
+    return core.call_with_retries(LIST_TASKS, aioecs.ListTasksRequest(), Priority.READ, **more)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ async def test_what_takes_from_no_bucket_waits_for_no_turn() -> None:
     core = make_core(FakeTransport(describe_task_definition=saying(DESCRIBED)), start_limiter=slow, read_limiter=slow)
     request = aioecs.DescribeTaskDefinitionRequest(task_definition="demo")
     for _ in range(3):
-        assert (await core.harmless(DESCRIBE_TASK_DEFINITION, request, Priority.READ)) == DESCRIBED
+        assert (await core.call_with_retries(DESCRIBE_TASK_DEFINITION, request, Priority.READ)) == DESCRIBED
 
 
 # What nobody is there to hear ----------------------------------------------------------------------------------------
@@ -180,17 +180,17 @@ def a_start(outcome: Outcome) -> StartResult:
 def test_a_report_says_what_became_of_starts(caplog: pytest.LogCaptureFixture) -> None:
     """To the hook and to the log, with token and tasks; of what was never sent nobody has to hear."""
     caplog.set_level("INFO", "aioecs")
-    heard: list[tuple[tuple[StartResult, ...], str | None]] = []
+    received: list[tuple[tuple[StartResult, ...], str | None]] = []
 
     async def main() -> None:
-        core = make_core(FakeTransport(), on_settled=lambda starts, why: heard.append((starts, why)))
+        core = make_core(FakeTransport(), on_settled=lambda starts, why: received.append((starts, why)))
         core.report((a_start(Outcome.NOT_SENT),), "bored")
-        assert heard == []
+        assert received == []
         some = (a_start(Outcome.STARTED), a_start(Outcome.NOT_SENT))
         core.report(some, None)
-        assert heard == [(some, None)]
+        assert received == [(some, None)]
         make_core(FakeTransport()).report(some, "bored")
-        assert len(heard) == 1
+        assert len(received) == 1
 
     run_in_virtual_time(main())
     assert [line.partition(":")[0] for line in caplog.messages] == ["ended", "bored"]

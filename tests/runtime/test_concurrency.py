@@ -18,8 +18,8 @@ from aioecs._runtime.concurrency import ConcurrencyLimit, Priority
 class Visitor:
     """A task that wants a slot, holds it until it is let go, and tells."""
 
-    def __init__(self, slots: ConcurrencyLimit, turn: Priority, log: list[Visitor] | None = None) -> None:
-        self.turn = turn
+    def __init__(self, slots: ConcurrencyLimit, priority: Priority, log: list[Visitor] | None = None) -> None:
+        self.priority = priority
         self.inside = False
         self._slots = slots
         self._go = asyncio.Event()
@@ -27,7 +27,7 @@ class Visitor:
         self.task = asyncio.create_task(self._visit())
 
     async def _visit(self) -> None:
-        async with self._slots.held(self.turn):
+        async with self._slots.held(self.priority):
             self.inside = True
             if self._log is not None:
                 self._log.append(self)
@@ -46,13 +46,13 @@ async def test_stops_go_before_looks_before_starts_before_reads() -> None:
     slots, log = ConcurrencyLimit(1), list[Visitor]()
     first = Visitor(slots, Priority.START, log)
     await iterations(1)
-    queue = [Visitor(slots, turn, log) for turn in [*reversed(Priority), *Priority, *reversed(Priority)]]
+    queue = [Visitor(slots, priority, log) for priority in [*reversed(Priority), *Priority, *reversed(Priority)]]
     await iterations(1)
     assert (slots.in_use, slots.waiting) == (1, 12)
     for visitor in [first, *queue]:
         visitor.leave()
     await asyncio.gather(first.task, *(visitor.task for visitor in queue))
-    assert log == [first, *sorted(queue, key=lambda visitor: visitor.turn)]
+    assert log == [first, *sorted(queue, key=lambda visitor: visitor.priority)]
     assert (slots.in_use, slots.waiting) == (0, 0)
 
 

@@ -52,14 +52,14 @@ class Gate:
 
 async def waits(pace: SharedLimiter, **options: Any) -> asyncio.Task[float]:
     """Wait for a turn in a task, as far as that goes."""
-    task = asyncio.create_task(pace.turn(**options))
+    task = asyncio.create_task(pace.acquire(**options))
     await iterations(1)
     return task
 
 
 def test_a_free_turn_costs_no_visit_to_the_loop() -> None:
     """The coroutine ends at its first step, with the time as its ticket."""
-    coroutine = SharedLimiter(FixedRate(2, 1), lambda: 7.0).turn()
+    coroutine = SharedLimiter(FixedRate(2, 1), lambda: 7.0).acquire()
     with pytest.raises(StopIteration) as ended:
         coroutine.send(None)
     assert ended.value.value == 7.0
@@ -70,7 +70,7 @@ def test_turns_come_at_the_rate_on_virtual_time() -> None:
 
     async def run() -> list[float]:
         pace, begun = SharedLimiter(FixedRate(5, 10)), time.monotonic()
-        tickets = await asyncio.gather(*(pace.turn() for _ in range(15)))
+        tickets = await asyncio.gather(*(pace.acquire() for _ in range(15)))
         assert pace.waiting == 0
         return [round(ticket - begun, 3) for ticket in tickets]
 
@@ -83,7 +83,7 @@ async def test_the_urgent_go_first_then_by_arrival() -> None:
     pace = SharedLimiter(gate)
 
     async def visit(name: str, urgency: int) -> None:
-        await pace.turn(urgency)
+        await pace.acquire(urgency)
         log.append(name)
 
     tasks = [asyncio.create_task(visit(name, urgency)) for name, urgency in [("c", 2), ("a", 0), ("d", 2), ("b", 1)]]
@@ -103,7 +103,7 @@ def test_two_batches_share_evenly(many: bool) -> None:
 
         async def visits(name: str, of: object, times: int) -> None:
             for _ in range(times):
-                await pace.turn(of=of)
+                await pace.acquire(of=of)
                 count[name] += 1
 
         crowd = [visits("b", other, 1) for _ in range(1000)] if many else [visits("b", other, 1000)]
@@ -191,7 +191,9 @@ def test_no_turn_is_lost_or_made(acts: list[tuple[str, int]]) -> None:
         pace = SharedLimiter(gate)
         for what, which in acts:
             if what == "come":
-                tasks.append(asyncio.create_task(pace.turn(which % 2, of=tasks[which % len(tasks)] if tasks else None)))
+                tasks.append(
+                    asyncio.create_task(pace.acquire(which % 2, of=tasks[which % len(tasks)] if tasks else None))
+                )
             elif what == "cancel" and tasks:
                 tasks[which % len(tasks)].cancel()
             elif what == "free":
@@ -233,7 +235,7 @@ def test_loops_in_threads_share_one_pace() -> None:
 
     async def work(name: int) -> None:
         async def visit() -> None:
-            await pace.turn(of=name)
+            await pace.acquire(of=name)
             counts[name] += 1
 
         await asyncio.gather(*(visit() for _ in range(60)))
@@ -266,7 +268,7 @@ async def test_an_answer_in_a_thread_wakes_a_loop_elsewhere() -> None:
 def abandoned(pace: SharedLimiter, count: int = 1) -> asyncio.AbstractEventLoop:
     """Leave waiters on a loop, and close it."""
     loop = asyncio.new_event_loop()
-    tasks = [loop.create_task(pace.turn()) for _ in range(count)]
+    tasks = [loop.create_task(pace.acquire()) for _ in range(count)]
     loop.run_until_complete(iterations(2))
     loop.close()
     for task in tasks:
@@ -331,16 +333,16 @@ def test_who_is_equal_shares() -> None:
 # The reserve of lookups and stops -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("urgency", [Priority.STOP, Priority.LOOK])
+@pytest.mark.parametrize("urgency", [Priority.STOP, Priority.LOOKUP])
 def test_lookups_and_stops_go_at_the_reserved_rate_though_the_learned_one_is_lower(urgency: Priority) -> None:
     """Ten of them at five a second, beside reads that wait for their permits all the while."""
 
     async def run() -> list[float]:
         limiter, begun = SharedLimiter(FixedRate(1, 0.01), reserved=5.0), time.monotonic()
-        await limiter.turn(Priority.READ)
-        reads = [asyncio.create_task(limiter.turn(Priority.READ)) for _ in range(3)]
+        await limiter.acquire(Priority.READ)
+        reads = [asyncio.create_task(limiter.acquire(Priority.READ)) for _ in range(3)]
         await iterations(1)
-        permits = [await limiter.turn(urgency) for _ in range(10)]
+        permits = [await limiter.acquire(urgency) for _ in range(10)]
         assert not any(read.done() for read in reads)
         for read in reads:
             read.cancel()
@@ -355,7 +357,7 @@ def test_the_reserve_is_no_limit() -> None:
     limiter = SharedLimiter(FixedRate(4, 1), lambda: 7.0, reserved=5.0)
     for _ in range(4):
         with pytest.raises(StopIteration):
-            limiter.turn(Priority.LOOK).send(None)
+            limiter.acquire(Priority.LOOKUP).send(None)
     assert limiter.waiting == 0
 
 

@@ -21,8 +21,8 @@ from aioecs._logic.calls import call_state
 from aioecs._logic.calls.actions import BackOff, BackoffEnded, ClockEnded, LookupDone, Stopped, Withdrawn
 from aioecs._logic.calls.call_record import CallRecord, Phase
 from aioecs._model.attempt import Answered, Lost, NotSent
-from aioecs.worker import _job_decisions as decisions
-from aioecs.worker._job_decisions import Act, Fate, Happened, Intent, Lease
+from aioecs.worker._jobs.decisions import DECISIONS, Decision, IntentAction, JobOutcome, MessageAction
+from aioecs.worker._jobs.timing import Lease
 from aioecs.worker._ledgers import claims
 
 Patch = pytest.MonkeyPatch
@@ -115,9 +115,9 @@ def _says_no_token(patch: Patch) -> None:
 
 
 def _never_ends(patch: Patch) -> None:
-    patch.setattr(call_state, "_rest", lambda _, until: BackOff(until))
+    patch.setattr(call_state, "_back_off", lambda _, until: BackOff(until))
     _instead(patch, (Phase.AMBIGUOUS, ClockEnded), lambda *_: None)
-    _instead(patch, (Phase.AMBIGUOUS, BackoffEnded), lambda call, _, when: call_state._rest(call, when.now + 1))
+    _instead(patch, (Phase.AMBIGUOUS, BackoffEnded), lambda call, _, when: call_state._back_off(call, when.now + 1))
 
 
 def _stops_what_is_to_be_kept(patch: Patch) -> None:
@@ -163,12 +163,12 @@ def _leases_are_ignored(patch: Patch) -> None:
 
 
 def _grants_what_another_holds(patch: Patch) -> None:
-    right = claims.judge
-    patch.setattr(claims, "judge", lambda standing, wish, now, skew: right(standing, wish, now + 100, skew))
+    right = claims.decide_claim
+    patch.setattr(claims, "decide_claim", lambda existing, intent, now, skew: right(existing, intent, now + 100, skew))
 
 
-def _decides(what: Happened, act: Act, patch: Patch) -> None:
-    patch.setitem(decisions.TABLE, what, act)
+def _decides(what: JobOutcome, decision: Decision, patch: Patch) -> None:
+    patch.setitem(DECISIONS, what, decision)
 
 
 def _stops_no_duplicate(patch: Patch) -> None:
@@ -182,12 +182,12 @@ WORKER_DEFECTS: dict[str, tuple[Callable[[Patch], None], str, WorkerBounds]] = {
     "leases are ignored": (_leases_are_ignored, "TWICE", _SLOW),
     "what another holds is granted": (_grants_what_another_holds, "TWICE", _CRASH),
     "an unknown start is released": (
-        partial(_decides, Happened.UNKNOWN, Act(Intent.RELEASE, Fate.GROWING)),
+        partial(_decides, JobOutcome.UNKNOWN, Decision(IntentAction.RELEASE, MessageAction.RETURN_LATER)),
         "LOST",
         _CRASH,
     ),
     "the message of an unknown start is deleted": (
-        partial(_decides, Happened.UNKNOWN, Act(Intent.KEEP, Fate.DELETE)),
+        partial(_decides, JobOutcome.UNKNOWN, Decision(IntentAction.KEEP, MessageAction.DELETE)),
         "UNTRUE: the message is deleted",
         _CRASH,
     ),

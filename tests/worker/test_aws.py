@@ -8,8 +8,8 @@ import pytest
 from botocore import exceptions as botocore
 
 from aioecs.errors import ConfigurationError
-from aioecs.worker._aws import code_of, entered, is_permanent, named, reading, stays
-from aioecs.worker._clock import Reading
+from aioecs.worker._aws import code_of, enter_client, is_lasting, is_permanent, name_of, reading
+from aioecs.worker._clock import ClockReading
 
 
 def refused(code: Any) -> botocore.ClientError:
@@ -34,7 +34,7 @@ def refused(code: Any) -> botocore.ClientError:
 )
 def test_what_an_error_means(error: Exception, name: str, permanent: bool) -> None:
     """Its code or its kind names it; only what settings can mend is permanent."""
-    assert (named(error), is_permanent(error)) == (name, permanent)
+    assert (name_of(error), is_permanent(error)) == (name, permanent)
     assert code_of(None) is None
 
 
@@ -44,7 +44,7 @@ def test_what_an_error_means(error: Exception, name: str, permanent: bool) -> No
 )
 def test_expired_credentials_may_be_renewed(code: str, failures: int, for_good: bool) -> None:
     """So long; then somebody must."""
-    assert stays(refused(code), failures) is for_good
+    assert is_lasting(refused(code), failures) is for_good
 
 
 @pytest.mark.parametrize(
@@ -62,20 +62,20 @@ async def test_settings_that_can_t_be_used(error: Exception, said: str) -> None:
         raise error
 
     with pytest.raises(ConfigurationError, match=said):
-        await entered("the queue", open_it())
+        await enter_client("the queue", open_it())
 
 
 @pytest.mark.parametrize(
     ("date", "told"),
     [
-        ("Fri, 15 Jan 2027 08:00:00 GMT", Reading(1_800_000_000.0, 1, 2)),
+        ("Fri, 15 Jan 2027 08:00:00 GMT", ClockReading(1_800_000_000.0, 1, 2)),
         ("yesterday", None),
         ("Fri, 15 Jan 2027 08:00:00 +99999999", None),
         (7, None),
         (None, None),
     ],
 )
-def test_a_date_is_read_if_it_is_one(date: Any, told: Reading | None) -> None:
+def test_a_date_is_read_if_it_is_one(date: Any, told: ClockReading | None) -> None:
     """What is none tells nothing, wherever it is missing."""
     assert reading({"ResponseMetadata": {"HTTPHeaders": {"date": date}}}, 1, 2) == told
     answers: list[Any] = [None, {}, {"ResponseMetadata": None}, {"ResponseMetadata": {"HTTPHeaders": []}}]

@@ -74,10 +74,10 @@ async def test_an_unforeseen_error_is_a_failure_of_its_message(client: aioecs.Cl
     """No other message suffers."""
 
     class Broken(MemoryLedger):
-        async def claim(self, wish: Any, *, now: float, skew: float) -> Any:
-            if wish.key == "a":
+        async def claim(self, intent: Any, *, now: float, skew: float) -> Any:
+            if intent.key == "a":
                 raise ZeroDivisionError
-            return await super().claim(wish, now=now, skew=skew)
+            return await super().claim(intent, now=now, skew=skew)
 
     answer = await start_records(client, an_event("a", "b"), requests(local), key=body, ledger=Broken())
     assert answer == {"batchItemFailures": [{"itemIdentifier": "id-0"}]}

@@ -34,7 +34,7 @@ def test_a_tally_counts_what_it_is_told() -> None:
     counters.count(received=2, started=1)
     counters.count(received=1)
     for name in ("m1", "m2"):
-        counters.leave(Message(id=name, body=""))
+        counters.add_left(Message(id=name, body=""))
     assert before == WorkerStatistics()
     assert counters.now == WorkerStatistics(received=3, started=1, left=("m1", "m2"))
 

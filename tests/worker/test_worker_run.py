@@ -16,14 +16,16 @@ from fake_sqs import URL, FakeSQS, StoredMessage, sqs_error
 from fake_transport import FakeReconciler, FakeTransport, HeldAttempt, fake_client, make_request, started
 from virtual_time import run_in_virtual_time
 
-from aioecs import StartTaskRequest, Timeouts
+from aioecs import Spread, StartTaskRequest, Timeouts
+from aioecs._batch.placement.placement_context import options_of
 from aioecs._model.attempt import Attempt, Rejected
 from aioecs._transport.transport import SentMarker
 from aioecs.errors import ClientException, ConfigurationError
 from aioecs.worker import Claimed, Entry, LedgerError, MemoryLedger, Message, QueueError, WorkerStatistics
-from aioecs.worker._job_decisions import lease_of
+from aioecs.worker._jobs.timing import make_lease
 from aioecs.worker._ledgers.claims import fingerprint
-from aioecs.worker._worker_run import WorkerRun, WorkerSettings
+from aioecs.worker._settings import WorkerSettings
+from aioecs.worker._worker_run import WorkerRun
 
 
 class Unpluggable(MemoryLedger):
@@ -36,11 +38,11 @@ class Unpluggable(MemoryLedger):
         self.error: LedgerError | None = None
         self.probes: list[float] = []
 
-    async def claim(self, wish: Entry, *, now: float, skew: float) -> Claimed:
+    async def claim(self, intent: Entry, *, now: float, skew: float) -> Claimed:
         """Claim."""
         if self.down or self.error is not None:
             raise self.error or LedgerError("unplugged")
-        return await super().claim(wish, now=now, skew=skew)
+        return await super().claim(intent, now=now, skew=skew)
 
     async def release(self, key: str, holder: str) -> bool:
         """Release."""
@@ -104,8 +106,9 @@ async def a_scene(
                 "concurrency": 100,
                 "visibility": 60,
                 "drain": 20.0,
-                "lease": lease_of(clocks.attempt, clocks.consistency, 5, None),
+                "lease": make_lease(clocks.attempt, clocks.consistency, 5, None),
                 "delivery": "at_least_once",
+                "placement": options_of(Spread(), (), None, 0.0),
                 "until": "started",
                 "retry_failed": 0,
                 "container": None,
@@ -181,8 +184,8 @@ def test_another_s_job_is_waited_for() -> None:
             now = time.time()
             request = to_request(Message(id="m0", body="job"))
             print_ = fingerprint("job", request)
-            wish = Entry(key="job", holder="other", lease=now + 60, begun=now, fingerprint=print_, instances=("i",))
-            await scene.ledger.claim(wish, now=now, skew=0)
+            intent = Entry(key="job", holder="other", lease=now + 60, begun=now, fingerprint=print_, instances=("i",))
+            await scene.ledger.claim(intent, now=now, skew=0)
             scene.sqs.messages.update(FakeSQS("job").messages)
             await asyncio.sleep(30)
             assert (scene.run.statistics().returned, scene.sqs.count()) == (1, (0, 1))
@@ -325,7 +328,7 @@ def test_what_hangs_is_cut_off_when_the_time_is_over(
             held.gate.set()
 
     run_in_virtual_time(main())
-    assert "ends, and gave back 1 unsettled messages" in caplog.text
+    assert "ends, and has returned 1 unsettled messages" in caplog.text
 
 
 def test_a_queue_that_hangs_does_not_hold_up_the_end() -> None:

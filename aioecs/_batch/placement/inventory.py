@@ -85,7 +85,7 @@ async def _list(core: Core, cluster: str | None, expression: str | None) -> list
         request = ListContainerInstancesRequest(
             cluster=cluster, filter=expression, status=ContainerInstanceStatus.ACTIVE, next_token=token
         )
-        answer = (await core.harmless(LIST_CONTAINER_INSTANCES, request, Priority.READ)).answer
+        answer = (await core.call_with_retries(LIST_CONTAINER_INSTANCES, request, Priority.READ)).answer
         arns += answer.container_instance_arns
         token = answer.next_token or None
         if token is None:
@@ -94,7 +94,7 @@ async def _list(core: Core, cluster: str | None, expression: str | None) -> list
 
 async def _describe(core: Core, cluster: str | None, instances: list[str]) -> list[ContainerInstance]:
     request = DescribeContainerInstancesRequest(cluster=cluster, container_instances=instances)
-    answer = (await core.harmless(DESCRIBE_CONTAINER_INSTANCES, request, Priority.READ)).answer
+    answer = (await core.call_with_retries(DESCRIBE_CONTAINER_INSTANCES, request, Priority.READ)).answer
     unknown = [
         ContainerInstance(container_instance_arn=each.arn, status=each.reason or MISSING) for each in answer.failures
     ]
@@ -236,7 +236,7 @@ class Inventory:
 
     def _begin(self) -> _Load:
         number = self._begun + 1
-        task = self._core.background_tasks.own(self._read(number), "aioecs lists container instances", heard=True)
+        task = self._core.background_tasks.own(self._read(number), "aioecs lists container instances", awaited=True)
         under_way = self._under_way = _Load(task, number, self._core.now)
         task.add_done_callback(lambda _: self._loaded(under_way))
         return under_way

@@ -14,7 +14,7 @@ from aioecs._batch.placement.placement_context import PlacementContext, Placemen
 from aioecs._batch.placement.placement_stream import PlacementStream
 from aioecs._batch.start_stream import Requests
 from aioecs._calls.caller_wait import refuse_if_cancelled
-from aioecs._logic.calls.call_result import cancelled_of, verdict_of
+from aioecs._logic.calls.call_result import cancelled_of, result_of_starts
 from aioecs._model import limits
 from aioecs._model.batch_report import BatchReport
 from aioecs._model.shapes.start_task import StartTaskRequest
@@ -43,7 +43,7 @@ async def place_one(
     starts = stream.kept()
     if stream.was_cancelled:
         await refuse_if_cancelled(source, partial(cancelled_of, starts))
-    answer = verdict_of(starts, stream.error)
+    answer = result_of_starts(starts, stream.error)
     if isinstance(answer, ECSError):
         raise answer
     return cast("StartTaskResponse", answer)

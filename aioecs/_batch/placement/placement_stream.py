@@ -55,6 +55,8 @@ class PlacementStream(UnplacedStarts):
         self._late_refusals: Counter[int] = Counter()
         self.waiting = self._waitlist = Waitlist()
         self._refusals: dict[int, StartResult] = {}
+        self._looked_up: dict[int, int] = {}
+        """Starts that are looked up, and how many snapshots had been begun when the answer was lost."""
         self._refreshes: dict[Inventory, asyncio.Task[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._capacity_came_at = 0.0
@@ -86,8 +88,12 @@ class PlacementStream(UnplacedStarts):
     ) -> None:
         """Take the result of one start; one that ECS itself refused is placed elsewhere."""
         group = self._group_of_start.get(entry.at)
+        looked_up_since = self._looked_up.pop(entry.at, None) if self._looked_up else None
+        runs = start.outcome not in (Outcome.REFUSED, Outcome.NOT_SENT)
+        if looked_up_since is not None and group is not None and not runs:
+            group.placer.send_again(entry.instance, group.demand, looked_up_since)
         refused = start.outcome is Outcome.REFUSED and start.failure is not None
-        if refused and group is not None and entry.gone is None and entry.at in self._entries and not self._ending:
+        if refused and group is not None and entry.withdrawn is None and entry.at in self._entries and not self._ending:
             self._engine.uncount(start)
             self._refusals[entry.at] = start
             reconciler = self._demand_groups.reconciler_of(group)
@@ -97,12 +103,23 @@ class PlacementStream(UnplacedStarts):
                 confirming = self._confirm(reconciler, entry, group, start, batch_call.known)
                 self._core.background_tasks.own(confirming, "aioecs confirms a refusal")
             return
-        if group is not None and start.outcome in (Outcome.REFUSED, Outcome.NOT_SENT):
+        if group is not None and not runs:
             group.placer.unsent(entry.instance, group.demand)
-        elif group is not None:
+        elif group is not None and looked_up_since is None:
             group.placer.started(entry.instance, group.demand)
         self._forget(entry.at)
         super().settled(entry, start, error, batch_call)
+
+    def looked_up(self, entry: Entry, now: bool, /) -> None:
+        """Let the next snapshot show whether a start runs whose answer was lost; debit it once it is sent again."""
+        group = self._group_of_start.get(entry.at)
+        if group is None:
+            return
+        if now:
+            self._looked_up[entry.at] = group.placer.capacity_model.pool.begun
+            group.placer.started(entry.instance, group.demand)
+        elif entry.at in self._looked_up:
+            group.placer.send_again(entry.instance, group.demand, self._looked_up.pop(entry.at))
 
     def _move(self, entry: Entry, group: DemandGroup, start: StartResult) -> None:
         """Place a refused start elsewhere, unless its time is over."""

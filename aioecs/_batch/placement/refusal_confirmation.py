@@ -7,7 +7,7 @@ import attrs
 from aioecs._calls.reconciler import Reconciler
 from aioecs._logic.calls.actions import LookupDone
 from aioecs._logic.calls.lookups import AmbiguousCall
-from aioecs._logic.calls.matching import eldest_first, strangers
+from aioecs._logic.calls.matching import mismatches, oldest_first
 from aioecs._logic.calls.token import stop_reason
 from aioecs._logic.sending.packing import Entry
 from aioecs._model.shapes.stop_task import StopTaskRequest
@@ -22,7 +22,7 @@ from aioecs.errors import ECSError
 async def look_up(reconciler: Reconciler, entry: Entry, start: StartResult) -> LookupDone:
     """Look a refused start up by its token."""
     mark = entry.request.started_by or start.token
-    return await reconciler.look(AmbiguousCall(start.token, mark, (entry.instance,), confirm=True), 0.0)
+    return await reconciler.look_up(AmbiguousCall(start.token, mark, (entry.instance,), confirm=True), 0.0)
 
 
 def found_running(
@@ -33,8 +33,8 @@ def found_running(
     `known` are the tasks of the same call that are somebody's; a task that is returned is added to them.
     """
     here = entry.request.replace(container_instances=[entry.instance])
-    others = strangers(here, looked.tasks)
-    ran = eldest_first(task for task in looked.tasks if task not in others and task.task_arn not in known)
+    others = mismatches(here, looked.tasks)
+    ran = oldest_first(task for task in looked.tasks if task not in others and task.task_arn not in known)
     if not ran and looked.whole:
         return None
     if not ran or start.token == entry.request.started_by:  # under the caller's own mark it may be anyone's
@@ -54,7 +54,7 @@ async def _stopped(core: Core, start: StartResult, task: Task) -> bool:
     """Stop a task that was found when nobody wanted it any more; return whether StopTask was accepted."""
     asked = StopTaskRequest(cluster=start.request.cluster, task=task.task_arn or "", reason=stop_reason(start.token))
     try:
-        await core.harmless(STOP_TASK, asked, Priority.STOP)
+        await core.call_with_retries(STOP_TASK, asked, Priority.STOP)
     except ECSError as error:
         log.warning("task %s was to be stopped and could not be: %s", task.task_arn, error)
         return False

@@ -4,9 +4,10 @@ A snapshot is old as soon as it is taken, so each start is debited here at once,
 capacity models of a cluster share a `ClusterCapacity`, so that a debit made through one filter counts for every other.
 A start is debited until ECS's snapshot shows it::
 
-    debit            in flight: it may run or not, and its capacity is kept
-    confirm_started       it runs: debited until a snapshot that was begun later
-    credit           it certainly did not start
+    debit               in flight: it may run or not, and its capacity is kept
+    confirm_started     it runs, or the answer was lost: debited until a snapshot that was begun later
+    send_again          the answer was lost, and it is sent again: in flight once more
+    credit              it certainly did not start
 
 Snapshots are numbered by when they were begun. One that was begun while starts were in flight shows some of them and
 not others, and which is not known. They stay debited, for capacity that stays unused costs less than a refusal;
@@ -224,6 +225,14 @@ class CapacityModel:
         key = self.pool.begun, demand
         capacity.started[key] = capacity.started.get(key, 0) + 1
         if not was_in_flight:
+            capacity.subtract(demand, 1)
+            self.changed(capacity)
+
+    def send_again(self, capacity: HostCapacity, demand: Demand, since: int) -> None:
+        """Debit a start in flight that was taken to run when so many snapshots had been begun."""
+        debited = _less(capacity.started, (since, demand))
+        _add(capacity.in_flight, demand)
+        if not debited:
             capacity.subtract(demand, 1)
             self.changed(capacity)
 

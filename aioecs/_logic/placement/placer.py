@@ -36,8 +36,9 @@ _MIN_CONTRADICTED = 3  # hosts, or a tenth of all: a start refused on each of th
 class Placer(Candidates):
     """Chooses hosts, one at a time, for tasks whose demands have one shape.
 
-    Report the result of each start: exactly one of `started`, `refused` and `unsent`. An ambiguous start is reported
-    as `started`, for its capacity may be taken.
+    Report the result of each start: exactly one of `started`, `refused` and `unsent`. A start whose answer was lost is
+    reported as `started`, for its capacity may be taken: a snapshot that is begun later shows whether it is. Where it
+    is sent again, `send_again` comes before its next result.
 
     Args:
         hosts: the capacity model, which may be shared with other placers; or hosts, for a capacity model of its own.
@@ -162,6 +163,13 @@ class Placer(Candidates):
             self._counts[candidate.capacity.id] += 1
         self._contradicted_by.pop(candidate.capacity.id, None)
         self.capacity_model.confirm_started(candidate.capacity, self.demand if demand is None else demand)
+
+    def send_again(self, instance: str, demand: Demand, since: int) -> None:
+        """Debit a start that was reported as started when so many snapshots had been begun, and is sent again."""
+        candidate = self._candidate(instance)
+        if candidate is not None:
+            candidate.in_flight += 1
+            self.capacity_model.send_again(candidate.capacity, demand, since)
 
     def unsent(self, instance: str, demand: Demand | None = None) -> None:
         """Credit a start that never went out, or was turned away by throttling."""

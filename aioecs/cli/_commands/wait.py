@@ -21,7 +21,7 @@ from aioecs.cli._lookup import complete_task_ids
 from aioecs.cli._options import HOW, WHERE, AsJson, refused
 from aioecs.cli._read_command import run_with_client
 from aioecs.cli._task_names import task_names
-from aioecs.cli._task_results import explanations, result_members, task_results
+from aioecs.cli._task_results import explanations, result_members
 
 HELP = """
 Wait until tasks run, or until they have stopped, and show them as last described.
@@ -126,7 +126,7 @@ async def show_ended(
     client: Client, tasks: Sequence[Task], container: str | None, streams: Streams, *, as_json: bool
 ) -> int:
     """Show tasks that have stopped and how each ended, and return the exit status."""
-    results = await task_results(client, tasks, container, streams.print_error)
+    results = [await client.task_result(task, container=container) for task in tasks]
     if as_json:
         streams.show([as_line(result.task, **result_members(result)) for result in results])
     else:

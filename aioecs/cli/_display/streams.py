@@ -95,6 +95,11 @@ class Streams:
                 self._print_note(line.text)
 
     @property
+    def broken(self) -> bool:
+        """Whether stdout can't be written any more."""
+        return self._error is not None
+
+    @property
     def broken_by(self) -> str:
         """Why stdout is not written any more."""
         if self._error is None or _reader_is_gone(self._error):

@@ -70,7 +70,7 @@ async def dry_run(options: StartOptions, streams: Streams, client: Client, *, as
     """
     containers = {each: await _lookup.find_container(client, each) for each in open_definitions(options)}
     await _lookup.check_spread_attribute(client, options)
-    instances = () if options.uses_placement else await _lookup.find_instances(client, options)
+    instances = await _lookup.find_instances(client, options) if options.names_instances else ()
     names = RequestNames()
     drawn = drawn_requests(attrs.evolve(options, idempotency_key=None), instances, containers, names)
     requests = [drawn] if isinstance(drawn, StartTaskRequest) else list(drawn)

@@ -98,7 +98,8 @@ class Run:
                 definitions = open_definitions(self._options)
                 containers = {each: await _lookup.find_container(client, each) for each in definitions}
                 await _lookup.check_spread_attribute(client, self._options)
-                instances = () if self._options.uses_placement else await _lookup.find_instances(client, self._options)
+                named = self._options.names_instances
+                instances = await _lookup.find_instances(client, self._options) if named else ()
                 self._instances.update(instances)
                 if not self._options.uses_placement:
                     self._token.remove_callback(stop)  # from here on the batch watches the token itself
@@ -131,7 +132,7 @@ class Run:
         self._streams.stop_live_display()
         self._print_summary()
         try:
-            ended = await client.wait_until_stopped(self._running, self._token, timeout=None)
+            ended = await client.wait_until_stopped(self._running, self._token, timeout=self._options.timeout)
         except WaitError as error:
             self._any_task_failed = True
             self._streams.print_error(str(error))

@@ -51,7 +51,7 @@ def a_survey(**more: Any) -> tuple[PlacementContexts, Preparer, list[str]]:
     port.engine.answer = noted  # type: ignore[method-assign,assignment]
     port.engine.add_cluster("other")
     port.engine.add_instances(1, cluster="other")
-    preparer = Preparer(make_core(port), region="us-east-1", paced=False, tag_tokens=False)  # type: ignore[arg-type]
+    preparer = Preparer(make_core(port), region="us-east-1", rate_limited=False, tag_tokens=False)  # type: ignore[arg-type]
     return PlacementContexts(preparer), preparer, asked
 
 
@@ -144,7 +144,7 @@ def test_a_definition_that_is_left_out_of_its_answer() -> None:
 
     async def main() -> None:
         port = FakeTransport(describe_task_definition=nothing, list_container_instances=nobody)
-        preparer = Preparer(make_core(port), region=None, paced=False, tag_tokens=False)
+        preparer = Preparer(make_core(port), region=None, rate_limited=False, tag_tokens=False)
         layout = await PlacementContexts(preparer).find(DEMO, a_wish())
         assert (layout.demand(None), arns(layout)) == (Demand(), [])
 

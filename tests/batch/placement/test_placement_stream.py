@@ -87,7 +87,7 @@ def reasons(starts: tuple[StartResult, ...] | list[StartResult]) -> dict[str, in
 
 
 def adds_up(report: aioecs.BatchReport, count: int) -> bool:
-    """Tell whether each start is told once, and the counts agree."""
+    """Return whether each start is told once, and the counts agree."""
     told = report.statistics
     counts = {outcome.value: getattr(told, outcome.value) for outcome in Outcome}
     counted = {outcome: number for outcome, number in counts.items() if number}
@@ -462,14 +462,14 @@ class HeldDesk:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.come, self.gate = asyncio.Event(), asyncio.Event()
-        look = Reconciler.look
+        look = Reconciler.look_up
 
         async def held(reconciler: Reconciler, ambiguous_call: AmbiguousCall, patience: float) -> LookupDone:
             self.come.set()
             await self.gate.wait()
             return await look(reconciler, ambiguous_call, patience)
 
-        patch.setattr(Reconciler, "look", held)
+        patch.setattr(Reconciler, "look_up", held)
 
 
 @pytest.fixture
@@ -570,7 +570,7 @@ async def test_a_look_that_is_cut(local: LocalECS, client: aioecs.Client, monkey
     async def cut(*_: object) -> LookupDone:
         raise asyncio.CancelledError
 
-    monkeypatch.setattr(Reconciler, "look", cut)
+    monkeypatch.setattr(Reconciler, "look_up", cut)
     before_the_first(client, lambda: fill(local, *local.instance_arns))
     report = await client.place_tasks(DEMO, count=3, confirm_refusals=True)
     assert adds_up(report, 3)
@@ -636,7 +636,7 @@ async def ways(request: pytest.FixtureRequest) -> Ways:
 
 
 def is_true(local: LocalECS, starts: tuple[StartResult, ...]) -> bool:
-    """Tell whether what is said of tasks is what is true of them."""
+    """Return whether what is said of tasks is what is true of them."""
     told = {
         outcome: {start.task.task_arn for start in starts if start.outcome is outcome and start.task is not None}
         for outcome in (Outcome.STARTED, Outcome.STOPPED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aioecs import Retries
-from aioecs._logic.calls.retry import Tries
+from aioecs._logic.calls.retry import LATE_PATIENCE, RetryState, longest_before_lookup, lookup_patience
 from aioecs._model.attempt import Lost, NotSent, Rejected
 from aioecs.errors import (
     AnswerLost,
@@ -28,9 +28,9 @@ REFUSED = Rejected(ClusterNotFoundException("Cluster not found.", status=400))
 UNSET = NotSent(ConfigurationError("no credentials"))
 
 
-def tries(attempts: int = 5, deadline: float = 100.0) -> Tries:
+def tries(attempts: int = 5, deadline: float = 100.0) -> RetryState:
     """Begin a call."""
-    return Tries(Retries(max_attempts=attempts, initial_backoff=0.1, max_backoff=1.0), deadline)
+    return RetryState(Retries(max_attempts=attempts, initial_backoff=0.1, max_backoff=1.0), deadline)
 
 
 @pytest.mark.parametrize(
@@ -75,3 +75,20 @@ def test_very_many_throttles_are_no_overflow() -> None:
     """Ten thousand throttles leave the rest at its longest."""
     call = tries()
     assert [call.backoff(THROTTLED, 0.0, 1.0) for _ in range(10_000)][-1] == 1.0
+
+
+def test_lookups_come_less_and_less_often() -> None:
+    """Three times as long each time, which `max_backoff` bounds once a lookup may prove absence."""
+    retries = Retries(initial_backoff=0.1, max_backoff=5)
+    longest = [longest_before_lookup(retries, before, late=False) for before in range(6)]
+    assert longest == pytest.approx([0.1, 0.3, 0.9, 2.7, 8.1, 24.3])
+    assert longest_before_lookup(retries, 5, late=True) == 5
+    assert longest_before_lookup(retries, 10_000, late=False) < float("inf")
+
+
+def test_what_a_lookup_waits_for_others() -> None:
+    """The first not at all, later ones half a backoff, and one that may prove absence half a second."""
+    retries = Retries(initial_backoff=0.1, max_backoff=5)
+    patience = [lookup_patience(retries, number, late=False) for number in (1, 2, 3, 6, 9)]
+    assert patience == pytest.approx([0, 0.15, 0.45, 2.5, 2.5])
+    assert [lookup_patience(retries, number, late=True) for number in (1, 9)] == [0, LATE_PATIENCE]

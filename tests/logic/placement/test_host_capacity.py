@@ -129,6 +129,22 @@ def test_what_lands_while_a_snapshot_is_taken_stays_debited() -> None:
     assert not made.may_be_outdated
 
 
+def test_a_start_that_is_sent_again_is_debited_once() -> None:
+    """Whether the debit of its first request is left, or a snapshot has taken its place."""
+    made, capacity = capacity_model(host())
+    for snapshot in (False, True):
+        made.debit(capacity, SMALL)
+        since = made.pool.begun
+        made.confirm_started(capacity, SMALL)
+        if snapshot:
+            made.refresh([host()])
+            assert capacity.cpu == 100, "the snapshot shows that it doesn't run"
+        made.send_again(capacity, SMALL, since)
+        assert (capacity.cpu, capacity.in_flight, capacity.started) == (90, {SMALL: 1}, {})
+        made.credit(capacity, SMALL)
+        assert capacity.cpu == 100
+
+
 def test_doubt_goes_with_what_came_to_nothing() -> None:
     """A start that was in flight over a snapshot, and was refused, leaves no doubt."""
     made, capacity = capacity_model()

@@ -9,7 +9,7 @@ import attrs
 
 from aioecs import Outcome, StartResult
 from aioecs._logic.calls.actions import Withdrawn
-from aioecs._logic.calls.call_result import verdict
+from aioecs._logic.calls.call_result import result_of
 from aioecs._model.shapes.task import Task
 from aioecs.errors import ECSError, IdempotencyMismatch, StartUnknown
 from promise.bounds import FAR, Bounds
@@ -203,7 +203,7 @@ def named(call: CallProcess, bounds: Bounds) -> tuple[set[str], set[str]]:
     The token of a start that is known stands for what else runs only where a lost answer is followed by another send
     before the lists are known to show all.
     """
-    told = verdict(call.record)
+    told = result_of(call.record)
     starts = call.record.starts()
     tasks: list[Task] = [start.task for start in starts if start.task is not None]
     words = {Outcome.UNKNOWN} if bounds.shows_in_time else {Outcome.UNKNOWN, Outcome.STARTED, Outcome.STOPPED}

@@ -107,10 +107,10 @@ class CallProcess:
     def fed(self, what: CallInput | None, now: int, **changes: object) -> CallProcess:
         """Give the state machine an input, and then what came from outside meanwhile."""
         record, inputs = copied(self.record), self.inputs
-        act = call_state.happened(record, what, now) if what is not None else None
+        act = call_state.handle(record, what, now) if what is not None else None
         if not isinstance(act, Send):
             for each in inputs:
-                act = call_state.happened(record, each, now) or act
+                act = call_state.handle(record, each, now) or act
             inputs = ()
         after = self.evolved(record=record, act=act or self.act, inputs=inputs, since=now, looked=None, **changes)
         after.allowed = False
@@ -132,7 +132,7 @@ class CallProcess:
         """Give it an input from outside."""
         if self.number or self.ended:
             after = self.evolved(record=copied(self.record))
-            act = call_state.happened(after.record, what, now)
+            act = call_state.handle(after.record, what, now)
             if self.number:
                 return after if isinstance(what, Withdrawn) else after.evolved(cut_at=now + settle)
             after.record.over = act is None or isinstance(act, Finish)

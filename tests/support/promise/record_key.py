@@ -10,19 +10,30 @@ import attrs
 
 from aioecs._logic.calls.actions import Action, LookupDone, Stop
 from aioecs._logic.calls.call_record import CallRecord
-from aioecs._logic.calls.matching import Slot
+from aioecs._logic.calls.matching import StartState
 from aioecs._model.shapes.task import Failure, Task
 from aioecs.errors import ECSError
 
 _NEVER_CHANGE = frozenset(
     {
-        *("request", "token", "timeouts", "retries", "delivery", "epoch", "paced", "keyed", "adopts", "has_lookup"),
-        *("shares_token", "slots"),
+        *(
+            "request",
+            "token",
+            "timeouts",
+            "retries",
+            "delivery",
+            "epoch",
+            "rate_limited",
+            "keyed",
+            "adopts",
+            "has_lookup",
+        ),
+        *("shares_token", "start_states"),
     }
 )
-_SLOT = tuple(field.name for field in attrs.fields(Slot))
+_START = tuple(field.name for field in attrs.fields(StartState))
 _FIELDS = tuple(field.name for field in attrs.fields(CallRecord))
-_of_slot: Callable[[Slot], tuple[object, ...]] = attrgetter(*_SLOT)
+_of_start: Callable[[StartState], tuple[object, ...]] = attrgetter(*_START)
 _of_record: Callable[[CallRecord], tuple[object, ...]] = attrgetter(
     *(each for each in _FIELDS if each not in _NEVER_CHANGE)
 )
@@ -37,9 +48,9 @@ def number_of(key: Hashable) -> int:
 
 
 def copied(record: CallRecord) -> CallRecord:
-    """Copy a record and its slots: a search never changes a state."""
+    """Copy a record and its starts: a search never changes a state."""
     new: CallRecord = _copy(record, _FIELDS)
-    new.slots = [_copy(slot, _SLOT) for slot in record.slots]
+    new.start_states = [_copy(state, _START) for state in record.start_states]
     return new
 
 
@@ -52,8 +63,8 @@ def _copy(value: Any, names: tuple[str, ...]) -> Any:
 
 def key_of(record: CallRecord) -> Hashable:
     """Return the state of a record as a hashable value."""
-    slots = [_plain_all(_of_slot(slot)) for slot in record.slots]
-    return (*slots, *_plain_all(_of_record(record)))
+    starts = [_plain_all(_of_start(state)) for state in record.start_states]
+    return (*starts, *_plain_all(_of_record(record)))
 
 
 def _plain_all(values: tuple[object, ...]) -> tuple[Hashable, ...]:

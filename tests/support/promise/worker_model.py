@@ -1,9 +1,9 @@
 """The model of two workers with one ledger and one message: crashes, pauses, leases that end, lost answers.
 
-The ledger's decisions (`Book`, `judge`), those about a job (`act`, `of_claim`, `of_answer`, `of_error`, `Lease`) and
-the state machine of the call are the package's. What `aioecs.worker._job_starter` does between them is stated here: it
-claims, starts the job under the lease, and writes down what came of it. The queue gives the message to any worker at
-any time, until one deletes it.
+The ledger (`JobEntries`), the decisions about a job (`decide`, `outcome_of_response`, `outcome_of_error`, `Lease`) and
+the state machine of the call are the package's. What `aioecs.worker._jobs.job_starter` does between them is stated
+here: it claims, starts the job under the lease, and writes down what came of it. The queue gives the message to any
+worker at any time, until one deletes it.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from collections.abc import Iterator
 import attrs
 
 from aioecs._logic.calls.actions import Withdrawn
-from aioecs._logic.calls.call_result import cancelled, verdict
+from aioecs._logic.calls.call_result import cancelled, result_of
 from aioecs.errors import ECSError
-from aioecs.worker._job_decisions import Concluded, Fate, Intent, act, of_answer, of_claim, of_error
-from aioecs.worker._ledgers.claims import Entry, Verdict
+from aioecs.worker._jobs.decisions import IntentAction, MessageAction, decide, outcome_of_claim
+from aioecs.worker._jobs.start_outcome import StartOutcome, outcome_of_error, outcome_of_response
+from aioecs.worker._ledgers.claims import ClaimOutcome, Entry
 from promise.call_process import CallProcess, new_call, steps
 from promise.search import Step
 from promise.service import Request, Service
@@ -131,12 +132,12 @@ class WorkerModel:
         claimed = book.claim(wish, now, self.bounds.skew)
         entry = book.entries.get(KEY)
         after = attrs.evolve(state, entry=entry, attempts=state.attempts + 1)
-        if claimed.verdict is Verdict.HELD:
+        if claimed.outcome is ClaimOutcome.HELD:
             return  # the message comes again
-        if claimed.verdict is Verdict.SETTLED:
+        if claimed.outcome is ClaimOutcome.SETTLED:
             yield "finds it settled", self._settled(after, worker, claimed.entry.arns or ())
-        elif of_claim(claimed.verdict) is not None:
-            yield f"finds it {claimed.verdict}", after.with_worker(worker)
+        elif outcome_of_claim(claimed.outcome) is not None:
+            yield f"finds it {claimed.outcome}", after.with_worker(worker)
         else:
             call = new_call(self.bounds.call, state.now, name=worker.name)
             inherited = claimed.entry.begun != wish.begun
@@ -183,7 +184,7 @@ class WorkerModel:
             flags = {"written_late": state.written_late or late, "unlearned": state.unlearned or after.lost}
             yield name, state.with_worker(went_on, service=service, **flags)
         if worker.cancelled_at is not None and state.now >= worker.cancelled_at + self.bounds.call.settle:
-            concluded = of_error(cancelled(call.record, None, None))
+            concluded = outcome_of_error(cancelled(call.record, None, None))
             service = self._unawaited(state.service, worker)
             left = attrs.evolve(worker, call=None, concluded=concluded)
             yield "waits no longer", state.with_worker(left, service=service, unlearned=True)
@@ -191,34 +192,34 @@ class WorkerModel:
     def _is_late(self, state: FleetState, worker: Worker) -> bool:
         return self._clock(state, worker) >= self._cutoff(worker) + self.bounds.window
 
-    def _concluded(self, call: CallProcess) -> Concluded | None:
+    def _concluded(self, call: CallProcess) -> StartOutcome | None:
         if not call.ended:
             return None
         record = call.record
-        came = verdict(record) if record.withdrawal is None else cancelled(record, None, None)
-        return of_error(came) if isinstance(came, ECSError) else of_answer(came)  # type: ignore[arg-type]
+        came = result_of(record) if record.withdrawal is None else cancelled(record, None, None)
+        return outcome_of_error(came) if isinstance(came, ECSError) else outcome_of_response(came)
 
     # -------------------------------------------------------------------------------------------------- writing down
 
-    def _writes_down(self, state: FleetState, worker: Worker, concluded: Concluded) -> States:
+    def _writes_down(self, state: FleetState, worker: Worker, concluded: StartOutcome) -> States:
         assert worker.entry is not None
-        what = act(concluded.happened, inherited=worker.inherited, proven=concluded.proven)
+        what = decide(concluded.outcome, inherited=worker.inherited, proven=concluded.proven)
         tried = worker.without_job()
         book = state.book()
-        if what.intent is Intent.SETTLE:
+        if what.intent is IntentAction.SETTLE:
             if book.settle(KEY, worker.entry.holder, concluded.arns):
                 kept = attrs.evolve(state, entry=book.entries[KEY])
                 yield "writes its tasks down", self._settled(kept, worker, concluded.arns)
             else:
                 ours = worker.ours | set(concluded.arns)
                 yield "has lost the job", state.with_worker(attrs.evolve(tried, ours=ours))
-        elif what.intent is Intent.RELEASE:
+        elif what.intent is IntentAction.RELEASE:
             book.release(KEY, worker.entry.holder)
-            yield f"releases it: {concluded.happened}", state.with_worker(tried, entry=book.entries.get(KEY))
+            yield f"releases it: {concluded.outcome}", state.with_worker(tried, entry=book.entries.get(KEY))
         else:
-            deleted = state.deleted or what.fate is Fate.DELETE
-            yield f"keeps it: {concluded.happened}", state.with_worker(tried, deleted=deleted)
-        if what.intent is not Intent.KEEP and "ledger" in self.bounds.kinds and state.faults < self.bounds.faults:
+            deleted = state.deleted or what.action is MessageAction.DELETE
+            yield f"keeps it: {concluded.outcome}", state.with_worker(tried, deleted=deleted)
+        if what.intent is not IntentAction.KEEP and "ledger" in self.bounds.kinds and state.faults < self.bounds.faults:
             yield "can't write it down", state.with_worker(tried, faults=state.faults + 1)
 
     # ---------------------------------------------------------------------------------------------------- invariants

@@ -7,8 +7,9 @@ from functools import cached_property
 
 import attrs
 
-from aioecs.worker._job_decisions import Concluded, Lease, lease_of
-from aioecs.worker._ledgers.claims import Book, Entry
+from aioecs.worker._jobs.start_outcome import StartOutcome
+from aioecs.worker._jobs.timing import Lease, make_lease
+from aioecs.worker._ledgers.claims import Entry, JobEntries
 from promise.bounds import Bounds
 from promise.call_process import CallProcess
 from promise.record_key import number_of
@@ -49,7 +50,7 @@ class WorkerBounds:
         """The shortest leases that a worker allows, in ticks."""
         clocks = self.call
         guard = clocks.attempt + clocks.consistency + self.skew
-        return lease_of(clocks.attempt, clocks.consistency, self.skew, guard + 2)
+        return make_lease(clocks.attempt, clocks.consistency, self.skew, guard + 2)
 
     def __str__(self) -> str:
         """Name what differs from the default."""
@@ -72,7 +73,7 @@ class Worker:
     """Until when it holds the job, by its own clock."""
     renewals: int = 0
     call: CallProcess | None = None
-    concluded: Concluded | None = None
+    concluded: StartOutcome | None = None
     """What its start came to; it has yet to be written down."""
     cancelled_at: int | None = None
     """When its lease was lost, or it was stopped: nothing new is begun."""
@@ -85,7 +86,7 @@ class Worker:
         """What tells it from other states."""
         call = self.call and self.call.key
         entry = self.entry and self.entry.holder
-        concluded = self.concluded and (self.concluded.happened, self.concluded.arns, self.concluded.proven)
+        concluded = self.concluded and (self.concluded.outcome, self.concluded.arns, self.concluded.proven)
         known = (self.inherited, self.lease, self.renewals, self.cancelled_at, self.ours, self.paused)
         return number_of((self.name, entry, call, concluded, known))
 
@@ -124,9 +125,9 @@ class FleetState:
         rest = (self.entry, self.deleted, self.attempts, self.faults, self.written_late, self.unlearned)
         return (self.now, *workers, number_of(self.service), number_of(rest))
 
-    def book(self) -> Book:
+    def book(self) -> JobEntries:
         """Return the ledger."""
-        book = Book()
+        book = JobEntries()
         if self.entry is not None:
             book.entries[KEY] = self.entry
         return book

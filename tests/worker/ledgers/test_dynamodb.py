@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
-from ledger_rules import NOW, LedgerRules, new_entry, verdict
+from ledger_rules import NOW, LedgerRules, new_entry, outcome
 from moto_queue import SESSION, serialized_moto_server
 from raw_server import Exchange, RawServer
 
 from aioecs.errors import ClientStateError, ConfigurationError
-from aioecs.worker import Claimed, DynamoDBLedger, EntryError, LedgerError, Verdict
-from aioecs.worker._ledgers.claims import KEPT, to_row
+from aioecs.worker import Claimed, ClaimOutcome, DynamoDBLedger, EntryError, LedgerError
+from aioecs.worker._ledgers.claims import RETENTION, to_row
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:moto"),
@@ -58,9 +58,9 @@ async def test_a_table_is_made_once(ledger: DynamoDBLedger) -> None:
     """One that exists is left alone, and what is in it has its end of life in `expires`, in whole seconds."""
     await ledger.claim(new_entry(), now=NOW, skew=5)
     await ledger.create_table()
-    assert await verdict(ledger, new_entry("b")) is Verdict.HELD
+    assert await outcome(ledger, new_entry("b")) is ClaimOutcome.HELD
     found = await ledger._call("get_item", Key={"key": {"S": "job"}})
-    assert found["Item"]["expires"] == {"N": str(int(NOW + KEPT))}
+    assert found["Item"]["expires"] == {"N": str(int(NOW + RETENTION))}
     told = await ledger._call("describe_time_to_live")
     assert told["TimeToLiveDescription"]["AttributeName"] == "expires"
 
@@ -86,9 +86,9 @@ async def test_it_is_used_open() -> None:
     async with ledger:
         assert repr(ledger) == "<aioecs.worker.DynamoDBLedger jobs, open>"
         with pytest.raises(LedgerError, match="the ledger's table jobs: EndpointConnectionError"):
-            await verdict(ledger, new_entry())
+            await outcome(ledger, new_entry())
     with pytest.raises(ClientStateError, match="isn't open"):
-        await verdict(ledger, new_entry())
+        await outcome(ledger, new_entry())
 
 
 # A DynamoDB that says what it is told to -----------------------------------------------------------------------------
@@ -166,17 +166,21 @@ async def test_a_table_that_can_t_be_made(operation: str, code: str, harmless: b
                 await ledger.create_table()
 
 
-LOST = "ConditionalCheckFailedException"
+LEASE_LOST = "ConditionalCheckFailedException"
 
 
 @pytest.mark.parametrize(
     ("first", "told", "requests"),
     [
-        ([], Claimed(Verdict.GRANTED, new_entry()), 1),
-        ([refused(LOST)], Claimed(Verdict.GRANTED, new_entry()), 2),
-        ([refused(LOST, Item=an_item(holder="b", lease=NOW - 50))], Claimed(Verdict.GRANTED, new_entry()), 2),
-        ([refused(LOST, Item=an_item(holder="a"))], Claimed(Verdict.GRANTED, new_entry()), 1),
-        ([refused(LOST, Item=an_item(holder="b"))], Claimed(Verdict.HELD, new_entry("b")), 1),
+        ([], Claimed(ClaimOutcome.GRANTED, new_entry()), 1),
+        ([refused(LEASE_LOST)], Claimed(ClaimOutcome.GRANTED, new_entry()), 2),
+        (
+            [refused(LEASE_LOST, Item=an_item(holder="b", lease=NOW - 50))],
+            Claimed(ClaimOutcome.GRANTED, new_entry()),
+            2,
+        ),
+        ([refused(LEASE_LOST, Item=an_item(holder="a"))], Claimed(ClaimOutcome.GRANTED, new_entry()), 1),
+        ([refused(LEASE_LOST, Item=an_item(holder="b"))], Claimed(ClaimOutcome.HELD, new_entry("b")), 1),
     ],
     ids=["free", "gone meanwhile", "a race that was lost", "its own", "another's"],
 )
@@ -205,23 +209,23 @@ HALF = [
 @pytest.mark.parametrize(("item", "said"), HALF[1:])
 async def test_a_stranger_s_item_is_named(item: dict[str, Any], said: str) -> None:
     """Which stays as it is: it is the one job's, and not the ledger's."""
-    async with RawServer(saying(UpdateItem=[refused(LOST, Item=item)])) as server, at(server.url) as ledger:
+    async with RawServer(saying(UpdateItem=[refused(LEASE_LOST, Item=item)])) as server, at(server.url) as ledger:
         with pytest.raises(EntryError, match=f"table jobs has something else under the key 'job': {said}"):
             await ledger.claim(new_entry(), now=NOW, skew=5)
 
 
 async def test_half_an_item_is_a_lost_race() -> None:
     """It is asked for again, and may be whole by then."""
-    script = [refused(LOST, Item=HALF[1][0]), refused(LOST, Item=an_item(holder="b"))]
+    script = [refused(LEASE_LOST, Item=HALF[1][0]), refused(LEASE_LOST, Item=an_item(holder="b"))]
     async with RawServer(saying(UpdateItem=script)) as server, at(server.url) as ledger:
-        assert await verdict(ledger, new_entry()) is Verdict.HELD
+        assert await outcome(ledger, new_entry()) is ClaimOutcome.HELD
 
 
 INVALID = "ValidationException"
 
 
 @pytest.mark.parametrize(
-    ("probe", "kind"), [([refused(LOST)], EntryError), ([DONE], EntryError), ([refused(INVALID)], LedgerError)]
+    ("probe", "kind"), [([refused(LEASE_LOST)], EntryError), ([DONE], EntryError), ([refused(INVALID)], LedgerError)]
 )
 async def test_whose_fault_a_refused_value_is(probe: list[Said], kind: type[LedgerError]) -> None:
     """The one item's, if the table takes another; else the table's, whose key may be another one."""
@@ -254,7 +258,7 @@ async def test_without_a_region_or_credentials(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     async with DynamoDBLedger("jobs", region_name="us-east-1", endpoint_url="http://127.0.0.1:9") as ledger:
         with pytest.raises(LedgerError, match="NoCredentialsError") as caught:
-            await verdict(ledger, new_entry())
+            await outcome(ledger, new_entry())
         assert caught.value.permanent
 
 
@@ -295,7 +299,7 @@ def a_body(jitter: random.Random) -> bytes:
             lambda: json.dumps(jitter.choice(values)).encode(),
             lambda: json.dumps({name: jitter.choice(values)}).encode(),
             lambda: json.dumps({name: {"key": jitter.choice(values), "holder": jitter.choice(values)}}).encode(),
-            lambda: json.dumps({"__type": LOST, "Item": jitter.choice(values)}).encode(),
+            lambda: json.dumps({"__type": LEASE_LOST, "Item": jitter.choice(values)}).encode(),
             lambda: b"[" * 3000,
         )
     )()
@@ -303,7 +307,7 @@ def a_body(jitter: random.Random) -> bytes:
 
 async def test_a_refusal_that_says_nothing_is_not_asked_for_ever() -> None:
     """As by an endpoint that doesn't know what DynamoDB returns with a failed condition."""
-    async with RawServer(saying(UpdateItem=[refused(LOST)])) as server, at(server.url) as ledger:
-        with pytest.raises(LedgerError, match="doesn't say what stands there"):
+    async with RawServer(saying(UpdateItem=[refused(LEASE_LOST)])) as server, at(server.url) as ledger:
+        with pytest.raises(LedgerError, match="doesn't return the item that is there"):
             await ledger.claim(new_entry(), now=NOW, skew=5)
         assert len(server.bodies) == 10

@@ -22,23 +22,27 @@ from fake_transport import (
 )
 from virtual_time import run_in_virtual_time
 
-from aioecs import CancelToken, Failure, StartTaskRequest, StartTaskResponse
+from aioecs import CancelToken, Failure, Spread, StartTaskRequest, StartTaskResponse
+from aioecs._batch.placement.placement_context import options_of
 from aioecs._model.attempt import Answered, Attempt, Rejected
 from aioecs._transport.transport import SentMarker
 from aioecs.errors import AccessDeniedException, ClientException
 from aioecs.worker import Claimed, Entry, EntryError, LedgerError, MemoryLedger, Message
-from aioecs.worker._job_decisions import Fate, Happened, lease_of
-from aioecs.worker._job_starter import AttemptResult, Job, Starter
-from aioecs.worker._ledgers.claims import REMEMBERED, fingerprint
+from aioecs.worker._jobs.decisions import JobOutcome, MessageAction
+from aioecs.worker._jobs.job import AttemptResult, Job
+from aioecs.worker._jobs.job_starter import JobStarter
+from aioecs.worker._jobs.timing import make_lease
+from aioecs.worker._ledgers.claims import LOOKUP_LIMIT, fingerprint
 
 MESSAGE = Message(id="m", body="a secret")
 ARN = "arn:aws:ecs:us-east-1:123456789012:task/default/i0-0"
 UNPLUGGED = LedgerError("unplugged")
 TOO_LARGE = "no more than a ledger holds of a job, which is 409,600 bytes with the ARNs of its tasks"
 NEVER = float("inf")
+PLACEMENT = options_of(Spread(), (), None, 0.0)
 
 
-class FakeStartTask(MemoryLedger):
+class ScriptedLedger(MemoryLedger):
     """A ledger whose methods come to what they are told, one after the other, and do their work again then.
 
     An error is raised, a bool answered, both instead of the work; a number is how many seconds it takes.
@@ -60,10 +64,10 @@ class FakeStartTask(MemoryLedger):
         await asyncio.sleep(what or 0)
         return await work()
 
-    async def claim(self, wish: Entry, *, now: float, skew: float) -> Claimed:
+    async def claim(self, intent: Entry, *, now: float, skew: float) -> Claimed:
         """Claim."""
         claim = super().claim
-        claimed: Claimed = await self._told("claim", lambda: claim(wish, now=now, skew=skew))
+        claimed: Claimed = await self._told("claim", lambda: claim(intent, now=now, skew=skew))
         return claimed
 
     async def renew(self, key: str, holder: str, *, until: float) -> bool:
@@ -84,16 +88,16 @@ class FakeStartTask(MemoryLedger):
     @property
     def entry(self) -> Entry | None:
         """What stands there of the job."""
-        return self._book.entries.get("job")
+        return self._jobs.entries.get("job")
 
 
 @attrs.define
 class Scene:
     """A job that may be tried, and all that the try meets."""
 
-    ledger: FakeStartTask
+    ledger: ScriptedLedger
     port: FakeTransport
-    starter: Starter
+    starter: JobStarter
     stop: CancelToken = attrs.Factory(CancelToken)
     job: Job = attrs.Factory(lambda: Job(MESSAGE))
 
@@ -113,7 +117,7 @@ class Scene:
             "instances": make_request().container_instances,
         }
         entry = Entry(**{**given, **members})
-        self.ledger._book.entries["job"] = entry
+        self.ledger._jobs.entries["job"] = entry
         return entry
 
     @property
@@ -124,7 +128,7 @@ class Scene:
 
 @asynccontextmanager
 async def a_scene(
-    ledger: FakeStartTask | None = None,
+    ledger: ScriptedLedger | None = None,
     *,
     to_request: Any = lambda _: make_request(),
     key: Any = lambda _: "job",
@@ -133,14 +137,14 @@ async def a_scene(
 ) -> AsyncIterator[Scene]:
     """Set a scene: ECS answers as it is told, and shows what was `found`; the wall's clock goes with the loop's."""
     loop, port = asyncio.get_running_loop(), FakeTransport(**says)
-    ledger = ledger if ledger is not None else FakeStartTask()
+    ledger = ledger if ledger is not None else ScriptedLedger()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "time", lambda: 1_800_000_000.0 + loop.time())
         async with fake_client(port) as client, client.batch(on_cancel="keep") as batch:
             client._preparer.reconcilers[None] = FakeReconciler(found)  # type: ignore[assignment]
             clocks = client.timeouts
-            lease = lease_of(clocks.attempt, clocks.consistency, 5.0, None)
-            yield Scene(ledger, port, Starter(client, batch, ledger, to_request, key, lease))
+            lease = make_lease(clocks.attempt, clocks.consistency, 5.0, None)
+            yield Scene(ledger, port, JobStarter(client, batch, ledger, to_request, key, lease, PLACEMENT))
 
 
 async def refused(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
@@ -187,14 +191,14 @@ def test_it_is_started_and_written_down(to_request: Any) -> None:
             return await started(request, sent_marker)
 
         async with a_scene(to_request=to_request, start_task=say) as scene:
-            assert await scene.attempt() == AttemptResult(Happened.STARTED, Fate.DELETE)
+            assert await scene.attempt() == AttemptResult(JobOutcome.STARTED, MessageAction.DELETE)
             [intent] = intents
             assert intent is not None
             assert intent.instances == make_request().container_instances
             assert intent.lease - intent.begun == 100
             assert scene.job.lease == intent.lease
             assert scene.ledger.entry == attrs.evolve(intent, arns=(ARN,))
-            assert await scene.attempt() == AttemptResult(Happened.SETTLED, Fate.DELETE)
+            assert await scene.attempt() == AttemptResult(JobOutcome.SETTLED, MessageAction.DELETE)
             assert scene.port.names() == ["StartTask"]
             assert scene.ledger.requests == ["claim", "settle", "claim"]
 
@@ -210,10 +214,9 @@ def fails(_: Message) -> StartTaskRequest:
     ("functions", "why"),
     [
         ({"to_request": fails}, "ValueError"),
-        ({"to_request": lambda _: "demo"}, "InvalidRequest: to_request: returns a StartTaskRequest"),
         (
-            {"to_request": lambda _: make_request(0)},
-            "InvalidRequest: container_instances: at least one: a worker doesn't place tasks",
+            {"to_request": lambda _: "demo"},
+            "InvalidRequest: to_request: returns a StartTaskRequest or a RunTaskRequest",
         ),
         ({"key": fails}, "ValueError"),
         ({"key": lambda _: ""}, "InvalidRequest: key: a string of 1 to 1024 bytes of UTF-8"),
@@ -229,7 +232,7 @@ def test_what_no_request_can_be_made_of(functions: Any, why: str) -> None:
 
     async def main() -> None:
         async with a_scene(**functions) as scene:
-            assert await scene.attempt() == AttemptResult(Happened.UNREADABLE, Fate.REDRIVE, why)
+            assert await scene.attempt() == AttemptResult(JobOutcome.INVALID, MessageAction.DEAD_LETTER, why)
             assert (scene.ledger.requests, scene.port.requests, scene.job.lease) == ([], [], 0)
 
     run_in_virtual_time(main())
@@ -241,7 +244,7 @@ def test_told_to_stop_before() -> None:
     async def main() -> None:
         async with a_scene() as scene:
             scene.stop.cancel()
-            assert await scene.attempt() == AttemptResult(Happened.WITHDRAWN, Fate.AT_ONCE)
+            assert await scene.attempt() == AttemptResult(JobOutcome.WITHDRAWN, MessageAction.RETURN_NOW)
             assert (scene.ledger.requests, scene.port.requests) == ([], [])
 
     run_in_virtual_time(main())
@@ -251,8 +254,10 @@ def test_a_claim_that_fails_may_have_been_written() -> None:
     """Nothing is sent without the ledger; the job counts as held until its lease would end."""
 
     async def main() -> None:
-        async with a_scene(FakeStartTask(claim=[UNPLUGGED])) as scene:
-            assert await scene.attempt() == AttemptResult(Happened.LEDGER_DOWN, Fate.GROWING, "unplugged")
+        async with a_scene(ScriptedLedger(claim=[UNPLUGGED])) as scene:
+            assert await scene.attempt() == AttemptResult(
+                JobOutcome.LEDGER_UNREACHABLE, MessageAction.RETURN_LATER, "unplugged"
+            )
             assert (scene.port.requests, scene.left) == ([], 100)
 
     run_in_virtual_time(main())
@@ -263,10 +268,10 @@ def test_a_ledger_that_is_well_and_can_t_hold_the_job() -> None:
 
     async def main() -> None:
         async with a_scene(
-            FakeStartTask(claim=[EntryError("the ledger has something else under the key 'job'")])
+            ScriptedLedger(claim=[EntryError("the ledger has something else under the key 'job'")])
         ) as scene:
             tried = await scene.attempt()
-            assert (tried.happened, tried.fate) == (Happened.UNREADABLE, Fate.REDRIVE)
+            assert (tried.outcome, tried.action) == (JobOutcome.INVALID, MessageAction.DEAD_LETTER)
             assert "something else under the key" in tried.why
             assert (scene.port.requests, scene.job.lease) == ([], 0)
 
@@ -280,7 +285,7 @@ def test_what_no_later_try_can_mend_is_handed_up(permanent: bool) -> None:
     async def main() -> None:
         error = LedgerError("denied")
         error.permanent = permanent
-        async with a_scene(FakeStartTask(claim=[error])) as scene:
+        async with a_scene(ScriptedLedger(claim=[error])) as scene:
             tried = await scene.attempt()
             assert tried.fatal is (error if permanent else None)
 
@@ -288,40 +293,40 @@ def test_what_no_later_try_can_mend_is_handed_up(permanent: bool) -> None:
 
 
 def test_a_time_of_any_precision_is_not_taken_for_another_s() -> None:
-    """FakeStartTask to stop while it rests, a job is free at once, with a ledger that keeps milliseconds alone too."""
+    """Told to stop while it rests, a job is free at once, with a ledger that keeps milliseconds alone too."""
 
-    class Coarse(FakeStartTask):
+    class Coarse(ScriptedLedger):
         """A ledger that keeps milliseconds."""
 
-        async def claim(self, wish: Entry, *, now: float, skew: float) -> Claimed:
-            coarse = attrs.evolve(wish, begun=float(f"{wish.begun:.3f}"), lease=float(f"{wish.lease:.3f}"))
+        async def claim(self, intent: Entry, *, now: float, skew: float) -> Claimed:
+            coarse = attrs.evolve(intent, begun=float(f"{intent.begun:.3f}"), lease=float(f"{intent.lease:.3f}"))
             return await super().claim(coarse, now=now, skew=skew)
 
     async def main() -> None:
         async with a_scene(Coarse(), start_task=throttled) as scene:
             await asyncio.sleep(0.6114728)
             asyncio.get_running_loop().call_later(1.5, scene.stop.cancel)
-            assert (await scene.attempt()).happened is Happened.WITHDRAWN
+            assert (await scene.attempt()).outcome is JobOutcome.WITHDRAWN
             assert scene.ledger.entry is None
 
     run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize(
-    ("ago", "standing", "tried"),
+    ("ago", "existing", "tried"),
     [
-        (0.0, {}, AttemptResult(Happened.HELD, Fate.LEASE)),
-        (0.0, {"arns": ("arn",)}, AttemptResult(Happened.SETTLED, Fate.DELETE)),
-        (0.0, {"fingerprint": "other"}, AttemptResult(Happened.MISMATCH, Fate.REDRIVE)),
-        (REMEMBERED + 1, {}, AttemptResult(Happened.FORGOTTEN, Fate.REDRIVE)),
+        (0.0, {}, AttemptResult(JobOutcome.HELD, MessageAction.RETURN_AFTER_LEASE)),
+        (0.0, {"arns": ("arn",)}, AttemptResult(JobOutcome.SETTLED, MessageAction.DELETE)),
+        (0.0, {"fingerprint": "other"}, AttemptResult(JobOutcome.MISMATCH, MessageAction.DEAD_LETTER)),
+        (LOOKUP_LIMIT + 1, {}, AttemptResult(JobOutcome.TOO_OLD, MessageAction.DEAD_LETTER)),
     ],
 )
-def test_a_job_that_is_not_free(ago: float, standing: dict[str, Any], tried: AttemptResult) -> None:
+def test_a_job_that_is_not_free(ago: float, existing: dict[str, Any], tried: AttemptResult) -> None:
     """Nothing is sent, what stands there stays, and its lease is known."""
 
     async def main() -> None:
         async with a_scene() as scene:
-            entry = scene.stands(ago, **standing)
+            entry = scene.stands(ago, **existing)
             assert await scene.attempt() == tried
             assert scene.ledger.entry == entry
             assert scene.job.lease == entry.lease
@@ -336,9 +341,9 @@ def test_a_job_that_is_not_free(ago: float, standing: dict[str, Any], tried: Att
 @pytest.mark.parametrize(
     ("says", "tried"),
     [
-        (no_room, AttemptResult(Happened.NO_ROOM, Fate.GROWING, "RESOURCE:CPU on i0")),
-        (throttled, AttemptResult(Happened.NOT_SENT, Fate.GROWING, "CallTimeout")),
-        (refused, AttemptResult(Happened.REFUSED, Fate.REDRIVE, "ClientException")),
+        (no_room, AttemptResult(JobOutcome.NO_CAPACITY, MessageAction.RETURN_LATER, "RESOURCE:CPU on i0")),
+        (throttled, AttemptResult(JobOutcome.NOT_SENT, MessageAction.RETURN_LATER, "CallTimeout")),
+        (refused, AttemptResult(JobOutcome.REFUSED, MessageAction.DEAD_LETTER, "ClientException")),
     ],
 )
 @pytest.mark.parametrize("down", [False, True])
@@ -346,11 +351,15 @@ def test_an_intent_goes_back_where_nothing_was_started(says: Any, tried: Attempt
     """The job is free for anybody; if the ledger is down, when its lease ends. What is refused for good stays so."""
 
     async def main() -> None:
-        async with a_scene(FakeStartTask(release=[UNPLUGGED] if down else []), start_task=says) as scene:
+        async with a_scene(ScriptedLedger(release=[UNPLUGGED] if down else []), start_task=says) as scene:
             expected = tried
             if down:
-                fate = Fate.REDRIVE if tried.fate is Fate.REDRIVE else Fate.LEASE
-                expected = attrs.evolve(tried, fate=fate, why="unplugged")
+                action = (
+                    MessageAction.DEAD_LETTER
+                    if tried.action is MessageAction.DEAD_LETTER
+                    else MessageAction.RETURN_AFTER_LEASE
+                )
+                expected = attrs.evolve(tried, action=action, why="unplugged")
             assert await scene.attempt() == expected
             assert (scene.ledger.entry is None, scene.job.lease == 0) == (not down, not down)
 
@@ -362,7 +371,9 @@ def test_a_start_in_doubt_keeps_its_intent() -> None:
 
     async def main() -> None:
         async with a_scene(start_task=lost) as scene:
-            assert await scene.attempt() == AttemptResult(Happened.UNKNOWN, Fate.LEASE, "StartUnknown")
+            assert await scene.attempt() == AttemptResult(
+                JobOutcome.UNKNOWN, MessageAction.RETURN_AFTER_LEASE, "StartUnknown"
+            )
             assert scene.ledger.entry is not None
             assert scene.ledger.entry.arns is None
             assert scene.left > 0
@@ -378,11 +389,13 @@ def test_a_dead_one_s_intent_is_taken_over() -> None:
             other = make_request(2).container_instances[1:]
             scene.stands(66, instances=other)
             scene.port.handlers["start_task"] = throttled
-            assert await scene.attempt() == AttemptResult(Happened.NOT_SENT, Fate.LEASE, "CallTimeout")
+            assert await scene.attempt() == AttemptResult(
+                JobOutcome.NOT_SENT, MessageAction.RETURN_AFTER_LEASE, "CallTimeout"
+            )
             assert {request.container_instances for _, request in scene.port.requests} == {other}
             await asyncio.sleep(scene.left + 5)
             scene.port.handlers["start_task"] = no_room
-            tried = AttemptResult(Happened.NO_ROOM, Fate.GROWING, "RESOURCE:CPU on i1")
+            tried = AttemptResult(JobOutcome.NO_CAPACITY, MessageAction.RETURN_LATER, "RESOURCE:CPU on i1")
             assert await scene.attempt() == tried, "ECS itself refused: that is proof"
             assert scene.ledger.entry is None
 
@@ -393,11 +406,11 @@ def test_told_to_stop_meanwhile() -> None:
     """What is on the wire is learnt and written down; what rests is not sent, and its job is free."""
 
     async def main() -> None:
-        for says, happened in ((later(3), Happened.STARTED), (throttled, Happened.WITHDRAWN)):
+        for says, outcome in ((later(3), JobOutcome.STARTED), (throttled, JobOutcome.WITHDRAWN)):
             async with a_scene(start_task=says) as scene:
                 asyncio.get_running_loop().call_later(1.5, scene.stop.cancel)
-                assert (await scene.attempt()).happened is happened
-                assert (scene.ledger.entry is None) is (happened is Happened.WITHDRAWN)
+                assert (await scene.attempt()).outcome is outcome
+                assert (scene.ledger.entry is None) is (outcome is JobOutcome.WITHDRAWN)
 
     run_in_virtual_time(main())
 
@@ -428,8 +441,8 @@ def test_cut_off_it_says_what_it_knew(caplog: pytest.LogCaptureFixture) -> None:
             held.gate.set()
 
     run_in_virtual_time(main())
-    warnings = [record.getMessage() for record in caplog.records if "cut off" in record.getMessage()]
-    assert warnings == [f"a start was cut off before the ledger knew of ['{ARN}']"]
+    warnings = [record.getMessage() for record in caplog.records if "a start was cancelled" in record.getMessage()]
+    assert warnings == [f"a start was cancelled before the ledger had its tasks: ['{ARN}']"]
 
 
 # The lease -----------------------------------------------------------------------------------------------------------
@@ -442,7 +455,7 @@ def test_a_renewed_lease_outlives_a_long_start() -> None:
         async with a_scene(start_task=throttled) as scene:
             loop = asyncio.get_running_loop()
             loop.call_later(80, lambda: scene.port.handlers.update(start_task=later(14)))
-            assert (await scene.attempt()).happened is Happened.STARTED
+            assert (await scene.attempt()).outcome is JobOutcome.STARTED
             assert scene.ledger.requests == ["claim", *["renew"] * 5, "settle"]
             assert 80 < scene.left < 100
 
@@ -466,12 +479,12 @@ def test_nothing_is_sent_under_a_lease_that_was_not_renewed(
     """A ledger that is down is asked each second, as long as the lease allows for a request; then the start ends."""
 
     async def main() -> None:
-        async with a_scene(FakeStartTask(renew=renewals), start_task=throttled) as scene:
+        async with a_scene(ScriptedLedger(renew=renewals), start_task=throttled) as scene:
             loop = asyncio.get_running_loop()
             began = loop.time()
             tried = await scene.attempt()
             took = loop.time() - began
-            assert tried.happened is (Happened.NOT_SENT if ends is None else Happened.WITHDRAWN)
+            assert tried.outcome is (JobOutcome.NOT_SENT if ends is None else JobOutcome.WITHDRAWN)
             assert took == pytest.approx(ends) if ends is not None else 80 < took <= 90
             assert scene.ledger.requests.count("renew") == asked
             assert scene.ledger.entry is None, "nothing was started, so the intent is taken back"
@@ -498,7 +511,7 @@ def test_the_lease_is_looked_at_in_the_step_that_sends() -> None:
             return await started(request, sent_marker)
 
         async with a_scene(start_task=say) as scene:
-            assert (await scene.attempt()).happened is Happened.STARTED
+            assert (await scene.attempt()).outcome is JobOutcome.STARTED
             assert not scene.starter.may_send("job"), "it is held no more"
         assert asked == [True, True, False]
 
@@ -512,12 +525,12 @@ def test_what_was_started_is_written_down_as_long_as_the_lease_lasts() -> None:
     """A ledger that is down is asked each second; in vain, whoever comes next finds the task by its token."""
 
     async def main() -> None:
-        for failures, happened in ((3, Happened.STARTED), (999, Happened.UNKNOWN)):
-            async with a_scene(FakeStartTask(settle=[UNPLUGGED] * failures, renew=[UNPLUGGED] * 999)) as scene:
+        for failures, outcome in ((3, JobOutcome.STARTED), (999, JobOutcome.UNKNOWN)):
+            async with a_scene(ScriptedLedger(settle=[UNPLUGGED] * failures, renew=[UNPLUGGED] * 999)) as scene:
                 loop = asyncio.get_running_loop()
                 began = loop.time()
                 tried = await scene.attempt()
-                assert tried.happened is happened
+                assert tried.outcome is outcome
                 assert tried.why == ("" if failures == 3 else "unplugged")
                 assert loop.time() - began == pytest.approx(3 if failures == 3 else 100, abs=0.1)
 
@@ -528,11 +541,13 @@ def test_told_to_stop_while_it_is_written_down() -> None:
     """It waits no longer for a ledger that is down; its intent stays."""
 
     async def main() -> None:
-        async with a_scene(FakeStartTask(settle=[UNPLUGGED] * 999)) as scene:
+        async with a_scene(ScriptedLedger(settle=[UNPLUGGED] * 999)) as scene:
             loop = asyncio.get_running_loop()
             began = loop.time()
             loop.call_later(0.5, scene.stop.cancel)
-            assert await scene.attempt() == AttemptResult(Happened.UNKNOWN, Fate.LEASE, "unplugged")
+            assert await scene.attempt() == AttemptResult(
+                JobOutcome.UNKNOWN, MessageAction.RETURN_AFTER_LEASE, "unplugged"
+            )
             assert loop.time() - began == pytest.approx(0.5, abs=0.01)
             assert scene.ledger.entry is not None
 
@@ -545,17 +560,17 @@ def test_a_double_of_a_lost_lease_is_stopped(arn: str, denied: bool, caplog: pyt
     """The job became another's in mid-start: what the ledger has in the end stays, and ours goes, unless it is that."""
 
     async def main() -> list[Any]:
-        async with a_scene(FakeStartTask(settle=[False])) as scene:
-            assert await scene.attempt() == AttemptResult(Happened.LOST, Fate.GROWING)
-            assert scene.job.ours == {ARN}
+        async with a_scene(ScriptedLedger(settle=[False])) as scene:
+            assert await scene.attempt() == AttemptResult(JobOutcome.LEASE_LOST, MessageAction.RETURN_LATER)
+            assert scene.job.surplus == {ARN}
             assert "StopTask" not in scene.port.names(), "as long as nobody knows whose task is one too many"
             if arn.endswith("task/i0-0"):
-                scene.job.ours = {arn}  # of the old format, which names no cluster
+                scene.job.surplus = {arn}  # of the old format, which names no cluster
             if denied:
                 scene.port.handlers["stop_task"] = says_no
             scene.stands(arns=("arn:of-another",) if arn != ARN else (ARN,))
-            assert (await scene.attempt()).happened is Happened.SETTLED
-            assert scene.job.ours == set()
+            assert (await scene.attempt()).outcome is JobOutcome.SETTLED
+            assert scene.job.surplus == set()
             return [request for name, request in scene.port.requests if name == "StopTask"]
 
     async def says_no(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
@@ -568,5 +583,5 @@ def test_a_double_of_a_lost_lease_is_stopped(arn: str, denied: bool, caplog: pyt
     [request] = stopped
     assert request.reason == "aioecs: started under a lease that was lost"
     assert request.cluster == (None if "task/i0" in arn else "default")
-    said = "could not be stopped: AccessDeniedException" if denied else "was one too many of its job, and is stopped"
+    said = "could not be stopped: AccessDeniedException" if denied else "was a second one of its job, and is stopped"
     assert said in caplog.text

@@ -17,66 +17,85 @@ from virtual_time import run_in_virtual_time
 from aioecs import CancelToken, StartTaskRequest, Task, TaskResult
 from aioecs.errors import AnswerLost, InvalidRequest, TaskMissing, WaitCancelled, WaitTimeout
 from aioecs.worker import MemoryLedger, Message, Worker, WorkerStatistics
-from aioecs.worker._job_decisions import Fate, Happened
-from aioecs.worker._job_results import JobRunner
-from aioecs.worker._job_starter import AttemptResult, Job
+from aioecs.worker._jobs.decisions import JobOutcome, MessageAction
+from aioecs.worker._jobs.job import AttemptResult, Job
+from aioecs.worker._jobs.job_runner import JobRunner
 
 JOB = Job(Message(id="m", body="b"))
 STARTED, SETTLED = (
-    AttemptResult(Happened.STARTED, Fate.DELETE, arns=("a",)),
-    AttemptResult(Happened.SETTLED, Fate.DELETE, arns=("a",)),
+    AttemptResult(JobOutcome.STARTED, MessageAction.DELETE, arns=("a",), started=1),
+    AttemptResult(JobOutcome.SETTLED, MessageAction.DELETE, arns=("a",)),
 )
 
 
-class ToldClient:
-    """Waits for results that it is told, one after the other."""
+class ScriptedClient:
+    """Waits for these results, one after the other."""
 
-    def __init__(self, *says: bool | Exception | None) -> None:
-        self.says = list(says)
+    def __init__(self, *script: bool | Exception | None) -> None:
+        self.script = list(script)
 
     async def wait_for_results(self, arns: Any, stop: Any, **options: Any) -> list[TaskResult]:
-        what = self.says.pop(0)
+        what = self.script.pop(0)
         if isinstance(what, Exception):
             raise what
         return [TaskResult(task=Task(task_arn="a"), succeeded=what, exit_code=3 if what is False else None)]
 
 
-class ToldStarter:
-    """Starts what it is told, and keeps the numbers of the attempts."""
+class ScriptedStarter:
+    """Returns these results, and keeps the numbers of the attempts."""
 
-    def __init__(self, *says: AttemptResult) -> None:
-        self.says = list(says)
+    def __init__(self, *script: AttemptResult) -> None:
+        self.script = list(script)
         self.numbers: list[int] = []
 
     async def attempt(self, job: Job, stop: CancelToken, number: int = 0) -> AttemptResult:
         self.numbers.append(number)
-        return self.says.pop(0)
+        return self.script.pop(0)
 
 
 @pytest.mark.parametrize(
-    ("starts", "ends", "happened", "fate", "attempts", "started"),
+    ("starts", "ends", "outcome", "action", "attempts", "started"),
     [
-        ([STARTED], [True], Happened.SUCCEEDED, Fate.DELETE, 1, 1),
-        ([SETTLED], [True], Happened.SUCCEEDED, Fate.DELETE, 1, 0),
-        ([SETTLED, STARTED], [False, True], Happened.SUCCEEDED, Fate.DELETE, 2, 1),
-        ([STARTED, STARTED, STARTED], [False, False, False], Happened.FAILED, Fate.REDRIVE, 3, 3),
-        ([STARTED], [None], Happened.END_UNKNOWN, Fate.REDRIVE, 1, 1),
-        ([STARTED], [TaskMissing("gone")], Happened.END_UNKNOWN, Fate.REDRIVE, 1, 1),
-        ([STARTED], [WaitCancelled("the end")], Happened.RUNS, Fate.AT_ONCE, 1, 1),
-        ([STARTED], [WaitTimeout("too long")], Happened.RUNS, Fate.AT_ONCE, 1, 1),
-        ([STARTED], [AnswerLost("reset")], Happened.NOT_ASKED, Fate.GROWING, 1, 1),
-        ([AttemptResult(Happened.NO_ROOM, Fate.GROWING)], [], Happened.NO_ROOM, Fate.GROWING, 1, 0),
-        ([STARTED, AttemptResult(Happened.HELD, Fate.LEASE)], [False], Happened.HELD, Fate.LEASE, 2, 1),
+        ([STARTED], [True], JobOutcome.SUCCEEDED, MessageAction.DELETE, 1, 1),
+        ([SETTLED], [True], JobOutcome.SUCCEEDED, MessageAction.DELETE, 1, 0),
+        ([SETTLED, STARTED], [False, True], JobOutcome.SUCCEEDED, MessageAction.DELETE, 2, 1),
+        ([STARTED, STARTED, STARTED], [False, False, False], JobOutcome.FAILED, MessageAction.DEAD_LETTER, 3, 3),
+        ([STARTED], [None], JobOutcome.RESULT_UNKNOWN, MessageAction.DEAD_LETTER, 1, 1),
+        ([STARTED], [TaskMissing("gone")], JobOutcome.RESULT_UNKNOWN, MessageAction.DEAD_LETTER, 1, 1),
+        ([STARTED], [WaitCancelled("the end")], JobOutcome.STILL_RUNNING, MessageAction.RETURN_NOW, 1, 1),
+        ([STARTED], [WaitTimeout("too long")], JobOutcome.STILL_RUNNING, MessageAction.RETURN_NOW, 1, 1),
+        ([STARTED], [AnswerLost("reset")], JobOutcome.RESULT_UNAVAILABLE, MessageAction.RETURN_LATER, 1, 1),
+        (
+            [AttemptResult(JobOutcome.NO_CAPACITY, MessageAction.RETURN_LATER)],
+            [],
+            JobOutcome.NO_CAPACITY,
+            MessageAction.RETURN_LATER,
+            1,
+            0,
+        ),
+        (
+            [STARTED, AttemptResult(JobOutcome.HELD, MessageAction.RETURN_AFTER_LEASE)],
+            [False],
+            JobOutcome.HELD,
+            MessageAction.RETURN_AFTER_LEASE,
+            2,
+            1,
+        ),
     ],
 )
 def test_what_becomes_of_a_job(
-    starts: list[AttemptResult], ends: list[Any], happened: Happened, fate: Fate, attempts: int, started: int
+    starts: list[AttemptResult],
+    ends: list[Any],
+    outcome: JobOutcome,
+    action: MessageAction,
+    attempts: int,
+    started: int,
 ) -> None:
     """Each attempt is the next one of its key; what was not started is tried as it ever was."""
-    starter = ToldStarter(*starts)
-    runner = JobRunner(starter, cast("Any", ToldClient(*ends)), retry_failed=2, container=None)
+    starter = ScriptedStarter(*starts)
+    runner = JobRunner(starter, cast("Any", ScriptedClient(*ends)), retry_failed=2, container=None)
     tried = asyncio.run(runner.attempt(JOB, CancelToken()))
-    assert (tried.happened, tried.fate, tried.started) == (happened, fate, started)
+    assert (tried.outcome, tried.action, tried.started) == (outcome, action, started)
     assert starter.numbers == list(range(attempts))
 
 
