@@ -274,7 +274,7 @@ async def many(count: int, script: list[Fault], *, cancels: bool) -> Row:
     with serving(script, instances=50, cpu=10**6, memory=10**6) as served:
         starts: dict[str, aioecs.StartResult] = {}
         settled: dict[str, aioecs.StartResult] = {}
-        told: dict[int, list[aioecs.StartResult]] = {}
+        reported: dict[int, list[aioecs.StartResult]] = {}
 
         def on_settled(late: tuple[aioecs.StartResult, ...], _reason: str | None) -> None:
             settled.update({start.task.task_arn or "": start for start in late if start.task is not None})
@@ -290,39 +290,39 @@ async def many(count: int, script: list[Fault], *, cancels: bool) -> Row:
                         token.cancel_after(dice.random() * 2 * LATENCY)
                     request = aioecs.RunTaskRequest(task_definition="demo", group=str(number))
                     try:
-                        told[number] = list((await client.run_tasks([request] * TOGETHER, token)).starts)
+                        reported[number] = list((await client.run_tasks([request] * TOGETHER, token)).starts)
                     except aioecs.StartCancelled as cancelled:
-                        told[number] = list(cancelled.starts)
+                        reported[number] = list(cancelled.starts)
 
             async with asyncio.TaskGroup() as group:
                 for _ in range(20 if cancels else 5):
                     group.create_task(work())
-        for each in told.values():
+        for each in reported.values():
             starts.update({start.task.task_arn or "": start for start in each if start.task is not None})
-        return _judge_many(told, starts.keys() | settled.keys(), served.truth(), time.perf_counter() - began)
+        return _judge_many(reported, starts.keys() | settled.keys(), served.truth(), time.perf_counter() - began)
 
 
 def _judge_many(
-    told: dict[int, list[aioecs.StartResult]], known: set[str], truth: dict[str, Any], seconds: float
+    reported: dict[int, list[aioecs.StartResult]], known: set[str], truth: dict[str, Any], seconds: float
 ) -> Row:
     """Hold what was told of groups of equal starts against the truth."""
-    running: dict[int, set[str]] = {number: set() for number in told}
+    running: dict[int, set[str]] = {number: set() for number in reported}
     for task in truth["tasks"]:
         if task["desired_status"] == "RUNNING":
             running[int(task["group"])].add(task["arn"])
     unknown = {
-        number: sum(start.outcome is aioecs.Outcome.UNKNOWN for start in starts) for number, starts in told.items()
+        number: sum(start.outcome is aioecs.Outcome.UNKNOWN for start in starts) for number, starts in reported.items()
     }
     unnamed = {number: len(tasks - known) for number, tasks in running.items()}
-    said = [start for starts in told.values() for start in starts if start.outcome is aioecs.Outcome.STARTED]
+    said = [start for starts in reported.values() for start in starts if start.outcome is aioecs.Outcome.STARTED]
     alive = set().union(*running.values())
     return Row(
         client="aioecs, run_tasks",
-        asked=sum(map(len, told.values())),
+        asked=sum(map(len, reported.values())),
         started=len(alive),
         duplicates=sum(max(0, len(tasks) - TOGETHER) for tasks in running.values()),
         lies=sum(start.task is None or start.task.task_arn not in alive for start in said),
-        orphans=sum(max(0, unnamed[number] - unknown[number]) for number in told),
+        orphans=sum(max(0, unnamed[number] - unknown[number]) for number in reported),
         unknown=sum(unknown.values()),
         seconds=seconds,
     )

@@ -265,7 +265,7 @@ def its_tests(path: Path) -> str:
 
 
 def does_something(source: str) -> bool:
-    """Tell whether a file defines a function or a method that has a body; values and protocols have none."""
+    """Return whether a file defines a function or a method that has a body; values and protocols have none."""
     functions = (node for node in ast.walk(parsed(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
     statements = itertools.chain.from_iterable(function.body for function in functions)
     return not all(isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant) for each in statements)

@@ -162,7 +162,7 @@ async def read(process: asyncio.subprocess.Process, output: list[str]) -> None:
 
 
 def is_done(local: LocalECS, output: list[str]) -> bool:
-    """Tell whether a program has done what the messages in the queue ask for."""
+    """Return whether a program has done what the messages in the queue ask for."""
     return len(local.truth.running()) == 2 or any("task ended" in line for line in output)
 
 

@@ -177,7 +177,7 @@ async def test_callers_that_share_a_call(collected: Collected) -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "told", "error"),
+    ("what", "reported", "error"),
     [
         (RequestAnswered(call=7, request_id="r", task_arns=("task/1",), reasons=()), [], None),
         (RequestAnswered(call=7, request_id="r", task_arns=(), reasons=("AGENT",)), ["refused"], None),
@@ -187,7 +187,7 @@ async def test_callers_that_share_a_call(collected: Collected) -> None:
         (CallAmbiguous(call=7, error="AnswerLost"), ["in doubt"], "AnswerLost"),
     ],
 )
-def test_what_ends_an_attempt(collected: Collected, what: Any, told: list[str], error: str | None) -> None:
+def test_what_ends_an_attempt(collected: Collected, what: Any, reported: list[str], error: str | None) -> None:
     """Its span ends there and then, with the request's id where ECS gave one, and the error if it was one."""
     for event in (BEGUN, SENT, what):
         collected.hears(event)
@@ -198,7 +198,7 @@ def test_what_ends_an_attempt(collected: Collected, what: Any, told: list[str], 
     assert attempt.status.status_code is (StatusCode.UNSET if error is None else StatusCode.ERROR)
     collected.hears(SETTLED)
     (call,) = collected.named("aioecs.start_task")
-    assert events_of(call) == told
+    assert events_of(call) == reported
 
 
 def test_what_is_not_an_attempt(collected: Collected) -> None:
@@ -287,7 +287,7 @@ def test_callers_without_a_span(collected: Collected) -> None:
 
 async def test_metrics_add_up_to_the_report(collected: Collected) -> None:
     """In a storm of faults and cancels, through every door at once: each start counts once, as its caller was told."""
-    told: Counter[Outcome] = Counter()
+    reported: Counter[Outcome] = Counter()
     dice = random.Random(7)
     clocks = Timeouts(attempt=0.5, consistency=0.3, settle=5)
     async with (
@@ -309,9 +309,9 @@ async def test_metrics_add_up_to_the_report(collected: Collected) -> None:
             try:
                 response = await ask.start_task(request(number), token)
             except aioecs.ECSError as error:
-                told.update(start.outcome for start in error.starts)
+                reported.update(start.outcome for start in error.starts)
             else:
-                told.update([Outcome.STARTED] * len(response.tasks) + [Outcome.REFUSED] * len(response.failures))
+                reported.update([Outcome.STARTED] * len(response.tasks) + [Outcome.REFUSED] * len(response.failures))
 
         async def cancel_midway(token: CancelToken) -> None:
             while len(local.truth.tasks()) < 60:
@@ -323,7 +323,7 @@ async def test_metrics_add_up_to_the_report(collected: Collected) -> None:
                 starts = (await client.start_tasks(map(request, range(150)), token)).starts
             except aioecs.StartCancelled as error:
                 starts = error.starts
-            told.update(start.outcome for start in starts)
+            reported.update(start.outcome for start in starts)
 
         async with asyncio.TaskGroup() as group:
             group.create_task(many(CancelToken()))
@@ -333,10 +333,10 @@ async def test_metrics_add_up_to_the_report(collected: Collected) -> None:
                 group.create_task(one(client, number))
                 group.create_task(one(batch, number))
         throttled = batch.statistics().throttled
-    assert collected.outcomes() == told
-    assert told[Outcome.STARTED] > 150
-    assert told[Outcome.NOT_SENT] > 0
-    assert told[Outcome.STOPPED] > 0
+    assert collected.outcomes() == reported
+    assert reported[Outcome.STARTED] > 150
+    assert reported[Outcome.NOT_SENT] > 0
+    assert reported[Outcome.STOPPED] > 0
     assert collected.total("aioecs.throttles") == throttled > 0
     assert collected.total("aioecs.lookups") > 0
     assert collected.total("aioecs.calls.in_flight") == 0

@@ -68,7 +68,7 @@ def public() -> dict[str, Any]:
 
 
 def reexported(places: list[str]) -> bool:
-    """Tell whether a thing is in `aioecs.types` and at the top level, as what users type every day is."""
+    """Return whether a thing is in `aioecs.types` and at the top level, as what users type every day is."""
     return {place.rpartition(".")[0] for place in places} == {"aioecs", "aioecs.types"}
 
 
@@ -228,12 +228,12 @@ def members(kind: ast.ClassDef) -> Iterator[tuple[str, bool]]:
 
     An attribute may be told of in the docstring of its class instead.
     """
-    told = ast.get_docstring(kind) or ""
+    reported = ast.get_docstring(kind) or ""
     made = [node.body for node in kind.body if isinstance(node, ast.FunctionDef) and node.name == "__init__"]
     for body in [kind.body, *made]:
         for node, after in zip(body, [*body[1:], None], strict=True):
             if (name := assigned(node)) is not None:
-                yield name, is_text(after) or re.search(rf"\b{name}\b", told) is not None
+                yield name, is_text(after) or re.search(rf"\b{name}\b", reported) is not None
     for node in kind.body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and not node.name.startswith("_"):
             yield node.name, ast.get_docstring(node) is not None

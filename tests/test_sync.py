@@ -211,10 +211,10 @@ def test_a_token_cancels_from_any_thread(there: LocalECS, ecs: aioecs.sync.Clien
     token = CancelToken()
     with ThreadPoolExecutor(1) as pool:
         pool.submit(until, fault_used(there)).add_done_callback(lambda _: token.cancel("enough"))
-        with pytest.raises(StartCancelled, match="enough") as told:
+        with pytest.raises(StartCancelled, match="enough") as caught:
             ecs.start_task(request(there, 2), token)
-    assert told.value.source is token
-    assert [start.outcome for start in told.value.starts] == [Outcome.STOPPED] * 2
+    assert caught.value.source is token
+    assert [start.outcome for start in caught.value.starts] == [Outcome.STOPPED] * 2
     assert there.truth.running() == []
 
 
@@ -250,12 +250,12 @@ def test_cancelled_from_a_third_thread(there: LocalECS, ecs: aioecs.sync.Client,
     until(fault_used(there))
     with ThreadPoolExecutor(1) as third:
         third.submit(lambda: token.cancel("enough") if by == "the token" else future.cancel() and future.cancel())
-    with pytest.raises(StartCancelled) as told:
+    with pytest.raises(StartCancelled) as caught:
         ecs.end_start_task(future)
     assert future.cancelled()
-    assert future.exception() is told.value
-    assert told.value.outcome is Outcome.STOPPED
-    assert len(told.value.tasks) == 2
+    assert future.exception() is caught.value
+    assert caught.value.outcome is Outcome.STOPPED
+    assert len(caught.value.tasks) == 2
     assert there.truth.running() == []
 
 
@@ -264,9 +264,9 @@ def test_cancelled_before_it_is_begun(there: LocalECS, ecs: aioecs.sync.Client) 
     token = CancelToken()
     token.cancel()
     future = ecs.begin_start_task(request(there), token)
-    with pytest.raises(StartCancelled) as told:
+    with pytest.raises(StartCancelled) as caught:
         ecs.end_start_task(future)
-    assert told.value.outcome is Outcome.NOT_SENT
+    assert caught.value.outcome is Outcome.NOT_SENT
     assert there.truth.requests.total() == 0
 
 
@@ -343,16 +343,16 @@ def test_ctrl_c_ends_a_wait_and_a_watch() -> None:
 def test_a_second_ctrl_c_ends_the_wait(there: LocalECS) -> None:
     """Not the settling: `on_settled` hears what came of it."""
     there.faults.add(Fault("delay", seconds=0.5))
-    heard = SettledStarts()
+    received = SettledStarts()
     again = threading.Event()
-    with aioecs.sync.Client(**access(there), on_settled=heard) as ecs:
+    with aioecs.sync.Client(**access(there), on_settled=received) as ecs:
         token = CancelToken()
         with ctrl_c(fault_used(there), again.wait), pytest.raises(KeyboardInterrupt) as raised:
             threading.Timer(0.1, again.set).start()
             ecs.start_task(request(there), token)
         assert find_start_error(raised.value) is None
         assert there.truth.requests["StopTask"] == 0
-    assert [start.outcome for start in heard.starts] == [Outcome.STOPPED]
+    assert [start.outcome for start in received.starts] == [Outcome.STOPPED]
     assert there.truth.running() == []
 
 
@@ -479,10 +479,10 @@ def test_ctrl_c_amid_fifty_threads_leaves_no_orphan() -> None:
             out, err = process.communicate(timeout=60)
         assert process.returncode == 0, err
         assert "Traceback" not in err
-        told = {arn: outcome for arn, outcome in json.loads(out.splitlines()[-1]) if arn}
+        reported = {arn: outcome for arn, outcome in json.loads(out.splitlines()[-1]) if arn}
         running = {task.arn for task in local.truth.running()}
-        assert running == {arn for arn, outcome in told.items() if outcome == "started"}
-        assert {task.arn for task in local.truth.tasks()} == set(told)
+        assert running == {arn for arn, outcome in reported.items() if outcome == "started"}
+        assert {task.arn for task in local.truth.tasks()} == set(reported)
         assert 0 < len(running) < 1000
         assert local.truth.duplicates() == []
 

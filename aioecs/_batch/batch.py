@@ -71,8 +71,8 @@ class Batch(RunBatch):
         """Start one task on each of the request's instances; equal starts of concurrent callers share a call.
 
         Returns and raises as `Client.start_task` does, with this caller's own tasks and failures alone. A cancel
-        touches nobody else's start: what was not sent yet is taken out of its call, and what was sent is stopped or
-        left running as the batch's `on_cancel` says.
+        affects no other caller's start: a start that was not sent yet is removed from its call, and one that was sent
+        is stopped or left running as the batch's `on_cancel` says.
         """
         self._session.expect_open()
         if restart is None:
@@ -92,14 +92,14 @@ class Batch(RunBatch):
     async def _single(
         self, request: StartTaskRequest | RunTaskRequest, cancel_scope: Cancellable | None, idempotency_key: str | None
     ) -> Any:
-        """Carry out one request, under this very key; its response is that of its operation."""
+        """Carry out one request with exactly this key; its response is that of its operation."""
         session = self._session
         session.expect_open()
         expect(cancel_scope)
         if not session.core.admission.try_admit():
             cancelled = partial(self._cancelled_before_admission, request, idempotency_key)
             await admit(session.core.admission, cancel_scope, cancelled)
-            session.expect_open()  # it may have been left meanwhile
+            session.expect_open()  # it may have been closed meanwhile
         pending = session.pending_request(request, idempotency_key)
         with StartEvents(session.core.emit, pending.starts):
             await refuse_if_cancelled(cancel_scope, pending.cancelled)
@@ -128,7 +128,7 @@ class Batch(RunBatch):
         or `timeouts.settle` seconds later. An error that every further start would meet (no permission, no such
         cluster, expired credentials) ends the drawing too; what was drawn and not sent is NOT_SENT. If the iteration
         is left early, open starts are withdrawn. A start that ECS refuses with `RESOURCE:*` or `AGENT` stays with its
-        instance, and is sent again there for `wait_for_capacity` seconds from its first refusal.
+        instance, and is sent again for `wait_for_capacity` seconds from its first refusal.
         """
         return self._session.stream(cancel_scope, wait_for_capacity).starts(requests)
 
@@ -168,7 +168,7 @@ class Batch(RunBatch):
     ) -> AsyncGenerator[StartResult]:
         """Yield a StartResult for each task, as they settle; see `Client.place_tasks`.
 
-        After a cancel it yields what was drawn until then; the others were not sent.
+        After a cancel it yields the starts that were drawn until then; the others were not sent.
         Memory is bounded: requests are drawn as they are needed, and results are not kept once they were yielded.
         """
         how = options_of(placement, constraints, instances, wait_for_capacity, confirm_refusals, on_capacity_shortage)
@@ -195,7 +195,7 @@ class Batch(RunBatch):
     def open_starts(self) -> tuple[StartResult, ...]:
         """Return what is known of each start that an iteration has drawn and not yielded yet.
 
-        For a process that has to end now: what was sent and not answered is UNKNOWN and has its token.
+        For a process that has to end now: a start that was sent and not answered is UNKNOWN and has its token.
         """
         return self._session.open_starts()
 

@@ -94,7 +94,7 @@ class BatchSession:
             async with asyncio.timeout(self._drain):
                 await self.engine.idle()
         except TimeoutError:
-            self.engine.withdraw_all("keep", "the batch was left before it had drained")
+            self.engine.withdraw_all("keep", "the batch was closed before it had drained")
         except asyncio.CancelledError:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._withdraw_all("cancelled while draining")
@@ -191,7 +191,7 @@ class BatchSession:
         return self.engine.packing.group(request, self.delivery, key)
 
     def _part(self, request: StartTaskRequest | RunTaskRequest, key: str | None, at: int) -> Group:
-        """Return the group of the ten instances from `at` on: under a key, each ten has a key of its own."""
+        """Return the group of the ten instances from `at` on: with a key, each ten has a key of its own."""
         return self.group(request, f"{key}\0{at}" if key is not None and at else key)
 
     def _group_of_part(self, request: StartTaskRequest, at: int) -> Group:

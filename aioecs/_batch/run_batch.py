@@ -15,7 +15,7 @@ from aioecs._runtime.cancellation_monitor import Cancellable
 
 
 class RunBatch(ABC):
-    """How a batch starts tasks by RunTask."""
+    """The methods of a batch that start tasks by RunTask."""
 
     _session: BatchSession
 

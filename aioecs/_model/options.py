@@ -73,9 +73,9 @@ def choice(given: Any, of: Any, name: str) -> Any:
     Raises:
         InvalidRequest: it is not.
     """
-    words = get_args(of)
-    if given not in words:
-        raise InvalidRequest(name, f"one of {', '.join(words)}", repr(given))
+    choices = get_args(of)
+    if given not in choices:
+        raise InvalidRequest(name, f"one of {', '.join(choices)}", repr(given))
     return given
 
 

@@ -64,7 +64,7 @@ _CLIENT_CERTIFICATE_ALERTS = (
 
 
 def classify_failure(error: Exception, operation: str, body_started: bool) -> Rejected | NotSent | Lost:
-    """Classify a failed attempt; `body_started` tells whether the first byte of the body was written."""
+    """Classify a failed attempt; `body_started` says whether the first byte of the body was written."""
     if isinstance(error, botocore.ClientError) and error.operation_name == operation:
         return _answered(error, operation)
     if not body_started or is_client_certificate_alert(error):
@@ -75,7 +75,7 @@ def classify_failure(error: Exception, operation: str, body_started: bool) -> Re
 
 
 def is_client_certificate_alert(error: BaseException) -> bool:
-    """Tell whether the server ended TLS because it got no client certificate that it accepts."""
+    """Return whether the server ended TLS because it got no client certificate that it accepts."""
     reasons = (str(getattr(each, "reason", "")) for each in error_chain(error) if isinstance(each, ssl.SSLError))
     return any(reason.endswith(_CLIENT_CERTIFICATE_ALERTS) for reason in reasons)
 
@@ -101,7 +101,7 @@ def _with_cause(raised: E, cause: BaseException) -> E:
 
 
 def _may_succeed_later(error: BaseException) -> bool:
-    """Tell whether another attempt may succeed without any change of settings."""
+    """Return whether another attempt may succeed without any change of settings."""
     if isinstance(error, botocore.ClientError):
         error_of_service = _service_error(error, error.operation_name)
         return error_of_service.throttled or not error_of_service.rejected

@@ -129,7 +129,7 @@ class Transport(Protocol):
     async def attempt(self, operation: Operation[R], request: Shape, sent_marker: SentMarker) -> Attempt[R]:
         """Send the request once and return the outcome.
 
-        It raises nothing but CancelledError. `sent_marker` then tells whether ECS may have seen the request, and holds
+        It raises nothing but CancelledError. `sent_marker` then says whether ECS may have seen the request, and holds
         the outcome if the answer arrived together with the cancel.
         """
         ...

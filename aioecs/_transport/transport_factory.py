@@ -241,7 +241,7 @@ async def _open_pool(client: Any, captured: CapturedRequest, settings: Settings)
 
 
 def _is_supported(client: Any) -> bool:
-    """Tell whether the native transport supports the client's own configuration."""
+    """Return whether the native transport supports the client's own configuration."""
     config = client.meta.config
     return (
         config.signature_version == "v4"

@@ -128,7 +128,7 @@ __all__ = [
 
 
 def is_retry_safe(error: BaseException) -> bool:
-    """Tell whether the call may be made again: nothing was started, and another try may help.
+    """Return whether the call may be made again: nothing was started, and another try may help.
 
     Made for retry libraries: `stamina.retry(on=aioecs.is_retry_safe)`. An ambiguous start, a cancelled one and one
     that can't succeed are all False; anything that aioecs didn't raise is False.

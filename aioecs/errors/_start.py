@@ -65,7 +65,7 @@ class StartRefused(StartError):
 
     @property
     def failures(self) -> tuple[Failure, ...]:
-        """What ECS refused, in its own words."""
+        """The failures by which ECS refused starts."""
         return tuple(self.response.failures) if self.response else super().failures
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class TaskFailed(ECSError):
-    """A task ended and did not succeed, or it can't be known whether it did; `result` tells all that is known."""
+    """A task ended and did not succeed, or it can't be known whether it did; `result` has all that is known."""
 
     def __init__(self, message: str = "", *, result: TaskResult | None = None) -> None:
         super().__init__(message)
@@ -87,7 +87,7 @@ class TaskStopped(WaitError):
 
     @property
     def reason(self) -> str | None:
-        """Why it stopped, in ECS's words; prose, so don't branch on it."""
+        """Why it stopped, as ECS says; prose, so don't branch on it."""
         return self.task.stopped_reason if self.task is not None else None
 
 

@@ -62,7 +62,7 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
 )
 """The implemented operations by name."""
 UNSUPPORTED = ("Service", "TaskSet")
-"""Operations with these words in their names answer UnsupportedFeatureException."""
+"""Operations with these terms in their names answer UnsupportedFeatureException."""
 
 
 @attrs.frozen

@@ -41,7 +41,7 @@ from aioecs.testing import Fault, LocalECS
 def test_a_thousand_equal_starts_make_a_hundred_calls() -> None:
     """In order, over fifty instances, with a thousand tasks; the statistics add up."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, port: FakeTransport) -> None:
         asked = requests(1000)
         report = await client.start_tasks(asked)
         assert [instance for call in sent(port) for instance in call] == [r.container_instances[0] for r in asked]
@@ -59,7 +59,7 @@ def test_a_thousand_equal_starts_make_a_hundred_calls() -> None:
 def test_twenty_five_instances_make_three_calls() -> None:
     """A request may name any number of instances, one of them any number of times."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, port: FakeTransport) -> None:
         instances = (*HOSTS[:20], *HOSTS[:5])
         report = await client.start_tasks([make_request(*instances)])
         assert sent(port) == [instances[:10], instances[10:20], instances[20:]]
@@ -75,7 +75,7 @@ def test_twenty_five_instances_make_three_calls() -> None:
 def test_a_refusal_fails_no_other() -> None:
     """It stands in the report in its place, and in what `raise_for_failures` raises."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, port: FakeTransport) -> None:
         report = await client.start_tasks(requests(30, 30))
         assert outcomes(report.starts) == {Outcome.STARTED: 29, Outcome.REFUSED: 1}
         assert report.starts[7].failure == aioecs.Failure(arn=HOSTS[7], reason="RESOURCE:MEMORY")
@@ -92,7 +92,7 @@ def test_a_refusal_fails_no_other() -> None:
 def test_an_error_that_meets_all_ends_it_early(code: str) -> None:
     """No more is drawn than had been; the rest is NOT_SENT, the error is said by those whom it met."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, port: FakeTransport) -> None:
         report = await client.start_tasks(requests(1000))
         assert len(port.requests) <= 2
         assert len(report.starts) == report.statistics.requested == 1000
@@ -116,7 +116,7 @@ def test_an_error_that_meets_all_ends_it_early(code: str) -> None:
 def test_an_error_that_meets_one_fails_no_other() -> None:
     """A task definition that doesn't exist is refused with ECS's error; the other request starts."""
 
-    async def told(request: StartTaskRequest, sent_marker: Any) -> Any:
+    async def reported(request: StartTaskRequest, sent_marker: Any) -> Any:
         return await (rejecting("ClientException") if request.task_definition == "none" else good)(request, sent_marker)
 
     good = FakeStartTask()
@@ -126,7 +126,7 @@ def test_an_error_that_meets_one_fails_no_other() -> None:
         assert [start.outcome for start in report.starts] == [Outcome.REFUSED, Outcome.STARTED]
         assert isinstance(report.starts[0].error, aioecs.ClientException)
 
-    with_client(work, told)
+    with_client(work, reported)
 
 
 # Joining -------------------------------------------------------------------------------------------------------------
@@ -135,7 +135,7 @@ def test_an_error_that_meets_one_fails_no_other() -> None:
 def test_two_hundred_callers_make_twenty_calls() -> None:
     """Each is told of its own task alone."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, port: FakeTransport) -> None:
         async with client.batch() as batch:
             asked = requests(200, 200)
             responses = await asyncio.gather(*map(batch.start_task, asked))
@@ -152,7 +152,7 @@ def test_two_hundred_callers_make_twenty_calls() -> None:
 def test_one_that_is_refused_with_others_is_told_its_own() -> None:
     """An error of the call is each caller's, with its own starts alone."""
 
-    async def work(client: aioecs.Client, told: Any, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: Any, port: FakeTransport) -> None:
         async with client.batch() as batch:
             ends = await asyncio.gather(*map(batch.start_task, requests(10)), return_exceptions=True)
         assert len(sent(port)) == 1
@@ -169,7 +169,7 @@ def test_one_that_is_refused_with_others_is_told_its_own() -> None:
 def test_fifty_of_two_hundred_leave(cancel: Callable[..., None], wire: bool) -> None:
     """Before the wire they are taken out; on it only theirs are stopped; the other 150 are left alone."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, port: FakeTransport) -> None:
         token, scope = CancelToken(), anyio.CancelScope()
         source = {cancel_token: token, cancel_scope_of: scope, cancel_task: None}[cancel]
         core = client._opened
@@ -183,13 +183,13 @@ def test_fifty_of_two_hundred_leave(cancel: Callable[..., None], wire: bool) -> 
                 for at, request in enumerate(asked)
             ]
             await until_virtual(lambda: batch.statistics().in_flight == 20)
-            await until_virtual(lambda: told.begun == (20 if wire else 0))
+            await until_virtual(lambda: reported.begun == (20 if wire else 0))
             for task in tasks[::4]:
                 cancel(token, scope, task)
             await asyncio.sleep(0.02)
             for _ in range(0 if wire else 25):
                 core.concurrency.release()
-            told.gate.set()
+            reported.gate.set()
             await asyncio.wait(tasks)
         assert sum(map(len, sent(port))) == (199 if wire else 149)
         stops = [request.task for name, request in port.requests if name == "StopTask"]
@@ -209,29 +209,29 @@ def test_fifty_of_two_hundred_leave(cancel: Callable[..., None], wire: bool) -> 
 
 def test_abandoned_goes_at_once() -> None:
     """What is in flight is UNKNOWN to its caller, and heard of by `on_settled` when it has landed."""
-    heard: list[Any] = []
+    received: list[Any] = []
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, port: FakeTransport) -> None:
         token = CancelToken()
         async with client.batch(on_cancel="abandon") as batch:
             task = asyncio.ensure_future(batch.start_task(make_request(HOSTS[0]), token))
-            await until_virtual(lambda: told.begun == 1)
+            await until_virtual(lambda: reported.begun == 1)
             token.cancel()
             await asyncio.wait([task])
             error = task.exception()
             assert isinstance(error, StartCancelled)
             assert error.outcome is Outcome.UNKNOWN
-            told.gate.set()
-        assert [start.outcome for starts, _ in heard for start in starts] == [Outcome.STARTED]
+            reported.gate.set()
+        assert [start.outcome for starts, _ in received for start in starts] == [Outcome.STARTED]
 
-    with_client(work, FakeStartTask(open_=False), on_settled=lambda *told: heard.append(told))
+    with_client(work, FakeStartTask(open_=False), on_settled=lambda *reported: received.append(reported))
 
 
 @pytest.mark.parametrize("by", ["token", "native"])
 def test_refused_before_it_begins(by: str) -> None:
     """A scope or token that has fired, or a cancel that has come, lets nothing begin."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, port: FakeTransport) -> None:
         token = CancelToken()
         truth: StartCancelled | None = None
         async with client.batch() as batch:
@@ -304,7 +304,7 @@ async def test_keys_travel_alone_and_never_start_twice() -> None:
 def test_only_equal_on_doubt_share_a_call() -> None:
     """Two batches of different policies make two calls, though their starts are equal."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, port: FakeTransport) -> None:
         async with client.batch(delivery="at_least_once") as one, client.batch() as other:
             await asyncio.gather(one.start_task(make_request(HOSTS[0])), other.start_task(make_request(HOSTS[0])))
         assert len(sent(port)) == 2
@@ -319,7 +319,7 @@ def test_only_equal_on_doubt_share_a_call() -> None:
 def test_what_is_not_a_request_is_refused_at_once(wrong: str) -> None:
     """Nothing is sent, and the error names the member."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, port: FakeTransport) -> None:
         bad: Any = "not this"
         async with client.batch() as batch:
             with pytest.raises(InvalidRequest) as caught:

@@ -127,7 +127,7 @@ def test_what_is_put_back_is_not_counted_twice() -> None:
             self.bench = bench
             self.ends: list[StartResult] = []
 
-        def settled(self, entry: Entry, start: StartResult, error: ECSError | None, where: object, /) -> None:
+        def settled(self, entry: Entry, start: StartResult, error: ECSError | None, carrier: object, /) -> None:
             """Move what was refused."""
             assert error is None
             if start.outcome is Outcome.REFUSED:
@@ -316,7 +316,7 @@ def test_equal_keys_at_the_same_time_share_one_call() -> None:
         await iterations(8)
         for leaver in (first, third):
             bench.engine.withdraw(leaver, "stop", "left")
-        assert second.gone is None
+        assert second.withdrawn is None
         await release_calls(bench)
         assert len(bench.sent()) == 1
         assert len({arn_of(start) for start in bench.owner.starts()}) == 1

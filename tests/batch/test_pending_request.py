@@ -25,12 +25,12 @@ from aioecs._runtime.concurrency import Priority
 def test_a_caller_of_many_instances_waits_for_all() -> None:
     """What it is told covers all calls that its starts flew in, withdrawn in part or not."""
 
-    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Reports) -> None:
+    async def work(batch: aioecs.Batch, reported: FakeStartTask, port: FakeTransport, received: Reports) -> None:
         token = CancelToken()
         task = asyncio.ensure_future(batch.start_task(make_request(*HOSTS[:25]), token))
-        await until_virtual(lambda: told.begun == 2)
+        await until_virtual(lambda: reported.begun == 2)
         token.cancel("enough")
-        told.gate.set()
+        reported.gate.set()
         await asyncio.wait([task])
         error = task.exception()
         assert isinstance(error, StartCancelled)
@@ -44,17 +44,17 @@ def test_a_caller_of_many_instances_waits_for_all() -> None:
 def test_a_coroutine_that_is_closed_is_heard_of(landed: bool) -> None:
     """Its caller is gone without a cancel: what it was not given is withdrawn, and what it came to is reported."""
 
-    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Reports) -> None:
+    async def work(batch: aioecs.Batch, reports: FakeStartTask, port: FakeTransport, received: Reports) -> None:
         asking = batch.start_task(make_request(HOSTS[0]))
         asking.send(None)
-        await until_virtual(lambda: told.begun == 1)
+        await until_virtual(lambda: reports.begun == 1)
         if landed:
-            told.gate.set()
+            reports.gate.set()
             await iterations(10)
         asking.close()
-        told.gate.set()
+        reports.gate.set()
         await asyncio.sleep(1)
-        assert [start.outcome for starts, _ in heard for start in starts] == [Outcome.STOPPED]
+        assert [start.outcome for starts, _ in received for start in starts] == [Outcome.STOPPED]
 
     with_batch(work, FakeStartTask(open_=False))
 
@@ -62,10 +62,10 @@ def test_a_coroutine_that_is_closed_is_heard_of(landed: bool) -> None:
 def test_a_cancel_that_meets_the_end_is_heard_of() -> None:
     """All has settled when its caller is cancelled, which takes what started along: a caller's cancel wins."""
 
-    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Reports) -> None:
+    async def work(batch: aioecs.Batch, reported: FakeStartTask, port: FakeTransport, received: Reports) -> None:
         task = asyncio.ensure_future(batch.start_task(make_request(HOSTS[0])))
-        await until_virtual(lambda: told.begun == 1)
-        told.gate.set()
+        await until_virtual(lambda: reported.begun == 1)
+        reported.gate.set()
         while batch.statistics().started == 0:
             await asyncio.sleep(0)
         task.cancel()
@@ -74,7 +74,7 @@ def test_a_cancel_that_meets_the_end_is_heard_of() -> None:
         assert truth is not None
         assert len(truth.tasks) == 1
         assert truth.outcome is Outcome.STOPPED
-        assert [start.outcome for starts, _ in heard for start in starts] in ([], [Outcome.STOPPED])
+        assert [start.outcome for starts, _ in received for start in starts] in ([], [Outcome.STOPPED])
 
     with_batch(work, FakeStartTask(open_=False))
 
@@ -83,8 +83,8 @@ def test_a_cancel_that_abandons_waits_for_what_can_be_cut() -> None:
     """Nothing of it is on the wire, so what it came to is known at once: NOT_SENT."""
 
     async def run() -> None:
-        told = FakeStartTask()
-        port = FakeTransport(start_task=told)
+        reported = FakeStartTask()
+        port = FakeTransport(start_task=reported)
         async with fake_client(port, pacing=None, max_in_flight=1, on_cancel="abandon") as client:
             core = client._opened
             assert core is not None

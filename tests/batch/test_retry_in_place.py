@@ -20,13 +20,13 @@ from aioecs._model.attempt import Answered
 Work = Callable[[aioecs.Client, FakeStartTask, FakeTransport], Awaitable[None]]
 
 
-def with_client(work: Work, told: FakeStartTask, **more: Any) -> None:
+def with_client(work: Work, reported: FakeStartTask, **more: Any) -> None:
     """Run it with a client whose ECS is told what is full, on virtual time."""
 
     async def run() -> None:
-        port = FakeTransport(start_task=told)
+        port = FakeTransport(start_task=reported)
         async with fake_client(port, pacing=None, **more) as client:
-            await work(client, told, port)
+            await work(client, reported, port)
 
     run_in_virtual_time(run())
 
@@ -62,8 +62,8 @@ def test_what_may_pass(reason: str | None, passes: bool) -> None:
 def test_it_starts_where_it_was_asked_to_once_there_is_room() -> None:
     """On the same instance, each task once, and the counts add up."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
-        after(20, told.full.clear)
+    async def work(client: aioecs.Client, reported: FakeStartTask, port: FakeTransport) -> None:
+        after(20, reported.full.clear)
         began = asyncio.get_running_loop().time()
         report = await client.start_tasks(requests(20, 4), wait_for_capacity=60)
         assert outcomes(report.starts) == {Outcome.STARTED: 20}
@@ -80,7 +80,7 @@ def test_it_starts_where_it_was_asked_to_once_there_is_room() -> None:
 def test_in_the_end_it_is_refused() -> None:
     """In ECS's own words, once its patience has ended and no sooner."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, port: FakeTransport) -> None:
         began = asyncio.get_running_loop().time()
         report = await client.start_tasks(requests(3, 3), wait_for_capacity=30)
         assert asyncio.get_running_loop().time() - began == pytest.approx(30, abs=0.1)
@@ -95,7 +95,7 @@ def test_in_the_end_it_is_refused() -> None:
 def test_by_default_it_does_not_wait() -> None:
     """Nobody asked it to."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, port: FakeTransport) -> None:
         report = await client.start_tasks(requests(2, 2))
         assert outcomes(report.starts) == {Outcome.STARTED: 1, Outcome.REFUSED: 1}
         assert len(port.requests) == 1
@@ -106,7 +106,7 @@ def test_by_default_it_does_not_wait() -> None:
 def test_a_cancel_ends_the_wait() -> None:
     """At once; what waited is told as refused, which it was."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, port: FakeTransport) -> None:
         token = CancelToken()
         after(5, token.cancel)
         began = asyncio.get_running_loop().time()
@@ -121,7 +121,7 @@ def test_a_cancel_ends_the_wait() -> None:
 def test_left_early_nothing_more_is_sent() -> None:
     """Whoever leaves the iteration is followed by no send, and the batch still drains."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, port: FakeTransport) -> None:
         async with client.batch() as batch:
             async with aclosing(batch.start_tasks(requests(2, 2), wait_for_capacity=600)) as starts:
                 async for start in starts:
@@ -138,7 +138,7 @@ def test_left_early_nothing_more_is_sent() -> None:
 def test_a_stream_that_waits_for_its_reader_sends_nothing() -> None:
     """A rest that ends while nobody draws is followed by no send until somebody does."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, port: FakeTransport) -> None:
         async with (
             client.batch() as batch,
             aclosing(batch.start_tasks(requests(2, 2), wait_for_capacity=600)) as starts,
@@ -146,7 +146,7 @@ def test_a_stream_that_waits_for_its_reader_sends_nothing() -> None:
             await anext(starts)
             await asyncio.sleep(100)
             assert len(port.requests) == 1
-            told.full.clear()
+            reported.full.clear()
             assert (await anext(starts)).outcome is Outcome.STARTED
             assert len(port.requests) == 2
 
@@ -156,13 +156,13 @@ def test_a_stream_that_waits_for_its_reader_sends_nothing() -> None:
 def test_others_go_on_meanwhile() -> None:
     """More requests are drawn while some wait for room, from an async iterable too."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, port: FakeTransport) -> None:
         async def given() -> AsyncIterator[aioecs.StartTaskRequest]:
             for request in requests(40, 4):
                 yield request
                 await asyncio.sleep(1)
 
-        after(100, told.full.clear)
+        after(100, reported.full.clear)
         report = await client.start_tasks(given(), wait_for_capacity=300)
         assert outcomes(report.starts) == {Outcome.STARTED: 40}
         created = len(port.requests)
@@ -174,12 +174,12 @@ def test_others_go_on_meanwhile() -> None:
 def test_under_a_key_it_waits_too() -> None:
     """Each try looks the key up first, and starts nothing twice."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, port: FakeTransport) -> None:
         async def listed(_: Any, sent_marker: Any) -> Any:
             return Answered(aioecs.ListTasksResponse())
 
         port.handlers["list_tasks"] = listed
-        after(10, told.full.clear)
+        after(10, reported.full.clear)
         report = await client.start_tasks(requests(1), idempotency_key=lambda _: "job-1", wait_for_capacity=60)
         assert outcomes(report.starts) == {Outcome.STARTED: 1}
         assert len({request.started_by for name, request in port.requests if name == "StartTask"}) == 1
@@ -191,7 +191,7 @@ def test_under_a_key_it_waits_too() -> None:
 def test_a_wait_that_is_none(given: Any) -> None:
     """Is refused by name before anything is sent."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, port: FakeTransport) -> None:
         with pytest.raises(InvalidRequest, match="wait_for_capacity"):
             await client.start_tasks(requests(1), wait_for_capacity=given)
         with pytest.raises(InvalidRequest, match="wait_for_capacity"):

@@ -65,7 +65,7 @@ class Scene:
     core: Core
     call: Call
     port: FakeTransport
-    heard: Heard
+    received: Heard
     let_go: Callable[[], object] = lambda: None
     began: float = 0.0
 
@@ -92,13 +92,13 @@ MOMENTS = ["unbegun", "queued", "unsent", "on the wire", "resting", "looking", "
 
 async def at(moment: str, *, count: int = 1, **more: Any) -> Scene:
     """Set the scene: a call that has come as far as the moment."""
-    heard: Heard = []
+    received: Heard = []
     port = FakeTransport()
     more = {"timeouts": CLOCKS, **more}
     core = make_core(
         port,
         size=1,
-        on_settled=lambda starts, why: heard.append((tuple(start.outcome for start in starts), why)),
+        on_settled=lambda starts, why: received.append((tuple(start.outcome for start in starts), why)),
         **more,
     )
     reconciler, gate = found() if moment == "looking" else FakeReconciler(), asyncio.Event()
@@ -106,7 +106,7 @@ async def at(moment: str, *, count: int = 1, **more: Any) -> Scene:
     call = make_call(
         core, reconciler, count=count, delivery="at_least_once" if moment == "sweeping" else "at_most_once"
     )
-    scene = Scene(core, call, port, heard, gate.set, core.now)
+    scene = Scene(core, call, port, received, gate.set, core.now)
     if moment == "queued":
         state = core.concurrency.held(Priority.STOP)
         await state.__aenter__()
@@ -205,7 +205,7 @@ def test_throttles_are_counted_and_rested_after() -> None:
         assert scene.core.throttled == 4
         assert scene.took == pytest.approx(0.1 + 0.2 + 0.4 + 0.8)
         assert scene.port.names() == ["StartTask"] * 5
-        assert scene.heard == []
+        assert scene.received == []
 
     run_in_virtual_time(main())
 
@@ -248,10 +248,10 @@ def test_a_withdrawal_begins_nothing_new_and_stops_what_started_if_that_is_wante
         if outcome is Outcome.STOPPED:
             assert scene.port.requests[-1][1].reason == "aioecs:withdrawn:aioecs-token"
         if outcome is Outcome.NOT_SENT:
-            assert scene.heard == []
+            assert scene.received == []
             assert scene.took < 1e-6
         else:
-            assert scene.heard[-1] == ((outcome,), "bored")
+            assert scene.received[-1] == ((outcome,), "bored")
 
     run_in_virtual_time(main())
 
@@ -285,7 +285,7 @@ def test_an_abandoned_request_is_heard_of_when_it_is_answered() -> None:
         assert scene.outcomes == (Outcome.UNKNOWN,)
         scene.let_go()
         assert await scene.end() == (Outcome.STARTED,)
-        assert scene.heard == [((Outcome.STARTED,), "bored")]
+        assert scene.received == [((Outcome.STARTED,), "bored")]
 
     run_in_virtual_time(main())
 
@@ -389,7 +389,7 @@ def test_at_the_end_of_its_clock_nothing_new_is_begun(
         assert isinstance(scene.call.result(), raised)
         assert scene.outcomes == (outcome,)
         assert "StopTask" not in scene.port.names()
-        assert scene.heard == []
+        assert scene.received == []
 
     run_in_virtual_time(main())
 
@@ -516,7 +516,7 @@ def test_the_end_of_the_loop_leaves_one_last_breath(
         assert scene.took <= CLOCKS.settle + 1e-6 + (moment in ("looking", "looking in vain"))
         why = "the event loop ended" if withdrawn == "not" else "bored"
         ended_before = scene.call.withdrawn == "bored" and not task.cancelled()
-        assert scene.heard[-1:] == ([] if outcome is Outcome.NOT_SENT or ended_before else [((outcome,), why)])
+        assert scene.received[-1:] == ([] if outcome is Outcome.NOT_SENT or ended_before else [((outcome,), why)])
         assert task.cancelled() or withdrawn == "before"
 
     run_in_virtual_time(main())
@@ -537,7 +537,7 @@ def test_a_second_cancel_of_the_clients_tasks_ends_it(moment: str) -> None:
         )
         assert (scene.call.record.starts()[0].task is not None) is (moment == "sweeping")
         assert scene.call.record.starts()[0].settles_by is None
-        assert scene.heard == [(outcomes, "the event loop ended")]
+        assert scene.received == [(outcomes, "the event loop ended")]
         assert scene.took < 2
 
     run_in_virtual_time(main())
@@ -567,12 +567,12 @@ def test_what_the_end_of_the_client_cuts_off_is_told_as_it_stands(
         cancel(scene)
         assert await scene.end() == (outcome,)
         assert scene.took < 2
-        assert len(scene.heard) == (outcome is not Outcome.NOT_SENT)
+        assert len(scene.received) == (outcome is not Outcome.NOT_SENT)
 
     run_in_virtual_time(main())
-    told = [record.getMessage() for record in caplog.records if record.levelname == "INFO"]
-    assert len(told) == (outcome is not Outcome.NOT_SENT)
-    assert all("token aioecs-token" in line and str(outcome) in line for line in told)
+    reported = [record.getMessage() for record in caplog.records if record.levelname == "INFO"]
+    assert len(reported) == (outcome is not Outcome.NOT_SENT)
+    assert all("token aioecs-token" in line and str(outcome) in line for line in reported)
 
 
 def test_a_stop_that_hangs_does_not_hold_up_the_end_of_the_loop() -> None:
@@ -619,7 +619,7 @@ def test_what_nobody_heard_is_told_to_on_settled_and_the_log(caplog: pytest.LogC
         await scene.end()
         if not before:
             scene.call.outcome_undelivered()
-        assert scene.heard == [((Outcome.STARTED,), "bored")]
+        assert scene.received == [((Outcome.STARTED,), "bored")]
 
     for before in (True, False):
         caplog.clear()

@@ -412,12 +412,12 @@ def test_a_scope_or_token_that_fires_ends_in_start_cancelled(
     """With source, reason, token and what came of it; the answer comes three seconds after the cancel."""
 
     async def main() -> None:
-        held, loop, source, heard = HeldAttempt(), asyncio.get_running_loop(), make(), list[Any]()
+        held, loop, source, received = HeldAttempt(), asyncio.get_running_loop(), make(), list[Any]()
         began = loop.time()
         async with fake_client(
             FakeTransport(start_task=held),
             on_cancel=on_cancel,
-            on_settled=lambda starts, why: heard.append((starts[0].outcome, why)),
+            on_settled=lambda starts, why: received.append((starts[0].outcome, why)),
         ) as client:
             loop.call_later(1, source.cancel, "bored")
             loop.call_later(4, held.gate.set)
@@ -432,7 +432,7 @@ def test_a_scope_or_token_that_fires_ends_in_start_cancelled(
             assert cancelling() == 0
         # Only what the caller could not be told is told otherwise, when it is learnt.
         why = truth.reason or "cancelled"
-        assert heard == ([(Outcome.STARTED, why)] if outcome is Outcome.UNKNOWN else [])
+        assert received == ([(Outcome.STARTED, why)] if outcome is Outcome.UNKNOWN else [])
 
     run_in_virtual_time(main())
 
@@ -442,19 +442,19 @@ def test_settle_bounds_the_wait_and_custody_goes_on(make: Callable[[], Any]) -> 
     """Ten seconds for learning and stopping together: then UNKNOWN, and `on_settled` hears the end."""
 
     async def main() -> None:
-        held, loop, source, heard = HeldAttempt(), asyncio.get_running_loop(), make(), list[Any]()
+        held, loop, source, received = HeldAttempt(), asyncio.get_running_loop(), make(), list[Any]()
         began = loop.time()
         async with fake_client(
-            FakeTransport(start_task=held), on_settled=lambda starts, why: heard.append((starts[0].outcome, why))
+            FakeTransport(start_task=held), on_settled=lambda starts, why: received.append((starts[0].outcome, why))
         ) as client:
             loop.call_later(1, source.cancel)
             with pytest.raises(StartCancelled) as caught:
                 await client.start_task(make_request(), source)
             assert caught.value.outcome is Outcome.UNKNOWN
             assert loop.time() - began == pytest.approx(11, abs=0.02)
-            assert heard == []
+            assert received == []
             held.gate.set()
-        assert heard == [(Outcome.STOPPED, "cancelled")]
+        assert received == [(Outcome.STOPPED, "cancelled")]
 
     run_in_virtual_time(main())
 
@@ -560,13 +560,13 @@ def test_a_second_cancel_ends_the_wait_and_not_the_settling(
     caplog.set_level(logging.INFO, "aioecs")
 
     async def main() -> None:
-        held, loop, heard = HeldAttempt(), asyncio.get_running_loop(), list[Any]()
+        held, loop, received = HeldAttempt(), asyncio.get_running_loop(), list[Any]()
         token, scope, around = CancelToken(), anyio.CancelScope(), anyio.CancelScope()
         source = token if "token" in (first, second) else around if first == "enclosing" else scope
         causes: list[StartCancelled] = []
         began, ended = loop.time(), list[float]()
         async with fake_client(
-            FakeTransport(start_task=held), on_settled=lambda starts, why: heard.append(starts[0].outcome)
+            FakeTransport(start_task=held), on_settled=lambda starts, why: received.append(starts[0].outcome)
         ) as client:
 
             async def outcome(task: asyncio.Task[bool]) -> bool:
@@ -600,12 +600,12 @@ def test_a_second_cancel_ends_the_wait_and_not_the_settling(
             assert ended == [pytest.approx(ends, abs=0.02)]
             assert causes[0].outcome is (Outcome.UNKNOWN if ends == 2 else Outcome.STOPPED)
         told_natively = not raised.startswith("raised")
-        assert heard == ([Outcome.STOPPED] if ends == 2 or told_natively else [])
+        assert received == ([Outcome.STOPPED] if ends == 2 or told_natively else [])
         lines = [record for record in caplog.records if record.name == "aioecs"]
         waits = [record for record in lines if record.getMessage().startswith("waiting for up to")]
         assert all(record.levelname == "WARNING" for record in waits)
         lines = [record for record in lines if record not in waits]
-        assert [record.levelname for record in lines] == ["INFO"] * len(heard)
+        assert [record.levelname for record in lines] == ["INFO"] * len(received)
 
     run_in_virtual_time(main())
 
@@ -705,8 +705,8 @@ def test_a_callers_cancel_never_touches_the_others() -> None:
     """It is told what is known; the call is withdrawn when the last has left, and only then does anyone stop it."""
 
     async def main(last_leaves: bool) -> None:
-        held, heard = HeldAttempt(), list[Any]()
-        core = make_core(FakeTransport(start_task=held), on_settled=lambda starts, why: heard.append(why))
+        held, received = HeldAttempt(), list[Any]()
+        core = make_core(FakeTransport(start_task=held), on_settled=lambda starts, why: received.append(why))
         shared_call = SharedCall(make_call(core))
         shared_call.call.begin()
         tokens = [CancelToken() for _ in range(3)]
@@ -732,7 +732,7 @@ def test_a_callers_cancel_never_touches_the_others() -> None:
             assert end.outcome is Outcome.STOPPED
         else:
             assert isinstance(end, aioecs.StartTaskResponse)
-        assert heard == []
+        assert received == []
 
     run_in_virtual_time(main(False))
     run_in_virtual_time(main(True))
@@ -758,9 +758,9 @@ def test_a_cancel_that_comes_together_with_the_end_takes_the_call_up_again(on_ca
     """What it started is stopped, if that is wanted and nobody else has the answer; it is named either way."""
 
     async def main() -> None:
-        held, heard = HeldAttempt(), list[Any]()
+        held, received = HeldAttempt(), list[Any]()
         port = FakeTransport(start_task=held)
-        core = make_core(port, on_settled=lambda starts, why: heard.append(starts[0].outcome))
+        core = make_core(port, on_settled=lambda starts, why: received.append(starts[0].outcome))
         shared_call = SharedCall(make_call(core))
         shared_call.call.begin()
         shared_call.call.end_or().add_done_callback(lambda _: tasks[0].cancel())  # before the task can wake up
@@ -778,7 +778,7 @@ def test_a_cancel_that_comes_together_with_the_end_takes_the_call_up_again(on_ca
         assert truth is not None
         outcome = Outcome.STOPPED if on_cancel == "stop" and not also else Outcome.STARTED
         assert truth.outcome is outcome
-        assert heard == ([] if also else [outcome])
+        assert received == ([] if also else [outcome])
         assert all(isinstance(other, aioecs.StartTaskResponse) for other in others)
         assert shared_call.over is not also
 
@@ -790,9 +790,9 @@ def test_a_wait_that_is_closed_withdraws_like_one_that_is_cancelled(how: str) ->
     """A coroutine that nobody runs any more, or that a KeyboardInterrupt strikes, is no reason to lose a task."""
 
     async def main() -> None:
-        held, heard = HeldAttempt(), list[Any]()
+        held, received = HeldAttempt(), list[Any]()
         core = make_core(
-            FakeTransport(start_task=held), on_settled=lambda starts, why: heard.append((starts[0].outcome, why))
+            FakeTransport(start_task=held), on_settled=lambda starts, why: received.append((starts[0].outcome, why))
         )
         shared_call = SharedCall(make_call(core))
         shared_call.call.begin()
@@ -818,7 +818,7 @@ def test_a_wait_that_is_closed_withdraws_like_one_that_is_cancelled(how: str) ->
             closed.close()
         held.gate.set()
         await core.background_tasks.drained(5)
-        assert heard == [(Outcome.STOPPED, "bored" if "settles" in how else "left")]
+        assert received == [(Outcome.STOPPED, "bored" if "settles" in how else "left")]
 
     run_in_virtual_time(main())
 
@@ -985,13 +985,13 @@ def hold_against_truth(end: object, made: list[Any], on_cancel: str) -> set[Outc
 @pytest.mark.parametrize("way", ["token", "scope", "native"])
 async def test_a_request_that_hangs_is_waited_for_as_long_as_settle(way: str) -> None:
     """The server holds the answer back: the caller goes after `settle`, and the client learns the end."""
-    heard: list[Any] = []
+    received: list[Any] = []
     async with (
         LocalECS(instances=1, faults=[Fault("hang", when="after")]) as local,
         Client(
             **local.client_kwargs(),
             timeouts=Timeouts(settle=0.05, attempt=0.3, consistency=0.05, connect=0.1),
-            on_settled=lambda starts, why: heard.extend(starts),
+            on_settled=lambda starts, why: received.extend(starts),
         ) as client,
     ):
         request = StartTaskRequest(task_definition="demo", container_instances=local.instance_arns)
@@ -1004,8 +1004,8 @@ async def test_a_request_that_hangs_is_waited_for_as_long_as_settle(way: str) ->
         truth = aioecs.find_start_error(end if isinstance(end, BaseException) else None)
         assert truth is not None
         assert truth.outcome is Outcome.UNKNOWN
-        assert heard == []
-    assert [(start.outcome, start.token) for start in heard] == [(Outcome.STOPPED, truth.token)]
+        assert received == []
+    assert [(start.outcome, start.token) for start in received] == [(Outcome.STOPPED, truth.token)]
     assert local.truth.running() == []
 
 
@@ -1023,7 +1023,7 @@ async def started_on(local: LocalECS) -> None:
 async def test_the_end_of_asyncio_run_leaves_no_orphan(ends: str, fault: Any, caplog: pytest.LogCaptureFixture) -> None:
     """A client is open in a background task with a call in flight: it is looked up and stopped before the loop ends."""
     caplog.set_level(logging.INFO, "aioecs")
-    heard: list[Any] = []
+    received: list[Any] = []
     caught: list[BaseException] = []
     begun: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
@@ -1031,7 +1031,7 @@ async def test_the_end_of_asyncio_run_leaves_no_orphan(ends: str, fault: Any, ca
         async with Client(
             **local.client_kwargs(),
             timeouts=Timeouts(settle=5, consistency=8),
-            on_settled=lambda starts, why: heard.append(starts[0].outcome),
+            on_settled=lambda starts, why: received.append(starts[0].outcome),
         ) as client:
             try:
                 await client.start_task(
@@ -1064,7 +1064,7 @@ async def test_the_end_of_asyncio_run_leaves_no_orphan(ends: str, fault: Any, ca
         assert local.truth.running() == []
         assert len(local.truth.tasks()) == 3
     assert aioecs.find_start_error(caught[0]) is not None
-    assert heard == [Outcome.STOPPED]
+    assert received == [Outcome.STOPPED]
     assert not [record for record in caplog.records if record.levelno > logging.INFO]
 
 

@@ -885,8 +885,8 @@ async def test_three_hundred_calls_in_doubt(when: Literal["after", "before"]) ->
         assert Counter(start.outcome for start in starts) == {
             Outcome.STARTED if when == "after" else Outcome.UNKNOWN: 300
         }
-        told = {start.task.task_arn for start in starts if start.task is not None}
-        assert told == {task.arn for task in truth.tasks()}
+        reported = {start.task.task_arn for start in starts if start.task is not None}
+        assert reported == {task.arn for task in truth.tasks()}
         assert truth.requests["ListTasks"] + truth.requests["DescribeTasks"] <= 400
 
 
@@ -983,7 +983,7 @@ async def test_many_keys_are_looked_up_together() -> None:
 
 def test_the_end_of_asyncio_run_while_looking() -> None:
     """The loop ends while a start is being looked up: it is looked up there and then, and the hook hears of it."""
-    heard: list[tuple[tuple[StartResult, ...], str | None]] = []
+    received: list[tuple[tuple[StartResult, ...], str | None]] = []
     slow = Fault("delay", when="after", operation="ListTasks", seconds=5)
     with start_blocking_portal() as portal:
         ecs = LocalECS(faults=[Fault("reset", when="after"), slow])
@@ -991,7 +991,7 @@ def test_the_end_of_asyncio_run_while_looking() -> None:
 
             async def main() -> None:
                 access: dict[str, Any] = {**local.client_kwargs(), "on_cancel": "keep"}
-                client = aioecs.Client(on_settled=lambda starts, why: heard.append((starts, why)), **access)
+                client = aioecs.Client(on_settled=lambda starts, why: received.append((starts, why)), **access)
 
                 async def use() -> None:
                     async with client:
@@ -1006,6 +1006,6 @@ def test_the_end_of_asyncio_run_while_looking() -> None:
             asyncio.run(main())
             assert time.monotonic() - began < 5, "the slow look was cut"
             (task,) = local.truth.tasks()
-    starts, reason = heard[0]
+    starts, reason = received[0]
     assert [(start.outcome, start.task and start.task.task_arn) for start in starts] == [(Outcome.STARTED, task.arn)]
     assert reason is not None

@@ -38,6 +38,8 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
         "watch --help",
         "instances --help",
         "local --help",
+        "run --help",
+        "logs --help",
         "local -h",
         "chaos --help",
     ],
@@ -48,7 +50,7 @@ def test_help(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     out, err = capsys.readouterr()
     assert err == ""
     assert "Usage: aioecs" in out
-    assert "Exit status of all commands: 0 all was done" in out
+    assert "Exit status" in out
     assert words.startswith("-") or ("Examples" in out and f"aioecs {words.split()[0]} " in out)
 
 
@@ -237,7 +239,7 @@ def test_a_list_of_commands_says_what_their_help_says(name: str) -> None:
     assert text.startswith(COMMANDS[name])
 
 
-@pytest.mark.parametrize("words", ["--version", "--help", "start --help"])
+@pytest.mark.parametrize("words", ["--version", "--help", "start --help", "run --help", "logs --help"])
 def test_help_is_quick(words: str) -> None:
     """Help and --version import nothing that takes long, and no command but their own."""
     code = (

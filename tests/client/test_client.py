@@ -118,10 +118,10 @@ async def test_no_more_in_flight_than_connections() -> None:
 
 async def test_a_listener_hears_what_happens() -> None:
     """From the request's sending on; without one no event is made."""
-    heard: list[type] = []
-    async with opened(FakeTransport(), on_event=lambda event: heard.append(type(event))) as client:
+    received: list[type] = []
+    async with opened(FakeTransport(), on_event=lambda event: received.append(type(event))) as client:
         await client.start_task(make_request())
-    assert heard == [CallBegun, RequestSent, RequestAnswered, CallSettled, StartSettled]
+    assert received == [CallBegun, RequestSent, RequestAnswered, CallSettled, StartSettled]
 
 
 # Opening and closing -------------------------------------------------------------------------------------------------
@@ -268,11 +268,11 @@ def test_leaving_waits_for_what_is_on_its_way(
     caplog.set_level(logging.INFO, "aioecs")
 
     async def main() -> None:
-        loop, held, heard = asyncio.get_running_loop(), HeldAttempt(), Heard()
+        loop, held, received = asyncio.get_running_loop(), HeldAttempt(), Heard()
         wire = Wire(monkeypatch, start_task=held)
 
         def hear(starts: tuple[aioecs.StartResult, ...], why: str | None) -> None:
-            heard.append((tuple(start.outcome for start in starts), why, loop.time() - began))
+            received.append((tuple(start.outcome for start in starts), why, loop.time() - began))
 
         client = await a_client(on_settled=hear, on_cancel="keep").__aenter__()
         token = CancelToken()
@@ -289,14 +289,14 @@ def test_leaving_waits_for_what_is_on_its_way(
         await asyncio.wait([leaving])
         assert leaving.cancelled() is (cancelled is not None)
         assert loop.time() - began == pytest.approx(took)
-        [(outcomes, why, after)] = heard
+        [(outcomes, why, after)] = received
         assert (outcomes, why) == ((outcome,), "bored")
         assert after == pytest.approx(took)
         assert not wire.open
 
     run_in_virtual_time(main())
-    [told] = [record.getMessage() for record in caplog.records if "token aioecs-" in record.getMessage()]
-    assert f"bored: 1 {outcome}" in told
+    [reported] = [record.getMessage() for record in caplog.records if "token aioecs-" in record.getMessage()]
+    assert f"bored: 1 {outcome}" in reported
 
 
 # One call ------------------------------------------------------------------------------------------------------------

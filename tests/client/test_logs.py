@@ -65,11 +65,11 @@ async def test_the_last_lines_of_a_task_that_failed(logged: LocalECS, client: ai
     """They are in its result and its error, and in no message; a task that succeeded has none read."""
     result = await client.run(request(logged), log_lines=3)
     assert [line.text for line in result.log_tail] == ["line 7", "line 8", "line 9"]
-    with pytest.raises(TaskFailed) as told:
+    with pytest.raises(TaskFailed) as caught:
         result.raise_for_status()
-    assert told.value.log_tail == result.log_tail
-    assert "line 9" not in f"{told.value}{result!r}"
-    assert told.value.redacted().log_tail == ()
+    assert caught.value.log_tail == result.log_tail
+    assert "line 9" not in f"{caught.value}{result!r}"
+    assert caught.value.redacted().log_tail == ()
     assert (await client.run(request(logged), log_lines=0)).log_tail == ()
     logged.engine.behaviour = attrs.evolve(logged.engine.behaviour, exit_code=0)
     reads = logged.truth.requests["GetLogEvents"]

@@ -306,8 +306,8 @@ def test_on_an_ecs() -> None:
             stopped = await client.stop_task(StopTaskRequest(task=arns[0]))
             assert stopped.task is not None
             assert stopped.task.task_arn == arns[0]
-            told = await client.describe_tasks(DescribeTasksRequest(tasks=[*arns, "0" * 32]))
-            assert (len(told.tasks), [failure.reason for failure in told.failures]) == (3, ["MISSING"])
+            reported = await client.describe_tasks(DescribeTasksRequest(tasks=[*arns, "0" * 32]))
+            assert (len(reported.tasks), [failure.reason for failure in reported.failures]) == (3, ["MISSING"])
             hosts = (await client.list_container_instances()).container_instance_arns
             seen = await client.describe_container_instances(
                 DescribeContainerInstancesRequest(container_instances=hosts)

@@ -182,15 +182,15 @@ async def test_a_cancelled_run(policy: Any, by: str) -> None:
             source.cancel() if given is not None else call.cancel()
             with pytest.raises((aioecs.StartCancelled, asyncio.CancelledError)) as caught:
                 await call
-            told = aioecs.find_start_error(caught.value)
-            assert told is not None
+            reported = aioecs.find_start_error(caught.value)
+            assert reported is not None
             wanted = {"stop": Outcome.STOPPED, "keep": Outcome.STARTED, "abandon": Outcome.UNKNOWN}[policy]
-            assert [start.outcome for start in told.starts] == [wanted] * 3
+            assert [start.outcome for start in reported.starts] == [wanted] * 3
         running = {task.arn for task in local.truth.running()}
         if policy == "stop":
             assert not running
         else:
-            known = settled if policy == "abandon" else told.starts
+            known = settled if policy == "abandon" else reported.starts
             assert {start.task.task_arn for start in known if start.task} == running
 
 
@@ -209,13 +209,13 @@ def test_a_cancelled_run_task_loses_no_task(answered: bool) -> None:
             asyncio.get_running_loop().call_later(1 if answered else 12, held.gate.set)
             with pytest.raises(asyncio.CancelledError) as caught:
                 await call
-            told = aioecs.find_start_error(caught.value)
-            assert told is not None
+            reported = aioecs.find_start_error(caught.value)
+            assert reported is not None
             assert not held.cancelled
-            arns = [task.task_arn for task in told.tasks]
+            arns = [task.task_arn for task in reported.tasks]
             assert arns == ([f"{TASK}{at}" for at in range(3)] if answered else [])
-            assert (told.outcome is Outcome.UNKNOWN) is not answered
-            assert all(start.token for start in told.starts)
+            assert (reported.outcome is Outcome.UNKNOWN) is not answered
+            assert all(start.token for start in reported.starts)
             await asyncio.sleep(5)
         assert len([start.task for start in settled if start.task]) == 3, "a cancelled task may never look at the cause"
 

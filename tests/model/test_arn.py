@@ -161,6 +161,6 @@ def test_a_task(text: str, named: Named) -> None:
 )
 def test_what_is_no_task(text: str) -> None:
     """Anything else is named as what it is not."""
-    with pytest.raises(InvalidRequest) as told:
+    with pytest.raises(InvalidRequest) as caught:
         task(text, "tasks[7]")
-    assert told.value.path == "tasks[7]"
+    assert caught.value.path == "tasks[7]"

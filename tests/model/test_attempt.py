@@ -23,10 +23,10 @@ def test_there_are_four_words() -> None:
 )
 def test_all_but_an_answer_carry_an_error(word: type, error: Exception) -> None:
     """What is no answer says why, as an error that can be raised, and can't be changed."""
-    told = word(error)
-    assert told.error is error
+    reported = word(error)
+    assert reported.error is error
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        told.error = None
+        reported.error = None
 
 
 def test_an_answer_carries_the_request_id() -> None:

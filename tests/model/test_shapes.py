@@ -273,7 +273,7 @@ class TestAgainstTheModel:
 
 
 def _is_sensitive(shape: Mapping[str, Any]) -> bool:
-    """Tell whether a scalar or list is sensitive; a structure answers for its own members."""
+    """Return whether a scalar or list is sensitive; a structure answers for its own members."""
     return bool(shape.get("sensitive")) and shape["type"] != "structure"
 
 

@@ -138,16 +138,16 @@ def test_other_events_are_passed_over(event: dict[str, Any]) -> None:
 )  # fmt: skip
 def test_rubbish_is_named(event: Any, path: str, rule: str) -> None:
     """The error tells the member and the rule."""
-    with pytest.raises(InvalidRequest) as told:
+    with pytest.raises(InvalidRequest) as caught:
         read_event(event)
-    assert (told.value.path, told.value.rule) == (path, rule)
+    assert (caught.value.path, caught.value.rule) == (path, rule)
 
 
 def test_rubbish_is_not_repeated() -> None:
     """What stands in the wrong place is named by its type, for it may be a secret."""
-    with pytest.raises(InvalidRequest) as told:
+    with pytest.raises(InvalidRequest) as caught:
         read_event(with_detail(version=SECRET))
-    assert SECRET not in str(told.value)
+    assert SECRET not in str(caught.value)
 
 
 @pytest.mark.parametrize("version", [2**53 + 1, 10**18])

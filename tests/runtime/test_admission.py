@@ -245,7 +245,7 @@ def test_who_was_in_line_starts_like_any_other(crowded: Any) -> None:
 
 def test_cancelled_in_line_nothing_was_sent(crowded: Any) -> None:
     """The caller's own CancelledError goes on, the StartCancelled as its cause; who listens hears of it."""
-    heard: list[aioecs.Event] = []
+    received: list[aioecs.Event] = []
 
     async def test(start: StartResult, port: FakeTransport) -> None:
         caller = asyncio.create_task(start(mine()))
@@ -253,17 +253,17 @@ def test_cancelled_in_line_nothing_was_sent(crowded: Any) -> None:
         caller.cancel("by me")
         with pytest.raises(asyncio.CancelledError) as caught:
             await caller
-        told = caught.value.__cause__
+        reported = caught.value.__cause__
         assert caught.value.args == ("by me",)
-        assert isinstance(told, StartCancelled)
-        assert [each.outcome for each in told.starts] == [aioecs.Outcome.NOT_SENT]
-        assert (told.reason, told.source) == (None, None)
-        settled = [event for event in heard if isinstance(event, aioecs.types.StartSettled)]
+        assert isinstance(reported, StartCancelled)
+        assert [each.outcome for each in reported.starts] == [aioecs.Outcome.NOT_SENT]
+        assert (reported.reason, reported.source) == (None, None)
+        settled = [event for event in received if isinstance(event, aioecs.types.StartSettled)]
         assert [each.outcome for each in settled if each.container_instance == MINE] == [aioecs.Outcome.NOT_SENT]
         await asyncio.sleep(1)
         assert sent_for(port, MINE) == []
 
-    crowded(test, on_event=heard.append)
+    crowded(test, on_event=received.append)
 
 
 def test_a_token_that_fires_in_line_is_heard_at_the_door(crowded: Any) -> None:
@@ -294,9 +294,9 @@ def test_a_cancel_and_a_token_that_come_together_are_both_told(crowded: Any) -> 
         caller.cancel()
         with pytest.raises(asyncio.CancelledError) as caught:
             await caller
-        told = caught.value.__cause__
-        assert isinstance(told, StartCancelled)
-        assert (told.reason, told.source) == ("enough", token)
+        reported = caught.value.__cause__
+        assert isinstance(reported, StartCancelled)
+        assert (reported.reason, reported.source) == ("enough", token)
         assert sent_for(port, MINE) == []
 
     crowded(test)
@@ -352,10 +352,10 @@ def test_what_is_left_while_callers_stand_in_line_lets_nobody_in(of: str, narrow
                 await iterations(1)
                 if of == "client":
                     await client.__aexit__(None, None, None)
-            told = await asyncio.gather(*tasks, return_exceptions=True)
-            assert all(isinstance(each, aioecs.StartTaskResponse) for each in told[:narrow])
-            assert all(isinstance(each, ClientStateError) for each in told[narrow:])
-            assert len(told) > narrow
+            reported = await asyncio.gather(*tasks, return_exceptions=True)
+            assert all(isinstance(each, aioecs.StartTaskResponse) for each in reported[:narrow])
+            assert all(isinstance(each, ClientStateError) for each in reported[narrow:])
+            assert len(reported) > narrow
             assert sum(len(each.container_instances) for name, each in port.requests if name == "StartTask") == narrow
             assert "StopTask" not in port.names()
             if of == "client":
@@ -396,8 +396,8 @@ def test_a_thousand_at_once_are_a_thousand() -> None:
             return response.tasks[0].container_instance_arn or ""
 
         async with fake_client(port) as client:
-            told = await asyncio.gather(*(call(client, n) for n in range(1000)))
-        assert told == [f"{MINE}{n}" for n in range(1000)]
+            reported = await asyncio.gather(*(call(client, n) for n in range(1000)))
+        assert reported == [f"{MINE}{n}" for n in range(1000)]
         assert len(port.requests) == 1000
 
     run_in_virtual_time(main())

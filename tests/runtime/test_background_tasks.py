@@ -66,7 +66,7 @@ async def test_an_error_that_nobody_hears_is_logged(
 def test_drained_waits_for_all_of_them_and_no_longer(
     lasts: tuple[float, ...], patience: float, drained: bool, took: float
 ) -> None:
-    """It tells whether they have ended; those that have not go on."""
+    """It says whether they have ended; those that have not go on."""
 
     async def main() -> None:
         background_tasks, loop = BackgroundTasks(), asyncio.get_running_loop()

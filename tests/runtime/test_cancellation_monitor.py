@@ -326,20 +326,20 @@ def test_a_scope_that_comes_between_two_ticks_adds_none() -> None:
 async def test_a_wake_that_raises_ends_neither_the_ticking_nor_the_others() -> None:
     """It is the loop's to tell; the next tick wakes the rest."""
     monitor, scopes, woken = CancellationMonitor.here(), [anyio.CancelScope(), anyio.CancelScope()], asyncio.Event()
-    told: list[dict[str, Any]] = []
+    reported: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda _, context: told.append(context))
+    loop.set_exception_handler(lambda _, context: reported.append(context))
 
     def broken() -> None:
         raise ValueError("oh")
 
     with monitor.watch(scopes[1], woken.set), monitor.watch(scopes[0], broken):
         scopes[0].cancel()
-        while not told:
+        while not reported:
             await asyncio.sleep(0)
         scopes[1].cancel()
         await asyncio.wait_for(woken.wait(), 5)
-    assert [str(context["exception"]) for context in told] == ["oh"]
+    assert [str(context["exception"]) for context in reported] == ["oh"]
 
 
 @pytest.mark.parametrize("make", [anyio.CancelScope, CancelToken])

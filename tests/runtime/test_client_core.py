@@ -180,17 +180,17 @@ def a_start(outcome: Outcome) -> StartResult:
 def test_a_report_says_what_became_of_starts(caplog: pytest.LogCaptureFixture) -> None:
     """To the hook and to the log, with token and tasks; of what was never sent nobody has to hear."""
     caplog.set_level("INFO", "aioecs")
-    heard: list[tuple[tuple[StartResult, ...], str | None]] = []
+    received: list[tuple[tuple[StartResult, ...], str | None]] = []
 
     async def main() -> None:
-        core = make_core(FakeTransport(), on_settled=lambda starts, why: heard.append((starts, why)))
+        core = make_core(FakeTransport(), on_settled=lambda starts, why: received.append((starts, why)))
         core.report((a_start(Outcome.NOT_SENT),), "bored")
-        assert heard == []
+        assert received == []
         some = (a_start(Outcome.STARTED), a_start(Outcome.NOT_SENT))
         core.report(some, None)
-        assert heard == [(some, None)]
+        assert received == [(some, None)]
         make_core(FakeTransport()).report(some, "bored")
-        assert len(heard) == 1
+        assert len(received) == 1
 
     run_in_virtual_time(main())
     assert [line.partition(":")[0] for line in caplog.messages] == ["ended", "bored"]

@@ -135,12 +135,12 @@ def test_a_listener_that_raises_is_logged(caplog: pytest.LogCaptureFixture) -> N
 
 def test_the_log_listens_at_debug(caplog: pytest.LogCaptureFixture) -> None:
     """Beside the client's own listener, and at no other level."""
-    heard: list[Event] = []
+    received: list[Event] = []
     caplog.set_level(logging.DEBUG, "aioecs")
-    tell = make_emitter(heard.append)
+    tell = make_emitter(received.append)
     assert tell is not None
     tell(PACED)
-    assert heard == [PACED]
+    assert received == [PACED]
     assert [(record.levelname, record.message) for record in caplog.records] == [("DEBUG", repr(PACED))]
 
 
@@ -164,14 +164,14 @@ def test_what_happened_is_an_event(what: Any, event: Event | None) -> None:
 
 def test_each_start_is_told_once() -> None:
     """With its outcome, its instance, and no request."""
-    heard: list[Event] = []
+    received: list[Event] = []
     request = make_request(2)
     starts = [
         aioecs.StartResult(request=request, container_instance=instance, outcome=Outcome.NOT_SENT)
         for instance in request.container_instances
     ]
-    emit_start_settled(heard.append, starts)
-    assert heard == [
+    emit_start_settled(received.append, starts)
+    assert received == [
         StartSettled(outcome=Outcome.NOT_SENT, container_instance=instance, token="", task_arn=None)
         for instance in request.container_instances
     ]
@@ -210,14 +210,14 @@ async def nothing_seen(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
 class Office:
     """A client in bad weather, what its callers were told, and what its listener was."""
 
-    def __init__(self, client: aioecs.Client, dice: random.Random, heard: list[Event]) -> None:
+    def __init__(self, client: aioecs.Client, dice: random.Random, received: list[Event]) -> None:
         self.client = client
         self.dice = dice
-        self.heard = heard
+        self.heard = received
         self.said: list[aioecs.StartResult] = []
         self.answered: Counter[Outcome] = Counter()
 
-    def told(self) -> Counter[Outcome]:
+    def reported(self) -> Counter[Outcome]:
         """Count what callers were told."""
         return Counter(start.outcome for start in self.said) + self.answered
 
@@ -262,13 +262,13 @@ def in_bad_weather(work: Callable[[Office], Any], seed: int) -> None:
     """Do it, and hold what the listener heard against what callers were told."""
 
     async def main() -> None:
-        heard: list[Event] = []
+        received: list[Event] = []
         port = FakeTransport(start_task=Weather(seed), list_tasks=nothing_seen)
         clocks = Timeouts(settle=0.5, call=8)
-        async with fake_client(port, on_event=heard.append, timeouts=clocks, max_in_flight=5) as client:
-            office = Office(client, random.Random(seed), heard)
+        async with fake_client(port, on_event=received.append, timeouts=clocks, max_in_flight=5) as client:
+            office = Office(client, random.Random(seed), received)
             await work(office)
-        assert office.overheard() == +office.told()
+        assert office.overheard() == +office.reported()
         assert len(office.overheard()) > 2
 
     run_in_virtual_time(main())
@@ -305,14 +305,14 @@ def test_a_stream_left_early(taken: int) -> None:
     """What nobody drew is told as well, once it has settled: the counts are those of the batch."""
 
     async def main() -> None:
-        heard: list[Event] = []
+        received: list[Event] = []
         port = FakeTransport(start_task=Weather(1), list_tasks=nothing_seen)
-        async with fake_client(port, on_event=heard.append, timeouts=Timeouts(call=8), max_in_flight=2) as client:
+        async with fake_client(port, on_event=received.append, timeouts=Timeouts(call=8), max_in_flight=2) as client:
             async with client.batch() as batch, aclosing(batch.start_tasks(requests(60, 20))) as starts:
                 for _ in range(taken):
                     await anext(starts)
             now = batch.statistics()
-        settled = Counter(event.outcome.value for event in heard if isinstance(event, StartSettled))
+        settled = Counter(event.outcome.value for event in received if isinstance(event, StartSettled))
         assert settled == +Counter({outcome.value: getattr(now, outcome.value) for outcome in Outcome})
         assert settled.total() == now.requested == 60
 
@@ -322,9 +322,9 @@ def test_a_stream_left_early(taken: int) -> None:
 async def test_placed_starts_count_once(local: LocalECS, monkeypatch: pytest.MonkeyPatch) -> None:
     """However often they were moved: what is told is what the report says."""
     monkeypatch.setattr(placement_stream, "MIN_REFRESH_INTERVAL", 0.02)
-    heard: list[Event] = []
+    received: list[Event] = []
     access: dict[str, Any] = {**local.client_kwargs()}
-    async with aioecs.Client(**access, pacing=None, on_event=heard.append) as client:
+    async with aioecs.Client(**access, pacing=None, on_event=received.append) as client:
         local.engine.add_task_definition("big", cpu=1024, memory=1)
         await client.place_tasks(aioecs.StartTaskRequest(task_definition="big"), count=1)
         for host in local.instance_arns:
@@ -332,11 +332,11 @@ async def test_placed_starts_count_once(local: LocalECS, monkeypatch: pytest.Mon
         report = await client.place_tasks(aioecs.StartTaskRequest(task_definition="big"), count=40)
         with pytest.raises(StartCancelled) as caught:
             await client.place_tasks(aioecs.StartTaskRequest(task_definition="big"), _fired(), count=3)
-    told = Counter(start.outcome for start in (*report.starts, *caught.value.starts)) + Counter([Outcome.STARTED])
-    assert Counter(event.outcome for event in heard if isinstance(event, StartSettled)) == told
-    assert told[Outcome.NOT_SENT] == 3
-    assert told[Outcome.REFUSED] > 0
-    reasons = [reason for event in heard if isinstance(event, RequestAnswered) for reason in event.reasons]
+    reported = Counter(start.outcome for start in (*report.starts, *caught.value.starts)) + Counter([Outcome.STARTED])
+    assert Counter(event.outcome for event in received if isinstance(event, StartSettled)) == reported
+    assert reported[Outcome.NOT_SENT] == 3
+    assert reported[Outcome.REFUSED] > 0
+    reasons = [reason for event in received if isinstance(event, RequestAnswered) for reason in event.reasons]
     assert len(reasons) > 0, "none was moved, so this shows nothing"
 
 
@@ -348,15 +348,15 @@ def _fired() -> CancelToken:
 
 def test_an_error_without_starts() -> None:
     """Then what is known of them is told; and an earlier call's error, in whose handling it came, is not."""
-    heard: list[Event] = []
+    received: list[Event] = []
     request = make_request(1)
     mine = aioecs.StartResult(request=request, container_instance="mine", outcome=Outcome.UNKNOWN)
     other = aioecs.StartResult(request=request, container_instance="other", outcome=Outcome.STARTED)
     for error in (KeyboardInterrupt(), aioecs.IdempotencyMismatch("used")):
         error.__context__ = StartCancelled("an earlier one", starts=(other,))
-        with pytest.raises(type(error)), StartEvents(heard.append, lambda: (mine,)):
+        with pytest.raises(type(error)), StartEvents(received.append, lambda: (mine,)):
             raise error
-    assert [event.container_instance for event in heard if isinstance(event, StartSettled)] == ["mine", "mine"]
+    assert [event.container_instance for event in received if isinstance(event, StartSettled)] == ["mine", "mine"]
 
 
 # Batches -------------------------------------------------------------------------------------------------------------
@@ -366,7 +366,7 @@ def test_what_waits_for_its_turn() -> None:
     """A batch waits before its calls are made up, so its waits have no call; a call's own has."""
 
     async def main() -> list[RequestRateLimited]:
-        heard: list[Event] = []
+        received: list[Event] = []
         throttled = iter([True])
 
         async def say(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
@@ -376,23 +376,23 @@ def test_what_waits_for_its_turn() -> None:
             return await started(request, sent_marker)
 
         pacing = Pacing(burst=1, rate=2)
-        async with fake_client(FakeTransport(start_task=say), on_event=heard.append, pacing=pacing) as client:
+        async with fake_client(FakeTransport(start_task=say), on_event=received.append, pacing=pacing) as client:
             await client.start_tasks([make_request(1, group=str(number)) for number in range(3)])
-        return [event for event in heard if isinstance(event, RequestRateLimited)]
+        return [event for event in received if isinstance(event, RequestRateLimited)]
 
-    told = run_in_virtual_time(main())
-    assert [paced.call is None for paced in told].count(True) >= 2
-    assert any(paced.call is not None for paced in told)
-    assert all(paced.waited == pytest.approx(0.5, abs=0.5) for paced in told)
+    reported = run_in_virtual_time(main())
+    assert [paced.call is None for paced in reported].count(True) >= 2
+    assert any(paced.call is not None for paced in reported)
+    assert all(paced.waited == pytest.approx(0.5, abs=0.5) for paced in reported)
 
 
 def test_a_turn_that_is_free() -> None:
     """Asking for it takes some time too, which is no wait."""
-    heard: list[Event] = []
-    emit_rate_limited(heard.append, None, 0.0001)
-    assert heard == []
-    emit_rate_limited(heard.append, None, 0.5)
-    assert heard == [RequestRateLimited(call=None, waited=0.5)]
+    received: list[Event] = []
+    emit_rate_limited(received.append, None, 0.0001)
+    assert received == []
+    emit_rate_limited(received.append, None, 0.5)
+    assert received == [RequestRateLimited(call=None, waited=0.5)]
 
 
 WHO: ContextVar[str] = ContextVar("WHO", default="nobody")
@@ -403,10 +403,10 @@ def test_told_in_the_context_of_its_caller(batched: bool) -> None:
     """A call is told in the context of whoever asked for it first; the others' are at hand."""
 
     async def main() -> list[tuple[Event, str]]:
-        heard: list[tuple[Event, str]] = []
+        received: list[tuple[Event, str]] = []
 
         def hear(event: Event) -> None:
-            heard.append((event, WHO.get()))
+            received.append((event, WHO.get()))
 
         async with fake_client(FakeTransport(), on_event=hear) as client, client.batch() as batch:
 
@@ -416,11 +416,11 @@ def test_told_in_the_context_of_its_caller(batched: bool) -> None:
 
             await asyncio.gather(ask("first"), ask("second"))
             await iterations(3)
-        return heard
+        return received
 
-    heard = run_in_virtual_time(main())
-    begun = [(event, who) for event, who in heard if isinstance(event, CallBegun)]
-    of_calls = {(event.call, who) for event, who in heard if not isinstance(event, StartSettled)}
+    received = run_in_virtual_time(main())
+    begun = [(event, who) for event, who in received if isinstance(event, CallBegun)]
+    of_calls = {(event.call, who) for event, who in received if not isinstance(event, StartSettled)}
     if batched:
         ((event, who),) = begun
         assert (who, [caller.run(WHO.get) for caller in event.callers]) == ("first", ["second"])
@@ -428,7 +428,7 @@ def test_told_in_the_context_of_its_caller(batched: bool) -> None:
     else:
         assert [(who, event.callers) for event, who in begun] == [("first", ()), ("second", ())]
         assert len(of_calls) == 2
-    assert [who for event, who in heard if isinstance(event, StartSettled)] == ["first", "second"]
+    assert [who for event, who in received if isinstance(event, StartSettled)] == ["first", "second"]
 
 
 # Nobody listens ------------------------------------------------------------------------------------------------------

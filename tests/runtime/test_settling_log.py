@@ -23,6 +23,6 @@ def test_what_lasts_is_told(lasts: float, warnings: int, caplog: pytest.LogCaptu
         await asyncio.sleep(30)
 
     run_in_virtual_time(main())
-    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert len(told) == warnings
-    assert all("StartTask with token t, and 1 more" in text for text in told)
+    reported = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(reported) == warnings
+    assert all("StartTask with token t, and 1 more" in text for text in reported)

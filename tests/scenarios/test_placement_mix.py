@@ -112,14 +112,14 @@ def test_what_is_larger_than_any_host_is_refused_at_once() -> None:
 
 def test_hosts_that_join_are_noticed_and_the_hook_hears_what_lacks() -> None:
     """Once for as long as the same is lacking; what it raises hurts no start."""
-    heard: list[CapacityDemand] = []
+    received: list[CapacityDemand] = []
 
     async def main() -> None:
         ecs = a_model(2)
 
         def lacking(demand: CapacityDemand) -> None:
-            heard.append(demand)
-            if len(heard) == 1:
+            received.append(demand)
+            if len(received) == 1:
                 ecs.loop.call_later(3.0, ecs.join, 8, 8)
             raise ValueError("a defect of the hook's")
 
@@ -130,7 +130,7 @@ def test_hosts_that_join_are_noticed_and_the_hook_hears_what_lacks() -> None:
             assert ecs.loop.time() - began < 3.5
 
     run_in_virtual_time(main())
-    assert [(each.starts, each.cpu, each.memory, each.largest_cpu) for each in heard] == [(4, 4, 4, 1)]
+    assert [(each.starts, each.cpu, each.memory, each.largest_cpu) for each in received] == [(4, 4, 4, 1)]
 
 
 def test_place_task_answers_as_start_task_does() -> None:

@@ -79,9 +79,9 @@ class Script:
             self.ecs.join(self.dice.choice([2, 4, 8]), self.dice.choice([2, 4, 8]))
         async with fake_client(self.ecs) as client:  # type: ignore[arg-type]
             changing = asyncio.create_task(self.change())
-            told = await asyncio.gather(*(self.ask(client) for _ in range(self.dice.randrange(1, 4))))
+            reported = await asyncio.gather(*(self.ask(client) for _ in range(self.dice.randrange(1, 4))))
             await changing
-        return [start for starts in told for start in starts]
+        return [start for starts in reported for start in starts]
 
 
 @pytest.mark.parametrize("part", range(20))

@@ -186,12 +186,12 @@ def outcomes(starts: Iterable[StartResult]) -> dict[Outcome, int]:
 
 
 def with_client(
-    work: Callable[[aioecs.Client, FakeStartTask, FakeTransport], Awaitable[None]], told: Any = None, **more: Any
+    work: Callable[[aioecs.Client, FakeStartTask, FakeTransport], Awaitable[None]], reported: Any = None, **more: Any
 ) -> None:
     """Run it with a client on a port that is told what to say, on virtual time."""
 
     async def run() -> None:
-        said = FakeStartTask() if told is None else told
+        said = FakeStartTask() if reported is None else reported
         port = FakeTransport(start_task=said)
         async with fake_client(port, pacing=None, **more) as client:
             await work(client, said, port)
@@ -232,21 +232,21 @@ Reports = list[tuple[tuple[StartResult, ...], str | None]]
 
 def with_batch(
     work: Callable[[aioecs.Batch, FakeStartTask, FakeTransport, Reports], Awaitable[None]],
-    told: Any = None,
+    reported: Any = None,
     **more: Any,
 ) -> None:
     """Run it with a batch on a port that is told what to say, on virtual time; it is told what nobody else hears."""
 
     async def run() -> None:
-        said = FakeStartTask() if told is None else told
+        said = FakeStartTask() if reported is None else reported
         port = FakeTransport(start_task=said)
-        heard: Reports = []
-        hear = heard.append
+        received: Reports = []
+        hear = received.append
         async with (
             fake_client(port, pacing=None, on_settled=lambda *each: hear(each), **more) as client,
             client.batch() as batch,
         ):
-            await work(batch, said, port, heard)
+            await work(batch, said, port, received)
 
     run_in_virtual_time(run())
 

@@ -82,13 +82,13 @@ def test_one_that_raises_costs_no_other_its_ringing() -> None:
     """What it raises is the loop's to tell, as with a timer of its own."""
 
     async def main() -> None:
-        bell, told = Bell(), list[object]()
-        bell.loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+        bell, reported = Bell(), list[object]()
+        bell.loop.set_exception_handler(lambda _, context: reported.append(context["exception"]))
         bell.deadlines.set("breaks", bell.began + 1, lambda: 1 // 0)
         bell.set("same moment", 1)
         bell.set("later", 2)
         await asyncio.sleep(20)
-        assert [type(each) for each in told] == [ZeroDivisionError]
+        assert [type(each) for each in reported] == [ZeroDivisionError]
         assert bell.rang == [("same moment", 1), ("later", 2)]
 
     run_in_virtual_time(main())

@@ -96,7 +96,7 @@ restart: aioecs.types.Restart = "if_failed"
 policy: Literal["stop", "keep", "abandon"] = on_cancel
 
 
-def heard(starts: tuple[aioecs.StartResult, ...], reason: str | None) -> None:
+def received(starts: tuple[aioecs.StartResult, ...], reason: str | None) -> None:
     """Hear of outcomes that no caller is left to hear."""
 
 
@@ -136,7 +136,7 @@ client = aioecs.Client(
     max_in_flight=50,
     on_cancel=on_cancel,
     delivery=delivery,
-    on_settled=heard,
+    on_settled=received,
     on_event=on_event,
     tag_tokens=False,
     transport="auto",

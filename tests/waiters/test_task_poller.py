@@ -37,12 +37,12 @@ def running(world: EngineSetup, *arns: str, **more: Any) -> asyncio.Future[list[
 
 
 def idle(world: EngineSetup) -> bool:
-    """Tell whether nothing is left of any wait."""
+    """Return whether nothing is left of any wait."""
     poller = world.client._poller
     return (
         not poller._waiting
         and not poller._schedule
-        and not poller._polling
+        and not poller._running
         and not world.client._core().background_tasks
     )
 
@@ -125,9 +125,9 @@ def test_a_timeout_tells_what_the_look_met_with() -> None:
     async def work() -> None:
         async with engine_client() as world:
             world.transport.override = lambda _: LOST
-            with pytest.raises(WaitTimeout) as told:
+            with pytest.raises(WaitTimeout) as caught:
                 await running(world, *world.transport.start(), timeout=30)
-            assert isinstance(told.value.__cause__, AnswerLost)
+            assert isinstance(caught.value.__cause__, AnswerLost)
 
     run_in_virtual_time(work())
 
@@ -185,9 +185,9 @@ def test_an_answer_that_leaves_a_task_out() -> None:
         async with engine_client() as world:
             answer = aioecs.DescribeTasksResponse(tasks=[aioecs.Task()], failures=[aioecs.Failure()])
             world.transport.override = lambda _: Answered(answer)
-            with pytest.raises(TaskMissing) as told:
+            with pytest.raises(TaskMissing) as caught:
                 await running(world, *world.transport.start())
-            assert told.value.reason == "not in the answer"
+            assert caught.value.reason == "not in the answer"
 
     run_in_virtual_time(work())
 
@@ -286,9 +286,9 @@ def test_a_fault_of_the_poller_ends_the_waits(caplog: pytest.LogCaptureFixture) 
                 raise RuntimeError("a fault of ours")
 
             world.transport.override = broken
-            with pytest.raises(ClientStateError, match="poller ended") as told:
+            with pytest.raises(ClientStateError, match="poller ended") as caught:
                 await running(world, arn)
-            assert isinstance(told.value.__cause__, ExceptionGroup)
+            assert isinstance(caught.value.__cause__, ExceptionGroup)
             world.transport.override = None
             await running(world, arn)
 
@@ -316,10 +316,10 @@ def test_what_ecs_describes_wins_over_an_event() -> None:
         async with engine_client(pending_seconds=0.0) as world:
             (arn,) = world.transport.start()
             waiting = asyncio.ensure_future(world.client.wait_until_stopped([arn], timeout=600))
-            told: list[Any] = []
+            reported: list[Any] = []
 
             async def watch() -> None:
-                told.extend([task.last_status async for task in world.client.watch([arn], timeout=600)])
+                reported.extend([task.last_status async for task in world.client.watch([arn], timeout=600)])
 
             watching = asyncio.ensure_future(watch())
             await asyncio.sleep(3)
@@ -328,7 +328,7 @@ def test_what_ecs_describes_wins_over_an_event() -> None:
             world.transport.engine.end_task(arn)
             assert [task.last_status for task in await waiting] == ["STOPPED"]
             await watching
-            assert told[-1] == "STOPPED"
+            assert reported[-1] == "STOPPED"
 
     run_in_virtual_time(work())
 

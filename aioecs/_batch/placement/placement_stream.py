@@ -93,7 +93,7 @@ class PlacementStream(UnplacedStarts):
         if looked_up_since is not None and group is not None and not runs:
             group.placer.send_again(entry.instance, group.demand, looked_up_since)
         refused = start.outcome is Outcome.REFUSED and start.failure is not None
-        if refused and group is not None and entry.gone is None and entry.at in self._entries and not self._ending:
+        if refused and group is not None and entry.withdrawn is None and entry.at in self._entries and not self._ending:
             self._engine.uncount(start)
             self._refusals[entry.at] = start
             reconciler = self._demand_groups.reconciler_of(group)

@@ -12,8 +12,8 @@ AMBIGUOUS The answer was lost, or the call bears an idempotency key under which 
 REMOVING_DUPLICATES
           All is known, but an ambiguous request was sent again (`at_least_once`, or a RunTask that was then refused):
           tasks of the first may yet show. After one more `consistency`, the oldest task of a start is kept.
-SETTLING  Withdrawn with something in flight or ambiguous: find out the outcome, stop what was started if `on_cancel`
-          says so, and begin nothing new. So a RunTask too is looked up here, and not sent again.
+SETTLING  Withdrawn while in flight or ambiguous: find out the outcome, stop what was started if `on_cancel` says so,
+          and begin nothing new. So a RunTask too is looked up here, and not sent again.
 DONE      Every start has an outcome.
 
 A clock is not a cancel: at its end nothing new is begun and nothing is stopped, and a request in flight may still be
@@ -320,10 +320,7 @@ TABLE: Mapping[tuple[Phase, type], Callable[..., Action | None]] = {
     (Phase.SENT, Lost): _lost,  # AMBIGUOUS, never READY
     (Phase.AMBIGUOUS, BackoffEnded): _reconcile,  # SENT for a RunTask whose token lives
     (Phase.AMBIGUOUS, Stopped): _stops_ended,
-    (
-        Phase.AMBIGUOUS,
-        LookupDone,
-    ): _lookup_done,  # DONE if all is found; SENT or DONE if others are absent
+    (Phase.AMBIGUOUS, LookupDone): _lookup_done,  # DONE if all is found; else SENT or DONE
     (Phase.REMOVING_DUPLICATES, BackoffEnded): _look_up,
     (Phase.REMOVING_DUPLICATES, LookupDone): _lookup_done,  # DONE after a late and complete lookup
     (Phase.REMOVING_DUPLICATES, Stopped): _stops_ended,

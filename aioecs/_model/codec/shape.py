@@ -45,22 +45,22 @@ def wire_name(attribute: attrs.Attribute[Any]) -> str:
 
 
 def is_required(attribute: attrs.Attribute[Any]) -> bool:
-    """Tell whether ECS documents the member as required in a request."""
+    """Return whether ECS documents the member as required in a request."""
     return bool(attribute.metadata.get(_REQUIRED))
 
 
 def is_secret(attribute: attrs.Attribute[Any]) -> bool:
-    """Tell whether the member's value must never be shown."""
+    """Return whether the member's value must never be shown."""
     return bool(attribute.metadata.get(_SECRET))
 
 
 def is_own(attribute: attrs.Attribute[Any]) -> bool:
-    """Tell whether the member is aioecs's own and never on the wire."""
+    """Return whether the member is aioecs's own and never on the wire."""
     return bool(attribute.metadata.get(_OWN))
 
 
 def varies(attribute: attrs.Attribute[Any]) -> bool:
-    """Tell whether requests that may share a call differ in the member."""
+    """Return whether requests that may share a call differ in the member."""
     return bool(attribute.metadata.get(_VARIES))
 
 

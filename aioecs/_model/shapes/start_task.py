@@ -50,7 +50,7 @@ class StartTaskRequest(Shape):
     started_by: str | None = member(default=None, varies=True)
     """A mark on the task that ListTasks can look it up by; at most 36 letters, digits, `-`, `/` and `_` [model].
 
-    Leave it out: aioecs then puts its own token there, by which a start in doubt is found again. With a mark of yours
+    Leave it out: aioecs then puts its own token there, by which an ambiguous start is found again. With a mark of yours
     nothing is adopted on a guess, and an idempotency key can't be had beside it.
     """
     tags: Sequence[Tag] | None = None

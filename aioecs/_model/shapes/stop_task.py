@@ -18,7 +18,7 @@ class StopTaskRequest(Shape):
     task: str = required()
     """Full ARN of the task [model]."""
     reason: str | None = None
-    """Why it is stopped, in your words; `stopped_reason` of the task shows it."""
+    """Why it is stopped, any text; `stopped_reason` of the task shows it."""
 
 
 @shape

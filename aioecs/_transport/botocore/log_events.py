@@ -33,17 +33,17 @@ async def read_log_events(client: Any, group: str, stream: str, members: Mapping
     """Read one page; None if there is no such group or stream (yet).
 
     Raises:
-        ECSServiceError: CloudWatch Logs refused, by the error of its code; `throttled` tells a throttle.
+        ECSServiceError: CloudWatch Logs refused, by the error of its code; `throttled` is True for a throttle.
         AnswerLost, ConfigurationError: no answer came; there are no credentials.
     """
     try:
         with redacted_logs():
             answer = await client.get_log_events(logGroupName=group, logStreamName=stream, **members)
     except botocore.ClientError as error:
-        told = _service_error(error)
-        if told is None:
+        answer_error = _service_error(error)
+        if answer_error is None:
             return None
-        raise told from error
+        raise answer_error from error
     except _NO_CREDENTIALS as error:
         raise ConfigurationError(f"CloudWatch Logs: {error}") from error
     except (botocore.BotoCoreError, OSError, TimeoutError, ValueError) as error:
@@ -58,8 +58,8 @@ def _page(answer: Any) -> LogPage:
 
 
 def _service_error(error: botocore.ClientError) -> ECSError | None:
-    told = error.response.get("Error", {})
-    code, message = str(told.get("Code")), str(told.get("Message"))
+    answer_error = error.response.get("Error", {})
+    code, message = str(answer_error.get("Code")), str(answer_error.get("Message"))
     if code == _MISSING:
         return None
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")

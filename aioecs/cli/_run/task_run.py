@@ -127,7 +127,7 @@ class TaskRun:
         """Stop the task that has not ended in time, and return how it ended then."""
         [task] = [start.task for start in late.starts if start.task is not None]
         after = f"had not ended after {self._options.timeout:g} s"
-        self._note(Text(f"task {short(task.arn)} {after}: stopping it", "bold yellow"))
+        self._note(Text(f"task {messages.beginning(task.arn)} {after}: stopping it", "bold yellow"))
         cluster = self._options.task.cluster
         await client.stop_task(StopTaskRequest(cluster=cluster, task=task.arn, reason=f"aioecs run: it {after}"))
         try:
@@ -174,7 +174,7 @@ class TaskRun:
         return self._streams.periodic_progress(self._state)
 
     def _state(self) -> Text:
-        name = f"task {short(self._arn)} " if self._arn is not None else ""
+        name = f"task {messages.beginning(self._arn)} " if self._arn is not None else ""
         return Text(f"{name}{self._status}, {duration(self._seconds)}")
 
     @property
@@ -198,7 +198,7 @@ class TaskRun:
             async for task in client.watch([self._arn or ""], cluster=self._options.task.cluster):
                 if task.last_status not in (None, self._status, "STOPPED"):
                     self._status = str(task.last_status)
-                    self._note(Text(f"task {short(task.arn)} {self._status}", "dim"))
+                    self._note(Text(f"task {messages.beginning(task.arn)} {self._status}", "dim"))
         except ECSError:
             return  # the run meets it as well, and reports it
 
@@ -247,7 +247,7 @@ class TaskRun:
 
     def _say_interrupted(self, _: str | None) -> None:
         stops = self._options.task.on_cancel == "stop" and self._arn is not None
-        what = f"stopping task {short(self._arn or '')}" if stops else "waiting for what is in flight"
+        what = f"stopping task {messages.beginning(self._arn or '')}" if stops else "waiting for what is in flight"
         self._note(Text(f"Interrupted: {what}; Ctrl-C again ends at once", "bold yellow"))
 
     def _interrupted(self, error: CallCancelled) -> int:

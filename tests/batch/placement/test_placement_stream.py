@@ -87,7 +87,7 @@ def reasons(starts: tuple[StartResult, ...] | list[StartResult]) -> dict[str, in
 
 
 def adds_up(report: aioecs.BatchReport, count: int) -> bool:
-    """Tell whether each start is told once, and the counts agree."""
+    """Return whether each start is told once, and the counts agree."""
     told = report.statistics
     counts = {outcome.value: getattr(told, outcome.value) for outcome in Outcome}
     counted = {outcome: number for outcome, number in counts.items() if number}
@@ -636,7 +636,7 @@ async def ways(request: pytest.FixtureRequest) -> Ways:
 
 
 def is_true(local: LocalECS, starts: tuple[StartResult, ...]) -> bool:
-    """Tell whether what is said of tasks is what is true of them."""
+    """Return whether what is said of tasks is what is true of them."""
     told = {
         outcome: {start.task.task_arn for start in starts if start.outcome is outcome and start.task is not None}
         for outcome in (Outcome.STARTED, Outcome.STOPPED)

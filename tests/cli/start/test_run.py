@@ -11,14 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from rich.text import Text
+from terminal import RecordedStreams
 from virtual_time import until
 
 import aioecs
 from aioecs import Outcome
 from aioecs.cli._access import Access
 from aioecs.cli._display.progress import progress_line
-from aioecs.cli._display.streams import Streams
 from aioecs.cli._options import Packed, Policy
 from aioecs.cli._start.options import StartOptions, validated, with_jobs
 from aioecs.cli._start.run import Run
@@ -28,50 +27,6 @@ REFUSED, STARTED, STOPPED = (outcome.value for outcome in (Outcome.REFUSED, Outc
 
 
 MISSING = "0123456789abcdef0123456789abcdef"
-
-
-class RecordedStreams(Streams):
-    """Streams that keep what is printed, and call the test at each line."""
-
-    def __init__(self, on_line: Callable[[int], object] = lambda _: None) -> None:
-        super().__init__()
-        self.lines: list[str] = []
-        self.notes: list[str] = []
-        self.halted = False
-        self._on_line = on_line
-
-    def say(self, *lines: Text) -> None:
-        """Keep the lines."""
-        self.lines += [line.plain for line in lines]
-
-    def write(self, line: str) -> None:
-        """Keep the line, and let the test act."""
-        self.lines.append(line)
-        self._on_line(len(self.lines))
-
-    def print_note(self, line: Text) -> None:
-        """Keep the line."""
-        self.notes.append(line.plain)
-
-    def stop_live_display(self) -> None:
-        """Keep that it was halted."""
-        super().stop_live_display()
-        self.halted = True
-
-    @property
-    def starts(self) -> list[dict[str, Any]]:
-        """The outcome of each start, from JSON."""
-        return [line for line in map(json.loads, self.lines) if "summary" not in line]
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """The summary, as the last line of JSON said."""
-        summary: dict[str, Any] = json.loads(self.lines[-1])["summary"]
-        return summary
-
-    def arns(self, outcome: str) -> set[str]:
-        """The tasks of the starts with this outcome."""
-        return {start["task_arn"] for start in self.starts if start["outcome"] == outcome}
 
 
 @pytest.fixture(autouse=True)

@@ -574,9 +574,9 @@ def run(seed: int) -> World:
             assert news is None
         else:
             what = world.action(action)
-        told = call_state.handle(call, what, world.now, dice.random())
-        assert told is not None
-        action = told
+        reported = call_state.handle(call, what, world.now, dice.random())
+        assert reported is not None
+        action = reported
         if leave is not None and not world.withdrawn and world.now >= leave:
             world.withdrawn = True
             action = outside(call, action, Withdrawn(policy), world.now)

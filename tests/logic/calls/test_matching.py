@@ -226,7 +226,9 @@ def check_answer(starts: list[StartState], tasks: list[Task], failures: list[Fai
     held = Counter(id(state.failure) for state in starts)
     assign_answer(starts, tasks, failures)
     if not all(state.known for state in starts):
-        assert {told.task_arn for told in tasks} <= {state.task.task_arn for state in starts if state.task is not None}
+        assert {reported.task_arn for reported in tasks} <= {
+            state.task.task_arn for state in starts if state.task is not None
+        }
         gained = Counter(id(state.failure) for state in starts if state.failure is not None) - held
         assert gained.total() == len(failures)
 

@@ -19,7 +19,7 @@ KEYS = st.text(st.characters(), min_size=1)  # every code point, lone surrogates
 
 
 def accepted(made: str) -> bool:
-    """Tell whether a request may bear it as its `startedBy`."""
+    """Return whether a request may bear it as its `startedBy`."""
     limits.check(StartTaskRequest(task_definition="demo", container_instances=["a"], started_by=made))
     return True
 

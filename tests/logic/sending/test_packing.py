@@ -19,7 +19,7 @@ from aioecs.errors import ECSError
 class Nobody:
     """An owner that ignores what it is notified of."""
 
-    def settled(self, entry: Entry, start: StartResult, error: ECSError | None, where: object, /) -> None:
+    def settled(self, entry: Entry, start: StartResult, error: ECSError | None, carrier: object, /) -> None:
         """Ignore it."""
 
     def looked_up(self, entry: Entry, now: bool, /) -> None:
@@ -202,4 +202,4 @@ def test_every_start_is_taken_once_or_withdrawn(seed: int) -> None:
         flown += call[1]
     assert packing.queued == 0
     assert len(set(map(id, flown))) == len(flown)
-    assert {entry.stage for entry in everyone} <= {Stage.FLYING, Stage.DONE}
+    assert {entry.stage for entry in everyone} <= {Stage.IN_FLIGHT, Stage.DONE}

@@ -93,6 +93,6 @@ def test_several_streams(engine: Engine) -> None:
 )
 def test_what_is_refused(engine: Engine, members: dict[str, Any], code: str) -> None:
     """By the service's codes."""
-    with pytest.raises(AwsError) as told:
+    with pytest.raises(AwsError) as caught:
         page(engine, **members)
-    assert told.value.code == code
+    assert caught.value.code == code

@@ -115,7 +115,7 @@ class ContainerDefinition(Shape):
     log_configuration: LogConfiguration | None = None
     """Where its output goes."""
     health_check: HealthCheck | None = None
-    """The command that tells whether it is healthy."""
+    """The command that checks whether it is healthy."""
     system_controls: Sequence[SystemControl] = ()
     """Kernel parameters (sysctl) of its namespaces."""
     resource_requirements: Sequence[ResourceRequirement] = ()

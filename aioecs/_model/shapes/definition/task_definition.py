@@ -1,4 +1,4 @@
-"""Task definitions, and what is asked and answered about them."""
+"""Task definitions, and the requests and responses about them."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class TaskDefinition(Shape):
     deregistered_at: datetime | None = None
     """When it was deregistered."""
     delete_requested_at: datetime | None = None
-    """When its deletion was asked for."""
+    """When its deletion was requested."""
     registered_by: str | None = None
     """The principal that registered it."""
     ephemeral_storage: EphemeralStorage | None = None
@@ -128,14 +128,14 @@ class DescribeTaskDefinitionRequest(Shape):
     task_definition: str = required()
     """`family` (the latest ACTIVE revision), `family:revision` or the full ARN."""
     include: Sequence[TaskDefinitionField | str] | None = None
-    """What else to tell: TAGS for the tags."""
+    """What else to include: TAGS for the tags."""
 
 
 @shape
 class DescribeTaskDefinitionResponse(Shape):
-    """The task definition that was asked for."""
+    """The requested task definition."""
 
     task_definition: TaskDefinition | None = None
     """The task definition."""
     tags: Sequence[Tag] = ()
-    """Its tags; only if they were asked for."""
+    """Its tags; only if they were requested."""
