@@ -167,7 +167,7 @@ class Client(Starting, Runs):
             tag_tokens=self._tag_tokens,
         )
         self._placement_contexts = PlacementContexts(self._preparer, self._on_capacity_shortage)
-        self._poller = TaskPoller(core, self._preparer.region)
+        self._poller = TaskPoller(core, self._preparer.region, on_stopped=self._placement_contexts.task_ended)
         return self
 
     async def __aexit__(

@@ -228,8 +228,7 @@ def _amounts(demand: Demand) -> Amounts:
 
 def _amounts_left(candidate: Candidate) -> Amounts:
     capacity = candidate.capacity
-    cpu, memory, gpus = capacity.cpu, capacity.memory, capacity.gpus
-    return cpu if cpu > 0 else 0, memory if memory > 0 else 0, gpus if gpus > 0 else 0
+    return max(capacity.cpu, 0), max(capacity.memory, 0), max(capacity.gpus, 0)
 
 
 def kind_of(host: Host, reason: str) -> Hashable:
