@@ -104,7 +104,7 @@ class TaskLog:
             raise refused(error, {"tasks": "TASK"}) from error
         if not answer.tasks:
             raise UsageError(
-                f"cluster {self._options.cluster} has no task {name}; ECS forgets one an hour after its end"
+                f"cluster {self._options.cluster} has no task {name}; ECS forgets a task an hour after its end"
             )
         return answer.tasks[0]
 

@@ -38,8 +38,11 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
         "watch --help",
         "instances --help",
         "local --help",
+        "run --help",
+        "logs --help",
         "local -h",
         "chaos --help",
+        "conformance --help",
     ],
 )
 def test_help(words: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,7 +51,7 @@ def test_help(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     out, err = capsys.readouterr()
     assert err == ""
     assert "Usage: aioecs" in out
-    assert "Exit status of all commands: 0 all was done" in out
+    assert "Exit status" in out
     assert words.startswith("-") or ("Examples" in out and f"aioecs {words.split()[0]} " in out)
 
 
@@ -179,9 +182,10 @@ def test_main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize("missing", ["typer", "rich.console"])
 def test_without_the_extra(missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Without typer or rich it says which extra to install."""
+    for name in [name for name in vars(aioecs.cli) if f"aioecs.cli.{name}" in sys.modules]:
+        monkeypatch.delattr(aioecs.cli, name)  # put back afterwards
     for name in [name for name in sys.modules if name.startswith("aioecs.cli._")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delattr(aioecs.cli, "_app")
     monkeypatch.setitem(sys.modules, missing, None)
     assert status_of_main() == 2
     assert capsys.readouterr().err == "the command line needs its extra: pip install 'aioecs[cli]'\n"
@@ -237,8 +241,8 @@ def test_a_list_of_commands_says_what_their_help_says(name: str) -> None:
     assert text.startswith(COMMANDS[name])
 
 
-@pytest.mark.parametrize("words", ["--version", "--help", "start --help"])
-def test_help_is_quick(words: str) -> None:
+@pytest.mark.parametrize("words", ["--version", "--help", "start --help", "run --help", "logs --help"])
+def test_help_imports_nothing_slow(words: str) -> None:
     """Help and --version import nothing that takes long, and no command but their own."""
     code = (
         "import sys; from aioecs.cli import main; import atexit; atexit.register(lambda: print(*sys.modules)); main()"

@@ -19,13 +19,18 @@ from aioecs.cli._start.options import StartOptions
 from aioecs.cli._task_results import result_members
 
 
+def beginning(arn: str) -> str:
+    """Return the beginning of a task's id, which commands take in its place; the whole was shown before."""
+    return short(arn)[:8]
+
+
 def ending(result: TaskResult, seconds: float) -> Text:
     """Return one line on how a task ended."""
     word, style = {True: ("succeeded", "green"), False: ("failed", "bold red"), None: ("unknown", "bold yellow")}[
         result.succeeded
     ]
     why = "" if result.succeeded else f": {one_line(result.explanation)}"
-    return Text.assemble(f"task {short(result.task.arn)} ", (word, style), f" after {duration(seconds)}{why}")
+    return Text.assemble(f"task {beginning(result.task.arn)} ", (word, style), f" after {duration(seconds)}{why}")
 
 
 def failure(error: ECSError | UsageError) -> str:
@@ -51,7 +56,7 @@ def is_unknown(error: ECSError | UsageError) -> bool:
 
 def interrupted(outcome: Outcome, arn: str | None) -> str:
     """Return one line on what an interrupt left of a run."""
-    name = f"task {short(arn)}" if arn else "the task"
+    name = f"task {beginning(arn)}" if arn else "the task"
     return {
         Outcome.STOPPED: f"Interrupted: {name} was stopped; ECS sends its containers SIGTERM, and SIGKILL later",
         Outcome.STARTED: f"Interrupted: {name} runs on",
