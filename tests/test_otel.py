@@ -30,6 +30,7 @@ from aioecs._model.call_events import (
     CallAmbiguous,
     CallBegun,
     CallSettled,
+    JobAttempted,
     LookupCompleted,
     RequestAnswered,
     RequestNotSent,
@@ -131,7 +132,7 @@ async def test_throttled_lost_looked_up_and_adopted(collected: Collected) -> Non
             response = await client.start_task(request)
     (call,) = collected.named("aioecs.start_task")
     throttled, lost = collected.named("ECS.StartTask")
-    assert events_of(call) == ["throttled", "in doubt", "looked up", "adopted"]
+    assert events_of(call) == ["throttled", "ambiguous", "lookup completed", "task adopted"]
     assert call.parent == outer.get_span_context()
     assert call.kind is SpanKind.INTERNAL
     assert call.status.status_code is StatusCode.UNSET
@@ -155,6 +156,80 @@ async def test_throttled_lost_looked_up_and_adopted(collected: Collected) -> Non
     assert "aws.request_id" not in lost.attributes
     assert collected.outcomes() == {Outcome.STARTED: 1}
     assert (collected.total("aioecs.throttles"), collected.total("aioecs.lookups")) == (1, 1)
+
+
+async def test_run_task(collected: Collected) -> None:
+    """Its spans bear its own names, and the ARN of its task by the convention's name."""
+    async with LocalECS() as local, a_client(local, collected.hears) as client:
+        response = await client.run_task(aioecs.RunTaskRequest(task_definition="demo", launch_type="EC2"))
+    (call,), (attempt,) = collected.named("aioecs.run_task"), collected.named("ECS.RunTask")
+    assert attempt.attributes is not None
+    assert attempt.attributes["rpc.method"] == "RunTask"
+    assert call.attributes is not None
+    assert call.attributes["aws.ecs.task.arn"] == response.tasks[0].arn
+
+
+async def test_stops_and_waits(collected: Collected) -> None:
+    """Each is a span of its caller's, as long as it took; what failed is an error."""
+    tracer = collected.tracers.get_tracer("the caller's")
+    async with LocalECS() as local, a_client(local, collected.hears) as client:
+        request = StartTaskRequest(task_definition="demo", container_instances=local.instance_arns[:1])
+        (task,) = (await client.start_task(request)).tasks
+        with tracer.start_as_current_span("the caller's") as outer:
+            await client.stop_task(aioecs.StopTaskRequest(cluster="default", task=task.arn))
+            await client.wait_until_stopped([task], timeout=20)
+            with pytest.raises(aioecs.WaitTimeout):
+                await client.wait_until_running(["0" * 32], timeout=0.05, cluster="default")
+            with pytest.raises(aioecs.ECSServiceError):
+                await client.stop_task(aioecs.StopTaskRequest(task="0" * 32))
+        local.faults.add(Fault("delay", when="after", seconds=0.5))
+        with pytest.raises(aioecs.StartTimeout):
+            await client.start_task(request, timeout=0.1)
+    stopped, refused, withdrawn = collected.named("ECS.StopTask")
+    (waited,), (late,) = collected.named("aioecs.wait_until_stopped"), collected.named("aioecs.wait_until_running")
+    for span in (stopped, refused, waited, late):
+        assert span.parent == outer.get_span_context()
+    for span, error in ((stopped, None), (waited, None), (refused, "InvalidParameterException"), (late, "WaitTimeout")):
+        assert span.attributes is not None
+        assert span.attributes.get("error.type") == error
+        assert span.status.status_code is (StatusCode.UNSET if error is None else StatusCode.ERROR)
+    assert stopped.kind is SpanKind.CLIENT
+    assert stopped.attributes is not None
+    assert {"rpc.method": "StopTask", "aws.ecs.task.arn": task.arn}.items() <= stopped.attributes.items()
+    assert withdrawn.attributes is not None
+    assert "error.type" not in withdrawn.attributes
+    assert late.end_time is not None
+    assert late.start_time is not None
+    assert 0.04 < (late.end_time - late.start_time) / 1e9 < 5
+    assert collected.total("aioecs.stops") == 3
+    assert {point.attributes["aioecs.goal"] for point in collected.points("aioecs.wait.duration")} == {
+        "RUNNING",
+        "STOPPED",
+    }
+
+
+def test_an_attempt_of_a_worker(collected: Collected) -> None:
+    """A span by the conventions for messaging."""
+    collected.hears(
+        JobAttempted(
+            queue="https://sqs.us-east-1.amazonaws.com/123456789012/jobs",
+            message_id="m-1",
+            outcome="started",
+            task_arns=("arn:aws:ecs:us-east-1:123456789012:task/default/1",),
+            seconds=0.2,
+        )
+    )
+    (span,) = collected.named("process jobs")
+    assert span.kind is SpanKind.CONSUMER
+    assert span.attributes is not None
+    assert {
+        "messaging.system": "aws_sqs",
+        "messaging.destination.name": "jobs",
+        "messaging.message.id": "m-1",
+        "aioecs.outcome": "started",
+    }.items() <= span.attributes.items()
+    (point,) = collected.points("aioecs.jobs")
+    assert (point.value, dict(point.attributes)) == (1, {"aioecs.outcome": "started"})
 
 
 async def test_callers_that_share_a_call(collected: Collected) -> None:
@@ -184,7 +259,7 @@ async def test_callers_that_share_a_call(collected: Collected) -> None:
         (RequestThrottled(call=7, request_id="r", rate=9.0), ["throttled"], "throttled"),
         (RequestRejected(call=7, request_id="r", code="ClientException"), ["refused"], "ClientException"),
         (RequestNotSent(call=7, error="ConnectionFailed"), ["not sent"], None),
-        (CallAmbiguous(call=7, error="AnswerLost"), ["in doubt"], "AnswerLost"),
+        (CallAmbiguous(call=7, error="AnswerLost"), ["ambiguous"], "AnswerLost"),
     ],
 )
 def test_what_ends_an_attempt(collected: Collected, what: Any, reported: list[str], error: str | None) -> None:
@@ -213,7 +288,7 @@ def test_what_is_not_an_attempt(collected: Collected) -> None:
     ):
         collected.hears(event)
     (call,) = collected.named("aioecs.start_task")
-    assert events_of(call) == ["paced", "looked up", "looked up", "adopted"]
+    assert events_of(call) == ["rate limited", "lookup completed", "lookup completed", "task adopted"]
     assert [dict(event.attributes or {}) for event in call.events] == [
         {"aioecs.waited": 0.5},
         {"aioecs.found": 0, "aioecs.whole": False, "error.type": "AccessDeniedException"},

@@ -8,6 +8,7 @@ from aioecs._model.call_events import (
     CallBegun,
     CallSettled,
     Event,
+    JobAttempted,
     LookupCompleted,
     RequestAnswered,
     RequestNotSent,
@@ -16,7 +17,9 @@ from aioecs._model.call_events import (
     RequestSent,
     RequestThrottled,
     StartSettled,
+    StopSettled,
     TaskAdopted,
+    WaitSettled,
 )
 from aioecs._model.log_line import LogLine
 from aioecs._model.options import Delivery, OnCancel, Restart, Retries, Timeouts
@@ -239,6 +242,7 @@ __all__ = [
     "InstanceHealthCheckState",
     "InstanceHealthCheckType",
     "IpcMode",
+    "JobAttempted",
     "KernelCapabilities",
     "KeyValuePair",
     "LaunchType",
@@ -299,6 +303,7 @@ __all__ = [
     "StartTaskRequest",
     "StartTaskResponse",
     "Statistics",
+    "StopSettled",
     "StopTaskRequest",
     "StopTaskResponse",
     "SystemControl",
@@ -330,4 +335,5 @@ __all__ = [
     "VersionInfo",
     "Volume",
     "VolumeFrom",
+    "WaitSettled",
 ]
