@@ -214,7 +214,7 @@ class Client(StartingMany, Runs):
             tag_tokens=self._tag_tokens,
         )
         self._placement_contexts = PlacementContexts(self._preparer, self._on_capacity_shortage)
-        self._poller = TaskPoller(core, self._preparer.region)
+        self._poller = TaskPoller(core, self._preparer.region, on_stopped=self._placement_contexts.task_ended)
         self._loop_end = watch_loop_end(self._left_open)
         await anext(self._loop_end)
 

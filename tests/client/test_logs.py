@@ -97,7 +97,7 @@ async def test_the_last_lines_of_a_task_that_failed(logged: LocalECS, client: ai
 
 
 async def test_a_log_that_may_not_be_read(logged: LocalECS, client: aioecs.Client) -> None:
-    """A result comes without it; who asks for the log itself is told."""
+    """A result comes without it; a caller that requests the log itself gets the error."""
     logged.engine.denied.add("GetLogEvents")
     result = await client.run(request(logged))
     assert (result.succeeded, result.log_tail) == (False, ())
