@@ -31,7 +31,7 @@ from aioecs.cli._display.progress import ECHO, duration
 from aioecs.cli._display.status import INTERRUPTED
 from aioecs.cli._display.streams import Streams
 from aioecs.cli._display.text_lines import one_line, wrapped
-from aioecs.cli._log_printer import LogPrinter, container_names, no_log
+from aioecs.cli._logs.log_printer import LogPrinter, container_names, no_log
 from aioecs.cli._options import UsageError
 from aioecs.cli._run import local_tasks, messages
 from aioecs.cli._run.exit_status import NOT_STARTED, TIMED_OUT, UNKNOWN, UNWRITTEN, status_of

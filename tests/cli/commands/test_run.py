@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import subprocess
@@ -185,7 +186,7 @@ async def test_in_a_pipe(command: list[str]) -> None:
 
 async def test_a_pipe_that_nobody_reads(command: list[str], local: LocalECS) -> None:
     """A log that fills it holds up neither Ctrl-C nor the stop of the task."""
-    local.engine.behaviour = _writing(local, 3_000)
+    local.engine.behaviour = _writing(local, 800)
     read, write = os.pipe()
     process = await asyncio.create_subprocess_exec(
         *command, "--follow", stdout=write, stderr=subprocess.PIPE, env={**os.environ, **ACCESS}
@@ -205,20 +206,11 @@ def _writing(local: LocalECS, count: int) -> Any:
     return attrs.evolve(local.engine.behaviour, output=output, running_seconds=None)
 
 
-async def test_jobs_as_json(command: list[str]) -> None:
+def test_jobs_as_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A line for each, from standard input, and the summary."""
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        *("--jobs", "-"),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, **ACCESS},
-    )
-    lines = (
-        b'{"name": "a", "environment": {"SECONDS": 0}}\n{"name": "b", "environment": {"SECONDS": 0, "EXIT_CODE": 1}}'
-    )
-    out, err = await process.communicate(lines)
-    *results, summary = map(json.loads, out.decode().splitlines())
+    lines = '{"name": "a", "environment": {"SECONDS": 0}}\n{"name": "b", "environment": {"SECONDS": 0, "EXIT_CODE": 1}}'
+    monkeypatch.setattr("sys.stdin", io.StringIO(lines))
+    assert run(["run", "--local", "--jobs", "-"]) == 1
+    *results, summary = map(json.loads, capsys.readouterr().out.splitlines())
     assert {line["job"]: line["exit_code"] for line in results} == {"a": 0, "b": 1}
-    assert (summary["summary"]["exit_status"], process.returncode, err) == (1, 1, b"")
+    assert summary["summary"]["exit_status"] == 1

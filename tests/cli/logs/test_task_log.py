@@ -13,9 +13,9 @@ import pytest
 import aioecs
 from aioecs.cli._access import Access
 from aioecs.cli._display.streams import Streams
+from aioecs.cli._logs.task_log import LogOptions, TaskLog, read_since
 from aioecs.cli._options import UsageError
 from aioecs.cli._run.local_tasks import settings
-from aioecs.cli._task_log import LogOptions, TaskLog, read_since
 from aioecs.testing import LocalECS
 
 NOW = datetime(2026, 11, 27, 18, tzinfo=UTC)

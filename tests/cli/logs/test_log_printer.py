@@ -10,7 +10,7 @@ import pytest
 import aioecs
 from aioecs import LogLine
 from aioecs.cli._display.streams import Streams
-from aioecs.cli._log_printer import LogPrinter, container_names, no_log
+from aioecs.cli._logs.log_printer import LogPrinter, container_names, no_log
 from aioecs.types import Container
 
 
