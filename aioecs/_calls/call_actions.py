@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from aioecs._logic.calls.actions import Stopped
+from aioecs._logic.calls.actions import LookUp, Stopped
 from aioecs._logic.calls.call_record import CallRecord
 from aioecs._logic.calls.lookups import AmbiguousCall
 from aioecs._model.attempt import Lost, NotSent
@@ -13,14 +13,15 @@ from aioecs._runtime.client_core import Core
 from aioecs.errors import AnswerLost, ConnectionFailed
 
 
-def ambiguous_call_of(record: CallRecord, started_by: str, *, confirm: bool) -> AmbiguousCall:
+def ambiguous_call_of(record: CallRecord, started_by: str, action: LookUp) -> AmbiguousCall:
     """Return what to look up for a call: its token, and the instances of its starts that may run."""
     instances = [state.instance for state in record.start_states if state.task is not None or not state.known]
     return AmbiguousCall(
         token=record.token if record.adopts else started_by,
         started_by=started_by,
         instances=() if record.is_run else tuple(instances),
-        confirm=confirm,
+        confirm=action.confirm,
+        stopped=action.stopped,
         sent=record.was_sent or record.in_flight,
     )
 

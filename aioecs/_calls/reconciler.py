@@ -20,7 +20,7 @@ import attrs
 
 from aioecs._calls.lookup_round import LookupRound
 from aioecs._logic.calls.actions import LookupDone
-from aioecs._logic.calls.lookups import AmbiguousCall, Mark, by_hundreds, marks_of, pages_of, to_confirm
+from aioecs._logic.calls.lookups import AmbiguousCall, Mark, by_hundreds, costs_more, marks_of, to_confirm
 from aioecs._model.arn import short
 from aioecs._model.codec.shape import Shape
 from aioecs._model.shapes.enums import DesiredStatus, TaskField
@@ -158,7 +158,7 @@ class Reconciler:
         request = ListTasksRequest(cluster=self._cluster, desired_status=status)
         before, pages = dict(round_.unseen), 1
         while (more := await self._page(round_, request, None)) is not None:
-            if pages >= worth or pages + pages_of(len(round_.unseen) - len(before)) >= 2 * worth:
+            if costs_more(pages, len(round_.unseen) - len(before), worth):
                 self._too_large_for[status] = 2 * worth
                 round_.unseen = before
                 return False

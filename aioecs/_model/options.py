@@ -64,7 +64,7 @@ class Retries:
     initial_backoff: float = attrs.field(default=0.1, validator=_seconds)
     """Upper bound of the first backoff, in seconds; it doubles with each attempt. A backoff is a random part of it."""
     max_backoff: float = attrs.field(default=5, validator=_seconds)
-    """Upper bound of every backoff, in seconds."""
+    """Upper bound of every backoff between attempts, in seconds."""
 
 
 def choice(given: Any, of: Any, name: str) -> Any:

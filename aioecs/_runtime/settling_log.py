@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+
+from aioecs._model.start_result import StartResult
+from aioecs._runtime.log_fields import fields_of_starts
 
 FIRST = 0.5  # in seconds: what settles sooner is not logged
 AGAIN = 5.0  # in seconds, between two warnings while something is still waited for
@@ -36,6 +39,13 @@ class SettlingLog:
         if not self._waits and self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def give_up(self, number: int, starts: Iterable[StartResult] = ()) -> None:
+        """Note that a wait is over without its outcome, and log at once what to look the outcome up by."""
+        what, _ = self._waits[number]
+        self.end(number)
+        text = "the outcome of %s is not known yet; the client goes on, and logs it"
+        _log.warning(text, what(), extra=fields_of_starts(starts))
 
     def _warn(self) -> None:
         self._timer = self._loop.call_later(AGAIN, self._warn)

@@ -9,6 +9,7 @@ import pytest
 
 from aioecs import Retries, StartTaskRequest, Task, Timeouts
 from aioecs._calls.call_actions import ambiguous_call_of, result_of_cut_send, stop_tasks
+from aioecs._logic.calls.actions import LookUp
 from aioecs._logic.calls.call_record import CallRecord
 from aioecs._logic.calls.lookups import AmbiguousCall
 from aioecs._model.attempt import Lost, NotSent
@@ -35,7 +36,7 @@ def test_what_is_looked_up(adopts: bool, token: str) -> None:
     record.was_sent = True
     record.start_states[1].error = ClientException("refused")
     expected = AmbiguousCall(token, "mine", ("a",), confirm=True, sent=True)
-    assert ambiguous_call_of(record, "mine", confirm=True) == expected
+    assert ambiguous_call_of(record, "mine", LookUp(confirm=True)) == expected
 
 
 def test_accepted_stops_are_named() -> None:

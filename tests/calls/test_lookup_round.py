@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from aioecs import Task
 from aioecs._calls.lookup_round import LookupRound
 from aioecs._logic.calls.lookups import AmbiguousCall
+from aioecs._model.shapes.enums import DesiredStatus
 from aioecs.errors import AccessDeniedException, AnswerLost, ECSError
 
 FIRST = AmbiguousCall("t", "t", ("i0",), confirm=True)
@@ -61,3 +63,19 @@ def test_a_lookup_without_confirm_is_never_whole() -> None:
     assert not round_.result_for(unconfirmed).whole
     assert round_.wants(None)
     assert not round_.wants([("t", None)])
+
+
+@pytest.mark.parametrize(
+    ("calls", "running", "stopped"),
+    [
+        pytest.param([], (), (), id="nothing"),
+        pytest.param([FIRST, attrs.evolve(SECOND, stopped=False)], ("t", "u"), ("t",), id="an early lookup"),
+        pytest.param([FIRST, attrs.evolve(SECOND, started_by="t")], ("t",), ("t",), id="a token is listed once"),
+        pytest.param([FIRST, AmbiguousCall("f", "f", (), confirm=True)], ("t",), ("t",), id="a list of it has failed"),
+    ],
+)
+def test_what_is_listed(calls: list[AmbiguousCall], running: tuple[str, ...], stopped: tuple[str, ...]) -> None:
+    """Each token once, in both lists; just after the answer was lost, among the running tasks alone."""
+    round_ = LookupRound(calls, began=0.0)
+    round_.fail(["f"], AnswerLost("reset"))
+    assert (round_.tokens(DesiredStatus.RUNNING), round_.tokens(DesiredStatus.STOPPED)) == (running, stopped)

@@ -42,6 +42,7 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
         "logs --help",
         "local -h",
         "chaos --help",
+        "conformance --help",
     ],
 )
 def test_help(words: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -316,7 +316,7 @@ def test_each_of_many_as_it_ends(caplog: pytest.LogCaptureFixture) -> None:
             assert [run.error is None for run in seen] == [False, True, True]
             assert {id(run) for run in seen} == {id(run) for run in report.runs}
             with pytest.raises(InvalidRequest, match="on_run"):
-                await world.client.run_all([], on_run=work)
+                await world.client.run_all([], on_run=work)  # type: ignore[arg-type]
 
     run_in_virtual_time(work())
     assert "on_run failed; the runs go on" in caplog.text

@@ -33,6 +33,8 @@ class LookUp:
 
     confirm: bool
     """A task that this lookup doesn't show counts as absent: list the instances' stopped tasks as well."""
+    stopped: bool = True
+    """Stopped tasks are listed as well; a task that was started a moment ago runs, or is about to."""
     patience: float = 0.0
     """For how long it may wait to be looked up together with other calls, in seconds."""
 

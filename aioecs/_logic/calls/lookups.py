@@ -1,8 +1,9 @@
 """Plans the reads that look up many ambiguous calls together.
 
 A token is looked up by two lists of its own (`startedBy`, RUNNING then STOPPED: a task that stops in between shows in
-the second). Listing the whole cluster takes two lists as well, however many tokens are looked up, but more pages, and
-the tasks on them must be described before it is known whose they are; described once, a task is remembered. So which is
+the second). Just after the answer was lost the first is enough: a task that was started then runs, or is about to.
+Either list can be read for the whole cluster as well, however many tokens are looked up, but it has more pages, and the
+tasks on them must be described before it is known whose they are; described once, a task is remembered. So which is
 cheaper depends on the size of the cluster, which the first pages show.
 
 Before a task counts as absent, the stopped tasks of each instance that still lacks one are listed: the only way to find
@@ -18,8 +19,6 @@ import attrs
 from aioecs._model.arn import short
 from aioecs._model.limits import DESCRIBED_PER_CALL, LISTED_PER_PAGE
 from aioecs._model.shapes.task import Task
-
-READS_PER_TOKEN = 2
 
 Mark = tuple[str | None, str | None]
 """What identifies the call of a task: its `startedBy`, and the token in its tag if that `startedBy` is the caller's."""
@@ -54,9 +53,12 @@ def marks_of(task: Task, tag: str) -> tuple[Mark, ...]:
     return tuple((task.started_by, token) for token in tokens)
 
 
-def pages_worth(ambiguous_calls: Collection[AmbiguousCall]) -> int:
-    """Return the reads that listing token by token takes: up to so many, listing the whole cluster is cheaper."""
-    return READS_PER_TOKEN * len({ambiguous_call.started_by for ambiguous_call in ambiguous_calls})
+def costs_more(pages: int, unseen: int, tokens: int) -> bool:
+    """Return whether the cluster's list, which goes on after these pages, takes more reads than these tokens each.
+
+    Tasks in it that were never seen must be described. They are remembered, so that may cost as much again.
+    """
+    return pages >= tokens or pages + pages_of(unseen) >= 2 * tokens
 
 
 def by_hundreds(arns: Iterable[str]) -> Iterator[tuple[str, ...]]:

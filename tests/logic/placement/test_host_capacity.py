@@ -129,6 +129,38 @@ def test_what_lands_while_a_snapshot_is_taken_stays_debited() -> None:
     assert not made.may_be_outdated
 
 
+def test_a_start_that_is_sent_again_is_debited_once() -> None:
+    """Whether the debit of its first request is left, or a snapshot has taken its place."""
+    made, capacity = capacity_model(host())
+    for snapshot in (False, True):
+        made.debit(capacity, SMALL)
+        since = made.pool.begun
+        made.confirm_started(capacity, SMALL)
+        if snapshot:
+            made.refresh([host()])
+            assert capacity.cpu == 100, "the snapshot shows that it doesn't run"
+        made.send_again(capacity, SMALL, since)
+        assert (capacity.cpu, capacity.in_flight, capacity.started) == (90, {SMALL: 1}, {})
+        made.credit(capacity, SMALL)
+        assert capacity.cpu == 100
+
+
+def test_some_hosts_are_shown_anew() -> None:
+    """What started there before is in it; others stay as they are, and a host that no snapshot had is not added."""
+    made = CapacityModel([host("a"), host("b")])
+    for capacity in made.capacities.values():
+        made.debit(capacity, SMALL)
+        made.confirm_started(capacity, SMALL)
+    freed = made.pool.freed
+    made.update([host("a", cpu=50), host("c")], made.begin_update())
+    assert {name: capacity.cpu for name, capacity in made.capacities.items()} == {"a": 50, "b": 90}
+    assert made.pool.freed > freed
+    older = made.begin_update()
+    made.refresh([host("a"), host("b")])
+    made.update([host("a", cpu=1)], older)
+    assert made.capacities["a"].cpu == 100, "a snapshot that was begun earlier shows nothing newer"
+
+
 def test_doubt_goes_with_what_came_to_nothing() -> None:
     """A start that was in flight over a snapshot, and was refused, leaves no doubt."""
     made, capacity = capacity_model()

@@ -296,6 +296,21 @@ def test_what_is_unsent_is_credited() -> None:
     assert (chooser.choose(), chooser.choose()) == (second, None)
 
 
+def test_a_start_that_is_sent_again_counts_once() -> None:
+    """It is of the call all the time, and credited like any other if it is refused in the end."""
+    chooser = placer([host()], demand=SMALL)
+    (where,) = choose(chooser, 1)
+    for _ in range(2):
+        since = chooser.capacity_model.pool.begun
+        chooser.started(where)
+        chooser.refresh([host()])
+        chooser.send_again(where, SMALL, since)
+        assert (chooser.capacity(), chooser._counts["a"]) == (9, 1)
+    chooser.unsent(where)
+    assert (chooser.capacity(), chooser._counts["a"]) == (10, 0)
+    chooser.send_again("unknown", SMALL, 0)
+
+
 def test_a_task_that_was_not_chosen_here_counts_too() -> None:
     """One that was adopted takes its place, and counts for spreading."""
     chooser = placer([host("a"), host("b")])
