@@ -249,6 +249,9 @@ class TaskRun:
         return status
 
     def _say_interrupted(self, _: str | None) -> None:
+        if self._ended is not None:
+            self._note(Text("Interrupted: the rest of the log is not shown", "bold yellow"))
+            return
         stops = self._options.task.on_cancel == "stop" and self._arn is not None
         what = f"stopping task {messages.beginning(self._arn or '')}" if stops else "waiting for what is in flight"
         self._note(Text(f"Interrupted: {what}; Ctrl-C again ends at once", "bold yellow"))
@@ -269,10 +272,11 @@ class TaskRun:
     def _end_at_once(self) -> None:
         """Say where the task may be, and end the process."""
         self._streams.stop_live_display()
-        known = self._arn is not None or self._call_token
-        what = "the task may run on, as long as nobody stops it" if known else "nothing was started"
-        self._note(Text(f"Ended at once: {what}", "bold yellow"))
-        self._say_where_it_may_be()
+        if self._ended is None:
+            known = self._arn is not None or self._call_token
+            what = "the task may run on, as long as nobody stops it" if known else "nothing was started"
+            self._note(Text(f"Ended at once: {what}", "bold yellow"))
+            self._say_where_it_may_be()
         self._streams.finish()
         self._end(INTERRUPTED)
 

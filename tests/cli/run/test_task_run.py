@@ -176,6 +176,19 @@ async def test_ctrl_c(local: LocalECS, policy: Policy) -> None:
     assert stopped or streams.notes[-1].startswith(f"  aioecs stop {local.truth.tasks()[0].arn} --endpoint-url ")
 
 
+async def test_ctrl_c_while_the_rest_of_the_log_comes(local: LocalECS, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The task has ended: its result and its status are what they are."""
+    monkeypatch.setattr("aioecs._client.log_poller.GRACE", 60)
+    streams = RecordedStreams()
+    run = TaskRun(options(local, code=5, follow=True), streams)
+    going = asyncio.create_task(run.go())
+    await until(lambda: run._ended is not None, 20)
+    interrupt()
+    assert await going == 5
+    assert "Interrupted: the rest of the log is not shown" in streams.notes
+    assert streams.notes[-1].endswith("container main exited with code 5")
+
+
 async def test_ctrl_c_as_json(local: LocalECS) -> None:
     """The line of the result says what became of the task."""
     streams = RecordedStreams()
