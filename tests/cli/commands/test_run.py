@@ -27,7 +27,7 @@ from aioecs.cli._run.task_run import TaskRun
 from aioecs.testing import Fault, LocalECS
 
 WHERE = ("--cluster", "default", "--task-definition", "demo")
-FIRST, SECOND, LAST = LINES
+FIRST = LINES[0]
 
 
 @pytest.fixture
@@ -120,18 +120,19 @@ def running(local: LocalECS, columns: int, *words: str, **variables: str) -> Abs
 
 async def test_the_log_as_it_comes(local: LocalECS) -> None:
     """Each line is on the screen while the task still runs; the status is the exit code."""
-    async with running(local, 100, "--env", "SECONDS=2", "--env", "EXIT_CODE=3") as shown:
+    async with running(local, 100, "--env", "SECONDS=1000000") as shown:
         await shown.shows(f"task [0-9a-f]{{32}} started\r\n(.*\r\n)*{FIRST}\r\n")
-        await shown.shows(f"{SECOND}\r\n")
-        assert local.truth.running()
-        await shown.shows(f"{LAST}\r\n")
-        await shown.shows("task [0-9a-f]{8} failed after [0-9]s: container main exited with code 3\r\n")
+        [task] = local.truth.running()
+        local.engine.write_log(task.arn, "while it runs")
+        await shown.shows("while it runs\r\n")
+        local.engine.end_task(task.arn, exit_code=3)
+        await shown.shows("task [0-9a-f]{8} failed after [0-9]+s: container main exited with code 3\r\n")
         assert await shown.status() == 3
 
 
 async def test_ctrl_c_in_a_narrow_terminal(local: LocalECS) -> None:
     """The task is stopped and that is said, in 40 columns without a broken word, and without colours if so asked."""
-    async with running(local, 40, "--env", "SECONDS=60", NO_COLOR="1") as shown:
+    async with running(local, 40, "--env", "SECONDS=1000000", NO_COLOR="1") as shown:
         await shown.shows(FIRST)
         shown.press(CTRL_C)
         await shown.shows(r"Interrupted: stopping task [0-9a-f]{8};\s+Ctrl-C again ends at once")
@@ -146,7 +147,7 @@ async def test_ctrl_c_in_a_narrow_terminal(local: LocalECS) -> None:
 async def test_ctrl_c_twice(local: LocalECS) -> None:
     """It ends at once, and says how the task can be stopped."""
     local.faults.set([Fault("hang", operation="StopTask", times=None)])
-    async with running(local, 100, "--env", "SECONDS=60", "--no-follow") as shown:
+    async with running(local, 100, "--env", "SECONDS=1000000", "--no-follow") as shown:
         await shown.shows("RUNNING, [0-9]+s")
         shown.press(CTRL_C)
         await shown.shows("Interrupted: stopping task")
