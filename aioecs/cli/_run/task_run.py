@@ -186,7 +186,8 @@ class TaskRun:
 
     async def _show(self, client: Client) -> None:
         await self._started.wait()
-        self._note(Text(f"task {short(self._arn or '')} started", "dim"))
+        how = "started" if self._options.task.idempotency_key is None else "started, now or before with the same key"
+        self._note(Text(f"task {short(self._arn or '')} {how}", "dim"))
         states = asyncio.get_running_loop().create_task(self._show_states(client), name="aioecs run states")
         try:
             if self._follows:
