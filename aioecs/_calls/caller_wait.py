@@ -45,11 +45,11 @@ class PendingOutcome(Protocol[R_co]):
         ...
 
     @property
-    def can_be_cut(self) -> bool:
+    def can_end_now(self) -> bool:
         """Whether leaving it ends it at once."""
         ...
 
-    def end_or(self) -> asyncio.Future[None]:
+    def end_waiter(self) -> asyncio.Future[None]:
         """Return a future that is resolved at its end."""
         ...
 
@@ -105,13 +105,13 @@ class SharedCall:
         return self.call.ended
 
     @property
-    def can_be_cut(self) -> bool:
+    def can_end_now(self) -> bool:
         """Whether a withdrawal ends the call at once."""
-        return self.call.can_be_cut
+        return self.call.can_end_now
 
-    def end_or(self) -> asyncio.Future[None]:
+    def end_waiter(self) -> asyncio.Future[None]:
         """Return a future that is resolved at the end of the call."""
-        return self.call.end_or()
+        return self.call.end_waiter()
 
     def join(self) -> None:
         """Add a caller."""
@@ -155,7 +155,7 @@ class SharedCall:
         """Extend the call's clock to that of a call that is to share it: no caller's clock cuts another's short."""
         shared = self.call.record
         shared.deadline = max(shared.deadline, record.deadline)
-        shared.horizon = max(shared.horizon, record.horizon)
+        shared.scope_deadline = max(shared.scope_deadline, record.scope_deadline)
 
     def leave(self, on_cancel: OnCancel, why: str) -> None:
         """Withdraw it for one caller."""
@@ -175,7 +175,7 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
         self._left = False
         self._fired: Source | None = None  # the part of the source that has withdrawn the call
         self._delivered = False
-        self._waiter = self._awaited.end_or()
+        self._waiter = self._awaited.end_waiter()
         self._watch = CancellationMonitor.here().watch(source, self._source_fired) if source is not None else None
         self._settle_timer: asyncio.TimerHandle | None = None
         self._settling_number = -1
@@ -200,11 +200,11 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
 
     async def answer(self) -> R:
         """Wait for the call, and return its response or raise its error."""
-        first = await self._ended()
+        first = await self._wait_for_end()
         if not self._left:
             self._delivered = True
             self._awaited.note_delivered()
-            return self._answer()
+            return self._result_or_raise()
         if first is None:
             first = await cancelled_around()
         truth = self._awaited.cancelled(reason_of(self._fired), self._fired)
@@ -217,7 +217,7 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
             raise first from truth
         raise truth
 
-    async def _ended(self) -> asyncio.CancelledError | None:
+    async def _wait_for_end(self) -> asyncio.CancelledError | None:
         """Wait until the caller can go on, and return the cancel of its task if one came.
 
         This is the one place that decides between an answer and a cancel that arrive together. A cancel that arrives
@@ -231,13 +231,13 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
                 await waiter
             except asyncio.CancelledError as cancelled_here:
                 if not self._is_second():
-                    await self._settled()
+                    await self._wait_settled()
                 return cancelled_here
             if self._source is not None and not self._left and fired(self._source):
                 self._source_fired()
         return None
 
-    def _answer(self) -> R:
+    def _result_or_raise(self) -> R:
         result = self._awaited.result()
         if isinstance(result, ECSError):
             raise result
@@ -248,11 +248,11 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
         own = isinstance(self._fired, anyio.CancelScope) and anyio.current_effective_deadline() == float("-inf")
         return self._fired is not None and not own
 
-    async def _settled(self) -> None:
+    async def _wait_settled(self) -> None:
         """Wait on, shielded from the scopes that have cancelled the caller, until the call ends or a second cancel."""
         self._leave("cancelled")
         if self._waiter.cancelled():
-            self._waiter = self._awaited.end_or()
+            self._waiter = self._awaited.end_waiter()
         with anyio.CancelScope(shield=True), contextlib.suppress(asyncio.CancelledError):
             if not self._waiter.done():
                 await self._waiter
@@ -277,10 +277,10 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
         if self._left:
             return
         self._left = True
-        at_once = self._on_cancel == "abandon" and not self._awaited.can_be_cut
+        at_once = self._on_cancel == "abandon" and not self._awaited.can_end_now
         self._awaited.leave(self._on_cancel, why)
         if self._waiter.done():  # it was cancelled with its caller, or the withdrawal has reopened the call
-            self._waiter = self._awaited.end_or()
+            self._waiter = self._awaited.end_waiter()
         if at_once or not self._settle:
             self._end_wait()
         else:

@@ -19,10 +19,10 @@ from aioecs.errors import CallCancelled, CallTimeout
 T = TypeVar("T")
 
 
-def may_have_fired(source: Source | None, horizon: float) -> bool:
-    """Return whether `refuse_if_cancelled` could raise; the scopes around the caller end at `horizon`."""
+def may_have_fired(source: Source | None, scope_deadline: float) -> bool:
+    """Return whether `refuse_if_cancelled` could raise; the scopes around the caller end at `scope_deadline`."""
     task = asyncio.current_task()
-    return source is not None or horizon == float("-inf") or (task is not None and task.cancelling() > 0)
+    return source is not None or scope_deadline == float("-inf") or (task is not None and task.cancelling() > 0)
 
 
 def call_cancelled(what: str, reason: str | None, source: object) -> CallCancelled:
@@ -52,7 +52,7 @@ async def until_over(loop: asyncio.AbstractEventLoop, call: Call, record: CallRe
         StartCancelled, CancelledError: as `refuse_if_cancelled` does.
         CallTimeout: the clock of the waiting call ran out; nothing was sent.
     """
-    waiter = call.end_or()
+    waiter = call.end_waiter()
     clock = loop.call_at(record.deadline, resolve, waiter)
     try:
         with CancellationMonitor.here().watch(source, partial(resolve, waiter)):

@@ -190,7 +190,7 @@ class Starting(ABC):
         call = self._preparer.call(request, idempotency_key, self._chosen_delivery(delivery))
         policy = self._policy(on_cancel)
         with StartEvents(core.emit, call.record.starts) as told:
-            if may_have_fired(source, call.record.horizon):
+            if may_have_fired(source, call.record.scope_deadline):
                 await refuse_if_cancelled(source, partial(cancelled, call.record))
             if idempotency_key is None:
                 shared_call = SharedCall(call)

@@ -27,6 +27,7 @@ COMMANDS = {
     "logs": "Show what a task has written to its log: all of it, the last lines, or the lines as they come.",
     "watch": "Watch a cluster until Ctrl-C: how many tasks are in which state, and the load of each instance.",
     "instances": "List the container instances of a cluster: their status, their tasks, and their free capacity.",
+    "worker": "Run a worker of your own until SIGTERM or Ctrl-C, or check that it is healthy.",
     "local": "Run an ECS on this machine, for any AWS SDK, the AWS CLI or aioecs, until Ctrl-C.",
     "chaos": "Put scripted faults between any AWS SDK and an endpoint of ECS, until Ctrl-C.",
     "conformance": "Check on your own account whether Amazon ECS behaves as aioecs relies on.",

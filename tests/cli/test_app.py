@@ -242,7 +242,7 @@ def test_a_list_of_commands_says_what_their_help_says(name: str) -> None:
 
 
 @pytest.mark.parametrize("words", ["--version", "--help", "start --help", "run --help", "logs --help"])
-def test_help_is_quick(words: str) -> None:
+def test_help_imports_nothing_slow(words: str) -> None:
     """Help and --version import nothing that takes long, and no command but their own."""
     code = (
         "import sys; from aioecs.cli import main; import atexit; atexit.register(lambda: print(*sys.modules)); main()"

@@ -97,11 +97,11 @@ policy: Literal["stop", "keep", "abandon"] = on_cancel
 
 
 def received(starts: tuple[aioecs.StartResult, ...], reason: str | None) -> None:
-    """Hear of outcomes that no caller is left to hear."""
+    """Receive outcomes that no caller is left to receive."""
 
 
 def on_event(event: aioecs.Event) -> None:
-    """Hear what happens on the way of a start."""
+    """Receive the events of a start."""
     match event:
         case aioecs.types.CallBegun() | aioecs.types.CallSettled():
             assert_type(event.token, str)
@@ -154,13 +154,13 @@ def key(asked: aioecs.StartTaskRequest) -> str:
 
 
 def lacking(demand: aioecs.CapacityDemand) -> None:
-    """Hear what is lacking."""
+    """Receive what is lacking."""
     assert_type(demand.memory, int)
     assert_type(demand.attributes, tuple[tuple[str, str | None], ...])
 
 
 async def starting(ecs: aioecs.Client, token: aioecs.CancelToken, scope: anyio.CancelScope) -> None:
-    """Start one, many, and where there is room."""
+    """Start one, many, and where there is capacity."""
     assert_type(await ecs.start_task(request), aioecs.StartTaskResponse)
     assert_type(await ecs.start_task(request, timeout=2.5), aioecs.StartTaskResponse)
     assert_type(await ecs.start_task(request, scope, idempotency_key="job", on_cancel="stop"), aioecs.StartTaskResponse)
@@ -235,7 +235,7 @@ async def cancelling(token: aioecs.CancelToken) -> None:
 
 
 async def waiting(ecs: aioecs.Client, token: aioecs.CancelToken, tasks: Sequence[aioecs.Task]) -> None:
-    """Wait, watch, and be told by events."""
+    """Wait, watch, and feed events."""
     assert_type(await ecs.wait_until_running(tasks, token, timeout=60), list[aioecs.Task])
     assert_type(await ecs.wait_until_stopped(["arn", *tasks], timeout=None, cluster="render"), list[aioecs.Task])
     async for task in ecs.watch(tasks, timeout=60):
@@ -309,7 +309,7 @@ def blocking(token: aioecs.CancelToken) -> None:
 
 
 def misused(ecs: aioecs.sync.Client) -> None:
-    """Be told so by the checker: an `ignore` that nothing needs is an error too."""
+    """The checker reports it: an `ignore` that nothing needs is an error too."""
     aioecs.sync.Client(regoin_name="eu-west-1")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     aioecs.Client(on_cancel="never")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     ecs.describe_tasks(stop)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -491,7 +491,7 @@ async def to_the_end(ecs: aioecs.Client, one: aioecs.StartTaskRequest, run_one: 
 
 
 def refused_by_run_task(error: aioecs.ECSServiceError) -> tuple[str, ...]:
-    """Tell RunTask's own errors apart."""
+    """Distinguish RunTask's own errors."""
     match error:
         case aioecs.ConflictException():
             return error.resource_ids
@@ -509,7 +509,7 @@ def cut_short(error: aioecs.CallCancelled) -> None:
 
 
 def failed(error: Exception) -> str | None:
-    """Tell them apart."""
+    """Distinguish them."""
     assert_type(aioecs.is_retry_safe(error), bool)
     assert_type(aioecs.find_start_error(error), aioecs.StartCancelled | None)
     match error:

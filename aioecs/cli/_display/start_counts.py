@@ -69,7 +69,7 @@ class StartCounts:
     tasks: list[str] = attrs.field(factory=list[str])
     """The first that started, by their ids."""
     final: ECSError | None = None
-    """The first error that another try can't mend."""
+    """The first error that another try can't help."""
     never_drawn: int = 0
     """How many were never begun, once it is over."""
 

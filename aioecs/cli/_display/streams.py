@@ -265,11 +265,11 @@ def _lines_for(console: Console, line: Text) -> list[Text]:
 
 def _rendered(console: Console, line: Text) -> list[str]:
     """Return what is to be printed, as text with the console's colours."""
-    paper = Console(file=StringIO(), force_terminal=_is_terminal(console) or None, highlight=False)
+    in_memory = Console(file=StringIO(), force_terminal=_is_terminal(console) or None, highlight=False)
     texts: list[str] = []
     for part in _lines_for(console, line):
-        with paper.capture() as captured:
-            paper.print(part, soft_wrap=True)
+        with in_memory.capture() as captured:
+            in_memory.print(part, soft_wrap=True)
         texts.append(captured.get().removesuffix("\n"))
     return texts
 

@@ -126,9 +126,9 @@ class JobsRun:
         arn = next((start.task.arn for start in run.starts if start.task is not None), None)
         self._running.pop(arn or "", None)
         if run.result is not None:
-            late = self._is_late(run)
-            status = TIMED_OUT if late else status_of(run.result)
-            self._streams.write(messages.result_json(run.result, status, job=job, timed_out=late))
+            timed_out = self._timed_out(run)
+            status = TIMED_OUT if timed_out else status_of(run.result)
+            self._streams.write(messages.result_json(run.result, status, job=job, timed_out=timed_out))
         elif run.error is not None:
             token = next((start.token for start in run.starts if start.token), "")
             outcome = run.starts[0].outcome if run.starts else None
@@ -136,7 +136,7 @@ class JobsRun:
                 messages.failure_json(run.error, self._status_of_error(run), arn, token, outcome, job=job)
             )
 
-    def _is_late(self, run: Run) -> bool:
+    def _timed_out(self, run: Run) -> bool:
         """Whether aioecs stopped the task because it took too long, which the reason of the stop says."""
         reason = f"aioecs: it had not ended after {self._options.timeout or 0:g} s"
         return run.result is not None and run.result.task.stopped_reason == reason

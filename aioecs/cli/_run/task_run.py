@@ -120,21 +120,21 @@ class TaskRun:
                 idempotency_key=options.task.idempotency_key,
                 **placement_options(options),
             )
-        except WaitTimeout as late:
-            return await self._stopped(client, late), True
+        except WaitTimeout as timeout:
+            return await self._stopped(client, timeout), True
         return result, False
 
-    async def _stopped(self, client: Client, late: WaitTimeout) -> TaskResult:
+    async def _stopped(self, client: Client, timeout: WaitTimeout) -> TaskResult:
         """Stop the task that has not ended in time, and return how it ended then."""
-        [task] = [start.task for start in late.starts if start.task is not None]
+        [task] = [start.task for start in timeout.starts if start.task is not None]
         after = f"had not ended after {self._options.timeout:g} s"
         self._note(Text(f"task {messages.beginning(task.arn)} {after}: stopping it", "bold yellow"))
         cluster = self._options.task.cluster
         await client.stop_task(StopTaskRequest(cluster=cluster, task=task.arn, reason=f"aioecs run: it {after}"))
         try:
             [task] = await client.wait_until_stopped([task], self._token, timeout=STOPPING, cluster=cluster)
-        except WaitTimeout as still:
-            task = still.known[0] if still.known else task
+        except WaitTimeout as again:
+            task = again.known[0] if again.known else task
         return await client.task_result(task, container=self._options.task.container)
 
     def _on_event(self, event: Event) -> None:

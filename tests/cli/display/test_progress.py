@@ -36,20 +36,20 @@ def test_progress_too_narrow_for_a_bar() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "rate"), [(0.0, "0 tasks/s"), (0.5, "2 tasks/s")])
-def test_progress_tells_the_rate(seconds: float, rate: str) -> None:
+def test_progress_shows_the_rate(seconds: float, rate: str) -> None:
     """The rate is of tasks started; before any time has passed it is nought."""
     (line,) = drawn(progress(report(10, start(Outcome.STARTED), seconds=seconds), 120), 120)
     assert f" {rate}" in line
 
 
 @pytest.mark.parametrize(
-    ("rate", "pace"),
+    ("rate", "limit"),
     [(40.0, "at most 40 calls/s"), (1234.5, "at most 1,234 calls/s"), (2.54, "at most 2.5 calls/s")],
 )
-def test_progress_tells_the_pace(rate: float, pace: str) -> None:
+def test_progress_shows_the_rate_limit(rate: float, limit: str) -> None:
     """What the rate_limit has learnt stands behind the counts."""
     (line,) = drawn(progress(report(10, start(Outcome.STARTED), rate=rate), 120), 120)
-    assert line.rstrip().endswith(f" 0 tasks/s, 2s, 18s left, {pace}")
+    assert line.rstrip().endswith(f" 0 tasks/s, 2s, 18s left, {limit}")
     assert "━" in line
 
 
@@ -58,8 +58,8 @@ def test_progress_without_a_rate_limit() -> None:
     assert "at most" not in "".join(drawn(progress(report(10, start(Outcome.STARTED)), 120), 120))
 
 
-def test_the_pace_gives_way_to_the_bar() -> None:
-    """On 55 columns the bar stays, and the pace has a line of its own."""
+def test_the_rate_limit_gets_a_line_of_its_own() -> None:
+    """On 55 columns the bar stays, and the rate limit has a line of its own."""
     first, second = drawn(progress(report(2, start(Outcome.STARTED), rate=40.0), 55), 55)
     assert "━" in first
     assert second.strip() == "at most 40 calls/s"
