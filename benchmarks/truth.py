@@ -7,7 +7,7 @@ StartTask and RunTask, one start a call, and `run_tasks`, ten a call.
 The faulty storm: starts through a local ECS of which 10 % take effect and lose their answer, and 4 % lose it without
 taking effect (connections reset, closed and hung, answers cut, 500s). The cancelled storm: each call's task is
 cancelled at a random moment. Every start carries its number as its group, so that the truth can be held against
-the client's word.
+the client's report.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ async def threads(stack: AsyncExitStack, served: ServedECS) -> Starter:
 async def ours(
     stack: AsyncExitStack, served: ServedECS, late: dict[int, Report], *, runs: bool = False, **settings: Any
 ) -> Starter:
-    """Open an aioecs client; what `on_settled` is told counts as its word."""
+    """Open an aioecs client; what `on_settled` receives counts as its report."""
 
     def on_settled(starts: tuple[aioecs.StartResult, ...], _reason: str | None) -> None:
         for start in starts:
@@ -180,20 +180,20 @@ class Row:
     seconds: float
 
 
-def judge(client: str, words: dict[int, Report], truth: dict[str, Any], seconds: float) -> Row:
-    """Hold a client's words against the truth."""
-    running: dict[int, set[str]] = {number: set() for number in words}
+def judge(client: str, reports: dict[int, Report], truth: dict[str, Any], seconds: float) -> Row:
+    """Compare a client's reports with the truth."""
+    running: dict[int, set[str]] = {number: set() for number in reports}
     for task in truth["tasks"]:
         if task["desired_status"] == "RUNNING":
             running[int(task["group"])].add(task["arn"])
     return Row(
         client=client,
-        asked=len(words),
+        asked=len(reports),
         started=sum(bool(tasks) for tasks in running.values()),
         duplicates=sum(max(0, len(tasks) - 1) for tasks in running.values()),
-        lies=sum(bool(running[n]) and not word.arns and word.outcome == "failed" for n, word in words.items()),
-        orphans=sum(len(tasks - words[n].arns) for n, tasks in running.items() if words[n].outcome != "unknown"),
-        unknown=sum(word.outcome == "unknown" for word in words.values()),
+        lies=sum(bool(running[n]) and not report.arns and report.outcome == "failed" for n, report in reports.items()),
+        orphans=sum(len(tasks - reports[n].arns) for n, tasks in running.items() if reports[n].outcome != "unknown"),
+        unknown=sum(report.outcome == "unknown" for report in reports.values()),
         seconds=seconds,
     )
 
@@ -224,7 +224,7 @@ TOGETHER = 10
 async def faulty(side: str, count: int) -> Row:
     """Run the faulty storm through one client."""
     with serving(faults(), instances=50, visibility_lag=0.5, cpu=10**6, memory=10**6) as served:
-        words: dict[int, Report] = {}
+        reports: dict[int, Report] = {}
         began = time.perf_counter()
         async with AsyncExitStack() as stack:
             start = await SIDES[side](stack, served, {})
@@ -232,20 +232,20 @@ async def faulty(side: str, count: int) -> Row:
 
             async def work() -> None:
                 for number in numbers:
-                    words[number] = await start(number)
+                    reports[number] = await start(number)
 
             async with asyncio.TaskGroup() as group:
                 for _ in range(50):
                     group.create_task(work())
-        return judge(side, words, served.truth(), time.perf_counter() - began)
+        return judge(side, reports, served.truth(), time.perf_counter() - began)
 
 
 async def cancelled(side: str, count: int) -> Row:
     """Cancel each call at a random moment; what a cancelled call's caller has no ARN of is an orphan."""
-    dice = random.Random(1)
+    rng = random.Random(1)
     with serving(delays(), instances=50, cpu=10**6, memory=10**6) as served:
         late: dict[int, Report] = {}
-        words: dict[int, Report] = {}
+        reports: dict[int, Report] = {}
         began = time.perf_counter()
         async with AsyncExitStack() as stack:
             start = await SIDES[side](stack, served, late)
@@ -255,22 +255,22 @@ async def cancelled(side: str, count: int) -> Row:
             async def work() -> None:
                 for number in numbers:
                     task = asyncio.ensure_future(start(number))
-                    await asyncio.wait([task], timeout=dice.random() * 2 * LATENCY)
+                    await asyncio.wait([task], timeout=rng.random() * 2 * LATENCY)
                     task.cancel()
                     await asyncio.wait([task])
-                    words[number] = Report(outcome="cancelled") if task.cancelled() else task.result()
+                    reports[number] = Report(outcome="cancelled") if task.cancelled() else task.result()
 
             async with asyncio.TaskGroup() as group:
                 for _ in range(20):
                     group.create_task(work())
         truth = served.truth()
         truth["tasks"] = [task for task in truth["tasks"] if task["group"] != str(count)]
-        return judge(side, words | late, truth, time.perf_counter() - began)
+        return judge(side, reports | late, truth, time.perf_counter() - began)
 
 
 async def many(count: int, script: list[Fault], *, cancels: bool) -> Row:
     """Start tasks by `run_tasks`, ten equal requests each; if `cancels`, a token cancels each at a random moment."""
-    dice = random.Random(1)
+    rng = random.Random(1)
     with serving(script, instances=50, cpu=10**6, memory=10**6) as served:
         starts: dict[str, aioecs.StartResult] = {}
         settled: dict[str, aioecs.StartResult] = {}
@@ -287,7 +287,7 @@ async def many(count: int, script: list[Fault], *, cancels: bool) -> Row:
                 for number in numbers:
                     token = aioecs.CancelToken()
                     if cancels:
-                        token.cancel_after(dice.random() * 2 * LATENCY)
+                        token.cancel_after(rng.random() * 2 * LATENCY)
                     request = aioecs.RunTaskRequest(task_definition="demo", group=str(number))
                     try:
                         reported[number] = list((await client.run_tasks([request] * TOGETHER, token)).starts)
@@ -305,7 +305,7 @@ async def many(count: int, script: list[Fault], *, cancels: bool) -> Row:
 def _judge_many(
     reported: dict[int, list[aioecs.StartResult]], known: set[str], truth: dict[str, Any], seconds: float
 ) -> Row:
-    """Hold what was told of groups of equal starts against the truth."""
+    """Compare the reports of groups of equal starts with the truth."""
     running: dict[int, set[str]] = {number: set() for number in reported}
     for task in truth["tasks"]:
         if task["desired_status"] == "RUNNING":
@@ -333,7 +333,7 @@ def figures(quick: bool) -> Figures:
     keep_to_one_core()
     count, cancels = (30, 30) if quick else (500, 600)
     storming = QUICK if quick else list(SIDES)
-    # boto3's threads can't be cancelled, and what differs only in what it does about faults needs no second look.
+    # boto3's threads can't be cancelled, and a variant that differs only in its handling of faults needs no second run.
     cancellable = [side for side in storming if "boto3" not in side and "at least" not in side and "stand" not in side]
     rows = [asyncio.run(faulty(side, count)) for side in storming]
     cut = [asyncio.run(cancelled(side, cancels)) for side in cancellable]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import anyio
 
@@ -195,7 +196,8 @@ class TaskPoller:
         """Handle a failed request: a temporary error is retried, a permanent one ends the waits for its tasks."""
         if not _is_permanent(error):
             if self._last_error is None:
-                log.warning("DescribeTasks of %d awaited tasks failed, and is retried: %s", len(entries), error)
+                text = "DescribeTasks of %d awaited tasks failed, and is retried: %s"
+                log.warning(text, len(entries), error, extra=_fields(cluster, entries, error))
             self._last_error = error
         elif len(entries) > 1 and _may_concern_one(error):
             half = len(entries) // 2  # one bad name fails the whole request: find it by halving
@@ -203,8 +205,14 @@ class TaskPoller:
             await self._describe(cluster, entries[half:], began)
         else:
             text = "tasks in the cluster %s can't be waited for: %s"
-            self.core.warn_once(f"wait {type(error).__name__} {cluster}", text, cluster, error)
+            fields = _fields(cluster, entries, error)
+            self.core.warn_once(f"wait {type(error).__name__} {cluster}", text, cluster, error, fields=fields)
             self._fail([entry.key for entry in entries], error)
+
+
+def _fields(cluster: str, entries: tuple[Entry, ...], error: ECSError) -> dict[str, Any]:
+    arns = tuple(entry.key[1] for entry in entries)
+    return {"operation": "DescribeTasks", "cluster": cluster, "arns": arns, "error": type(error).__name__}
 
 
 def _account_of(arn: str) -> str:

@@ -21,7 +21,7 @@ from aioecs._model.options import OnCancel
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.shapes.task import Task
 from aioecs._model.start_result import Outcome, StartResult
-from aioecs._runtime.cancellation_monitor import Cancellable
+from aioecs._runtime.cancellation_monitor import Source
 from aioecs.errors import ClientStateError, ECSError
 
 MIN_REFRESH_INTERVAL = 0.25  # in seconds, between two refreshes of an inventory
@@ -42,7 +42,7 @@ class PlacementStream(UnplacedStarts):
         engine: Engine,
         group_of: Callable[[StartTaskRequest, str | None], Group],
         on_cancel: OnCancel,
-        source: Cancellable | None,
+        source: Source | None,
         *,
         contexts: PlacementContexts,
         options: PlacementOptions,
