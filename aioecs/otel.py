@@ -56,8 +56,8 @@ from aioecs.types import (
 try:
     from opentelemetry import metrics, trace
     from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
-except ImportError as missing:
-    raise ImportError("aioecs.otel needs OpenTelemetry: install aioecs[otel]") from missing
+except ImportError as _missing:
+    raise ImportError("aioecs.otel needs OpenTelemetry: install aioecs[otel]") from _missing
 
 __all__ = ["Instrumentation"]
 
