@@ -69,14 +69,14 @@ class Call:
         self._interrupting = False
         self._cancelled: asyncio.CancelledError | None = None
         self._waiters: list[asyncio.Future[None]] = []
-        self.ended = False
+        self.ended: bool = False
         self.on_change: Callable[[Phase], None] | None = None
         """Called with the phase whenever something has happened and the call has not ended."""
         self.may_send: Callable[[], bool] | None = None
         """Checked in the last step before each send; while it returns False, nothing is sent."""
         self.withdrawn: str | None = None
         """Why the last caller withdrew it; None while a caller still wants it."""
-        self.undelivered = False
+        self.undelivered: bool = False
         """A caller has left before the outcome was final: it goes to `on_settled` and the log."""
 
     def begin(self, permit: float | None = None, callers: tuple[Context, ...] = ()) -> None:

@@ -157,7 +157,7 @@ class Packing:
 
     def __init__(self, window: float) -> None:
         self.window = window
-        self.queued = 0
+        self.queued: int = 0
         """Number of queued starts, in all groups."""
         self._order: OrderedDict[Group, None] = OrderedDict()
         self._full: OrderedDict[Group, None] = OrderedDict()
