@@ -8,7 +8,7 @@
 A call (one StartTask with its retries and lookups, at most ten starts) is the span `aioecs.start_task`, a child of the
 span that was current in its caller. Where a batch lets several callers share a call, the others' spans are its
 links. Each attempt is a child of it, `ECS.StartTask`, named and described as the semantic conventions for AWS SDKs ask.
-Other events are events of the call's span: `throttled`, `in doubt`, `looked up`, `adopted`, `refused`,
+Other events are events of the call's span: `throttled`, `in doubt`, `lookup up`, `adopted`, `refused`,
 `not sent`, `paced`.
 
 ====================== ============== ========= ======================================================================
@@ -73,7 +73,7 @@ STARTED = (Outcome.STARTED, Outcome.STOPPED)
 
 @attrs.define(eq=False)
 class _Call:
-    """A call on its way."""
+    """A call in progress."""
 
     span: Span
     began: float
@@ -138,7 +138,7 @@ class Instrumentation:
             case StartSettled():
                 self._starts.add(1, {"aioecs.outcome": event.outcome.value})
             case RequestRateLimited():
-                self._paced(event)
+                self._rate_limited(event)
             case CallSettled():
                 self._settled(event)
             case _:
@@ -160,7 +160,7 @@ class Instrumentation:
         self._calls[event.call] = _Call(span, time.perf_counter())
         self._in_flight.add(1)
 
-    def _paced(self, event: RequestRateLimited) -> None:
+    def _rate_limited(self, event: RequestRateLimited) -> None:
         self._waits.record(event.waited)
         call = self._calls.get(event.call) if event.call is not None else None
         if call is not None:
@@ -175,7 +175,7 @@ class Instrumentation:
             self._lookups.add(1)
 
     def _go_on(self, call: _Call, event: Event) -> None:
-        """Tell in the spans of a call what happened to it."""
+        """Record the events of a call in its spans."""
         span = call.span
         match event:
             case RequestSent():

@@ -268,7 +268,7 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
             self._leave(reason_of(part) or "cancelled")
 
     def _ends_settling(self, part: Source) -> bool:
-        """Tell whether this is a second cancel, after the caller's own or after its time limit."""
+        """Return whether this is a second cancel, after the caller's own or after its time limit."""
         if isinstance(self._fired, TimeLimit):
             return True
         return self._left and self._fired is None and isinstance(part, CancelToken)

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 REFUSED_TOKEN = "InvalidParameterException"  # noqa: S105 no secret: what an expired page token is answered with
 BURST, RATE = 5.0, 20.0
 """Requests at once, and a second: a fifth is left to other programs."""
-LONGEST_REST = 10.0
+LONGEST_PAUSE = 10.0
 """Between two tries of a read that failed, in seconds."""
 PATIENCE = 10
-"""Reads that fail in a row before the follower is told."""
+"""Reads that fail in a row before the follower gets the error."""
 
 Connect = Callable[[str | None], Awaitable[Any]]
 """Returns the client of CloudWatch Logs for a Region; None is the client's own."""
@@ -62,7 +62,7 @@ class LogPoller:
                 continue
             if over_at is not None and began >= over_at:
                 return
-            await self._rest(cursor.interval if over_at is None else max(0.0, over_at - loop.time()), ended)
+            await self._pause(cursor.interval if over_at is None else max(0.0, over_at - loop.time()), ended)
 
     async def last(self, source: LogSource, count: int) -> list[LogLine]:
         """Return the last lines of a stream.
@@ -101,10 +101,10 @@ class LogPoller:
         if not throttled:
             text = "the log stream %s can't be read, and is tried again, as others are: %s"
             self._core.warn_once(f"log {type(error).__name__}", text, source.stream, error)
-        await asyncio.sleep(min(LONGEST_REST, 0.5 * 2.0**failures) * (1 + self._core.jitter()) / 2)
+        await asyncio.sleep(min(LONGEST_PAUSE, 0.5 * 2.0**failures) * (1 + self._core.jitter()) / 2)
 
     async def _page(self, source: LogSource, members: Mapping[str, Any]) -> LogPage | None:
-        """Read one page when it has its turn."""
+        """Read one page when it has a permit."""
         from aioecs._transport.botocore.log_events import read_log_events
 
         client = await self._connect(source.region)
@@ -125,7 +125,7 @@ class LogPoller:
             self._limiters[region] = SharedLimiter(FixedRate(BURST, RATE))
         return self._limiters[region]
 
-    async def _rest(self, seconds: float, ended: asyncio.Event | None) -> None:
+    async def _pause(self, seconds: float, ended: asyncio.Event | None) -> None:
         """Wait for the next read, not beyond the end of the task."""
         if ended is None or ended.is_set():
             await asyncio.sleep(seconds)

@@ -1,4 +1,4 @@
-"""_aws: what an error of SQS or DynamoDB means, and what an answer's Date tells."""
+"""_aws: what an error of SQS or DynamoDB means, and what an answer's Date says."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_expired_credentials_may_be_renewed(code: str, failures: int, for_good: 
     ],
 )
 async def test_settings_that_can_t_be_used(error: Exception, said: str) -> None:
-    """Are told as ConfigurationError."""
+    """Are raised as ConfigurationError."""
 
     async def open_it() -> None:
         raise error
@@ -66,7 +66,7 @@ async def test_settings_that_can_t_be_used(error: Exception, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("date", "told"),
+    ("date", "reported"),
     [
         ("Fri, 15 Jan 2027 08:00:00 GMT", ClockReading(1_800_000_000.0, 1, 2)),
         ("yesterday", None),
@@ -75,9 +75,9 @@ async def test_settings_that_can_t_be_used(error: Exception, said: str) -> None:
         (None, None),
     ],
 )
-def test_a_date_is_read_if_it_is_one(date: Any, told: ClockReading | None) -> None:
-    """What is none tells nothing, wherever it is missing."""
-    assert reading({"ResponseMetadata": {"HTTPHeaders": {"date": date}}}, 1, 2) == told
+def test_a_date_is_read_if_it_is_one(date: Any, reported: ClockReading | None) -> None:
+    """A value that is none is ignored, wherever it is missing."""
+    assert reading({"ResponseMetadata": {"HTTPHeaders": {"date": date}}}, 1, 2) == reported
     answers: list[Any] = [None, {}, {"ResponseMetadata": None}, {"ResponseMetadata": {"HTTPHeaders": []}}]
     for answer in answers:
         assert reading(answer, 1, 2) is None

@@ -13,7 +13,7 @@ NOW = 1_800_000_000.0
     ("reading", "off"),
     [
         (ClockReading(NOW, NOW, NOW), 0),
-        (ClockReading(NOW, NOW + 0.9, NOW + 0.99), 0),  # a Date tells whole seconds
+        (ClockReading(NOW, NOW + 0.9, NOW + 0.99), 0),  # a Date has whole seconds
         (ClockReading(NOW, NOW + 31, NOW + 31.1), 30),
         (ClockReading(NOW, NOW - 30.1, NOW - 30), -30),
         (ClockReading(NOW, NOW - 25, NOW + 0.5), 0),  # a long poll, whose answer was made at its end

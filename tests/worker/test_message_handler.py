@@ -179,7 +179,7 @@ def test_what_becomes_of_it(outcome: JobOutcome, caplog: pytest.LogCaptureFixtur
     ],
 )
 def test_what_is_logged(outcome: JobOutcome, level: str | None, said: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Once each, at the level of who should hear it; what passes by itself is no news."""
+    """Once each, at the level of who should read it; what passes by itself is not logged."""
 
     async def main() -> None:
         async with a_scene(AttemptResult(outcome, DECISIONS[outcome].action, "why")) as scene:
@@ -190,7 +190,7 @@ def test_what_is_logged(outcome: JobOutcome, level: str | None, said: str, caplo
     assert said in caplog.text
 
 
-def test_a_ledger_that_stays_down_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_ledger_that_stays_down_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     """However many messages meet it; what was granted meanwhile makes it be looked for soon the next time."""
 
     async def main() -> None:
@@ -299,7 +299,7 @@ def test_no_longer_than_the_queue_hides_it() -> None:
     ],
 )
 def test_a_line_for_each_job(tried: AttemptResult, said: str, caplog: pytest.LogCaptureFixture) -> None:
-    """At INFO, where nobody need hear it; never a word of the message."""
+    """At INFO, where nobody need read it; never a part of the message."""
 
     async def main() -> None:
         async with a_scene(tried) as scene:
@@ -397,17 +397,17 @@ def test_poison_is_in_the_way_until_the_queue_takes_it() -> None:
 # The end -------------------------------------------------------------------------------------------------------------
 
 
-def test_what_rests_as_the_worker_ends_goes_back() -> None:
+def test_what_pauses_as_the_worker_ends_goes_back() -> None:
     """It is tried once more, which begins nothing then, and is named among those that are left."""
 
     async def main() -> None:
         async with a_scene(
             NO_CAPACITY, AttemptResult(JobOutcome.WITHDRAWN, MessageAction.RETURN_NOW), max_receives=10
         ) as scene:
-            carrying = asyncio.create_task(scene.handle(receives=10))
+            handling = asyncio.create_task(scene.handle(receives=10))
             await asyncio.sleep(30)
             scene.shutdown.request("SIGTERM")
-            await carrying
+            await handling
             assert scene.delays == [29]
             assert scene.in_flight.finished == [0]
             assert (scene.counters.now.left, scene.counters.now.returned) == (("m",), 1)
@@ -421,11 +421,11 @@ def test_cut_off_it_is_given_back(lease: float, back_in: float) -> None:
 
     async def main() -> None:
         async with a_scene(STARTED, lease=lease) as scene:
-            carrying = asyncio.create_task(scene.handle())
+            handling = asyncio.create_task(scene.handle())
             await iterations(3)
-            carrying.cancel()
-            await asyncio.wait([carrying])
-            assert carrying.cancelled()
+            handling.cancel()
+            await asyncio.wait([handling])
+            assert handling.cancelled()
             assert scene.in_flight.finished == [pytest.approx(back_in)]
             assert (scene.counters.now.left, scene.counters.now.started) == (("m",), 0)
 

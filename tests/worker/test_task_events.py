@@ -60,12 +60,12 @@ def test_results_once_each() -> None:
 
     async def work() -> None:
         async with engine_client(running_seconds=1.0, exit_code=lambda task: task.seq % 2) as world:
-            told: list[Any] = []
-            world.transport.engine.listen(told.append)
+            reported: list[Any] = []
+            world.transport.engine.listen(reported.append)
             arns = world.transport.start(200)
             await asyncio.sleep(5)
             world.transport.engine.advance()
-            events = [in_sns(event) if rng.random() < 0.5 else event for event in told * 2]
+            events = [in_sns(event) if rng.random() < 0.5 else event for event in reported * 2]
             rng.shuffle(events)
             sqs, ledger = FakeSQS(), MemoryLedger()
             for event in events:
@@ -78,7 +78,7 @@ def test_results_once_each() -> None:
             assert sum(each.foreign for each in counts) == 0
             # A process that begins anew with the same ledger hands nothing over again.
             put(sqs, events[0])
-            for event in told[-3:]:
+            for event in reported[-3:]:
                 put(sqs, event)
             await until_empty(sqs, receiver(world, sqs, on_result, ledger=ledger))
             assert handed == Counter(arns)
@@ -91,13 +91,13 @@ def test_a_wait_ends_by_an_event() -> None:
 
     async def work() -> None:
         async with engine_client(running_seconds=5.0) as world:
-            told: list[Any] = []
+            reported: list[Any] = []
             arns = world.transport.start()
             waiting = asyncio.create_task(world.client.wait_until_stopped(arns, timeout=600))
             await asyncio.sleep(4)
-            world.transport.engine.listen(told.append)
+            world.transport.engine.listen(reported.append)
             world.transport.engine.end_task(arns[0])
-            sqs = FakeSQS(*[json.dumps(event) for event in told])
+            sqs = FakeSQS(*[json.dumps(event) for event in reported])
             put(sqs, {"detail-type": "ECS Container Instance State Change", "detail": {}})
             counts = await until_empty(sqs, receiver(world, sqs))
             await waiting
@@ -130,9 +130,9 @@ def test_a_queue_that_fails() -> None:
     async def work() -> None:
         async with engine_client() as world:
             sqs = FakeSQS(receive_message=[sqs_error("InternalError"), sqs_error("AccessDenied")])
-            with pytest.raises(QueueError) as told:
+            with pytest.raises(QueueError) as caught:
                 await receiver(world, sqs).run()
-            assert told.value.permanent
+            assert caught.value.permanent
             with pytest.raises(InvalidRequest):
                 receiver(world, sqs, concurrency=0)
 

@@ -142,8 +142,8 @@ async def test_a_poisoned_message_is_left_to_redrive(
     assert "secret" not in caplog.text
 
 
-async def test_no_room_is_no_poison(moto: str, keys: None, at_once: None) -> None:
-    """On its last receive a message that only waits is kept in flight, until there is room."""
+async def test_no_capacity_is_no_poison(moto: str, keys: None, at_once: None) -> None:
+    """On its last receive a message that only waits is kept in flight, until there is capacity."""
     async with queue_setup(moto, receives=1, cpu=15) as world:
         first = await world.client.start_task(world.to_request(Message(id="m", body="first")))
         await world.send("second")
@@ -247,7 +247,7 @@ async def loaded(world: QueueSetup, **more: Any) -> Worker:
 
 
 async def nothing_lost(world: QueueSetup, worker: Worker) -> None:
-    """Hold the world against the worker's word: each message is deleted with its task, or visible."""
+    """Compare the world with the worker's reports: each message is deleted with its task, or visible."""
     visible, hidden = await world.count()
     assert hidden == 0
     assert visible == 40 - worker.statistics().deleted
@@ -338,7 +338,7 @@ def _work(url: str, queue: str, kwargs: dict[str, Any], instances: list[str], pa
     Path(f"{path}.took").write_text(str(took))
 
 
-async def test_processes_that_are_killed_and_told_to_end(world: QueueSetup, tmp_path: Path) -> None:
+async def test_processes_that_are_killed_and_asked_to_end(world: QueueSetup, tmp_path: Path) -> None:
     """SIGKILL in mid-start doubles and loses nothing; SIGTERM under load ends it in time with all messages visible."""
     local = world.local
     for kind in ("reset", "error"):
@@ -437,9 +437,9 @@ async def test_queue_and_ledger_are_reached_as_ecs_is(
             await until(lambda: worker.statistics().deleted == 1)
     assert len(world.local.truth.calls()) == 1
     ours = [record for record in caplog.records if record.name != "werkzeug"]
-    told = "\n".join(f"{record.getMessage()} {record.msg!r} {record.args!r}" for record in ours)
+    reported = "\n".join(f"{record.getMessage()} {record.msg!r} {record.args!r}" for record in ours)
     for secret in ("body", "attribute", "secret", "token"):
-        assert f"canary-{secret}" not in told
+        assert f"canary-{secret}" not in reported
 
 
 async def test_without_credentials_it_ends(moto: str, keys: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -489,7 +489,7 @@ async def test_a_fifo_queue_keeps_its_order(world: QueueSetup) -> None:
 
 
 async def test_no_answer_of_the_queue_ends_it(world: QueueSetup, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two hundred bodies that are none of SQS, over real sockets; told to end, it ends."""
+    """Two hundred bodies that are none of SQS, over real sockets; asked to end, it ends."""
     monkeypatch.setattr(_worker_run, "idle_delay", lambda *_: 0.0)
     monkeypatch.setattr(_worker_run, "growing_delay", lambda *_: 0.0)
     jitter = random.Random(11)

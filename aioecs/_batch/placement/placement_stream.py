@@ -231,7 +231,7 @@ class PlacementStream(UnplacedStarts):
         inventory: Inventory = group.inventory
         lacks = inventory.taken < group.need
         if not self._entries and any(start.until <= now + SLACK for start in group.waiting):
-            return max(inventory.may_look_at, inventory.began_at + UNCERTAIN_INTERVAL * group.uncertain)
+            return max(inventory.may_refresh_at, inventory.began_at + UNCERTAIN_INTERVAL * group.uncertain)
         waited = 0.0 if lacks else now - self._capacity_came_at
         interval = refresh_interval(waited, inventory.reads, self._core.read_limiter.rate, MIN_REFRESH_INTERVAL)
         return inventory.began_at + interval

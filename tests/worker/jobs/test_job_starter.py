@@ -43,7 +43,7 @@ PLACEMENT = options_of(Spread(), (), None, 0.0)
 
 
 class ScriptedLedger(MemoryLedger):
-    """A ledger whose methods come to what they are told, one after the other, and do their work again then.
+    """A ledger whose methods answer as scripted, one after the other, and do their work again then.
 
     An error is raised, a bool answered, both instead of the work; a number is how many seconds it takes.
     """
@@ -53,7 +53,7 @@ class ScriptedLedger(MemoryLedger):
         self.handlers = says
         self.requests: list[str] = []
 
-    async def _told(self, method: str, work: Callable[[], Awaitable[Any]]) -> Any:
+    async def _scripted(self, method: str, work: Callable[[], Awaitable[Any]]) -> Any:
         self.requests.append(method)
         script = self.handlers.get(method)
         what = script.pop(0) if script else None
@@ -67,23 +67,23 @@ class ScriptedLedger(MemoryLedger):
     async def claim(self, intent: Entry, *, now: float, skew: float) -> Claimed:
         """Claim."""
         claim = super().claim
-        claimed: Claimed = await self._told("claim", lambda: claim(intent, now=now, skew=skew))
+        claimed: Claimed = await self._scripted("claim", lambda: claim(intent, now=now, skew=skew))
         return claimed
 
     async def renew(self, key: str, holder: str, *, until: float) -> bool:
         """Renew."""
         renew = super().renew
-        return bool(await self._told("renew", lambda: renew(key, holder, until=until)))
+        return bool(await self._scripted("renew", lambda: renew(key, holder, until=until)))
 
     async def settle(self, key: str, holder: str, arns: tuple[str, ...]) -> bool:
         """Settle."""
         settle = super().settle
-        return bool(await self._told("settle", lambda: settle(key, holder, arns)))
+        return bool(await self._scripted("settle", lambda: settle(key, holder, arns)))
 
     async def release(self, key: str, holder: str) -> bool:
         """Release."""
         release = super().release
-        return bool(await self._told("release", lambda: release(key, holder)))
+        return bool(await self._scripted("release", lambda: release(key, holder)))
 
     @property
     def entry(self) -> Entry | None:
@@ -135,7 +135,7 @@ async def a_scene(
     found: tuple[Any, ...] = (),
     **says: Any,
 ) -> AsyncIterator[Scene]:
-    """Set a scene: ECS answers as it is told, and shows what was `found`; the wall's clock goes with the loop's."""
+    """Set a scene: ECS answers as scripted, and shows what was `found`; the wall's clock goes with the loop's."""
     loop, port = asyncio.get_running_loop(), FakeTransport(**says)
     ledger = ledger if ledger is not None else ScriptedLedger()
     with pytest.MonkeyPatch.context() as patch:
@@ -152,7 +152,7 @@ async def refused(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
     return Rejected(ClientException("TaskDefinition not found."))
 
 
-async def no_room(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
+async def no_capacity(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
     """Refuse for now."""
     sent_marker.body_started = True
     failures = [Failure(arn=instance, reason="RESOURCE:CPU") for instance in request.container_instances]
@@ -228,7 +228,7 @@ def fails(_: Message) -> StartTaskRequest:
     ],
 )
 def test_what_no_request_can_be_made_of(functions: Any, why: str) -> None:
-    """It is the message's fault, whatever the user's functions do; nothing is written, and its body is not told."""
+    """It is the message's fault, whatever the user's functions do; nothing is written, and its body is not logged."""
 
     async def main() -> None:
         async with a_scene(**functions) as scene:
@@ -238,7 +238,7 @@ def test_what_no_request_can_be_made_of(functions: Any, why: str) -> None:
     run_in_virtual_time(main())
 
 
-def test_told_to_stop_before() -> None:
+def test_asked_to_stop_before() -> None:
     """Nothing is begun."""
 
     async def main() -> None:
@@ -293,7 +293,7 @@ def test_what_no_later_try_can_mend_is_handed_up(permanent: bool) -> None:
 
 
 def test_a_time_of_any_precision_is_not_taken_for_another_s() -> None:
-    """Told to stop while it rests, a job is free at once, with a ledger that keeps milliseconds alone too."""
+    """Asked to stop while it pauses, a job is free at once, with a ledger that keeps milliseconds alone too."""
 
     class Coarse(ScriptedLedger):
         """A ledger that keeps milliseconds."""
@@ -341,7 +341,7 @@ def test_a_job_that_is_not_free(ago: float, existing: dict[str, Any], tried: Att
 @pytest.mark.parametrize(
     ("says", "tried"),
     [
-        (no_room, AttemptResult(JobOutcome.NO_CAPACITY, MessageAction.RETURN_LATER, "RESOURCE:CPU on i0")),
+        (no_capacity, AttemptResult(JobOutcome.NO_CAPACITY, MessageAction.RETURN_LATER, "RESOURCE:CPU on i0")),
         (throttled, AttemptResult(JobOutcome.NOT_SENT, MessageAction.RETURN_LATER, "CallTimeout")),
         (refused, AttemptResult(JobOutcome.REFUSED, MessageAction.DEAD_LETTER, "ClientException")),
     ],
@@ -366,7 +366,7 @@ def test_an_intent_goes_back_where_nothing_was_started(says: Any, tried: Attempt
     run_in_virtual_time(main())
 
 
-def test_a_start_in_doubt_keeps_its_intent() -> None:
+def test_an_ambiguous_start_keeps_its_intent() -> None:
     """Whoever comes when the lease ends looks the token up; here it is found, and nothing is sent again."""
 
     async def main() -> None:
@@ -394,7 +394,7 @@ def test_a_dead_one_s_intent_is_taken_over() -> None:
             )
             assert {request.container_instances for _, request in scene.port.requests} == {other}
             await asyncio.sleep(scene.left + 5)
-            scene.port.handlers["start_task"] = no_room
+            scene.port.handlers["start_task"] = no_capacity
             tried = AttemptResult(JobOutcome.NO_CAPACITY, MessageAction.RETURN_LATER, "RESOURCE:CPU on i1")
             assert await scene.attempt() == tried, "ECS itself refused: that is proof"
             assert scene.ledger.entry is None
@@ -402,8 +402,8 @@ def test_a_dead_one_s_intent_is_taken_over() -> None:
     run_in_virtual_time(main())
 
 
-def test_told_to_stop_meanwhile() -> None:
-    """What is on the wire is learnt and written down; what rests is not sent, and its job is free."""
+def test_asked_to_stop_meanwhile() -> None:
+    """What is in flight is learned and written down; what pauses is not sent, and its job is free."""
 
     async def main() -> None:
         for says, outcome in ((later(3), JobOutcome.STARTED), (throttled, JobOutcome.WITHDRAWN)):
@@ -416,7 +416,7 @@ def test_told_to_stop_meanwhile() -> None:
 
 
 def test_cut_off_it_says_what_it_knew(caplog: pytest.LogCaptureFixture) -> None:
-    """The cancel goes on as itself, and the intent stays; a task that the ledger never heard of is in the log."""
+    """The cancel goes on as itself, and the intent stays; a task that is not in the ledger is in the log."""
 
     async def main() -> None:
         held = HeldAttempt()
@@ -492,7 +492,7 @@ def test_nothing_is_sent_under_a_lease_that_was_not_renewed(
     run_in_virtual_time(main())
 
 
-def test_the_lease_is_looked_at_in_the_step_that_sends() -> None:
+def test_the_lease_is_checked_in_the_step_that_sends() -> None:
     """A process that was stopped until its lease had ended sends nothing, whichever part of the request it is."""
 
     async def main() -> None:
@@ -537,7 +537,7 @@ def test_what_was_started_is_written_down_as_long_as_the_lease_lasts() -> None:
     run_in_virtual_time(main())
 
 
-def test_told_to_stop_while_it_is_written_down() -> None:
+def test_asked_to_stop_while_it_is_written_down() -> None:
     """It waits no longer for a ledger that is down; its intent stays."""
 
     async def main() -> None:

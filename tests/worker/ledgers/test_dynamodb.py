@@ -1,4 +1,4 @@
-"""dynamodb: the ledger in DynamoDB as moto's server has it, and as one that says what it is told to."""
+"""dynamodb: the ledger in DynamoDB as moto's server has it, and as one with scripted answers."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ async def test_a_table_is_made_once(ledger: DynamoDBLedger) -> None:
     assert await outcome(ledger, new_entry("b")) is ClaimOutcome.HELD
     found = await ledger._call("get_item", Key={"key": {"S": "job"}})
     assert found["Item"]["expires"] == {"N": str(int(NOW + RETENTION))}
-    told = await ledger._call("describe_time_to_live")
-    assert told["TimeToLiveDescription"]["AttributeName"] == "expires"
+    reported = await ledger._call("describe_time_to_live")
+    assert reported["TimeToLiveDescription"]["AttributeName"] == "expires"
 
 
 async def test_without_a_table_nothing_is_written(moto: str) -> None:
-    """Every method says so by LedgerError, with the table's name and DynamoDB's word."""
+    """Every method says so by LedgerError, with the table's name and DynamoDB's message."""
     async with at(moto, "absent") as ledger:
         asked: list[Awaitable[object]] = [
             ledger.claim(new_entry(), now=NOW, skew=5),
@@ -91,7 +91,7 @@ async def test_it_is_used_open() -> None:
         await outcome(ledger, new_entry())
 
 
-# A DynamoDB that says what it is told to -----------------------------------------------------------------------------
+# A DynamoDB with scripted answers ------------------------------------------------------------------------------------
 
 Said = tuple[int, dict[str, Any]]
 DONE: Said = (200, {})
@@ -157,7 +157,7 @@ async def test_a_table_that_never_comes() -> None:
     ],
 )
 async def test_a_table_that_can_t_be_made(operation: str, code: str, harmless: bool) -> None:
-    """A refusal is told, unless it says that the table or its TTL is there already."""
+    """A refusal is raised, unless it says that the table or its TTL is there already."""
     async with RawServer(saying(**{**TABLES, operation: [refused(code)]})) as server, at(server.url) as ledger:
         if harmless:
             await ledger.create_table()
@@ -170,7 +170,7 @@ LEASE_LOST = "ConditionalCheckFailedException"
 
 
 @pytest.mark.parametrize(
-    ("first", "told", "requests"),
+    ("first", "reported", "requests"),
     [
         ([], Claimed(ClaimOutcome.GRANTED, new_entry()), 1),
         ([refused(LEASE_LOST)], Claimed(ClaimOutcome.GRANTED, new_entry()), 2),
@@ -184,11 +184,11 @@ LEASE_LOST = "ConditionalCheckFailedException"
     ],
     ids=["free", "gone meanwhile", "a race that was lost", "its own", "another's"],
 )
-async def test_a_claim_is_granted_by_a_write_alone(first: list[Said], told: Claimed, requests: int) -> None:
+async def test_a_claim_is_granted_by_a_write_alone(first: list[Said], reported: Claimed, requests: int) -> None:
     """What would be free by now is asked for again; its own intent, whose answer was lost, is granted as it stands."""
     script = [*first, (200, {"Attributes": an_item(holder="a")})]
     async with RawServer(saying(UpdateItem=script)) as server, at(server.url) as ledger:
-        assert await ledger.claim(new_entry(), now=NOW, skew=5) == told
+        assert await ledger.claim(new_entry(), now=NOW, skew=5) == reported
         assert len(server.bodies) == requests
 
 
@@ -243,7 +243,7 @@ async def test_whose_fault_a_refused_value_is(probe: list[Said], kind: type[Ledg
     ],
 )
 async def test_what_only_other_settings_can_mend(code: str, permanent: bool) -> None:
-    """Is told apart, for a worker to end with it."""
+    """Is distinguished, for a worker to end with it."""
     async with RawServer(saying(DeleteItem=[refused(code)])) as server, at(server.url) as ledger:
         with pytest.raises(LedgerError, match=code) as caught:
             await ledger.release("job", "a")
@@ -251,7 +251,7 @@ async def test_what_only_other_settings_can_mend(code: str, permanent: bool) -> 
 
 
 async def test_without_a_region_or_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its own words say what to do; a worker's ledger would have its client's."""
+    """Its own text says what to do; a worker's ledger would have its client's."""
     with pytest.raises(ConfigurationError, match="the ledger jobs: no Region: pass region_name="):
         async with DynamoDBLedger("jobs"):
             pass
@@ -282,10 +282,10 @@ async def test_random_answers_are_errors_of_the_ledger() -> None:
                 )
             )()
             try:
-                told = await asked
+                reported = await asked
             except LedgerError as error:
-                told = error
-            assert isinstance(told, (bool, Claimed)) or str(told).startswith("the ledger's table jobs"), number
+                reported = error
+            assert isinstance(reported, (bool, Claimed)) or str(reported).startswith("the ledger's table jobs"), number
 
 
 def a_body(jitter: random.Random) -> bytes:

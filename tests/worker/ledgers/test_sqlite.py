@@ -44,7 +44,7 @@ class TestRules(LedgerRules):
 
 
 async def test_what_can_t_come_again_is_forgotten(ledger: SQLiteLedger) -> None:
-    """By the claims, once in an hour; a job that is claimed is looked at by itself; or when it is told to."""
+    """By the claims, once in an hour; a job that is claimed is checked by itself; or when asked to."""
     late = NOW + RETENTION + 1
     assert await outcome(ledger, new_entry()) is ClaimOutcome.GRANTED
     assert await outcome(ledger, new_entry(key="other")) is ClaimOutcome.GRANTED
@@ -152,7 +152,7 @@ async def test_text_that_is_no_utf_8_is_a_stranger_s(ledger: SQLiteLedger, path:
 
 @pytest.mark.parametrize("key", ["\ud800", "job \udfff"])
 async def test_a_key_that_no_file_can_hold_is_the_job_s_fault(ledger: SQLiteLedger, key: str) -> None:
-    """Whoever uses a ledger without a worker is told so too; the ledger goes on."""
+    """A user of a ledger without a worker gets it too; the ledger goes on."""
     with pytest.raises(EntryError, match="can't hold a job"):
         await outcome(ledger, new_entry(key=key))
     assert await outcome(ledger, new_entry()) is ClaimOutcome.GRANTED

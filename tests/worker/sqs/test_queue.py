@@ -28,7 +28,7 @@ def messages(count: int) -> list[Message]:
 
 
 async def test_it_is_opened_by_the_session() -> None:
-    """Where it is told to; what is asked of a queue may be asked again, and a long poll outlasts no patience."""
+    """Where it is set to; requests to a queue may be repeated, and a long poll outlasts no patience."""
     opened: dict[str, Any] = {}
 
     class Session:
@@ -106,7 +106,7 @@ def test_a_queue_that_can_t_be_reached(error: Exception, said: str, caplog: pyte
     ]
 
 
-def test_a_message_that_another_has_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_message_that_another_has_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     """At INFO: it is how things go after a pause."""
 
     async def scene() -> None:
@@ -151,7 +151,7 @@ def test_a_redrive_policy_of_another_kind(policy: str, caplog: pytest.LogCapture
 
 
 def test_what_is_no_message_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
-    """Where others came with it; an answer with nothing else is an error, after which the worker rests."""
+    """Where others came with it; an answer with nothing else is an error, after which the worker pauses."""
 
     class Foreign:
         async def receive_message(self, **_: Any) -> Any:
@@ -187,12 +187,12 @@ async def test_random_answers_are_errors_of_the_queue() -> None:
     ):
         queue = Queue(sqs, URL)
         for _ in range(200):
-            told: object
+            reported: object
             try:
-                told = await queue.receive(10, 60, 0)
+                reported = await queue.receive(10, 60, 0)
             except QueueError as error:
-                told = error
-            assert isinstance(told, list) or str(told).startswith("receive_message: ")
+                reported = error
+            assert isinstance(reported, list) or str(reported).startswith("receive_message: ")
             assert await queue.delete(messages(1)) <= {"r0"}
             assert (await queue.most_receives() or 1) > 0
 
@@ -223,7 +223,7 @@ def test_a_request_that_hangs_is_given_up() -> None:
 
 
 def test_some_of_ten_may_fail(caplog: pytest.LogCaptureFixture) -> None:
-    """Their receipts are told, and SQS's code is logged."""
+    """Their receipts are logged, with SQS's code."""
 
     async def scene() -> None:
         sqs = FakeSQS(*"abc", delete_message_batch=["Throttled"], change_message_visibility_batch=["NotInflight"])
