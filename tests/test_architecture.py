@@ -71,9 +71,11 @@ MAY: dict[str, set[str]] = {
     "cli": {
         "aioecs",
         "aioecs._model",
+        "aioecs.conformance",
         "aioecs.errors",
         "aioecs.testing",
         "aioecs.types",
+        "aioecs.worker",
         "aiobotocore",
         "anyio",
         "attrs",
@@ -81,6 +83,9 @@ MAY: dict[str, set[str]] = {
         "typer",
     },
     "__main__": {"aioecs.cli"},
+    # The checks send single requests with botocore's own client, so that nothing of the library hides what ECS does.
+    "conformance": {"aioecs", "aioecs.testing", "aiobotocore", "anyio", "attrs", "botocore"},
+    "conformance.__main__": {"aioecs.cli"},
     # The worker watches scopes as the client does, and has clients of its own for SQS and DynamoDB.
     "worker": {
         "aioecs",
@@ -118,6 +123,8 @@ def part_of(path: Path) -> str:
     """Name the part of the package that a file belongs to: a subpackage, or a module at the top level."""
     if path == PACKAGE / "testing" / "plugin.py":
         return "testing.plugin"  # it may import both the local ECS and the client
+    if path == PACKAGE / "conformance" / "__main__.py":
+        return "conformance.__main__"  # its options are those of the command line, which imports the checks
     first = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
     return "" if first == "__init__" else first
 

@@ -214,12 +214,13 @@ class Client(StartingMany, Runs):
             tag_tokens=self._tag_tokens,
         )
         self._placement_contexts = PlacementContexts(self._preparer, self._on_capacity_shortage)
-        self._poller = TaskPoller(core, self._preparer.region)
+        self._poller = TaskPoller(core, self._preparer.region, on_stopped=self._placement_contexts.task_ended)
         self._loop_end = watch_loop_end(self._left_open)
         await anext(self._loop_end)
 
     async def _close(self, core: Core) -> None:
         self._poller.close()
+        self._close_logs()
         with anyio.CancelScope(shield=True):
             try:
                 await self._drain(core)
@@ -238,6 +239,7 @@ class Client(StartingMany, Runs):
         self._closed.set()
         try:
             self._poller.close()
+            self._close_logs()
             await self._end_background_tasks(core)
             await self._stack.aclose()
         finally:

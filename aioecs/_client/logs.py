@@ -65,13 +65,17 @@ class Logs(InstanceWaits, Waits):
 
         It reads CloudWatch Logs, for containers with the log driver `awslogs`, or `awsfirelens` with the output
         `cloudwatch` or `cloudwatch_logs`. The lines of a container come in their order; those of several containers
-        come as they are read. None is left out or comes twice, also where a read fails and is made again. Following
-        ends 5 seconds after the end of the task at the soonest, for log drivers send in batches; the lines of 1,000
-        streams that are followed at once come within a minute, for GetLogEvents lets 25 requests a second through.
+        come as they are read. None is left out or comes twice, also where a read fails and is made again, and where
+        CloudWatch Logs shows a line up to 30 seconds later than newer ones of its container. Following ends 5 seconds
+        after the end of the task at the soonest, for log drivers send in batches.
+
+        Of the tasks that are followed at once, the first ten of a log group are read each second or so; the others are
+        read together, a hundred by each request: the lines of 1,000 tasks come 3 to 4 seconds after they are written.
+        All requests of a client stay within 25 a second.
 
         The calls go where the client's settings send those of CloudWatch Logs, and to the client's own endpoint where
         that is on this machine (a local ECS, LocalStack, moto). Permissions: `logs:GetLogEvents`,
-        `ecs:DescribeTaskDefinition`.
+        `logs:FilterLogEvents` to follow many tasks, `ecs:DescribeTaskDefinition`.
 
         Raises:
             InvalidRequest: it is no task, its definition can't be read, or no container logs to CloudWatch Logs.
@@ -179,6 +183,10 @@ class Logs(InstanceWaits, Waits):
         if self._log_poller is None:
             self._log_poller, self._log_clients = LogPoller(self._core(), self._log_client), {}
         return self._log_poller
+
+    def _close_logs(self) -> None:
+        if self._log_poller is not None:
+            self._log_poller.close()
 
     async def _log_client(self, region: str | None) -> Any:
         """Return the client of CloudWatch Logs for a Region; the first caller opens it."""

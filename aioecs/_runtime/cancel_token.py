@@ -207,5 +207,5 @@ class CancelToken:
 
 def watch(token: CancelToken, wake: Wake) -> AbstractContextManager[None]:
     """Call `wake()` on the running loop, once, when the token is cancelled; not after the block has ended."""
-    register = token._on_cancel_or_deadline
+    register = token._on_cancel_or_deadline  # pyright: ignore[reportPrivateUsage] of this module
     return watch_token(token, register, wake)

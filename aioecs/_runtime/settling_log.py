@@ -51,10 +51,11 @@ class SettlingLog:
         self._timer = self._loop.call_later(AGAIN, self._warn)
         what, _ = next(iter(self._waits.values()))
         more = f", and {len(self._waits) - 1} more" if len(self._waits) > 1 else ""
-        left = max(ends for _, ends in self._waits.values()) - self._loop.time()
+        left = max(0.0, max(ends for _, ends in self._waits.values()) - self._loop.time())
+        described = f"{what()}{more}"
         _log.warning(
-            "waiting for up to %.1f s for the outcome of %s%s; a second cancel ends the wait",
-            max(0.0, left),
-            what(),
-            more,
+            "waiting for up to %.1f s for the outcome of %s; a second cancel ends the wait",
+            left,
+            described,
+            extra={"aioecs_settling": (described, left)},  # for a screen that says it in its own way
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import anyio
@@ -17,7 +17,7 @@ from aioecs._logic.tasks.poll_schedule import SLACK, Entry, PollRequest, PollSch
 from aioecs._logic.tasks.task_address import Address, Key
 from aioecs._logic.tasks.task_progress import Observation
 from aioecs._model.arn import short
-from aioecs._model.shapes.task import DescribeTasksRequest, DescribeTasksResponse
+from aioecs._model.shapes.task import DescribeTasksRequest, DescribeTasksResponse, Task
 from aioecs._model.task_event import TaskChange
 from aioecs._runtime.client_core import Core, log
 from aioecs._runtime.concurrency import Priority
@@ -33,11 +33,17 @@ NOT_ANSWERED = "not in the answer"  # the reason for a task that ECS neither des
 class TaskPoller:
     """Polls tasks for all the waiters of a client."""
 
-    def __init__(self, core: Core, region: str | None) -> None:
-        """Poll for one client; ARNs must name `region`, unless it is None: the endpoint is the caller's own."""
+    def __init__(
+        self, core: Core, region: str | None, *, on_stopped: Callable[[str, Task], None] | None = None
+    ) -> None:
+        """Poll for one client; ARNs must name `region`, unless it is None: the endpoint is the caller's own.
+
+        `on_stopped` is called with the cluster's name and the task when a task is first known to have stopped.
+        """
         self.core = core
         self.region = region
         self.definitions = TaskDefinitions(core)
+        self._on_stopped = on_stopped
         self._schedule = PollSchedule()
         self._waiting: dict[Key, dict[Waiter, None]] = {}
         self._wake = asyncio.Event()
@@ -106,6 +112,8 @@ class TaskPoller:
         self._wake.set()
 
     def _notify(self, key: Key, observation: Observation) -> None:
+        if self._on_stopped is not None and observation.over:
+            self._on_stopped(key[0], observation.task)
         for waiter in tuple(self._waiting.get(key, ())):
             waiter.observe(key, observation)
 

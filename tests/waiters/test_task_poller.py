@@ -348,3 +348,25 @@ def test_events_of_other_accounts_are_refused() -> None:
             assert [task.version for task in await waiting] != [9]
 
     run_in_virtual_time(work())
+
+
+def test_the_end_of_a_task_is_reported_once() -> None:
+    """Whether a wait or an event shows it first, and whether anyone waits for it."""
+
+    async def work() -> None:
+        async with engine_client(pending_seconds=0.0) as world:
+            polled, fed = world.transport.start(2)
+            ended: list[tuple[str, str | None]] = []
+            world.client._poller._on_stopped = lambda cluster, task: ended.append((cluster, task.task_arn))
+            waiting = asyncio.ensure_future(world.client.wait_until_stopped([polled], timeout=600))
+            await asyncio.sleep(1)
+            for arn in (polled, fed):
+                world.transport.engine.end_task(arn)
+            await waiting
+            assert ended == [("default", polled)]
+            for _ in range(2):
+                detail = {"taskArn": fed, "lastStatus": "STOPPED", "version": 9, "clusterArn": "default"}
+                world.client.feed({"detail-type": "ECS Task State Change", "detail": detail})
+            assert ended == [("default", polled), ("default", fed)]
+
+    run_in_virtual_time(work())

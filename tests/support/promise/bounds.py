@@ -39,6 +39,10 @@ class Bounds:
     throttles: int = 1
     unread: bool = True
     """Lookups and stops may fail."""
+    refuses: bool = True
+    """ECS may refuse a start, in its answer or with an error."""
+    garbled: bool = True
+    """An answer may name no start."""
     denied: bool = False
     """Lookups may be forbidden."""
     waits: bool = False

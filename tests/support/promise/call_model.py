@@ -13,7 +13,8 @@ from aioecs._logic.calls.call_result import result_of
 from aioecs._model.shapes.task import Task
 from aioecs.errors import ECSError, IdempotencyMismatch, StartUnknown
 from promise.bounds import FAR, Bounds
-from promise.call_process import CallProcess, new_call, steps
+from promise.call_process import TOKEN, CallProcess, new_call, steps
+from promise.record_key import number_of
 from promise.search import Step
 from promise.service import Service, TaskFact
 
@@ -31,7 +32,7 @@ class CallState:
     @cached_property
     def key(self) -> Hashable:
         """What tells it from other moments."""
-        return (self.now, self.call.key, self.service)
+        return (self.now, self.call.key, number_of(self.service))
 
 
 class CallModel:
@@ -44,7 +45,7 @@ class CallModel:
         """Begin the call, in a world where an earlier one may have started a task under its key."""
         yield "begins", CallState(0, new_call(self.bounds, 0), Service())
         if self.bounds.earlier:
-            task = TaskFact("earlier", "token", self.bounds.instances[0], -9, EARLIER, due=0)
+            task = TaskFact("earlier", TOKEN, self.bounds.instances[0], -9, EARLIER, due=0)
             yield "begins, its task runs", CallState(0, new_call(self.bounds, 0), Service((task,)))
             ended = attrs.evolve(task, live=False, why="ended")
             yield "begins, its task has ended", CallState(0, new_call(self.bounds, 0), Service((ended,)))
@@ -54,7 +55,7 @@ class CallModel:
         now, bounds = state.now, self.bounds
         for name, call, service in steps(state.call, state.service, now, bounds):
             yield f"{now}: {name}", CallState(now, call, service)
-        for name, service in state.service.decisions(now):
+        for name, service in state.service.decisions(now, refuses=bounds.refuses):
             yield f"{now}: {name}", CallState(now, state.call, service)
         if bounds.on_cancel is not None and state.call.record.withdrawal is None and not state.call.inputs:
             yield f"{now}: is cancelled", CallState(now, self._cancelled(state), state.service)
@@ -72,18 +73,18 @@ class CallModel:
 
     def _goes_on(self, state: CallState) -> bool:
         """Return whether time may still change something: after the end of the call only an open request does."""
-        open_requests = any(request.due < FAR for request in state.service.requests)
+        open_requests = any(not request.awaited and request.due < FAR for request in state.service.requests)
         return not state.call.ended or open_requests
 
     def wrong(self, state: CallState) -> str | None:
         """Return the first invariant that is broken."""
-        checks = (self._twice, self._untrue, self._lost, self._late, self._stopped_wrongly, self._stuck)
+        checks = (self._twice, self._untrue, self._lost, self._late, self._stopped_wrongly)
         return next((wrong for check in checks if (wrong := check(state)) is not None), None)
 
     # --------------------------------------------------------------------------------------------------- invariants
 
     def _twice(self, state: CallState) -> str | None:
-        """Never twice: one task for each start; under `at_least_once`, one once it has ended undisturbed."""
+        """Never twice: one task for each start; under `at_least_once`, one that runs once it has ended undisturbed."""
         own = [task for task in state.service.tasks if task.sender != EARLIER]
         if self.bounds.delivery == "at_least_once" and not self.bounds.runs:
             if not self._undisturbed(state):
@@ -179,21 +180,21 @@ class CallModel:
 
     def _stopped_wrongly(self, state: CallState) -> str | None:
         """A cancel stops what this call started if it is asked to, and nothing else."""
-        record = state.call.record
+        asked = self.bounds.on_cancel == "stop" or self.bounds.delivery == "at_least_once"
         for task in state.service.tasks:
-            surplus = self.bounds.delivery == "at_least_once"
-            if task.why == "withdrawn" and (task.sender == EARLIER or not (record.withdrawal == "stop" or surplus)):
+            if task.why == "withdrawn" and (task.sender == EARLIER or not asked):
                 return f"STOPPED WRONGLY: {task.name} of {task.sender}"
-        if state.call.ended and record.withdrawal == "stop" and not self.bounds.unread:
+        cancelled = self.bounds.on_cancel == "stop" and state.call.record.withdrawal is not None
+        if state.call.ended and cancelled and not self.bounds.unread:
             arns, _ = named(state.call, self.bounds)
             left = [task.name for task in state.service.tasks if task.live and task.sender != EARLIER]
             if kept := [name for name in left if name in arns]:
                 return f"NOT STOPPED: {kept[0]} is known and runs"
         return None
 
-    def _stuck(self, state: CallState) -> str | None:
-        """It never comes to a stand before its end."""
-        return None if state.call.ended or any(self.steps(state)) else "STUCK: nothing can happen"
+    def ended(self, state: CallState) -> bool:
+        """Return whether the call has ended, as every call must."""
+        return state.call.ended
 
 
 def named(call: CallProcess, bounds: Bounds) -> tuple[set[str], set[str]]:

@@ -7,7 +7,7 @@ a request is written only its answer, or the loss of that, ends the wait for it.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache, cached_property
 
@@ -42,9 +42,10 @@ from aioecs.errors import (
     ThrottlingException,
 )
 from promise.bounds import Bounds
-from promise.record_key import copied, key_of, key_of_action, key_of_lookup
+from promise.record_key import copied, key_of, key_of_action, key_of_lookup, number_of
 from promise.service import REFUSED, Request, Service, TaskFact
 
+TOKEN = "aioecs-token"
 EPOCH = 1_800_000_000
 """The time of day at tick 0."""
 NOT_CONNECTED = NotSent(ConnectionFailed("no connection"))
@@ -92,19 +93,11 @@ class CallProcess:
     """The answer to one of its requests was lost."""
 
     @cached_property
-    def key(self) -> Hashable:
+    def key(self) -> int:
         """What tells it from other states."""
-        return (
-            key_of(self.record),
-            key_of_action(self.act),
-            self.since,
-            self.number,
-            self.cut_at,
-            self.allowed,
-            key_of_lookup(self.looked),
-            self.inputs,
-            self.lost,
-        )
+        doing = (key_of_action(self.act), self.since, self.number, self.cut_at, self.allowed)
+        known = (key_of_lookup(self.looked), self.inputs, self.lost)
+        return number_of((key_of(self.record), doing, known))
 
     @property
     def ended(self) -> bool:
@@ -171,7 +164,7 @@ class CallProcess:
         return self.interrupted(ClockEnded(), now, settle)
 
 
-def new_call(bounds: Bounds, now: int, *, token: str = "token", name: str = "call") -> CallProcess:  # noqa: S107
+def new_call(bounds: Bounds, now: int, *, token: str = TOKEN, name: str = "call") -> CallProcess:
     """Begin a call."""
     request: StartTaskRequest | RunTaskRequest
     if bounds.runs:
@@ -204,7 +197,7 @@ def steps(call: CallProcess, service: Service, now: int, bounds: Bounds, *, gate
     if call.number:
         yield from _answers(call, service, now, bounds)
     elif isinstance(call.act, Send):
-        yield from _sends(call, service, now, gated=gated)
+        yield from _sends(call, service, now, bounds, gated=gated)
     elif isinstance(call.act, BackOff):
         if now >= call.act.until:
             yield "its backoff ends", call.fed(BackoffEnded(), now), service
@@ -214,7 +207,7 @@ def steps(call: CallProcess, service: Service, now: int, bounds: Bounds, *, gate
         yield from _stops(call, call.act, service, now, bounds)
 
 
-def _sends(call: CallProcess, service: Service, now: int, *, gated: bool | None) -> Steps:
+def _sends(call: CallProcess, service: Service, now: int, bounds: Bounds, *, gated: bool | None) -> Steps:
     if gated is not None and not call.allowed:
         if gated:
             yield "may send", call.evolved(allowed=True), service
@@ -225,7 +218,8 @@ def _sends(call: CallProcess, service: Service, now: int, *, gated: bool | None)
         yield "no connection", call.fed(NOT_CONNECTED, now), service
     record = copied(call.record)
     instances = record.freeze()
-    written = service.receive(record.token, instances, call.name, repeats=record.is_run)
+    due = bounds.due(now + bounds.attempt, service.written + 1)
+    written = service.receive(record.token, instances, call.name, repeats=record.is_run, due=due)
     yield (
         f"writes request {written.written}",
         call.evolved(record=record, number=written.written, since=now, allowed=False),
@@ -241,11 +235,13 @@ def _answers(call: CallProcess, service: Service, now: int, bounds: Bounds) -> S
         answer = _answer(request, service, runs=call.record.is_run)
         yield "is answered", call.fed(Answered(answer), now, **ended), after
         nothing = RunTaskResponse() if call.record.is_run else StartTaskResponse()
-        yield "is answered for no start", call.fed(Answered(nothing), now, lost=True, **ended), after
-    else:
+        if bounds.garbled:
+            yield "is answered for no start", call.fed(Answered(nothing), now, lost=True, **ended), after
+    elif not request.dead:
         refused = service.without(request)
         error = ClusterNotFoundException("Cluster not found.")
-        yield "is refused", call.fed(Rejected(error), now, **ended), refused
+        if bounds.refuses:
+            yield "is refused", call.fed(Rejected(error), now, **ended), refused
         if call.record.throttles < bounds.throttles:
             throttled = ThrottlingException("Rate exceeded")
             yield "is throttled", call.fed(Rejected(throttled), now, **ended), refused

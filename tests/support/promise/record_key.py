@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from operator import attrgetter
 from typing import Any
 
 import attrs
@@ -15,20 +16,41 @@ from aioecs.errors import ECSError
 
 _NEVER_CHANGE = frozenset(
     {
-        *("request", "token", "timeouts", "retries", "delivery", "epoch", "paced", "keyed", "adopts", "has_lookup"),
+        *(
+            "request",
+            "token",
+            "timeouts",
+            "retries",
+            "delivery",
+            "epoch",
+            "rate_limited",
+            "keyed",
+            "adopts",
+            "has_lookup",
+        ),
         *("shares_token", "start_states"),
     }
 )
-_STATE = tuple(field.name for field in attrs.fields(StartState))
+_START = tuple(field.name for field in attrs.fields(StartState))
 _FIELDS = tuple(field.name for field in attrs.fields(CallRecord))
-_CHANGE = tuple(name for name in _FIELDS if name not in _NEVER_CHANGE)
+_of_start: Callable[[StartState], tuple[object, ...]] = attrgetter(*_START)
+_of_record: Callable[[CallRecord], tuple[object, ...]] = attrgetter(
+    *(each for each in _FIELDS if each not in _NEVER_CHANGE)
+)
 """A member that is new is taken to change: no state is lost by one that is not named here."""
+_ATOMS = frozenset({bool, int, float, str, type(None)})
+_numbers: dict[Hashable, int] = {}
+
+
+def number_of(key: Hashable) -> int:
+    """Return a small number that stands for a key: the keys of states are made of few parts, again and again."""
+    return _numbers.setdefault(key, len(_numbers))
 
 
 def copied(record: CallRecord) -> CallRecord:
-    """Copy a record and its slots: a search never changes a state."""
+    """Copy a record and its starts: a search never changes a state."""
     new: CallRecord = _copy(record, _FIELDS)
-    new.start_states = [_copy(slot, _STATE) for slot in record.start_states]
+    new.start_states = [_copy(state, _START) for state in record.start_states]
     return new
 
 
@@ -41,8 +63,12 @@ def _copy(value: Any, names: tuple[str, ...]) -> Any:
 
 def key_of(record: CallRecord) -> Hashable:
     """Return the state of a record as a hashable value."""
-    slots = tuple([tuple([_plain(getattr(slot, name)) for name in _STATE]) for slot in record.start_states])
-    return (slots, *[_plain(getattr(record, name)) for name in _CHANGE])
+    starts = [_plain_all(_of_start(state)) for state in record.start_states]
+    return (*starts, *_plain_all(_of_record(record)))
+
+
+def _plain_all(values: tuple[object, ...]) -> tuple[Hashable, ...]:
+    return tuple([value if value.__class__ in _ATOMS else _plain(value) for value in values])
 
 
 def key_of_action(action: Action) -> Hashable:
@@ -62,4 +88,4 @@ def _plain(value: object) -> Hashable:
         return type(value).__name__
     if isinstance(value, tuple):
         return tuple([_plain(each) for each in value])
-    return value  # what cannot be hashed fails where the state is first reached
+    return value  # what can't be hashed fails where its state is first reached

@@ -16,7 +16,7 @@ REFUSED = ""
 """In place of a task's name: ECS refused that start."""
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class TaskFact:
     """A task that ECS has started."""
 
@@ -33,7 +33,7 @@ class TaskFact:
     """Why it stopped."""
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Request:
     """A request that was written, until its answer is read or ECS can act on it no more."""
 
@@ -43,13 +43,17 @@ class Request:
     sender: str
     repeats: bool
     """A RunTask: ECS answers a token that it knows with the same tasks."""
-    due: float = float("inf")
-    """Nobody waits for its answer: ECS acts on it before this tick, or never."""
+    due: float
+    """ECS acts on it before this tick, or never."""
+    awaited: bool = True
+    """Its sender waits for the answer."""
+    dead: bool = False
+    """ECS acts on it no more; only its sender doesn't know."""
     result: tuple[str, ...] | None = None
     """What ECS decided for each instance: the name of the task, or `REFUSED`."""
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Service:
     """ECS at one moment. It never changes: what happens makes another one."""
 
@@ -62,16 +66,16 @@ class Service:
         """Return a request."""
         return next(each for each in self.requests if each.number == number)
 
-    def receive(self, token: str, instances: tuple[str, ...], sender: str, *, repeats: bool) -> Service:
+    def receive(self, token: str, instances: tuple[str, ...], sender: str, *, repeats: bool, due: float) -> Service:
         """Take a request that is written now; its number is `written`."""
         number = self.written + 1
-        request = Request(number, token, instances, sender, repeats)
+        request = Request(number, token, instances, sender, repeats, due)
         return attrs.evolve(self, requests=(*self.requests, request), written=number)
 
     def decisions(self, now: int, *, refuses: bool = True) -> Iterator[tuple[str, Service]]:
         """Return what ECS may decide now about the requests that it has not decided about."""
         for request in self.requests:
-            if request.result is None and now < request.due:
+            if request.result is None and not request.dead:
                 for started in self._choices(request, refuses=refuses):
                     words = ["starts" if each else "refuses" for each in started]
                     yield f"ECS {', '.join(words)} (request {request.number})", self._decide(request, started, now)
@@ -93,7 +97,7 @@ class Service:
                 made.append(TaskFact(name, request.token, instance, now, request.sender, due=request.due))
         decided = attrs.evolve(request, result=tuple(result))
         after = attrs.evolve(self, tasks=(*self.tasks, *made))
-        return after.without(request) if request.due != float("inf") else after.replaced(decided)
+        return after.replaced(decided) if request.awaited else after.without(request)
 
     def replaced(self, request: Request) -> Service:
         """Return it with another state of a request."""
@@ -101,9 +105,10 @@ class Service:
         return attrs.evolve(self, requests=requests)
 
     def open_requests(self) -> list[Request]:
-        """Return the requests that ECS may yet start something for: a `clientToken` gives the same tasks."""
+        """Return the requests that ECS may yet start something for: none for a `clientToken` that it knows."""
         known = {task.token for task in self.tasks}
-        return [each for each in self.requests if each.result is None and not (each.repeats and each.token in known)]
+        undecided = (each for each in self.requests if each.result is None and not each.dead)
+        return [each for each in undecided if not (each.repeats and each.token in known)]
 
     def without(self, request: Request) -> Service:
         """Return it without a request."""
@@ -115,14 +120,17 @@ class Service:
         made = request.result or ()
         tasks = tuple(attrs.evolve(task, due=min(task.due, due)) if task.name in made else task for task in self.tasks)
         after = attrs.evolve(self, tasks=tasks)
-        if request.result is None:
-            return after.replaced(attrs.evolve(request, due=due))
+        if request.result is None and not request.dead:
+            return after.replaced(attrs.evolve(request, due=min(request.due, due), awaited=False))
         return after.without(request)
 
     def at(self, now: int) -> Service:
         """Return it at a later tick: requests that it can act on no more are gone."""
-        left = tuple(each for each in self.requests if now < each.due)
-        return self if len(left) == len(self.requests) else attrs.evolve(self, requests=left)
+        if all(now < each.due or each.result is not None for each in self.requests):
+            return self
+        left = (each for each in self.requests if now < each.due or each.awaited)
+        requests = (attrs.evolve(each, dead=each.result is None and now >= each.due) for each in left)
+        return attrs.evolve(self, requests=tuple(requests))
 
     def shown(self, token: str, now: int) -> Iterator[tuple[TaskFact, ...]]:
         """Return what a lookup of a token may show: all that is due, and any part of the rest."""
