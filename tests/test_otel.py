@@ -1,4 +1,4 @@
-"""otel: spans that an in-memory exporter collected, and metrics that add up to what callers were told."""
+"""otel: spans that an in-memory exporter collected, and metrics that add up to what callers received."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ async def test_throttled_lost_looked_up_and_adopted(collected: Collected) -> Non
 
 async def test_run_task(collected: Collected) -> None:
     """Its spans bear its own names, and the ARN of its task by the convention's name."""
-    async with LocalECS() as local, a_client(local, collected.hears) as client:
+    async with LocalECS() as local, a_client(local, collected.receives) as client:
         response = await client.run_task(aioecs.RunTaskRequest(task_definition="demo", launch_type="EC2"))
     (call,), (attempt,) = collected.named("aioecs.run_task"), collected.named("ECS.RunTask")
     assert attempt.attributes is not None
@@ -172,7 +172,7 @@ async def test_run_task(collected: Collected) -> None:
 async def test_stops_and_waits(collected: Collected) -> None:
     """Each is a span of its caller's, as long as it took; what failed is an error."""
     tracer = collected.tracers.get_tracer("the caller's")
-    async with LocalECS() as local, a_client(local, collected.hears) as client:
+    async with LocalECS() as local, a_client(local, collected.receives) as client:
         request = StartTaskRequest(task_definition="demo", container_instances=local.instance_arns[:1])
         (task,) = (await client.start_task(request)).tasks
         with tracer.start_as_current_span("the caller's") as outer:
@@ -210,7 +210,7 @@ async def test_stops_and_waits(collected: Collected) -> None:
 
 def test_an_attempt_of_a_worker(collected: Collected) -> None:
     """A span by the conventions for messaging."""
-    collected.hears(
+    collected.receives(
         JobAttempted(
             queue="https://sqs.us-east-1.amazonaws.com/123456789012/jobs",
             message_id="m-1",
@@ -277,7 +277,7 @@ def test_what_ends_an_attempt(collected: Collected, what: Any, reported: list[st
 
 
 def test_what_is_not_an_attempt(collected: Collected) -> None:
-    """A wait, a look and what it found are told on the span of the call."""
+    """A wait, a lookup and what it found are events on the span of the call."""
     for event in (
         BEGUN,
         RequestRateLimited(call=7, waited=0.5),
@@ -314,7 +314,7 @@ def test_what_is_not_an_attempt(collected: Collected) -> None:
 def test_the_status_of_a_call(
     collected: Collected, outcomes: tuple[Outcome, ...], withdrawn: str | None, status: StatusCode
 ) -> None:
-    """An error is what is in doubt or started nothing; a cancel is none."""
+    """An error is an ambiguous call or one that started nothing; a cancel is none."""
     collected.receives(BEGUN)
     collected.receives(attrs.evolve(SETTLED, outcomes=outcomes, withdrawn=withdrawn))
     (call,) = collected.named("aioecs.start_task")
@@ -324,7 +324,7 @@ def test_the_status_of_a_call(
 
 
 def test_an_end_without_a_beginning(collected: Collected) -> None:
-    """What is told of a call that is not known, or twice, makes no span and moves no count of calls in flight."""
+    """An event of a call that is not known, or a repeat, makes no span and moves no count of calls in flight."""
     answered = RequestAnswered(call=7, request_id="r", task_arns=(), reasons=())
     for event in (
         SENT,
@@ -361,7 +361,7 @@ def test_callers_without_a_span(collected: Collected) -> None:
 
 
 async def test_metrics_add_up_to_the_report(collected: Collected) -> None:
-    """In a storm of faults and cancels, through every door at once: each start counts once, as its caller was told."""
+    """Under random faults and cancels, by every method at once: each start counts once, as its caller received it."""
     reported: Counter[Outcome] = Counter()
     rng = random.Random(7)
     clocks = Timeouts(attempt=0.5, consistency=0.3, settle=5)
@@ -424,7 +424,7 @@ async def test_metrics_add_up_to_the_report(collected: Collected) -> None:
 
 
 def test_the_rate(collected: Collected) -> None:
-    """It is what the pacer has learnt, last told; where nothing paces there is none."""
+    """It is the learned rate that was emitted last; without rate limiting there is none."""
     assert collected.points("aioecs.rate") == []
     collected.receives(attrs.evolve(SENT, rate=math.inf))
     assert collected.points("aioecs.rate") == []

@@ -11,8 +11,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 
-from aioecs._calls.call_actions import ambiguous_call_of, not_sent, result_of_cut_send, stop_tasks
-from aioecs._calls.lookup_protocol import ReconcilerProtocol
+from aioecs._calls.call_actions import ReconcilerProtocol, ambiguous_call_of, not_sent, result_of_cut_send, stop_tasks
 from aioecs._calls.wire_request import bare_tasks, filled_in, wire_request
 from aioecs._logic.calls import call_state
 from aioecs._logic.calls.actions import (

@@ -44,7 +44,7 @@ class BackgroundClient:
         self.close()
 
     def close(self) -> None:
-        """Wait for what is on its way, `timeouts.drain` seconds at most, and end; a second time does nothing.
+        """Wait for what is in flight, `timeouts.drain` seconds at most, and end; a second time does nothing.
 
         A Ctrl-C shortens that to `timeouts.settle`. A copy that a fork has made is left alone: its loop is the
         parent's.

@@ -69,7 +69,7 @@ class Starting(BackgroundClient):
 
         It blocks no loop, so it may be called beside one. `future.cancel()` withdraws the start as the token does:
         the future ends once it is known what that left behind, `cancelled()` is True then, and `result()` and
-        `exception()` tell the StartCancelled, as `end_start_task` does. `concurrent.futures.wait` and `as_completed`
+        `exception()` have the StartCancelled, as `end_start_task` does. `concurrent.futures.wait` and `as_completed`
         take it; callbacks are called on the background loop's thread.
 
         Raises:

@@ -72,7 +72,7 @@ class CallModel:
         return call.interrupted(Withdrawn(self.bounds.on_cancel), state.now, self.bounds.settle)
 
     def _goes_on(self, state: CallState) -> bool:
-        """Tell whether time may still change something: after the end of the call only an open request does."""
+        """Return whether time may still change something: after the end of the call only an open request does."""
         open_requests = any(not request.awaited and request.due < FAR for request in state.service.requests)
         return not state.call.ended or open_requests
 
@@ -97,7 +97,7 @@ class CallModel:
         return None
 
     def _undisturbed(self, state: CallState) -> bool:
-        """Tell whether the call has ended with nothing that kept it from removing a duplicate.
+        """Return whether the call has ended with nothing that kept it from removing a duplicate.
 
         What the first request started shows before the second one's `consistency` is over.
         """
@@ -130,7 +130,7 @@ class CallModel:
         return None
 
     def _leans_on_lists(self, start: StartResult) -> bool:
-        """Tell whether a word follows from the lists alone, where they break the assumption that they show in time.
+        """Return whether a word follows from the lists alone, where they break the assumption that they show in time.
 
         After a lost answer, only `at_least_once` sends a StartTask again, and only a RunTask that is refused as it is
         sent again is reported as refused.
@@ -140,7 +140,7 @@ class CallModel:
         return not self.bounds.shows_in_time and again and negative and start.attempts > 0
 
     def _is_of(self, task: TaskFact, start: StartResult) -> bool:
-        """Tell whether a send of this call made the task for this start."""
+        """Return whether a send of this call made the task for this start."""
         return task.sender != EARLIER and self._names((task.instance,), start)
 
     def _names(self, instances: tuple[str, ...], start: StartResult) -> bool:
@@ -193,7 +193,7 @@ class CallModel:
         return None
 
     def ended(self, state: CallState) -> bool:
-        """Tell whether the call has ended, as every call must."""
+        """Return whether the call has ended, as every call must."""
         return state.call.ended
 
 
@@ -203,13 +203,13 @@ def named(call: CallProcess, bounds: Bounds) -> tuple[set[str], set[str]]:
     The token of a start that is known stands for what else runs only where a lost answer is followed by another send
     before the lists are known to show all.
     """
-    told = result_of(call.record)
+    reported = result_of(call.record)
     starts = call.record.starts()
     tasks: list[Task] = [start.task for start in starts if start.task is not None]
     words = {Outcome.UNKNOWN} if bounds.shows_in_time else {Outcome.UNKNOWN, Outcome.STARTED, Outcome.STOPPED}
     tokens = {start.token for start in starts if start.outcome in words}
-    if isinstance(told, StartUnknown | IdempotencyMismatch):
-        tasks += told.candidates
-    if not isinstance(told, ECSError):
-        tasks += told.tasks
+    if isinstance(reported, StartUnknown | IdempotencyMismatch):
+        tasks += reported.candidates
+    if not isinstance(reported, ECSError):
+        tasks += reported.tasks
     return {task.task_arn or "" for task in tasks}, tokens

@@ -143,7 +143,7 @@ class CallProcess:
         return after.fed(NOT_CONNECTED if isinstance(self.act, Send) else None, now)
 
     def may_wait(self, now: int, bounds: Bounds) -> bool:
-        """Tell whether time may pass before its next step."""
+        """Return whether time may pass before its next step."""
         if self.number:
             return now - self.since < bounds.attempt and now < self.cut_at
         if isinstance(self.act, BackOff):

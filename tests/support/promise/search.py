@@ -48,7 +48,7 @@ class Model(Protocol[S]):
         ...
 
     def ended(self, state: S) -> bool:
-        """Tell whether a state is an end; from every state one must be within reach."""
+        """Return whether a state is an end; from every state one must be within reach."""
         ...
 
 

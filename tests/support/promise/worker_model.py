@@ -268,5 +268,5 @@ class WorkerModel:
         return f"LEFT RUNNING: {', '.join(names)}" if len(names) > 1 else None
 
     def ended(self, state: FleetState) -> bool:
-        """Tell whether it is an end: a job may have to wait for the end of a lease that lies beyond the last tick."""
+        """Return whether it is an end: a job may have to wait for the end of a lease that lies beyond the last tick."""
         return bool(state.attempts)
