@@ -1,23 +1,30 @@
 """Who starts a task twice, who says "failed" of one that runs, and who loses one: one storm for every client.
 
-    python -m benchmarks.truth [--quick]
+    python -m benchmarks.truth [--quick] [--install] [--starts 100] [--json FILE]
 
-StartTask and RunTask, one start a call, and `run_tasks`, ten a call.
+First the field: what users would pick, each in an environment of its own, behind the fault proxy in front of a local
+ECS. `--install` installs what is missing, from PyPI and npm; without it only what is installed runs, and the others
+are named. `--json` also writes the figures to a file.
 
-The faulty storm: starts through a local ECS of which 10 % take effect and lose their answer, and 4 % lose it without
-taking effect (connections reset, closed and hung, answers cut, 500s). The cancelled storm: each call's task is
-cancelled at a random moment. Every start carries its number as its group, so that the truth can be held against
-the client's word.
+Then aioecs and aiobotocore with their options, without a proxy: StartTask and RunTask, one start a call, and
+`run_tasks`, ten a call. `--field` leaves these out.
+
+The faulty storm: starts of which 10 % take effect and lose their answer, and 4 % lose it without taking effect
+(connections reset, closed and hung, answers cut, 500s). The cancelled storm: each call is cancelled at a random moment.
+Every start carries its number as its group, so that the truth can be held against the client's word.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import json
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -28,7 +35,9 @@ from aiobotocore.session import get_session
 
 import aioecs
 from aioecs.testing import Fault
-from benchmarks.harness import Figures, bound, keep_to_one_core, report, table
+from benchmarks.field import measure
+from benchmarks.field.clients import install_all
+from benchmarks.harness import Figures, about, bound, keep_to_one_core, print_bounds, table
 from benchmarks.server import ServedECS, serving
 
 FAULTS_AFTER = ("reset", "close", "truncated", "error", "hang")
@@ -369,5 +378,30 @@ def text(found: Figures) -> str:
     )
 
 
+def main() -> int:
+    """Run all of it; returns 1 if aioecs broke its promise."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a few starts, as proof that it runs")
+    parser.add_argument("--field", action="store_true", help="the field only")
+    parser.add_argument("--install", action="store_true", help="install the clients that are missing")
+    parser.add_argument("--starts", type=int, help="how many starts each client of the field makes in each storm")
+    parser.add_argument("--only", nargs="*", default=(), help="the clients of the field to run, by driver")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    given = parser.parse_args()
+    if given.install:
+        install_all()
+    print(about(), "\n")
+    found = {"field": measure.figures(given.quick, given.starts, given.only)}
+    print(measure.text(found["field"]))
+    held = found["field"]["bounds"]
+    if not given.field:
+        found["options"] = figures(given.quick)
+        print(text(found["options"]))
+        held += found["options"]["bounds"]
+    if given.json is not None:
+        given.json.write_text(json.dumps(found, indent=1))
+    return print_bounds(held, given.quick)
+
+
 if __name__ == "__main__":
-    raise SystemExit(report(__doc__, figures, text))
+    raise SystemExit(main())
