@@ -153,7 +153,6 @@ LEFT: dict[str, int] = {
     "benchmarks/placement.py": 3,
     "benchmarks/report.py": 11,
     "benchmarks/startup.py": 2,
-    "benchmarks/truth.py": 32,
     "benchmarks/waits.py": 13,
     "benchmarks/worker_kills.py": 2,
     "tests/batch/placement/test_capacity_shortage.py": 3,

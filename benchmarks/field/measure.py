@@ -59,7 +59,7 @@ def measure(client: FieldClient, operation: str, storm: str, starts: int) -> Fie
         lines = _run(client, operation, storm, starts, service)
         seconds = time.perf_counter() - began
         time.sleep(0.2)  # what was in flight as the driver ended has arrived by then
-        return judge(client, operation, storm, starts, words(lines), service.tasks(), seconds)
+        return judge(client, operation, storm, starts, read_lines(lines), service.tasks(), seconds)
 
 
 def _run(client: FieldClient, operation: str, storm: str, starts: int, service: Service) -> list[str]:
@@ -99,14 +99,14 @@ def _environment(service: Service) -> dict[str, str]:
     }
 
 
-def words(lines: list[str]) -> dict[int, Said]:
+def read_lines(lines: list[str]) -> dict[int, Said]:
     """Read what a driver reported; of one start the last outcome counts, and all ARNs."""
     said: dict[int, Said] = {}
     for line in lines:
-        told: dict[str, Any] = json.loads(line)
-        one = said.setdefault(told["number"], Said())
-        one.outcome = told["outcome"]
-        one.arns.update(told["arns"])
+        line_read: dict[str, Any] = json.loads(line)
+        one = said.setdefault(line_read["number"], Said())
+        one.outcome = line_read["outcome"]
+        one.arns.update(line_read["arns"])
     return said
 
 
@@ -146,9 +146,9 @@ def _is_lie(alive: set[str], one: Said) -> bool:
     return one.outcome == "started" and not alive & one.arns
 
 
-def figures(quick: bool, starts: int | None = None, only: Collection[str] = ()) -> Figures:
+def figures(short: bool, starts: int | None = None, only: Collection[str] = ()) -> Figures:
     """Run every client that is installed, or `only` some, by their drivers; `missing` names what isn't installed."""
-    count = starts if starts is not None else 10 if quick else 100
+    count = starts if starts is not None else 10 if short else 100
     rows: list[FieldRow] = []
     missing = [client.name for client in CLIENTS if client.command() is None]
     for client in CLIENTS:

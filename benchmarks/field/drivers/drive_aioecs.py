@@ -21,8 +21,8 @@ def say(number: int, starts: tuple[aioecs.StartResult, ...]) -> None:
     """Report outcomes as they are; the last one counts."""
     arns = [start.task.arn for start in starts if start.task is not None]
     for start in starts:
-        word = start.outcome.value
-        storm.say(number, "failed" if word in ("refused", "not_sent") else word, arns)
+        outcome = start.outcome.value
+        storm.say(number, "failed" if outcome in ("refused", "not_sent") else outcome, arns)
 
 
 async def main() -> None:

@@ -16,8 +16,8 @@ def command(number: int) -> list[str]:
     """Return the command line of one start."""
     asked = storm.request(number)
     where = [] if storm.RUNS else ["--container-instances", *asked["containerInstances"]]
-    words = ["run-task" if storm.RUNS else "start-task", "--task-definition", asked["taskDefinition"]]
-    return [sys.argv[2], "ecs", *words, "--group", asked["group"], "--output", "json", *where]
+    operation = ["run-task" if storm.RUNS else "start-task", "--task-definition", asked["taskDefinition"]]
+    return [sys.argv[2], "ecs", *operation, "--group", asked["group"], "--output", "json", *where]
 
 
 def start(number: int) -> list[str]:

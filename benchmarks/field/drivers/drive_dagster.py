@@ -23,7 +23,7 @@ launcher = Launcher()
 
 
 def start(number: int) -> list[str]:
-    """Start one task, in the words of `_start_task_for_run`."""
+    """Start one task, as `_start_task_for_run` does."""
     retries = int(DEFAULT_RUN_TASK_RETRIES)
     task = backoff(
         launcher._run_task, retry_on=(RetryableEcsException,), kwargs=storm.request(number), max_retries=retries
