@@ -53,8 +53,8 @@ async def test_a_local_run_passes(capsys: pytest.CaptureFixture[str]) -> None:
     assert await run_local(Options(), streams, as_json=True) == 0
     report = json.loads(streams.lines.get_nowait())
     assert (report["conforms"], report["left"], report["interrupted"]) == (True, [], False)
-    verdicts = {finding["fact"]: finding["verdict"] for finding in report["findings"]}
-    assert {name for name, verdict in verdicts.items() if verdict != "as expected"} == {
+    results = {finding["fact"]: finding["result"] for finding in report["findings"]}
+    assert {name for name, result in results.items() if result != "as expected"} == {
         *("answer.bad_key", "run.token_end", "rate.error"),
         *("rate.start_burst", "rate.start_refill", "rate.read_burst", "rate.read_refill"),
     }
@@ -199,6 +199,6 @@ async def test_what_differs_is_status_1() -> None:
         assert await run_and_report(connection, setup, streams, as_json=True) == 1
         findings = json.loads(streams.lines.get_nowait())["findings"]
         seen: dict[str, Any] = {finding["fact"]: finding for finding in findings}
-        assert seen["start.order"]["verdict"] == "not run"
+        assert seen["start.order"]["result"] == "not run"
         assert "AccessDeniedException" in seen["start.order"]["seen"]
-        assert seen["answer.bad_key"]["verdict"] == "differs"
+        assert seen["answer.bad_key"]["result"] == "differs"
