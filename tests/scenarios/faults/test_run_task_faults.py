@@ -1,4 +1,4 @@
-"""Every fault against RunTask, on real sockets and both transports, held against what truly happened.
+"""Every fault against RunTask, on real sockets and both transports, compared with what really happened.
 
 Each fault, before and after RunTask took effect, by one and ten tasks, on container instances and on Fargate, by the
 policy of a cancel that comes meanwhile or of none, with the client token alive and with one that may be forgotten.
