@@ -154,7 +154,7 @@ async def called(count: int) -> float:
         for _ in numbers:
             call = session.prepare(request, Group(request, "at_most_once"))
             call.begin(await core.start_limiter.acquire())
-            await call.end_or()
+            await call.end_waiter()
             call.record.starts()
 
     began = time.process_time()

@@ -1,4 +1,4 @@
-"""The documentation tells the truth: its Python runs as pasted against a local ECS, and its reference is complete."""
+"""The documentation is true: its Python runs as pasted against a local ECS, and its reference is complete."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ async def made_queue(url: str, local: LocalECS) -> str:
 
 
 def events_of_a_task(local: LocalECS) -> list[Any]:
-    """Return what EventBridge tells of a task that is started and ends."""
+    """Return the events that EventBridge sends of a task that is started and ends."""
     events: list[Any] = []
     stop = local.engine.listen(events.append)
     instance = local.instance_arns[0]
@@ -230,7 +230,7 @@ def test_the_reference_has_no_name_that_is_gone() -> None:
 
 @pytest.mark.parametrize("page", [named(page) for page in PAGES])
 def test_a_page_begins_with_what_the_reader_can_do_after_it(page: Path) -> None:
-    """The first words under the title say it."""
+    """The first sentence under the title says it."""
     lines = [line for line in page.read_text().splitlines() if line.strip()]
     assert lines[0].startswith("# ")
     assert lines[1].startswith("After this page you can "), page

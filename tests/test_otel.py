@@ -59,12 +59,12 @@ class Collected:
     reader: InMemoryMetricReader = attrs.Factory(InMemoryMetricReader)
     tracers: TracerProvider = attrs.Factory(lambda: TracerProvider(shutdown_on_exit=False))
     meters: MeterProvider = attrs.field(init=False)
-    hears: Instrumentation = attrs.field(init=False)
+    receives: Instrumentation = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.tracers.add_span_processor(SimpleSpanProcessor(self.spans))
         self.meters = MeterProvider([self.reader], shutdown_on_exit=False)
-        self.hears = Instrumentation(self.tracers, self.meters)
+        self.receives = Instrumentation(self.tracers, self.meters)
 
     def named(self, name: str) -> list[ReadableSpan]:
         """Return the spans of this name, as they ended."""
@@ -97,7 +97,7 @@ def collected() -> Iterator[Collected]:
     made.meters.shutdown()
 
 
-def a_client(local: LocalECS, hears: Instrumentation, **more: Any) -> aioecs.Client:
+def a_client(local: LocalECS, receives: Instrumentation, **more: Any) -> aioecs.Client:
     """Make a client of a local ECS that is quick to try again."""
     given: dict[str, Any] = {
         **local.client_kwargs(),
@@ -105,7 +105,7 @@ def a_client(local: LocalECS, hears: Instrumentation, **more: Any) -> aioecs.Cli
         "retries": Retries(initial_backoff=0.01),
         **more,
     }
-    return aioecs.Client(on_event=hears, **given)
+    return aioecs.Client(on_event=receives, **given)
 
 
 def events_of(span: ReadableSpan) -> list[str]:
@@ -125,7 +125,7 @@ async def test_throttled_lost_looked_up_and_adopted(collected: Collected) -> Non
     """The trace of such a start shows just that: two attempts in the call, and what became of them, in order."""
     faults = [Fault("throttle"), Fault("reset", when="after")]
     tracer = collected.tracers.get_tracer("the caller's")
-    async with LocalECS(faults=faults) as local, a_client(local, collected.hears, pacing=None) as client:
+    async with LocalECS(faults=faults) as local, a_client(local, collected.receives, pacing=None) as client:
         request = StartTaskRequest(task_definition="demo", container_instances=local.instance_arns[:1])
         with tracer.start_as_current_span("the caller's") as outer:
             response = await client.start_task(request)
@@ -160,7 +160,7 @@ async def test_throttled_lost_looked_up_and_adopted(collected: Collected) -> Non
 async def test_callers_that_share_a_call(collected: Collected) -> None:
     """The first is the parent, each other one a link, once, however many starts it asked for."""
     tracer = collected.tracers.get_tracer("the callers'")
-    async with LocalECS() as local, a_client(local, collected.hears) as client, client.batch(window=0.05) as batch:
+    async with LocalECS() as local, a_client(local, collected.receives) as client, client.batch(window=0.05) as batch:
 
         async def ask(name: str) -> None:
             with tracer.start_as_current_span(name):
@@ -190,13 +190,13 @@ async def test_callers_that_share_a_call(collected: Collected) -> None:
 def test_what_ends_an_attempt(collected: Collected, what: Any, reported: list[str], error: str | None) -> None:
     """Its span ends there and then, with the request's id where ECS gave one, and the error if it was one."""
     for event in (BEGUN, SENT, what):
-        collected.hears(event)
+        collected.receives(event)
     (attempt,) = collected.named("ECS.StartTask")
     assert attempt.attributes is not None
     assert attempt.attributes.get("error.type") == error
     assert attempt.attributes.get("aws.request_id") == getattr(what, "request_id", None)
     assert attempt.status.status_code is (StatusCode.UNSET if error is None else StatusCode.ERROR)
-    collected.hears(SETTLED)
+    collected.receives(SETTLED)
     (call,) = collected.named("aioecs.start_task")
     assert events_of(call) == reported
 
@@ -211,7 +211,7 @@ def test_what_is_not_an_attempt(collected: Collected) -> None:
         TaskAdopted(call=7, task_arns=("task/1",)),
         SETTLED,
     ):
-        collected.hears(event)
+        collected.receives(event)
     (call,) = collected.named("aioecs.start_task")
     assert events_of(call) == ["paced", "looked up", "looked up", "adopted"]
     assert [dict(event.attributes or {}) for event in call.events] == [
@@ -240,8 +240,8 @@ def test_the_status_of_a_call(
     collected: Collected, outcomes: tuple[Outcome, ...], withdrawn: str | None, status: StatusCode
 ) -> None:
     """An error is what is in doubt or started nothing; a cancel is none."""
-    collected.hears(BEGUN)
-    collected.hears(attrs.evolve(SETTLED, outcomes=outcomes, withdrawn=withdrawn))
+    collected.receives(BEGUN)
+    collected.receives(attrs.evolve(SETTLED, outcomes=outcomes, withdrawn=withdrawn))
     (call,) = collected.named("aioecs.start_task")
     assert call.status.status_code is status
     assert call.attributes is not None
@@ -258,10 +258,10 @@ def test_an_end_without_a_beginning(collected: Collected) -> None:
         SETTLED,
         RequestRateLimited(call=7, waited=1.0),
     ):
-        collected.hears(event)
+        collected.receives(event)
     assert collected.spans.get_finished_spans() == ()
     for once_more in (BEGUN, SETTLED, SETTLED):
-        collected.hears(once_more)
+        collected.receives(once_more)
     assert len(collected.spans.get_finished_spans()) == 1
     assert collected.total("aioecs.calls.in_flight") == 0
     assert [point.count for point in collected.points("aioecs.call.duration")] == [1]
@@ -270,14 +270,14 @@ def test_an_end_without_a_beginning(collected: Collected) -> None:
 def test_an_attempt_that_nothing_ended(collected: Collected) -> None:
     """The end of its call ends it, and so does the next attempt."""
     for event in (BEGUN, SENT, SENT, SETTLED):
-        collected.hears(event)
+        collected.receives(event)
     assert len(collected.named("ECS.StartTask")) == 2
 
 
 def test_callers_without_a_span(collected: Collected) -> None:
     """They are no links."""
-    collected.hears(attrs.evolve(BEGUN, callers=(copy_context(), copy_context())))
-    collected.hears(SETTLED)
+    collected.receives(attrs.evolve(BEGUN, callers=(copy_context(), copy_context())))
+    collected.receives(SETTLED)
     (call,) = collected.named("aioecs.start_task")
     assert (call.parent, len(call.links)) == (None, 0)
 
@@ -288,11 +288,11 @@ def test_callers_without_a_span(collected: Collected) -> None:
 async def test_metrics_add_up_to_the_report(collected: Collected) -> None:
     """In a storm of faults and cancels, through every door at once: each start counts once, as its caller was told."""
     reported: Counter[Outcome] = Counter()
-    dice = random.Random(7)
+    rng = random.Random(7)
     clocks = Timeouts(attempt=0.5, consistency=0.3, settle=5)
     async with (
         LocalECS(instances=20, cpu=10**6, memory=10**6, faults=STORMY) as local,
-        a_client(local, collected.hears, timeouts=clocks, pacing=None, max_in_flight=20) as client,
+        a_client(local, collected.receives, timeouts=clocks, pacing=None, max_in_flight=20) as client,
         client.batch() as batch,
     ):
         hosts = local.instance_arns
@@ -305,7 +305,7 @@ async def test_metrics_add_up_to_the_report(collected: Collected) -> None:
         async def one(ask: Any, number: int) -> None:
             token = CancelToken()
             if number % 3 == 0:
-                token.cancel_after(dice.random() * 0.2)
+                token.cancel_after(rng.random() * 0.2)
             try:
                 response = await ask.start_task(request(number), token)
             except aioecs.ECSError as error:
@@ -351,29 +351,29 @@ async def test_metrics_add_up_to_the_report(collected: Collected) -> None:
 def test_the_rate(collected: Collected) -> None:
     """It is what the pacer has learnt, last told; where nothing paces there is none."""
     assert collected.points("aioecs.rate") == []
-    collected.hears(attrs.evolve(SENT, rate=math.inf))
+    collected.receives(attrs.evolve(SENT, rate=math.inf))
     assert collected.points("aioecs.rate") == []
-    collected.hears(SENT)
+    collected.receives(SENT)
     assert [point.value for point in collected.points("aioecs.rate")] == [40.0]
-    collected.hears(RequestThrottled(call=7, request_id=None, rate=20.0))
+    collected.receives(RequestThrottled(call=7, request_id=None, rate=20.0))
     assert [point.value for point in collected.points("aioecs.rate")] == [20.0]
 
 
 def test_calls_in_flight_and_waits(collected: Collected) -> None:
     """A call is in flight from its beginning to its end; a wait of a batch's has no call, and counts."""
-    collected.hears(BEGUN)
+    collected.receives(BEGUN)
     assert collected.total("aioecs.calls.in_flight") == 1
-    collected.hears(RequestRateLimited(call=None, waited=0.5))
+    collected.receives(RequestRateLimited(call=None, waited=0.5))
     (waits,) = collected.points("aioecs.pacing.wait")
     assert (waits.count, waits.sum) == (1, 0.5)
-    collected.hears(SETTLED)
+    collected.receives(SETTLED)
     assert collected.total("aioecs.calls.in_flight") == 0
 
 
 def test_starts_by_outcome(collected: Collected) -> None:
     """Nothing but the outcome is in the metric: a token or an instance would make a series of each."""
     for outcome in Outcome:
-        collected.hears(StartSettled(outcome=outcome, container_instance="i-1", token="t", task_arn=None))
+        collected.receives(StartSettled(outcome=outcome, container_instance="i-1", token="t", task_arn=None))
     assert collected.outcomes() == dict.fromkeys(Outcome, 1)
     assert {tuple(point.attributes) for point in collected.points("aioecs.starts")} == {("aioecs.outcome",)}
 
@@ -381,10 +381,10 @@ def test_starts_by_outcome(collected: Collected) -> None:
 def test_it_may_go(collected: Collected) -> None:
     """The meter provider doesn't keep it alive."""
     meters = MeterProvider([reader := InMemoryMetricReader()], shutdown_on_exit=False)
-    hears = Instrumentation(collected.tracers, meters)
-    hears(SENT)
-    gone = weakref.ref(hears)
-    del hears
+    receives = Instrumentation(collected.tracers, meters)
+    receives(SENT)
+    gone = weakref.ref(receives)
+    del receives
     gc.collect()
     assert gone() is None
     assert reader.get_metrics_data() is None
@@ -397,7 +397,7 @@ async def test_no_secret_is_in_it(collected: Collected) -> None:
     overrides = aioecs.TaskOverride(
         container_overrides=[aioecs.ContainerOverride(name="main", environment=environment, command=["swordfish"])]
     )
-    async with LocalECS() as local, a_client(local, collected.hears) as client:
+    async with LocalECS() as local, a_client(local, collected.receives) as client:
         request = StartTaskRequest(
             task_definition="demo", container_instances=local.instance_arns[:1], overrides=overrides
         )

@@ -31,7 +31,7 @@ class PendingStop:
     start: StartResult
     settles_by: datetime
     """When it is known at the latest whether the stop was accepted."""
-    can_be_cut = False
+    can_end_now = False
 
     def start_of(self, _: Entry) -> StartResult:
         """Return what is known by now: it was started, and may still run."""
@@ -69,9 +69,9 @@ class BatchCall:
         return self._known
 
     @property
-    def can_be_cut(self) -> bool:
+    def can_end_now(self) -> bool:
         """Whether a withdrawal ends the call at once."""
-        return self.call.can_be_cut
+        return self.call.can_end_now
 
     def start_of(self, entry: Entry) -> StartResult:
         """Return what is known by now of one of its starts."""

@@ -262,12 +262,12 @@ class Engine:
                     self.outstanding -= 1
                     self.add(entry, self._behind.pop(entry), again=True)
 
-        known.end_or().add_done_callback(lambda _: self.core.loop.call_soon(queue_again))
+        known.end_waiter().add_done_callback(lambda _: self.core.loop.call_soon(queue_again))
 
     # ------------------------------------------------------------------------------------------------------ results
 
     def _settle_once_ended(self, batch_call: BatchCall) -> None:
-        batch_call.call.end_or().add_done_callback(lambda _: self._settle_call(batch_call))
+        batch_call.call.end_waiter().add_done_callback(lambda _: self._settle_call(batch_call))
 
     def _settle_call(self, batch_call: BatchCall) -> None:
         """Settle each start of a call that has ended."""

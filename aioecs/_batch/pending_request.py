@@ -41,10 +41,10 @@ class PendingRequest:
             self._engine.add(entry, self._groups[entry.at // INSTANCES_PER_CALL])
 
     @property
-    def can_be_cut(self) -> bool:
+    def can_end_now(self) -> bool:
         """Whether a withdrawal ends it at once: none of it was sent."""
         in_flight = (entry for entry in self._entries if entry.stage is IN_FLIGHT)
-        return all(entry.carrier.can_be_cut for entry in in_flight)
+        return all(entry.carrier.can_end_now for entry in in_flight)
 
     def join(self) -> None:
         """Wait for it; there is one caller only."""
@@ -54,7 +54,7 @@ class PendingRequest:
         """Whether each of its starts has settled."""
         return not self._open
 
-    def end_or(self) -> asyncio.Future[None]:
+    def end_waiter(self) -> asyncio.Future[None]:
         """Return a future that is resolved at its end."""
         waiter: asyncio.Future[None] = self._engine.core.loop.create_future()
         if self.ended:

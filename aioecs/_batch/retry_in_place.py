@@ -18,7 +18,7 @@ from aioecs._logic.sending.packing import Entry, Group
 from aioecs._model.options import OnCancel
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.start_result import Outcome, StartResult
-from aioecs._runtime.cancellation_monitor import Cancellable
+from aioecs._runtime.cancellation_monitor import Source
 from aioecs.errors import ECSError
 
 INITIAL_BACKOFF = 1.0  # in seconds, until a refused start is sent again, and ...
@@ -51,7 +51,7 @@ class RetryInPlace(StartStream):
         engine: Engine,
         group_of: Callable[[StartTaskRequest, int], Group],
         on_cancel: OnCancel,
-        source: Cancellable | None,
+        source: Source | None,
         *,
         patience: float,
         keep: bool = False,

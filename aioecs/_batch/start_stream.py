@@ -18,7 +18,7 @@ from aioecs._model.limits import INSTANCES_PER_CALL, expect
 from aioecs._model.options import OnCancel
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.start_result import StartResult
-from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, fired, reason_of
+from aioecs._runtime.cancellation_monitor import CancellationMonitor, Source, fired, reason_of
 from aioecs._runtime.client_core import Core
 from aioecs._runtime.event_emitter import emit_start_settled
 from aioecs.errors import ClientStateError, ECSError, InvalidRequest, StartCancelled
@@ -37,7 +37,7 @@ class StartStream:
         engine: Engine,
         group_of: Callable[[StartTaskRequest, int], Group],
         on_cancel: OnCancel,
-        source: Cancellable | None,
+        source: Source | None,
         *,
         keep: bool = False,
     ) -> None:
@@ -53,8 +53,7 @@ class StartStream:
         self._may_draw = asyncio.Event()
         self._draw_limit = max(DRAW_AHEAD * INSTANCES_PER_CALL * engine.core.concurrency.size, MIN_DRAW_AHEAD)
         self._drawn = 0
-        self._exhausted = False
-        self._ending = False
+        self._exhausted = self._ending = False
         self._scope_cancelled = self._settling_ended = False
         self._drawing_task: asyncio.Task[None] | None = None
         self._drawing_error: BaseException | None = None
@@ -329,6 +328,8 @@ class StartStream:
     def _end_settling(self) -> None:
         """End the wait: the results are what is known now; the final outcomes are reported to `on_settled`."""
         self._settling_ended = True
+        if self._entries and self._longest_wait():
+            self._core.settling.give_up(self._settling_id, map(known_result, self._entries.values()))
         entries, self._entries = self._entries, {}
         for at, entry in entries.items():
             self._add_result(at, self._known_result(entry))

@@ -62,11 +62,11 @@ class Call:
         self._events: CallEvents | None = None
         self._reported: tuple[StartResult, ...] | None = None
         self._task: asyncio.Task[None] | None = None
-        self._first: Action = Finish()
+        self._first_action: Action = Finish()
         self._action: Action | None = None
         self._lookup: asyncio.Task[None] | None = None
         self._inputs: list[CallInput] = []
-        self._cut_requested = False
+        self._interrupting = False
         self._cancelled: asyncio.CancelledError | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self.ended = False
@@ -88,9 +88,9 @@ class Call:
         if self.core.emit is not None:
             self._events = CallEvents(self.core.emit, self.record)
             self._events.begun(callers)
-        self._go_on(call_state.begin(self.record, self.core.now))
+        self._begin_task(call_state.begin(self.record, self.core.now))
 
-    def end_or(self) -> asyncio.Future[None]:
+    def end_waiter(self) -> asyncio.Future[None]:
         """Return a future that the end of the call resolves; its owner may resolve or cancel it sooner."""
         waiter: asyncio.Future[None] = self.core.loop.create_future()
         if self.ended:
@@ -107,7 +107,7 @@ class Call:
         """Withdraw the call: no caller wants it any more. A second time changes nothing."""
         if self.withdrawn is None:
             self.withdrawn = why
-            self._take(Withdrawn(on_cancel))
+            self._take_input(Withdrawn(on_cancel))
 
     def leave(self, at: int) -> None:
         """Remove one start that its caller has withdrawn, if the call was not sent yet."""
@@ -120,18 +120,20 @@ class Call:
             self._report()
 
     @property
-    def can_be_cut(self) -> bool:
+    def can_end_now(self) -> bool:
         """Whether a withdrawal ends the call at once: no request is in flight whose effect only the answer shows."""
         return not isinstance(self._action, Stop) and not self._awaits_answer
 
-    def _go_on(self, action: Action) -> None:
-        self.ended, self.record.over, self._first = False, False, action
-        self._task = self.core.background_tasks.own(self._run(action), "aioecs starts tasks", ended=self._never_ran)
+    def _begin_task(self, action: Action) -> None:
+        self.ended, self.record.over, self._first_action = False, False, action
+        self._task = self.core.background_tasks.own(
+            self._run(action), "aioecs starts tasks", ended=self._ended_before_start
+        )
 
-    def _never_ran(self, task: asyncio.Task[None]) -> None:
+    def _ended_before_start(self, task: asyncio.Task[None]) -> None:
         """End the call if the event loop's end cancelled its task before the first step."""
         if task is self._task and not self.ended:
-            self._advance(self._cut_short(self._first))
+            self._advance(self._result_if_cut(self._first_action))
             self._end()
 
     async def _run(self, action: Action) -> None:
@@ -139,7 +141,7 @@ class Call:
         self._watch_clock()
         try:
             while not isinstance(action, Finish):
-                action = self._advance(await self._done(action)) or action
+                action = self._advance(await self._carry_out(action)) or action
         except Exception:
             self.record.ambiguous = True  # a defect of ours must not end as "nothing was started"
             raise
@@ -179,12 +181,12 @@ class Call:
             self.on_change(self.record.phase)
         return action
 
-    def _take(self, what: Withdrawn | ClockEnded) -> None:
+    def _take_input(self, what: Withdrawn | ClockEnded) -> None:
         """Take an input from outside: at once while an answer is awaited, else by cutting the action short."""
         if self.ended:
             action = call_state.handle(self.record, what, self.core.now)
             if action is not None and not isinstance(action, Finish):
-                self._go_on(action)
+                self._begin_task(action)
         elif self._awaits_answer:
             call_state.handle(self.record, what, self.core.now)
             wanted = isinstance(what, Withdrawn) and what.on_cancel != "abandon" and self.record.has_lookup
@@ -195,28 +197,28 @@ class Call:
         else:
             self._inputs.append(what)
             if isinstance(self._action, (BackOff, LookUp, Send)):
-                self._cut()
+                self._interrupt()
 
     @property
     def _awaits_answer(self) -> bool:
         return isinstance(self._action, Send) and self._sent_marker.body_started
 
-    def _cut(self) -> None:
-        if not self._cut_requested and self._task is not None:
-            self._cut_requested = True
+    def _interrupt(self) -> None:
+        if not self._interrupting and self._task is not None:
+            self._interrupting = True
             self._task.cancel()
 
-    async def _done(self, action: Send | BackOff | LookUp | Stop) -> CallInput | None:
+    async def _carry_out(self, action: Send | BackOff | LookUp | Stop) -> CallInput | None:
         """Do the action, and return its result; None if it was cut short and nothing is lost by that."""
         self._sent_marker = SentMarker(may_send=self.may_send)
         if self._inputs:
-            return self._cut_short(action)
+            return self._result_if_cut(action)
         self._action = action
         try:
-            return await self._do(action)
+            return await self._perform(action)
         except asyncio.CancelledError as cancelled:
-            what = self._cut_short(action)
-            if not self._survives(cancelled):
+            what = self._result_if_cut(action)
+            if not self._goes_on_after(cancelled):
                 self._advance(what)
                 raise
             return what
@@ -236,16 +238,16 @@ class Call:
             if lookup.denied:
                 return
             if len(lookup.tasks) >= len(self.record.open) and self.record.adopts:
-                self._cut()
+                self._interrupt()
                 return
 
-    def _survives(self, cancelled: asyncio.CancelledError) -> bool:
+    def _goes_on_after(self, cancelled: asyncio.CancelledError) -> bool:
         """Return whether the task goes on after a cancel: our own cut, or the first cancel by the end of the loop.
 
         Both may come at once. After the latter the token is looked up at once, within `settle`. Another cancel ends
         that, as the end of the client does.
         """
-        ours, self._cut_requested = self._cut_requested, False
+        ours, self._interrupting = self._interrupting, False
         if not take_back_cancels(ours):
             return True
         self.undelivered = True
@@ -259,7 +261,7 @@ class Call:
             self._inputs.append(Withdrawn(self.core.on_cancel))
         return True
 
-    def _cut_short(self, action: Action) -> CallInput | None:
+    def _result_if_cut(self, action: Action) -> CallInput | None:
         """Return the result of an action that was cut short; None if nothing is lost by that."""
         if not isinstance(action, Send):
             return None
@@ -269,7 +271,7 @@ class Call:
             return answer
         return result_of_cut_send(self.record.operation, sent=self._sent_marker.body_started)
 
-    def _do(self, action: Send | BackOff | LookUp | Stop) -> Coroutine[None, None, CallInput]:
+    def _perform(self, action: Send | BackOff | LookUp | Stop) -> Coroutine[None, None, CallInput]:
         if isinstance(action, Send):
             return self._send()
         if isinstance(action, BackOff):
@@ -331,11 +333,11 @@ class Call:
         if now < min(self.record.deadline, self.record.final_deadline):  # the deadline was extended, to settle
             self._watch_clock()
             return
-        self._take(ClockEnded())
+        self._take_input(ClockEnded())
         if now >= self.record.final_deadline:
-            self._cut()
+            self._interrupt()
         elif self._awaits_answer:
-            self.core.deadlines.set(self, now + self.core.timeouts.settle, self._cut)
+            self.core.deadlines.set(self, now + self.core.timeouts.settle, self._interrupt)
 
     def _report(self) -> None:
         """Report the outcome to `on_settled` and the log; a cancel is no error."""

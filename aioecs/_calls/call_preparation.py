@@ -105,7 +105,7 @@ class Preparer:
             retries=core.retries,
             delivery=delivery,
             deadline=core.now + core.timeouts.call,
-            horizon=float("inf") if fan_out else anyio.current_effective_deadline(),
+            scope_deadline=float("inf") if fan_out else anyio.current_effective_deadline(),
             epoch=time.time() - core.now,
             rate_limited=self.rate_limited,
             keyed=key is not None,

@@ -21,13 +21,14 @@ import attrs
 from aioecs._calls.call import Call
 from aioecs._logic.calls.call_record import CallRecord
 from aioecs._logic.calls.call_result import cancelled
+from aioecs._logic.calls.time_limit import TimeLimit
 from aioecs._model.options import OnCancel
 from aioecs._model.shapes.run_task import RunTaskResponse
 from aioecs._model.shapes.start_task_response import StartTaskResponse
 from aioecs._model.start_result import Outcome
 from aioecs._runtime.admission import AdmissionGate
 from aioecs._runtime.cancel_token import CancelToken
-from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, fired, reason_of, resolve
+from aioecs._runtime.cancellation_monitor import CancellationMonitor, Source, fired, fired_part, reason_of, resolve
 from aioecs._runtime.settling_log import SettlingLog
 from aioecs.errors import CallCancelled, ECSError, StartCancelled
 
@@ -44,11 +45,11 @@ class PendingOutcome(Protocol[R_co]):
         ...
 
     @property
-    def can_be_cut(self) -> bool:
+    def can_end_now(self) -> bool:
         """Whether leaving it ends it at once."""
         ...
 
-    def end_or(self) -> asyncio.Future[None]:
+    def end_waiter(self) -> asyncio.Future[None]:
         """Return a future that is resolved at its end."""
         ...
 
@@ -104,13 +105,13 @@ class SharedCall:
         return self.call.ended
 
     @property
-    def can_be_cut(self) -> bool:
+    def can_end_now(self) -> bool:
         """Whether a withdrawal ends the call at once."""
-        return self.call.can_be_cut
+        return self.call.can_end_now
 
-    def end_or(self) -> asyncio.Future[None]:
+    def end_waiter(self) -> asyncio.Future[None]:
         """Return a future that is resolved at the end of the call."""
-        return self.call.end_or()
+        return self.call.end_waiter()
 
     def join(self) -> None:
         """Add a caller."""
@@ -154,7 +155,7 @@ class SharedCall:
         """Extend the call's clock to that of a call that is to share it: no caller's clock cuts another's short."""
         shared = self.call.record
         shared.deadline = max(shared.deadline, record.deadline)
-        shared.horizon = max(shared.horizon, record.horizon)
+        shared.scope_deadline = max(shared.scope_deadline, record.scope_deadline)
 
     def leave(self, on_cancel: OnCancel, why: str) -> None:
         """Withdraw it for one caller."""
@@ -166,17 +167,15 @@ class SharedCall:
 class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
     """One caller's wait."""
 
-    def __init__(
-        self, awaited: PendingOutcome[R], source: Cancellable | None, on_cancel: OnCancel, settle: float
-    ) -> None:
+    def __init__(self, awaited: PendingOutcome[R], source: Source | None, on_cancel: OnCancel, settle: float) -> None:
         self._awaited = awaited
         self._source = source
         self._on_cancel: OnCancel = on_cancel
         self._settle = settle
         self._left = False
-        self._fired = False
+        self._fired: Source | None = None  # the part of the source that has withdrawn the call
         self._delivered = False
-        self._waiter = self._awaited.end_or()
+        self._waiter = self._awaited.end_waiter()
         self._watch = CancellationMonitor.here().watch(source, self._source_fired) if source is not None else None
         self._settle_timer: asyncio.TimerHandle | None = None
         self._settling_number = -1
@@ -201,14 +200,16 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
 
     async def answer(self) -> R:
         """Wait for the call, and return its response or raise its error."""
-        first = await self._ended()
+        first = await self._wait_for_end()
         if not self._left:
             self._delivered = True
             self._awaited.note_delivered()
-            return self._answer()
+            return self._result_or_raise()
         if first is None:
             first = await cancelled_around()
-        truth = self._awaited.cancelled(reason_of(self._source) if self._fired else None, self._blamed())
+        truth = self._awaited.cancelled(reason_of(self._fired), self._fired)
+        if self._settle_timer is not None and not self._awaited.ended:
+            self._awaited.settling.give_up(self._settling_number, truth.starts)
         self._delivered = True
         self._awaited.note_delivered()
         self._awaited.outcome_undelivered(once_ended=first is not None)
@@ -216,7 +217,7 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
             raise first from truth
         raise truth
 
-    async def _ended(self) -> asyncio.CancelledError | None:
+    async def _wait_for_end(self) -> asyncio.CancelledError | None:
         """Wait until the caller can go on, and return the cancel of its task if one came.
 
         This is the one place that decides between an answer and a cancel that arrive together. A cancel that arrives
@@ -230,52 +231,56 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
                 await waiter
             except asyncio.CancelledError as cancelled_here:
                 if not self._is_second():
-                    await self._settled()
+                    await self._wait_settled()
                 return cancelled_here
             if self._source is not None and not self._left and fired(self._source):
                 self._source_fired()
         return None
 
-    def _answer(self) -> R:
+    def _result_or_raise(self) -> R:
         result = self._awaited.result()
         if isinstance(result, ECSError):
             raise result
         return result
 
-    def _blamed(self) -> object:
-        return self._source if self._fired else None
-
     def _is_second(self) -> bool:
         """Return whether this is a second cancel, not the passed scope's own, which the monitor may have seen first."""
-        own = isinstance(self._source, anyio.CancelScope) and anyio.current_effective_deadline() == float("-inf")
-        return self._fired and not own
+        own = isinstance(self._fired, anyio.CancelScope) and anyio.current_effective_deadline() == float("-inf")
+        return self._fired is not None and not own
 
-    async def _settled(self) -> None:
+    async def _wait_settled(self) -> None:
         """Wait on, shielded from the scopes that have cancelled the caller, until the call ends or a second cancel."""
         self._leave("cancelled")
         if self._waiter.cancelled():
-            self._waiter = self._awaited.end_or()
+            self._waiter = self._awaited.end_waiter()
         with anyio.CancelScope(shield=True), contextlib.suppress(asyncio.CancelledError):
             if not self._waiter.done():
                 await self._waiter
 
     def _source_fired(self) -> None:
-        if self._delivered or self._fired:
+        part = fired_part(self._source)
+        if self._delivered or part is None or part is self._fired:
             return
-        if self._left and isinstance(self._source, CancelToken):
-            self._end_wait()  # the second cancel: its caller was cancelled before
-        else:
-            self._fired = True
-            self._leave(reason_of(self._source) or "cancelled")
+        if self._ends_settling(part):
+            self._end_wait()
+        elif self._fired is None and not (self._left and isinstance(part, TimeLimit)):
+            self._fired = part
+            self._leave(reason_of(part) or "cancelled")
+
+    def _ends_settling(self, part: Source) -> bool:
+        """Tell whether this is a second cancel, after the caller's own or after its time limit."""
+        if isinstance(self._fired, TimeLimit):
+            return True
+        return self._left and self._fired is None and isinstance(part, CancelToken)
 
     def _leave(self, why: str) -> None:
         if self._left:
             return
         self._left = True
-        at_once = self._on_cancel == "abandon" and not self._awaited.can_be_cut
+        at_once = self._on_cancel == "abandon" and not self._awaited.can_end_now
         self._awaited.leave(self._on_cancel, why)
         if self._waiter.done():  # it was cancelled with its caller, or the withdrawal has reopened the call
-            self._waiter = self._awaited.end_or()
+            self._waiter = self._awaited.end_waiter()
         if at_once or not self._settle:
             self._end_wait()
         else:
@@ -295,9 +300,7 @@ async def cancelled_around() -> asyncio.CancelledError | None:
     return None
 
 
-async def refuse_if_cancelled(
-    source: Cancellable | None, cancelled_error: Callable[[str | None, object], ECSError]
-) -> None:
+async def refuse_if_cancelled(source: Source | None, cancelled_error: Callable[[str | None, object], ECSError]) -> None:
     """Raise before anything is begun, or even signed, if the scope or token has fired or the caller is cancelled.
 
     `cancelled_error(reason, source)` makes the error: a StartCancelled where a start was requested. Nothing was sent.
@@ -306,7 +309,7 @@ async def refuse_if_cancelled(
         ECSError: it has fired; nothing was sent.
         CancelledError: the caller is cancelled; `cancelled_error` makes its cause.
     """
-    blamed = source if source is not None and fired(source) else None
+    blamed = fired_part(source)
     task = asyncio.current_task()
     around = anyio.current_effective_deadline() == float("-inf") or (task is not None and task.cancelling())
     if blamed is None and not around:
@@ -321,7 +324,7 @@ async def refuse_if_cancelled(
 
 
 async def admit(
-    gate: AdmissionGate, source: Cancellable | None, cancelled_error: Callable[[str | None, object], Exception]
+    gate: AdmissionGate, source: Source | None, cancelled_error: Callable[[str | None, object], Exception]
 ) -> None:
     """Wait at the admission gate; a scope or token that fires meanwhile is noticed after it, before anything begins.
 
@@ -333,5 +336,5 @@ async def admit(
     try:
         await gate.queue()
     except asyncio.CancelledError as first:
-        blamed = source if source is not None and fired(source) else None
+        blamed = fired_part(source)
         raise first from cancelled_error(reason_of(blamed), blamed)

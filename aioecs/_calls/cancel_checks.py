@@ -13,16 +13,16 @@ from aioecs._calls.call import Call
 from aioecs._calls.caller_wait import refuse_if_cancelled
 from aioecs._logic.calls.call_record import CallRecord
 from aioecs._logic.calls.call_result import cancelled
-from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, resolve
+from aioecs._runtime.cancellation_monitor import CancellationMonitor, Source, resolve
 from aioecs.errors import CallCancelled, CallTimeout
 
 T = TypeVar("T")
 
 
-def may_have_fired(source: Cancellable | None, horizon: float) -> bool:
-    """Return whether `refuse_if_cancelled` could raise; the scopes around the caller end at `horizon`."""
+def may_have_fired(source: Source | None, scope_deadline: float) -> bool:
+    """Return whether `refuse_if_cancelled` could raise; the scopes around the caller end at `scope_deadline`."""
     task = asyncio.current_task()
-    return source is not None or horizon == float("-inf") or (task is not None and task.cancelling() > 0)
+    return source is not None or scope_deadline == float("-inf") or (task is not None and task.cancelling() > 0)
 
 
 def call_cancelled(what: str, reason: str | None, source: object) -> CallCancelled:
@@ -31,7 +31,7 @@ def call_cancelled(what: str, reason: str | None, source: object) -> CallCancell
     return CallCancelled(f"cancelled{why}: {what}", reason=reason, source=source)
 
 
-async def abandonable(operation: str, source: Cancellable, read: Callable[[], Coroutine[Any, Any, T]]) -> T:
+async def abandonable(operation: str, source: Source, read: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Read, and abandon the read at once when the scope or token fires.
 
     Raises:
@@ -45,16 +45,14 @@ async def abandonable(operation: str, source: Cancellable, read: Callable[[], Co
             return await read()
 
 
-async def until_over(
-    loop: asyncio.AbstractEventLoop, call: Call, record: CallRecord, source: Cancellable | None
-) -> None:
+async def until_over(loop: asyncio.AbstractEventLoop, call: Call, record: CallRecord, source: Source | None) -> None:
     """Wait until a withdrawn call of the same key has ended: its tasks may be about to be stopped.
 
     Raises:
         StartCancelled, CancelledError: as `refuse_if_cancelled` does.
         CallTimeout: the clock of the waiting call ran out; nothing was sent.
     """
-    waiter = call.end_or()
+    waiter = call.end_waiter()
     clock = loop.call_at(record.deadline, resolve, waiter)
     try:
         with CancellationMonitor.here().watch(source, partial(resolve, waiter)):

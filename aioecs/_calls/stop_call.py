@@ -25,7 +25,7 @@ class StopCall:
     core: Core
     request: StopTaskRequest
     task: asyncio.Task[Answered[StopTaskResponse]] = attrs.field(init=False)
-    can_be_cut = False
+    can_end_now = False
 
     def begin(self) -> None:
         """Send it."""
@@ -37,7 +37,7 @@ class StopCall:
         """Whether it has its answer or its error."""
         return self.task.done()
 
-    def end_or(self) -> asyncio.Future[None]:
+    def end_waiter(self) -> asyncio.Future[None]:
         """Return a future that is resolved at its end."""
         waiter: asyncio.Future[None] = self.core.loop.create_future()
         self.task.add_done_callback(lambda _: resolve(waiter))
@@ -57,7 +57,10 @@ class StopCall:
     def _log(self) -> None:
         outcome = self.result()
         result = f"failed: {outcome}" if isinstance(outcome, ECSError) else "succeeded"
-        log.info("StopTask of %s %s after its caller had left", self.request.task, result)
+        error = type(outcome).__name__ if isinstance(outcome, ECSError) else None
+        known = {"operation": "StopTask", "arns": (self.request.task,), "cluster": self.request.cluster}
+        fields = {**known, "error": error}
+        log.info("StopTask of %s %s after its caller had left", self.request.task, result, extra=fields)
 
     @property
     def settling(self) -> SettlingLog:

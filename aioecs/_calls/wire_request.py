@@ -41,7 +41,11 @@ async def filled_in(
     try:
         read = await core.call_with_retries(DESCRIBE_TASKS, request, Priority.LOOKUP, within=core.timeouts.settle)
     except ECSError as error:
-        log.info("RunTask gave tasks that have stopped, and they could not be described: %s", error)
+        log.info(
+            "RunTask gave tasks that have stopped, and they could not be described: %s",
+            error,
+            extra={"operation": "DescribeTasks", "error": type(error).__name__},
+        )
         return what
     described = {task.task_arn: task for task in read.answer.tasks}
     tasks, _ = matching.well_formed(what.answer.tasks, ())

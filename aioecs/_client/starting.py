@@ -25,7 +25,7 @@ from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.shapes.start_task_response import StartTaskResponse
 from aioecs._model.shapes.task import Task
 from aioecs._model.start_result import StartResult
-from aioecs._runtime.cancellation_monitor import Cancellable, expect
+from aioecs._runtime.cancellation_monitor import Cancellable, Source, expect, source_of
 from aioecs._runtime.client_core import Core
 from aioecs._runtime.event_emitter import StartEvents
 from aioecs.errors import IdempotencyMismatch, InvalidRequest, StartCancelled
@@ -47,6 +47,7 @@ class Starting(ABC):
         request: StartTaskRequest,
         cancel_scope: Cancellable | None = None,
         *,
+        timeout: float | None = None,
         idempotency_key: str | None = None,
         restart: Restart | None = None,
         on_cancel: OnCancel | None = None,
@@ -59,7 +60,9 @@ class Starting(ABC):
         `cancel_scope` is a CancelToken or an `anyio.CancelScope`, which is watched and never entered, so it may be
         handed to any number of calls. When it fires, or the caller is cancelled otherwise, what was not on the wire
         is not sent; for what was, `on_cancel` decides, and the caller waits `timeouts.settle` seconds at most to
-        learn what came of it. A second cancel ends the wait; the client goes on, and `on_settled` is told the end.
+        learn what came of it. A second cancel ends the wait; the client goes on, and `on_settled` receives the
+        outcome. `timeout`, in seconds from the call on, does what a token does that fires then, and the error is a
+        StartTimeout. It goes together with a `cancel_scope`: the first of the two cancels.
 
         `idempotency_key`, of any length, makes the token: the call looks first, adopts what it finds, and starts
         only what is missing. It holds against retries in sequence, from any machine, for as long as ECS remembers
@@ -76,11 +79,13 @@ class Starting(ABC):
             StartUnknown: ECS may have started some of it; `starts` says which, `token` is to look them up by.
             StartIncomplete: some of it runs, and ECS refused the rest.
             StartCancelled: the scope or token fired; `starts` says what that left behind.
+            StartTimeout: the same, for `timeout`; it is a StartCancelled and a TimeoutError.
             IdempotencyMismatch: the key was used for something else; nothing was sent.
         """
         limits.expect(request, StartTaskRequest)
+        source = source_of(cancel_scope, timeout)
         if restart is None:
-            once: StartTaskResponse = await self._single(request, cancel_scope, idempotency_key, on_cancel, delivery)
+            once: StartTaskResponse = await self._single(request, source, idempotency_key, on_cancel, delivery)
             return once
         choice(restart, Restart, "restart")
         if idempotency_key is None:
@@ -88,7 +93,7 @@ class Starting(ABC):
         restarts = 0
         while True:
             key = key_of(idempotency_key, restarts)
-            response: StartTaskResponse = await self._single(request, cancel_scope, key, on_cancel, delivery)
+            response: StartTaskResponse = await self._single(request, source, key, on_cancel, delivery)
             if not response.found or not all_failed(response):
                 return response
             restarts += 1
@@ -98,6 +103,7 @@ class Starting(ABC):
         request: RunTaskRequest,
         cancel_scope: Cancellable | None = None,
         *,
+        timeout: float | None = None,
         idempotency_key: str | None = None,
         on_cancel: OnCancel | None = None,
     ) -> RunTaskResponse:
@@ -125,13 +131,15 @@ class Starting(ABC):
             StartUnknown: ECS may have started some of it; `starts` says how many, `token` is to look them up by.
             StartIncomplete: some of it runs, and ECS refused the rest.
             StartCancelled: the scope or token fired; `starts` says what that left behind.
+            StartTimeout: the same, for `timeout`; it is a StartCancelled and a TimeoutError.
             IdempotencyMismatch: the key or `client_token` was used for another request; `resource_ids` are its tasks.
         """
         limits.expect(request, RunTaskRequest)
+        source = source_of(cancel_scope, timeout)
         restarts = 0
         while True:
             key = key_of(idempotency_key, restarts) if idempotency_key is not None else None
-            response: RunTaskResponse = await self._single(request, cancel_scope, key, on_cancel, None)
+            response: RunTaskResponse = await self._single(request, source, key, on_cancel, None)
             if key is None or not all_withdrawn(response):
                 return response
             restarts += 1
@@ -168,31 +176,29 @@ class Starting(ABC):
     async def _single(
         self,
         request: StartTaskRequest | RunTaskRequest,
-        cancel_scope: Cancellable | None,
+        source: Source | None,
         idempotency_key: str | None,
         on_cancel: OnCancel | None,
         delivery: Delivery | None,
     ) -> Any:
         """Carry out one request, under this very key; its response is that of its operation."""
         core = self._core()
-        expect(cancel_scope)
         if not core.admission.try_admit():
-            await admit(
-                core.admission, cancel_scope, partial(self._never_begun, core, request, idempotency_key, delivery)
-            )
+            never_begun = partial(self._never_begun, core, request, idempotency_key, delivery)
+            await admit(core.admission, source, never_begun)
             self._core()  # it may have been left meanwhile
         call = self._preparer.call(request, idempotency_key, self._chosen_delivery(delivery))
         policy = self._policy(on_cancel)
         with StartEvents(core.emit, call.record.starts) as told:
-            if may_have_fired(cancel_scope, call.record.horizon):
-                await refuse_if_cancelled(cancel_scope, partial(cancelled, call.record))
+            if may_have_fired(source, call.record.scope_deadline):
+                await refuse_if_cancelled(source, partial(cancelled, call.record))
             if idempotency_key is None:
                 shared_call = SharedCall(call)
                 call.begin()
             else:
-                shared_call = await self._joined(core, call, idempotency_key, cancel_scope)
+                shared_call = await self._joined(core, call, idempotency_key, source)
             told.starts = shared_call.call.record.starts
-            with Wait(shared_call, cancel_scope, policy, core.timeouts.settle) as wait:
+            with Wait(shared_call, source, policy, core.timeouts.settle) as wait:
                 return await wait.answer()
 
     def _never_begun(
@@ -220,7 +226,7 @@ class Starting(ABC):
         chosen: Delivery = choice(delivery, Delivery, "delivery") if delivery else self._delivery
         return chosen
 
-    async def _joined(self, core: Core, call: Call, key: str, source: Cancellable | None) -> SharedCall:
+    async def _joined(self, core: Core, call: Call, key: str, source: Source | None) -> SharedCall:
         """Begin the call, or join the one that is under way for the same key."""
         while (known := _shared_call(core, key)) is not None and not known.over:
             if known.ended:

@@ -47,7 +47,8 @@ class BackgroundTasks:
             ended(task)
         error = None if task.cancelled() else task.exception()
         if isinstance(error, Exception):  # a KeyboardInterrupt goes to the caller of the event loop by itself
-            _log.error("a background task ended with an error: %s", task.get_name(), exc_info=error)
+            text, fields = "a background task ended with an error: %s", {"error": type(error).__name__}
+            _log.error(text, task.get_name(), exc_info=error, extra=fields)
 
     async def drained(self, seconds: float) -> bool:
         """Wait until all of them have ended, `seconds` at most; return whether they have."""

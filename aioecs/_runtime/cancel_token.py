@@ -8,8 +8,9 @@ import logging
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
-from aioecs._runtime.token_subscription import watch_token
+from aioecs._runtime.token_subscription import Wake, watch_token
 from aioecs.errors import StartCancelled
 
 _log = logging.getLogger("aioecs")
@@ -177,11 +178,11 @@ class CancelToken:
     async def wait(self) -> str | None:
         """Wait until it is cancelled, and return the reason; a cancel of the wait leaves the token as it was."""
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        with watch_token(self, lambda: None if woken.done() else woken.set_result(None)):
+        with watch(self, lambda: None if woken.done() else woken.set_result(None)):
             await woken
         return self.reason
 
-    def on_cancel_or_deadline(self, call: Callback, on_deadline: Callable[[], object]) -> Callable[[], None]:
+    def _on_cancel_or_deadline(self, call: Callback, on_deadline: Callable[[], object]) -> Callable[[], None]:
         """Call `call(reason)` once it is cancelled and `on_deadline()` whenever its deadline is set.
 
         Returns a function that unregisters both. It is for waits that set a timer on their own loop.
@@ -202,3 +203,9 @@ class CancelToken:
         if self._reason:
             return f"<CancelToken cancelled{f': {self.reason}' if self.reason else ''}>"
         return f"<CancelToken {'deadline set' if self._deadlines else 'not cancelled'}>"
+
+
+def watch(token: CancelToken, wake: Wake) -> AbstractContextManager[None]:
+    """Call `wake()` on the running loop, once, when the token is cancelled; not after the block has ended."""
+    register = token._on_cancel_or_deadline  # pyright: ignore[reportPrivateUsage] of this module
+    return watch_token(token, register, wake)

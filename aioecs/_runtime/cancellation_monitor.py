@@ -1,4 +1,4 @@
-"""One monitor per event loop for the tokens and plain cancel scopes that can end a wait.
+"""One monitor per event loop for all that can end a wait: tokens, plain cancel scopes and time limits.
 
 A token wakes the loop once, however many calls wait on it. A plain `anyio.CancelScope` can be entered only once, and
 that is left to its caller: it is polled, never entered, every `TICK` seconds and only while a call waits with one. So
@@ -15,25 +15,57 @@ from contextlib import contextmanager
 
 import anyio
 
-from aioecs._runtime.cancel_token import CancelToken
-from aioecs._runtime.token_subscription import Wake, watch_token
+from aioecs._logic.calls.time_limit import TimeLimit
+from aioecs._model import limits
+from aioecs._runtime.cancel_token import CancelToken, watch
+from aioecs._runtime.token_subscription import Wake
 from aioecs.errors import InvalidRequest
 
 TICK = 0.01  # in seconds, between two polls of the plain scopes
 
 Cancellable = CancelToken | anyio.CancelScope
+"""What callers pass as `cancel_scope`."""
+Source = Cancellable | TimeLimit
+"""What cancels a call: the caller's `cancel_scope`, or its `timeout` with or without one."""
 
 
-def fired(source: Cancellable) -> bool:
+def fired(source: Source) -> bool:
     """Return whether a scope or token was cancelled, or its deadline has passed."""
-    if isinstance(source, CancelToken):
-        return source.cancelled
-    return source.cancel_called or source.deadline <= asyncio.get_running_loop().time()
+    return fired_part(source) is not None
+
+
+def fired_part(source: Source | None) -> Source | None:
+    """Return what has fired of a source: the scope or token, or the time limit beside it; None if nothing has."""
+    if source is None or isinstance(source, CancelToken):
+        return source if source is not None and source.cancelled else None
+    if isinstance(source, TimeLimit):
+        passed = fired_part(_beside(source))
+        return passed or (source if source.ends <= asyncio.get_running_loop().time() else None)
+    return source if source.cancel_called or source.deadline <= asyncio.get_running_loop().time() else None
 
 
 def reason_of(source: object) -> str | None:
-    """Return the reason a token was cancelled with; None for a scope, which has no public one."""
+    """Return what a token was cancelled with, or `timeout`; a scope has no public reason."""
+    if isinstance(source, TimeLimit):
+        passed = fired_part(_beside(source))
+        return "timeout" if passed is None else reason_of(passed)
     return source.reason if isinstance(source, CancelToken) else None
+
+
+def _beside(limit: TimeLimit) -> Cancellable | None:
+    return limit.source if isinstance(limit.source, (CancelToken, anyio.CancelScope)) else None
+
+
+def source_of(cancel_scope: Cancellable | None, timeout: float | None) -> Source | None:
+    """Return what cancels a call that begins now: its `cancel_scope`, and its `timeout` in seconds.
+
+    Raises:
+        InvalidRequest: the scope is neither a scope nor a token, or the timeout is no number of seconds.
+    """
+    expect(cancel_scope)
+    if timeout is None or limits.not_negative(timeout, "timeout") == float("inf"):
+        return cancel_scope
+    return TimeLimit(timeout, asyncio.get_running_loop().time() + timeout, cancel_scope)
 
 
 def expect(source: object) -> None:
@@ -70,12 +102,18 @@ class CancellationMonitor:
         return monitor
 
     @contextmanager
-    def watch(self, source: Cancellable | None, wake: Wake) -> Generator[None]:
-        """Call `wake()` on this loop, once, when the source fires; not after the block has ended."""
+    def watch(self, source: Source | None, wake: Wake) -> Generator[None]:
+        """Call `wake()` on this loop when the source fires; not after the block has ended.
+
+        It is called once, or twice for a time limit with a scope or token beside it: once for each.
+        """
         if source is None:
             yield
         elif isinstance(source, CancelToken):
-            with watch_token(source, wake):
+            with watch(source, wake):
+                yield
+        elif isinstance(source, TimeLimit):
+            with self.watch(_beside(source), wake), _watch_clock(source.ends, wake):
                 yield
         else:
             with self._watch_scope(source, wake):
@@ -103,6 +141,32 @@ class CancellationMonitor:
         for key in due:
             if (watched := self._scopes.pop(key, None)) is not None:
                 watched[1]()
+
+
+@contextmanager
+def _watch_clock(ends: float, wake: Wake) -> Generator[None]:
+    """Call `wake()` once the running loop's clock has come to `ends`; not after the block has ended."""
+    alarm = _Alarm(ends, wake)
+    try:
+        yield
+    finally:
+        alarm.timer.cancel()
+
+
+class _Alarm:
+    """A timer that never wakes early: a loop runs its own early by its clock's resolution."""
+
+    def __init__(self, ends: float, wake: Wake) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ends = ends
+        self._wake = wake
+        self.timer = self._loop.call_at(ends, self._due)
+
+    def _due(self) -> None:
+        if self._loop.time() < self._ends:
+            self.timer = self._loop.call_at(self._ends, self._due)
+        else:
+            self._wake()
 
 
 _MONITORS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, CancellationMonitor] = weakref.WeakKeyDictionary()

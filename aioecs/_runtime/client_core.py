@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import attrs
@@ -24,6 +24,7 @@ from aioecs._runtime.background_tasks import BackgroundTasks
 from aioecs._runtime.concurrency import ConcurrencyLimit, Priority
 from aioecs._runtime.event_emitter import Emit
 from aioecs._runtime.keyed_calls import Keys
+from aioecs._runtime.log_fields import fields_of_starts
 from aioecs._runtime.settling_log import SettlingLog
 from aioecs._runtime.shared_limiter import SharedLimiter
 from aioecs._transport.deadlines import Deadlines
@@ -50,6 +51,8 @@ class Core:
     background_tasks: BackgroundTasks = attrs.Factory(BackgroundTasks)
     on_cancel: OnCancel = "stop"
     on_settled: OnSettled | None = None
+    owner: object = None
+    """The client: it stays open, though nothing else refers to it, while a part of it is in use."""
     emit: Emit | None = None
     """Emits an event; None without a listener."""
     closing: bool = False
@@ -96,9 +99,11 @@ class Core:
         try:
             await self.call_with_retries(STOP_TASK, request, Priority.STOP, within=within)
         except AccessDeniedException as error:
-            self.warn_once("stop", "cancelled starts can't be stopped, they are left running: %s", error)
+            fields = _stop_fields(cluster, task, token, error)
+            self.warn_once("stop", "cancelled starts can't be stopped, they are left running: %s", error, fields=fields)
         except ECSError as error:
-            log.warning("task %s was to be stopped and could not be stopped: %s", task.task_arn, error)
+            fields = _stop_fields(cluster, task, token, error)
+            log.warning("task %s was to be stopped and could not be stopped: %s", task.task_arn, error, extra=fields)
         else:
             return True
         return False
@@ -128,15 +133,23 @@ class Core:
             return
         arns = [start.task.task_arn for start in starts if start.task is not None]
         tokens = sorted({start.token for start in starts if start.token})
-        log.info("%s: %s; token %s, tasks %s", why or "ended", describe_outcomes(starts), ", ".join(tokens), arns)
+        level = logging.WARNING if any(start.outcome is Outcome.UNKNOWN for start in starts) else logging.INFO
+        text, fields = "%s: %s; token %s, tasks %s", fields_of_starts(starts)
+        log.log(level, text, why or "ended", describe_outcomes(starts), ", ".join(tokens), arns, extra=fields)
         if self.on_settled is not None:
             try:
                 self.on_settled(starts, why)
             except Exception:
-                log.exception("on_settled raised")
+                log.exception("on_settled raised", extra=fields)
 
-    def warn_once(self, about: str, text: str, *args: Any) -> None:
+    def warn_once(self, about: str, text: str, *args: Any, fields: Mapping[str, Any] | None = None) -> None:
         """Log a warning the first time for each `about`."""
         if about not in self.warned:
             self.warned.add(about)
-            log.warning(text, *args)
+            log.warning(text, *args, extra=fields)
+
+
+def _stop_fields(cluster: str | None, task: Task, token: str, error: ECSError) -> dict[str, Any]:
+    arns = (task.task_arn,) if task.task_arn else ()
+    known = {"token": token, "arns": arns, "cluster": cluster, "operation": "StopTask"}
+    return {**known, "error": type(error).__name__}

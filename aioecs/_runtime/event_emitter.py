@@ -29,6 +29,7 @@ from aioecs._model.call_events import (
     TaskAdopted,
 )
 from aioecs._model.start_result import StartResult
+from aioecs._runtime.log_fields import fields_of_event
 from aioecs.errors import ECSError
 
 Emit = Callable[[Event], None]
@@ -54,12 +55,12 @@ def make_emitter(on_event: OnEvent | None) -> Emit | None:
 
     def emit(event: Event) -> None:
         if logs:
-            log.debug("%s", event)
+            log.debug("%s", event, extra=fields_of_event(event))
         if on_event is not None:
             try:
                 on_event(event)
             except Exception:  # a listener's own defect must not affect a start
-                log.exception("on_event raised")
+                log.exception("on_event raised", extra=fields_of_event(event))
 
     return emit
 

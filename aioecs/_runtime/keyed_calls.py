@@ -14,7 +14,7 @@ class EndingCall(Protocol):
         """Whether its outcome is final."""
         ...
 
-    def end_or(self) -> asyncio.Future[None]:
+    def end_waiter(self) -> asyncio.Future[None]:
         """Return a future that is resolved at its end."""
         ...
 
@@ -50,7 +50,7 @@ class Keys(Generic[P]):
             elif self._known.get(key) is call:
                 del self._known[key]
 
-        call.end_or().add_done_callback(lambda _: self._loop.call_soon(forget))
+        call.end_waiter().add_done_callback(lambda _: self._loop.call_soon(forget))
 
     def __len__(self) -> int:
         return len(self._known)

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from typing import Protocol
 
 Wake = Callable[[], object]
+Register = Callable[[Callable[[str | None], object], Callable[[], object]], Callable[[], None]]
+"""Calls the first once a token is cancelled, the second whenever its deadline is set; returns what ends both."""
 
 
 class Token(Protocol):
@@ -27,12 +29,6 @@ class Token(Protocol):
         """When it cancels itself, on the clock of `time.monotonic`; None if never."""
         ...
 
-    def on_cancel_or_deadline(
-        self, call: Callable[[str | None], object], on_deadline: Callable[[], object]
-    ) -> Callable[[], None]:
-        """Call `call(reason)` once it is cancelled and `on_deadline()` when its deadline is set; return their end."""
-        ...
-
 
 def subscriptions_here() -> dict[Token, TokenSubscription]:
     """Return the subscriptions of the running loop, one for each token that a call waits for."""
@@ -40,12 +36,17 @@ def subscriptions_here() -> dict[Token, TokenSubscription]:
 
 
 @contextmanager
-def watch_token(token: Token, wake: Wake) -> Generator[None]:
-    """Call `wake()` on the running loop, once, when the token is cancelled; not after the block has ended."""
+def watch_token(token: Token, register: Register, wake: Wake) -> Generator[None]:
+    """Call `wake()` on the running loop, once, when the token is cancelled; not after the block has ended.
+
+    `register` is the token's own.
+    """
     subscriptions = subscriptions_here()
     subscription = subscriptions.get(token)
     if subscription is None:
-        subscription = subscriptions[token] = TokenSubscription(token, weakref.ref(asyncio.get_running_loop()))
+        subscription = subscriptions[token] = TokenSubscription(
+            token, register, weakref.ref(asyncio.get_running_loop())
+        )
     key = next(_KEYS)
     subscription.add(key, wake)
     try:
@@ -58,12 +59,12 @@ def watch_token(token: Token, wake: Wake) -> Generator[None]:
 class TokenSubscription:
     """The calls that wait for one token on one event loop: the token wakes the loop once for all of them."""
 
-    def __init__(self, token: Token, loop: weakref.ref[asyncio.AbstractEventLoop]) -> None:
+    def __init__(self, token: Token, register: Register, loop: weakref.ref[asyncio.AbstractEventLoop]) -> None:
         self._token = token
         self._loop = loop
         self._wakes: dict[int, Wake] = {}
         self._clock: asyncio.TimerHandle | None = None
-        self._end = token.on_cancel_or_deadline(self._cancelled, self._deadline_set)
+        self._end = register(self._cancelled, self._deadline_set)
 
     def add(self, key: int, wake: Wake) -> None:
         self._wakes[key] = wake

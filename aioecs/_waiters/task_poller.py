@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import anyio
 
@@ -16,7 +17,7 @@ from aioecs._logic.tasks.poll_schedule import SLACK, Entry, PollRequest, PollSch
 from aioecs._logic.tasks.task_address import Address, Key
 from aioecs._logic.tasks.task_progress import Observation
 from aioecs._model.arn import short
-from aioecs._model.shapes.task import DescribeTasksRequest, DescribeTasksResponse
+from aioecs._model.shapes.task import DescribeTasksRequest, DescribeTasksResponse, Task
 from aioecs._model.task_event import TaskChange
 from aioecs._runtime.client_core import Core, log
 from aioecs._runtime.concurrency import Priority
@@ -32,11 +33,17 @@ NOT_ANSWERED = "not in the answer"  # the reason for a task that ECS neither des
 class TaskPoller:
     """Polls tasks for all the waiters of a client."""
 
-    def __init__(self, core: Core, region: str | None) -> None:
-        """Poll for one client; ARNs must name `region`, unless it is None: the endpoint is the caller's own."""
+    def __init__(
+        self, core: Core, region: str | None, *, on_stopped: Callable[[str, Task], None] | None = None
+    ) -> None:
+        """Poll for one client; ARNs must name `region`, unless it is None: the endpoint is the caller's own.
+
+        `on_stopped` is called with the cluster's name and the task when a task is first known to have stopped.
+        """
         self.core = core
         self.region = region
         self.definitions = TaskDefinitions(core)
+        self._on_stopped = on_stopped
         self._schedule = PollSchedule()
         self._waiting: dict[Key, dict[Waiter, None]] = {}
         self._wake = asyncio.Event()
@@ -105,6 +112,8 @@ class TaskPoller:
         self._wake.set()
 
     def _notify(self, key: Key, observation: Observation) -> None:
+        if self._on_stopped is not None and observation.over:
+            self._on_stopped(key[0], observation.task)
         for waiter in tuple(self._waiting.get(key, ())):
             waiter.observe(key, observation)
 
@@ -187,7 +196,8 @@ class TaskPoller:
         """Handle a failed request: a temporary error is retried, a permanent one ends the waits for its tasks."""
         if not _is_permanent(error):
             if self._last_error is None:
-                log.warning("DescribeTasks of %d awaited tasks failed, and is retried: %s", len(entries), error)
+                text = "DescribeTasks of %d awaited tasks failed, and is retried: %s"
+                log.warning(text, len(entries), error, extra=_fields(cluster, entries, error))
             self._last_error = error
         elif len(entries) > 1 and _may_concern_one(error):
             half = len(entries) // 2  # one bad name fails the whole request: find it by halving
@@ -195,8 +205,14 @@ class TaskPoller:
             await self._describe(cluster, entries[half:], began)
         else:
             text = "tasks in the cluster %s can't be waited for: %s"
-            self.core.warn_once(f"wait {type(error).__name__} {cluster}", text, cluster, error)
+            fields = _fields(cluster, entries, error)
+            self.core.warn_once(f"wait {type(error).__name__} {cluster}", text, cluster, error, fields=fields)
             self._fail([entry.key for entry in entries], error)
+
+
+def _fields(cluster: str, entries: tuple[Entry, ...], error: ECSError) -> dict[str, Any]:
+    arns = tuple(entry.key[1] for entry in entries)
+    return {"operation": "DescribeTasks", "cluster": cluster, "arns": arns, "error": type(error).__name__}
 
 
 def _account_of(arn: str) -> str:

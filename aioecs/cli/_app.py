@@ -14,6 +14,7 @@ from typer.main import get_command
 import aioecs
 from aioecs.cli._display.status import CANNOT, DONE, EPILOG, INTERRUPTED, UNWRITTEN
 from aioecs.cli._options import UsageError, spread_option
+from aioecs.cli._parser_messages import plain_message
 from aioecs.cli._run.exit_status import NOT_STARTED
 from aioecs.cli._variables import add_variables
 
@@ -26,8 +27,10 @@ COMMANDS = {
     "logs": "Show what a task has written to its log: all of it, the last lines, or the lines as they come.",
     "watch": "Watch a cluster until Ctrl-C: how many tasks are in which state, and the load of each instance.",
     "instances": "List the container instances of a cluster: their status, their tasks, and their free capacity.",
+    "worker": "Run a worker of your own until SIGTERM or Ctrl-C, or check that it is healthy.",
     "local": "Run an ECS on this machine, for any AWS SDK, the AWS CLI or aioecs, until Ctrl-C.",
     "chaos": "Put scripted faults between any AWS SDK and an endpoint of ECS, until Ctrl-C.",
+    "conformance": "Check on your own account whether Amazon ECS behaves as aioecs relies on.",
 }
 """What there is, with the first line of each help: a command's module is imported only to run it, or for its help."""
 
@@ -159,8 +162,7 @@ def _command(command_name: str | None) -> str:
 
 
 def _message(error: Exception) -> str:
-    message: str = getattr(error, "format_message", error.__str__)()
-    return message
+    return plain_message(getattr(error, "format_message", error.__str__)())
 
 
 def _print_error(message: str) -> None:

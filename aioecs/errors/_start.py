@@ -90,6 +90,13 @@ class StartCancelled(StartError, CallCancelled):
         self.source = source
 
 
+class StartTimeout(StartCancelled, TimeoutError):
+    """The call's own `timeout` was over: what was not sent is NOT_SENT, what was sent ended as `on_cancel` says.
+
+    `reason` is `timeout`. It is a StartCancelled, and Python's TimeoutError.
+    """
+
+
 class IdempotencyMismatch(StartError):
     """The key, or the `client_token`, was used for another request; nothing was started.
 

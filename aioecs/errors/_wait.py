@@ -131,6 +131,6 @@ class WaitCancelled(WaitError, CallCancelled):
 
 
 class WaitTimeout(WaitError, TimeoutError):
-    """The wait's clock ran out. `__cause__` is what the last look met with, if that failed."""
+    """The wait's clock ran out. `__cause__` is the error of the last request, if that failed."""
 
     retry_safe = True

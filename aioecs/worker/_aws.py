@@ -13,6 +13,7 @@ from aiobotocore.session import AioSession
 from botocore import exceptions as botocore
 
 from aioecs import Client
+from aioecs._client.client import access_of
 from aioecs._client.services import asked, opened
 from aioecs.errors import ConfigurationError
 from aioecs.worker._clock import ClockReading
@@ -82,10 +83,11 @@ def open_client(
     """Return the client of a service, to be entered: of this session, else as the ECS client reaches ECS.
 
     Raises:
+        ClientStateError: the ECS client is not open.
         ConfigurationError: there is no Region, or no such profile.
     """
     if session is None and client is not None:
-        return opened(client, service, config=config, endpoint_url=endpoint_url, region_name=region_name)
+        return opened(access_of(client), service, config=config, endpoint_url=endpoint_url, region_name=region_name)
     session = session if session is not None else AioSession()
     return cast(
         "AbstractAsyncContextManager[Any]",

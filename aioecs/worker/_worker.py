@@ -13,7 +13,7 @@ from aioecs import Client, Delivery
 from aioecs._batch.placement.placement_context import options_of
 from aioecs._model.options import choice
 from aioecs._model.placement import Constraint, Placement, Spread
-from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, expect
+from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, expect, reason_of
 from aioecs.errors import ClientStateError
 from aioecs.worker._jobs.job import Key, ToRequest
 from aioecs.worker._jobs.timing import LONGEST_INVISIBLE, make_lease
@@ -160,7 +160,7 @@ class Worker:
         try:
             with (
                 sigterm(lambda: run.end("SIGTERM")),
-                CancellationMonitor.here().watch(cancel_scope, lambda: run.end("cancelled")),
+                CancellationMonitor.here().watch(cancel_scope, lambda: run.end(reason_of(cancel_scope) or "cancelled")),
             ):
                 await _wait_for(work, run)
         finally:

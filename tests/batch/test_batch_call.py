@@ -26,7 +26,7 @@ from aioecs.errors import ConfigurationError, service_error
 
 
 @pytest.mark.parametrize(
-    ("withdrawn", "room", "outcomes", "stops"),
+    ("withdrawn", "capacity", "outcomes", "stops"),
     [
         ((0,), 1, ["refused", "started", "started"], 0),
         ((1,), 1, ["started", "refused", "started"], 0),
@@ -35,12 +35,12 @@ from aioecs.errors import ConfigurationError, service_error
         ((0,), 0, ["refused", "refused", "started"], 0),
     ],
 )
-def test_equal_starts_share_fairly(withdrawn: tuple[int, ...], room: int, outcomes: list[str], stops: int) -> None:
+def test_equal_starts_share_fairly(withdrawn: tuple[int, ...], capacity: int, outcomes: list[str], stops: int) -> None:
     """Of starts on one host, tasks go to those who still want them first, refusals to those who don't."""
 
     async def work() -> None:
         bench, entries = await calls_in_flight()
-        bench.start_task.capacity = {HOSTS[0]: room}
+        bench.start_task.capacity = {HOSTS[0]: capacity}
         for at in withdrawn:
             bench.engine.withdraw(entries[at], "stop", "left")
         await release_calls(bench)
@@ -51,7 +51,7 @@ def test_equal_starts_share_fairly(withdrawn: tuple[int, ...], room: int, outcom
 
 
 @pytest.mark.parametrize("withdrawn", [0, 1])
-def test_who_stays_is_told_of_what_was_sent(withdrawn: int) -> None:
+def test_a_remaining_caller_gets_what_was_sent(withdrawn: int) -> None:
     """One of two equal starts leaves before the wire; the other's refusal is its own, not the leaver's NOT_SENT."""
 
     async def work() -> None:

@@ -1,4 +1,4 @@
-"""engine: starts wait, are packed, fly in calls of the client's, and each is told what it came to."""
+"""engine: starts are queued, packed, and sent in background calls, and each gets its outcome."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from aioecs.errors import AnswerLost, ECSError
 # Packing, and places -------------------------------------------------------------------------------------------------
 
 
-def test_each_start_is_told_what_it_came_to() -> None:
-    """Twelve equal starts make two calls, in order; each hears of its own task or refusal, with its own request."""
+def test_each_start_gets_its_outcome() -> None:
+    """Twelve equal starts make two calls, in order; each gets its own task or refusal, with its own request."""
 
     async def work() -> None:
         bench = EngineHarness(FakeStartTask(full=[HOSTS[3]]))
@@ -94,9 +94,9 @@ def test_a_start_alone_waits_for_company() -> None:
 
     async def work() -> None:
         bench = EngineHarness(window=0.01)
-        for instance, rest in zip(HOSTS[:3], (0.005, 0.02, 0.02), strict=True):
+        for instance, pause in zip(HOSTS[:3], (0.005, 0.02, 0.02), strict=True):
             bench.add(instance)
-            await asyncio.sleep(rest)
+            await asyncio.sleep(pause)
         assert bench.sent() == [HOSTS[:2], (HOSTS[2],)]
 
     run_in_virtual_time(work())
@@ -244,7 +244,7 @@ def test_a_call_left_by_all_goes_on(policies: tuple[OnCancel, ...], outcomes: li
 
 
 def test_withdrawn_just_as_the_call_ends() -> None:
-    """The answer is there and nobody has been told of it: what it started is taken back."""
+    """The answer has come and no caller has it yet: what it started is stopped."""
 
     async def work() -> None:
         bench, entries = await calls_in_flight()
@@ -254,8 +254,8 @@ def test_withdrawn_just_as_the_call_ends() -> None:
             for entry in entries:
                 bench.engine.withdraw(entry, "stop", "left")
 
-        waiter = call.end_or()
-        call._waiters.insert(0, call._waiters.pop())  # it hears of the end before the engine does
+        waiter = call.end_waiter()
+        call._waiters.insert(0, call._waiters.pop())  # it is notified of the end before the engine is
         waiter.add_done_callback(leave)
         await release_calls(bench)
         assert bench.owner.outcomes() == ["stopped"] * 3
@@ -265,7 +265,7 @@ def test_withdrawn_just_as_the_call_ends() -> None:
 
 
 def test_withdraw_all() -> None:
-    """What waits, flies, or stands behind its key is taken back, each once."""
+    """Starts that are queued, in flight, or queued behind their key are withdrawn, each once."""
 
     async def work() -> None:
         bench = EngineHarness(FakeStartTask(open_=False), size=2)
@@ -305,7 +305,7 @@ def test_a_key_travels_alone() -> None:
 
 
 def test_equal_keys_at_the_same_time_share_one_call() -> None:
-    """Both are told of the one task; when one of them leaves the other's is left running."""
+    """Both get the one task; when one of them leaves the other's is left running."""
 
     async def work() -> None:
         bench = EngineHarness(FakeStartTask(open_=False))
@@ -327,7 +327,7 @@ def test_equal_keys_at_the_same_time_share_one_call() -> None:
 
 
 def test_of_a_shared_call_none_is_taken_out() -> None:
-    """One of two who share a call for its key leaves in part: the other is told of all that it asked for."""
+    """One of two who share a call for its key leaves in part: the other gets all results."""
 
     async def work() -> None:
         bench = EngineHarness(size=2)
@@ -390,7 +390,7 @@ def test_behind_a_withdrawn_call_of_its_key() -> None:
 
 
 def test_not_idle_behind_the_call_of_another() -> None:
-    """A call of the client's own bears the key: the engine is not idle before its start has had its turn."""
+    """A call of the client's own bears the key: the engine is not idle before its start has settled."""
 
     async def work() -> None:
         bench = EngineHarness(FakeStartTask(open_=False))
@@ -415,7 +415,7 @@ def test_not_idle_behind_the_call_of_another() -> None:
 
 
 def test_what_can_not_be_prepared_is_not_sent() -> None:
-    """Its starts hear of the error, the turn goes back, and the next call flies."""
+    """Its starts get the error, the permit is returned, and the next call is sent."""
 
     async def work() -> None:
         bench = EngineHarness()
@@ -438,7 +438,7 @@ def test_what_can_not_be_prepared_is_not_sent() -> None:
 
 
 def test_a_permit_that_no_start_needs_is_returned() -> None:
-    """Every start is withdrawn while the permit is awaited: nothing is sent, and nobody waits for ever."""
+    """Every start is withdrawn while the permit is awaited: nothing is sent, and no caller waits for ever."""
 
     async def work() -> None:
         bench = EngineHarness()
@@ -469,7 +469,7 @@ def test_a_permit_that_no_start_needs_is_returned() -> None:
 
 
 def test_the_end_of_the_client_leaves_nobody_waiting() -> None:
-    """When the client's tasks are cancelled what is queued is told that it was not sent."""
+    """When the client's tasks are cancelled, queued starts end as NOT_SENT."""
 
     async def work() -> None:
         bench = EngineHarness(FakeStartTask(open_=False), size=1, timeouts=aioecs.Timeouts(settle=0))

@@ -1,6 +1,6 @@
-"""reconciler: all doubts of a cluster are looked up together, with few reads, whatever ECS does.
+"""reconciler: all ambiguous calls of a cluster are looked up together, with few reads, whatever ECS does.
 
-The first part holds the desk on a local ECS without sockets, on virtual time; the second a whole client on real ones.
+The first part runs the reconciler on a local ECS without sockets, on virtual time; the second, a client on sockets.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ LOST = Lost(AnswerLost("reset"))
 DISGUISED = Rejected(InvalidParameterException("Rate exceeded (ErrorCode: Throttling)", status=400))
 
 
-# ------------------------------------------------------------------------------------- an ECS and a desk in one loop
+# ----------------------------------------------------------------------------- an ECS and a reconciler in one loop
 
 
 class Lab:
-    """A desk at a local ECS: a port without sockets that writes down what is read, and breaks as it is told."""
+    """A reconciler at a local ECS: a transport without sockets that records reads, and fails as scripted."""
 
     endpoint_url = "http://lab"
     region = "us-east-1"
@@ -129,7 +129,7 @@ class Lab:
     def ambiguous_call(
         self, name: str, hosts: Iterable[int] = (0,), started_by: str | None = None, *, sure: bool = False
     ) -> AmbiguousCall:
-        """Make a doubt with the token `name`, on these hosts; `sure` is one that is to be confirmed."""
+        """Make an ambiguous call with the token `name`, on these hosts; `sure` is one that is to be confirmed."""
         return AmbiguousCall(name, started_by or name, tuple(self.hosts[host] for host in hosts), confirm=sure)
 
     async def look_up(self, *ambiguous_calls: AmbiguousCall, patience: float = 0.0) -> list[LookupDone]:
@@ -138,7 +138,7 @@ class Lab:
             *(self.reconciler.look_up(ambiguous_call, patience) for ambiguous_call in ambiguous_calls)
         )
 
-    async def look_at(self, *names: str, sure: bool = False) -> list[LookupDone]:
+    async def look_up_tokens(self, *names: str, sure: bool = False) -> list[LookupDone]:
         """Look tokens up at the same moment, each on the first host."""
         return await self.look_up(*(self.ambiguous_call(name, sure=sure) for name in names))
 
@@ -149,7 +149,7 @@ class Lab:
 
 
 def arns(lookup: LookupDone) -> list[str | None]:
-    """Return the ARNs of what a look found."""
+    """Return the ARNs of the tasks that a lookup found."""
     return [task.task_arn for task in lookup.tasks]
 
 
@@ -158,22 +158,22 @@ def names(count: int) -> list[str]:
     return [f"t{number}" for number in range(count)]
 
 
-# --------------------------------------------------------------------------------------------------------- one doubt
+# ------------------------------------------------------------------------------------------------- one ambiguous call
 
 
-def test_one_doubt() -> None:
+def test_one_ambiguous_call() -> None:
     """A token takes two lists, a description of what they show, and no more."""
 
     async def main() -> None:
         lab = Lab()
         (arn,) = lab.start("t")
         began = lab.core.now
-        (lookup,) = await lab.look_at("t")
+        (lookup,) = await lab.look_up_tokens("t")
         assert arns(lookup) == [arn]
         assert began < lookup.began < began + 0.01
         assert lookup.error is None
         assert lab.took() == ["list t", "list t STOPPED", "describe 1"]
-        assert arns((await lab.look_at("u"))[0]) == []
+        assert arns((await lab.look_up_tokens("u"))[0]) == []
         assert lab.took() == ["list u", "list u STOPPED"]
 
     run_in_virtual_time(main())
@@ -189,13 +189,13 @@ def test_one_doubt() -> None:
     ],
 )
 def test_absence_is_confirmed_by_instance(sure: bool, found: bool, reads: list[str], whole: bool) -> None:
-    """Only a look that was to confirm asks the instances of what is missing, and only such a one is whole."""
+    """Only a confirming lookup lists the instances of missing tasks, and only such a one is whole."""
 
     async def main() -> None:
         lab = Lab()
         if found:
             lab.start("t")
-        (lookup,) = await lab.look_at("t", sure=sure)
+        (lookup,) = await lab.look_up_tokens("t", sure=sure)
         assert lab.took() == ["list t", "list t STOPPED", *reads]
         assert (len(lookup.tasks), lookup.whole) == (found, whole)
 
@@ -220,13 +220,13 @@ def test_a_task_that_has_stopped_is_found(reading: str, crowd: int) -> None:
 
 
 def test_a_refusal_to_list_stopped_tasks_is_remembered() -> None:
-    """Once refused, a token's stopped tasks are not asked for again: every look asks by instance."""
+    """Once refused, a token's stopped tasks are not listed again: every lookup lists by instance."""
 
     async def main() -> None:
         lab = Lab(started_by_with_status="reject")
-        await lab.look_at("t")
+        await lab.look_up_tokens("t")
         assert lab.took() == ["list t", "list t STOPPED", "list i0 STOPPED"]
-        (lookup,) = await lab.look_at("t")
+        (lookup,) = await lab.look_up_tokens("t")
         assert lab.took() == ["list t", "list i0 STOPPED"]
         assert not lookup.whole, "it was not to confirm"
         await lab.look_up(*(lab.ambiguous_call(name) for name in names(3)))
@@ -241,19 +241,19 @@ def test_a_throttle_in_disguise_is_not_a_refusal() -> None:
     async def main() -> None:
         lab = Lab()
         lab.breaks = lambda name: DISGUISED if name.endswith("STOPPED") else None
-        (lookup,) = await lab.look_at("t", sure=True)
+        (lookup,) = await lab.look_up_tokens("t", sure=True)
         assert isinstance(lookup.error, InvalidParameterException)
         assert not lookup.whole
         lab.breaks = lambda _: None
         lab.took()
-        await lab.look_at("t")
+        await lab.look_up_tokens("t")
         assert lab.took() == ["list t", "list t STOPPED"]
 
     run_in_virtual_time(main())
 
 
 def test_an_instance_that_is_not_known_proves_nothing_and_disproves_nothing() -> None:
-    """Where ECS doesn't know an instance there is nothing to find and nothing to start: the look is whole."""
+    """Where ECS doesn't know an instance there is nothing to find and nothing to start: the lookup is whole."""
 
     async def main() -> None:
         lab = Lab()
@@ -282,7 +282,7 @@ def test_stopped_tasks_are_listed_only_where_they_are_looked_for() -> None:
 
 
 def test_tags_as_tokens() -> None:
-    """Under the caller's own mark, a task is a doubt's if the token stands in the tag."""
+    """Under the caller's own mark, a task belongs to a call if the token is in the tag."""
 
     async def main() -> None:
         lab = Lab()
@@ -320,13 +320,13 @@ def test_pages_are_followed() -> None:
 # --------------------------------------------------------------------------------------------------------- in rounds
 
 
-def test_all_doubts_of_one_moment_are_one_round() -> None:
-    """Fifty doubts in a small cluster are two lists and one description."""
+def test_all_ambiguous_calls_of_one_moment_are_one_round() -> None:
+    """Fifty ambiguous calls in a small cluster are two lists and one description."""
 
     async def main() -> None:
         lab = Lab()
         started = {name: lab.start(name) for name in names(50)}
-        lookups = await lab.look_at(*names(50))
+        lookups = await lab.look_up_tokens(*names(50))
         assert [arns(lookup) for lookup in lookups] == list(started.values())
         assert lab.took() == ["list RUNNING", "list STOPPED", "describe 50"]
 
@@ -334,7 +334,7 @@ def test_all_doubts_of_one_moment_are_one_round() -> None:
 
 
 def test_patience_waits_for_company() -> None:
-    """A doubt waits as long as it may for others; the least patient of all begins the round."""
+    """A call waits as long as it may for others; the least patient of all begins the round."""
 
     async def main() -> None:
         lab = Lab()
@@ -354,7 +354,7 @@ def test_patience_waits_for_company() -> None:
 
 
 def test_who_comes_while_a_round_is_under_way_is_in_the_next() -> None:
-    """A round tells what was asked before it began; the next one begins at once."""
+    """A round answers what was asked before it began; the next one begins at once."""
 
     async def main() -> None:
         lab = Lab(latency=1.0)
@@ -368,8 +368,8 @@ def test_who_comes_while_a_round_is_under_way_is_in_the_next() -> None:
     run_in_virtual_time(main())
 
 
-def test_a_cancelled_look_leaves_the_round_to_the_others() -> None:
-    """Before its round it is not looked up; in it, the others hear of it as if nothing had happened."""
+def test_a_cancelled_lookup_leaves_the_round_to_the_others() -> None:
+    """Before its round it is not looked up; in it, the others get their results as if nothing had happened."""
 
     async def main() -> None:
         lab = Lab(latency=1.0)
@@ -395,7 +395,7 @@ def test_a_cancelled_look_leaves_the_round_to_the_others() -> None:
 
 
 def test_when_all_have_left_nothing_is_read() -> None:
-    """The desk goes home at once: a client that is being left doesn't wait for it."""
+    """The reconciler ends at once: a client that is closing doesn't wait for it."""
 
     async def main() -> None:
         lab = Lab()
@@ -407,7 +407,7 @@ def test_when_all_have_left_nothing_is_read() -> None:
         await iterations(5)
         assert lab.took() == []
         assert len(lab.core.background_tasks) == 0
-        await lab.look_at("v")
+        await lab.look_up_tokens("v")
         assert len(lab.took()) == 2, "and comes back when it is asked again"
 
     run_in_virtual_time(main())
@@ -432,20 +432,20 @@ def test_rounds_leave_most_of_the_bucket_to_others() -> None:
 
 
 def test_cheap_rounds_are_held_at_once() -> None:
-    """A lone doubt never waits for the reads of its rounds to be paid for."""
+    """A single call never waits for the rate of earlier rounds."""
 
     async def main() -> None:
         lab = Lab()
         for _ in range(10):
             began = lab.core.now
-            (lookup,) = await lab.look_at("t")
+            (lookup,) = await lab.look_up_tokens("t")
             assert lookup.began - began < 0.01
             await asyncio.sleep(0.25)
 
     run_in_virtual_time(main())
 
 
-def test_a_round_waits_no_longer_than_the_longest_rest() -> None:
+def test_a_round_waits_no_longer_than_the_longest_backoff() -> None:
     """However many reads a round took, the next is not put off for ever."""
 
     async def main() -> None:
@@ -454,7 +454,7 @@ def test_a_round_waits_no_longer_than_the_longest_rest() -> None:
         (lookup,) = await lab.look_up(lab.ambiguous_call("svc"))
         assert len(lab.took()) == 181
         began = lab.core.now
-        (lookup,) = await lab.look_at("t")
+        (lookup,) = await lab.look_up_tokens("t")
         assert lookup.began - began <= lab.core.retries.max_backoff
 
     run_in_virtual_time(main())
@@ -475,12 +475,12 @@ def test_a_round_waits_no_longer_than_the_longest_rest() -> None:
     ],
 )
 def test_the_cheaper_way(others: int, ambiguous_calls: int, reads: int) -> None:
-    """By the cluster's list or token by token, whichever is fewer reads, as far as the first pages tell."""
+    """By the cluster's list or token by token, whichever is fewer reads, as far as the first pages show."""
 
     async def main() -> None:
         lab = Lab()
         lab.start(None, count=others)
-        await lab.look_at(*names(ambiguous_calls))
+        await lab.look_up_tokens(*names(ambiguous_calls))
         assert len(lab.took()) == reads
 
     run_in_virtual_time(main())
@@ -492,32 +492,32 @@ def test_a_cluster_that_is_too_large_is_remembered() -> None:
     async def main() -> None:
         lab = Lab()
         lab.start(None, count=950)
-        await lab.look_at(*names(8))
+        await lab.look_up_tokens(*names(8))
         assert "list RUNNING" in lab.took()
-        await lab.look_at(*names(8))
+        await lab.look_up_tokens(*names(8))
         assert "list RUNNING" not in lab.took()
-        await lab.look_at(*names(40))
+        await lab.look_up_tokens(*names(40))
         assert len(lab.took()) == 10 + 1 + 10
-        await lab.look_at(*names(10))
+        await lab.look_up_tokens(*names(10))
         assert len(lab.took()) == 10 + 1, "whose tasks they are is known by now"
-        await lab.look_at(*names(8))
+        await lab.look_up_tokens(*names(8))
         assert len(lab.took()) == 8 + 1, "and how many pages they take"
 
     run_in_virtual_time(main())
 
 
 def test_strangers_are_described_once() -> None:
-    """A task that was described and is nobody's is not described again; one that has come into doubt since is."""
+    """A task that was described and is of no call is not described again; one that has become ambiguous since is."""
 
     async def main() -> None:
         lab = Lab()
         (late,) = lab.start("late")
         lab.start(None, count=150)
-        await lab.look_at(*names(9))
+        await lab.look_up_tokens(*names(9))
         assert sorted(lab.took())[:2] == ["describe 100", "describe 51"]
-        await lab.look_at(*names(9))
+        await lab.look_up_tokens(*names(9))
         assert not any(read.startswith("describe") for read in lab.took())
-        lookups = await lab.look_at("late", *names(9))
+        lookups = await lab.look_up_tokens("late", *names(9))
         assert lab.took()[-1] == "describe 1"
         assert arns(lookups[0]) == [late]
 
@@ -531,9 +531,9 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         lab = Lab()
         lab.start(None, count=100)
-        await lab.look_at(*names(9))
+        await lab.look_up_tokens(*names(9))
         assert lab.took()[-1] == "describe 100"
-        await lab.look_at(*names(9))
+        await lab.look_up_tokens(*names(9))
         assert lab.took()[-1] == "describe 40"
         assert len(lab.reconciler._others) == 60
 
@@ -550,7 +550,7 @@ def test_a_task_that_is_described_a_moment_late() -> None:
         lab = Lab(describe_lag=0.2)
         lab.start("t")
         lab.start(None, count=3)
-        lookups = await lab.look_at("t", "u", "v", sure=True)
+        lookups = await lab.look_up_tokens("t", "u", "v", sure=True)
         assert [len(lookup.tasks) for lookup in lookups] == [1, 0, 0]
         assert [lookup.whole for lookup in lookups] == [True, True, True]
 
@@ -558,7 +558,7 @@ def test_a_task_that_is_described_a_moment_late() -> None:
 
 
 def test_what_was_never_sent_is_not_confirmed_host_by_host() -> None:
-    """The cluster's own list of stopped tasks tells of all keys at once."""
+    """The cluster's own list of stopped tasks answers for all keys at once."""
 
     async def main() -> None:
         lab = Lab(hosts=50)
@@ -571,21 +571,21 @@ def test_what_was_never_sent_is_not_confirmed_host_by_host() -> None:
 
 
 def test_what_is_listed_and_cannot_be_described_yet() -> None:
-    """It keeps the look of its own token from being whole, and no other's, also where the cluster's list shows it."""
+    """It keeps the lookup of its own token from being whole, and no other's, also where the cluster's list shows it."""
 
     async def main() -> None:
         lab = Lab(describe_lag=60.0)
         lab.start("t")
         lab.reconciler._too_large_for = dict.fromkeys(reconcilers.LISTED, 4)
-        lookups = await lab.look_at("t", "u", sure=True)
+        lookups = await lab.look_up_tokens("t", "u", sure=True)
         assert [lookup.whole for lookup in lookups] == [False, True]
         assert isinstance(lookups[0].error, AnswerLost)
         assert "misses 1 task" in str(lookups[0].error)
         lab.reconciler._too_large_for = dict.fromkeys(reconcilers.LISTED, 0)
-        lookups = await lab.look_at("t", "u", sure=True)
+        lookups = await lab.look_up_tokens("t", "u", sure=True)
         assert [lookup.whole for lookup in lookups] == [False, True]
         await asyncio.sleep(60)
-        lookups = await lab.look_at("t", "u", sure=True)
+        lookups = await lab.look_up_tokens("t", "u", sure=True)
         assert [lookup.whole for lookup in lookups] == [True, True]
 
     run_in_virtual_time(main())
@@ -600,8 +600,8 @@ def test_what_is_listed_and_cannot_be_described_yet() -> None:
         pytest.param("describe 3", [False, False, False], id="the description of all"),
     ],
 )
-def test_a_read_that_fails_concerns_those_whom_it_could_have_told_something(broken: str, whole: list[bool]) -> None:
-    """A fault is tried again as `Retries` says, then held against the doubts that it leaves in the dark, no others."""
+def test_a_failed_read_concerns_only_the_calls_it_was_for(broken: str, whole: list[bool]) -> None:
+    """A fault is retried as `Retries` says, then fails the lookups that it concerns, and no others."""
 
     async def main() -> None:
         lab = Lab()
@@ -620,19 +620,19 @@ def test_a_read_that_fails_concerns_those_whom_it_could_have_told_something(brok
 
 
 @pytest.mark.parametrize("broken", ["list RUNNING", "list STOPPED", "describe 3"])
-def test_a_failing_list_of_the_cluster_is_no_look(broken: str) -> None:
-    """What the cluster's list doesn't tell may be anyone's."""
+def test_a_failing_list_of_the_cluster_is_no_lookup(broken: str) -> None:
+    """A task that can't be described may be of any call."""
 
     async def main() -> None:
         lab = Lab()
         for name in names(3):
             lab.start(name)
         lab.breaks = lambda name: LOST if name == broken else None
-        lookups = await lab.look_at(*names(3), sure=True)
+        lookups = await lab.look_up_tokens(*names(3), sure=True)
         assert not any(lookup.whole or lookup.tasks for lookup in lookups)
         assert all(isinstance(lookup.error, AnswerLost) for lookup in lookups)
         lab.breaks = lambda _: None
-        assert all(lookup.whole and lookup.tasks for lookup in await lab.look_at(*names(3), sure=True))
+        assert all(lookup.whole and lookup.tasks for lookup in await lab.look_up_tokens(*names(3), sure=True))
 
     run_in_virtual_time(main())
 
@@ -644,7 +644,7 @@ def test_an_ecs_that_is_down_is_not_asked_hundreds_of_times() -> None:
         lab = Lab()
         lab.reconciler._too_large_for = dict.fromkeys(reconcilers.LISTED, 999)
         lab.breaks = lambda _: LOST
-        lookups = await lab.look_at(*names(100), sure=True)
+        lookups = await lab.look_up_tokens(*names(100), sure=True)
         assert not any(lookup.whole for lookup in lookups)
         assert len(lab.took()) == 2 * reconcilers.WIDTH + 2, "two tries for each lane, and two of the instance"
 
@@ -657,7 +657,7 @@ def test_throttled_reads_are_made_again() -> None:
     async def main() -> None:
         lab = Lab(throttle={"read": Bucket(1, 1)})
         (arn,) = lab.start("t")
-        (lookup,) = await lab.look_at("t", sure=True)
+        (lookup,) = await lab.look_up_tokens("t", sure=True)
         assert arns(lookup) == [arn]
         assert lookup.whole
         assert lab.engine.truth.throttled.total() == len(lab.took()) - 3
@@ -666,13 +666,13 @@ def test_throttled_reads_are_made_again() -> None:
     run_in_virtual_time(main())
 
 
-def test_a_throttle_without_end_is_no_look() -> None:
+def test_a_throttle_without_end_is_no_lookup() -> None:
     """The clock of an attempt bounds each read; what was not read was not looked up."""
 
     async def main() -> None:
         lab = Lab(throttle={"read": Bucket(0, 0)})
         began = lab.core.now
-        (lookup,) = await lab.look_at("t", sure=True)
+        (lookup,) = await lab.look_up_tokens("t", sure=True)
         assert not lookup.whole
         assert lab.core.now - began < 2 * lab.core.timeouts.attempt + 1
 
@@ -682,21 +682,21 @@ def test_a_throttle_without_end_is_no_look() -> None:
 @pytest.mark.parametrize("operation", ["ListTasks", "DescribeTasks"])
 @pytest.mark.parametrize("crowd", [1, 9])
 def test_what_is_not_permitted(operation: str, crowd: int, caplog: pytest.LogCaptureFixture) -> None:
-    """Everyone is told that looking is denied, each with an error of its own, and the log is told once."""
+    """Every call gets the denial as an error of its own, and it is logged once."""
 
     async def main() -> None:
         lab = Lab(denied=[operation])
         for name in names(crowd):
             lab.start(name)
         for _ in range(2):
-            lookups = await lab.look_at(*names(crowd), sure=True)
+            lookups = await lab.look_up_tokens(*names(crowd), sure=True)
             assert all(lookup.denied and not lookup.whole for lookup in lookups)
             assert all(isinstance(lookup.error, AccessDeniedException) for lookup in lookups)
             assert len({id(lookup.error) for lookup in lookups}) == crowd
             assert len(lab.took()) <= 3
         lab.engine.denied = {operation}
         lab.reconciler._too_large_for = dict.fromkeys(reconcilers.LISTED, 99)
-        lookups = await lab.look_at(*names(crowd), sure=True)
+        lookups = await lab.look_up_tokens(*names(crowd), sure=True)
         assert all(lookup.denied for lookup in lookups)
 
     with caplog.at_level(logging.WARNING, "aioecs"):
@@ -706,14 +706,14 @@ def test_what_is_not_permitted(operation: str, crowd: int, caplog: pytest.LogCap
 
 
 def test_an_error_keeps_its_cause() -> None:
-    """Each is told of the same fault by a copy that has the same words and the same cause."""
+    """Each gets the same fault as a copy that has the same message and the same cause."""
 
     async def main() -> None:
         lab = Lab()
         fault = ServerException("oh", status=500, request_id="rid")
         fault.__cause__ = cause = ValueError("beneath")
         lab.breaks = lambda _: Lost(fault)
-        one, other = await lab.look_at("t", "u")
+        one, other = await lab.look_up_tokens("t", "u")
         assert one.error is not None
         assert other.error is not None
         assert str(one.error) == str(other.error) == str(fault)
@@ -726,8 +726,8 @@ def test_an_error_keeps_its_cause() -> None:
 # ------------------------------------------------------------------------------------------------- the end of a round
 
 
-def test_the_end_of_the_loop_cuts_a_look() -> None:
-    """The rounds are cancelled and their callers are not: the look counts as none, and the next is a new round."""
+def test_the_end_of_the_loop_cuts_a_lookup() -> None:
+    """The rounds are cancelled and their callers are not: the lookup counts as none, and the next is a new round."""
 
     async def main() -> None:
         lab = Lab(latency=1.0)
@@ -741,14 +741,14 @@ def test_the_end_of_the_loop_cuts_a_look() -> None:
             assert not lookup.whole
             assert isinstance(lookup.error, AnswerLost)
             assert lookup.tasks == ()
-        (lookup,) = await lab.look_at("t")
+        (lookup,) = await lab.look_up_tokens("t")
         assert arns(lookup) == [arn]
 
     run_in_virtual_time(main())
 
 
-def test_a_look_that_begins_while_the_rounds_are_being_cancelled() -> None:
-    """Whoever takes its last breath before the rounds have ended is told so, and may look again."""
+def test_a_lookup_that_begins_while_the_rounds_are_being_cancelled() -> None:
+    """A lookup that begins while the rounds are ending gets an error, and may be repeated."""
 
     async def main() -> None:
         lab = Lab(latency=1.0)
@@ -758,13 +758,13 @@ def test_a_look_that_begins_while_the_rounds_are_being_cancelled() -> None:
         lookup = await lab.reconciler.look_up(lab.ambiguous_call("u"), 0.0)
         assert isinstance(lookup.error, AnswerLost)
         assert isinstance((await first).error, AnswerLost)
-        assert (await lab.look_at("u"))[0].error is None
+        assert (await lab.look_up_tokens("u"))[0].error is None
 
     run_in_virtual_time(main())
 
 
 def test_a_fault_of_our_own_leaves_nobody_waiting(caplog: pytest.LogCaptureFixture) -> None:
-    """A round that breaks is logged, its lookups count as none, and the desk goes on."""
+    """A round that breaks is logged, its lookups count as none, and the reconciler goes on."""
 
     def bug(_: str) -> None:
         raise ZeroDivisionError
@@ -772,16 +772,16 @@ def test_a_fault_of_our_own_leaves_nobody_waiting(caplog: pytest.LogCaptureFixtu
     async def main() -> None:
         lab = Lab()
         lab.breaks = bug
-        lookups = await lab.look_at("t", "u", sure=True)
+        lookups = await lab.look_up_tokens("t", "u", sure=True)
         assert [str(lookup.error) for lookup in lookups] == ["the lookup was cancelled"] * 2
         lab.breaks = lambda _: None
-        assert all(lookup.whole for lookup in await lab.look_at("t", "u", sure=True))
+        assert all(lookup.whole for lookup in await lab.look_up_tokens("t", "u", sure=True))
 
     run_in_virtual_time(main())
     assert "ended with an error: aioecs looks up ambiguous calls" in caplog.text
 
 
-# ----------------------------------------------------------------------------------- many doubts, with the real clocks
+# -------------------------------------------------------------------------- many ambiguous calls, with the real clocks
 
 
 @pytest.mark.parametrize(
@@ -797,7 +797,7 @@ def test_a_fault_of_our_own_leaves_nobody_waiting(caplog: pytest.LogCaptureFixtu
         pytest.param(1, 5000, False, 40, id="one that did not, beside five thousand others"),
     ],
 )
-def test_what_many_doubts_cost(count: int, others: int, acted: bool, at_most: int) -> None:
+def test_the_cost_of_many_ambiguous_calls(count: int, others: int, acted: bool, at_most: int) -> None:
     """Calls on fifty hosts that lose their answers at once, under the default clocks and the published read bucket."""
 
     async def main() -> None:
@@ -821,7 +821,7 @@ def test_what_many_doubts_cost(count: int, others: int, acted: bool, at_most: in
             calls.append(Call(core, record, request.replace(started_by=name), lab.reconciler))
             calls[-1].begin()
         began = core.now
-        await asyncio.gather(*(call.end_or() for call in calls))
+        await asyncio.gather(*(call.end_waiter() for call in calls))
         outcomes = {start.outcome for call in calls for start in call.record.starts()}
         assert outcomes == {Outcome.STARTED if acted else Outcome.UNKNOWN}
         assert len(lab.reads) <= at_most
@@ -840,7 +840,7 @@ SESSION = AioSession()  # which loads the service's model once for all clients
 async def served(
     *faults: Fault, timeouts: Timeouts, ecs: dict[str, Any] | None = None, **client: Any
 ) -> AsyncGenerator[tuple[LocalECS, aioecs.Client]]:
-    """Serve a local ECS, and open a client of it that rests shortly."""
+    """Serve a local ECS, and open a client of it with short backoffs."""
     async with LocalECS(faults=faults, **(ecs or {})) as local:
         access: dict[str, Any] = {
             **local.client_kwargs(),
@@ -852,7 +852,7 @@ async def served(
 
 
 async def outcome(client: aioecs.Client, request: StartTaskRequest, **more: Any) -> StartResult:
-    """Start one task, and say what came of it, however that is told."""
+    """Start one task, and return its outcome, however that is reported."""
     try:
         response = await client.start_task(request, **more)
     except aioecs.ECSError as error:
@@ -870,7 +870,7 @@ def request_on(instance: str, **more: Any) -> StartTaskRequest:
 
 
 @pytest.mark.parametrize("when", ["after", "before"])
-async def test_three_hundred_calls_in_doubt(when: Literal["after", "before"]) -> None:
+async def test_three_hundred_ambiguous_calls(when: Literal["after", "before"]) -> None:
     """On 50 hosts, with reads at 100 and then 20 a second, 300 lost answers are settled with at most 400 reads."""
     async with served(
         Fault("reset", when=when, times=300),
@@ -934,8 +934,8 @@ async def test_a_task_that_has_stopped_when_it_is_looked_up(reading: str) -> Non
 
 
 @pytest.mark.parametrize("operation", ["ListTasks", "DescribeTasks"])
-async def test_a_role_that_may_not_look(operation: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Starts in doubt end as UNKNOWN at once, and the log says why, once."""
+async def test_a_role_that_may_not_look_up(operation: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Ambiguous starts end as UNKNOWN at once, and the log says why, once."""
     async with served(
         Fault("reset", when="after", times=5), timeouts=Timeouts(consistency=20), ecs={"denied": [operation]}
     ) as (local, client):
@@ -982,7 +982,7 @@ async def test_many_keys_are_looked_up_together() -> None:
 
 
 def test_the_end_of_asyncio_run_while_looking() -> None:
-    """The loop ends while a start is being looked up: it is looked up there and then, and the hook hears of it."""
+    """The loop ends while a start is being looked up: it is looked up at once, and the hook gets the outcome."""
     received: list[tuple[tuple[StartResult, ...], str | None]] = []
     slow = Fault("delay", when="after", operation="ListTasks", seconds=5)
     with start_blocking_portal() as portal:

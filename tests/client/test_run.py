@@ -11,7 +11,7 @@ from engine_transport import EngineSetup, engine_client, seconds_by_task
 from virtual_time import run_in_virtual_time
 
 import aioecs
-from aioecs import CancelToken, Outcome, StartTaskRequest, TaskEndCause
+from aioecs import CancelToken, Outcome, Run, StartTaskRequest, TaskEndCause
 from aioecs.errors import (
     ECSError,
     InvalidRequest,
@@ -298,6 +298,28 @@ def test_no_more_at_once_than_asked() -> None:
             assert drawn[5] - drawn[0] >= 20.0
 
     run_in_virtual_time(work())
+
+
+def test_each_of_many_as_it_ends(caplog: pytest.LogCaptureFixture) -> None:
+    """`on_run` gets each Run once, the first to end first; what it raises is logged and affects no run."""
+    seen: list[Run] = []
+
+    def on_run(run: Run) -> None:
+        seen.append(run)
+        if len(seen) == 1:
+            raise RuntimeError("not now")
+
+    async def work() -> None:
+        async with engine_client(running_seconds=seconds_by_task(9.0, 3.0)) as world:
+            requests = [on_an_instance(world), on_an_instance(world), on_an_instance(world, "none")]
+            report = await world.client.run_all(requests, on_run=on_run)
+            assert [run.error is None for run in seen] == [False, True, True]
+            assert {id(run) for run in seen} == {id(run) for run in report.runs}
+            with pytest.raises(InvalidRequest, match="on_run"):
+                await world.client.run_all([], on_run=work)  # type: ignore[arg-type]
+
+    run_in_virtual_time(work())
+    assert "on_run failed; the runs go on" in caplog.text
 
 
 def test_many_that_are_cancelled() -> None:

@@ -53,7 +53,7 @@ def test_public(event: call_events.Event) -> None:
 
 @each
 def test_frozen_and_slotted(event: call_events.Event) -> None:
-    """Nobody who hears it changes what the next one hears, and it bears nothing else."""
+    """A listener can't change what the next one receives, and it holds nothing else."""
     field = attrs.fields(type(event))[0].name
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         setattr(event, field, None)
@@ -62,7 +62,7 @@ def test_frozen_and_slotted(event: call_events.Event) -> None:
 
 @each
 def test_a_value(event: call_events.Event) -> None:
-    """Equal ones are equal, and it may travel to a listener in another process."""
+    """Equal ones are equal, and it may be sent to a listener in another process."""
     assert copy.copy(event) == event
     assert pickle.loads(pickle.dumps(event)) == event  # noqa: S301 our own
 

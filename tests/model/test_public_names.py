@@ -82,7 +82,7 @@ def test_a_shape_that_is_not_at_the_top_level_is_pointed_to() -> None:
     ],
 )
 def test_help_shows_a_line_on_every_field(public: type, field: str, said: str) -> None:
-    """The strings under the fields are part of the docstring, under the class's own words."""
+    """The strings under the fields are part of the docstring, under the class's own text."""
     text = pydoc.plain(pydoc.render_doc(public))
     assert f"    {field}: " in text
     assert said in text

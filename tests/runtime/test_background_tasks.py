@@ -39,10 +39,10 @@ async def test_a_task_belongs_to_the_client_until_it_ends() -> None:
         (False, None, []),
     ],
 )
-async def test_an_error_that_nobody_hears_is_logged(
+async def test_an_error_that_no_caller_awaits_is_logged(
     awaited: bool, error: BaseException | None, logged: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A cancel is no error, and a caller that is there to hear it is told by the task itself."""
+    """A cancel is no error, and a caller that awaits the task gets it from the task itself."""
     caplog.set_level(logging.DEBUG, "aioecs")
     background_tasks = BackgroundTasks()
 
@@ -118,8 +118,8 @@ async def test_a_callers_cancel_does_not_reach_them() -> None:
 
 
 @pytest.mark.parametrize("awaited", [False, True])
-async def test_whoever_asked_hears_of_the_end(awaited: bool) -> None:
-    """Once, when it is in custody no more, also of what was cancelled before its first step."""
+async def test_the_callback_is_called_at_the_end(awaited: bool) -> None:
+    """Once, when it has left the background tasks, also if it was cancelled before its first step."""
     background_tasks, ended = BackgroundTasks(), list[tuple[str, int]]()
 
     def note(task: asyncio.Task[None]) -> None:

@@ -24,7 +24,7 @@ from aioecs._runtime.cancellation_monitor import CancellationMonitor
 from aioecs._runtime.token_subscription import subscriptions_here
 
 
-class Heard:
+class ReceivedReasons:
     """A callback that remembers the reasons it was called with."""
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Heard:
 
 
 def sizes(token: CancelToken) -> tuple[int, int, int]:
-    """Count what a token holds on to: callbacks, who hears of deadlines, heirs."""
+    """Count what a token holds on to: callbacks, deadline callbacks, children."""
     return len(token._callbacks), len(token._deadline_callbacks), len(token._children)
 
 
@@ -61,7 +61,7 @@ def sizes(token: CancelToken) -> tuple[int, int, int]:
 def test_it_is_cancelled_once_and_for_good(
     steps: list[tuple[Any, ...]], cancelled: bool, reason: str | None, shown: str
 ) -> None:
-    """The first reason stands, a deadline that has passed counts, and its repr tells."""
+    """The first reason stands, a deadline that has passed counts, and its repr shows it."""
     token = CancelToken()
     for name, *arguments in steps:
         getattr(token, name)(*arguments)
@@ -88,7 +88,7 @@ def test_raise_if_cancelled_raises_what_a_call_would(reason: str | None, said: s
 
 def test_callbacks_are_called_once_with_the_reason_before_cancel_returns() -> None:
     """In order of registering; one that was added twice is called twice."""
-    token, received = CancelToken(), Heard()
+    token, received = CancelToken(), ReceivedReasons()
     token.add_callback(received)
     token.add_callback(received)
     token.cancel("bored")
@@ -98,8 +98,8 @@ def test_callbacks_are_called_once_with_the_reason_before_cancel_returns() -> No
 
 @pytest.mark.parametrize("how", ["cancel", "deadline"])
 def test_a_callback_added_to_a_cancelled_token_is_called_at_once(how: str) -> None:
-    """Whoever comes late hears it too, and leaves nothing behind."""
-    token, received = CancelToken(), Heard()
+    """A late callback is called too, and leaves nothing behind."""
+    token, received = CancelToken(), ReceivedReasons()
     token.cancel("cancel") if how == "cancel" else token.cancel_after(0)
     token.add_callback(received)
     assert received.reasons == [how]
@@ -108,7 +108,7 @@ def test_a_callback_added_to_a_cancelled_token_is_called_at_once(how: str) -> No
 
 def test_a_removed_callback_is_not_called() -> None:
     """One registration of those that are equal is taken back; one that isn't there is no error."""
-    token, received, other = CancelToken(), Heard(), CancelToken()
+    token, received, other = CancelToken(), ReceivedReasons(), CancelToken()
     token.remove_callback(received)
     token.add_callback(other.cancel)
     token.add_callback(received)
@@ -126,7 +126,7 @@ def test_a_removed_callback_is_not_called() -> None:
 
 def test_a_callback_that_raises_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
     """What it raised is logged, and `cancel` doesn't raise."""
-    token, received = CancelToken(), Heard()
+    token, received = CancelToken(), ReceivedReasons()
 
     def broken(reason: str | None) -> None:
         raise ValueError(f"no {reason}")
@@ -143,7 +143,7 @@ def test_a_callback_that_raises_does_not_stop_the_others(caplog: pytest.LogCaptu
 
 def test_callbacks_may_use_the_token_that_calls_them() -> None:
     """Cancelling, adding and removing from within a callback: each is still called once, and 2,000 don't recurse."""
-    token, received, removed = CancelToken(), Heard(), Heard()
+    token, received, removed = CancelToken(), ReceivedReasons(), ReceivedReasons()
 
     def busy(reason: str | None) -> None:
         token.cancel("from within")
@@ -161,7 +161,7 @@ def test_callbacks_may_use_the_token_that_calls_them() -> None:
 
 def test_what_a_keyboard_interrupt_left_uncalled_the_next_cancel_calls() -> None:
     """It goes through, since it is no error of a callback's; nobody who waits is lost by it."""
-    token, received = CancelToken(), Heard()
+    token, received = CancelToken(), ReceivedReasons()
 
     def interrupted(reason: str | None) -> None:
         raise KeyboardInterrupt
@@ -181,9 +181,11 @@ def test_what_a_keyboard_interrupt_left_uncalled_the_next_cancel_calls() -> None
 def test_many_threads_may_cancel_and_register_at_once() -> None:
     """One reason stands, and every callback that stays registered is called once."""
     for _ in range(50):
-        token, received, start = CancelToken(), Heard(), threading.Barrier(4)
+        token, received, start = CancelToken(), ReceivedReasons(), threading.Barrier(4)
 
-        def register(token: CancelToken = token, received: Heard = received, start: threading.Barrier = start) -> None:
+        def register(
+            token: CancelToken = token, received: ReceivedReasons = received, start: threading.Barrier = start
+        ) -> None:
             start.wait()
             for _ in range(100):
                 token.add_callback(received)
@@ -216,7 +218,7 @@ def handled(number: signal.Signals, handler: Callable[[int, FrameType | None], N
 def test_a_signal_handler_may_cancel_at_any_moment() -> None:
     """An alarm goes off in the middle of registering, removing, linking and cancelling: nothing hangs or is lost."""
     for after in range(1, 60):
-        token, received = CancelToken(), Heard()
+        token, received = CancelToken(), ReceivedReasons()
         token.add_callback(received)
 
         def ring(number: int, frame: FrameType | None, token: CancelToken = token) -> None:
@@ -226,7 +228,7 @@ def test_a_signal_handler_may_cancel_at_any_moment() -> None:
         with handled(signal.SIGALRM, ring):
             signal.setitimer(signal.ITIMER_REAL, after * 2e-5)
             while not token.cancelled:
-                extra = Heard()
+                extra = ReceivedReasons()
                 token.add_callback(extra)
                 token.cancel_after(60)
                 child = CancelToken.linked(token)
@@ -242,7 +244,7 @@ def test_a_signal_handler_may_cancel_at_any_moment() -> None:
 
 @contextmanager
 def interrupting(at: int, handler: Callable[[], None]) -> Iterator[list[bool]]:
-    """Run the handler before the n-th step of cancel_token's own code, as a signal would; tell whether it ran."""
+    """Run the handler before the n-th step of cancel_token's own code, as a signal would; return whether it ran."""
     steps, done = 0, [False]
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
@@ -257,7 +259,7 @@ def interrupting(at: int, handler: Callable[[], None]) -> Iterator[list[bool]]:
         return trace
 
     before = sys.gettrace()
-    # On 3.12 a tracer hears of opcodes only if some frame had asked for them when it was set.
+    # On 3.12 a tracer is called for opcodes only if some frame had requested them when it was set.
     sys._getframe().f_trace_opcodes = True
     sys.settrace(trace)
     try:
@@ -271,15 +273,15 @@ def _expire(token: CancelToken) -> bool:
     return token.cancelled
 
 
-OPERATIONS: dict[str, Callable[[CancelToken, Heard], object]] = {
-    "add_callback": lambda token, heard: token.add_callback(heard),
-    "remove_callback": lambda token, heard: token.remove_callback(Heard()),
-    "cancel": lambda token, heard: token.cancel("interrupted"),
-    "cancel_after": lambda token, heard: token.cancel_after(60),
-    "cancelled by deadline": lambda token, heard: _expire(token),
-    "linked": lambda token, heard: heard(CancelToken.linked(token, CancelToken()).reason),
-    "repr": lambda token, heard: repr(token),
-    "waiting": lambda token, heard: token.on_cancel_or_deadline(heard, lambda: None)(),
+OPERATIONS: dict[str, Callable[[CancelToken, ReceivedReasons], object]] = {
+    "add_callback": lambda token, received: token.add_callback(received),
+    "remove_callback": lambda token, received: token.remove_callback(ReceivedReasons()),
+    "cancel": lambda token, received: token.cancel("interrupted"),
+    "cancel_after": lambda token, received: token.cancel_after(60),
+    "cancelled by deadline": lambda token, received: _expire(token),
+    "linked": lambda token, received: received(CancelToken.linked(token, CancelToken()).reason),
+    "repr": lambda token, received: repr(token),
+    "waiting": lambda token, received: token._on_cancel_or_deadline(received, lambda: None)(),
 }
 
 
@@ -287,7 +289,7 @@ OPERATIONS: dict[str, Callable[[CancelToken, Heard], object]] = {
 def test_a_handler_may_cancel_between_any_two_steps(operation: str) -> None:
     """The token is cancelled when the handler's `cancel` returns, and each callback is called once, whatever it cut."""
     for at in range(5000):
-        token, first, received = CancelToken(), Heard(), Heard()
+        token, first, received = CancelToken(), ReceivedReasons(), ReceivedReasons()
         token.add_callback(first)
         seen: list[bool] = []
 
@@ -311,10 +313,10 @@ def test_a_handler_may_cancel_between_any_two_steps(operation: str) -> None:
 
 @pytest.mark.parametrize(("handlers", "interrupted"), [(1.0, 60.0), (60.0, 1.0)])
 def test_a_handler_may_set_a_deadline_between_any_two_steps(handlers: float, interrupted: float) -> None:
-    """The earliest deadline counts, and whoever waits hears of it, whichever of the two came in the middle."""
+    """The earliest deadline counts, and a waiter gets it, whichever of the two came in the middle."""
     for at in range(5000):
         token, deadlines = CancelToken(), list[float]()
-        end = token.on_cancel_or_deadline(
+        end = token._on_cancel_or_deadline(
             lambda reason: None,
             lambda token=token, deadlines=deadlines: deadlines.append(token.deadline or 0),  # type: ignore[misc]
         )
@@ -405,7 +407,7 @@ def test_waiters_of_other_loops_are_woken_there() -> None:
 @pytest.mark.parametrize("collected", [False, True])
 def test_a_closed_loop_is_ignored(collected: bool) -> None:
     """It has nobody left to wake: cancel and deadline reach the others all the same."""
-    token, received, woken = CancelToken(), Heard(), list[bool]()
+    token, received, woken = CancelToken(), ReceivedReasons(), list[bool]()
     loop: asyncio.AbstractEventLoop | None = asyncio.new_event_loop()
 
     async def enter() -> Any:
@@ -473,8 +475,8 @@ def test_a_deadline_takes_one_timer_a_loop() -> None:
         timers: list[asyncio.TimerHandle] = []
         call_at = loop.call_at
 
-        def counted(when: float, callback: Callable[..., object], *rest: Any, **more: Any) -> asyncio.TimerHandle:
-            timers.append(call_at(when, callback, *rest, **more))
+        def counted(when: float, callback: Callable[..., object], *args: Any, **more: Any) -> asyncio.TimerHandle:
+            timers.append(call_at(when, callback, *args, **more))
             return timers[-1]
 
         loop.call_at = counted  # type: ignore[method-assign, assignment]
@@ -568,7 +570,7 @@ def test_a_chain_holds_through_a_middle_token_that_was_collected() -> None:
 def test_links_are_weak_both_ways() -> None:
     """Neither keeps the other, nor what the other holds."""
     parent = CancelToken()
-    held = Heard()
+    held = ReceivedReasons()
     parent.add_callback(held)
     child = CancelToken.linked(parent)
     watched = weakref.ref(child), weakref.ref(parent), weakref.ref(held)
@@ -584,7 +586,7 @@ def test_links_are_weak_both_ways() -> None:
 
 
 def test_a_child_that_dies_as_its_parent_is_cancelled_is_no_matter() -> None:
-    """Its place is empty by the time its turn comes."""
+    """Its place is empty by the time it would be called."""
     parent = CancelToken()
     children = [CancelToken.linked(parent)]
     parent.add_callback(lambda _: children.clear())
@@ -627,13 +629,13 @@ def test_a_deadline_that_is_set_as_heirs_and_waiters_go_is_no_matter() -> None:
     ends: list[Callable[[], None]] = []
     received: list[str] = []
 
-    def hear_first() -> None:
+    def receive_first() -> None:
         received.append("first")
         ends[1]()
         child.clear()
 
-    ends.append(parent.on_cancel_or_deadline(lambda _: None, hear_first))
-    ends.append(parent.on_cancel_or_deadline(lambda _: None, lambda: received.append("second")))
+    ends.append(parent._on_cancel_or_deadline(lambda _: None, receive_first))
+    ends.append(parent._on_cancel_or_deadline(lambda _: None, lambda: received.append("second")))
     parent._children[10**9] = weakref.ref(CancelToken())  # dead, and its finalizer not yet run
     parent.cancel_after(60)
     assert received == ["first"]
@@ -645,7 +647,7 @@ def test_a_deadline_that_is_set_as_heirs_and_waiters_go_is_no_matter() -> None:
 
 def test_a_hundred_thousand_registrations_leave_nothing() -> None:
     """Added and removed, called, and linked: what a token holds is back to where it was, in no time to speak of."""
-    token, received = CancelToken(), Heard()
+    token, received = CancelToken(), ReceivedReasons()
     began = time.process_time()
     for _ in range(100_000):
         token.add_callback(received)
@@ -678,6 +680,6 @@ def test_nothing_is_logged_by_a_cancel(caplog: pytest.LogCaptureFixture) -> None
     """A cancel is no error."""
     caplog.set_level(logging.DEBUG, "aioecs")
     token = CancelToken()
-    token.add_callback(Heard())
+    token.add_callback(ReceivedReasons())
     token.cancel("bored")
     assert caplog.records == []

@@ -16,7 +16,7 @@ from aioecs._runtime.concurrency import ConcurrencyLimit, Priority
 
 
 class Visitor:
-    """A task that wants a slot, holds it until it is let go, and tells."""
+    """A task that wants a slot, holds it until it is released, and logs it."""
 
     def __init__(self, slots: ConcurrencyLimit, priority: Priority, log: list[Visitor] | None = None) -> None:
         self.priority = priority
@@ -41,8 +41,8 @@ class Visitor:
         self._go.set()
 
 
-async def test_stops_go_before_looks_before_starts_before_reads() -> None:
-    """And within a turn, who came first is served first."""
+async def test_stops_go_before_lookups_before_starts_before_reads() -> None:
+    """And within a priority, in order of arrival."""
     slots, log = ConcurrencyLimit(1), list[Visitor]()
     first = Visitor(slots, Priority.START, log)
     await iterations(1)
@@ -108,7 +108,7 @@ async def test_a_slot_that_comes_together_with_a_cancel_is_handed_on() -> None:
     second, third = Visitor(slots, Priority.START), Visitor(slots, Priority.START)
     await iterations(1)
     first.leave()
-    await iterations(1)  # first has left, and second's wake-up is on its way
+    await iterations(1)  # first has left, and second's wake-up is scheduled
     assert slots.waiting == 1
     second.task.cancel()
     await asyncio.wait([second.task])

@@ -1,7 +1,7 @@
 """Every method of Client, Batch and sync.Client that takes a cancel scope: cancelled before, during and after.
 
 By a token, by a plain scope and natively, against a local ECS on real sockets. Before, nothing is sent. During, what
-reads is abandoned at once and a start is stopped; nothing runs that nobody was told of. After, the answer stands.
+reads is abandoned at once and a start is stopped; no task runs unreported. After, the answer stands.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def starts_in(answer: Any) -> list[Any]:
 @pytest.mark.parametrize("by", ["token", "scope", "natively"])
 @pytest.mark.parametrize(("on", "name"), CASES, ids=str)
 async def test_the_async_ones(on: str, name: str, by: str, moment: str) -> None:
-    """Each ends as it should, and leaves nothing running that nobody was told of."""
+    """Each ends as it should, and leaves no task running that was not reported."""
     settled: list[aioecs.StartResult] = []
     async with LocalECS(instances=3) as local:
         async with (

@@ -77,8 +77,8 @@ def test_a_large_start_is_not_starved_by_small_ones() -> None:
     """A stream of small ones fills each gap as it comes; after a hundred a host is kept for the large one."""
 
     async def main() -> None:
-        dice = random.Random(3)
-        ecs = ModelECS(lasts=lambda: dice.uniform(0.5, 2.0))
+        rng = random.Random(3)
+        ecs = ModelECS(lasts=lambda: rng.uniform(0.5, 2.0))
         for _ in range(4):
             ecs.join(8, 8)
         async with fake_client(ecs) as client, client.batch() as batch:  # type: ignore[arg-type]
@@ -110,7 +110,7 @@ def test_what_is_larger_than_any_host_is_refused_at_once() -> None:
     run_in_virtual_time(main())
 
 
-def test_hosts_that_join_are_noticed_and_the_hook_hears_what_lacks() -> None:
+def test_hosts_that_join_are_noticed_and_the_hook_gets_the_demand() -> None:
     """Once for as long as the same is lacking; what it raises hurts no start."""
     received: list[CapacityDemand] = []
 
@@ -179,12 +179,12 @@ def test_what_a_key_has_started_is_found_wherever_it_runs() -> None:
     run_in_virtual_time(main())
 
 
-def test_reads_are_few_on_hosts_that_turn_over() -> None:
+def test_reads_are_few_on_hosts_with_short_tasks() -> None:
     """10,000 starts on 50 hosts of ten places each, tasks of 2 to 5 s: fewer than 40 reads for 1,000 starts."""
 
     async def main() -> tuple[Counter[str], float]:
-        dice = random.Random(5)
-        ecs = ModelECS(lasts=lambda: dice.uniform(2.0, 5.0), latency=lambda: 0.01)
+        rng = random.Random(5)
+        ecs = ModelECS(lasts=lambda: rng.uniform(2.0, 5.0), latency=lambda: 0.01)
         for _ in range(50):
             ecs.join(10, 10)
         async with fake_client(ecs, pacing=aioecs.Pacing()) as client:  # type: ignore[arg-type]

@@ -42,8 +42,8 @@ def transport(request: pytest.FixtureRequest) -> str:
 
 
 @attrs.define
-class Told:
-    """What a caller was told of its starts, and what `on_settled` was told later."""
+class Reported:
+    """What a caller received of its starts, and what `on_settled` received later."""
 
     starts: tuple[StartResult, ...] = ()
     settled: dict[str, StartResult] = attrs.Factory(dict)
@@ -53,9 +53,9 @@ class Told:
         self.settled.update({start.task.task_arn or "": start for start in starts if start.task is not None})
 
 
-async def run(local: LocalECS, request: RunTaskRequest, fault: Fault, transport: Any, policy: str | None) -> Told:
+async def run(local: LocalECS, request: RunTaskRequest, fault: Fault, transport: Any, policy: str | None) -> Reported:
     """Make one call under the fault; with a policy it is cancelled as soon as ECS has the request."""
-    reported = Told()
+    reported = Reported()
     clocks = HUNG if fault.kind == "hang" else CLOCKS
     access: dict[str, Any] = {**local.client_kwargs(), "timeouts": clocks, "retries": RETRIES, "session": SESSION}
     access["transport"] = transport
@@ -88,7 +88,7 @@ async def _starts(
     return (*started, *refused)
 
 
-def check(reported: Told, local: LocalECS, count: int) -> None:
+def check(reported: Reported, local: LocalECS, count: int) -> None:
     """Hold it against the truth: nothing twice, nothing lost, no lie."""
     made = {task.arn for task in local.truth.tasks()}
     running = {task.arn for task in local.truth.running()}

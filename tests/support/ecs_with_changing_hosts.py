@@ -35,7 +35,7 @@ class ModelHost:
     tasks: int = 0
 
     def takes(self, cpu: int, memory: int) -> str | None:
-        """Return why it takes no such task now, in ECS's words."""
+        """Return why it takes no such task now, as ECS says it."""
         if self.status != "ACTIVE":
             return "INACTIVE"
         if not self.agent:

@@ -188,20 +188,20 @@ def outcomes(starts: Iterable[StartResult]) -> dict[Outcome, int]:
 def with_client(
     work: Callable[[aioecs.Client, FakeStartTask, FakeTransport], Awaitable[None]], reported: Any = None, **more: Any
 ) -> None:
-    """Run it with a client on a port that is told what to say, on virtual time."""
+    """Run it with a client on a transport with scripted answers, on virtual time."""
 
     async def run() -> None:
         said = FakeStartTask() if reported is None else reported
-        port = FakeTransport(start_task=said)
-        async with fake_client(port, pacing=None, **more) as client:
-            await work(client, said, port)
+        transport = FakeTransport(start_task=said)
+        async with fake_client(transport, pacing=None, **more) as client:
+            await work(client, said, transport)
 
     run_in_virtual_time(run())
 
 
-def sent(port: FakeTransport) -> list[tuple[str, ...]]:
+def sent(transport: FakeTransport) -> list[tuple[str, ...]]:
     """Return the instances of each StartTask."""
-    return [tuple(request.container_instances) for name, request in port.requests if name == "StartTask"]
+    return [tuple(request.container_instances) for name, request in transport.requests if name == "StartTask"]
 
 
 def cancel_token(token: CancelToken, _scope: Any, _task: Any) -> None:
@@ -235,18 +235,18 @@ def with_batch(
     reported: Any = None,
     **more: Any,
 ) -> None:
-    """Run it with a batch on a port that is told what to say, on virtual time; it is told what nobody else hears."""
+    """Run it with a batch on a transport with scripted answers, on virtual time; it gets undelivered outcomes."""
 
     async def run() -> None:
         said = FakeStartTask() if reported is None else reported
-        port = FakeTransport(start_task=said)
+        transport = FakeTransport(start_task=said)
         received: Reports = []
-        hear = received.append
+        receive = received.append
         async with (
-            fake_client(port, pacing=None, on_settled=lambda *each: hear(each), **more) as client,
+            fake_client(transport, pacing=None, on_settled=lambda *each: receive(each), **more) as client,
             client.batch() as batch,
         ):
-            await work(batch, said, port, received)
+            await work(batch, said, transport, received)
 
     run_in_virtual_time(run())
 

@@ -67,7 +67,7 @@ class Terminal:
 
 @asynccontextmanager
 async def terminal(
-    local: LocalECS, columns: int, command: str, *words: str, **variables: str
+    local: LocalECS, columns: int, command: str, *arguments: str, **variables: str
 ) -> AsyncGenerator[Terminal]:
     """Run a command on a local ECS, in a terminal with this many columns."""
     master, slave = pty.openpty()
@@ -76,7 +76,7 @@ async def terminal(
     environment = {**os.environ, **access, "TERM": "xterm-256color", **variables}
     environment.pop("COLUMNS", None)
     process = subprocess.Popen(  # noqa: ASYNC220 it returns at once
-        [sys.executable, "-c", SOON, command, "--endpoint-url", local.endpoint_url, *words],
+        [sys.executable, "-c", SOON, command, "--endpoint-url", local.endpoint_url, *arguments],
         stdin=slave,
         stdout=slave,
         stderr=slave,

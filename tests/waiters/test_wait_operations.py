@@ -1,4 +1,4 @@
-"""wait_operations: the client's doors for waiting and for events, in virtual time and on the local ECS."""
+"""wait_operations: the client's methods for waiting and for events, in virtual time and on the local ECS."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def test_tasks_in_the_order_asked() -> None:
     run_in_virtual_time(work())
 
 
-def test_a_task_that_was_quick_has_run() -> None:
-    """It ran and stopped between two looks."""
+def test_a_short_task_has_run() -> None:
+    """It ran and stopped between two polls."""
 
     async def work() -> None:
         async with engine_client(pending_seconds=0.3, running_seconds=0.1, exit_code=3) as world:
@@ -173,7 +173,7 @@ def test_several_clusters_in_one_call() -> None:
 # ------------------------------------------------------------------------------------------------------------ the end
 
 
-def test_a_timeout_tells_how_far_they_have_come() -> None:
+def test_a_timeout_has_the_last_known_tasks() -> None:
     """WaitTimeout is a TimeoutError, comes on time, and has the tasks as they were a moment before."""
 
     async def work() -> None:
@@ -229,9 +229,9 @@ def test_what_can_t_be_waited_for(arguments: dict[str, Any], path: str) -> None:
     async def work() -> None:
         async with engine_client() as world:
             given = {"tasks": world.transport.start(), **arguments}
-            for door in (world.client.wait_until_running, world.client.wait_until_stopped):
+            for name in (world.client.wait_until_running, world.client.wait_until_stopped):
                 with pytest.raises(InvalidRequest) as caught:
-                    await door(**given)
+                    await name(**given)
                 assert caught.value.path == path
             with pytest.raises(InvalidRequest):
                 world.client.watch(**given)  # at once, not with the first iteration
@@ -245,7 +245,7 @@ def test_what_can_t_be_waited_for(arguments: dict[str, Any], path: str) -> None:
 
 @pytest.mark.parametrize("kind", ["token", "scope", "deadline"])
 def test_the_passed_scope_or_token_fires(kind: str) -> None:
-    """WaitCancelled tells the tasks as they were last seen; another wait for them goes on."""
+    """WaitCancelled has the tasks as they were last seen; another wait for them goes on."""
 
     async def work() -> None:
         async with engine_client(pending_seconds=seconds_by_task(1.0, 20.0)) as world:
@@ -263,10 +263,10 @@ def test_the_passed_scope_or_token_fires(kind: str) -> None:
             assert [task.last_status for task in caught.value.tasks] == ["RUNNING", "PENDING"]
             assert (caught.value.waiting_for, caught.value.source) == ((arns[1],), source)
             assert [task.last_status for task in await other] == ["RUNNING", "RUNNING"]
-            looks = len(world.transport.describes)
+            polls = len(world.transport.describes)
             with pytest.raises(WaitCancelled):
                 await world.client.wait_until_running(arns, source, timeout=60)
-            assert len(world.transport.describes) == looks  # it had fired before: nothing was asked
+            assert len(world.transport.describes) == polls  # it had fired before: nothing was asked
 
     run_in_virtual_time(work())
 
@@ -360,7 +360,7 @@ def test_leaving_the_client_ends_its_waits() -> None:
 # ----------------------------------------------------------------------------------------------------------- watching
 
 
-def test_watch_tells_each_change() -> None:
+def test_watch_yields_each_change() -> None:
     """What each task is now, then each change, until all have stopped."""
 
     async def work() -> None:
@@ -377,7 +377,7 @@ def test_watch_tells_each_change() -> None:
 
 
 def test_watch_doesn_t_repeat_what_is_in_hand() -> None:
-    """Of a Task that is passed, only what is newer is told, and its end."""
+    """Of a Task that is passed, only newer states are yielded, and its end."""
 
     async def work() -> None:
         async with engine_client(pending_seconds=2.0, running_seconds=4.0) as world:
@@ -389,7 +389,7 @@ def test_watch_doesn_t_repeat_what_is_in_hand() -> None:
     run_in_virtual_time(work())
 
 
-def test_watch_tells_each_end_once() -> None:
+def test_watch_yields_each_end_once() -> None:
     """Of tasks that run, have stopped, were given as stopped and were given twice: as many ends as tasks."""
 
     async def work() -> None:
@@ -438,7 +438,7 @@ def test_what_ends_a_watch_early() -> None:
                 reported: list[aioecs.Task] = []
                 with pytest.raises(kind) as ended:
                     async for task in world.client.watch(**{"tasks": [arn], **more}):  # type: ignore[arg-type]
-                        reported.append(task)  # noqa: PERF401 what was told before the error counts
+                        reported.append(task)  # noqa: PERF401 what was yielded before the error counts
                 assert [task.last_status for task in reported] == (["RUNNING"] if kind is not WaitCancelled else [])
                 assert ended.value.tasks == tuple(reported)
 
@@ -449,7 +449,7 @@ def test_what_ends_a_watch_early() -> None:
 
 
 def test_an_event_wakes_at_once() -> None:
-    """Without a look; repeats and late ones tell nothing."""
+    """Without a poll; repeats and late ones change nothing."""
 
     async def work() -> None:
         async with engine_client(pending_seconds=600.0, latency=0.0) as world:
@@ -459,16 +459,16 @@ def test_an_event_wakes_at_once() -> None:
             waiting = asyncio.ensure_future(world.client.wait_until_stopped([arn], timeout=60))
             await asyncio.sleep(0.1)
             world.transport.engine.end_task(arn, code="TaskFailedToStart")
-            looks = len(world.transport.describes)
+            polls = len(world.transport.describes)
             assert [world.client.feed(event) for event in (events[1], events[0], events[1])] == [True, False, False]
             (task,) = await waiting
-            assert (task.last_status, task.version, len(world.transport.describes)) == ("STOPPED", 3, looks)
+            assert (task.last_status, task.version, len(world.transport.describes)) == ("STOPPED", 3, polls)
 
     run_in_virtual_time(work())
 
 
 def test_an_event_that_came_before_the_wait_counts() -> None:
-    """No look is needed for what it told."""
+    """No poll is needed for what the event said."""
 
     async def work() -> None:
         async with engine_client(pending_seconds=1.0) as world:
@@ -484,8 +484,8 @@ def test_an_event_that_came_before_the_wait_counts() -> None:
     run_in_virtual_time(work())
 
 
-def test_a_late_look_undoes_no_event() -> None:
-    """The answer that was on its way when a newer event came changes nothing."""
+def test_a_late_answer_undoes_no_event() -> None:
+    """The answer that was in flight when a newer event came changes nothing."""
 
     async def work() -> None:
         async with engine_client(latency=3.0, pending_seconds=1.0) as world:
@@ -561,17 +561,17 @@ def test_5000_tasks_fed_by_events() -> None:
     """Fewer than 60 reads until each has run, one caller each, with every event doubled and a tenth of them late."""
 
     async def work() -> None:
-        dice = random.Random(7)
+        rng = random.Random(7)
         async with engine_client(
-            pending_seconds=seconds_by_task(*(1 + 200 * dice.random() for _ in range(5000)))
+            pending_seconds=seconds_by_task(*(1 + 200 * rng.random() for _ in range(5000)))
         ) as world:
             loop = asyncio.get_running_loop()
-            news: list[bool] = []
+            changes: list[bool] = []
 
             def on_the_bus(event: Any) -> None:
                 for _ in range(2):
-                    late = 0.2 + (30 if dice.random() < 0.1 else dice.random())
-                    loop.call_later(late, lambda: news.append(world.client.feed(event)))
+                    late = 0.2 + (30 if rng.random() < 0.1 else rng.random())
+                    loop.call_later(late, lambda: changes.append(world.client.feed(event)))
 
             async def time_goes_on() -> None:
                 while (due := world.transport.engine.advance()) is not None:
@@ -587,7 +587,7 @@ def test_5000_tasks_fed_by_events() -> None:
             assert len(world.transport.describes) < 60
             await going
             await asyncio.sleep(60)
-            assert (len(news), news.count(True) <= 10_000) == (20_000, True)
+            assert (len(changes), changes.count(True) <= 10_000) == (20_000, True)
             assert world.client._poller._schedule.remembered == 5000
 
     run_in_virtual_time(work())

@@ -1,4 +1,4 @@
-"""waiter: one caller's wait, told by hand."""
+"""waiter: one caller's wait, notified by hand."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_a_long_list_is_cut_short() -> None:
 
 
 def test_no_clock_is_left_behind() -> None:
-    """Neither of the timeout nor of the last look."""
+    """Neither of the timeout nor of the last poll."""
 
     async def work() -> None:
         poller = FakePoller()
@@ -206,7 +206,7 @@ def test_a_cancel_has_what_was_seen_as_its_cause() -> None:
 
 
 def test_changes_come_in_their_order_before_what_ends_them() -> None:
-    """All that is known is told, then the error."""
+    """All that is known is yielded, then the error."""
 
     async def work() -> None:
         poller = FakePoller()
@@ -222,7 +222,7 @@ def test_changes_come_in_their_order_before_what_ends_them() -> None:
         reported = [await first]
         with pytest.raises(AccessDeniedException):
             async for task in iteration:
-                reported.append(task)  # noqa: PERF401 what was told before the error counts
+                reported.append(task)  # noqa: PERF401 what was yielded before the error counts
         assert [task.version for task in reported] == [1, 2, 4]
         assert poller.joined == []
 

@@ -31,6 +31,7 @@ from aioecs.errors import AccessDeniedException, CallTimeout, ClientStateError, 
 OnCapacityShortage = Callable[[CapacityDemand], object]
 """Called with what is lacking where starts wait for capacity, or are refused for want of it."""
 
+DEFAULT_CLUSTER = "default"  # [model] the cluster of a request that names none
 DEFINITION_AGE = 5.0  # in seconds: for how long a family is taken to be its last revision; a revision never changes
 REMEMBERED = 500  # task definitions, and demands of each
 
@@ -166,6 +167,13 @@ class PlacementContexts:
         await inventory.current()
         reconciler = self._preparer.reconciler(request.cluster) if options.confirm_refusals else None
         return PlacementContext(definition, inventory, rules, reconciler)
+
+    def task_ended(self, cluster: str, task: Task) -> None:
+        """Take note that a task has ended: starts that wait for capacity may find some on its instance."""
+        instance = task.container_instance_arn
+        for (name, _, _), inventory in self._inventories.items():
+            if instance and (short(name) if name else DEFAULT_CLUSTER) == cluster:
+                inventory.task_ended(instance)
 
     async def _definition(self, name: str) -> TaskDefinition:
         """Describe a task definition; concurrent callers share the read."""

@@ -21,7 +21,7 @@ from aioecs._model.options import OnCancel
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.shapes.task import Task
 from aioecs._model.start_result import Outcome, StartResult
-from aioecs._runtime.cancellation_monitor import Cancellable
+from aioecs._runtime.cancellation_monitor import Source
 from aioecs.errors import ClientStateError, ECSError
 
 MIN_REFRESH_INTERVAL = 0.25  # in seconds, between two refreshes of an inventory
@@ -42,7 +42,7 @@ class PlacementStream(UnplacedStarts):
         engine: Engine,
         group_of: Callable[[StartTaskRequest, str | None], Group],
         on_cancel: OnCancel,
-        source: Cancellable | None,
+        source: Source | None,
         *,
         contexts: PlacementContexts,
         options: PlacementOptions,
@@ -79,6 +79,7 @@ class PlacementStream(UnplacedStarts):
         until = self._until.setdefault(entry.at, self._core.now + self._options.wait_for_capacity)
         if entry.at not in self._refusals or group.need == 0:
             group.need = group.inventory.next_load
+        group.inventory.wake(self._wake)
         self._waitlist.add(group, WaitingStart(entry.at, entry, until))
 
     # -------------------------------------------------------------------------------------------------- results
@@ -205,7 +206,7 @@ class PlacementStream(UnplacedStarts):
         """Refuse the starts whose time is over, by a snapshot that has just come: an older one is no reason."""
         now = self._core.now
         for group in [group for group in self._waitlist.groups if group.inventory is inventory]:
-            ours = bool(self._entries)
+            ours = self._any_in_flight
             refused = self._waitlist.refusable(group, now, inventory.taken, inventory.taken_at, ours_in_flight=ours)
             if refused:
                 self._shortage.notify([(group, start) for start in refused])
@@ -220,17 +221,25 @@ class PlacementStream(UnplacedStarts):
             due[group.inventory] = min(at, due.get(group.inventory, at))
         for inventory in self._demand_groups.contradicted():
             due.setdefault(inventory, inventory.began_at + MIN_REFRESH_INTERVAL)
+        updates = {inventory: inventory.may_look_at for inventory in due if inventory.any_ended}
         for inventory, at in due.items():
-            if at <= now + SLACK and inventory not in self._refreshes:
-                self._refreshes[inventory] = self._own(self._refresh(inventory), "aioecs refreshes an inventory")
-        later = [at for inventory, at in due.items() if inventory not in self._refreshes]
+            whole = at <= now + SLACK
+            if (whole or updates.get(inventory, at) <= now + SLACK) and inventory not in self._refreshes:
+                work = self._refresh(inventory, whole=whole)
+                self._refreshes[inventory] = self._own(work, "aioecs refreshes an inventory")
+        later = [at for each in (due, updates) for inventory, at in each.items() if inventory not in self._refreshes]
         self._set_timer(min([*later, self._waitlist.next_end()], default=None), now)
+
+    @property
+    def _any_in_flight(self) -> bool:
+        """Whether results of starts are awaited that may change what a snapshot shows: not of those looked up."""
+        return len(self._entries) > len(self._looked_up)
 
     def _refresh_at(self, group: DemandGroup, now: float) -> float:
         """Return when to refresh the inventory for the waiting starts of a group."""
         inventory: Inventory = group.inventory
         lacks = inventory.taken < group.need
-        if not self._entries and any(start.until <= now + SLACK for start in group.waiting):
+        if not self._any_in_flight and any(start.until <= now + SLACK for start in group.waiting):
             return max(inventory.may_look_at, inventory.began_at + UNCERTAIN_INTERVAL * group.uncertain)
         waited = 0.0 if lacks else now - self._capacity_came_at
         interval = refresh_interval(waited, inventory.reads, self._core.read_limiter.rate, MIN_REFRESH_INTERVAL)
@@ -247,13 +256,13 @@ class PlacementStream(UnplacedStarts):
             self._timer.cancel()
             self._timer = None
 
-    async def _refresh(self, inventory: Inventory) -> None:
-        """Refresh an inventory, and place waiting starts.
+    async def _refresh(self, inventory: Inventory, *, whole: bool) -> None:
+        """Refresh an inventory, or the hosts alone on which tasks have ended, and place waiting starts.
 
         A refresh that fails has found nothing: starts that have no time left for another end with its error.
         """
         try:
-            await inventory.renewed()
+            await (inventory.renewed() if whole else inventory.update())
         except ECSError as error:
             everything = ends_all(error) or isinstance(error, ClientStateError)
             self._end_some_waiting(self._waitlist.of(inventory, float("inf") if everything else self._core.now), error)

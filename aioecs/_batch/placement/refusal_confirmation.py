@@ -15,6 +15,7 @@ from aioecs._model.shapes.task import Task
 from aioecs._model.start_result import Outcome, StartResult
 from aioecs._runtime.client_core import Core, log
 from aioecs._runtime.concurrency import Priority
+from aioecs._runtime.log_fields import fields_of_starts
 from aioecs._transport.transport import STOP_TASK
 from aioecs.errors import ECSError
 
@@ -56,6 +57,7 @@ async def _stopped(core: Core, start: StartResult, task: Task) -> bool:
     try:
         await core.call_with_retries(STOP_TASK, asked, Priority.STOP)
     except ECSError as error:
-        log.warning("task %s was to be stopped and could not be: %s", task.task_arn, error)
+        fields = {**fields_of_starts([start]), "arns": (task.task_arn,), "error": type(error).__name__}
+        log.warning("task %s was to be stopped and could not be: %s", task.task_arn, error, extra=fields)
         return False
     return True

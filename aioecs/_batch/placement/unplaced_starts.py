@@ -27,7 +27,7 @@ from aioecs._model.limits import expect
 from aioecs._model.options import OnCancel
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.shapes.task import Task
-from aioecs._runtime.cancellation_monitor import Cancellable
+from aioecs._runtime.cancellation_monitor import Source
 from aioecs.errors import ClientStateError, ECSError, InvalidRequest
 
 
@@ -53,7 +53,7 @@ class UnplacedStarts(StartStream):
         engine: Engine,
         group_of: Callable[[StartTaskRequest, str | None], Group],
         on_cancel: OnCancel,
-        source: Cancellable | None,
+        source: Source | None,
         *,
         contexts: PlacementContexts,
         options: PlacementOptions,

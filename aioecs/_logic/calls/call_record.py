@@ -51,7 +51,7 @@ class CallRecord:
     delivery: Delivery
     deadline: float
     """When the call's clock ends."""
-    horizon: float = float("inf")
+    scope_deadline: float = float("inf")
     """When an enclosing scope ends: no backoff is begun that would end later."""
     final_deadline: float = float("inf")
     """When the event loop stops waiting for a call that its end has cancelled."""
@@ -143,15 +143,15 @@ class CallRecord:
     @property
     def ends(self) -> float:
         """When no further backoff fits."""
-        return min(self.deadline, self.horizon, self.final_deadline)
+        return min(self.deadline, self.scope_deadline, self.final_deadline)
 
     @property
-    def visible(self) -> float:
+    def proves_absence_from(self) -> float:
         """When every started task shows in lookups: a lookup begun from then on proves absence."""
         return self.ended + self.timeouts.consistency
 
     @property
-    def owed(self) -> tuple[Task, ...]:
+    def tasks_to_stop(self) -> tuple[Task, ...]:
         """The tasks to stop that no stop was tried for: all of ours after a withdrawal with "stop", else duplicates."""
         if self.withdrawal != "stop" and not self.surplus:
             return ()  # as for nearly every call

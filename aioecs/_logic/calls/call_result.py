@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TypeVar
 
 from aioecs._logic.calls.call_record import CallRecord
+from aioecs._logic.calls.time_limit import TimeLimit
 from aioecs._model.arn import short
 from aioecs._model.shapes.enums import DesiredStatus
 from aioecs._model.shapes.run_task import RunTaskRequest, RunTaskResponse
@@ -20,6 +21,7 @@ from aioecs.errors import (
     IdempotencyMismatch,
     StartCancelled,
     StartIncomplete,
+    StartTimeout,
     StartUnknown,
 )
 
@@ -119,29 +121,24 @@ def _on(task: Task) -> str:
 
 def cancelled(call: CallRecord, reason: str | None, source: object) -> StartCancelled:
     """Return the error that a cancelled caller receives, with the outcomes known by now."""
-    starts = call.starts()
-    why = f" ({reason})" if reason else ""
-    return _caused(
-        StartCancelled(
-            f"cancelled{why}: {describe_outcomes(starts)}",
-            starts=starts,
-            token=call.token,
-            candidates=call.candidates,
-            reason=reason,
-            source=source,
-        ),
-        call.error,
-    )
+    return _caused(_cancel_error(call.starts(), call.token, call.candidates, reason, source), call.error)
 
 
 def cancelled_of(starts: tuple[StartResult, ...], reason: str | None, source: object) -> StartCancelled:
     """Return the error of a cancelled caller whose starts were sent in any number of calls."""
-    why = f" ({reason})" if reason else ""
     tokens = {start.token for start in starts if start.token}
-    token = tokens.pop() if len(tokens) == 1 else ""
-    return StartCancelled(
-        f"cancelled{why}: {describe_outcomes(starts)}", starts=starts, token=token, reason=reason, source=source
-    )
+    return _cancel_error(starts, tokens.pop() if len(tokens) == 1 else "", (), reason, source)
+
+
+def _cancel_error(
+    starts: tuple[StartResult, ...], token: str, candidates: tuple[Task, ...], reason: str | None, source: object
+) -> StartCancelled:
+    known = describe_outcomes(starts) or "nothing was sent"
+    if isinstance(source, TimeLimit):
+        text = f"not finished within {source.seconds:g} s: {known}"
+        return StartTimeout(text, starts=starts, token=token, candidates=candidates, reason=reason)
+    text = f"cancelled ({reason}): {known}" if reason else f"cancelled: {known}"
+    return StartCancelled(text, starts=starts, token=token, candidates=candidates, reason=reason, source=source)
 
 
 def result_of_starts(

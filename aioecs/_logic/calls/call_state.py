@@ -107,7 +107,7 @@ def _answered(call: CallRecord, what: Answered[StartTaskResponse | RunTaskRespon
 def _known(call: CallRecord, when: When) -> Action:
     """Go on when every start is known: stop what must not run, remove duplicates if it was sent twice, or finish."""
     call.ambiguous = False
-    if call.owed:
+    if call.tasks_to_stop:
         return _stop(call)
     if call.resent and not call.clock_ended:
         if call.withdrawal is None:
@@ -173,7 +173,7 @@ def _still_ambiguous(call: CallRecord, when: When) -> Action:
         return _finish(call)
     if call.withdrawal is None:
         call.phase = Phase.AMBIGUOUS
-    if call.owed:
+    if call.tasks_to_stop:
         return _stop(call)
     if call.may_repeat(when.now):
         return _back_off(call, when.now + when.jitter * max_backoff(call.retries, call.sends + call.throttles - 1))
@@ -185,10 +185,10 @@ def _still_ambiguous(call: CallRecord, when: When) -> Action:
 
 def _back_off_before_lookup(call: CallRecord, when: When) -> Action:
     """Back off, longer each time, but not past the time from which on a lookup proves absence."""
-    backoff = longest_before_lookup(call.retries, call.lookups, late=when.now >= call.visible)
+    backoff = longest_before_lookup(call.retries, call.lookups, late=when.now >= call.proves_absence_from)
     until = when.now + backoff * (1 + when.jitter) / 2
-    if when.now < call.visible < until + backoff / 2:
-        until = call.visible
+    if when.now < call.proves_absence_from < until + backoff / 2:
+        until = call.proves_absence_from
     return _back_off(call, until)
 
 
@@ -204,7 +204,7 @@ def _look_up(call: CallRecord, _: CallInput, when: When) -> Action:
     if not call.has_lookup:
         return _finish(call)
     call.lookups += 1
-    late = when.now >= call.visible
+    late = when.now >= call.proves_absence_from
     patience = min(lookup_patience(call.retries, call.lookups, late=late), max(0.0, call.ends - when.now) / 2)
     return LookUp(confirm=late, stopped=late or call.lookups > EARLY_LOOKUPS, patience=patience)
 
@@ -212,7 +212,7 @@ def _look_up(call: CallRecord, _: CallInput, when: When) -> Action:
 def _lookup_done(call: CallRecord, what: LookupDone, when: When) -> Action:
     """Adopt the found tasks; a lookup proves absence only if it was late and whole."""
     adopt_found(call, [task for task in what.tasks if not matching.withdrawn(task, call.token)])
-    proves_absence = what.whole and what.began >= call.visible
+    proves_absence = what.whole and what.began >= call.proves_absence_from
     if call.mismatch:
         return _finish(call)
     if proves_absence or what.denied:
@@ -220,7 +220,7 @@ def _lookup_done(call: CallRecord, what: LookupDone, when: When) -> Action:
         call.refusal_unproven = call.refusal_unproven and not proves_absence
     if not call.open:
         return _known(call, when)
-    if call.owed:
+    if call.tasks_to_stop:
         return _stop(call)
     if what.denied:
         note_denial(call, what)
@@ -249,11 +249,11 @@ def _absent(call: CallRecord, what: CallInput, when: When) -> Action:
 
 def _stop(call: CallRecord) -> Action:
     """Stop what must not run, if anything; else finish."""
-    if not call.owed:
+    if not call.tasks_to_stop:
         return _finish(call)
     if call.phase is Phase.SENT:
         call.phase = Phase.REMOVING_DUPLICATES
-    return Stop(call.owed)
+    return Stop(call.tasks_to_stop)
 
 
 def _stops_ended(call: CallRecord, what: Stopped, when: When) -> Action:
@@ -264,7 +264,7 @@ def _stops_ended(call: CallRecord, what: Stopped, when: When) -> Action:
     if call.withdrawal == "stop":
         for state in call.start_states:
             state.stopped |= state.task is not None and state.task.task_arn in what.accepted
-    if call.owed:
+    if call.tasks_to_stop:
         return _stop(call)
     return _back_off_before_lookup(call, when) if call.is_ambiguous and not call.clock_ended else _finish(call)
 
@@ -276,12 +276,12 @@ def _withdraw(call: CallRecord, what: Withdrawn, when: When) -> Action | None:
         call.phase = Phase.SETTLING
         return _stop(call)
     clocks = call.timeouts
-    call.horizon = float("inf")
+    call.scope_deadline = float("inf")
     call.deadline = max(call.deadline, when.now + clocks.attempt + clocks.consistency + clocks.settle)
     call.phase = Phase.SETTLING
     if call.in_flight:
         return None
-    if call.owed:
+    if call.tasks_to_stop:
         return _stop(call)
     if call.is_ambiguous and what.on_cancel != "abandon" and not call.clock_ended:
         return _look_up(call, what, when)

@@ -188,6 +188,19 @@ class CapacityModel:
         self.pool.freed += 1
         self.pool.changed_much()
 
+    def begin_update(self) -> int:
+        """Note that a snapshot of some hosts is begun, and return its number."""
+        self.pool.begun += 1
+        return self.pool.begun
+
+    def update(self, hosts: Iterable[Host], number: int) -> None:
+        """Take a newer snapshot of some of the hosts, with its number."""
+        for host in hosts:
+            capacity = self.capacities.get(short(host.arn))
+            if capacity is not None:
+                self._renew(capacity, host, number)
+                self._freed(capacity)
+
     def _renew(self, capacity: HostCapacity, host: Host, number: int) -> None:
         self.capacities[capacity.id] = self.pool.capacities[capacity.id] = capacity
         if number < capacity.shown_by:  # another filter has shown it later

@@ -59,68 +59,80 @@ class Queue(Generic[T]):
 
 
 class Tournament(Generic[T]):
-    """Finds the least key among those that are large enough, for any size.
+    """Finds the least key among the items that are large enough, for any size.
 
-    Things are kept in classes by their first amount, a quarter of a power of two each, and each class is a binary tree:
-    a node knows the least key below it, and the most of each amount. In the classes above the one that is asked for
-    the first amount is enough for certain, so that mostly one amount alone decides, and a branch in which it is large
-    enough holds what fits: to find one, and to put one, costs of the order of log n.
+    A heap has the least key of all: mostly that item is large enough. Where it is not, items are found in trees: they
+    are kept in classes by their first amount, a quarter of a power of two each, and each class is a binary tree whose
+    nodes know the least key below them, and the most of each amount. In the classes above the one that is asked for
+    the first amount is enough for certain, so that mostly one amount alone decides. The trees take note of what has
+    changed only when they are needed.
     """
 
     def __init__(self, items: Iterable[tuple[T, Key, Amounts]] = ()) -> None:
+        self._held: dict[T, tuple[Key, Amounts]] = {item: (key, amounts) for item, key, amounts in items}
+        self._listed: list[T] = list(self._held)
+        self._place: dict[T, int] = {item: at for at, item in enumerate(self._listed)}
+        self._numbers = itertools.count()
+        self._heap = self._all_keys()
         self._trees: dict[int, _Tree[T]] = {}
         self._class_of: dict[T, int] = {}
-        self._listed: list[T] = []
-        self._place: dict[T, int] = {}
+        self._changed: dict[T, None] = {}
         sorted_: dict[int, list[tuple[T, Key, Amounts]]] = {}
-        for each in items:
-            sorted_.setdefault(_class(each[2][0]), []).append(each)
-            self._list(each[0], _class(each[2][0]))
+        for item, (key, amounts) in self._held.items():
+            number = self._class_of[item] = _class(amounts[0])
+            sorted_.setdefault(number, []).append((item, key, amounts))
         for number, held in sorted_.items():
             self._trees[number] = _Tree(held)
 
     def __len__(self) -> int:
-        return len(self._class_of)
+        return len(self._held)
 
     def __contains__(self, item: T) -> bool:
-        return item in self._class_of
+        return item in self._held
+
+    def _all_keys(self) -> list[tuple[Key, int, T]]:
+        heap = [(key, next(self._numbers), item) for item, (key, _) in self._held.items()]
+        heapq.heapify(heap)
+        return heap
 
     def put(self, item: T, key: Key, amounts: Amounts) -> None:
         """Put it in, or change its key and its size."""
-        number, old = _class(amounts[0]), self._class_of.get(item)
-        if old is None:
-            self._list(item, number)
-        elif old != number:
-            self._trees[old].drop(item)
-            self._class_of[item] = number
-        tree = self._trees.get(number)
-        if tree is None:
-            self._trees[number] = _Tree([(item, key, amounts)])
-        else:
-            tree.put(item, key, amounts)
+        if item not in self._held:
+            self._place[item] = len(self._listed)
+            self._listed.append(item)
+        self._held[item] = key, amounts
+        self._changed[item] = None
+        heapq.heappush(self._heap, (key, next(self._numbers), item))
+        if len(self._heap) > 2 * len(self._held) + _SPARE:
+            self._heap = self._all_keys()
 
     def drop(self, item: T) -> None:
         """Take it out, if it is in."""
-        number = self._class_of.pop(item, None)
-        if number is None:
+        if self._held.pop(item, None) is None:
             return
-        self._trees[number].drop(item)
+        self._changed[item] = None
         at, last = self._place.pop(item), self._listed.pop()
         if at < len(self._listed):
             self._listed[at] = last
             self._place[last] = at
 
-    def _list(self, item: T, number: int) -> None:
-        self._class_of[item] = number
-        self._place[item] = len(self._listed)
-        self._listed.append(item)
-
     def first(self, amounts: Amounts, suits: Callable[[T], bool]) -> T | None:
         """Return the one with the least key that is large enough and suits, and leave it in; None if there is none."""
-        return next(self.fitting(amounts, suits), None)
+        heap = self._heap
+        while heap:
+            key, _, item = heap[0]
+            held = self._held.get(item)
+            if held is None or held[0] is not key:
+                heapq.heappop(heap)
+                continue
+            if _enough(held[1], amounts) and suits(item):
+                return item
+            return next(self.fitting(amounts, suits), None)
+        return None
 
     def fitting(self, amounts: Amounts, suits: Callable[[T], bool]) -> Iterator[T]:
         """Yield those that are large enough and suit, the least key first."""
+        self._catch_up()
         own = _class(amounts[0])
         ahead: list[tuple[Key, int, int]] = []
         for number, tree in self._trees.items():
@@ -133,6 +145,24 @@ class Tournament(Generic[T]):
             item = self._trees[number].descend(node, amounts, ahead, number)
             if item is not None and suits(item):
                 yield item
+
+    def _catch_up(self) -> None:
+        """Let the trees take note of what has changed."""
+        for item in self._changed:
+            held, old = self._held.get(item), self._class_of.get(item)
+            number = _class(held[1][0]) if held is not None else None
+            if old is not None and old != number:
+                self._trees[old].drop(item)
+                del self._class_of[item]
+            if held is None or number is None:
+                continue
+            self._class_of[item] = number
+            tree = self._trees.get(number)
+            if tree is None:
+                self._trees[number] = _Tree([(item, *held)])
+            else:
+                tree.put(item, *held)
+        self._changed.clear()
 
     def any(self, random_number: float) -> T | None:
         """Return any, all being equally likely for a random number of 0 to 1."""

@@ -23,13 +23,14 @@ GRACE = 5.0
 class LogCursor:
     """The position in one log stream."""
 
-    def __init__(self) -> None:
+    def __init__(self, since: int = 0) -> None:
+        """Begin at a time, in milliseconds since the epoch; 0 is the beginning of the stream."""
         self.at_end = False
         """Whether the last page was the end of the stream at that time."""
         self.interval = SHORTEST
         """How long to wait before the next read, in seconds, once it is at the end."""
         self._token: str | None = None
-        self._last_time = 0
+        self._last_time = since
         self._of_last_time = 0
         self._to_skip = 0
 

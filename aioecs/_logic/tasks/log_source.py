@@ -24,6 +24,8 @@ from aioecs._model.shapes.definition.task_definition import TaskDefinition
 from aioecs._model.shapes.task import Task
 
 PLUGINS = ("cloudwatch", "cloudwatch_logs")
+CLOCK_DIFFERENCE = 60_000
+"""In milliseconds: how far the clock of a container instance may be behind that of ECS."""
 
 
 @attrs.frozen
@@ -37,6 +39,10 @@ class LogSource:
     """The Region of the stream, where the definition names one."""
     json: bool = False
     """Whether a record may be a JSON object, as FireLens writes, with the line in its member `log`."""
+    prefix: str | None = None
+    """What the names of its container's streams begin with, up to the task's id; None where they don't have it."""
+    since: int = 0
+    """Before which it has no event, in milliseconds since the epoch."""
 
     def line(self, event: Mapping[str, Any]) -> LogLine:
         """Read an event of the stream."""
@@ -60,7 +66,15 @@ def log_sources(task: Task, definition: TaskDefinition, container: str | None = 
     defined: Any = definition.container_definitions
     listed = defined if isinstance(defined, (list, tuple)) else ()
     found = [_source(task, each) for each in listed if isinstance(each, ContainerDefinition)]
-    return [each for each in found if each is not None and container in (None, each.container)]
+    return [_placed(each, task) for each in found if each is not None and container in (None, each.container)]
+
+
+def _placed(source: LogSource, task: Task) -> LogSource:
+    """Add what helps to find the stream among others."""
+    before, task_id, _ = source.stream.partition(short(task.task_arn or "") or "\0")
+    created = task.created_at
+    since = round(created.timestamp() * 1000) - CLOCK_DIFFERENCE if isinstance(created, datetime) else 0
+    return attrs.evolve(source, prefix=before if task_id and before else None, since=max(0, since))
 
 
 def log_drivers(definition: TaskDefinition) -> str:

@@ -47,7 +47,7 @@ class Entry:
     due: float
     """When it is to be polled; `-inf` if it never was, so that it goes first."""
     observation: Observation | None = None
-    fed: bool = False
+    has_events: bool = False
     """Events have arrived for it."""
     seen_at: float = -math.inf
     """When ECS or an event last showed that it exists."""
@@ -69,7 +69,7 @@ class PollRequest:
 @attrs.frozen
 class _Memory:
     observation: Observation
-    fed: bool
+    has_events: bool
 
 
 class PollSchedule:
@@ -109,10 +109,10 @@ class PollSchedule:
                 memory = None  # an event of another account or Region, whose cluster has the same name
             entry = self._entries[address.key] = Entry(address.key, address.name, now, -math.inf)
             if memory is not None:
-                entry.observation, entry.fed = memory.observation, memory.fed
+                entry.observation, entry.has_events = memory.observation, memory.has_events
             has_status = address.task is not None and address.task.last_status is not None
             # A task that the caller passed was mostly just started: there is nothing new to see yet.
-            self._put(entry, now + WITH_EVENTS if entry.fed else now + SHORTEST if has_status else -math.inf)
+            self._put(entry, now + WITH_EVENTS if entry.has_events else now + SHORTEST if has_status else -math.inf)
         if address.task is not None and address.task.last_status is not None:
             self._learn(entry, address.task, now)
         return entry
@@ -122,8 +122,8 @@ class PollSchedule:
         entry = self._entries.pop(key, None)
         if entry is None:
             return
-        if entry.observation is not None and (entry.fed or entry.observation.over):
-            self._remember(key, _Memory(entry.observation, entry.fed))
+        if entry.observation is not None and (entry.has_events or entry.observation.over):
+            self._remember(key, _Memory(entry.observation, entry.has_events))
         if not self._entries:
             self._queues.clear()
             self._events_at.clear()
@@ -145,7 +145,7 @@ class PollSchedule:
         claimed = entry.observation
         polled_since = entry.polled_at >= entry.since
         if claimed is not None and polled_since and not claimed.described and _is_older(task, claimed.task):
-            entry.fed = False  # ECS describes less than an event has: the event was wrong, or ECS is late
+            entry.has_events = False  # ECS describes less than an event has: the event was wrong, or ECS is late
         return self._learn(entry, task, now)
 
     def stale(self, key: Key, version: int) -> bool:
@@ -161,8 +161,8 @@ class PollSchedule:
             return self._remember_event(key, task)
         self._events_at[key[0]] = entry.seen_at = now
         observation = self._learn(entry, task, now, described=False) if task is not None else None
-        if observation is not None or not entry.fed:
-            entry.fed = True
+        if observation is not None or not entry.has_events:
+            entry.has_events = True
             if not entry.in_flight:
                 self._put(entry, now + WITH_EVENTS)
         return observation
@@ -173,7 +173,7 @@ class PollSchedule:
         before = memory.observation if memory is not None else None
         observation = observe(task, before, described=False) if task is not None else None
         if (known := observation or before) is not None:
-            self._remember(key, _Memory(known, fed=True))
+            self._remember(key, _Memory(known, has_events=True))
         return observation
 
     def _learn(self, entry: Entry, task: Task, now: float, *, described: bool = True) -> Observation | None:
@@ -279,6 +279,6 @@ def _share(rate: float) -> float:
 
 def poll_interval(entry: Entry, now: float, *, events_arrive: bool = False) -> float:
     """Return the time between two polls of a task, in seconds; `events_arrive`: its cluster's events do."""
-    if entry.fed:
+    if entry.has_events:
         return WITH_EVENTS
     return min(LONGEST, max(SHORTEST_WITH_EVENTS if events_arrive else SHORTEST, LAG * (now - entry.since)))

@@ -139,7 +139,7 @@ def _judged(containers: tuple[ContainerResult, ...], container: str | None) -> l
     return [each for each in containers if each.essential is not False]
 
 
-# ------------------------------------------------------------------------------------------------------------ verdict
+# ----------------------------------------------------------------------------------------------------------- decision
 
 
 def _not_judged_yet(task: Task, containers: tuple[ContainerResult, ...], container: str | None) -> str | None:
@@ -242,7 +242,7 @@ def _error_name(container: ContainerResult) -> str:
     return (container.reason or "").partition(":")[0].strip()
 
 
-# -------------------------------------------------------------------------------------------------------------- words
+# -------------------------------------------------------------------------------------------------------------- texts
 
 
 def _stopped(task: Task) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from aioecs._model.arn import short
-from aioecs._model.codec.shape import Shape, asked, required, shape
+from aioecs._model.codec.shape import Shape, request_shape, required, shape
 from aioecs._model.shapes.attachment import Attachment, Attribute
 from aioecs._model.shapes.enums import (
     AgentUpdateStatus,
@@ -128,7 +128,7 @@ class ContainerInstance(Shape):
         return f"<ContainerInstance {short(arn) if isinstance(arn, str) else '?'} {self.status or '?'}>"
 
 
-@asked
+@request_shape
 class DescribeContainerInstancesRequest(Shape):
     """Container instances to describe."""
 
@@ -150,7 +150,7 @@ class DescribeContainerInstancesResponse(Shape):
     """Those that were not, each with the reason, such as `MISSING`."""
 
 
-@asked
+@request_shape
 class ListContainerInstancesRequest(Shape):
     """Which container instances to list, a page at a time."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aioecs._model.codec.shape import Shape, asked, member, own_names, required
+from aioecs._model.codec.shape import Shape, member, own_names, request_shape, required
 from aioecs._model.shapes.enums import PropagateTags
 from aioecs._model.shapes.network import NetworkConfiguration
 from aioecs._model.shapes.overrides import TaskOverride
@@ -12,7 +12,7 @@ from aioecs._model.shapes.tags import Tag
 from aioecs._model.shapes.volumes import TaskVolumeConfiguration
 
 
-@asked
+@request_shape
 class StartTaskRequest(Shape):
     """A task to start on container instances of one's own choice, one task for each of them.
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from aioecs._model.codec.shape import Shape, asked, required, shape
+from aioecs._model.codec.shape import Shape, request_shape, required, shape
 from aioecs._model.shapes.task import Task
 
 
-@asked
+@request_shape
 class StopTaskRequest(Shape):
     """A task to stop: its containers get SIGTERM or their image's own stop signal, and later SIGKILL.
 

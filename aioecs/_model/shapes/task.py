@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from aioecs._model.arn import short
-from aioecs._model.codec.shape import Shape, asked, member, required, shape
+from aioecs._model.codec.shape import Shape, member, request_shape, required, shape
 from aioecs._model.shapes.attachment import Attachment, Attribute
 from aioecs._model.shapes.container import Container
 from aioecs._model.shapes.enums import Connectivity, DesiredStatus, HealthStatus, LaunchType, TaskField, TaskStopCode
@@ -167,7 +167,7 @@ class Task(Shape):
         return short(self.arn)
 
 
-@asked
+@request_shape
 class DescribeTasksRequest(Shape):
     """Tasks to describe. Stopped ones can be described for at least an hour [model]."""
 
@@ -189,7 +189,7 @@ class DescribeTasksResponse(Shape):
     """Those that were not, each with the reason, such as `MISSING`."""
 
 
-@asked
+@request_shape
 class ListTasksRequest(Shape):
     """Which tasks to list, a page at a time."""
 

@@ -64,6 +64,10 @@ What the AWS CLI takes, once, however often it is run:
 """
 
 
+MOST = 1_000_000_000
+"""The largest count: more than any account runs, and few enough to be counted."""
+
+
 @with_access
 @with_task_options
 def start(
@@ -77,7 +81,9 @@ def start(
     jobs: Jobs = None,
     count: Annotated[
         int | None,
-        typer.Option("--count", metavar="N", min=1, help="How many tasks; by default one.", rich_help_panel=HOW),
+        typer.Option(
+            "--count", metavar="N", min=1, max=MOST, help="How many tasks; by default one.", rich_help_panel=HOW
+        ),
     ] = None,
     concurrency: Annotated[
         int, typer.Option("--concurrency", metavar="N", min=1, help="Calls at once, at most.", rich_help_panel=HOW)

@@ -20,6 +20,7 @@ from aioecs.cli._access import Access, with_access
 from aioecs.cli._display.start_counts import is_final, text_of
 from aioecs.cli._display.status import CANNOT, DONE, INTERRUPTED, PARTLY
 from aioecs.cli._display.streams import Streams
+from aioecs.cli._display.text_lines import one_line
 from aioecs.cli._lookup import complete_task_ids
 from aioecs.cli._options import HOW, WHERE, AsJson, UsageError, refused
 from aioecs.cli._signals import interrupts
@@ -189,10 +190,7 @@ class StopRun:
         elif isinstance(result, ECSError):
             self.streams.print_error(f"{short(request.task)}: {text_of(result)}")
         else:
-            status = result.last_status if result is not None else None
-            self.streams.say(
-                Text.assemble(short(request.task), ("  stopping", "green"), f", now {status or 'unknown'}")
-            )
+            self.streams.say(_line(request.task, result))
 
     def _status(self) -> int:
         if self.token.cancelled:
@@ -213,6 +211,15 @@ class StopRun:
         self.end(INTERRUPTED)
 
 
+def _line(name: str, task: Task | None) -> Text:
+    """Return the result of one stop as a line; a task that has stopped, perhaps before, says why."""
+    status = task.last_status if task is not None else None
+    if task is not None and status == "STOPPED":
+        reason = f": {one_line(task.stopped_reason)}" if task.stopped_reason else ""
+        return Text.assemble(short(name), ("  stopped", "green"), reason)
+    return Text.assemble(short(name), ("  stopping", "green"), f", now {status or 'unknown'}")
+
+
 def as_line(request: StopTaskRequest, result: Task | ECSError | None) -> str:
     """Return the result of one stop as a line of JSON."""
     task = result if isinstance(result, Task) else None
@@ -222,6 +229,7 @@ def as_line(request: StopTaskRequest, result: Task | ECSError | None) -> str:
             "stopping": not isinstance(result, ECSError),
             "task_arn": task.task_arn if task is not None else None,
             "last_status": task.last_status if task is not None else None,
+            "stopped_reason": task.stopped_reason if task is not None else None,
             "error": text_of(result) if isinstance(result, ECSError) else None,
         }
     )

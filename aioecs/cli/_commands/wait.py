@@ -12,9 +12,10 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from aioecs import Client, ECSError, InvalidRequest, Task, TaskMissing, TaskStopped, WaitError
+from aioecs import Client, ECSError, InvalidRequest, Task, WaitError
 from aioecs.cli._access import Access, with_access
 from aioecs.cli._commands.tasks import as_line, table
+from aioecs.cli._display.start_counts import text_of
 from aioecs.cli._display.status import DONE, PARTLY
 from aioecs.cli._display.streams import Streams
 from aioecs.cli._lookup import complete_task_ids
@@ -114,7 +115,7 @@ async def wait_for_tasks(
         raise refused(error, {"tasks": "TASK"}) from error
     except WaitError as error:
         _show(streams, error.known, as_json=as_json)
-        streams.print_error(_why(error))
+        streams.print_error(text_of(error))
         return PARTLY
     if goal is Goal.RUNNING:
         _show(streams, there, as_json=as_json)
@@ -165,8 +166,3 @@ async def _counted(
 
 def _show(streams: Streams, tasks: Sequence[Task], *, as_json: bool) -> None:
     streams.show([as_line(task) for task in tasks] if as_json else table(tasks, streams.columns))
-
-
-def _why(error: WaitError) -> str:
-    left = f"; {len(error.waiting_for)} not there yet" if error.waiting_for else ""
-    return f"{error}{left}" if not isinstance(error, (TaskStopped, TaskMissing)) else str(error)

@@ -155,7 +155,7 @@ class ClusterWatch:
     def view(self, columns: int) -> RenderableType:
         """Return what the last poll showed, for a terminal of so many columns; lines that don't fit are counted."""
         title = f"{self.request.cluster or 'default'}, every {self.interval:g} s; Ctrl-C ends it"
-        shown = [Text(title, "dim"), *(self.lines(columns) or [Text("looking", "dim")])]
+        shown = [Text(title, "dim"), *(self.lines(columns) or [Text("reading the cluster", "dim")])]
         if (more := len(shown) - self.streams.rows) > 0:
             shown[-more - 1 :] = [Text(f"{more + 1:,} more", "dim")]
         return Group(*shown)

@@ -11,14 +11,16 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import anyio
+from rich.console import Group
 from rich.text import Text
 
 from aioecs import CancelToken, Client, ECSError, Event, Outcome, Run, StartCancelled
 from aioecs.cli import _lookup
-from aioecs.cli._display.progress import duration
+from aioecs.cli._display.progress import ECHO, duration
 from aioecs.cli._display.start_counts import text_of
 from aioecs.cli._display.status import INTERRUPTED, PARTLY
 from aioecs.cli._display.streams import Streams
+from aioecs.cli._display.text_lines import wrapped
 from aioecs.cli._options import UsageError
 from aioecs.cli._run import local_tasks, messages
 from aioecs.cli._run.exit_status import NOT_STARTED, TIMED_OUT, UNKNOWN, UNWRITTEN, status_of
@@ -124,9 +126,9 @@ class JobsRun:
         arn = next((start.task.arn for start in run.starts if start.task is not None), None)
         self._running.pop(arn or "", None)
         if run.result is not None:
-            late = self._is_late(run)
-            status = TIMED_OUT if late else status_of(run.result)
-            self._streams.write(messages.result_json(run.result, status, job=job, timed_out=late))
+            timed_out = self._timed_out(run)
+            status = TIMED_OUT if timed_out else status_of(run.result)
+            self._streams.write(messages.result_json(run.result, status, job=job, timed_out=timed_out))
         elif run.error is not None:
             token = next((start.token for start in run.starts if start.token), "")
             outcome = run.starts[0].outcome if run.starts else None
@@ -134,7 +136,7 @@ class JobsRun:
                 messages.failure_json(run.error, self._status_of_error(run), arn, token, outcome, job=job)
             )
 
-    def _is_late(self, run: Run) -> bool:
+    def _timed_out(self, run: Run) -> bool:
         """Whether aioecs stopped the task because it took too long, which the reason of the stop says."""
         reason = f"aioecs: it had not ended after {self._options.timeout or 0:g} s"
         return run.result is not None and run.result.task.stopped_reason == reason
@@ -170,13 +172,14 @@ class JobsRun:
 
     def _progress(self) -> AbstractContextManager[None]:
         if self._streams.shows_progress(as_json=True):
-            return self._streams.live_display(lambda _: self._line())
+            return self._streams.live_display(lambda columns: Group(*wrapped(self._line(), columns - ECHO)))
         return self._streams.periodic_progress(self._line)
 
     def _line(self) -> Text:
         others = [(self._ended[False], "failed"), (self._ended[None], "unknown"), (len(self._running), "running")]
         more = "".join(f", {count:,} {word}" for count, word in others if count)
-        state = "interrupted: stopping what runs; Ctrl-C again ends at once; " if self._token.cancelled else ""
+        what = self._streams.settling or "stopping what runs"
+        state = f"interrupted: {what}; Ctrl-C again ends at once; " if self._token.cancelled else ""
         took = duration(self._clock() - self._began)
         return Text(f"{state}{self._ended[True]:,} of {self._total:,} succeeded{more}, {took}")
 

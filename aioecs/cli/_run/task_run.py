@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 import anyio
+from rich.console import Group
 from rich.text import Text
 
 from aioecs import (
@@ -26,10 +27,10 @@ from aioecs import (
 from aioecs._model.arn import short
 from aioecs.cli import _lookup
 from aioecs.cli._display.log_lines import LogFormat, log_json
-from aioecs.cli._display.progress import duration
+from aioecs.cli._display.progress import ECHO, duration
 from aioecs.cli._display.status import INTERRUPTED
 from aioecs.cli._display.streams import Streams
-from aioecs.cli._display.text_lines import one_line
+from aioecs.cli._display.text_lines import one_line, wrapped
 from aioecs.cli._log_printer import LogPrinter, container_names, no_log
 from aioecs.cli._options import UsageError
 from aioecs.cli._run import local_tasks, messages
@@ -119,21 +120,21 @@ class TaskRun:
                 idempotency_key=options.task.idempotency_key,
                 **placement_options(options),
             )
-        except WaitTimeout as late:
-            return await self._stopped(client, late), True
+        except WaitTimeout as timeout:
+            return await self._stopped(client, timeout), True
         return result, False
 
-    async def _stopped(self, client: Client, late: WaitTimeout) -> TaskResult:
+    async def _stopped(self, client: Client, timeout: WaitTimeout) -> TaskResult:
         """Stop the task that has not ended in time, and return how it ended then."""
-        [task] = [start.task for start in late.starts if start.task is not None]
+        [task] = [start.task for start in timeout.starts if start.task is not None]
         after = f"had not ended after {self._options.timeout:g} s"
         self._note(Text(f"task {messages.beginning(task.arn)} {after}: stopping it", "bold yellow"))
         cluster = self._options.task.cluster
         await client.stop_task(StopTaskRequest(cluster=cluster, task=task.arn, reason=f"aioecs run: it {after}"))
         try:
             [task] = await client.wait_until_stopped([task], self._token, timeout=STOPPING, cluster=cluster)
-        except WaitTimeout as still:
-            task = still.known[0] if still.known else task
+        except WaitTimeout as again:
+            task = again.known[0] if again.known else task
         return await client.task_result(task, container=self._options.task.container)
 
     def _on_event(self, event: Event) -> None:
@@ -170,10 +171,12 @@ class TaskRun:
         if self._follows:
             return nullcontext()
         if self._streams.shows_progress(as_json=self._as_json):
-            return self._streams.live_display(lambda _: self._state())
+            return self._streams.live_display(lambda columns: Group(*wrapped(self._state(), columns - ECHO)))
         return self._streams.periodic_progress(self._state)
 
     def _state(self) -> Text:
+        if self._streams.settling is not None:
+            return Text(f"{self._streams.settling}; Ctrl-C again ends at once", "bold yellow")
         name = f"task {messages.beginning(self._arn)} " if self._arn is not None else ""
         return Text(f"{name}{self._status}, {duration(self._seconds)}")
 

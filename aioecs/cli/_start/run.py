@@ -135,7 +135,7 @@ class Run:
             ended = await client.wait_until_stopped(self._running, self._token, timeout=self._options.timeout)
         except WaitError as error:
             self._any_task_failed = True
-            self._streams.print_error(str(error))
+            self._streams.print_error(text_of(error))
             return
         status = await show_ended(client, ended, self._options.container, self._streams, as_json=self._as_json)
         self._any_task_failed = status != DONE
@@ -192,6 +192,7 @@ class Run:
             waiting=statistics.waiting_for_capacity,
             seconds=self._seconds(),
             interrupted=(self._token.reason or "") if self._token.cancelled else None,
+            settling=self._streams.settling,
         )
 
     def _seconds(self) -> float:

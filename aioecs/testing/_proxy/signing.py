@@ -55,8 +55,8 @@ class Signer:
         signed = {name: value for name, value in headers if name.lower() in ("content-type", "x-amz-target")}
         request = AWSRequest(method="POST", url=url, data=body, headers=signed)
         SigV4Auth(self._frozen(), service, region).add_auth(request)
-        rest = [(name, value) for name, value in headers if name not in signed]
-        return [*rest, *((str(name), str(value)) for name, value in request.headers.items())]
+        unsigned = [(name, value) for name, value in headers if name not in signed]
+        return [*unsigned, *((str(name), str(value)) for name, value in request.headers.items())]
 
     def _frozen(self) -> Any:
         from botocore.exceptions import BotoCoreError, ClientError

@@ -12,6 +12,7 @@ import attrs
 
 from aioecs import Batch, CancelToken, Client
 from aioecs._batch.placement.placement_context import PlacementOptions
+from aioecs._client.access import check_each_send
 from aioecs._model import StopTaskRequest
 from aioecs.errors import ECSError, InvalidRequest
 from aioecs.worker._jobs.decisions import (
@@ -81,7 +82,7 @@ class JobStarter:
         self._placement = placement
         self._jobs: dict[str, Job] = {}
         self._retrying = 0
-        batch.may_send = self.may_send
+        check_each_send(batch, self.may_send)
 
     @property
     def waiting_for_capacity(self) -> int:

@@ -240,3 +240,33 @@ def test_what_may_not_be_read(operation: str) -> None:
         assert len(arns(await contexts.find(DEMO, a_wish()))) == 1
 
     run_in_virtual_time(main())
+
+
+@pytest.mark.parametrize(
+    ("cluster", "ended_in", "noticed"),
+    [
+        (None, "default", True),
+        ("default", "default", True),
+        ("arn:aws:ecs:us-east-1:123456789012:cluster/other", "other", True),
+        ("other", "default", False),
+    ],
+)
+def test_the_end_of_a_task_is_noticed_in_its_cluster(cluster: str | None, ended_in: str, noticed: bool) -> None:
+    """However the requests name it; what waits there is woken, and the instance alone is described again."""
+
+    async def main() -> None:
+        contexts, _, asked = a_survey()
+        layout = await contexts.find(DEMO.replace(cluster=cluster), a_wish())
+        woken = asyncio.Event()
+        layout.inventory.wake(woken)
+        (arn,) = arns(layout)
+        asked.clear()
+        contexts.task_ended(ended_in, aioecs.Task(container_instance_arn=arn))
+        contexts.task_ended(ended_in, aioecs.Task(container_instance_arn="elsewhere"))
+        contexts.task_ended(ended_in, aioecs.Task())
+        assert (woken.is_set(), layout.inventory.any_ended) == (noticed, noticed)
+        await layout.inventory.update()
+        assert asked == ["DescribeContainerInstances"] * noticed
+        assert not layout.inventory.any_ended
+
+    run_in_virtual_time(main())

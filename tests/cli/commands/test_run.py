@@ -149,7 +149,7 @@ async def test_ctrl_c_twice(local: LocalECS) -> None:
         await shown.shows("RUNNING, [0-9]+s")
         shown.press(CTRL_C)
         await shown.shows("Interrupted: stopping task")
-        await shown.shows("aioecs: waiting for up to [0-9.]+ s for the outcome of the stop of task")
+        await shown.shows(r"waiting for up to \d+ s for the outcome of the stop of task[^;]*;\s+Ctrl-C again\s+ends")
         shown.press(CTRL_C)
         assert await shown.status() == 130
         [task] = local.truth.tasks()

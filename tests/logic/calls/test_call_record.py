@@ -38,13 +38,13 @@ def record(*start_states: StartState, **known: Any) -> CallRecord:
 
 
 def test_a_new_call() -> None:
-    """One open start per instance, repeats counted; nothing is sent, in doubt or owed."""
+    """One open start per instance, repeats counted; nothing is sent, ambiguous or owed."""
     call = record()
     assert [state.instance for state in call.start_states] == ["a", "b", "b"]
     assert call.open == call.start_states
     assert call.phase is Phase.READY
     assert not call.is_ambiguous
-    assert call.owed == ()
+    assert call.tasks_to_stop == ()
     assert [(start.container_instance, start.outcome, start.token) for start in call.starts()] == [
         ("a", Outcome.NOT_SENT, ""),
         ("b", Outcome.NOT_SENT, ""),
@@ -69,7 +69,7 @@ def test_a_new_call() -> None:
     ],
 )
 def test_outcomes(state: StartState, known: dict[str, Any], outcome: Outcome) -> None:
-    """What is known of one start decides first; what is open is unknown while in flight or in doubt."""
+    """What is known of one start decides first; an open start is unknown while in flight or ambiguous."""
     (start,) = record(state, **known).starts()
     assert start.outcome is outcome
     assert (start.task, start.failure) == (state.task, state.failure)
@@ -101,14 +101,14 @@ def test_what_went_wrong_with_a_start(state: StartState, known: dict[str, Any], 
         (StartState("a", error=REFUSAL), {}, ""),
     ],
 )
-def test_a_token_is_told_where_something_may_bear_it(state: StartState, known: dict[str, Any], token: str) -> None:
+def test_a_token_is_reported_where_a_task_may_have_it(state: StartState, known: dict[str, Any], token: str) -> None:
     """What was never sent and never found has no token to look up."""
     (start,) = record(state, **known).starts()
     assert start.token == token
 
 
 def test_siblings() -> None:
-    """A start in doubt whose siblings were found says so; nothing else does."""
+    """An ambiguous start whose siblings were found says so; nothing else does."""
     call = record(
         StartState("a", task=task("1")), StartState("b"), StartState("b", failure=Failure()), ambiguous=True, sends=2
     )
@@ -127,7 +127,7 @@ def test_siblings() -> None:
         ([StartState("a", task=task("1")), StartState("b")], {"ambiguous": True}, True),
     ],
 )
-def test_whether_a_look_can_tell_more(
+def test_whether_a_lookup_can_find_more(
     start_states: list[StartState], known: dict[str, Any], ambiguous_call: bool
 ) -> None:
     """Open starts that may run, or doubles that may yet show."""
@@ -136,7 +136,12 @@ def test_whether_a_look_can_tell_more(
 
 @pytest.mark.parametrize(
     ("known", "ends"),
-    [({}, 90.0), ({"horizon": 5.0}, 5.0), ({"final_deadline": 4.0, "horizon": 5.0}, 4.0), ({"deadline": 1.0}, 1.0)],
+    [
+        ({}, 90.0),
+        ({"scope_deadline": 5.0}, 5.0),
+        ({"final_deadline": 4.0, "scope_deadline": 5.0}, 4.0),
+        ({"deadline": 1.0}, 1.0),
+    ],
 )
 def test_the_earliest_end_counts(known: dict[str, Any], ends: float) -> None:
     """The call's clock, an enclosing scope's, and the loop's."""
@@ -145,7 +150,7 @@ def test_the_earliest_end_counts(known: dict[str, Any], ends: float) -> None:
 
 def test_when_absence_begins_to_prove_something() -> None:
     """`consistency` seconds after the last attempt ended."""
-    assert record(ended=7.0).visible == 37.0
+    assert record(ended=7.0).proves_absence_from == 37.0
 
 
 @pytest.mark.parametrize(
@@ -159,7 +164,7 @@ def test_when_absence_begins_to_prove_something() -> None:
     ],
 )
 def test_what_goes_on_the_wire(state: StartState, resent: bool, sent: bool) -> None:
-    """What is open goes; what nobody wants any more is dropped, unless it went before: then it is in doubt."""
+    """Open starts are sent; a withdrawn one is dropped, unless it was sent before: then it is ambiguous."""
     call = record(state, StartState("b"), resent=resent)
     known = state.known
     assert call.freeze() == (("a", "b") if sent else ("b",))
@@ -173,7 +178,7 @@ DOUBLE, ENDED_DOUBLE = task("8"), task("9", "STOPPED")
 
 
 @pytest.mark.parametrize(
-    ("known", "owed"),
+    ("known", "tasks_to_stop"),
     [
         pytest.param({}, "", id="nothing unasked"),
         pytest.param({"withdrawal": "keep"}, "", id="settle leaves it running"),
@@ -185,7 +190,7 @@ DOUBLE, ENDED_DOUBLE = task("8"), task("9", "STOPPED")
         pytest.param({"surplus": (DOUBLE,), "tried_to_stop": frozenset("8")}, "", id="a double that was tried"),
     ],
 )
-def test_what_is_owed(known: dict[str, Any], owed: str) -> None:
+def test_what_is_owed(known: dict[str, Any], tasks_to_stop: str) -> None:
     """Withdrawn with "stop": what this call started itself, never what it found; at any time: what is one too many."""
     call = record(OURS, FOUND, ENDED, StartState("c"), **known)
-    assert "".join(one.task_arn or "" for one in call.owed) == owed
+    assert "".join(one.task_arn or "" for one in call.tasks_to_stop) == tasks_to_stop

@@ -1,4 +1,4 @@
-"""call_result: what a call is told in the end."""
+"""call_result: the response or the error of a call."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_adopted_without_a_send() -> None:
 def test_the_ways_out(
     call: CallRecord, kind: type[ECSError], text: str, outcome: Outcome, retry_safe: bool | None
 ) -> None:
-    """Every way out that isn't an answer has its error, its words, its starts, and says whether to try again."""
+    """Every result that isn't a response has its error, its message, its starts, and says whether to try again."""
     error = result_of(call)
     assert type(error) is kind
     assert isinstance(error, kind)
@@ -188,7 +188,7 @@ def test_causes(call: CallRecord, cause: ECSError | None) -> None:
 
 
 def test_the_services_own_error_is_raised_as_it_came() -> None:
-    """Nothing is wrapped where the service's word says it all; it carries the starts."""
+    """The service's own error is not wrapped where it says all; it carries the starts."""
     refusal = ClientException("no", status=400)
     error = result_of(record(attrs.evolve(REJECTED, error=refusal), error=refusal))
     assert error is refusal
@@ -239,7 +239,7 @@ def test_a_mismatch_names_what_it_found() -> None:
     ],
 )
 def test_a_cancelled_caller(call: CallRecord, reason: str | None, text: str) -> None:
-    """A cancelled caller is told what came of it by then, why, and by what."""
+    """A cancelled caller gets the outcome known by then, why, and by what."""
     source = object()
     error = cancelled(call, reason, source)
     assert str(error) == text
@@ -251,14 +251,14 @@ def test_a_cancelled_caller(call: CallRecord, reason: str | None, text: str) -> 
     assert (str(again), again.starts, again.source) == (text, error.starts, None)
 
 
-def test_a_cancelled_caller_hears_the_cause_and_the_candidates() -> None:
+def test_a_cancelled_caller_gets_the_cause_and_the_candidates() -> None:
     """What went wrong before the cancel is its cause; what may be ours is named."""
     error = cancelled(record(OPEN, ambiguous=True, error=LOST, candidates=(TASK,)), None, None)
     assert error.__cause__ is LOST
     assert error.candidates == (TASK,)
 
 
-def test_told_counts_the_gravest_first() -> None:
+def test_outcomes_are_described_the_gravest_first() -> None:
     """Each outcome once, in the order of what there is to answer for."""
     call = record(OPEN, REFUSED, STOPPED, STARTED, OPEN, ambiguous=True)
     assert describe_outcomes(call.starts()) == "2 unknown, 1 started, 1 stopped, 1 refused"
@@ -272,15 +272,15 @@ def test_told_counts_the_gravest_first() -> None:
 def start(outcome: Outcome, instance: str = "a", **given: Any) -> StartResult:
     """Make a start that flew in a call with the token t, unless it is given otherwise."""
     request = StartTaskRequest(task_definition="demo", container_instances=[instance])
-    flown: dict[str, Any] = {"token": "t", "attempts": 1, **given}
-    return StartResult(request=request, container_instance=instance, outcome=outcome, **flown)
+    in_flight: dict[str, Any] = {"token": "t", "attempts": 1, **given}
+    return StartResult(request=request, container_instance=instance, outcome=outcome, **in_flight)
 
 
 RUNS = start(Outcome.STARTED, task=TASK)
 TURNED_AWAY = start(Outcome.REFUSED, "b", failure=FAILURE)
 MAY_RUN = start(Outcome.UNKNOWN, "c", token="u", error=LOST)
 STAYED = start(Outcome.NOT_SENT, "d", token="", attempts=0)
-IN_DOUBT = StartUnknown("theirs", starts=[MAY_RUN], token="u", candidates=[TASK, DOUBLE])
+AMBIGUOUS = StartUnknown("theirs", starts=[MAY_RUN], token="u", candidates=[TASK, DOUBLE])
 DOUBLED = StartUnknown("theirs", starts=[RUNS], token="t", candidates=[DOUBLE])
 
 
@@ -294,9 +294,9 @@ def test_an_answer_of_shared_calls() -> None:
 @pytest.mark.parametrize(
     ("starts", "error", "kind", "text"),
     [
-        pytest.param((MAY_RUN,), IN_DOUBT, StartUnknown, "^1 unknown; look up startedBy='u'", id="in doubt"),
+        pytest.param((MAY_RUN,), AMBIGUOUS, StartUnknown, "^1 unknown; look up startedBy='u'", id="in doubt"),
         pytest.param(
-            (RUNS, MAY_RUN), IN_DOUBT, StartUnknown, "^1 unknown, 1 started; look up startedBy='u'",
+            (RUNS, MAY_RUN), AMBIGUOUS, StartUnknown, "^1 unknown, 1 started; look up startedBy='u'",
             id="the token is that of what is in doubt",
         ),
         pytest.param(
@@ -324,7 +324,7 @@ def test_an_answer_of_shared_calls() -> None:
 def test_the_ways_out_of_shared_calls(
     starts: tuple[StartResult, ...], error: ECSError | None, kind: type[ECSError], text: str
 ) -> None:
-    """Each caller hears of its own starts alone, in the words that a call of its own would have."""
+    """Each caller gets its own starts alone, with the message that a call of its own would have."""
     said = result_of_starts(starts, error)
     assert type(said) is kind
     assert isinstance(said, ECSError)
@@ -334,19 +334,19 @@ def test_the_ways_out_of_shared_calls(
     assert said is not error, "others are told of the same error with their own starts"
 
 
-def test_what_the_others_of_a_call_hear_is_not_ours() -> None:
-    """Candidates are those on the caller's own instances; what others are in doubt of doesn't touch what is known."""
-    assert isinstance(result_of_starts((RUNS,), IN_DOUBT), StartTaskResponse)
+def test_results_of_other_callers_are_left_out() -> None:
+    """Candidates are those on the caller's own instances; others' ambiguous starts don't affect what is known."""
+    assert isinstance(result_of_starts((RUNS,), AMBIGUOUS), StartTaskResponse)
     assert isinstance(result_of_starts((TURNED_AWAY,), DOUBLED), StartTaskResponse)
     for instance, expected in (("a", (TASK, DOUBLE)), ("c", ())):
-        said = result_of_starts((attrs.evolve(MAY_RUN, container_instance=instance),), IN_DOUBT)
+        said = result_of_starts((attrs.evolve(MAY_RUN, container_instance=instance),), AMBIGUOUS)
         assert isinstance(said, StartUnknown)
         assert said.candidates == expected
         assert said.__cause__ is LOST
 
 
 def test_a_shared_error_keeps_its_cause() -> None:
-    """A copy of what the call was told has the same cause."""
+    """A copy of a call's error has the same cause."""
     shared = ConnectionFailed("no connection")
     shared.__cause__ = cause = OSError("beneath")
     said = result_of_starts((STAYED,), shared)
@@ -366,7 +366,7 @@ def test_a_shared_error_keeps_its_cause() -> None:
 def test_a_cancelled_caller_of_shared_calls(
     starts: tuple[StartResult, ...], reason: str | None, text: str, token: str
 ) -> None:
-    """It is told of its own starts; a token only where there is a single one."""
+    """It has its own starts; a token only where there is a single one."""
     source = object()
     error = cancelled_of(starts, reason, source)
     assert (str(error), error.starts, error.reason, error.source, error.token) == (text, starts, reason, source, token)

@@ -93,7 +93,7 @@ def outcomes(call: CallRecord) -> list[Outcome]:
 
 
 def test_answered_ends_the_call() -> None:
-    """An answer that tells of all starts ends the call, each start with its own task or refusal."""
+    """An answer that covers all starts ends the call, each start with its own task or refusal."""
     call = record("a", "b", "b")
     assert call_state.begin(call, 0) == Send(("a", "b", "b"))
     failure = Failure(arn="arn/b", reason="AGENT")
@@ -106,13 +106,13 @@ def test_answered_ends_the_call() -> None:
 
 @pytest.mark.parametrize("what", [UNSENT, THROTTLED])
 def test_what_was_not_acted_on_is_sent_again(what: NotSent | Rejected) -> None:
-    """What never left, or was turned away for its rate, is rested on and sent again."""
+    """A request that never left, or was throttled, backs off and is sent again."""
     call = record()
     call_state.begin(call, 0)
-    rest = call_state.handle(call, what, 1, 0.5)
-    assert isinstance(rest, BackOff)
-    assert rest.until == pytest.approx(1.05)
-    assert isinstance(call_state.handle(call, BackoffEnded(), rest.until), Send)
+    backoff = call_state.handle(call, what, 1, 0.5)
+    assert isinstance(backoff, BackOff)
+    assert backoff.until == pytest.approx(1.05)
+    assert isinstance(call_state.handle(call, BackoffEnded(), backoff.until), Send)
 
 
 def test_attempts_bound_what_was_not_sent_and_time_alone_what_was_throttled() -> None:
@@ -136,9 +136,9 @@ def test_attempts_bound_what_was_not_sent_and_time_alone_what_was_throttled() ->
     assert isinstance(result_of(call), TimeoutError)
 
 
-def test_a_rest_that_does_not_fit_is_not_begun() -> None:
-    """The deadline of an enclosing scope bounds rests as the call's clock does."""
-    call = record(horizon=1.02)
+def test_a_backoff_that_does_not_fit_is_not_begun() -> None:
+    """The deadline of an enclosing scope bounds backoffs as the call's clock does."""
+    call = record(scope_deadline=1.02)
     call_state.begin(call, 0)
     assert isinstance(call_state.handle(call, THROTTLED, 1, 1.0), Finish)
     assert outcomes(call) == [Outcome.NOT_SENT]
@@ -185,8 +185,8 @@ def test_lost_is_looked_up_and_never_sent() -> None:
     assert outcomes(call) == [Outcome.STARTED]
 
 
-def test_the_last_rest_ends_just_when_absence_begins_to_prove() -> None:
-    """No rest jumps over the moment from which a look is conclusive."""
+def test_the_last_backoff_ends_when_a_lookup_begins_to_prove_absence() -> None:
+    """No backoff jumps over the time from which a lookup is conclusive."""
     call = record()
     action = lost(call)
     now = 1.0
@@ -208,7 +208,7 @@ def late(call: CallRecord, **given: object) -> Action | None:
 
 
 def test_absent_is_unknown_under_at_most_once() -> None:
-    """A late and whole look that finds nothing ends in UNKNOWN, said aloud with the token and the cause."""
+    """A late and whole lookup that finds nothing ends in UNKNOWN, with the token and the cause."""
     call = record()
     assert isinstance(late(call), Finish)
     error = result_of(call)
@@ -227,13 +227,13 @@ def test_siblings_found_say_that_it_was_probably_refused() -> None:
     ]
 
 
-@pytest.mark.parametrize("look", [{"whole": False}, {"began": 30.9}])
-def test_a_partial_or_early_look_does_not_prove_absence(look: dict[str, object]) -> None:
-    """Absence needs both: a whole look, and one begun late enough."""
-    assert isinstance(late(record(delivery="at_least_once"), **look), BackOff)
+@pytest.mark.parametrize("lookup", [{"whole": False}, {"began": 30.9}])
+def test_a_partial_or_early_lookup_does_not_prove_absence(lookup: dict[str, object]) -> None:
+    """Absence needs a lookup that is whole and was begun late enough."""
+    assert isinstance(late(record(delivery="at_least_once"), **lookup), BackOff)
 
 
-def test_at_least_once_sends_what_is_missing_with_the_same_token_then_sweeps() -> None:
+def test_at_least_once_sends_missing_starts_again_then_removes_duplicates() -> None:
     """Sent again after proven absence; of two that started the eldest is kept and the other stopped."""
     call = record("a", "b", delivery="at_least_once")
     assert late(call, tasks=(task("1"),)) == Send(("b",))
@@ -244,8 +244,8 @@ def test_at_least_once_sends_what_is_missing_with_the_same_token_then_sweeps() -
     stop = call_state.handle(call, LookupDone((task("1"), eldest, task("9", "b", at=32)), whole=True, began=33), 33)
     assert isinstance(stop, Stop)
     assert [t.task_arn for t in stop.tasks] == ["9"]
-    rest = call_state.handle(call, Stopped(frozenset({"9"}), frozenset({"9"})), 33)
-    assert isinstance(rest, BackOff)
+    backoff = call_state.handle(call, Stopped(frozenset({"9"}), frozenset({"9"})), 33)
+    assert isinstance(backoff, BackOff)
     call_state.handle(call, BackoffEnded(), 62)
     assert isinstance(call_state.handle(call, LookupDone((task("1"), eldest), whole=True, began=62), 62), Finish)
     response = result_of(call)
@@ -267,7 +267,7 @@ def test_a_double_that_cannot_be_stopped_is_said_aloud() -> None:
 
 
 def test_looking_denied_ends_in_unknown_at_once() -> None:
-    """Without the permission to look, waiting can't tell more."""
+    """Without the permission to look up, waiting can't find more."""
     call = record()
     lost(call)
     call_state.handle(call, BackoffEnded(), 2)
@@ -276,7 +276,7 @@ def test_looking_denied_ends_in_unknown_at_once() -> None:
     assert outcomes(call) == [Outcome.UNKNOWN]
 
 
-def test_an_answer_that_tells_of_some_leaves_the_rest_in_doubt() -> None:
+def test_a_partial_answer_leaves_the_other_starts_ambiguous() -> None:
     """ECS is held to its answer: what it doesn't mention may run."""
     call = record("a", "b")
     call_state.begin(call, 0)
@@ -288,9 +288,9 @@ def test_an_answer_that_tells_of_some_leaves_the_rest_in_doubt() -> None:
 def test_a_key_is_looked_up_before_anything_is_sent() -> None:
     """What an earlier call started is adopted, and only what is missing is sent."""
     call = record("a", "b", keyed=True)
-    look = call_state.begin(call, 100)
-    assert isinstance(look, LookUp)
-    assert look.confirm
+    action = call_state.begin(call, 100)
+    assert isinstance(action, LookUp)
+    assert action.confirm
     found = task("1", task_definition_arn="arn:x:task-definition/demo:7")
     assert call_state.handle(call, LookupDone((found,), whole=True, began=100), 100) == Send(("b",))
     call_state.handle(call, answered(task("2", "b")), 101)
@@ -298,7 +298,7 @@ def test_a_key_is_looked_up_before_anything_is_sent() -> None:
 
 
 def test_a_key_that_cannot_be_looked_up_sends_nothing() -> None:
-    """No look, no start: denied is raised, and a failing look is tried until the clock ends."""
+    """No lookup, no start: a denial is raised, and a failing lookup is retried until the clock ends."""
     call = record(keyed=True)
     call_state.begin(call, 0)
     denied = AccessDeniedException("no")
@@ -365,7 +365,7 @@ def test_incomplete_after_something_is_known_to_run() -> None:
 
 @pytest.mark.parametrize("on_cancel", ["stop", "keep", "abandon"])
 def test_withdrawn_in_flight_waits_for_the_answer(on_cancel: OnCancel) -> None:
-    """Only the answer can tell; then what started is stopped if that is wanted."""
+    """Only the answer shows the outcome; then what started is stopped if that is wanted."""
     call = record()
     call_state.begin(call, 0)
     assert call_state.handle(call, Withdrawn(on_cancel), 1) is None
@@ -397,7 +397,7 @@ def test_a_withdrawal_never_stops_what_was_found_under_the_key() -> None:
     assert call_state.handle(call, answered(task("2", "b")), 2) == Stop((task("2", "b"),))
 
 
-def test_withdrawn_after_the_end_takes_back_what_nobody_heard_of() -> None:
+def test_a_withdrawal_after_the_end_stops_undelivered_tasks() -> None:
     """A caller that is cancelled as its answer arrives gets the tasks stopped, if it asked for that."""
     call = record()
     call_state.begin(call, 0)
@@ -422,7 +422,7 @@ def test_a_clock_is_not_a_cancel() -> None:
 
 
 def test_every_line_of_the_table_is_of_its_kind() -> None:
-    """Nothing is ever sent while in doubt: no phase but READY leads to a send without a look between."""
+    """Nothing is ever sent while ambiguous: no phase but READY leads to a send without a lookup between."""
     assert {phase for phase, _ in call_state.TABLE} == set(Phase)
     assert (Phase.AMBIGUOUS, Answered) not in call_state.TABLE
     assert (Phase.SENT, BackoffEnded) not in call_state.TABLE
@@ -460,7 +460,7 @@ class Thing:
 class World:
     """ECS and the network, as unkind as they can be within the facts; it keeps the truth."""
 
-    dice: random.Random
+    rng: random.Random
     call: CallRecord
     now: float = 0.0
     things: list[Thing] = attrs.Factory(list)
@@ -469,19 +469,19 @@ class World:
     """When the last whole and late look was begun."""
     sends: int = 0
     withdrawn: bool = False
-    doubtful: float = 0.5
+    ambiguous: float = 0.5
 
-    def action(self, action: Action) -> CallInput:
-        """Do what is asked, or fail to; the clock moves on."""
+    def carry_out(self, action: Action) -> CallInput:
+        """Carry out an action, or fail to; the clock moves on."""
         if isinstance(action, BackOff):
             assert action.until >= self.now
             self.now = action.until
             return BackoffEnded()
-        self.now += self.dice.choice((0.01, 0.1, 2.0))
+        self.now += self.rng.choice((0.01, 0.1, 2.0))
         if isinstance(action, Send):
             return self.send(action)
         if isinstance(action, LookUp):
-            return self.look()
+            return self.look_up()
         assert isinstance(action, Stop)
         return self.stop(action)
 
@@ -492,47 +492,47 @@ class World:
         if self.losses:
             assert self.call.delivery == "at_least_once", "a start in doubt is never sent again"
             assert self.proven >= max(self.losses) + self.call.timeouts.consistency, "absence was not proven"
-        how = self.dice.random()
+        how = self.rng.random()
         if how < 0.1:
             return UNSENT
         if how < 0.2:
             return THROTTLED
         if how < 0.25:
             return Rejected(ClusterNotFoundException("no"))
-        acted = how < 0.25 + 0.75 * self.doubtful / 2 or how > 0.25 + 0.75 * self.doubtful
-        lost = how < 0.25 + 0.75 * self.doubtful
+        acted = how < 0.25 + 0.75 * self.ambiguous / 2 or how > 0.25 + 0.75 * self.ambiguous
+        lost = how < 0.25 + 0.75 * self.ambiguous
         made: list[Thing] = []
         failures: list[Failure] = []
         for instance in action.instances if acted else ():
-            if self.dice.random() < 0.2:
+            if self.rng.random() < 0.2:
                 failures.append(Failure(arn=f"arn/{instance}", reason="RESOURCE:CPU"))
             else:
-                lag = self.dice.random() * 0.98 * self.call.timeouts.consistency
+                lag = self.rng.random() * 0.98 * self.call.timeouts.consistency
                 made.append(Thing(f"t{len(self.things) + len(made)}", instance, self.now, self.now + lag))
         self.things += made
         if lost:
             self.losses.append(self.now)
             return LOST
-        self.dice.shuffle(made)
+        self.rng.shuffle(made)
         return answered(*(thing.seen() for thing in made), failures=tuple(failures))
 
-    def look(self) -> CallInput:
-        """Show what shows by now; sometimes not all of it, and then it is not whole."""
+    def look_up(self) -> CallInput:
+        """Return the tasks that show by now; sometimes not all of them, and then the lookup is not whole."""
         began = self.now
-        if self.dice.random() < 0.02:
+        if self.rng.random() < 0.02:
             return LookupDone((), whole=False, began=began, error=AccessDeniedException("no"), denied=True)
-        whole = self.dice.random() < 0.8
-        shown = [thing.seen() for thing in self.things if thing.shows <= began and (whole or self.dice.random() < 0.5)]
+        whole = self.rng.random() < 0.8
+        shown = [thing.seen() for thing in self.things if thing.shows <= began and (whole or self.rng.random() < 0.5)]
         if whole:
             self.proven = began
-        self.now += self.dice.random()
+        self.now += self.rng.random()
         return LookupDone(tuple(shown), whole=whole, began=began)
 
     def stop(self, action: Stop) -> CallInput:
         """Accept stops, or not."""
         accepted: set[str] = set()
         for wanted in action.tasks:
-            if self.dice.random() < 0.85:
+            if self.rng.random() < 0.85:
                 accepted.add(wanted.task_arn or "")
                 for thing in self.things:
                     thing.stopped |= thing.arn == wanted.task_arn
@@ -540,7 +540,7 @@ class World:
 
 
 def outside(call: CallRecord, action: Action, what: Withdrawn | ClockEnded, now: float) -> Action:
-    """Bring news from outside; a send that was decided on and not begun is not begun."""
+    """Give it the inputs from outside; a send that was decided on and not begun is not begun."""
     if isinstance(action, Send):
         action = call_state.handle(call, UNSENT, now) or action
     return call_state.handle(call, what, now) or action
@@ -548,33 +548,33 @@ def outside(call: CallRecord, action: Action, what: Withdrawn | ClockEnded, now:
 
 def run(seed: int) -> World:
     """Run one script to its end."""
-    dice = random.Random(seed)
-    instances = [dice.choice("abc") for _ in range(dice.choice((1, 1, 2, 4, 10)))]
-    delivery: Delivery = dice.choice(("at_most_once", "at_least_once"))
+    rng = random.Random(seed)
+    instances = [rng.choice("abc") for _ in range(rng.choice((1, 1, 2, 4, 10)))]
+    delivery: Delivery = rng.choice(("at_most_once", "at_least_once"))
     call = record(
         *instances,
         delivery=delivery,
-        keyed=dice.random() < 0.2,
-        timeouts=Timeouts(consistency=dice.choice((0.0, 3.0, 30.0))),
-        retries=Retries(max_attempts=dice.choice((1, 5))),
-        deadline=dice.choice((1.0, 20.0, 90.0, 500.0)),
+        keyed=rng.random() < 0.2,
+        timeouts=Timeouts(consistency=rng.choice((0.0, 3.0, 30.0))),
+        retries=Retries(max_attempts=rng.choice((1, 5))),
+        deadline=rng.choice((1.0, 20.0, 90.0, 500.0)),
     )
-    world = World(dice, call, doubtful=dice.choice((0.0, 0.3, 0.9)))
-    leave = dice.choice((None, None, dice.random(), dice.random() * 40))
-    policy: OnCancel = dice.choice(("stop", "keep", "abandon"))
+    world = World(rng, call, ambiguous=rng.choice((0.0, 0.3, 0.9)))
+    leave = rng.choice((None, None, rng.random(), rng.random() * 40))
+    policy: OnCancel = rng.choice(("stop", "keep", "abandon"))
     action = call_state.begin(call, world.now)
     for _ in range(400):
         if isinstance(action, Finish):
             break
-        if leave is not None and not world.withdrawn and isinstance(action, Send) and dice.random() < 0.5:
+        if leave is not None and not world.withdrawn and isinstance(action, Send) and rng.random() < 0.5:
             # The withdrawal comes while the request is in flight.
-            what = world.action(action)
+            what = world.carry_out(action)
             world.withdrawn = world.now >= leave
-            news = call_state.handle(call, Withdrawn(policy), world.now) if world.withdrawn else None
-            assert news is None
+            changes = call_state.handle(call, Withdrawn(policy), world.now) if world.withdrawn else None
+            assert changes is None
         else:
-            what = world.action(action)
-        reported = call_state.handle(call, what, world.now, dice.random())
+            what = world.carry_out(action)
+        reported = call_state.handle(call, what, world.now, rng.random())
         assert reported is not None
         action = reported
         if leave is not None and not world.withdrawn and world.now >= leave:
@@ -623,7 +623,7 @@ def check(world: World, policy: OnCancel) -> None:
 
 
 def test_twenty_thousand_scripts() -> None:
-    """No state sends while in doubt, every run ends, and every outcome agrees with the truth."""
+    """No state sends while ambiguous, every run ends, and every outcome agrees with the truth."""
     worlds = map(run, range(20_000 * EFFORT))
     seen = Counter((start.outcome, world.call.delivery) for world in worlds for start in world.call.starts())
     assert len(seen) == 2 * len(Outcome), f"the scripts don't reach every outcome: {seen}"
@@ -637,7 +637,7 @@ def test_service_errors_are_kept_apart() -> None:
 
 
 def test_an_answer_is_read_as_it_is_found() -> None:
-    """What is odd in an answer costs no task that stands beside it, and nobody is told that nothing started."""
+    """An unusual member of an answer costs no task beside it, and no start is reported as not started."""
     call = record("a", "b")
     call_state.begin(call, 0)
     good = task("1", "a")
@@ -660,8 +660,8 @@ def test_an_answer_is_read_as_it_is_found() -> None:
         StartTaskResponse(failures=[cast("Failure", "AGENT")]),
     ],
 )
-def test_what_has_no_arn_or_cannot_be_read_tells_nothing(response: StartTaskResponse) -> None:
-    """It may have been started all the same: it is looked up, and never told as started or refused."""
+def test_tasks_without_an_arn_and_unreadable_failures_are_ignored(response: StartTaskResponse) -> None:
+    """It may have been started all the same: it is looked up, and never reported as started or refused."""
     call = record()
     call_state.begin(call, 0)
     assert isinstance(call_state.handle(call, Answered(response), 0), BackOff)
@@ -734,8 +734,8 @@ def refused_after_a_lost_answer() -> CallRecord:
     call_state.begin(call, 0.0)
     call_state.handle(call, LOST, 0.5)
     call_state.handle(call, BackoffEnded(), 0.6)
-    act = call_state.handle(call, answered_run(failures=(Failure(reason="RESOURCE:CPU"),)), 1.0)
-    assert isinstance(act, BackOff)
+    step = call_state.handle(call, answered_run(failures=(Failure(reason="RESOURCE:CPU"),)), 1.0)
+    assert isinstance(step, BackOff)
     return call
 
 

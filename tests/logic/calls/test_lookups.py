@@ -1,4 +1,4 @@
-"""lookups: how many doubts are looked up with few reads."""
+"""lookups: how many ambiguous calls are looked up with few reads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TAG = "aioecs:token"
 def ambiguous_call(
     name: str = "t", instances: str = "a", started_by: str | None = None, *, confirm: bool = True
 ) -> AmbiguousCall:
-    """Make a doubt with the token `name`; it is looked up by its token unless it bears another mark."""
+    """Make an ambiguous call with the token `name`; it is looked up by its token unless it has another mark."""
     return AmbiguousCall(name, name if started_by is None else started_by, tuple(instances), confirm)
 
 
@@ -58,7 +58,7 @@ def task(arn: str, instance: str | None = "a", started_by: str | None = "t", *to
     ],
 )
 def test_whose_a_task_is(asked: AmbiguousCall, found: Task, belongs: bool) -> None:
-    """A task is a doubt's if it bears the token as startedBy, or in the tag where startedBy is the caller's own."""
+    """A task is a call's if it has the token as startedBy, or in the tag where startedBy is the caller's own."""
     assert (asked.mark in marks_of(found, TAG)) is belongs
 
 

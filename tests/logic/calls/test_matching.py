@@ -125,7 +125,7 @@ def test_adoptions(instances: str, found: list[Task], expected: list[str | None]
     assert not any(state.ours for state in starts)
 
 
-def test_what_is_held_is_weighed_anew() -> None:
+def test_a_held_task_competes_with_found_ones() -> None:
     """An elder task that shows late takes the place of a younger one, which is one too many then."""
     starts = start_states("ab")
     assign_answer(starts, [task("9", "a", at=9), task("8", "b", at=8)], [])
@@ -136,7 +136,7 @@ def test_what_is_held_is_weighed_anew() -> None:
 
 
 def test_a_refused_start_is_given_a_task_last_of_all() -> None:
-    """Of two starts on one instance, the one in doubt comes first; a refusal is taken back if a task shows."""
+    """Of two starts on one instance, the ambiguous one comes first; a refusal is taken back if a task shows."""
     starts = start_states("aa")
     assign_answer(starts, [], [failure("a")])
     adopt(starts, [task("1")], ours=True)
@@ -222,7 +222,7 @@ def on(what: Task) -> str:
 
 
 def check_answer(starts: list[StartState], tasks: list[Task], failures: list[Failure]) -> None:
-    """Answer, and see that nothing told is dropped while a start is open."""
+    """Answer, and see that nothing answered is dropped while a start is open."""
     held = Counter(id(state.failure) for state in starts)
     assign_answer(starts, tasks, failures)
     if not all(state.known for state in starts):
@@ -239,8 +239,8 @@ def check_adopt(starts: list[StartState], found: list[Task], *, ours: bool) -> N
     expected: dict[str, list[str]] = {}
     for instance in {state.instance for state in starts}:
         mine = [state for state in starts if state.instance == instance and not (state.stopped or state.dropped)]
-        news = {one.task_arn: one for one in found if on(one) == instance and one.task_arn not in everywhere}
-        rivals = oldest_first([*news.values(), *(state.task for state in mine if state.task is not None)])
+        changes = {one.task_arn: one for one in found if on(one) == instance and one.task_arn not in everywhere}
+        rivals = oldest_first([*changes.values(), *(state.task for state in mine if state.task is not None)])
         expected[instance] = sorted(str(one.task_arn) for one in rivals[: len(mine)])
     surplus = adopt(starts, found, ours=ours)
     for instance, kept in expected.items():
@@ -257,7 +257,7 @@ def check_adopt(starts: list[StartState], found: list[Task], *, ours: bool) -> N
 @settings(max_examples=500, deadline=None)
 @given(st.text("ab", min_size=1, max_size=6), st.lists(STEPS, max_size=6))
 def test_no_task_is_lost_or_shared(instances: str, steps: list[tuple[str, Any, Any]]) -> None:
-    """No task belongs to two starts, the eldest are kept, nothing told is dropped, adopting twice is adopting once."""
+    """No task belongs to two starts, the oldest are kept, none is dropped, adopting twice is adopting once."""
     starts = start_states(instances)
     for step, what, more in steps:
         if step == "stop":
@@ -277,12 +277,12 @@ def test_no_task_is_lost_or_shared(instances: str, steps: list[tuple[str, Any, A
 
 @settings(max_examples=200, deadline=None)
 @given(st.text("ab", min_size=1, max_size=4), st.lists(TASKS, max_size=8), st.randoms(use_true_random=False))
-def test_the_order_in_which_tasks_show_is_immaterial(instances: str, found: list[Task], dice: random.Random) -> None:
-    """Whoever looks, in one look or in many, keeps the same tasks."""
+def test_the_order_in_which_tasks_show_is_immaterial(instances: str, found: list[Task], rng: random.Random) -> None:
+    """One lookup or many, on any machine, keep the same tasks."""
     at_once, one_by_one = start_states(instances), start_states(instances)
     adopt(at_once, found, ours=True)
     shuffled = list(found)
-    dice.shuffle(shuffled)
+    rng.shuffle(shuffled)
     for one in shuffled:
         adopt(one_by_one, [one], ours=True)
     assert sorted(map(str, seen(at_once))) == sorted(map(str, seen(one_by_one)))

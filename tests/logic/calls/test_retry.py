@@ -46,16 +46,16 @@ def tries(attempts: int = 5, deadline: float = 100.0) -> RetryState:
         pytest.param([UNSET], [None], id="settings that can't work"),
     ],
 )
-def test_rests(what: list[What], expected: list[float | None]) -> None:
-    """The rests of a run of bad luck, at their longest; None ends it."""
+def test_backoffs(what: list[What], expected: list[float | None]) -> None:
+    """The longest backoffs of consecutive failures; None ends them."""
     call = tries()
     assert [call.backoff(one, 0.0, 1.0) for one in what] == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(("dice", "expected"), [(0.0, 0.0), (0.5, 0.05), (1.0, 0.1)])
-def test_the_dice_say_how_much_of_a_rest_is_rested(dice: float, expected: float) -> None:
-    """A rest is drawn from nothing to the longest, so that callers don't come back in step."""
-    assert tries().backoff(UNSENT, 0.0, dice) == pytest.approx(expected)
+@pytest.mark.parametrize(("jitter", "expected"), [(0.0, 0.0), (0.5, 0.05), (1.0, 0.1)])
+def test_jitter_is_a_part_of_the_backoff(jitter: float, expected: float) -> None:
+    """A backoff is drawn from nothing to the longest, so that callers don't come back in step."""
+    assert tries().backoff(UNSENT, 0.0, jitter) == pytest.approx(expected)
 
 
 def test_one_attempt_is_one_attempt() -> None:
@@ -66,7 +66,7 @@ def test_one_attempt_is_one_attempt() -> None:
 
 @pytest.mark.parametrize("what", [UNSENT, LOST, THROTTLED])
 @pytest.mark.parametrize(("now", "fits"), [(99.0, True), (99.9, False), (101.0, False)])
-def test_a_rest_that_does_not_fit_is_not_begun(what: What, now: float, fits: bool) -> None:
+def test_a_backoff_that_does_not_fit_is_not_begun(what: What, now: float, fits: bool) -> None:
     """The clock bounds everything, throttles among it."""
     assert (tries().backoff(what, now, 1.0) is not None) is fits
 

@@ -33,7 +33,7 @@ def test_tasks_of_an_earlier_call_are_found() -> None:
 
 
 @pytest.mark.parametrize("failures", [(), (Failure(reason="RESOURCE:CPU"),)])
-def test_the_rest_of_a_replay_is_refused(failures: tuple[Failure, ...]) -> None:
+def test_the_others_of_a_replay_are_refused(failures: tuple[Failure, ...]) -> None:
     """Sent again, ECS gives the tasks of the token once more; its reasons may be lost."""
     call = run_record(3)
     call_state.begin(call, 0)
@@ -57,8 +57,8 @@ def test_a_token_that_has_ended_is_not_used_again() -> None:
     call = run_record(2, keyed=True, shares_token=True)
     now = CLIENT_TOKEN_FORGOTTEN + 1
     assert isinstance(call_state.begin(call, now), LookUp)
-    looked = LookupDone((run_task_at(0),), whole=True, began=now)
-    assert isinstance(call_state.handle(call, looked, now + 1), Finish)
+    lookup = LookupDone((run_task_at(0),), whole=True, began=now)
+    assert isinstance(call_state.handle(call, lookup, now + 1), Finish)
     assert said(call) == [Outcome.STARTED, Outcome.UNKNOWN]
     assert token_has_ended(call, now)
 

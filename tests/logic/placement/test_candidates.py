@@ -6,7 +6,7 @@ import random
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aioecs._logic.placement.demand import Demand
@@ -82,6 +82,22 @@ def most_that_fit(free: list[tuple[int, int]], sizes: list[tuple[int, int]]) -> 
             tried.add((c, m))
             best = max(best, 1 + most_that_fit([*free[:n], (c - cpu, m - memory), *free[n + 1 :]], rest))
     return best
+
+
+FEW_HOSTS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=3)
+
+
+@pytest.mark.parametrize("placement", PLACEMENTS, ids=repr)
+@settings(max_examples=30, deadline=None)
+@given(free=FEW_HOSTS, size=st.tuples(st.integers(1, 4), st.integers(1, 4)), count=st.integers(1, 8))
+def test_as_many_of_one_size_fit_as_exact_packing_fits(
+    placement: Placement, free: list[tuple[int, int]], size: tuple[int, int], count: int
+) -> None:
+    """Whatever the placement prefers."""
+    placer = Placer(hosts([(c, m, 0) for c, m in free]), Demand(), placement, (), random.Random(3).random)
+    task = Demand(cpu=size[0], memory=size[1])
+    placed = sum(placer.choose(task) is not None for _ in range(count))
+    assert placed == most_that_fit(free, [size] * count)
 
 
 @pytest.mark.parametrize(("placement", "share"), [(Binpack(), 0.88), (Spread(), 0.85), (Random(), 0.85)], ids=repr)

@@ -145,6 +145,22 @@ def test_a_start_that_is_sent_again_is_debited_once() -> None:
         assert capacity.cpu == 100
 
 
+def test_some_hosts_are_shown_anew() -> None:
+    """What started there before is in it; others stay as they are, and a host that no snapshot had is not added."""
+    made = CapacityModel([host("a"), host("b")])
+    for capacity in made.capacities.values():
+        made.debit(capacity, SMALL)
+        made.confirm_started(capacity, SMALL)
+    freed = made.pool.freed
+    made.update([host("a", cpu=50), host("c")], made.begin_update())
+    assert {name: capacity.cpu for name, capacity in made.capacities.items()} == {"a": 50, "b": 90}
+    assert made.pool.freed > freed
+    older = made.begin_update()
+    made.refresh([host("a"), host("b")])
+    made.update([host("a", cpu=1)], older)
+    assert made.capacities["a"].cpu == 100, "a snapshot that was begun earlier shows nothing newer"
+
+
 def test_doubt_goes_with_what_came_to_nothing() -> None:
     """A start that was in flight over a snapshot, and was refused, leaves no doubt."""
     made, capacity = capacity_model()

@@ -42,7 +42,7 @@ def due(schedule: PollSchedule, now: float, rate: float = RATE) -> float:
     return at
 
 
-def looked(schedule: PollSchedule, now: float, took: float = 0.0) -> int:
+def lookup(schedule: PollSchedule, now: float, took: float = 0.0) -> int:
     """Make a round of looks that change nothing, and return how many it took."""
     requests = schedule.round(now, RATE)
     for request in requests:
@@ -77,7 +77,7 @@ def test_each_cluster_by_itself() -> None:
 
 
 @pytest.mark.parametrize(("age", "poll_interval"), [(0, SHORTEST), (5, SHORTEST), (20, 2), (100, 10), (10**6, LONGEST)])
-def test_the_longer_a_state_lasts_the_later_its_end_is_looked_for(age: float, poll_interval: float) -> None:
+def test_the_longer_a_state_lasts_the_less_often_it_is_polled(age: float, poll_interval: float) -> None:
     """A tenth of its time, within bounds."""
     schedule = PollSchedule()
     schedule.add(address(), 0.0)
@@ -101,7 +101,7 @@ def test_a_call_is_filled_up_with_who_is_next() -> None:
     schedule = PollSchedule()
     for at in range(99):
         schedule.add(address(at), 0.0)
-    looked(schedule, 0.0)
+    lookup(schedule, 0.0)
     schedule.add(address(99), 0.5)
     schedule.add(address(100), 0.5)
     (request,) = schedule.round(0.5, RATE)
@@ -113,7 +113,7 @@ def test_rounds_keep_a_distance() -> None:
     """Whoever comes within a tick of a round waits for the next."""
     schedule = PollSchedule()
     schedule.add(address(0), 0.0)
-    looked(schedule, 0.0)
+    lookup(schedule, 0.0)
     schedule.add(address(1), 0.1)
     assert due(schedule, 0.1) == BETWEEN_ROUNDS
 
@@ -136,7 +136,7 @@ def test_no_more_than_a_share_of_the_bucket(rate: float) -> None:
 
 
 @pytest.mark.parametrize("rate", [1e-3, 0.7, 20.0, 333.3])
-def test_a_round_that_is_due_has_a_look(rate: float) -> None:
+def test_a_round_that_is_due_has_a_request(rate: float) -> None:
     """Or a loop whose clock stands still between two steps would turn for ever."""
     schedule = PollSchedule()
     for number in range(600):
@@ -168,8 +168,8 @@ def test_nobody_starves() -> None:
     assert len(observe) == 10_000
 
 
-def test_a_task_in_hand_is_not_looked_at_at_once() -> None:
-    """It was just answered, as a rule; and what it tells counts as seen."""
+def test_a_task_that_was_passed_is_not_polled_at_once() -> None:
+    """It was just answered, as a rule; and its state counts as seen."""
     schedule = PollSchedule()
     has_status = task("PENDING", 1)
     entry = schedule.add(address(task=has_status), 0.0)
@@ -178,7 +178,7 @@ def test_a_task_in_hand_is_not_looked_at_at_once() -> None:
     assert due(schedule, 0.0) == SHORTEST
 
 
-def test_a_task_that_tells_nothing_is_looked_at() -> None:
+def test_a_task_without_a_status_is_polled() -> None:
     """A Task that bears an ARN alone is as good as the ARN."""
     schedule = PollSchedule()
     assert schedule.add(address(task=Task(task_arn="t0")), 0.0).observation is None
@@ -186,7 +186,7 @@ def test_a_task_that_tells_nothing_is_looked_at() -> None:
 
 
 def test_events_make_the_poll_a_net() -> None:
-    """One look in five minutes, from the first event on, be it a repeat of what a look showed."""
+    """One poll in five minutes, from the first event on, even if it repeats what a poll showed."""
     schedule = PollSchedule()
     entry = schedule.add(address(), 0.0)
     (request,) = schedule.round(0.0, RATE)
@@ -201,7 +201,7 @@ def test_events_make_the_poll_a_net() -> None:
 
 
 def test_what_is_stale() -> None:
-    """A version no newer than what is known of the task, waited for or not; one that isn't counted can't be."""
+    """A version no newer than what is known of the task, waited for or not; an uncounted version isn't stale."""
     schedule = PollSchedule()
     key = schedule.add(address(), 0.0).key
     assert not schedule.stale(key, 1)
@@ -214,11 +214,11 @@ def test_what_is_stale() -> None:
 
 
 def test_a_stale_event_shows_that_events_come_in() -> None:
-    """It makes the poll a net all the same; of a task that is not known it tells nothing."""
+    """The task is polled rarely all the same; a stale event of an unknown task changes nothing."""
     schedule = PollSchedule()
     entry = schedule.add(address(), 0.0)
     assert schedule.observe_event(entry.key, None, 0.0) is None
-    assert (entry.fed, due(schedule, 0.0)) == (True, WITH_EVENTS)
+    assert (entry.has_events, due(schedule, 0.0)) == (True, WITH_EVENTS)
     assert schedule.observe_event(("c", "other"), None, 0.0) is None
     assert schedule.remembered == 0
 
@@ -226,21 +226,21 @@ def test_a_stale_event_shows_that_events_come_in() -> None:
 @pytest.mark.parametrize(
     ("silent", "poll_interval"), [(0.0, SHORTEST_WITH_EVENTS), (59.0, SHORTEST_WITH_EVENTS), (61.0, SHORTEST)]
 )
-def test_where_events_come_in_a_look_is_put_off(silent: float, poll_interval: float) -> None:
+def test_events_postpone_the_next_poll(silent: float, poll_interval: float) -> None:
     """Those of other tasks of a cluster show that one's own may only be late."""
     schedule = PollSchedule()
-    fed, waiting, elsewhere = (schedule.add(address(at, "ccd"[at]), 0.0).key for at in range(3))
-    schedule.observe_event(fed, task("RUNNING", 2), 0.0)
+    has_events, waiting, elsewhere = (schedule.add(address(at, "ccd"[at]), 0.0).key for at in range(3))
+    schedule.observe_event(has_events, task("RUNNING", 2), 0.0)
     for request in schedule.round(0.0, RATE):
         schedule.observe_described(waiting, task("PENDING", 1), silent)
         schedule.observe_described(elsewhere, task("PENDING", 1), silent)
         schedule.answered(request, silent)
-    due_at = {key: entry.due for key in (fed, waiting, elsewhere) if (entry := schedule.get(key))}
-    assert due_at == {fed: silent + WITH_EVENTS, waiting: silent + poll_interval, elsewhere: silent + SHORTEST}
+    due_at = {key: entry.due for key in (has_events, waiting, elsewhere) if (entry := schedule.get(key))}
+    assert due_at == {has_events: silent + WITH_EVENTS, waiting: silent + poll_interval, elsewhere: silent + SHORTEST}
 
 
-def test_an_event_while_a_look_is_on_its_way() -> None:
-    """The look's older answer undoes nothing, and the net begins at its end."""
+def test_an_event_while_a_request_is_in_flight() -> None:
+    """The request's older answer undoes nothing, and the long interval begins at its end."""
     schedule = PollSchedule()
     entry = schedule.add(address(), 0.0)
     (request,) = schedule.round(0.0, RATE)
@@ -293,7 +293,7 @@ def test_what_is_remembered_of_a_wait(status: str, by_event: bool, kept: bool) -
 
 
 def test_hurry() -> None:
-    """A look ahead of its time, unless one began lately or is on its way."""
+    """A poll ahead of its time, unless one began lately or is in flight."""
     schedule = PollSchedule()
     key = schedule.add(address(), 0.0).key
     schedule.poll_soon(("c", "nobody"), 0.0, 0.0)
@@ -308,8 +308,8 @@ def test_hurry() -> None:
     assert due(schedule, 50.0) == 50.0
 
 
-def test_what_was_dropped_is_not_looked_at() -> None:
-    """Nor is it shown or told, and a look that it was part of does not bring it back."""
+def test_a_removed_task_is_not_polled() -> None:
+    """It isn't observed either, and a request that it was part of does not bring it back."""
     schedule = PollSchedule()
     first, second = schedule.add(address(0), 0.0).key, schedule.add(address(1), 0.0).key
     (request,) = schedule.round(0.0, RATE)

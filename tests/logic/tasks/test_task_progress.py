@@ -92,7 +92,7 @@ def test_having_run_is_remembered() -> None:
     ],
 )
 def test_which_is_newer(one: Task, other: Task, expected: bool) -> None:
-    """The version tells; where it doesn't, how far the task has come."""
+    """The version decides; where there is none, how far the task has come."""
     assert is_newer(one, other) is expected
     assert (observe(one, Observation(other, ran=False)) is not None) is expected
 
@@ -126,7 +126,7 @@ def test_what_ecs_describes_wins_over_a_claim() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "health", "standing_"),
+    ("status", "health", "progress"),
     [
         ("RUNNING", "HEALTHY", Progress.REACHED),
         ("RUNNING", "UNHEALTHY", Progress.NOT_YET),
@@ -135,13 +135,13 @@ def test_what_ecs_describes_wins_over_a_claim() -> None:
         ("STOPPED", "HEALTHY", Progress.NEVER),
     ],
 )
-def test_healthy(status: str, health: str | None, standing_: Progress) -> None:
+def test_healthy(status: str, health: str | None, progress: Progress) -> None:
     """By the health of the task, as long as it has not stopped."""
     observation = observe(Task(last_status=status, health_status=health))
-    assert progress_towards(observation, Goal.HEALTHY) is standing_
+    assert progress_towards(observation, Goal.HEALTHY) is progress
 
 
-def test_another_health_is_news() -> None:
+def test_another_health_is_a_change() -> None:
     """Also without another version, if ECS describes it; an event that claims it needs one."""
     before = observe(Task(last_status="RUNNING", version=3, health_status="UNKNOWN"))
     after = Task(last_status="RUNNING", version=3, health_status="HEALTHY")

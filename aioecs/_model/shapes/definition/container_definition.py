@@ -17,8 +17,8 @@ from aioecs._model.shapes.definition.container_settings import (
     Secret,
     VolumeFrom,
 )
+from aioecs._model.shapes.definition.enums import VersionConsistency
 from aioecs._model.shapes.definition.linux_parameters import HostEntry, LinuxParameters, SystemControl, Ulimit
-from aioecs._model.shapes.enums import VersionConsistency
 from aioecs._model.shapes.overrides import EnvironmentFile, KeyValuePair, ResourceRequirement, own_pairs
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from aioecs._model.codec.shape import Shape, member, shape
-from aioecs._model.shapes.enums import (
+from aioecs._model.shapes.definition.enums import (
     ApplicationProtocol,
     ContainerCondition,
     FirelensConfigurationType,
     LogDriver,
-    TransportProtocol,
 )
+from aioecs._model.shapes.enums import TransportProtocol
 
 
 @shape

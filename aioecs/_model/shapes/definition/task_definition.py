@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from aioecs._model.codec.shape import Shape, asked, member, required, shape
+from aioecs._model.codec.shape import Shape, member, request_shape, required, shape
 from aioecs._model.shapes.attachment import Attribute
 from aioecs._model.shapes.definition.container_definition import ContainerDefinition
-from aioecs._model.shapes.definition.volume_definition import Volume
-from aioecs._model.shapes.enums import (
+from aioecs._model.shapes.definition.enums import (
     Compatibility,
     CPUArchitecture,
     IpcMode,
@@ -21,6 +20,7 @@ from aioecs._model.shapes.enums import (
     TaskDefinitionPlacementConstraintType,
     TaskDefinitionStatus,
 )
+from aioecs._model.shapes.definition.volume_definition import Volume
 from aioecs._model.shapes.overrides import EphemeralStorage, KeyValuePair, own_pairs
 from aioecs._model.shapes.tags import Tag
 from aioecs._model.shapes.task import InferenceAccelerator
@@ -121,7 +121,7 @@ class TaskDefinition(Shape):
     """Whether its containers may ask for faults to be injected. False by default [model]."""
 
 
-@asked
+@request_shape
 class DescribeTaskDefinitionRequest(Shape):
     """A task definition to describe. An INACTIVE one is found only while a task or service uses it [model]."""
 

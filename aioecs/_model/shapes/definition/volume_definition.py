@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from aioecs._model.codec.shape import Shape, member, shape
-from aioecs._model.shapes.enums import EFSAuthorizationConfigIAM, EFSTransitEncryption, Scope
+from aioecs._model.shapes.definition.enums import EFSAuthorizationConfigIAM, EFSTransitEncryption, Scope
 
 
 @shape
@@ -54,7 +54,7 @@ class EFSVolumeConfiguration(Shape):
     root_directory: str | None = None
     """Directory to mount as the root; absent or `/`, the file system's own, or the access point's path."""
     transit_encryption: EFSTransitEncryption | str | None = None
-    """Whether data is encrypted on its way to the EFS server. DISABLED by default [model]."""
+    """Whether data is encrypted in transit to the EFS server. DISABLED by default [model]."""
     transit_encryption_port: int | None = None
     """Port for encrypted data; absent, the EFS mount helper chooses."""
     authorization_config: EFSAuthorizationConfig | None = None
