@@ -105,9 +105,8 @@ def vars_of(row: FieldRow) -> dict[str, Any]:
     return {name: getattr(row, name) for name in FieldRow.__annotations__}
 
 
-@pytest.mark.parametrize("storm", measure.STORMS)
-def test_a_driver_reports_what_its_client_did(storm: str) -> None:
+def test_a_driver_reports_what_its_client_did() -> None:
     """The whole way: a local ECS behind the proxy, and a client in a process of its own."""
-    row = measure.measure(CLIENT, "RunTask", storm, 4)
+    row = measure.measure(CLIENT, "RunTask", "faulty", 4)
     assert (row.client, row.asked) == ("aioecs", 4)
     assert (row.duplicates, row.lies, row.orphans) == (0, 0, 0)
