@@ -65,24 +65,31 @@ def try_start(start: Callable[[int], list[str]], number: int) -> tuple[str, list
         return "failed", []
 
 
-def run(start: Callable[[int], list[str]], on_kill: Callable[[], None] | None = None) -> None:
+def run(
+    start: Callable[[int], list[str]],
+    on_kill: Callable[[], None] | None = None,
+    prepare: Callable[[int], object] = int,
+) -> None:
     """Run the storm through a blocking client.
 
     A cancel is a signal in the main thread, as Ctrl-C and a scheduler's SIGTERM are; `on_kill` is what the client's
-    framework calls then.
+    framework calls then. `prepare` is what comes before a start, and is not cancelled.
     """
     if not CANCELS:
         with ThreadPoolExecutor(SETTINGS["together"]) as pool:
             list(pool.map(lambda number: say(number, *try_start(start, number)), range(STARTS)))
         return
+    prepare(STARTS)
+    start(STARTS)
+    prepare(STARTS)
     began = time.perf_counter()
     start(STARTS)
-    start(STARTS)
-    longest = (time.perf_counter() - began) / 2
+    longest = time.perf_counter() - began
     chance = random.Random(SETTINGS["seed"])
     signal.signal(signal.SIGALRM, lambda *_: _struck(on_kill))
     for number in range(STARTS):
         outcome, arns = "cancelled", list[str]()
+        prepare(number)
         with suppress(Cancelled):
             signal.setitimer(signal.ITIMER_REAL, max(1e-4, chance.random() * longest))
             outcome, arns = try_start(start, number)
