@@ -124,7 +124,6 @@ LEFT: dict[str, int] = {
     "aioecs/conformance/_report.py": 25,
     "aioecs/conformance/_runner.py": 2,
     "aioecs/conformance/_setup.py": 1,
-    "benchmarks/truth.py": 1,
     "tests/cli/commands/test_chaos.py": 6,
     "tests/cli/commands/test_conformance.py": 11,
     "tests/cli/commands/test_instances.py": 5,
