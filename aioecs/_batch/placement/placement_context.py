@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -43,6 +44,7 @@ class PlacementRecord(Protocol):
     """
 
     @property
+    @abstractmethod
     def instances(self) -> tuple[str, ...]:
         """Where earlier attempts of the key may have been sent."""
 
