@@ -221,7 +221,7 @@ class PlacementStream(UnplacedStarts):
             due[group.inventory] = min(at, due.get(group.inventory, at))
         for inventory in self._demand_groups.contradicted():
             due.setdefault(inventory, inventory.began_at + MIN_REFRESH_INTERVAL)
-        updates = {inventory: inventory.may_look_at for inventory in due if inventory.any_ended}
+        updates = {inventory: inventory.may_load_at for inventory in due if inventory.any_ended}
         for inventory, at in due.items():
             whole = at <= now + SLACK
             if (whole or updates.get(inventory, at) <= now + SLACK) and inventory not in self._refreshes:
@@ -240,7 +240,7 @@ class PlacementStream(UnplacedStarts):
         inventory: Inventory = group.inventory
         lacks = inventory.taken < group.need
         if not self._any_in_flight and any(start.until <= now + SLACK for start in group.waiting):
-            return max(inventory.may_look_at, inventory.began_at + UNCERTAIN_INTERVAL * group.uncertain)
+            return max(inventory.may_load_at, inventory.began_at + UNCERTAIN_INTERVAL * group.uncertain)
         waited = 0.0 if lacks else now - self._capacity_came_at
         interval = refresh_interval(waited, inventory.reads, self._core.read_limiter.rate, MIN_REFRESH_INTERVAL)
         return inventory.began_at + interval
