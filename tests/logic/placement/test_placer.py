@@ -296,6 +296,13 @@ def test_what_is_unsent_is_credited() -> None:
     assert (chooser.choose(), chooser.choose()) == (second, None)
 
 
+def test_which_hosts_are_closed() -> None:
+    """Those that drain, that lost their agent, and that no snapshot has any more."""
+    chooser = placer([host("a"), host("b"), host("c"), host("d")])
+    chooser.refresh([host("a"), host("b", status="DRAINING"), host("c", agent=False)])
+    assert [chooser.is_closed(name) for name in "abcde"] == [False, True, True, True, True]
+
+
 def test_a_start_that_is_sent_again_counts_once() -> None:
     """It is of the call all the time, and credited like any other if it is refused in the end."""
     chooser = placer([host()], demand=SMALL)
