@@ -27,7 +27,7 @@ class Client(Starting, Operations):
     `CancelToken` cancels from any thread. A Ctrl-C does what a cancel does: the call is withdrawn, its thread waits
     `timeouts.settle` seconds at most for what came of it, and KeyboardInterrupt is then raised with the
     StartCancelled as its cause (see `aioecs.find_start_error`). A second Ctrl-C ends that wait; the client goes on,
-    and `on_settled` hears the end. Python raises KeyboardInterrupt in the main thread alone: hand other threads a
+    and `on_settled` gets the end. Python raises KeyboardInterrupt in the main thread alone: hand other threads a
     token, and cancel that.
 
     A call is refused on a thread whose event loop runs, which would stand still meanwhile; a notebook's cell, which

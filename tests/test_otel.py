@@ -1,4 +1,4 @@
-"""otel: spans that an in-memory exporter collected, and metrics that add up to what callers were told."""
+"""otel: spans that an in-memory exporter collected, and metrics that add up to what callers received."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from aioecs._model.call_events import (
     CallAmbiguous,
     CallBegun,
     CallSettled,
+    JobAttempted,
     LookupCompleted,
     RequestAnswered,
     RequestNotSent,
@@ -131,7 +132,7 @@ async def test_throttled_lost_looked_up_and_adopted(collected: Collected) -> Non
             response = await client.start_task(request)
     (call,) = collected.named("aioecs.start_task")
     throttled, lost = collected.named("ECS.StartTask")
-    assert events_of(call) == ["throttled", "in doubt", "looked up", "adopted"]
+    assert events_of(call) == ["throttled", "ambiguous", "lookup completed", "task adopted"]
     assert call.parent == outer.get_span_context()
     assert call.kind is SpanKind.INTERNAL
     assert call.status.status_code is StatusCode.UNSET
@@ -155,6 +156,80 @@ async def test_throttled_lost_looked_up_and_adopted(collected: Collected) -> Non
     assert "aws.request_id" not in lost.attributes
     assert collected.outcomes() == {Outcome.STARTED: 1}
     assert (collected.total("aioecs.throttles"), collected.total("aioecs.lookups")) == (1, 1)
+
+
+async def test_run_task(collected: Collected) -> None:
+    """Its spans bear its own names, and the ARN of its task by the convention's name."""
+    async with LocalECS() as local, a_client(local, collected.receives) as client:
+        response = await client.run_task(aioecs.RunTaskRequest(task_definition="demo", launch_type="EC2"))
+    (call,), (attempt,) = collected.named("aioecs.run_task"), collected.named("ECS.RunTask")
+    assert attempt.attributes is not None
+    assert attempt.attributes["rpc.method"] == "RunTask"
+    assert call.attributes is not None
+    assert call.attributes["aws.ecs.task.arn"] == response.tasks[0].arn
+
+
+async def test_stops_and_waits(collected: Collected) -> None:
+    """Each is a span of its caller's, as long as it took; what failed is an error."""
+    tracer = collected.tracers.get_tracer("the caller's")
+    async with LocalECS() as local, a_client(local, collected.receives) as client:
+        request = StartTaskRequest(task_definition="demo", container_instances=local.instance_arns[:1])
+        (task,) = (await client.start_task(request)).tasks
+        with tracer.start_as_current_span("the caller's") as outer:
+            await client.stop_task(aioecs.StopTaskRequest(cluster="default", task=task.arn))
+            await client.wait_until_stopped([task], timeout=20)
+            with pytest.raises(aioecs.WaitTimeout):
+                await client.wait_until_running(["0" * 32], timeout=0.05, cluster="default")
+            with pytest.raises(aioecs.ECSServiceError):
+                await client.stop_task(aioecs.StopTaskRequest(task="0" * 32))
+        local.faults.add(Fault("delay", when="after", seconds=0.5))
+        with pytest.raises(aioecs.StartTimeout):
+            await client.start_task(request, timeout=0.1)
+    stopped, refused, withdrawn = collected.named("ECS.StopTask")
+    (waited,), (late,) = collected.named("aioecs.wait_until_stopped"), collected.named("aioecs.wait_until_running")
+    for span in (stopped, refused, waited, late):
+        assert span.parent == outer.get_span_context()
+    for span, error in ((stopped, None), (waited, None), (refused, "InvalidParameterException"), (late, "WaitTimeout")):
+        assert span.attributes is not None
+        assert span.attributes.get("error.type") == error
+        assert span.status.status_code is (StatusCode.UNSET if error is None else StatusCode.ERROR)
+    assert stopped.kind is SpanKind.CLIENT
+    assert stopped.attributes is not None
+    assert {"rpc.method": "StopTask", "aws.ecs.task.arn": task.arn}.items() <= stopped.attributes.items()
+    assert withdrawn.attributes is not None
+    assert "error.type" not in withdrawn.attributes
+    assert late.end_time is not None
+    assert late.start_time is not None
+    assert 0.04 < (late.end_time - late.start_time) / 1e9 < 5
+    assert collected.total("aioecs.stops") == 3
+    assert {point.attributes["aioecs.goal"] for point in collected.points("aioecs.wait.duration")} == {
+        "RUNNING",
+        "STOPPED",
+    }
+
+
+def test_an_attempt_of_a_worker(collected: Collected) -> None:
+    """A span by the conventions for messaging."""
+    collected.receives(
+        JobAttempted(
+            queue="https://sqs.us-east-1.amazonaws.com/123456789012/jobs",
+            message_id="m-1",
+            outcome="started",
+            task_arns=("arn:aws:ecs:us-east-1:123456789012:task/default/1",),
+            seconds=0.2,
+        )
+    )
+    (span,) = collected.named("process jobs")
+    assert span.kind is SpanKind.CONSUMER
+    assert span.attributes is not None
+    assert {
+        "messaging.system": "aws_sqs",
+        "messaging.destination.name": "jobs",
+        "messaging.message.id": "m-1",
+        "aioecs.outcome": "started",
+    }.items() <= span.attributes.items()
+    (point,) = collected.points("aioecs.jobs")
+    assert (point.value, dict(point.attributes)) == (1, {"aioecs.outcome": "started"})
 
 
 async def test_callers_that_share_a_call(collected: Collected) -> None:
@@ -184,7 +259,7 @@ async def test_callers_that_share_a_call(collected: Collected) -> None:
         (RequestThrottled(call=7, request_id="r", rate=9.0), ["throttled"], "throttled"),
         (RequestRejected(call=7, request_id="r", code="ClientException"), ["refused"], "ClientException"),
         (RequestNotSent(call=7, error="ConnectionFailed"), ["not sent"], None),
-        (CallAmbiguous(call=7, error="AnswerLost"), ["in doubt"], "AnswerLost"),
+        (CallAmbiguous(call=7, error="AnswerLost"), ["ambiguous"], "AnswerLost"),
     ],
 )
 def test_what_ends_an_attempt(collected: Collected, what: Any, reported: list[str], error: str | None) -> None:
@@ -202,7 +277,7 @@ def test_what_ends_an_attempt(collected: Collected, what: Any, reported: list[st
 
 
 def test_what_is_not_an_attempt(collected: Collected) -> None:
-    """A wait, a look and what it found are told on the span of the call."""
+    """A wait, a lookup and what it found are events on the span of the call."""
     for event in (
         BEGUN,
         RequestRateLimited(call=7, waited=0.5),
@@ -213,7 +288,7 @@ def test_what_is_not_an_attempt(collected: Collected) -> None:
     ):
         collected.receives(event)
     (call,) = collected.named("aioecs.start_task")
-    assert events_of(call) == ["paced", "looked up", "looked up", "adopted"]
+    assert events_of(call) == ["rate limited", "lookup completed", "lookup completed", "task adopted"]
     assert [dict(event.attributes or {}) for event in call.events] == [
         {"aioecs.waited": 0.5},
         {"aioecs.found": 0, "aioecs.whole": False, "error.type": "AccessDeniedException"},
@@ -239,7 +314,7 @@ def test_what_is_not_an_attempt(collected: Collected) -> None:
 def test_the_status_of_a_call(
     collected: Collected, outcomes: tuple[Outcome, ...], withdrawn: str | None, status: StatusCode
 ) -> None:
-    """An error is what is in doubt or started nothing; a cancel is none."""
+    """An error is an ambiguous call or one that started nothing; a cancel is none."""
     collected.receives(BEGUN)
     collected.receives(attrs.evolve(SETTLED, outcomes=outcomes, withdrawn=withdrawn))
     (call,) = collected.named("aioecs.start_task")
@@ -249,7 +324,7 @@ def test_the_status_of_a_call(
 
 
 def test_an_end_without_a_beginning(collected: Collected) -> None:
-    """What is told of a call that is not known, or twice, makes no span and moves no count of calls in flight."""
+    """An event of a call that is not known, or a repeat, makes no span and moves no count of calls in flight."""
     answered = RequestAnswered(call=7, request_id="r", task_arns=(), reasons=())
     for event in (
         SENT,
@@ -286,7 +361,7 @@ def test_callers_without_a_span(collected: Collected) -> None:
 
 
 async def test_metrics_add_up_to_the_report(collected: Collected) -> None:
-    """In a storm of faults and cancels, through every door at once: each start counts once, as its caller was told."""
+    """Under random faults and cancels, by every method at once: each start counts once, as its caller received it."""
     reported: Counter[Outcome] = Counter()
     rng = random.Random(7)
     clocks = Timeouts(attempt=0.5, consistency=0.3, settle=5)
@@ -349,7 +424,7 @@ async def test_metrics_add_up_to_the_report(collected: Collected) -> None:
 
 
 def test_the_rate(collected: Collected) -> None:
-    """It is what the pacer has learnt, last told; where nothing paces there is none."""
+    """It is the learned rate that was emitted last; without rate limiting there is none."""
     assert collected.points("aioecs.rate") == []
     collected.receives(attrs.evolve(SENT, rate=math.inf))
     assert collected.points("aioecs.rate") == []

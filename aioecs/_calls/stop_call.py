@@ -13,6 +13,7 @@ from aioecs._model.shapes.stop_task import StopTaskRequest, StopTaskResponse
 from aioecs._runtime.cancellation_monitor import resolve
 from aioecs._runtime.client_core import Core, log
 from aioecs._runtime.concurrency import Priority
+from aioecs._runtime.event_emitter import emit_stop_settled
 from aioecs._runtime.settling_log import SettlingLog
 from aioecs._transport.transport import STOP_TASK
 from aioecs.errors import CallCancelled, ClientStateError, ECSError
@@ -29,8 +30,11 @@ class StopCall:
 
     def begin(self) -> None:
         """Send it."""
+        began = self.core.now
         work = self.core.call_with_retries(STOP_TASK, self.request, Priority.STOP)
         self.task = self.core.background_tasks.own(work, "aioecs StopTask", awaited=True)
+        if self.core.emit is not None:
+            self.task.add_done_callback(lambda _: self._emit_settled(began))
 
     @property
     def ended(self) -> bool:
@@ -53,6 +57,11 @@ class StopCall:
         """Log its result, where the caller left before that."""
         if once_ended or not self.ended:
             self.task.add_done_callback(lambda _: self._log())
+
+    def _emit_settled(self, began: float) -> None:
+        outcome = self.result()
+        error = type(outcome).__name__ if isinstance(outcome, ECSError) else None
+        emit_stop_settled(self.core.emit, self.request, error, self.core.now - began)
 
     def _log(self) -> None:
         outcome = self.result()

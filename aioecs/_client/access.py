@@ -10,6 +10,7 @@ import attrs
 from aioecs._batch.batch import Batch, session_of
 
 if TYPE_CHECKING:
+    from aioecs._runtime.event_emitter import Emit
     from aioecs._transport.settings import Settings
 
 
@@ -19,6 +20,8 @@ class Access:
 
     settings: Settings
     region: str
+    emit: Emit | None
+    """Emits an event to the client's `on_event`; None without a listener."""
 
 
 def check_each_send(batch: Batch, may_send: Callable[[str], bool]) -> None:

@@ -308,7 +308,8 @@ class Client(StartingMany, Runs):
         return self._raw
 
     def _access(self) -> Access:
-        return Access(self._settings, self._core().transport.region)
+        core = self._core()
+        return Access(self._settings, core.transport.region, core.emit)
 
 
 def access_of(client: Client) -> Access:

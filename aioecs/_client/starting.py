@@ -121,7 +121,7 @@ class Starting(ABC):
         tasks has stopped if that is sooner. The call looks first, so a task that still runs is found beyond that too.
         What an earlier call started is returned, also where it has stopped, and the answer's `found` is True then.
         Tasks that aioecs itself stopped, because their call was cancelled, don't count: the next token of the key is
-        used. What this call started and what an earlier one did is told apart by when ECS created the task: a clock
+        used. Whether this call or an earlier one started a task is decided by when ECS created it: a clock
         that is ahead by more than a second leaves running, after a cancel, what it would have stopped.
 
         Raises:
@@ -149,7 +149,7 @@ class Starting(ABC):
     ) -> tuple[Task, ...]:
         """Return the tasks that bear a start's token, running or stopped, the oldest first; nothing is started.
 
-        Of a `StartResult` whose outcome is UNKNOWN it tells what ECS shows by now on its container instance; of a
+        Of a `StartResult` whose outcome is UNKNOWN it returns what ECS shows by now on its container instance; of a
         token, what it shows anywhere in `cluster`. An empty answer proves that nothing started only once
         `timeouts.consistency` seconds have passed since the request was sent. A cancel abandons the reads.
 
@@ -189,7 +189,7 @@ class Starting(ABC):
             self._core()  # it may have been left meanwhile
         call = self._preparer.call(request, idempotency_key, self._chosen_delivery(delivery))
         policy = self._policy(on_cancel)
-        with StartEvents(core.emit, call.record.starts) as told:
+        with StartEvents(core.emit, call.record.starts) as events:
             if may_have_fired(source, call.record.scope_deadline):
                 await refuse_if_cancelled(source, partial(cancelled, call.record))
             if idempotency_key is None:
@@ -197,7 +197,7 @@ class Starting(ABC):
                 call.begin()
             else:
                 shared_call = await self._joined(core, call, idempotency_key, source)
-            told.starts = shared_call.call.record.starts
+            events.starts = shared_call.call.record.starts
             with Wait(shared_call, source, policy, core.timeouts.settle) as wait:
                 return await wait.answer()
 
@@ -210,7 +210,7 @@ class Starting(ABC):
         reason: str | None,
         source: object,
     ) -> StartCancelled | InvalidRequest:
-        """Return what a caller is told who was cancelled before the request was even checked: nothing was sent."""
+        """Return the error of a caller that was cancelled before its request was checked: nothing was sent."""
         try:
             call = self._preparer.call(request, key, self._chosen_delivery(delivery))
         except InvalidRequest as broken:
@@ -261,10 +261,10 @@ class Starting(ABC):
         return AmbiguousCall(tagged, marked or start.token, (), confirm=True)
 
     async def _look_up(self, cluster: str | None, ambiguous_call: AmbiguousCall) -> tuple[Task, ...]:
-        looked = await self._preparer.reconciler(cluster).look_up(ambiguous_call, 0.0)
-        if looked.error is not None and not looked.tasks:
-            raise looked.error
-        return tuple(oldest_first(_on(ambiguous_call.instances, looked.tasks)))
+        lookup = await self._preparer.reconciler(cluster).look_up(ambiguous_call, 0.0)
+        if lookup.error is not None and not lookup.tasks:
+            raise lookup.error
+        return tuple(oldest_first(_on(ambiguous_call.instances, lookup.tasks)))
 
 
 async def _a_moment(record: CallRecord) -> None:

@@ -95,7 +95,7 @@ class StartingMany(Starting):
             idempotency_key: gives each request a key of its own; it then shares no call.
             on_cancel, delivery: as the client's, for what this batch starts.
             window: how long a start waits for equal ones to share its call with, in seconds.
-            drain: how long leaving the block waits for what is on its way, in seconds; None waits for all of it.
+            drain: how long leaving the block waits for what is in flight, in seconds; None waits for all of it.
         """
         session = BatchSession(
             self._core(),

@@ -8,6 +8,7 @@ from aioecs._model.call_events import (
     CallBegun,
     CallSettled,
     Event,
+    JobAttempted,
     LookupCompleted,
     RequestAnswered,
     RequestNotSent,
@@ -16,7 +17,9 @@ from aioecs._model.call_events import (
     RequestSent,
     RequestThrottled,
     StartSettled,
+    StopSettled,
     TaskAdopted,
+    WaitSettled,
 )
 from aioecs._model.log_line import LogLine
 from aioecs._model.options import Delivery, OnCancel, Restart, Retries, Timeouts
@@ -241,6 +244,7 @@ __all__ = [
     "InstanceHealthCheckState",
     "InstanceHealthCheckType",
     "IpcMode",
+    "JobAttempted",
     "KernelCapabilities",
     "KeyValuePair",
     "LaunchType",
@@ -301,6 +305,7 @@ __all__ = [
     "StartTaskRequest",
     "StartTaskResponse",
     "Statistics",
+    "StopSettled",
     "StopTaskRequest",
     "StopTaskResponse",
     "SystemControl",
@@ -332,4 +337,5 @@ __all__ = [
     "VersionInfo",
     "Volume",
     "VolumeFrom",
+    "WaitSettled",
 ]

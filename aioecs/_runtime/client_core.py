@@ -22,7 +22,7 @@ from aioecs._model.start_result import Outcome, StartResult
 from aioecs._runtime.admission import AdmissionGate
 from aioecs._runtime.background_tasks import BackgroundTasks
 from aioecs._runtime.concurrency import ConcurrencyLimit, Priority
-from aioecs._runtime.event_emitter import Emit
+from aioecs._runtime.event_emitter import Emit, emit_stop_settled
 from aioecs._runtime.keyed_calls import Keys
 from aioecs._runtime.log_fields import fields_of_starts
 from aioecs._runtime.settling_log import SettlingLog
@@ -96,17 +96,19 @@ class Core:
     async def stop(self, cluster: str | None, task: Task, token: str, *, within: float | None = None) -> bool:
         """Stop the task of a withdrawn start; return whether StopTask was accepted."""
         request = StopTaskRequest(cluster=cluster, task=task.task_arn or "", reason=stop_reason(token))
+        began, failed = self.now, None
         try:
             await self.call_with_retries(STOP_TASK, request, Priority.STOP, within=within)
         except AccessDeniedException as error:
+            failed = type(error).__name__
             fields = _stop_fields(cluster, task, token, error)
             self.warn_once("stop", "cancelled starts can't be stopped, they are left running: %s", error, fields=fields)
         except ECSError as error:
+            failed = type(error).__name__
             fields = _stop_fields(cluster, task, token, error)
             log.warning("task %s was to be stopped and could not be stopped: %s", task.task_arn, error, extra=fields)
-        else:
-            return True
-        return False
+        emit_stop_settled(self.emit, request, failed, self.now - began)
+        return failed is None
 
     async def _attempt(self, operation: Operation[R], request: Shape, priority: Priority) -> Attempt[R]:
         """Make one attempt, once it has a permit of the account's bucket and a concurrency slot."""

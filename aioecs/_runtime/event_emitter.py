@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
+import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from contextvars import Context
@@ -26,8 +28,11 @@ from aioecs._model.call_events import (
     RequestSent,
     RequestThrottled,
     StartSettled,
+    StopSettled,
     TaskAdopted,
+    WaitSettled,
 )
+from aioecs._model.shapes.stop_task import StopTaskRequest
 from aioecs._model.start_result import StartResult
 from aioecs._runtime.log_fields import fields_of_event
 from aioecs.errors import ECSError
@@ -78,10 +83,35 @@ def emit_start_settled(emit: Emit, starts: Iterable[StartResult]) -> None:
         )
 
 
+def emit_stop_settled(emit: Emit | None, request: StopTaskRequest, error: str | None, seconds: float) -> None:
+    """Emit the end of a StopTask."""
+    if emit is not None:
+        emit(StopSettled(task=request.task, cluster=request.cluster, error=error, seconds=seconds))
+
+
 def emit_rate_limited(emit: Emit | None, call: int | None, waited: float) -> None:
     """Emit a wait for a permit, in seconds, if there was one."""
     if emit is not None and waited > IMMEDIATE:
         emit(RequestRateLimited(call=call, waited=waited))
+
+
+class WaitEvents(AbstractContextManager["WaitEvents"]):
+    """Emits the end of a wait of one caller: by its tasks, an error, or a cancel."""
+
+    def __init__(self, emit: Emit | None, goal: str, tasks: Callable[[], tuple[str, ...]]) -> None:
+        self._emit = emit
+        self._goal = goal
+        self._tasks = tasks
+        self._began = time.monotonic()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._emit is not None:
+            cause = error.__cause__ if isinstance(error, asyncio.CancelledError) else error
+            name = type(cause or error).__name__ if error is not None else None
+            seconds = time.monotonic() - self._began
+            self._emit(WaitSettled(goal=self._goal, tasks=self._tasks(), error=name, seconds=seconds))
 
 
 class StartEvents(AbstractContextManager["StartEvents"]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from aioecs._calls.caller_wait import refuse_if_cancelled
@@ -16,6 +17,7 @@ from aioecs._model.task_event import read_event
 from aioecs._model.task_result import TaskResult
 from aioecs._runtime.cancellation_monitor import Cancellable, expect
 from aioecs._runtime.client_core import Core
+from aioecs._runtime.event_emitter import WaitEvents
 from aioecs._waiters.task_poller import TaskPoller
 from aioecs._waiters.waiter import ChangeWaiter, GoalWaiter
 from aioecs.errors import ClientStateError, InvalidRequest
@@ -145,9 +147,11 @@ class Waits(ABC):
     ) -> list[Task]:
         addresses = self._addresses_of(tasks, source, timeout, cluster)
         waiter = GoalWaiter(self._poller, addresses, source, timeout, goal=goal)
-        await refuse_if_cancelled(source, waiter.cancelled)
-        with waiter:
-            return await waiter.answer()
+        names = partial(_names, addresses)
+        with WaitEvents(self._core().emit, goal.value, names):
+            await refuse_if_cancelled(source, waiter.cancelled)
+            with waiter:
+                return await waiter.answer()
 
     def watch(
         self,
@@ -205,3 +209,7 @@ class Waits(ABC):
         ):
             raise InvalidRequest("timeout", "a number of seconds, 0 or more, or None", repr(timeout))
         return addressed(tasks, cluster, region=self._poller.region, partition=core.transport.partition)
+
+
+def _names(addresses: Iterable[Address]) -> tuple[str, ...]:
+    return tuple([address.name for address in addresses])

@@ -6,13 +6,15 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any, Protocol
 
 import attrs
 
 from aioecs import CancelToken
 from aioecs._model.arn import short
+from aioecs._model.call_events import JobAttempted
+from aioecs._runtime.event_emitter import Emit
 from aioecs.worker._jobs.decisions import JobOutcome, MessageAction
 from aioecs.worker._jobs.job import AttemptResult, Job
 from aioecs.worker._jobs.timing import LONGEST_INVISIBLE, Lease, delay, is_last_receive
@@ -54,6 +56,7 @@ class MessageHandler:
         lease: how long a job is held.
         visibility: how long each extension hides a message from others, in seconds.
         max_receives: after how many receives the queue's redrive policy takes a message; None if it has none.
+        emit: emits an event for each attempt; None without a listener.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class MessageHandler:
         lease: Lease,
         visibility: float,
         max_receives: int | None,
+        emit: Emit | None = None,
     ) -> None:
         self._url = url
         self._starter = starter
@@ -76,6 +80,7 @@ class MessageHandler:
         self._lease = lease
         self._visibility = visibility
         self._max_receives = max_receives
+        self._emit = emit
         self._groups = FifoGroups()
 
     def handle(self, message: Message) -> Coroutine[Any, Any, None]:
@@ -111,7 +116,8 @@ class MessageHandler:
         """Return a message that was not begun, because one before it in its group is returned."""
         if self._shutdown.requested:
             self._counters.add_left(message)
-        log.info("message %s is returned, after an earlier one of its group", message.id)
+        fields = {"queue": self._url, "message_id": message.id}
+        log.info("message %s is returned, after an earlier one of its group", message.id, extra=fields)
         return _Finish(return_in)
 
     async def _attempt_job(self, job: Job, position: GroupPosition) -> _Finish:
@@ -145,19 +151,35 @@ class MessageHandler:
         return _Finish(0.0, next_may_begin=True) if taken and message.group_id is not None else _Finish(seconds)
 
     async def _attempt_once(self, job: Job) -> AttemptResult:
+        began = time.monotonic()
         try:
             result = await self._starter.attempt(job, self._shutdown.token)
         except Exception:
             # The cause is not known: the intent stays in the ledger, and no other message suffers.
-            log.exception("worker of %s: message %s failed unexpectedly", self._url, job.message.id)
+            fields = {"queue": self._url, "message_id": job.message.id}
+            log.exception("worker of %s: message %s failed unexpectedly", self._url, job.message.id, extra=fields)
             action = MessageAction.RETURN_AFTER_LEASE if job.lease else MessageAction.RETURN_LATER
             result = AttemptResult(JobOutcome.UNKNOWN, action)
         self._count(result)
-        _log_result(job.message, result)
+        self._emit_attempt(job.message, result, time.monotonic() - began)
+        known: dict[str, object] = {"queue": self._url, "message_id": job.message.id, "arns": result.arns}
+        _log_result(job.message, result, {**known, "outcome": result.outcome.value})
         return result
 
+    def _emit_attempt(self, message: Message, result: AttemptResult, seconds: float) -> None:
+        if self._emit is not None:
+            self._emit(
+                JobAttempted(
+                    queue=self._url,
+                    message_id=message.id,
+                    outcome=result.outcome.value,
+                    task_arns=result.arns,
+                    seconds=seconds,
+                )
+            )
+
     def _stays_in_flight(self, job: Job, position: GroupPosition, result: AttemptResult, age: float) -> bool:
-        """Tell whether to try again in flight: the redrive policy would take it, or a surplus task is to be stopped."""
+        """Return whether to retry in flight: the redrive policy would take it, or a surplus task is to be stopped."""
         if self._shutdown.requested or age > LONGEST_INVISIBLE - self._visibility:
             return False
         waits = result.action is not MessageAction.DEAD_LETTER
@@ -181,28 +203,29 @@ class MessageHandler:
         if outcome is JobOutcome.LEDGER_UNREACHABLE:
             if self._counters.ledger_failed():
                 text = "worker of %s: the ledger can't be reached, nothing is started meanwhile: %s"
-                log.error(text, self._url, result.why)
+                log.error(text, self._url, result.why, extra={"queue": self._url, "outcome": outcome.value})
         elif outcome in (JobOutcome.STARTED, JobOutcome.NO_CAPACITY):
             self._counters.ledger_granted()
 
 
-def _log_result(message: Message, result: AttemptResult) -> None:
+def _log_result(message: Message, result: AttemptResult, fields: Mapping[str, object]) -> None:
     """Log what an attempt came to, at a level by what somebody has to do about it."""
     outcome = result.outcome
     why = f": {result.why}" if result.why else ""
     tasks = ", ".join(map(short, result.arns))
     if outcome is JobOutcome.STARTED:
         how = "found" if result.adopted else "started"
-        log.info("message %s: %s %s", message.id, how, tasks)
+        log.info("message %s: %s %s", message.id, how, tasks, extra=fields)
     elif outcome is JobOutcome.SUCCEEDED:
-        log.info("message %s: %s succeeded", message.id, tasks)
+        log.info("message %s: %s succeeded", message.id, tasks, extra=fields)
     elif outcome is JobOutcome.SETTLED:
-        log.info("message %s: its job was started before", message.id)
+        log.info("message %s: its job was started before", message.id, extra=fields)
     elif outcome is JobOutcome.TOO_OLD:
-        log.error("message %s: UNKNOWN whether it was started, and too long ago to ask ECS; not started", message.id)
+        text = "message %s: UNKNOWN whether it was started, and too long ago to ask ECS; not started"
+        log.error(text, message.id, extra=fields)
     elif result.action is MessageAction.DEAD_LETTER:
-        log.warning("message %s is left to the redrive policy, %s%s", message.id, outcome, why)
+        log.warning("message %s is left to the redrive policy, %s%s", message.id, outcome, why, extra=fields)
     elif outcome in (JobOutcome.UNKNOWN, JobOutcome.PARTLY_STARTED, JobOutcome.LEASE_LOST, JobOutcome.FORBIDDEN):
-        log.warning("message %s is returned, %s%s", message.id, outcome, why)
+        log.warning("message %s is returned, %s%s", message.id, outcome, why, extra=fields)
     elif result.action is not MessageAction.DELETE:
-        log.info("message %s is returned, %s%s", message.id, outcome, why)
+        log.info("message %s is returned, %s%s", message.id, outcome, why, extra=fields)

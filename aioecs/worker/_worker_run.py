@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from aioecs import Batch
+from aioecs._client.client import access_of
 from aioecs.worker._aws import enter_client, is_lasting
 from aioecs.worker._clock import Clock
 from aioecs.worker._jobs.job_runner import JobRunner
@@ -83,6 +84,7 @@ class WorkerRun:
                 lease=settings.lease,
                 visibility=settings.visibility,
                 max_receives=max_receives,
+                emit=access_of(settings.client).emit,
             )
             log.info(
                 "worker of %s: receives, %d in flight at most; %r, lease %g s, skew %g s; redrive after %s receives",

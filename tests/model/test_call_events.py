@@ -27,6 +27,9 @@ EXAMPLES: list[call_events.Event] = [
     call_events.CallAmbiguous(call=1, error="AnswerLost"),
     call_events.LookupCompleted(call=1, found=1, whole=False, error="AccessDeniedException"),
     call_events.TaskAdopted(call=1, task_arns=("task/1",)),
+    call_events.StopSettled(task="task/1", cluster=None, error=None, seconds=0.1),
+    call_events.WaitSettled(goal="STOPPED", tasks=("task/1",), error="WaitTimeout", seconds=30.0),
+    call_events.JobAttempted(queue="q", message_id="m", outcome="started", task_arns=("task/1",), seconds=0.2),
     call_events.CallSettled(call=1, token="t-1", outcomes=(Outcome.STARTED,), task_arns=("task/1",), withdrawn=None),
     call_events.StartSettled(outcome=Outcome.STARTED, container_instance="i-1", token="t-1", task_arn="task/1"),
 ]

@@ -69,7 +69,7 @@ def test_a_wrong_setting_is_refused_at_once() -> None:
 
 
 def test_ctrl_c_withdraws_and_waits_for_the_truth(there: LocalECS, ecs: aioecs.sync.Client) -> None:
-    """KeyboardInterrupt's cause tells what came of it; the client goes on."""
+    """KeyboardInterrupt's cause has the outcome; the client goes on."""
     there.faults.add(SLOW)
     with ctrl_c(fault_used(there)), pytest.raises(KeyboardInterrupt) as raised:
         ecs.start_task(request(there, 2))
@@ -94,7 +94,7 @@ def test_ctrl_c_leaves_running_what_is_to_settle(there: LocalECS, ecs: aioecs.sy
 
 
 def test_ctrl_c_ends_a_wait_and_a_watch() -> None:
-    """The cause tells how far the tasks had come; they go on."""
+    """The cause has the last known tasks; they go on."""
     with local_ecs_on_thread(instances=1, pending_seconds=3600) as local, aioecs.sync.Client(**access(local)) as ecs:
         tasks = ecs.start_task(request(local)).tasks
         with ctrl_c(arrived(local, "DescribeTasks")), pytest.raises(KeyboardInterrupt) as raised:
@@ -109,18 +109,18 @@ def test_ctrl_c_ends_a_wait_and_a_watch() -> None:
 
 
 def test_a_second_ctrl_c_ends_the_wait(there: LocalECS) -> None:
-    """Not the settling: `on_settled` hears what came of it."""
+    """Not the settling: `on_settled` gets the outcome."""
     there.faults.add(Fault("delay", seconds=0.5))
-    heard = SettledStarts()
+    received = SettledStarts()
     again = threading.Event()
-    with aioecs.sync.Client(**access(there), on_settled=heard) as ecs:
+    with aioecs.sync.Client(**access(there), on_settled=received) as ecs:
         token = CancelToken()
         with ctrl_c(fault_used(there), again.wait), pytest.raises(KeyboardInterrupt) as raised:
             threading.Timer(0.1, again.set).start()
             ecs.start_task(request(there), token)
         assert find_start_error(raised.value) is None
         assert there.truth.requests["StopTask"] == 0
-    assert [start.outcome for start in heard.starts] == [Outcome.STOPPED]
+    assert [start.outcome for start in received.starts] == [Outcome.STOPPED]
     assert there.truth.running() == []
 
 
@@ -232,7 +232,7 @@ with aioecs.sync.Client(**access, pacing=None) as ecs:
 
 
 def test_ctrl_c_amid_fifty_threads_leaves_no_orphan() -> None:
-    """A process is sent SIGINT: each task that runs was told to a caller, and none was started twice."""
+    """A process is sent SIGINT: each task that runs was reported to a caller, and none was started twice."""
 
     with local_ecs_on_thread(
         instances=50, cpu=10**6, memory=10**6, faults=[Fault("delay", seconds=0.05, times=None)]
@@ -247,9 +247,9 @@ def test_ctrl_c_amid_fifty_threads_leaves_no_orphan() -> None:
             out, err = process.communicate(timeout=60)
         assert process.returncode == 0, err
         assert "Traceback" not in err
-        told = {arn: outcome for arn, outcome in json.loads(out.splitlines()[-1]) if arn}
+        reported = {arn: outcome for arn, outcome in json.loads(out.splitlines()[-1]) if arn}
         running = {task.arn for task in local.truth.running()}
-        assert running == {arn for arn, outcome in told.items() if outcome == "started"}
-        assert {task.arn for task in local.truth.tasks()} == set(told)
+        assert running == {arn for arn, outcome in reported.items() if outcome == "started"}
+        assert {task.arn for task in local.truth.tasks()} == set(reported)
         assert 0 < len(running) < 1000
         assert local.truth.duplicates() == []

@@ -109,6 +109,8 @@ def on_event(event: aioecs.Event) -> None:
             assert_type(event.call, int | None)
         case aioecs.types.RequestSent() | aioecs.types.RequestThrottled():
             assert_type(event.rate, float)
+        case aioecs.types.StopSettled() | aioecs.types.WaitSettled() | aioecs.types.JobAttempted():
+            assert_type(event.seconds, float)
         case aioecs.types.RequestAnswered() | aioecs.types.TaskAdopted():
             assert_type(event.task_arns, tuple[str, ...])
         case aioecs.types.RequestRejected():

@@ -45,7 +45,6 @@ class PlacementRecord(Protocol):
     @property
     def instances(self) -> tuple[str, ...]:
         """Where earlier attempts of the key may have been sent."""
-        ...
 
     async def add(self, instance: str) -> None:
         """Remember where a start is sent, before it is.
@@ -53,7 +52,6 @@ class PlacementRecord(Protocol):
         Raises:
             ECSError: it is not remembered; then nothing is sent.
         """
-        ...
 
 
 @attrs.frozen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from typing import Any
 
 from aioecs._batch.batch_call import BatchCall, ends_all
@@ -53,7 +53,8 @@ class PlacementStream(UnplacedStarts):
         self._shortage = ShortageNotifier(options.on_capacity_shortage or contexts.on_capacity_shortage)
         self._until: dict[int, float] = {}
         self._late_refusals: Counter[int] = Counter()
-        self.waiting = self._waitlist = Waitlist()
+        self._waitlist = Waitlist()
+        self.waiting: Sized = self._waitlist
         self._refusals: dict[int, StartResult] = {}
         self._looked_up: dict[int, int] = {}
         """Starts that are looked up, and how many snapshots had been begun when the answer was lost."""

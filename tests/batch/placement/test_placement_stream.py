@@ -479,7 +479,7 @@ def reconciler(monkeypatch: pytest.MonkeyPatch) -> HeldReconciler:
 
 
 async def test_a_refusal_is_confirmed_before_it_is_moved(local: LocalECS, client: aioecs.Client) -> None:
-    """The token is looked up; where nothing bears it, the start goes elsewhere."""
+    """The token is looked up; where no task has it, the start goes elsewhere."""
     full = local.instance_arns[0]
     before_the_first(client, lambda: fill(local, full))
     report = await client.place_tasks(DEMO, count=6, confirm_refusals=True)

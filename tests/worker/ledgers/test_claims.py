@@ -65,7 +65,7 @@ def test_the_table_of_claims(existing: Entry | None, after: float, outcome: Clai
 
 
 def test_only_the_holder_changes_what_stands() -> None:
-    """Others are told no, and change nothing; so is the holder once it is settled."""
+    """Others are refused, and change nothing; so is the holder once it is settled."""
     entries = JobEntries()
     assert entries.claim(new_entry(), NOW, SKEW).outcome is ClaimOutcome.GRANTED
     before = dict(entries.entries)
@@ -133,7 +133,7 @@ def test_a_job_is_as_large_as_a_ledger_holds() -> None:
             checked_size("k", instances)
 
 
-def test_a_digest_tells_requests_apart_and_keeps_no_secret() -> None:
+def test_a_digest_distinguishes_requests_and_keeps_no_secret() -> None:
     """It is the same wherever a job starts, and another for each key and request."""
     one = StartTaskRequest(task_definition="demo", container_instances=["a"])
     assert fingerprint("k", one) == fingerprint("k", one.replace(container_instances=["b"]))
