@@ -27,10 +27,10 @@ class Client(Starting, Operations):
     `CancelToken` cancels from any thread. A Ctrl-C does what a cancel does: the call is withdrawn, its thread waits
     `timeouts.settle` seconds at most for what came of it, and KeyboardInterrupt is then raised with the
     StartCancelled as its cause (see `aioecs.find_start_error`). A second Ctrl-C ends that wait; the client goes on,
-    and `on_settled` hears the end. Python raises KeyboardInterrupt in the main thread alone: hand other threads a
-    token, and cancel that.
+    and `on_settled` receives the outcome. Python raises KeyboardInterrupt in the main thread alone: pass a token to the
+    calls of other threads, and cancel that.
 
-    A call is refused on a thread whose event loop runs, which would stand still meanwhile; a notebook's cell, which
+    A call is refused on a thread whose event loop runs, which it would block; a notebook's cell, which
     IPython runs on its own loop, may block it. `on_settled` is called on the background loop's thread: it must not
     block, and can't call the client.
 

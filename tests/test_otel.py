@@ -160,7 +160,7 @@ async def test_throttled_lost_looked_up_and_adopted(collected: Collected) -> Non
 
 async def test_run_task(collected: Collected) -> None:
     """Its spans bear its own names, and the ARN of its task by the convention's name."""
-    async with LocalECS() as local, a_client(local, collected.hears) as client:
+    async with LocalECS() as local, a_client(local, collected.receives) as client:
         response = await client.run_task(aioecs.RunTaskRequest(task_definition="demo", launch_type="EC2"))
     (call,), (attempt,) = collected.named("aioecs.run_task"), collected.named("ECS.RunTask")
     assert attempt.attributes is not None
@@ -172,7 +172,7 @@ async def test_run_task(collected: Collected) -> None:
 async def test_stops_and_waits(collected: Collected) -> None:
     """Each is a span of its caller's, as long as it took; what failed is an error."""
     tracer = collected.tracers.get_tracer("the caller's")
-    async with LocalECS() as local, a_client(local, collected.hears) as client:
+    async with LocalECS() as local, a_client(local, collected.receives) as client:
         request = StartTaskRequest(task_definition="demo", container_instances=local.instance_arns[:1])
         (task,) = (await client.start_task(request)).tasks
         with tracer.start_as_current_span("the caller's") as outer:
@@ -210,7 +210,7 @@ async def test_stops_and_waits(collected: Collected) -> None:
 
 def test_an_attempt_of_a_worker(collected: Collected) -> None:
     """A span by the conventions for messaging."""
-    collected.hears(
+    collected.receives(
         JobAttempted(
             queue="https://sqs.us-east-1.amazonaws.com/123456789012/jobs",
             message_id="m-1",

@@ -229,7 +229,7 @@ class Client(StartingMany, Runs):
                 await self._stack.aclose()
 
     async def _left_open(self) -> None:
-        """Close the client of an event loop that ends: whoever was to close it no longer runs."""
+        """Close the client of an event loop that ends, and warn of it."""
         core = self._opened
         if core is None or self._state != "open":
             return

@@ -39,7 +39,7 @@ FEW = 10
 YOUNG = 300_000
 """In milliseconds: a stream that can be older is read to its end by itself before it is read with others."""
 LATE_INTERVAL = 10
-"""Between two looks for events of a stream that became readable late, in seconds, where it is read by itself."""
+"""Between two reads of what became readable late, in seconds, where a stream is read by itself."""
 MAX_BACKOFF = 10.0
 """Between two tries of a read that failed, in seconds."""
 MAX_FAILURES = 10
@@ -51,7 +51,7 @@ Hand = Callable[[LogLine], Awaitable[None]]
 
 
 class LogPoller:
-    """Reads the log streams that are followed, or asked for once."""
+    """Reads the log streams that are followed, or read once."""
 
     def __init__(self, core: Core, connect: Connect, wall_clock: Callable[[], float] = time.time) -> None:
         self._core = core

@@ -93,11 +93,11 @@ class Runs(Logs):
         for that. "keep" and "abandon" leave the task running.
 
         Raises:
-            InvalidRequest: a documented rule is broken, or the request asks for more than one task.
+            InvalidRequest: a documented rule is broken, or the request is for more than one task.
             StartRefused: ECS refused to start it; `failures` says why.
             StartError, ECSServiceError: as `start_task`, `place_task` or `run_task` raise them.
             StartCancelled: the scope or token fired; `starts` says whether the task was stopped.
-            TaskMissing, WaitTimeout: what became of a task that had started can't be told; `starts` has it.
+            TaskMissing, WaitTimeout: what became of a task that had started is not known; `starts` has it.
         """
         core = self._core()
         terms = terms_of(core, cancel_scope, timeout, on_timeout, container, log_lines, on_cancel)
@@ -130,7 +130,7 @@ class Runs(Logs):
         """Run the tasks of many requests at once, each as `run` does; one that fails never fails another.
 
         Each request is for one task, and `timeout` is each task's own. The requests are drawn as they are needed:
-        `max_running` is how many may be on their way or running at the same time, by default all. Starts on named
+        `max_running` is how many may be starting or running at the same time, by default all. Starts on named
         instances share calls where they are alike. `idempotency_key(request)` gives each a key.
 
         Raises:
@@ -192,8 +192,8 @@ class Runs(Logs):
         except ECSError as error:
             runs[at] = attrs.evolve(runs[at], error=error, starts=error.starts or runs[at].starts)
         except asyncio.CancelledError as cut:
-            if (truth := find_start_error(cut)) is not None:
-                runs[at] = attrs.evolve(runs[at], error=truth, starts=truth.starts or runs[at].starts)
+            if (withdrawn := find_start_error(cut)) is not None:
+                runs[at] = attrs.evolve(runs[at], error=withdrawn, starts=withdrawn.starts or runs[at].starts)
             raise
         if on_run is not None:
             try:
@@ -211,10 +211,10 @@ class Runs(Logs):
                 return result
             return with_tail(result, await self.log_tail(result, running.terms.log_lines))
         except WaitCancelled as cancelled:
-            truth = await running.withdrawn(cancelled.reason, cancelled.source)
+            withdrawn = await running.withdrawn(cancelled.reason, cancelled.source)
             if (around := await cancelled_around()) is not None:
-                raise around from truth
-            raise truth from None
+                raise around from withdrawn
+            raise withdrawn from None
         except asyncio.CancelledError as first:
             raise first from await running.withdrawn(None, None)
         except ECSError as error:

@@ -58,13 +58,13 @@ class Starting(ABC):
         Refusals for an instance are in the answer's `failures`; they don't raise.
 
         `cancel_scope` is a CancelToken or an `anyio.CancelScope`, which is watched and never entered, so it may be
-        handed to any number of calls. When it fires, or the caller is cancelled otherwise, what was not on the wire
-        is not sent; for what was, `on_cancel` decides, and the caller waits `timeouts.settle` seconds at most to
-        learn what came of it. A second cancel ends the wait; the client goes on, and `on_settled` receives the
-        outcome. `timeout`, in seconds from the call on, does what a token does that fires then, and the error is a
+        passed to any number of calls. When it fires, or the caller is cancelled otherwise, what was not written to the
+        connection is not sent; for what was, `on_cancel` decides, and the caller waits `timeouts.settle` seconds at
+        most for its outcome. A second cancel ends the wait; the client goes on, and `on_settled` receives the outcome.
+        `timeout`, in seconds from the call on, does what a token does that fires then, and the error is a
         StartTimeout. It goes together with a `cancel_scope`: the first of the two cancels.
 
-        `idempotency_key`, of any length, makes the token: the call looks first, adopts what it finds, and starts
+        `idempotency_key`, of any length, makes the token: the call looks up first, adopts what it finds, and starts
         only what is missing. It holds against retries in sequence, from any machine, for as long as ECS remembers
         a task: while it runs and about an hour after. It does not hold against two calls at the same moment on two
         machines, nor against one that follows another sooner than ECS shows its tasks (seconds). In one client,
@@ -74,7 +74,7 @@ class Starting(ABC):
 
         Raises:
             InvalidRequest: a documented rule is broken; nothing was sent.
-            ECSServiceError: ECS said no, by the error of its code; nothing was started.
+            ECSServiceError: ECS rejected it, by the error of its code; nothing was started.
             ConnectionFailed, CallTimeout: nothing was started.
             StartUnknown: ECS may have started some of it; `starts` says which, `token` is to look them up by.
             StartIncomplete: some of it runs, and ECS refused the rest.
@@ -118,15 +118,15 @@ class Starting(ABC):
 
         `idempotency_key`, of any length, makes the `client_token`: ECS itself then keeps apart two calls with the same
         key, also on two machines at the same moment. ECS knows it for 24 hours, or for one hour after the last of its
-        tasks has stopped if that is sooner. The call looks first, so a task that still runs is found beyond that too.
+        tasks has stopped if that is sooner. The call looks up first, so a task that still runs is found even later.
         What an earlier call started is returned, also where it has stopped, and the answer's `found` is True then.
         Tasks that aioecs itself stopped, because their call was cancelled, don't count: the next token of the key is
-        used. What this call started and what an earlier one did is told apart by when ECS created the task: a clock
+        used. What this call started and what an earlier one did is distinguished by when ECS created the task: a clock
         that is ahead by more than a second leaves running, after a cancel, what it would have stopped.
 
         Raises:
             InvalidRequest: a documented rule is broken; nothing was sent.
-            ECSServiceError: ECS said no, by the error of its code; nothing was started.
+            ECSServiceError: ECS rejected it, by the error of its code; nothing was started.
             ConnectionFailed, CallTimeout: nothing was started.
             StartUnknown: ECS may have started some of it; `starts` says how many, `token` is to look them up by.
             StartIncomplete: some of it runs, and ECS refused the rest.
@@ -149,7 +149,7 @@ class Starting(ABC):
     ) -> tuple[Task, ...]:
         """Return the tasks that bear a start's token, running or stopped, the oldest first; nothing is started.
 
-        Of a `StartResult` whose outcome is UNKNOWN it tells what ECS shows by now on its container instance; of a
+        Of a `StartResult` whose outcome is UNKNOWN it returns what ECS shows by now on its container instance; of a
         token, what it shows anywhere in `cluster`. An empty answer proves that nothing started only once
         `timeouts.consistency` seconds have passed since the request was sent. A cancel abandons the reads.
 
@@ -189,7 +189,7 @@ class Starting(ABC):
             self._core()  # it may have been left meanwhile
         call = self._preparer.call(request, idempotency_key, self._chosen_delivery(delivery))
         policy = self._policy(on_cancel)
-        with StartEvents(core.emit, call.record.starts) as told:
+        with StartEvents(core.emit, call.record.starts) as start_events:
             if may_have_fired(source, call.record.scope_deadline):
                 await refuse_if_cancelled(source, partial(cancelled, call.record))
             if idempotency_key is None:
@@ -197,7 +197,7 @@ class Starting(ABC):
                 call.begin()
             else:
                 shared_call = await self._joined(core, call, idempotency_key, source)
-            told.starts = shared_call.call.record.starts
+            start_events.starts = shared_call.call.record.starts
             with Wait(shared_call, source, policy, core.timeouts.settle) as wait:
                 return await wait.answer()
 
@@ -210,7 +210,7 @@ class Starting(ABC):
         reason: str | None,
         source: object,
     ) -> StartCancelled | InvalidRequest:
-        """Return what a caller is told who was cancelled before the request was even checked: nothing was sent."""
+        """Return the error of a caller that was cancelled before its request was checked: nothing was sent."""
         try:
             call = self._preparer.call(request, key, self._chosen_delivery(delivery))
         except InvalidRequest as broken:
@@ -248,7 +248,7 @@ class Starting(ABC):
     # ----------------------------------------------------------------------------------------------------- looking up
 
     def _ambiguous(self, start: StartResult) -> AmbiguousCall:
-        """Return what to look for to find a start."""
+        """Return the lookup that finds a start."""
         marked = start.request.started_by
         if not isinstance(start.request, RunTaskRequest):
             return AmbiguousCall(start.token, marked or start.token, (start.container_instance,), confirm=True)
@@ -261,10 +261,10 @@ class Starting(ABC):
         return AmbiguousCall(tagged, marked or start.token, (), confirm=True)
 
     async def _look_up(self, cluster: str | None, ambiguous_call: AmbiguousCall) -> tuple[Task, ...]:
-        looked = await self._preparer.reconciler(cluster).look_up(ambiguous_call, 0.0)
-        if looked.error is not None and not looked.tasks:
-            raise looked.error
-        return tuple(oldest_first(_on(ambiguous_call.instances, looked.tasks)))
+        lookup = await self._preparer.reconciler(cluster).look_up(ambiguous_call, 0.0)
+        if lookup.error is not None and not lookup.tasks:
+            raise lookup.error
+        return tuple(oldest_first(_on(ambiguous_call.instances, lookup.tasks)))
 
 
 async def _a_moment(record: CallRecord) -> None:

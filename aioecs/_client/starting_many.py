@@ -67,7 +67,7 @@ class StartingMany(Starting):
         of its own; `idempotency_key(request)` gives a request a key of its own, and it then shares no call.
 
         What ECS refuses for want of capacity is sent again for `wait_for_capacity` seconds from its first refusal: by
-        default it is not. That are `RESOURCE:*`, what AWS Fargate says of its capacity or of the account's limit, and
+        default it is not. That is `RESOURCE:*`, what AWS Fargate reports of its capacity or of the account's limit, and
         capacity providers without instances; any other reason is final. A request with a key or a `client_token` of its
         own is sent again only while none of its tasks runs, with the same token.
 
@@ -95,7 +95,7 @@ class StartingMany(Starting):
             idempotency_key: gives each request a key of its own; it then shares no call.
             on_cancel, delivery: as the client's, for what this batch starts.
             window: how long a start waits for equal ones to share its call with, in seconds.
-            drain: how long leaving the block waits for what is on its way, in seconds; None waits for all of it.
+            drain: how long leaving the block waits for what is in flight, in seconds; None waits for all of it.
         """
         session = BatchSession(
             self._core(),

@@ -67,7 +67,7 @@ class Starting(BackgroundClient):
 
         It blocks no loop, so it may be called beside one. `future.cancel()` withdraws the start as the token does:
         the future ends once it is known what that left behind, `cancelled()` is True then, and `result()` and
-        `exception()` tell the StartCancelled, as `end_start_task` does. `concurrent.futures.wait` and `as_completed`
+        `exception()` have the StartCancelled, as `end_start_task` does. `concurrent.futures.wait` and `as_completed`
         take it; callbacks are called on the background loop's thread.
 
         Raises:
@@ -84,7 +84,7 @@ class Starting(BackgroundClient):
     def end_start_task(self, future: Future[StartTaskResponse]) -> StartTaskResponse:
         """Wait for a start that `begin_start_task` began, and return its answer or raise its error.
 
-        A Ctrl-C meanwhile withdraws the start, as it does in `start_task`. It may be called again, and says the same.
+        A Ctrl-C meanwhile withdraws the start, as it does in `start_task`. It may be called again, and does the same.
 
         Raises:
             InvalidRequest: the future is not one of `begin_start_task`'s.

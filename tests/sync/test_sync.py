@@ -27,7 +27,7 @@ from aioecs import (
     StartTaskRequest,
     find_start_error,
 )
-from aioecs._blocking import Errand, Lease
+from aioecs._blocking import Lease, LoopCall
 from aioecs.testing import Fault, LocalECS
 
 SLOW = Fault("delay", seconds=0.3)
@@ -128,11 +128,11 @@ def test_ctrl_c_while_it_begins(there: LocalECS, ecs: aioecs.sync.Client, monkey
     """Before it was handed over and just after: nothing is left that nobody waits for."""
     send = Lease.send
 
-    def sent(lease: Lease, errand: Errand[Any]) -> None:
-        send(lease, errand)
+    def sent(lease: Lease, loop_call: LoopCall[Any]) -> None:
+        send(lease, loop_call)
         raise KeyboardInterrupt
 
-    def unsent(lease: Lease, errand: Errand[Any]) -> None:
+    def unsent(lease: Lease, loop_call: LoopCall[Any]) -> None:
         raise KeyboardInterrupt
 
     for broken, begin in itertools.product((sent, unsent), (ecs.begin_start_task, ecs.start_task)):
@@ -173,18 +173,18 @@ def test_ctrl_c_together_with_the_answer_loses_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What had come is in the cause, as it is, for one request and for many."""
-    result = Errand.result
+    result = LoopCall.result
     interrupted: list[object] = []
 
-    def interrupted_result(errand: Any, timeout: float | None = None) -> Any:
-        answer = result(errand, timeout)
-        if threading.current_thread() is threading.main_thread() and errand not in interrupted:
-            interrupted.append(errand)
+    def interrupted_result(loop_call: Any, timeout: float | None = None) -> Any:
+        answer = result(loop_call, timeout)
+        if threading.current_thread() is threading.main_thread() and loop_call not in interrupted:
+            interrupted.append(loop_call)
             raise KeyboardInterrupt
         return answer
 
     full = StartTaskRequest(task_definition="demo", container_instances=[*there.instance_arns[:1], "0" * 32])
-    monkeypatch.setattr(Errand, "result", interrupted_result)
+    monkeypatch.setattr(LoopCall, "result", interrupted_result)
     for call, outcomes in (
         (functools.partial(ecs.start_task, full), [Outcome.STARTED, Outcome.REFUSED]),
         (functools.partial(ecs.start_tasks, [request(there, 2)]), [Outcome.STARTED] * 2),
