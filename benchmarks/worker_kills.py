@@ -50,7 +50,8 @@ from benchmarks.worker_processes import (
 )
 
 KILL_INTERVAL = 4.0  # in seconds, the mean time between two kills
-MOST_RECEIVES = 30
+MOST_RECEIVES = {"stopped": 30}
+"""After so many receives a message is a dead letter; where jobs are sent twice, one copy waits long for the other."""
 SCENARIOS = tuple(OPTIONS)
 LEDGERS = ("dynamodb", "sqlite")
 
@@ -89,7 +90,7 @@ def run(scenario: str, kind: str, jobs: int) -> Row:
     ):
         served = ServedECS(kwargs, instances)
         sqs = boto3.client("sqs", endpoint_url=aws, region_name="us-east-1")
-        queue, dead_letters = _queues(sqs)
+        queue, dead_letters = _queues(sqs, MOST_RECEIVES.get(scenario, 1000))
         ledger = str(Path(folder) / "jobs.db") if kind == "sqlite" else "dynamodb"
         settings = WorkerSettings(scenario, aws, queue, dict(kwargs), instances, ledger)
         if kind == "dynamodb":
@@ -145,10 +146,10 @@ async def _create_table(aws: str) -> None:
         await ledger.create_table()
 
 
-def _queues(sqs: Any) -> tuple[str, str]:
+def _queues(sqs: Any, most_receives: int) -> tuple[str, str]:
     dead_letters = sqs.create_queue(QueueName="dead_letters")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=dead_letters, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": MOST_RECEIVES})
+    policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": most_receives})
     queue = sqs.create_queue(QueueName="jobs", Attributes={"RedrivePolicy": policy})["QueueUrl"]
     return queue, dead_letters
 

@@ -167,13 +167,11 @@ def is_done(local: LocalECS, output: list[str]) -> bool:
 
 
 async def made_queue(url: str, local: LocalECS) -> str:
-    """Make a queue with a few messages: two that name a container instance, and the events of a task that ended."""
+    """Make a queue with a few messages: two that name a job, and the events of a task that ended."""
     async with get_session().create_client("sqs", endpoint_url=url, region_name="us-east-1") as sqs:
         queue: str = (await sqs.create_queue(QueueName=f"jobs-{uuid.uuid4()}"))["QueueUrl"]  # moto keeps queues
         for job in ("a", "b"):
-            await sqs.send_message(
-                QueueUrl=queue, MessageBody=f'{{"job": "{job}", "instance": "{local.instance_arns[0]}"}}'
-            )
+            await sqs.send_message(QueueUrl=queue, MessageBody=json.dumps({"job": job}))
         for event in events_of_a_task(local):
             await sqs.send_message(QueueUrl=queue, MessageBody=json.dumps(event))
     return queue

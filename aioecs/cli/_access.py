@@ -94,11 +94,14 @@ def _options(
     endpoint_url: Annotated[
         str | None,
         typer.Option(
-            "--endpoint-url", metavar="URL", help="Another endpoint than the Region's own.", rich_help_panel=ACCESS
+            "--endpoint-url",
+            metavar="URL",
+            help="Endpoint to use in place of the Region's own.",
+            rich_help_panel=ACCESS,
         ),
     ] = None,
     no_verify_ssl: Annotated[
-        bool, typer.Option("--no-verify-ssl", help="Check no TLS certificates.", rich_help_panel=ACCESS)
+        bool, typer.Option("--no-verify-ssl", help="Do not check TLS certificates.", rich_help_panel=ACCESS)
     ] = False,
     ca_bundle: Annotated[
         Path | None,
@@ -108,7 +111,7 @@ def _options(
             exists=True,
             dir_okay=False,
             readable=True,
-            help="Certificates to check with, as PEM.",
+            help="File of certificates to check TLS with, as PEM.",
             rich_help_panel=ACCESS,
         ),
     ] = None,
@@ -118,7 +121,7 @@ def _options(
             "--cli-connect-timeout",
             metavar="SECONDS",
             min=1,
-            help="Time to connect; by default 3.",
+            help="How long a connection may take; by default 3.",
             rich_help_panel=ACCESS,
         ),
     ] = None,
@@ -128,7 +131,7 @@ def _options(
             "--cli-read-timeout",
             metavar="SECONDS",
             min=1,
-            help="Time to wait for an answer; by default 15.",
+            help="How long an answer may take; by default 15.",
             rich_help_panel=ACCESS,
         ),
     ] = None,

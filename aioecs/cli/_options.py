@@ -42,10 +42,12 @@ class Packed(StrEnum):
 
 Cluster = Annotated[
     str | None,
-    typer.Option("--cluster", metavar="NAME", help="Name or ARN; without it, default.", rich_help_panel=WHERE),
+    typer.Option(
+        "--cluster", metavar="NAME", help="Name or ARN of the cluster; by default: default.", rich_help_panel=WHERE
+    ),
 ]
 AsJson = Annotated[
-    bool, typer.Option("--json", help="JSON, one value a line.", rich_help_panel=OUTPUT, show_default=False)
+    bool, typer.Option("--json", help="Write JSON, one value a line.", rich_help_panel=OUTPUT, show_default=False)
 ]
 
 

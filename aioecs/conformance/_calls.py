@@ -22,7 +22,7 @@ _BACKOFF = 1.0  # seconds between them
 def single_attempts(**members: Any) -> Config:
     """Return a configuration of botocore without retries."""
     settings: dict[str, Any] = {"retries": {"total_max_attempts": 1, "mode": "standard"}, **members}
-    return Config(**{"connect_timeout": 5, "read_timeout": 60, **settings})
+    return Config(**{"connect_timeout": 5, "read_timeout": 60, "max_pool_connections": 50, **settings})
 
 
 class Blocked(Exception):

@@ -85,7 +85,7 @@ def as_markdown(report: Report) -> str:
     summary = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
     lines = [
         *(f"- {name}: {_cell(value)}" for name, value in report.about.items()),
-        f"- {report.tasks} tasks started, {report.requests} requests sent",
+        f"- {report.tasks} tasks started, about {report.requests} requests sent",
         f"- {'interrupted: ' if report.interrupted else ''}{summary}",
         *(f"- left behind: {_cell(line)}" for line in report.left),
         "",

@@ -33,16 +33,16 @@ class Run:
 
 @asynccontextmanager
 async def local_run(
-    *, options: Options | None = None, consistency: float = 0.3, region: str = "us-east-1", **settings: Any
+    *, options: Options | None = None, consistency: float = 5.0, clock: VirtualClock | None = None, **settings: Any
 ) -> AsyncIterator[Run]:
     """Serve a local ECS with these settings, and prepare a run on its first two instances; hours pass at once."""
-    clock = VirtualClock()
+    clock = clock or VirtualClock()
 
     async def pass_time(seconds: float) -> None:
         clock.advance(seconds)
 
     async with (
-        LocalECS(clock=clock, region=region, **settings) as local,
+        LocalECS(clock=clock, **settings) as local,
         connected(SESSION, **local.client_kwargs()) as connection,
     ):
         setup = await prepare(

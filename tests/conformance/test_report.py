@@ -63,7 +63,7 @@ def test_markdown() -> None:
     text = as_markdown(report(judged(NAME, False, "a|b\nc"), left=("x",), interrupted=True))
     assert text.splitlines() == [
         "- cluster: c\\|1",
-        "- 2 tasks started, 9 requests sent",
+        "- 2 tasks started, about 9 requests sent",
         "- interrupted: 1 differs",
         "- left behind: x",
         "",

@@ -149,7 +149,7 @@ async def lost_start(run: Run, fault: Fault) -> None:
 
 async def test_the_task_of_a_lost_answer_is_found_and_stopped() -> None:
     """Also if ECS shows it late; a start that left nothing is given up after the time for consistency."""
-    async with local_run(visibility_lag=0.1, describe_lag=0) as run:
+    async with local_run(visibility_lag=0.1, describe_lag=0, consistency=0.5) as run:
         await lost_start(run, Fault("reset", when="after"))
         await lost_start(run, Fault("reset"))
         assert await clean_up(run.context) == ()
@@ -170,7 +170,7 @@ async def test_what_is_left_is_said() -> None:
 
 async def test_options_of_the_whole_table() -> None:
     """What needs an option is not run without it, and says which."""
-    async with local_run(options=Options()) as run:
+    async with local_run(options=Options(), consistency=0.1) as run:
         run.local.engine.denied.update(["StartTask", "RunTask"])
         report = await run_checks(run.context, NEVER)
         seen = {finding.fact.name: finding.seen for finding in report.findings}

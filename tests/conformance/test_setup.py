@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from aioecs.conformance._calls import single_attempts
 from aioecs.conformance._setup import CannotRun, Options, prepare, registered
 from aioecs.testing import LocalECS
 from tests.conformance.runs import SESSION
@@ -77,7 +78,7 @@ async def test_nothing_answers() -> None:
     """The error names the endpoint."""
     async with LocalECS() as local:
         kwargs = local.client_kwargs()
-    async with SESSION.create_client("ecs", **kwargs) as ecs:
+    async with SESSION.create_client("ecs", config=single_attempts(), **kwargs) as ecs:
         with pytest.raises(CannotRun, match=f"no answer from {kwargs['endpoint_url']}"):
             await prepare(ecs, cluster="c", task_definition="t")
 

@@ -13,7 +13,7 @@ NOW = 1_800_000_000.0
     ("reading", "off"),
     [
         (ClockReading(NOW, NOW, NOW), 0),
-        (ClockReading(NOW, NOW + 0.9, NOW + 0.99), 0),  # a Date tells whole seconds
+        (ClockReading(NOW, NOW + 0.9, NOW + 0.99), 0),  # a Date has whole seconds
         (ClockReading(NOW, NOW + 31, NOW + 31.1), 30),
         (ClockReading(NOW, NOW - 30.1, NOW - 30), -30),
         (ClockReading(NOW, NOW - 25, NOW + 0.5), 0),  # a long poll, whose answer was made at its end
@@ -26,7 +26,7 @@ def test_what_is_proven(reading: ClockReading, off: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ahead", "skew", "said"),
+    ("ahead", "skew", "expected"),
     [
         (0, 0.1, None),
         (2.4, 5, None),
@@ -36,16 +36,16 @@ def test_what_is_proven(reading: ClockReading, off: float) -> None:
         (3, 5, "within half of skew=5 s: set the clock"),
     ],
 )
-def test_two_clocks_are_no_further_apart_than_skew(ahead: float, skew: float, said: str | None) -> None:
+def test_two_clocks_are_no_further_apart_than_skew(ahead: float, skew: float, expected: str | None) -> None:
     """Each may be off by half of it."""
     sent = NOW + ahead + (1 if ahead > 0 else 0)
     error = clock_error(ClockReading(NOW, sent, sent), skew)
-    assert (said is None) == (error is None)
-    assert said is None or said in str(error)
+    assert (expected is None) == (error is None)
+    assert expected is None or expected in str(error)
 
 
 def test_the_first_proof_counts() -> None:
-    """What says nothing changes nothing."""
+    """An answer without a Date changes nothing."""
     clock = Clock(5)
     clock.add(None)
     clock.add(ClockReading(NOW, NOW, NOW))

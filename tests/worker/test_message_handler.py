@@ -51,7 +51,7 @@ class ScriptedStarter:
 
 
 class FakeInFlightMessages:
-    """Deletes and returns messages at once, or says that it could not."""
+    """Deletes and returns messages at once, or reports that it could not."""
 
     def __init__(self) -> None:
         self.held: list[str] = []
@@ -92,7 +92,7 @@ class Scene:
 
 
 @asynccontextmanager
-async def a_scene(
+async def make_scene(
     *script: AttemptResult | Exception, max_receives: int | None = None, **starter: Any
 ) -> AsyncIterator[Scene]:
     """Set one: jitter show the most, and the wall's clock goes with the loop's."""
@@ -128,7 +128,7 @@ def test_what_becomes_of_it(outcome: JobOutcome, caplog: pytest.LogCaptureFixtur
 
     async def main() -> tuple[float | None, WorkerStatistics]:
         action = DECISIONS[outcome].action
-        async with a_scene(
+        async with make_scene(
             AttemptResult(outcome, action, "why", started=int(outcome is JobOutcome.STARTED)),
             lease=30 if action is MessageAction.RETURN_AFTER_LEASE else 0,
         ) as scene:
@@ -161,7 +161,7 @@ def test_what_becomes_of_it(outcome: JobOutcome, caplog: pytest.LogCaptureFixtur
 
 
 @pytest.mark.parametrize(
-    ("outcome", "level", "said"),
+    ("outcome", "level", "expected"),
     [
         (JobOutcome.STARTED, None, ""),
         (JobOutcome.HELD, None, ""),
@@ -178,23 +178,25 @@ def test_what_becomes_of_it(outcome: JobOutcome, caplog: pytest.LogCaptureFixtur
         ),
     ],
 )
-def test_what_is_logged(outcome: JobOutcome, level: str | None, said: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Once each, at the level of who should hear it; what passes by itself is no news."""
+def test_what_is_logged(
+    outcome: JobOutcome, level: str | None, expected: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once each, at a level by what is to be done; what passes by itself is not logged there."""
 
     async def main() -> None:
-        async with a_scene(AttemptResult(outcome, DECISIONS[outcome].action, "why")) as scene:
+        async with make_scene(AttemptResult(outcome, DECISIONS[outcome].action, "why")) as scene:
             await scene.handle()
 
     run_in_virtual_time(main())
     assert [record.levelname for record in caplog.records] == ([level] if level else [])
-    assert said in caplog.text
+    assert expected in caplog.text
 
 
 def test_a_ledger_that_stays_down_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     """However many messages meet it; what was granted meanwhile makes it be looked for soon the next time."""
 
     async def main() -> None:
-        async with a_scene(DOWN) as scene:
+        async with make_scene(DOWN) as scene:
             await scene.handle()
             await scene.handle()
             assert (scene.counters.probe(), scene.counters.probe()) == (1, 2)
@@ -211,7 +213,7 @@ def test_a_delete_that_failed_is_not_counted() -> None:
     """Its message comes again, and its job is found settled."""
 
     async def main() -> None:
-        async with a_scene(STARTED) as scene:
+        async with make_scene(STARTED) as scene:
             scene.in_flight.fails = True
             await scene.handle()
             assert (scene.counters.now.started, scene.counters.now.deleted) == (1, 0)
@@ -224,7 +226,7 @@ def test_an_unforeseen_error_harms_no_other(lease: float, back_in: float, caplog
     """It is logged; where an intent may stand the message comes when its lease has ended."""
 
     async def main() -> None:
-        async with a_scene(ZeroDivisionError(), lease=lease) as scene:
+        async with make_scene(ZeroDivisionError(), lease=lease) as scene:
             await scene.handle()
             assert scene.in_flight.finished == [back_in]
             assert (scene.counters.now.unknown, scene.counters.now.returned) == (1, 1)
@@ -247,7 +249,7 @@ def test_a_message_that_only_waits_is_kept_on_its_last_receive(
     """Else the redrive policy would take it; so is one whose task may be one too many. Its delays go on growing."""
 
     async def main() -> None:
-        async with a_scene(NO_CAPACITY, HELD, NO_CAPACITY, STARTED, max_receives=most, surplus=ours) as scene:
+        async with make_scene(NO_CAPACITY, HELD, NO_CAPACITY, STARTED, max_receives=most, surplus=ours) as scene:
             await scene.handle(receives)
             if kept:
                 first = 2.0 ** (receives - 1)
@@ -263,7 +265,7 @@ def test_a_poisoned_one_is_not_kept() -> None:
     """It is what the redrive policy is for."""
 
     async def main() -> None:
-        async with a_scene(AttemptResult(JobOutcome.REFUSED, MessageAction.DEAD_LETTER), max_receives=1) as scene:
+        async with make_scene(AttemptResult(JobOutcome.REFUSED, MessageAction.DEAD_LETTER), max_receives=1) as scene:
             await scene.handle()
             assert scene.in_flight.finished == [1]
 
@@ -271,11 +273,11 @@ def test_a_poisoned_one_is_not_kept() -> None:
 
 
 def test_no_longer_than_the_queue_hides_it() -> None:
-    """SQS shows it to others after twelve hours, whatever is said."""
+    """SQS shows it to others after twelve hours in any case."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        async with a_scene(NO_CAPACITY, max_receives=1) as scene:
+        async with make_scene(NO_CAPACITY, max_receives=1) as scene:
             began = loop.time()
             await scene.handle()
             assert LONGEST_INVISIBLE - 60 - 900 - 1 <= loop.time() - began <= LONGEST_INVISIBLE - 60
@@ -283,11 +285,11 @@ def test_no_longer_than_the_queue_hides_it() -> None:
     run_in_virtual_time(main())
 
 
-# What is said at INFO, and counted ------------------------------------------------------------------------------------
+# What is logged at INFO, and counted --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("tried", "said"),
+    ("result", "expected"),
     [
         (attrs.evolve(STARTED, arns=("arn:aws:ecs:r:1:task/default/86f7",)), "message m: started 86f7"),
         (AttemptResult(JobOutcome.SETTLED, MessageAction.DELETE), "message m: its job was started before"),
@@ -298,16 +300,16 @@ def test_no_longer_than_the_queue_hides_it() -> None:
         ),
     ],
 )
-def test_a_line_for_each_job(tried: AttemptResult, said: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_line_for_each_job(result: AttemptResult, expected: str, caplog: pytest.LogCaptureFixture) -> None:
     """At INFO, where nobody need hear it; never a word of the message."""
 
     async def main() -> None:
-        async with a_scene(tried) as scene:
+        async with make_scene(result) as scene:
             await scene.handle()
 
     caplog.set_level("INFO", "aioecs")
     run_in_virtual_time(main())
-    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("INFO", said)]
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("INFO", expected)]
 
 
 def test_why_ecs_refused_is_counted() -> None:
@@ -315,7 +317,7 @@ def test_why_ecs_refused_is_counted() -> None:
 
     async def main() -> None:
         refused = AttemptResult(JobOutcome.REFUSED, MessageAction.DEAD_LETTER, reasons=("MISSING", "AGENT"))
-        async with a_scene(refused) as scene:
+        async with make_scene(refused) as scene:
             await scene.handle()
             await scene.handle()
             assert scene.counters.now.refusals == {"MISSING": 2, "AGENT": 2}
@@ -328,7 +330,7 @@ def test_what_no_later_try_can_mend_ends_the_worker() -> None:
 
     async def main() -> None:
         denied = LedgerError("denied")
-        async with a_scene(attrs.evolve(DOWN, fatal=denied)) as scene:
+        async with make_scene(attrs.evolve(DOWN, fatal=denied)) as scene:
             await scene.handle()
             assert scene.shutdown.requested
             assert scene.shutdown.error is denied
@@ -348,10 +350,10 @@ def in_group(name: str, receives: int = 1, group: str = "g") -> Message:
 def handled(
     messages: list[Message], *script: AttemptResult, max_receives: int | None = None
 ) -> tuple[list[float | None], int]:
-    """Carry them, received together, and return how each was parted with, in that order, and how many were begun."""
+    """Handle messages that were received together; return how each was finished, in order, and how many were begun."""
 
     async def main() -> tuple[list[float | None], int]:
-        async with a_scene(*script, max_receives=max_receives) as scene:
+        async with make_scene(*script, max_receives=max_receives) as scene:
             async with asyncio.TaskGroup() as group:
                 for message in messages:
                     group.create_task(scene.handler.handle(message))
@@ -364,7 +366,7 @@ def test_one_of_a_group_goes_after_the_other() -> None:
     """Each is begun when the one before it is settled."""
 
     async def main() -> None:
-        async with a_scene(STARTED) as scene, asyncio.TaskGroup() as group:
+        async with make_scene(STARTED) as scene, asyncio.TaskGroup() as group:
             for message in (in_group("a"), in_group("b"), in_group("c"), in_group("x", group="other")):
                 group.create_task(scene.handler.handle(message))
             await asyncio.sleep(10)
@@ -401,13 +403,13 @@ def test_what_rests_as_the_worker_ends_goes_back() -> None:
     """It is tried once more, which begins nothing then, and is named among those that are left."""
 
     async def main() -> None:
-        async with a_scene(
+        async with make_scene(
             NO_CAPACITY, AttemptResult(JobOutcome.WITHDRAWN, MessageAction.RETURN_NOW), max_receives=10
         ) as scene:
-            carrying = asyncio.create_task(scene.handle(receives=10))
+            handling = asyncio.create_task(scene.handle(receives=10))
             await asyncio.sleep(30)
             scene.shutdown.request("SIGTERM")
-            await carrying
+            await handling
             assert scene.delays == [29]
             assert scene.in_flight.finished == [0]
             assert (scene.counters.now.left, scene.counters.now.returned) == (("m",), 1)
@@ -420,12 +422,12 @@ def test_cut_off_it_is_given_back(lease: float, back_in: float) -> None:
     """Where an intent may stand, when its lease has ended for everybody; the cancel goes on."""
 
     async def main() -> None:
-        async with a_scene(STARTED, lease=lease) as scene:
-            carrying = asyncio.create_task(scene.handle())
+        async with make_scene(STARTED, lease=lease) as scene:
+            handling = asyncio.create_task(scene.handle())
             await iterations(3)
-            carrying.cancel()
-            await asyncio.wait([carrying])
-            assert carrying.cancelled()
+            handling.cancel()
+            await asyncio.wait([handling])
+            assert handling.cancelled()
             assert scene.in_flight.finished == [pytest.approx(back_in)]
             assert (scene.counters.now.left, scene.counters.now.started) == (("m",), 0)
 
@@ -436,7 +438,7 @@ def test_one_that_comes_too_late_is_left() -> None:
     """It is visible to others at once."""
 
     async def main() -> None:
-        async with a_scene(STARTED) as scene:
+        async with make_scene(STARTED) as scene:
             scene.handler.return_unsettled(Message(id="late", body=""))
             assert (scene.in_flight.finished, scene.starter.tries) == ([0.0], [])
             assert scene.counters.now.left == ("late",)

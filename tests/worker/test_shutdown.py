@@ -12,7 +12,7 @@ from aioecs.worker._shutdown import Shutdown
 
 
 def test_it_is_told_once_and_again() -> None:
-    """The first time begins the end and says why; the second is no beginning."""
+    """The first request begins it and has the reason; the second begins nothing."""
 
     async def main() -> None:
         shutdown = Shutdown(5)
@@ -74,7 +74,7 @@ class Work:
 def test_work_is_done_unless_the_end_begins(
     seconds: float, told_at: float | None, grace: float, answer: str | None, took: float
 ) -> None:
-    """Then it has so long to come to its own end, and is cut off."""
+    """Then it has so long to end by itself, and is cancelled."""
 
     async def main() -> None:
         shutdown, loop, work = Shutdown(5), asyncio.get_running_loop(), Work(seconds)
@@ -125,12 +125,12 @@ def test_a_cancel_cuts_it_and_leaves_no_task() -> None:
         ([1, 60], 2, 2, [False, True]),
         ([0.5], 2, 0.5, [False]),
     ],
-    ids=["none", "all are done", "the time is over", "told again", "done before it is told again"],
+    ids=["none", "all are done", "the time is over", "requested again", "done before it is requested again"],
 )
 def test_jobs_are_waited_for_and_cut_off(
     seconds: list[float], again_at: float | None, took: float, cut: list[bool]
 ) -> None:
-    """As long as `drain` allows from the beginning of the end; told again, no longer."""
+    """As long as `drain` allows from the first request; not after a second one."""
 
     async def main() -> None:
         shutdown, loop = Shutdown(5), asyncio.get_running_loop()

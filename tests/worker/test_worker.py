@@ -288,7 +288,7 @@ async def test_it_drains(world: QueueSetup, how: str) -> None:
 
 
 async def test_a_second_cancel_ends_the_draining(world: QueueSetup) -> None:
-    """What hangs is returned, to be looked up by whoever comes next."""
+    """What hangs is returned, and the next worker looks it up."""
     world.local.faults.add(Fault("hang", times=None))
     await world.send("job")
     worker = world.worker(drain=30)
@@ -437,9 +437,9 @@ async def test_queue_and_ledger_are_reached_as_ecs_is(
             await until(lambda: worker.statistics().deleted == 1)
     assert len(world.local.truth.calls()) == 1
     ours = [record for record in caplog.records if record.name != "werkzeug"]
-    told = "\n".join(f"{record.getMessage()} {record.msg!r} {record.args!r}" for record in ours)
+    found = "\n".join(f"{record.getMessage()} {record.msg!r} {record.args!r}" for record in ours)
     for secret in ("body", "attribute", "secret", "token"):
-        assert f"canary-{secret}" not in told
+        assert f"canary-{secret}" not in found
 
 
 async def test_without_credentials_it_ends(moto: str, keys: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -489,7 +489,7 @@ async def test_a_fifo_queue_keeps_its_order(world: QueueSetup) -> None:
 
 
 async def test_no_answer_of_the_queue_ends_it(world: QueueSetup, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two hundred bodies that are none of SQS, over real sockets; told to end, it ends."""
+    """Two hundred bodies that are none of SQS, over real sockets; at a request to end it ends."""
     monkeypatch.setattr(_worker_run, "idle_delay", lambda *_: 0.0)
     monkeypatch.setattr(_worker_run, "growing_delay", lambda *_: 0.0)
     jitter = random.Random(11)
@@ -524,7 +524,7 @@ async def test_it_runs_once_at_a_time(world: QueueSetup) -> None:
 
 
 async def test_a_queue_that_isn_t_there(world: QueueSetup) -> None:
-    """It is said at once."""
+    """It ends at once with that error."""
     worker = Worker(
         world.client, f"{world.queue}-not", world.to_request, ledger=MemoryLedger(), sqs_endpoint_url=world.url
     )

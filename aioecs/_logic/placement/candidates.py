@@ -17,7 +17,8 @@ from aioecs._logic.placement.ranking import Amounts, Key, Queue, Tournament
 from aioecs._model.arn import short
 from aioecs._model.placement import Binpack, Placement, Random, Spread
 
-_RANDOM_TRIES = 16  # random numbers that are tried for a random host before all that have capacity are looked for
+_RANDOM_TRIES = 16  # hosts that are tried at random before all that have capacity are looked for, and ...
+_HOSTS_PER_TRY = 200  # ... one more for so many hosts: to look for all of them takes as much longer
 
 
 @attrs.define(eq=False)
@@ -102,7 +103,7 @@ class Candidates:
 
         if not isinstance(self.placement, Random):
             return group.open.first(amounts, suits)
-        for _ in range(_RANDOM_TRIES):
+        for _ in range(_RANDOM_TRIES + len(group.open) // _HOSTS_PER_TRY):
             candidate = group.open.any(self._random_number())
             if candidate is not None and suits(candidate):
                 return candidate

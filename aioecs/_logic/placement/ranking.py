@@ -61,11 +61,12 @@ class Queue(Generic[T]):
 class Tournament(Generic[T]):
     """Finds the least key among the items that are large enough, for any size.
 
-    A heap has the least key of all: mostly that item is large enough. Where it is not, items are found in trees: they
-    are kept in classes by their first amount, a quarter of a power of two each, and each class is a binary tree whose
-    nodes know the least key below them, and the most of each amount. In the classes above the one that is asked for
-    the first amount is enough for certain, so that mostly one amount alone decides. The trees take note of what has
-    changed only when they are needed.
+    A heap has the least key of all: mostly that item is large enough. Where it is not, items are found in trees. They
+    are kept in classes by their first two amounts, half a power of two each, and each class is a binary tree whose
+    nodes know the least key below them, and the most of each amount. In the classes above those that are asked for,
+    every item has enough of both, so the least key of such a tree is found at once; in the few others, branches that
+    have too little are left out. So the cost is that of looking at each class, of which there are some hundreds at most,
+    and hardly grows with the number of items. The trees take note of what has changed only when they are needed.
     """
 
     def __init__(self, items: Iterable[tuple[T, Key, Amounts]] = ()) -> None:
@@ -74,12 +75,12 @@ class Tournament(Generic[T]):
         self._place: dict[T, int] = {item: at for at, item in enumerate(self._listed)}
         self._numbers = itertools.count()
         self._heap = self._all_keys()
-        self._trees: dict[int, _Tree[T]] = {}
-        self._class_of: dict[T, int] = {}
+        self._trees: dict[Class, _Tree[T]] = {}
+        self._class_of: dict[T, Class] = {}
         self._changed: dict[T, None] = {}
-        sorted_: dict[int, list[tuple[T, Key, Amounts]]] = {}
+        sorted_: dict[Class, list[tuple[T, Key, Amounts]]] = {}
         for item, (key, amounts) in self._held.items():
-            number = self._class_of[item] = _class(amounts[0])
+            number = self._class_of[item] = _classes(amounts)
             sorted_.setdefault(number, []).append((item, key, amounts))
         for number, held in sorted_.items():
             self._trees[number] = _Tree(held)
@@ -133,11 +134,13 @@ class Tournament(Generic[T]):
     def fitting(self, amounts: Amounts, suits: Callable[[T], bool]) -> Iterator[T]:
         """Yield those that are large enough and suit, the least key first."""
         self._catch_up()
-        own = _class(amounts[0])
-        ahead: list[tuple[Key, int, int]] = []
+        first, second = _classes(amounts)
+        ahead: list[tuple[Key, Class, int]] = []
         for number, tree in self._trees.items():
-            if number >= own and (key := tree.keys[1]) is not None and _enough(tree.most[1], amounts):
-                ahead.append((key, number, 1))
+            if number[0] >= first and number[1] >= second:
+                key = tree.keys[1]
+                if key is not None and _enough(tree.most[1], amounts):
+                    ahead.append((key, number, 1))
         if len(ahead) > 1:
             heapq.heapify(ahead)
         while ahead:
@@ -150,10 +153,12 @@ class Tournament(Generic[T]):
         """Let the trees take note of what has changed."""
         for item in self._changed:
             held, old = self._held.get(item), self._class_of.get(item)
-            number = _class(held[1][0]) if held is not None else None
+            number = _classes(held[1]) if held is not None else None
             if old is not None and old != number:
                 self._trees[old].drop(item)
                 del self._class_of[item]
+                if not len(self._trees[old]):
+                    del self._trees[old]
             if held is None or number is None:
                 continue
             self._class_of[item] = number
@@ -170,10 +175,18 @@ class Tournament(Generic[T]):
         return self._listed[min(int(random_number * count), count - 1)] if count else None
 
 
-def _class(amount: int) -> int:
-    """Return the class of an amount: four to each power of two; a larger amount has no smaller class."""
-    bits = amount.bit_length()
-    return amount if bits < 3 else bits << 2 | amount >> bits - 3 & 3
+Class = tuple[int, int]
+"""The classes of the first two amounts of an item."""
+
+
+def _classes(amounts: Amounts) -> Class:
+    """Return the classes of the first two amounts, two to each power of two; a larger amount has no smaller class."""
+    first, second, _ = amounts
+    bits, more = first.bit_length(), second.bit_length()
+    return (
+        bits << 1 | first >> bits - 2 & 1 if bits > 1 else bits << 1,
+        more << 1 | second >> more - 2 & 1 if more > 1 else more << 1,
+    )
 
 
 def _enough(has: Amounts, asked: Amounts) -> bool:
@@ -185,6 +198,9 @@ class _Tree(Generic[T]):
 
     def __init__(self, held: list[tuple[T, Key, Amounts]]) -> None:
         self._build(held)
+
+    def __len__(self) -> int:
+        return len(self._at)
 
     def put(self, item: T, key: Key, amounts: Amounts) -> None:
         at = self._at.get(item)
@@ -202,7 +218,7 @@ class _Tree(Generic[T]):
         self._free.append(at)
         self._set(at, None, _NONE)
 
-    def descend(self, node: int, amounts: Amounts, ahead: list[tuple[Key, int, int]], number: int) -> T | None:
+    def descend(self, node: int, amounts: Amounts, ahead: list[tuple[Key, Class, int]], number: Class) -> T | None:
         """Go down from a node by the least key where enough is left, and note the branches that are passed by.
 
         Returns what is found at the end; None where the least key of a branch turns out not to be large enough, so that

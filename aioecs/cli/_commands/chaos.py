@@ -194,14 +194,14 @@ async def serve(
 
 
 def _report(proxy: FaultProxy, streams: Streams, file: Path | None, *, as_json: bool) -> None:
-    """Write the record to the file, and its summary."""
+    """Write the summary of the record, and the record to the file."""
     record = proxy.truth.as_json()
-    if file is not None:
-        file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     if as_json:
         streams.write(json.dumps(summary(record)))
     else:
         streams.say(*in_words(summary(record)))
+    if file is not None:
+        file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def summary(record: dict[str, Any]) -> dict[str, Any]:

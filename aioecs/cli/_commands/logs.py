@@ -41,33 +41,38 @@ def logs(
         typer.Option(
             "--cluster",
             metavar="NAME",
-            help="Of an id; an ARN names its own. Default: default.",
+            help="Cluster of an id; an ARN has its own.",
             rich_help_panel=WHERE,
         ),
     ] = None,
     local: Annotated[
         bool,
         typer.Option(
-            "--local", help="Of a task on an ECS embedded in this command, which runs 3 seconds.", rich_help_panel=WHERE
+            "--local", help="Start a task on an ECS embedded in this command; it runs 3 seconds.", rich_help_panel=WHERE
         ),
     ] = False,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on until the task has ended.", rich_help_panel=HOW)
+        bool,
+        typer.Option("--follow", "-f", help="Show lines as they come, until the task has ended.", rich_help_panel=HOW),
     ] = False,
     container: Annotated[
-        str | None, typer.Option("--container", metavar="NAME", help="Of this container only.", rich_help_panel=HOW)
+        str | None,
+        typer.Option("--container", metavar="NAME", help="Show the lines of this container only.", rich_help_panel=HOW),
     ] = None,
     since: Annotated[
         str | None,
         typer.Option(
             "--since",
             metavar="TIME",
-            help="Only lines from then on: how long ago, as 90s, 10m, 2h or 1d, or a time, as 2026-11-27T18:00Z.",
+            help="Show lines from then on: how long ago, as 90s, 10m, 2h or 1d, or a time, as 2026-11-27T18:00Z.",
             rich_help_panel=HOW,
         ),
     ] = None,
     tail: Annotated[
-        int | None, typer.Option("--tail", metavar="N", min=0, help="Only the last N lines.", rich_help_panel=HOW)
+        int | None,
+        typer.Option(
+            "--tail", metavar="N", min=0, help="Show only the last N lines that there are.", rich_help_panel=HOW
+        ),
     ] = None,
     timestamps: Annotated[
         bool, typer.Option("--timestamps", help="Put its time before each line.", rich_help_panel=OUTPUT)
@@ -81,8 +86,8 @@ def logs(
     import asyncio
 
     from aioecs.cli._display.streams import Streams
+    from aioecs.cli._logs.task_log import LogOptions, TaskLog, read_since
     from aioecs.cli._options import UsageError
-    from aioecs.cli._task_log import LogOptions, TaskLog, read_since
 
     if (task is None) != local:
         raise UsageError("name a task" + (", or give --local, not both" if local else ", or give --local to try it"))

@@ -66,7 +66,8 @@ EPILOG = (
 def run(
     context: typer.Context,
     fargate: Annotated[
-        bool, typer.Option("--fargate", help="On AWS Fargate: --launch-type FARGATE.", rich_help_panel=WHERE)
+        bool,
+        typer.Option("--fargate", help="Run on AWS Fargate; the same as --launch-type FARGATE.", rich_help_panel=WHERE),
     ] = False,
     launch_type: Annotated[
         str | None,
@@ -88,7 +89,9 @@ def run(
     ] = None,
     platform_version: Annotated[
         str | None,
-        typer.Option("--platform-version", metavar="VERSION", help="Of Fargate.", rich_help_panel=WHERE),
+        typer.Option(
+            "--platform-version", metavar="VERSION", help="Platform version of Fargate.", rich_help_panel=WHERE
+        ),
     ] = None,
     input_json: InputJson = None,
     input_yaml: InputYaml = None,
@@ -106,7 +109,11 @@ def run(
     max_running: Annotated[
         int | None,
         typer.Option(
-            "--max-running", metavar="N", min=1, help="With --jobs: tasks at the same time.", rich_help_panel=HOW
+            "--max-running",
+            metavar="N",
+            min=1,
+            help="With --jobs: how many tasks run at the same time, at most.",
+            rich_help_panel=HOW,
         ),
     ] = None,
     on_cancel: Annotated[

@@ -74,7 +74,9 @@ def start(
     context: typer.Context,
     all_instances: Annotated[
         bool,
-        typer.Option("--all-instances", help="On all ACTIVE instances of the cluster in turn.", rich_help_panel=WHERE),
+        typer.Option(
+            "--all-instances", help="Start on all ACTIVE instances of the cluster, in turn.", rich_help_panel=WHERE
+        ),
     ] = False,
     input_json: InputJson = None,
     input_yaml: InputYaml = None,
@@ -86,13 +88,16 @@ def start(
         ),
     ] = None,
     concurrency: Annotated[
-        int, typer.Option("--concurrency", metavar="N", min=1, help="Calls at once, at most.", rich_help_panel=HOW)
+        int,
+        typer.Option(
+            "--concurrency", metavar="N", min=1, help="How many calls at the same time, at most.", rich_help_panel=HOW
+        ),
     ] = 50,
     wait: Annotated[
         bool,
         typer.Option(
             "--wait",
-            help="Until all started tasks have stopped; the status is 1 unless each succeeded.",
+            help="Wait until all started tasks have stopped; the exit status is 1 unless each succeeded.",
             rich_help_panel=HOW,
         ),
     ] = False,
@@ -102,7 +107,7 @@ def start(
             "--timeout",
             metavar="SECONDS",
             min=0,
-            help="How long --wait waits after the starts, at most; the tasks go on.",
+            help="How long --wait waits, at most, once all have started; the tasks go on.",
             rich_help_panel=HOW,
         ),
     ] = None,

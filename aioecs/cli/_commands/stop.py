@@ -29,7 +29,7 @@ from aioecs.cli._task_names import cluster_in, task_names
 HELP = """
 Stop tasks, by id or ARN. Their containers get SIGTERM, and SIGKILL later.
 
-The cluster is the one in a task's ARN, unless another is named. Of - the tasks are read from standard input: ids or \
+The cluster is the one in a task's ARN, unless another is named. With - the tasks are read from standard input: ids or \
 ARNs with white space between them, or JSON as the other commands or the AWS CLI write it.
 
 After Ctrl-C no further stop begins, and what was stopped is reported; a second one ends at once.
@@ -58,28 +58,30 @@ _AT_ONCE = 50
 def stop(
     tasks: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TASK...", help="Ids, their beginnings, or ARNs, or - for standard input."),
+        typer.Argument(metavar="TASK...", help="Ids, beginnings of ids, ARNs, or - for standard input."),
     ] = None,
     cluster: Annotated[
         str | None,
         typer.Option(
             "--cluster",
             metavar="NAME",
-            help="Name or ARN; without it the task's own, else default.",
+            help="Name or ARN of the cluster; by default the one in the task's ARN, else default.",
             rich_help_panel=WHERE,
         ),
     ] = None,
     family: Annotated[
         str | None,
-        typer.Option("--family", metavar="NAME", help="All that run of a family, instead.", rich_help_panel=WHERE),
+        typer.Option("--family", metavar="NAME", help="Stop all running tasks of this family.", rich_help_panel=WHERE),
     ] = None,
     started_by: Annotated[
         str | None,
-        typer.Option("--started-by", metavar="MARK", help="All that run with a mark, instead.", rich_help_panel=WHERE),
+        typer.Option(
+            "--started-by", metavar="MARK", help="Stop all running tasks with this startedBy.", rich_help_panel=WHERE
+        ),
     ] = None,
     reason: Annotated[
         str | None,
-        typer.Option("--reason", metavar="TEXT", help="Why; the task shows it.", rich_help_panel=HOW),
+        typer.Option("--reason", metavar="TEXT", help="Reason of the stop, which the task shows.", rich_help_panel=HOW),
     ] = None,
     as_json: AsJson = False,
     *,

@@ -29,8 +29,8 @@ Wait until tasks run, or until they have stopped, and show them as last describe
 
 A task that stops without having run ends a wait for running tasks at once. With --for stopped the status is 0 if \
 each task ended by itself and its essential containers ended with exit code 0; with --container that container decides \
-alone. All tasks are shown, and why each of the others failed. For - the tasks are read from standard input, as with \
-aioecs stop.
+alone. All tasks are shown, and why each of the others failed. With - the tasks are read from standard input, as \
+aioecs stop does.
 
 [bold]Examples[/]
 
@@ -50,24 +50,36 @@ class Goal(StrEnum):
 
 @with_access
 def wait(
-    tasks: Annotated[list[str], typer.Argument(metavar="TASK...", help="Ids or ARNs, or - for standard input.")],
+    tasks: Annotated[
+        list[str], typer.Argument(metavar="TASK...", help="Ids, beginnings of ids, ARNs, or - for standard input.")
+    ],
     cluster: Annotated[
         str | None,
         typer.Option(
-            "--cluster", metavar="NAME", help="Of ids; ARNs name theirs. Without it, default.", rich_help_panel=WHERE
+            "--cluster",
+            metavar="NAME",
+            help="Cluster of ids; an ARN has its own. By default: default.",
+            rich_help_panel=WHERE,
         ),
     ] = None,
     goal: Annotated[Goal, typer.Option("--for", help="The state to wait for.", rich_help_panel=HOW)] = Goal.RUNNING,
     timeout: Annotated[
         float | None,
         typer.Option(
-            "--timeout", metavar="SECONDS", min=0, help="At most; without it, as long as it takes.", rich_help_panel=HOW
+            "--timeout",
+            metavar="SECONDS",
+            min=0,
+            help="How long to wait, at most; by default there is no limit.",
+            rich_help_panel=HOW,
         ),
     ] = None,
     container: Annotated[
         str | None,
         typer.Option(
-            "--container", metavar="NAME", help="The one whose exit code decides, for stopped.", rich_help_panel=HOW
+            "--container",
+            metavar="NAME",
+            help="With --for stopped: the container whose exit code decides.",
+            rich_help_panel=HOW,
         ),
     ] = None,
     as_json: AsJson = False,

@@ -31,7 +31,7 @@ from aioecs.cli._display.progress import ECHO, duration
 from aioecs.cli._display.status import INTERRUPTED
 from aioecs.cli._display.streams import Streams
 from aioecs.cli._display.text_lines import one_line, wrapped
-from aioecs.cli._log_printer import LogPrinter, container_names, no_log
+from aioecs.cli._logs.log_printer import LogPrinter, container_names, no_log
 from aioecs.cli._options import UsageError
 from aioecs.cli._run import local_tasks, messages
 from aioecs.cli._run.exit_status import NOT_STARTED, TIMED_OUT, UNKNOWN, UNWRITTEN, status_of
@@ -186,7 +186,8 @@ class TaskRun:
 
     async def _show(self, client: Client) -> None:
         await self._started.wait()
-        self._note(Text(f"task {short(self._arn or '')} started", "dim"))
+        how = "started" if self._options.task.idempotency_key is None else "started, now or before with the same key"
+        self._note(Text(f"task {short(self._arn or '')} {how}", "dim"))
         states = asyncio.get_running_loop().create_task(self._show_states(client), name="aioecs run states")
         try:
             if self._follows:
@@ -249,6 +250,9 @@ class TaskRun:
         return status
 
     def _say_interrupted(self, _: str | None) -> None:
+        if self._ended is not None:
+            self._note(Text("Interrupted: the rest of the log is not shown", "bold yellow"))
+            return
         stops = self._options.task.on_cancel == "stop" and self._arn is not None
         what = f"stopping task {messages.beginning(self._arn or '')}" if stops else "waiting for what is in flight"
         self._note(Text(f"Interrupted: {what}; Ctrl-C again ends at once", "bold yellow"))
@@ -269,10 +273,11 @@ class TaskRun:
     def _end_at_once(self) -> None:
         """Say where the task may be, and end the process."""
         self._streams.stop_live_display()
-        known = self._arn is not None or self._call_token
-        what = "the task may run on, as long as nobody stops it" if known else "nothing was started"
-        self._note(Text(f"Ended at once: {what}", "bold yellow"))
-        self._say_where_it_may_be()
+        if self._ended is None:
+            known = self._arn is not None or self._call_token
+            what = "the task may run on, as long as nobody stops it" if known else "nothing was started"
+            self._note(Text(f"Ended at once: {what}", "bold yellow"))
+            self._say_where_it_may_be()
         self._streams.finish()
         self._end(INTERRUPTED)
 

@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 
 GIVEN = "From what you have"
 
-Cluster = Annotated[str | None, typer.Option("--cluster", metavar="NAME", help="Name or ARN.", rich_help_panel=WHERE)]
+Cluster = Annotated[
+    str | None, typer.Option("--cluster", metavar="NAME", help="Name or ARN of the cluster.", rich_help_panel=WHERE)
+]
 Instances = Annotated[
     list[str] | None,
     typer.Option(
         "--instances",
         metavar="ID,ID...",
-        help="On these instances in turn: ids, their prefixes or ARNs, separated by commas.",
+        help="Container instances to start on, in turn: ids, beginnings of ids, or ARNs, separated by commas.",
         rich_help_panel=WHERE,
     ),
 ]
@@ -30,7 +32,7 @@ Local = Annotated[
     bool,
     typer.Option(
         "--local",
-        help="On an ECS embedded in this command, with 20 instances. Needs no account; all else has defaults.",
+        help="Use an ECS embedded in this command, with 20 instances: no account and no other option is needed.",
         rich_help_panel=WHERE,
     ),
 ]
@@ -39,25 +41,30 @@ SpreadBy = Annotated[
     typer.Option(
         "--spread",
         metavar="ATTR",
-        help="Evenly over the values of an attribute, such as ecs.availability-zone, and over the instances "
-        "within each; by default over the instances: instanceId.",
+        help="Spread tasks evenly over the values of an attribute, such as ecs.availability-zone, and over the "
+        "instances within each; by default over the instances: instanceId.",
         rich_help_panel=PLACEMENT,
     ),
 ]
 BinpackBy = Annotated[
     Packed | None,
-    typer.Option("--binpack", help="On as few instances as possible, by what is free.", rich_help_panel=PLACEMENT),
+    typer.Option(
+        "--binpack",
+        help="Use as few instances as possible: fill first what has the least CPU or memory free.",
+        rich_help_panel=PLACEMENT,
+    ),
 ]
-Random = Annotated[bool, typer.Option("--random", help="On any instance with capacity.", rich_help_panel=PLACEMENT)]
+Random = Annotated[bool, typer.Option("--random", help="Use any instance with capacity.", rich_help_panel=PLACEMENT)]
 DistinctInstance = Annotated[
-    bool, typer.Option("--distinct-instance", help="At most one on each instance.", rich_help_panel=PLACEMENT)
+    bool,
+    typer.Option("--distinct-instance", help="Start at most one task on each instance.", rich_help_panel=PLACEMENT),
 ]
 MemberOf = Annotated[
     list[str] | None,
     typer.Option(
         "--member-of",
         metavar="EXPR",
-        help="Only on instances that match a cluster query expression; may be repeated.",
+        help="Use only instances that match a cluster query expression; may be repeated.",
         rich_help_panel=PLACEMENT,
     ),
 ]
@@ -67,13 +74,18 @@ WaitForCapacity = Annotated[
         "--wait-for-capacity",
         metavar="SECONDS",
         min=0,
-        help="How long to wait for capacity; by default a start without capacity is refused.",
+        help="Wait for capacity so long; by default a start without capacity is refused.",
         rich_help_panel=PLACEMENT,
     ),
 ]
 TaskDefinition = Annotated[
     str | None,
-    typer.Option("--task-definition", metavar="NAME", help="family, family:revision, or ARN.", rich_help_panel=TASK),
+    typer.Option(
+        "--task-definition",
+        metavar="NAME",
+        help="Task definition: family, family:revision, or ARN.",
+        rich_help_panel=TASK,
+    ),
 ]
 Environment = Annotated[
     list[str] | None,
@@ -115,11 +127,14 @@ StartedBy = Annotated[
     typer.Option(
         "--started-by",
         metavar="MARK",
-        help="A mark of your own. Without it each call gets a token, which finds a start whose answer was lost.",
+        help="startedBy of the tasks, to find them by. Without it each call gets a token, which finds a start whose "
+        "answer was lost.",
         rich_help_panel=TASK,
     ),
 ]
-TaskGroup = Annotated[str | None, typer.Option("--group", metavar="NAME", help="Task group.", rich_help_panel=TASK)]
+TaskGroup = Annotated[
+    str | None, typer.Option("--group", metavar="NAME", help="Name of the task group.", rich_help_panel=TASK)
+]
 InputJson = Annotated[
     str | None,
     typer.Option(
@@ -138,7 +153,7 @@ Overrides = Annotated[
     typer.Option(
         "--overrides",
         metavar="JSON",
-        help="Overrides as ECS writes them: JSON, or the name of a file of it.",
+        help="Overrides in the form that ECS has them in: JSON, or the name of a file of it.",
         rich_help_panel=GIVEN,
     ),
 ]
@@ -147,7 +162,7 @@ Jobs = Annotated[
     typer.Option(
         "--jobs",
         metavar="FILE",
-        help="A task for each line of JSON, each different from the others as its line says; - for standard input.",
+        help="A file with a line of JSON for each task, which says what is different in it; - for standard input.",
         rich_help_panel=GIVEN,
     ),
 ]
@@ -180,13 +195,10 @@ SecurityGroups = Annotated[
     ),
 ]
 PublicIp = Annotated[
-    bool | None,
-    typer.Option(
-        "--assign-public-ip/--no-assign-public-ip",
-        help="Whether the task gets a public IP address.",
-        rich_help_panel=TASK,
-        show_default=False,
-    ),
+    bool, typer.Option("--assign-public-ip", help="Give the task a public IP address.", rich_help_panel=TASK)
+]
+NoPublicIp = Annotated[
+    bool, typer.Option("--no-assign-public-ip", help="Give the task no public IP address.", rich_help_panel=TASK)
 ]
 TaskRole = Annotated[
     str | None,
@@ -229,7 +241,7 @@ Key = Annotated[
     typer.Option(
         "--idempotency-key",
         metavar="KEY",
-        help="The same command with the same key finds what it has started, and starts nothing twice.",
+        help="The same command with the same key finds what it has started before, and starts nothing twice.",
         rich_help_panel=HOW,
     ),
 ]
@@ -259,7 +271,8 @@ def _task_options(
     network: Network = None,
     subnets: Subnets = None,
     security_groups: SecurityGroups = None,
-    public_ip: PublicIp = None,
+    public_ip: PublicIp = False,
+    no_public_ip: NoPublicIp = False,
     task_role: TaskRole = None,
     execute_command: ExecuteCommand = False,
     volumes: Volumes = None,
@@ -276,6 +289,8 @@ def _task_options(
     from aioecs.cli._start import request_input
     from aioecs.cli._start.options import StartOptions
 
+    if public_ip and no_public_ip:
+        raise _options.UsageError("--assign-public-ip and --no-assign-public-ip exclude each other")
     return StartOptions(
         cluster=cluster,
         task_definition=task_definition,
@@ -299,7 +314,9 @@ def _task_options(
         group=group,
         tags=request_input.tags("--tags", tags or ()),
         overrides=None if overrides is None else request_input.overrides("--overrides", overrides),
-        network=request_input.network(network, subnets or (), security_groups or (), public_ip=public_ip),
+        network=request_input.network(
+            network, subnets or (), security_groups or (), public_ip=public_ip if public_ip or no_public_ip else None
+        ),
         task_role=task_role,
         enable_execute_command=execute_command,
         volumes=request_input.volumes("--volume", volumes or ()),

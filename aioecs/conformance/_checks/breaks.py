@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -95,7 +96,8 @@ async def _send_and_leave(request: Any) -> None:
         await writer.drain()
     finally:
         writer.close()
-    await writer.wait_closed()
+    with suppress(OSError):  # the server may reset it; the request has been written
+        await writer.wait_closed()
 
 
 def _text(value: Any) -> str:

@@ -51,7 +51,7 @@ class FaultProxy:
 
     `truth` has each StartTask, RunTask and StopTask (`executed`: whether it was passed on; `error`: of the upstream,
     or UpstreamGaveNoAnswer or UpstreamNotReached), and the tasks in the upstream's answers. `refresh()` brings their
-    states up to date. The last 100,000 tasks are kept.
+    states up to date. The last 50,000 tasks are kept, about 100 MB.
 
     Raises:
         ValueError: the upstream is no URL of an endpoint, or "own" is asked for on an address that is not loopback.

@@ -13,7 +13,7 @@ from aioecs.testing._serving.backend import Reply
 from aioecs.testing._serving.request_body import json_object
 from aioecs.testing._state.truth import History, TrueTask, Truth
 
-KEPT_TASKS = 100_000
+KEPT_TASKS = 50_000
 """How many tasks are kept; the oldest are forgotten, with their calls."""
 _STARTS = ("StartTask", "RunTask")
 

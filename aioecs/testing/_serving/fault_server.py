@@ -114,6 +114,7 @@ class FaultServer:
         if fault is not None and fault.when == "unread":
             self._backend.record_not_executed(operation, {}, fault.kind)
             return await self._apply_fault(request, fault, operation, None)
+        responses.ask_for_body(request)
         try:
             incoming = self._backend.accept(request.headers, request.raw_headers, await request.read())
         except AwsError as error:

@@ -35,6 +35,12 @@ class Responder:
         return ("Content-Type", CONTENT_TYPE), ("x-amzn-RequestId", str(UUID(int=self._requests, version=4)))
 
 
+def ask_for_body(request: web.BaseRequest) -> None:
+    """Answer 100 Continue to a client that waits for it before it sends the body."""
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
 def reset(request: web.BaseRequest) -> web.Response:
     """Reset the connection: with SO_LINGER 0 a close sends RST instead of FIN."""
     if request.transport is not None:

@@ -202,7 +202,10 @@ class Truth:
 
     @property
     def dropped(self) -> int:
-        """How many calls without effect are no longer in `calls`, which keeps the last ten thousand."""
+        """How many calls are no longer in `calls`.
+
+        Of the calls without effect the last ten thousand are kept. A fault proxy also drops those of its oldest tasks.
+        """
         return self._history.dropped
 
     def calls(self, operation: str | None = None) -> list[Call]:

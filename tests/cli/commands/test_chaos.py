@@ -54,6 +54,17 @@ async def test_in_words(local: LocalECS) -> None:
     assert lines[-2] == "Requests: none. Starts and stops hit by a fault: 0."
 
 
+async def test_a_record_that_can_not_be_written(local: LocalECS) -> None:
+    """The summary is there all the same."""
+    streams = RecordedStreams()
+    serving = asyncio.create_task(serve(local.endpoint_url, {}, streams, truth=Path("/no/such/file"), as_json=True))
+    await streams.lines.get()
+    os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(UsageError, match="No such file or directory"):
+        await serving
+    assert json.loads(streams.lines.get_nowait())["tasks"] == 0
+
+
 def test_duplicates_are_reported() -> None:
     """With their token, and how many were requested."""
     lines = [line.plain for line in in_words(summary(RECORD))]

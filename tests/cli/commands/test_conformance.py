@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 import pytest
+from virtual_time import until
 
 from aioecs.cli._access import Access
 from aioecs.cli._app import run
@@ -22,7 +23,7 @@ from aioecs.cli._display.streams import Streams
 from aioecs.cli._options import UsageError
 from aioecs.conformance._connection import connected
 from aioecs.conformance._setup import Options, Setup, prepare
-from aioecs.testing import LocalECS, ThreadedECS
+from aioecs.testing import Fault, LocalECS, ThreadedECS
 from tests.cli.commands.test_local import RecordedStreams
 from tests.conformance.runs import SESSION
 
@@ -158,6 +159,24 @@ async def test_ctrl_c_in_the_middle_leaves_nothing_running() -> None:
         assert "- interrupted: " in text
         assert "| `start.order` |" in text
         assert "| interrupted | not run |" in text
+
+
+async def test_a_second_ctrl_c_ends_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """It says by which startedBy what may run on is found."""
+    hang = Fault("hang", operation="StopTask", times=None, seconds=0.5)
+    async with LocalECS(faults=[hang]) as local, connected(SESSION, **local.client_kwargs()) as connection:
+        setup = await prepare(connection.ecs, cluster="default", task_definition="demo", consistency=0.1, poll=0.02)
+        ended: list[int] = []
+        run_to_the_end = run_and_report(connection, setup, RecordedStreams(), as_json=True, end=ended.append)
+        running = asyncio.create_task(run_to_the_end)
+        await until(local.truth.tasks)
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.sleep(0.01)
+        assert ended == [130]
+        assert "tasks with a startedBy that begins with aioecs-check-" in capsys.readouterr().err
+        local.faults.clear()
+        assert await running == 130
 
 
 def test_without_a_terminal_it_needs_yes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

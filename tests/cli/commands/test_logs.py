@@ -9,8 +9,8 @@ from terminal import CTRL_C, terminal
 
 import aioecs
 from aioecs.cli._app import run
+from aioecs.cli._logs.task_log import LogOptions, TaskLog
 from aioecs.cli._run.local_tasks import settings
-from aioecs.cli._task_log import LogOptions, TaskLog
 from aioecs.testing import LocalECS
 
 
@@ -23,7 +23,7 @@ def test_the_options(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
             seen.append(self._options)
             return 7
 
-    monkeypatch.setattr("aioecs.cli._task_log.TaskLog", Kept)
+    monkeypatch.setattr("aioecs.cli._logs.task_log.TaskLog", Kept)
     words = "logs abcd --cluster c -f --container m --since 2026-11-27T18:00Z --tail 3 --timestamps --json"
     assert run(words.split()) == 7
     assert run(["logs", "--local"]) == 7

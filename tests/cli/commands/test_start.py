@@ -120,7 +120,7 @@ def test_in_a_pipe() -> None:
 def test_when_the_reader_goes_away() -> None:
     """`| head -1`: no more is started, and the remaining results go to stderr, without a traceback."""
     with subprocess.Popen(
-        [*COMMAND, "start", "--local", "--count", "20000", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*COMMAND, "start", "--local", "--count", "6000", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["outcome"] == "started"

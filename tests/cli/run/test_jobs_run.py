@@ -90,7 +90,7 @@ async def test_nothing_can_be_started(local: LocalECS) -> None:
 async def test_one_that_takes_too_long(local: LocalECS) -> None:
     """It is stopped, and its status is that of `timeout`; the others go on."""
     streams = RecordedStreams()
-    assert await JobsRun(options(local, {"seconds": 60}, {}, timeout=0.5), streams).go() == 1
+    assert await JobsRun(options(local, {"seconds": 1e6}, {}, timeout=0.5), streams).go() == 1
     assert {name: (line["timed_out"], line["exit_status"]) for name, line in results(streams).items()} == {
         "1": (True, 124),
         "2": (False, 0),
@@ -113,7 +113,7 @@ def interrupt() -> None:
 async def test_ctrl_c(local: LocalECS) -> None:
     """What runs is stopped, and each job has its line."""
     streams = RecordedStreams()
-    jobs = options(local, {"name": "a", "seconds": 60}, {"name": "b", "seconds": 60})
+    jobs = options(local, {"name": "a", "seconds": 1e6}, {"name": "b", "seconds": 1e6})
     going = asyncio.create_task(JobsRun(jobs, streams).go())
     await until(lambda: len(local.truth.running()) == 2, 20)
     await asyncio.sleep(0.05)
@@ -128,7 +128,7 @@ async def test_ctrl_c_twice(local: LocalECS) -> None:
     """It ends at once, with a line for each task that may run."""
     local.faults.set([Fault("hang", operation="StopTask", times=None)])
     streams, ended = RecordedStreams(), list[int]()
-    going = asyncio.create_task(JobsRun(options(local, {"seconds": 60}), streams, end=ended.append).go())
+    going = asyncio.create_task(JobsRun(options(local, {"seconds": 1e6}), streams, end=ended.append).go())
     await until(local.truth.running, 20)
     await asyncio.sleep(0.1)
     for _ in range(2):

@@ -113,7 +113,7 @@ async def test_without_a_log(local: LocalECS, more: dict[str, Any], message: str
 async def test_one_that_takes_too_long(local: LocalECS) -> None:
     """It is stopped, and that is said at once; the status is that of `timeout`."""
     streams = RecordedStreams()
-    assert await TaskRun(options(local, seconds=60, timeout=0.3), streams).go() == 124
+    assert await TaskRun(options(local, seconds=1e6, timeout=0.3), streams).go() == 124
     assert [task.last_status for task in local.truth.tasks()] == ["STOPPED"]
     assert any("had not ended after 0.3 s: stopping it" in note for note in streams.notes)
     assert "aioecs run: it had not ended after 0.3 s" in streams.notes[-1]
@@ -163,7 +163,7 @@ async def test_a_start_of_which_nothing_is_known(local: LocalECS) -> None:
 async def test_ctrl_c(local: LocalECS, policy: Policy) -> None:
     """The task is stopped, or runs on as --on-cancel says; either is said."""
     streams = RecordedStreams()
-    run = TaskRun(options(local, seconds=60, on_cancel=policy), streams)
+    run = TaskRun(options(local, seconds=1e6, on_cancel=policy), streams)
     going = asyncio.create_task(run.go())
     await running(local)
     await asyncio.sleep(0.05)
@@ -176,10 +176,23 @@ async def test_ctrl_c(local: LocalECS, policy: Policy) -> None:
     assert stopped or streams.notes[-1].startswith(f"  aioecs stop {local.truth.tasks()[0].arn} --endpoint-url ")
 
 
+async def test_ctrl_c_while_the_rest_of_the_log_comes(local: LocalECS, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The task has ended: its result and its status are what they are."""
+    monkeypatch.setattr("aioecs._client.log_poller.GRACE", 60)
+    streams = RecordedStreams()
+    run = TaskRun(options(local, code=5, follow=True), streams)
+    going = asyncio.create_task(run.go())
+    await until(lambda: run._ended is not None, 20)
+    interrupt()
+    assert await going == 5
+    assert "Interrupted: the rest of the log is not shown" in streams.notes
+    assert streams.notes[-1].endswith("container main exited with code 5")
+
+
 async def test_ctrl_c_as_json(local: LocalECS) -> None:
     """The line of the result says what became of the task."""
     streams = RecordedStreams()
-    going = asyncio.create_task(TaskRun(options(local, seconds=60), streams, as_json=True).go())
+    going = asyncio.create_task(TaskRun(options(local, seconds=1e6), streams, as_json=True).go())
     await running(local)
     interrupt(signal.SIGTERM)
     assert await going == 130
@@ -205,7 +218,7 @@ async def test_ctrl_c_twice(local: LocalECS) -> None:
     local.faults.set([Fault("hang", operation="StopTask", times=None)])
     streams = RecordedStreams()
     ended: list[int] = []
-    going = asyncio.create_task(TaskRun(options(local, seconds=60), streams, end=ended.append).go())
+    going = asyncio.create_task(TaskRun(options(local, seconds=1e6), streams, end=ended.append).go())
     await running(local)
     await until(lambda: any("started" in note for note in streams.notes), 20)
     interrupt()
@@ -227,7 +240,7 @@ async def test_ctrl_c_twice_while_the_start_is_in_flight(local: LocalECS) -> Non
     local.faults.set([Fault("hang", operation="StartTask", when="after", times=None)])
     streams = RecordedStreams()
     ended: list[int] = []
-    going = asyncio.create_task(TaskRun(options(local, seconds=60), streams, end=ended.append).go())
+    going = asyncio.create_task(TaskRun(options(local, seconds=1e6), streams, end=ended.append).go())
     await running(local)
     interrupt()
     await until(lambda: any("waiting for what is in flight" in note for note in streams.notes), 20)

@@ -11,15 +11,17 @@ import pytest
 from aiobotocore.session import get_session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from moto_queue import moto_server
 from raw_server import Exchange, RawServer
 
 import aioecs
 from aioecs.testing import Fault, FaultProxy, FaultProxyError, LocalECS, LocalECSError
+from aioecs.testing._serving.backend import TARGET
 from tests.testing.test_server import Connection
 
 TIMEOUTS = aioecs.Timeouts(connect=1, attempt=0.4, consistency=0.2, settle=1, drain=1)
 ONCE = Config(retries={"total_max_attempts": 1, "mode": "standard"}, read_timeout=30)
+EXPECT = "Content-Length: 2\r\nExpect: 100-continue"
+SIGNED = "AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/ecs/aws4_request, SignedHeaders=host, Signature=0"
 AFTER = [
     Fault("reset", when="after"),
     Fault("close", when="after"),
@@ -96,19 +98,6 @@ async def test_errors_of_the_upstream_pass_as_they_are() -> None:
         assert proxy.truth.calls()[0].error == "AccessDeniedException"
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:moto")
-@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-async def test_moto_is_an_upstream_too() -> None:
-    """Its server closes each connection, and answers in another form."""
-    with moto_server() as url:
-        async with FaultProxy(url, [Fault("error", operation="CreateCluster", when="after")]) as proxy:
-            ecs = boto3.client("ecs", **proxy.client_kwargs(), config=ONCE)
-            with pytest.raises(ClientError, match="ServerException"):
-                await asyncio.to_thread(lambda: ecs.create_cluster(clusterName="c"))
-            assert (await asyncio.to_thread(ecs.list_clusters))["clusterArns"][0].endswith(":cluster/c")
-            assert proxy.truth.requests == {"CreateCluster": 1, "ListClusters": 1}
-
-
 async def test_a_hundred_calls_at_once() -> None:
     """Each answer goes to its own client, and the two records have the same tasks and tokens."""
     async with LocalECS(cpu=10**6, memory=10**6) as local:
@@ -122,6 +111,25 @@ async def test_a_hundred_calls_at_once() -> None:
         assert len(report.started) == len(local.truth.running())
         assert proxy.truth.tasks_by_token().keys() == local.truth.tasks_by_token().keys()
         assert {task.arn for task in proxy.truth.tasks()} == {task.arn for task in local.truth.tasks()}
+
+
+async def test_requests_in_other_forms_of_http() -> None:
+    """A chunked body, and one that waits for 100-continue, arrive as a whole; other methods and paths pass nowhere."""
+    async with LocalECS() as local, FaultProxy(local.endpoint_url) as proxy:
+        port = int(proxy.url.rpartition(":")[2])
+        for lines, body in (("Transfer-Encoding: chunked", b"2\r\n{}\r\n0\r\n\r\n"), (EXPECT, b"{}")):
+            async with Connection(port) as connection:
+                head = f"POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Target: {TARGET}ListTasks\r\n"
+                connection.writer.write(f"{head}Authorization: {SIGNED}\r\n{lines}\r\n\r\n".encode())
+                if lines == EXPECT:
+                    assert (await connection.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
+                connection.writer.write(body)
+                assert (await connection.read()).json() == {"taskArns": []}
+        for method, path in (("GET", "/"), ("POST", "/other"), ("CONNECT", "evil.example:443"), ("PUT", "/")):
+            async with Connection(port) as connection:
+                connection.writer.write(f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+                assert (await connection.read()).status in (400, 404)
+        assert local.truth.requests == {"ListTasks": 2}
 
 
 async def test_an_upstream_that_is_gone_is_a_502() -> None:

@@ -197,7 +197,7 @@ def test_jobs_and_workers_that_are_killed(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_worker_that_ends_gives_back_what_runs() -> None:
-    """The task goes on, and who receives the message next waits for its end; the counts tell."""
+    """The task goes on, and who receives the message next waits for its end; the counts show it."""
 
     async def work() -> None:
         async with engine_client(running_seconds=100.0) as world:

@@ -43,14 +43,14 @@ PLACEMENT = options_of(Spread(), (), None, 0.0)
 
 
 class ScriptedLedger(MemoryLedger):
-    """A ledger whose methods come to what they are told, one after the other, and do their work again then.
+    """A ledger whose methods have scripted results, one after the other, and then work as usual.
 
     An error is raised, a bool answered, both instead of the work; a number is how many seconds it takes.
     """
 
-    def __init__(self, **says: list[Exception | bool | float]) -> None:
+    def __init__(self, **script: list[Exception | bool | float]) -> None:
         super().__init__()
-        self.handlers = says
+        self.handlers = script
         self.requests: list[str] = []
 
     async def _told(self, method: str, work: Callable[[], Awaitable[Any]]) -> Any:
@@ -96,7 +96,7 @@ class Scene:
     """A job that may be tried, and all that the try meets."""
 
     ledger: ScriptedLedger
-    port: FakeTransport
+    transport: FakeTransport
     starter: JobStarter
     stop: CancelToken = attrs.Factory(CancelToken)
     job: Job = attrs.Factory(lambda: Job(MESSAGE))
@@ -127,24 +127,24 @@ class Scene:
 
 
 @asynccontextmanager
-async def a_scene(
+async def make_scene(
     ledger: ScriptedLedger | None = None,
     *,
     to_request: Any = lambda _: make_request(),
     key: Any = lambda _: "job",
     found: tuple[Any, ...] = (),
-    **says: Any,
+    **script: Any,
 ) -> AsyncIterator[Scene]:
-    """Set a scene: ECS answers as it is told, and shows what was `found`; the wall's clock goes with the loop's."""
-    loop, port = asyncio.get_running_loop(), FakeTransport(**says)
+    """Open a scene: ECS has scripted answers, and shows what was `found`; the wall's clock goes with the loop's."""
+    loop, transport = asyncio.get_running_loop(), FakeTransport(**script)
     ledger = ledger if ledger is not None else ScriptedLedger()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "time", lambda: 1_800_000_000.0 + loop.time())
-        async with fake_client(port) as client, client.batch(on_cancel="keep") as batch:
+        async with fake_client(transport) as client, client.batch(on_cancel="keep") as batch:
             client._preparer.reconcilers[None] = FakeReconciler(found)  # type: ignore[assignment]
             clocks = client.timeouts
             lease = make_lease(clocks.attempt, clocks.consistency, 5.0, None)
-            yield Scene(ledger, port, JobStarter(client, batch, ledger, to_request, key, lease, PLACEMENT))
+            yield Scene(ledger, transport, JobStarter(client, batch, ledger, to_request, key, lease, PLACEMENT))
 
 
 async def refused(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
@@ -152,7 +152,7 @@ async def refused(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
     return Rejected(ClientException("TaskDefinition not found."))
 
 
-async def no_room(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
+async def no_capacity(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
     """Refuse for now."""
     sent_marker.body_started = True
     failures = [Failure(arn=instance, reason="RESOURCE:CPU") for instance in request.container_instances]
@@ -190,7 +190,7 @@ def test_it_is_started_and_written_down(to_request: Any) -> None:
             intents.append(scene.ledger.entry)
             return await started(request, sent_marker)
 
-        async with a_scene(to_request=to_request, start_task=say) as scene:
+        async with make_scene(to_request=to_request, start_task=say) as scene:
             assert await scene.attempt() == AttemptResult(JobOutcome.STARTED, MessageAction.DELETE)
             [intent] = intents
             assert intent is not None
@@ -199,7 +199,7 @@ def test_it_is_started_and_written_down(to_request: Any) -> None:
             assert scene.job.lease == intent.lease
             assert scene.ledger.entry == attrs.evolve(intent, arns=(ARN,))
             assert await scene.attempt() == AttemptResult(JobOutcome.SETTLED, MessageAction.DELETE)
-            assert scene.port.names() == ["StartTask"]
+            assert scene.transport.names() == ["StartTask"]
             assert scene.ledger.requests == ["claim", "settle", "claim"]
 
     run_in_virtual_time(main())
@@ -228,12 +228,12 @@ def fails(_: Message) -> StartTaskRequest:
     ],
 )
 def test_what_no_request_can_be_made_of(functions: Any, why: str) -> None:
-    """It is the message's fault, whatever the user's functions do; nothing is written, and its body is not told."""
+    """It is the message's fault, whatever the user's functions do; nothing is written, and its body is not shown."""
 
     async def main() -> None:
-        async with a_scene(**functions) as scene:
+        async with make_scene(**functions) as scene:
             assert await scene.attempt() == AttemptResult(JobOutcome.INVALID, MessageAction.DEAD_LETTER, why)
-            assert (scene.ledger.requests, scene.port.requests, scene.job.lease) == ([], [], 0)
+            assert (scene.ledger.requests, scene.transport.requests, scene.job.lease) == ([], [], 0)
 
     run_in_virtual_time(main())
 
@@ -242,10 +242,10 @@ def test_told_to_stop_before() -> None:
     """Nothing is begun."""
 
     async def main() -> None:
-        async with a_scene() as scene:
+        async with make_scene() as scene:
             scene.stop.cancel()
             assert await scene.attempt() == AttemptResult(JobOutcome.WITHDRAWN, MessageAction.RETURN_NOW)
-            assert (scene.ledger.requests, scene.port.requests) == ([], [])
+            assert (scene.ledger.requests, scene.transport.requests) == ([], [])
 
     run_in_virtual_time(main())
 
@@ -254,11 +254,11 @@ def test_a_claim_that_fails_may_have_been_written() -> None:
     """Nothing is sent without the ledger; the job counts as held until its lease would end."""
 
     async def main() -> None:
-        async with a_scene(ScriptedLedger(claim=[UNPLUGGED])) as scene:
+        async with make_scene(ScriptedLedger(claim=[UNPLUGGED])) as scene:
             assert await scene.attempt() == AttemptResult(
                 JobOutcome.LEDGER_UNREACHABLE, MessageAction.RETURN_LATER, "unplugged"
             )
-            assert (scene.port.requests, scene.left) == ([], 100)
+            assert (scene.transport.requests, scene.left) == ([], 100)
 
     run_in_virtual_time(main())
 
@@ -267,25 +267,25 @@ def test_a_ledger_that_is_well_and_can_t_hold_the_job() -> None:
     """It is the job's fault: nothing is sent or held, and its message is left to the redrive policy with the reason."""
 
     async def main() -> None:
-        async with a_scene(
+        async with make_scene(
             ScriptedLedger(claim=[EntryError("the ledger has something else under the key 'job'")])
         ) as scene:
             tried = await scene.attempt()
             assert (tried.outcome, tried.action) == (JobOutcome.INVALID, MessageAction.DEAD_LETTER)
             assert "something else under the key" in tried.why
-            assert (scene.port.requests, scene.job.lease) == ([], 0)
+            assert (scene.transport.requests, scene.job.lease) == ([], 0)
 
     run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize("permanent", [False, True])
 def test_what_no_later_try_can_mend_is_handed_up(permanent: bool) -> None:
-    """Only where the ledger says so."""
+    """Only where the error is permanent."""
 
     async def main() -> None:
         error = LedgerError("denied")
         error.permanent = permanent
-        async with a_scene(ScriptedLedger(claim=[error])) as scene:
+        async with make_scene(ScriptedLedger(claim=[error])) as scene:
             tried = await scene.attempt()
             assert tried.fatal is (error if permanent else None)
 
@@ -303,7 +303,7 @@ def test_a_time_of_any_precision_is_not_taken_for_another_s() -> None:
             return await super().claim(coarse, now=now, skew=skew)
 
     async def main() -> None:
-        async with a_scene(Coarse(), start_task=throttled) as scene:
+        async with make_scene(Coarse(), start_task=throttled) as scene:
             await asyncio.sleep(0.6114728)
             asyncio.get_running_loop().call_later(1.5, scene.stop.cancel)
             assert (await scene.attempt()).outcome is JobOutcome.WITHDRAWN
@@ -313,7 +313,7 @@ def test_a_time_of_any_precision_is_not_taken_for_another_s() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ago", "existing", "tried"),
+    ("ago", "existing", "result"),
     [
         (0.0, {}, AttemptResult(JobOutcome.HELD, MessageAction.RETURN_AFTER_LEASE)),
         (0.0, {"arns": ("arn",)}, AttemptResult(JobOutcome.SETTLED, MessageAction.DELETE)),
@@ -321,16 +321,16 @@ def test_a_time_of_any_precision_is_not_taken_for_another_s() -> None:
         (LOOKUP_LIMIT + 1, {}, AttemptResult(JobOutcome.TOO_OLD, MessageAction.DEAD_LETTER)),
     ],
 )
-def test_a_job_that_is_not_free(ago: float, existing: dict[str, Any], tried: AttemptResult) -> None:
+def test_a_job_that_is_not_free(ago: float, existing: dict[str, Any], result: AttemptResult) -> None:
     """Nothing is sent, what stands there stays, and its lease is known."""
 
     async def main() -> None:
-        async with a_scene() as scene:
+        async with make_scene() as scene:
             entry = scene.stands(ago, **existing)
-            assert await scene.attempt() == tried
+            assert await scene.attempt() == result
             assert scene.ledger.entry == entry
             assert scene.job.lease == entry.lease
-            assert scene.port.requests == []
+            assert scene.transport.requests == []
 
     run_in_virtual_time(main())
 
@@ -339,27 +339,27 @@ def test_a_job_that_is_not_free(ago: float, existing: dict[str, Any], tried: Att
 
 
 @pytest.mark.parametrize(
-    ("says", "tried"),
+    ("answer", "result"),
     [
-        (no_room, AttemptResult(JobOutcome.NO_CAPACITY, MessageAction.RETURN_LATER, "RESOURCE:CPU on i0")),
+        (no_capacity, AttemptResult(JobOutcome.NO_CAPACITY, MessageAction.RETURN_LATER, "RESOURCE:CPU on i0")),
         (throttled, AttemptResult(JobOutcome.NOT_SENT, MessageAction.RETURN_LATER, "CallTimeout")),
         (refused, AttemptResult(JobOutcome.REFUSED, MessageAction.DEAD_LETTER, "ClientException")),
     ],
 )
 @pytest.mark.parametrize("down", [False, True])
-def test_an_intent_goes_back_where_nothing_was_started(says: Any, tried: AttemptResult, down: bool) -> None:
+def test_an_intent_goes_back_where_nothing_was_started(answer: Any, result: AttemptResult, down: bool) -> None:
     """The job is free for anybody; if the ledger is down, when its lease ends. What is refused for good stays so."""
 
     async def main() -> None:
-        async with a_scene(ScriptedLedger(release=[UNPLUGGED] if down else []), start_task=says) as scene:
-            expected = tried
+        async with make_scene(ScriptedLedger(release=[UNPLUGGED] if down else []), start_task=answer) as scene:
+            expected = result
             if down:
                 action = (
                     MessageAction.DEAD_LETTER
-                    if tried.action is MessageAction.DEAD_LETTER
+                    if result.action is MessageAction.DEAD_LETTER
                     else MessageAction.RETURN_AFTER_LEASE
                 )
-                expected = attrs.evolve(tried, action=action, why="unplugged")
+                expected = attrs.evolve(result, action=action, why="unplugged")
             assert await scene.attempt() == expected
             assert (scene.ledger.entry is None, scene.job.lease == 0) == (not down, not down)
 
@@ -370,7 +370,7 @@ def test_a_start_in_doubt_keeps_its_intent() -> None:
     """Whoever comes when the lease ends looks the token up; here it is found, and nothing is sent again."""
 
     async def main() -> None:
-        async with a_scene(start_task=lost) as scene:
+        async with make_scene(start_task=lost) as scene:
             assert await scene.attempt() == AttemptResult(
                 JobOutcome.UNKNOWN, MessageAction.RETURN_AFTER_LEASE, "StartUnknown"
             )
@@ -385,18 +385,18 @@ def test_a_dead_one_s_intent_is_taken_over() -> None:
     """With its instances, for it may have begun there; what is refused for want of time is no proof, and is kept."""
 
     async def main() -> None:
-        async with a_scene() as scene:
+        async with make_scene() as scene:
             other = make_request(2).container_instances[1:]
             scene.stands(66, instances=other)
-            scene.port.handlers["start_task"] = throttled
+            scene.transport.handlers["start_task"] = throttled
             assert await scene.attempt() == AttemptResult(
                 JobOutcome.NOT_SENT, MessageAction.RETURN_AFTER_LEASE, "CallTimeout"
             )
-            assert {request.container_instances for _, request in scene.port.requests} == {other}
+            assert {request.container_instances for _, request in scene.transport.requests} == {other}
             await asyncio.sleep(scene.left + 5)
-            scene.port.handlers["start_task"] = no_room
-            tried = AttemptResult(JobOutcome.NO_CAPACITY, MessageAction.RETURN_LATER, "RESOURCE:CPU on i1")
-            assert await scene.attempt() == tried, "ECS itself refused: that is proof"
+            scene.transport.handlers["start_task"] = no_capacity
+            result = AttemptResult(JobOutcome.NO_CAPACITY, MessageAction.RETURN_LATER, "RESOURCE:CPU on i1")
+            assert await scene.attempt() == result, "ECS itself refused: that is proof"
             assert scene.ledger.entry is None
 
     run_in_virtual_time(main())
@@ -406,8 +406,8 @@ def test_told_to_stop_meanwhile() -> None:
     """What is on the wire is learnt and written down; what rests is not sent, and its job is free."""
 
     async def main() -> None:
-        for says, outcome in ((later(3), JobOutcome.STARTED), (throttled, JobOutcome.WITHDRAWN)):
-            async with a_scene(start_task=says) as scene:
+        for answer, outcome in ((later(3), JobOutcome.STARTED), (throttled, JobOutcome.WITHDRAWN)):
+            async with make_scene(start_task=answer) as scene:
                 asyncio.get_running_loop().call_later(1.5, scene.stop.cancel)
                 assert (await scene.attempt()).outcome is outcome
                 assert (scene.ledger.entry is None) is (outcome is JobOutcome.WITHDRAWN)
@@ -416,11 +416,11 @@ def test_told_to_stop_meanwhile() -> None:
 
 
 def test_cut_off_it_says_what_it_knew(caplog: pytest.LogCaptureFixture) -> None:
-    """The cancel goes on as itself, and the intent stays; a task that the ledger never heard of is in the log."""
+    """The cancel goes on as itself, and the intent stays; a task that is not in the ledger is in the log."""
 
     async def main() -> None:
         held = HeldAttempt()
-        async with a_scene(start_task=held) as scene:
+        async with make_scene(start_task=held) as scene:
             attempt = asyncio.create_task(scene.attempt())
             await held.begun.wait()
             attempt.cancel()
@@ -452,9 +452,9 @@ def test_a_renewed_lease_outlives_a_long_start() -> None:
     """It is renewed in thirds of what it may spare, so a start that takes longer than its lease is settled."""
 
     async def main() -> None:
-        async with a_scene(start_task=throttled) as scene:
+        async with make_scene(start_task=throttled) as scene:
             loop = asyncio.get_running_loop()
-            loop.call_later(80, lambda: scene.port.handlers.update(start_task=later(14)))
+            loop.call_later(80, lambda: scene.transport.handlers.update(start_task=later(14)))
             assert (await scene.attempt()).outcome is JobOutcome.STARTED
             assert scene.ledger.requests == ["claim", *["renew"] * 5, "settle"]
             assert 80 < scene.left < 100
@@ -479,7 +479,7 @@ def test_nothing_is_sent_under_a_lease_that_was_not_renewed(
     """A ledger that is down is asked each second, as long as the lease allows for a request; then the start ends."""
 
     async def main() -> None:
-        async with a_scene(ScriptedLedger(renew=renewals), start_task=throttled) as scene:
+        async with make_scene(ScriptedLedger(renew=renewals), start_task=throttled) as scene:
             loop = asyncio.get_running_loop()
             began = loop.time()
             tried = await scene.attempt()
@@ -510,7 +510,7 @@ def test_the_lease_is_looked_at_in_the_step_that_sends() -> None:
             assert scene.starter.may_send("job\x0010")
             return await started(request, sent_marker)
 
-        async with a_scene(start_task=say) as scene:
+        async with make_scene(start_task=say) as scene:
             assert (await scene.attempt()).outcome is JobOutcome.STARTED
             assert not scene.starter.may_send("job"), "it is held no more"
         assert asked == [True, True, False]
@@ -522,11 +522,11 @@ def test_the_lease_is_looked_at_in_the_step_that_sends() -> None:
 
 
 def test_what_was_started_is_written_down_as_long_as_the_lease_lasts() -> None:
-    """A ledger that is down is asked each second; in vain, whoever comes next finds the task by its token."""
+    """A ledger that is down is asked each second; if that fails, the next worker finds the task by its token."""
 
     async def main() -> None:
         for failures, outcome in ((3, JobOutcome.STARTED), (999, JobOutcome.UNKNOWN)):
-            async with a_scene(ScriptedLedger(settle=[UNPLUGGED] * failures, renew=[UNPLUGGED] * 999)) as scene:
+            async with make_scene(ScriptedLedger(settle=[UNPLUGGED] * failures, renew=[UNPLUGGED] * 999)) as scene:
                 loop = asyncio.get_running_loop()
                 began = loop.time()
                 tried = await scene.attempt()
@@ -541,7 +541,7 @@ def test_told_to_stop_while_it_is_written_down() -> None:
     """It waits no longer for a ledger that is down; its intent stays."""
 
     async def main() -> None:
-        async with a_scene(ScriptedLedger(settle=[UNPLUGGED] * 999)) as scene:
+        async with make_scene(ScriptedLedger(settle=[UNPLUGGED] * 999)) as scene:
             loop = asyncio.get_running_loop()
             began = loop.time()
             loop.call_later(0.5, scene.stop.cancel)
@@ -560,18 +560,18 @@ def test_a_double_of_a_lost_lease_is_stopped(arn: str, denied: bool, caplog: pyt
     """The job became another's in mid-start: what the ledger has in the end stays, and ours goes, unless it is that."""
 
     async def main() -> list[Any]:
-        async with a_scene(ScriptedLedger(settle=[False])) as scene:
+        async with make_scene(ScriptedLedger(settle=[False])) as scene:
             assert await scene.attempt() == AttemptResult(JobOutcome.LEASE_LOST, MessageAction.RETURN_LATER)
             assert scene.job.surplus == {ARN}
-            assert "StopTask" not in scene.port.names(), "as long as nobody knows whose task is one too many"
+            assert "StopTask" not in scene.transport.names(), "while it is not known which task is the second one"
             if arn.endswith("task/i0-0"):
                 scene.job.surplus = {arn}  # of the old format, which names no cluster
             if denied:
-                scene.port.handlers["stop_task"] = says_no
+                scene.transport.handlers["stop_task"] = says_no
             scene.stands(arns=("arn:of-another",) if arn != ARN else (ARN,))
             assert (await scene.attempt()).outcome is JobOutcome.SETTLED
             assert scene.job.surplus == set()
-            return [request for name, request in scene.port.requests if name == "StopTask"]
+            return [request for name, request in scene.transport.requests if name == "StopTask"]
 
     async def says_no(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
         return Rejected(AccessDeniedException("no"))
@@ -583,5 +583,7 @@ def test_a_double_of_a_lost_lease_is_stopped(arn: str, denied: bool, caplog: pyt
     [request] = stopped
     assert request.reason == "aioecs: started under a lease that was lost"
     assert request.cluster == (None if "task/i0" in arn else "default")
-    said = "could not be stopped: AccessDeniedException" if denied else "was a second one of its job, and is stopped"
-    assert said in caplog.text
+    expected = (
+        "could not be stopped: AccessDeniedException" if denied else "was a second one of its job, and is stopped"
+    )
+    assert expected in caplog.text

@@ -50,7 +50,7 @@ def cancelled(*outcomes: Outcome) -> StartCancelled:
     ],
 )
 def test_the_outcome_of_a_response(reasons: list[str], tasks: int, outcome: JobOutcome) -> None:
-    """A refusal for now is told from one for good, and what started from both."""
+    """A refusal for now differs from a final one, and both from what started."""
     answer = StartTaskResponse(
         tasks=[Task(task_arn=f"arn{n}") for n in range(tasks)],
         failures=[Failure(arn="i", reason=reason) for reason in reasons],
@@ -62,7 +62,7 @@ def test_the_outcome_of_a_response(reasons: list[str], tasks: int, outcome: JobO
 
 
 def an_error(code: str) -> aioecs.ECSError:
-    error = aioecs.errors.service_error(code, "said", status=400)
+    error = aioecs.errors.service_error(code, "expected", status=400)
     error.starts = (a_start(Outcome.REFUSED, error=error),)
     return error
 
@@ -95,13 +95,13 @@ def an_error(code: str) -> aioecs.ECSError:
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
 )
 def test_the_outcome_of_an_error(error: aioecs.ECSError, outcome: JobOutcome) -> None:
-    """By what it says of the starts first, then by its kind."""
+    """By its starts first, then by its kind."""
     assert outcome_of_error(error).outcome is outcome
 
 
 @pytest.mark.parametrize("outcomes", list(itertools.product(Outcome, repeat=2)))
 def test_an_intent_is_released_only_where_nothing_started(outcomes: tuple[Outcome, ...]) -> None:
-    """Of every pair of outcomes, under every error that tells of starts."""
+    """Of every pair of outcomes, under every error that has starts."""
     for kind in (StartCancelled, StartIncomplete, StartUnknown, aioecs.CallTimeout):
         found = outcome_of_error(kind("!", starts=[a_start(outcome) for outcome in outcomes]))
         done = decide(found.outcome, inherited=False, proven=found.proven)
@@ -114,9 +114,9 @@ def test_why_ecs_refused() -> None:
     """Each reason once, and for the log with the instance; of thousands some."""
     arn = "arn:aws:ecs:us-east-1:123456789012:container-instance/default/4b6d"
     failures = [Failure(arn=arn, reason="RESOURCE:CPU"), Failure(arn="i2", reason="MISSING"), Failure()]
-    told = outcome_of_response(StartTaskResponse(failures=failures))
-    assert told.reasons == ("RESOURCE:CPU", "MISSING", "")
-    assert told.why == "RESOURCE:CPU on 4b6d, MISSING on i2, no reason"
+    found = outcome_of_response(StartTaskResponse(failures=failures))
+    assert found.reasons == ("RESOURCE:CPU", "MISSING", "")
+    assert found.why == "RESOURCE:CPU on 4b6d, MISSING on i2, no reason"
     starts = [a_start(Outcome.REFUSED, "AGENT")]
     assert outcome_of_error(StartIncomplete("refused", starts=starts)).why == "AGENT on i"
     many = outcome_of_response(StartTaskResponse(failures=failures[:1] * 1000))

@@ -65,7 +65,7 @@ def test_the_table_of_claims(existing: Entry | None, after: float, outcome: Clai
 
 
 def test_only_the_holder_changes_what_stands() -> None:
-    """Others are told no, and change nothing; so is the holder once it is settled."""
+    """Others are refused, and change nothing; so is the holder once it is settled."""
     entries = JobEntries()
     assert entries.claim(new_entry(), NOW, SKEW).outcome is ClaimOutcome.GRANTED
     before = dict(entries.entries)

@@ -1,4 +1,4 @@
-"""dynamodb: the ledger in DynamoDB as moto's server has it, and as one that says what it is told to."""
+"""dynamodb: the ledger in DynamoDB as moto's server has it, and with scripted answers."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ async def test_a_table_is_made_once(ledger: DynamoDBLedger) -> None:
     assert await outcome(ledger, new_entry("b")) is ClaimOutcome.HELD
     found = await ledger._call("get_item", Key={"key": {"S": "job"}})
     assert found["Item"]["expires"] == {"N": str(int(NOW + RETENTION))}
-    told = await ledger._call("describe_time_to_live")
-    assert told["TimeToLiveDescription"]["AttributeName"] == "expires"
+    found = await ledger._call("describe_time_to_live")
+    assert found["TimeToLiveDescription"]["AttributeName"] == "expires"
 
 
 async def test_without_a_table_nothing_is_written(moto: str) -> None:
-    """Every method says so by LedgerError, with the table's name and DynamoDB's word."""
+    """Every method raises LedgerError, with the table's name and DynamoDB's word."""
     async with at(moto, "absent") as ledger:
         asked: list[Awaitable[object]] = [
             ledger.claim(new_entry(), now=NOW, skew=5),
@@ -80,7 +80,7 @@ async def test_without_a_table_nothing_is_written(moto: str) -> None:
 
 
 async def test_it_is_used_open() -> None:
-    """Closed, it says that it is; with a session of its own it opens too, and nothing answers there."""
+    """Closed, it raises an error; with a session of its own it opens too, and nothing answers there."""
     ledger = DynamoDBLedger("jobs", region_name="us-east-1", endpoint_url="http://127.0.0.1:9")
     assert repr(ledger) == "<aioecs.worker.DynamoDBLedger jobs, closed>"
     async with ledger:
@@ -91,18 +91,18 @@ async def test_it_is_used_open() -> None:
         await outcome(ledger, new_entry())
 
 
-# A DynamoDB that says what it is told to -----------------------------------------------------------------------------
+# A DynamoDB with scripted answers -------------------------------------------------------------------------------------
 
-Said = tuple[int, dict[str, Any]]
-DONE: Said = (200, {})
+Scripted = tuple[int, dict[str, Any]]
+DONE: Scripted = (200, {})
 
 
-def refused(code: str, **more: Any) -> Said:
+def refused(code: str, **more: Any) -> Scripted:
     """Refuse with a code."""
     return 400, {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "no", **more}
 
 
-def saying(**says: list[Said]) -> Callable[[Exchange], Awaitable[None]]:
+def saying(**says: list[Scripted]) -> Callable[[Exchange], Awaitable[None]]:
     """Answer each operation with one after the other, the last for ever."""
 
     async def behave(exchange: Exchange) -> None:
@@ -121,7 +121,7 @@ def an_item(**members: Any) -> dict[str, Any]:
     return {name: {"S": value} if isinstance(value, str) else {"N": str(value)} for name, value in row.items()}
 
 
-TABLES: dict[str, list[Said]] = {
+TABLES: dict[str, list[Scripted]] = {
     "CreateTable": [DONE],
     "DescribeTable": [(200, {"Table": {"TableStatus": "ACTIVE"}})],
     "UpdateTimeToLive": [DONE],
@@ -139,7 +139,7 @@ async def test_a_table_that_takes_its_time() -> None:
 
 async def test_a_table_that_never_comes() -> None:
     """It is waited for so long and no longer."""
-    never: list[Said] = [(200, {"Table": {"TableStatus": "CREATING"}})]
+    never: list[Scripted] = [(200, {"Table": {"TableStatus": "CREATING"}})]
     async with RawServer(saying(**{**TABLES, "DescribeTable": never})) as server, at(server.url) as ledger:
         with pytest.raises(LedgerError, match=r"table jobs isn't ACTIVE after 0\.05 s"):
             await ledger.create_table(timeout=0.05)
@@ -157,7 +157,7 @@ async def test_a_table_that_never_comes() -> None:
     ],
 )
 async def test_a_table_that_can_t_be_made(operation: str, code: str, harmless: bool) -> None:
-    """A refusal is told, unless it says that the table or its TTL is there already."""
+    """A refusal is raised, unless it means that the table or its TTL is there already."""
     async with RawServer(saying(**{**TABLES, operation: [refused(code)]})) as server, at(server.url) as ledger:
         if harmless:
             await ledger.create_table()
@@ -170,7 +170,7 @@ LEASE_LOST = "ConditionalCheckFailedException"
 
 
 @pytest.mark.parametrize(
-    ("first", "told", "requests"),
+    ("first", "found", "requests"),
     [
         ([], Claimed(ClaimOutcome.GRANTED, new_entry()), 1),
         ([refused(LEASE_LOST)], Claimed(ClaimOutcome.GRANTED, new_entry()), 2),
@@ -182,13 +182,13 @@ LEASE_LOST = "ConditionalCheckFailedException"
         ([refused(LEASE_LOST, Item=an_item(holder="a"))], Claimed(ClaimOutcome.GRANTED, new_entry()), 1),
         ([refused(LEASE_LOST, Item=an_item(holder="b"))], Claimed(ClaimOutcome.HELD, new_entry("b")), 1),
     ],
-    ids=["free", "gone meanwhile", "a race that was lost", "its own", "another's"],
+    ids=["free", "deleted meanwhile", "a race that was lost", "its own", "another's"],
 )
-async def test_a_claim_is_granted_by_a_write_alone(first: list[Said], told: Claimed, requests: int) -> None:
+async def test_a_claim_is_granted_by_a_write_alone(first: list[Scripted], found: Claimed, requests: int) -> None:
     """What would be free by now is asked for again; its own intent, whose answer was lost, is granted as it stands."""
     script = [*first, (200, {"Attributes": an_item(holder="a")})]
     async with RawServer(saying(UpdateItem=script)) as server, at(server.url) as ledger:
-        assert await ledger.claim(new_entry(), now=NOW, skew=5) == told
+        assert await ledger.claim(new_entry(), now=NOW, skew=5) == found
         assert len(server.bodies) == requests
 
 
@@ -206,11 +206,11 @@ HALF = [
 ]
 
 
-@pytest.mark.parametrize(("item", "said"), HALF[1:])
-async def test_a_stranger_s_item_is_named(item: dict[str, Any], said: str) -> None:
+@pytest.mark.parametrize(("item", "expected"), HALF[1:])
+async def test_a_stranger_s_item_is_named(item: dict[str, Any], expected: str) -> None:
     """Which stays as it is: it is the one job's, and not the ledger's."""
     async with RawServer(saying(UpdateItem=[refused(LEASE_LOST, Item=item)])) as server, at(server.url) as ledger:
-        with pytest.raises(EntryError, match=f"table jobs has something else under the key 'job': {said}"):
+        with pytest.raises(EntryError, match=f"table jobs has something else under the key 'job': {expected}"):
             await ledger.claim(new_entry(), now=NOW, skew=5)
 
 
@@ -227,7 +227,7 @@ INVALID = "ValidationException"
 @pytest.mark.parametrize(
     ("probe", "kind"), [([refused(LEASE_LOST)], EntryError), ([DONE], EntryError), ([refused(INVALID)], LedgerError)]
 )
-async def test_whose_fault_a_refused_value_is(probe: list[Said], kind: type[LedgerError]) -> None:
+async def test_whose_fault_a_refused_value_is(probe: list[Scripted], kind: type[LedgerError]) -> None:
     """The one item's, if the table takes another; else the table's, whose key may be another one."""
     async with RawServer(saying(UpdateItem=[refused(INVALID)], DeleteItem=probe)) as server, at(server.url) as ledger:
         with pytest.raises(LedgerError, match=INVALID) as caught:
@@ -243,7 +243,7 @@ async def test_whose_fault_a_refused_value_is(probe: list[Said], kind: type[Ledg
     ],
 )
 async def test_what_only_other_settings_can_mend(code: str, permanent: bool) -> None:
-    """Is told apart, for a worker to end with it."""
+    """It is marked, so that a worker ends with it."""
     async with RawServer(saying(DeleteItem=[refused(code)])) as server, at(server.url) as ledger:
         with pytest.raises(LedgerError, match=code) as caught:
             await ledger.release("job", "a")
@@ -282,10 +282,10 @@ async def test_random_answers_are_errors_of_the_ledger() -> None:
                 )
             )()
             try:
-                told = await asked
+                found = await asked
             except LedgerError as error:
-                told = error
-            assert isinstance(told, (bool, Claimed)) or str(told).startswith("the ledger's table jobs"), number
+                found = error
+            assert isinstance(found, (bool, Claimed)) or str(found).startswith("the ledger's table jobs"), number
 
 
 def a_body(jitter: random.Random) -> bytes:

@@ -44,7 +44,7 @@ class TestRules(LedgerRules):
 
 
 async def test_what_can_t_come_again_is_forgotten(ledger: SQLiteLedger) -> None:
-    """By the claims, once in an hour; a job that is claimed is looked at by itself; or when it is told to."""
+    """By the claims, once in an hour; a job that is claimed is looked at by itself; or on request."""
     late = NOW + RETENTION + 1
     assert await outcome(ledger, new_entry()) is ClaimOutcome.GRANTED
     assert await outcome(ledger, new_entry(key="other")) is ClaimOutcome.GRANTED
@@ -56,7 +56,7 @@ async def test_what_can_t_come_again_is_forgotten(ledger: SQLiteLedger) -> None:
 
 
 async def test_it_is_there_for_whoever_comes_after(path: Path) -> None:
-    """What was written outlives the ledger; closed, it says that it is."""
+    """What was written outlives the ledger; a closed ledger raises an error."""
     first, second = SQLiteLedger(path), SQLiteLedger(str(path))
     async with first:
         assert repr(first) == f"<aioecs.worker.SQLiteLedger {path}, open>"
@@ -79,7 +79,7 @@ async def test_left_unused_it_leaves_no_file(path: Path) -> None:
 
 
 async def test_a_place_that_isn_t_there(tmp_path: Path) -> None:
-    """It says so by LedgerError, and recovers by itself."""
+    """It raises LedgerError, and recovers by itself."""
     async with SQLiteLedger(tmp_path / "absent" / "jobs.db") as ledger:
         with pytest.raises(LedgerError, match="unable to open"):
             await outcome(ledger, new_entry())
@@ -124,9 +124,9 @@ STRANGERS = [
 ]
 
 
-@pytest.mark.parametrize(("member", "held", "said"), STRANGERS)
+@pytest.mark.parametrize(("member", "held", "expected"), STRANGERS)
 async def test_a_stranger_s_row_is_named_and_holds_nobody_up(
-    ledger: SQLiteLedger, path: Path, member: str, held: object, said: str
+    ledger: SQLiteLedger, path: Path, member: str, held: object, expected: str
 ) -> None:
     """It is EntryError, with its key; its transaction is ended, and the other jobs are there as before."""
     await ledger.claim(new_entry(), now=NOW, skew=5)
@@ -134,7 +134,7 @@ async def test_a_stranger_s_row_is_named_and_holds_nobody_up(
         other.execute(f"UPDATE jobs SET {member} = ?", (held,))  # noqa: S608 a member's name
     asked: list[Awaitable[object]] = [outcome(ledger, new_entry("b")), ledger.settle("job", "a", ("arn",))]
     for each in asked:
-        with pytest.raises(EntryError, match=f"something else under the key 'job': {said}"):
+        with pytest.raises(EntryError, match=f"something else under the key 'job': {expected}"):
             await each
     assert await outcome(ledger, new_entry(key="other")) is ClaimOutcome.GRANTED
     with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
@@ -152,7 +152,7 @@ async def test_text_that_is_no_utf_8_is_a_stranger_s(ledger: SQLiteLedger, path:
 
 @pytest.mark.parametrize("key", ["\ud800", "job \udfff"])
 async def test_a_key_that_no_file_can_hold_is_the_job_s_fault(ledger: SQLiteLedger, key: str) -> None:
-    """Whoever uses a ledger without a worker is told so too; the ledger goes on."""
+    """It is an EntryError without a worker too; the ledger works on."""
     with pytest.raises(EntryError, match="can't hold a job"):
         await outcome(ledger, new_entry(key=key))
     assert await outcome(ledger, new_entry()) is ClaimOutcome.GRANTED
@@ -207,7 +207,7 @@ def test_nobody_else_may_read_it(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [":memory:", "", Path()])
 def test_a_ledger_in_memory_is_another_one(path: str | Path) -> None:
-    """SQLite's would be gone with its connection, and so would be each intent."""
+    """SQLite's would end with its connection, and so would each intent."""
     with pytest.raises(InvalidRequest, match=r"path: a file: .* use MemoryLedger"):
         SQLiteLedger(path)
 

@@ -90,7 +90,7 @@ async def verdicts(ledger: Ledger, jobs: list[str]) -> set[ClaimOutcome]:
 
 @each_ledger
 async def test_what_was_not_sent_is_free_and_visible_at_once(moto: str, kind: Kind, make_ledger: MakeLedger) -> None:
-    """A worker that is told to end leaves no intent behind of what it has not sent, and hides no message."""
+    """A worker that ends leaves no intent behind of what it has not sent, and hides no message."""
     async with queue_setup(moto) as world:
         jobs = [f"job-{n}" for n in range(10)]
         world.local.faults.add(Fault("throttle", times=None))
@@ -131,8 +131,8 @@ async def test_poison_holds_up_nobody(moto: str, make_ledger: MakeLedger, caplog
             return str(json.loads(message.body)["key"])
 
         def to_request(message: Message) -> aioecs.StartTaskRequest:
-            said = json.loads(message.body)
-            instances = world.local.instance_arns[:1] * said.get("times", 1)
+            expected = json.loads(message.body)
+            instances = world.local.instance_arns[:1] * expected.get("times", 1)
             return aioecs.StartTaskRequest(task_definition="demo", container_instances=instances, group="g")
 
         poison = [{"key": f"\ud800{n}"} for n in range(5)] + [{"key": f"large-{n}", "times": 4000} for n in range(5)]

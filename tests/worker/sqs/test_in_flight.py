@@ -57,18 +57,18 @@ def test_deletes_go_by_tens() -> None:
         queue = FakeQueue()
         in_flight = in_flight_messages(queue)
         running = asyncio.create_task(in_flight.run())
-        gone = await asyncio.gather(*(in_flight.finish(each, None) for each in messages(25)))
+        done = await asyncio.gather(*(in_flight.finish(each, None) for each in messages(25)))
         in_flight.close()
         await running
-        return queue.deletes, list(gone)
+        return queue.deletes, list(done)
 
-    deletes, gone = run_in_virtual_time(scene())
+    deletes, done = run_in_virtual_time(scene())
     assert sorted(map(len, deletes)) == [5, 10, 10]
-    assert all(gone)
+    assert all(done)
 
 
 def test_held_messages_are_extended_by_tens() -> None:
-    """Every third of the visibility, until it is parted with."""
+    """Every third of the visibility, until it is finished."""
 
     async def scene() -> FakeQueue:
         queue = FakeQueue()
@@ -133,35 +133,35 @@ def test_closing_sends_what_is_left() -> None:
         in_flight = in_flight_messages(queue)
         running = asyncio.create_task(in_flight.run())
         await asyncio.sleep(0)
-        gone = in_flight.finish(messages(1)[0], 0.0)
+        done = in_flight.finish(messages(1)[0], 0.0)
         in_flight.close()
         await running
-        return gone.result(), queue.changes
+        return done.result(), queue.changes
 
     assert run_in_virtual_time(scene()) == (True, [[("m0", 0.0)]])
 
 
 def test_a_cancelled_round_leaves_its_messages_to_the_next() -> None:
-    """Nothing is known of them, so they are parted with again."""
+    """Nothing is known of them, so they are sent again."""
 
     async def scene() -> tuple[int, bool]:
         queue = FakeQueue(slow=5.0)
         in_flight = in_flight_messages(queue)
         running = asyncio.create_task(in_flight.run())
-        gone = in_flight.finish(messages(1)[0], 7.0)
+        done = in_flight.finish(messages(1)[0], 7.0)
         await asyncio.sleep(2)
         running.cancel()
         await asyncio.wait([running])
-        assert (len(in_flight), gone.done()) == (1, False)
+        assert (len(in_flight), done.done()) == (1, False)
         in_flight.close()
         await in_flight.run()
-        return len(queue.changes), gone.result()
+        return len(queue.changes), done.result()
 
     assert run_in_virtual_time(scene()) == (1, True)
 
 
 def test_a_cancelled_caller_is_not_resolved() -> None:
-    """Its message is parted with all the same, and so are the others."""
+    """Its message is finished all the same, and so are the others."""
 
     async def scene() -> list[list[str]]:
         queue = FakeQueue()

@@ -28,7 +28,7 @@ def messages(count: int) -> list[Message]:
 
 
 async def test_it_is_opened_by_the_session() -> None:
-    """Where it is told to; what is asked of a queue may be asked again, and a long poll outlasts no patience."""
+    """At its endpoint; requests may be repeated, and a long poll ends before the timeout."""
     opened: dict[str, Any] = {}
 
     class Session:
@@ -43,7 +43,7 @@ async def test_it_is_opened_by_the_session() -> None:
 
 
 @pytest.mark.parametrize(
-    ("receives", "answer", "most", "said"),
+    ("receives", "answer", "most", "expected"),
     [
         (5, None, 5, ""),
         (None, None, None, ""),
@@ -57,7 +57,7 @@ async def test_it_is_opened_by_the_session() -> None:
     ],
 )
 def test_the_redrive_policy(
-    receives: int | None, answer: Any, most: int | None, said: str, caplog: pytest.LogCaptureFixture
+    receives: int | None, answer: Any, most: int | None, expected: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """After how many receives it takes a message; a worker does without it where it may not be read."""
 
@@ -66,8 +66,8 @@ def test_the_redrive_policy(
         return await Queue(sqs, URL).most_receives()
 
     assert run_in_virtual_time(scene()) == most
-    assert said in caplog.text
-    assert bool(caplog.records) is bool(said)
+    assert expected in caplog.text
+    assert bool(caplog.records) is bool(expected)
 
 
 @pytest.mark.parametrize("code", ["AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "InvalidAddress"])
@@ -79,14 +79,14 @@ def test_a_queue_that_isn_t_there(code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "expected"),
     [
         (sqs_error("OverLimit"), "OverLimit"),
         (EndpointConnectionError(endpoint_url=URL), "EndpointConnectionError"),
         (ConnectionResetError(), "ConnectionResetError"),
     ],
 )
-def test_a_queue_that_can_t_be_reached(error: Exception, said: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_queue_that_can_t_be_reached(error: Exception, expected: str, caplog: pytest.LogCaptureFixture) -> None:
     """A receive raises, by the code or the kind alone; of what is sent by tens nothing was done."""
 
     async def scene() -> None:
@@ -94,14 +94,14 @@ def test_a_queue_that_can_t_be_reached(error: Exception, said: str, caplog: pyte
         for method in ("receive_message", "delete_message_batch", "change_message_visibility_batch"):
             sqs.script[method] = [error]
         queue = Queue(sqs, URL)
-        with pytest.raises(QueueError, match=f"^receive_message: {said}$"):
+        with pytest.raises(QueueError, match=f"^receive_message: {expected}$"):
             await queue.receive(3, 60, 1)
         assert await queue.delete(messages(2)) == {"r0", "r1"}
         assert await queue.change_visibility([(each, 7.0) for each in messages(2)]) == {"r0", "r1"}
 
     run_in_virtual_time(scene())
     assert [record.getMessage() for record in caplog.records] == [
-        f"{method} of 2 messages failed: {method}: {said}"
+        f"{method} of 2 messages failed: {method}: {expected}"
         for method in ("delete_message_batch", "change_message_visibility_batch")
     ]
 
@@ -187,12 +187,12 @@ async def test_random_answers_are_errors_of_the_queue() -> None:
     ):
         queue = Queue(sqs, URL)
         for _ in range(200):
-            told: object
+            found: object
             try:
-                told = await queue.receive(10, 60, 0)
+                found = await queue.receive(10, 60, 0)
             except QueueError as error:
-                told = error
-            assert isinstance(told, list) or str(told).startswith("receive_message: ")
+                found = error
+            assert isinstance(found, list) or str(found).startswith("receive_message: ")
             assert await queue.delete(messages(1)) <= {"r0"}
             assert (await queue.most_receives() or 1) > 0
 
@@ -223,7 +223,7 @@ def test_a_request_that_hangs_is_given_up() -> None:
 
 
 def test_some_of_ten_may_fail(caplog: pytest.LogCaptureFixture) -> None:
-    """Their receipts are told, and SQS's code is logged."""
+    """Their receipts are returned, and SQS's code is logged."""
 
     async def scene() -> None:
         sqs = FakeSQS(*"abc", delete_message_batch=["Throttled"], change_message_visibility_batch=["NotInflight"])

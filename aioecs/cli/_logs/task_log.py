@@ -15,7 +15,7 @@ from aioecs.cli._access import Access
 from aioecs.cli._display.log_lines import LogFormat
 from aioecs.cli._display.status import DONE
 from aioecs.cli._display.streams import Streams
-from aioecs.cli._log_printer import LogPrinter, container_names, no_log
+from aioecs.cli._logs.log_printer import LogPrinter, container_names, no_log
 from aioecs.cli._lookup import complete_task_ids, endpoint
 from aioecs.cli._options import UsageError, refused
 from aioecs.cli._read_command import run_with_client

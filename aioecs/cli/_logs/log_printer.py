@@ -48,5 +48,5 @@ def no_log(error: ECSError) -> str:
     """Say why a log can't be shown."""
     if isinstance(error, InvalidRequest):
         found = f" ({error.found})" if error.found else ""
-        return f"there is no log to show: it takes {error.rule}{found}"
+        return f"there is no log to show: needed is {error.rule}{found}"
     return f"the log can't be read: {text_of(error)}"

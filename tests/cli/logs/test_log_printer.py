@@ -10,7 +10,7 @@ import pytest
 import aioecs
 from aioecs import LogLine
 from aioecs.cli._display.streams import Streams
-from aioecs.cli._log_printer import LogPrinter, container_names, no_log
+from aioecs.cli._logs.log_printer import LogPrinter, container_names, no_log
 from aioecs.types import Container
 
 
@@ -70,6 +70,6 @@ def test_names() -> None:
 def test_no_log() -> None:
     """The reason, in words of the command line."""
     assert no_log(aioecs.InvalidRequest("task", "a container that logs", "log drivers: none")) == (
-        "there is no log to show: it takes a container that logs (log drivers: none)"
+        "there is no log to show: needed is a container that logs (log drivers: none)"
     )
     assert no_log(aioecs.AnswerLost("gone")) == "the log can't be read: gone"

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import attrs
 import pytest
+from terminal import RecordedStreams
+from virtual_time import until
 
 import aioecs
 from aioecs.cli._access import Access
 from aioecs.cli._display.streams import Streams
+from aioecs.cli._logs.task_log import LogOptions, TaskLog, read_since
 from aioecs.cli._options import UsageError
 from aioecs.cli._run.local_tasks import settings
-from aioecs.cli._task_log import LogOptions, TaskLog, read_since
 from aioecs.testing import LocalECS
 
 NOW = datetime(2026, 11, 27, 18, tzinfo=UTC)
@@ -88,15 +90,22 @@ async def test_which_lines(client: aioecs.Client, local: LocalECS, capsys: pytes
     assert json.loads(first)["text"] == "line 0"
 
 
-async def test_following_from_the_last_lines_on(
-    client: aioecs.Client, local: LocalECS, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_following_from_the_last_lines_on(client: aioecs.Client, local: LocalECS) -> None:
     """What was there is shown once, then what comes until the task has ended."""
-    output = [(0.0, "a"), (0.0, "b"), (0.0, "c"), (0.6, "d")]
-    local.engine.behaviour = attrs.evolve(local.engine.behaviour, running_seconds=1.0, output=output)
     arn = await started(client, local)
-    assert await shown(client, capsys, task=arn, tail=2, follow=True) == ["main | b", "main | c", "main | d"]
-    assert await shown(client, capsys, task=arn, follow=True) == [f"main | {text}" for text in "abcd"]
+    for text in "abc":
+        local.engine.write_log(arn, text)
+    streams = RecordedStreams()
+    showing = asyncio.create_task(TaskLog(LogOptions(task=arn, tail=2, follow=True), streams).show(client))
+    await until(lambda: len(streams.lines) == 2, 20)
+    local.engine.write_log(arn, "d")
+    await until(lambda: len(streams.lines) == 3, 20)
+    local.engine.end_task(arn)
+    assert await showing == 0
+    assert streams.lines == ["main | b", "main | c", "main | d"]
+    whole = RecordedStreams()
+    assert await TaskLog(LogOptions(task=arn, follow=True), whole).show(client) == 0
+    assert whole.lines == [f"main | {text}" for text in "abcd"]
 
 
 async def test_what_has_no_log(client: aioecs.Client, local: LocalECS) -> None:
