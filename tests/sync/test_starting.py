@@ -61,7 +61,7 @@ def test_a_generator_is_drawn_in_the_calling_thread(there: LocalECS, ecs: aioecs
 
 
 def test_a_generator_that_fails_ends_the_call_with_its_error(there: LocalECS, ecs: aioecs.sync.Client) -> None:
-    """What it had drawn before is withdrawn, or told of; nothing runs unseen."""
+    """What it had drawn before is withdrawn or reported."""
 
     def requests() -> Iterator[StartTaskRequest]:
         yield request(there)
@@ -72,15 +72,15 @@ def test_a_generator_that_fails_ends_the_call_with_its_error(there: LocalECS, ec
 
 
 def test_a_token_cancels_from_any_thread(there: LocalECS, ecs: aioecs.sync.Client) -> None:
-    """The thread that waits is told what that left behind."""
+    """The thread that waits receives the outcome."""
     there.faults.add(SLOW)
     token = CancelToken()
     with ThreadPoolExecutor(1) as pool:
         pool.submit(until, fault_used(there)).add_done_callback(lambda _: token.cancel("enough"))
-        with pytest.raises(StartCancelled, match="enough") as told:
+        with pytest.raises(StartCancelled, match="enough") as cancelled:
             ecs.start_task(request(there, 2), token)
-    assert told.value.source is token
-    assert [start.outcome for start in told.value.starts] == [Outcome.STOPPED] * 2
+    assert cancelled.value.source is token
+    assert [start.outcome for start in cancelled.value.starts] == [Outcome.STOPPED] * 2
     assert there.truth.running() == []
 
 
@@ -116,23 +116,23 @@ def test_cancelled_from_a_third_thread(there: LocalECS, ecs: aioecs.sync.Client,
     until(fault_used(there))
     with ThreadPoolExecutor(1) as third:
         third.submit(lambda: token.cancel("enough") if by == "the token" else future.cancel() and future.cancel())
-    with pytest.raises(StartCancelled) as told:
+    with pytest.raises(StartCancelled) as cancelled:
         ecs.end_start_task(future)
     assert future.cancelled()
-    assert future.exception() is told.value
-    assert told.value.outcome is Outcome.STOPPED
-    assert len(told.value.tasks) == 2
+    assert future.exception() is cancelled.value
+    assert cancelled.value.outcome is Outcome.STOPPED
+    assert len(cancelled.value.tasks) == 2
     assert there.truth.running() == []
 
 
 def test_cancelled_before_it_is_begun(there: LocalECS, ecs: aioecs.sync.Client) -> None:
-    """Nothing is sent, and that is told."""
+    """Nothing is sent, and the error says so."""
     token = CancelToken()
     token.cancel()
     future = ecs.begin_start_task(request(there), token)
-    with pytest.raises(StartCancelled) as told:
+    with pytest.raises(StartCancelled) as cancelled:
         ecs.end_start_task(future)
-    assert told.value.outcome is Outcome.NOT_SENT
+    assert cancelled.value.outcome is Outcome.NOT_SENT
     assert there.truth.requests.total() == 0
 
 

@@ -69,14 +69,14 @@ def test_a_wrong_setting_is_refused_at_once() -> None:
 
 
 def test_ctrl_c_withdraws_and_waits_for_the_truth(there: LocalECS, ecs: aioecs.sync.Client) -> None:
-    """KeyboardInterrupt's cause tells what came of it; the client goes on."""
+    """KeyboardInterrupt's cause has the outcome; the client goes on."""
     there.faults.add(SLOW)
     with ctrl_c(fault_used(there)), pytest.raises(KeyboardInterrupt) as raised:
         ecs.start_task(request(there, 2))
-    truth = find_start_error(raised.value)
-    assert truth is raised.value.__cause__
-    assert truth is not None
-    assert [start.outcome for start in truth.starts] == [Outcome.STOPPED] * 2
+    start_error = find_start_error(raised.value)
+    assert start_error is raised.value.__cause__
+    assert start_error is not None
+    assert [start.outcome for start in start_error.starts] == [Outcome.STOPPED] * 2
     assert there.truth.running() == []
     assert len(ecs.start_task(request(there)).tasks) == 1
 
@@ -87,14 +87,14 @@ def test_ctrl_c_leaves_running_what_is_to_settle(there: LocalECS, ecs: aioecs.sy
     future = ecs.begin_start_task(request(there), on_cancel="keep")
     with ctrl_c(fault_used(there)), pytest.raises(KeyboardInterrupt) as raised:
         ecs.end_start_task(future)
-    truth = find_start_error(raised.value)
-    assert truth is not None
-    assert {task.task_arn for task in truth.tasks} == {task.arn for task in there.truth.running()}
-    assert len(truth.tasks) == 1
+    start_error = find_start_error(raised.value)
+    assert start_error is not None
+    assert {task.task_arn for task in start_error.tasks} == {task.arn for task in there.truth.running()}
+    assert len(start_error.tasks) == 1
 
 
 def test_ctrl_c_ends_a_wait_and_a_watch() -> None:
-    """The cause tells how far the tasks had come; they go on."""
+    """The cause has the tasks as they were last seen; they go on."""
     with local_ecs_on_thread(instances=1, pending_seconds=3600) as local, aioecs.sync.Client(**access(local)) as ecs:
         tasks = ecs.start_task(request(local)).tasks
         with ctrl_c(arrived(local, "DescribeTasks")), pytest.raises(KeyboardInterrupt) as raised:
@@ -109,23 +109,23 @@ def test_ctrl_c_ends_a_wait_and_a_watch() -> None:
 
 
 def test_a_second_ctrl_c_ends_the_wait(there: LocalECS) -> None:
-    """Not the settling: `on_settled` hears what came of it."""
+    """Not the settling: `on_settled` receives the outcome."""
     there.faults.add(Fault("delay", seconds=0.5))
-    heard = SettledStarts()
+    settled = SettledStarts()
     again = threading.Event()
-    with aioecs.sync.Client(**access(there), on_settled=heard) as ecs:
+    with aioecs.sync.Client(**access(there), on_settled=settled) as ecs:
         token = CancelToken()
         with ctrl_c(fault_used(there), again.wait), pytest.raises(KeyboardInterrupt) as raised:
             threading.Timer(0.1, again.set).start()
             ecs.start_task(request(there), token)
         assert find_start_error(raised.value) is None
         assert there.truth.requests["StopTask"] == 0
-    assert [start.outcome for start in heard.starts] == [Outcome.STOPPED]
+    assert [start.outcome for start in settled.starts] == [Outcome.STOPPED]
     assert there.truth.running() == []
 
 
 def test_ctrl_c_while_it_begins(there: LocalECS, ecs: aioecs.sync.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before it was handed over and just after: nothing is left that nobody waits for."""
+    """Before it was sent to the loop and just after: nothing is left behind."""
     send = Lease.send
 
     def sent(lease: Lease, loop_call: LoopCall[Any]) -> None:
@@ -140,9 +140,9 @@ def test_ctrl_c_while_it_begins(there: LocalECS, ecs: aioecs.sync.Client, monkey
         with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt) as raised:
             patched.setattr(Lease, "send", broken)
             begin(request(there))
-        truth = find_start_error(raised.value)
-        assert truth is not None
-        assert truth.outcome in (None, Outcome.NOT_SENT, Outcome.STOPPED)
+        start_error = find_start_error(raised.value)
+        assert start_error is not None
+        assert start_error.outcome in (None, Outcome.NOT_SENT, Outcome.STOPPED)
     assert there.truth.running() == []
 
 
@@ -159,12 +159,12 @@ def test_ctrl_c_while_requests_are_drawn(there: LocalECS, ecs: aioecs.sync.Clien
 
     with pytest.raises(KeyboardInterrupt) as raised:
         ecs.start_tasks(requests())
-    truth = find_start_error(raised.value)
-    assert truth is not None
-    assert Counter(start.outcome for start in truth.starts).keys() <= {Outcome.STARTED, Outcome.STOPPED}
-    started = {start.task.task_arn for start in truth.starts if start.task and start.outcome is Outcome.STARTED}
+    start_error = find_start_error(raised.value)
+    assert start_error is not None
+    assert Counter(start.outcome for start in start_error.starts).keys() <= {Outcome.STARTED, Outcome.STOPPED}
+    started = {start.task.task_arn for start in start_error.starts if start.task and start.outcome is Outcome.STARTED}
     assert started == {task.arn for task in there.truth.running()}
-    assert len(truth.starts) == 10
+    assert len(start_error.starts) == 10
 
 
 def test_ctrl_c_together_with_the_answer_loses_nothing(
@@ -192,9 +192,9 @@ def test_ctrl_c_together_with_the_answer_loses_nothing(
     ):
         with pytest.raises(KeyboardInterrupt) as raised:
             call()
-        truth = find_start_error(raised.value)
-        assert truth is not None
-        assert [start.outcome for start in truth.starts] == outcomes
+        start_error = find_start_error(raised.value)
+        assert start_error is not None
+        assert [start.outcome for start in start_error.starts] == outcomes
     with pytest.raises(KeyboardInterrupt) as raised:
         ecs.list_tasks()
     assert raised.value.__cause__ is None
@@ -208,7 +208,7 @@ from concurrent.futures import ThreadPoolExecutor
 import aioecs, aioecs.sync
 
 access, instances = json.loads(sys.argv[1])
-token, told = aioecs.CancelToken(), []
+token = aioecs.CancelToken()
 
 def start(at):
     request = aioecs.StartTaskRequest(task_definition="demo", container_instances=[instances[at % len(instances)]])
@@ -232,7 +232,7 @@ with aioecs.sync.Client(**access, pacing=None) as ecs:
 
 
 def test_ctrl_c_amid_fifty_threads_leaves_no_orphan() -> None:
-    """A process is sent SIGINT: each task that runs was told to a caller, and none was started twice."""
+    """A process is sent SIGINT: each task that runs was reported to a caller, and none was started twice."""
 
     with local_ecs_on_thread(
         instances=50, cpu=10**6, memory=10**6, faults=[Fault("delay", seconds=0.05, times=None)]
@@ -247,9 +247,9 @@ def test_ctrl_c_amid_fifty_threads_leaves_no_orphan() -> None:
             out, err = process.communicate(timeout=60)
         assert process.returncode == 0, err
         assert "Traceback" not in err
-        told = {arn: outcome for arn, outcome in json.loads(out.splitlines()[-1]) if arn}
+        reported = {arn: outcome for arn, outcome in json.loads(out.splitlines()[-1]) if arn}
         running = {task.arn for task in local.truth.running()}
-        assert running == {arn for arn, outcome in told.items() if outcome == "started"}
-        assert {task.arn for task in local.truth.tasks()} == set(told)
+        assert running == {arn for arn, outcome in reported.items() if outcome == "started"}
+        assert {task.arn for task in local.truth.tasks()} == set(reported)
         assert 0 < len(running) < 1000
         assert local.truth.duplicates() == []
