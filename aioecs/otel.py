@@ -69,8 +69,8 @@ try:
     from opentelemetry import metrics, trace
     from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
     from opentelemetry.util.types import AttributeValue
-except ImportError as missing:
-    raise ImportError("aioecs.otel needs OpenTelemetry: install aioecs[otel]") from missing
+except ImportError as _missing:
+    raise ImportError("aioecs.otel needs OpenTelemetry: install aioecs[otel]") from _missing
 
 __all__ = ["Instrumentation"]
 

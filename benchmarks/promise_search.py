@@ -9,16 +9,17 @@ hour. The exit code is 1 if an invariant is broken.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.harness import arguments, table
+from benchmarks.harness import table
 
 MOST = 3_000_000
 """States of one search; a search that is cut short is reported as such."""
 
 
-def main(quick: bool) -> int:
+def main(short: bool) -> int:
     """Search, and print a line for each search."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
     from promise import searches
@@ -26,7 +27,7 @@ def main(quick: bool) -> int:
 
     rows: list[tuple[object, ...]] = []
     states, seconds, broken = 0, 0.0, 0
-    for bounds in searches.quick() if quick else searches.whole():
+    for bounds in searches.short_search() if short else searches.long_search():
         found = searches.searched(bounds, MOST)
         kind = "two workers" if isinstance(bounds, WorkerBounds) else "call"
         end = "all" if found.whole else "cut short"
@@ -39,4 +40,6 @@ def main(quick: bool) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(arguments(__doc__).quick))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", dest="short", action="store_true", help="less than a minute")
+    raise SystemExit(main(parser.parse_args().short))

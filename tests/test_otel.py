@@ -1,4 +1,4 @@
-"""otel: spans that an in-memory exporter collected, and metrics that add up to the outcomes that callers received."""
+"""otel: spans that an in-memory exporter collected, and metrics that add up to what callers received."""
 
 from __future__ import annotations
 
@@ -277,7 +277,7 @@ def test_what_ends_an_attempt(collected: Collected, what: Any, reported: list[st
 
 
 def test_what_is_not_an_attempt(collected: Collected) -> None:
-    """A wait for a permit, a lookup and what it found are events of the call's span."""
+    """A wait, a lookup and what it found are events on the span of the call."""
     for event in (
         BEGUN,
         RequestRateLimited(call=7, waited=0.5),
@@ -314,7 +314,7 @@ def test_what_is_not_an_attempt(collected: Collected) -> None:
 def test_the_status_of_a_call(
     collected: Collected, outcomes: tuple[Outcome, ...], withdrawn: str | None, status: StatusCode
 ) -> None:
-    """An ambiguous call is an error, and one that started nothing; a cancel is none."""
+    """An error is an ambiguous call or one that started nothing; a cancel is none."""
     collected.receives(BEGUN)
     collected.receives(attrs.evolve(SETTLED, outcomes=outcomes, withdrawn=withdrawn))
     (call,) = collected.named("aioecs.start_task")
@@ -324,7 +324,7 @@ def test_the_status_of_a_call(
 
 
 def test_an_end_without_a_beginning(collected: Collected) -> None:
-    """An event of an unknown call, or a second one, makes no span and changes no count of calls in flight."""
+    """An event of a call that is not known, or a repeat, makes no span and moves no count of calls in flight."""
     answered = RequestAnswered(call=7, request_id="r", task_arns=(), reasons=())
     for event in (
         SENT,
@@ -361,7 +361,7 @@ def test_callers_without_a_span(collected: Collected) -> None:
 
 
 async def test_metrics_add_up_to_the_report(collected: Collected) -> None:
-    """In a storm of faults and cancels, by every method at once: each start counts once, as its caller received it."""
+    """Under random faults and cancels, by every method at once: each start counts once, as its caller received it."""
     reported: Counter[Outcome] = Counter()
     rng = random.Random(7)
     clocks = Timeouts(attempt=0.5, consistency=0.3, settle=5)
@@ -424,7 +424,7 @@ async def test_metrics_add_up_to_the_report(collected: Collected) -> None:
 
 
 def test_the_rate(collected: Collected) -> None:
-    """It is the rate limit that was reported last; without rate limiting there is none."""
+    """It is the learned rate that was emitted last; without rate limiting there is none."""
     assert collected.points("aioecs.rate") == []
     collected.receives(attrs.evolve(SENT, rate=math.inf))
     assert collected.points("aioecs.rate") == []

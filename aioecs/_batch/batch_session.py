@@ -59,13 +59,13 @@ class BatchSession:
         self.contexts = contexts
         self.key_of = idempotency_key
         self.on_cancel: OnCancel = on_cancel
-        self.engine = Engine(core, self.prepare, window)
+        self.engine: Engine = Engine(core, self.prepare, window)
         self.may_send: Callable[[str], bool] | None = None
         """Called with a start's idempotency key in the last step before each send; if False, nothing is sent.
 
         Parts of a request beyond its first ten instances have keys of their own: the key, NUL, and where they begin.
         """
-        self.state = "not entered"
+        self.state: str = "not entered"
         self.delivery: Delivery = delivery
         self._drain = drain
         self._throttled_before = core.throttled

@@ -41,11 +41,11 @@ class Engine:
 
     def __init__(self, core: Core, prepare: Prepare, window: float) -> None:
         self.core = core
-        self.packing = Packing(window)
-        self.calls = 0
-        self.outstanding = 0
+        self.packing: Packing = Packing(window)
+        self.calls: int = 0
+        self.outstanding: int = 0
         """Starts that have no outcome yet."""
-        self.counts = dict.fromkeys(Outcome, 0)
+        self.counts: dict[Outcome, int] = dict.fromkeys(Outcome, 0)
         self._prepare = prepare
         self._calls_in_flight: set[BatchCall] = set()
         self._beside = 0  # calls that have a key, or are looked up

@@ -7,7 +7,7 @@ by a call with a new token, until its time is over. Any other result ends it at 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 
 import attrs
 
@@ -59,7 +59,8 @@ class RetryInPlace(StartStream):
         super().__init__(engine, group_of, on_cancel, source, keep=keep)
         self._patience_for_capacity = patience
         self._refused: dict[int, _Refused] = {}
-        self.waiting = self._backing_off = set[int]()
+        self._backing_off = set[int]()
+        self.waiting: Sized = self._backing_off
         self._timer: asyncio.TimerHandle | None = None
 
     def settled(

@@ -11,8 +11,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 
-from aioecs._calls.call_actions import ambiguous_call_of, not_sent, result_of_cut_send, stop_tasks
-from aioecs._calls.lookup_protocol import ReconcilerProtocol
+from aioecs._calls.call_actions import ReconcilerProtocol, ambiguous_call_of, not_sent, result_of_cut_send, stop_tasks
 from aioecs._calls.wire_request import bare_tasks, filled_in, wire_request
 from aioecs._logic.calls import call_state
 from aioecs._logic.calls.actions import (
@@ -69,14 +68,14 @@ class Call:
         self._interrupting = False
         self._cancelled: asyncio.CancelledError | None = None
         self._waiters: list[asyncio.Future[None]] = []
-        self.ended = False
+        self.ended: bool = False
         self.on_change: Callable[[Phase], None] | None = None
         """Called with the phase whenever something has happened and the call has not ended."""
         self.may_send: Callable[[], bool] | None = None
         """Checked in the last step before each send; while it returns False, nothing is sent."""
         self.withdrawn: str | None = None
         """Why the last caller withdrew it; None while a caller still wants it."""
-        self.undelivered = False
+        self.undelivered: bool = False
         """A caller has left before the outcome was final: it goes to `on_settled` and the log."""
 
     def begin(self, permit: float | None = None, callers: tuple[Context, ...] = ()) -> None:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Protocol
 
-from aioecs._logic.calls.actions import LookUp, Stopped
+from aioecs._logic.calls.actions import LookUp, LookupDone, Stopped
 from aioecs._logic.calls.call_record import CallRecord
 from aioecs._logic.calls.lookups import AmbiguousCall
 from aioecs._model.attempt import Lost, NotSent
 from aioecs._model.shapes.task import Task
 from aioecs._runtime.client_core import Core
 from aioecs.errors import AnswerLost, ConnectionFailed
+
+
+class ReconcilerProtocol(Protocol):
+    """What a call needs of a `Reconciler`: it looks ambiguous calls up."""
+
+    async def look_up(self, ambiguous_call: AmbiguousCall, patience: float) -> LookupDone:
+        """Look one call up; it may wait `patience` seconds to be looked up together with others."""
 
 
 def ambiguous_call_of(record: CallRecord, started_by: str, action: LookUp) -> AmbiguousCall:

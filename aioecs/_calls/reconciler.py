@@ -185,12 +185,10 @@ class Reconciler:
         All instances are listed where ECS refuses to list a token's stopped tasks: only this finds them. A call that
         was never sent needs no confirmation where the cluster's own list of stopped tasks was read to its end.
         """
-        ambiguous_calls = [
-            ambiguous_call for ambiguous_call in round_.ambiguous_calls if ambiguous_call.sent or not whole_cluster
-        ]
+        calls = [call for call in round_.ambiguous_calls if call.sent or not whole_cluster]
         if self._refuses_stopped and not whole_cluster:
-            ambiguous_calls = [attrs.evolve(ambiguous_call, confirm=True) for ambiguous_call in ambiguous_calls]
-        instances = to_confirm(ambiguous_calls, {mark: tuple(tasks.values()) for mark, tasks in round_.found.items()})
+            calls = [attrs.evolve(call, confirm=True) for call in calls]
+        instances = to_confirm(calls, {mark: tuple(tasks.values()) for mark, tasks in round_.found.items()})
         failed = await self._each(instances, lambda instance: self._list_stopped_on(round_, instance))
         round_.failed_for |= {short(instance): error for instance, error in failed.items()}
         await self._describe(round_)

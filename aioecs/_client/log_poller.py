@@ -39,7 +39,7 @@ FEW = 10
 YOUNG = 300_000
 """In milliseconds: a stream that can be older is read to its end by itself before it is read with others."""
 LATE_INTERVAL = 10
-"""Between two reads of what became readable late, in seconds, where a stream is read by itself."""
+"""Between two reads of events of a stream that became readable late, in seconds, where it is read by itself."""
 MAX_BACKOFF = 10.0
 """Between two tries of a read that failed, in seconds."""
 MAX_FAILURES = 10

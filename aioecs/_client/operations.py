@@ -138,8 +138,8 @@ class Operations(ABC):
 
         `await client.list_container_instances(…)` reads all pages and returns a ListContainerInstancesResponse, whose
         `container_instance_arns` has them all. `async for arn in client.list_container_instances(…)` yields each ARN,
-        a string, and reads a page when it is needed. `describe_container_instances` returns more. A page that is being
-        read when the scope or token fires is abandoned: CallCancelled.
+        a string, and reads a page when it is needed. `describe_container_instances` describes them. A page that is
+        being read when the scope or token fires is abandoned: CallCancelled.
         """
         expect(cancel_scope)
         return Listing(
@@ -166,7 +166,7 @@ class Operations(ABC):
     # ------------------------------------------------------------------------------------------------------- reading
 
     async def _let_in(self) -> Core:
-        """Return the inside of the client once this caller is let in; a cancel until then leaves nothing behind."""
+        """Return the inside of the client once this caller is admitted; a cancel until then leaves nothing behind."""
         core = self._core()
         if core.admission.try_admit():
             return core

@@ -97,7 +97,7 @@ class Runs(Logs):
             StartRefused: ECS refused to start it; `failures` says why.
             StartError, ECSServiceError: as `start_task`, `place_task` or `run_task` raise them.
             StartCancelled: the scope or token fired; `starts` says whether the task was stopped.
-            TaskMissing, WaitTimeout: what became of a task that had started is not known; `starts` has it.
+            TaskMissing, WaitTimeout: the end of a task that had started is not known; `starts` has it.
         """
         core = self._core()
         terms = terms_of(core, cancel_scope, timeout, on_timeout, container, log_lines, on_cancel)
@@ -130,7 +130,7 @@ class Runs(Logs):
         """Run the tasks of many requests at once, each as `run` does; one that fails never fails another.
 
         Each request is for one task, and `timeout` is each task's own. The requests are drawn as they are needed:
-        `max_running` is how many may be starting or running at the same time, by default all. Starts on named
+        `max_running` is how many may be in flight or running at the same time, by default all. Starts on named
         instances share calls where they are alike. `idempotency_key(request)` gives each a key.
 
         Raises:

@@ -64,7 +64,7 @@ class StartedRun:
         return WaitTimeout(text, known=late.known, waiting_for=late.waiting_for)
 
     async def withdrawn(self, reason: str | None, source: object) -> StartCancelled:
-        """Stop or keep the task of a cancelled caller, as `on_cancel` says, and return the error for the caller.
+        """Do with the task of a cancelled caller what `on_cancel` says, and return the error that the caller gets.
 
         The stop goes on in a task of the client's. The caller waits `settle` seconds for it, or until a second cancel.
         """

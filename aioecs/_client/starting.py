@@ -121,7 +121,7 @@ class Starting(ABC):
         tasks has stopped if that is sooner. The call looks up first, so a task that still runs is found even later.
         What an earlier call started is returned, also where it has stopped, and the answer's `found` is True then.
         Tasks that aioecs itself stopped, because their call was cancelled, don't count: the next token of the key is
-        used. What this call started and what an earlier one did is distinguished by when ECS created the task: a clock
+        used. Whether this call or an earlier one started a task is decided by when ECS created it: a clock
         that is ahead by more than a second leaves running, after a cancel, what it would have stopped.
 
         Raises:
@@ -189,7 +189,7 @@ class Starting(ABC):
             self._core()  # it may have been left meanwhile
         call = self._preparer.call(request, idempotency_key, self._chosen_delivery(delivery))
         policy = self._policy(on_cancel)
-        with StartEvents(core.emit, call.record.starts) as start_events:
+        with StartEvents(core.emit, call.record.starts) as events:
             if may_have_fired(source, call.record.scope_deadline):
                 await refuse_if_cancelled(source, partial(cancelled, call.record))
             if idempotency_key is None:
@@ -197,7 +197,7 @@ class Starting(ABC):
                 call.begin()
             else:
                 shared_call = await self._joined(core, call, idempotency_key, source)
-            start_events.starts = shared_call.call.record.starts
+            events.starts = shared_call.call.record.starts
             with Wait(shared_call, source, policy, core.timeouts.settle) as wait:
                 return await wait.answer()
 

@@ -29,7 +29,7 @@ class ConcurrencyLimit:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.in_use = 0
+        self.in_use: int = 0
         self._order = itertools.count()
         self._queue: list[tuple[Priority, int, asyncio.Future[None]]] = []
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 
 import aioecs
 from aioecs import ClientStateError, Timeouts
@@ -17,18 +16,6 @@ from aioecs._interrupts import withdrawn
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-def blocking(
-    method: Callable[Concatenate[aioecs.Client, P], Awaitable[T]],
-) -> Callable[Concatenate[BackgroundClient, P], T]:
-    """Return the method that waits in a thread for what this one does on the loop."""
-
-    @functools.wraps(method)
-    def waiting(self: BackgroundClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._done(lambda: method(self._client, *args, **kwargs))  # pyright: ignore[reportPrivateUsage]
-
-    return waiting
 
 
 class BackgroundClient:

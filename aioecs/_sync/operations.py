@@ -10,32 +10,60 @@ import anyio
 import aioecs
 from aioecs import (
     CancelToken,
+    DescribeContainerInstancesResponse,
+    DescribeTaskDefinitionResponse,
+    DescribeTasksResponse,
     ListContainerInstancesRequest,
     ListContainerInstancesResponse,
     ListTasksRequest,
     ListTasksResponse,
     LogLine,
+    StopTaskResponse,
     Task,
+    TaskResult,
 )
 from aioecs._blocking import like
-from aioecs._sync.background_client import BackgroundClient, blocking
+from aioecs._sync.background_client import BackgroundClient
+from aioecs.types import ContainerInstance
 
 
 class Operations(BackgroundClient):
-    """What the blocking client does beside starting tasks.
+    """What the blocking client does beside starting tasks."""
 
-    Documented by `aioecs.Client`: `stop_task`, `task_result`, `log_tail`, `wait_until_running`, `wait_until_stopped`,
-    `wait_until_healthy`, `wait_for_results`, `wait_for_instances`, `describe_tasks`, `describe_container_instances`,
-    `describe_task_definition`.
-    """
+    @like(aioecs.Client.wait_until_running)
+    def wait_until_running(self, *args: Any, **kwargs: Any) -> list[Task]:
+        """Do what `aioecs.Client.wait_until_running` does, and wait for it."""
+        return self._done(lambda: self._client.wait_until_running(*args, **kwargs))
 
-    wait_until_running = blocking(aioecs.Client.wait_until_running)
-    wait_until_stopped = blocking(aioecs.Client.wait_until_stopped)
-    wait_until_healthy = blocking(aioecs.Client.wait_until_healthy)
-    wait_for_instances = blocking(aioecs.Client.wait_for_instances)
-    log_tail = blocking(aioecs.Client.log_tail)
-    wait_for_results = blocking(aioecs.Client.wait_for_results)
-    task_result = blocking(aioecs.Client.task_result)
+    @like(aioecs.Client.wait_until_stopped)
+    def wait_until_stopped(self, *args: Any, **kwargs: Any) -> list[Task]:
+        """Do what `aioecs.Client.wait_until_stopped` does, and wait for it."""
+        return self._done(lambda: self._client.wait_until_stopped(*args, **kwargs))
+
+    @like(aioecs.Client.wait_until_healthy)
+    def wait_until_healthy(self, *args: Any, **kwargs: Any) -> list[Task]:
+        """Do what `aioecs.Client.wait_until_healthy` does, and wait for it."""
+        return self._done(lambda: self._client.wait_until_healthy(*args, **kwargs))
+
+    @like(aioecs.Client.wait_for_instances)
+    def wait_for_instances(self, *args: Any, **kwargs: Any) -> list[ContainerInstance]:
+        """Do what `aioecs.Client.wait_for_instances` does, and wait for it."""
+        return self._done(lambda: self._client.wait_for_instances(*args, **kwargs))
+
+    @like(aioecs.Client.log_tail)
+    def log_tail(self, *args: Any, **kwargs: Any) -> tuple[LogLine, ...]:
+        """Do what `aioecs.Client.log_tail` does, and wait for it."""
+        return self._done(lambda: self._client.log_tail(*args, **kwargs))
+
+    @like(aioecs.Client.wait_for_results)
+    def wait_for_results(self, *args: Any, **kwargs: Any) -> list[TaskResult]:
+        """Do what `aioecs.Client.wait_for_results` does, and wait for it."""
+        return self._done(lambda: self._client.wait_for_results(*args, **kwargs))
+
+    @like(aioecs.Client.task_result)
+    def task_result(self, *args: Any, **kwargs: Any) -> TaskResult:
+        """Do what `aioecs.Client.task_result` does, and wait for it."""
+        return self._done(lambda: self._client.task_result(*args, **kwargs))
 
     def watch(
         self,
@@ -69,12 +97,25 @@ class Operations(BackgroundClient):
 
         return self._done(feed)
 
-    stop_task = blocking(aioecs.Client.stop_task)
-    """Stop a task, as `aioecs.Client.stop_task` does."""
+    @like(aioecs.Client.stop_task)
+    def stop_task(self, *args: Any, **kwargs: Any) -> StopTaskResponse:
+        """Do what `aioecs.Client.stop_task` does, and wait for it."""
+        return self._done(lambda: self._client.stop_task(*args, **kwargs))
 
-    describe_tasks = blocking(aioecs.Client.describe_tasks)
-    describe_container_instances = blocking(aioecs.Client.describe_container_instances)
-    describe_task_definition = blocking(aioecs.Client.describe_task_definition)
+    @like(aioecs.Client.describe_tasks)
+    def describe_tasks(self, *args: Any, **kwargs: Any) -> DescribeTasksResponse:
+        """Do what `aioecs.Client.describe_tasks` does, and wait for it."""
+        return self._done(lambda: self._client.describe_tasks(*args, **kwargs))
+
+    @like(aioecs.Client.describe_container_instances)
+    def describe_container_instances(self, *args: Any, **kwargs: Any) -> DescribeContainerInstancesResponse:
+        """Do what `aioecs.Client.describe_container_instances` does, and wait for it."""
+        return self._done(lambda: self._client.describe_container_instances(*args, **kwargs))
+
+    @like(aioecs.Client.describe_task_definition)
+    def describe_task_definition(self, *args: Any, **kwargs: Any) -> DescribeTaskDefinitionResponse:
+        """Do what `aioecs.Client.describe_task_definition` does, and wait for it."""
+        return self._done(lambda: self._client.describe_task_definition(*args, **kwargs))
 
     def list_tasks(
         self,

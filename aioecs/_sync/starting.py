@@ -20,10 +20,12 @@ from aioecs import (
     RunTaskResponse,
     StartTaskRequest,
     StartTaskResponse,
+    Task,
+    TaskResult,
 )
 from aioecs._blocking import Drawn, like, refuse_on_the_loop_itself, refuse_to_block_a_loop
 from aioecs._interrupts import Start, withdrawn
-from aioecs._sync.background_client import BackgroundClient, blocking
+from aioecs._sync.background_client import BackgroundClient
 from aioecs.types import Restart
 
 
@@ -216,8 +218,15 @@ class Starting(BackgroundClient):
             drawn,
         )
 
-    look_up = blocking(aioecs.Client.look_up)
-    place_task = blocking(aioecs.Client.place_task)
+    @like(aioecs.Client.look_up)
+    def look_up(self, *args: Any, **kwargs: Any) -> tuple[Task, ...]:
+        """Do what `aioecs.Client.look_up` does, and wait for it."""
+        return self._done(lambda: self._client.look_up(*args, **kwargs))
+
+    @like(aioecs.Client.place_task)
+    def place_task(self, *args: Any, **kwargs: Any) -> StartTaskResponse:
+        """Do what `aioecs.Client.place_task` does, and wait for it."""
+        return self._done(lambda: self._client.place_task(*args, **kwargs))
 
     @like(aioecs.Client.place_tasks)
     def place_tasks(
@@ -234,7 +243,10 @@ class Starting(BackgroundClient):
         drawn = Drawn(requests) if not isinstance(requests, (StartTaskRequest, list, tuple)) else None
         return self._done(lambda: self._client.place_tasks(drawn or requests, *args, **kwargs), drawn)
 
-    run = blocking(aioecs.Client.run)
+    @like(aioecs.Client.run)
+    def run(self, *args: Any, **kwargs: Any) -> TaskResult:
+        """Do what `aioecs.Client.run` does, and wait for it."""
+        return self._done(lambda: self._client.run(*args, **kwargs))
 
     @like(aioecs.Client.run_all)
     def run_all(self, requests: Iterable[StartTaskRequest | RunTaskRequest], *args: Any, **kwargs: Any) -> RunReport:

@@ -87,13 +87,13 @@ class ClientStateError(ECSError, RuntimeError):
 class ConnectionFailed(ECSError, ConnectionError):
     """No connection to the endpoint came about, so nothing was sent."""
 
-    retry_safe = True
+    retry_safe: bool | None = True
 
 
 class AnswerLost(ECSError, ConnectionError):
     """The request went out and no answer came back that can be believed: ECS may have acted on it."""
 
-    retry_safe = None
+    retry_safe: bool | None = None
 
 
 class CallCancelled(ECSError):

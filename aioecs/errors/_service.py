@@ -58,7 +58,7 @@ class ECSServiceError(ECSError):
         super().__init__(message)
         self.message = message
         """ECS's own message; prose, so don't branch on it."""
-        self.code = code or type(self).__name__
+        self.code: str = code or type(self).__name__
         """ECS's error code, as it came."""
         self.request_id = request_id
         """The id that AWS support asks for."""
@@ -130,7 +130,7 @@ class ConflictException(ECSServiceError):
         resource_ids: Sequence[str] = (),
     ) -> None:
         super().__init__(message, code=code, request_id=request_id, status=status, operation=operation)
-        self.resource_ids = tuple(resource_ids)
+        self.resource_ids: tuple[str, ...] = tuple(resource_ids)
         """ARNs of the tasks that the earlier request started."""
 
 

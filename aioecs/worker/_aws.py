@@ -62,12 +62,12 @@ def name_of(error: BaseException) -> str:
 
 
 def is_permanent(error: BaseException | None) -> bool:
-    """Tell whether it is about credentials or permissions, and will be so until somebody changes the settings."""
+    """Return whether it is about credentials or permissions, and will be so until somebody changes the settings."""
     return isinstance(error, _NO_CREDENTIALS) or code_of(error) in _FORBIDDEN
 
 
 def is_lasting(error: BaseException | None, failures: int) -> bool:
-    """Tell whether an error is permanent, after so many failures in a row: expired credentials may be renewed soon."""
+    """Return whether an error is permanent, after this many failures: expired credentials may be renewed soon."""
     return is_permanent(error) or (failures >= _MOST_EXPIRED and code_of(error) in _EXPIRED)
 
 

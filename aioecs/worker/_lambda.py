@@ -39,7 +39,7 @@ class BatchResponse(dict[str, list[ItemFailure]]):
 
     def __init__(self, reasons: Mapping[str, str]) -> None:
         super().__init__(batchItemFailures=[{"itemIdentifier": name} for name in reasons])
-        self.reasons = dict(reasons)
+        self.reasons: dict[str, str] = dict(reasons)
         """Why each message failed, by its id, such as `no capacity: RESOURCE:CPU on 4b6d…`."""
 
 

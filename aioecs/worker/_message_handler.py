@@ -179,7 +179,7 @@ class MessageHandler:
             )
 
     def _stays_in_flight(self, job: Job, position: GroupPosition, result: AttemptResult, age: float) -> bool:
-        """Tell whether to try again in flight: the redrive policy would take it, or a surplus task is to be stopped."""
+        """Return whether to retry in flight: the redrive policy would take it, or a surplus task is to be stopped."""
         if self._shutdown.requested or age > LONGEST_INVISIBLE - self._visibility:
             return False
         waits = result.action is not MessageAction.DEAD_LETTER

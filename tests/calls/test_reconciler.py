@@ -266,14 +266,14 @@ def test_an_instance_that_is_not_known_proves_nothing_and_disproves_nothing() ->
     run_in_virtual_time(main())
 
 
-def test_stopped_tasks_are_listed_only_where_they_are_looked_for() -> None:
+def test_stopped_tasks_are_listed_only_where_they_are_needed() -> None:
     """A lookup just after the answer was lost takes one list; one that needs both shares a round with it."""
 
     async def main() -> None:
         lab = Lab()
         lab.start("t")
         early = [attrs.evolve(lab.ambiguous_call(name), stopped=False) for name in ("t", "u")]
-        assert [len(looked.tasks) for looked in await lab.look_up(early[0])] == [1]
+        assert [len(lookup.tasks) for lookup in await lab.look_up(early[0])] == [1]
         assert lab.took() == ["list t", "describe 1"]
         await lab.look_up(early[0], lab.ambiguous_call("v"))
         assert lab.took() == ["list RUNNING", "list v STOPPED", "describe 1"]

@@ -73,9 +73,9 @@ def _after(patch: Patch, row: Row, change: Callable[[CallRecord], None]) -> None
     right = call_state.TABLE[row]
 
     def wrong(call: CallRecord, what: object, when: object) -> object:
-        act = right(call, what, when)
+        action = right(call, what, when)
         change(call)
-        return act
+        return action
 
     _instead(patch, row, wrong)
 

@@ -23,7 +23,7 @@ def new_entry(holder: str = "a", **members: Any) -> Entry:
 
 
 async def outcome(ledger: Ledger, claim: Entry, now: float = NOW) -> ClaimOutcome:
-    """Claim a job, and return the verdict."""
+    """Claim a job, and return the answer."""
     return (await ledger.claim(claim, now=now, skew=5)).outcome
 
 

@@ -61,7 +61,7 @@ def test_a_generator_is_drawn_in_the_calling_thread(there: LocalECS, ecs: aioecs
 
 
 def test_a_generator_that_fails_ends_the_call_with_its_error(there: LocalECS, ecs: aioecs.sync.Client) -> None:
-    """What it had drawn before is withdrawn or reported."""
+    """What it had drawn before is withdrawn, or reported; nothing runs unseen."""
 
     def requests() -> Iterator[StartTaskRequest]:
         yield request(there)
@@ -72,15 +72,15 @@ def test_a_generator_that_fails_ends_the_call_with_its_error(there: LocalECS, ec
 
 
 def test_a_token_cancels_from_any_thread(there: LocalECS, ecs: aioecs.sync.Client) -> None:
-    """The thread that waits receives the outcome."""
+    """The thread that waits gets what that left behind."""
     there.faults.add(SLOW)
     token = CancelToken()
     with ThreadPoolExecutor(1) as pool:
         pool.submit(until, fault_used(there)).add_done_callback(lambda _: token.cancel("enough"))
-        with pytest.raises(StartCancelled, match="enough") as cancelled:
+        with pytest.raises(StartCancelled, match="enough") as caught:
             ecs.start_task(request(there, 2), token)
-    assert cancelled.value.source is token
-    assert [start.outcome for start in cancelled.value.starts] == [Outcome.STOPPED] * 2
+    assert caught.value.source is token
+    assert [start.outcome for start in caught.value.starts] == [Outcome.STOPPED] * 2
     assert there.truth.running() == []
 
 
@@ -116,12 +116,12 @@ def test_cancelled_from_a_third_thread(there: LocalECS, ecs: aioecs.sync.Client,
     until(fault_used(there))
     with ThreadPoolExecutor(1) as third:
         third.submit(lambda: token.cancel("enough") if by == "the token" else future.cancel() and future.cancel())
-    with pytest.raises(StartCancelled) as cancelled:
+    with pytest.raises(StartCancelled) as caught:
         ecs.end_start_task(future)
     assert future.cancelled()
-    assert future.exception() is cancelled.value
-    assert cancelled.value.outcome is Outcome.STOPPED
-    assert len(cancelled.value.tasks) == 2
+    assert future.exception() is caught.value
+    assert caught.value.outcome is Outcome.STOPPED
+    assert len(caught.value.tasks) == 2
     assert there.truth.running() == []
 
 
@@ -130,9 +130,9 @@ def test_cancelled_before_it_is_begun(there: LocalECS, ecs: aioecs.sync.Client) 
     token = CancelToken()
     token.cancel()
     future = ecs.begin_start_task(request(there), token)
-    with pytest.raises(StartCancelled) as cancelled:
+    with pytest.raises(StartCancelled) as caught:
         ecs.end_start_task(future)
-    assert cancelled.value.outcome is Outcome.NOT_SENT
+    assert caught.value.outcome is Outcome.NOT_SENT
     assert there.truth.requests.total() == 0
 
 

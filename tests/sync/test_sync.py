@@ -94,7 +94,7 @@ def test_ctrl_c_leaves_running_what_is_to_settle(there: LocalECS, ecs: aioecs.sy
 
 
 def test_ctrl_c_ends_a_wait_and_a_watch() -> None:
-    """The cause has the tasks as they were last seen; they go on."""
+    """The cause has the last known tasks; they go on."""
     with local_ecs_on_thread(instances=1, pending_seconds=3600) as local, aioecs.sync.Client(**access(local)) as ecs:
         tasks = ecs.start_task(request(local)).tasks
         with ctrl_c(arrived(local, "DescribeTasks")), pytest.raises(KeyboardInterrupt) as raised:
@@ -109,18 +109,18 @@ def test_ctrl_c_ends_a_wait_and_a_watch() -> None:
 
 
 def test_a_second_ctrl_c_ends_the_wait(there: LocalECS) -> None:
-    """Not the settling: `on_settled` receives the outcome."""
+    """Not the settling: `on_settled` gets the outcome."""
     there.faults.add(Fault("delay", seconds=0.5))
-    settled = SettledStarts()
+    received = SettledStarts()
     again = threading.Event()
-    with aioecs.sync.Client(**access(there), on_settled=settled) as ecs:
+    with aioecs.sync.Client(**access(there), on_settled=received) as ecs:
         token = CancelToken()
         with ctrl_c(fault_used(there), again.wait), pytest.raises(KeyboardInterrupt) as raised:
             threading.Timer(0.1, again.set).start()
             ecs.start_task(request(there), token)
         assert find_start_error(raised.value) is None
         assert there.truth.requests["StopTask"] == 0
-    assert [start.outcome for start in settled.starts] == [Outcome.STOPPED]
+    assert [start.outcome for start in received.starts] == [Outcome.STOPPED]
     assert there.truth.running() == []
 
 

@@ -83,7 +83,7 @@ async def test_an_unforeseen_error_is_a_failure_of_its_message(client: aioecs.Cl
     assert answer == {"batchItemFailures": [{"itemIdentifier": "id-0"}]}
 
 
-async def test_why_is_told_beside_the_answer(client: aioecs.Client, local: LocalECS) -> None:
+async def test_the_reason_is_logged_beside_the_answer(client: aioecs.Client, local: LocalECS) -> None:
     """By the ids of the messages that failed; Lambda's own answer stays as Lambda reads it."""
 
     def to_request(message: Message) -> aioecs.StartTaskRequest:

@@ -27,7 +27,7 @@ def test_a_snapshot_stays_as_it_is() -> None:
         before.received = 9  # type: ignore[misc]
 
 
-def test_a_tally_counts_what_it_is_told() -> None:
+def test_a_tally_counts_what_it_is_given() -> None:
     """By the names of the statistics; who had been shown it before sees what was then."""
     counters = Counters()
     before = counters.now
@@ -39,7 +39,7 @@ def test_a_tally_counts_what_it_is_told() -> None:
     assert counters.now == WorkerStatistics(received=3, started=1, left=("m1", "m2"))
 
 
-def test_a_ledger_that_fails_is_news_once() -> None:
+def test_a_failing_ledger_is_logged_once() -> None:
     """Until it has answered again; looks for it are counted from when it last did its work."""
     counters = Counters()
     assert [counters.ledger_failed(), counters.ledger_failed(), counters.now.ledger_down] == [True, False, True]

@@ -45,7 +45,6 @@ class PlacementRecord(Protocol):
     @property
     def instances(self) -> tuple[str, ...]:
         """Where earlier attempts of the key may have been sent."""
-        ...
 
     async def add(self, instance: str) -> None:
         """Remember where a start is sent, before it is.
@@ -53,7 +52,6 @@ class PlacementRecord(Protocol):
         Raises:
             ECSError: it is not remembered; then nothing is sent.
         """
-        ...
 
 
 @attrs.frozen
@@ -229,9 +227,9 @@ class PlacementContexts:
 
     def release(self, key: str) -> None:
         """Let the next one have the key."""
-        turn = self._keys.pop(key, None)
-        if turn is not None and not turn.done():
-            turn.set_result(None)
+        waiter = self._keys.pop(key, None)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     async def find_started(self, cluster: str | None, key: str, instances: tuple[str, ...] = ()) -> Task | None:
         """Return what an earlier attempt with this key started, on whatever instance; None if certainly nothing.
@@ -246,14 +244,14 @@ class PlacementContexts:
         ends = core.now + core.timeouts.call
         backoff = core.retries.initial_backoff
         while True:
-            looked = await reconciler.look_up(AmbiguousCall(token, token, instances, confirm=True), GATHERING)
-            found = oldest_first(task for task in looked.tasks if not withdrawn(task, token))
+            lookup = await reconciler.look_up(AmbiguousCall(token, token, instances, confirm=True), GATHERING)
+            found = oldest_first(task for task in lookup.tasks if not withdrawn(task, token))
             if found:
                 return found[0]
-            if looked.whole:
+            if lookup.whole:
                 return None
-            if isinstance(looked.error, AccessDeniedException) or core.now + backoff >= ends:
-                raise looked.error or CallTimeout("it could not be known whether the key was used before")
+            if isinstance(lookup.error, AccessDeniedException) or core.now + backoff >= ends:
+                raise lookup.error or CallTimeout("it could not be known whether the key was used before")
             await asyncio.sleep(backoff)
             backoff = min(2 * backoff, core.retries.max_backoff)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from typing import Any
 
 from aioecs._batch.batch_call import BatchCall, ends_all
@@ -53,7 +53,8 @@ class PlacementStream(UnplacedStarts):
         self._shortage = ShortageNotifier(options.on_capacity_shortage or contexts.on_capacity_shortage)
         self._until: dict[int, float] = {}
         self._late_refusals: Counter[int] = Counter()
-        self.waiting = self._waitlist = Waitlist()
+        self._waitlist = Waitlist()
+        self.waiting: Sized = self._waitlist
         self._refusals: dict[int, StartResult] = {}
         self._looked_up: dict[int, int] = {}
         """Starts that are looked up, and how many snapshots had been begun when the answer was lost."""
@@ -221,7 +222,7 @@ class PlacementStream(UnplacedStarts):
             due[group.inventory] = min(at, due.get(group.inventory, at))
         for inventory in self._demand_groups.contradicted():
             due.setdefault(inventory, inventory.began_at + MIN_REFRESH_INTERVAL)
-        updates = {inventory: inventory.may_look_at for inventory in due if inventory.any_ended}
+        updates = {inventory: inventory.may_refresh_at for inventory in due if inventory.any_ended}
         for inventory, at in due.items():
             whole = at <= now + SLACK
             if (whole or updates.get(inventory, at) <= now + SLACK) and inventory not in self._refreshes:
@@ -240,7 +241,7 @@ class PlacementStream(UnplacedStarts):
         inventory: Inventory = group.inventory
         lacks = inventory.taken < group.need
         if not self._any_in_flight and any(start.until <= now + SLACK for start in group.waiting):
-            return max(inventory.may_look_at, inventory.began_at + UNCERTAIN_INTERVAL * group.uncertain)
+            return max(inventory.may_refresh_at, inventory.began_at + UNCERTAIN_INTERVAL * group.uncertain)
         waited = 0.0 if lacks else now - self._capacity_came_at
         interval = refresh_interval(waited, inventory.reads, self._core.read_limiter.rate, MIN_REFRESH_INTERVAL)
         return inventory.began_at + interval

@@ -27,16 +27,16 @@ async def look_up(reconciler: Reconciler, entry: Entry, start: StartResult) -> L
 
 
 def found_running(
-    entry: Entry, start: StartResult, looked: LookupDone, known: set[str | None]
+    entry: Entry, start: StartResult, lookup: LookupDone, known: set[str | None]
 ) -> StartResult | Task | None:
     """Say what a refused start came to as a lookup shows it: its task, itself, or None if it certainly didn't start.
 
     `known` are the tasks of the same call that are somebody's; a task that is returned is added to them.
     """
     here = entry.request.replace(container_instances=[entry.instance])
-    others = mismatches(here, looked.tasks)
-    ran = oldest_first(task for task in looked.tasks if task not in others and task.task_arn not in known)
-    if not ran and looked.whole:
+    others = mismatches(here, lookup.tasks)
+    ran = oldest_first(task for task in lookup.tasks if task not in others and task.task_arn not in known)
+    if not ran and lookup.whole:
         return None
     if not ran or start.token == entry.request.started_by:  # under the caller's own mark it may be anyone's
         return start

@@ -11,7 +11,7 @@ A start is debited until ECS's snapshot shows it::
 
 Snapshots are numbered by when they were begun. One that was begun while starts were in flight shows some of them and
 not others, and which is not known. They stay debited, for capacity that stays unused costs less than a refusal;
-once they have started the capacity model is `may_be_outdated`, and the next snapshot tells.
+once they have started the capacity model is `may_be_outdated`, and the next snapshot shows it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from aioecs._model.arn import short
 
 K = TypeVar("K")
 
-_MAX_CHANGES = 4096  # changes; a placer that missed more looks at all hosts
+_MAX_CHANGES = 4096  # changes; a placer that missed more checks all hosts
 
 
 @attrs.define(eq=False)
@@ -81,7 +81,7 @@ class HostCapacity:
         self.tasks += times
 
     def lacks(self, demand: Demand) -> str | None:
-        """Name what there is too little of for one more such task, in ECS's words; None if it fits."""
+        """Name what there is too little of for one more such task, as ECS names it; None if it fits."""
         return lacking(demand, self.cpu, self.memory, self.gpus, self.tcp, self.udp)
 
     def times(self, demand: Demand) -> float:
@@ -157,7 +157,7 @@ class CapacityModel:
         self.refresh(hosts)
 
     def lists(self, capacity: HostCapacity) -> bool:
-        """Tell whether the last snapshot has a host."""
+        """Return whether the last snapshot has a host."""
         return capacity.id in self._listed
 
     # Snapshots -------------------------------------------------------------------------------------------------------

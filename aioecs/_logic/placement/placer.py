@@ -124,7 +124,7 @@ class Placer(Candidates):
         return candidate.capacity.id
 
     def _may(self, candidate: Candidate, demand: Demand) -> bool:
-        """Tell whether a host has capacity for such a task when nothing else runs there, and is not reserved."""
+        """Return whether a host has capacity for such a task when nothing else runs there, and is not reserved."""
         size = candidate.capacity.host.size
         return size is not None and size.lacks(demand) is None and self._closed(candidate) is None
 
@@ -172,7 +172,7 @@ class Placer(Candidates):
             self.capacity_model.send_again(candidate.capacity, demand, since)
 
     def unsent(self, instance: str, demand: Demand | None = None) -> None:
-        """Credit a start that never went out, or was turned away by throttling."""
+        """Credit a start that was never sent, or was throttled."""
         candidate = self._candidate(instance)
         if candidate is not None:
             self._credit(candidate, self.demand if demand is None else demand)
@@ -234,7 +234,7 @@ class Placer(Candidates):
         )
 
     def uncertain(self, demand: Demand) -> bool:
-        """Tell whether a host would have capacity if starts of this client were not debited there.
+        """Return whether a host would have capacity if starts of this client were not debited there.
 
         A newer snapshot may show that: a task may have ended since, and a start in flight may be refused.
         """
@@ -267,7 +267,7 @@ class Placer(Candidates):
 
     @property
     def excluded(self) -> Mapping[str, int]:
-        """Why hosts are left out, with their numbers, the most first: in ECS's words, a status or a constraint."""
+        """Why hosts are left out, with their numbers, the most first: ECS's reason, a status or a constraint."""
         return self.excluded_for(self.demand)
 
     def excluded_for(self, demand: Demand) -> Mapping[str, int]:

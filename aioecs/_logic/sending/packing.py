@@ -93,11 +93,9 @@ class Owner(Protocol):
 
     def settled(self, entry: Entry, start: StartResult, error: ECSError | None, carrier: Any, /) -> None:
         """Take the outcome of one; `error` is the error of its call, if there was one, and `carrier` is that call."""
-        ...
 
     def looked_up(self, entry: Entry, now: bool, /) -> None:
         """Take note that the answer to one was lost and it is looked up, or, if not `now`, that it is sent again."""
-        ...
 
 
 class Stage(Enum):
@@ -157,7 +155,7 @@ class Packing:
 
     def __init__(self, window: float) -> None:
         self.window = window
-        self.queued = 0
+        self.queued: int = 0
         """Number of queued starts, in all groups."""
         self._order: OrderedDict[Group, None] = OrderedDict()
         self._full: OrderedDict[Group, None] = OrderedDict()

@@ -55,9 +55,7 @@ SURPLUS_DOUBLES = 4.0  # further ones that double the rate
 
 LEAST_SERVED = 5  # calls served, and ...
 LEAST_SPAN = 0.8  # seconds passed, nearly one step of a stepped refill, for a measurement
-LONGEST_PAUSE = (
-    0.3  # the longest pause while the bucket is dry, in seconds, unless the rate is lower than one call in that time
-)
+LONGEST_PAUSE = 0.3  # the longest pause while the bucket is dry, in seconds; longer for lower rates
 SILENCE = 1.5  # seconds without any call served, longer than a step: an outage, or no calls
 PAIR_AFTER = 1.5  # tokens' time to wait before two calls are sent at once to a bucket that seems tiny
 SAME_MOMENT = 0.25  # tokens' time: a bucket of one token doesn't serve two calls within it

@@ -23,9 +23,7 @@ SHORTEST = 1.0  # in seconds, between two polls of a task
 LONGEST = 30.0  # in seconds, between two polls of a task without events
 LAG = 0.1  # of the time that a task has been in its state: its end is seen at most this much late
 WITH_EVENTS = 300.0  # in seconds, between two polls of a task with events
-SHORTEST_WITH_EVENTS = (
-    10.0  # in seconds, instead of SHORTEST, where events of other tasks of its cluster arrive: its own may be late
-)
+SHORTEST_WITH_EVENTS = 10.0  # in seconds, instead of SHORTEST, where other tasks of the cluster have events
 EVENTS_LAST = 60.0  # in seconds, after which a cluster counts as without events
 BETWEEN_ROUNDS = 0.25  # in seconds, at least, between two rounds of requests
 SHARE = 0.25  # of the read bucket's refill: the rest is for lookups, the inventory, and other programs

@@ -77,8 +77,8 @@ class FaultProxy:
         own = sign == "own" or (sign is None and _is_remote(url))
         if own and not _is_loopback(host):
             raise ValueError("a proxy that signs with your credentials listens on loopback only, such as 127.0.0.1")
-        self.faults = FaultScript(faults, seed=seed)
-        self.region = region or "us-east-1"
+        self.faults: FaultScript = FaultScript(faults, seed=seed)
+        self.region: str = region or "us-east-1"
         self._upstream = Upstream(url, Signer(profile) if own else None, region, upstream_tls)
         self._record = Record()
         self._access_key = f"aioecs-{secrets.token_hex(8)}" if own else "local"

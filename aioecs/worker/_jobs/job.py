@@ -42,7 +42,7 @@ class AttemptResult:
     outcome: JobOutcome
     action: MessageAction
     why: str = ""
-    """For the log: names and codes, never a word of the message."""
+    """For the log: names and codes, never a part of the message."""
     reasons: tuple[str, ...] = attrs.field(default=(), eq=False)
     """Why ECS refused, if it did."""
     arns: tuple[str, ...] = attrs.field(default=(), eq=False)
@@ -93,5 +93,5 @@ def attempt_key(key: str, number: int) -> str:
 
 
 def broken_rule(error: InvalidRequest) -> str:
-    """Name the rule that is broken, without the value, which may be a word of the message."""
+    """Name the rule that is broken, without the value, which may be a part of the message."""
     return f"InvalidRequest: {error.path}: {error.rule}"

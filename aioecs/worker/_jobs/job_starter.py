@@ -90,7 +90,7 @@ class JobStarter:
         return self._retrying + self._batch.statistics().waiting_for_capacity
 
     def may_send(self, key: str) -> bool:
-        """Tell whether the lease of a job lasts long enough for a request that is written now.
+        """Return whether the lease of a job lasts long enough for a request that is written now.
 
         The engine asks in the step that writes the request. That can't exclude that the process is stopped between the
         two for so long that another worker takes the job over. Such a start is found to be surplus, and is stopped.

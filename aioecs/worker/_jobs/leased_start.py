@@ -30,7 +30,7 @@ log = logging.getLogger("aioecs")
 class LeaseLost(ECSError):
     """Another worker claimed the job, so nothing is sent."""
 
-    retry_safe = True
+    retry_safe: bool | None = True
 
 
 @attrs.frozen

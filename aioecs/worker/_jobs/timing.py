@@ -69,7 +69,7 @@ def idle_delay(empties: int, took: float) -> float:
 
 
 def is_last_receive(receives: int, max_receives: int | None) -> bool:
-    """Tell whether the queue would move the message to its dead-letter queue at the next receive."""
+    """Return whether the queue would move the message to its dead-letter queue at the next receive."""
     return max_receives is not None and receives >= max_receives
 
 

@@ -98,7 +98,7 @@ def decide_claim(existing: Entry | None, intent: Entry, now: float, skew: float)
 
 
 def is_too_old(entry: Entry, now: float) -> bool:
-    """Tell whether an entry doesn't count any more, because its job's message can't be received again."""
+    """Return whether an entry doesn't count any more, because its job's message can't be received again."""
     return entry.begun < now - RETENTION
 
 

@@ -144,7 +144,7 @@ class DynamoDBLedger:
             raise EntryError(f"{error}, under the key {key[:100]!r}") from error.__cause__
 
     async def _table_works(self) -> bool:
-        """Tell whether the table accepts another write, which changes nothing."""
+        """Return whether the table accepts another write, which changes nothing."""
         try:
             await self.release(_PROBE, _PROBE)
         except LedgerError as error:

@@ -12,7 +12,7 @@ from aioecs.worker._ledgers.claims import Claimed, Entry, JobEntries
 class LedgerError(ECSError):
     """The ledger could not be reached, or refused; `__cause__` is what its library raised. Nothing starts then."""
 
-    retry_safe = True
+    retry_safe: bool | None = True
     permanent = False
     """Whether only a change of settings helps: no credentials, or no permission. A worker ends with such an error."""
 

@@ -26,7 +26,7 @@ class GroupPosition:
         return None if self._previous is None else await asyncio.shield(self._previous)
 
     def any_on_last_receive(self, max_receives: int | None) -> bool:
-        """Tell whether the redrive policy would take this message, or one behind it, at the next receive."""
+        """Return whether the redrive policy would take this message, or one behind it, at the next receive."""
         return any(is_last_receive(each.message.receives, max_receives) for each in self._groups.group_of(self))
 
     def finish(self, return_in: float | None) -> None:

@@ -31,7 +31,7 @@ class _FinishedMessage:
 class InFlightMessages:
     """Extends the visibility of messages in flight, and deletes or returns those that are finished.
 
-    It has one round of requests at a time: an extension that is on its way can't arrive after the message was returned,
+    It has one round of requests at a time: an extension that is in flight can't arrive after the message was returned,
     and hide it again.
     """
 

@@ -36,7 +36,7 @@ _GONE = frozenset({"ReceiptHandleIsInvalid", "InvalidParameterValue", "MessageNo
 class QueueError(ECSError):
     """The queue could not be reached, or refused, or its answer is none of SQS."""
 
-    retry_safe = True
+    retry_safe: bool | None = True
     permanent = False
     """Whether only a change of settings helps: no credentials, or no permission. A worker ends with such an error."""
 

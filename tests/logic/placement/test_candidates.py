@@ -30,7 +30,7 @@ def hosts(shown: list[tuple[int, int, int]]) -> list[Host]:
 def test_a_task_of_any_size_finds_a_place_if_there_is_one(
     placement: Placement, shown: list[tuple[int, int, int]], sizes: list[tuple[int, int]], seed: int
 ) -> None:
-    """And goes where the placement prefers it, as looking at every host would tell."""
+    """And goes where the placement prefers it, as a check of every host would."""
     placer = Placer(hosts(shown), Demand(), placement, (), random.Random(seed).random)
     left = {f"h{n}": [c, m] for n, (c, m, _) in enumerate(shown)}
     racks = {f"h{n}": r for n, (_, _, r) in enumerate(shown)}
@@ -74,13 +74,13 @@ def most_that_fit(free: list[tuple[int, int]], sizes: list[tuple[int, int]]) -> 
     """Return how many of the tasks fit at best, by trying every way."""
     if not sizes:
         return 0
-    (cpu, memory), rest = sizes[0], sizes[1:]
-    best = most_that_fit(free, rest)
+    (cpu, memory), others = sizes[0], sizes[1:]
+    best = most_that_fit(free, others)
     tried: set[tuple[int, int]] = set()
     for n, (c, m) in enumerate(free):
         if c >= cpu and m >= memory and (c, m) not in tried:
             tried.add((c, m))
-            best = max(best, 1 + most_that_fit([*free[:n], (c - cpu, m - memory), *free[n + 1 :]], rest))
+            best = max(best, 1 + most_that_fit([*free[:n], (c - cpu, m - memory), *free[n + 1 :]], others))
     return best
 
 

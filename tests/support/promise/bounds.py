@@ -76,5 +76,5 @@ class Bounds:
     def __str__(self) -> str:
         """Name what differs from the default."""
         fields = attrs.fields(Bounds)
-        told = {each.name: getattr(self, each.name) for each in fields if getattr(self, each.name) != each.default}
-        return ", ".join(f"{name}={value}" for name, value in told.items()) or "the defaults"
+        changed = {each.name: getattr(self, each.name) for each in fields if getattr(self, each.name) != each.default}
+        return ", ".join(f"{name}={value}" for name, value in changed.items()) or "the defaults"

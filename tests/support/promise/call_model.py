@@ -31,7 +31,7 @@ class CallState:
 
     @cached_property
     def key(self) -> Hashable:
-        """What tells it from other moments."""
+        """What distinguishes it from other moments."""
         return (self.now, self.call.key, number_of(self.service))
 
 
@@ -72,7 +72,7 @@ class CallModel:
         return call.interrupted(Withdrawn(self.bounds.on_cancel), state.now, self.bounds.settle)
 
     def _goes_on(self, state: CallState) -> bool:
-        """Tell whether time may still change something: after the end of the call only an open request does."""
+        """Return whether time may still change something: after the end of the call only an open request does."""
         open_requests = any(not request.awaited and request.due < FAR for request in state.service.requests)
         return not state.call.ended or open_requests
 
@@ -97,7 +97,7 @@ class CallModel:
         return None
 
     def _undisturbed(self, state: CallState) -> bool:
-        """Tell whether the call has ended with nothing that kept it from removing a duplicate.
+        """Return whether the call has ended with nothing that kept it from removing a duplicate.
 
         What the first request started shows before the second one's `consistency` is over.
         """
@@ -110,27 +110,27 @@ class CallModel:
         return bool(state.call.record.tried_to_stop - state.call.record.stopped)
 
     def _untrue(self, state: CallState) -> str | None:
-        """Never a lie: each word is true at the moment at which a caller could be told it."""
+        """Never a lie: each outcome is true at the moment at which a caller could receive it."""
         for start in state.call.record.starts():
             if self._leans_on_lists(start):
                 continue
             tasks = [task for task in state.service.tasks if self._is_of(task, start)]
             open_requests = state.service.open_requests()
-            word, may_act = start.outcome, any(self._names(each.instances, start) for each in open_requests)
-            if word is Outcome.NOT_SENT and (tasks or may_act):
+            outcome, may_start = start.outcome, any(self._names(each.instances, start) for each in open_requests)
+            if outcome is Outcome.NOT_SENT and (tasks or may_start):
                 return f"UNTRUE: not sent, and ECS {'has acted' if tasks else 'may act'}"
-            if word is Outcome.REFUSED and (tasks or may_act):
+            if outcome is Outcome.REFUSED and (tasks or may_start):
                 return f"UNTRUE: refused, and ECS {'has started it' if tasks else 'may start it'}"
-            if word is Outcome.STARTED and not any(self._is_named(task, start) for task in state.service.tasks):
+            if outcome is Outcome.STARTED and not any(self._is_named(task, start) for task in state.service.tasks):
                 return "UNTRUE: started, and there is no such task"
-            if word is Outcome.STOPPED and any(self._is_named(task, start) and task.live for task in tasks):
+            if outcome is Outcome.STOPPED and any(self._is_named(task, start) and task.live for task in tasks):
                 return "UNTRUE: stopped, and it runs"
-            if word is Outcome.UNKNOWN and state.call.ended and (why := self._too_unknown(state, tasks)):
+            if outcome is Outcome.UNKNOWN and state.call.ended and (why := self._too_unknown(state, tasks)):
                 return f"UNTRUE: unknown, and {why}"
         return None
 
     def _leans_on_lists(self, start: StartResult) -> bool:
-        """Tell whether a word follows from the lists alone, where they break the assumption that they show in time.
+        """Return whether an outcome follows from the lists alone, where they break the assumption.
 
         After a lost answer, only `at_least_once` sends a StartTask again, and only a RunTask that is refused as it is
         sent again is reported as refused.
@@ -140,7 +140,7 @@ class CallModel:
         return not self.bounds.shows_in_time and again and negative and start.attempts > 0
 
     def _is_of(self, task: TaskFact, start: StartResult) -> bool:
-        """Tell whether a send of this call made the task for this start."""
+        """Return whether a send of this call made the task for this start."""
         return task.sender != EARLIER and self._names((task.instance,), start)
 
     def _names(self, instances: tuple[str, ...], start: StartResult) -> bool:
@@ -150,7 +150,7 @@ class CallModel:
         return start.task is not None and start.task.task_arn == task.name
 
     def _too_unknown(self, state: CallState, tasks: list[TaskFact]) -> str | None:
-        """Say why "unknown" is too weak a word: no answer was lost, or a lookup in time would have shown the task."""
+        """Say why "unknown" is not the truth: no answer was lost, or a lookup in time would have shown the task."""
         record = state.call.record
         if not state.call.lost and not state.call.number:
             return "no answer was lost"
@@ -173,7 +173,7 @@ class CallModel:
         return None
 
     def _late(self, state: CallState) -> str | None:
-        """It ends in time: by `settles_by` at the latest, as a caller may be told."""
+        """It ends in time: by `settles_by` at the latest, as a caller may read."""
         record, bounds = state.call.record, self.bounds
         ends = min(record.deadline, record.final_deadline) + bounds.attempt + bounds.settle
         return None if state.call.ended or state.now <= ends else f"LATE: it goes on at {state.now}, after {ends}"
@@ -193,23 +193,23 @@ class CallModel:
         return None
 
     def ended(self, state: CallState) -> bool:
-        """Tell whether the call has ended, as every call must."""
+        """Return whether the call has ended, as every call must."""
         return state.call.ended
 
 
 def named(call: CallProcess, bounds: Bounds) -> tuple[set[str], set[str]]:
-    """Return the ARNs and the tokens that a caller is told of what may run, when the call has ended.
+    """Return the ARNs and the tokens that a caller receives for what may run, when the call has ended.
 
     The token of a start that is known stands for what else runs only where a lost answer is followed by another send
     before the lists are known to show all.
     """
-    told = result_of(call.record)
+    result = result_of(call.record)
     starts = call.record.starts()
     tasks: list[Task] = [start.task for start in starts if start.task is not None]
-    words = {Outcome.UNKNOWN} if bounds.shows_in_time else {Outcome.UNKNOWN, Outcome.STARTED, Outcome.STOPPED}
-    tokens = {start.token for start in starts if start.outcome in words}
-    if isinstance(told, StartUnknown | IdempotencyMismatch):
-        tasks += told.candidates
-    if not isinstance(told, ECSError):
-        tasks += told.tasks
+    outcomes = {Outcome.UNKNOWN} if bounds.shows_in_time else {Outcome.UNKNOWN, Outcome.STARTED, Outcome.STOPPED}
+    tokens = {start.token for start in starts if start.outcome in outcomes}
+    if isinstance(result, StartUnknown | IdempotencyMismatch):
+        tasks += result.candidates
+    if not isinstance(result, ECSError):
+        tasks += result.tasks
     return {task.task_arn or "" for task in tasks}, tokens

@@ -74,7 +74,7 @@ class CallProcess:
     """A call, and what it is doing. It is never changed: what happens makes another one."""
 
     record: CallRecord
-    act: Action
+    action: Action
     name: str
     """Who it is, in what the search reports."""
     since: int = 0
@@ -85,7 +85,7 @@ class CallProcess:
     """When it waits no longer for the answer."""
     allowed: bool = False
     """It was allowed to send, and has not written yet."""
-    looked: LookupDone | None = None
+    lookup: LookupDone | None = None
     """What its lookup has read, and has yet to report."""
     inputs: tuple[CallInput, ...] = ()
     """What came from outside while it could not be interrupted."""
@@ -94,27 +94,29 @@ class CallProcess:
 
     @cached_property
     def key(self) -> int:
-        """What tells it from other states."""
-        doing = (key_of_action(self.act), self.since, self.number, self.cut_at, self.allowed)
-        known = (key_of_lookup(self.looked), self.inputs, self.lost)
+        """What distinguishes it from other states."""
+        doing = (key_of_action(self.action), self.since, self.number, self.cut_at, self.allowed)
+        known = (key_of_lookup(self.lookup), self.inputs, self.lost)
         return number_of((key_of(self.record), doing, known))
 
     @property
     def ended(self) -> bool:
         """Whether nothing is left to do."""
-        return isinstance(self.act, Finish)
+        return isinstance(self.action, Finish)
 
     def fed(self, what: CallInput | None, now: int, **changes: object) -> CallProcess:
         """Give the state machine an input, and then what came from outside meanwhile."""
         record, inputs = copied(self.record), self.inputs
-        act = call_state.handle(record, what, now) if what is not None else None
-        if not isinstance(act, Send):
+        action = call_state.handle(record, what, now) if what is not None else None
+        if not isinstance(action, Send):
             for each in inputs:
-                act = call_state.handle(record, each, now) or act
+                action = call_state.handle(record, each, now) or action
             inputs = ()
-        after = self.evolved(record=record, act=act or self.act, inputs=inputs, since=now, looked=None, **changes)
+        after = self.evolved(
+            record=record, action=action or self.action, inputs=inputs, since=now, lookup=None, **changes
+        )
         after.allowed = False
-        if isinstance(after.act, Send) and inputs:
+        if isinstance(after.action, Send) and inputs:
             return after.fed(NOT_CONNECTED, now)  # what came meanwhile keeps it from being begun
         if after.ended:
             after.record.over = True
@@ -132,26 +134,26 @@ class CallProcess:
         """Give it an input from outside."""
         if self.number or self.ended:
             after = self.evolved(record=copied(self.record))
-            act = call_state.handle(after.record, what, now)
+            action = call_state.handle(after.record, what, now)
             if self.number:
                 return after if isinstance(what, Withdrawn) else after.evolved(cut_at=now + settle)
-            after.record.over = act is None or isinstance(act, Finish)
-            return after if act is None else after.evolved(act=act, since=now)
+            after.record.over = action is None or isinstance(action, Finish)
+            return after if action is None else after.evolved(action=action, since=now)
         after = self.evolved(inputs=(*self.inputs, what))
-        if isinstance(self.act, Stop):
+        if isinstance(self.action, Stop):
             return after
-        return after.fed(NOT_CONNECTED if isinstance(self.act, Send) else None, now)
+        return after.fed(NOT_CONNECTED if isinstance(self.action, Send) else None, now)
 
     def may_wait(self, now: int, bounds: Bounds) -> bool:
-        """Tell whether time may pass before its next step."""
+        """Return whether time may pass before its next step."""
         if self.number:
             return now - self.since < bounds.attempt and now < self.cut_at
-        if isinstance(self.act, BackOff):
-            return now < self.act.until
-        if isinstance(self.act, Send):
+        if isinstance(self.action, BackOff):
+            return now < self.action.until
+        if isinstance(self.action, Send):
             return bounds.waits or self.allowed
-        if isinstance(self.act, LookUp):
-            return bounds.waits and self.looked is not None and now - self.since < 1
+        if isinstance(self.action, LookUp):
+            return bounds.waits and self.lookup is not None and now - self.since < 1
         return self.ended
 
     def at(self, now: int, settle: int) -> CallProcess:
@@ -182,8 +184,8 @@ def new_call(bounds: Bounds, now: int, *, token: str = TOKEN, name: str = "call"
         keyed=bounds.keyed,
         shares_token=bounds.runs and bounds.keyed,
     )
-    act = call_state.begin(record, now)
-    return CallProcess(record, act, name, since=now)
+    action = call_state.begin(record, now)
+    return CallProcess(record, action, name, since=now)
 
 
 Steps = Iterator[tuple[str, CallProcess, Service]]
@@ -196,15 +198,15 @@ def steps(call: CallProcess, service: Service, now: int, bounds: Bounds, *, gate
     """
     if call.number:
         yield from _answers(call, service, now, bounds)
-    elif isinstance(call.act, Send):
+    elif isinstance(call.action, Send):
         yield from _sends(call, service, now, bounds, gated=gated)
-    elif isinstance(call.act, BackOff):
-        if now >= call.act.until:
+    elif isinstance(call.action, BackOff):
+        if now >= call.action.until:
             yield "its backoff ends", call.fed(BackoffEnded(), now), service
-    elif isinstance(call.act, LookUp):
-        yield from _lookups(call, call.act, service, now, bounds)
-    elif isinstance(call.act, Stop):
-        yield from _stops(call, call.act, service, now, bounds)
+    elif isinstance(call.action, LookUp):
+        yield from _lookups(call, call.action, service, now, bounds)
+    elif isinstance(call.action, Stop):
+        yield from _stops(call, call.action, service, now, bounds)
 
 
 def _sends(call: CallProcess, service: Service, now: int, bounds: Bounds, *, gated: bool | None) -> Steps:
@@ -258,14 +260,14 @@ def _answer(request: Request, service: Service, *, runs: bool) -> StartTaskRespo
     )
 
 
-def _lookups(call: CallProcess, act: LookUp, service: Service, now: int, bounds: Bounds) -> Steps:
-    if call.looked is not None:
-        yield "its lookup ends", call.fed(call.looked, now), service
+def _lookups(call: CallProcess, action: LookUp, service: Service, now: int, bounds: Bounds) -> Steps:
+    if call.lookup is not None:
+        yield "its lookup ends", call.fed(call.lookup, now), service
         return
     for shown in service.shown(call.record.token, now):
-        looked = LookupDone(tuple(map(shape_of, shown)), whole=act.confirm, began=now)
+        lookup = LookupDone(tuple(map(shape_of, shown)), whole=action.confirm, began=now)
         names = ", ".join(task.name for task in shown) or "nothing"
-        yield f"looks up {names}", _read(call, looked, now, bounds), service
+        yield f"looks up {names}", _read(call, lookup, now, bounds), service
     if bounds.unread:
         failed = LookupDone((), whole=False, began=now, error=ServerException("Service Unavailable"))
         yield "its lookup fails", _read(call, failed, now, bounds), service
@@ -278,12 +280,12 @@ def _lookups(call: CallProcess, act: LookUp, service: Service, now: int, bounds:
         )
 
 
-def _read(call: CallProcess, looked: LookupDone, now: int, bounds: Bounds) -> CallProcess:
-    return call.evolved(looked=looked, since=now) if bounds.waits else call.fed(looked, now)
+def _read(call: CallProcess, lookup: LookupDone, now: int, bounds: Bounds) -> CallProcess:
+    return call.evolved(lookup=lookup, since=now) if bounds.waits else call.fed(lookup, now)
 
 
-def _stops(call: CallProcess, act: Stop, service: Service, now: int, bounds: Bounds) -> Steps:
-    tried = frozenset(task.task_arn or "" for task in act.tasks)
+def _stops(call: CallProcess, action: Stop, service: Service, now: int, bounds: Bounds) -> Steps:
+    tried = frozenset(task.task_arn or "" for task in action.tasks)
     why = "withdrawn"
     yield "stops its tasks", call.fed(Stopped(tried, tried), now), service.stopped(tried, why)
     if bounds.unread:

@@ -1,4 +1,4 @@
-"""What tells one state of a call from another: every member of its record that can change."""
+"""What distinguishes the states of a call: every member of its record that can change."""
 
 from __future__ import annotations
 
@@ -76,9 +76,9 @@ def key_of_action(action: Action) -> Hashable:
     return ("stop", _plain(action.tasks)) if isinstance(action, Stop) else action
 
 
-def key_of_lookup(looked: LookupDone | None) -> Hashable:
+def key_of_lookup(lookup: LookupDone | None) -> Hashable:
     """Return what a lookup has read as a hashable value."""
-    return looked and (_plain(looked.tasks), looked.whole, looked.began, looked.denied)
+    return lookup and (_plain(lookup.tasks), lookup.whole, lookup.began, lookup.denied)
 
 
 def _plain(value: object) -> Hashable:

@@ -3,8 +3,8 @@
 At the end it also finds a state from which no end can be reached.
 
 A model is a class with three methods: the states it begins in, the steps that lead out of a state, and what is wrong
-with a state. States are told apart by their `key`, a hashable value. Because the search is breadth first, the way that
-it reports to a wrong state is a shortest one.
+with a state. States are distinguished by their `key`, a hashable value. Because the search is breadth first, the way
+that it reports to a wrong state is a shortest one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class State(Protocol):
 
     @property
     def key(self) -> Hashable:
-        """What tells it from other states."""
+        """What distinguishes it from other states."""
         ...
 
 
@@ -48,7 +48,7 @@ class Model(Protocol[S]):
         ...
 
     def ended(self, state: S) -> bool:
-        """Tell whether a state is an end; from every state one must be within reach."""
+        """Return whether a state is an end; from every state one must be within reach."""
         ...
 
 

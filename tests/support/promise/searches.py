@@ -33,7 +33,7 @@ WINDOW = attrs.evolve(_SMALL, kinds=frozenset({"pause"}), window=1)
 """A pause between the lease check and the write, and the window that it opens."""
 
 
-def quick() -> list[AnyBounds]:
+def short_search() -> list[AnyBounds]:
     """Return bounds that are searched in less than a minute on a machine that does nothing else."""
     calls = [
         *(Bounds(on_cancel=cancel, max_attempts=3) for cancel in ("stop", "keep", "abandon")),
@@ -50,7 +50,7 @@ def quick() -> list[AnyBounds]:
     return [*CALLS, *calls, *workers, WINDOW]
 
 
-def whole() -> list[AnyBounds]:
+def long_search() -> list[AnyBounds]:
     """Return the bounds of the long search: three attempts everywhere, clocks that differ, pauses at any step."""
     worlds = (
         Bounds(),
@@ -70,7 +70,7 @@ def whole() -> list[AnyBounds]:
         for ahead in ((0, 1), (1, 0))
     ]
     both = [attrs.evolve(_SMALL, faults=2, attempts=3, ends=9, kinds=frozenset({"crash", "ledger"}))]
-    return [*quick(), *three, *workers, *both]
+    return [*short_search(), *three, *workers, *both]
 
 
 def searched(bounds: AnyBounds, most: int = 10_000_000) -> Found[Any]:

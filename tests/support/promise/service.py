@@ -77,8 +77,8 @@ class Service:
         for request in self.requests:
             if request.result is None and not request.dead:
                 for started in self._choices(request, refuses=refuses):
-                    words = ["starts" if each else "refuses" for each in started]
-                    yield f"ECS {', '.join(words)} (request {request.number})", self._decide(request, started, now)
+                    decided = ["starts" if each else "refuses" for each in started]
+                    yield f"ECS {', '.join(decided)} (request {request.number})", self._decide(request, started, now)
 
     def _choices(self, request: Request, *, refuses: bool) -> Iterator[tuple[bool, ...]]:
         if request.repeats and any(task.token == request.token for task in self.tasks):

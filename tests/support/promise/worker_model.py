@@ -21,10 +21,10 @@ from aioecs.worker._ledgers.claims import ClaimOutcome, Entry
 from promise.call_process import CallProcess, new_call, steps
 from promise.search import Step
 from promise.service import Request, Service
-from promise.worker_state import KEY, FleetState, Worker, WorkerBounds
+from promise.worker_state import KEY, Worker, WorkerBounds, WorkersState
 
 SURPLUS = "surplus"
-States = Iterator[Step[FleetState]]
+States = Iterator[Step[WorkersState]]
 
 
 class WorkerModel:
@@ -36,9 +36,9 @@ class WorkerModel:
     def initial(self) -> States:
         """Begin with a message that nobody has received."""
         first, second = self.bounds.ahead
-        yield "begins", FleetState(0, (Worker("A", first), Worker("B", second)))
+        yield "begins", WorkersState(0, (Worker("A", first), Worker("B", second)))
 
-    def steps(self, state: FleetState) -> States:
+    def steps(self, state: WorkersState) -> States:
         """Return what can happen: to a worker, in ECS, or by time alone."""
         for worker in state.workers:
             for name, after in self._worker_steps(state, worker):
@@ -51,20 +51,20 @@ class WorkerModel:
 
     # --------------------------------------------------------------------------------------------------------- time
 
-    def _may_wait(self, state: FleetState, worker: Worker) -> bool:
+    def _may_wait(self, state: WorkersState, worker: Worker) -> bool:
         if worker.idle:
             return True
         lost = worker.cancelled_at is None and self._clock(state, worker) >= self._cutoff(worker)
         call = worker.call
         return not lost and worker.concluded is None and call is not None and call.may_wait(state.now, self.bounds.call)
 
-    def _clock(self, state: FleetState, worker: Worker) -> int:
+    def _clock(self, state: WorkersState, worker: Worker) -> int:
         return state.now + worker.ahead
 
     def _cutoff(self, worker: Worker) -> float:
         return self.bounds.lease.cutoff(worker.lease)
 
-    def _ticks(self, state: FleetState) -> States:
+    def _ticks(self, state: WorkersState) -> States:
         """Let time pass; a worker that has something to do at once is paused meanwhile, which is a fault."""
         busy = {worker.name for worker in state.workers if not self._may_wait(state, worker)}
         new = [worker for worker in state.workers if worker.name in busy and not worker.paused]
@@ -91,7 +91,7 @@ class WorkerModel:
 
     # -------------------------------------------------------------------------------------------------- one worker
 
-    def _worker_steps(self, state: FleetState, worker: Worker) -> States:
+    def _worker_steps(self, state: WorkersState, worker: Worker) -> States:
         if worker.paused:  # what it was about to write is written before it finds out how late it is
             about_to_write = worker.call is not None and worker.call.allowed
             worker = attrs.evolve(worker, paused=False) if about_to_write else self._at(worker, state.now)
@@ -106,7 +106,7 @@ class WorkerModel:
                 yield from self._holds(state, worker)
                 yield from self._starts(state, worker, worker.call)
 
-    def _faults(self, state: FleetState, worker: Worker) -> States:
+    def _faults(self, state: WorkersState, worker: Worker) -> States:
         kinds, faults = self.bounds.kinds, state.faults + 1
         if faults > self.bounds.faults:
             return
@@ -123,13 +123,13 @@ class WorkerModel:
 
     # ------------------------------------------------------------------------------------------------------ claiming
 
-    def _claims(self, state: FleetState, worker: Worker) -> States:
+    def _claims(self, state: WorkersState, worker: Worker) -> States:
         now = self._clock(state, worker)
         holder = f"{worker.name}{state.attempts + 1}"
         lease = now + self.bounds.lease.length
-        wish = Entry(key=KEY, holder=holder, lease=lease, begun=now, fingerprint="f", instances=("a",))
+        intent = Entry(key=KEY, holder=holder, lease=lease, begun=now, fingerprint="f", instances=("a",))
         book = state.book()
-        claimed = book.claim(wish, now, self.bounds.skew)
+        claimed = book.claim(intent, now, self.bounds.skew)
         entry = book.entries.get(KEY)
         after = attrs.evolve(state, entry=entry, attempts=state.attempts + 1)
         if claimed.outcome is ClaimOutcome.HELD:
@@ -140,7 +140,7 @@ class WorkerModel:
             yield f"finds it {claimed.outcome}", after.with_worker(worker)
         else:
             call = new_call(self.bounds.call, state.now, name=worker.name)
-            inherited = claimed.entry.begun != wish.begun
+            inherited = claimed.entry.begun != intent.begun
             begun = attrs.evolve(
                 worker, entry=claimed.entry, lease=claimed.entry.lease, inherited=inherited, call=call, renewals=0
             )
@@ -148,14 +148,14 @@ class WorkerModel:
             if "ledger" in self.bounds.kinds and state.faults < self.bounds.faults:
                 yield "claims it, and doesn't learn that", after.with_worker(worker, faults=state.faults + 1)
 
-    def _settled(self, state: FleetState, worker: Worker, arns: tuple[str, ...]) -> FleetState:
+    def _settled(self, state: WorkersState, worker: Worker, arns: tuple[str, ...]) -> WorkersState:
         """Stop what is one too many, and delete the message."""
         surplus = frozenset(worker.ours - set(arns))
         return state.with_worker(worker.without_job(), service=state.service.stopped(surplus, SURPLUS), deleted=True)
 
     # ------------------------------------------------------------------------------------------------- under a lease
 
-    def _holds(self, state: FleetState, worker: Worker) -> States:
+    def _holds(self, state: WorkersState, worker: Worker) -> States:
         """Renew the lease, or lose it."""
         assert worker.entry is not None
         now = self._clock(state, worker)
@@ -172,11 +172,11 @@ class WorkerModel:
             else:
                 yield "learns that the job is another's", self._cancelled(state, worker)
 
-    def _cancelled(self, state: FleetState, worker: Worker, **changes: object) -> FleetState:
+    def _cancelled(self, state: WorkersState, worker: Worker, **changes: object) -> WorkersState:
         call = worker.call and worker.call.interrupted(Withdrawn("keep"), state.now, self.bounds.call.settle)
         return state.with_worker(attrs.evolve(worker, call=call, cancelled_at=state.now), **changes)
 
-    def _starts(self, state: FleetState, worker: Worker, call: CallProcess) -> States:
+    def _starts(self, state: WorkersState, worker: Worker, call: CallProcess) -> States:
         gated = self._clock(state, worker) < self._cutoff(worker)
         for name, after, service in steps(call, state.service, state.now, self.bounds.call, gated=gated):
             late = service.written > state.service.written and self._is_late(state, worker)
@@ -189,7 +189,7 @@ class WorkerModel:
             left = attrs.evolve(worker, call=None, concluded=concluded)
             yield "waits no longer", state.with_worker(left, service=service, unlearned=True)
 
-    def _is_late(self, state: FleetState, worker: Worker) -> bool:
+    def _is_late(self, state: WorkersState, worker: Worker) -> bool:
         return self._clock(state, worker) >= self._cutoff(worker) + self.bounds.window
 
     def _concluded(self, call: CallProcess) -> StartOutcome | None:
@@ -201,7 +201,7 @@ class WorkerModel:
 
     # -------------------------------------------------------------------------------------------------- writing down
 
-    def _writes_down(self, state: FleetState, worker: Worker, concluded: StartOutcome) -> States:
+    def _writes_down(self, state: WorkersState, worker: Worker, concluded: StartOutcome) -> States:
         assert worker.entry is not None
         what = decide(concluded.outcome, inherited=worker.inherited, proven=concluded.proven)
         tried = worker.without_job()
@@ -224,19 +224,19 @@ class WorkerModel:
 
     # ---------------------------------------------------------------------------------------------------- invariants
 
-    def wrong(self, state: FleetState) -> str | None:
+    def wrong(self, state: WorkersState) -> str | None:
         """Return the first invariant that is broken."""
         checks = (self._twice, self._lost, self._untrue, self._left_running)
         return next((wrong for check in checks if (wrong := check(state)) is not None), None)
 
-    def _twice(self, state: FleetState) -> str | None:
+    def _twice(self, state: WorkersState) -> str | None:
         """Never twice: one task for the job, whoever crashes, pauses or loses an answer, save in the window."""
         names = [task.name for task in state.service.tasks]
         if len(names) > 1 and not state.written_late:
             return f"TWICE: {', '.join(names)}"
         return None
 
-    def _lost(self, state: FleetState) -> str | None:
+    def _lost(self, state: WorkersState) -> str | None:
         """Never lost: while a task runs, or ECS may start one, the ledger has the intent or names the task."""
         alive = [task.name for task in state.service.tasks if task.live]
         open_requests: list[Request] = state.service.open_requests()
@@ -249,7 +249,7 @@ class WorkerModel:
                 return f"LOST: the ledger has {state.entry.arns}, and not {unnamed or 'what ECS may yet start'}"
         return None
 
-    def _untrue(self, state: FleetState) -> str | None:
+    def _untrue(self, state: WorkersState) -> str | None:
         """Never a lie: the message goes only once the ledger names tasks that were started."""
         started = {task.name for task in state.service.tasks}
         arns = state.entry.arns if state.entry is not None else None
@@ -259,14 +259,14 @@ class WorkerModel:
             return f"UNTRUE: the ledger names {arns}, and there is no such task"
         return None
 
-    def _left_running(self, state: FleetState) -> str | None:
+    def _left_running(self, state: WorkersState) -> str | None:
         """A duplicate of the window is stopped by the worker that was paused, once it has the answer to its request."""
-        at_rest = state.deleted and all(worker.idle and not worker.ours for worker in state.workers)
-        if not at_rest or state.unlearned or not self.bounds.kinds <= {"pause", "sleep"}:
+        settled = state.deleted and all(worker.idle and not worker.ours for worker in state.workers)
+        if not settled or state.unlearned or not self.bounds.kinds <= {"pause", "sleep"}:
             return None
         names = [task.name for task in state.service.tasks if task.live]
         return f"LEFT RUNNING: {', '.join(names)}" if len(names) > 1 else None
 
-    def ended(self, state: FleetState) -> bool:
-        """Tell whether it is an end: a job may have to wait for the end of a lease that lies beyond the last tick."""
+    def ended(self, state: WorkersState) -> bool:
+        """Return whether it is an end: a job may have to wait for the end of a lease that lies beyond the last tick."""
         return bool(state.attempts)

@@ -83,7 +83,7 @@ class Worker:
 
     @cached_property
     def key(self) -> int:
-        """What tells it from other states."""
+        """What distinguishes it from other states."""
         call = self.call and self.call.key
         entry = self.entry and self.entry.holder
         concluded = self.concluded and (self.concluded.outcome, self.concluded.arns, self.concluded.proven)
@@ -101,7 +101,7 @@ class Worker:
 
 
 @attrs.frozen(eq=False)
-class FleetState:
+class WorkersState:
     """A moment of the model; it never changes."""
 
     now: int
@@ -120,10 +120,10 @@ class FleetState:
 
     @cached_property
     def key(self) -> Hashable:
-        """What tells it from other moments."""
+        """What distinguishes it from other moments."""
         workers = tuple(worker.key for worker in self.workers)
-        rest = (self.entry, self.deleted, self.attempts, self.faults, self.written_late, self.unlearned)
-        return (self.now, *workers, number_of(self.service), number_of(rest))
+        others = (self.entry, self.deleted, self.attempts, self.faults, self.written_late, self.unlearned)
+        return (self.now, *workers, number_of(self.service), number_of(others))
 
     def book(self) -> JobEntries:
         """Return the ledger."""
@@ -132,7 +132,7 @@ class FleetState:
             book.entries[KEY] = self.entry
         return book
 
-    def with_worker(self, worker: Worker, **changes: object) -> FleetState:
+    def with_worker(self, worker: Worker, **changes: object) -> WorkersState:
         """Return it with another state of a worker."""
         workers = tuple(worker if each.name == worker.name else each for each in self.workers)
         return attrs.evolve(self, workers=workers, **changes)  # type: ignore[arg-type]

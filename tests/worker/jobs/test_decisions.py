@@ -111,7 +111,7 @@ class SimulatedFleet:
 
     def start(self) -> tuple[StartTaskResponse | aioecs.ECSError, bool]:
         """Look the token up, and send if it isn't there."""
-        if self.jitter.random() < 0.1:  # the look fails
+        if self.jitter.random() < 0.1:  # the lookup fails
             return aioecs.CallTimeout("late", starts=[a_start(Outcome.NOT_SENT)]), False
         if self.tasks:
             return StartTaskResponse(tasks=[Task(task_arn="arn")]), False

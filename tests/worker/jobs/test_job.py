@@ -25,7 +25,7 @@ def test_three_kinds_of_requests(request_: Any, instances: tuple[str, ...]) -> N
 
 @pytest.mark.parametrize(("request_", "key"), [("demo", "job"), (None, "job"), (NAMED, ""), (RUN, 7)])
 def test_a_request_or_key_that_is_none(request_: object, key: object) -> None:
-    """Its rule is named, and never its value, which may be a word of the message."""
+    """Its rule is named, and never its value, which may be a part of the message."""
     with pytest.raises(InvalidRequest) as raised:
         check_request(request_, key)
     assert str(request_) not in broken_rule(raised.value)

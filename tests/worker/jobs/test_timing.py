@@ -40,9 +40,9 @@ def test_the_last_receive() -> None:
 
 
 @pytest.mark.parametrize(
-    ("empties", "took", "rest"),
+    ("empties", "took", "delay"),
     [(1, 0.0, 0.1), (2, 0.001, 0.199), (4, 0.0, 0.8), (5, 0.0, 1.0), (10**6, 0.4, 0.6), (3, 20.0, 0.0)],
 )
-def test_the_delay_of_empty_receives(empties: int, took: float, rest: float) -> None:
+def test_the_delay_of_empty_receives(empties: int, took: float, delay: float) -> None:
     """To one in a second; a long poll has waited by itself."""
-    assert idle_delay(empties, took) == pytest.approx(rest)
+    assert idle_delay(empties, took) == pytest.approx(delay)

@@ -133,7 +133,7 @@ def test_a_job_is_as_large_as_a_ledger_holds() -> None:
             checked_size("k", instances)
 
 
-def test_a_digest_tells_requests_apart_and_keeps_no_secret() -> None:
+def test_a_digest_distinguishes_requests_and_keeps_no_secret() -> None:
     """It is the same wherever a job starts, and another for each key and request."""
     one = StartTaskRequest(task_definition="demo", container_instances=["a"])
     assert fingerprint("k", one) == fingerprint("k", one.replace(container_instances=["b"]))

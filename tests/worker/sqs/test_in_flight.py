@@ -91,7 +91,7 @@ def test_held_messages_are_extended_by_tens() -> None:
 
 
 def test_an_extension_never_follows_a_return() -> None:
-    """What is on its way is waited for: a message that was returned isn't hidden again."""
+    """An extension in flight is awaited: a message that was returned isn't hidden again."""
 
     async def scene() -> list[str]:
         queue = FakeQueue(slow=5.0)
@@ -99,7 +99,7 @@ def test_an_extension_never_follows_a_return() -> None:
         running = asyncio.create_task(in_flight.run())
         (one,) = messages(1)
         in_flight.hold(one)
-        await asyncio.sleep(12)  # the extension is on its way
+        await asyncio.sleep(12)  # the extension is in flight
         await in_flight.finish(one, 0.0)
         in_flight.close()
         await running
