@@ -1,7 +1,7 @@
 """When to send the next call to a token bucket: pure arithmetic on a time that is given, in seconds.
 
-A bucket holds `burst` calls, regains `rate` a second, and throttles a call that finds it empty, which costs it nothing.
-Neither number is known, others may use the same bucket, and the published ones are only where belief begins.
+A bucket holds `burst` calls, regains `rate` a second, and throttles a call that finds it empty, at no cost to it.
+Neither number is known; the published ones are only where belief begins.
 
 What is known for certain. A throttle says that the bucket was empty when it came. So between two throttles it went from
 empty to empty, and what was served in between, divided by the time, is our share of the refill to within one token,
@@ -10,21 +10,21 @@ it overflows, or when tokens are left over at the end. And throttles cost little
 they begin. Three acts follow from that:
 
 - Opening. The bucket is believed full. Spend it evenly over the queue, so that both run out together: with `left` calls
-  and a level of L, `rate * left / (left - L)`. That is no faster than needed, so the first throttle finds few calls on
-  their way. A little beyond it is tried all the time, as the bucket may be larger; where more has been served than a
-  bucket of the believed size could have given, belief grows with it. The first throttle ends the opening: belief
-  shrinks in proportion to what was served.
+  and a level of L, `rate * left / (left - L)`. So the first throttle finds few calls in flight. A little beyond it is
+  tried all the time; where more was served than the believed bucket could give, belief grows with it. The first
+  throttle ends the opening: belief shrinks in proportion to what was served.
 - Pacing. After a throttle, pause until a few tokens have gathered, then go on below the measured rate, and faster
-  steadily until the next throttle. What gathers first is spent later, and keeps noise from being taken for emptiness.
-  Speed rises by nearly as much a second for all who share a bucket and falls back in proportion, so shares drift
-  together. While little is known of the rate it rises quickly. Where more is served than the measured rate allows,
-  it speeds up the more, until measured anew: somebody left, or the refill grew.
-- Waiting. A throttle with nothing served since the last one, that is a dry bucket: rests double up to a limit, and one
-  call at a time asks. Tokens that should have come meanwhile are counted, as a refill in steps brings them all at
-  once. A silence longer than any step is an outage, and says nothing about the rate.
+  steadily until the next throttle. The speed rises by nearly as much a second for all who share a bucket and falls in
+  proportion, so shares become equal. While little is known of the rate it rises quickly. Where more is served than
+  the measured rate allows, it rises the faster, until measured anew: somebody left, or the refill grew.
+- Waiting. A throttle with nothing served since the last one: the bucket is dry. Pauses double up to a limit, and one
+  call is in flight at a time. Tokens that should have come meanwhile are counted, as a refill in steps brings them all
+  at once. A silence longer than any step is an outage, and says nothing about the rate.
 
-A bucket of one is a world of its own: who saves loses what overflows. How large the bucket is shows in the opening, and
-where it seems tiny (or was empty to begin with), a pair of calls tells. The room for saving shrinks with its size.
+In a bucket of one, a token that is saved overflows. The opening shows how large the bucket is. Where it seems tiny, or
+was empty to begin with, a pair of calls shows it. The room for saving shrinks with its size.
+
+Throttles that do not come from an own bucket (noise, strangers, a crowd of equal learners): see `throttle_history`.
 """
 
 from __future__ import annotations
@@ -33,16 +33,14 @@ import math
 
 import attrs
 
+from aioecs._logic.sending.throttle_history import ThrottleHistory
+
 OPENING_SPEED = 6.0  # opening: so many times the believed rate is tried at least
-OPENING_SHARE = (
-    0.025  # ... with at most this part of all calls on their way, for those are throttled if the bucket is small
-)
+OPENING_SHARE = 0.025  # ... with at most this part of all calls in flight: those are wasted if the bucket is small
 LARGER_FACTOR = 2.0  # ... and so many times more of both once the bucket has outdone the belief
 LARGER_FROM = 1.1  # ... which is believed from this proportion on
 LEAST_KEPT = 0.25  # the first throttle cuts belief to no less than this: an empty bucket and a small one look alike
-SLOW_START = (
-    8  # calls on their way at first when all are believed to fit at once, and one more for each that was served
-)
+SLOW_START = 8  # calls in flight at first when all are believed to fit at once; and one more for each served
 
 SAVED_TOKENS = 3.0  # tokens that gather in the pause after a throttle, to stand between noise and emptiness
 RETRY_AFTER = 0.15  # tokens more: the wait for the one that the throttle missed, even where nothing can be saved
@@ -52,17 +50,12 @@ RISE = 1.3  # by how much the rate rises, in calls/s per second, for a rate of 1
 UNMEASURED_RISE = 1.5  # how fast it rises before the first measurement, as a part of the rate per second
 RISE_DECAY = 0.2  # by how much that falls with each further measurement
 CHANGED_BY = 0.3  # a measurement that is so far off, as a part of the rate, counts as one of the first again
-HALVING_FLIGHT = (
-    20.0  # calls on their way that halve the rise, since what is sent too fast is known only when they are back
-)
-SURPLUS = 3.0  # tokens served beyond the measured rate that are still noise
-SURPLUS_DOUBLES = 4.0  # further ones that double the rate
+HALVING_FLIGHT = 20.0  # calls in flight that halve the rise: only their answers show that it was too fast
+SURPLUS_DOUBLES = 4.0  # tokens served beyond the measured rate and what is still noise that double the rate
 
 LEAST_SERVED = 5  # calls served, and ...
 LEAST_SPAN = 0.8  # seconds passed, nearly one step of a stepped refill, for a measurement
-LONGEST_PAUSE = (
-    0.3  # the longest rest while the bucket is dry, in seconds, where the rate isn't so low as to ask for more
-)
+LONGEST_PAUSE = 0.3  # in seconds, while the bucket is dry; a low rate may ask for more
 SILENCE = 1.5  # seconds without any call served, longer than a step: an outage, or nobody asked
 PAIR_AFTER = 1.5  # tokens' time to wait before a bucket that seems tiny is asked for two at once
 SAME_MOMENT = 0.25  # tokens' time: two served within it did not come out of a bucket of one
@@ -70,6 +63,8 @@ SAME_MOMENT = 0.25  # tokens' time: two served within it did not come out of a b
 ROUND_TRIP = 0.02  # in seconds, as long as none was measured
 TIMER_DELAY = 0.02  # in seconds: a timer fires so late at most, and what was missed is caught up
 FLOOR = 0.05  # calls/s that are believed at least
+
+RESTART = 0.5  # the part of the believed rate with which a contradicted learner restarts
 
 
 @attrs.define
@@ -94,6 +89,7 @@ class RateLearner:
     _since_base: int = attrs.field(default=0, init=False)
     _measured: int = attrs.field(default=0, init=False)
     """Times in a row that the rate was measured and much the same."""
+    _history: ThrottleHistory = attrs.field(factory=ThrottleHistory, init=False)
     _dry: int = attrs.field(default=0, init=False)
     """Throttles in a row with nothing served in between."""
     _pair: int = attrs.field(default=0, init=False)
@@ -177,7 +173,7 @@ class RateLearner:
         elif self._opening:
             self._end_opening(now, met)
         elif at >= self._reacted:
-            self._learn_empty(now, met)
+            self._learn_throttled(now, met)
         elif met > self._empty:
             self._empty, self._since_empty = met, 0
 
@@ -187,7 +183,7 @@ class RateLearner:
         if self._now is None:
             self._opened = now
         elif now < self._now:
-            self._set_back(self._now - now)
+            self._set_back(self._now - now)  # the clock was set back
         else:
             self._level += self._rate * (now - self._now)
         self._now = now
@@ -197,7 +193,6 @@ class RateLearner:
                 self._open(now)
 
     def _set_back(self, by: float) -> None:
-        """Follow a clock that was set back."""
         for moment in ("opened", "slot", "resumed", "reacted", "empty", "base", "last_sent", "last_served"):
             setattr(self, f"_{moment}", getattr(self, f"_{moment}") - by)
 
@@ -211,6 +206,7 @@ class RateLearner:
 
     def _open(self, now: float) -> None:
         self._opening, self._opened, self._served, self._dry = True, now, 0, 0
+        self._history = ThrottleHistory()
         self._believed = self._burst, self._rate
 
     def _opening_speed(self, queued: int) -> float:
@@ -252,9 +248,12 @@ class RateLearner:
     def _pacing_speed(self, now: float, left: int | None) -> float:
         rate, room = self._rate, self._room()
         afloat = rate * self._trip(now)
-        rise = max(RISE * math.sqrt(rate) * room * room, UNMEASURED_RISE * rate * RISE_DECAY**self._measured)
-        speed = rate * (1 - RESUME_BELOW * room) + rise / (1 + afloat / HALVING_FLIGHT) * max(0.0, now - self._resumed)
-        surplus = self._since_empty - rate * (now - self._empty) - SURPLUS
+        rise = self._history.gain * max(
+            RISE * math.sqrt(rate) * room * room, UNMEASURED_RISE * rate * RISE_DECAY**self._measured
+        )
+        resume = rate * (1 - RESUME_BELOW * room * self._history.resume_weight)
+        speed = resume + rise / (1 + afloat / HALVING_FLIGHT) * max(0.0, now - self._resumed)
+        surplus = self._since_empty - rate * (now - self._empty) - self._history.surplus
         if surplus > 0:
             speed *= 1 + surplus / (SURPLUS_DOUBLES + afloat)
         if left is None or self._level <= 0:
@@ -265,6 +264,7 @@ class RateLearner:
         if not self._opening and met - self._last_served < SAME_MOMENT / self._rate:
             self._burst = max(self._burst, ROOMY)
         self._served += 1
+        self._history.count_served(self._rate)
         self._dry = 0
         self._last_served = met
         if self._opening:
@@ -277,7 +277,7 @@ class RateLearner:
 
     def _outgrow(self, elapsed: float) -> None:
         """Take the rate for higher where more was served since the bucket was empty than it would have given."""
-        if self._since_empty > max(2 * LEAST_SERVED, self._rate * elapsed + 2 * SURPLUS):
+        if self._since_empty > max(2 * LEAST_SERVED, self._rate * elapsed + 2 * self._history.surplus):
             self._rate = max(FLOOR, (self._since_empty - 1) / elapsed)
             self._measured = min(self._measured, 1)
 
@@ -286,6 +286,26 @@ class RateLearner:
         if outdone > 1:
             self._burst, self._rate = (outdone * each for each in self._believed)
             self._level = min(self._level, -float(self._in_flight))
+
+    def _learn_throttled(self, now: float, met: float) -> None:
+        """Answer a throttle as the history of throttles says."""
+        level = self._level + 1
+        if self._since_empty and self._history.forgives(level):
+            self._level = level
+        elif self._history.count_throttled(level, self._dry):
+            self._restart(now, met)
+        else:
+            self._rate = max(FLOOR, self._rate * self._history.cut(self._dry))
+            self._learn_empty(now, met)
+
+    def _restart(self, now: float, met: float) -> None:
+        """Forget what was learnt about the bucket."""
+        self._rate = max(self._rate, RESTART * self._believed[1])
+        self._burst = max(self._burst, ROOMY)
+        self._empty = self._base = met
+        self._level, self._since_empty, self._since_base, self._dry, self._measured = 0.0, 0, 0, 0, 3
+        self._first_drain = None
+        self._pause(now)
 
     def _learn_empty(self, now: float, met: float) -> None:
         if self._since_empty:
@@ -298,20 +318,24 @@ class RateLearner:
         elif self._since_base >= LEAST_SERVED and met - self._base >= LEAST_SPAN:
             self._measure(met)
         elif not self._dry and (self._first_drain or met - self._base >= LEAST_SPAN):
-            self._rate = max(FLOOR, min(self._rate, (self._since_base + 1) / max(1e-3, met - self._base)))
+            self._learn_rate(min(self._rate, (self._since_base + 1) / max(1e-3, met - self._base)))
         self._empty, self._since_empty = met, 0
         self._pause(now)
 
     def _measure(self, met: float) -> None:
         """Take what was served from empty to empty for our share of the refill."""
-        rate = max(FLOOR, self._since_base / (met - self._base))
+        rate = self._since_base / (met - self._base)
         much_the_same = abs(rate - self._rate) < CHANGED_BY * self._rate
         self._measured = self._measured + 1 if much_the_same else min(self._measured, 1)
-        self._rate, self._base, self._since_base = rate, met, 0
+        self._learn_rate(rate)
+        self._base, self._since_base = met, 0
         if self._first_drain is not None:
             served, lasted = self._first_drain
             self._burst = max(1.0, self._burst if self._burst == ROOMY else 1.0, served - rate * lasted)
             self._first_drain = None
+
+    def _learn_rate(self, rate: float) -> None:
+        self._rate = max(FLOOR, self._rate + self._history.measured_weight * (rate - self._rate))
 
     def _pause(self, now: float) -> None:
         pair = self._burst < ROOMY / 2 and self._measured and not self._asked
@@ -320,7 +344,11 @@ class RateLearner:
             rest = PAIR_AFTER / self._rate
         else:
             self._pair = 0
-            rest = (RETRY_AFTER + SAVED_TOKENS * self._room()) / self._rate * 2.0 ** min(self._dry, 8)
+            rest = (
+                (RETRY_AFTER + SAVED_TOKENS * self._room() * self._history.saved_weight)
+                / self._rate
+                * 2.0 ** min(self._dry, 8)
+            )
             rest = min(rest, max(LONGEST_PAUSE, 1 / self._rate))
         self._resumed, self._reacted = now + rest, now
         self._slot = self._resumed - 1 / self._rate
