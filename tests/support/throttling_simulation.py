@@ -98,11 +98,11 @@ class Simulation:
         for job in jobs:
             self._at(job.begun, lambda now, job=job: self._begin(client, job, now))  # type: ignore[misc]
 
-    def run(self) -> None:
-        """Run until there are no more events."""
+    def run(self, until: float = 5_000) -> None:
+        """Run until there are no more events, or until this time."""
         while self._events:
             now, _, callback = heapq.heappop(self._events)
-            if now > 5_000:
+            if now > until:
                 return
             callback(now)
 

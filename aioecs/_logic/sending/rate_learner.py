@@ -106,7 +106,7 @@ class RateLearner:
     _resumed: float = attrs.field(default=-math.inf, init=False)
     """The end of the latest pause."""
     _reacted: float = attrs.field(default=-math.inf, init=False)
-    """When a throttle was last heeded; throttles of calls sent before it are of the same drain."""
+    """When a throttle was last answered; throttles of calls sent before it are of the same drain."""
     _empty: float = attrs.field(default=0.0, init=False)
     """When the bucket was last known to be empty."""
     _base: float = attrs.field(default=0.0, init=False)
@@ -264,12 +264,12 @@ class RateLearner:
         if not self._opening and met - self._last_served < SAME_MOMENT / self._rate:
             self._burst = max(self._burst, ROOMY)
         self._served += 1
-        self._history.count_served(self._rate)
         self._dry = 0
         self._last_served = met
         if self._opening:
             self._grow(now)
             return
+        self._history.count_served()
         self._since_base += met > self._base
         if met > self._empty:
             self._since_empty += 1
@@ -290,9 +290,7 @@ class RateLearner:
     def _learn_throttled(self, now: float, met: float) -> None:
         """Answer a throttle as the history of throttles says."""
         level = self._level + 1
-        if self._since_empty and self._history.forgives(level):
-            self._level = level
-        elif self._history.count_throttled(level, self._dry):
+        if self._history.count_throttled(level, self._dry):
             self._restart(now, met)
         else:
             self._rate = max(FLOOR, self._rate * self._history.cut(self._dry))
