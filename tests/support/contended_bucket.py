@@ -120,17 +120,21 @@ class Contention:
 AMPLE = {"burst": 1e9, "rate": 1e6, "level": 1e9}
 
 CONTENTIONS: dict[str, Contention] = {
-    "60, noise 5 %, ample": Contention(60, 0.8, noise=0.05, **AMPLE),
-    "60, noise 5 %, R 40": Contention(60, 4.0, noise=0.05),
+    "60, noise 5 %, ample": Contention(60, 0.9, noise=0.05, **AMPLE),
+    "60, noise 5 %, R 40": Contention(60, 4.7, noise=0.05),
     "60, noise 30 %, ample": Contention(60, 5.2, noise=0.3, **AMPLE),
-    "60, noise 50 %, ample": Contention(60, 23.4, noise=0.5, **AMPLE),
-    "60, noise 50 %, R 40": Contention(60, 43.9, noise=0.5),
-    "60, stranger 20 of 40": Contention(60, 4.2, stranger=20.0),
-    "60, stranger 20 of 40, retries": Contention(60, 5.3, stranger=20.0, retries=2),
+    "60, noise 30 %, R 40": Contention(60, 10.2, noise=0.3),
+    "60, noise 50 %, ample": Contention(60, 22.6, noise=0.5, **AMPLE),
+    "60, noise 50 %, R 40": Contention(60, 44.0, noise=0.5),
+    "60, stranger 20 of 40": Contention(60, 5.0, stranger=20.0),
+    "60, stranger 20 of 40, retries": Contention(60, 6.3, stranger=20.0, retries=2),
+    "60, stranger 38 of 40": Contention(60, 13.6, stranger=38.0),
     "60, stranger 38 of 40, retries": Contention(60, 30.0, stranger=38.0, retries=2),
     "60, stranger 44 of 40": Contention(60, 90.0, stranger=44.0),
+    "60, stranger 44 of 40, retries": Contention(60, 90.0, stranger=44.0, retries=2),
 }
-"""The last two have no rival that starts all: their bounds are half the free rate, and the clock of a call."""
+"""Beside a stranger of 38 calls/s who retries, and one of 44, no rival starts all 60. The bounds there are the time at
+the rate that is free, and the time that a call has."""
 
 
 @attrs.frozen

@@ -64,7 +64,7 @@ ROUND_TRIP = 0.02  # in seconds, as long as none was measured
 TIMER_DELAY = 0.02  # in seconds: a timer fires so late at most, and what was missed is caught up
 FLOOR = 0.05  # calls/s that are believed at least
 
-RESTART = 0.5  # the part of the believed rate with which a contradicted learner restarts
+RESTART = 0.6  # the part of the believed rate with which a contradicted learner restarts
 
 
 @attrs.define
@@ -176,8 +176,6 @@ class RateLearner:
             self._learn_throttled(now, met)
         elif met > self._empty:
             self._empty, self._since_empty = met, 0
-
-    # --------------------------------------------------------------------------------------------------------- the time
 
     def _advance(self, now: float) -> None:
         if self._now is None:
@@ -301,8 +299,8 @@ class RateLearner:
         self._rate = max(self._rate, RESTART * self._believed[1])
         self._burst = max(self._burst, ROOMY)
         self._empty = self._base = met
-        self._level, self._since_empty, self._since_base, self._dry, self._measured = 0.0, 0, 0, 0, 3
-        self._first_drain = None
+        self._level, self._since_empty, self._since_base, self._dry = 0.0, 0, 0, 0
+        self._measured, self._first_drain = 3, None
         self._pause(now)
 
     def _learn_empty(self, now: float, met: float) -> None:

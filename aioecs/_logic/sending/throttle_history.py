@@ -17,14 +17,15 @@
   a loss. No single learner can distinguish this from a crowd, as it does not move the p of a crowd either. A test by
   its own rate (lower it, see whether p falls) was tried: it makes a crowd collapse, since each member takes the others
   for noise. What can be done safely is bounded:
-  - A learner whose throttles contradict its model for some calls in a row *restarts* once, at half the believed rate
-    and with a small gain. From there its rate falls like 1 / (b·p·t): slowly enough that a short run ends soon
-    under heavy noise, and alike for all learners of a crowd, which so begin their descent at the same rate.
+  - A learner whose throttles contradict its model for some calls in a row *restarts* once, at more than half the
+    believed rate and with a small gain. From there its rate falls like 1 / (b·p·t): slowly enough that a short run ends
+    soon under heavy noise, and alike for all learners of a crowd, which so begin their descent at the same rate.
   - While no more than 4 % are throttled, the gain does not fall: the learner looks for a higher rate as at first.
   Forgiving some throttles was tried, too: under 5 % of noise it is three times as fast, but of three learners one took
   most of the bucket.
 
-A long run under noise of 5 % is a third as fast as it could be, and one under 30 % or more slower still. That is the price of not wasting half of a crowd's calls.
+A long run under noise of 5 % is a third as fast as it could be, and one under 30 % or more slower still. That is the
+price of not wasting half of a crowd's calls.
 """
 
 from __future__ import annotations
