@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 
 import pytest
-from contended_bucket import CONTENTIONS, share
+from throttling_simulation import CONTENTIONS, share
 
 from aioecs._logic.sending.throttle_history import FULL_GAIN, LONGEST_ROW, ThrottleHistory
 
