@@ -6,216 +6,35 @@ they are made of are in `aioecs.types`. The README has a tour.
 
 from typing import TYPE_CHECKING
 
-from aioecs import types
-from aioecs._batch.batch import Batch
-from aioecs._client.client import Client
-from aioecs._client.listing import Listing
-from aioecs._logic.tasks.task_result import task_result
-from aioecs._model import (
-    AwsVpcConfiguration,
-    BatchReport,
-    Binpack,
-    CapacityDemand,
-    CapacityProviderStrategyItem,
-    ContainerOverride,
-    ContainerResult,
-    Delivery,
-    DescribeContainerInstancesRequest,
-    DescribeContainerInstancesResponse,
-    DescribeTaskDefinitionRequest,
-    DescribeTaskDefinitionResponse,
-    DescribeTasksRequest,
-    DescribeTasksResponse,
-    DistinctInstance,
-    EnvironmentFile,
-    EphemeralStorage,
-    Event,
-    Failure,
-    InferenceAcceleratorOverride,
-    KeyValuePair,
-    ListContainerInstancesRequest,
-    ListContainerInstancesResponse,
-    ListTasksRequest,
-    ListTasksResponse,
-    LogLine,
-    MemberOf,
-    NetworkConfiguration,
-    OnCancel,
-    Outcome,
-    Pacing,
-    PlacementConstraint,
-    PlacementStrategy,
-    Random,
-    ResourceRequirement,
-    Retries,
-    Run,
-    RunReport,
-    RunTaskRequest,
-    RunTaskResponse,
-    Spread,
-    StartResult,
-    StartTaskRequest,
-    StartTaskResponse,
-    Statistics,
-    StopTaskRequest,
-    StopTaskResponse,
-    Tag,
-    Task,
-    TaskEndCause,
-    TaskManagedEBSVolumeConfiguration,
-    TaskOverride,
-    TaskResult,
-    TaskVolumeConfiguration,
-    Timeouts,
-)
-from aioecs._model.limits import RequestWarning
-from aioecs._model.public_names import publish as _publish
-from aioecs._runtime.cancel_token import CancelToken
-from aioecs.errors import (
-    AccessDeniedException,
-    AnswerLost,
-    BlockedException,
-    CallCancelled,
-    CallTimeout,
-    ClientException,
-    ClientStateError,
-    ClusterNotFoundException,
-    ConfigurationError,
-    ConflictException,
-    ConnectionFailed,
-    ECSError,
-    ECSServiceError,
-    IdempotencyMismatch,
-    InvalidParameterException,
-    InvalidRequest,
-    NamespaceNotFoundException,
-    PlatformTaskDefinitionIncompatibilityException,
-    PlatformUnknownException,
-    ServerException,
-    StartCancelled,
-    StartError,
-    StartIncomplete,
-    StartRefused,
-    StartUnknown,
-    TaskFailed,
-    TaskMissing,
-    TaskStopped,
-    ThrottlingException,
-    UnsupportedFeatureException,
-    WaitCancelled,
-    WaitError,
-    WaitTimeout,
-    find_start_error,
-    is_retry_safe,
-)
-
 __version__ = "0.1.0"
 
-__all__ = [
-    "AccessDeniedException",
-    "AnswerLost",
-    "AwsVpcConfiguration",
-    "Batch",
-    "BatchReport",
-    "Binpack",
-    "BlockedException",
-    "CallCancelled",
-    "CallTimeout",
-    "CancelToken",
-    "CapacityDemand",
-    "CapacityProviderStrategyItem",
-    "Client",
-    "ClientException",
-    "ClientStateError",
-    "ClusterNotFoundException",
-    "ConfigurationError",
-    "ConflictException",
-    "ConnectionFailed",
-    "ContainerOverride",
-    "ContainerResult",
-    "Delivery",
-    "DescribeContainerInstancesRequest",
-    "DescribeContainerInstancesResponse",
-    "DescribeTaskDefinitionRequest",
-    "DescribeTaskDefinitionResponse",
-    "DescribeTasksRequest",
-    "DescribeTasksResponse",
-    "DistinctInstance",
-    "ECSError",
-    "ECSServiceError",
-    "EnvironmentFile",
-    "EphemeralStorage",
-    "Event",
-    "Failure",
-    "IdempotencyMismatch",
-    "InferenceAcceleratorOverride",
-    "InvalidParameterException",
-    "InvalidRequest",
-    "KeyValuePair",
-    "ListContainerInstancesRequest",
-    "ListContainerInstancesResponse",
-    "ListTasksRequest",
-    "ListTasksResponse",
-    "Listing",
-    "LogLine",
-    "MemberOf",
-    "NamespaceNotFoundException",
-    "NetworkConfiguration",
-    "OnCancel",
-    "Outcome",
-    "Pacing",
-    "PlacementConstraint",
-    "PlacementStrategy",
-    "PlatformTaskDefinitionIncompatibilityException",
-    "PlatformUnknownException",
-    "Random",
-    "RequestWarning",
-    "ResourceRequirement",
-    "Retries",
-    "Run",
-    "RunReport",
-    "RunTaskRequest",
-    "RunTaskResponse",
-    "ServerException",
-    "Spread",
-    "StartCancelled",
-    "StartError",
-    "StartIncomplete",
-    "StartRefused",
-    "StartResult",
-    "StartTaskRequest",
-    "StartTaskResponse",
-    "StartUnknown",
-    "Statistics",
-    "StopTaskRequest",
-    "StopTaskResponse",
-    "Tag",
-    "Task",
-    "TaskEndCause",
-    "TaskFailed",
-    "TaskManagedEBSVolumeConfiguration",
-    "TaskMissing",
-    "TaskOverride",
-    "TaskResult",
-    "TaskStopped",
-    "TaskVolumeConfiguration",
-    "ThrottlingException",
-    "Timeouts",
-    "UnsupportedFeatureException",
-    "WaitCancelled",
-    "WaitError",
-    "WaitTimeout",
-    "find_start_error",
-    "is_retry_safe",
-    "task_result",
-]
-
-_publish(__name__, __all__, globals())
-
-
-if not TYPE_CHECKING:  # a type checker must not take it for a promise that every name exists
+if TYPE_CHECKING:
+    from aioecs import types as types
+    from aioecs._exports import *  # noqa: F403 its __all__ says which
+    from aioecs._exports import __all__ as __all__
+else:
 
     def __getattr__(name: str) -> object:
-        """Say where a shape is that isn't at the top level."""
-        hint = f"; it is aioecs.types.{name}" if name in types.__all__ else ""
+        """Import all public names when the first of them is needed; `aioecs --version` and help need none.
+
+        Raises:
+            AttributeError: there is no such name; the message says where a shape is that isn't at the top level.
+        """
+        if name == "__all__" or not name.startswith("_"):
+            _import_all()
+            if name in globals():
+                return globals()[name]
+        types = globals().get("types")
+        hint = f"; it is aioecs.types.{name}" if name in getattr(types, "__all__", ()) else ""
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
+
+    def __dir__() -> list[str]:
+        _import_all()
+        return sorted(globals())
+
+    def _import_all() -> None:
+        from aioecs import _exports
+
+        imported = hasattr(_exports, "__all__")  # it has none while it is being imported
+        if imported and "__all__" not in globals():
+            globals().update({name: getattr(_exports, name) for name in _exports.__all__}, __all__=_exports.__all__)

@@ -167,7 +167,7 @@ class Errand(Future[T]):
         try:
             self.set_result(await self._call())
         except asyncio.CancelledError as cancelled:
-            self.set_exception(_told(cancelled))
+            self.set_exception(_error_of(cancelled))
             raise
         except BaseException as error:  # noqa: BLE001 a SystemExit too is its caller's, not everyone's loop's
             self.set_exception(error)
@@ -184,7 +184,7 @@ class Errand(Future[T]):
             self.set_exception(nothing_sent())
 
     def cancel(self) -> bool:
-        """Withdraw the call as its token would; False if it has ended. What it came to is in `exception()`."""
+        """Withdraw the call as its token would; False if it has ended. Its outcome is in `exception()`."""
         if self.done():
             return False
         if not self._cancel_asked:
@@ -193,7 +193,7 @@ class Errand(Future[T]):
         return True
 
     def cancelled(self) -> bool:
-        """Whether it has ended by a cancel, of whatever kind; `result()` and `exception()` tell what it left behind."""
+        """Whether it has ended by a cancel, of whatever kind; `result()` and `exception()` say what it left behind."""
         return self.done() and isinstance(self.exception(), CANCELLED)
 
 
@@ -229,19 +229,19 @@ class Drawn(Generic[T]):
             asked.set_result(drawn)
 
 
-def _told(cancelled: asyncio.CancelledError) -> BaseException:
-    """Return what a cancelled caller is told: what is known of its call, if anything is."""
+def _error_of(cancelled: asyncio.CancelledError) -> BaseException:
+    """Return the error that a cancelled caller receives, with what is known of its call, if anything is."""
     if isinstance(cancelled.__cause__, CallCancelled):
         return cancelled.__cause__
     return find_start_error(cancelled) or CancelledError()
 
 
 def nothing_sent() -> StartCancelled:
-    """Return what is told of a call that was withdrawn too early for the client to know it."""
+    """Return the error of a call that was withdrawn before it reached the client."""
     return StartCancelled("withdrawn before it was begun; nothing was sent")
 
 
-# What replaces threads by greenlets, and how it tells that it has.
+# The libraries that replace threads by greenlets, and the function that says whether they have.
 _GREEN = {"gevent.monkey": ("is_module_patched", "threading"), "eventlet.patcher": ("is_monkey_patched", "thread")}
 
 
@@ -251,9 +251,9 @@ def refuse_green_threads() -> None:
     Raises:
         ClientStateError: it has.
     """
-    for module, (tells, patched) in _GREEN.items():
+    for module, (is_patched, patched) in _GREEN.items():
         loaded = sys.modules.get(module)
-        if loaded is not None and getattr(loaded, tells)(patched):
+        if loaded is not None and getattr(loaded, is_patched)(patched):
             library = module.partition(".")[0]
             raise ClientStateError(
                 f"{library} has replaced threads by greenlets, which aioecs.sync can't run on: it needs real threads. "

@@ -74,6 +74,7 @@ from aioecs._model import (
     InstanceHealthCheckState,
     InstanceHealthCheckType,
     IpcMode,
+    JobAttempted,
     KernelCapabilities,
     KeyValuePair,
     LaunchType,
@@ -134,6 +135,7 @@ from aioecs._model import (
     StartTaskRequest,
     StartTaskResponse,
     Statistics,
+    StopSettled,
     StopTaskRequest,
     StopTaskResponse,
     SystemControl,
@@ -165,6 +167,7 @@ from aioecs._model import (
     VersionInfo,
     Volume,
     VolumeFrom,
+    WaitSettled,
 )
 from aioecs._model.placement import PackedResource
 from aioecs._model.public_names import publish as _publish
@@ -234,6 +237,7 @@ __all__ = [
     "InstanceHealthCheckState",
     "InstanceHealthCheckType",
     "IpcMode",
+    "JobAttempted",
     "KernelCapabilities",
     "KeyValuePair",
     "LaunchType",
@@ -294,6 +298,7 @@ __all__ = [
     "StartTaskRequest",
     "StartTaskResponse",
     "Statistics",
+    "StopSettled",
     "StopTaskRequest",
     "StopTaskResponse",
     "SystemControl",
@@ -325,6 +330,7 @@ __all__ = [
     "VersionInfo",
     "Volume",
     "VolumeFrom",
+    "WaitSettled",
 ]
 
 _publish(__name__, __all__, globals())

@@ -81,7 +81,7 @@ class Unchecked(Preparer):
 
 def make_session(core: Core, *, checks: bool = False, on_cancel: OnCancel = "keep") -> BatchSession:
     """Make the session of a batch, as `Client.batch` does; its requests are checked only if `checks`."""
-    preparer = (Preparer if checks else Unchecked)(core, None, paced=False, tag_tokens=False)
+    preparer = (Preparer if checks else Unchecked)(core, None, rate_limited=False, tag_tokens=False)
     return BatchSession(
         core,
         preparer,
@@ -153,8 +153,8 @@ async def called(count: int) -> float:
     async def work() -> None:
         for _ in numbers:
             call = session.prepare(request, Group(request, "at_most_once"))
-            call.begin(await core.start_limiter.turn())
-            await call.end_or()
+            call.begin(await core.start_limiter.acquire())
+            await call.end_waiter()
             call.record.starts()
 
     began = time.process_time()

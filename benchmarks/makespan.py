@@ -159,8 +159,8 @@ async def scenario(
     """Run these clients behind one bucket, aioecs in each round, and compare them with the minimum."""
     burst, rate = bucket
     least = (count / size - burst) / rate + LATENCY
-    turns = [side for turn in range(rounds) for side in sides if turn == 0 or side == OURS]
-    rows = [await run(side, count, burst, rate, sides) for side in turns]
+    sequence = [side for number in range(rounds) for side in sides if number == 0 or side == OURS]
+    rows = [await run(side, count, burst, rate, sides) for side in sequence]
     return [
         {
             "scenario": "alike" if size > 1 else "unlike",

@@ -1,23 +1,30 @@
 """Who starts a task twice, who says "failed" of one that runs, and who loses one: one storm for every client.
 
-    python -m benchmarks.truth [--quick]
+    python -m benchmarks.truth [--quick] [--install] [--starts 100] [--json FILE]
 
-StartTask and RunTask, one start a call, and `run_tasks`, ten a call.
+First the field: what users would pick, each in an environment of its own, behind the fault proxy in front of a local
+ECS. `--install` installs what is missing, from PyPI and npm; without it only what is installed runs, and the others
+are named. `--json` also writes the figures to a file.
 
-The faulty storm: starts through a local ECS of which 10 % take effect and lose their answer, and 4 % lose it without
-taking effect (connections reset, closed and hung, answers cut, 500s). The cancelled storm: each call's task is
-cancelled at a random moment. Every start carries its number as its group, so that the truth can be held against
-the client's word.
+Then aioecs and aiobotocore with their options, without a proxy: StartTask and RunTask, one start a call, and
+`run_tasks`, ten a call. `--field` leaves these out.
+
+The faulty storm: starts of which 10 % take effect and lose their answer, and 4 % lose it without taking effect
+(connections reset, closed and hung, answers cut, 500s). The cancelled storm: each call is cancelled at a random moment.
+Every start carries its number as its group, so that the truth can be compared with what the client reported.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import json
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -28,20 +35,15 @@ from aiobotocore.session import get_session
 
 import aioecs
 from aioecs.testing import Fault
-from benchmarks.harness import Figures, bound, keep_to_one_core, report, table
+from benchmarks.field import measure
+from benchmarks.field.clients import install_all
+from benchmarks.harness import Figures, about, bound, keep_to_one_core, print_bounds, table
+from benchmarks.outcome_checks import TOGETHER, Report, Row, judge, judge_many, report_of
 from benchmarks.server import ServedECS, serving
 
 FAULTS_AFTER = ("reset", "close", "truncated", "error", "hang")
 LATENCY = 0.02  # in seconds, of the cancelled storm
 TIMEOUT = 1.0  # in seconds: how long each client waits for an answer
-
-
-@attrs.define
-class Report:
-    """What a client said of one start: the tasks that it named, and what it said of the rest."""
-
-    arns: set[str] = attrs.Factory(set)
-    outcome: str = "failed"
 
 
 Starter = Callable[[int], Awaitable[Report]]
@@ -119,12 +121,12 @@ async def threads(stack: AsyncExitStack, served: ServedECS) -> Starter:
 async def ours(
     stack: AsyncExitStack, served: ServedECS, late: dict[int, Report], *, runs: bool = False, **settings: Any
 ) -> Starter:
-    """Open an aioecs client; what `on_settled` is told counts as its word."""
+    """Open an aioecs client; what `on_settled` receives counts as its report."""
 
     def on_settled(starts: tuple[aioecs.StartResult, ...], _reason: str | None) -> None:
         for start in starts:
             number = int(start.request.group or 0)
-            late[number] = _report((start,))
+            late[number] = report_of((start,))
 
     client = await stack.enter_async_context(_client(served, on_settled=on_settled, **settings))
 
@@ -133,10 +135,10 @@ async def ours(
             tasks = await (_run(client, number) if runs else _start(client, served, number))
             return Report({task.task_arn or "" for task in tasks}, "started")
         except aioecs.ECSError as error:
-            return _report(error.starts)
+            return report_of(error.starts)
         except asyncio.CancelledError as cancelled:
             truth = aioecs.find_start_error(cancelled)
-            late.setdefault(number, _report(truth.starts if truth is not None else ()))
+            late.setdefault(number, report_of(truth.starts if truth is not None else ()))
             raise
 
     return start
@@ -159,45 +161,6 @@ async def _run(client: aioecs.Client, number: int) -> Sequence[aioecs.Task]:
     return (await client.run_task(aioecs.RunTaskRequest(task_definition="demo", group=str(number)))).tasks
 
 
-def _report(starts: tuple[aioecs.StartResult, ...]) -> Report:
-    arns = {start.task.task_arn or "" for start in starts if start.task is not None}
-    unknown = any(start.outcome is aioecs.Outcome.UNKNOWN for start in starts)
-    stopped = any(start.outcome is aioecs.Outcome.STOPPED for start in starts)
-    return Report(arns, "unknown" if unknown else "stopped" if stopped else "started" if arns else "failed")
-
-
-@attrs.frozen
-class Row:
-    """What one client did in one storm."""
-
-    client: str
-    asked: int
-    started: int
-    duplicates: int
-    lies: int
-    orphans: int
-    unknown: int
-    seconds: float
-
-
-def judge(client: str, words: dict[int, Report], truth: dict[str, Any], seconds: float) -> Row:
-    """Hold a client's words against the truth."""
-    running: dict[int, set[str]] = {number: set() for number in words}
-    for task in truth["tasks"]:
-        if task["desired_status"] == "RUNNING":
-            running[int(task["group"])].add(task["arn"])
-    return Row(
-        client=client,
-        asked=len(words),
-        started=sum(bool(tasks) for tasks in running.values()),
-        duplicates=sum(max(0, len(tasks) - 1) for tasks in running.values()),
-        lies=sum(bool(running[n]) and not word.arns and word.outcome == "failed" for n, word in words.items()),
-        orphans=sum(len(tasks - words[n].arns) for n, tasks in running.items() if words[n].outcome != "unknown"),
-        unknown=sum(word.outcome == "unknown" for word in words.values()),
-        seconds=seconds,
-    )
-
-
 SIDES: dict[str, Callable[..., Awaitable[Starter]]] = {
     "aioecs": ours,
     "aioecs, at least once": lambda stack, served, late: ours(stack, served, late, delivery="at_least_once"),
@@ -216,15 +179,13 @@ SIDES: dict[str, Callable[..., Awaitable[Starter]]] = {
         stack, served, {"mode": "standard", "total_max_attempts": 1}, runs=True
     ),
 }
-QUICK = ["aioecs", "aiobotocore, retries off", "boto3, 50 threads", "aioecs, run_task"]
-TOGETHER = 10
-"""Equal requests of one `run_tasks`, which share a call."""
+IN_SHORT = ["aioecs", "aiobotocore, retries off", "boto3, 50 threads", "aioecs, run_task"]
 
 
 async def faulty(side: str, count: int) -> Row:
     """Run the faulty storm through one client."""
     with serving(faults(), instances=50, visibility_lag=0.5, cpu=10**6, memory=10**6) as served:
-        words: dict[int, Report] = {}
+        reports: dict[int, Report] = {}
         began = time.perf_counter()
         async with AsyncExitStack() as stack:
             start = await SIDES[side](stack, served, {})
@@ -232,20 +193,20 @@ async def faulty(side: str, count: int) -> Row:
 
             async def work() -> None:
                 for number in numbers:
-                    words[number] = await start(number)
+                    reports[number] = await start(number)
 
             async with asyncio.TaskGroup() as group:
                 for _ in range(50):
                     group.create_task(work())
-        return judge(side, words, served.truth(), time.perf_counter() - began)
+        return judge(side, reports, served.truth(), time.perf_counter() - began)
 
 
 async def cancelled(side: str, count: int) -> Row:
     """Cancel each call at a random moment; what a cancelled call's caller has no ARN of is an orphan."""
-    dice = random.Random(1)
+    chance = random.Random(1)
     with serving(delays(), instances=50, cpu=10**6, memory=10**6) as served:
         late: dict[int, Report] = {}
-        words: dict[int, Report] = {}
+        reports: dict[int, Report] = {}
         began = time.perf_counter()
         async with AsyncExitStack() as stack:
             start = await SIDES[side](stack, served, late)
@@ -255,26 +216,26 @@ async def cancelled(side: str, count: int) -> Row:
             async def work() -> None:
                 for number in numbers:
                     task = asyncio.ensure_future(start(number))
-                    await asyncio.wait([task], timeout=dice.random() * 2 * LATENCY)
+                    await asyncio.wait([task], timeout=chance.random() * 2 * LATENCY)
                     task.cancel()
                     await asyncio.wait([task])
-                    words[number] = Report(outcome="cancelled") if task.cancelled() else task.result()
+                    reports[number] = Report(outcome="cancelled") if task.cancelled() else task.result()
 
             async with asyncio.TaskGroup() as group:
                 for _ in range(20):
                     group.create_task(work())
         truth = served.truth()
         truth["tasks"] = [task for task in truth["tasks"] if task["group"] != str(count)]
-        return judge(side, words | late, truth, time.perf_counter() - began)
+        return judge(side, reports | late, truth, time.perf_counter() - began)
 
 
 async def many(count: int, script: list[Fault], *, cancels: bool) -> Row:
     """Start tasks by `run_tasks`, ten equal requests each; if `cancels`, a token cancels each at a random moment."""
-    dice = random.Random(1)
+    chance = random.Random(1)
     with serving(script, instances=50, cpu=10**6, memory=10**6) as served:
         starts: dict[str, aioecs.StartResult] = {}
         settled: dict[str, aioecs.StartResult] = {}
-        told: dict[int, list[aioecs.StartResult]] = {}
+        reported: dict[int, list[aioecs.StartResult]] = {}
 
         def on_settled(late: tuple[aioecs.StartResult, ...], _reason: str | None) -> None:
             settled.update({start.task.task_arn or "": start for start in late if start.task is not None})
@@ -287,52 +248,26 @@ async def many(count: int, script: list[Fault], *, cancels: bool) -> Row:
                 for number in numbers:
                     token = aioecs.CancelToken()
                     if cancels:
-                        token.cancel_after(dice.random() * 2 * LATENCY)
+                        token.cancel_after(chance.random() * 2 * LATENCY)
                     request = aioecs.RunTaskRequest(task_definition="demo", group=str(number))
                     try:
-                        told[number] = list((await client.run_tasks([request] * TOGETHER, token)).starts)
+                        reported[number] = list((await client.run_tasks([request] * TOGETHER, token)).starts)
                     except aioecs.StartCancelled as cancelled:
-                        told[number] = list(cancelled.starts)
+                        reported[number] = list(cancelled.starts)
 
             async with asyncio.TaskGroup() as group:
                 for _ in range(20 if cancels else 5):
                     group.create_task(work())
-        for each in told.values():
+        for each in reported.values():
             starts.update({start.task.task_arn or "": start for start in each if start.task is not None})
-        return _judge_many(told, starts.keys() | settled.keys(), served.truth(), time.perf_counter() - began)
+        return judge_many(reported, starts.keys() | settled.keys(), served.truth(), time.perf_counter() - began)
 
 
-def _judge_many(
-    told: dict[int, list[aioecs.StartResult]], known: set[str], truth: dict[str, Any], seconds: float
-) -> Row:
-    """Hold what was told of groups of equal starts against the truth."""
-    running: dict[int, set[str]] = {number: set() for number in told}
-    for task in truth["tasks"]:
-        if task["desired_status"] == "RUNNING":
-            running[int(task["group"])].add(task["arn"])
-    unknown = {
-        number: sum(start.outcome is aioecs.Outcome.UNKNOWN for start in starts) for number, starts in told.items()
-    }
-    unnamed = {number: len(tasks - known) for number, tasks in running.items()}
-    said = [start for starts in told.values() for start in starts if start.outcome is aioecs.Outcome.STARTED]
-    alive = set().union(*running.values())
-    return Row(
-        client="aioecs, run_tasks",
-        asked=sum(map(len, told.values())),
-        started=len(alive),
-        duplicates=sum(max(0, len(tasks) - TOGETHER) for tasks in running.values()),
-        lies=sum(start.task is None or start.task.task_arn not in alive for start in said),
-        orphans=sum(max(0, unnamed[number] - unknown[number]) for number in told),
-        unknown=sum(unknown.values()),
-        seconds=seconds,
-    )
-
-
-def figures(quick: bool) -> Figures:
+def figures(short: bool) -> Figures:
     """Run both storms: `faulty` and `cancelled` have a row for each client."""
     keep_to_one_core()
-    count, cancels = (30, 30) if quick else (500, 600)
-    storming = QUICK if quick else list(SIDES)
+    count, cancels = (30, 30) if short else (500, 600)
+    storming = IN_SHORT if short else list(SIDES)
     # boto3's threads can't be cancelled, and what differs only in what it does about faults needs no second look.
     cancellable = [side for side in storming if "boto3" not in side and "at least" not in side and "stand" not in side]
     rows = [asyncio.run(faulty(side, count)) for side in storming]
@@ -369,5 +304,30 @@ def text(found: Figures) -> str:
     )
 
 
+def main() -> int:
+    """Run all of it; returns 1 if aioecs broke its promise."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", dest="short", action="store_true", help="a few starts, as proof that it runs")
+    parser.add_argument("--field", action="store_true", help="the field only")
+    parser.add_argument("--install", action="store_true", help="install the clients that are missing")
+    parser.add_argument("--starts", type=int, help="how many starts each client of the field makes in each storm")
+    parser.add_argument("--only", nargs="*", default=(), help="the clients of the field to run, by driver")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    given = parser.parse_args()
+    if given.install:
+        install_all()
+    print(about(), "\n")
+    found = {"field": measure.figures(given.short, given.starts, given.only)}
+    print(measure.text(found["field"]))
+    held = found["field"]["bounds"]
+    if not given.field:
+        found["options"] = figures(given.short)
+        print(text(found["options"]))
+        held += found["options"]["bounds"]
+    if given.json is not None:
+        given.json.write_text(json.dumps(found, indent=1))
+    return print_bounds(held, given.short)
+
+
 if __name__ == "__main__":
-    raise SystemExit(report(__doc__, figures, text))
+    raise SystemExit(main())

@@ -39,13 +39,13 @@ def sent(lease: Lease, errand: Errand[int]) -> Errand[int]:
 
 
 @pytest.mark.parametrize(
-    ("module", "tells", "of"),
+    ("module", "predicate", "of"),
     [("gevent.monkey", "is_module_patched", "threading"), ("eventlet.patcher", "is_monkey_patched", "thread")],
 )
-def test_green_threads_are_refused(module: str, tells: str, of: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_green_threads_are_refused(module: str, predicate: str, of: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where threads are greenlets nothing is begun; where the library is there and threads are left alone it works."""
     patched: set[str] = set()
-    library = types.SimpleNamespace(**{tells: patched.__contains__})
+    library = types.SimpleNamespace(**{predicate: patched.__contains__})
     monkeypatch.setitem(sys.modules, module, library)
     Lease(nothing).release()
     patched.add(of)
@@ -88,7 +88,7 @@ def test_an_errand_is_withdrawn_before_it_is_carried_out() -> None:
 
 
 def test_a_withdrawn_read_ends_as_cancelled(lease: Lease) -> None:
-    """It leaves nothing behind that a StartCancelled could tell of."""
+    """It leaves nothing behind that a StartCancelled could have."""
     begun = threading.Event()
 
     async def read() -> int:

@@ -1,4 +1,4 @@
-"""The documentation tells the truth: its Python runs as pasted against a local ECS, and its reference is complete."""
+"""The documentation is true: its Python runs as pasted against a local ECS, and its reference is complete."""
 
 from __future__ import annotations
 
@@ -162,25 +162,23 @@ async def read(process: asyncio.subprocess.Process, output: list[str]) -> None:
 
 
 def is_done(local: LocalECS, output: list[str]) -> bool:
-    """Tell whether a program has done what the messages in the queue ask for."""
+    """Return whether a program has done what the messages in the queue ask for."""
     return len(local.truth.running()) == 2 or any("task ended" in line for line in output)
 
 
 async def made_queue(url: str, local: LocalECS) -> str:
-    """Make a queue with a few messages: two that name a container instance, and the events of a task that ended."""
+    """Make a queue with a few messages: two that name a job, and the events of a task that ended."""
     async with get_session().create_client("sqs", endpoint_url=url, region_name="us-east-1") as sqs:
         queue: str = (await sqs.create_queue(QueueName=f"jobs-{uuid.uuid4()}"))["QueueUrl"]  # moto keeps queues
         for job in ("a", "b"):
-            await sqs.send_message(
-                QueueUrl=queue, MessageBody=f'{{"job": "{job}", "instance": "{local.instance_arns[0]}"}}'
-            )
+            await sqs.send_message(QueueUrl=queue, MessageBody=json.dumps({"job": job}))
         for event in events_of_a_task(local):
             await sqs.send_message(QueueUrl=queue, MessageBody=json.dumps(event))
     return queue
 
 
 def events_of_a_task(local: LocalECS) -> list[Any]:
-    """Return what EventBridge tells of a task that is started and ends."""
+    """Return the events that EventBridge sends of a task that is started and ends."""
     events: list[Any] = []
     stop = local.engine.listen(events.append)
     instance = local.instance_arns[0]
@@ -230,7 +228,7 @@ def test_the_reference_has_no_name_that_is_gone() -> None:
 
 @pytest.mark.parametrize("page", [named(page) for page in PAGES])
 def test_a_page_begins_with_what_the_reader_can_do_after_it(page: Path) -> None:
-    """The first words under the title say it."""
+    """The first sentence under the title says it."""
     lines = [line for line in page.read_text().splitlines() if line.strip()]
     assert lines[0].startswith("# ")
     assert lines[1].startswith("After this page you can "), page

@@ -45,6 +45,7 @@ from aioecs.errors import (
     StartError,
     StartIncomplete,
     StartRefused,
+    StartTimeout,
     StartUnknown,
     TaskFailed,
     TaskMissing,
@@ -91,6 +92,7 @@ OURS: list[type[ECSError]] = [
     StartIncomplete,
     StartRefused,
     StartCancelled,
+    StartTimeout,
     IdempotencyMismatch,
     CallTimeout,
     WaitError,
@@ -253,7 +255,7 @@ HIDDEN = "Error retrieving security group information for [sg-1]: Rate exceeded 
         ("ServiceUnavailableException", "oops", 503, False, False, None),
         ("RequestTimeout", "oops", 408, False, False, None),
         ("SomethingNew", "oops", 500, False, False, None),
-        # No code: not ECS's word, so nothing is known.
+        # No code: not an answer of ECS, so nothing is known.
         ("400", "Bad Request", 400, False, False, None),
         ("502", "Bad Gateway", 502, False, False, None),
     ],
@@ -336,7 +338,7 @@ def test_the_text_is_made_of_the_facts(error: ECSError, text: str) -> None:
     assert str(error) == text
 
 
-# ----------------------------------------------------------------------------------------------------- what it tells
+# ------------------------------------------------------------------------------------------------------ what it holds
 
 
 @pytest.mark.parametrize(
@@ -361,7 +363,7 @@ def test_tasks_and_failures_are_those_of_its_starts() -> None:
     assert (error.tasks, error.failures) == ((TASK,), (FAILURE,))
 
 
-def test_a_wait_tells_how_far_its_tasks_have_come() -> None:
+def test_a_wait_error_has_the_last_known_tasks() -> None:
     """What was seen, what is not there yet, and how a task that never ran ended."""
     error = TaskStopped("x", known=[STOPPED], waiting_for=["arn"], task=STOPPED, exit_codes={"main": None})
     assert (error.tasks, error.known, error.waiting_for) == ((STOPPED,), (STOPPED,), ("arn",))
@@ -370,7 +372,7 @@ def test_a_wait_tells_how_far_its_tasks_have_come() -> None:
     assert (TaskStopped().stop_code, TaskStopped().reason, TaskStopped().exit_codes) == (None, None, {})
 
 
-def test_a_refusal_tells_its_answer() -> None:
+def test_a_refusal_has_its_answer() -> None:
     """StartRefused names the tasks and failures of the answer, or of its starts where there is none."""
     whole = StartRefused("x", response=StartTaskResponse(tasks=[TASK], failures=[FAILURE]))
     single = StartRefused("x", starts=[start(Outcome.REFUSED, failure=FAILURE)])
@@ -397,6 +399,7 @@ def test_a_refusal_tells_its_answer() -> None:
         (AnswerLost("reset"), False),
         (StartUnknown("in doubt"), False),
         (StartCancelled("cancelled"), False),
+        (StartTimeout("not finished"), False),
         (StartIncomplete("half"), False),
         (StartRefused("no"), False),
         (IdempotencyMismatch("other"), False),

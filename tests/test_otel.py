@@ -1,4 +1,4 @@
-"""otel: spans that an in-memory exporter collected, and metrics that add up to what callers were told."""
+"""otel: spans that an in-memory exporter collected, and metrics that add up to what callers received."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from aioecs._model.call_events import (
     CallAmbiguous,
     CallBegun,
     CallSettled,
+    JobAttempted,
     LookupCompleted,
     RequestAnswered,
     RequestNotSent,
@@ -59,12 +60,12 @@ class Collected:
     reader: InMemoryMetricReader = attrs.Factory(InMemoryMetricReader)
     tracers: TracerProvider = attrs.Factory(lambda: TracerProvider(shutdown_on_exit=False))
     meters: MeterProvider = attrs.field(init=False)
-    hears: Instrumentation = attrs.field(init=False)
+    receives: Instrumentation = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.tracers.add_span_processor(SimpleSpanProcessor(self.spans))
         self.meters = MeterProvider([self.reader], shutdown_on_exit=False)
-        self.hears = Instrumentation(self.tracers, self.meters)
+        self.receives = Instrumentation(self.tracers, self.meters)
 
     def named(self, name: str) -> list[ReadableSpan]:
         """Return the spans of this name, as they ended."""
@@ -97,7 +98,7 @@ def collected() -> Iterator[Collected]:
     made.meters.shutdown()
 
 
-def a_client(local: LocalECS, hears: Instrumentation, **more: Any) -> aioecs.Client:
+def a_client(local: LocalECS, receives: Instrumentation, **more: Any) -> aioecs.Client:
     """Make a client of a local ECS that is quick to try again."""
     given: dict[str, Any] = {
         **local.client_kwargs(),
@@ -105,7 +106,7 @@ def a_client(local: LocalECS, hears: Instrumentation, **more: Any) -> aioecs.Cli
         "retries": Retries(initial_backoff=0.01),
         **more,
     }
-    return aioecs.Client(on_event=hears, **given)
+    return aioecs.Client(on_event=receives, **given)
 
 
 def events_of(span: ReadableSpan) -> list[str]:
@@ -125,13 +126,13 @@ async def test_throttled_lost_looked_up_and_adopted(collected: Collected) -> Non
     """The trace of such a start shows just that: two attempts in the call, and what became of them, in order."""
     faults = [Fault("throttle"), Fault("reset", when="after")]
     tracer = collected.tracers.get_tracer("the caller's")
-    async with LocalECS(faults=faults) as local, a_client(local, collected.hears, pacing=None) as client:
+    async with LocalECS(faults=faults) as local, a_client(local, collected.receives, pacing=None) as client:
         request = StartTaskRequest(task_definition="demo", container_instances=local.instance_arns[:1])
         with tracer.start_as_current_span("the caller's") as outer:
             response = await client.start_task(request)
     (call,) = collected.named("aioecs.start_task")
     throttled, lost = collected.named("ECS.StartTask")
-    assert events_of(call) == ["throttled", "in doubt", "looked up", "adopted"]
+    assert events_of(call) == ["throttled", "ambiguous", "lookup completed", "task adopted"]
     assert call.parent == outer.get_span_context()
     assert call.kind is SpanKind.INTERNAL
     assert call.status.status_code is StatusCode.UNSET
@@ -157,10 +158,84 @@ async def test_throttled_lost_looked_up_and_adopted(collected: Collected) -> Non
     assert (collected.total("aioecs.throttles"), collected.total("aioecs.lookups")) == (1, 1)
 
 
+async def test_run_task(collected: Collected) -> None:
+    """Its spans bear its own names, and the ARN of its task by the convention's name."""
+    async with LocalECS() as local, a_client(local, collected.receives) as client:
+        response = await client.run_task(aioecs.RunTaskRequest(task_definition="demo", launch_type="EC2"))
+    (call,), (attempt,) = collected.named("aioecs.run_task"), collected.named("ECS.RunTask")
+    assert attempt.attributes is not None
+    assert attempt.attributes["rpc.method"] == "RunTask"
+    assert call.attributes is not None
+    assert call.attributes["aws.ecs.task.arn"] == response.tasks[0].arn
+
+
+async def test_stops_and_waits(collected: Collected) -> None:
+    """Each is a span of its caller's, as long as it took; what failed is an error."""
+    tracer = collected.tracers.get_tracer("the caller's")
+    async with LocalECS() as local, a_client(local, collected.receives) as client:
+        request = StartTaskRequest(task_definition="demo", container_instances=local.instance_arns[:1])
+        (task,) = (await client.start_task(request)).tasks
+        with tracer.start_as_current_span("the caller's") as outer:
+            await client.stop_task(aioecs.StopTaskRequest(cluster="default", task=task.arn))
+            await client.wait_until_stopped([task], timeout=20)
+            with pytest.raises(aioecs.WaitTimeout):
+                await client.wait_until_running(["0" * 32], timeout=0.05, cluster="default")
+            with pytest.raises(aioecs.ECSServiceError):
+                await client.stop_task(aioecs.StopTaskRequest(task="0" * 32))
+        local.faults.add(Fault("delay", when="after", seconds=0.5))
+        with pytest.raises(aioecs.StartTimeout):
+            await client.start_task(request, timeout=0.1)
+    stopped, refused, withdrawn = collected.named("ECS.StopTask")
+    (waited,), (late,) = collected.named("aioecs.wait_until_stopped"), collected.named("aioecs.wait_until_running")
+    for span in (stopped, refused, waited, late):
+        assert span.parent == outer.get_span_context()
+    for span, error in ((stopped, None), (waited, None), (refused, "InvalidParameterException"), (late, "WaitTimeout")):
+        assert span.attributes is not None
+        assert span.attributes.get("error.type") == error
+        assert span.status.status_code is (StatusCode.UNSET if error is None else StatusCode.ERROR)
+    assert stopped.kind is SpanKind.CLIENT
+    assert stopped.attributes is not None
+    assert {"rpc.method": "StopTask", "aws.ecs.task.arn": task.arn}.items() <= stopped.attributes.items()
+    assert withdrawn.attributes is not None
+    assert "error.type" not in withdrawn.attributes
+    assert late.end_time is not None
+    assert late.start_time is not None
+    assert 0.04 < (late.end_time - late.start_time) / 1e9 < 5
+    assert collected.total("aioecs.stops") == 3
+    assert {point.attributes["aioecs.goal"] for point in collected.points("aioecs.wait.duration")} == {
+        "RUNNING",
+        "STOPPED",
+    }
+
+
+def test_an_attempt_of_a_worker(collected: Collected) -> None:
+    """A span by the conventions for messaging."""
+    collected.receives(
+        JobAttempted(
+            queue="https://sqs.us-east-1.amazonaws.com/123456789012/jobs",
+            message_id="m-1",
+            outcome="started",
+            task_arns=("arn:aws:ecs:us-east-1:123456789012:task/default/1",),
+            seconds=0.2,
+        )
+    )
+    (span,) = collected.named("process jobs")
+    assert span.kind is SpanKind.CONSUMER
+    assert span.attributes is not None
+    assert {
+        "messaging.system": "aws_sqs",
+        "messaging.destination.name": "jobs",
+        "messaging.message.id": "m-1",
+        "aioecs.outcome": "started",
+    }.items() <= span.attributes.items()
+    (point,) = collected.points("aioecs.jobs")
+    assert (point.value, dict(point.attributes)) == (1, {"aioecs.outcome": "started"})
+
+
 async def test_callers_that_share_a_call(collected: Collected) -> None:
     """The first is the parent, each other one a link, once, however many starts it asked for."""
     tracer = collected.tracers.get_tracer("the callers'")
-    async with LocalECS() as local, a_client(local, collected.hears) as client, client.batch(window=0.05) as batch:
+    async with LocalECS() as local, a_client(local, collected.receives) as client, client.batch(window=0.05) as batch:
 
         async def ask(name: str) -> None:
             with tracer.start_as_current_span(name):
@@ -177,32 +252,32 @@ async def test_callers_that_share_a_call(collected: Collected) -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "told", "error"),
+    ("what", "reported", "error"),
     [
         (RequestAnswered(call=7, request_id="r", task_arns=("task/1",), reasons=()), [], None),
         (RequestAnswered(call=7, request_id="r", task_arns=(), reasons=("AGENT",)), ["refused"], None),
         (RequestThrottled(call=7, request_id="r", rate=9.0), ["throttled"], "throttled"),
         (RequestRejected(call=7, request_id="r", code="ClientException"), ["refused"], "ClientException"),
         (RequestNotSent(call=7, error="ConnectionFailed"), ["not sent"], None),
-        (CallAmbiguous(call=7, error="AnswerLost"), ["in doubt"], "AnswerLost"),
+        (CallAmbiguous(call=7, error="AnswerLost"), ["ambiguous"], "AnswerLost"),
     ],
 )
-def test_what_ends_an_attempt(collected: Collected, what: Any, told: list[str], error: str | None) -> None:
+def test_what_ends_an_attempt(collected: Collected, what: Any, reported: list[str], error: str | None) -> None:
     """Its span ends there and then, with the request's id where ECS gave one, and the error if it was one."""
     for event in (BEGUN, SENT, what):
-        collected.hears(event)
+        collected.receives(event)
     (attempt,) = collected.named("ECS.StartTask")
     assert attempt.attributes is not None
     assert attempt.attributes.get("error.type") == error
     assert attempt.attributes.get("aws.request_id") == getattr(what, "request_id", None)
     assert attempt.status.status_code is (StatusCode.UNSET if error is None else StatusCode.ERROR)
-    collected.hears(SETTLED)
+    collected.receives(SETTLED)
     (call,) = collected.named("aioecs.start_task")
-    assert events_of(call) == told
+    assert events_of(call) == reported
 
 
 def test_what_is_not_an_attempt(collected: Collected) -> None:
-    """A wait, a look and what it found are told on the span of the call."""
+    """A wait, a lookup and what it found are events on the span of the call."""
     for event in (
         BEGUN,
         RequestRateLimited(call=7, waited=0.5),
@@ -211,9 +286,9 @@ def test_what_is_not_an_attempt(collected: Collected) -> None:
         TaskAdopted(call=7, task_arns=("task/1",)),
         SETTLED,
     ):
-        collected.hears(event)
+        collected.receives(event)
     (call,) = collected.named("aioecs.start_task")
-    assert events_of(call) == ["paced", "looked up", "looked up", "adopted"]
+    assert events_of(call) == ["rate limited", "lookup completed", "lookup completed", "task adopted"]
     assert [dict(event.attributes or {}) for event in call.events] == [
         {"aioecs.waited": 0.5},
         {"aioecs.found": 0, "aioecs.whole": False, "error.type": "AccessDeniedException"},
@@ -239,9 +314,9 @@ def test_what_is_not_an_attempt(collected: Collected) -> None:
 def test_the_status_of_a_call(
     collected: Collected, outcomes: tuple[Outcome, ...], withdrawn: str | None, status: StatusCode
 ) -> None:
-    """An error is what is in doubt or started nothing; a cancel is none."""
-    collected.hears(BEGUN)
-    collected.hears(attrs.evolve(SETTLED, outcomes=outcomes, withdrawn=withdrawn))
+    """An error is an ambiguous call or one that started nothing; a cancel is none."""
+    collected.receives(BEGUN)
+    collected.receives(attrs.evolve(SETTLED, outcomes=outcomes, withdrawn=withdrawn))
     (call,) = collected.named("aioecs.start_task")
     assert call.status.status_code is status
     assert call.attributes is not None
@@ -249,7 +324,7 @@ def test_the_status_of_a_call(
 
 
 def test_an_end_without_a_beginning(collected: Collected) -> None:
-    """What is told of a call that is not known, or twice, makes no span and moves no count of calls in flight."""
+    """An event of a call that is not known, or a repeat, makes no span and moves no count of calls in flight."""
     answered = RequestAnswered(call=7, request_id="r", task_arns=(), reasons=())
     for event in (
         SENT,
@@ -258,10 +333,10 @@ def test_an_end_without_a_beginning(collected: Collected) -> None:
         SETTLED,
         RequestRateLimited(call=7, waited=1.0),
     ):
-        collected.hears(event)
+        collected.receives(event)
     assert collected.spans.get_finished_spans() == ()
     for once_more in (BEGUN, SETTLED, SETTLED):
-        collected.hears(once_more)
+        collected.receives(once_more)
     assert len(collected.spans.get_finished_spans()) == 1
     assert collected.total("aioecs.calls.in_flight") == 0
     assert [point.count for point in collected.points("aioecs.call.duration")] == [1]
@@ -270,14 +345,14 @@ def test_an_end_without_a_beginning(collected: Collected) -> None:
 def test_an_attempt_that_nothing_ended(collected: Collected) -> None:
     """The end of its call ends it, and so does the next attempt."""
     for event in (BEGUN, SENT, SENT, SETTLED):
-        collected.hears(event)
+        collected.receives(event)
     assert len(collected.named("ECS.StartTask")) == 2
 
 
 def test_callers_without_a_span(collected: Collected) -> None:
     """They are no links."""
-    collected.hears(attrs.evolve(BEGUN, callers=(copy_context(), copy_context())))
-    collected.hears(SETTLED)
+    collected.receives(attrs.evolve(BEGUN, callers=(copy_context(), copy_context())))
+    collected.receives(SETTLED)
     (call,) = collected.named("aioecs.start_task")
     assert (call.parent, len(call.links)) == (None, 0)
 
@@ -286,13 +361,13 @@ def test_callers_without_a_span(collected: Collected) -> None:
 
 
 async def test_metrics_add_up_to_the_report(collected: Collected) -> None:
-    """In a storm of faults and cancels, through every door at once: each start counts once, as its caller was told."""
-    told: Counter[Outcome] = Counter()
-    dice = random.Random(7)
+    """Under random faults and cancels, by every method at once: each start counts once, as its caller received it."""
+    reported: Counter[Outcome] = Counter()
+    rng = random.Random(7)
     clocks = Timeouts(attempt=0.5, consistency=0.3, settle=5)
     async with (
         LocalECS(instances=20, cpu=10**6, memory=10**6, faults=STORMY) as local,
-        a_client(local, collected.hears, timeouts=clocks, pacing=None, max_in_flight=20) as client,
+        a_client(local, collected.receives, timeouts=clocks, pacing=None, max_in_flight=20) as client,
         client.batch() as batch,
     ):
         hosts = local.instance_arns
@@ -305,13 +380,13 @@ async def test_metrics_add_up_to_the_report(collected: Collected) -> None:
         async def one(ask: Any, number: int) -> None:
             token = CancelToken()
             if number % 3 == 0:
-                token.cancel_after(dice.random() * 0.2)
+                token.cancel_after(rng.random() * 0.2)
             try:
                 response = await ask.start_task(request(number), token)
             except aioecs.ECSError as error:
-                told.update(start.outcome for start in error.starts)
+                reported.update(start.outcome for start in error.starts)
             else:
-                told.update([Outcome.STARTED] * len(response.tasks) + [Outcome.REFUSED] * len(response.failures))
+                reported.update([Outcome.STARTED] * len(response.tasks) + [Outcome.REFUSED] * len(response.failures))
 
         async def cancel_midway(token: CancelToken) -> None:
             while len(local.truth.tasks()) < 60:
@@ -323,7 +398,7 @@ async def test_metrics_add_up_to_the_report(collected: Collected) -> None:
                 starts = (await client.start_tasks(map(request, range(150)), token)).starts
             except aioecs.StartCancelled as error:
                 starts = error.starts
-            told.update(start.outcome for start in starts)
+            reported.update(start.outcome for start in starts)
 
         async with asyncio.TaskGroup() as group:
             group.create_task(many(CancelToken()))
@@ -333,10 +408,10 @@ async def test_metrics_add_up_to_the_report(collected: Collected) -> None:
                 group.create_task(one(client, number))
                 group.create_task(one(batch, number))
         throttled = batch.statistics().throttled
-    assert collected.outcomes() == told
-    assert told[Outcome.STARTED] > 150
-    assert told[Outcome.NOT_SENT] > 0
-    assert told[Outcome.STOPPED] > 0
+    assert collected.outcomes() == reported
+    assert reported[Outcome.STARTED] > 150
+    assert reported[Outcome.NOT_SENT] > 0
+    assert reported[Outcome.STOPPED] > 0
     assert collected.total("aioecs.throttles") == throttled > 0
     assert collected.total("aioecs.lookups") > 0
     assert collected.total("aioecs.calls.in_flight") == 0
@@ -349,31 +424,31 @@ async def test_metrics_add_up_to_the_report(collected: Collected) -> None:
 
 
 def test_the_rate(collected: Collected) -> None:
-    """It is what the pacer has learnt, last told; where nothing paces there is none."""
+    """It is the learned rate that was emitted last; without rate limiting there is none."""
     assert collected.points("aioecs.rate") == []
-    collected.hears(attrs.evolve(SENT, rate=math.inf))
+    collected.receives(attrs.evolve(SENT, rate=math.inf))
     assert collected.points("aioecs.rate") == []
-    collected.hears(SENT)
+    collected.receives(SENT)
     assert [point.value for point in collected.points("aioecs.rate")] == [40.0]
-    collected.hears(RequestThrottled(call=7, request_id=None, rate=20.0))
+    collected.receives(RequestThrottled(call=7, request_id=None, rate=20.0))
     assert [point.value for point in collected.points("aioecs.rate")] == [20.0]
 
 
 def test_calls_in_flight_and_waits(collected: Collected) -> None:
     """A call is in flight from its beginning to its end; a wait of a batch's has no call, and counts."""
-    collected.hears(BEGUN)
+    collected.receives(BEGUN)
     assert collected.total("aioecs.calls.in_flight") == 1
-    collected.hears(RequestRateLimited(call=None, waited=0.5))
+    collected.receives(RequestRateLimited(call=None, waited=0.5))
     (waits,) = collected.points("aioecs.pacing.wait")
     assert (waits.count, waits.sum) == (1, 0.5)
-    collected.hears(SETTLED)
+    collected.receives(SETTLED)
     assert collected.total("aioecs.calls.in_flight") == 0
 
 
 def test_starts_by_outcome(collected: Collected) -> None:
     """Nothing but the outcome is in the metric: a token or an instance would make a series of each."""
     for outcome in Outcome:
-        collected.hears(StartSettled(outcome=outcome, container_instance="i-1", token="t", task_arn=None))
+        collected.receives(StartSettled(outcome=outcome, container_instance="i-1", token="t", task_arn=None))
     assert collected.outcomes() == dict.fromkeys(Outcome, 1)
     assert {tuple(point.attributes) for point in collected.points("aioecs.starts")} == {("aioecs.outcome",)}
 
@@ -381,10 +456,10 @@ def test_starts_by_outcome(collected: Collected) -> None:
 def test_it_may_go(collected: Collected) -> None:
     """The meter provider doesn't keep it alive."""
     meters = MeterProvider([reader := InMemoryMetricReader()], shutdown_on_exit=False)
-    hears = Instrumentation(collected.tracers, meters)
-    hears(SENT)
-    gone = weakref.ref(hears)
-    del hears
+    receives = Instrumentation(collected.tracers, meters)
+    receives(SENT)
+    gone = weakref.ref(receives)
+    del receives
     gc.collect()
     assert gone() is None
     assert reader.get_metrics_data() is None
@@ -397,7 +472,7 @@ async def test_no_secret_is_in_it(collected: Collected) -> None:
     overrides = aioecs.TaskOverride(
         container_overrides=[aioecs.ContainerOverride(name="main", environment=environment, command=["swordfish"])]
     )
-    async with LocalECS() as local, a_client(local, collected.hears) as client:
+    async with LocalECS() as local, a_client(local, collected.receives) as client:
         request = StartTaskRequest(
             task_definition="demo", container_instances=local.instance_arns[:1], overrides=overrides
         )

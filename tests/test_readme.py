@@ -1,4 +1,4 @@
-"""The README tells the truth: its commands are two, what it says of errors holds; `test_docs.py` runs its Python."""
+"""The README is true: its commands are two, what it says of errors holds; `test_docs.py` runs its Python."""
 
 from __future__ import annotations
 

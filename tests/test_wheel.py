@@ -61,9 +61,9 @@ def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(clean: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """Run a command of the new environment, away from the checkout."""
-    first, *rest = command
+    first, *arguments = command
     return subprocess.run(
-        [str(clean / "bin" / first), *rest], cwd=clean, capture_output=True, text=True, timeout=60, check=False
+        [str(clean / "bin" / first), *arguments], cwd=clean, capture_output=True, text=True, timeout=60, check=False
     )
 
 
@@ -76,9 +76,9 @@ def test_it_holds_the_package_and_nothing_else(wheel: Path) -> None:
         assert any(name.endswith("/licenses/LICENSE") for name in held.namelist())
     modules = {str(PurePosixPath("aioecs", *path.relative_to(PACKAGE).parts)) for path in PACKAGE.rglob("*.py")}
     assert names == modules | {"aioecs/py.typed"}
-    told = email.message_from_string(metadata)
-    assert (told["Name"], told["Version"]) == ("aioecs", aioecs.__version__)
-    assert "cli" in told.get_all("Provides-Extra", [])
+    reported = email.message_from_string(metadata)
+    assert (reported["Name"], reported["Version"]) == ("aioecs", aioecs.__version__)
+    assert "cli" in reported.get_all("Provides-Extra", [])
     assert "aioecs = aioecs.cli:main" in scripts
 
 
@@ -114,7 +114,7 @@ def test_the_command_line_says_what_to_install(clean: Path, command: tuple[str, 
 
 
 def test_every_module_can_be_imported_by_itself(clean: Path) -> None:
-    """But for those of an extra, whose doors are kept shut, and the plugin that pytest itself loads."""
+    """Except modules that need an extra, and the plugin that pytest itself loads."""
     behind_an_extra = ("aioecs.cli._", "aioecs.cli.__main__", "aioecs.otel", "aioecs.testing.plugin")
     names = [
         ".".join(("aioecs", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -22,7 +22,7 @@ from aioecs._model.shapes.run_task import RunTaskRequest
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.shapes.start_task_response import StartTaskResponse
 from aioecs._model.start_result import StartResult
-from aioecs._runtime.cancellation_monitor import Cancellable, expect
+from aioecs._runtime.cancellation_monitor import Cancellable, Source, source_of
 from aioecs._runtime.event_emitter import StartEvents
 from aioecs.errors import InvalidRequest, StartCancelled
 
@@ -46,17 +46,17 @@ class Batch(RunBatch):
     ) -> None:
         await self._session.__aexit__(kind, error, traceback)
 
-    @property
-    def may_send(self) -> Callable[[str], bool] | None:
-        """Called with a start's idempotency key in the last step before each send; if False, nothing is sent.
+    async def aopen(self) -> Self:
+        """Open the batch, and return it: what `async with` does, for frameworks that open and close separately."""
+        return await self.__aenter__()
 
-        Parts of a request beyond its first ten instances have keys of their own: the key, NUL, and where they begin.
+    async def aclose(self) -> None:
+        """Close the batch, once every start has its outcome: what leaving the block does. A second time does nothing.
+
+        Close it before its client, from any task of the event loop.
         """
-        return self._session.may_send
-
-    @may_send.setter
-    def may_send(self, may_send: Callable[[str], bool] | None) -> None:
-        self._session.may_send = may_send
+        if self._session.state != "closed":
+            await self._session.__aexit__(None, None, None)
 
     # ------------------------------------------------------------------------------------------------------ starting
 
@@ -65,18 +65,20 @@ class Batch(RunBatch):
         request: StartTaskRequest,
         cancel_scope: Cancellable | None = None,
         *,
+        timeout: float | None = None,
         idempotency_key: str | None = None,
         restart: Restart | None = None,
     ) -> StartTaskResponse:
         """Start one task on each of the request's instances; equal starts of concurrent callers share a call.
 
         Returns and raises as `Client.start_task` does, with this caller's own tasks and failures alone. A cancel
-        touches nobody else's start: what was not sent yet is taken out of its call, and what was sent is stopped or
-        left running as the batch's `on_cancel` says.
+        affects no other caller's start: a start that was not sent yet is removed from its call, and one that was sent
+        is stopped or left running as the batch's `on_cancel` says. `timeout` is as of `Client.start_task`.
         """
         self._session.expect_open()
+        source = source_of(cancel_scope, timeout)
         if restart is None:
-            once: StartTaskResponse = await self._single(request, cancel_scope, idempotency_key)
+            once: StartTaskResponse = await self._single(request, source, idempotency_key)
             return once
         choice(restart, Restart, "restart")
         if idempotency_key is None:
@@ -84,27 +86,26 @@ class Batch(RunBatch):
         restarts = 0
         while True:
             key = key_of(idempotency_key, restarts)
-            response: StartTaskResponse = await self._single(request, cancel_scope, key)
+            response: StartTaskResponse = await self._single(request, source, key)
             if not response.found or not all_failed(response):
                 return response
             restarts += 1
 
     async def _single(
-        self, request: StartTaskRequest | RunTaskRequest, cancel_scope: Cancellable | None, idempotency_key: str | None
+        self, request: StartTaskRequest | RunTaskRequest, source: Source | None, idempotency_key: str | None
     ) -> Any:
-        """Carry out one request, under this very key; its response is that of its operation."""
+        """Carry out one request with exactly this key; its response is that of its operation."""
         session = self._session
         session.expect_open()
-        expect(cancel_scope)
-        if not session.core.admission.admits():
+        if not session.core.admission.try_admit():
             cancelled = partial(self._cancelled_before_admission, request, idempotency_key)
-            await admit(session.core.admission, cancel_scope, cancelled)
-            session.expect_open()  # it may have been left meanwhile
+            await admit(session.core.admission, source, cancelled)
+            session.expect_open()  # it may have been closed meanwhile
         pending = session.pending_request(request, idempotency_key)
         with StartEvents(session.core.emit, pending.starts):
-            await refuse_if_cancelled(cancel_scope, pending.cancelled)
+            await refuse_if_cancelled(source, pending.cancelled)
             pending.begin()
-            with Wait(pending, cancel_scope, session.on_cancel, session.core.timeouts.settle) as wait:
+            with Wait(pending, source, session.on_cancel, session.core.timeouts.settle) as wait:
                 return await wait.answer()
 
     def _cancelled_before_admission(
@@ -119,24 +120,30 @@ class Batch(RunBatch):
             return pending.cancelled(reason, source)
 
     def start_tasks(
-        self, requests: Requests, cancel_scope: Cancellable | None = None, *, wait_for_capacity: float = 0.0
+        self,
+        requests: Requests,
+        cancel_scope: Cancellable | None = None,
+        *,
+        timeout: float | None = None,
+        wait_for_capacity: float = 0.0,
     ) -> AsyncGenerator[StartResult]:
         """Yield a StartResult for every request and instance, as they settle; one start's error never fails another.
 
         Requests are drawn as they are needed, from an iterable or an async iterable of any length. When the scope or
-        token fires no more is drawn, open starts end as `on_cancel` says, and the iteration ends when all has settled
-        or `timeouts.settle` seconds later. An error that every further start would meet (no permission, no such
-        cluster, expired credentials) ends the drawing too; what was drawn and not sent is NOT_SENT. If the iteration
-        is left early, open starts are withdrawn. A start that ECS refuses with `RESOURCE:*` or `AGENT` stays with its
-        instance, and is sent again there for `wait_for_capacity` seconds from its first refusal.
+        token fires, or `timeout` seconds after the call, no more is drawn, open starts end as `on_cancel` says, and the
+        iteration ends when all has settled or `timeouts.settle` seconds later. An error that every further start would
+        meet (no permission, no such cluster, expired credentials) ends the drawing too; what was drawn and not sent is
+        NOT_SENT. If the iteration is left early, open starts are withdrawn. A start that ECS refuses with `RESOURCE:*`
+        or `AGENT` stays with its instance, and is sent again for `wait_for_capacity` seconds from its first refusal.
         """
-        return self._session.stream(cancel_scope, wait_for_capacity).starts(requests)
+        return self._session.stream(source_of(cancel_scope, timeout), wait_for_capacity).starts(requests)
 
     async def place_task(
         self,
         request: StartTaskRequest,
         cancel_scope: Cancellable | None = None,
         *,
+        timeout: float | None = None,
         placement: Placement = Spread(),  # noqa: B008 frozen
         constraints: Iterable[Constraint] = (),
         instances: Iterable[str] | None = None,
@@ -150,13 +157,14 @@ class Batch(RunBatch):
         Equal starts of concurrent callers share a call, as with `start_task`.
         """
         how = options_of(placement, constraints, instances, wait_for_capacity, confirm_refusals, on_capacity_shortage)
-        return await place_one(self._session, request, cancel_scope, how, idempotency_key)
+        return await place_one(self._session, request, source_of(cancel_scope, timeout), how, idempotency_key)
 
     async def place_tasks(
         self,
         requests: StartTaskRequest | Requests,
         cancel_scope: Cancellable | None = None,
         *,
+        timeout: float | None = None,
         count: int = 1,
         placement: Placement = Spread(),  # noqa: B008 frozen
         constraints: Iterable[Constraint] = (),
@@ -168,15 +176,13 @@ class Batch(RunBatch):
     ) -> AsyncGenerator[StartResult]:
         """Yield a StartResult for each task, as they settle; see `Client.place_tasks`.
 
-        After a cancel it yields what was drawn until then; the others were not sent.
+        After a cancel it yields the starts that were drawn until then; the others were not sent.
         Memory is bounded: requests are drawn as they are needed, and results are not kept once they were yielded.
         """
         how = options_of(placement, constraints, instances, wait_for_capacity, confirm_refusals, on_capacity_shortage)
-        session = self._session
+        session, source = self._session, source_of(cancel_scope, timeout)
         try:
-            stream, drawn = await open_placement(
-                session, requests, count, cancel_scope, how, idempotency_key, keep=False
-            )
+            stream, drawn = await open_placement(session, requests, count, source, how, idempotency_key, keep=False)
         except StartCancelled as cancelled:
             for start in cancelled.starts:
                 session.engine.count(start)
@@ -195,7 +201,7 @@ class Batch(RunBatch):
     def open_starts(self) -> tuple[StartResult, ...]:
         """Return what is known of each start that an iteration has drawn and not yielded yet.
 
-        For a process that has to end now: what was sent and not answered is UNKNOWN and has its token.
+        For a process that has to end now: a start that was sent and not answered is UNKNOWN and has its token.
         """
         return self._session.open_starts()
 

@@ -1,4 +1,4 @@
-"""One call of a batch: the starts that it carries, and which result each of them gets."""
+"""One call of a batch: its starts, and which result each of them gets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import attrs
 
 from aioecs._calls.call import Call
 from aioecs._calls.caller_wait import SharedCall
-from aioecs._logic.sending.packing import FLYING, Entry
+from aioecs._logic.sending.packing import IN_FLIGHT, Entry
 from aioecs._model.arn import short
 from aioecs._model.start_result import Outcome, StartResult
 from aioecs.errors import (
@@ -20,7 +20,7 @@ from aioecs.errors import (
     ECSServiceError,
 )
 
-STARTED = Outcome.STARTED  # by name, as the stages are
+STARTED = Outcome.STARTED  # module names, as the stages are: reading a member of an Enum is a function call
 NOT_SENT = Outcome.NOT_SENT
 
 
@@ -31,32 +31,34 @@ class PendingStop:
     start: StartResult
     settles_by: datetime
     """When it is known at the latest whether the stop was accepted."""
-    can_be_cut = False
+    can_end_now = False
 
     def start_of(self, _: Entry) -> StartResult:
-        """Return what is known by now: that it was started, and not whether it still runs."""
+        """Return what is known by now: it was started, and may still run."""
         return attrs.evolve(self.start, outcome=Outcome.UNKNOWN, settles_by=self.settles_by)
 
 
 @attrs.define(eq=False)
 class BatchCall:
-    """A call and the starts that it carries; the n-th of them is the n-th instance of its request."""
+    """A call and its starts; the n-th of them is the n-th instance of its request."""
 
     call: Call
     entries: list[Entry]
     shared_call: SharedCall
-    """The waiters of the call: this batch, and any other that uses the same idempotency key."""
+    """The callers of the call: this batch, and any other with the same idempotency key."""
     wanted: int
-    """How many of its starts are still wanted."""
+    """Number of starts that are not withdrawn."""
     stops: bool = False
-    """The call itself stops what it started: none of its starts is wanted."""
+    """The call itself stops what it started: all of its starts are withdrawn."""
+    looked_up: bool = False
+    """Its answer was lost, and lookups find out its outcome; it has nothing in flight."""
     results: Sequence[StartResult] | None = None
     """The result of each start, once the call has ended."""
     _known: set[str | None] | None = None
 
     @property
     def shared(self) -> bool:
-        """Whether others wait for the call too, so that none of it is taken out or stopped for this batch."""
+        """Whether others wait for the call too, so that none of it is removed or stopped for this batch."""
         return self.shared_call.waiting > (self.wanted > 0)
 
     @property
@@ -67,12 +69,12 @@ class BatchCall:
         return self._known
 
     @property
-    def can_be_cut(self) -> bool:
+    def can_end_now(self) -> bool:
         """Whether a withdrawal ends the call at once."""
-        return self.call.can_be_cut
+        return self.call.can_end_now
 
     def start_of(self, entry: Entry) -> StartResult:
-        """Return what is known of one of its starts by now."""
+        """Return what is known by now of one of its starts."""
         known = self.results if self.results is not None else self.call.record.starts()
         return own_result(known[self.entries.index(entry)], entry)
 
@@ -84,8 +86,8 @@ def not_sent(entry: Entry, error: ECSError | None = None) -> StartResult:
 
 def known_result(entry: Entry) -> StartResult:
     """Return what is known of a start that has not settled."""
-    if entry.stage is FLYING:
-        where: BatchCall | PendingStop = entry.where
+    if entry.stage is IN_FLIGHT:
+        where: BatchCall | PendingStop = entry.carrier
         return where.start_of(entry)
     return not_sent(entry)
 
@@ -96,24 +98,24 @@ def own_result(start: StartResult, entry: Entry) -> StartResult:
 
 
 _RANK = {STARTED: 0, NOT_SENT: 2}
-"""Which results go first to starts that are still wanted; a start withdrawn before the send left a NOT_SENT."""
+"""Which results are assigned first to starts that are still wanted; one withdrawn before the send left a NOT_SENT."""
 
 
 def assign_results(entries: list[Entry], starts: Sequence[StartResult]) -> Sequence[StartResult]:
     """Give equal starts their results: running tasks to those that are wanted, refusals to those that are withdrawn."""
-    if not any(entry.gone for entry in entries) or all(entry.gone for entry in entries):
+    if not any(entry.withdrawn for entry in entries) or all(entry.withdrawn for entry in entries):
         return starts
-    given = list(starts)
+    assigned = list(starts)
     for instance in {short(entry.instance) for entry in entries}:
         places = [at for at, entry in enumerate(entries) if short(entry.instance) == instance]
         best = sorted((starts[at] for at in places), key=lambda start: _RANK.get(start.outcome, 1))
-        for at, start in zip(sorted(places, key=lambda at: entries[at].gone is not None), best, strict=True):
-            given[at] = start
-    return given
+        for at, start in zip(sorted(places, key=lambda at: entries[at].withdrawn is not None), best, strict=True):
+            assigned[at] = start
+    return assigned
 
 
 def ends_all(error: ECSError | None) -> bool:
-    """Tell whether every further start of the same kind would meet this error too."""
+    """Return whether every further start of the same kind would fail with this error too."""
     if isinstance(error, (AccessDeniedException, ClusterNotFoundException, ConfigurationError)):
         return True
     codes = ("ExpiredTokenException", "UnrecognizedClientException", "InvalidSignatureException", "ExpiredToken")
@@ -122,10 +124,13 @@ def ends_all(error: ECSError | None) -> bool:
 
 @attrs.frozen(eq=False)
 class StoppedLater:
-    """The owner of a start whose task is stopped after it had settled; placement was notified of it before."""
+    """The owner of a start whose task is stopped after it had settled; placement was notified of that already."""
 
     notify: Callable[[Entry, StartResult, ECSError | None, None], None]
 
     def settled(self, entry: Entry, start: StartResult, error: ECSError | None, _: BatchCall | None, /) -> None:
-        """Pass the result of the stop on."""
+        """Forward the result of the stop."""
         self.notify(entry, start, error, None)
+
+    def looked_up(self, entry: Entry, now: bool, /) -> None:
+        """Do nothing: its call has ended."""

@@ -30,7 +30,7 @@ from aioecs._model.options import Delivery, OnCancel
 from aioecs._model.shapes.run_task import RunTaskRequest
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.start_result import StartResult
-from aioecs._runtime.cancellation_monitor import Cancellable, expect
+from aioecs._runtime.cancellation_monitor import Source
 from aioecs._runtime.client_core import Core
 from aioecs.errors import ClientStateError
 
@@ -59,9 +59,13 @@ class BatchSession:
         self.contexts = contexts
         self.key_of = idempotency_key
         self.on_cancel: OnCancel = on_cancel
-        self.engine = Engine(core, self.prepare, window)
+        self.engine: Engine = Engine(core, self.prepare, window)
         self.may_send: Callable[[str], bool] | None = None
-        self.state = "not entered"
+        """Called with a start's idempotency key in the last step before each send; if False, nothing is sent.
+
+        Parts of a request beyond its first ten instances have keys of their own: the key, NUL, and where they begin.
+        """
+        self.state: str = "not entered"
         self.delivery: Delivery = delivery
         self._drain = drain
         self._throttled_before = core.throttled
@@ -94,7 +98,7 @@ class BatchSession:
             async with asyncio.timeout(self._drain):
                 await self.engine.idle()
         except TimeoutError:
-            self.engine.withdraw_all("keep", "the batch was left before it had drained")
+            self.engine.withdraw_all("keep", "the batch was closed before it had drained")
         except asyncio.CancelledError:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._withdraw_all("cancelled while draining")
@@ -121,10 +125,9 @@ class BatchSession:
 
     # ------------------------------------------------------------------------------------------------------ streams
 
-    def stream(self, source: Cancellable | None, wait_for_capacity: float, *, keep: bool = False) -> StartStream:
+    def stream(self, source: Source | None, wait_for_capacity: float, *, keep: bool = False) -> StartStream:
         """Return a stream of requests that name their instances; `keep` keeps every result for a report."""
         self.expect_open()
-        expect(source)
         if not limits.not_negative(wait_for_capacity, "wait_for_capacity"):
             stream = StartStream(self.engine, self._group_of_part, self.on_cancel, source, keep=keep)
         else:
@@ -139,16 +142,15 @@ class BatchSession:
         return stream
 
     async def report(
-        self, requests: Requests, cancel_scope: Cancellable | None = None, *, wait_for_capacity: float = 0.0
+        self, requests: Requests, cancel_scope: Source | None = None, *, wait_for_capacity: float = 0.0
     ) -> BatchReport:
         """Start all tasks of requests that name their instances, and report on them as `report_on` does."""
         stream = self.stream(cancel_scope, wait_for_capacity, keep=True)
         return await self.report_on(stream, requests, cancel_scope)
 
-    def run_stream(self, source: Cancellable | None, wait_for_capacity: float, *, keep: bool = False) -> RunStream:
+    def run_stream(self, source: Source | None, wait_for_capacity: float, *, keep: bool = False) -> RunStream:
         """Return a stream of RunTask requests; `keep` keeps every result for a report."""
         self.expect_open()
-        expect(source)
         limits.not_negative(wait_for_capacity, "wait_for_capacity")
         stream = RunStream(
             self.engine, self._group_of_run, self.on_cancel, source, patience=wait_for_capacity, keep=keep
@@ -157,13 +159,13 @@ class BatchSession:
         return stream
 
     async def run_report(
-        self, requests: RunRequests, cancel_scope: Cancellable | None = None, *, wait_for_capacity: float = 0.0
+        self, requests: RunRequests, cancel_scope: Source | None = None, *, wait_for_capacity: float = 0.0
     ) -> BatchReport:
         """Let ECS place and start all tasks of the requests, and report on them as `report_on` does."""
         stream = self.run_stream(cancel_scope, wait_for_capacity, keep=True)
         return await self.report_on(stream, cast("Any", requests), cancel_scope)
 
-    async def report_on(self, stream: StartStream, requests: Requests, source: Cancellable | None) -> BatchReport:
+    async def report_on(self, stream: StartStream, requests: Requests, source: Source | None) -> BatchReport:
         """Start all tasks in a stream, and return the results in the order of requests and instances.
 
         Raises:
@@ -191,7 +193,7 @@ class BatchSession:
         return self.engine.packing.group(request, self.delivery, key)
 
     def _part(self, request: StartTaskRequest | RunTaskRequest, key: str | None, at: int) -> Group:
-        """Return the group of the ten instances from `at` on: under a key, each ten has a key of its own."""
+        """Return the group of the ten instances from `at` on: with a key, each ten has a key of its own."""
         return self.group(request, f"{key}\0{at}" if key is not None and at else key)
 
     def _group_of_part(self, request: StartTaskRequest, at: int) -> Group:

@@ -1,9 +1,9 @@
 """The engine of a batch: starts wait in a queue, are packed into calls, and are settled when their call ends.
 
-One dispatcher per engine runs while anything is queued. It packs a call at the last moment, when there is a slot for
-it and the rate limiter permits it: so starts that can share a call have had time to meet, and withdrawn starts are
-left out. When a call ends, each of its starts is settled. Where a call carried equal starts of several owners,
-started tasks go to the starts that are still wanted, and refusals to those that were withdrawn.
+One dispatcher per engine runs while any start is queued. It packs a call at the last moment, when there is a slot for
+it and the rate limiter permits it: so starts that can share a call are queued by then, and withdrawn starts are left
+out. When a call ends, each of its starts is settled. Where a call had equal starts of several owners,
+started tasks are assigned to the starts that are still wanted, and refusals to those that were withdrawn.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import attrs
 
 from aioecs._batch.batch_call import NOT_SENT, STARTED, BatchCall, PendingStop, assign_results, not_sent, own_result
 from aioecs._calls.call import Call
 from aioecs._calls.caller_wait import SharedCall
-from aioecs._logic.sending.packing import BEHIND, DONE, FLYING, QUEUED, Entry, Group, Packing, request_of
+from aioecs._logic.calls.call_record import Phase
+from aioecs._logic.sending.packing import BEHIND, DONE, IN_FLIGHT, QUEUED, Entry, Group, Packing, request_of
 from aioecs._model.options import OnCancel
 from aioecs._model.shapes.run_task import RunTaskRequest
 from aioecs._model.shapes.start_task import StartTaskRequest
@@ -29,7 +31,8 @@ from aioecs._runtime.concurrency import Priority
 from aioecs._runtime.event_emitter import emit_rate_limited
 from aioecs.errors import ECSError, IdempotencyMismatch
 
-KEYED_AT_ONCE = 2_000  # calls with a key that are reconciled beside those that send: one listing serves them all
+LOOKED_UP_AT_ONCE = 2_000  # calls that are looked up beside those that send: one round of lookups serves them all
+LOOKUPS = (Phase.AMBIGUOUS, Phase.REMOVING_DUPLICATES)
 Prepare = Callable[[StartTaskRequest | RunTaskRequest, Group], Call]
 
 
@@ -38,14 +41,14 @@ class Engine:
 
     def __init__(self, core: Core, prepare: Prepare, window: float) -> None:
         self.core = core
-        self.packing = Packing(window)
-        self.calls = 0
-        self.outstanding = 0
+        self.packing: Packing = Packing(window)
+        self.calls: int = 0
+        self.outstanding: int = 0
         """Starts that have no outcome yet."""
-        self.counts = dict.fromkeys(Outcome, 0)
+        self.counts: dict[Outcome, int] = dict.fromkeys(Outcome, 0)
         self._prepare = prepare
         self._calls_in_flight: set[BatchCall] = set()
-        self._keyed = 0
+        self._beside = 0  # calls that have a key, or are looked up
         self._behind: dict[Entry, Group] = {}
         self._dispatcher: asyncio.Task[None] | None = None
         self._queued = asyncio.Event()
@@ -54,8 +57,8 @@ class Engine:
 
     @property
     def _slots_in_use(self) -> int:
-        """How many calls take a slot; those with a key are reconciled first, together, and take one after that."""
-        return len(self._calls_in_flight) - min(self._keyed, KEYED_AT_ONCE)
+        """Calls that use a slot; those with a key, and those that are looked up, are reconciled beside them."""
+        return len(self._calls_in_flight) - min(self._beside, LOOKED_UP_AT_ONCE)
 
     @property
     def in_flight(self) -> int:
@@ -67,7 +70,7 @@ class Engine:
         self.outstanding += 1
         if self.core.emit is not None and entry.caller is None:
             entry.caller = copy_context()
-        if group.living and not again:
+        if group.queued and not again:
             self.packing.join(entry, group)
         else:
             self.packing.add(entry, group, self.core.now, again=again)
@@ -83,12 +86,12 @@ class Engine:
         elif entry.stage is BEHIND:
             del self._behind[entry]
             self._settle(entry, not_sent(entry), None)
-        elif entry.stage is FLYING and entry.gone is None:
-            entry.gone = on_cancel
-            batch_call: BatchCall = entry.where
+        elif entry.stage is IN_FLIGHT and entry.withdrawn is None:
+            entry.withdrawn = on_cancel
+            batch_call: BatchCall = entry.carrier
             batch_call.wanted -= 1
             if batch_call.wanted == 0:
-                batch_call.stops = all(each.gone == "stop" for each in batch_call.entries)
+                batch_call.stops = all(each.withdrawn == "stop" for each in batch_call.entries)
                 batch_call.shared_call.leave("stop" if batch_call.stops else "keep", why)
             elif not batch_call.shared:
                 batch_call.call.leave(batch_call.entries.index(entry))
@@ -99,7 +102,7 @@ class Engine:
         self.withdraw_some([*self.packing.waiting(), *self._behind, *in_flight], on_cancel, why)
 
     def withdraw_some(self, entries: Iterable[Entry], on_cancel: OnCancel, why: str) -> None:
-        """Withdraw these; queued ones all together, for there may be tens of thousands of them."""
+        """Withdraw these starts; queued ones all together, as there may be tens of thousands of them."""
         others: list[Entry] = []
         queued: list[Entry] = []
         for entry in entries:
@@ -107,12 +110,12 @@ class Engine:
         self.packing.withdraw_some(queued)
         self.counts[NOT_SENT] += len(queued)
         self.outstanding -= len(queued)
-        results: dict[tuple[int, str], StartResult] = {}  # equal starts have equal results: one is made for all of them
+        results: dict[tuple[int, str], StartResult] = {}  # equal starts share one result
         for entry in queued:
-            what = id(entry.request), entry.instance
-            start = results.get(what)
+            same = id(entry.request), entry.instance
+            start = results.get(same)
             if start is None:
-                start = results[what] = not_sent(entry)
+                start = results[same] = not_sent(entry)
             entry.owner.settled(entry, start, None, None)
         if not self.outstanding:
             self._notify_idle()
@@ -120,9 +123,9 @@ class Engine:
             self.withdraw(entry, on_cancel, why)
 
     def stop_settled(self, entry: Entry, start: StartResult, on_cancel: OnCancel) -> bool:
-        """Stop the task of a start that has settled, and that its caller was not given before it was cancelled.
+        """Stop the task of a settled start that its caller had not received when it was cancelled.
 
-        Its owner is notified once more of the result; returns False where nothing is to be stopped.
+        Its owner is notified once more of the result; returns False if nothing is to be stopped.
         """
         if on_cancel != "stop" or start.outcome is not STARTED or start.found or entry.kept:
             return False
@@ -143,9 +146,9 @@ class Engine:
     async def _dispatch(self) -> None:
         try:
             while await self._ready():
-                asked = self.core.now
-                permit = await self.core.start_limiter.turn(Priority.START, self.packing.calls_left, of=self)
-                emit_rate_limited(self.core.emit, None, self.core.now - asked)
+                asked_at = self.core.now
+                permit = await self.core.start_limiter.acquire(Priority.START, self.packing.calls_left, of=self)
+                emit_rate_limited(self.core.emit, None, self.core.now - asked_at)
                 taken = self.packing.take(self.core.now)
                 if taken is None:
                     self.core.start_limiter.unsent(permit)
@@ -153,13 +156,13 @@ class Engine:
                     self._begin_or_join(*taken, permit)
         except asyncio.CancelledError:
             for entry in [*self.packing.waiting(), *self._behind]:
-                self.withdraw(entry, "keep", "the client was left, or the event loop ended")
+                self.withdraw(entry, "keep", "the client was closed, or the event loop ended")
             raise
         finally:
             self._dispatcher = None
 
     async def _ready(self) -> bool:
-        """Wait until a call can be packed and there is a slot for it; False if nothing is queued any more."""
+        """Wait until a call can be packed and there is a slot for it; False if no start is queued any more."""
         while True:
             if self._slots_in_use >= self.core.concurrency.size:
                 self._slot_freed.clear()
@@ -177,7 +180,7 @@ class Engine:
                 continue
 
     def _begin_or_join(self, group: Group, entries: list[Entry], permit: float) -> None:
-        """Begin a call with these starts, or let them join the open call of their key."""
+        """Begin a call with these starts, or add them to the open call of their key."""
         request = request_of(group, [entry.instance for entry in entries])
         try:
             call = self._prepare(request, group)
@@ -229,10 +232,23 @@ class Engine:
     def _attach(self, shared_call: SharedCall, entries: list[Entry]) -> None:
         batch_call = BatchCall(shared_call.call, entries, shared_call, len(entries))
         for entry in entries:
-            entry.where = batch_call
+            entry.carrier = batch_call
         self._calls_in_flight.add(batch_call)
-        self._keyed += batch_call.call.record.keyed
+        self._beside += batch_call.call.record.keyed
+        if batch_call.call.on_change is None:
+            batch_call.call.on_change = partial(self._call_changed, batch_call)
         self._settle_once_ended(batch_call)
+
+    def _call_changed(self, batch_call: BatchCall, phase: Phase) -> None:
+        """Free the slot of a call that is looked up, or take it again, and notify the owners of its starts."""
+        if (phase in LOOKUPS) is batch_call.looked_up or phase is Phase.SETTLING:
+            return
+        batch_call.looked_up = not batch_call.looked_up
+        if not batch_call.call.record.keyed:
+            self._beside += 1 if batch_call.looked_up else -1
+        self._slot_freed.set()
+        for entry in batch_call.entries:
+            entry.owner.looked_up(entry, batch_call.looked_up)
 
     def _queue_behind(self, known: SharedCall, group: Group, entries: list[Entry]) -> None:
         """Queue starts behind a withdrawn call with the same key: its tasks may be about to be stopped."""
@@ -246,37 +262,37 @@ class Engine:
                     self.outstanding -= 1
                     self.add(entry, self._behind.pop(entry), again=True)
 
-        known.end_or().add_done_callback(lambda _: self.core.loop.call_soon(queue_again))
+        known.end_waiter().add_done_callback(lambda _: self.core.loop.call_soon(queue_again))
 
     # ------------------------------------------------------------------------------------------------------ results
 
     def _settle_once_ended(self, batch_call: BatchCall) -> None:
-        batch_call.call.end_or().add_done_callback(lambda _: self._settle_call(batch_call))
+        batch_call.call.end_waiter().add_done_callback(lambda _: self._settle_call(batch_call))
 
     def _settle_call(self, batch_call: BatchCall) -> None:
         """Settle each start of a call that has ended."""
-        if not batch_call.call.ended:  # withdrawn just as it ended: it goes on, to stop what it started
+        if not batch_call.call.ended:  # withdrawn just as it ended: it is reopened, to stop what it started
             self._settle_once_ended(batch_call)
             return
         self._calls_in_flight.discard(batch_call)
-        self._keyed -= batch_call.call.record.keyed
+        self._beside -= batch_call.call.record.keyed or batch_call.looked_up
         self._slot_freed.set()
         record = batch_call.call.record
         entries = batch_call.entries
         owned = record.starts([entry.request for entry in entries])
-        whole = batch_call.wanted == len(entries)  # nobody has withdrawn
+        whole = batch_call.wanted == len(entries)  # no start was withdrawn
         batch_call.results = results = owned if whole else assign_results(entries, owned)
         error: ECSError | None = None
         if record.surplus or {start.outcome for start in results} != {STARTED}:
-            verdict = batch_call.call.verdict()
-            error = verdict if isinstance(verdict, ECSError) else None
+            result = batch_call.call.result()
+            error = result if isinstance(result, ECSError) else None
         if whole:
             self._settle_all(batch_call, results, error)
             return
         stays = batch_call.stops or batch_call.shared
         for entry, start in zip(entries, results, strict=True):
             own = start if start.request is entry.request else own_result(start, entry)
-            if entry.gone == "stop" and own.outcome is STARTED and not stays:
+            if entry.withdrawn == "stop" and own.outcome is STARTED and not stays:
                 self._begin_stop(entry, own)
             else:
                 self._settle(entry, own, error)
@@ -284,7 +300,7 @@ class Engine:
     def _begin_stop(self, entry: Entry, start: StartResult) -> None:
         clocks = self.core.timeouts
         by = datetime.now(UTC) + timedelta(seconds=clocks.call + clocks.attempt)
-        entry.stage, entry.gone, entry.where = FLYING, "stop", PendingStop(start, by)
+        entry.stage, entry.withdrawn, entry.carrier = IN_FLIGHT, "stop", PendingStop(start, by)
         self.core.background_tasks.own(self._stop(entry, start), "aioecs stops a withdrawn start")
 
     async def _stop(self, entry: Entry, start: StartResult) -> None:
@@ -299,7 +315,7 @@ class Engine:
         """Settle all starts of a call, as `_settle` does each."""
         counts, kept = self.counts, batch_call.shared
         for entry, start in zip(batch_call.entries, starts, strict=True):
-            entry.stage, entry.where, entry.kept = DONE, None, kept
+            entry.stage, entry.carrier, entry.kept = DONE, None, kept
             counts[start.outcome] += 1
             self.outstanding -= 1
             entry.owner.settled(entry, start, error, batch_call)
@@ -310,14 +326,14 @@ class Engine:
         entry.stage = DONE
         self.counts[start.outcome] += 1
         self.outstanding -= 1
-        batch_call, entry.where = entry.where if isinstance(entry.where, BatchCall) else None, None
+        batch_call, entry.carrier = entry.carrier if isinstance(entry.carrier, BatchCall) else None, None
         entry.kept = batch_call is not None and batch_call.shared
         entry.owner.settled(entry, start, error, batch_call)
         if not self.outstanding:
             self._notify_idle()
 
     def uncount(self, start: StartResult) -> None:
-        """Undo a count: the start goes on after this result."""
+        """Undo a count: the start is retried after this result."""
         self.counts[start.outcome] -= 1
 
     def count(self, start: StartResult) -> None:

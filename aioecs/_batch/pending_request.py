@@ -1,4 +1,4 @@
-"""One caller's request in a batch, which is answered when all of its starts have settled."""
+"""One caller's request in a batch: it ends when all of its starts have settled."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from aioecs._batch.batch_call import BatchCall, known_result
 from aioecs._batch.engine import Engine
-from aioecs._logic.calls.call_result import cancelled_of, verdict_of
-from aioecs._logic.sending.packing import FLYING, Entry, Group, instances_of
+from aioecs._logic.calls.call_result import cancelled_of, result_of_starts
+from aioecs._logic.sending.packing import IN_FLIGHT, Entry, Group, instances_of
 from aioecs._model.limits import INSTANCES_PER_CALL
 from aioecs._model.options import OnCancel
 from aioecs._model.shapes.run_task import RunTaskRequest, RunTaskResponse
@@ -21,7 +21,7 @@ from aioecs.errors import ECSError, StartCancelled, StartIncomplete
 
 
 class PendingRequest:
-    """One caller's request: it is answered when each of its starts has settled."""
+    """One caller's request: it ends when each of its starts has settled."""
 
     def __init__(self, engine: Engine, request: StartTaskRequest | RunTaskRequest, groups: Sequence[Group]) -> None:
         """Take the request, and the group of each ten of its instances."""
@@ -41,10 +41,10 @@ class PendingRequest:
             self._engine.add(entry, self._groups[entry.at // INSTANCES_PER_CALL])
 
     @property
-    def can_be_cut(self) -> bool:
-        """Whether leaving it ends it at once: none of it was sent."""
-        in_flight = (entry for entry in self._entries if entry.stage is FLYING)
-        return all(entry.where.can_be_cut for entry in in_flight)
+    def can_end_now(self) -> bool:
+        """Whether a withdrawal ends it at once: none of it was sent."""
+        in_flight = (entry for entry in self._entries if entry.stage is IN_FLIGHT)
+        return all(entry.carrier.can_end_now for entry in in_flight)
 
     def join(self) -> None:
         """Wait for it; there is one caller only."""
@@ -54,8 +54,8 @@ class PendingRequest:
         """Whether each of its starts has settled."""
         return not self._open
 
-    def end_or(self) -> asyncio.Future[None]:
-        """Return a future that its end resolves."""
+    def end_waiter(self) -> asyncio.Future[None]:
+        """Return a future that is resolved at its end."""
         waiter: asyncio.Future[None] = self._engine.core.loop.create_future()
         if self.ended:
             waiter.set_result(None)
@@ -66,7 +66,9 @@ class PendingRequest:
     def settled(self, entry: Entry, start: StartResult, error: ECSError | None, _: BatchCall | None, /) -> None:
         """Take the result of one of its starts."""
         self._starts[entry.at] = start
-        own = start.error if isinstance(error, StartIncomplete) else error  # which counts the others' starts too
+        own = (
+            start.error if isinstance(error, StartIncomplete) else error
+        )  # a StartIncomplete counts the others' starts too
         self._error = self._error or own
         self._open -= 1
         if self._open:
@@ -76,6 +78,9 @@ class PendingRequest:
             resolve(waiter)
         if self._undelivered:
             self._engine.core.report(self.starts(), self._left)
+
+    def looked_up(self, entry: Entry, now: bool, /) -> None:
+        """Take note that a start is looked up; its result comes in any case."""
 
     def leave(self, on_cancel: OnCancel, why: str) -> None:
         """Withdraw it; the tasks of starts that have settled meanwhile are stopped as `on_cancel` says."""
@@ -100,21 +105,21 @@ class PendingRequest:
 
     @property
     def settling(self) -> SettlingLog:
-        """The log of what callers wait for while they settle."""
+        """The log of what cancelled callers still wait for."""
         return self._engine.core.settling
 
     def described(self) -> str:
-        """Describe it in a few words."""
+        """Describe it briefly, for the log."""
         tokens = sorted({start.token for start in self.starts() if start.token})
         return f"{self._open} starts of a batch with the tokens {', '.join(tokens[:3])}"
 
-    def given(self) -> None:
-        """Its one caller is start; a cancel comes too late from here on."""
+    def note_delivered(self) -> None:
+        """Do nothing: its only caller has its result now, and a later cancel changes nothing."""
 
-    def verdict(self) -> StartTaskResponse | RunTaskResponse | ECSError:
+    def result(self) -> StartTaskResponse | RunTaskResponse | ECSError:
         """Return its answer or error, once it has ended."""
-        return verdict_of(self.starts(), self._error)
+        return result_of_starts(self.starts(), self._error)
 
     def cancelled(self, reason: str | None, source: object) -> StartCancelled:
-        """Return what a cancelled caller is start."""
+        """Return the error that a cancelled caller receives."""
         return cancelled_of(self.starts(), reason, source)

@@ -1,4 +1,4 @@
-"""Starts that stay with the instance that their request names, and wait for capacity there.
+"""Retries starts in place: they keep the instance that their request names, and wait for capacity there.
 
 A start that ECS refuses for want of capacity, or because the agent is disconnected, is sent again to the same instance,
 by a call with a new token, until its time is over. Any other result ends it at once.
@@ -7,7 +7,7 @@ by a call with a new token, until its time is over. Any other result ends it at 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 
 import attrs
 
@@ -18,7 +18,7 @@ from aioecs._logic.sending.packing import Entry, Group
 from aioecs._model.options import OnCancel
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.start_result import Outcome, StartResult
-from aioecs._runtime.cancellation_monitor import Cancellable
+from aioecs._runtime.cancellation_monitor import Source
 from aioecs.errors import ECSError
 
 INITIAL_BACKOFF = 1.0  # in seconds, until a refused start is sent again, and ...
@@ -26,7 +26,7 @@ MAX_BACKOFF = 8.0  # ... doubled each time up to this: an instance that is full 
 
 
 def may_pass(start: StartResult) -> bool:
-    """Tell whether a start was refused for a reason that passes with time: `RESOURCE:*` and `AGENT`."""
+    """Return whether a start was refused for a reason that passes with time: `RESOURCE:*` and `AGENT`."""
     reason = start.failure.reason if start.failure is not None else None
     return start.outcome is Outcome.REFUSED and reason is not None and reason.partition(":")[0] in ("RESOURCE", "AGENT")
 
@@ -51,7 +51,7 @@ class RetryInPlace(StartStream):
         engine: Engine,
         group_of: Callable[[StartTaskRequest, int], Group],
         on_cancel: OnCancel,
-        source: Cancellable | None,
+        source: Source | None,
         *,
         patience: float,
         keep: bool = False,
@@ -59,14 +59,15 @@ class RetryInPlace(StartStream):
         super().__init__(engine, group_of, on_cancel, source, keep=keep)
         self._patience_for_capacity = patience
         self._refused: dict[int, _Refused] = {}
-        self.waiting = self._backing_off = set[int]()
+        self._backing_off = set[int]()
+        self.waiting: Sized = self._backing_off
         self._timer: asyncio.TimerHandle | None = None
 
     def settled(
         self, entry: Entry, start: StartResult, error: ECSError | None, batch_call: BatchCall | None, /
     ) -> None:
         """Take the result of one start; one whose refusal may pass backs off."""
-        wanted = entry.gone is None and entry.at in self._entries and not self._ending
+        wanted = entry.withdrawn is None and entry.at in self._entries and not self._ending
         if wanted and self._may_pass(start, batch_call) and self._backs_off(entry, start):
             self._engine.uncount(start)
             del self._entries[entry.at]
@@ -76,11 +77,11 @@ class RetryInPlace(StartStream):
         super().settled(entry, start, error, batch_call)
 
     def _may_pass(self, start: StartResult, _: BatchCall | None, /) -> bool:
-        """Tell whether a start was refused for a reason that passes with time."""
+        """Return whether a start was refused for a reason that passes with time."""
         return may_pass(start)
 
     def _backs_off(self, entry: Entry, start: StartResult) -> bool:
-        """Let it back off before it is sent again; False if its time is over."""
+        """Begin its backoff before it is sent again; False if its time is over."""
         now = self._core.now
         refused = self._refused.get(entry.at)
         if refused is None:
@@ -95,7 +96,7 @@ class RetryInPlace(StartStream):
     # ------------------------------------------------------------------------------------------------- sending again
 
     def _make_progress(self) -> None:
-        """Queue the starts whose backoff is over; only while the caller draws from the stream, which a timer wakes."""
+        """Queue the starts whose backoff is over, as long as the caller iterates; a timer wakes the stream for it."""
         now = self._core.now
         for at in [at for at in sorted(self._backing_off) if self._refused[at].due <= now]:
             self._backing_off.discard(at)
@@ -113,7 +114,7 @@ class RetryInPlace(StartStream):
             self._timer = self._core.loop.call_at(due, self._wake.set)
 
     def _group_of_again(self, group: Group) -> Group:
-        """Return the group to queue it in: its own again if it has a key, else that of its equals."""
+        """Return the group to queue it in: its own again if it has a key, else that of equal starts."""
         packing = self._engine.packing
         return group if group.key is not None else packing.group(group.request, group.delivery)
 
@@ -137,7 +138,7 @@ class RetryInPlace(StartStream):
         super()._close()
 
     def _end_waiting(self) -> None:
-        """Add the refusals of the starts that back off: nothing of them is in flight."""
+        """Add the refusals of the starts that back off: none of them is in flight."""
         for at in sorted(self._backing_off):
             start = self._refused.pop(at).start
             self._engine.count(start)

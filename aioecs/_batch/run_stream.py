@@ -1,4 +1,4 @@
-"""Many RunTask requests: equal ones share calls, and what ECS refuses for want of capacity waits for it."""
+"""Many RunTask requests: equal ones share calls, and starts refused for want of capacity wait for it."""
 
 from __future__ import annotations
 
@@ -36,9 +36,10 @@ class RunStream(RetryInPlace):
                 self._queue(entry, group)
 
     def _may_pass(self, start: StartResult, batch_call: BatchCall | None, /) -> bool:
-        """Tell whether to wait for capacity.
+        """Return whether to wait for capacity.
 
-        A call whose client token is known elsewhere can only be sent again as a whole: it waits while none of it runs.
+        A call whose client token is known elsewhere can only be sent again as a whole: it waits only if none of it
+        runs.
         """
         if not passes_with_capacity(start):
             return False

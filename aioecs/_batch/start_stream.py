@@ -1,4 +1,4 @@
-"""A stream of many requests: they are drawn as they are needed, and their results given out as they settle."""
+"""A stream of many requests: they are drawn as they are needed, and their results are yielded as they settle."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from aioecs._model.limits import INSTANCES_PER_CALL, expect
 from aioecs._model.options import OnCancel
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.start_result import StartResult
-from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, fired, reason_of
+from aioecs._runtime.cancellation_monitor import CancellationMonitor, Source, fired, reason_of
 from aioecs._runtime.client_core import Core
 from aioecs._runtime.event_emitter import emit_start_settled
 from aioecs.errors import ClientStateError, ECSError, InvalidRequest, StartCancelled
 
 Requests = Iterable[StartTaskRequest] | AsyncIterable[StartTaskRequest]
-DRAW_SLICE = 0.001  # in seconds: how long requests are drawn before results are given out again
-DRAW_AHEAD = 2  # calls' worth of starts drawn ahead for each slot: more would only grow old in the garbage collector
+DRAW_SLICE = 0.001  # in seconds: how long requests are drawn before results are yielded again
+DRAW_AHEAD = 2  # calls' worth of starts drawn ahead for each slot: more would only burden the garbage collector
 MIN_DRAW_AHEAD = 80  # starts that are drawn ahead, however few slots there are
 
 
 class StartStream:
-    """Many requests: drawn as they are needed, their results given out as they settle."""
+    """Many requests: drawn as they are needed, their results yielded as they settle."""
 
     def __init__(
         self,
         engine: Engine,
         group_of: Callable[[StartTaskRequest, int], Group],
         on_cancel: OnCancel,
-        source: Cancellable | None,
+        source: Source | None,
         *,
         keep: bool = False,
     ) -> None:
@@ -53,8 +53,7 @@ class StartStream:
         self._may_draw = asyncio.Event()
         self._draw_limit = max(DRAW_AHEAD * INSTANCES_PER_CALL * engine.core.concurrency.size, MIN_DRAW_AHEAD)
         self._drawn = 0
-        self._exhausted = False
-        self._ending = False
+        self._exhausted = self._ending = False
         self._scope_cancelled = self._settling_ended = False
         self._drawing_task: asyncio.Task[None] | None = None
         self._drawing_error: BaseException | None = None
@@ -64,15 +63,15 @@ class StartStream:
         self._shared: set[str] = set()
         """Tokens of calls that other callers wait for too."""
         self.error: ECSError | None = None
-        """The error of the first call that had no answer."""
+        """The first error of a call."""
 
-    # ------------------------------------------------------------------------------------------------ giving out
+    # ------------------------------------------------------------------------------------------------ yielding
 
     async def starts(self, requests: Requests) -> AsyncGenerator[StartResult]:
         """Yield the results as they settle.
 
-        Whatever ends it early, an error of the requests' own included, withdraws the open starts and waits until they
-        have settled; a StartCancelled behind what is raised then has the results that were not given out.
+        An early end, as by an error that the requests themselves raise, withdraws the open starts and waits until they
+        have settled; the raised error's cause or context is a StartCancelled with the results that were not yielded.
         """
         await refuse_if_cancelled(None, partial(cancelled_of, ()))
         results = self._results
@@ -100,17 +99,17 @@ class StartStream:
                         await self._next_wake()
         except asyncio.CancelledError as first:
             await self._settle()
-            raise first from self._not_given_out(None)
+            raise first from self._undelivered(None)
         except Exception as error:
             await self._settle()
-            cancelled = self._not_given_out(f"the requests raised {type(error).__name__}")
+            cancelled = self._undelivered(f"the requests raised {type(error).__name__}")
             cancelled.__context__, error.__context__ = error.__context__, cancelled
             raise
         finally:
             if self._drawing_task is not None:
                 self._drawing_task.cancel()
             self._close()
-            results.emit_rest()
+            results.emit_undelivered()
             self._core.report(tuple(results.ready), "left")
 
     async def report(self, requests: Requests) -> None:
@@ -131,16 +130,16 @@ class StartStream:
         self._exhausted = self._ending
         return iter(())
 
-    def _not_given_out(self, reason: str | None) -> StartCancelled:
-        """Return an error that has the results that nobody was given."""
+    def _undelivered(self, reason: str | None) -> StartCancelled:
+        """Return an error with the results that no caller received."""
         results = self._results
         starts = results.kept() if results.keeps else tuple(results.ready)
-        results.emit_rest()
+        results.emit_undelivered()
         results.ready.clear()
         return cancelled_of(starts, reason, None)
 
     async def _settle(self) -> None:
-        """Wait until all has settled, `settle` seconds at most, or until a second cancel."""
+        """Wait until all starts have settled, `settle` seconds at most, or until a second cancel."""
         self._on_scope_cancelled()
         with anyio.CancelScope(shield=True):
             try:
@@ -154,7 +153,7 @@ class StartStream:
         return self._results.kept()
 
     def open_starts(self) -> list[StartResult]:
-        """Return what is known of each start that was drawn and not given out yet."""
+        """Return what is known of each start that was drawn and not yielded yet."""
         return [*self._results.ready, *map(self._known_result, self._entries.values())]
 
     def _known_result(self, entry: Entry) -> StartResult:
@@ -175,7 +174,7 @@ class StartStream:
     def settled(self, entry: Entry, start: StartResult, error: ECSError | None, _: BatchCall | None, /) -> None:
         """Take the result of one start."""
         if self._entries.pop(entry.at, None) is None:
-            if not self._settling_ended and self._core.emit is not None:  # else it was reported as it was known then
+            if not self._settling_ended and self._core.emit is not None:  # else it was emitted when the settling ended
                 emit_start_settled(self._core.emit, (start,))
             self._core.report((start,), "left")
             return
@@ -186,6 +185,9 @@ class StartStream:
             self.error = error
         if error is not None and self._stopped is None and start.outcome is not STARTED and ends_all(error):
             self._stop(error)
+
+    def looked_up(self, entry: Entry, now: bool, /) -> None:
+        """Do nothing: its result follows in any case."""
 
     def _add_result(self, at: int, start: StartResult) -> None:
         self._results.add(at, start)
@@ -209,15 +211,15 @@ class StartStream:
             except StopIteration:
                 self._exhausted = True
                 return
-            except Exception as error:  # noqa: BLE001 the caller's own, which goes to the caller
+            except Exception as error:  # noqa: BLE001 the caller's own error is raised to the caller
                 self._drawing_error = error
                 return
 
     def _make_progress(self) -> None:
-        """Do what has become due while the caller draws from the stream."""
+        """Do what has become due while the caller iterates."""
 
     async def _wait_for_more(self) -> bool:
-        """Wait for what is to be sent later, once all that was drawn has settled; False when there is nothing."""
+        """Wait for starts that are to be sent later, once all drawn ones have settled; False if there are none."""
         return False
 
     def _next_number(self) -> int:
@@ -246,9 +248,9 @@ class StartStream:
                     await self._may_draw.wait()
         except asyncio.CancelledError:
             if not self._ending:
-                self._drawing_error = ClientStateError("no more requests were drawn: their drawing was cancelled")
+                self._drawing_error = ClientStateError("no more requests were drawn: the drawing was cancelled")
             raise
-        except Exception as error:  # noqa: BLE001 the caller's own, which goes to the caller
+        except Exception as error:  # noqa: BLE001 the caller's own error is raised to the caller
             self._drawing_error = error
         finally:
             self._exhausted = True
@@ -258,8 +260,8 @@ class StartStream:
         """Queue the starts of a request; one that breaks a rule is NOT_SENT, and fails no other."""
         if type(request) is not StartTaskRequest:
             expect(request, StartTaskRequest)
-        held = request.container_instances
-        instances = held if isinstance(held, tuple) and held else ("",)
+        named = request.container_instances
+        instances = named if isinstance(named, tuple) and named else ("",)
         error = self._stopped
         group: Group | None = None
         for at, instance in enumerate(instances):
@@ -286,7 +288,7 @@ class StartStream:
         self._wake.set()
 
     def _cancelled_now(self) -> bool:
-        """Check the scope or token once more, in the last moment before the caller gets a result or the end."""
+        """Check the scope or token once more, right before the caller gets a result or the end."""
         if self._scope_cancelled or self._source is None or not fired(self._source):
             return False
         self._on_scope_cancelled()
@@ -302,14 +304,14 @@ class StartStream:
             self._withdraw(reason_of(self._source) or "cancelled")
 
     def _stop(self, error: ECSError | None) -> None:
-        """End early: what is queued would meet the same error."""
+        """End early: queued starts would fail with the same error."""
         self._stopped = error
         self._end_drawing()
         queued = [entry for entry in self._entries.values() if entry.stage is QUEUED]
         self._engine.withdraw_some(queued, "keep", "ended early")
 
     def _withdraw(self, why: str) -> None:
-        """Withdraw the open starts, and stop the tasks of settled starts that the caller was not given."""
+        """Withdraw the open starts, and stop the tasks of settled starts that the caller has not received."""
         entries = list(self._entries.values())
         self._results.withdraw(self._next_number, self._stops)
         self._engine.withdraw_some(entries, self._on_cancel, why)
@@ -324,15 +326,17 @@ class StartStream:
         return True
 
     def _end_settling(self) -> None:
-        """Wait no longer: the results are what is known now; the final outcomes are reported to `on_settled`."""
+        """End the wait: the results are what is known now; the final outcomes are reported to `on_settled`."""
         self._settling_ended = True
+        if self._entries and self._longest_wait():
+            self._core.settling.give_up(self._settling_id, map(known_result, self._entries.values()))
         entries, self._entries = self._entries, {}
         for at, entry in entries.items():
             self._add_result(at, self._known_result(entry))
         self._wake.set()
 
     def _close(self) -> None:
-        """Withdraw all starts whose results nobody will be given."""
+        """Withdraw all starts whose results no caller will receive."""
         if self._settle_timer is not None:
             self._settle_timer.cancel()
             self._core.settling.end(self._settling_id)

@@ -11,21 +11,21 @@ from aioecs._runtime.event_emitter import emit_start_settled
 
 
 class StreamResults:
-    """Holds settled starts until they are the caller's: yielded one by one, or taken into a report.
+    """Holds settled starts until the caller receives them: yielded one by one, or in a report.
 
     The event of a settled start is emitted when the caller gets it. Until then a cancel may still stop its task.
     """
 
     def __init__(self, core: Core, *, keep: bool) -> None:
         self.ready: deque[StartResult] = deque()
-        """Results that the caller has not been given yet, where it iterates."""
+        """Results that the caller has not received yet, where it iterates."""
         self.keeps = keep
         self.yields = True
-        """Whether the caller iterates; False where it is given a report in the end."""
+        """Whether the caller iterates; False where it gets a report in the end."""
         self._emit = core.emit
         self._kept: dict[int, StartResult] = {}
         self._unreported: dict[int, StartResult] = {}
-        """Results since the caller's task last ran, where it is given a report."""
+        """Results since the caller's task last ran, where it gets a report."""
 
     def add(self, at: int, start: StartResult) -> None:
         """Add a result; `at` is its number in the stream."""
@@ -37,7 +37,7 @@ class StreamResults:
             self._unreported[at] = start
 
     def next(self) -> StartResult:
-        """Give the next result to the caller; from here on it stays true."""
+        """Return the next result for the caller; from here on it must stay true."""
         start = self.ready.popleft()
         if self._emit is not None:
             emit_start_settled(self._emit, (start,))
@@ -49,13 +49,13 @@ class StreamResults:
         return bool(self._unreported)
 
     def report(self) -> None:
-        """Take new results into the report, in the caller's own task: from here on they are the caller's."""
+        """Add new results to the report, in the caller's own task: from here on they must stay true."""
         unreported, self._unreported = self._unreported, {}
         if self._emit is not None:
             emit_start_settled(self._emit, tuple(unreported.values()))
 
-    def emit_rest(self) -> None:
-        """Emit the events of all results that the caller has not been given."""
+    def emit_undelivered(self) -> None:
+        """Emit the events of all results that the caller has not received."""
         unreported, self._unreported = self._unreported, {}
         if self._emit is not None:
             emit_start_settled(self._emit, (*self.ready, *unreported.values()))
@@ -65,7 +65,7 @@ class StreamResults:
         return tuple([self._kept[at] for at in sorted(self._kept)])
 
     def withdraw(self, number: Callable[[], int], stops: Callable[[int, StartResult], bool]) -> None:
-        """Drop each result that the caller has not been given and whose task `stops` begins to stop.
+        """Drop each result that the caller has not received and whose task `stops` begins to stop.
 
         Results that were ready get a new number from `number`, by which the stop is reported.
         """

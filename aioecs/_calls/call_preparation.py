@@ -1,4 +1,4 @@
-"""From a request to a call: checked, given its token and its clocks. Nothing is begun here, signed or sent."""
+"""Prepares calls: checks a request, gives it its token and its clocks. Nothing is begun, signed or sent here."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ Asked = TypeVar("Asked", StartTaskRequest, RunTaskRequest)
 def fresh_token() -> str:
     """Make a new token.
 
-    Its random bytes are drawn anew each time: a store of them would be shared by what is forked, or restored from one
-    snapshot.
+    Its random bytes are read anew each time: processes that are forked, or restored from one snapshot, would share a
+    store of them.
     """
     return tokens.fresh(os.urandom(tokens.ENTROPY))
 
 
 def _check_key(request: StartTaskRequest | RunTaskRequest, key: object) -> None:
-    """Hold an idempotency key against the rules.
+    """Check an idempotency key.
 
     Raises:
-        InvalidRequest: it is no text, or the request has a token of its own where the key's would go.
+        InvalidRequest: it isn't a non-empty string, or the request has a token of its own where the key's would go.
     """
     if not (isinstance(key, str) and key):
         raise InvalidRequest("idempotency_key", "a string that isn't empty", f"a {type(key).__name__}")
@@ -45,37 +45,37 @@ def _check_key(request: StartTaskRequest | RunTaskRequest, key: object) -> None:
         if request.client_token is not None:
             raise InvalidRequest("idempotency_key", "goes without client_token: the key makes the client token")
     elif request.started_by is not None:
-        raise InvalidRequest("idempotency_key", "goes without started_by: the key makes the token that stands there")
+        raise InvalidRequest("idempotency_key", "goes without started_by: the key makes the token that goes there")
 
 
 @attrs.define(eq=False)
 class Preparer:
-    """Makes the calls of one client, and holds the reconcilers that look them up."""
+    """Prepares the calls of one client, and holds the reconcilers that look them up."""
 
     core: Core
     region: str | None
-    """The Region that ARNs are held against; None where the endpoint is the caller's own."""
-    paced: bool
+    """The Region that ARNs must name; None where the endpoint is the caller's own."""
+    rate_limited: bool
     tag_tokens: bool
     reconcilers: dict[str | None, Reconciler] = attrs.Factory(dict)
     """By cluster."""
     partition: str = attrs.field(default=attrs.Factory(lambda own: own.core.transport.partition, takes_self=True))
-    """Where requests go, which ARNs are held against."""
+    """The AWS partition that ARNs must name."""
 
     def check(self, request: StartTaskRequest | RunTaskRequest, *, any_number: bool = False) -> None:
-        """Hold a request against every documented limit."""
+        """Check a request against every documented limit."""
         if not isinstance(request, RunTaskRequest):
             limits.expect(request, StartTaskRequest)
         limits.check(request, any_number=any_number, region=self.region, partition=self.partition)
 
     def fits(self, request: StartTaskRequest) -> bool:
-        """Tell whether its instances, of any number, keep the rules; what else is in it isn't looked at."""
+        """Return whether its instances, of any number, keep the rules; its other members aren't checked."""
         return limits.fits(request, self.region, self.partition)
 
     def call(
         self, request: StartTaskRequest | RunTaskRequest, key: Any, delivery: Delivery, *, fan_out: bool = False
     ) -> Call:
-        """Prepare a call. What fans out was checked when it was asked for, and belongs to no scope that could end it.
+        """Prepare a call. A fan-out was checked when it was requested, and no scope around it can end it.
 
         Raises:
             InvalidRequest: a documented rule is broken.
@@ -87,7 +87,7 @@ class Preparer:
         token = tokens.derived(key) if key is not None else fresh_token()
         tagged = self.tag_tokens and request.started_by is not None
         if not fan_out and not tagged:
-            self.check(request)  # before the token comes in, which keeps the rules: the JSON is written by then
+            self.check(request)  # without the token, which keeps the rules; the JSON is written by then
         shares_token = False
         sent_as: StartTaskRequest | RunTaskRequest
         if isinstance(request, RunTaskRequest):
@@ -105,9 +105,9 @@ class Preparer:
             retries=core.retries,
             delivery=delivery,
             deadline=core.now + core.timeouts.call,
-            horizon=float("inf") if fan_out else anyio.current_effective_deadline(),
+            scope_deadline=float("inf") if fan_out else anyio.current_effective_deadline(),
             epoch=time.time() - core.now,
-            paced=self.paced,
+            rate_limited=self.rate_limited,
             keyed=key is not None,
             adopts=adopts,
             has_lookup=sent_as.started_by is not None,
@@ -116,9 +116,9 @@ class Preparer:
         return Call(core, record, sent_as, self.reconciler(request.cluster))
 
     def _with_client_token(self, request: RunTaskRequest, token: str) -> tuple[RunTaskRequest, str, bool]:
-        """Return a RunTask as it is sent, its token, and whether what bears it is certainly ours.
+        """Return a RunTask as it is sent, its token, and whether every task that bears the token is this client's.
 
-        With a `client_token` of the caller's the request is sent as it is given: one made elsewhere must equal it.
+        With a `client_token` of the caller's the request is sent unchanged: a repeat from elsewhere must equal it.
         """
         if request.client_token is not None:
             return request, request.client_token, False
@@ -126,7 +126,7 @@ class Preparer:
         return marked.replace(client_token=token), token, adopts
 
     def _with_token(self, request: Asked, token: str) -> tuple[Asked, str, bool]:
-        """Return the request as it is sent, the token to look it up by, and whether what bears it is certainly ours."""
+        """Return the request as it is sent, its token, and whether every task that bears the token is this client's."""
         if request.started_by is None:
             return request.replace(started_by=token), token, True
         if not self.tag_tokens:
@@ -134,7 +134,7 @@ class Preparer:
         return request.replace(tags=(*(request.tags or ()), Tag(key=TAG, value=token))), token, True
 
     def reconciler(self, cluster: str | None) -> Reconciler:
-        """Return what looks up the ambiguous calls of a cluster."""
+        """Return the reconciler of a cluster."""
         reconciler = self.reconcilers.get(cluster)
         if reconciler is None:
             reconciler = self.reconcilers[cluster] = Reconciler(self.core, cluster)

@@ -1,8 +1,8 @@
-"""Waits for a call on behalf of a caller: what ends the wait, what that does to the call, what the caller is told.
+"""Waits for a call on behalf of a caller: what ends the wait, its effect on the call, and what the caller receives.
 
-The request is in flight in a task of the client's; the caller only waits, so nothing that happens to it can lose an
-answer. A first cancel withdraws the call for this caller, and waits for its outcome, `settle` seconds at most. A second
-one ends the wait, not the settling, which goes on in the background.
+The request is in flight in a background task; the caller only waits, so a cancel of the caller can't lose an answer. A
+first cancel withdraws the call for this caller, and waits for its outcome, `settle` seconds at most. A second one ends
+the wait, not the settling, which goes on in the background.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ import attrs
 from aioecs._calls.call import Call
 from aioecs._logic.calls.call_record import CallRecord
 from aioecs._logic.calls.call_result import cancelled
+from aioecs._logic.calls.time_limit import TimeLimit
 from aioecs._model.options import OnCancel
 from aioecs._model.shapes.run_task import RunTaskResponse
 from aioecs._model.shapes.start_task_response import StartTaskResponse
 from aioecs._model.start_result import Outcome
 from aioecs._runtime.admission import AdmissionGate
 from aioecs._runtime.cancel_token import CancelToken
-from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, fired, reason_of, resolve
+from aioecs._runtime.cancellation_monitor import CancellationMonitor, Source, fired, fired_part, reason_of, resolve
 from aioecs._runtime.settling_log import SettlingLog
 from aioecs.errors import CallCancelled, ECSError, StartCancelled
 
@@ -36,54 +37,43 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class PendingOutcome(Protocol[R_co]):
-    """What a caller can wait for: a call that it shares, a request of a batch, or a StopTask."""
+    """What a caller can wait for: a call it shares, a request of a batch, or a StopTask."""
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more comes of it."""
-        ...
+        """Whether its outcome is final."""
 
     @property
-    def can_be_cut(self) -> bool:
+    def can_end_now(self) -> bool:
         """Whether leaving it ends it at once."""
-        ...
 
-    def end_or(self) -> asyncio.Future[None]:
-        """Return a future that its end resolves."""
-        ...
+    def end_waiter(self) -> asyncio.Future[None]:
+        """Return a future that is resolved at its end."""
 
     def join(self) -> None:
         """Begin to wait."""
-        ...
 
     def leave(self, on_cancel: OnCancel, why: str) -> None:
         """Withdraw it, for this caller."""
-        ...
 
     def outcome_undelivered(self, *, once_ended: bool = True) -> None:
-        """Say that this caller leaves without the final outcome."""
-        ...
+        """Note that this caller leaves without the final outcome."""
 
     @property
     def settling(self) -> SettlingLog:
-        """Where to say what is waited for."""
-        ...
+        """The log of what cancelled callers still wait for."""
 
     def described(self) -> str:
-        """Say in a few words what it is."""
-        ...
+        """Describe it briefly, for the log."""
 
-    def given(self) -> None:
-        """Note that a caller is told now what is known: that stays true from here on."""
-        ...
+    def note_delivered(self) -> None:
+        """Note that a caller now receives what is known: that must stay true."""
 
-    def verdict(self) -> R_co | ECSError:
-        """Return what it came to."""
-        ...
+    def result(self) -> R_co | ECSError:
+        """Return its response, or the error to raise."""
 
     def cancelled(self, reason: str | None, source: object) -> CallCancelled:
-        """Return what a cancelled caller is told."""
-        ...
+        """Return the error that a cancelled caller receives."""
 
 
 @attrs.define(eq=False)
@@ -95,8 +85,8 @@ class SharedCall:
     """Callers that have not withdrawn it."""
     listening: int = 0
     """Callers that have not left yet, those that have withdrawn it and wait for the outcome among them."""
-    told_started: bool = False
-    """A caller was told that a task of the call runs: no later cancel stops it."""
+    reported_started: bool = False
+    """A caller received a task of the call as started: no later cancel stops it."""
 
     @property
     def ended(self) -> bool:
@@ -104,13 +94,13 @@ class SharedCall:
         return self.call.ended
 
     @property
-    def can_be_cut(self) -> bool:
+    def can_end_now(self) -> bool:
         """Whether a withdrawal ends the call at once."""
-        return self.call.can_be_cut
+        return self.call.can_end_now
 
-    def end_or(self) -> asyncio.Future[None]:
-        """Return a future that the end of the call resolves."""
-        return self.call.end_or()
+    def end_waiter(self) -> asyncio.Future[None]:
+        """Return a future that is resolved at the end of the call."""
+        return self.call.end_waiter()
 
     def join(self) -> None:
         """Add a caller."""
@@ -118,65 +108,63 @@ class SharedCall:
         self.listening += 1
 
     def outcome_undelivered(self, *, once_ended: bool = True) -> None:
-        """Say so of the call, unless another still waits for it."""
+        """Note it of the call, unless another caller still waits for it."""
         self.listening -= 1
         if not self.waiting and not self.listening and (once_ended or not self.call.ended):
             self.call.outcome_undelivered()
 
     @property
     def settling(self) -> SettlingLog:
-        """Where to say what is waited for."""
+        """The log of what cancelled callers still wait for."""
         return self.call.core.settling
 
     def described(self) -> str:
-        """Say in a few words what it is."""
+        """Describe it briefly, for the log."""
         record = self.call.record
         return f"{record.operation} of {record.request.task_definition} with token {record.token}"
 
-    def given(self) -> None:
-        """Note what a caller is told: a task of which one was told that it runs is stopped for no other."""
-        self.told_started = self.told_started or Outcome.STARTED in self.call.record.outcomes()
+    def note_delivered(self) -> None:
+        """Note what a caller receives: a task that one caller received as started is stopped for no other."""
+        self.reported_started = self.reported_started or Outcome.STARTED in self.call.record.outcomes()
 
-    def verdict(self) -> StartTaskResponse | RunTaskResponse | ECSError:
-        """Return what the call came to."""
-        return self.call.verdict()
+    def result(self) -> StartTaskResponse | RunTaskResponse | ECSError:
+        """Return the response of the call, or the error to raise."""
+        return self.call.result()
 
     def cancelled(self, reason: str | None, source: object) -> StartCancelled:
-        """Return what a cancelled caller is told."""
+        """Return the error that a cancelled caller receives."""
         return cancelled(self.call.record, reason, source)
 
     @property
     def over(self) -> bool:
-        """Whether it was withdrawn and nothing more will come of it."""
+        """Whether it was withdrawn and has ended."""
         return self.call.withdrawn is not None and self.call.ended
 
     def extend_clock(self, record: CallRecord) -> None:
-        """Give the call the time of one that is to share it: nobody's clock cuts another's short."""
+        """Extend the call's clock to that of a call that is to share it: no caller's clock cuts another's short."""
         shared = self.call.record
         shared.deadline = max(shared.deadline, record.deadline)
-        shared.horizon = max(shared.horizon, record.horizon)
+        shared.scope_deadline = max(shared.scope_deadline, record.scope_deadline)
 
     def leave(self, on_cancel: OnCancel, why: str) -> None:
         """Withdraw it for one caller."""
         self.waiting -= 1
         if self.waiting == 0:
-            self.call.withdraw("keep" if self.told_started and on_cancel == "stop" else on_cancel, why)
+            self.call.withdraw("keep" if self.reported_started and on_cancel == "stop" else on_cancel, why)
 
 
 class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
     """One caller's wait."""
 
-    def __init__(
-        self, awaited: PendingOutcome[R], source: Cancellable | None, on_cancel: OnCancel, settle: float
-    ) -> None:
+    def __init__(self, awaited: PendingOutcome[R], source: Source | None, on_cancel: OnCancel, settle: float) -> None:
         self._awaited = awaited
         self._source = source
         self._on_cancel: OnCancel = on_cancel
         self._settle = settle
         self._left = False
-        self._fired = False
-        self._told = False
-        self._waiter = self._awaited.end_or()
+        self._fired: Source | None = None  # the part of the source that has withdrawn the call
+        self._delivered = False
+        self._waiter = self._awaited.end_waiter()
         self._watch = CancellationMonitor.here().watch(source, self._source_fired) if source is not None else None
         self._settle_timer: asyncio.TimerHandle | None = None
         self._settling_number = -1
@@ -192,7 +180,7 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
     ) -> None:
         if self._watch is not None:
             self._watch.__exit__(None, None, None)
-        if not self._told:  # closed, or struck by a KeyboardInterrupt
+        if not self._delivered:  # closed, or interrupted by a KeyboardInterrupt
             self._leave("left")
             self._awaited.outcome_undelivered()
         if self._settle_timer is not None:
@@ -200,28 +188,30 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
             self._awaited.settling.end(self._settling_number)
 
     async def answer(self) -> R:
-        """Wait for the call, and return or raise what it came to."""
-        first = await self._ended()
+        """Wait for the call, and return its response or raise its error."""
+        first = await self._wait_for_end()
         if not self._left:
-            self._told = True
-            self._awaited.given()
-            return self._answer()
+            self._delivered = True
+            self._awaited.note_delivered()
+            return self._result_or_raise()
         if first is None:
             first = await cancelled_around()
-        truth = self._awaited.cancelled(reason_of(self._source) if self._fired else None, self._blamed())
-        self._told = True
-        self._awaited.given()
+        truth = self._awaited.cancelled(reason_of(self._fired), self._fired)
+        if self._settle_timer is not None and not self._awaited.ended:
+            self._awaited.settling.give_up(self._settling_number, truth.starts)
+        self._delivered = True
+        self._awaited.note_delivered()
         self._awaited.outcome_undelivered(once_ended=first is not None)
         if first is not None:
             raise first from truth
         raise truth
 
-    async def _ended(self) -> asyncio.CancelledError | None:
-        """Wait until there is something to tell, and return the cancel of the caller's task if one came.
+    async def _wait_for_end(self) -> asyncio.CancelledError | None:
+        """Wait until the caller can go on, and return the cancel of its task if one came.
 
-        This is the one place that decides between an answer and a cancel that come together. A cancel that comes
-        before the caller goes on with the answer wins, and what the call started is stopped if `on_cancel` says so;
-        whatever comes later is too late, and the answer stands.
+        This is the one place that decides between an answer and a cancel that arrive together. A cancel that arrives
+        before the caller goes on with the answer wins, and what the call started is stopped if `on_cancel` says so. A
+        later one is too late, and the answer stands.
         """
         waiter = None
         while waiter is not self._waiter:
@@ -230,52 +220,56 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
                 await waiter
             except asyncio.CancelledError as cancelled_here:
                 if not self._is_second():
-                    await self._settled()
+                    await self._wait_settled()
                 return cancelled_here
             if self._source is not None and not self._left and fired(self._source):
                 self._source_fired()
         return None
 
-    def _answer(self) -> R:
-        verdict = self._awaited.verdict()
-        if isinstance(verdict, ECSError):
-            raise verdict
-        return verdict
-
-    def _blamed(self) -> object:
-        return self._source if self._fired else None
+    def _result_or_raise(self) -> R:
+        result = self._awaited.result()
+        if isinstance(result, ECSError):
+            raise result
+        return result
 
     def _is_second(self) -> bool:
-        """Tell a second cancel from the passed scope's own, which the monitor may have seen before it came here."""
-        own = isinstance(self._source, anyio.CancelScope) and anyio.current_effective_deadline() == float("-inf")
-        return self._fired and not own
+        """Return whether this is a second cancel, not the passed scope's own, which the monitor may have seen first."""
+        own = isinstance(self._fired, anyio.CancelScope) and anyio.current_effective_deadline() == float("-inf")
+        return self._fired is not None and not own
 
-    async def _settled(self) -> None:
-        """Wait on, shielded from the scopes that have cancelled us, until it is settled or a second cancel comes."""
+    async def _wait_settled(self) -> None:
+        """Wait on, shielded from the scopes that have cancelled the caller, until the call ends or a second cancel."""
         self._leave("cancelled")
         if self._waiter.cancelled():
-            self._waiter = self._awaited.end_or()
+            self._waiter = self._awaited.end_waiter()
         with anyio.CancelScope(shield=True), contextlib.suppress(asyncio.CancelledError):
             if not self._waiter.done():
                 await self._waiter
 
     def _source_fired(self) -> None:
-        if self._told or self._fired:
+        part = fired_part(self._source)
+        if self._delivered or part is None or part is self._fired:
             return
-        if self._left and isinstance(self._source, CancelToken):
-            self._end_wait()  # the second cancel: its caller was cancelled before
-        else:
-            self._fired = True
-            self._leave(reason_of(self._source) or "cancelled")
+        if self._ends_settling(part):
+            self._end_wait()
+        elif self._fired is None and not (self._left and isinstance(part, TimeLimit)):
+            self._fired = part
+            self._leave(reason_of(part) or "cancelled")
+
+    def _ends_settling(self, part: Source) -> bool:
+        """Return whether this is a second cancel, after the caller's own or after its time limit."""
+        if isinstance(self._fired, TimeLimit):
+            return True
+        return self._left and self._fired is None and isinstance(part, CancelToken)
 
     def _leave(self, why: str) -> None:
         if self._left:
             return
         self._left = True
-        at_once = self._on_cancel == "abandon" and not self._awaited.can_be_cut
+        at_once = self._on_cancel == "abandon" and not self._awaited.can_end_now
         self._awaited.leave(self._on_cancel, why)
-        if self._waiter.done():  # it was cancelled with its caller, or the withdrawal has undone the end
-            self._waiter = self._awaited.end_or()
+        if self._waiter.done():  # it was cancelled with its caller, or the withdrawal has reopened the call
+            self._waiter = self._awaited.end_waiter()
         if at_once or not self._settle:
             self._end_wait()
         else:
@@ -287,7 +281,7 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
 
 
 async def cancelled_around() -> asyncio.CancelledError | None:
-    """Let a scope that encloses the call, or a cancel of its task, be what the caller sees."""
+    """Return the pending cancel of an enclosing scope or of the caller's task, if there is one."""
     try:
         await anyio.lowlevel.checkpoint()
     except asyncio.CancelledError as around:
@@ -295,42 +289,41 @@ async def cancelled_around() -> asyncio.CancelledError | None:
     return None
 
 
-async def refuse_if_cancelled(source: Cancellable | None, tell: Callable[[str | None, object], ECSError]) -> None:
+async def refuse_if_cancelled(source: Source | None, cancelled_error: Callable[[str | None, object], ECSError]) -> None:
     """Raise before anything is begun, or even signed, if the scope or token has fired or the caller is cancelled.
 
-    `tell(reason, source)` makes what the caller is told, a StartCancelled where a start was asked for: that nothing
-    was sent.
+    `cancelled_error(reason, source)` makes the error: a StartCancelled where a start was requested. Nothing was sent.
 
     Raises:
         ECSError: it has fired; nothing was sent.
-        CancelledError: the caller is cancelled; what it is told is the cause.
+        CancelledError: the caller is cancelled; `cancelled_error` makes its cause.
     """
-    blamed = source if source is not None and fired(source) else None
+    blamed = fired_part(source)
     task = asyncio.current_task()
     around = anyio.current_effective_deadline() == float("-inf") or (task is not None and task.cancelling())
     if blamed is None and not around:
         return
     first = await cancelled_around()
     if blamed is None and first is None:
-        return  # a cancel that came long ago, and that somebody has swallowed
-    truth = tell(reason_of(blamed), blamed)
+        return  # an earlier cancel that the caller's own code has swallowed
+    truth = cancelled_error(reason_of(blamed), blamed)
     if first is not None:
         raise first from truth
     raise truth
 
 
 async def admit(
-    gate: AdmissionGate, source: Cancellable | None, tell: Callable[[str | None, object], Exception]
+    gate: AdmissionGate, source: Source | None, cancelled_error: Callable[[str | None, object], Exception]
 ) -> None:
-    """Wait at the admission gate; what fires meanwhile is noticed behind it, before anything is begun.
+    """Wait at the admission gate; a scope or token that fires meanwhile is noticed after it, before anything begins.
 
-    `tell(reason, source)` makes what a cancelled caller is told: that nothing was sent.
+    `cancelled_error(reason, source)` makes the error of a cancelled caller: nothing was sent.
 
     Raises:
-        CancelledError: the caller is cancelled; what it is told is the cause.
+        CancelledError: the caller is cancelled; `cancelled_error` makes its cause.
     """
     try:
         await gate.queue()
     except asyncio.CancelledError as first:
-        blamed = source if source is not None and fired(source) else None
-        raise first from tell(reason_of(blamed), blamed)
+        blamed = fired_part(source)
+        raise first from cancelled_error(reason_of(blamed), blamed)

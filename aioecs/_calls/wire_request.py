@@ -1,4 +1,4 @@
-"""What goes on the wire for a call, and what is read besides where an answer leaves out too much."""
+"""The request that is sent for a call, and the read that completes an answer with bare tasks."""
 
 from __future__ import annotations
 
@@ -28,21 +28,25 @@ def wire_request(
 
 
 def bare_tasks(answer: RunTaskResponse) -> list[str]:
-    """Return the ARNs of tasks of which ECS gave little more than that: stopped ones, to a token that it knows."""
-    tasks, _ = matching.sound(answer.tasks, ())
+    """Return the ARNs of tasks that ECS answered without members: stopped ones, to a `clientToken` that it knows."""
+    tasks, _ = matching.well_formed(answer.tasks, ())
     return [task.task_arn or "" for task in tasks if task.task_definition_arn is None]
 
 
 async def filled_in(
     core: Core, cluster: str | None, what: Answered[RunTaskResponse], bare: list[str]
 ) -> Answered[RunTaskResponse]:
-    """Return the answer with these tasks described; as it is where that fails."""
-    asked = DescribeTasksRequest(cluster=cluster, tasks=bare, include=[TaskField.TAGS])
+    """Return the answer with these tasks described; unchanged where that fails."""
+    request = DescribeTasksRequest(cluster=cluster, tasks=bare, include=[TaskField.TAGS])
     try:
-        read = await core.harmless(DESCRIBE_TASKS, asked, Priority.LOOK, within=core.timeouts.settle)
+        read = await core.call_with_retries(DESCRIBE_TASKS, request, Priority.LOOKUP, within=core.timeouts.settle)
     except ECSError as error:
-        log.info("RunTask gave tasks that have stopped, and they could not be described: %s", error)
+        log.info(
+            "RunTask gave tasks that have stopped, and they could not be described: %s",
+            error,
+            extra={"operation": "DescribeTasks", "error": type(error).__name__},
+        )
         return what
     described = {task.task_arn: task for task in read.answer.tasks}
-    tasks, _ = matching.sound(what.answer.tasks, ())
+    tasks, _ = matching.well_formed(what.answer.tasks, ())
     return Answered(what.answer.replace(tasks=[described.get(task.task_arn, task) for task in tasks]), what.request_id)

@@ -1,10 +1,11 @@
-"""The client: opening and closing it, and its starts of many tasks."""
+"""The client: what it is made with, and how it is opened and closed."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import AsyncIterable, Callable, Iterable
+import warnings
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from functools import cache
 from types import TracebackType
@@ -12,22 +13,15 @@ from typing import Any, Self
 
 import anyio
 
-from aioecs._batch.batch import Batch, session_of
-from aioecs._batch.batch_session import BatchSession
-from aioecs._batch.placement.placed_starts import place_all, place_one
-from aioecs._batch.placement.placement_context import OnCapacityShortage, PlacementContexts, options_of
+from aioecs._batch.placement.placement_context import OnCapacityShortage, PlacementContexts
 from aioecs._calls.call_preparation import Preparer
+from aioecs._client.access import Access
+from aioecs._client.loop_end import REMEDY, warn_left_open, watch_loop_end
 from aioecs._client.run import Runs
-from aioecs._client.starting import Starting
+from aioecs._client.starting_many import StartingMany
 from aioecs._model import limits
-from aioecs._model.batch_report import BatchReport
 from aioecs._model.options import Delivery, OnCancel, Retries, Timeouts, choice, of_kind, plain_function
 from aioecs._model.pacing import Pacing
-from aioecs._model.placement import Constraint, Placement, Spread
-from aioecs._model.shapes.run_task import RunTaskRequest
-from aioecs._model.shapes.start_task import StartTaskRequest
-from aioecs._model.shapes.start_task_response import StartTaskResponse
-from aioecs._runtime.cancellation_monitor import Cancellable, expect
 from aioecs._runtime.client_core import Core, OnSettled
 from aioecs._runtime.concurrency import ConcurrencyLimit
 from aioecs._runtime.event_emitter import OnEvent, make_emitter
@@ -38,12 +32,13 @@ from aioecs._waiters.task_poller import TaskPoller
 from aioecs.errors import ClientStateError
 
 
-class Client(Starting, Runs):
+class Client(StartingMany, Runs):
     """An async client for Amazon ECS that never starts a task twice, never loses one, and never lies about one.
 
-    An async context manager: `async with aioecs.Client(region_name="eu-west-1") as ecs: ...`. It may be entered in
-    one task and left in another, of one event loop. Leaving it waits for calls that have not settled, `timeouts.drain`
-    seconds at most; starts that are open then are logged as UNKNOWN with their token.
+    An async context manager: `async with aioecs.Client(region_name="eu-west-1") as ecs: ...`; or `aopen` and `aclose`,
+    for frameworks. It may be opened in one task and closed in another, of one event loop. Closing it waits for calls
+    that have not settled, `timeouts.drain` seconds at most; starts that are open then are logged as UNKNOWN with their
+    token. A client that is still open at the end of its event loop is closed then, and a warning says so.
 
     Args:
         region_name: the Region; by default as botocore finds it.
@@ -78,6 +73,8 @@ class Client(Starting, Runs):
         InvalidRequest: an argument is not what it must be.
         ConfigurationError: on entering, if there is no Region, or settings contradict each other.
     """
+
+    _state = "not entered"
 
     def __init__(
         self,
@@ -131,23 +128,72 @@ class Client(Starting, Runs):
         self._raw: Any = None
         self._transport: Any = None
         self._stack = AsyncExitStack()
-        self._state = "not entered"
+        self._closed = asyncio.Event()
+        self._loop_end: AsyncGenerator[None]
 
     # ---------------------------------------------------------------------------------------------- opening, closing
 
     async def __aenter__(self) -> Self:
+        return await self.aopen()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aopen(self) -> Self:
+        """Open the client, and return it: what `async with` does, for frameworks that open and close separately.
+
+            ecs = await aioecs.Client(region_name="eu-west-1").aopen()
+            ...
+            await ecs.aclose()
+
+        Open and close it in any tasks of one event loop. A cancel leaves nothing open.
+
+        Raises:
+            ClientStateError: it was opened before; make a new one.
+            ConfigurationError: there is no Region, or settings contradict each other.
+        """
         if self._state != "not entered":
-            raise ClientStateError(f"this client is {self._state}: make a new one, it can be entered once")
+            raise ClientStateError(f"this client is {self._state}: make a new one, it can be opened once")
         loop = _asyncio_loop()
-        self._state = "open"
+        self._state = "opening"
         try:
-            if not _wake_anyio.cache_info().currsize:
-                # In a context of its own: sniffio, where it is installed, keeps in a context variable that a loop runs.
-                await loop.run_in_executor(None, contextvars.Context().run, _wake_anyio)
-            self._transport, self._raw = await self._stack.enter_async_context(open_transport(self._settings))
+            await self._open(loop)
         except BaseException:
             self._state = "closed"
+            await self._stack.aclose()
             raise
+        self._state = "open"
+        return self
+
+    async def aclose(self) -> None:
+        """Close the client; a second time does nothing, and at the same time waits for the first.
+
+        Waits for what is in flight, `timeouts.drain` seconds at most; a cancel shortens that to `timeouts.settle`.
+        Starts that are open then are logged as UNKNOWN with their token. New calls are refused from now on.
+
+        Raises:
+            ClientStateError: it is being opened, or belongs to another event loop.
+        """
+        if self._state == "closing":
+            await self._closed.wait()
+        elif self._state in ("not entered", "closed"):
+            self._state = "closed"
+        else:
+            core = self._core()
+            self._state = "closing"
+            try:
+                await self._close(core)
+            finally:
+                self._state = "closed"
+                self._closed.set()
+
+    async def _open(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not _wake_anyio.cache_info().currsize:
+            # In a context of its own: sniffio, where it is installed, keeps in a context variable that a loop runs.
+            await loop.run_in_executor(None, contextvars.Context().run, _wake_anyio)
+        self._transport, self._raw = await self._stack.enter_async_context(open_transport(self._settings))
         core = self._opened = Core(
             transport=self._transport,
             concurrency=ConcurrencyLimit(min(self._settings.max_in_flight, self._settings.pool_size)),
@@ -156,6 +202,7 @@ class Client(Starting, Runs):
             loop=loop,
             on_cancel=self._on_cancel,
             on_settled=self._on_settled,
+            owner=self,
             emit=make_emitter(self._on_event),
             start_limiter=SharedLimiter.shared(self._transport.rate_limit_key, "starts", self._pacing),
             read_limiter=SharedLimiter.shared(self._transport.rate_limit_key, "reads", self._pacing),
@@ -163,29 +210,50 @@ class Client(Starting, Runs):
         self._preparer = Preparer(
             core,
             region=None if self._settings.endpoint_url is not None else self._transport.region,
-            paced=self._pacing is not None,
+            rate_limited=self._pacing is not None,
             tag_tokens=self._tag_tokens,
         )
         self._placement_contexts = PlacementContexts(self._preparer, self._on_capacity_shortage)
-        self._poller = TaskPoller(core, self._preparer.region)
-        return self
+        self._poller = TaskPoller(core, self._preparer.region, on_stopped=self._placement_contexts.task_ended)
+        self._loop_end = watch_loop_end(self._left_open)
+        await anext(self._loop_end)
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        core = self._core()
-        self._state = "closed"
+    async def _close(self, core: Core) -> None:
         self._poller.close()
+        self._close_logs()
         with anyio.CancelScope(shield=True):
             try:
                 await self._drain(core)
             finally:
+                await self._loop_end.aclose()
                 await self._stack.aclose()
 
+    async def _left_open(self) -> None:
+        """Close the client of an event loop that ends: whoever was to close it no longer runs."""
+        core = self._opened
+        if core is None or self._state != "open":
+            return
+        where = f"{core.transport.region} at {redact_url(core.transport.endpoint_url)}"
+        open_requests = len(core.background_tasks)
+        self._state = "closed"
+        self._closed.set()
+        try:
+            self._poller.close()
+            self._close_logs()
+            await self._end_background_tasks(core)
+            await self._stack.aclose()
+        finally:
+            warn_left_open(f"an aioecs.Client ({where})", open_requests)
+
+    def __del__(self) -> None:
+        if self._state == "open":
+            text = f"an aioecs.Client was left open, and its event loop has ended: {REMEDY}"
+            warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
+
     async def _drain(self, core: Core) -> None:
-        """Wait for what is on its way, and end what is left then; a cancel shortens the wait to `settle`."""
-        told_as = core.settling.begin(
-            lambda: f"{len(core.background_tasks)} requests of the client that is left", core.timeouts.drain
+        """Wait for what is in flight, and end what is left then; a cancel shortens the wait to `settle`."""
+        number = core.settling.begin(
+            lambda: f"{len(core.background_tasks)} requests of the client that is closed", core.timeouts.drain
         )
         try:
             await core.background_tasks.drained(core.timeouts.drain)
@@ -193,17 +261,22 @@ class Client(Starting, Runs):
             await core.background_tasks.drained(core.timeouts.settle)
             raise
         finally:
-            core.settling.end(told_as)
-            core.closing = True
-            core.background_tasks.cancel()
-            await core.background_tasks.drained(core.timeouts.settle)
-            core.deadlines.close()
+            core.settling.end(number)
+            await self._end_background_tasks(core)
+
+    async def _end_background_tasks(self, core: Core) -> None:
+        """End what is in flight: each open start is reported as it is known, UNKNOWN if its request was sent."""
+        core.closing = True
+        core.background_tasks.cancel()
+        await core.background_tasks.drained(core.timeouts.settle)
+        core.deadlines.close()
 
     def _core(self) -> Core:
         """Return the inside of the client, if it may be used here."""
         core = self._opened
         if core is None or self._state != "open":
-            raise ClientStateError(f"this client is {self._state}: use it inside `async with aioecs.Client(...)`")
+            text = "use it inside `async with aioecs.Client(...)`, or between `await client.aopen()` and `aclose()`"
+            raise ClientStateError(f"this client is {self._state}: {text}")
         if core.loop is not asyncio.get_running_loop():
             raise ClientStateError("this client belongs to another event loop: make one per loop")
         return core
@@ -234,181 +307,18 @@ class Client(Starting, Runs):
         self._core()
         return self._raw
 
-    def reached_by(self) -> tuple[Settings, str]:
-        """Return how it reaches ECS, and its Region: for those parts of aioecs that reach other services likewise."""
-        return self._settings, self._core().transport.region
+    def _access(self) -> Access:
+        core = self._core()
+        return Access(self._settings, core.transport.region, core.emit)
 
-    # ------------------------------------------------------------------------------------------------------ starting
 
-    async def start_tasks(
-        self,
-        requests: Iterable[StartTaskRequest] | AsyncIterable[StartTaskRequest],
-        cancel_scope: Cancellable | None = None,
-        *,
-        idempotency_key: Callable[[StartTaskRequest], str] | None = None,
-        wait_for_capacity: float = 0.0,
-        on_cancel: OnCancel | None = None,
-        delivery: Delivery | None = None,
-    ) -> BatchReport:
-        """Start the tasks of many requests, each naming any number of instances; one start never fails another.
+def access_of(client: Client) -> Access:
+    """Return how a client reaches AWS, for those parts of aioecs that reach other services likewise.
 
-        The requests are drawn as they are needed. `idempotency_key(request)` gives a request a key of its own.
-        A start that ECS refuses for want of capacity (`RESOURCE:*`) or of an agent (`AGENT`) is sent again to the same
-        instance for `wait_for_capacity` seconds from its first refusal; by default it is not. A cancel ends the
-        drawing; open starts end as `on_cancel` says, and those that wait for capacity are REFUSED.
-
-        Raises:
-            InvalidRequest: a request breaks a documented rule; what had been begun is withdrawn.
-            StartCancelled: the scope or token fired; `starts` has what was drawn until then, in order.
-        """
-        expect(cancel_scope)
-        async with self.batch(idempotency_key=idempotency_key, on_cancel=on_cancel, delivery=delivery) as batch:
-            return await session_of(batch).report(requests, cancel_scope, wait_for_capacity=wait_for_capacity)
-
-    async def run_tasks(
-        self,
-        requests: Iterable[RunTaskRequest] | AsyncIterable[RunTaskRequest],
-        cancel_scope: Cancellable | None = None,
-        *,
-        idempotency_key: Callable[[RunTaskRequest], str] | None = None,
-        wait_for_capacity: float = 0.0,
-        on_cancel: OnCancel | None = None,
-    ) -> BatchReport:
-        """Let ECS place and start the tasks of many requests, each of one to ten; one start never fails another.
-
-        The requests are drawn as they are needed. Equal ones share calls of ten tasks, each call with a `client_token`
-        of its own; `idempotency_key(request)` gives a request a key of its own, and it then shares no call.
-
-        What ECS refuses for want of capacity is sent again for `wait_for_capacity` seconds from its first refusal: by
-        default it is not. That are `RESOURCE:*`, what AWS Fargate says of its capacity or of the account's limit, and
-        capacity providers without instances; any other reason is final. A request with a key or a `client_token` of its
-        own is sent again only while none of its tasks runs, with the same token.
-
-        Raises:
-            InvalidRequest: an argument is not what it must be; what had been begun is withdrawn.
-            StartCancelled: the scope or token fired; `starts` has what was drawn until then, in order.
-        """
-        expect(cancel_scope)
-        async with self.batch(idempotency_key=idempotency_key, on_cancel=on_cancel) as batch:
-            return await session_of(batch).run_report(requests, cancel_scope, wait_for_capacity=wait_for_capacity)
-
-    def batch(
-        self,
-        *,
-        idempotency_key: Callable[[Any], str] | None = None,
-        on_cancel: OnCancel | None = None,
-        delivery: Delivery | None = None,
-        window: float = 0.002,
-        drain: float | None = None,
-    ) -> Batch:
-        """Return the engine of `start_tasks` with a life of its own: `async with client.batch() as batch`.
-
-        Args:
-            idempotency_key: gives each request a key of its own; it then shares no call.
-            on_cancel, delivery: as the client's, for what this batch starts.
-            window: how long a start waits for equal ones to share its call with, in seconds.
-            drain: how long leaving the block waits for what is on its way, in seconds; None waits for all of it.
-        """
-        session = BatchSession(
-            self._core(),
-            self._preparer,
-            self._placement_contexts,
-            idempotency_key=idempotency_key,
-            on_cancel=self._policy(on_cancel),
-            delivery=self._chosen_delivery(delivery),
-            window=window,
-            drain=drain,
-        )
-        return Batch(session)
-
-    async def place_task(
-        self,
-        request: StartTaskRequest,
-        cancel_scope: Cancellable | None = None,
-        *,
-        placement: Placement = Spread(),  # noqa: B008 frozen
-        constraints: Iterable[Constraint] = (),
-        instances: Iterable[str] | None = None,
-        wait_for_capacity: float = 0.0,
-        confirm_refusals: bool = False,
-        idempotency_key: str | None = None,
-        on_capacity_shortage: OnCapacityShortage | None = None,
-        on_cancel: OnCancel | None = None,
-        delivery: Delivery | None = None,
-    ) -> StartTaskResponse:
-        """Start one task on a container instance that aioecs chooses; the request names none.
-
-        It answers and raises as `start_task` does, and places as `place_tasks` does: no capacity is a failure in the
-        answer. With `idempotency_key`, what an earlier attempt started, on whatever instance, is found and returned.
-
-        Raises:
-            InvalidRequest, ECSServiceError, ConnectionFailed, CallTimeout, StartUnknown, StartCancelled,
-            IdempotencyMismatch: as of `start_task`; or the definition or the instances could not be read.
-        """
-        expect(cancel_scope)
-        how = options_of(placement, constraints, instances, wait_for_capacity, confirm_refusals, on_capacity_shortage)
-        async with self.batch(on_cancel=on_cancel, delivery=delivery, window=0.0) as batch:
-            return await place_one(session_of(batch), request, cancel_scope, how, idempotency_key)
-
-    async def place_tasks(
-        self,
-        requests: StartTaskRequest | Iterable[StartTaskRequest] | AsyncIterable[StartTaskRequest],
-        cancel_scope: Cancellable | None = None,
-        *,
-        count: int = 1,
-        placement: Placement = Spread(),  # noqa: B008 frozen
-        constraints: Iterable[Constraint] = (),
-        instances: Iterable[str] | None = None,
-        wait_for_capacity: float = 0.0,
-        confirm_refusals: bool = False,
-        idempotency_key: Callable[[StartTaskRequest], str] | None = None,
-        on_capacity_shortage: OnCapacityShortage | None = None,
-        on_cancel: OnCancel | None = None,
-        delivery: Delivery | None = None,
-    ) -> BatchReport:
-        """Start tasks on container instances that aioecs chooses, as a scheduler would.
-
-        The requests name no instances and may differ in everything: in task definition, size, overrides, cluster.
-        They are drawn as they are needed. Starts that are equal but for the instance share a call, ten each.
-
-        The cluster's ACTIVE instances are listed and described once and remembered; those without an agent, of another
-        platform, without an attribute that the task definition requires, or without capacity for its CPU, memory, GPUs
-        and ports are left out. Each start is debited locally. A start that ECS refuses where it was placed goes
-        elsewhere while there is an elsewhere; an ambiguous one is never moved. What is remembered is never the reason
-        of a refusal: before one, the instances are described again.
-
-        Starts that find no capacity wait. The longest waiting is tried first; after 100 others have overtaken it, an
-        instance is kept free for it. A task that is larger than every instance is refused at once.
-
-        Args:
-            requests: one template, or any number of requests.
-            cancel_scope: as for `start_task`.
-            count: how many tasks of a template, 1 or more.
-            placement: `Spread(by)`, `Binpack(by)` or `Random()`; the tasks of the call are counted together.
-            constraints: `DistinctInstance()`, `MemberOf(expression)`.
-            instances: only these, by id or ARN.
-            wait_for_capacity: how long each start waits for capacity, in seconds. Meanwhile the instances are listed
-                and described again: every quarter of a second at first, later after a tenth of the time waited, ten
-                seconds at most; and never with more than a quarter of the account's rate of reads.
-            confirm_refusals: look a refused start up before it is moved. ECS's documentation does not say so, but a
-                public thread has AWS support say that a refusal may not prove that nothing started.
-            idempotency_key: gives a request a key of its own; what an earlier attempt of the key started, on whatever
-                instance, is found and returned. A start with a key shares no call.
-            on_capacity_shortage: a plain function that is called with a `CapacityDemand` whenever what is lacking has
-                changed, on the loop, so it must be quick; by default the client's.
-            on_cancel, delivery: as for `start_task`.
-
-        Raises:
-            InvalidRequest: the template or an option breaks a documented rule; nothing was sent. A request among many
-                that does is NOT_SENT.
-            ECSServiceError: the task definition or the instances of a template could not be read; nothing was sent.
-                Those of a request among many leave it NOT_SENT.
-            StartCancelled: the scope or token fired; `starts` has what was drawn, all of a template's, in order.
-        """
-        expect(cancel_scope)
-        how = options_of(placement, constraints, instances, wait_for_capacity, confirm_refusals, on_capacity_shortage)
-        async with self.batch(on_cancel=on_cancel, delivery=delivery) as batch:
-            return await place_all(session_of(batch), requests, count, cancel_scope, how, idempotency_key)
+    Raises:
+        ClientStateError: the client is not open.
+    """
+    return client._access()  # noqa: SLF001 of this module  # pyright: ignore[reportPrivateUsage]
 
 
 def _asyncio_loop() -> asyncio.AbstractEventLoop:

@@ -16,7 +16,7 @@ from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonito
 from aioecs.errors import WaitCancelled, WaitTimeout
 
 INTERVAL = 2.0
-"""Between two looks at a cluster, in seconds."""
+"""Between two polls of a cluster, in seconds."""
 
 
 class InstanceWaits(Operations):

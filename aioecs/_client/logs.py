@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import anyio
 import attrs
 
+from aioecs._client.access import Access
 from aioecs._client.instance_waits import InstanceWaits
 from aioecs._client.log_poller import LogPoller
 from aioecs._logic.tasks.log_source import LogSource, log_drivers, log_sources
@@ -22,7 +23,6 @@ from aioecs._model.log_line import LogLine
 from aioecs._model.shapes.task import DescribeTasksRequest, Task
 from aioecs._model.task_result import TaskResult
 from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, expect, fired, reason_of
-from aioecs._transport.settings import Settings
 from aioecs._waiters.wait_operations import Waits
 from aioecs.errors import ECSError, InvalidRequest, TaskMissing, WaitCancelled
 
@@ -46,8 +46,8 @@ class Logs(InstanceWaits, Waits):
     _log_clients: dict[str | None, asyncio.Task[Any]]
 
     @abstractmethod
-    def reached_by(self) -> tuple[Settings, str]:
-        """Return how the client reaches ECS, and its Region."""
+    def _access(self) -> Access:
+        """Return how the client reaches AWS."""
 
     async def logs(
         self,
@@ -65,13 +65,17 @@ class Logs(InstanceWaits, Waits):
 
         It reads CloudWatch Logs, for containers with the log driver `awslogs`, or `awsfirelens` with the output
         `cloudwatch` or `cloudwatch_logs`. The lines of a container come in their order; those of several containers
-        come as they are read. None is left out or comes twice, also where a read fails and is made again. Following
-        ends 5 seconds after the end of the task at the soonest, for log drivers send in batches; the lines of 1,000
-        streams that are followed at once come within a minute, for GetLogEvents lets 25 requests a second through.
+        come as they are read. None is left out or comes twice, also where a read fails and is made again, and where
+        CloudWatch Logs shows a line up to 30 seconds later than newer ones of its container. Following ends 5 seconds
+        after the end of the task at the soonest, for log drivers send in batches.
+
+        Of the tasks that are followed at once, the first ten of a log group are read each second or so; the others are
+        read together, a hundred by each request: the lines of 1,000 tasks come 3 to 4 seconds after they are written.
+        All requests of a client stay within 25 a second.
 
         The calls go where the client's settings send those of CloudWatch Logs, and to the client's own endpoint where
         that is on this machine (a local ECS, LocalStack, moto). Permissions: `logs:GetLogEvents`,
-        `ecs:DescribeTaskDefinition`.
+        `logs:FilterLogEvents` to follow many tasks, `ecs:DescribeTaskDefinition`.
 
         Raises:
             InvalidRequest: it is no task, its definition can't be read, or no container logs to CloudWatch Logs.
@@ -180,12 +184,16 @@ class Logs(InstanceWaits, Waits):
             self._log_poller, self._log_clients = LogPoller(self._core(), self._log_client), {}
         return self._log_poller
 
+    def _close_logs(self) -> None:
+        if self._log_poller is not None:
+            self._log_poller.close()
+
     async def _log_client(self, region: str | None) -> Any:
         """Return the client of CloudWatch Logs for a Region; the first caller opens it."""
-        own = self.reached_by()[1]
+        own = self._access().region
         key = region if region != own else None
         if key not in self._log_clients or self._log_clients[key].cancelled():
-            opening = self._core().background_tasks.own(self._open_log_client(key), "aioecs logs client", heard=True)
+            opening = self._core().background_tasks.own(self._open_log_client(key), "aioecs logs client", awaited=True)
             self._log_clients[key] = opening
         return await asyncio.shield(self._log_clients[key])
 
@@ -193,9 +201,9 @@ class Logs(InstanceWaits, Waits):
         from aioecs._client.services import opened
         from aioecs._transport.botocore.log_events import log_config
 
-        endpoint = self.reached_by()[0].endpoint_url
+        endpoint = self._access().settings.endpoint_url
         local = endpoint if endpoint is not None and urlsplit(endpoint).hostname in LOOPBACK else None
-        opening = opened(self, "logs", config=log_config(), endpoint_url=local, region_name=region)
+        opening = opened(self._access(), "logs", config=log_config(), endpoint_url=local, region_name=region)
         return await self._stack.enter_async_context(opening)
 
 

@@ -138,7 +138,7 @@ class Operations(ABC):
 
         `await client.list_container_instances(…)` reads all pages and returns a ListContainerInstancesResponse, whose
         `container_instance_arns` has them all. `async for arn in client.list_container_instances(…)` yields each ARN,
-        a string, and reads a page when it is needed. `describe_container_instances` tells more of them. A page that is
+        a string, and reads a page when it is needed. `describe_container_instances` describes them. A page that is
         being read when the scope or token fires is abandoned: CallCancelled.
         """
         expect(cancel_scope)
@@ -166,9 +166,9 @@ class Operations(ABC):
     # ------------------------------------------------------------------------------------------------------- reading
 
     async def _let_in(self) -> Core:
-        """Return the inside of the client once this caller is let in; a cancel until then leaves nothing behind."""
+        """Return the inside of the client once this caller is admitted; a cancel until then leaves nothing behind."""
         core = self._core()
-        if core.admission.admits():
+        if core.admission.try_admit():
             return core
         await core.admission.queue()
         return self._core()  # it may have been left meanwhile
@@ -182,7 +182,7 @@ class Operations(ABC):
         core = await self._let_in()
         limits.expect(request, operation.request)
         limits.check(request)
-        return (await core.harmless(operation, request, Priority.READ)).answer
+        return (await core.call_with_retries(operation, request, Priority.READ)).answer
 
     def _hundreds(self, request: R, shape: type[R], member: str) -> list[R]:
         """Split a request to ECS's limit; checked as a whole, so that nothing is sent if anything is wrong."""

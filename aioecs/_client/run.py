@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from abc import abstractmethod
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
 from functools import partial
@@ -27,7 +28,7 @@ from aioecs._client.started_run import (
 )
 from aioecs._logic.calls.call_result import cancelled_of
 from aioecs._model import limits
-from aioecs._model.options import Delivery, OnCancel, OnTimeout, Restart
+from aioecs._model.options import Delivery, OnCancel, OnTimeout, Restart, plain_function
 from aioecs._model.placement import Constraint, Placement
 from aioecs._model.run_report import Run, RunReport
 from aioecs._model.shapes.stop_task import StopTaskRequest
@@ -44,6 +45,8 @@ from aioecs.errors import (
     WaitTimeout,
     find_start_error,
 )
+
+_log = logging.getLogger("aioecs")
 
 STOPPING = 150.0
 """How long a task that was stopped after its time may take to stop, in seconds.
@@ -94,7 +97,7 @@ class Runs(Logs):
             StartRefused: ECS refused to start it; `failures` says why.
             StartError, ECSServiceError: as `start_task`, `place_task` or `run_task` raise them.
             StartCancelled: the scope or token fired; `starts` says whether the task was stopped.
-            TaskMissing, WaitTimeout: what became of a task that had started can't be told; `starts` has it.
+            TaskMissing, WaitTimeout: the end of a task that had started is not known; `starts` has it.
         """
         core = self._core()
         terms = terms_of(core, cancel_scope, timeout, on_timeout, container, log_lines, on_cancel)
@@ -115,6 +118,7 @@ class Runs(Logs):
         container: str | None = None,
         log_lines: int = 20,
         max_running: int | None = None,
+        on_run: Callable[[Run], object] | None = None,
         idempotency_key: Callable[[RunRequest], str] | None = None,
         on_cancel: OnCancel | None = None,
         restart: Restart | None = None,
@@ -126,7 +130,7 @@ class Runs(Logs):
         """Run the tasks of many requests at once, each as `run` does; one that fails never fails another.
 
         Each request is for one task, and `timeout` is each task's own. The requests are drawn as they are needed:
-        `max_running` is how many may be on their way or running at the same time, by default all. Starts on named
+        `max_running` is how many may be in flight or running at the same time, by default all. Starts on named
         instances share calls where they are alike. `idempotency_key(request)` gives each a key.
 
         Raises:
@@ -137,13 +141,14 @@ class Runs(Logs):
         terms = terms_of(core, cancel_scope, timeout, on_timeout, container, log_lines, on_cancel)
         most = asyncio.Semaphore(limits.positive(max_running, "max_running")) if max_running is not None else None
         options = start_options(restart, placement, constraints, wait_for_capacity)
+        on_run = plain_function(on_run, "on_run")
         runs: list[Run] = []
         await refuse_if_cancelled(cancel_scope, partial(_cancelled, runs))
 
         def began(request: RunRequest) -> Coroutine[Any, Any, None]:
             key = idempotency_key(request) if idempotency_key is not None else None
             runs.append(Run(request=request))
-            return self._run_one(core, batch, runs, len(runs) - 1, terms, {**options, "idempotency_key": key})
+            return self._run_one(core, batch, runs, len(runs) - 1, terms, {**options, "idempotency_key": key}, on_run)
 
         drawing = _Drawing()
         async with self.batch(on_cancel=on_cancel, delivery=delivery) as batch:
@@ -166,7 +171,14 @@ class Runs(Logs):
     # --------------------------------------------------------------------------------------------------- one of many
 
     async def _run_one(
-        self, core: Core, batch: Batch, runs: list[Run], at: int, terms: RunTerms, options: dict[str, Any]
+        self,
+        core: Core,
+        batch: Batch,
+        runs: list[Run],
+        at: int,
+        terms: RunTerms,
+        options: dict[str, Any],
+        on_run: Callable[[Run], object] | None,
     ) -> None:
         """Run one of many, and keep what it came to."""
         request = runs[at].request
@@ -183,6 +195,11 @@ class Runs(Logs):
             if (truth := find_start_error(cut)) is not None:
                 runs[at] = attrs.evolve(runs[at], error=truth, starts=truth.starts or runs[at].starts)
             raise
+        if on_run is not None:
+            try:
+                on_run(runs[at])
+            except Exception:  # noqa: BLE001 a function of the caller's: its defect must not end other runs
+                _log.exception("on_run failed; the runs go on")
 
     # ----------------------------------------------------------------------------------------------------- to the end
 

@@ -6,48 +6,52 @@ and session tokens.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Any
 
+from aioecs._client.access import Access
 from aioecs._transport.log_redaction import redacted_logs
-from aioecs._transport.settings import Settings
 from aioecs._transport.transport_factory import make_session
 
 
-class ReachesECS(Protocol):
-    """A client that says how it reaches ECS."""
+class ServiceClient:
+    """An aiobotocore client of a service, reached as an ECS client reaches ECS; `config` wins over its own.
 
-    def reached_by(self) -> tuple[Settings, str]:
-        """Return its settings and its Region."""
-        ...
-
-
-@asynccontextmanager
-async def opened(
-    client: ReachesECS, service: str, *, config: Any, endpoint_url: str | None = None, region_name: str | None = None
-) -> AsyncGenerator[Any]:
-    """Open an aiobotocore client of a service, reached as this client reaches ECS; `config` wins over its own.
-
-    Raises:
-        ClientStateError: the client isn't open.
+    An async context manager.
     """
-    settings, region = client.reached_by()
-    with redacted_logs():
-        opening = make_session(settings).create_client(
-            service,
-            region_name=region_name if region_name is not None else region,
-            endpoint_url=endpoint_url,
-            aws_access_key_id=settings.aws_access_key_id,
-            aws_secret_access_key=settings.aws_secret_access_key,
-            aws_session_token=settings.aws_session_token,
-            config=settings.config.merge(config) if settings.config is not None else config,
-        )
-        other = await opening.__aenter__()
-    try:
-        yield other
-    finally:
-        await opening.__aexit__(None, None, None)
+
+    def __init__(
+        self, access: Access, service: str, *, config: Any, endpoint_url: str | None, region_name: str | None
+    ) -> None:
+        self._access = access
+        self._service = service
+        self._config = config
+        self._endpoint_url = endpoint_url
+        self._region_name = region_name if region_name is not None else access.region
+        self._opening: Any = None
+
+    async def __aenter__(self) -> Any:
+        settings = self._access.settings
+        with redacted_logs():
+            self._opening = make_session(settings).create_client(
+                self._service,
+                region_name=self._region_name,
+                endpoint_url=self._endpoint_url,
+                aws_access_key_id=settings.aws_access_key_id,
+                aws_secret_access_key=settings.aws_secret_access_key,
+                aws_session_token=settings.aws_session_token,
+                config=settings.config.merge(self._config) if settings.config is not None else self._config,
+            )
+            return await self._opening.__aenter__()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._opening.__aexit__(None, None, None)
+
+
+def opened(
+    access: Access, service: str, *, config: Any, endpoint_url: str | None = None, region_name: str | None = None
+) -> ServiceClient:
+    """Return what opens a client of a service; by default in the Region of the ECS client."""
+    return ServiceClient(access, service, config=config, endpoint_url=endpoint_url, region_name=region_name)
 
 
 async def asked(client: Any, method: str, **members: Any) -> Any:

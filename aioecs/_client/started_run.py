@@ -64,7 +64,7 @@ class StartedRun:
         return WaitTimeout(text, known=late.known, waiting_for=late.waiting_for)
 
     async def withdrawn(self, reason: str | None, source: object) -> StartCancelled:
-        """Do with the task of a cancelled caller what `on_cancel` says, and return what the caller is told.
+        """Do with the task of a cancelled caller what `on_cancel` says, and return the error that the caller gets.
 
         The stop goes on in a task of the client's. The caller waits `settle` seconds for it, or until a second cancel.
         """
@@ -72,7 +72,7 @@ class StartedRun:
         if self.terms.on_cancel != "stop":
             return cancelled_of((start,), reason, source)
         stop = core.stop(self.request.cluster, self.task, start.token)
-        stopping = core.background_tasks.own(stop, "aioecs stop", heard=True)
+        stopping = core.background_tasks.own(stop, "aioecs stop", awaited=True)
         waits = core.settling.begin(lambda: f"the stop of task {self.task.task_arn}", core.timeouts.settle)
         try:
             with anyio.CancelScope(shield=True), contextlib.suppress(asyncio.CancelledError):

@@ -15,7 +15,7 @@ from aioecs._calls.cancel_checks import abandonable, may_have_fired, until_over
 from aioecs._logic.calls.call_record import CallRecord
 from aioecs._logic.calls.call_result import cancelled
 from aioecs._logic.calls.lookups import AmbiguousCall
-from aioecs._logic.calls.matching import eldest_first
+from aioecs._logic.calls.matching import oldest_first
 from aioecs._logic.calls.restart import all_failed, all_withdrawn, key_of
 from aioecs._model import limits
 from aioecs._model.arn import short
@@ -25,7 +25,7 @@ from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.shapes.start_task_response import StartTaskResponse
 from aioecs._model.shapes.task import Task
 from aioecs._model.start_result import StartResult
-from aioecs._runtime.cancellation_monitor import Cancellable, expect
+from aioecs._runtime.cancellation_monitor import Cancellable, Source, expect, source_of
 from aioecs._runtime.client_core import Core
 from aioecs._runtime.event_emitter import StartEvents
 from aioecs.errors import IdempotencyMismatch, InvalidRequest, StartCancelled
@@ -47,6 +47,7 @@ class Starting(ABC):
         request: StartTaskRequest,
         cancel_scope: Cancellable | None = None,
         *,
+        timeout: float | None = None,
         idempotency_key: str | None = None,
         restart: Restart | None = None,
         on_cancel: OnCancel | None = None,
@@ -59,7 +60,9 @@ class Starting(ABC):
         `cancel_scope` is a CancelToken or an `anyio.CancelScope`, which is watched and never entered, so it may be
         handed to any number of calls. When it fires, or the caller is cancelled otherwise, what was not on the wire
         is not sent; for what was, `on_cancel` decides, and the caller waits `timeouts.settle` seconds at most to
-        learn what came of it. A second cancel ends the wait; the client goes on, and `on_settled` is told the end.
+        learn what came of it. A second cancel ends the wait; the client goes on, and `on_settled` receives the
+        outcome. `timeout`, in seconds from the call on, does what a token does that fires then, and the error is a
+        StartTimeout. It goes together with a `cancel_scope`: the first of the two cancels.
 
         `idempotency_key`, of any length, makes the token: the call looks first, adopts what it finds, and starts
         only what is missing. It holds against retries in sequence, from any machine, for as long as ECS remembers
@@ -76,11 +79,13 @@ class Starting(ABC):
             StartUnknown: ECS may have started some of it; `starts` says which, `token` is to look them up by.
             StartIncomplete: some of it runs, and ECS refused the rest.
             StartCancelled: the scope or token fired; `starts` says what that left behind.
+            StartTimeout: the same, for `timeout`; it is a StartCancelled and a TimeoutError.
             IdempotencyMismatch: the key was used for something else; nothing was sent.
         """
         limits.expect(request, StartTaskRequest)
+        source = source_of(cancel_scope, timeout)
         if restart is None:
-            once: StartTaskResponse = await self._single(request, cancel_scope, idempotency_key, on_cancel, delivery)
+            once: StartTaskResponse = await self._single(request, source, idempotency_key, on_cancel, delivery)
             return once
         choice(restart, Restart, "restart")
         if idempotency_key is None:
@@ -88,7 +93,7 @@ class Starting(ABC):
         restarts = 0
         while True:
             key = key_of(idempotency_key, restarts)
-            response: StartTaskResponse = await self._single(request, cancel_scope, key, on_cancel, delivery)
+            response: StartTaskResponse = await self._single(request, source, key, on_cancel, delivery)
             if not response.found or not all_failed(response):
                 return response
             restarts += 1
@@ -98,6 +103,7 @@ class Starting(ABC):
         request: RunTaskRequest,
         cancel_scope: Cancellable | None = None,
         *,
+        timeout: float | None = None,
         idempotency_key: str | None = None,
         on_cancel: OnCancel | None = None,
     ) -> RunTaskResponse:
@@ -115,7 +121,7 @@ class Starting(ABC):
         tasks has stopped if that is sooner. The call looks first, so a task that still runs is found beyond that too.
         What an earlier call started is returned, also where it has stopped, and the answer's `found` is True then.
         Tasks that aioecs itself stopped, because their call was cancelled, don't count: the next token of the key is
-        used. What this call started and what an earlier one did is told apart by when ECS created the task: a clock
+        used. Whether this call or an earlier one started a task is decided by when ECS created it: a clock
         that is ahead by more than a second leaves running, after a cancel, what it would have stopped.
 
         Raises:
@@ -125,13 +131,15 @@ class Starting(ABC):
             StartUnknown: ECS may have started some of it; `starts` says how many, `token` is to look them up by.
             StartIncomplete: some of it runs, and ECS refused the rest.
             StartCancelled: the scope or token fired; `starts` says what that left behind.
+            StartTimeout: the same, for `timeout`; it is a StartCancelled and a TimeoutError.
             IdempotencyMismatch: the key or `client_token` was used for another request; `resource_ids` are its tasks.
         """
         limits.expect(request, RunTaskRequest)
+        source = source_of(cancel_scope, timeout)
         restarts = 0
         while True:
             key = key_of(idempotency_key, restarts) if idempotency_key is not None else None
-            response: RunTaskResponse = await self._single(request, cancel_scope, key, on_cancel, None)
+            response: RunTaskResponse = await self._single(request, source, key, on_cancel, None)
             if key is None or not all_withdrawn(response):
                 return response
             restarts += 1
@@ -141,7 +149,7 @@ class Starting(ABC):
     ) -> tuple[Task, ...]:
         """Return the tasks that bear a start's token, running or stopped, the oldest first; nothing is started.
 
-        Of a `StartResult` whose outcome is UNKNOWN it tells what ECS shows by now on its container instance; of a
+        Of a `StartResult` whose outcome is UNKNOWN it returns what ECS shows by now on its container instance; of a
         token, what it shows anywhere in `cluster`. An empty answer proves that nothing started only once
         `timeouts.consistency` seconds have passed since the request was sent. A cancel abandons the reads.
 
@@ -168,31 +176,29 @@ class Starting(ABC):
     async def _single(
         self,
         request: StartTaskRequest | RunTaskRequest,
-        cancel_scope: Cancellable | None,
+        source: Source | None,
         idempotency_key: str | None,
         on_cancel: OnCancel | None,
         delivery: Delivery | None,
     ) -> Any:
         """Carry out one request, under this very key; its response is that of its operation."""
         core = self._core()
-        expect(cancel_scope)
-        if not core.admission.admits():
-            await admit(
-                core.admission, cancel_scope, partial(self._never_begun, core, request, idempotency_key, delivery)
-            )
+        if not core.admission.try_admit():
+            never_begun = partial(self._never_begun, core, request, idempotency_key, delivery)
+            await admit(core.admission, source, never_begun)
             self._core()  # it may have been left meanwhile
         call = self._preparer.call(request, idempotency_key, self._chosen_delivery(delivery))
         policy = self._policy(on_cancel)
-        with StartEvents(core.emit, call.record.starts) as told:
-            if may_have_fired(cancel_scope, call.record.horizon):
-                await refuse_if_cancelled(cancel_scope, partial(cancelled, call.record))
+        with StartEvents(core.emit, call.record.starts) as events:
+            if may_have_fired(source, call.record.scope_deadline):
+                await refuse_if_cancelled(source, partial(cancelled, call.record))
             if idempotency_key is None:
                 shared_call = SharedCall(call)
                 call.begin()
             else:
-                shared_call = await self._joined(core, call, idempotency_key, cancel_scope)
-            told.starts = shared_call.call.record.starts
-            with Wait(shared_call, cancel_scope, policy, core.timeouts.settle) as wait:
+                shared_call = await self._joined(core, call, idempotency_key, source)
+            events.starts = shared_call.call.record.starts
+            with Wait(shared_call, source, policy, core.timeouts.settle) as wait:
                 return await wait.answer()
 
     def _never_begun(
@@ -204,7 +210,7 @@ class Starting(ABC):
         reason: str | None,
         source: object,
     ) -> StartCancelled | InvalidRequest:
-        """Return what a caller is told who was cancelled before the request was even checked: nothing was sent."""
+        """Return the error of a caller that was cancelled before its request was checked: nothing was sent."""
         try:
             call = self._preparer.call(request, key, self._chosen_delivery(delivery))
         except InvalidRequest as broken:
@@ -220,7 +226,7 @@ class Starting(ABC):
         chosen: Delivery = choice(delivery, Delivery, "delivery") if delivery else self._delivery
         return chosen
 
-    async def _joined(self, core: Core, call: Call, key: str, source: Cancellable | None) -> SharedCall:
+    async def _joined(self, core: Core, call: Call, key: str, source: Source | None) -> SharedCall:
         """Begin the call, or join the one that is under way for the same key."""
         while (known := _shared_call(core, key)) is not None and not known.over:
             if known.ended:
@@ -255,10 +261,10 @@ class Starting(ABC):
         return AmbiguousCall(tagged, marked or start.token, (), confirm=True)
 
     async def _look_up(self, cluster: str | None, ambiguous_call: AmbiguousCall) -> tuple[Task, ...]:
-        looked = await self._preparer.reconciler(cluster).look(ambiguous_call, 0.0)
-        if looked.error is not None and not looked.tasks:
-            raise looked.error
-        return tuple(eldest_first(_on(ambiguous_call.instances, looked.tasks)))
+        lookup = await self._preparer.reconciler(cluster).look_up(ambiguous_call, 0.0)
+        if lookup.error is not None and not lookup.tasks:
+            raise lookup.error
+        return tuple(oldest_first(_on(ambiguous_call.instances, lookup.tasks)))
 
 
 async def _a_moment(record: CallRecord) -> None:

@@ -56,7 +56,7 @@ def instance(text: str, path: str) -> Named | None:
 def task(text: str, path: str) -> Named:
     """Read a task's id or ARN; InvalidRequest names `path` if it is neither.
 
-    An id, and an ARN of the old format (before 2018), tell no cluster.
+    An id, and an ARN of the old format (before 2018), name no cluster.
     """
     named = Named(name=text) if _ID.fullmatch(text) else _of_kind("task", text)
     if named is None:
@@ -79,9 +79,9 @@ def _cluster(text: str) -> Named | None:
 def _of_kind(kind: str, text: str) -> Named | None:
     """Read the ARN of a resource in a cluster; None if it is no such ARN."""
     found = _ARN.fullmatch(text)
-    said, _, rest = (found["rest"] if found else "").partition("/")
-    cluster, _, name = rest.rpartition("/")
+    named_kind, _, path = (found["rest"] if found else "").partition("/")
+    cluster, _, name = path.rpartition("/")
     well_named = _ID.fullmatch(name) and (not cluster or _CLUSTER_NAME.fullmatch(cluster))
-    if found and said == kind and well_named:
+    if found and named_kind == kind and well_named:
         return Named(found["partition"], found["region"], found["account"], cluster, name)
     return None

@@ -174,6 +174,50 @@ class StartSettled:
     """ARN of its task; None without one."""
 
 
+@attrs.frozen(kw_only=True)
+class StopSettled:
+    """A StopTask has ended: one that a caller requested, or that of a withdrawn start."""
+
+    task: str
+    """The task, as the request names it: its ARN or id."""
+    cluster: str | None
+    """The cluster, as the request names it."""
+    error: str | None
+    """Class name of the error; None if ECS accepted it."""
+    seconds: float
+    """How long it took, with its retries."""
+
+
+@attrs.frozen(kw_only=True)
+class WaitSettled:
+    """A wait for tasks has ended. It is emitted in the context of the caller."""
+
+    goal: str
+    """The state that was waited for: RUNNING, STOPPED or HEALTHY."""
+    tasks: tuple[str, ...]
+    """The tasks, as the caller named them: by ARN or id."""
+    error: str | None
+    """Class name of the error that the caller received; None if all tasks got there."""
+    seconds: float
+    """How long it took."""
+
+
+@attrs.frozen(kw_only=True)
+class JobAttempted:
+    """A worker has tried to start the job of a message; it may try again."""
+
+    queue: str
+    """URL of the queue."""
+    message_id: str
+    """The message's id."""
+    outcome: str
+    """The outcome of the attempt, such as `started`, `failed` or `unknown`."""
+    task_arns: tuple[str, ...]
+    """ARNs of the tasks that it started or found."""
+    seconds: float
+    """How long it took."""
+
+
 Event = (
     CallBegun
     | RequestRateLimited
@@ -187,5 +231,8 @@ Event = (
     | TaskAdopted
     | CallSettled
     | StartSettled
+    | StopSettled
+    | WaitSettled
+    | JobAttempted
 )
 """What `on_event` is called with: one of these classes."""

@@ -64,7 +64,7 @@ class Retries:
     initial_backoff: float = attrs.field(default=0.1, validator=_seconds)
     """Upper bound of the first backoff, in seconds; it doubles with each attempt. A backoff is a random part of it."""
     max_backoff: float = attrs.field(default=5, validator=_seconds)
-    """Upper bound of every backoff, in seconds."""
+    """Upper bound of every backoff between attempts, in seconds."""
 
 
 def choice(given: Any, of: Any, name: str) -> Any:
@@ -73,9 +73,9 @@ def choice(given: Any, of: Any, name: str) -> Any:
     Raises:
         InvalidRequest: it is not.
     """
-    words = get_args(of)
-    if given not in words:
-        raise InvalidRequest(name, f"one of {', '.join(words)}", repr(given))
+    choices = get_args(of)
+    if given not in choices:
+        raise InvalidRequest(name, f"one of {', '.join(choices)}", repr(given))
     return given
 
 

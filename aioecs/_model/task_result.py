@@ -16,7 +16,7 @@ class TaskEndCause(StrEnum):
     """Why a task ended. Open: a stop code that ECS adds later stands here as a plain string."""
 
     EXITED = "exited"
-    """An essential container exited; its exit code tells more."""
+    """An essential container exited; its exit code may say why."""
     FAILED_TO_START = "failed to start"
     """It never ran: an image, a secret, a volume or a network interface could not be had, for example."""
     START_TIMEOUT = "start timeout"
@@ -36,7 +36,7 @@ class TaskEndCause(StrEnum):
     STOPPED_BY_SERVICE = "stopped by its service"
     """Its service stopped it: a deployment, or scaling in."""
     UNKNOWN = "unknown"
-    """ECS's description does not tell."""
+    """ECS's description doesn't say why."""
 
 
 @attrs.frozen(kw_only=True)
@@ -46,9 +46,9 @@ class ContainerResult:
     name: str
     """Its name in the task definition."""
     exit_code: int | None = None
-    """What it exited with; None where it never ran, or nobody knows."""
+    """Its exit code; None where it never ran, or it is not known."""
     reason: str | None = None
-    """ECS's words on why it ended; prose."""
+    """ECS's reason for its end; prose."""
     essential: bool | None = None
     """Whether the task stops when this container does; None where that is not known."""
     stopped_by_ecs: bool = False
@@ -79,7 +79,7 @@ class TaskResult:
 
     def __repr__(self) -> str:
         code = "" if self.exit_code is None else f", exit code {self.exit_code}"
-        return f"<TaskResult {self._id} {self._verdict}: {self.cause or 'not stopped'}{code}>"
+        return f"<TaskResult {self._id} {self._ended}: {self.cause or 'not stopped'}{code}>"
 
     def raise_for_status(self) -> TaskResult:
         """Return this result if the task succeeded.
@@ -101,5 +101,5 @@ class TaskResult:
         return short(self.task.task_arn) if isinstance(self.task.task_arn, str) else "without an ARN"
 
     @property
-    def _verdict(self) -> str:
+    def _ended(self) -> str:
         return {True: "succeeded", False: "failed", None: "unknown"}[self.succeeded]

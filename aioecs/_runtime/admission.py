@@ -1,11 +1,11 @@
 """Admission control of an event loop: of many callers at once, a few are admitted in each pass of the loop.
 
 A thousand gathered calls take their first steps in one pass of the loop, and each has a request to check and a call to
-begin. Let in all at once, they keep everybody else from the loop until the last of them is through. So once a pass has
+begin. If all were admitted at once, they would block the loop until the last of them is through. So once a pass has
 spent a few milliseconds on its callers, the next ones are queued, and admitted over the passes that follow.
 
-The line moves by itself, as fast as the loop goes round: nobody in it waits for the network, or for another's call.
-So nothing watches those who stand in it. A token that fires meanwhile is heard when its caller is let in.
+Each pass admits some of the queue: no caller in it waits for the network, or for another's call. So the cancel scopes
+of queued callers aren't watched. A token that fires meanwhile is noticed when its caller is admitted.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from itertools import islice
 from aioecs._runtime.cancellation_monitor import resolve
 
 FEW = 8
-"""Callers that a pass lets in between two looks at the clock."""
+"""Callers that a pass admits between two readings of the clock."""
 SPELL = 0.002  # in seconds: how long one pass of the loop admits callers before it queues the next ones
 
 
 class AdmissionGate:
-    """Lets callers in, in order of arrival. Met only on its loop.
+    """Admits callers in order of arrival. Used only on its loop.
 
-    A cancel in line leaves it as if one had never come.
+    A cancel while queued leaves the queue as if the caller had never arrived.
     """
 
     def __init__(self) -> None:
-        self._came = 0
+        self._callers = 0
         self._began = 0.0
         self._share = FEW
-        self._line: OrderedDict[asyncio.Future[None], None] = OrderedDict()
+        self._queue: OrderedDict[asyncio.Future[None], None] = OrderedDict()
 
     @classmethod
     def here(cls) -> AdmissionGate:
@@ -46,45 +46,45 @@ class AdmissionGate:
     @property
     def waiting(self) -> int:
         """How many are queued."""
-        return len(self._line)
+        return len(self._queue)
 
-    def admits(self) -> bool:
-        """Tell whether the one who comes now may go in at once; whoever may not is to `queue`.
+    def try_admit(self) -> bool:
+        """Return whether the caller is admitted at once; if not, it has to wait in `queue`.
 
-        Only every few callers cost a visit to the loop and a look at the clock: one that comes alone pays for a count.
+        The clock is read once every few callers: a single caller costs one addition.
         """
-        if self._line:
+        if self._queue:
             return False
-        self._came += 1
-        if self._came <= FEW or self._came % FEW != 1:
+        self._callers += 1
+        if self._callers <= FEW or self._callers % FEW != 1:
             return True
         loop = asyncio.get_running_loop()
-        if self._came == FEW + 1:
+        if self._callers == FEW + 1:
             self._began = loop.time()
             loop.call_soon(self._next_pass)
         elif loop.time() - self._began >= SPELL:
-            self._share = self._came - 1
+            self._share = self._callers - 1
             return False
         return True
 
     async def queue(self) -> None:
-        """Stand in line, once `admits` has said so, until one is let in."""
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._line[turn] = None
+        """Wait in the queue, after `try_admit` returned False, until admitted."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue[waiter] = None
         try:
-            await turn
+            await waiter
         finally:
-            del self._line[turn]
+            del self._queue[waiter]
 
     def _next_pass(self) -> None:
-        """Let in as many as the last spell did; it comes again while somebody stands in line.
+        """Admit as many callers as the last pass did, and again in the next pass while any are queued.
 
-        Whoever is let in leaves the line with their next step, so that nobody who comes sooner than that overtakes.
+        An admitted caller leaves the queue with its next step, so that no later caller overtakes it.
         """
-        self._came = 0
-        for turn in list(islice(self._line, self._share)):
-            resolve(turn)
-        if self._line:
+        self._callers = 0
+        for waiter in list(islice(self._queue, self._share)):
+            resolve(waiter)
+        if self._queue:
             asyncio.get_running_loop().call_soon(self._next_pass)
 
 

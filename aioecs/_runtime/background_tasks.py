@@ -1,4 +1,4 @@
-"""The tasks that a client owns: every request runs in one of them, never in a caller's."""
+"""The asyncio tasks that a client owns: every request runs in one of them, never in a caller's task."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ class BackgroundTasks:
         return len(self._tasks)
 
     def own(
-        self, work: Coroutine[Any, Any, T], name: str, *, heard: bool = False, ended: Ended | None = None
+        self, work: Coroutine[Any, Any, T], name: str, *, awaited: bool = False, ended: Ended | None = None
     ) -> asyncio.Task[T]:
-        """Run it in a task of the client's; its error is logged, unless a caller takes it (`heard`).
+        """Run it in a background task; its error is logged, unless a caller awaits it (`awaited`).
 
         `ended(task)` is called at its end, also when it was cancelled before its first step.
         """
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks[task] = ended
-        task.add_done_callback(self._heard_out if heard else self._ended)
+        task.add_done_callback(self._ended_awaited if awaited else self._ended)
         return task
 
-    def _heard_out(self, task: asyncio.Task[Any]) -> None:
+    def _ended_awaited(self, task: asyncio.Task[Any]) -> None:
         if (ended := self._tasks.pop(task, None)) is not None:
             ended(task)
 
@@ -47,10 +47,11 @@ class BackgroundTasks:
             ended(task)
         error = None if task.cancelled() else task.exception()
         if isinstance(error, Exception):  # a KeyboardInterrupt goes to the caller of the event loop by itself
-            _log.error("a task of the client's ended with an error: %s", task.get_name(), exc_info=error)
+            text, fields = "a background task ended with an error: %s", {"error": type(error).__name__}
+            _log.error(text, task.get_name(), exc_info=error, extra=fields)
 
     async def drained(self, seconds: float) -> bool:
-        """Wait until all of them have ended, for so long at most; return whether they have."""
+        """Wait until all of them have ended, `seconds` at most; return whether they have."""
         loop = asyncio.get_running_loop()
         ends = loop.time() + seconds
         while self._tasks and (left := ends - loop.time()) > 0:  # one may begin another
@@ -58,13 +59,13 @@ class BackgroundTasks:
         return not self._tasks
 
     def cancel(self) -> None:
-        """Cancel what is left."""
+        """Cancel all that have not ended."""
         for task in tuple(self._tasks):
             task.cancel()
 
 
 def take_back_cancels(ours: bool) -> bool:
-    """Take back all cancels of the current task, and tell whether one of them was not ours."""
+    """Undo all pending cancels of the current task; return whether one of them was not ours."""
     task = asyncio.current_task()
     others = task is not None and task.cancelling() > ours
     while task is not None and task.uncancel():

@@ -8,8 +8,9 @@ import logging
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
-from aioecs._runtime.token_subscription import watch_token
+from aioecs._runtime.token_subscription import Wake, watch_token
 from aioecs.errors import StartCancelled
 
 _log = logging.getLogger("aioecs")
@@ -18,7 +19,7 @@ Callback = Callable[[str | None], object]
 
 
 def _weakly(method: weakref.WeakMethod[Callback]) -> Callback:
-    """Return what calls the method if its object still lives."""
+    """Return a function that calls the method if its object still exists."""
 
     def call(reason: str | None) -> None:
         bound = method()
@@ -29,13 +30,13 @@ def _weakly(method: weakref.WeakMethod[Callback]) -> Callback:
 
 
 class CancelToken:
-    """What .NET's CancellationToken and its source are in one: hand it to any number of calls, then cancel it.
+    """A token that cancels all calls it is passed to; like .NET's CancellationToken and its source in one.
 
-    It works from any thread and from a signal handler, at any time: it takes no lock that a handler could find held
-    by the very code that it interrupted. Each step that must happen once is one operation on a built-in container,
-    which the interpreter carries out whole.
+    It may be cancelled from any thread and from a signal handler, at any time: it takes no lock that the code which the
+    handler interrupted could hold. Each step that must happen once is one operation on a built-in container, which the
+    interpreter carries out atomically.
 
-    A token is cancelled once and for good; a second `cancel` changes nothing, the first reason stands.
+    A token is cancelled once and for good; a second `cancel` changes nothing, the first reason remains.
     """
 
     __slots__ = (
@@ -43,9 +44,9 @@ class CancelToken:
         "_ancestors",
         "_callbacks",
         "_calling",
-        "_deadline_heard",
+        "_children",
+        "_deadline_callbacks",
         "_deadlines",
-        "_heirs",
         "_keys",
         "_reason",
     )
@@ -53,39 +54,39 @@ class CancelToken:
     def __init__(self) -> None:
         self._reason: dict[str, str | None] = {}  # one entry at most, and `setdefault` keeps the first
         self._calling = False
-        self._deadlines: list[float] = []  # each earlier than those before it, unless two came at the same time
+        self._deadlines: list[float] = []  # each earlier than those before it, unless two were set at the same time
         self._keys = itertools.count()
         self._callbacks: dict[int, Callback] = {}
-        self._deadline_heard: dict[int, Callable[[], object]] = {}
+        self._deadline_callbacks: dict[int, Callable[[], object]] = {}
         self._ancestors: tuple[weakref.ref[CancelToken], ...] = ()
-        self._heirs: dict[int, weakref.ref[CancelToken]] = {}
+        self._children: dict[int, weakref.ref[CancelToken]] = {}
 
     @classmethod
     def linked(cls, *tokens: CancelToken) -> CancelToken:
         """Make a token that is cancelled as soon as one of these is, or by itself.
 
-        It holds them weakly and they it: dropping either leaks nothing. A deadline that they have is taken over.
+        Both sides hold weak references: dropping either leaks nothing. The new token has their deadlines as well.
         """
         child = cls()
-        grand = [ancestor for token in tokens for ref in token._ancestors if (ancestor := ref()) is not None]
-        family = list(dict.fromkeys([*tokens, *grand]))
-        child._ancestors = tuple(weakref.ref(token) for token in family)
+        inherited = [ancestor for token in tokens for ref in token._ancestors if (ancestor := ref()) is not None]
+        parents = list(dict.fromkeys([*tokens, *inherited]))
+        child._ancestors = tuple(weakref.ref(token) for token in parents)
         cancel = _weakly(weakref.WeakMethod(child.cancel))
-        for token in family:
+        for token in parents:
             key = token._register(cancel)
-            token._heirs[key] = weakref.ref(child)
-            weakref.finalize(child, cls._disinherit, weakref.ref(token), key).atexit = False
+            token._children[key] = weakref.ref(child)
+            weakref.finalize(child, cls._forget_child, weakref.ref(token), key).atexit = False
             if token.deadline is not None:
                 child._cancel_at(token.deadline)
         return child
 
     @staticmethod
-    def _disinherit(parent: weakref.ref[CancelToken], key: int) -> None:
-        """Let a parent that still lives forget a child that doesn't."""
+    def _forget_child(parent: weakref.ref[CancelToken], key: int) -> None:
+        """Remove a child that was garbage-collected from its parent, if that still exists."""
         token = parent()
         if token is not None:
             token._callbacks.pop(key, None)
-            token._heirs.pop(key, None)
+            token._children.pop(key, None)
 
     @property
     def cancelled(self) -> bool:
@@ -101,14 +102,14 @@ class CancelToken:
 
     @property
     def deadline(self) -> float | None:
-        """When it cancels itself, on `time.monotonic()`'s clock in seconds; None if it doesn't."""
+        """When it cancels itself, in seconds on the clock of `time.monotonic()`; None if it doesn't."""
         return min(self._deadlines, default=None)
 
     def cancel(self, reason: str | None = None) -> None:
         """Cancel it, from any thread or from a signal handler; the callbacks are called before this returns.
 
-        A callback that raises doesn't stop the others: what it raised is logged. What a KeyboardInterrupt keeps from
-        being called, the next `cancel` calls.
+        A callback that raises doesn't stop the others: its error is logged. Callbacks that a KeyboardInterrupt prevents
+        are called by the next `cancel`.
         """
         self._reason.setdefault("reason", reason)
         if self._calling:  # by another thread, or by the code that a handler, or a callback, has interrupted
@@ -121,21 +122,21 @@ class CancelToken:
             self._calling = False
 
     def cancel_after(self, seconds: float) -> None:
-        """Cancel it so many seconds from now, unless it is sooner cancelled; the earliest deadline counts.
+        """Cancel it after `seconds`, unless it is cancelled sooner; the earliest deadline counts.
 
-        Nothing runs until then: whoever waits on the token watches the clock on its own loop.
+        Nothing runs until then: each wait on the token sets a timer on its own loop.
         """
         self._cancel_at(time.monotonic() + max(0.0, seconds))
 
     def _cancel_at(self, deadline: float) -> None:
         if deadline < min(self._deadlines, default=float("inf")):
             self._deadlines.append(deadline)
-            for key in list(self._deadline_heard):
-                if (hear := self._deadline_heard.get(key)) is not None:
-                    hear()
-            for heir in [ref() for ref in list(self._heirs.values())]:
-                if heir is not None:
-                    heir._cancel_at(deadline)
+            for key in list(self._deadline_callbacks):
+                if (on_deadline := self._deadline_callbacks.get(key)) is not None:
+                    on_deadline()
+            for child in [ref() for ref in list(self._children.values())]:
+                if child is not None:
+                    child._cancel_at(deadline)
 
     def raise_if_cancelled(self) -> None:
         """Raise StartCancelled, with no starts, if it was cancelled.
@@ -152,7 +153,7 @@ class CancelToken:
         self._register(callback)
 
     def remove_callback(self, callback: Callback) -> None:
-        """Take a callback back; nothing happens if it isn't there, or was called already."""
+        """Remove a callback; nothing happens if it isn't registered, or was called already."""
         for key in list(self._callbacks):
             if self._callbacks.get(key) == callback:
                 self._callbacks.pop(key, None)
@@ -166,35 +167,35 @@ class CancelToken:
         return key
 
     def _call(self, key: int) -> None:
-        """Call one callback, if nobody has yet: taking it out is what makes it once."""
+        """Call one callback, unless it was called already: removing it first makes sure that it is called once."""
         callback = self._callbacks.pop(key, None)
         if callback is not None:
             try:
                 callback(self.reason)
-            except Exception:  # noqa: BLE001 the user's; it must not stop the others
+            except Exception:  # noqa: BLE001 it is the user's code, and must not stop the others
                 _log.exception("a callback of a CancelToken raised; the others are called all the same")
 
     async def wait(self) -> str | None:
         """Wait until it is cancelled, and return the reason; a cancel of the wait leaves the token as it was."""
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        with watch_token(self, lambda: None if woken.done() else woken.set_result(None)):
+        with watch(self, lambda: None if woken.done() else woken.set_result(None)):
             await woken
         return self.reason
 
-    def on_cancel_or_deadline(self, call: Callback, hear: Callable[[], object]) -> Callable[[], None]:
-        """Call `call(reason)` once it is cancelled and `hear()` whenever its deadline is set; return what ends both.
+    def _on_cancel_or_deadline(self, call: Callback, on_deadline: Callable[[], object]) -> Callable[[], None]:
+        """Call `call(reason)` once it is cancelled and `on_deadline()` whenever its deadline is set.
 
-        For whoever waits on a loop and watches the clock there.
+        Returns a function that unregisters both. It is for waits that set a timer on their own loop.
         """
         key = next(self._keys)
-        self._deadline_heard[key] = hear
+        self._deadline_callbacks[key] = on_deadline
         self._callbacks[key] = call
         if self.cancelled:
             self._call(key)
 
         def end() -> None:
             self._callbacks.pop(key, None)
-            self._deadline_heard.pop(key, None)
+            self._deadline_callbacks.pop(key, None)
 
         return end
 
@@ -202,3 +203,9 @@ class CancelToken:
         if self._reason:
             return f"<CancelToken cancelled{f': {self.reason}' if self.reason else ''}>"
         return f"<CancelToken {'deadline set' if self._deadlines else 'not cancelled'}>"
+
+
+def watch(token: CancelToken, wake: Wake) -> AbstractContextManager[None]:
+    """Call `wake()` on the running loop, once, when the token is cancelled; not after the block has ended."""
+    register = token._on_cancel_or_deadline  # pyright: ignore[reportPrivateUsage] of this module
+    return watch_token(token, register, wake)

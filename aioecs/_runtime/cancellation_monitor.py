@@ -1,8 +1,8 @@
-"""One monitor per event loop for all that can end a wait: tokens and plain cancel scopes.
+"""One monitor per event loop for all that can end a wait: tokens, plain cancel scopes and time limits.
 
 A token wakes the loop once, however many calls wait on it. A plain `anyio.CancelScope` can be entered only once, and
-that once belongs to its caller: it is looked at, never entered, every `TICK` seconds and only while a call holds one.
-So it works entered or not, by this task, a parent or an unrelated one, before, during or after the call.
+that is left to its caller: it is polled, never entered, every `TICK` seconds and only while a call waits with one. So
+it works entered or not, by this task, a parent or an unrelated one, before, during or after the call.
 """
 
 from __future__ import annotations
@@ -15,29 +15,61 @@ from contextlib import contextmanager
 
 import anyio
 
-from aioecs._runtime.cancel_token import CancelToken
-from aioecs._runtime.token_subscription import Wake, watch_token
+from aioecs._logic.calls.time_limit import TimeLimit
+from aioecs._model import limits
+from aioecs._runtime.cancel_token import CancelToken, watch
+from aioecs._runtime.token_subscription import Wake
 from aioecs.errors import InvalidRequest
 
-TICK = 0.01  # in seconds, between two looks at the plain scopes
+TICK = 0.01  # in seconds, between two polls of the plain scopes
 
 Cancellable = CancelToken | anyio.CancelScope
+"""What callers pass as `cancel_scope`."""
+Source = Cancellable | TimeLimit
+"""What cancels a call: the caller's `cancel_scope`, or its `timeout` with or without one."""
 
 
-def fired(source: Cancellable) -> bool:
-    """Tell whether a scope or token was cancelled, or its deadline has passed."""
-    if isinstance(source, CancelToken):
-        return source.cancelled
-    return source.cancel_called or source.deadline <= asyncio.get_running_loop().time()
+def fired(source: Source) -> bool:
+    """Return whether a scope or token was cancelled, or its deadline has passed."""
+    return fired_part(source) is not None
+
+
+def fired_part(source: Source | None) -> Source | None:
+    """Return what has fired of a source: the scope or token, or the time limit beside it; None if nothing has."""
+    if source is None or isinstance(source, CancelToken):
+        return source if source is not None and source.cancelled else None
+    if isinstance(source, TimeLimit):
+        passed = fired_part(_beside(source))
+        return passed or (source if source.ends <= asyncio.get_running_loop().time() else None)
+    return source if source.cancel_called or source.deadline <= asyncio.get_running_loop().time() else None
 
 
 def reason_of(source: object) -> str | None:
-    """Return what a token was cancelled with; a scope has no reason that is public."""
+    """Return what a token was cancelled with, or `timeout`; a scope has no public reason."""
+    if isinstance(source, TimeLimit):
+        passed = fired_part(_beside(source))
+        return "timeout" if passed is None else reason_of(passed)
     return source.reason if isinstance(source, CancelToken) else None
 
 
+def _beside(limit: TimeLimit) -> Cancellable | None:
+    return limit.source if isinstance(limit.source, (CancelToken, anyio.CancelScope)) else None
+
+
+def source_of(cancel_scope: Cancellable | None, timeout: float | None) -> Source | None:
+    """Return what cancels a call that begins now: its `cancel_scope`, and its `timeout` in seconds.
+
+    Raises:
+        InvalidRequest: the scope is neither a scope nor a token, or the timeout is no number of seconds.
+    """
+    expect(cancel_scope)
+    if timeout is None or limits.not_negative(timeout, "timeout") == float("inf"):
+        return cancel_scope
+    return TimeLimit(timeout, asyncio.get_running_loop().time() + timeout, cancel_scope)
+
+
 def expect(source: object) -> None:
-    """Hold what was passed as `cancel_scope` against what can be watched.
+    """Check that what was passed as `cancel_scope` can be watched.
 
     Raises:
         InvalidRequest: it is neither a scope nor a token.
@@ -47,13 +79,13 @@ def expect(source: object) -> None:
 
 
 def resolve(waiter: asyncio.Future[None]) -> None:
-    """Wake whoever waits on it, unless that has happened already."""
+    """Set the future's result, unless it is done already."""
     if not waiter.done():
         waiter.set_result(None)
 
 
 class CancellationMonitor:
-    """What is watched on one loop; it is used on that loop alone."""
+    """Watches the scopes and tokens of one loop; used on that loop alone."""
 
     def __init__(self) -> None:
         self._keys = itertools.count()
@@ -70,12 +102,18 @@ class CancellationMonitor:
         return monitor
 
     @contextmanager
-    def watch(self, source: Cancellable | None, wake: Wake) -> Generator[None]:
-        """Call `wake()` on this loop, once, when the source fires; not after the block has ended."""
+    def watch(self, source: Source | None, wake: Wake) -> Generator[None]:
+        """Call `wake()` on this loop when the source fires; not after the block has ended.
+
+        It is called once, or twice for a time limit with a scope or token beside it: once for each.
+        """
         if source is None:
             yield
         elif isinstance(source, CancelToken):
-            with watch_token(source, wake):
+            with watch(source, wake):
+                yield
+        elif isinstance(source, TimeLimit):
+            with self.watch(_beside(source), wake), _watch_clock(source.ends, wake):
                 yield
         else:
             with self._watch_scope(source, wake):
@@ -93,7 +131,7 @@ class CancellationMonitor:
             self._scopes.pop(key, None)
 
     def _tick(self) -> None:
-        """LookUp up at every scope, and again after `TICK` seconds while there are any."""
+        """Poll every scope, and again after `TICK` seconds while there are any."""
         scopes = {id(scope): scope for scope, _ in self._scopes.values()}
         over = {name for name, scope in scopes.items() if fired(scope)}
         due = [key for key, (scope, _) in self._scopes.items() if id(scope) in over]
@@ -103,6 +141,32 @@ class CancellationMonitor:
         for key in due:
             if (watched := self._scopes.pop(key, None)) is not None:
                 watched[1]()
+
+
+@contextmanager
+def _watch_clock(ends: float, wake: Wake) -> Generator[None]:
+    """Call `wake()` once the running loop's clock has come to `ends`; not after the block has ended."""
+    alarm = _Alarm(ends, wake)
+    try:
+        yield
+    finally:
+        alarm.timer.cancel()
+
+
+class _Alarm:
+    """A timer that never wakes early: a loop runs its own early by its clock's resolution."""
+
+    def __init__(self, ends: float, wake: Wake) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ends = ends
+        self._wake = wake
+        self.timer = self._loop.call_at(ends, self._due)
+
+    def _due(self) -> None:
+        if self._loop.time() < self._ends:
+            self.timer = self._loop.call_at(self._ends, self._due)
+        else:
+            self._wake()
 
 
 _MONITORS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, CancellationMonitor] = weakref.WeakKeyDictionary()

@@ -1,17 +1,17 @@
-"""What the parts of an open client share: transport, limits, clocks, background tasks, and repeatable calls."""
+"""What the parts of an open client share: transport, limits, clocks, background tasks, and calls with retries."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import attrs
 
-from aioecs._logic.calls.call_result import told
-from aioecs._logic.calls.retry import Tries
+from aioecs._logic.calls.call_result import describe_outcomes
+from aioecs._logic.calls.retry import RetryState
 from aioecs._logic.calls.token import stop_reason
 from aioecs._model.attempt import Answered, Attempt, Rejected
 from aioecs._model.codec.shape import Shape
@@ -22,8 +22,9 @@ from aioecs._model.start_result import Outcome, StartResult
 from aioecs._runtime.admission import AdmissionGate
 from aioecs._runtime.background_tasks import BackgroundTasks
 from aioecs._runtime.concurrency import ConcurrencyLimit, Priority
-from aioecs._runtime.event_emitter import Emit
+from aioecs._runtime.event_emitter import Emit, emit_stop_settled
 from aioecs._runtime.keyed_calls import Keys
+from aioecs._runtime.log_fields import fields_of_starts
 from aioecs._runtime.settling_log import SettlingLog
 from aioecs._runtime.shared_limiter import SharedLimiter
 from aioecs._transport.deadlines import Deadlines
@@ -33,7 +34,7 @@ from aioecs.errors import AccessDeniedException, ECSError
 R = TypeVar("R", bound=Shape)
 
 OnSettled = Callable[[tuple[StartResult, ...], str | None], object]
-"""Is told outcomes that no caller is left to be told: `on_settled(starts, reason)`, a plain function on the loop."""
+"""Receives outcomes that no caller is left to receive: `on_settled(starts, reason)`, a function called on the loop."""
 
 log = logging.getLogger("aioecs")
 
@@ -50,20 +51,22 @@ class Core:
     background_tasks: BackgroundTasks = attrs.Factory(BackgroundTasks)
     on_cancel: OnCancel = "stop"
     on_settled: OnSettled | None = None
+    owner: object = None
+    """The client: it stays open, though nothing else refers to it, while a part of it is in use."""
     emit: Emit | None = None
-    """Tells of an event; None if nobody listens."""
+    """Emits an event; None without a listener."""
     closing: bool = False
-    """The client is being left, and its time to drain is over: what is cancelled now ends at once."""
+    """The client is closing, and its time to drain is over: a call that is cancelled now ends at once."""
     start_limiter: SharedLimiter = attrs.Factory(lambda: SharedLimiter.shared(None, "starts", None))
-    """Where what starts and stops takes its turn."""
+    """Gives the permits of starts and stops."""
     read_limiter: SharedLimiter = attrs.Factory(lambda: SharedLimiter.shared(None, "reads", None))
-    """Where what reads takes its turn."""
+    """Gives the permits of reads."""
     keys: Keys[Any] = attrs.field(default=attrs.Factory(lambda core: Keys(core.loop), takes_self=True))
-    """The calls on their way that bear an idempotency key."""
+    """The calls in progress that have an idempotency key."""
     deadlines: Deadlines = attrs.field(default=attrs.Factory(lambda core: Deadlines(core.loop), takes_self=True))
     """When the clocks of the calls end."""
     admission: AdmissionGate = attrs.Factory(AdmissionGate.here)
-    """Where callers are queued if too many come at once."""
+    """Queues callers if too many arrive at once."""
     settling: SettlingLog = attrs.field(default=attrs.Factory(lambda core: SettlingLog(core.loop), takes_self=True))
     """What cancelled callers still wait for."""
     jitter: Callable[[], float] = random.random
@@ -76,67 +79,79 @@ class Core:
         """The time on the loop's clock, in seconds."""
         return self.loop.time()
 
-    async def harmless(
-        self, operation: Operation[R], request: Shape, turn: Priority, *, within: float | None = None
+    async def call_with_retries(
+        self, operation: Operation[R], request: Shape, priority: Priority, *, within: float | None = None
     ) -> Answered[R]:
-        """Make a call that is safe to repeat, again while that may help; it raises what came in the end."""
-        tries = Tries(self.retries, self.now + (self.timeouts.call if within is None else within))
+        """Make a call that is safe to repeat, with retries while they may help; raises the last error."""
+        retries = RetryState(self.retries, self.now + (self.timeouts.call if within is None else within))
         while True:
-            what = await self._paced(operation, request, turn)
+            what = await self._attempt(operation, request, priority)
             if isinstance(what, Answered):
                 return what
-            backoff = tries.backoff(what, self.now, self.jitter())
+            backoff = retries.backoff(what, self.now, self.jitter())
             if backoff is None:
                 raise what.error
             await asyncio.sleep(backoff)
 
     async def stop(self, cluster: str | None, task: Task, token: str, *, within: float | None = None) -> bool:
-        """Stop a task that a withdrawn start has started; return whether StopTask was accepted."""
+        """Stop the task of a withdrawn start; return whether StopTask was accepted."""
         request = StopTaskRequest(cluster=cluster, task=task.task_arn or "", reason=stop_reason(token))
+        began, failed = self.now, None
         try:
-            await self.harmless(STOP_TASK, request, Priority.STOP, within=within)
+            await self.call_with_retries(STOP_TASK, request, Priority.STOP, within=within)
         except AccessDeniedException as error:
-            self.warn_once("stop", "cancelled starts can't be stopped, they are left running: %s", error)
+            failed = type(error).__name__
+            fields = _stop_fields(cluster, task, token, error)
+            self.warn_once("stop", "cancelled starts can't be stopped, they are left running: %s", error, fields=fields)
         except ECSError as error:
-            log.warning("task %s was to be stopped and could not be: %s", task.task_arn, error)
-        else:
-            return True
-        return False
+            failed = type(error).__name__
+            fields = _stop_fields(cluster, task, token, error)
+            log.warning("task %s was to be stopped and could not be stopped: %s", task.task_arn, error, extra=fields)
+        emit_stop_settled(self.emit, request, failed, self.now - began)
+        return failed is None
 
-    async def _paced(self, operation: Operation[R], request: Shape, turn: Priority) -> Attempt[R]:
-        """Make one attempt when it has its turn in the account's bucket, and a slot."""
-        pace = self.read_limiter if operation.bucket == "reads" else self.start_limiter if operation.bucket else None
-        ticket = await pace.turn(turn) if pace is not None else 0.0
+    async def _attempt(self, operation: Operation[R], request: Shape, priority: Priority) -> Attempt[R]:
+        """Make one attempt, once it has a permit of the account's bucket and a concurrency slot."""
+        limiter = self.read_limiter if operation.bucket == "reads" else self.start_limiter if operation.bucket else None
+        permit = await limiter.acquire(priority) if limiter is not None else 0.0
         sent_marker = SentMarker()
         throttled = False
         try:
-            async with self.concurrency.held(turn):
+            async with self.concurrency.held(priority):
                 self.reads += 1
                 what = await self.transport.attempt(operation, request, sent_marker)
             throttled = isinstance(what, Rejected) and what.error.throttled
         finally:
-            if pace is not None and sent_marker.body_started:
-                pace.answered(ticket, throttled)
-            elif pace is not None:
-                pace.unsent(ticket)
+            if limiter is not None and sent_marker.body_started:
+                limiter.answered(permit, throttled)
+            elif limiter is not None:
+                limiter.unsent(permit)
         self.throttled += throttled
         return what
 
     def report(self, starts: tuple[StartResult, ...], why: str | None) -> None:
-        """Report what became of starts where no caller can be told; a cancel is no error."""
+        """Report outcomes to `on_settled` and the log where no caller is left; a cancel is no error."""
         if all(start.outcome is Outcome.NOT_SENT for start in starts):
             return
         arns = [start.task.task_arn for start in starts if start.task is not None]
         tokens = sorted({start.token for start in starts if start.token})
-        log.info("%s: %s; token %s, tasks %s", why or "ended", told(starts), ", ".join(tokens), arns)
+        level = logging.WARNING if any(start.outcome is Outcome.UNKNOWN for start in starts) else logging.INFO
+        text, fields = "%s: %s; token %s, tasks %s", fields_of_starts(starts)
+        log.log(level, text, why or "ended", describe_outcomes(starts), ", ".join(tokens), arns, extra=fields)
         if self.on_settled is not None:
             try:
                 self.on_settled(starts, why)
             except Exception:
-                log.exception("on_settled raised")
+                log.exception("on_settled raised", extra=fields)
 
-    def warn_once(self, about: str, text: str, *args: Any) -> None:
-        """Log a warning the first time that it is about this."""
+    def warn_once(self, about: str, text: str, *args: Any, fields: Mapping[str, Any] | None = None) -> None:
+        """Log a warning the first time for each `about`."""
         if about not in self.warned:
             self.warned.add(about)
-            log.warning(text, *args)
+            log.warning(text, *args, extra=fields)
+
+
+def _stop_fields(cluster: str | None, task: Task, token: str, error: ECSError) -> dict[str, Any]:
+    arns = (task.task_arn,) if task.task_arn else ()
+    known = {"token": token, "arns": arns, "cluster": cluster, "operation": "StopTask"}
+    return {**known, "error": type(error).__name__}

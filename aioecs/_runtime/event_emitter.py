@@ -1,9 +1,11 @@
-"""Events on their way out: to the log and to the client's `on_event`; and what of a call's life makes one."""
+"""Emits events to the log and to the client's `on_event`, and makes the events of a call."""
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
+import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from contextvars import Context
@@ -26,48 +28,52 @@ from aioecs._model.call_events import (
     RequestSent,
     RequestThrottled,
     StartSettled,
+    StopSettled,
     TaskAdopted,
+    WaitSettled,
 )
+from aioecs._model.shapes.stop_task import StopTaskRequest
 from aioecs._model.start_result import StartResult
+from aioecs._runtime.log_fields import fields_of_event
 from aioecs.errors import ECSError
 
 Emit = Callable[[Event], None]
-"""Tells of an event. Where nobody listens there is None in its place."""
+"""Emits an event. Without a listener there is None in its place."""
 
 OnEvent = Callable[[Event], object]
-"""Hears of each event, `on_event(event)`: a plain function on the loop."""
+"""Receives each event: `on_event(event)`, a function called on the loop."""
 
 log = logging.getLogger("aioecs")
-ASKING = 0.001  # in seconds: what merely asking for a free turn may take
+IMMEDIATE = 0.001  # in seconds: what taking a free permit may take
 numbers = itertools.count(1)
 """Numbers the calls of a process."""
 
 
 def make_emitter(on_event: OnEvent | None) -> Emit | None:
-    """Return what tells of an event, or None if nobody listens: that is all that a site has to look at.
+    """Return the function that emits an event, or None without a listener: callers check only that.
 
-    Whether the log listens is looked up once, as a client is opened: the logger "aioecs" at DEBUG does.
+    Whether the logger "aioecs" is at DEBUG, and so logs events, is checked once, as a client is opened.
     """
     logs = log.isEnabledFor(logging.DEBUG)
     if on_event is None and not logs:
         return None
 
-    def tell(event: Event) -> None:
+    def emit(event: Event) -> None:
         if logs:
-            log.debug("%s", event)
+            log.debug("%s", event, extra=fields_of_event(event))
         if on_event is not None:
             try:
                 on_event(event)
-            except Exception:  # a listener's own fault must not hurt a start
-                log.exception("on_event raised")
+            except Exception:  # a listener's own defect must not affect a start
+                log.exception("on_event raised", extra=fields_of_event(event))
 
-    return tell
+    return emit
 
 
-def emit_start_settled(tell: Emit, starts: Iterable[StartResult]) -> None:
-    """Tell what callers are told of these starts."""
+def emit_start_settled(emit: Emit, starts: Iterable[StartResult]) -> None:
+    """Emit the outcomes of these starts, as their callers receive them."""
     for start in starts:
-        tell(
+        emit(
             StartSettled(
                 outcome=start.outcome,
                 container_instance=start.container_instance,
@@ -77,18 +83,43 @@ def emit_start_settled(tell: Emit, starts: Iterable[StartResult]) -> None:
         )
 
 
-def emit_rate_limited(tell: Emit | None, call: int | None, waited: float) -> None:
-    """Tell of a wait for a turn, in seconds, if there was one."""
-    if tell is not None and waited > ASKING:
-        tell(RequestRateLimited(call=call, waited=waited))
+def emit_stop_settled(emit: Emit | None, request: StopTaskRequest, error: str | None, seconds: float) -> None:
+    """Emit the end of a StopTask."""
+    if emit is not None:
+        emit(StopSettled(task=request.task, cluster=request.cluster, error=error, seconds=seconds))
+
+
+def emit_rate_limited(emit: Emit | None, call: int | None, waited: float) -> None:
+    """Emit a wait for a permit, in seconds, if there was one."""
+    if emit is not None and waited > IMMEDIATE:
+        emit(RequestRateLimited(call=call, waited=waited))
+
+
+class WaitEvents(AbstractContextManager["WaitEvents"]):
+    """Emits the end of a wait of one caller: by its tasks, an error, or a cancel."""
+
+    def __init__(self, emit: Emit | None, goal: str, tasks: Callable[[], tuple[str, ...]]) -> None:
+        self._emit = emit
+        self._goal = goal
+        self._tasks = tasks
+        self._began = time.monotonic()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._emit is not None:
+            cause = error.__cause__ if isinstance(error, asyncio.CancelledError) else error
+            name = type(cause or error).__name__ if error is not None else None
+            seconds = time.monotonic() - self._began
+            self._emit(WaitSettled(goal=self._goal, tasks=self._tasks(), error=name, seconds=seconds))
 
 
 class StartEvents(AbstractContextManager["StartEvents"]):
-    """Tells of the starts of one caller as the caller is told of them: by an answer, an error, or a cancel."""
+    """Emits the outcomes of one caller's starts as the caller receives them: by an answer, an error, or a cancel."""
 
-    def __init__(self, tell: Emit | None, starts: Callable[[], tuple[StartResult, ...]]) -> None:
-        """Take what says what the starts have come to, where what is raised does not."""
-        self._tell = tell
+    def __init__(self, emit: Emit | None, starts: Callable[[], tuple[StartResult, ...]]) -> None:
+        """Take the function that returns the starts where the raised error has none."""
+        self._emit = emit
         self.starts = starts
 
     def __enter__(self) -> Self:
@@ -97,12 +128,12 @@ class StartEvents(AbstractContextManager["StartEvents"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._tell is not None:
-            emit_start_settled(self._tell, _starts_in(error) or self.starts())
+        if self._emit is not None:
+            emit_start_settled(self._emit, _starts_in(error) or self.starts())
 
 
 def _starts_in(error: BaseException | None) -> tuple[StartResult, ...]:
-    """Return the starts that an error tells of, be it as its cause. Its context may be another call's."""
+    """Return the starts of an error or of its cause. Its context may be another call's."""
     if isinstance(error, ECSError):
         return error.starts
     cause = error.__cause__ if error is not None else None
@@ -110,54 +141,54 @@ def _starts_in(error: BaseException | None) -> tuple[StartResult, ...]:
 
 
 class CallEvents:
-    """One call as it is told, from its beginning to its end."""
+    """Emits the events of one call, from its beginning to its end."""
 
-    def __init__(self, tell: Emit, record: CallRecord) -> None:
-        """Take what is known of the call, which changes as it goes on."""
-        self._tell = tell
+    def __init__(self, emit: Emit, record: CallRecord) -> None:
+        """Take the record of the call, which changes as the call goes on."""
+        self._emit = emit
         self._record = record
         self._number = next(numbers)
         self._ambiguous = record.ambiguous
         self._arns: tuple[str, ...] = ()
 
     def begun(self, callers: tuple[Context, ...]) -> None:
-        """Tell of its beginning; `callers` are the contexts of others than the one that begins it."""
+        """Emit its beginning; `callers` are the contexts of the other callers."""
         request = self._record.request
-        self._tell(
+        self._emit(
             CallBegun(
                 call=self._number,
                 token=self._record.token,
                 cluster=request.cluster,
                 task_definition=request.task_definition,
-                starts=len(self._record.slots),
+                starts=len(self._record.start_states),
                 operation=self._record.operation,
                 callers=callers,
             )
         )
 
-    def paced(self, waited: float) -> None:
-        """Tell of its wait for a turn, in seconds."""
-        emit_rate_limited(self._tell, self._number, waited)
+    def rate_limited(self, waited: float) -> None:
+        """Emit its wait for a permit, in seconds."""
+        emit_rate_limited(self._emit, self._number, waited)
 
     def sent(self, instances: tuple[str, ...], rate: float) -> None:
-        """Tell that it is sent for these instances."""
+        """Emit that it is sent for these instances."""
         named = () if self._record.is_run else instances
-        self._tell(RequestSent(call=self._number, attempt=self._record.sends, instances=named, rate=rate))
+        self._emit(RequestSent(call=self._number, attempt=self._record.sends, instances=named, rate=rate))
 
-    def happened(self, what: CallInput, rate: float) -> None:
-        """Tell what happened to it, once the record says what that came to."""
+    def handled(self, what: CallInput, rate: float) -> None:
+        """Emit an input, once the state machine has handled it."""
         if (event := event_of(self._number, what, rate)) is not None:
-            self._tell(event)
+            self._emit(event)
         ambiguous, self._ambiguous = self._ambiguous, self._record.ambiguous
         if isinstance(what, Lost) or (self._ambiguous and not ambiguous):
-            self._tell(CallAmbiguous(call=self._number, error=ambiguity_of(what)))
+            self._emit(CallAmbiguous(call=self._number, error=ambiguity_of(what)))
         known, self._arns = self._arns, _arns_of(self._record)
         if isinstance(what, LookupDone) and (new := tuple(arn for arn in self._arns if arn not in known)):
-            self._tell(TaskAdopted(call=self._number, task_arns=new))
+            self._emit(TaskAdopted(call=self._number, task_arns=new))
 
     def settled(self, withdrawn: str | None) -> None:
-        """Tell of its end, and why nobody wanted it any more, if so."""
-        self._tell(
+        """Emit its end, and why it was withdrawn, if so."""
+        self._emit(
             CallSettled(
                 call=self._number,
                 token=self._record.token,
@@ -169,11 +200,11 @@ class CallEvents:
 
 
 def _arns_of(record: CallRecord) -> tuple[str, ...]:
-    return tuple(slot.task.task_arn or "" for slot in record.slots if slot.task is not None)
+    return tuple(state.task.task_arn or "" for state in record.start_states if state.task is not None)
 
 
 def event_of(call: int, what: CallInput, rate: float) -> Event | None:
-    """Return the event that something which happened to a call is; what put it in doubt is told apart from this."""
+    """Return the event of an input; that a call became ambiguous is an event of its own."""
     match what:
         case Answered():
             answer = what.answer
@@ -194,5 +225,5 @@ def event_of(call: int, what: CallInput, rate: float) -> Event | None:
 
 
 def ambiguity_of(what: CallInput) -> str:
-    """Name what put a call in doubt: the error of a lost answer, or that an answer didn't tell of all."""
+    """Name what made a call ambiguous: the error of a lost answer, or an answer that lacks a start."""
     return type(what.error).__name__ if isinstance(what, Lost) else "AnswerLost"

@@ -1,4 +1,4 @@
-"""Who waits for a permit of a shared limiter: callers, by batch and by event loop."""
+"""The callers that wait for a permit of a shared limiter, by batch and by event loop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class LoopState:
     loop: asyncio.AbstractEventLoop
     waiting: int = 0
     due: float | None = None
-    """The moment that the timer is set to, or is being set to."""
+    """The time that the timer is set to, or is being set to."""
     timer: asyncio.Handle | None = None
     """Touched on its own loop only."""
     closed: bool = False
@@ -30,9 +30,9 @@ class WaitingBatch:
     queue: deque[Waiter] = attrs.Factory(deque)
     waiting: int = 0
     ahead: int = 0
-    """Calls that it has still to send, as far as it said."""
+    """Calls that it has still to send, as far as it reported."""
     round: int = -1
-    """The last one in which it was granted a permit."""
+    """The last round in which it was granted a permit."""
 
 
 @attrs.define(eq=False)

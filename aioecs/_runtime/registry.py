@@ -12,9 +12,9 @@ V = TypeVar("V")
 
 
 class Registry(Generic[V]):
-    """Gives equal keys the same value. Safe to use from any thread.
+    """Maps equal keys to the same value. Safe to use from any thread.
 
-    A value lives as long as somebody uses it. The latest `remembered` ones outlive their users.
+    A value is kept as long as it is referenced. The latest `remembered` ones are kept beyond that.
     """
 
     def __init__(self, remembered: int) -> None:

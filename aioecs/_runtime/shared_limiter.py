@@ -2,9 +2,9 @@
 
 A bucket belongs to an account and a Region, not to a client. All clients of a process that use it share one
 `SharedLimiter`, on whatever loops and threads they run. A caller that can't have a permit at once waits in a queue: the
-urgent first, then one permit for each batch in order, then by arrival. Nobody polls. Each loop that has waiters keeps
-one timer, set to the moment of the next permit as far as that is known; an answer that moves the moment forward moves
-the timers. Whichever loop wakes first hands out the permits that are free, to the waiters of all loops.
+urgent first, then one permit for each batch in order, then by arrival. Nothing polls. Each loop that has waiters keeps
+one timer, set to the time of the next permit as far as that is known; an answer that moves that time forward moves the
+timers. Whichever loop wakes first grants the permits that are free, to the waiters of all loops.
 
 Lookups and stops have a reserved rate in the read bucket. When the learned rate is lower, because others use the bucket
 up or throttles come at random, they are sent at the reserved rate all the same: a start must not stay ambiguous because
@@ -39,7 +39,7 @@ PUBLISHED: dict[BucketName, tuple[float, float]] = {"starts": (100.0, 40.0), "re
 """Burst and calls a second of the cluster resources' modify and read actions.
 [AmazonECS/latest/APIReference/request-throttling.html]"""
 
-RESERVED = 0.25  # the part of the read bucket's published rate that lookups and stops have at least
+RESERVED = 0.25  # the part of the read bucket's published rate that is reserved for lookups and stops
 REMEMBERED = 64  # buckets whose learned numbers outlive their clients, a kilobyte or so each
 SLACK = 1e-6  # in seconds: a permit this near is due; loops fire their timers that exactly
 
@@ -49,7 +49,7 @@ def _monotonic() -> float:
 
 
 class SharedLimiter:
-    """Hands out the permits of one bucket. Safe to use from any loop and thread.
+    """Grants the permits of one bucket. Safe to use from any loop and thread.
 
     `reserved` is the rate, in calls a second, that lookups and stops have at least.
     """
@@ -68,9 +68,9 @@ class SharedLimiter:
 
     @classmethod
     def shared(cls, who: Hashable, bucket: BucketName, pacing: Pacing | None) -> SharedLimiter:
-        """Return the limiter of the bucket that `who` uses: the same one for all who are equal.
+        """Return the limiter of the bucket that `who` uses: the same one for equal values.
 
-        `pacing` None sends as fast as asked; its numbers pin the bucket of the starts only.
+        `pacing` None means no rate limit; its numbers pin the bucket of the starts only.
         """
         if pacing is None:
             return cls(Unlimited())
@@ -84,12 +84,12 @@ class SharedLimiter:
 
     @property
     def rate(self) -> float:
-        """Calls a second that the bucket is believed to let through in the long run."""
+        """The rate that the bucket is estimated to admit in the long run, in calls a second."""
         return self._limiter.rate
 
     @property
     def waiting(self) -> int:
-        """How many wait for a permit."""
+        """Number of callers that wait for a permit."""
         return self._waiting
 
     def __repr__(self) -> str:
@@ -97,12 +97,13 @@ class SharedLimiter:
 
     # --------------------------------------------------------------------------------------------------- taking permits
 
-    async def turn(self, urgency: int = 0, left: Callable[[], int | None] | None = None, of: object = None) -> float:
+    async def acquire(self, urgency: int = 0, left: Callable[[], int | None] | None = None, of: object = None) -> float:
         """Wait for a permit and return it, the time it was granted, which goes back with `answered` or `unsent`.
 
-        Lower urgency goes first, then each batch (`of`) in order, then who came first. `left` tells how many calls the
-        batch has still to send, this one included. A permit that is free at once is taken without a visit to the loop.
-        A cancel while waiting leaves everything as if it had never come, also when the permit came at the same moment.
+        Lower urgency goes first, then each batch (`of`) in order, then order of arrival. `left()` returns how many
+        calls the batch has still to send, this one included. A permit that is free at once is taken without yielding to
+        the loop. A cancel while waiting leaves everything as if the caller had never arrived, also when the permit is
+        granted at the same moment.
         """
         ahead = left() if left is not None else None
         with self._lock:
@@ -118,7 +119,7 @@ class SharedLimiter:
         return waiter.at
 
     def try_acquire(self) -> float | None:
-        """Take a permit if one is free right now and nobody waits for it; else return None."""
+        """Take a permit if one is free right now and no caller waits for it; else return None."""
         with self._lock:
             return None if self._waiting else self._take(1, Priority.START)
 
@@ -153,16 +154,16 @@ class SharedLimiter:
         return now
 
     def _due(self, now: float, ahead: int, urgency: int) -> float | None:
-        """Return when the next call of this urgency may go: lookups and stops go at the reserved rate at least."""
+        """Return when the next call of this urgency may be sent: lookups and stops at the reserved rate at least."""
         due = self._limiter.next_at(now, ahead)
-        if self._reserved and urgency <= Priority.LOOK:
+        if self._reserved and urgency <= Priority.LOOKUP:
             reserved = max(now, self._reserved_due)
             return reserved if due is None else min(due, reserved)
         return due
 
     def _took(self, now: float, urgency: int) -> None:
         self._limiter.sent(now)
-        if self._reserved and urgency <= Priority.LOOK:
+        if self._reserved and urgency <= Priority.LOOKUP:
             self._reserved_due = now + 1 / self._reserved
 
     # ------------------------------------------------------------------------------------------------------ the queue
@@ -187,7 +188,7 @@ class SharedLimiter:
         return waiter
 
     def _dequeue(self, waiter: Waiter) -> None:
-        """Undo the arrival of a waiter; a permit that it was granted goes to the next."""
+        """Remove a cancelled waiter; a permit that it was granted goes to the next."""
         with self._lock:
             if waiter.granted:
                 self._limiter.unsent(self._clock(), waiter.at)
@@ -197,7 +198,7 @@ class SharedLimiter:
             self._grant()
 
     def _remove(self, waiter: Waiter) -> None:
-        """Take a waiter out of the counts; its queue passes over it."""
+        """Remove a waiter from the counts; its queue skips it later."""
         batch = waiter.batch
         waiter.gone = True
         waiter.state.waiting -= 1
@@ -223,10 +224,10 @@ class SharedLimiter:
             for waiter in [each for each in batch.queue if each.state is state and not each.gone]:
                 self._remove(waiter)
 
-    # ------------------------------------------------------------------------------------------------- handing it out
+    # ------------------------------------------------------------------------------------------------- granting permits
 
     def _grant(self) -> None:
-        """Hand out the permits that are free, and set the timer of every loop for the next one."""
+        """Grant the permits that are free, and set the timer of every loop for the next one."""
         try:
             here: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
         except RuntimeError:
@@ -241,9 +242,9 @@ class SharedLimiter:
             )
 
     def _grant_round(self) -> tuple[list[Waiter], float | None]:
-        """Give permits to those at the head of the queue, at most one per batch; return when there are more.
+        """Grant permits from the front of the queue, at most one per batch; return when there are more.
 
-        A batch that asks for one permit at a time is back in the queue before the next round, so it gets as many as a
+        A batch that acquires one permit at a time is back in the queue before the next round, so it gets as many as a
         batch that has a thousand waiters.
         """
         now = self._clock()
@@ -271,7 +272,7 @@ class SharedLimiter:
         return granted, None
 
     def _late_loops(self, due: float | None) -> list[LoopState]:
-        """Return the loops whose timers come too late, and note the moment for them."""
+        """Return the loops whose timers are set too late, and note the earlier time for them."""
         if due is None:
             return []
         late = [each for each in self._loops.values() if each.waiting and (each.due is None or each.due > due + SLACK)]
@@ -299,7 +300,7 @@ class SharedLimiter:
         return self._call_on_loop(state, lambda: self._set_timer(state))
 
     def _call_on_loop(self, state: LoopState, call: Callable[[], None]) -> bool:
-        """Call it on the loop, from whatever thread; False if it is closed and has been forgotten."""
+        """Call it on the loop, from any thread; False if the loop is closed and was dropped."""
         try:
             state.loop.call_soon_threadsafe(call)
         except RuntimeError:

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from typing import Protocol
 
 Wake = Callable[[], object]
+Register = Callable[[Callable[[str | None], object], Callable[[], object]], Callable[[], None]]
+"""Calls the first once a token is cancelled, the second whenever its deadline is set; returns what ends both."""
 
 
 class Token(Protocol):
@@ -20,32 +22,29 @@ class Token(Protocol):
     @property
     def cancelled(self) -> bool:
         """Whether it was cancelled, or its deadline has passed."""
-        ...
 
     @property
     def deadline(self) -> float | None:
         """When it cancels itself, on the clock of `time.monotonic`; None if never."""
-        ...
-
-    def on_cancel_or_deadline(
-        self, call: Callable[[str | None], object], hear: Callable[[], object]
-    ) -> Callable[[], None]:
-        """Call `call(reason)` once it is cancelled and `hear()` whenever its deadline is set; return what ends both."""
-        ...
 
 
 def subscriptions_here() -> dict[Token, TokenSubscription]:
-    """Return the subscriptions of the running loop, one for each token that somebody waits for."""
+    """Return the subscriptions of the running loop, one for each token that a call waits for."""
     return _SUBSCRIPTIONS.setdefault(asyncio.get_running_loop(), {})
 
 
 @contextmanager
-def watch_token(token: Token, wake: Wake) -> Generator[None]:
-    """Call `wake()` on the running loop, once, when the token is cancelled; not after the block has ended."""
+def watch_token(token: Token, register: Register, wake: Wake) -> Generator[None]:
+    """Call `wake()` on the running loop, once, when the token is cancelled; not after the block has ended.
+
+    `register` is the token's own.
+    """
     subscriptions = subscriptions_here()
     subscription = subscriptions.get(token)
     if subscription is None:
-        subscription = subscriptions[token] = TokenSubscription(token, weakref.ref(asyncio.get_running_loop()))
+        subscription = subscriptions[token] = TokenSubscription(
+            token, register, weakref.ref(asyncio.get_running_loop())
+        )
     key = next(_KEYS)
     subscription.add(key, wake)
     try:
@@ -58,12 +57,12 @@ def watch_token(token: Token, wake: Wake) -> Generator[None]:
 class TokenSubscription:
     """The calls that wait for one token on one event loop: the token wakes the loop once for all of them."""
 
-    def __init__(self, token: Token, loop: weakref.ref[asyncio.AbstractEventLoop]) -> None:
+    def __init__(self, token: Token, register: Register, loop: weakref.ref[asyncio.AbstractEventLoop]) -> None:
         self._token = token
         self._loop = loop
         self._wakes: dict[int, Wake] = {}
         self._clock: asyncio.TimerHandle | None = None
-        self._end = token.on_cancel_or_deadline(self._cancelled, self._deadline_set)
+        self._end = register(self._cancelled, self._deadline_set)
 
     def add(self, key: int, wake: Wake) -> None:
         self._wakes[key] = wake
@@ -73,7 +72,7 @@ class TokenSubscription:
             self._arm()
 
     def remove(self, key: int) -> bool:
-        """Take one out, and return whether it was the last."""
+        """Remove one, and return whether it was the last."""
         self._wakes.pop(key, None)
         if self._wakes:
             return False
@@ -83,13 +82,13 @@ class TokenSubscription:
         return True
 
     def _cancelled(self, _reason: str | None) -> None:
-        self._over_to(self._wake_all)
+        self._call_on_loop(self._wake_all)
 
     def _deadline_set(self) -> None:
-        self._over_to(self._arm)
+        self._call_on_loop(self._arm)
 
-    def _over_to(self, call: Callable[[], None]) -> None:
-        """Call it on the loop, from whatever thread; a loop that is closed has nobody left to wake."""
+    def _call_on_loop(self, call: Callable[[], None]) -> None:
+        """Call it on the loop, from any thread; a closed loop has no call left to wake."""
         loop = self._loop()
         if loop is not None:
             with contextlib.suppress(RuntimeError):
@@ -103,10 +102,10 @@ class TokenSubscription:
         if self._wakes and deadline is not None:
             # The token's clock is time.monotonic(); a loop may have one of its own.
             loop = asyncio.get_running_loop()
-            self._clock = loop.call_later(max(0.0, deadline - time.monotonic()), self._look)
+            self._clock = loop.call_later(max(0.0, deadline - time.monotonic()), self._check_deadline)
 
-    def _look(self) -> None:
-        if not self._token.cancelled:  # which cancels it if its time has come, and so wakes everyone
+    def _check_deadline(self) -> None:
+        if not self._token.cancelled:  # reading it cancels the token if its deadline has passed, and so wakes all
             self._arm()
 
     def _wake_all(self) -> None:

@@ -60,7 +60,7 @@ def read_response(
 
 
 def is_trusted(what: Answered[Any] | Rejected | Lost) -> bool:
-    """Tell whether the response was ECS's answer to this request, so that the connection may be used again."""
+    """Return whether the response was ECS's answer to this request, so that the connection may be used again."""
     return not (isinstance(what, Lost) and isinstance(what.error, AnswerLost))
 
 

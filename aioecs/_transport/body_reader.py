@@ -151,7 +151,7 @@ def read_answer(body: bytes, shape: type[R], operation: str, reader: Reader = RE
 
 
 def too_deep(body: bytes) -> bool:
-    """Tell whether JSON is nested deeper than an answer may be; cheaply, where it has few brackets."""
+    """Return whether JSON is nested deeper than an answer may be; cheaply, where it has few brackets."""
     if body.count(b"{") + body.count(b"[") <= DEEPEST or not _peeled(body.translate(None, _OTHERS)):
         return False
     level = 0
@@ -203,7 +203,7 @@ def _odd(shape: type[Shape], plain: dict[str, Any]) -> str | None:
 
 
 def _is_one(member: Member, held: Any) -> bool:
-    """Tell whether the member can hold this: of its type, and with its name where its shape has one."""
+    """Return whether the member can hold this: of its type, and with its name where its shape has one."""
     if not issubclass(member.kind.base, Shape):
         return isinstance(held, member.kind.base)
     if not isinstance(held, dict):

@@ -9,8 +9,8 @@ after it ECS may have acted. Two facts take precedence:
 
 A server may also reset the connection right after that alert, and the reset may discard the alert before it is read.
 The attempt is lost then. In TLS 1.3 the client learns of a rejected certificate only after the handshake, and Python's
-ssl tells neither that the server requested a certificate nor that it accepted the handshake, so the body can't wait for
-that. Set `config.client_cert` where the server needs one.
+ssl reports neither that the server requested a certificate nor that it accepted the handshake, so the body can't wait
+for that. Set `config.client_cert` where the server needs one.
 
 An error of another service, such as STS, is no answer of ECS. What was not sent is a `ConfigurationError` where another
 try can't help, else a `ConnectionFailed`:
@@ -64,7 +64,7 @@ _CLIENT_CERTIFICATE_ALERTS = (
 
 
 def classify_failure(error: Exception, operation: str, body_started: bool) -> Rejected | NotSent | Lost:
-    """Classify a failed attempt; `body_started` tells whether the first byte of the body was written."""
+    """Classify a failed attempt; `body_started` says whether the first byte of the body was written."""
     if isinstance(error, botocore.ClientError) and error.operation_name == operation:
         return _answered(error, operation)
     if not body_started or is_client_certificate_alert(error):
@@ -75,7 +75,7 @@ def classify_failure(error: Exception, operation: str, body_started: bool) -> Re
 
 
 def is_client_certificate_alert(error: BaseException) -> bool:
-    """Tell whether the server ended TLS because it got no client certificate that it accepts."""
+    """Return whether the server ended TLS because it got no client certificate that it accepts."""
     reasons = (str(getattr(each, "reason", "")) for each in error_chain(error) if isinstance(each, ssl.SSLError))
     return any(reason.endswith(_CLIENT_CERTIFICATE_ALERTS) for reason in reasons)
 
@@ -101,7 +101,7 @@ def _with_cause(raised: E, cause: BaseException) -> E:
 
 
 def _may_succeed_later(error: BaseException) -> bool:
-    """Tell whether another attempt may succeed without any change of settings."""
+    """Return whether another attempt may succeed without any change of settings."""
     if isinstance(error, botocore.ClientError):
         error_of_service = _service_error(error, error.operation_name)
         return error_of_service.throttled or not error_of_service.rejected

@@ -11,10 +11,9 @@ is. Where such a pause matters, open the client before the process begins to ser
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aioecs._model.codec.plain import learn
 from aioecs._transport.settings import Settings
@@ -25,22 +24,34 @@ if TYPE_CHECKING:
     from aioecs._transport.native.native_transport import NativeTransport
     from aioecs._transport.recovering_transport import RecoveringTransport
 
+Opened: TypeAlias = "tuple[BotocoreTransport | NativeTransport | RecoveringTransport, Any]"
 
-@asynccontextmanager
-async def open_transport(
-    settings: Settings,
-) -> AsyncGenerator[tuple[BotocoreTransport | NativeTransport | RecoveringTransport, Any]]:
-    """Open the transport, and the aiobotocore client that it uses, for the length of the block.
 
-    A cancel while the thread works lets it end by itself, with nothing open.
+def open_transport(settings: Settings) -> AbstractAsyncContextManager[Opened]:
+    """Return what opens the transport, and the aiobotocore client that it uses, for the length of the block.
 
-    Raises:
-        ConfigurationError: no Region, an unknown Region or profile, or settings that contradict each other.
+    A cancel while the thread works lets it end by itself, with nothing open. Entering the block raises
+    ConfigurationError: no Region, an unknown Region or profile, or settings that contradict each other.
     """
-    factory = await asyncio.to_thread(_import_and_learn)
-    session = await asyncio.to_thread(_preloaded_session, factory, settings)
-    async with factory.open_transport(settings, session) as opened:
-        yield opened
+    return _Opening(settings)
+
+
+class _Opening(AbstractAsyncContextManager[Opened]):
+    """No generator: a loop that ends closes all async generators at once, each in the middle of the others."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._opening: Any = None
+
+    async def __aenter__(self) -> Opened:
+        factory = await asyncio.to_thread(_import_and_learn)
+        session = await asyncio.to_thread(_preloaded_session, factory, self._settings)
+        self._opening = factory.open_transport(self._settings, session)
+        opened: Opened = await self._opening.__aenter__()
+        return opened
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._opening.__aexit__(None, None, None)
 
 
 def _import_and_learn() -> Any:

@@ -69,7 +69,7 @@ def _scrub(text: str) -> str:
 
 
 def _may_quote_url(error: BaseException) -> bool:
-    """Tell whether the text may quote part of a malformed URL, which no pattern can find."""
+    """Return whether the text may quote part of a malformed URL, which no pattern can find."""
     return isinstance(error, InvalidURL) or (isinstance(error, ValueError) and _PORT.search(str(error)) is not None)
 
 

@@ -41,7 +41,7 @@ async def check_settings(session: Any, settings: Settings, client: Any) -> None:
 
 
 def _has_own_endpoint(client: Any) -> bool:
-    """Tell whether the endpoint is one that the caller set, rather than one of AWS's."""
+    """Return whether the endpoint is one that the caller set, rather than one of AWS's."""
     host = urlsplit(client.meta.endpoint_url).hostname or ""
     return f".{client.meta.region_name.lower()}." not in f".{host}."
 

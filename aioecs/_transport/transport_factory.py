@@ -6,8 +6,8 @@ import asyncio
 import logging
 import os
 import weakref
-from collections.abc import AsyncGenerator, Hashable
-from contextlib import asynccontextmanager
+from collections.abc import Hashable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -35,6 +35,7 @@ from aioecs._transport.settings import Settings
 from aioecs._transport.transport import OPERATION_NAMES
 
 log = logging.getLogger("aioecs")
+Opened = tuple[BotocoreTransport | NativeTransport | RecoveringTransport, Any]
 
 
 def _merged_config(settings: Settings) -> AioConfig:
@@ -122,30 +123,40 @@ async def _preload(loader: Any) -> None:
             await capture_request(client, keys)
 
 
-@asynccontextmanager
-async def open_transport(
-    settings: Settings, session: Any = None
-) -> AsyncGenerator[tuple[BotocoreTransport | NativeTransport | RecoveringTransport, Any]]:
-    """Open the transport, and the aiobotocore client that it uses, for the length of the block.
+def open_transport(settings: Settings, session: Any = None) -> AbstractAsyncContextManager[Opened]:
+    """Return what opens the transport, and the aiobotocore client that it uses, for the length of the block.
 
     `session` is the result of `make_session` for these settings, if there is one already. With a session of our own,
     the client is created in a thread on a short-lived event loop, which resolves the credentials: it has no connection
-    yet and is bound to no loop. A cancel meanwhile lets the thread end by itself, with nothing open.
-
-    Raises:
-        ConfigurationError: no Region, an unknown Region or profile, or settings that contradict each other.
+    yet and is bound to no loop. A cancel meanwhile lets the thread end by itself, with nothing open. Entering the block
+    raises ConfigurationError: no Region, an unknown Region or profile, or settings that contradict each other.
     """
-    session = session if session is not None else make_session(settings)
-    opening, client = await _create_client(session, settings)
-    try:
-        await check_settings(session, settings, client)
-        transport = await _choose_transport(session, settings, client)
+    return _Opening(settings, session)
+
+
+class _Opening(AbstractAsyncContextManager[Opened]):
+    """No generator: a loop that ends closes all async generators at once, each in the middle of the others."""
+
+    def __init__(self, settings: Settings, session: Any) -> None:
+        self._settings = settings
+        self._session = session
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Opened:
+        session = self._session if self._session is not None else make_session(self._settings)
+        opening, client = await _create_client(session, self._settings)
+        self._stack.push_async_exit(opening)
         try:
-            yield transport, client
-        finally:
-            await transport.close()
-    finally:
-        await opening.__aexit__(None, None, None)
+            await check_settings(session, self._settings, client)
+            transport = await _choose_transport(session, self._settings, client)
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        self._stack.push_async_callback(transport.close)
+        return transport, client
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
 
 
 async def _create_client(session: Any, settings: Settings) -> tuple[Any, Any]:
@@ -241,7 +252,7 @@ async def _open_pool(client: Any, captured: CapturedRequest, settings: Settings)
 
 
 def _is_supported(client: Any) -> bool:
-    """Tell whether the native transport supports the client's own configuration."""
+    """Return whether the native transport supports the client's own configuration."""
     config = client.meta.config
     return (
         config.signature_version == "v4"

@@ -1,1 +1,1 @@
-"""Waiting for tasks: one poller for all waits of a client, and the task state changes that come from outside."""
+"""Waiting for tasks: one poller for all waits of a client, and the task state changes that a user feeds in."""

@@ -1,6 +1,6 @@
 """The task definitions that a client has read: one DescribeTaskDefinition for each revision, to judge tasks by.
 
-A revision never changes, so what was read of it holds for as long as the client is open.
+A revision never changes, so it is kept for as long as the client is open.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CACHED = 1_000
 
 
 class TaskDefinitions:
-    """Reads each revision of a task definition once, however many callers ask for it at the same time."""
+    """Reads each revision of a task definition once, for all callers that need it at the same time."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -33,11 +33,11 @@ class TaskDefinitions:
         return len(self._known)
 
     async def result(self, task: Task, container: str | None = None) -> TaskResult:
-        """Judge how a task ended, by its definition where that can be read."""
+        """Return how a task ended, judged by its definition where that can be read."""
         return task_result(task, await self.of(task), container)
 
     async def of(self, task: Task) -> TaskDefinition | None:
-        """Return the definition of a task; None if it names none, or ECS doesn't show it. A cancel leaves nothing."""
+        """Return the definition of a task; None if it names none, or ECS doesn't show it."""
         arn = task.task_definition_arn
         return await self.get(arn) if isinstance(arn, str) and arn else None
 
@@ -56,11 +56,11 @@ class TaskDefinitions:
     async def _read(self, arn: str) -> TaskDefinition | None:
         try:
             request = DescribeTaskDefinitionRequest(task_definition=arn)
-            answer = (await self._core.harmless(DESCRIBE_TASK_DEFINITION, request, Priority.READ)).answer
+            answer = (await self._core.call_with_retries(DESCRIBE_TASK_DEFINITION, request, Priority.READ)).answer
         except ECSError as error:
             text = "task definition %s can't be read, so its tasks are judged without it: %s"
             self._core.warn_once(f"task definition {_about(error, arn)}", text, arn, error)
-            if _stays(error):
+            if _is_permanent(error):
                 self._keep(arn, None)
             return None
         found = answer.task_definition
@@ -79,8 +79,8 @@ def _about(error: ECSError, arn: str) -> str:
     return type(error).__name__ if isinstance(error, AccessDeniedException) else arn
 
 
-def _stays(error: ECSError) -> bool:
-    """Tell an error that another read would meet again."""
+def _is_permanent(error: ECSError) -> bool:
+    """Return whether another read would fail with this error again."""
     if isinstance(error, ConfigurationError):
         return True
     return isinstance(error, ECSServiceError) and error.rejected and not error.throttled

@@ -1,4 +1,4 @@
-"""Polls the tasks that are waited for, for all waits of a client, and takes the events that it is fed.
+"""Polls the tasks that are waited for, for all waits of a client, and takes the events that the user feeds in.
 
 The schedule says which tasks to describe next. The poller describes them, and notifies the waiters. It is a background
 task of the client: it begins with the first wait and ends with the last.
@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import anyio
 
-from aioecs._logic.tasks.poll_schedule import SLACK, Entry, Look, PollSchedule
+from aioecs._logic.tasks.poll_schedule import SLACK, Entry, PollRequest, PollSchedule
 from aioecs._logic.tasks.task_address import Address, Key
 from aioecs._logic.tasks.task_progress import Observation
 from aioecs._model.arn import short
-from aioecs._model.shapes.task import DescribeTasksRequest, DescribeTasksResponse
+from aioecs._model.shapes.task import DescribeTasksRequest, DescribeTasksResponse, Task
 from aioecs._model.task_event import TaskChange
 from aioecs._runtime.client_core import Core, log
 from aioecs._runtime.concurrency import Priority
@@ -25,144 +26,152 @@ from aioecs._waiters.task_definitions import TaskDefinitions
 from aioecs._waiters.waiter import Waiter
 from aioecs.errors import ClientStateError, ConfigurationError, ECSError, ECSServiceError
 
-ABOUT_ONE = ("InvalidParameterException", "ClientException", "ValidationException")
-SILENT = "not in the answer"  # what is said of a task that ECS neither described nor failed
+MAY_CONCERN_ONE = ("InvalidParameterException", "ClientException", "ValidationException")
+NOT_ANSWERED = "not in the answer"  # the reason for a task that ECS neither described nor failed
 
 
 class TaskPoller:
-    """Looks at tasks on behalf of all who wait for them."""
+    """Polls tasks for all the waiters of a client."""
 
-    def __init__(self, core: Core, region: str | None) -> None:
-        """Watch for one client; `region` is what ARNs are held against, None where the endpoint is the caller's own."""
+    def __init__(
+        self, core: Core, region: str | None, *, on_stopped: Callable[[str, Task], None] | None = None
+    ) -> None:
+        """Poll for one client; ARNs must name `region`, unless it is None: the endpoint is the caller's own.
+
+        `on_stopped` is called with the cluster's name and the task when a task is first known to have stopped.
+        """
         self.core = core
         self.region = region
         self.definitions = TaskDefinitions(core)
+        self._on_stopped = on_stopped
         self._schedule = PollSchedule()
         self._waiting: dict[Key, dict[Waiter, None]] = {}
         self._wake = asyncio.Event()
-        self._polling = False
-        self._trouble: ECSError | None = None
-        self._account = ""  # learnt from what ECS describes, for nothing else tells it without another call
+        self._running = False
+        self._last_error: ECSError | None = None
+        self._account = ""  # learned from ECS's answers: anything else would take another call
 
     @property
-    def trouble(self) -> ECSError | None:
-        """What the last look met with, if it failed."""
-        return self._trouble
+    def last_error(self) -> ECSError | None:
+        """The error of the last request, if it failed."""
+        return self._last_error
 
     def __repr__(self) -> str:
         return f"<TaskPoller of {len(self._schedule)} tasks, {self._schedule.remembered} remembered>"
 
-    # ------------------------------------------------------------------------------------------------------ who waits
+    # -------------------------------------------------------------------------------------------------------- waiters
 
     def join(self, waiter: Waiter, address: Address) -> Observation | None:
-        """Tell this waiter of a task from now on, and return what is known of it."""
+        """Notify this waiter of a task from now on, and return what is known of the task."""
         self._account = self._account or _account_of(address.name)
         before = self._schedule.get(address.key)
         known = before.observation if before is not None else None
-        entry = self._schedule.want(address, self.core.now)
+        entry = self._schedule.add(address, self.core.now)
         if before is not None and entry.observation is not None and entry.observation is not known:
-            self._tell(address.key, entry.observation)  # this caller has a newer one in hand than the others know of
+            self._notify(address.key, entry.observation)  # this caller passed a newer description than the others know
         self._waiting.setdefault(address.key, {})[waiter] = None
-        if not self._polling:
-            self._polling, self._trouble = True, None
+        if not self._running:
+            self._running, self._last_error = True, None
             self.core.background_tasks.own(self._poll(), "aioecs-poll")
         self._wake.set()
         return entry.observation
 
     def leave(self, waiter: Waiter, key: Key) -> None:
-        """Tell it no more; nothing happens if it wasn't told."""
+        """Notify the waiter no more; nothing happens if it hadn't joined."""
         waiting = self._waiting.get(key, {})
         waiting.pop(waiter, None)
         if not waiting:
             self._waiting.pop(key, None)
-            self._schedule.unwant(key)
+            self._schedule.remove(key)
             if not self._schedule:
                 self._wake.set()
 
-    def hurry(self, waiter: Waiter, within: float) -> None:
-        """Look at what it waits for now, unless that was done within so many seconds."""
+    def poll_soon(self, waiter: Waiter, within: float) -> None:
+        """Poll the waiter's tasks now, unless that was done in the last `within` seconds."""
         now = self.core.now
         for key in waiter.open:
-            self._schedule.hurry(key, now, now - within)
+            self._schedule.poll_soon(key, now, now - within)
         self._wake.set()
 
     def feed(self, change: TaskChange) -> bool:
-        """Take what an event tells; return whether that was news."""
+        """Take an event; return whether it changed what is known of its task."""
         change.expect(self.region, self._account)
         key = (change.cluster, change.id)
         task = None if self._schedule.stale(key, change.version) else change.task()
-        observation = self._schedule.told(key, task, self.core.now)
+        observation = self._schedule.observe_event(key, task, self.core.now)
         if observation is not None:
-            self._tell(key, observation)
+            self._notify(key, observation)
         return observation is not None
 
     def close(self) -> None:
-        """End all waits: the client is being left."""
-        self._fail(tuple(self._waiting), ClientStateError("the client was left while this waited; the tasks go on"))
+        """End all waits: the client is closing."""
+        self._fail(tuple(self._waiting), ClientStateError("the client was closed during this wait; the tasks go on"))
         for key in tuple(self._waiting):
             del self._waiting[key]
-            self._schedule.unwant(key)
+            self._schedule.remove(key)
         self._wake.set()
 
-    def _tell(self, key: Key, observation: Observation) -> None:
+    def _notify(self, key: Key, observation: Observation) -> None:
+        if self._on_stopped is not None and observation.over:
+            self._on_stopped(key[0], observation.task)
         for waiter in tuple(self._waiting.get(key, ())):
-            waiter.told(key, observation)
+            waiter.observe(key, observation)
 
     def _fail(self, keys: Iterable[Key], error: ECSError) -> None:
-        """End the waits for these tasks, each with an error of its own: tracebacks are not to mix."""
+        """End the waits for these tasks, each with its own copy of the error, so that tracebacks don't mix."""
         for waiter in {waiter: None for key in keys for waiter in self._waiting.get(key, ())}:
             own = copy.copy(error)
             own.__cause__ = error.__cause__
             waiter.fail(own)
 
-    # -------------------------------------------------------------------------------------------------------- looking
+    # -------------------------------------------------------------------------------------------------------- polling
 
     async def _poll(self) -> None:
-        """Look while somebody waits. What is on its way when the last of them leaves is let go: it only reads."""
+        """Poll while there are waiters. Requests in flight when the last one leaves are cancelled: they only read."""
         over = False
         try:
-            async with anyio.create_task_group() as looks:
+            async with anyio.create_task_group() as requests:
                 while self._schedule:
                     now, rate = self.core.now, self.core.read_limiter.rate
                     due = self._schedule.next_at(now, rate)
                     if due is not None and due <= now + SLACK:
-                        for look in self._schedule.round(now, rate):
-                            looks.start_soon(self._look, look)
+                        for poll_request in self._schedule.round(now, rate):
+                            requests.start_soon(self._poll_batch, poll_request)
                         continue
                     self._wake.clear()
                     with anyio.move_on_after(None if due is None else due - now):
                         await self._wake.wait()
-                over, self._polling = True, False  # before anything is awaited: who comes now begins another
-                looks.cancel_scope.cancel()
+                over, self._running = True, False  # before anything is awaited: a new waiter begins another poll
+                requests.cancel_scope.cancel()
         except BaseException as error:
-            if over:  # those who wait now have another
+            if over:  # the waiters that have come since have another poll
                 raise
-            self._polling = False
-            ended = ClientStateError("the client's poller ended while this waited; the tasks go on")
+            self._running = False
+            ended = ClientStateError("the client's poller ended during this wait; the tasks go on")
             ended.__cause__ = error if isinstance(error, Exception) else None
             self._fail(tuple(self._waiting), ended)
             raise
 
-    async def _look(self, look: Look) -> None:
-        """Make one look, and tell those who wait what it showed; an error of it ends no other."""
+    async def _poll_batch(self, poll_request: PollRequest) -> None:
+        """Make one request, and notify the waiters; its error ends no other request."""
         try:
-            await self._ask(look.cluster, look.entries, look.began)
+            await self._describe(poll_request.cluster, poll_request.entries, poll_request.began)
         finally:
-            self._schedule.answered(look, self.core.now)
+            self._schedule.answered(poll_request, self.core.now)
             self._wake.set()
 
-    async def _ask(self, cluster: str, entries: tuple[Entry, ...], began: float) -> None:
+    async def _describe(self, cluster: str, entries: tuple[Entry, ...], began: float) -> None:
         names = [entry.name for entry in entries]
         try:
             request = DescribeTasksRequest(cluster=cluster, tasks=names)
-            answer = (await self.core.harmless(DESCRIBE_TASKS, request, Priority.READ)).answer
+            answer = (await self.core.call_with_retries(DESCRIBE_TASKS, request, Priority.READ)).answer
         except ECSError as error:
-            await self._failed(cluster, entries, began, error)
+            await self._take_error(cluster, entries, began, error)
             return
-        self._trouble = None
-        self._heard(entries, began, answer)
+        self._last_error = None
+        self._take_answer(entries, began, answer)
 
-    def _heard(self, entries: tuple[Entry, ...], began: float, answer: DescribeTasksResponse) -> None:
+    def _take_answer(self, entries: tuple[Entry, ...], began: float, answer: DescribeTasksResponse) -> None:
         now = self.core.now
         shown = {short(task.task_arn): task for task in answer.tasks if isinstance(task.task_arn, str)}
         failed = {short(failure.arn or ""): failure.reason or "" for failure in answer.failures}
@@ -171,47 +180,54 @@ class TaskPoller:
             key = entry.key
             task = shown.get(key[1])
             if task is None:
-                self._missed(key, failed.get(key[1], SILENT), began)
-            elif (observation := self._schedule.shown(key, task, now)) is not None:
-                self._tell(key, observation)
+                self._take_missing(key, failed.get(key[1], NOT_ANSWERED), began)
+            elif (observation := self._schedule.observe_described(key, task, now)) is not None:
+                self._notify(key, observation)
 
-    def _missed(self, key: Key, reason: str, began: float) -> None:
-        """Believe that a task isn't there once ECS has had the time to show it, counted for each wait by itself."""
+    def _take_missing(self, key: Key, reason: str, began: float) -> None:
+        """End the waits for a task that ECS doesn't know, once `consistency` seconds have passed for each."""
         entry = self._schedule.get(key)
         seen_at = entry.seen_at if entry is not None else began
         for waiter in tuple(self._waiting.get(key, ())):
             if began - max(waiter.began, seen_at) >= self.core.timeouts.consistency:
-                waiter.missing(key, reason)
+                waiter.not_found(key, reason)
 
-    async def _failed(self, cluster: str, entries: tuple[Entry, ...], began: float, error: ECSError) -> None:
-        """Take a look that failed: what passes is looked at again, what stays ends the waits that need it."""
-        if not _stays(error):
-            if self._trouble is None:
-                log.warning("a look at %d tasks that are waited for failed, and is made again: %s", len(entries), error)
-            self._trouble = error
-        elif len(entries) > 1 and _is_of_one(error):
-            half = len(entries) // 2  # one bad name fails the whole request: find whose it is
-            await self._ask(cluster, entries[:half], began)
-            await self._ask(cluster, entries[half:], began)
+    async def _take_error(self, cluster: str, entries: tuple[Entry, ...], began: float, error: ECSError) -> None:
+        """Handle a failed request: a temporary error is retried, a permanent one ends the waits for its tasks."""
+        if not _is_permanent(error):
+            if self._last_error is None:
+                text = "DescribeTasks of %d awaited tasks failed, and is retried: %s"
+                log.warning(text, len(entries), error, extra=_fields(cluster, entries, error))
+            self._last_error = error
+        elif len(entries) > 1 and _may_concern_one(error):
+            half = len(entries) // 2  # one bad name fails the whole request: find it by halving
+            await self._describe(cluster, entries[:half], began)
+            await self._describe(cluster, entries[half:], began)
         else:
             text = "tasks in the cluster %s can't be waited for: %s"
-            self.core.warn_once(f"wait {type(error).__name__} {cluster}", text, cluster, error)
+            fields = _fields(cluster, entries, error)
+            self.core.warn_once(f"wait {type(error).__name__} {cluster}", text, cluster, error, fields=fields)
             self._fail([entry.key for entry in entries], error)
 
 
+def _fields(cluster: str, entries: tuple[Entry, ...], error: ECSError) -> dict[str, Any]:
+    arns = tuple(entry.key[1] for entry in entries)
+    return {"operation": "DescribeTasks", "cluster": cluster, "arns": arns, "error": type(error).__name__}
+
+
 def _account_of(arn: str) -> str:
-    """Return the account in an ARN, an empty text where there is none."""
+    """Return the account in an ARN, an empty string where there is none."""
     parts = arn.split(":")
     return parts[4] if len(parts) > 5 else ""
 
 
-def _stays(error: ECSError) -> bool:
-    """Tell an error that another look would meet again."""
+def _is_permanent(error: ECSError) -> bool:
+    """Return whether another request would fail with this error again."""
     return isinstance(error, ConfigurationError) or (
         isinstance(error, ECSServiceError) and error.rejected and not error.throttled
     )
 
 
-def _is_of_one(error: ECSError) -> bool:
-    """Tell an error that may be about one of the names alone."""
-    return isinstance(error, ECSServiceError) and error.code in ABOUT_ONE
+def _may_concern_one(error: ECSError) -> bool:
+    """Return whether an error may concern one of the names alone."""
+    return isinstance(error, ECSServiceError) and error.code in MAY_CONCERN_ONE

@@ -1,4 +1,4 @@
-"""One caller's wait for tasks: what ends it, and what the caller gets. The task poller makes the requests."""
+"""One caller's wait for tasks: what ends it, and its result. The task poller makes the requests."""
 
 from __future__ import annotations
 
@@ -13,61 +13,64 @@ from typing import Protocol, Self
 
 from aioecs._calls.caller_wait import cancelled_around
 from aioecs._logic.tasks.task_address import Address, Key
-from aioecs._logic.tasks.task_progress import Goal, Observation, Standing, exit_codes, further, newer, standing
+from aioecs._logic.tasks.task_progress import (
+    Goal,
+    Observation,
+    Progress,
+    exit_codes,
+    is_further,
+    is_newer,
+    progress_towards,
+)
 from aioecs._model.shapes.task import Task
 from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, reason_of, resolve
 from aioecs._runtime.client_core import Core
 from aioecs._waiters.task_definitions import TaskDefinitions
 from aioecs.errors import ECSError, TaskMissing, TaskStopped, WaitCancelled, WaitTimeout
 
-LAST = 3.0  # in seconds before a wait's clock runs out: when its tasks are looked at once more
+LAST_POLL = 3.0  # in seconds before the timeout of a wait: when its tasks are polled once more
 SHOWN = 5  # tasks that the text of an error names
 
 
 class Poller(Protocol):
-    """What tells of tasks."""
+    """What a wait needs of the task poller."""
 
     core: Core
 
     @property
-    def trouble(self) -> ECSError | None:
-        """What the last look met with, if it failed."""
-        ...
+    def last_error(self) -> ECSError | None:
+        """The error of the last request, if it failed."""
 
     @property
     def definitions(self) -> TaskDefinitions:
         """The task definitions to judge tasks by."""
-        ...
 
     def join(self, waiter: Waiter, address: Address) -> Observation | None:
-        """Tell this waiter of a task from now on, and return what is known of it."""
-        ...
+        """Notify this waiter of a task from now on, and return what is known of the task."""
 
     def leave(self, waiter: Waiter, key: Key) -> None:
-        """Tell it no more; nothing happens if it wasn't told."""
-        ...
+        """Notify the waiter no more; nothing happens if it hadn't joined."""
 
-    def hurry(self, waiter: Waiter, within: float) -> None:
-        """Look at what it waits for now, unless that was done within so many seconds."""
-        ...
+    def poll_soon(self, waiter: Waiter, within: float) -> None:
+        """Poll the waiter's tasks now, unless that was done in the last `within` seconds."""
 
 
 class Waiter(AbstractContextManager["Waiter"]):
-    """One caller's wait, as a block: it is told of its tasks inside, and of nothing after it."""
+    """One caller's wait, as a context manager: it is notified of its tasks inside the block only."""
 
     def __init__(
-        self, watch: Poller, addresses: Sequence[Address], source: Cancellable | None, timeout: float | None
+        self, poller: Poller, addresses: Sequence[Address], source: Cancellable | None, timeout: float | None
     ) -> None:
-        self._watch = watch
+        self._poller = poller
         self._addresses = addresses
         self._source = source
         self._timeout = timeout
-        self._loop = watch.core.loop
+        self._loop = poller.core.loop
         self._open = {address.key: address for address in addresses}
         self._seen: dict[Key, Task] = {address.key: address.task for address in addresses if address.task is not None}
         self._error: Callable[[], ECSError] | None = None
         self._fired = False
-        self._late = False
+        self._time_over = False
         self._waiter: asyncio.Future[None] = self._loop.create_future()
         self._subscription = ExitStack()
         self._clocks: list[asyncio.TimerHandle] = []
@@ -84,12 +87,12 @@ class Waiter(AbstractContextManager["Waiter"]):
         self._subscription.enter_context(CancellationMonitor.here().watch(self._source, self._source_fired))
         if self._timeout is not None:
             self._clocks = [
-                self._loop.call_later(self._timeout, self._clock_ran_out),
-                self._loop.call_later(self._timeout - self._last, self._watch.hurry, self, self._last),
+                self._loop.call_later(self._timeout, self._time_ran_out),
+                self._loop.call_later(self._timeout - self._last_poll, self._poller.poll_soon, self, self._last_poll),
             ]
         for address in list(self._open.values()):
-            if (observation := self._watch.join(self, address)) is not None:
-                self.told(address.key, observation)
+            if (observation := self._poller.join(self, address)) is not None:
+                self.observe(address.key, observation)
         if not self._open:
             self._wake()
         return self
@@ -100,22 +103,22 @@ class Waiter(AbstractContextManager["Waiter"]):
         for clock in self._clocks:
             clock.cancel()
         for key in self.open:
-            self._watch.leave(self, key)
+            self._poller.leave(self, key)
         self._subscription.close()
 
     @property
-    def _last(self) -> float:
-        """How long before its clock runs out the tasks are looked at once more, in seconds."""
-        return min(LAST, (self._timeout or 0.0) / 2)
+    def _last_poll(self) -> float:
+        """How long before its timeout the tasks are polled once more, in seconds."""
+        return min(LAST_POLL, (self._timeout or 0.0) / 2)
 
-    # ----------------------------------------------------------------------------------------------------- being told
+    # -------------------------------------------------------------------------------------------------- notifications
 
     @abstractmethod
-    def told(self, key: Key, observation: Observation) -> None:
-        """Hear what a task has become."""
+    def observe(self, key: Key, observation: Observation) -> None:
+        """Take the new state of a task."""
 
-    def missing(self, key: Key, reason: str) -> None:
-        """Hear that ECS doesn't know a task, and has had the time to."""
+    def not_found(self, key: Key, reason: str) -> None:
+        """Take that ECS certainly doesn't know a task."""
         self._end_with(partial(self._missing, self._open[key], reason))
 
     def _missing(self, address: Address, reason: str) -> TaskMissing:
@@ -129,25 +132,25 @@ class Waiter(AbstractContextManager["Waiter"]):
         )
 
     def fail(self, error: ECSError) -> None:
-        """Hear what ends the wait."""
+        """End the wait with an error."""
         self._end_with(lambda: error)
 
     def _end_with(self, error: Callable[[], ECSError]) -> None:
-        """End the wait; the first such counts, and is made when it is raised: the rest of an answer counts too."""
+        """End the wait; the first error counts, and is made when raised, so that it has the whole answer."""
         self._error = self._error or error
         self._wake()
 
     def known(self) -> list[Task]:
-        """Return the tasks as they were last seen, in the order asked; those never seen are left out."""
+        """Return the tasks as they were last seen, in the order of the request; those never seen are left out."""
         return [self._seen[address.key] for address in self._addresses if address.key in self._seen]
 
     def waiting_for(self) -> list[str]:
-        """Return the names of those that have not got there, as they were asked for."""
+        """Return the names of the tasks that are still waited for, as the caller passed them."""
         return [address.name for address in self._open.values()]
 
-    def _done_with(self, key: Key) -> None:
+    def _remove(self, key: Key) -> None:
         del self._open[key]
-        self._watch.leave(self, key)
+        self._poller.leave(self, key)
         if not self._open:
             self._wake()
 
@@ -160,12 +163,12 @@ class Waiter(AbstractContextManager["Waiter"]):
         self._fired = True
         self._wake()
 
-    def _clock_ran_out(self) -> None:
-        self._late = True
+    def _time_ran_out(self) -> None:
+        self._time_over = True
         self._wake()
 
     async def _woken(self) -> None:
-        """Wait until there is something to hear.
+        """Wait until a task has changed, or something has ended the wait.
 
         Raises:
             CancelledError: the caller was cancelled; WaitCancelled is its cause.
@@ -176,29 +179,29 @@ class Waiter(AbstractContextManager["Waiter"]):
             raise first from self.cancelled()
         self._waiter = self._loop.create_future()
 
-    async def _raise_what_ended_it(self) -> None:
-        """Raise what has ended the wait early, if something has."""
+    async def _raise_error(self) -> None:
+        """Raise the error that has ended the wait early, if there is one."""
         if self._error is not None:
             raise await self._with_result(self._error())
         if self._fired:
-            truth = self.cancelled(reason_of(self._source), self._source)
+            error = self.cancelled(reason_of(self._source), self._source)
             if (around := await cancelled_around()) is not None:
-                raise around from truth
-            raise truth
-        if self._late:
-            raise self._timed_out() from self._watch.trouble
+                raise around from error
+            raise error
+        if self._time_over:
+            raise self._timed_out() from self._poller.last_error
 
     async def _with_result(self, error: ECSError) -> ECSError:
-        """Judge the task of a TaskStopped by its definition."""
+        """Add the result of the task to a TaskStopped."""
         if isinstance(error, TaskStopped) and error.task is not None:
             try:
-                error.result = await self._watch.definitions.result(error.task)
+                error.result = await self._poller.definitions.result(error.task)
             except asyncio.CancelledError as first:
                 raise first from self.cancelled()
         return error
 
     def cancelled(self, reason: str | None = None, source: object = None) -> WaitCancelled:
-        """Return what a cancelled caller is told."""
+        """Return the error that a cancelled caller receives."""
         why = f" ({reason})" if reason else ""
         return WaitCancelled(
             f"the wait was cancelled{why}; the tasks go on",
@@ -232,7 +235,7 @@ class GoalWaiter(Waiter):
 
     def __init__(
         self,
-        watch: Poller,
+        poller: Poller,
         addresses: Sequence[Address],
         source: Cancellable | None,
         timeout: float | None,
@@ -240,21 +243,21 @@ class GoalWaiter(Waiter):
         goal: Goal,
     ) -> None:
         self._goal = goal
-        super().__init__(watch, addresses, source, timeout)
+        super().__init__(poller, addresses, source, timeout)
 
     @property
     def _wanted(self) -> str:
         return self._goal.value
 
-    def told(self, key: Key, observation: Observation) -> None:
-        """Hear what a task has become: there, not yet, or never to be."""
+    def observe(self, key: Key, observation: Observation) -> None:
+        """Take the new state of a task: it has reached the goal, not yet, or never will."""
         self._seen[key] = observation.task
-        match standing(observation, self._goal):
-            case Standing.REACHED:
-                self._done_with(key)
-            case Standing.NEVER:
+        match progress_towards(observation, self._goal):
+            case Progress.REACHED:
+                self._remove(key)
+            case Progress.NEVER:
                 self._end_with(partial(self._stopped, observation.task))
-            case Standing.NOT_YET:
+            case Progress.NOT_YET:
                 pass
 
     def _stopped(self, task: Task) -> TaskStopped:
@@ -270,45 +273,45 @@ class GoalWaiter(Waiter):
         )
 
     async def answer(self) -> list[Task]:
-        """Wait, and return the tasks in the order asked, or raise what ended the wait."""
+        """Wait, and return the tasks in the order of the request, or raise the error that ended the wait."""
         while self._open:
             await self._woken()
             if self._open:
-                await self._raise_what_ended_it()
+                await self._raise_error()
         return self.known()
 
 
-class Changes(Waiter):
-    """A wait that tells each change of its tasks, until all have stopped."""
+class ChangeWaiter(Waiter):
+    """A wait that yields each change of its tasks, until all have stopped."""
 
     def __init__(
-        self, watch: Poller, addresses: Sequence[Address], source: Cancellable | None, timeout: float | None
+        self, poller: Poller, addresses: Sequence[Address], source: Cancellable | None, timeout: float | None
     ) -> None:
-        self._news: deque[Task] = deque()
-        super().__init__(watch, addresses, source, timeout)
+        self._pending: deque[Task] = deque()
+        super().__init__(poller, addresses, source, timeout)
 
     @property
     def _wanted(self) -> str:
         return Goal.STOPPED.value
 
-    def told(self, key: Key, observation: Observation) -> None:
-        """Take what a task has become, unless the caller has that in hand; the end of a task is always told, once."""
-        given = self._seen.get(key)
-        more = given is not None and observation.described and further(observation.task, given)
-        if given is None or more or newer(observation.task, given) or observation.over:
+    def observe(self, key: Key, observation: Observation) -> None:
+        """Take the new state of a task, unless the caller has it; the end of a task is always yielded, once."""
+        known = self._seen.get(key)
+        more = known is not None and observation.described and is_further(observation.task, known)
+        if known is None or more or is_newer(observation.task, known) or observation.over:
             self._seen[key] = observation.task
-            self._news.append(observation.task)
+            self._pending.append(observation.task)
             self._wake()
         if observation.over:
-            self._done_with(key)
+            self._remove(key)
 
-    async def tell(self) -> AsyncGenerator[Task]:
-        """Yield each change as it is known; it begins with the first, and raises what ended it after the last."""
+    async def changes(self) -> AsyncGenerator[Task]:
+        """Yield each change as it is known; after the last one raise the error that ended the wait, if any."""
         with self:
             while True:
-                while self._news:
-                    yield self._news.popleft()
+                while self._pending:
+                    yield self._pending.popleft()
                 if not self._open:
                     return
-                await self._raise_what_ended_it()
+                await self._raise_error()
                 await self._woken()

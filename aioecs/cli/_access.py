@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import attrs
 import typer
 
-from aioecs import Timeouts
+from aioecs.cli._option_groups import with_group
 
 if TYPE_CHECKING:
     from aiobotocore.session import AioSession
+
+    from aioecs import Timeouts
 
 ACCESS = "Access, as in the AWS CLI"
 
@@ -49,7 +48,7 @@ class Access:
         return [word for option, value in options.items() if value is not None for word in (option, value)]
 
     def _session(self) -> AioSession:
-        from aiobotocore.session import AioSession  # a slow import, which help doesn't need
+        from aiobotocore.session import AioSession  # likewise slow
 
         session = AioSession(profile=self.profile)
         # botocore keeps both under this name: the file to check certificates with, or that none is checked.
@@ -62,6 +61,8 @@ class Access:
     @property
     def timeouts(self) -> Timeouts:
         """The client's timeouts; a call has time for at least one attempt."""
+        from aioecs import Timeouts  # a slow import, which help doesn't need
+
         usual = Timeouts()
         connect = usual.connect if self.connect_timeout is None else self.connect_timeout
         attempt = usual.attempt if self.read_timeout is None else self.read_timeout
@@ -93,11 +94,14 @@ def _options(
     endpoint_url: Annotated[
         str | None,
         typer.Option(
-            "--endpoint-url", metavar="URL", help="Another endpoint than the Region's own.", rich_help_panel=ACCESS
+            "--endpoint-url",
+            metavar="URL",
+            help="Endpoint to use in place of the Region's own.",
+            rich_help_panel=ACCESS,
         ),
     ] = None,
     no_verify_ssl: Annotated[
-        bool, typer.Option("--no-verify-ssl", help="Check no TLS certificates.", rich_help_panel=ACCESS)
+        bool, typer.Option("--no-verify-ssl", help="Do not check TLS certificates.", rich_help_panel=ACCESS)
     ] = False,
     ca_bundle: Annotated[
         Path | None,
@@ -107,7 +111,7 @@ def _options(
             exists=True,
             dir_okay=False,
             readable=True,
-            help="Certificates to check with, as PEM.",
+            help="File of certificates to check TLS with, as PEM.",
             rich_help_panel=ACCESS,
         ),
     ] = None,
@@ -117,7 +121,7 @@ def _options(
             "--cli-connect-timeout",
             metavar="SECONDS",
             min=1,
-            help="Time to connect; by default 3.",
+            help="How long a connection may take; by default 3.",
             rich_help_panel=ACCESS,
         ),
     ] = None,
@@ -127,7 +131,7 @@ def _options(
             "--cli-read-timeout",
             metavar="SECONDS",
             min=1,
-            help="Time to wait for an answer; by default 15.",
+            help="How long an answer may take; by default 15.",
             rich_help_panel=ACCESS,
         ),
     ] = None,
@@ -143,20 +147,5 @@ def _options(
     )
 
 
-def with_access(command: Callable[..., int]) -> Callable[..., int]:
-    """Add the access options to a command, which gets them as one value, its parameter `access`."""
-    signature = inspect.signature(command, eval_str=True)
-    options = inspect.signature(_options, eval_str=True).parameters
-    own = [parameter for name, parameter in signature.parameters.items() if name != "access"]
-
-    @wraps(command)
-    def reaching(**given: Any) -> int:
-        access = _options(**{name: given.pop(name) for name in options})
-        return command(**given, access=access)
-
-    parameters = sorted([*own, *options.values()], key=lambda parameter: parameter.kind)
-    reaching.__dict__["__signature__"] = signature.replace(parameters=parameters)
-    # typer reads both; the wrapped function's annotations would name what is no option.
-    reaching.__annotations__ = {each.name: each.annotation for each in parameters}
-    del reaching.__dict__["__wrapped__"]
-    return reaching
+with_access = with_group(_options, "access")
+"""Adds the access options to a command, which gets them as one value, its parameter `access`."""

@@ -14,18 +14,28 @@ from typer.main import get_command
 import aioecs
 from aioecs.cli._display.status import CANNOT, DONE, EPILOG, INTERRUPTED, UNWRITTEN
 from aioecs.cli._options import UsageError, spread_option
+from aioecs.cli._parser_messages import plain_message
+from aioecs.cli._run.exit_status import NOT_STARTED
 from aioecs.cli._variables import add_variables
 
 COMMANDS = {
+    "run": "Run one task to its end: start it, show its log, and exit with the exit code of its container.",
     "start": "Start tasks on the container instances of a cluster, and report the outcome of each.",
     "stop": "Stop tasks, by id or ARN. Their containers get SIGTERM, and SIGKILL later.",
     "tasks": "List the tasks of a cluster with their status; or show the named tasks in full.",
     "wait": "Wait until tasks run, or until they have stopped, and show them as last described.",
+    "logs": "Show what a task has written to its log: all of it, the last lines, or the lines as they come.",
     "watch": "Watch a cluster until Ctrl-C: how many tasks are in which state, and the load of each instance.",
     "instances": "List the container instances of a cluster: their status, their tasks, and their free capacity.",
+    "worker": "Run a worker of your own until SIGTERM or Ctrl-C, or check that it is healthy.",
     "local": "Run an ECS on this machine, for any AWS SDK, the AWS CLI or aioecs, until Ctrl-C.",
+    "chaos": "Put scripted faults between any AWS SDK and an endpoint of ECS, until Ctrl-C.",
+    "conformance": "Check on your own account whether Amazon ECS behaves as aioecs relies on.",
 }
 """What there is, with the first line of each help: a command's module is imported only to run it, or for its help."""
+
+STARTING = ("run", "start")
+"""Those that take the options of a task, `--command` among them."""
 
 # typer shows this leaf of its parser's errors only; what it derives from is what all of them are.
 _ParserError = cast("type[Exception]", typer.BadParameter.__base__)
@@ -36,10 +46,15 @@ def _no_type(ctx: Any) -> None:
 
 
 def _without_types(params: list[Any]) -> list[Any]:
-    """Keep help from showing a type beside a flag, which takes no value."""
+    """Keep help from showing a type beside a flag, which takes no value.
+
+    A flag such as `--help` is False where it is not given: typer would import pydantic to convert None.
+    """
     for param in params:
         if getattr(param, "is_flag", False):
             vars(param)["display_type_rich"] = _no_type
+            if not param.expose_value:
+                param.default = False
     return params
 
 
@@ -58,9 +73,10 @@ def load(name: str) -> TyperCommand:
     """Import a command, and return it."""
     module = import_module(f"aioecs.cli._commands.{name}")
     app = typer.Typer(add_completion=False, rich_markup_mode="rich")
-    settings: dict[str, Any] = {"allow_extra_args": True} if name == "start" else {}
+    settings: dict[str, Any] = {"allow_extra_args": True} if name in STARTING else {}
+    epilog = getattr(module, "EPILOG", EPILOG)
     register = app.command(
-        name, cls=_Command, help=module.HELP, epilog=EPILOG, context_settings={**_HELP_OPTIONS, **settings}
+        name, cls=_Command, help=module.HELP, epilog=epilog, context_settings={**_HELP_OPTIONS, **settings}
     )
     register(getattr(module, name))
     return cast("TyperCommand", get_command(app))
@@ -132,11 +148,11 @@ def run(words: Sequence[str]) -> int:
 def _run(words: Sequence[str]) -> int:
     command_name = next((word for word in words if not word.startswith("-")), None)
     try:
-        given = spread_option(words, "--command") if command_name == "start" else list(words)
+        given = spread_option(words, "--command") if command_name in STARTING else list(words)
         return int(get_command(app).main(given, prog_name="aioecs", standalone_mode=False) or 0)
     except (UsageError, _ParserError) as error:
         _print_error(f"{_message(error)} (see {_command(command_name)} --help)")
-        return CANNOT
+        return NOT_STARTED if command_name == "run" else CANNOT
     except (KeyboardInterrupt, typer.Abort):  # before anything was in flight
         return INTERRUPTED
 
@@ -146,8 +162,7 @@ def _command(command_name: str | None) -> str:
 
 
 def _message(error: Exception) -> str:
-    message: str = getattr(error, "format_message", error.__str__)()
-    return message
+    return plain_message(getattr(error, "format_message", error.__str__)())
 
 
 def _print_error(message: str) -> None:

@@ -22,11 +22,12 @@ LOCAL_INSTANCES = 20
 LOCAL_CAPACITY = 1_000_000_000  # CPU units, and MiB, of each: a local trial is never refused for want of capacity
 LOCAL_REGION = "us-east-1"
 _BEGINNING = re.compile("[0-9a-f]{4,31}")  # of an id of 32 characters; a shorter prefix is likely a mistake
+_TASK = re.compile(r"arn:\S+|[0-9a-f]{32}|[0-9a-f-]{36}")  # ids of the old format have 36 characters
 
 
 @asynccontextmanager
-async def endpoint(options: StartOptions) -> AsyncGenerator[dict[str, Any]]:
-    """Give what a client is made with; with `--local` it is the embedded ECS, which lives as long as the block."""
+async def endpoint(options: StartOptions, **settings: Any) -> AsyncGenerator[dict[str, Any]]:
+    """Give what a client is made with; with `--local` it is an embedded ECS with these settings."""
     if not options.local:
         yield options.access.client_options()
         return
@@ -42,6 +43,7 @@ async def endpoint(options: StartOptions) -> AsyncGenerator[dict[str, Any]]:
         cpu=LOCAL_CAPACITY,
         memory=LOCAL_CAPACITY,
         region=options.access.region or LOCAL_REGION,
+        **settings,
     ) as local:
         yield {**local.client_kwargs(), "config": direct, "timeouts": options.access.timeouts}
 
@@ -99,44 +101,54 @@ async def find_container(client: Client, task_definition: str) -> str:
 
 
 async def complete_instance_ids(client: Client, names: Sequence[str], cluster: str | None) -> tuple[str, ...]:
-    """Return the names, prefixes of ids completed; a prefix of no id stays as it is, for ECS to refuse.
+    """Return the names of container instances, with prefixes of ids completed.
 
     Raises:
-        UsageError: one begins several.
+        UsageError: a prefix begins no id, or several.
         ECSError: they could not be listed.
     """
     if not any(map(_is_beginning, names)):
         return tuple(names)
     listed = client.list_container_instances(ListContainerInstancesRequest(cluster=cluster))
-    return tuple(complete_ids(names, [arn async for arn in listed], "container instance"))
+    where = f"container instance of cluster {cluster or 'default'}"
+    return tuple(complete_ids(names, [arn async for arn in listed], where))
 
 
 async def complete_task_ids(client: Client, names: Sequence[str], cluster: str | None) -> list[str]:
-    """Return the names, prefixes of task ids completed; a prefix of no id stays as it is, for ECS to refuse.
+    """Return the names of tasks, with prefixes of ids completed.
 
     Raises:
-        UsageError: one begins several.
+        UsageError: one can't be a task's name; or a prefix begins no id, or several.
         ECSError: they could not be listed.
     """
+    for name in names:
+        if not (_TASK.fullmatch(name) or _is_beginning(name)):
+            raise UsageError(f"TASK: expected an id, its beginning of 4 signs or more, or an ARN, not {name!r}")
     if not any(map(_is_beginning, names)):
         return list(names)
     found: list[str] = []
     for status in ("RUNNING", "STOPPED"):
         listed = client.list_tasks(ListTasksRequest(cluster=cluster, desired_status=status))
         found += [arn async for arn in listed]
-    return complete_ids(names, found, "task")
+    return complete_ids(names, found, f"task of cluster {cluster or 'default'}")
 
 
 def _is_beginning(name: str) -> bool:
     return _BEGINNING.fullmatch(name) is not None
 
 
-def complete_ids(names: Sequence[str], arns: Sequence[str], kind: str) -> list[str]:
-    """Complete each prefix of an id."""
+def complete_ids(names: Sequence[str], arns: Sequence[str], what: str) -> list[str]:
+    """Complete each prefix of an id; `what` says of what, for a message.
+
+    Raises:
+        UsageError: a prefix begins no id, or several.
+    """
     whole: list[str] = []
     for name in names:
-        found = {arn for arn in arns if short(arn).startswith(name)} if _is_beginning(name) else set[str]()
+        found = {arn for arn in arns if short(arn).startswith(name)} if _is_beginning(name) else {name}
+        if not found:
+            raise UsageError(f"no {what} begins with {name}")
         if len(found) > 1:
-            raise UsageError(f"{name} begins the ids of {len(found)} {kind}s: give more of it")
-        whole.append(found.pop() if found else name)
+            raise UsageError(f"{name} begins the ids of {len(found)} {what.partition(' of ')[0]}s: give more of it")
+        whole += found
     return whole

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aioecs._model import arn
-from aioecs.errors import InvalidRequest
+if TYPE_CHECKING:
+    from aioecs import InvalidRequest
 
 WHERE = "Where"
 PLACEMENT = "Placement, without --instances"
@@ -42,10 +42,12 @@ class Packed(StrEnum):
 
 Cluster = Annotated[
     str | None,
-    typer.Option("--cluster", metavar="NAME", help="Name or ARN; without it, default.", rich_help_panel=WHERE),
+    typer.Option(
+        "--cluster", metavar="NAME", help="Name or ARN of the cluster; by default: default.", rich_help_panel=WHERE
+    ),
 ]
 AsJson = Annotated[
-    bool, typer.Option("--json", help="JSON, one value a line.", rich_help_panel=OUTPUT, show_default=False)
+    bool, typer.Option("--json", help="Write JSON, one value a line.", rich_help_panel=OUTPUT, show_default=False)
 ]
 
 
@@ -70,6 +72,9 @@ def instances(lists: Iterable[str]) -> tuple[str, ...]:
     Raises:
         UsageError: one is empty, or neither an id nor an ARN.
     """
+    from aioecs import InvalidRequest  # a slow import, which help doesn't need
+    from aioecs._model import arn
+
     read: list[str] = []
     for name in (word.strip() for words in lists for word in words.split(",")):
         if not name:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import anyio
 
@@ -18,13 +19,18 @@ from aioecs.cli._options import UsageError
 from aioecs.cli._signals import interrupts
 
 
-async def run_with_client(access: Access, streams: Streams, command: Callable[[Client], Awaitable[int]]) -> int:
-    """Run a command with a client and return its exit status; SIGINT or SIGTERM ends it and leaves nothing behind."""
+async def run_with_client(
+    access: Access, streams: Streams, command: Callable[[Client], Awaitable[int]], **settings: Any
+) -> int:
+    """Run a command with a client and return its exit status; SIGINT or SIGTERM ends it and leaves nothing behind.
+
+    The client is made as `access` says, unless `settings` are given.
+    """
     token = CancelToken()
     with streams.logging(), interrupts(token, lambda: os._exit(INTERRUPTED)), anyio.CancelScope() as scope:
         token.add_callback(lambda _: scope.cancel())  # the handler runs on this loop
         try:
-            async with Client(**access.client_options()) as client:
+            async with Client(**settings or access.client_options()) as client:
                 status = await command(client)
             await streams.drained()
             return streams.status(status)

@@ -1,42 +1,17 @@
-"""How stopped tasks ended: `aioecs.task_result`, with the task definitions that say which containers are essential."""
+"""How stopped tasks ended, as text and as JSON; a client's `task_result` judges them. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rich.text import Text
 
-from aioecs import Client, DescribeTaskDefinitionRequest, ECSError, Task, TaskResult, task_result
+from aioecs import TaskResult
 from aioecs._model.arn import short
-from aioecs.cli._display.start_counts import text_of
 from aioecs.cli._display.text_lines import one_line
-from aioecs.types import TaskDefinition
 
 EXPLAINED = 10  # failed tasks that are explained one by one
-
-
-async def task_results(
-    client: Client, tasks: Sequence[Task], container: str | None, print_error: Callable[[str], object]
-) -> list[TaskResult]:
-    """Judge how each task ended, with one DescribeTaskDefinition for each revision, none if a container is named.
-
-    If a definition can't be described, an error is printed and its tasks are judged by their description alone.
-    """
-    definitions: dict[str, TaskDefinition | None] = {}
-    if container is None:
-        for arn in dict.fromkeys(task.task_definition_arn for task in tasks if task.task_definition_arn):
-            definitions[arn] = await _definition(client, arn, print_error)
-    return [task_result(task, definitions.get(task.task_definition_arn or ""), container) for task in tasks]
-
-
-async def _definition(client: Client, arn: str, print_error: Callable[[str], object]) -> TaskDefinition | None:
-    try:
-        answer = await client.describe_task_definition(DescribeTaskDefinitionRequest(task_definition=arn))
-    except ECSError as error:
-        print_error(f"which containers of {short(arn)} are essential is not known: {text_of(error)}")
-        return None
-    return answer.task_definition
 
 
 def explanations(results: Sequence[TaskResult]) -> list[Text]:

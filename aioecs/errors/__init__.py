@@ -33,6 +33,7 @@
         ├── StartIncomplete              refused after some of it was known to run
         ├── StartRefused                 `raise_for_failures()` found what ECS refused
         ├── StartCancelled (CallCancelled)  the passed scope or token fired during a start
+        │   └── StartTimeout (TimeoutError)  the call's own `timeout` was over
         ├── IdempotencyMismatch          the key was used for something else
         └── CallTimeout (TimeoutError)   the call's clock ran out; nothing started
 
@@ -75,6 +76,7 @@ from aioecs.errors._start import (
     StartError,
     StartIncomplete,
     StartRefused,
+    StartTimeout,
     StartUnknown,
     find_start_error,
 )
@@ -112,6 +114,7 @@ __all__ = [
     "StartError",
     "StartIncomplete",
     "StartRefused",
+    "StartTimeout",
     "StartUnknown",
     "TaskFailed",
     "TaskMissing",
@@ -128,7 +131,7 @@ __all__ = [
 
 
 def is_retry_safe(error: BaseException) -> bool:
-    """Tell whether the call may be made again: nothing was started, and another try may help.
+    """Return whether the call may be made again: nothing was started, and another try may help.
 
     Made for retry libraries: `stamina.retry(on=aioecs.is_retry_safe)`. An ambiguous start, a cancelled one and one
     that can't succeed are all False; anything that aioecs didn't raise is False.

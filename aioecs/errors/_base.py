@@ -47,7 +47,7 @@ class ECSError(Exception):
 
     @property
     def failures(self) -> tuple[Failure, ...]:
-        """What ECS refused, in its own words."""
+        """The failures by which ECS refused starts."""
         return tuple(start.failure for start in self.starts if start.failure is not None)
 
 
@@ -87,13 +87,13 @@ class ClientStateError(ECSError, RuntimeError):
 class ConnectionFailed(ECSError, ConnectionError):
     """No connection to the endpoint came about, so nothing was sent."""
 
-    retry_safe = True
+    retry_safe: bool | None = True
 
 
 class AnswerLost(ECSError, ConnectionError):
     """The request went out and no answer came back that can be believed: ECS may have acted on it."""
 
-    retry_safe = None
+    retry_safe: bool | None = None
 
 
 class CallCancelled(ECSError):
@@ -113,5 +113,5 @@ class CallCancelled(ECSError):
         """The answer, where one came after the cancel, as of a StopTask that had been sent."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A scope or token belongs to its process; what is known travels without it.
+        # A scope or token belongs to its process; what is known is pickled without it.
         return (type(self), self.args, {**self.__dict__, "source": None})

@@ -57,8 +57,8 @@ class ECSServiceError(ECSError):
     ) -> None:
         super().__init__(message)
         self.message = message
-        """ECS's own words; prose, so don't branch on it."""
-        self.code = code or type(self).__name__
+        """ECS's own message; prose, so don't branch on it."""
+        self.code: str = code or type(self).__name__
         """ECS's error code, as it came."""
         self.request_id = request_id
         """The id that AWS support asks for."""
@@ -75,11 +75,11 @@ class ECSServiceError(ECSError):
 
     @property
     def throttled(self) -> bool:
-        """Whether ECS turned the request away for its rate, under whatever code it said so."""
+        """Whether ECS rejected the request for its rate, whatever the code."""
         if self.code in _REJECTED_AS_THROTTLE:
             return True
-        said = self.message.lower()  # prose can't clear a fault: a part of it may have been done before the throttle
-        return self._refusal and any(words in said for words in _SAID_AS_THROTTLE)
+        message = self.message.lower()  # prose can't clear a fault: a part of it may have been done before the throttle
+        return self._refusal and any(phrase in message for phrase in _SAID_AS_THROTTLE)
 
     @property
     def rejected(self) -> bool:
@@ -89,7 +89,7 @@ class ECSServiceError(ECSError):
     @property
     def _refusal(self) -> bool:
         if self.code in _FAULTS or self.code.isdigit():
-            return False  # a bare number is botocore's stand-in for an answer without a code, so not ECS's word
+            return False  # a bare number is botocore's stand-in for an answer without a code, so not an answer of ECS
         return self.status is None or self.status < 500
 
     @property
@@ -130,7 +130,7 @@ class ConflictException(ECSServiceError):
         resource_ids: Sequence[str] = (),
     ) -> None:
         super().__init__(message, code=code, request_id=request_id, status=status, operation=operation)
-        self.resource_ids = tuple(resource_ids)
+        self.resource_ids: tuple[str, ...] = tuple(resource_ids)
         """ARNs of the tasks that the earlier request started."""
 
 

@@ -23,10 +23,10 @@ class StartError(ECSError):
         self, message: str = "", *, starts: Sequence[StartResult] = (), token: str = "", candidates: Sequence[Task] = ()
     ) -> None:
         super().__init__(message)
-        self.starts = tuple(starts)
+        self.starts: tuple[StartResult, ...] = tuple(starts)
         self.token = token
         """The token that the call was sent with: the `startedBy` of its tasks, and the `clientToken` of a RunTask."""
-        self.candidates = tuple(candidates)
+        self.candidates: tuple[Task, ...] = tuple(candidates)
         """Tasks that bear the caller's own `started_by` and may be this call's; never adopted on a guess."""
 
 
@@ -36,7 +36,7 @@ class StartUnknown(StartError):
     `__cause__` is what was lost, `starts` says which starts are ambiguous and which are known.
     """
 
-    retry_safe = None
+    retry_safe: bool | None = None
 
 
 class StartIncomplete(StartError):
@@ -65,7 +65,7 @@ class StartRefused(StartError):
 
     @property
     def failures(self) -> tuple[Failure, ...]:
-        """What ECS refused, in its own words."""
+        """The failures by which ECS refused starts."""
         return tuple(self.response.failures) if self.response else super().failures
 
 
@@ -90,6 +90,13 @@ class StartCancelled(StartError, CallCancelled):
         self.source = source
 
 
+class StartTimeout(StartCancelled, TimeoutError):
+    """The call's own `timeout` was over: what was not sent is NOT_SENT, what was sent ended as `on_cancel` says.
+
+    `reason` is `timeout`. It is a StartCancelled, and Python's TimeoutError.
+    """
+
+
 class IdempotencyMismatch(StartError):
     """The key, or the `client_token`, was used for another request; nothing was started.
 
@@ -108,7 +115,7 @@ class IdempotencyMismatch(StartError):
 class CallTimeout(StartError, TimeoutError):
     """The call's clock ran out with nothing started and nothing in flight."""
 
-    retry_safe = True
+    retry_safe: bool | None = True
 
 
 def find_start_error(error: BaseException | None) -> StartCancelled | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class TaskFailed(ECSError):
-    """A task ended and did not succeed, or it can't be known whether it did; `result` tells all that is known."""
+    """A task ended and did not succeed, or it can't be known whether it did; `result` has all that is known."""
 
     def __init__(self, message: str = "", *, result: TaskResult | None = None) -> None:
         super().__init__(message)
@@ -48,9 +48,9 @@ class WaitError(ECSError):
 
     def __init__(self, message: str = "", *, known: Sequence[Task] = (), waiting_for: Sequence[str] = ()) -> None:
         super().__init__(message)
-        self.known = tuple(known)
+        self.known: tuple[Task, ...] = tuple(known)
         """The tasks that were asked for as they were last seen, in that order; those never seen are left out."""
-        self.waiting_for = tuple(waiting_for)
+        self.waiting_for: tuple[str, ...] = tuple(waiting_for)
         """The ARNs or ids, as they were asked for, of the tasks that had not got there."""
 
     @property
@@ -75,7 +75,7 @@ class TaskStopped(WaitError):
         super().__init__(message, known=known, waiting_for=waiting_for)
         self.task = task
         """The task, as it stopped."""
-        self.exit_codes = dict(exit_codes or {})
+        self.exit_codes: dict[str, int | None] = dict(exit_codes or {})
         """By container name; None for one that never ran."""
         self.result = result
         """How it ended, with the cause."""
@@ -87,7 +87,7 @@ class TaskStopped(WaitError):
 
     @property
     def reason(self) -> str | None:
-        """Why it stopped, in ECS's words; prose, so don't branch on it."""
+        """Why it stopped, as ECS says; prose, so don't branch on it."""
         return self.task.stopped_reason if self.task is not None else None
 
 
@@ -131,6 +131,6 @@ class WaitCancelled(WaitError, CallCancelled):
 
 
 class WaitTimeout(WaitError, TimeoutError):
-    """The wait's clock ran out. `__cause__` is what the last look met with, if that failed."""
+    """The wait's clock ran out. `__cause__` is the error of the last request, if that failed."""
 
-    retry_safe = True
+    retry_safe: bool | None = True

@@ -62,7 +62,7 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
 )
 """The implemented operations by name."""
 UNSUPPORTED = ("Service", "TaskSet")
-"""Operations with these words in their names answer UnsupportedFeatureException."""
+"""Operations with these terms in their names answer UnsupportedFeatureException."""
 
 
 @attrs.frozen
@@ -102,10 +102,10 @@ class Engine(Controls):
     ) -> None:
         super().__init__(Account(Arns(partition, region, account_id), clock, seed, behaviour or Behaviour()))
         self._account.history.refresh = self._refresh
-        self.buckets = Buckets(throttle)
-        self.expired_keys = set(expired_keys)
-        self.denied = set(denied)
-        self.truth = Truth(self._account.history)
+        self.buckets: Buckets = Buckets(throttle)
+        self.expired_keys: set[str] = set(expired_keys)
+        self.denied: set[str] = set(denied)
+        self.truth: Truth = Truth(self._account.history)
 
     @property
     def behaviour(self) -> Behaviour:

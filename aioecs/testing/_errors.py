@@ -17,7 +17,7 @@ class AwsError(Exception):
         self.code = code
         self.message = message
         self.status = status
-        self.members = members or {}
+        self.members: dict[str, Any] = members or {}
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, Literal, cast, get_args
 
 import attrs
 
-Kind = Literal["hang", "reset", "close", "error", "throttle", "truncated", "garbage", "empty", "delay"]
+Kind = Literal["hang", "reset", "close", "error", "throttle", "truncated", "garbage", "empty", "mutated", "delay"]
 When = Literal["unread", "before", "after"]
 
 OPERATIONS: Final = (
@@ -36,6 +37,8 @@ class Fault:
         "reset" - the connection is reset (RST).  "close" - the connection is closed (FIN) without an answer.
         "error" - `code`, `message` and `status` are answered.  "throttle" - ThrottlingException, 400, Rate exceeded.
         "truncated" - a 200 whose body ends early.  "garbage" - a 200 with HTML.  "empty" - a 200 with no body.
+        "mutated" - the normal answer, with each match of the regular expression `find` in its body replaced by
+        `replace`, as `re.sub` does; only "after".
         "delay" - the normal answer, `seconds` later; the call takes effect even if the caller disconnects meanwhile.
     when: "before" the call takes effect (it then never does, except with "delay"), "after" it did, or "unread": before
         the request's body was read, for hang, reset and close.
@@ -57,6 +60,8 @@ class Fault:
     code: str = "ServerException"
     message: str = "Service Unavailable. Please try again later."
     status: int = 500
+    find: str = ""
+    replace: str = ""
 
     def __attrs_post_init__(self) -> None:
         for name, rule in _violations(self):
@@ -70,6 +75,8 @@ def _violations(fault: Fault) -> Iterator[tuple[str, str]]:
         yield "when", f"one of {', '.join(WHENS)}"
     if fault.when == "after" and fault.kind == "throttle":
         yield "when", "'before', as a throttle comes before execution"
+    if fault.when != "after" and fault.kind == "mutated":
+        yield "when", "'after', as only then there is an answer to change"
     if fault.when == "unread" and fault.kind not in _UNREAD:
         yield "when", f"'unread' is for {', '.join(_UNREAD)} only"
     if fault.operation not in OPERATIONS and fault.operation != "*":
@@ -96,6 +103,20 @@ def _response_violations(fault: Fault) -> Iterator[tuple[str, str]]:
         yield "message", "a string"
     if not (_is(fault.status, int) and 400 <= fault.status <= 599):
         yield "status", "an HTTP status from 400 to 599"
+    yield from _pattern_violations(fault)
+
+
+def _pattern_violations(fault: Fault) -> Iterator[tuple[str, str]]:
+    if (fault.find or fault.replace) and fault.kind != "mutated":
+        yield "find" if fault.find else "replace", "only mutated takes it"
+        return
+    if fault.kind == "mutated" and not fault.find:
+        yield "find", "mutated needs a regular expression"
+        return
+    try:
+        re.sub(fault.find, fault.replace, "")
+    except (re.error, TypeError, IndexError) as error:
+        yield "find", f"a regular expression, and `replace` a template for it ({error})"
 
 
 def _is(value: object, *types: type) -> bool:

@@ -112,7 +112,7 @@ class LocalECS:
         output: Output | None = None,
     ) -> None:
         self.region = region
-        self.engine = Engine(
+        self.engine: Engine = Engine(
             region=region,
             account_id=account_id,
             partition=partition,
@@ -136,7 +136,7 @@ class LocalECS:
                 output=output,
             ),
         )
-        self.faults = FaultScript(faults, seed=seed)
+        self.faults: FaultScript = FaultScript(faults, seed=seed)
         self._cluster = next(iter(clusters)) if clusters else cluster
         self._address = (host, port)
         self._hosts = (host, *hosts)

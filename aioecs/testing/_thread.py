@@ -37,7 +37,7 @@ class ThreadedECS:
     """
 
     def __init__(self, *, clock: VirtualClock | None = None, **settings: Any) -> None:
-        self.clock = VirtualClock() if clock is None else clock
+        self.clock: VirtualClock = VirtualClock() if clock is None else clock
         self._local = LocalECS(clock=self.clock, **settings)
         self._portal: BlockingPortal | None = None
         self._stack = ExitStack()

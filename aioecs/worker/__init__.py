@@ -1,7 +1,7 @@
 """Workers that start each job once: messages of SQS, a ledger of jobs, and starts that are settled before they go."""
 
 from aioecs.worker._lambda import BatchResponse, ItemFailure, start_records
-from aioecs.worker._ledgers.claims import Claimed, Entry, Verdict
+from aioecs.worker._ledgers.claims import Claimed, ClaimOutcome, Entry
 from aioecs.worker._ledgers.dynamodb import DynamoDBLedger
 from aioecs.worker._ledgers.ledger import EntryError, Ledger, LedgerError, MemoryLedger
 from aioecs.worker._ledgers.sqlite import SQLiteLedger
@@ -13,6 +13,7 @@ from aioecs.worker._worker import Worker
 
 __all__ = [
     "BatchResponse",
+    "ClaimOutcome",
     "Claimed",
     "DynamoDBLedger",
     "Entry",
@@ -26,7 +27,6 @@ __all__ = [
     "SQLiteLedger",
     "TaskEventStatistics",
     "TaskEvents",
-    "Verdict",
     "Worker",
     "WorkerStatistics",
     "start_records",

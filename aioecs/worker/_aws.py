@@ -1,4 +1,4 @@
-"""Asking SQS and DynamoDB: every way in which that can fail is one error, and what it means is read here."""
+"""Requests to SQS and DynamoDB, and what their errors mean."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from aiobotocore.session import AioSession
 from botocore import exceptions as botocore
 
 from aioecs import Client
+from aioecs._client.client import access_of
 from aioecs._client.services import asked, opened
 from aioecs.errors import ConfigurationError
-from aioecs.worker._clock import Reading
+from aioecs.worker._clock import ClockReading
 
 _FORBIDDEN = frozenset(
     {
@@ -38,7 +39,7 @@ _FORBIDDEN = frozenset(
 )
 """Codes that only a change of settings can mend."""
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
-_MOST_EXPIRED = 5  # refusals in a row: by then whatever renews credentials would have done so
+_MOST_EXPIRED = 5  # refusals in a row: by then credentials that are renewed would have been
 _NO_CREDENTIALS = (
     botocore.NoCredentialsError,
     botocore.PartialCredentialsError,
@@ -48,29 +49,29 @@ _NO_CREDENTIALS = (
 
 
 def code_of(error: BaseException | None) -> str | None:
-    """Return the code of a service's error; None if it is none, or bears none."""
+    """Return the code of a service's error; None if it has none, or is another error."""
     if not isinstance(error, botocore.ClientError):
         return None
     code = error.response.get("Error", {}).get("Code")
     return None if code is None else str(code)
 
 
-def named(error: BaseException) -> str:
+def name_of(error: BaseException) -> str:
     """Name an error for a log: its code, or its kind."""
     return code_of(error) or type(error).__name__
 
 
 def is_permanent(error: BaseException | None) -> bool:
-    """Tell whether it is about credentials or permissions, and will be so until somebody changes the settings."""
+    """Return whether it is about credentials or permissions, and will be so until somebody changes the settings."""
     return isinstance(error, _NO_CREDENTIALS) or code_of(error) in _FORBIDDEN
 
 
-def stays(error: BaseException | None, failures: int) -> bool:
-    """Tell whether an error is permanent, after so many failures in a row: expired credentials may yet be renewed."""
+def is_lasting(error: BaseException | None, failures: int) -> bool:
+    """Return whether an error is permanent, after this many failures: expired credentials may be renewed soon."""
     return is_permanent(error) or (failures >= _MOST_EXPIRED and code_of(error) in _EXPIRED)
 
 
-def opening(
+def open_client(
     service: str,
     config: AioConfig,
     *,
@@ -79,13 +80,14 @@ def opening(
     region_name: str | None,
     endpoint_url: str | None,
 ) -> AbstractAsyncContextManager[Any]:
-    """Return what opens a client of a service: of this session, else as the ECS client reaches ECS.
+    """Return the client of a service, to be entered: of this session, else as the ECS client reaches ECS.
 
     Raises:
+        ClientStateError: the ECS client is not open.
         ConfigurationError: there is no Region, or no such profile.
     """
     if session is None and client is not None:
-        return opened(client, service, config=config, endpoint_url=endpoint_url, region_name=region_name)
+        return opened(access_of(client), service, config=config, endpoint_url=endpoint_url, region_name=region_name)
     session = session if session is not None else AioSession()
     return cast(
         "AbstractAsyncContextManager[Any]",
@@ -93,7 +95,7 @@ def opening(
     )
 
 
-async def entered(what: str, entering: Awaitable[Any]) -> Any:
+async def enter_client(what: str, entering: Awaitable[Any]) -> Any:
     """Wait until a client is open.
 
     Raises:
@@ -109,23 +111,23 @@ async def entered(what: str, entering: Awaitable[Any]) -> Any:
         raise ConfigurationError(f"{what}: {error}") from error
 
 
-async def ask(client: Any, method: str, **members: Any) -> tuple[Any, Reading | None]:
-    """Call a method of a client, and return its answer and what that tells of our clock.
+async def call(client: Any, method: str, **members: Any) -> tuple[Any, ClockReading | None]:
+    """Call a method of a client, and return its answer and what that shows of this machine's clock.
 
     Raises:
-        Exception: of botocore's kinds, or whatever its parser makes of an answer that is none.
+        Exception: one of botocore's, or what its parser raises for an answer that it can't read.
     """
     sent = time.time()
     answer = await asked(client, method, **members)
     return answer, reading(answer, sent, time.time())
 
 
-def reading(answer: Any, sent: float, received: float) -> Reading | None:
-    """Read what an answer's Date tells of our clock; None if it bears none that can be read."""
+def reading(answer: Any, sent: float, received: float) -> ClockReading | None:
+    """Return what an answer's Date shows of this machine's clock; None if it has no Date that can be read."""
     about = answer.get("ResponseMetadata") if isinstance(answer, dict) else None
     headers = about.get("HTTPHeaders") if isinstance(about, dict) else None
     date = headers.get("date") if isinstance(headers, dict) else None
     try:
-        return Reading(parsedate_to_datetime(date).timestamp(), sent, received) if isinstance(date, str) else None
+        return ClockReading(parsedate_to_datetime(date).timestamp(), sent, received) if isinstance(date, str) else None
     except (ValueError, OverflowError, OSError):
         return None

@@ -1,7 +1,7 @@
-"""Is this machine's clock right? What an answer's Date proves about it, pure.
+"""Whether this machine's clock is right, as far as the Date of an answer proves it. Without I/O.
 
-Leases are compared across machines by wall clocks. Each worker holds its own against the service that all of them
-share; half of `skew` is what each may be off, so that no two are further apart than `skew`.
+Leases are compared across machines by wall clocks. Each worker compares its own with that of the queue, which all of
+them share. Each may be off by half of `skew`, so that no two differ by more than `skew`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import attrs
 
 from aioecs.errors import ConfigurationError
 
-_WHOLE = 1.0  # in seconds: a Date tells no parts of a second, so that it was made in the second that it names
+_WHOLE = 1.0  # in seconds: a Date has no fractions of a second
 
 
 @attrs.frozen
-class Reading:
-    """One answer: its Date, and when by our clock its request went out and it had come."""
+class ClockReading:
+    """One answer: its Date, and when by this machine's clock its request was sent and the answer received."""
 
     date: float
     sent: float
@@ -23,14 +23,14 @@ class Reading:
 
     @property
     def off(self) -> float:
-        """How far our clock is off at least, in seconds: more than 0 if it is ahead; 0 if it may be right."""
-        ahead = self.sent - (self.date + _WHOLE)  # it was not made before the request went out
+        """How far this machine's clock is off at least, in seconds: above 0 if it is ahead; 0 if it may be right."""
+        ahead = self.sent - (self.date + _WHOLE)  # the answer was not made before the request was sent
         behind = self.date - self.received
         return ahead if ahead > 0 else min(0.0, -behind)
 
 
-def clock_error(reading: Reading | None, skew: float) -> ConfigurationError | None:
-    """Return the error to refuse work with, if the reading proves that our clock is off by more than half of `skew`."""
+def clock_error(reading: ClockReading | None, skew: float) -> ConfigurationError | None:
+    """Return the error to end with, if the reading proves that the clock is off by more than half of `skew`."""
     if reading is None or abs(reading.off) <= skew / 2:
         return None
     way = "ahead of" if reading.off > 0 else "behind"
@@ -41,13 +41,13 @@ def clock_error(reading: Reading | None, skew: float) -> ConfigurationError | No
 
 
 class Clock:
-    """Our clock, as far as the answers that have come prove something about it."""
+    """This machine's clock, as far as the answers so far prove something about it."""
 
     def __init__(self, skew: float) -> None:
         self._skew = skew
         self.error: ConfigurationError | None = None
-        """Why no work may be done by it; None as long as nothing is proven."""
+        """Why the worker must end; None while nothing is proven."""
 
-    def heard(self, reading: Reading | None) -> None:
-        """Take the reading of one more answer."""
+    def add(self, reading: ClockReading | None) -> None:
+        """Add the reading of one more answer."""
         self.error = self.error or clock_error(reading, self._skew)

@@ -1,4 +1,4 @@
-"""One message, from its receipt to its end here: tried, kept in flight or returned, and what of it is said aloud."""
+"""The handling of one message, from its receipt until it is deleted or returned, with the counts and the log of it."""
 
 from __future__ import annotations
 
@@ -6,194 +6,226 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any, Protocol
 
 import attrs
 
 from aioecs import CancelToken
 from aioecs._model.arn import short
-from aioecs.worker._job_decisions import LONGEST_INVISIBLE, Fate, Happened, Lease, delay, is_last
-from aioecs.worker._job_starter import AttemptResult, Job
-from aioecs.worker._shutdown import Ending
+from aioecs._model.call_events import JobAttempted
+from aioecs._runtime.event_emitter import Emit
+from aioecs.worker._jobs.decisions import JobOutcome, MessageAction
+from aioecs.worker._jobs.job import AttemptResult, Job
+from aioecs.worker._jobs.timing import LONGEST_INVISIBLE, Lease, delay, is_last_receive
+from aioecs.worker._shutdown import Shutdown
+from aioecs.worker._sqs.fifo_groups import FifoGroups, GroupPosition
+from aioecs.worker._sqs.in_flight import InFlightMessages
 from aioecs.worker._sqs.message import Message
-from aioecs.worker._sqs.order import Order, Place
-from aioecs.worker._sqs.queue import Outbox
 from aioecs.worker._statistics import Counters
 
 log = logging.getLogger("aioecs")
 
 
 @attrs.frozen
-class _End:
-    """How a message ends here: deleted (None), or back after so many seconds."""
+class _Finish:
+    """How a message is finished: deleted (None), or returned after so many seconds."""
 
-    back_in: float | None
-    over: bool = False
-    """Whether the next one of its group may begin."""
+    return_in: float | None
+    next_may_begin: bool = False
+    """Whether the next message of its group may begin."""
 
 
-class Tries(Protocol):
-    """What tries a message's job."""
+class AttemptsJobs(Protocol):
+    """Starts the job of a message: a `JobStarter` or a `JobRunner`."""
 
     async def attempt(self, job: Job, stop: CancelToken) -> AttemptResult:
-        """Try it once, and say what is to be done about the message."""
+        """Try once, and return what is to be done about the message."""
         ...
 
 
 class MessageHandler:
-    """Carries messages out for one run of a worker.
+    """Handles messages for one run of a worker.
 
     Args:
         url: the queue, for the log.
-        starter: what starts their jobs.
-        outbox: what they are parted with through.
-        ending: whether the worker is to end.
-        counters: what is counted.
+        starter: starts their jobs.
+        in_flight: extends, deletes and returns them.
+        shutdown: whether the worker is to end.
+        counters: the counts.
         lease: how long a job is held.
-        visibility: how long a message is hidden from others by each extension, in seconds.
-        most: after how many receives the queue's redrive policy takes a message; None if it has none.
+        visibility: how long each extension hides a message from others, in seconds.
+        max_receives: after how many receives the queue's redrive policy takes a message; None if it has none.
+        emit: emits an event for each attempt; None without a listener.
     """
 
     def __init__(
         self,
         url: str,
         *,
-        starter: Tries,
-        outbox: Outbox,
-        ending: Ending,
+        starter: AttemptsJobs,
+        in_flight: InFlightMessages,
+        shutdown: Shutdown,
         counters: Counters,
         lease: Lease,
         visibility: float,
-        most: int | None,
+        max_receives: int | None,
+        emit: Emit | None = None,
     ) -> None:
         self._url = url
         self._starter = starter
-        self._outbox = outbox
-        self._ending = ending
+        self._in_flight = in_flight
+        self._shutdown = shutdown
         self._counters = counters
         self._lease = lease
         self._visibility = visibility
-        self._most = most
-        self._order = Order()
+        self._max_receives = max_receives
+        self._emit = emit
+        self._groups = FifoGroups()
 
-    def carry(self, message: Message) -> Coroutine[Any, Any, None]:
-        """Return what sees to one message, from its receipt to its end here; cut off, it is returned.
+    def handle(self, message: Message) -> Coroutine[Any, Any, None]:
+        """Return the coroutine that handles a message; if it is cancelled, the message is returned.
 
-        Call it in the order in which they came: of a FIFO group each waits for the one before.
+        Call it in the order of receipt: each message of a FIFO group waits for the one before.
         """
-        return self._carry(message, self._order.enter(message))
+        return self._handle(message, self._groups.add(message))
 
-    async def _carry(self, message: Message, place: Place) -> None:
+    async def _handle(self, message: Message, position: GroupPosition) -> None:
         job = Job(message)
-        self._outbox.keep(message)
+        self._in_flight.hold(message)
         try:
-            back_in = await place.turn()
-            end = await self._seen_to(job, place) if back_in is None else self._followed(message, back_in)
+            return_in = await position.wait_for_previous()
+            finish = await self._attempt_job(job, position) if return_in is None else self._follow(message, return_in)
         except asyncio.CancelledError:
             # Where an intent may stand, others have to wait for the end of its lease.
-            back_in = max(0.0, job.lease + self._lease.skew - time.time()) if job.lease else 0.0
-            place.leave(back_in)
-            self.leave(message, back_in)
+            return_in = max(0.0, job.lease + self._lease.skew - time.time()) if job.lease else 0.0
+            position.finish(return_in)
+            self.return_unsettled(message, return_in)
             raise
-        place.leave(None if end.over else end.back_in)
-        back_in = end.back_in
-        gone = self._outbox.part(message, back_in)
-        if await gone:
-            self._counters.count(deleted=int(back_in is None), returned=int(back_in is not None))
+        position.finish(None if finish.next_may_begin else finish.return_in)
+        if await self._in_flight.finish(message, finish.return_in):
+            deleted = finish.return_in is None
+            self._counters.count(deleted=int(deleted), returned=int(not deleted))
 
-    def leave(self, message: Message, back_in: float = 0.0) -> None:
-        """Give a message back that is not settled as the worker ends, visible after so many seconds."""
-        self._counters.leave(message)
-        self._outbox.part(message, back_in)
+    def return_unsettled(self, message: Message, return_in: float = 0.0) -> None:
+        """Return a message that is not settled when the worker ends, visible after so many seconds."""
+        self._counters.add_left(message)
+        self._in_flight.finish(message, return_in)
 
-    def _followed(self, message: Message, back_in: float) -> _End:
-        """Go back behind one of the same group, not begun."""
-        if self._ending.begun:
-            self._counters.leave(message)
-        log.info("message %s goes back, behind an earlier one of its group", message.id)
-        return _End(back_in)
+    def _follow(self, message: Message, return_in: float) -> _Finish:
+        """Return a message that was not begun, because one before it in its group is returned."""
+        if self._shutdown.requested:
+            self._counters.add_left(message)
+        fields = {"queue": self._url, "message_id": message.id}
+        log.info("message %s is returned, after an earlier one of its group", message.id, extra=fields)
+        return _Finish(return_in)
 
-    async def _seen_to(self, job: Job, place: Place) -> _End:
-        """Try until it is settled, or is to go back."""
-        since, tries = time.time(), job.message.receives
+    async def _attempt_job(self, job: Job, position: GroupPosition) -> _Finish:
+        """Try until the message is to be deleted or returned."""
+        tries = job.message.receives
         while True:
-            tried = await self._tried(job)
-            if tried.fate is Fate.DELETE:
-                return _End(None, over=True)
-            lease, skew = job.lease, self._lease.skew
-            seconds = delay(tried.fate, tries=tries, jitter=random.random(), now=time.time(), lease=lease, skew=skew)
-            if not self._keeps(job, place, tried, time.time() + seconds - since):
-                if self._ending.begun:
-                    self._counters.leave(job.message)
-                return self._given_back(job.message, tried, seconds)
-            await self._ending.rest(seconds)
+            result = await self._attempt_once(job)
+            if result.action is MessageAction.DELETE:
+                return _Finish(None, next_may_begin=True)
+            seconds = self._delay(job, result, tries)
+            if not self._stays_in_flight(job, position, result, time.time() + seconds - job.received):
+                if self._shutdown.requested:
+                    self._counters.add_left(job.message)
+                return self._returned(job.message, result, seconds)
+            await self._shutdown.sleep(seconds)
             tries += 1
 
-    def _given_back(self, message: Message, tried: AttemptResult, seconds: float) -> _End:
-        """Return how it goes back: a poisoned one of a group that the queue takes now is out of the others' way."""
-        last = tried.fate is Fate.REDRIVE and message.group_id is not None and is_last(message.receives, self._most)
-        return _End(0.0, over=True) if last else _End(seconds)
-
-    async def _tried(self, job: Job) -> AttemptResult:
-        try:
-            tried = await self._starter.attempt(job, self._ending.token)
-        except Exception:
-            # Nobody's fault that is known: what stands in the ledger stays, and no other message suffers.
-            log.exception("worker of %s: message %s failed unforeseen", self._url, job.message.id)
-            tried = AttemptResult(Happened.UNKNOWN, Fate.LEASE if job.lease else Fate.GROWING)
-        self._tell(job.message, tried)
-        return tried
-
-    def _keeps(self, job: Job, place: Place, tried: AttemptResult, age: float) -> bool:
-        """Tell whether to keep it in flight and try again: the queue would take it, or a double is to be stopped."""
-        if self._ending.begun or age > LONGEST_INVISIBLE - self._visibility:
-            return False
-        waits = tried.fate in (Fate.GROWING, Fate.LEASE, Fate.AT_ONCE)
-        return waits and (bool(job.ours) or place.presses(self._most))
-
-    def _tell(self, message: Message, tried: AttemptResult) -> None:
-        """Count it, and say aloud what somebody should hear."""
-        self._count(tried)
-        _say(message, tried)
-
-    def _count(self, tried: AttemptResult) -> None:
-        happened = tried.happened
-        self._counters.count(
-            started=int(happened is Happened.STARTED) + tried.started,
-            succeeded=int(happened is Happened.SUCCEEDED),
-            failed=int(happened is Happened.FAILED),
-            already_settled=int(happened is Happened.SETTLED),
-            unknown=int(happened in (Happened.UNKNOWN, Happened.FORGOTTEN, Happened.END_UNKNOWN)),
-            dead_lettered=int(tried.fate is Fate.REDRIVE),
+    def _delay(self, job: Job, result: AttemptResult, tries: int) -> float:
+        return delay(
+            result.action,
+            tries=tries,
+            jitter=random.random(),
+            now=time.time(),
+            lease=job.lease,
+            skew=self._lease.skew,
         )
-        if tried.reasons:
-            self._counters.refused(tried.reasons)
-        if tried.fatal is not None:
-            self._ending.fail(tried.fatal)
-        if happened is Happened.LEDGER_DOWN:
+
+    def _returned(self, message: Message, result: AttemptResult, seconds: float) -> _Finish:
+        """Return how a message is returned. One that the redrive policy takes now lets the next of its group begin."""
+        taken = result.action is MessageAction.DEAD_LETTER and is_last_receive(message.receives, self._max_receives)
+        return _Finish(0.0, next_may_begin=True) if taken and message.group_id is not None else _Finish(seconds)
+
+    async def _attempt_once(self, job: Job) -> AttemptResult:
+        began = time.monotonic()
+        try:
+            result = await self._starter.attempt(job, self._shutdown.token)
+        except Exception:
+            # The cause is not known: the intent stays in the ledger, and no other message suffers.
+            fields = {"queue": self._url, "message_id": job.message.id}
+            log.exception("worker of %s: message %s failed unexpectedly", self._url, job.message.id, extra=fields)
+            action = MessageAction.RETURN_AFTER_LEASE if job.lease else MessageAction.RETURN_LATER
+            result = AttemptResult(JobOutcome.UNKNOWN, action)
+        self._count(result)
+        self._emit_attempt(job.message, result, time.monotonic() - began)
+        known: dict[str, object] = {"queue": self._url, "message_id": job.message.id, "arns": result.arns}
+        _log_result(job.message, result, {**known, "outcome": result.outcome.value})
+        return result
+
+    def _emit_attempt(self, message: Message, result: AttemptResult, seconds: float) -> None:
+        if self._emit is not None:
+            self._emit(
+                JobAttempted(
+                    queue=self._url,
+                    message_id=message.id,
+                    outcome=result.outcome.value,
+                    task_arns=result.arns,
+                    seconds=seconds,
+                )
+            )
+
+    def _stays_in_flight(self, job: Job, position: GroupPosition, result: AttemptResult, age: float) -> bool:
+        """Return whether to retry in flight: the redrive policy would take it, or a surplus task is to be stopped."""
+        if self._shutdown.requested or age > LONGEST_INVISIBLE - self._visibility:
+            return False
+        waits = result.action is not MessageAction.DEAD_LETTER
+        return waits and (bool(job.surplus) or position.any_on_last_receive(self._max_receives))
+
+    def _count(self, result: AttemptResult) -> None:
+        outcome = result.outcome
+        self._counters.count(
+            started=result.started,
+            adopted=result.adopted,
+            succeeded=int(outcome is JobOutcome.SUCCEEDED),
+            failed=int(outcome is JobOutcome.FAILED),
+            already_settled=int(outcome is JobOutcome.SETTLED),
+            unknown=int(outcome in (JobOutcome.UNKNOWN, JobOutcome.TOO_OLD, JobOutcome.RESULT_UNKNOWN)),
+            dead_lettered=int(result.action is MessageAction.DEAD_LETTER),
+        )
+        if result.reasons:
+            self._counters.refused(result.reasons)
+        if result.fatal is not None:
+            self._shutdown.fail(result.fatal)
+        if outcome is JobOutcome.LEDGER_UNREACHABLE:
             if self._counters.ledger_failed():
                 text = "worker of %s: the ledger can't be reached, nothing is started meanwhile: %s"
-                log.error(text, self._url, tried.why)
-        elif happened in (Happened.STARTED, Happened.NO_ROOM):
+                log.error(text, self._url, result.why, extra={"queue": self._url, "outcome": outcome.value})
+        elif outcome in (JobOutcome.STARTED, JobOutcome.NO_CAPACITY):
             self._counters.ledger_granted()
 
 
-def _say(message: Message, tried: AttemptResult) -> None:
-    """Log what a try came to, at the level of who should hear it."""
-    happened = tried.happened
-    why = f": {tried.why}" if tried.why else ""
-    if happened is Happened.STARTED:
-        log.info("message %s: started %s", message.id, ", ".join(map(short, tried.arns)))
-    elif happened is Happened.SUCCEEDED:
-        log.info("message %s: %s succeeded", message.id, ", ".join(map(short, tried.arns)))
-    elif happened is Happened.SETTLED:
-        log.info("message %s: its job was started before", message.id)
-    elif happened is Happened.FORGOTTEN:
-        log.error("message %s: UNKNOWN whether it was started, and too long ago to ask ECS; not started", message.id)
-    elif tried.fate is Fate.REDRIVE:
-        log.warning("message %s is left to the redrive policy, %s%s", message.id, happened, why)
-    elif happened in (Happened.UNKNOWN, Happened.PARTLY, Happened.LOST, Happened.FORBIDDEN):
-        log.warning("message %s goes back, %s%s", message.id, happened, why)
-    elif tried.fate is not Fate.DELETE:
-        log.info("message %s goes back, %s%s", message.id, happened, why)
+def _log_result(message: Message, result: AttemptResult, fields: Mapping[str, object]) -> None:
+    """Log what an attempt came to, at a level by what somebody has to do about it."""
+    outcome = result.outcome
+    why = f": {result.why}" if result.why else ""
+    tasks = ", ".join(map(short, result.arns))
+    if outcome is JobOutcome.STARTED:
+        how = "found" if result.adopted else "started"
+        log.info("message %s: %s %s", message.id, how, tasks, extra=fields)
+    elif outcome is JobOutcome.SUCCEEDED:
+        log.info("message %s: %s succeeded", message.id, tasks, extra=fields)
+    elif outcome is JobOutcome.SETTLED:
+        log.info("message %s: its job was started before", message.id, extra=fields)
+    elif outcome is JobOutcome.TOO_OLD:
+        text = "message %s: UNKNOWN whether it was started, and too long ago to ask ECS; not started"
+        log.error(text, message.id, extra=fields)
+    elif result.action is MessageAction.DEAD_LETTER:
+        log.warning("message %s is left to the redrive policy, %s%s", message.id, outcome, why, extra=fields)
+    elif outcome in (JobOutcome.UNKNOWN, JobOutcome.PARTLY_STARTED, JobOutcome.LEASE_LOST, JobOutcome.FORBIDDEN):
+        log.warning("message %s is returned, %s%s", message.id, outcome, why, extra=fields)
+    elif result.action is not MessageAction.DELETE:
+        log.info("message %s is returned, %s%s", message.id, outcome, why, extra=fields)

@@ -1,4 +1,4 @@
-"""The end of a worker: told once it drains, told again it hurries; and what is only waited for until then."""
+"""The shutdown of a worker: requested once it drains, requested again it ends the draining."""
 
 from __future__ import annotations
 
@@ -14,49 +14,49 @@ from aioecs.errors import ECSError
 T = TypeVar("T")
 
 
-class Ending:
-    """Whether a worker is to end, and by when it will have.
+class Shutdown:
+    """Whether a worker is to end, and by when it will have ended.
 
     Args:
-        drain: how long what is in flight is waited for, in seconds.
+        drain: how long to wait for what is in flight, in seconds.
     """
 
     def __init__(self, drain: float) -> None:
         self.token = CancelToken()
-        """Fires as the end begins."""
+        """Fires when the shutdown begins."""
         self._drain = drain
-        self._over = float("inf")
-        self._hurry = asyncio.Event()
+        self._deadline = float("inf")
+        self._end_now = asyncio.Event()
         self.error: ECSError | None = None
-        """What ends the worker, and is raised once it has drained; None if somebody told it to end."""
+        """The error that ends the worker, to be raised once it has drained; None if it was asked to end."""
 
     @property
-    def begun(self) -> bool:
-        """Whether it has been told to end."""
+    def requested(self) -> bool:
+        """Whether the worker is to end."""
         return self.token.cancelled
 
-    def tell(self, why: str) -> bool:
-        """Begin to end; told again, end the draining. Return whether it was the first time."""
-        if self.begun:
-            self._hurry.set()
+    def request(self, why: str) -> bool:
+        """Begin the shutdown; the second time, end the draining. Return whether it was the first time."""
+        if self.requested:
+            self._end_now.set()
             return False
-        self._over = asyncio.get_running_loop().time() + self._drain
+        self._deadline = asyncio.get_running_loop().time() + self._drain
         self.token.cancel(why)
         return True
 
     def fail(self, error: ECSError) -> None:
-        """Begin to end because of an error; the first one counts."""
-        if not self.begun:
+        """Begin the shutdown because of an error; only the first error counts."""
+        if not self.requested:
             self.error = error
-            self.tell(str(error))
+            self.request(str(error))
 
-    async def rest(self, seconds: float) -> None:
-        """Rest, not beyond the beginning of the end."""
+    async def sleep(self, seconds: float) -> None:
+        """Sleep so long, or until the shutdown begins."""
         with anyio.move_on_after(seconds):
             await self.token.wait()
 
-    async def unless_begun(self, work: Coroutine[Any, Any, T], grace: float) -> T | None:
-        """Do it, unless the end begins: then it has so long to come to its own end; None if it doesn't."""
+    async def run_until_shutdown(self, work: Coroutine[Any, Any, T], grace: float) -> T | None:
+        """Run it, and return its result; None if it needs more than `grace` seconds once the shutdown has begun."""
         doing = asyncio.get_running_loop().create_task(work)
         ended = asyncio.get_running_loop().create_task(self.token.wait())
         try:
@@ -69,18 +69,18 @@ class Ending:
             ended.cancel()
             await asyncio.wait([doing, ended])
 
-    async def drained(self, jobs: Collection[asyncio.Task[None]]) -> None:
-        """Wait for the jobs, which leave the collection as they are done, and cut off what is left in the end."""
+    async def drain(self, jobs: Collection[asyncio.Task[None]]) -> None:
+        """Wait for the jobs, which leave the collection as they end; at the deadline cancel those that are left."""
         loop = asyncio.get_running_loop()
-        hurried = loop.create_task(self._hurry.wait())
+        end_now = loop.create_task(self._end_now.wait())
         try:
-            while jobs and not hurried.done() and (left := self._over - loop.time()) > 0:
-                await asyncio.wait([*jobs, hurried], timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            while jobs and not end_now.done() and (left := self._deadline - loop.time()) > 0:
+                await asyncio.wait([*jobs, end_now], timeout=left, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            hurried.cancel()
-            await asyncio.wait([hurried])
-        cut = list(jobs)
-        for job in cut:
+            end_now.cancel()
+            await asyncio.wait([end_now])
+        cancelled = list(jobs)
+        for job in cancelled:
             job.cancel()
-        if cut:
-            await asyncio.wait(cut)
+        if cancelled:
+            await asyncio.wait(cancelled)

@@ -1,4 +1,4 @@
-"""SIGTERM, as a fleet's scheduler sends it: heard while a worker runs, unless somebody else hears it already."""
+"""SIGTERM, as a scheduler sends it: handled while a worker runs, unless another handler is set."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def sigterm(heard: Callable[[], object]) -> Generator[bool]:
-    """Call `heard()` on the running loop for each SIGTERM; yield whether it will be.
+def sigterm(on_signal: Callable[[], object]) -> Generator[bool]:
+    """Call `on_signal()` on the running loop for each SIGTERM; yield whether that is so.
 
-    A handler that another has set stays (uvicorn's, for example): whoever set it stops the worker too. Outside of the
-    main thread, and on a loop that can't handle signals, none is set.
+    A handler that is set already stays (uvicorn's, for example): its owner stops the worker too. None is set outside of
+    the main thread, or on a loop that can't handle signals.
     """
     loop = asyncio.get_running_loop()
     free = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
@@ -22,7 +22,7 @@ def sigterm(heard: Callable[[], object]) -> Generator[bool]:
         yield False
         return
     try:
-        loop.add_signal_handler(signal.SIGTERM, heard)
+        loop.add_signal_handler(signal.SIGTERM, on_signal)
     except NotImplementedError:  # Windows
         yield False
         return

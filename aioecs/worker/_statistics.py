@@ -1,4 +1,4 @@
-"""What a worker has done so far."""
+"""The counts of a worker."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ from aioecs.worker._sqs.message import Message
 
 @attrs.frozen(kw_only=True)
 class WorkerStatistics:
-    """A snapshot of a worker's counts, of one `run`; messages, where nothing else is said."""
+    """A snapshot of the counts of one `run` of a worker; they count messages unless they say otherwise."""
 
     in_flight: int = 0
     """Received, and neither deleted nor returned yet."""
     received: int = 0
-    """Received, redeliveries counted again."""
+    """Received; each redelivery counts again."""
     started: int = 0
-    """Jobs that this worker has started, or found started under their token, and settled."""
+    """Starts that this worker has made and settled; with `retry_failed` a job may have several."""
+    adopted: int = 0
+    """Starts of earlier attempts, such as those of a worker that crashed, that this worker has found and settled."""
     already_settled: int = 0
-    """Whose job the ledger had as started."""
+    """Whose job was started before, as the ledger says."""
+    waiting_for_capacity: int = 0
+    """Jobs in flight that wait for capacity now."""
     succeeded: int = 0
     """Jobs whose tasks ended and succeeded, with `until="stopped"`."""
     failed: int = 0
@@ -28,13 +32,13 @@ class WorkerStatistics:
     deleted: int = 0
     """Deleted from the queue: their start is settled."""
     returned: int = 0
-    """Made visible again, now or after a delay, for another try."""
+    """Made visible again, at once or after a delay, for another attempt."""
     dead_lettered: int = 0
-    """That can't become a start: returned, and the queue's redrive policy is to take them."""
+    """Whose job can't be started, or has failed: returned, and the queue's redrive policy is to take them."""
     unknown: int = 0
-    """Tries that ended in doubt, jobs among them that are too old for ECS to be asked."""
+    """Attempts whose outcome is unknown, among them jobs that are too old for ECS to be asked."""
     refusals: Mapping[str, int] = attrs.field(factory=dict[str, int], hash=False)
-    """Why ECS refused starts, by its reasons (`RESOURCE:CPU`, `MISSING` …) and codes: how many tries each."""
+    """Attempts that ECS refused, counted by its reasons (`RESOURCE:CPU`, `MISSING` …) and error codes."""
     ledger_down: bool = False
     """Whether the ledger can't be reached: nothing is received or started meanwhile."""
     left: tuple[str, ...] = ()
@@ -46,7 +50,7 @@ class Counters:
 
     def __init__(self) -> None:
         self.now = WorkerStatistics()
-        """A snapshot, of all but what is in flight."""
+        """A snapshot of all counts but those of what is going on."""
         self._probes = 0
 
     def count(self, **more: int) -> None:
@@ -55,31 +59,31 @@ class Counters:
         self.now = attrs.evolve(now, **{name: getattr(now, name) + count for name, count in more.items()})
 
     def refused(self, reasons: Iterable[str]) -> None:
-        """Count why ECS refused a try."""
+        """Count why ECS refused an attempt."""
         counts = dict(self.now.refusals)
         for reason in reasons:
             counts[reason] = counts.get(reason, 0) + 1
         self.now = attrs.evolve(self.now, refusals=counts)
 
-    def leave(self, message: Message) -> None:
-        """Note a message that was not settled as the worker had to end."""
+    def add_left(self, message: Message) -> None:
+        """Record a message that was not settled when the worker had to end."""
         self.now = attrs.evolve(self.now, left=(*self.now.left, message.id))
 
     def ledger_failed(self) -> bool:
-        """Note that the ledger can't be reached; return whether that is news."""
-        news = not self.now.ledger_down
+        """Record that the ledger can't be reached; return whether it could be reached before."""
+        first = not self.now.ledger_down
         self.now = attrs.evolve(self.now, ledger_down=True)
-        return news
+        return first
 
     def ledger_answered(self) -> None:
-        """Note that the ledger can be reached again."""
+        """Record that the ledger can be reached again."""
         self.now = attrs.evolve(self.now, ledger_down=False)
 
     def ledger_granted(self) -> None:
-        """Note that it has done its work: should it fail again, it is looked for soon."""
+        """Record that the ledger granted a claim: if it fails again, it is probed soon."""
         self._probes = 0
 
     def probe(self) -> int:
-        """Count a look whether the ledger is there, and return how many there were since it did its work."""
+        """Count a probe of the ledger, and return how many there were since it granted a claim."""
         self._probes += 1
         return self._probes

@@ -1,4 +1,4 @@
-"""Task state changes from EventBridge, received from an SQS queue: the client is fed, ended tasks are handed over."""
+"""Task state changes from EventBridge, received from an SQS queue and fed to a client; results go to a callback."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ from aioecs import Client, TaskResult
 from aioecs._model.task_event import TaskChange, read_event
 from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, expect
 from aioecs.errors import ClientStateError, InvalidRequest
-from aioecs.worker._aws import entered, stays
-from aioecs.worker._job_decisions import growing
-from aioecs.worker._ledgers.claims import Entry, Verdict
+from aioecs.worker._aws import enter_client, is_lasting
+from aioecs.worker._jobs.timing import growing_delay
+from aioecs.worker._ledgers.claims import ClaimOutcome, Entry
 from aioecs.worker._ledgers.dynamodb import DynamoDBLedger
 from aioecs.worker._ledgers.ledger import Ledger, LedgerError, MemoryLedger
-from aioecs.worker._shutdown import Ending
+from aioecs.worker._shutdown import Shutdown
 from aioecs.worker._signals import sigterm
+from aioecs.worker._sqs.in_flight import InFlightMessages
 from aioecs.worker._sqs.message import Message
-from aioecs.worker._sqs.queue import BY_TENS, LONG_POLL, Outbox, Queue, QueueError
+from aioecs.worker._sqs.queue import BATCH_SIZE, LONG_POLL, Queue, QueueError
 
 OnResult = Callable[[TaskResult], object]
 """Is called with the result of each task that has ended, plain or async."""
 
-LONGEST_REST = 10.0  # in seconds, between two receives that fail
+LONGEST_RETRY_DELAY = 10.0  # in seconds, between two receives that fail
 SKEW = 5.0  # in seconds: how far the clocks of two receivers may differ
-_GRACE = 1.0  # in seconds, for the answer of a long poll that is cut short
-_LAST_ROUND = 1.0  # in seconds, for what is said to the queue at the very end
+_GRACE = 1.0  # in seconds, for the answer of a long poll at the end
+_LAST_ROUND = 1.0  # in seconds, to delete and return messages at the very end
 log = logging.getLogger("aioecs")
 
 
@@ -45,7 +46,7 @@ class TaskEventStatistics:
     received: int = 0
     """Messages that were received, redeliveries counted again."""
     fed: int = 0
-    """Events that told something new of a task."""
+    """Events that had something new of a task."""
     results: int = 0
     """Tasks whose result was handed over, and recorded as such."""
     repeated: int = 0
@@ -53,7 +54,7 @@ class TaskEventStatistics:
     foreign: int = 0
     """Messages that are no such event, or of another Region or account: they are left to the redrive policy."""
     failed: int = 0
-    """Tries that ended with an error of `on_result` or of the ledger: the message comes again."""
+    """Attempts that ended with an error of `on_result` or of the ledger: the message is returned."""
 
 
 class TaskEvents:
@@ -67,9 +68,9 @@ class TaskEvents:
     one that is no such event is left to the queue's redrive policy.
 
     `on_result(result)` is called for each task that ended, with its TaskResult. The ledger records that: so it is
-    called once for each task, whatever comes twice and however many receivers there are. Only where a process dies
-    after the call and before the record is it called again; make it safe to repeat. An error that it raises is logged,
-    and the event comes again after a growing delay.
+    called once for each task, however often an event is received and however many receivers there are. It is called
+    again only where the process dies, or the ledger fails, after the call and before the record: make it safe to
+    repeat. An error that it raises is logged, and the event is received again after a growing delay.
 
     Args:
         client: an open client, of the Region and account of the events.
@@ -117,7 +118,7 @@ class TaskEvents:
         self._long_poll = long_poll
         self._where = (session, sqs_endpoint_url, region_name)
         self._counts = TaskEventStatistics()
-        self._ending: Ending | None = None
+        self._shutdown: Shutdown | None = None
 
     def statistics(self) -> TaskEventStatistics:
         """Return a snapshot of the counts of this run, or of the last one."""
@@ -126,7 +127,7 @@ class TaskEvents:
     async def run(self, cancel_scope: Cancellable | None = None) -> TaskEventStatistics:
         """Receive until the scope or token fires, the caller is cancelled or SIGTERM comes; return the counts.
 
-        What is being handled then is waited for, `drain` seconds at most; the rest goes back to the queue.
+        Messages that are being handled then are waited for, `drain` seconds at most; the rest is returned to the queue.
 
         Raises:
             ConfigurationError: the settings or credentials can't be used.
@@ -134,81 +135,83 @@ class TaskEvents:
             ClientStateError: it runs already.
         """
         expect(cancel_scope)
-        if self._ending is not None:
+        if self._shutdown is not None:
             raise ClientStateError("these TaskEvents run already: make another one, or raise `concurrency`")
-        ending = self._ending = Ending(self._drain)
+        shutdown = self._shutdown = Shutdown(self._drain)
         self._counts = TaskEventStatistics()
         try:
             with (
-                sigterm(lambda: ending.tell("SIGTERM")),
-                CancellationMonitor.here().watch(cancel_scope, lambda: ending.tell("cancelled")),
+                sigterm(lambda: shutdown.request("SIGTERM")),
+                CancellationMonitor.here().watch(cancel_scope, lambda: shutdown.request("cancelled")),
             ):
-                await self._serve(ending)
+                await self._serve(shutdown)
         finally:
-            self._ending = None
-        if ending.error is not None:
-            raise ending.error
+            self._shutdown = None
+        if shutdown.error is not None:
+            raise shutdown.error
         return self._counts
 
-    async def _serve(self, ending: Ending) -> None:
+    async def _serve(self, shutdown: Shutdown) -> None:
         session, endpoint_url, region = self._where
         if isinstance(self._ledger, DynamoDBLedger):
             self._ledger.open_with(self._client)
         if region is None and session is not None:
             region = self._client.raw.meta.region_name
         async with AsyncExitStack() as stack:
-            opening = stack.enter_async_context(Queue.connecting(self._client, session, endpoint_url, region))
-            queue = Queue(await entered(f"the queue {self._url}", opening), self._url)
+            opening = stack.enter_async_context(Queue.open_client(self._client, session, endpoint_url, region))
+            queue = Queue(await enter_client(f"the queue {self._url}", opening), self._url)
             await stack.enter_async_context(self._ledger)
-            outbox = Outbox(queue, self._visibility)
+            in_flight = InFlightMessages(queue, self._visibility)
             async with asyncio.TaskGroup() as group:
-                sending = group.create_task(outbox.run(), name="aioecs outbox")
-                await self._receive(queue, outbox, ending, group)
-                outbox.close()
+                sending = group.create_task(in_flight.run(), name="aioecs in-flight messages")
+                await self._receive(queue, in_flight, shutdown, group)
+                in_flight.close()
                 await asyncio.wait([sending], timeout=_LAST_ROUND)
                 sending.cancel()
 
-    async def _receive(self, queue: Queue, outbox: Outbox, ending: Ending, group: asyncio.TaskGroup) -> None:
+    async def _receive(
+        self, queue: Queue, in_flight: InFlightMessages, shutdown: Shutdown, group: asyncio.TaskGroup
+    ) -> None:
         handling: set[asyncio.Task[None]] = set()
         failures = 0
-        while not ending.begun:
+        while not shutdown.requested:
             try:
-                asked = queue.receive(BY_TENS, self._visibility, self._long_poll)
-                found = await ending.unless_begun(asked, _GRACE) or ()
+                asked = queue.receive(BATCH_SIZE, self._visibility, self._long_poll)
+                found = await shutdown.run_until_shutdown(asked, _GRACE) or ()
                 failures = 0
             except QueueError as error:
                 failures += 1
-                error.permanent = error.permanent or stays(error.__cause__, failures)
+                error.permanent = error.permanent or is_lasting(error.__cause__, failures)
                 if error.permanent:
-                    ending.fail(error)
+                    shutdown.fail(error)
                 log.warning("task events of %s can't be received: %s", self._url, error)
-                await ending.rest(min(growing(failures, random.random()), LONGEST_REST))
+                await shutdown.sleep(min(growing_delay(failures, random.random()), LONGEST_RETRY_DELAY))
                 continue
             for message in found:
                 await self._concurrency.acquire()
-                outbox.keep(message)
-                task = group.create_task(self._handle(message, outbox), name="aioecs task event")
+                in_flight.hold(message)
+                task = group.create_task(self._handle(message, in_flight), name="aioecs task event")
                 handling.add(task)
                 task.add_done_callback(handling.discard)
                 task.add_done_callback(lambda _: self._concurrency.release())
-        await ending.drained(handling)
+        await shutdown.drain(handling)
 
-    async def _handle(self, message: Message, outbox: Outbox) -> None:
-        """Handle one message: delete it, or give it back for another try."""
+    async def _handle(self, message: Message, in_flight: InFlightMessages) -> None:
+        """Handle one message: delete it, or return it for another attempt."""
         self._count(received=1)
-        back_in: float | None = 0.0
+        return_in: float | None = 0.0
         try:
-            back_in = await self._handled(message)
+            return_in = await self._handled(message)
         except Exception as error:
             self._count(failed=1)
-            back_in = growing(message.receives, random.random())
-            log.warning("the task event %s comes again: %s", message.id, type(error).__name__, exc_info=error)
+            return_in = growing_delay(message.receives, random.random())
+            log.warning("the task event %s is returned: %s", message.id, type(error).__name__, exc_info=error)
         finally:
-            gone = outbox.part(message, back_in)
-        await gone
+            done = in_flight.finish(message, return_in)
+        await done
 
     async def _handled(self, message: Message) -> float | None:
-        """Return None if the message is done with, else after how many seconds it is to come again."""
+        """Return None if the message is to be deleted, else after how many seconds it is to be received again."""
         try:
             change = read_event(message.body)
             if change is None:
@@ -217,31 +220,34 @@ class TaskEvents:
         except InvalidRequest as error:
             self._count(foreign=1)
             log.warning("message %s is no task event of this client, and is dead-lettered: %s", message.id, error)
-            return growing(message.receives, random.random())
+            return growing_delay(message.receives, random.random())
         task = change.task()
         if self._on_result is None or task.last_status != "STOPPED":
             return None
         return await self._once(change)
 
     async def _once(self, change: TaskChange) -> float | None:
-        """Hand the result of a task over, unless that was done; return as `_handled` does."""
-        wish = self._entry(change)
-        claimed = await self._ledger.claim(wish, now=time.time(), skew=SKEW)
-        if claimed.verdict is Verdict.SETTLED:
+        """Hand the result of a task over, unless that was done before; return as `_handled` does."""
+        intent = self._entry(change)
+        claimed = await self._ledger.claim(intent, now=time.time(), skew=SKEW)
+        if claimed.outcome is ClaimOutcome.TOO_OLD:  # its holder died long ago: the result can still be handed over
+            await self._ledger.release(claimed.entry.key, claimed.entry.holder)
+            claimed = await self._ledger.claim(intent, now=time.time(), skew=SKEW)
+        if claimed.outcome is ClaimOutcome.SETTLED:
             self._count(repeated=1)
             return None
-        if claimed.verdict is not Verdict.GRANTED:
+        if claimed.outcome is not ClaimOutcome.GRANTED:
             return max(1.0, claimed.entry.lease + SKEW - time.time())
-        renewing = asyncio.create_task(self._renew(wish), name="aioecs lease")
+        renewing = asyncio.create_task(self._renew(intent), name="aioecs lease")
         try:
             await self._hand_over(await self._client.task_result(change.task(), container=self._container))
         except BaseException:
-            await self._ledger.release(wish.key, wish.holder)
+            await self._ledger.release(intent.key, intent.holder)
             raise
         finally:
             renewing.cancel()
             await asyncio.wait([renewing])
-        await self._ledger.settle(wish.key, wish.holder, (change.task().arn,))
+        await self._ledger.settle(intent.key, intent.holder, (change.task().arn,))
         self._count(results=1)
         return None
 
@@ -256,12 +262,12 @@ class TaskEvents:
             waited: Awaitable[object] = done
             await waited
 
-    async def _renew(self, wish: Entry) -> None:
+    async def _renew(self, intent: Entry) -> None:
         """Keep the lease while `on_result` works."""
         while True:
             await asyncio.sleep(self._visibility / 2)
             try:
-                await self._ledger.renew(wish.key, wish.holder, until=time.time() + 2 * self._visibility)
+                await self._ledger.renew(intent.key, intent.holder, until=time.time() + 2 * self._visibility)
             except LedgerError as error:
                 log.warning("the lease of a task's result could not be renewed: %s", error)
 
@@ -270,5 +276,5 @@ class TaskEvents:
         self._counts = attrs.evolve(now, **{name: getattr(now, name) + count for name, count in more.items()})
 
     def __repr__(self) -> str:
-        now, state = self._counts, "running" if self._ending is not None else "not running"
+        now, state = self._counts, "running" if self._shutdown is not None else "not running"
         return f"<aioecs.worker.TaskEvents {state}, {now.received} received, {now.results} results>"

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from collections.abc import Iterable
 
 import anyio
 from aiobotocore.session import AioSession
 
 from aioecs import Client, Delivery
+from aioecs._batch.placement.placement_context import options_of
 from aioecs._model.options import choice
-from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, expect
-from aioecs.errors import ClientStateError, InvalidRequest
-from aioecs.worker._job_decisions import LONGEST_INVISIBLE, lease_of
-from aioecs.worker._job_starter import Key, ToRequest
+from aioecs._model.placement import Constraint, Placement, Spread
+from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, expect, reason_of
+from aioecs.errors import ClientStateError
+from aioecs.worker._jobs.job import Key, ToRequest
+from aioecs.worker._jobs.timing import LONGEST_INVISIBLE, make_lease
 from aioecs.worker._ledgers.ledger import Ledger
+from aioecs.worker._settings import Until, WorkerSettings, message_id, seconds, whole
 from aioecs.worker._signals import sigterm
-from aioecs.worker._sqs.message import Message
 from aioecs.worker._sqs.queue import LONG_POLL
 from aioecs.worker._statistics import WorkerStatistics
-from aioecs.worker._worker_run import Until, WorkerRun, WorkerSettings
+from aioecs.worker._worker_run import WorkerRun
 
 log = logging.getLogger("aioecs")
-
-
-def message_id(message: Message) -> str:
-    """Return the id of the message as its job's key: right where no job is sent twice."""
-    return message.id
 
 
 class Worker:
@@ -36,37 +33,45 @@ class Worker:
         worker = Worker(ecs, queue_url, to_request, key=job_of, ledger=DynamoDBLedger("jobs"))
         await worker.run()
 
-    A message is deleted only when its start is settled: the ledger has its tasks. One that can't be started now goes
-    back with a growing delay; one that can never be is left to the queue's redrive policy, and the reason logged. On
-    its last receive before that policy takes it, a message that only waits is kept in flight.
+    A message is deleted only when its start is settled: the ledger has its tasks. One that can't be started now is
+    returned with a growing delay. One that can never be started is left to the queue's redrive policy, and the reason
+    is logged. On its last receive before that policy takes it, a message that only waits is kept in flight.
 
-    The order of a FIFO queue is kept within each group: nothing of it is begun while an earlier message of it is open.
-    One that goes back takes those behind it along; a poisoned one is in their way until the redrive policy takes it.
+    The order of a FIFO queue is kept within each group: no message is begun while an earlier one of its group is open.
+    If one is returned, those behind it are returned too; a poisoned one blocks them until the redrive policy takes it.
 
-    A lease is looked at in the very step in which a request is written. What that can't exclude: a process that is
-    stopped (SIGSTOP, a paused virtual machine) between the two, some microseconds, until its lease has ended and
-    another has the job. Such a start is found to be one too many as soon as the process goes on, and is stopped.
+    A lease is checked in the very step in which a request is written. That can't exclude that the process is paused
+    (SIGSTOP, a paused virtual machine) between the two, some microseconds, until its lease has ended and another worker
+    has the job. Such a start is found to be surplus as soon as the process continues, and is stopped.
 
     Args:
         client: an open client.
         queue_url: the queue. Permissions: `sqs:ReceiveMessage`, `DeleteMessage`, `ChangeMessageVisibility`,
             `GetQueueAttributes`.
-        to_request: makes the request of a message, plain or async; what it raises makes the message a poisoned one.
-            The request names its container instances. A plain function must not block.
+        to_request: returns the request of a message; a plain or async function. If it raises, the message is left to
+            the redrive policy. The request is one of three kinds: a StartTaskRequest that names container instances,
+            one that names none, so that the worker places its task, or a RunTaskRequest, which ECS places. A plain
+            function must not block.
         key: names a message's job, in 1 to 1,024 bytes; two messages of one job have the same. By default the
-            message's id, which holds against redelivery and not against a message sent twice.
-        ledger: where jobs are written down; entered while the worker runs.
-        concurrency: how many messages it has in flight at most.
-        visibility: how long a message in flight is hidden from others, in whole seconds; extended as long as it is.
-        drain: how long a worker that is told to end waits for what is in flight, in seconds.
-        lease: how long a job is held without being renewed, in seconds; by default twice what must be left of it at a
-            send: the client's `timeouts.attempt` and `timeouts.consistency`, and `skew`.
-        skew: how far the clocks of two workers may differ, in seconds. A worker whose own is proven to be off by more
-            than half of it, by the queue's answers, refuses to work.
-        delivery: what is done about a start that can't be found, as `Client` has it.
+            message's id, which holds against redelivery and not against a message that is sent twice. It is the job's
+            idempotency key in ECS too; with RunTask it makes the client token.
+        ledger: where jobs are claimed; it is entered while the worker runs.
+        concurrency: how many messages it has in flight at most, those that wait for capacity among them.
+        visibility: how long a message in flight is hidden from others, in whole seconds; it is extended.
+        drain: how long the worker waits at its end for what is in flight, in seconds.
+        lease: how long a job is held without being renewed, in seconds; by default twice what must be left of it when
+            a request is sent: the client's `timeouts.attempt` and `timeouts.consistency`, and `skew`.
+        skew: how far the clocks of two workers may differ, in seconds. A worker refuses to work if the queue's answers
+            prove that its own clock is off by more than half of that.
+        delivery: what is done about an ambiguous start that no lookup finds, as of `Client`.
+        placement, constraints, instances: where tasks are placed whose requests name no instances, as of
+            `Client.place_task`.
+        wait_for_capacity: how long a job of any kind is kept in flight for want of capacity and tried again, in
+            seconds, eleven hours at most; after that, and by default at once, its message is returned with a growing
+            delay. When the worker ends, a job that waits was not started, and its message is returned.
         until: "started" is done with a message once its start is settled. "stopped" holds it until its tasks have
             stopped: it is deleted if they succeeded, and left to the queue's redrive policy, which it must have, if
-            they failed or nobody can know. Then `concurrency` bounds how many jobs run.
+            they failed or the result can't be known. Then `concurrency` bounds how many jobs run.
         retry_failed: with "stopped", how often a job whose tasks failed is started again, each time with the next key.
         container: with "stopped", the container to judge tasks by; by default all essential ones count.
         long_poll: how long a receive waits for a message, in whole seconds, 20 at most.
@@ -92,6 +97,10 @@ class Worker:
         lease: float | None = None,
         skew: float = 5.0,
         delivery: Delivery = "at_least_once",
+        placement: Placement = Spread(),  # noqa: B008 frozen
+        constraints: Iterable[Constraint] = (),
+        instances: Iterable[str] | None = None,
+        wait_for_capacity: float = 0.0,
         until: Until = "started",
         retry_failed: int = 0,
         container: str | None = None,
@@ -106,15 +115,21 @@ class Worker:
             to_request=to_request,
             key=key,
             ledger=ledger,
-            concurrency=_whole(concurrency, "concurrency", 1, 100_000),
-            visibility=_whole(visibility, "visibility", 3, int(LONGEST_INVISIBLE)),
-            drain=_seconds(drain, "drain"),
-            lease=lease_of(client.timeouts.attempt, client.timeouts.consistency, _seconds(skew, "skew"), lease),
+            concurrency=whole(concurrency, "concurrency", 1, 100_000),
+            visibility=whole(visibility, "visibility", 3, int(LONGEST_INVISIBLE)),
+            drain=seconds(drain, "drain"),
+            lease=make_lease(client.timeouts.attempt, client.timeouts.consistency, seconds(skew, "skew"), lease),
+            placement=options_of(
+                placement,
+                constraints,
+                instances,
+                seconds(wait_for_capacity, "wait_for_capacity"),
+            ),
             delivery=delivery,
             until=choice(until, Until, "until"),
-            retry_failed=_whole(retry_failed, "retry_failed", 0, 100),
+            retry_failed=whole(retry_failed, "retry_failed", 0, 100),
             container=container,
-            long_poll=_whole(long_poll, "long_poll", 0, LONG_POLL),
+            long_poll=whole(long_poll, "long_poll", 0, LONG_POLL),
             endpoint_url=sqs_endpoint_url,
             region_name=region_name,
             session=session,
@@ -123,18 +138,18 @@ class Worker:
         self._running = False
 
     async def run(self, cancel_scope: Cancellable | None = None) -> WorkerStatistics:
-        """Work until the scope or token fires, the caller is cancelled or SIGTERM comes; return what was done.
+        """Work until the scope or token fires, the caller is cancelled or SIGTERM arrives; return the counts.
 
-        Then it stops receiving, begins no start, learns what came of those that are on the wire, `drain` seconds at
-        most, and gives the rest back at once: `left` has their ids. It ends within `drain` and a second. A second
-        SIGTERM or cancel ends the draining. SIGTERM is heard only if nobody else has set a handler for it.
+        Then it receives no more, begins no start, waits for the outcome of those that were sent, `drain` seconds at
+        most, and returns the other messages at once: `left` has their ids. It ends within `drain` and a second. A
+        second SIGTERM or cancel ends the draining. SIGTERM is handled only if no other handler is set for it.
 
         Raises:
             ConfigurationError: there is no such queue, or the clock is off by more than half of `skew`.
-            QueueError, LedgerError: there are no credentials, or permission is denied (`permanent` is True); it has
-                drained before.
+            QueueError, LedgerError: there are no credentials, or permission is denied (`permanent` is True). It
+                has drained before.
             ClientStateError: it runs already.
-            CancelledError: the caller was cancelled; the worker has drained before.
+            CancelledError: the caller was cancelled. The worker has drained before.
         """
         expect(cancel_scope)
         if self._running:
@@ -145,9 +160,9 @@ class Worker:
         try:
             with (
                 sigterm(lambda: run.end("SIGTERM")),
-                CancellationMonitor.here().watch(cancel_scope, lambda: run.end("cancelled")),
+                CancellationMonitor.here().watch(cancel_scope, lambda: run.end(reason_of(cancel_scope) or "cancelled")),
             ):
-                await _until(work, run)
+                await _wait_for(work, run)
         finally:
             self._running = False
         return work.result()
@@ -158,24 +173,27 @@ class Worker:
 
     @property
     def healthy(self) -> bool:
-        """Whether it runs, its ledger can be reached, and its queue has answered lately, for a liveness probe.
+        """Whether it runs, its ledger can be reached, and its queue has answered lately, for a liveness check.
 
-        False before and after `run`, and where neither the queue nor the ledger was to be had for a minute.
+        False before and after `run`, while the ledger can't be reached, and after a minute without an answer of the
+        queue.
         """
         return self._running and self._run is not None and self._run.healthy
 
     def __repr__(self) -> str:
         now, run = self.statistics(), self._run
-        state = "not running" if run is None or not self._running else "draining" if run.ending.begun else "running"
+        state = (
+            "not running" if run is None or not self._running else "draining" if run.shutdown.requested else "running"
+        )
         return (
             f"<aioecs.worker.Worker {state}, {now.in_flight}/{self._settings.concurrency} in flight, "
-            f"{now.started} started, {now.deleted} deleted, {now.returned} returned, "
+            f"{now.started} started, {now.adopted} adopted, {now.deleted} deleted, {now.returned} returned, "
             f"{now.dead_lettered} dead-lettered, ledger {'down' if now.ledger_down else 'up'}>"
         )
 
 
-async def _until(work: asyncio.Task[WorkerStatistics], run: WorkerRun) -> None:
-    """Wait for it; a cancel of the caller makes it drain, and goes on as itself when that is done."""
+async def _wait_for(work: asyncio.Task[WorkerStatistics], run: WorkerRun) -> None:
+    """Wait until the run has ended; a cancel of the caller makes it drain, and is raised after that."""
     try:
         await asyncio.wait([work])
     except asyncio.CancelledError:
@@ -184,20 +202,8 @@ async def _until(work: asyncio.Task[WorkerStatistics], run: WorkerRun) -> None:
             while not work.done():
                 try:
                     await asyncio.wait([work])
-                except asyncio.CancelledError:  # the first one goes on
+                except asyncio.CancelledError:  # the first one is raised
                     run.end("cancelled again")
         if not work.cancelled() and (error := work.exception()) is not None:
             log.error("the worker ended with an error while its caller was cancelled", exc_info=error)
         raise
-
-
-def _whole(given: Any, name: str, least: int, most: int) -> int:
-    if isinstance(given, bool) or not isinstance(given, int) or not least <= given <= most:
-        raise InvalidRequest(name, f"a whole number from {least} to {most}", repr(given))
-    return int(given)
-
-
-def _seconds(given: Any, name: str) -> float:
-    if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given < float("inf"):
-        raise InvalidRequest(name, "a number of seconds, 0 or more", repr(given))
-    return float(given)

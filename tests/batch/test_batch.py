@@ -1,4 +1,4 @@
-"""batch: many starts for many callers, each told of its own, whoever else leaves."""
+"""batch: many starts for many callers; each gets its own results, whoever else leaves."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ from aioecs.testing import Fault, LocalECS
 def test_a_thousand_equal_starts_make_a_hundred_calls() -> None:
     """In order, over fifty instances, with a thousand tasks; the statistics add up."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, transport: FakeTransport) -> None:
         asked = requests(1000)
         report = await client.start_tasks(asked)
-        assert [instance for call in sent(port) for instance in call] == [r.container_instances[0] for r in asked]
-        assert {len(call) for call in sent(port)} == {10}
+        assert [instance for call in sent(transport) for instance in call] == [r.container_instances[0] for r in asked]
+        assert {len(call) for call in sent(transport)} == {10}
         assert len({arn_of(start) for start in report.starts}) == 1000
         assert [start.container_instance for start in report.starts] == [r.container_instances[0] for r in asked]
         assert all(start.request is request for start, request in zip(report.starts, asked, strict=True))
@@ -59,15 +59,15 @@ def test_a_thousand_equal_starts_make_a_hundred_calls() -> None:
 def test_twenty_five_instances_make_three_calls() -> None:
     """A request may name any number of instances, one of them any number of times."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, transport: FakeTransport) -> None:
         instances = (*HOSTS[:20], *HOSTS[:5])
         report = await client.start_tasks([make_request(*instances)])
-        assert sent(port) == [instances[:10], instances[10:20], instances[20:]]
+        assert sent(transport) == [instances[:10], instances[10:20], instances[20:]]
         assert [start.container_instance for start in report.starts] == list(instances)
         async with client.batch() as batch:
             response = await batch.start_task(make_request(*instances))
         assert [task.container_instance_arn for task in response.tasks] == list(instances)
-        assert len(port.requests) == 6
+        assert len(transport.requests) == 6
 
     with_client(work)
 
@@ -75,7 +75,7 @@ def test_twenty_five_instances_make_three_calls() -> None:
 def test_a_refusal_fails_no_other() -> None:
     """It stands in the report in its place, and in what `raise_for_failures` raises."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, transport: FakeTransport) -> None:
         report = await client.start_tasks(requests(30, 30))
         assert outcomes(report.starts) == {Outcome.STARTED: 29, Outcome.REFUSED: 1}
         assert report.starts[7].failure == aioecs.Failure(arn=HOSTS[7], reason="RESOURCE:MEMORY")
@@ -92,13 +92,13 @@ def test_a_refusal_fails_no_other() -> None:
 def test_an_error_that_meets_all_ends_it_early(code: str) -> None:
     """No more is drawn than had been; the rest is NOT_SENT, the error is said by those whom it met."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, transport: FakeTransport) -> None:
         report = await client.start_tasks(requests(1000))
-        assert len(port.requests) <= 2
+        assert len(transport.requests) <= 2
         assert len(report.starts) == report.statistics.requested == 1000
         assert outcomes(report.starts)[Outcome.NOT_SENT] >= 980
         errors = {id(start.error): start.error for start in report.starts if start.error is not None}
-        assert len(errors) == len(port.requests)
+        assert len(errors) == len(transport.requests)
         assert {error.code for error in errors.values() if isinstance(error, aioecs.ECSServiceError)} == {code}
         drawn: list[StartTaskRequest] = []
 
@@ -116,30 +116,30 @@ def test_an_error_that_meets_all_ends_it_early(code: str) -> None:
 def test_an_error_that_meets_one_fails_no_other() -> None:
     """A task definition that doesn't exist is refused with ECS's error; the other request starts."""
 
-    async def told(request: StartTaskRequest, sent_marker: Any) -> Any:
+    async def reported(request: StartTaskRequest, sent_marker: Any) -> Any:
         return await (rejecting("ClientException") if request.task_definition == "none" else good)(request, sent_marker)
 
     good = FakeStartTask()
 
-    async def work(client: aioecs.Client, _: Any, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, _: Any, transport: FakeTransport) -> None:
         report = await client.start_tasks([make_request(HOSTS[0], task_definition="none"), make_request(HOSTS[0])])
         assert [start.outcome for start in report.starts] == [Outcome.REFUSED, Outcome.STARTED]
         assert isinstance(report.starts[0].error, aioecs.ClientException)
 
-    with_client(work, told)
+    with_client(work, reported)
 
 
 # Joining -------------------------------------------------------------------------------------------------------------
 
 
 def test_two_hundred_callers_make_twenty_calls() -> None:
-    """Each is told of its own task alone."""
+    """Each gets its own task alone."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, transport: FakeTransport) -> None:
         async with client.batch() as batch:
             asked = requests(200, 200)
             responses = await asyncio.gather(*map(batch.start_task, asked))
-        assert len(sent(port)) == 20
+        assert len(sent(transport)) == 20
         for request, response in zip(asked, responses, strict=True):
             named = [task.container_instance_arn for task in response.tasks] + [each.arn for each in response.failures]
             assert tuple(named) == request.container_instances
@@ -149,13 +149,13 @@ def test_two_hundred_callers_make_twenty_calls() -> None:
     with_client(work, FakeStartTask(full=[HOSTS[7], HOSTS[117]]))
 
 
-def test_one_that_is_refused_with_others_is_told_its_own() -> None:
+def test_a_caller_refused_with_others_gets_its_own_error() -> None:
     """An error of the call is each caller's, with its own starts alone."""
 
-    async def work(client: aioecs.Client, told: Any, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: Any, transport: FakeTransport) -> None:
         async with client.batch() as batch:
             ends = await asyncio.gather(*map(batch.start_task, requests(10)), return_exceptions=True)
-        assert len(sent(port)) == 1
+        assert len(sent(transport)) == 1
         assert len({id(end) for end in ends}) == 10
         for at, end in enumerate(ends):
             assert isinstance(end, aioecs.ClientException)
@@ -169,7 +169,7 @@ def test_one_that_is_refused_with_others_is_told_its_own() -> None:
 def test_fifty_of_two_hundred_leave(cancel: Callable[..., None], wire: bool) -> None:
     """Before the wire they are taken out; on it only theirs are stopped; the other 150 are left alone."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, transport: FakeTransport) -> None:
         token, scope = CancelToken(), anyio.CancelScope()
         source = {cancel_token: token, cancel_scope_of: scope, cancel_task: None}[cancel]
         core = client._opened
@@ -183,16 +183,16 @@ def test_fifty_of_two_hundred_leave(cancel: Callable[..., None], wire: bool) -> 
                 for at, request in enumerate(asked)
             ]
             await until_virtual(lambda: batch.statistics().in_flight == 20)
-            await until_virtual(lambda: told.begun == (20 if wire else 0))
+            await until_virtual(lambda: reported.begun == (20 if wire else 0))
             for task in tasks[::4]:
                 cancel(token, scope, task)
             await asyncio.sleep(0.02)
             for _ in range(0 if wire else 25):
                 core.concurrency.release()
-            told.gate.set()
+            reported.gate.set()
             await asyncio.wait(tasks)
-        assert sum(map(len, sent(port))) == (199 if wire else 149)
-        stops = [request.task for name, request in port.requests if name == "StopTask"]
+        assert sum(map(len, sent(transport))) == (199 if wire else 149)
+        stops = [request.task for name, request in transport.requests if name == "StopTask"]
         assert [task.cancelled() for task in tasks[::4]] == [cancel is cancel_task] * 50
         assert Counter(stops).total() == len(set(stops)) == (50 if wire else 0)
         for task in tasks[::4]:
@@ -208,30 +208,30 @@ def test_fifty_of_two_hundred_leave(cancel: Callable[..., None], wire: bool) -> 
 
 
 def test_abandoned_goes_at_once() -> None:
-    """What is in flight is UNKNOWN to its caller, and heard of by `on_settled` when it has landed."""
-    heard: list[Any] = []
+    """A start in flight is UNKNOWN to its caller, and `on_settled` gets its outcome later."""
+    received: list[Any] = []
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, transport: FakeTransport) -> None:
         token = CancelToken()
         async with client.batch(on_cancel="abandon") as batch:
             task = asyncio.ensure_future(batch.start_task(make_request(HOSTS[0]), token))
-            await until_virtual(lambda: told.begun == 1)
+            await until_virtual(lambda: reported.begun == 1)
             token.cancel()
             await asyncio.wait([task])
             error = task.exception()
             assert isinstance(error, StartCancelled)
             assert error.outcome is Outcome.UNKNOWN
-            told.gate.set()
-        assert [start.outcome for starts, _ in heard for start in starts] == [Outcome.STARTED]
+            reported.gate.set()
+        assert [start.outcome for starts, _ in received for start in starts] == [Outcome.STARTED]
 
-    with_client(work, FakeStartTask(open_=False), on_settled=lambda *told: heard.append(told))
+    with_client(work, FakeStartTask(open_=False), on_settled=lambda *reported: received.append(reported))
 
 
 @pytest.mark.parametrize("by", ["token", "native"])
 def test_refused_before_it_begins(by: str) -> None:
     """A scope or token that has fired, or a cancel that has come, lets nothing begin."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, transport: FakeTransport) -> None:
         token = CancelToken()
         truth: StartCancelled | None = None
         async with client.batch() as batch:
@@ -262,7 +262,7 @@ def test_refused_before_it_begins(by: str) -> None:
                     assert scope.cancelled_caught
             assert truth is not None
             assert truth.outcome in (None, Outcome.NOT_SENT)
-        assert port.requests == []
+        assert transport.requests == []
 
     async def endless() -> Any:
         while True:
@@ -301,13 +301,13 @@ async def test_keys_travel_alone_and_never_start_twice() -> None:
         assert local.truth.duplicates() == []
 
 
-def test_only_equal_on_doubt_share_a_call() -> None:
+def test_only_calls_with_equal_delivery_are_shared() -> None:
     """Two batches of different policies make two calls, though their starts are equal."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, transport: FakeTransport) -> None:
         async with client.batch(delivery="at_least_once") as one, client.batch() as other:
             await asyncio.gather(one.start_task(make_request(HOSTS[0])), other.start_task(make_request(HOSTS[0])))
-        assert len(sent(port)) == 2
+        assert len(sent(transport)) == 2
 
     with_client(work)
 
@@ -319,7 +319,7 @@ def test_only_equal_on_doubt_share_a_call() -> None:
 def test_what_is_not_a_request_is_refused_at_once(wrong: str) -> None:
     """Nothing is sent, and the error names the member."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, transport: FakeTransport) -> None:
         bad: Any = "not this"
         async with client.batch() as batch:
             with pytest.raises(InvalidRequest) as caught:
@@ -335,7 +335,7 @@ def test_what_is_not_a_request_is_refused_at_once(wrong: str) -> None:
             assert caught.value.path in ("request", "container_instances", "cancel_scope", "idempotency_key")
             with pytest.raises(InvalidRequest):
                 batch.start_tasks([], bad)
-        assert port.requests == []
+        assert transport.requests == []
 
     with_client(work)
 
@@ -370,10 +370,10 @@ async def test_placed_as_they_settle() -> None:
 
 @pytest.mark.parametrize("delivery", ["at_most_once", "at_least_once"])
 async def test_a_lost_packed_call_is_looked_up_instance_by_instance(delivery: Any) -> None:
-    """What runs is adopted, and only what is missing goes on, or is UNKNOWN; each caller hears of its own."""
+    """What runs is adopted, and only missing starts go on, or are UNKNOWN; each caller gets its own."""
     async with LocalECS(instances=10, faults=[Fault("reset", when="after")], visibility_lag=0.1) as local:
         access: dict[str, Any] = {**local.client_kwargs(), "pacing": None}
-        drained = local.instance_arns[3]  # whose start is refused, and nobody hears of it
+        drained = local.instance_arns[3]  # whose start is refused, and no caller waits for it
         local.engine.call("UpdateContainerInstancesState", {"containerInstances": [drained], "status": "DRAINING"})
         async with (
             aioecs.Client(
@@ -400,8 +400,8 @@ async def test_a_lost_packed_call_is_looked_up_instance_by_instance(delivery: An
         assert len(local.truth.tasks()) == 9
 
 
-async def test_some_run_and_the_rest_is_refused() -> None:
-    """A packed call that is sent again for what is missing and turned away: whose start runs is not told of that."""
+async def test_some_run_and_the_others_are_refused() -> None:
+    """A packed call is sent again for missing starts and refused: a caller whose start runs gets no error of that."""
     faults = [Fault("reset", when="after"), Fault("error", code="ClientException", status=400)]
     async with LocalECS(instances=2, faults=faults) as local:
         access: dict[str, Any] = {**local.client_kwargs(), "pacing": None}

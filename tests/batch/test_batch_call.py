@@ -26,7 +26,7 @@ from aioecs.errors import ConfigurationError, service_error
 
 
 @pytest.mark.parametrize(
-    ("gone", "room", "outcomes", "stops"),
+    ("withdrawn", "capacity", "outcomes", "stops"),
     [
         ((0,), 1, ["refused", "started", "started"], 0),
         ((1,), 1, ["started", "refused", "started"], 0),
@@ -35,13 +35,13 @@ from aioecs.errors import ConfigurationError, service_error
         ((0,), 0, ["refused", "refused", "started"], 0),
     ],
 )
-def test_equal_starts_share_fairly(gone: tuple[int, ...], room: int, outcomes: list[str], stops: int) -> None:
+def test_equal_starts_share_fairly(withdrawn: tuple[int, ...], capacity: int, outcomes: list[str], stops: int) -> None:
     """Of starts on one host, tasks go to those who still want them first, refusals to those who don't."""
 
     async def work() -> None:
         bench, entries = await calls_in_flight()
-        bench.start_task.capacity = {HOSTS[0]: room}
-        for at in gone:
+        bench.start_task.capacity = {HOSTS[0]: capacity}
+        for at in withdrawn:
             bench.engine.withdraw(entries[at], "stop", "left")
         await release_calls(bench)
         assert bench.owner.outcomes() == outcomes
@@ -50,8 +50,8 @@ def test_equal_starts_share_fairly(gone: tuple[int, ...], room: int, outcomes: l
     run_in_virtual_time(work())
 
 
-@pytest.mark.parametrize("gone", [0, 1])
-def test_who_stays_is_told_of_what_was_sent(gone: int) -> None:
+@pytest.mark.parametrize("withdrawn", [0, 1])
+def test_a_remaining_caller_gets_what_was_sent(withdrawn: int) -> None:
     """One of two equal starts leaves before the wire; the other's refusal is its own, not the leaver's NOT_SENT."""
 
     async def work() -> None:
@@ -59,12 +59,12 @@ def test_who_stays_is_told_of_what_was_sent(gone: int) -> None:
         await bench.core.concurrency.take(Priority.READ)
         entries = bench.add(HOSTS[0], HOSTS[0])
         await iterations(8)
-        bench.engine.withdraw(entries[gone], "stop", "left")
+        bench.engine.withdraw(entries[withdrawn], "stop", "left")
         bench.core.concurrency.release()
         await bench.engine.idle()
         assert bench.sent() == [(HOSTS[0],)]
-        assert bench.owner.outcomes()[gone] == "not_sent"
-        assert bench.owner.outcomes()[1 - gone] == "refused"
+        assert bench.owner.outcomes()[withdrawn] == "not_sent"
+        assert bench.owner.outcomes()[1 - withdrawn] == "refused"
 
     run_in_virtual_time(work())
 
@@ -74,7 +74,7 @@ def test_what_is_known_of_a_start_under_way() -> None:
 
     async def work() -> None:
         bench, entries = await calls_in_flight()
-        batch_call = entries[0].where
+        batch_call = entries[0].carrier
         assert [batch_call.start_of(entry).outcome for entry in entries] == [Outcome.UNKNOWN] * 3
         stopping = asyncio.Event()
         stop = bench.transport.handlers["stop_task"]

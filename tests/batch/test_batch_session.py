@@ -33,7 +33,7 @@ from aioecs._batch.batch import session_of
 def test_not_open_closed_entered_twice() -> None:
     """A batch is used inside its block, once; before, after and beside it nothing is sent."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, transport: FakeTransport) -> None:
         batch = client.batch()
         for state in ("not entered", "closed"):
             assert repr(batch).startswith(f"<aioecs.Batch {state}, ")
@@ -49,30 +49,30 @@ def test_not_open_closed_entered_twice() -> None:
                         await batch.__aenter__()
         with pytest.raises(ClientStateError, match="closed"):
             await batch.__aenter__()
-        assert port.requests == []
+        assert transport.requests == []
 
     with_client(work)
 
 
 async def test_of_a_client_that_was_left() -> None:
     """A batch outlives its client's block: it says so, and nothing is sent."""
-    port = FakeTransport(start_task=FakeStartTask())
-    async with fake_client(port, pacing=None) as client:
+    transport = FakeTransport(start_task=FakeStartTask())
+    async with fake_client(transport, pacing=None) as client:
         batch = client.batch()
         await batch.__aenter__()
     with pytest.raises(ClientStateError, match="closed"):
         await batch.start_task(make_request(HOSTS[0]))
     await batch.__aexit__(None, None, None)
-    assert port.requests == []
+    assert transport.requests == []
 
 
 def test_leaving_the_block_drains_it() -> None:
-    """Whoever still waits is told in the end."""
+    """A caller that still waits gets its result in the end."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, transport: FakeTransport) -> None:
         async with client.batch() as batch:
             tasks = [asyncio.ensure_future(batch.start_task(request)) for request in requests(30)]
-            asyncio.get_running_loop().call_later(20, told.gate.set)
+            asyncio.get_running_loop().call_later(20, reported.gate.set)
             await iterations(1)
             assert "30 queued, 0 calls in flight, nothing settled" in repr(batch)
             await asyncio.sleep(1)
@@ -89,20 +89,20 @@ def test_leaving_the_block_drains_it() -> None:
 
 
 def test_leaving_within_a_deadline() -> None:
-    """What is queued then is not sent, what flies goes on in custody and is left running."""
+    """Queued starts are not sent; calls in flight go on in the background and their tasks are left running."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, transport: FakeTransport) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
         async with client.batch(drain=3) as batch:
             tasks = [asyncio.ensure_future(batch.start_task(request)) for request in requests(30)]
-            await until_virtual(lambda: told.begun == 2)
+            await until_virtual(lambda: reported.begun == 2)
         assert loop.time() - began < 3.1
-        told.gate.set()
+        reported.gate.set()
         ends = await asyncio.gather(*tasks, return_exceptions=True)
         assert sum(isinstance(end, aioecs.StartTaskResponse) for end in ends) == 20
         assert sum(isinstance(end, aioecs.ECSError) for end in ends) == 10
-        assert len(port.requests) == 2
+        assert len(transport.requests) == 2
 
     with_client(work, FakeStartTask(open_=False), max_in_flight=2)
 
@@ -114,24 +114,24 @@ def test_leaving_within_a_deadline() -> None:
 def test_an_exception_in_the_block_withdraws(on_cancel: Any, stops: int, outcome: Outcome | None) -> None:
     """By policy, and it waits for what that comes to, unless all is abandoned; the exception goes on."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, transport: FakeTransport) -> None:
         batch = client.batch(on_cancel=on_cancel)
         tasks: list[asyncio.Task[Any]] = []
         with pytest.raises(ValueError, match="mine"):
             async with batch:
                 tasks += [asyncio.ensure_future(batch.start_task(request)) for request in requests(20)]
-                await until_virtual(lambda: told.begun == 1)
-                asyncio.get_running_loop().call_later(1, told.gate.set)
+                await until_virtual(lambda: reported.begun == 1)
+                asyncio.get_running_loop().call_later(1, reported.gate.set)
                 raise ValueError("mine")
         now = batch.statistics()
         assert now.requested == 20
         assert now.not_sent == 10
-        assert [name for name, _ in port.requests].count("StopTask") == stops
+        assert [name for name, _ in transport.requests].count("StopTask") == stops
         if outcome is None:
             assert now.in_flight == 1
         else:
             assert getattr(now, outcome.value) == 10
-        told.gate.set()
+        reported.gate.set()
         await asyncio.gather(*tasks, return_exceptions=True)
         assert batch.statistics().started + batch.statistics().stopped == 10
 
@@ -143,7 +143,7 @@ def test_an_exception_in_the_block_withdraws(on_cancel: Any, stops: int, outcome
 def test_a_cancel_of_the_block_settles(where: str, cancels: int) -> None:
     """The first CancelledError goes on, after what it left has settled; a second ends the wait, not the settling."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, transport: FakeTransport) -> None:
         batch = client.batch()
         loop = asyncio.get_running_loop()
 
@@ -154,10 +154,10 @@ def test_a_cancel_of_the_block_settles(where: str, cancels: int) -> None:
 
         others: list[asyncio.Task[Any]] = []
         task = asyncio.ensure_future(block())
-        await until_virtual(lambda: told.begun == 1)
+        await until_virtual(lambda: reported.begun == 1)
         for at in range(cancels):
             loop.call_later(at + 1, task.cancel, f"cancel {at}")
-        loop.call_later(5, told.gate.set)
+        loop.call_later(5, reported.gate.set)
         began = loop.time()
         with pytest.raises(asyncio.CancelledError, match="cancel 0"):
             await task
@@ -169,13 +169,13 @@ def test_a_cancel_of_the_block_settles(where: str, cancels: int) -> None:
 
 
 def test_a_second_cancel_does_not_hide_behind_an_error() -> None:
-    """An error in the block, and then a cancel while it settles: the cancel is heard."""
+    """An error in the block, and then a cancel while it settles: the cancel is raised."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, transport: FakeTransport) -> None:
         async def block() -> None:
             async with client.batch() as batch:
                 others.append(asyncio.ensure_future(batch.start_task(make_request(HOSTS[0]))))
-                await until_virtual(lambda: told.begun == 1)
+                await until_virtual(lambda: reported.begun == 1)
                 raise ValueError("mine")
 
         others: list[asyncio.Task[Any]] = []
@@ -184,7 +184,7 @@ def test_a_second_cancel_does_not_hide_behind_an_error() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        told.gate.set()
+        reported.gate.set()
         await asyncio.wait(others)
 
     with_client(work, FakeStartTask(open_=False))
@@ -194,7 +194,7 @@ def test_a_second_cancel_does_not_hide_behind_an_error() -> None:
 def test_a_cancelled_report_has_its_starts_in_order(cancel: Any) -> None:
     """By the scope or token it is StartCancelled; natively it is the first CancelledError, with that as its cause."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, transport: FakeTransport) -> None:
         token, scope = CancelToken(), anyio.CancelScope()
         source: Any = {cancel_token: token, cancel_scope_of: scope, "around": scope}.get(cancel)
         truths: list[StartCancelled | None] = []
@@ -208,9 +208,9 @@ def test_a_cancelled_report_has_its_starts_in_order(cancel: Any) -> None:
                     raise
 
         task = asyncio.ensure_future(ask())
-        await until_virtual(lambda: told.begun == 2)
+        await until_virtual(lambda: reported.begun == 2)
         (cancel_scope_of if cancel == "around" else cancel)(token, scope, task)
-        asyncio.get_running_loop().call_later(1, told.gate.set)
+        asyncio.get_running_loop().call_later(1, reported.gate.set)
         await asyncio.wait([task])
         if cancel in (cancel_token, cancel_scope_of):
             truth = task.exception()
@@ -221,21 +221,21 @@ def test_a_cancelled_report_has_its_starts_in_order(cancel: Any) -> None:
         assert [start.container_instance for start in truth.starts] == list(HOSTS[:45])
         assert [start.outcome for start in truth.starts] == [Outcome.STOPPED] * 20 + [Outcome.NOT_SENT] * 25
         assert truth.source is (source if cancel in (cancel_token, cancel_scope_of) else None)
-        assert len(sent(port)) == 2
+        assert len(sent(transport)) == 2
 
     with_client(work, FakeStartTask(open_=False), max_in_flight=2)
 
 
 def test_a_cancelled_report_waits_no_longer_than_settle() -> None:
-    """What has not settled then is told as it is known; its end is reported."""
-    heard: list[Any] = []
+    """A start that has not settled then is reported as known; its end is reported later."""
+    received: list[Any] = []
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reports: FakeStartTask, transport: FakeTransport) -> None:
         token = CancelToken()
         loop = asyncio.get_running_loop()
         async with client.batch() as batch:
             task = asyncio.ensure_future(session_of(batch).report(requests(10), token))
-            await until_virtual(lambda: told.begun == 1)
+            await until_virtual(lambda: reports.begun == 1)
             began = loop.time()
             token.cancel()
             await asyncio.wait([task])
@@ -243,9 +243,12 @@ def test_a_cancelled_report_waits_no_longer_than_settle() -> None:
             assert isinstance(error, StartCancelled)
             assert outcomes(error.starts) == {Outcome.UNKNOWN: 10}
             assert loop.time() - began == pytest.approx(2)
-            told.gate.set()
-        assert [start.outcome for starts, _ in heard for start in starts] == [Outcome.STOPPED] * 10
+            reports.gate.set()
+        assert [start.outcome for starts, _ in received for start in starts] == [Outcome.STOPPED] * 10
 
     with_client(
-        work, FakeStartTask(open_=False), timeouts=Timeouts(settle=2), on_settled=lambda *told: heard.append(told)
+        work,
+        FakeStartTask(open_=False),
+        timeouts=Timeouts(settle=2),
+        on_settled=lambda *reports: received.append(reports),
     )

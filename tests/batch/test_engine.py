@@ -1,4 +1,4 @@
-"""engine: starts wait, are packed, fly in calls of the client's, and each is told what it came to."""
+"""engine: starts are queued, packed, and sent in background calls, and each gets its outcome."""
 
 from __future__ import annotations
 
@@ -23,15 +23,17 @@ from aioecs import IdempotencyMismatch, InvalidRequest, Outcome, RunTaskRequest,
 from aioecs._calls.call import Call
 from aioecs._calls.caller_wait import SharedCall
 from aioecs._logic.sending.packing import Entry, Group
+from aioecs._model.attempt import Attempt, Lost
 from aioecs._model.options import OnCancel
 from aioecs._runtime.concurrency import Priority
-from aioecs.errors import ECSError
+from aioecs._transport.transport import SentMarker
+from aioecs.errors import AnswerLost, ECSError
 
 # Packing, and places -------------------------------------------------------------------------------------------------
 
 
-def test_each_start_is_told_what_it_came_to() -> None:
-    """Twelve equal starts make two calls, in order; each hears of its own task or refusal, with its own request."""
+def test_each_start_gets_its_outcome() -> None:
+    """Twelve equal starts make two calls, in order; each gets its own task or refusal, with its own request."""
 
     async def work() -> None:
         bench = EngineHarness(FakeStartTask(full=[HOSTS[3]]))
@@ -65,14 +67,36 @@ def test_no_more_calls_than_places() -> None:
     run_in_virtual_time(work())
 
 
+def test_a_call_that_is_looked_up_takes_no_slot() -> None:
+    """While lost answers are looked up, other calls are sent, and the owners of the starts are notified."""
+
+    async def work() -> None:
+        answer = FakeStartTask()
+
+        async def first_lost(request: StartTaskRequest, sent_marker: SentMarker) -> Attempt[Any]:
+            answered = await answer(request, sent_marker)
+            return Lost(AnswerLost("reset")) if answer.begun == 1 else answered
+
+        bench = EngineHarness(first_lost, size=1)
+        entries = bench.add(*HOSTS[:20])
+        await asyncio.sleep(1.0)
+        assert bench.sent() == [HOSTS[:10], HOSTS[10:20]]
+        assert (bench.engine.in_flight, bench.engine.outstanding) == (1, 10)
+        assert bench.owner.lookups == [(entry.at, True) for entry in entries[:10]]
+        await bench.engine.idle()
+        assert bench.owner.outcomes() == ["unknown"] * 10 + ["started"] * 10
+
+    run_in_virtual_time(work())
+
+
 def test_a_start_alone_waits_for_company() -> None:
     """One that comes within the window is in the same call; the next finds it gone."""
 
     async def work() -> None:
         bench = EngineHarness(window=0.01)
-        for instance, rest in zip(HOSTS[:3], (0.005, 0.02, 0.02), strict=True):
+        for instance, pause in zip(HOSTS[:3], (0.005, 0.02, 0.02), strict=True):
             bench.add(instance)
-            await asyncio.sleep(rest)
+            await asyncio.sleep(pause)
         assert bench.sent() == [HOSTS[:2], (HOSTS[2],)]
 
     run_in_virtual_time(work())
@@ -103,7 +127,7 @@ def test_what_is_put_back_is_not_counted_twice() -> None:
             self.bench = bench
             self.ends: list[StartResult] = []
 
-        def settled(self, entry: Entry, start: StartResult, error: ECSError | None, where: object, /) -> None:
+        def settled(self, entry: Entry, start: StartResult, error: ECSError | None, carrier: object, /) -> None:
             """Move what was refused."""
             assert error is None
             if start.outcome is Outcome.REFUSED:
@@ -111,6 +135,9 @@ def test_what_is_put_back_is_not_counted_twice() -> None:
                 self.add(entry, HOSTS[1], again=True)
             else:
                 self.ends.append(start)
+
+        def looked_up(self, entry: Entry, now: bool, /) -> None:
+            """Ignore it."""
 
         def add(self, entry: Entry, instance: str, *, again: bool = False) -> None:
             """Queue it for an instance."""
@@ -217,7 +244,7 @@ def test_a_call_left_by_all_goes_on(policies: tuple[OnCancel, ...], outcomes: li
 
 
 def test_withdrawn_just_as_the_call_ends() -> None:
-    """The answer is there and nobody has been told of it: what it started is taken back."""
+    """The answer has come and no caller has it yet: what it started is stopped."""
 
     async def work() -> None:
         bench, entries = await calls_in_flight()
@@ -227,8 +254,8 @@ def test_withdrawn_just_as_the_call_ends() -> None:
             for entry in entries:
                 bench.engine.withdraw(entry, "stop", "left")
 
-        waiter = call.end_or()
-        call._waiters.insert(0, call._waiters.pop())  # it hears of the end before the engine does
+        waiter = call.end_waiter()
+        call._waiters.insert(0, call._waiters.pop())  # it is notified of the end before the engine is
         waiter.add_done_callback(leave)
         await release_calls(bench)
         assert bench.owner.outcomes() == ["stopped"] * 3
@@ -238,7 +265,7 @@ def test_withdrawn_just_as_the_call_ends() -> None:
 
 
 def test_withdraw_all() -> None:
-    """What waits, flies, or stands behind its key is taken back, each once."""
+    """Starts that are queued, in flight, or queued behind their key are withdrawn, each once."""
 
     async def work() -> None:
         bench = EngineHarness(FakeStartTask(open_=False), size=2)
@@ -278,7 +305,7 @@ def test_a_key_travels_alone() -> None:
 
 
 def test_equal_keys_at_the_same_time_share_one_call() -> None:
-    """Both are told of the one task; when one of them leaves the other's is left running."""
+    """Both get the one task; when one of them leaves the other's is left running."""
 
     async def work() -> None:
         bench = EngineHarness(FakeStartTask(open_=False))
@@ -289,7 +316,7 @@ def test_equal_keys_at_the_same_time_share_one_call() -> None:
         await iterations(8)
         for leaver in (first, third):
             bench.engine.withdraw(leaver, "stop", "left")
-        assert second.gone is None
+        assert second.withdrawn is None
         await release_calls(bench)
         assert len(bench.sent()) == 1
         assert len({arn_of(start) for start in bench.owner.starts()}) == 1
@@ -300,7 +327,7 @@ def test_equal_keys_at_the_same_time_share_one_call() -> None:
 
 
 def test_of_a_shared_call_none_is_taken_out() -> None:
-    """One of two who share a call for its key leaves in part: the other is told of all that it asked for."""
+    """One of two who share a call for its key leaves in part: the other gets all results."""
 
     async def work() -> None:
         bench = EngineHarness(size=2)
@@ -363,7 +390,7 @@ def test_behind_a_withdrawn_call_of_its_key() -> None:
 
 
 def test_not_idle_behind_the_call_of_another() -> None:
-    """A call of the client's own bears the key: the engine is not idle before its start has had its turn."""
+    """A call of the client's own bears the key: the engine is not idle before its start has settled."""
 
     async def work() -> None:
         bench = EngineHarness(FakeStartTask(open_=False))
@@ -388,7 +415,7 @@ def test_not_idle_behind_the_call_of_another() -> None:
 
 
 def test_what_can_not_be_prepared_is_not_sent() -> None:
-    """Its starts hear of the error, the turn goes back, and the next call flies."""
+    """Its starts get the error, the permit is returned, and the next call is sent."""
 
     async def work() -> None:
         bench = EngineHarness()
@@ -410,30 +437,30 @@ def test_what_can_not_be_prepared_is_not_sent() -> None:
     run_in_virtual_time(work())
 
 
-def test_a_turn_for_which_nobody_is_left_goes_back() -> None:
-    """Everyone has left while the turn was waited for: nothing is sent, and nobody waits for ever."""
+def test_a_permit_that_no_start_needs_is_returned() -> None:
+    """Every start is withdrawn while the permit is awaited: nothing is sent, and no caller waits for ever."""
 
     async def work() -> None:
         bench = EngineHarness()
         given: list[float] = []
-        turn = asyncio.Event()
+        permitted = asyncio.Event()
 
         class Slow:
-            """A pace that makes one wait."""
+            """A rate limiter that makes one wait."""
 
-            async def turn(self, *_: Any, **__: Any) -> float:
-                await turn.wait()
+            async def acquire(self, *_: Any, **__: Any) -> float:
+                await permitted.wait()
                 return 7.0
 
-            def unsent(self, ticket: float) -> None:
-                given.append(ticket)
+            def unsent(self, permit: float) -> None:
+                given.append(permit)
 
         bench.core.start_limiter = Slow()  # type: ignore[assignment]
         (entry,) = bench.add(HOSTS[0])
         await iterations(5)
         bench.engine.withdraw(entry, "stop", "left")
         await bench.engine.idle()
-        turn.set()
+        permitted.set()
         await iterations(5)
         assert given == [7.0]
         assert bench.sent() == []
@@ -442,7 +469,7 @@ def test_a_turn_for_which_nobody_is_left_goes_back() -> None:
 
 
 def test_the_end_of_the_client_leaves_nobody_waiting() -> None:
-    """When the client's tasks are cancelled what is queued is told that it was not sent."""
+    """When the client's tasks are cancelled, queued starts end as NOT_SENT."""
 
     async def work() -> None:
         bench = EngineHarness(FakeStartTask(open_=False), size=1, timeouts=aioecs.Timeouts(settle=0))

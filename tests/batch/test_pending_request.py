@@ -23,14 +23,14 @@ from aioecs._runtime.concurrency import Priority
 
 
 def test_a_caller_of_many_instances_waits_for_all() -> None:
-    """What it is told covers all calls that its starts flew in, withdrawn in part or not."""
+    """Its result covers all calls that carried its starts, withdrawn in part or not."""
 
-    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Reports) -> None:
+    async def work(batch: aioecs.Batch, reported: FakeStartTask, transport: FakeTransport, received: Reports) -> None:
         token = CancelToken()
         task = asyncio.ensure_future(batch.start_task(make_request(*HOSTS[:25]), token))
-        await until_virtual(lambda: told.begun == 2)
+        await until_virtual(lambda: reported.begun == 2)
         token.cancel("enough")
-        told.gate.set()
+        reported.gate.set()
         await asyncio.wait([task])
         error = task.exception()
         assert isinstance(error, StartCancelled)
@@ -41,31 +41,31 @@ def test_a_caller_of_many_instances_waits_for_all() -> None:
 
 
 @pytest.mark.parametrize("landed", [False, True])
-def test_a_coroutine_that_is_closed_is_heard_of(landed: bool) -> None:
+def test_a_closed_coroutine_is_noticed(landed: bool) -> None:
     """Its caller is gone without a cancel: what it was not given is withdrawn, and what it came to is reported."""
 
-    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Reports) -> None:
-        asking = batch.start_task(make_request(HOSTS[0]))
-        asking.send(None)
-        await until_virtual(lambda: told.begun == 1)
+    async def work(batch: aioecs.Batch, reports: FakeStartTask, transport: FakeTransport, received: Reports) -> None:
+        pending = batch.start_task(make_request(HOSTS[0]))
+        pending.send(None)
+        await until_virtual(lambda: reports.begun == 1)
         if landed:
-            told.gate.set()
+            reports.gate.set()
             await iterations(10)
-        asking.close()
-        told.gate.set()
+        pending.close()
+        reports.gate.set()
         await asyncio.sleep(1)
-        assert [start.outcome for starts, _ in heard for start in starts] == [Outcome.STOPPED]
+        assert [start.outcome for starts, _ in received for start in starts] == [Outcome.STOPPED]
 
     with_batch(work, FakeStartTask(open_=False))
 
 
-def test_a_cancel_that_meets_the_end_is_heard_of() -> None:
+def test_a_cancel_at_the_end_is_noticed() -> None:
     """All has settled when its caller is cancelled, which takes what started along: a caller's cancel wins."""
 
-    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Reports) -> None:
+    async def work(batch: aioecs.Batch, reported: FakeStartTask, transport: FakeTransport, received: Reports) -> None:
         task = asyncio.ensure_future(batch.start_task(make_request(HOSTS[0])))
-        await until_virtual(lambda: told.begun == 1)
-        told.gate.set()
+        await until_virtual(lambda: reported.begun == 1)
+        reported.gate.set()
         while batch.statistics().started == 0:
             await asyncio.sleep(0)
         task.cancel()
@@ -74,7 +74,7 @@ def test_a_cancel_that_meets_the_end_is_heard_of() -> None:
         assert truth is not None
         assert len(truth.tasks) == 1
         assert truth.outcome is Outcome.STOPPED
-        assert [start.outcome for starts, _ in heard for start in starts] in ([], [Outcome.STOPPED])
+        assert [start.outcome for starts, _ in received for start in starts] in ([], [Outcome.STOPPED])
 
     with_batch(work, FakeStartTask(open_=False))
 
@@ -83,9 +83,9 @@ def test_a_cancel_that_abandons_waits_for_what_can_be_cut() -> None:
     """Nothing of it is on the wire, so what it came to is known at once: NOT_SENT."""
 
     async def run() -> None:
-        told = FakeStartTask()
-        port = FakeTransport(start_task=told)
-        async with fake_client(port, pacing=None, max_in_flight=1, on_cancel="abandon") as client:
+        reported = FakeStartTask()
+        transport = FakeTransport(start_task=reported)
+        async with fake_client(transport, pacing=None, max_in_flight=1, on_cancel="abandon") as client:
             core = client._opened
             assert core is not None
             await core.concurrency.take(Priority.READ)
@@ -99,6 +99,6 @@ def test_a_cancel_that_abandons_waits_for_what_can_be_cut() -> None:
                 assert isinstance(error, StartCancelled)
                 assert error.outcome is Outcome.NOT_SENT
             core.concurrency.release()
-        assert port.requests == []
+        assert transport.requests == []
 
     run_in_virtual_time(run())

@@ -1,4 +1,4 @@
-"""retry_in_place: starts that stay with their instance and wait for room there, on virtual time."""
+"""retry_in_place: starts that keep their instance and wait for capacity there, on virtual time."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from aioecs._model.attempt import Answered
 Work = Callable[[aioecs.Client, FakeStartTask, FakeTransport], Awaitable[None]]
 
 
-def with_client(work: Work, told: FakeStartTask, **more: Any) -> None:
-    """Run it with a client whose ECS is told what is full, on virtual time."""
+def with_client(work: Work, reported: FakeStartTask, **more: Any) -> None:
+    """Run it with a client whose ECS has scripted full instances, on virtual time."""
 
     async def run() -> None:
-        port = FakeTransport(start_task=told)
-        async with fake_client(port, pacing=None, **more) as client:
-            await work(client, told, port)
+        transport = FakeTransport(start_task=reported)
+        async with fake_client(transport, pacing=None, **more) as client:
+            await work(client, reported, transport)
 
     run_in_virtual_time(run())
 
@@ -49,7 +49,7 @@ def after(seconds: float, do: Callable[[], object]) -> None:
     ],
 )
 def test_what_may_pass(reason: str | None, passes: bool) -> None:
-    """Want of room and of an agent do; all else stays as it is."""
+    """A lack of capacity and a disconnected agent pass; nothing else does."""
     start = StartResult(
         request=make_request(HOSTS[0]),
         container_instance=HOSTS[0],
@@ -59,11 +59,11 @@ def test_what_may_pass(reason: str | None, passes: bool) -> None:
     assert may_pass(start) is passes
 
 
-def test_it_starts_where_it_was_asked_to_once_there_is_room() -> None:
+def test_it_starts_on_its_instance_once_there_is_capacity() -> None:
     """On the same instance, each task once, and the counts add up."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
-        after(20, told.full.clear)
+    async def work(client: aioecs.Client, reported: FakeStartTask, transport: FakeTransport) -> None:
+        after(20, reported.full.clear)
         began = asyncio.get_running_loop().time()
         report = await client.start_tasks(requests(20, 4), wait_for_capacity=60)
         assert outcomes(report.starts) == {Outcome.STARTED: 20}
@@ -72,22 +72,22 @@ def test_it_starts_where_it_was_asked_to_once_there_is_room() -> None:
         assert report.statistics.started == report.statistics.requested == 20
         assert report.statistics.refused == 0
         assert 20 <= asyncio.get_running_loop().time() - began <= 20 + MAX_BACKOFF
-        assert len(port.requests) <= 2 + 7  # what waits for room goes on in calls of ten, ever more rarely
+        assert len(transport.requests) <= 2 + 7  # starts that wait for capacity go in calls of ten, ever more rarely
 
     with_client(work, FakeStartTask(full=HOSTS[1:3]))
 
 
 def test_in_the_end_it_is_refused() -> None:
-    """In ECS's own words, once its patience has ended and no sooner."""
+    """With ECS's own reason, once its patience has ended and no sooner."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, transport: FakeTransport) -> None:
         began = asyncio.get_running_loop().time()
         report = await client.start_tasks(requests(3, 3), wait_for_capacity=30)
         assert asyncio.get_running_loop().time() - began == pytest.approx(30, abs=0.1)
         assert outcomes(report.starts) == {Outcome.STARTED: 2, Outcome.REFUSED: 1}
         assert [start.failure and start.failure.reason for start in report.refused] == ["RESOURCE:MEMORY"]
         assert report.statistics.refused == 1
-        assert {instance for _, each in port.requests[1:] for instance in each.container_instances} == {HOSTS[2]}
+        assert {instance for _, each in transport.requests[1:] for instance in each.container_instances} == {HOSTS[2]}
 
     with_client(work, FakeStartTask(full=HOSTS[2:3]))
 
@@ -95,18 +95,18 @@ def test_in_the_end_it_is_refused() -> None:
 def test_by_default_it_does_not_wait() -> None:
     """Nobody asked it to."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, transport: FakeTransport) -> None:
         report = await client.start_tasks(requests(2, 2))
         assert outcomes(report.starts) == {Outcome.STARTED: 1, Outcome.REFUSED: 1}
-        assert len(port.requests) == 1
+        assert len(transport.requests) == 1
 
     with_client(work, FakeStartTask(full=HOSTS[1:2]))
 
 
 def test_a_cancel_ends_the_wait() -> None:
-    """At once; what waited is told as refused, which it was."""
+    """At once; a start that waited is reported as refused, which it was."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, transport: FakeTransport) -> None:
         token = CancelToken()
         after(5, token.cancel)
         began = asyncio.get_running_loop().time()
@@ -121,51 +121,51 @@ def test_a_cancel_ends_the_wait() -> None:
 def test_left_early_nothing_more_is_sent() -> None:
     """Whoever leaves the iteration is followed by no send, and the batch still drains."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, transport: FakeTransport) -> None:
         async with client.batch() as batch:
             async with aclosing(batch.start_tasks(requests(2, 2), wait_for_capacity=600)) as starts:
                 async for start in starts:
                     assert start.outcome is Outcome.STARTED
                     break
-            sent = len(port.requests)
+            sent = len(transport.requests)
             await asyncio.sleep(700)
-            assert len(port.requests) == sent
+            assert len(transport.requests) == sent
             assert batch.statistics().requested == 2
 
     with_client(work, FakeStartTask(full=HOSTS[1:2]))
 
 
 def test_a_stream_that_waits_for_its_reader_sends_nothing() -> None:
-    """A rest that ends while nobody draws is followed by no send until somebody does."""
+    """A backoff that ends while nobody draws is followed by no send until somebody does."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, transport: FakeTransport) -> None:
         async with (
             client.batch() as batch,
             aclosing(batch.start_tasks(requests(2, 2), wait_for_capacity=600)) as starts,
         ):
             await anext(starts)
             await asyncio.sleep(100)
-            assert len(port.requests) == 1
-            told.full.clear()
+            assert len(transport.requests) == 1
+            reported.full.clear()
             assert (await anext(starts)).outcome is Outcome.STARTED
-            assert len(port.requests) == 2
+            assert len(transport.requests) == 2
 
     with_client(work, FakeStartTask(full=HOSTS[1:2]))
 
 
 def test_others_go_on_meanwhile() -> None:
-    """More requests are drawn while some wait for room, from an async iterable too."""
+    """More requests are drawn while some wait for capacity, from an async iterable too."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, transport: FakeTransport) -> None:
         async def given() -> AsyncIterator[aioecs.StartTaskRequest]:
             for request in requests(40, 4):
                 yield request
                 await asyncio.sleep(1)
 
-        after(100, told.full.clear)
+        after(100, reported.full.clear)
         report = await client.start_tasks(given(), wait_for_capacity=300)
         assert outcomes(report.starts) == {Outcome.STARTED: 40}
-        created = len(port.requests)
+        created = len(transport.requests)
         assert created >= 30  # the three free hosts did not wait for the full one
 
     with_client(work, FakeStartTask(full=HOSTS[1:2]))
@@ -174,15 +174,15 @@ def test_others_go_on_meanwhile() -> None:
 def test_under_a_key_it_waits_too() -> None:
     """Each try looks the key up first, and starts nothing twice."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, transport: FakeTransport) -> None:
         async def listed(_: Any, sent_marker: Any) -> Any:
             return Answered(aioecs.ListTasksResponse())
 
-        port.handlers["list_tasks"] = listed
-        after(10, told.full.clear)
+        transport.handlers["list_tasks"] = listed
+        after(10, reported.full.clear)
         report = await client.start_tasks(requests(1), idempotency_key=lambda _: "job-1", wait_for_capacity=60)
         assert outcomes(report.starts) == {Outcome.STARTED: 1}
-        assert len({request.started_by for name, request in port.requests if name == "StartTask"}) == 1
+        assert len({request.started_by for name, request in transport.requests if name == "StartTask"}) == 1
 
     with_client(work, FakeStartTask(full=HOSTS[:1]))
 
@@ -191,11 +191,11 @@ def test_under_a_key_it_waits_too() -> None:
 def test_a_wait_that_is_none(given: Any) -> None:
     """Is refused by name before anything is sent."""
 
-    async def work(client: aioecs.Client, told: FakeStartTask, port: FakeTransport) -> None:
+    async def work(client: aioecs.Client, reported: FakeStartTask, transport: FakeTransport) -> None:
         with pytest.raises(InvalidRequest, match="wait_for_capacity"):
             await client.start_tasks(requests(1), wait_for_capacity=given)
         with pytest.raises(InvalidRequest, match="wait_for_capacity"):
             await client.place_tasks(aioecs.StartTaskRequest(task_definition="demo"), count=1, wait_for_capacity=given)
-        assert not port.requests
+        assert not transport.requests
 
     with_client(work, FakeStartTask())

@@ -46,7 +46,7 @@ async def test_a_stream_of_starts() -> None:
 
 
 async def test_concurrent_callers_share_a_call() -> None:
-    """Each is told of its own tasks alone."""
+    """Each gets its own tasks alone."""
     async with LocalECS(instances=3) as local, opened(local) as client, client.batch() as batch:
         responses = await asyncio.gather(*(batch.run_task(DEMO.replace(count=count)) for count in (1, 2, 3)))
         assert [len(response.tasks) for response in responses] == [1, 2, 3]
@@ -69,7 +69,7 @@ async def test_a_request_with_a_key_or_a_token_shares_none() -> None:
 
 
 async def test_a_bad_request_fails_no_other() -> None:
-    """It is told as not sent, with the rule that it breaks."""
+    """It ends as NOT_SENT, with the rule that it breaks."""
     async with LocalECS(instances=3) as local, opened(local) as client:
         report = await client.run_tasks([DEMO, DEMO.replace(count=11), DEMO])
         assert [start.outcome for start in report.starts] == [Outcome.STARTED, Outcome.NOT_SENT, Outcome.STARTED]
@@ -109,7 +109,7 @@ async def test_a_partial_start_under_a_key_is_not_sent_again() -> None:
 
 @pytest.mark.parametrize("policy", ["stop", "keep", "abandon"])
 async def test_a_cancel(policy: Any) -> None:
-    """What was told is true: nothing runs that nobody knows of, and nothing is said to run that doesn't."""
+    """The reports are true: no task runs unreported, and none is reported that doesn't run."""
     settled: dict[str, aioecs.StartResult] = {}
 
     def note(starts: tuple[aioecs.StartResult, ...], _: str | None) -> None:

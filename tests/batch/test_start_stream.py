@@ -52,7 +52,7 @@ async def at_once(given: list[StartTaskRequest]) -> AsyncIterator[StartTaskReque
 def test_any_iterable(kind: str) -> None:
     """In the order of the requests in a report; each once as they settle."""
 
-    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Reports) -> None:
+    async def work(batch: aioecs.Batch, reported: FakeStartTask, transport: FakeTransport, received: Reports) -> None:
         asked = [] if kind == "nothing" else requests(30, 30)
 
         def given() -> Any:
@@ -68,7 +68,7 @@ def test_any_iterable(kind: str) -> None:
         assert [start.container_instance for start in report.starts] == list(HOSTS[: len(asked)])
         starts = [start async for start in batch.start_tasks(given())]
         assert len({arn_of(start) for start in (*starts, *report.starts)}) == 2 * len(asked)
-        assert heard == []
+        assert received == []
 
     with_batch(work)
 
@@ -85,7 +85,7 @@ def test_drawn_as_needed(is_async: bool) -> None:
         for request in endless():
             yield request
 
-    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Reports) -> None:
+    async def work(batch: aioecs.Batch, reported: FakeStartTask, transport: FakeTransport, received: Reports) -> None:
         given = 0
         stream = batch.start_tasks(endless_async() if is_async else endless())
         assert next(drawn) == 0
@@ -119,9 +119,9 @@ def test_requests_that_raise(is_async: bool) -> None:
         except KeyError:
             raise Mine from None
 
-    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Reports) -> None:
+    async def work(batch: aioecs.Batch, reported: FakeStartTask, transport: FakeTransport, received: Reports) -> None:
         loop = asyncio.get_running_loop()
-        loop.call_later(1, told.gate.set)
+        loop.call_later(1, reported.gate.set)
         with pytest.raises(Mine) as caught:
             await session_of(batch).report(given_async() if is_async else given())
         truth = aioecs.find_start_error(caught.value)
@@ -135,7 +135,7 @@ def test_requests_that_raise(is_async: bool) -> None:
     with_batch(work, FakeStartTask(open_=False))
 
 
-def test_what_started_before_the_requests_raised_is_told() -> None:
+def test_starts_before_the_requests_raised_are_reported() -> None:
     """What had settled was given out, or is behind the error: no ARN is dropped."""
 
     async def given() -> AsyncIterator[StartTaskRequest]:
@@ -144,7 +144,7 @@ def test_what_started_before_the_requests_raised_is_told() -> None:
         await asyncio.sleep(1)
         raise ValueError("mine")
 
-    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Reports) -> None:
+    async def work(batch: aioecs.Batch, reported: FakeStartTask, transport: FakeTransport, received: Reports) -> None:
         with pytest.raises(ValueError, match="mine") as caught:
             await session_of(batch).report(given())
         truth = aioecs.find_start_error(caught.value)
@@ -175,7 +175,7 @@ def test_requests_that_are_cancelled_themselves(is_async: bool) -> None:
         yield make_request(HOSTS[0])
         raise asyncio.CancelledError("mine")
 
-    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Reports) -> None:
+    async def work(batch: aioecs.Batch, reported: FakeStartTask, transport: FakeTransport, received: Reports) -> None:
         kind = aioecs.ClientStateError if is_async else asyncio.CancelledError
         with pytest.raises(kind) as caught:
             await session_of(batch).report(given_async() if is_async else given())
@@ -198,9 +198,9 @@ def test_requests_that_are_cancelled_themselves(is_async: bool) -> None:
     ids=["no instances", "no definition", "a tag", "a number", "a string"],
 )
 def test_an_invalid_request_fails_no_other(broken: StartTaskRequest) -> None:
-    """It is told as NOT_SENT with its error, once per instance, in its place."""
+    """It is yielded as NOT_SENT with its error, once per instance, in its place."""
 
-    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Reports) -> None:
+    async def work(batch: aioecs.Batch, reported: FakeStartTask, transport: FakeTransport, received: Reports) -> None:
         report = await session_of(batch).report([make_request(HOSTS[0]), broken, make_request(HOSTS[1])])
         held = broken.container_instances
         count = max(1, len(held)) if isinstance(held, tuple) else 1
@@ -209,8 +209,8 @@ def test_an_invalid_request_fails_no_other(broken: StartTaskRequest) -> None:
             *[Outcome.NOT_SENT] * count,
             Outcome.STARTED,
         ]
-        told_of = report.starts[1 : 1 + count]
-        assert all(isinstance(start.error, InvalidRequest) and start.request is broken for start in told_of)
+        reported_of = report.starts[1 : 1 + count]
+        assert all(isinstance(start.error, InvalidRequest) and start.request is broken for start in reported_of)
         assert report.statistics.requested == len(report.starts)
         with pytest.raises(ExceptionGroup) as group:
             report.raise_for_failures()
@@ -221,12 +221,12 @@ def test_an_invalid_request_fails_no_other(broken: StartTaskRequest) -> None:
 
 @pytest.mark.parametrize("given", [{"taskDefinition": "demo"}, None])
 def test_what_is_no_request_at_all(given: Any) -> None:
-    """There is nothing to tell it by: it is an error of the requests."""
+    """There is no start to report it by: it is an error of the requests."""
 
-    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Reports) -> None:
+    async def work(batch: aioecs.Batch, reported: FakeStartTask, transport: FakeTransport, received: Reports) -> None:
         with pytest.raises(InvalidRequest, match="a StartTaskRequest"):
             await session_of(batch).report([given])
-        assert port.requests == []
+        assert transport.requests == []
 
     with_batch(work)
 
@@ -235,12 +235,12 @@ def test_a_key_function_that_raises() -> None:
     """Its error is the requests' own."""
 
     async def run() -> None:
-        port = FakeTransport(start_task=FakeStartTask())
-        async with fake_client(port, pacing=None) as client:
+        transport = FakeTransport(start_task=FakeStartTask())
+        async with fake_client(transport, pacing=None) as client:
             with pytest.raises(ZeroDivisionError) as caught:
                 await client.start_tasks(requests(3), idempotency_key=lambda _: str(1 // 0))
             assert aioecs.find_start_error(caught.value) is not None
-        assert port.requests == []
+        assert transport.requests == []
 
     run_in_virtual_time(run())
 
@@ -249,7 +249,7 @@ def test_a_large_request_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> Non
     """Its groups are made by tens; the rules are held against it as a whole."""
 
     async def run() -> None:
-        port = FakeTransport(start_task=FakeStartTask())
+        transport = FakeTransport(start_task=FakeStartTask())
         checks = 0
         check = Preparer.check
 
@@ -259,7 +259,7 @@ def test_a_large_request_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> Non
             check(self, request, any_number=any_number)
 
         monkeypatch.setattr(Preparer, "check", counted)
-        async with fake_client(port, pacing=None) as client, client.batch() as batch:
+        async with fake_client(transport, pacing=None) as client, client.batch() as batch:
             report = await session_of(batch).report([make_request(*HOSTS)])
         assert checks == 1
         assert outcomes(report.starts) == {Outcome.STARTED: len(HOSTS)}
@@ -267,11 +267,11 @@ def test_a_large_request_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> Non
     run_in_virtual_time(run())
 
 
-def test_what_only_looks_like_the_last_request_is_checked() -> None:
-    """Requests that share their values are checked as far as they differ: what breaks a rule is still told."""
+def test_a_request_that_only_resembles_the_last_one_is_checked() -> None:
+    """Requests that share their values are checked as far as they differ: a broken rule is still reported."""
 
     async def run() -> None:
-        port = FakeTransport(start_task=FakeStartTask())
+        transport = FakeTransport(start_task=FakeStartTask())
         good = make_request(HOSTS[0], enable_execute_command=True)
         wrong: list[Any] = [
             good.replace(container_instances=["not one"]),
@@ -282,7 +282,7 @@ def test_what_only_looks_like_the_last_request_is_checked() -> None:
             good.replace(task_definition=""),
         ]
         given = [each for one in wrong for each in (good, one)]
-        async with fake_client(port, pacing=None) as client:
+        async with fake_client(transport, pacing=None) as client:
             report = await client.start_tasks(given)
         assert [type(start.error) for start in report.starts] == [type(None), InvalidRequest] * len(wrong)
         assert [start.outcome for start in report.not_sent] == [Outcome.NOT_SENT] * len(wrong)
@@ -293,7 +293,7 @@ def test_what_only_looks_like_the_last_request_is_checked() -> None:
 def test_the_loop_is_not_held_by_slow_requests() -> None:
     """An iterable that takes its time is drawn a millisecond at a time."""
 
-    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Reports) -> None:
+    async def work(batch: aioecs.Batch, reported: FakeStartTask, transport: FakeTransport, received: Reports) -> None:
         loop = asyncio.get_running_loop()
         seen: list[int] = []
         rounds = 0
@@ -323,7 +323,7 @@ def test_the_loop_is_not_held_by_slow_requests() -> None:
 @pytest.mark.parametrize("by", ["token", "scope", "native", "break", "close"])
 @pytest.mark.parametrize("is_async", [False, True])
 def test_an_endless_stream_can_be_left(by: str, is_async: bool) -> None:
-    """Drawing ends, what is queued is not sent, what flies is stopped, and nothing is sent afterwards."""
+    """Drawing ends, queued starts are not sent, those in flight are stopped, and nothing is sent afterwards."""
     never = asyncio.Event()
 
     async def waits_for_ever() -> AsyncIterator[StartTaskRequest]:
@@ -331,8 +331,8 @@ def test_an_endless_stream_can_be_left(by: str, is_async: bool) -> None:
             yield request
         await never.wait()
 
-    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Reports) -> None:
-        told.gate.set()
+    async def work(batch: aioecs.Batch, reported: FakeStartTask, transport: FakeTransport, received: Reports) -> None:
+        reported.gate.set()
         token, scope = CancelToken(), anyio.CancelScope()
         source: Any = {"token": token, "scope": scope}.get(by)
         given = waits_for_ever() if is_async else (make_request(HOSTS[at % 50]) for at in itertools.count())
@@ -343,7 +343,7 @@ def test_an_endless_stream_can_be_left(by: str, is_async: bool) -> None:
                 async for start in starts:
                     got.append(start)
                     if len(got) == 10:
-                        told.gate.clear()
+                        reported.gate.clear()
                         if by in ("break", "close"):
                             break
                         if not is_async:
@@ -356,34 +356,36 @@ def test_an_endless_stream_can_be_left(by: str, is_async: bool) -> None:
         scope.cancel()
         if by == "native":
             task.cancel()
-        asyncio.get_running_loop().call_later(1, told.gate.set)
+        asyncio.get_running_loop().call_later(1, reported.gate.set)
         await asyncio.wait([task])
-        sends = len([name for name, _ in port.requests if name == "StartTask"])
+        sends = len([name for name, _ in transport.requests if name == "StartTask"])
         truth = aioecs.find_start_error(await error_of(task))
         await asyncio.sleep(5)
         now = batch.statistics()
         assert (now.queued, now.in_flight) == (0, 0)
-        assert sends == len([name for name, _ in port.requests if name == "StartTask"])
+        assert sends == len([name for name, _ in transport.requests if name == "StartTask"])
         named = {arn_of(start) for start in got if start.task is not None}
         named |= {each.task_arn or "" for each in truth.tasks} if truth is not None else set()
-        named |= {arn_of(start) for starts, _ in heard for start in starts if start.task is not None}
+        named |= {arn_of(start) for starts, _ in received for start in starts if start.task is not None}
         assert len(named) == now.started + now.stopped, "every ARN was told of to somebody"
         assert task.cancelled() is (by == "native")
 
     with_batch(work, max_in_flight=2)
 
 
-def test_break_gives_up_the_rest() -> None:
+def test_break_gives_up_the_others() -> None:
     """Without `aclosing` too: the iterator is dropped, and its starts are withdrawn."""
 
-    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Reports) -> None:
+    async def work(batch: aioecs.Batch, reported: FakeStartTask, transport: FakeTransport, received: Reports) -> None:
         async for start in batch.start_tasks(requests(100)):
             assert start.outcome is Outcome.STARTED
             break
         await asyncio.sleep(1)
         now = batch.statistics()
         assert (now.queued, now.in_flight, now.requested) == (0, 0, now.started + now.stopped + now.not_sent)
-        assert now.started + now.stopped == 1 + sum(start.task is not None for starts, _ in heard for start in starts)
+        assert now.started + now.stopped == 1 + sum(
+            start.task is not None for starts, _ in received for start in starts
+        )
 
     with_batch(work, max_in_flight=1)
 
@@ -391,14 +393,14 @@ def test_break_gives_up_the_rest() -> None:
 def test_a_cancel_while_it_ends_early() -> None:
     """An error that meets all has stopped the drawing; a token that fires then still bounds the wait."""
 
-    async def told(request: StartTaskRequest, sent_marker: Any) -> Any:
+    async def reported(request: StartTaskRequest, sent_marker: Any) -> Any:
         if HOSTS[0] in request.container_instances:
             return await rejecting("AccessDeniedException")(request, sent_marker)
         return await held(request, sent_marker)
 
     held = FakeStartTask(open_=False)
 
-    async def work(batch: aioecs.Batch, _: Any, port: FakeTransport, heard: Reports) -> None:
+    async def work(batch: aioecs.Batch, _: Any, transport: FakeTransport, received: Reports) -> None:
         token = CancelToken()
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -409,17 +411,17 @@ def test_a_cancel_while_it_ends_early() -> None:
         assert outcomes(caught.value.starts) == {Outcome.REFUSED: 10, Outcome.UNKNOWN: 10}
         held.gate.set()
 
-    with_batch(work, told, timeouts=Timeouts(settle=2))
+    with_batch(work, reported, timeouts=Timeouts(settle=2))
 
 
 @pytest.mark.parametrize("seconds", [0.5, 5.0])
 def test_a_second_cancel_ends_the_wait(seconds: float) -> None:
-    """The first CancelledError goes on; what was not known then is UNKNOWN, and heard of later."""
+    """The first CancelledError goes on; what was not known then is UNKNOWN, and reported later."""
 
-    async def work(batch: aioecs.Batch, told: FakeStartTask, port: FakeTransport, heard: Reports) -> None:
+    async def work(batch: aioecs.Batch, reported: FakeStartTask, transport: FakeTransport, received: Reports) -> None:
         loop = asyncio.get_running_loop()
         task = asyncio.ensure_future(session_of(batch).report(requests(20, 20)))
-        await until_virtual(lambda: told.begun == 2)
+        await until_virtual(lambda: reported.begun == 2)
         began = loop.time()
         task.cancel("first")
         loop.call_later(seconds, task.cancel, "second")
@@ -429,9 +431,9 @@ def test_a_second_cancel_ends_the_wait(seconds: float) -> None:
         assert truth is not None
         assert outcomes(truth.starts) == {Outcome.UNKNOWN: 20}
         assert loop.time() - began == pytest.approx(min(seconds, 2), abs=0.01)
-        told.gate.set()
+        reported.gate.set()
         await asyncio.sleep(1)
-        assert outcomes(start for starts, _ in heard for start in starts) == {Outcome.STOPPED: 20}
+        assert outcomes(start for starts, _ in received for start in starts) == {Outcome.STOPPED: 20}
 
     with_batch(work, FakeStartTask(open_=False), timeouts=Timeouts(settle=2))
 
@@ -440,8 +442,8 @@ def test_the_end_of_the_client_ends_a_stream() -> None:
     """A stream that another task still draws from says so, and leaves nobody waiting."""
 
     async def run() -> None:
-        port = FakeTransport(start_task=FakeStartTask())
-        async with fake_client(port, pacing=None, timeouts=Timeouts(drain=1, settle=1)) as client:
+        transport = FakeTransport(start_task=FakeStartTask())
+        async with fake_client(transport, pacing=None, timeouts=Timeouts(drain=1, settle=1)) as client:
             batch = await client.batch().__aenter__()
             task = asyncio.ensure_future(session_of(batch).report(slowly(requests(100))))
             await asyncio.sleep(3.5)

@@ -51,11 +51,11 @@ async def unknown_task(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
 
 
 def found() -> FakeReconciler:
-    """A desk where the call's task shows."""
+    """A reconciler that shows the call's task."""
     return FakeReconciler(tasks_for(make_request(started_by="aioecs-token")))
 
 
-Heard = list[tuple[tuple[Outcome, ...], "str | None"]]
+Settled = list[tuple[tuple[Outcome, ...], "str | None"]]
 
 
 @attrs.define
@@ -64,8 +64,8 @@ class Scene:
 
     core: Core
     call: Call
-    port: FakeTransport
-    heard: Heard
+    transport: FakeTransport
+    received: Settled
     let_go: Callable[[], object] = lambda: None
     began: float = 0.0
 
@@ -81,7 +81,7 @@ class Scene:
 
     async def end(self) -> tuple[Outcome, ...]:
         """Wait for the end of the call, and for the end of its task."""
-        await self.call.end_or()
+        await self.call.end_waiter()
         await iterations(2)
         assert len(self.core.background_tasks) == 0
         return self.outcomes
@@ -92,13 +92,13 @@ MOMENTS = ["unbegun", "queued", "unsent", "on the wire", "resting", "looking", "
 
 async def at(moment: str, *, count: int = 1, **more: Any) -> Scene:
     """Set the scene: a call that has come as far as the moment."""
-    heard: Heard = []
-    port = FakeTransport()
+    received: Settled = []
+    transport = FakeTransport()
     more = {"timeouts": CLOCKS, **more}
     core = make_core(
-        port,
+        transport,
         size=1,
-        on_settled=lambda starts, why: heard.append((tuple(start.outcome for start in starts), why)),
+        on_settled=lambda starts, why: received.append((tuple(start.outcome for start in starts), why)),
         **more,
     )
     reconciler, gate = found() if moment == "looking" else FakeReconciler(), asyncio.Event()
@@ -106,19 +106,19 @@ async def at(moment: str, *, count: int = 1, **more: Any) -> Scene:
     call = make_call(
         core, reconciler, count=count, delivery="at_least_once" if moment == "sweeping" else "at_most_once"
     )
-    scene = Scene(core, call, port, heard, gate.set, core.now)
+    scene = Scene(core, call, transport, received, gate.set, core.now)
     if moment == "queued":
-        slot = core.concurrency.held(Priority.STOP)
-        await slot.__aenter__()
+        state = core.concurrency.held(Priority.STOP)
+        await state.__aenter__()
         scene.let_go = core.concurrency.release
     if moment in ("unsent", "on the wire"):
         held = HeldAttempt(unsent=moment == "unsent")
-        port.handlers["start_task"] = held
+        transport.handlers["start_task"] = held
         scene.let_go = held.gate.set
     if moment == "resting":
-        port.handlers["start_task"] = throttled
+        transport.handlers["start_task"] = throttled
     if moment in ("looking", "looking in vain"):
-        port.handlers["start_task"] = lost
+        transport.handlers["start_task"] = lost
     call.begin()
     if moment == "sweeping":
         await resent(scene, reconciler)
@@ -134,28 +134,28 @@ async def at(moment: str, *, count: int = 1, **more: Any) -> Scene:
 
 async def resent(scene: Scene, reconciler: FakeReconciler) -> None:
     """Lose the first answer, look in vain until absence is believed, and send again: now both show, one is stopped."""
-    held = HeldAttempt(scene.port.handlers["stop_task"])
+    held = HeldAttempt(scene.transport.handlers["stop_task"])
     first = tasks_for(make_request(started_by="aioecs-token"))
     late = [task.replace(task_arn=f"{task.task_arn}-late") for task in first]
 
     async def twice(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
-        scene.port.handlers["start_task"] = started
+        scene.transport.handlers["start_task"] = started
         reconciler.found = (*first, *late)
         return await lost(request, sent_marker)
 
     reconciler.found = ()
-    scene.port.handlers["start_task"] = twice
-    original = reconciler.look
+    scene.transport.handlers["start_task"] = twice
+    original = reconciler.look_up
 
-    async def look(ambiguous_call: Any, patience: float) -> Any:
-        if len(scene.port.requests) == 1:
-            looked = await original(ambiguous_call, patience)
-            return attrs.evolve(looked, tasks=())
+    async def look_up(ambiguous_call: Any, patience: float) -> Any:
+        if len(scene.transport.requests) == 1:
+            lookup = await original(ambiguous_call, patience)
+            return attrs.evolve(lookup, tasks=())
         return await original(ambiguous_call, patience)
 
-    reconciler.look = look  # type: ignore[method-assign]
-    scene.port.handlers["stop_task"] = held
-    while "StopTask" not in scene.port.names():
+    reconciler.look_up = look_up  # type: ignore[method-assign]
+    scene.transport.handlers["stop_task"] = held
+    while "StopTask" not in scene.transport.names():
         await asyncio.sleep(0.1)
     scene.let_go = held.gate.set
     scene.began = scene.core.now
@@ -165,19 +165,19 @@ async def resent(scene: Scene, reconciler: FakeReconciler) -> None:
 
 
 async def test_it_is_sent_once_in_a_task_of_the_clients() -> None:
-    """And everyone who waits for its end is told, also who asks later; the slot is free again."""
-    port = FakeTransport()
-    core = make_core(port)
+    """And everyone who waits for its end is notified, later callers too; the slot is free again."""
+    transport = FakeTransport()
+    core = make_core(transport)
     call = make_call(core, count=3)
     call.begin()
-    waiters = [call.end_or(), call.end_or()]
+    waiters = [call.end_waiter(), call.end_waiter()]
     waiters[0].cancel()
     await waiters[1]
-    answer = call.verdict()
+    answer = call.result()
     assert isinstance(answer, StartTaskResponse)
-    assert call.end_or().done()
+    assert call.end_waiter().done()
     assert (len(answer.tasks), answer.attempts, answer.token, answer.request_id) == (3, 1, "aioecs-token", "request-1")
-    assert [(name, request.started_by) for name, request in port.requests] == [("StartTask", "aioecs-token")]
+    assert [(name, request.started_by) for name, request in transport.requests] == [("StartTask", "aioecs-token")]
     assert (core.concurrency.in_use, call.ended, call.withdrawn) == (0, True, None)
     await iterations(2)
     assert len(core.background_tasks) == 0
@@ -185,12 +185,12 @@ async def test_it_is_sent_once_in_a_task_of_the_clients() -> None:
 
 async def test_only_what_is_missing_is_sent_under_a_key() -> None:
     """It looks first; the instance whose task shows is not asked for again."""
-    port = FakeTransport()
-    call = make_call(make_core(port), found(), count=2, keyed=True)
+    transport = FakeTransport()
+    call = make_call(make_core(transport), found(), count=2, keyed=True)
     call.begin()
-    await call.end_or()
-    assert [request.container_instances for _, request in port.requests] == [(INSTANCES[1],)]
-    answer = call.verdict()
+    await call.end_waiter()
+    assert [request.container_instances for _, request in transport.requests] == [(INSTANCES[1],)]
+    answer = call.result()
     assert isinstance(answer, StartTaskResponse)
     assert (len(answer.tasks), answer.attempts) == (2, 1)
 
@@ -200,12 +200,12 @@ def test_throttles_are_counted_and_rested_after() -> None:
 
     async def main() -> None:
         scene = await at("resting")
-        scene.core.loop.call_later(1, lambda: scene.port.handlers.update(start_task=started))
+        scene.core.loop.call_later(1, lambda: scene.transport.handlers.update(start_task=started))
         assert await scene.end() == (Outcome.STARTED,)
         assert scene.core.throttled == 4
         assert scene.took == pytest.approx(0.1 + 0.2 + 0.4 + 0.8)
-        assert scene.port.names() == ["StartTask"] * 5
-        assert scene.heard == []
+        assert scene.transport.names() == ["StartTask"] * 5
+        assert scene.received == []
 
     run_in_virtual_time(main())
 
@@ -231,7 +231,7 @@ def test_throttles_are_counted_and_rested_after() -> None:
 def test_a_withdrawal_begins_nothing_new_and_stops_what_started_if_that_is_wanted(
     moment: str, ends: dict[str, Outcome], asked: list[str], on_cancel: Any
 ) -> None:
-    """What is not on the wire is not sent, what is is waited for; nobody hears of what was never sent."""
+    """A request that is not in flight is not sent, one in flight is awaited; an unsent one is not reported."""
 
     async def main() -> None:
         scene = await at(moment)
@@ -244,14 +244,14 @@ def test_a_withdrawal_begins_nothing_new_and_stops_what_started_if_that_is_wante
         assert await scene.end() == (outcome,)
         assert scene.call.withdrawn == "bored"
         stops = ["StopTask"] * (outcome is Outcome.STOPPED)
-        assert scene.port.names() == asked + stops
+        assert scene.transport.names() == asked + stops
         if outcome is Outcome.STOPPED:
-            assert scene.port.requests[-1][1].reason == "aioecs:withdrawn:aioecs-token"
+            assert scene.transport.requests[-1][1].reason == "aioecs:withdrawn:aioecs-token"
         if outcome is Outcome.NOT_SENT:
-            assert scene.heard == []
+            assert scene.received == []
             assert scene.took < 1e-6
         else:
-            assert scene.heard[-1] == ((outcome,), "bored")
+            assert scene.received[-1] == ((outcome,), "bored")
 
     run_in_virtual_time(main())
 
@@ -262,11 +262,11 @@ def test_whether_a_withdrawal_ends_it_at_once(moment: str) -> None:
 
     async def main() -> None:
         scene = await at(moment)
-        can_be_cut = moment not in ("on the wire", "sweeping")
-        assert scene.call.can_be_cut is can_be_cut
+        can_end_now = moment not in ("on the wire", "sweeping")
+        assert scene.call.can_end_now is can_end_now
         scene.call.withdraw("abandon", "bored")
         await iterations(5)
-        assert scene.call.ended is can_be_cut
+        assert scene.call.ended is can_end_now
         assert scene.took < 2
         scene.let_go()
         await scene.end()
@@ -274,8 +274,8 @@ def test_whether_a_withdrawal_ends_it_at_once(moment: str) -> None:
     run_in_virtual_time(main())
 
 
-def test_an_abandoned_request_is_heard_of_when_it_is_answered() -> None:
-    """It goes on in the client's custody, and a late task is not lost."""
+def test_an_abandoned_request_is_reported_when_it_is_answered() -> None:
+    """It goes on in the background, and a late task is not lost."""
 
     async def main() -> None:
         scene = await at("on the wire")
@@ -285,12 +285,12 @@ def test_an_abandoned_request_is_heard_of_when_it_is_answered() -> None:
         assert scene.outcomes == (Outcome.UNKNOWN,)
         scene.let_go()
         assert await scene.end() == (Outcome.STARTED,)
-        assert scene.heard == [((Outcome.STARTED,), "bored")]
+        assert scene.received == [((Outcome.STARTED,), "bored")]
 
     run_in_virtual_time(main())
 
 
-def test_learning_goes_on_in_custody_until_absence_is_certain() -> None:
+def test_reconciling_goes_on_in_the_background_until_absence_is_certain() -> None:
     """A withdrawn call whose answer was lost looks until `consistency` is over, longer than its clock if need be."""
 
     async def main() -> None:
@@ -309,7 +309,7 @@ def test_learning_goes_on_in_custody_until_absence_is_certain() -> None:
         (unknown_task, Outcome.STARTED, ["and could not be stopped", "could not be"]),
     ],
 )
-def test_a_stop_that_fails_leaves_the_outcome_to_be_told(
+def test_a_failed_stop_leaves_the_outcome_to_be_reported(
     answer: Any, outcome: Outcome, warned: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Without the permission to stop there is one warning, however many tasks it is about; other errors name theirs."""
@@ -317,7 +317,7 @@ def test_a_stop_that_fails_leaves_the_outcome_to_be_told(
     async def main() -> None:
         for _ in range(2):
             scene = await at("on the wire", count=3, warned=warned_of)
-            scene.port.handlers["stop_task"] = answer
+            scene.transport.handlers["stop_task"] = answer
             scene.call.withdraw("stop", "bored")
             scene.let_go()
             assert await scene.end() == (outcome,) * 3
@@ -326,7 +326,7 @@ def test_a_stop_that_fails_leaves_the_outcome_to_be_told(
     run_in_virtual_time(main())
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == (1 if answer is denied else 6)
-    assert all(any(words in warning for words in warned) for warning in warnings)
+    assert all(any(text in warning for text in warned) for warning in warnings)
 
 
 def test_a_stop_whose_answer_was_lost_is_asked_for_again() -> None:
@@ -334,14 +334,14 @@ def test_a_stop_whose_answer_was_lost_is_asked_for_again() -> None:
 
     async def main() -> None:
         scene = await at("on the wire", count=2)
-        scene.port.handlers["stop_task"] = lost
+        scene.transport.handlers["stop_task"] = lost
         scene.core.loop.call_later(
-            0.5, lambda: scene.port.handlers.update(stop_task=FakeTransport().handlers["stop_task"])
+            0.5, lambda: scene.transport.handlers.update(stop_task=FakeTransport().handlers["stop_task"])
         )
         scene.call.withdraw("stop", "bored")
         scene.let_go()
         assert await scene.end() == (Outcome.STOPPED,) * 2
-        assert scene.port.names().count("StopTask") > 2
+        assert scene.transport.names().count("StopTask") > 2
 
     run_in_virtual_time(main())
 
@@ -358,7 +358,7 @@ def test_who_leaves_before_it_is_on_the_wire_is_not_in_it(leaving: tuple[int, ..
         expected = [Outcome.NOT_SENT if start in leaving else Outcome.STARTED for start in range(3)]
         assert await scene.end() == tuple(expected)
         stay = tuple(INSTANCES[start] for start in range(3) if start not in leaving)
-        assert [request.container_instances for _, request in scene.port.requests] == ([stay] if stay else [])
+        assert [request.container_instances for _, request in scene.transport.requests] == ([stay] if stay else [])
 
     run_in_virtual_time(main())
 
@@ -379,17 +379,17 @@ def test_who_leaves_before_it_is_on_the_wire_is_not_in_it(leaving: tuple[int, ..
 def test_at_the_end_of_its_clock_nothing_new_is_begun(
     moment: str, raised: type[Exception], outcome: Outcome, took: float
 ) -> None:
-    """A request in flight has `settle` left; nothing is stopped, and a rest that doesn't fit is not begun."""
+    """A request in flight has `settle` left; nothing is stopped, and a backoff that doesn't fit is not begun."""
 
     async def main() -> None:
         scene = await at(moment)
-        await scene.call.end_or()
+        await scene.call.end_waiter()
         assert took - 5 <= scene.took <= took + 1e-6
         assert moment == "resting" or scene.took == pytest.approx(took)
-        assert isinstance(scene.call.verdict(), raised)
+        assert isinstance(scene.call.result(), raised)
         assert scene.outcomes == (outcome,)
-        assert "StopTask" not in scene.port.names()
-        assert scene.heard == []
+        assert "StopTask" not in scene.transport.names()
+        assert scene.received == []
 
     run_in_virtual_time(main())
 
@@ -401,7 +401,7 @@ def test_an_answer_that_comes_within_settle_of_the_clocks_end_is_returned() -> N
         scene = await at("on the wire")
         scene.core.loop.call_later(CLOCKS.call + CLOCKS.settle - 1, scene.let_go)
         assert await scene.end() == (Outcome.STARTED,)
-        assert isinstance(scene.call.verdict(), StartTaskResponse)
+        assert isinstance(scene.call.result(), StartTaskResponse)
 
     run_in_virtual_time(main())
 
@@ -421,8 +421,8 @@ def test_an_answer_that_comes_together_with_the_cut_is_returned() -> None:
     async def main() -> None:
         call = make_call(make_core(FakeTransport(start_task=late), timeouts=CLOCKS))
         call.begin()
-        await call.end_or()
-        answer = call.verdict()
+        await call.end_waiter()
+        answer = call.result()
         assert isinstance(answer, StartTaskResponse)
         assert answer.request_id == "request-1"
         assert [start.outcome for start in call.record.starts()] == [Outcome.STARTED]
@@ -449,7 +449,7 @@ def test_a_clock_and_a_withdrawal_may_come_together() -> None:
         scene = await at("queued")
         scene.core.loop.call_at(scene.call.record.deadline, scene.call.withdraw, "stop", "bored")
         assert await scene.end() == (Outcome.NOT_SENT,)
-        assert scene.port.requests == []
+        assert scene.transport.requests == []
 
     run_in_virtual_time(main())
 
@@ -463,7 +463,7 @@ def test_the_end_of_the_clock_waits_for_a_stop() -> None:
         assert not scene.call.ended
         scene.let_go()
         assert await scene.end() == (Outcome.STARTED,)
-        assert scene.port.names()[-1] == "StopTask"
+        assert scene.transport.names()[-1] == "StopTask"
 
     run_in_virtual_time(main())
 
@@ -516,7 +516,7 @@ def test_the_end_of_the_loop_leaves_one_last_breath(
         assert scene.took <= CLOCKS.settle + 1e-6 + (moment in ("looking", "looking in vain"))
         why = "the event loop ended" if withdrawn == "not" else "bored"
         ended_before = scene.call.withdrawn == "bored" and not task.cancelled()
-        assert scene.heard[-1:] == ([] if outcome is Outcome.NOT_SENT or ended_before else [((outcome,), why)])
+        assert scene.received[-1:] == ([] if outcome is Outcome.NOT_SENT or ended_before else [((outcome,), why)])
         assert task.cancelled() or withdrawn == "before"
 
     run_in_virtual_time(main())
@@ -524,7 +524,7 @@ def test_the_end_of_the_loop_leaves_one_last_breath(
 
 @pytest.mark.parametrize("moment", ["on the wire", "looking", "looking in vain", "sweeping"])
 def test_a_second_cancel_of_the_clients_tasks_ends_it(moment: str) -> None:
-    """There and then, with what is known; `on_settled` hears it."""
+    """At once, with what is known; `on_settled` gets it."""
 
     async def main() -> None:
         scene = await at(moment)
@@ -537,7 +537,7 @@ def test_a_second_cancel_of_the_clients_tasks_ends_it(moment: str) -> None:
         )
         assert (scene.call.record.starts()[0].task is not None) is (moment == "sweeping")
         assert scene.call.record.starts()[0].settles_by is None
-        assert scene.heard == [(outcomes, "the event loop ended")]
+        assert scene.received == [(outcomes, "the event loop ended")]
         assert scene.took < 2
 
     run_in_virtual_time(main())
@@ -555,7 +555,7 @@ def test_a_second_cancel_of_the_clients_tasks_ends_it(moment: str) -> None:
         ("sweeping", Outcome.STARTED),
     ],
 )
-def test_what_the_end_of_the_client_cuts_off_is_told_as_it_stands(
+def test_a_call_cut_off_by_the_end_of_the_client_is_reported_as_known(
     moment: str, outcome: Outcome, caplog: pytest.LogCaptureFixture
 ) -> None:
     """UNKNOWN only if it may run, in the log with its token; it ends at once."""
@@ -567,12 +567,13 @@ def test_what_the_end_of_the_client_cuts_off_is_told_as_it_stands(
         cancel(scene)
         assert await scene.end() == (outcome,)
         assert scene.took < 2
-        assert len(scene.heard) == (outcome is not Outcome.NOT_SENT)
+        assert len(scene.received) == (outcome is not Outcome.NOT_SENT)
 
     run_in_virtual_time(main())
-    told = [record.getMessage() for record in caplog.records if record.levelname == "INFO"]
-    assert len(told) == (outcome is not Outcome.NOT_SENT)
-    assert all("token aioecs-token" in line and str(outcome) in line for line in told)
+    level = "WARNING" if outcome is Outcome.UNKNOWN else "INFO"
+    reported = [record.getMessage() for record in caplog.records if record.levelname == level]
+    assert len(reported) == (outcome is not Outcome.NOT_SENT)
+    assert all("token aioecs-token" in line and str(outcome) in line for line in reported)
 
 
 def test_a_stop_that_hangs_does_not_hold_up_the_end_of_the_loop() -> None:
@@ -588,7 +589,7 @@ def test_a_stop_that_hangs_does_not_hold_up_the_end_of_the_loop() -> None:
 
 
 async def test_an_error_of_our_own_ends_the_call_as_unknown(caplog: pytest.LogCaptureFixture) -> None:
-    """Whoever waits is told, and the error is logged."""
+    """A caller that waits gets it, and the error is logged."""
 
     async def broken(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
         sent_marker.body_started = True
@@ -597,16 +598,16 @@ async def test_an_error_of_our_own_ends_the_call_as_unknown(caplog: pytest.LogCa
     core = make_core(FakeTransport(start_task=broken))
     call = make_call(core)
     call.begin()
-    await call.end_or()
-    assert isinstance(call.verdict(), StartUnknown)
+    await call.end_waiter()
+    assert isinstance(call.result(), StartUnknown)
     await iterations(2)
     assert "a bug" in caplog.text
 
 
-# Heard ---------------------------------------------------------------------------------------------------------------
+# Reported ----------------------------------------------------------------------------------------------------------
 
 
-def test_what_nobody_heard_is_told_to_on_settled_and_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_undelivered_outcome_goes_to_on_settled_and_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """At INFO, with token and tasks and no secret; once, whether that is said before or after the end."""
     caplog.set_level(logging.INFO, "aioecs")
 
@@ -619,7 +620,7 @@ def test_what_nobody_heard_is_told_to_on_settled_and_the_log(caplog: pytest.LogC
         await scene.end()
         if not before:
             scene.call.outcome_undelivered()
-        assert scene.heard == [((Outcome.STARTED,), "bored")]
+        assert scene.received == [((Outcome.STARTED,), "bored")]
 
     for before in (True, False):
         caplog.clear()
@@ -642,20 +643,20 @@ async def test_an_on_settled_that_raises_harms_nobody(caplog: pytest.LogCaptureF
         call = make_call(make_core(FakeTransport(), on_settled=on_settled))
         call.begin()
         call.outcome_undelivered()
-        await call.end_or()
+        await call.end_waiter()
         assert call.ended
     assert [record.getMessage() for record in caplog.records] == ["on_settled raised"]
 
 
-async def test_a_request_that_could_not_be_sent_is_no_doubt() -> None:
-    """The witness beats any reading of exceptions: cut before the first byte, it was never sent."""
+async def test_a_request_that_could_not_be_sent_is_not_ambiguous() -> None:
+    """The sent marker decides, whatever was raised: cut before the first byte, it was never sent."""
     held = HeldAttempt(unsent=True)
     core = make_core(FakeTransport(start_task=held))
     call = make_call(core)
     call.begin()
     await held.begun.wait()
     call.withdraw("stop", "bored")
-    await call.end_or()
+    await call.end_waiter()
     [start] = call.record.starts()
     assert held.cancelled
     assert (start.outcome, start.token, type(start.error)) == (Outcome.NOT_SENT, "", ConnectionFailed)
@@ -668,13 +669,13 @@ def test_everything_of_the_model_is_at_hand() -> None:
 
 
 def test_a_cancelled_call_that_hangs_is_looked_up_at_once() -> None:
-    """Its answer never comes, and its task shows: it is found and stopped within a second, not told as unknown."""
+    """Its answer never comes, and its task shows: it is found and stopped within a second, not reported as unknown."""
 
     async def main() -> None:
         scene = await at("on the wire")
         scene.call._reconciler = found()
         scene.call.withdraw("stop", "bored")
-        await scene.call.end_or()
+        await scene.call.end_waiter()
         assert scene.outcomes == (Outcome.STOPPED,)
         assert scene.took < 1
         await iterations(4)

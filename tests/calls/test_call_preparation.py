@@ -18,8 +18,8 @@ from aioecs.errors import InvalidRequest
 
 
 def a_preparer(core: Core, **more: Any) -> Preparer:
-    """Make one whose doubts are looked up in vain."""
-    given: dict[str, Any] = {"region": "us-east-1", "paced": False, "tag_tokens": False, **more}
+    """Make one whose lookups find nothing."""
+    given: dict[str, Any] = {"region": "us-east-1", "rate_limited": False, "tag_tokens": False, **more}
     return Preparer(core, **given, reconcilers={None: FakeReconciler()})  # type: ignore[dict-item]
 
 
@@ -58,12 +58,12 @@ def tagged(count: int, **more: Any) -> StartTaskRequest:
 )
 async def test_a_rule_that_is_broken_is_named(given: Any, rule: str) -> None:
     """Before anything is sent, whether it is only checked or made a call of."""
-    port = FakeTransport()
-    preparer = a_preparer(make_core(port))
+    transport = FakeTransport()
+    preparer = a_preparer(make_core(transport))
     for ask in (preparer.check, lambda request: preparer.call(request, None, "at_most_once")):
         with pytest.raises(InvalidRequest, match=rule):
             ask(given)
-    assert port.requests == []
+    assert transport.requests == []
 
 
 async def test_an_endpoint_of_one_s_own_may_be_in_any_region() -> None:
@@ -100,7 +100,7 @@ async def sent(preparer: Preparer, request: StartTaskRequest, key: Any = None) -
     assert isinstance(preparer.core.transport, FakeTransport)
     assert preparer.core.transport.requests == []
     call.begin()
-    await call.end_or()
+    await call.end_waiter()
     [(_, request)] = preparer.core.transport.requests
     return call.record, request
 
@@ -135,7 +135,7 @@ async def test_a_mark_of_the_caller_s_own_beside_a_token_in_a_tag(tags: Any) -> 
 
 
 async def test_the_tag_of_the_token_counts_as_one() -> None:
-    """Fifty of one's own leave no room for it, and that is said before it is sent."""
+    """Fifty tags of the caller's own leave no place for it, and that is refused before it is sent."""
     full = make_request(started_by="me", tags=[Tag(key=f"k{n}", value="") for n in range(50)])
     core = make_core(FakeTransport())
     a_preparer(core).call(full, None, "at_most_once")
@@ -156,7 +156,7 @@ async def test_a_key_beside_a_mark() -> None:
         a_preparer(make_core(FakeTransport())).call(make_request(started_by="me"), "k", "at_most_once")
 
 
-# Clocks and desks ----------------------------------------------------------------------------------------------------
+# Clocks and reconcilers ----------------------------------------------------------------------------------------------
 
 
 def test_a_call_has_the_clocks_of_its_client_and_caller() -> None:
@@ -164,23 +164,23 @@ def test_a_call_has_the_clocks_of_its_client_and_caller() -> None:
 
     async def main() -> None:
         core = make_core(FakeTransport())
-        preparer = a_preparer(core, paced=True)
+        preparer = a_preparer(core, rate_limited=True)
         record = preparer.call(make_request(), None, "at_least_once").record
-        assert (record.deadline, record.horizon) == (core.now + core.timeouts.call, float("inf"))
+        assert (record.deadline, record.scope_deadline) == (core.now + core.timeouts.call, float("inf"))
         assert (record.timeouts, record.retries) == (core.timeouts, core.retries)
-        assert (record.delivery, record.paced) == ("at_least_once", True)
+        assert (record.delivery, record.rate_limited) == ("at_least_once", True)
         with anyio.move_on_after(7):
             await anyio.sleep(2)
-            assert preparer.call(make_request(), None, "at_most_once").record.horizon == core.now + 5
+            assert preparer.call(make_request(), None, "at_most_once").record.scope_deadline == core.now + 5
             fanned = preparer.call(make_request(), None, "at_most_once", fan_out=True).record
-            assert fanned.horizon == float("inf")
+            assert fanned.scope_deadline == float("inf")
 
     run_in_virtual_time(main())
 
 
-async def test_a_cluster_has_one_desk() -> None:
-    """All doubts of a client about a cluster are looked up together."""
-    preparer = Preparer(make_core(FakeTransport()), region=None, paced=False, tag_tokens=False)
+async def test_a_cluster_has_one_reconciler() -> None:
+    """All ambiguous calls of a client in a cluster are looked up together."""
+    preparer = Preparer(make_core(FakeTransport()), region=None, rate_limited=False, tag_tokens=False)
     reconciler = preparer.reconciler("a")
     assert isinstance(reconciler, Reconciler)
     assert preparer.reconciler("a") is reconciler

@@ -1,4 +1,4 @@
-"""caller_wait: what ends a caller's wait, what that does to its call, and what the caller is told."""
+"""caller_wait: what ends a caller's wait, its effect on the call, and what the caller receives."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ async def result_of(task: asyncio.Task[Any]) -> Any:
     await asyncio.wait([task])
     try:
         return task.result()
-    except BaseException as error:  # noqa: BLE001 it is told
+    except BaseException as error:  # noqa: BLE001 it is returned
         return error
 
 
 async def end_of(work: Coroutine[Any, Any, object], *cancels: float) -> str:
-    """Run it in a task, cancel that at these times (in seconds), and tell how it ended."""
+    """Run it in a task, cancel that at these times (in seconds), and return how it ended."""
     loop = asyncio.get_running_loop()
     task = loop.create_task(work)
     for number, after in enumerate(cancels, 1):
@@ -186,7 +186,7 @@ async def by_gather_of_one_that_fails(work: Work, facts: Facts) -> None:
 
 
 Make = Callable[[float], Any]
-NUDGE = 1e-10  # in seconds: timers so near to each other run in one turn of the loop, and in a known order
+NUDGE = 1e-10  # in seconds: timers so near to each other run in one pass of the loop, and in a known order
 
 
 def nested(
@@ -277,7 +277,7 @@ async def well_behaved() -> object:
 
 
 async def facts_of(scene: str, work: Work) -> tuple[Facts, str, float]:
-    """Play a scene; tell what was seen within it, how it ended, and how long it took."""
+    """Play a scene; return what was seen within it, how it ended, and how long it took."""
     facts: Facts = []
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -290,7 +290,7 @@ TOGETHER = [
     (scene, how)
     for scene in SCENES
     for how in HOW
-    # An outer scope of anyio's fires a turn of the loop after the inner one, when a plain wait would be over.
+    # An outer scope of anyio's fires a pass of the loop after the inner one, when a plain wait would be over.
     if not (how == "stop in no time" and "the inner first" in scene)
 ]
 
@@ -333,12 +333,12 @@ def test_a_caller_sees_what_it_would_of_any_well_behaved_coroutine(scene: str, h
 @pytest.mark.parametrize("scene", SIMPLE)
 @pytest.mark.parametrize("on_cancel", ["stop", "keep"])
 def test_settling_takes_its_time_and_changes_nothing_else(scene: str, on_cancel: Any) -> None:
-    """The answer comes three seconds after the cancel: the caller sees the same, later, and is told what came of it."""
+    """The answer comes three seconds after the cancel: the caller sees the same, later, and gets the outcome."""
 
     async def main() -> tuple[Facts, str]:
         held, named = HeldAttempt(), list[StartCancelled | None]()
-        port = FakeTransport(start_task=held)
-        async with fake_client(port) as client:
+        transport = FakeTransport(start_task=held)
+        async with fake_client(transport) as client:
 
             async def start() -> object:
                 try:
@@ -354,7 +354,7 @@ def test_settling_takes_its_time_and_changes_nothing_else(scene: str, on_cancel:
             assert took == pytest.approx(4)
         expected = Outcome.STOPPED if on_cancel == "stop" else Outcome.STARTED
         assert {truth.outcome for truth in named if truth} == {expected}
-        assert port.names().count("StopTask") == len(named) * (on_cancel == "stop")
+        assert transport.names().count("StopTask") == len(named) * (on_cancel == "stop")
         return facts, end
 
     async def reference() -> tuple[Facts, str]:
@@ -412,12 +412,12 @@ def test_a_scope_or_token_that_fires_ends_in_start_cancelled(
     """With source, reason, token and what came of it; the answer comes three seconds after the cancel."""
 
     async def main() -> None:
-        held, loop, source, heard = HeldAttempt(), asyncio.get_running_loop(), make(), list[Any]()
+        held, loop, source, received = HeldAttempt(), asyncio.get_running_loop(), make(), list[Any]()
         began = loop.time()
         async with fake_client(
             FakeTransport(start_task=held),
             on_cancel=on_cancel,
-            on_settled=lambda starts, why: heard.append((starts[0].outcome, why)),
+            on_settled=lambda starts, why: received.append((starts[0].outcome, why)),
         ) as client:
             loop.call_later(1, source.cancel, "bored")
             loop.call_later(4, held.gate.set)
@@ -430,31 +430,31 @@ def test_a_scope_or_token_that_fires_ends_in_start_cancelled(
             assert len(truth.tasks) == (0 if outcome is Outcome.UNKNOWN else 2)
             assert truth.token.startswith("aioecs-")
             assert cancelling() == 0
-        # Only what the caller could not be told is told otherwise, when it is learnt.
+        # Only an outcome that the caller could not receive is reported otherwise, once it is known.
         why = truth.reason or "cancelled"
-        assert heard == ([(Outcome.STARTED, why)] if outcome is Outcome.UNKNOWN else [])
+        assert received == ([(Outcome.STARTED, why)] if outcome is Outcome.UNKNOWN else [])
 
     run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize("make", SOURCES)
-def test_settle_bounds_the_wait_and_custody_goes_on(make: Callable[[], Any]) -> None:
-    """Ten seconds for learning and stopping together: then UNKNOWN, and `on_settled` hears the end."""
+def test_settle_bounds_the_wait_and_the_background_task_goes_on(make: Callable[[], Any]) -> None:
+    """Ten seconds for learning and stopping together: then UNKNOWN, and `on_settled` gets the end."""
 
     async def main() -> None:
-        held, loop, source, heard = HeldAttempt(), asyncio.get_running_loop(), make(), list[Any]()
+        held, loop, source, received = HeldAttempt(), asyncio.get_running_loop(), make(), list[Any]()
         began = loop.time()
         async with fake_client(
-            FakeTransport(start_task=held), on_settled=lambda starts, why: heard.append((starts[0].outcome, why))
+            FakeTransport(start_task=held), on_settled=lambda starts, why: received.append((starts[0].outcome, why))
         ) as client:
             loop.call_later(1, source.cancel)
             with pytest.raises(StartCancelled) as caught:
                 await client.start_task(make_request(), source)
             assert caught.value.outcome is Outcome.UNKNOWN
             assert loop.time() - began == pytest.approx(11, abs=0.02)
-            assert heard == []
+            assert received == []
             held.gate.set()
-        assert heard == [(Outcome.STOPPED, "cancelled")]
+        assert received == [(Outcome.STOPPED, "cancelled")]
 
     run_in_virtual_time(main())
 
@@ -511,15 +511,15 @@ def test_the_callers_scope_is_left_untouched(make: Callable[[], anyio.CancelScop
 
 @pytest.mark.parametrize("make", SOURCES)
 def test_one_source_cancels_any_number_of_calls(make: Callable[[], Any]) -> None:
-    """A thousand at once, in flight and in the queue: each is told its own, and nothing is sent afterwards."""
+    """A thousand at once, in flight and in the queue: each gets its own outcome, and nothing is sent afterwards."""
 
     async def main() -> None:
-        held, source, port = HeldAttempt(), make(), FakeTransport()
-        port.handlers["start_task"] = held
-        async with fake_client(port) as client:
+        held, source, transport = HeldAttempt(), make(), FakeTransport()
+        transport.handlers["start_task"] = held
+        async with fake_client(transport) as client:
             calls = [asyncio.create_task(client.start_task(make_request(), source)) for _ in range(1000)]
             await iterations(5)
-            sent = len(port.requests)
+            sent = len(transport.requests)
             source.cancel()
             await asyncio.sleep(0.02)
             held.gate.set()
@@ -528,8 +528,8 @@ def test_one_source_cancels_any_number_of_calls(make: Callable[[], Any]) -> None
             assert len(outcomes) == 1000
             assert outcomes.count(Outcome.STOPPED) == sent == 50
             assert outcomes.count(Outcome.NOT_SENT) == 950
-            assert port.names().count("StartTask") == 50
-            port.handlers["start_task"] = FakeTransport().handlers["start_task"]
+            assert transport.names().count("StartTask") == 50
+            transport.handlers["start_task"] = FakeTransport().handlers["start_task"]
             for _ in range(20):
                 assert len((await client.start_task(make_request())).tasks) == 1
 
@@ -556,17 +556,17 @@ def test_one_source_cancels_any_number_of_calls(make: Callable[[], Any]) -> None
 def test_a_second_cancel_ends_the_wait_and_not_the_settling(
     first: str, second: str, ends: float, raised: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A scope that was passed and one that encloses are one cancel; the end is heard by `on_settled` and the log."""
+    """A scope that was passed and one that encloses are one cancel; `on_settled` and the log get the end."""
     caplog.set_level(logging.INFO, "aioecs")
 
     async def main() -> None:
-        held, loop, heard = HeldAttempt(), asyncio.get_running_loop(), list[Any]()
+        held, loop, received = HeldAttempt(), asyncio.get_running_loop(), list[Any]()
         token, scope, around = CancelToken(), anyio.CancelScope(), anyio.CancelScope()
         source = token if "token" in (first, second) else around if first == "enclosing" else scope
         causes: list[StartCancelled] = []
         began, ended = loop.time(), list[float]()
         async with fake_client(
-            FakeTransport(start_task=held), on_settled=lambda starts, why: heard.append(starts[0].outcome)
+            FakeTransport(start_task=held), on_settled=lambda starts, why: received.append(starts[0].outcome)
         ) as client:
 
             async def outcome(task: asyncio.Task[bool]) -> bool:
@@ -599,13 +599,15 @@ def test_a_second_cancel_ends_the_wait_and_not_the_settling(
             assert await end_of(outcome(task)) == raised
             assert ended == [pytest.approx(ends, abs=0.02)]
             assert causes[0].outcome is (Outcome.UNKNOWN if ends == 2 else Outcome.STOPPED)
-        told_natively = not raised.startswith("raised")
-        assert heard == ([Outcome.STOPPED] if ends == 2 or told_natively else [])
+        cancelled_natively = not raised.startswith("raised")
+        assert received == ([Outcome.STOPPED] if ends == 2 or cancelled_natively else [])
         lines = [record for record in caplog.records if record.name == "aioecs"]
         waits = [record for record in lines if record.getMessage().startswith("waiting for up to")]
         assert all(record.levelname == "WARNING" for record in waits)
-        lines = [record for record in lines if record not in waits]
-        assert [record.levelname for record in lines] == ["INFO"] * len(heard)
+        given_up = [record for record in lines if "is not known yet" in record.getMessage()]
+        assert [record.levelname for record in given_up] == ["WARNING"] * (ends == 2)
+        lines = [record for record in lines if record not in (*waits, *given_up)]
+        assert [record.levelname for record in lines] == ["INFO"] * len(received)
 
     run_in_virtual_time(main())
 
@@ -702,11 +704,11 @@ async def test_a_cancel_that_was_swallowed_long_ago_is_no_cancel(client: Client,
 
 
 def test_a_callers_cancel_never_touches_the_others() -> None:
-    """It is told what is known; the call is withdrawn when the last has left, and only then does anyone stop it."""
+    """It gets what is known; the call is withdrawn when the last caller has left, and only then is anything stopped."""
 
     async def main(last_leaves: bool) -> None:
-        held, heard = HeldAttempt(), list[Any]()
-        core = make_core(FakeTransport(start_task=held), on_settled=lambda starts, why: heard.append(why))
+        held, received = HeldAttempt(), list[Any]()
+        core = make_core(FakeTransport(start_task=held), on_settled=lambda starts, why: received.append(why))
         shared_call = SharedCall(make_call(core))
         shared_call.call.begin()
         tokens = [CancelToken() for _ in range(3)]
@@ -732,7 +734,7 @@ def test_a_callers_cancel_never_touches_the_others() -> None:
             assert end.outcome is Outcome.STOPPED
         else:
             assert isinstance(end, aioecs.StartTaskResponse)
-        assert heard == []
+        assert received == []
 
     run_in_virtual_time(main(False))
     run_in_virtual_time(main(True))
@@ -743,11 +745,11 @@ def test_those_who_share_a_call_extend_its_clock() -> None:
 
     async def main() -> None:
         core = make_core(FakeTransport())
-        shared_call = SharedCall(make_call(core, deadline=core.now + 1, horizon=core.now + 2))
+        shared_call = SharedCall(make_call(core, deadline=core.now + 1, scope_deadline=core.now + 2))
         shared_call.extend_clock(make_call(core, deadline=core.now + 5).record)
-        shared_call.extend_clock(make_call(core, deadline=core.now + 3, horizon=core.now + 3).record)
+        shared_call.extend_clock(make_call(core, deadline=core.now + 3, scope_deadline=core.now + 3).record)
         assert shared_call.call.record.deadline == core.now + 5
-        assert shared_call.call.record.horizon == float("inf")
+        assert shared_call.call.record.scope_deadline == float("inf")
 
     run_in_virtual_time(main())
 
@@ -758,12 +760,12 @@ def test_a_cancel_that_comes_together_with_the_end_takes_the_call_up_again(on_ca
     """What it started is stopped, if that is wanted and nobody else has the answer; it is named either way."""
 
     async def main() -> None:
-        held, heard = HeldAttempt(), list[Any]()
-        port = FakeTransport(start_task=held)
-        core = make_core(port, on_settled=lambda starts, why: heard.append(starts[0].outcome))
+        held, received = HeldAttempt(), list[Any]()
+        transport = FakeTransport(start_task=held)
+        core = make_core(transport, on_settled=lambda starts, why: received.append(starts[0].outcome))
         shared_call = SharedCall(make_call(core))
         shared_call.call.begin()
-        shared_call.call.end_or().add_done_callback(lambda _: tasks[0].cancel())  # before the task can wake up
+        shared_call.call.end_waiter().add_done_callback(lambda _: tasks[0].cancel())  # before the task can wake up
 
         async def wait() -> object:
             with Wait(shared_call, None, on_cancel, 5) as waiting:
@@ -778,7 +780,7 @@ def test_a_cancel_that_comes_together_with_the_end_takes_the_call_up_again(on_ca
         assert truth is not None
         outcome = Outcome.STOPPED if on_cancel == "stop" and not also else Outcome.STARTED
         assert truth.outcome is outcome
-        assert heard == ([] if also else [outcome])
+        assert received == ([] if also else [outcome])
         assert all(isinstance(other, aioecs.StartTaskResponse) for other in others)
         assert shared_call.over is not also
 
@@ -790,9 +792,9 @@ def test_a_wait_that_is_closed_withdraws_like_one_that_is_cancelled(how: str) ->
     """A coroutine that nobody runs any more, or that a KeyboardInterrupt strikes, is no reason to lose a task."""
 
     async def main() -> None:
-        held, heard = HeldAttempt(), list[Any]()
+        held, received = HeldAttempt(), list[Any]()
         core = make_core(
-            FakeTransport(start_task=held), on_settled=lambda starts, why: heard.append((starts[0].outcome, why))
+            FakeTransport(start_task=held), on_settled=lambda starts, why: received.append((starts[0].outcome, why))
         )
         shared_call = SharedCall(make_call(core))
         shared_call.call.begin()
@@ -810,7 +812,7 @@ def test_a_wait_that_is_closed_withdraws_like_one_that_is_cancelled(how: str) ->
             await iterations(2)
         if how == "closed at the end":
             held.gate.set()
-            await shared_call.end_or()
+            await shared_call.end_waiter()
         if how == "struck":
             with pytest.raises(KeyboardInterrupt):
                 closed.throw(KeyboardInterrupt())
@@ -818,7 +820,7 @@ def test_a_wait_that_is_closed_withdraws_like_one_that_is_cancelled(how: str) ->
             closed.close()
         held.gate.set()
         await core.background_tasks.drained(5)
-        assert heard == [(Outcome.STOPPED, "bored" if "settles" in how else "left")]
+        assert received == [(Outcome.STOPPED, "bored" if "settles" in how else "left")]
 
     run_in_virtual_time(main())
 
@@ -832,8 +834,8 @@ def test_a_call_waits_for_a_withdrawn_one_of_its_key(how: str) -> None:
 
     async def main() -> None:
         held, loop, token = HeldAttempt(), asyncio.get_running_loop(), CancelToken()
-        port = FakeTransport(start_task=held)
-        async with fake_client(port, timeouts=Timeouts(call=6, settle=1)) as client:
+        transport = FakeTransport(start_task=held)
+        async with fake_client(transport, timeouts=Timeouts(call=6, settle=1)) as client:
             client._preparer.reconcilers[None] = FakeReconciler()  # type: ignore[assignment]
             first = asyncio.create_task(client.start_task(make_request(), token, idempotency_key="key"))
             await held.begun.wait()
@@ -866,9 +868,9 @@ def test_a_call_waits_for_a_withdrawn_one_of_its_key(how: str) -> None:
             took = loop.time() - began
             if how == "waits":
                 assert isinstance(end, aioecs.StartTaskResponse)
-                assert port.names() == ["StartTask", "StopTask", "StartTask"]
+                assert transport.names() == ["StartTask", "StopTask", "StartTask"]
             else:
-                assert port.names() == ["StartTask"]
+                assert transport.names() == ["StartTask"]
                 assert took == pytest.approx(6 if how == "clock" else 1, abs=1e-3)
                 if how in ("token", "clock"):
                     assert isinstance(end, StartCancelled if how == "token" else CallTimeout)
@@ -886,7 +888,7 @@ def test_a_call_waits_for_a_withdrawn_one_of_its_key(how: str) -> None:
 
 
 async def after(steps: int, fire: Callable[[], object], until: asyncio.Task[Any]) -> bool:
-    """Fire when the loop has gone round so many times; tell whether it did, before the task ended."""
+    """Fire after so many passes of the loop; return whether it did, before the task ended."""
     for _ in range(steps):
         if until.done():
             return False
@@ -915,7 +917,7 @@ DEMO = aioecs.DescribeTaskDefinitionRequest(task_definition="demo")
 async def test_every_step_of_a_start_can_be_its_last(
     walk: str, faults: list[Fault], way: str, on_cancel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Cancelled at the n-th turn of the loop, for every n: no task runs that should not, and no word is false."""
+    """Cancelled at the n-th pass of the loop, for every n: no task runs that should not, and no report is false."""
     monkeypatch.setattr(cancellation_monitor, "TICK", 0)
     monkeypatch.setattr(reconciler, "RATE", 1e9)
     monkeypatch.setattr(reconciler, "GATHERING", 0)
@@ -985,13 +987,13 @@ def hold_against_truth(end: object, made: list[Any], on_cancel: str) -> set[Outc
 @pytest.mark.parametrize("way", ["token", "scope", "native"])
 async def test_a_request_that_hangs_is_waited_for_as_long_as_settle(way: str) -> None:
     """The server holds the answer back: the caller goes after `settle`, and the client learns the end."""
-    heard: list[Any] = []
+    received: list[Any] = []
     async with (
         LocalECS(instances=1, faults=[Fault("hang", when="after")]) as local,
         Client(
             **local.client_kwargs(),
             timeouts=Timeouts(settle=0.05, attempt=0.3, consistency=0.05, connect=0.1),
-            on_settled=lambda starts, why: heard.extend(starts),
+            on_settled=lambda starts, why: received.extend(starts),
         ) as client,
     ):
         request = StartTaskRequest(task_definition="demo", container_instances=local.instance_arns)
@@ -1004,8 +1006,8 @@ async def test_a_request_that_hangs_is_waited_for_as_long_as_settle(way: str) ->
         truth = aioecs.find_start_error(end if isinstance(end, BaseException) else None)
         assert truth is not None
         assert truth.outcome is Outcome.UNKNOWN
-        assert heard == []
-    assert [(start.outcome, start.token) for start in heard] == [(Outcome.STOPPED, truth.token)]
+        assert received == []
+    assert [(start.outcome, start.token) for start in received] == [(Outcome.STOPPED, truth.token)]
     assert local.truth.running() == []
 
 
@@ -1023,7 +1025,7 @@ async def started_on(local: LocalECS) -> None:
 async def test_the_end_of_asyncio_run_leaves_no_orphan(ends: str, fault: Any, caplog: pytest.LogCaptureFixture) -> None:
     """A client is open in a background task with a call in flight: it is looked up and stopped before the loop ends."""
     caplog.set_level(logging.INFO, "aioecs")
-    heard: list[Any] = []
+    received: list[Any] = []
     caught: list[BaseException] = []
     begun: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
@@ -1031,7 +1033,7 @@ async def test_the_end_of_asyncio_run_leaves_no_orphan(ends: str, fault: Any, ca
         async with Client(
             **local.client_kwargs(),
             timeouts=Timeouts(settle=5, consistency=8),
-            on_settled=lambda starts, why: heard.append(starts[0].outcome),
+            on_settled=lambda starts, why: received.append(starts[0].outcome),
         ) as client:
             try:
                 await client.start_task(
@@ -1064,7 +1066,7 @@ async def test_the_end_of_asyncio_run_leaves_no_orphan(ends: str, fault: Any, ca
         assert local.truth.running() == []
         assert len(local.truth.tasks()) == 3
     assert aioecs.find_start_error(caught[0]) is not None
-    assert heard == [Outcome.STOPPED]
+    assert received == [Outcome.STOPPED]
     assert not [record for record in caplog.records if record.levelno > logging.INFO]
 
 
@@ -1099,7 +1101,7 @@ CTRL_C = """
 
 @pytest.mark.parametrize("times", [1, 2])
 async def test_ctrl_c_once_or_twice_leaves_no_orphan(times: int) -> None:
-    """The first cancels main, the second raises in the middle of the loop: both end with the tasks stopped and told."""
+    """The first cancels main, the second raises in the loop: both end with the tasks stopped and reported."""
     async with LocalECS(faults=[Fault("delay", when="after", seconds=1)]) as local:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", textwrap.dedent(CTRL_C), local.endpoint_url, str(times)),

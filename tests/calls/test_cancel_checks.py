@@ -63,14 +63,14 @@ def test_a_native_cancel_stays_what_it_is() -> None:
     run_in_virtual_time(main())
 
 
-def test_what_is_told() -> None:
+def test_the_message_of_a_cancel() -> None:
     """The reason, and what is known."""
     error = call_cancelled("nothing was sent", "shutdown", None)
     assert (str(error), error.reason) == ("cancelled (shutdown): nothing was sent", "shutdown")
     assert str(call_cancelled("nothing was sent", None, None)) == "cancelled: nothing was sent"
 
 
-async def test_a_glance_tells_whether_anything_can_have_fired() -> None:
+async def test_a_fast_check_says_whether_anything_can_have_fired() -> None:
     """A source, a scope that has ended, or a cancel of the task; else there is no need to look closely."""
     assert not may_have_fired(None, float("inf"))
     assert may_have_fired(CancelToken(), float("inf"))

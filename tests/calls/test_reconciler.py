@@ -1,6 +1,6 @@
-"""reconciler: all doubts of a cluster are looked up together, with few reads, whatever ECS does.
+"""reconciler: all ambiguous calls of a cluster are looked up together, with few reads, whatever ECS does.
 
-The first part holds the desk on a local ECS without sockets, on virtual time; the second a whole client on real ones.
+The first part runs the reconciler on a local ECS without sockets, on virtual time; the second, a client on sockets.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ LOST = Lost(AnswerLost("reset"))
 DISGUISED = Rejected(InvalidParameterException("Rate exceeded (ErrorCode: Throttling)", status=400))
 
 
-# ------------------------------------------------------------------------------------- an ECS and a desk in one loop
+# ----------------------------------------------------------------------------- an ECS and a reconciler in one loop
 
 
 class Lab:
-    """A desk at a local ECS: a port without sockets that writes down what is read, and breaks as it is told."""
+    """A reconciler at a local ECS: a transport without sockets that records reads, and fails as scripted."""
 
     endpoint_url = "http://lab"
     region = "us-east-1"
@@ -108,13 +108,13 @@ class Lab:
         return Rejected(error) if error.rejected else Lost(error)
 
     def named(self, operation: str, sent: dict[str, Any]) -> str:
-        """Handler in few words what is asked: `list t`, `list RUNNING more`, `list i0 STOPPED`, `describe 3`."""
+        """Name a read briefly: `list t`, `list RUNNING more`, `list i0 STOPPED`, `describe 3`."""
         if operation == "DescribeTasks":
             return f"describe {len(sent['tasks'])}"
         asked = sent.get("containerInstance")
         host = f"i{self.hosts.index(asked)}" if asked in self.hosts else None
-        words = [sent.get("startedBy"), host, sent.get("desiredStatus"), "more" if "nextToken" in sent else None]
-        return " ".join(["list", *(word for word in words if word)])
+        parts = [sent.get("startedBy"), host, sent.get("desiredStatus"), "more" if "nextToken" in sent else None]
+        return " ".join(["list", *(part for part in parts if part)])
 
     def start(self, started_by: str | None, host: int = 0, count: int = 1, family: str = "demo", **more: Any) -> Any:
         """Start tasks and return their ARNs; those of the family "short" end at once."""
@@ -129,18 +129,18 @@ class Lab:
     def ambiguous_call(
         self, name: str, hosts: Iterable[int] = (0,), started_by: str | None = None, *, sure: bool = False
     ) -> AmbiguousCall:
-        """Make a doubt with the token `name`, on these hosts; `sure` is one that is to be confirmed."""
+        """Make an ambiguous call with the token `name`, on these hosts; `sure` is one that is to be confirmed."""
         return AmbiguousCall(name, started_by or name, tuple(self.hosts[host] for host in hosts), confirm=sure)
 
-    async def look(self, *ambiguous_calls: AmbiguousCall, patience: float = 0.0) -> list[LookupDone]:
-        """LookUp up doubts up at the same moment."""
+    async def look_up(self, *ambiguous_calls: AmbiguousCall, patience: float = 0.0) -> list[LookupDone]:
+        """Look ambiguous calls up at the same moment."""
         return await asyncio.gather(
-            *(self.reconciler.look(ambiguous_call, patience) for ambiguous_call in ambiguous_calls)
+            *(self.reconciler.look_up(ambiguous_call, patience) for ambiguous_call in ambiguous_calls)
         )
 
-    async def look_at(self, *names: str, sure: bool = False) -> list[LookupDone]:
-        """LookUp up tokens up at the same moment, each on the first host."""
-        return await self.look(*(self.ambiguous_call(name, sure=sure) for name in names))
+    async def look_up_tokens(self, *names: str, sure: bool = False) -> list[LookupDone]:
+        """Look tokens up at the same moment, each on the first host."""
+        return await self.look_up(*(self.ambiguous_call(name, sure=sure) for name in names))
 
     def took(self) -> list[str]:
         """Return what was read since this was asked last."""
@@ -148,9 +148,9 @@ class Lab:
         return reads
 
 
-def arns(looked: LookupDone) -> list[str | None]:
-    """Return the ARNs of what a look found."""
-    return [task.task_arn for task in looked.tasks]
+def arns(lookup: LookupDone) -> list[str | None]:
+    """Return the ARNs of the tasks that a lookup found."""
+    return [task.task_arn for task in lookup.tasks]
 
 
 def names(count: int) -> list[str]:
@@ -158,22 +158,22 @@ def names(count: int) -> list[str]:
     return [f"t{number}" for number in range(count)]
 
 
-# --------------------------------------------------------------------------------------------------------- one doubt
+# ------------------------------------------------------------------------------------------------- one ambiguous call
 
 
-def test_one_doubt() -> None:
+def test_one_ambiguous_call() -> None:
     """A token takes two lists, a description of what they show, and no more."""
 
     async def main() -> None:
         lab = Lab()
         (arn,) = lab.start("t")
         began = lab.core.now
-        (looked,) = await lab.look_at("t")
-        assert arns(looked) == [arn]
-        assert began < looked.began < began + 0.01
-        assert looked.error is None
+        (lookup,) = await lab.look_up_tokens("t")
+        assert arns(lookup) == [arn]
+        assert began < lookup.began < began + 0.01
+        assert lookup.error is None
         assert lab.took() == ["list t", "list t STOPPED", "describe 1"]
-        assert arns((await lab.look_at("u"))[0]) == []
+        assert arns((await lab.look_up_tokens("u"))[0]) == []
         assert lab.took() == ["list u", "list u STOPPED"]
 
     run_in_virtual_time(main())
@@ -189,15 +189,15 @@ def test_one_doubt() -> None:
     ],
 )
 def test_absence_is_confirmed_by_instance(sure: bool, found: bool, reads: list[str], whole: bool) -> None:
-    """Only a look that was to confirm asks the instances of what is missing, and only such a one is whole."""
+    """Only a confirming lookup lists the instances of missing tasks, and only such a one is whole."""
 
     async def main() -> None:
         lab = Lab()
         if found:
             lab.start("t")
-        (looked,) = await lab.look_at("t", sure=sure)
+        (lookup,) = await lab.look_up_tokens("t", sure=sure)
         assert lab.took() == ["list t", "list t STOPPED", *reads]
-        assert (len(looked.tasks), looked.whole) == (found, whole)
+        assert (len(lookup.tasks), lookup.whole) == (found, whole)
 
     run_in_virtual_time(main())
 
@@ -211,25 +211,25 @@ def test_a_task_that_has_stopped_is_found(reading: str, crowd: int) -> None:
         lab = Lab(started_by_with_status=reading)
         (arn,) = lab.start("t", family="short")
         others = [lab.ambiguous_call(name, [1]) for name in names(crowd)]
-        looks = [(await lab.look(lab.ambiguous_call("t", sure=sure), *others))[0] for sure in (False, True)]
-        assert arns(looks[1]) == [arn]
-        assert (arns(looks[0]) == [arn]) is (reading != "ignore" or crowd > 0), "ignored, it shows by instance alone"
-        assert looks[1].whole
+        lookups = [(await lab.look_up(lab.ambiguous_call("t", sure=sure), *others))[0] for sure in (False, True)]
+        assert arns(lookups[1]) == [arn]
+        assert (arns(lookups[0]) == [arn]) is (reading != "ignore" or crowd > 0), "ignored, it shows by instance alone"
+        assert lookups[1].whole
 
     run_in_virtual_time(main())
 
 
 def test_a_refusal_to_list_stopped_tasks_is_remembered() -> None:
-    """Once refused, a token's stopped tasks are not asked for again: every look asks by instance."""
+    """Once refused, a token's stopped tasks are not listed again: every lookup lists by instance."""
 
     async def main() -> None:
         lab = Lab(started_by_with_status="reject")
-        await lab.look_at("t")
+        await lab.look_up_tokens("t")
         assert lab.took() == ["list t", "list t STOPPED", "list i0 STOPPED"]
-        (looked,) = await lab.look_at("t")
+        (lookup,) = await lab.look_up_tokens("t")
         assert lab.took() == ["list t", "list i0 STOPPED"]
-        assert not looked.whole, "it was not to confirm"
-        await lab.look(*(lab.ambiguous_call(name) for name in names(3)))
+        assert not lookup.whole, "it was not to confirm"
+        await lab.look_up(*(lab.ambiguous_call(name) for name in names(3)))
         assert lab.took() == ["list RUNNING", "list STOPPED"], "the cluster's list shows them all"
 
     run_in_virtual_time(main())
@@ -241,33 +241,48 @@ def test_a_throttle_in_disguise_is_not_a_refusal() -> None:
     async def main() -> None:
         lab = Lab()
         lab.breaks = lambda name: DISGUISED if name.endswith("STOPPED") else None
-        (looked,) = await lab.look_at("t", sure=True)
-        assert isinstance(looked.error, InvalidParameterException)
-        assert not looked.whole
+        (lookup,) = await lab.look_up_tokens("t", sure=True)
+        assert isinstance(lookup.error, InvalidParameterException)
+        assert not lookup.whole
         lab.breaks = lambda _: None
         lab.took()
-        await lab.look_at("t")
+        await lab.look_up_tokens("t")
         assert lab.took() == ["list t", "list t STOPPED"]
 
     run_in_virtual_time(main())
 
 
 def test_an_instance_that_is_not_known_proves_nothing_and_disproves_nothing() -> None:
-    """Where ECS doesn't know an instance there is nothing to find and nothing to start: the look is whole."""
+    """Where ECS doesn't know an instance there is nothing to find and nothing to start: the lookup is whole."""
 
     async def main() -> None:
         lab = Lab()
-        (looked,) = await lab.look(AmbiguousCall("t", "t", ("f" * 32,), confirm=True))
-        assert looked.whole
+        (lookup,) = await lab.look_up(AmbiguousCall("t", "t", ("f" * 32,), confirm=True))
+        assert lookup.whole
         lab.breaks = lambda name: DISGUISED if name == "list STOPPED" else None
-        (looked,) = await lab.look(AmbiguousCall("t", "t", ("f" * 32,), confirm=True))
-        assert not looked.whole, "a throttle in disguise is none of that"
+        (lookup,) = await lab.look_up(AmbiguousCall("t", "t", ("f" * 32,), confirm=True))
+        assert not lookup.whole, "a throttle in disguise is none of that"
+
+    run_in_virtual_time(main())
+
+
+def test_stopped_tasks_are_listed_only_where_they_are_needed() -> None:
+    """A lookup just after the answer was lost takes one list; one that needs both shares a round with it."""
+
+    async def main() -> None:
+        lab = Lab()
+        lab.start("t")
+        early = [attrs.evolve(lab.ambiguous_call(name), stopped=False) for name in ("t", "u")]
+        assert [len(lookup.tasks) for lookup in await lab.look_up(early[0])] == [1]
+        assert lab.took() == ["list t", "describe 1"]
+        await lab.look_up(early[0], lab.ambiguous_call("v"))
+        assert lab.took() == ["list RUNNING", "list v STOPPED", "describe 1"]
 
     run_in_virtual_time(main())
 
 
 def test_tags_as_tokens() -> None:
-    """Under the caller's own mark, a task is a doubt's if the token stands in the tag."""
+    """Under the caller's own mark, a task belongs to a call if the token is in the tag."""
 
     async def main() -> None:
         lab = Lab()
@@ -279,9 +294,9 @@ def test_tags_as_tokens() -> None:
             lab.ambiguous_call("u", started_by="svc"),
             lab.ambiguous_call("svc"),
         ]
-        looks = await lab.look(*ambiguous_calls)
-        assert [arns(looked) for looked in looks[:2]] == [[mine], [other]]
-        assert set(arns(looks[2])) == {mine, other, bare}
+        lookups = await lab.look_up(*ambiguous_calls)
+        assert [arns(lookup) for lookup in lookups[:2]] == [[mine], [other]]
+        assert set(arns(lookups[2])) == {mine, other, bare}
         assert lab.took() == ["list svc", "list svc STOPPED", "describe 3"], "one mark is asked for once"
 
     run_in_virtual_time(main())
@@ -293,8 +308,8 @@ def test_pages_are_followed() -> None:
     async def main() -> None:
         lab = Lab()
         started = lab.start("svc", count=250)
-        (looked,) = await lab.look(lab.ambiguous_call("svc"))
-        assert set(arns(looked)) == set(started)
+        (lookup,) = await lab.look_up(lab.ambiguous_call("svc"))
+        assert set(arns(lookup)) == set(started)
         reads = lab.took()
         assert reads[:4] == ["list svc", "list svc more", "list svc more", "list svc STOPPED"]
         assert sorted(reads[4:]) == ["describe 100", "describe 100", "describe 50"]
@@ -305,47 +320,47 @@ def test_pages_are_followed() -> None:
 # --------------------------------------------------------------------------------------------------------- in rounds
 
 
-def test_all_doubts_of_one_moment_are_one_round() -> None:
-    """Fifty doubts in a small cluster are two lists and one description."""
+def test_all_ambiguous_calls_of_one_moment_are_one_round() -> None:
+    """Fifty ambiguous calls in a small cluster are two lists and one description."""
 
     async def main() -> None:
         lab = Lab()
         started = {name: lab.start(name) for name in names(50)}
-        looks = await lab.look_at(*names(50))
-        assert [arns(looked) for looked in looks] == list(started.values())
+        lookups = await lab.look_up_tokens(*names(50))
+        assert [arns(lookup) for lookup in lookups] == list(started.values())
         assert lab.took() == ["list RUNNING", "list STOPPED", "describe 50"]
 
     run_in_virtual_time(main())
 
 
 def test_patience_waits_for_company() -> None:
-    """A doubt waits as long as it may for others; the least patient of all begins the round."""
+    """A call waits as long as it may for others; the least patient of all begins the round."""
 
     async def main() -> None:
         lab = Lab()
         began = lab.core.now
-        first = asyncio.ensure_future(lab.reconciler.look(lab.ambiguous_call("t"), 1.0))
-        second = asyncio.ensure_future(lab.reconciler.look(lab.ambiguous_call("u"), 0.9))
+        first = asyncio.ensure_future(lab.reconciler.look_up(lab.ambiguous_call("t"), 1.0))
+        second = asyncio.ensure_future(lab.reconciler.look_up(lab.ambiguous_call("u"), 0.9))
         await asyncio.sleep(0.3)
         assert lab.took() == []
-        third = asyncio.ensure_future(lab.reconciler.look(lab.ambiguous_call("v"), 0.2))
-        looks = await asyncio.gather(first, second, third)
-        assert [looked.began - began for looked in looks] == pytest.approx([0.5] * 3)
+        third = asyncio.ensure_future(lab.reconciler.look_up(lab.ambiguous_call("v"), 0.2))
+        lookups = await asyncio.gather(first, second, third)
+        assert [lookup.began - began for lookup in lookups] == pytest.approx([0.5] * 3)
         assert lab.took() == ["list RUNNING", "list STOPPED"]
-        await lab.look(lab.ambiguous_call("t"), patience=2.0)
+        await lab.look_up(lab.ambiguous_call("t"), patience=2.0)
         assert len(lab.took()) == 2, "and alone it is looked up all the same"
 
     run_in_virtual_time(main())
 
 
 def test_who_comes_while_a_round_is_under_way_is_in_the_next() -> None:
-    """A round tells what was asked before it began; the next one begins at once."""
+    """A round answers what was asked before it began; the next one begins at once."""
 
     async def main() -> None:
         lab = Lab(latency=1.0)
-        first = asyncio.ensure_future(lab.reconciler.look(lab.ambiguous_call("t"), 0.0))
+        first = asyncio.ensure_future(lab.reconciler.look_up(lab.ambiguous_call("t"), 0.0))
         await asyncio.sleep(0.5)
-        late = asyncio.ensure_future(lab.reconciler.look(lab.ambiguous_call("u"), 0.0))
+        late = asyncio.ensure_future(lab.reconciler.look_up(lab.ambiguous_call("u"), 0.0))
         ended, began = (await first).began + 2.0, (await late).began
         assert began == pytest.approx(ended)
         assert lab.took() == ["list t", "list t STOPPED", "list u", "list u STOPPED"]
@@ -353,13 +368,13 @@ def test_who_comes_while_a_round_is_under_way_is_in_the_next() -> None:
     run_in_virtual_time(main())
 
 
-def test_a_cancelled_look_leaves_the_round_to_the_others() -> None:
-    """Before its round it is not looked up; in it, the others hear of it as if nothing had happened."""
+def test_a_cancelled_lookup_leaves_the_round_to_the_others() -> None:
+    """Before its round it is not looked up; in it, the others get their results as if nothing had happened."""
 
     async def main() -> None:
         lab = Lab(latency=1.0)
         ambiguous_calls = [
-            asyncio.ensure_future(lab.reconciler.look(lab.ambiguous_call(name), 1.0)) for name in ("t", "u")
+            asyncio.ensure_future(lab.reconciler.look_up(lab.ambiguous_call(name), 1.0)) for name in ("t", "u")
         ]
         await asyncio.sleep(0.5)
         ambiguous_calls[1].cancel()
@@ -368,7 +383,7 @@ def test_a_cancelled_look_leaves_the_round_to_the_others() -> None:
 
         lab.start("t")
         ambiguous_calls = [
-            asyncio.ensure_future(lab.reconciler.look(lab.ambiguous_call(name), 0.0)) for name in ("t", "u")
+            asyncio.ensure_future(lab.reconciler.look_up(lab.ambiguous_call(name), 0.0)) for name in ("t", "u")
         ]
         await asyncio.sleep(1.5)
         ambiguous_calls[1].cancel()
@@ -380,19 +395,19 @@ def test_a_cancelled_look_leaves_the_round_to_the_others() -> None:
 
 
 def test_when_all_have_left_nothing_is_read() -> None:
-    """The desk goes home at once: a client that is being left doesn't wait for it."""
+    """The reconciler ends at once: a client that is closing doesn't wait for it."""
 
     async def main() -> None:
         lab = Lab()
-        looks = [asyncio.ensure_future(lab.reconciler.look(lab.ambiguous_call(name), 60.0)) for name in ("t", "u")]
+        lookups = [asyncio.ensure_future(lab.reconciler.look_up(lab.ambiguous_call(name), 60.0)) for name in ("t", "u")]
         await asyncio.sleep(1.0)
-        for look in looks:
-            look.cancel()
-        await asyncio.wait(looks)
+        for look_up in lookups:
+            look_up.cancel()
+        await asyncio.wait(lookups)
         await iterations(5)
         assert lab.took() == []
         assert len(lab.core.background_tasks) == 0
-        await lab.look_at("v")
+        await lab.look_up_tokens("v")
         assert len(lab.took()) == 2, "and comes back when it is asked again"
 
     run_in_virtual_time(main())
@@ -408,7 +423,7 @@ def test_rounds_leave_most_of_the_bucket_to_others() -> None:
 
         async def ask(name: str) -> None:
             while lab.core.now < ends:
-                await lab.reconciler.look(lab.ambiguous_call(name), 0.0)
+                await lab.reconciler.look_up(lab.ambiguous_call(name), 0.0)
 
         await asyncio.gather(*(ask(name) for name in names(40)))
         assert 60 * reconcilers.RATE * 0.8 < len(lab.reads) < (60 + reconcilers.CREDIT) * reconcilers.RATE + 60
@@ -417,30 +432,30 @@ def test_rounds_leave_most_of_the_bucket_to_others() -> None:
 
 
 def test_cheap_rounds_are_held_at_once() -> None:
-    """A lone doubt never waits for the reads of its rounds to be paid for."""
+    """A single call never waits for the rate of earlier rounds."""
 
     async def main() -> None:
         lab = Lab()
         for _ in range(10):
             began = lab.core.now
-            (looked,) = await lab.look_at("t")
-            assert looked.began - began < 0.01
+            (lookup,) = await lab.look_up_tokens("t")
+            assert lookup.began - began < 0.01
             await asyncio.sleep(0.25)
 
     run_in_virtual_time(main())
 
 
-def test_a_round_waits_no_longer_than_the_longest_rest() -> None:
+def test_a_round_waits_no_longer_than_the_longest_backoff() -> None:
     """However many reads a round took, the next is not put off for ever."""
 
     async def main() -> None:
         lab = Lab(latency=0.001)
         lab.start("svc", count=9000)
-        (looked,) = await lab.look(lab.ambiguous_call("svc"))
+        (lookup,) = await lab.look_up(lab.ambiguous_call("svc"))
         assert len(lab.took()) == 181
         began = lab.core.now
-        (looked,) = await lab.look_at("t")
-        assert looked.began - began <= lab.core.retries.max_backoff
+        (lookup,) = await lab.look_up_tokens("t")
+        assert lookup.began - began <= lab.core.retries.max_backoff
 
     run_in_virtual_time(main())
 
@@ -455,54 +470,56 @@ def test_a_round_waits_no_longer_than_the_longest_rest() -> None:
         pytest.param(0, 2, 2, id="two tokens: the cluster's two lists"),
         pytest.param(90, 2, 2 + 1, id="and what they show, described"),
         pytest.param(950, 20, 10 + 1 + 10, id="ten pages are cheaper than twenty tokens"),
-        pytest.param(950, 8, 8 + 2 * 8, id="and are not than eight: given up half way"),
-        pytest.param(350, 2, 2 + 2 * 2, id="given up at once"),
+        pytest.param(950, 8, 8 + 8 + 1, id="and are not than eight: given up"),
+        pytest.param(350, 2, 2 + 2 + 1, id="given up at once"),
     ],
 )
 def test_the_cheaper_way(others: int, ambiguous_calls: int, reads: int) -> None:
-    """By the cluster's list or token by token, whichever is fewer reads, as far as the first pages tell."""
+    """By the cluster's list or token by token, whichever is fewer reads, as far as the first pages show."""
 
     async def main() -> None:
         lab = Lab()
         lab.start(None, count=others)
-        await lab.look_at(*names(ambiguous_calls))
+        await lab.look_up_tokens(*names(ambiguous_calls))
         assert len(lab.took()) == reads
 
     run_in_virtual_time(main())
 
 
 def test_a_cluster_that_is_too_large_is_remembered() -> None:
-    """It is not tried again for as few doubts; for more it is; read to its end, that is forgotten."""
+    """It is not listed again for as few tokens; for more it is."""
 
     async def main() -> None:
         lab = Lab()
         lab.start(None, count=950)
-        await lab.look_at(*names(8))
+        await lab.look_up_tokens(*names(8))
         assert "list RUNNING" in lab.took()
-        await lab.look_at(*names(8))
+        await lab.look_up_tokens(*names(8))
         assert "list RUNNING" not in lab.took()
-        await lab.look_at(*names(40))
+        await lab.look_up_tokens(*names(40))
         assert len(lab.took()) == 10 + 1 + 10
-        await lab.look_at(*names(8))
+        await lab.look_up_tokens(*names(10))
         assert len(lab.took()) == 10 + 1, "whose tasks they are is known by now"
+        await lab.look_up_tokens(*names(8))
+        assert len(lab.took()) == 8 + 1, "and how many pages they take"
 
     run_in_virtual_time(main())
 
 
 def test_strangers_are_described_once() -> None:
-    """A task that was described and is nobody's is not described again; one that has come into doubt since is."""
+    """A task that was described and is of no call is not described again; one that has become ambiguous since is."""
 
     async def main() -> None:
         lab = Lab()
         (late,) = lab.start("late")
         lab.start(None, count=150)
-        await lab.look_at(*names(9))
+        await lab.look_up_tokens(*names(9))
         assert sorted(lab.took())[:2] == ["describe 100", "describe 51"]
-        await lab.look_at(*names(9))
+        await lab.look_up_tokens(*names(9))
         assert not any(read.startswith("describe") for read in lab.took())
-        looks = await lab.look_at("late", *names(9))
+        lookups = await lab.look_up_tokens("late", *names(9))
         assert lab.took()[-1] == "describe 1"
-        assert arns(looks[0]) == [late]
+        assert arns(lookups[0]) == [late]
 
     run_in_virtual_time(main())
 
@@ -514,9 +531,9 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         lab = Lab()
         lab.start(None, count=100)
-        await lab.look_at(*names(9))
+        await lab.look_up_tokens(*names(9))
         assert lab.took()[-1] == "describe 100"
-        await lab.look_at(*names(9))
+        await lab.look_up_tokens(*names(9))
         assert lab.took()[-1] == "describe 40"
         assert len(lab.reconciler._others) == 60
 
@@ -533,43 +550,43 @@ def test_a_task_that_is_described_a_moment_late() -> None:
         lab = Lab(describe_lag=0.2)
         lab.start("t")
         lab.start(None, count=3)
-        looks = await lab.look_at("t", "u", "v", sure=True)
-        assert [len(looked.tasks) for looked in looks] == [1, 0, 0]
-        assert [looked.whole for looked in looks] == [True, True, True]
+        lookups = await lab.look_up_tokens("t", "u", "v", sure=True)
+        assert [len(lookup.tasks) for lookup in lookups] == [1, 0, 0]
+        assert [lookup.whole for lookup in lookups] == [True, True, True]
 
     run_in_virtual_time(main())
 
 
 def test_what_was_never_sent_is_not_confirmed_host_by_host() -> None:
-    """The cluster's own list of stopped tasks tells of all keys at once."""
+    """The cluster's own list of stopped tasks answers for all keys at once."""
 
     async def main() -> None:
         lab = Lab(hosts=50)
         ambiguous_calls = [attrs.evolve(lab.ambiguous_call(f"k{at}", [at], sure=True), sent=False) for at in range(50)]
-        looks = await lab.look(*ambiguous_calls)
-        assert all(looked.whole for looked in looks)
+        lookups = await lab.look_up(*ambiguous_calls)
+        assert all(lookup.whole for lookup in lookups)
         assert lab.took() == ["list RUNNING", "list STOPPED"]
 
     run_in_virtual_time(main())
 
 
 def test_what_is_listed_and_cannot_be_described_yet() -> None:
-    """It keeps the look of its own token from being whole, and no other's, also where the cluster's list shows it."""
+    """It keeps the lookup of its own token from being whole, and no other's, also where the cluster's list shows it."""
 
     async def main() -> None:
         lab = Lab(describe_lag=60.0)
         lab.start("t")
-        lab.reconciler._too_large_for = 4
-        looks = await lab.look_at("t", "u", sure=True)
-        assert [looked.whole for looked in looks] == [False, True]
-        assert isinstance(looks[0].error, AnswerLost)
-        assert "misses 1 task" in str(looks[0].error)
-        lab.reconciler._too_large_for = 0
-        looks = await lab.look_at("t", "u", sure=True)
-        assert [looked.whole for looked in looks] == [False, True]
+        lab.reconciler._too_large_for = dict.fromkeys(reconcilers.LISTED, 4)
+        lookups = await lab.look_up_tokens("t", "u", sure=True)
+        assert [lookup.whole for lookup in lookups] == [False, True]
+        assert isinstance(lookups[0].error, AnswerLost)
+        assert "misses 1 task" in str(lookups[0].error)
+        lab.reconciler._too_large_for = dict.fromkeys(reconcilers.LISTED, 0)
+        lookups = await lab.look_up_tokens("t", "u", sure=True)
+        assert [lookup.whole for lookup in lookups] == [False, True]
         await asyncio.sleep(60)
-        looks = await lab.look_at("t", "u", sure=True)
-        assert [looked.whole for looked in looks] == [True, True]
+        lookups = await lab.look_up_tokens("t", "u", sure=True)
+        assert [lookup.whole for lookup in lookups] == [True, True]
 
     run_in_virtual_time(main())
 
@@ -583,39 +600,39 @@ def test_what_is_listed_and_cannot_be_described_yet() -> None:
         pytest.param("describe 3", [False, False, False], id="the description of all"),
     ],
 )
-def test_a_read_that_fails_concerns_those_whom_it_could_have_told_something(broken: str, whole: list[bool]) -> None:
-    """A fault is tried again as `Retries` says, then held against the doubts that it leaves in the dark, no others."""
+def test_a_failed_read_concerns_only_the_calls_it_was_for(broken: str, whole: list[bool]) -> None:
+    """A fault is retried as `Retries` says, then fails the lookups that it concerns, and no others."""
 
     async def main() -> None:
         lab = Lab()
-        lab.reconciler._too_large_for = 99
+        lab.reconciler._too_large_for = dict.fromkeys(reconcilers.LISTED, 99)
         for name in ("t", "u", "v"):
             lab.start(name, 2)
         lab.breaks = lambda name: LOST if name == broken else None
         hosts = {"t": [0, 2], "u": [0, 2], "v": [1, 2]}
-        looks = await lab.look(*(lab.ambiguous_call(name, hosts[name], sure=True) for name in hosts))
-        assert [looked.whole for looked in looks] == whole
-        assert [looked.error is None for looked in looks] == whole
-        assert not any(looked.denied for looked in looks)
+        lookups = await lab.look_up(*(lab.ambiguous_call(name, hosts[name], sure=True) for name in hosts))
+        assert [lookup.whole for lookup in lookups] == whole
+        assert [lookup.error is None for lookup in lookups] == whole
+        assert not any(lookup.denied for lookup in lookups)
         assert lab.took().count(broken) == 2
 
     run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize("broken", ["list RUNNING", "list STOPPED", "describe 3"])
-def test_a_failing_list_of_the_cluster_is_no_look(broken: str) -> None:
-    """What the cluster's list doesn't tell may be anyone's."""
+def test_a_failing_list_of_the_cluster_is_no_lookup(broken: str) -> None:
+    """A task that can't be described may be of any call."""
 
     async def main() -> None:
         lab = Lab()
         for name in names(3):
             lab.start(name)
         lab.breaks = lambda name: LOST if name == broken else None
-        looks = await lab.look_at(*names(3), sure=True)
-        assert not any(looked.whole or looked.tasks for looked in looks)
-        assert all(isinstance(looked.error, AnswerLost) for looked in looks)
+        lookups = await lab.look_up_tokens(*names(3), sure=True)
+        assert not any(lookup.whole or lookup.tasks for lookup in lookups)
+        assert all(isinstance(lookup.error, AnswerLost) for lookup in lookups)
         lab.breaks = lambda _: None
-        assert all(looked.whole and looked.tasks for looked in await lab.look_at(*names(3), sure=True))
+        assert all(lookup.whole and lookup.tasks for lookup in await lab.look_up_tokens(*names(3), sure=True))
 
     run_in_virtual_time(main())
 
@@ -625,10 +642,10 @@ def test_an_ecs_that_is_down_is_not_asked_hundreds_of_times() -> None:
 
     async def main() -> None:
         lab = Lab()
-        lab.reconciler._too_large_for = 999
+        lab.reconciler._too_large_for = dict.fromkeys(reconcilers.LISTED, 999)
         lab.breaks = lambda _: LOST
-        looks = await lab.look_at(*names(100), sure=True)
-        assert not any(looked.whole for looked in looks)
+        lookups = await lab.look_up_tokens(*names(100), sure=True)
+        assert not any(lookup.whole for lookup in lookups)
         assert len(lab.took()) == 2 * reconcilers.WIDTH + 2, "two tries for each lane, and two of the instance"
 
     run_in_virtual_time(main())
@@ -640,23 +657,23 @@ def test_throttled_reads_are_made_again() -> None:
     async def main() -> None:
         lab = Lab(throttle={"read": Bucket(1, 1)})
         (arn,) = lab.start("t")
-        (looked,) = await lab.look_at("t", sure=True)
-        assert arns(looked) == [arn]
-        assert looked.whole
+        (lookup,) = await lab.look_up_tokens("t", sure=True)
+        assert arns(lookup) == [arn]
+        assert lookup.whole
         assert lab.engine.truth.throttled.total() == len(lab.took()) - 3
         assert lab.core.throttled == lab.engine.truth.throttled.total()
 
     run_in_virtual_time(main())
 
 
-def test_a_throttle_without_end_is_no_look() -> None:
+def test_a_throttle_without_end_is_no_lookup() -> None:
     """The clock of an attempt bounds each read; what was not read was not looked up."""
 
     async def main() -> None:
         lab = Lab(throttle={"read": Bucket(0, 0)})
         began = lab.core.now
-        (looked,) = await lab.look_at("t", sure=True)
-        assert not looked.whole
+        (lookup,) = await lab.look_up_tokens("t", sure=True)
+        assert not lookup.whole
         assert lab.core.now - began < 2 * lab.core.timeouts.attempt + 1
 
     run_in_virtual_time(main())
@@ -665,22 +682,22 @@ def test_a_throttle_without_end_is_no_look() -> None:
 @pytest.mark.parametrize("operation", ["ListTasks", "DescribeTasks"])
 @pytest.mark.parametrize("crowd", [1, 9])
 def test_what_is_not_permitted(operation: str, crowd: int, caplog: pytest.LogCaptureFixture) -> None:
-    """Everyone is told that looking is denied, each with an error of its own, and the log is told once."""
+    """Every call gets the denial as an error of its own, and it is logged once."""
 
     async def main() -> None:
         lab = Lab(denied=[operation])
         for name in names(crowd):
             lab.start(name)
         for _ in range(2):
-            looks = await lab.look_at(*names(crowd), sure=True)
-            assert all(looked.denied and not looked.whole for looked in looks)
-            assert all(isinstance(looked.error, AccessDeniedException) for looked in looks)
-            assert len({id(looked.error) for looked in looks}) == crowd
+            lookups = await lab.look_up_tokens(*names(crowd), sure=True)
+            assert all(lookup.denied and not lookup.whole for lookup in lookups)
+            assert all(isinstance(lookup.error, AccessDeniedException) for lookup in lookups)
+            assert len({id(lookup.error) for lookup in lookups}) == crowd
             assert len(lab.took()) <= 3
         lab.engine.denied = {operation}
-        lab.reconciler._too_large_for = 99
-        looks = await lab.look_at(*names(crowd), sure=True)
-        assert all(looked.denied for looked in looks)
+        lab.reconciler._too_large_for = dict.fromkeys(reconcilers.LISTED, 99)
+        lookups = await lab.look_up_tokens(*names(crowd), sure=True)
+        assert all(lookup.denied for lookup in lookups)
 
     with caplog.at_level(logging.WARNING, "aioecs"):
         run_in_virtual_time(main())
@@ -689,14 +706,14 @@ def test_what_is_not_permitted(operation: str, crowd: int, caplog: pytest.LogCap
 
 
 def test_an_error_keeps_its_cause() -> None:
-    """Each is told of the same fault by a copy that has the same words and the same cause."""
+    """Each gets the same fault as a copy that has the same message and the same cause."""
 
     async def main() -> None:
         lab = Lab()
         fault = ServerException("oh", status=500, request_id="rid")
         fault.__cause__ = cause = ValueError("beneath")
         lab.breaks = lambda _: Lost(fault)
-        one, other = await lab.look_at("t", "u")
+        one, other = await lab.look_up_tokens("t", "u")
         assert one.error is not None
         assert other.error is not None
         assert str(one.error) == str(other.error) == str(fault)
@@ -709,45 +726,45 @@ def test_an_error_keeps_its_cause() -> None:
 # ------------------------------------------------------------------------------------------------- the end of a round
 
 
-def test_the_end_of_the_loop_cuts_a_look() -> None:
-    """The rounds are cancelled and their callers are not: the look counts as none, and the next is a new round."""
+def test_the_end_of_the_loop_cuts_a_lookup() -> None:
+    """The rounds are cancelled and their callers are not: the lookup counts as none, and the next is a new round."""
 
     async def main() -> None:
         lab = Lab(latency=1.0)
         (arn,) = lab.start("t")
-        in_round = asyncio.ensure_future(lab.reconciler.look(lab.ambiguous_call("t"), 0.0))
+        in_round = asyncio.ensure_future(lab.reconciler.look_up(lab.ambiguous_call("t"), 0.0))
         await asyncio.sleep(0.5)
-        waiting = asyncio.ensure_future(lab.reconciler.look(lab.ambiguous_call("t"), 0.0))
+        waiting = asyncio.ensure_future(lab.reconciler.look_up(lab.ambiguous_call("t"), 0.0))
         await iterations(1)
         lab.core.background_tasks.cancel()
-        for looked in await asyncio.gather(in_round, waiting):
-            assert not looked.whole
-            assert isinstance(looked.error, AnswerLost)
-            assert looked.tasks == ()
-        (looked,) = await lab.look_at("t")
-        assert arns(looked) == [arn]
+        for lookup in await asyncio.gather(in_round, waiting):
+            assert not lookup.whole
+            assert isinstance(lookup.error, AnswerLost)
+            assert lookup.tasks == ()
+        (lookup,) = await lab.look_up_tokens("t")
+        assert arns(lookup) == [arn]
 
     run_in_virtual_time(main())
 
 
-def test_a_look_that_begins_while_the_rounds_are_being_cancelled() -> None:
-    """Whoever takes its last breath before the rounds have ended is told so, and may look again."""
+def test_a_lookup_that_begins_while_the_rounds_are_being_cancelled() -> None:
+    """A lookup that begins while the rounds are ending gets an error, and may be repeated."""
 
     async def main() -> None:
         lab = Lab(latency=1.0)
-        first = asyncio.ensure_future(lab.reconciler.look(lab.ambiguous_call("t"), 0.0))
+        first = asyncio.ensure_future(lab.reconciler.look_up(lab.ambiguous_call("t"), 0.0))
         await asyncio.sleep(0.5)
         lab.core.background_tasks.cancel()
-        looked = await lab.reconciler.look(lab.ambiguous_call("u"), 0.0)
-        assert isinstance(looked.error, AnswerLost)
+        lookup = await lab.reconciler.look_up(lab.ambiguous_call("u"), 0.0)
+        assert isinstance(lookup.error, AnswerLost)
         assert isinstance((await first).error, AnswerLost)
-        assert (await lab.look_at("u"))[0].error is None
+        assert (await lab.look_up_tokens("u"))[0].error is None
 
     run_in_virtual_time(main())
 
 
 def test_a_fault_of_our_own_leaves_nobody_waiting(caplog: pytest.LogCaptureFixture) -> None:
-    """A round that breaks is logged, its looks count as none, and the desk goes on."""
+    """A round that breaks is logged, its lookups count as none, and the reconciler goes on."""
 
     def bug(_: str) -> None:
         raise ZeroDivisionError
@@ -755,16 +772,16 @@ def test_a_fault_of_our_own_leaves_nobody_waiting(caplog: pytest.LogCaptureFixtu
     async def main() -> None:
         lab = Lab()
         lab.breaks = bug
-        looks = await lab.look_at("t", "u", sure=True)
-        assert [str(looked.error) for looked in looks] == ["the lookup was cut"] * 2
+        lookups = await lab.look_up_tokens("t", "u", sure=True)
+        assert [str(lookup.error) for lookup in lookups] == ["the lookup was cancelled"] * 2
         lab.breaks = lambda _: None
-        assert all(looked.whole for looked in await lab.look_at("t", "u", sure=True))
+        assert all(lookup.whole for lookup in await lab.look_up_tokens("t", "u", sure=True))
 
     run_in_virtual_time(main())
     assert "ended with an error: aioecs looks up ambiguous calls" in caplog.text
 
 
-# ----------------------------------------------------------------------------------- many doubts, with the real clocks
+# -------------------------------------------------------------------------- many ambiguous calls, with the real clocks
 
 
 @pytest.mark.parametrize(
@@ -780,7 +797,7 @@ def test_a_fault_of_our_own_leaves_nobody_waiting(caplog: pytest.LogCaptureFixtu
         pytest.param(1, 5000, False, 40, id="one that did not, beside five thousand others"),
     ],
 )
-def test_what_many_doubts_cost(count: int, others: int, acted: bool, at_most: int) -> None:
+def test_the_cost_of_many_ambiguous_calls(count: int, others: int, acted: bool, at_most: int) -> None:
     """Calls on fifty hosts that lose their answers at once, under the default clocks and the published read bucket."""
 
     async def main() -> None:
@@ -804,7 +821,7 @@ def test_what_many_doubts_cost(count: int, others: int, acted: bool, at_most: in
             calls.append(Call(core, record, request.replace(started_by=name), lab.reconciler))
             calls[-1].begin()
         began = core.now
-        await asyncio.gather(*(call.end_or() for call in calls))
+        await asyncio.gather(*(call.end_waiter() for call in calls))
         outcomes = {start.outcome for call in calls for start in call.record.starts()}
         assert outcomes == {Outcome.STARTED if acted else Outcome.UNKNOWN}
         assert len(lab.reads) <= at_most
@@ -823,7 +840,7 @@ SESSION = AioSession()  # which loads the service's model once for all clients
 async def served(
     *faults: Fault, timeouts: Timeouts, ecs: dict[str, Any] | None = None, **client: Any
 ) -> AsyncGenerator[tuple[LocalECS, aioecs.Client]]:
-    """Serve a local ECS, and open a client of it that rests shortly."""
+    """Serve a local ECS, and open a client of it with short backoffs."""
     async with LocalECS(faults=faults, **(ecs or {})) as local:
         access: dict[str, Any] = {
             **local.client_kwargs(),
@@ -835,7 +852,7 @@ async def served(
 
 
 async def outcome(client: aioecs.Client, request: StartTaskRequest, **more: Any) -> StartResult:
-    """Start one task, and say what came of it, however that is told."""
+    """Start one task, and return its outcome, however that is reported."""
     try:
         response = await client.start_task(request, **more)
     except aioecs.ECSError as error:
@@ -853,7 +870,7 @@ def request_on(instance: str, **more: Any) -> StartTaskRequest:
 
 
 @pytest.mark.parametrize("when", ["after", "before"])
-async def test_three_hundred_calls_in_doubt(when: Literal["after", "before"]) -> None:
+async def test_three_hundred_ambiguous_calls(when: Literal["after", "before"]) -> None:
     """On 50 hosts, with reads at 100 and then 20 a second, 300 lost answers are settled with at most 400 reads."""
     async with served(
         Fault("reset", when=when, times=300),
@@ -868,8 +885,8 @@ async def test_three_hundred_calls_in_doubt(when: Literal["after", "before"]) ->
         assert Counter(start.outcome for start in starts) == {
             Outcome.STARTED if when == "after" else Outcome.UNKNOWN: 300
         }
-        told = {start.task.task_arn for start in starts if start.task is not None}
-        assert told == {task.arn for task in truth.tasks()}
+        reported = {start.task.task_arn for start in starts if start.task is not None}
+        assert reported == {task.arn for task in truth.tasks()}
         assert truth.requests["ListTasks"] + truth.requests["DescribeTasks"] <= 400
 
 
@@ -917,8 +934,8 @@ async def test_a_task_that_has_stopped_when_it_is_looked_up(reading: str) -> Non
 
 
 @pytest.mark.parametrize("operation", ["ListTasks", "DescribeTasks"])
-async def test_a_role_that_may_not_look(operation: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Starts in doubt end as UNKNOWN at once, and the log says why, once."""
+async def test_a_role_that_may_not_look_up(operation: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Ambiguous starts end as UNKNOWN at once, and the log says why, once."""
     async with served(
         Fault("reset", when="after", times=5), timeouts=Timeouts(consistency=20), ecs={"denied": [operation]}
     ) as (local, client):
@@ -947,7 +964,7 @@ async def test_the_callers_own_mark() -> None:
 
 
 async def test_many_keys_are_looked_up_together() -> None:
-    """A hundred calls with keys of their own share their looks, before they send and when they come again."""
+    """A hundred calls with keys of their own share their lookups, before they send and when they come again."""
     async with served(timeouts=Timeouts(), ecs={"instances": 10}) as (local, client):
 
         async def start_all() -> list[str | None]:
@@ -965,8 +982,8 @@ async def test_many_keys_are_looked_up_together() -> None:
 
 
 def test_the_end_of_asyncio_run_while_looking() -> None:
-    """The loop ends while a start is being looked up: it is looked up there and then, and the hook hears of it."""
-    heard: list[tuple[tuple[StartResult, ...], str | None]] = []
+    """The loop ends while a start is being looked up: it is looked up at once, and the hook gets the outcome."""
+    received: list[tuple[tuple[StartResult, ...], str | None]] = []
     slow = Fault("delay", when="after", operation="ListTasks", seconds=5)
     with start_blocking_portal() as portal:
         ecs = LocalECS(faults=[Fault("reset", when="after"), slow])
@@ -974,7 +991,7 @@ def test_the_end_of_asyncio_run_while_looking() -> None:
 
             async def main() -> None:
                 access: dict[str, Any] = {**local.client_kwargs(), "on_cancel": "keep"}
-                client = aioecs.Client(on_settled=lambda starts, why: heard.append((starts, why)), **access)
+                client = aioecs.Client(on_settled=lambda starts, why: received.append((starts, why)), **access)
 
                 async def use() -> None:
                     async with client:
@@ -989,6 +1006,6 @@ def test_the_end_of_asyncio_run_while_looking() -> None:
             asyncio.run(main())
             assert time.monotonic() - began < 5, "the slow look was cut"
             (task,) = local.truth.tasks()
-    starts, reason = heard[0]
+    starts, reason = received[0]
     assert [(start.outcome, start.task and start.task.task_arn) for start in starts] == [(Outcome.STARTED, task.arn)]
     assert reason is not None

@@ -1,4 +1,4 @@
-"""stop_call: a StopTask goes through, and its cancelled caller is told what came of it."""
+"""stop_call: a StopTask is carried out, and its cancelled caller gets the outcome."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def saying(what: Attempt[Any]) -> HeldAttempt:
 
 @pytest.mark.parametrize("by", ["token", "natively"])
 @pytest.mark.parametrize("what", [Answered(STOPPED), Rejected(DENIED)], ids=["accepted", "refused"])
-def test_a_cancelled_caller_is_told_what_came_of_it(by: str, what: Attempt[Any]) -> None:
+def test_a_cancelled_caller_gets_the_outcome(by: str, what: Attempt[Any]) -> None:
     """It waits for the answer, which comes in time: the response, or the refusal as the cause."""
 
     async def main() -> None:
@@ -80,20 +80,20 @@ def test_an_answer_that_comes_too_late_is_logged(policy: Any, caplog: pytest.Log
             held.gate.set()
 
     run_in_virtual_time(main())
-    assert f"StopTask of {STOP.task} went through after its caller had left" in caplog.messages
+    assert f"StopTask of {STOP.task} succeeded after its caller had left" in caplog.messages
 
 
 def test_a_stop_that_was_not_begun_is_not_sent() -> None:
     """A token that fired before sends nothing."""
 
     async def main() -> None:
-        port = FakeTransport()
-        async with fake_client(port) as client:
+        transport = FakeTransport()
+        async with fake_client(transport) as client:
             token = CancelToken()
             token.cancel()
             with pytest.raises(CallCancelled, match="StopTask was not sent"):
                 await client.stop_task(STOP, token)
-        assert port.requests == []
+        assert transport.requests == []
 
     run_in_virtual_time(main())
 

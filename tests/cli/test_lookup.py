@@ -49,17 +49,29 @@ async def test_named_instances_are_not_looked_up(local: LocalECS, client: Client
 
 
 async def test_the_beginnings_of_ids(local: LocalECS, client: Client) -> None:
-    """They are made whole; one that begins several ids is refused, and one that begins none is left to ECS."""
+    """They are made whole; one that begins no id is refused."""
     arn, *_ = local.instance_arns
     begins = short(arn)[:10]
-    assert await find_instances(client, StartOptions(instances=(begins, "0123abcd"))) == (arn, "0123abcd")
-    assert await complete_task_ids(client, ["0123abcd"], None) == ["0123abcd"]
+    assert await find_instances(client, StartOptions(instances=(begins, "x" * 32))) == (arn, "x" * 32)
+    with pytest.raises(UsageError, match="no container instance of cluster default begins with 0123abcd"):
+        await find_instances(client, StartOptions(cluster="default", instances=("0123abcd",)))
+    with pytest.raises(UsageError, match="no task of cluster default begins with 0123abcd"):
+        await complete_task_ids(client, ["0123abcd"], None)
+    whole = ["arn:aws:ecs:us-east-1:123456789012:task/c/x", "0" * 32, "01234567-89ab-cdef-0123-456789abcdef"]
+    assert await complete_task_ids(client, whole, None) == whole
+
+
+@pytest.mark.parametrize("name", ["no task", "abc", "xyzw", "", "service/x"])
+async def test_what_names_no_task(client: Client, name: str) -> None:
+    """It is refused before anything is sent."""
+    with pytest.raises(UsageError, match=r"^TASK: expected an id, its beginning of 4 signs or more, or an ARN, not "):
+        await complete_task_ids(client, [name], None)
 
 
 def test_a_beginning_of_several_ids() -> None:
     """It is refused: which one is meant?"""
     with pytest.raises(UsageError, match="abcd begins the ids of 2 tasks: give more of it"):
-        complete_ids(["abcd"], ["t/abcd1", "t/abcd2"], "task")
+        complete_ids(["abcd"], ["t/abcd1", "t/abcd2"], "task of cluster c")
     assert complete_ids(["abcd1", "x", "abc"], ["t/abcd1", "t/abcd2"], "task") == ["t/abcd1", "x", "abc"]
 
 

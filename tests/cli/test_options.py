@@ -26,7 +26,7 @@ def test_pairs(words: list[str], read: tuple[tuple[str, str], ...]) -> None:
 
 
 @pytest.mark.parametrize("word", ["hunter2", "=hunter2", " =hunter2", ""])
-def test_a_bad_pair_is_told_by_its_place(word: str) -> None:
+def test_a_bad_pair_is_named_by_its_position(word: str) -> None:
     """A word that is no pair may be a secret: the error doesn't repeat it."""
     with pytest.raises(UsageError, match="--env needs NAME=VALUE, which number 2 of them is not") as refused:
         pairs(["A=1", word], "--env")
@@ -100,6 +100,6 @@ def test_policies_are_those_of_the_client() -> None:
         (InvalidRequest("task", "is required"), "TASK: is required"),
     ],
 )
-def test_a_rule_that_is_broken_is_told_by_its_option(error: InvalidRequest, message: str) -> None:
+def test_a_broken_rule_names_the_option(error: InvalidRequest, message: str) -> None:
     """As the user typed it, whichever part of the member breaks it."""
     assert str(refused_by(error, {"task": "TASK"})) == message

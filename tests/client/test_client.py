@@ -1,4 +1,4 @@
-"""client: its doors open once and close behind it; what it was made with reaches whoever acts on it."""
+"""client: it opens once, and its settings reach what uses them."""
 
 from __future__ import annotations
 
@@ -46,11 +46,84 @@ CLOCKS = Timeouts(call=60, settle=8, attempt=5, consistency=20, drain=12)
 
 
 @asynccontextmanager
-async def opened(port: FakeTransport, **settings: Any) -> AsyncIterator[Client]:
-    """Open a client whose doubts are looked up in vain."""
-    async with fake_client(port, **{"timeouts": CLOCKS, **settings}) as client:
+async def opened(transport: FakeTransport, **settings: Any) -> AsyncIterator[Client]:
+    """Open a client whose lookups find nothing."""
+    async with fake_client(transport, **{"timeouts": CLOCKS, **settings}) as client:
         client._preparer.reconcilers[None] = cast("Any", FakeReconciler())
         yield client
+
+
+# Opening and closing -------------------------------------------------------------------------------------------------
+
+
+async def test_opened_in_one_task_and_closed_in_another(local: LocalECS) -> None:
+    """As the containers of frameworks do; what it started meanwhile in others stands."""
+    client = Client(**local.client_kwargs())
+    assert await asyncio.create_task(client.aopen()) is client
+    request = StartTaskRequest(task_definition="demo", container_instances=[local.instance_arns[0]])
+    started_here = await asyncio.create_task(client.start_task(request))
+    await asyncio.create_task(client.aclose())
+    assert [task.arn for task in local.truth.running()] == [task.arn for task in started_here.tasks]
+    with pytest.raises(ClientStateError, match=r"this client is closed: use it inside .* `await client.aopen\(\)`"):
+        await client.start_task(request)
+
+
+async def test_opened_once_and_closed_any_number_of_times(local: LocalECS) -> None:
+    """A second opening is refused, also during the first; a second close does nothing."""
+    client = Client(**local.client_kwargs())
+    opening = asyncio.create_task(client.aopen())
+    await asyncio.sleep(0)
+    for call in (client.aopen, client.aclose):
+        with pytest.raises(ClientStateError, match="opening"):
+            await call()
+    await (await opening).aclose()
+    await client.aclose()
+    never = Client(**local.client_kwargs())
+    await never.aclose()
+    with pytest.raises(ClientStateError, match="closed"):
+        await never.aopen()
+
+
+def test_two_closes_at_once() -> None:
+    """Both return once what was in flight is answered."""
+
+    async def main() -> None:
+        held = HeldAttempt()
+        async with opened(FakeTransport(start_task=held)) as client:
+            starting = asyncio.create_task(client.start_task(make_request()))
+            await held.begun.wait()
+            closing = [asyncio.create_task(client.aclose()) for _ in range(2)]
+            await iterations(5)
+            assert not any(each.done() for each in closing)
+            with pytest.raises(ClientStateError, match="closing"):
+                await client.start_task(make_request())
+            held.gate.set()
+            await asyncio.gather(*closing)
+            assert len((await starting).tasks) == 1
+
+    run_in_virtual_time(main())
+
+
+async def test_another_loop_may_not_close_it(local: LocalECS) -> None:
+    """It says whose it is, and stays open."""
+    async with Client(**local.client_kwargs()) as client:
+        with pytest.raises(ClientStateError, match="another event loop"):
+            await asyncio.to_thread(asyncio.run, client.aclose())
+        await client.list_tasks()
+
+
+async def test_a_batch_is_opened_and_closed_likewise(local: LocalECS) -> None:
+    """It waits for its starts; a second close does nothing."""
+    async with Client(**local.client_kwargs()) as client:
+        batch = await client.batch(window=0.05).aopen()
+        request = StartTaskRequest(task_definition="demo", container_instances=[local.instance_arns[0]])
+        starting = asyncio.create_task(batch.start_task(request))
+        await asyncio.sleep(0.01)
+        await asyncio.create_task(batch.aclose())
+        assert len((await starting).tasks) == 1
+        await batch.aclose()
+        with pytest.raises(ClientStateError, match="closed"):
+            await batch.start_task(request)
 
 
 # What it is made with ------------------------------------------------------------------------------------------------
@@ -85,29 +158,29 @@ def test_what_contradicts_itself_is_refused_when_it_is_made() -> None:
         Client("us-east-1", session="default")
 
 
-async def test_its_settings_reach_who_acts_on_them() -> None:
-    """Clocks, retries, policies and the hook stand in the core; the token's tag and the pace with what prepares."""
+async def test_its_settings_reach_what_uses_them() -> None:
+    """Clocks, retries, policies and the hook are in the core; the token's tag and the rate limit in the preparer."""
 
-    def hear(starts: tuple[aioecs.StartResult, ...], why: str | None) -> None:
+    def receive(starts: tuple[aioecs.StartResult, ...], why: str | None) -> None:
         pass
 
     retries = Retries(max_attempts=2)
     settings: dict[str, Any] = {"retries": retries, "on_cancel": "keep", "max_in_flight": 7, "tag_tokens": True}
-    async with opened(FakeTransport(), **settings, on_settled=hear) as client:
+    async with opened(FakeTransport(), **settings, on_settled=receive) as client:
         core, preparer = client._core(), client._preparer
         assert (client.timeouts, core.timeouts, core.retries, core.on_cancel) == (CLOCKS, CLOCKS, retries, "keep")
         assert (core.concurrency.size, core.emit) == (7, None)
-        assert core.on_settled is hear
-        assert (preparer.tag_tokens, preparer.paced, preparer.region) == (True, False, "us-east-1")
+        assert core.on_settled is receive
+        assert (preparer.tag_tokens, preparer.rate_limited, preparer.region) == (True, False, "us-east-1")
         assert (core.start_limiter.rate, core.read_limiter.rate) == (math.inf, math.inf)
 
 
-async def test_it_is_paced_as_it_is_told() -> None:
+async def test_it_is_rate_limited_as_configured() -> None:
     """What is pinned is the bucket of the starts; where the endpoint is the caller's own, so are its Regions."""
     async with opened(FakeTransport(), pacing=Pacing(burst=3, rate=2), endpoint_url="http://fake") as client:
         core = client._core()
         assert (core.start_limiter.rate, core.read_limiter.rate) == (2, 20)
-        assert (client._preparer.paced, client._preparer.region) == (True, None)
+        assert (client._preparer.rate_limited, client._preparer.region) == (True, None)
 
 
 async def test_no_more_in_flight_than_connections() -> None:
@@ -116,22 +189,22 @@ async def test_no_more_in_flight_than_connections() -> None:
         assert client._core().concurrency.size == 3
 
 
-async def test_a_listener_hears_what_happens() -> None:
+async def test_a_listener_receives_the_events() -> None:
     """From the request's sending on; without one no event is made."""
-    heard: list[type] = []
-    async with opened(FakeTransport(), on_event=lambda event: heard.append(type(event))) as client:
+    received: list[type] = []
+    async with opened(FakeTransport(), on_event=lambda event: received.append(type(event))) as client:
         await client.start_task(make_request())
-    assert heard == [CallBegun, RequestSent, RequestAnswered, CallSettled, StartSettled]
+    assert received == [CallBegun, RequestSent, RequestAnswered, CallSettled, StartSettled]
 
 
 # Opening and closing -------------------------------------------------------------------------------------------------
 
 
 class Wire:
-    """What the client opens: a port that is told what to say, and whether it is open."""
+    """What the client opens: a transport with scripted answers, and whether it is open."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **says: Any) -> None:
-        self.port = FakeTransport(**says)
+        self.transport = FakeTransport(**says)
         self.open = False
         self.fails: BaseException | None = None
         self.slow: asyncio.Event | None = None
@@ -145,7 +218,7 @@ class Wire:
             raise self.fails
         self.open = True
         try:
-            yield self.port, "the raw client"
+            yield self.transport, "the raw client"
         finally:
             self.open = False
 
@@ -157,12 +230,12 @@ def a_client(**settings: Any) -> Client:
 
 @pytest.fixture
 def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
-    """Have nothing but a port that is told what to say."""
+    """Have only a transport with scripted answers."""
     return Wire(monkeypatch)
 
 
 async def test_it_is_used_while_it_is_open(wire: Wire) -> None:
-    """Before and after every door says that it isn't; its repr is a dashboard."""
+    """Every method refuses before and after; its repr is a dashboard."""
     client = a_client(max_in_flight=4)
 
     async def refused(state: str) -> None:
@@ -186,7 +259,7 @@ async def test_it_is_used_while_it_is_open(wire: Wire) -> None:
         assert repr(client) == f"<aioecs.Client open, {at}, 0/4 in flight, 0 waiting, 0 background tasks>"
     assert not wire.open
     await refused("closed")
-    assert wire.port.requests == []
+    assert wire.transport.requests == []
 
 
 async def test_it_is_entered_once(wire: Wire) -> None:
@@ -198,8 +271,6 @@ async def test_it_is_entered_once(wire: Wire) -> None:
         assert wire.open
     with pytest.raises(ClientStateError, match="this client is closed: make a new one"):
         await client.__aenter__()
-    with pytest.raises(ClientStateError, match="this client is closed"):
-        await client.__aexit__(None, None, None)
 
 
 async def test_it_may_be_left_in_another_task(wire: Wire) -> None:
@@ -243,7 +314,7 @@ async def test_an_error_in_the_block_goes_on(wire: Wire) -> None:
     assert not wire.open
 
 
-Heard = list[tuple[tuple[Outcome, ...], "str | None", float]]
+Settled = list[tuple[tuple[Outcome, ...], "str | None", float]]
 
 
 @pytest.mark.parametrize(
@@ -268,13 +339,13 @@ def test_leaving_waits_for_what_is_on_its_way(
     caplog.set_level(logging.INFO, "aioecs")
 
     async def main() -> None:
-        loop, held, heard = asyncio.get_running_loop(), HeldAttempt(), Heard()
+        loop, held, received = asyncio.get_running_loop(), HeldAttempt(), Settled()
         wire = Wire(monkeypatch, start_task=held)
 
-        def hear(starts: tuple[aioecs.StartResult, ...], why: str | None) -> None:
-            heard.append((tuple(start.outcome for start in starts), why, loop.time() - began))
+        def receive(starts: tuple[aioecs.StartResult, ...], why: str | None) -> None:
+            received.append((tuple(start.outcome for start in starts), why, loop.time() - began))
 
-        client = await a_client(on_settled=hear, on_cancel="keep").__aenter__()
+        client = await a_client(on_settled=receive, on_cancel="keep").__aenter__()
         token = CancelToken()
         start = asyncio.create_task(client.start_task(make_request(), token, on_cancel="abandon"))
         await held.begun.wait()
@@ -289,21 +360,21 @@ def test_leaving_waits_for_what_is_on_its_way(
         await asyncio.wait([leaving])
         assert leaving.cancelled() is (cancelled is not None)
         assert loop.time() - began == pytest.approx(took)
-        [(outcomes, why, after)] = heard
+        [(outcomes, why, after)] = received
         assert (outcomes, why) == ((outcome,), "bored")
         assert after == pytest.approx(took)
         assert not wire.open
 
     run_in_virtual_time(main())
-    [told] = [record.getMessage() for record in caplog.records if "token aioecs-" in record.getMessage()]
-    assert f"bored: 1 {outcome}" in told
+    [reported] = [record.getMessage() for record in caplog.records if "token aioecs-" in record.getMessage()]
+    assert f"bored: 1 {outcome}" in reported
 
 
 # One call ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_call_may_have_policies_of_its_own() -> None:
-    """Before the client's: what a cancel leaves behind, and what a doubt leads to."""
+    """Before the client's: what a cancel leaves behind, and what an ambiguous failure leads to."""
 
     async def main() -> None:
         held = HeldAttempt()
@@ -340,22 +411,22 @@ def test_a_call_may_have_policies_of_its_own() -> None:
 )
 async def test_what_a_call_can_t_be_given(given: dict[str, Any], named: str) -> None:
     """It is named, and nothing is sent."""
-    port = FakeTransport()
-    async with opened(port) as client:
+    transport = FakeTransport()
+    async with opened(transport) as client:
         with pytest.raises(InvalidRequest, match=named):
             await client.start_task(**{"request": make_request(), **given})
-    assert port.requests == []
+    assert transport.requests == []
 
 
 async def test_a_token_that_has_fired() -> None:
     """Nothing is sent, nor is the key taken."""
-    port, token = FakeTransport(), CancelToken()
+    transport, token = FakeTransport(), CancelToken()
     token.cancel("bored")
-    async with opened(port) as client:
+    async with opened(transport) as client:
         with pytest.raises(StartCancelled) as cancelled:
             await client.start_task(make_request(), token, idempotency_key="key")
         assert (cancelled.value.outcome, cancelled.value.reason) == (Outcome.NOT_SENT, "bored")
-        assert port.requests == []
+        assert transport.requests == []
         assert len(await tasks_of(client, "key")) == 1
 
 
@@ -369,21 +440,21 @@ def test_equal_keys_at_the_same_time_share_one_call() -> None:
 
     async def main() -> None:
         held = HeldAttempt()
-        port = FakeTransport(start_task=held)
-        async with opened(port) as client:
+        transport = FakeTransport(start_task=held)
+        async with opened(transport) as client:
             same = [asyncio.create_task(tasks_of(client, "key")) for _ in range(3)]
             other = asyncio.create_task(tasks_of(client, "other"))
             await held.begun.wait()
             await iterations(5)
             with pytest.raises(IdempotencyMismatch, match="in use for another request in this client"):
                 await tasks_of(client, "key", make_request(2))
-            assert len(port.requests) == 2
+            assert len(transport.requests) == 2
             held.gate.set()
             assert len({await each for each in same}) == 1
             await other
             await iterations(5)
             assert len(await tasks_of(client, "key", make_request(2))) == 2
-            assert len(port.requests) == 3
+            assert len(transport.requests) == 3
 
     run_in_virtual_time(main())
 
@@ -394,19 +465,19 @@ def test_a_withdrawn_call_of_its_key_is_waited_for(ends: bool) -> None:
 
     async def main() -> None:
         held, token = HeldAttempt(), CancelToken()
-        port = FakeTransport(start_task=held)
-        async with opened(port, timeouts=Timeouts(call=6, settle=1)) as client:
+        transport = FakeTransport(start_task=held)
+        async with opened(transport, timeouts=Timeouts(call=6, settle=1)) as client:
             first = asyncio.create_task(client.start_task(make_request(), token, idempotency_key="key"))
             await held.begun.wait()
             token.cancel()
             await asyncio.wait([first])
             second = asyncio.create_task(tasks_of(client, "key"))
             await asyncio.sleep(3 if ends else 7)
-            assert port.names() == ["StartTask"]
+            assert transport.names() == ["StartTask"]
             held.gate.set()
             await asyncio.wait([second])
             if ends:
-                assert port.names() == ["StartTask", "StopTask", "StartTask"]
+                assert transport.names() == ["StartTask", "StopTask", "StartTask"]
                 assert len(second.result()) == 1
             else:
                 assert isinstance(second.exception(), CallTimeout)
@@ -415,13 +486,13 @@ def test_a_withdrawn_call_of_its_key_is_waited_for(ends: bool) -> None:
     run_in_virtual_time(main())
 
 
-def test_of_a_crowd_each_is_told_what_its_own_came_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those who stand in line among them: served, refused, or cancelled there with what that means as the cause."""
+def test_of_many_callers_each_gets_its_own_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Queued callers among them: served, refused, or cancelled there with what that means as the cause."""
     monkeypatch.setattr(admission, "SPELL", 0.0)
 
     async def main() -> None:
-        port = FakeTransport()
-        async with opened(port) as client:
+        transport = FakeTransport()
+        async with opened(transport) as client:
             crowd = [asyncio.create_task(client.start_task(make_request())) for _ in range(40)]
             refused_ = asyncio.create_task(client.start_task(make_request(0)))
             cut = [asyncio.create_task(client.start_task(request)) for request in (make_request(2), make_request(0))]
@@ -438,7 +509,7 @@ def test_of_a_crowd_each_is_told_what_its_own_came_to(monkeypatch: pytest.Monkey
                     await each
                 causes.append(type(cancelled.value.__cause__))
             assert causes == [StartCancelled, InvalidRequest]
-            assert len(port.requests) == 40
+            assert len(transport.requests) == 40
 
     run_in_virtual_time(main())
 
@@ -450,15 +521,15 @@ def test_many_are_started_as_one_batch() -> None:
     """Equal ones together; under keys of their own apart, and looked up first. The client's policies hold for it."""
 
     async def main() -> None:
-        port = FakeTransport()
-        async with opened(port, on_cancel="keep") as client:
+        transport = FakeTransport()
+        async with opened(transport, on_cancel="keep") as client:
             report = await client.start_tasks([make_request()] * 20)
-            assert (len(report.started), len(port.requests)) == (20, 2)
+            assert (len(report.started), len(transport.requests)) == (20, 2)
             keyed = await client.start_tasks(
                 [make_request(group="a"), make_request(group="b")], idempotency_key=lambda one: str(one.group)
             )
             assert len(keyed.started) == 2
-            assert len({request.started_by for _, request in port.requests}) == 4
+            assert len({request.started_by for _, request in transport.requests}) == 4
             assert session_of(client.batch()).on_cancel == "keep"
             assert session_of(client.batch(on_cancel="abandon")).on_cancel == "abandon"
             assert session_of(client.batch(delivery="at_least_once")).delivery == "at_least_once"
@@ -467,7 +538,7 @@ def test_many_are_started_as_one_batch() -> None:
 
 
 def test_a_token_ends_them() -> None:
-    """What was on the wire is stopped, as the call has it, and the report tells of all that was drawn."""
+    """What was in flight is stopped, as the call has it, and the report has all that was drawn."""
 
     async def main() -> None:
         held, token = HeldAttempt(), CancelToken()
@@ -485,9 +556,9 @@ def test_a_token_ends_them() -> None:
 
 @pytest.mark.parametrize("wrong", [{"on_cancel": "maybe"}, {"delivery": "twice"}])
 async def test_a_policy_that_can_t_be(wrong: dict[str, Any]) -> None:
-    """It is named at every door, and nothing is sent."""
-    port = FakeTransport()
-    async with opened(port) as client:
+    """Every method names it, and nothing is sent."""
+    transport = FakeTransport()
+    async with opened(transport) as client:
         with pytest.raises(InvalidRequest, match=next(iter(wrong))):
             client.batch(**wrong)
         for ask in (
@@ -502,7 +573,7 @@ async def test_a_policy_that_can_t_be(wrong: dict[str, Any]) -> None:
         ):
             with pytest.raises(InvalidRequest, match="cancel_scope"):
                 await ask
-    assert port.requests == []
+    assert transport.requests == []
 
 
 def test_tasks_are_placed() -> None:
@@ -523,7 +594,7 @@ def test_tasks_are_placed() -> None:
 
 
 async def test_on_a_real_socket(client: Client, local: LocalECS) -> None:
-    """What the doors promise holds where ECS answers, too."""
+    """What the methods promise holds where ECS answers, too."""
     request = StartTaskRequest(task_definition="demo", container_instances=local.instance_arns)
     response = await client.start_task(request)
     assert isinstance(response, StartTaskResponse)

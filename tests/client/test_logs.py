@@ -48,6 +48,25 @@ async def test_following_a_task(logged: LocalECS, client: aioecs.Client, monkeyp
     assert again == [text for _, text in WRITTEN]
 
 
+async def test_following_many_tasks(logged: LocalECS, client: aioecs.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the first few, the streams of a group are read together; each line once and in order."""
+    for module in ("log_poller", "log_group"):
+        monkeypatch.setattr(f"aioecs._client.{module}.GRACE", 0.5)
+    monkeypatch.setattr("aioecs._client.log_poller.FEW", 1)
+    logged.faults.set([Fault("throttle", operation="FilterLogEvents", skip=1)])
+    report = await client.start_tasks([request(logged)] * 6)
+    texts: dict[str, list[str]] = {}
+
+    async def follow(arn: str) -> None:
+        texts[arn] = [line.text async for line in client.logs(arn, follow=True, container="main")]
+
+    async with anyio.create_task_group() as group:
+        for task in report.tasks:
+            group.start_soon(follow, task.arn)
+    assert texts == {task.arn: [text for _, text in WRITTEN] for task in report.tasks}
+    assert logged.truth.requests["FilterLogEvents"] >= 2
+
+
 async def test_several_containers(logged: LocalECS, client: aioecs.Client) -> None:
     """Each line says whose it is; one container can be read alone."""
     logged.engine.behaviour = attrs.evolve(logged.engine.behaviour, running_seconds=None, output=None)
@@ -65,11 +84,11 @@ async def test_the_last_lines_of_a_task_that_failed(logged: LocalECS, client: ai
     """They are in its result and its error, and in no message; a task that succeeded has none read."""
     result = await client.run(request(logged), log_lines=3)
     assert [line.text for line in result.log_tail] == ["line 7", "line 8", "line 9"]
-    with pytest.raises(TaskFailed) as told:
+    with pytest.raises(TaskFailed) as caught:
         result.raise_for_status()
-    assert told.value.log_tail == result.log_tail
-    assert "line 9" not in f"{told.value}{result!r}"
-    assert told.value.redacted().log_tail == ()
+    assert caught.value.log_tail == result.log_tail
+    assert "line 9" not in f"{caught.value}{result!r}"
+    assert caught.value.redacted().log_tail == ()
     assert (await client.run(request(logged), log_lines=0)).log_tail == ()
     logged.engine.behaviour = attrs.evolve(logged.engine.behaviour, exit_code=0)
     reads = logged.truth.requests["GetLogEvents"]
@@ -78,7 +97,7 @@ async def test_the_last_lines_of_a_task_that_failed(logged: LocalECS, client: ai
 
 
 async def test_a_log_that_may_not_be_read(logged: LocalECS, client: aioecs.Client) -> None:
-    """A result comes without it; who asks for the log itself is told."""
+    """A result comes without it; a caller that requests the log itself gets the error."""
     logged.engine.denied.add("GetLogEvents")
     result = await client.run(request(logged))
     assert (result.succeeded, result.log_tail) == (False, ())

@@ -46,7 +46,7 @@ STOP = StopTaskRequest(task="0" * 32)
 DENIED = Rejected(AccessDeniedException("no"))
 
 
-class Doors(Operations):
+class EntryPoints(Operations):
     """The operations over a core, and nothing else of a client."""
 
     def __init__(self, core: Core | None) -> None:
@@ -70,11 +70,11 @@ def answering(*script: Attempt[Any] | Shape) -> Handler:
 
 
 @asynccontextmanager
-async def doors(**says: Handler) -> AsyncIterator[tuple[Doors, FakeTransport]]:
-    """Open them; nothing is left in custody when they are left."""
-    port = FakeTransport(**says)
-    core = make_core(port)
-    yield Doors(core), port
+async def entry_points(**says: Handler) -> AsyncIterator[tuple[EntryPoints, FakeTransport]]:
+    """Open them; no background task is left when they are closed."""
+    transport = FakeTransport(**says)
+    core = make_core(transport)
+    yield EntryPoints(core), transport
     assert await core.background_tasks.drained(0)
 
 
@@ -85,9 +85,12 @@ def test_a_lost_answer_is_asked_for_again() -> None:
     """Stopping twice does no harm."""
 
     async def main() -> None:
-        async with doors(stop_task=answering(Lost(AnswerLost("reset")), aioecs.StopTaskResponse())) as (client, port):
+        async with entry_points(stop_task=answering(Lost(AnswerLost("reset")), aioecs.StopTaskResponse())) as (
+            client,
+            transport,
+        ):
             await client.stop_task(STOP)
-            assert port.names() == ["StopTask", "StopTask"]
+            assert transport.names() == ["StopTask", "StopTask"]
 
     run_in_virtual_time(main())
 
@@ -112,19 +115,22 @@ def test_any_number_is_described_a_hundred_a_call(count: int, calls: list[int]) 
 
     async def main() -> None:
         names = [f"{n:032}" for n in range(count)]
-        async with doors(describe_tasks=described, describe_container_instances=described) as (client, port):
+        async with entry_points(describe_tasks=described, describe_container_instances=described) as (
+            client,
+            transport,
+        ):
             tasks = await client.describe_tasks(DescribeTasksRequest(tasks=names, cluster="c"))
             assert [task.task_arn for task in tasks.tasks] == names[1::2]
             assert [failure.arn for failure in tasks.failures] == names[::2]
-            assert [len(request.tasks) for _, request in port.requests] == calls
-            assert {request.cluster for _, request in port.requests} == {"c"}
-            port.requests.clear()
+            assert [len(request.tasks) for _, request in transport.requests] == calls
+            assert {request.cluster for _, request in transport.requests} == {"c"}
+            transport.requests.clear()
             hosts = await client.describe_container_instances(
                 DescribeContainerInstancesRequest(container_instances=names)
             )
             assert [host.container_instance_arn for host in hosts.container_instances] == names[1::2]
             assert [failure.arn for failure in hosts.failures] == names[::2]
-            assert [len(request.container_instances) for _, request in port.requests] == calls
+            assert [len(request.container_instances) for _, request in transport.requests] == calls
 
     run_in_virtual_time(main())
 
@@ -134,12 +140,15 @@ def test_what_can_t_be_described_is_said_before_anything_is_sent(tasks: Any) -> 
     """The whole is checked first: a bad name among the last is no half a read."""
 
     async def main() -> None:
-        async with doors(describe_tasks=described, describe_container_instances=described) as (client, port):
+        async with entry_points(describe_tasks=described, describe_container_instances=described) as (
+            client,
+            transport,
+        ):
             with pytest.raises(InvalidRequest, match="tasks"):
                 await client.describe_tasks(DescribeTasksRequest(tasks=tasks))
             with pytest.raises(InvalidRequest, match="container_instances"):
                 await client.describe_container_instances(DescribeContainerInstancesRequest(container_instances=tasks))
-            assert port.requests == []
+            assert transport.requests == []
 
     run_in_virtual_time(main())
 
@@ -150,14 +159,14 @@ def test_lists_are_read_page_by_page() -> None:
     async def main() -> None:
         pages = [ListTasksResponse(task_arns=["a", "b"], next_token="t1"), ListTasksResponse(next_token="t2")]
         last = ListTasksResponse(task_arns=["c"])
-        async with doors(list_tasks=answering(*pages, last)) as (client, port):
+        async with entry_points(list_tasks=answering(*pages, last)) as (client, transport):
             listing = client.list_tasks(ListTasksRequest(family="f"))
-            assert port.requests == []
+            assert transport.requests == []
             assert await listing == ListTasksResponse(task_arns=["a", "b", "c"])
-            assert [request.next_token for _, request in port.requests] == [None, "t1", "t2"]
-            assert {request.family for _, request in port.requests} == {"f"}
-        async with doors(list_tasks=answering(*pages, last)) as (client, port):
-            seen = [(arn, len(port.requests)) async for arn in client.list_tasks()]
+            assert [request.next_token for _, request in transport.requests] == [None, "t1", "t2"]
+            assert {request.family for _, request in transport.requests} == {"f"}
+        async with entry_points(list_tasks=answering(*pages, last)) as (client, transport):
+            seen = [(arn, len(transport.requests)) async for arn in client.list_tasks()]
             assert seen == [("a", 1), ("b", 1), ("c", 3)]
 
     run_in_virtual_time(main())
@@ -168,10 +177,10 @@ def test_a_list_goes_on_from_a_token_that_it_is_given() -> None:
 
     async def main() -> None:
         answer = aioecs.ListContainerInstancesResponse(container_instance_arns=["i1"], next_token="")
-        async with doors(list_container_instances=answering(answer)) as (client, port):
+        async with entry_points(list_container_instances=answering(answer)) as (client, transport):
             request = ListContainerInstancesRequest(next_token="mine", status="DRAINING")
             assert (await client.list_container_instances(request)).container_instance_arns == ("i1",)
-            assert [request for _, request in port.requests] == [request]
+            assert [request for _, request in transport.requests] == [request]
 
     run_in_virtual_time(main())
 
@@ -181,7 +190,7 @@ def test_a_read_goes_with_its_caller() -> None:
 
     async def main() -> None:
         held = HeldAttempt()
-        async with doors(describe_tasks=held) as (client, _):
+        async with entry_points(describe_tasks=held) as (client, _):
             read = asyncio.create_task(client.describe_tasks(DescribeTasksRequest(tasks=["0" * 32])))
             await held.begun.wait()
             read.cancel()
@@ -202,7 +211,7 @@ def test_a_page_that_is_being_read_is_abandoned() -> None:
         async def say(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
             return pages.pop() if pages else await held(request, sent_marker)
 
-        async with doors(list_tasks=say) as (client, port):
+        async with entry_points(list_tasks=say) as (client, transport):
             token = aioecs.CancelToken()
             seen: list[str] = []
 
@@ -219,24 +228,24 @@ def test_a_page_that_is_being_read_is_abandoned() -> None:
             assert (seen, held.cancelled) == (["a"], True)
             with pytest.raises(aioecs.CallCancelled):
                 await client.list_tasks(ListTasksRequest(), token)
-            assert len(port.requests) == 2
+            assert len(transport.requests) == 2
 
     run_in_virtual_time(main())
 
 
 def test_a_crowd_goes_in_by_and_by(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All are served; of one that is cancelled in line nothing was sent."""
+    """All are served; of one that is cancelled while queued nothing was sent."""
     monkeypatch.setattr(admission, "SPELL", 0.0)
 
     async def main() -> None:
-        async with doors(stop_task=answering(aioecs.StopTaskResponse())) as (client, port):
+        async with entry_points(stop_task=answering(aioecs.StopTaskResponse())) as (client, transport):
             crowd = [asyncio.create_task(client.stop_task(STOP)) for _ in range(40)]
             await iterations(1)
             assert client._core().admission.waiting > 0
             crowd[-1].cancel()
             await asyncio.wait(crowd)
             assert [each.cancelled() for each in crowd] == [False] * 39 + [True]
-            assert len(port.requests) == 39
+            assert len(transport.requests) == 39
 
     run_in_virtual_time(main())
 
@@ -266,10 +275,10 @@ def test_what_comes_in_the_end_is_raised(operation: str) -> None:
 
     async def main() -> None:
         for what in (DENIED, NotSent(ConfigurationError("no credentials"))):
-            async with doors(**{operation: answering(what)}) as (client, port):
+            async with entry_points(**{operation: answering(what)}) as (client, transport):
                 with pytest.raises(type(what.error)):
                     await ASKED[operation](client, None)
-                assert len(port.requests) == 1
+                assert len(transport.requests) == 1
 
     run_in_virtual_time(main())
 
@@ -280,10 +289,10 @@ def test_a_request_of_another_kind(operation: str, given: Any) -> None:
     """It is named, and nothing is sent."""
 
     async def main() -> None:
-        async with doors() as (client, port):
+        async with entry_points() as (client, transport):
             with pytest.raises(InvalidRequest, match="request: a "):
                 await ASKED[operation](client, given)
-            assert port.requests == []
+            assert transport.requests == []
 
     run_in_virtual_time(main())
 
@@ -292,7 +301,7 @@ def test_a_request_of_another_kind(operation: str, given: Any) -> None:
 async def test_outside_of_an_open_client(operation: str) -> None:
     """Each says so when it is awaited."""
     with pytest.raises(ClientStateError, match="not open"):
-        await ASKED[operation](Doors(None), None)
+        await ASKED[operation](EntryPoints(None), None)
 
 
 def test_on_an_ecs() -> None:
@@ -306,8 +315,8 @@ def test_on_an_ecs() -> None:
             stopped = await client.stop_task(StopTaskRequest(task=arns[0]))
             assert stopped.task is not None
             assert stopped.task.task_arn == arns[0]
-            told = await client.describe_tasks(DescribeTasksRequest(tasks=[*arns, "0" * 32]))
-            assert (len(told.tasks), [failure.reason for failure in told.failures]) == (3, ["MISSING"])
+            reported = await client.describe_tasks(DescribeTasksRequest(tasks=[*arns, "0" * 32]))
+            assert (len(reported.tasks), [failure.reason for failure in reported.failures]) == (3, ["MISSING"])
             hosts = (await client.list_container_instances()).container_instance_arns
             seen = await client.describe_container_instances(
                 DescribeContainerInstancesRequest(container_instances=hosts)

@@ -11,7 +11,7 @@ from engine_transport import EngineSetup, engine_client, seconds_by_task
 from virtual_time import run_in_virtual_time
 
 import aioecs
-from aioecs import CancelToken, Outcome, StartTaskRequest, TaskEndCause
+from aioecs import CancelToken, Outcome, Run, StartTaskRequest, TaskEndCause
 from aioecs.errors import (
     ECSError,
     InvalidRequest,
@@ -110,10 +110,10 @@ def test_a_task_that_takes_too_long_may_go_on() -> None:
 
     async def work() -> None:
         async with engine_client() as world:
-            with pytest.raises(WaitTimeout, match="had not ended after 60 s, and goes on") as told:
+            with pytest.raises(WaitTimeout, match="had not ended after 60 s, and goes on") as caught:
                 await world.client.run(on_an_instance(world), timeout=60, on_timeout="keep")
             (task,) = tasks_of(world)
-            assert [start.task.task_arn for start in told.value.starts if start.task] == [task.arn]
+            assert [start.task.task_arn for start in caught.value.starts if start.task] == [task.arn]
             assert task.last_status == "RUNNING"
 
     run_in_virtual_time(work())
@@ -124,9 +124,9 @@ def test_a_stop_that_is_refused() -> None:
 
     async def work() -> None:
         async with engine_client(denied=("StopTask",)) as world:
-            with pytest.raises(WaitTimeout, match="could not be stopped") as told:
+            with pytest.raises(WaitTimeout, match="could not be stopped") as caught:
                 await world.client.run(on_an_instance(world), timeout=60)
-            assert told.value.starts[0].task is not None
+            assert caught.value.starts[0].task is not None
 
     run_in_virtual_time(work())
 
@@ -139,13 +139,13 @@ def test_a_token_that_fires(on_cancel: Any, outcome: Outcome) -> None:
         async with engine_client() as world:
             token = CancelToken()
             asyncio.get_running_loop().call_later(20.0, token.cancel, "enough")
-            with pytest.raises(StartCancelled, match="enough") as told:
+            with pytest.raises(StartCancelled, match="enough") as caught:
                 await world.client.run(on_an_instance(world), token, on_cancel=on_cancel)
-            (start,), (task,) = told.value.starts, tasks_of(world)
+            (start,), (task,) = caught.value.starts, tasks_of(world)
             assert start.task is not None
             assert (start.outcome, start.task.task_arn) == (outcome, task.arn)
             assert (task.last_status == "STOPPED") is (outcome is STOPPED)
-            assert told.value.source is token
+            assert caught.value.source is token
 
     run_in_virtual_time(work())
 
@@ -158,9 +158,9 @@ def test_a_cancelled_caller() -> None:
             running = asyncio.create_task(world.client.run(on_an_instance(world)))
             await asyncio.sleep(20)
             running.cancel()
-            with pytest.raises(asyncio.CancelledError) as told:
+            with pytest.raises(asyncio.CancelledError) as caught:
                 await running
-            error = find_start_error(told.value)
+            error = find_start_error(caught.value)
             assert error is not None
             assert [start.outcome for start in error.starts] == [STOPPED]
             assert [task.last_status for task in tasks_of(world)] == ["STOPPED"]
@@ -173,10 +173,10 @@ def test_a_cancel_while_it_is_being_stopped_late() -> None:
 
     async def work() -> None:
         async with engine_client(stopping_seconds=60.0) as world:
-            with pytest.raises(TimeoutError) as told:
+            with pytest.raises(TimeoutError) as caught:
                 async with asyncio.timeout(80):
                     await world.client.run(on_an_instance(world), timeout=60)
-            error = find_start_error(told.value)
+            error = find_start_error(caught.value)
             assert error is not None
             assert [start.outcome for start in error.starts] == [STOPPED]
 
@@ -189,10 +189,10 @@ def test_a_start_that_is_refused() -> None:
     async def work() -> None:
         async with engine_client() as world:
             request = on_an_instance(world).replace(container_instances=["0" * 32])
-            with pytest.raises(StartRefused, match="MISSING") as told:
+            with pytest.raises(StartRefused, match="MISSING") as caught:
                 await world.client.run(request)
-            assert [start.outcome for start in told.value.starts] == [Outcome.REFUSED]
-            assert [failure.reason for failure in told.value.failures] == ["MISSING"]
+            assert [start.outcome for start in caught.value.starts] == [Outcome.REFUSED]
+            assert [failure.reason for failure in caught.value.failures] == ["MISSING"]
 
     run_in_virtual_time(work())
 
@@ -202,9 +202,9 @@ def test_an_end_that_ecs_forgot() -> None:
 
     async def work() -> None:
         async with engine_client(describe_lag=10_000.0) as world:
-            with pytest.raises(ECSError) as told:
+            with pytest.raises(ECSError) as caught:
                 await world.client.run(on_an_instance(world))
-            assert [start.outcome for start in told.value.starts] == [STARTED]
+            assert [start.outcome for start in caught.value.starts] == [STARTED]
 
     run_in_virtual_time(work())
 
@@ -300,6 +300,28 @@ def test_no_more_at_once_than_asked() -> None:
     run_in_virtual_time(work())
 
 
+def test_each_of_many_as_it_ends(caplog: pytest.LogCaptureFixture) -> None:
+    """`on_run` gets each Run once, the first to end first; what it raises is logged and affects no run."""
+    seen: list[Run] = []
+
+    def on_run(run: Run) -> None:
+        seen.append(run)
+        if len(seen) == 1:
+            raise RuntimeError("not now")
+
+    async def work() -> None:
+        async with engine_client(running_seconds=seconds_by_task(9.0, 3.0)) as world:
+            requests = [on_an_instance(world), on_an_instance(world), on_an_instance(world, "none")]
+            report = await world.client.run_all(requests, on_run=on_run)
+            assert [run.error is None for run in seen] == [False, True, True]
+            assert {id(run) for run in seen} == {id(run) for run in report.runs}
+            with pytest.raises(InvalidRequest, match="on_run"):
+                await world.client.run_all([], on_run=work)  # type: ignore[arg-type]
+
+    run_in_virtual_time(work())
+    assert "on_run failed; the runs go on" in caplog.text
+
+
 def test_many_that_are_cancelled() -> None:
     """Every task is stopped, and the error has them all."""
 
@@ -307,9 +329,9 @@ def test_many_that_are_cancelled() -> None:
         async with engine_client() as world:
             token = CancelToken()
             asyncio.get_running_loop().call_later(20.0, token.cancel)
-            with pytest.raises(StartCancelled) as told:
+            with pytest.raises(StartCancelled) as caught:
                 await world.client.run_all([on_an_instance(world)] * 30, token)
-            assert [start.outcome for start in told.value.starts] == [STOPPED] * 30
+            assert [start.outcome for start in caught.value.starts] == [STOPPED] * 30
             assert {task.last_status for task in tasks_of(world)} == {"STOPPED"}
 
     run_in_virtual_time(work())
@@ -320,10 +342,10 @@ def test_a_cancelled_caller_of_many() -> None:
 
     async def work() -> None:
         async with engine_client() as world:
-            with pytest.raises(TimeoutError) as told:
+            with pytest.raises(TimeoutError) as caught:
                 async with asyncio.timeout(20):
                     await world.client.run_all([on_an_instance(world)] * 30)
-            error = find_start_error(told.value)
+            error = find_start_error(caught.value)
             assert error is not None
             assert [start.outcome for start in error.starts] == [STOPPED] * 30
 

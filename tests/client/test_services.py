@@ -11,6 +11,7 @@ from aiobotocore.config import AioConfig
 from raw_server import Exchange, RawServer
 
 import aioecs
+from aioecs._client.client import access_of
 from aioecs._client.services import asked, opened
 from aioecs.errors import ClientStateError
 from aioecs.testing import LocalECS
@@ -29,7 +30,9 @@ async def test_it_is_reached_as_ecs_is(local: LocalECS) -> None:
     access: dict[str, Any] = {**local.client_kwargs()}
     async with RawServer(answered) as server, aioecs.Client(**access) as client:
         for region in (None, "eu-central-1"):
-            async with opened(client, "sqs", config=CONFIG, endpoint_url=server.url, region_name=region) as sqs:
+            async with opened(
+                access_of(client), "sqs", config=CONFIG, endpoint_url=server.url, region_name=region
+            ) as sqs:
                 await asked(sqs, "receive_message", QueueUrl="q")
     for head, region in zip(server.heads, (access["region_name"], "eu-central-1"), strict=True):
         assert f"Credential={access['aws_access_key_id']}/" in head
@@ -44,7 +47,7 @@ async def test_it_has_the_client_s_profile(tmp_path: Path, monkeypatch: pytest.M
     async with (
         RawServer(answered) as server,
         aioecs.Client(profile_name="p", endpoint_url=local.endpoint_url) as client,
-        opened(client, "sqs", config=CONFIG, endpoint_url=server.url) as sqs,
+        opened(access_of(client), "sqs", config=CONFIG, endpoint_url=server.url) as sqs,
     ):
         await asked(sqs, "receive_message", QueueUrl="q")
     assert "Credential=from-p/" in server.heads[0]
@@ -63,7 +66,7 @@ async def test_nothing_of_it_is_logged(caplog: pytest.LogCaptureFixture, local: 
             aws_secret_access_key="canary-key",
             aws_session_token="canary-token",
         ) as client,
-        opened(client, "sqs", config=CONFIG, endpoint_url=server.url) as sqs,
+        opened(access_of(client), "sqs", config=CONFIG, endpoint_url=server.url) as sqs,
     ):
         await asked(sqs, "receive_message", QueueUrl="q")
         attributes = {"a": {"DataType": "String", "StringValue": "canary-attribute"}}
@@ -77,5 +80,5 @@ async def test_a_closed_client_reaches_nothing(local: LocalECS) -> None:
     """As it does itself."""
     access: dict[str, Any] = {**local.client_kwargs()}
     with pytest.raises(ClientStateError):
-        async with opened(aioecs.Client(**access), "sqs", config=CONFIG):
+        async with opened(access_of(aioecs.Client(**access)), "sqs", config=CONFIG):
             pass

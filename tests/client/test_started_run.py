@@ -66,10 +66,10 @@ def test_a_start(request_: Any, answer: Any, token: str) -> None:
 @pytest.mark.parametrize("kind", [StartTaskResponse, RunTaskResponse])
 def test_a_refusal(kind: Any) -> None:
     """It is an error with ECS's reasons."""
-    with pytest.raises(StartRefused, match="RESOURCE:CPU on i1") as told:
+    with pytest.raises(StartRefused, match="RESOURCE:CPU on i1") as caught:
         started_of(NAMED, kind(failures=[Failure(arn="x/i1", reason="RESOURCE:CPU")]))
-    assert [failure.reason for failure in told.value.failures] == ["RESOURCE:CPU"]
-    assert [start.outcome for start in told.value.starts] == [Outcome.REFUSED]
+    assert [failure.reason for failure in caught.value.failures] == ["RESOURCE:CPU"]
+    assert [start.outcome for start in caught.value.starts] == [Outcome.REFUSED]
 
 
 def test_an_answer_without_anything() -> None:

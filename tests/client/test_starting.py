@@ -13,7 +13,7 @@ from virtual_time import run_in_virtual_time
 
 import aioecs
 from aioecs import CancelToken, Outcome, Retries, RunTaskRequest, RunTaskResponse, StopTaskRequest, Task, Timeouts
-from aioecs._logic.calls.token import CLIENT_TOKEN_LIVES
+from aioecs._logic.calls.token import CLIENT_TOKEN_KNOWN
 from aioecs._model.attempt import Answered, Attempt
 from aioecs._transport.transport import SentMarker
 from aioecs.testing import Fault, LocalECS
@@ -64,7 +64,7 @@ async def test_a_lost_answer_is_asked_for_with_the_same_client_token(when: Any) 
 
 
 async def test_what_can_t_be_placed_is_a_failure() -> None:
-    """Some run and some don't: both are told, each start has its outcome, and `raise_for_failures` raises."""
+    """Some run and some don't: both are returned, each start has its outcome, and `raise_for_failures` raises."""
     async with LocalECS(instances=1, cpu=45, memory=10**6) as local, opened(local) as client:
         response = await client.run_task(RunTaskRequest(task_definition="demo", count=10))
         assert 0 < len(response.tasks) < 10
@@ -75,7 +75,7 @@ async def test_what_can_t_be_placed_is_a_failure() -> None:
         assert len(local.truth.tasks()) == len(response.tasks)
 
 
-async def test_the_rest_of_a_partial_answer_that_was_lost_is_refused() -> None:
+async def test_the_others_of_a_partial_answer_that_was_lost_are_refused() -> None:
     """ECS gives the same tasks for the token, and its reasons for the rest only once: no start stays ambiguous."""
     faults = [Fault("reset", when="after", operation="RunTask")]
     async with LocalECS(instances=1, cpu=45, memory=10**6, faults=faults) as local, opened(local) as client:
@@ -182,40 +182,42 @@ async def test_a_cancelled_run(policy: Any, by: str) -> None:
             source.cancel() if given is not None else call.cancel()
             with pytest.raises((aioecs.StartCancelled, asyncio.CancelledError)) as caught:
                 await call
-            told = aioecs.find_start_error(caught.value)
-            assert told is not None
+            reported = aioecs.find_start_error(caught.value)
+            assert reported is not None
             wanted = {"stop": Outcome.STOPPED, "keep": Outcome.STARTED, "abandon": Outcome.UNKNOWN}[policy]
-            assert [start.outcome for start in told.starts] == [wanted] * 3
+            assert [start.outcome for start in reported.starts] == [wanted] * 3
         running = {task.arn for task in local.truth.running()}
         if policy == "stop":
             assert not running
         else:
-            known = settled if policy == "abandon" else told.starts
+            known = settled if policy == "abandon" else reported.starts
             assert {start.task.task_arn for start in known if start.task} == running
 
 
 @pytest.mark.parametrize("answered", [True, False])
 def test_a_cancelled_run_task_loses_no_task(answered: bool) -> None:
-    """The error carries the tasks; where the answer comes later still, `on_settled` is told them."""
+    """The error carries the tasks; where the answer comes later still, `on_settled` gets them."""
     settled: list[aioecs.StartResult] = []
 
     async def main() -> None:
         held = HeldAttempt(ran)
-        port = FakeTransport(run_task=held)
-        async with fake_client(port, on_settled=lambda starts, _: settled.extend(starts), on_cancel="keep") as client:
+        transport = FakeTransport(run_task=held)
+        async with fake_client(
+            transport, on_settled=lambda starts, _: settled.extend(starts), on_cancel="keep"
+        ) as client:
             call = asyncio.create_task(client.run_task(DEMO))
             await held.begun.wait()
             call.cancel()
             asyncio.get_running_loop().call_later(1 if answered else 12, held.gate.set)
             with pytest.raises(asyncio.CancelledError) as caught:
                 await call
-            told = aioecs.find_start_error(caught.value)
-            assert told is not None
+            reported = aioecs.find_start_error(caught.value)
+            assert reported is not None
             assert not held.cancelled
-            arns = [task.task_arn for task in told.tasks]
+            arns = [task.task_arn for task in reported.tasks]
             assert arns == ([f"{TASK}{at}" for at in range(3)] if answered else [])
-            assert (told.outcome is Outcome.UNKNOWN) is not answered
-            assert all(start.token for start in told.starts)
+            assert (reported.outcome is Outcome.UNKNOWN) is not answered
+            assert all(start.token for start in reported.starts)
             await asyncio.sleep(5)
         assert len([start.task for start in settled if start.task]) == 3, "a cancelled task may never look at the cause"
 
@@ -226,17 +228,17 @@ def test_beyond_the_client_token_s_life_it_is_looked_up() -> None:
     """An ambiguous RunTask is sent again for an hour, and not beyond: ECS may have forgotten the token."""
 
     async def main() -> None:
-        port = FakeTransport(run_task=lost)
-        patient = Timeouts(call=3 * CLIENT_TOKEN_LIVES, consistency=CLIENT_TOKEN_LIVES)
+        transport = FakeTransport(run_task=lost)
+        patient = Timeouts(call=3 * CLIENT_TOKEN_KNOWN, consistency=CLIENT_TOKEN_KNOWN)
         often = Retries(max_attempts=10_000, initial_backoff=60, max_backoff=60)
-        async with fake_client(port, timeouts=patient, retries=often) as client:
+        async with fake_client(transport, timeouts=patient, retries=often) as client:
             with pytest.raises(aioecs.StartUnknown) as caught:
                 await client.run_task(DEMO)
             assert [start.outcome for start in caught.value.starts] == [Outcome.UNKNOWN] * 3
-        names = port.names()
-        assert len({request.client_token for name, request in port.requests if name == "RunTask"}) == 1
+        names = transport.names()
+        assert len({request.client_token for name, request in transport.requests if name == "RunTask"}) == 1
         last = max(at for at, name in enumerate(names) if name == "RunTask")
-        assert last >= CLIENT_TOKEN_LIVES / 60
+        assert last >= CLIENT_TOKEN_KNOWN / 60
         assert set(names[last + 1 :]) == {"ListTasks"}
 
     run_in_virtual_time(main())

@@ -44,7 +44,7 @@ def test_short(name: str, last: str) -> None:
     ],
 )
 def test_a_cluster(text: str, named: Named) -> None:
-    """A cluster's name tells itself; its ARN tells the partition, the Region and the account too."""
+    """A cluster's name gives only itself; its ARN gives the partition, the Region and the account too."""
     assert cluster_of(text, "cluster") == named
 
 
@@ -94,7 +94,7 @@ def test_no_cluster(text: str) -> None:
     ],
 )
 def test_an_instance(text: str, named: Named | None) -> None:
-    """An id tells nothing more, an ARN where it is; one of the old format has no cluster in it."""
+    """An id gives nothing more, an ARN where it is; one of the old format has no cluster in it."""
     assert instance(text, "container_instances[0]") == named
 
 
@@ -161,6 +161,6 @@ def test_a_task(text: str, named: Named) -> None:
 )
 def test_what_is_no_task(text: str) -> None:
     """Anything else is named as what it is not."""
-    with pytest.raises(InvalidRequest) as told:
+    with pytest.raises(InvalidRequest) as caught:
         task(text, "tasks[7]")
-    assert told.value.path == "tasks[7]"
+    assert caught.value.path == "tasks[7]"

@@ -1,4 +1,4 @@
-"""attempt: the four words in which the world tells what one attempt came to."""
+"""attempt: the four results of one attempt."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from aioecs._model.attempt import Answered, Attempt, Lost, NotSent, Rejected
 from aioecs.errors import AnswerLost, ClientException, ConnectionFailed
 
 
-def test_there_are_four_words() -> None:
+def test_there_are_four_results() -> None:
     """An attempt is answered, rejected, not sent or lost: there is no fifth, so a match over these is whole."""
-    words = {get_origin(kind) or kind for kind in get_args(Attempt)}
-    assert words == {Answered, Rejected, NotSent, Lost}
+    kinds = {get_origin(kind) or kind for kind in get_args(Attempt)}
+    assert kinds == {Answered, Rejected, NotSent, Lost}
 
 
 @pytest.mark.parametrize(
-    ("word", "error"),
+    ("kind", "error"),
     [(Rejected, ClientException("no")), (NotSent, ConnectionFailed("refused")), (Lost, AnswerLost("reset"))],
 )
-def test_all_but_an_answer_carry_an_error(word: type, error: Exception) -> None:
+def test_all_but_an_answer_carry_an_error(kind: type, error: Exception) -> None:
     """What is no answer says why, as an error that can be raised, and can't be changed."""
-    told = word(error)
-    assert told.error is error
+    reported = kind(error)
+    assert reported.error is error
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        told.error = None
+        reported.error = None
 
 
 def test_an_answer_carries_the_request_id() -> None:

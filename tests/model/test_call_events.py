@@ -27,6 +27,9 @@ EXAMPLES: list[call_events.Event] = [
     call_events.CallAmbiguous(call=1, error="AnswerLost"),
     call_events.LookupCompleted(call=1, found=1, whole=False, error="AccessDeniedException"),
     call_events.TaskAdopted(call=1, task_arns=("task/1",)),
+    call_events.StopSettled(task="task/1", cluster=None, error=None, seconds=0.1),
+    call_events.WaitSettled(goal="STOPPED", tasks=("task/1",), error="WaitTimeout", seconds=30.0),
+    call_events.JobAttempted(queue="q", message_id="m", outcome="started", task_arns=("task/1",), seconds=0.2),
     call_events.CallSettled(call=1, token="t-1", outcomes=(Outcome.STARTED,), task_arns=("task/1",), withdrawn=None),
     call_events.StartSettled(outcome=Outcome.STARTED, container_instance="i-1", token="t-1", task_arn="task/1"),
 ]
@@ -53,7 +56,7 @@ def test_public(event: call_events.Event) -> None:
 
 @each
 def test_frozen_and_slotted(event: call_events.Event) -> None:
-    """Nobody who hears it changes what the next one hears, and it bears nothing else."""
+    """A listener can't change what the next one receives, and it holds nothing else."""
     field = attrs.fields(type(event))[0].name
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         setattr(event, field, None)
@@ -62,7 +65,7 @@ def test_frozen_and_slotted(event: call_events.Event) -> None:
 
 @each
 def test_a_value(event: call_events.Event) -> None:
-    """Equal ones are equal, and it may travel to a listener in another process."""
+    """Equal ones are equal, and it may be sent to a listener in another process."""
     assert copy.copy(event) == event
     assert pickle.loads(pickle.dumps(event)) == event  # noqa: S301 our own
 

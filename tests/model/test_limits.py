@@ -273,7 +273,7 @@ BEYOND = [(key, *broken, rule) for key, _, refused, rule in EDGES for broken in 
 
 
 def is_warned_of(key: tuple[type[Shape], str], found: Any) -> bool:
-    """Tell what is no more than a warning: nothing at all, or less than nothing, never is."""
+    """Warn of it only: nothing at all, or less than nothing, is refused."""
     return key in SOFT and found > 0
 
 
@@ -329,7 +329,7 @@ def test_requests_to_be_split_need_an_instance_and_keep_the_other_limits() -> No
         ([INSTANCE.replace("eu-west-1", "us-east-1")], False),
     ],
 )
-def test_whether_the_instances_fit_is_told_by_themselves(instances: Any, fit: bool) -> None:
+def test_whether_the_instances_fit_depends_on_them_alone(instances: Any, fit: bool) -> None:
     """Of any number, each an id or an ARN of the cluster, where the client goes; the rest isn't looked at."""
     assert fits(starting(cluster=CLUSTER, container_instances=instances, tags=17), "eu-west-1", "aws") is fit
 
@@ -515,8 +515,8 @@ def test_a_new_filesystem_is_sent() -> None:
 def overrides_of(length: int, filler: str = "x") -> StartTaskRequest:
     """Make a request whose overrides are so many characters of compact JSON."""
     empty = with_container(environment=[KeyValuePair(name="KEY", value="")])
-    rest = length - len(json.dumps(to_plain(empty)["overrides"], separators=(",", ":")))
-    return with_container(environment=[KeyValuePair(name="KEY", value=filler * rest)])
+    remaining = length - len(json.dumps(to_plain(empty)["overrides"], separators=(",", ":")))
+    return with_container(environment=[KeyValuePair(name="KEY", value=filler * remaining)])
 
 
 def test_overrides_of_8192_characters() -> None:
@@ -540,7 +540,7 @@ def test_unknown_members_count() -> None:
 
 
 def test_elastic_inference_warns() -> None:
-    """The deprecated member is there, and whoever uses it hears that it is closed to new customers."""
+    """The deprecated member is there, and whoever uses it gets a warning that it is closed to new customers."""
     inference = [InferenceAcceleratorOverride(device_name="a", device_type="eia2.medium")]
     with pytest.warns(DeprecationWarning, match="Elastic Inference is closed to new customers"):
         check(overriding(inference_accelerator_overrides=inference))
@@ -598,7 +598,7 @@ def test_no_tag(tag: Tag, member: str, rule: str, found: str) -> None:
     ],
 )
 def test_a_key_twice(request_: Shape, path: str) -> None:
-    """Each key stands once; case tells keys apart."""
+    """Each key once; keys that differ in case are different."""
     error = refusal(request_)
     assert (error.path, error.rule, error.found) == (path, "each key once", "'a'")
 
@@ -692,7 +692,7 @@ def test_what_extra_holds() -> None:
 
 @pytest.mark.parametrize("cluster", [None, "default", "render", CLUSTER])
 def test_an_instance_by_its_id_is_of_any_cluster(cluster: str | None) -> None:
-    """An id alone doesn't tell where it is, so it is left to ECS."""
+    """An id alone doesn't say where it is, so it is left to ECS."""
     check(starting(cluster=cluster, container_instances=["0a1b", "0a1b"]), region="eu-west-1", partition="aws")
 
 

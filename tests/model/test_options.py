@@ -11,7 +11,7 @@ from aioecs._model.options import Delivery, OnCancel, Retries, Timeouts, choice,
 from aioecs.errors import InvalidRequest
 
 CLOCKS = [field.name for field in attrs.fields(Timeouts)]
-RESTS = ["initial_backoff", "max_backoff"]
+BACKOFFS = ["initial_backoff", "max_backoff"]
 
 
 def test_the_defaults_are_the_documented_ones() -> None:
@@ -21,14 +21,18 @@ def test_the_defaults_are_the_documented_ones() -> None:
 
 
 @pytest.mark.parametrize("given", [0, 0.0, 0.25, 3, 10**6])
-@pytest.mark.parametrize(("kind", "name"), [(Timeouts, each) for each in CLOCKS] + [(Retries, each) for each in RESTS])
+@pytest.mark.parametrize(
+    ("kind", "name"), [(Timeouts, each) for each in CLOCKS] + [(Retries, each) for each in BACKOFFS]
+)
 def test_seconds(kind: type[Any], name: str, given: float) -> None:
     """Any number of seconds from nothing on will do."""
     assert getattr(kind(**{name: given}), name) == given
 
 
 @pytest.mark.parametrize("given", [-1, -0.001, float("inf"), float("nan"), True, "3", None])
-@pytest.mark.parametrize(("kind", "name"), [(Timeouts, each) for each in CLOCKS] + [(Retries, each) for each in RESTS])
+@pytest.mark.parametrize(
+    ("kind", "name"), [(Timeouts, each) for each in CLOCKS] + [(Retries, each) for each in BACKOFFS]
+)
 def test_no_seconds(kind: type[Any], name: str, given: Any) -> None:
     """What is no finite number of seconds is refused by name."""
     with pytest.raises(InvalidRequest) as caught:
@@ -68,13 +72,13 @@ def test_settings_are_frozen(value: Any) -> None:
     ],
 )
 def test_a_choice(given: str, of: Any) -> None:
-    """Each word of a policy is taken as it stands."""
+    """Each value of a policy is accepted."""
     assert choice(given, of, "policy") == given
 
 
 @pytest.mark.parametrize("given", ["Stop", "", None, True, "at_most_once"])
 def test_no_choice(given: Any) -> None:
-    """Another word is refused, and the ones to choose from are named."""
+    """Another value is refused, and the valid ones are named."""
     with pytest.raises(InvalidRequest) as caught:
         choice(given, OnCancel, "on_cancel")
     assert str(caught.value) == f"on_cancel: one of stop, keep, abandon, not {given!r}"
@@ -93,7 +97,7 @@ class Listener:
     """What may be called, and is no function."""
 
     def __call__(self, _: object) -> None:
-        """Hear it."""
+        """Receive it."""
 
 
 @pytest.mark.parametrize("given", [None, print, [].append, Listener(), lambda _: None])
@@ -103,7 +107,7 @@ def test_a_plain_function(given: Any) -> None:
 
 
 async def later(_: object) -> None:
-    """Hear it, once somebody awaits it."""
+    """Receive it, once it is awaited."""
 
 
 @pytest.mark.parametrize(("given", "kind"), [("print", "str"), (7, "int"), (later, "function")])

@@ -43,7 +43,7 @@ def test_spread_is_by_instance_or_by_an_attribute(by: str, attribute: str | None
 
 @pytest.mark.parametrize("given", ["", "attribute:", "rack one", "räck", "a" * 129, "a:b", "rack\n", None, 7, b"rack"])
 def test_what_is_no_attribute_is_refused_by_name(given: Any) -> None:
-    """ECS's rule for an attribute's name is told."""
+    """ECS's rule for an attribute's name is in the error."""
     assert refusal(Spread, given) == (
         f"Spread.by: instanceId, or the name of an attribute (1 to 128 letters, digits and - _ . / \\), not {given!r}"
     )
@@ -70,7 +70,7 @@ def test_an_expression_is_text(given: Any) -> None:
 
 
 def test_an_expression_has_two_thousand_characters_at_most() -> None:
-    """The limit of the service model holds, and the length that was given is told."""
+    """The limit of the service model holds, and the length that was passed is in the error."""
     assert len(MemberOf("x" * 2000).expression) == 2000
     assert refusal(MemberOf, "x" * 2001) == "MemberOf.expression: at most 2000 characters, not 2001"
 

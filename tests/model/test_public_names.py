@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import pydoc
+import subprocess
+import sys
 
 import attrs
 import pytest
@@ -33,6 +35,36 @@ def test_what_is_not_ours_is_left_alone() -> None:
     assert int.__module__ == "builtins"
 
 
+@pytest.mark.parametrize(
+    ("code", "imported"),
+    [
+        ("import aioecs", False),
+        ("import aioecs; aioecs.__version__", False),
+        ("import aioecs; hasattr(aioecs, '__wrapped__')", False),
+        ("import aioecs; aioecs.Task.__module__ == 'aioecs.types' or 1 / 0", True),
+        ("from aioecs import types, Task; types.Task is Task or 1 / 0", True),
+        ("from aioecs import *; Client, task_result, is_retry_safe", True),
+        ("import aioecs; {'Client', 'types'} <= set(dir(aioecs)) or 1 / 0", True),
+        ("import aioecs; 'Client' in aioecs.__all__ or 1 / 0", True),
+        ("import aioecs._client.client, aioecs; aioecs.Client is aioecs._client.client.Client or 1 / 0", True),
+        ("import aioecs.types, aioecs; aioecs.types.Task.__module__ == 'aioecs.types' or 1 / 0", False),
+        ("import pickle; pickle.loads(pickle.dumps(pickle.loads(b'caioecs\\nTimeouts\\n.')))", True),
+    ],
+)
+def test_names_are_imported_when_the_first_is_needed(code: str, imported: bool) -> None:
+    """`import aioecs` alone costs next to nothing; any public name, `dir`, `*` or a pickle brings all of them."""
+    code = f"import sys; sys.argv.clear(); {code}; print('aioecs._exports' in sys.modules)"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{imported}\n"
+
+
+def test_what_a_test_replaces_stays_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asking for a name that doesn't exist doesn't put the others back."""
+    monkeypatch.setattr(aioecs, "Client", None)
+    assert not hasattr(aioecs, "no_such_name")
+    assert aioecs.Client is None
+
+
 def test_a_shape_that_is_not_at_the_top_level_is_pointed_to() -> None:
     """The error says where it is."""
     with pytest.raises(AttributeError, match=r"it is aioecs\.types\.TaskDefinition"):
@@ -50,7 +82,7 @@ def test_a_shape_that_is_not_at_the_top_level_is_pointed_to() -> None:
     ],
 )
 def test_help_shows_a_line_on_every_field(public: type, field: str, said: str) -> None:
-    """The strings under the fields are part of the docstring, under the class's own words."""
+    """The strings under the fields are part of the docstring, under the class's own text."""
     text = pydoc.plain(pydoc.render_doc(public))
     assert f"    {field}: " in text
     assert said in text

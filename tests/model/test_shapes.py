@@ -37,6 +37,7 @@ from aioecs._model import (
 )
 from aioecs._model.codec.shape import Shape, is_own, is_required, is_secret, wire_name
 from aioecs._model.shapes import enums
+from aioecs._model.shapes.definition import enums as definition_enums
 from aioecs._model.shapes.start_task_response import StartTaskResponse
 from aioecs.errors import InvalidRequest
 
@@ -60,7 +61,7 @@ SHAPES: dict[str, type[Shape]] = {
 ENUMS: dict[str, type[StrEnum]] = {
     name: value
     for name, value in EXPORTED.items()
-    if isinstance(value, type) and issubclass(value, StrEnum) and hasattr(enums, name)
+    if isinstance(value, type) and issubclass(value, StrEnum) and name in {**vars(enums), **vars(definition_enums)}
 }
 each_shape = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 each_enum = pytest.mark.parametrize("enum", ENUMS.values(), ids=ENUMS)
@@ -252,7 +253,7 @@ class TestAgainstTheModel:
 
     @pytest.mark.parametrize("name", sorted(set(ANSWERED) - set(ASKED)))
     def test_what_only_answers_hold_always_iterates(self, name: str) -> None:
-        """An answer's lists and maps are empty when absent; only a request tells absent from empty."""
+        """An answer's lists and maps are empty when absent; only a request distinguishes absent from empty."""
         if THEIRS[name]["type"] == "structure":
             value = SHAPES[name]()
             for member in held_in(SHAPES[name], "Sequence"):
@@ -261,7 +262,7 @@ class TestAgainstTheModel:
                 assert getattr(value, member) == {}
 
     @pytest.mark.parametrize("name", sorted(name for name in ASKED if name in SHAPES))
-    def test_what_requests_hold_tells_absent_from_empty(self, name: str) -> None:
+    def test_requests_distinguish_absent_from_empty(self, name: str) -> None:
         """A request's lists are None when left out, and so not sent."""
         value = made(SHAPES[name])
         for member in held_in(SHAPES[name], "Sequence"):
@@ -273,7 +274,7 @@ class TestAgainstTheModel:
 
 
 def _is_sensitive(shape: Mapping[str, Any]) -> bool:
-    """Tell whether a scalar or list is sensitive; a structure answers for its own members."""
+    """Return whether a scalar or list is sensitive; a structure answers for its own members."""
     return bool(shape.get("sensitive")) and shape["type"] != "structure"
 
 
@@ -403,8 +404,9 @@ class TestEnums:
     """The enums are open string enums."""
 
     def test_all_are_exported(self) -> None:
-        """What the module holds is what the package gives."""
-        assert {name: enum for name, enum in vars(enums).items() if inspect.isclass(enum)} == {
+        """What the two modules hold is what the package exports."""
+        defined = {**vars(enums), **vars(definition_enums)}
+        assert {name: enum for name, enum in defined.items() if inspect.isclass(enum)} == {
             **ENUMS,
             "StrEnum": StrEnum,
         }
@@ -413,9 +415,9 @@ class TestEnums:
     def test_members_are_strings(self, enum: type[StrEnum]) -> None:
         """A member equals its value, and its name is the value's in capitals."""
         for member in enum:
-            words = member.value if member.value.isupper() else re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", member.value)
+            spelled = member.value if member.value.isupper() else re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", member.value)
             assert member == member.value
-            assert member.name == words.replace("-", "_").upper()
+            assert member.name == spelled.replace("-", "_").upper()
 
     def test_values_are_open(self) -> None:
         """A plain string does as well as a member, one that is not known here among them."""

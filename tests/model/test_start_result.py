@@ -52,7 +52,7 @@ def test_starts_are_equal_whatever_their_errors() -> None:
 
 
 def test_a_start_is_frozen() -> None:
-    """What came of a start can't be changed by whoever hears of it."""
+    """A result can't be changed by whoever receives it."""
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         START.outcome = Outcome.STARTED  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
 

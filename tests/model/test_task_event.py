@@ -42,7 +42,7 @@ def with_detail(**members: Any) -> dict[str, Any]:
     return {**EVENT, "detail": {name: held for name, held in detail.items() if held is not None}}
 
 
-def test_an_event_tells_a_task() -> None:
+def test_an_event_describes_a_task() -> None:
     """Its cluster, its id, and the task as it has become; ISO times are moments, unknown members are kept."""
     change = read_event(EVENT)
     assert change is not None
@@ -137,17 +137,17 @@ def test_other_events_are_passed_over(event: dict[str, Any]) -> None:
     ],
 )  # fmt: skip
 def test_rubbish_is_named(event: Any, path: str, rule: str) -> None:
-    """The error tells the member and the rule."""
-    with pytest.raises(InvalidRequest) as told:
+    """The error names the member and the rule."""
+    with pytest.raises(InvalidRequest) as caught:
         read_event(event)
-    assert (told.value.path, told.value.rule) == (path, rule)
+    assert (caught.value.path, caught.value.rule) == (path, rule)
 
 
 def test_rubbish_is_not_repeated() -> None:
     """What stands in the wrong place is named by its type, for it may be a secret."""
-    with pytest.raises(InvalidRequest) as told:
+    with pytest.raises(InvalidRequest) as caught:
         read_event(with_detail(version=SECRET))
-    assert SECRET not in str(told.value)
+    assert SECRET not in str(caught.value)
 
 
 @pytest.mark.parametrize("version", [2**53 + 1, 10**18])
@@ -158,7 +158,7 @@ def test_a_version_that_counts_nothing(version: int) -> None:
 
 
 def test_where_its_task_is() -> None:
-    """The ARN tells, else the event; another Region or account than the client's is refused, one not known is not."""
+    """The ARN decides, else the event; another Region or account than the client's is refused, not an unknown one."""
     change = read_event(EVENT)
     assert change is not None
     assert (change.region, change.account) == ("eu-west-1", "123456789012")

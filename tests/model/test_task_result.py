@@ -41,7 +41,7 @@ def test_a_success_is_returned() -> None:
 
 @pytest.mark.parametrize(("succeeded", "verb"), [(False, "failed"), (None, "may have failed")])
 def test_what_did_not_succeed_is_raised(succeeded: bool | None, verb: str) -> None:
-    """A failure, and what can't be known: the error tells all that is known, and survives a pickle."""
+    """A failure, and what can't be known: the error has all that is known, and survives a pickle."""
     bad = result(succeeded, exit_code=3, cause=TaskEndCause.EXITED)
     with pytest.raises(TaskFailed, match=f"^task 86f7 {verb}: of this$") as caught:
         bad.raise_for_status()

@@ -30,19 +30,19 @@ async def test_a_task_belongs_to_the_client_until_it_ends() -> None:
 
 
 @pytest.mark.parametrize(
-    ("heard", "error", "logged"),
+    ("awaited", "error", "logged"),
     [
-        (False, ValueError("oh"), ["a task of the client's ended with an error: some work"]),
+        (False, ValueError("oh"), ["a background task ended with an error: some work"]),
         (True, ValueError("oh"), []),
         (False, asyncio.CancelledError(), []),
         (True, asyncio.CancelledError(), []),
         (False, None, []),
     ],
 )
-async def test_an_error_that_nobody_hears_is_logged(
-    heard: bool, error: BaseException | None, logged: list[str], caplog: pytest.LogCaptureFixture
+async def test_an_error_that_no_caller_awaits_is_logged(
+    awaited: bool, error: BaseException | None, logged: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A cancel is no error, and a caller that is there to hear it is told by the task itself."""
+    """A cancel is no error, and a caller that awaits the task gets it from the task itself."""
     caplog.set_level(logging.DEBUG, "aioecs")
     background_tasks = BackgroundTasks()
 
@@ -50,12 +50,12 @@ async def test_an_error_that_nobody_hears_is_logged(
         if error is not None:
             raise error
 
-    task = background_tasks.own(work(), "some work", heard=heard)
+    task = background_tasks.own(work(), "some work", awaited=awaited)
     await asyncio.wait([task])
     await iterations(1)
     assert len(background_tasks) == 0
     assert [record.getMessage() for record in caplog.records if record.name == "aioecs"] == logged
-    if heard and isinstance(error, ValueError):
+    if awaited and isinstance(error, ValueError):
         assert task.exception() is error
 
 
@@ -66,7 +66,7 @@ async def test_an_error_that_nobody_hears_is_logged(
 def test_drained_waits_for_all_of_them_and_no_longer(
     lasts: tuple[float, ...], patience: float, drained: bool, took: float
 ) -> None:
-    """It tells whether they have ended; those that have not go on."""
+    """It says whether they have ended; those that have not go on."""
 
     async def main() -> None:
         background_tasks, loop = BackgroundTasks(), asyncio.get_running_loop()
@@ -117,15 +117,15 @@ async def test_a_callers_cancel_does_not_reach_them() -> None:
     assert await owned[0]
 
 
-@pytest.mark.parametrize("heard", [False, True])
-async def test_whoever_asked_hears_of_the_end(heard: bool) -> None:
-    """Once, when it is in custody no more, also of what was cancelled before its first step."""
+@pytest.mark.parametrize("awaited", [False, True])
+async def test_the_callback_is_called_at_the_end(awaited: bool) -> None:
+    """Once, when it has left the background tasks, also if it was cancelled before its first step."""
     background_tasks, ended = BackgroundTasks(), list[tuple[str, int]]()
 
     def note(task: asyncio.Task[None]) -> None:
         ended.append((task.get_name(), len(background_tasks)))
 
-    tasks = [background_tasks.own(asyncio.sleep(0), name, heard=heard, ended=note) for name in ("ran", "never ran")]
+    tasks = [background_tasks.own(asyncio.sleep(0), name, awaited=awaited, ended=note) for name in ("ran", "never ran")]
     tasks[1].cancel()
     await asyncio.wait(tasks)
     await iterations(1)

@@ -24,7 +24,7 @@ from aioecs._runtime.cancellation_monitor import CancellationMonitor
 from aioecs._runtime.token_subscription import subscriptions_here
 
 
-class Heard:
+class ReceivedReasons:
     """A callback that remembers the reasons it was called with."""
 
     def __init__(self) -> None:
@@ -35,8 +35,8 @@ class Heard:
 
 
 def sizes(token: CancelToken) -> tuple[int, int, int]:
-    """Count what a token holds on to: callbacks, who hears of deadlines, heirs."""
-    return len(token._callbacks), len(token._deadline_heard), len(token._heirs)
+    """Count what a token holds on to: callbacks, deadline callbacks, children."""
+    return len(token._callbacks), len(token._deadline_callbacks), len(token._children)
 
 
 # Cancelling ----------------------------------------------------------------------------------------------------------
@@ -61,7 +61,7 @@ def sizes(token: CancelToken) -> tuple[int, int, int]:
 def test_it_is_cancelled_once_and_for_good(
     steps: list[tuple[Any, ...]], cancelled: bool, reason: str | None, shown: str
 ) -> None:
-    """The first reason stands, a deadline that has passed counts, and its repr tells."""
+    """The first reason stands, a deadline that has passed counts, and its repr shows it."""
     token = CancelToken()
     for name, *arguments in steps:
         getattr(token, name)(*arguments)
@@ -88,35 +88,35 @@ def test_raise_if_cancelled_raises_what_a_call_would(reason: str | None, said: s
 
 def test_callbacks_are_called_once_with_the_reason_before_cancel_returns() -> None:
     """In order of registering; one that was added twice is called twice."""
-    token, heard = CancelToken(), Heard()
-    token.add_callback(heard)
-    token.add_callback(heard)
+    token, received = CancelToken(), ReceivedReasons()
+    token.add_callback(received)
+    token.add_callback(received)
     token.cancel("bored")
     token.cancel("again")
-    assert heard.reasons == ["bored", "bored"]
+    assert received.reasons == ["bored", "bored"]
 
 
 @pytest.mark.parametrize("how", ["cancel", "deadline"])
 def test_a_callback_added_to_a_cancelled_token_is_called_at_once(how: str) -> None:
-    """Whoever comes late hears it too, and leaves nothing behind."""
-    token, heard = CancelToken(), Heard()
+    """A late callback is called too, and leaves nothing behind."""
+    token, received = CancelToken(), ReceivedReasons()
     token.cancel("cancel") if how == "cancel" else token.cancel_after(0)
-    token.add_callback(heard)
-    assert heard.reasons == [how]
+    token.add_callback(received)
+    assert received.reasons == [how]
     assert sizes(token) == (0, 0, 0)
 
 
 def test_a_removed_callback_is_not_called() -> None:
     """One registration of those that are equal is taken back; one that isn't there is no error."""
-    token, heard, other = CancelToken(), Heard(), CancelToken()
-    token.remove_callback(heard)
+    token, received, other = CancelToken(), ReceivedReasons(), CancelToken()
+    token.remove_callback(received)
     token.add_callback(other.cancel)
-    token.add_callback(heard)
-    token.add_callback(heard)
-    token.remove_callback(heard)
+    token.add_callback(received)
+    token.add_callback(received)
+    token.remove_callback(received)
     token.cancel("bored")
-    token.remove_callback(heard)
-    assert heard.reasons == ["bored"]
+    token.remove_callback(received)
+    assert received.reasons == ["bored"]
     token, other = CancelToken(), CancelToken()
     token.add_callback(other.cancel)
     token.remove_callback(other.cancel)  # another bound method, equal to the first
@@ -126,15 +126,15 @@ def test_a_removed_callback_is_not_called() -> None:
 
 def test_a_callback_that_raises_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
     """What it raised is logged, and `cancel` doesn't raise."""
-    token, heard = CancelToken(), Heard()
+    token, received = CancelToken(), ReceivedReasons()
 
     def broken(reason: str | None) -> None:
         raise ValueError(f"no {reason}")
 
     token.add_callback(broken)
-    token.add_callback(heard)
+    token.add_callback(received)
     token.cancel("bored")
-    assert heard.reasons == ["bored"]
+    assert received.reasons == ["bored"]
     assert [(record.levelname, record.name) for record in caplog.records] == [("ERROR", "aioecs")]
     assert "no bored" in caplog.text
     token.add_callback(broken)
@@ -143,36 +143,36 @@ def test_a_callback_that_raises_does_not_stop_the_others(caplog: pytest.LogCaptu
 
 def test_callbacks_may_use_the_token_that_calls_them() -> None:
     """Cancelling, adding and removing from within a callback: each is still called once, and 2,000 don't recurse."""
-    token, heard, removed = CancelToken(), Heard(), Heard()
+    token, received, removed = CancelToken(), ReceivedReasons(), ReceivedReasons()
 
     def busy(reason: str | None) -> None:
         token.cancel("from within")
         token.remove_callback(removed)
-        token.add_callback(heard)
+        token.add_callback(received)
 
     for _ in range(2000):
         token.add_callback(busy)
     token.add_callback(removed)
     token.cancel("bored")
-    assert heard.reasons == ["bored"] * 2000
+    assert received.reasons == ["bored"] * 2000
     assert removed.reasons == []
     assert sizes(token) == (0, 0, 0)
 
 
 def test_what_a_keyboard_interrupt_left_uncalled_the_next_cancel_calls() -> None:
     """It goes through, since it is no error of a callback's; nobody who waits is lost by it."""
-    token, heard = CancelToken(), Heard()
+    token, received = CancelToken(), ReceivedReasons()
 
     def interrupted(reason: str | None) -> None:
         raise KeyboardInterrupt
 
     token.add_callback(interrupted)
-    token.add_callback(heard)
+    token.add_callback(received)
     with pytest.raises(KeyboardInterrupt):
         token.cancel("first")
-    assert (token.cancelled, heard.reasons) == (True, [])
+    assert (token.cancelled, received.reasons) == (True, [])
     token.cancel("second")
-    assert heard.reasons == ["first"]
+    assert received.reasons == ["first"]
 
 
 # Threads and signals -------------------------------------------------------------------------------------------------
@@ -181,12 +181,14 @@ def test_what_a_keyboard_interrupt_left_uncalled_the_next_cancel_calls() -> None
 def test_many_threads_may_cancel_and_register_at_once() -> None:
     """One reason stands, and every callback that stays registered is called once."""
     for _ in range(50):
-        token, heard, start = CancelToken(), Heard(), threading.Barrier(4)
+        token, received, start = CancelToken(), ReceivedReasons(), threading.Barrier(4)
 
-        def register(token: CancelToken = token, heard: Heard = heard, start: threading.Barrier = start) -> None:
+        def register(
+            token: CancelToken = token, received: ReceivedReasons = received, start: threading.Barrier = start
+        ) -> None:
             start.wait()
             for _ in range(100):
-                token.add_callback(heard)
+                token.add_callback(received)
 
         def cancel(token: CancelToken = token, start: threading.Barrier = start) -> None:
             start.wait()
@@ -198,7 +200,7 @@ def test_many_threads_may_cancel_and_register_at_once() -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        assert heard.reasons == [token.reason] * 200
+        assert received.reasons == [token.reason] * 200
         assert sizes(token) == (0, 0, 0)
 
 
@@ -216,8 +218,8 @@ def handled(number: signal.Signals, handler: Callable[[int, FrameType | None], N
 def test_a_signal_handler_may_cancel_at_any_moment() -> None:
     """An alarm goes off in the middle of registering, removing, linking and cancelling: nothing hangs or is lost."""
     for after in range(1, 60):
-        token, heard = CancelToken(), Heard()
-        token.add_callback(heard)
+        token, received = CancelToken(), ReceivedReasons()
+        token.add_callback(received)
 
         def ring(number: int, frame: FrameType | None, token: CancelToken = token) -> None:
             token.cancel("alarm")
@@ -226,7 +228,7 @@ def test_a_signal_handler_may_cancel_at_any_moment() -> None:
         with handled(signal.SIGALRM, ring):
             signal.setitimer(signal.ITIMER_REAL, after * 2e-5)
             while not token.cancelled:
-                extra = Heard()
+                extra = ReceivedReasons()
                 token.add_callback(extra)
                 token.cancel_after(60)
                 child = CancelToken.linked(token)
@@ -236,13 +238,13 @@ def test_a_signal_handler_may_cancel_at_any_moment() -> None:
             signal.setitimer(signal.ITIMER_REAL, after * 1e-6)
             token.cancel("again")
             late.cancel("late")
-        assert heard.reasons == ["alarm"]
+        assert received.reasons == ["alarm"]
         assert token.reason == "alarm"
 
 
 @contextmanager
 def interrupting(at: int, handler: Callable[[], None]) -> Iterator[list[bool]]:
-    """Run the handler before the n-th step of cancel_token's own code, as a signal would; tell whether it ran."""
+    """Run the handler before the n-th step of cancel_token's own code, as a signal would; return whether it ran."""
     steps, done = 0, [False]
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
@@ -257,7 +259,7 @@ def interrupting(at: int, handler: Callable[[], None]) -> Iterator[list[bool]]:
         return trace
 
     before = sys.gettrace()
-    # On 3.12 a tracer hears of opcodes only if some frame had asked for them when it was set.
+    # On 3.12 a tracer is called for opcodes only if some frame had requested them when it was set.
     sys._getframe().f_trace_opcodes = True
     sys.settrace(trace)
     try:
@@ -271,15 +273,15 @@ def _expire(token: CancelToken) -> bool:
     return token.cancelled
 
 
-OPERATIONS: dict[str, Callable[[CancelToken, Heard], object]] = {
-    "add_callback": lambda token, heard: token.add_callback(heard),
-    "remove_callback": lambda token, heard: token.remove_callback(Heard()),
-    "cancel": lambda token, heard: token.cancel("interrupted"),
-    "cancel_after": lambda token, heard: token.cancel_after(60),
-    "cancelled by deadline": lambda token, heard: _expire(token),
-    "linked": lambda token, heard: heard(CancelToken.linked(token, CancelToken()).reason),
-    "repr": lambda token, heard: repr(token),
-    "waiting": lambda token, heard: token.on_cancel_or_deadline(heard, lambda: None)(),
+OPERATIONS: dict[str, Callable[[CancelToken, ReceivedReasons], object]] = {
+    "add_callback": lambda token, received: token.add_callback(received),
+    "remove_callback": lambda token, received: token.remove_callback(ReceivedReasons()),
+    "cancel": lambda token, received: token.cancel("interrupted"),
+    "cancel_after": lambda token, received: token.cancel_after(60),
+    "cancelled by deadline": lambda token, received: _expire(token),
+    "linked": lambda token, received: received(CancelToken.linked(token, CancelToken()).reason),
+    "repr": lambda token, received: repr(token),
+    "waiting": lambda token, received: token._on_cancel_or_deadline(received, lambda: None)(),
 }
 
 
@@ -287,7 +289,7 @@ OPERATIONS: dict[str, Callable[[CancelToken, Heard], object]] = {
 def test_a_handler_may_cancel_between_any_two_steps(operation: str) -> None:
     """The token is cancelled when the handler's `cancel` returns, and each callback is called once, whatever it cut."""
     for at in range(5000):
-        token, first, heard = CancelToken(), Heard(), Heard()
+        token, first, received = CancelToken(), ReceivedReasons(), ReceivedReasons()
         token.add_callback(first)
         seen: list[bool] = []
 
@@ -296,14 +298,14 @@ def test_a_handler_may_cancel_between_any_two_steps(operation: str) -> None:
             seen.append(token.cancelled)
 
         with interrupting(at, handler) as done:
-            OPERATIONS[operation](token, heard)
+            OPERATIONS[operation](token, received)
         if not done[0]:
             break
         assert seen == [True]
         assert token.reason in ("handler", "interrupted", "deadline")
         assert first.reasons == [token.reason]
-        assert len(heard.reasons) <= 1
-        assert operation != "add_callback" or heard.reasons == [token.reason]
+        assert len(received.reasons) <= 1
+        assert operation != "add_callback" or received.reasons == [token.reason]
     else:
         raise AssertionError("the walk has no end")
     assert at > 3
@@ -311,10 +313,10 @@ def test_a_handler_may_cancel_between_any_two_steps(operation: str) -> None:
 
 @pytest.mark.parametrize(("handlers", "interrupted"), [(1.0, 60.0), (60.0, 1.0)])
 def test_a_handler_may_set_a_deadline_between_any_two_steps(handlers: float, interrupted: float) -> None:
-    """The earliest deadline counts, and whoever waits hears of it, whichever of the two came in the middle."""
+    """The earliest deadline counts, and a waiter gets it, whichever of the two came in the middle."""
     for at in range(5000):
         token, deadlines = CancelToken(), list[float]()
-        end = token.on_cancel_or_deadline(
+        end = token._on_cancel_or_deadline(
             lambda reason: None,
             lambda token=token, deadlines=deadlines: deadlines.append(token.deadline or 0),  # type: ignore[misc]
         )
@@ -405,7 +407,7 @@ def test_waiters_of_other_loops_are_woken_there() -> None:
 @pytest.mark.parametrize("collected", [False, True])
 def test_a_closed_loop_is_ignored(collected: bool) -> None:
     """It has nobody left to wake: cancel and deadline reach the others all the same."""
-    token, heard, woken = CancelToken(), Heard(), list[bool]()
+    token, received, woken = CancelToken(), ReceivedReasons(), list[bool]()
     loop: asyncio.AbstractEventLoop | None = asyncio.new_event_loop()
 
     async def enter() -> Any:
@@ -421,10 +423,10 @@ def test_a_closed_loop_is_ignored(collected: bool) -> None:
         loop = None
         gc.collect()
         assert gone() is None
-    token.add_callback(heard)
+    token.add_callback(received)
     token.cancel_after(60)
     token.cancel("late")
-    assert heard.reasons == ["late"]
+    assert received.reasons == ["late"]
     watching.__exit__(None, None, None)
     assert woken == []
     assert sizes(token) == (0, 0, 0)
@@ -473,8 +475,8 @@ def test_a_deadline_takes_one_timer_a_loop() -> None:
         timers: list[asyncio.TimerHandle] = []
         call_at = loop.call_at
 
-        def counted(when: float, callback: Callable[..., object], *rest: Any, **more: Any) -> asyncio.TimerHandle:
-            timers.append(call_at(when, callback, *rest, **more))
+        def counted(when: float, callback: Callable[..., object], *args: Any, **more: Any) -> asyncio.TimerHandle:
+            timers.append(call_at(when, callback, *args, **more))
             return timers[-1]
 
         loop.call_at = counted  # type: ignore[method-assign, assignment]
@@ -568,7 +570,7 @@ def test_a_chain_holds_through_a_middle_token_that_was_collected() -> None:
 def test_links_are_weak_both_ways() -> None:
     """Neither keeps the other, nor what the other holds."""
     parent = CancelToken()
-    held = Heard()
+    held = ReceivedReasons()
     parent.add_callback(held)
     child = CancelToken.linked(parent)
     watched = weakref.ref(child), weakref.ref(parent), weakref.ref(held)
@@ -584,7 +586,7 @@ def test_links_are_weak_both_ways() -> None:
 
 
 def test_a_child_that_dies_as_its_parent_is_cancelled_is_no_matter() -> None:
-    """Its place is empty by the time its turn comes."""
+    """Its place is empty by the time it would be called."""
     parent = CancelToken()
     children = [CancelToken.linked(parent)]
     parent.add_callback(lambda _: children.clear())
@@ -625,18 +627,18 @@ def test_a_deadline_that_is_set_as_heirs_and_waiters_go_is_no_matter() -> None:
     parent = CancelToken()
     child: list[CancelToken] = [CancelToken.linked(parent)]
     ends: list[Callable[[], None]] = []
-    heard: list[str] = []
+    received: list[str] = []
 
-    def hear_first() -> None:
-        heard.append("first")
+    def receive_first() -> None:
+        received.append("first")
         ends[1]()
         child.clear()
 
-    ends.append(parent.on_cancel_or_deadline(lambda _: None, hear_first))
-    ends.append(parent.on_cancel_or_deadline(lambda _: None, lambda: heard.append("second")))
-    parent._heirs[10**9] = weakref.ref(CancelToken())  # dead, and its finalizer not yet run
+    ends.append(parent._on_cancel_or_deadline(lambda _: None, receive_first))
+    ends.append(parent._on_cancel_or_deadline(lambda _: None, lambda: received.append("second")))
+    parent._children[10**9] = weakref.ref(CancelToken())  # dead, and its finalizer not yet run
     parent.cancel_after(60)
-    assert heard == ["first"]
+    assert received == ["first"]
     ends[0]()
 
 
@@ -645,20 +647,20 @@ def test_a_deadline_that_is_set_as_heirs_and_waiters_go_is_no_matter() -> None:
 
 def test_a_hundred_thousand_registrations_leave_nothing() -> None:
     """Added and removed, called, and linked: what a token holds is back to where it was, in no time to speak of."""
-    token, heard = CancelToken(), Heard()
+    token, received = CancelToken(), ReceivedReasons()
     began = time.process_time()
     for _ in range(100_000):
-        token.add_callback(heard)
-        token.remove_callback(heard)
+        token.add_callback(received)
+        token.remove_callback(received)
     for _ in range(20_000):
         CancelToken.linked(token)
     assert sizes(token) == (0, 0, 0)
     for _ in range(100_000):
-        token.add_callback(heard)
+        token.add_callback(received)
         token.cancel_after(60)
     assert len(token._deadlines) == 1
     token.cancel()
-    assert len(heard.reasons) == 100_000
+    assert len(received.reasons) == 100_000
     assert sizes(token) == (0, 0, 0)
     assert time.process_time() - began < 10
 
@@ -678,6 +680,6 @@ def test_nothing_is_logged_by_a_cancel(caplog: pytest.LogCaptureFixture) -> None
     """A cancel is no error."""
     caplog.set_level(logging.DEBUG, "aioecs")
     token = CancelToken()
-    token.add_callback(Heard())
+    token.add_callback(ReceivedReasons())
     token.cancel("bored")
     assert caplog.records == []

@@ -20,18 +20,21 @@ from aioecs._runtime.cancellation_monitor import (
     TICK,
     Cancellable,
     CancellationMonitor,
+    Source,
     expect,
     fired,
+    fired_part,
     reason_of,
     resolve,
+    source_of,
 )
 from aioecs._runtime.token_subscription import subscriptions_here
 
 NOT_FIRED = "not fired"
 
 
-async def wakes(source: Cancellable, within: float = 1.0) -> float | str:
-    """Watch a source, and tell after how many seconds it fired."""
+async def wakes(source: Source, within: float = 1.0) -> float | str:
+    """Watch a source, and return after how many seconds it fired."""
     loop = asyncio.get_running_loop()
     woken: asyncio.Future[None] = loop.create_future()
     began = loop.time()
@@ -48,9 +51,9 @@ class Timers:
         loop = asyncio.get_running_loop()
         call_at = loop.call_at
 
-        def counted(when: float, callback: Callable[..., object], *rest: Any, **more: Any) -> asyncio.TimerHandle:
+        def counted(when: float, callback: Callable[..., object], *args: Any, **more: Any) -> asyncio.TimerHandle:
             self.set += 1
-            return call_at(when, callback, *rest, **more)
+            return call_at(when, callback, *args, **more)
 
         loop.call_at = counted  # type: ignore[method-assign, assignment]
 
@@ -88,7 +91,7 @@ def test_what_has_fired() -> None:
     run_in_virtual_time(main())
 
 
-async def test_a_loop_has_one_hub() -> None:
+async def test_a_loop_has_one_monitor() -> None:
     """And another loop another one."""
     others: list[CancellationMonitor] = []
 
@@ -264,7 +267,7 @@ def test_a_task_groups_own_scope_fires() -> None:
     assert 0.2 <= took <= 0.2 + TICK + 1e-6
 
 
-def test_a_scope_of_a_finished_loop_tells_what_it_knows() -> None:
+def test_a_scope_of_a_finished_loop_can_still_be_read() -> None:
     """Cancelled there it has fired here; else its deadline is read on this loop's clock, and it may be cancelled."""
 
     async def make() -> list[anyio.CancelScope]:
@@ -289,7 +292,7 @@ def test_a_scope_of_a_finished_loop_tells_what_it_knows() -> None:
 # Ticking -------------------------------------------------------------------------------------------------------------
 
 
-def test_the_watcher_ticks_only_while_a_scope_is_watched() -> None:
+def test_the_monitor_ticks_only_while_a_scope_is_watched() -> None:
     """Once every tick, however many watch: none before, one timer at a time, and at most one more after the last."""
 
     async def main() -> None:
@@ -324,22 +327,22 @@ def test_a_scope_that_comes_between_two_ticks_adds_none() -> None:
 
 
 async def test_a_wake_that_raises_ends_neither_the_ticking_nor_the_others() -> None:
-    """It is the loop's to tell; the next tick wakes the rest."""
+    """The loop reports it; the next tick wakes the others."""
     monitor, scopes, woken = CancellationMonitor.here(), [anyio.CancelScope(), anyio.CancelScope()], asyncio.Event()
-    told: list[dict[str, Any]] = []
+    reported: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda _, context: told.append(context))
+    loop.set_exception_handler(lambda _, context: reported.append(context))
 
     def broken() -> None:
         raise ValueError("oh")
 
     with monitor.watch(scopes[1], woken.set), monitor.watch(scopes[0], broken):
         scopes[0].cancel()
-        while not told:
+        while not reported:
             await asyncio.sleep(0)
         scopes[1].cancel()
         await asyncio.wait_for(woken.wait(), 5)
-    assert [str(context["exception"]) for context in told] == ["oh"]
+    assert [str(context["exception"]) for context in reported] == ["oh"]
 
 
 @pytest.mark.parametrize("make", [anyio.CancelScope, CancelToken])
@@ -388,7 +391,7 @@ async def test_a_token_wakes_each_watch_once() -> None:
 
 
 async def test_a_token_that_fires_after_the_watch_wakes_nobody() -> None:
-    """Not even if the wake-up is on its way already."""
+    """Not even if the wake-up is scheduled already."""
     token, woken = CancelToken(), list[str]()
     async with watched(token, woken, "gone"):
         token.cancel()
@@ -467,7 +470,7 @@ def test_a_deadline_that_comes_as_the_last_watch_ends_sets_no_timer() -> None:
     assert woken == []
 
 
-def test_a_hub_does_not_keep_its_loop() -> None:
+def test_a_monitor_does_not_keep_its_loop_alive() -> None:
     """A loop that is over can be collected."""
     loop = VirtualTimeLoop()
 
@@ -480,3 +483,50 @@ def test_a_hub_does_not_keep_its_loop() -> None:
     del loop
     gc.collect()
     assert left() is None
+
+
+# Time limits ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_time_limit_fires_on_the_loop_s_clock() -> None:
+    """Not early by the clock's resolution, once, and with the reason `timeout`; its timer ends with the block."""
+
+    async def main() -> None:
+        limit = source_of(None, 0.5)
+        assert limit is not None
+        assert not fired(limit)
+        assert await wakes(limit) == pytest.approx(0.5, abs=1e-6)
+        assert fired(limit)
+        assert reason_of(limit) == "timeout"
+        with CancellationMonitor.here().watch(source_of(None, 60), pytest.fail):
+            pass
+        await asyncio.sleep(120)
+
+    run_in_virtual_time(main())
+
+
+async def test_without_a_timeout_the_source_is_the_scope_itself() -> None:
+    """None and infinity are no timeout."""
+    token = CancelToken()
+    assert source_of(token, None) is token
+    assert source_of(token, float("inf")) is token
+    assert source_of(None, None) is None
+
+
+def test_a_time_limit_fires_with_the_scope_or_token_beside_it() -> None:
+    """The first of the two fires it, and gives the reason."""
+
+    async def main() -> None:
+        token = CancelToken()
+        asyncio.get_running_loop().call_later(0.2, token.cancel, "enough")
+        limit = source_of(token, 0.5)
+        assert limit is not None
+        assert await wakes(limit) == pytest.approx(0.2)
+        assert fired_part(limit) is token
+        assert reason_of(limit) == "enough"
+        timed = source_of(anyio.move_on_after(30), 0.5)
+        assert timed is not None
+        assert await wakes(timed) == pytest.approx(0.5, abs=1e-6)
+        assert fired_part(timed) is timed
+
+    run_in_virtual_time(main())

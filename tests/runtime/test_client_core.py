@@ -50,7 +50,7 @@ def saying(*script: Attempt[Any]) -> Handler:
 
 def listing(core: Core, **more: Any) -> Awaitable[Answered[aioecs.ListTasksResponse]]:
     """Make the harmless call."""
-    return core.harmless(LIST_TASKS, aioecs.ListTasksRequest(), Priority.READ, **more)
+    return core.call_with_retries(LIST_TASKS, aioecs.ListTasksRequest(), Priority.READ, **more)
 
 
 @pytest.mark.parametrize(
@@ -73,11 +73,11 @@ def listing(core: Core, **more: Any) -> Awaitable[Answered[aioecs.ListTasksRespo
 def test_a_harmless_call_is_tried_while_that_may_help(
     script: list[Attempt[Any]], more: dict[str, Any], tries: int, took: float, raised: type[ECSError] | None
 ) -> None:
-    """Throttles count for nothing but time, a rest that doesn't fit is not begun, and the last error is raised."""
+    """Throttles cost only time, a backoff that doesn't fit is not begun, and the last error is raised."""
 
     async def main() -> None:
-        port = FakeTransport(list_tasks=saying(*script))
-        core = make_core(port)
+        transport = FakeTransport(list_tasks=saying(*script))
+        core = make_core(transport)
         began = core.now
         if raised is None:
             assert (await listing(core, **more)).answer.task_arns == ("one",)
@@ -85,7 +85,7 @@ def test_a_harmless_call_is_tried_while_that_may_help(
             with pytest.raises(raised):
                 await listing(core, **more)
         assert core.now - began == pytest.approx(took)
-        assert port.names() == ["ListTasks"] * tries
+        assert transport.names() == ["ListTasks"] * tries
         assert core.reads == tries
         assert core.throttled == (tries if script == [THROTTLED] else script[:tries].count(THROTTLED))
         assert core.concurrency.in_use == 0
@@ -93,7 +93,7 @@ def test_a_harmless_call_is_tried_while_that_may_help(
     run_in_virtual_time(main())
 
 
-def test_it_holds_a_slot_while_it_is_on_its_way_and_none_while_it_rests() -> None:
+def test_it_holds_a_slot_while_in_flight_and_none_while_it_backs_off() -> None:
     """And by default the clock of a call bounds it."""
 
     async def main() -> None:
@@ -122,8 +122,8 @@ def test_a_cancel_ends_it_at_once(moment: str) -> None:
     async def main() -> None:
         held = HeldAttempt()
         say = saying(THROTTLED) if moment == "resting" else held
-        port = FakeTransport(list_tasks=say)
-        core = make_core(port, size=1)
+        transport = FakeTransport(list_tasks=say)
+        core = make_core(transport, size=1)
         before = asyncio.ensure_future(listing(core)) if moment == "waiting" else None
         await iterations(2)
         task = asyncio.ensure_future(listing(core))
@@ -133,7 +133,7 @@ def test_a_cancel_ends_it_at_once(moment: str) -> None:
             await task
         assert core.concurrency.waiting == 0
         assert core.concurrency.in_use == (1 if before else 0)
-        assert port.names() == ["ListTasks"]
+        assert transport.names() == ["ListTasks"]
         if before:
             before.cancel()
 
@@ -159,16 +159,16 @@ async def test_its_time_is_the_loops() -> None:
     assert before <= core.now <= loop.time()
 
 
-async def test_what_takes_from_no_bucket_waits_for_no_turn() -> None:
-    """It goes out at once, however slow the paces are."""
+async def test_an_operation_without_a_bucket_waits_for_no_permit() -> None:
+    """It is sent at once, however slow the rate limiters are."""
     slow = SharedLimiter(FixedRate(1.0, 0.001))
     core = make_core(FakeTransport(describe_task_definition=saying(DESCRIBED)), start_limiter=slow, read_limiter=slow)
     request = aioecs.DescribeTaskDefinitionRequest(task_definition="demo")
     for _ in range(3):
-        assert (await core.harmless(DESCRIBE_TASK_DEFINITION, request, Priority.READ)) == DESCRIBED
+        assert (await core.call_with_retries(DESCRIBE_TASK_DEFINITION, request, Priority.READ)) == DESCRIBED
 
 
-# What nobody is there to hear ----------------------------------------------------------------------------------------
+# Outcomes that no caller is left to receive ---------------------------------------------------------------------------
 
 
 def a_start(outcome: Outcome) -> StartResult:
@@ -178,19 +178,19 @@ def a_start(outcome: Outcome) -> StartResult:
 
 
 def test_a_report_says_what_became_of_starts(caplog: pytest.LogCaptureFixture) -> None:
-    """To the hook and to the log, with token and tasks; of what was never sent nobody has to hear."""
+    """To the hook and to the log, with token and tasks; what was never sent is not reported."""
     caplog.set_level("INFO", "aioecs")
-    heard: list[tuple[tuple[StartResult, ...], str | None]] = []
+    received: list[tuple[tuple[StartResult, ...], str | None]] = []
 
     async def main() -> None:
-        core = make_core(FakeTransport(), on_settled=lambda starts, why: heard.append((starts, why)))
+        core = make_core(FakeTransport(), on_settled=lambda starts, why: received.append((starts, why)))
         core.report((a_start(Outcome.NOT_SENT),), "bored")
-        assert heard == []
+        assert received == []
         some = (a_start(Outcome.STARTED), a_start(Outcome.NOT_SENT))
         core.report(some, None)
-        assert heard == [(some, None)]
+        assert received == [(some, None)]
         make_core(FakeTransport()).report(some, "bored")
-        assert len(heard) == 1
+        assert len(received) == 1
 
     run_in_virtual_time(main())
     assert [line.partition(":")[0] for line in caplog.messages] == ["ended", "bored"]
@@ -198,7 +198,7 @@ def test_a_report_says_what_became_of_starts(caplog: pytest.LogCaptureFixture) -
 
 
 def test_a_hook_that_raises_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """It hurts nobody."""
+    """It hurts nobody; what is UNKNOWN is logged at WARNING before it."""
 
     def broken(starts: object, why: object) -> None:
         raise ZeroDivisionError
@@ -207,4 +207,4 @@ def test_a_hook_that_raises_is_logged(caplog: pytest.LogCaptureFixture) -> None:
         make_core(FakeTransport(), on_settled=broken).report((a_start(Outcome.UNKNOWN),), "bored")
 
     run_in_virtual_time(main())
-    assert caplog.messages == ["on_settled raised"]
+    assert caplog.messages == ["bored: 1 unknown; token token, tasks []", "on_settled raised"]

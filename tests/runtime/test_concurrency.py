@@ -16,10 +16,10 @@ from aioecs._runtime.concurrency import ConcurrencyLimit, Priority
 
 
 class Visitor:
-    """A task that wants a slot, holds it until it is let go, and tells."""
+    """A task that wants a slot, holds it until it is released, and logs it."""
 
-    def __init__(self, slots: ConcurrencyLimit, turn: Priority, log: list[Visitor] | None = None) -> None:
-        self.turn = turn
+    def __init__(self, slots: ConcurrencyLimit, priority: Priority, log: list[Visitor] | None = None) -> None:
+        self.priority = priority
         self.inside = False
         self._slots = slots
         self._go = asyncio.Event()
@@ -27,7 +27,7 @@ class Visitor:
         self.task = asyncio.create_task(self._visit())
 
     async def _visit(self) -> None:
-        async with self._slots.held(self.turn):
+        async with self._slots.held(self.priority):
             self.inside = True
             if self._log is not None:
                 self._log.append(self)
@@ -41,18 +41,18 @@ class Visitor:
         self._go.set()
 
 
-async def test_stops_go_before_looks_before_starts_before_reads() -> None:
-    """And within a turn, who came first is served first."""
+async def test_stops_go_before_lookups_before_starts_before_reads() -> None:
+    """And within a priority, in order of arrival."""
     slots, log = ConcurrencyLimit(1), list[Visitor]()
     first = Visitor(slots, Priority.START, log)
     await iterations(1)
-    queue = [Visitor(slots, turn, log) for turn in [*reversed(Priority), *Priority, *reversed(Priority)]]
+    queue = [Visitor(slots, priority, log) for priority in [*reversed(Priority), *Priority, *reversed(Priority)]]
     await iterations(1)
     assert (slots.in_use, slots.waiting) == (1, 12)
     for visitor in [first, *queue]:
         visitor.leave()
     await asyncio.gather(first.task, *(visitor.task for visitor in queue))
-    assert log == [first, *sorted(queue, key=lambda visitor: visitor.turn)]
+    assert log == [first, *sorted(queue, key=lambda visitor: visitor.priority)]
     assert (slots.in_use, slots.waiting) == (0, 0)
 
 
@@ -108,7 +108,7 @@ async def test_a_slot_that_comes_together_with_a_cancel_is_handed_on() -> None:
     second, third = Visitor(slots, Priority.START), Visitor(slots, Priority.START)
     await iterations(1)
     first.leave()
-    await iterations(1)  # first has left, and second's wake-up is on its way
+    await iterations(1)  # first has left, and second's wake-up is scheduled
     assert slots.waiting == 1
     second.task.cancel()
     await asyncio.wait([second.task])

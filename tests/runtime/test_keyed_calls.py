@@ -1,4 +1,4 @@
-"""keyed_calls: the calls on their way that bear an idempotency key."""
+"""keyed_calls: the calls in progress that have an idempotency key."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from aioecs._runtime.keyed_calls import Keys
 
 @attrs.define(eq=False)
 class Ending:
-    """A call that ends when it is told to."""
+    """A call that ends when the test says so."""
 
     ended: bool = False
     waiters: list[asyncio.Future[None]] = attrs.Factory(list)
 
-    def end_or(self) -> asyncio.Future[None]:
+    def end_waiter(self) -> asyncio.Future[None]:
         """Return a future that its end resolves."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.waiters.append(waiter)

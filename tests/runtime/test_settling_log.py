@@ -1,4 +1,4 @@
-"""settling_log: a cancelled caller's wait is told once, for all that wait, and again while it lasts."""
+"""settling_log: a cancelled caller's wait is logged once, for all that wait, and again while it lasts."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from aioecs._runtime.settling_log import SettlingLog
 
 
 @pytest.mark.parametrize(("lasts", "warnings"), [(0.4, 0), (1.0, 1), (6.0, 2), (11.0, 3)])
-def test_what_lasts_is_told(lasts: float, warnings: int, caplog: pytest.LogCaptureFixture) -> None:
-    """What settles soon needs no word; two waits are told of in one warning."""
+def test_a_long_wait_is_logged(lasts: float, warnings: int, caplog: pytest.LogCaptureFixture) -> None:
+    """A short wait is not logged; two waits are named in one warning."""
 
     async def main() -> None:
         waits = SettlingLog(asyncio.get_running_loop())
@@ -23,6 +23,6 @@ def test_what_lasts_is_told(lasts: float, warnings: int, caplog: pytest.LogCaptu
         await asyncio.sleep(30)
 
     run_in_virtual_time(main())
-    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert len(told) == warnings
-    assert all("StartTask with token t, and 1 more" in text for text in told)
+    reported = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(reported) == warnings
+    assert all("StartTask with token t, and 1 more" in text for text in reported)

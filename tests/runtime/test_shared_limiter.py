@@ -21,18 +21,18 @@ from aioecs._runtime.shared_limiter import SharedLimiter
 
 
 class Gate:
-    """A pulse that is told when to send, and counts."""
+    """A limiter with scripted permits, which counts."""
 
     rate = 10.0
     burst = 1.0
 
     def __init__(self, free: int = 0, due: float | None = None) -> None:
         self.free, self.due = free, due
-        self.heard: list[Any] = []
+        self.received: list[Any] = []
         self.left: list[int | None] = []
 
     def next_at(self, now: float, left: int | None = None, /) -> float | None:
-        """Now while there are free turns, then as told."""
+        """Now while there are free permits, then as scripted."""
         self.left.append(left)
         return now if self.free else self.due
 
@@ -41,8 +41,8 @@ class Gate:
         self.free -= 1
 
     def answered(self, _now: float, ok: bool, at: float, /) -> None:
-        """An answer brings a turn."""
-        self.heard.append((ok, at))
+        """An answer brings a permit."""
+        self.received.append((ok, at))
         self.free += 1
 
     def unsent(self, _now: float, _at: float, /) -> None:
@@ -50,29 +50,29 @@ class Gate:
         self.free += 1
 
 
-async def waits(pace: SharedLimiter, **options: Any) -> asyncio.Task[float]:
-    """Wait for a turn in a task, as far as that goes."""
-    task = asyncio.create_task(pace.turn(**options))
+async def waits(limiter: SharedLimiter, **options: Any) -> asyncio.Task[float]:
+    """Wait for a permit in a task, as far as that goes."""
+    task = asyncio.create_task(limiter.acquire(**options))
     await iterations(1)
     return task
 
 
-def test_a_free_turn_costs_no_visit_to_the_loop() -> None:
-    """The coroutine ends at its first step, with the time as its ticket."""
-    coroutine = SharedLimiter(FixedRate(2, 1), lambda: 7.0).turn()
+def test_a_free_permit_is_taken_without_yielding() -> None:
+    """The coroutine ends at its first step, with the time as its permit."""
+    coroutine = SharedLimiter(FixedRate(2, 1), lambda: 7.0).acquire()
     with pytest.raises(StopIteration) as ended:
         coroutine.send(None)
     assert ended.value.value == 7.0
 
 
-def test_turns_come_at_the_rate_on_virtual_time() -> None:
+def test_permits_are_granted_at_the_rate_on_virtual_time() -> None:
     """Burst at once, then one by one, with one timer and no polling."""
 
     async def run() -> list[float]:
-        pace, begun = SharedLimiter(FixedRate(5, 10)), time.monotonic()
-        tickets = await asyncio.gather(*(pace.turn() for _ in range(15)))
-        assert pace.waiting == 0
-        return [round(ticket - begun, 3) for ticket in tickets]
+        limiter, begun = SharedLimiter(FixedRate(5, 10)), time.monotonic()
+        permits = await asyncio.gather(*(limiter.acquire() for _ in range(15)))
+        assert limiter.waiting == 0
+        return [round(permit - begun, 3) for permit in permits]
 
     assert run_in_virtual_time(run()) == [0.0] * 5 + [round(0.1 * at, 3) for at in range(1, 11)]
 
@@ -80,30 +80,30 @@ def test_turns_come_at_the_rate_on_virtual_time() -> None:
 async def test_the_urgent_go_first_then_by_arrival() -> None:
     """Lower urgency is sooner."""
     gate, log = Gate(), list[str]()
-    pace = SharedLimiter(gate)
+    limiter = SharedLimiter(gate)
 
     async def visit(name: str, urgency: int) -> None:
-        await pace.turn(urgency)
+        await limiter.acquire(urgency)
         log.append(name)
 
     tasks = [asyncio.create_task(visit(name, urgency)) for name, urgency in [("c", 2), ("a", 0), ("d", 2), ("b", 1)]]
     await iterations(1)
     for _ in tasks:
-        pace.answered(0.0, False)
+        limiter.answered(0.0, False)
         await iterations(2)
     assert log == ["a", "b", "c", "d"]
 
 
 @pytest.mark.parametrize("many", [False, True])
 def test_two_batches_share_evenly(many: bool) -> None:
-    """Whether one asks for a turn at a time or has a thousand waiters."""
+    """Whether one acquires a permit at a time or has a thousand waiters."""
 
     async def run() -> Counter[str]:
-        pace, count, one, other = SharedLimiter(FixedRate(20, 50)), Counter[str](), object(), object()
+        limiter, count, one, other = SharedLimiter(FixedRate(20, 50)), Counter[str](), object(), object()
 
         async def visits(name: str, of: object, times: int) -> None:
             for _ in range(times):
-                await pace.turn(of=of)
+                await limiter.acquire(of=of)
                 count[name] += 1
 
         crowd = [visits("b", other, 1) for _ in range(1000)] if many else [visits("b", other, 1000)]
@@ -112,7 +112,7 @@ def test_two_batches_share_evenly(many: bool) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        assert pace.waiting == 0
+        assert limiter.waiting == 0
         return count
 
     count = run_in_virtual_time(run())
@@ -124,51 +124,51 @@ def test_two_batches_share_evenly(many: bool) -> None:
 async def test_the_queue_is_counted_over_all_batches() -> None:
     """What each says is left, or how many of it wait if that is more."""
     gate = Gate()
-    pace = SharedLimiter(gate)
+    limiter = SharedLimiter(gate)
     one, other = object(), object()
-    tasks = [await waits(pace, of=one, left=lambda: 40), await waits(pace, of=other, left=lambda: None)]
+    tasks = [await waits(limiter, of=one, left=lambda: 40), await waits(limiter, of=other, left=lambda: None)]
     assert gate.left[-1] == 41
-    tasks += [await waits(pace, of=other), await waits(pace, of=other)]
+    tasks += [await waits(limiter, of=other), await waits(limiter, of=other)]
     assert gate.left[-1] == 43
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    pace.try_acquire()
+    limiter.try_acquire()
     assert gate.left[-1] == 1
 
 
 async def test_trying_and_the_hint() -> None:
-    """A try takes a turn only if it is free and nobody waits; the hint says for how long one would."""
+    """A try takes a permit only if it is free and no caller waits; the hint says for how long one would."""
     gate, now = Gate(free=1), 50.0
-    pace = SharedLimiter(gate, lambda: now)
-    assert pace.wait_hint() == 0.0
-    assert pace.try_acquire() == now
-    assert pace.try_acquire() is None
-    assert pace.wait_hint() == pytest.approx(0.1)
+    limiter = SharedLimiter(gate, lambda: now)
+    assert limiter.wait_hint() == 0.0
+    assert limiter.try_acquire() == now
+    assert limiter.try_acquire() is None
+    assert limiter.wait_hint() == pytest.approx(0.1)
     gate.due = now + 3
-    assert pace.wait_hint() == pytest.approx(3)
-    task = await waits(pace)
-    assert pace.wait_hint() == pytest.approx(3.1)
+    assert limiter.wait_hint() == pytest.approx(3)
+    task = await waits(limiter)
+    assert limiter.wait_hint() == pytest.approx(3.1)
     gate.free = 1
-    assert pace.try_acquire() is None
-    assert repr(pace).endswith("waiting=1 loops=1>")
-    pace.unsent(now)
+    assert limiter.try_acquire() is None
+    assert repr(limiter).endswith("waiting=1 loops=1>")
+    limiter.unsent(now)
     assert await task == now
-    pace.answered(now, True)
-    assert gate.heard == [(False, now)]
-    assert pace.rate == 10
+    limiter.answered(now, True)
+    assert gate.received == [(False, now)]
+    assert limiter.rate == 10
 
 
 @pytest.mark.parametrize("steps", range(4))
 @pytest.mark.parametrize("free_first", [True, False])
-async def test_a_cancel_in_the_same_moment_as_the_turn(steps: int, free_first: bool) -> None:
-    """Whichever comes first, the turn is taken or goes to the next; none is lost and none is made."""
+async def test_a_cancel_in_the_same_moment_as_the_permit(steps: int, free_first: bool) -> None:
+    """Whichever comes first, the permit is taken or goes to the next; none is lost and none is made."""
     gate = Gate()
-    pace = SharedLimiter(gate)
-    first, second = await waits(pace), await waits(pace)
-    for act in [True, False] if free_first else [False, True]:
-        if act:
-            pace.answered(0.0, False)
+    limiter = SharedLimiter(gate)
+    first, second = await waits(limiter), await waits(limiter)
+    for step in [True, False] if free_first else [False, True]:
+        if step:
+            limiter.answered(0.0, False)
         else:
             first.cancel()
         await iterations(steps)
@@ -178,48 +178,50 @@ async def test_a_cancel_in_the_same_moment_as_the_turn(steps: int, free_first: b
     assert gate.free == 0
     second.cancel()
     await asyncio.gather(first, second, return_exceptions=True)
-    assert pace.waiting == 0
+    assert limiter.waiting == 0
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["come", "cancel", "free", "step"]), st.integers(0, 9)), max_size=60))
-def test_no_turn_is_lost_or_made(acts: list[tuple[str, int]]) -> None:
+def test_no_permit_is_lost_or_made(steps: list[tuple[str, int]]) -> None:
     """In any order of coming, cancelling and freeing."""
 
     async def run() -> None:
         gate, tasks, freed = Gate(), list[asyncio.Task[float]](), 0
-        pace = SharedLimiter(gate)
-        for what, which in acts:
+        limiter = SharedLimiter(gate)
+        for what, which in steps:
             if what == "come":
-                tasks.append(asyncio.create_task(pace.turn(which % 2, of=tasks[which % len(tasks)] if tasks else None)))
+                tasks.append(
+                    asyncio.create_task(limiter.acquire(which % 2, of=tasks[which % len(tasks)] if tasks else None))
+                )
             elif what == "cancel" and tasks:
                 tasks[which % len(tasks)].cancel()
             elif what == "free":
                 freed += 1
-                pace.answered(0.0, False)
+                limiter.answered(0.0, False)
             else:
                 await iterations(which % 3)
         await iterations(6)
         taken = sum(task.done() and not task.cancelled() for task in tasks)
         assert taken + gate.free == freed
-        assert pace.waiting == sum(not task.done() for task in tasks)
-        assert not (gate.free and pace.waiting)
+        assert limiter.waiting == sum(not task.done() for task in tasks)
+        assert not (gate.free and limiter.waiting)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        assert (pace.waiting, gate.free) == (0, freed - taken)
+        assert (limiter.waiting, gate.free) == (0, freed - taken)
 
     asyncio.run(run())
 
 
-async def test_a_timer_is_moved_forward_by_news() -> None:
-    """A turn that was far away comes when an answer says so."""
+async def test_a_timer_is_moved_forward_by_an_answer() -> None:
+    """A permit that was far away comes when an answer says so."""
     gate = Gate(due=time.monotonic() + 3600)
-    pace = SharedLimiter(gate)
-    task = await waits(pace)
+    limiter = SharedLimiter(gate)
+    task = await waits(limiter)
     gate.due = time.monotonic() + 1800
-    other = await waits(pace)
-    pace.answered(0.0, False)
+    other = await waits(limiter)
+    limiter.answered(0.0, False)
     await asyncio.wait_for(task, 5)
     other.cancel()
 
@@ -227,13 +229,13 @@ async def test_a_timer_is_moved_forward_by_news() -> None:
 # Several loops --------------------------------------------------------------------------------------------------------
 
 
-def test_loops_in_threads_share_one_pace() -> None:
+def test_loops_in_threads_share_one_limiter() -> None:
     """Together they get what the bucket gives, each about its part, and every waiter is served."""
-    pace, counts, begun = SharedLimiter(FixedRate(30, 1000)), Counter[int](), time.monotonic()
+    limiter, counts, begun = SharedLimiter(FixedRate(30, 1000)), Counter[int](), time.monotonic()
 
     async def work(name: int) -> None:
         async def visit() -> None:
-            await pace.turn(of=name)
+            await limiter.acquire(of=name)
             counts[name] += 1
 
         await asyncio.gather(*(visit() for _ in range(60)))
@@ -245,28 +247,28 @@ def test_loops_in_threads_share_one_pace() -> None:
         thread.join(30)
     assert counts == {0: 60, 1: 60, 2: 60}
     assert time.monotonic() - begun >= 0.149
-    assert pace.waiting == 0
+    assert limiter.waiting == 0
 
 
 async def test_an_answer_in_a_thread_wakes_a_loop_elsewhere() -> None:
     """Also one that has no loop of its own."""
     gate = Gate()
-    pace = SharedLimiter(gate)
-    task = await waits(pace)
-    await asyncio.to_thread(pace.answered, 0.0, False)
+    limiter = SharedLimiter(gate)
+    task = await waits(limiter)
+    await asyncio.to_thread(limiter.answered, 0.0, False)
     await asyncio.wait_for(task, 5)
-    far = await waits(pace)
+    far = await waits(limiter)
     gate.due = time.monotonic() + 0.01
     gate.free = -1
-    await asyncio.to_thread(pace.answered, 0.0, True)  # it frees nothing, but says when
+    await asyncio.to_thread(limiter.answered, 0.0, True)  # it frees nothing, but says when
     gate.free, gate.due = 1, None
     await asyncio.wait_for(far, 5)
 
 
-def abandoned(pace: SharedLimiter, count: int = 1) -> asyncio.AbstractEventLoop:
+def abandoned(limiter: SharedLimiter, count: int = 1) -> asyncio.AbstractEventLoop:
     """Leave waiters on a loop, and close it."""
     loop = asyncio.new_event_loop()
-    tasks = [loop.create_task(pace.turn()) for _ in range(count)]
+    tasks = [loop.create_task(limiter.acquire()) for _ in range(count)]
     loop.run_until_complete(iterations(2))
     loop.close()
     for task in tasks:
@@ -278,31 +280,31 @@ def abandoned(pace: SharedLimiter, count: int = 1) -> asyncio.AbstractEventLoop:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("due", [None, 3600.0])
 def test_a_closed_loop_is_forgotten(due: float | None) -> None:
-    """With its waiters: their turns go to the next; no news fails because of it."""
+    """With its waiters: their permits go to the next; no answer fails because of it."""
     gate = Gate()
-    pace = SharedLimiter(gate)
-    loop = abandoned(pace, 3)
-    assert pace.waiting == 3
+    limiter = SharedLimiter(gate)
+    loop = abandoned(limiter, 3)
+    assert limiter.waiting == 3
 
     async def run() -> None:
-        task = await waits(pace)
-        assert pace.waiting == 1
-        pace.answered(0.0, False)
+        task = await waits(limiter)
+        assert limiter.waiting == 1
+        limiter.answered(0.0, False)
         await task
 
     asyncio.run(run())
-    other = abandoned(pace, 2)
+    other = abandoned(limiter, 2)
     gate.due = due
-    pace.answered(0.0, False)
-    assert (pace.waiting, gate.free) == (0, 1)
+    limiter.answered(0.0, False)
+    assert (limiter.waiting, gate.free) == (0, 1)
     gate.free = 0
-    third = abandoned(pace)
+    third = abandoned(limiter)
     gate.due = time.monotonic() + 60
-    pace._grant()
-    for side in list(pace._loops.values()):
+    limiter._grant()
+    for side in list(limiter._loops.values()):
         side.due = None
-    pace._grant()
-    assert pace.waiting == 0
+    limiter._grant()
+    assert limiter.waiting == 0
     del loop, other, third
     gc.collect()
 
@@ -331,16 +333,16 @@ def test_who_is_equal_shares() -> None:
 # The reserve of lookups and stops -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("urgency", [Priority.STOP, Priority.LOOK])
+@pytest.mark.parametrize("urgency", [Priority.STOP, Priority.LOOKUP])
 def test_lookups_and_stops_go_at_the_reserved_rate_though_the_learned_one_is_lower(urgency: Priority) -> None:
     """Ten of them at five a second, beside reads that wait for their permits all the while."""
 
     async def run() -> list[float]:
         limiter, begun = SharedLimiter(FixedRate(1, 0.01), reserved=5.0), time.monotonic()
-        await limiter.turn(Priority.READ)
-        reads = [asyncio.create_task(limiter.turn(Priority.READ)) for _ in range(3)]
+        await limiter.acquire(Priority.READ)
+        reads = [asyncio.create_task(limiter.acquire(Priority.READ)) for _ in range(3)]
         await iterations(1)
-        permits = [await limiter.turn(urgency) for _ in range(10)]
+        permits = [await limiter.acquire(urgency) for _ in range(10)]
         assert not any(read.done() for read in reads)
         for read in reads:
             read.cancel()
@@ -355,7 +357,7 @@ def test_the_reserve_is_no_limit() -> None:
     limiter = SharedLimiter(FixedRate(4, 1), lambda: 7.0, reserved=5.0)
     for _ in range(4):
         with pytest.raises(StopIteration):
-            limiter.turn(Priority.LOOK).send(None)
+            limiter.acquire(Priority.LOOKUP).send(None)
     assert limiter.waiting == 0
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 
 import aioecs
-from aioecs._runtime.token_subscription import watch_token
+from aioecs._runtime.cancel_token import watch
 
 
 async def test_each_waiter_is_called_once() -> None:
-    """Both blocks hear the one cancel, and a block that has ended hears nothing."""
+    """Both blocks are woken by the one cancel, and a block that has ended is not."""
     token, woken = aioecs.CancelToken(), list[str]()
-    with watch_token(token, lambda: woken.append("left")):
+    with watch(token, lambda: woken.append("left")):
         pass
-    with watch_token(token, lambda: woken.append("first")), watch_token(token, lambda: woken.append("second")):
+    with watch(token, lambda: woken.append("first")), watch(token, lambda: woken.append("second")):
         token.cancel("enough")
         token.cancel("again")
         await asyncio.sleep(0)
@@ -21,9 +21,9 @@ async def test_each_waiter_is_called_once() -> None:
 
 
 async def test_a_token_that_was_cancelled_before_wakes_at_once() -> None:
-    """Whoever comes late is woken by the next pass of the loop."""
+    """A late waiter is woken in the next iteration of the loop."""
     token, woken = aioecs.CancelToken(), asyncio.Event()
     token.cancel()
-    with watch_token(token, woken.set):
+    with watch(token, woken.set):
         assert not woken.is_set()
         await woken.wait()

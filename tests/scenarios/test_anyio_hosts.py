@@ -1,4 +1,4 @@
-"""Clients under each way in which anyio runs a loop, in a new process each, with and without sniffio.
+"""Clients under each way in which anyio runs a loop, in new processes, with and without sniffio.
 
 sniffio records the running loop in a context variable; a thread that inherits the variable is taken for a loop's.
 """
@@ -26,48 +26,44 @@ async def start():
         assert len((await ecs.start_task(request(local))).tasks) == 1
 """
 
-RUNNERS = {
-    "anyio.run": "anyio.run(start)",
-    # As Starlette's TestClient runs an application and its lifespan.
-    "portal": """
+RUNS = """
+anyio.run(start)
+
+# As Starlette's TestClient runs an application and its lifespan.
 with anyio.from_thread.start_blocking_portal() as portal:
     portal.call(start)
-""",
-    # As pytest's plugin of anyio runs a test.
-    "plugin": """
-import pytest
-class Plugin:
-    @pytest.fixture
-    def anyio_backend(self): return "asyncio"
-sys.exit(pytest.main(["-q", "-p", "no:asyncio", "-p", "no:cacheprovider", "-c", "/dev/null", __file__], [Plugin()]))
-""",
-    # A notebook's kernel runs its cells on its own loop.
-    "notebook": """
+
+# A notebook's kernel runs its cells on its own loop.
 builtins.get_ipython = object
 async def cell():
     async with LocalECS() as local:
         with aioecs.sync.Client(**local.client_kwargs()) as ecs:
             pass
 anyio.run(cell)
-""",
-}
+"""
+
+# As pytest's plugin of anyio runs a test.
+PLUGIN = """
+import pytest
+@pytest.mark.anyio
+async def test_start(): await start()
+
+class Plugin:
+    @pytest.fixture
+    def anyio_backend(self): return "asyncio"
+
+if __name__ == "__main__":
+    options = ["-q", "-p", "no:asyncio", "-p", "no:cacheprovider", "-c", "/dev/null", __file__]
+    sys.exit(pytest.main(options, [Plugin()]))
+"""
 
 
-def source(runner: str, *, sniffio: bool) -> str:
-    known = "import sniffio" if sniffio else "sys.modules['sniffio'] = None"
-    script = STARTS.format(sniffio=known)
-    if runner == "plugin":
-        script += "import pytest\n@pytest.mark.anyio\nasync def test_start(): await start()\nif __name__ == '__main__':"
-        return script + RUNNERS[runner].replace("\n", "\n    ")
-    return script + RUNNERS[runner]
-
-
-@pytest.mark.parametrize("sniffio", [True, False], ids=["sniffio", "no-sniffio"])
-@pytest.mark.parametrize("runner", RUNNERS)
-def test_a_client_opens(runner: str, *, sniffio: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sniffio", ["import sniffio", "sys.modules['sniffio'] = None"], ids=["sniffio", "no-sniffio"])
+@pytest.mark.parametrize("runs", [RUNS, PLUGIN], ids=["runs", "plugin"])
+def test_a_client_opens(runs: str, sniffio: str, tmp_path: Path) -> None:
     """However the loop was started."""
     script = tmp_path / "test_it.py"
-    script.write_text(source(runner, sniffio=sniffio))
+    script.write_text(STARTS.format(sniffio=sniffio) + runs)
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -1,7 +1,7 @@
 """Every method of Client, Batch and sync.Client that takes a cancel scope: cancelled before, during and after.
 
 By a token, by a plain scope and natively, against a local ECS on real sockets. Before, nothing is sent. During, what
-reads is abandoned at once and a start is stopped; nothing runs that nobody was told of. After, the answer stands.
+reads is abandoned at once and a start is stopped; no task runs unreported. After, the answer stands.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def starts_in(answer: Any) -> list[Any]:
 @pytest.mark.parametrize("by", ["token", "scope", "natively"])
 @pytest.mark.parametrize(("on", "name"), CASES, ids=str)
 async def test_the_async_ones(on: str, name: str, by: str, moment: str) -> None:
-    """Each ends as it should, and leaves nothing running that nobody was told of."""
+    """Each ends as it should, and leaves no task running that was not reported."""
     settled: list[aioecs.StartResult] = []
     async with LocalECS(instances=3) as local:
         async with (
@@ -161,11 +161,11 @@ async def test_the_async_ones(on: str, name: str, by: str, moment: str) -> None:
             await asyncio.wait([call])
             if moment == "before":
                 assert local.truth.requests.total() == before, "nothing is sent"
-            told = judge(call, by, early=moment != "after" or name in ENDLESS, streams=on == "batch")
-        known = {task.task_arn, *told, *(start.task.task_arn for start in settled if start.task is not None)}
+            reported = judge(call, by, early=moment != "after" or name in ENDLESS, streams=on == "batch")
+        known = {task.task_arn, *reported, *(start.task.task_arn for start in settled if start.task is not None)}
         running = {each.arn for each in local.truth.running()}
         assert running <= known, "never lost"
-        assert set(told) <= running | {task.task_arn}, "never a lie"
+        assert set(reported) <= running | {task.task_arn}, "never a lie"
 
 
 def judge(call: asyncio.Task[Any], by: str, *, early: bool, streams: bool) -> list[Any]:
@@ -211,13 +211,15 @@ def test_the_blocking_ones(there: LocalECS, name: str, by: str, moment: str) -> 
         asked = Asked.of(there, task.task_arn or "")
         if moment == "after" and name in ENDLESS:
             moment = "during"
-        told = _blocked(client, CLIENT[name], asked, token, by, moment, lambda: there.truth.requests.total() > before)
+        reported = _blocked(
+            client, CLIENT[name], asked, token, by, moment, lambda: there.truth.requests.total() > before
+        )
     there.faults.clear()
     if moment == "before" and by == "token":
-        assert told == []
-    known = {*told, *(start.task.task_arn for start in settled if start.task is not None)}
+        assert reported == []
+    known = {*reported, *(start.task.task_arn for start in settled if start.task is not None)}
     assert {each.arn for each in there.truth.running()} - running_before <= known, "never lost"
-    assert set(told) - {task.task_arn} <= {each.arn for each in there.truth.running()}, "never a lie"
+    assert set(reported) - {task.task_arn} <= {each.arn for each in there.truth.running()}, "never a lie"
 
 
 def _blocked(
@@ -239,9 +241,9 @@ def _blocked(
         cause = interrupted.value.__cause__
         return starts_in(cause) if isinstance(cause, StartCancelled) else []
     if moment == "after":
-        told = make()
+        reported = make()
         token.cancel()
-        return told
+        return reported
     if moment == "before":
         token.cancel()
     canceller = threading.Thread(target=_cancel_once, args=(token, begun))

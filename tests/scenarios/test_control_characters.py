@@ -13,9 +13,12 @@ from raw_server import Exchange, RawServer
 
 import aioecs
 from aioecs import ConfigurationError, StartTaskRequest
+from tests.effort import EFFORT
 
 CONTROLS = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))]
-ALLOWED_IN_ENVIRONMENT = [each for each in CONTROLS if each != "\0"]  # an environment variable can't have a null
+EDGES = ["\0", "\t", "\n", "\r", "\x1f", "\x7f", "\x80", "\x85", "\x9f"]
+TRIED = EDGES if EFFORT == 1 else CONTROLS
+ALLOWED_IN_ENVIRONMENT = [each for each in TRIED if each != "\0"]  # an environment variable can't have a null
 REQUEST = StartTaskRequest(task_definition="demo", container_instances=["0a1b"])
 KEYS = {"aws_access_key_id": "AKIALOCAL", "aws_secret_access_key": "hunter2", "aws_session_token": "hunter2"}
 LOADER = AioSession().get_component("data_loader")
@@ -128,8 +131,8 @@ async def assert_refused(setting: Setting, controls: list[str], transport: str, 
 @pytest.mark.parametrize("transport", ["auto", "botocore"])
 @pytest.mark.parametrize("name", SETTINGS)
 async def test_settings_in_code(name: str, transport: str, tmp_path: Path) -> None:
-    """No control character of Unicode is accepted in any position, and the error doesn't quote the value."""
-    await assert_refused(SETTINGS[name], CONTROLS, transport, tmp_path)
+    """No control character is accepted in any position, and the error doesn't quote the value."""
+    await assert_refused(SETTINGS[name], TRIED, transport, tmp_path)
 
 
 @pytest.mark.parametrize("transport", ["auto", "botocore"])

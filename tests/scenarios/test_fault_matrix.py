@@ -209,7 +209,9 @@ async def test_a_duplicate_that_can_not_be_stopped() -> None:
         request = StartTaskRequest(task_definition="demo", container_instances=local.instance_arns)
         async with aioecs.Client(**SHARED, **access) as client, anyio.create_task_group() as group:
             group.start_soon(reveal, local)
-            with pytest.raises(aioecs.StartUnknown, match="1 more than asked run and could not be stopped") as caught:
+            with pytest.raises(
+                aioecs.StartUnknown, match="1 more than requested run and could not be stopped"
+            ) as caught:
                 await client.start_task(request, delivery="at_least_once")
             first, second = local.truth.calls("StartTask")
             assert [task.task_arn for task in caught.value.tasks] == list(first.tasks)

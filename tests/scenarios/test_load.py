@@ -21,6 +21,7 @@ from aiobotocore.session import AioSession
 import aioecs
 from aioecs import CancelToken, Outcome, Retries, StartCancelled, StartResult, StartTaskRequest, Timeouts
 from aioecs.testing import Fault, LocalECS
+from tests.effort import EFFORT
 
 SESSION = AioSession()  # shared, as each session loads the service's model
 SHARED: dict[str, Any] = {"session": SESSION}
@@ -118,8 +119,8 @@ async def load_test(faults: list[Fault], visibility_lag: float = 0.0, **settings
 
 @pytest.mark.parametrize("method", ["client.start_task", "client.start_tasks", "batch.start_task", "equal"])
 async def test_starts_with_faults(method: str) -> None:
-    """Of 500 starts with 14 % ambiguous failures none starts twice, and only what never started is UNKNOWN."""
-    count = 500
+    """Of hundreds of starts with 14 % ambiguous failures none starts twice, and only what never started is UNKNOWN."""
+    count = 250 * EFFORT
     async with load_test(LOST, visibility_lag=0.5) as made:
         if method == "client.start_task":
             numbers = iter(range(count))
@@ -184,9 +185,9 @@ def _fire(token: CancelToken, scope: anyio.CancelScope, task: asyncio.Task[None]
 async def test_starts_with_cancels(by: str, batched: bool) -> None:
     """Cancelled at random times: no orphans with "stop", no false outcome with "keep", none exceeds `settle`.
 
-    Sixty bursts of ten calls: those of a burst share a scope or token, or each of its tasks is cancelled.
+    Thirty bursts of ten calls: those of a burst share a scope or token, or each of its tasks is cancelled.
     """
-    count, rng = 600, random.Random(7)
+    count, rng = 300 * EFFORT, random.Random(7)
     on_cancel: Any = "keep" if by == "keep" else "stop"
     durations: list[float] = []
     async with load_test(SLOW, on_cancel=on_cancel) as made, made.client.batch() as batch:

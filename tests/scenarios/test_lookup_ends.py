@@ -12,7 +12,7 @@ import aioecs
 from aioecs import StartTaskRequest, StartTaskResponse, Timeouts
 from aioecs._logic.calls import call_state
 from aioecs._logic.calls.actions import BackoffEnded, LookupDone, Stopped
-from aioecs._logic.calls.call_result import verdict
+from aioecs._logic.calls.call_result import result_of
 from aioecs.testing import Fault, LocalECS
 from tests.logic.calls.test_call_state import answered, late, record, task
 
@@ -44,14 +44,14 @@ def test_a_duplicate_whose_stop_was_accepted_does_not_count() -> None:
     """A lookup may still return it as it was before the stop; that doesn't mean that it could not be stopped."""
     call = record(delivery="at_least_once")
     late(call)
-    call_state.happened(call, answered(task("9", at=32)), 32)
-    call_state.happened(call, BackoffEnded(), 33)
+    call_state.handle(call, answered(task("9", at=32)), 32)
+    call_state.handle(call, BackoffEnded(), 33)
     both = (task("1"), task("9", at=32))
-    call_state.happened(call, LookupDone(both, whole=True, began=33), 33)
-    call_state.happened(call, Stopped(frozenset({"9"}), frozenset({"9"})), 34)
-    call_state.happened(call, BackoffEnded(), 62)
-    call_state.happened(call, LookupDone(both, whole=True, began=62), 62)
-    assert isinstance(verdict(call), StartTaskResponse)
+    call_state.handle(call, LookupDone(both, whole=True, began=33), 33)
+    call_state.handle(call, Stopped(frozenset({"9"}), frozenset({"9"})), 34)
+    call_state.handle(call, BackoffEnded(), 62)
+    call_state.handle(call, LookupDone(both, whole=True, began=62), 62)
+    assert isinstance(result_of(call), StartTaskResponse)
 
 
 def test_on_settled_receives_an_outcome_once() -> None:

@@ -1,4 +1,9 @@
-"""How long 5,000 unlike jobs on 40 hosts take, compared with the least that the bucket and the capacity allow."""
+"""How long 5,000 unlike jobs on 40 hosts take, compared with the least that the bucket and the capacity allow.
+
+Where answers are lost, the least has more in it. A start that ECS did not act on can be sent again only once its
+absence is certain, after `consistency` seconds; what the first request started may yet show, so another `consistency`
+passes before its result is final. Nearly always one of the last starts is such a one.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +27,7 @@ from aioecs._transport.transport import SentMarker
 from aioecs.errors import AnswerLost, ThrottlingException
 
 JOBS, BURST, RATE, LATENCY = 5_000, 100, 40, 0.02
+CONSISTENCY = 3.0
 SIZES = [(1, 1), (1, 3), (2, 2), (3, 1), (4, 4)]
 
 
@@ -33,8 +39,12 @@ class FaultyECS(ModelECS):
         self.rng = rng
         self.ambiguous = ambiguous
         self.lost = 0
-        self.times: list[float] = []
-        """When each task was started."""
+        self.sent = 0
+        """Requests that the bucket let through."""
+        self.first_sent: dict[str | None, int] = {}
+        """By token: the number of its first request."""
+        self.not_acted_on: Counter[str | None] = Counter()
+        """By token: requests that ECS did not act on, and whose answer was lost."""
         self.bucket = Bucket(BURST, RATE, BURST)
         self.work = 0.0
         """CPU seconds of all tasks."""
@@ -49,18 +59,30 @@ class FaultyECS(ModelECS):
         if not self.bucket.take(self.loop.time()):
             await asyncio.sleep(LATENCY)
             return Rejected(ThrottlingException("Rate exceeded"))
+        self.sent += 1
+        self.first_sent.setdefault(request.started_by, self.sent)
         fate = self.rng.random()
         self.lost += fate < self.ambiguous
         if fate < self.ambiguous / 2:
+            self.not_acted_on[request.started_by] += 1
             await asyncio.sleep(LATENCY)
             return Lost(AnswerLost("the connection was closed"))
         answered = await super().attempt(operation, request, sent_marker)
         return Lost(AnswerLost("the connection was closed")) if fate < self.ambiguous else answered
 
+    def least(self, capacity: int) -> float:
+        """Compute the least makespan, in seconds, of any order in which the same answers are lost."""
+        requests = JOBS + self.not_acted_on.total()
+        bound = max((requests - BURST) / RATE, self.work / capacity)
+        tails = (
+            self.first_sent[token] / requests * bound + (times + 1) * CONSISTENCY
+            for token, times in self.not_acted_on.items()
+        )
+        return max(bound, *tails, 0.0)
+
     def start_task(self, request: StartTaskRequest) -> aioecs.StartTaskResponse:
         """Start what fits, and note when and where."""
         response = super().start_task(request)
-        self.times += [self.loop.time()] * len(response.tasks)
         self.on_bad_hosts += sum(task.container_instance_arn in self.bad for task in response.tasks)
         return response
 
@@ -94,10 +116,10 @@ class Took:
     """What a run took, in seconds of virtual time."""
 
     seconds: float
-    nearly_all: float
-    """Until 98 % of the tasks had started."""
-    least: float
+    bound: float
     """The longer of what the bucket takes for one call a job, and what the hosts that stay take for the work."""
+    least: float
+    """The same with the lost answers."""
     lost: int
     """Answers that were lost."""
     reads: int
@@ -110,7 +132,7 @@ async def run(host_sizes: tuple[int, int, int], ambiguous: float) -> Took:
     for n in range(40):
         ecs.join(host_sizes[n % 3], host_sizes[n % 3])
     ecs.bucket.now = ecs.loop.time()
-    settings: Any = {"timeouts": aioecs.Timeouts(consistency=3), "delivery": "at_least_once"}
+    settings: Any = {"timeouts": aioecs.Timeouts(consistency=CONSISTENCY), "delivery": "at_least_once"}
     async with fake_client(cast("Any", ecs), pacing=aioecs.Pacing(), **settings) as client:
         changing = asyncio.create_task(ecs.lose_hosts())
         began = ecs.loop.time()
@@ -122,9 +144,9 @@ async def run(host_sizes: tuple[int, int, int], ambiguous: float) -> Took:
     assert len(arns) == JOBS == len(ecs.started)
     assert ecs.on_bad_hosts == 0
     capacity = sum(host.cpu for host in ecs.hosts.values() if host.arn not in ecs.bad)
-    least = max((JOBS - BURST) / RATE, ecs.work / capacity)
+    bound = max((JOBS - BURST) / RATE, ecs.work / capacity)
     reads = ecs.requests["ListTasks"] + ecs.requests["DescribeTasks"]
-    return Took(seconds, ecs.times[JOBS * 98 // 100] - began, least, ecs.lost, reads)
+    return Took(seconds, bound, ecs.least(capacity), ecs.lost, reads)
 
 
 LARGE, SMALL = (16, 24, 32), (6, 8, 12)  # hosts on which the bucket, or the capacity, is what takes longest
@@ -134,18 +156,15 @@ LARGE, SMALL = (16, 24, 32), (6, 8, 12)  # hosts on which the bucket, or the cap
 def test_without_lost_answers(host_sizes: tuple[int, int, int]) -> None:
     """All start once, none on a bad host, within 1.1 of the least."""
     took = run_in_virtual_time(run(host_sizes, 0.0))
-    assert took.seconds <= 1.1 * took.least, took
+    assert took.seconds <= 1.1 * took.bound, took
     assert (took.lost, took.reads) == (0, 0)
 
 
 @pytest.mark.parametrize("host_sizes", [LARGE, SMALL], ids=["bucket-bound", "capacity-bound"])
 def test_with_lost_answers(host_sizes: tuple[int, int, int]) -> None:
-    """All start once, none on a bad host, and 98 % of them within 1.1 of the least.
-
-    The last ones take longer where their answers were lost near the end: each is looked up, once `consistency` (here 3
-    seconds) has passed, and sent again.
-    """
+    """5 % of the answers are lost: all start once, none on a bad host, close to the least, with few lookups."""
     took = run_in_virtual_time(run(host_sizes, 0.05))
-    assert took.nearly_all <= 1.1 * took.least, took
+    assert took.seconds <= 1.05 * took.least, took
+    assert took.least <= took.bound + 5 * CONSISTENCY, took
     assert took.lost >= JOBS * 0.04
-    assert took.reads <= 10 * took.lost, took
+    assert took.reads <= 7 * took.lost, took

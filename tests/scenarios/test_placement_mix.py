@@ -15,6 +15,9 @@ from virtual_time import run_in_virtual_time
 
 import aioecs
 from aioecs import CapacityDemand, IdempotencyMismatch, InvalidRequest, StartTaskRequest, TaskOverride
+from aioecs._model.attempt import Attempt, Lost
+from aioecs._transport.transport import SentMarker
+from aioecs.errors import AnswerLost
 
 SMALL, BIG = StartTaskRequest(task_definition="1-1"), StartTaskRequest(task_definition="8-8")
 
@@ -74,8 +77,8 @@ def test_a_large_start_is_not_starved_by_small_ones() -> None:
     """A stream of small ones fills each gap as it comes; after a hundred a host is kept for the large one."""
 
     async def main() -> None:
-        dice = random.Random(3)
-        ecs = ModelECS(lasts=lambda: dice.uniform(0.5, 2.0))
+        rng = random.Random(3)
+        ecs = ModelECS(lasts=lambda: rng.uniform(0.5, 2.0))
         for _ in range(4):
             ecs.join(8, 8)
         async with fake_client(ecs) as client, client.batch() as batch:  # type: ignore[arg-type]
@@ -107,16 +110,16 @@ def test_what_is_larger_than_any_host_is_refused_at_once() -> None:
     run_in_virtual_time(main())
 
 
-def test_hosts_that_join_are_noticed_and_the_hook_hears_what_lacks() -> None:
+def test_hosts_that_join_are_noticed_and_the_hook_gets_the_demand() -> None:
     """Once for as long as the same is lacking; what it raises hurts no start."""
-    heard: list[CapacityDemand] = []
+    received: list[CapacityDemand] = []
 
     async def main() -> None:
         ecs = a_model(2)
 
         def lacking(demand: CapacityDemand) -> None:
-            heard.append(demand)
-            if len(heard) == 1:
+            received.append(demand)
+            if len(received) == 1:
                 ecs.loop.call_later(3.0, ecs.join, 8, 8)
             raise ValueError("a defect of the hook's")
 
@@ -127,7 +130,7 @@ def test_hosts_that_join_are_noticed_and_the_hook_hears_what_lacks() -> None:
             assert ecs.loop.time() - began < 3.5
 
     run_in_virtual_time(main())
-    assert [(each.starts, each.cpu, each.memory, each.largest_cpu) for each in heard] == [(4, 4, 4, 1)]
+    assert [(each.starts, each.cpu, each.memory, each.largest_cpu) for each in received] == [(4, 4, 4, 1)]
 
 
 def test_place_task_answers_as_start_task_does() -> None:
@@ -176,12 +179,12 @@ def test_what_a_key_has_started_is_found_wherever_it_runs() -> None:
     run_in_virtual_time(main())
 
 
-def test_reads_are_few_on_hosts_that_turn_over() -> None:
+def test_reads_are_few_on_hosts_with_short_tasks() -> None:
     """10,000 starts on 50 hosts of ten places each, tasks of 2 to 5 s: fewer than 40 reads for 1,000 starts."""
 
     async def main() -> tuple[Counter[str], float]:
-        dice = random.Random(5)
-        ecs = ModelECS(lasts=lambda: dice.uniform(2.0, 5.0), latency=lambda: 0.01)
+        rng = random.Random(5)
+        ecs = ModelECS(lasts=lambda: rng.uniform(2.0, 5.0), latency=lambda: 0.01)
         for _ in range(50):
             ecs.join(10, 10)
         async with fake_client(ecs, pacing=aioecs.Pacing()) as client:  # type: ignore[arg-type]
@@ -194,3 +197,35 @@ def test_reads_are_few_on_hosts_that_turn_over() -> None:
     reads = sum(count for name, count in requests.items() if name != "StartTask")
     assert reads <= 400, (reads, seconds)
     assert seconds <= 1.1 * 10_000 * 3.5 / 500, (reads, seconds)
+
+
+@pytest.mark.parametrize("acted", [False, True])
+def test_a_lost_answer_keeps_capacity_only_until_a_snapshot_shows_it(acted: bool) -> None:
+    """Others are placed where the lost start doesn't run, and it is placed elsewhere when it is refused in the end."""
+
+    class Losing(ModelECS):
+        """Loses the first answer."""
+
+        async def attempt(self, operation: Any, request: Any, sent_marker: SentMarker) -> Attempt[Any]:
+            if operation.name != "StartTask" or self.requests["lost"]:
+                return await super().attempt(operation, request, sent_marker)
+            self.requests["lost"] += 1
+            sent_marker.body_started = True
+            if acted:
+                self.start_task(request)
+            return Lost(AnswerLost("reset"))
+
+    async def main() -> None:
+        ecs = Losing(lasts=lambda: 40.0)
+        ecs.join(1, 1)
+        began = ecs.loop.time()
+        async with fake_client(ecs, delivery="at_least_once") as client:  # type: ignore[arg-type]
+            first = asyncio.create_task(client.place_task(SMALL, wait_for_capacity=600))
+            await asyncio.sleep(5)
+            second = await client.place_task(SMALL, wait_for_capacity=600)
+            assert len(second.tasks) == 1
+            assert (ecs.loop.time() - began < 10) is not acted
+            assert len((await first).tasks) == 1
+        assert len(ecs.started) == 2
+
+    run_in_virtual_time(main())

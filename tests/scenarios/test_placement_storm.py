@@ -23,11 +23,11 @@ class Script:
     """One random script: what happens to the cluster, and what is asked meanwhile."""
 
     def __init__(self, seed: int) -> None:
-        self.dice = random.Random(seed)
-        dice = self.dice
-        self.slow = dice.choice([0.0, 0.0, 0.05, 0.4])
+        self.rng = random.Random(seed)
+        rng = self.rng
+        self.slow = rng.choice([0.0, 0.0, 0.05, 0.4])
         self.ecs = ModelECS(
-            lasts=lambda: dice.uniform(0.1, 5.0), latency=lambda: dice.uniform(0, self.slow) if self.slow else 0.0
+            lasts=lambda: rng.uniform(0.1, 5.0), latency=lambda: rng.uniform(0, self.slow) if self.slow else 0.0
         )
         self.wrong: list[tuple[float, StartResult]] = []
 
@@ -38,19 +38,17 @@ class Script:
 
     async def change(self) -> None:
         """Let the cluster change, for some seconds."""
-        ecs, dice = self.ecs, self.dice
-        for _ in range(dice.randrange(5, 40)):
-            await asyncio.sleep(dice.uniform(0, 0.6))
+        ecs, rng = self.ecs, self.rng
+        for _ in range(rng.randrange(5, 40)):
+            await asyncio.sleep(rng.uniform(0, 0.6))
             hosts = list(ecs.hosts.values())
-            what = dice.choice(["join", "fill", "fill", "fill", "drain", "agent", "go", "undrain"])
+            what = rng.choice(["join", "fill", "fill", "fill", "drain", "agent", "go", "undrain"])
             if what == "join" or not hosts:
-                ecs.join(dice.choice([2, 4, 8]), dice.choice([2, 4, 8]))
+                ecs.join(rng.choice([2, 4, 8]), rng.choice([2, 4, 8]))
                 continue
-            host = dice.choice(hosts)
+            host = rng.choice(hosts)
             if what == "fill":
-                ecs.occupy(
-                    host, dice.randint(0, host.free_cpu), dice.randint(0, host.free_memory), dice.uniform(0.1, 5)
-                )
+                ecs.occupy(host, rng.randint(0, host.free_cpu), rng.randint(0, host.free_memory), rng.uniform(0.1, 5))
             elif what == "drain":
                 host.status = "DRAINING"
             elif what == "undrain":
@@ -62,37 +60,39 @@ class Script:
 
     async def ask(self, client: aioecs.Client) -> list[StartResult]:
         """Place some tasks, now or later, patiently or not."""
-        dice = self.dice
-        await asyncio.sleep(dice.uniform(0, 6))
-        requests = [StartTaskRequest(task_definition=dice.choice(SIZES)) for _ in range(dice.randrange(1, 25))]
+        rng = self.rng
+        await asyncio.sleep(rng.uniform(0, 6))
+        requests = [StartTaskRequest(task_definition=rng.choice(SIZES)) for _ in range(rng.randrange(1, 25))]
         given: dict[str, Any] = {
-            "placement": dice.choice([Spread(), Binpack(), Random()]),
-            "wait_for_capacity": dice.choice([0.0, 0.0, 0.3, 3.0, 20.0]),
+            "placement": rng.choice([Spread(), Binpack(), Random()]),
+            "wait_for_capacity": rng.choice([0.0, 0.0, 0.3, 3.0, 20.0]),
         }
-        if dice.random() < 0.3:
+        if rng.random() < 0.3:
             return list((await client.place_tasks(requests[0], count=len(requests), **given)).starts)
         return list((await client.place_tasks(iter(requests), **given)).starts)
 
     async def play(self) -> list[StartResult]:
         """Play it to its end."""
-        for _ in range(self.dice.randrange(1, 6)):
-            self.ecs.join(self.dice.choice([2, 4, 8]), self.dice.choice([2, 4, 8]))
+        for _ in range(self.rng.randrange(1, 6)):
+            self.ecs.join(self.rng.choice([2, 4, 8]), self.rng.choice([2, 4, 8]))
         async with fake_client(self.ecs) as client:  # type: ignore[arg-type]
             changing = asyncio.create_task(self.change())
-            told = await asyncio.gather(*(self.ask(client) for _ in range(self.dice.randrange(1, 4))))
+            reported = await asyncio.gather(*(self.ask(client) for _ in range(self.rng.randrange(1, 4))))
             await changing
-        return [start for starts in told for start in starts]
+        return [start for starts in reported for start in starts]
 
 
 @pytest.mark.parametrize("part", range(20))
-def test_no_start_is_refused_while_a_fresh_look_would_show_capacity(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hundred scripts each: and what has started runs, once, and everything is told once."""
+def test_no_start_is_refused_while_a_fresh_description_would_show_capacity(
+    part: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred scripts each: every started task runs, once, and every start is reported once."""
     playing: list[Script] = []
-    tell = PlacementStream._settle_refused
+    emit = PlacementStream._settle_refused
 
     def held(stream: PlacementStream, entry: Any, start: StartResult) -> None:
         playing[-1].refused(start)
-        tell(stream, entry, start)
+        emit(stream, entry, start)
 
     monkeypatch.setattr(PlacementStream, "_settle_refused", held)
     outcomes: Counter[str] = Counter()

@@ -42,8 +42,8 @@ def transport(request: pytest.FixtureRequest) -> str:
 
 
 @attrs.define
-class Told:
-    """What a caller was told of its starts, and what `on_settled` was told later."""
+class Reported:
+    """What a caller received of its starts, and what `on_settled` received later."""
 
     starts: tuple[StartResult, ...] = ()
     settled: dict[str, StartResult] = attrs.Factory(dict)
@@ -53,21 +53,21 @@ class Told:
         self.settled.update({start.task.task_arn or "": start for start in starts if start.task is not None})
 
 
-async def run(local: LocalECS, request: RunTaskRequest, fault: Fault, transport: Any, policy: str | None) -> Told:
+async def run(local: LocalECS, request: RunTaskRequest, fault: Fault, transport: Any, policy: str | None) -> Reported:
     """Make one call under the fault; with a policy it is cancelled as soon as ECS has the request."""
-    told = Told()
+    reported = Reported()
     clocks = HUNG if fault.kind == "hang" else CLOCKS
     access: dict[str, Any] = {**local.client_kwargs(), "timeouts": clocks, "retries": RETRIES, "session": SESSION}
     access["transport"] = transport
-    async with aioecs.Client(**access, on_settled=told.note) as client:
+    async with aioecs.Client(**access, on_settled=reported.note) as client:
         token = CancelToken()
         call = asyncio.create_task(_starts(client, request, token, policy))
         while policy is not None and not local.truth.requests["RunTask"] and not call.done():
             await anyio.sleep(0.002)
         if policy is not None:
             token.cancel()
-        told.starts = await call
-    return told
+        reported.starts = await call
+    return reported
 
 
 async def _starts(
@@ -88,18 +88,18 @@ async def _starts(
     return (*started, *refused)
 
 
-def check(told: Told, local: LocalECS, count: int) -> None:
+def check(reported: Reported, local: LocalECS, count: int) -> None:
     """Hold it against the truth: nothing twice, nothing lost, no lie."""
     made = {task.arn for task in local.truth.tasks()}
     running = {task.arn for task in local.truth.running()}
-    assert len(told.starts) == count, "every start is told of once"
-    named = [start.task.task_arn for start in told.starts if start.task is not None]
+    assert len(reported.starts) == count, "every start is told of once"
+    named = [start.task.task_arn for start in reported.starts if start.task is not None]
     assert len(set(named)) == len(named), "no task belongs to two starts"
     assert set(named) <= made
     assert len(made) <= count, "never twice"
-    unknown = sum(start.outcome is Outcome.UNKNOWN for start in told.starts)
-    assert len(running - set(named) - told.settled.keys()) <= unknown, "never lost"
-    for start in told.starts:
+    unknown = sum(start.outcome is Outcome.UNKNOWN for start in reported.starts)
+    assert len(running - set(named) - reported.settled.keys()) <= unknown, "never lost"
+    for start in reported.starts:
         if start.outcome is Outcome.STARTED:
             assert start.task is not None
             assert start.task.task_arn in running, "what is said to have started was left alone"
@@ -116,12 +116,12 @@ async def test_every_fault(transport: str, kind: str, policy: str | None) -> Non
 
     async def one(fault: Fault, count: int) -> None:
         async with LocalECS(instances=10, fargate=kind == "FARGATE", faults=[fault], visibility_lag=0.1) as local:
-            told = await run(local, base.replace(count=count), fault, transport, policy)
-            check(told, local, count)
+            reported = await run(local, base.replace(count=count), fault, transport, policy)
+            check(reported, local, count)
             if policy is None:
                 refused = fault in NEVER_ACTED and fault.kind == "error"
                 wanted = Outcome.REFUSED if refused else Outcome.STARTED
-                assert {start.outcome for start in told.starts} == {wanted}
+                assert {start.outcome for start in reported.starts} == {wanted}
                 assert len(local.truth.tasks()) == (0 if refused else count)
 
     async with anyio.create_task_group() as group:
@@ -133,15 +133,15 @@ async def test_every_fault(transport: str, kind: str, policy: str | None) -> Non
 @pytest.mark.parametrize("count", [1, 10])
 async def test_with_a_token_that_may_be_forgotten(transport: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not sent again: what started is found by its mark, and what did not is unknown."""
-    monkeypatch.setattr(call_record, "CLIENT_TOKEN_LIVES", 0.0)
+    monkeypatch.setattr(call_record, "CLIENT_TOKEN_KNOWN", 0.0)
 
     async def one(fault: Fault) -> None:
         async with LocalECS(instances=10, faults=[fault], visibility_lag=0.1) as local:
-            told = await run(local, DEMO.replace(count=count), fault, transport, None)
-            check(told, local, count)
+            reported = await run(local, DEMO.replace(count=count), fault, transport, None)
+            check(reported, local, count)
             assert local.truth.requests["RunTask"] <= 1
             acted = fault.when == "after"
-            assert {start.outcome for start in told.starts} == {Outcome.STARTED if acted else Outcome.UNKNOWN}
+            assert {start.outcome for start in reported.starts} == {Outcome.STARTED if acted else Outcome.UNKNOWN}
 
     async with anyio.create_task_group() as group:
         for fault in FAULTS:

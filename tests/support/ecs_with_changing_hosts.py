@@ -35,7 +35,7 @@ class ModelHost:
     tasks: int = 0
 
     def takes(self, cpu: int, memory: int) -> str | None:
-        """Return why it takes no such task now, in ECS's words."""
+        """Return why it takes no such task now, as ECS says it."""
         if self.status != "ACTIVE":
             return "INACTIVE"
         if not self.agent:
@@ -87,7 +87,7 @@ class ModelECS:
         return True
 
     def has_capacity(self, cpu: int, memory: int) -> bool:
-        """Tell whether a refresh now would show capacity for such a task."""
+        """Return whether a refresh now would show capacity for such a task."""
         return any(host.takes(cpu, memory) is None for host in self.hosts.values())
 
     async def attempt(self, operation: Operation[Any], request: Shape, sent_marker: SentMarker) -> Attempt[Any]:

@@ -104,10 +104,16 @@ class ResultRecorder:
 
     def __init__(self) -> None:
         self.results: list[tuple[int, StartResult, ECSError | None]] = []
+        self.lookups: list[tuple[int, bool]] = []
+        """Starts that are looked up, by number; False where one is sent again."""
 
     def settled(self, entry: Entry, start: StartResult, error: ECSError | None, _: object, /) -> None:
         """Record a result."""
         self.results.append((entry.at, start, error))
+
+    def looked_up(self, entry: Entry, now: bool, /) -> None:
+        """Record it."""
+        self.lookups.append((entry.at, now))
 
     def starts(self) -> list[StartResult]:
         """Return the results, in the order of the entries."""
@@ -180,22 +186,22 @@ def outcomes(starts: Iterable[StartResult]) -> dict[Outcome, int]:
 
 
 def with_client(
-    work: Callable[[aioecs.Client, FakeStartTask, FakeTransport], Awaitable[None]], told: Any = None, **more: Any
+    work: Callable[[aioecs.Client, FakeStartTask, FakeTransport], Awaitable[None]], reported: Any = None, **more: Any
 ) -> None:
-    """Run it with a client on a port that is told what to say, on virtual time."""
+    """Run it with a client on a transport with scripted answers, on virtual time."""
 
     async def run() -> None:
-        said = FakeStartTask() if told is None else told
-        port = FakeTransport(start_task=said)
-        async with fake_client(port, pacing=None, **more) as client:
-            await work(client, said, port)
+        said = FakeStartTask() if reported is None else reported
+        transport = FakeTransport(start_task=said)
+        async with fake_client(transport, pacing=None, **more) as client:
+            await work(client, said, transport)
 
     run_in_virtual_time(run())
 
 
-def sent(port: FakeTransport) -> list[tuple[str, ...]]:
+def sent(transport: FakeTransport) -> list[tuple[str, ...]]:
     """Return the instances of each StartTask."""
-    return [tuple(request.container_instances) for name, request in port.requests if name == "StartTask"]
+    return [tuple(request.container_instances) for name, request in transport.requests if name == "StartTask"]
 
 
 def cancel_token(token: CancelToken, _scope: Any, _task: Any) -> None:
@@ -226,21 +232,21 @@ Reports = list[tuple[tuple[StartResult, ...], str | None]]
 
 def with_batch(
     work: Callable[[aioecs.Batch, FakeStartTask, FakeTransport, Reports], Awaitable[None]],
-    told: Any = None,
+    reported: Any = None,
     **more: Any,
 ) -> None:
-    """Run it with a batch on a port that is told what to say, on virtual time; it is told what nobody else hears."""
+    """Run it with a batch on a transport with scripted answers, on virtual time; it gets undelivered outcomes."""
 
     async def run() -> None:
-        said = FakeStartTask() if told is None else told
-        port = FakeTransport(start_task=said)
-        heard: Reports = []
-        hear = heard.append
+        said = FakeStartTask() if reported is None else reported
+        transport = FakeTransport(start_task=said)
+        received: Reports = []
+        receive = received.append
         async with (
-            fake_client(port, pacing=None, on_settled=lambda *each: hear(each), **more) as client,
+            fake_client(transport, pacing=None, on_settled=lambda *each: receive(each), **more) as client,
             client.batch() as batch,
         ):
-            await work(batch, said, port, heard)
+            await work(batch, said, transport, received)
 
     run_in_virtual_time(run())
 

@@ -1,9 +1,10 @@
-"""A command in its own terminal: its output, and the keys that a test presses."""
+"""A command in its own terminal, with the keys that a test presses; and streams that keep what is printed."""
 
 from __future__ import annotations
 
 import asyncio
 import fcntl
+import json
 import os
 import pty
 import re
@@ -11,14 +12,19 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import attrs
+from rich.text import Text
 
+from aioecs.cli._display.streams import Streams
 from aioecs.testing import LocalECS
 
 COMMAND = [sys.executable, "-m", "aioecs.cli"]
+SOON = "import aioecs._client.log_poller as p; p.GRACE = 0.1; from aioecs.cli import main; main()"
+"""Runs the command line, which then doesn't wait long for lines that come after the end of a task."""
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 CTRL_C = b"\x03"
 
@@ -61,7 +67,7 @@ class Terminal:
 
 @asynccontextmanager
 async def terminal(
-    local: LocalECS, columns: int, command: str, *words: str, **variables: str
+    local: LocalECS, columns: int, command: str, *arguments: str, **variables: str
 ) -> AsyncGenerator[Terminal]:
     """Run a command on a local ECS, in a terminal with this many columns."""
     master, slave = pty.openpty()
@@ -70,7 +76,7 @@ async def terminal(
     environment = {**os.environ, **access, "TERM": "xterm-256color", **variables}
     environment.pop("COLUMNS", None)
     process = subprocess.Popen(  # noqa: ASYNC220 it returns at once
-        [*COMMAND, command, "--endpoint-url", local.endpoint_url, *words],
+        [sys.executable, "-c", SOON, command, "--endpoint-url", local.endpoint_url, *arguments],
         stdin=slave,
         stdout=slave,
         stderr=slave,
@@ -88,3 +94,51 @@ async def terminal(
         process.kill()
         process.wait()
         os.close(master)
+
+
+class RecordedStreams(Streams):
+    """Streams that keep what is printed, and call the test at each line."""
+
+    def __init__(self, on_line: Callable[[int], object] = lambda _: None) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+        self.notes: list[str] = []
+        self.halted = False
+        self._on_line = on_line
+
+    def say(self, *lines: Text) -> None:
+        """Keep the lines."""
+        self.lines += [line.plain for line in lines]
+
+    def write(self, line: str) -> None:
+        """Keep the line, and let the test act."""
+        self.lines.append(line)
+        self._on_line(len(self.lines))
+
+    def show(self, lines: Iterable[Text | str]) -> None:
+        """Keep the lines."""
+        self.lines += [line.plain if isinstance(line, Text) else line for line in lines]
+
+    def print_note(self, line: Text) -> None:
+        """Keep the line."""
+        self.notes.append(line.plain)
+
+    def stop_live_display(self) -> None:
+        """Keep that it was halted."""
+        super().stop_live_display()
+        self.halted = True
+
+    @property
+    def starts(self) -> list[dict[str, Any]]:
+        """The outcome of each start, from JSON."""
+        return [line for line in map(json.loads, self.lines) if "summary" not in line]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The summary, as the last line of JSON said."""
+        summary: dict[str, Any] = json.loads(self.lines[-1])["summary"]
+        return summary
+
+    def arns(self, outcome: str) -> set[str]:
+        """The tasks of the starts with this outcome."""
+        return {start["task_arn"] for start in self.starts if start["outcome"] == outcome}

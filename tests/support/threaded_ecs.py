@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -60,7 +61,7 @@ def waits_in_the_client() -> bool:
     frame: FrameType | None = sys._current_frames()[threading.main_thread().ident or 0]
     inmost = frame.f_code if frame is not None else None
     waits = inmost is not None and (inmost.co_filename == threading.__file__ or inmost.co_name == "_each")
-    while frame is not None and frame.f_code.co_filename != aioecs.sync.__file__:
+    while frame is not None and Path(frame.f_code.co_filename).parent.name != "_sync":
         frame = frame.f_back
     return waits and frame is not None
 

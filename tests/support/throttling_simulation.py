@@ -46,9 +46,9 @@ class Bucket:
     def take(self, now: float) -> bool:
         """Take a token, if there is one."""
         while self.rates and self.rates[0][0] <= now:
-            (when, rate), *rest = self.rates
+            (when, rate), *later = self.rates
             self._refill(when)
-            self.rate, self.rates = rate, tuple(rest)
+            self.rate, self.rates = rate, tuple(later)
         self._refill(now)
         if self.level < 1 - 1e-9:
             return False

@@ -91,6 +91,14 @@ INVALID: list[tuple[dict[str, Any], str]] = [
     ({"skip": -1}, "skip: a whole number of at least 0"),
     ({"chance": 3}, "chance: a number from 0 to 1, not 3"),
     ({"kind": "delay"}, "seconds: a delay needs them"),
+    ({"kind": "mutated", "find": "x"}, "when: 'after', as only then there is an answer"),
+    ({"kind": "mutated", "when": "after"}, "find: mutated needs a regular expression"),
+    ({"kind": "mutated", "when": "after", "find": "("}, "find: a regular expression, and"),
+    ({"kind": "mutated", "when": "after", "find": "x", "replace": r"\g<9>"}, "find: a regular expression, and"),
+    ({"kind": "mutated", "when": "after", "find": 3}, "find: a regular expression, and"),
+    ({"kind": "mutated", "when": "after", "find": "x", "replace": 3}, "find: a regular expression, and"),
+    ({"kind": "reset", "find": "x"}, "find: only mutated takes it"),
+    ({"kind": "reset", "replace": "x"}, "replace: only mutated takes it"),
     ({"kind": "hang", "seconds": -1}, "seconds: a number of at least 0"),
     ({"kind": "hang", "seconds": float("inf")}, "seconds: "),
     ({"seconds": 1}, "seconds: only hang and delay take them"),
@@ -127,7 +135,7 @@ def test_the_error_of_malformed_json_names_the_place(text: str, message: str) ->
 
 FAULTS = st.builds(
     Fault,
-    kind=st.sampled_from([kind for kind in KINDS if kind not in ("delay", "hang", "throttle")]),
+    kind=st.sampled_from([kind for kind in KINDS if kind not in ("delay", "hang", "throttle", "mutated")]),
     when=st.sampled_from(["before", "after"]),
     operation=st.sampled_from([*OPERATIONS, "*"]),
     times=st.none() | st.integers(1, 9),

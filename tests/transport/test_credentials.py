@@ -238,7 +238,7 @@ async def test_a_worker_s_clients_log_no_secret(
 
     async with RawServer(answer) as server:
         session = AioSession()
-        async with Queue.connecting(None, session, server.url, "us-east-1") as client:
+        async with Queue.open_client(None, session, server.url, "us-east-1") as client:
             assert [each.body for each in await Queue(client, f"{server.url}/q").receive(1, 30, 0)] == [CANARY]
         ledger = DynamoDBLedger("jobs", region_name="us-east-1", endpoint_url=server.url, session=session)
         async with ledger:

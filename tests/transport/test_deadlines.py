@@ -59,7 +59,7 @@ def test_one_that_is_set_anew_has_its_new_time_alone() -> None:
 
 
 def test_what_rings_may_drop_move_and_set_others_of_the_same_moment() -> None:
-    """Each is looked up when it is its turn."""
+    """Each is looked up when it is due."""
 
     async def main() -> None:
         bell = Bell()
@@ -79,16 +79,16 @@ def test_what_rings_may_drop_move_and_set_others_of_the_same_moment() -> None:
 
 
 def test_one_that_raises_costs_no_other_its_ringing() -> None:
-    """What it raises is the loop's to tell, as with a timer of its own."""
+    """The loop reports what it raises, as with a timer of its own."""
 
     async def main() -> None:
-        bell, told = Bell(), list[object]()
-        bell.loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+        bell, reported = Bell(), list[object]()
+        bell.loop.set_exception_handler(lambda _, context: reported.append(context["exception"]))
         bell.deadlines.set("breaks", bell.began + 1, lambda: 1 // 0)
         bell.set("same moment", 1)
         bell.set("later", 2)
         await asyncio.sleep(20)
-        assert [type(each) for each in told] == [ZeroDivisionError]
+        assert [type(each) for each in reported] == [ZeroDivisionError]
         assert bell.rang == [("same moment", 1), ("later", 2)]
 
     run_in_virtual_time(main())
@@ -166,14 +166,14 @@ def test_it_rings_as_timers_of_their_own_would(script: list[tuple[str, int, int]
     async def main() -> None:
         bell = Bell()
         rang, timers = list[tuple[int, float]](), dict[int, asyncio.TimerHandle]()
-        for act, of, seconds in script:
-            if act == "wait":
+        for step, of, seconds in script:
+            if step == "wait":
                 await asyncio.sleep(seconds + 0.5)
                 continue
             if of in timers:
                 timers.pop(of).cancel()
             bell.deadlines.drop(of)
-            if act == "set":
+            if step == "set":
                 at = bell.loop.time() + seconds
                 timers[of] = bell.loop.call_at(at, lambda of=of: rang.append((of, bell.loop.time() - bell.began)))  # type: ignore[misc]
                 bell.set(of, at - bell.began)

@@ -45,18 +45,18 @@ async def test_the_models_are_loaded_once() -> None:
 
 async def test_the_loop_is_not_blocked() -> None:
     """Other tasks run while a transport opens."""
-    turns = 0
+    passes = 0
 
     async def others() -> None:
-        nonlocal turns
+        nonlocal passes
         while True:
             await asyncio.sleep(0)
-            turns += 1
+            passes += 1
 
     busy = asyncio.create_task(others())
     async with open_transport(Settings(**ACCESS, endpoint_url="http://127.0.0.1:9")):
         busy.cancel()
-    assert turns > 1
+    assert passes > 1
 
 
 @pytest.mark.parametrize(

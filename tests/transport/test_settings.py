@@ -110,3 +110,13 @@ def test_the_repr_holds_no_credentials() -> None:
     )
     assert "eu-west-1" in shown
     assert "hunter2" not in shown
+
+
+@pytest.mark.parametrize("name", ["region_name", "endpoint_url", "aws_access_key_id", "aws_session_token"])
+def test_every_control_character_is_refused(name: str) -> None:
+    """The two ranges of Unicode, at the start, in the middle and at the end."""
+    for code in (*range(0x20), *range(0x7F, 0xA0)):
+        for value in (f"{chr(code)}us-east-1", f"us-{chr(code)}east-1", f"us-east-1{chr(code)}"):
+            given: dict[str, Any] = {"region_name": "us-east-1", name: value}
+            with pytest.raises(ConfigurationError, match=f"{name} holds a control character"):
+                Settings(**given)

@@ -411,7 +411,7 @@ async def test_retries_and_timeouts_are_overridden(config: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", [AioConfig, Config])
-async def test_the_rest_of_a_config_is_kept(kind: Any) -> None:
+async def test_the_other_settings_of_a_config_are_kept(kind: Any) -> None:
     """Other members of the config stay; botocore's own Config is accepted, too."""
     theirs = kind(user_agent_extra="theirs", proxies={"http": "http://127.0.0.1:3128"}, max_pool_connections=7)
     config = (await open_meta(region_name="eu-west-1", config=theirs)).config

@@ -96,12 +96,12 @@ restart: aioecs.types.Restart = "if_failed"
 policy: Literal["stop", "keep", "abandon"] = on_cancel
 
 
-def heard(starts: tuple[aioecs.StartResult, ...], reason: str | None) -> None:
-    """Hear of outcomes that no caller is left to hear."""
+def received(starts: tuple[aioecs.StartResult, ...], reason: str | None) -> None:
+    """Receive outcomes that no caller is left to receive."""
 
 
 def on_event(event: aioecs.Event) -> None:
-    """Hear what happens on the way of a start."""
+    """Receive the events of a start."""
     match event:
         case aioecs.types.CallBegun() | aioecs.types.CallSettled():
             assert_type(event.token, str)
@@ -109,6 +109,8 @@ def on_event(event: aioecs.Event) -> None:
             assert_type(event.call, int | None)
         case aioecs.types.RequestSent() | aioecs.types.RequestThrottled():
             assert_type(event.rate, float)
+        case aioecs.types.StopSettled() | aioecs.types.WaitSettled() | aioecs.types.JobAttempted():
+            assert_type(event.seconds, float)
         case aioecs.types.RequestAnswered() | aioecs.types.TaskAdopted():
             assert_type(event.task_arns, tuple[str, ...])
         case aioecs.types.RequestRejected():
@@ -136,7 +138,7 @@ client = aioecs.Client(
     max_in_flight=50,
     on_cancel=on_cancel,
     delivery=delivery,
-    on_settled=heard,
+    on_settled=received,
     on_event=on_event,
     tag_tokens=False,
     transport="auto",
@@ -154,14 +156,15 @@ def key(asked: aioecs.StartTaskRequest) -> str:
 
 
 def lacking(demand: aioecs.CapacityDemand) -> None:
-    """Hear what is lacking."""
+    """Receive what is lacking."""
     assert_type(demand.memory, int)
     assert_type(demand.attributes, tuple[tuple[str, str | None], ...])
 
 
 async def starting(ecs: aioecs.Client, token: aioecs.CancelToken, scope: anyio.CancelScope) -> None:
-    """Start one, many, and where there is room."""
+    """Start one, many, and where there is capacity."""
     assert_type(await ecs.start_task(request), aioecs.StartTaskResponse)
+    assert_type(await ecs.start_task(request, timeout=2.5), aioecs.StartTaskResponse)
     assert_type(await ecs.start_task(request, scope, idempotency_key="job", on_cancel="stop"), aioecs.StartTaskResponse)
     assert_type(await ecs.start_task(request, cancel_scope=token, delivery="at_most_once"), aioecs.StartTaskResponse)
     assert_type(await ecs.start_tasks([request], token, idempotency_key=key, on_cancel="abandon"), aioecs.BatchReport)
@@ -214,6 +217,9 @@ async def operations(ecs: aioecs.Client) -> None:
     async for arn in ecs.list_tasks():
         assert_type(arn, str)
     assert_type(ecs.raw, Any)
+    assert_type(await aioecs.Client().aopen(), aioecs.Client)
+    await ecs.aclose()
+    assert_type(await ecs.batch().aopen(), aioecs.Batch)
 
 
 async def cancelling(token: aioecs.CancelToken) -> None:
@@ -231,7 +237,7 @@ async def cancelling(token: aioecs.CancelToken) -> None:
 
 
 async def waiting(ecs: aioecs.Client, token: aioecs.CancelToken, tasks: Sequence[aioecs.Task]) -> None:
-    """Wait, watch, and be told by events."""
+    """Wait, watch, and feed events."""
     assert_type(await ecs.wait_until_running(tasks, token, timeout=60), list[aioecs.Task])
     assert_type(await ecs.wait_until_stopped(["arn", *tasks], timeout=None, cluster="render"), list[aioecs.Task])
     async for task in ecs.watch(tasks, timeout=60):
@@ -259,7 +265,7 @@ async def working(ecs: aioecs.Client, ledger: aioecs.worker.Ledger) -> None:
         aioecs.worker.SQLiteLedger("jobs.db"),
         aioecs.worker.DynamoDBLedger("jobs"),
     ]
-    _held: type[aioecs.worker.Claimed | aioecs.worker.Entry | aioecs.worker.Verdict] = aioecs.worker.Claimed
+    _held: type[aioecs.worker.Claimed | aioecs.worker.Entry | aioecs.worker.ClaimOutcome] = aioecs.worker.Claimed
     _failing: list[type[aioecs.ECSError]] = [
         aioecs.worker.LedgerError,
         aioecs.worker.EntryError,
@@ -281,6 +287,7 @@ def blocking(token: aioecs.CancelToken) -> None:
     with aioecs.sync.Client("eu-west-1", timeouts=aioecs.Timeouts(settle=5), max_in_flight=10) as ecs:
         assert_type(ecs, aioecs.sync.Client)
         assert_type(ecs.start_task(request, token, idempotency_key="job"), aioecs.StartTaskResponse)
+        assert_type(ecs.start_task(request, timeout=2.5), aioecs.StartTaskResponse)
         assert_type(ecs.start_tasks((one for one in [request]), token, idempotency_key=key), aioecs.BatchReport)
         assert_type(ecs.place_tasks(request, token, count=3, placement=aioecs.Random()), aioecs.BatchReport)
         future = ecs.begin_start_task(request, token, on_cancel="keep")
@@ -304,7 +311,7 @@ def blocking(token: aioecs.CancelToken) -> None:
 
 
 def misused(ecs: aioecs.sync.Client) -> None:
-    """Be told so by the checker: an `ignore` that nothing needs is an error too."""
+    """The checker reports it: an `ignore` that nothing needs is an error too."""
     aioecs.sync.Client(regoin_name="eu-west-1")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     aioecs.Client(on_cancel="never")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     ecs.describe_tasks(stop)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -486,7 +493,7 @@ async def to_the_end(ecs: aioecs.Client, one: aioecs.StartTaskRequest, run_one: 
 
 
 def refused_by_run_task(error: aioecs.ECSServiceError) -> tuple[str, ...]:
-    """Tell RunTask's own errors apart."""
+    """Distinguish RunTask's own errors."""
     match error:
         case aioecs.ConflictException():
             return error.resource_ids
@@ -504,10 +511,12 @@ def cut_short(error: aioecs.CallCancelled) -> None:
 
 
 def failed(error: Exception) -> str | None:
-    """Tell them apart."""
+    """Distinguish them."""
     assert_type(aioecs.is_retry_safe(error), bool)
     assert_type(aioecs.find_start_error(error), aioecs.StartCancelled | None)
     match error:
+        case aioecs.StartTimeout():
+            assert_type(error.starts, tuple[aioecs.StartResult, ...])
         case aioecs.StartCancelled():
             assert_type((error.reason, error.source), tuple[str | None, object])
         case aioecs.StartUnknown():

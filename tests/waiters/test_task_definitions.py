@@ -118,9 +118,12 @@ def test_waits_judge_by_it() -> None:
             engine.behaviour = attrs.evolve(engine.behaviour, pending_seconds=60.0)
             arns = world.transport.start(definition="two")
             engine.end_task(arns[0], code="TaskFailedToStart", reason="no image")
-            with pytest.raises(TaskStopped) as told:
+            with pytest.raises(TaskStopped) as caught:
                 await world.client.wait_until_running(arns, timeout=60)
-            assert told.value.result is not None
-            assert {each.name: each.essential for each in told.value.result.containers} == {"main": True, "side": False}
+            assert caught.value.result is not None
+            assert {each.name: each.essential for each in caught.value.result.containers} == {
+                "main": True,
+                "side": False,
+            }
 
     run_in_virtual_time(work())

@@ -37,12 +37,12 @@ def running(world: EngineSetup, *arns: str, **more: Any) -> asyncio.Future[list[
 
 
 def idle(world: EngineSetup) -> bool:
-    """Tell whether nothing is left of any wait."""
+    """Return whether nothing is left of any wait."""
     poller = world.client._poller
     return (
         not poller._waiting
         and not poller._schedule
-        and not poller._polling
+        and not poller._running
         and not world.client._core().background_tasks
     )
 
@@ -58,9 +58,9 @@ def test_1000_callers_share_ten_reads_a_tick() -> None:
             ticks: dict[float, list[list[str]]] = {}
             for at, names in world.transport.describes:
                 ticks.setdefault(at, []).append(names)
-            for looks in ticks.values():
-                asked = [one for names in looks for one in names]
-                assert (len(looks) <= 10, len(asked)) == (True, len(set(asked)))
+            for polls in ticks.values():
+                asked = [one for names in polls for one in names]
+                assert (len(polls) <= 10, len(asked)) == (True, len(set(asked)))
             assert min(later - at for at, later in zip(ticks, list(ticks)[1:], strict=False)) >= 0.25
             assert len(world.transport.describes) < 120
             await asyncio.sleep(1)
@@ -70,7 +70,7 @@ def test_1000_callers_share_ten_reads_a_tick() -> None:
 
 
 def test_callers_that_come_one_after_the_other() -> None:
-    """A caller every ten milliseconds is no more reads than a few a second: their tasks travel together."""
+    """A caller every ten milliseconds is no more than a few reads a second: their tasks share requests."""
 
     async def work() -> None:
         async with engine_client(pending_seconds=2.0) as world:
@@ -119,15 +119,15 @@ def test_what_passes_is_asked_again(what: Attempt[Any], caplog: pytest.LogCaptur
     assert len(caplog.records) == (0 if what is THROTTLED else 1)
 
 
-def test_a_timeout_tells_what_the_look_met_with() -> None:
+def test_a_timeout_has_the_error_of_the_last_request() -> None:
     """An outage that outlasts a wait is the cause of its WaitTimeout."""
 
     async def work() -> None:
         async with engine_client() as world:
             world.transport.override = lambda _: LOST
-            with pytest.raises(WaitTimeout) as told:
+            with pytest.raises(WaitTimeout) as caught:
                 await running(world, *world.transport.start(), timeout=30)
-            assert isinstance(told.value.__cause__, AnswerLost)
+            assert isinstance(caught.value.__cause__, AnswerLost)
 
     run_in_virtual_time(work())
 
@@ -159,7 +159,7 @@ def test_what_stays_ends_the_waits_that_need_it(caplog: pytest.LogCaptureFixture
 
 
 def test_a_bad_name_harms_no_other() -> None:
-    """ECS refuses the whole request for one name: whose it is is found, and the others are told of theirs."""
+    """ECS refuses the whole request for one name: it is found, and the others get their tasks."""
 
     async def work() -> None:
         async with engine_client(pending_seconds=2.0) as world:
@@ -185,15 +185,15 @@ def test_an_answer_that_leaves_a_task_out() -> None:
         async with engine_client() as world:
             answer = aioecs.DescribeTasksResponse(tasks=[aioecs.Task()], failures=[aioecs.Failure()])
             world.transport.override = lambda _: Answered(answer)
-            with pytest.raises(TaskMissing) as told:
+            with pytest.raises(TaskMissing) as caught:
                 await running(world, *world.transport.start())
-            assert told.value.reason == "not in the answer"
+            assert caught.value.reason == "not in the answer"
 
     run_in_virtual_time(work())
 
 
 def test_a_cancel_touches_no_other() -> None:
-    """Every other of a hundred waits is cancelled, in the middle of a look and between two; the rest arrive."""
+    """Every other of a hundred waits is cancelled, during a request and between two; the others arrive."""
 
     async def work() -> None:
         async with engine_client(pending_seconds=seconds_by_task(*range(1, 11)), latency=0.2) as world:
@@ -212,8 +212,8 @@ def test_a_cancel_touches_no_other() -> None:
     run_in_virtual_time(work())
 
 
-def test_what_one_caller_has_in_hand_all_hear_of() -> None:
-    """A Task that is passed counts for those who wait already, as a look's answer would."""
+def test_a_newer_task_of_one_caller_is_reported_to_all() -> None:
+    """A Task that is passed counts for those who wait already, as an answer would."""
 
     async def work() -> None:
         async with engine_client(pending_seconds=1.0, running_seconds=20.0) as world:
@@ -221,16 +221,16 @@ def test_what_one_caller_has_in_hand_all_hear_of() -> None:
             first = asyncio.ensure_future(world.client.wait_until_stopped([arn], timeout=60))
             await asyncio.sleep(21.001)
             over = world.transport.described(arn)
-            looks = len(world.transport.describes)
+            polls = len(world.transport.describes)
             assert await world.client.wait_until_stopped(over, timeout=60) == over
             assert await first == over
-            assert len(world.transport.describes) == looks
+            assert len(world.transport.describes) == polls
 
     run_in_virtual_time(work())
 
 
 def test_the_last_to_leave_ends_the_poller() -> None:
-    """A look that hangs is let go; and who comes in that moment is served."""
+    """A request that hangs is abandoned; and a wait that begins in that moment is served."""
 
     async def work() -> None:
         async with engine_client(latency=1000.0) as world:
@@ -250,7 +250,7 @@ def test_the_last_to_leave_ends_the_poller() -> None:
 
 
 def test_a_fault_of_what_was_let_go_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
-    """A look that the last to leave has let go breaks: who came meanwhile waits on, and it is logged."""
+    """A request that the last waiter has abandoned fails: a wait begun meanwhile goes on, and it is logged."""
 
     async def work() -> None:
         async with engine_client(pending_seconds=5.0) as world:
@@ -286,14 +286,14 @@ def test_a_fault_of_the_poller_ends_the_waits(caplog: pytest.LogCaptureFixture) 
                 raise RuntimeError("a fault of ours")
 
             world.transport.override = broken
-            with pytest.raises(ClientStateError, match="poller ended") as told:
+            with pytest.raises(ClientStateError, match="poller ended") as caught:
                 await running(world, arn)
-            assert isinstance(told.value.__cause__, ExceptionGroup)
+            assert isinstance(caught.value.__cause__, ExceptionGroup)
             world.transport.override = None
             await running(world, arn)
 
     run_in_virtual_time(work())
-    assert "a task of the client's ended with an error: aioecs-poll" in caplog.text
+    assert "a background task ended with an error: aioecs-poll" in caplog.text
 
 
 def test_its_repr_is_a_dashboard() -> None:
@@ -310,16 +310,16 @@ def test_its_repr_is_a_dashboard() -> None:
 
 
 def test_what_ecs_describes_wins_over_an_event() -> None:
-    """One event with a version from nowhere keeps no wait from its end, and a watch tells the end all the same."""
+    """One event with a version from nowhere keeps no wait from its end, and a watch yields the end all the same."""
 
     async def work() -> None:
         async with engine_client(pending_seconds=0.0) as world:
             (arn,) = world.transport.start()
             waiting = asyncio.ensure_future(world.client.wait_until_stopped([arn], timeout=600))
-            told: list[Any] = []
+            reported: list[Any] = []
 
             async def watch() -> None:
-                told.extend([task.last_status async for task in world.client.watch([arn], timeout=600)])
+                reported.extend([task.last_status async for task in world.client.watch([arn], timeout=600)])
 
             watching = asyncio.ensure_future(watch())
             await asyncio.sleep(3)
@@ -328,7 +328,7 @@ def test_what_ecs_describes_wins_over_an_event() -> None:
             world.transport.engine.end_task(arn)
             assert [task.last_status for task in await waiting] == ["STOPPED"]
             await watching
-            assert told[-1] == "STOPPED"
+            assert reported[-1] == "STOPPED"
 
     run_in_virtual_time(work())
 
@@ -346,5 +346,27 @@ def test_events_of_other_accounts_are_refused() -> None:
             with pytest.raises(InvalidRequest, match="account"):
                 world.client.feed({"detail-type": "ECS Task State Change", "detail": detail})
             assert [task.version for task in await waiting] != [9]
+
+    run_in_virtual_time(work())
+
+
+def test_the_end_of_a_task_is_reported_once() -> None:
+    """Whether a wait or an event shows it first, and whether anyone waits for it."""
+
+    async def work() -> None:
+        async with engine_client(pending_seconds=0.0) as world:
+            polled, fed = world.transport.start(2)
+            ended: list[tuple[str, str | None]] = []
+            world.client._poller._on_stopped = lambda cluster, task: ended.append((cluster, task.task_arn))
+            waiting = asyncio.ensure_future(world.client.wait_until_stopped([polled], timeout=600))
+            await asyncio.sleep(1)
+            for arn in (polled, fed):
+                world.transport.engine.end_task(arn)
+            await waiting
+            assert ended == [("default", polled)]
+            for _ in range(2):
+                detail = {"taskArn": fed, "lastStatus": "STOPPED", "version": 9, "clusterArn": "default"}
+                world.client.feed({"detail-type": "ECS Task State Change", "detail": detail})
+            assert ended == [("default", polled), ("default", fed)]
 
     run_in_virtual_time(work())

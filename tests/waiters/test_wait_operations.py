@@ -1,4 +1,4 @@
-"""wait_operations: the client's doors for waiting and for events, in virtual time and on the local ECS."""
+"""wait_operations: the client's methods for waiting and for events, in virtual time and on the local ECS."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def test_tasks_in_the_order_asked() -> None:
     run_in_virtual_time(work())
 
 
-def test_a_task_that_was_quick_has_run() -> None:
-    """It ran and stopped between two looks."""
+def test_a_short_task_has_run() -> None:
+    """It ran and stopped between two polls."""
 
     async def work() -> None:
         async with engine_client(pending_seconds=0.3, running_seconds=0.1, exit_code=3) as world:
@@ -59,10 +59,10 @@ def test_a_task_that_never_runs() -> None:
         async with engine_client(pending_seconds=seconds_by_task(5.0, 2.0, 600.0)) as world:
             arns = world.transport.start(1) + world.transport.start(1, definition="broken") + world.transport.start(1)
             began = world.now
-            with pytest.raises(TaskStopped) as told:
+            with pytest.raises(TaskStopped) as caught:
                 await world.client.wait_until_running(arns, timeout=900)
             assert world.now - began < 3.5
-            error = told.value
+            error = caught.value
             assert error.task is not None
             assert (error.task.task_arn, error.stop_code) == (arns[1], "TaskFailedToStart")
             assert (error.reason, error.exit_codes) == ("CannotPullContainerError: no such image", {"main": None})
@@ -88,9 +88,9 @@ def test_a_task_that_is_stopping_is_not_given_up() -> None:
             waiting = asyncio.ensure_future(world.client.wait_until_running([arn], timeout=60))
             await asyncio.sleep(3)
             world.transport.engine.call("StopTask", {"task": arn, "reason": "enough"})
-            with pytest.raises(TaskStopped) as told:
+            with pytest.raises(TaskStopped) as caught:
                 await waiting
-            assert (told.value.stop_code, told.value.reason) == ("UserInitiated", "enough")
+            assert (caught.value.stop_code, caught.value.reason) == ("UserInitiated", "enough")
 
     run_in_virtual_time(work())
 
@@ -124,11 +124,11 @@ def test_missing_for_good(visibility: float) -> None:
                 return world.now
 
             second = asyncio.ensure_future(late())
-            with pytest.raises(TaskMissing) as told:
+            with pytest.raises(TaskMissing) as caught:
                 await world.client.wait_until_stopped([arn, nobody], timeout=900, cluster="default")
             assert visibility <= world.now - began <= 1.2 * visibility + 2
-            assert (told.value.arn, told.value.reason) == (nobody, "MISSING")
-            assert [task.task_arn for task in told.value.tasks] == [arn]
+            assert (caught.value.arn, caught.value.reason) == (nobody, "MISSING")
+            assert [task.task_arn for task in caught.value.tasks] == [arn]
             assert 1.5 * visibility <= await second - began <= 1.8 * visibility + 2
 
     run_in_virtual_time(work())
@@ -173,20 +173,20 @@ def test_several_clusters_in_one_call() -> None:
 # ------------------------------------------------------------------------------------------------------------ the end
 
 
-def test_a_timeout_tells_how_far_they_have_come() -> None:
+def test_a_timeout_has_the_last_known_tasks() -> None:
     """WaitTimeout is a TimeoutError, comes on time, and has the tasks as they were a moment before."""
 
     async def work() -> None:
         async with engine_client(pending_seconds=seconds_by_task(1.0, 118.5, 600.0)) as world:
             arns = world.transport.start(3)
             began = world.now
-            with pytest.raises(TimeoutError) as told:
+            with pytest.raises(TimeoutError) as caught:
                 await world.client.wait_until_running(arns, timeout=120)
             assert world.now - began == pytest.approx(120, abs=0.01)
-            assert isinstance(told.value, WaitTimeout)
-            assert [task.last_status for task in told.value.tasks] == ["RUNNING", "PENDING", "PENDING"]
-            assert told.value.waiting_for == tuple(arns[1:])
-            assert str(told.value).startswith(f"2 of 3 tasks not RUNNING after 120 s: {arns[1]} PENDING, ")
+            assert isinstance(caught.value, WaitTimeout)
+            assert [task.last_status for task in caught.value.tasks] == ["RUNNING", "PENDING", "PENDING"]
+            assert caught.value.waiting_for == tuple(arns[1:])
+            assert str(caught.value).startswith(f"2 of 3 tasks not RUNNING after 120 s: {arns[1]} PENDING, ")
             assert world.transport.describes[-1][0] - began == pytest.approx(
                 117, abs=0.01
             )  # once more, before it is given up
@@ -229,10 +229,10 @@ def test_what_can_t_be_waited_for(arguments: dict[str, Any], path: str) -> None:
     async def work() -> None:
         async with engine_client() as world:
             given = {"tasks": world.transport.start(), **arguments}
-            for door in (world.client.wait_until_running, world.client.wait_until_stopped):
-                with pytest.raises(InvalidRequest) as told:
-                    await door(**given)
-                assert told.value.path == path
+            for name in (world.client.wait_until_running, world.client.wait_until_stopped):
+                with pytest.raises(InvalidRequest) as caught:
+                    await name(**given)
+                assert caught.value.path == path
             with pytest.raises(InvalidRequest):
                 world.client.watch(**given)  # at once, not with the first iteration
             assert world.transport.describes == []
@@ -245,7 +245,7 @@ def test_what_can_t_be_waited_for(arguments: dict[str, Any], path: str) -> None:
 
 @pytest.mark.parametrize("kind", ["token", "scope", "deadline"])
 def test_the_passed_scope_or_token_fires(kind: str) -> None:
-    """WaitCancelled tells the tasks as they were last seen; another wait for them goes on."""
+    """WaitCancelled has the tasks as they were last seen; another wait for them goes on."""
 
     async def work() -> None:
         async with engine_client(pending_seconds=seconds_by_task(1.0, 20.0)) as world:
@@ -257,16 +257,16 @@ def test_the_passed_scope_or_token_fires(kind: str) -> None:
             else:
                 asyncio.get_running_loop().call_later(5, source.cancel)
             began = world.now
-            with pytest.raises(WaitCancelled) as told:
+            with pytest.raises(WaitCancelled) as caught:
                 await world.client.wait_until_running(arns, source, timeout=60)
             assert world.now - began == pytest.approx(5, abs=0.02)
-            assert [task.last_status for task in told.value.tasks] == ["RUNNING", "PENDING"]
-            assert (told.value.waiting_for, told.value.source) == ((arns[1],), source)
+            assert [task.last_status for task in caught.value.tasks] == ["RUNNING", "PENDING"]
+            assert (caught.value.waiting_for, caught.value.source) == ((arns[1],), source)
             assert [task.last_status for task in await other] == ["RUNNING", "RUNNING"]
-            looks = len(world.transport.describes)
+            polls = len(world.transport.describes)
             with pytest.raises(WaitCancelled):
                 await world.client.wait_until_running(arns, source, timeout=60)
-            assert len(world.transport.describes) == looks  # it had fired before: nothing was asked
+            assert len(world.transport.describes) == polls  # it had fired before: nothing was asked
 
     run_in_virtual_time(work())
 
@@ -278,9 +278,9 @@ def test_a_token_s_reason() -> None:
         async with engine_client(pending_seconds=60.0) as world:
             token = aioecs.CancelToken()
             asyncio.get_running_loop().call_later(5, token.cancel, "shutdown")
-            with pytest.raises(WaitCancelled, match="shutdown") as told:
+            with pytest.raises(WaitCancelled, match="shutdown") as caught:
                 await world.client.wait_until_running(world.transport.start(), token, timeout=60)
-            assert told.value.reason == "shutdown"
+            assert caught.value.reason == "shutdown"
 
     run_in_virtual_time(work())
 
@@ -307,10 +307,10 @@ def test_a_cancel_from_outside_goes_on() -> None:
             waiting = asyncio.ensure_future(world.client.wait_until_running(arns, timeout=60))
             await asyncio.sleep(5)
             waiting.cancel("enough")
-            with pytest.raises(asyncio.CancelledError) as told:
+            with pytest.raises(asyncio.CancelledError) as caught:
                 await waiting
-            assert isinstance(told.value.__cause__, WaitCancelled)
-            assert [task.last_status for task in told.value.__cause__.tasks] == ["PENDING"]
+            assert isinstance(caught.value.__cause__, WaitCancelled)
+            assert [task.last_status for task in caught.value.__cause__.tasks] == ["PENDING"]
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(5):
                     await world.client.wait_until_running(arns, timeout=60)
@@ -351,7 +351,7 @@ def test_leaving_the_client_ends_its_waits() -> None:
             await asyncio.sleep(5)
             began = world.now
         assert world.now - began < 1
-        with pytest.raises(ClientStateError, match="the client was left"):
+        with pytest.raises(ClientStateError, match="the client was closed"):
             await waiting
 
     run_in_virtual_time(work())
@@ -360,7 +360,7 @@ def test_leaving_the_client_ends_its_waits() -> None:
 # ----------------------------------------------------------------------------------------------------------- watching
 
 
-def test_watch_tells_each_change() -> None:
+def test_watch_yields_each_change() -> None:
     """What each task is now, then each change, until all have stopped."""
 
     async def work() -> None:
@@ -368,16 +368,16 @@ def test_watch_tells_each_change() -> None:
             pending_seconds=seconds_by_task(2.0, 7.0), running_seconds=4.0, stopping_seconds=2.0
         ) as world:
             arns = world.transport.start(2)
-            told = [(arns.index(task.task_arn or ""), task.last_status) async for task in world.client.watch(arns)]
-            assert sorted(told[:2]) == [(0, "PENDING"), (1, "PENDING")]
-            assert [status for at, status in told if at == 0] == ["PENDING", "RUNNING", "STOPPED"]
-            assert [status for at, status in told if at == 1] == ["PENDING", "RUNNING", "STOPPED"]
+            reported = [(arns.index(task.task_arn or ""), task.last_status) async for task in world.client.watch(arns)]
+            assert sorted(reported[:2]) == [(0, "PENDING"), (1, "PENDING")]
+            assert [status for at, status in reported if at == 0] == ["PENDING", "RUNNING", "STOPPED"]
+            assert [status for at, status in reported if at == 1] == ["PENDING", "RUNNING", "STOPPED"]
 
     run_in_virtual_time(work())
 
 
 def test_watch_doesn_t_repeat_what_is_in_hand() -> None:
-    """Of a Task that is passed, only what is newer is told, and its end."""
+    """Of a Task that is passed, only newer states are yielded, and its end."""
 
     async def work() -> None:
         async with engine_client(pending_seconds=2.0, running_seconds=4.0) as world:
@@ -389,7 +389,7 @@ def test_watch_doesn_t_repeat_what_is_in_hand() -> None:
     run_in_virtual_time(work())
 
 
-def test_watch_tells_each_end_once() -> None:
+def test_watch_yields_each_end_once() -> None:
     """Of tasks that run, have stopped, were given as stopped and were given twice: as many ends as tasks."""
 
     async def work() -> None:
@@ -398,10 +398,10 @@ def test_watch_tells_each_end_once() -> None:
             over = await world.client.wait_until_stopped(arns[:2], timeout=60)
             running = world.transport.described(arns[2])
             given: list[Task | str] = [over[0], arns[1], *running, *over, arns[2]]
-            told = [task async for task in world.client.watch(given)]
-            ends = [task.task_arn for task in told if task.last_status == "STOPPED"]
+            reported = [task async for task in world.client.watch(given)]
+            ends = [task.task_arn for task in reported if task.last_status == "STOPPED"]
             assert sorted(str(arn) for arn in ends) == sorted(arns)
-            assert [task.last_status for task in told if task.task_arn == arns[2]] == ["STOPPED"]
+            assert [task.last_status for task in reported if task.task_arn == arns[2]] == ["STOPPED"]
 
     run_in_virtual_time(work())
 
@@ -435,12 +435,12 @@ def test_what_ends_a_watch_early() -> None:
                 ({"cancel_scope": token, "timeout": 5}, WaitCancelled),
                 ({"tasks": [arn, "0" * 32], "cluster": "default"}, TaskMissing),
             ):
-                told: list[aioecs.Task] = []
+                reported: list[aioecs.Task] = []
                 with pytest.raises(kind) as ended:
                     async for task in world.client.watch(**{"tasks": [arn], **more}):  # type: ignore[arg-type]
-                        told.append(task)  # noqa: PERF401 what was told before the error counts
-                assert [task.last_status for task in told] == (["RUNNING"] if kind is not WaitCancelled else [])
-                assert ended.value.tasks == tuple(told)
+                        reported.append(task)  # noqa: PERF401 what was yielded before the error counts
+                assert [task.last_status for task in reported] == (["RUNNING"] if kind is not WaitCancelled else [])
+                assert ended.value.tasks == tuple(reported)
 
     run_in_virtual_time(work())
 
@@ -449,7 +449,7 @@ def test_what_ends_a_watch_early() -> None:
 
 
 def test_an_event_wakes_at_once() -> None:
-    """Without a look; repeats and late ones tell nothing."""
+    """Without a poll; repeats and late ones change nothing."""
 
     async def work() -> None:
         async with engine_client(pending_seconds=600.0, latency=0.0) as world:
@@ -459,16 +459,16 @@ def test_an_event_wakes_at_once() -> None:
             waiting = asyncio.ensure_future(world.client.wait_until_stopped([arn], timeout=60))
             await asyncio.sleep(0.1)
             world.transport.engine.end_task(arn, code="TaskFailedToStart")
-            looks = len(world.transport.describes)
+            polls = len(world.transport.describes)
             assert [world.client.feed(event) for event in (events[1], events[0], events[1])] == [True, False, False]
             (task,) = await waiting
-            assert (task.last_status, task.version, len(world.transport.describes)) == ("STOPPED", 3, looks)
+            assert (task.last_status, task.version, len(world.transport.describes)) == ("STOPPED", 3, polls)
 
     run_in_virtual_time(work())
 
 
 def test_an_event_that_came_before_the_wait_counts() -> None:
-    """No look is needed for what it told."""
+    """No poll is needed for what the event said."""
 
     async def work() -> None:
         async with engine_client(pending_seconds=1.0) as world:
@@ -484,17 +484,17 @@ def test_an_event_that_came_before_the_wait_counts() -> None:
     run_in_virtual_time(work())
 
 
-def test_a_late_look_undoes_no_event() -> None:
-    """The answer that was on its way when a newer event came changes nothing."""
+def test_a_late_answer_undoes_no_event() -> None:
+    """The answer that was in flight when a newer event came changes nothing."""
 
     async def work() -> None:
         async with engine_client(latency=3.0, pending_seconds=1.0) as world:
             (arn,) = world.transport.start()
-            told: list[str | None] = []
+            reported: list[str | None] = []
 
             async def watch() -> None:
                 async for task in world.client.watch([arn], timeout=60):
-                    told.append(task.last_status)  # noqa: PERF401 it never ends
+                    reported.append(task.last_status)  # noqa: PERF401 it never ends
 
             watching = asyncio.ensure_future(watch())
             await asyncio.sleep(1.5)  # the first look took the task as PENDING, and its answer is on the way
@@ -503,7 +503,7 @@ def test_a_late_look_undoes_no_event() -> None:
             world.transport.engine.advance()
             assert [world.client.feed(event) for event in events] == [True]
             await asyncio.sleep(10)
-            assert told == ["RUNNING"]
+            assert reported == ["RUNNING"]
             watching.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await watching
@@ -561,17 +561,17 @@ def test_5000_tasks_fed_by_events() -> None:
     """Fewer than 60 reads until each has run, one caller each, with every event doubled and a tenth of them late."""
 
     async def work() -> None:
-        dice = random.Random(7)
+        rng = random.Random(7)
         async with engine_client(
-            pending_seconds=seconds_by_task(*(1 + 200 * dice.random() for _ in range(5000)))
+            pending_seconds=seconds_by_task(*(1 + 200 * rng.random() for _ in range(5000)))
         ) as world:
             loop = asyncio.get_running_loop()
-            news: list[bool] = []
+            changes: list[bool] = []
 
             def on_the_bus(event: Any) -> None:
                 for _ in range(2):
-                    late = 0.2 + (30 if dice.random() < 0.1 else dice.random())
-                    loop.call_later(late, lambda: news.append(world.client.feed(event)))
+                    late = 0.2 + (30 if rng.random() < 0.1 else rng.random())
+                    loop.call_later(late, lambda: changes.append(world.client.feed(event)))
 
             async def time_goes_on() -> None:
                 while (due := world.transport.engine.advance()) is not None:
@@ -587,7 +587,7 @@ def test_5000_tasks_fed_by_events() -> None:
             assert len(world.transport.describes) < 60
             await going
             await asyncio.sleep(60)
-            assert (len(news), news.count(True) <= 10_000) == (20_000, True)
+            assert (len(changes), changes.count(True) <= 10_000) == (20_000, True)
             assert world.client._poller._schedule.remembered == 5000
 
     run_in_virtual_time(work())

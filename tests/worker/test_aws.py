@@ -1,4 +1,4 @@
-"""_aws: what an error of SQS or DynamoDB means, and what an answer's Date tells."""
+"""_aws: what an error of SQS or DynamoDB means, and what an answer's Date shows."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 from botocore import exceptions as botocore
 
 from aioecs.errors import ConfigurationError
-from aioecs.worker._aws import code_of, entered, is_permanent, named, reading, stays
-from aioecs.worker._clock import Reading
+from aioecs.worker._aws import code_of, enter_client, is_lasting, is_permanent, name_of, reading
+from aioecs.worker._clock import ClockReading
 
 
 def refused(code: Any) -> botocore.ClientError:
@@ -33,8 +33,8 @@ def refused(code: Any) -> botocore.ClientError:
     ],
 )
 def test_what_an_error_means(error: Exception, name: str, permanent: bool) -> None:
-    """Its code or its kind names it; only what settings can mend is permanent."""
-    assert (named(error), is_permanent(error)) == (name, permanent)
+    """Its code or its kind names it; only an error that a change of settings removes is permanent."""
+    assert (name_of(error), is_permanent(error)) == (name, permanent)
     assert code_of(None) is None
 
 
@@ -44,40 +44,40 @@ def test_what_an_error_means(error: Exception, name: str, permanent: bool) -> No
 )
 def test_expired_credentials_may_be_renewed(code: str, failures: int, for_good: bool) -> None:
     """So long; then somebody must."""
-    assert stays(refused(code), failures) is for_good
+    assert is_lasting(refused(code), failures) is for_good
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "expected"),
     [
         (botocore.NoRegionError(), "the queue: no Region: pass region_name="),
         (botocore.ProfileNotFound(profile="p"), r"the queue: The config profile \(p\) could not be found"),
         (ValueError("Invalid endpoint: x"), "the queue: Invalid endpoint: x"),
     ],
 )
-async def test_settings_that_can_t_be_used(error: Exception, said: str) -> None:
-    """Are told as ConfigurationError."""
+async def test_settings_that_can_t_be_used(error: Exception, expected: str) -> None:
+    """They are a ConfigurationError."""
 
     async def open_it() -> None:
         raise error
 
-    with pytest.raises(ConfigurationError, match=said):
-        await entered("the queue", open_it())
+    with pytest.raises(ConfigurationError, match=expected):
+        await enter_client("the queue", open_it())
 
 
 @pytest.mark.parametrize(
-    ("date", "told"),
+    ("date", "found"),
     [
-        ("Fri, 15 Jan 2027 08:00:00 GMT", Reading(1_800_000_000.0, 1, 2)),
+        ("Fri, 15 Jan 2027 08:00:00 GMT", ClockReading(1_800_000_000.0, 1, 2)),
         ("yesterday", None),
         ("Fri, 15 Jan 2027 08:00:00 +99999999", None),
         (7, None),
         (None, None),
     ],
 )
-def test_a_date_is_read_if_it_is_one(date: Any, told: Reading | None) -> None:
-    """What is none tells nothing, wherever it is missing."""
-    assert reading({"ResponseMetadata": {"HTTPHeaders": {"date": date}}}, 1, 2) == told
+def test_a_date_is_read_if_it_is_one(date: Any, found: ClockReading | None) -> None:
+    """A missing or broken one is ignored."""
+    assert reading({"ResponseMetadata": {"HTTPHeaders": {"date": date}}}, 1, 2) == found
     answers: list[Any] = [None, {}, {"ResponseMetadata": None}, {"ResponseMetadata": {"HTTPHeaders": []}}]
     for answer in answers:
         assert reading(answer, 1, 2) is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aioecs.worker._clock import Clock, Reading, clock_error
+from aioecs.worker._clock import Clock, ClockReading, clock_error
 
 NOW = 1_800_000_000.0
 
@@ -12,21 +12,21 @@ NOW = 1_800_000_000.0
 @pytest.mark.parametrize(
     ("reading", "off"),
     [
-        (Reading(NOW, NOW, NOW), 0),
-        (Reading(NOW, NOW + 0.9, NOW + 0.99), 0),  # a Date tells whole seconds
-        (Reading(NOW, NOW + 31, NOW + 31.1), 30),
-        (Reading(NOW, NOW - 30.1, NOW - 30), -30),
-        (Reading(NOW, NOW - 25, NOW + 0.5), 0),  # a long poll, whose answer was made at its end
-        (Reading(NOW, NOW - 40, NOW - 20), -20),
+        (ClockReading(NOW, NOW, NOW), 0),
+        (ClockReading(NOW, NOW + 0.9, NOW + 0.99), 0),  # a Date has whole seconds
+        (ClockReading(NOW, NOW + 31, NOW + 31.1), 30),
+        (ClockReading(NOW, NOW - 30.1, NOW - 30), -30),
+        (ClockReading(NOW, NOW - 25, NOW + 0.5), 0),  # a long poll, whose answer was made at its end
+        (ClockReading(NOW, NOW - 40, NOW - 20), -20),
     ],
 )
-def test_what_is_proven(reading: Reading, off: float) -> None:
+def test_what_is_proven(reading: ClockReading, off: float) -> None:
     """No more than what holds whenever between request and answer the Date was made."""
     assert reading.off == pytest.approx(off)
 
 
 @pytest.mark.parametrize(
-    ("ahead", "skew", "said"),
+    ("ahead", "skew", "expected"),
     [
         (0, 0.1, None),
         (2.4, 5, None),
@@ -36,22 +36,22 @@ def test_what_is_proven(reading: Reading, off: float) -> None:
         (3, 5, "within half of skew=5 s: set the clock"),
     ],
 )
-def test_two_clocks_are_no_further_apart_than_skew(ahead: float, skew: float, said: str | None) -> None:
+def test_two_clocks_are_no_further_apart_than_skew(ahead: float, skew: float, expected: str | None) -> None:
     """Each may be off by half of it."""
     sent = NOW + ahead + (1 if ahead > 0 else 0)
-    error = clock_error(Reading(NOW, sent, sent), skew)
-    assert (said is None) == (error is None)
-    assert said is None or said in str(error)
+    error = clock_error(ClockReading(NOW, sent, sent), skew)
+    assert (expected is None) == (error is None)
+    assert expected is None or expected in str(error)
 
 
 def test_the_first_proof_counts() -> None:
-    """What says nothing changes nothing."""
+    """An answer without a Date changes nothing."""
     clock = Clock(5)
-    clock.heard(None)
-    clock.heard(Reading(NOW, NOW, NOW))
+    clock.add(None)
+    clock.add(ClockReading(NOW, NOW, NOW))
     assert clock.error is None
-    clock.heard(Reading(NOW, NOW + 100, NOW + 100))
+    clock.add(ClockReading(NOW, NOW + 100, NOW + 100))
     first = clock.error
-    clock.heard(Reading(NOW, NOW - 100, NOW - 100))
+    clock.add(ClockReading(NOW, NOW - 100, NOW - 100))
     assert first is not None
     assert clock.error is first

@@ -74,16 +74,16 @@ async def test_an_unforeseen_error_is_a_failure_of_its_message(client: aioecs.Cl
     """No other message suffers."""
 
     class Broken(MemoryLedger):
-        async def claim(self, wish: Any, *, now: float, skew: float) -> Any:
-            if wish.key == "a":
+        async def claim(self, intent: Any, *, now: float, skew: float) -> Any:
+            if intent.key == "a":
                 raise ZeroDivisionError
-            return await super().claim(wish, now=now, skew=skew)
+            return await super().claim(intent, now=now, skew=skew)
 
     answer = await start_records(client, an_event("a", "b"), requests(local), key=body, ledger=Broken())
     assert answer == {"batchItemFailures": [{"itemIdentifier": "id-0"}]}
 
 
-async def test_why_is_told_beside_the_answer(client: aioecs.Client, local: LocalECS) -> None:
+async def test_the_reason_is_logged_beside_the_answer(client: aioecs.Client, local: LocalECS) -> None:
     """By the ids of the messages that failed; Lambda's own answer stays as Lambda reads it."""
 
     def to_request(message: Message) -> aioecs.StartTaskRequest:

@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 from virtual_time import iterations, run_in_virtual_time
 
-from aioecs.worker._shutdown import Ending
+from aioecs.worker._shutdown import Shutdown
 
 
 def test_it_is_told_once_and_again() -> None:
-    """The first time begins the end and says why; the second is no beginning."""
+    """The first request begins it and has the reason; the second begins nothing."""
 
     async def main() -> None:
-        ending = Ending(5)
-        assert not ending.begun
-        assert ending.tell("SIGTERM")
-        assert (ending.begun, ending.token.reason) == (True, "SIGTERM")
-        assert not ending.tell("cancelled")
-        assert ending.token.reason == "SIGTERM"
+        shutdown = Shutdown(5)
+        assert not shutdown.requested
+        assert shutdown.request("SIGTERM")
+        assert (shutdown.requested, shutdown.token.reason) == (True, "SIGTERM")
+        assert not shutdown.request("cancelled")
+        assert shutdown.token.reason == "SIGTERM"
 
     run_in_virtual_time(main())
 
@@ -30,11 +30,11 @@ def test_a_rest_ends_with_the_worker(told_at: float | None, rested: float) -> No
     """It is as long as it should be, unless the end begins."""
 
     async def main() -> None:
-        ending, loop = Ending(5), asyncio.get_running_loop()
+        shutdown, loop = Shutdown(5), asyncio.get_running_loop()
         if told_at is not None:
-            loop.call_later(told_at, ending.tell, "SIGTERM")
+            loop.call_later(told_at, shutdown.request, "SIGTERM")
         began = loop.time()
-        await ending.rest(10)
+        await shutdown.sleep(10)
         assert loop.time() - began == pytest.approx(rested)
 
     run_in_virtual_time(main())
@@ -74,14 +74,14 @@ class Work:
 def test_work_is_done_unless_the_end_begins(
     seconds: float, told_at: float | None, grace: float, answer: str | None, took: float
 ) -> None:
-    """Then it has so long to come to its own end, and is cut off."""
+    """Then it has so long to end by itself, and is cancelled."""
 
     async def main() -> None:
-        ending, loop, work = Ending(5), asyncio.get_running_loop(), Work(seconds)
+        shutdown, loop, work = Shutdown(5), asyncio.get_running_loop(), Work(seconds)
         if told_at is not None:
-            loop.call_later(told_at, ending.tell, "SIGTERM")
+            loop.call_later(told_at, shutdown.request, "SIGTERM")
         began = loop.time()
-        assert await ending.unless_begun(work.do(), grace) == answer
+        assert await shutdown.run_until_shutdown(work.do(), grace) == answer
         assert loop.time() - began == pytest.approx(took)
         assert work.cut is (answer is None)
 
@@ -93,10 +93,10 @@ def test_its_error_is_raised() -> None:
 
     async def main() -> None:
         for told_at in (9, 0.5):
-            ending = Ending(5)
-            asyncio.get_running_loop().call_later(told_at, ending.tell, "SIGTERM")
+            shutdown = Shutdown(5)
+            asyncio.get_running_loop().call_later(told_at, shutdown.request, "SIGTERM")
             with pytest.raises(ZeroDivisionError):
-                await ending.unless_begun(Work(1, ZeroDivisionError()).do(), 2)
+                await shutdown.run_until_shutdown(Work(1, ZeroDivisionError()).do(), 2)
 
     run_in_virtual_time(main())
 
@@ -106,7 +106,7 @@ def test_a_cancel_cuts_it_and_leaves_no_task() -> None:
 
     async def main() -> None:
         work = Work(60)
-        waiting = asyncio.create_task(Ending(5).unless_begun(work.do(), 2))
+        waiting = asyncio.create_task(Shutdown(5).run_until_shutdown(work.do(), 2))
         await iterations(3)
         waiting.cancel()
         await asyncio.wait([waiting])
@@ -125,25 +125,25 @@ def test_a_cancel_cuts_it_and_leaves_no_task() -> None:
         ([1, 60], 2, 2, [False, True]),
         ([0.5], 2, 0.5, [False]),
     ],
-    ids=["none", "all are done", "the time is over", "told again", "done before it is told again"],
+    ids=["none", "all are done", "the time is over", "requested again", "done before it is requested again"],
 )
 def test_jobs_are_waited_for_and_cut_off(
     seconds: list[float], again_at: float | None, took: float, cut: list[bool]
 ) -> None:
-    """As long as `drain` allows from the beginning of the end; told again, no longer."""
+    """As long as `drain` allows from the first request; not after a second one."""
 
     async def main() -> None:
-        ending, loop = Ending(5), asyncio.get_running_loop()
+        shutdown, loop = Shutdown(5), asyncio.get_running_loop()
         works = [Work(each) for each in seconds]
         jobs: set[asyncio.Task[Any]] = {asyncio.create_task(work.do()) for work in works}
         for job in jobs:
             job.add_done_callback(jobs.discard)
         await asyncio.sleep(0)
-        ending.tell("SIGTERM")
+        shutdown.request("SIGTERM")
         if again_at is not None:
-            loop.call_later(again_at, ending.tell, "SIGTERM")
+            loop.call_later(again_at, shutdown.request, "SIGTERM")
         began = loop.time()
-        await ending.drained(jobs)
+        await shutdown.drain(jobs)
         assert loop.time() - began == pytest.approx(took)
         assert [work.cut for work in works] == cut
         assert jobs == set()

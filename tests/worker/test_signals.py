@@ -1,4 +1,4 @@
-"""_signals: SIGTERM is heard by whoever is the first to want it, and only as long as it does."""
+"""SIGTERM is handled by the first who sets a handler, while that one is set."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from aioecs.worker._signals import sigterm
 
 @pytest.fixture
 def others() -> Iterator[list[int]]:
-    """Have a handler of somebody else's, which notes what it hears."""
-    heard: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
-    yield heard
+    """Set another handler, which records its signals."""
+    received: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: received.append(number))
+    yield received
     signal.signal(signal.SIGTERM, before)
 
 
 async def test_each_is_heard() -> None:
     """On the loop, the second like the first; afterwards it ends the process, as before."""
-    heard: asyncio.Queue[str] = asyncio.Queue()
-    with sigterm(lambda: heard.put_nowait("SIGTERM")) as hears:
-        assert hears
+    received: asyncio.Queue[str] = asyncio.Queue()
+    with sigterm(lambda: received.put_nowait("SIGTERM")) as handled:
+        assert handled
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGTERM)
-            assert await asyncio.wait_for(heard.get(), 5) == "SIGTERM"
+            assert await asyncio.wait_for(received.get(), 5) == "SIGTERM"
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
@@ -44,8 +44,8 @@ async def test_that_of_another_stays_its_own(others: list[int]) -> None:
     """A handler that is set already is not replaced, nor is it taken away."""
     theirs = signal.getsignal(signal.SIGTERM)
     ours: list[str] = []
-    with sigterm(lambda: ours.append("SIGTERM")) as hears:
-        assert not hears
+    with sigterm(lambda: ours.append("SIGTERM")) as handled:
+        assert not handled
         os.kill(os.getpid(), signal.SIGTERM)
         await until(lambda: others)
     assert (others, ours) == ([signal.SIGTERM], [])
@@ -60,11 +60,11 @@ async def test_of_two_the_first_hears() -> None:
 
 
 async def test_outside_of_the_main_thread_none_is_set() -> None:
-    """Python hears signals in the main thread alone."""
+    """Python handles signals in the main thread alone."""
 
     async def elsewhere() -> tuple[bool, object]:
-        with sigterm(lambda: None) as hears:
-            return hears, signal.getsignal(signal.SIGTERM)
+        with sigterm(lambda: None) as handled:
+            return handled, signal.getsignal(signal.SIGTERM)
 
     assert await asyncio.to_thread(asyncio.run, elsewhere()) == (False, signal.SIG_DFL)
 
@@ -76,6 +76,6 @@ async def test_on_a_loop_without_signals_none_is_set(monkeypatch: pytest.MonkeyP
         raise NotImplementedError
 
     monkeypatch.setattr(asyncio.get_running_loop(), "add_signal_handler", cannot)
-    with sigterm(lambda: None) as hears:
-        assert not hears
+    with sigterm(lambda: None) as handled:
+        assert not handled
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

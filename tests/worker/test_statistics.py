@@ -27,19 +27,19 @@ def test_a_snapshot_stays_as_it_is() -> None:
         before.received = 9  # type: ignore[misc]
 
 
-def test_a_tally_counts_what_it_is_told() -> None:
+def test_a_tally_counts_what_it_is_given() -> None:
     """By the names of the statistics; who had been shown it before sees what was then."""
     counters = Counters()
     before = counters.now
     counters.count(received=2, started=1)
     counters.count(received=1)
     for name in ("m1", "m2"):
-        counters.leave(Message(id=name, body=""))
+        counters.add_left(Message(id=name, body=""))
     assert before == WorkerStatistics()
     assert counters.now == WorkerStatistics(received=3, started=1, left=("m1", "m2"))
 
 
-def test_a_ledger_that_fails_is_news_once() -> None:
+def test_a_failing_ledger_is_logged_once() -> None:
     """Until it has answered again; looks for it are counted from when it last did its work."""
     counters = Counters()
     assert [counters.ledger_failed(), counters.ledger_failed(), counters.now.ledger_down] == [True, False, True]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import time
 from collections import Counter
 from typing import Any, cast
+from unittest.mock import AsyncMock
 
 import pytest
 from engine_transport import EngineSetup, engine_client
@@ -16,6 +18,7 @@ from virtual_time import run_in_virtual_time
 from aioecs import CancelToken, TaskResult
 from aioecs.errors import InvalidRequest
 from aioecs.worker import MemoryLedger, QueueError, TaskEvents
+from aioecs.worker._ledgers.claims import LOOKUP_LIMIT
 
 
 def receiver(world: EngineSetup, sqs: FakeSQS, on_result: Any = None, **more: Any) -> TaskEvents:
@@ -60,12 +63,12 @@ def test_results_once_each() -> None:
 
     async def work() -> None:
         async with engine_client(running_seconds=1.0, exit_code=lambda task: task.seq % 2) as world:
-            told: list[Any] = []
-            world.transport.engine.listen(told.append)
+            published: list[Any] = []
+            world.transport.engine.listen(published.append)
             arns = world.transport.start(200)
             await asyncio.sleep(5)
             world.transport.engine.advance()
-            events = [in_sns(event) if rng.random() < 0.5 else event for event in told * 2]
+            events = [in_sns(event) if rng.random() < 0.5 else event for event in published * 2]
             rng.shuffle(events)
             sqs, ledger = FakeSQS(), MemoryLedger()
             for event in events:
@@ -78,7 +81,7 @@ def test_results_once_each() -> None:
             assert sum(each.foreign for each in counts) == 0
             # A process that begins anew with the same ledger hands nothing over again.
             put(sqs, events[0])
-            for event in told[-3:]:
+            for event in published[-3:]:
                 put(sqs, event)
             await until_empty(sqs, receiver(world, sqs, on_result, ledger=ledger))
             assert handed == Counter(arns)
@@ -91,17 +94,54 @@ def test_a_wait_ends_by_an_event() -> None:
 
     async def work() -> None:
         async with engine_client(running_seconds=5.0) as world:
-            told: list[Any] = []
+            published: list[Any] = []
             arns = world.transport.start()
             waiting = asyncio.create_task(world.client.wait_until_stopped(arns, timeout=600))
             await asyncio.sleep(4)
-            world.transport.engine.listen(told.append)
+            world.transport.engine.listen(published.append)
             world.transport.engine.end_task(arns[0])
-            sqs = FakeSQS(*[json.dumps(event) for event in told])
+            sqs = FakeSQS(*[json.dumps(event) for event in published])
             put(sqs, {"detail-type": "ECS Container Instance State Change", "detail": {}})
             counts = await until_empty(sqs, receiver(world, sqs))
             await waiting
             assert (counts.received, counts.fed, counts.results) == (3, 2, 0)
+
+    run_in_virtual_time(work())
+
+
+def test_the_result_of_a_receiver_that_died_long_ago_is_handed_over() -> None:
+    """However old its entry in the ledger is: nothing has to be looked up for it."""
+    handed: list[str] = []
+    stuck = asyncio.Event()
+
+    async def dies(_: TaskResult) -> None:
+        stuck.set()
+        await asyncio.sleep(10**6)
+
+    async def work() -> None:
+        async with engine_client(running_seconds=5.0) as world:
+            published: list[Any] = []
+            world.transport.engine.listen(published.append)
+            [arn] = world.transport.start()
+            await asyncio.sleep(10)
+            world.transport.engine.advance()
+            sqs, ledger = FakeSQS(json.dumps(published[-1])), MemoryLedger()
+            with pytest.MonkeyPatch.context() as patch:
+                loop = asyncio.get_running_loop()
+                patch.setattr(time, "time", loop.time)
+                dead = asyncio.create_task(receiver(world, sqs, dies, ledger=ledger).run())
+                await stuck.wait()
+                # As SIGKILL leaves it: nothing is released.
+                patch.setattr(ledger, "release", AsyncMock(return_value=False))
+                dead.cancel()
+                await asyncio.wait([dead])
+                patch.undo()
+                patch.setattr(time, "time", loop.time)
+                await asyncio.sleep(LOOKUP_LIMIT + 100)
+                counts = await until_empty(
+                    sqs, receiver(world, sqs, lambda result: handed.append(result.task.arn), ledger=ledger)
+                )
+            assert (counts.results, handed) == (1, [arn])
 
     run_in_virtual_time(work())
 
@@ -125,14 +165,14 @@ def test_foreign_messages_are_left() -> None:
 
 
 def test_a_queue_that_fails() -> None:
-    """It is tried again; what no later try can mend ends it."""
+    """It is tried again; an error that no later attempt avoids ends it."""
 
     async def work() -> None:
         async with engine_client() as world:
             sqs = FakeSQS(receive_message=[sqs_error("InternalError"), sqs_error("AccessDenied")])
-            with pytest.raises(QueueError) as told:
+            with pytest.raises(QueueError) as raised:
                 await receiver(world, sqs).run()
-            assert told.value.permanent
+            assert raised.value.permanent
             with pytest.raises(InvalidRequest):
                 receiver(world, sqs, concurrency=0)
 

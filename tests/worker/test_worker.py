@@ -38,9 +38,9 @@ from aioecs.worker import (
     _message_handler,
     _worker_run,
 )
-from aioecs.worker._job_decisions import Fate
-from aioecs.worker._ledgers.claims import REMEMBERED, fingerprint
-from aioecs.worker._worker import message_id
+from aioecs.worker._jobs.decisions import MessageAction
+from aioecs.worker._ledgers.claims import LOOKUP_LIMIT, fingerprint
+from aioecs.worker._settings import message_id
 from tests.worker.sqs.test_queue import a_body
 
 pytestmark = [
@@ -73,7 +73,11 @@ async def world(moto: str, keys: None) -> AsyncIterator[QueueSetup]:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let growing delays be short, and so the test."""
-    monkeypatch.setattr(_message_handler, "delay", lambda fate, **_: 0.05 if fate is not Fate.LEASE else 1.0)
+    monkeypatch.setattr(
+        _message_handler,
+        "delay",
+        lambda action, **_: 0.05 if action is not MessageAction.RETURN_AFTER_LEASE else 1.0,
+    )
 
 
 async def test_each_job_is_started_once(world: QueueSetup) -> None:
@@ -92,7 +96,7 @@ async def test_each_job_is_started_once(world: QueueSetup) -> None:
         await until(lambda: worker.statistics().deleted == 30)
         await world.send(*[f"job-{n}" for n in range(30)])
         await until(lambda: worker.statistics().deleted == 60)
-        assert "running, 0/12 in flight, 30 started, 60 deleted" in repr(worker)
+        assert "running, 0/12 in flight, 30 started, 0 adopted, 60 deleted" in repr(worker)
     assert world.groups() == sorted(f"job-{n}" for n in range(30))
     assert await world.count() == (0, 0)
     assert 0 < most <= 12
@@ -121,7 +125,7 @@ async def test_a_poisoned_message_is_left_to_redrive(
         if message.body == "secret-poison":
             raise ValueError(message.body)
         if message.body == "secret-template":
-            return aioecs.StartTaskRequest(task_definition="demo")
+            return aioecs.StartTaskRequest(task_definition="")
         if message.body == "secret-unknown":
             return world.to_request(message).replace(task_definition="nobody:7")
         return world.to_request(message)
@@ -132,8 +136,8 @@ async def test_a_poisoned_message_is_left_to_redrive(
         await until(lambda: worker.statistics().dead_lettered >= 3 and worker.statistics().deleted == 1)
     assert world.groups() == ["well"]
     assert sum(await world.count()) + sum(await world.count(world.dead_letters)) == 3
-    assert "unreadable: ValueError" in caplog.text
-    assert "unreadable: InvalidRequest" in caplog.text
+    assert "invalid: ValueError" in caplog.text
+    assert "invalid: InvalidRequest" in caplog.text
     assert "refused: ClientException" in caplog.text
     assert "secret" not in caplog.text
 
@@ -168,8 +172,8 @@ async def test_a_possible_double_is_kept_in_hand(world: QueueSetup, at_once: Non
         release = staticmethod(ledger.release)
 
         async def settle(self, key: str, holder: str, arns: tuple[str, ...]) -> bool:
-            entry = ledger._book.entries[key]
-            ledger._book.entries[key] = attrs.evolve(entry, holder="other", lease=time.time() + 60)
+            entry = ledger._jobs.entries[key]
+            ledger._jobs.entries[key] = attrs.evolve(entry, holder="other", lease=time.time() + 60)
             lost.set()
             return await ledger.settle(key, holder, arns)
 
@@ -190,12 +194,12 @@ async def test_what_is_too_old_to_be_known_is_not_started(
 ) -> None:
     """It is reported UNKNOWN, and left to the redrive policy."""
     ledger = MemoryLedger()
-    old = time.time() - REMEMBERED - 100
-    wish = Entry(
+    old = time.time() - LOOKUP_LIMIT - 100
+    intent = Entry(
         key="job", holder="dead", lease=old + 10, begun=old, instances=("i",),
         fingerprint=fingerprint("job", world.to_request(Message(id="m", body="job"))),
     )  # fmt: skip
-    await ledger.claim(wish, now=old, skew=0)
+    await ledger.claim(intent, now=old, skew=0)
     await world.send("job")
     worker = world.worker(ledger=ledger)
     async with running(worker):
@@ -284,7 +288,7 @@ async def test_it_drains(world: QueueSetup, how: str) -> None:
 
 
 async def test_a_second_cancel_ends_the_draining(world: QueueSetup) -> None:
-    """What hangs is returned, to be looked up by whoever comes next."""
+    """What hangs is returned, and the next worker looks it up."""
     world.local.faults.add(Fault("hang", times=None))
     await world.send("job")
     worker = world.worker(drain=30)
@@ -433,9 +437,9 @@ async def test_queue_and_ledger_are_reached_as_ecs_is(
             await until(lambda: worker.statistics().deleted == 1)
     assert len(world.local.truth.calls()) == 1
     ours = [record for record in caplog.records if record.name != "werkzeug"]
-    told = "\n".join(f"{record.getMessage()} {record.msg!r} {record.args!r}" for record in ours)
+    found = "\n".join(f"{record.getMessage()} {record.msg!r} {record.args!r}" for record in ours)
     for secret in ("body", "attribute", "secret", "token"):
-        assert f"canary-{secret}" not in told
+        assert f"canary-{secret}" not in found
 
 
 async def test_without_credentials_it_ends(moto: str, keys: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -485,9 +489,9 @@ async def test_a_fifo_queue_keeps_its_order(world: QueueSetup) -> None:
 
 
 async def test_no_answer_of_the_queue_ends_it(world: QueueSetup, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two hundred bodies that are none of SQS, over real sockets; told to end, it ends."""
-    monkeypatch.setattr(_worker_run, "idle_rest", lambda *_: 0.0)
-    monkeypatch.setattr(_worker_run, "growing", lambda *_: 0.0)
+    """Two hundred bodies that are none of SQS, over real sockets; at a request to end it ends."""
+    monkeypatch.setattr(_worker_run, "idle_delay", lambda *_: 0.0)
+    monkeypatch.setattr(_worker_run, "growing_delay", lambda *_: 0.0)
     jitter = random.Random(11)
 
     async def behave(exchange: Exchange) -> None:
@@ -520,7 +524,7 @@ async def test_it_runs_once_at_a_time(world: QueueSetup) -> None:
 
 
 async def test_a_queue_that_isn_t_there(world: QueueSetup) -> None:
-    """It is said at once."""
+    """It ends at once with that error."""
     worker = Worker(
         world.client, f"{world.queue}-not", world.to_request, ledger=MemoryLedger(), sqs_endpoint_url=world.url
     )

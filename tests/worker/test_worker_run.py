@@ -16,14 +16,16 @@ from fake_sqs import URL, FakeSQS, StoredMessage, sqs_error
 from fake_transport import FakeReconciler, FakeTransport, HeldAttempt, fake_client, make_request, started
 from virtual_time import run_in_virtual_time
 
-from aioecs import StartTaskRequest, Timeouts
+from aioecs import Spread, StartTaskRequest, Timeouts
+from aioecs._batch.placement.placement_context import options_of
 from aioecs._model.attempt import Attempt, Rejected
 from aioecs._transport.transport import SentMarker
 from aioecs.errors import ClientException, ConfigurationError
 from aioecs.worker import Claimed, Entry, LedgerError, MemoryLedger, Message, QueueError, WorkerStatistics
-from aioecs.worker._job_decisions import lease_of
+from aioecs.worker._jobs.timing import make_lease
 from aioecs.worker._ledgers.claims import fingerprint
-from aioecs.worker._worker_run import WorkerRun, WorkerSettings
+from aioecs.worker._settings import WorkerSettings
+from aioecs.worker._worker_run import WorkerRun
 
 
 class Unpluggable(MemoryLedger):
@@ -36,11 +38,11 @@ class Unpluggable(MemoryLedger):
         self.error: LedgerError | None = None
         self.probes: list[float] = []
 
-    async def claim(self, wish: Entry, *, now: float, skew: float) -> Claimed:
+    async def claim(self, intent: Entry, *, now: float, skew: float) -> Claimed:
         """Claim."""
         if self.down or self.error is not None:
             raise self.error or LedgerError("unplugged")
-        return await super().claim(wish, now=now, skew=skew)
+        return await super().claim(intent, now=now, skew=skew)
 
     async def release(self, key: str, holder: str) -> bool:
         """Release."""
@@ -59,7 +61,7 @@ class Scene:
     run: WorkerRun
     sqs: FakeSQS
     ledger: Unpluggable
-    port: FakeTransport
+    transport: FakeTransport
     work: asyncio.Task[WorkerStatistics]
 
     async def until_empty(self) -> None:
@@ -77,7 +79,7 @@ class Scene:
 
     def groups(self) -> list[str]:
         """Return the groups of what was asked to be started, sorted."""
-        return sorted(request.group for name, request in self.port.requests if name == "StartTask")
+        return sorted(request.group for name, request in self.transport.requests if name == "StartTask")
 
 
 def to_request(message: Message) -> StartTaskRequest:
@@ -86,17 +88,17 @@ def to_request(message: Message) -> StartTaskRequest:
 
 
 @asynccontextmanager
-async def a_scene(
+async def make_scene(
     sqs: FakeSQS, ledger: Unpluggable | None = None, *, wait: float = 0, **more: Any
 ) -> AsyncIterator[Scene]:
     """Set a run to work, let it for so long; the wall's clock goes with the loop's. In the end it is ended."""
-    loop, says = asyncio.get_running_loop(), {name: more.pop(name) for name in ("start_task",) if name in more}
-    port, ledger = FakeTransport(**says), ledger if ledger is not None else Unpluggable()
+    loop, script = asyncio.get_running_loop(), {name: more.pop(name) for name in ("start_task",) if name in more}
+    transport, ledger = FakeTransport(**script), ledger if ledger is not None else Unpluggable()
     clocks = Timeouts(attempt=15, consistency=30)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "time", lambda: 1_800_000_000.0 + loop.time())
         patch.setattr(random, "random", lambda: 1.0)
-        async with fake_client(port, timeouts=clocks) as client:
+        async with fake_client(transport, timeouts=clocks) as client:
             client._preparer.reconcilers[None] = cast("Any", FakeReconciler())
             given: dict[str, Any] = {
                 "to_request": to_request,
@@ -104,8 +106,9 @@ async def a_scene(
                 "concurrency": 100,
                 "visibility": 60,
                 "drain": 20.0,
-                "lease": lease_of(clocks.attempt, clocks.consistency, 5, None),
+                "lease": make_lease(clocks.attempt, clocks.consistency, 5, None),
                 "delivery": "at_least_once",
+                "placement": options_of(Spread(), (), None, 0.0),
                 "until": "started",
                 "retry_failed": 0,
                 "container": None,
@@ -117,7 +120,7 @@ async def a_scene(
             settings = WorkerSettings(client=client, url=URL, ledger=ledger, session=cast("Any", sqs), **given)
             run = WorkerRun(settings)
             work = asyncio.create_task(run.work())
-            scene = Scene(run, sqs, ledger, port, work)
+            scene = Scene(run, sqs, ledger, transport, work)
             await asyncio.sleep(wait)
             try:
                 yield scene
@@ -142,7 +145,7 @@ def test_each_job_is_started_once() -> None:
             return await started(request, sent_marker)
 
         bodies = [f"job-{n:02}" for n in range(30)]
-        async with a_scene(FakeSQS(*bodies, *bodies), concurrency=12, start_task=say) as scene:
+        async with make_scene(FakeSQS(*bodies, *bodies), concurrency=12, start_task=say) as scene:
             await scene.until_empty()
             assert scene.groups() == bodies
             counts = scene.run.statistics()
@@ -163,7 +166,7 @@ def test_what_is_in_hand_stays_hidden() -> None:
 
     async def main() -> None:
         held = HeldAttempt()
-        async with a_scene(FakeSQS("job"), start_task=held, wait=85) as scene:
+        async with make_scene(FakeSQS("job"), start_task=held, wait=85) as scene:
             assert scene.sqs.count() == (0, 1)
             assert scene.sqs.count_requests("change_message_visibility_batch") == 4
             held.gate.set()
@@ -174,21 +177,21 @@ def test_what_is_in_hand_stays_hidden() -> None:
 
 
 def test_another_s_job_is_waited_for() -> None:
-    """Its message goes back for the rest of the lease, and is deleted when the other has settled it."""
+    """Its message is returned until the lease has ended, and is deleted when the other has settled it."""
 
     async def main() -> None:
-        async with a_scene(FakeSQS()) as scene:
+        async with make_scene(FakeSQS()) as scene:
             now = time.time()
             request = to_request(Message(id="m0", body="job"))
             print_ = fingerprint("job", request)
-            wish = Entry(key="job", holder="other", lease=now + 60, begun=now, fingerprint=print_, instances=("i",))
-            await scene.ledger.claim(wish, now=now, skew=0)
+            intent = Entry(key="job", holder="other", lease=now + 60, begun=now, fingerprint=print_, instances=("i",))
+            await scene.ledger.claim(intent, now=now, skew=0)
             scene.sqs.messages.update(FakeSQS("job").messages)
             await asyncio.sleep(30)
             assert (scene.run.statistics().returned, scene.sqs.count()) == (1, (0, 1))
             await scene.ledger.settle("job", "other", ("arn",))
             await scene.until_empty()
-            assert scene.port.requests == []
+            assert scene.transport.requests == []
 
     run_in_virtual_time(main())
 
@@ -201,7 +204,7 @@ def test_the_redrive_policy_is_the_queue_s() -> None:
             return Rejected(ClientException("No room")) if poisoned else await started(request, sent_marker)
 
         for receives, poisoned in ((1, False), (None, True)):
-            async with a_scene(FakeSQS("job", receives=receives), start_task=say) as scene:
+            async with make_scene(FakeSQS("job", receives=receives), start_task=say) as scene:
                 scene.ledger.down = not poisoned
                 await asyncio.sleep(5)
                 counts = scene.run.statistics()
@@ -217,7 +220,7 @@ def test_a_queue_that_can_t_be_reached_is_asked_again(caplog: pytest.LogCaptureF
     async def main() -> None:
         loop = asyncio.get_running_loop()
         failures: list[Any] = [sqs_error()] * 6
-        async with a_scene(FakeSQS("job", receive_message=failures)) as scene:
+        async with make_scene(FakeSQS("job", receive_message=failures)) as scene:
             began = loop.time()
             await scene.until_empty()
             assert 1 + 2 + 4 + 8 + 10 + 10 <= loop.time() - began < 36
@@ -235,14 +238,14 @@ def test_nothing_is_received_without_the_ledger(caplog: pytest.LogCaptureFixture
     """It is looked for at growing intervals, and all goes on by itself when it is there again."""
 
     async def main() -> None:
-        async with a_scene(FakeSQS("a", "b", "c")) as scene:
+        async with make_scene(FakeSQS("a", "b", "c")) as scene:
             scene.ledger.down = True
             await asyncio.sleep(40)
             before = scene.run.statistics()
             await asyncio.sleep(40)
             assert scene.run.statistics().received == before.received == 6, "the poll under way has brought them again"
             assert before.ledger_down
-            assert scene.port.requests == []
+            assert scene.transport.requests == []
             rests = [later - earlier for earlier, later in itertools.pairwise(scene.ledger.probes)]
             assert rests == pytest.approx([2, 4, 8, *[10] * (len(rests) - 3)])
             scene.ledger.down = False
@@ -263,7 +266,7 @@ def test_a_look_for_the_ledger_does_not_hold_up_the_end() -> None:
     """One that hangs is cut."""
 
     async def main() -> None:
-        async with a_scene(FakeSQS("a")) as scene:
+        async with make_scene(FakeSQS("a")) as scene:
             scene.ledger.down = True
             await asyncio.sleep(0.1)
             scene.ledger.hangs = True
@@ -280,11 +283,11 @@ def test_a_message_that_a_cut_poll_brings_is_given_back() -> None:
     async def main() -> None:
         for seconds, received in ((0.9, 1), (1.1, 0)):
             sqs = FakeSQS("job", receive_message=[5 + seconds])
-            async with a_scene(sqs, wait=5) as scene:
+            async with make_scene(sqs, wait=5) as scene:
                 assert await scene.ended() == pytest.approx(min(seconds, 1), abs=0.1)
                 counts = scene.work.result()
                 assert (counts.received, counts.left) == (received, ("m0",) * received)
-                assert (sqs.count(), scene.port.requests) == ((1, 0), [])
+                assert (sqs.count(), scene.transport.requests) == ((1, 0), [])
 
     run_in_virtual_time(main())
 
@@ -294,7 +297,7 @@ def test_it_drains(caplog: pytest.LogCaptureFixture) -> None:
 
     async def main() -> None:
         held = HeldAttempt()
-        async with a_scene(FakeSQS(*"abc"), concurrency=2, start_task=held, wait=1) as scene:
+        async with make_scene(FakeSQS(*"abc"), concurrency=2, start_task=held, wait=1) as scene:
             asyncio.get_running_loop().call_later(3, held.gate.set)
             polls = scene.sqs.count_requests("receive_message")
             assert 3 <= await scene.ended() < 4
@@ -311,11 +314,11 @@ def test_it_drains(caplog: pytest.LogCaptureFixture) -> None:
 def test_what_hangs_is_cut_off_when_the_time_is_over(
     again: bool, took: float, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """When its time is over, or it is told to end again: returned, until the lease has ended for everybody."""
+    """When its time is over, or at a second request to end: returned, until the lease has ended for everybody."""
 
     async def main() -> None:
         held = HeldAttempt()
-        async with a_scene(FakeSQS("job"), start_task=held, drain=5.0, wait=1) as scene:
+        async with make_scene(FakeSQS("job"), start_task=held, drain=5.0, wait=1) as scene:
             if again:
                 asyncio.get_running_loop().call_later(2, scene.run.end, "SIGTERM")
             assert await scene.ended() == pytest.approx(took, abs=1)
@@ -325,7 +328,7 @@ def test_what_hangs_is_cut_off_when_the_time_is_over(
             held.gate.set()
 
     run_in_virtual_time(main())
-    assert "ends, and gave back 1 unsettled messages" in caplog.text
+    assert "ends, and has returned 1 unsettled messages" in caplog.text
 
 
 def test_a_queue_that_hangs_does_not_hold_up_the_end() -> None:
@@ -334,7 +337,7 @@ def test_a_queue_that_hangs_does_not_hold_up_the_end() -> None:
     async def main() -> None:
         held = HeldAttempt()
         sqs = FakeSQS("job", delete_message_batch=[60.0])
-        async with a_scene(sqs, start_task=held, wait=1) as scene:
+        async with make_scene(sqs, start_task=held, wait=1) as scene:
             held.gate.set()
             await asyncio.sleep(1)
             assert await scene.ended() < 22
@@ -343,7 +346,7 @@ def test_a_queue_that_hangs_does_not_hold_up_the_end() -> None:
     run_in_virtual_time(main())
 
 
-# What nobody can mend -------------------------------------------------------------------------------------------------
+# Errors that stay -------------------------------------------------------------------------------------------------
 
 
 def test_without_permission_it_ends(caplog: pytest.LogCaptureFixture) -> None:
@@ -351,14 +354,14 @@ def test_without_permission_it_ends(caplog: pytest.LogCaptureFixture) -> None:
 
     async def main() -> None:
         sqs = FakeSQS("job", receive_message=[sqs_error("AccessDenied")])
-        async with a_scene(sqs, wait=1) as scene:
+        async with make_scene(sqs, wait=1) as scene:
             error = scene.work.exception()
             assert isinstance(error, QueueError)
             assert (str(error), error.permanent) == ("receive_message: AccessDenied", True)
         held = HeldAttempt()
         denied = LedgerError("denied")
         denied.permanent = True
-        async with a_scene(FakeSQS("first"), start_task=held, wait=1) as scene:
+        async with make_scene(FakeSQS("first"), start_task=held, wait=1) as scene:
             scene.ledger.error = denied
             scene.sqs.messages.update({"m1": StoredMessage("second")})
             asyncio.get_running_loop().call_later(5, held.gate.set)
@@ -375,12 +378,12 @@ def test_credentials_that_stay_expired_end_it() -> None:
 
     async def main() -> None:
         expired = [sqs_error("ExpiredToken") for _ in range(5)]
-        async with a_scene(FakeSQS(receive_message=[*expired[:4]]), wait=60) as scene:
+        async with make_scene(FakeSQS(receive_message=[*expired[:4]]), wait=60) as scene:
             assert not scene.work.done(), "they were renewed"
             scene.sqs.script["receive_message"] = [*expired]
             await asyncio.wait([scene.work])
             assert isinstance(scene.work.exception(), QueueError)
-        async with a_scene(FakeSQS("job"), wait=1) as scene:
+        async with make_scene(FakeSQS("job"), wait=1) as scene:
             denied = LedgerError("expired")
             denied.__cause__ = sqs_error("ExpiredTokenException")
             scene.ledger.error = denied
@@ -397,11 +400,11 @@ def test_by_a_clock_that_is_off_nothing_is_started() -> None:
     async def main() -> None:
         for method in ("get_queue_attributes", "receive_message"):
             sqs = FakeSQS("job", dates={method: "Fri, 15 Jan 2027 08:20:00 GMT"})
-            async with a_scene(sqs, wait=10) as scene:
+            async with make_scene(sqs, wait=10) as scene:
                 error = scene.work.exception()
                 assert isinstance(error, ConfigurationError)
                 assert "behind that of the queue" in str(error)
-                assert (scene.port.requests, scene.sqs.count()) == ([], (1, 0))
+                assert (scene.transport.requests, scene.sqs.count()) == ([], (1, 0))
                 assert sqs.count_requests("receive_message") == (method == "receive_message")
 
     run_in_virtual_time(main())
@@ -415,7 +418,7 @@ def test_an_idle_worker_asks_once_in_a_second(answers: str) -> None:
         sqs = FakeSQS()
         if answers != "nothing":
             sqs.unexpected_answer = True
-        async with a_scene(sqs, long_poll=0 if answers == "nothing" else 20, wait=100) as scene:
+        async with make_scene(sqs, long_poll=0 if answers == "nothing" else 20, wait=100) as scene:
             assert 90 < sqs.count_requests("receive_message") < 110
             sqs.unexpected_answer = False
             sqs.messages.update(FakeSQS("job").messages)
@@ -429,26 +432,26 @@ def test_it_says_where_it_receives_from(caplog: pytest.LogCaptureFixture) -> Non
     """At INFO, with its ledger and lease."""
 
     async def main() -> None:
-        async with a_scene(FakeSQS(receives=3), wait=1):
+        async with make_scene(FakeSQS(receives=3), wait=1):
             pass
 
     caplog.set_level("INFO", "aioecs")
     run_in_virtual_time(main())
-    said = (
+    expected = (
         f"worker of {URL}: receives, 100 in flight at most; <aioecs.worker.MemoryLedger, 0 jobs>, "
         "lease 100 s, skew 5 s; redrive after 3 receives"
     )
-    assert said in caplog.messages
+    assert expected in caplog.messages
 
 
 # Opening -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_queue_that_isn_t_there() -> None:
-    """It is said at once."""
+    """It ends at once with that error."""
 
     async def main() -> None:
-        async with a_scene(FakeSQS(get_queue_attributes=[sqs_error("QueueDoesNotExist")]), wait=1) as scene:
+        async with make_scene(FakeSQS(get_queue_attributes=[sqs_error("QueueDoesNotExist")]), wait=1) as scene:
             assert isinstance(scene.work.exception(), ConfigurationError)
             assert scene.sqs.count_requests("receive_message") == 0
 
@@ -459,7 +462,7 @@ def test_told_to_end_while_it_opens() -> None:
     """What it asks the queue is cut, and nothing is received."""
 
     async def main() -> None:
-        async with a_scene(FakeSQS("job", get_queue_attributes=[4.0]), wait=1) as scene:
+        async with make_scene(FakeSQS("job", get_queue_attributes=[4.0]), wait=1) as scene:
             assert await scene.ended() < 1
             assert scene.work.result() == WorkerStatistics()
             assert scene.sqs.count_requests("receive_message") == 0

@@ -10,12 +10,15 @@ from aioecs._logic.placement.waitlist import DemandGroup, WaitingStart
 from aioecs._model.shapes.task import Failure
 from aioecs._runtime.client_core import log
 
+LARGER_THAN_ANY = "the task is larger than any container instance"
+"""How the detail of a failure begins that no waiting mends."""
+
 
 def no_capacity(group: DemandGroup) -> Failure:
     """Return why a start of this group was placed nowhere, as the inventory shows it."""
     never = group.placer.never(group.demand)
     if never is not None:
-        detail = f"the task is larger than any container instance, even an empty one: {never}"
+        detail = f"{LARGER_THAN_ANY}, even an empty one: {never}"
         return Failure(reason=never, detail=detail)
     excluded = group.placer.excluded_for(group.demand)
     reasons = ", ".join(f"{reason} on {count}" for reason, count in excluded.items())

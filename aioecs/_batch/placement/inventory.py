@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
+from weakref import WeakSet
 
 import attrs
 
@@ -85,7 +86,7 @@ async def _list(core: Core, cluster: str | None, expression: str | None) -> list
         request = ListContainerInstancesRequest(
             cluster=cluster, filter=expression, status=ContainerInstanceStatus.ACTIVE, next_token=token
         )
-        answer = (await core.harmless(LIST_CONTAINER_INSTANCES, request, Priority.READ)).answer
+        answer = (await core.call_with_retries(LIST_CONTAINER_INSTANCES, request, Priority.READ)).answer
         arns += answer.container_instance_arns
         token = answer.next_token or None
         if token is None:
@@ -94,7 +95,7 @@ async def _list(core: Core, cluster: str | None, expression: str | None) -> list
 
 async def _describe(core: Core, cluster: str | None, instances: list[str]) -> list[ContainerInstance]:
     request = DescribeContainerInstancesRequest(cluster=cluster, container_instances=instances)
-    answer = (await core.harmless(DESCRIBE_CONTAINER_INSTANCES, request, Priority.READ)).answer
+    answer = (await core.call_with_retries(DESCRIBE_CONTAINER_INSTANCES, request, Priority.READ)).answer
     unknown = [
         ContainerInstance(container_instance_arn=each.arn, status=each.reason or MISSING) for each in answer.failures
     ]
@@ -168,6 +169,8 @@ class Inventory:
         self._taken = self._begun = 0  # loads are numbered from 1: a clock may stand still between two of them
         self._paid_until = float("-inf")
         self._under_way: _Load | None = None
+        self._ended_on: dict[str, None] = {}
+        self._to_wake: WeakSet[asyncio.Event] = WeakSet()
 
     @property
     def age(self) -> float:
@@ -201,9 +204,42 @@ class Inventory:
         return pages if self._instances is not None and filter_of(self._constraints) is None else 2 * pages
 
     @property
-    def may_look_at(self) -> float:
+    def may_refresh_at(self) -> float:
         """When the next load may be begun without taking more than its share of the reads."""
         return self._paid_until - CREDIT
+
+    def wake(self, event: asyncio.Event) -> None:
+        """Set this event from now on when a task is known to have ended on a host."""
+        self._to_wake.add(event)
+
+    def task_ended(self, instance: str) -> None:
+        """Take note that a task has ended on a host: it is described again if starts wait for capacity."""
+        if short(instance) in self.capacity_model.capacities:
+            self._ended_on[short(instance)] = None
+            for event in self._to_wake:
+                event.set()
+
+    @property
+    def any_ended(self) -> bool:
+        """Whether a task has ended on a host that was not described since."""
+        return bool(self._ended_on)
+
+    async def update(self) -> None:
+        """Describe the hosts again on which tasks have ended, and no others.
+
+        Raises:
+            ECSError: what came of a read in the end.
+        """
+        model, ended, self._ended_on = self.capacity_model, self._ended_on, {}
+        hosts = [model.capacities[name].host.arn for name in ended if name in model.capacities]
+        number = model.begin_update()
+        self._pay(-(-len(hosts) // DESCRIBED_PER_CALL))
+        found = await load(self._core, self._cluster, instances=hosts) if hosts else []
+        model.update((Host.of(instance) for instance in found), number)
+
+    def _pay(self, reads: int) -> None:
+        rate = self._core.read_limiter.rate or 1.0
+        self._paid_until = max(self._paid_until, self._core.now) + READ_SHARE * reads / rate
 
     async def current(self) -> CapacityModel:
         """Return the capacity model with a snapshot that is at most `max_age` seconds old.
@@ -236,16 +272,15 @@ class Inventory:
 
     def _begin(self) -> _Load:
         number = self._begun + 1
-        task = self._core.background_tasks.own(self._read(number), "aioecs lists container instances", heard=True)
+        task = self._core.background_tasks.own(self._read(number), "aioecs lists container instances", awaited=True)
         under_way = self._under_way = _Load(task, number, self._core.now)
         task.add_done_callback(lambda _: self._loaded(under_way))
         return under_way
 
     async def _read(self, number: int) -> list[ContainerInstance]:
         self._began_at = self._core.now
-        self._paid_until = max(self._paid_until, self._core.now) + READ_SHARE * self.reads / (
-            self._core.read_limiter.rate or 1.0
-        )
+        self._ended_on.clear()
+        self._pay(self.reads)
         self._begun = number  # not before: callers of the same round of the loop share it
         self.capacity_model.loading()
         return await load(self._core, self._cluster, constraints=self._constraints, instances=self._instances)

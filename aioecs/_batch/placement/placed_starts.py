@@ -14,13 +14,13 @@ from aioecs._batch.placement.placement_context import PlacementContext, Placemen
 from aioecs._batch.placement.placement_stream import PlacementStream
 from aioecs._batch.start_stream import Requests
 from aioecs._calls.caller_wait import refuse_if_cancelled
-from aioecs._logic.calls.call_result import cancelled_of, verdict_of
+from aioecs._logic.calls.call_result import cancelled_of, result_of_starts
 from aioecs._model import limits
 from aioecs._model.batch_report import BatchReport
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.shapes.start_task_response import StartTaskResponse
 from aioecs._model.start_result import Outcome, StartResult
-from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, expect
+from aioecs._runtime.cancellation_monitor import CancellationMonitor, Source
 from aioecs._runtime.event_emitter import StartEvents
 from aioecs.errors import ECSError, InvalidRequest, StartCancelled
 
@@ -28,7 +28,7 @@ from aioecs.errors import ECSError, InvalidRequest, StartCancelled
 async def place_one(
     session: BatchSession,
     request: StartTaskRequest,
-    source: Cancellable | None,
+    source: Source | None,
     options: PlacementOptions,
     idempotency_key: str | None,
 ) -> StartTaskResponse:
@@ -43,7 +43,7 @@ async def place_one(
     starts = stream.kept()
     if stream.was_cancelled:
         await refuse_if_cancelled(source, partial(cancelled_of, starts))
-    answer = verdict_of(starts, stream.error)
+    answer = result_of_starts(starts, stream.error)
     if isinstance(answer, ECSError):
         raise answer
     return cast("StartTaskResponse", answer)
@@ -53,7 +53,7 @@ async def place_all(
     session: BatchSession,
     requests: StartTaskRequest | Requests,
     count: int,
-    source: Cancellable | None,
+    source: Source | None,
     options: PlacementOptions,
     idempotency_key: KeyOf | None = None,
 ) -> BatchReport:
@@ -70,7 +70,7 @@ async def open_placement(
     session: BatchSession,
     requests: StartTaskRequest | Requests,
     count: int,
-    source: Cancellable | None,
+    source: Source | None,
     options: PlacementOptions,
     idempotency_key: Callable[[StartTaskRequest], Any] | None = None,
     *,
@@ -82,7 +82,6 @@ async def open_placement(
     placed is NOT_SENT.
     """
     session.expect_open()
-    expect(source)
     limits.positive(count, "count")
     limits.not_negative(options.wait_for_capacity, "wait_for_capacity")
     stream = PlacementStream(
@@ -108,7 +107,7 @@ async def open_placement(
 
 
 async def _find_context(
-    session: BatchSession, request: StartTaskRequest, count: int, source: Cancellable | None, options: PlacementOptions
+    session: BatchSession, request: StartTaskRequest, count: int, source: Source | None, options: PlacementOptions
 ) -> PlacementContext:
     """Read where a template can be placed; a cancel ends the reads, and nothing was sent.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 import attrs
 
@@ -12,7 +13,7 @@ from aioecs._calls.call_preparation import Preparer
 from aioecs._calls.reconciler import GATHERING, Reconciler
 from aioecs._logic.calls import token as tokens
 from aioecs._logic.calls.lookups import AmbiguousCall
-from aioecs._logic.calls.matching import eldest_first, withdrawn
+from aioecs._logic.calls.matching import oldest_first, withdrawn
 from aioecs._logic.placement.demand import Demand, demand
 from aioecs._logic.placement.host_capacity import ClusterCapacity
 from aioecs._model.arn import short
@@ -30,8 +31,27 @@ from aioecs.errors import AccessDeniedException, CallTimeout, ClientStateError, 
 OnCapacityShortage = Callable[[CapacityDemand], object]
 """Called with what is lacking where starts wait for capacity, or are refused for want of it."""
 
+DEFAULT_CLUSTER = "default"  # [model] the cluster of a request that names none
 DEFINITION_AGE = 5.0  # in seconds: for how long a family is taken to be its last revision; a revision never changes
 REMEMBERED = 500  # task definitions, and demands of each
+
+
+class PlacementRecord(Protocol):
+    """Remembers, beyond the life of this process, where starts that bear an idempotency key are sent.
+
+    ECS may show a stopped task only to those who name its instance.
+    """
+
+    @property
+    def instances(self) -> tuple[str, ...]:
+        """Where earlier attempts of the key may have been sent."""
+
+    async def add(self, instance: str) -> None:
+        """Remember where a start is sent, before it is.
+
+        Raises:
+            ECSError: it is not remembered; then nothing is sent.
+        """
 
 
 @attrs.frozen
@@ -44,6 +64,7 @@ class PlacementOptions:
     wait_for_capacity: float
     confirm_refusals: bool
     on_capacity_shortage: OnCapacityShortage | None = None
+    record: PlacementRecord | None = None
 
 
 def options_of(
@@ -51,8 +72,8 @@ def options_of(
     constraints: Iterable[Constraint],
     instances: Iterable[str] | None,
     wait_for_capacity: float,
-    confirm_refusals: bool,
-    on_capacity_shortage: OnCapacityShortage | None,
+    confirm_refusals: bool = False,
+    on_capacity_shortage: OnCapacityShortage | None = None,
 ) -> PlacementOptions:
     """Put together how tasks are to be placed."""
     hook: OnCapacityShortage | None = plain_function(on_capacity_shortage, "on_capacity_shortage")
@@ -145,6 +166,13 @@ class PlacementContexts:
         reconciler = self._preparer.reconciler(request.cluster) if options.confirm_refusals else None
         return PlacementContext(definition, inventory, rules, reconciler)
 
+    def task_ended(self, cluster: str, task: Task) -> None:
+        """Take note that a task has ended: starts that wait for capacity may find some on its instance."""
+        instance = task.container_instance_arn
+        for (name, _, _), inventory in self._inventories.items():
+            if instance and (short(name) if name else DEFAULT_CLUSTER) == cluster:
+                inventory.task_ended(instance)
+
     async def _definition(self, name: str) -> TaskDefinition:
         """Describe a task definition; concurrent callers share the read."""
         core = self._preparer.core
@@ -152,7 +180,7 @@ class PlacementContexts:
         if known is None or known.until < core.now or (known.task.done() and not _went_well(known.task)):
             if len(self._definitions) >= REMEMBERED:
                 self._definitions.clear()
-            task = core.background_tasks.own(self._describe(name), "aioecs describes a task definition", heard=True)
+            task = core.background_tasks.own(self._describe(name), "aioecs describes a task definition", awaited=True)
             age = MAX_AGE if ":" in short(name) else DEFINITION_AGE
             known = self._definitions[name] = _Described(core.now + age, task)
         await asyncio.wait({known.task})
@@ -162,7 +190,7 @@ class PlacementContexts:
 
     async def _describe(self, name: str) -> TaskDefinition:
         asked = DescribeTaskDefinitionRequest(task_definition=name)
-        answer = await self._preparer.core.harmless(DESCRIBE_TASK_DEFINITION, asked, Priority.READ)
+        answer = await self._preparer.core.call_with_retries(DESCRIBE_TASK_DEFINITION, asked, Priority.READ)
         return answer.answer.task_definition or TaskDefinition()
 
     def _inventory(
@@ -199,12 +227,14 @@ class PlacementContexts:
 
     def release(self, key: str) -> None:
         """Let the next one have the key."""
-        turn = self._keys.pop(key, None)
-        if turn is not None and not turn.done():
-            turn.set_result(None)
+        waiter = self._keys.pop(key, None)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
-    async def find_started(self, cluster: str | None, key: str) -> Task | None:
-        """Return what an find_started attempt with this key started, on whatever instance; None if certainly nothing.
+    async def find_started(self, cluster: str | None, key: str, instances: tuple[str, ...] = ()) -> Task | None:
+        """Return what an earlier attempt with this key started, on whatever instance; None if certainly nothing.
+
+        `instances` are known to be where it may have been sent: they are asked for their stopped tasks too.
 
         Raises:
             ECSError: it can't be known; so nothing may be sent.
@@ -214,14 +244,14 @@ class PlacementContexts:
         ends = core.now + core.timeouts.call
         backoff = core.retries.initial_backoff
         while True:
-            looked = await reconciler.look(AmbiguousCall(token, token, (), confirm=True), GATHERING)
-            found = eldest_first(task for task in looked.tasks if not withdrawn(task, token))
+            lookup = await reconciler.look_up(AmbiguousCall(token, token, instances, confirm=True), GATHERING)
+            found = oldest_first(task for task in lookup.tasks if not withdrawn(task, token))
             if found:
                 return found[0]
-            if looked.whole:
+            if lookup.whole:
                 return None
-            if isinstance(looked.error, AccessDeniedException) or core.now + backoff >= ends:
-                raise looked.error or CallTimeout("it could not be known whether the key was used before")
+            if isinstance(lookup.error, AccessDeniedException) or core.now + backoff >= ends:
+                raise lookup.error or CallTimeout("it could not be known whether the key was used before")
             await asyncio.sleep(backoff)
             backoff = min(2 * backoff, core.retries.max_backoff)
 

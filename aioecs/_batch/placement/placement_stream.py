@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from typing import Any
 
 from aioecs._batch.batch_call import BatchCall, ends_all
@@ -21,7 +21,7 @@ from aioecs._model.options import OnCancel
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.shapes.task import Task
 from aioecs._model.start_result import Outcome, StartResult
-from aioecs._runtime.cancellation_monitor import Cancellable
+from aioecs._runtime.cancellation_monitor import Source
 from aioecs.errors import ClientStateError, ECSError
 
 MIN_REFRESH_INTERVAL = 0.25  # in seconds, between two refreshes of an inventory
@@ -42,7 +42,7 @@ class PlacementStream(UnplacedStarts):
         engine: Engine,
         group_of: Callable[[StartTaskRequest, str | None], Group],
         on_cancel: OnCancel,
-        source: Cancellable | None,
+        source: Source | None,
         *,
         contexts: PlacementContexts,
         options: PlacementOptions,
@@ -53,8 +53,11 @@ class PlacementStream(UnplacedStarts):
         self._shortage = ShortageNotifier(options.on_capacity_shortage or contexts.on_capacity_shortage)
         self._until: dict[int, float] = {}
         self._late_refusals: Counter[int] = Counter()
-        self.waiting = self._waitlist = Waitlist()
+        self._waitlist = Waitlist()
+        self.waiting: Sized = self._waitlist
         self._refusals: dict[int, StartResult] = {}
+        self._looked_up: dict[int, int] = {}
+        """Starts that are looked up, and how many snapshots had been begun when the answer was lost."""
         self._refreshes: dict[Inventory, asyncio.Task[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._capacity_came_at = 0.0
@@ -77,6 +80,7 @@ class PlacementStream(UnplacedStarts):
         until = self._until.setdefault(entry.at, self._core.now + self._options.wait_for_capacity)
         if entry.at not in self._refusals or group.need == 0:
             group.need = group.inventory.next_load
+        group.inventory.wake(self._wake)
         self._waitlist.add(group, WaitingStart(entry.at, entry, until))
 
     # -------------------------------------------------------------------------------------------------- results
@@ -86,8 +90,12 @@ class PlacementStream(UnplacedStarts):
     ) -> None:
         """Take the result of one start; one that ECS itself refused is placed elsewhere."""
         group = self._group_of_start.get(entry.at)
+        looked_up_since = self._looked_up.pop(entry.at, None) if self._looked_up else None
+        runs = start.outcome not in (Outcome.REFUSED, Outcome.NOT_SENT)
+        if looked_up_since is not None and group is not None and not runs:
+            group.placer.send_again(entry.instance, group.demand, looked_up_since)
         refused = start.outcome is Outcome.REFUSED and start.failure is not None
-        if refused and group is not None and entry.gone is None and entry.at in self._entries and not self._ending:
+        if refused and group is not None and entry.withdrawn is None and entry.at in self._entries and not self._ending:
             self._engine.uncount(start)
             self._refusals[entry.at] = start
             reconciler = self._demand_groups.reconciler_of(group)
@@ -97,12 +105,23 @@ class PlacementStream(UnplacedStarts):
                 confirming = self._confirm(reconciler, entry, group, start, batch_call.known)
                 self._core.background_tasks.own(confirming, "aioecs confirms a refusal")
             return
-        if group is not None and start.outcome in (Outcome.REFUSED, Outcome.NOT_SENT):
+        if group is not None and not runs:
             group.placer.unsent(entry.instance, group.demand)
-        elif group is not None:
+        elif group is not None and looked_up_since is None:
             group.placer.started(entry.instance, group.demand)
         self._forget(entry.at)
         super().settled(entry, start, error, batch_call)
+
+    def looked_up(self, entry: Entry, now: bool, /) -> None:
+        """Let the next snapshot show whether a start runs whose answer was lost; debit it once it is sent again."""
+        group = self._group_of_start.get(entry.at)
+        if group is None:
+            return
+        if now:
+            self._looked_up[entry.at] = group.placer.capacity_model.pool.begun
+            group.placer.started(entry.instance, group.demand)
+        elif entry.at in self._looked_up:
+            group.placer.send_again(entry.instance, group.demand, self._looked_up.pop(entry.at))
 
     def _move(self, entry: Entry, group: DemandGroup, start: StartResult) -> None:
         """Place a refused start elsewhere, unless its time is over."""
@@ -188,7 +207,7 @@ class PlacementStream(UnplacedStarts):
         """Refuse the starts whose time is over, by a snapshot that has just come: an older one is no reason."""
         now = self._core.now
         for group in [group for group in self._waitlist.groups if group.inventory is inventory]:
-            ours = bool(self._entries)
+            ours = self._any_in_flight
             refused = self._waitlist.refusable(group, now, inventory.taken, inventory.taken_at, ours_in_flight=ours)
             if refused:
                 self._shortage.notify([(group, start) for start in refused])
@@ -203,18 +222,26 @@ class PlacementStream(UnplacedStarts):
             due[group.inventory] = min(at, due.get(group.inventory, at))
         for inventory in self._demand_groups.contradicted():
             due.setdefault(inventory, inventory.began_at + MIN_REFRESH_INTERVAL)
+        updates = {inventory: inventory.may_refresh_at for inventory in due if inventory.any_ended}
         for inventory, at in due.items():
-            if at <= now + SLACK and inventory not in self._refreshes:
-                self._refreshes[inventory] = self._own(self._refresh(inventory), "aioecs refreshes an inventory")
-        later = [at for inventory, at in due.items() if inventory not in self._refreshes]
+            whole = at <= now + SLACK
+            if (whole or updates.get(inventory, at) <= now + SLACK) and inventory not in self._refreshes:
+                work = self._refresh(inventory, whole=whole)
+                self._refreshes[inventory] = self._own(work, "aioecs refreshes an inventory")
+        later = [at for each in (due, updates) for inventory, at in each.items() if inventory not in self._refreshes]
         self._set_timer(min([*later, self._waitlist.next_end()], default=None), now)
+
+    @property
+    def _any_in_flight(self) -> bool:
+        """Whether results of starts are awaited that may change what a snapshot shows: not of those looked up."""
+        return len(self._entries) > len(self._looked_up)
 
     def _refresh_at(self, group: DemandGroup, now: float) -> float:
         """Return when to refresh the inventory for the waiting starts of a group."""
         inventory: Inventory = group.inventory
         lacks = inventory.taken < group.need
-        if not self._entries and any(start.until <= now + SLACK for start in group.waiting):
-            return max(inventory.may_look_at, inventory.began_at + UNCERTAIN_INTERVAL * group.uncertain)
+        if not self._any_in_flight and any(start.until <= now + SLACK for start in group.waiting):
+            return max(inventory.may_refresh_at, inventory.began_at + UNCERTAIN_INTERVAL * group.uncertain)
         waited = 0.0 if lacks else now - self._capacity_came_at
         interval = refresh_interval(waited, inventory.reads, self._core.read_limiter.rate, MIN_REFRESH_INTERVAL)
         return inventory.began_at + interval
@@ -230,13 +257,13 @@ class PlacementStream(UnplacedStarts):
             self._timer.cancel()
             self._timer = None
 
-    async def _refresh(self, inventory: Inventory) -> None:
-        """Refresh an inventory, and place waiting starts.
+    async def _refresh(self, inventory: Inventory, *, whole: bool) -> None:
+        """Refresh an inventory, or the hosts alone on which tasks have ended, and place waiting starts.
 
         A refresh that fails has found nothing: starts that have no time left for another end with its error.
         """
         try:
-            await inventory.renewed()
+            await (inventory.renewed() if whole else inventory.update())
         except ECSError as error:
             everything = ends_all(error) or isinstance(error, ClientStateError)
             self._end_some_waiting(self._waitlist.of(inventory, float("inf") if everything else self._core.now), error)

@@ -13,7 +13,13 @@ import attrs
 from aioecs._batch.batch_call import ends_all
 from aioecs._batch.engine import Engine
 from aioecs._batch.placement.demand_groups import DemandGroups
-from aioecs._batch.placement.placement_context import REMEMBERED, PlacementContext, PlacementContexts, PlacementOptions
+from aioecs._batch.placement.placement_context import (
+    REMEMBERED,
+    PlacementContext,
+    PlacementContexts,
+    PlacementOptions,
+    PlacementRecord,
+)
 from aioecs._batch.start_stream import StartStream
 from aioecs._logic.placement.waitlist import DemandGroup
 from aioecs._logic.sending.packing import Entry, Group
@@ -21,7 +27,7 @@ from aioecs._model.limits import expect
 from aioecs._model.options import OnCancel
 from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.shapes.task import Task
-from aioecs._runtime.cancellation_monitor import Cancellable
+from aioecs._runtime.cancellation_monitor import Source
 from aioecs.errors import ClientStateError, ECSError, InvalidRequest
 
 
@@ -47,7 +53,7 @@ class UnplacedStarts(StartStream):
         engine: Engine,
         group_of: Callable[[StartTaskRequest, str | None], Group],
         on_cancel: OnCancel,
-        source: Cancellable | None,
+        source: Source | None,
         *,
         contexts: PlacementContexts,
         options: PlacementOptions,
@@ -177,7 +183,9 @@ class UnplacedStarts(StartStream):
         try:
             await self._placement_contexts.claim_key(key)
             self._claimed_keys[entry.at] = key
-            task = await self._placement_contexts.find_started(entry.request.cluster, key)
+            record = self._options.record
+            instances = record.instances if record is not None else ()
+            task = await self._placement_contexts.find_started(entry.request.cluster, key, instances)
         except ECSError as failed:
             error = failed
         finally:
@@ -196,6 +204,34 @@ class UnplacedStarts(StartStream):
 
     def _send(self, entry: Entry, instance: str, *, again: bool = False) -> None:
         entry.instance = instance
+        record = self._options.record
+        if record is None or not instance:
+            self._queue_call(entry, again=again)
+        else:
+            self._waiting_for_key[entry.at] = entry
+            self._own(self._record_and_queue(entry, record, again=again), "aioecs records where a start is sent")
+
+    async def _record_and_queue(self, entry: Entry, record: PlacementRecord, *, again: bool) -> None:
+        """Send a start once it is remembered where; if that fails, or nobody wants it by then, nothing is sent."""
+        group = self._group_of_start.get(entry.at)
+        error: ECSError | None = None
+        try:
+            await record.add(entry.instance)
+        except ECSError as failed:
+            error = failed
+        finally:
+            wanted = self._waiting_for_key.pop(entry.at, None) is not None
+            if group is not None and (error is not None or not wanted):
+                group.placer.unsent(entry.instance, group.demand)
+        if not wanted:
+            return
+        if error is not None:
+            self._settle_unsent(entry, error)
+        else:
+            self._queue_call(entry, again=again)
+        self._wake.set()
+
+    def _queue_call(self, entry: Entry, *, again: bool) -> None:
         self._queue(entry, self._call_group_of(request_of(entry), self._keys.get(entry.at)), again=again)
 
     # ------------------------------------------------------------------------------------------------------ ends

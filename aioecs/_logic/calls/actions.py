@@ -1,4 +1,4 @@
-"""Actions that the state machine of a call asks for, and inputs that it is given."""
+"""The actions that the state machine of a call returns, and the inputs that it takes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aioecs.errors import ECSError
 
 @attrs.frozen
 class Send:
-    """Send the request for these instances, and report what the attempt came to."""
+    """Send the request for these instances, and report the result of the attempt."""
 
     instances: tuple[str, ...]
     """The instances of a StartTask; a RunTask has an empty name for each of its tasks."""
@@ -22,17 +22,19 @@ class Send:
 
 @attrs.frozen
 class BackOff:
-    """Wait until then, and report `BackoffEnded`."""
+    """Wait until this time, and report `BackoffEnded`."""
 
     until: float
 
 
 @attrs.frozen
 class LookUp:
-    """LookUp up the token up, and report `LookupDone`."""
+    """Look the token up, and report `LookupDone`."""
 
     confirm: bool
-    """Absence is to be believed if this lookup doesn't show it: ask for the instances' stopped tasks as well."""
+    """A task that this lookup doesn't show counts as absent: list the instances' stopped tasks as well."""
+    stopped: bool = True
+    """Stopped tasks are listed as well; a task that was started a moment ago runs, or is about to."""
     patience: float = 0.0
     """For how long it may wait to be looked up together with other calls, in seconds."""
 
@@ -59,23 +61,23 @@ class BackoffEnded:
 
 @attrs.frozen
 class LookupDone:
-    """A lookup by the token came back; `began` says when it was begun.
+    """A lookup by the token has ended; `began` is the time it was begun.
 
-    `whole` says that it proves absence if it was late enough: nothing of it failed, and it confirmed if asked to.
+    `whole` means that it proves absence if it was late enough: no read failed, and it was a confirming one.
     """
 
     tasks: tuple[Task, ...]
     whole: bool
     began: float
     error: ECSError | None = None
-    """What made it less than complete, if anything went wrong."""
+    """The error that made it incomplete, if there was one."""
     denied: bool = False
-    """Lookups aren't permitted: no further one will tell more."""
+    """Lookups aren't permitted: a further one can't succeed."""
 
 
 @attrs.frozen
 class Stopped:
-    """The stops came back: the ARNs of the tasks that were tried, and of those for which StopTask was accepted."""
+    """The stops have ended: the ARNs of the tasks that were tried, and of those for which StopTask was accepted."""
 
     tried: frozenset[str]
     accepted: frozenset[str]
@@ -83,7 +85,7 @@ class Stopped:
 
 @attrs.frozen
 class Withdrawn:
-    """Every caller has withdrawn it."""
+    """Every caller has withdrawn the call."""
 
     on_cancel: OnCancel
 

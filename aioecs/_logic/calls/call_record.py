@@ -1,4 +1,4 @@
-"""What is known of a call: what was asked, what happened, and what each of its starts came to so far."""
+"""The record of a call: its request, what has happened, and the state of each start."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from itertools import repeat
 
 import attrs
 
-from aioecs._logic.calls.matching import ANYWHERE, Slot
-from aioecs._logic.calls.token import CLIENT_TOKEN_LIVES
+from aioecs._logic.calls.matching import ANYWHERE, StartState
+from aioecs._logic.calls.token import CLIENT_TOKEN_KNOWN
 from aioecs._model.options import Delivery, OnCancel, Retries, Timeouts
 from aioecs._model.shapes.run_task import RunTaskRequest
 from aioecs._model.shapes.start_task import StartTaskRequest
@@ -19,7 +19,7 @@ from aioecs._model.start_result import Outcome, StartResult, start_of
 from aioecs.errors import ECSError
 
 NOT_SENT, REFUSED, STOPPED, STARTED, UNKNOWN = Outcome
-"""By name alone: in Python 3.11 to look a member up in its Enum is a call."""
+"""Module names: in Python 3.11 reading a member of an Enum is a function call."""
 
 
 class Phase(Enum):
@@ -33,11 +33,11 @@ class Phase(Enum):
     DONE = auto()
 
 
-def _slots(record: CallRecord) -> list[Slot]:
+def _start_states(record: CallRecord) -> list[StartState]:
     request = record.request
     if isinstance(request, RunTaskRequest):
-        return [Slot(ANYWHERE) for _ in range(request.count or 1)]
-    return [Slot(instance) for instance in request.container_instances]
+        return [StartState(ANYWHERE) for _ in range(request.count or 1)]
+    return [StartState(instance) for instance in request.container_instances]
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -51,57 +51,59 @@ class CallRecord:
     delivery: Delivery
     deadline: float
     """When the call's clock ends."""
-    horizon: float = float("inf")
-    """When an enclosing scope ends: no backoff is begun that reaches beyond."""
+    scope_deadline: float = float("inf")
+    """When an enclosing scope ends: no backoff is begun that would end later."""
     final_deadline: float = float("inf")
-    """When the event loop will wait no longer for a call that its end has cancelled."""
+    """When the event loop stops waiting for a call that its end has cancelled."""
     epoch: float = 0.0
-    """The time of day, in seconds since 1970, at which the caller's clock shows zero."""
-    paced: bool = False
+    """The Unix time, in seconds, at which the caller's clock shows zero."""
+    rate_limited: bool = False
     """A rate limiter spaces the sends, so a throttle needs no backoff of its own."""
     keyed: bool = False
     """The token comes from an idempotency key: it is looked up before the first send."""
     adopts: bool = True
-    """Whatever bears the token is this call's; False for a caller's own `started_by`, where matches are candidates."""
+    """Every task with the token is this call's; False for a caller's own `started_by`, where they are candidates."""
     has_lookup: bool = True
     """Its tasks can be looked up; False for a RunTask with a `client_token` of the caller's and no `started_by`."""
     shares_token: bool = False
     """Other calls may be sent with the same `clientToken`: it comes from a key, or from the caller."""
 
     phase: Phase = Phase.READY
-    slots: list[Slot] = attrs.Factory(_slots, takes_self=True)
+    start_states: list[StartState] = attrs.Factory(_start_states, takes_self=True)
     in_flight: bool = False
     sends: int = 0
     """Sends that count as attempts; those that were throttled don't."""
     throttles: int = 0
-    looks: int = 0
+    lookups: int = 0
     """Lookups since the last attempt ended."""
     first_sent: float | None = None
-    """When it was sent first; a RunTask's `clientToken` lives from then on."""
+    """When it was sent first; a RunTask's `clientToken` is known to ECS from then on."""
     repeat_refused: bool = False
     """ECS refused an ambiguous RunTask that was sent again: it would refuse it once more."""
     refusals: tuple[Failure, ...] = ()
-    """All that ECS said of what a RunTask could not place."""
+    """All failures that ECS returned for what a RunTask could not place."""
+    refusal_unproven: bool = False
+    """A RunTask was sent again and refused: ECS may yet act on the first request."""
     was_sent: bool = False
     ambiguous: bool = False
-    """What is still open may have been started: the answer to it was lost."""
+    """An open start may have been started: the answer was lost."""
     ended: float = 0.0
     """When the last attempt ended that may have started something."""
     resent: bool = False
-    """Sent again after it was ambiguous: until duplicates are removed, more tasks may show than were asked for."""
+    """Sent again after it was ambiguous: until duplicates are removed, more tasks may show than were requested."""
     surplus: tuple[Task, ...] = ()
-    """Started once too often."""
+    """Duplicates: tasks started beyond those requested."""
     tried_to_stop: frozenset[str] = frozenset()
     stopped: frozenset[str] = frozenset()
     """ARNs of the tasks for which a stop was accepted, whatever an older lookup still shows."""
     error: ECSError | None = None
-    """The last thing that went wrong: the cause of what is raised in the end."""
+    """The last error: the cause of the error that is raised in the end."""
     mismatch: tuple[Task, ...] = ()
-    """Tasks under the key that this request can't have started."""
+    """Tasks of the key that this request can't have started."""
     candidates: tuple[Task, ...] = ()
-    """Tasks under the caller's own `started_by`, which may be this call's or not."""
+    """Tasks with the caller's own `started_by`, which may be this call's or not."""
     over: bool = False
-    """Nothing more is done about it, whatever is still open."""
+    """The call has ended, even if a start is still open."""
     withdrawal: OnCancel | None = None
     clock_ended: bool = False
 
@@ -116,44 +118,44 @@ class CallRecord:
         return "RunTask" if self.is_run else "StartTask"
 
     def may_repeat(self, now: float) -> bool:
-        """Tell whether an ambiguous request may be sent again.
+        """Return whether an ambiguous request may be sent again.
 
         ECS answers a RunTask with a `clientToken` that it knows with the same tasks, and starts nothing.
         """
         if not self.is_run or self.repeat_refused or self.withdrawal is not None or self.first_sent is None:
             return False
-        return self.sends < self.retries.max_attempts and now < self.first_sent + CLIENT_TOKEN_LIVES
+        return self.sends < self.retries.max_attempts and now < self.first_sent + CLIENT_TOKEN_KNOWN
 
     @property
-    def open(self) -> list[Slot]:
-        """The starts of which it isn't settled what came of them."""
+    def open(self) -> list[StartState]:
+        """The starts whose outcome isn't known."""
         return [
-            slot  # `not slot.known`, spelled out: it is asked of every start several times
-            for slot in self.slots
-            if slot.task is None and slot.failure is None and slot.error is None and not slot.dropped
+            state  # `not state.known`, inlined: this runs for every start several times
+            for state in self.start_states
+            if state.task is None and state.failure is None and state.error is None and not state.dropped
         ]
 
     @property
     def is_ambiguous(self) -> bool:
-        """Whether a lookup can still tell something: open starts that may run, or duplicates that may yet show."""
+        """Whether a lookup can still find tasks: those of open starts, or duplicates."""
         return self.resent or (self.ambiguous and bool(self.open))
 
     @property
     def ends(self) -> float:
         """When no further backoff fits."""
-        return min(self.deadline, self.horizon, self.final_deadline)
+        return min(self.deadline, self.scope_deadline, self.final_deadline)
 
     @property
-    def visible(self) -> float:
-        """When absence begins to prove something."""
+    def proves_absence_from(self) -> float:
+        """When every started task shows in lookups: a lookup begun from then on proves absence."""
         return self.ended + self.timeouts.consistency
 
     @property
-    def owed(self) -> tuple[Task, ...]:
-        """The tasks to stop that no stop was tried for: all of ours if that is wanted, else those one too many."""
+    def tasks_to_stop(self) -> tuple[Task, ...]:
+        """The tasks to stop that no stop was tried for: all of ours after a withdrawal with "stop", else duplicates."""
         if self.withdrawal != "stop" and not self.surplus:
             return ()  # as for nearly every call
-        mine = [slot.task for slot in self.slots if slot.task is not None and slot.ours]
+        mine = [state.task for state in self.start_states if state.task is not None and state.ours]
         wanted = [*mine, *self.surplus] if self.withdrawal == "stop" else self.surplus
         return tuple(
             task
@@ -163,9 +165,9 @@ class CallRecord:
 
     @property
     def settles_by(self) -> datetime | None:
-        """When all is known at the latest; None once nothing more is looked for.
+        """When all outcomes are known at the latest; None once the call has ended.
 
-        A request or a stop that is under way then is given one more attempt's time.
+        A request or a stop that is in flight then gets one more attempt's time.
         """
         if self.over or self.phase is Phase.DONE:
             return None
@@ -173,64 +175,64 @@ class CallRecord:
         return datetime.fromtimestamp(ends + self.epoch, UTC)
 
     def freeze(self) -> tuple[str, ...]:
-        """Fix what is sent now, and return its instances: starts withdrawn before are not sent.
+        """Decide which starts are sent, and return their instances: starts withdrawn before are left out.
 
-        A RunTask that may be known to ECS is sent as it was, or ECS would refuse its `clientToken`.
+        A RunTask that ECS may know is sent unchanged, or ECS would refuse its `clientToken`.
         """
         is_run = self.is_run
         fixed = self.resent or (is_run and (self.ambiguous or self.shares_token))
         wanted = self.open
-        for slot in wanted:
-            slot.dropped = slot.left and not fixed
-        sent = self.slots if is_run else wanted
-        return tuple([slot.instance for slot in sent if not slot.dropped])
+        for state in wanted:
+            state.dropped = state.left and not fixed
+        sent = self.start_states if is_run else wanted
+        return tuple([state.instance for state in sent if not state.dropped])
 
     def outcomes(self) -> set[Outcome]:
-        """Return what its starts came to, as far as is known now."""
-        return {self._outcome(slot) for slot in self.slots}
+        """Return the outcomes of its starts, as far as is known now."""
+        return {self._outcome(state) for state in self.start_states}
 
     def starts(self, requests: Sequence[StartTaskRequest | RunTaskRequest] = ()) -> tuple[StartResult, ...]:
-        """Say what each start came to, as far as is known now: at any time, not only at the end.
+        """Return the result of each start, as far as is known now; it may be called at any time.
 
-        `requests` are those that the starts belong to, one each, where they are not all the call's own.
+        `requests` are the requests of the starts, one each, if they are not all the call's own.
         """
-        siblings = any(slot.task is not None for slot in self.slots)
+        siblings = any(state.task is not None for state in self.start_states)
         sent = self.was_sent or self.in_flight
         starts: list[StartResult] = []
-        for slot, request in zip(self.slots, requests or repeat(self.request), strict=False):
-            outcome = self._outcome(slot)
+        for state, request in zip(self.start_states, requests or repeat(self.request), strict=False):
+            outcome = self._outcome(state)
             starts.append(
                 start_of(
                     request,
-                    slot.instance or slot.place,
+                    state.instance or state.place,
                     outcome,
-                    slot.task,
-                    slot.failure,
-                    slot.error or (self.error if outcome in (UNKNOWN, NOT_SENT) else None),
-                    self.token if sent or slot.task is not None else "",
+                    state.task,
+                    state.failure,
+                    state.error or (self.error if outcome in (UNKNOWN, NOT_SENT) else None),
+                    self.token if sent or state.task is not None else "",
                     self.sends,
                     outcome is UNKNOWN and siblings,
-                    slot.task is not None and self.is_found(slot),
+                    state.task is not None and self.is_found(state),
                     self.settles_by if outcome is UNKNOWN else None,
                 )
             )
         return tuple(starts)
 
-    def is_found(self, slot: Slot) -> bool:
-        """Tell whether an earlier call with the same key or `clientToken` started the task of a start."""
-        return (self.keyed or self.shares_token) and slot.task is not None and not slot.ours
+    def is_found(self, state: StartState) -> bool:
+        """Return whether an earlier call with the same key or `clientToken` started the task of a start."""
+        return (self.keyed or self.shares_token) and state.task is not None and not state.ours
 
-    def _may_be_stopped(self, slot: Slot) -> bool:
-        """Tell whether the call has yet to decide if the task runs on: until then nobody is told that it does."""
-        if self.phase is Phase.DONE or slot.task is None:
+    def _may_be_stopped(self, state: StartState) -> bool:
+        """Return whether the call may still stop the task: until then it isn't reported as started."""
+        if self.phase is Phase.DONE or state.task is None:
             return False
-        return self.withdrawal == "stop" and slot.ours and slot.task.task_arn not in self.tried_to_stop
+        return self.withdrawal == "stop" and state.ours and state.task.task_arn not in self.tried_to_stop
 
-    def _outcome(self, slot: Slot) -> Outcome:
-        if slot.task is not None:
-            return STOPPED if slot.stopped else UNKNOWN if self._may_be_stopped(slot) else STARTED
-        if slot.failure is not None or slot.error is not None:
-            return REFUSED
-        if slot.dropped:
+    def _outcome(self, state: StartState) -> Outcome:
+        if state.task is not None:
+            return STOPPED if state.stopped else UNKNOWN if self._may_be_stopped(state) else STARTED
+        if state.failure is not None or state.error is not None:
+            return UNKNOWN if self.refusal_unproven else REFUSED
+        if state.dropped:
             return NOT_SENT
         return UNKNOWN if self.ambiguous or self.in_flight else NOT_SENT

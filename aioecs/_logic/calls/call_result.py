@@ -1,4 +1,4 @@
-"""What a call is told in the end: its answer, or the error that says what is known."""
+"""The result of a call: its response, or the error that says what is known."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TypeVar
 
 from aioecs._logic.calls.call_record import CallRecord
+from aioecs._logic.calls.time_limit import TimeLimit
 from aioecs._model.arn import short
 from aioecs._model.shapes.enums import DesiredStatus
 from aioecs._model.shapes.run_task import RunTaskRequest, RunTaskResponse
@@ -20,47 +21,48 @@ from aioecs.errors import (
     IdempotencyMismatch,
     StartCancelled,
     StartIncomplete,
+    StartTimeout,
     StartUnknown,
 )
 
 E = TypeVar("E", bound=ECSError)
-UNKNOWN, NOT_SENT = Outcome.UNKNOWN, Outcome.NOT_SENT  # by name: to look a member up takes longer than to compare it
+UNKNOWN, NOT_SENT = Outcome.UNKNOWN, Outcome.NOT_SENT  # in Python 3.11 reading a member of an Enum is a function call
 
 
-def verdict(call: CallRecord, *, request_id: str | None = None) -> StartTaskResponse | RunTaskResponse | ECSError:
-    """Return the answer, or the error to raise: the gravest thing that can be said of the call."""
+def result_of(call: CallRecord, *, request_id: str | None = None) -> StartTaskResponse | RunTaskResponse | ECSError:
+    """Return the response, or the error to raise: the gravest that applies to the call."""
     outcomes = call.outcomes()
     if call.mismatch:
         return _mismatch(call, call.starts())
-    doubles = _doubles(call)
-    if UNKNOWN in outcomes or doubles:
-        return _unknown(call, call.starts(), doubles)
+    duplicates = _duplicates(call)
+    if UNKNOWN in outcomes or duplicates:
+        return _unknown(call, call.starts(), duplicates)
     if NOT_SENT not in outcomes and not _rejected(call):
         response = RunTaskResponse if call.is_run else StartTaskResponse
         return response(
-            tasks=[slot.task for slot in call.slots if slot.task is not None],
-            failures=call.refusals or [slot.failure for slot in call.slots if slot.failure is not None],
+            tasks=[state.task for state in call.start_states if state.task is not None],
+            failures=call.refusals or [state.failure for state in call.start_states if state.failure is not None],
             request_id=request_id,
             token=call.token,
             attempts=call.sends,
-            found=any(map(call.is_found, call.slots)),
+            found=any(map(call.is_found, call.start_states)),
         )
-    return _stuck(call, call.starts())
+    return _not_all_started(call, call.starts())
 
 
 def _rejected(call: CallRecord) -> bool:
-    return any(slot.error is not None for slot in call.slots)
+    return any(state.error is not None for state in call.start_states)
 
 
-def _doubles(call: CallRecord) -> tuple[Task, ...]:
-    """Return what runs beyond what was asked for; a double that has ended by itself is none any more."""
+def _duplicates(call: CallRecord) -> tuple[Task, ...]:
+    """Return the duplicates that run; one that has ended by itself doesn't count."""
     if not call.surplus:
         return ()
     return tuple(task for task in call.surplus if task.desired_status != DesiredStatus.STOPPED)
 
 
-def _stuck(call: CallRecord, starts: tuple[StartResult, ...]) -> ECSError:
-    """Say why the rest was not started: whole, or after some of it is known to run."""
+def _not_all_started(call: CallRecord, starts: tuple[StartResult, ...]) -> ECSError:
+    """Return the error of a call of which no start, or not every start, was started."""
     if isinstance(call.error, ConflictException):
         return _conflict(starts, call.token, call.error)
     if any(start.task is not None for start in starts):
@@ -84,20 +86,22 @@ def _conflict(starts: tuple[StartResult, ...], token: str, error: ConflictExcept
 
 def _incomplete(starts: tuple[StartResult, ...], token: str, cause: ECSError | None) -> StartIncomplete:
     why = f": {cause}" if cause is not None else ""
-    return _caused(StartIncomplete(f"{told(starts)}{why}", starts=starts, token=token), cause)
+    return _caused(StartIncomplete(f"{describe_outcomes(starts)}{why}", starts=starts, token=token), cause)
 
 
-def _unknown(call: CallRecord, starts: tuple[StartResult, ...], doubles: tuple[Task, ...]) -> ECSError:
-    return _caused(_still_ambiguous(starts, call.candidates or doubles, len(doubles)), call.error)
+def _unknown(call: CallRecord, starts: tuple[StartResult, ...], duplicates: tuple[Task, ...]) -> ECSError:
+    return _caused(_still_ambiguous(starts, call.candidates or duplicates, len(duplicates)), call.error)
 
 
-def _still_ambiguous(starts: tuple[StartResult, ...], candidates: tuple[Task, ...], doubles: int) -> StartUnknown:
-    """Name the tokens to look up: those of what is unknown, else of what runs more often than asked."""
+def _still_ambiguous(starts: tuple[StartResult, ...], candidates: tuple[Task, ...], duplicates: int) -> StartUnknown:
+    """Return the error that names the tokens to look up: those of unknown starts, else those of duplicates."""
     unknown = [start for start in starts if start.outcome is Outcome.UNKNOWN]
     tokens = list(dict.fromkeys(start.token for start in unknown or starts))
-    more = f"; {doubles} more than asked run and could not be stopped" if doubles else ""
-    look = f"look startedBy={', '.join(map(repr, tokens))} up before starting it again"
-    return StartUnknown(f"{told(starts)}{more}; {look}", starts=starts, token=tokens[0], candidates=candidates)
+    more = f"; {duplicates} more than requested run and could not be stopped" if duplicates else ""
+    advice = f"look up startedBy={', '.join(map(repr, tokens))} before starting it again"
+    return StartUnknown(
+        f"{describe_outcomes(starts)}{more}; {advice}", starts=starts, token=tokens[0], candidates=candidates
+    )
 
 
 def _mismatch(call: CallRecord, starts: tuple[StartResult, ...]) -> ECSError:
@@ -116,44 +120,41 @@ def _on(task: Task) -> str:
 
 
 def cancelled(call: CallRecord, reason: str | None, source: object) -> StartCancelled:
-    """Return what a cancelled caller is told: what came of it, as far as is known by now."""
-    starts = call.starts()
-    why = f" ({reason})" if reason else ""
-    return _caused(
-        StartCancelled(
-            f"cancelled{why}: {told(starts)}",
-            starts=starts,
-            token=call.token,
-            candidates=call.candidates,
-            reason=reason,
-            source=source,
-        ),
-        call.error,
-    )
+    """Return the error that a cancelled caller receives, with the outcomes known by now."""
+    return _caused(_cancel_error(call.starts(), call.token, call.candidates, reason, source), call.error)
 
 
 def cancelled_of(starts: tuple[StartResult, ...], reason: str | None, source: object) -> StartCancelled:
     """Return the error of a cancelled caller whose starts were sent in any number of calls."""
-    why = f" ({reason})" if reason else ""
     tokens = {start.token for start in starts if start.token}
-    token = tokens.pop() if len(tokens) == 1 else ""
-    return StartCancelled(f"cancelled{why}: {told(starts)}", starts=starts, token=token, reason=reason, source=source)
+    return _cancel_error(starts, tokens.pop() if len(tokens) == 1 else "", (), reason, source)
 
 
-def verdict_of(
+def _cancel_error(
+    starts: tuple[StartResult, ...], token: str, candidates: tuple[Task, ...], reason: str | None, source: object
+) -> StartCancelled:
+    known = describe_outcomes(starts) or "nothing was sent"
+    if isinstance(source, TimeLimit):
+        text = f"not finished within {source.seconds:g} s: {known}"
+        return StartTimeout(text, starts=starts, token=token, candidates=candidates, reason=reason)
+    text = f"cancelled ({reason}): {known}" if reason else f"cancelled: {known}"
+    return StartCancelled(text, starts=starts, token=token, candidates=candidates, reason=reason, source=source)
+
+
+def result_of_starts(
     starts: tuple[StartResult, ...], error: ECSError | None
 ) -> StartTaskResponse | RunTaskResponse | ECSError:
-    """Return what one caller is told whose starts shared calls with others'; `error` is what a call was told.
+    """Return the result of one caller whose starts shared calls with others'; `error` is one of the calls'.
 
-    The caller hears of its own starts alone: the others' tasks and refusals are not in it.
+    It holds the caller's own starts alone: the others' tasks and refusals are not in it.
     """
     outcomes = {start.outcome for start in starts}
     token = next((start.token for start in starts if start.token), "")
     cause = next((start.error for start in starts if start.error is not None), error)
     candidates = _candidates_of(starts, error)
-    doubles = len(candidates) if error is not None and error.outcome is not Outcome.UNKNOWN else 0
-    if Outcome.UNKNOWN in outcomes or doubles:
-        return _caused(_still_ambiguous(starts, candidates, doubles), cause)
+    duplicates = len(candidates) if error is not None and error.outcome is not Outcome.UNKNOWN else 0
+    if Outcome.UNKNOWN in outcomes or duplicates:
+        return _caused(_still_ambiguous(starts, candidates, duplicates), cause)
     if Outcome.NOT_SENT not in outcomes and all(start.error is None for start in starts):
         response = RunTaskResponse if _are_runs(starts) else StartTaskResponse
         return response(
@@ -173,7 +174,7 @@ def verdict_of(
 
 
 def _candidates_of(starts: tuple[StartResult, ...], error: ECSError | None) -> tuple[Task, ...]:
-    """Return what an ambiguous call may have started on the instances of these starts."""
+    """Return the tasks that an ambiguous call may have started on the instances of these starts."""
     instances = {short(start.container_instance) for start in starts}
     candidates = error.candidates if isinstance(error, StartUnknown) else ()
     if _are_runs(starts):
@@ -185,11 +186,11 @@ def _are_runs(starts: tuple[StartResult, ...]) -> bool:
     return bool(starts) and isinstance(starts[0].request, RunTaskRequest)
 
 
-def told(starts: tuple[StartResult, ...]) -> str:
+def describe_outcomes(starts: tuple[StartResult, ...]) -> str:
     """Count the starts by outcome, the gravest first: `1 unknown, 2 started`."""
     counted = Counter(start.outcome for start in starts)
-    words = [f"{counted[outcome]} {outcome.replace('_', ' ')}" for outcome in reversed(Outcome) if counted[outcome]]
-    return ", ".join(words)
+    counts = [f"{counted[outcome]} {outcome.replace('_', ' ')}" for outcome in reversed(Outcome) if counted[outcome]]
+    return ", ".join(counts)
 
 
 def _caused(error: E, cause: BaseException | None) -> E:

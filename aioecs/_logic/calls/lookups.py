@@ -1,12 +1,13 @@
-"""How to look many ambiguous calls up together with few reads.
+"""Plans the reads that look up many ambiguous calls together.
 
 A token is looked up by two lists of its own (`startedBy`, RUNNING then STOPPED: a task that stops in between shows in
-the second). Listing the whole cluster takes two lists as well, however many tokens are looked up, but more pages, and
-the tasks on them must be described before it is known whose they are; described once, a task is remembered. So the
-cheaper way depends on how large the cluster is, which the first pages tell.
+the second). Just after the answer was lost the first is enough: a task that was started then runs, or is about to.
+Either list can be read for the whole cluster as well, however many tokens are looked up, but it has more pages, and the
+tasks on them must be described before it is known whose they are; described once, a task is remembered. So which is
+cheaper depends on the size of the cluster, which the first pages show.
 
-Before absence is believed, each instance that still lacks a task is asked for its stopped ones: the only way to see
-a task that has stopped already if the service refuses `startedBy` beside STOPPED, or doesn't heed it.
+Before a task counts as absent, the stopped tasks of each instance that still lacks one are listed: the only way to find
+a task that has stopped already if the service refuses `startedBy` beside STOPPED, or ignores it.
 """
 
 from __future__ import annotations
@@ -19,58 +20,61 @@ from aioecs._model.arn import short
 from aioecs._model.limits import DESCRIBED_PER_CALL, LISTED_PER_PAGE
 from aioecs._model.shapes.task import Task
 
-READS_PER_TOKEN = 2
-
 Mark = tuple[str | None, str | None]
-"""What tells whose a task is: its `startedBy`, and the token in its tag where that one is the caller's own."""
+"""What identifies the call of a task: its `startedBy`, and the token in its tag if that `startedBy` is the caller's."""
 
 
 @attrs.frozen
 class AmbiguousCall:
-    """One call that wants to be looked up."""
+    """One call to look up."""
 
     token: str
-    """What its tasks bear."""
+    """The token of its tasks."""
     started_by: str
-    """What to ask ECS for: the token, unless the caller's own `started_by` stands in its place."""
+    """The `startedBy` to list: the token, or the caller's own `started_by`."""
     instances: tuple[str, ...]
-    """Where its starts went that may run, those that are found already among them."""
+    """The instances of its starts that may run, found ones included."""
     confirm: bool
-    """Absence is to be believed if this lookup doesn't show it."""
+    """A task that this lookup doesn't show counts as absent."""
+    stopped: bool = True
+    """Stopped tasks are listed as well: always so where a task may count as absent."""
     sent: bool = True
     """It may have been sent by this call; False where only an earlier call with the same key may have started it."""
 
     @property
     def mark(self) -> Mark:
-        """What its tasks bear: see `marks_of`."""
+        """The mark of its tasks: see `marks_of`."""
         return self.started_by, None if self.token == self.started_by else self.token
 
 
 def marks_of(task: Task, tag: str) -> tuple[Mark, ...]:
-    """Return the marks of the calls that the task is found for: by its `startedBy`, and by the tokens in `tag`."""
+    """Return the marks of the calls that the task may belong to: its `startedBy` alone and with each token in `tag`."""
     tokens = (None, *(held.value for held in task.tags if held.key == tag))
     return tuple((task.started_by, token) for token in tokens)
 
 
-def pages_worth(ambiguous_calls: Collection[AmbiguousCall]) -> int:
-    """Return how many reads it takes to look token by token: up to so many, reading the cluster's list is cheaper."""
-    return READS_PER_TOKEN * len({ambiguous_call.started_by for ambiguous_call in ambiguous_calls})
+def costs_more(pages: int, unseen: int, tokens: int) -> bool:
+    """Return whether the cluster's list, which goes on after these pages, takes more reads than these tokens each.
+
+    Tasks in it that were never seen must be described. They are remembered, so that may cost as much again.
+    """
+    return pages >= tokens or pages + pages_of(unseen) >= 2 * tokens
 
 
 def by_hundreds(arns: Iterable[str]) -> Iterator[tuple[str, ...]]:
-    """Split ARNs into the fewest DescribeTasks."""
-    held = tuple(arns)
-    for at in range(0, len(held), DESCRIBED_PER_CALL):
-        yield held[at : at + DESCRIBED_PER_CALL]
+    """Split ARNs into as few DescribeTasks requests as possible."""
+    all_arns = tuple(arns)
+    for at in range(0, len(all_arns), DESCRIBED_PER_CALL):
+        yield all_arns[at : at + DESCRIBED_PER_CALL]
 
 
 def pages_of(tasks: int) -> int:
-    """Return how many pages, or calls of DescribeTasks, so many tasks take; at least one."""
+    """Return how many pages, or DescribeTasks requests, this number of tasks takes; at least one."""
     return max(1, -(-tasks // LISTED_PER_PAGE))
 
 
 def to_confirm(ambiguous_calls: Iterable[AmbiguousCall], found: Mapping[Mark, Collection[Task]]) -> tuple[str, ...]:
-    """Return the instances to ask for their stopped tasks: those on which a start that is to be confirmed lacks one."""
+    """Return the instances whose stopped tasks are to be listed: those on which a start to confirm lacks a task."""
     wanted: dict[str, str] = {}
     for ambiguous_call in ambiguous_calls:
         if ambiguous_call.confirm:

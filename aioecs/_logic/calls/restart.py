@@ -1,4 +1,4 @@
-"""Whether a key's tasks have failed, so that `restart="if_failed"` starts them anew."""
+"""Decides whether a key's tasks have failed, so that `restart="if_failed"` starts them anew."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from aioecs._model.shapes.task import Task
 
 
 def failed(task: Task) -> bool | None:
-    """Tell whether a task has certainly failed; None where that is not known, as while it runs.
+    """Return whether a task has certainly failed; None where that is not known, as while it runs.
 
     Which containers are essential is not shown, so a stopped task with one exit code that is not zero counts as failed,
     and one without any exit code only where ECS says that it failed to start.
@@ -23,15 +23,15 @@ def failed(task: Task) -> bool | None:
 
 
 def all_withdrawn(response: RunTaskResponse) -> bool:
-    """Tell whether aioecs itself stopped every task of an answer, because the call that started it was cancelled."""
+    """Return whether aioecs itself stopped every task of an answer, because the call that started it was cancelled."""
     return bool(response.tasks) and all(withdrawn(task, response.token) for task in response.tasks)
 
 
 def all_failed(response: StartTaskResponse) -> bool:
-    """Tell whether every task of an answer is known to have failed."""
+    """Return whether every task of an answer is known to have failed."""
     return bool(response.tasks) and all(failed(task) is True for task in response.tasks)
 
 
 def key_of(key: str, restarts: int) -> str:
-    """Return what the token is derived from after so many restarts of a key: the same on every machine."""
+    """Return the key that the token is derived from after this many restarts: the same on every machine."""
     return key if not restarts else f"{key}\0restart {restarts}"

@@ -1,7 +1,7 @@
-"""Tokens: our identity of a call, borne by its tasks as `startedBy`.
+"""Tokens: the identity of a call, which its tasks have as `startedBy`.
 
-A token has to fit ECS's 36 characters. Both kinds begin alike, so that a person who looks at a task sees who started
-it: `aioecs-` and 29 characters of base64, 174 bits, whether they come from a key or from chance.
+A token has to fit ECS's 36 characters. All begin alike, so that a person who looks at a task sees who started it:
+`aioecs-` and 29 characters of base64, 174 bits, derived from a key or random.
 """
 
 from __future__ import annotations
@@ -11,26 +11,27 @@ from base64 import urlsafe_b64encode
 
 PREFIX = "aioecs-"
 LENGTH = 36  # [model] StartTaskRequest.startedBy
-ENTROPY = 32  # in bytes, what `fresh` wants of its caller
+ENTROPY = 32  # in bytes, what `fresh` takes
 WITHDRAWN = "aioecs:withdrawn:"
-CLIENT_TOKEN_LIVES = 3_600.0
+CLIENT_TOKEN_KNOWN = 3_600.0
 """In seconds: how long after the first send ECS knows a `clientToken` in any case.
 
-It lives for the lesser of 24 hours and the life of its tasks plus one hour. [docs, "Ensuring idempotency"]
+ECS knows it for 24 hours, or until one hour after its tasks have ended, whichever is shorter. [docs, "Ensuring
+idempotency"]
 """
-CLIENT_TOKEN_ENDS = 86_400.0
+CLIENT_TOKEN_FORGOTTEN = 86_400.0
 """In seconds: how long after the first send ECS knows a `clientToken` at most. [docs, as above]"""
 
 
-def fresh(chance: bytes) -> str:
+def fresh(random_bytes: bytes) -> str:
     """Make a token of random bytes, `ENTROPY` of them; the same bytes give the same token.
 
     Raises:
         ValueError: there are fewer, and the token would be short or padded.
     """
-    if len(chance) < ENTROPY:
-        raise ValueError(f"a token is made of {ENTROPY} random bytes, not of {len(chance)}")
-    return PREFIX + urlsafe_b64encode(chance).decode()[: LENGTH - len(PREFIX)]
+    if len(random_bytes) < ENTROPY:
+        raise ValueError(f"a token is made of {ENTROPY} random bytes, not of {len(random_bytes)}")
+    return PREFIX + urlsafe_b64encode(random_bytes).decode()[: LENGTH - len(PREFIX)]
 
 
 def derived(key: str) -> str:
@@ -39,5 +40,5 @@ def derived(key: str) -> str:
 
 
 def stop_reason(token: str) -> str:
-    """Return the reason that aioecs gives when it stops a task of its own; such a task is not adopted again."""
+    """Return the reason that aioecs sends when it stops a task of its own; such a task is not adopted again."""
     return WITHDRAWN + token

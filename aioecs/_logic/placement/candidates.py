@@ -17,7 +17,8 @@ from aioecs._logic.placement.ranking import Amounts, Key, Queue, Tournament
 from aioecs._model.arn import short
 from aioecs._model.placement import Binpack, Placement, Random, Spread
 
-_RANDOM_TRIES = 16  # random numbers that are tried for a random host before all that have capacity are looked for
+_RANDOM_TRIES = 16  # hosts that are tried at random before all that have capacity are looked for, and ...
+_HOSTS_PER_TRY = 200  # ... one more for so many hosts: to look for all of them takes as much longer
 
 
 @attrs.define(eq=False)
@@ -69,6 +70,8 @@ class Candidates:
         self._counts = counts
         self._candidates: dict[str, Candidate] = {}
         self._groups: Queue[CandidateGroup] = Queue()
+        self._only: CandidateGroup | None = None
+        """The one group, where there is but one: then no groups are ranked."""
         self._kinds: set[Hashable] = set()
         self._seen = -1
 
@@ -80,11 +83,13 @@ class Candidates:
         return (candidate for candidate in self._candidates.values() if candidate.group is not None)
 
     def _best(self, demand: Demand) -> Candidate | None:
+        if self._only is not None:
+            return self._best_of(self._only, demand)
         first = self._groups.first()
         if first is None:
             return None
         candidate = self._best_of(first, demand)
-        if candidate is not None or len(self._groups) == 1:
+        if candidate is not None:
             return candidate
         others = (self._best_of(group, demand) for group in self._groups.ranked() if group is not first)
         return next((candidate for candidate in others if candidate is not None), None)
@@ -93,11 +98,12 @@ class Candidates:
         amounts = _amounts(demand)
 
         def suits(candidate: Candidate) -> bool:
-            return (demand not in candidate.capacity.refused) and candidate.capacity.lacks(demand) is None
+            capacity = candidate.capacity
+            return not (capacity.refused and demand in capacity.refused) and capacity.lacks(demand) is None
 
         if not isinstance(self.placement, Random):
             return group.open.first(amounts, suits)
-        for _ in range(_RANDOM_TRIES):
+        for _ in range(_RANDOM_TRIES + len(group.open) // _HOSTS_PER_TRY):
             candidate = group.open.any(self._random_number())
             if candidate is not None and suits(candidate):
                 return candidate
@@ -143,7 +149,7 @@ class Candidates:
         if changed is None:
             self._rank_all()
             return
-        for capacity in dict.fromkeys(changed):
+        for capacity in dict.fromkeys(changed) if len(changed) > 1 else changed:
             candidate = self._candidates.get(capacity.id)
             if candidate is not None:
                 self._rank(candidate)
@@ -160,6 +166,7 @@ class Candidates:
             candidate.capacity = capacity
             if self.capacity_model.lists(capacity):
                 self._join(candidate, groups)
+        self._only = next(iter(groups.values())) if len(groups) == 1 else None
         open_: dict[CandidateGroup, list[tuple[Candidate, Key, Amounts]]] = {}
         for candidate in self._listed():
             if candidate.group is not None and self._closed(candidate) is None:
@@ -201,6 +208,8 @@ class Candidates:
             group.open.put(candidate, self._key(candidate), _amounts_left(candidate))
         else:
             group.open.drop(candidate)
+        if self._only is not None:
+            return
         if group.open:
             self._groups.put(group, (group.count, group.tasks, group.rank))
         else:
@@ -215,7 +224,7 @@ class Candidates:
 
 
 def _amounts(demand: Demand) -> Amounts:
-    return demand.cpu, demand.memory, max(demand.gpus, demand.all_gpus)
+    return demand.cpu, demand.memory, demand.gpus or int(demand.all_gpus)
 
 
 def _amounts_left(candidate: Candidate) -> Amounts:

@@ -2,7 +2,7 @@
 
 ECS subtracts the task's own size if it has one, else the sum over its containers, where a soft limit
 (`memoryReservation`) counts before the hard one [model, ContainerDefinition.memory]. Ports are taken only on the
-networks that a container instance shares with its tasks. This is an estimate, and ECS has the last word: what can't
+networks that a container instance shares with its tasks. This is an estimate, and ECS decides: what can't
 be read counts as nothing, and is refused there if it is wrong.
 """
 
@@ -78,7 +78,7 @@ def demand(task_definition: TaskDefinition, overrides: TaskOverride | None = Non
 def _platform(asked: RuntimePlatform | None) -> tuple[tuple[str, str], ...]:
     """Return what the agents of fitting instances register as attributes [docs]; nothing where no platform is required.
 
-    An older agent registers fewer attributes, so a missing one counts as fitting, and ECS has the last word.
+    An older agent registers fewer attributes, so a missing one counts as fitting, and ECS decides.
     """
     if asked is None:
         return ()

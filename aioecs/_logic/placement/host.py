@@ -46,7 +46,7 @@ class Size:
 
 
 def lacking(demand: Demand, cpu: int, memory: int, gpus: int, tcp: frozenset[int], udp: frozenset[int]) -> str | None:
-    """Name what there is too little of for one such task, in ECS's words and order; None if it fits."""
+    """Name what there is too little of for one such task, with ECS's names and in its order; None if it fits."""
     if demand.cpu > max(cpu, 0):
         return "RESOURCE:CPU"
     if demand.memory > max(memory, 0):
@@ -88,7 +88,7 @@ class Host:
         """Read a description: CPU, MEMORY and GPU list what is free, PORTS and PORTS_UDP what is taken [model].
 
         A resource that is not listed is not free. But GPUs: where `remainingResources` leaves them out, those that the
-        instance registered with count as free, and ECS has the last word.
+        instance registered with count as free, and ECS decides.
         """
         left = {resource.name: resource for resource in instance.remaining_resources}
         size = Size.of(instance)
@@ -108,13 +108,13 @@ class Host:
         )
 
     def has(self, attributes: Iterable[tuple[str, str | None]]) -> bool:
-        """Tell whether it has all of these attributes; a value of None stands for any, and for none."""
+        """Return whether it has all of these attributes; a value of None stands for any, and for none."""
         return all(
             name in self.attributes and (value is None or self.attributes[name] == value) for name, value in attributes
         )
 
     def is_not(self, platform: Iterable[tuple[str, str]]) -> bool:
-        """Tell whether its attributes name another platform; a host without them may be any."""
+        """Return whether its attributes name another platform; a host without them may be any."""
         shown = ((self.attributes.get(name), value) for name, value in platform)
         return any(has is not None and has.lower() != value.lower() for has, value in shown)
 

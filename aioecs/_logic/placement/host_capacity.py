@@ -4,13 +4,14 @@ A snapshot is old as soon as it is taken, so each start is debited here at once,
 capacity models of a cluster share a `ClusterCapacity`, so that a debit made through one filter counts for every other.
 A start is debited until ECS's snapshot shows it::
 
-    debit            in flight: it may run or not, and its capacity is kept
-    confirm_started       it runs: debited until a snapshot that was begun later
-    credit           it certainly did not start
+    debit               in flight: it may run or not, and its capacity is kept
+    confirm_started     it runs, or the answer was lost: debited until a snapshot that was begun later
+    send_again          the answer was lost, and it is sent again: in flight once more
+    credit              it certainly did not start
 
 Snapshots are numbered by when they were begun. One that was begun while starts were in flight shows some of them and
 not others, and which is not known. They stay debited, for capacity that stays unused costs less than a refusal;
-once they have started the capacity model is `may_be_outdated`, and the next snapshot tells.
+once they have started the capacity model is `may_be_outdated`, and the next snapshot shows it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from aioecs._model.arn import short
 
 K = TypeVar("K")
 
-_MAX_CHANGES = 4096  # changes; a placer that missed more looks at all hosts
+_MAX_CHANGES = 4096  # changes; a placer that missed more checks all hosts
 
 
 @attrs.define(eq=False)
@@ -80,7 +81,7 @@ class HostCapacity:
         self.tasks += times
 
     def lacks(self, demand: Demand) -> str | None:
-        """Name what there is too little of for one more such task, in ECS's words; None if it fits."""
+        """Name what there is too little of for one more such task, as ECS names it; None if it fits."""
         return lacking(demand, self.cpu, self.memory, self.gpus, self.tcp, self.udp)
 
     def times(self, demand: Demand) -> float:
@@ -156,7 +157,7 @@ class CapacityModel:
         self.refresh(hosts)
 
     def lists(self, capacity: HostCapacity) -> bool:
-        """Tell whether the last snapshot has a host."""
+        """Return whether the last snapshot has a host."""
         return capacity.id in self._listed
 
     # Snapshots -------------------------------------------------------------------------------------------------------
@@ -186,6 +187,19 @@ class CapacityModel:
         self.contradicted_hosts.clear()
         self.pool.freed += 1
         self.pool.changed_much()
+
+    def begin_update(self) -> int:
+        """Note that a snapshot of some hosts is begun, and return its number."""
+        self.pool.begun += 1
+        return self.pool.begun
+
+    def update(self, hosts: Iterable[Host], number: int) -> None:
+        """Take a newer snapshot of some of the hosts, with its number."""
+        for host in hosts:
+            capacity = self.capacities.get(short(host.arn))
+            if capacity is not None:
+                self._renew(capacity, host, number)
+                self._freed(capacity)
 
     def _renew(self, capacity: HostCapacity, host: Host, number: int) -> None:
         self.capacities[capacity.id] = self.pool.capacities[capacity.id] = capacity
@@ -224,6 +238,14 @@ class CapacityModel:
         key = self.pool.begun, demand
         capacity.started[key] = capacity.started.get(key, 0) + 1
         if not was_in_flight:
+            capacity.subtract(demand, 1)
+            self.changed(capacity)
+
+    def send_again(self, capacity: HostCapacity, demand: Demand, since: int) -> None:
+        """Debit a start in flight that was taken to run when so many snapshots had been begun."""
+        debited = _less(capacity.started, (since, demand))
+        _add(capacity.in_flight, demand)
+        if not debited:
             capacity.subtract(demand, 1)
             self.changed(capacity)
 

@@ -36,8 +36,9 @@ _MIN_CONTRADICTED = 3  # hosts, or a tenth of all: a start refused on each of th
 class Placer(Candidates):
     """Chooses hosts, one at a time, for tasks whose demands have one shape.
 
-    Report the result of each start: exactly one of `started`, `refused` and `unsent`. An ambiguous start is reported
-    as `started`, for its capacity may be taken.
+    Report the result of each start: exactly one of `started`, `refused` and `unsent`. A start whose answer was lost is
+    reported as `started`, for its capacity may be taken: a snapshot that is begun later shows whether it is. Where it
+    is sent again, `send_again` comes before its next result.
 
     Args:
         hosts: the capacity model, which may be shared with other placers; or hosts, for a capacity model of its own.
@@ -123,7 +124,7 @@ class Placer(Candidates):
         return candidate.capacity.id
 
     def _may(self, candidate: Candidate, demand: Demand) -> bool:
-        """Tell whether a host has capacity for such a task when nothing else runs there, and is not reserved."""
+        """Return whether a host has capacity for such a task when nothing else runs there, and is not reserved."""
         size = candidate.capacity.host.size
         return size is not None and size.lacks(demand) is None and self._closed(candidate) is None
 
@@ -163,8 +164,15 @@ class Placer(Candidates):
         self._contradicted_by.pop(candidate.capacity.id, None)
         self.capacity_model.confirm_started(candidate.capacity, self.demand if demand is None else demand)
 
+    def send_again(self, instance: str, demand: Demand, since: int) -> None:
+        """Debit a start that was reported as started when so many snapshots had been begun, and is sent again."""
+        candidate = self._candidate(instance)
+        if candidate is not None:
+            candidate.in_flight += 1
+            self.capacity_model.send_again(candidate.capacity, demand, since)
+
     def unsent(self, instance: str, demand: Demand | None = None) -> None:
-        """Credit a start that never went out, or was turned away by throttling."""
+        """Credit a start that was never sent, or was throttled."""
         candidate = self._candidate(instance)
         if candidate is not None:
             self._credit(candidate, self.demand if demand is None else demand)
@@ -226,7 +234,7 @@ class Placer(Candidates):
         )
 
     def uncertain(self, demand: Demand) -> bool:
-        """Tell whether a host would have capacity if starts of this client were not debited there.
+        """Return whether a host would have capacity if starts of this client were not debited there.
 
         A newer snapshot may show that: a task may have ended since, and a start in flight may be refused.
         """
@@ -259,7 +267,7 @@ class Placer(Candidates):
 
     @property
     def excluded(self) -> Mapping[str, int]:
-        """Why hosts are left out, with their numbers, the most first: in ECS's words, a status or a constraint."""
+        """Why hosts are left out, with their numbers, the most first: ECS's reason, a status or a constraint."""
         return self.excluded_for(self.demand)
 
     def excluded_for(self, demand: Demand) -> Mapping[str, int]:

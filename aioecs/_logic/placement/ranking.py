@@ -59,73 +59,88 @@ class Queue(Generic[T]):
 
 
 class Tournament(Generic[T]):
-    """Finds the least key among those that are large enough, for any size.
+    """Finds the least key among the items that are large enough, for any size.
 
-    Things are kept in classes by their first amount, a quarter of a power of two each, and each class is a binary tree:
-    a node knows the least key below it, and the most of each amount. In the classes above the one that is asked for
-    the first amount is enough for certain, so that mostly one amount alone decides, and a branch in which it is large
-    enough holds what fits: to find one, and to put one, costs of the order of log n.
+    A heap has the least key of all: mostly that item is large enough. Where it is not, items are found in trees. They
+    are kept in classes by their first two amounts, half a power of two each, and each class is a binary tree whose
+    nodes know the least key below them, and the most of each amount. In the classes above those that are asked for,
+    every item has enough of both, so the least key of such a tree is found at once; in the few others, branches that
+    have too little are left out. So the cost is that of looking at each class, of which there are some hundreds,
+    and hardly grows with the number of items. The trees take note of what has changed only when they are needed.
     """
 
     def __init__(self, items: Iterable[tuple[T, Key, Amounts]] = ()) -> None:
-        self._trees: dict[int, _Tree[T]] = {}
-        self._class_of: dict[T, int] = {}
-        self._listed: list[T] = []
-        self._place: dict[T, int] = {}
-        sorted_: dict[int, list[tuple[T, Key, Amounts]]] = {}
-        for each in items:
-            sorted_.setdefault(_class(each[2][0]), []).append(each)
-            self._list(each[0], _class(each[2][0]))
+        self._held: dict[T, tuple[Key, Amounts]] = {item: (key, amounts) for item, key, amounts in items}
+        self._listed: list[T] = list(self._held)
+        self._place: dict[T, int] = {item: at for at, item in enumerate(self._listed)}
+        self._numbers = itertools.count()
+        self._heap = self._all_keys()
+        self._trees: dict[Class, _Tree[T]] = {}
+        self._class_of: dict[T, Class] = {}
+        self._changed: dict[T, None] = {}
+        sorted_: dict[Class, list[tuple[T, Key, Amounts]]] = {}
+        for item, (key, amounts) in self._held.items():
+            number = self._class_of[item] = _classes(amounts)
+            sorted_.setdefault(number, []).append((item, key, amounts))
         for number, held in sorted_.items():
             self._trees[number] = _Tree(held)
 
     def __len__(self) -> int:
-        return len(self._class_of)
+        return len(self._held)
 
     def __contains__(self, item: T) -> bool:
-        return item in self._class_of
+        return item in self._held
+
+    def _all_keys(self) -> list[tuple[Key, int, T]]:
+        heap = [(key, next(self._numbers), item) for item, (key, _) in self._held.items()]
+        heapq.heapify(heap)
+        return heap
 
     def put(self, item: T, key: Key, amounts: Amounts) -> None:
         """Put it in, or change its key and its size."""
-        number, old = _class(amounts[0]), self._class_of.get(item)
-        if old is None:
-            self._list(item, number)
-        elif old != number:
-            self._trees[old].drop(item)
-            self._class_of[item] = number
-        tree = self._trees.get(number)
-        if tree is None:
-            self._trees[number] = _Tree([(item, key, amounts)])
-        else:
-            tree.put(item, key, amounts)
+        if item not in self._held:
+            self._place[item] = len(self._listed)
+            self._listed.append(item)
+        self._held[item] = key, amounts
+        self._changed[item] = None
+        heapq.heappush(self._heap, (key, next(self._numbers), item))
+        if len(self._heap) > 2 * len(self._held) + _SPARE:
+            self._heap = self._all_keys()
 
     def drop(self, item: T) -> None:
         """Take it out, if it is in."""
-        number = self._class_of.pop(item, None)
-        if number is None:
+        if self._held.pop(item, None) is None:
             return
-        self._trees[number].drop(item)
+        self._changed[item] = None
         at, last = self._place.pop(item), self._listed.pop()
         if at < len(self._listed):
             self._listed[at] = last
             self._place[last] = at
 
-    def _list(self, item: T, number: int) -> None:
-        self._class_of[item] = number
-        self._place[item] = len(self._listed)
-        self._listed.append(item)
-
     def first(self, amounts: Amounts, suits: Callable[[T], bool]) -> T | None:
         """Return the one with the least key that is large enough and suits, and leave it in; None if there is none."""
-        return next(self.fitting(amounts, suits), None)
+        heap = self._heap
+        while heap:
+            key, _, item = heap[0]
+            held = self._held.get(item)
+            if held is None or held[0] is not key:
+                heapq.heappop(heap)
+                continue
+            if _enough(held[1], amounts) and suits(item):
+                return item
+            return next(self.fitting(amounts, suits), None)
+        return None
 
     def fitting(self, amounts: Amounts, suits: Callable[[T], bool]) -> Iterator[T]:
         """Yield those that are large enough and suit, the least key first."""
-        own = _class(amounts[0])
-        ahead: list[tuple[Key, int, int]] = []
+        self._catch_up()
+        first, second = _classes(amounts)
+        ahead: list[tuple[Key, Class, int]] = []
         for number, tree in self._trees.items():
-            if number >= own and (key := tree.keys[1]) is not None and _enough(tree.most[1], amounts):
-                ahead.append((key, number, 1))
+            if number[0] >= first and number[1] >= second:
+                key = tree.keys[1]
+                if key is not None and _enough(tree.most[1], amounts):
+                    ahead.append((key, number, 1))
         if len(ahead) > 1:
             heapq.heapify(ahead)
         while ahead:
@@ -134,16 +149,44 @@ class Tournament(Generic[T]):
             if item is not None and suits(item):
                 yield item
 
+    def _catch_up(self) -> None:
+        """Let the trees take note of what has changed."""
+        for item in self._changed:
+            held, old = self._held.get(item), self._class_of.get(item)
+            number = _classes(held[1]) if held is not None else None
+            if old is not None and old != number:
+                self._trees[old].drop(item)
+                del self._class_of[item]
+                if not len(self._trees[old]):
+                    del self._trees[old]
+            if held is None or number is None:
+                continue
+            self._class_of[item] = number
+            tree = self._trees.get(number)
+            if tree is None:
+                self._trees[number] = _Tree([(item, *held)])
+            else:
+                tree.put(item, *held)
+        self._changed.clear()
+
     def any(self, random_number: float) -> T | None:
         """Return any, all being equally likely for a random number of 0 to 1."""
         count = len(self._listed)
         return self._listed[min(int(random_number * count), count - 1)] if count else None
 
 
-def _class(amount: int) -> int:
-    """Return the class of an amount: four to each power of two; a larger amount has no smaller class."""
-    bits = amount.bit_length()
-    return amount if bits < 3 else bits << 2 | amount >> bits - 3 & 3
+Class = tuple[int, int]
+"""The classes of the first two amounts of an item."""
+
+
+def _classes(amounts: Amounts) -> Class:
+    """Return the classes of the first two amounts, two to each power of two; a larger amount has no smaller class."""
+    first, second, _ = amounts
+    bits, more = first.bit_length(), second.bit_length()
+    return (
+        bits << 1 | first >> bits - 2 & 1 if bits > 1 else bits << 1,
+        more << 1 | second >> more - 2 & 1 if more > 1 else more << 1,
+    )
 
 
 def _enough(has: Amounts, asked: Amounts) -> bool:
@@ -155,6 +198,9 @@ class _Tree(Generic[T]):
 
     def __init__(self, held: list[tuple[T, Key, Amounts]]) -> None:
         self._build(held)
+
+    def __len__(self) -> int:
+        return len(self._at)
 
     def put(self, item: T, key: Key, amounts: Amounts) -> None:
         at = self._at.get(item)
@@ -172,7 +218,7 @@ class _Tree(Generic[T]):
         self._free.append(at)
         self._set(at, None, _NONE)
 
-    def descend(self, node: int, amounts: Amounts, ahead: list[tuple[Key, int, int]], number: int) -> T | None:
+    def descend(self, node: int, amounts: Amounts, ahead: list[tuple[Key, Class, int]], number: Class) -> T | None:
         """Go down from a node by the least key where enough is left, and note the branches that are passed by.
 
         Returns what is found at the end; None where the least key of a branch turns out not to be large enough, so that
@@ -208,12 +254,12 @@ class _Tree(Generic[T]):
     def _build(self, held: list[tuple[T, Key, Amounts]]) -> None:
         """Build the tree anew, with some places to spare."""
         size = self._size = 1 << max(2, (len(held) + len(held) // 4).bit_length())
-        rest = size - len(held)
-        self._items: list[T | None] = [*(item for item, _, _ in held), *([None] * rest)]
+        others = size - len(held)
+        self._items: list[T | None] = [*(item for item, _, _ in held), *([None] * others)]
         self._at: dict[T, int] = {item: at for at, (item, _, _) in enumerate(held)}
         self._free = list(range(size - 1, len(held) - 1, -1))
-        self.keys: list[Key | None] = [*([None] * size), *(key for _, key, _ in held), *([None] * rest)]
-        self.most: list[Amounts] = [*([_NONE] * size), *(amounts for _, _, amounts in held), *([_NONE] * rest)]
+        self.keys: list[Key | None] = [*([None] * size), *(key for _, key, _ in held), *([None] * others)]
+        self.most: list[Amounts] = [*([_NONE] * size), *(amounts for _, _, amounts in held), *([_NONE] * others)]
         for node in range(size - 1, 0, -1):
             self._sum_up(node)
 

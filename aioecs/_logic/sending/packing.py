@@ -1,11 +1,11 @@
-"""Packs starts into calls: ten starts that are equal but for the instance share a call, in the order they came.
+"""Packs starts into calls: ten starts that are equal but for the instance share a call, in order of arrival.
 
 StartTask takes everything but `containerInstances` once for all tasks of a call. So only starts can share a call that
-are equal in all the rest, and in `delivery` (aws/containers-roadmap#195 asks ECS for more). A start with an idempotency
-key has a token of its own, and so a call of its own.
+are equal in all other members, and in `delivery` (aws/containers-roadmap#195 asks ECS for more). A start with an
+idempotency key has a token of its own, and so a call of its own.
 
-A group of fewer than ten starts waits `window` seconds for more, counted from its first. Groups are served in turn; one
-that has starts left goes to the end, so that a large group does not starve a small one.
+A group of fewer than ten starts waits `window` seconds for more, counted from its first. Groups are served in order;
+one that has starts left goes to the end, so that a large group does not starve a small one.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def common_of(request: StartTaskRequest | RunTaskRequest) -> Hashable:
 
 
 def is_alone(request: StartTaskRequest | RunTaskRequest, key: str | None) -> bool:
-    """Tell whether a request shares no call: it has a key or a client token, or is a RunTask with `extra`."""
+    """Return whether a request shares no call: it has a key or a client token, or is a RunTask with `extra`."""
     if isinstance(request, RunTaskRequest) and (request.client_token is not None or request.extra):
         return True
     return key is not None
@@ -66,10 +66,10 @@ def request_of(group: Group, instances: Sequence[str]) -> StartTaskRequest | Run
 
 
 def alike(one: StartTaskRequest, other: StartTaskRequest) -> bool:
-    """Tell whether they hold the very same values in all but their instances, so that one check serves both.
+    """Return whether they hold the same values in all but their instances, so that one check serves both.
 
     Equality is enough for strings alone: True equals 1, and only one of them keeps the rules. It is called for every
-    start, and spelled out for that.
+    start, so it is written out for speed.
     """
     return (
         one.overrides is other.overrides
@@ -89,25 +89,27 @@ def alike(one: StartTaskRequest, other: StartTaskRequest) -> bool:
 
 
 class Owner(Protocol):
-    """The caller that asked for starts, which is notified of the outcome of each."""
+    """The caller that requested starts; it is notified of the outcome of each."""
 
-    def settled(self, entry: Entry, start: StartResult, error: ECSError | None, where: Any, /) -> None:
-        """Take the outcome of one; `error` is what its call ended with, if with an error, and `where` is that call."""
-        ...
+    def settled(self, entry: Entry, start: StartResult, error: ECSError | None, carrier: Any, /) -> None:
+        """Take the outcome of one; `error` is the error of its call, if there was one, and `carrier` is that call."""
+
+    def looked_up(self, entry: Entry, now: bool, /) -> None:
+        """Take note that the answer to one was lost and it is looked up, or, if not `now`, that it is sent again."""
 
 
 class Stage(Enum):
-    """Where an entry is."""
+    """The stage of an entry."""
 
     QUEUED = auto()
-    FLYING = auto()
+    IN_FLIGHT = auto()
     BEHIND = auto()
-    """It waits for the end of a call with the same idempotency key."""
+    """It waits for the end of another call with the same idempotency key."""
     DONE = auto()
 
 
-QUEUED, FLYING, BEHIND, DONE = Stage
-"""As names of the module: in Python 3.11 looking a member up in its Enum is a call, too slow for each step."""
+QUEUED, IN_FLIGHT, BEHIND, DONE = Stage
+"""Module names: in Python 3.11 reading a member of an Enum is a function call, too slow for each step."""
 
 
 @attrs.define(eq=False)
@@ -120,11 +122,11 @@ class Entry:
     at: int
     """Its number among its owner's starts, in the order of requests and instances."""
     stage: Stage = QUEUED
-    gone: OnCancel | None = None
+    withdrawn: OnCancel | None = None
     """How its owner has withdrawn it; None if it has not."""
     group: Group | None = None
-    where: Any = None
-    """The call that it is part of, for the engine that makes the call."""
+    carrier: Any = None
+    """What carries it out: the engine's call, or the stop of its task."""
     kept: bool = False
     """Another caller shares its call, so its task is never stopped for this owner alone."""
     caller: Context | None = None
@@ -139,13 +141,13 @@ class Group:
     delivery: Delivery
     key: str | None = None
     common: Hashable = attrs.field(default=None, repr=False)
-    """What is equal for all starts of the group and no others; None for a group that nobody else may join."""
+    """What is equal for all starts of the group and no others; None for a group that no other start may join."""
     since: float = 0.0
-    """When the first of the starts that wait was added."""
+    """When the first of the queued starts was added."""
     entries: deque[Entry] = attrs.Factory(deque)
-    """The starts that wait, and some that were withdrawn."""
-    living: int = 0
-    """How many starts wait."""
+    """The queued starts, and some that were withdrawn."""
+    queued: int = 0
+    """Number of queued starts."""
 
 
 class Packing:
@@ -153,16 +155,16 @@ class Packing:
 
     def __init__(self, window: float) -> None:
         self.window = window
-        self.queued = 0
-        """How many starts wait, in all groups."""
+        self.queued: int = 0
+        """Number of queued starts, in all groups."""
         self._order: OrderedDict[Group, None] = OrderedDict()
         self._full: OrderedDict[Group, None] = OrderedDict()
         self._groups: dict[Hashable, Group] = {}
         self.last: Group | None = None
-        """The group that was asked for last, while any of its starts waits."""
+        """The group that was requested last, while any of its starts is queued."""
 
     def group(self, request: StartTaskRequest | RunTaskRequest, delivery: Delivery, key: str | None = None) -> Group:
-        """Return the group that such a start belongs to."""
+        """Return the group of the starts of this request."""
         if is_alone(request, key):
             return Group(request, delivery, key)
         common = common_of(request), delivery
@@ -174,8 +176,8 @@ class Packing:
         return last
 
     def add(self, entry: Entry, group: Group, now: float, *, again: bool = False) -> None:
-        """Queue a start; one that is tried `again` is served first, and does not wait for its group to fill."""
-        if not group.living:
+        """Queue a start; one that is retried (`again`) is served first, and does not wait for its group to fill."""
+        if not group.queued:
             group.since = now
             self._order[group] = None
             if group.common is not None:
@@ -187,19 +189,19 @@ class Packing:
             self._order.move_to_end(group, last=False)
 
     def join(self, entry: Entry, group: Group) -> None:
-        """Queue a start behind those of its group that already wait."""
+        """Queue a start behind the queued ones of its group."""
         entry.group, entry.stage = group, QUEUED
         group.entries.append(entry)
-        group.living += 1
+        group.queued += 1
         self.queued += 1
-        if group.living == INSTANCES_PER_CALL:
+        if group.queued == INSTANCES_PER_CALL:
             self._full[group] = None
 
     def withdraw(self, entry: Entry) -> None:
         """Remove a queued start."""
         entry.stage = DONE
         if entry.group is not None:
-            self._left(entry.group, 1)
+            self._note_left(entry.group, 1)
 
     def withdraw_some(self, entries: Iterable[Entry]) -> None:
         """Remove queued starts, any number of them."""
@@ -209,43 +211,43 @@ class Packing:
             if entry.group is not None:
                 groups[entry.group] = groups.get(entry.group, 0) + 1
         for group, count in groups.items():
-            self._left(group, count)
+            self._note_left(group, count)
 
     def ready_at(self, now: float) -> float | None:
-        """Return when the next call is ready: `now`, later if no group is full, or None if no start waits."""
+        """Return when the next call is ready: `now`, later if no group is full, or None if no start is queued."""
         if self._full:
             return now
-        head = next(iter(self._order), None)
-        return max(now, head.since + self.window) if head is not None else None
+        first = next(iter(self._order), None)
+        return max(now, first.since + self.window) if first is not None else None
 
     def take(self, now: float) -> tuple[Group, list[Entry]] | None:
         """Return the next call, if one is ready: its group and at most ten starts of it."""
         ready = self.ready_at(now)
         if ready is None or ready > now:
             return None
-        head = next(iter(self._order))
-        group = head if head.since + self.window <= now else next(iter(self._full))
+        first = next(iter(self._order))
+        group = first if first.since + self.window <= now else next(iter(self._full))
         entries: list[Entry] = []
         while group.entries and len(entries) < INSTANCES_PER_CALL:
             entry = group.entries.popleft()
             if entry.stage is QUEUED:
-                entry.stage = FLYING
+                entry.stage = IN_FLIGHT
                 entries.append(entry)
         group.since = now
-        self._left(group, len(entries))
-        if group.living:
+        self._note_left(group, len(entries))
+        if group.queued:
             self._order.move_to_end(group)
         return group, entries
 
-    def _left(self, group: Group, count: int) -> None:
-        """Note that so many starts of a group wait no more."""
-        group.living -= count
+    def _note_left(self, group: Group, count: int) -> None:
+        """Note that this number of starts of a group left the queue."""
+        group.queued -= count
         self.queued -= count
-        if group.living < INSTANCES_PER_CALL:
+        if group.queued < INSTANCES_PER_CALL:
             self._full.pop(group, None)
         else:
             self._full.move_to_end(group)
-        if not group.living:
+        if not group.queued:
             self._order.pop(group, None)
             if group.common is not None:
                 self._groups.pop(group.common, None)
@@ -253,9 +255,9 @@ class Packing:
                 self.last = None
 
     def waiting(self) -> list[Entry]:
-        """Return all starts that wait."""
+        """Return all queued starts."""
         return [entry for group in self._order for entry in group.entries if entry.stage is QUEUED]
 
     def calls_left(self) -> int:
-        """Return how many calls the queue will take, at least."""
+        """Return the least number of calls that the queue takes."""
         return -(-self.queued // INSTANCES_PER_CALL)

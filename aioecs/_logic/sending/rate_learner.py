@@ -1,28 +1,31 @@
-"""When to send the next call to a token bucket: pure arithmetic on a time that is given, in seconds.
+"""Learns the size and rate of a token bucket, and decides when to send the next call; times are in seconds.
 
-A bucket holds `burst` calls, regains `rate` a second, and throttles a call that finds it empty, at no cost to it.
-Neither number is known; the published ones are only where belief begins.
+A bucket holds `burst` tokens, one a call, and regains `rate` a second. It throttles a call when it is empty, which
+costs no token. Neither number is known, others may use the same bucket, and the published numbers are only the first
+estimate.
 
-What is known for certain. A throttle says that the bucket was empty when it came. So between two throttles it went from
-empty to empty, and what was served in between, divided by the time, is our share of the refill to within one token,
-whatever happened in between. A token that isn't spent is not lost while the bucket isn't full: time is lost only when
-it overflows, or when tokens are left over at the end. And throttles cost little if few calls are on their way when
-they begin. Three acts follow from that:
+What is certain: a throttle shows that the bucket was empty when the call arrived. So between two throttles it went from
+empty to empty, and the calls served in between, divided by the time, are our share of the refill to within one token,
+whatever happened in between. An unspent token is not lost while the bucket isn't full: time is lost only when it
+overflows, or when tokens are left over at the end. And throttles cost little if few calls are in flight when they
+begin. Three phases follow from that:
 
-- Opening. The bucket is believed full. Spend it evenly over the queue, so that both run out together: with `left` calls
-  and a level of L, `rate * left / (left - L)`. So the first throttle finds few calls in flight. A little beyond it is
-  tried all the time; where more was served than the believed bucket could give, belief grows with it. The first
-  throttle ends the opening: belief shrinks in proportion to what was served.
-- Pacing. After a throttle, pause until a few tokens have gathered, then go on below the measured rate, and faster
-  steadily until the next throttle. The speed rises by nearly as much a second for all who share a bucket and falls in
-  proportion, so shares become equal. While little is known of the rate it rises quickly. Where more is served than
-  the measured rate allows, it rises the faster, until measured anew: somebody left, or the refill grew.
-- Waiting. A throttle with nothing served since the last one: the bucket is dry. Pauses double up to a limit, and one
-  call is in flight at a time. Tokens that should have come meanwhile are counted, as a refill in steps brings them all
-  at once. A silence longer than any step is an outage, and says nothing about the rate.
+- Opening. The bucket is assumed full. Spend it evenly over the queue, so that both run out together: with `left` calls
+  and a level of L, `rate * left / (left - L)`. That is no faster than needed, so few calls are in flight at the first
+  throttle. Slightly more is tried all the time, as the bucket may be larger; where more was served than a bucket of
+  the estimated size could have given, the estimate grows. The first throttle ends the opening: the estimate shrinks in
+  proportion to what was served.
+- Tracking. After a throttle, pause until a few tokens have accumulated, then go on below the measured rate, and
+  steadily faster until the next throttle. The accumulated tokens are spent later, so that noise isn't mistaken for an
+  empty bucket. The speed rises by nearly as much a second for all who share a bucket and falls back in proportion, so
+  that shares converge. While little is known of the rate the speed rises quickly. Where more is served than the
+  measured rate allows, it rises even faster until the next measurement: another user left, or the refill grew.
+- Waiting. A throttle with nothing served since the last one means a dry bucket: pauses double up to a limit, and one
+  call at a time is sent. Tokens that are due meanwhile are counted, as a refill in steps adds them all at once. A
+  silence longer than any step is an outage, and says nothing about the rate.
 
-In a bucket of one, a token that is saved overflows. The opening shows how large the bucket is. Where it seems tiny, or
-was empty to begin with, a pair of calls shows it. The room for saving shrinks with its size.
+A bucket of one token overflows while tokens are saved. The opening shows how large the bucket is; where it seems tiny
+(or was empty at first), a pair of calls sent together decides. The smaller the bucket, the fewer tokens are saved.
 
 Throttles that do not come from an own bucket (noise, strangers, a crowd of equal learners): see `throttle_history`.
 """
@@ -35,46 +38,45 @@ import attrs
 
 from aioecs._logic.sending.throttle_history import ThrottleHistory
 
-OPENING_SPEED = 6.0  # opening: so many times the believed rate is tried at least
-OPENING_SHARE = 0.025  # ... with at most this part of all calls in flight: those are wasted if the bucket is small
-LARGER_FACTOR = 2.0  # ... and so many times more of both once the bucket has outdone the belief
-LARGER_FROM = 1.1  # ... which is believed from this proportion on
-LEAST_KEPT = 0.25  # the first throttle cuts belief to no less than this: an empty bucket and a small one look alike
-SLOW_START = 8  # calls in flight at first when all are believed to fit at once; and one more for each served
+OPENING_SPEED = 6.0  # opening: this multiple of the estimated rate is tried at least
+OPENING_SHARE = 0.025  # ... with at most this part of all calls in flight: they are throttled if the bucket is small
+LARGER_FACTOR = 2.0  # ... and this multiple of both once the bucket has exceeded the estimate
+LARGER_FROM = 1.1  # ... by this factor
+LEAST_KEPT = 0.25  # the first throttle cuts the estimate to no less than this part: the bucket may have been empty
+SLOW_START = 8  # calls in flight at first when all are expected to fit at once, and one more for each that was served
 
-SAVED_TOKENS = 3.0  # tokens that gather in the pause after a throttle, to stand between noise and emptiness
-RETRY_AFTER = 0.15  # tokens more: the wait for the one that the throttle missed, even where nothing can be saved
-RESUME_BELOW = 0.4  # how far below the measured rate we go on, as a part of it
-ROOMY = 18.0  # a bucket of this size has room for both; in a smaller one they shrink in proportion
+SAVED_TOKENS = 3.0  # tokens that accumulate in the pause after a throttle, so that noise doesn't empty the bucket
+RETRY_AFTER = 0.15  # tokens more: the wait for the one that was missing, even where nothing can be saved
+RESUME_BELOW = 0.4  # how far below the measured rate sending resumes, as a part of it
+LARGE_BUCKET = 18.0  # a bucket of this size fits both; in a smaller one they shrink in proportion
 RISE = 1.3  # by how much the rate rises, in calls/s per second, for a rate of 1/s; it grows with the square root
 UNMEASURED_RISE = 1.5  # how fast it rises before the first measurement, as a part of the rate per second
 RISE_DECAY = 0.2  # by how much that falls with each further measurement
-CHANGED_BY = 0.3  # a measurement that is so far off, as a part of the rate, counts as one of the first again
-HALVING_FLIGHT = 20.0  # calls in flight that halve the rise: only their answers show that it was too fast
-SURPLUS_DOUBLES = 4.0  # tokens served beyond the measured rate and what is still noise that double the rate
+CHANGED_BY = 0.3  # a measurement that differs by this part of the rate counts as one of the first again
+HALVING_FLIGHT = 20.0  # calls in flight that halve the rise, since only their answers show that they were sent too fast
+SURPLUS_DOUBLES = 4.0  # tokens served beyond the measured rate, and beyond noise, that double the rate
 
 LEAST_SERVED = 5  # calls served, and ...
 LEAST_SPAN = 0.8  # seconds passed, nearly one step of a stepped refill, for a measurement
-LONGEST_PAUSE = 0.3  # in seconds, while the bucket is dry; a low rate may ask for more
-SILENCE = 1.5  # seconds without any call served, longer than a step: an outage, or nobody asked
-PAIR_AFTER = 1.5  # tokens' time to wait before a bucket that seems tiny is asked for two at once
-SAME_MOMENT = 0.25  # tokens' time: two served within it did not come out of a bucket of one
+LONGEST_PAUSE = 0.3  # the longest pause while the bucket is dry, in seconds; longer for lower rates
+SILENCE = 1.5  # seconds without any call served, longer than a step: an outage, or no calls
+PAIR_AFTER = 1.5  # tokens' time to wait before two calls are sent at once to a bucket that seems tiny
+SAME_MOMENT = 0.25  # tokens' time: a bucket of one token doesn't serve two calls within it
 
-ROUND_TRIP = 0.02  # in seconds, as long as none was measured
-TIMER_DELAY = 0.02  # in seconds: a timer fires so late at most, and what was missed is caught up
-FLOOR = 0.05  # calls/s that are believed at least
-
-RESTART = 0.6  # the part of the believed rate with which a contradicted learner restarts
+ROUND_TRIP = 0.02  # in seconds, until one was measured
+TIMER_DELAY = 0.02  # in seconds: a timer fires at most this late, and missed calls are caught up
+FLOOR = 0.05  # the lowest estimate, in calls/s
+RESTART = 0.6  # the part of the assumed rate with which a contradicted learner restarts
 
 
 @attrs.define
 class RateLearner:
-    """A bucket that is learnt; the module says how. It begins with a belief: the published numbers."""
+    """Learns a bucket, as the module describes. The first estimate is the published numbers."""
 
     _burst: float = 100.0
     _rate: float = 40.0
     _level: float = attrs.field(init=False)
-    _believed: tuple[float, float] = attrs.field(init=False)
+    _assumed: tuple[float, float] = attrs.field(init=False)
     """Burst and rate as they were when the opening began."""
     _opening: bool = attrs.field(default=True, init=False)
     _first_drain: tuple[int, float] | None = attrs.field(default=None, init=False)
@@ -88,16 +90,16 @@ class RateLearner:
     _since_empty: int = attrs.field(default=0, init=False)
     _since_base: int = attrs.field(default=0, init=False)
     _measured: int = attrs.field(default=0, init=False)
-    """Times in a row that the rate was measured and much the same."""
+    """Consecutive measurements of much the same rate."""
     _history: ThrottleHistory = attrs.field(factory=ThrottleHistory, init=False)
     _dry: int = attrs.field(default=0, init=False)
-    """Throttles in a row with nothing served in between."""
+    """Consecutive throttles with nothing served in between."""
     _pair: int = attrs.field(default=0, init=False)
     """Calls of a pair that are still to be sent."""
     _paired: bool = attrs.field(default=False, init=False)
     """The time before a pair says nothing about the rate."""
-    _asked: bool = attrs.field(default=False, init=False)
-    """For a pair, since the opening."""
+    _pair_sent: bool = attrs.field(default=False, init=False)
+    """A pair was sent since the opening."""
 
     _now: float | None = attrs.field(default=None, init=False)
     _opened: float = attrs.field(default=0.0, init=False)
@@ -106,17 +108,17 @@ class RateLearner:
     _resumed: float = attrs.field(default=-math.inf, init=False)
     """The end of the latest pause."""
     _reacted: float = attrs.field(default=-math.inf, init=False)
-    """When a throttle was last answered; throttles of calls sent before it are of the same drain."""
+    """When a throttle was last reacted to; throttles of calls sent before it are of the same drain."""
     _empty: float = attrs.field(default=0.0, init=False)
     """When the bucket was last known to be empty."""
     _base: float = attrs.field(default=0.0, init=False)
-    """When the measurement under way began, with an empty bucket."""
+    """When the current measurement began, with an empty bucket."""
     _last_sent: float = attrs.field(default=-math.inf, init=False)
     _last_served: float = attrs.field(default=-math.inf, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._level = self._burst
-        self._believed = self._burst, self._rate
+        self._assumed = self._burst, self._rate
 
     @property
     def rate(self) -> float:
@@ -131,22 +133,22 @@ class RateLearner:
     # ---------------------------------------------------------------------------------------------------- the interface
 
     def next_at(self, now: float, left: int | None = None) -> float | None:
-        """Return when to send next, never before `now`; asking twice changes nothing."""
+        """Return when to send next, never before `now`; a second call changes nothing."""
         self._advance(now)
         queued = left or 1
-        self._speed = self._opening_speed(queued) if self._opening else self._pacing_speed(now, left)
+        self._speed = self._opening_speed(queued) if self._opening else self._tracking_speed(now, left)
         if self._opening and self._in_flight < self._window(now, queued):
             return now
         if self._pair:
             return max(now, self._resumed)
         due = max(now, self._resumed, self._slot + 1 / self._speed)
         if self._dry and self._in_flight:
-            # One at a time. An answer that never comes must not stop everything.
+            # One at a time. An answer that never arrives must not block all others.
             return max(due, self._last_sent + SILENCE + 2 * self._trip(now))
         return due
 
     def sent(self, now: float) -> None:
-        """Count a call as on its way."""
+        """Count a call as in flight."""
         self._advance(now)
         self._level -= 1
         self._in_flight += 1
@@ -155,14 +157,14 @@ class RateLearner:
         self._slot = max(self._slot + 1 / self._speed, now - TIMER_DELAY)
 
     def unsent(self, now: float, _at: float) -> None:
-        """Give the turn back."""
+        """Return the permit."""
         self._advance(now)
         self._level += 1
         self._in_flight = max(0, self._in_flight - 1)
         self._slot -= 1 / self._speed
 
     def answered(self, now: float, ok: bool, at: float) -> None:
-        """Learn from the end of a call; it is taken to have met the bucket half-way."""
+        """Learn from the end of a call; it is assumed to have reached the bucket half-way."""
         self._advance(now)
         trip = max(0.0, now - at)
         met = now - trip / 2
@@ -177,11 +179,13 @@ class RateLearner:
         elif met > self._empty:
             self._empty, self._since_empty = met, 0
 
+    # --------------------------------------------------------------------------------------------------------- the time
+
     def _advance(self, now: float) -> None:
         if self._now is None:
             self._opened = now
         elif now < self._now:
-            self._set_back(self._now - now)  # the clock was set back
+            self._set_back(self._now - now)
         else:
             self._level += self._rate * (now - self._now)
         self._now = now
@@ -191,6 +195,7 @@ class RateLearner:
                 self._open(now)
 
     def _set_back(self, by: float) -> None:
+        """Follow a clock that was set back."""
         for moment in ("opened", "slot", "resumed", "reacted", "empty", "base", "last_sent", "last_served"):
             setattr(self, f"_{moment}", getattr(self, f"_{moment}") - by)
 
@@ -205,62 +210,61 @@ class RateLearner:
     def _open(self, now: float) -> None:
         self._opening, self._opened, self._served, self._dry = True, now, 0, 0
         self._history = ThrottleHistory()
-        self._believed = self._burst, self._rate
+        self._assumed = self._burst, self._rate
 
     def _opening_speed(self, queued: int) -> float:
-        bold = OPENING_SPEED * self._believed[1]
-        return min(max(bold, self._rate), self._evenly(queued)) if queued > self._level else bold
+        fastest = OPENING_SPEED * self._assumed[1]
+        return min(max(fastest, self._rate), self._evenly(queued)) if queued > self._level else fastest
 
     def _evenly(self, queued: int) -> float:
-        """The speed at which the queue and the bucket run out together."""
+        """Return the speed at which the queue and the bucket run out together."""
         return self._rate * queued / (queued - self._level) if queued > self._level > 0 else self._rate
 
     def _window(self, now: float, queued: int) -> float:
-        """How many may be on their way, whatever the speed."""
+        """Return how many may be in flight at any speed."""
         if queued <= self._level:
             return SLOW_START + self._served
         everything = self._served + self._in_flight + queued
-        venture = min(OPENING_SHARE * everything, OPENING_SPEED * self._believed[1] * self._trip(now))
-        return max(2.0, venture * (LARGER_FACTOR if self._outdone(now) > LARGER_FROM else 1))
+        allowed = min(OPENING_SHARE * everything, OPENING_SPEED * self._assumed[1] * self._trip(now))
+        return max(2.0, allowed * (LARGER_FACTOR if self._excess(now) > LARGER_FROM else 1))
 
-    def _outdone(self, now: float) -> float:
-        """What was served, as a part of what the bucket of the belief could have given."""
-        burst, rate = self._believed
+    def _excess(self, now: float) -> float:
+        """Return the calls served, relative to what a bucket of the assumed size could have given."""
+        burst, rate = self._assumed
         return self._served / (burst + rate * max(0.0, now - self._opened))
 
     def _end_opening(self, now: float, met: float) -> None:
         lasted = max(1e-3, met - self._opened)
-        self._rate = max(FLOOR, self._believed[1] * max(LEAST_KEPT, self._outdone(met)))
+        self._rate = max(FLOOR, self._assumed[1] * max(LEAST_KEPT, self._excess(met)))
         self._opening, self._first_drain = False, (self._served, lasted)
         self._burst = max(1.0, self._served - self._rate * lasted)
         self._empty = self._base = met
         self._level, self._since_empty, self._since_base, self._dry, self._measured = 0.0, 0, 0, 0, 0
-        self._asked = False
+        self._pair_sent = False
         self._pause(now)
 
-    # ----------------------------------------------------------------------------------------------------------- pacing
+    # --------------------------------------------------------------------------------------------------------- tracking
 
-    def _room(self) -> float:
-        return min(1.0, self._burst / ROOMY)
+    def _saving(self) -> float:
+        return min(1.0, self._burst / LARGE_BUCKET)
 
-    def _pacing_speed(self, now: float, left: int | None) -> float:
-        rate, room = self._rate, self._room()
-        afloat = rate * self._trip(now)
-        rise = self._history.gain * max(
-            RISE * math.sqrt(rate) * room * room, UNMEASURED_RISE * rate * RISE_DECAY**self._measured
-        )
-        resume = rate * (1 - RESUME_BELOW * room * self._history.resume_weight)
-        speed = resume + rise / (1 + afloat / HALVING_FLIGHT) * max(0.0, now - self._resumed)
+    def _tracking_speed(self, now: float, left: int | None) -> float:
+        rate, saving = self._rate, self._saving()
+        in_flight = rate * self._trip(now)
+        rise = max(RISE * math.sqrt(rate) * saving * saving, UNMEASURED_RISE * rate * RISE_DECAY**self._measured)
+        rise *= self._history.gain / (1 + in_flight / HALVING_FLIGHT)
+        resume = rate * (1 - RESUME_BELOW * saving * self._history.resume_weight)
+        speed = resume + rise * max(0.0, now - self._resumed)
         surplus = self._since_empty - rate * (now - self._empty) - self._history.surplus
         if surplus > 0:
-            speed *= 1 + surplus / (SURPLUS_DOUBLES + afloat)
+            speed *= 1 + surplus / (SURPLUS_DOUBLES + in_flight)
         if left is None or self._level <= 0:
             return speed
         return max(speed, self._evenly(left) if left > self._level + 1 else OPENING_SPEED * rate)
 
     def _learn_served(self, now: float, met: float) -> None:
         if not self._opening and met - self._last_served < SAME_MOMENT / self._rate:
-            self._burst = max(self._burst, ROOMY)
+            self._burst = max(self._burst, LARGE_BUCKET)
         self._served += 1
         self._dry = 0
         self._last_served = met
@@ -274,21 +278,20 @@ class RateLearner:
             self._outgrow(met - self._empty)
 
     def _outgrow(self, elapsed: float) -> None:
-        """Take the rate for higher where more was served since the bucket was empty than it would have given."""
+        """Raise the rate where more was served since the bucket was empty than it would have given."""
         if self._since_empty > max(2 * LEAST_SERVED, self._rate * elapsed + 2 * self._history.surplus):
             self._rate = max(FLOOR, (self._since_empty - 1) / elapsed)
             self._measured = min(self._measured, 1)
 
     def _grow(self, now: float) -> None:
-        outdone = self._outdone(now)
-        if outdone > 1:
-            self._burst, self._rate = (outdone * each for each in self._believed)
+        excess = self._excess(now)
+        if excess > 1:
+            self._burst, self._rate = (excess * each for each in self._assumed)
             self._level = min(self._level, -float(self._in_flight))
 
     def _learn_throttled(self, now: float, met: float) -> None:
-        """Answer a throttle as the history of throttles says."""
-        level = self._level + 1
-        if self._history.count_throttled(level, self._dry):
+        """React to a throttle as the history of throttles says."""
+        if self._history.count_throttled(self._level + 1, self._dry):
             self._restart(now, met)
         else:
             self._rate = max(FLOOR, self._rate * self._history.cut(self._dry))
@@ -296,8 +299,8 @@ class RateLearner:
 
     def _restart(self, now: float, met: float) -> None:
         """Forget what was learnt about the bucket."""
-        self._rate = max(self._rate, RESTART * self._believed[1])
-        self._burst = max(self._burst, ROOMY)
+        self._rate = max(self._rate, RESTART * self._assumed[1])
+        self._burst = max(self._burst, LARGE_BUCKET)
         self._empty = self._base = met
         self._level, self._since_empty, self._since_base, self._dry = 0.0, 0, 0, 0
         self._measured, self._first_drain = 3, None
@@ -319,7 +322,7 @@ class RateLearner:
         self._pause(now)
 
     def _measure(self, met: float) -> None:
-        """Take what was served from empty to empty for our share of the refill."""
+        """Take the calls served from empty to empty as our share of the refill."""
         rate = self._since_base / (met - self._base)
         much_the_same = abs(rate - self._rate) < CHANGED_BY * self._rate
         self._measured = self._measured + 1 if much_the_same else min(self._measured, 1)
@@ -327,24 +330,21 @@ class RateLearner:
         self._base, self._since_base = met, 0
         if self._first_drain is not None:
             served, lasted = self._first_drain
-            self._burst = max(1.0, self._burst if self._burst == ROOMY else 1.0, served - rate * lasted)
+            self._burst = max(1.0, self._burst if self._burst == LARGE_BUCKET else 1.0, served - rate * lasted)
             self._first_drain = None
 
     def _learn_rate(self, rate: float) -> None:
         self._rate = max(FLOOR, self._rate + self._history.measured_weight * (rate - self._rate))
 
     def _pause(self, now: float) -> None:
-        pair = self._burst < ROOMY / 2 and self._measured and not self._asked
+        pair = self._burst < LARGE_BUCKET / 2 and self._measured and not self._pair_sent
         if pair:
-            self._pair, self._paired, self._asked = 2, True, True
-            rest = PAIR_AFTER / self._rate
+            self._pair, self._paired, self._pair_sent = 2, True, True
+            pause = PAIR_AFTER / self._rate
         else:
             self._pair = 0
-            rest = (
-                (RETRY_AFTER + SAVED_TOKENS * self._room() * self._history.saved_weight)
-                / self._rate
-                * 2.0 ** min(self._dry, 8)
-            )
-            rest = min(rest, max(LONGEST_PAUSE, 1 / self._rate))
-        self._resumed, self._reacted = now + rest, now
+            tokens = RETRY_AFTER + SAVED_TOKENS * self._saving() * self._history.saved_weight
+            pause = tokens / self._rate * 2.0 ** min(self._dry, 8)
+            pause = min(pause, max(LONGEST_PAUSE, 1 / self._rate))
+        self._resumed, self._reacted = now + pause, now
         self._slot = self._resumed - 1 / self._rate

@@ -1,4 +1,4 @@
-"""What says when to send, and the two kinds that learn nothing; time is given, in seconds."""
+"""The interface of rate limiters, and the two kinds that learn nothing; times are arguments, in seconds."""
 
 from __future__ import annotations
 
@@ -9,59 +9,53 @@ import attrs
 
 
 class RateLimiter(Protocol):
-    """What the shell asks when to send, and tells what came of it."""
+    """Decides when the next call may be sent, from the calls that were sent and answered before."""
 
     @property
     def rate(self) -> float:
         """Calls a second in the long run."""
-        ...
 
     @property
     def burst(self) -> float:
-        """Calls that a rested bucket lets through at once."""
-        ...
+        """Calls that a full bucket admits at once."""
 
     def next_at(self, now: float, left: int | None = None, /) -> float | None:
-        """Return when to send next; None: not before an answer has come. `left` calls are queued, if that is known."""
-        ...
+        """Return when to send next; None: not before the next answer. `left` calls are queued, if that is known."""
 
     def sent(self, now: float, /) -> None:
-        """Note that a call took its turn."""
-        ...
+        """Note that a call took a permit."""
 
     def answered(self, now: float, ok: bool, at: float, /) -> None:
         """Note that the call sent at `at` has ended; `ok` False is a throttle, any other end counts as served."""
-        ...
 
     def unsent(self, now: float, at: float, /) -> None:
-        """Note that the turn taken at `at` was not used."""
-        ...
+        """Note that the permit taken at `at` was not used."""
 
 
 @attrs.frozen
 class Unlimited:
-    """As fast as asked."""
+    """No limit."""
 
     rate: float = math.inf
     burst: float = math.inf
 
     def next_at(self, now: float, _left: int | None = None) -> float | None:
-        """Now."""
+        """Return now."""
         return now
 
     def sent(self, _now: float) -> None:
-        """Nothing to note."""
+        """Do nothing."""
 
     def answered(self, _now: float, _ok: bool, _at: float) -> None:
-        """Nothing to learn."""
+        """Do nothing."""
 
     def unsent(self, _now: float, _at: float) -> None:
-        """Nothing to give back."""
+        """Do nothing."""
 
 
 @attrs.define
 class FixedRate:
-    """A bucket whose numbers are given and pinned; a throttle finds it empty and teaches nothing else."""
+    """A bucket with pinned numbers; a throttle shows that it is empty, and changes nothing else."""
 
     burst: float
     rate: float
@@ -72,7 +66,7 @@ class FixedRate:
         self._level = max(1.0, self.burst)
 
     def next_at(self, now: float, _left: int | None = None) -> float | None:
-        """When there is a whole token again."""
+        """Return when the bucket has a whole token."""
         self._advance(now)
         return now + max(0.0, 1 - 1e-9 - self._level) / self.rate
 
@@ -82,7 +76,7 @@ class FixedRate:
         self._level -= 1
 
     def answered(self, now: float, ok: bool, _at: float) -> None:
-        """Begin again at nothing after a throttle."""
+        """Empty the bucket after a throttle."""
         self._advance(now)
         if not ok:
             self._level = min(0.0, self._level)

@@ -1,8 +1,8 @@
-"""How far a log stream has been read: no line is returned twice, and none is left out.
+"""The read position in a log stream: no line is returned twice, and none is left out.
 
-GetLogEvents gives a token for the next page. At the end of the stream the token is the one that was sent; a page may
-be empty before the end. A token lasts 24 hours. One that is refused is replaced by the time of the last line: lines
-of that very millisecond come again then, and as many as were read of them are passed over.
+GetLogEvents returns a token for the next page. At the end of the stream the token is the one that was sent; a page may
+be empty before the end. A token lasts 24 hours. A refused one is replaced by the time of the last line: lines of that
+millisecond are returned again then, and as many as were read of them are skipped.
 [AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html]
 """
 
@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 SHORTEST = 1.0
-"""Between two reads of a stream that was written to, in seconds."""
+"""Between two reads of a stream with new lines, in seconds."""
 LONGEST = 10.0
-"""Between two reads of a stream that is quiet, in seconds."""
+"""Between two reads of a stream without new lines, in seconds."""
 GROWTH = 1.5
 GRACE = 5.0
 """How long after the end of its task a stream may still get lines, in seconds: log drivers send in batches."""
@@ -23,18 +23,19 @@ GRACE = 5.0
 class LogCursor:
     """The position in one log stream."""
 
-    def __init__(self) -> None:
+    def __init__(self, since: int = 0) -> None:
+        """Begin at a time, in milliseconds since the epoch; 0 is the beginning of the stream."""
         self.at_end = False
-        """Whether the last page was the end of the stream, as far as it had been written then."""
+        """Whether the last page was the end of the stream at that time."""
         self.interval = SHORTEST
         """How long to wait before the next read, in seconds, once it is at the end."""
         self._token: str | None = None
-        self._last_time = 0
+        self._last_time = since
         self._of_last_time = 0
-        self._pass_over = 0
+        self._to_skip = 0
 
     def request(self) -> dict[str, Any]:
-        """Return the members of the next GetLogEvents that say where to read."""
+        """Return the position members of the next GetLogEvents request."""
         if self._token is not None:
             return {"startFromHead": True, "nextToken": self._token}
         if self._last_time:
@@ -57,15 +58,15 @@ class LogCursor:
         self.interval = min(LONGEST, self.interval * GROWTH)
 
     def restart(self) -> bool:
-        """Begin anew at the time of the last line, for the token was refused; False if there was none."""
+        """Continue from the time of the last line, after the token was refused; False if there was no token."""
         had_token, self._token = self._token is not None, None
         if had_token:
-            self._pass_over = self._of_last_time
+            self._to_skip = self._of_last_time
         return had_token
 
     def _returned_before(self, event: Mapping[str, Any]) -> bool:
-        if self._pass_over and _time(event) == self._last_time:
-            self._pass_over -= 1
+        if self._to_skip and _time(event) == self._last_time:
+            self._to_skip -= 1
             return True
         return False
 
@@ -77,5 +78,5 @@ class LogCursor:
 
 
 def _time(event: Mapping[str, Any]) -> int:
-    held = event.get("timestamp")
-    return held if isinstance(held, int) else 0
+    value = event.get("timestamp")
+    return value if isinstance(value, int) else 0

@@ -1,4 +1,4 @@
-"""Where the containers of a task log to: the streams of CloudWatch Logs, read from its task definition.
+"""Finds the log streams of a task's containers in CloudWatch Logs, from its task definition.
 
 Log drivers: `awslogs` writes to the stream `prefix/container/task-id`, or, without a prefix, to one that is named by
 the container's runtime id. `awsfirelens` writes there with the output plugin `cloudwatch` or `cloudwatch_logs`; its
@@ -24,6 +24,8 @@ from aioecs._model.shapes.definition.task_definition import TaskDefinition
 from aioecs._model.shapes.task import Task
 
 PLUGINS = ("cloudwatch", "cloudwatch_logs")
+CLOCK_DIFFERENCE = 60_000
+"""In milliseconds: how far the clock of a container instance may be behind that of ECS."""
 
 
 @attrs.frozen
@@ -36,7 +38,11 @@ class LogSource:
     region: str | None = None
     """The Region of the stream, where the definition names one."""
     json: bool = False
-    """Whether a record may be a JSON object, as FireLens writes them, with the line in its member `log`."""
+    """Whether a record may be a JSON object, as FireLens writes, with the line in its member `log`."""
+    prefix: str | None = None
+    """What the names of its container's streams begin with, up to the task's id; None where they don't have it."""
+    since: int = 0
+    """Before which it has no event, in milliseconds since the epoch."""
 
     def line(self, event: Mapping[str, Any]) -> LogLine:
         """Read an event of the stream."""
@@ -60,7 +66,15 @@ def log_sources(task: Task, definition: TaskDefinition, container: str | None = 
     defined: Any = definition.container_definitions
     listed = defined if isinstance(defined, (list, tuple)) else ()
     found = [_source(task, each) for each in listed if isinstance(each, ContainerDefinition)]
-    return [each for each in found if each is not None and container in (None, each.container)]
+    return [_placed(each, task) for each in found if each is not None and container in (None, each.container)]
+
+
+def _placed(source: LogSource, task: Task) -> LogSource:
+    """Add what helps to find the stream among others."""
+    before, task_id, _ = source.stream.partition(short(task.task_arn or "") or "\0")
+    created = task.created_at
+    since = round(created.timestamp() * 1000) - CLOCK_DIFFERENCE if isinstance(created, datetime) else 0
+    return attrs.evolve(source, prefix=before if task_id and before else None, since=max(0, since))
 
 
 def log_drivers(definition: TaskDefinition) -> str:
@@ -76,7 +90,7 @@ def _source(task: Task, container: ContainerDefinition) -> LogSource | None:
     config, name = container.log_configuration, container.name
     if not isinstance(config, LogConfiguration) or not isinstance(name, str):
         return None
-    options = {key: str(held) for key, held in dict(config.options).items()}
+    options = {key: str(value) for key, value in dict(config.options).items()}
     if config.log_driver == "awslogs":
         return _awslogs(task, name, options)
     return _firelens(task, name, options) if config.log_driver == "awsfirelens" else None
@@ -93,33 +107,33 @@ def _runtime_id(task: Task, name: str) -> str | None:
 
 
 def _firelens(task: Task, name: str, options: Mapping[str, str]) -> LogSource | None:
-    given = {key.lower(): held for key, held in options.items()}
-    if given.get("name") not in PLUGINS:
+    lowered = {key.lower(): value for key, value in options.items()}
+    if lowered.get("name") not in PLUGINS:
         return None
     tag = f"{name}-firelens-{short(task.task_arn or '')}"
-    group = _filled(given.get("log_group_name", ""), task, tag)
-    stream = given.get("log_stream_name")
-    named = _filled(stream, task, tag) if stream else f"{given.get('log_stream_prefix', '')}{tag}"
-    return LogSource(name, group, named, given.get("region"), json="log_key" not in given) if group else None
+    group = _fill(lowered.get("log_group_name", ""), task, tag)
+    stream = lowered.get("log_stream_name")
+    named = _fill(stream, task, tag) if stream else f"{lowered.get('log_stream_prefix', '')}{tag}"
+    return LogSource(name, group, named, lowered.get("region"), json="log_key" not in lowered) if group else None
 
 
-def _filled(template: str, task: Task, tag: str) -> str:
-    """Fill in what the plugin fills in. [github.com/aws/amazon-cloudwatch-logs-for-fluent-bit, templating]"""
+def _fill(template: str, task: Task, tag: str) -> str:
+    """Replace the variables of the plugin. [github.com/aws/amazon-cloudwatch-logs-for-fluent-bit, templating]"""
     values = {
         "$(ecs_task_id)": short(task.task_arn or ""),
         "$(ecs_task_arn)": task.task_arn or "",
         "$(ecs_cluster)": short(task.cluster_arn or ""),
         "$(tag)": tag,
     }
-    for name, held in values.items():
-        template = template.replace(name, held)
+    for name, value in values.items():
+        template = template.replace(name, value)
     return template
 
 
 def _time(milliseconds: Any) -> datetime:
-    """Read a time; what is none is the beginning of the epoch."""
-    held = milliseconds if isinstance(milliseconds, (int, float)) and 0 <= milliseconds < 2**53 else 0
+    """Return a time; the beginning of the epoch where the value is not a time."""
+    number = milliseconds if isinstance(milliseconds, (int, float)) and 0 <= milliseconds < 2**53 else 0
     try:
-        return datetime.fromtimestamp(held / 1000, UTC)
+        return datetime.fromtimestamp(number / 1000, UTC)
     except (ValueError, OverflowError, OSError):
         return datetime.fromtimestamp(0, UTC)

@@ -1,4 +1,4 @@
-"""Which tasks a wait is about: what the caller gave, read into cluster and id."""
+"""Addresses the tasks of a wait: tasks, ARNs and ids, resolved into cluster and id."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Key = tuple[str, str]
 
 @attrs.frozen
 class Address:
-    """One task that was asked for."""
+    """One task to wait for."""
 
     key: Key
     name: str
-    """Its ARN or id, as it was given."""
+    """Its ARN or id, as the caller passed it."""
     task: Task | None = None
-    """The task itself, where that was given."""
+    """The task itself, where the caller passed one."""
 
     @property
     def cluster(self) -> str:
@@ -34,16 +34,16 @@ class Address:
 def addressed(
     tasks: Iterable[Task | str], cluster: str | None, *, region: str | None, partition: str | None
 ) -> list[Address]:
-    """Read tasks, ARNs and ids, mixed, in their order; `cluster` is of those that don't name theirs.
+    """Resolve tasks, ARNs and ids, mixed, in their order; `cluster` is for those that don't name theirs.
 
-    `region` and `partition` are the client's own, where ARNs are to be held against them.
+    `region` and `partition` are the client's own; ARNs must name the same, unless they are None.
 
     Raises:
-        InvalidRequest: one of them is neither, names no cluster when none was given, or is of another Region.
+        InvalidRequest: one of them is neither, names no cluster when none was passed, or is of another Region.
     """
-    given: Any = tasks
-    if isinstance(given, (str, bytes, Task)) or not isinstance(given, Iterable):
-        raise InvalidRequest("tasks", "tasks or ARNs in a list", f"a {type(given).__name__}")
+    passed: Any = tasks
+    if isinstance(passed, (str, bytes, Task)) or not isinstance(passed, Iterable):
+        raise InvalidRequest("tasks", "tasks or ARNs in a list", f"a {type(passed).__name__}")
     fallback = _cluster(cluster)
     found = [_address(each, f"tasks[{at}]", fallback) for at, each in enumerate(tasks)]
     for at, (address, named) in enumerate(found):
@@ -63,15 +63,17 @@ def _cluster(given: Any) -> str:
 
 def _address(given: Any, path: str, fallback: str) -> tuple[Address, arn.Named]:
     if isinstance(given, str):
-        name, said, task = given, None, None
+        name, task_cluster, task = given, None, None
     elif isinstance(given, Task) and isinstance(given.task_arn, str):
-        name, said, task, path = given.task_arn, given.cluster_arn, given, f"{path}.task_arn"
+        name, task_cluster, task, path = given.task_arn, given.cluster_arn, given, f"{path}.task_arn"
     elif isinstance(given, Task):
         raise InvalidRequest(f"{path}.task_arn", "is required")
     else:
         raise InvalidRequest(path, "a task, or a task's ARN or id", f"a {type(given).__name__}")
     named = arn.task(name, path)
-    cluster = named.cluster or (arn.cluster_of(said, "cluster_arn").name if isinstance(said, str) else fallback)
+    cluster = named.cluster or (
+        arn.cluster_of(task_cluster, "cluster_arn").name if isinstance(task_cluster, str) else fallback
+    )
     if not cluster:
         raise InvalidRequest(path, "an ARN that names the cluster, or an id beside `cluster`", repr(name))
     return Address((cluster, named.name), name, task), named

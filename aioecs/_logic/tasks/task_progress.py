@@ -1,6 +1,6 @@
-"""How far a task has come: what it means for a wait, and which of two descriptions of it is the newer.
+"""Decides what the state of a task means for a wait, and which of two descriptions of it is newer.
 
-Decided by `started_at` and the statuses; `stopped_reason` is prose.
+It reads `started_at` and the statuses; `stopped_reason` is prose.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import attrs
 from aioecs._model.shapes.container import Container
 from aioecs._model.shapes.task import Task
 
-LIFE = (
+STATUSES = (
     "PROVISIONING",
     "PENDING",
     "ACTIVATING",
@@ -25,9 +25,9 @@ LIFE = (
     "STOPPED",
     "DELETED",
 )
-"""The statuses of a task in their order. [AmazonECS/latest/developerguide/task-lifecycle-explanation.html]"""
+"""The statuses of a task, in order. [AmazonECS/latest/developerguide/task-lifecycle-explanation.html]"""
 
-_PLACE: Mapping[str | None, int] = {status: at for at, status in enumerate(LIFE)}
+_RANK: Mapping[str | None, int] = {status: at for at, status in enumerate(STATUSES)}
 _OVER = ("STOPPED", "DELETED")
 
 
@@ -35,14 +35,14 @@ class Goal(Enum):
     """What a wait waits for."""
 
     RUNNING = "RUNNING"
-    """That it runs, or has run: one that was quick is not missed."""
+    """That it runs, or has run: a short task is not missed."""
     STOPPED = "STOPPED"
     """That it has stopped."""
     HEALTHY = "HEALTHY"
     """That it runs, and the health checks of its essential containers pass."""
 
 
-class Standing(Enum):
+class Progress(Enum):
     """What a task's state means for a wait."""
 
     NOT_YET = "not yet"
@@ -56,9 +56,9 @@ class Observation:
 
     task: Task
     ran: bool
-    """It was seen RUNNING, or says when it started to."""
+    """It was seen RUNNING, or has a `started_at`."""
     described: bool = True
-    """ECS itself described it so; an event only claims it."""
+    """ECS itself described it so; False where only an event reported it."""
 
     @property
     def over(self) -> bool:
@@ -67,57 +67,57 @@ class Observation:
 
 
 def is_over(task: Task) -> bool:
-    """Tell whether a task has stopped, for good."""
+    """Return whether a task has stopped, for good."""
     return task.last_status in _OVER
 
 
-def seen(task: Task, before: Observation | None = None, *, described: bool = True) -> Observation | None:
-    """Return the task as it is now seen; None if that is no news: a repeat, or older than what was seen before.
+def observe(task: Task, before: Observation | None = None, *, described: bool = True) -> Observation | None:
+    """Return the new observation of a task; None if it is a repeat, or older than the one before.
 
-    What ECS describes wins over the version that an event claimed, if it has come further.
+    A description by ECS replaces an event's, whatever their versions, if its status is further along.
     """
     health = before is not None and described and _health_changed(task, before.task)
-    over_claim = before is not None and described and not before.described and further(task, before.task)
-    if before is not None and not over_claim and not health and not newer(task, before.task):
+    beyond_event = before is not None and described and not before.described and is_further(task, before.task)
+    if before is not None and not beyond_event and not health and not is_newer(task, before.task):
         return None
     ran = task.started_at is not None or task.last_status == Goal.RUNNING.value
     return Observation(task, ran or (before is not None and before.ran), described)
 
 
 def _health_changed(task: Task, before: Task) -> bool:
-    """Tell whether the same state of a task is described with another health; not every such change is a version."""
+    """Return whether only the health of a task has changed; not every such change has a version of its own."""
     same = task.last_status == before.last_status and task.version == before.version
     return same and task.health_status != before.health_status
 
 
-def newer(task: Task, than: Task) -> bool:
-    """Tell whether a description of a task is newer than another: by `version`, else by how far it has come."""
+def is_newer(task: Task, than: Task) -> bool:
+    """Return whether a description of a task is newer than another: by `version`, else by status."""
     mine, theirs = task.version, than.version
     if isinstance(mine, int) and isinstance(theirs, int) and mine != theirs:
         return mine > theirs
-    here, there = _place(task), _place(than)
+    here, there = _rank(task), _rank(than)
     if here is None or there is None:  # a status of a newer ECS, or none at all
         return task.last_status is not None and task.last_status != than.last_status
     return here > there
 
 
-def further(task: Task, than: Task) -> bool:
-    """Tell whether a task has come further in its life than another description of it says, whatever their versions."""
-    here, there = _place(task), _place(than)
+def is_further(task: Task, than: Task) -> bool:
+    """Return whether a task's status is further along than another description's, whatever their versions."""
+    here, there = _rank(task), _rank(than)
     return here is not None and there is not None and here > there
 
 
-def _place(task: Task) -> int | None:
-    return _PLACE.get(task.last_status) if isinstance(task.last_status, str) else None
+def _rank(task: Task) -> int | None:
+    return _RANK.get(task.last_status) if isinstance(task.last_status, str) else None
 
 
-def standing(observation: Observation | None, goal: Goal) -> Standing:
-    """Tell what a task's state means for a wait."""
+def progress_towards(observation: Observation | None, goal: Goal) -> Progress:
+    """Return what a task's state means for a wait."""
     if observation is None:
-        return Standing.NOT_YET
+        return Progress.NOT_YET
     if _reached(observation, goal):
-        return Standing.REACHED
-    return Standing.NEVER if observation.over else Standing.NOT_YET
+        return Progress.REACHED
+    return Progress.NEVER if observation.over else Progress.NOT_YET
 
 
 def _reached(observation: Observation, goal: Goal) -> bool:
@@ -127,15 +127,15 @@ def _reached(observation: Observation, goal: Goal) -> bool:
 
 
 def exit_codes(task: Task) -> dict[str, int | None]:
-    """Return what each container exited with, by its name; None for one that never ran."""
+    """Return the exit code of each container, by its name; None for one that never ran."""
     return {_text(each.name): each.exit_code for each in containers_of(task)}
 
 
 def containers_of(task: Task) -> list[Container]:
-    """Return the containers of a task; what ECS sends is kept as it comes, and may be of the wrong kind."""
+    """Return the containers of a task; members of an answer are kept as ECS sent them, and may have a wrong type."""
     listed: Any = task.containers
     return [each for each in listed if isinstance(each, Container)] if isinstance(listed, (list, tuple)) else []
 
 
-def _text(held: object) -> str:
-    return held if isinstance(held, str) else ""
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -9,7 +9,7 @@ are; the task definition does. The rules:
 - A task that was stopped from outside (by a user, its service, a Spot interruption, a lost host) did not end by
   itself: ECS was stopping it while its essential containers ran. That is no success, even with exit code 0.
 - What the description leaves open is None: a task that has not stopped, one without containers, or containers that
-  ended differently where nobody said which are essential.
+  ended differently where it isn't known which are essential.
 
 `stopped_reason` is prose and decides nothing; of a container's `reason` only the error name before the colon does.
 """
@@ -56,20 +56,20 @@ def task_result(task: Task, definition: TaskDefinition | None = None, container:
     `container` names the one container to judge by instead.
 
     Raises:
-        InvalidRequest: `definition` is another one than the task's, or something is of the wrong kind.
+        InvalidRequest: `definition` is another one than the task's, or an argument is of the wrong type.
     """
     _check(task, definition, container)
     containers = _marked(task, _containers(task, definition))
     if (open_because := _not_judged_yet(task, containers, container)) is not None:
-        cause = _outside(task) if is_over(task) else None
+        cause = _cause_of_stop_code(task) if is_over(task) else None
         return TaskResult(task=task, succeeded=None, cause=cause, containers=containers, explanation=open_because)
     judged = _judged(containers, container)
-    succeeded, explanation = _verdict(task, judged, container)
+    succeeded, explanation = _decide(task, judged, container)
     return TaskResult(
         task=task,
         succeeded=succeeded,
         exit_code=_exit_code(succeeded, judged, container),
-        cause=_cause(task, judged) if succeeded is False else _outside(task),
+        cause=_cause(task, judged) if succeeded is False else _cause_of_stop_code(task),
         containers=containers,
         explanation=explanation,
     )
@@ -139,22 +139,22 @@ def _judged(containers: tuple[ContainerResult, ...], container: str | None) -> l
     return [each for each in containers if each.essential is not False]
 
 
-# ------------------------------------------------------------------------------------------------------------ verdict
+# ----------------------------------------------------------------------------------------------------------- decision
 
 
 def _not_judged_yet(task: Task, containers: tuple[ContainerResult, ...], container: str | None) -> str | None:
     """Return why the description is not enough to begin with; None if it is."""
     if not is_over(task):
         return f"it has not stopped: its last status is {task.last_status}"
-    told = _stop_code(task) in FROM_OUTSIDE or task.stop_code == TaskStopCode.TASK_FAILED_TO_START
-    if not containers_of(task) and not told:
+    decided = _stop_code(task) in FROM_OUTSIDE or task.stop_code == TaskStopCode.TASK_FAILED_TO_START
+    if not containers_of(task) and not decided:
         return "ECS's description of it has no containers, so their exit codes are not known"
     if container is not None and container not in [each.name for each in containers] and containers:
         return f"it has no container named {container}, only {', '.join(each.name for each in containers)}"
     return None
 
 
-def _verdict(task: Task, judged: list[ContainerResult], container: str | None) -> tuple[bool | None, str]:
+def _decide(task: Task, judged: list[ContainerResult], container: str | None) -> tuple[bool | None, str]:
     """Decide whether the task succeeded, and say why."""
     failing = [each for each in judged if each.exit_code != 0]
     if _stop_code(task) in FROM_OUTSIDE:
@@ -173,17 +173,17 @@ def _verdict(task: Task, judged: list[ContainerResult], container: str | None) -
 def _of_failing(
     task: Task, judged: list[ContainerResult], failing: list[ContainerResult], container: str | None
 ) -> tuple[bool | None, str]:
-    """Decide where not every container that counts has exit code 0."""
+    """Decide where not every judged container has exit code 0."""
     by_themselves = [each for each in failing if not _signalled(each)]
     if container is not None or len(failing) == len(judged):
-        return False, _told((by_themselves or failing)[0])
+        return False, _describe_end((by_themselves or failing)[0])
     if any(each.essential is None for each in judged):
         text = "which containers are essential is not known, and they ended differently"
         return None, f"{text}{_codes(judged)}: give the definition, or the container to judge by"
     if by_themselves:
-        return False, _told(by_themselves[0])
+        return False, _describe_end(by_themselves[0])
     if _stop_code(task) not in STOP_CODES:
-        return None, f"why it stopped is not told, and a container was killed{_codes(judged)}"
+        return None, f"why it stopped is not shown, and a container was killed{_codes(judged)}"
     return True, f"exit code 0 of {', '.join(each.name for each in judged if not each.exit_code)}; ECS stopped the rest"
 
 
@@ -202,8 +202,8 @@ def _exit_code(succeeded: bool | None, judged: list[ContainerResult], container:
 # -------------------------------------------------------------------------------------------------------------- cause
 
 
-def _outside(task: Task) -> TaskEndCause | str:
-    """Return the cause as the stop code alone tells it."""
+def _cause_of_stop_code(task: Task) -> TaskEndCause | str:
+    """Return the cause by the stop code alone."""
     code = _stop_code(task)
     if code == TaskStopCode.TASK_FAILED_TO_START:
         return TaskEndCause.FAILED_TO_START
@@ -220,14 +220,14 @@ def _stop_code(task: Task) -> str:
 def _cause(task: Task, judged: list[ContainerResult]) -> TaskEndCause | str:
     """Return why a task failed."""
     if _stop_code(task) in FROM_OUTSIDE:
-        return _outside(task)
+        return _cause_of_stop_code(task)
     if any(each.exit_code != 0 and _error_name(each) in OUT_OF_MEMORY for each in judged):
         return TaskEndCause.OUT_OF_MEMORY
     without = [each for each in judged if each.exit_code is None]
     started = task.started_at is not None
     if any(_error_name(each) in TIMEOUTS for each in without) and not started:
         return TaskEndCause.START_TIMEOUT
-    known = _outside(task)
+    known = _cause_of_stop_code(task)
     if not without or known not in (TaskEndCause.EXITED, TaskEndCause.UNKNOWN):
         return TaskEndCause.EXITED if known is TaskEndCause.UNKNOWN else known
     if task.connectivity == Connectivity.DISCONNECTED:
@@ -242,13 +242,13 @@ def _error_name(container: ContainerResult) -> str:
     return (container.reason or "").partition(":")[0].strip()
 
 
-# -------------------------------------------------------------------------------------------------------------- words
+# -------------------------------------------------------------------------------------------------------------- texts
 
 
 def _stopped(task: Task) -> str:
-    """Say what stopped it from outside."""
+    """Describe what stopped it from outside."""
     reason = f" ({task.stopped_reason})" if task.stopped_reason else ""
-    return f"{_outside(task)}{reason}"
+    return f"{_cause_of_stop_code(task)}{reason}"
 
 
 def _codes(containers: Sequence[ContainerResult]) -> str:
@@ -257,12 +257,12 @@ def _codes(containers: Sequence[ContainerResult]) -> str:
 
 
 def _first_reason(task: Task, judged: Sequence[ContainerResult]) -> str:
-    """Say the most telling of ECS's own words."""
+    """Return ECS's own explanation: the first reason of a container, else that of the task."""
     named = next((f"container {each.name}: {each.reason}" for each in judged if each.reason), task.stopped_reason)
     return f": {named}" if named else ""
 
 
-def _told(container: ContainerResult) -> str:
+def _describe_end(container: ContainerResult) -> str:
     reason = f" ({container.reason})" if container.reason else ""
     code = "has no exit code" if container.exit_code is None else f"exited with code {container.exit_code}"
     return f"container {container.name} {code}{reason}"

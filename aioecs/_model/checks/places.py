@@ -12,7 +12,7 @@ from aioecs.errors import InvalidRequest
 
 
 def fits(request: StartTaskRequest, region: str | None, partition: str | None) -> bool:
-    """Tell whether it names at least one instance, and only instances of its cluster, in the client's Region."""
+    """Return whether it names at least one instance, and only instances of its cluster, in the client's Region."""
     cluster, instances = request.cluster, request.container_instances
     if type(instances) is not tuple:
         return False
@@ -33,7 +33,7 @@ def _check_cluster(given: str | None, region: str | None, partition: str | None)
 
 
 def check_instances(request: StartTaskRequest, region: str | None, partition: str | None) -> None:
-    """Check that the instances belong to the cluster, and both to where the client sends; an id alone tells nothing.
+    """Check that the instances belong to the cluster, and both to where the client sends; an id alone is not checked.
 
     Raises:
         InvalidRequest: one does not.
@@ -60,7 +60,7 @@ def _check_instance(instance: str, where: str, cluster: arn.Named, region: str |
 
 @lru_cache(maxsize=4096)  # many requests name the same few instances
 def _belongs(cluster: str | None, instance: str, region: str | None, partition: str | None) -> bool:
-    """Tell whether an instance belongs to the cluster, and both to where the client sends."""
+    """Return whether an instance belongs to the cluster, and both to where the client sends."""
     try:
         _check_instance(instance, "", _check_cluster(cluster, region, partition), region, partition)
     except InvalidRequest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from aioecs._model.checks.rules import QUICK_RULES
+from aioecs._model.checks.rules import FAST_RULES
 from aioecs._model.checks.table import INSTANCES_PER_CALL, LIMITS
 from aioecs._model.codec.encoder import GAP, Bounds, Encoders
 from aioecs._model.codec.hidden_slots import keep, keep_encoded, kept_encoded
@@ -23,7 +23,7 @@ _BOUNDS: Mapping[tuple[type[Shape], str], Bounds] = {
     (KeyValuePair, "name"): Bounds(at_least=1, needed=True),
     (Tag, "key"): Bounds(LIMITS[Tag, "key"].at_least, LIMITS[Tag, "key"].at_most, needed=True),
 }
-_ENCODERS = Encoders(_BOUNDS, QUICK_RULES)
+_ENCODERS = Encoders(_BOUNDS, FAST_RULES)
 _STARTED_BY = LIMITS[StartTaskRequest, "started_by"]
 
 checked_json = _ENCODERS.text
@@ -35,17 +35,17 @@ is the same for all requests that may share a call.
 
 
 def keeps_what_varies(request: StartTaskRequest, any_number: bool) -> bool:
-    """Tell whether the instances, of any number if so, and `started_by` certainly keep their limits."""
+    """Return whether the instances, of any number if so, and `started_by` certainly keep their limits."""
     instances, mark = request.container_instances, request.started_by
     if type(instances) is not tuple or not instances or (len(instances) > INSTANCES_PER_CALL and not any_number):
         return False
     for each in instances:
         if type(each) is not str:
             return False
-    return mark is None or (type(mark) is str and _is_mark(mark))
+    return mark is None or (type(mark) is str and _is_started_by(mark))
 
 
-def _is_mark(mark: str) -> bool:
+def _is_started_by(mark: str) -> bool:
     pattern, most = _STARTED_BY.pattern, _STARTED_BY.at_most
     assert pattern is not None and most is not None  # noqa: S101, PT018 the table has both
     return _STARTED_BY.at_least <= len(mark) <= most and pattern.fullmatch(mark) is not None
@@ -67,7 +67,7 @@ def _common(request: StartTaskRequest) -> str:
 def share_parts(request: StartTaskRequest, other: StartTaskRequest) -> None:
     """Make a request hold the very parts (overrides, tags …) of another with the same JSON, in place of its equal ones.
 
-    Of thousands of equal requests that are kept, the parts are kept once. Nobody can tell, but by `is`.
+    Of thousands of equal requests that are kept, the parts are kept once. Only `is` shows the difference.
     """
     written, common = kept_encoded(request), kept_encoded(other)
     if common is None or written != common:

@@ -103,7 +103,7 @@ _ASCII_TAG = re.compile(r"(?!aws:)[A-Za-z0-9 _.:/=+@-]*", re.ASCII | re.IGNORECA
 
 
 def _keeps_overrides(value: TaskOverride, text: str) -> bool:
-    """Tell whether overrides are short enough; the JSON here is never shorter than the one whose characters count."""
+    """Return whether overrides are short enough; the JSON here is never shorter than the one whose characters count."""
     return len(text) <= OVERRIDES and not value.inference_accelerator_overrides
 
 
@@ -129,7 +129,7 @@ def _keeps(rule: Callable[[Any, str], None], value: Any) -> bool:
     return True
 
 
-QUICK_RULES: Mapping[type[Shape], Rule] = {
+FAST_RULES: Mapping[type[Shape], Rule] = {
     TaskOverride: _keeps_overrides,
     Tag: _keeps_tag,
     StartTaskRequest: _keeps_unique_tags,

@@ -69,7 +69,7 @@ class Limit:
     at_most: int | None = None
     pattern: re.Pattern[str] | None = None
     firm: bool = True
-    """What exceeds it is refused; otherwise it is a warning, for AWS raises such limits now and then."""
+    """A value that exceeds it is refused; otherwise it is a warning, for AWS raises such limits now and then."""
 
 
 class RequestWarning(UserWarning):

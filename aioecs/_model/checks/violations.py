@@ -58,7 +58,7 @@ def _check_extra(value: Shape, where: str) -> None:
 
 
 def _is_deep(held: Any) -> bool:
-    """Tell whether it is nested too deep, or holds itself; level by level, for recursion would not reach its end."""
+    """Return whether it is nested too deep, or holds itself; level by level, for recursion would not reach its end."""
     level = [held]
     for _ in range(EXTRA_DEPTH):
         level = [one for each in level for one in _parts(each)]

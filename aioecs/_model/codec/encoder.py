@@ -28,7 +28,7 @@ from aioecs._model.codec.shape import Shape
 Encode = Callable[[Any], str | None]
 """Return the JSON of a value; None where the value has to be checked member by member."""
 Rule = Callable[[Any, str], bool]
-"""Tell whether a value, whose JSON is the second argument, keeps the rules that concern several members of it."""
+"""Return whether a value, whose JSON is the second argument, keeps the rules that concern several members of it."""
 
 GAP = "\0"
 """Stands for the value of a member that varies. JSON has no such character: it is escaped in strings."""

@@ -45,22 +45,22 @@ def wire_name(attribute: attrs.Attribute[Any]) -> str:
 
 
 def is_required(attribute: attrs.Attribute[Any]) -> bool:
-    """Tell whether ECS documents the member as required in a request."""
+    """Return whether ECS documents the member as required in a request."""
     return bool(attribute.metadata.get(_REQUIRED))
 
 
 def is_secret(attribute: attrs.Attribute[Any]) -> bool:
-    """Tell whether the member's value must never be shown."""
+    """Return whether the member's value must never be shown."""
     return bool(attribute.metadata.get(_SECRET))
 
 
 def is_own(attribute: attrs.Attribute[Any]) -> bool:
-    """Tell whether the member is aioecs's own and never on the wire."""
+    """Return whether the member is aioecs's own and never on the wire."""
     return bool(attribute.metadata.get(_OWN))
 
 
 def varies(attribute: attrs.Attribute[Any]) -> bool:
-    """Tell whether requests that may share a call differ in the member."""
+    """Return whether requests that may share a call differ in the member."""
     return bool(attribute.metadata.get(_VARIES))
 
 
@@ -155,7 +155,7 @@ def _own(_cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(member, required))
-def asked(cls: type[T]) -> type[T]:
+def request_shape(cls: type[T]) -> type[T]:
     """Make the class a frozen, slotted, keyword-only value whose members are set when it is made, such as a request."""
     frozen = cast(
         "Callable[[type[T]], type[T]]", attrs.frozen(kw_only=True, init=False, field_transformer=_own, repr=False)
@@ -178,9 +178,9 @@ _AS_IT_STANDS: Mapping[Callable[[Any], Any], str] = {
 def shape(cls: type[T]) -> type[T]:
     """Make the class such a value that may also be part of an answer, whose members are decoded when asked for.
 
-    Requests are made by `asked`: Python looks members up more slowly on a class that has `__getattr__`.
+    Requests are made by `request_shape`: Python looks members up more slowly on a class that has `__getattr__`.
     """
-    made: Any = asked(cls)
+    made: Any = request_shape(cls)
     made.__getattr__ = decode_member
     return cast("type[T]", made)
 
@@ -224,7 +224,7 @@ class _Codec:
 CODEC = _Codec()
 
 
-@asked
+@request_shape
 class Shape(HiddenSlots):
     """What all shapes share."""
 

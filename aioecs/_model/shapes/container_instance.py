@@ -1,4 +1,4 @@
-"""Container instances, and what is asked and answered about them."""
+"""Container instances, and the requests and responses about them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from aioecs._model.arn import short
-from aioecs._model.codec.shape import Shape, asked, required, shape
+from aioecs._model.codec.shape import Shape, request_shape, required, shape
 from aioecs._model.shapes.attachment import Attachment, Attribute
 from aioecs._model.shapes.enums import (
     AgentUpdateStatus,
@@ -60,7 +60,7 @@ class InstanceHealthCheckResult(Shape):
     status_reason: str | None = None
     """Why; prose."""
     last_updated: datetime | None = None
-    """When it was last looked at."""
+    """When it was last checked."""
     last_status_change: datetime | None = None
     """When `status` last changed."""
 
@@ -89,7 +89,7 @@ class ContainerInstance(Shape):
     capacity_provider_name: str | None = None
     """Name of the capacity provider it came by."""
     version: int | None = None
-    """How often it has changed in a way that sends an event; tells which of two descriptions is the newer."""
+    """How often it has changed in a way that sends an event; the newer of two descriptions has the higher one."""
     version_info: VersionInfo | None = None
     """Versions of its agent and of Docker."""
     remaining_resources: Sequence[Resource] = ()
@@ -97,12 +97,12 @@ class ContainerInstance(Shape):
     registered_resources: Sequence[Resource] = ()
     """What it had when it registered: CPU and MEMORY in all, and the ports that the agent keeps."""
     status: str | None = None
-    """Where it stands: REGISTERING, REGISTRATION_FAILED, ACTIVE, DRAINING, DEREGISTERING or INACTIVE.
+    """Its status: REGISTERING, REGISTRATION_FAILED, ACTIVE, DRAINING, DEREGISTERING or INACTIVE.
 
     An ACTIVE one can take tasks; on a DRAINING one no new ones are placed [model].
     """
     status_reason: str | None = None
-    """Why it stands there; prose."""
+    """Why it has this status; prose."""
     agent_connected: bool | None = None
     """Whether its agent is connected to ECS; only then can tasks be placed on it."""
     running_tasks_count: int | None = None
@@ -110,7 +110,7 @@ class ContainerInstance(Shape):
     pending_tasks_count: int | None = None
     """How many of its tasks are PENDING."""
     agent_update_status: AgentUpdateStatus | str | None = None
-    """How the last update of the agent went; None if none was ever asked for."""
+    """How the last update of the agent went; None if none was ever requested."""
     attributes: Sequence[Attribute] = ()
     """Its attributes, set by the agent or by PutAttributes, such as `ecs.instance-type`."""
     registered_at: datetime | None = None
@@ -118,9 +118,9 @@ class ContainerInstance(Shape):
     attachments: Sequence[Attachment] = ()
     """What is attached to it, such as network interfaces."""
     tags: Sequence[Tag] = ()
-    """Its tags; only if they were asked for."""
+    """Its tags; only if they were requested."""
     health_status: ContainerInstanceHealthStatus | None = None
-    """What its health checks found; only if it was asked for."""
+    """What its health checks found; only if it was requested."""
 
     def __repr__(self) -> str:
         """Show it in one line: `<ContainerInstance 92c2… ACTIVE>`."""
@@ -128,7 +128,7 @@ class ContainerInstance(Shape):
         return f"<ContainerInstance {short(arn) if isinstance(arn, str) else '?'} {self.status or '?'}>"
 
 
-@asked
+@request_shape
 class DescribeContainerInstancesRequest(Shape):
     """Container instances to describe."""
 
@@ -137,7 +137,7 @@ class DescribeContainerInstancesRequest(Shape):
     container_instances: Sequence[str] = required()
     """IDs or full ARNs of the container instances; at most 100 a call [model]."""
     include: Sequence[ContainerInstanceField | str] | None = None
-    """What else to tell: TAGS for the tags, CONTAINER_INSTANCE_HEALTH for the health."""
+    """What else to include: TAGS for the tags, CONTAINER_INSTANCE_HEALTH for the health."""
 
 
 @shape
@@ -150,7 +150,7 @@ class DescribeContainerInstancesResponse(Shape):
     """Those that were not, each with the reason, such as `MISSING`."""
 
 
-@asked
+@request_shape
 class ListContainerInstancesRequest(Shape):
     """Which container instances to list, a page at a time."""
 
@@ -163,7 +163,7 @@ class ListContainerInstancesRequest(Shape):
     max_results: int | None = None
     """How many ARNs a page holds at most; 1 to 100, by default 100 [model]."""
     status: ContainerInstanceStatus | str | None = None
-    """Only instances that stand there; absent, all but INACTIVE ones, so DRAINING ones too [model]."""
+    """Only instances with this status; absent, all but INACTIVE ones, so DRAINING ones too [model]."""
 
 
 @shape

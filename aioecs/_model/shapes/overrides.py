@@ -1,4 +1,4 @@
-"""What one task does otherwise than its task definition says."""
+"""What one task overrides of its task definition."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class KeyValuePair(Shape):
 
 def own_pairs(value: Any) -> Any:
     """Keep pairs as a tuple; a mapping of names to values is taken for them."""
-    if type(value) is dict or isinstance(value, Mapping):  # the first is told sooner
+    if type(value) is dict or isinstance(value, Mapping):  # the first check is faster
         return tuple([KeyValuePair(name=name, value=held) for name, held in value.items()])
     return own_tuple(value)
 
@@ -127,7 +127,7 @@ class EphemeralStorage(Shape):
 
 @shape
 class TaskOverride(Shape):
-    """What one task does otherwise than its task definition says.
+    """What one task overrides of its task definition.
 
     At most 8,192 characters in all, as JSON with its syntax included [model].
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aioecs._model.codec.shape import Shape, asked, member, required, shape
+from aioecs._model.codec.shape import Shape, member, request_shape, required, shape
 from aioecs._model.shapes.enums import LaunchType, PlacementConstraintType, PlacementStrategyType, PropagateTags
 from aioecs._model.shapes.network import NetworkConfiguration
 from aioecs._model.shapes.overrides import TaskOverride
@@ -58,7 +58,7 @@ class PlacementStrategy(Shape):
     """
 
 
-@asked
+@request_shape
 class RunTaskRequest(Shape):
     """Tasks to start wherever ECS has capacity. Unlike StartTask it has a token, `client_token` [model]."""
 

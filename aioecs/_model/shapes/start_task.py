@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aioecs._model.codec.shape import Shape, asked, member, own_names, required
+from aioecs._model.codec.shape import Shape, member, own_names, request_shape, required
 from aioecs._model.shapes.enums import PropagateTags
 from aioecs._model.shapes.network import NetworkConfiguration
 from aioecs._model.shapes.overrides import TaskOverride
@@ -12,7 +12,7 @@ from aioecs._model.shapes.tags import Tag
 from aioecs._model.shapes.volumes import TaskVolumeConfiguration
 
 
-@asked
+@request_shape
 class StartTaskRequest(Shape):
     """A task to start on container instances of one's own choice, one task for each of them.
 
@@ -50,7 +50,7 @@ class StartTaskRequest(Shape):
     started_by: str | None = member(default=None, varies=True)
     """A mark on the task that ListTasks can look it up by; at most 36 letters, digits, `-`, `/` and `_` [model].
 
-    Leave it out: aioecs then puts its own token there, by which a start in doubt is found again. With a mark of yours
+    Leave it out: aioecs then puts its own token there, by which an ambiguous start is found again. With a mark of yours
     nothing is adopted on a guess, and an idempotency key can't be had beside it.
     """
     tags: Sequence[Tag] | None = None

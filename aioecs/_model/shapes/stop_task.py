@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from aioecs._model.codec.shape import Shape, asked, required, shape
+from aioecs._model.codec.shape import Shape, request_shape, required, shape
 from aioecs._model.shapes.task import Task
 
 
-@asked
+@request_shape
 class StopTaskRequest(Shape):
     """A task to stop: its containers get SIGTERM or their image's own stop signal, and later SIGKILL.
 
@@ -18,7 +18,7 @@ class StopTaskRequest(Shape):
     task: str = required()
     """Full ARN of the task [model]."""
     reason: str | None = None
-    """Why it is stopped, in your words; `stopped_reason` of the task shows it."""
+    """Why it is stopped, any text; `stopped_reason` of the task shows it."""
 
 
 @shape

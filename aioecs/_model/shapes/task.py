@@ -1,4 +1,4 @@
-"""Tasks, and what is asked and answered about them."""
+"""Tasks, and the requests and responses about them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from aioecs._model.arn import short
-from aioecs._model.codec.shape import Shape, asked, member, required, shape
+from aioecs._model.codec.shape import Shape, member, request_shape, required, shape
 from aioecs._model.shapes.attachment import Attachment, Attribute
 from aioecs._model.shapes.container import Container
 from aioecs._model.shapes.enums import Connectivity, DesiredStatus, HealthStatus, LaunchType, TaskField, TaskStopCode
@@ -129,13 +129,13 @@ class Task(Shape):
     stopping_at: datetime | None = None
     """When it began to stop: it went from RUNNING to STOPPING."""
     tags: Sequence[Tag] = ()
-    """Its tags; in a description, only if they were asked for."""
+    """Its tags; in a description, only if they were requested."""
     task_arn: str | None = None
     """Its ARN; the last part is the task's ID."""
     task_definition_arn: str | None = None
     """ARN of the task definition it was started from, with the revision."""
     version: int | None = None
-    """How often it has changed in a way that sends an event; tells which of two descriptions is the newer."""
+    """How often it has changed in a way that sends an event; the newer of two descriptions has the higher one."""
     ephemeral_storage: EphemeralStorage | None = None
     """Its scratch space."""
     fargate_ephemeral_storage: TaskEphemeralStorage | None = None
@@ -148,7 +148,7 @@ class Task(Shape):
 
     @property
     def arn(self) -> str:
-        """Its ARN, `task_arn`, which ECS tells of every task that it started.
+        """Its ARN, `task_arn`, which ECS returns for every task that it started.
 
         Raises:
             InvalidRequest: this Task has none: it was made by hand, or of an incomplete description.
@@ -167,7 +167,7 @@ class Task(Shape):
         return short(self.arn)
 
 
-@asked
+@request_shape
 class DescribeTasksRequest(Shape):
     """Tasks to describe. Stopped ones can be described for at least an hour [model]."""
 
@@ -176,7 +176,7 @@ class DescribeTasksRequest(Shape):
     tasks: Sequence[str] = required()
     """IDs or full ARNs of the tasks; at most 100 a call [model]."""
     include: Sequence[TaskField | str] | None = None
-    """What else to tell: TAGS for the tags."""
+    """What else to include: TAGS for the tags."""
 
 
 @shape
@@ -189,7 +189,7 @@ class DescribeTasksResponse(Shape):
     """Those that were not, each with the reason, such as `MISSING`."""
 
 
-@asked
+@request_shape
 class ListTasksRequest(Shape):
     """Which tasks to list, a page at a time."""
 

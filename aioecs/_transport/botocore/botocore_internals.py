@@ -142,7 +142,7 @@ def proxies(client: Any) -> dict[str, str]:
 
 
 def has_stock_http_session(client: Any) -> bool:
-    """Tell whether the client's HTTP session is of aiobotocore's own class or `BoundedSession`, not a subclass."""
+    """Return whether the client's HTTP session is of aiobotocore's own class or `BoundedSession`, not a subclass."""
     return type(_http_session(client)) in (AIOHTTPSession, BoundedSession)
 
 

@@ -18,7 +18,7 @@ _NO_CREDENTIALS = (botocore.NoCredentialsError, botocore.PartialCredentialsError
 
 @attrs.frozen
 class LogPage:
-    """One page of a log stream."""
+    """One page of a log stream, or of several."""
 
     events: Sequence[Mapping[str, Any]]
     token: str | None
@@ -30,37 +30,51 @@ def log_config() -> AioConfig:
 
 
 async def read_log_events(client: Any, group: str, stream: str, members: Mapping[str, Any]) -> LogPage | None:
-    """Read one page; None if there is no such group or stream (yet).
+    """Read one page of a stream; None if there is no such group or stream (yet).
 
     Raises:
-        ECSServiceError: CloudWatch Logs refused, by the error of its code; `throttled` tells a throttle.
+        ECSServiceError: CloudWatch Logs refused, by the error of its code; `throttled` is True for a throttle.
         AnswerLost, ConfigurationError: no answer came; there are no credentials.
     """
+    answer = await _answer(client.get_log_events, logGroupName=group, logStreamName=stream, **members)
+    return _page(answer, "nextForwardToken") if answer is not None else None
+
+
+async def filter_log_events(client: Any, group: str, members: Mapping[str, Any]) -> LogPage | None:
+    """Read one page of several streams; None if there is no such group, or a stream that is named does not exist.
+
+    Raises:
+        ECSServiceError, AnswerLost, ConfigurationError: as of `read_log_events`.
+    """
+    answer = await _answer(client.filter_log_events, logGroupName=group, **members)
+    return _page(answer, "nextToken") if answer is not None else None
+
+
+async def _answer(method: Any, **members: Any) -> Any:
     try:
         with redacted_logs():
-            answer = await client.get_log_events(logGroupName=group, logStreamName=stream, **members)
+            return await method(**members)
     except botocore.ClientError as error:
-        told = _service_error(error)
-        if told is None:
+        answer_error = _service_error(error)
+        if answer_error is None:
             return None
-        raise told from error
+        raise answer_error from error
     except _NO_CREDENTIALS as error:
         raise ConfigurationError(f"CloudWatch Logs: {error}") from error
     except (botocore.BotoCoreError, OSError, TimeoutError, ValueError) as error:
         raise AnswerLost(f"CloudWatch Logs: {type(error).__name__}") from error
-    return _page(answer)
 
 
-def _page(answer: Any) -> LogPage:
-    events, token = answer.get("events"), answer.get("nextForwardToken")
+def _page(answer: Any, next_page: str) -> LogPage:
+    events, token = answer.get("events"), answer.get(next_page)
     listed = [each for each in events if isinstance(each, dict)] if isinstance(events, list) else []
     return LogPage(listed, token if isinstance(token, str) else None)
 
 
 def _service_error(error: botocore.ClientError) -> ECSError | None:
-    told = error.response.get("Error", {})
-    code, message = str(told.get("Code")), str(told.get("Message"))
+    answer_error = error.response.get("Error", {})
+    code, message = str(answer_error.get("Code")), str(answer_error.get("Message"))
     if code == _MISSING:
         return None
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    return service_error(code, f"CloudWatch Logs: {message[:500]}", status=status, operation="GetLogEvents")
+    return service_error(code, f"CloudWatch Logs: {message[:500]}", status=status, operation=error.operation_name)

@@ -124,13 +124,13 @@ def parse_endpoints(text: str) -> Any:
 
 def _parse_lazily(text: str) -> Any:
     found: list[dict[str, str]] = []
-    rest, at = "", 0
+    remainder, at = "", 0
     while opening := _SERVICES.search(text, at):
         texts, end = _skip_object(text, opening.end())
-        rest += f'{text[at : opening.start()]}"services":"{_placeholder(len(found))}"'
+        remainder += f'{text[at : opening.start()]}"services":"{_placeholder(len(found))}"'
         found.append(texts)
         at = end
-    data = _parse_all(rest + text[at:])
+    data = _parse_all(remainder + text[at:])
     partitions = data.get("partitions") if isinstance(data, dict) else None
     if not isinstance(partitions, list) or not all(isinstance(each, dict) for each in partitions):
         raise ValueError("no partitions")

@@ -46,7 +46,9 @@ def instances(
     cluster: Cluster = None,
     matching: Annotated[
         str | None,
-        typer.Option("--filter", metavar="EXPR", help="That match a cluster query expression.", rich_help_panel=ONLY),
+        typer.Option(
+            "--filter", metavar="EXPR", help="That match this cluster query expression.", rich_help_panel=ONLY
+        ),
     ] = None,
     status: Annotated[
         ContainerInstanceStatus | None,

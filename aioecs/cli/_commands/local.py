@@ -325,10 +325,10 @@ def announcement(served: Served) -> list[Text]:
     where = f"--endpoint-url {url} --region {served.region}"
     many = len(served.instances)
     run = (
-        f"  aws ecs run-task --cluster {served.cluster} --task-definition demo --network-configuration "
+        f"aws ecs run-task --cluster {served.cluster} --task-definition demo --network-configuration "
         f"'awsvpcConfiguration={{subnets=[subnet-1]}}' {where}"
         if served.fargate
-        else f"  aioecs start --cluster {served.cluster} --task-definition demo --all-instances --count 10 {where}"
+        else f"aioecs start --cluster {served.cluster} --task-definition demo --all-instances --count 10 {where}"
     )
     return [
         Text.assemble("The local ECS is up: ", (url, "bold green")),
@@ -340,11 +340,11 @@ def announcement(served: Served) -> list[Text]:
         Text(""),
         Text("For any AWS SDK or the AWS CLI, which need some credentials, whatever they are:"),
         Text(
-            f"  export AWS_ENDPOINT_URL_ECS={url} AWS_REGION={served.region} AWS_DEFAULT_REGION={served.region} "
+            f"export AWS_ENDPOINT_URL_ECS={url} AWS_REGION={served.region} AWS_DEFAULT_REGION={served.region} "
             "AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local",
             no_wrap=True,
         ),
-        Text(f"  aws ecs list-container-instances --cluster {served.cluster} {where}", no_wrap=True),
+        Text(f"aws ecs list-container-instances --cluster {served.cluster} {where}", no_wrap=True),
         Text(run, no_wrap=True),
         Text("Ctrl-C ends it."),
     ]

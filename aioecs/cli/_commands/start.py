@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import sys
-from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aioecs.cli import _options
 from aioecs.cli._access import Access, with_access
-from aioecs.cli._options import (
-    HOW,
-    PLACEMENT,
-    TASK,
-    WHERE,
-    AsJson,
-    Packed,
-    Policy,
-    UsageError,
-)
-from aioecs.cli._start import arguments as _arguments
-from aioecs.cli._start import options as _start_options
-from aioecs.cli._start import request_input as _request_input
-from aioecs.cli._start.cli_input import with_input
-from aioecs.cli._start.options import StartOptions
+from aioecs.cli._options import HOW, OUTPUT, WHERE, AsJson, Policy
+from aioecs.cli._start.arguments import InputJson, InputYaml, Jobs, with_task_options
+
+if TYPE_CHECKING:
+    from aioecs.cli._start.options import StartOptions
 
 HELP = """
 Start tasks on the container instances of a cluster, and report the outcome of each.
@@ -79,157 +64,53 @@ What the AWS CLI takes, once, however often it is run:
 """
 
 
+MOST = 1_000_000_000
+"""The largest count: more than any account runs, and few enough to be counted."""
+
+
 @with_access
+@with_task_options
 def start(
     context: typer.Context,
-    cluster: Annotated[
-        str | None, typer.Option("--cluster", metavar="NAME", help="Name or ARN.", rich_help_panel=WHERE)
-    ] = None,
-    instances: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--instances",
-            metavar="ID,ID...",
-            help="On these instances in turn: ids, their prefixes or ARNs, separated by commas.",
-            rich_help_panel=WHERE,
-        ),
-    ] = None,
     all_instances: Annotated[
         bool,
-        typer.Option("--all-instances", help="On all ACTIVE instances of the cluster in turn.", rich_help_panel=WHERE),
-    ] = False,
-    spread: Annotated[
-        str | None,
         typer.Option(
-            "--spread",
-            metavar="ATTR",
-            help="Evenly over the values of an attribute, such as ecs.availability-zone, and over the instances "
-            "within each; by default over the instances: instanceId.",
-            rich_help_panel=PLACEMENT,
-        ),
-    ] = None,
-    binpack: Annotated[
-        Packed | None,
-        typer.Option("--binpack", help="On as few instances as possible, by what is free.", rich_help_panel=PLACEMENT),
-    ] = None,
-    random: Annotated[
-        bool, typer.Option("--random", help="On any instance with capacity.", rich_help_panel=PLACEMENT)
-    ] = False,
-    distinct_instance: Annotated[
-        bool,
-        typer.Option("--distinct-instance", help="At most one on each instance.", rich_help_panel=PLACEMENT),
-    ] = False,
-    member_of: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--member-of",
-            metavar="EXPR",
-            help="Only on instances that match a cluster query expression; may be repeated.",
-            rich_help_panel=PLACEMENT,
-        ),
-    ] = None,
-    wait_for_capacity: Annotated[
-        float | None,
-        typer.Option(
-            "--wait-for-capacity",
-            metavar="SECONDS",
-            min=0,
-            help="How long to wait for capacity, also on named instances; by default a start without is refused.",
-            rich_help_panel=PLACEMENT,
-        ),
-    ] = None,
-    local: Annotated[
-        bool,
-        typer.Option(
-            "--local",
-            help="On an ECS embedded in this command, with 20 instances. Needs no account; all else has defaults.",
-            rich_help_panel=WHERE,
+            "--all-instances", help="Start on all ACTIVE instances of the cluster, in turn.", rich_help_panel=WHERE
         ),
     ] = False,
-    task_definition: Annotated[
-        str | None,
-        typer.Option(
-            "--task-definition", metavar="NAME", help="family, family:revision, or ARN.", rich_help_panel=TASK
-        ),
-    ] = None,
-    environment: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--env",
-            metavar="NAME=VALUE",
-            help="Environment variable of the container; may be repeated.",
-            rich_help_panel=TASK,
-        ),
-    ] = None,
-    command: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--command",
-            metavar="WORD...",
-            help="Command of the container: the words up to the next option, and those after --.",
-            rich_help_panel=TASK,
-        ),
-    ] = None,
-    container: Annotated[
-        str | None,
-        typer.Option(
-            "--container",
-            metavar="NAME",
-            help="The container that --env and --command are for, if the task has several.",
-            rich_help_panel=TASK,
-        ),
-    ] = None,
-    cpu: Annotated[
-        int | None,
-        typer.Option("--cpu", metavar="UNITS", min=1, help="CPU of the task, 1024 to a vCPU.", rich_help_panel=TASK),
-    ] = None,
-    memory: Annotated[
-        int | None,
-        typer.Option("--memory", metavar="MIB", min=1, help="Memory of the task.", rich_help_panel=TASK),
-    ] = None,
-    started_by: Annotated[
-        str | None,
-        typer.Option(
-            "--started-by",
-            metavar="MARK",
-            help="A mark of your own. Without it each call gets a token, which finds a start whose answer was lost.",
-            rich_help_panel=TASK,
-        ),
-    ] = None,
-    group: Annotated[
-        str | None, typer.Option("--group", metavar="NAME", help="Task group.", rich_help_panel=TASK)
-    ] = None,
-    input_json: _arguments.InputJson = None,
-    input_yaml: _arguments.InputYaml = None,
-    overrides: _arguments.Overrides = None,
-    jobs: _arguments.Jobs = None,
-    env_files: _arguments.EnvFiles = None,
-    network: _arguments.Network = None,
-    subnets: _arguments.Subnets = None,
-    security_groups: _arguments.SecurityGroups = None,
-    public_ip: _arguments.PublicIp = None,
-    task_role: _arguments.TaskRole = None,
-    execute_command: _arguments.ExecuteCommand = False,
-    volumes: _arguments.Volumes = None,
-    propagate_tags: _arguments.PropagateTags = None,
-    tags: _arguments.Tags = None,
-    idempotency_key: _arguments.Key = None,
-    dry_run: _arguments.DryRun = False,
+    input_json: InputJson = None,
+    input_yaml: InputYaml = None,
+    jobs: Jobs = None,
     count: Annotated[
         int | None,
-        typer.Option("--count", metavar="N", min=1, help="How many tasks; by default one.", rich_help_panel=HOW),
+        typer.Option(
+            "--count", metavar="N", min=1, max=MOST, help="How many tasks; by default one.", rich_help_panel=HOW
+        ),
     ] = None,
     concurrency: Annotated[
-        int, typer.Option("--concurrency", metavar="N", min=1, help="Calls at once, at most.", rich_help_panel=HOW)
+        int,
+        typer.Option(
+            "--concurrency", metavar="N", min=1, help="How many calls at the same time, at most.", rich_help_panel=HOW
+        ),
     ] = 50,
     wait: Annotated[
         bool,
         typer.Option(
             "--wait",
-            help="Until all started tasks have stopped; the status is 1 unless each succeeded.",
+            help="Wait until all started tasks have stopped; the exit status is 1 unless each succeeded.",
             rich_help_panel=HOW,
         ),
     ] = False,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--timeout",
+            metavar="SECONDS",
+            min=0,
+            help="How long --wait waits, at most, once all have started; the tasks go on.",
+            rich_help_panel=HOW,
+        ),
+    ] = None,
     on_cancel: Annotated[
         Policy,
         typer.Option(
@@ -239,60 +120,51 @@ def start(
             rich_help_panel=HOW,
         ),
     ] = Policy.STOP,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Show where each would go and how calls would be combined; nothing is started.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
     as_json: AsJson = False,
     *,
+    task: StartOptions,
     access: Access,
 ) -> int:
     """Read the options, start, and return the exit status; `HELP` is what the user reads."""
-    if context.args:
-        # Not repeated here: it may be the value of an environment variable.
-        raise UsageError("an argument too many: --env and --tags take one NAME=VALUE each, and a command goes after --")
-    options = StartOptions(
+    # Imported here, as below: help needs none of it.
+    import attrs
+
+    from aioecs.cli._start import given_input
+    from aioecs.cli._start.cli_input import with_input
+    from aioecs.cli._start.options import validated, with_jobs
+
+    given_input.refuse_words(context.args)
+    options = attrs.evolve(
+        task,
         count=count or 1,
-        cluster=cluster,
-        task_definition=task_definition,
-        instances=_options.instances(instances or ()),
         all_instances=all_instances,
-        spread=spread,
-        binpack=binpack,
-        random=random,
-        distinct_instance=distinct_instance,
-        member_of=tuple(member_of or ()),
-        wait_for_capacity=wait_for_capacity,
         wait=wait,
-        local=local,
-        environment=(
-            *_request_input.env_files("--env-file", env_files or (), os.environ),
-            *_options.pairs(environment or (), "--env"),
-        ),
-        container=container,
-        command=tuple(command or ()),
-        cpu=cpu,
-        memory=memory,
-        started_by=started_by,
-        group=group,
-        tags=_request_input.tags("--tags", tags or ()),
-        overrides=None if overrides is None else _request_input.overrides("--overrides", overrides),
-        network=_request_input.network(network, subnets or (), security_groups or (), public_ip=public_ip),
-        task_role=task_role,
-        enable_execute_command=execute_command,
-        volumes=_request_input.volumes("--volume", volumes or ()),
-        propagate_tags=propagate_tags,
-        idempotency_key=idempotency_key,
+        timeout=timeout,
         jobs=None if jobs is None else (),
         dry_run=dry_run,
         on_cancel=on_cancel,
         concurrency=concurrency,
         access=access,
     )
-    options = _start_options.validated(_with_input(options, input_json, input_yaml, count))
+    given = given_input.cli_input(input_json, input_yaml)
+    options = validated(options if given is None else with_input(options, given[1], given[0], count=count))
     if jobs is not None:
-        options = _start_options.with_jobs(options, _lines(jobs))
+        options = with_jobs(options, given_input.job_lines(jobs))
     return _run(options, access, as_json=as_json)
 
 
 def _run(options: StartOptions, access: Access, *, as_json: bool) -> int:
-    # Imported here: help needs none of it.
+    import asyncio
+    from functools import partial
+
     from aioecs.cli._display.streams import Streams
     from aioecs.cli._read_command import run_with_client
     from aioecs.cli._start.dry_run import dry_run
@@ -302,23 +174,3 @@ def _run(options: StartOptions, access: Access, *, as_json: bool) -> int:
     if options.dry_run:
         return asyncio.run(run_with_client(access, streams, partial(dry_run, options, streams, as_json=as_json)))
     return asyncio.run(Run(options, streams, as_json=as_json).go())
-
-
-def _with_input(
-    options: StartOptions, input_json: str | None, input_yaml: str | None, count: int | None
-) -> StartOptions:
-    """Add the input in the AWS CLI's form, if there is one."""
-    if input_json is not None and input_yaml is not None:
-        raise UsageError("--cli-input-json and --cli-input-yaml exclude each other")
-    if input_json is not None:
-        plain = _request_input.read_json("--cli-input-json", input_json)
-        return with_input(options, plain, "--cli-input-json", count=count)
-    if input_yaml is not None:
-        plain = _request_input.read_yaml("--cli-input-yaml", input_yaml)
-        return with_input(options, plain, "--cli-input-yaml", count=count)
-    return options
-
-
-def _lines(name: str) -> list[str]:
-    """Return the lines of the jobs, from a file or standard input."""
-    return (sys.stdin.read() if name == "-" else _request_input.read_file("--jobs", name)).splitlines()

@@ -20,6 +20,7 @@ from aioecs.cli._access import Access, with_access
 from aioecs.cli._display.start_counts import is_final, text_of
 from aioecs.cli._display.status import CANNOT, DONE, INTERRUPTED, PARTLY
 from aioecs.cli._display.streams import Streams
+from aioecs.cli._display.text_lines import one_line
 from aioecs.cli._lookup import complete_task_ids
 from aioecs.cli._options import HOW, WHERE, AsJson, UsageError, refused
 from aioecs.cli._signals import interrupts
@@ -28,7 +29,7 @@ from aioecs.cli._task_names import cluster_in, task_names
 HELP = """
 Stop tasks, by id or ARN. Their containers get SIGTERM, and SIGKILL later.
 
-The cluster is the one in a task's ARN, unless another is named. Of - the tasks are read from standard input: ids or \
+The cluster is the one in a task's ARN, unless another is named. With - the tasks are read from standard input: ids or \
 ARNs with white space between them, or JSON as the other commands or the AWS CLI write it.
 
 After Ctrl-C no further stop begins, and what was stopped is reported; a second one ends at once.
@@ -57,28 +58,30 @@ _AT_ONCE = 50
 def stop(
     tasks: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TASK...", help="Ids, their beginnings, or ARNs, or - for standard input."),
+        typer.Argument(metavar="TASK...", help="Ids, beginnings of ids, ARNs, or - for standard input."),
     ] = None,
     cluster: Annotated[
         str | None,
         typer.Option(
             "--cluster",
             metavar="NAME",
-            help="Name or ARN; without it the task's own, else default.",
+            help="Name or ARN of the cluster; by default the one in the task's ARN, else default.",
             rich_help_panel=WHERE,
         ),
     ] = None,
     family: Annotated[
         str | None,
-        typer.Option("--family", metavar="NAME", help="All that run of a family, instead.", rich_help_panel=WHERE),
+        typer.Option("--family", metavar="NAME", help="Stop all running tasks of this family.", rich_help_panel=WHERE),
     ] = None,
     started_by: Annotated[
         str | None,
-        typer.Option("--started-by", metavar="MARK", help="All that run with a mark, instead.", rich_help_panel=WHERE),
+        typer.Option(
+            "--started-by", metavar="MARK", help="Stop all running tasks with this startedBy.", rich_help_panel=WHERE
+        ),
     ] = None,
     reason: Annotated[
         str | None,
-        typer.Option("--reason", metavar="TEXT", help="Why; the task shows it.", rich_help_panel=HOW),
+        typer.Option("--reason", metavar="TEXT", help="Reason of the stop, which the task shows.", rich_help_panel=HOW),
     ] = None,
     as_json: AsJson = False,
     *,
@@ -189,10 +192,7 @@ class StopRun:
         elif isinstance(result, ECSError):
             self.streams.print_error(f"{short(request.task)}: {text_of(result)}")
         else:
-            status = result.last_status if result is not None else None
-            self.streams.say(
-                Text.assemble(short(request.task), ("  stopping", "green"), f", now {status or 'unknown'}")
-            )
+            self.streams.say(_line(request.task, result))
 
     def _status(self) -> int:
         if self.token.cancelled:
@@ -213,6 +213,15 @@ class StopRun:
         self.end(INTERRUPTED)
 
 
+def _line(name: str, task: Task | None) -> Text:
+    """Return the result of one stop as a line; a task that has stopped, perhaps before, says why."""
+    status = task.last_status if task is not None else None
+    if task is not None and status == "STOPPED":
+        reason = f": {one_line(task.stopped_reason)}" if task.stopped_reason else ""
+        return Text.assemble(short(name), ("  stopped", "green"), reason)
+    return Text.assemble(short(name), ("  stopping", "green"), f", now {status or 'unknown'}")
+
+
 def as_line(request: StopTaskRequest, result: Task | ECSError | None) -> str:
     """Return the result of one stop as a line of JSON."""
     task = result if isinstance(result, Task) else None
@@ -222,6 +231,7 @@ def as_line(request: StopTaskRequest, result: Task | ECSError | None) -> str:
             "stopping": not isinstance(result, ECSError),
             "task_arn": task.task_arn if task is not None else None,
             "last_status": task.last_status if task is not None else None,
+            "stopped_reason": task.stopped_reason if task is not None else None,
             "error": text_of(result) if isinstance(result, ECSError) else None,
         }
     )

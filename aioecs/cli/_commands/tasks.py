@@ -78,19 +78,21 @@ class Order(StrEnum):
 def tasks(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TASK...", help="Only these, in full: ids, their beginnings, ARNs, or -."),
+        typer.Argument(
+            metavar="TASK...", help="Tasks to show in full: ids, beginnings of ids, ARNs, or - for standard input."
+        ),
     ] = None,
     cluster: Cluster = None,
     family: Annotated[
         str | None,
-        typer.Option("--family", metavar="NAME", help="Of a task definition's family.", rich_help_panel=ONLY),
+        typer.Option("--family", metavar="NAME", help="Of this task definition family.", rich_help_panel=ONLY),
     ] = None,
     started_by: Annotated[
         str | None,
         typer.Option(
             "--started-by",
             metavar="MARK",
-            help="Started with this mark or token; ECS takes no other filter beside it.",
+            help="With this startedBy: a mark or a token. ECS takes no other filter beside it.",
             rich_help_panel=ONLY,
         ),
     ] = None,
@@ -99,13 +101,13 @@ def tasks(
         typer.Option(
             "--desired-status",
             case_sensitive=False,
-            help="Driven there by ECS; without it, RUNNING.",
+            help="With this desired status; by default RUNNING.",
             rich_help_panel=ONLY,
         ),
     ] = None,
     container_instance: Annotated[
         str | None,
-        typer.Option("--container-instance", metavar="ID", help="On this instance.", rich_help_panel=ONLY),
+        typer.Option("--container-instance", metavar="ID", help="On this container instance.", rich_help_panel=ONLY),
     ] = None,
     order: Annotated[
         Order, typer.Option("--sort", help="What the list is sorted by.", rich_help_panel=OUTPUT)

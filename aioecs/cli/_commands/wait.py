@@ -12,24 +12,25 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from aioecs import Client, ECSError, InvalidRequest, Task, TaskMissing, TaskStopped, WaitError
+from aioecs import Client, ECSError, InvalidRequest, Task, WaitError
 from aioecs.cli._access import Access, with_access
 from aioecs.cli._commands.tasks import as_line, table
+from aioecs.cli._display.start_counts import text_of
 from aioecs.cli._display.status import DONE, PARTLY
 from aioecs.cli._display.streams import Streams
 from aioecs.cli._lookup import complete_task_ids
 from aioecs.cli._options import HOW, WHERE, AsJson, refused
 from aioecs.cli._read_command import run_with_client
 from aioecs.cli._task_names import task_names
-from aioecs.cli._task_results import explanations, result_members, task_results
+from aioecs.cli._task_results import explanations, result_members
 
 HELP = """
 Wait until tasks run, or until they have stopped, and show them as last described.
 
 A task that stops without having run ends a wait for running tasks at once. With --for stopped the status is 0 if \
 each task ended by itself and its essential containers ended with exit code 0; with --container that container decides \
-alone. All tasks are shown, and why each of the others failed. For - the tasks are read from standard input, as with \
-aioecs stop.
+alone. All tasks are shown, and why each of the others failed. With - the tasks are read from standard input, as \
+aioecs stop does.
 
 [bold]Examples[/]
 
@@ -49,24 +50,36 @@ class Goal(StrEnum):
 
 @with_access
 def wait(
-    tasks: Annotated[list[str], typer.Argument(metavar="TASK...", help="Ids or ARNs, or - for standard input.")],
+    tasks: Annotated[
+        list[str], typer.Argument(metavar="TASK...", help="Ids, beginnings of ids, ARNs, or - for standard input.")
+    ],
     cluster: Annotated[
         str | None,
         typer.Option(
-            "--cluster", metavar="NAME", help="Of ids; ARNs name theirs. Without it, default.", rich_help_panel=WHERE
+            "--cluster",
+            metavar="NAME",
+            help="Cluster of ids; an ARN has its own. By default: default.",
+            rich_help_panel=WHERE,
         ),
     ] = None,
     goal: Annotated[Goal, typer.Option("--for", help="The state to wait for.", rich_help_panel=HOW)] = Goal.RUNNING,
     timeout: Annotated[
         float | None,
         typer.Option(
-            "--timeout", metavar="SECONDS", min=0, help="At most; without it, as long as it takes.", rich_help_panel=HOW
+            "--timeout",
+            metavar="SECONDS",
+            min=0,
+            help="How long to wait, at most; by default there is no limit.",
+            rich_help_panel=HOW,
         ),
     ] = None,
     container: Annotated[
         str | None,
         typer.Option(
-            "--container", metavar="NAME", help="The one whose exit code decides, for stopped.", rich_help_panel=HOW
+            "--container",
+            metavar="NAME",
+            help="With --for stopped: the container whose exit code decides.",
+            rich_help_panel=HOW,
         ),
     ] = None,
     as_json: AsJson = False,
@@ -114,7 +127,7 @@ async def wait_for_tasks(
         raise refused(error, {"tasks": "TASK"}) from error
     except WaitError as error:
         _show(streams, error.known, as_json=as_json)
-        streams.print_error(_why(error))
+        streams.print_error(text_of(error))
         return PARTLY
     if goal is Goal.RUNNING:
         _show(streams, there, as_json=as_json)
@@ -126,7 +139,7 @@ async def show_ended(
     client: Client, tasks: Sequence[Task], container: str | None, streams: Streams, *, as_json: bool
 ) -> int:
     """Show tasks that have stopped and how each ended, and return the exit status."""
-    results = await task_results(client, tasks, container, streams.print_error)
+    results = [await client.task_result(task, container=container) for task in tasks]
     if as_json:
         streams.show([as_line(result.task, **result_members(result)) for result in results])
     else:
@@ -165,8 +178,3 @@ async def _counted(
 
 def _show(streams: Streams, tasks: Sequence[Task], *, as_json: bool) -> None:
     streams.show([as_line(task) for task in tasks] if as_json else table(tasks, streams.columns))
-
-
-def _why(error: WaitError) -> str:
-    left = f"; {len(error.waiting_for)} not there yet" if error.waiting_for else ""
-    return f"{error}{left}" if not isinstance(error, (TaskStopped, TaskMissing)) else str(error)

@@ -36,7 +36,7 @@ from aioecs.types import ContainerInstance
 HELP = """
 Watch a cluster until Ctrl-C: how many tasks are in which state, and the load of each instance.
 
-A terminal shows a table that is drawn anew on the whole screen, as aioecs instances shows it. \
+A terminal shows a table on the whole screen, as aioecs instances does, which is drawn again after each poll. \
 In a pipe, and in JSON, there is a line for each change of a task; one \
 that was not there before counts as a change, and so does one that has stopped.
 
@@ -57,11 +57,11 @@ def watch(
     ] = None,
     started_by: Annotated[
         str | None,
-        typer.Option("--started-by", metavar="MARK", help="Only tasks with this mark.", rich_help_panel=WHERE),
+        typer.Option("--started-by", metavar="MARK", help="Only tasks with this startedBy.", rich_help_panel=WHERE),
     ] = None,
     interval: Annotated[
         float,
-        typer.Option("--interval", metavar="SECONDS", min=0.1, help="Between two polls.", rich_help_panel=HOW),
+        typer.Option("--interval", metavar="SECONDS", min=0.1, help="Seconds between two polls.", rich_help_panel=HOW),
     ] = 2.0,
     as_json: AsJson = False,
     *,
@@ -155,7 +155,7 @@ class ClusterWatch:
     def view(self, columns: int) -> RenderableType:
         """Return what the last poll showed, for a terminal of so many columns; lines that don't fit are counted."""
         title = f"{self.request.cluster or 'default'}, every {self.interval:g} s; Ctrl-C ends it"
-        shown = [Text(title, "dim"), *(self.lines(columns) or [Text("looking", "dim")])]
+        shown = [Text(title, "dim"), *(self.lines(columns) or [Text("reading the cluster", "dim")])]
         if (more := len(shown) - self.streams.rows) > 0:
             shown[-more - 1 :] = [Text(f"{more + 1:,} more", "dim")]
         return Group(*shown)

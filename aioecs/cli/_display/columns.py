@@ -42,8 +42,9 @@ def lines(columns: Sequence[Column], width: int | None = None) -> list[Text]:
         kept = [column for column in kept if column.rank < most]
     if not kept:
         return []
-    heading = _line([Text(column.heading, "bold") for column in kept], kept)
-    return [heading, *(_line(row, kept) for row in zip(*(column.cells for column in kept), strict=True))]
+    widths = [column.width for column in kept]  # measured once, and not for each row
+    heading = _line([Text(column.heading, "bold") for column in kept], widths)
+    return [heading, *(_line(row, widths) for row in zip(*(column.cells for column in kept), strict=True))]
 
 
 def bar(free: int, total: int) -> Text:
@@ -62,11 +63,11 @@ def _printable(column: Column) -> Column:
     return attrs.evolve(column, cells=cells)
 
 
-def _line(cells: Sequence[Text | str], columns: Sequence[Column]) -> Text:
+def _line(cells: Sequence[Text | str], widths: Sequence[int]) -> Text:
     line = Text()
-    for cell, column in zip(cells, columns, strict=True):
+    for cell, width in zip(cells, widths, strict=True):
         line.append_text(cell if isinstance(cell, Text) else Text(cell))
-        line.append(" " * (column.width - _width(cell) + _GAP))
+        line.append(" " * (width - _width(cell) + _GAP))
     line.rstrip()
     return line
 

@@ -27,7 +27,7 @@ Output = Annotated[
     OutputFormat | None,
     typer.Option(
         "--output",
-        help="A table, JSON with one value a line, or text with tabs and no heading.",
+        help="Write a table, JSON with one value a line, or text with tabs and no heading.",
         rich_help_panel=OUTPUT,
         show_default=False,
     ),

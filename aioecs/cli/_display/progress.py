@@ -17,7 +17,7 @@ from aioecs.cli._display.text_lines import counted, joined, wrapped
 _MINUTE, _HOUR = 60, 3600
 _BAR = (8, 40)  # columns of the narrowest and the widest bar
 _EXACT = 10  # calls a second; slower ones are shown to a tenth
-_ECHO = 3  # columns left free: a terminal writes "^C" there, and a line that it broke could not be taken back
+ECHO = 3  # columns left free: a terminal writes "^C" there, and a line that it broke could not be taken back
 
 
 def progress(report: Report, width: int) -> RenderableType:
@@ -26,7 +26,7 @@ def progress(report: Report, width: int) -> RenderableType:
     line = Text(f"{counts.finished:,}/{counts.requested:,} {100 * counts.finished // counts.requested}%", "bold")
     parts = joined(_progress_counts(report))
     with_rate = joined([parts, *_pace(report)])
-    width -= _ECHO
+    width -= ECHO
     bar_width, beside = (width - len(line) - len(text) - 2 for text in (parts, with_rate))
     fits = beside >= _BAR[0]
     shown: list[RenderableType] = [*wrapped(Text.assemble(line, " ", with_rate), width)]
@@ -36,7 +36,8 @@ def progress(report: Report, width: int) -> RenderableType:
         )
         shown = [_row(line, bar, with_rate)] if fits else [_row(line, bar, parts), *_pace(report)]
     if report.interrupted is not None:
-        waiting = Text("interrupted: waiting for what is in flight; Ctrl-C again ends at once", "bold yellow")
+        what = report.settling or "waiting for what is in flight"
+        waiting = Text(f"interrupted: {what}; Ctrl-C again ends at once", "bold yellow")
         shown += wrapped(waiting, width)
     return Group(*shown)
 
@@ -53,7 +54,7 @@ def _progress_counts(report: Report) -> Iterator[Text]:
         (counts.count(Outcome.UNKNOWN), "unknown", "bold red"),
     ]
     yield from (counted(*other) for other in others if other[0])
-    yield Text(f"{report.per_second:,.0f}/s")
+    yield Text(f"{report.per_second:,.0f} tasks/s")
     left = "" if report.left is None else f", {duration(report.left)} left"
     yield Text(f"{duration(report.seconds)}{left}")
 
@@ -79,7 +80,7 @@ def progress_line(report: Report) -> Text:
 def _pace(report: Report) -> Iterator[Text]:
     """Yield the rate limit, if one applies."""
     if isfinite(report.rate):
-        yield Text(f"paced at {report.rate:,.{0 if report.rate >= _EXACT else 1}f} calls/s")
+        yield Text(f"at most {report.rate:,.{0 if report.rate >= _EXACT else 1}f} calls/s")
 
 
 def _row(*cells: RenderableType) -> Table:

@@ -11,7 +11,7 @@ from aioecs.cli._display.start_counts import StartCounts
 
 OUTCOMES = {
     Outcome.STARTED: ("started", "green"),
-    Outcome.STOPPED: ("stopped again", "yellow"),
+    Outcome.STOPPED: ("stopped after starting", "yellow"),
     Outcome.REFUSED: ("refused", "yellow"),
     Outcome.NOT_SENT: ("not sent", "yellow"),
     Outcome.UNKNOWN: ("UNKNOWN", "bold red"),
@@ -39,6 +39,8 @@ class Report:
     seconds: float = 0.0
     interrupted: str | None = None
     """What interrupted the run: a signal's name, or a reason."""
+    settling: str | None = None
+    """What an interrupt waits for, and how long at most."""
 
     @property
     def left(self) -> float | None:

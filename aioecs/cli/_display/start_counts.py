@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 
 import attrs
@@ -21,13 +20,12 @@ from aioecs import (
 from aioecs._model.arn import short
 from aioecs._model.limits import INSTANCES_PER_CALL
 from aioecs.cli._display.status import CANNOT, DONE, INTERRUPTED, PARTLY
+from aioecs.cli._display.text_lines import in_words_of_the_command_line
 from aioecs.cli._options import UsageError
 
 EXAMPLES = 3
 NAMED = 10  # tasks that a summary names
 MESSAGE = 300  # signs of a message that are shown
-_OPTIONS = {"region_name=": "--region", "endpoint_url": "--endpoint-url", "profile_name": "--profile"}
-_HTML = re.compile(r"<(?:!doctype|html|head|body)\b.*", re.IGNORECASE | re.DOTALL)
 NO_REASON = "no reason given"
 
 
@@ -71,7 +69,7 @@ class StartCounts:
     tasks: list[str] = attrs.field(factory=list[str])
     """The first that started, by their ids."""
     final: ECSError | None = None
-    """The first error that another try can't mend."""
+    """The first error that another try can't help."""
     never_drawn: int = 0
     """How many were never begun, once it is over."""
 
@@ -160,9 +158,7 @@ def text_of(error: ECSError) -> str:
 
 def readable(text: str) -> str:
     """Return a message for the command line: options by their names, no HTML, and not too long."""
-    for name, option in _OPTIONS.items():
-        text = text.replace(name, option)
-    text = _HTML.sub("(an HTML page)", text)
+    text = in_words_of_the_command_line(text)
     return text if len(text) <= MESSAGE else f"{text[: MESSAGE - 3]}..."
 
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from io import StringIO
@@ -37,6 +38,7 @@ class Streams:
         self._notes: Output | None = None
         self._error: OSError | None = None
         self._live: Live | None = None
+        self._settling: tuple[str, float] | None = None
         self.on_broken = on_broken
 
     def say(self, *lines: Text) -> None:
@@ -93,6 +95,11 @@ class Streams:
         for line in [] if self._results is None else self._results.take_back():
             if line.kept:
                 self._print_note(line.text)
+
+    @property
+    def broken(self) -> bool:
+        """Whether stdout can't be written any more."""
+        return self._error is not None
 
     @property
     def broken_by(self) -> str:
@@ -211,10 +218,23 @@ class Streams:
             with suppress(OSError):  # the terminal may be gone
                 self._live.stop()
 
+    @property
+    def settling(self) -> str | None:
+        """What an interrupt waits for, and how long at most; None while that isn't known."""
+        if self._settling is None:
+            return None
+        described, until = self._settling
+        return f"waiting for up to {max(0, round(until - time.monotonic()))} s for the outcome of {described}"
+
+    def _set_settling(self, described: str, seconds: float) -> None:
+        self._settling = described, time.monotonic() + seconds
+        if self._live is None:
+            self.print_error(f"{self.settling}; Ctrl-C again ends at once")
+
     @contextmanager
     def logging(self) -> Generator[None]:
-        """Print warnings and errors that aioecs logs, above the live display."""
-        handler = _LogPrinter(self.print_error)
+        """Print warnings and errors that aioecs logs, above the live display; that shows itself what is waited for."""
+        handler = _LogPrinter(self.print_error, self._set_settling)
         log = logging.getLogger("aioecs")
         log.addHandler(handler)
         try:
@@ -224,12 +244,17 @@ class Streams:
 
 
 class _LogPrinter(logging.Handler):
-    def __init__(self, print_error: Callable[[str], object]) -> None:
+    def __init__(self, print_error: Callable[[str], object], set_settling: Callable[[str, float], object]) -> None:
         super().__init__(logging.WARNING)
-        self._complain = print_error
+        self._print_error = print_error
+        self._set_settling = set_settling
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._complain(record.getMessage())
+        settling: tuple[str, float] | None = getattr(record, "aioecs_settling", None)
+        if settling is None:
+            self._print_error(record.getMessage())
+        else:
+            self._set_settling(*settling)
 
 
 def _lines_for(console: Console, line: Text) -> list[Text]:
@@ -240,11 +265,11 @@ def _lines_for(console: Console, line: Text) -> list[Text]:
 
 def _rendered(console: Console, line: Text) -> list[str]:
     """Return what is to be printed, as text with the console's colours."""
-    paper = Console(file=StringIO(), force_terminal=_is_terminal(console) or None, highlight=False)
+    in_memory = Console(file=StringIO(), force_terminal=_is_terminal(console) or None, highlight=False)
     texts: list[str] = []
     for part in _lines_for(console, line):
-        with paper.capture() as captured:
-            paper.print(part, soft_wrap=True)
+        with in_memory.capture() as captured:
+            in_memory.print(part, soft_wrap=True)
         texts.append(captured.get().removesuffix("\n"))
     return texts
 

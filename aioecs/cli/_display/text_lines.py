@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from rich.text import Text
 
+OPTIONS = {
+    "region_name": "--region",
+    "endpoint_url": "--endpoint-url",
+    "profile_name": "--profile",
+    "idempotency_key": "--idempotency-key",
+    "wait_for_capacity": "--wait-for-capacity",
+    "on_cancel": "--on-cancel",
+    "started_by": "--started-by",
+    "task_definition": "--task-definition",
+    "container_instances": "--instances",
+    "max_in_flight": "--concurrency",
+}
+"""The options of the command line, by the parameters of Python that the library's messages name."""
+_PARAMETER = re.compile(rf"\b({'|'.join(OPTIONS)})\b=?")
+_HTML = re.compile(r"<(?:!doctype|html|head|body)\b.*", re.IGNORECASE | re.DOTALL)
+
 
 def error_line(message: str) -> Text:
     """Return an error message as one line."""
-    return Text.assemble(("aioecs: ", "bold red"), one_line(message))
+    return Text.assemble(("aioecs: ", "bold red"), one_line(in_words_of_the_command_line(message)))
+
+
+def in_words_of_the_command_line(message: str) -> str:
+    """Return a message of the library with options by their names on the command line, and without pages of HTML."""
+    message = _PARAMETER.sub(lambda found: OPTIONS[found[1]], message)
+    return _HTML.sub("(an HTML page)", message)
 
 
 def one_line(message: str) -> str:

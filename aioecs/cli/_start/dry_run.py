@@ -1,4 +1,4 @@
-"""Shows where `aioecs start` would start tasks, and in which calls: a rehearsal on a local copy of the cluster.
+"""Shows where `aioecs start` would start tasks, and in which calls: a trial on a local copy of the cluster.
 
 The copy has the cluster's instances with their free CPU, memory and GPUs, their attributes and agents, as many tasks on
 each as there are, and the task definitions. Only reads are sent to ECS. What the copy doesn't have: ports and network
@@ -62,7 +62,7 @@ class PlannedStart:
 
 
 async def dry_run(options: StartOptions, streams: Streams, client: Client, *, as_json: bool = False) -> int:
-    """Rehearse, show the plan, and return the exit status: 1 if some would be refused.
+    """Start on the copy, show the plan, and return the exit status: 1 if some would be refused.
 
     Raises:
         UsageError: something is missing, as for the real run.
@@ -70,12 +70,12 @@ async def dry_run(options: StartOptions, streams: Streams, client: Client, *, as
     """
     containers = {each: await _lookup.find_container(client, each) for each in open_definitions(options)}
     await _lookup.check_spread_attribute(client, options)
-    instances = () if options.uses_placement else await _lookup.find_instances(client, options)
+    instances = await _lookup.find_instances(client, options) if options.names_instances else ()
     names = RequestNames()
     drawn = drawn_requests(attrs.evolve(options, idempotency_key=None), instances, containers, names)
     requests = [drawn] if isinstance(drawn, StartTaskRequest) else list(drawn)
     async with _copied(client, options, requests) as (copy, arns, definitions):
-        plan = await _rehearse(copy, options, _translated(requests, arns, definitions, names), names, arns)
+        plan = await _start_on_the_copy(copy, options, _translated(requests, arns, definitions, names), names, arns)
     if as_json:
         streams.show([each.as_line() for each in plan])
     else:
@@ -170,7 +170,7 @@ def _translated(
     return translated
 
 
-async def _rehearse(
+async def _start_on_the_copy(
     copy: LocalECS,
     options: StartOptions,
     requests: Sequence[StartTaskRequest],

@@ -50,7 +50,7 @@ def read_jobs(lines: Iterable[str], template: StartTaskRequest, container: str |
     `container` is the one that `environment` and `command` go to; if it is None, its override has no name yet.
 
     Raises:
-        UsageError: a line is no job, breaks a documented limit, or has the name of another; it is told by its number.
+        UsageError: a line is no job, breaks a documented limit, or has the name of another; the message has its number.
     """
     names: dict[str, int] = {}
     for number, line in enumerate(lines, 1):

@@ -59,6 +59,8 @@ class StartOptions:
     member_of: tuple[str, ...] = ()
     wait_for_capacity: float | None = None
     wait: bool = False
+    timeout: float | None = None
+    """How long to wait, in seconds."""
     local: bool = False
     environment: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
     container: str | None = None
@@ -94,6 +96,11 @@ class StartOptions:
         """Whether aioecs picks the instances."""
         own = self.jobs is not None and any(not job.is_placed for job in self.jobs)
         return not self.instances and not self.all_instances and not own
+
+    @property
+    def names_instances(self) -> bool:
+        """Whether the starts go to instances of the command line in turn."""
+        return bool(self.instances) or self.all_instances
 
     @property
     def total(self) -> int:
@@ -167,9 +174,11 @@ def _contradictions(options: StartOptions) -> Iterator[str]:
     if options.jobs is not None and options.count != 1:
         yield "--count and --jobs exclude each other: each job is one task"
     if options.dry_run and options.local:
-        yield "--dry-run and --local exclude each other: the local ECS starts nothing as it is"
+        yield "--dry-run and --local exclude each other: the tasks of a local ECS are records only, so just start them"
     if options.dry_run and options.wait:
         yield "--dry-run and --wait exclude each other: nothing is started"
+    if options.timeout is not None and not options.wait:
+        yield "--timeout needs --wait: without it nothing is waited for"
     if options.local:
         access = options.access
         excluded = {

@@ -98,7 +98,8 @@ class Run:
                 definitions = open_definitions(self._options)
                 containers = {each: await _lookup.find_container(client, each) for each in definitions}
                 await _lookup.check_spread_attribute(client, self._options)
-                instances = () if self._options.uses_placement else await _lookup.find_instances(client, self._options)
+                named = self._options.names_instances
+                instances = await _lookup.find_instances(client, self._options) if named else ()
                 self._instances.update(instances)
                 if not self._options.uses_placement:
                     self._token.remove_callback(stop)  # from here on the batch watches the token itself
@@ -131,10 +132,10 @@ class Run:
         self._streams.stop_live_display()
         self._print_summary()
         try:
-            ended = await client.wait_until_stopped(self._running, self._token, timeout=None)
+            ended = await client.wait_until_stopped(self._running, self._token, timeout=self._options.timeout)
         except WaitError as error:
             self._any_task_failed = True
-            self._streams.print_error(str(error))
+            self._streams.print_error(text_of(error))
             return
         status = await show_ended(client, ended, self._options.container, self._streams, as_json=self._as_json)
         self._any_task_failed = status != DONE
@@ -191,6 +192,7 @@ class Run:
             waiting=statistics.waiting_for_capacity,
             seconds=self._seconds(),
             interrupted=(self._token.reason or "") if self._token.cancelled else None,
+            settling=self._streams.settling,
         )
 
     def _seconds(self) -> float:

@@ -132,14 +132,14 @@ def list_tags_for_resource(account: Account, request: Json, _: float, __: int) -
 def _tags_of(account: Account, arn: str | None) -> dict[str, str]:
     if not arn or not arn.startswith("arn:"):
         raise invalid("Invalid identifier: Unexpected number of separators")
-    kind, _, rest = arn.split(":", 5)[-1].partition("/")
+    kind, _, remainder = arn.split(":", 5)[-1].partition("/")
     if kind == "task-definition":
         return account.definition(arn, active=False).tags
     if kind == "cluster":
         return account.cluster({"cluster": arn}).tags
     if kind == "capacity-provider":
         return account.provider(arn).tags
-    cluster = account.cluster({"cluster": rest.partition("/")[0]})
+    cluster = account.cluster({"cluster": remainder.partition("/")[0]})
     found = account.task(cluster, arn) if kind == "task" else account.instance(cluster, arn)
     if found is None:
         raise AwsError("ResourceNotFoundException", "The specified resource could not be found.")

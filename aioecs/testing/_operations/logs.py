@@ -10,6 +10,7 @@ from aioecs.testing._state.account import Account
 from aioecs.testing._state.log_streams import Line
 
 MOST = 10_000  # [model] events of one answer
+NAMED = 100  # [model] streams of one request
 
 
 def get_log_events(account: Account, request: Json, now: float, _: int) -> Json:
@@ -35,7 +36,7 @@ def get_log_events(account: Account, request: Json, now: float, _: int) -> Json:
 def filter_log_events(account: Account, request: Json, now: float, _: int) -> Json:
     """Return a page of several streams of a group, in the order of their times."""
     group = text(request, "logGroupName")
-    names = texts(request, "logStreamNames") or [name for of, name in account.log_streams.streams if of == group]
+    names = _names(account, request, group)
     found = [(each, name) for name in names for each in _within(_stream(account, group, name), request)]
     found.sort()
     token = text(request, "nextToken")
@@ -56,6 +57,16 @@ def filter_log_events(account: Account, request: Json, now: float, _: int) -> Js
     if begin + len(page) < len(found):
         answer["nextToken"] = f"f/{begin + len(page)}"
     return answer
+
+
+def _names(account: Account, request: Json, group: str | None) -> Sequence[str]:
+    """Return the streams to read: those that are named, or those of the group whose names have the prefix."""
+    names, prefix = texts(request, "logStreamNames"), text(request, "logStreamNamePrefix")
+    if names and prefix is not None:
+        raise invalid("logStreamNames and logStreamNamePrefix can't both be given.")
+    if len(names) > NAMED:
+        raise invalid(f"logStreamNames must have {NAMED} members at most.")
+    return names or [name for of, name in account.log_streams.streams if of == group and name.startswith(prefix or "")]
 
 
 def _stream(account: Account, group: str | None, name: str | None) -> Sequence[Line]:

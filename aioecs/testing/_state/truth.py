@@ -112,7 +112,7 @@ class History:
     """The calls and tasks that the engine records, which `Truth` reads. A recorded call is a dict of `Call` members."""
 
     calls: dict[int, dict[str, Any]] = attrs.field(factory=dict[int, dict[str, Any]])
-    tasks: dict[str, Task] = attrs.field(factory=dict[str, Task])
+    tasks: dict[str, Task | TrueTask] = attrs.field(factory=dict[str, "Task | TrueTask"])
     by_token: dict[str | None, list[str]] = attrs.field(factory=dict[str | None, list[str]])
     requests: Counter[str] = attrs.field(factory=Counter[str])
     throttled: Counter[str] = attrs.field(factory=Counter[str])
@@ -157,7 +157,7 @@ class History:
         """Return the operation of a recorded call."""
         return str(self.calls[number]["operation"]) if number in self.calls else ""
 
-    def task_created(self, task: Task) -> None:
+    def task_created(self, task: Task | TrueTask) -> None:
         """Record a task."""
         self.tasks[task.arn] = task
         self.by_token.setdefault(task.started_by, []).append(task.arn)
@@ -202,7 +202,10 @@ class Truth:
 
     @property
     def dropped(self) -> int:
-        """How many calls without effect are no longer in `calls`, which keeps the last ten thousand."""
+        """How many calls are no longer in `calls`.
+
+        Of the calls without effect the last ten thousand are kept. A fault proxy also drops those of its oldest tasks.
+        """
         return self._history.dropped
 
     def calls(self, operation: str | None = None) -> list[Call]:
@@ -242,7 +245,7 @@ class Truth:
         without one are ignored. `live_only` counts only the tasks that still run.
         """
         requested = self._requested()
-        made: dict[tuple[str, str | None], list[Task]] = {}
+        made: dict[tuple[str, str | None], list[Task | TrueTask]] = {}
         for task in self._all().values():
             if task.started_by is not None and (task.desired_status == RUNNING or not live_only):
                 made.setdefault((task.started_by, self._named(task)), []).append(task)
@@ -268,7 +271,7 @@ class Truth:
             f"Truth(calls={self._history.arrivals}, tasks={len(self._history.tasks)}, requests={self.requests.total()})"
         )
 
-    def _all(self) -> dict[str, Task]:
+    def _all(self) -> dict[str, Task | TrueTask]:
         self._history.refresh()
         return self._history.tasks
 
@@ -284,17 +287,25 @@ class Truth:
                     requested[call.token, instance] = max(requested.get((call.token, instance), 0), count)
         return requested
 
-    def _named(self, task: Task) -> str | None:
+    def _named(self, task: Task | TrueTask) -> str | None:
         """Return the instance id that the call named; RunTask names none."""
         by_run = self._history.operation(task.call) == "RunTask"
-        return None if by_run or task.instance is None else task.instance.id
+        return None if by_run else _instance_arn(task).rsplit("/", 1)[-1] or None
 
 
-def _arn(task: Task, named: str | None) -> str:
-    return task.instance.arn if named is not None and task.instance is not None else ""
+def _arn(task: Task | TrueTask, named: str | None) -> str:
+    return "" if named is None else _instance_arn(task)
 
 
-def _snapshot(task: Task) -> TrueTask:
+def _instance_arn(task: Task | TrueTask) -> str:
+    if isinstance(task, TrueTask):
+        return task.container_instance_arn
+    return "" if task.instance is None else task.instance.arn
+
+
+def _snapshot(task: Task | TrueTask) -> TrueTask:
+    if isinstance(task, TrueTask):
+        return task
     return TrueTask(
         arn=task.arn,
         call=task.call,

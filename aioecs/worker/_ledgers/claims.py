@@ -1,6 +1,6 @@
-"""Who may start a job: the decisions of every ledger, pure, so that all of them decide alike.
+"""Who may start a job: the decisions of every ledger, without I/O, so that all ledgers decide alike.
 
-Times are wall-clock epoch seconds, for they are compared across machines.
+Times are epoch seconds by the wall clock, because they are compared across machines.
 """
 
 from __future__ import annotations
@@ -14,91 +14,92 @@ from typing import Any, cast
 
 import attrs
 
-from aioecs._model import StartTaskRequest
+from aioecs._model import RunTaskRequest, StartTaskRequest
 from aioecs._model.codec.plain import to_plain
 from aioecs.errors import InvalidRequest
 
-REMEMBERED = 55 * 60.0
+LOOKUP_LIMIT = 55 * 60.0
 """How long an intent can be looked up, in seconds: ECS shows a stopped task for an hour at least [docs]."""
-KEPT = 14 * 86400.0
+RETENTION = 14 * 86400.0
 """How long a ledger keeps a job, in seconds: SQS keeps a message 14 days at most [docs], then it can't come again."""
-SWEPT = 3600.0
-"""How often a ledger looks through all its jobs for those that are too old, in seconds: seldom, for there are many."""
+PURGE_INTERVAL = 3600.0
+"""How often a ledger deletes all jobs that are too old, in seconds."""
 LONGEST_KEY = 1024
 """In bytes of UTF-8: a partition key of DynamoDB holds 2,048 [docs]."""
 LARGEST_ENTRY = 400 * 1024
-"""In bytes: an item of DynamoDB [docs]. The other ledgers keep to it, so that all of them hold the same jobs."""
+"""In bytes: an item of DynamoDB [docs]. The other ledgers have the same limit."""
 _LONGEST_ARN = 400  # in bytes, of a task, quoted: a cluster's name has 255 characters at most [docs]
 _OTHER_MEMBERS = 1024  # in bytes: the names of all members, and the values of the short ones
 
 
-class Verdict(StrEnum):
-    """What a claim came to."""
+class ClaimOutcome(StrEnum):
+    """Whether a claim was granted, and if not, why."""
 
     GRANTED = "granted"
-    """The job is the claimant's, until its lease ends: new, or left behind by one whose lease has ended."""
+    """The claimant may start the job until its lease ends: it is new, or another worker's lease has ended."""
     HELD = "held"
-    """Another one's lease has not ended."""
+    """Another worker has a lease that has not ended."""
     SETTLED = "settled"
-    """It was started: the ARNs are there."""
+    """It was started: the ledger has the ARNs."""
     MISMATCH = "mismatch"
     """The key was used for another request."""
-    FORGOTTEN = "forgotten"
-    """An intent without ARNs, so old that ECS can no longer be asked what came of it."""
+    TOO_OLD = "too old"
+    """Its intent has no ARNs, and is so old that ECS may not show any more what was started."""
 
 
 @attrs.frozen(kw_only=True)
 class Entry:
-    """What a ledger holds of a job."""
+    """A row of a ledger: one job."""
 
     key: str
     """The job's idempotency key."""
     holder: str
-    """Who claimed it last; no two claims have the same."""
+    """A unique name of the last claim that was granted."""
     lease: float
-    """Until when it is the holder's, in epoch seconds."""
+    """When the holder's lease ends, in epoch seconds."""
     begun: float
-    """When its first intent was written, in epoch seconds: no task of it is older."""
+    """When its first intent was written, in epoch seconds: none of its tasks is older."""
     fingerprint: str
-    """A digest of the request, without its instances."""
+    """A digest of the key and of the request, without its instances."""
     instances: tuple[str, ...]
-    """Where it is to start: written before the call, so that whoever comes after knows where to look."""
+    """The container instances where it may have been started. They are written before the request is sent, so that the
+    next holder looks there. Empty for RunTask, and for a job that waits to be placed."""
     arns: tuple[str, ...] | None = None
-    """The tasks that were started; None until that is settled."""
+    """The tasks that were started; None until the start is settled."""
 
 
 @attrs.frozen
 class Claimed:
-    """The answer to a claim: the verdict, and the entry that stands in the ledger."""
+    """The answer to a claim: its outcome, and the entry that is in the ledger now."""
 
-    verdict: Verdict
+    outcome: ClaimOutcome
     entry: Entry
 
 
-def judge(standing: Entry | None, wish: Entry, now: float, skew: float) -> Claimed:
-    """Decide about a claim; where it is granted, the entry returned is the one to write.
+def decide_claim(existing: Entry | None, intent: Entry, now: float, skew: float) -> Claimed:
+    """Decide about a claim; if it is granted, the entry that is returned is to be written.
 
-    A lease ends for others `skew` seconds later than for its holder: so far two machines' clocks may differ.
+    For others a lease ends `skew` seconds later than for its holder: the clocks of two machines may differ by so much.
     """
-    if standing is None or is_too_old(standing, now):
-        return Claimed(Verdict.GRANTED, wish)
-    if standing.fingerprint != wish.fingerprint:
-        return Claimed(Verdict.MISMATCH, standing)
-    if standing.arns is not None:
-        return Claimed(Verdict.SETTLED, standing)
-    if standing.holder == wish.holder:  # our own claim, whose answer was lost
-        return Claimed(Verdict.GRANTED, standing)
-    # Differences as a ledger with conditional writes has them, for it decides by the same numbers.
-    if standing.lease > now - skew:
-        return Claimed(Verdict.HELD, standing)
-    if standing.begun < now - REMEMBERED:
-        return Claimed(Verdict.FORGOTTEN, standing)
-    return Claimed(Verdict.GRANTED, attrs.evolve(standing, holder=wish.holder, lease=wish.lease))
+    if existing is None or is_too_old(existing, now):
+        return Claimed(ClaimOutcome.GRANTED, intent)
+    if existing.fingerprint != intent.fingerprint:
+        return Claimed(ClaimOutcome.MISMATCH, existing)
+    if existing.arns is not None:
+        return Claimed(ClaimOutcome.SETTLED, existing)
+    if existing.holder == intent.holder:  # our own claim, whose answer was lost
+        return Claimed(ClaimOutcome.GRANTED, existing)
+    # Compared as in the conditions of DynamoDB, which decide by the same numbers.
+    if existing.lease > now - skew:
+        return Claimed(ClaimOutcome.HELD, existing)
+    if existing.begun < now - LOOKUP_LIMIT:
+        return Claimed(ClaimOutcome.TOO_OLD, existing)
+    return Claimed(ClaimOutcome.GRANTED, attrs.evolve(existing, holder=intent.holder, lease=intent.lease))
 
 
 def is_too_old(entry: Entry, now: float) -> bool:
-    """Tell whether a job's message can't come again, so that its entry counts for nothing."""
-    return entry.begun < now - KEPT
+    """Return whether an entry doesn't count any more, because its job's message can't be received again."""
+    return entry.begun < now - RETENTION
 
 
 def checked_key(key: object) -> str:
@@ -120,10 +121,10 @@ def checked_key(key: object) -> str:
 
 
 def checked_size(key: str, instances: tuple[str, ...]) -> None:
-    """See to it that a ledger can hold the job, now and with the ARNs of all its tasks.
+    """Check that a ledger can hold the job, also with the ARNs of all its tasks.
 
     Raises:
-        InvalidRequest: it can't.
+        InvalidRequest: it is too large.
     """
     size = len(key.encode()) + len(json.dumps(instances)) + len(instances) * _LONGEST_ARN + _OTHER_MEMBERS
     if size > LARGEST_ENTRY:
@@ -131,41 +132,51 @@ def checked_size(key: str, instances: tuple[str, ...]) -> None:
         raise InvalidRequest("container_instances", rule, f"{len(instances):,} instances, {size:,} bytes")
 
 
-def fingerprint(key: str, request: StartTaskRequest) -> str:
-    """Digest a request without its instances: where a job starts may change between two tries, what it is may not.
+def fingerprint(key: str, request: StartTaskRequest | RunTaskRequest) -> str:
+    """Return a digest of a request without its instances: a job may move to others, and may not change otherwise.
 
-    The digest is all that a ledger learns of the environment values in it.
+    The ledger stores no more than this digest of the environment values.
     """
-    plain = to_plain(request.replace(container_instances=()))
+    if isinstance(request, StartTaskRequest):
+        plain = to_plain(request.replace(container_instances=()))
+    else:
+        plain = {"RunTask": to_plain(request)}
     return hashlib.sha256(json.dumps([key, plain], sort_keys=True, default=str).encode()).hexdigest()
 
 
-class Book:
-    """A ledger's entries in memory. Synchronous, so that each method happens as a whole."""
+class JobEntries:
+    """The entries of a ledger in memory. Synchronous, so that each method takes effect as a whole."""
 
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
-        self._swept = float("-inf")
+        self._purged_at = float("-inf")
 
-    def claim(self, wish: Entry, now: float, skew: float) -> Claimed:
-        """Write the intent, if the job is free."""
+    def claim(self, intent: Entry, now: float, skew: float) -> Claimed:
+        """Write the intent, if the claim is granted."""
         self.purge(now)
-        claimed = judge(self.entries.get(wish.key), wish, now, skew)
-        if claimed.verdict is Verdict.GRANTED:
-            self.entries[wish.key] = claimed.entry
+        claimed = decide_claim(self.entries.get(intent.key), intent, now, skew)
+        if claimed.outcome is ClaimOutcome.GRANTED:
+            self.entries[intent.key] = claimed.entry
         return claimed
 
     def renew(self, key: str, holder: str, until: float) -> bool:
-        """Prolong a lease; False if it is another's by now."""
+        """Prolong a lease; False if the job is another worker's by now."""
         entry = self._held(key, holder)
         if entry is not None:
             self.entries[key] = attrs.evolve(entry, lease=until)
         return entry is not None
 
+    def record_instances(self, key: str, holder: str, instances: tuple[str, ...]) -> bool:
+        """Write where the job is sent; False if it is another worker's by now."""
+        entry = self._held(key, holder)
+        if entry is not None:
+            self.entries[key] = attrs.evolve(entry, instances=instances)
+        return entry is not None
+
     def settle(self, key: str, holder: str, arns: tuple[str, ...]) -> bool:
-        """Write the ARNs; False if the job is another's by now."""
-        standing = self.entries.get(key)
-        if standing is not None and standing.holder == holder and standing.arns == arns:
+        """Write the ARNs; False if the job is another worker's by now."""
+        existing = self.entries.get(key)
+        if existing is not None and existing.holder == holder and existing.arns == arns:
             return True
         entry = self._held(key, holder)
         if entry is not None:
@@ -173,17 +184,17 @@ class Book:
         return entry is not None
 
     def release(self, key: str, holder: str) -> bool:
-        """Take the intent back, for nothing was started; False if the job is another's by now."""
+        """Delete the intent, because nothing was started; False if the job is another worker's by now."""
         entry = self._held(key, holder)
         if entry is not None:
             del self.entries[key]
         return entry is not None
 
     def purge(self, now: float) -> None:
-        """Forget what is too old to come again; looked for once in `SWEPT` seconds, and at once in what is claimed."""
-        if now < self._swept + SWEPT:
+        """Delete the entries that are too old, once in `PURGE_INTERVAL` seconds."""
+        if now < self._purged_at + PURGE_INTERVAL:
             return
-        self._swept = now
+        self._purged_at = now
         for key in [key for key, entry in self.entries.items() if is_too_old(entry, now)]:
             del self.entries[key]
 
@@ -204,7 +215,7 @@ def from_row(row: Mapping[str, Any]) -> Entry:
     """Read what `to_row` wrote.
 
     Raises:
-        ValueError: it was written by somebody else, or half; the message names the member.
+        ValueError: a member is missing or of another type; the message names it.
     """
     return Entry(
         key=_text(row, "key"),

@@ -14,17 +14,27 @@ from botocore.exceptions import ClientError
 
 from aioecs import Client
 from aioecs.errors import ClientStateError
-from aioecs.worker._aws import ask, code_of, entered, is_permanent, opening
-from aioecs.worker._ledgers.claims import KEPT, REMEMBERED, Claimed, Entry, Verdict, from_row, is_too_old, judge, to_row
+from aioecs.worker._aws import call, code_of, enter_client, is_permanent, open_client
+from aioecs.worker._ledgers.claims import (
+    LOOKUP_LIMIT,
+    RETENTION,
+    Claimed,
+    ClaimOutcome,
+    Entry,
+    decide_claim,
+    from_row,
+    is_too_old,
+    to_row,
+)
 from aioecs.worker._ledgers.ledger import EntryError, LedgerError, unreadable
 
 _FAILED = "ConditionalCheckFailedException"
 _INVALID = "ValidationException"
-_RACES = 10  # lost one after the other: then it isn't races, but an endpoint that doesn't return what stands there
-_FREE = "attribute_not_exists(#key)"
-_LEFT = "(attribute_not_exists(#arns) AND #print = :print AND #lease <= :ended AND #begun >= :oldest)"
+_MAX_RACES = 10  # lost in a row: then the endpoint doesn't return the item that it refuses for
+_IS_NEW = "attribute_not_exists(#key)"
+_LEASE_ENDED = "(attribute_not_exists(#arns) AND #print = :print AND #lease <= :ended AND #begun >= :oldest)"
 _HELD = "#holder = :holder AND attribute_not_exists(#arns)"
-_TAKE = (
+_CLAIM = (
     "SET #holder = :holder, #lease = :lease, #begun = if_not_exists(#begun, :begun), "
     "#print = if_not_exists(#print, :print), #where = if_not_exists(#where, :where), "
     "#expires = if_not_exists(#expires, :expires)"
@@ -33,18 +43,17 @@ _REPLACE = (
     "SET #holder = :holder, #lease = :lease, #begun = :begun, #print = :print, #where = :where, #expires = :expires "
     "REMOVE #arns"
 )
-_NOBODY = "aioecs.worker: is the table well?"
+_PROBE = "aioecs.worker: is the table well?"
 
 
 class DynamoDBLedger:
     """A ledger in a DynamoDB table, for workers on any number of machines.
 
-    The partition key is `key` (a string); `expires` is the TTL attribute, fourteen days after the intent. An item that
-    DynamoDB has not deleted by then counts for nothing all the same.
+    The partition key is `key` (a string); `expires` is the TTL attribute, fourteen days after the intent. After
+    that an item doesn't count, even if DynamoDB has not deleted it yet.
 
-    moto's server, with more than one thread, does not write conditionally as a whole: two claims of one job may both be
-    granted there, or one meet the other's half-written item, which is a race that was lost and is asked for again.
-    Against moto each job starts once only if its requests are served one by one.
+    The conditional writes of moto's server are not atomic if it has more than one thread: it may grant two claims of
+    one job. Against moto each job starts once only if its requests are served one by one.
 
     Permissions: `dynamodb:UpdateItem`, `DeleteItem`; for `create_table` also `CreateTable`, `DescribeTable` and
     `UpdateTimeToLive`.
@@ -52,8 +61,8 @@ class DynamoDBLedger:
     Args:
         table: the table's name.
         region_name, endpoint_url: as aiobotocore takes them; a worker's ledger is by default in its client's Region.
-        session: an aiobotocore session; a worker's ledger has by default its client's session and credentials, one
-            that is used by itself a session of its own.
+        session: an aiobotocore session; a worker's ledger has by default its client's session and credentials, any
+            other ledger a session of its own.
     """
 
     def __init__(
@@ -74,19 +83,19 @@ class DynamoDBLedger:
         self._client: Any = None
 
     def open_with(self, client: Client) -> None:
-        """Take session, Region and credentials from this client where none were given; a worker calls it."""
+        """Use the session, Region and credentials of this client where none were given; a worker calls it."""
         self._ecs = client
 
     async def __aenter__(self) -> Self:
         if not self._opened:
-            # Each write may be made again: its condition knows its own holder.
+            # Each write may be repeated: its condition accepts its own holder.
             config = AioConfig(
                 connect_timeout=3,
                 read_timeout=5,
                 max_pool_connections=50,
                 retries={"total_max_attempts": 3, "mode": "standard"},
             )
-            opened = opening(
+            opened = open_client(
                 "dynamodb",
                 config,
                 client=self._ecs,
@@ -94,7 +103,7 @@ class DynamoDBLedger:
                 region_name=self._region_name,
                 endpoint_url=self._endpoint_url,
             )
-            self._client = await entered(f"the ledger {self._table}", self._stack.enter_async_context(opened))
+            self._client = await enter_client(f"the ledger {self._table}", self._stack.enter_async_context(opened))
         self._opened += 1
         return self
 
@@ -104,14 +113,14 @@ class DynamoDBLedger:
         self._opened -= 1
         if not self._opened:
             self._client = None
-            with anyio.CancelScope(shield=True):  # its connections are closed, whoever is cancelled
+            with anyio.CancelScope(shield=True):  # a cancel must not leave its connections open
                 await self._stack.aclose()
 
     async def _call(self, method: str, **members: Any) -> Any:
         if self._client is None:
             raise ClientStateError("the ledger isn't open: use it in `async with ledger`, or give it to a worker")
         try:
-            answer, _ = await ask(self._client, method, TableName=self._table, **members)
+            answer, _ = await call(self._client, method, TableName=self._table, **members)
         except Exception as error:
             if code_of(error) == _FAILED:
                 raise
@@ -122,7 +131,7 @@ class DynamoDBLedger:
         return answer
 
     async def _write(self, method: str, key: str, **members: Any) -> Any:
-        """Write conditionally; what is refused because of the one item is told apart from what is wrong with the table.
+        """Write conditionally; a refusal because of this one item is an EntryError, one because of the table is not.
 
         Raises:
             ClientError: the condition was not met.
@@ -130,25 +139,25 @@ class DynamoDBLedger:
         try:
             return await self._call(method, Key={"key": {"S": key}}, **members)
         except LedgerError as error:
-            if code_of(error.__cause__) != _INVALID or not await self._is_well():
+            if code_of(error.__cause__) != _INVALID or not await self._table_works():
                 raise
             raise EntryError(f"{error}, under the key {key[:100]!r}") from error.__cause__
 
-    async def _is_well(self) -> bool:
-        """Tell whether the table takes a write like any other, which changes nothing."""
+    async def _table_works(self) -> bool:
+        """Return whether the table accepts another write, which changes nothing."""
         try:
-            await self.release(_NOBODY, _NOBODY)
+            await self.release(_PROBE, _PROBE)
         except LedgerError as error:
             return code_of(error.__cause__) != _INVALID
         return True
 
     async def create_table(self, *, timeout: float = 120.0) -> None:
-        """Make the table, billed by request, with its TTL, and wait until it is there; one that exists is left alone.
+        """Create the table, billed by request, with its TTL, and wait until it is ACTIVE; an existing one is kept.
 
-        A cancel may leave the table behind without its TTL; doing it again mends that.
+        A cancel may leave the table without its TTL; call it again then.
 
         Raises:
-            LedgerError: it can't be made, or isn't ACTIVE within `timeout` seconds.
+            LedgerError: it can't be created, or isn't ACTIVE within `timeout` seconds.
         """
         try:
             await self._call(
@@ -162,7 +171,7 @@ class DynamoDBLedger:
                 raise
         try:
             with anyio.fail_after(timeout):
-                while (await self._call("describe_table"))["Table"]["TableStatus"] != "ACTIVE":  # noqa: ASYNC110 AWS tells nobody
+                while (await self._call("describe_table"))["Table"]["TableStatus"] != "ACTIVE":  # noqa: ASYNC110 AWS sends no notification
                     await anyio.sleep(0.5)
         except TimeoutError as error:
             raise LedgerError(f"the ledger's table {self._table} isn't ACTIVE after {timeout:g} s") from error
@@ -174,67 +183,67 @@ class DynamoDBLedger:
             if code_of(error.__cause__) != _INVALID:  # it is enabled already
                 raise
 
-    async def claim(self, wish: Entry, *, now: float, skew: float) -> Claimed:
+    async def claim(self, intent: Entry, *, now: float, skew: float) -> Claimed:
         """Claim a job; see `Ledger`."""
         left: LedgerError | None = None
-        for _ in range(_RACES):
+        for _ in range(_MAX_RACES):
             try:
-                claimed = await self._claim_once(wish, now, skew)
-            except EntryError as error:  # half of an item may be whole a moment later
+                claimed = await self._claim_once(intent, now, skew)
+            except EntryError as error:  # moto may show an item that is written in part
                 left = error
                 continue
             if claimed is not None:
                 return claimed
-        raise left or LedgerError(f"{self._name} refuses an intent and doesn't say what stands there")
+        raise left or LedgerError(f"{self._name} refuses an intent and doesn't return the item that is there")
 
-    async def _claim_once(self, wish: Entry, now: float, skew: float) -> Claimed | None:
-        """Write the intent if the condition is met, else judge what stands there; None if that was a lost race."""
-        values = {":ended": _number(now - skew), ":oldest": _number(now - REMEMBERED)}
+    async def _claim_once(self, intent: Entry, now: float, skew: float) -> Claimed | None:
+        """Write the intent if its condition is met, else decide by the item that is there; None if a race was lost."""
+        values = {":ended": _number(now - skew), ":oldest": _number(now - LOOKUP_LIMIT)}
         try:
-            return await self._take(wish, _TAKE, f"{_FREE} OR {_LEFT}", values)
+            return await self._write_intent(intent, _CLAIM, f"{_IS_NEW} OR {_LEASE_ENDED}", values)
         except ClientError as error:
-            standing = error.response.get("Item")
-        if not standing:
+            existing = error.response.get("Item")
+        if not existing:
             return None
-        entry = self._read(standing, wish.key)
+        entry = self._read(existing, intent.key)
         if is_too_old(entry, now):
-            return await self._replace(entry, wish, now)
-        claimed = judge(entry, wish, now, skew)
-        # Its own holder: the answer to our first try was lost. Else a grant is a race that was lost: ask again.
-        return None if claimed.verdict is Verdict.GRANTED and entry.holder != wish.holder else claimed
+            return await self._replace(entry, intent, now)
+        claimed = decide_claim(entry, intent, now, skew)
+        # Its own holder: the answer to our first try was lost. Any other grant means that a race was lost: ask again.
+        return None if claimed.outcome is ClaimOutcome.GRANTED and entry.holder != intent.holder else claimed
 
-    async def _replace(self, old: Entry, wish: Entry, now: float) -> Claimed | None:
-        """Write the intent over an item that is too old to count."""
-        values = {":old": {"S": old.holder}, ":forgotten": _number(now - KEPT)}
+    async def _replace(self, old: Entry, intent: Entry, now: float) -> Claimed | None:
+        """Write the intent over an item that is too old."""
+        values = {":old": {"S": old.holder}, ":too_old": _number(now - RETENTION)}
         try:
-            return await self._take(wish, _REPLACE, "#begun < :forgotten AND #holder = :old", values)
+            return await self._write_intent(intent, _REPLACE, "#begun < :too_old AND #holder = :old", values)
         except ClientError:
             return None
 
-    async def _take(self, wish: Entry, update: str, condition: str, values: dict[str, Any]) -> Claimed:
-        names = {**_NAMES, "#key": "key", "#where": "instances", "#expires": "expires"}
+    async def _write_intent(self, intent: Entry, update: str, condition: str, values: dict[str, Any]) -> Claimed:
+        names = {**_NAMES, "#key": "key", "#expires": "expires"}
         answer = await self._write(
             "update_item",
-            wish.key,
+            intent.key,
             UpdateExpression=update,
             ConditionExpression=condition,
             ExpressionAttributeNames={name: held for name, held in names.items() if name in update + condition},
             ExpressionAttributeValues={
-                ":holder": {"S": wish.holder},
-                ":lease": _number(wish.lease),
-                ":begun": _number(wish.begun),
-                ":print": {"S": wish.fingerprint},
-                ":where": {"S": to_row(wish)["instances"]},
-                ":expires": {"N": str(int(wish.begun + KEPT))},
+                ":holder": {"S": intent.holder},
+                ":lease": _number(intent.lease),
+                ":begun": _number(intent.begun),
+                ":print": {"S": intent.fingerprint},
+                ":where": {"S": to_row(intent)["instances"]},
+                ":expires": {"N": str(int(intent.begun + RETENTION))},
                 **values,
             },
             ReturnValues="ALL_NEW",
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
         try:
-            return Claimed(Verdict.GRANTED, self._read(answer.get("Attributes"), wish.key))
+            return Claimed(ClaimOutcome.GRANTED, self._read(answer.get("Attributes"), intent.key))
         except EntryError as error:
-            raise LedgerError(f"{self._name} wrote an intent and answered with something else") from error
+            raise LedgerError(f"{self._name} wrote an intent and answered with another item") from error
 
     def _read(self, item: Any, key: str) -> Entry:
         try:
@@ -262,8 +271,8 @@ class DynamoDBLedger:
             )
         except ClientError:
             return False
-        if not answer.get("Attributes"):  # which a write that was done says, and another service's 200 doesn't
-            raise LedgerError(f"{self._name}: {method} was answered, and not by DynamoDB")
+        if not answer.get("Attributes"):  # DynamoDB returns them with each write; another service's 200 has none
+            raise LedgerError(f"{self._name}: {method} was not answered by DynamoDB")
         return True
 
     async def renew(self, key: str, holder: str, *, until: float) -> bool:
@@ -277,8 +286,19 @@ class DynamoDBLedger:
             UpdateExpression="SET #lease = :lease",
         )
 
+    async def record_instances(self, key: str, holder: str, instances: tuple[str, ...]) -> bool:
+        """Write where a job is sent; see `Ledger`."""
+        return await self._held(
+            "update_item",
+            key,
+            holder,
+            names=("#where",),
+            values={":where": {"S": json.dumps(instances)}},
+            UpdateExpression="SET #where = :where",
+        )
+
     async def settle(self, key: str, holder: str, arns: tuple[str, ...]) -> bool:
-        """Write what was started; see `Ledger`."""
+        """Write which tasks were started; see `Ledger`."""
         return await self._held(
             "update_item",
             key,
@@ -289,21 +309,28 @@ class DynamoDBLedger:
         )
 
     async def release(self, key: str, holder: str) -> bool:
-        """Take an intent back; see `Ledger`."""
+        """Delete an intent; see `Ledger`."""
         return await self._held("delete_item", key, holder)
 
     def __repr__(self) -> str:
         return f"<aioecs.worker.DynamoDBLedger {self._table}, {'open' if self._opened else 'closed'}>"
 
 
-_NAMES = {"#holder": "holder", "#lease": "lease", "#begun": "begun", "#print": "fingerprint", "#arns": "arns"}
+_NAMES = {
+    "#holder": "holder",
+    "#lease": "lease",
+    "#begun": "begun",
+    "#print": "fingerprint",
+    "#where": "instances",
+    "#arns": "arns",
+}
 
 
 def _number(seconds: float) -> dict[str, str]:
-    """Write a time so that it comes back the same, to the last bit: it is compared."""
+    """Write a time so that it is read back the same, to the last bit: it is compared."""
     return {"N": repr(float(seconds))}
 
 
 def _plain(held: Any) -> Any:
-    """Read an attribute that may be of any type; what is neither text nor a number is none of ours."""
+    """Return a text or a number; an attribute of another type, which aioecs doesn't write, is returned as it is."""
     return held.get("S", held.get("N", held)) if isinstance(held, dict) else held

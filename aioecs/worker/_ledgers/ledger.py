@@ -1,4 +1,4 @@
-"""The ledger: where an intent is written before a start, and what came of it after; and the one in memory."""
+"""The interface of a ledger, its errors, and the ledger in memory."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from aioecs.errors import ECSError
-from aioecs.worker._ledgers.claims import Book, Claimed, Entry
+from aioecs.worker._ledgers.claims import Claimed, Entry, JobEntries
 
 
 class LedgerError(ECSError):
-    """The ledger could not be reached, or refused; `__cause__` is what its library raised. Nothing is started so."""
+    """The ledger could not be reached, or refused; `__cause__` is what its library raised. Nothing starts then."""
 
-    retry_safe = True
+    retry_safe: bool | None = True
     permanent = False
-    """Whether only a change of settings can mend it: no credentials, or no permission. A worker ends with it."""
+    """Whether only a change of settings helps: no credentials, or no permission. A worker ends with such an error."""
 
 
 class EntryError(LedgerError):
-    """The ledger is well and can't hold this one job, or can't read what stands there; the message names the row.
+    """The ledger works, and can't hold this one job or read its row; the message names the row.
 
     A worker leaves the message to the queue's redrive policy, and goes on with others.
     """
 
 
 class Ledger(Protocol):
-    """What makes a job start once across redelivery, crashes and machines.
+    """A table of jobs that makes each start once across redelivery, crashes and machines.
 
-    Every method happens as a whole or not at all, and doing it again after a lost answer changes nothing. An async
+    Every method takes effect as a whole or not at all, and repeating it after a lost answer changes nothing. An async
     context manager, which a worker enters while it runs. Times are epoch seconds. A cancelled `claim` may have
     written its intent, which then ends with its lease.
 
-    All raise LedgerError when the ledger can't be reached, and EntryError where the fault is that of the one job.
+    All methods raise LedgerError when the ledger can't be reached, and EntryError where this one job is the cause.
     """
 
     async def __aenter__(self) -> Self:
@@ -44,31 +44,38 @@ class Ledger(Protocol):
         """Close it."""
         ...
 
-    async def claim(self, wish: Entry, *, now: float, skew: float) -> Claimed:
-        """Write the intent `wish` if the job is free, and say what stands there; `judge` decides."""
+    async def claim(self, intent: Entry, *, now: float, skew: float) -> Claimed:
+        """Write the intent if the job is free, and return the entry that is there now."""
         ...
 
     async def renew(self, key: str, holder: str, *, until: float) -> bool:
-        """Prolong the holder's lease; False if the job is not its any more."""
+        """Prolong the holder's lease; False if the job is another worker's by now."""
+        ...
+
+    async def record_instances(self, key: str, holder: str, instances: tuple[str, ...]) -> bool:
+        """Write where a job is about to be sent; False if it is another worker's by now.
+
+        It is called only for jobs that the worker places.
+        """
         ...
 
     async def settle(self, key: str, holder: str, arns: tuple[str, ...]) -> bool:
-        """Write what was started, for good; False if the job is not the holder's any more."""
+        """Write which tasks were started, for good; False if the job is another worker's by now."""
         ...
 
     async def release(self, key: str, holder: str) -> bool:
-        """Take an intent back of which nothing was started; False if the job is not the holder's any more."""
+        """Delete an intent by which nothing was started; False if the job is another worker's by now."""
         ...
 
 
 class MemoryLedger:
-    """A ledger in memory: it holds within one process, and forgets with it.
+    """A ledger in memory, for one process: its entries end with the process.
 
-    Across processes and crashes there is then only what the idempotency key finds in ECS.
+    Across processes and crashes only the idempotency key in ECS is left.
     """
 
     def __init__(self) -> None:
-        self._book = Book()
+        self._jobs = JobEntries()
 
     async def __aenter__(self) -> Self:
         return self
@@ -78,26 +85,30 @@ class MemoryLedger:
     ) -> None:
         return None
 
-    async def claim(self, wish: Entry, *, now: float, skew: float) -> Claimed:
+    async def claim(self, intent: Entry, *, now: float, skew: float) -> Claimed:
         """Claim a job; see `Ledger`."""
-        return self._book.claim(wish, now, skew)
+        return self._jobs.claim(intent, now, skew)
 
     async def renew(self, key: str, holder: str, *, until: float) -> bool:
         """Prolong a lease; see `Ledger`."""
-        return self._book.renew(key, holder, until)
+        return self._jobs.renew(key, holder, until)
+
+    async def record_instances(self, key: str, holder: str, instances: tuple[str, ...]) -> bool:
+        """Write where a job is sent; see `Ledger`."""
+        return self._jobs.record_instances(key, holder, instances)
 
     async def settle(self, key: str, holder: str, arns: tuple[str, ...]) -> bool:
-        """Write what was started; see `Ledger`."""
-        return self._book.settle(key, holder, arns)
+        """Write which tasks were started; see `Ledger`."""
+        return self._jobs.settle(key, holder, arns)
 
     async def release(self, key: str, holder: str) -> bool:
-        """Take an intent back; see `Ledger`."""
-        return self._book.release(key, holder)
+        """Delete an intent; see `Ledger`."""
+        return self._jobs.release(key, holder)
 
     def __repr__(self) -> str:
-        return f"<aioecs.worker.MemoryLedger, {len(self._book.entries)} jobs>"
+        return f"<aioecs.worker.MemoryLedger, {len(self._jobs.entries)} jobs>"
 
 
 def unreadable(ledger: str, key: str, why: object) -> EntryError:
-    """Return the error of a row that no ledger of aioecs wrote, or wrote in half."""
+    """Return the error of a row that aioecs did not write, or wrote in part."""
     return EntryError(f"{ledger} has something else under the key {key[:100]!r}: {why}")

@@ -1,1 +1,1 @@
-"""The queue: its messages, their order, and what is sent to it."""
+"""The queue: its messages, their order, and the requests that are sent to it."""

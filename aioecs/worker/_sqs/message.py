@@ -1,4 +1,4 @@
-"""A message of a queue, as a worker or a Lambda gets it."""
+"""A message of a queue, as a worker or a Lambda receives it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Message:
     attributes: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False)
     """Its message attributes, those of the types String and Number."""
     system: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False)
-    """What SQS itself says of it, by SQS's names: `SentTimestamp`, `MessageGroupId`, `SequenceNumber` …"""
+    """The attributes that SQS itself gives it, by SQS's names: `SentTimestamp`, `MessageGroupId`, `SequenceNumber` …"""
     receives: int = 1
     """How often it was received, this time included, as far as SQS knows."""
     receipt: str = attrs.field(default="", repr=False)
-    """What this receive of it is deleted by."""
+    """The receipt handle of this receive."""
 
     @property
     def group_id(self) -> str | None:
@@ -32,15 +32,15 @@ class Message:
 
     @property
     def deduplication_id(self) -> str | None:
-        """By what a FIFO queue tells that it was sent twice; None on a standard queue."""
+        """How a FIFO queue recognizes that it was sent twice; None on a standard queue."""
         return self.system.get("MessageDeduplicationId")
 
 
 def from_queue(found: Mapping[str, Any]) -> Message:
-    """Read one of what ReceiveMessage answered.
+    """Read a message of ReceiveMessage's answer.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is no message.
     """
     if not isinstance(found.get("ReceiptHandle"), str):
         raise ValueError("it has no receipt handle")
@@ -48,10 +48,10 @@ def from_queue(found: Mapping[str, Any]) -> Message:
 
 
 def from_event(record: Mapping[str, Any]) -> Message:
-    """Read one of the records that a Lambda is called with: the same, in another case.
+    """Read a record of a Lambda's event: the same members, spelled in another case.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is no message.
     """
     names = ("messageId", "body", "messageAttributes", "attributes", "stringValue", "receiptHandle")
     return _read(record, names)
@@ -61,17 +61,17 @@ def _read(found: Mapping[str, Any], names: tuple[str, str, str, str, str, str]) 
     message_id, body, attributes, system, value, receipt = names
     if not isinstance(found.get(message_id), str):
         raise ValueError("it has no id")
-    said = found.get(body) or ""
-    if not isinstance(said, str):
+    text = found.get(body) or ""
+    if not isinstance(text, str):
         raise ValueError("its body is no text")
-    told = {name: held for name, held in _members(found.get(system)).items() if isinstance(held, str)}
-    receives = told.get("ApproximateReceiveCount", "1")
-    texts = {name: _members(each).get(value) for name, each in _members(found.get(attributes)).items()}
+    own = {name: held for name, held in _members(found.get(system)).items() if isinstance(held, str)}
+    receives = own.get("ApproximateReceiveCount", "1")
+    values = {name: _members(each).get(value) for name, each in _members(found.get(attributes)).items()}
     return Message(
         id=found[message_id],
-        body=said,
-        attributes={name: text for name, text in texts.items() if isinstance(text, str) and text},
-        system=told,
+        body=text,
+        attributes={name: held for name, held in values.items() if isinstance(held, str) and held},
+        system=own,
         receives=int(receives) if receives.isdecimal() and len(receives) < 10 else 1,
         receipt=handle if isinstance(handle := found.get(receipt), str) else "",
     )

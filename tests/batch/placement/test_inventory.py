@@ -95,15 +95,15 @@ def names(instances: list[ContainerInstance]) -> set[str]:
 
 async def ask(*askers: Coroutine[Any, Any, T]) -> list[asyncio.Task[T]]:
     """Begin to ask, all at the same time."""
-    asked = [asyncio.create_task(asker) for asker in askers]
+    asked = [asyncio.create_task(caller) for caller in askers]
     await asyncio.sleep(0)
     return asked
 
 
-def cancel_at_the_end_of_the_load(core: Core, asker: asyncio.Task[Any]) -> None:
+def cancel_at_the_end_of_the_load(core: Core, caller: asyncio.Task[Any]) -> None:
     """Cancel who asked in the same round of the loop in which the load ends."""
     (under_way,) = core.background_tasks._tasks
-    under_way.add_done_callback(lambda _: asker.cancel())
+    under_way.add_done_callback(lambda _: caller.cancel())
 
 
 # Filters -------------------------------------------------------------------------------------------------------------
@@ -324,7 +324,7 @@ async def test_a_cancel_after_the_end_cuts_nothing(core: Core, gate: Gate) -> No
     assert len((await inventory.current()).capacities) == 3
 
 
-async def test_an_error_is_told_to_all_who_asked(local: LocalECS, core: Core, gate: Gate) -> None:
+async def test_an_error_reaches_all_callers(local: LocalECS, core: Core, gate: Gate) -> None:
     """The snapshot stays as it was, and who asks next tries again."""
     inventory = Inventory(core, None)
     await inventory.current()
@@ -368,7 +368,7 @@ async def test_an_error_that_nobody_waits_for_is_no_noise(local: LocalECS, core:
 
 
 async def test_the_end_of_the_client_ends_the_load(core: Core, gate: Gate) -> None:
-    """Who waits for it hears of it, and is not cancelled."""
+    """A caller that waits for it gets the error, and is not cancelled."""
     inventory = Inventory(core, None)
     await gate.shut()
     (only,) = await ask(inventory.current())

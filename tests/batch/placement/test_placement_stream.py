@@ -87,21 +87,21 @@ def reasons(starts: tuple[StartResult, ...] | list[StartResult]) -> dict[str, in
 
 
 def adds_up(report: aioecs.BatchReport, count: int) -> bool:
-    """Tell whether each start is told once, and the counts agree."""
-    told = report.statistics
-    counts = {outcome.value: getattr(told, outcome.value) for outcome in Outcome}
+    """Return whether each start is reported once, and the counts agree."""
+    reported = report.statistics
+    counts = {outcome.value: getattr(reported, outcome.value) for outcome in Outcome}
     counted = {outcome: number for outcome, number in counts.items() if number}
-    return len(report.starts) == told.requested == count and counted == came_to(report.starts)
+    return len(report.starts) == reported.requested == count and counted == came_to(report.starts)
 
 
 def fill(local: LocalECS, *instances: str, cpu: int = 4096) -> None:
-    """Let others take the room of some instances."""
+    """Let others take the capacity of some instances."""
     local.engine.add_task_definition("other", cpu=cpu, memory=1)
     for instance in instances:
         local.engine.call("StartTask", {"taskDefinition": "other", "containerInstances": [instance]})
 
 
-def before_the_first(client: aioecs.Client, act: Callable[[], object]) -> None:
+def before_the_first(client: aioecs.Client, action: Callable[[], object]) -> None:
     """Act when the inventory has been taken and nothing was sent yet; what comes of an attempt is the answer."""
     port: Any = client._core().transport
     done: list[bool] = []
@@ -117,7 +117,7 @@ def before_the_first(client: aioecs.Client, act: Callable[[], object]) -> None:
         async def attempt(self, operation: Any, request: Any, sent_marker: Any) -> Any:
             if operation.name == "StartTask" and not done:
                 done.append(True)
-                if isinstance(what := act(), NotSent):
+                if isinstance(what := action(), NotSent):
                     return what
             return await port.attempt(operation, request, sent_marker)
 
@@ -153,12 +153,12 @@ async def test_spread_over_those_that_can_take_them() -> None:
         assert not any(call.failures for call in local.truth.calls("StartTask"))
 
 
-async def test_ten_thousand_need_one_look() -> None:
+async def test_ten_thousand_need_one_refresh() -> None:
     """Each is debited locally: on 200 hosts the inventory is listed and described once."""
     async with LocalECS(instances=200, cpu=600) as local, client_of(local) as client:
         async with client.batch(window=0.05) as batch:  # full calls, however slowly they are drawn
-            told = await placing_all(batch, 10_000)
-        assert came_to(told) == {"started": 10_000}
+            reported = await placement_all(batch, 10_000)
+        assert came_to(reported) == {"started": 10_000}
         assert batch.statistics().requested == 10_000
         assert set(spread_of(local).values()) == {50}
         reads = {name: count for name, count in local.truth.requests.items() if name != "StartTask"}
@@ -198,7 +198,7 @@ async def test_distinct(local: LocalECS, client: aioecs.Client) -> None:
 
 
 async def test_member_of_is_evaluated_by_ecs(local: LocalECS, client: aioecs.Client) -> None:
-    """Only on those that it lists; where it lists none, none has room."""
+    """Only on those that it lists; where it lists none, none has capacity."""
     red = local.engine.add_instances(2, attributes={"colour": "red"})
     report = await client.place_tasks(DEMO, count=4, constraints=[MemberOf("attribute:colour == red")])
     assert spread_of(local) == dict.fromkeys(red, 2)
@@ -221,8 +221,8 @@ async def test_only_these(local: LocalECS, client: aioecs.Client) -> None:
 # Refused, and moved --------------------------------------------------------------------------------------------------
 
 
-async def test_others_took_the_room(local: LocalECS, client: aioecs.Client) -> None:
-    """RESOURCE:* sends a start elsewhere while there is an elsewhere, and then it is refused in ECS's words."""
+async def test_others_took_the_capacity(local: LocalECS, client: aioecs.Client) -> None:
+    """RESOURCE:* sends a start elsewhere while there is an elsewhere, and then it is refused as ECS names it."""
     first, second, third = local.instance_arns
     before_the_first(client, lambda: fill(local, first, second))
     report = await client.place_tasks(DEMO, count=9)
@@ -285,20 +285,20 @@ def answers_with(local: LocalECS, reason: str, instances: set[str]) -> None:
         if operation != "StartTask":
             return answer(operation, request, **more)
         named = request["containerInstances"]
-        rest = {**request, "containerInstances": [each for each in named if each not in instances]}
-        if len(rest["containerInstances"]) == len(named):
+        others = {**request, "containerInstances": [each for each in named if each not in instances]}
+        if len(others["containerInstances"]) == len(named):
             return answer(operation, request, **more)
         failures = [{"arn": each, "reason": reason} for each in named if each in instances]
-        if not rest["containerInstances"]:
+        if not others["containerInstances"]:
             number = engine._account.history.call_arrived(operation, request, 0.0, None)
             return attrs.evolve(answer("ListClusters", {}), body={"tasks": [], "failures": failures}, call=number)
-        told = answer(operation, rest, **more)
-        return attrs.evolve(told, body={**told.body, "failures": [*told.body["failures"], *failures]})
+        reported = answer(operation, others, **more)
+        return attrs.evolve(reported, body={**reported.body, "failures": [*reported.body["failures"], *failures]})
 
     engine.answer = refusing  # type: ignore[method-assign]
 
 
-async def test_a_start_in_doubt_is_never_moved(local: LocalECS, client: aioecs.Client) -> None:
+async def test_an_ambiguous_start_is_never_moved(local: LocalECS, client: aioecs.Client) -> None:
     """It may run where it was sent: it stays UNKNOWN, and nothing is sent for it again."""
     local.faults.add(Fault("reset", when="after"))
     local.engine.denied.add("ListTasks")
@@ -314,14 +314,14 @@ async def test_a_pinned_start_is_never_moved(local: LocalECS, client: aioecs.Cli
     fill(local, full)
     async with client.batch() as batch:
         placed, pinned = await asyncio.gather(
-            placing_all(batch, 6), session_of(batch).report([DEMO.replace(container_instances=[full])])
+            placement_all(batch, 6), session_of(batch).report([DEMO.replace(container_instances=[full])])
         )
     assert came_to(placed) == {"started": 6}
     assert [(start.outcome, start.container_instance) for start in pinned.starts] == [(Outcome.REFUSED, full)]
     assert full not in {start.container_instance for start in placed}
 
 
-async def placing_all(batch: aioecs.Batch, count: int, *args: Any, **more: Any) -> list[StartResult]:
+async def placement_all(batch: aioecs.Batch, count: int, *args: Any, **more: Any) -> list[StartResult]:
     """Place so many, and return all."""
     return [start async for start in batch.place_tasks(DEMO, *args, count=count, **more)]
 
@@ -330,26 +330,26 @@ async def placing_all(batch: aioecs.Batch, count: int, *args: Any, **more: Any) 
 
 
 def one_place(count: int = 1) -> LocalECS:
-    """Make a local ECS of one instance with room for so many tasks."""
+    """Make a local ECS of one instance with capacity for so many tasks."""
     return LocalECS(instances=1, cpu=10 * count)
 
 
-async def test_waiting_for_room() -> None:
+async def test_waiting_for_capacity() -> None:
     """What finds none waits until tasks have ended, or instances have come."""
     async with one_place(2) as local, client_of(local) as client, client.batch() as batch:
-        told: list[StartResult] = []
+        reported: list[StartResult] = []
         async for start in batch.place_tasks(DEMO, count=7, wait_for_capacity=600):
-            told.append(start)
-            if len(told) in (2, 4):
+            reported.append(start)
+            if len(reported) in (2, 4):
                 for task in local.truth.running():
                     local.engine.end_task(task.arn)
-            elif len(told) == 6:
+            elif len(reported) == 6:
                 local.engine.add_instances(1)
-        assert came_to(told) == {"started": 7}
+        assert came_to(reported) == {"started": 7}
         assert batch.statistics().requested == 7
 
 
-async def test_the_wait_for_room_has_an_end() -> None:
+async def test_the_wait_for_capacity_has_an_end() -> None:
     """It is looked for again and again, and what found none is refused."""
     async with one_place() as local, client_of(local) as client:
         report = await client.place_tasks(DEMO, count=3, wait_for_capacity=0.1)
@@ -358,8 +358,8 @@ async def test_the_wait_for_room_has_an_end() -> None:
         assert local.truth.requests[LISTS] >= 2
 
 
-async def test_room_that_is_none_is_not_tried_without_rest() -> None:
-    """What ECS refuses for a reason that the inventory never shows is tried again only after a rest."""
+async def test_a_full_host_is_not_tried_without_a_pause() -> None:
+    """A start that ECS refuses for a reason that the inventory never shows is retried only after a pause."""
     async with LocalECS() as local, client_of(local) as client:
         answers_with(local, "RESOURCE:ENI", set(local.instance_arns))
         report = await client.place_tasks(DEMO, count=6, wait_for_capacity=0.1)
@@ -368,21 +368,21 @@ async def test_room_that_is_none_is_not_tried_without_rest() -> None:
         assert local.truth.requests[LISTS] <= 9  # 0.1 / 0.02, and those for surprise, at the end and at the beginning
 
 
-async def test_the_wait_begins_when_there_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_wait_begins_when_there_is_no_capacity(monkeypatch: pytest.MonkeyPatch) -> None:
     """A placement that takes long has its patience left at the end."""
     monkeypatch.setattr(placement_stream, "MIN_REFRESH_INTERVAL", 1e6)
     async with one_place() as local, client_of(local) as client, client.batch() as batch:
-        told: list[StartResult] = []
+        reported: list[StartResult] = []
         now = client._core().loop.time
         async for start in batch.place_tasks(DEMO, count=2, wait_for_capacity=0.05):
-            told.append(start)
-            if len(told) == 1:
+            reported.append(start)
+            if len(reported) == 1:
                 monkeypatch.setattr(client._core().loop, "time", lambda: now() + 3600)
                 local.engine.add_instances(1)
-        assert came_to(told) == {"started": 2}
+        assert came_to(reported) == {"started": 2}
 
 
-async def test_room_that_comes_back_needs_no_look() -> None:
+async def test_returned_capacity_needs_no_refresh() -> None:
     """A start that was never sent leaves its place to one that waits."""
     async with one_place(2) as local, client_of(local, retries=aioecs.Retries(max_attempts=1)) as client:
         before_the_first(client, lambda: NotSent(ConnectionFailed("no route")))
@@ -393,7 +393,7 @@ async def test_room_that_comes_back_needs_no_look() -> None:
 
 
 async def test_what_was_seen_long_ago_is_seen_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before a start is refused for want of room the inventory is renewed."""
+    """Before a start is refused for want of capacity the inventory is renewed."""
     monkeypatch.setattr(placement_stream, "MIN_REFRESH_INTERVAL", 5.0)
     async with one_place() as local, client_of(local) as client:
         before_the_first(client, lambda: local.engine.add_instances(1))
@@ -402,8 +402,8 @@ async def test_what_was_seen_long_ago_is_seen_again(monkeypatch: pytest.MonkeyPa
         assert local.truth.requests[LISTS] == 2
 
 
-async def test_a_look_that_fails_ends_no_placement() -> None:
-    """What has started is told all the same, and the rest with what is known of it: ECS's refusal, or the error."""
+async def test_a_failed_refresh_ends_no_placement() -> None:
+    """Started tasks are reported all the same, and the others with what is known: ECS's refusal, or the error."""
     async with LocalECS(instances=2, cpu=30) as local, client_of(local) as client:
 
         def surprise() -> None:
@@ -418,8 +418,8 @@ async def test_a_look_that_fails_ends_no_placement() -> None:
         assert all(isinstance(start.error, AccessDeniedException) for start in report.not_sent)
 
 
-async def test_a_look_that_fails_is_followed_by_another() -> None:
-    """While there is time to wait for room, an ECS that is down for a moment is asked again."""
+async def test_a_failed_refresh_is_followed_by_another() -> None:
+    """While there is time to wait for capacity, an ECS that is down for a moment is asked again."""
     async with one_place() as local, client_of(local, retries=aioecs.Retries(max_attempts=1)) as client:
         broken = Fault("error", operation=LISTS, code="ServerException", skip=1, times=2)
         local.faults.add(broken)
@@ -429,7 +429,7 @@ async def test_a_look_that_fails_is_followed_by_another() -> None:
         assert local.truth.requests[LISTS] == 4
 
 
-async def test_a_look_that_can_not_go_well_is_the_last() -> None:
+async def test_a_refresh_that_can_not_succeed_is_the_last() -> None:
     """A permission that is gone does not come back by waiting."""
     async with one_place() as local, client_of(local) as client:
         before_the_first(client, lambda: local.engine.denied.add(LISTS))
@@ -446,40 +446,40 @@ def lies_about(local: LocalECS, *instances: str) -> None:
     answer = engine.answer
 
     def lying(operation: str, request: dict[str, Any], **more: Any) -> Any:
-        told = answer(operation, request, **more)
-        if operation != "StartTask" or told.error is not None:
-            return told
-        hidden = [task["containerInstanceArn"] for task in told.body["tasks"]]
+        reported = answer(operation, request, **more)
+        if operation != "StartTask" or reported.error is not None:
+            return reported
+        hidden = [task["containerInstanceArn"] for task in reported.body["tasks"]]
         failures = [{"arn": each, "reason": "RESOURCE:MEMORY"} for each in hidden if each in instances]
-        tasks = [task for task in told.body["tasks"] if task["containerInstanceArn"] not in instances]
-        return attrs.evolve(told, body={"tasks": tasks, "failures": [*told.body["failures"], *failures]})
+        tasks = [task for task in reported.body["tasks"] if task["containerInstanceArn"] not in instances]
+        return attrs.evolve(reported, body={"tasks": tasks, "failures": [*reported.body["failures"], *failures]})
 
     engine.answer = lying  # type: ignore[method-assign]
 
 
-class HeldDesk:
-    """Holds every look until `gate` is open."""
+class HeldReconciler:
+    """Holds every lookup until `gate` is open."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.come, self.gate = asyncio.Event(), asyncio.Event()
-        look = Reconciler.look
+        poll = Reconciler.look_up
 
         async def held(reconciler: Reconciler, ambiguous_call: AmbiguousCall, patience: float) -> LookupDone:
             self.come.set()
             await self.gate.wait()
-            return await look(reconciler, ambiguous_call, patience)
+            return await poll(reconciler, ambiguous_call, patience)
 
-        patch.setattr(Reconciler, "look", held)
+        patch.setattr(Reconciler, "look_up", held)
 
 
 @pytest.fixture
-def reconciler(monkeypatch: pytest.MonkeyPatch) -> HeldDesk:
-    """Hold the looks of all desks."""
-    return HeldDesk(monkeypatch)
+def reconciler(monkeypatch: pytest.MonkeyPatch) -> HeldReconciler:
+    """Hold the lookups of all reconcilers."""
+    return HeldReconciler(monkeypatch)
 
 
 async def test_a_refusal_is_confirmed_before_it_is_moved(local: LocalECS, client: aioecs.Client) -> None:
-    """The token is looked up; where nothing bears it, the start goes elsewhere."""
+    """The token is looked up; where no task has it, the start goes elsewhere."""
     full = local.instance_arns[0]
     before_the_first(client, lambda: fill(local, full))
     report = await client.place_tasks(DEMO, count=6, confirm_refusals=True)
@@ -495,7 +495,7 @@ async def test_a_refusal_is_confirmed_before_it_is_moved(local: LocalECS, client
 async def test_a_refused_start_that_runs_is_found(
     local: LocalECS, template: StartTaskRequest, settings: dict[str, Any]
 ) -> None:
-    """It is not moved, and its task is told: nothing runs twice."""
+    """It is not moved, and its task is reported: nothing runs twice."""
     liar = local.instance_arns[0]
     lies_about(local, liar)
     async with client_of(local, **settings) as client:
@@ -521,7 +521,7 @@ async def test_a_sibling_of_another_owner_is_not_taken_for_it() -> None:
     async with one_place(2) as local, client_of(local) as client:
         before_the_first(client, lambda: fill(local, *local.instance_arns, cpu=10))
         async with client.batch(window=0.05) as batch:
-            one, other = await asyncio.gather(*(placing_all(batch, 1, confirm_refusals=True) for _ in range(2)))
+            one, other = await asyncio.gather(*(placement_all(batch, 1, confirm_refusals=True) for _ in range(2)))
         assert local.truth.requests["StartTask"] == 2  # that of the other is one
         assert came_to([*one, *other]) == {"started": 1, "refused": 1}
 
@@ -554,7 +554,7 @@ async def test_a_stranger_of_that_mark_is_none(local: LocalECS, client: aioecs.C
 
 
 async def test_a_refusal_that_can_not_be_confirmed_stays_one(local: LocalECS, client: aioecs.Client) -> None:
-    """A look that tells nothing lets nothing be moved."""
+    """A lookup that proves nothing lets nothing be moved."""
     first = local.instance_arns[0]
     before_the_first(client, lambda: fill(local, first))
     local.engine.denied.add("ListTasks")
@@ -564,13 +564,13 @@ async def test_a_refusal_that_can_not_be_confirmed_stays_one(local: LocalECS, cl
     assert report.refused[0].container_instance == first
 
 
-async def test_a_look_that_is_cut(local: LocalECS, client: aioecs.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refresh_that_is_cut(local: LocalECS, client: aioecs.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """The end of the client's tasks leaves the start refused, and nobody waiting."""
 
     async def cut(*_: object) -> LookupDone:
         raise asyncio.CancelledError
 
-    monkeypatch.setattr(Reconciler, "look", cut)
+    monkeypatch.setattr(Reconciler, "look_up", cut)
     before_the_first(client, lambda: fill(local, *local.instance_arns))
     report = await client.place_tasks(DEMO, count=3, confirm_refusals=True)
     assert adds_up(report, 3)
@@ -582,25 +582,25 @@ async def test_a_look_that_is_cut(local: LocalECS, client: aioecs.Client, monkey
 
 @pytest.fixture
 async def fired(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
-    """Tell when a placement has heard that it is cancelled."""
-    heard = asyncio.Event()
+    """Notify when a placement has noticed that it is cancelled."""
+    received = asyncio.Event()
     fire = placement_stream.PlacementStream._on_scope_cancelled
 
-    def hear(stream: placement_stream.PlacementStream) -> None:
+    def receive(stream: placement_stream.PlacementStream) -> None:
         fire(stream)
-        heard.set()
+        received.set()
 
-    monkeypatch.setattr(placement_stream.PlacementStream, "_on_scope_cancelled", hear)
-    return heard
+    monkeypatch.setattr(placement_stream.PlacementStream, "_on_scope_cancelled", receive)
+    return received
 
 
-async def told_by(placing_: asyncio.Task[Any]) -> StartCancelled:
+async def reported_by(placement_: asyncio.Task[Any]) -> StartCancelled:
     """Return what a cancelled placement says, however it was cancelled."""
     with pytest.raises((StartCancelled, asyncio.CancelledError)) as cancelled:
-        await placing_
-    told = cancelled.value if isinstance(cancelled.value, StartCancelled) else cancelled.value.__cause__
-    assert isinstance(told, StartCancelled)
-    return told
+        await placement_
+    reported = cancelled.value if isinstance(cancelled.value, StartCancelled) else cancelled.value.__cause__
+    assert isinstance(reported, StartCancelled)
+    return reported
 
 
 @attrs.define
@@ -636,36 +636,36 @@ async def ways(request: pytest.FixtureRequest) -> Ways:
 
 
 def is_true(local: LocalECS, starts: tuple[StartResult, ...]) -> bool:
-    """Tell whether what is said of tasks is what is true of them."""
-    told = {
+    """Return whether what is said of tasks is what is true of them."""
+    reported = {
         outcome: {start.task.task_arn for start in starts if start.outcome is outcome and start.task is not None}
         for outcome in (Outcome.STARTED, Outcome.STOPPED)
     }
     tasks = [task for task in local.truth.tasks() if task.family != "other"]
-    return told == {
+    return reported == {
         Outcome.STARTED: {task.arn for task in tasks if task.live},
         Outcome.STOPPED: {task.arn for task in tasks if not task.live},
     }
 
 
-async def test_cancelled_while_placing(ways: Ways) -> None:
-    """All are told, those too that were never drawn; what runs is what is said to run."""
+async def test_cancelled_during_placement(ways: Ways) -> None:
+    """All are reported, those too that were never drawn; what runs is what is said to run."""
     async with LocalECS(instances=50, faults=[Fault("delay", when="after", seconds=0.01, times=None)]) as local:
         async with client_of(local, max_in_flight=4) as client:
-            placing_ = ways.begin(client, 4000)
+            placement_ = ways.begin(client, 4000)
             await until(lambda: len(local.truth.running()) >= 100)
             ways.cancel()
-            told = await told_by(placing_)
-            assert len(told.starts) == 4000
-            assert is_true(local, told.starts)
-            assert came_to(told.starts)["started"] >= 60
-            assert came_to(told.starts)["not_sent"] > 2000
-            assert "unknown" not in came_to(told.starts)
+            reported = await reported_by(placement_)
+            assert len(reported.starts) == 4000
+            assert is_true(local, reported.starts)
+            assert came_to(reported.starts)["started"] >= 60
+            assert came_to(reported.starts)["not_sent"] > 2000
+            assert "unknown" not in came_to(reported.starts)
         assert local.truth.duplicates() == []
 
 
 async def test_cancelled_before(local: LocalECS, client: aioecs.Client) -> None:
-    """With a token that has fired nothing is sent, and each start is told so."""
+    """With a token that has fired nothing is sent, and each start says so."""
     token = CancelToken()
     token.cancel("before")
     with pytest.raises(StartCancelled) as cancelled:
@@ -675,31 +675,31 @@ async def test_cancelled_before(local: LocalECS, client: aioecs.Client) -> None:
     assert not local.truth.tasks()
 
 
-async def test_cancelled_while_it_looks() -> None:
+async def test_cancelled_while_it_refreshes() -> None:
     """A read that hangs doesn't keep a cancelled caller: nothing was sent."""
     async with LocalECS(faults=[Fault("hang", operation=LISTS)]) as local, client_of(local) as client:
         token = CancelToken()
-        placing_ = asyncio.create_task(client.place_tasks(DEMO, token, count=3))
+        placement_ = asyncio.create_task(client.place_tasks(DEMO, token, count=3))
         await until(lambda: local.truth.requests[LISTS] > 0)
         token.cancel()
         await iterations(10)
         try:
-            assert placing_.done()
+            assert placement_.done()
         finally:
-            placing_.cancel()
-            await asyncio.wait({placing_})
+            placement_.cancel()
+            await asyncio.wait({placement_})
 
 
-async def test_cancelled_while_it_waits_for_room(ways: Ways) -> None:
-    """What waits was never sent, or was refused; both are told at once."""
+async def test_cancelled_while_it_waits_for_capacity(ways: Ways) -> None:
+    """A start that waits was never sent, or was refused; both are reported at once."""
     async with LocalECS(instances=2, cpu=10) as local, client_of(local) as client:
         before_the_first(client, lambda: fill(local, local.instance_arns[0], cpu=10))
-        placing_ = ways.begin(client, 4, wait_for_capacity=600)
+        placement_ = ways.begin(client, 4, wait_for_capacity=600)
         await until(lambda: local.truth.requests[LISTS] >= 3)
         ways.cancel()
-        told = await told_by(placing_)
-        assert came_to(told.starts) == {"started": 1, "refused": 1, "not_sent": 2}
-        assert is_true(local, told.starts)
+        reported = await reported_by(placement_)
+        assert came_to(reported.starts) == {"started": 1, "refused": 1, "not_sent": 2}
+        assert is_true(local, reported.starts)
         await until(lambda: not len(client._core().background_tasks))
 
 
@@ -707,17 +707,17 @@ async def test_cancelled_while_the_inventory_is_renewed(ways: Ways) -> None:
     """A read that hangs doesn't keep the caller, and nothing is sent after it."""
     async with one_place() as local, client_of(local) as client:
         local.faults.add(Fault("hang", operation=LISTS, skip=1))
-        placing_ = ways.begin(client, 2, wait_for_capacity=600)
+        placement_ = ways.begin(client, 2, wait_for_capacity=600)
         await until(lambda: local.truth.requests[LISTS] == 2)
         local.engine.add_instances(1)
         ways.cancel()
-        told = await told_by(placing_)
-        assert came_to(told.starts) == {"started": 1, "not_sent": 1}
+        reported = await reported_by(placement_)
+        assert came_to(reported.starts) == {"started": 1, "not_sent": 1}
         assert len(local.truth.tasks()) == 1
 
 
 async def test_cancelled_as_the_inventory_comes(monkeypatch: pytest.MonkeyPatch, fired: asyncio.Event) -> None:
-    """There is room again in the moment of the cancel: it is not taken."""
+    """There is capacity again in the moment of the cancel: it is not taken."""
     async with one_place() as local, client_of(local) as client:
         token = CancelToken()
         renewed = Inventory.renewed
@@ -736,12 +736,12 @@ async def test_cancelled_as_the_inventory_comes(monkeypatch: pytest.MonkeyPatch,
 
 
 async def test_cancelled_while_it_confirms(
-    ways: Ways, local: LocalECS, client: aioecs.Client, reconciler: HeldDesk, fired: asyncio.Event
+    ways: Ways, local: LocalECS, client: aioecs.Client, reconciler: HeldReconciler, fired: asyncio.Event
 ) -> None:
     """What is not found stays refused and goes nowhere else."""
     full = local.instance_arns[0]
     before_the_first(client, lambda: fill(local, full))
-    placing_ = ways.begin(client, 3, confirm_refusals=True)
+    placement_ = ways.begin(client, 3, confirm_refusals=True)
     await reconciler.come.wait()
     while len(local.truth.tasks()) < 2:  # the others may be in a call of their own, which must be over first
         await asyncio.sleep(0)
@@ -749,9 +749,9 @@ async def test_cancelled_while_it_confirms(
     ways.cancel()
     await fired.wait()
     reconciler.gate.set()
-    told = await told_by(placing_)
-    assert came_to(told.starts) == {"started": 2, "refused": 1}
-    assert {start.container_instance for start in told.starts if start.outcome is Outcome.REFUSED} == {full}
+    reported = await reported_by(placement_)
+    assert came_to(reported.starts) == {"started": 2, "refused": 1}
+    assert {start.container_instance for start in reported.starts if start.outcome is Outcome.REFUSED} == {full}
     assert local.truth.requests["StartTask"] == 2  # that of the others is one
 
 
@@ -762,56 +762,58 @@ async def test_cancelled_while_it_confirms(
 async def test_what_is_found_after_a_cancel(
     local: LocalECS,
     client: aioecs.Client,
-    reconciler: HeldDesk,
+    reconciler: HeldReconciler,
     fired: asyncio.Event,
     on_cancel: Any,
     denied: bool,
     outcome: str,
 ) -> None:
-    """A task that is found when nobody wants it any more is stopped if that is the policy, and told as it is."""
+    """A task that is found after its start was withdrawn is stopped if that is the policy, and reported as it is."""
     lies_about(local, *local.instance_arns)
     if denied:
         local.engine.denied.add("StopTask")
     token = CancelToken()
-    placing_ = asyncio.create_task(client.place_tasks(DEMO, token, count=2, confirm_refusals=True, on_cancel=on_cancel))
+    placement_ = asyncio.create_task(
+        client.place_tasks(DEMO, token, count=2, confirm_refusals=True, on_cancel=on_cancel)
+    )
     await reconciler.come.wait()
     token.cancel()
     await fired.wait()
     reconciler.gate.set()
-    told = await told_by(placing_)
-    assert came_to(told.starts) == {outcome: 2}
-    assert is_true(local, told.starts)
+    reported = await reported_by(placement_)
+    assert came_to(reported.starts) == {outcome: 2}
+    assert is_true(local, reported.starts)
 
 
-async def test_a_caller_that_waits_no_longer(local: LocalECS, reconciler: HeldDesk) -> None:
-    """It is told what ECS said; what the look shows in the end is reported, once, and not moved."""
+async def test_a_caller_that_waits_no_longer(local: LocalECS, reconciler: HeldReconciler) -> None:
+    """It gets what ECS said; what the lookup shows in the end is reported, once, and not moved."""
     lies_about(local, local.instance_arns[0])
     before = [local.instance_arns[1]]
-    heard: list[StartResult] = []
+    received: list[StartResult] = []
 
-    def hear(starts: tuple[StartResult, ...], _: str | None) -> None:
-        heard.extend(starts)
+    def receive(starts: tuple[StartResult, ...], _: str | None) -> None:
+        received.extend(starts)
 
     settings: dict[str, Any] = {
         "timeouts": aioecs.Timeouts(settle=0.01),
-        "on_settled": hear,
+        "on_settled": receive,
         "on_cancel": "keep",
     }
     async with client_of(local, **settings) as client:
         before_the_first(client, lambda: fill(local, *before))
         token = CancelToken()
-        placing_ = asyncio.create_task(client.place_tasks(DEMO, token, count=3, confirm_refusals=True))
+        placement_ = asyncio.create_task(client.place_tasks(DEMO, token, count=3, confirm_refusals=True))
         await reconciler.come.wait()
         token.cancel()
-        told = await told_by(placing_)
-        assert came_to(told.starts) == {"started": 1, "refused": 2}
+        reports = await reported_by(placement_)
+        assert came_to(reports.starts) == {"started": 1, "refused": 2}
         reconciler.gate.set()
-        await until(lambda: len(heard) == 2)
-    assert came_to(heard) == {"started": 1, "refused": 1}
+        await until(lambda: len(received) == 2)
+    assert came_to(received) == {"started": 1, "refused": 1}
     assert local.truth.requests["StartTask"] == 2  # that of the others is one
 
 
-async def test_left_early_while_it_confirms(local: LocalECS, client: aioecs.Client, reconciler: HeldDesk) -> None:
+async def test_left_early_while_it_confirms(local: LocalECS, client: aioecs.Client, reconciler: HeldReconciler) -> None:
     """Nothing more is placed for a caller that has gone, and the counts still add up."""
     before_the_first(client, lambda: fill(local, local.instance_arns[0]))
     async with client.batch() as batch:
@@ -831,7 +833,7 @@ async def test_left_early_while_it_confirms(local: LocalECS, client: aioecs.Clie
     assert len(local.truth.running()) == 2  # that of the others is one
 
 
-async def test_left_early_while_some_wait_for_room() -> None:
+async def test_left_early_while_some_wait_for_capacity() -> None:
     """They were never sent, and are counted so."""
     async with one_place() as local, client_of(local) as client, client.batch() as batch:
         stream, drawn = await open_placement(
@@ -848,7 +850,7 @@ async def test_left_early_while_some_wait_for_room() -> None:
 
 @pytest.mark.parametrize("template", [DEMO.replace(container_instances=["i1"]), DEMO.replace(task_definition="none")])
 async def test_a_template_that_does_not_do(local: LocalECS, client: aioecs.Client, template: StartTaskRequest) -> None:
-    """It is refused as a whole, whichever door it comes through, and nothing is sent."""
+    """It is refused as a whole, by every method, and nothing is sent."""
     with pytest.raises(ECSError):
         await client.place_tasks(template, count=3)
     async with client.batch() as batch:
@@ -865,7 +867,7 @@ async def test_a_count_that_is_none(local: LocalECS, client: aioecs.Client, coun
     assert not local.truth.requests
 
 
-async def test_an_error_that_would_meet_what_waits_for_room() -> None:
+async def test_an_error_that_waiting_starts_would_meet() -> None:
     """It isn't placed any more, and says why."""
     async with one_place() as local, client_of(local) as client:
         local.engine.denied.add("StartTask")
@@ -876,7 +878,7 @@ async def test_an_error_that_would_meet_what_waits_for_room() -> None:
 
 
 async def test_an_error_that_would_meet_them_all(local: LocalECS) -> None:
-    """The rest is not sent, what found no room and what was never drawn among it, and says why."""
+    """The others are not sent, those without capacity and those never drawn among them, and say why."""
     async with one_place(100) as local, client_of(local, max_in_flight=1) as client:
         local.engine.denied.add("StartTask")
         report = await client.place_tasks(DEMO, count=3000)

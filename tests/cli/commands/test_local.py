@@ -106,10 +106,11 @@ def test_announcement() -> None:
     assert "2 container instances, task definition demo:1, Region eu-west-1" in text
     assert "AWS_ENDPOINT_URL_ECS=http://127.0.0.1:8080" in text
     assert (
-        "  aws ecs list-container-instances --cluster c --endpoint-url http://127.0.0.1:8080 --region eu-west-1\n"
+        "\naws ecs list-container-instances --cluster c --endpoint-url http://127.0.0.1:8080 --region eu-west-1\n"
         in text
     )
-    assert all(line.no_wrap for line in lines if line.plain.startswith("  "))
+    commands = [line for line in lines if line.plain.startswith(("export ", "aws ", "aioecs "))]
+    assert [line.no_wrap for line in commands] == [True] * 3  # to be copied as they are
 
 
 def test_one_instance() -> None:

@@ -120,7 +120,7 @@ def test_in_a_pipe() -> None:
 def test_when_the_reader_goes_away() -> None:
     """`| head -1`: no more is started, and the remaining results go to stderr, without a traceback."""
     with subprocess.Popen(
-        [*COMMAND, "start", "--local", "--count", "20000", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*COMMAND, "start", "--local", "--count", "6000", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["outcome"] == "started"
@@ -151,11 +151,13 @@ def slow(seconds: float) -> LocalECS:
 async def test_ctrl_c_in_a_terminal() -> None:
     """The line moves; Ctrl-C cancels, says so, and the summary is what is true."""
     async with slow(0.2) as local, starting(local, 100, "--count", "5000", "--concurrency", "4") as shown:
-        await shown.shows(r"\d+/5,000 \d+% ━+\S* +\d+/s, \d+s.*, paced at \d+ calls/s")
+        await shown.shows(r"\d+/5,000 \d+% ━+\S* +\d+ tasks/s, \d+s.*, at most \d+ calls/s")
         await shown.shows(r"[1-9]\d*/5,000")
         shown.press(CTRL_C)
         await shown.shows("interrupted: waiting for what is in flight; Ctrl-C again ends at once")
-        summary = await shown.shows(r"([\d,]+) started, ([\d,]+) stopped again, ([\d,]+) not sent of 5,000 tasks in ")
+        summary = await shown.shows(
+            r"([\d,]+) started, ([\d,]+) stopped after starting, ([\d,]+) not sent of 5,000 tasks in "
+        )
         assert await shown.status() == 130
         started, stopped, unsent = (int(number.replace(",", "")) for number in summary.groups())
         assert started == len(local.truth.running()) > 0

@@ -53,6 +53,16 @@ async def test_stopped(client: aioecs.Client, local: LocalECS, capsys: pytest.Ca
     assert {line.split()[0] for line in out.splitlines()} == {arn.rpartition("/")[2] for arn in some}
 
 
+async def test_what_has_stopped_already(
+    client: aioecs.Client, local: LocalECS, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is said to have stopped, and why; that is no failure."""
+    [arn] = await running(client, local, 1)
+    where = Access(endpoint_url=local.endpoint_url)
+    assert await stopping([arn], reason="enough").go(where) == await stopping([arn], reason="again").go(where) == 0
+    assert capsys.readouterr().out == f"{arn.rpartition('/')[2]}  stopped: enough\n" * 2
+
+
 async def test_all_that_have_something_in_common(client: aioecs.Client, local: LocalECS) -> None:
     """What runs with a mark is stopped, and nothing else; where nothing matches, that is an error."""
     (other,) = await running(client, local, 1)

@@ -116,7 +116,7 @@ async def test_in_full(client: aioecs.Client, local: LocalECS, capsys: pytest.Ca
     assert json.loads(capsys.readouterr().out)["task_arn"] == other
 
 
-def test_no_member_steers_the_terminal() -> None:
+def test_no_member_controls_the_terminal() -> None:
     """Whatever a name or a reason holds, and lists of words are one line."""
     assert [
         line.plain for line in members({"a": "x\x1b[2J", "b": {"c": ["d", "e"], "f": None}, "g": [{"h": 1, "i": 2}]})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.text import Text
 
+from aioecs.cli._display import columns
 from aioecs.cli._display.columns import Column, bar, lines
 
 COLUMNS = [
@@ -13,6 +14,20 @@ COLUMNS = [
     Column("NOTHING", ["", Text()], 1),
     Column("WIDE", ["日本", "x"], 2),
 ]
+
+
+def test_each_cell_is_measured_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table of many rows costs as much a row as a short one."""
+    measured: list[Text | str] = []
+    width = columns._width
+
+    def counted_width(cell: Text | str) -> int:
+        measured.append(cell)
+        return width(cell)
+
+    monkeypatch.setattr(columns, "_width", counted_width)
+    assert len(lines([Column("ID", ["x"] * 500), Column("B", ["y"] * 500, 1)], 80)) == 501
+    assert len(measured) < 10 * 1000
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_what_is_refused(output: OutputFormat | None, query: str | None, as_json
     assert "\n" not in str(refused.value)
 
 
-def test_text_cannot_steer_a_terminal() -> None:
+def test_text_cannot_control_a_terminal() -> None:
     """Nor break a line."""
     assert as_text(["a\nb", "\x1b[2J", True, 1.5]) == "a b\t [2J\tTrue\t1.5"
     assert Rendering(OutputFormat.TEXT).is_table is False

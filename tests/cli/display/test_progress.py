@@ -14,7 +14,7 @@ def test_progress_on_a_wide_terminal() -> None:
     (line,) = drawn(progress(report(4, start(Outcome.STARTED), refused("AGENT"), throttled=3), 100), 100)
     assert line.startswith("2/4 50% ")
     assert "━" in line
-    assert line.rstrip().endswith("1 started, 1 refused, 3 throttled, 0/s, 2s, 2s left")
+    assert line.rstrip().endswith("1 started, 1 refused, 3 throttled, 0 tasks/s, 2s, 2s left")
 
 
 @pytest.mark.parametrize("width", [20, 40, 60, 79, 80, 100, 200])
@@ -35,34 +35,34 @@ def test_progress_too_narrow_for_a_bar() -> None:
     assert "━" not in "".join(drawn(progress(report(10, start(Outcome.STARTED)), 30), 30))
 
 
-@pytest.mark.parametrize(("seconds", "rate"), [(0.0, "0/s"), (0.5, "2/s")])
-def test_progress_tells_the_rate(seconds: float, rate: str) -> None:
+@pytest.mark.parametrize(("seconds", "rate"), [(0.0, "0 tasks/s"), (0.5, "2 tasks/s")])
+def test_progress_shows_the_rate(seconds: float, rate: str) -> None:
     """The rate is of tasks started; before any time has passed it is nought."""
     (line,) = drawn(progress(report(10, start(Outcome.STARTED), seconds=seconds), 120), 120)
     assert f" {rate}" in line
 
 
 @pytest.mark.parametrize(
-    ("rate", "pace"),
-    [(40.0, "paced at 40 calls/s"), (1234.5, "paced at 1,234 calls/s"), (2.54, "paced at 2.5 calls/s")],
+    ("rate", "limit"),
+    [(40.0, "at most 40 calls/s"), (1234.5, "at most 1,234 calls/s"), (2.54, "at most 2.5 calls/s")],
 )
-def test_progress_tells_the_pace(rate: float, pace: str) -> None:
+def test_progress_shows_the_rate_limit(rate: float, limit: str) -> None:
     """What the rate_limit has learnt stands behind the counts."""
     (line,) = drawn(progress(report(10, start(Outcome.STARTED), rate=rate), 120), 120)
-    assert line.rstrip().endswith(f" 0/s, 2s, 18s left, {pace}")
+    assert line.rstrip().endswith(f" 0 tasks/s, 2s, 18s left, {limit}")
     assert "━" in line
 
 
 def test_progress_without_a_rate_limit() -> None:
     """Without a rate limit none is shown."""
-    assert "paced" not in "".join(drawn(progress(report(10, start(Outcome.STARTED)), 120), 120))
+    assert "at most" not in "".join(drawn(progress(report(10, start(Outcome.STARTED)), 120), 120))
 
 
-def test_the_pace_gives_way_to_the_bar() -> None:
-    """On 55 columns the bar stays, and the pace has a line of its own."""
+def test_the_rate_limit_gets_a_line_of_its_own() -> None:
+    """On 55 columns the bar stays, and the rate limit has a line of its own."""
     first, second = drawn(progress(report(2, start(Outcome.STARTED), rate=40.0), 55), 55)
     assert "━" in first
-    assert second.strip() == "paced at 40 calls/s"
+    assert second.strip() == "at most 40 calls/s"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_the_bar_does_not_leap_to_the_end() -> None:
 def test_a_line_of_progress() -> None:
     """Without a terminal a line has the same facts."""
     assert progress_line(report(4, start(Outcome.STARTED), refused("AGENT"))).plain == (
-        "2 of 4, 50%, 1 started, 1 refused, 0/s, 2s, 2s left"
+        "2 of 4, 50%, 1 started, 1 refused, 0 tasks/s, 2s, 2s left"
     )
     assert progress_line(report(4, interrupted="SIGINT")).plain.startswith(
         "interrupted, waiting for what is in flight; 0 of 4, 0%"

@@ -87,15 +87,15 @@ def test_refusals_by_reason() -> None:
     assert not made.errors
 
 
-def test_what_found_no_room() -> None:
+def test_what_found_no_capacity() -> None:
     """It has no instance to name, and the first thing that was said of a reason is kept."""
     request = StartTaskRequest(task_definition="td")
     made = counts(3, start(Outcome.REFUSED, reason="RESOURCE:CPU"))
-    for detail in ("no room", "other"):
+    for detail in ("no capacity", "other"):
         failure = Failure(reason="RESOURCE:CPU", detail=detail)
         made.add(StartResult(request=request, container_instance="", outcome=Outcome.REFUSED, failure=failure))
     group = made.refusals["RESOURCE:CPU"]
-    assert (group.count, group.examples, group.more, group.detail) == (3, ["i1"], False, "no room")
+    assert (group.count, group.examples, group.more, group.detail) == (3, ["i1"], False, "no capacity")
 
 
 def test_errors_by_text() -> None:
@@ -120,7 +120,7 @@ def test_an_interrupt_is_not_an_error() -> None:
     assert list(made.errors) == ["ThrottlingException: Rate exceeded"]
 
 
-def test_doubts_by_token() -> None:
+def test_unknown_starts_by_token() -> None:
     """Unknown starts are grouped by the token that finds them, with all instances of the call."""
     unknown_tokens = [start(Outcome.UNKNOWN, f"i{number}", token="t1") for number in range(10)]
     made = counts(11, *unknown_tokens, start(Outcome.UNKNOWN, token="t2", error=AnswerLost("no answer")))
@@ -177,8 +177,8 @@ def test_is_final(error: Exception, final: bool) -> None:
         (ServerException("oops"), "ServerException: oops"),
         (AnswerLost("reset by peer"), "reset by peer"),
         (AnswerLost(), "AnswerLost"),
-        (caused(StartUnknown("look startedBy='t' up"), AnswerLost("reset")), "reset"),
-        (caused(StartUnknown("in doubt"), ValueError("x")), "in doubt"),
+        (caused(StartUnknown("look up startedBy='t'"), AnswerLost("reset")), "reset"),
+        (caused(StartUnknown("ambiguous"), ValueError("x")), "ambiguous"),
     ],
 )
 def test_text_of(error: ECSError, text: str) -> None:

@@ -23,7 +23,7 @@ def test_each_has_its_own_meaning() -> None:
     assert STATUSES == {"DONE": 0, "PARTLY": 1, "CANNOT": 2, "UNWRITTEN": 3, "INTERRUPTED": 128 + signal.SIGINT}
 
 
-def test_the_help_tells_them_all() -> None:
+def test_the_help_names_them_all() -> None:
     """In order, and no other."""
     message = re.findall(r"(?:^|[ ,])(\d+) (?=[a-z])", EPILOG)
     assert [int(status) for status in message] == [DONE, PARTLY, CANNOT, UNWRITTEN, INTERRUPTED]

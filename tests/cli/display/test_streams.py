@@ -66,7 +66,7 @@ def closed() -> Iterator[Closed]:
 
 
 def test_a_pipe_gets_lines_whole(capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing is broken or coloured in a pipe, and results and complaints go apart."""
+    """Nothing is broken or coloured in a pipe, and results and errors go to different streams."""
     streams = Streams()
     streams.say(Text(LONG, style="red"))
     streams.write('{"a": 1}')
@@ -114,7 +114,7 @@ def test_forced_colours_make_no_terminal(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not Streams().shows_progress(as_json=False)
 
 
-async def test_the_moving_line(put: Put) -> None:
+async def test_the_live_display(put: Put) -> None:
     """It is drawn repeatedly for the terminal's width while the block runs, and then removed."""
     put("stderr", terminal := Terminal())
     frames: list[int] = []
@@ -134,7 +134,7 @@ async def test_the_moving_line(put: Put) -> None:
     assert terminal.getvalue().endswith("\x1b[1A\x1b[2K")
 
 
-async def test_halt_takes_the_line_away(put: Put) -> None:
+async def test_stopping_removes_the_live_display(put: Put) -> None:
     """Halted in the middle, the line is gone and the cursor back."""
     put("stderr", terminal := Terminal())
     streams = Streams()

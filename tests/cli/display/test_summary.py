@@ -69,7 +69,7 @@ def test_summary_groups_errors() -> None:
     assert "Errors:\n  2 x ClusterNotFoundException on StartTask: Cluster not [31mfound., on i1" in text
 
 
-def test_summary_says_unknown_aloud() -> None:
+def test_summary_shows_unknown_in_capitals() -> None:
     """Unknown starts come last, each token with its instances, and a command that finds one."""
     text = summary_text(
         report(3, start(Outcome.STARTED), unknown("t1", "i1"), unknown("t1", "i2"), cluster="my cluster")
@@ -90,7 +90,9 @@ def test_summary_of_an_interrupt() -> None:
     """What was stopped, and what was never begun, is counted apart from what started."""
     halfway = report(10, start(Outcome.STARTED), start(Outcome.STOPPED), interrupted="SIGINT")
     halfway.counts.close(2)
-    assert summary_text(halfway).splitlines()[0].startswith("1 started, 1 stopped again, 8 not sent of 10 tasks")
+    assert (
+        summary_text(halfway).splitlines()[0].startswith("1 started, 1 stopped after starting, 8 not sent of 10 tasks")
+    )
     assert "Interrupted: SIGINT" in summary_text(halfway)
 
 

@@ -11,15 +11,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from rich.text import Text
+from terminal import RecordedStreams
 from virtual_time import until
 
 import aioecs
 from aioecs import Outcome
 from aioecs.cli._access import Access
 from aioecs.cli._display.progress import progress_line
-from aioecs.cli._display.streams import Streams
-from aioecs.cli._options import Packed, Policy
+from aioecs.cli._options import Packed, Policy, UsageError
 from aioecs.cli._start.options import StartOptions, validated, with_jobs
 from aioecs.cli._start.run import Run
 from aioecs.testing import Fault, LocalECS
@@ -28,50 +27,6 @@ REFUSED, STARTED, STOPPED = (outcome.value for outcome in (Outcome.REFUSED, Outc
 
 
 MISSING = "0123456789abcdef0123456789abcdef"
-
-
-class RecordedStreams(Streams):
-    """Streams that keep what is printed, and call the test at each line."""
-
-    def __init__(self, on_line: Callable[[int], object] = lambda _: None) -> None:
-        super().__init__()
-        self.lines: list[str] = []
-        self.notes: list[str] = []
-        self.halted = False
-        self._on_line = on_line
-
-    def say(self, *lines: Text) -> None:
-        """Keep the lines."""
-        self.lines += [line.plain for line in lines]
-
-    def write(self, line: str) -> None:
-        """Keep the line, and let the test act."""
-        self.lines.append(line)
-        self._on_line(len(self.lines))
-
-    def print_note(self, line: Text) -> None:
-        """Keep the line."""
-        self.notes.append(line.plain)
-
-    def stop_live_display(self) -> None:
-        """Keep that it was halted."""
-        super().stop_live_display()
-        self.halted = True
-
-    @property
-    def starts(self) -> list[dict[str, Any]]:
-        """The outcome of each start, from JSON."""
-        return [line for line in map(json.loads, self.lines) if "summary" not in line]
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """The summary, as the last line of JSON said."""
-        summary: dict[str, Any] = json.loads(self.lines[-1])["summary"]
-        return summary
-
-    def arns(self, outcome: str) -> set[str]:
-        """The tasks of the starts with this outcome."""
-        return {start["task_arn"] for start in self.starts if start["outcome"] == outcome}
 
 
 @pytest.fixture(autouse=True)
@@ -123,7 +78,7 @@ async def test_all_started(local: LocalECS) -> None:
     assert streams.notes == []
 
 
-async def test_what_is_asked_is_sent(local: LocalECS, client: aioecs.Client) -> None:
+async def test_what_is_given_is_sent(local: LocalECS, client: aioecs.Client) -> None:
     """Overrides, mark, group and tags reach ECS; the values of the environment are in no output."""
     streams = RecordedStreams()
     options = {"environment": (("A", "hunter2"),), "command": ("echo",), "started_by": "me", "tags": (("k", "v"),)}
@@ -191,7 +146,7 @@ async def test_placed_as_asked(local: LocalECS) -> None:
 
 
 @pytest.mark.parametrize(("code", "status"), [(0, 0), (3, 1)])
-async def test_waited_for(code: int, status: int, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_waited_for(code: int, status: int) -> None:
     """With --wait it ends when the tasks have, and the status is theirs."""
     async with LocalECS(running_seconds=0.2, exit_code=code) as local:
         streams = RecordedStreams()
@@ -199,9 +154,19 @@ async def test_waited_for(code: int, status: int, capsys: pytest.CaptureFixture[
         assert streams.lines[0].startswith("4 started of 4 tasks")
         assert streams.notes[:1] == ([] if code == 0 else ["4 of 4 failed"])
         assert len(streams.notes) == (0 if code == 0 else 5)
-    heading, *rows = capsys.readouterr().out.splitlines()
+    heading, *rows = streams.lines[-5:]
     assert heading.split()[:3] == ["TASK", "STATUS", "EXIT"]
     assert [row.split()[1:3] for row in rows] == [["STOPPED", str(code)]] * 4
+
+
+async def test_waited_for_no_longer_than_asked(local: LocalECS) -> None:
+    """With --timeout the wait ends, and the tasks go on; that is said once."""
+    streams = RecordedStreams()
+    assert await Run(placed(local, count=2, wait=True, timeout=0), streams).go() == 1
+    assert len(local.truth.running()) == 2
+    assert [note.count("not STOPPED after 0 s") for note in streams.notes] == [1]
+    with pytest.raises(UsageError, match="--timeout needs --wait"):
+        placed(local, timeout=3)
 
 
 async def test_interrupted_while_it_waits(local: LocalECS) -> None:
@@ -254,7 +219,7 @@ async def test_how_many_wait_for_capacity(where: str) -> None:
         assert run.report().waiting == 0
 
 
-async def test_interrupted_while_placing_looks() -> None:
+async def test_interrupted_while_placing_looks_up() -> None:
     """While the instances are listed, a signal ends it with nothing sent."""
     async with LocalECS(faults=[Fault("hang", operation="ListContainerInstances")]) as local:
         streams = RecordedStreams()
@@ -332,7 +297,7 @@ async def test_nothing_could_start_in_json(local: LocalECS) -> None:
     assert len(streams.notes) == 1
 
 
-async def test_a_fault_while_looking(local: LocalECS, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_fault_of_a_lookup(local: LocalECS, monkeypatch: pytest.MonkeyPatch) -> None:
     """What may pass by itself is no usage error: nothing started, and another try may help."""
 
     def throttled(*_: object) -> None:
@@ -537,9 +502,10 @@ async def test_jobs(local: LocalECS, client: aioecs.Client) -> None:
 async def test_jobs_on_their_own_instances(local: LocalECS) -> None:
     """A job may name where it goes."""
     streams = RecordedStreams()
-    lines = [{"containerInstances": [arn]} for arn in local.instance_arns]
+    chosen = [*reversed(local.instance_arns), local.instance_arns[1]]
+    lines = [{"containerInstances": [arn]} for arn in chosen]
     assert await Run(with_lines(local, *lines), streams, as_json=True).go() == 0
-    expected = {str(number): arn for number, arn in enumerate(local.instance_arns, 1)}
+    expected = {str(number): arn for number, arn in enumerate(chosen, 1)}
     assert {start["job"]: start["container_instance"] for start in streams.starts} == expected
 
 

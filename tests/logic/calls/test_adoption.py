@@ -16,8 +16,8 @@ def test_what_bears_the_token_is_adopted() -> None:
     """Each start gets a task of its own, the oldest first; after a send they are this call's."""
     call = run_record(2, was_sent=True)
     adopt_found(call, [FOUND[1], FOUND[0]])
-    assert [slot.task for slot in call.slots] == FOUND
-    assert all(slot.ours for slot in call.slots)
+    assert [state.task for state in call.start_states] == FOUND
+    assert all(state.ours for state in call.start_states)
 
 
 def test_what_bears_the_caller_s_own_mark_is_a_candidate() -> None:
@@ -25,7 +25,7 @@ def test_what_bears_the_caller_s_own_mark_is_a_candidate() -> None:
     call = run_record(2, adopts=False, was_sent=True)
     adopt_found(call, FOUND)
     assert call.candidates == tuple(FOUND)
-    assert [slot.task for slot in call.slots] == [None, None]
+    assert [state.task for state in call.start_states] == [None, None]
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -35,7 +35,7 @@ def test_a_key_of_another_request_is_a_mismatch(count: int) -> None:
     found = FOUND if count == 1 else [FOUND[0].replace(task_definition_arn="arn/other:1")]
     adopt_found(call, found)
     assert call.mismatch == tuple(found)
-    assert call.open == call.slots
+    assert call.open == call.start_states
 
 
 def test_a_denied_lookup_refuses_what_was_not_sent() -> None:
@@ -44,4 +44,4 @@ def test_a_denied_lookup_refuses_what_was_not_sent() -> None:
     for was_sent in (False, True):
         call = run_record(2, keyed=True, was_sent=was_sent)
         note_denial(call, LookupDone((), whole=False, began=0, error=denied, denied=True))
-        assert [slot.error for slot in call.slots] == [None if was_sent else denied] * 2
+        assert [state.error for state in call.start_states] == [None if was_sent else denied] * 2

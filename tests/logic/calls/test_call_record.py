@@ -8,7 +8,7 @@ import pytest
 
 from aioecs import Failure, Outcome, Retries, StartTaskRequest, Task, Timeouts
 from aioecs._logic.calls.call_record import CallRecord, Phase
-from aioecs._logic.calls.matching import Slot
+from aioecs._logic.calls.matching import StartState
 from aioecs.errors import AnswerLost, ClientException
 
 LOST = AnswerLost("gone")
@@ -20,7 +20,7 @@ def task(arn: str, desired: str | None = "RUNNING") -> Task:
     return Task(task_arn=arn, desired_status=desired)
 
 
-def record(*slots: Slot, **known: Any) -> CallRecord:
+def record(*start_states: StartState, **known: Any) -> CallRecord:
     """Make a record with these starts, and what else is known."""
     call = CallRecord(
         request=StartTaskRequest(task_definition="demo", container_instances=["a", "b", "b"]),
@@ -30,21 +30,21 @@ def record(*slots: Slot, **known: Any) -> CallRecord:
         delivery="at_most_once",
         deadline=90.0,
     )
-    if slots:
-        call.slots = list(slots)
+    if start_states:
+        call.start_states = list(start_states)
     for name, value in known.items():
         setattr(call, name, value)
     return call
 
 
 def test_a_new_call() -> None:
-    """One open start per instance, repeats counted; nothing is sent, in doubt or owed."""
+    """One open start per instance, repeats counted; nothing is sent, ambiguous or owed."""
     call = record()
-    assert [slot.instance for slot in call.slots] == ["a", "b", "b"]
-    assert call.open == call.slots
+    assert [state.instance for state in call.start_states] == ["a", "b", "b"]
+    assert call.open == call.start_states
     assert call.phase is Phase.READY
     assert not call.is_ambiguous
-    assert call.owed == ()
+    assert call.tasks_to_stop == ()
     assert [(start.container_instance, start.outcome, start.token) for start in call.starts()] == [
         ("a", Outcome.NOT_SENT, ""),
         ("b", Outcome.NOT_SENT, ""),
@@ -53,86 +53,95 @@ def test_a_new_call() -> None:
 
 
 @pytest.mark.parametrize(
-    ("slot", "known", "outcome"),
+    ("state", "known", "outcome"),
     [
-        (Slot("a"), {}, Outcome.NOT_SENT),
-        (Slot("a"), {"was_sent": True}, Outcome.NOT_SENT),
-        (Slot("a"), {"in_flight": True}, Outcome.UNKNOWN),
-        (Slot("a"), {"ambiguous": True}, Outcome.UNKNOWN),
-        (Slot("a", task=task("1")), {}, Outcome.STARTED),
-        (Slot("a", task=task("1")), {"ambiguous": True}, Outcome.STARTED),
-        (Slot("a", task=task("1", "STOPPED")), {}, Outcome.STARTED),
-        (Slot("a", task=task("1"), stopped=True), {}, Outcome.STOPPED),
-        (Slot("a", failure=Failure(reason="AGENT")), {"ambiguous": True}, Outcome.REFUSED),
-        (Slot("a", error=REFUSAL), {"in_flight": True}, Outcome.REFUSED),
-        (Slot("a", dropped=True), {"in_flight": True, "ambiguous": True}, Outcome.NOT_SENT),
+        (StartState("a"), {}, Outcome.NOT_SENT),
+        (StartState("a"), {"was_sent": True}, Outcome.NOT_SENT),
+        (StartState("a"), {"in_flight": True}, Outcome.UNKNOWN),
+        (StartState("a"), {"ambiguous": True}, Outcome.UNKNOWN),
+        (StartState("a", task=task("1")), {}, Outcome.STARTED),
+        (StartState("a", task=task("1")), {"ambiguous": True}, Outcome.STARTED),
+        (StartState("a", task=task("1", "STOPPED")), {}, Outcome.STARTED),
+        (StartState("a", task=task("1"), stopped=True), {}, Outcome.STOPPED),
+        (StartState("a", failure=Failure(reason="AGENT")), {"ambiguous": True}, Outcome.REFUSED),
+        (StartState("a", error=REFUSAL), {"in_flight": True}, Outcome.REFUSED),
+        (StartState("a", dropped=True), {"in_flight": True, "ambiguous": True}, Outcome.NOT_SENT),
     ],
 )
-def test_outcomes(slot: Slot, known: dict[str, Any], outcome: Outcome) -> None:
-    """What is known of one start decides first; what is open is unknown while in flight or in doubt."""
-    (start,) = record(slot, **known).starts()
+def test_outcomes(state: StartState, known: dict[str, Any], outcome: Outcome) -> None:
+    """What is known of one start decides first; an open start is unknown while in flight or ambiguous."""
+    (start,) = record(state, **known).starts()
     assert start.outcome is outcome
-    assert (start.task, start.failure) == (slot.task, slot.failure)
+    assert (start.task, start.failure) == (state.task, state.failure)
 
 
 @pytest.mark.parametrize(
-    ("slot", "known", "error"),
+    ("state", "known", "error"),
     [
-        (Slot("a", error=REFUSAL), {"error": LOST}, REFUSAL),
-        (Slot("a"), {"error": LOST, "ambiguous": True}, LOST),
-        (Slot("a"), {"error": LOST}, LOST),
-        (Slot("a", task=task("1")), {"error": LOST}, None),
-        (Slot("a", failure=Failure()), {"error": LOST}, None),
+        (StartState("a", error=REFUSAL), {"error": LOST}, REFUSAL),
+        (StartState("a"), {"error": LOST, "ambiguous": True}, LOST),
+        (StartState("a"), {"error": LOST}, LOST),
+        (StartState("a", task=task("1")), {"error": LOST}, None),
+        (StartState("a", failure=Failure()), {"error": LOST}, None),
     ],
 )
-def test_what_went_wrong_with_a_start(slot: Slot, known: dict[str, Any], error: object) -> None:
+def test_what_went_wrong_with_a_start(state: StartState, known: dict[str, Any], error: object) -> None:
     """Its own refusal, or what went wrong last where it is open; what is known has no error of the call's."""
-    (start,) = record(slot, **known).starts()
+    (start,) = record(state, **known).starts()
     assert start.error is error
 
 
 @pytest.mark.parametrize(
-    ("slot", "known", "token"),
+    ("state", "known", "token"),
     [
-        (Slot("a"), {}, ""),
-        (Slot("a"), {"in_flight": True}, "token"),
-        (Slot("a"), {"was_sent": True}, "token"),
-        (Slot("a", task=task("1")), {}, "token"),
-        (Slot("a", error=REFUSAL), {}, ""),
+        (StartState("a"), {}, ""),
+        (StartState("a"), {"in_flight": True}, "token"),
+        (StartState("a"), {"was_sent": True}, "token"),
+        (StartState("a", task=task("1")), {}, "token"),
+        (StartState("a", error=REFUSAL), {}, ""),
     ],
 )
-def test_a_token_is_told_where_something_may_bear_it(slot: Slot, known: dict[str, Any], token: str) -> None:
+def test_a_token_is_reported_where_a_task_may_have_it(state: StartState, known: dict[str, Any], token: str) -> None:
     """What was never sent and never found has no token to look up."""
-    (start,) = record(slot, **known).starts()
+    (start,) = record(state, **known).starts()
     assert start.token == token
 
 
 def test_siblings() -> None:
-    """A start in doubt whose siblings were found says so; nothing else does."""
-    call = record(Slot("a", task=task("1")), Slot("b"), Slot("b", failure=Failure()), ambiguous=True, sends=2)
+    """An ambiguous start whose siblings were found says so; nothing else does."""
+    call = record(
+        StartState("a", task=task("1")), StartState("b"), StartState("b", failure=Failure()), ambiguous=True, sends=2
+    )
     assert [start.siblings_found for start in call.starts()] == [False, True, False]
     assert not any(start.siblings_found for start in record(ambiguous=True).starts())
     assert [start.attempts for start in call.starts()] == [2, 2, 2]
 
 
 @pytest.mark.parametrize(
-    ("slots", "known", "ambiguous_call"),
+    ("start_states", "known", "ambiguous_call"),
     [
-        ([Slot("a")], {"ambiguous": True}, True),
-        ([Slot("a")], {"ambiguous": False}, False),
-        ([Slot("a", task=task("1"))], {"ambiguous": True}, False),
-        ([Slot("a", task=task("1"))], {"resent": True}, True),
-        ([Slot("a", task=task("1")), Slot("b")], {"ambiguous": True}, True),
+        ([StartState("a")], {"ambiguous": True}, True),
+        ([StartState("a")], {"ambiguous": False}, False),
+        ([StartState("a", task=task("1"))], {"ambiguous": True}, False),
+        ([StartState("a", task=task("1"))], {"resent": True}, True),
+        ([StartState("a", task=task("1")), StartState("b")], {"ambiguous": True}, True),
     ],
 )
-def test_whether_a_look_can_tell_more(slots: list[Slot], known: dict[str, Any], ambiguous_call: bool) -> None:
+def test_whether_a_lookup_can_find_more(
+    start_states: list[StartState], known: dict[str, Any], ambiguous_call: bool
+) -> None:
     """Open starts that may run, or doubles that may yet show."""
-    assert record(*slots, **known).is_ambiguous is ambiguous_call
+    assert record(*start_states, **known).is_ambiguous is ambiguous_call
 
 
 @pytest.mark.parametrize(
     ("known", "ends"),
-    [({}, 90.0), ({"horizon": 5.0}, 5.0), ({"final_deadline": 4.0, "horizon": 5.0}, 4.0), ({"deadline": 1.0}, 1.0)],
+    [
+        ({}, 90.0),
+        ({"scope_deadline": 5.0}, 5.0),
+        ({"final_deadline": 4.0, "scope_deadline": 5.0}, 4.0),
+        ({"deadline": 1.0}, 1.0),
+    ],
 )
 def test_the_earliest_end_counts(known: dict[str, Any], ends: float) -> None:
     """The call's clock, an enclosing scope's, and the loop's."""
@@ -141,35 +150,35 @@ def test_the_earliest_end_counts(known: dict[str, Any], ends: float) -> None:
 
 def test_when_absence_begins_to_prove_something() -> None:
     """`consistency` seconds after the last attempt ended."""
-    assert record(ended=7.0).visible == 37.0
+    assert record(ended=7.0).proves_absence_from == 37.0
 
 
 @pytest.mark.parametrize(
-    ("slot", "resent", "sent"),
+    ("state", "resent", "sent"),
     [
-        (Slot("a"), False, True),
-        (Slot("a", left=True), False, False),
-        (Slot("a", left=True), True, True),
-        (Slot("a", task=task("1")), False, False),
-        (Slot("a", failure=Failure(), left=True), False, False),
+        (StartState("a"), False, True),
+        (StartState("a", left=True), False, False),
+        (StartState("a", left=True), True, True),
+        (StartState("a", task=task("1")), False, False),
+        (StartState("a", failure=Failure(), left=True), False, False),
     ],
 )
-def test_what_goes_on_the_wire(slot: Slot, resent: bool, sent: bool) -> None:
-    """What is open goes; what nobody wants any more is dropped, unless it went before: then it is in doubt."""
-    call = record(slot, Slot("b"), resent=resent)
-    known = slot.known
+def test_what_goes_on_the_wire(state: StartState, resent: bool, sent: bool) -> None:
+    """Open starts are sent; a withdrawn one is dropped, unless it was sent before: then it is ambiguous."""
+    call = record(state, StartState("b"), resent=resent)
+    known = state.known
     assert call.freeze() == (("a", "b") if sent else ("b",))
-    assert slot.dropped == (not sent and not known)
+    assert state.dropped == (not sent and not known)
 
 
-OURS = Slot("a", task=task("1"), ours=True)
-FOUND = Slot("b", task=task("2"))
-ENDED = Slot("b", task=task("3", "STOPPED"), ours=True)
+OURS = StartState("a", task=task("1"), ours=True)
+FOUND = StartState("b", task=task("2"))
+ENDED = StartState("b", task=task("3", "STOPPED"), ours=True)
 DOUBLE, ENDED_DOUBLE = task("8"), task("9", "STOPPED")
 
 
 @pytest.mark.parametrize(
-    ("known", "owed"),
+    ("known", "tasks_to_stop"),
     [
         pytest.param({}, "", id="nothing unasked"),
         pytest.param({"withdrawal": "keep"}, "", id="settle leaves it running"),
@@ -181,7 +190,7 @@ DOUBLE, ENDED_DOUBLE = task("8"), task("9", "STOPPED")
         pytest.param({"surplus": (DOUBLE,), "tried_to_stop": frozenset("8")}, "", id="a double that was tried"),
     ],
 )
-def test_what_is_owed(known: dict[str, Any], owed: str) -> None:
+def test_what_is_owed(known: dict[str, Any], tasks_to_stop: str) -> None:
     """Withdrawn with "stop": what this call started itself, never what it found; at any time: what is one too many."""
-    call = record(OURS, FOUND, ENDED, Slot("c"), **known)
-    assert "".join(one.task_arn or "" for one in call.owed) == owed
+    call = record(OURS, FOUND, ENDED, StartState("c"), **known)
+    assert "".join(one.task_arn or "" for one in call.tasks_to_stop) == tasks_to_stop

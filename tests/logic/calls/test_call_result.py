@@ -1,4 +1,4 @@
-"""call_result: what a call is told in the end."""
+"""call_result: the response or the error of a call."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 from aioecs import Failure, Outcome, Retries, StartResult, StartTaskRequest, StartTaskResponse, Task, Timeouts
 from aioecs._logic.calls.call_record import CallRecord
-from aioecs._logic.calls.call_result import cancelled, cancelled_of, told, verdict, verdict_of
-from aioecs._logic.calls.matching import Slot
+from aioecs._logic.calls.call_result import cancelled, cancelled_of, describe_outcomes, result_of, result_of_starts
+from aioecs._logic.calls.matching import StartState
 from aioecs.errors import (
     AnswerLost,
     CallTimeout,
@@ -34,17 +34,19 @@ THROTTLE = ThrottlingException("Rate exceeded", status=400)
 UNSENT = ConnectionFailed("no connection")
 LOST = AnswerLost("gone")
 
-STARTED = Slot("a", task=TASK, ours=True)
-STOPPED = Slot("a", task=TASK, ours=True, stopped=True)
-REFUSED = Slot("b", failure=FAILURE)
-REJECTED = Slot("c", error=REFUSAL)
-OPEN = Slot("d")
+STARTED = StartState("a", task=TASK, ours=True)
+STOPPED = StartState("a", task=TASK, ours=True, stopped=True)
+REFUSED = StartState("b", failure=FAILURE)
+REJECTED = StartState("c", error=REFUSAL)
+OPEN = StartState("d")
 
 
-def record(*slots: Slot, **known: Any) -> CallRecord:
+def record(*start_states: StartState, **known: Any) -> CallRecord:
     """Make the record of a call that was sent once and has come to this."""
     call = CallRecord(
-        request=StartTaskRequest(task_definition="demo", container_instances=[slot.instance for slot in slots]),
+        request=StartTaskRequest(
+            task_definition="demo", container_instances=[state.instance for state in start_states]
+        ),
         token="aioecs-token",
         timeouts=Timeouts(),
         retries=Retries(),
@@ -53,39 +55,39 @@ def record(*slots: Slot, **known: Any) -> CallRecord:
         was_sent=True,
         sends=1,
     )
-    call.slots = [copied(slot) for slot in slots]
+    call.start_states = [copied(state) for state in start_states]
     for name, value in known.items():
         setattr(call, name, value)
     return call
 
 
-def copied(slot: Slot) -> Slot:
+def copied(state: StartState) -> StartState:
     """Give each call slots of its own."""
-    return attrs.evolve(slot)
+    return attrs.evolve(state)
 
 
 def test_a_plain_answer() -> None:
     """What started and what was refused for an instance are an answer, with the request's id, token and attempts."""
-    answer = verdict(record(STARTED, REFUSED, sends=2), request_id="rid")
+    answer = result_of(record(STARTED, REFUSED, sends=2), request_id="rid")
     expected = StartTaskResponse(tasks=[TASK], failures=[FAILURE], request_id="rid", token="aioecs-token", attempts=2)
     assert answer == expected
 
 
 @pytest.mark.parametrize(
-    "slots",
+    "start_states",
     [(STARTED,), (STARTED, STARTED), (REFUSED,), (STOPPED,), (STARTED, STOPPED, REFUSED)],
     ids=str,
 )
-def test_what_is_known_for_each_is_an_answer(slots: tuple[Slot, ...]) -> None:
+def test_what_is_known_for_each_is_an_answer(start_states: tuple[StartState, ...]) -> None:
     """Partial failures don't raise, nor do all of them failing."""
-    answer = verdict(record(*slots))
+    answer = result_of(record(*start_states))
     assert isinstance(answer, StartTaskResponse)
-    assert len(answer.tasks) + len(answer.failures) == len(slots)
+    assert len(answer.tasks) + len(answer.failures) == len(start_states)
 
 
 def test_adopted_without_a_send() -> None:
     """A call that found everything under its key has made no attempt."""
-    answer = verdict(record(attrs.evolve(STARTED, ours=False), sends=0, was_sent=False))
+    answer = result_of(record(attrs.evolve(STARTED, ours=False), sends=0, was_sent=False))
     assert isinstance(answer, StartTaskResponse)
     assert answer.attempts == 0
 
@@ -135,7 +137,7 @@ def test_adopted_without_a_send() -> None:
         ),
         pytest.param(
             record(OPEN, ambiguous=True, error=LOST), StartUnknown,
-            r"^1 unknown; look startedBy='aioecs-token' up before starting it again$",
+            r"^1 unknown; look up startedBy='aioecs-token' before starting it again$",
             Outcome.UNKNOWN, None, id="in doubt",
         ),
         pytest.param(
@@ -148,7 +150,7 @@ def test_adopted_without_a_send() -> None:
         ),
         pytest.param(
             record(STARTED, surplus=(DOUBLE,)), StartUnknown,
-            r"^1 started; 1 more than asked run and could not be stopped; look", Outcome.STARTED, None,
+            r"^1 started; 1 more than requested run and could not be stopped; look up", Outcome.STARTED, None,
             id="a double that runs on",
         ),
     ],
@@ -156,14 +158,14 @@ def test_adopted_without_a_send() -> None:
 def test_the_ways_out(
     call: CallRecord, kind: type[ECSError], text: str, outcome: Outcome, retry_safe: bool | None
 ) -> None:
-    """Every way out that isn't an answer has its error, its words, its starts, and says whether to try again."""
-    error = verdict(call)
+    """Every result that isn't a response has its error, its message, its starts, and says whether to try again."""
+    error = result_of(call)
     assert type(error) is kind
     assert isinstance(error, kind)
     with pytest.raises(kind, match=text):
         raise error
     assert error.outcome is outcome
-    assert len(error.starts) == len(call.slots)
+    assert len(error.starts) == len(call.start_states)
     assert error.retry_safe is retry_safe
     assert is_retry_safe(error) is (retry_safe is True)
 
@@ -180,30 +182,32 @@ def test_the_ways_out(
 )
 def test_causes(call: CallRecord, cause: ECSError | None) -> None:
     """What went wrong last is the cause of what is raised; where nothing did there is none."""
-    error = verdict(call)
+    error = result_of(call)
     assert isinstance(error, ECSError)
     assert error.__cause__ is cause
 
 
 def test_the_services_own_error_is_raised_as_it_came() -> None:
-    """Nothing is wrapped where the service's word says it all; it carries the starts."""
+    """The service's own error is not wrapped where it says all; it carries the starts."""
     refusal = ClientException("no", status=400)
-    error = verdict(record(attrs.evolve(REJECTED, error=refusal), error=refusal))
+    error = result_of(record(attrs.evolve(REJECTED, error=refusal), error=refusal))
     assert error is refusal
     assert [start.error for start in refusal.starts] == [refusal]
 
 
 def test_doubles_are_candidates_while_they_run() -> None:
     """A double is named; one that has ended by itself, or was never asked to run, is none."""
-    error = verdict(record(STARTED, surplus=(DOUBLE, DOUBLE.replace(task_arn="3", desired_status="STOPPED"))))
+    error = result_of(record(STARTED, surplus=(DOUBLE, DOUBLE.replace(task_arn="3", desired_status="STOPPED"))))
     assert isinstance(error, StartUnknown)
     assert error.candidates == (DOUBLE,)
-    assert isinstance(verdict(record(STARTED, surplus=(DOUBLE.replace(desired_status="STOPPED"),))), StartTaskResponse)
+    assert isinstance(
+        result_of(record(STARTED, surplus=(DOUBLE.replace(desired_status="STOPPED"),))), StartTaskResponse
+    )
 
 
 def test_candidates_of_the_callers_own_mark() -> None:
     """Where nothing is adopted on a guess, what may be ours is named."""
-    error = verdict(record(OPEN, ambiguous=True, adopts=False, candidates=(TASK,)))
+    error = result_of(record(OPEN, ambiguous=True, adopts=False, candidates=(TASK,)))
     assert isinstance(error, StartUnknown)
     assert error.candidates == (TASK,)
     assert error.token == "aioecs-token"
@@ -212,7 +216,7 @@ def test_candidates_of_the_callers_own_mark() -> None:
 def test_a_mismatch_names_what_it_found() -> None:
     """A key that was used for something else: which definition, which instance, which task; nothing was sent."""
     found = TASK.replace(task_definition_arn="arn/task-definition/other:3")
-    error = verdict(record(OPEN, was_sent=False, sends=0, mismatch=(found,)))
+    error = result_of(record(OPEN, was_sent=False, sends=0, mismatch=(found,)))
     assert isinstance(error, IdempotencyMismatch)
     assert str(error) == (
         "the key was used for something else: arn/task-definition/other:3 on instance a (arn/task/1); nothing was sent"
@@ -221,7 +225,7 @@ def test_a_mismatch_names_what_it_found() -> None:
     assert error.outcome is Outcome.NOT_SENT
     assert error.starts[0].token == ""
     assert error.retry_safe is False
-    nameless = verdict(record(OPEN, was_sent=False, mismatch=(Task(),)))
+    nameless = result_of(record(OPEN, was_sent=False, mismatch=(Task(),)))
     assert "for something else: None (None)" in str(nameless)
 
 
@@ -235,7 +239,7 @@ def test_a_mismatch_names_what_it_found() -> None:
     ],
 )
 def test_a_cancelled_caller(call: CallRecord, reason: str | None, text: str) -> None:
-    """A cancelled caller is told what came of it by then, why, and by what."""
+    """A cancelled caller gets the outcome known by then, why, and by what."""
     source = object()
     error = cancelled(call, reason, source)
     assert str(error) == text
@@ -247,19 +251,19 @@ def test_a_cancelled_caller(call: CallRecord, reason: str | None, text: str) -> 
     assert (str(again), again.starts, again.source) == (text, error.starts, None)
 
 
-def test_a_cancelled_caller_hears_the_cause_and_the_candidates() -> None:
+def test_a_cancelled_caller_gets_the_cause_and_the_candidates() -> None:
     """What went wrong before the cancel is its cause; what may be ours is named."""
     error = cancelled(record(OPEN, ambiguous=True, error=LOST, candidates=(TASK,)), None, None)
     assert error.__cause__ is LOST
     assert error.candidates == (TASK,)
 
 
-def test_told_counts_the_gravest_first() -> None:
+def test_outcomes_are_described_the_gravest_first() -> None:
     """Each outcome once, in the order of what there is to answer for."""
     call = record(OPEN, REFUSED, STOPPED, STARTED, OPEN, ambiguous=True)
-    assert told(call.starts()) == "2 unknown, 1 started, 1 stopped, 1 refused"
-    assert told(record(OPEN).starts()) == "1 not sent"
-    assert told(()) == ""
+    assert describe_outcomes(call.starts()) == "2 unknown, 1 started, 1 stopped, 1 refused"
+    assert describe_outcomes(record(OPEN).starts()) == "1 not sent"
+    assert describe_outcomes(()) == ""
 
 
 # --------------------------------------------------------------------------------- of starts that shared their calls
@@ -268,39 +272,40 @@ def test_told_counts_the_gravest_first() -> None:
 def start(outcome: Outcome, instance: str = "a", **given: Any) -> StartResult:
     """Make a start that flew in a call with the token t, unless it is given otherwise."""
     request = StartTaskRequest(task_definition="demo", container_instances=[instance])
-    flown: dict[str, Any] = {"token": "t", "attempts": 1, **given}
-    return StartResult(request=request, container_instance=instance, outcome=outcome, **flown)
+    in_flight: dict[str, Any] = {"token": "t", "attempts": 1, **given}
+    return StartResult(request=request, container_instance=instance, outcome=outcome, **in_flight)
 
 
 RUNS = start(Outcome.STARTED, task=TASK)
 TURNED_AWAY = start(Outcome.REFUSED, "b", failure=FAILURE)
 MAY_RUN = start(Outcome.UNKNOWN, "c", token="u", error=LOST)
 STAYED = start(Outcome.NOT_SENT, "d", token="", attempts=0)
-IN_DOUBT = StartUnknown("theirs", starts=[MAY_RUN], token="u", candidates=[TASK, DOUBLE])
+AMBIGUOUS = StartUnknown("theirs", starts=[MAY_RUN], token="u", candidates=[TASK, DOUBLE])
 DOUBLED = StartUnknown("theirs", starts=[RUNS], token="t", candidates=[DOUBLE])
 
 
 def test_an_answer_of_shared_calls() -> None:
     """What is known of each of the caller's own starts is an answer, with the most sends that any of them took."""
-    answer = verdict_of((RUNS, TURNED_AWAY, start(Outcome.STOPPED, task=DOUBLE, attempts=3)), None)
+    answer = result_of_starts((RUNS, TURNED_AWAY, start(Outcome.STOPPED, task=DOUBLE, attempts=3)), None)
     assert answer == StartTaskResponse(tasks=[TASK, DOUBLE], failures=[FAILURE], token="t", attempts=3)
-    assert verdict_of((), None) == StartTaskResponse(attempts=0)
+    assert result_of_starts((), None) == StartTaskResponse(attempts=0)
 
 
 @pytest.mark.parametrize(
     ("starts", "error", "kind", "text"),
     [
-        pytest.param((MAY_RUN,), IN_DOUBT, StartUnknown, "^1 unknown; look startedBy='u' up", id="in doubt"),
+        pytest.param((MAY_RUN,), AMBIGUOUS, StartUnknown, "^1 unknown; look up startedBy='u'", id="in doubt"),
         pytest.param(
-            (RUNS, MAY_RUN), IN_DOUBT, StartUnknown, "^1 unknown, 1 started; look startedBy='u' up",
+            (RUNS, MAY_RUN), AMBIGUOUS, StartUnknown, "^1 unknown, 1 started; look up startedBy='u'",
             id="the token is that of what is in doubt",
         ),
         pytest.param(
             (MAY_RUN, attrs.evolve(MAY_RUN, token="v"), MAY_RUN), None, StartUnknown,
-            "^3 unknown; look startedBy='u', 'v' up", id="in doubt in two calls",
+            "^3 unknown; look up startedBy='u', 'v'", id="in doubt in two calls",
         ),
         pytest.param(
-            (RUNS,), DOUBLED, StartUnknown, "^1 started; 1 more than asked run and could not be stopped; look .*'t'",
+            (RUNS,), DOUBLED, StartUnknown,
+            "^1 started; 1 more than requested run and could not be stopped; look up .*'t'",
             id="a double that runs on",
         ),
         pytest.param((RUNS, STAYED), UNSENT, StartIncomplete, "^1 started, 1 not sent: no conn", id="incomplete"),
@@ -319,8 +324,8 @@ def test_an_answer_of_shared_calls() -> None:
 def test_the_ways_out_of_shared_calls(
     starts: tuple[StartResult, ...], error: ECSError | None, kind: type[ECSError], text: str
 ) -> None:
-    """Each caller hears of its own starts alone, in the words that a call of its own would have."""
-    said = verdict_of(starts, error)
+    """Each caller gets its own starts alone, with the message that a call of its own would have."""
+    said = result_of_starts(starts, error)
     assert type(said) is kind
     assert isinstance(said, ECSError)
     with pytest.raises(kind, match=text):
@@ -329,22 +334,22 @@ def test_the_ways_out_of_shared_calls(
     assert said is not error, "others are told of the same error with their own starts"
 
 
-def test_what_the_others_of_a_call_hear_is_not_ours() -> None:
-    """Candidates are those on the caller's own instances; what others are in doubt of doesn't touch what is known."""
-    assert isinstance(verdict_of((RUNS,), IN_DOUBT), StartTaskResponse)
-    assert isinstance(verdict_of((TURNED_AWAY,), DOUBLED), StartTaskResponse)
+def test_results_of_other_callers_are_left_out() -> None:
+    """Candidates are those on the caller's own instances; others' ambiguous starts don't affect what is known."""
+    assert isinstance(result_of_starts((RUNS,), AMBIGUOUS), StartTaskResponse)
+    assert isinstance(result_of_starts((TURNED_AWAY,), DOUBLED), StartTaskResponse)
     for instance, expected in (("a", (TASK, DOUBLE)), ("c", ())):
-        said = verdict_of((attrs.evolve(MAY_RUN, container_instance=instance),), IN_DOUBT)
+        said = result_of_starts((attrs.evolve(MAY_RUN, container_instance=instance),), AMBIGUOUS)
         assert isinstance(said, StartUnknown)
         assert said.candidates == expected
         assert said.__cause__ is LOST
 
 
 def test_a_shared_error_keeps_its_cause() -> None:
-    """A copy of what the call was told has the same cause."""
+    """A copy of a call's error has the same cause."""
     shared = ConnectionFailed("no connection")
     shared.__cause__ = cause = OSError("beneath")
-    said = verdict_of((STAYED,), shared)
+    said = result_of_starts((STAYED,), shared)
     assert isinstance(said, ConnectionFailed)
     assert said.__cause__ is cause
     assert shared.starts == ()
@@ -361,7 +366,7 @@ def test_a_shared_error_keeps_its_cause() -> None:
 def test_a_cancelled_caller_of_shared_calls(
     starts: tuple[StartResult, ...], reason: str | None, text: str, token: str
 ) -> None:
-    """It is told of its own starts; a token only where there is a single one."""
+    """It has its own starts; a token only where there is a single one."""
     source = object()
     error = cancelled_of(starts, reason, source)
     assert (str(error), error.starts, error.reason, error.source, error.token) == (text, starts, reason, source, token)

@@ -9,7 +9,7 @@ from typing import cast
 
 import attrs
 import pytest
-from run_task_fixtures import run_record, run_task_at
+from run_task_fixtures import answered_run, run_record, run_task_at
 
 from aioecs import Outcome, Retries, StartTaskRequest, StartTaskResponse, Timeouts
 from aioecs._logic.calls import call_state
@@ -28,7 +28,8 @@ from aioecs._logic.calls.actions import (
     Withdrawn,
 )
 from aioecs._logic.calls.call_record import CallRecord, Phase
-from aioecs._logic.calls.call_result import verdict
+from aioecs._logic.calls.call_result import result_of
+from aioecs._logic.calls.retry import LATE_PATIENCE
 from aioecs._logic.calls.token import stop_reason
 from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
 from aioecs._model.options import Delivery, OnCancel
@@ -47,6 +48,7 @@ from aioecs.errors import (
     StartUnknown,
     ThrottlingException,
 )
+from tests.effort import EFFORT
 
 TOKEN = "aioecs-token"
 
@@ -91,26 +93,26 @@ def outcomes(call: CallRecord) -> list[Outcome]:
 
 
 def test_answered_ends_the_call() -> None:
-    """An answer that tells of all starts ends the call, each start with its own task or refusal."""
+    """An answer that covers all starts ends the call, each start with its own task or refusal."""
     call = record("a", "b", "b")
     assert call_state.begin(call, 0) == Send(("a", "b", "b"))
     failure = Failure(arn="arn/b", reason="AGENT")
-    assert isinstance(call_state.happened(call, answered(task("2", "b"), task("1"), failures=(failure,)), 1), Finish)
+    assert isinstance(call_state.handle(call, answered(task("2", "b"), task("1"), failures=(failure,)), 1), Finish)
     assert outcomes(call) == [Outcome.STARTED, Outcome.STARTED, Outcome.REFUSED]
-    response = verdict(call)
+    response = result_of(call)
     assert isinstance(response, StartTaskResponse)
     assert (len(response.tasks), response.failures, response.attempts) == (2, (failure,), 1)
 
 
 @pytest.mark.parametrize("what", [UNSENT, THROTTLED])
 def test_what_was_not_acted_on_is_sent_again(what: NotSent | Rejected) -> None:
-    """What never left, or was turned away for its rate, is rested on and sent again."""
+    """A request that never left, or was throttled, backs off and is sent again."""
     call = record()
     call_state.begin(call, 0)
-    rest = call_state.happened(call, what, 1, 0.5)
-    assert isinstance(rest, BackOff)
-    assert rest.until == pytest.approx(1.05)
-    assert isinstance(call_state.happened(call, BackoffEnded(), rest.until), Send)
+    backoff = call_state.handle(call, what, 1, 0.5)
+    assert isinstance(backoff, BackOff)
+    assert backoff.until == pytest.approx(1.05)
+    assert isinstance(call_state.handle(call, BackoffEnded(), backoff.until), Send)
 
 
 def test_attempts_bound_what_was_not_sent_and_time_alone_what_was_throttled() -> None:
@@ -118,27 +120,27 @@ def test_attempts_bound_what_was_not_sent_and_time_alone_what_was_throttled() ->
     call = record()
     call_state.begin(call, 0)
     for _ in range(4):
-        call_state.happened(call, UNSENT, 0)
-        call_state.happened(call, BackoffEnded(), 0)
-    assert isinstance(call_state.happened(call, UNSENT, 0), Finish)
-    assert isinstance(verdict(call), ConnectionFailed)
+        call_state.handle(call, UNSENT, 0)
+        call_state.handle(call, BackoffEnded(), 0)
+    assert isinstance(call_state.handle(call, UNSENT, 0), Finish)
+    assert isinstance(result_of(call), ConnectionFailed)
 
     call = record()
     call_state.begin(call, 0)
     for _ in range(50):
-        assert isinstance(call_state.happened(call, THROTTLED, 0), BackOff)
-        assert isinstance(call_state.happened(call, BackoffEnded(), 0), Send)
+        assert isinstance(call_state.handle(call, THROTTLED, 0), BackOff)
+        assert isinstance(call_state.handle(call, BackoffEnded(), 0), Send)
     assert call.starts()[0].attempts == 1
-    assert isinstance(call_state.happened(call, THROTTLED, 89.99), Finish)
+    assert isinstance(call_state.handle(call, THROTTLED, 89.99), Finish)
     assert outcomes(call) == [Outcome.NOT_SENT]
-    assert isinstance(verdict(call), TimeoutError)
+    assert isinstance(result_of(call), TimeoutError)
 
 
-def test_a_rest_that_does_not_fit_is_not_begun() -> None:
-    """The deadline of an enclosing scope bounds rests as the call's clock does."""
-    call = record(horizon=1.02)
+def test_a_backoff_that_does_not_fit_is_not_begun() -> None:
+    """The deadline of an enclosing scope bounds backoffs as the call's clock does."""
+    call = record(scope_deadline=1.02)
     call_state.begin(call, 0)
-    assert isinstance(call_state.happened(call, THROTTLED, 1, 1.0), Finish)
+    assert isinstance(call_state.handle(call, THROTTLED, 1, 1.0), Finish)
     assert outcomes(call) == [Outcome.NOT_SENT]
 
 
@@ -146,16 +148,16 @@ def test_settings_that_cannot_work_are_not_tried_again() -> None:
     """No credentials stay no credentials."""
     call = record()
     call_state.begin(call, 0)
-    assert isinstance(call_state.happened(call, NotSent(ConfigurationError("none")), 0), Finish)
-    assert isinstance(verdict(call), ConfigurationError)
+    assert isinstance(call_state.handle(call, NotSent(ConfigurationError("none")), 0), Finish)
+    assert isinstance(result_of(call), ConfigurationError)
 
 
 def test_rejected_is_raised_as_it_came() -> None:
     """An error of ECS's ends the call; its starts are refused, and the error carries them."""
     call = record("a", "b")
     call_state.begin(call, 0)
-    assert isinstance(call_state.happened(call, REFUSED, 0), Finish)
-    error = verdict(call)
+    assert isinstance(call_state.handle(call, REFUSED, 0), Finish)
+    error = result_of(call)
     assert error is REFUSED.error
     assert isinstance(error, ECSError)
     assert [start.outcome for start in error.starts] == [Outcome.REFUSED] * 2
@@ -164,51 +166,52 @@ def test_rejected_is_raised_as_it_came() -> None:
 def lost(call: CallRecord, at: float = 1.0) -> Action | None:
     """Begin a call and lose its answer."""
     call_state.begin(call, 0)
-    return call_state.happened(call, LOST, at)
+    return call_state.handle(call, LOST, at)
 
 
 def test_lost_is_looked_up_and_never_sent() -> None:
     """A lost answer leads to looks, early ones prove nothing, and what is found is adopted."""
     call = record()
-    act = lost(call)
-    for now in (2.0, 5.0, 12.0, 30.9):
-        assert isinstance(act, BackOff)
-        look = call_state.happened(call, BackoffEnded(), now)
-        assert look == LookUp(confirm=False, patience=look.patience) if isinstance(look, LookUp) else False
-        act = call_state.happened(call, LookupDone((), whole=True, began=now), now)
-    assert isinstance(act, BackOff)
-    call_state.happened(call, BackoffEnded(), 31.0)
-    assert isinstance(call_state.happened(call, LookupDone((task("1"),), whole=True, began=31.0), 31.1), Finish)
+    action = lost(call)
+    for lookups, now in enumerate((2.0, 5.0, 12.0, 30.9), 1):
+        assert isinstance(action, BackOff)
+        lookup = call_state.handle(call, BackoffEnded(), now)
+        assert isinstance(lookup, LookUp)
+        assert (lookup.confirm, lookup.stopped) == (False, lookups > 2), "at first the task runs, if there is one"
+        action = call_state.handle(call, LookupDone((), whole=True, began=now), now)
+    assert isinstance(action, BackOff)
+    call_state.handle(call, BackoffEnded(), 31.0)
+    assert isinstance(call_state.handle(call, LookupDone((task("1"),), whole=True, began=31.0), 31.1), Finish)
     assert outcomes(call) == [Outcome.STARTED]
 
 
-def test_the_last_rest_ends_just_when_absence_begins_to_prove() -> None:
-    """No rest jumps over the moment from which a look is conclusive."""
+def test_the_last_backoff_ends_when_a_lookup_begins_to_prove_absence() -> None:
+    """No backoff jumps over the time from which a lookup is conclusive."""
     call = record()
-    act = lost(call)
+    action = lost(call)
     now = 1.0
-    while isinstance(act, BackOff) and act.until < 31.0:
-        now = act.until
-        assert isinstance(call_state.happened(call, BackoffEnded(), now), LookUp)
-        act = call_state.happened(call, LookupDone((), whole=True, began=now), now)
-    assert act == BackOff(31.0)
-    look = call_state.happened(call, BackoffEnded(), 31.0)
-    assert isinstance(look, LookUp)
-    assert look.confirm
+    while isinstance(action, BackOff) and action.until < 31.0:
+        now = action.until
+        assert isinstance(call_state.handle(call, BackoffEnded(), now), LookUp)
+        action = call_state.handle(call, LookupDone((), whole=True, began=now), now)
+    assert action == BackOff(31.0)
+    assert call.lookups == 5, "each backoff is three times as long as the last"
+    lookup = call_state.handle(call, BackoffEnded(), 31.0)
+    assert lookup == LookUp(confirm=True, stopped=True, patience=LATE_PATIENCE)
 
 
 def late(call: CallRecord, **given: object) -> Action | None:
     """Lose an answer, then look late and whole, or as given."""
     lost(call)
-    call_state.happened(call, BackoffEnded(), 31.0)
-    return call_state.happened(call, LookupDone(**({"tasks": (), "whole": True, "began": 31.0} | given)), 31.1)  # type: ignore[arg-type]
+    call_state.handle(call, BackoffEnded(), 31.0)
+    return call_state.handle(call, LookupDone(**({"tasks": (), "whole": True, "began": 31.0} | given)), 31.1)  # type: ignore[arg-type]
 
 
 def test_absent_is_unknown_under_at_most_once() -> None:
-    """A late and whole look that finds nothing ends in UNKNOWN, said aloud with the token and the cause."""
+    """A late and whole lookup that finds nothing ends in UNKNOWN, with the token and the cause."""
     call = record()
     assert isinstance(late(call), Finish)
-    error = verdict(call)
+    error = result_of(call)
     assert isinstance(error, StartUnknown)
     assert (error.token, error.__cause__) == (TOKEN, LOST.error)
     assert not error.starts[0].siblings_found
@@ -224,28 +227,28 @@ def test_siblings_found_say_that_it_was_probably_refused() -> None:
     ]
 
 
-@pytest.mark.parametrize("look", [{"whole": False}, {"began": 30.9}])
-def test_a_partial_or_early_look_does_not_prove_absence(look: dict[str, object]) -> None:
-    """Absence needs both: a whole look, and one begun late enough."""
-    assert isinstance(late(record(delivery="at_least_once"), **look), BackOff)
+@pytest.mark.parametrize("lookup", [{"whole": False}, {"began": 30.9}])
+def test_a_partial_or_early_lookup_does_not_prove_absence(lookup: dict[str, object]) -> None:
+    """Absence needs a lookup that is whole and was begun late enough."""
+    assert isinstance(late(record(delivery="at_least_once"), **lookup), BackOff)
 
 
-def test_at_least_once_sends_what_is_missing_with_the_same_token_then_sweeps() -> None:
+def test_at_least_once_sends_missing_starts_again_then_removes_duplicates() -> None:
     """Sent again after proven absence; of two that started the eldest is kept and the other stopped."""
     call = record("a", "b", delivery="at_least_once")
     assert late(call, tasks=(task("1"),)) == Send(("b",))
-    assert isinstance(call_state.happened(call, answered(task("9", "b", at=32)), 32), BackOff)
+    assert isinstance(call_state.handle(call, answered(task("9", "b", at=32)), 32), BackOff)
     assert call.phase is Phase.REMOVING_DUPLICATES
-    call_state.happened(call, BackoffEnded(), 33)
+    call_state.handle(call, BackoffEnded(), 33)
     eldest = task("8", "b", at=0.5)
-    stop = call_state.happened(call, LookupDone((task("1"), eldest, task("9", "b", at=32)), whole=True, began=33), 33)
+    stop = call_state.handle(call, LookupDone((task("1"), eldest, task("9", "b", at=32)), whole=True, began=33), 33)
     assert isinstance(stop, Stop)
     assert [t.task_arn for t in stop.tasks] == ["9"]
-    rest = call_state.happened(call, Stopped(frozenset({"9"}), frozenset({"9"})), 33)
-    assert isinstance(rest, BackOff)
-    call_state.happened(call, BackoffEnded(), 62)
-    assert isinstance(call_state.happened(call, LookupDone((task("1"), eldest), whole=True, began=62), 62), Finish)
-    response = verdict(call)
+    backoff = call_state.handle(call, Stopped(frozenset({"9"}), frozenset({"9"})), 33)
+    assert isinstance(backoff, BackOff)
+    call_state.handle(call, BackoffEnded(), 62)
+    assert isinstance(call_state.handle(call, LookupDone((task("1"), eldest), whole=True, began=62), 62), Finish)
+    response = result_of(call)
     assert isinstance(response, StartTaskResponse)
     assert sorted(t.task_arn or "" for t in response.tasks) == ["1", "8"]
 
@@ -254,30 +257,30 @@ def test_a_double_that_cannot_be_stopped_is_said_aloud() -> None:
     """Two run and one can't be stopped: StartUnknown names it among its candidates."""
     call = record(delivery="at_least_once")
     late(call)
-    call_state.happened(call, answered(task("9", at=32)), 32)
-    call_state.happened(call, BackoffEnded(), 62)
-    call_state.happened(call, LookupDone((task("1"), task("9", at=32)), whole=True, began=62), 62)
-    assert isinstance(call_state.happened(call, Stopped(frozenset({"9"}), frozenset()), 63), Finish)
-    error = verdict(call)
+    call_state.handle(call, answered(task("9", at=32)), 32)
+    call_state.handle(call, BackoffEnded(), 62)
+    call_state.handle(call, LookupDone((task("1"), task("9", at=32)), whole=True, began=62), 62)
+    assert isinstance(call_state.handle(call, Stopped(frozenset({"9"}), frozenset()), 63), Finish)
+    error = result_of(call)
     assert isinstance(error, StartUnknown)
     assert [t.task_arn for t in error.candidates] == ["9"]
 
 
 def test_looking_denied_ends_in_unknown_at_once() -> None:
-    """Without the permission to look, waiting can't tell more."""
+    """Without the permission to look up, waiting can't find more."""
     call = record()
     lost(call)
-    call_state.happened(call, BackoffEnded(), 2)
+    call_state.handle(call, BackoffEnded(), 2)
     denied = LookupDone((), whole=False, began=2, error=AccessDeniedException("no"), denied=True)
-    assert isinstance(call_state.happened(call, denied, 2), Finish)
+    assert isinstance(call_state.handle(call, denied, 2), Finish)
     assert outcomes(call) == [Outcome.UNKNOWN]
 
 
-def test_an_answer_that_tells_of_some_leaves_the_rest_in_doubt() -> None:
+def test_a_partial_answer_leaves_the_other_starts_ambiguous() -> None:
     """ECS is held to its answer: what it doesn't mention may run."""
     call = record("a", "b")
     call_state.begin(call, 0)
-    assert isinstance(call_state.happened(call, answered(task("1")), 0), BackOff)
+    assert isinstance(call_state.handle(call, answered(task("1")), 0), BackOff)
     assert call.phase is Phase.AMBIGUOUS
     assert outcomes(call) == [Outcome.STARTED, Outcome.UNKNOWN]
 
@@ -285,34 +288,34 @@ def test_an_answer_that_tells_of_some_leaves_the_rest_in_doubt() -> None:
 def test_a_key_is_looked_up_before_anything_is_sent() -> None:
     """What an earlier call started is adopted, and only what is missing is sent."""
     call = record("a", "b", keyed=True)
-    look = call_state.begin(call, 100)
-    assert isinstance(look, LookUp)
-    assert look.confirm
+    action = call_state.begin(call, 100)
+    assert isinstance(action, LookUp)
+    assert action.confirm
     found = task("1", task_definition_arn="arn:x:task-definition/demo:7")
-    assert call_state.happened(call, LookupDone((found,), whole=True, began=100), 100) == Send(("b",))
-    call_state.happened(call, answered(task("2", "b")), 101)
+    assert call_state.handle(call, LookupDone((found,), whole=True, began=100), 100) == Send(("b",))
+    call_state.handle(call, answered(task("2", "b")), 101)
     assert outcomes(call) == [Outcome.STARTED, Outcome.STARTED]
 
 
 def test_a_key_that_cannot_be_looked_up_sends_nothing() -> None:
-    """No look, no start: denied is raised, and a failing look is tried until the clock ends."""
+    """No lookup, no start: a denial is raised, and a failing lookup is retried until the clock ends."""
     call = record(keyed=True)
     call_state.begin(call, 0)
     denied = AccessDeniedException("no")
     assert isinstance(
-        call_state.happened(call, LookupDone((), whole=False, began=0, error=denied, denied=True), 0), Finish
+        call_state.handle(call, LookupDone((), whole=False, began=0, error=denied, denied=True), 0), Finish
     )
-    assert verdict(call) is denied
+    assert result_of(call) is denied
 
     call = record(keyed=True)
     call_state.begin(call, 0)
     failed = AnswerLost("gone")
-    assert isinstance(call_state.happened(call, LookupDone((), whole=False, began=0, error=failed), 0), BackOff)
+    assert isinstance(call_state.handle(call, LookupDone((), whole=False, began=0, error=failed), 0), BackOff)
     assert (
-        isinstance(call_state.happened(call, LookupDone((), whole=False, began=89.9, error=failed), 89.99), Finish)
+        isinstance(call_state.handle(call, LookupDone((), whole=False, began=89.9, error=failed), 89.99), Finish)
         is True
     )
-    assert isinstance(verdict(call), TimeoutError)
+    assert isinstance(result_of(call), TimeoutError)
 
 
 @pytest.mark.parametrize(
@@ -326,8 +329,8 @@ def test_a_key_used_for_something_else_is_a_mismatch(found: Task) -> None:
     """Another instance or another definition under the key: nothing is sent."""
     call = record(keyed=True)
     call_state.begin(call, 0)
-    assert isinstance(call_state.happened(call, LookupDone((found,), whole=True, began=0), 0), Finish)
-    assert type(verdict(call)).__name__ == "IdempotencyMismatch"
+    assert isinstance(call_state.handle(call, LookupDone((found,), whole=True, began=0), 0), Finish)
+    assert type(result_of(call)).__name__ == "IdempotencyMismatch"
     assert outcomes(call) == [Outcome.NOT_SENT]
 
 
@@ -336,14 +339,14 @@ def test_our_own_stop_is_not_adopted() -> None:
     ours = task("1", task_definition_arn="x/demo:1", stop_code="UserInitiated", stopped_reason=stop_reason(TOKEN))
     call = record(keyed=True)
     call_state.begin(call, 0)
-    assert isinstance(call_state.happened(call, LookupDone((ours,), whole=True, began=0), 0), Send)
+    assert isinstance(call_state.handle(call, LookupDone((ours,), whole=True, began=0), 0), Send)
 
 
 def test_nothing_is_adopted_on_a_guess() -> None:
     """Under the caller's own started_by, matches are candidates; delivery doesn't send beside them."""
     call = record(adopts=False, delivery="at_least_once")
     assert isinstance(late(call, tasks=(task("1"), task("2", "z"))), Finish)
-    error = verdict(call)
+    error = result_of(call)
     assert isinstance(error, StartUnknown)
     assert [t.task_arn for t in error.candidates] == ["1"]
     assert outcomes(call) == [Outcome.UNKNOWN]
@@ -353,8 +356,8 @@ def test_incomplete_after_something_is_known_to_run() -> None:
     """A refusal after an adoption is StartIncomplete, with the refusal as its cause."""
     call = record("a", "b", delivery="at_least_once")
     assert late(call, tasks=(task("1"),)) == Send(("b",))
-    call_state.happened(call, REFUSED, 32)
-    error = verdict(call)
+    call_state.handle(call, REFUSED, 32)
+    error = result_of(call)
     assert type(error).__name__ == "StartIncomplete"
     assert cast("ECSError", error).__cause__ is REFUSED.error
     assert outcomes(call) == [Outcome.STARTED, Outcome.REFUSED]
@@ -362,16 +365,16 @@ def test_incomplete_after_something_is_known_to_run() -> None:
 
 @pytest.mark.parametrize("on_cancel", ["stop", "keep", "abandon"])
 def test_withdrawn_in_flight_waits_for_the_answer(on_cancel: OnCancel) -> None:
-    """Only the answer can tell; then what started is stopped if that is wanted."""
+    """Only the answer shows the outcome; then what started is stopped if that is wanted."""
     call = record()
     call_state.begin(call, 0)
-    assert call_state.happened(call, Withdrawn(on_cancel), 1) is None
+    assert call_state.handle(call, Withdrawn(on_cancel), 1) is None
     assert outcomes(call) == [Outcome.UNKNOWN]
-    act = call_state.happened(call, answered(task("1")), 2)
+    action = call_state.handle(call, answered(task("1")), 2)
     if on_cancel == "stop":
-        assert act == Stop((task("1"),))
-        act = call_state.happened(call, Stopped(frozenset({"1"}), frozenset({"1"})), 3)
-    assert isinstance(act, Finish)
+        assert action == Stop((task("1"),))
+        action = call_state.handle(call, Stopped(frozenset({"1"}), frozenset({"1"})), 3)
+    assert isinstance(action, Finish)
     assert outcomes(call) == [Outcome.STOPPED if on_cancel == "stop" else Outcome.STARTED]
 
 
@@ -379,8 +382,8 @@ def test_withdrawn_before_it_was_sent_begins_nothing() -> None:
     """While resting nothing is in flight: NOT_SENT at once."""
     call = record()
     call_state.begin(call, 0)
-    call_state.happened(call, THROTTLED, 0)
-    assert isinstance(call_state.happened(call, Withdrawn("stop"), 0), Finish)
+    call_state.handle(call, THROTTLED, 0)
+    assert isinstance(call_state.handle(call, Withdrawn("stop"), 0), Finish)
     assert outcomes(call) == [Outcome.NOT_SENT]
 
 
@@ -389,18 +392,18 @@ def test_a_withdrawal_never_stops_what_was_found_under_the_key() -> None:
     call = record("a", "b", keyed=True)
     call_state.begin(call, 0)
     found = task("1", task_definition_arn="x/demo:1")
-    call_state.happened(call, LookupDone((found,), whole=True, began=0), 0)
-    call_state.happened(call, Withdrawn("stop"), 1)
-    assert call_state.happened(call, answered(task("2", "b")), 2) == Stop((task("2", "b"),))
+    call_state.handle(call, LookupDone((found,), whole=True, began=0), 0)
+    call_state.handle(call, Withdrawn("stop"), 1)
+    assert call_state.handle(call, answered(task("2", "b")), 2) == Stop((task("2", "b"),))
 
 
-def test_withdrawn_after_the_end_takes_back_what_nobody_heard_of() -> None:
+def test_a_withdrawal_after_the_end_stops_undelivered_tasks() -> None:
     """A caller that is cancelled as its answer arrives gets the tasks stopped, if it asked for that."""
     call = record()
     call_state.begin(call, 0)
-    call_state.happened(call, answered(task("1")), 1)
-    assert call_state.happened(call, Withdrawn("stop"), 1) == Stop((task("1"),))
-    call_state.happened(call, Stopped(frozenset({"1"}), frozenset()), 2)
+    call_state.handle(call, answered(task("1")), 1)
+    assert call_state.handle(call, Withdrawn("stop"), 1) == Stop((task("1"),))
+    call_state.handle(call, Stopped(frozenset({"1"}), frozenset()), 2)
     assert outcomes(call) == [Outcome.STARTED], "the stop was not accepted, so it runs"
 
 
@@ -408,18 +411,18 @@ def test_a_clock_is_not_a_cancel() -> None:
     """At its end an answer in flight may still come, and nothing is stopped."""
     call = record()
     call_state.begin(call, 0)
-    assert call_state.happened(call, ClockEnded(), 90) is None
-    assert isinstance(call_state.happened(call, answered(task("1")), 91), Finish)
+    assert call_state.handle(call, ClockEnded(), 90) is None
+    assert isinstance(call_state.handle(call, answered(task("1")), 91), Finish)
     assert outcomes(call) == [Outcome.STARTED]
 
     call = record()
     lost(call)
-    assert isinstance(call_state.happened(call, ClockEnded(), 90), Finish)
+    assert isinstance(call_state.handle(call, ClockEnded(), 90), Finish)
     assert outcomes(call) == [Outcome.UNKNOWN]
 
 
 def test_every_line_of_the_table_is_of_its_kind() -> None:
-    """Nothing is ever sent while in doubt: no phase but READY leads to a send without a look between."""
+    """Nothing is ever sent while ambiguous: no phase but READY leads to a send without a lookup between."""
     assert {phase for phase, _ in call_state.TABLE} == set(Phase)
     assert (Phase.AMBIGUOUS, Answered) not in call_state.TABLE
     assert (Phase.SENT, BackoffEnded) not in call_state.TABLE
@@ -457,7 +460,7 @@ class Thing:
 class World:
     """ECS and the network, as unkind as they can be within the facts; it keeps the truth."""
 
-    dice: random.Random
+    rng: random.Random
     call: CallRecord
     now: float = 0.0
     things: list[Thing] = attrs.Factory(list)
@@ -466,120 +469,120 @@ class World:
     """When the last whole and late look was begun."""
     sends: int = 0
     withdrawn: bool = False
-    doubtful: float = 0.5
+    ambiguous: float = 0.5
 
-    def act(self, act: Action) -> CallInput:
-        """Do what is asked, or fail to; the clock moves on."""
-        if isinstance(act, BackOff):
-            assert act.until >= self.now
-            self.now = act.until
+    def carry_out(self, action: Action) -> CallInput:
+        """Carry out an action, or fail to; the clock moves on."""
+        if isinstance(action, BackOff):
+            assert action.until >= self.now
+            self.now = action.until
             return BackoffEnded()
-        self.now += self.dice.choice((0.01, 0.1, 2.0))
-        if isinstance(act, Send):
-            return self.send(act)
-        if isinstance(act, LookUp):
-            return self.look()
-        assert isinstance(act, Stop)
-        return self.stop(act)
+        self.now += self.rng.choice((0.01, 0.1, 2.0))
+        if isinstance(action, Send):
+            return self.send(action)
+        if isinstance(action, LookUp):
+            return self.look_up()
+        assert isinstance(action, Stop)
+        return self.stop(action)
 
-    def send(self, act: Send) -> CallInput:
+    def send(self, action: Send) -> CallInput:
         """Act on a StartTask, or not, and answer it, or not."""
         assert not self.withdrawn, "nothing is begun after a withdrawal"
         self.sends += 1
         if self.losses:
             assert self.call.delivery == "at_least_once", "a start in doubt is never sent again"
             assert self.proven >= max(self.losses) + self.call.timeouts.consistency, "absence was not proven"
-        how = self.dice.random()
+        how = self.rng.random()
         if how < 0.1:
             return UNSENT
         if how < 0.2:
             return THROTTLED
         if how < 0.25:
             return Rejected(ClusterNotFoundException("no"))
-        acted = how < 0.25 + 0.75 * self.doubtful / 2 or how > 0.25 + 0.75 * self.doubtful
-        lost = how < 0.25 + 0.75 * self.doubtful
+        acted = how < 0.25 + 0.75 * self.ambiguous / 2 or how > 0.25 + 0.75 * self.ambiguous
+        lost = how < 0.25 + 0.75 * self.ambiguous
         made: list[Thing] = []
         failures: list[Failure] = []
-        for instance in act.instances if acted else ():
-            if self.dice.random() < 0.2:
+        for instance in action.instances if acted else ():
+            if self.rng.random() < 0.2:
                 failures.append(Failure(arn=f"arn/{instance}", reason="RESOURCE:CPU"))
             else:
-                lag = self.dice.random() * 0.98 * self.call.timeouts.consistency
+                lag = self.rng.random() * 0.98 * self.call.timeouts.consistency
                 made.append(Thing(f"t{len(self.things) + len(made)}", instance, self.now, self.now + lag))
         self.things += made
         if lost:
             self.losses.append(self.now)
             return LOST
-        self.dice.shuffle(made)
+        self.rng.shuffle(made)
         return answered(*(thing.seen() for thing in made), failures=tuple(failures))
 
-    def look(self) -> CallInput:
-        """Show what shows by now; sometimes not all of it, and then it is not whole."""
+    def look_up(self) -> CallInput:
+        """Return the tasks that show by now; sometimes not all of them, and then the lookup is not whole."""
         began = self.now
-        if self.dice.random() < 0.02:
+        if self.rng.random() < 0.02:
             return LookupDone((), whole=False, began=began, error=AccessDeniedException("no"), denied=True)
-        whole = self.dice.random() < 0.8
-        shown = [thing.seen() for thing in self.things if thing.shows <= began and (whole or self.dice.random() < 0.5)]
+        whole = self.rng.random() < 0.8
+        shown = [thing.seen() for thing in self.things if thing.shows <= began and (whole or self.rng.random() < 0.5)]
         if whole:
             self.proven = began
-        self.now += self.dice.random()
+        self.now += self.rng.random()
         return LookupDone(tuple(shown), whole=whole, began=began)
 
-    def stop(self, act: Stop) -> CallInput:
+    def stop(self, action: Stop) -> CallInput:
         """Accept stops, or not."""
         accepted: set[str] = set()
-        for wanted in act.tasks:
-            if self.dice.random() < 0.85:
+        for wanted in action.tasks:
+            if self.rng.random() < 0.85:
                 accepted.add(wanted.task_arn or "")
                 for thing in self.things:
                     thing.stopped |= thing.arn == wanted.task_arn
-        return Stopped(frozenset(t.task_arn or "" for t in act.tasks), frozenset(accepted))
+        return Stopped(frozenset(t.task_arn or "" for t in action.tasks), frozenset(accepted))
 
 
-def outside(call: CallRecord, act: Action, what: Withdrawn | ClockEnded, now: float) -> Action:
-    """Bring news from outside; a send that was decided on and not begun is not begun."""
-    if isinstance(act, Send):
-        act = call_state.happened(call, UNSENT, now) or act
-    return call_state.happened(call, what, now) or act
+def outside(call: CallRecord, action: Action, what: Withdrawn | ClockEnded, now: float) -> Action:
+    """Give it the inputs from outside; a send that was decided on and not begun is not begun."""
+    if isinstance(action, Send):
+        action = call_state.handle(call, UNSENT, now) or action
+    return call_state.handle(call, what, now) or action
 
 
 def run(seed: int) -> World:
     """Run one script to its end."""
-    dice = random.Random(seed)
-    instances = [dice.choice("abc") for _ in range(dice.choice((1, 1, 2, 4, 10)))]
-    delivery: Delivery = dice.choice(("at_most_once", "at_least_once"))
+    rng = random.Random(seed)
+    instances = [rng.choice("abc") for _ in range(rng.choice((1, 1, 2, 4, 10)))]
+    delivery: Delivery = rng.choice(("at_most_once", "at_least_once"))
     call = record(
         *instances,
         delivery=delivery,
-        keyed=dice.random() < 0.2,
-        timeouts=Timeouts(consistency=dice.choice((0.0, 3.0, 30.0))),
-        retries=Retries(max_attempts=dice.choice((1, 5))),
-        deadline=dice.choice((1.0, 20.0, 90.0, 500.0)),
+        keyed=rng.random() < 0.2,
+        timeouts=Timeouts(consistency=rng.choice((0.0, 3.0, 30.0))),
+        retries=Retries(max_attempts=rng.choice((1, 5))),
+        deadline=rng.choice((1.0, 20.0, 90.0, 500.0)),
     )
-    world = World(dice, call, doubtful=dice.choice((0.0, 0.3, 0.9)))
-    leave = dice.choice((None, None, dice.random(), dice.random() * 40))
-    policy: OnCancel = dice.choice(("stop", "keep", "abandon"))
-    act = call_state.begin(call, world.now)
+    world = World(rng, call, ambiguous=rng.choice((0.0, 0.3, 0.9)))
+    leave = rng.choice((None, None, rng.random(), rng.random() * 40))
+    policy: OnCancel = rng.choice(("stop", "keep", "abandon"))
+    action = call_state.begin(call, world.now)
     for _ in range(400):
-        if isinstance(act, Finish):
+        if isinstance(action, Finish):
             break
-        if leave is not None and not world.withdrawn and isinstance(act, Send) and dice.random() < 0.5:
+        if leave is not None and not world.withdrawn and isinstance(action, Send) and rng.random() < 0.5:
             # The withdrawal comes while the request is in flight.
-            what = world.act(act)
+            what = world.carry_out(action)
             world.withdrawn = world.now >= leave
-            news = call_state.happened(call, Withdrawn(policy), world.now) if world.withdrawn else None
-            assert news is None
+            changes = call_state.handle(call, Withdrawn(policy), world.now) if world.withdrawn else None
+            assert changes is None
         else:
-            what = world.act(act)
-        told = call_state.happened(call, what, world.now, dice.random())
-        assert told is not None
-        act = told
+            what = world.carry_out(action)
+        reported = call_state.handle(call, what, world.now, rng.random())
+        assert reported is not None
+        action = reported
         if leave is not None and not world.withdrawn and world.now >= leave:
             world.withdrawn = True
-            act = outside(call, act, Withdrawn(policy), world.now)
+            action = outside(call, action, Withdrawn(policy), world.now)
         elif world.now >= call.deadline and not call.clock_ended:
-            act = outside(call, act, ClockEnded(), world.now)
-    assert isinstance(act, Finish), "every run ends"
+            action = outside(call, action, ClockEnded(), world.now)
+    assert isinstance(action, Finish), "every run ends"
     check(world, policy)
     return world
 
@@ -588,7 +591,7 @@ def check(world: World, policy: OnCancel) -> None:
     """Hold the outcomes against the truth."""
     call = world.call
     starts = call.starts()
-    said = verdict(call)
+    said = result_of(call)
     named = Counter(start.task.task_arn for start in starts if start.task is not None)
     assert not named or max(named.values()) == 1, "a task belongs to one start"
     extra = {t.task_arn for t in said.candidates} if isinstance(said, StartUnknown) else set[str | None]()
@@ -619,9 +622,9 @@ def check(world: World, policy: OnCancel) -> None:
                 assert start.task.task_arn in call.tried_to_stop or call.clock_ended, "a stop was tried"
 
 
-def test_a_hundred_thousand_scripts() -> None:
-    """No state sends while in doubt, every run ends, and every outcome agrees with the truth."""
-    worlds = map(run, range(100_000))
+def test_twenty_thousand_scripts() -> None:
+    """No state sends while ambiguous, every run ends, and every outcome agrees with the truth."""
+    worlds = map(run, range(20_000 * EFFORT))
     seen = Counter((start.outcome, world.call.delivery) for world in worlds for start in world.call.starts())
     assert len(seen) == 2 * len(Outcome), f"the scripts don't reach every outcome: {seen}"
 
@@ -634,13 +637,13 @@ def test_service_errors_are_kept_apart() -> None:
 
 
 def test_an_answer_is_read_as_it_is_found() -> None:
-    """What is odd in an answer costs no task that stands beside it, and nobody is told that nothing started."""
+    """An unusual member of an answer costs no task beside it, and no start is reported as not started."""
     call = record("a", "b")
     call_state.begin(call, 0)
     good = task("1", "a")
     strange = good.replace(task_arn="2", container_instance_arn=cast("str", 5), created_at=cast("datetime", "noon"))
     response = StartTaskResponse(tasks=[good, cast("Task", 7), strange])
-    assert isinstance(call_state.happened(call, Answered(response), 0), Finish)
+    assert isinstance(call_state.handle(call, Answered(response), 0), Finish)
     assert {start.task.task_arn for start in call.starts() if start.task is not None} == {"1", "2"}
 
 
@@ -657,11 +660,11 @@ def test_an_answer_is_read_as_it_is_found() -> None:
         StartTaskResponse(failures=[cast("Failure", "AGENT")]),
     ],
 )
-def test_what_has_no_arn_or_cannot_be_read_tells_nothing(response: StartTaskResponse) -> None:
-    """It may have been started all the same: it is looked up, and never told as started or refused."""
+def test_tasks_without_an_arn_and_unreadable_failures_are_ignored(response: StartTaskResponse) -> None:
+    """It may have been started all the same: it is looked up, and never reported as started or refused."""
     call = record()
     call_state.begin(call, 0)
-    assert isinstance(call_state.happened(call, Answered(response), 0), BackOff)
+    assert isinstance(call_state.handle(call, Answered(response), 0), BackOff)
     assert call.phase is Phase.AMBIGUOUS
     assert outcomes(call) == [Outcome.UNKNOWN]
 
@@ -673,7 +676,7 @@ def ambiguous_run(count: int = 1, **given: object) -> CallRecord:
     """Begin a RunTask and lose its answer."""
     call = run_record(count, **given)
     assert isinstance(call_state.begin(call, 0), Send)
-    assert isinstance(call_state.happened(call, LOST, 1), BackOff)
+    assert isinstance(call_state.handle(call, LOST, 1), BackOff)
     return call
 
 
@@ -682,36 +685,36 @@ def test_an_ambiguous_run_is_sent_again_while_attempts_remain() -> None:
     call = run_record(retries=Retries(max_attempts=3))
     assert isinstance(call_state.begin(call, 0), Send)
     for attempt in (1, 2):
-        assert isinstance(call_state.happened(call, LOST, attempt), BackOff)
-        assert isinstance(call_state.happened(call, BackoffEnded(), attempt), Send)
-    assert isinstance(call_state.happened(call, LOST, 3), BackOff)
-    assert isinstance(call_state.happened(call, BackoffEnded(), 3), LookUp)
+        assert isinstance(call_state.handle(call, LOST, attempt), BackOff)
+        assert isinstance(call_state.handle(call, BackoffEnded(), attempt), Send)
+    assert isinstance(call_state.handle(call, LOST, 3), BackOff)
+    assert isinstance(call_state.handle(call, BackoffEnded(), 3), LookUp)
     assert outcomes(call) == [Outcome.UNKNOWN]
 
 
 def test_a_token_that_may_be_forgotten_is_not_sent_again() -> None:
     """An hour after the first send ECS may have forgotten it: the call is looked up."""
     call = ambiguous_run(deadline=10_000.0)
-    assert isinstance(call_state.happened(call, BackoffEnded(), 3_600), LookUp)
+    assert isinstance(call_state.handle(call, BackoffEnded(), 3_600), LookUp)
 
 
 @pytest.mark.parametrize("what", [UNSENT, THROTTLED, REFUSED], ids=["unsent", "throttled", "refused"])
 def test_what_comes_of_the_second_send_clears_nothing(what: NotSent | Rejected) -> None:
     """The first may have acted all the same: it stays ambiguous, and a refusal ends the sending."""
     call = ambiguous_run()
-    assert isinstance(call_state.happened(call, BackoffEnded(), 2), Send)
-    assert isinstance(call_state.happened(call, what, 3), BackOff)
+    assert isinstance(call_state.handle(call, BackoffEnded(), 2), Send)
+    assert isinstance(call_state.handle(call, what, 3), BackOff)
     assert outcomes(call) == [Outcome.UNKNOWN]
-    assert isinstance(call_state.happened(call, BackoffEnded(), 4), LookUp if what is REFUSED else Send)
+    assert isinstance(call_state.handle(call, BackoffEnded(), 4), LookUp if what is REFUSED else Send)
 
 
 def test_a_conflict_proves_that_nothing_of_this_call_was_started() -> None:
     """The token belongs to another request: a mismatch, with the tasks of that one."""
     call = ambiguous_run()
-    call_state.happened(call, BackoffEnded(), 2)
+    call_state.handle(call, BackoffEnded(), 2)
     conflict = ConflictException("in use", resource_ids=["arn/1"])
-    assert isinstance(call_state.happened(call, Rejected(conflict), 3), Finish)
-    error = verdict(call)
+    assert isinstance(call_state.handle(call, Rejected(conflict), 3), Finish)
+    error = result_of(call)
     assert isinstance(error, IdempotencyMismatch)
     assert (error.resource_ids, error.__cause__) == (("arn/1",), conflict)
 
@@ -720,18 +723,52 @@ def test_a_conflict_proves_that_nothing_of_this_call_was_started() -> None:
 def test_a_withdrawn_run_is_not_sent_again(has_lookup: bool) -> None:
     """That might start it anew: it is looked up where its tasks bear a mark, and else unknown."""
     call = ambiguous_run(has_lookup=has_lookup, adopts=has_lookup)
-    act = call_state.happened(call, Withdrawn("stop"), 2)
-    assert isinstance(act, LookUp if has_lookup else Finish)
+    action = call_state.handle(call, Withdrawn("stop"), 2)
+    assert isinstance(action, LookUp if has_lookup else Finish)
     assert outcomes(call) == [Outcome.UNKNOWN]
+
+
+def refused_after_a_lost_answer() -> CallRecord:
+    """Return a RunTask whose first answer was lost, and which ECS refused when it was sent again at tick 1."""
+    call = run_record()
+    call_state.begin(call, 0.0)
+    call_state.handle(call, LOST, 0.5)
+    call_state.handle(call, BackoffEnded(), 0.6)
+    step = call_state.handle(call, answered_run(failures=(Failure(reason="RESOURCE:CPU"),)), 1.0)
+    assert isinstance(step, BackOff)
+    return call
+
+
+def test_a_refusal_after_a_lost_answer_is_unknown_until_a_late_lookup() -> None:
+    """ECS may act on the first request after it has refused the second: only its absence proves the refusal."""
+    call = refused_after_a_lost_answer()
+    assert call.outcomes() == {Outcome.UNKNOWN}
+    assert isinstance(call_state.handle(call, LookupDone((), whole=True, began=31.0), 31.0), Finish)
+    assert call.outcomes() == {Outcome.REFUSED}
+
+
+def test_a_task_that_shows_after_a_refusal_is_the_start_s() -> None:
+    """The first request was acted on after all."""
+    call = refused_after_a_lost_answer()
+    found = LookupDone((run_task_at(1.0),), whole=False, began=5.0)
+    call_state.handle(call, found, 5.0)
+    assert call.outcomes() == {Outcome.STARTED}
+
+
+def test_a_refusal_that_is_not_proven_in_time_stays_unknown() -> None:
+    """The clock ends before absence could prove anything."""
+    call = refused_after_a_lost_answer()
+    assert isinstance(call_state.handle(call, ClockEnded(), 20.0), Finish)
+    assert isinstance(result_of(call), StartUnknown)
 
 
 def test_a_run_that_is_found_after_its_withdrawal_is_stopped() -> None:
     """It bears the token, and this call sent it."""
     call = ambiguous_run(2)
-    call_state.happened(call, Withdrawn("stop"), 2)
+    call_state.handle(call, Withdrawn("stop"), 2)
     found = (run_task_at(1), run_task_at(2))
-    act = call_state.happened(call, LookupDone(found, whole=False, began=2), 3)
-    assert act == Stop(found)
+    action = call_state.handle(call, LookupDone(found, whole=False, began=2), 3)
+    assert action == Stop(found)
     arns = frozenset(task.task_arn or "" for task in found)
-    assert isinstance(call_state.happened(call, Stopped(arns, arns), 4), Finish)
+    assert isinstance(call_state.handle(call, Stopped(arns, arns), 4), Finish)
     assert outcomes(call) == [Outcome.STOPPED] * 2

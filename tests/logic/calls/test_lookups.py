@@ -1,11 +1,18 @@
-"""lookups: how many doubts are looked up with few reads."""
+"""lookups: how many ambiguous calls are looked up with few reads."""
 
 from __future__ import annotations
 
 import pytest
 
 from aioecs import Tag, Task
-from aioecs._logic.calls.lookups import AmbiguousCall, by_hundreds, marks_of, pages_of, pages_worth, to_confirm
+from aioecs._logic.calls.lookups import (
+    AmbiguousCall,
+    by_hundreds,
+    costs_more,
+    marks_of,
+    pages_of,
+    to_confirm,
+)
 
 TAG = "aioecs:token"
 
@@ -13,7 +20,7 @@ TAG = "aioecs:token"
 def ambiguous_call(
     name: str = "t", instances: str = "a", started_by: str | None = None, *, confirm: bool = True
 ) -> AmbiguousCall:
-    """Make a doubt with the token `name`; it is looked up by its token unless it bears another mark."""
+    """Make an ambiguous call with the token `name`; it is looked up by its token unless it has another mark."""
     return AmbiguousCall(name, name if started_by is None else started_by, tuple(instances), confirm)
 
 
@@ -51,7 +58,7 @@ def task(arn: str, instance: str | None = "a", started_by: str | None = "t", *to
     ],
 )
 def test_whose_a_task_is(asked: AmbiguousCall, found: Task, belongs: bool) -> None:
-    """A task is a doubt's if it bears the token as startedBy, or in the tag where startedBy is the caller's own."""
+    """A task is a call's if it has the token as startedBy, or in the tag where startedBy is the caller's own."""
     assert (asked.mark in marks_of(found, TAG)) is belongs
 
 
@@ -61,17 +68,12 @@ def test_other_tags_are_not_marks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ambiguous_calls", "expected"),
-    [
-        ([], 0),
-        ([ambiguous_call("t")], 2),
-        ([ambiguous_call("t"), ambiguous_call("u"), ambiguous_call("v")], 6),
-        ([ambiguous_call("t", started_by="svc"), ambiguous_call("u", started_by="svc"), ambiguous_call("v")], 4),
-    ],
+    ("pages", "unseen", "tokens", "more"),
+    [(1, 100, 2, False), (2, 0, 2, True), (9, 900, 10, False), (5, 1500, 10, True), (9, 0, 10, False)],
 )
-def test_what_the_clusters_list_may_cost(ambiguous_calls: list[AmbiguousCall], expected: int) -> None:
-    """Token by token costs two lists each; doubts that share a mark share them."""
-    assert pages_worth(ambiguous_calls) == expected
+def test_when_the_clusters_list_costs_more(pages: int, unseen: int, tokens: int, more: bool) -> None:
+    """As soon as it takes as many pages, or with the descriptions of what was never seen twice as many reads."""
+    assert costs_more(pages, unseen, tokens) is more
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 import aioecs
 from aioecs import Failure, StartTaskRequest, Task
 from aioecs._logic.calls import matching
-from aioecs._logic.calls.matching import Slot, adopt, answer, eldest_first
+from aioecs._logic.calls.matching import StartState, adopt, assign_answer, oldest_first
 from aioecs._logic.calls.token import stop_reason
 from aioecs.errors import ClientException
 
 
-def slots(instances: str) -> list[Slot]:
+def start_states(instances: str) -> list[StartState]:
     """Make an open start on each instance, named by a letter."""
-    return [Slot(instance) for instance in instances]
+    return [StartState(instance) for instance in instances]
 
 
 def task(arn: str, instance: str = "a", at: float | None = 0.0, definition: str = "demo:1") -> Task:
@@ -39,15 +39,15 @@ def failure(instance: str, reason: str = "AGENT") -> Failure:
     return Failure(arn=f"arn:aws:ecs:eu-west-1:123456789012:container-instance/c/{instance}", reason=reason)
 
 
-def seen(starts: list[Slot]) -> list[str | None]:
+def seen(starts: list[StartState]) -> list[str | None]:
     """Handler of each start what it has: its task's ARN, its failure's reason, or None."""
     return [
-        slot.task.task_arn if slot.task is not None else slot.failure.reason if slot.failure is not None else None
-        for slot in starts
+        state.task.task_arn if state.task is not None else state.failure.reason if state.failure is not None else None
+        for state in starts
     ]
 
 
-# ------------------------------------------------------------------------------------------------------------ answer
+# --------------------------------------------------------------------------------------------------- assign_answer
 
 
 @pytest.mark.parametrize(
@@ -69,34 +69,34 @@ def seen(starts: list[Slot]) -> list[str | None]:
 )
 def test_answers(instances: str, tasks: list[Task], failures: list[Failure], expected: list[str | None]) -> None:
     """Tasks and refusals go to the starts of their instance; what fits nowhere goes to what is left."""
-    starts = slots(instances)
-    answer(starts, tasks, failures)
+    starts = start_states(instances)
+    assign_answer(starts, tasks, failures)
     assert seen(starts) == expected
-    assert all(slot.ours for slot in starts if slot.task is not None), "what an answer names this call has started"
+    assert all(state.ours for state in starts if state.task is not None), "what an answer names this call has started"
 
 
 def test_an_answer_leaves_alone_what_is_known() -> None:
     """A later answer fills what is open; a task that a start holds already is not given to another."""
-    starts = slots("abc")
-    answer(starts, [task("1", "a")], [failure("b")])
-    answer(starts, [task("1", "a"), task("2", "b")], [])
+    starts = start_states("abc")
+    assign_answer(starts, [task("1", "a")], [failure("b")])
+    assign_answer(starts, [task("1", "a"), task("2", "b")], [])
     assert seen(starts) == ["1", "AGENT", "2"]
-    starts = slots("a")
+    starts = start_states("a")
     starts[0].error = ClientException("no")
-    answer(starts, [task("1")], [])
+    assign_answer(starts, [task("1")], [])
     assert seen(starts) == [None]
 
 
 def test_instances_are_known_by_the_last_part_of_their_name() -> None:
     """A request may name an instance by its ARN, new or old, or by its id; the answer names it by its ARN."""
-    starts = slots("")
+    starts = start_states("")
     for name in (
         "a",
         "arn:aws:ecs:eu-west-1:123456789012:container-instance/b",
         "arn:aws:ecs:eu-west-1:123456789012:container-instance/c/d",
     ):
-        starts.append(Slot(name))
-    answer(starts, [task("1", "d"), task("2", "b"), task("3", "a")], [])
+        starts.append(StartState(name))
+    assign_answer(starts, [task("1", "d"), task("2", "b"), task("3", "a")], [])
     assert seen(starts) == ["3", "2", "1"]
 
 
@@ -118,17 +118,17 @@ def test_instances_are_known_by_the_last_part_of_their_name() -> None:
 )
 def test_adoptions(instances: str, found: list[Task], expected: list[str | None], surplus: list[str]) -> None:
     """Found tasks go to the starts of their instance, the eldest first; the rest is one too many."""
-    starts = slots(instances)
+    starts = start_states(instances)
     over = adopt(starts, found, ours=False)
     assert seen(starts) == expected
     assert [one.task_arn for one in over] == surplus
-    assert not any(slot.ours for slot in starts)
+    assert not any(state.ours for state in starts)
 
 
-def test_what_is_held_is_weighed_anew() -> None:
+def test_a_held_task_competes_with_found_ones() -> None:
     """An elder task that shows late takes the place of a younger one, which is one too many then."""
-    starts = slots("ab")
-    answer(starts, [task("9", "a", at=9), task("8", "b", at=8)], [])
+    starts = start_states("ab")
+    assign_answer(starts, [task("9", "a", at=9), task("8", "b", at=8)], [])
     over = adopt(starts, [task("1", "a", at=1)], ours=True)
     assert seen(starts) == ["1", "8"]
     assert [one.task_arn for one in over] == ["9"]
@@ -136,16 +136,16 @@ def test_what_is_held_is_weighed_anew() -> None:
 
 
 def test_a_refused_start_is_given_a_task_last_of_all() -> None:
-    """Of two starts on one instance, the one in doubt comes first; a refusal is taken back if a task shows."""
-    starts = slots("aa")
-    answer(starts, [], [failure("a")])
+    """Of two starts on one instance, the ambiguous one comes first; a refusal is taken back if a task shows."""
+    starts = start_states("aa")
+    assign_answer(starts, [], [failure("a")])
     adopt(starts, [task("1")], ours=True)
     assert seen(starts) == ["AGENT", "1"]
     adopt(starts, [task("1"), task("2", at=1)], ours=True)
     assert seen(starts) == ["2", "1"]
     assert starts[0].failure is None
 
-    starts = slots("a")
+    starts = start_states("a")
     starts[0].error = ClientException("no")
     adopt(starts, [task("1")], ours=True)
     assert seen(starts) == ["1"]
@@ -154,16 +154,16 @@ def test_a_refused_start_is_given_a_task_last_of_all() -> None:
 
 def test_whose_a_task_is_stays_known() -> None:
     """A task that this call started stays ours when it is found again under a key; what is found first is not."""
-    starts = slots("ab")
-    answer(starts, [task("1", "a")], [])
+    starts = start_states("ab")
+    assign_answer(starts, [task("1", "a")], [])
     adopt(starts, [task("1", "a"), task("2", "b")], ours=False)
-    assert [slot.ours for slot in starts] == [True, False]
+    assert [state.ours for state in starts] == [True, False]
 
 
 def test_a_found_task_is_kept_as_it_is_now() -> None:
     """A task that has stopped since it was answered is shown stopped."""
-    starts = slots("a")
-    answer(starts, [task("1")], [])
+    starts = start_states("a")
+    assign_answer(starts, [task("1")], [])
     adopt(starts, [task("1").replace(desired_status="STOPPED")], ours=True)
     assert starts[0].task is not None
     assert starts[0].task.desired_status == "STOPPED"
@@ -171,16 +171,16 @@ def test_a_found_task_is_kept_as_it_is_now() -> None:
 
 def test_a_stray_answer_is_not_one_too_many_when_it_is_found() -> None:
     """A start that was answered with a task elsewhere holds on to it."""
-    starts = slots("a")
-    answer(starts, [task("1", "z")], [])
+    starts = start_states("a")
+    assign_answer(starts, [task("1", "z")], [])
     assert adopt(starts, [task("1", "z")], ours=True) == []
     assert seen(starts) == ["1"]
 
 
 def test_a_start_whose_task_was_stopped_takes_no_other() -> None:
     """What is found beside it is one too many, whatever its age; the stopped one is not taken for another."""
-    starts = slots("a")
-    answer(starts, [task("5", at=5)], [])
+    starts = start_states("a")
+    assign_answer(starts, [task("5", at=5)], [])
     starts[0].stopped = True
     over = adopt(starts, [task("5", at=5), task("1", at=1)], ours=True)
     assert seen(starts) == ["5"]
@@ -189,13 +189,13 @@ def test_a_start_whose_task_was_stopped_takes_no_other() -> None:
 
 def test_a_start_that_was_never_sent_takes_no_task() -> None:
     """Of two starts on one instance one was dropped before the send: what is found is the other's."""
-    starts = slots("aa")
+    starts = start_states("aa")
     starts[0].dropped = True
     adopt(starts, [task("1")], ours=True)
     assert seen(starts) == [None, "1"]
-    starts = slots("aa")
+    starts = start_states("aa")
     starts[0].dropped = True
-    answer(starts, [task("1")], [])
+    assign_answer(starts, [task("1")], [])
     assert seen(starts) == [None, "1"]
 
 
@@ -221,29 +221,31 @@ def on(what: Task) -> str:
     return (what.container_instance_arn or "").rpartition("/")[2]
 
 
-def check_answer(starts: list[Slot], tasks: list[Task], failures: list[Failure]) -> None:
-    """Answer, and see that nothing told is dropped while a start is open."""
-    held = Counter(id(slot.failure) for slot in starts)
-    answer(starts, tasks, failures)
-    if not all(slot.known for slot in starts):
-        assert {told.task_arn for told in tasks} <= {slot.task.task_arn for slot in starts if slot.task is not None}
-        gained = Counter(id(slot.failure) for slot in starts if slot.failure is not None) - held
+def check_answer(starts: list[StartState], tasks: list[Task], failures: list[Failure]) -> None:
+    """Answer, and see that nothing answered is dropped while a start is open."""
+    held = Counter(id(state.failure) for state in starts)
+    assign_answer(starts, tasks, failures)
+    if not all(state.known for state in starts):
+        assert {reported.task_arn for reported in tasks} <= {
+            state.task.task_arn for state in starts if state.task is not None
+        }
+        gained = Counter(id(state.failure) for state in starts if state.failure is not None) - held
         assert gained.total() == len(failures)
 
 
-def check_adopt(starts: list[Slot], found: list[Task], *, ours: bool) -> None:
+def check_adopt(starts: list[StartState], found: list[Task], *, ours: bool) -> None:
     """Adopt, and see that the eldest are kept, and that doing it again changes nothing."""
-    everywhere = {slot.task.task_arn for slot in starts if slot.task is not None}
+    everywhere = {state.task.task_arn for state in starts if state.task is not None}
     expected: dict[str, list[str]] = {}
-    for instance in {slot.instance for slot in starts}:
-        mine = [slot for slot in starts if slot.instance == instance and not (slot.stopped or slot.dropped)]
-        news = {one.task_arn: one for one in found if on(one) == instance and one.task_arn not in everywhere}
-        rivals = eldest_first([*news.values(), *(slot.task for slot in mine if slot.task is not None)])
+    for instance in {state.instance for state in starts}:
+        mine = [state for state in starts if state.instance == instance and not (state.stopped or state.dropped)]
+        changes = {one.task_arn: one for one in found if on(one) == instance and one.task_arn not in everywhere}
+        rivals = oldest_first([*changes.values(), *(state.task for state in mine if state.task is not None)])
         expected[instance] = sorted(str(one.task_arn) for one in rivals[: len(mine)])
     surplus = adopt(starts, found, ours=ours)
     for instance, kept in expected.items():
-        mine = [slot for slot in starts if slot.instance == instance and not (slot.stopped or slot.dropped)]
-        assert sorted(str(slot.task.task_arn) for slot in mine if slot.task is not None) == kept
+        mine = [state for state in starts if state.instance == instance and not (state.stopped or state.dropped)]
+        assert sorted(str(state.task.task_arn) for state in mine if state.task is not None) == kept
     after = seen(starts)
     assert not {one.task_arn for one in surplus} & set(after), "what is kept is not one too many"
     again = adopt(starts, found, ours=ours)
@@ -255,32 +257,32 @@ def check_adopt(starts: list[Slot], found: list[Task], *, ours: bool) -> None:
 @settings(max_examples=500, deadline=None)
 @given(st.text("ab", min_size=1, max_size=6), st.lists(STEPS, max_size=6))
 def test_no_task_is_lost_or_shared(instances: str, steps: list[tuple[str, Any, Any]]) -> None:
-    """No task belongs to two starts, the eldest are kept, nothing told is dropped, adopting twice is adopting once."""
-    starts = slots(instances)
+    """No task belongs to two starts, the oldest are kept, none is dropped, adopting twice is adopting once."""
+    starts = start_states(instances)
     for step, what, more in steps:
         if step == "stop":
-            slot = starts[what % len(starts)]
-            slot.stopped = slot.task is not None
+            state = starts[what % len(starts)]
+            state.stopped = state.task is not None
         elif step == "drop":
-            slot = starts[what % len(starts)]
-            slot.dropped = not slot.known
+            state = starts[what % len(starts)]
+            state.dropped = not state.known
         elif step == "answer":
             check_answer(starts, what, more)
         else:
             check_adopt(starts, what, ours=more)
-        held = [slot.task.task_arn for slot in starts if slot.task is not None]
+        held = [state.task.task_arn for state in starts if state.task is not None]
         assert len(held) == len(set(held)), "no task belongs to two starts"
-        assert not any(slot.dropped and slot.task for slot in starts), "what was never sent has no task"
+        assert not any(state.dropped and state.task for state in starts), "what was never sent has no task"
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text("ab", min_size=1, max_size=4), st.lists(TASKS, max_size=8), st.randoms(use_true_random=False))
-def test_the_order_in_which_tasks_show_is_immaterial(instances: str, found: list[Task], dice: random.Random) -> None:
-    """Whoever looks, in one look or in many, keeps the same tasks."""
-    at_once, one_by_one = slots(instances), slots(instances)
+def test_the_order_in_which_tasks_show_is_immaterial(instances: str, found: list[Task], rng: random.Random) -> None:
+    """One lookup or many, on any machine, keep the same tasks."""
+    at_once, one_by_one = start_states(instances), start_states(instances)
     adopt(at_once, found, ours=True)
     shuffled = list(found)
-    dice.shuffle(shuffled)
+    rng.shuffle(shuffled)
     for one in shuffled:
         adopt(one_by_one, [one], ours=True)
     assert sorted(map(str, seen(at_once))) == sorted(map(str, seen(one_by_one)))
@@ -320,14 +322,14 @@ def test_our_own_stops(stop_code: str | None, reason: str | None, expected: bool
 def test_strangers(asked: str, found: Task, strange: bool) -> None:
     """A task of another definition, or on another instance, can't have been started by the request."""
     request = StartTaskRequest(task_definition=asked, container_instances=["a", "b"])
-    assert matching.strangers(request, iter([found])) == ([found] if strange else [])
+    assert matching.mismatches(request, iter([found])) == ([found] if strange else [])
 
 
 def test_tasks_on_the_requests_instances() -> None:
     """Candidates are what stands where the request wanted to start something."""
     request = StartTaskRequest(task_definition="demo", container_instances=["a", "container-instance/c/b"])
     found = [task("1", "z"), task("2", "b"), task("3", "a"), Task(task_arn="4")]
-    assert [one.task_arn for one in matching.on_instances(request, found)] == ["2", "3"]
+    assert [one.task_arn for one in matching.on_its_instances(request, found)] == ["2", "3"]
 
 
 def _overrides(job: str | None, **more: Any) -> aioecs.TaskOverride:
@@ -353,4 +355,4 @@ def test_overrides_that_are_alike_in_effect(
     asked: aioecs.TaskOverride | None, shown: aioecs.TaskOverride | None, alike: bool
 ) -> None:
     """Containers that override nothing don't count, and what ECS doesn't show can't differ."""
-    assert matching.overridden_alike(asked, shown) is alike
+    assert matching.same_overrides(asked, shown) is alike

@@ -17,7 +17,7 @@ def a_task(*codes: int | None, status: str = "STOPPED", **more: Any) -> Task:
 
 
 @pytest.mark.parametrize(
-    ("task", "verdict"),
+    ("task", "expected"),
     [
         (a_task(0), False),
         (a_task(1), True),
@@ -30,9 +30,9 @@ def a_task(*codes: int | None, status: str = "STOPPED", **more: Any) -> Task:
         (a_task(status="PENDING"), None),
     ],
 )
-def test_what_has_certainly_failed(task: Task, verdict: bool | None) -> None:
+def test_what_has_certainly_failed(task: Task, expected: bool | None) -> None:
     """What is not known counts as neither."""
-    assert failed(task) is verdict
+    assert failed(task) is expected
 
 
 def test_all_of_a_key() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aioecs import Retries
-from aioecs._logic.calls.retry import Tries
+from aioecs._logic.calls.retry import LATE_PATIENCE, RetryState, longest_before_lookup, lookup_patience
 from aioecs._model.attempt import Lost, NotSent, Rejected
 from aioecs.errors import (
     AnswerLost,
@@ -28,9 +28,9 @@ REFUSED = Rejected(ClusterNotFoundException("Cluster not found.", status=400))
 UNSET = NotSent(ConfigurationError("no credentials"))
 
 
-def tries(attempts: int = 5, deadline: float = 100.0) -> Tries:
+def tries(attempts: int = 5, deadline: float = 100.0) -> RetryState:
     """Begin a call."""
-    return Tries(Retries(max_attempts=attempts, initial_backoff=0.1, max_backoff=1.0), deadline)
+    return RetryState(Retries(max_attempts=attempts, initial_backoff=0.1, max_backoff=1.0), deadline)
 
 
 @pytest.mark.parametrize(
@@ -46,16 +46,16 @@ def tries(attempts: int = 5, deadline: float = 100.0) -> Tries:
         pytest.param([UNSET], [None], id="settings that can't work"),
     ],
 )
-def test_rests(what: list[What], expected: list[float | None]) -> None:
-    """The rests of a run of bad luck, at their longest; None ends it."""
+def test_backoffs(what: list[What], expected: list[float | None]) -> None:
+    """The longest backoffs of consecutive failures; None ends them."""
     call = tries()
     assert [call.backoff(one, 0.0, 1.0) for one in what] == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(("dice", "expected"), [(0.0, 0.0), (0.5, 0.05), (1.0, 0.1)])
-def test_the_dice_say_how_much_of_a_rest_is_rested(dice: float, expected: float) -> None:
-    """A rest is drawn from nothing to the longest, so that callers don't come back in step."""
-    assert tries().backoff(UNSENT, 0.0, dice) == pytest.approx(expected)
+@pytest.mark.parametrize(("jitter", "expected"), [(0.0, 0.0), (0.5, 0.05), (1.0, 0.1)])
+def test_jitter_is_a_part_of_the_backoff(jitter: float, expected: float) -> None:
+    """A backoff is drawn from nothing to the longest, so that callers don't come back in step."""
+    assert tries().backoff(UNSENT, 0.0, jitter) == pytest.approx(expected)
 
 
 def test_one_attempt_is_one_attempt() -> None:
@@ -66,7 +66,7 @@ def test_one_attempt_is_one_attempt() -> None:
 
 @pytest.mark.parametrize("what", [UNSENT, LOST, THROTTLED])
 @pytest.mark.parametrize(("now", "fits"), [(99.0, True), (99.9, False), (101.0, False)])
-def test_a_rest_that_does_not_fit_is_not_begun(what: What, now: float, fits: bool) -> None:
+def test_a_backoff_that_does_not_fit_is_not_begun(what: What, now: float, fits: bool) -> None:
     """The clock bounds everything, throttles among it."""
     assert (tries().backoff(what, now, 1.0) is not None) is fits
 
@@ -75,3 +75,20 @@ def test_very_many_throttles_are_no_overflow() -> None:
     """Ten thousand throttles leave the rest at its longest."""
     call = tries()
     assert [call.backoff(THROTTLED, 0.0, 1.0) for _ in range(10_000)][-1] == 1.0
+
+
+def test_lookups_come_less_and_less_often() -> None:
+    """Three times as long each time, which `max_backoff` bounds once a lookup may prove absence."""
+    retries = Retries(initial_backoff=0.1, max_backoff=5)
+    longest = [longest_before_lookup(retries, before, late=False) for before in range(6)]
+    assert longest == pytest.approx([0.1, 0.3, 0.9, 2.7, 8.1, 24.3])
+    assert longest_before_lookup(retries, 5, late=True) == 5
+    assert longest_before_lookup(retries, 10_000, late=False) < float("inf")
+
+
+def test_what_a_lookup_waits_for_others() -> None:
+    """The first not at all, later ones half a backoff, and one that may prove absence half a second."""
+    retries = Retries(initial_backoff=0.1, max_backoff=5)
+    patience = [lookup_patience(retries, number, late=False) for number in (1, 2, 3, 6, 9)]
+    assert patience == pytest.approx([0, 0.15, 0.45, 2.5, 2.5])
+    assert [lookup_patience(retries, number, late=True) for number in (1, 9)] == [0, LATE_PATIENCE]

@@ -12,7 +12,7 @@ from aioecs import Failure, Outcome
 from aioecs._logic.calls import call_state
 from aioecs._logic.calls.actions import BackOff, BackoffEnded, Finish, LookUp, LookupDone, Send
 from aioecs._logic.calls.run_replay import token_has_ended, too_many
-from aioecs._logic.calls.token import CLIENT_TOKEN_ENDS
+from aioecs._logic.calls.token import CLIENT_TOKEN_FORGOTTEN
 from aioecs._model.attempt import Lost
 from aioecs.errors import ServerException
 
@@ -28,18 +28,18 @@ def test_tasks_of_an_earlier_call_are_found() -> None:
     """What was created before this call was sent is found, and is not stopped with it."""
     call = run_record(2, shares_token=True, keyed=True, adopts=False, epoch=1000.0)
     call_state.begin(call, 10)
-    call_state.happened(call, answered_run(run_task_at(900), run_task_at(1010.5)), 11)
+    call_state.handle(call, answered_run(run_task_at(900), run_task_at(1010.5)), 11)
     assert [start.found for start in call.starts()] == [True, False]
 
 
 @pytest.mark.parametrize("failures", [(), (Failure(reason="RESOURCE:CPU"),)])
-def test_the_rest_of_a_replay_is_refused(failures: tuple[Failure, ...]) -> None:
+def test_the_others_of_a_replay_are_refused(failures: tuple[Failure, ...]) -> None:
     """Sent again, ECS gives the tasks of the token once more; its reasons may be lost."""
     call = run_record(3)
     call_state.begin(call, 0)
-    assert isinstance(call_state.happened(call, LOST, 1), BackOff)
-    assert isinstance(call_state.happened(call, BackoffEnded(), 2), Send)
-    assert isinstance(call_state.happened(call, answered_run(run_task_at(0), failures=failures), 3), Finish)
+    assert isinstance(call_state.handle(call, LOST, 1), BackOff)
+    assert isinstance(call_state.handle(call, BackoffEnded(), 2), Send)
+    assert isinstance(call_state.handle(call, answered_run(run_task_at(0), failures=failures), 3), Finish)
     assert said(call) == [Outcome.STARTED, Outcome.REFUSED, Outcome.REFUSED]
     assert len(call.refusals) == 1
 
@@ -48,17 +48,17 @@ def test_a_first_answer_that_leaves_some_out_is_ambiguous() -> None:
     """Without a reason for the rest it is asked for again."""
     call = run_record(2)
     call_state.begin(call, 0)
-    assert isinstance(call_state.happened(call, answered_run(run_task_at(0)), 1), BackOff)
+    assert isinstance(call_state.handle(call, answered_run(run_task_at(0)), 1), BackOff)
     assert said(call) == [Outcome.STARTED, Outcome.UNKNOWN]
 
 
 def test_a_token_that_has_ended_is_not_used_again() -> None:
     """A key found a task older than a day and lacks another: that one may have run and ended, so it is unknown."""
     call = run_record(2, keyed=True, shares_token=True)
-    now = CLIENT_TOKEN_ENDS + 1
+    now = CLIENT_TOKEN_FORGOTTEN + 1
     assert isinstance(call_state.begin(call, now), LookUp)
-    looked = LookupDone((run_task_at(0),), whole=True, began=now)
-    assert isinstance(call_state.happened(call, looked, now + 1), Finish)
+    lookup = LookupDone((run_task_at(0),), whole=True, began=now)
+    assert isinstance(call_state.handle(call, lookup, now + 1), Finish)
     assert said(call) == [Outcome.STARTED, Outcome.UNKNOWN]
     assert token_has_ended(call, now)
 

@@ -14,12 +14,12 @@ from aioecs._logic.calls import token
 from aioecs._model import limits
 from aioecs._model.checks import table
 
-LOOKS = re.compile(r"aioecs-[A-Za-z0-9_-]{29}", re.ASCII)
+LOOKUPS = re.compile(r"aioecs-[A-Za-z0-9_-]{29}", re.ASCII)
 KEYS = st.text(st.characters(), min_size=1)  # every code point, lone surrogates among them
 
 
 def accepted(made: str) -> bool:
-    """Tell whether a request may bear it as its `startedBy`."""
+    """Return whether a request may bear it as its `startedBy`."""
     limits.check(StartTaskRequest(task_definition="demo", container_instances=["a"], started_by=made))
     return True
 
@@ -29,7 +29,7 @@ def test_fresh_tokens(chance: bytes) -> None:
     """A fresh token has 36 characters of ECS's alphabet, and the same bytes give the same one."""
     made = token.fresh(chance)
     assert len(made) == token.LENGTH == table.STARTED_BY
-    assert LOOKS.fullmatch(made)
+    assert LOOKUPS.fullmatch(made)
     assert accepted(made)
     assert token.fresh(chance) == made
 
@@ -57,7 +57,7 @@ def test_every_character_of_a_fresh_token_depends_on_chance() -> None:
 def test_derived_tokens(key: str) -> None:
     """A key of any length and of any characters gives a token that ECS takes, and always the same."""
     made = token.derived(key)
-    assert LOOKS.fullmatch(made)
+    assert LOOKUPS.fullmatch(made)
     assert accepted(made)
     assert token.derived(key) == made
 
@@ -80,7 +80,7 @@ def test_the_alphabet_is_that_of_the_model() -> None:
 
 
 def test_the_reason_of_our_stops() -> None:
-    """A stop of ours names the token, in words that StopTask takes."""
+    """A stop of ours names the token, as a reason that StopTask takes."""
     made = token.fresh(bytes(token.ENTROPY))
     reason = token.stop_reason(made)
     assert reason == f"aioecs:withdrawn:{made}"

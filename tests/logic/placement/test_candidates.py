@@ -6,7 +6,7 @@ import random
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aioecs._logic.placement.demand import Demand
@@ -30,7 +30,7 @@ def hosts(shown: list[tuple[int, int, int]]) -> list[Host]:
 def test_a_task_of_any_size_finds_a_place_if_there_is_one(
     placement: Placement, shown: list[tuple[int, int, int]], sizes: list[tuple[int, int]], seed: int
 ) -> None:
-    """And goes where the placement prefers it, as looking at every host would tell."""
+    """And goes where the placement prefers it, as a check of every host would."""
     placer = Placer(hosts(shown), Demand(), placement, (), random.Random(seed).random)
     left = {f"h{n}": [c, m] for n, (c, m, _) in enumerate(shown)}
     racks = {f"h{n}": r for n, (_, _, r) in enumerate(shown)}
@@ -74,14 +74,30 @@ def most_that_fit(free: list[tuple[int, int]], sizes: list[tuple[int, int]]) -> 
     """Return how many of the tasks fit at best, by trying every way."""
     if not sizes:
         return 0
-    (cpu, memory), rest = sizes[0], sizes[1:]
-    best = most_that_fit(free, rest)
+    (cpu, memory), others = sizes[0], sizes[1:]
+    best = most_that_fit(free, others)
     tried: set[tuple[int, int]] = set()
     for n, (c, m) in enumerate(free):
         if c >= cpu and m >= memory and (c, m) not in tried:
             tried.add((c, m))
-            best = max(best, 1 + most_that_fit([*free[:n], (c - cpu, m - memory), *free[n + 1 :]], rest))
+            best = max(best, 1 + most_that_fit([*free[:n], (c - cpu, m - memory), *free[n + 1 :]], others))
     return best
+
+
+FEW_HOSTS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=3)
+
+
+@pytest.mark.parametrize("placement", PLACEMENTS, ids=repr)
+@settings(max_examples=30, deadline=None)
+@given(free=FEW_HOSTS, size=st.tuples(st.integers(1, 4), st.integers(1, 4)), count=st.integers(1, 8))
+def test_as_many_of_one_size_fit_as_exact_packing_fits(
+    placement: Placement, free: list[tuple[int, int]], size: tuple[int, int], count: int
+) -> None:
+    """Whatever the placement prefers."""
+    placer = Placer(hosts([(c, m, 0) for c, m in free]), Demand(), placement, (), random.Random(3).random)
+    task = Demand(cpu=size[0], memory=size[1])
+    placed = sum(placer.choose(task) is not None for _ in range(count))
+    assert placed == most_that_fit(free, [size] * count)
 
 
 @pytest.mark.parametrize(("placement", "share"), [(Binpack(), 0.88), (Spread(), 0.85), (Random(), 0.85)], ids=repr)

@@ -33,7 +33,7 @@ def capacity_model(*hosts: Host) -> tuple[CapacityModel, HostCapacity]:
     return made, next(iter(made.capacities.values()))
 
 
-# Room ----------------------------------------------------------------------------------------------------------------
+# Capacity ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def capacity_model(*hosts: Host) -> tuple[CapacityModel, HostCapacity]:
     ],
 )
 def test_what_fits(demand: Demand, lacking: str | None, times: float) -> None:
-    """What lacks is named in ECS's words and order; what fits is counted."""
+    """What lacks is named with ECS's names and in its order; what fits is counted."""
     _, capacity = capacity_model(host(gpus=2, tcp=frozenset({22}), udp=frozenset({123})))
     assert capacity.lacks(demand) == lacking
     assert capacity.times(demand) == times
@@ -112,7 +112,7 @@ def test_a_start_is_debited_until_a_later_snapshot_shows_it() -> None:
 
 
 def test_what_lands_while_a_snapshot_is_taken_stays_debited() -> None:
-    """`loading` says when it was begun: before that all is in it, after that it can't be told."""
+    """`loading` says when it was begun: before that all is in it, after that it isn't known."""
     made, capacity = capacity_model()
     made.confirm_started(capacity, SMALL)
     made.loading()
@@ -129,8 +129,40 @@ def test_what_lands_while_a_snapshot_is_taken_stays_debited() -> None:
     assert not made.may_be_outdated
 
 
-def test_doubt_goes_with_what_came_to_nothing() -> None:
-    """A start that was in flight over a snapshot, and was refused, leaves no doubt."""
+def test_a_start_that_is_sent_again_is_debited_once() -> None:
+    """Whether the debit of its first request is left, or a snapshot has taken its place."""
+    made, capacity = capacity_model(host())
+    for snapshot in (False, True):
+        made.debit(capacity, SMALL)
+        since = made.pool.begun
+        made.confirm_started(capacity, SMALL)
+        if snapshot:
+            made.refresh([host()])
+            assert capacity.cpu == 100, "the snapshot shows that it doesn't run"
+        made.send_again(capacity, SMALL, since)
+        assert (capacity.cpu, capacity.in_flight, capacity.started) == (90, {SMALL: 1}, {})
+        made.credit(capacity, SMALL)
+        assert capacity.cpu == 100
+
+
+def test_some_hosts_are_shown_anew() -> None:
+    """What started there before is in it; others stay as they are, and a host that no snapshot had is not added."""
+    made = CapacityModel([host("a"), host("b")])
+    for capacity in made.capacities.values():
+        made.debit(capacity, SMALL)
+        made.confirm_started(capacity, SMALL)
+    freed = made.pool.freed
+    made.update([host("a", cpu=50), host("c")], made.begin_update())
+    assert {name: capacity.cpu for name, capacity in made.capacities.items()} == {"a": 50, "b": 90}
+    assert made.pool.freed > freed
+    older = made.begin_update()
+    made.refresh([host("a"), host("b")])
+    made.update([host("a", cpu=1)], older)
+    assert made.capacities["a"].cpu == 100, "a snapshot that was begun earlier shows nothing newer"
+
+
+def test_uncertainty_ends_with_starts_that_came_to_nothing() -> None:
+    """A start that was in flight over a snapshot, and was refused, leaves nothing uncertain."""
     made, capacity = capacity_model()
     made.debit(capacity, SMALL)
     made.refresh([host()])
@@ -139,7 +171,7 @@ def test_doubt_goes_with_what_came_to_nothing() -> None:
     assert not made.may_be_outdated
 
 
-def test_a_host_that_is_gone_is_remembered_while_something_flies_there() -> None:
+def test_a_host_that_is_gone_is_remembered_while_a_start_is_in_flight_there() -> None:
     """It may come back, with its debit; otherwise it is forgotten."""
     made, capacity = capacity_model(host("a"), host("b"))
     made.debit(capacity, SMALL)
@@ -194,7 +226,7 @@ def test_fleets_of_one_pool_share_their_hosts() -> None:
     assert not other.lists(one.capacities["a"])
 
 
-def test_a_pool_forgets_hosts_that_no_fleet_has() -> None:
+def test_a_pool_forgets_hosts_that_no_inventory_has() -> None:
     """However many there were."""
     pool = ClusterCapacity()
     made = CapacityModel([host(f"h{n}") for n in range(100)], pool)
@@ -217,7 +249,7 @@ def test_what_ecs_said_while_a_snapshot_was_taken_is_newer_than_it() -> None:
 # Changes -------------------------------------------------------------------------------------------------------------
 
 
-def test_changes_are_told_until_they_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changes_are_listed_until_they_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who has seen all misses nothing; who is far behind, or has slept through a snapshot, looks at all hosts."""
     monkeypatch.setattr(fleets, "_MAX_CHANGES", 3)
     made, capacity = capacity_model()

@@ -91,7 +91,7 @@ def test_spread_over_zones() -> None:
     assert [chosen["c0"], chosen["c1"]] == [4, 4]
 
 
-def test_a_zone_that_is_full_leaves_the_rest_to_the_others() -> None:
+def test_a_full_zone_leaves_starts_to_the_others() -> None:
     """Evenness gives way to capacity."""
     hosts = [*in_zone("a", 1, cpu=20), *in_zone("b", 5), *in_zone("c", 5)]
     assert by_zone(choose(placer(hosts, ZONES), 24)) == {"a": 2, "b": 11, "c": 11}
@@ -125,7 +125,7 @@ def test_binpack_takes_the_least_that_is_enough(by: str, order: list[str]) -> No
     assert choose(packer, len(order)) == order
 
 
-def test_random_is_uniform_over_what_has_room() -> None:
+def test_random_is_uniform_over_hosts_with_capacity() -> None:
     """About as often here as there, and never where there is no capacity."""
     hosts = [*(host(f"h{n}", cpu=10**6, memory=10**6) for n in range(10)), host("full", cpu=9)]
     chosen = Counter(choose(placer(hosts, Random(), seed=5), 10_000))
@@ -134,7 +134,7 @@ def test_random_is_uniform_over_what_has_room() -> None:
 
 
 @pytest.mark.parametrize("placement", PLACEMENTS)
-def test_the_dice_alone_decide_among_equals(placement: Placement) -> None:
+def test_chance_alone_decides_among_equals(placement: Placement) -> None:
     """Equal seeds choose alike, and other seeds otherwise: not every machine begins on the same host."""
     hosts = [host(f"h{n}") for n in range(50)]
     firsts = [tuple(choose(placer(hosts, placement, seed=seed), 20)) for seed in (1, 1, 2, 3, 4)]
@@ -161,13 +161,13 @@ def test_the_dice_alone_decide_among_equals(placement: Placement) -> None:
     ],
 )
 def test_where_no_task_goes(shown: dict[str, Any], wanted: dict[str, Any], reason: str) -> None:
-    """The reason is told as ECS would tell it."""
+    """The reason is named as ECS would name it."""
     chooser = placer([host(**shown)], demand=attrs.evolve(SMALL, **wanted))
     assert chooser.choose() is None
     assert (chooser.excluded, chooser.capacity(), chooser.stale) == ({reason: 1}, 0, False)
 
 
-def test_nothing_has_room_in_an_empty_fleet() -> None:
+def test_no_host_has_capacity_in_an_empty_inventory() -> None:
     """And nothing is wrong with it."""
     chooser = placer([])
     assert (chooser.choose(), chooser.excluded, chooser.capacity(), chooser.stale) == (None, {}, 0, False)
@@ -193,8 +193,8 @@ def test_a_port_is_given_out_once(mode: str) -> None:
     assert chooser.excluded == {"RESOURCE:PORTS": 2}
 
 
-def test_room() -> None:
-    """The number of tasks that fit now; none can be told for tasks that take nothing."""
+def test_capacity() -> None:
+    """The number of tasks that fit now; none for tasks that take nothing."""
     chooser = placer([host("a"), host("b", cpu=35), host("c", agent=False)])
     assert chooser.capacity() == 13
     choose(chooser, 3)
@@ -202,7 +202,7 @@ def test_room() -> None:
     assert placer([host()], demand=Demand()).capacity() is None
 
 
-def test_repr_tells_where_it_stands() -> None:
+def test_repr_shows_its_state() -> None:
     """How many hosts have capacity, and why the others have none."""
     assert repr(placer([host("a")], Random())) == "<Placer Random(), capacity on 1 hosts>"
     hosts = [host("a"), host("b", agent=False), host("c", cpu=1), host("d", cpu=1)]
@@ -248,8 +248,8 @@ def test_what_a_refusal_leaves_out_and_until_when(reason: str | None, left_out: 
     assert set(choose(chooser, 8 - len(left_out))) == names - set(left_out)
     assert chooser.choose() is None
     chooser.refresh([attrs.evolve(each, cpu=110, memory=220) for each in hosts])
-    rest = len(names) - len(left_out) + len(back)
-    chosen = choose(chooser, rest + 1 if back else rest)
+    remaining = len(names) - len(left_out) + len(back)
+    chosen = choose(chooser, remaining + 1 if back else remaining)
     assert set(chosen) == names - set(left_out) | set(back)
 
 
@@ -272,7 +272,7 @@ def test_attributes_that_have_changed_make_another_kind() -> None:
 
 
 def test_the_refused_start_is_credited_but_its_host_is_full() -> None:
-    """ECS's word on capacity counts for more than the snapshot, until a task ends there."""
+    """ECS's refusal for capacity counts for more than the snapshot, until a task ends there."""
     chooser = placer([host("a"), host("b")])
     chosen = choose(chooser, 4)
     assert chooser.refused("a", "RESOURCE:MEMORY")
@@ -294,6 +294,21 @@ def test_what_is_unsent_is_credited() -> None:
     chooser.unsent(second)
     chooser.unsent(second)  # once too often
     assert (chooser.choose(), chooser.choose()) == (second, None)
+
+
+def test_a_start_that_is_sent_again_counts_once() -> None:
+    """It is of the call all the time, and credited like any other if it is refused in the end."""
+    chooser = placer([host()], demand=SMALL)
+    (where,) = choose(chooser, 1)
+    for _ in range(2):
+        since = chooser.capacity_model.pool.begun
+        chooser.started(where)
+        chooser.refresh([host()])
+        chooser.send_again(where, SMALL, since)
+        assert (chooser.capacity(), chooser._counts["a"]) == (9, 1)
+    chooser.unsent(where)
+    assert (chooser.capacity(), chooser._counts["a"]) == (10, 0)
+    chooser.send_again("unknown", SMALL, 0)
 
 
 def test_a_task_that_was_not_chosen_here_counts_too() -> None:
@@ -326,7 +341,7 @@ def test_hosts_are_known_by_id_and_by_arn() -> None:
     assert chooser.choose() == arn
 
 
-def test_the_end_of_a_task_makes_room() -> None:
+def test_the_end_of_a_task_frees_capacity() -> None:
     """At once, if it was started since the snapshot; else a newer snapshot is asked for, which shows it."""
     chooser = placer([host("a", cpu=20)])
     choose(chooser, 2)
@@ -343,7 +358,7 @@ def test_the_end_of_a_task_makes_room() -> None:
     assert choose(chooser, 1) == ["a"]
     chooser.released("z")
     for _ in range(9):
-        chooser.released("a")  # of others, or told twice: no harm
+        chooser.released("a")  # of others, or reported twice: no harm
     assert chooser.choose() is None
 
 
@@ -364,7 +379,7 @@ def test_our_count_outlasts_the_snapshots() -> None:
 
 
 def test_what_is_in_flight_stays_debited_over_a_snapshot() -> None:
-    """On a host that has gone meanwhile, too: what came of it is told in the end."""
+    """On a host that has gone meanwhile, too: its outcome is reported in the end."""
     chooser = placer([host("a", cpu=10), host("b", cpu=10)])
     choose(chooser, 2)
     chooser.refresh([host("a", cpu=10)])
@@ -375,7 +390,7 @@ def test_what_is_in_flight_stays_debited_over_a_snapshot() -> None:
     assert (chooser.choose(), chooser.choose()) == ("b", None)
 
 
-def test_doubt_about_the_snapshot_asks_for_another() -> None:
+def test_an_uncertain_snapshot_asks_for_another() -> None:
     """Starts that started over a snapshot may be in it, or not: the next one shows the capacity that is left."""
     chooser = placer([host("a", cpu=20)])
     choose(chooser, 1)
@@ -405,7 +420,7 @@ def test_a_tenth_of_surprised_hosts_asks_for_a_snapshot(count: int, enough: int)
     assert not chooser.stale
 
 
-def test_one_surprise_asks_for_a_snapshot_where_nothing_has_room() -> None:
+def test_one_surprise_asks_for_a_snapshot_where_no_host_has_capacity() -> None:
     """But not again for the same: a snapshot that doesn't show what ECS means will not show it the next time."""
     chooser = placer([host("a")])
     for attempt in range(3):
@@ -423,7 +438,7 @@ def test_one_surprise_asks_for_a_snapshot_where_nothing_has_room() -> None:
 # Sharing -------------------------------------------------------------------------------------------------------------
 
 
-def test_placers_of_one_fleet_see_the_same_room() -> None:
+def test_placers_of_one_inventory_see_the_same_capacity() -> None:
     """What one takes the other doesn't give out, and what one gives back the other may take."""
     capacity_model = CapacityModel([host("a", cpu=20), host("b", cpu=20)])
     one, other = placer(capacity_model), placer(capacity_model, Binpack(), demand=Demand(cpu=20))
@@ -434,7 +449,7 @@ def test_placers_of_one_fleet_see_the_same_room() -> None:
     assert (one.choose(), one.choose()) == ("a", None)
 
 
-def test_placers_of_one_fleet_share_what_ecs_said() -> None:
+def test_placers_of_one_inventory_share_what_ecs_said() -> None:
     """Of the host; what it said of a kind is for the one that asked, whose subnets may be others."""
     capacity_model = CapacityModel([host("a"), host("b"), host("c"), host("d", attributes={"x": "1"})])
     one, equal, larger = placer(capacity_model), placer(capacity_model), placer(capacity_model, demand=Demand(cpu=11))
@@ -449,8 +464,8 @@ def test_placers_of_one_fleet_share_what_ecs_said() -> None:
     assert not equal.excluded
 
 
-def test_a_snapshot_of_the_fleet_reaches_all_its_placers() -> None:
-    """Without a word to them; one that has no candidate yet for what is gone misses nothing."""
+def test_a_snapshot_of_the_hosts_reaches_all_placers() -> None:
+    """Without notifying them; one that has no candidate yet for what is gone misses nothing."""
     capacity_model = CapacityModel([host("a")])
     one = placer(capacity_model)
     choose(one, 1)
@@ -584,7 +599,7 @@ class World:
         return why_not
 
     def meddle(self) -> None:
-        """Let something happen that nobody tells of."""
+        """Let something happen that no event reports."""
         name = self.random_number.choice(list(self.hosts))
         match self.random_number.randrange(4):
             case 0:
@@ -600,7 +615,7 @@ class World:
 
 
 @given(fleets(), DEMANDS, PLACED, st.integers(0, 2**32), st.integers(1, 40), st.booleans())
-def test_a_start_goes_on_until_it_is_placed_or_nothing_has_room(
+def test_a_start_goes_on_until_it_is_placed_or_no_host_has_capacity(
     hosts: list[Host], wanted: Demand, placement: Placement, seed: int, count: int, meddling: bool
 ) -> None:
     """Many in flight, snapshots taken meanwhile, a world that changes: it comes to an end, and the sums agree.

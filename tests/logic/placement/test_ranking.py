@@ -85,7 +85,9 @@ def test_a_tournament_yields_what_is_large_enough_in_order(
         assert sorted(found) == sorted(fits)
         keys = [held[item][0] for item in found]
         assert keys == sorted(keys)
-        assert tree.first(wanted, lambda item: item != odd) == (found[0] if found else None)
+        first = tree.first(wanted, lambda item: item != odd)
+        assert (first is None) == (not found)
+        assert first is None or (first in found and held[first][0] == keys[0])
 
 
 def test_a_tournament_that_is_laid_out_at_once_is_the_same() -> None:
@@ -97,3 +99,12 @@ def test_a_tournament_that_is_laid_out_at_once_is_the_same() -> None:
     hit = {tree.any(at / 1000) for at in range(1000)}
     assert hit == set(range(100))
     assert Tournament[int]().first((0, 0, 0), lambda _: True) is None
+
+
+def test_a_tournament_stays_as_small_as_what_it_holds() -> None:
+    """A hundred thousand moves of three things leave no hundred thousand entries."""
+    tree: Tournament[int] = Tournament()
+    for number in range(100_000):
+        tree.put(number % 3, (number,), (1, 1, 1))
+    assert len(tree._heap) < 100
+    assert tree.first((1, 0, 0), lambda _: True) == 99_997 % 3

@@ -87,7 +87,7 @@ def test_a_large_start_is_overtaken_so_often_and_no_more() -> None:
     assert world.capacity_model.capacities["b"].reserved_for is None
 
 
-def test_it_goes_elsewhere_if_there_is_room_first() -> None:
+def test_it_goes_elsewhere_if_there_is_capacity_first() -> None:
     """And what was kept for it is everyone's again; so it is when it waits no longer."""
     for end in ("placed", "refused"):
         world = World(host("a", 3), host("b", 5))
@@ -128,7 +128,7 @@ def test_nothing_is_refused_before_its_time_or_by_an_old_snapshot() -> None:
 
 
 def test_starts_of_ours_leave_a_refusal_uncertain() -> None:
-    """What is in flight may come to nothing, and what has started since may have ended: a newer snapshot tells."""
+    """What is in flight may come to nothing, and what has started since may have ended: a newer snapshot shows it."""
     world = World(host("a", 1))
     instance = world.placer.choose()
     world.add(world.small, 1, until=0.0)
@@ -177,12 +177,12 @@ def test_those_of_one_inventory_are_taken_out() -> None:
         (0.0, 2, 0.0, MAX_REFRESH_INTERVAL),
     ],
 )
-def test_how_often_to_look(waited: float, reads: int, rate: float, interval: float) -> None:
+def test_how_often_to_refresh(waited: float, reads: int, rate: float, interval: float) -> None:
     """After a tenth of the wait, and never more than a share of the reads."""
     assert refresh_interval(waited, reads, rate, 0.25) == pytest.approx(interval)
 
 
 @given(st.floats(0, 1e4), st.integers(1, 1000), st.floats(0.1, 100))
-def test_looks_never_take_more_than_their_share(waited: float, reads: int, rate: float) -> None:
+def test_refreshes_never_take_more_than_their_share(waited: float, reads: int, rate: float) -> None:
     """For any cluster and any bucket."""
     assert reads / refresh_interval(waited, reads, rate, 0.25) <= rate / READ_SHARE * 1.001

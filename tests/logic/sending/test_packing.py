@@ -19,7 +19,10 @@ from aioecs.errors import ECSError
 class Nobody:
     """An owner that ignores what it is notified of."""
 
-    def settled(self, entry: Entry, start: StartResult, error: ECSError | None, where: object, /) -> None:
+    def settled(self, entry: Entry, start: StartResult, error: ECSError | None, carrier: object, /) -> None:
+        """Ignore it."""
+
+    def looked_up(self, entry: Entry, now: bool, /) -> None:
         """Ignore it."""
 
 
@@ -176,27 +179,27 @@ def test_a_start_withdrawn_while_queued_is_in_no_call() -> None:
 @given(st.integers(0, 2**32))
 def test_every_start_is_taken_once_or_withdrawn(seed: int) -> None:
     """In any order of adding, withdrawing and taking: no start is lost or taken twice, and a call is of one group."""
-    dice = random.Random(seed)
-    packing = Packing(dice.choice((0.0, 1.0)))
+    rng = random.Random(seed)
+    packing = Packing(rng.choice((0.0, 1.0)))
     everyone: list[Entry] = []
-    flown: list[Entry] = []
+    in_flight: list[Entry] = []
     now = 0.0
-    for _ in range(dice.randrange(120)):
-        now += dice.random()
-        what = dice.random()
+    for _ in range(rng.randrange(120)):
+        now += rng.random()
+        what = rng.random()
         if what < 0.7:
-            key = "k" if dice.random() < 0.1 else None
-            everyone.append(add(packing, dice.choice("abc"), str(len(everyone)), now, key))
+            key = "k" if rng.random() < 0.1 else None
+            everyone.append(add(packing, rng.choice("abc"), str(len(everyone)), now, key))
         elif what < 0.8 and (waiting := [entry for entry in everyone if entry.stage is Stage.QUEUED]):
-            packing.withdraw(dice.choice(waiting))
+            packing.withdraw(rng.choice(waiting))
         elif (call := packing.take(now)) is not None:
             group, entries = call
             assert 1 <= len(entries) <= 10
             assert {entry.request.task_definition for entry in entries} == {group.request.task_definition}
-            flown += entries
+            in_flight += entries
         assert packing.queued == sum(entry.stage is Stage.QUEUED for entry in everyone)
     while (call := packing.take(now := now + 10)) is not None:
-        flown += call[1]
+        in_flight += call[1]
     assert packing.queued == 0
-    assert len(set(map(id, flown))) == len(flown)
-    assert {entry.stage for entry in everyone} <= {Stage.FLYING, Stage.DONE}
+    assert len(set(map(id, in_flight))) == len(in_flight)
+    assert {entry.stage for entry in everyone} <= {Stage.IN_FLIGHT, Stage.DONE}

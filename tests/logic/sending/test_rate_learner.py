@@ -1,4 +1,4 @@
-"""rate_learner: the pacer holds its table in virtual time, and keeps its head whatever it is told."""
+"""rate_learner: the learner meets its bounds in virtual time, and stays sane whatever its inputs."""
 
 from __future__ import annotations
 
@@ -42,41 +42,41 @@ def test_a_belief_that_is_far_off_is_only_slow_or_wasteful(burst: float, rate: f
 
 def test_a_published_bucket_is_emptied_at_once_when_all_fits() -> None:
     """A hundred calls begin slowly enough to be stopped, and end within a few round trips."""
-    pacer, now, sent = RateLearner(), 0.0, list[float]()
+    learner, now, sent = RateLearner(), 0.0, list[float]()
     while len(sent) < 100:
-        due = pacer.next_at(now, 100 - len(sent))
+        due = learner.next_at(now, 100 - len(sent))
         assert due is not None
         if due <= now:
-            pacer.sent(now)
+            learner.sent(now)
             sent.append(now)
             continue
         now += 0.02
         for at in [at for at in sent if now - 0.03 < at <= now - 0.01]:
-            pacer.answered(now, True, at)
+            learner.answered(now, True, at)
     assert now <= 0.2
-    assert (pacer.burst, pacer.rate) == (100, 40)
+    assert (learner.burst, learner.rate) == (100, 40)
 
 
-def test_a_turn_given_back_was_never_taken() -> None:
+def test_a_returned_permit_was_never_taken() -> None:
     """The next one may go when this one might have gone."""
-    pacer = RateLearner(1.0, 2.0)
-    pacer.sent(0.0)
-    pacer.answered(0.01, False, 0.0)
-    due = pacer.next_at(0.02, 5)
+    learner = RateLearner(1.0, 2.0)
+    learner.sent(0.0)
+    learner.answered(0.01, False, 0.0)
+    due = learner.next_at(0.02, 5)
     assert due is not None
-    pacer.sent(due)
-    pacer.unsent(due, due)
-    assert pacer.next_at(due, 5) == pytest.approx(due)
+    learner.sent(due)
+    learner.unsent(due, due)
+    assert learner.next_at(due, 5) == pytest.approx(due)
 
 
 def test_an_answer_that_never_comes_stops_nobody_for_good() -> None:
-    """While the bucket is dry one call asks at a time; if it is lost without a word, the next one asks."""
-    pacer = RateLearner()
+    """While the bucket is dry one call is sent at a time; if its answer is lost, the next one is sent."""
+    learner = RateLearner()
     for at in (0.0, 0.5, 1.0):
-        pacer.sent(at)
-        pacer.answered(at + 0.1, False, at)
-    pacer.sent(1.5)
-    due = pacer.next_at(1.6, 10)
+        learner.sent(at)
+        learner.answered(at + 0.1, False, at)
+    learner.sent(1.5)
+    due = learner.next_at(1.6, 10)
     assert due is not None
     assert 1.5 + SILENCE <= due < 1.5 + SILENCE + 1
 
@@ -84,13 +84,13 @@ def test_an_answer_that_never_comes_stops_nobody_for_good() -> None:
 def test_a_clock_that_is_set_back_changes_nothing() -> None:
     """Only distances count."""
     pacers = [RateLearner(), RateLearner()]
-    for pacer, base in zip(pacers, (1000.0, 0.0), strict=True):
-        pacer.next_at(1000.0)
+    for learner, base in zip(pacers, (1000.0, 0.0), strict=True):
+        learner.next_at(1000.0)
         for at in range(150):
-            pacer.sent(1000.0 + at / 1000)
-        pacer.answered(1000.2, False, 1000.0)
-        pacer.next_at(base + 0.2, 10)
-    due = [pacer.next_at(base + 0.2, 10) for pacer, base in zip(pacers, (1000.0, 0.0), strict=True)]
+            learner.sent(1000.0 + at / 1000)
+        learner.answered(1000.2, False, 1000.0)
+        learner.next_at(base + 0.2, 10)
+    due = [learner.next_at(base + 0.2, 10) for learner, base in zip(pacers, (1000.0, 0.0), strict=True)]
     assert due[0] is not None
     assert due[1] is not None
     assert due[0] - 1000 == pytest.approx(due[1])
@@ -108,35 +108,35 @@ def test_a_clock_that_is_set_back_changes_nothing() -> None:
     ),
     st.sampled_from([(100.0, 40.0), (1.0, 0.5), (5000.0, 2000.0)]),
 )
-def test_sane_whatever_happens(happened: list[tuple[str, float, int, int | None]], belief: tuple[float, float]) -> None:
+def test_sane_whatever_happens(inputs: list[tuple[str, float, int, int | None]], belief: tuple[float, float]) -> None:
     """Never before now, never never, in any order of answers and on a clock that leaps either way."""
-    pacer, now, flying = RateLearner(*belief), 100.0, list[float]()
-    for what, step, which, left in happened:
+    learner, now, in_flight = RateLearner(*belief), 100.0, list[float]()
+    for what, step, which, left in inputs:
         now += step
         if what == "send":
-            pacer.sent(now)
-            flying.append(now)
-        elif flying:
-            at = flying.pop(which % len(flying))
+            learner.sent(now)
+            in_flight.append(now)
+        elif in_flight:
+            at = in_flight.pop(which % len(in_flight))
             if what == "unsent":
-                pacer.unsent(now, at)
+                learner.unsent(now, at)
             else:
-                pacer.answered(now, what == "ok", at)
-        due = pacer.next_at(now, left)
+                learner.answered(now, what == "ok", at)
+        due = learner.next_at(now, left)
         assert due is not None
-        assert now <= due < now + 10 + 1000 / pacer.rate + 5 * 3600
-        assert pacer.next_at(now, left) == due
-        assert FLOOR <= pacer.rate < math.inf
-        assert 1 <= pacer.burst < math.inf
+        assert now <= due < now + 10 + 1000 / learner.rate + 5 * 3600
+        assert learner.next_at(now, left) == due
+        assert FLOOR <= learner.rate < math.inf
+        assert 1 <= learner.burst < math.inf
 
 
 def test_nothing_is_known_of_the_round_trip_at_first() -> None:
     """A silence of a second means that it is at least as long: no more are sent on the guess that it is short."""
-    pacer = RateLearner()
-    pacer.next_at(0.0, 1000)
+    learner = RateLearner()
+    learner.next_at(0.0, 1000)
     sent = 0
-    while pacer.next_at(ROUND_TRIP, 1000) == ROUND_TRIP:
-        pacer.sent(ROUND_TRIP)
+    while learner.next_at(ROUND_TRIP, 1000) == ROUND_TRIP:
+        learner.sent(ROUND_TRIP)
         sent += 1
     assert sent <= 10
 

@@ -10,7 +10,7 @@ from aioecs._logic.sending.rate_limiter import FixedRate, RateLimiter, Unlimited
 
 
 def test_a_pinned_bucket() -> None:
-    """Burst at once, then at its rate; a throttle finds it empty; a turn not used is put back; it stays as it is."""
+    """Burst at once, then at its rate; a throttle finds it empty; an unused permit is returned; it stays as it is."""
     fixed = FixedRate(3.0, 2.0)
     for _ in range(3):
         assert fixed.next_at(10.0) == 10.0
@@ -29,11 +29,11 @@ def test_a_pinned_bucket() -> None:
 
 def test_unpaced() -> None:
     """Always now, whatever happens."""
-    pulse: RateLimiter = Unlimited()
-    pulse.sent(1.0)
-    pulse.answered(2.0, False, 1.0)
-    pulse.unsent(2.0, 1.0)
-    assert (pulse.next_at(2.0, 10), pulse.rate, pulse.burst) == (2.0, math.inf, math.inf)
+    limiter: RateLimiter = Unlimited()
+    limiter.sent(1.0)
+    limiter.answered(2.0, False, 1.0)
+    limiter.unsent(2.0, 1.0)
+    assert (limiter.next_at(2.0, 10), limiter.rate, limiter.burst) == (2.0, math.inf, math.inf)
 
 
 @pytest.mark.parametrize("burst", [0.2, 1.0])

@@ -15,7 +15,7 @@ from aioecs._logic.tasks.poll_schedule import (
     SHORTEST_WITH_EVENTS,
     SLACK,
     WITH_EVENTS,
-    Look,
+    PollRequest,
     PollSchedule,
 )
 from aioecs._logic.tasks.task_address import Address
@@ -32,8 +32,8 @@ def task(status: str, version: int) -> Task:
     return Task(last_status=status, version=version)
 
 
-def names(looks: list[Look]) -> list[list[str]]:
-    return [[entry.name for entry in look.entries] for look in looks]
+def names(requests: list[PollRequest]) -> list[list[str]]:
+    return [[entry.name for entry in request.entries] for request in requests]
 
 
 def due(schedule: PollSchedule, now: float, rate: float = RATE) -> float:
@@ -42,24 +42,24 @@ def due(schedule: PollSchedule, now: float, rate: float = RATE) -> float:
     return at
 
 
-def looked(schedule: PollSchedule, now: float, took: float = 0.0) -> int:
+def lookup(schedule: PollSchedule, now: float, took: float = 0.0) -> int:
     """Make a round of looks that change nothing, and return how many it took."""
-    looks = schedule.round(now, RATE)
-    for look in looks:
-        schedule.answered(look, now + took)
-    return len(looks)
+    requests = schedule.round(now, RATE)
+    for request in requests:
+        schedule.answered(request, now + took)
+    return len(requests)
 
 
 def test_a_hundred_a_call() -> None:
     """Each task once, in calls filled up, at once: 1,000 tasks are ten calls."""
     schedule = PollSchedule()
     for at in range(1000):
-        schedule.want(address(at), 0.0)
-        schedule.want(address(at), 0.0)
+        schedule.add(address(at), 0.0)
+        schedule.add(address(at), 0.0)
     assert (len(schedule), due(schedule, 0.0)) == (1000, -math.inf)
-    looks = schedule.round(0.0, RATE)
-    assert [len(look.entries) for look in looks] == [100] * 10
-    assert len({entry.key for look in looks for entry in look.entries}) == 1000
+    requests = schedule.round(0.0, RATE)
+    assert [len(request.entries) for request in requests] == [100] * 10
+    assert len({entry.key for request in requests for entry in request.entries}) == 1000
     assert schedule.round(0.0, RATE) == []
     assert schedule.next_at(0.0, RATE) is None
 
@@ -68,28 +68,31 @@ def test_each_cluster_by_itself() -> None:
     """A call asks for tasks of one cluster."""
     schedule = PollSchedule()
     for at in range(4):
-        schedule.want(address(at, "ab"[at % 2]), 0.0)
-    looks = schedule.round(0.0, RATE)
-    assert [(look.cluster, names([look])[0]) for look in looks] == [("a", ["t0", "t2"]), ("b", ["t1", "t3"])]
+        schedule.add(address(at, "ab"[at % 2]), 0.0)
+    requests = schedule.round(0.0, RATE)
+    assert [(request.cluster, names([request])[0]) for request in requests] == [
+        ("a", ["t0", "t2"]),
+        ("b", ["t1", "t3"]),
+    ]
 
 
-@pytest.mark.parametrize(("age", "rest"), [(0, SHORTEST), (5, SHORTEST), (20, 2), (100, 10), (10**6, LONGEST)])
-def test_the_longer_a_state_lasts_the_later_its_end_is_looked_for(age: float, rest: float) -> None:
+@pytest.mark.parametrize(("age", "poll_interval"), [(0, SHORTEST), (5, SHORTEST), (20, 2), (100, 10), (10**6, LONGEST)])
+def test_the_longer_a_state_lasts_the_less_often_it_is_polled(age: float, poll_interval: float) -> None:
     """A tenth of its time, within bounds."""
     schedule = PollSchedule()
-    schedule.want(address(), 0.0)
-    (look,) = schedule.round(0.0, RATE)
-    schedule.answered(look, age)
-    assert due(schedule, age) == pytest.approx(age + rest)
+    schedule.add(address(), 0.0)
+    (request,) = schedule.round(0.0, RATE)
+    schedule.answered(request, age)
+    assert due(schedule, age) == pytest.approx(age + poll_interval)
 
 
 def test_a_change_makes_it_young_again() -> None:
     """What follows a change may follow soon."""
     schedule = PollSchedule()
-    schedule.want(address(), 0.0)
-    (look,) = schedule.round(0.0, RATE)
-    assert schedule.shown(("c", "t0"), task("RUNNING", 2), 500.0) is not None
-    schedule.answered(look, 500.0)
+    schedule.add(address(), 0.0)
+    (request,) = schedule.round(0.0, RATE)
+    assert schedule.observe_described(("c", "t0"), task("RUNNING", 2), 500.0) is not None
+    schedule.answered(request, 500.0)
     assert due(schedule, 500.0) == 500.0 + SHORTEST
 
 
@@ -97,21 +100,21 @@ def test_a_call_is_filled_up_with_who_is_next() -> None:
     """It costs the same; and who was never looked at goes first."""
     schedule = PollSchedule()
     for at in range(99):
-        schedule.want(address(at), 0.0)
-    looked(schedule, 0.0)
-    schedule.want(address(99), 0.5)
-    schedule.want(address(100), 0.5)
-    (look,) = schedule.round(0.5, RATE)
-    assert len(look.entries) == 100
-    assert [entry.name for entry in look.entries[:2]] == ["t99", "t100"]
+        schedule.add(address(at), 0.0)
+    lookup(schedule, 0.0)
+    schedule.add(address(99), 0.5)
+    schedule.add(address(100), 0.5)
+    (request,) = schedule.round(0.5, RATE)
+    assert len(request.entries) == 100
+    assert [entry.name for entry in request.entries[:2]] == ["t99", "t100"]
 
 
 def test_rounds_keep_a_distance() -> None:
     """Whoever comes within a tick of a round waits for the next."""
     schedule = PollSchedule()
-    schedule.want(address(0), 0.0)
-    looked(schedule, 0.0)
-    schedule.want(address(1), 0.1)
+    schedule.add(address(0), 0.0)
+    lookup(schedule, 0.0)
+    schedule.add(address(1), 0.1)
     assert due(schedule, 0.1) == BETWEEN_ROUNDS
 
 
@@ -120,32 +123,32 @@ def test_no_more_than_a_share_of_the_bucket(rate: float) -> None:
     """After one burst, a quarter of the refill; of the published one where nothing is known."""
     schedule = PollSchedule()
     for at in range(20_000):
-        schedule.want(address(at), 0.0)
+        schedule.add(address(at), 0.0)
     now, calls = 0.0, 0
     while now < 60:
-        looks = schedule.round(now, rate)
-        calls += len(looks)
-        for look in looks:
-            schedule.answered(look, now)
+        requests = schedule.round(now, rate)
+        calls += len(requests)
+        for request in requests:
+            schedule.answered(request, now)
         now = max(now + 0.001, due(schedule, now, rate))
     share = (40 if rate == 40 else 20) / 4
     assert AT_ONCE + share * 59 <= calls <= AT_ONCE + share * 60 + 1
 
 
 @pytest.mark.parametrize("rate", [1e-3, 0.7, 20.0, 333.3])
-def test_a_round_that_is_due_has_a_look(rate: float) -> None:
+def test_a_round_that_is_due_has_a_request(rate: float) -> None:
     """Or a loop whose clock stands still between two steps would turn for ever."""
     schedule = PollSchedule()
     for number in range(600):
-        schedule.want(address(number), 0.0)
+        schedule.add(address(number), 0.0)
     now = 0.0
     for step in range(400):
         at = due(schedule, now, rate)
         if at <= now + SLACK:
-            looks = schedule.round(now, rate)
-            assert looks
-            for look in looks:
-                schedule.answered(look, now)
+            requests = schedule.round(now, rate)
+            assert requests
+            for request in requests:
+                schedule.answered(request, now)
         else:
             now = at - (SLACK * (step % 7) / 3 if at - now > 1e-3 else 0)  # timers fire a little early
 
@@ -154,96 +157,96 @@ def test_nobody_starves() -> None:
     """Of more tasks than the share allows at once, each is looked at in turn."""
     schedule = PollSchedule()
     for at in range(10_000):
-        schedule.want(address(at), 0.0)
-    seen: set[str] = set()
+        schedule.add(address(at), 0.0)
+    observe: set[str] = set()
     now = 0.0
     while now < 11:
-        for look in schedule.round(now, RATE):
-            seen.update(entry.name for entry in look.entries)
-            schedule.answered(look, now)
+        for request in schedule.round(now, RATE):
+            observe.update(entry.name for entry in request.entries)
+            schedule.answered(request, now)
         now += BETWEEN_ROUNDS
-    assert len(seen) == 10_000
+    assert len(observe) == 10_000
 
 
-def test_a_task_in_hand_is_not_looked_at_at_once() -> None:
-    """It was just answered, as a rule; and what it tells counts as seen."""
+def test_a_task_that_was_passed_is_not_polled_at_once() -> None:
+    """It was just answered, as a rule; and its state counts as seen."""
     schedule = PollSchedule()
-    given = task("PENDING", 1)
-    entry = schedule.want(address(task=given), 0.0)
+    has_status = task("PENDING", 1)
+    entry = schedule.add(address(task=has_status), 0.0)
     assert entry.observation is not None
-    assert entry.observation.task is given
+    assert entry.observation.task is has_status
     assert due(schedule, 0.0) == SHORTEST
 
 
-def test_a_task_that_tells_nothing_is_looked_at() -> None:
+def test_a_task_without_a_status_is_polled() -> None:
     """A Task that bears an ARN alone is as good as the ARN."""
     schedule = PollSchedule()
-    assert schedule.want(address(task=Task(task_arn="t0")), 0.0).observation is None
+    assert schedule.add(address(task=Task(task_arn="t0")), 0.0).observation is None
     assert due(schedule, 0.0) == -math.inf
 
 
 def test_events_make_the_poll_a_net() -> None:
-    """One look in five minutes, from the first event on, be it a repeat of what a look showed."""
+    """One poll in five minutes, from the first event on, even if it repeats what a poll showed."""
     schedule = PollSchedule()
-    entry = schedule.want(address(), 0.0)
-    (look,) = schedule.round(0.0, RATE)
-    schedule.shown(entry.key, task("PENDING", 1), 0.1)
-    schedule.answered(look, 0.1)
-    assert schedule.told(entry.key, task("PENDING", 1), 0.5) is None
+    entry = schedule.add(address(), 0.0)
+    (request,) = schedule.round(0.0, RATE)
+    schedule.observe_described(entry.key, task("PENDING", 1), 0.1)
+    schedule.answered(request, 0.1)
+    assert schedule.observe_event(entry.key, task("PENDING", 1), 0.5) is None
     assert due(schedule, 0.5) == 0.5 + WITH_EVENTS
-    assert schedule.told(entry.key, task("RUNNING", 2), 2.0) is not None
+    assert schedule.observe_event(entry.key, task("RUNNING", 2), 2.0) is not None
     assert due(schedule, 2.0) == 2.0 + WITH_EVENTS
-    schedule.told(entry.key, task("RUNNING", 2), 100.0)
+    schedule.observe_event(entry.key, task("RUNNING", 2), 100.0)
     assert due(schedule, 100.0) == 2.0 + WITH_EVENTS
 
 
 def test_what_is_stale() -> None:
-    """A version no newer than what is known of the task, waited for or not; one that isn't counted can't be."""
+    """A version no newer than what is known of the task, waited for or not; an uncounted version isn't stale."""
     schedule = PollSchedule()
-    key = schedule.want(address(), 0.0).key
+    key = schedule.add(address(), 0.0).key
     assert not schedule.stale(key, 1)
-    schedule.told(key, task("RUNNING", 2), 0.0)
+    schedule.observe_event(key, task("RUNNING", 2), 0.0)
     assert [schedule.stale(key, version) for version in (1, 2, 3)] == [True, True, False]
-    schedule.unwant(key)
+    schedule.remove(key)
     assert [schedule.stale(key, version) for version in (1, 2, 3)] == [True, True, False]
-    uncounted = schedule.want(address(1, task=Task(last_status="RUNNING")), 0.0)
+    uncounted = schedule.add(address(1, task=Task(last_status="RUNNING")), 0.0)
     assert not schedule.stale(uncounted.key, 1)
 
 
 def test_a_stale_event_shows_that_events_come_in() -> None:
-    """It makes the poll a net all the same; of a task that is not known it tells nothing."""
+    """The task is polled rarely all the same; a stale event of an unknown task changes nothing."""
     schedule = PollSchedule()
-    entry = schedule.want(address(), 0.0)
-    assert schedule.told(entry.key, None, 0.0) is None
-    assert (entry.fed, due(schedule, 0.0)) == (True, WITH_EVENTS)
-    assert schedule.told(("c", "other"), None, 0.0) is None
+    entry = schedule.add(address(), 0.0)
+    assert schedule.observe_event(entry.key, None, 0.0) is None
+    assert (entry.has_events, due(schedule, 0.0)) == (True, WITH_EVENTS)
+    assert schedule.observe_event(("c", "other"), None, 0.0) is None
     assert schedule.remembered == 0
 
 
 @pytest.mark.parametrize(
-    ("silent", "rest"), [(0.0, SHORTEST_WITH_EVENTS), (59.0, SHORTEST_WITH_EVENTS), (61.0, SHORTEST)]
+    ("silent", "poll_interval"), [(0.0, SHORTEST_WITH_EVENTS), (59.0, SHORTEST_WITH_EVENTS), (61.0, SHORTEST)]
 )
-def test_where_events_come_in_a_look_is_put_off(silent: float, rest: float) -> None:
+def test_events_postpone_the_next_poll(silent: float, poll_interval: float) -> None:
     """Those of other tasks of a cluster show that one's own may only be late."""
     schedule = PollSchedule()
-    fed, waiting, elsewhere = (schedule.want(address(at, "ccd"[at]), 0.0).key for at in range(3))
-    schedule.told(fed, task("RUNNING", 2), 0.0)
-    for look in schedule.round(0.0, RATE):
-        schedule.shown(waiting, task("PENDING", 1), silent)
-        schedule.shown(elsewhere, task("PENDING", 1), silent)
-        schedule.answered(look, silent)
-    due_at = {key: entry.due for key in (fed, waiting, elsewhere) if (entry := schedule.get(key))}
-    assert due_at == {fed: silent + WITH_EVENTS, waiting: silent + rest, elsewhere: silent + SHORTEST}
+    has_events, waiting, elsewhere = (schedule.add(address(at, "ccd"[at]), 0.0).key for at in range(3))
+    schedule.observe_event(has_events, task("RUNNING", 2), 0.0)
+    for request in schedule.round(0.0, RATE):
+        schedule.observe_described(waiting, task("PENDING", 1), silent)
+        schedule.observe_described(elsewhere, task("PENDING", 1), silent)
+        schedule.answered(request, silent)
+    due_at = {key: entry.due for key in (has_events, waiting, elsewhere) if (entry := schedule.get(key))}
+    assert due_at == {has_events: silent + WITH_EVENTS, waiting: silent + poll_interval, elsewhere: silent + SHORTEST}
 
 
-def test_an_event_while_a_look_is_on_its_way() -> None:
-    """The look's older answer undoes nothing, and the net begins at its end."""
+def test_an_event_while_a_request_is_in_flight() -> None:
+    """The request's older answer undoes nothing, and the long interval begins at its end."""
     schedule = PollSchedule()
-    entry = schedule.want(address(), 0.0)
-    (look,) = schedule.round(0.0, RATE)
-    schedule.told(entry.key, task("RUNNING", 2), 0.1)
-    assert schedule.shown(entry.key, task("PENDING", 1), 0.2) is None
-    schedule.answered(look, 0.2)
+    entry = schedule.add(address(), 0.0)
+    (request,) = schedule.round(0.0, RATE)
+    schedule.observe_event(entry.key, task("RUNNING", 2), 0.1)
+    assert schedule.observe_described(entry.key, task("PENDING", 1), 0.2) is None
+    schedule.answered(request, 0.2)
     assert entry.observation is not None
     assert entry.observation.task.last_status == "RUNNING"
     assert due(schedule, 0.2) == 0.2 + WITH_EVENTS
@@ -252,10 +255,10 @@ def test_an_event_while_a_look_is_on_its_way() -> None:
 def test_an_event_before_the_wait_counts() -> None:
     """It is remembered, its version too."""
     schedule = PollSchedule()
-    assert schedule.told(("c", "t0"), task("RUNNING", 2), 0.0) is not None
-    assert schedule.told(("c", "t0"), task("RUNNING", 2), 0.0) is None
-    assert schedule.told(("c", "t0"), task("PENDING", 1), 0.0) is None
-    entry = schedule.want(address(task=task("PENDING", 1)), 5.0)
+    assert schedule.observe_event(("c", "t0"), task("RUNNING", 2), 0.0) is not None
+    assert schedule.observe_event(("c", "t0"), task("RUNNING", 2), 0.0) is None
+    assert schedule.observe_event(("c", "t0"), task("PENDING", 1), 0.0) is None
+    entry = schedule.add(address(task=task("PENDING", 1)), 5.0)
     assert entry.observation is not None
     assert entry.observation.ran
     assert (schedule.remembered, due(schedule, 5.0)) == (0, 5.0 + WITH_EVENTS)
@@ -265,12 +268,12 @@ def test_memory_is_bounded() -> None:
     """The latest are kept."""
     schedule = PollSchedule(remembered=3)
     for at in range(10):
-        schedule.told(("c", f"t{at}"), task("RUNNING", 2), 0.0)
-        schedule.told(("c", "t0"), task("RUNNING", 2 + at), 0.0)
+        schedule.observe_event(("c", f"t{at}"), task("RUNNING", 2), 0.0)
+        schedule.observe_event(("c", "t0"), task("RUNNING", 2 + at), 0.0)
     assert schedule.remembered == 3
-    assert schedule.want(address(0), 1.0).observation is not None
-    assert schedule.want(address(9), 1.0).observation is not None
-    assert schedule.want(address(7), 1.0).observation is None
+    assert schedule.add(address(0), 1.0).observation is not None
+    assert schedule.add(address(9), 1.0).observation is not None
+    assert schedule.add(address(7), 1.0).observation is None
 
 
 @pytest.mark.parametrize(
@@ -280,53 +283,53 @@ def test_memory_is_bounded() -> None:
 def test_what_is_remembered_of_a_wait(status: str, by_event: bool, kept: bool) -> None:
     """What will not grow old unseen: an end, and what events keep up to date."""
     schedule = PollSchedule()
-    key = schedule.want(address(), 0.0).key
-    (schedule.told if by_event else schedule.shown)(key, task(status, 2), 1.0)
-    schedule.unwant(key)
-    schedule.unwant(key)
+    key = schedule.add(address(), 0.0).key
+    (schedule.observe_event if by_event else schedule.observe_described)(key, task(status, 2), 1.0)
+    schedule.remove(key)
+    schedule.remove(key)
     assert (len(schedule), schedule.remembered) == (0, int(kept))
     assert schedule.get(key) is None
     assert schedule.next_at(1.0, RATE) is None
 
 
 def test_hurry() -> None:
-    """A look ahead of its time, unless one began lately or is on its way."""
+    """A poll ahead of its time, unless one began lately or is in flight."""
     schedule = PollSchedule()
-    key = schedule.want(address(), 0.0).key
-    schedule.hurry(("c", "nobody"), 0.0, 0.0)
-    (look,) = schedule.round(0.0, RATE)
-    schedule.hurry(key, 50.0, 47.0)
+    key = schedule.add(address(), 0.0).key
+    schedule.poll_soon(("c", "nobody"), 0.0, 0.0)
+    (request,) = schedule.round(0.0, RATE)
+    schedule.poll_soon(key, 50.0, 47.0)
     assert schedule.next_at(50.0, RATE) is None
-    schedule.answered(look, 50.0)
+    schedule.answered(request, 50.0)
     assert due(schedule, 50.0) == 55.0
-    schedule.hurry(key, 50.0, -1.0)
+    schedule.poll_soon(key, 50.0, -1.0)
     assert due(schedule, 50.0) == 55.0
-    schedule.hurry(key, 50.0, 47.0)
+    schedule.poll_soon(key, 50.0, 47.0)
     assert due(schedule, 50.0) == 50.0
 
 
-def test_what_was_dropped_is_not_looked_at() -> None:
-    """Nor is it shown or told, and a look that it was part of does not bring it back."""
+def test_a_removed_task_is_not_polled() -> None:
+    """It isn't observed either, and a request that it was part of does not bring it back."""
     schedule = PollSchedule()
-    first, second = schedule.want(address(0), 0.0).key, schedule.want(address(1), 0.0).key
-    (look,) = schedule.round(0.0, RATE)
-    schedule.unwant(first)
-    assert schedule.shown(first, task("RUNNING", 2), 0.1) is None
-    again = schedule.want(address(0), 0.2)
-    schedule.answered(look, 0.3)
-    assert (again.due, again.asking) == (-math.inf, False)
-    schedule.unwant(second)
+    first, second = schedule.add(address(0), 0.0).key, schedule.add(address(1), 0.0).key
+    (request,) = schedule.round(0.0, RATE)
+    schedule.remove(first)
+    assert schedule.observe_described(first, task("RUNNING", 2), 0.1) is None
+    again = schedule.add(address(0), 0.2)
+    schedule.answered(request, 0.3)
+    assert (again.due, again.in_flight) == (-math.inf, False)
+    schedule.remove(second)
     assert names(schedule.round(1.0, RATE)) == [["t0"]]
 
 
 def test_what_is_void_is_thrown_out() -> None:
     """A queue does not grow with what came and went, or was put off again and again."""
     schedule = PollSchedule()
-    schedule.want(address(-1), 0.0)
+    schedule.add(address(-1), 0.0)
     for at in range(5000):
-        key = schedule.want(address(at), 0.0).key
-        schedule.told(key, task("PENDING", 1), 0.0)
-        schedule.unwant(key)
+        key = schedule.add(address(at), 0.0).key
+        schedule.observe_event(key, task("PENDING", 1), 0.0)
+        schedule.remove(key)
     queues: Any = schedule._queues
     assert len(queues["c"]) < 600
 
@@ -334,20 +337,20 @@ def test_what_is_void_is_thrown_out() -> None:
 def test_a_claim_that_ecs_does_not_confirm() -> None:
     """A task of which an event claims more than ECS described after it is looked at as often as before."""
     schedule = PollSchedule()
-    entry = schedule.want(address(), 0.0)
-    schedule.told(entry.key, task("RUNNING", 10**15), 0.0)
+    entry = schedule.add(address(), 0.0)
+    schedule.observe_event(entry.key, task("RUNNING", 10**15), 0.0)
     assert due(schedule, 0.0) == WITH_EVENTS
-    (look,) = schedule.round(WITH_EVENTS, RATE)
-    assert schedule.shown(entry.key, task("RUNNING", 5), WITH_EVENTS) is None
-    schedule.answered(look, WITH_EVENTS)
+    (request,) = schedule.round(WITH_EVENTS, RATE)
+    assert schedule.observe_described(entry.key, task("RUNNING", 5), WITH_EVENTS) is None
+    schedule.answered(request, WITH_EVENTS)
     assert due(schedule, WITH_EVENTS) < WITH_EVENTS + 31
-    assert schedule.shown(entry.key, task("STOPPED", 6), WITH_EVENTS + 1) is not None
+    assert schedule.observe_described(entry.key, task("STOPPED", 6), WITH_EVENTS + 1) is not None
 
 
 def test_an_event_of_another_account_is_not_remembered_for_this_one() -> None:
     """Clusters and ids may bear the same names there."""
     schedule = PollSchedule()
     theirs = Task(task_arn="arn:aws:ecs:us-east-1:210987654321:task/c/t0", last_status="STOPPED", version=9)
-    schedule.told(("c", "t0"), theirs, 0.0)
+    schedule.observe_event(("c", "t0"), theirs, 0.0)
     ours = Address(("c", "t0"), "arn:aws:ecs:us-east-1:123456789012:task/c/t0")
-    assert schedule.want(ours, 1.0).observation is None
+    assert schedule.add(ours, 1.0).observation is None

@@ -74,9 +74,9 @@ def test_many_keep_their_order() -> None:
 )
 def test_what_is_no_address(tasks: Any, cluster: Any, path: str, rule: str) -> None:
     """The error names the one that it is about."""
-    with pytest.raises(InvalidRequest) as told:
+    with pytest.raises(InvalidRequest) as caught:
         read(tasks, cluster)
-    assert (told.value.path, told.value.rule) == (path, rule)
+    assert (caught.value.path, caught.value.rule) == (path, rule)
 
 
 def test_an_endpoint_of_one_s_own_has_any_region() -> None:

@@ -7,12 +7,21 @@ from typing import Any
 
 import pytest
 
-from aioecs._logic.tasks.task_progress import LIFE, Goal, Observation, Standing, exit_codes, newer, seen, standing
+from aioecs._logic.tasks.task_progress import (
+    STATUSES,
+    Goal,
+    Observation,
+    Progress,
+    exit_codes,
+    is_newer,
+    observe,
+    progress_towards,
+)
 from aioecs._model.shapes.container import Container
 from aioecs._model.shapes.task import Task
 
 THEN = datetime(2026, 11, 25, tzinfo=UTC)
-NOT_YET, REACHED, NEVER = Standing.NOT_YET, Standing.REACHED, Standing.NEVER
+NOT_YET, REACHED, NEVER = Progress.NOT_YET, Progress.REACHED, Progress.NEVER
 
 
 def task(status: Any = None, version: Any = None, **more: Any) -> Task:
@@ -41,27 +50,30 @@ def task(status: Any = None, version: Any = None, **more: Any) -> Task:
         (task(["odd"]), NOT_YET, NOT_YET),
     ],
 )
-def test_what_a_state_means(now: Task, running: Standing, stopped: Standing) -> None:
+def test_what_a_state_means(now: Task, running: Progress, stopped: Progress) -> None:
     """Running is having run, by `started_at` or the status; stopped is stopped; without having run it never will."""
-    observation = seen(now)
-    assert (standing(observation, Goal.RUNNING), standing(observation, Goal.STOPPED)) == (running, stopped)
+    observation = observe(now)
+    assert (progress_towards(observation, Goal.RUNNING), progress_towards(observation, Goal.STOPPED)) == (
+        running,
+        stopped,
+    )
 
 
 def test_nothing_seen_is_not_yet() -> None:
     """A task that was never seen may come to anything."""
-    assert [standing(None, goal) for goal in Goal] == [NOT_YET] * len(Goal)
+    assert [progress_towards(None, goal) for goal in Goal] == [NOT_YET] * len(Goal)
 
 
 def test_having_run_is_remembered() -> None:
     """A task that was seen RUNNING has run, whatever later descriptions leave out."""
-    before = seen(task("RUNNING", 2))
-    after = seen(task("STOPPED", 4), before)
+    before = observe(task("RUNNING", 2))
+    after = observe(task("STOPPED", 4), before)
     assert after == Observation(task("STOPPED", 4), ran=True)
-    assert standing(after, Goal.RUNNING) is REACHED
+    assert progress_towards(after, Goal.RUNNING) is REACHED
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "is_newer"),
+    ("one", "other", "expected"),
     [
         (task("RUNNING", 3), task("PENDING", 2), True),
         (task("PENDING", 2), task("RUNNING", 3), False),
@@ -79,16 +91,18 @@ def test_having_run_is_remembered() -> None:
         (task("PENDING"), task(), True),
     ],
 )
-def test_which_is_newer(one: Task, other: Task, is_newer: bool) -> None:
-    """The version tells; where it doesn't, how far the task has come."""
-    assert newer(one, other) is is_newer
-    assert (seen(one, Observation(other, ran=False)) is not None) is is_newer
+def test_which_is_newer(one: Task, other: Task, expected: bool) -> None:
+    """The version decides; where there is none, how far the task has come."""
+    assert is_newer(one, other) is expected
+    assert (observe(one, Observation(other, ran=False)) is not None) is expected
 
 
 def test_the_order_of_life() -> None:
     """Each status is newer than those before it, and than no other."""
-    for at, status in enumerate(LIFE):
-        assert [newer(task(status), task(other)) for other in LIFE] == [at > place for place in range(len(LIFE))]
+    for at, status in enumerate(STATUSES):
+        assert [is_newer(task(status), task(other)) for other in STATUSES] == [
+            at > place for place in range(len(STATUSES))
+        ]
 
 
 def test_exit_codes() -> None:
@@ -100,37 +114,37 @@ def test_exit_codes() -> None:
 
 def test_what_ecs_describes_wins_over_a_claim() -> None:
     """An event's version, however high, doesn't keep a task from being seen to stop; it keeps it from going back."""
-    claim = seen(task("RUNNING", 10**15), described=False)
+    claim = observe(task("RUNNING", 10**15), described=False)
     assert claim is not None
-    described = seen(task("STOPPED", 5), claim)
+    described = observe(task("STOPPED", 5), claim)
     assert described is not None
     assert described.over
     assert described.ran
-    assert seen(task("PENDING", 4), claim) is None
-    assert seen(task("STOPPED", 5), claim, described=False) is None
-    assert seen(task("PENDING", 6), described) is not None
+    assert observe(task("PENDING", 4), claim) is None
+    assert observe(task("STOPPED", 5), claim, described=False) is None
+    assert observe(task("PENDING", 6), described) is not None
 
 
 @pytest.mark.parametrize(
-    ("status", "health", "standing_"),
+    ("status", "health", "progress"),
     [
-        ("RUNNING", "HEALTHY", Standing.REACHED),
-        ("RUNNING", "UNHEALTHY", Standing.NOT_YET),
-        ("RUNNING", "UNKNOWN", Standing.NOT_YET),
-        ("RUNNING", None, Standing.NOT_YET),
-        ("STOPPED", "HEALTHY", Standing.NEVER),
+        ("RUNNING", "HEALTHY", Progress.REACHED),
+        ("RUNNING", "UNHEALTHY", Progress.NOT_YET),
+        ("RUNNING", "UNKNOWN", Progress.NOT_YET),
+        ("RUNNING", None, Progress.NOT_YET),
+        ("STOPPED", "HEALTHY", Progress.NEVER),
     ],
 )
-def test_healthy(status: str, health: str | None, standing_: Standing) -> None:
+def test_healthy(status: str, health: str | None, progress: Progress) -> None:
     """By the health of the task, as long as it has not stopped."""
-    observation = seen(Task(last_status=status, health_status=health))
-    assert standing(observation, Goal.HEALTHY) is standing_
+    observation = observe(Task(last_status=status, health_status=health))
+    assert progress_towards(observation, Goal.HEALTHY) is progress
 
 
-def test_another_health_is_news() -> None:
+def test_another_health_is_a_change() -> None:
     """Also without another version, if ECS describes it; an event that claims it needs one."""
-    before = seen(Task(last_status="RUNNING", version=3, health_status="UNKNOWN"))
+    before = observe(Task(last_status="RUNNING", version=3, health_status="UNKNOWN"))
     after = Task(last_status="RUNNING", version=3, health_status="HEALTHY")
-    assert seen(after, before) is not None
-    assert seen(after, before, described=False) is None
-    assert seen(after.replace(version=2), before) is None
+    assert observe(after, before) is not None
+    assert observe(after, before, described=False) is None
+    assert observe(after.replace(version=2), before) is None

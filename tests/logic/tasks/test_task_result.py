@@ -203,8 +203,8 @@ def test_the_table_is_long_enough() -> None:
     assert len({row[0] for row in TABLE}) == len(TABLE)
 
 
-def test_containers_are_told() -> None:
-    """Each with its code and words, what is known of it, and whether ECS stopped it."""
+def test_containers_are_described() -> None:
+    """Each with its code and reason, what is known of it, and whether ECS stopped it."""
     task = ended(EXITED, c("main", 0), c("side", 137), c("log", 1, "why"))
     result = task_result(task, of(main=True, side=True, log=False, late=True))
     assert result.containers == (

@@ -245,7 +245,7 @@ def test_it_is_kept_with_the_value_and_nowhere_else() -> None:
     assert gone() is None
 
 
-def test_what_is_common_tells_apart_what_is_spelled_otherwise() -> None:
+def test_differently_spelled_requests_have_different_common_parts() -> None:
     """True, 1 and 1.0 are equal in Python, and three things in JSON; written or not, what differs has another text."""
     alike = [USUAL.replace(container_instances=[name], started_by=name) for name in ("a", "b")]
     assert len({common_json(each) for each in alike}) == 1

@@ -67,7 +67,7 @@ def test_it_is_the_same_value() -> None:
     assert Bytes(PLAIN).answer().failures == (Failure(arn="other", reason="AGENT"),)
 
 
-def test_the_heads_cost_no_second_reading_and_the_rest_one() -> None:
+def test_the_eager_members_cost_no_second_reading_and_the_others_one() -> None:
     """The first of the tasks that is asked for more reads for all of them, once."""
     given = Bytes(PLAIN)
     tasks = given.answer().tasks

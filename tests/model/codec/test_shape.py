@@ -25,7 +25,7 @@ class Sample(Shape):
 
     plain_name: str = required()
     size_in_gib: int = required(wire="sizeInGiB")
-    secret_word: str | None = member(secret=True, default=None)
+    secret_value: str | None = member(secret=True, default=None)
     request_id: str | None = member(own=True, default=None)
     arn_list: Sequence[str] = member(factory=tuple, wire="ARNs")
     labels: Mapping[str, str] = member(factory=dict)
@@ -40,15 +40,13 @@ FIELDS: dict[str, Any] = attrs.fields_dict(KIND)
     [
         ("plain_name", "plainName", (True, False, False)),
         ("size_in_gib", "sizeInGiB", (True, False, False)),
-        ("secret_word", "secretWord", (False, True, False)),
+        ("secret_value", "secretValue", (False, True, False)),
         ("request_id", "requestId", (False, False, True)),
         ("arn_list", "ARNs", (False, False, False)),
         ("extra", "extra", (False, False, False)),
     ],
 )
-def test_a_member_tells_its_name_on_the_wire_and_its_marks(
-    name: str, wire: str, marks: tuple[bool, bool, bool]
-) -> None:
+def test_a_member_has_its_name_on_the_wire_and_its_marks(name: str, wire: str, marks: tuple[bool, bool, bool]) -> None:
     """ECS's spelling is made of ours unless another is given; required, secret and own are marks."""
     field = FIELDS[name]
     assert wire_name(field) == wire
@@ -58,7 +56,7 @@ def test_a_member_tells_its_name_on_the_wire_and_its_marks(
 def test_defaults_are_each_value_s_own() -> None:
     """A factory makes a new default for each value."""
     one, other = Sample(plain_name="a", size_in_gib=1), Sample(plain_name="a", size_in_gib=1)
-    assert (one.arn_list, one.labels, one.secret_word) == ((), {}, None)
+    assert (one.arn_list, one.labels, one.secret_value) == ((), {}, None)
     assert one.labels is not other.labels
 
 
@@ -98,7 +96,7 @@ def letters() -> Iterator[str]:
     ],
     ids=["list", "tuple", "iterator", "set", "frozenset", "string", "number", "dict"],
 )
-def test_a_list_becomes_a_tuple_and_the_rest_is_left_to_the_check(given: Any, held: Any) -> None:
+def test_a_list_becomes_a_tuple_and_the_check_sees_anything_else(given: Any, held: Any) -> None:
     """What is a list in some form is kept as a tuple; a string is not taken apart."""
     assert Sample(plain_name="a", size_in_gib=1, arn_list=given).arn_list == held
 
@@ -120,14 +118,14 @@ def test_a_lone_instance_is_kept_once() -> None:
     ("given", "copied"),
     [({"a": "b"}, True), (MappingProxyType({"a": "b"}), True), ([("a", "b")], False), ("a", False), (None, False)],
 )
-def test_a_map_becomes_a_dict_and_the_rest_is_left_to_the_check(given: Any, copied: bool) -> None:
+def test_a_map_becomes_a_dict_and_the_check_sees_anything_else(given: Any, copied: bool) -> None:
     """A map is copied; what is none is kept as it stands."""
     held = Sample(plain_name="a", size_in_gib=1, labels=given).labels
     assert held == given
     assert (type(held) is dict and held is not given) is copied
 
 
-def test_replace_changes_what_it_is_told_and_shares_the_rest() -> None:
+def test_replace_changes_the_named_members_and_shares_the_others() -> None:
     """`replace` gives another value of the same kind, and leaves the first one alone."""
     request = StartTaskRequest(task_definition="frame:42", container_instances=["0a1b"], extra={"newMember": 1})
     other = request.replace(container_instances=["9f2a", "4c54"], started_by="job-17")

@@ -32,8 +32,8 @@ def test_revisions_are_listed() -> None:
         ["batch:1", "batch:2", "batch:3"], [],
     )  # fmt: skip
     page = made.call("ListTaskDefinitions", {"maxResults": 3})
-    rest = made.call("ListTaskDefinitions", {"nextToken": page["nextToken"]})
-    assert (len(page["taskDefinitionArns"]), len(rest["taskDefinitionArns"]), "nextToken" in rest) == (3, 1, False)
+    last = made.call("ListTaskDefinitions", {"nextToken": page["nextToken"]})
+    assert (len(page["taskDefinitionArns"]), len(last["taskDefinitionArns"]), "nextToken" in last) == (3, 1, False)
 
 
 def test_families_are_listed_by_prefix_and_status() -> None:

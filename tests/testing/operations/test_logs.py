@@ -82,6 +82,30 @@ def test_several_streams(engine: Engine) -> None:
     assert [each["logStreamName"] for each in everything] == [each["logStreamName"] for each in events]
 
 
+def test_streams_of_a_prefix(engine: Engine) -> None:
+    """Those that there are; none is no error, while a stream that is named must exist."""
+    request = {"logGroupName": "g", "logStreamNamePrefix": "p/main/", "limit": 6}
+    first = engine.call("FilterLogEvents", request)
+    second = engine.call("FilterLogEvents", {**request, "nextToken": first["nextToken"]})
+    assert "".join(each["message"] for each in first["events"] + second["events"]) == "0123456789"
+    assert engine.call("FilterLogEvents", {"logGroupName": "g", "logStreamNamePrefix": "q"})["events"] == []
+
+
+@pytest.mark.parametrize(
+    ("members", "code"),
+    [
+        ({"logStreamNames": ["none"]}, "ResourceNotFoundException"),
+        ({"logStreamNames": ["p"] * 101}, "InvalidParameterException"),
+        ({"logStreamNames": ["p"], "logStreamNamePrefix": "p"}, "InvalidParameterException"),
+    ],
+)
+def test_what_filter_log_events_refuses(engine: Engine, members: dict[str, Any], code: str) -> None:
+    """By the service's codes."""
+    with pytest.raises(AwsError) as refused:
+        engine.call("FilterLogEvents", {"logGroupName": "g", **members})
+    assert refused.value.code == code
+
+
 @pytest.mark.parametrize(
     ("members", "code"),
     [
@@ -93,6 +117,6 @@ def test_several_streams(engine: Engine) -> None:
 )
 def test_what_is_refused(engine: Engine, members: dict[str, Any], code: str) -> None:
     """By the service's codes."""
-    with pytest.raises(AwsError) as told:
+    with pytest.raises(AwsError) as caught:
         page(engine, **members)
-    assert told.value.code == code
+    assert caught.value.code == code

@@ -136,7 +136,7 @@ BAD: list[tuple[Callable[[], Any], str]] = [
 
 @pytest.mark.parametrize(("check", "message"), BAD)
 def test_what_breaks_a_limit_is_an_invalid_parameter(check: Callable[[], Any], message: str) -> None:
-    """The message names the rule, with the words of ECS where they are known."""
+    """The message names the rule, with the text of ECS where it is known."""
     with pytest.raises(AwsError, match=message) as raised:
         check()
     assert raised.value.code == "InvalidParameterException"

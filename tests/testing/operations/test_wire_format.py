@@ -84,7 +84,7 @@ def test_a_task_is_what_the_model_says_at_every_age(family: str, members: Json) 
     assert [found for each in seen for found in fits(each, MODEL.shape_for("Task"), "task")] == []
 
 
-def test_what_has_not_happened_is_absent() -> None:
+def test_times_that_have_not_come_are_absent() -> None:
     """A pending task has no startedAt, no stop code, and its container no exit code."""
     clock = [1000.1239]
     made = engine(clock, pending_seconds=1.0)

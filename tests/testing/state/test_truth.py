@@ -109,7 +109,7 @@ def test_a_task_that_no_call_requested_is_a_duplicate() -> None:
     assert len(made.truth.duplicates()) == 1
 
 
-def test_a_retry_for_the_rest_is_no_duplicate() -> None:
+def test_a_retry_for_the_others_is_no_duplicate() -> None:
     """The tasks that one call requested may start in two calls."""
     made = Engine(clock=lambda: 0.0)
     made.add_cluster()

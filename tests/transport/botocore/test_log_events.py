@@ -59,9 +59,9 @@ def test_a_stream_that_is_not_there() -> None:
 )
 def test_a_refusal(code: str, throttled: bool) -> None:
     """By its code, and it says whose it is."""
-    with pytest.raises(ECSServiceError, match="CloudWatch Logs: why") as told:
+    with pytest.raises(ECSServiceError, match="CloudWatch Logs: why") as caught:
         read(client_error(code))
-    assert (told.value.code, told.value.throttled) == (code, throttled)
+    assert (caught.value.code, caught.value.throttled) == (code, throttled)
 
 
 @pytest.mark.parametrize(

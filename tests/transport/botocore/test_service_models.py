@@ -176,7 +176,7 @@ def short_switch_interval() -> Generator[None]:
 def test_other_threads_run_meanwhile(parse: Callable[[str], Any]) -> None:
     """Another thread runs while a large file is parsed; `json.loads` alone would block it."""
     text = (DATA / "endpoints.json").read_text()
-    running, turns = threading.Event(), 0
+    running, passes = threading.Event(), 0
 
     def work() -> None:
         running.set()
@@ -186,11 +186,11 @@ def test_other_threads_run_meanwhile(parse: Callable[[str], Any]) -> None:
 
     thread = threading.Thread(target=work)
     thread.start()
-    while running.is_set() or not turns:
-        turns += 1
+    while running.is_set() or not passes:
+        passes += 1
         time.sleep(0)
     thread.join()
-    assert turns > 40
+    assert passes > 40
 
 
 # -------------------------------------------------------------------------------------------------------- loaders

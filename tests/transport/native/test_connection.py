@@ -85,7 +85,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\
     ],
 )
 async def test_answers(pieces: list[bytes], close: bool, status: int, body: bytes, reusable: bool) -> None:
-    """An answer in any framing is read completely, and tells whether another request may follow."""
+    """An answer in any framing is read completely, and says whether another request may follow."""
     async with RawServer(answering(*pieces, close=close)) as server, connection_to(server) as (connection, _):
         for _ in range(2 if reusable else 1):
             answer = await connection.exchange(REQUEST, SentMarker(), PATIENCE)

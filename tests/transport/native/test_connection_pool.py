@@ -169,29 +169,29 @@ async def test_an_unknown_host(host: str) -> None:
 
 async def test_concurrent_requests_share_a_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
     """Addresses are cached for ten seconds, and dropped after a failure."""
-    looked: list[Any] = []
+    lookup: list[Any] = []
     now = 0.0
     async with RawServer(accept) as server:
         found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server.port))]
 
         async def getaddrinfo(*asked: Any, **_: Any) -> Any:
-            looked.append(asked)
+            lookup.append(asked)
             await asyncio.sleep(0)
             return list(found)
 
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
         async with pool_to(server.port, host="ecs.here", idle=0.0, clock=lambda: now) as pool:
             await asyncio.gather(*(pool.exchange(REQUEST, SentMarker()) for _ in range(5)))
-            assert looked == [("ecs.here", server.port)]
+            assert lookup == [("ecs.here", server.port)]
             now = 10.5
             await pool.exchange(REQUEST, SentMarker())
-            assert len(looked) == 2
+            assert len(lookup) == 2
         found[0] = (*found[0][:4], ("127.0.0.1", 1))
         async with pool_to(server.port, host="ecs.here", clock=lambda: now) as pool:
             for _ in range(2):
                 with pytest.raises(ConnectionError):
                     await pool.exchange(REQUEST, SentMarker())
-            assert len(looked) == 4
+            assert len(lookup) == 4
 
 
 async def test_the_next_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,11 +313,11 @@ async def test_no_connection_is_opened_after_close() -> None:
 
 async def test_a_timeout_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
     """If the system times out first, its error is reported, and the addresses are looked up again."""
-    looked = 0
+    lookup = 0
 
     async def getaddrinfo(*_: Any, **__: Any) -> Any:
-        nonlocal looked
-        looked += 1
+        nonlocal lookup
+        lookup += 1
         raise TimeoutError(110, "Connection timed out")
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
@@ -325,4 +325,4 @@ async def test_a_timeout_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
         for _ in range(2):
             with pytest.raises(OSError, match=r"ecs\.here:443 could not be reached: .*Connection timed out"):
                 await pool.exchange(REQUEST, SentMarker())
-    assert looked == 2
+    assert lookup == 2

@@ -11,18 +11,18 @@ from ledger_rules import NOW, new_entry
 from aioecs import ContainerOverride, KeyValuePair, StartTaskRequest, TaskOverride
 from aioecs.errors import InvalidRequest
 from aioecs.worker._ledgers.claims import (
-    KEPT,
     LONGEST_KEY,
-    REMEMBERED,
-    SWEPT,
-    Book,
+    LOOKUP_LIMIT,
+    PURGE_INTERVAL,
+    RETENTION,
+    ClaimOutcome,
     Entry,
-    Verdict,
+    JobEntries,
     checked_key,
     checked_size,
+    decide_claim,
     fingerprint,
     from_row,
-    judge,
     to_row,
 )
 
@@ -31,82 +31,82 @@ HEIR = new_entry("b", lease=NOW + 5000, begun=NOW + 300, instances=("i2",))
 
 
 @pytest.mark.parametrize(
-    ("standing", "after", "verdict"),
+    ("existing", "after", "outcome"),
     [
-        (None, 0.0, Verdict.GRANTED),
-        (new_entry(), 0.0, Verdict.HELD),
-        (new_entry(), 100 + SKEW - 0.001, Verdict.HELD),
-        (new_entry(), 100 + SKEW, Verdict.GRANTED),
-        (new_entry(), REMEMBERED, Verdict.GRANTED),
-        (new_entry(), REMEMBERED + 0.001, Verdict.FORGOTTEN),
-        (new_entry(lease=NOW + 2 * REMEMBERED), REMEMBERED + 1, Verdict.HELD),
-        (new_entry("b"), 0.0, Verdict.GRANTED),
-        (new_entry("b"), REMEMBERED + 1, Verdict.GRANTED),
-        (new_entry(arns=("arn",)), 0.0, Verdict.SETTLED),
-        (new_entry(arns=()), REMEMBERED + 1, Verdict.SETTLED),
-        (new_entry("b", arns=("arn",)), 0.0, Verdict.SETTLED),
-        (new_entry(fingerprint="other"), 9999.0, Verdict.MISMATCH),
-        (new_entry(fingerprint="other", arns=("arn",)), 0.0, Verdict.MISMATCH),
+        (None, 0.0, ClaimOutcome.GRANTED),
+        (new_entry(), 0.0, ClaimOutcome.HELD),
+        (new_entry(), 100 + SKEW - 0.001, ClaimOutcome.HELD),
+        (new_entry(), 100 + SKEW, ClaimOutcome.GRANTED),
+        (new_entry(), LOOKUP_LIMIT, ClaimOutcome.GRANTED),
+        (new_entry(), LOOKUP_LIMIT + 0.001, ClaimOutcome.TOO_OLD),
+        (new_entry(lease=NOW + 2 * LOOKUP_LIMIT), LOOKUP_LIMIT + 1, ClaimOutcome.HELD),
+        (new_entry("b"), 0.0, ClaimOutcome.GRANTED),
+        (new_entry("b"), LOOKUP_LIMIT + 1, ClaimOutcome.GRANTED),
+        (new_entry(arns=("arn",)), 0.0, ClaimOutcome.SETTLED),
+        (new_entry(arns=()), LOOKUP_LIMIT + 1, ClaimOutcome.SETTLED),
+        (new_entry("b", arns=("arn",)), 0.0, ClaimOutcome.SETTLED),
+        (new_entry(fingerprint="other"), 9999.0, ClaimOutcome.MISMATCH),
+        (new_entry(fingerprint="other", arns=("arn",)), 0.0, ClaimOutcome.MISMATCH),
     ],
 )
-def test_the_table_of_claims(standing: Entry | None, after: float, verdict: Verdict) -> None:
+def test_the_table_of_claims(existing: Entry | None, after: float, outcome: ClaimOutcome) -> None:
     """By what stands, the lease's end as another's clock may have it, and ECS's memory."""
-    claimed = judge(standing, HEIR, NOW + after, SKEW)
-    assert claimed.verdict is verdict
-    if standing is None:
+    claimed = decide_claim(existing, HEIR, NOW + after, SKEW)
+    assert claimed.outcome is outcome
+    if existing is None:
         assert claimed.entry is HEIR
-    elif verdict is Verdict.GRANTED and standing.holder != HEIR.holder:
-        assert claimed.entry == attrs.evolve(standing, holder=HEIR.holder, lease=HEIR.lease)
+    elif outcome is ClaimOutcome.GRANTED and existing.holder != HEIR.holder:
+        assert claimed.entry == attrs.evolve(existing, holder=HEIR.holder, lease=HEIR.lease)
     else:
-        assert claimed.entry is standing
+        assert claimed.entry is existing
 
 
 # The book ------------------------------------------------------------------------------------------------------------
 
 
 def test_only_the_holder_changes_what_stands() -> None:
-    """Others are told no, and change nothing; so is the holder once it is settled."""
-    book = Book()
-    assert book.claim(new_entry(), NOW, SKEW).verdict is Verdict.GRANTED
-    before = dict(book.entries)
+    """Others are refused, and change nothing; so is the holder once it is settled."""
+    entries = JobEntries()
+    assert entries.claim(new_entry(), NOW, SKEW).outcome is ClaimOutcome.GRANTED
+    before = dict(entries.entries)
     for key, holder in (("job", "b"), ("nothing", "a")):
-        assert not book.renew(key, holder, NOW + 500)
-        assert not book.settle(key, holder, ("arn",))
-        assert not book.release(key, holder)
-    assert book.claim(HEIR, NOW, SKEW).verdict is Verdict.HELD
-    assert book.entries == before
-    assert book.renew("job", "a", NOW + 500)
-    assert book.settle("job", "a", ("arn",))
+        assert not entries.renew(key, holder, NOW + 500)
+        assert not entries.settle(key, holder, ("arn",))
+        assert not entries.release(key, holder)
+    assert entries.claim(HEIR, NOW, SKEW).outcome is ClaimOutcome.HELD
+    assert entries.entries == before
+    assert entries.renew("job", "a", NOW + 500)
+    assert entries.settle("job", "a", ("arn",))
     settled = {"job": new_entry(lease=NOW + 500, arns=("arn",))}
-    assert book.entries == settled
-    assert book.settle("job", "a", ("arn",)), "again, after a lost answer"
-    assert not book.settle("job", "a", ("other",))
-    assert not book.renew("job", "a", NOW + 900)
-    assert not book.release("job", "a")
-    assert book.entries == settled
+    assert entries.entries == settled
+    assert entries.settle("job", "a", ("arn",)), "again, after a lost answer"
+    assert not entries.settle("job", "a", ("other",))
+    assert not entries.renew("job", "a", NOW + 900)
+    assert not entries.release("job", "a")
+    assert entries.entries == settled
 
 
 def test_what_is_released_is_gone() -> None:
     """The job is free for anybody."""
-    book = Book()
-    book.claim(new_entry(), NOW, SKEW)
-    assert book.release("job", "a")
-    assert book.entries == {}
-    assert book.claim(new_entry("b", fingerprint="other"), NOW, SKEW).verdict is Verdict.GRANTED
+    entries = JobEntries()
+    entries.claim(new_entry(), NOW, SKEW)
+    assert entries.release("job", "a")
+    assert entries.entries == {}
+    assert entries.claim(new_entry("b", fingerprint="other"), NOW, SKEW).outcome is ClaimOutcome.GRANTED
 
 
 def test_what_can_t_come_again_is_forgotten() -> None:
     """All are looked through once in an hour; a job that is claimed is looked at by itself."""
-    book = Book()
-    book.claim(new_entry(key="old", begun=NOW - KEPT), NOW, SKEW)
-    book.claim(new_entry(key="claimed", begun=NOW - KEPT), NOW, SKEW)
-    book.claim(new_entry(key="young"), NOW, SKEW)
-    soon = NOW + SWEPT - 1
-    assert book.claim(new_entry("b", key="claimed", begun=soon), soon, SKEW).verdict is Verdict.GRANTED
-    assert book.entries["claimed"].begun == soon
-    assert set(book.entries) == {"old", "claimed", "young"}
-    book.purge(NOW + SWEPT)
-    assert set(book.entries) == {"claimed", "young"}
+    entries = JobEntries()
+    entries.claim(new_entry(key="old", begun=NOW - RETENTION), NOW, SKEW)
+    entries.claim(new_entry(key="claimed", begun=NOW - RETENTION), NOW, SKEW)
+    entries.claim(new_entry(key="young"), NOW, SKEW)
+    soon = NOW + PURGE_INTERVAL - 1
+    assert entries.claim(new_entry("b", key="claimed", begun=soon), soon, SKEW).outcome is ClaimOutcome.GRANTED
+    assert entries.entries["claimed"].begun == soon
+    assert set(entries.entries) == {"old", "claimed", "young"}
+    entries.purge(NOW + PURGE_INTERVAL)
+    assert set(entries.entries) == {"claimed", "young"}
 
 
 # Keys, digests and rows ----------------------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ def test_a_job_is_as_large_as_a_ledger_holds() -> None:
             checked_size("k", instances)
 
 
-def test_a_digest_tells_requests_apart_and_keeps_no_secret() -> None:
+def test_a_digest_distinguishes_requests_and_keeps_no_secret() -> None:
     """It is the same wherever a job starts, and another for each key and request."""
     one = StartTaskRequest(task_definition="demo", container_instances=["a"])
     assert fingerprint("k", one) == fingerprint("k", one.replace(container_instances=["b"]))

@@ -1,4 +1,4 @@
-"""dynamodb: the ledger in DynamoDB as moto's server has it, and as one that says what it is told to."""
+"""dynamodb: the ledger in DynamoDB as moto's server has it, and with scripted answers."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
-from ledger_rules import NOW, LedgerRules, new_entry, verdict
+from ledger_rules import NOW, LedgerRules, new_entry, outcome
 from moto_queue import SESSION, serialized_moto_server
 from raw_server import Exchange, RawServer
 
 from aioecs.errors import ClientStateError, ConfigurationError
-from aioecs.worker import Claimed, DynamoDBLedger, EntryError, LedgerError, Verdict
-from aioecs.worker._ledgers.claims import KEPT, to_row
+from aioecs.worker import Claimed, ClaimOutcome, DynamoDBLedger, EntryError, LedgerError
+from aioecs.worker._ledgers.claims import RETENTION, to_row
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:moto"),
@@ -58,15 +58,15 @@ async def test_a_table_is_made_once(ledger: DynamoDBLedger) -> None:
     """One that exists is left alone, and what is in it has its end of life in `expires`, in whole seconds."""
     await ledger.claim(new_entry(), now=NOW, skew=5)
     await ledger.create_table()
-    assert await verdict(ledger, new_entry("b")) is Verdict.HELD
+    assert await outcome(ledger, new_entry("b")) is ClaimOutcome.HELD
     found = await ledger._call("get_item", Key={"key": {"S": "job"}})
-    assert found["Item"]["expires"] == {"N": str(int(NOW + KEPT))}
-    told = await ledger._call("describe_time_to_live")
-    assert told["TimeToLiveDescription"]["AttributeName"] == "expires"
+    assert found["Item"]["expires"] == {"N": str(int(NOW + RETENTION))}
+    found = await ledger._call("describe_time_to_live")
+    assert found["TimeToLiveDescription"]["AttributeName"] == "expires"
 
 
 async def test_without_a_table_nothing_is_written(moto: str) -> None:
-    """Every method says so by LedgerError, with the table's name and DynamoDB's word."""
+    """Every method raises LedgerError, with the table's name and DynamoDB's word."""
     async with at(moto, "absent") as ledger:
         asked: list[Awaitable[object]] = [
             ledger.claim(new_entry(), now=NOW, skew=5),
@@ -80,29 +80,29 @@ async def test_without_a_table_nothing_is_written(moto: str) -> None:
 
 
 async def test_it_is_used_open() -> None:
-    """Closed, it says that it is; with a session of its own it opens too, and nothing answers there."""
+    """Closed, it raises an error; with a session of its own it opens too, and nothing answers there."""
     ledger = DynamoDBLedger("jobs", region_name="us-east-1", endpoint_url="http://127.0.0.1:9")
     assert repr(ledger) == "<aioecs.worker.DynamoDBLedger jobs, closed>"
     async with ledger:
         assert repr(ledger) == "<aioecs.worker.DynamoDBLedger jobs, open>"
         with pytest.raises(LedgerError, match="the ledger's table jobs: EndpointConnectionError"):
-            await verdict(ledger, new_entry())
+            await outcome(ledger, new_entry())
     with pytest.raises(ClientStateError, match="isn't open"):
-        await verdict(ledger, new_entry())
+        await outcome(ledger, new_entry())
 
 
-# A DynamoDB that says what it is told to -----------------------------------------------------------------------------
+# A DynamoDB with scripted answers -------------------------------------------------------------------------------------
 
-Said = tuple[int, dict[str, Any]]
-DONE: Said = (200, {})
+Scripted = tuple[int, dict[str, Any]]
+DONE: Scripted = (200, {})
 
 
-def refused(code: str, **more: Any) -> Said:
+def refused(code: str, **more: Any) -> Scripted:
     """Refuse with a code."""
     return 400, {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "no", **more}
 
 
-def saying(**says: list[Said]) -> Callable[[Exchange], Awaitable[None]]:
+def saying(**says: list[Scripted]) -> Callable[[Exchange], Awaitable[None]]:
     """Answer each operation with one after the other, the last for ever."""
 
     async def behave(exchange: Exchange) -> None:
@@ -121,7 +121,7 @@ def an_item(**members: Any) -> dict[str, Any]:
     return {name: {"S": value} if isinstance(value, str) else {"N": str(value)} for name, value in row.items()}
 
 
-TABLES: dict[str, list[Said]] = {
+TABLES: dict[str, list[Scripted]] = {
     "CreateTable": [DONE],
     "DescribeTable": [(200, {"Table": {"TableStatus": "ACTIVE"}})],
     "UpdateTimeToLive": [DONE],
@@ -139,7 +139,7 @@ async def test_a_table_that_takes_its_time() -> None:
 
 async def test_a_table_that_never_comes() -> None:
     """It is waited for so long and no longer."""
-    never: list[Said] = [(200, {"Table": {"TableStatus": "CREATING"}})]
+    never: list[Scripted] = [(200, {"Table": {"TableStatus": "CREATING"}})]
     async with RawServer(saying(**{**TABLES, "DescribeTable": never})) as server, at(server.url) as ledger:
         with pytest.raises(LedgerError, match=r"table jobs isn't ACTIVE after 0\.05 s"):
             await ledger.create_table(timeout=0.05)
@@ -157,7 +157,7 @@ async def test_a_table_that_never_comes() -> None:
     ],
 )
 async def test_a_table_that_can_t_be_made(operation: str, code: str, harmless: bool) -> None:
-    """A refusal is told, unless it says that the table or its TTL is there already."""
+    """A refusal is raised, unless it means that the table or its TTL is there already."""
     async with RawServer(saying(**{**TABLES, operation: [refused(code)]})) as server, at(server.url) as ledger:
         if harmless:
             await ledger.create_table()
@@ -166,25 +166,29 @@ async def test_a_table_that_can_t_be_made(operation: str, code: str, harmless: b
                 await ledger.create_table()
 
 
-LOST = "ConditionalCheckFailedException"
+LEASE_LOST = "ConditionalCheckFailedException"
 
 
 @pytest.mark.parametrize(
-    ("first", "told", "requests"),
+    ("first", "found", "requests"),
     [
-        ([], Claimed(Verdict.GRANTED, new_entry()), 1),
-        ([refused(LOST)], Claimed(Verdict.GRANTED, new_entry()), 2),
-        ([refused(LOST, Item=an_item(holder="b", lease=NOW - 50))], Claimed(Verdict.GRANTED, new_entry()), 2),
-        ([refused(LOST, Item=an_item(holder="a"))], Claimed(Verdict.GRANTED, new_entry()), 1),
-        ([refused(LOST, Item=an_item(holder="b"))], Claimed(Verdict.HELD, new_entry("b")), 1),
+        ([], Claimed(ClaimOutcome.GRANTED, new_entry()), 1),
+        ([refused(LEASE_LOST)], Claimed(ClaimOutcome.GRANTED, new_entry()), 2),
+        (
+            [refused(LEASE_LOST, Item=an_item(holder="b", lease=NOW - 50))],
+            Claimed(ClaimOutcome.GRANTED, new_entry()),
+            2,
+        ),
+        ([refused(LEASE_LOST, Item=an_item(holder="a"))], Claimed(ClaimOutcome.GRANTED, new_entry()), 1),
+        ([refused(LEASE_LOST, Item=an_item(holder="b"))], Claimed(ClaimOutcome.HELD, new_entry("b")), 1),
     ],
-    ids=["free", "gone meanwhile", "a race that was lost", "its own", "another's"],
+    ids=["free", "deleted meanwhile", "a race that was lost", "its own", "another's"],
 )
-async def test_a_claim_is_granted_by_a_write_alone(first: list[Said], told: Claimed, requests: int) -> None:
+async def test_a_claim_is_granted_by_a_write_alone(first: list[Scripted], found: Claimed, requests: int) -> None:
     """What would be free by now is asked for again; its own intent, whose answer was lost, is granted as it stands."""
     script = [*first, (200, {"Attributes": an_item(holder="a")})]
     async with RawServer(saying(UpdateItem=script)) as server, at(server.url) as ledger:
-        assert await ledger.claim(new_entry(), now=NOW, skew=5) == told
+        assert await ledger.claim(new_entry(), now=NOW, skew=5) == found
         assert len(server.bodies) == requests
 
 
@@ -202,28 +206,28 @@ HALF = [
 ]
 
 
-@pytest.mark.parametrize(("item", "said"), HALF[1:])
-async def test_a_stranger_s_item_is_named(item: dict[str, Any], said: str) -> None:
+@pytest.mark.parametrize(("item", "expected"), HALF[1:])
+async def test_a_stranger_s_item_is_named(item: dict[str, Any], expected: str) -> None:
     """Which stays as it is: it is the one job's, and not the ledger's."""
-    async with RawServer(saying(UpdateItem=[refused(LOST, Item=item)])) as server, at(server.url) as ledger:
-        with pytest.raises(EntryError, match=f"table jobs has something else under the key 'job': {said}"):
+    async with RawServer(saying(UpdateItem=[refused(LEASE_LOST, Item=item)])) as server, at(server.url) as ledger:
+        with pytest.raises(EntryError, match=f"table jobs has something else under the key 'job': {expected}"):
             await ledger.claim(new_entry(), now=NOW, skew=5)
 
 
 async def test_half_an_item_is_a_lost_race() -> None:
     """It is asked for again, and may be whole by then."""
-    script = [refused(LOST, Item=HALF[1][0]), refused(LOST, Item=an_item(holder="b"))]
+    script = [refused(LEASE_LOST, Item=HALF[1][0]), refused(LEASE_LOST, Item=an_item(holder="b"))]
     async with RawServer(saying(UpdateItem=script)) as server, at(server.url) as ledger:
-        assert await verdict(ledger, new_entry()) is Verdict.HELD
+        assert await outcome(ledger, new_entry()) is ClaimOutcome.HELD
 
 
 INVALID = "ValidationException"
 
 
 @pytest.mark.parametrize(
-    ("probe", "kind"), [([refused(LOST)], EntryError), ([DONE], EntryError), ([refused(INVALID)], LedgerError)]
+    ("probe", "kind"), [([refused(LEASE_LOST)], EntryError), ([DONE], EntryError), ([refused(INVALID)], LedgerError)]
 )
-async def test_whose_fault_a_refused_value_is(probe: list[Said], kind: type[LedgerError]) -> None:
+async def test_whose_fault_a_refused_value_is(probe: list[Scripted], kind: type[LedgerError]) -> None:
     """The one item's, if the table takes another; else the table's, whose key may be another one."""
     async with RawServer(saying(UpdateItem=[refused(INVALID)], DeleteItem=probe)) as server, at(server.url) as ledger:
         with pytest.raises(LedgerError, match=INVALID) as caught:
@@ -239,7 +243,7 @@ async def test_whose_fault_a_refused_value_is(probe: list[Said], kind: type[Ledg
     ],
 )
 async def test_what_only_other_settings_can_mend(code: str, permanent: bool) -> None:
-    """Is told apart, for a worker to end with it."""
+    """It is marked, so that a worker ends with it."""
     async with RawServer(saying(DeleteItem=[refused(code)])) as server, at(server.url) as ledger:
         with pytest.raises(LedgerError, match=code) as caught:
             await ledger.release("job", "a")
@@ -254,7 +258,7 @@ async def test_without_a_region_or_credentials(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     async with DynamoDBLedger("jobs", region_name="us-east-1", endpoint_url="http://127.0.0.1:9") as ledger:
         with pytest.raises(LedgerError, match="NoCredentialsError") as caught:
-            await verdict(ledger, new_entry())
+            await outcome(ledger, new_entry())
         assert caught.value.permanent
 
 
@@ -278,10 +282,10 @@ async def test_random_answers_are_errors_of_the_ledger() -> None:
                 )
             )()
             try:
-                told = await asked
+                found = await asked
             except LedgerError as error:
-                told = error
-            assert isinstance(told, (bool, Claimed)) or str(told).startswith("the ledger's table jobs"), number
+                found = error
+            assert isinstance(found, (bool, Claimed)) or str(found).startswith("the ledger's table jobs"), number
 
 
 def a_body(jitter: random.Random) -> bytes:
@@ -295,7 +299,7 @@ def a_body(jitter: random.Random) -> bytes:
             lambda: json.dumps(jitter.choice(values)).encode(),
             lambda: json.dumps({name: jitter.choice(values)}).encode(),
             lambda: json.dumps({name: {"key": jitter.choice(values), "holder": jitter.choice(values)}}).encode(),
-            lambda: json.dumps({"__type": LOST, "Item": jitter.choice(values)}).encode(),
+            lambda: json.dumps({"__type": LEASE_LOST, "Item": jitter.choice(values)}).encode(),
             lambda: b"[" * 3000,
         )
     )()
@@ -303,7 +307,7 @@ def a_body(jitter: random.Random) -> bytes:
 
 async def test_a_refusal_that_says_nothing_is_not_asked_for_ever() -> None:
     """As by an endpoint that doesn't know what DynamoDB returns with a failed condition."""
-    async with RawServer(saying(UpdateItem=[refused(LOST)])) as server, at(server.url) as ledger:
-        with pytest.raises(LedgerError, match="doesn't say what stands there"):
+    async with RawServer(saying(UpdateItem=[refused(LEASE_LOST)])) as server, at(server.url) as ledger:
+        with pytest.raises(LedgerError, match="doesn't return the item that is there"):
             await ledger.claim(new_entry(), now=NOW, skew=5)
         assert len(server.bodies) == 10

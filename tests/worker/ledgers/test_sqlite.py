@@ -16,12 +16,12 @@ from typing import Any
 
 import anyio
 import pytest
-from ledger_rules import NOW, LedgerRules, new_entry, verdict
+from ledger_rules import NOW, LedgerRules, new_entry, outcome
 
 from aioecs.errors import ClientStateError, InvalidRequest
-from aioecs.worker import Claimed, EntryError, LedgerError, SQLiteLedger, Verdict
+from aioecs.worker import Claimed, ClaimOutcome, EntryError, LedgerError, SQLiteLedger
 from aioecs.worker._ledgers import sqlite as module
-from aioecs.worker._ledgers.claims import KEPT, judge
+from aioecs.worker._ledgers.claims import RETENTION, decide_claim
 
 LETTERS = "somebody's letters, which are longer than the header of SQLite" * 3
 
@@ -44,28 +44,28 @@ class TestRules(LedgerRules):
 
 
 async def test_what_can_t_come_again_is_forgotten(ledger: SQLiteLedger) -> None:
-    """By the claims, once in an hour; a job that is claimed is looked at by itself; or when it is told to."""
-    late = NOW + KEPT + 1
-    assert await verdict(ledger, new_entry()) is Verdict.GRANTED
-    assert await verdict(ledger, new_entry(key="other")) is Verdict.GRANTED
-    assert await verdict(ledger, new_entry("b", begun=late, lease=late + 100), late) is Verdict.GRANTED
+    """By the claims, once in an hour; a job that is claimed is looked at by itself; or on request."""
+    late = NOW + RETENTION + 1
+    assert await outcome(ledger, new_entry()) is ClaimOutcome.GRANTED
+    assert await outcome(ledger, new_entry(key="other")) is ClaimOutcome.GRANTED
+    assert await outcome(ledger, new_entry("b", begun=late, lease=late + 100), late) is ClaimOutcome.GRANTED
     assert await ledger.purge(now=late) == 0, "the claim has purged the other"
-    assert await verdict(ledger, new_entry("c", key="third", begun=NOW - 1), late + 1) is Verdict.GRANTED
-    assert await verdict(ledger, new_entry("d", key="third", begun=late), late + 2) is Verdict.GRANTED, "too old"
-    assert await ledger.purge(now=late + KEPT + 1) == 2
+    assert await outcome(ledger, new_entry("c", key="third", begun=NOW - 1), late + 1) is ClaimOutcome.GRANTED
+    assert await outcome(ledger, new_entry("d", key="third", begun=late), late + 2) is ClaimOutcome.GRANTED, "too old"
+    assert await ledger.purge(now=late + RETENTION + 1) == 2
 
 
 async def test_it_is_there_for_whoever_comes_after(path: Path) -> None:
-    """What was written outlives the ledger; closed, it says that it is."""
+    """What was written outlives the ledger; a closed ledger raises an error."""
     first, second = SQLiteLedger(path), SQLiteLedger(str(path))
     async with first:
         assert repr(first) == f"<aioecs.worker.SQLiteLedger {path}, open>"
         await first.claim(new_entry(), now=NOW, skew=5)
     assert repr(first) == f"<aioecs.worker.SQLiteLedger {path}, closed>"
     with pytest.raises(ClientStateError, match="isn't open"):
-        await verdict(first, new_entry())
+        await outcome(first, new_entry())
     async with second:
-        assert await verdict(second, new_entry("b")) is Verdict.HELD
+        assert await outcome(second, new_entry("b")) is ClaimOutcome.HELD
 
 
 async def test_left_unused_it_leaves_no_file(path: Path) -> None:
@@ -79,12 +79,12 @@ async def test_left_unused_it_leaves_no_file(path: Path) -> None:
 
 
 async def test_a_place_that_isn_t_there(tmp_path: Path) -> None:
-    """It says so by LedgerError, and recovers by itself."""
+    """It raises LedgerError, and recovers by itself."""
     async with SQLiteLedger(tmp_path / "absent" / "jobs.db") as ledger:
         with pytest.raises(LedgerError, match="unable to open"):
-            await verdict(ledger, new_entry())
+            await outcome(ledger, new_entry())
         (tmp_path / "absent").mkdir()
-        assert await verdict(ledger, new_entry()) is Verdict.GRANTED
+        assert await outcome(ledger, new_entry()) is ClaimOutcome.GRANTED
 
 
 async def test_a_file_that_is_no_ledger(ledger: SQLiteLedger, path: Path) -> None:
@@ -92,15 +92,15 @@ async def test_a_file_that_is_no_ledger(ledger: SQLiteLedger, path: Path) -> Non
     file = anyio.Path(path)
     await file.write_text(LETTERS)
     with pytest.raises(LedgerError, match="not a database"):
-        await verdict(ledger, new_entry())
+        await outcome(ledger, new_entry())
     assert await file.read_text() == LETTERS
     await file.unlink()
-    assert await verdict(ledger, new_entry()) is Verdict.GRANTED
+    assert await outcome(ledger, new_entry()) is ClaimOutcome.GRANTED
 
 
 async def test_another_s_write_is_waited_for_so_long(ledger: SQLiteLedger, path: Path) -> None:
     """Then the ledger can't be reached; once the other is done it can."""
-    assert await verdict(ledger, new_entry()) is Verdict.GRANTED
+    assert await outcome(ledger, new_entry()) is ClaimOutcome.GRANTED
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(LedgerError, match="locked"):
@@ -124,19 +124,19 @@ STRANGERS = [
 ]
 
 
-@pytest.mark.parametrize(("member", "held", "said"), STRANGERS)
+@pytest.mark.parametrize(("member", "held", "expected"), STRANGERS)
 async def test_a_stranger_s_row_is_named_and_holds_nobody_up(
-    ledger: SQLiteLedger, path: Path, member: str, held: object, said: str
+    ledger: SQLiteLedger, path: Path, member: str, held: object, expected: str
 ) -> None:
     """It is EntryError, with its key; its transaction is ended, and the other jobs are there as before."""
     await ledger.claim(new_entry(), now=NOW, skew=5)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute(f"UPDATE jobs SET {member} = ?", (held,))  # noqa: S608 a member's name
-    asked: list[Awaitable[object]] = [verdict(ledger, new_entry("b")), ledger.settle("job", "a", ("arn",))]
+    asked: list[Awaitable[object]] = [outcome(ledger, new_entry("b")), ledger.settle("job", "a", ("arn",))]
     for each in asked:
-        with pytest.raises(EntryError, match=f"something else under the key 'job': {said}"):
+        with pytest.raises(EntryError, match=f"something else under the key 'job': {expected}"):
             await each
-    assert await verdict(ledger, new_entry(key="other")) is Verdict.GRANTED
+    assert await outcome(ledger, new_entry(key="other")) is ClaimOutcome.GRANTED
     with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")  # nobody holds the lock
 
@@ -147,15 +147,15 @@ async def test_text_that_is_no_utf_8_is_a_stranger_s(ledger: SQLiteLedger, path:
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("UPDATE jobs SET holder = 'x', fingerprint = CAST(x'66' AS TEXT), arns = CAST(x'ff' AS TEXT)")
     with pytest.raises(EntryError, match="arns is no JSON"):
-        await verdict(ledger, new_entry("b"), NOW + 500)
+        await outcome(ledger, new_entry("b"), NOW + 500)
 
 
 @pytest.mark.parametrize("key", ["\ud800", "job \udfff"])
 async def test_a_key_that_no_file_can_hold_is_the_job_s_fault(ledger: SQLiteLedger, key: str) -> None:
-    """Whoever uses a ledger without a worker is told so too; the ledger goes on."""
+    """It is an EntryError without a worker too; the ledger works on."""
     with pytest.raises(EntryError, match="can't hold a job"):
-        await verdict(ledger, new_entry(key=key))
-    assert await verdict(ledger, new_entry()) is Verdict.GRANTED
+        await outcome(ledger, new_entry(key=key))
+    assert await outcome(ledger, new_entry()) is ClaimOutcome.GRANTED
 
 
 async def test_it_may_be_left_and_entered_again(path: Path) -> None:
@@ -164,22 +164,22 @@ async def test_it_may_be_left_and_entered_again(path: Path) -> None:
     loop = asyncio.get_running_loop()
     for number in range(100):
         async with ledger:
-            late = loop.create_task(verdict(ledger, new_entry(key=str(number))))
+            late = loop.create_task(outcome(ledger, new_entry(key=str(number))))
             await asyncio.sleep(0)
         async with ledger:
-            again = await verdict(ledger, new_entry("b", key=str(number)))
-        assert {again, await late} == {Verdict.GRANTED, Verdict.HELD}
+            again = await outcome(ledger, new_entry("b", key=str(number)))
+        assert {again, await late} == {ClaimOutcome.GRANTED, ClaimOutcome.HELD}
 
 
 def test_it_may_be_entered_on_one_loop_after_the_other(path: Path) -> None:
     """As by a worker that is run twice."""
     ledger = SQLiteLedger(path)
 
-    async def enter() -> Verdict:
+    async def enter() -> ClaimOutcome:
         async with ledger:
-            return await verdict(ledger, new_entry("b"))
+            return await outcome(ledger, new_entry("b"))
 
-    assert [asyncio.run(enter()), asyncio.run(enter())] == [Verdict.GRANTED, Verdict.GRANTED]
+    assert [asyncio.run(enter()), asyncio.run(enter())] == [ClaimOutcome.GRANTED, ClaimOutcome.GRANTED]
 
 
 def test_nobody_else_may_read_it(path: Path) -> None:
@@ -190,7 +190,7 @@ def test_nobody_else_may_read_it(path: Path) -> None:
 
     async def claims() -> None:
         async with SQLiteLedger(path) as ledger:
-            await verdict(ledger, new_entry())
+            await outcome(ledger, new_entry())
             modes.append({file.name: mode(file) for file in path.parent.iterdir()})
 
     modes: list[dict[str, int]] = []
@@ -207,8 +207,8 @@ def test_nobody_else_may_read_it(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [":memory:", "", Path()])
 def test_a_ledger_in_memory_is_another_one(path: str | Path) -> None:
-    """SQLite's would be gone with its connection, and so would be each intent."""
-    with pytest.raises(InvalidRequest, match=r"path: a file: .* take MemoryLedger"):
+    """SQLite's would end with its connection, and so would each intent."""
+    with pytest.raises(InvalidRequest, match=r"path: a file: .* use MemoryLedger"):
         SQLiteLedger(path)
 
 
@@ -222,7 +222,7 @@ async def test_a_transaction_that_sqlite_itself_has_ended(ledger: SQLiteLedger) 
     await ledger.claim(new_entry(), now=NOW, skew=5)
     with pytest.raises(LedgerError, match="no transaction is active"):
         await ledger._do(ended)
-    assert await verdict(ledger, new_entry("b")) is Verdict.HELD
+    assert await outcome(ledger, new_entry("b")) is ClaimOutcome.HELD
 
 
 async def test_a_cancelled_claim_is_written_as_a_whole(ledger: SQLiteLedger, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,16 +232,16 @@ async def test_a_cancelled_claim_is_written_as_a_whole(ledger: SQLiteLedger, mon
     def slowly(*what: Any) -> Claimed:
         loop.call_soon_threadsafe(begun.set)
         gate.wait(10)
-        return judge(*what)
+        return decide_claim(*what)
 
-    monkeypatch.setattr(module, "judge", slowly)
-    claim = asyncio.create_task(verdict(ledger, new_entry()))
+    monkeypatch.setattr(module, "decide_claim", slowly)
+    claim = asyncio.create_task(outcome(ledger, new_entry()))
     await begun.wait()
     claim.cancel()
     await asyncio.wait([claim])
     gate.set()
     assert claim.cancelled()
-    assert await verdict(ledger, new_entry("b")) is Verdict.HELD
+    assert await outcome(ledger, new_entry("b")) is ClaimOutcome.HELD
 
 
 def _claim_until_killed(path: str, number: int) -> None:
@@ -249,7 +249,7 @@ def _claim_until_killed(path: str, number: int) -> None:
         async with SQLiteLedger(path) as ledger:
             for job in range(10**6):
                 entry = new_entry(f"{number}-{job}", key=str(job))
-                if (await ledger.claim(entry, now=NOW, skew=5)).verdict is Verdict.GRANTED:
+                if (await ledger.claim(entry, now=NOW, skew=5)).outcome is ClaimOutcome.GRANTED:
                     await ledger.settle(entry.key, entry.holder, (entry.holder,))
 
     asyncio.run(claim())
@@ -259,12 +259,12 @@ async def test_it_survives_kills(tmp_path: Path) -> None:
     """Processes that share it are killed in mid-write: what is there is whole, and each job has one holder."""
     path = str(tmp_path / "jobs.db")
     async with SQLiteLedger(path) as ledger:
-        await verdict(ledger, new_entry())
+        await outcome(ledger, new_entry())
         context = multiprocessing.get_context("spawn")
         processes = [context.Process(target=_claim_until_killed, args=(path, n), daemon=True) for n in range(2)]
         for process in processes:
             process.start()
-        while await verdict(ledger, new_entry("probe", key="30")) is Verdict.GRANTED:
+        while await outcome(ledger, new_entry("probe", key="30")) is ClaimOutcome.GRANTED:
             await ledger.release("30", "probe")
             await asyncio.sleep(0.02)
         for process in processes:
@@ -273,6 +273,6 @@ async def test_it_survives_kills(tmp_path: Path) -> None:
             await asyncio.to_thread(process.join)
         for job in range(30):
             claimed = await ledger.claim(new_entry("later", key=str(job)), now=NOW, skew=5)
-            assert claimed.verdict is not Verdict.GRANTED
+            assert claimed.outcome is not ClaimOutcome.GRANTED
             assert claimed.entry.arns in (None, (claimed.entry.holder,))
-        assert await ledger.purge(now=NOW + KEPT + 1) > 30
+        assert await ledger.purge(now=NOW + RETENTION + 1) > 30

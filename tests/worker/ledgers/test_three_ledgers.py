@@ -18,6 +18,7 @@ from moto_queue import SESSION, TIMEOUTS, queue_setup, running, serialized_moto_
 import aioecs
 from aioecs import Batch
 from aioecs._batch.engine import Engine
+from aioecs._batch.placement.placement_context import options_of
 from aioecs._calls.call import Call
 from aioecs._transport.botocore.botocore_transport import BotocoreTransport
 from aioecs._transport.botocore.sent_body import MarkedBody
@@ -25,9 +26,11 @@ from aioecs._transport.native.connection import Connection
 from aioecs._transport.native.native_transport import NativeTransport
 from aioecs._transport.transport import SentMarker
 from aioecs.testing import Fault, ThreadedECS
-from aioecs.worker import DynamoDBLedger, Entry, Ledger, MemoryLedger, Message, SQLiteLedger, Verdict
-from aioecs.worker._job_decisions import Happened, lease_of
-from aioecs.worker._job_starter import AttemptResult, Job, Starter
+from aioecs.worker import ClaimOutcome, DynamoDBLedger, Entry, Ledger, MemoryLedger, Message, SQLiteLedger
+from aioecs.worker._jobs.decisions import JobOutcome
+from aioecs.worker._jobs.job import AttemptResult, Job
+from aioecs.worker._jobs.job_starter import JobStarter
+from aioecs.worker._jobs.timing import make_lease
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:moto"),
@@ -69,7 +72,7 @@ async def make_ledger(kind: Kind, moto: str, keys: None, tmp_path: Path) -> Make
     return lambda: DynamoDBLedger(table, endpoint_url=moto)
 
 
-async def verdicts(ledger: Ledger, jobs: list[str]) -> set[Verdict]:
+async def verdicts(ledger: Ledger, jobs: list[str]) -> set[ClaimOutcome]:
     """Claim each job, now, and return what that comes to."""
     now = time.time()
     async with ledger:
@@ -79,7 +82,7 @@ async def verdicts(ledger: Ledger, jobs: list[str]) -> set[Verdict]:
             )
             for job in jobs
         ]
-    return {each.verdict for each in claimed}
+    return {each.outcome for each in claimed}
 
 
 # The way out ---------------------------------------------------------------------------------------------------------
@@ -87,7 +90,7 @@ async def verdicts(ledger: Ledger, jobs: list[str]) -> set[Verdict]:
 
 @each_ledger
 async def test_what_was_not_sent_is_free_and_visible_at_once(moto: str, kind: Kind, make_ledger: MakeLedger) -> None:
-    """A worker that is told to end leaves no intent behind of what it has not sent, and hides no message."""
+    """A worker that ends leaves no intent behind of what it has not sent, and hides no message."""
     async with queue_setup(moto) as world:
         jobs = [f"job-{n}" for n in range(10)]
         world.local.faults.add(Fault("throttle", times=None))
@@ -96,7 +99,7 @@ async def test_what_was_not_sent_is_free_and_visible_at_once(moto: str, kind: Ki
         worker = world.worker(ledger=ledger, concurrency=10)
         async with running(worker) as token:
             await until(lambda: len(world.local.truth.calls()) >= 10)
-            assert await verdicts(make_ledger() if kind != "dynamodb" else ledger, jobs) == {Verdict.MISMATCH}
+            assert await verdicts(make_ledger() if kind != "dynamodb" else ledger, jobs) == {ClaimOutcome.MISMATCH}
             began = time.monotonic()
             token.cancel()
             async with asyncio.timeout(5):
@@ -104,7 +107,7 @@ async def test_what_was_not_sent_is_free_and_visible_at_once(moto: str, kind: Ki
                     await asyncio.sleep(0.05)
             assert time.monotonic() - began < 1
         assert len(worker.statistics().left) == 10
-        assert await verdicts(probe(kind, make_ledger, moto), jobs) == {Verdict.GRANTED}
+        assert await verdicts(probe(kind, make_ledger, moto), jobs) == {ClaimOutcome.GRANTED}
         assert world.groups() == []
 
 
@@ -128,8 +131,8 @@ async def test_poison_holds_up_nobody(moto: str, make_ledger: MakeLedger, caplog
             return str(json.loads(message.body)["key"])
 
         def to_request(message: Message) -> aioecs.StartTaskRequest:
-            said = json.loads(message.body)
-            instances = world.local.instance_arns[:1] * said.get("times", 1)
+            expected = json.loads(message.body)
+            instances = world.local.instance_arns[:1] * expected.get("times", 1)
             return aioecs.StartTaskRequest(task_definition="demo", container_instances=instances, group="g")
 
         poison = [{"key": f"\ud800{n}"} for n in range(5)] + [{"key": f"large-{n}", "times": 4000} for n in range(5)]
@@ -144,14 +147,14 @@ async def test_poison_holds_up_nobody(moto: str, make_ledger: MakeLedger, caplog
         assert counts.dead_lettered >= 10
         assert not counts.ledger_down
         assert sum(await world.count()) + sum(await world.count(world.dead_letters)) == 10
-    assert "unreadable: InvalidRequest: key: a string of 1 to 1024 bytes of UTF-8" in caplog.text
-    assert "unreadable: InvalidRequest: container_instances: no more than a ledger holds of a job" in caplog.text
+    assert "invalid: InvalidRequest: key: a string of 1 to 1024 bytes of UTF-8" in caplog.text
+    assert "invalid: InvalidRequest: container_instances: no more than a ledger holds of a job" in caplog.text
 
 
 # Paused before a send ------------------------------------------------------------------------------------------------
 
 STEPS: dict[str, list[tuple[type, str]]] = {
-    "claimed": [(Starter, "_start")],
+    "claimed": [(JobStarter, "_start")],
     "asked of the batch": [(Batch, "start_task")],
     "packed": [(Engine, "_begin_or_join")],
     "its turn": [(Call, "_send")],
@@ -211,7 +214,7 @@ def of_a_start(args: tuple[Any, ...]) -> bool:
 
 
 @asynccontextmanager
-async def a_starter(ecs: ThreadedECS, ledger: Ledger, transport: Any) -> AsyncIterator[Starter]:
+async def a_starter(ecs: ThreadedECS, ledger: Ledger, transport: Any) -> AsyncIterator[JobStarter]:
     """Open one with a client and a batch of its own."""
     async with aioecs.Client(
         **ecs.client_kwargs(), session=None, timeouts=TIMEOUTS, pacing=None, transport=transport
@@ -224,11 +227,12 @@ async def a_starter(ecs: ThreadedECS, ledger: Ledger, transport: Any) -> AsyncIt
                 return aioecs.StartTaskRequest(task_definition="demo", container_instances=ecs.instance_arns[:1])
 
             # Long enough for a slow machine to send within it; a pause of 100 s outlasts it.
-            lease = lease_of(TIMEOUTS.attempt, TIMEOUTS.consistency, 0.1, 60.0)
-            yield Starter(client, batch, ledger, to_request, lambda _: "job", lease)
+            placement = options_of(aioecs.Spread(), (), None, 0.0)
+            lease = make_lease(TIMEOUTS.attempt, TIMEOUTS.consistency, 0.1, 60.0)
+            yield JobStarter(client, batch, ledger, to_request, lambda _: "job", lease, placement)
 
 
-async def tried(starter: Starter) -> AttemptResult:
+async def tried(starter: JobStarter) -> AttemptResult:
     """Try the job once."""
     return await starter.attempt(Job(Message(id="m", body="")), aioecs.CancelToken())
 
@@ -260,14 +264,14 @@ async def test_a_worker_that_is_paused_before_its_send(
             job = Job(Message(id="m", body=""))
             ours = await starter.attempt(job, aioecs.CancelToken())
             assert pause.taken
-            assert [each.happened for each in others] == [Happened.STARTED]
+            assert [each.outcome for each in others] == [JobOutcome.STARTED]
             started = len(ecs.truth.tasks())
             if step == "has looked":
-                assert (started, ours.happened) == (2, Happened.LOST), "the window that the docs state"
+                assert (started, ours.outcome) == (2, JobOutcome.LEASE_LOST), "the window that the docs state"
             else:
                 assert started == 1
                 # Withdrawn by its lease's end, or not sent where its retries ended before; lost where it looked for its
                 # token before it would send again, and found the other's task.
-                assert ours.happened in (Happened.WITHDRAWN, Happened.NOT_SENT, Happened.LOST), ours
-            assert (await starter.attempt(job, aioecs.CancelToken())).happened is Happened.SETTLED
+                assert ours.outcome in (JobOutcome.WITHDRAWN, JobOutcome.NOT_SENT, JobOutcome.LEASE_LOST), ours
+            assert (await starter.attempt(job, aioecs.CancelToken())).outcome is JobOutcome.SETTLED
             assert len(ecs.truth.running()) == 1

@@ -41,14 +41,14 @@ def test_both_say_the_same(message: Message) -> None:
 
 
 def test_little_is_enough() -> None:
-    """What isn't said is taken as a first receive."""
+    """Without a count it is a first receive."""
     assert from_queue({"MessageId": "m", "ReceiptHandle": "r"}) == Message(id="m", body="", receipt="r")
     assert from_event({"messageId": "m"}) == Message(id="m", body="")
     assert from_event({"messageId": "m"}).group_id is None
 
 
 @pytest.mark.parametrize(
-    ("found", "said"),
+    ("found", "expected"),
     [
         ({}, "no receipt"),
         ({"ReceiptHandle": 7, "MessageId": "m"}, "no receipt"),
@@ -57,9 +57,9 @@ def test_little_is_enough() -> None:
         ({"ReceiptHandle": "r", "MessageId": "m", "Body": 7}, "no text"),
     ],
 )
-def test_what_is_no_message(found: dict[str, object], said: str) -> None:
+def test_what_is_no_message(found: dict[str, object], expected: str) -> None:
     """It is ValueError; members beside that can't be read are left out."""
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=expected):
         from_queue(found)
     odd = {"ApproximateReceiveCount": "many", "x": 7}
     read = from_queue({"MessageId": "m", "ReceiptHandle": "r", "Attributes": odd, "MessageAttributes": {"a": 1}})

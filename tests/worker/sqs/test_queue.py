@@ -1,11 +1,9 @@
-"""_queue: SQS as a worker asks it, and what it is told by tens and in order, on virtual time."""
+"""The requests to SQS, and what their answers mean."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
-from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
@@ -18,35 +16,7 @@ from virtual_time import run_in_virtual_time
 
 from aioecs.errors import ConfigurationError
 from aioecs.worker import Message, QueueError
-from aioecs.worker._sqs.queue import LONG_POLL, Outbox, Queue
-
-
-class FakeStartTask:
-    """A queue that notes what it is told, and fails the deletes that it is to."""
-
-    def __init__(self, *, fails: int = 0, slow: float = 0.0) -> None:
-        self.deletes: list[list[str]] = []
-        self.changes: list[list[tuple[str, float]]] = []
-        self.log: list[str] = []
-        self._fails = fails
-        self._slow = slow
-
-    async def delete(self, messages: Sequence[Message]) -> set[str]:
-        """Delete."""
-        self.deletes.append([each.id for each in messages])
-        if self._fails:
-            self._fails -= 1
-            return {messages[0].receipt}
-        return set()
-
-    async def change(self, messages: Sequence[tuple[Message, float]]) -> set[str]:
-        """Change, slowly."""
-        what = [(each.id, seconds) for each, seconds in messages]
-        self.log.append(f"begin {what[0]}")
-        await asyncio.sleep(self._slow)
-        self.log.append(f"end {what[0]}")
-        self.changes.append(what)
-        return set()
+from aioecs.worker._sqs.queue import LONG_POLL, Queue
 
 
 def messages(count: int) -> list[Message]:
@@ -54,148 +24,18 @@ def messages(count: int) -> list[Message]:
     return [Message(id=f"m{n}", body="", receipt=f"r{n}") for n in range(count)]
 
 
-def an_outbox(told: FakeStartTask, visibility: float = 30.0) -> Outbox:
-    return Outbox(cast("Queue", told), visibility)
-
-
-def test_deletes_go_by_tens() -> None:
-    """Twenty-five at once are three requests, and each is told that it is gone."""
-
-    async def scene() -> tuple[list[list[str]], list[bool]]:
-        told = FakeStartTask()
-        outbox = an_outbox(told)
-        running = asyncio.create_task(outbox.run())
-        gone = await asyncio.gather(*(outbox.part(each, None) for each in messages(25)))
-        outbox.close()
-        await running
-        return told.deletes, list(gone)
-
-    deletes, gone = run_in_virtual_time(scene())
-    assert sorted(map(len, deletes)) == [5, 10, 10]
-    assert all(gone)
-
-
-def test_what_is_in_hand_is_extended_by_tens() -> None:
-    """Every third of the visibility, until it is parted with."""
-
-    async def scene() -> FakeStartTask:
-        told = FakeStartTask()
-        outbox = an_outbox(told)
-        running = asyncio.create_task(outbox.run())
-        all_of_them = messages(12)
-        for each in all_of_them:
-            outbox.keep(each)
-        await asyncio.sleep(25)
-        for each in all_of_them:
-            outbox.part(each, 7.0)
-        await asyncio.sleep(60)
-        assert len(outbox) == 0
-        outbox.close()
-        await running
-        return told
-
-    changes = run_in_virtual_time(scene()).changes
-    assert [(len(each), each[0][1]) for each in changes] == [(10, 30), (2, 30)] * 2 + [(10, 7), (2, 7)]
-
-
-def test_an_extension_never_follows_a_return() -> None:
-    """What is on its way is waited for: a message that was returned isn't hidden again."""
-
-    async def scene() -> list[str]:
-        told = FakeStartTask(slow=5.0)
-        outbox = an_outbox(told)
-        running = asyncio.create_task(outbox.run())
-        (one,) = messages(1)
-        outbox.keep(one)
-        await asyncio.sleep(12)  # the extension is on its way
-        await outbox.part(one, 0.0)
-        outbox.close()
-        await running
-        return told.log
-
-    log = run_in_virtual_time(scene())
-    assert log == ["begin ('m0', 30.0)", "end ('m0', 30.0)", "begin ('m0', 0.0)", "end ('m0', 0.0)"]
-
-
-def test_a_delete_that_failed_is_tried_again() -> None:
-    """Three times in all; then its message comes again, and its job is found settled."""
-
-    async def scene(fails: int) -> tuple[int, bool]:
-        told = FakeStartTask(fails=fails)
-        outbox = an_outbox(told)
-        running = asyncio.create_task(outbox.run())
-        done = await outbox.part(messages(1)[0], None)
-        outbox.close()
-        await running
-        return len(told.deletes), done
-
-    assert run_in_virtual_time(scene(2)) == (3, True)
-    assert run_in_virtual_time(scene(9)) == (3, False)
-
-
-def test_closing_sends_off_what_is_left() -> None:
-    """What was parted with last is gone when it has ended."""
-
-    async def scene() -> Any:
-        told = FakeStartTask()
-        outbox = an_outbox(told)
-        running = asyncio.create_task(outbox.run())
-        await asyncio.sleep(0)
-        gone = outbox.part(messages(1)[0], 0.0)
-        outbox.close()
-        await running
-        return gone.result(), told.changes
-
-    assert run_in_virtual_time(scene()) == (True, [[("m0", 0.0)]])
-
-
-def test_a_round_that_is_cut_leaves_its_messages_to_the_next() -> None:
-    """Nothing is known of them, so they are parted with again."""
-
-    async def scene() -> tuple[int, bool]:
-        told = FakeStartTask(slow=5.0)
-        outbox = an_outbox(told)
-        running = asyncio.create_task(outbox.run())
-        gone = outbox.part(messages(1)[0], 7.0)
-        await asyncio.sleep(2)
-        running.cancel()
-        await asyncio.wait([running])
-        assert (len(outbox), gone.done()) == (1, False)
-        outbox.close()
-        await outbox.run()
-        return len(told.changes), gone.result()
-
-    assert run_in_virtual_time(scene()) == (1, True)
-
-
-def test_whoever_no_longer_waits_is_not_told() -> None:
-    """Its message is parted with all the same, and so are the others."""
-
-    async def scene() -> list[list[str]]:
-        told = FakeStartTask()
-        outbox = an_outbox(told)
-        outbox.part(messages(1)[0], None).cancel()
-        kept = outbox.part(messages(2)[1], None)
-        outbox.close()
-        await outbox.run()
-        assert kept.result()
-        return told.deletes
-
-    assert run_in_virtual_time(scene()) == [["m0", "m1"]]
-
-
 # SQS -----------------------------------------------------------------------------------------------------------------
 
 
 async def test_it_is_opened_by_the_session() -> None:
-    """Where it is told to; what is asked of a queue may be asked again, and a long poll outlasts no patience."""
+    """At its endpoint; requests may be repeated, and a long poll ends before the timeout."""
     opened: dict[str, Any] = {}
 
     class Session:
         def create_client(self, service: str, **how: Any) -> Any:
             opened.update(how, service=service)
 
-    Queue.connecting(None, cast("Any", Session()), "http://sqs", "eu-west-1")
+    Queue.open_client(None, cast("Any", Session()), "http://sqs", "eu-west-1")
     config = opened.pop("config")
     assert opened == {"service": "sqs", "endpoint_url": "http://sqs", "region_name": "eu-west-1"}
     assert config.read_timeout > LONG_POLL
@@ -203,7 +43,7 @@ async def test_it_is_opened_by_the_session() -> None:
 
 
 @pytest.mark.parametrize(
-    ("receives", "answer", "most", "said"),
+    ("receives", "answer", "most", "expected"),
     [
         (5, None, 5, ""),
         (None, None, None, ""),
@@ -217,7 +57,7 @@ async def test_it_is_opened_by_the_session() -> None:
     ],
 )
 def test_the_redrive_policy(
-    receives: int | None, answer: Any, most: int | None, said: str, caplog: pytest.LogCaptureFixture
+    receives: int | None, answer: Any, most: int | None, expected: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """After how many receives it takes a message; a worker does without it where it may not be read."""
 
@@ -226,8 +66,8 @@ def test_the_redrive_policy(
         return await Queue(sqs, URL).most_receives()
 
     assert run_in_virtual_time(scene()) == most
-    assert said in caplog.text
-    assert bool(caplog.records) is bool(said)
+    assert expected in caplog.text
+    assert bool(caplog.records) is bool(expected)
 
 
 @pytest.mark.parametrize("code", ["AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "InvalidAddress"])
@@ -239,14 +79,14 @@ def test_a_queue_that_isn_t_there(code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "expected"),
     [
         (sqs_error("OverLimit"), "OverLimit"),
         (EndpointConnectionError(endpoint_url=URL), "EndpointConnectionError"),
         (ConnectionResetError(), "ConnectionResetError"),
     ],
 )
-def test_a_queue_that_can_t_be_reached(error: Exception, said: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_queue_that_can_t_be_reached(error: Exception, expected: str, caplog: pytest.LogCaptureFixture) -> None:
     """A receive raises, by the code or the kind alone; of what is sent by tens nothing was done."""
 
     async def scene() -> None:
@@ -254,14 +94,14 @@ def test_a_queue_that_can_t_be_reached(error: Exception, said: str, caplog: pyte
         for method in ("receive_message", "delete_message_batch", "change_message_visibility_batch"):
             sqs.script[method] = [error]
         queue = Queue(sqs, URL)
-        with pytest.raises(QueueError, match=f"^receive_message: {said}$"):
+        with pytest.raises(QueueError, match=f"^receive_message: {expected}$"):
             await queue.receive(3, 60, 1)
         assert await queue.delete(messages(2)) == {"r0", "r1"}
-        assert await queue.change([(each, 7.0) for each in messages(2)]) == {"r0", "r1"}
+        assert await queue.change_visibility([(each, 7.0) for each in messages(2)]) == {"r0", "r1"}
 
     run_in_virtual_time(scene())
     assert [record.getMessage() for record in caplog.records] == [
-        f"{method} of 2 messages failed: {method}: {said}"
+        f"{method} of 2 messages failed: {method}: {expected}"
         for method in ("delete_message_batch", "change_message_visibility_batch")
     ]
 
@@ -276,7 +116,7 @@ def test_a_message_that_another_has_is_told_once(caplog: pytest.LogCaptureFixtur
         for _ in range(3):
             assert await queue.delete(messages(2)) == {"r0"}
         for _ in range(2):
-            assert await queue.change([(each, 7.0) for each in messages(2)]) == {"r0"}
+            assert await queue.change_visibility([(each, 7.0) for each in messages(2)]) == {"r0"}
 
     caplog.set_level("INFO", "aioecs")
     run_in_virtual_time(scene())
@@ -320,9 +160,9 @@ def test_what_is_no_message_is_left_out(caplog: pytest.LogCaptureFixture) -> Non
     found: list[Any] = [7, {"MessageId": "m"}, {"MessageId": "m", "ReceiptHandle": "r"}]
     queue = Queue(Foreign(), URL)
     assert [each.id for each in run_in_virtual_time(queue.receive(10, 60, 0))] == ["m"]
-    assert caplog.text.count("has what is no message") == 2
+    assert caplog.text.count("delivered something that is no message") == 2
     found[:] = [7]
-    with pytest.raises(QueueError, match="has what is no message"):
+    with pytest.raises(QueueError, match="something that is no message"):
         run_in_virtual_time(queue.receive(10, 60, 0))
 
 
@@ -347,12 +187,12 @@ async def test_random_answers_are_errors_of_the_queue() -> None:
     ):
         queue = Queue(sqs, URL)
         for _ in range(200):
-            told: object
+            found: object
             try:
-                told = await queue.receive(10, 60, 0)
+                found = await queue.receive(10, 60, 0)
             except QueueError as error:
-                told = error
-            assert isinstance(told, list) or str(told).startswith("receive_message: ")
+                found = error
+            assert isinstance(found, list) or str(found).startswith("receive_message: ")
             assert await queue.delete(messages(1)) <= {"r0"}
             assert (await queue.most_receives() or 1) > 0
 
@@ -383,14 +223,14 @@ def test_a_request_that_hangs_is_given_up() -> None:
 
 
 def test_some_of_ten_may_fail(caplog: pytest.LogCaptureFixture) -> None:
-    """Their receipts are told, and SQS's code is logged."""
+    """Their receipts are returned, and SQS's code is logged."""
 
     async def scene() -> None:
         sqs = FakeSQS(*"abc", delete_message_batch=["Throttled"], change_message_visibility_batch=["NotInflight"])
         queue = Queue(sqs, URL)
         received = await queue.receive(10, 60, 0)
         assert [each.body for each in received] == ["a", "b", "c"]
-        assert await queue.change([(each, 10**6) for each in received]) == {received[0].receipt}
+        assert await queue.change_visibility([(each, 10**6) for each in received]) == {received[0].receipt}
         hidden = sqs.requests[-1][1]["Entries"]
         assert {each["VisibilityTimeout"] for each in hidden} == {12 * 3600}, "as long as SQS does at most"
         assert await queue.delete(received) == {received[0].receipt}

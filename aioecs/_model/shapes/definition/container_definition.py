@@ -17,8 +17,8 @@ from aioecs._model.shapes.definition.container_settings import (
     Secret,
     VolumeFrom,
 )
+from aioecs._model.shapes.definition.enums import VersionConsistency
 from aioecs._model.shapes.definition.linux_parameters import HostEntry, LinuxParameters, SystemControl, Ulimit
-from aioecs._model.shapes.enums import VersionConsistency
 from aioecs._model.shapes.overrides import EnvironmentFile, KeyValuePair, ResourceRequirement, own_pairs
 
 
@@ -115,7 +115,7 @@ class ContainerDefinition(Shape):
     log_configuration: LogConfiguration | None = None
     """Where its output goes."""
     health_check: HealthCheck | None = None
-    """The command that tells whether it is healthy."""
+    """The command that checks whether it is healthy."""
     system_controls: Sequence[SystemControl] = ()
     """Kernel parameters (sysctl) of its namespaces."""
     resource_requirements: Sequence[ResourceRequirement] = ()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from aioecs._model.codec.shape import Shape, member, shape
-from aioecs._model.shapes.enums import (
+from aioecs._model.shapes.definition.enums import (
     ApplicationProtocol,
     ContainerCondition,
     FirelensConfigurationType,
     LogDriver,
-    TransportProtocol,
 )
+from aioecs._model.shapes.enums import TransportProtocol
 
 
 @shape
@@ -107,7 +107,7 @@ class ContainerDependency(Shape):
 
 @shape
 class HealthCheck(Shape):
-    """A command that tells whether the container is healthy. It takes the place of the image's own."""
+    """A command that checks whether the container is healthy. It takes the place of the image's own."""
 
     command: Sequence[str] = ()
     """The command: CMD and its arguments, or CMD-SHELL and a line for the shell. Exit code 0 means healthy."""

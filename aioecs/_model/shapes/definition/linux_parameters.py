@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aioecs._model.codec.shape import Shape, shape
-from aioecs._model.shapes.enums import DeviceCgroupPermission, UlimitName
+from aioecs._model.shapes.definition.enums import DeviceCgroupPermission, UlimitName
 
 
 @shape

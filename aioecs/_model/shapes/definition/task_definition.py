@@ -1,15 +1,14 @@
-"""Task definitions, and what is asked and answered about them."""
+"""Task definitions, and the requests and responses about them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
 
-from aioecs._model.codec.shape import Shape, asked, member, required, shape
+from aioecs._model.codec.shape import Shape, member, request_shape, required, shape
 from aioecs._model.shapes.attachment import Attribute
 from aioecs._model.shapes.definition.container_definition import ContainerDefinition
-from aioecs._model.shapes.definition.volume_definition import Volume
-from aioecs._model.shapes.enums import (
+from aioecs._model.shapes.definition.enums import (
     Compatibility,
     CPUArchitecture,
     IpcMode,
@@ -21,6 +20,7 @@ from aioecs._model.shapes.enums import (
     TaskDefinitionPlacementConstraintType,
     TaskDefinitionStatus,
 )
+from aioecs._model.shapes.definition.volume_definition import Volume
 from aioecs._model.shapes.overrides import EphemeralStorage, KeyValuePair, own_pairs
 from aioecs._model.shapes.tags import Tag
 from aioecs._model.shapes.task import InferenceAccelerator
@@ -112,7 +112,7 @@ class TaskDefinition(Shape):
     deregistered_at: datetime | None = None
     """When it was deregistered."""
     delete_requested_at: datetime | None = None
-    """When its deletion was asked for."""
+    """When its deletion was requested."""
     registered_by: str | None = None
     """The principal that registered it."""
     ephemeral_storage: EphemeralStorage | None = None
@@ -121,21 +121,21 @@ class TaskDefinition(Shape):
     """Whether its containers may ask for faults to be injected. False by default [model]."""
 
 
-@asked
+@request_shape
 class DescribeTaskDefinitionRequest(Shape):
     """A task definition to describe. An INACTIVE one is found only while a task or service uses it [model]."""
 
     task_definition: str = required()
     """`family` (the latest ACTIVE revision), `family:revision` or the full ARN."""
     include: Sequence[TaskDefinitionField | str] | None = None
-    """What else to tell: TAGS for the tags."""
+    """What else to include: TAGS for the tags."""
 
 
 @shape
 class DescribeTaskDefinitionResponse(Shape):
-    """The task definition that was asked for."""
+    """The requested task definition."""
 
     task_definition: TaskDefinition | None = None
     """The task definition."""
     tags: Sequence[Tag] = ()
-    """Its tags; only if they were asked for."""
+    """Its tags; only if they were requested."""

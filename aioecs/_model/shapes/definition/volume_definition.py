@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from aioecs._model.codec.shape import Shape, member, shape
-from aioecs._model.shapes.enums import EFSAuthorizationConfigIAM, EFSTransitEncryption, Scope
+from aioecs._model.shapes.definition.enums import EFSAuthorizationConfigIAM, EFSTransitEncryption, Scope
 
 
 @shape
@@ -37,7 +37,7 @@ class DockerVolumeConfiguration(Shape):
 
 @shape
 class EFSAuthorizationConfig(Shape):
-    """How a task is let into an Amazon EFS file system."""
+    """How a task is authorized to use an Amazon EFS file system."""
 
     access_point_id: str | None = None
     """ID of the access point. It needs encryption in transit, and a root directory that is absent or `/` [model]."""
@@ -54,11 +54,11 @@ class EFSVolumeConfiguration(Shape):
     root_directory: str | None = None
     """Directory to mount as the root; absent or `/`, the file system's own, or the access point's path."""
     transit_encryption: EFSTransitEncryption | str | None = None
-    """Whether data is encrypted on its way to the EFS server. DISABLED by default [model]."""
+    """Whether data is encrypted in transit to the EFS server. DISABLED by default [model]."""
     transit_encryption_port: int | None = None
     """Port for encrypted data; absent, the EFS mount helper chooses."""
     authorization_config: EFSAuthorizationConfig | None = None
-    """How the task is let in."""
+    """How the task is authorized."""
 
 
 @shape
@@ -77,7 +77,7 @@ class S3FilesVolumeConfiguration(Shape):
 
 @shape
 class FSxWindowsFileServerAuthorizationConfig(Shape):
-    """How a task is let into an FSx for Windows File Server file system."""
+    """How a task is authorized to use an FSx for Windows File Server file system."""
 
     credentials_parameter: str | None = None
     """ARN of the secret (Secrets Manager) or parameter (SSM) that holds the credentials; not the credentials."""
@@ -94,7 +94,7 @@ class FSxWindowsFileServerVolumeConfiguration(Shape):
     root_directory: str | None = None
     """Directory to mount as the root."""
     authorization_config: FSxWindowsFileServerAuthorizationConfig | None = None
-    """How the task is let in."""
+    """How the task is authorized."""
 
 
 @shape

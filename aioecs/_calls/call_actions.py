@@ -1,0 +1,61 @@
+"""Parts of a call's actions that need no state of their own: what is looked up, what is stopped, what a cut means."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from aioecs._logic.calls.actions import LookUp, LookupDone, Stopped
+from aioecs._logic.calls.call_record import CallRecord
+from aioecs._logic.calls.lookups import AmbiguousCall
+from aioecs._model.attempt import Lost, NotSent
+from aioecs._model.shapes.task import Task
+from aioecs._runtime.client_core import Core
+from aioecs.errors import AnswerLost, ConnectionFailed
+
+
+class ReconcilerProtocol(Protocol):
+    """What a call needs of a `Reconciler`: it looks ambiguous calls up."""
+
+    async def look_up(self, ambiguous_call: AmbiguousCall, patience: float) -> LookupDone:
+        """Look one call up; it may wait `patience` seconds to be looked up together with others."""
+
+
+def ambiguous_call_of(record: CallRecord, started_by: str, action: LookUp) -> AmbiguousCall:
+    """Return what to look up for a call: its token, and the instances of its starts that may run."""
+    instances = [state.instance for state in record.start_states if state.task is not None or not state.known]
+    return AmbiguousCall(
+        token=record.token if record.adopts else started_by,
+        started_by=started_by,
+        instances=() if record.is_run else tuple(instances),
+        confirm=action.confirm,
+        stopped=action.stopped,
+        sent=record.was_sent or record.in_flight,
+    )
+
+
+async def stop_tasks(core: Core, record: CallRecord, tasks: tuple[Task, ...]) -> Stopped:
+    """Stop tasks of a call, all at once; return which stops were tried and which were accepted."""
+    accepted: set[str] = set()
+    within = max(core.timeouts.settle, record.deadline - core.now)
+
+    async def stop(task: Task) -> None:
+        if await core.stop(record.request.cluster, task, record.token, within=within):
+            accepted.add(task.task_arn or "")
+
+    async with asyncio.TaskGroup() as group:
+        for task in tasks:
+            group.create_task(stop(task))
+    return Stopped(frozenset(task.task_arn or "" for task in tasks), frozenset(accepted))
+
+
+def result_of_cut_send(operation: str, *, sent: bool) -> Lost | NotSent:
+    """Return the result of a send that was cut short before its answer; `sent`: a byte of the body was written."""
+    if sent:
+        return Lost(AnswerLost(f"{operation} was sent, and the wait for its answer was cut short"))
+    return not_sent(operation, "it was withdrawn, or its time ran out, before that")
+
+
+def not_sent(operation: str, why: str) -> NotSent:
+    """Return the result of a send of which no byte was written."""
+    return NotSent(ConnectionFailed(f"{operation} was not sent: {why}"))

@@ -1,0 +1,1 @@
+"""Shows the logs of tasks, for `aioecs logs` and `aioecs run`."""

@@ -1,0 +1,174 @@
+"""The options of `aioecs run`, and the requests that they make. Pure: nothing is looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+import attrs
+
+from aioecs import (
+    CapacityProviderStrategyItem,
+    InvalidRequest,
+    PlacementConstraint,
+    PlacementStrategy,
+    RunTaskRequest,
+    StartTaskRequest,
+)
+from aioecs._model import limits
+from aioecs.cli._options import UsageError, refused
+from aioecs.cli._run.local_tasks import SUBNET
+from aioecs.cli._start import options as start_options
+from aioecs.cli._start.cli_input import with_input
+from aioecs.cli._start.jobs import with_container
+from aioecs.cli._start.options import LOCAL_CONTAINER, StartOptions
+from aioecs.types import AwsVpcConfiguration, NetworkConfiguration
+
+_OF_RUN_TASK = {"launchType": "launch_type", "platformVersion": "platform_version"}
+_FIELDS = {each.name for each in attrs.fields(cast("Any", RunTaskRequest))}
+
+
+@attrs.frozen(kw_only=True)
+class RunOptions:
+    """What to run, how, and what to show of it."""
+
+    task: StartOptions
+    """The task, and where aioecs starts it."""
+    launch_type: str | None = None
+    """Lets ECS place the task, on this kind of infrastructure."""
+    capacity_providers: tuple[CapacityProviderStrategyItem, ...] = ()
+    """Let ECS place the task, on these."""
+    platform_version: str | None = None
+    client_token: str | None = None
+    """The token of a RunTask in the input."""
+    timeout: float | None = None
+    """How long each task may take from its start on, in seconds."""
+    max_running: int | None = None
+    """How many jobs run at the same time, at most."""
+    follow: bool | None = None
+    """Whether the log is shown; None leaves it to the kind of output."""
+
+    @property
+    def uses_run_task(self) -> bool:
+        """Whether ECS places the task: RunTask in place of StartTask."""
+        return bool(self.launch_type or self.capacity_providers or self.platform_version)
+
+    @property
+    def fargate(self) -> bool:
+        """Whether the task runs on AWS Fargate."""
+        names = {each.capacity_provider for each in self.capacity_providers}
+        return self.launch_type == "FARGATE" or bool(names & {"FARGATE", "FARGATE_SPOT"})
+
+    @property
+    def places(self) -> bool:
+        """Whether aioecs picks the instance."""
+        return not self.uses_run_task and self.task.uses_placement
+
+
+def capacity_providers(words: list[str]) -> tuple[CapacityProviderStrategyItem, ...]:
+    """Read `NAME` or `NAME=WEIGHT`.
+
+    Raises:
+        UsageError: a weight is no whole number.
+    """
+    read: list[CapacityProviderStrategyItem] = []
+    for word in words:
+        name, _, weight = word.partition("=")
+        if not name or (weight and not weight.isdecimal()):
+            raise UsageError(f"--capacity-provider {word}: expected NAME or NAME=WEIGHT")
+        read.append(CapacityProviderStrategyItem(capacity_provider=name, weight=int(weight or 1)))
+    return tuple(read)
+
+
+def with_given_input(options: RunOptions, plain: Any, option: str) -> RunOptions:
+    """Return the options with what the AWS CLI's input for start-task or run-task adds to them.
+
+    Raises:
+        UsageError: it is no such input; the message names the member.
+    """
+    if not isinstance(plain, Mapping):
+        raise UsageError(f"{option}: expected an object")
+    members = dict(cast("Mapping[str, Any]", plain))
+    changes: dict[str, Any] = {}
+    for member, name in _OF_RUN_TASK.items():
+        changes[name] = getattr(options, name) or members.pop(member, None)
+    if (strategy := members.pop("capacityProviderStrategy", None)) and not options.capacity_providers:
+        changes["capacity_providers"] = tuple(CapacityProviderStrategyItem.from_dict(each) for each in strategy)
+    if any(changes.values()):
+        changes["client_token"] = members.pop("clientToken", None)
+    return attrs.evolve(options, task=with_input(options.task, members, option), **changes)
+
+
+def validated(options: RunOptions) -> RunOptions:
+    """Check the options, and fill in the defaults of `--local`.
+
+    Raises:
+        UsageError: options that contradict each other or are missing, or a documented limit is broken.
+    """
+    for wrong in _contradictions(options):
+        raise UsageError(wrong)
+    task = start_options.validated(options.task)
+    if task.local and options.fargate and task.network is None:
+        local = NetworkConfiguration(awsvpc_configuration=AwsVpcConfiguration(subnets=[SUBNET]))
+        task = attrs.evolve(task, network=local)
+    options = attrs.evolve(options, task=task)
+    if options.uses_run_task and task.jobs is None:
+        _check(run_task_request(options, with_container(start_options.template(task), LOCAL_CONTAINER)))
+    return options
+
+
+def _contradictions(options: RunOptions) -> Iterator[str]:
+    task = options.task
+    if options.launch_type and options.capacity_providers:
+        yield "--capacity-provider excludes --fargate and --launch-type; Fargate's own are FARGATE and FARGATE_SPOT"
+    if options.uses_run_task and task.instances:
+        yield "--instances can't be used where ECS places the task: leave out --fargate and the like"
+    if options.fargate and (task.spread or task.binpack or task.random or task.distinct_instance or task.member_of):
+        yield "Fargate has no instances: leave out --spread, --binpack, --random, --distinct-instance and --member-of"
+    if task.wait_for_capacity is not None and not options.places:
+        yield "--wait-for-capacity is for tasks that aioecs places: leave out --instances, --fargate and the like"
+    if task.count != 1:
+        yield f"a run is one task, not {task.count}; give --jobs a line for each"
+    if task.jobs is None:
+        if len(task.instances) > 1:
+            yield "a run is one task: name one instance, or give --jobs a line for each"
+        if options.max_running is not None:
+            yield "--max-running is for --jobs"
+    elif options.follow:
+        yield "--follow and --jobs exclude each other: aioecs logs shows the log of one of the tasks"
+
+
+def run_task_request(options: RunOptions, request: StartTaskRequest) -> RunTaskRequest:
+    """Return the RunTask in place of a StartTask: the same task, placed by ECS."""
+    task = options.task
+    same = {each.name: getattr(request, each.name) for each in attrs.fields(cast("Any", type(request)))}
+    constraints = [PlacementConstraint(type="memberOf", expression=each) for each in task.member_of]
+    if task.distinct_instance:
+        constraints.append(PlacementConstraint(type="distinctInstance"))
+    return RunTaskRequest(
+        **{name: held for name, held in same.items() if name in _FIELDS},
+        launch_type=options.launch_type,
+        capacity_provider_strategy=options.capacity_providers or None,
+        platform_version=options.platform_version,
+        client_token=options.client_token,
+        placement_constraints=constraints or None,
+        placement_strategy=_strategy(task) or None,
+    )
+
+
+def _strategy(task: StartOptions) -> list[PlacementStrategy]:
+    if task.random:
+        return [PlacementStrategy(type="random")]
+    if task.binpack is not None:
+        return [PlacementStrategy(type="binpack", field=task.binpack.value)]
+    if task.spread is None:
+        return []
+    named = task.spread in ("instanceId", "host") or task.spread.startswith("attribute:")
+    return [PlacementStrategy(type="spread", field=task.spread if named else f"attribute:{task.spread}")]
+
+
+def _check(request: RunTaskRequest) -> None:
+    try:
+        limits.check(request)
+    except InvalidRequest as error:
+        raise refused(error, {"network_configuration": "--subnets, --network-configuration"}) from error

@@ -1,0 +1,1 @@
+"""The fault proxy: scripted faults between any client and any endpoint of ECS."""

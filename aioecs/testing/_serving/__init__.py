@@ -1,0 +1,1 @@
+"""HTTP on loopback with scripted faults: one server for the local ECS and the fault proxy."""

@@ -1,0 +1,164 @@
+"""`aioecs worker`: it runs a worker of the user's module, and checks that one is healthy."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from moto_queue import moto_server, queue_setup
+
+from aioecs.cli._app import run
+from aioecs.cli._commands.worker import STALE_AFTER, load_factory, why_unhealthy, write_health
+from aioecs.cli._options import UsageError
+
+MODULE = """
+import os
+import aioecs
+from aioecs.worker import MemoryLedger, Worker
+
+def to_request(message):
+    return aioecs.StartTaskRequest(task_definition="demo", container_instances=[], group=message.body)
+
+async def make_worker(ecs):
+    return Worker(ecs, os.environ["QUEUE_URL"], to_request, ledger=MemoryLedger(), long_poll=1, drain=2,
+                  sqs_endpoint_url=os.environ["SQS_URL"])
+
+def make_none(ecs):
+    return "no worker"
+
+number = 7
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Write a module of the user's into the current directory."""
+    (tmp_path / "jobs_of_test.py").write_text(MODULE)
+    (tmp_path / "broken_of_test.py").write_text("1 / 0")
+    (tmp_path / "lacking_of_test.py").write_text("import no_such_module_of_theirs")
+    monkeypatch.chdir(tmp_path)
+    before = list(sys.path)
+    yield tmp_path
+    sys.path[:] = before
+    for name in [name for name in sys.modules if name.endswith("_of_test")]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "give MODULE:NAME, or --check"),
+        (["jobs_of_test:make_worker", "--check"], "not both"),
+        (["jobs_of_test"], "jobs_of_test: give MODULE:NAME"),
+        ([":make_worker"], "give MODULE:NAME"),
+        (["no_such_module_of_test:make_worker"], "there is no module no_such_module_of_test"),
+        (["jobs_of_test.inner:make_worker"], "there is no module jobs_of_test.inner"),
+        (["jobs_of_test:nothing"], "jobs_of_test has no function nothing"),
+        (["jobs_of_test:number"], "jobs_of_test has no function number"),
+        (["jobs_of_test:make_none", "--region", "us-east-1"], "returned a str, not an aioecs.worker.Worker"),
+    ],
+)
+def test_what_can_t_be_run(
+    words: list[str], message: str, module: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is a wrong use, and says how it is used."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    assert run(["worker", *words]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(("name", "error"), [("broken_of_test", "ZeroDivisionError"), ("lacking_of_test", "no_such")])
+def test_a_module_that_fails_shows_its_traceback(
+    name: str, error: str, module: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is the user's, so that they can repair it."""
+    assert run(["worker", f"{name}:make_worker"]) == 2
+    err = capsys.readouterr().err
+    assert (f"{name}.py" in err, error in err) == (True, True)
+
+
+def test_a_function_is_found_in_the_current_directory(module: Path) -> None:
+    """Without a package."""
+    assert callable(load_factory("jobs_of_test:make_none"))
+    with pytest.raises(UsageError):
+        load_factory("jobs_of_test:")
+
+
+# The health file ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("held", "age", "why"),
+    [
+        ({"healthy": True, "at": 1000.0}, 1.0, None),
+        ({"healthy": True, "at": 1000.0}, STALE_AFTER + 1, "it has not reported for 21 s"),
+        ({"healthy": False, "at": 1000.0}, 1.0, "its ledger or its queue can't be reached"),
+        ({"healthy": "yes", "at": 1000.0}, 1.0, "its ledger or its queue can't be reached"),
+        ({"healthy": True}, 1.0, "can't be read: KeyError"),
+        ([], 1.0, "can't be read: TypeError"),
+    ],
+)
+def test_the_health_file(held: Any, age: float, why: str | None, tmp_path: Path) -> None:
+    """It must say that the worker is healthy, and be new."""
+    path = tmp_path / "health.json"
+    path.write_text(json.dumps(held))
+    found = why_unhealthy(path, 1000.0 + age)
+    assert found is None if why is None else found is not None and why in found
+
+
+def test_a_health_file_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No worker runs; half of a file is none."""
+    path = tmp_path / "health.json"
+    assert run(["worker", "--check", "--health-file", str(path)]) == 1
+    assert "not healthy: no worker runs that writes" in " ".join(capsys.readouterr().err.split())
+    path.write_text('{"healthy": tr')
+    assert run(["worker", "--check", "--health-file", str(path)]) == 1
+    write_health(path, healthy=True, now=time.time())
+    assert run(["worker", "--check", "--health-file", str(path)]) == 0
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [each.name for each in tmp_path.iterdir()] == ["health.json"]
+
+
+# A process ------------------------------------------------------------------------------------------------------------
+
+
+async def test_it_runs_until_sigterm(module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It starts what is in the queue, is healthy meanwhile, and prints its counts at the end."""
+    health = module / "health.json"
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    with moto_server() as url:
+        async with queue_setup(url) as setup:
+            await setup.send("a", "b")
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "aioecs", "worker", "jobs_of_test:make_worker", "--json"),
+                *("--health-file", str(health), "--endpoint-url", setup.local.endpoint_url, "--region", "us-east-1"),
+                env={**os.environ, "QUEUE_URL": setup.queue, "SQS_URL": url},
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+            try:
+                async with asyncio.timeout(180):  # a process takes long to start on a busy machine
+                    while await setup.count() != (0, 0) or why_unhealthy(health, time.time()) is not None:
+                        assert process.returncode is None
+                        await asyncio.sleep(0.1)
+                    process.send_signal(signal.SIGTERM)
+                    out, err = await process.communicate()
+            finally:
+                if process.returncode is None:
+                    process.kill()
+            assert (process.returncode, len(setup.local.truth.running())) == (0, 2), err.decode()
+    counts = json.loads(out)
+    assert (counts["started"], counts["deleted"], counts["left"]) == (2, 2, [])
+    assert "INFO worker of " in err.decode()
+    assert not health.exists()

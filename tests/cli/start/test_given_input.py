@@ -1,0 +1,38 @@
+"""What arguments name: input of the AWS CLI, and the lines of jobs."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from aioecs.cli._options import UsageError
+from aioecs.cli._start.given_input import cli_input, job_lines, refuse_words
+
+
+def test_words_that_belong_to_no_option() -> None:
+    """They are refused and not repeated."""
+    refuse_words([])
+    with pytest.raises(UsageError, match="an argument too many") as raised:
+        refuse_words(["hunter2"])
+    assert "hunter2" not in str(raised.value)
+
+
+def test_input_in_the_form_of_the_aws_cli() -> None:
+    """As JSON or as YAML, not both; it comes with the name of its option."""
+    assert cli_input(None, None) is None
+    assert cli_input('{"cluster": "c"}', None) == ("--cli-input-json", {"cluster": "c"})
+    assert cli_input(None, "cluster: c\n") == ("--cli-input-yaml", {"cluster": "c"})
+    with pytest.raises(UsageError, match="exclude each other"):
+        cli_input("{}", "a: b\n")
+
+
+def test_lines_of_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a file, or from standard input for -."""
+    (tmp_path / "jobs").write_text("{}\n{}\n")
+    assert job_lines(str(tmp_path / "jobs")) == ["{}", "{}"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("a\nb"))
+    assert job_lines("-") == ["a", "b"]
+    with pytest.raises(UsageError, match="--jobs"):
+        job_lines(str(tmp_path / "none"))
