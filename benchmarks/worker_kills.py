@@ -49,7 +49,7 @@ from benchmarks.worker_processes import (
     worker_processes,
 )
 
-KILL_INTERVAL = 4.0  # in seconds, the mean time between two kills
+KILL_INTERVAL = 4.0  # in seconds, the mean time between two kills; a few starts come between them too
 MOST_RECEIVES = {"stopped": 30}
 """After so many receives a message is a dead letter; where jobs are sent twice, one copy waits long for the other."""
 SCENARIOS = tuple(OPTIONS)
@@ -97,7 +97,7 @@ def run(scenario: str, kind: str, jobs: int) -> Row:
             asyncio.run(_create_table(aws))
         messages = _send(sqs, queue, jobs, copies=1 if scenario == "stopped" else 2)
         began = time.monotonic()
-        kills = _kill_until_empty(sqs, queue, settings, served, most=90 + 1.5 * jobs)
+        kills = _kill_until_empty(sqs, queue, settings, served, most=300 + 3 * jobs)
         seconds = time.monotonic() - began
         truth = served.truth()
         dead = _bodies(sqs, dead_letters)
@@ -192,7 +192,15 @@ def _kill_until_empty(sqs: Any, queue: str, settings: WorkerSettings, served: Se
             workers[at].join()
             workers[at] = start_worker(settings)
             time.sleep(KILL_INTERVAL * rng.uniform(0.5, 1.5))
+            _await_starts(served, deadline)
     return kills
+
+
+def _await_starts(served: ServedECS, deadline: float) -> None:
+    """Wait until workers start tasks: on a busy machine a new process would be killed before it has begun."""
+    before, latest = len(served.truth()["calls"]), time.monotonic() + 30
+    while time.monotonic() < min(deadline, latest) and len(served.truth()["calls"]) < before + 3:
+        time.sleep(0.2)
 
 
 def _during_start(kills: list[float], calls: list[dict[str, Any]]) -> int:
