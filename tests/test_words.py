@@ -16,7 +16,6 @@ import pytest
 
 THIS = Path(__file__)
 ROOT = THIS.parents[1]
-FILES = sorted(path for folder in ("aioecs", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
 
 # What a part of a name may not be, and what to say instead.
 NAMES: dict[str, str] = {
@@ -93,66 +92,6 @@ PHRASES_ALLOWED: dict[str, str] = {
     "session tickets": "of TLS",
     "third party": "software of others",
 }
-# Files with private words that are still to be rewritten, and how many they hold: this may only shrink.
-LEFT: dict[str, int] = {
-    "aioecs/cli/_access.py": 3,
-    "aioecs/cli/_app.py": 11,
-    "aioecs/cli/_commands/chaos.py": 2,
-    "aioecs/cli/_commands/local.py": 8,
-    "aioecs/cli/_commands/run.py": 1,
-    "aioecs/cli/_commands/start.py": 1,
-    "aioecs/cli/_display/progress.py": 5,
-    "aioecs/cli/_display/report.py": 1,
-    "aioecs/cli/_display/start_counts.py": 3,
-    "aioecs/cli/_display/streams.py": 5,
-    "aioecs/cli/_display/summary.py": 4,
-    "aioecs/cli/_display/text_lines.py": 9,
-    "aioecs/cli/_options.py": 29,
-    "aioecs/cli/_parser_messages.py": 3,
-    "aioecs/cli/_run/jobs_run.py": 2,
-    "aioecs/cli/_run/local_tasks.py": 1,
-    "aioecs/cli/_run/messages.py": 6,
-    "aioecs/cli/_run/options.py": 5,
-    "aioecs/cli/_start/given_input.py": 4,
-    "aioecs/cli/_start/jobs.py": 2,
-    "aioecs/cli/_start/options.py": 2,
-    "aioecs/cli/_start/requests.py": 2,
-    "aioecs/cli/_start/run.py": 1,
-    "aioecs/cli/_task_names.py": 9,
-    "aioecs/cli/_task_results.py": 2,
-    "tests/cli/commands/test_chaos.py": 6,
-    "tests/cli/commands/test_conformance.py": 7,
-    "tests/cli/commands/test_instances.py": 5,
-    "tests/cli/commands/test_local.py": 9,
-    "tests/cli/commands/test_logs.py": 2,
-    "tests/cli/commands/test_run.py": 10,
-    "tests/cli/commands/test_start.py": 10,
-    "tests/cli/commands/test_stop.py": 3,
-    "tests/cli/commands/test_tasks.py": 5,
-    "tests/cli/commands/test_watch.py": 3,
-    "tests/cli/commands/test_worker.py": 2,
-    "tests/cli/display/test_output_format.py": 1,
-    "tests/cli/display/test_progress.py": 2,
-    "tests/cli/display/test_streams.py": 2,
-    "tests/cli/display/test_summary.py": 1,
-    "tests/cli/display/test_text_lines.py": 2,
-    "tests/cli/logs/test_log_printer.py": 1,
-    "tests/cli/run/test_local_tasks.py": 1,
-    "tests/cli/run/test_messages.py": 2,
-    "tests/cli/run/test_options.py": 2,
-    "tests/cli/run/test_task_run.py": 1,
-    "tests/cli/start/test_dry_run.py": 2,
-    "tests/cli/start/test_given_input.py": 4,
-    "tests/cli/start/test_options.py": 2,
-    "tests/cli/start/test_requests.py": 4,
-    "tests/cli/start/test_run.py": 5,
-    "tests/cli/test_access.py": 1,
-    "tests/cli/test_app.py": 19,
-    "tests/cli/test_endings.py": 2,
-    "tests/cli/test_options.py": 13,
-    "tests/cli/test_parser_messages.py": 5,
-    "tests/cli/test_task_names.py": 1,
-}
 
 
 def parts_of(name: str) -> list[str]:
@@ -199,12 +138,6 @@ def findings_in(source: str) -> Iterator[tuple[int, str]]:
                 yield from ((line, f"{name}: say {NAMES[part]}") for part in private_parts(name))
 
 
-def name_of(path: Path) -> str:
-    """Return the path of a file in the repository."""
-    return str(path.relative_to(ROOT))
-
-
-@cache
 def findings(path: Path) -> list[str]:
     """Return the private words of a file, by line."""
     return [f"{line}: {what}" for line, what in sorted(findings_in(path.read_text()))]
@@ -212,15 +145,10 @@ def findings(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("folder", ["aioecs", "benchmarks", "tests"])
 def test_the_words_are_plain(folder: str) -> None:
-    """No name, docstring or comment of a folder uses a private word, but for those of the files that are left."""
-    found = {name_of(path): findings(path) for path in FILES if path.is_relative_to(ROOT / folder) and path != THIS}
-    wrong = [f"{name}:{each}" for name, lines in found.items() if len(lines) > LEFT.get(name, 0) for each in lines]
+    """No name, docstring or comment of a folder uses a private word."""
+    paths = [path for path in sorted((ROOT / folder).rglob("*.py")) if path != THIS]
+    wrong = [f"{path.relative_to(ROOT)}:{each}" for path in paths for each in findings(path)]
     assert not wrong, "\n".join(["", *wrong])
-
-
-def test_the_list_of_files_left_is_true() -> None:
-    """A file that was rewritten leaves the list."""
-    assert [name for name in LEFT if not (ROOT / name).exists() or not findings(ROOT / name)] == []
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The life of a call, held against a world that lies, loses, delays and repeats: no loop, no socket, no clock."""
+"""The state machine of a call, in a world that lies, loses, delays and repeats: no loop, no socket, no clock."""
 
 from __future__ import annotations
 
