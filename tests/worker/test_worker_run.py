@@ -150,7 +150,7 @@ def test_each_job_is_started_once() -> None:
             assert scene.groups() == bodies
             counts = scene.run.statistics()
             assert (counts.started, counts.already_settled, counts.deleted) == (30, 30, 60)
-            assert counts.received == 60 + counts.returned, "some came while their job was on its way"
+            assert counts.received == 60 + counts.returned, "some came while their job was in flight"
             assert 10 <= max(most) <= 12
             asked = [members for method, members in scene.sqs.requests if method == "receive_message"]
             assert {members["MaxNumberOfMessages"] for members in asked} <= set(range(1, 11))

@@ -92,7 +92,7 @@ def check(reported: Reported, local: LocalECS, count: int) -> None:
     """Hold it against the truth: nothing twice, nothing lost, no lie."""
     made = {task.arn for task in local.truth.tasks()}
     running = {task.arn for task in local.truth.running()}
-    assert len(reported.starts) == count, "every start is told of once"
+    assert len(reported.starts) == count, "every start is reported once"
     named = [start.task.task_arn for start in reported.starts if start.task is not None]
     assert len(set(named)) == len(named), "no task belongs to two starts"
     assert set(named) <= made
