@@ -157,11 +157,11 @@ async def resent(scene: Scene, reconciler: FakeReconciler) -> None:
     scene.transport.handlers["start_task"] = twice
     original = reconciler.look_up
 
-    async def look_up(ambiguous_call: Any, patience: float) -> Any:
+    async def look_up(ambiguous_call: Any, max_wait: float) -> Any:
         if len(scene.transport.requests) == 1:
-            lookup = await original(ambiguous_call, patience)
+            lookup = await original(ambiguous_call, max_wait)
             return attrs.evolve(lookup, tasks=())
-        return await original(ambiguous_call, patience)
+        return await original(ambiguous_call, max_wait)
 
     reconciler.look_up = look_up  # type: ignore[method-assign]
     scene.transport.handlers["stop_task"] = held

@@ -24,7 +24,7 @@ NEVER: Callable[[], Awaitable[object]] = anyio.sleep_forever
 async def starts(context: Context) -> None:
     """Start a task on each instance, and see one fact."""
     await context.started(list(context.setup.instances))
-    context.saw("start.order", True, "fine")
+    context.add_finding("start.order", True, "fine")
 
 
 def failing(error: Exception) -> Callable[[Context], Awaitable[None]]:

@@ -29,7 +29,7 @@ from aioecs._logic.calls.actions import (
 )
 from aioecs._logic.calls.call_record import CallRecord, Phase
 from aioecs._logic.calls.call_result import result_of
-from aioecs._logic.calls.retry import LATE_PATIENCE
+from aioecs._logic.calls.retry import LATE_LOOKUP_DELAY
 from aioecs._logic.calls.token import stop_reason
 from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
 from aioecs._model.options import Delivery, OnCancel
@@ -197,7 +197,7 @@ def test_the_last_backoff_ends_when_a_lookup_begins_to_prove_absence() -> None:
     assert action == BackOff(31.0)
     assert call.lookups == 5, "each backoff is three times as long as the last"
     lookup = call_state.handle(call, BackoffEnded(), 31.0)
-    assert lookup == LookUp(confirm=True, stopped=True, patience=LATE_PATIENCE)
+    assert lookup == LookUp(confirm=True, stopped=True, max_wait=LATE_LOOKUP_DELAY)
 
 
 def late(call: CallRecord, **given: object) -> Action | None:
