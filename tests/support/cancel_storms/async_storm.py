@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from cancel_storms.cases import ANSWERS, Case, Judged, StormTransport, clients_on, judge, make_cases, request_of
 from virtual_time import VirtualTimeLoop, run_in_virtual_time
 
 import aioecs
 from aioecs import Outcome, RunTaskRequest, StartResult
+from cancel_storms.cases import ANSWERS, Case, Judged, StormTransport, clients_on, judge, make_cases, request_of
 
 CANCELS = ["token", "scope", "task", "enclosing scope", "timeout"]
 TIMEOUT = 1.0
@@ -58,7 +58,10 @@ async def _batch_shared(case: Case, client: aioecs.Client, transport: StormTrans
     request = request_of(case, 1, transport)
 
     async def other() -> None:
-        case.answered(request, await batch.start_task(request))
+        try:
+            case.answered(request, await batch.start_task(request))
+        except aioecs.StartCancelled as error:  # with the whole batch
+            case.record(error)
 
     async with client.batch(on_cancel=case.on_cancel) as batch:
         sharing = asyncio.ensure_future(other())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -64,8 +65,8 @@ class Case:
     cancelled: bool = False
     """Whether its caller received a cancel, rather than an answer."""
     armed: bool = False
-    fired: asyncio.Event | None = None
-    """Set once its cancels have come, in an async case."""
+    fired: asyncio.Event | threading.Event = attrs.Factory(threading.Event)
+    """Set once its cancels have come."""
     cancels: int = 0
 
     @property
@@ -106,7 +107,7 @@ class Case:
         if self.again is not None:
             left, self.again = self.again, None
             loop.call_soon(self._count, left)
-        elif self.fired is not None:
+        else:
             self.fired.set()
 
 
@@ -215,7 +216,7 @@ def _make_cases(
             method=mixes[number % len(mixes)][0],
             cancel_by=mixes[number % len(mixes)][1],
             on_cancel=mixes[number % len(mixes)][2],
-            step=number // len(mixes) % STEPS,
+            step=(number * 11 + number // len(mixes)) % STEPS,
             answer=rng.choice(answers),
             last=rng.random() < 0.5,
             again=rng.randrange(8) if rng.random() < 0.2 else None,
@@ -292,6 +293,6 @@ def untrue(case: Case, later: list[StartResult], running: dict[str, bool]) -> It
         yield "UNKNOWN without a time by which it is known"
     known = {start.task.task_arn for start in final if start.task is not None}
     if known != set(running):
-        yield f"{len(set(running) - known)} tasks that nobody was told of"
+        yield f"{len(set(running) - known)} tasks that no report names"
     if len(running) > STARTS or len({*running}) + sum(start.task is None for start in final) > STARTS:
         yield "more starts than were requested"
