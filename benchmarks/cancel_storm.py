@@ -5,7 +5,7 @@
 15,000 cancels are of the async client, in virtual time: start_task with and without a key, start_tasks, place_tasks,
 run_task and a batch; by token, scope, enclosing scope, task.cancel() and timeout. 5,000 are of the blocking client, on
 eight threads: by a token or a future from another thread, or by a scope. `on_cancel` is "stop" or "keep". Each comes in
-one of 32 steps of the loop, from before the request is written until after its caller has the answer, first or last
+one of 16 steps of the loop, from before the request is written until after its caller has the answer, first or last
 among the callbacks of that step. A fifth are cancelled twice; some answers are lost, slow, or have a late effect.
 
 At the very end the simulator says what is so: STARTED runs, STOPPED does not, nothing runs of NOT_SENT and REFUSED,

@@ -16,6 +16,8 @@ CANCELS = ["token", "scope", "task", "enclosing scope", "timeout"]
 TIMEOUT = 1.0
 UNTIL_SETTLED = 60.0
 """How long the client is given to settle what a caller has left as UNKNOWN, before the next case; in virtual time."""
+LAG, SLOW = 11.0, 12.0
+"""When ECS's lists show a task, and when a slow answer comes, in seconds: both after `settle`."""
 CASES_OF_A_CLIENT = 250
 Start = Callable[[Case, aioecs.Client, StormTransport, dict[str, Any]], Awaitable[None]]
 
@@ -140,7 +142,7 @@ def async_storm(count: int, seed: int = 0) -> Judged:
         transports: list[StormTransport] = []
 
         def transport(transports: list[StormTransport] = transports) -> StormTransport:
-            transports.append(StormTransport(slow=12.0, visibility_lag=11.0))
+            transports.append(StormTransport(slow=SLOW, visibility_lag=LAG))
             return transports[0]
 
         with clients_on(transport):

@@ -34,8 +34,8 @@ WRITTEN = 3
 """The loop step in which the request is written."""
 ANSWERED = 10
 """The loop step in which its answer arrives."""
-STEPS = 32
-"""The loop steps in which a cancel may come; no method takes more to hand the answer to its caller."""
+STEPS = 16
+"""The loop steps in which a cancel may come; every method has handed the answer to its caller before the last."""
 STARTS = 2
 """The starts of one case."""
 ANSWERS = ("in time", "in time", "in time", "late effect", "lost", "slow")
@@ -264,7 +264,7 @@ def judge(cases: list[Case], later: list[StartResult], transport: StormTransport
         judged.cases += 1
         judged.cancels += case.cancels
         judged.received.update(start.outcome.value for start in case.received)
-        judged.too_late += not case.cancelled
+        judged.too_late += not case.cancelled and {start.outcome for start in case.received} == {Outcome.STARTED}
         judged.settled_later += len(settled.get(case.name, ()))
         wrong = list(untrue(case, settled.get(case.name, []), running.get(case.name, {})))
         judged.untrue += [f"{case.method}, {case.cancel_by}, {case.on_cancel}: {why}; {case}" for why in wrong]

@@ -22,7 +22,9 @@ from cancel_storms.cases import Case, Judged, StormTransport, clients_on, judge,
 THREADS = 8
 CASES_OF_A_CLIENT = 1000
 ANSWERS = (*["in time"] * 12, *["late effect"] * 6, "slow", "lost")
-TIMEOUTS = aioecs.Timeouts(consistency=2.0, settle=5.0)
+TIMEOUTS = aioecs.Timeouts(consistency=2.0, settle=0.2)
+LAG, SLOW = 0.3, 0.4
+"""When ECS's lists show a task, and when a slow answer comes, in seconds: both after `settle`."""
 WAIT = 30.0
 """How long one thread waits for another at most, in seconds; so long only if something is wrong."""
 
@@ -112,7 +114,7 @@ def _run_all(cases: list[Case], seed: int) -> Judged:
     transports: list[StormTransport] = []
 
     def transport() -> StormTransport:
-        transports.append(StormTransport(slow=0.05))
+        transports.append(StormTransport(slow=SLOW, visibility_lag=LAG))
         return transports[0]
 
     with (
