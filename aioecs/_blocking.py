@@ -1,4 +1,4 @@
-"""The loop in the background that all blocking clients of a process share, and the errands that threads send it on.
+"""The loop in the background that all blocking clients of a process share, and the calls that threads make on it.
 
 It starts with the first client that is opened, on a thread of its own, and ends with the last that is closed. What is
 still open at the process's exit is closed then. After a fork the child has a new one: the parent's thread isn't there.
@@ -62,7 +62,7 @@ class _Process:
                     stack.callback(close)
 
 
-class _Hands(ThreadPoolExecutor):
+class _DaemonExecutor(ThreadPoolExecutor):
     """The threads that the loop hands what blocks to: names to resolve, certificates to load.
 
     An ordinary pool takes nothing any more once the interpreter ends, which is before `at_exit`; what is looked up and
@@ -73,7 +73,7 @@ class _Hands(ThreadPoolExecutor):
         super().__init__(threads)
         self._work: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
         for _ in range(threads):  # all of them now: at the interpreter's end none can be started
-            threading.Thread(target=self._serve, name="aioecs-hand", daemon=True).start()
+            threading.Thread(target=self._serve, name="aioecs-executor", daemon=True).start()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Let the next free thread do it."""
@@ -82,7 +82,7 @@ class _Hands(ThreadPoolExecutor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Let the threads end; they are daemons, so nobody waits for a name server."""
+        """Let the threads end; they are daemons, so the exit doesn't wait for a name server."""
         self._work.put(None)
         super().shutdown(wait, cancel_futures=cancel_futures)
 
@@ -121,7 +121,7 @@ class Lease:
         self._loop = self._portal.call(asyncio.get_running_loop)
         if self._loop not in _PROCESS.loops:
             _PROCESS.loops.add(self._loop)
-            self._portal.call(self._loop.set_default_executor, _Hands())
+            self._portal.call(self._loop.set_default_executor, _DaemonExecutor())
         _PROCESS.leases[self] = close
 
     @property
@@ -129,37 +129,37 @@ class Lease:
         """Whether it was taken by this process, and not before a fork."""
         return self._process == os.getpid()
 
-    def send(self, errand: Errand[Any]) -> None:
-        """Let the loop carry an errand out.
+    def send(self, loop_call: LoopCall[Any]) -> None:
+        """Make a call on the loop.
 
         Raises:
             ClientStateError: the loop has ended, which it does with the last client.
         """
-        errand.loop = self._loop
+        loop_call.loop = self._loop
         try:
-            self._portal.start_task_soon(errand.carry_out)
+            self._portal.start_task_soon(loop_call.run)
         except RuntimeError as error:
             raise ClientStateError(f"the client was closed meanwhile: {error}") from error
 
     def release(self) -> None:
-        """Let the loop end, once nobody holds it."""
+        """Let the loop end with its last lease."""
         _PROCESS.leases.pop(self, None)
         self._provider.__exit__(None, None, None)
 
 
-class Errand(Future[T]):
-    """One call on the background loop, in a task of its own; whoever waits for it can withdraw it."""
+class LoopCall(Future[T]):
+    """One call on the background loop, in a task of its own; its caller can withdraw it."""
 
     def __init__(self, call: Callable[[], Awaitable[T]]) -> None:
         super().__init__()
         self.set_running_or_notify_cancel()  # from here on it ends by what the call comes to, and by nothing else
         self._call = call
         self._task: asyncio.Task[Any] | None = None
-        self._cancel_asked = False
+        self._cancel_requested = False
         self.loop: asyncio.AbstractEventLoop | None = None
-        """Where it is carried out; None while it was sent nowhere."""
+        """The loop it runs on; None before it is sent."""
 
-    async def carry_out(self) -> None:
+    async def run(self) -> None:
         """Make the call, unless it was withdrawn before that."""
         if self.done():
             return
@@ -173,7 +173,7 @@ class Errand(Future[T]):
             self.set_exception(error)
 
     def withdraw(self) -> None:
-        """Cancel whoever waits for the call on the loop, from any thread; a second time ends that wait as well."""
+        """Cancel the wait for the call on the loop, from any thread; a second time ends the settling too."""
         if self.loop is not None and not self.done():
             self.loop.call_soon_threadsafe(self._withdraw)
 
@@ -187,8 +187,8 @@ class Errand(Future[T]):
         """Withdraw the call as its token would; False if it has ended. Its outcome is in `exception()`."""
         if self.done():
             return False
-        if not self._cancel_asked:
-            self._cancel_asked = True
+        if not self._cancel_requested:
+            self._cancel_requested = True
             self.withdraw()
         return True
 
@@ -198,35 +198,35 @@ class Errand(Future[T]):
 
 
 class Drawn(Generic[T]):
-    """Items that the loop asks for and the waiting thread draws: a database connection may be that thread's own."""
+    """Items that the loop requests and the waiting thread draws: a database connection may be that thread's own."""
 
     def __init__(self, items: Iterable[T]) -> None:
         self._items = iter(items)
-        self._asked: SimpleQueue[Future[list[T]] | None] = SimpleQueue()
+        self._requested: SimpleQueue[Future[list[T]] | None] = SimpleQueue()
 
     async def __aiter__(self) -> AsyncIterator[T]:
         while True:
-            asked: Future[list[T]] = Future()
-            self._asked.put(asked)
-            drawn = await asyncio.wrap_future(asked)
+            requested: Future[list[T]] = Future()
+            self._requested.put(requested)
+            drawn = await asyncio.wrap_future(requested)
             if not drawn:
                 return
             yield drawn[0]
 
-    def serve(self, errand: Future[Any]) -> None:
+    def serve(self, loop_call: Future[Any]) -> None:
         """Draw one after the other, until the call has ended."""
-        errand.add_done_callback(lambda _: self._asked.put(None))
-        while (asked := self._asked.get()) is not None:
-            if asked.set_running_or_notify_cancel():
-                self._draw(asked)
+        loop_call.add_done_callback(lambda _: self._requested.put(None))
+        while (requested := self._requested.get()) is not None:
+            if requested.set_running_or_notify_cancel():
+                self._draw(requested)
 
-    def _draw(self, asked: Future[list[T]]) -> None:
+    def _draw(self, requested: Future[list[T]]) -> None:
         try:
             drawn = list(itertools.islice(self._items, 1))
         except Exception as error:  # noqa: BLE001 the caller's own; its call ends with it
-            asked.set_exception(error)
+            requested.set_exception(error)
         else:
-            asked.set_result(drawn)
+            requested.set_result(drawn)
 
 
 def _error_of(cancelled: asyncio.CancelledError) -> BaseException:

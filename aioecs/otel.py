@@ -339,7 +339,7 @@ def _place(span: trace.SpanContext) -> tuple[int, int]:
 
 
 def _rate_of(made: weakref.ref[Instrumentation]) -> Callable[[metrics.CallbackOptions], Iterable[metrics.Observation]]:
-    """Return what observes the rate, without keeping alive whatever nobody uses any more."""
+    """Return what observes the rate, without keeping an unused instrumentation alive."""
 
     def observe(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
         instrumentation = made()

@@ -30,7 +30,7 @@ class Client(Starting, Operations):
     and `on_settled` gets the end. Python raises KeyboardInterrupt in the main thread alone: hand other threads a
     token, and cancel that.
 
-    A call is refused on a thread whose event loop runs, which would stand still meanwhile; a notebook's cell, which
+    A call is refused on a thread whose event loop runs, which it would block; a notebook's cell, which
     IPython runs on its own loop, may block it. `on_settled` is called on the background loop's thread: it must not
     block, and can't call the client.
 

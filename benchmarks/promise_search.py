@@ -3,7 +3,7 @@
     python -m benchmarks.promise_search [--quick]
 
 The models drive the package's own state machine of a call, its ledger and its decisions about jobs; ECS, time, crashes
-and cancels are the environment, which does whatever it may at every step. Without `--quick` it takes about half an
+and cancels are the environment, which does whatever it may at every step. Without `--quick` it may take more than an
 hour. The exit code is 1 if an invariant is broken.
 """
 

@@ -11,7 +11,7 @@ import os
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -70,19 +70,22 @@ def serve_ecs(connection: Connection, scenario: str) -> None:
         kind = int(task.group or 0) % 20
         return int(kind in FAILING_JOBS or (kind == RECOVERING_JOB and attempts[task.group or ""] < 3))
 
+    def seconds(least: float, most: float) -> Callable[[LocalTask], float]:
+        return lambda task: rng.uniform(least, most) if task.id else 0.0
+
     options: dict[str, Any] = {"instances": HOSTS, "cpu": 10**6, "memory": 10**6}
     if scenario == "placed":
         options = {
             "instances": HOSTS,
             "cpu": SLOTS * 10,
             "memory": SLOTS * 10,
-            "running_seconds": lambda _: rng.uniform(2, 5),
+            "running_seconds": seconds(2, 5),
             # The hardest for a lookup: stopped tasks are listed by their instance alone.
             "started_by_with_status": "ignore",
             "draining": "accept",
         }
     elif scenario == "stopped":
-        options |= {"running_seconds": lambda _: rng.uniform(1, 4), "exit_code": exit_code}
+        options |= {"running_seconds": seconds(1, 4), "exit_code": exit_code}
 
     async def serve() -> None:
         async with LocalECS(faults=faults(), visibility_lag=0.5, **options) as local:
@@ -158,7 +161,7 @@ def _request(settings: WorkerSettings, message: Message) -> aioecs.StartTaskRequ
 
 
 @contextlib.contextmanager
-def worker_processes(settings: WorkerSettings) -> Iterator[list[BaseProcess]]:
+def worker_processes(settings: WorkerSettings) -> Generator[list[BaseProcess]]:
     """Run workers during the block."""
     workers = [start_worker(settings) for _ in range(WORKERS)]
     try:

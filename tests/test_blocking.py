@@ -1,4 +1,4 @@
-"""_blocking: errands, what is drawn for them, and the hands of the loop."""
+"""_blocking: calls, what is drawn for them, and the executor of the loop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ import pytest
 from threaded_ecs import until
 
 from aioecs import ClientStateError, StartCancelled
-from aioecs._blocking import Drawn, Errand, Lease, _Hands, _Process, refuse_on_the_loop_itself, refuse_to_block_a_loop
+from aioecs._blocking import (
+    Drawn,
+    Lease,
+    LoopCall,
+    _DaemonExecutor,
+    _Process,
+    refuse_on_the_loop_itself,
+    refuse_to_block_a_loop,
+)
 
 
 def nothing() -> None:
@@ -33,9 +41,9 @@ async def here() -> int:
     return threading.get_ident()
 
 
-def sent(lease: Lease, errand: Errand[int]) -> Errand[int]:
-    lease.send(errand)
-    return errand
+def sent(lease: Lease, loop_call: LoopCall[int]) -> LoopCall[int]:
+    lease.send(loop_call)
+    return loop_call
 
 
 @pytest.mark.parametrize(
@@ -56,12 +64,12 @@ def test_green_threads_are_refused(module: str, predicate: str, of: str, monkeyp
 def test_leases_share_a_loop_and_the_last_ends_it() -> None:
     """A later one has a new loop."""
     first, second = Lease(nothing), Lease(nothing)
-    assert sent(first, Errand(here)).result() == sent(second, Errand(here)).result() != threading.get_ident()
+    assert sent(first, LoopCall(here)).result() == sent(second, LoopCall(here)).result() != threading.get_ident()
     first.release()
-    sent(second, Errand(here)).result()
+    sent(second, LoopCall(here)).result()
     second.release()
     with pytest.raises(ClientStateError, match="closed meanwhile"):
-        second.send(Errand(here))
+        second.send(LoopCall(here))
 
 
 def test_an_errand_is_withdrawn_before_it_is_carried_out() -> None:
@@ -71,19 +79,19 @@ def test_an_errand_is_withdrawn_before_it_is_carried_out() -> None:
     async def call() -> None:
         done.append("called")
 
-    async def withdrawn() -> Errand[None]:
-        errand = Errand(call)
-        errand.withdraw()
-        errand.loop = asyncio.get_running_loop()
-        errand.withdraw()
-        errand.withdraw()
+    async def withdrawn() -> LoopCall[None]:
+        loop_call = LoopCall(call)
+        loop_call.withdraw()
+        loop_call.loop = asyncio.get_running_loop()
+        loop_call.withdraw()
+        loop_call.withdraw()
         await asyncio.sleep(0)
-        await errand.carry_out()
-        return errand
+        await loop_call.run()
+        return loop_call
 
-    errand = asyncio.run(withdrawn())
-    assert errand.cancelled()
-    assert isinstance(errand.exception(), StartCancelled)
+    loop_call = asyncio.run(withdrawn())
+    assert loop_call.cancelled()
+    assert isinstance(loop_call.exception(), StartCancelled)
     assert done == []
 
 
@@ -96,13 +104,13 @@ def test_a_withdrawn_read_ends_as_cancelled(lease: Lease) -> None:
         await asyncio.sleep(60)
         return 1
 
-    errand = sent(lease, Errand(read))
+    loop_call = sent(lease, LoopCall(read))
     until(begun.is_set)
-    assert errand.cancel()
+    assert loop_call.cancel()
     with pytest.raises(CancelledError):
-        errand.result()
-    assert errand.cancelled()
-    assert not errand.cancel()
+        loop_call.result()
+    assert loop_call.cancelled()
+    assert not loop_call.cancel()
 
 
 def test_whatever_a_call_raises_is_its_caller_s(lease: Lease) -> None:
@@ -112,8 +120,8 @@ def test_whatever_a_call_raises_is_its_caller_s(lease: Lease) -> None:
         raise SystemExit(3)
 
     with pytest.raises(SystemExit):
-        sent(lease, Errand(ends)).result()
-    sent(lease, Errand(here)).result()
+        sent(lease, LoopCall(ends)).result()
+    sent(lease, LoopCall(here)).result()
 
 
 def test_items_are_drawn_one_by_one_and_no_more_than_asked_for(lease: Lease) -> None:
@@ -129,10 +137,10 @@ def test_items_are_drawn_one_by_one_and_no_more_than_asked_for(lease: Lease) -> 
                 break
         return taken
 
-    errand: Errand[list[int]] = Errand(three)
-    lease.send(errand)
-    drawn.serve(errand)
-    assert errand.result() == [0, 1, 2]
+    loop_call: LoopCall[list[int]] = LoopCall(three)
+    lease.send(loop_call)
+    drawn.serve(loop_call)
+    assert loop_call.result() == [0, 1, 2]
     assert next(items) == 3
 
 
@@ -157,16 +165,16 @@ def test_a_draw_that_nobody_waits_for_any_more_is_not_made() -> None:
 def test_hands_do_what_they_are_given_and_end() -> None:
     """An error goes to whoever waits for it; what was cancelled in the queue is left undone; the threads end."""
     before = threading.active_count()
-    hands = _Hands(2)
+    executor = _DaemonExecutor(2)
     gate = threading.Event()
-    busy = [hands.submit(gate.wait) for _ in range(2)]
-    undone = hands.submit(nothing)
+    busy = [executor.submit(gate.wait) for _ in range(2)]
+    undone = executor.submit(nothing)
     assert undone.cancel()
     gate.set()
     assert all(future.result() for future in busy)
     with pytest.raises(ZeroDivisionError):
-        hands.submit(divmod, 1, 0).result()
-    hands.shutdown()
+        executor.submit(divmod, 1, 0).result()
+    executor.shutdown()
     until(lambda: threading.active_count() == before)
 
 

@@ -96,6 +96,11 @@ class Engine:
             elif not batch_call.shared:
                 batch_call.call.leave(batch_call.entries.index(entry))
 
+    def take_back(self, entry: Entry) -> None:
+        """Take a start out of the queue, for its owner to queue it again."""
+        self.packing.withdraw(entry)
+        self.outstanding -= 1
+
     def withdraw_all(self, on_cancel: OnCancel, why: str) -> None:
         """Withdraw every open start."""
         in_flight = [entry for batch_call in self._calls_in_flight for entry in batch_call.entries]
@@ -244,8 +249,7 @@ class Engine:
         if (phase in LOOKUPS) is batch_call.looked_up or phase is Phase.SETTLING:
             return
         batch_call.looked_up = not batch_call.looked_up
-        if not batch_call.call.record.keyed:
-            self._beside += 1 if batch_call.looked_up else -1
+        self._beside += 0 if batch_call.call.record.keyed else 1 if batch_call.looked_up else -1
         self._slot_freed.set()
         for entry in batch_call.entries:
             entry.owner.looked_up(entry, batch_call.looked_up)

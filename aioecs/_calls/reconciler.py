@@ -62,7 +62,9 @@ class Reconciler:
         self._running = False
         self._due = float("-inf")  # when the reads of the rounds so far fit into `RATE`
         self._others: OrderedDict[str, tuple[Mark, ...]] = OrderedDict()  # described, and of no call of their round
-        self._too_large_for = dict.fromkeys(LISTED, 0)  # the cluster's list of this status takes more reads than this
+        self._too_large_for: dict[DesiredStatus, int] = dict.fromkeys(
+            LISTED, 0
+        )  # the cluster's list of this status takes more reads than this
         self._refuses_stopped = False  # whether ECS refuses startedBy beside desiredStatus=STOPPED
 
     async def look_up(self, ambiguous_call: AmbiguousCall, patience: float) -> LookupDone:

@@ -1,1 +1,1 @@
-"""The client that users open: each public method checks its arguments first, then asks the packages below."""
+"""The client that users open: each public method checks its arguments first, then calls the packages below."""

@@ -64,7 +64,7 @@ class Client(StartingMany, Runs):
         on_capacity_shortage: a plain function that is called with a `CapacityDemand` where starts that aioecs places
             wait for capacity, or are refused for want of it, and whenever what is lacking has changed: to scale out.
         tag_tokens: put the token in the tag `aioecs:token` where a request has a `started_by` of its own, so that
-            such starts can be told apart and adopted like others. Needs the permission to tag (TagResource).
+            such starts can be distinguished and adopted like others. Needs the permission to tag (TagResource).
         transport: "auto" uses the native transport, or aiobotocore's own client where the native one doesn't support
             the configuration: a proxy, handlers on the session's events, another signature than Version 4; "botocore"
             always uses aiobotocore's own client. `repr(client)` says which it is.
@@ -229,7 +229,7 @@ class Client(StartingMany, Runs):
                 await self._stack.aclose()
 
     async def _left_open(self) -> None:
-        """Close the client of an event loop that ends: whoever was to close it no longer runs."""
+        """Close the client of an event loop that ends, and warn of it."""
         core = self._opened
         if core is None or self._state != "open":
             return

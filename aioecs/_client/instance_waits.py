@@ -54,14 +54,14 @@ class InstanceWaits(Operations):
                     text = f"{len(found)} of {count} container instances of {cluster} take tasks after {timeout:g} s"
                     raise WaitTimeout(text)
                 await anyio.sleep(INTERVAL if ends is None else max(0.0, min(INTERVAL, ends - core.now)))
-        truth = WaitCancelled(
+        error = WaitCancelled(
             f"the wait for container instances of {cluster} was cancelled",
             reason=reason_of(cancel_scope),
             source=cancel_scope,
         )
         if (around := await cancelled_around()) is not None:
-            raise around from truth
-        raise truth
+            raise around from error
+        raise error
 
     async def _that_take_tasks(self, cluster: str) -> list[ContainerInstance]:
         listed = await self.list_container_instances(ListContainerInstancesRequest(cluster=cluster, status="ACTIVE"))

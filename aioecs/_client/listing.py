@@ -11,8 +11,8 @@ R = TypeVar("R")
 class Listing(Generic[R]):
     """A list of ARNs that ECS gives in pages of at most 100.
 
-    `async for arn in listing` asks for a page when it is needed; `await listing` reads all pages and returns one
-    answer with everything. It may be used again, and then asks again. A cancel leaves nothing behind.
+    `async for arn in listing` requests a page when it is needed; `await listing` reads all pages and returns one
+    answer with everything. It may be used again, and then reads again. A cancel leaves nothing behind.
     """
 
     def __init__(

@@ -24,7 +24,7 @@ INTERVAL = 1.0
 AHEAD = 10_000
 """Events of a stream that wait for its follower; it is read on when they are fewer."""
 UNSEEN = 120_000
-"""In milliseconds: how long after its time an event of a stream that is looked for may become readable."""
+"""In milliseconds: how long after its time the first event of a stream may become readable."""
 
 Event = Mapping[str, Any]
 ReadEvents = Callable[[Mapping[str, Any]], Awaitable["Sequence[Event] | None"]]
@@ -40,7 +40,7 @@ class FollowedStream:
     window: LogWindow
     exists: bool
     search_from: int
-    """Where to begin to look for its first event, in milliseconds since the epoch."""
+    """Where to begin to search for its first event, in milliseconds since the epoch."""
     events: asyncio.Queue[Event | None] = attrs.field(factory=asyncio.Queue["Event | None"])
     """What the follower is to take next; None last."""
     over_at: float | None = None
@@ -78,7 +78,7 @@ class LogGroup:
     def add(self, source: LogSource, ended: asyncio.Event, window: LogWindow | None) -> FollowedStream:
         """Follow a stream until its task has ended, and it was read `GRACE` seconds after that.
 
-        `window` says what of it was delivered before; None looks for a stream that may not exist yet.
+        `window` has what of it was delivered before; None is for a stream that may not exist yet.
         """
         exists, given = window is not None, window or LogWindow(source.since)
         stream = self._streams[source.stream] = FollowedStream(source, ended, given, exists, source.since)
@@ -152,7 +152,7 @@ class LogGroup:
             stream.read_at, stream.search_from = began, max(stream.search_from, wall - UNSEEN)
 
     async def _read_named(self, streams: Sequence[FollowedStream]) -> None:
-        """Read streams to the end of what they have by now; those that are gone are looked for again."""
+        """Read streams to the end of what they have by now; those that are gone are searched for again."""
         began = asyncio.get_running_loop().time()
         names = [stream.source.stream for stream in streams]
         try:

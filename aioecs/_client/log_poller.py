@@ -51,7 +51,7 @@ Hand = Callable[[LogLine], Awaitable[None]]
 
 
 class LogPoller:
-    """Reads the log streams that are followed, or asked for once."""
+    """Reads the log streams that are followed, or read once."""
 
     def __init__(self, core: Core, connect: Connect, wall_clock: Callable[[], float] = time.time) -> None:
         self._core = core

@@ -56,14 +56,14 @@ class Operations(ABC):
         """Return the inside of the client, if it may be used here."""
 
     async def stop_task(self, request: StopTaskRequest, cancel_scope: Cancellable | None = None) -> StopTaskResponse:
-        """Stop a task; stopping one twice does no harm, so a lost answer is asked for again.
+        """Stop a task; stopping one twice does no harm, so the request is sent again where its answer is lost.
 
         Cancelled before it is begun, nothing is sent. After that the stop goes through, and a cancelled caller waits
         `timeouts.settle` seconds at most for its answer; with `on_cancel="abandon"` it does not wait.
 
         Raises:
             InvalidRequest: a documented rule is broken; nothing was sent.
-            ECSServiceError: ECS said no, by the error of its code.
+            ECSServiceError: ECS rejected it, by the error of its code.
             CallCancelled: the scope or token fired; its `response` is the answer, if one came in time.
         """
         expect(cancel_scope)
@@ -205,8 +205,8 @@ class Operations(ABC):
     ) -> AsyncIterator[tuple[str, ...]]:
         token: str | None = None
         while True:
-            asked = request.replace(next_token=token) if token is not None else request
-            arns, token = read(await self._read(operation, asked, source))
+            page_request = request.replace(next_token=token) if token is not None else request
+            arns, token = read(await self._read(operation, page_request, source))
             yield tuple(arns)
             if not token:
                 return

@@ -93,7 +93,7 @@ class Runs(Logs):
         for that. "keep" and "abandon" leave the task running.
 
         Raises:
-            InvalidRequest: a documented rule is broken, or the request asks for more than one task.
+            InvalidRequest: a documented rule is broken, or the request is for more than one task.
             StartRefused: ECS refused to start it; `failures` says why.
             StartError, ECSServiceError: as `start_task`, `place_task` or `run_task` raise them.
             StartCancelled: the scope or token fired; `starts` says whether the task was stopped.
@@ -192,8 +192,8 @@ class Runs(Logs):
         except ECSError as error:
             runs[at] = attrs.evolve(runs[at], error=error, starts=error.starts or runs[at].starts)
         except asyncio.CancelledError as cut:
-            if (truth := find_start_error(cut)) is not None:
-                runs[at] = attrs.evolve(runs[at], error=truth, starts=truth.starts or runs[at].starts)
+            if (withdrawn := find_start_error(cut)) is not None:
+                runs[at] = attrs.evolve(runs[at], error=withdrawn, starts=withdrawn.starts or runs[at].starts)
             raise
         if on_run is not None:
             try:
@@ -211,10 +211,10 @@ class Runs(Logs):
                 return result
             return with_tail(result, await self.log_tail(result, running.terms.log_lines))
         except WaitCancelled as cancelled:
-            truth = await running.withdrawn(cancelled.reason, cancelled.source)
+            withdrawn = await running.withdrawn(cancelled.reason, cancelled.source)
             if (around := await cancelled_around()) is not None:
-                raise around from truth
-            raise truth from None
+                raise around from withdrawn
+            raise withdrawn from None
         except asyncio.CancelledError as first:
             raise first from await running.withdrawn(None, None)
         except ECSError as error:

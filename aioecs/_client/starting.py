@@ -58,13 +58,13 @@ class Starting(ABC):
         Refusals for an instance are in the answer's `failures`; they don't raise.
 
         `cancel_scope` is a CancelToken or an `anyio.CancelScope`, which is watched and never entered, so it may be
-        handed to any number of calls. When it fires, or the caller is cancelled otherwise, what was not on the wire
-        is not sent; for what was, `on_cancel` decides, and the caller waits `timeouts.settle` seconds at most to
-        learn what came of it. A second cancel ends the wait; the client goes on, and `on_settled` receives the
-        outcome. `timeout`, in seconds from the call on, does what a token does that fires then, and the error is a
+        passed to any number of calls. When it fires, or the caller is cancelled otherwise, what was not written to the
+        connection is not sent; for what was, `on_cancel` decides, and the caller waits `timeouts.settle` seconds at
+        most for its outcome. A second cancel ends the wait; the client goes on, and `on_settled` receives the outcome.
+        `timeout`, in seconds from the call on, does what a token does that fires then, and the error is a
         StartTimeout. It goes together with a `cancel_scope`: the first of the two cancels.
 
-        `idempotency_key`, of any length, makes the token: the call looks first, adopts what it finds, and starts
+        `idempotency_key`, of any length, makes the token: the call looks up first, adopts what it finds, and starts
         only what is missing. It holds against retries in sequence, from any machine, for as long as ECS remembers
         a task: while it runs and about an hour after. It does not hold against two calls at the same moment on two
         machines, nor against one that follows another sooner than ECS shows its tasks (seconds). In one client,
@@ -74,7 +74,7 @@ class Starting(ABC):
 
         Raises:
             InvalidRequest: a documented rule is broken; nothing was sent.
-            ECSServiceError: ECS said no, by the error of its code; nothing was started.
+            ECSServiceError: ECS rejected it, by the error of its code; nothing was started.
             ConnectionFailed, CallTimeout: nothing was started.
             StartUnknown: ECS may have started some of it; `starts` says which, `token` is to look them up by.
             StartIncomplete: some of it runs, and ECS refused the rest.
@@ -118,7 +118,7 @@ class Starting(ABC):
 
         `idempotency_key`, of any length, makes the `client_token`: ECS itself then keeps apart two calls with the same
         key, also on two machines at the same moment. ECS knows it for 24 hours, or for one hour after the last of its
-        tasks has stopped if that is sooner. The call looks first, so a task that still runs is found beyond that too.
+        tasks has stopped if that is sooner. The call looks up first, so a task that still runs is found even later.
         What an earlier call started is returned, also where it has stopped, and the answer's `found` is True then.
         Tasks that aioecs itself stopped, because their call was cancelled, don't count: the next token of the key is
         used. Whether this call or an earlier one started a task is decided by when ECS created it: a clock
@@ -126,7 +126,7 @@ class Starting(ABC):
 
         Raises:
             InvalidRequest: a documented rule is broken; nothing was sent.
-            ECSServiceError: ECS said no, by the error of its code; nothing was started.
+            ECSServiceError: ECS rejected it, by the error of its code; nothing was started.
             ConnectionFailed, CallTimeout: nothing was started.
             StartUnknown: ECS may have started some of it; `starts` says how many, `token` is to look them up by.
             StartIncomplete: some of it runs, and ECS refused the rest.
@@ -248,7 +248,7 @@ class Starting(ABC):
     # ----------------------------------------------------------------------------------------------------- looking up
 
     def _ambiguous(self, start: StartResult) -> AmbiguousCall:
-        """Return what to look for to find a start."""
+        """Return the lookup that finds a start."""
         marked = start.request.started_by
         if not isinstance(start.request, RunTaskRequest):
             return AmbiguousCall(start.token, marked or start.token, (start.container_instance,), confirm=True)

@@ -67,7 +67,7 @@ class StartingMany(Starting):
         of its own; `idempotency_key(request)` gives a request a key of its own, and it then shares no call.
 
         What ECS refuses for want of capacity is sent again for `wait_for_capacity` seconds from its first refusal: by
-        default it is not. That are `RESOURCE:*`, what AWS Fargate says of its capacity or of the account's limit, and
+        default it is not. That is `RESOURCE:*`, what AWS Fargate reports of its capacity or of the account's limit, and
         capacity providers without instances; any other reason is final. A request with a key or a `client_token` of its
         own is sent again only while none of its tasks runs, with the same token.
 

@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 import aioecs
 from aioecs import ClientStateError, Timeouts
-from aioecs._blocking import Drawn, Errand, Lease, like, nothing_sent, refuse_to_block_a_loop
+from aioecs._blocking import Drawn, Lease, LoopCall, like, nothing_sent, refuse_to_block_a_loop
 from aioecs._interrupts import withdrawn
 
 P = ParamSpec("P")
@@ -27,12 +27,12 @@ class BackgroundClient:
         self._lock = threading.Lock()
         self._closed = False
         self._lease: Lease | None = None
-        self._opening: Errand[aioecs.Client] = Errand(self._client.__aenter__)
+        self._opening: LoopCall[aioecs.Client] = LoopCall(self._client.__aenter__)
 
     def __enter__(self) -> Self:
         refuse_to_block_a_loop()
         try:
-            self._wait(Errand(self._ready))
+            self._wait(LoopCall(self._ready))
         except BaseException:
             self.close()
             raise
@@ -58,7 +58,7 @@ class BackgroundClient:
         if lease is None:
             return
         try:
-            self._wait(Errand(self._leave), lease)
+            self._wait(LoopCall(self._leave), lease)
         finally:
             lease.release()
 
@@ -75,7 +75,7 @@ class BackgroundClient:
             return self._lease
 
     async def _ready(self) -> None:
-        """Wait until the client is open; a caller that is cancelled meanwhile keeps nobody else from using it."""
+        """Wait until the client is open; a caller that is cancelled meanwhile does not affect the others."""
         if self._opening.done():
             self._opening.result()
             return
@@ -98,27 +98,27 @@ class BackgroundClient:
         """The clocks it was made with."""
         return self._client.timeouts
 
-    def _errand(self, call: Callable[[], Awaitable[T]]) -> Errand[T]:
+    def _loop_call(self, call: Callable[[], Awaitable[T]]) -> LoopCall[T]:
         async def once_open() -> T:
             await self._ready()
             return await call()
 
-        return Errand(once_open)
+        return LoopCall(once_open)
 
     def _done(self, call: Callable[[], Awaitable[T]], drawn: Drawn[Any] | None = None) -> T:
         """Make a call on the loop, and wait for it here."""
         refuse_to_block_a_loop()
-        return self._wait(self._errand(call), drawn=drawn)
+        return self._wait(self._loop_call(call), drawn=drawn)
 
-    def _wait(self, errand: Errand[T], lease: Lease | None = None, drawn: Drawn[Any] | None = None) -> T:
-        """Wait for what it comes to; a Ctrl-C withdraws it wherever it is, and waits for the truth."""
+    def _wait(self, loop_call: LoopCall[T], lease: Lease | None = None, drawn: Drawn[Any] | None = None) -> T:
+        """Wait for its result; a Ctrl-C withdraws it, and waits for its outcome."""
         try:
-            (lease or self._open()).send(errand)
+            (lease or self._open()).send(loop_call)
             if drawn is not None:
-                drawn.serve(errand)
-            return errand.result()
+                drawn.serve(loop_call)
+            return loop_call.result()
         except KeyboardInterrupt as interrupt:
-            raise interrupt from withdrawn(errand)
+            raise interrupt from withdrawn(loop_call)
 
     def _each(self, iterated: Callable[[], AsyncIterator[T]]) -> Iterator[T]:
         """Iterate in this thread over what comes on the loop."""
@@ -129,12 +129,12 @@ class BackgroundClient:
             async for item in iterated():
                 items.put(item)
 
-        errand = self._errand(iterate)
-        errand.add_done_callback(lambda _: items.put(None))
+        loop_call = self._loop_call(iterate)
+        loop_call.add_done_callback(lambda _: items.put(None))
         try:
-            self._open().send(errand)
+            self._open().send(loop_call)
             while (item := items.get()) is not None:
                 yield item
-            errand.result()
+            loop_call.result()
         finally:
-            errand.cancel()
+            loop_call.cancel()

@@ -86,7 +86,7 @@ class Starting(BackgroundClient):
     def end_start_task(self, future: Future[StartTaskResponse]) -> StartTaskResponse:
         """Wait for a start that `begin_start_task` began, and return its answer or raise its error.
 
-        A Ctrl-C meanwhile withdraws the start, as it does in `start_task`. It may be called again, and says the same.
+        A Ctrl-C meanwhile withdraws the start, as it does in `start_task`. It may be called again, and does the same.
 
         Raises:
             InvalidRequest: the future is not one of `begin_start_task`'s.

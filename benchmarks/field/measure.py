@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 from benchmarks.field.clients import CLIENTS, HERE, FieldClient
-from benchmarks.field.service import SEED, Service, serving
+from benchmarks.field.service import LATENCY, SEED, Service, serving
 from benchmarks.harness import Figures, bound, table
 
 STORMS = ("faulty", "cancelled")
@@ -69,6 +69,7 @@ def _run(client: FieldClient, operation: str, storm: str, starts: int, service: 
         "starts": starts,
         "seed": SEED,
         "together": TOGETHER,
+        "latency": LATENCY,
         "instances": service.instances,
     }
     command = [*(client.command() or ()), json.dumps(settings), *client.last_arguments()]

@@ -149,7 +149,7 @@ async def test_a_terminal_that_closes(local: LocalECS, environment: dict[str, st
             local,
             environment,
             file.fileno(),
-            *("--count", "100000", "--json", "--concurrency", "2"),
+            *("--count", "20000", "--json", "--concurrency", "2"),
             stdin=theirs,
             stderr=theirs,
             start_new_session=True,

@@ -326,7 +326,7 @@ def test_an_error_that_stays_reaches_each_follower(error: Exception, raised: typ
 
 
 def test_the_end_of_the_client_ends_what_is_followed() -> None:
-    """Each follower is told; a follower that leaves, and the last one, leave no reading behind."""
+    """Each follower receives an error; a follower that leaves, and the last one, leave no reading behind."""
 
     async def work() -> None:
         group = FakeLogGroup()

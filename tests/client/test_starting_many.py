@@ -246,10 +246,10 @@ def test_the_end_of_the_time_is_no_second_cancel() -> None:
             asyncio.get_running_loop().call_later(0.2, starting.cancel)
             with pytest.raises(asyncio.CancelledError) as cancelled:
                 await starting
-            truth = aioecs.find_start_error(cancelled.value)
-            assert truth is not None
-            assert not isinstance(truth, StartTimeout)
-            assert truth.outcome is Outcome.STOPPED
+            start_error = aioecs.find_start_error(cancelled.value)
+            assert start_error is not None
+            assert not isinstance(start_error, StartTimeout)
+            assert start_error.outcome is Outcome.STOPPED
 
     run_in_virtual_time(main())
 

@@ -26,3 +26,17 @@ def test_a_long_wait_is_logged(lasts: float, warnings: int, caplog: pytest.LogCa
     reported = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(reported) == warnings
     assert all("StartTask with token t, and 1 more" in text for text in reported)
+
+
+def test_a_wait_that_is_given_up_is_logged_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    """With its token, however short the wait was; nothing more is logged of it."""
+
+    async def main() -> None:
+        waits = SettlingLog(asyncio.get_running_loop())
+        waits.give_up(waits.begin(lambda: "StartTask with token t", 20.0))
+        await asyncio.sleep(30)
+
+    run_in_virtual_time(main())
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage().startswith("the outcome of StartTask with token t is not known yet")

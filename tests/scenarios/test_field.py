@@ -103,3 +103,10 @@ def test_the_table_has_a_line_for_each_client_and_operation() -> None:
 def vars_of(row: FieldRow) -> dict[str, Any]:
     """Return a row as plain data."""
     return {name: getattr(row, name) for name in FieldRow.__annotations__}
+
+
+def test_a_driver_reports_what_its_client_did() -> None:
+    """The whole way: a local ECS behind the proxy, and a client in a process of its own."""
+    row = measure.measure(CLIENT, "RunTask", "faulty", 4)
+    assert (row.client, row.asked) == ("aioecs", 4)
+    assert (row.duplicates, row.lies, row.orphans) == (0, 0, 0)

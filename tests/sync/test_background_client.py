@@ -150,8 +150,9 @@ UNCLOSED = """
 import logging, sys, aioecs, aioecs.sync
 endpoint, instance = sys.argv[1:]
 access = dict(region_name="us-east-1", aws_access_key_id="local", aws_secret_access_key="local")
-def heard(starts, reason): print(reason, *[f"{start.outcome} {start.task and start.task.task_arn}" for start in starts])
-ecs = aioecs.sync.Client(endpoint_url=endpoint, on_settled=heard, **access)
+def on_settled(starts, reason):
+    print(reason, *[f"{start.outcome} {start.task and start.task.task_arn}" for start in starts])
+ecs = aioecs.sync.Client(endpoint_url=endpoint, on_settled=on_settled, **access)
 future = ecs.begin_start_task(
     aioecs.StartTaskRequest(task_definition="demo", container_instances=[instance])
 )

@@ -27,7 +27,7 @@ from aioecs import (
     StartTaskRequest,
     find_start_error,
 )
-from aioecs._blocking import Errand, Lease
+from aioecs._blocking import Lease, LoopCall
 from aioecs.testing import Fault, LocalECS
 
 SLOW = Fault("delay", seconds=0.3)
@@ -73,10 +73,10 @@ def test_ctrl_c_withdraws_and_waits_for_the_truth(there: LocalECS, ecs: aioecs.s
     there.faults.add(SLOW)
     with ctrl_c(fault_used(there)), pytest.raises(KeyboardInterrupt) as raised:
         ecs.start_task(request(there, 2))
-    truth = find_start_error(raised.value)
-    assert truth is raised.value.__cause__
-    assert truth is not None
-    assert [start.outcome for start in truth.starts] == [Outcome.STOPPED] * 2
+    start_error = find_start_error(raised.value)
+    assert start_error is raised.value.__cause__
+    assert start_error is not None
+    assert [start.outcome for start in start_error.starts] == [Outcome.STOPPED] * 2
     assert there.truth.running() == []
     assert len(ecs.start_task(request(there)).tasks) == 1
 
@@ -87,10 +87,10 @@ def test_ctrl_c_leaves_running_what_is_to_settle(there: LocalECS, ecs: aioecs.sy
     future = ecs.begin_start_task(request(there), on_cancel="keep")
     with ctrl_c(fault_used(there)), pytest.raises(KeyboardInterrupt) as raised:
         ecs.end_start_task(future)
-    truth = find_start_error(raised.value)
-    assert truth is not None
-    assert {task.task_arn for task in truth.tasks} == {task.arn for task in there.truth.running()}
-    assert len(truth.tasks) == 1
+    start_error = find_start_error(raised.value)
+    assert start_error is not None
+    assert {task.task_arn for task in start_error.tasks} == {task.arn for task in there.truth.running()}
+    assert len(start_error.tasks) == 1
 
 
 def test_ctrl_c_ends_a_wait_and_a_watch() -> None:
@@ -125,14 +125,14 @@ def test_a_second_ctrl_c_ends_the_wait(there: LocalECS) -> None:
 
 
 def test_ctrl_c_while_it_begins(there: LocalECS, ecs: aioecs.sync.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before it was handed over and just after: nothing is left that nobody waits for."""
+    """Before it was sent to the loop and just after: nothing is left behind."""
     send = Lease.send
 
-    def sent(lease: Lease, errand: Errand[Any]) -> None:
-        send(lease, errand)
+    def sent(lease: Lease, loop_call: LoopCall[Any]) -> None:
+        send(lease, loop_call)
         raise KeyboardInterrupt
 
-    def unsent(lease: Lease, errand: Errand[Any]) -> None:
+    def unsent(lease: Lease, loop_call: LoopCall[Any]) -> None:
         raise KeyboardInterrupt
 
     for broken, begin in itertools.product((sent, unsent), (ecs.begin_start_task, ecs.start_task)):
@@ -140,9 +140,9 @@ def test_ctrl_c_while_it_begins(there: LocalECS, ecs: aioecs.sync.Client, monkey
         with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt) as raised:
             patched.setattr(Lease, "send", broken)
             begin(request(there))
-        truth = find_start_error(raised.value)
-        assert truth is not None
-        assert truth.outcome in (None, Outcome.NOT_SENT, Outcome.STOPPED)
+        start_error = find_start_error(raised.value)
+        assert start_error is not None
+        assert start_error.outcome in (None, Outcome.NOT_SENT, Outcome.STOPPED)
     assert there.truth.running() == []
 
 
@@ -159,12 +159,12 @@ def test_ctrl_c_while_requests_are_drawn(there: LocalECS, ecs: aioecs.sync.Clien
 
     with pytest.raises(KeyboardInterrupt) as raised:
         ecs.start_tasks(requests())
-    truth = find_start_error(raised.value)
-    assert truth is not None
-    assert Counter(start.outcome for start in truth.starts).keys() <= {Outcome.STARTED, Outcome.STOPPED}
-    started = {start.task.task_arn for start in truth.starts if start.task and start.outcome is Outcome.STARTED}
+    start_error = find_start_error(raised.value)
+    assert start_error is not None
+    assert Counter(start.outcome for start in start_error.starts).keys() <= {Outcome.STARTED, Outcome.STOPPED}
+    started = {start.task.task_arn for start in start_error.starts if start.task and start.outcome is Outcome.STARTED}
     assert started == {task.arn for task in there.truth.running()}
-    assert len(truth.starts) == 10
+    assert len(start_error.starts) == 10
 
 
 def test_ctrl_c_together_with_the_answer_loses_nothing(
@@ -173,18 +173,18 @@ def test_ctrl_c_together_with_the_answer_loses_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What had come is in the cause, as it is, for one request and for many."""
-    result = Errand.result
+    result = LoopCall.result
     interrupted: list[object] = []
 
-    def interrupted_result(errand: Any, timeout: float | None = None) -> Any:
-        answer = result(errand, timeout)
-        if threading.current_thread() is threading.main_thread() and errand not in interrupted:
-            interrupted.append(errand)
+    def interrupted_result(loop_call: Any, timeout: float | None = None) -> Any:
+        answer = result(loop_call, timeout)
+        if threading.current_thread() is threading.main_thread() and loop_call not in interrupted:
+            interrupted.append(loop_call)
             raise KeyboardInterrupt
         return answer
 
     full = StartTaskRequest(task_definition="demo", container_instances=[*there.instance_arns[:1], "0" * 32])
-    monkeypatch.setattr(Errand, "result", interrupted_result)
+    monkeypatch.setattr(LoopCall, "result", interrupted_result)
     for call, outcomes in (
         (functools.partial(ecs.start_task, full), [Outcome.STARTED, Outcome.REFUSED]),
         (functools.partial(ecs.start_tasks, [request(there, 2)]), [Outcome.STARTED] * 2),
@@ -192,9 +192,9 @@ def test_ctrl_c_together_with_the_answer_loses_nothing(
     ):
         with pytest.raises(KeyboardInterrupt) as raised:
             call()
-        truth = find_start_error(raised.value)
-        assert truth is not None
-        assert [start.outcome for start in truth.starts] == outcomes
+        start_error = find_start_error(raised.value)
+        assert start_error is not None
+        assert [start.outcome for start in start_error.starts] == outcomes
     with pytest.raises(KeyboardInterrupt) as raised:
         ecs.list_tasks()
     assert raised.value.__cause__ is None
@@ -208,7 +208,7 @@ from concurrent.futures import ThreadPoolExecutor
 import aioecs, aioecs.sync
 
 access, instances = json.loads(sys.argv[1])
-token, told = aioecs.CancelToken(), []
+token = aioecs.CancelToken()
 
 def start(at):
     request = aioecs.StartTaskRequest(task_definition="demo", container_instances=[instances[at % len(instances)]])

@@ -59,6 +59,8 @@ class DemandGroups:
         """Return what confirms refusals of this group, if they are to be confirmed."""
         return self._reconcilers.get(group)
 
-    def contradicted(self) -> Iterator[Inventory]:
-        """Yield the inventories of which ECS contradicted so much that they are worth a refresh."""
-        return (inventory for placer, inventory in self._inventories.items() if placer.contradicted)
+    def outdated(self, *, in_use: bool) -> Iterator[Inventory]:
+        """Yield the inventories that are worth a refresh: ECS contradicted much of them, or they are old and in use."""
+        for placer, inventory in self._inventories.items():
+            if placer.contradicted or (in_use and inventory.age > inventory.max_age):
+                yield inventory

@@ -204,7 +204,7 @@ class Inventory:
         return pages if self._instances is not None and filter_of(self._constraints) is None else 2 * pages
 
     @property
-    def may_refresh_at(self) -> float:
+    def may_load_at(self) -> float:
         """When the next load may be begun without taking more than its share of the reads."""
         return self._paid_until - CREDIT
 

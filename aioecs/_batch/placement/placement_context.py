@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -43,8 +44,10 @@ class PlacementRecord(Protocol):
     """
 
     @property
+    @abstractmethod
     def instances(self) -> tuple[str, ...]:
         """Where earlier attempts of the key may have been sent."""
+        ...
 
     async def add(self, instance: str) -> None:
         """Remember where a start is sent, before it is.
@@ -227,9 +230,9 @@ class PlacementContexts:
 
     def release(self, key: str) -> None:
         """Let the next one have the key."""
-        waiter = self._keys.pop(key, None)
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        claim = self._keys.pop(key, None)
+        if claim is not None and not claim.done():
+            claim.set_result(None)
 
     async def find_started(self, cluster: str | None, key: str, instances: tuple[str, ...] = ()) -> Task | None:
         """Return what an earlier attempt with this key started, on whatever instance; None if certainly nothing.
@@ -244,14 +247,14 @@ class PlacementContexts:
         ends = core.now + core.timeouts.call
         backoff = core.retries.initial_backoff
         while True:
-            lookup = await reconciler.look_up(AmbiguousCall(token, token, instances, confirm=True), GATHERING)
-            found = oldest_first(task for task in lookup.tasks if not withdrawn(task, token))
+            found_now = await reconciler.look_up(AmbiguousCall(token, token, instances, confirm=True), GATHERING)
+            found = oldest_first(task for task in found_now.tasks if not withdrawn(task, token))
             if found:
                 return found[0]
-            if lookup.whole:
+            if found_now.whole:
                 return None
-            if isinstance(lookup.error, AccessDeniedException) or core.now + backoff >= ends:
-                raise lookup.error or CallTimeout("it could not be known whether the key was used before")
+            if isinstance(found_now.error, AccessDeniedException) or core.now + backoff >= ends:
+                raise found_now.error or CallTimeout("it could not be known whether the key was used before")
             await asyncio.sleep(backoff)
             backoff = min(2 * backoff, core.retries.max_backoff)
 

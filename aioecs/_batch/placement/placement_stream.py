@@ -220,9 +220,9 @@ class PlacementStream(UnplacedStarts):
         for group in self._waitlist.groups:
             at = self._refresh_at(group, now)
             due[group.inventory] = min(at, due.get(group.inventory, at))
-        for inventory in self._demand_groups.contradicted():
+        for inventory in self._demand_groups.outdated(in_use=bool(self._entries)):
             due.setdefault(inventory, inventory.began_at + MIN_REFRESH_INTERVAL)
-        updates = {inventory: inventory.may_refresh_at for inventory in due if inventory.any_ended}
+        updates = {inventory: inventory.may_load_at for inventory in due if inventory.any_ended}
         for inventory, at in due.items():
             whole = at <= now + SLACK
             if (whole or updates.get(inventory, at) <= now + SLACK) and inventory not in self._refreshes:
@@ -241,7 +241,7 @@ class PlacementStream(UnplacedStarts):
         inventory: Inventory = group.inventory
         lacks = inventory.taken < group.need
         if not self._any_in_flight and any(start.until <= now + SLACK for start in group.waiting):
-            return max(inventory.may_refresh_at, inventory.began_at + UNCERTAIN_INTERVAL * group.uncertain)
+            return max(inventory.may_load_at, inventory.began_at + UNCERTAIN_INTERVAL * group.uncertain)
         waited = 0.0 if lacks else now - self._capacity_came_at
         interval = refresh_interval(waited, inventory.reads, self._core.read_limiter.rate, MIN_REFRESH_INTERVAL)
         return inventory.began_at + interval
@@ -268,6 +268,8 @@ class PlacementStream(UnplacedStarts):
             everything = ends_all(error) or isinstance(error, ClientStateError)
             self._end_some_waiting(self._waitlist.of(inventory, float("inf") if everything else self._core.now), error)
         else:
+            if not self._ending:
+                self._move_from_closed(inventory)
             if len(self._waitlist) and not self._ending:
                 if self._place_waiting():
                     self._capacity_came_at = self._core.now
@@ -276,6 +278,21 @@ class PlacementStream(UnplacedStarts):
         finally:
             del self._refreshes[inventory]
             self._wake.set()
+
+    def _move_from_closed(self, inventory: Inventory) -> None:
+        """Place starts elsewhere that are still queued for hosts which a snapshot shows as closed."""
+        closed: dict[str, bool] = {}
+        for entry in list(self._entries.values()):
+            group = self._group_of_start.get(entry.at)
+            if group is None or group.inventory is not inventory or entry.stage is not Stage.QUEUED:
+                continue
+            if entry.instance not in closed:
+                closed[entry.instance] = group.placer.is_closed(entry.instance)
+            if closed[entry.instance] and entry.at not in self._keys:
+                self._engine.take_back(entry)
+                group.placer.unsent(entry.instance, group.demand)
+                del self._entries[entry.at]
+                self._place(entry, group, again=True)
 
     async def _wait_for_more(self) -> bool:
         if not self._held:

@@ -1,4 +1,4 @@
-"""Whether a start that ECS refused certainly doesn't run: looked up before it is moved, where that is wished."""
+"""Whether a start that ECS refused certainly doesn't run: lookup up before it is moved, where that is wished."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 ECS subtracts the task's own size if it has one, else the sum over its containers, where a soft limit
 (`memoryReservation`) counts before the hard one [model, ContainerDefinition.memory]. Ports are taken only on the
-networks that a container instance shares with its tasks. This is an estimate, and ECS decides: what can't
-be read counts as nothing, and is refused there if it is wrong.
+networks that a container instance shares with its tasks. This is an estimate, and ECS decides: what can't be
+read counts as nothing, and ECS refuses the start if that is wrong.
 """
 
 from __future__ import annotations

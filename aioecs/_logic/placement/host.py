@@ -46,7 +46,7 @@ class Size:
 
 
 def lacking(demand: Demand, cpu: int, memory: int, gpus: int, tcp: frozenset[int], udp: frozenset[int]) -> str | None:
-    """Name what there is too little of for one such task, with ECS's names and in its order; None if it fits."""
+    """Name what there is too little of for one such task, as ECS names it and in its order; None if it fits."""
     if demand.cpu > max(cpu, 0):
         return "RESOURCE:CPU"
     if demand.memory > max(memory, 0):

@@ -28,7 +28,7 @@ from aioecs._model.arn import short
 
 K = TypeVar("K")
 
-_MAX_CHANGES = 4096  # changes; a placer that missed more checks all hosts
+_MAX_CHANGES = 4096  # changes; a placer that missed more ranks all hosts again
 
 
 @attrs.define(eq=False)

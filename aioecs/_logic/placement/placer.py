@@ -171,6 +171,14 @@ class Placer(Candidates):
             candidate.in_flight += 1
             self.capacity_model.send_again(candidate.capacity, demand, since)
 
+    def is_closed(self, instance: str) -> bool:
+        """Return whether a host takes no task, by the newest snapshot: it drains, lost its agent, or is gone."""
+        candidate = self._candidate(instance)
+        if candidate is None or candidate.group is None:
+            return True
+        host = candidate.capacity.host
+        return host.status != "ACTIVE" or not host.agent
+
     def unsent(self, instance: str, demand: Demand | None = None) -> None:
         """Credit a start that was never sent, or was throttled."""
         candidate = self._candidate(instance)

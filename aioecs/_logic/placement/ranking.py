@@ -65,7 +65,7 @@ class Tournament(Generic[T]):
     are kept in classes by their first two amounts, half a power of two each, and each class is a binary tree whose
     nodes know the least key below them, and the most of each amount. In the classes above those that are asked for,
     every item has enough of both, so the least key of such a tree is found at once; in the few others, branches that
-    have too little are left out. So the cost is that of looking at each class, of which there are some hundreds,
+    have too little are left out. So the cost is that of looking at each class, some hundreds of them at most,
     and hardly grows with the number of items. The trees take note of what has changed only when they are needed.
     """
 
@@ -254,12 +254,12 @@ class _Tree(Generic[T]):
     def _build(self, held: list[tuple[T, Key, Amounts]]) -> None:
         """Build the tree anew, with some places to spare."""
         size = self._size = 1 << max(2, (len(held) + len(held) // 4).bit_length())
-        others = size - len(held)
-        self._items: list[T | None] = [*(item for item, _, _ in held), *([None] * others)]
+        spare = size - len(held)
+        self._items: list[T | None] = [*(item for item, _, _ in held), *([None] * spare)]
         self._at: dict[T, int] = {item: at for at, (item, _, _) in enumerate(held)}
         self._free = list(range(size - 1, len(held) - 1, -1))
-        self.keys: list[Key | None] = [*([None] * size), *(key for _, key, _ in held), *([None] * others)]
-        self.most: list[Amounts] = [*([_NONE] * size), *(amounts for _, _, amounts in held), *([_NONE] * others)]
+        self.keys: list[Key | None] = [*([None] * size), *(key for _, key, _ in held), *([None] * spare)]
+        self.most: list[Amounts] = [*([_NONE] * size), *(amounts for _, _, amounts in held), *([_NONE] * spare)]
         for node in range(size - 1, 0, -1):
             self._sum_up(node)
 

@@ -5,7 +5,7 @@ read begins the overlap before the newest event that was read, and what was deli
 that becomes readable after events of its stream with later times is still delivered, unless they are more than the
 overlap later. The order within a stream is that of the times, but for such late ones.
 
-Events are told apart by their time and text; of equal ones as many are delivered as there are.
+Events are distinguished by their time and text; of equal ones as many are delivered as there are.
 """
 
 from __future__ import annotations

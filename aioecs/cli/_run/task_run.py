@@ -171,12 +171,15 @@ class TaskRun:
         if self._follows:
             return nullcontext()
         if self._streams.shows_progress(as_json=self._as_json):
-            return self._streams.live_display(lambda columns: Group(*wrapped(self._state(), columns - ECHO)))
+            return self._streams.live_display(lambda columns: Group(*wrapped(self._live_state(), columns - ECHO)))
         return self._streams.periodic_progress(self._state)
 
+    def _live_state(self) -> Text:
+        if self._streams.settling is None:
+            return self._state()
+        return Text(f"{self._streams.settling}; Ctrl-C again ends at once", "bold yellow")
+
     def _state(self) -> Text:
-        if self._streams.settling is not None:
-            return Text(f"{self._streams.settling}; Ctrl-C again ends at once", "bold yellow")
         name = f"task {messages.beginning(self._arn)} " if self._arn is not None else ""
         return Text(f"{name}{self._status}, {duration(self._seconds)}")
 

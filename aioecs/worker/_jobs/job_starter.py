@@ -115,7 +115,8 @@ class JobStarter:
         ends = min(time.time() + self._placement.wait_for_capacity, job.received + LONGEST_HOLD)
         tries = 0
         while True:
-            result = await self._attempt_once(job, stop, number, ends)
+            # The first attempt doesn't wait: so the log shows which jobs do, and why.
+            result = await self._attempt_once(job, stop, number, ends if tries else 0.0)
             waits = result.outcome is JobOutcome.NO_CAPACITY and result.action is MessageAction.RETURN_LATER
             left = ends - time.time()
             if not waits or left <= 0:

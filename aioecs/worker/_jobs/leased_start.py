@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import anyio
@@ -68,7 +68,7 @@ class LeasedStart:
     entry: Entry
 
     @asynccontextmanager
-    async def renewed(self, stop: CancelToken) -> AsyncIterator[CancelToken]:
+    async def renewed(self, stop: CancelToken) -> AsyncGenerator[CancelToken]:
         """Renew the lease inside the block; the token fires with `stop`, and when the lease can't be kept."""
         token = CancelToken.linked(stop)
         async with asyncio.TaskGroup() as group:

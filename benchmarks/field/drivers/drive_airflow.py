@@ -10,11 +10,11 @@ from types import SimpleNamespace
 import storm
 from airflow.providers.amazon.aws.operators.ecs import EcsRunTaskOperator
 
-running: list[EcsRunTaskOperator] = []
+prepared: dict[int, EcsRunTaskOperator] = {}
 
 
-def start(number: int) -> list[str]:
-    """Execute one operator, which is asked not to wait for the end of the task."""
+def prepare(number: int) -> EcsRunTaskOperator:
+    """Make an operator, which is asked not to wait for the end of the task, and let it open its client."""
     asked = storm.request(number)
     operator = EcsRunTaskOperator(
         task_id=f"start-{number}",
@@ -26,15 +26,23 @@ def start(number: int) -> list[str]:
         overrides={},
         wait_for_completion=False,
     )
-    running[:] = [operator]
+    assert operator.client
+    prepared.clear()
+    prepared[number] = operator
+    return operator
+
+
+def start(number: int) -> list[str]:
+    """Execute one operator."""
+    operator = prepared[number] if storm.CANCELS else prepare(number)
     operator.execute({"ti": SimpleNamespace(xcom_push=lambda **_: None)})
     return [operator.arn]
 
 
 def on_kill() -> None:
     """Kill the operator that runs."""
-    for operator in running:
+    for operator in prepared.values():
         operator.on_kill()
 
 
-storm.run(start, on_kill)
+storm.run(start, on_kill, prepare)

@@ -30,18 +30,18 @@ def host(cpu: int, size: int = 8) -> Host:
 
 
 @pytest.mark.parametrize(
-    ("hosts", "reason", "texts"),
+    ("hosts", "reason", "detail"),
     [
         ([host(1)], "RESOURCE:CPU", "no container instance has capacity: RESOURCE:CPU on 1"),
         ([host(1, size=2)], "RESOURCE:CPU", "larger than any container instance"),
         ([], "RESOURCE", "none is ACTIVE and matches the constraints"),
     ],
 )
-def test_the_failure_says_why(hosts: list[Host], reason: str, texts: str) -> None:
+def test_the_failure_says_why(hosts: list[Host], reason: str, detail: str) -> None:
     """With ECS's reason, and with the number of instances."""
     failure = no_capacity(group(*hosts))
     assert failure.reason == reason
-    assert texts in (failure.detail or "")
+    assert detail in (failure.detail or "")
 
 
 def test_the_hook_is_called_when_what_lacks_has_changed(caplog: pytest.LogCaptureFixture) -> None:

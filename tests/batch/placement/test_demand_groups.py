@@ -55,10 +55,10 @@ def test_contradicted_inventories() -> None:
     """Those of which ECS contradicted three hosts."""
     groups, inventory = DemandGroups(Spread(), random.Random(1).random), FakeInventory()
     group = groups.find(context(inventory), sized(2))
-    assert list(groups.contradicted()) == []
+    assert list(groups.outdated(in_use=False)) == []
     for n in range(3):
         group.placer.refused(f"i{n}", "AGENT", group.demand)
-    assert list[object](groups.contradicted()) == [inventory]
+    assert list[object](groups.outdated(in_use=False)) == [inventory]
 
 
 def test_groups_are_forgotten_past_a_number(monkeypatch: pytest.MonkeyPatch) -> None:

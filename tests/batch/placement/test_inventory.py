@@ -324,7 +324,7 @@ async def test_a_cancel_after_the_end_cuts_nothing(core: Core, gate: Gate) -> No
     assert len((await inventory.current()).capacities) == 3
 
 
-async def test_an_error_reaches_all_callers(local: LocalECS, core: Core, gate: Gate) -> None:
+async def test_all_callers_get_an_error(local: LocalECS, core: Core, gate: Gate) -> None:
     """The snapshot stays as it was, and who asks next tries again."""
     inventory = Inventory(core, None)
     await inventory.current()
@@ -358,7 +358,7 @@ async def test_an_error_of_an_earlier_load_is_not_for_who_wants_the_next(
 
 
 async def test_an_error_that_nobody_waits_for_is_no_noise(local: LocalECS, core: Core, gate: Gate) -> None:
-    """The last asker was cancelled as the answer came: warnings are errors here."""
+    """The last caller was cancelled as the answer came: warnings are errors here."""
     inventory = Inventory(core, None)
     local.engine.denied.add("ListContainerInstances")
     (only,) = await ask(inventory.current())
@@ -368,7 +368,7 @@ async def test_an_error_that_nobody_waits_for_is_no_noise(local: LocalECS, core:
 
 
 async def test_the_end_of_the_client_ends_the_load(core: Core, gate: Gate) -> None:
-    """A caller that waits for it gets the error, and is not cancelled."""
+    """Who waits for it gets that error, and is not cancelled."""
     inventory = Inventory(core, None)
     await gate.shut()
     (only,) = await ask(inventory.current())

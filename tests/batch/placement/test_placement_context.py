@@ -32,13 +32,13 @@ DEMO = StartTaskRequest(task_definition="demo")
 READS = ["DescribeTaskDefinition", "ListContainerInstances", "DescribeContainerInstances"]
 
 
-def placement_options(**more: Any) -> PlacementOptions:
+def some_options(**more: Any) -> PlacementOptions:
     """PlacementOptions for the usual."""
     given: dict[str, Any] = {"constraints": (), "instances": None, "wait_for_capacity": 0.0, "confirm_refusals": False}
     return PlacementOptions(placement=Spread(), **{**given, **more})
 
 
-def an_inventory(**more: Any) -> tuple[PlacementContexts, Preparer, list[str]]:
+def some_contexts(**more: Any) -> tuple[PlacementContexts, Preparer, list[str]]:
     """Make one over an ECS in memory; the list has the operations that it was asked for."""
     port = EngineTransport(**more)
     asked: list[str] = []
@@ -59,9 +59,9 @@ def test_it_finds_out_what_a_task_takes_and_who_is_there() -> None:
     """The definition, with the template's overrides, and the instances; nothing is confirmed unless that is wished."""
 
     async def main() -> None:
-        contexts, preparer, asked = an_inventory()
+        contexts, preparer, asked = some_contexts()
         template = DEMO.replace(overrides=aioecs.TaskOverride(cpu="512"))
-        options = placement_options()
+        options = some_options()
         layout = await contexts.find(template, options)
         assert asked == READS
         assert (layout.demand(template.overrides).cpu, layout.demand(template.overrides).memory) == (512, 10)
@@ -69,7 +69,7 @@ def test_it_finds_out_what_a_task_takes_and_who_is_there() -> None:
         assert layout.demand(None).cpu == 10
         assert len(arns(layout)) == 1
         assert layout.confirm is None
-        wished = await contexts.find(template, placement_options(confirm_refusals=True))
+        wished = await contexts.find(template, some_options(confirm_refusals=True))
         assert wished.confirm is preparer.reconciler(None)
 
     run_in_virtual_time(main())
@@ -97,11 +97,11 @@ def test_who_asks_alike_shares_an_inventory(template: StartTaskRequest, options:
     """Alike is: of the same cluster, through the same filter and of the same instances, whatever is to be placed."""
 
     async def main() -> None:
-        contexts, _, asked = an_inventory()
-        first = await contexts.find(DEMO, placement_options())
+        contexts, _, asked = some_contexts()
+        first = await contexts.find(DEMO, some_options())
         for _ in range(2):
             asked.clear()
-            layout = await contexts.find(template, placement_options(**options))
+            layout = await contexts.find(template, some_options(**options))
             assert (layout.inventory is first.inventory) is shared
             assert (
                 layout.inventory.capacity_model.pool is first.inventory.capacity_model.pool
@@ -109,7 +109,7 @@ def test_who_asks_alike_shares_an_inventory(template: StartTaskRequest, options:
             )
         assert asked == [], "the second one of a kind needs no read"
         await asyncio.sleep(DEFINITION_AGE + 1)
-        await contexts.find(template, placement_options(**options))
+        await contexts.find(template, some_options(**options))
         assert asked == READS[:1], "a family may have a newer revision by now"
 
     run_in_virtual_time(main())
@@ -119,15 +119,15 @@ def test_what_the_definition_asks_of_its_instance_is_a_constraint() -> None:
     """ECS evaluates it, together with the caller's own."""
 
     async def main() -> None:
-        contexts, preparer, _ = an_inventory()
+        contexts, preparer, _ = some_contexts()
         engine = preparer.core.transport.engine  # type: ignore[attr-defined]
         few = {"type": "memberOf", "expression": "attribute:few exists"}
         engine.add_task_definition("choosy", placementConstraints=[few])
         [here] = engine.add_instances(1, attributes={"few": "", "good": ""})
         engine.add_instances(1, attributes={"few": ""})
         choosy = DEMO.replace(task_definition="choosy")
-        assert len(arns(await contexts.find(choosy, placement_options()))) == 2
-        options = placement_options(constraints=(MemberOf("attribute:good exists"),))
+        assert len(arns(await contexts.find(choosy, some_options()))) == 2
+        options = some_options(constraints=(MemberOf("attribute:good exists"),))
         assert arns(await contexts.find(choosy, options)) == [here]
 
     run_in_virtual_time(main())
@@ -145,7 +145,7 @@ def test_a_definition_that_is_left_out_of_its_answer() -> None:
     async def main() -> None:
         port = FakeTransport(describe_task_definition=nothing, list_container_instances=nobody)
         preparer = Preparer(make_core(port), region=None, rate_limited=False, tag_tokens=False)
-        layout = await PlacementContexts(preparer).find(DEMO, placement_options())
+        layout = await PlacementContexts(preparer).find(DEMO, some_options())
         assert (layout.demand(None), arns(layout)) == (Demand(), [])
 
     run_in_virtual_time(main())
@@ -163,7 +163,7 @@ def test_a_request_that_breaks_a_rule(template: StartTaskRequest) -> None:
     """It is refused before anything is read; a request to be placed names no instances."""
 
     async def main() -> None:
-        contexts, _, asked = an_inventory()
+        contexts, _, asked = some_contexts()
         with pytest.raises(InvalidRequest):
             contexts.check(template)
         contexts.check(DEMO)
@@ -176,12 +176,12 @@ def test_what_nobody_asks_for_any_more_is_forgotten() -> None:
     """1,500 calls for ever other instances leave a few inventories, and later only what was asked for last."""
 
     async def main() -> None:
-        contexts, _, _ = an_inventory()
+        contexts, _, _ = some_contexts()
         for n in range(1500):
-            await contexts.find(DEMO, placement_options(instances=(f"{n:032x}",)))
+            await contexts.find(DEMO, some_options(instances=(f"{n:032x}",)))
         assert len(contexts._inventories) <= KEPT + 1
         await asyncio.sleep(MAX_AGE + 1)
-        await contexts.find(DEMO, placement_options())
+        await contexts.find(DEMO, some_options())
         gc.collect()
         assert len(contexts._inventories) == 1
         assert len(contexts._pools[None].capacities) == 1
@@ -193,8 +193,8 @@ def test_the_demand_of_a_request_is_that_of_its_sizes() -> None:
     """Environments don't count; what takes other amounts is another demand."""
 
     async def main() -> None:
-        contexts, _, _ = an_inventory()
-        context = await contexts.find(DEMO, placement_options())
+        contexts, _, _ = some_contexts()
+        context = await contexts.find(DEMO, some_options())
         plain = context.demand(None)
         env = aioecs.ContainerOverride(name="main", environment=[aioecs.KeyValuePair(name="A", value="1")])
         larger = aioecs.ContainerOverride(name="main", memory_reservation=700)
@@ -220,9 +220,9 @@ def test_a_template_that_does_not_do(template: Any, error: type[ECSError], asked
     """It is refused as a whole, as soon as that is known; a template names no instances."""
 
     async def main() -> None:
-        contexts, _, received = an_inventory()
+        contexts, _, received = some_contexts()
         with pytest.raises(error):
-            await contexts.find(template, placement_options())
+            await contexts.find(template, some_options())
         assert received == asked
 
     run_in_virtual_time(main())
@@ -233,11 +233,11 @@ def test_what_may_not_be_read(operation: str) -> None:
     """The error is raised, and once it may be read, all is as if nothing had been."""
 
     async def main() -> None:
-        contexts, preparer, _ = an_inventory(denied=(operation,))
+        contexts, preparer, _ = some_contexts(denied=(operation,))
         with pytest.raises(AccessDeniedException):
-            await contexts.find(DEMO, placement_options())
+            await contexts.find(DEMO, some_options())
         preparer.core.transport.engine.denied.clear()  # type: ignore[attr-defined]
-        assert len(arns(await contexts.find(DEMO, placement_options()))) == 1
+        assert len(arns(await contexts.find(DEMO, some_options()))) == 1
 
     run_in_virtual_time(main())
 
@@ -255,8 +255,8 @@ def test_the_end_of_a_task_is_noticed_in_its_cluster(cluster: str | None, ended_
     """However the requests name it; what waits there is woken, and the instance alone is described again."""
 
     async def main() -> None:
-        contexts, _, asked = an_inventory()
-        layout = await contexts.find(DEMO.replace(cluster=cluster), placement_options())
+        contexts, _, asked = some_contexts()
+        layout = await contexts.find(DEMO.replace(cluster=cluster), some_options())
         woken = asyncio.Event()
         layout.inventory.wake(woken)
         (arn,) = arns(layout)

@@ -51,7 +51,7 @@ LISTS = "ListContainerInstances"
 
 @asynccontextmanager
 async def client_of(local: LocalECS, **settings: Any) -> AsyncGenerator[aioecs.Client]:
-    """Open a client that is not paced and doesn't rest long."""
+    """Open a client that is not paced and doesn't back off for long."""
     access: dict[str, Any] = {**local.client_kwargs(), "session": SESSION}
     given: dict[str, Any] = {"pacing": None, "retries": aioecs.Retries(initial_backoff=0.001), **settings}
     async with aioecs.Client(**access, **given) as client:
@@ -87,11 +87,11 @@ def reasons(starts: tuple[StartResult, ...] | list[StartResult]) -> dict[str, in
 
 
 def adds_up(report: aioecs.BatchReport, count: int) -> bool:
-    """Return whether each start is reported once, and the counts agree."""
-    reported = report.statistics
-    counts = {outcome.value: getattr(reported, outcome.value) for outcome in Outcome}
+    """Return whether each start has one result, and the counts agree."""
+    results = report.statistics
+    counts = {outcome.value: getattr(results, outcome.value) for outcome in Outcome}
     counted = {outcome: number for outcome, number in counts.items() if number}
-    return len(report.starts) == reported.requested == count and counted == came_to(report.starts)
+    return len(report.starts) == results.requested == count and counted == came_to(report.starts)
 
 
 def fill(local: LocalECS, *instances: str, cpu: int = 4096) -> None:
@@ -153,12 +153,12 @@ async def test_spread_over_those_that_can_take_them() -> None:
         assert not any(call.failures for call in local.truth.calls("StartTask"))
 
 
-async def test_ten_thousand_need_one_refresh() -> None:
+async def test_ten_thousand_need_one_inventory() -> None:
     """Each is debited locally: on 200 hosts the inventory is listed and described once."""
     async with LocalECS(instances=200, cpu=600) as local, client_of(local) as client:
         async with client.batch(window=0.05) as batch:  # full calls, however slowly they are drawn
-            reported = await placement_all(batch, 10_000)
-        assert came_to(reported) == {"started": 10_000}
+            results = await place_all_starts(batch, 10_000)
+        assert came_to(results) == {"started": 10_000}
         assert batch.statistics().requested == 10_000
         assert set(spread_of(local).values()) == {50}
         reads = {name: count for name, count in local.truth.requests.items() if name != "StartTask"}
@@ -190,7 +190,7 @@ async def test_random(local: LocalECS, client: aioecs.Client) -> None:
 
 
 async def test_distinct(local: LocalECS, client: aioecs.Client) -> None:
-    """At most one on each instance; the rest is refused for that reason."""
+    """At most one on each instance; the others are refused for that reason."""
     report = await client.place_tasks(DEMO, count=5, constraints=[DistinctInstance()])
     assert set(spread_of(local).values()) == {1}
     assert adds_up(report, 5)
@@ -222,7 +222,7 @@ async def test_only_these(local: LocalECS, client: aioecs.Client) -> None:
 
 
 async def test_others_took_the_capacity(local: LocalECS, client: aioecs.Client) -> None:
-    """RESOURCE:* sends a start elsewhere while there is an elsewhere, and then it is refused as ECS names it."""
+    """RESOURCE:* sends a start elsewhere while there is an elsewhere, and then it is refused with ECS's reason."""
     first, second, third = local.instance_arns
     before_the_first(client, lambda: fill(local, first, second))
     report = await client.place_tasks(DEMO, count=9)
@@ -292,8 +292,8 @@ def answers_with(local: LocalECS, reason: str, instances: set[str]) -> None:
         if not others["containerInstances"]:
             number = engine._account.history.call_arrived(operation, request, 0.0, None)
             return attrs.evolve(answer("ListClusters", {}), body={"tasks": [], "failures": failures}, call=number)
-        reported = answer(operation, others, **more)
-        return attrs.evolve(reported, body={**reported.body, "failures": [*reported.body["failures"], *failures]})
+        results = answer(operation, others, **more)
+        return attrs.evolve(results, body={**results.body, "failures": [*results.body["failures"], *failures]})
 
     engine.answer = refusing  # type: ignore[method-assign]
 
@@ -314,14 +314,14 @@ async def test_a_pinned_start_is_never_moved(local: LocalECS, client: aioecs.Cli
     fill(local, full)
     async with client.batch() as batch:
         placed, pinned = await asyncio.gather(
-            placement_all(batch, 6), session_of(batch).report([DEMO.replace(container_instances=[full])])
+            place_all_starts(batch, 6), session_of(batch).report([DEMO.replace(container_instances=[full])])
         )
     assert came_to(placed) == {"started": 6}
     assert [(start.outcome, start.container_instance) for start in pinned.starts] == [(Outcome.REFUSED, full)]
     assert full not in {start.container_instance for start in placed}
 
 
-async def placement_all(batch: aioecs.Batch, count: int, *args: Any, **more: Any) -> list[StartResult]:
+async def place_all_starts(batch: aioecs.Batch, count: int, *args: Any, **more: Any) -> list[StartResult]:
     """Place so many, and return all."""
     return [start async for start in batch.place_tasks(DEMO, *args, count=count, **more)]
 
@@ -337,15 +337,15 @@ def one_place(count: int = 1) -> LocalECS:
 async def test_waiting_for_capacity() -> None:
     """What finds none waits until tasks have ended, or instances have come."""
     async with one_place(2) as local, client_of(local) as client, client.batch() as batch:
-        reported: list[StartResult] = []
+        results: list[StartResult] = []
         async for start in batch.place_tasks(DEMO, count=7, wait_for_capacity=600):
-            reported.append(start)
-            if len(reported) in (2, 4):
+            results.append(start)
+            if len(results) in (2, 4):
                 for task in local.truth.running():
                     local.engine.end_task(task.arn)
-            elif len(reported) == 6:
+            elif len(results) == 6:
                 local.engine.add_instances(1)
-        assert came_to(reported) == {"started": 7}
+        assert came_to(results) == {"started": 7}
         assert batch.statistics().requested == 7
 
 
@@ -358,8 +358,8 @@ async def test_the_wait_for_capacity_has_an_end() -> None:
         assert local.truth.requests[LISTS] >= 2
 
 
-async def test_a_full_host_is_not_tried_without_a_pause() -> None:
-    """A start that ECS refuses for a reason that the inventory never shows is retried only after a pause."""
+async def test_capacity_that_is_none_is_not_tried_without_backoff() -> None:
+    """What ECS refuses for a reason that the inventory never shows is tried again only after a backoff."""
     async with LocalECS() as local, client_of(local) as client:
         answers_with(local, "RESOURCE:ENI", set(local.instance_arns))
         report = await client.place_tasks(DEMO, count=6, wait_for_capacity=0.1)
@@ -372,17 +372,17 @@ async def test_the_wait_begins_when_there_is_no_capacity(monkeypatch: pytest.Mon
     """A placement that takes long has its patience left at the end."""
     monkeypatch.setattr(placement_stream, "MIN_REFRESH_INTERVAL", 1e6)
     async with one_place() as local, client_of(local) as client, client.batch() as batch:
-        reported: list[StartResult] = []
+        results: list[StartResult] = []
         now = client._core().loop.time
         async for start in batch.place_tasks(DEMO, count=2, wait_for_capacity=0.05):
-            reported.append(start)
-            if len(reported) == 1:
+            results.append(start)
+            if len(results) == 1:
                 monkeypatch.setattr(client._core().loop, "time", lambda: now() + 3600)
                 local.engine.add_instances(1)
-        assert came_to(reported) == {"started": 2}
+        assert came_to(results) == {"started": 2}
 
 
-async def test_returned_capacity_needs_no_refresh() -> None:
+async def test_capacity_that_comes_back_needs_no_refresh() -> None:
     """A start that was never sent leaves its place to one that waits."""
     async with one_place(2) as local, client_of(local, retries=aioecs.Retries(max_attempts=1)) as client:
         before_the_first(client, lambda: NotSent(ConnectionFailed("no route")))
@@ -402,8 +402,8 @@ async def test_what_was_seen_long_ago_is_seen_again(monkeypatch: pytest.MonkeyPa
         assert local.truth.requests[LISTS] == 2
 
 
-async def test_a_failed_refresh_ends_no_placement() -> None:
-    """Started tasks are reported all the same, and the others with what is known: ECS's refusal, or the error."""
+async def test_a_refresh_that_fails_ends_no_placement() -> None:
+    """What has started is reported, and the others with what is known: ECS's refusal, or the error."""
     async with LocalECS(instances=2, cpu=30) as local, client_of(local) as client:
 
         def surprise() -> None:
@@ -418,7 +418,7 @@ async def test_a_failed_refresh_ends_no_placement() -> None:
         assert all(isinstance(start.error, AccessDeniedException) for start in report.not_sent)
 
 
-async def test_a_failed_refresh_is_followed_by_another() -> None:
+async def test_a_refresh_that_fails_is_followed_by_another() -> None:
     """While there is time to wait for capacity, an ECS that is down for a moment is asked again."""
     async with one_place() as local, client_of(local, retries=aioecs.Retries(max_attempts=1)) as client:
         broken = Fault("error", operation=LISTS, code="ServerException", skip=1, times=2)
@@ -429,7 +429,7 @@ async def test_a_failed_refresh_is_followed_by_another() -> None:
         assert local.truth.requests[LISTS] == 4
 
 
-async def test_a_refresh_that_can_not_succeed_is_the_last() -> None:
+async def test_a_refresh_that_can_not_go_well_is_the_last() -> None:
     """A permission that is gone does not come back by waiting."""
     async with one_place() as local, client_of(local) as client:
         before_the_first(client, lambda: local.engine.denied.add(LISTS))
@@ -446,28 +446,28 @@ def lies_about(local: LocalECS, *instances: str) -> None:
     answer = engine.answer
 
     def lying(operation: str, request: dict[str, Any], **more: Any) -> Any:
-        reported = answer(operation, request, **more)
-        if operation != "StartTask" or reported.error is not None:
-            return reported
-        hidden = [task["containerInstanceArn"] for task in reported.body["tasks"]]
+        results = answer(operation, request, **more)
+        if operation != "StartTask" or results.error is not None:
+            return results
+        hidden = [task["containerInstanceArn"] for task in results.body["tasks"]]
         failures = [{"arn": each, "reason": "RESOURCE:MEMORY"} for each in hidden if each in instances]
-        tasks = [task for task in reported.body["tasks"] if task["containerInstanceArn"] not in instances]
-        return attrs.evolve(reported, body={"tasks": tasks, "failures": [*reported.body["failures"], *failures]})
+        tasks = [task for task in results.body["tasks"] if task["containerInstanceArn"] not in instances]
+        return attrs.evolve(results, body={"tasks": tasks, "failures": [*results.body["failures"], *failures]})
 
     engine.answer = lying  # type: ignore[method-assign]
 
 
 class HeldReconciler:
-    """Holds every lookup until `gate` is open."""
+    """Holds all lookups until `gate` is open."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.come, self.gate = asyncio.Event(), asyncio.Event()
-        poll = Reconciler.look_up
+        original = Reconciler.look_up
 
         async def held(reconciler: Reconciler, ambiguous_call: AmbiguousCall, patience: float) -> LookupDone:
             self.come.set()
             await self.gate.wait()
-            return await poll(reconciler, ambiguous_call, patience)
+            return await original(reconciler, ambiguous_call, patience)
 
         patch.setattr(Reconciler, "look_up", held)
 
@@ -495,7 +495,7 @@ async def test_a_refusal_is_confirmed_before_it_is_moved(local: LocalECS, client
 async def test_a_refused_start_that_runs_is_found(
     local: LocalECS, template: StartTaskRequest, settings: dict[str, Any]
 ) -> None:
-    """It is not moved, and its task is reported: nothing runs twice."""
+    """It is not moved, and its task is the result: nothing runs twice."""
     liar = local.instance_arns[0]
     lies_about(local, liar)
     async with client_of(local, **settings) as client:
@@ -521,7 +521,7 @@ async def test_a_sibling_of_another_owner_is_not_taken_for_it() -> None:
     async with one_place(2) as local, client_of(local) as client:
         before_the_first(client, lambda: fill(local, *local.instance_arns, cpu=10))
         async with client.batch(window=0.05) as batch:
-            one, other = await asyncio.gather(*(placement_all(batch, 1, confirm_refusals=True) for _ in range(2)))
+            one, other = await asyncio.gather(*(place_all_starts(batch, 1, confirm_refusals=True) for _ in range(2)))
         assert local.truth.requests["StartTask"] == 2  # that of the other is one
         assert came_to([*one, *other]) == {"started": 1, "refused": 1}
 
@@ -554,7 +554,7 @@ async def test_a_stranger_of_that_mark_is_none(local: LocalECS, client: aioecs.C
 
 
 async def test_a_refusal_that_can_not_be_confirmed_stays_one(local: LocalECS, client: aioecs.Client) -> None:
-    """A lookup that proves nothing lets nothing be moved."""
+    """After a lookup that shows nothing no start is moved."""
     first = local.instance_arns[0]
     before_the_first(client, lambda: fill(local, first))
     local.engine.denied.add("ListTasks")
@@ -582,7 +582,7 @@ async def test_a_refresh_that_is_cut(local: LocalECS, client: aioecs.Client, mon
 
 @pytest.fixture
 async def fired(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
-    """Notify when a placement has noticed that it is cancelled."""
+    """Set an event when a placement has noticed that it is cancelled."""
     received = asyncio.Event()
     fire = placement_stream.PlacementStream._on_scope_cancelled
 
@@ -594,13 +594,13 @@ async def fired(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     return received
 
 
-async def reported_by(placement_: asyncio.Task[Any]) -> StartCancelled:
+async def starts_from(placement: asyncio.Task[Any]) -> StartCancelled:
     """Return what a cancelled placement says, however it was cancelled."""
     with pytest.raises((StartCancelled, asyncio.CancelledError)) as cancelled:
-        await placement_
-    reported = cancelled.value if isinstance(cancelled.value, StartCancelled) else cancelled.value.__cause__
-    assert isinstance(reported, StartCancelled)
-    return reported
+        await placement
+    results = cancelled.value if isinstance(cancelled.value, StartCancelled) else cancelled.value.__cause__
+    assert isinstance(results, StartCancelled)
+    return results
 
 
 @attrs.define
@@ -637,35 +637,35 @@ async def ways(request: pytest.FixtureRequest) -> Ways:
 
 def is_true(local: LocalECS, starts: tuple[StartResult, ...]) -> bool:
     """Return whether what is said of tasks is what is true of them."""
-    reported = {
+    results = {
         outcome: {start.task.task_arn for start in starts if start.outcome is outcome and start.task is not None}
         for outcome in (Outcome.STARTED, Outcome.STOPPED)
     }
     tasks = [task for task in local.truth.tasks() if task.family != "other"]
-    return reported == {
+    return results == {
         Outcome.STARTED: {task.arn for task in tasks if task.live},
         Outcome.STOPPED: {task.arn for task in tasks if not task.live},
     }
 
 
-async def test_cancelled_during_placement(ways: Ways) -> None:
-    """All are reported, those too that were never drawn; what runs is what is said to run."""
+async def test_cancelled_while_it_places(ways: Ways) -> None:
+    """All have results, those too that were never drawn; what runs is what is said to run."""
     async with LocalECS(instances=50, faults=[Fault("delay", when="after", seconds=0.01, times=None)]) as local:
         async with client_of(local, max_in_flight=4) as client:
-            placement_ = ways.begin(client, 4000)
+            placement = ways.begin(client, 4000)
             await until(lambda: len(local.truth.running()) >= 100)
             ways.cancel()
-            reported = await reported_by(placement_)
-            assert len(reported.starts) == 4000
-            assert is_true(local, reported.starts)
-            assert came_to(reported.starts)["started"] >= 60
-            assert came_to(reported.starts)["not_sent"] > 2000
-            assert "unknown" not in came_to(reported.starts)
+            results = await starts_from(placement)
+            assert len(results.starts) == 4000
+            assert is_true(local, results.starts)
+            assert came_to(results.starts)["started"] >= 60
+            assert came_to(results.starts)["not_sent"] > 2000
+            assert "unknown" not in came_to(results.starts)
         assert local.truth.duplicates() == []
 
 
 async def test_cancelled_before(local: LocalECS, client: aioecs.Client) -> None:
-    """With a token that has fired nothing is sent, and each start says so."""
+    """With a token that has fired nothing is sent, and each start has that result."""
     token = CancelToken()
     token.cancel("before")
     with pytest.raises(StartCancelled) as cancelled:
@@ -675,31 +675,31 @@ async def test_cancelled_before(local: LocalECS, client: aioecs.Client) -> None:
     assert not local.truth.tasks()
 
 
-async def test_cancelled_while_it_refreshes() -> None:
+async def test_cancelled_while_it_lists() -> None:
     """A read that hangs doesn't keep a cancelled caller: nothing was sent."""
     async with LocalECS(faults=[Fault("hang", operation=LISTS)]) as local, client_of(local) as client:
         token = CancelToken()
-        placement_ = asyncio.create_task(client.place_tasks(DEMO, token, count=3))
+        placement = asyncio.create_task(client.place_tasks(DEMO, token, count=3))
         await until(lambda: local.truth.requests[LISTS] > 0)
         token.cancel()
         await iterations(10)
         try:
-            assert placement_.done()
+            assert placement.done()
         finally:
-            placement_.cancel()
-            await asyncio.wait({placement_})
+            placement.cancel()
+            await asyncio.wait({placement})
 
 
 async def test_cancelled_while_it_waits_for_capacity(ways: Ways) -> None:
-    """A start that waits was never sent, or was refused; both are reported at once."""
+    """What waits was never sent, or was refused; both have results at once."""
     async with LocalECS(instances=2, cpu=10) as local, client_of(local) as client:
         before_the_first(client, lambda: fill(local, local.instance_arns[0], cpu=10))
-        placement_ = ways.begin(client, 4, wait_for_capacity=600)
+        placement = ways.begin(client, 4, wait_for_capacity=600)
         await until(lambda: local.truth.requests[LISTS] >= 3)
         ways.cancel()
-        reported = await reported_by(placement_)
-        assert came_to(reported.starts) == {"started": 1, "refused": 1, "not_sent": 2}
-        assert is_true(local, reported.starts)
+        results = await starts_from(placement)
+        assert came_to(results.starts) == {"started": 1, "refused": 1, "not_sent": 2}
+        assert is_true(local, results.starts)
         await until(lambda: not len(client._core().background_tasks))
 
 
@@ -707,12 +707,12 @@ async def test_cancelled_while_the_inventory_is_renewed(ways: Ways) -> None:
     """A read that hangs doesn't keep the caller, and nothing is sent after it."""
     async with one_place() as local, client_of(local) as client:
         local.faults.add(Fault("hang", operation=LISTS, skip=1))
-        placement_ = ways.begin(client, 2, wait_for_capacity=600)
+        placement = ways.begin(client, 2, wait_for_capacity=600)
         await until(lambda: local.truth.requests[LISTS] == 2)
         local.engine.add_instances(1)
         ways.cancel()
-        reported = await reported_by(placement_)
-        assert came_to(reported.starts) == {"started": 1, "not_sent": 1}
+        results = await starts_from(placement)
+        assert came_to(results.starts) == {"started": 1, "not_sent": 1}
         assert len(local.truth.tasks()) == 1
 
 
@@ -741,7 +741,7 @@ async def test_cancelled_while_it_confirms(
     """What is not found stays refused and goes nowhere else."""
     full = local.instance_arns[0]
     before_the_first(client, lambda: fill(local, full))
-    placement_ = ways.begin(client, 3, confirm_refusals=True)
+    placement = ways.begin(client, 3, confirm_refusals=True)
     await reconciler.come.wait()
     while len(local.truth.tasks()) < 2:  # the others may be in a call of their own, which must be over first
         await asyncio.sleep(0)
@@ -749,9 +749,9 @@ async def test_cancelled_while_it_confirms(
     ways.cancel()
     await fired.wait()
     reconciler.gate.set()
-    reported = await reported_by(placement_)
-    assert came_to(reported.starts) == {"started": 2, "refused": 1}
-    assert {start.container_instance for start in reported.starts if start.outcome is Outcome.REFUSED} == {full}
+    results = await starts_from(placement)
+    assert came_to(results.starts) == {"started": 2, "refused": 1}
+    assert {start.container_instance for start in results.starts if start.outcome is Outcome.REFUSED} == {full}
     assert local.truth.requests["StartTask"] == 2  # that of the others is one
 
 
@@ -768,25 +768,25 @@ async def test_what_is_found_after_a_cancel(
     denied: bool,
     outcome: str,
 ) -> None:
-    """A task that is found after its start was withdrawn is stopped if that is the policy, and reported as it is."""
+    """A task that is found when nobody wants it any more is stopped if that is the policy, and otherwise the result."""
     lies_about(local, *local.instance_arns)
     if denied:
         local.engine.denied.add("StopTask")
     token = CancelToken()
-    placement_ = asyncio.create_task(
+    placement = asyncio.create_task(
         client.place_tasks(DEMO, token, count=2, confirm_refusals=True, on_cancel=on_cancel)
     )
     await reconciler.come.wait()
     token.cancel()
     await fired.wait()
     reconciler.gate.set()
-    reported = await reported_by(placement_)
-    assert came_to(reported.starts) == {outcome: 2}
-    assert is_true(local, reported.starts)
+    results = await starts_from(placement)
+    assert came_to(results.starts) == {outcome: 2}
+    assert is_true(local, results.starts)
 
 
 async def test_a_caller_that_waits_no_longer(local: LocalECS, reconciler: HeldReconciler) -> None:
-    """It gets what ECS said; what the lookup shows in the end is reported, once, and not moved."""
+    """Its result is what ECS said; what the lookup shows in the end is reported, once, and not moved."""
     lies_about(local, local.instance_arns[0])
     before = [local.instance_arns[1]]
     received: list[StartResult] = []
@@ -802,11 +802,11 @@ async def test_a_caller_that_waits_no_longer(local: LocalECS, reconciler: HeldRe
     async with client_of(local, **settings) as client:
         before_the_first(client, lambda: fill(local, *before))
         token = CancelToken()
-        placement_ = asyncio.create_task(client.place_tasks(DEMO, token, count=3, confirm_refusals=True))
+        placement = asyncio.create_task(client.place_tasks(DEMO, token, count=3, confirm_refusals=True))
         await reconciler.come.wait()
         token.cancel()
-        reports = await reported_by(placement_)
-        assert came_to(reports.starts) == {"started": 1, "refused": 2}
+        results = await starts_from(placement)
+        assert came_to(results.starts) == {"started": 1, "refused": 2}
         reconciler.gate.set()
         await until(lambda: len(received) == 2)
     assert came_to(received) == {"started": 1, "refused": 1}
@@ -850,7 +850,7 @@ async def test_left_early_while_some_wait_for_capacity() -> None:
 
 @pytest.mark.parametrize("template", [DEMO.replace(container_instances=["i1"]), DEMO.replace(task_definition="none")])
 async def test_a_template_that_does_not_do(local: LocalECS, client: aioecs.Client, template: StartTaskRequest) -> None:
-    """It is refused as a whole, by every method, and nothing is sent."""
+    """It is refused as a whole, whichever gate it comes through, and nothing is sent."""
     with pytest.raises(ECSError):
         await client.place_tasks(template, count=3)
     async with client.batch() as batch:
@@ -867,7 +867,7 @@ async def test_a_count_that_is_none(local: LocalECS, client: aioecs.Client, coun
     assert not local.truth.requests
 
 
-async def test_an_error_that_waiting_starts_would_meet() -> None:
+async def test_an_error_that_would_meet_what_waits_for_capacity() -> None:
     """It isn't placed any more, and says why."""
     async with one_place() as local, client_of(local) as client:
         local.engine.denied.add("StartTask")
@@ -878,7 +878,7 @@ async def test_an_error_that_waiting_starts_would_meet() -> None:
 
 
 async def test_an_error_that_would_meet_them_all(local: LocalECS) -> None:
-    """The others are not sent, those without capacity and those never drawn among them, and say why."""
+    """The others are not sent, what found no capacity and what was never drawn among it, and says why."""
     async with one_place(100) as local, client_of(local, max_in_flight=1) as client:
         local.engine.denied.add("StartTask")
         report = await client.place_tasks(DEMO, count=3000)

@@ -45,14 +45,14 @@ def test_under_a_mark_of_the_callers_own_it_may_be_anyones() -> None:
 
 
 @pytest.mark.parametrize(("stop", "stops", "outcome"), [(False, 0, "started"), (True, 1, "stopped")])
-def test_a_task_that_was_found_is_reported(stop: bool, stops: int, outcome: str) -> None:
+def test_a_task_that_was_found_is_the_result(stop: bool, stops: int, outcome: str) -> None:
     """And stopped first, if nobody wants it any more."""
 
     async def main() -> None:
         port = FakeTransport()
         _, start, task = refused()
-        reported = await as_found(make_core(port), start, task, stop=stop)
-        assert (reported.outcome.value, reported.task, reported.failure) == (outcome, task, None)
+        result = await as_found(make_core(port), start, task, stop=stop)
+        assert (result.outcome.value, result.task, result.failure) == (outcome, task, None)
         assert port.names() == ["StopTask"] * stops
 
     run_in_virtual_time(main())

@@ -30,7 +30,7 @@ def hosts(shown: list[tuple[int, int, int]]) -> list[Host]:
 def test_a_task_of_any_size_finds_a_place_if_there_is_one(
     placement: Placement, shown: list[tuple[int, int, int]], sizes: list[tuple[int, int]], seed: int
 ) -> None:
-    """And goes where the placement prefers it, as a check of every host would."""
+    """And goes where the placement prefers it, as a check of every host shows."""
     placer = Placer(hosts(shown), Demand(), placement, (), random.Random(seed).random)
     left = {f"h{n}": [c, m] for n, (c, m, _) in enumerate(shown)}
     racks = {f"h{n}": r for n, (_, _, r) in enumerate(shown)}

@@ -66,9 +66,9 @@ def test_a_host_is_read_off_its_description() -> None:
 def test_gpus_that_are_left_out_of_what_remains_count_as_free() -> None:
     """ECS decides; a set that is there and empty says that all are taken."""
     registered = [strings("GPU", "GPU-1", "GPU-2")]
-    reported = ContainerInstance(registered_resources=registered, remaining_resources=[integer("CPU", 1)])
-    assert Host.of(reported).gpus == 2
-    assert Host.of(reported.replace(remaining_resources=[strings("GPU")])).gpus == 0
+    shown = ContainerInstance(registered_resources=registered, remaining_resources=[integer("CPU", 1)])
+    assert Host.of(shown).gpus == 2
+    assert Host.of(shown.replace(remaining_resources=[strings("GPU")])).gpus == 0
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_a_host_of_another_platform(shown: dict[str, str | None], other: bool) -
     assert host(attributes=shown).is_not(platform) is other
 
 
-def test_a_missing_resource_is_not_free() -> None:
+def test_what_is_not_shown_is_not_free() -> None:
     """An empty description is of a host that takes nothing."""
     assert Host.of(ContainerInstance()) == Host(arn="", status="", agent=False)
 
@@ -145,7 +145,7 @@ def test_kind_and_zone() -> None:
     ],
 )
 def test_what_an_instance_has_in_all(demand: Demand, lacks: str | None) -> None:
-    """Its size says what can never fit, whatever else runs there; its own ports are never free."""
+    """Its size shows what can never fit, whatever else runs there; its own ports are never free."""
     registered = [
         *(integer("CPU", 10), integer("MEMORY", 10), strings("GPU", "GPU-1")),
         *(strings("PORTS", "22"), strings("PORTS_UDP", "53")),

@@ -53,7 +53,7 @@ def capacity_model(*hosts: Host) -> tuple[CapacityModel, HostCapacity]:
     ],
 )
 def test_what_fits(demand: Demand, lacking: str | None, times: float) -> None:
-    """What lacks is named with ECS's names and in its order; what fits is counted."""
+    """What lacks is named in ECS's terms and order; what fits is counted."""
     _, capacity = capacity_model(host(gpus=2, tcp=frozenset({22}), udp=frozenset({123})))
     assert capacity.lacks(demand) == lacking
     assert capacity.times(demand) == times
@@ -161,8 +161,8 @@ def test_some_hosts_are_shown_anew() -> None:
     assert made.capacities["a"].cpu == 100, "a snapshot that was begun earlier shows nothing newer"
 
 
-def test_uncertainty_ends_with_starts_that_came_to_nothing() -> None:
-    """A start that was in flight over a snapshot, and was refused, leaves nothing uncertain."""
+def test_a_snapshot_is_no_longer_outdated_by_what_came_to_nothing() -> None:
+    """A start that was in flight over a snapshot, and was refused, no longer makes the snapshot outdated."""
     made, capacity = capacity_model()
     made.debit(capacity, SMALL)
     made.refresh([host()])
@@ -209,7 +209,7 @@ def test_the_end_of_a_task_is_credited_if_it_is_still_debited() -> None:
     assert capacity.cpu == 100
 
 
-def test_fleets_of_one_pool_share_their_hosts() -> None:
+def test_models_of_one_pool_share_their_hosts() -> None:
     """What is debited through one filter is debited through another, and no older snapshot takes a newer one back."""
     pool = ClusterCapacity()
     one, other = CapacityModel([host("a"), host("b")], pool), CapacityModel([host("b"), host("c")], pool)
@@ -226,7 +226,7 @@ def test_fleets_of_one_pool_share_their_hosts() -> None:
     assert not other.lists(one.capacities["a"])
 
 
-def test_a_pool_forgets_hosts_that_no_inventory_has() -> None:
+def test_a_pool_forgets_hosts_that_no_model_has() -> None:
     """However many there were."""
     pool = ClusterCapacity()
     made = CapacityModel([host(f"h{n}") for n in range(100)], pool)
@@ -249,7 +249,7 @@ def test_what_ecs_said_while_a_snapshot_was_taken_is_newer_than_it() -> None:
 # Changes -------------------------------------------------------------------------------------------------------------
 
 
-def test_changes_are_listed_until_they_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changes_are_kept_until_they_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who has seen all misses nothing; who is far behind, or has slept through a snapshot, looks at all hosts."""
     monkeypatch.setattr(fleets, "_MAX_CHANGES", 3)
     made, capacity = capacity_model()

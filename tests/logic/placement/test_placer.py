@@ -91,7 +91,7 @@ def test_spread_over_zones() -> None:
     assert [chosen["c0"], chosen["c1"]] == [4, 4]
 
 
-def test_a_full_zone_leaves_starts_to_the_others() -> None:
+def test_a_zone_that_is_full_leaves_its_tasks_to_the_others() -> None:
     """Evenness gives way to capacity."""
     hosts = [*in_zone("a", 1, cpu=20), *in_zone("b", 5), *in_zone("c", 5)]
     assert by_zone(choose(placer(hosts, ZONES), 24)) == {"a": 2, "b": 11, "c": 11}
@@ -125,7 +125,7 @@ def test_binpack_takes_the_least_that_is_enough(by: str, order: list[str]) -> No
     assert choose(packer, len(order)) == order
 
 
-def test_random_is_uniform_over_hosts_with_capacity() -> None:
+def test_random_is_uniform_over_what_has_capacity() -> None:
     """About as often here as there, and never where there is no capacity."""
     hosts = [*(host(f"h{n}", cpu=10**6, memory=10**6) for n in range(10)), host("full", cpu=9)]
     chosen = Counter(choose(placer(hosts, Random(), seed=5), 10_000))
@@ -134,7 +134,7 @@ def test_random_is_uniform_over_hosts_with_capacity() -> None:
 
 
 @pytest.mark.parametrize("placement", PLACEMENTS)
-def test_chance_alone_decides_among_equals(placement: Placement) -> None:
+def test_random_numbers_decide_among_equals(placement: Placement) -> None:
     """Equal seeds choose alike, and other seeds otherwise: not every machine begins on the same host."""
     hosts = [host(f"h{n}") for n in range(50)]
     firsts = [tuple(choose(placer(hosts, placement, seed=seed), 20)) for seed in (1, 1, 2, 3, 4)]
@@ -161,13 +161,13 @@ def test_chance_alone_decides_among_equals(placement: Placement) -> None:
     ],
 )
 def test_where_no_task_goes(shown: dict[str, Any], wanted: dict[str, Any], reason: str) -> None:
-    """The reason is named as ECS would name it."""
+    """The reason is the one that ECS would give."""
     chooser = placer([host(**shown)], demand=attrs.evolve(SMALL, **wanted))
     assert chooser.choose() is None
     assert (chooser.excluded, chooser.capacity(), chooser.stale) == ({reason: 1}, 0, False)
 
 
-def test_no_host_has_capacity_in_an_empty_inventory() -> None:
+def test_nothing_has_capacity_without_hosts() -> None:
     """And nothing is wrong with it."""
     chooser = placer([])
     assert (chooser.choose(), chooser.excluded, chooser.capacity(), chooser.stale) == (None, {}, 0, False)
@@ -194,7 +194,7 @@ def test_a_port_is_given_out_once(mode: str) -> None:
 
 
 def test_capacity() -> None:
-    """The number of tasks that fit now; none for tasks that take nothing."""
+    """The number of tasks that fit now; there is none for tasks that take nothing."""
     chooser = placer([host("a"), host("b", cpu=35), host("c", agent=False)])
     assert chooser.capacity() == 13
     choose(chooser, 3)
@@ -248,8 +248,8 @@ def test_what_a_refusal_leaves_out_and_until_when(reason: str | None, left_out: 
     assert set(choose(chooser, 8 - len(left_out))) == names - set(left_out)
     assert chooser.choose() is None
     chooser.refresh([attrs.evolve(each, cpu=110, memory=220) for each in hosts])
-    remaining = len(names) - len(left_out) + len(back)
-    chosen = choose(chooser, remaining + 1 if back else remaining)
+    left = len(names) - len(left_out) + len(back)
+    chosen = choose(chooser, left + 1 if back else left)
     assert set(chosen) == names - set(left_out) | set(back)
 
 
@@ -272,7 +272,7 @@ def test_attributes_that_have_changed_make_another_kind() -> None:
 
 
 def test_the_refused_start_is_credited_but_its_host_is_full() -> None:
-    """ECS's refusal for capacity counts for more than the snapshot, until a task ends there."""
+    """ECS's reason on capacity counts for more than the snapshot, until a task ends there."""
     chooser = placer([host("a"), host("b")])
     chosen = choose(chooser, 4)
     assert chooser.refused("a", "RESOURCE:MEMORY")
@@ -294,6 +294,13 @@ def test_what_is_unsent_is_credited() -> None:
     chooser.unsent(second)
     chooser.unsent(second)  # once too often
     assert (chooser.choose(), chooser.choose()) == (second, None)
+
+
+def test_which_hosts_are_closed() -> None:
+    """Those that drain, that lost their agent, and that no snapshot has any more."""
+    chooser = placer([host("a"), host("b"), host("c"), host("d")])
+    chooser.refresh([host("a"), host("b", status="DRAINING"), host("c", agent=False)])
+    assert [chooser.is_closed(name) for name in "abcde"] == [False, True, True, True, True]
 
 
 def test_a_start_that_is_sent_again_counts_once() -> None:
@@ -379,7 +386,7 @@ def test_our_count_outlasts_the_snapshots() -> None:
 
 
 def test_what_is_in_flight_stays_debited_over_a_snapshot() -> None:
-    """On a host that has gone meanwhile, too: its outcome is reported in the end."""
+    """On a host that has gone meanwhile, too: its result is reported in the end."""
     chooser = placer([host("a", cpu=10), host("b", cpu=10)])
     choose(chooser, 2)
     chooser.refresh([host("a", cpu=10)])
@@ -390,7 +397,7 @@ def test_what_is_in_flight_stays_debited_over_a_snapshot() -> None:
     assert (chooser.choose(), chooser.choose()) == ("b", None)
 
 
-def test_an_uncertain_snapshot_asks_for_another() -> None:
+def test_an_outdated_snapshot_asks_for_another() -> None:
     """Starts that started over a snapshot may be in it, or not: the next one shows the capacity that is left."""
     chooser = placer([host("a", cpu=20)])
     choose(chooser, 1)
@@ -420,7 +427,7 @@ def test_a_tenth_of_surprised_hosts_asks_for_a_snapshot(count: int, enough: int)
     assert not chooser.stale
 
 
-def test_one_surprise_asks_for_a_snapshot_where_no_host_has_capacity() -> None:
+def test_one_surprise_asks_for_a_snapshot_where_nothing_has_capacity() -> None:
     """But not again for the same: a snapshot that doesn't show what ECS means will not show it the next time."""
     chooser = placer([host("a")])
     for attempt in range(3):
@@ -438,7 +445,7 @@ def test_one_surprise_asks_for_a_snapshot_where_no_host_has_capacity() -> None:
 # Sharing -------------------------------------------------------------------------------------------------------------
 
 
-def test_placers_of_one_inventory_see_the_same_capacity() -> None:
+def test_placers_of_one_model_see_the_same_capacity() -> None:
     """What one takes the other doesn't give out, and what one gives back the other may take."""
     capacity_model = CapacityModel([host("a", cpu=20), host("b", cpu=20)])
     one, other = placer(capacity_model), placer(capacity_model, Binpack(), demand=Demand(cpu=20))
@@ -449,7 +456,7 @@ def test_placers_of_one_inventory_see_the_same_capacity() -> None:
     assert (one.choose(), one.choose()) == ("a", None)
 
 
-def test_placers_of_one_inventory_share_what_ecs_said() -> None:
+def test_placers_of_one_model_share_what_ecs_said() -> None:
     """Of the host; what it said of a kind is for the one that asked, whose subnets may be others."""
     capacity_model = CapacityModel([host("a"), host("b"), host("c"), host("d", attributes={"x": "1"})])
     one, equal, larger = placer(capacity_model), placer(capacity_model), placer(capacity_model, demand=Demand(cpu=11))
@@ -464,8 +471,8 @@ def test_placers_of_one_inventory_share_what_ecs_said() -> None:
     assert not equal.excluded
 
 
-def test_a_snapshot_of_the_hosts_reaches_all_placers() -> None:
-    """Without notifying them; one that has no candidate yet for what is gone misses nothing."""
+def test_a_snapshot_of_the_model_reaches_all_its_placers() -> None:
+    """Without a report to them; one that has no candidate yet for what is gone misses nothing."""
     capacity_model = CapacityModel([host("a")])
     one = placer(capacity_model)
     choose(one, 1)
@@ -599,7 +606,7 @@ class World:
         return why_not
 
     def meddle(self) -> None:
-        """Let something happen that no event reports."""
+        """Let something change that nobody reports."""
         name = self.random_number.choice(list(self.hosts))
         match self.random_number.randrange(4):
             case 0:
@@ -615,7 +622,7 @@ class World:
 
 
 @given(fleets(), DEMANDS, PLACED, st.integers(0, 2**32), st.integers(1, 40), st.booleans())
-def test_a_start_goes_on_until_it_is_placed_or_no_host_has_capacity(
+def test_a_start_goes_on_until_it_is_placed_or_nothing_has_capacity(
     hosts: list[Host], wanted: Demand, placement: Placement, seed: int, count: int, meddling: bool
 ) -> None:
     """Many in flight, snapshots taken meanwhile, a world that changes: it comes to an end, and the sums agree.

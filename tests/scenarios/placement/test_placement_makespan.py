@@ -49,6 +49,8 @@ class FaultyECS(ModelECS):
         self.work = 0.0
         """CPU seconds of all tasks."""
         self.bad: set[str] = set()
+        self.shown_bad: set[str] = set()
+        """Hosts that a description has shown as bad: from now on no start may be sent there."""
         self.on_bad_hosts = 0
 
     async def attempt(self, operation: Any, request: Any, sent_marker: SentMarker) -> Attempt[Any]:
@@ -81,10 +83,21 @@ class FaultyECS(ModelECS):
         return max(bound, *tails, 0.0)
 
     def start_task(self, request: StartTaskRequest) -> aioecs.StartTaskResponse:
-        """Start what fits, and note when and where."""
+        """Start what fits, on draining hosts too: it is not confirmed that ECS refuses that."""
+        draining = [self.hosts[arn] for arn in request.container_instances if self.hosts[arn].status == "DRAINING"]
+        for host in draining:
+            host.status = "ACTIVE"
         response = super().start_task(request)
-        self.on_bad_hosts += sum(task.container_instance_arn in self.bad for task in response.tasks)
+        for host in draining:
+            host.status = "DRAINING"
+        if not self.not_acted_on[request.started_by]:  # a start that is sent again goes where it was sent first
+            self.on_bad_hosts += sum(task.container_instance_arn in self.shown_bad for task in response.tasks)
         return response
+
+    def describe_container_instances(self, request: Any) -> aioecs.DescribeContainerInstancesResponse:
+        """Show them; what is in flight to bad hosts by then still arrives there."""
+        self.loop.call_later(LATENCY, self.shown_bad.update, set(self.bad))
+        return super().describe_container_instances(request)
 
     def occupy(self, host: Any, cpu: int, memory: int, seconds: float) -> bool:
         """Count the work."""
@@ -142,6 +155,7 @@ async def run(host_sizes: tuple[int, int, int], ambiguous: float) -> Took:
     assert Counter(start.outcome.value for start in report.starts) == {"started": JOBS}
     arns = {start.task.task_arn for start in report.starts if start.task is not None}
     assert len(arns) == JOBS == len(ecs.started)
+    assert ecs.shown_bad == ecs.bad != set()
     assert ecs.on_bad_hosts == 0
     capacity = sum(host.cpu for host in ecs.hosts.values() if host.arn not in ecs.bad)
     bound = max((JOBS - BURST) / RATE, ecs.work / capacity)

@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from ecs_with_changing_hosts import ModelECS
@@ -227,5 +227,37 @@ def test_a_lost_answer_keeps_capacity_only_until_a_snapshot_shows_it(acted: bool
             assert (ecs.loop.time() - began < 10) is not acted
             assert len((await first).tasks) == 1
         assert len(ecs.started) == 2
+
+    run_in_virtual_time(main())
+
+
+def test_starts_that_are_queued_leave_a_host_that_drains() -> None:
+    """A stream refreshes what is older than a minute; what isn't sent yet goes elsewhere, and all start once."""
+
+    class Slow(ModelECS):
+        """Takes tasks on draining hosts too, and notes when and where."""
+
+        started_on: ClassVar[list[tuple[float, str]]] = []
+
+        def start_task(self, request: StartTaskRequest) -> aioecs.StartTaskResponse:
+            (arn,) = request.container_instances
+            self.started_on.append((self.loop.time(), arn))
+            status, self.hosts[arn].status = self.hosts[arn].status, "ACTIVE"
+            response = super().start_task(request)
+            self.hosts[arn].status = status
+            return response
+
+    async def main() -> None:
+        ecs = Slow(lasts=lambda: 1e6)
+        hosts = [ecs.join(10_000, 10_000) for _ in range(4)]
+        began = ecs.loop.time()
+        async with fake_client(ecs, pacing=aioecs.Pacing(rate=10, burst=1)) as client:  # type: ignore[arg-type]
+            placement = asyncio.create_task(client.place_tasks(unlike(1500)))
+            await asyncio.sleep(30)
+            hosts[0].status = "DRAINING"
+            assert len((await placement).started) == 1500
+        there = [at - began for at, arn in ecs.started_on if arn == hosts[0].arn]
+        assert 30 < max(there) < 61
+        assert ecs.requests["ListContainerInstances"] <= 4
 
     run_in_virtual_time(main())
