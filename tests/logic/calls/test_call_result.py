@@ -286,9 +286,18 @@ DOUBLED = StartUnknown("theirs", starts=[RUNS], token="t", candidates=[DOUBLE])
 
 def test_an_answer_of_shared_calls() -> None:
     """What is known of each of the caller's own starts is an answer, with the most sends that any of them took."""
-    answer = result_of_starts((RUNS, TURNED_AWAY, start(Outcome.STOPPED, task=DOUBLE, attempts=3)), None)
+    answer = result_of_starts((RUNS, TURNED_AWAY, start(Outcome.STARTED, task=DOUBLE, attempts=3)), None)
     assert answer == StartTaskResponse(tasks=[TASK, DOUBLE], failures=[FAILURE], token="t", attempts=3)
     assert result_of_starts((), None) == StartTaskResponse(attempts=0)
+
+
+def test_a_stopped_task_is_in_no_answer_of_shared_calls() -> None:
+    """Its batch was cancelled, and not its caller: the caller receives the outcome of each start."""
+    starts = (RUNS, start(Outcome.STOPPED, task=DOUBLE))
+    cancelled = result_of_starts(starts, None)
+    assert isinstance(cancelled, StartCancelled)
+    assert cancelled.starts == starts
+    assert str(cancelled).startswith("cancelled (its batch was cancelled): 1 started, 1 stopped")
 
 
 @pytest.mark.parametrize(
