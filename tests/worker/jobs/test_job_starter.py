@@ -612,9 +612,8 @@ def test_what_was_written_under_a_lost_lease_is_found_by_its_token(
             assert (await scene.attempt()).outcome is JobOutcome.UNKNOWN
             assert scene.job.may_have_surplus
             scene.stands(arns=("others",))
-            listed = (others, ours, ended.replace(desired_status="STOPPED"))
-            if denied:
-                shown.error, listed = AccessDeniedException("no"), ()
+            shown.error = AccessDeniedException("no") if denied else None
+            listed = [] if denied else [others, ours, ended.replace(desired_status="STOPPED")]
             loop.call_later(20, setattr, shown, "found", listed)
             assert (await scene.attempt()).outcome is JobOutcome.SETTLED
             assert not scene.job.may_have_surplus
