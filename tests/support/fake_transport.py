@@ -21,7 +21,7 @@ from aioecs._model.codec.shape import Shape
 from aioecs._runtime.client_core import Core
 from aioecs._runtime.concurrency import ConcurrencyLimit
 from aioecs._transport.transport import Operation, SentMarker
-from aioecs.errors import AnswerLost, ThrottlingException
+from aioecs.errors import AnswerLost, ECSError, ThrottlingException
 
 R = TypeVar("R", bound=Shape)
 
@@ -133,6 +133,7 @@ class FakeReconciler:
     def __init__(self, found: Iterable[aioecs.Task] = (), *, gate: asyncio.Event | None = None) -> None:
         self.found = tuple(found)
         self.requests: list[AmbiguousCall] = []
+        self.error: ECSError | None = None
         self._gate = gate
 
     async def look_up(self, ambiguous_call: AmbiguousCall, max_wait: float) -> LookupDone:
@@ -141,7 +142,7 @@ class FakeReconciler:
         began = asyncio.get_running_loop().time()
         if self._gate is not None:
             await self._gate.wait()
-        return LookupDone(self.found, whole=True, began=began)
+        return LookupDone(self.found, whole=self.error is None, began=began, error=self.error)
 
 
 def make_core(transport: FakeTransport, *, size: int = 10, **more: Any) -> Core:

@@ -18,15 +18,16 @@ from fake_transport import (
     lost,
     make_request,
     started,
+    tasks_for,
     throttled,
 )
-from virtual_time import run_in_virtual_time
+from virtual_time import VirtualTimeLoop, run_in_virtual_time
 
 from aioecs import CancelToken, Failure, Spread, StartTaskRequest, StartTaskResponse
 from aioecs._batch.placement.placement_context import options_of
-from aioecs._model.attempt import Answered, Attempt, Rejected
+from aioecs._model.attempt import Answered, Attempt, Lost, Rejected
 from aioecs._transport.transport import SentMarker
-from aioecs.errors import AccessDeniedException, ClientException
+from aioecs.errors import AccessDeniedException, AnswerLost, ClientException
 from aioecs.worker import Claimed, Entry, EntryError, LedgerError, MemoryLedger, Message
 from aioecs.worker._jobs.decisions import JobOutcome, MessageAction
 from aioecs.worker._jobs.job import AttemptResult, Job
@@ -587,3 +588,36 @@ def test_a_double_of_a_lost_lease_is_stopped(arn: str, denied: bool, caplog: pyt
         "could not be stopped: AccessDeniedException" if denied else "was a second one of its job, and is stopped"
     )
     assert expected in caplog.text
+
+
+@pytest.mark.parametrize("denied", [False, True])
+def test_what_was_written_under_a_lost_lease_is_found_by_its_token(
+    denied: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A process that was paused as it wrote its request has no answer, and its task may show in ECS's lists late."""
+    ours, others, ended = [tasks_for(make_request())[0].replace(task_arn=arn) for arn in ("ours", "others", "ended")]
+
+    async def main() -> list[str]:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+
+        async def paused(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
+            sent_marker.begin_body()
+            loop.advance(200)
+            return Lost(AnswerLost("reset"))
+
+        async with make_scene(start_task=paused) as scene:
+            shown = FakeReconciler()
+            scene.starter._client._preparer.reconcilers[None] = shown  # type: ignore[assignment]
+            assert (await scene.attempt()).outcome is JobOutcome.UNKNOWN
+            assert scene.job.may_have_surplus
+            scene.stands(arns=("others",))
+            shown.error = AccessDeniedException("no") if denied else None
+            listed = [] if denied else [others, ours, ended.replace(desired_status="STOPPED")]
+            loop.call_later(20, setattr, shown, "found", listed)
+            assert (await scene.attempt()).outcome is JobOutcome.SETTLED
+            assert not scene.job.may_have_surplus
+            return [request.task for name, request in scene.transport.requests if name == "StopTask"]
+
+    assert run_in_virtual_time(main()) == ([] if denied else ["ours"])
+    assert ("it is not known whether a second task of a job runs with startedBy=aioecs-" in caplog.text) is denied
