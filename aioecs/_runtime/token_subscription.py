@@ -22,6 +22,7 @@ class Token(Protocol):
     @property
     def cancelled(self) -> bool:
         """Whether it was cancelled, or its deadline has passed."""
+        ...
 
     @property
     def deadline(self) -> float | None:

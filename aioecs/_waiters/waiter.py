@@ -44,6 +44,7 @@ class Poller(Protocol):
     @property
     def definitions(self) -> TaskDefinitions:
         """The task definitions to judge tasks by."""
+        ...
 
     def join(self, waiter: Waiter, address: Address) -> Observation | None:
         """Notify this waiter of a task from now on, and return what is known of the task."""

@@ -14,10 +14,12 @@ class RateLimiter(Protocol):
     @property
     def rate(self) -> float:
         """Calls a second in the long run."""
+        ...
 
     @property
     def burst(self) -> float:
         """Calls that a full bucket admits at once."""
+        ...
 
     def next_at(self, now: float, left: int | None = None, /) -> float | None:
         """Return when to send next; None: not before the next answer. `left` calls are queued, if that is known."""
