@@ -98,7 +98,7 @@ def _reject_control_characters(request: Any) -> None:
 
 def _no_retry(**_: Any) -> bool | None:
     """Refuse a retry of our own requests; botocore takes the first handler's answer that is not None."""
-    return None if _CURRENT.get() is None else False
+    return None if _CURRENT.get() is None else botocore_internals.NO_RETRY
 
 
 def _keep_answer(response_dict: dict[str, Any], **_: Any) -> None:
