@@ -183,7 +183,7 @@ class MessageHandler:
         if self._shutdown.requested or age > LONGEST_INVISIBLE - self._visibility:
             return False
         waits = result.action is not MessageAction.DEAD_LETTER
-        return waits and (bool(job.surplus) or position.any_on_last_receive(self._max_receives))
+        return waits and (job.may_have_surplus or position.any_on_last_receive(self._max_receives))
 
     def _count(self, result: AttemptResult) -> None:
         outcome = result.outcome

@@ -47,6 +47,7 @@ class PlacementRecord(Protocol):
     @abstractmethod
     def instances(self) -> tuple[str, ...]:
         """Where earlier attempts of the key may have been sent."""
+        ...
 
     async def add(self, instance: str) -> None:
         """Remember where a start is sent, before it is.

@@ -26,6 +26,8 @@ begin. Three phases follow from that:
 
 A bucket of one token overflows while tokens are saved. The opening shows how large the bucket is; where it seems tiny
 (or was empty at first), a pair of calls sent together decides. The smaller the bucket, the fewer tokens are saved.
+
+Throttles that do not come from an own bucket (noise, strangers, a crowd of equal learners): see `throttle_history`.
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ from __future__ import annotations
 import math
 
 import attrs
+
+from aioecs._logic.sending.throttle_history import ThrottleHistory
 
 OPENING_SPEED = 6.0  # opening: this multiple of the estimated rate is tried at least
 OPENING_SHARE = 0.025  # ... with at most this part of all calls in flight: they are throttled if the bucket is small
@@ -50,8 +54,7 @@ UNMEASURED_RISE = 1.5  # how fast it rises before the first measurement, as a pa
 RISE_DECAY = 0.2  # by how much that falls with each further measurement
 CHANGED_BY = 0.3  # a measurement that differs by this part of the rate counts as one of the first again
 HALVING_FLIGHT = 20.0  # calls in flight that halve the rise, since only their answers show that they were sent too fast
-SURPLUS = 3.0  # tokens served beyond the measured rate that are still noise
-SURPLUS_DOUBLES = 4.0  # further ones that double the rate
+SURPLUS_DOUBLES = 4.0  # tokens served beyond the measured rate, and beyond noise, that double the rate
 
 LEAST_SERVED = 5  # calls served, and ...
 LEAST_SPAN = 0.8  # seconds passed, nearly one step of a stepped refill, for a measurement
@@ -63,6 +66,7 @@ SAME_MOMENT = 0.25  # tokens' time: a bucket of one token doesn't serve two call
 ROUND_TRIP = 0.02  # in seconds, until one was measured
 TIMER_DELAY = 0.02  # in seconds: a timer fires at most this late, and missed calls are caught up
 FLOOR = 0.05  # the lowest estimate, in calls/s
+RESTART = 0.6  # the part of the assumed rate with which a contradicted learner restarts
 
 
 @attrs.define
@@ -87,6 +91,7 @@ class RateLearner:
     _since_base: int = attrs.field(default=0, init=False)
     _measured: int = attrs.field(default=0, init=False)
     """Consecutive measurements of much the same rate."""
+    _history: ThrottleHistory = attrs.field(factory=ThrottleHistory, init=False)
     _dry: int = attrs.field(default=0, init=False)
     """Consecutive throttles with nothing served in between."""
     _pair: int = attrs.field(default=0, init=False)
@@ -170,7 +175,7 @@ class RateLearner:
         elif self._opening:
             self._end_opening(now, met)
         elif at >= self._reacted:
-            self._learn_empty(now, met)
+            self._learn_throttled(now, met)
         elif met > self._empty:
             self._empty, self._since_empty = met, 0
 
@@ -204,6 +209,7 @@ class RateLearner:
 
     def _open(self, now: float) -> None:
         self._opening, self._opened, self._served, self._dry = True, now, 0, 0
+        self._history = ThrottleHistory()
         self._assumed = self._burst, self._rate
 
     def _opening_speed(self, queued: int) -> float:
@@ -246,10 +252,10 @@ class RateLearner:
         rate, saving = self._rate, self._saving()
         in_flight = rate * self._trip(now)
         rise = max(RISE * math.sqrt(rate) * saving * saving, UNMEASURED_RISE * rate * RISE_DECAY**self._measured)
-        speed = rate * (1 - RESUME_BELOW * saving) + rise / (1 + in_flight / HALVING_FLIGHT) * max(
-            0.0, now - self._resumed
-        )
-        surplus = self._since_empty - rate * (now - self._empty) - SURPLUS
+        rise *= self._history.gain / (1 + in_flight / HALVING_FLIGHT)
+        resume = rate * (1 - RESUME_BELOW * saving * self._history.resume_weight)
+        speed = resume + rise * max(0.0, now - self._resumed)
+        surplus = self._since_empty - rate * (now - self._empty) - self._history.surplus
         if surplus > 0:
             speed *= 1 + surplus / (SURPLUS_DOUBLES + in_flight)
         if left is None or self._level <= 0:
@@ -265,6 +271,7 @@ class RateLearner:
         if self._opening:
             self._grow(now)
             return
+        self._history.count_served()
         self._since_base += met > self._base
         if met > self._empty:
             self._since_empty += 1
@@ -272,7 +279,7 @@ class RateLearner:
 
     def _outgrow(self, elapsed: float) -> None:
         """Raise the rate where more was served since the bucket was empty than it would have given."""
-        if self._since_empty > max(2 * LEAST_SERVED, self._rate * elapsed + 2 * SURPLUS):
+        if self._since_empty > max(2 * LEAST_SERVED, self._rate * elapsed + 2 * self._history.surplus):
             self._rate = max(FLOOR, (self._since_empty - 1) / elapsed)
             self._measured = min(self._measured, 1)
 
@@ -281,6 +288,23 @@ class RateLearner:
         if excess > 1:
             self._burst, self._rate = (excess * each for each in self._assumed)
             self._level = min(self._level, -float(self._in_flight))
+
+    def _learn_throttled(self, now: float, met: float) -> None:
+        """React to a throttle as the history of throttles says."""
+        if self._history.count_throttled(self._level + 1, self._dry):
+            self._restart(now, met)
+        else:
+            self._rate = max(FLOOR, self._rate * self._history.cut(self._dry))
+            self._learn_empty(now, met)
+
+    def _restart(self, now: float, met: float) -> None:
+        """Forget what was learnt about the bucket."""
+        self._rate = max(self._rate, RESTART * self._assumed[1])
+        self._burst = max(self._burst, LARGE_BUCKET)
+        self._empty = self._base = met
+        self._level, self._since_empty, self._since_base, self._dry = 0.0, 0, 0, 0
+        self._measured, self._first_drain = 3, None
+        self._pause(now)
 
     def _learn_empty(self, now: float, met: float) -> None:
         if self._since_empty:
@@ -293,20 +317,24 @@ class RateLearner:
         elif self._since_base >= LEAST_SERVED and met - self._base >= LEAST_SPAN:
             self._measure(met)
         elif not self._dry and (self._first_drain or met - self._base >= LEAST_SPAN):
-            self._rate = max(FLOOR, min(self._rate, (self._since_base + 1) / max(1e-3, met - self._base)))
+            self._learn_rate(min(self._rate, (self._since_base + 1) / max(1e-3, met - self._base)))
         self._empty, self._since_empty = met, 0
         self._pause(now)
 
     def _measure(self, met: float) -> None:
         """Take the calls served from empty to empty as our share of the refill."""
-        rate = max(FLOOR, self._since_base / (met - self._base))
+        rate = self._since_base / (met - self._base)
         much_the_same = abs(rate - self._rate) < CHANGED_BY * self._rate
         self._measured = self._measured + 1 if much_the_same else min(self._measured, 1)
-        self._rate, self._base, self._since_base = rate, met, 0
+        self._learn_rate(rate)
+        self._base, self._since_base = met, 0
         if self._first_drain is not None:
             served, lasted = self._first_drain
             self._burst = max(1.0, self._burst if self._burst == LARGE_BUCKET else 1.0, served - rate * lasted)
             self._first_drain = None
+
+    def _learn_rate(self, rate: float) -> None:
+        self._rate = max(FLOOR, self._rate + self._history.measured_weight * (rate - self._rate))
 
     def _pause(self, now: float) -> None:
         pair = self._burst < LARGE_BUCKET / 2 and self._measured and not self._pair_sent
@@ -315,7 +343,8 @@ class RateLearner:
             pause = PAIR_AFTER / self._rate
         else:
             self._pair = 0
-            pause = (RETRY_AFTER + SAVED_TOKENS * self._saving()) / self._rate * 2.0 ** min(self._dry, 8)
+            tokens = RETRY_AFTER + SAVED_TOKENS * self._saving() * self._history.saved_weight
+            pause = tokens / self._rate * 2.0 ** min(self._dry, 8)
             pause = min(pause, max(LONGEST_PAUSE, 1 / self._rate))
         self._resumed, self._reacted = now + pause, now
         self._slot = self._resumed - 1 / self._rate

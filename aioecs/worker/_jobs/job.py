@@ -31,8 +31,25 @@ class Job:
     """When the lease that some worker has on it ends, in epoch seconds; 0 as long as no intent is known."""
     surplus: set[str] = attrs.Factory(set[str])
     """Tasks that were started here under a lease that was lost: each is the job's own, or is to be stopped."""
+    sent_keys: set[str] = attrs.Factory(set[str])
+    """The idempotency keys of the requests that the present attempt was allowed to write."""
+    lost_keys: set[str] = attrs.Factory(set[str])
+    """Those that were written and whose lease was over before their outcome was known: what bears their tokens is
+    the job's own, or is to be stopped."""
+    lost_at: float = 0.0
+    """When the last of them was added, in epoch seconds."""
     received: float = attrs.Factory(lambda: time.time())  # noqa: PLW0108 looked up when it is called
     """When its message was received, in epoch seconds."""
+
+    @property
+    def may_have_surplus(self) -> bool:
+        """Whether a task may run that is to be stopped once the job is settled."""
+        return bool(self.surplus or self.lost_keys)
+
+    def note_lost_lease(self) -> None:
+        """Note that what was written by the present attempt may be surplus: another worker can have the job."""
+        self.lost_keys |= self.sent_keys
+        self.lost_at = time.time()
 
 
 @attrs.frozen

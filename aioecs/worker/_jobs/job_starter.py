@@ -13,7 +13,8 @@ import attrs
 from aioecs import Batch, CancelToken, Client
 from aioecs._batch.placement.placement_context import PlacementOptions
 from aioecs._client.access import check_each_send
-from aioecs._model import StopTaskRequest
+from aioecs._logic.calls.token import derived
+from aioecs._model import DesiredStatus, StopTaskRequest
 from aioecs.errors import ECSError, InvalidRequest
 from aioecs.worker._jobs.decisions import (
     Decision,
@@ -47,6 +48,8 @@ LONGEST_WAIT = 600.0
 """How long one intent waits for capacity, in seconds. Then the job is claimed again: an intent must not become so old
 that ECS doesn't show any more what was started under it."""
 LONGEST_RETRY_DELAY = 10.0  # in seconds, between two requests that ECS refuses for want of capacity
+_MAY_BE_SURPLUS = (JobOutcome.UNKNOWN, JobOutcome.PARTLY_STARTED)
+"""Outcomes with which something may run that the ledger doesn't name, if another worker has the job."""
 _SURPLUS = "aioecs: started under a lease that was lost"
 log = logging.getLogger("aioecs")
 
@@ -93,10 +96,13 @@ class JobStarter:
         """Return whether the lease of a job lasts long enough for a request that is written now.
 
         The engine asks in the step that writes the request. That can't exclude that the process is stopped between the
-        two for so long that another worker takes the job over. Such a start is found to be surplus, and is stopped.
+        two for so long that another worker takes the job over. Such a start is found by its token, and is stopped.
         """
         job = self._jobs.get(key) or self._jobs.get(key.rpartition("\0")[0])
-        return job is not None and time.time() < self._lease.cutoff(job.lease)
+        if job is None or time.time() >= self._lease.cutoff(job.lease):
+            return False
+        job.sent_keys.add(key)
+        return True
 
     async def attempt(self, job: Job, stop: CancelToken, number: int = 0) -> AttemptResult:
         """Try to start a job; for want of capacity, try again for as long as `wait_for_capacity` says.
@@ -176,7 +182,7 @@ class JobStarter:
             wait = 0.0 if inherited else min(LONGEST_WAIT, max(0.0, ends - time.time()))
             return await self._start(job, request, claimed.entry, stop, wait, inherited=inherited)
         if claimed.outcome is ClaimOutcome.SETTLED:
-            await self._stop_surplus(job, claimed.entry.arns or ())
+            await self._stop_surplus(job, claimed.entry.arns or (), stop)
         return attrs.evolve(result_of(outcome), arns=claimed.entry.arns or ())
 
     # ------------------------------------------------------------------------------------------------- under a lease
@@ -186,6 +192,7 @@ class JobStarter:
     ) -> AttemptResult:
         leased = LeasedStart(self._batch, self._ledger, self._lease, self._placement, job, entry)
         self._jobs[entry.key] = job
+        job.sent_keys.clear()
         try:
             async with leased.renewed(stop) as token:
                 start = await leased.send(request, token, wait)
@@ -194,6 +201,8 @@ class JobStarter:
         finally:
             if self._jobs.get(entry.key) is job:
                 del self._jobs[entry.key]
+        if result.outcome in _MAY_BE_SURPLUS and time.time() >= job.lease:
+            job.note_lost_lease()
         settled = result.outcome is JobOutcome.STARTED
         return attrs.evolve(
             result,
@@ -223,9 +232,10 @@ class JobStarter:
         while True:
             try:
                 if await self._ledger.settle(entry.key, entry.holder, start.arns):
-                    await self._stop_surplus(job, start.arns)
+                    await self._stop_surplus(job, start.arns, stop)
                     return result_of(JobOutcome.STARTED)
                 job.surplus.update(start.arns)
+                job.note_lost_lease()
                 return result_of(JobOutcome.LEASE_LOST)
             except LedgerError as error:
                 if stop.cancelled or time.time() >= job.lease:
@@ -233,8 +243,34 @@ class JobStarter:
             with anyio.move_on_after(LEDGER_RETRY):
                 await stop.wait()
 
-    async def _stop_surplus(self, job: Job, settled: tuple[str, ...]) -> None:
-        """Stop the tasks that were started here under a lost lease and are not those in the ledger."""
+    async def _stop_surplus(self, job: Job, settled: tuple[str, ...], stop: CancelToken) -> None:
+        """Stop the tasks that were started here under a lost lease and are not those in the ledger.
+
+        What was written under it may show in ECS's lists `consistency` seconds later only, so they are read twice.
+        """
+        await self._find_surplus(job)
+        await self._stop_found(job, settled)
+        if not job.lost_keys:
+            return
+        with anyio.move_on_after(max(0.0, job.lost_at + self._client.timeouts.consistency - time.time())):
+            await stop.wait()
+        await self._find_surplus(job)
+        job.lost_keys.clear()
+        await self._stop_found(job, settled)
+
+    async def _find_surplus(self, job: Job) -> None:
+        """Add the running tasks that bear the tokens of requests that were written under a lost lease."""
+        for token in sorted(map(derived, job.lost_keys)):
+            try:
+                found = await self._client.look_up(token, cluster=job.cluster)
+            except ECSError as error:
+                text = "it is not known whether a second task of a job runs with startedBy=%s: %s"
+                log.error(text, token, type(error).__name__)
+            else:
+                running = (task for task in found if task.desired_status != DesiredStatus.STOPPED)
+                job.surplus.update(task.task_arn for task in running if task.task_arn)
+
+    async def _stop_found(self, job: Job, settled: tuple[str, ...]) -> None:
         for arn in sorted(job.surplus - set(settled)):
             cluster = arn.rpartition(":task/")[2].rpartition("/")[0] or None
             try:
