@@ -1,7 +1,8 @@
 """All uses of private members of aiobotocore and botocore. No other module of aioecs has any.
 
-Written against aiobotocore 3.10 and botocore 1.43, and tried down to the lowest versions that aioecs accepts. Each function raises `UpstreamChanged`, with the name of the missing
-member, where that is gone; the client then uses the botocore transport, with a warning.
+Written against aiobotocore 3.10 and botocore 1.43, and tried down to the lowest versions that aioecs accepts. Each
+function raises `UpstreamChanged`, with the name of the missing member, where that is gone; the client then uses the
+botocore transport, with a warning.
 """
 
 from __future__ import annotations
@@ -179,7 +180,7 @@ def _tls_context_before_3_9(session: Any) -> Any:
     else:
         context.verify_mode = ssl.CERT_NONE
     if _member(session, "_cert_file"):
-        context.load_cert_chain(session._cert_file, session._key_file)
+        context.load_cert_chain(_member(session, "_cert_file"), _member(session, "_key_file"))
     return context
 
 

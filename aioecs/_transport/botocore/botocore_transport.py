@@ -24,6 +24,7 @@ from aioecs._model.attempt import Attempt, NotSent, Rejected
 from aioecs._model.codec.plain import to_plain
 from aioecs._model.codec.shape import Shape
 from aioecs._transport.answers import ResponseReader, is_trusted, read_response
+from aioecs._transport.botocore import botocore_internals
 from aioecs._transport.botocore.sent_body import MarkedBody, SentTwice
 from aioecs._transport.classify import classify_failure
 from aioecs._transport.credentials import EXPIRED_CODES, CredentialSource
