@@ -132,8 +132,12 @@ def test_an_exception_in_the_block_withdraws(on_cancel: Any, stops: int, outcome
         else:
             assert getattr(now, outcome.value) == 10
         reported.gate.set()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
         assert batch.statistics().started + batch.statistics().stopped == 10
+        answers = [end for end in ends if isinstance(end, aioecs.StartTaskResponse)]
+        cancelled = [end for end in ends if isinstance(end, aioecs.StartCancelled)]
+        assert len(answers) == 10 - stops, "a task that was stopped is in no answer"
+        assert [start.outcome for end in cancelled for start in end.starts] == [Outcome.STOPPED] * stops
 
     with_client(work, FakeStartTask(open_=False), max_in_flight=1)
 

@@ -146,7 +146,8 @@ def result_of_starts(
 ) -> StartTaskResponse | RunTaskResponse | ECSError:
     """Return the result of one caller whose starts shared calls with others'; `error` is one of the calls'.
 
-    It holds the caller's own starts alone: the others' tasks and refusals are not in it.
+    It holds the caller's own starts alone: the others' tasks and refusals are not in it. A task that was stopped is in
+    no response: its caller was not cancelled, but its batch was.
     """
     outcomes = {start.outcome for start in starts}
     token = next((start.token for start in starts if start.token), "")
@@ -155,6 +156,8 @@ def result_of_starts(
     duplicates = len(candidates) if error is not None and error.outcome is not Outcome.UNKNOWN else 0
     if Outcome.UNKNOWN in outcomes or duplicates:
         return _caused(_still_ambiguous(starts, candidates, duplicates), cause)
+    if Outcome.STOPPED in outcomes:
+        return _caused(cancelled_of(starts, "its batch was cancelled", None), cause)
     if Outcome.NOT_SENT not in outcomes and all(start.error is None for start in starts):
         response = RunTaskResponse if _are_runs(starts) else StartTaskResponse
         return response(

@@ -1,4 +1,4 @@
-"""The life of a call, held against a world that lies, loses, delays and repeats: no loop, no socket, no clock."""
+"""The state machine of a call, in a world that lies, loses, delays and repeats: no loop, no socket, no clock."""
 
 from __future__ import annotations
 
@@ -379,7 +379,7 @@ def test_withdrawn_in_flight_waits_for_the_answer(on_cancel: OnCancel) -> None:
 
 
 def test_withdrawn_before_it_was_sent_begins_nothing() -> None:
-    """While resting nothing is in flight: NOT_SENT at once."""
+    """During a backoff nothing is in flight: NOT_SENT at once."""
     call = record()
     call_state.begin(call, 0)
     call_state.handle(call, THROTTLED, 0)
@@ -490,7 +490,7 @@ class World:
         assert not self.withdrawn, "nothing is begun after a withdrawal"
         self.sends += 1
         if self.losses:
-            assert self.call.delivery == "at_least_once", "a start in doubt is never sent again"
+            assert self.call.delivery == "at_least_once", "an ambiguous start is never sent again"
             assert self.proven >= max(self.losses) + self.call.timeouts.consistency, "absence was not proven"
         how = self.rng.random()
         if how < 0.1:

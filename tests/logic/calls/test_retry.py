@@ -41,7 +41,7 @@ def tries(attempts: int = 5, deadline: float = 100.0) -> RetryState:
         pytest.param([FAULT, UNSENT, LOST, FAULT, UNSENT], [0.1, 0.2, 0.4, 0.8, None], id="all of them count"),
         pytest.param([THROTTLED] * 6, [0.1, 0.2, 0.4, 0.8, 1.0, 1.0], id="throttles don't count"),
         pytest.param([DISGUISED] * 6, [0.1, 0.2, 0.4, 0.8, 1.0, 1.0], id="in disguise neither"),
-        pytest.param([THROTTLED, LOST, THROTTLED], [0.1, 0.2, 0.4], id="but both make rests longer"),
+        pytest.param([THROTTLED, LOST, THROTTLED], [0.1, 0.2, 0.4], id="but both lengthen the backoff"),
         pytest.param([REFUSED], [None], id="refused"),
         pytest.param([UNSET], [None], id="settings that can't work"),
     ],

@@ -15,12 +15,15 @@ from typing import Any, cast
 import anyio
 import attrs
 import pytest
+from cancel_storms.async_storm import async_storm
+from cancel_storms.sync_storm import sync_storm
 from fake_batch import HOSTS, FakeStartTask, make_request
 from fake_transport import FakeReconciler, FakeTransport, fake_client
 from virtual_time import iterations, run_in_virtual_time
 
 import aioecs
 from aioecs import CancelToken, Outcome, StartResult, StartTaskRequest
+from tests.effort import EFFORT
 
 STEPS = 14
 CANCELS = ["token", "scope", "task", "token and task", "enclosing scope"]
@@ -193,3 +196,19 @@ def test_a_task_that_was_not_returned_is_stopped(method: str, cancel_by: str) ->
                 }
 
     run_in_virtual_time(main())
+
+
+def test_a_small_storm_of_the_async_client() -> None:
+    """`benchmarks.cancel_storm` in small: ECS's own state says that no report is untrue."""
+    judged = async_storm(80 * EFFORT)
+    assert judged.untrue == []
+    assert judged.cancels >= judged.cases == 80 * EFFORT
+    assert {"started", "not_sent", "unknown"} <= set(judged.received)
+
+
+def test_a_small_storm_of_the_blocking_client() -> None:
+    """On threads, with cancels in chosen steps of the background loop."""
+    judged = sync_storm(200 * EFFORT)
+    assert judged.untrue == []
+    assert judged.cancels >= judged.cases == 200 * EFFORT
+    assert {"started", "stopped", "not_sent"} <= set(judged.received)
