@@ -19,6 +19,7 @@ class ReconcilerProtocol(Protocol):
 
     async def look_up(self, ambiguous_call: AmbiguousCall, max_wait: float) -> LookupDone:
         """Look one call up; it may wait `max_wait` seconds to be looked up together with others."""
+        ...
 
 
 def ambiguous_call_of(record: CallRecord, started_by: str, action: LookUp) -> AmbiguousCall:

@@ -42,38 +42,49 @@ class PendingOutcome(Protocol[R_co]):
     @property
     def ended(self) -> bool:
         """Whether its outcome is final."""
+        ...
 
     @property
     def can_end_now(self) -> bool:
         """Whether leaving it ends it at once."""
+        ...
 
     def end_waiter(self) -> asyncio.Future[None]:
         """Return a future that is resolved at its end."""
+        ...
 
     def join(self) -> None:
         """Begin to wait."""
+        ...
 
     def leave(self, on_cancel: OnCancel, why: str) -> None:
         """Withdraw it, for this caller."""
+        ...
 
     def outcome_undelivered(self, *, once_ended: bool = True) -> None:
         """Note that this caller leaves without the final outcome."""
+        ...
 
     @property
     def settling(self) -> SettlingLog:
         """The log of what cancelled callers still wait for."""
+        ...
 
     def described(self) -> str:
         """Describe it briefly, for the log."""
+        ...
 
     def note_delivered(self) -> None:
         """Note that a caller now receives what is known: that must stay true."""
+        ...
 
     def result(self) -> R_co | ECSError:
         """Return its response, or the error to raise."""
+        ...
 
     def cancelled(self, reason: str | None, source: object) -> CallCancelled:
         """Return the error that a cancelled caller receives."""
+        ...
 
 
 @attrs.define(eq=False)

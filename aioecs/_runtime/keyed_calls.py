@@ -12,9 +12,11 @@ class EndingCall(Protocol):
     @property
     def ended(self) -> bool:
         """Whether its outcome is final."""
+        ...
 
     def end_waiter(self) -> asyncio.Future[None]:
         """Return a future that is resolved at its end."""
+        ...
 
 
 P = TypeVar("P", bound=EndingCall)

@@ -22,10 +22,12 @@ class Token(Protocol):
     @property
     def cancelled(self) -> bool:
         """Whether it was cancelled, or its deadline has passed."""
+        ...
 
     @property
     def deadline(self) -> float | None:
         """When it cancels itself, on the clock of `time.monotonic`; None if never."""
+        ...
 
 
 def subscriptions_here() -> dict[Token, TokenSubscription]:

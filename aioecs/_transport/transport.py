@@ -114,14 +114,17 @@ class Transport(Protocol):
     @property
     def endpoint_url(self) -> str:
         """Where requests go."""
+        ...
 
     @property
     def region(self) -> str:
         """The Region that requests are signed for."""
+        ...
 
     @property
     def partition(self) -> str:
         """The partition of that Region: `aws`, `aws-cn`, `aws-us-gov` …"""
+        ...
 
     async def attempt(self, operation: Operation[R], request: Shape, sent_marker: SentMarker) -> Attempt[R]:
         """Send the request once and return the outcome.
@@ -129,3 +132,4 @@ class Transport(Protocol):
         It raises nothing but CancelledError. `sent_marker` then says whether ECS may have seen the request, and holds
         the outcome if the answer arrived together with the cancel.
         """
+        ...
