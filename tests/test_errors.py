@@ -397,7 +397,7 @@ def test_a_refusal_has_its_answer() -> None:
         (ServerException("oops"), False),
         (ClientException("no"), False),
         (AnswerLost("reset"), False),
-        (StartUnknown("in doubt"), False),
+        (StartUnknown("ambiguous"), False),
         (StartCancelled("cancelled"), False),
         (StartTimeout("not finished"), False),
         (StartIncomplete("half"), False),

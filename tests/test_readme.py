@@ -72,7 +72,7 @@ async def test_stamina_takes_is_retry_safe_as_it_is(render: LocalECS) -> None:
         assert len((await start(ecs, aioecs.ConnectionFailed("nothing was sent"))).tasks) == 1
         tries = 0
         with pytest.raises(aioecs.StartUnknown):
-            await start(ecs, aioecs.StartUnknown("in doubt"))
+            await start(ecs, aioecs.StartUnknown("ambiguous"))
     assert len(render.truth.running()) == 1
 
 

@@ -132,7 +132,7 @@ class BatchSession:
             stream = StartStream(self.engine, self._group_of_part, self.on_cancel, source, keep=keep)
         else:
             stream = RetryInPlace(
-                self.engine, self._group_of_part, self.on_cancel, source, patience=wait_for_capacity, keep=keep
+                self.engine, self._group_of_part, self.on_cancel, source, max_wait=wait_for_capacity, keep=keep
             )
         return self.add_stream(stream)
 
@@ -153,7 +153,7 @@ class BatchSession:
         self.expect_open()
         limits.not_negative(wait_for_capacity, "wait_for_capacity")
         stream = RunStream(
-            self.engine, self._group_of_run, self.on_cancel, source, patience=wait_for_capacity, keep=keep
+            self.engine, self._group_of_run, self.on_cancel, source, max_wait=wait_for_capacity, keep=keep
         )
         self.add_stream(stream)
         return stream

@@ -44,7 +44,7 @@ class _Refused:
 
 
 class RetryInPlace(StartStream):
-    """A stream whose refused starts wait for capacity on their instance, for `patience` seconds each."""
+    """A stream whose refused starts wait for capacity on their instance, for `max_wait` seconds each."""
 
     def __init__(
         self,
@@ -53,11 +53,11 @@ class RetryInPlace(StartStream):
         on_cancel: OnCancel,
         source: Source | None,
         *,
-        patience: float,
+        max_wait: float,
         keep: bool = False,
     ) -> None:
         super().__init__(engine, group_of, on_cancel, source, keep=keep)
-        self._patience_for_capacity = patience
+        self._max_wait_for_capacity = max_wait
         self._refused: dict[int, _Refused] = {}
         self._backing_off = set[int]()
         self.waiting: Sized = self._backing_off
@@ -85,7 +85,7 @@ class RetryInPlace(StartStream):
         now = self._core.now
         refused = self._refused.get(entry.at)
         if refused is None:
-            refused = self._refused[entry.at] = _Refused(entry, start, now + self._patience_for_capacity)
+            refused = self._refused[entry.at] = _Refused(entry, start, now + self._max_wait_for_capacity)
         if now >= refused.until:
             return False
         refused.start, refused.due = start, min(now + refused.backoff, refused.until)

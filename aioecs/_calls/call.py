@@ -322,7 +322,7 @@ class Call:
 
     async def _look_up(self, action: LookUp) -> LookupDone:
         ambiguous_call = ambiguous_call_of(self.record, self._sent_as.started_by or "", action)
-        return await self._reconciler.look_up(ambiguous_call, action.patience)
+        return await self._reconciler.look_up(ambiguous_call, action.max_wait)
 
     def _watch_clock(self) -> None:
         self.core.deadlines.set(self, min(self.record.deadline, self.record.final_deadline), self._clock_ended)

@@ -17,8 +17,8 @@ from aioecs.errors import AnswerLost, ConnectionFailed
 class ReconcilerProtocol(Protocol):
     """What a call needs of a `Reconciler`: it looks ambiguous calls up."""
 
-    async def look_up(self, ambiguous_call: AmbiguousCall, patience: float) -> LookupDone:
-        """Look one call up; it may wait `patience` seconds to be looked up together with others."""
+    async def look_up(self, ambiguous_call: AmbiguousCall, max_wait: float) -> LookupDone:
+        """Look one call up; it may wait `max_wait` seconds to be looked up together with others."""
 
 
 def ambiguous_call_of(record: CallRecord, started_by: str, action: LookUp) -> AmbiguousCall:

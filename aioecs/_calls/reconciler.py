@@ -67,10 +67,10 @@ class Reconciler:
         )  # the cluster's list of this status takes more reads than this
         self._refuses_stopped = False  # whether ECS refuses startedBy beside desiredStatus=STOPPED
 
-    async def look_up(self, ambiguous_call: AmbiguousCall, patience: float) -> LookupDone:
-        """Look a call up in the next round, which begins within `patience` seconds if its rate allows."""
+    async def look_up(self, ambiguous_call: AmbiguousCall, max_wait: float) -> LookupDone:
+        """Look a call up in the next round, which begins within `max_wait` seconds if its rate allows."""
         result: asyncio.Future[LookupDone] = self._core.loop.create_future()
-        self._waiting.append(_Waiting(ambiguous_call, self._core.now + patience, result))
+        self._waiting.append(_Waiting(ambiguous_call, self._core.now + max_wait, result))
         self._changed.set()
         if not self._running:
             self._running = True
@@ -96,10 +96,10 @@ class Reconciler:
                 await self._carry_out(waiting)
         finally:
             self._running = False
-            _dismiss(self._waiting)
+            _cancel_waits(self._waiting)
 
     async def _round_due(self) -> bool:
-        """Wait until the patience of a waiting call ends and the rate allows a round; False if no call is left."""
+        """Wait until a call has waited as long as it may and the rate allows a round; False if no call is left."""
         while True:
             self._waiting = [one for one in self._waiting if not one.result.done()]
             if not self._waiting:
@@ -123,7 +123,7 @@ class Reconciler:
                     one.result.set_result(round_.result_for(one.ambiguous_call))
         finally:
             self._due = min(self._due, self._core.now + self._core.retries.max_backoff)
-            _dismiss(waiting)
+            _cancel_waits(waiting)
 
     async def _read_round(self, round_: LookupRound) -> None:
         """Read what the round needs, and note what fails."""
@@ -305,7 +305,7 @@ class Reconciler:
         return failed | {item: last for item in todo if last is not None}
 
 
-def _dismiss(waiting: Iterable[_Waiting]) -> None:
+def _cancel_waits(waiting: Iterable[_Waiting]) -> None:
     """Cancel the wait of calls that have no result."""
     for one in waiting:
         one.result.cancel()

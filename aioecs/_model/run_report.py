@@ -29,7 +29,7 @@ class Run:
         """True if its task succeeded; False if it failed or none was started; None if that can't be known."""
         if self.result is not None:
             return self.result.succeeded
-        return None if any(start.outcome.gravity > 2 for start in self.starts) else False
+        return None if any(start.outcome.severity > 2 for start in self.starts) else False
 
 
 @attrs.frozen(kw_only=True, repr=False)

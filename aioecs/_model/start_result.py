@@ -30,7 +30,7 @@ class Outcome(StrEnum):
     """ECS may have started it. `token` is the identity to look it up by."""
 
     @property
-    def gravity(self) -> int:
+    def severity(self) -> int:
         """Order of importance, 0 to 4: UNKNOWN > STARTED > STOPPED > REFUSED > NOT_SENT."""
         return tuple(Outcome).index(self)
 

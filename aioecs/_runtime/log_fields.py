@@ -44,7 +44,7 @@ def fields_of_starts(starts: Iterable[StartResult]) -> dict[str, Any]:
         "arns": tuple(start.task.task_arn for start in held if start.task is not None and start.task.task_arn),
         "cluster": _joined(start.request.cluster for start in held),
         "operation": _joined(type(start.request).__name__.removesuffix("Request") for start in held),
-        "outcome": max((start.outcome for start in held), key=lambda outcome: outcome.gravity).value if held else None,
+        "outcome": max((start.outcome for start in held), key=lambda outcome: outcome.severity).value if held else None,
         "error": _joined(type(start.error).__name__ for start in held if start.error is not None),
     }
 
@@ -58,7 +58,7 @@ def fields_of_event(event: Event) -> dict[str, Any]:
     if arns:
         fields["arns"] = tuple(arns)
     if outcomes:
-        fields["outcome"] = max(outcomes, key=lambda outcome: outcome.gravity).value
+        fields["outcome"] = max(outcomes, key=lambda outcome: outcome.severity).value
     if (code := getattr(event, "code", None)) is not None:
         fields["error"] = code
     return fields

@@ -144,15 +144,15 @@ def read_answer(body: bytes, shape: type[R], operation: str, reader: Reader = RE
         what = f"{len(body)} bytes that are no JSON object" if body else "an empty body"
         what = f"JSON of more than {DEEPEST} levels" if nested else what
         raise AnswerLost(f"{operation} was answered with status 200 and {what}")
-    odd = _too_long(shape, plain) or (_odd(shape, plain) if eager is None else None)
-    if odd is not None:
-        raise AnswerLost(f"{operation} was answered with status 200 and {odd}")
+    unexpected = _too_long(shape, plain) or (_unexpected(shape, plain) if eager is None else None)
+    if unexpected is not None:
+        raise AnswerLost(f"{operation} was answered with status 200 and {unexpected}")
     return lazy_from_plain(shape, plain) if eager is None else decode_lazily(shape, plain, eager, body, reader.again)
 
 
 def too_deep(body: bytes) -> bool:
     """Return whether JSON is nested deeper than an answer may be; cheaply, where it has few brackets."""
-    if body.count(b"{") + body.count(b"[") <= DEEPEST or not _peeled(body.translate(None, _OTHERS)):
+    if body.count(b"{") + body.count(b"[") <= DEEPEST or not _without_inner_pairs(body.translate(None, _OTHERS)):
         return False
     level = 0
     for bracket in _STRINGS.sub(b"", body).translate(None, _OTHERS):
@@ -162,7 +162,7 @@ def too_deep(body: bytes) -> bool:
     return False
 
 
-def _peeled(brackets: bytes) -> bytes:
+def _without_inner_pairs(brackets: bytes) -> bytes:
     """Remove the innermost pairs, as often as there may be levels: what nests deeper leaves some."""
     for _ in range(DEEPEST // 2):
         peeled = brackets.replace(b"{}", b"").replace(b"[]", b"")
@@ -188,7 +188,7 @@ def _too_long(shape: type[Shape], plain: dict[str, Any]) -> str | None:
     return None
 
 
-def _odd(shape: type[Shape], plain: dict[str, Any]) -> str | None:
+def _unexpected(shape: type[Shape], plain: dict[str, Any]) -> str | None:
     """Name what no answer of ECS has: members of another type, or entries without a name."""
     for member in members(shape):
         held = plain.get(member.wire)

@@ -42,10 +42,10 @@ class Access:
         }
 
     @property
-    def words(self) -> list[str]:
+    def arguments(self) -> list[str]:
         """The options for another command to reach the same ECS."""
         options = {"--endpoint-url": self.endpoint_url, "--region": self.region, "--profile": self.profile}
-        return [word for option, value in options.items() if value is not None for word in (option, value)]
+        return [part for option, value in options.items() if value is not None for part in (option, value)]
 
     def _session(self) -> AioSession:
         from aiobotocore.session import AioSession  # likewise slow

@@ -99,8 +99,8 @@ class _Group(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that the arguments name, to be run."""
-        name, command, rest = super().resolve_command(ctx, args)
-        return name, load(name) if name in COMMANDS else command, rest
+        name, command, remaining = super().resolve_command(ctx, args)
+        return name, load(name) if name in COMMANDS else command, remaining
 
 
 app = typer.Typer(
@@ -130,10 +130,10 @@ def _main(
         raise typer.Exit(CANNOT)
 
 
-def run(words: Sequence[str]) -> int:
+def run(args: Sequence[str]) -> int:
     """Run a command line and return its exit status; an error is printed on one line of stderr."""
     try:
-        status = _run(words)
+        status = _run(args)
         sys.stdout.flush()
     except BrokenPipeError:
         _silence_stdout()
@@ -145,10 +145,10 @@ def run(words: Sequence[str]) -> int:
     return status
 
 
-def _run(words: Sequence[str]) -> int:
-    command_name = next((word for word in words if not word.startswith("-")), None)
+def _run(args: Sequence[str]) -> int:
+    command_name = next((arg for arg in args if not arg.startswith("-")), None)
     try:
-        given = spread_option(words, "--command") if command_name in STARTING else list(words)
+        given = spread_option(args, "--command") if command_name in STARTING else list(args)
         return int(get_command(app).main(given, prog_name="aioecs", standalone_mode=False) or 0)
     except (UsageError, _ParserError) as error:
         _print_error(f"{_message(error)} (see {_command(command_name)} --help)")

@@ -51,15 +51,15 @@ AsJson = Annotated[
 ]
 
 
-def pairs(words: Iterable[str], option: str) -> tuple[tuple[str, str], ...]:
+def pairs(args: Iterable[str], option: str) -> tuple[tuple[str, str], ...]:
     """Read `NAME=VALUE` arguments; the value may be empty and may hold further `=`.
 
     Raises:
         UsageError: one has no `=` or no name. The message has its position only: the text may be a secret.
     """
     read: list[tuple[str, str]] = []
-    for place, word in enumerate(words, 1):
-        name, sign, value = word.partition("=")
+    for place, arg in enumerate(args, 1):
+        name, sign, value = arg.partition("=")
         if not sign or not name.strip():
             raise UsageError(f"{option} needs NAME=VALUE, which number {place} of them is not")
         read.append((name, value))
@@ -76,7 +76,7 @@ def instances(lists: Iterable[str]) -> tuple[str, ...]:
     from aioecs._model import arn
 
     read: list[str] = []
-    for name in (word.strip() for words in lists for word in words.split(",")):
+    for name in (part.strip() for each in lists for part in each.split(",")):
         if not name:
             raise UsageError("--instances: an instance between two commas is empty")
         try:
@@ -87,29 +87,29 @@ def instances(lists: Iterable[str]) -> tuple[str, ...]:
     return tuple(read)
 
 
-def spread_option(words: Sequence[str], option: str) -> list[str]:
-    """Let `option` take all words up to the next option, and those after a `--` to the end of the line.
+def spread_option(args: Sequence[str], option: str) -> list[str]:
+    """Let `option` take all arguments up to the next option, and those after a `--` to the end of the line.
 
     `--command python main.py --json -- --frame 17` becomes `--command=python --command=main.py --json
-    --command=--frame --command=17`: one option for each word, as the parser needs it.
+    --command=--frame --command=17`: one option for each argument, as the parser needs it.
 
     Raises:
-        UsageError: no word follows `option`.
+        UsageError: no argument follows `option`.
     """
-    end = list(words).index("--") if "--" in words else len(words)
+    end = list(args).index("--") if "--" in args else len(args)
     spread: list[str] = []
     taking = False
-    for place, word in enumerate(words[:end], 1):
-        if word == option:
-            taking = place < end and not _is_option(words[place])
-            if not taking and end >= len(words) - 1:
-                raise UsageError(f"{option} needs a word or more; those that begin with a dash go after --")
-        elif taking and not _is_option(word):
-            spread.append(f"{option}={word}")
+    for place, arg in enumerate(args[:end], 1):
+        if arg == option:
+            taking = place < end and not _is_option(args[place])
+            if not taking and end >= len(args) - 1:
+                raise UsageError(f"{option} needs at least one argument; those that begin with a dash go after --")
+        elif taking and not _is_option(arg):
+            spread.append(f"{option}={arg}")
         else:
             taking = False
-            spread.append(word)
-    return spread + [f"{option}={word}" for word in words[end + 1 :]]
+            spread.append(arg)
+    return spread + [f"{option}={arg}" for arg in args[end + 1 :]]
 
 
 def refused(error: InvalidRequest, options: Mapping[str, str] | None = None) -> UsageError:
@@ -119,5 +119,5 @@ def refused(error: InvalidRequest, options: Mapping[str, str] | None = None) -> 
     return UsageError(f"{(options or {}).get(member, '--' + member.replace('_', '-'))}: {error.rule}{found}")
 
 
-def _is_option(word: str) -> bool:
-    return word.startswith("-") and word != "-"
+def _is_option(arg: str) -> bool:
+    return arg.startswith("-") and arg != "-"

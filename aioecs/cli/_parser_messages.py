@@ -1,4 +1,4 @@
-"""Says in plain words what is wrong with the value of an option, where the parser has words of its own. Pure."""
+"""Says what is wrong with the value of an option, in place of the parser's message. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _READ = tuple((re.compile(pattern), plain) for pattern, plain in _RULES)
 
 
 def plain_message(message: str) -> str:
-    """Return the parser's message, without the words of the library that it reads values with, and without its dot."""
+    """Return the parser's message, without what its library for values adds, and without its dot."""
     for pattern, plain in _READ:
         message = pattern.sub(plain, message)
     return message.removesuffix(".")

@@ -10,19 +10,19 @@ from typing import cast
 
 from aioecs.cli._options import UsageError
 
-_WORD = re.compile(r"\S+")
+_NAME = re.compile(r"\S+")
 _MEMBERS = ("task_arn", "taskArn", "taskArns", "tasks")  # of ours, and of the AWS CLI's
 
 
-def task_names(words: Iterable[str]) -> list[str]:
+def task_names(args: Iterable[str]) -> list[str]:
     """Return the named tasks, each once, in order; - stands for the tasks on standard input.
 
     Raises:
         UsageError: standard input names no task, or something on it is none.
     """
     names: list[str] = []
-    for word in words:
-        names += _on_stdin() if word == "-" else [word]
+    for arg in args:
+        names += _on_stdin() if arg == "-" else [arg]
     return list(dict.fromkeys(names))
 
 
@@ -42,7 +42,7 @@ def read_names(text: str) -> Iterator[str]:
         UsageError: it is broken JSON, or JSON that names no task; the message has the line number.
     """
     at = 0
-    while (found := _WORD.search(text, at)) is not None:
+    while (found := _NAME.search(text, at)) is not None:
         if found[0][0] not in "{[":
             yield found[0]
             at = found.end()
@@ -72,5 +72,5 @@ def _in_json(value: object, line: int) -> Iterator[str]:
 
 def cluster_in(task: str) -> str | None:
     """Return the name of the cluster that a task's ARN has in it; ids and ARNs of the old format have none."""
-    _, is_arn, rest = task.partition(":task/")
-    return rest.rpartition("/")[0] or None if is_arn else None
+    _, is_arn, path = task.partition(":task/")
+    return path.rpartition("/")[0] or None if is_arn else None

@@ -23,8 +23,8 @@ def explanations(results: Sequence[TaskResult]) -> list[Text]:
     failed = f"{len(others) - unknown} of {len(results)} failed"
     lines = [Text(f"{failed}, {unknown} unknown" if unknown else failed, "yellow")]
     for result in others[:EXPLAINED]:
-        word = "failed" if result.succeeded is False else "unknown"
-        lines.append(Text(one_line(f"{short(result.task.task_arn or '')} {word}: {result.explanation}")))
+        result_text = "failed" if result.succeeded is False else "unknown"
+        lines.append(Text(one_line(f"{short(result.task.task_arn or '')} {result_text}: {result.explanation}")))
     if (more := len(others) - EXPLAINED) > 0:
         lines.append(Text(f"and {more:,} more; --json names all", "dim"))
     return lines

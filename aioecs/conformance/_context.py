@@ -54,7 +54,7 @@ class Context:
     _tokens: int = 0
     _in_flight: set[asyncio.Task[Answer]] = attrs.field(factory=set[asyncio.Task[Answer]])
 
-    def saw(self, name: str, holds: bool, seen: str) -> None:
+    def add_finding(self, name: str, holds: bool, seen: str) -> None:
         """Note what was seen of a fact, and whether it is as expected."""
         self.findings.append(judged(name, holds, seen))
 

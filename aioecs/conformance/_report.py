@@ -14,7 +14,7 @@ import attrs
 from aioecs.conformance._facts import FACTS, Fact
 
 
-class Verdict(StrEnum):
+class Result(StrEnum):
     """What a check came to."""
 
     AS_EXPECTED = "as expected"
@@ -31,15 +31,15 @@ class Finding:
     """What was seen of a fact; why, if the check was not run or failed."""
 
     fact: Fact
-    verdict: Verdict
+    result: Result
     seen: str
 
 
 def judged(name: str, holds: bool, seen: str) -> Finding:
     """Return the finding of a check that was carried through."""
     fact = FACTS[name]
-    differs = Verdict.EITHER if fact.either else Verdict.DIFFERS
-    return Finding(fact, Verdict.AS_EXPECTED if holds else differs, seen)
+    differs = Result.EITHER if fact.either else Result.DIFFERS
+    return Finding(fact, Result.AS_EXPECTED if holds else differs, seen)
 
 
 @attrs.frozen(kw_only=True)
@@ -59,15 +59,15 @@ class Report:
     @property
     def conforms(self) -> bool:
         """Whether nothing differs or failed, and nothing was left behind."""
-        wrong = (Verdict.DIFFERS, Verdict.FAILED)
-        return not self.left and all(finding.verdict not in wrong for finding in self.findings)
+        wrong = (Result.DIFFERS, Result.FAILED)
+        return not self.left and all(finding.result not in wrong for finding in self.findings)
 
 
 def whole(findings: Iterable[Finding], why: Mapping[str, str]) -> tuple[Finding, ...]:
     """Return a finding for each fact, in the order of the table; `why` has reasons for those that have none."""
     found = {finding.fact.name: finding for finding in findings}
     return tuple(
-        found.get(name, Finding(fact, Verdict.NOT_RUN, why.get(name, "no check ran"))) for name, fact in FACTS.items()
+        found.get(name, Finding(fact, Result.NOT_RUN, why.get(name, "no check ran"))) for name, fact in FACTS.items()
     )
 
 
@@ -81,15 +81,15 @@ def spread(values: list[float]) -> str:
 
 def as_markdown(report: Report) -> str:
     """Return the report as a table in Markdown, with a summary."""
-    counts = Counter(finding.verdict for finding in report.findings)
-    summary = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
+    counts = Counter(finding.result for finding in report.findings)
+    summary = ", ".join(f"{counts[result]} {result}" for result in Result if counts[result])
     lines = [
         *(f"- {name}: {_cell(value)}" for name, value in report.about.items()),
         f"- {report.tasks} tasks started, about {report.requests} requests sent",
         f"- {'interrupted: ' if report.interrupted else ''}{summary}",
         *(f"- left behind: {_cell(line)}" for line in report.left),
         "",
-        "| fact | expected | seen | verdict | what depends on it |",
+        "| fact | expected | seen | result | what depends on it |",
         "|---|---|---|---|---|",
         *(_row(finding) for finding in report.findings),
     ]
@@ -98,11 +98,11 @@ def as_markdown(report: Report) -> str:
 
 def _row(finding: Finding) -> str:
     fact = finding.fact
-    verdict = str(finding.verdict)
-    if finding.verdict in (Verdict.DIFFERS, Verdict.FAILED):
-        verdict = f"**{verdict}**"
+    result = str(finding.result)
+    if finding.result in (Result.DIFFERS, Result.FAILED):
+        result = f"**{result}**"
     expected = f"{fact.claim} [{fact.grade}]"
-    cells = (f"`{fact.name}`", expected, finding.seen, verdict, fact.depends)
+    cells = (f"`{fact.name}`", expected, finding.seen, result, fact.depends)
     return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
 
 
@@ -132,6 +132,6 @@ def _plain(finding: Finding) -> dict[str, str]:
         "expected": fact.claim,
         "grade": fact.grade,
         "seen": finding.seen,
-        "verdict": str(finding.verdict),
+        "result": str(finding.result),
         "depends": fact.depends,
     }

@@ -13,7 +13,7 @@ from aioecs.conformance._calls import Blocked, NoAnswer
 from aioecs.conformance._checks.table import CHECKS, Check
 from aioecs.conformance._context import Context
 from aioecs.conformance._facts import FACTS
-from aioecs.conformance._report import Finding, Report, Verdict, whole
+from aioecs.conformance._report import Finding, Report, Result, whole
 from aioecs.conformance._setup import CannotRun, Setup
 
 _CLEANING = 90.0  # seconds that stopping what was started may take
@@ -75,7 +75,7 @@ async def _outcome(context: Context, check: Check) -> str:
 
 def _failed(context: Context, check: Check, seen: str) -> None:
     found = {finding.fact.name for finding in context.findings}
-    context.findings += [Finding(FACTS[name], Verdict.FAILED, seen) for name in check.facts if name not in found]
+    context.findings += [Finding(FACTS[name], Result.FAILED, seen) for name in check.facts if name not in found]
 
 
 async def clean_up(context: Context) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import attrs
 from aioecs.conformance._calls import Answer, Blocked, NoAnswer, send
 
 CONSISTENCY = 30.0  # seconds that ECS is given to show a task, as `Timeouts.consistency`
-_POLL = 0.25  # seconds between two reads: with two reads a turn 8 a second, of 20 that an account has [docs]
+_POLL = 0.25  # seconds between two reads: with two reads each time, 8 a second, of 20 that an account has [docs]
 
 
 class CannotRun(Exception):

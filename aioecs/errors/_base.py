@@ -38,7 +38,7 @@ class ECSError(Exception):
     @property
     def outcome(self) -> Outcome | None:
         """The gravest outcome among `starts` (UNKNOWN > STARTED > STOPPED > REFUSED > NOT_SENT); None without any."""
-        return max((start.outcome for start in self.starts), key=lambda outcome: outcome.gravity, default=None)
+        return max((start.outcome for start in self.starts), key=lambda outcome: outcome.severity, default=None)
 
     @property
     def tasks(self) -> tuple[Task, ...]:

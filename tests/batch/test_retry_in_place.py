@@ -78,7 +78,7 @@ def test_it_starts_on_its_instance_once_there_is_capacity() -> None:
 
 
 def test_in_the_end_it_is_refused() -> None:
-    """With ECS's own reason, once its patience has ended and no sooner."""
+    """With ECS's own reason, once the longest wait has passed, and no sooner."""
 
     async def work(client: aioecs.Client, reported: FakeStartTask, transport: FakeTransport) -> None:
         began = asyncio.get_running_loop().time()

@@ -79,20 +79,20 @@ async def test_a_bad_request_fails_no_other() -> None:
             await client.run_tasks([aioecs.StartTaskRequest(task_definition="demo")])  # type: ignore[list-item]
 
 
-@pytest.mark.parametrize("patience", [0.0, 20.0])
-async def test_what_wants_for_capacity_waits_for_it(patience: float) -> None:
+@pytest.mark.parametrize("max_wait", [0.0, 20.0])
+async def test_what_wants_for_capacity_waits_for_it(max_wait: float) -> None:
     """By default a refusal is final; with `wait_for_capacity` the rest starts as soon as tasks have ended."""
     async with LocalECS(instances=1, cpu=45, memory=10**6) as local, opened(local) as client:
-        work = asyncio.create_task(client.run_tasks([DEMO.replace(count=6)], wait_for_capacity=patience))
-        while local.truth.requests["RunTask"] < (2 if patience else 1) and not work.done():
-            for task in local.truth.running() if patience else ():
+        work = asyncio.create_task(client.run_tasks([DEMO.replace(count=6)], wait_for_capacity=max_wait))
+        while local.truth.requests["RunTask"] < (2 if max_wait else 1) and not work.done():
+            for task in local.truth.running() if max_wait else ():
                 local.engine.end_task(task.arn)
             await asyncio.sleep(0.01)
-        for task in local.truth.running() if patience else ():
+        for task in local.truth.running() if max_wait else ():
             with contextlib.suppress(KeyError):
                 local.engine.end_task(task.arn)
         report = await work
-        assert len(report.started) == (6 if patience else 4)
+        assert len(report.started) == (6 if max_wait else 4)
         assert len(local.truth.tasks()) == len(report.started)
         assert {start.failure.reason for start in report.refused if start.failure} <= {"RESOURCE:CPU"}
 

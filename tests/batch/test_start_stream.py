@@ -246,7 +246,7 @@ def test_a_key_function_that_raises() -> None:
 
 
 def test_a_large_request_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its groups are made by tens; the rules are held against it as a whole."""
+    """Its groups are made by tens; the rules apply to it as a whole."""
 
     async def run() -> None:
         transport = FakeTransport(start_task=FakeStartTask())
@@ -367,7 +367,7 @@ def test_an_endless_stream_can_be_left(by: str, is_async: bool) -> None:
         named = {arn_of(start) for start in got if start.task is not None}
         named |= {each.task_arn or "" for each in truth.tasks} if truth is not None else set()
         named |= {arn_of(start) for starts, _ in received for start in starts if start.task is not None}
-        assert len(named) == now.started + now.stopped, "every ARN was told of to somebody"
+        assert len(named) == now.started + now.stopped, "every ARN was reported to somebody"
         assert task.cancelled() is (by == "native")
 
     with_batch(work, max_in_flight=2)

@@ -87,7 +87,17 @@ class Scene:
         return self.outcomes
 
 
-MOMENTS = ["unbegun", "queued", "unsent", "on the wire", "resting", "looking", "looking in vain", "sweeping", "ended"]
+MOMENTS = [
+    "unbegun",
+    "queued",
+    "unsent",
+    "on the wire",
+    "backing off",
+    "looking up",
+    "finding nothing",
+    "removing duplicates",
+    "ended",
+]
 
 
 async def at(moment: str, *, count: int = 1, **more: Any) -> Scene:
@@ -101,10 +111,10 @@ async def at(moment: str, *, count: int = 1, **more: Any) -> Scene:
         on_settled=lambda starts, why: received.append((tuple(start.outcome for start in starts), why)),
         **more,
     )
-    reconciler, gate = found() if moment == "looking" else FakeReconciler(), asyncio.Event()
-    reconciler._gate = gate if moment == "looking" else None
+    reconciler, gate = found() if moment == "looking up" else FakeReconciler(), asyncio.Event()
+    reconciler._gate = gate if moment == "looking up" else None
     call = make_call(
-        core, reconciler, count=count, delivery="at_least_once" if moment == "sweeping" else "at_most_once"
+        core, reconciler, count=count, delivery="at_least_once" if moment == "removing duplicates" else "at_most_once"
     )
     scene = Scene(core, call, transport, received, gate.set, core.now)
     if moment == "queued":
@@ -115,16 +125,16 @@ async def at(moment: str, *, count: int = 1, **more: Any) -> Scene:
         held = HeldAttempt(unsent=moment == "unsent")
         transport.handlers["start_task"] = held
         scene.let_go = held.gate.set
-    if moment == "resting":
+    if moment == "backing off":
         transport.handlers["start_task"] = throttled
-    if moment in ("looking", "looking in vain"):
+    if moment in ("looking up", "finding nothing"):
         transport.handlers["start_task"] = lost
     call.begin()
-    if moment == "sweeping":
+    if moment == "removing duplicates":
         await resent(scene, reconciler)
-    elif moment == "looking in vain":
+    elif moment == "finding nothing":
         await asyncio.sleep(1)
-    elif moment == "looking":
+    elif moment == "looking up":
         while not reconciler.requests:
             await asyncio.sleep(0.01)
     elif moment != "unbegun":
@@ -147,11 +157,11 @@ async def resent(scene: Scene, reconciler: FakeReconciler) -> None:
     scene.transport.handlers["start_task"] = twice
     original = reconciler.look_up
 
-    async def look_up(ambiguous_call: Any, patience: float) -> Any:
+    async def look_up(ambiguous_call: Any, max_wait: float) -> Any:
         if len(scene.transport.requests) == 1:
-            lookup = await original(ambiguous_call, patience)
+            lookup = await original(ambiguous_call, max_wait)
             return attrs.evolve(lookup, tasks=())
-        return await original(ambiguous_call, patience)
+        return await original(ambiguous_call, max_wait)
 
     reconciler.look_up = look_up  # type: ignore[method-assign]
     scene.transport.handlers["stop_task"] = held
@@ -195,11 +205,11 @@ async def test_only_what_is_missing_is_sent_under_a_key() -> None:
     assert (len(answer.tasks), answer.attempts) == (2, 1)
 
 
-def test_throttles_are_counted_and_rested_after() -> None:
+def test_throttles_are_counted_and_backed_off_from() -> None:
     """They cost time and no attempt."""
 
     async def main() -> None:
-        scene = await at("resting")
+        scene = await at("backing off")
         scene.core.loop.call_later(1, lambda: scene.transport.handlers.update(start_task=started))
         assert await scene.end() == (Outcome.STARTED,)
         assert scene.core.throttled == 4
@@ -221,10 +231,14 @@ def test_throttles_are_counted_and_rested_after() -> None:
         ("queued", {"all": Outcome.NOT_SENT}, []),
         ("unsent", {"all": Outcome.NOT_SENT}, ["StartTask"]),
         ("on the wire", {"stop": Outcome.STOPPED, "all": Outcome.STARTED}, ["StartTask"]),
-        ("resting", {"all": Outcome.NOT_SENT}, ["StartTask"]),
-        ("looking", {"stop": Outcome.STOPPED, "keep": Outcome.STARTED, "abandon": Outcome.UNKNOWN}, ["StartTask"]),
-        ("looking in vain", {"all": Outcome.UNKNOWN}, ["StartTask"]),
-        ("sweeping", {"stop": Outcome.STOPPED, "all": Outcome.STARTED}, ["StartTask", "StartTask", "StopTask"]),
+        ("backing off", {"all": Outcome.NOT_SENT}, ["StartTask"]),
+        ("looking up", {"stop": Outcome.STOPPED, "keep": Outcome.STARTED, "abandon": Outcome.UNKNOWN}, ["StartTask"]),
+        ("finding nothing", {"all": Outcome.UNKNOWN}, ["StartTask"]),
+        (
+            "removing duplicates",
+            {"stop": Outcome.STOPPED, "all": Outcome.STARTED},
+            ["StartTask", "StartTask", "StopTask"],
+        ),
         ("ended", {"stop": Outcome.STOPPED, "all": Outcome.STARTED}, ["StartTask"]),
     ],
 )
@@ -262,7 +276,7 @@ def test_whether_a_withdrawal_ends_it_at_once(moment: str) -> None:
 
     async def main() -> None:
         scene = await at(moment)
-        can_end_now = moment not in ("on the wire", "sweeping")
+        can_end_now = moment not in ("on the wire", "removing duplicates")
         assert scene.call.can_end_now is can_end_now
         scene.call.withdraw("abandon", "bored")
         await iterations(5)
@@ -294,7 +308,7 @@ def test_reconciling_goes_on_in_the_background_until_absence_is_certain() -> Non
     """A withdrawn call whose answer was lost looks until `consistency` is over, longer than its clock if need be."""
 
     async def main() -> None:
-        scene = await at("looking in vain", timeouts=attrs.evolve(CLOCKS, call=10))
+        scene = await at("finding nothing", timeouts=attrs.evolve(CLOCKS, call=10))
         scene.call.withdraw("stop", "bored")
         assert await scene.end() == (Outcome.UNKNOWN,)
         assert scene.took == pytest.approx(CLOCKS.consistency, abs=1)
@@ -372,8 +386,8 @@ def test_who_leaves_before_it_is_on_the_wire_is_not_in_it(leaving: tuple[int, ..
         ("queued", CallTimeout, Outcome.NOT_SENT, 60),
         ("unsent", CallTimeout, Outcome.NOT_SENT, 60),
         ("on the wire", StartUnknown, Outcome.UNKNOWN, 68),
-        ("resting", CallTimeout, Outcome.NOT_SENT, 60),
-        ("looking", StartUnknown, Outcome.UNKNOWN, 60),
+        ("backing off", CallTimeout, Outcome.NOT_SENT, 60),
+        ("looking up", StartUnknown, Outcome.UNKNOWN, 60),
     ],
 )
 def test_at_the_end_of_its_clock_nothing_new_is_begun(
@@ -385,7 +399,7 @@ def test_at_the_end_of_its_clock_nothing_new_is_begun(
         scene = await at(moment)
         await scene.call.end_waiter()
         assert took - 5 <= scene.took <= took + 1e-6
-        assert moment == "resting" or scene.took == pytest.approx(took)
+        assert moment == "backing off" or scene.took == pytest.approx(took)
         assert isinstance(scene.call.result(), raised)
         assert scene.outcomes == (outcome,)
         assert "StopTask" not in scene.transport.names()
@@ -458,7 +472,7 @@ def test_the_end_of_the_clock_waits_for_a_stop() -> None:
     """What was sent once too often is stopped before the call ends."""
 
     async def main() -> None:
-        scene = await at("sweeping")
+        scene = await at("removing duplicates")
         await asyncio.sleep(60)
         assert not scene.call.ended
         scene.let_go()
@@ -485,11 +499,11 @@ def cancel(scene: Scene) -> None:
         ("on the wire", Outcome.STOPPED, "stop"),
         ("on the wire", Outcome.STARTED, "keep"),
         ("on the wire", Outcome.UNKNOWN, "abandon"),
-        ("resting", Outcome.NOT_SENT, "stop"),
-        ("looking", Outcome.STOPPED, "stop"),
-        ("looking", Outcome.STARTED, "keep"),
-        ("looking in vain", Outcome.UNKNOWN, "stop"),
-        ("sweeping", Outcome.STOPPED, "stop"),
+        ("backing off", Outcome.NOT_SENT, "stop"),
+        ("looking up", Outcome.STOPPED, "stop"),
+        ("looking up", Outcome.STARTED, "keep"),
+        ("finding nothing", Outcome.UNKNOWN, "stop"),
+        ("removing duplicates", Outcome.STOPPED, "stop"),
     ],
 )
 @pytest.mark.parametrize("withdrawn", ["not", "before", "just before", "just after"])
@@ -513,7 +527,7 @@ def test_the_end_of_the_loop_leaves_one_last_breath(
         await iterations(2)
         scene.let_go()
         assert await scene.end() == (outcome,)
-        assert scene.took <= CLOCKS.settle + 1e-6 + (moment in ("looking", "looking in vain"))
+        assert scene.took <= CLOCKS.settle + 1e-6 + (moment in ("looking up", "finding nothing"))
         why = "the event loop ended" if withdrawn == "not" else "bored"
         ended_before = scene.call.withdrawn == "bored" and not task.cancelled()
         assert scene.received[-1:] == ([] if outcome is Outcome.NOT_SENT or ended_before else [((outcome,), why)])
@@ -522,7 +536,7 @@ def test_the_end_of_the_loop_leaves_one_last_breath(
     run_in_virtual_time(main())
 
 
-@pytest.mark.parametrize("moment", ["on the wire", "looking", "looking in vain", "sweeping"])
+@pytest.mark.parametrize("moment", ["on the wire", "looking up", "finding nothing", "removing duplicates"])
 def test_a_second_cancel_of_the_clients_tasks_ends_it(moment: str) -> None:
     """At once, with what is known; `on_settled` gets it."""
 
@@ -535,7 +549,7 @@ def test_a_second_cancel_of_the_clients_tasks_ends_it(moment: str) -> None:
         assert outcomes == (Outcome.UNKNOWN,), (
             "in the last case its task is known, and whether the stop was heeded is not"
         )
-        assert (scene.call.record.starts()[0].task is not None) is (moment == "sweeping")
+        assert (scene.call.record.starts()[0].task is not None) is (moment == "removing duplicates")
         assert scene.call.record.starts()[0].settles_by is None
         assert scene.received == [(outcomes, "the event loop ended")]
         assert scene.took < 2
@@ -550,9 +564,9 @@ def test_a_second_cancel_of_the_clients_tasks_ends_it(moment: str) -> None:
         ("queued", Outcome.NOT_SENT),
         ("unsent", Outcome.NOT_SENT),
         ("on the wire", Outcome.UNKNOWN),
-        ("resting", Outcome.NOT_SENT),
-        ("looking", Outcome.UNKNOWN),
-        ("sweeping", Outcome.STARTED),
+        ("backing off", Outcome.NOT_SENT),
+        ("looking up", Outcome.UNKNOWN),
+        ("removing duplicates", Outcome.STARTED),
     ],
 )
 def test_a_call_cut_off_by_the_end_of_the_client_is_reported_as_known(
@@ -580,7 +594,7 @@ def test_a_stop_that_hangs_does_not_hold_up_the_end_of_the_loop() -> None:
     """The last breath is `settle` long, also for what can otherwise not be cut."""
 
     async def main() -> None:
-        scene = await at("sweeping")
+        scene = await at("removing duplicates")
         cancel(scene)
         assert await scene.end() == (Outcome.STARTED,)
         assert scene.took == pytest.approx(CLOCKS.settle)
@@ -637,7 +651,7 @@ async def test_an_on_settled_that_raises_harms_nobody(caplog: pytest.LogCaptureF
     """It is logged; without one there is the log alone."""
 
     def broken(starts: Any, reason: str | None) -> None:
-        raise ValueError("no hearing")
+        raise ValueError("no listener")
 
     for on_settled in (broken, None):
         call = make_call(make_core(FakeTransport(), on_settled=on_settled))

@@ -132,10 +132,10 @@ class Lab:
         """Make an ambiguous call with the token `name`, on these hosts; `sure` is one that is to be confirmed."""
         return AmbiguousCall(name, started_by or name, tuple(self.hosts[host] for host in hosts), confirm=sure)
 
-    async def look_up(self, *ambiguous_calls: AmbiguousCall, patience: float = 0.0) -> list[LookupDone]:
+    async def look_up(self, *ambiguous_calls: AmbiguousCall, max_wait: float = 0.0) -> list[LookupDone]:
         """Look ambiguous calls up at the same moment."""
         return await asyncio.gather(
-            *(self.reconciler.look_up(ambiguous_call, patience) for ambiguous_call in ambiguous_calls)
+            *(self.reconciler.look_up(ambiguous_call, max_wait) for ambiguous_call in ambiguous_calls)
         )
 
     async def look_up_tokens(self, *names: str, sure: bool = False) -> list[LookupDone]:
@@ -347,7 +347,7 @@ def test_patience_waits_for_company() -> None:
         lookups = await asyncio.gather(first, second, third)
         assert [lookup.began - began for lookup in lookups] == pytest.approx([0.5] * 3)
         assert lab.took() == ["list RUNNING", "list STOPPED"]
-        await lab.look_up(lab.ambiguous_call("t"), patience=2.0)
+        await lab.look_up(lab.ambiguous_call("t"), max_wait=2.0)
         assert len(lab.took()) == 2, "and alone it is looked up all the same"
 
     run_in_virtual_time(main())

@@ -62,7 +62,7 @@ def test_every_command_has_them() -> None:
 
 
 async def reached(access: Access) -> bool:
-    """Tell whether an ECS answers there."""
+    """Return whether an ECS answers there."""
     options = access.client_options() | {"retries": aioecs.Retries(max_attempts=1)}
     async with aioecs.Client(**options, **CREDENTIALS) as client:
         try:

@@ -1,4 +1,4 @@
-"""From words to an exit status: the commands, their help, and what is wrong with the words."""
+"""From arguments to an exit status: the commands, their help, and what is wrong with the arguments."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
+    "args",
     [
         "--help",
         "-h",
@@ -45,14 +45,14 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
         "conformance --help",
     ],
 )
-def test_help(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help(args: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Help goes to stdout, and each command's has examples and exit statuses."""
-    assert run(words.split()) == 0
+    assert run(args.split()) == 0
     out, err = capsys.readouterr()
     assert err == ""
     assert "Usage: aioecs" in out
     assert "Exit status" in out
-    assert words.startswith("-") or ("Examples" in out and f"aioecs {words.split()[0]} " in out)
+    assert args.startswith("-") or ("Examples" in out and f"aioecs {args.split()[0]} " in out)
 
 
 def test_every_option_has_a_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,7 +80,7 @@ def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("args", "message"),
     [
         ("strat", "No such command 'strat'"),
         ("--nope", "--nope"),
@@ -99,7 +99,7 @@ def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
         ("start --all-instances --cluster c", "--task-definition is missing"),
         ("start --local --tag team", "--tags needs NAME=VALUE"),
         ("start --local --env A=1 --env B", "--env needs NAME=VALUE, which number 2 of them is not"),
-        ("start --local --command", "--command needs a word"),
+        ("start --local --command", "--command needs at least one argument"),
         ("start --local --cluster", "'--cluster' requires an argument"),
         ("start --local --ca-bundle /none", "'/none' does not exist"),
         ("start --local --no-verify-ssl", "--no-verify-ssl and --local exclude each other"),
@@ -109,15 +109,15 @@ def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
         ("local surplus", "unexpected extra argument"),
     ],
 )
-def test_what_is_wrong_with_the_words(words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_wrong_with_the_arguments(args: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     """One line of stderr says what is wrong and where to read on; nothing else is said, and the status is 2."""
-    assert run(words.split()) == 2
+    assert run(args.split()) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("aioecs: ")
     assert err.count("\n") == 1
     assert message in err
-    command = words.split()[0]
+    command = args.split()[0]
     assert err.endswith(
         f"(see aioecs {command} --help)\n" if command in ("start", "local") else "(see aioecs --help)\n"
     )
@@ -131,7 +131,7 @@ def test_bad_instances(instance: str, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.parametrize(
-    "words",
+    "args",
     [
         ["--env", "hunter2"],
         ["--env", "A=1", "B=hunter2"],
@@ -146,9 +146,9 @@ def test_bad_instances(instance: str, capsys: pytest.CaptureFixture[str]) -> Non
         ["--env", "A=hunter2", "--json"],
     ],
 )
-def test_secrets_are_never_shown(words: Sequence[str], capfd: pytest.CaptureFixture[str]) -> None:
+def test_secrets_are_never_shown(args: Sequence[str], capfd: pytest.CaptureFixture[str]) -> None:
     """Whatever goes wrong, and if nothing does, no value of an environment variable is in any output."""
-    run(["start", "--local", *words])
+    run(["start", "--local", *args])
     assert "hunter2" not in "".join(capfd.readouterr())
 
 
@@ -173,7 +173,7 @@ def status_of_main() -> object:
 
 
 def test_main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """It takes its words from the process."""
+    """It takes its arguments from the process."""
     monkeypatch.setattr(sys, "argv", ["aioecs", "--version"])
     assert status_of_main() == 0
     assert "aioecs" in capsys.readouterr().out
@@ -241,18 +241,18 @@ def test_a_list_of_commands_says_what_their_help_says(name: str) -> None:
     assert text.startswith(COMMANDS[name])
 
 
-@pytest.mark.parametrize("words", ["--version", "--help", "start --help", "run --help", "logs --help"])
-def test_help_imports_nothing_slow(words: str) -> None:
+@pytest.mark.parametrize("args", ["--version", "--help", "start --help", "run --help", "logs --help"])
+def test_help_imports_nothing_slow(args: str) -> None:
     """Help and --version import nothing that takes long, and no command but their own."""
     code = (
         "import sys; from aioecs.cli import main; import atexit; atexit.register(lambda: print(*sys.modules)); main()"
     )
-    done = subprocess.run([sys.executable, "-c", code, *words.split()], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code, *args.split()], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.splitlines()[-1].split())
     slow = {"aiobotocore", "aioecs._exports", "aioecs._model", "aioecs.testing", "asyncio", "pydantic"}
     assert loaded & slow == set()
     commands = {name.rpartition(".")[2] for name in loaded if name.startswith("aioecs.cli._commands.")}
-    assert commands == set() if words.startswith("-") else {words.split()[0]}
+    assert commands == set() if args.startswith("-") else {args.split()[0]}
 
 
 @pytest.mark.parametrize("command", ["", "start", "tasks"])
@@ -270,11 +270,11 @@ def test_the_package_as_a_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert capsys.readouterr().out == f"aioecs {aioecs.__version__}\n"
 
 
-@pytest.mark.parametrize("words", ["--help", "start --help", "--version"])
-def test_help_that_cannot_be_written(words: str) -> None:
+@pytest.mark.parametrize("args", ["--help", "start --help", "--version"])
+def test_help_that_cannot_be_written(args: str) -> None:
     """It is a message and a status, not a traceback."""
     with Path("/dev/full").open("w") as full:
-        command = [sys.executable, "-m", "aioecs", *words.split()]
+        command = [sys.executable, "-m", "aioecs", *args.split()]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (3, "aioecs: the results could not be written: No space left on device\n")
 

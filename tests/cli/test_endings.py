@@ -81,10 +81,10 @@ def environment() -> dict[str, str]:
     return {**os.environ, **ENVIRONMENT, "PYTHONPATH": os.pathsep.join(sys.path), "TERM": "xterm", "COLUMNS": "400"}
 
 
-async def begun(local: LocalECS, environment: dict[str, str], stdout: int, *words: str, **more: Any) -> Any:
+async def begun(local: LocalECS, environment: dict[str, str], stdout: int, *args: str, **more: Any) -> Any:
     """Begin `aioecs start` against a local ECS."""
     where = ("--cluster", "default", "--task-definition", "demo", "--endpoint-url", local.endpoint_url)
-    command = (sys.executable, "-m", "aioecs.cli", "start", *where, *words)
+    command = (sys.executable, "-m", "aioecs.cli", "start", *where, *args)
     given: dict[str, Any] = {"stdin": asyncio.subprocess.DEVNULL, "stderr": asyncio.subprocess.PIPE} | more
     return await asyncio.create_subprocess_exec(*command, stdout=stdout, env=environment, **given)
 

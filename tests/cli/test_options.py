@@ -12,7 +12,7 @@ ARN = "arn:aws:ecs:eu-west-1:123456789012:container-instance/render/4c543eed"
 
 
 @pytest.mark.parametrize(
-    ("words", "read"),
+    ("args", "read"),
     [
         ([], ()),
         (["A=1"], (("A", "1"),)),
@@ -20,16 +20,16 @@ ARN = "arn:aws:ecs:eu-west-1:123456789012:container-instance/render/4c543eed"
         (["A= spaced "], (("A", " spaced "),)),
     ],
 )
-def test_pairs(words: list[str], read: tuple[tuple[str, str], ...]) -> None:
+def test_pairs(args: list[str], read: tuple[tuple[str, str], ...]) -> None:
     """The value is what follows the first equals sign, as it stands."""
-    assert pairs(words, "--env") == read
+    assert pairs(args, "--env") == read
 
 
-@pytest.mark.parametrize("word", ["hunter2", "=hunter2", " =hunter2", ""])
-def test_a_bad_pair_is_named_by_its_position(word: str) -> None:
-    """A word that is no pair may be a secret: the error doesn't repeat it."""
+@pytest.mark.parametrize("arg", ["hunter2", "=hunter2", " =hunter2", ""])
+def test_a_bad_pair_is_named_by_its_position(arg: str) -> None:
+    """An argument that is no pair may be a secret: the error doesn't repeat it."""
     with pytest.raises(UsageError, match="--env needs NAME=VALUE, which number 2 of them is not") as refused:
-        pairs(["A=1", word], "--env")
+        pairs(["A=1", arg], "--env")
     assert "hunter2" not in str(refused.value)
 
 
@@ -56,7 +56,7 @@ def test_bad_instances(given: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "spread"),
+    ("args", "spread"),
     [
         ("start --json", "start --json"),
         ("start --command a b --json", "start --command=a --command=b --json"),
@@ -70,16 +70,16 @@ def test_bad_instances(given: str, message: str) -> None:
         ("start -- a -- b", "start --command=a --command=-- --command=b"),
     ],
 )
-def test_spread_words(words: str, spread: str) -> None:
-    """A command takes the words up to the next option, and those after a double dash."""
-    assert spread_option(words.split(), "--command") == spread.split()
+def test_spread_option(args: str, spread: str) -> None:
+    """A command takes the arguments up to the next option, and those after a double dash."""
+    assert spread_option(args.split(), "--command") == spread.split()
 
 
-@pytest.mark.parametrize("words", ["start --command", "start --command --json", "start --command --"])
-def test_a_command_without_words(words: str) -> None:
-    """A command without a word is refused, rather than taking the next option for one."""
-    with pytest.raises(UsageError, match="--command needs a word"):
-        spread_option(words.split(), "--command")
+@pytest.mark.parametrize("args", ["start --command", "start --command --json", "start --command --"])
+def test_a_command_without_arguments(args: str) -> None:
+    """A command without an argument is refused, rather than taking the next option for one."""
+    with pytest.raises(UsageError, match="--command needs at least one argument"):
+        spread_option(args.split(), "--command")
 
 
 def test_policies_are_those_of_the_client() -> None:

@@ -9,7 +9,7 @@ from aioecs.cli._parser_messages import plain_message
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("args", "message"),
     [
         ("start --local --count many", "'--count': expected a whole number (see"),
         ("start --local --count 1e3", "'--count': expected a whole number (see"),
@@ -21,9 +21,9 @@ from aioecs.cli._parser_messages import plain_message
         ("nope", "No such command 'nope' (see"),
     ],
 )
-def test_in_plain_words(words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The option, and what it takes; no word of the libraries that read it."""
-    assert run(words.split()) == 2
+def test_plain_messages(args: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The option, and what it takes; nothing of the libraries that read it."""
+    assert run(args.split()) == 2
     error = capsys.readouterr().err
     assert message in error
     assert "Input" not in error
@@ -31,7 +31,7 @@ def test_in_plain_words(words: str, message: str, capsys: pytest.CaptureFixture[
 
 
 def test_what_is_not_known() -> None:
-    """Another message of that kind loses its first words; any other stays as it is."""
+    """Another message of that kind loses its beginning; any other stays as it is."""
     assert plain_message("x: Input should be a blue moon.") == "x: expected a blue moon"
     assert plain_message("Unable to parse input string as an integer, exceeded 4300 digits") == (
         "expected a shorter whole number"

@@ -1,4 +1,4 @@
-"""Tasks that are named in words or on standard input."""
+"""Tasks that are named in arguments or on standard input."""
 
 from __future__ import annotations
 

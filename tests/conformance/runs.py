@@ -26,9 +26,9 @@ class Run:
     context: Context
 
     async def findings(self, check: Callable[[Context], Awaitable[None]]) -> dict[str, tuple[str, str]]:
-        """Carry a check through; return verdict and what was seen, by fact."""
+        """Carry a check through; return the result and what was seen, by fact."""
         await check(self.context)
-        return {finding.fact.name: (str(finding.verdict), finding.seen) for finding in self.context.findings}
+        return {finding.fact.name: (str(finding.result), finding.seen) for finding in self.context.findings}
 
 
 @asynccontextmanager
@@ -57,6 +57,6 @@ async def local_run(
         yield Run(local, attrs.evolve(connection, pass_time=pass_time).context(setup))
 
 
-def verdicts(findings: tuple[Finding, ...]) -> dict[str, str]:
-    """Return the verdicts by fact."""
-    return {finding.fact.name: str(finding.verdict) for finding in findings}
+def results(findings: tuple[Finding, ...]) -> dict[str, str]:
+    """Return the results by fact."""
+    return {finding.fact.name: str(finding.result) for finding in findings}

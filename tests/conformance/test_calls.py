@@ -26,7 +26,7 @@ async def test_answers_and_errors() -> None:
 
 
 async def test_tasks_and_failures() -> None:
-    """Both in words."""
+    """The text has the number of tasks and the reasons of the failures."""
     async with LocalECS() as local, SESSION.create_client("ecs", **local.client_kwargs()) as ecs:
         named = [local.instance_arns[0], "f" * 32]
         answer = await send_once(ecs, "start_task", taskDefinition="demo", containerInstances=named)
@@ -67,7 +67,7 @@ async def test_a_throttled_request_is_sent_again(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_what_is_not_permitted_blocks() -> None:
-    """With the words of ECS."""
+    """The error has ECS's message."""
     async with LocalECS(denied=["ListTasks"]) as local, SESSION.create_client("ecs", **local.client_kwargs()) as ecs:
         with pytest.raises(Blocked, match=r"^list_tasks: AccessDeniedException: User: .* is not authorized to perform"):
             await send(ecs, "list_tasks")

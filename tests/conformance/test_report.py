@@ -1,4 +1,4 @@
-"""_report: verdicts, the table, and the JSON."""
+"""_report: results, the table, and the JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import pytest
 
 from aioecs.conformance._facts import FACTS
-from aioecs.conformance._report import Finding, Report, Verdict, as_json, as_markdown, judged, spread, whole
+from aioecs.conformance._report import Finding, Report, Result, as_json, as_markdown, judged, spread, whole
 
 NAME = "start.repeated"
 
@@ -19,17 +19,17 @@ def report(*findings: Finding, left: tuple[str, ...] = (), interrupted: bool = F
 
 
 @pytest.mark.parametrize(
-    ("name", "holds", "verdict"),
+    ("name", "holds", "result"),
     [
-        ("start.repeated", True, Verdict.AS_EXPECTED),
-        ("start.repeated", False, Verdict.DIFFERS),
-        ("drain.refused", False, Verdict.EITHER),
-        ("drain.refused", True, Verdict.AS_EXPECTED),
+        ("start.repeated", True, Result.AS_EXPECTED),
+        ("start.repeated", False, Result.DIFFERS),
+        ("drain.refused", False, Result.EITHER),
+        ("drain.refused", True, Result.AS_EXPECTED),
     ],
 )
-def test_judged(name: str, holds: bool, verdict: Verdict) -> None:
+def test_judged(name: str, holds: bool, result: Result) -> None:
     """Where the library is right in either case, a difference says so."""
-    assert judged(name, holds, "seen") == Finding(FACTS[name], verdict, "seen")
+    assert judged(name, holds, "seen") == Finding(FACTS[name], result, "seen")
 
 
 def test_whole() -> None:
@@ -37,25 +37,25 @@ def test_whole() -> None:
     findings = whole([judged(NAME, True, "seen")], {"start.order": "needs two"})
     assert [finding.fact.name for finding in findings] == list(FACTS)
     by_name = {finding.fact.name: finding for finding in findings}
-    assert by_name[NAME].verdict is Verdict.AS_EXPECTED
-    assert (by_name["start.order"].verdict, by_name["start.order"].seen) == (Verdict.NOT_RUN, "needs two")
+    assert by_name[NAME].result is Result.AS_EXPECTED
+    assert (by_name["start.order"].result, by_name["start.order"].seen) == (Result.NOT_RUN, "needs two")
     assert by_name["run.replay"].seen == "no check ran"
 
 
 @pytest.mark.parametrize(
-    ("verdict", "left", "conforms"),
+    ("result", "left", "conforms"),
     [
-        (Verdict.AS_EXPECTED, (), True),
-        (Verdict.EITHER, (), True),
-        (Verdict.NOT_RUN, (), True),
-        (Verdict.DIFFERS, (), False),
-        (Verdict.FAILED, (), False),
-        (Verdict.AS_EXPECTED, ("a task",), False),
+        (Result.AS_EXPECTED, (), True),
+        (Result.EITHER, (), True),
+        (Result.NOT_RUN, (), True),
+        (Result.DIFFERS, (), False),
+        (Result.FAILED, (), False),
+        (Result.AS_EXPECTED, ("a task",), False),
     ],
 )
-def test_conforms(verdict: Verdict, left: tuple[str, ...], conforms: bool) -> None:
+def test_conforms(result: Result, left: tuple[str, ...], conforms: bool) -> None:
     """What was not run doesn't speak against it; what is left behind does."""
-    assert report(Finding(FACTS[NAME], verdict, ""), left=left).conforms is conforms
+    assert report(Finding(FACTS[NAME], result, ""), left=left).conforms is conforms
 
 
 def test_markdown() -> None:
@@ -67,7 +67,7 @@ def test_markdown() -> None:
         "- interrupted: 1 differs",
         "- left behind: x",
         "",
-        "| fact | expected | seen | verdict | what depends on it |",
+        "| fact | expected | seen | result | what depends on it |",
         "|---|---|---|---|---|",
         f"| `{NAME}` | {FACTS[NAME].claim} [reported] | a\\|b c | **differs** | {FACTS[NAME].depends} |",
     ]
@@ -79,7 +79,7 @@ def test_json() -> None:
     assert (found["conforms"], found["tasks"], found["left"], found["interrupted"]) == (True, 2, [], False)
     (finding,) = found["findings"]
     assert finding["fact"] == NAME
-    assert (finding["grade"], finding["seen"], finding["verdict"]) == ("reported", "2 tasks", "as expected")
+    assert (finding["grade"], finding["seen"], finding["result"]) == ("reported", "2 tasks", "as expected")
 
 
 def test_spread() -> None:

@@ -16,7 +16,7 @@ from aioecs.conformance._facts import FACTS
 from aioecs.conformance._runner import clean_up, run_checks
 from aioecs.conformance._setup import Options
 from aioecs.testing import Fault
-from tests.conformance.runs import Run, local_run, verdicts
+from tests.conformance.runs import Run, local_run, results
 
 NEVER: Callable[[], Awaitable[object]] = anyio.sleep_forever
 
@@ -24,7 +24,7 @@ NEVER: Callable[[], Awaitable[object]] = anyio.sleep_forever
 async def starts(context: Context) -> None:
     """Start a task on each instance, and see one fact."""
     await context.started(list(context.setup.instances))
-    context.saw("start.order", True, "fine")
+    context.add_finding("start.order", True, "fine")
 
 
 def failing(error: Exception) -> Callable[[Context], Awaitable[None]]:
@@ -46,26 +46,26 @@ async def test_a_run() -> None:
         assert running == [0, 0]
         assert run.local.truth.running() == []
         assert (report.tasks, report.left, report.interrupted, report.conforms) == (4, (), False, True)
-        assert [name for name, verdict in verdicts(report.findings).items() if verdict != "not run"] == ["start.order"]
+        assert [name for name, result in results(report.findings).items() if result != "not run"] == ["start.order"]
         assert report.about["task definition"] == "demo:1"
 
 
 @pytest.mark.parametrize(
-    ("error", "verdict", "seen"),
+    ("error", "result", "seen"),
     [
         (Blocked("no way"), "not run", "no way"),
         (NoAnswer("ReadTimeoutError"), "failed", "no answer: ReadTimeoutError"),
         (KeyError("tasks"), "failed", "an answer of another form: KeyError: 'tasks'"),
     ],
 )
-async def test_a_check_that_ends_early(error: Exception, verdict: str, seen: str) -> None:
+async def test_a_check_that_ends_early(error: Exception, result: str, seen: str) -> None:
     """What it had seen stays; the rest has the reason. The next check runs."""
     async with local_run() as run:
         checks = [Check(failing(error), ("start.order", "start.mixed"), 2), Check(starts, ("start.order",), 2)]
         report = await run_checks(run.context, NEVER, checks=checks)
         found = {finding.fact.name: finding for finding in report.findings}
         assert found["start.order"].seen == "fine"
-        assert (str(found["start.mixed"].verdict), found["start.mixed"].seen) == (verdict, seen)
+        assert (str(found["start.mixed"].result), found["start.mixed"].seen) == (result, seen)
         assert run.local.truth.running() == []
 
 
@@ -178,4 +178,4 @@ async def test_options_of_the_whole_table() -> None:
         assert "--drain" in seen["drain.refused"]
         assert "--throttle" in seen["rate.error"]
         assert "AccessDeniedException" in seen["start.order"]
-        assert (report.tasks, verdicts(report.findings)["start.mixed"]) == (0, "not run")
+        assert (report.tasks, results(report.findings)["start.mixed"]) == (0, "not run")

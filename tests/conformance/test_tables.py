@@ -11,10 +11,10 @@ from moto_queue import moto_server
 
 from aioecs.conformance._connection import connected
 from aioecs.conformance._facts import FACTS
-from aioecs.conformance._report import Verdict
+from aioecs.conformance._report import Result
 from aioecs.conformance._runner import run_checks
 from aioecs.conformance._setup import prepare
-from tests.conformance.runs import SESSION, verdicts
+from tests.conformance.runs import SESSION, results
 from tests.testing.test_moto import moto_side
 
 # moto's own: werkzeug's server leaves its sockets to the garbage collector, and datetime.utcnow is deprecated.
@@ -43,27 +43,27 @@ async def test_what_moto_does_otherwise() -> None:
         async with connected(SESSION, endpoint_url=url, **keys) as connection:
             setup = await prepare(connection.ecs, cluster="lab", task_definition="demo", consistency=0.5, poll=0.02)
             report = await run_checks(connection.context(setup), anyio.sleep_forever)
-    found = verdicts(report.findings)
-    assert {name for name, verdict in found.items() if verdict == Verdict.DIFFERS} == MOTO_DIFFERS
-    assert {name for name, verdict in found.items() if verdict == Verdict.NOT_RUN} == NOT_RUN
-    assert not [finding for finding in report.findings if finding.verdict is Verdict.FAILED]
+    found = results(report.findings)
+    assert {name for name, result in found.items() if result == Result.DIFFERS} == MOTO_DIFFERS
+    assert {name for name, result in found.items() if result == Result.NOT_RUN} == NOT_RUN
+    assert not [finding for finding in report.findings if finding.result is Result.FAILED]
     assert report.left == ()
 
 
 def table(number: int) -> dict[str, str]:
-    """Return the verdicts of a table of the page, without emphasis."""
+    """Return the results of a table of the page, without emphasis."""
     rows = ROW.findall(PAGE.read_text())
     size = len(FACTS)
     assert len(rows) == 2 * size
-    return {name: verdict.strip("* ") for name, verdict in rows[number * size : (number + 1) * size]}
+    return {name: result.strip("* ") for name, result in rows[number * size : (number + 1) * size]}
 
 
 def test_the_documented_tables() -> None:
     """Each has every fact: all as expected on the local ECS but for what it can't show; moto's differences."""
     local, moto = table(0), table(1)
     assert list(local) == list(moto) == list(FACTS)
-    assert {name for name, verdict in local.items() if verdict != "as expected"} == {"answer.bad_key"}
-    assert {name for name, verdict in moto.items() if verdict == "differs"} == MOTO_DIFFERS
+    assert {name for name, result in local.items() if result != "as expected"} == {"answer.bad_key"}
+    assert {name for name, result in moto.items() if result == "differs"} == MOTO_DIFFERS
 
 
 def test_the_page_has_the_facts_as_they_are() -> None:

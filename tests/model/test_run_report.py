@@ -21,7 +21,7 @@ def start(outcome: Outcome) -> StartResult:
     return StartResult(request=REQUEST, container_instance="i1", outcome=outcome)
 
 
-REFUSED = Run(request=REQUEST, error=StartRefused("no room"), starts=(start(Outcome.REFUSED),))
+REFUSED = Run(request=REQUEST, error=StartRefused("no capacity"), starts=(start(Outcome.REFUSED),))
 MISSING = Run(request=REQUEST, error=TaskMissing("gone"), starts=(start(Outcome.STARTED),))
 AMBIGUOUS = Run(request=REQUEST, error=TaskMissing("?"), starts=(start(Outcome.UNKNOWN),))
 

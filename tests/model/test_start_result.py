@@ -34,8 +34,8 @@ def test_there_are_five_outcomes() -> None:
 def test_gravity_orders_them() -> None:
     """UNKNOWN > STARTED > STOPPED > REFUSED > NOT_SENT."""
     grave_first = [Outcome.UNKNOWN, Outcome.STARTED, Outcome.STOPPED, Outcome.REFUSED, Outcome.NOT_SENT]
-    assert all(graver.gravity > lesser.gravity for graver, lesser in pairwise(grave_first))
-    assert (Outcome.NOT_SENT.gravity, Outcome.UNKNOWN.gravity) == (0, 4)
+    assert all(graver.severity > lesser.severity for graver, lesser in pairwise(grave_first))
+    assert (Outcome.NOT_SENT.severity, Outcome.UNKNOWN.severity) == (0, 4)
 
 
 def test_a_start_without_more_than_it_needs() -> None:

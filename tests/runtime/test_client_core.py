@@ -115,13 +115,13 @@ def test_it_holds_a_slot_while_in_flight_and_none_while_it_backs_off() -> None:
     run_in_virtual_time(main())
 
 
-@pytest.mark.parametrize("moment", ["waiting", "on its way", "resting"])
+@pytest.mark.parametrize("moment", ["waiting", "in flight", "backing off"])
 def test_a_cancel_ends_it_at_once(moment: str) -> None:
     """In the queue, on the wire and at rest; the slot is free again and nothing more is sent."""
 
     async def main() -> None:
         held = HeldAttempt()
-        say = saying(THROTTLED) if moment == "resting" else held
+        say = saying(THROTTLED) if moment == "backing off" else held
         transport = FakeTransport(list_tasks=say)
         core = make_core(transport, size=1)
         before = asyncio.ensure_future(listing(core)) if moment == "waiting" else None

@@ -1,4 +1,4 @@
-"""The promise, held in every state of small worlds; and a defect for each invariant, which the search must find."""
+"""The promise, checked in every state of small worlds; and a defect for each invariant, which the search must find."""
 
 from __future__ import annotations
 

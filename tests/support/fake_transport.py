@@ -136,7 +136,7 @@ class FakeReconciler:
         self.error: ECSError | None = None
         self._gate = gate
 
-    async def look_up(self, ambiguous_call: AmbiguousCall, patience: float) -> LookupDone:
+    async def look_up(self, ambiguous_call: AmbiguousCall, max_wait: float) -> LookupDone:
         """Look up an ambiguous call."""
         self.requests.append(ambiguous_call)
         began = asyncio.get_running_loop().time()

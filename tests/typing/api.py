@@ -342,7 +342,7 @@ def answered(response: aioecs.StartTaskResponse, report: aioecs.BatchReport) -> 
     assert_type(start.failure, aioecs.Failure | None)
     assert_type(start.error, aioecs.ECSError | None)
     assert_type((start.token, start.attempts, start.siblings_found), tuple[str, int, bool])
-    assert_type(start.outcome.gravity, int)
+    assert_type(start.outcome.severity, int)
 
 
 def of_tasks(task: aioecs.Task, container: aioecs.types.Container, host: aioecs.types.ContainerInstance) -> None:

@@ -192,7 +192,7 @@ def test_what_is_logged(
     assert expected in caplog.text
 
 
-def test_a_ledger_that_stays_down_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_ledger_that_stays_down_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     """However many messages meet it; what was granted meanwhile makes it be looked for soon the next time."""
 
     async def main() -> None:
@@ -301,7 +301,7 @@ def test_no_longer_than_the_queue_hides_it() -> None:
     ],
 )
 def test_a_line_for_each_job(result: AttemptResult, expected: str, caplog: pytest.LogCaptureFixture) -> None:
-    """At INFO, where nobody need hear it; never a word of the message."""
+    """It is logged at INFO, and has nothing of the message's text."""
 
     async def main() -> None:
         async with make_scene(result) as scene:
@@ -399,7 +399,7 @@ def test_poison_is_in_the_way_until_the_queue_takes_it() -> None:
 # The end -------------------------------------------------------------------------------------------------------------
 
 
-def test_what_rests_as_the_worker_ends_goes_back() -> None:
+def test_a_message_that_backs_off_as_the_worker_ends_is_returned() -> None:
     """It is tried once more, which begins nothing then, and is named among those that are left."""
 
     async def main() -> None:

@@ -11,7 +11,7 @@ from virtual_time import iterations, run_in_virtual_time
 from aioecs.worker._shutdown import Shutdown
 
 
-def test_it_is_told_once_and_again() -> None:
+def test_it_is_requested_twice() -> None:
     """The first request begins it and has the reason; the second begins nothing."""
 
     async def main() -> None:
@@ -25,17 +25,17 @@ def test_it_is_told_once_and_again() -> None:
     run_in_virtual_time(main())
 
 
-@pytest.mark.parametrize(("told_at", "rested"), [(None, 10), (3, 3), (0, 0)])
-def test_a_rest_ends_with_the_worker(told_at: float | None, rested: float) -> None:
+@pytest.mark.parametrize(("requested_at", "slept"), [(None, 10), (3, 3), (0, 0)])
+def test_a_sleep_ends_with_the_worker(requested_at: float | None, slept: float) -> None:
     """It is as long as it should be, unless the end begins."""
 
     async def main() -> None:
         shutdown, loop = Shutdown(5), asyncio.get_running_loop()
-        if told_at is not None:
-            loop.call_later(told_at, shutdown.request, "SIGTERM")
+        if requested_at is not None:
+            loop.call_later(requested_at, shutdown.request, "SIGTERM")
         began = loop.time()
         await shutdown.sleep(10)
-        assert loop.time() - began == pytest.approx(rested)
+        assert loop.time() - began == pytest.approx(slept)
 
     run_in_virtual_time(main())
 
@@ -61,7 +61,7 @@ class Work:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told_at", "grace", "answer", "took"),
+    ("seconds", "requested_at", "grace", "answer", "took"),
     [
         (4, None, 0, "done", 4),
         (4, 3, 2, "done", 4),
@@ -72,14 +72,14 @@ class Work:
     ids=["left alone", "within its grace", "beyond it", "without any", "as it ends"],
 )
 def test_work_is_done_unless_the_end_begins(
-    seconds: float, told_at: float | None, grace: float, answer: str | None, took: float
+    seconds: float, requested_at: float | None, grace: float, answer: str | None, took: float
 ) -> None:
     """Then it has so long to end by itself, and is cancelled."""
 
     async def main() -> None:
         shutdown, loop, work = Shutdown(5), asyncio.get_running_loop(), Work(seconds)
-        if told_at is not None:
-            loop.call_later(told_at, shutdown.request, "SIGTERM")
+        if requested_at is not None:
+            loop.call_later(requested_at, shutdown.request, "SIGTERM")
         began = loop.time()
         assert await shutdown.run_until_shutdown(work.do(), grace) == answer
         assert loop.time() - began == pytest.approx(took)
@@ -92,9 +92,9 @@ def test_its_error_is_raised() -> None:
     """Also where it comes within the grace."""
 
     async def main() -> None:
-        for told_at in (9, 0.5):
+        for requested_at in (9, 0.5):
             shutdown = Shutdown(5)
-            asyncio.get_running_loop().call_later(told_at, shutdown.request, "SIGTERM")
+            asyncio.get_running_loop().call_later(requested_at, shutdown.request, "SIGTERM")
             with pytest.raises(ZeroDivisionError):
                 await shutdown.run_until_shutdown(Work(1, ZeroDivisionError()).do(), 2)
 

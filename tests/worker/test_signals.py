@@ -22,7 +22,7 @@ def others() -> Iterator[list[int]]:
     signal.signal(signal.SIGTERM, before)
 
 
-async def test_each_is_heard() -> None:
+async def test_each_is_received() -> None:
     """On the loop, the second like the first; afterwards it ends the process, as before."""
     received: asyncio.Queue[str] = asyncio.Queue()
     with sigterm(lambda: received.put_nowait("SIGTERM")) as handled:
@@ -52,7 +52,7 @@ async def test_that_of_another_stays_its_own(others: list[int]) -> None:
     assert signal.getsignal(signal.SIGTERM) is theirs
 
 
-async def test_of_two_the_first_hears() -> None:
+async def test_of_two_handlers_the_first_receives() -> None:
     """A second worker of the process leaves it to the first."""
     with sigterm(lambda: None) as first, sigterm(lambda: None) as second:
         assert (first, second) == (True, False)

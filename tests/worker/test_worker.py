@@ -142,8 +142,8 @@ async def test_a_poisoned_message_is_left_to_redrive(
     assert "secret" not in caplog.text
 
 
-async def test_no_room_is_no_poison(moto: str, keys: None, at_once: None) -> None:
-    """On its last receive a message that only waits is kept in flight, until there is room."""
+async def test_missing_capacity_is_no_poison(moto: str, keys: None, at_once: None) -> None:
+    """On its last receive a message that only waits is kept in flight, until there is capacity."""
     async with queue_setup(moto, receives=1, cpu=15) as world:
         first = await world.client.start_task(world.to_request(Message(id="m", body="first")))
         await world.send("second")
@@ -247,7 +247,7 @@ async def loaded(world: QueueSetup, **more: Any) -> Worker:
 
 
 async def nothing_lost(world: QueueSetup, worker: Worker) -> None:
-    """Hold the world against the worker's word: each message is deleted with its task, or visible."""
+    """Compare the world with the worker's statistics: each message is deleted with its task, or visible."""
     visible, hidden = await world.count()
     assert hidden == 0
     assert visible == 40 - worker.statistics().deleted
@@ -338,7 +338,7 @@ def _work(url: str, queue: str, kwargs: dict[str, Any], instances: list[str], pa
     Path(f"{path}.took").write_text(str(took))
 
 
-async def test_processes_that_are_killed_and_told_to_end(world: QueueSetup, tmp_path: Path) -> None:
+async def test_processes_that_are_killed_and_terminated(world: QueueSetup, tmp_path: Path) -> None:
     """SIGKILL in mid-start doubles and loses nothing; SIGTERM under load ends it in time with all messages visible."""
     local = world.local
     for kind in ("reset", "error"):

@@ -70,7 +70,7 @@ class Scene:
             await asyncio.sleep(0.1)
 
     async def ended(self) -> float:
-        """Tell it to end, and return how long that takes it."""
+        """End it, and return how many seconds that takes."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         self.run.end("SIGTERM")
@@ -150,7 +150,7 @@ def test_each_job_is_started_once() -> None:
             assert scene.groups() == bodies
             counts = scene.run.statistics()
             assert (counts.started, counts.already_settled, counts.deleted) == (30, 30, 60)
-            assert counts.received == 60 + counts.returned, "some came while their job was on its way"
+            assert counts.received == 60 + counts.returned, "some came while their job was in flight"
             assert 10 <= max(most) <= 12
             asked = [members for method, members in scene.sqs.requests if method == "receive_message"]
             assert {members["MaxNumberOfMessages"] for members in asked} <= set(range(1, 11))
@@ -215,7 +215,7 @@ def test_the_redrive_policy_is_the_queue_s() -> None:
 
 
 def test_a_queue_that_can_t_be_reached_is_asked_again(caplog: pytest.LogCaptureFixture) -> None:
-    """After rests that grow to ten seconds, and begin anew once it was there."""
+    """After pauses that grow to ten seconds, and begin anew once it was reached."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -246,8 +246,8 @@ def test_nothing_is_received_without_the_ledger(caplog: pytest.LogCaptureFixture
             assert scene.run.statistics().received == before.received == 6, "the poll under way has brought them again"
             assert before.ledger_down
             assert scene.transport.requests == []
-            rests = [later - earlier for earlier, later in itertools.pairwise(scene.ledger.probes)]
-            assert rests == pytest.approx([2, 4, 8, *[10] * (len(rests) - 3)])
+            pauses = [later - earlier for earlier, later in itertools.pairwise(scene.ledger.probes)]
+            assert pauses == pytest.approx([2, 4, 8, *[10] * (len(pauses) - 3)])
             scene.ledger.down = False
             await scene.until_empty()
             assert scene.groups() == ["a", "b", "c"]
@@ -262,7 +262,7 @@ def test_nothing_is_received_without_the_ledger(caplog: pytest.LogCaptureFixture
 # Ending --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_look_for_the_ledger_does_not_hold_up_the_end() -> None:
+def test_a_probe_of_the_ledger_does_not_hold_up_the_end() -> None:
     """One that hangs is cut."""
 
     async def main() -> None:
@@ -293,7 +293,7 @@ def test_a_message_that_a_cut_poll_brings_is_given_back() -> None:
 
 
 def test_it_drains(caplog: pytest.LogCaptureFixture) -> None:
-    """What is on the wire is settled, what waits for room is returned; nothing is received any more."""
+    """What is on the wire is settled, what waits for capacity is returned; nothing is received any more."""
 
     async def main() -> None:
         held = HeldAttempt()
@@ -374,7 +374,7 @@ def test_without_permission_it_ends(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_credentials_that_stay_expired_end_it() -> None:
-    """The queue's after five refusals in a row, and the ledger's after as many looks for it."""
+    """The queue's after five refusals in a row, and the ledger's after as many probes."""
 
     async def main() -> None:
         expired = [sqs_error("ExpiredToken") for _ in range(5)]
@@ -458,7 +458,7 @@ def test_a_queue_that_isn_t_there() -> None:
     run_in_virtual_time(main())
 
 
-def test_told_to_end_while_it_opens() -> None:
+def test_ended_while_it_opens() -> None:
     """What it asks the queue is cut, and nothing is received."""
 
     async def main() -> None:

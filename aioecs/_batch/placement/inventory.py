@@ -233,11 +233,11 @@ class Inventory:
         model, ended, self._ended_on = self.capacity_model, self._ended_on, {}
         hosts = [model.capacities[name].host.arn for name in ended if name in model.capacities]
         number = model.begin_update()
-        self._pay(-(-len(hosts) // DESCRIBED_PER_CALL))
+        self._charge_reads(-(-len(hosts) // DESCRIBED_PER_CALL))
         found = await load(self._core, self._cluster, instances=hosts) if hosts else []
         model.update((Host.of(instance) for instance in found), number)
 
-    def _pay(self, reads: int) -> None:
+    def _charge_reads(self, reads: int) -> None:
         rate = self._core.read_limiter.rate or 1.0
         self._paid_until = max(self._paid_until, self._core.now) + READ_SHARE * reads / rate
 
@@ -280,7 +280,7 @@ class Inventory:
     async def _read(self, number: int) -> list[ContainerInstance]:
         self._began_at = self._core.now
         self._ended_on.clear()
-        self._pay(self.reads)
+        self._charge_reads(self.reads)
         self._begun = number  # not before: callers of the same round of the loop share it
         self.capacity_model.loading()
         return await load(self._core, self._cluster, constraints=self._constraints, instances=self._instances)

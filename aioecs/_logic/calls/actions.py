@@ -35,7 +35,7 @@ class LookUp:
     """A task that this lookup doesn't show counts as absent: list the instances' stopped tasks as well."""
     stopped: bool = True
     """Stopped tasks are listed as well; a task that was started a moment ago runs, or is about to."""
-    patience: float = 0.0
+    max_wait: float = 0.0
     """For how long it may wait to be looked up together with other calls, in seconds."""
 
 

@@ -46,7 +46,7 @@ from aioecs._logic.calls.actions import (
 )
 from aioecs._logic.calls.adoption import adopt_found, note_denial
 from aioecs._logic.calls.call_record import CallRecord, Phase
-from aioecs._logic.calls.retry import EARLY_LOOKUPS, longest_before_lookup, lookup_patience, max_backoff
+from aioecs._logic.calls.retry import EARLY_LOOKUPS, longest_before_lookup, lookup_delay, max_backoff
 from aioecs._logic.calls.run_replay import match_run, token_has_ended
 from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
 from aioecs._model.shapes.run_task import RunTaskResponse
@@ -205,8 +205,8 @@ def _look_up(call: CallRecord, _: CallInput, when: When) -> Action:
         return _finish(call)
     call.lookups += 1
     late = when.now >= call.proves_absence_from
-    patience = min(lookup_patience(call.retries, call.lookups, late=late), max(0.0, call.ends - when.now) / 2)
-    return LookUp(confirm=late, stopped=late or call.lookups > EARLY_LOOKUPS, patience=patience)
+    max_wait = min(lookup_delay(call.retries, call.lookups, late=late), max(0.0, call.ends - when.now) / 2)
+    return LookUp(confirm=late, stopped=late or call.lookups > EARLY_LOOKUPS, max_wait=max_wait)
 
 
 def _lookup_done(call: CallRecord, what: LookupDone, when: When) -> Action:

@@ -130,7 +130,7 @@ def assign_run_answer(
     return tuple(failures) if left else ()
 
 
-def disown_before(start_states: Iterable[StartState], moment: datetime) -> None:
+def exclude_before(start_states: Iterable[StartState], moment: datetime) -> None:
     """Mark tasks created before this moment as started by an earlier call with the same `clientToken`."""
     for state in start_states:
         if state.task is not None:

@@ -12,7 +12,7 @@ from aioecs._model.options import Retries
 from aioecs.errors import ConfigurationError
 
 EARLY_LOOKUPS = 2  # lookups just after an answer was lost, which list running tasks alone
-LATE_PATIENCE = 0.5  # in seconds: the longest time that a lookup which may prove absence waits for other calls
+LATE_LOOKUP_DELAY = 0.5  # in seconds: the longest time that a lookup which may prove absence waits for other calls
 
 
 @attrs.define
@@ -53,7 +53,7 @@ def longest_before_lookup(retries: Retries, lookups_before: int, *, late: bool) 
     return min(longest, retries.max_backoff) if late else longest
 
 
-def lookup_patience(retries: Retries, lookups: int, *, late: bool) -> float:
+def lookup_delay(retries: Retries, lookups: int, *, late: bool) -> float:
     """Return how long the lookup of this number may wait to be made together with others, in seconds.
 
     The first doesn't wait, later ones half a backoff. A caller waits for one that may prove absence: it waits less.
@@ -61,4 +61,4 @@ def lookup_patience(retries: Retries, lookups: int, *, late: bool) -> float:
     if lookups <= 1:
         return 0.0
     longest = longest_before_lookup(retries, lookups - 1, late=True)
-    return min(longest / 2, LATE_PATIENCE) if late else longest / 2
+    return min(longest / 2, LATE_LOOKUP_DELAY) if late else longest / 2

@@ -21,7 +21,7 @@ def match_run(call: CallRecord, tasks: list[Task], failures: list[Failure]) -> N
         call.refusal_unproven = call.resent = True  # ECS may act on the first request after it has refused this one
     if call.shares_token and call.first_sent is not None:
         began = call.epoch + call.first_sent - CLOCK_SKEW
-        matching.disown_before(call.start_states, datetime.fromtimestamp(began, UTC))
+        matching.exclude_before(call.start_states, datetime.fromtimestamp(began, UTC))
 
 
 def too_many(call: CallRecord, found: list[Task]) -> list[Task]:

@@ -144,7 +144,7 @@ class RateLearner:
         due = max(now, self._resumed, self._slot + 1 / self._speed)
         if self._dry and self._in_flight:
             # One at a time. An answer that never arrives must not block all others.
-            return max(due, self._last_sent + SILENCE + 2 * self._trip(now))
+            return max(due, self._last_sent + SILENCE + 2 * self._round_trip_time(now))
         return due
 
     def sent(self, now: float) -> None:
@@ -202,7 +202,7 @@ class RateLearner:
     def _silence(self) -> float:
         return max(SILENCE, 3 / self._rate)
 
-    def _trip(self, now: float) -> float:
+    def _round_trip_time(self, now: float) -> float:
         return max(ROUND_TRIP, now - self._opened) if self._round_trip is None else self._round_trip
 
     # ---------------------------------------------------------------------------------------------------------- opening
@@ -225,7 +225,7 @@ class RateLearner:
         if queued <= self._level:
             return SLOW_START + self._served
         everything = self._served + self._in_flight + queued
-        allowed = min(OPENING_SHARE * everything, OPENING_SPEED * self._assumed[1] * self._trip(now))
+        allowed = min(OPENING_SHARE * everything, OPENING_SPEED * self._assumed[1] * self._round_trip_time(now))
         return max(2.0, allowed * (LARGER_FACTOR if self._excess(now) > LARGER_FROM else 1))
 
     def _excess(self, now: float) -> float:
@@ -250,7 +250,7 @@ class RateLearner:
 
     def _tracking_speed(self, now: float, left: int | None) -> float:
         rate, saving = self._rate, self._saving()
-        in_flight = rate * self._trip(now)
+        in_flight = rate * self._round_trip_time(now)
         rise = max(RISE * math.sqrt(rate) * saving * saving, UNMEASURED_RISE * rate * RISE_DECAY**self._measured)
         rise *= self._history.gain / (1 + in_flight / HALVING_FLIGHT)
         resume = rate * (1 - RESUME_BELOW * saving * self._history.resume_weight)
@@ -275,9 +275,9 @@ class RateLearner:
         self._since_base += met > self._base
         if met > self._empty:
             self._since_empty += 1
-            self._outgrow(met - self._empty)
+            self._raise_rate(met - self._empty)
 
-    def _outgrow(self, elapsed: float) -> None:
+    def _raise_rate(self, elapsed: float) -> None:
         """Raise the rate where more was served since the bucket was empty than it would have given."""
         if self._since_empty > max(2 * LEAST_SERVED, self._rate * elapsed + 2 * self._history.surplus):
             self._rate = max(FLOOR, (self._since_empty - 1) / elapsed)

@@ -24,7 +24,7 @@
   Forgiving some throttles was tried, too: under 5 % of noise it is three times as fast, but of three learners one took
   most of the bucket.
 
-A long run under noise of 5 % is a third as fast as it could be, and one under 30 % or more slower still. That is the
+A long run under noise of 5 % has a sixth of the rate that it could have, and one under 30 % or more less still. That is the
 price of not wasting half of a crowd's calls.
 """
 

@@ -199,7 +199,7 @@ def _report(proxy: FaultProxy, streams: Streams, file: Path | None, *, as_json: 
     if as_json:
         streams.write(json.dumps(summary(record)))
     else:
-        streams.say(*in_words(summary(record)))
+        streams.say(*as_lines(summary(record)))
     if file is not None:
         file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
@@ -216,7 +216,7 @@ def summary(record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def in_words(numbers: dict[str, Any]) -> list[Text]:
+def as_lines(numbers: dict[str, Any]) -> list[Text]:
     """Return the lines of a summary."""
     requests = ", ".join(f"{count} {name}" for name, count in sorted(numbers["requests"].items())) or "none"
     return [

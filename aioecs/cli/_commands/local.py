@@ -215,23 +215,21 @@ def exit_status(text: str) -> int:
     return value
 
 
-def by_family(
-    option: str, words: list[str], read: Callable[[str], T], otherwise: T | None
-) -> Callable[[Any], T | None]:
+def by_family(option: str, args: list[str], read: Callable[[str], T], otherwise: T | None) -> Callable[[Any], T | None]:
     """Read values for all tasks or those of a family, the last one counting; return a function of the task.
 
     Raises:
         UsageError: one can't be read; the message has both.
     """
     values: dict[str, T] = {}
-    for word in words:
-        family, _, value = word.rpartition("=")
+    for arg in args:
+        family, _, value = arg.rpartition("=")
         try:
             values[family] = read(value)
         except ValueError as error:
-            raise UsageError(f"{option} {word}: {error}") from error
-    rest = values.pop("", otherwise)
-    return lambda task: values.get(task.family, rest)
+            raise UsageError(f"{option} {arg}: {error}") from error
+    default = values.pop("", otherwise)
+    return lambda task: values.get(task.family, default)
 
 
 def read_definitions(path: Path) -> list[dict[str, Any]]:
@@ -320,7 +318,7 @@ def as_line(served: Served) -> str:
 
 
 def announcement(served: Served) -> list[Text]:
-    """Tell where it is, and how it is used."""
+    """Return lines about where it is, and how it is used."""
     url = served.endpoint_url
     where = f"--endpoint-url {url} --region {served.region}"
     many = len(served.instances)

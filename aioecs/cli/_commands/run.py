@@ -148,7 +148,7 @@ def run(
     from aioecs.cli._start import given_input
     from aioecs.cli._start.options import with_jobs
 
-    given_input.refuse_words(context.args)
+    given_input.refuse_arguments(context.args)
     if fargate and launch_type not in (None, "FARGATE"):
         raise UsageError("--fargate and --launch-type exclude each other")
     options = run_options.RunOptions(

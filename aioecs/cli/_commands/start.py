@@ -141,7 +141,7 @@ def start(
     from aioecs.cli._start.cli_input import with_input
     from aioecs.cli._start.options import validated, with_jobs
 
-    given_input.refuse_words(context.args)
+    given_input.refuse_arguments(context.args)
     options = attrs.evolve(
         task,
         count=count or 1,

@@ -25,7 +25,7 @@ def progress(report: Report, width: int) -> RenderableType:
     counts = report.counts
     line = Text(f"{counts.finished:,}/{counts.requested:,} {100 * counts.finished // counts.requested}%", "bold")
     parts = joined(_progress_counts(report))
-    with_rate = joined([parts, *_pace(report)])
+    with_rate = joined([parts, *_rate_limit(report)])
     width -= ECHO
     bar_width, beside = (width - len(line) - len(text) - 2 for text in (parts, with_rate))
     fits = beside >= _BAR[0]
@@ -34,7 +34,7 @@ def progress(report: Report, width: int) -> RenderableType:
         bar = ProgressBar(
             total=counts.requested, completed=counts.finished, width=min(beside if fits else bar_width, _BAR[1])
         )
-        shown = [_row(line, bar, with_rate)] if fits else [_row(line, bar, parts), *_pace(report)]
+        shown = [_row(line, bar, with_rate)] if fits else [_row(line, bar, parts), *_rate_limit(report)]
     if report.interrupted is not None:
         what = report.settling or "waiting for what is in flight"
         waiting = Text(f"interrupted: {what}; Ctrl-C again ends at once", "bold yellow")
@@ -60,7 +60,7 @@ def _progress_counts(report: Report) -> Iterator[Text]:
 
 
 def duration(seconds: float) -> str:
-    """Return a time in words as short as a clock's: 9s, 1m09s, 2h05m."""
+    """Return a duration in short form: 9s, 1m09s, 2h05m."""
     whole = round(seconds)
     if whole < _MINUTE:
         return f"{whole}s"
@@ -74,10 +74,10 @@ def progress_line(report: Report) -> Text:
     counts = report.counts
     state = "interrupted, waiting for what is in flight; " if report.interrupted is not None else ""
     done = f"{state}{counts.finished:,} of {counts.requested:,}, {100 * counts.finished // counts.requested}%"
-    return joined([Text(done), *_progress_counts(report), *_pace(report)])
+    return joined([Text(done), *_progress_counts(report), *_rate_limit(report)])
 
 
-def _pace(report: Report) -> Iterator[Text]:
+def _rate_limit(report: Report) -> Iterator[Text]:
     """Yield the rate limit, if one applies."""
     if isfinite(report.rate):
         yield Text(f"at most {report.rate:,.{0 if report.rate >= _EXACT else 1}f} calls/s")

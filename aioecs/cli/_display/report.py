@@ -16,7 +16,7 @@ OUTCOMES = {
     Outcome.NOT_SENT: ("not sent", "yellow"),
     Outcome.UNKNOWN: ("UNKNOWN", "bold red"),
 }
-"""The outcomes, in the order in which they are shown, with their words and styles."""
+"""The outcomes, in the order in which they are shown, with their labels and styles."""
 
 
 @attrs.frozen(kw_only=True)

@@ -20,7 +20,7 @@ from aioecs import (
 from aioecs._model.arn import short
 from aioecs._model.limits import INSTANCES_PER_CALL
 from aioecs.cli._display.status import CANNOT, DONE, INTERRUPTED, PARTLY
-from aioecs.cli._display.text_lines import in_words_of_the_command_line
+from aioecs.cli._display.text_lines import with_option_names
 from aioecs.cli._options import UsageError
 
 EXAMPLES = 3
@@ -140,7 +140,7 @@ def exit_status(counts: StartCounts, *, interrupted: bool) -> int:
 
 
 def is_final(error: Exception) -> bool:
-    """Tell whether something has to be changed before another try can help."""
+    """Return whether something has to be changed before another try can help."""
     if isinstance(error, ECSServiceError):
         return error.rejected and not error.throttled
     return isinstance(error, (UsageError, InvalidRequest, ConfigurationError, ConnectionFailed))
@@ -158,7 +158,7 @@ def text_of(error: ECSError) -> str:
 
 def readable(text: str) -> str:
     """Return a message for the command line: options by their names, no HTML, and not too long."""
-    text = in_words_of_the_command_line(text)
+    text = with_option_names(text)
     return text if len(text) <= MESSAGE else f"{text[: MESSAGE - 3]}..."
 
 

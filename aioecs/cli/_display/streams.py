@@ -42,7 +42,7 @@ class Streams:
         self.on_broken = on_broken
 
     def say(self, *lines: Text) -> None:
-        """Print lines of a result. A terminal breaks them between words; a pipe gets them whole."""
+        """Print lines of a result. They are wrapped at spaces for a terminal, and whole for a pipe."""
         for line in lines:
             if self._error is not None:
                 self.print_note(line)
@@ -88,10 +88,10 @@ class Streams:
         if not _reader_is_gone(error):
             self.print_error(f"the results could not be written: {error.strerror or error}")
         silence_stdout()
-        self._print_the_rest()
+        self._print_remaining()
         self.on_broken()
 
-    def _print_the_rest(self) -> None:
+    def _print_remaining(self) -> None:
         for line in [] if self._results is None else self._results.take_back():
             if line.kept:
                 self._print_note(line.text)
@@ -129,7 +129,7 @@ class Streams:
         """Finish writing: what stdout doesn't take within so many seconds goes to stderr."""
         if self._results is not None and not self._results.wait(seconds):
             self.print_error("nobody reads stdout; what it did not take follows here")
-        self._print_the_rest()
+        self._print_remaining()
         if self._notes is not None and not self._notes.wait(seconds):
             self._notes.take_back()
 
@@ -258,7 +258,7 @@ class _LogPrinter(logging.Handler):
 
 
 def _lines_for(console: Console, line: Text) -> list[Text]:
-    """Return what is to be printed: whole for a pipe, broken between words for a terminal."""
+    """Return what is to be printed: whole for a pipe, wrapped at spaces for a terminal."""
     line = printable(line)
     return wrapped(line, console.width) if _is_terminal(console) else [line]
 

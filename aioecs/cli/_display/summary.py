@@ -29,8 +29,8 @@ def summary(report: Report) -> list[Text]:
 def _totals(report: Report) -> Text:
     counts = report.counts
     parts = [
-        counted(counts.count(outcome), word, style)
-        for outcome, (word, style) in OUTCOMES.items()
+        counted(counts.count(outcome), label, style)
+        for outcome, (label, style) in OUTCOMES.items()
         if counts.count(outcome) or outcome is Outcome.STARTED
     ]
     if counts.found:
@@ -96,8 +96,8 @@ def _unknown(report: Report) -> Iterator[Text]:
     for token, group in report.counts.unknown_tokens.items():
         yield Text.assemble("  token ", (token, "bold"), f" of {_many(group.count, 'start')} {_on(group)}")
     token = next(iter(report.counts.unknown_tokens)) if len(report.counts.unknown_tokens) == 1 else "TOKEN"
-    words = ["aioecs", "tasks", "--cluster", report.cluster, "--started-by", token, *report.access]
-    yield Text(f"  {shlex.join(map(one_line, words))}", no_wrap=True)
+    args = ["aioecs", "tasks", "--cluster", report.cluster, "--started-by", token, *report.access]
+    yield Text(f"  {shlex.join(map(one_line, args))}", no_wrap=True)
 
 
 def _many(count: int, noun: str) -> str:

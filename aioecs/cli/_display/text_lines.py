@@ -26,10 +26,10 @@ _HTML = re.compile(r"<(?:!doctype|html|head|body)\b.*", re.IGNORECASE | re.DOTAL
 
 def error_line(message: str) -> Text:
     """Return an error message as one line."""
-    return Text.assemble(("aioecs: ", "bold red"), one_line(in_words_of_the_command_line(message)))
+    return Text.assemble(("aioecs: ", "bold red"), one_line(with_option_names(message)))
 
 
-def in_words_of_the_command_line(message: str) -> str:
+def with_option_names(message: str) -> str:
     """Return a message of the library with options by their names on the command line, and without pages of HTML."""
     message = _PARAMETER.sub(lambda found: OPTIONS[found[1]], message)
     return _HTML.sub("(an HTML page)", message)
@@ -50,7 +50,7 @@ def printable(line: Text) -> Text:
 
 
 def wrapped(line: Text, width: int) -> list[Text]:
-    """Wrap a line between words to fit `width` columns; continuation lines are indented.
+    """Wrap a line at spaces to fit `width` columns; continuation lines are indented.
 
     Ids, ARNs and lines marked `no_wrap`, such as commands, stay whole: they must survive being copied.
     """
@@ -59,11 +59,11 @@ def wrapped(line: Text, width: int) -> list[Text]:
     indent = len(line.plain) - len(line.plain.lstrip())
     first, further = " " * indent, " " * (indent + 2)
     lines: list[Text] = [Text(first)]
-    for word in line[indent:].split(" "):
-        if lines[-1].plain.strip() and lines[-1].cell_len + word.cell_len > width:
+    for part in line[indent:].split(" "):
+        if lines[-1].plain.strip() and lines[-1].cell_len + part.cell_len > width:
             lines[-1].rstrip()
             lines.append(Text(further))
-        lines[-1].append_text(word).append(" ")
+        lines[-1].append_text(part).append(" ")
     lines[-1].rstrip()
     return lines
 
@@ -73,6 +73,6 @@ def joined(parts: Iterable[Text]) -> Text:
     return Text(", ").join(parts)
 
 
-def counted(count: int, word: str, style: str) -> Text:
-    """Return a number with its word, in a style unless it is 0."""
-    return Text(f"{count:,} {word}", style if count else "")
+def counted(count: int, label: str, style: str) -> Text:
+    """Return a number with its label, in a style unless it is 0."""
+    return Text(f"{count:,} {label}", style if count else "")

@@ -177,7 +177,7 @@ class JobsRun:
 
     def _line(self) -> Text:
         others = [(self._ended[False], "failed"), (self._ended[None], "unknown"), (len(self._running), "running")]
-        more = "".join(f", {count:,} {word}" for count, word in others if count)
+        more = "".join(f", {count:,} {label}" for count, label in others if count)
         what = self._streams.settling or "stopping what runs"
         state = f"interrupted: {what}; Ctrl-C again ends at once; " if self._token.cancelled else ""
         took = duration(self._clock() - self._began)

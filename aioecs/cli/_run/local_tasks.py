@@ -1,6 +1,6 @@
 """What tasks do on the ECS that is embedded in `aioecs run --local`: they write a few lines, and end.
 
-`--env SECONDS=9` sets how long a task runs, `--env EXIT_CODE=3` its exit code; the words of `--command` are what it
+`--env SECONDS=9` sets how long a task runs, `--env EXIT_CODE=3` its exit code; the arguments of `--command` are what it
 writes instead.
 """
 

@@ -26,11 +26,11 @@ def beginning(arn: str) -> str:
 
 def ending(result: TaskResult, seconds: float) -> Text:
     """Return one line on how a task ended."""
-    word, style = {True: ("succeeded", "green"), False: ("failed", "bold red"), None: ("unknown", "bold yellow")}[
+    label, style = {True: ("succeeded", "green"), False: ("failed", "bold red"), None: ("unknown", "bold yellow")}[
         result.succeeded
     ]
     why = "" if result.succeeded else f": {one_line(result.explanation)}"
-    return Text.assemble(f"task {beginning(result.task.arn)} ", (word, style), f" after {duration(seconds)}{why}")
+    return Text.assemble(f"task {beginning(result.task.arn)} ", (label, style), f" after {duration(seconds)}{why}")
 
 
 def failure(error: ECSError | UsageError) -> str:
@@ -71,12 +71,12 @@ def where_it_may_be(options: StartOptions, arn: str | None, token: str) -> str |
     if options.local:
         return None  # it is gone with this process
     if arn is not None:
-        words = ["stop", arn]
+        args = ["stop", arn]
     elif token:
-        words = ["tasks", "--cluster", options.cluster or "default", "--started-by", options.started_by or token]
+        args = ["tasks", "--cluster", options.cluster or "default", "--started-by", options.started_by or token]
     else:
         return None
-    return shlex.join(map(one_line, ["aioecs", *words, *options.access.words]))
+    return shlex.join(map(one_line, ["aioecs", *args, *options.access.arguments]))
 
 
 # ---------------------------------------------------------------------------------------------------------------- JSON

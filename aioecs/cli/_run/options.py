@@ -65,17 +65,17 @@ class RunOptions:
         return not self.uses_run_task and self.task.uses_placement
 
 
-def capacity_providers(words: list[str]) -> tuple[CapacityProviderStrategyItem, ...]:
+def capacity_providers(args: list[str]) -> tuple[CapacityProviderStrategyItem, ...]:
     """Read `NAME` or `NAME=WEIGHT`.
 
     Raises:
         UsageError: a weight is no whole number.
     """
     read: list[CapacityProviderStrategyItem] = []
-    for word in words:
-        name, _, weight = word.partition("=")
+    for arg in args:
+        name, _, weight = arg.partition("=")
         if not name or (weight and not weight.isdecimal()):
-            raise UsageError(f"--capacity-provider {word}: expected NAME or NAME=WEIGHT")
+            raise UsageError(f"--capacity-provider {arg}: expected NAME or NAME=WEIGHT")
         read.append(CapacityProviderStrategyItem(capacity_provider=name, weight=int(weight or 1)))
     return tuple(read)
 

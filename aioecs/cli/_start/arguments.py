@@ -101,7 +101,7 @@ ContainerCommand = Annotated[
     typer.Option(
         "--command",
         metavar="WORD...",
-        help="Command of the container: the words up to the next option, and those after --.",
+        help="Command of the container: the arguments up to the next option, and those after --.",
         rich_help_panel=TASK,
     ),
 ]

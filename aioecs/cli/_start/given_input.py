@@ -9,13 +9,13 @@ from aioecs.cli._options import UsageError
 from aioecs.cli._start import request_input
 
 
-def refuse_words(words: list[str]) -> None:
-    """Refuse words that belong to no option, without repeating them: one may be the value of an environment variable.
+def refuse_arguments(args: list[str]) -> None:
+    """Refuse arguments of no option, without repeating them: one may be the value of an environment variable.
 
     Raises:
         UsageError: there are some.
     """
-    if words:
+    if args:
         raise UsageError("an argument too many: --env and --tags take one NAME=VALUE each, and a command goes after --")
 
 

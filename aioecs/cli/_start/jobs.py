@@ -148,9 +148,9 @@ def with_container(request: StartTaskRequest, container: str) -> StartTaskReques
     overrides = request.overrides.container_overrides or ()
     unnamed = next(each for each in overrides if each.name is None)
     others = [each for each in overrides if each is not unnamed]
-    rest = request.replace(overrides=request.overrides.replace(container_overrides=others or None))
+    without_unnamed = request.replace(overrides=request.overrides.replace(container_overrides=others or None))
     pairs = [(each.name or "", each.value or "") for each in unnamed.environment or ()]
-    return override_container(rest, container, pairs, unnamed.command or ())
+    return override_container(without_unnamed, container, pairs, unnamed.command or ())
 
 
 def _pairs(environment: Any) -> tuple[tuple[str, str], ...]:

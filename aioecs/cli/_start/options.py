@@ -285,6 +285,6 @@ def requests(request: StartTaskRequest, instances: Sequence[str], count: int) ->
 
     The starts are equal but for the instance, so a request may carry as many as one call may.
     """
-    turns = islice(cycle(instances), count)
-    while some := tuple(islice(turns, limits.INSTANCES_PER_CALL)):
+    round_robin = islice(cycle(instances), count)
+    while some := tuple(islice(round_robin, limits.INSTANCES_PER_CALL)):
         yield request.replace(container_instances=some)

@@ -65,10 +65,10 @@ def drawn_requests(
 def _of_jobs(
     options: StartOptions, instances: Sequence[str], containers: Mapping[str, str], names: RequestNames
 ) -> Iterator[StartTaskRequest]:
-    turns = cycle(instances)
+    round_robin = cycle(instances)
     for job in options.jobs or ():
         request = with_container(job.request, containers.get(job.request.task_definition, ""))
-        request = request.replace(container_instances=(next(turns),)) if instances else request.replace()
+        request = request.replace(container_instances=(next(round_robin),)) if instances else request.replace()
         yield names.add(request, job.name)
 
 

@@ -185,7 +185,7 @@ class Run:
             task_definition=self._options.task_definition or "",
             container_instances=len(self._instances),
             local=self._options.local,
-            access=self._options.access.words,
+            access=self._options.access.arguments,
             calls=statistics.calls,
             throttled=statistics.throttled,
             rate=statistics.rate,

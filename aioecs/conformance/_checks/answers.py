@@ -20,12 +20,14 @@ async def errors(context: Context) -> None:
         ("answer.unknown_definition", "ClientException", {"taskDefinition": _NOWHERE}),
     ):
         answers.append(await context.start([context.setup.instances[0]], **members))
-        context.saw(name, (answers[-1].error, answers[-1].status) == (code, 400), str(answers[-1]))
+        context.add_finding(name, (answers[-1].error, answers[-1].status) == (code, 400), str(answers[-1]))
     answers.append(await context.start([]))
     refused = (answers[-1].error, answers[-1].status) == ("InvalidParameterException", 400)
-    context.saw("answer.no_instances", refused, str(answers[-1]))
+    context.add_finding("answer.no_instances", refused, str(answers[-1]))
     ids = {answer.headers.get("x-amzn-requestid") for answer in answers} - {None, ""}
-    context.saw("answer.request_id", len(ids) == len(answers), f"{len(ids)} different ones in {len(answers)} answers")
+    context.add_finding(
+        "answer.request_id", len(ids) == len(answers), f"{len(ids)} different ones in {len(answers)} answers"
+    )
 
 
 async def clock(context: Context) -> None:
@@ -34,7 +36,7 @@ async def clock(context: Context) -> None:
     answer = await context.call("list_tasks")
     skew = _skew(answer, before, time.time())
     seen = f"this machine is {abs(skew):.1f} s {'behind' if skew > 0 else 'ahead'}" if skew else "no difference"
-    context.saw("clock.skew", abs(skew) <= _SKEW, f"{seen}, to the second")
+    context.add_finding("clock.skew", abs(skew) <= _SKEW, f"{seen}, to the second")
 
 
 def _skew(answer: Answer, before: float, after: float) -> float:
@@ -50,4 +52,6 @@ async def bad_key(context: Context) -> None:
     key = {"aws_access_key_id": "AKIAIOSFODNN7EXAMPLE", "aws_secret_access_key": "not-a-secret"}
     async with context.connect(config=single_attempts(), **key) as ecs:
         answer = await send_once(ecs, "list_tasks", cluster=context.setup.cluster)
-    context.saw("answer.bad_key", (answer.error, answer.status) == ("UnrecognizedClientException", 400), str(answer))
+    context.add_finding(
+        "answer.bad_key", (answer.error, answer.status) == ("UnrecognizedClientException", 400), str(answer)
+    )

@@ -29,7 +29,9 @@ async def reset(context: Context) -> None:
     if not call.tasks:
         raise Blocked(f"ECS started nothing: {call.error or call.failures}")
     found = await context.find(token)
-    context.saw("break.reset", isinstance(seen, NoAnswer) and len(found) == 1, f"{seen}; tasks found: {len(found)}")
+    context.add_finding(
+        "break.reset", isinstance(seen, NoAnswer) and len(found) == 1, f"{seen}; tasks found: {len(found)}"
+    )
 
 
 async def _outcome(context: Context, token: str, ecs: Any) -> Answer | NoAnswer:
@@ -65,7 +67,7 @@ async def disconnect(context: Context) -> None:
         context.reserved -= 1
     context.requests += 1
     found = await context.find(token)
-    context.saw("break.disconnect", len(found) == 1, f"tasks found: {len(found)}")
+    context.add_finding("break.disconnect", len(found) == 1, f"tasks found: {len(found)}")
 
 
 async def _signed_start(context: Context, token: str) -> Any:

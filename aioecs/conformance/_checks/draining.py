@@ -24,7 +24,7 @@ async def draining(context: Context) -> None:
         with anyio.CancelScope(shield=True), anyio.move_on_after(_UNDONE_WITHIN):
             await _set(context, instance, "ACTIVE")
     detail = next((f": {each['detail']}" for each in answer.body.get("failures", ()) if each.get("detail")), "")
-    context.saw("drain.refused", not answer.arns, f"{answer}{detail}")
+    context.add_finding("drain.refused", not answer.arns, f"{answer}{detail}")
 
 
 async def _check_idle(context: Context, name: str) -> None:

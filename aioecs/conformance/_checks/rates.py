@@ -68,10 +68,10 @@ async def rates(context: Context) -> None:
     throttled = await _measure(context, "start", change, burst=100, rate=40)
     throttled = await _measure(context, "read", read, burst=100, rate=20) or throttled
     if throttled is None:
-        context.saw("rate.error", False, "nothing was throttled")
+        context.add_finding("rate.error", False, "nothing was throttled")
     else:
         holds = (throttled.error, throttled.status) == ("ThrottlingException", 400)
-        context.saw("rate.error", holds, f"{throttled}: {throttled.message}")
+        context.add_finding("rate.error", holds, f"{throttled}: {throttled.message}")
 
 
 async def _measure(
@@ -85,15 +85,15 @@ async def _measure(
         raise Blocked(f"this machine sends only {speed:.0f} requests a second")
     if full.throttled is None:
         seen = f"none throttled of {full.sent} in {took:.1f} s"
-        context.saw(f"rate.{name}_burst", False, seen)
-        context.saw(f"rate.{name}_refill", False, seen)
+        context.add_finding(f"rate.{name}_burst", False, seen)
+        context.add_finding(f"rate.{name}_refill", False, seen)
         return None
     refill = _Bucket(send, until=time.monotonic() + _REFILL)
     lasted = await refill.run(_AT_ONCE / (rate * 3))
     refilled = refill.accepted / lasted
     size = full.accepted - refilled * took
-    context.saw(f"rate.{name}_burst", _near(size, burst), f"{size:.0f} ({full.accepted} within {took:.1f} s)")
-    context.saw(f"rate.{name}_refill", _near(refilled, rate), f"{refilled:.0f} a second over {_REFILL:.0f} s")
+    context.add_finding(f"rate.{name}_burst", _near(size, burst), f"{size:.0f} ({full.accepted} within {took:.1f} s)")
+    context.add_finding(f"rate.{name}_refill", _near(refilled, rate), f"{refilled:.0f} a second over {_REFILL:.0f} s")
     return full.throttled
 
 

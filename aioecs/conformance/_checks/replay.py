@@ -15,15 +15,15 @@ async def replay(context: Context) -> None:
     first = await context.run_task(_COUNT, token)
     if len(first.arns) != _COUNT:
         raise Blocked(f"RunTask: {first}")
-    context.saw("run.replay", *_same(first, await context.run_task(_COUNT, token)))
+    context.add_finding("run.replay", *_same(first, await context.run_task(_COUNT, token)))
     other = await context.run_task(1, token)
     named = [str(arn) for arn in other.body.get("resourceIds", ())]
     holds = other.error == "ConflictException" and sorted(named) == sorted(first.arns)
-    context.saw("run.conflict", holds, f"{other}, {len(named)} tasks named" if other.error else str(other))
+    context.add_finding("run.conflict", holds, f"{other}, {len(named)} tasks named" if other.error else str(other))
     await context.stop(first.arns)
     for arn in first.arns:
         await context.until_stopped(arn)
-    context.saw("run.replay_stopped", *_same(first, await context.run_task(_COUNT, token)))
+    context.add_finding("run.replay_stopped", *_same(first, await context.run_task(_COUNT, token)))
     context.replayed = token, first.arns
 
 
@@ -35,7 +35,7 @@ async def token_end(context: Context) -> None:
     await context.age(_TOKEN_END)
     late = await context.run_task(_COUNT, token)
     new = set(late.arns) - set(first)
-    context.saw("run.token_end", len(new) == _COUNT, f"{late}, {len(new)} of them new")
+    context.add_finding("run.token_end", len(new) == _COUNT, f"{late}, {len(new)} of them new")
 
 
 def _same(first: Answer, again: Answer) -> tuple[bool, str]:

@@ -24,7 +24,7 @@ async def order(context: Context) -> None:
         kept += hosts == asked
         named += sorted(hosts) == sorted(asked)
     seen = f"the requested order in {kept} of {_ROUNDS} answers; each task named its instance in {named}"
-    context.saw("start.order", named == _ROUNDS, seen)
+    context.add_finding("start.order", named == _ROUNDS, seen)
 
 
 async def repeated(context: Context) -> None:
@@ -33,14 +33,14 @@ async def repeated(context: Context) -> None:
     hosts = Counter(str(task.get("containerInstanceArn")) for task in answer.body.get("tasks", ()))
     if answer.error is None and any(reason.startswith("RESOURCE") for reason in answer.reasons):
         raise Blocked(f"StartTask: {answer}")
-    context.saw("start.repeated", hosts == {context.setup.instances[0]: 2}, str(answer))
+    context.add_finding("start.repeated", hosts == {context.setup.instances[0]: 2}, str(answer))
 
 
 async def mixed(context: Context) -> None:
     """Name a good instance and an unknown one."""
     answer = await context.start([context.setup.instances[0], _UNKNOWN_INSTANCE])
     holds = answer.error is None and len(answer.arns) == 1 and answer.reasons == ["MISSING"]
-    context.saw("start.mixed", holds, str(answer))
+    context.add_finding("start.mixed", holds, str(answer))
 
 
 async def no_capacity(context: Context) -> None:
@@ -49,17 +49,17 @@ async def no_capacity(context: Context) -> None:
     overrides: dict[str, Any] = {"containerOverrides": [{"name": context.setup.containers[0], "cpu": units}]}
     answer = await context.start([context.setup.instances[0]], overrides=overrides)
     holds = answer.error is None and not answer.arns and answer.reasons == ["RESOURCE:CPU"]
-    context.saw("start.no_capacity", holds, f"{units} CPU units: {answer}")
+    context.add_finding("start.no_capacity", holds, f"{units} CPU units: {answer}")
 
 
 async def eleven(context: Context) -> None:
     """Name eleven instances."""
     answer = await context.start([context.setup.instances[0]] * 11)
-    context.saw("start.eleven", answer.error == "InvalidParameterException", str(answer))
+    context.add_finding("start.eleven", answer.error == "InvalidParameterException", str(answer))
 
 
 async def long_started_by(context: Context) -> None:
     """Give a startedBy that is one character too long."""
     token = context.new_token().ljust(37, "x")
     answer = await context.start([context.setup.instances[0]], token)
-    context.saw("start.long_started_by", answer.error == "InvalidParameterException", str(answer))
+    context.add_finding("start.long_started_by", answer.error == "InvalidParameterException", str(answer))

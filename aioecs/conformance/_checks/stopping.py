@@ -19,11 +19,11 @@ async def stopping(context: Context) -> None:
     await context.find(token)
     await context.stop([arn], "aioecs:withdrawn:check")
     task = await context.until_stopped(arn)
-    context.saw("stop.reason", _is_ours(task), f"{task.get('stopCode')}: {task.get('stoppedReason')}")
+    context.add_finding("stop.reason", _is_ours(task), f"{task.get('stopCode')}: {task.get('stoppedReason')}")
     (again,) = await context.stop([arn])
-    context.saw("stop.again", again.error is None, again.error or f"{again.status}")
+    context.add_finding("stop.again", again.error is None, again.error or f"{again.status}")
     unknown = await context.call("stop_task", task=_UNKNOWN_TASK)
-    context.saw("stop.unknown", unknown.error == "InvalidParameterException", str(unknown))
+    context.add_finding("stop.unknown", unknown.error == "InvalidParameterException", str(unknown))
     await _lists(context, arn, token, instance)
 
 
@@ -34,19 +34,19 @@ def _is_ours(task: dict[str, Any]) -> bool:
 async def _lists(context: Context, arn: str, token: str, instance: str) -> None:
     """Look for a stopped task in the lists."""
     shown = not await _until(context, arn, present=False, startedBy=token)
-    context.saw("list.running_by_default", not shown, "still listed" if shown else "left out")
+    context.add_finding("list.running_by_default", not shown, "still listed" if shown else "left out")
     by_token = await context.call("list_tasks", startedBy=token, desiredStatus="STOPPED")
     found = by_token.error is None and await _until(
         context, arn, present=True, startedBy=token, desiredStatus="STOPPED"
     )
-    context.saw("list.started_by_stopped", found, _listed(by_token, found))
+    context.add_finding("list.started_by_stopped", found, _listed(by_token, found))
     by_instance = await context.call("list_tasks", containerInstance=instance, desiredStatus="STOPPED")
     found = by_instance.error is None and await _until(
         context, arn, present=True, containerInstance=instance, desiredStatus="STOPPED"
     )
-    context.saw("list.stopped_by_instance", found, _listed(by_instance, found))
+    context.add_finding("list.stopped_by_instance", found, _listed(by_instance, found))
     both = await context.call("list_tasks", startedBy=token, family=context.setup.family)
-    context.saw(
+    context.add_finding(
         "list.only_filter", both.error == "InvalidParameterException", both.error or f"accepted ({both.status})"
     )
 
@@ -75,7 +75,7 @@ async def retention(context: Context) -> None:
     answer = await context.call("describe_tasks", tasks=stopped)
     age = time.monotonic() - min(context.tasks[arn] for arn in stopped)
     seen = f"{len(answer.arns)} of {len(stopped)} tasks, the oldest {age:.0f} s old"
-    context.saw("stop.retention", len(answer.arns) == len(stopped), seen)
+    context.add_finding("stop.retention", len(answer.arns) == len(stopped), seen)
 
 
 async def _after_an_hour(context: Context) -> None:
@@ -85,4 +85,4 @@ async def _after_an_hour(context: Context) -> None:
     await context.age(_RETENTION)
     task = await context.describe(arn)
     seen = "MISSING" if task is None else "described"
-    context.saw("stop.retention", task is not None, f"{seen} {_RETENTION:.0f} s after it had stopped")
+    context.add_finding("stop.retention", task is not None, f"{seen} {_RETENTION:.0f} s after it had stopped")

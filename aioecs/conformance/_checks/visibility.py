@@ -37,12 +37,12 @@ async def lags(context: Context) -> None:
         await _watch(context, arn, token, lags)
         await context.stop([arn])
     reasons = ", ".join(f"{count} times {reason}" for reason, count in lags.reasons.items()) or "never a failure"
-    context.saw(
+    context.add_finding(
         "describe.lag", len(lags.described) == _TASKS, f"{_seconds(context, lags.described)}; before, {reasons}"
     )
-    context.saw("list.lag", len(lags.listed) == _TASKS, _seconds(context, lags.listed))
+    context.add_finding("list.lag", len(lags.listed) == _TASKS, _seconds(context, lags.listed))
     seen = f"{lags.unknown} of {len(lags.listed)} tasks in ListTasks were not known to the DescribeTasks that followed"
-    context.saw("list.before_describe", lags.unknown == 0, seen)
+    context.add_finding("list.before_describe", lags.unknown == 0, seen)
 
 
 def _seconds(context: Context, values: list[float]) -> str:

@@ -369,7 +369,7 @@ async def test_capacity_that_is_none_is_not_tried_without_backoff() -> None:
 
 
 async def test_the_wait_begins_when_there_is_no_capacity(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A placement that takes long has its patience left at the end."""
+    """A placement that takes long has its full waiting time at the end."""
     monkeypatch.setattr(placement_stream, "MIN_REFRESH_INTERVAL", 1e6)
     async with one_place() as local, client_of(local) as client, client.batch() as batch:
         results: list[StartResult] = []
@@ -464,10 +464,10 @@ class HeldReconciler:
         self.come, self.gate = asyncio.Event(), asyncio.Event()
         original = Reconciler.look_up
 
-        async def held(reconciler: Reconciler, ambiguous_call: AmbiguousCall, patience: float) -> LookupDone:
+        async def held(reconciler: Reconciler, ambiguous_call: AmbiguousCall, max_wait: float) -> LookupDone:
             self.come.set()
             await self.gate.wait()
-            return await original(reconciler, ambiguous_call, patience)
+            return await original(reconciler, ambiguous_call, max_wait)
 
         patch.setattr(Reconciler, "look_up", held)
 

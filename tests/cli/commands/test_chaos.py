@@ -13,7 +13,7 @@ import pytest
 
 import aioecs
 from aioecs.cli._app import run
-from aioecs.cli._commands.chaos import announcement, in_words, serve, summary
+from aioecs.cli._commands.chaos import announcement, as_lines, serve, summary
 from aioecs.cli._options import UsageError
 from aioecs.testing import Fault, FaultProxy, LocalECS
 from tests.cli.commands.test_local import RecordedStreams
@@ -43,7 +43,7 @@ async def test_it_serves_until_a_signal_and_reports(local: LocalECS, tmp_path: P
     assert len(json.loads(file.read_text())["tasks"]) == 3
 
 
-async def test_in_words(local: LocalECS) -> None:
+async def test_as_lines(local: LocalECS) -> None:
     """It prints how a client is set up, and the numbers at the end."""
     streams = RecordedStreams()
     serving = asyncio.create_task(serve(local.endpoint_url, {}, streams))
@@ -67,7 +67,7 @@ async def test_a_record_that_can_not_be_written(local: LocalECS) -> None:
 
 def test_duplicates_are_reported() -> None:
     """With their token, and how many were requested."""
-    lines = [line.plain for line in in_words(summary(RECORD))]
+    lines = [line.plain for line in as_lines(summary(RECORD))]
     assert lines == [
         "Requests: 2 StartTask. Starts and stops hit by a fault: 1.",
         "Tasks in the endpoint's answers: 2, of which 1 were not stopped.",
@@ -103,7 +103,7 @@ async def test_what_cannot_be(upstream: str, settings: dict[str, Any], message: 
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("args", "message"),
     [
         ("chaos", "--upstream is missing: the URL of an endpoint of ECS"),
         ("chaos --upstream http://x --faults {file}", "line 1: not JSON"),
@@ -112,9 +112,9 @@ async def test_what_cannot_be(upstream: str, settings: dict[str, Any], message: 
         ("chaos --upstream http://x --sign nobody", "'--sign'"),
     ],
 )
-def test_wrong_words(words: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_arguments(args: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Status 2, and one line."""
     file = tmp_path / "rubbish"
     file.write_text("rubbish\n")
-    assert run(words.format(file=file).split()) == 2
+    assert run(args.format(file=file).split()) == 2
     assert message in capsys.readouterr().err

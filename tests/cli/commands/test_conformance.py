@@ -53,8 +53,8 @@ async def test_a_local_run_passes(capsys: pytest.CaptureFixture[str]) -> None:
     assert await run_local(Options(), streams, as_json=True) == 0
     report = json.loads(streams.lines.get_nowait())
     assert (report["conforms"], report["left"], report["interrupted"]) == (True, [], False)
-    verdicts = {finding["fact"]: finding["verdict"] for finding in report["findings"]}
-    assert {name for name, verdict in verdicts.items() if verdict != "as expected"} == {
+    results = {finding["fact"]: finding["result"] for finding in report["findings"]}
+    assert {name for name, result in results.items() if result != "as expected"} == {
         *("answer.bad_key", "run.token_end", "rate.error"),
         *("rate.start_burst", "rate.start_refill", "rate.read_burst", "rate.read_refill"),
     }
@@ -68,8 +68,8 @@ def test_the_plan() -> None:
     assert lines[1] == "At most 46 tasks of td:7 are started on 2 container instances, and stopped."
     text = "\n".join(plan(attrs.evolve(SETUP, options=Options(long=True, throttle=True, drain="i3"))))
     assert "At most 49 tasks" in text
-    for words in ("waits for an hour", "throttled for about 20 seconds", "i3 is set to DRAINING, and back to ACTIVE"):
-        assert words in text
+    for part in ("waits for an hour", "throttled for about 20 seconds", "i3 is set to DRAINING, and back to ACTIVE"):
+        assert part in text
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_nobody_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("args", "message"),
     [
         ("conformance", "--cluster is missing; or --local"),
         ("conformance --cluster c", "--task-definition is missing; or --local"),
@@ -103,9 +103,9 @@ def test_nobody_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
         ("conformance --cluster c --task-definition t --profile nobody", "nobody"),
     ],
 )
-def test_wrong_words(words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_arguments(args: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Status 2, and one line."""
-    assert run(words.split()) == 2
+    assert run(args.split()) == 2
     err = capsys.readouterr().err
     assert message in err
     assert err.count("\n") == 1
@@ -125,10 +125,10 @@ async def test_what_can_not_run_is_an_error_of_usage(local: LocalECS, monkeypatc
 
 
 @asynccontextmanager
-async def process(local: LocalECS, *words: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def process(local: LocalECS, *args: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run the checks in a process of their own."""
     environment = {**os.environ, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_REGION": "us-east-1"}
-    command = ("-m", "aioecs.conformance", "--cluster", "default", "--task-definition", "demo", *words)
+    command = ("-m", "aioecs.conformance", "--cluster", "default", "--task-definition", "demo", *args)
     started = await asyncio.create_subprocess_exec(
         sys.executable,
         *command,
@@ -199,6 +199,6 @@ async def test_what_differs_is_status_1() -> None:
         assert await run_and_report(connection, setup, streams, as_json=True) == 1
         findings = json.loads(streams.lines.get_nowait())["findings"]
         seen: dict[str, Any] = {finding["fact"]: finding for finding in findings}
-        assert seen["start.order"]["verdict"] == "not run"
+        assert seen["start.order"]["result"] == "not run"
         assert "AccessDeniedException" in seen["start.order"]["seen"]
-        assert seen["answer.bad_key"]["verdict"] == "differs"
+        assert seen["answer.bad_key"]["result"] == "differs"

@@ -93,13 +93,13 @@ def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each option is a member of the request; without any the request has none."""
     seen: list[Any] = []
 
-    async def run_with_client(access: Access, streams: object, act: Any) -> int:
-        seen.append((access, act.args[0], act.keywords))
+    async def run_with_client(access: Access, streams: object, action: Any) -> int:
+        seen.append((access, action.args[0], action.keywords))
         return 0
 
     monkeypatch.setattr(_instances, "run_with_client", run_with_client)
-    words = ["--cluster", "c", "--filter", "attribute:a exists", "--status", "draining", "--json", "--region", "r"]
-    assert run(["instances", *words]) == 0
+    args = ["--cluster", "c", "--filter", "attribute:a exists", "--status", "draining", "--json", "--region", "r"]
+    assert run(["instances", *args]) == 0
     assert run(["instances"]) == 0
     wanted = aioecs.ListContainerInstancesRequest(cluster="c", filter="attribute:a exists", status="DRAINING")
     assert seen == [

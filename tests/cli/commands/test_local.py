@@ -90,11 +90,11 @@ async def test_a_port_in_use() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "words"), [({"cluster": "my cluster"}, "luster"), ({"host": "192.0.2.1"}, "192.0.2.1")]
+    ("given", "message"), [({"cluster": "my cluster"}, "luster"), ({"host": "192.0.2.1"}, "192.0.2.1")]
 )
-async def test_what_cannot_be(given: dict[str, Any], words: str) -> None:
+async def test_what_cannot_be(given: dict[str, Any], message: str) -> None:
     """Values that ECS or the machine can't have are errors."""
-    with pytest.raises(UsageError, match=words):
+    with pytest.raises(UsageError, match=message):
         await serve(settings(**given), RecordedStreams())
 
 
@@ -138,8 +138,8 @@ def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
         return 0
 
     monkeypatch.setattr("aioecs.cli._commands.local.serve", kept)
-    words = "local --port 1 --host h --region r --cluster c --instances 4 --cpu 5 --memory 6 --pending 0.5 --json"
-    assert run(words.split()) == 0
+    args = "local --port 1 --host h --region r --cluster c --instances 4 --cpu 5 --memory 6 --pending 0.5 --json"
+    assert run(args.split()) == 0
     assert seen == [
         {
             "port": 1,
@@ -204,7 +204,7 @@ async def test_in_a_storm() -> None:
 
 
 def test_as_a_process() -> None:
-    """Its first words are flushed at once into a pipe; SIGTERM ends it with status 0 and nothing more said."""
+    """Its first line is flushed at once into a pipe; SIGTERM ends it with status 0 and no further output."""
     command = [sys.executable, "-m", "aioecs.cli", "local", "--json", "--instances", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -236,9 +236,9 @@ def test_how_tasks_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     one.write_text(json.dumps({"family": "one", "containerDefinitions": [container]}))
     described = {"taskDefinition": {"family": "two", "revision": 7, "containerDefinitions": [container]}, "tags": []}
     other.write_text(json.dumps([described]))
-    words = "local --running 3 --running batch=0.5 --exit-code 2 --exit-code batch=1 --fargate --provisioning 4"
+    args = "local --running 3 --running batch=0.5 --exit-code 2 --exit-code batch=1 --fargate --provisioning 4"
     task_names = ["--allow-host", "ecs.test", "--task-definition", str(one), "--task-definition", str(other)]
-    assert run([*words.split(), *task_names]) == 0
+    assert run([*args.split(), *task_names]) == 0
     assert [seen["running_seconds"](OfFamily(family)) for family in ("batch", "web")] == [0.5, 3.0]
     assert [seen["exit_code"](OfFamily(family)) for family in ("batch", "web")] == [1, 2]
     assert [each["family"] for each in seen["task_definitions"]] == ["one", "two"]
@@ -250,7 +250,7 @@ def test_how_tasks_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("args", "message"),
     [
         ("--running soon", "--running soon: could not convert"),
         ("--running a=-1", "--running a=-1: it is negative or endless"),
@@ -259,9 +259,9 @@ def test_how_tasks_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("--exit-code batch=x", "--exit-code batch=x: invalid literal"),
     ],
 )
-def test_an_end_that_is_none(words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_end_that_is_none(args: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The message has the option and its value."""
-    assert run(["local", *words.split()]) == 2
+    assert run(["local", *args.split()]) == 2
     assert capsys.readouterr().err.startswith(f"aioecs: {message}")
 
 

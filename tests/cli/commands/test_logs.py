@@ -24,8 +24,8 @@ def test_the_options(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
             return 7
 
     monkeypatch.setattr("aioecs.cli._logs.task_log.TaskLog", Kept)
-    words = "logs abcd --cluster c -f --container m --since 2026-11-27T18:00Z --tail 3 --timestamps --json"
-    assert run(words.split()) == 7
+    args = "logs abcd --cluster c -f --container m --since 2026-11-27T18:00Z --tail 3 --timestamps --json"
+    assert run(args.split()) == 7
     assert run(["logs", "--local"]) == 7
     since = datetime(2026, 11, 27, 18, tzinfo=UTC)
     assert seen == [

@@ -1,4 +1,4 @@
-"""`aioecs run` as its users meet it: in a terminal, in a pipe, with Ctrl-C; held against the local ECS's truth."""
+"""`aioecs run` as its users meet it: in a terminal, in a pipe, with Ctrl-C; compared with the local ECS's truth."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[RunOptions]:
 
 def test_the_options(seen: list[RunOptions], tmp_path: Path) -> None:
     """Each option has its member."""
-    words = (
+    args = (
         "run --cluster c --task-definition td --fargate --subnets s1,s2 --security-groups g --timeout 600 --no-follow "
         "--platform-version 1.4.0 --on-cancel keep --env A=1 --container main --command python main.py -- --fast"
     )
-    assert run(words.split()) == 7
+    assert run(args.split()) == 7
     assert run(["run", "--local", "--capacity-provider", "FARGATE_SPOT=2", "--follow"]) == 7
     (tmp_path / "jobs").write_text('{"name": "a"}\n{"name": "b"}\n')
     assert run(["run", "--local", "--jobs", str(tmp_path / "jobs"), "--max-running", "3"]) == 7
@@ -86,7 +86,7 @@ def test_the_options(seen: list[RunOptions], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("args", "message"),
     [
         ("run", "--cluster is missing"),
         ("run --local --fargate --launch-type EC2", "--fargate and --launch-type exclude each other"),
@@ -96,9 +96,9 @@ def test_the_options(seen: list[RunOptions], tmp_path: Path) -> None:
         ("run --local --count 2", "--count"),
     ],
 )
-def test_what_is_wrong_with_the_words(words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_wrong_with_the_arguments(args: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The status is not one that a container would have: 125, nothing was started."""
-    assert run(words.split()) == 125
+    assert run(args.split()) == 125
     assert message in capsys.readouterr().err
 
 
@@ -113,9 +113,9 @@ def test_variables(seen: list[RunOptions], monkeypatch: pytest.MonkeyPatch) -> N
 # -------------------------------------------------------------------------------------------------------- in a terminal
 
 
-def running(local: LocalECS, columns: int, *words: str, **variables: str) -> AbstractAsyncContextManager[Terminal]:
+def running(local: LocalECS, columns: int, *args: str, **variables: str) -> AbstractAsyncContextManager[Terminal]:
     """Run `aioecs run` on a local ECS, in a terminal of so many columns."""
-    return terminal(local, columns, "run", *WHERE, *words, **variables)
+    return terminal(local, columns, "run", *WHERE, *args, **variables)
 
 
 async def test_the_log_as_it_comes(local: LocalECS) -> None:
@@ -131,7 +131,7 @@ async def test_the_log_as_it_comes(local: LocalECS) -> None:
 
 
 async def test_ctrl_c_in_a_narrow_terminal(local: LocalECS) -> None:
-    """The task is stopped and that is said, in 40 columns without a broken word, and without colours if so asked."""
+    """The task is stopped and a line says so, wrapped at spaces to 40 columns, and without colours if so asked."""
     async with running(local, 40, "--env", "SECONDS=1000000", NO_COLOR="1") as shown:
         await shown.shows(FIRST)
         shown.press(CTRL_C)
@@ -174,9 +174,9 @@ ACCESS = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_DEFAULT_R
 async def test_in_a_pipe(command: list[str]) -> None:
     """The log with --follow only, whole and without colours; all else goes to stderr."""
     long = "\x1b[31m" + "x" * 300 + "\x1b[0m"
-    words = ["--env", "SECONDS=0.2", "--env", "EXIT_CODE=2", "--follow", "--command", long]
+    args = ["--env", "SECONDS=0.2", "--env", "EXIT_CODE=2", "--follow", "--command", long]
     process = await asyncio.create_subprocess_exec(
-        *command, *words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **ACCESS, "COLUMNS": "40"}
+        *command, *args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **ACCESS, "COLUMNS": "40"}
     )
     out, err = await process.communicate()
     assert out.decode() == f"{long}\n"

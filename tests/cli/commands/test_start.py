@@ -1,4 +1,4 @@
-"""`aioecs start` as its users meet it: in a terminal, in a pipe, with Ctrl-C; held against the local ECS's truth."""
+"""`aioecs start` as its users meet it: in a terminal, in a pipe, with Ctrl-C; compared with the local ECS's truth."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
             return 7
 
     monkeypatch.setattr("aioecs.cli._start.run.Run", Kept)
-    words = (
+    args = (
         "start --cluster c --task-definition td:1 --instances a,b --instances c --count 4 --env A=1 --env B=x=y "
         "--container main --command python main.py --cpu 256 --memory 512 --started-by me --group g --tag k=v "
         "--on-cancel keep --concurrency 9 --endpoint-url http://x --region r --profile p -- --frame 17"
     )
-    assert run(words.split()) == 7
+    assert run(args.split()) == 7
     assert seen == [
         StartOptions(
             cluster="c",
@@ -82,15 +82,15 @@ def test_the_options_of_a_placement(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
-@pytest.mark.parametrize("words", ["--binpack gpu", "--wait-for-capacity -1", "--wait-for-capacity soon"])
-def test_bad_options_of_a_placement(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("args", ["--binpack gpu", "--wait-for-capacity -1", "--wait-for-capacity soon"])
+def test_bad_options_of_a_placement(args: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What can't be is refused before anything is looked up."""
-    assert run(["start", "--local", *words.split()]) == 2
-    assert words.split()[0] in capsys.readouterr().err
+    assert run(["start", "--local", *args.split()]) == 2
+    assert args.split()[0] in capsys.readouterr().err
 
 
-def test_a_word_too_many(capsys: pytest.CaptureFixture[str]) -> None:
-    """A word that belongs to no option is refused, and not repeated: it may be a secret."""
+def test_an_argument_too_many(capsys: pytest.CaptureFixture[str]) -> None:
+    """An argument of no option is refused, and not repeated: it may be a secret."""
     assert run(["start", "--local", "--env", "A=1", "B=hunter2"]) == 2
     message = capsys.readouterr().err
     assert "--env and --tags take one NAME=VALUE each" in message
@@ -138,9 +138,9 @@ def test_when_the_reader_goes_away() -> None:
 # ------------------------------------------------------------------------------------------------------- in a terminal
 
 
-def starting(local: LocalECS, columns: int, *words: str) -> AbstractAsyncContextManager[Terminal]:
+def starting(local: LocalECS, columns: int, *args: str) -> AbstractAsyncContextManager[Terminal]:
     """Run `aioecs start` on a local ECS, in a terminal of so many columns."""
-    return terminal(local, columns, "start", *WHERE, "--all-instances", *words)
+    return terminal(local, columns, "start", *WHERE, "--all-instances", *args)
 
 
 def slow(seconds: float) -> LocalECS:
@@ -169,7 +169,7 @@ async def test_ctrl_c_in_a_terminal() -> None:
 
 
 async def test_a_second_ctrl_c_in_a_narrow_terminal() -> None:
-    """In 40 columns no line is broken within a word; a second Ctrl-C ends at once and shows the tokens."""
+    """In 40 columns lines are broken only at spaces; a second Ctrl-C ends at once and shows the tokens."""
     async with slow(30) as local, starting(local, 40, "--count", "500", "--concurrency", "3") as shown:
         await shown.shows("0/500 0%")
         async with asyncio.timeout(20):

@@ -85,10 +85,10 @@ async def test_the_beginning_of_an_id(client: aioecs.Client, local: LocalECS) ->
     assert [task.arn for task in local.truth.running()] == [other]
 
 
-@pytest.mark.parametrize("words", [["stop"], ["stop", "a", "--family", "f"]])
-def test_either_names_or_what_they_have_in_common(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("args", [["stop"], ["stop", "a", "--family", "f"]])
+def test_either_names_or_what_they_have_in_common(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """One of the two is needed, and not both."""
-    assert run(words) == 2
+    assert run(args) == 2
     assert "name tasks, or give --family or --started-by" in capsys.readouterr().err
 
 
@@ -120,7 +120,7 @@ def test_checked() -> None:
 
 
 def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tasks from the words and from standard input, each once; the cluster that is named wins over the ARN's."""
+    """Tasks from the arguments and from standard input, each once; the cluster that is named wins over the ARN's."""
     seen: list[Any] = []
 
     async def go(self: StopRun, access: Access) -> int:

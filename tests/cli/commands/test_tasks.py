@@ -117,7 +117,7 @@ async def test_in_full(client: aioecs.Client, local: LocalECS, capsys: pytest.Ca
 
 
 def test_no_member_controls_the_terminal() -> None:
-    """Whatever a name or a reason holds, and lists of words are one line."""
+    """Whatever a name or a reason holds; a list of texts is one line."""
     assert [
         line.plain for line in members({"a": "x\x1b[2J", "b": {"c": ["d", "e"], "f": None}, "g": [{"h": 1, "i": 2}]})
     ] == [
@@ -174,7 +174,7 @@ def test_exit_codes() -> None:
     ]
 
 
-def test_bad_words(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_arguments(capsys: pytest.CaptureFixture[str]) -> None:
     """What can't be a status is refused before anything is looked up."""
     assert run(["tasks", "--desired-status", "maybe"]) == 2
     assert "'--desired-status'" in capsys.readouterr().err
@@ -214,8 +214,8 @@ def test_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each option is a member of the request; without any the request has none."""
     seen: list[Any] = []
 
-    async def run_with_client(access: Access, streams: object, act: Any) -> int:
-        seen.append((access, act.args[0], act.keywords))
+    async def run_with_client(access: Access, streams: object, action: Any) -> int:
+        seen.append((access, action.args[0], action.keywords))
         return 0
 
     monkeypatch.setattr(_tasks, "run_with_client", run_with_client)

@@ -114,7 +114,7 @@ def test_what_does_not_fit_is_counted(rows: int, last: str, monkeypatch: pytest.
     assert len(shown) == rows
 
 
-def test_bad_words() -> None:
+def test_bad_arguments() -> None:
     """An interval that would not let ECS rest is refused."""
     assert run(["watch", "--interval", "0"]) == 2
 
@@ -138,8 +138,8 @@ def test_the_options(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is a part of what is watched, and how; an interrupt is its proper end."""
     seen: list[Any] = []
 
-    async def run_with_client(access: Access, streams: object, act: Any) -> int:
-        seen.append((access, act.__self__))
+    async def run_with_client(access: Access, streams: object, action: Any) -> int:
+        seen.append((access, action.__self__))
         return status
 
     monkeypatch.setattr(_watch, "run_with_client", run_with_client)

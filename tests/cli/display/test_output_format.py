@@ -23,7 +23,7 @@ def shown(output: OutputFormat | None = None, query: str | None = None, *, as_js
 
 
 def test_a_table() -> None:
-    """Without a word a table."""
+    """Without an option it is a table."""
     assert shown() == shown(OutputFormat.TABLE) == ["a table"]
     assert rendering(None, None, as_json=False) == TABLE
 

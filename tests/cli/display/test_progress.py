@@ -66,11 +66,11 @@ def test_the_rate_limit_gets_a_line_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(0.0, "0s"), (59.4, "59s"), (59.6, "1m00s"), (69, "1m09s"), (3600, "1h00m"), (7500, "2h05m")]
+    ("seconds", "text"), [(0.0, "0s"), (59.4, "59s"), (59.6, "1m00s"), (69, "1m09s"), (3600, "1h00m"), (7500, "2h05m")]
 )
-def test_durations(seconds: float, words: str) -> None:
+def test_durations(seconds: float, text: str) -> None:
     """They are short."""
-    assert duration(seconds) == words
+    assert duration(seconds) == text
 
 
 def test_the_bar_does_not_leap_to_the_end() -> None:

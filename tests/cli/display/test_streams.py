@@ -1,4 +1,4 @@
-"""Where the words go: in a pipe, in a terminal, and when nobody reads them any more."""
+"""Where the output goes: in a pipe, in a terminal, and when nobody reads them any more."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_pipe_gets_lines_whole(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_terminal_gets_lines_broken(put: Put) -> None:
-    """In a terminal lines are broken between words."""
+    """In a terminal lines are broken at spaces."""
     put("stderr", terminal := Terminal())
     Streams().print_note(Text(LONG))
     lines = terminal.getvalue().splitlines()

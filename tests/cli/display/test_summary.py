@@ -1,4 +1,4 @@
-"""The result of a run in words."""
+"""The summary of a run as text."""
 
 from __future__ import annotations
 

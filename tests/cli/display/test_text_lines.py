@@ -19,7 +19,7 @@ from aioecs.cli._display.text_lines import error_line, printable, wrapped
     ],
 )
 def test_wrapped(text: str, width: int, lines: list[str]) -> None:
-    """Lines are broken between words, and never within one."""
+    """Lines are broken at spaces, and nowhere else."""
     assert [line.plain for line in wrapped(Text(text), width)] == lines
 
 
@@ -30,7 +30,7 @@ def test_commands_stay_whole() -> None:
 
 
 def test_wrapped_lines_keep_their_style() -> None:
-    """Colours go with the words."""
+    """Colours stay with their text."""
     lines = wrapped(Text.assemble("one ", ("two three", "red"), style="bold"), 8)
     assert [line.plain for line in lines] == ["one two", "  three"]
     assert all(any(span.style == "red" for span in line.spans) for line in lines)

@@ -68,7 +68,7 @@ def test_names() -> None:
 
 
 def test_no_log() -> None:
-    """The reason, in words of the command line."""
+    """The reason, with the names of the command line's options."""
     assert no_log(aioecs.InvalidRequest("task", "a container that logs", "log drivers: none")) == (
         "there is no log to show: needed is a container that logs (log drivers: none)"
     )

@@ -1,4 +1,4 @@
-"""`aioecs run --jobs`, held against the truth of a local ECS: a line of JSON for each job, and the exit status."""
+"""`aioecs run --jobs`, compared with the truth of a local ECS: a line of JSON for each job, and the exit status."""
 
 from __future__ import annotations
 

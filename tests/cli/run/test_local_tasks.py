@@ -36,7 +36,7 @@ def test_variables(variables: dict[str, str], seconds: float, code: int) -> None
 
 
 def test_output() -> None:
-    """A few lines while it runs, or the words of its command."""
+    """A few lines while it runs, or the arguments of its command."""
     assert output(override({"SECONDS": "6"})) == [(0.0, LINES[0]), (2.0, LINES[1]), (4.0, LINES[2])]
     assert output(override(command=["echo", "hello"])) == [(0.0, "echo hello")]
 

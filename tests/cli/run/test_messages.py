@@ -46,7 +46,7 @@ def test_the_ending(succeeded: bool | None, line: str) -> None:
 
 
 def test_why_nothing_was_started() -> None:
-    """ECS's reasons with their details and instances, or the error's own words."""
+    """ECS's reasons with their details and instances, or the error's own message."""
     failed = aioecs.Failure(arn="arn:x/host", reason="RESOURCE:CPU", detail="full")
     refused = aioecs.StartRefused("no", starts=[start(Outcome.REFUSED, failure=failed)])
     assert failure(refused) == "the task was not started: RESOURCE:CPU on host (full)"
@@ -72,7 +72,7 @@ def test_what_may_have_been_started(error: aioecs.ECSError | UsageError, unknown
 
 
 def test_what_an_interrupt_left() -> None:
-    """Each outcome has its words."""
+    """Each outcome has its message."""
     assert interrupted(Outcome.STOPPED, ARN).startswith("Interrupted: task 86f70123 was stopped")
     assert interrupted(Outcome.STARTED, ARN) == "Interrupted: task 86f70123 runs on"
     assert interrupted(Outcome.UNKNOWN, None) == "Interrupted: it is not known whether the task was started"

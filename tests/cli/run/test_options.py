@@ -82,9 +82,9 @@ def test_capacity_providers() -> None:
         CapacityProviderStrategyItem(capacity_provider="FARGATE_SPOT", weight=1),
         CapacityProviderStrategyItem(capacity_provider="FARGATE", weight=3),
     )
-    for word in ("=3", "a=b", ""):
+    for arg in ("=3", "a=b", ""):
         with pytest.raises(UsageError, match="expected NAME or NAME=WEIGHT"):
-            capacity_providers([word])
+            capacity_providers([arg])
 
 
 def test_fargate_on_the_local_ecs() -> None:

@@ -1,4 +1,4 @@
-"""`aioecs run` for one task, held against the truth of a local ECS: what it shows, and its exit status."""
+"""`aioecs run` for one task, compared with the truth of a local ECS: what it shows, and its exit status."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ async def test_ctrl_c(local: LocalECS, policy: Policy) -> None:
     assert stopped or streams.notes[-1].startswith(f"  aioecs stop {local.truth.tasks()[0].arn} --endpoint-url ")
 
 
-async def test_ctrl_c_while_the_rest_of_the_log_comes(local: LocalECS, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_ctrl_c_while_the_end_of_the_log_comes(local: LocalECS, monkeypatch: pytest.MonkeyPatch) -> None:
     """The task has ended: its result and its status are what they are."""
     monkeypatch.setattr("aioecs._client.log_poller.GRACE", 60)
     streams = RecordedStreams()

@@ -1,4 +1,4 @@
-"""The rehearsal: it starts nothing, and says what the real run does."""
+"""The dry run starts nothing, and reports what the real run does."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def local() -> AsyncIterator[LocalECS]:
 async def planned(
     client: aioecs.Client, options: StartOptions, capsys: pytest.CaptureFixture[str]
 ) -> tuple[int, list[dict[str, Any]]]:
-    """Rehearse, and return the status and the lines of JSON."""
+    """Do a dry run, and return the status and the lines of JSON."""
     status = await dry_run(options, Streams(), client, as_json=True)
     return status, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from aioecs.cli._options import UsageError
-from aioecs.cli._start.given_input import cli_input, job_lines, refuse_words
+from aioecs.cli._start.given_input import cli_input, job_lines, refuse_arguments
 
 
-def test_words_that_belong_to_no_option() -> None:
+def test_arguments_that_belong_to_no_option() -> None:
     """They are refused and not repeated."""
-    refuse_words([])
+    refuse_arguments([])
     with pytest.raises(UsageError, match="an argument too many") as raised:
-        refuse_words(["hunter2"])
+        refuse_arguments(["hunter2"])
     assert "hunter2" not in str(raised.value)
 
 

@@ -85,7 +85,7 @@ def test_local_goes_without_anything() -> None:
     assert options.uses_placement
 
 
-def test_local_in_turn() -> None:
+def test_local_round_robin() -> None:
     """With --local and --all-instances the starts go to all instances in turn."""
     assert not validated(StartOptions(local=True, all_instances=True)).uses_placement
 
@@ -186,7 +186,7 @@ def test_requests_are_drawn_as_needed() -> None:
 
 
 def test_secrets_are_in_no_repr() -> None:
-    """Neither the environment's values nor the command's words are in a repr."""
+    """Neither the environment's values nor the command's arguments are in a repr."""
     options = StartOptions(environment=(("A", "hunter2"),), command=("hunter2",))
     assert "hunter2" not in repr(options)
     assert "hunter2" not in repr(template(StartOptions(**WHERE, environment=(("A", "hunter2"),))))

@@ -34,7 +34,7 @@ def test_a_template() -> None:
     assert container_of(request) == "main"
 
 
-def test_in_turn() -> None:
+def test_round_robin() -> None:
     """Over instances, ten starts share a request."""
     requests = drawn(StartOptions(**WHERE, count=12), "a", "b")
     assert [len(each.container_instances) for each in requests] == [10, 2]
@@ -64,8 +64,8 @@ def test_keys_of_jobs_and_of_instances() -> None:
     jobs = with_jobs(StartOptions(**WHERE, jobs=(), idempotency_key="k"), ['{"name": "x"}'])
     names = RequestNames()
     assert [key_of(jobs, names.name_of(each)) for each in drawn(jobs, names=names)] == ["k/x"]
-    turns = StartOptions(**WHERE, count=12, idempotency_key="k")
-    assert [key_of(turns, names.name_of(each)) for each in drawn(turns, "a", "b", names=names)] == ["k/0", "k/10"]
+    options = StartOptions(**WHERE, count=12, idempotency_key="k")
+    assert [key_of(options, names.name_of(each)) for each in drawn(options, "a", "b", names=names)] == ["k/0", "k/10"]
 
 
 def test_names_are_kept_until_they_are_taken() -> None:

@@ -1,4 +1,4 @@
-"""The doing of `aioecs start`, held against the truth of a local ECS: its words, its JSON and its exit status."""
+"""`aioecs start`, compared with the truth of a local ECS: its text, its JSON and its exit status."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ async def test_how_many_wait_for_capacity(where: str) -> None:
         assert run.report().waiting == 0
 
 
-async def test_interrupted_while_placing_looks_up() -> None:
+async def test_interrupted_during_placement_looks_up() -> None:
     """While the instances are listed, a signal ends it with nothing sent."""
     async with LocalECS(faults=[Fault("hang", operation="ListContainerInstances")]) as local:
         streams = RecordedStreams()
@@ -231,7 +231,7 @@ async def test_interrupted_while_placing_looks_up() -> None:
         assert not local.truth.requests["StartTask"]
 
 
-async def test_interrupted_while_placing(local: LocalECS) -> None:
+async def test_interrupted_during_placement(local: LocalECS) -> None:
     """After a signal each start is reported once, and truthfully."""
     streams = RecordedStreams(lambda line: interrupt() if line == 10 else None)
     assert await Run(placed(local, count=3000, concurrency=3), streams, as_json=True).go() == 130
@@ -263,7 +263,7 @@ async def test_instances_that_are_not_there(local: LocalECS) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         ({"cluster": "none"}, "ClusterNotFoundException on ListContainerInstances: "),
         ({"cluster": "none", "all_instances": False}, "ClusterNotFoundException on ListContainerInstances: "),
@@ -277,7 +277,7 @@ async def test_instances_that_are_not_there(local: LocalECS) -> None:
         ({"access": Access(endpoint_url="http://127.0.0.1:9")}, "127.0.0.1:9"),
     ],
 )
-async def test_nothing_could_start(local: LocalECS, options: dict[str, Any], words: str) -> None:
+async def test_nothing_could_start(local: LocalECS, options: dict[str, Any], message: str) -> None:
     """What can't be done is one line of stderr, without a summary or a traceback."""
     local.engine.add_cluster("empty")
     streams = RecordedStreams()
@@ -285,7 +285,7 @@ async def test_nothing_could_start(local: LocalECS, options: dict[str, Any], wor
     assert streams.lines == []
     (print_note,) = streams.notes
     assert print_note.startswith("aioecs: ")
-    assert words in print_note
+    assert message in print_note
     assert not local.truth.tasks()
 
 

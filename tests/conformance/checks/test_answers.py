@@ -17,7 +17,7 @@ async def test_as_expected() -> None:
     """Codes, statuses, and a request id of its own in each answer."""
     async with local_run() as run:
         found = await run.findings(errors)
-        assert {verdict for verdict, _ in found.values()} == {"as expected"}
+        assert {result for result, _ in found.values()} == {"as expected"}
         assert found["answer.unknown_cluster"][1] == "ClusterNotFoundException (400)"
         assert found["answer.request_id"][1] == "4 different ones in 4 answers"
         assert run.local.truth.tasks() == []

@@ -32,16 +32,16 @@ def status(run: Run) -> str:
 
 
 @pytest.mark.parametrize(
-    ("behavior", "verdict", "seen"),
+    ("behavior", "result", "seen"),
     [
         ("refuse", "as expected", "200, 0 tasks, failures INACTIVE: The container instance is DRAINING."),
         ("accept", "differs, handled", "200, 1 task"),
     ],
 )
-async def test_what_a_draining_instance_does(behavior: Any, verdict: str, seen: str) -> None:
+async def test_what_a_draining_instance_does(behavior: Any, result: str, seen: str) -> None:
     """Either is seen, and the instance is ACTIVE again."""
     async with with_drain(draining=behavior) as (run, _):
-        assert await run.findings(draining) == {"drain.refused": (verdict, seen)}
+        assert await run.findings(draining) == {"drain.refused": (result, seen)}
         assert status(run) == "ACTIVE"
 
 

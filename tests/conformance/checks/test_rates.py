@@ -43,7 +43,7 @@ async def test_documented_buckets(clock: VirtualClock) -> None:
     async with local_run(clock=clock) as run:
         run.local.engine.buckets.set("documented")
         found = await run.findings(rates.rates)
-        assert {verdict for verdict, _ in found.values()} == {"as expected"}, found
+        assert {result for result, _ in found.values()} == {"as expected"}, found
         assert found["rate.error"][1] == "ThrottlingException (400): Rate exceeded"
         assert run.local.truth.tasks() == []
 
@@ -64,13 +64,13 @@ async def test_no_buckets_differ(clock: VirtualClock, monkeypatch: pytest.Monkey
     monkeypatch.setattr(rates, "_MOST", 40)
     async with local_run(clock=clock) as run:
         found = await run.findings(rates.rates)
-        assert {verdict for verdict, _ in found.values()} == {"differs"}
+        assert {result for result, _ in found.values()} == {"differs"}
         assert found["rate.error"][1] == "nothing was throttled"
         assert found["rate.read_refill"][1].startswith("none throttled of ")
 
 
 async def test_a_machine_that_is_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It can't tell a bucket from its own speed."""
+    """It can't distinguish a token bucket from its own speed."""
     monkeypatch.setattr(rates, "_OUTRUNS", 10**6)
     monkeypatch.setattr(rates, "_MOST", 10)
     async with local_run() as run:

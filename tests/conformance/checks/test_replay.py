@@ -36,7 +36,7 @@ async def test_an_ecs_without_tokens_differs(monkeypatch: pytest.MonkeyPatch) ->
 
         monkeypatch.setattr(Context, "run_task", forgetting)
         found = await run.findings(replay)
-        assert {verdict for verdict, _ in found.values()} == {"differs"}
+        assert {result for result, _ in found.values()} == {"differs"}
         assert found["run.replay"][1] == "200, 2 tasks, 2 of them new"
         assert len(run.context.tasks) == len(run.local.truth.tasks()) == 7
 

@@ -18,7 +18,7 @@ async def test_as_expected() -> None:
     """All of it."""
     async with local_run() as run:
         found = await run.findings(stopping)
-        assert {verdict for verdict, _ in found.values()} == {"as expected"}
+        assert {result for result, _ in found.values()} == {"as expected"}
         assert set(found) == {*NAMES, "list.stopped_by_instance", "list.only_filter"}
         assert found["stop.reason"][1] == "UserInitiated: aioecs:withdrawn:check"
 
@@ -69,5 +69,5 @@ async def test_retention_after_an_hour() -> None:
     async with local_run(options=Options(long=True)) as run:
         pass_time = run.context.pass_time
         run.context.pass_time = lambda seconds: pass_time(2 * seconds)
-        verdict, seen = (await run.findings(retention))["stop.retention"]
-        assert (verdict, seen[:7]) == ("differs", "MISSING")
+        result, seen = (await run.findings(retention))["stop.retention"]
+        assert (result, seen[:7]) == ("differs", "MISSING")

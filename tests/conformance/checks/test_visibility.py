@@ -18,7 +18,7 @@ async def test_lags_are_measured() -> None:
     """DescribeTasks answers MISSING until then."""
     async with local_run(visibility_lag=0.06, describe_lag=0.03, consistency=10) as run:
         found = await run.findings(lags)
-        assert {name: verdict for name, (verdict, _) in found.items()} == {
+        assert {name: result for name, (result, _) in found.items()} == {
             "describe.lag": "as expected",
             "list.lag": "as expected",
             "list.before_describe": "as expected",
@@ -53,8 +53,8 @@ async def test_a_list_that_is_ahead_is_handled(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(Context, "call", watched)
     async with local_run(clock=clock, describe_lag=60, consistency=10) as run:
-        verdict, seen = (await run.findings(lags))["list.before_describe"]
-        assert (verdict, seen) == (
+        result, seen = (await run.findings(lags))["list.before_describe"]
+        assert (result, seen) == (
             "differs, handled",
             "10 of 10 tasks in ListTasks were not known to the DescribeTasks that followed",
         )

@@ -138,7 +138,7 @@ def test_adopted_without_a_send() -> None:
         pytest.param(
             record(OPEN, ambiguous=True, error=LOST), StartUnknown,
             r"^1 unknown; look up startedBy='aioecs-token' before starting it again$",
-            Outcome.UNKNOWN, None, id="in doubt",
+            Outcome.UNKNOWN, None, id="ambiguous",
         ),
         pytest.param(
             record(OPEN, in_flight=True), StartUnknown, r"^1 unknown; look", Outcome.UNKNOWN, None,
@@ -146,7 +146,7 @@ def test_adopted_without_a_send() -> None:
         ),
         pytest.param(
             record(OPEN, OPEN, STARTED, REFUSED, ambiguous=True, error=LOST), StartUnknown,
-            r"^2 unknown, 1 started, 1 refused; look", Outcome.UNKNOWN, None, id="in doubt beside others",
+            r"^2 unknown, 1 started, 1 refused; look", Outcome.UNKNOWN, None, id="ambiguous beside others",
         ),
         pytest.param(
             record(STARTED, surplus=(DOUBLE,)), StartUnknown,
@@ -303,14 +303,14 @@ def test_a_stopped_task_is_in_no_answer_of_shared_calls() -> None:
 @pytest.mark.parametrize(
     ("starts", "error", "kind", "text"),
     [
-        pytest.param((MAY_RUN,), AMBIGUOUS, StartUnknown, "^1 unknown; look up startedBy='u'", id="in doubt"),
+        pytest.param((MAY_RUN,), AMBIGUOUS, StartUnknown, "^1 unknown; look up startedBy='u'", id="ambiguous"),
         pytest.param(
             (RUNS, MAY_RUN), AMBIGUOUS, StartUnknown, "^1 unknown, 1 started; look up startedBy='u'",
-            id="the token is that of what is in doubt",
+            id="the token is that of the ambiguous call",
         ),
         pytest.param(
             (MAY_RUN, attrs.evolve(MAY_RUN, token="v"), MAY_RUN), None, StartUnknown,
-            "^3 unknown; look up startedBy='u', 'v'", id="in doubt in two calls",
+            "^3 unknown; look up startedBy='u', 'v'", id="ambiguous in two calls",
         ),
         pytest.param(
             (RUNS,), DOUBLED, StartUnknown,
@@ -340,7 +340,7 @@ def test_the_ways_out_of_shared_calls(
     with pytest.raises(kind, match=text):
         raise said
     assert said.starts == starts
-    assert said is not error, "others are told of the same error with their own starts"
+    assert said is not error, "others receive the same error with their own starts"
 
 
 def test_results_of_other_callers_are_left_out() -> None:

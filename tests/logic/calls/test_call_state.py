@@ -1,4 +1,4 @@
-"""The life of a call, held against a world that lies, loses, delays and repeats: no loop, no socket, no clock."""
+"""The state machine of a call, in a world that lies, loses, delays and repeats: no loop, no socket, no clock."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from aioecs._logic.calls.actions import (
 )
 from aioecs._logic.calls.call_record import CallRecord, Phase
 from aioecs._logic.calls.call_result import result_of
-from aioecs._logic.calls.retry import LATE_PATIENCE
+from aioecs._logic.calls.retry import LATE_LOOKUP_DELAY
 from aioecs._logic.calls.token import stop_reason
 from aioecs._model.attempt import Answered, Lost, NotSent, Rejected
 from aioecs._model.options import Delivery, OnCancel
@@ -197,7 +197,7 @@ def test_the_last_backoff_ends_when_a_lookup_begins_to_prove_absence() -> None:
     assert action == BackOff(31.0)
     assert call.lookups == 5, "each backoff is three times as long as the last"
     lookup = call_state.handle(call, BackoffEnded(), 31.0)
-    assert lookup == LookUp(confirm=True, stopped=True, patience=LATE_PATIENCE)
+    assert lookup == LookUp(confirm=True, stopped=True, max_wait=LATE_LOOKUP_DELAY)
 
 
 def late(call: CallRecord, **given: object) -> Action | None:
@@ -379,7 +379,7 @@ def test_withdrawn_in_flight_waits_for_the_answer(on_cancel: OnCancel) -> None:
 
 
 def test_withdrawn_before_it_was_sent_begins_nothing() -> None:
-    """While resting nothing is in flight: NOT_SENT at once."""
+    """During a backoff nothing is in flight: NOT_SENT at once."""
     call = record()
     call_state.begin(call, 0)
     call_state.handle(call, THROTTLED, 0)
@@ -490,7 +490,7 @@ class World:
         assert not self.withdrawn, "nothing is begun after a withdrawal"
         self.sends += 1
         if self.losses:
-            assert self.call.delivery == "at_least_once", "a start in doubt is never sent again"
+            assert self.call.delivery == "at_least_once", "an ambiguous start is never sent again"
             assert self.proven >= max(self.losses) + self.call.timeouts.consistency, "absence was not proven"
         how = self.rng.random()
         if how < 0.1:

@@ -100,7 +100,7 @@ def test_pages_and_descriptions(tasks: int, pages: int) -> None:
         pytest.param([ambiguous_call(instances="a", confirm=False)], [], "", id="too early to believe"),
         pytest.param([ambiguous_call("t"), ambiguous_call("u", "ab")], [task("1")], "ab", id="each for itself"),
         pytest.param([ambiguous_call("t"), ambiguous_call("u", "a")], [], "a", id="an instance is asked once for all"),
-        pytest.param([], [], "", id="no doubt"),
+        pytest.param([], [], "", id="nothing ambiguous"),
     ],
 )
 def test_which_instances_are_asked(ambiguous_calls: list[AmbiguousCall], found: list[Task], expected: str) -> None:

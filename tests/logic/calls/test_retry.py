@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aioecs import Retries
-from aioecs._logic.calls.retry import LATE_PATIENCE, RetryState, longest_before_lookup, lookup_patience
+from aioecs._logic.calls.retry import LATE_LOOKUP_DELAY, RetryState, longest_before_lookup, lookup_delay
 from aioecs._model.attempt import Lost, NotSent, Rejected
 from aioecs.errors import (
     AnswerLost,
@@ -41,7 +41,7 @@ def tries(attempts: int = 5, deadline: float = 100.0) -> RetryState:
         pytest.param([FAULT, UNSENT, LOST, FAULT, UNSENT], [0.1, 0.2, 0.4, 0.8, None], id="all of them count"),
         pytest.param([THROTTLED] * 6, [0.1, 0.2, 0.4, 0.8, 1.0, 1.0], id="throttles don't count"),
         pytest.param([DISGUISED] * 6, [0.1, 0.2, 0.4, 0.8, 1.0, 1.0], id="in disguise neither"),
-        pytest.param([THROTTLED, LOST, THROTTLED], [0.1, 0.2, 0.4], id="but both make rests longer"),
+        pytest.param([THROTTLED, LOST, THROTTLED], [0.1, 0.2, 0.4], id="but both lengthen the backoff"),
         pytest.param([REFUSED], [None], id="refused"),
         pytest.param([UNSET], [None], id="settings that can't work"),
     ],
@@ -89,6 +89,6 @@ def test_lookups_come_less_and_less_often() -> None:
 def test_what_a_lookup_waits_for_others() -> None:
     """The first not at all, later ones half a backoff, and one that may prove absence half a second."""
     retries = Retries(initial_backoff=0.1, max_backoff=5)
-    patience = [lookup_patience(retries, number, late=False) for number in (1, 2, 3, 6, 9)]
-    assert patience == pytest.approx([0, 0.15, 0.45, 2.5, 2.5])
-    assert [lookup_patience(retries, number, late=True) for number in (1, 9)] == [0, LATE_PATIENCE]
+    delays = [lookup_delay(retries, number, late=False) for number in (1, 2, 3, 6, 9)]
+    assert delays == pytest.approx([0, 0.15, 0.45, 2.5, 2.5])
+    assert [lookup_delay(retries, number, late=True) for number in (1, 9)] == [0, LATE_LOOKUP_DELAY]

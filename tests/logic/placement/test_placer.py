@@ -1,4 +1,4 @@
-"""placer: where tasks go, held against hosts that fill, vanish, refuse and change; without a loop."""
+"""placer: where tasks go, tested with hosts that fill, vanish, refuse and change; without a loop."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def test_what_other_reads_delivered() -> None:
 
 
 def test_events_that_are_none() -> None:
-    """A time or a text that is none is distinguished like any other."""
+    """An event without a usable time or text is delivered once, as any other."""
     window = LogWindow()
     assert window.take([{}, event("soon"), {}]) == [{}, event("soon"), {}]
     assert window.take([{}, event("soon"), {}]) == []

@@ -80,5 +80,5 @@ def test_what_is_no_address(tasks: Any, cluster: Any, path: str, rule: str) -> N
 
 
 def test_an_endpoint_of_one_s_own_has_any_region() -> None:
-    """Where the Region isn't known to be the endpoint's, no ARN is held against it."""
+    """Where the Region isn't known to be the endpoint's, no ARN is compared with it."""
     assert read([ARN], region=None)[0].key == ("render", ID)

@@ -172,7 +172,7 @@ TABLE: list[Row] = [
     ("deprovisioning", Task(last_status="DEPROVISIONING", stop_code=EXITED, containers=[c("main", 0)]), None, None,
      None, None, None),
     ("a status of a newer ECS", Task(last_status="PAUSED"), None, None, None, None, None),
-    ("nothing told", Task(), None, None, None, None, None),
+    ("nothing known", Task(), None, None, None, None, None),
     ("a replayed RunTask's", Task(task_arn=ARN, last_status="STOPPED", desired_status="STOPPED"), None, None, None,
      None, Cause.UNKNOWN),
     ("a replayed RunTask's, defined", Task(task_arn=ARN, last_status="STOPPED"), BOTH, "main", None, None,

@@ -118,7 +118,7 @@ SIZES = st.tuples(st.integers(4, 20), st.integers(4, 20))
         (Binpack("memory"), free_memory),
         (Random(), in_all),
     ],
-    ids=repr,
+    ids=["hosts", "zones", "memory", "random"],
 )
 @settings(max_examples=25, deadline=None)
 @given(hosts=HOSTS, size=SIZES, count=st.integers(1, 40), distinct=st.booleans())

@@ -1,4 +1,4 @@
-"""wire_format: records on the wire, held against botocore's service model."""
+"""wire_format: records on the wire, compared with botocore's service model."""
 
 from __future__ import annotations
 

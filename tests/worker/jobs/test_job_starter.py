@@ -54,7 +54,7 @@ class ScriptedLedger(MemoryLedger):
         self.handlers = script
         self.requests: list[str] = []
 
-    async def _told(self, method: str, work: Callable[[], Awaitable[Any]]) -> Any:
+    async def _scripted(self, method: str, work: Callable[[], Awaitable[Any]]) -> Any:
         self.requests.append(method)
         script = self.handlers.get(method)
         what = script.pop(0) if script else None
@@ -68,23 +68,23 @@ class ScriptedLedger(MemoryLedger):
     async def claim(self, intent: Entry, *, now: float, skew: float) -> Claimed:
         """Claim."""
         claim = super().claim
-        claimed: Claimed = await self._told("claim", lambda: claim(intent, now=now, skew=skew))
+        claimed: Claimed = await self._scripted("claim", lambda: claim(intent, now=now, skew=skew))
         return claimed
 
     async def renew(self, key: str, holder: str, *, until: float) -> bool:
         """Renew."""
         renew = super().renew
-        return bool(await self._told("renew", lambda: renew(key, holder, until=until)))
+        return bool(await self._scripted("renew", lambda: renew(key, holder, until=until)))
 
     async def settle(self, key: str, holder: str, arns: tuple[str, ...]) -> bool:
         """Settle."""
         settle = super().settle
-        return bool(await self._told("settle", lambda: settle(key, holder, arns)))
+        return bool(await self._scripted("settle", lambda: settle(key, holder, arns)))
 
     async def release(self, key: str, holder: str) -> bool:
         """Release."""
         release = super().release
-        return bool(await self._told("release", lambda: release(key, holder)))
+        return bool(await self._scripted("release", lambda: release(key, holder)))
 
     @property
     def entry(self) -> Entry | None:
@@ -239,7 +239,7 @@ def test_what_no_request_can_be_made_of(functions: Any, why: str) -> None:
     run_in_virtual_time(main())
 
 
-def test_told_to_stop_before() -> None:
+def test_stopped_before_the_start() -> None:
     """Nothing is begun."""
 
     async def main() -> None:
@@ -294,7 +294,7 @@ def test_what_no_later_try_can_mend_is_handed_up(permanent: bool) -> None:
 
 
 def test_a_time_of_any_precision_is_not_taken_for_another_s() -> None:
-    """Told to stop while it rests, a job is free at once, with a ledger that keeps milliseconds alone too."""
+    """If the worker is stopped during a backoff, the job is free at once, also with a ledger of whole milliseconds."""
 
     class Coarse(ScriptedLedger):
         """A ledger that keeps milliseconds."""
@@ -367,7 +367,7 @@ def test_an_intent_goes_back_where_nothing_was_started(answer: Any, result: Atte
     run_in_virtual_time(main())
 
 
-def test_a_start_in_doubt_keeps_its_intent() -> None:
+def test_an_ambiguous_start_keeps_its_intent() -> None:
     """Whoever comes when the lease ends looks the token up; here it is found, and nothing is sent again."""
 
     async def main() -> None:
@@ -403,8 +403,8 @@ def test_a_dead_one_s_intent_is_taken_over() -> None:
     run_in_virtual_time(main())
 
 
-def test_told_to_stop_meanwhile() -> None:
-    """What is on the wire is learnt and written down; what rests is not sent, and its job is free."""
+def test_stopped_during_the_start() -> None:
+    """What was sent is learnt and written down; what waits for a retry is not sent, and its job is free."""
 
     async def main() -> None:
         for answer, outcome in ((later(3), JobOutcome.STARTED), (throttled, JobOutcome.WITHDRAWN)):
@@ -493,7 +493,7 @@ def test_nothing_is_sent_under_a_lease_that_was_not_renewed(
     run_in_virtual_time(main())
 
 
-def test_the_lease_is_looked_at_in_the_step_that_sends() -> None:
+def test_the_lease_is_checked_in_the_step_that_sends() -> None:
     """A process that was stopped until its lease had ended sends nothing, whichever part of the request it is."""
 
     async def main() -> None:
@@ -538,7 +538,7 @@ def test_what_was_started_is_written_down_as_long_as_the_lease_lasts() -> None:
     run_in_virtual_time(main())
 
 
-def test_told_to_stop_while_it_is_written_down() -> None:
+def test_stopped_while_the_outcome_is_written_down() -> None:
     """It waits no longer for a ledger that is down; its intent stays."""
 
     async def main() -> None:

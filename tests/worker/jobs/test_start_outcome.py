@@ -81,7 +81,7 @@ def an_error(code: str) -> aioecs.ECSError:
         (aioecs.CallTimeout("late", starts=[a_start(Outcome.NOT_SENT)]), JobOutcome.NOT_SENT),
         (aioecs.IdempotencyMismatch("other", starts=[a_start(Outcome.NOT_SENT)]), JobOutcome.MISMATCH),
         (StartUnknown("?", starts=[a_start(Outcome.UNKNOWN)]), JobOutcome.UNKNOWN),
-        (aioecs.AnswerLost("no starts told"), JobOutcome.UNKNOWN),
+        (aioecs.AnswerLost("no starts reported"), JobOutcome.UNKNOWN),
         (
             StartIncomplete("!", starts=[a_start(Outcome.STARTED), a_start(Outcome.REFUSED)]),
             JobOutcome.PARTLY_STARTED,

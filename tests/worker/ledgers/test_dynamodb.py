@@ -66,7 +66,7 @@ async def test_a_table_is_made_once(ledger: DynamoDBLedger) -> None:
 
 
 async def test_without_a_table_nothing_is_written(moto: str) -> None:
-    """Every method raises LedgerError, with the table's name and DynamoDB's word."""
+    """Every method raises LedgerError, with the table's name and DynamoDB's message."""
     async with at(moto, "absent") as ledger:
         asked: list[Awaitable[object]] = [
             ledger.claim(new_entry(), now=NOW, skew=5),
@@ -251,7 +251,7 @@ async def test_what_only_other_settings_can_mend(code: str, permanent: bool) -> 
 
 
 async def test_without_a_region_or_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its own words say what to do; a worker's ledger would have its client's."""
+    """The message says what to do; a worker's ledger would use its client's Region and credentials."""
     with pytest.raises(ConfigurationError, match="the ledger jobs: no Region: pass region_name="):
         async with DynamoDBLedger("jobs"):
             pass

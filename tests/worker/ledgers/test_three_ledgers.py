@@ -1,4 +1,4 @@
-"""The worker with each of its ledgers: on its way out, with poison in its queue, and paused before a send."""
+"""The worker with each of its ledgers: as it ends, with poison in its queue, and paused before a send."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def make_ledger(kind: Kind, moto: str, keys: None, tmp_path: Path) -> Make
     return lambda: DynamoDBLedger(table, endpoint_url=moto)
 
 
-async def verdicts(ledger: Ledger, jobs: list[str]) -> set[ClaimOutcome]:
+async def claim_outcomes(ledger: Ledger, jobs: list[str]) -> set[ClaimOutcome]:
     """Claim each job, now, and return what that comes to."""
     now = time.time()
     async with ledger:
@@ -85,7 +85,7 @@ async def verdicts(ledger: Ledger, jobs: list[str]) -> set[ClaimOutcome]:
     return {each.outcome for each in claimed}
 
 
-# The way out ---------------------------------------------------------------------------------------------------------
+# Shutdown ------------------------------------------------------------------------------------------------------------
 
 
 @each_ledger
@@ -99,7 +99,9 @@ async def test_what_was_not_sent_is_free_and_visible_at_once(moto: str, kind: Ki
         worker = world.worker(ledger=ledger, concurrency=10)
         async with running(worker) as token:
             await until(lambda: len(world.local.truth.calls()) >= 10)
-            assert await verdicts(make_ledger() if kind != "dynamodb" else ledger, jobs) == {ClaimOutcome.MISMATCH}
+            assert await claim_outcomes(make_ledger() if kind != "dynamodb" else ledger, jobs) == {
+                ClaimOutcome.MISMATCH
+            }
             began = time.monotonic()
             token.cancel()
             async with asyncio.timeout(5):
@@ -107,7 +109,7 @@ async def test_what_was_not_sent_is_free_and_visible_at_once(moto: str, kind: Ki
                     await asyncio.sleep(0.05)
             assert time.monotonic() - began < 1
         assert len(worker.statistics().left) == 10
-        assert await verdicts(probe(kind, make_ledger, moto), jobs) == {ClaimOutcome.GRANTED}
+        assert await claim_outcomes(probe(kind, make_ledger, moto), jobs) == {ClaimOutcome.GRANTED}
         assert world.groups() == []
 
 
@@ -217,10 +219,10 @@ class Pause:
 
 
 def of_a_start(args: tuple[Any, ...]) -> bool:
-    """Tell a step of a start from one of the lookups before it."""
-    witnesses = [each for each in args if isinstance(each, SentMarker)]
-    witnesses += [each._sent_marker for each in args if isinstance(each, MarkedBody)]
-    return all(each.may_send is not None for each in witnesses)
+    """Return whether a step is one of a start, and not of a lookup before it."""
+    markers = [each for each in args if isinstance(each, SentMarker)]
+    markers += [each._sent_marker for each in args if isinstance(each, MarkedBody)]
+    return all(each.may_send is not None for each in markers)
 
 
 @asynccontextmanager

@@ -106,7 +106,7 @@ def test_a_queue_that_can_t_be_reached(error: Exception, expected: str, caplog: 
     ]
 
 
-def test_a_message_that_another_has_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_message_that_another_has_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     """At INFO: it is how things go after a pause."""
 
     async def scene() -> None:
@@ -151,7 +151,7 @@ def test_a_redrive_policy_of_another_kind(policy: str, caplog: pytest.LogCapture
 
 
 def test_what_is_no_message_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
-    """Where others came with it; an answer with nothing else is an error, after which the worker rests."""
+    """Where others came with it; an answer with nothing else is an error, after which the worker backs off."""
 
     class Foreign:
         async def receive_message(self, **_: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Every fault against RunTask, on real sockets and both transports, held against what truly happened.
+"""Every fault against RunTask, on real sockets and both transports, compared with what really happened.
 
 Each fault, before and after RunTask took effect, by one and ten tasks, on container instances and on Fargate, by the
 policy of a cancel that comes meanwhile or of none, with the client token alive and with one that may be forgotten.
@@ -92,7 +92,7 @@ def check(reported: Reported, local: LocalECS, count: int) -> None:
     """Hold it against the truth: nothing twice, nothing lost, no lie."""
     made = {task.arn for task in local.truth.tasks()}
     running = {task.arn for task in local.truth.running()}
-    assert len(reported.starts) == count, "every start is told of once"
+    assert len(reported.starts) == count, "every start is reported once"
     named = [start.task.task_arn for start in reported.starts if start.task is not None]
     assert len(set(named)) == len(named), "no task belongs to two starts"
     assert set(named) <= made
