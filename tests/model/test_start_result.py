@@ -31,7 +31,7 @@ def test_there_are_five_outcomes() -> None:
     assert [str(outcome) for outcome in Outcome] == ["not_sent", "refused", "stopped", "started", "unknown"]
 
 
-def test_gravity_orders_them() -> None:
+def test_severity_orders_them() -> None:
     """UNKNOWN > STARTED > STOPPED > REFUSED > NOT_SENT."""
     grave_first = [Outcome.UNKNOWN, Outcome.STARTED, Outcome.STOPPED, Outcome.REFUSED, Outcome.NOT_SENT]
     assert all(graver.severity > lesser.severity for graver, lesser in pairwise(grave_first))

@@ -24,8 +24,8 @@
   Forgiving some throttles was tried, too: under 5 % of noise it is three times as fast, but of three learners one took
   most of the bucket.
 
-A long run under noise of 5 % has a sixth of the rate that it could have, and one under 30 % or more less still. That is the
-price of not wasting half of a crowd's calls.
+A long run under noise of 5 % has a sixth of the rate that it could have, and one under 30 % or more less still. That is
+the price of not wasting half of a crowd's calls.
 """
 
 from __future__ import annotations
