@@ -6,7 +6,7 @@ they are made of are in `aioecs.types`. The README has a tour.
 
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from aioecs import types as types

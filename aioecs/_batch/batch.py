@@ -31,7 +31,7 @@ class Batch(RunBatch):
     """Starts tasks for any number of callers: equal starts share calls, and each caller gets its own results.
 
     An async context manager: leaving it waits until every start has its outcome; an exception in the block withdraws
-    the open starts, as `on_cancel` says.
+    the open starts, as `on_cancel` says. A caller in another task whose start is stopped by that gets StartCancelled.
     """
 
     def __init__(self, session: BatchSession) -> None:

@@ -55,12 +55,15 @@ class PendingOutcome(Protocol[R_co]):
 
     def join(self) -> None:
         """Begin to wait."""
+        ...
 
     def leave(self, on_cancel: OnCancel, why: str) -> None:
         """Withdraw it, for this caller."""
+        ...
 
     def outcome_undelivered(self, *, once_ended: bool = True) -> None:
         """Note that this caller leaves without the final outcome."""
+        ...
 
     @property
     def settling(self) -> SettlingLog:
@@ -73,6 +76,7 @@ class PendingOutcome(Protocol[R_co]):
 
     def note_delivered(self) -> None:
         """Note that a caller now receives what is known: that must stay true."""
+        ...
 
     def result(self) -> R_co | ECSError:
         """Return its response, or the error to raise."""

@@ -27,6 +27,7 @@ class Token(Protocol):
     @property
     def deadline(self) -> float | None:
         """When it cancels itself, on the clock of `time.monotonic`; None if never."""
+        ...
 
 
 def subscriptions_here() -> dict[Token, TokenSubscription]:

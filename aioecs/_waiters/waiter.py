@@ -40,6 +40,7 @@ class Poller(Protocol):
     @property
     def last_error(self) -> ECSError | None:
         """The error of the last request, if it failed."""
+        ...
 
     @property
     def definitions(self) -> TaskDefinitions:
@@ -48,12 +49,15 @@ class Poller(Protocol):
 
     def join(self, waiter: Waiter, address: Address) -> Observation | None:
         """Notify this waiter of a task from now on, and return what is known of the task."""
+        ...
 
     def leave(self, waiter: Waiter, key: Key) -> None:
         """Notify the waiter no more; nothing happens if it hadn't joined."""
+        ...
 
     def poll_soon(self, waiter: Waiter, within: float) -> None:
         """Poll the waiter's tasks now, unless that was done in the last `within` seconds."""
+        ...
 
 
 class Waiter(AbstractContextManager["Waiter"]):

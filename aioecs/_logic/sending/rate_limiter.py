@@ -23,15 +23,19 @@ class RateLimiter(Protocol):
 
     def next_at(self, now: float, left: int | None = None, /) -> float | None:
         """Return when to send next; None: not before the next answer. `left` calls are queued, if that is known."""
+        ...
 
     def sent(self, now: float, /) -> None:
         """Note that a call took a permit."""
+        ...
 
     def answered(self, now: float, ok: bool, at: float, /) -> None:
         """Note that the call sent at `at` has ended; `ok` False is a throttle, any other end counts as served."""
+        ...
 
     def unsent(self, now: float, at: float, /) -> None:
         """Note that the permit taken at `at` was not used."""
+        ...
 
 
 @attrs.frozen
