@@ -132,5 +132,5 @@ class StoppedLater:
         """Forward the result of the stop."""
         self.notify(entry, start, error, None)
 
-    def looked_up(self, entry: Entry, now: bool, /) -> None:
+    def looked_up(self, entry: Entry, in_lookup: bool, /) -> None:
         """Do nothing: its call has ended."""

@@ -31,7 +31,7 @@ from aioecs._runtime.concurrency import Priority
 from aioecs._runtime.event_emitter import emit_rate_limited
 from aioecs.errors import ECSError, IdempotencyMismatch
 
-LOOKED_UP_AT_ONCE = 2_000  # calls that are looked up beside those that send: one round of lookups serves them all
+LOOKED_UP_AT_ONCE = 2_000  # calls that are looked up without a slot: one round of lookups serves them all
 LOOKUPS = (Phase.AMBIGUOUS, Phase.REMOVING_DUPLICATES)
 Prepare = Callable[[StartTaskRequest | RunTaskRequest, Group], Call]
 
@@ -48,7 +48,7 @@ class Engine:
         self.counts: dict[Outcome, int] = dict.fromkeys(Outcome, 0)
         self._prepare = prepare
         self._calls_in_flight: set[BatchCall] = set()
-        self._beside = 0  # calls that have a key, or are looked up
+        self._without_slot = 0  # calls that have a key or are looked up: the reconciler sees to them
         self._behind: dict[Entry, Group] = {}
         self._dispatcher: asyncio.Task[None] | None = None
         self._queued = asyncio.Event()
@@ -57,8 +57,8 @@ class Engine:
 
     @property
     def _slots_in_use(self) -> int:
-        """Calls that use a slot; those with a key, and those that are looked up, are reconciled beside them."""
-        return len(self._calls_in_flight) - min(self._beside, LOOKED_UP_AT_ONCE)
+        """Calls that use a slot; of those with a key or a lookup, `LOOKED_UP_AT_ONCE` need none."""
+        return len(self._calls_in_flight) - min(self._without_slot, LOOKED_UP_AT_ONCE)
 
     @property
     def in_flight(self) -> int:
@@ -200,7 +200,7 @@ class Engine:
             return
         self.core.start_limiter.unsent(permit)
         if known.call.withdrawn is None:
-            known.extend_clock(call.record)
+            known.extend_deadlines(call.record)
             known.join()
             self._attach(known, entries)
         else:
@@ -224,8 +224,8 @@ class Engine:
     def _begin(self, call: Call, key: str | None, entries: list[Entry], permit: float) -> None:
         shared_call = SharedCall(call, waiting=1)
         self.calls += 1
-        results = self.core.emit is not None
-        callers = tuple(entry.caller for entry in entries if entry.caller is not None) if results else ()
+        listened = self.core.emit is not None
+        callers = tuple(entry.caller for entry in entries if entry.caller is not None) if listened else ()
         if callers:
             callers[0].run(call.begin, permit, callers[1:])
         else:
@@ -239,7 +239,7 @@ class Engine:
         for entry in entries:
             entry.carrier = batch_call
         self._calls_in_flight.add(batch_call)
-        self._beside += batch_call.call.record.keyed
+        self._without_slot += batch_call.call.record.keyed
         if batch_call.call.on_change is None:
             batch_call.call.on_change = partial(self._call_changed, batch_call)
         self._settle_once_ended(batch_call)
@@ -249,7 +249,7 @@ class Engine:
         if (phase in LOOKUPS) is batch_call.looked_up or phase is Phase.SETTLING:
             return
         batch_call.looked_up = not batch_call.looked_up
-        self._beside += 0 if batch_call.call.record.keyed else 1 if batch_call.looked_up else -1
+        self._without_slot += 0 if batch_call.call.record.keyed else 1 if batch_call.looked_up else -1
         self._slot_freed.set()
         for entry in batch_call.entries:
             entry.owner.looked_up(entry, batch_call.looked_up)
@@ -279,7 +279,7 @@ class Engine:
             self._settle_once_ended(batch_call)
             return
         self._calls_in_flight.discard(batch_call)
-        self._beside -= batch_call.call.record.keyed or batch_call.looked_up
+        self._without_slot -= batch_call.call.record.keyed or batch_call.looked_up
         self._slot_freed.set()
         record = batch_call.call.record
         entries = batch_call.entries
@@ -293,17 +293,17 @@ class Engine:
         if whole:
             self._settle_all(batch_call, results, error)
             return
-        stays = batch_call.stops or batch_call.shared
+        no_stop_here = batch_call.stops or batch_call.shared  # the call stops them itself, or others share them
         for entry, start in zip(entries, results, strict=True):
             own = start if start.request is entry.request else own_result(start, entry)
-            if entry.withdrawn == "stop" and own.outcome is STARTED and not stays:
+            if entry.withdrawn == "stop" and own.outcome is STARTED and not no_stop_here:
                 self._begin_stop(entry, own)
             else:
                 self._settle(entry, own, error)
 
     def _begin_stop(self, entry: Entry, start: StartResult) -> None:
-        clocks = self.core.timeouts
-        by = datetime.now(UTC) + timedelta(seconds=clocks.call + clocks.attempt)
+        timeouts = self.core.timeouts
+        by = datetime.now(UTC) + timedelta(seconds=timeouts.call + timeouts.attempt)
         entry.stage, entry.withdrawn, entry.carrier = IN_FLIGHT, "stop", PendingStop(start, by)
         self.core.background_tasks.own(self._stop(entry, start), "aioecs stops a withdrawn start")
 

@@ -79,7 +79,7 @@ class PendingRequest:
         if self._undelivered:
             self._engine.core.report(self.starts(), self._left)
 
-    def looked_up(self, entry: Entry, now: bool, /) -> None:
+    def looked_up(self, entry: Entry, in_lookup: bool, /) -> None:
         """Take note that a start is looked up; its result comes in any case."""
 
     def leave(self, on_cancel: OnCancel, why: str) -> None:

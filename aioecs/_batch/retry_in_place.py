@@ -33,14 +33,17 @@ def may_pass(start: StartResult) -> bool:
 
 @attrs.define(eq=False)
 class _Refused:
-    """A start that waits for capacity."""
+    """A start that ECS refused, and that may be sent again."""
 
     entry: Entry
     start: StartResult
     """The last refusal."""
     until: float
+    """When its time is over, on the loop's clock."""
     backoff: float = INITIAL_BACKOFF
+    """The next one, in seconds."""
     due: float = 0.0
+    """When it is sent again, on the loop's clock."""
 
 
 class RetryInPlace(StartStream):
@@ -102,7 +105,7 @@ class RetryInPlace(StartStream):
             self._backing_off.discard(at)
             entry = self._refused[at].entry
             if entry.group is not None:
-                self._queue(entry, self._group_of_again(entry.group))
+                self._queue(entry, self._group_for_retry(entry.group))
         self._set_timer()
 
     def _set_timer(self) -> None:
@@ -113,8 +116,8 @@ class RetryInPlace(StartStream):
             due = min(self._refused[at].due for at in self._backing_off)
             self._timer = self._core.loop.call_at(due, self._wake.set)
 
-    def _group_of_again(self, group: Group) -> Group:
-        """Return the group to queue it in: its own again if it has a key, else that of equal starts."""
+    def _group_for_retry(self, group: Group) -> Group:
+        """Return the group to queue a retried start in: its own again if it has a key, else that of equal starts."""
         packing = self._engine.packing
         return group if group.key is not None else packing.group(group.request, group.delivery)
 

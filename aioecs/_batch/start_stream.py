@@ -186,7 +186,7 @@ class StartStream:
         if error is not None and self._stopped is None and start.outcome is not STARTED and ends_all(error):
             self._stop(error)
 
-    def looked_up(self, entry: Entry, now: bool, /) -> None:
+    def looked_up(self, entry: Entry, in_lookup: bool, /) -> None:
         """Do nothing: its result follows in any case."""
 
     def _add_result(self, at: int, start: StartResult) -> None:

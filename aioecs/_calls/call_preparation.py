@@ -1,4 +1,4 @@
-"""Prepares calls: checks a request, gives it its token and its clocks. Nothing is begun, signed or sent here."""
+"""Prepares calls: checks a request, gives it its token and its deadlines. Nothing is begun, signed or sent here."""
 
 from __future__ import annotations
 

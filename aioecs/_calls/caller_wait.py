@@ -62,7 +62,7 @@ class PendingOutcome(Protocol[R_co]):
         ...
 
     def outcome_undelivered(self, *, once_ended: bool = True) -> None:
-        """Note that this caller leaves without the final outcome."""
+        """Note that this caller leaves without the final outcome; `once_ended` False: only if it hasn't ended yet."""
         ...
 
     @property
@@ -151,8 +151,8 @@ class SharedCall:
         """Whether it was withdrawn and has ended."""
         return self.call.withdrawn is not None and self.call.ended
 
-    def extend_clock(self, record: CallRecord) -> None:
-        """Extend the call's clock to that of a call that is to share it: no caller's clock cuts another's short."""
+    def extend_deadlines(self, record: CallRecord) -> None:
+        """Extend the deadlines to those of a call that joins this one: no caller's deadline ends another's wait."""
         shared = self.call.record
         shared.deadline = max(shared.deadline, record.deadline)
         shared.scope_deadline = max(shared.scope_deadline, record.scope_deadline)
@@ -207,15 +207,15 @@ class Wait(AbstractContextManager["Wait[Any]"], Generic[R]):
             return self._result_or_raise()
         if first is None:
             first = await cancelled_around()
-        truth = self._awaited.cancelled(reason_of(self._fired), self._fired)
+        error = self._awaited.cancelled(reason_of(self._fired), self._fired)
         if self._settle_timer is not None and not self._awaited.ended:
-            self._awaited.settling.give_up(self._settling_number, truth.starts)
+            self._awaited.settling.give_up(self._settling_number, error.starts)
         self._delivered = True
         self._awaited.note_delivered()
         self._awaited.outcome_undelivered(once_ended=first is not None)
         if first is not None:
-            raise first from truth
-        raise truth
+            raise first from error
+        raise error
 
     async def _wait_for_end(self) -> asyncio.CancelledError | None:
         """Wait until the caller can go on, and return the cancel of its task if one came.
@@ -309,18 +309,18 @@ async def refuse_if_cancelled(source: Source | None, cancelled_error: Callable[[
         ECSError: it has fired; nothing was sent.
         CancelledError: the caller is cancelled; `cancelled_error` makes its cause.
     """
-    blamed = fired_part(source)
+    fired_source = fired_part(source)
     task = asyncio.current_task()
     around = anyio.current_effective_deadline() == float("-inf") or (task is not None and task.cancelling())
-    if blamed is None and not around:
+    if fired_source is None and not around:
         return
     first = await cancelled_around()
-    if blamed is None and first is None:
+    if fired_source is None and first is None:
         return  # an earlier cancel that the caller's own code has swallowed
-    truth = cancelled_error(reason_of(blamed), blamed)
+    error = cancelled_error(reason_of(fired_source), fired_source)
     if first is not None:
-        raise first from truth
-    raise truth
+        raise first from error
+    raise error
 
 
 async def admit(
@@ -336,5 +336,5 @@ async def admit(
     try:
         await gate.queue()
     except asyncio.CancelledError as first:
-        blamed = fired_part(source)
-        raise first from cancelled_error(reason_of(blamed), blamed)
+        fired_source = fired_part(source)
+        raise first from cancelled_error(reason_of(fired_source), fired_source)

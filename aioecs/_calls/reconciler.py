@@ -46,8 +46,11 @@ R = TypeVar("R", bound=Shape)
 
 @attrs.frozen(eq=False)
 class _Waiting:
+    """An ambiguous call that waits for its lookup."""
+
     ambiguous_call: AmbiguousCall
     latest: float
+    """When its round is to begin at the latest, on the loop's clock."""
     result: asyncio.Future[LookupDone]
 
 
@@ -150,18 +153,19 @@ class Reconciler:
     async def _list_tokens(self, round_: LookupRound, status: DesiredStatus, tokens: Iterable[str]) -> None:
         round_.failed_for |= await self._each(tokens, lambda token: self._list_token(round_, status, token))
 
-    async def _list_cluster(self, round_: LookupRound, status: DesiredStatus, worth: int) -> bool:
-        """List the cluster's tasks of one status, if fewer pages than these do; return whether all were listed.
+    async def _list_cluster(self, round_: LookupRound, status: DesiredStatus, token_reads: int) -> bool:
+        """List the cluster's tasks of one status, if that takes fewer reads; return whether all were listed.
 
-        What is listed must be described once, and is remembered: that may cost as many reads again.
+        `token_reads` is how many reads it takes to list each token by itself. What is listed must be described once,
+        and is remembered: that may cost as many reads again.
         """
-        if worth <= max(1, self._too_large_for[status]):
+        if token_reads <= max(1, self._too_large_for[status]):
             return False
         request = ListTasksRequest(cluster=self._cluster, desired_status=status)
         before, pages = dict(round_.unseen), 1
         while (more := await self._page(round_, request, None)) is not None:
-            if costs_more(pages, len(round_.unseen) - len(before), worth):
-                self._too_large_for[status] = 2 * worth
+            if costs_more(pages, len(round_.unseen) - len(before), token_reads):
+                self._too_large_for[status] = 2 * token_reads
                 round_.unseen = before
                 return False
             request, pages = request.replace(next_token=more), pages + 1
@@ -278,8 +282,8 @@ class Reconciler:
     async def _each(self, items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> dict[T, ECSError]:
         """Call `work` for each item, `WIDTH` at a time, and return the errors.
 
-        A lane ends with its first error. Items left once all lanes have ended count as failed, so an ECS that is down
-        doesn't get hundreds of requests.
+        Each of `WIDTH` lanes does one item after another, and ends with its first error. Items left once all have ended
+        count as failed, so an ECS that is down doesn't get hundreds of requests.
 
         Raises:
             AccessDeniedException: one of them isn't permitted, so none is.

@@ -1,8 +1,8 @@
 """Reads log streams for all who follow them: a client of CloudWatch Logs and two rate limits for each Region.
 
-GetLogEvents is for streams that are read once, and for the first `FEW` of a group that are followed. FilterLogEvents
-reads the others of a group, a hundred by each request. An account has 25 GetLogEvents and 5 FilterLogEvents a second in
-a Region; all requests of a client together stay within 25.
+GetLogEvents is for streams that are read once, and for the first `MAX_READ_SINGLY` of a group that are followed.
+FilterLogEvents reads the others of a group, a hundred by each request. An account has 25 GetLogEvents and 5
+FilterLogEvents a second in a Region; all requests of a client together stay within 25.
 [AmazonCloudWatchLogs/latest/logs/cloudwatch_limits_cwl.html; repost.aws/knowledge-center/cloudwatch-logs-throttling]
 """
 
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
     from aioecs._transport.botocore.log_events import LogPage
 
 T = TypeVar("T")
-REFUSED_TOKEN = "InvalidParameterException"  # noqa: S105 no secret: what an expired page token is answered with
+TOKEN_REFUSED_CODE = "InvalidParameterException"  # noqa: S105 no secret: the error code where a page token has expired
 GET_RATE = (4.0, 14.0)
 """Of GetLogEvents: requests at once, and a second; the rest is left to other programs."""
 FILTER_RATE = (2.0, 4.0)
 """Of FilterLogEvents. In any second these let 24 requests through, together with those of GetLogEvents."""
-FEW = 10
+MAX_READ_SINGLY = 10
 """Followed streams of a log group that are read one by one."""
-YOUNG = 300_000
-"""In milliseconds: a stream that can be older is read to its end by itself before it is read with others."""
+CATCH_UP_AGE = 300_000
+"""In milliseconds: a stream that may be older is first read to its end by itself, and only then with others."""
 LATE_INTERVAL = 10
-"""Between two reads of events of a stream that became readable late, in seconds, where it is read by itself."""
+"""Between two searches of a stream for events that became readable late, in seconds, where it is read by itself."""
 MAX_BACKOFF = 10.0
 """Between two tries of a read that failed, in seconds."""
 MAX_FAILURES = 10
@@ -47,7 +47,8 @@ MAX_FAILURES = 10
 
 Connect = Callable[[str | None], Awaitable[Any]]
 """Returns the client of CloudWatch Logs for a Region; None is the client's own."""
-Hand = Callable[[LogLine], Awaitable[None]]
+Deliver = Callable[[LogLine], Awaitable[None]]
+"""Receives each line."""
 
 
 class LogPoller:
@@ -64,23 +65,23 @@ class LogPoller:
         self.reads = 0
         """Requests that were sent."""
 
-    async def follow(self, source: LogSource, hand: Hand, ended: asyncio.Event | None) -> None:
-        """Hand over the lines of a stream as they come, until its task has ended and nothing comes any more.
+    async def follow(self, source: LogSource, deliver: Deliver, ended: asyncio.Event | None) -> None:
+        """Deliver the lines of a stream as they come, until its task has ended and nothing comes any more.
 
         With `ended` None it reads what is there, and returns.
 
         Raises:
-            ECSError: the stream can't be read; what passes was tried again.
+            ECSError: the stream can't be read; errors that may pass were retried first.
         """
         place = source.region, source.group
         group = self._groups.setdefault(place, LogGroup(partial(self._filtered, source), self._wall_clock))
-        alone = self._read_singly[place] < FEW or place in self._denied or source.stream in group
+        alone = self._read_singly[place] < MAX_READ_SINGLY or place in self._denied or source.stream in group
         if ended is not None and source.prefix is not None and not alone:
-            await self._follow_in_group(group, source, hand, ended)
+            await self._follow_in_group(group, source, deliver, ended)
             return
         self._read_singly[place] += 1
         try:
-            await self._follow_singly(source, hand, ended)
+            await self._follow_singly(source, deliver, ended)
         finally:
             self._read_singly[place] -= 1
 
@@ -100,7 +101,7 @@ class LogPoller:
 
     # ------------------------------------------------------------------------------------------------------ one by one
 
-    async def _follow_singly(self, source: LogSource, hand: Hand, ended: asyncio.Event | None) -> None:
+    async def _follow_singly(self, source: LogSource, deliver: Deliver, ended: asyncio.Event | None) -> None:
         loop, over_at = self._core.loop, None if ended is not None else float("-inf")
         cursor, window = LogCursor(), LogWindow(overlap=OVERLAP + LATE_INTERVAL * 1000)
         late_at = loop.time() + LATE_INTERVAL
@@ -108,19 +109,19 @@ class LogPoller:
             began = loop.time()
             if over_at is None and ended is not None and ended.is_set():
                 over_at = began + GRACE
-            window.note(await self._hand_next(source, cursor, hand) or ())
+            window.note(await self._deliver_next(source, cursor, deliver) or ())
             if not cursor.at_end:
                 continue
             over = over_at is not None and began >= over_at
             if ended is not None and (over or began >= late_at):
-                await self._hand_late(source, window, hand, last=over)
+                await self._deliver_late(source, window, deliver, last=over)
                 late_at = began + LATE_INTERVAL
             if over:
                 return
             await self._sleep(cursor.interval if over_at is None else max(0.0, over_at - loop.time()), ended)
 
-    async def _hand_late(self, source: LogSource, window: LogWindow, hand: Hand, *, last: bool) -> None:
-        """Hand over what became readable after later events: the tokens of GetLogEvents only go forward.
+    async def _deliver_late(self, source: LogSource, window: LogWindow, deliver: Deliver, *, last: bool) -> None:
+        """Deliver what became readable after later events: the tokens of GetLogEvents only go forward.
 
         Events that are not older than what was read are the next page's, unless there is none.
         """
@@ -132,17 +133,17 @@ class LogPoller:
             events += cursor.take(page.events, page.token)
         newest = window.newest
         for event in window.take(each for each in events if last or time_of(each) < newest):
-            await hand(source.line(event))
+            await deliver(source.line(event))
 
-    async def _hand_next(self, source: LogSource, cursor: LogCursor, hand: Hand) -> Sequence[Event] | None:
-        """Hand over the lines of the next page; return its events, None if there is no such stream."""
+    async def _deliver_next(self, source: LogSource, cursor: LogCursor, deliver: Deliver) -> Sequence[Event] | None:
+        """Deliver the lines of the next page; return its events, None if there is no such stream."""
         page = await self._with_retries(source, lambda: self._page(source, cursor.request()), cursor.restart)
         if page is None:
             cursor.missing()
             return None
         events = cursor.take(page.events, page.token)
         for event in events:
-            await hand(source.line(event))
+            await deliver(source.line(event))
         return events
 
     async def _page(self, source: LogSource, members: Mapping[str, Any]) -> LogPage | None:
@@ -154,28 +155,34 @@ class LogPoller:
 
     # ------------------------------------------------------------------------------------------------------- in a group
 
-    async def _follow_in_group(self, group: LogGroup, source: LogSource, hand: Hand, ended: asyncio.Event) -> None:
+    async def _follow_in_group(
+        self, group: LogGroup, source: LogSource, deliver: Deliver, ended: asyncio.Event
+    ) -> None:
         window = None
-        if self._wall_clock() * 1000 - source.since > YOUNG:
-            window = await self._catch_up(source, hand)
+        if self._wall_clock() * 1000 - source.since > CATCH_UP_AGE:
+            window = await self._catch_up(source, deliver)
         stream = group.add(source, ended, window)
         try:
             while (event := await stream.events.get()) is not None:
-                await hand(source.line(event))
+                await deliver(source.line(event))
         finally:
             group.remove(stream)
         if stream.error is None and (stream.exists or stream.delivered or window is not None):
             return
-        await self._follow_singly(source, hand, self._after(stream, ended, window))
+        await self._follow_singly(source, deliver, self._singly_until(stream, ended, window))
 
-    def _after(self, stream: FollowedStream, ended: asyncio.Event, window: LogWindow | None) -> asyncio.Event | None:
-        """Return how to go on with a stream that was never found, or that may not be read with others.
+    def _singly_until(
+        self, stream: FollowedStream, ended: asyncio.Event, window: LogWindow | None
+    ) -> asyncio.Event | None:
+        """Return what ends the reading of a stream by itself, after it was not found or not permitted in the group.
+
+        None reads what there is, and no more.
 
         Raises:
             ECSError: it can't be read.
         """
         if stream.error is None:
-            return None  # its task has ended: what there is
+            return None  # its task has ended
         if not isinstance(stream.error, AccessDeniedException) or stream.delivered or window is not None:
             raise stream.error
         text = "logs:FilterLogEvents is denied, so many streams are read one by one, and slower: %s"
@@ -183,11 +190,11 @@ class LogPoller:
         self._denied.add((stream.source.region, stream.source.group))
         return ended
 
-    async def _catch_up(self, source: LogSource, hand: Hand) -> LogWindow | None:
-        """Hand over what an older stream has; return what was delivered, None if there is no such stream."""
+    async def _catch_up(self, source: LogSource, deliver: Deliver) -> LogWindow | None:
+        """Deliver what an older stream has; return what was delivered, None if there is no such stream."""
         cursor, window, exists = LogCursor(), LogWindow(source.since), False
         while not cursor.at_end:
-            events = await self._hand_next(source, cursor, hand)
+            events = await self._deliver_next(source, cursor, deliver)
             exists = exists or events is not None
             window.note(events or ())
         return window if exists else None
@@ -200,7 +207,7 @@ class LogPoller:
             try:
                 page = await self._with_retries(source, partial(self._filter_page, source, given))
             except ECSServiceError as error:
-                if error.code != REFUSED_TOKEN or given is members:
+                if error.code != TOKEN_REFUSED_CODE or given is members:
                     raise
                 events, given = [], members  # from the first page again: its token is refused
                 continue
@@ -221,13 +228,13 @@ class LogPoller:
     async def _with_retries(
         self, source: LogSource, read: Callable[[], Awaitable[T]], restart: Callable[[], bool] | None = None
     ) -> T:
-        """Read, and again what passes; `restart` begins anew where a page's token is refused, if it can."""
+        """Read, and retry errors that may pass. Where a page's token is refused, `restart` begins anew, if it can."""
         failures = 0
         while True:
             try:
                 return await read()
             except ECSError as error:
-                if isinstance(error, ECSServiceError) and error.code == REFUSED_TOKEN and restart and restart():
+                if isinstance(error, ECSServiceError) and error.code == TOKEN_REFUSED_CODE and restart and restart():
                     continue
                 failures += 1
                 await self._back_off(source, error, failures)
@@ -235,8 +242,8 @@ class LogPoller:
     async def _back_off(self, source: LogSource, error: ECSError, failures: int) -> None:
         """Wait before the next try, or raise what another try would meet again."""
         throttled = isinstance(error, ECSServiceError) and error.throttled
-        stays = isinstance(error, ConfigurationError) or (isinstance(error, ECSServiceError) and error.rejected)
-        if not throttled and (stays or failures >= MAX_FAILURES):
+        permanent = isinstance(error, ConfigurationError) or (isinstance(error, ECSServiceError) and error.rejected)
+        if not throttled and (permanent or failures >= MAX_FAILURES):
             raise error
         if not throttled:
             text = "the log stream %s can't be read, and is tried again, as others are: %s"

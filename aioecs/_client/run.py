@@ -227,7 +227,7 @@ class Runs(Logs):
             return await self._waited(running, left)
         except WaitTimeout as late:
             if running.terms.on_timeout == "keep":
-                raise running.late("and goes on", late) from late.__cause__
+                raise running.timeout_error("and goes on", late) from late.__cause__
             return await self._stopped_late(running, late)
 
     async def _waited(self, running: StartedRun, timeout: float | None) -> Task:
@@ -242,7 +242,7 @@ class Runs(Logs):
         try:
             await self.stop_task(request)
         except ECSError as error:
-            raise running.late(f"and could not be stopped: {error}", late) from error
+            raise running.timeout_error(f"and could not be stopped: {error}", late) from error
         try:
             return await self._waited(running, STOPPING)
         except WaitTimeout as still:

@@ -52,21 +52,23 @@ class StartedRun:
     start: StartResult
     terms: RunTerms
     ends: float | None
+    """When its time is over, on the loop's clock; None if it has no limit."""
 
     @property
     def task(self) -> Task:
-        """The task."""
+        """The task, as the answer to its start showed it."""
         return self.start.task or Task()
 
-    def late(self, then: str, late: WaitTimeout) -> WaitTimeout:
-        """Return the error of a task that has not ended in time."""
-        text = f"task {short(self.task.task_arn or '')} had not ended after {self.terms.timeout:g} s, {then}"
-        return WaitTimeout(text, known=late.known, waiting_for=late.waiting_for)
+    def timeout_error(self, what_follows: str, wait_timeout: WaitTimeout) -> WaitTimeout:
+        """Return the error of a task that has not ended in time: it says what becomes of the task."""
+        text = f"task {short(self.task.task_arn or '')} had not ended after {self.terms.timeout:g} s, {what_follows}"
+        return WaitTimeout(text, known=wait_timeout.known, waiting_for=wait_timeout.waiting_for)
 
     async def withdrawn(self, reason: str | None, source: object) -> StartCancelled:
         """Do with the task of a cancelled caller what `on_cancel` says, and return the error that the caller gets.
 
-        The stop goes on in a task of the client's. The caller waits `settle` seconds for it, or until a second cancel.
+        The stop runs in a background task of the client. The caller waits `settle` seconds for it, or until a second
+        cancel.
         """
         core, start = self.core, self.start
         if self.terms.on_cancel != "stop":
@@ -85,6 +87,7 @@ class StartedRun:
 
 
 def _after_stop(start: StartResult, stopping: asyncio.Task[bool]) -> StartResult:
+    """Return the start as STOPPED if its stop has succeeded by now, else as it was."""
     stopped = stopping.done() and not stopping.cancelled() and stopping.result()
     return attrs.evolve(start, outcome=Outcome.STOPPED) if stopped else start
 
@@ -166,6 +169,11 @@ def terms_of(
     log_lines: int,
     on_cancel: OnCancel | None,
 ) -> RunTerms:
+    """Check how a run is to be waited for.
+
+    Raises:
+        InvalidRequest: an argument is invalid.
+    """
     expect(source)
     if timeout is not None:
         limits.not_negative(timeout, "timeout")

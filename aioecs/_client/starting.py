@@ -61,8 +61,8 @@ class Starting(ABC):
         passed to any number of calls. When it fires, or the caller is cancelled otherwise, what was not written to the
         connection is not sent; for what was, `on_cancel` decides, and the caller waits `timeouts.settle` seconds at
         most for its outcome. A second cancel ends the wait; the client goes on, and `on_settled` receives the outcome.
-        `timeout`, in seconds from the call on, does what a token does that fires then, and the error is a
-        StartTimeout. It goes together with a `cancel_scope`: the first of the two cancels.
+        `timeout`, in seconds from the call on, cancels as a token that fires then; the error is a StartTimeout.
+        With a `cancel_scope` beside it, the first of the two cancels.
 
         `idempotency_key`, of any length, makes the token: the call looks up first, adopts what it finds, and starts
         only what is missing. It holds against retries in sequence, from any machine, for as long as ECS remembers
@@ -149,7 +149,7 @@ class Starting(ABC):
     ) -> tuple[Task, ...]:
         """Return the tasks that bear a start's token, running or stopped, the oldest first; nothing is started.
 
-        Of a `StartResult` whose outcome is UNKNOWN it returns what ECS shows by now on its container instance; of a
+        For a `StartResult` whose outcome is UNKNOWN it returns what ECS shows by now on its container instance; for a
         token, what it shows anywhere in `cluster`. An empty answer proves that nothing started only once
         `timeouts.consistency` seconds have passed since the request was sent. A cancel abandons the reads.
 
@@ -181,14 +181,14 @@ class Starting(ABC):
         on_cancel: OnCancel | None,
         delivery: Delivery | None,
     ) -> Any:
-        """Carry out one request, under this very key; its response is that of its operation."""
+        """Send one request under this key, unchanged, and return the response of its operation."""
         core = self._core()
         if not core.admission.try_admit():
             never_begun = partial(self._never_begun, core, request, idempotency_key, delivery)
             await admit(core.admission, source, never_begun)
             self._core()  # it may have been left meanwhile
         call = self._preparer.call(request, idempotency_key, self._chosen_delivery(delivery))
-        policy = self._policy(on_cancel)
+        policy = self._chosen_on_cancel(on_cancel)
         with StartEvents(core.emit, call.record.starts) as events:
             if may_have_fired(source, call.record.scope_deadline):
                 await refuse_if_cancelled(source, partial(cancelled, call.record))
@@ -218,7 +218,7 @@ class Starting(ABC):
         with StartEvents(core.emit, call.record.starts):
             return cancelled(call.record, reason, source)
 
-    def _policy(self, on_cancel: OnCancel | None) -> OnCancel:
+    def _chosen_on_cancel(self, on_cancel: OnCancel | None) -> OnCancel:
         chosen: OnCancel = choice(on_cancel, OnCancel, "on_cancel") if on_cancel else self._on_cancel
         return chosen
 
@@ -230,14 +230,14 @@ class Starting(ABC):
         """Begin the call, or join the one that is under way for the same key."""
         while (known := _shared_call(core, key)) is not None and not known.over:
             if known.ended:
-                await _a_moment(call.record)  # either it is forgotten then, and looked up, or it goes on to stop tasks
+                await _next_pass(call.record)  # by then it is forgotten, and looked up, or it goes on to stop tasks
                 continue
             if known.call.record.request != call.record.request:
                 raise IdempotencyMismatch(
                     "the key is in use for another request in this client; nothing was sent", token=call.record.token
                 )
             if known.call.withdrawn is None:
-                known.extend_clock(call.record)
+                known.extend_deadlines(call.record)
                 return known
             await until_over(core.loop, known.call, call.record, source)
         shared_call = SharedCall(call)
@@ -255,7 +255,7 @@ class Starting(ABC):
         if start.request.client_token is not None and marked is None:
             raise InvalidRequest(
                 "start_or_token",
-                "a start whose tasks bear a mark: send a RunTask again that has a client_token and no started_by",
+                "a start whose tasks bear its token: send a RunTask again that has a client_token and no started_by",
             )
         tagged = start.token if marked is None or self._preparer.tag_tokens else marked
         return AmbiguousCall(tagged, marked or start.token, (), confirm=True)
@@ -264,17 +264,19 @@ class Starting(ABC):
         lookup = await self._preparer.reconciler(cluster).look_up(ambiguous_call, 0.0)
         if lookup.error is not None and not lookup.tasks:
             raise lookup.error
-        return tuple(oldest_first(_on(ambiguous_call.instances, lookup.tasks)))
+        return tuple(oldest_first(_on_instances(ambiguous_call.instances, lookup.tasks)))
 
 
-async def _a_moment(record: CallRecord) -> None:
+async def _next_pass(record: CallRecord) -> None:
+    """Wait for the next pass of the loop; a cancel of the caller has StartCancelled as its cause."""
     try:
         await asyncio.sleep(0)
     except asyncio.CancelledError as first:
         raise first from cancelled(record, None, None)
 
 
-def _on(instances: tuple[str, ...], tasks: Iterable[Task]) -> list[Task]:
+def _on_instances(instances: tuple[str, ...], tasks: Iterable[Task]) -> list[Task]:
+    """Return the tasks on these instances; all tasks where none is named."""
     wanted = {short(instance) for instance in instances}
     return [task for task in tasks if not wanted or short(task.container_instance_arn or "") in wanted]
 

@@ -102,7 +102,7 @@ class StartingMany(Starting):
             self._preparer,
             self._placement_contexts,
             idempotency_key=idempotency_key,
-            on_cancel=self._policy(on_cancel),
+            on_cancel=self._chosen_on_cancel(on_cancel),
             delivery=self._chosen_delivery(delivery),
             window=window,
             drain=drain,

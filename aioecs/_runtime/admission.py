@@ -17,9 +17,9 @@ from itertools import islice
 
 from aioecs._runtime.cancellation_monitor import resolve
 
-FEW = 8
-"""Callers that a pass admits between two readings of the clock."""
-SPELL = 0.002  # in seconds: how long one pass of the loop admits callers before it queues the next ones
+CALLERS_PER_CHECK = 8
+"""Callers that a pass of the loop admits between two readings of the clock."""
+ADMITTING_TIME = 0.002  # in seconds: how long one pass of the loop admits callers before it queues the next ones
 
 
 class AdmissionGate:
@@ -30,8 +30,11 @@ class AdmissionGate:
 
     def __init__(self) -> None:
         self._callers = 0
+        """Those that came in this pass."""
         self._began = 0.0
-        self._share = FEW
+        """When the clock was first read in this pass."""
+        self._share = CALLERS_PER_CHECK
+        """How many queued callers a pass admits."""
         self._queue: OrderedDict[asyncio.Future[None], None] = OrderedDict()
 
     @classmethod
@@ -56,13 +59,13 @@ class AdmissionGate:
         if self._queue:
             return False
         self._callers += 1
-        if self._callers <= FEW or self._callers % FEW != 1:
+        if self._callers <= CALLERS_PER_CHECK or self._callers % CALLERS_PER_CHECK != 1:
             return True
         loop = asyncio.get_running_loop()
-        if self._callers == FEW + 1:
+        if self._callers == CALLERS_PER_CHECK + 1:
             self._began = loop.time()
             loop.call_soon(self._next_pass)
-        elif loop.time() - self._began >= SPELL:
+        elif loop.time() - self._began >= ADMITTING_TIME:
             self._share = self._callers - 1
             return False
         return True

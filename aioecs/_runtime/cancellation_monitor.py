@@ -39,20 +39,21 @@ def fired_part(source: Source | None) -> Source | None:
     if source is None or isinstance(source, CancelToken):
         return source if source is not None and source.cancelled else None
     if isinstance(source, TimeLimit):
-        passed = fired_part(_beside(source))
-        return passed or (source if source.ends <= asyncio.get_running_loop().time() else None)
+        given = fired_part(_scope_beside(source))
+        return given or (source if source.ends <= asyncio.get_running_loop().time() else None)
     return source if source.cancel_called or source.deadline <= asyncio.get_running_loop().time() else None
 
 
 def reason_of(source: object) -> str | None:
     """Return what a token was cancelled with, or `timeout`; a scope has no public reason."""
     if isinstance(source, TimeLimit):
-        passed = fired_part(_beside(source))
-        return "timeout" if passed is None else reason_of(passed)
+        given = fired_part(_scope_beside(source))
+        return "timeout" if given is None else reason_of(given)
     return source.reason if isinstance(source, CancelToken) else None
 
 
-def _beside(limit: TimeLimit) -> Cancellable | None:
+def _scope_beside(limit: TimeLimit) -> Cancellable | None:
+    """Return the scope or token that was passed with a timeout; None if none was."""
     return limit.source if isinstance(limit.source, (CancelToken, anyio.CancelScope)) else None
 
 
@@ -113,7 +114,7 @@ class CancellationMonitor:
             with watch(source, wake):
                 yield
         elif isinstance(source, TimeLimit):
-            with self.watch(_beside(source), wake), _watch_clock(source.ends, wake):
+            with self.watch(_scope_beside(source), wake), _watch_clock(source.ends, wake):
                 yield
         else:
             with self._watch_scope(source, wake):

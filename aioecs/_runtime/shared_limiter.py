@@ -150,7 +150,7 @@ class SharedLimiter:
         at = self._due(now, ahead, urgency)
         if at is None or at > now + SLACK:
             return None
-        self._took(now, urgency)
+        self._note_taken(now, urgency)
         return now
 
     def _due(self, now: float, ahead: int, urgency: int) -> float | None:
@@ -161,7 +161,8 @@ class SharedLimiter:
             return reserved if due is None else min(due, reserved)
         return due
 
-    def _took(self, now: float, urgency: int) -> None:
+    def _note_taken(self, now: float, urgency: int) -> None:
+        """Note that a permit was taken."""
         self._limiter.sent(now)
         if self._reserved and urgency <= Priority.LOOKUP:
             self._reserved_due = now + 1 / self._reserved
@@ -267,7 +268,7 @@ class SharedLimiter:
             queue.move_to_end(id(batch.of))
             self._remove(waiter)
             waiter.at, waiter.granted = now, True
-            self._took(now, urgency)
+            self._note_taken(now, urgency)
             granted.append(waiter)
         return granted, None
 

@@ -27,7 +27,8 @@ from aioecs._waiters.waiter import Waiter
 from aioecs.errors import ClientStateError, ConfigurationError, ECSError, ECSServiceError
 
 MAY_CONCERN_ONE = ("InvalidParameterException", "ClientException", "ValidationException")
-NOT_ANSWERED = "not in the answer"  # the reason for a task that ECS neither described nor failed
+"""Codes of errors that one name in the request may have caused."""
+NOT_ANSWERED = "not in the answer"  # the reason for a task that an answer has neither as a task nor as a failure
 
 
 class TaskPoller:
@@ -211,6 +212,7 @@ class TaskPoller:
 
 
 def _fields(cluster: str, entries: tuple[Entry, ...], error: ECSError) -> dict[str, Any]:
+    """Return what a log record of a failed request has beside its text."""
     arns = tuple(entry.key[1] for entry in entries)
     return {"operation": "DescribeTasks", "cluster": cluster, "arns": arns, "error": type(error).__name__}
 

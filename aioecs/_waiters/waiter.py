@@ -28,8 +28,8 @@ from aioecs._runtime.client_core import Core
 from aioecs._waiters.task_definitions import TaskDefinitions
 from aioecs.errors import ECSError, TaskMissing, TaskStopped, WaitCancelled, WaitTimeout
 
-LAST_POLL = 3.0  # in seconds before the timeout of a wait: when its tasks are polled once more
-SHOWN = 5  # tasks that the text of an error names
+LAST_POLL_LEAD = 3.0  # in seconds before the timeout of a wait: when its tasks are polled once more
+SHOWN = 5  # tasks at most that the text of an error names
 
 
 class Poller(Protocol):
@@ -78,7 +78,7 @@ class Waiter(AbstractContextManager["Waiter"]):
         self._time_over = False
         self._waiter: asyncio.Future[None] = self._loop.create_future()
         self._subscription = ExitStack()
-        self._clocks: list[asyncio.TimerHandle] = []
+        self._timers: list[asyncio.TimerHandle] = []
         self.began = self._loop.time()
         """When it began, on the loop's clock."""
 
@@ -91,9 +91,11 @@ class Waiter(AbstractContextManager["Waiter"]):
         self.began = self._loop.time()
         self._subscription.enter_context(CancellationMonitor.here().watch(self._source, self._source_fired))
         if self._timeout is not None:
-            self._clocks = [
+            self._timers = [
                 self._loop.call_later(self._timeout, self._time_ran_out),
-                self._loop.call_later(self._timeout - self._last_poll, self._poller.poll_soon, self, self._last_poll),
+                self._loop.call_later(
+                    self._timeout - self._last_poll_lead, self._poller.poll_soon, self, self._last_poll_lead
+                ),
             ]
         for address in list(self._open.values()):
             if (observation := self._poller.join(self, address)) is not None:
@@ -105,16 +107,16 @@ class Waiter(AbstractContextManager["Waiter"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for clock in self._clocks:
-            clock.cancel()
+        for timer in self._timers:
+            timer.cancel()
         for key in self.open:
             self._poller.leave(self, key)
         self._subscription.close()
 
     @property
-    def _last_poll(self) -> float:
+    def _last_poll_lead(self) -> float:
         """How long before its timeout the tasks are polled once more, in seconds."""
-        return min(LAST_POLL, (self._timeout or 0.0) / 2)
+        return min(LAST_POLL_LEAD, (self._timeout or 0.0) / 2)
 
     # -------------------------------------------------------------------------------------------------- notifications
 
@@ -123,7 +125,7 @@ class Waiter(AbstractContextManager["Waiter"]):
         """Take the new state of a task."""
 
     def not_found(self, key: Key, reason: str) -> None:
-        """Take that ECS certainly doesn't know a task."""
+        """End the wait: ECS certainly doesn't know a task."""
         self._end_with(partial(self._missing, self._open[key], reason))
 
     def _missing(self, address: Address, reason: str) -> TaskMissing:

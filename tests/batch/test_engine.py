@@ -136,7 +136,7 @@ def test_what_is_put_back_is_not_counted_twice() -> None:
             else:
                 self.ends.append(start)
 
-        def looked_up(self, entry: Entry, now: bool, /) -> None:
+        def looked_up(self, entry: Entry, in_lookup: bool, /) -> None:
             """Ignore it."""
 
         def add(self, entry: Entry, instance: str, *, again: bool = False) -> None:

@@ -746,8 +746,8 @@ def test_those_who_share_a_call_extend_its_clock() -> None:
     async def main() -> None:
         core = make_core(FakeTransport())
         shared_call = SharedCall(make_call(core, deadline=core.now + 1, scope_deadline=core.now + 2))
-        shared_call.extend_clock(make_call(core, deadline=core.now + 5).record)
-        shared_call.extend_clock(make_call(core, deadline=core.now + 3, scope_deadline=core.now + 3).record)
+        shared_call.extend_deadlines(make_call(core, deadline=core.now + 5).record)
+        shared_call.extend_deadlines(make_call(core, deadline=core.now + 3, scope_deadline=core.now + 3).record)
         assert shared_call.call.record.deadline == core.now + 5
         assert shared_call.call.record.scope_deadline == float("inf")
 

@@ -488,7 +488,7 @@ def test_a_withdrawn_call_of_its_key_is_waited_for(ends: bool) -> None:
 
 def test_of_many_callers_each_gets_its_own_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
     """Queued callers among them: served, refused, or cancelled there with what that means as the cause."""
-    monkeypatch.setattr(admission, "SPELL", 0.0)
+    monkeypatch.setattr(admission, "ADMITTING_TIME", 0.0)
 
     async def main() -> None:
         transport = FakeTransport()

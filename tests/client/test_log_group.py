@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from fake_transport import FakeTransport, make_core
 from virtual_time import run_in_virtual_time
 
-from aioecs._client.log_poller import FEW, LogPoller
+from aioecs._client.log_poller import MAX_READ_SINGLY, LogPoller
 from aioecs._logic.tasks.log_source import LogSource
 from aioecs._logic.tasks.log_window import OVERLAP
 from aioecs._model.log_line import LogLine
@@ -135,7 +135,7 @@ class Follower:
 
 async def crowd(poller: LogPoller) -> list[Follower]:
     """Follow so many streams one by one that the next ones are read together."""
-    followers = [Follower(poller, f"{PREFIX}single-{at}") for at in range(FEW)]
+    followers = [Follower(poller, f"{PREFIX}single-{at}") for at in range(MAX_READ_SINGLY)]
     await asyncio.sleep(0)
     return followers
 
@@ -290,7 +290,7 @@ def test_where_filter_log_events_is_denied(caplog: pytest.LogCaptureFixture) -> 
         await asyncio.sleep(5)
         followers.append(Follower(poller, f"{PREFIX}0"))
         await end(followers)
-        assert [each.lines for each in followers[FEW:]] == [*([f"a{at}"] for at in range(5)), ["a0"]]
+        assert [each.lines for each in followers[MAX_READ_SINGLY:]] == [*([f"a{at}"] for at in range(5)), ["a0"]]
 
     run_in_virtual_time(work())
     assert caplog.text.count("logs:FilterLogEvents is denied") == 1

@@ -52,7 +52,7 @@ async def test_following_many_tasks(logged: LocalECS, client: aioecs.Client, mon
     """Beyond the first few, the streams of a group are read together; each line once and in order."""
     for module in ("log_poller", "log_group"):
         monkeypatch.setattr(f"aioecs._client.{module}.GRACE", 0.5)
-    monkeypatch.setattr("aioecs._client.log_poller.FEW", 1)
+    monkeypatch.setattr("aioecs._client.log_poller.MAX_READ_SINGLY", 1)
     logged.faults.set([Fault("throttle", operation="FilterLogEvents", skip=1)])
     report = await client.start_tasks([request(logged)] * 6)
     texts: dict[str, list[str]] = {}

@@ -235,7 +235,7 @@ def test_a_page_that_is_being_read_is_abandoned() -> None:
 
 def test_a_crowd_goes_in_by_and_by(monkeypatch: pytest.MonkeyPatch) -> None:
     """All are served; of one that is cancelled while queued nothing was sent."""
-    monkeypatch.setattr(admission, "SPELL", 0.0)
+    monkeypatch.setattr(admission, "ADMITTING_TIME", 0.0)
 
     async def main() -> None:
         async with entry_points(stop_task=answering(aioecs.StopTaskResponse())) as (client, transport):

@@ -16,7 +16,7 @@ from virtual_time import VirtualTimeLoop, iterations, run_in_virtual_time
 
 import aioecs
 from aioecs._runtime import admission as admission_module
-from aioecs._runtime.admission import FEW, SPELL, AdmissionGate
+from aioecs._runtime.admission import ADMITTING_TIME, CALLERS_PER_CHECK, AdmissionGate
 from aioecs.errors import ClientStateError, InvalidRequest, StartCancelled
 
 StartResult = Callable[..., Coroutine[Any, Any, Any]]
@@ -25,8 +25,8 @@ StartResult = Callable[..., Coroutine[Any, Any, Any]]
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> int:
     """Let each pass spend nothing: return how many it admits before the others are queued."""
-    monkeypatch.setattr(admission_module, "SPELL", 0.0)
-    return 2 * FEW
+    monkeypatch.setattr(admission_module, "ADMITTING_TIME", 0.0)
+    return 2 * CALLERS_PER_CHECK
 
 
 async def enter(gate: AdmissionGate, log: list[int], n: int = 0, takes: float = 0.0) -> None:
@@ -54,7 +54,7 @@ def test_who_comes_alone_pays_for_a_count_and_no_more() -> None:
         gate, loop = AdmissionGate.here(), asyncio.get_running_loop()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(loop, "call_soon", None)
-            assert all(gate.try_admit() for _ in range(FEW))
+            assert all(gate.try_admit() for _ in range(CALLERS_PER_CHECK))
         assert gate.waiting == 0
 
     run_in_virtual_time(main())
@@ -73,7 +73,13 @@ def test_all_clients_of_a_loop_share_its_gate() -> None:
 
 
 @pytest.mark.parametrize(
-    ("each", "first"), [(SPELL / 3.5, 2 * FEW), (SPELL / 19.5, 4 * FEW), (10.0, 2 * FEW), (0.0, 500)]
+    ("each", "first"),
+    [
+        (ADMITTING_TIME / 3.5, 2 * CALLERS_PER_CHECK),
+        (ADMITTING_TIME / 19.5, 4 * CALLERS_PER_CHECK),
+        (10.0, 2 * CALLERS_PER_CHECK),
+        (0.0, 500),
+    ],
 )
 def test_a_pass_lets_in_what_fits_its_spell(each: float, first: int) -> None:
     """The first few and then whoever comes before the time of the pass is over; the next passes admit as many."""
@@ -181,7 +187,7 @@ def test_each_goes_in_once_or_is_cancelled(script: list[tuple[int, bool, int]]) 
         tasks: list[asyncio.Task[None]] = []
         for passes, cancels, back in script:
             n = len(tasks)
-            tasks.append(asyncio.create_task(enter(gate, inside, n, SPELL / 3)))
+            tasks.append(asyncio.create_task(enter(gate, inside, n, ADMITTING_TIME / 3)))
             await iterations(passes)
             if cancels and back <= n:
                 tasks[n - back].cancel()
@@ -393,7 +399,7 @@ def test_a_thousand_at_once_are_a_thousand() -> None:
         transport = FakeTransport()
 
         async def call(client: aioecs.Client, n: int) -> str:
-            spend(SPELL / 10)
+            spend(ADMITTING_TIME / 10)
             response = await client.start_task(make_request().replace(container_instances=[f"{MINE}{n}"]))
             return response.tasks[0].container_instance_arn or ""
 

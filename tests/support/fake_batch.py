@@ -111,9 +111,9 @@ class ResultRecorder:
         """Record a result."""
         self.results.append((entry.at, start, error))
 
-    def looked_up(self, entry: Entry, now: bool, /) -> None:
+    def looked_up(self, entry: Entry, in_lookup: bool, /) -> None:
         """Record it."""
-        self.lookups.append((entry.at, now))
+        self.lookups.append((entry.at, in_lookup))
 
     def starts(self) -> list[StartResult]:
         """Return the results, in the order of the entries."""

@@ -59,10 +59,10 @@ async def load(
     """Describe the cluster's ACTIVE container instances that match the constraints' expressions, as ECS evaluates them.
 
     `instances` narrows it to these, ids or ARNs; without expressions they are described as they are, whatever their
-    status. One that ECS doesn't know comes with the status MISSING. The reads do no harm, and a cancel cuts them.
+    status. One that ECS doesn't know comes with the status MISSING. A cancel abandons the reads.
 
     Raises:
-        ECSError: what came of a read in the end, its retries included.
+        ECSError: a read failed, also when it was retried.
     """
     wanted = {short(instance): instance for instance in instances} if instances is not None else None
     expression = filter_of(constraints)
@@ -103,7 +103,7 @@ async def _describe(core: Core, cluster: str | None, instances: list[str]) -> li
 
 
 async def _each(items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
-    """Do the work for each, a few at a time; the first error ends the others' turns."""
+    """Do the work for each, a few at a time; after the first error no other is begun, and it is raised."""
     todo = list(items)
     errors: list[ECSError] = []
 
@@ -128,7 +128,7 @@ class _Load:
     task: asyncio.Task[list[ContainerInstance]]
     number: int
     began: float
-    askers: int = 0
+    waiting: int = 0
 
 
 class Inventory:
@@ -228,7 +228,7 @@ class Inventory:
         """Describe the hosts again on which tasks have ended, and no others.
 
         Raises:
-            ECSError: what came of a read in the end.
+            ECSError: a read failed, also when it was retried.
         """
         model, ended, self._ended_on = self.capacity_model, self._ended_on, {}
         hosts = [model.capacities[name].host.arn for name in ended if name in model.capacities]
@@ -245,29 +245,29 @@ class Inventory:
         """Return the capacity model with a snapshot that is at most `max_age` seconds old.
 
         Raises:
-            ECSError: what came of a read in the end.
+            ECSError: a read failed, also when it was retried.
             ClientStateError: the client was closed meanwhile.
         """
-        return self.capacity_model if self.age <= self.max_age else await self._from(self._taken + 1)
+        return self.capacity_model if self.age <= self.max_age else await self._with_load(self._taken + 1)
 
     async def renewed(self) -> CapacityModel:
         """Return the capacity model with a snapshot that was begun after this call: what was seen is out of date.
 
         Raises:
-            ECSError: what came of a read in the end.
+            ECSError: a read failed, also when it was retried.
             ClientStateError: the client was closed meanwhile.
         """
-        return await self._from(self._begun + 1)
+        return await self._with_load(self._begun + 1)
 
-    async def _from(self, number: int) -> CapacityModel:
+    async def _with_load(self, number: int) -> CapacityModel:
         """Return the capacity model once it has the snapshot of this load or of a later one."""
         while self._taken < number:
             under_way = self._under_way or self._begin()
-            await self._ended(under_way)
+            await self._wait_for(under_way)
             if under_way.task.cancelled():
                 raise ClientStateError("the client was closed while it listed container instances")
             if under_way.number >= number:
-                under_way.task.result()  # or its error; that of an find_started one was for others
+                under_way.task.result()  # or its error; that of an earlier load was for others
         return self.capacity_model
 
     def _begin(self) -> _Load:
@@ -293,12 +293,13 @@ class Inventory:
             self.capacity_model.refresh(Host.of(instance) for instance in under_way.task.result())
             self._taken, self._taken_at = under_way.number, under_way.began
 
-    async def _ended(self, under_way: _Load) -> None:
-        under_way.askers += 1
+    async def _wait_for(self, under_way: _Load) -> None:
+        """Wait for the end of a load; it is cancelled when the last caller that waits for it is."""
+        under_way.waiting += 1
         try:
             await asyncio.wait({under_way.task})
         finally:
-            under_way.askers -= 1
-            if not under_way.askers and not under_way.task.done():
+            under_way.waiting -= 1
+            if not under_way.waiting and not under_way.task.done():
                 under_way.task.cancel()
                 self._under_way = None

@@ -97,7 +97,7 @@ async def open_placement(
     session.add_stream(stream)
     if isinstance(requests, StartTaskRequest):
         with StartEvents(session.core.emit, tuple):  # there are no starts yet, except where a cancel reports them
-            stream.knows(requests, await _find_context(session, requests, count if keep else 0, source, options))
+            stream.add_context(requests, await _find_context(session, requests, count if keep else 0, source, options))
         return stream, stream.requests(requests, count)
     if count != 1:
         raise InvalidRequest("count", "goes with one template, not with many requests", count)

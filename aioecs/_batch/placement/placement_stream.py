@@ -25,7 +25,7 @@ from aioecs._runtime.cancellation_monitor import Source
 from aioecs.errors import ClientStateError, ECSError
 
 MIN_REFRESH_INTERVAL = 0.25  # in seconds, between two refreshes of an inventory
-MAX_LATE_REFUSALS = 2  # refusals by ECS against every snapshot, once the time of a start is over
+MAX_LATE_REFUSALS = 2  # refusals by ECS, once the time of a start is over, against snapshots that show capacity
 UNCERTAIN_INTERVAL = 0.1  # in seconds, between refreshes while other starts of this client make capacity uncertain
 
 
@@ -112,12 +112,12 @@ class PlacementStream(UnplacedStarts):
         self._forget(entry.at)
         super().settled(entry, start, error, batch_call)
 
-    def looked_up(self, entry: Entry, now: bool, /) -> None:
+    def looked_up(self, entry: Entry, in_lookup: bool, /) -> None:
         """Let the next snapshot show whether a start runs whose answer was lost; debit it once it is sent again."""
         group = self._group_of_start.get(entry.at)
         if group is None:
             return
-        if now:
+        if in_lookup:
             self._looked_up[entry.at] = group.placer.capacity_model.pool.begun
             group.placer.started(entry.instance, group.demand)
         elif entry.at in self._looked_up:
@@ -191,7 +191,10 @@ class PlacementStream(UnplacedStarts):
         self._refresh_where_due()
 
     def _place_waiting(self) -> int:
-        """Place waiting starts as far as there is capacity; return how many were placed."""
+        """Place waiting starts as far as there is capacity; return how many were placed.
+
+        It does nothing if no capacity has become free since the last time.
+        """
         inventories = {group.inventory for group in self._waitlist.groups}
         freed = sum(inventory.capacity_model.pool.freed for inventory in inventories)
         if freed == self._freed_seen:
@@ -239,10 +242,10 @@ class PlacementStream(UnplacedStarts):
     def _refresh_at(self, group: DemandGroup, now: float) -> float:
         """Return when to refresh the inventory for the waiting starts of a group."""
         inventory: Inventory = group.inventory
-        lacks = inventory.taken < group.need
+        needs_newer = inventory.taken < group.need
         if not self._any_in_flight and any(start.until <= now + SLACK for start in group.waiting):
             return max(inventory.may_load_at, inventory.began_at + UNCERTAIN_INTERVAL * group.uncertain)
-        waited = 0.0 if lacks else now - self._capacity_came_at
+        waited = 0.0 if needs_newer else now - self._capacity_came_at
         interval = refresh_interval(waited, inventory.reads, self._core.read_limiter.rate, MIN_REFRESH_INTERVAL)
         return inventory.began_at + interval
 

@@ -69,7 +69,8 @@ class UnplacedStarts(StartStream):
         self._copies: Copies | None = None
         self._contexts: dict[tuple[str | None, str], PlacementContext] = {}
         self._waiting_for_context: dict[tuple[str | None, str], list[Entry]] = {}
-        self._waiting_for_key: dict[int, Entry] = {}
+        self._waiting_for_io: dict[int, Entry] = {}
+        """Starts whose key is looked up, or whose placement is recorded."""
         self._demand_groups = DemandGroups(options.placement, self._core.jitter)
         self._group_of_start: dict[int, DemandGroup] = {}
         self._keys: dict[int, str] = {}
@@ -86,8 +87,8 @@ class UnplacedStarts(StartStream):
         # `_stopped`: then each start gets the error that it would meet.
         return self._results.keeps or self._stopped is not None
 
-    def knows(self, request: StartTaskRequest, context: PlacementContext) -> None:
-        """Take a context that was read before anything is drawn."""
+    def add_context(self, request: StartTaskRequest, context: PlacementContext) -> None:
+        """Add a context that was read before anything is drawn."""
         self._contexts[request.cluster, request.task_definition] = context
 
     @abstractmethod
@@ -97,7 +98,7 @@ class UnplacedStarts(StartStream):
     @property
     def _held(self) -> int:
         """How many starts wait for something before they are sent."""
-        held = len(self.waiting) + len(self._waiting_for_key)
+        held = len(self.waiting) + len(self._waiting_for_io)
         return held + sum(map(len, self._waiting_for_context.values())) if self._waiting_for_context else held
 
     def _can_draw(self) -> bool:
@@ -170,7 +171,7 @@ class UnplacedStarts(StartStream):
         if entry.request.started_by is not None or not (isinstance(key, str) and key):
             self._send(entry, "")  # which fails with the rule that the key breaks
             return
-        self._waiting_for_key[entry.at] = entry
+        self._waiting_for_io[entry.at] = entry
         self._own(self._find_earlier(entry, group, key), "aioecs looks a key up")
 
     async def _find_earlier(self, entry: Entry, group: DemandGroup, key: str) -> None:
@@ -189,7 +190,7 @@ class UnplacedStarts(StartStream):
         except ECSError as failed:
             error = failed
         finally:
-            wanted = self._waiting_for_key.pop(entry.at, None) is not None
+            wanted = self._waiting_for_io.pop(entry.at, None) is not None
             if not wanted:
                 self._forget(entry.at)
         if not wanted:
@@ -208,11 +209,11 @@ class UnplacedStarts(StartStream):
         if record is None or not instance:
             self._queue_call(entry, again=again)
         else:
-            self._waiting_for_key[entry.at] = entry
+            self._waiting_for_io[entry.at] = entry
             self._own(self._record_and_queue(entry, record, again=again), "aioecs records where a start is sent")
 
     async def _record_and_queue(self, entry: Entry, record: PlacementRecord, *, again: bool) -> None:
-        """Send a start once it is remembered where; if that fails, or nobody wants it by then, nothing is sent."""
+        """Record where a start is sent, and then send it; not if that fails, or if it was withdrawn meanwhile."""
         group = self._group_of_start.get(entry.at)
         error: ECSError | None = None
         try:
@@ -220,7 +221,7 @@ class UnplacedStarts(StartStream):
         except ECSError as failed:
             error = failed
         finally:
-            wanted = self._waiting_for_key.pop(entry.at, None) is not None
+            wanted = self._waiting_for_io.pop(entry.at, None) is not None
             if group is not None and (error is not None or not wanted):
                 group.placer.unsent(entry.instance, group.demand)
         if not wanted:
@@ -251,10 +252,10 @@ class UnplacedStarts(StartStream):
     def _end_waiting(self, error: ECSError | None) -> None:
         """End the starts that wait before they are placed: they were never sent."""
         waiting = [
-            *self._waiting_for_key.values(),
+            *self._waiting_for_io.values(),
             *(entry for entries in self._waiting_for_context.values() for entry in entries),
         ]
-        self._waiting_for_key.clear()
+        self._waiting_for_io.clear()
         self._waiting_for_context.clear()
         for entry in waiting:
             self._settle_unsent(entry, error or self._stopped)
@@ -265,7 +266,7 @@ class UnplacedStarts(StartStream):
         self._end_waiting(None)
 
     def _cancel_background(self) -> None:
-        """Cancel what only finds out where to send something."""
+        """Cancel the background tasks: they only find out, or record, where to send something."""
         for work in self._background:
             work.cancel()
 
