@@ -16,8 +16,8 @@ SETTLING  Withdrawn while in flight or ambiguous: find out the outcome, stop wha
           and begin nothing new. So a RunTask too is looked up here, and not sent again.
 DONE      Every start has an outcome.
 
-A clock is not a cancel: at its end nothing new is begun and nothing is stopped, and a request in flight may still be
-answered. A withdrawal with "stop" stops what this call itself started: never what it found under its key.
+The end of a call's clock is not a cancel: nothing new is begun and nothing is stopped, and a request in flight may
+still be answered. A withdrawal with "stop" stops what this call itself started: never what it found under its key.
 
 The table is the state machine: each line names the function that handles an input in a phase. It returns the next
 action, whose result is the next input. None means: the current action goes on.
@@ -69,7 +69,7 @@ def begin(call: CallRecord, now: float) -> Action:
     if not call.keyed or (call.is_run and not call.adopts):
         return _send(call, BackoffEnded(), when)
     call.phase = Phase.AMBIGUOUS
-    call.ended = now - call.timeouts.consistency  # an the tasks of an earlier call show by now
+    call.ended = now - call.timeouts.consistency  # the tasks of an earlier call show by now
     return _look_up(call, BackoffEnded(), when)
 
 

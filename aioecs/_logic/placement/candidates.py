@@ -26,9 +26,13 @@ class CandidateGroup:
     """Hosts that count as one where tasks are spread."""
 
     rank: float
+    """A random number, which decides between groups that are equal otherwise."""
     open: Tournament[Candidate] = attrs.Factory(Tournament)
+    """The hosts to which tasks may go."""
     count: int = 0
+    """The call's tasks on its hosts."""
     tasks: int = 0
+    """All tasks on its hosts."""
 
 
 @attrs.define(eq=False)
@@ -37,6 +41,7 @@ class Candidate:
 
     capacity: HostCapacity
     rank: float
+    """A random number, which decides between hosts that are equal otherwise."""
     count: int = 0
     """The call's tasks there, as its group has counted them."""
     in_flight: int = 0
@@ -73,7 +78,9 @@ class Candidates:
         self._only: CandidateGroup | None = None
         """The one group, where there is but one: then no groups are ranked."""
         self._kinds: set[Hashable] = set()
+        """The kinds of hosts that ECS has refused, by `kind_of`."""
         self._seen = -1
+        """How many changes of the capacity model are ranked."""
 
     def _candidate(self, instance: str) -> Candidate | None:
         self._catch_up()
@@ -97,17 +104,17 @@ class Candidates:
     def _best_of(self, group: CandidateGroup, demand: Demand) -> Candidate | None:
         amounts = _amounts(demand)
 
-        def suits(candidate: Candidate) -> bool:
+        def fits(candidate: Candidate) -> bool:
             capacity = candidate.capacity
             return not (capacity.refused and demand in capacity.refused) and capacity.lacks(demand) is None
 
         if not isinstance(self.placement, Random):
-            return group.open.first(amounts, suits)
+            return group.open.first(amounts, fits)
         for _ in range(_RANDOM_TRIES + len(group.open) // _HOSTS_PER_TRY):
             candidate = group.open.any(self._random_number())
-            if candidate is not None and suits(candidate):
+            if candidate is not None and fits(candidate):
                 return candidate
-        fitting = list(group.open.fitting(amounts, suits))
+        fitting = list(group.open.fitting(amounts, fits))
         return fitting[min(int(self._random_number() * len(fitting)), len(fitting) - 1)] if fitting else None
 
     def _why_not(self, candidate: Candidate, demand: Demand) -> str | None:
@@ -178,10 +185,10 @@ class Candidates:
             self._groups.put(group, (group.count, group.tasks, group.rank))
 
     def _refreshed(self) -> None:
-        """Take note that a newer snapshot may show any host differently."""
+        """Take note that a newer snapshot may show any host differently; for a subclass to extend."""
 
     def _join(self, candidate: Candidate, groups: dict[str | None, CandidateGroup]) -> None:
-        value = self._value(candidate.capacity.host)
+        value = self._spread_value(candidate.capacity.host)
         if value not in groups:
             groups[value] = CandidateGroup(self._random_number())
         group = candidate.group = groups[value]
@@ -191,8 +198,8 @@ class Candidates:
         group.count += candidate.count
         group.tasks += candidate.tasks
 
-    def _value(self, host: Host) -> str | None:
-        """Return what group a host is of."""
+    def _spread_value(self, host: Host) -> str | None:
+        """Return what tasks are spread over, for a host: hosts of one value are a group."""
         name = self.placement.attribute if isinstance(self.placement, Spread) else None
         return (host.attributes[name] or "") if name is not None and name in host.attributes else None
 
@@ -216,6 +223,7 @@ class Candidates:
             self._groups.drop(group)
 
     def _key(self, candidate: Candidate) -> Key:
+        """Return what candidates are ranked by: the smallest comes first."""
         if isinstance(self.placement, Spread):
             return candidate.count, candidate.tasks, candidate.rank
         if isinstance(self.placement, Binpack):

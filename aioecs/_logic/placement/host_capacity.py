@@ -47,6 +47,7 @@ class HostCapacity:
     """Demands that ECS refused there since the last snapshot, and why."""
     reserved_for: object | None = None
     """The one waitlist that may place a task there."""
+    # What is free there, and how many tasks are there: the snapshot less the debits.
     cpu: int = 0
     memory: int = 0
     gpus: int = 0
@@ -54,10 +55,13 @@ class HostCapacity:
     udp: frozenset[int] = frozenset()
     tasks: int = 0
     in_flight: dict[Demand, int] = attrs.Factory(dict)
-    """In flight."""
+    """Starts in flight, by what each takes."""
     started: dict[tuple[int, Demand], int] = attrs.Factory(dict)
-    """Started, by how many snapshots had been begun then; those that the last snapshot certainly shows are gone."""
-    kept: int = 0
+    """Starts that run or may run, by how many snapshots had been begun then and by what each takes.
+
+    Those that the last snapshot certainly shows are not in it.
+    """
+    maybe_shown: int = 0
     """How many of the debits the snapshot may show already."""
 
     def recompute(self) -> None:
@@ -69,7 +73,7 @@ class HostCapacity:
             self.subtract(demand, times)
         for (_, demand), times in self.started.items():
             self.subtract(demand, times)
-        self.kept = min(self.kept, self.tasks - host.tasks)
+        self.maybe_shown = min(self.maybe_shown, self.tasks - host.tasks)
 
     def subtract(self, demand: Demand, times: int) -> None:
         """Take off what so many tasks take."""
@@ -84,7 +88,7 @@ class HostCapacity:
         """Name what there is too little of for one more such task, as ECS names it; None if it fits."""
         return lacking(demand, self.cpu, self.memory, self.gpus, self.tcp, self.udp)
 
-    def times(self, demand: Demand) -> float:
+    def how_many(self, demand: Demand) -> float:
         """Return how many more such tasks fit; infinitely many, if they take nothing."""
         if self.lacks(demand) is not None:
             return 0
@@ -96,7 +100,7 @@ class HostCapacity:
     @property
     def may_be_outdated(self) -> bool:
         """Whether something is debited that the snapshot may show already, and a newer one would for certain."""
-        return bool(self.kept and self.started)
+        return bool(self.maybe_shown and self.started)
 
     @property
     def debited(self) -> bool:
@@ -116,6 +120,7 @@ class ClusterCapacity:
     """How often capacity may have become free."""
     _changed: list[HostCapacity] = attrs.Factory(list)
     _forgotten: int = 0
+    """How many earlier changes are no longer in `_changed`."""
 
     @property
     def now(self) -> int:
@@ -210,7 +215,7 @@ class CapacityModel:
             capacity.exclusion = None
             capacity.refused.clear()
         capacity.started = {key: times for key, times in capacity.started.items() if key[0] >= number}
-        capacity.kept = sum(capacity.in_flight.values()) + sum(capacity.started.values())
+        capacity.maybe_shown = sum(capacity.in_flight.values()) + sum(capacity.started.values())
         capacity.recompute()
 
     @property
@@ -228,13 +233,13 @@ class CapacityModel:
 
     def credit(self, capacity: HostCapacity, demand: Demand) -> None:
         """Credit a start in flight that came to nothing."""
-        _less(capacity.in_flight, demand)
+        _take_out(capacity.in_flight, demand)
         capacity.recompute()
         self._freed(capacity)
 
     def confirm_started(self, capacity: HostCapacity, demand: Demand) -> None:
         """Note that a start runs, or may: one that was in flight, or one that was never debited."""
-        was_in_flight = _less(capacity.in_flight, demand)
+        was_in_flight = _take_out(capacity.in_flight, demand)
         key = self.pool.begun, demand
         capacity.started[key] = capacity.started.get(key, 0) + 1
         if not was_in_flight:
@@ -243,7 +248,7 @@ class CapacityModel:
 
     def send_again(self, capacity: HostCapacity, demand: Demand, since: int) -> None:
         """Debit a start in flight that was taken to run when so many snapshots had been begun."""
-        debited = _less(capacity.started, (since, demand))
+        debited = _take_out(capacity.started, (since, demand))
         _add(capacity.in_flight, demand)
         if not debited:
             capacity.subtract(demand, 1)
@@ -253,7 +258,7 @@ class CapacityModel:
         """Credit a task that has ended; False if no debit of it is left, so that only a newer snapshot can show it."""
         capacity.refused.pop(demand, None)
         key = min((key for key in capacity.started if key[1] == demand), default=None, key=lambda key: key[0])
-        credited = key is not None and _less(capacity.started, key)
+        credited = key is not None and _take_out(capacity.started, key)
         capacity.recompute()
         self._freed(capacity)
         return credited
@@ -269,9 +274,9 @@ class CapacityModel:
         capacity.contradicted_at = self.pool.begun
         self.changed(capacity)
 
-    def reserve(self, capacity: HostCapacity, whom: object | None) -> None:
-        """Keep a host for one who waits for it; None lets everyone have it again."""
-        capacity.reserved_for = whom
+    def reserve(self, capacity: HostCapacity, waitlist: object | None) -> None:
+        """Keep a host for one waitlist; None frees it for all."""
+        capacity.reserved_for = waitlist
         self._freed(capacity)
 
     # Changes ---------------------------------------------------------------------------------------------------------
@@ -301,8 +306,8 @@ def _add(debits: dict[Demand, int], demand: Demand) -> None:
     debits[demand] = debits.get(demand, 0) + 1
 
 
-def _less(debits: dict[K, int], key: K) -> bool:
-    """Take one out, if there is one."""
+def _take_out(debits: dict[K, int], key: K) -> bool:
+    """Take one debit out; return whether there was one."""
     times = debits.get(key, 0)
     if times > 1:
         debits[key] = times - 1

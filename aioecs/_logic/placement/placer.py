@@ -218,7 +218,7 @@ class Placer(Candidates):
         """
         self._catch_up()
         fitting = [candidate for candidate in self._listed() if self._why_not(candidate, self.demand) is None]
-        capacity = sum(1 if self._distinct else candidate.capacity.times(self.demand) for candidate in fitting)
+        capacity = sum(1 if self._distinct else candidate.capacity.how_many(self.demand) for candidate in fitting)
         return int(capacity) if capacity != float("inf") else None
 
     @property

@@ -23,7 +23,7 @@ from aioecs._logic.placement.demand import Demand
 from aioecs._logic.placement.placer import Placer
 
 MAX_OVERTAKEN = 100
-"""So many others may go before a start that waits, until a host is kept for it."""
+"""After so many later starts were sent before a waiting one, a host is kept for it."""
 
 SLACK = 1e-6  # in seconds: a time so near is over; loops fire their timers that exactly
 MAX_REFRESH_INTERVAL = 10.0  # in seconds, between two refreshes, unless the reads take longer to come by
@@ -33,8 +33,8 @@ READ_SHARE = 4  # refreshes take at most one in so many of the reads that the ac
 def refresh_interval(waited: float, reads: int, rate: float, shortest: float) -> float:
     """Return how long to wait between two refreshes, in seconds.
 
-    A tenth of the time for which none has come, so that waiting costs a tenth more than is needed; never so often that
-    the refreshes, of so many reads each, take more than their share of the rate.
+    A tenth of the time for which no capacity has come, so that waiting takes a tenth longer than is needed. Never so
+    often that the refreshes, of so many reads each, take more than their share of the rate.
     """
     least = max(shortest, READ_SHARE * reads / rate if rate > 0 else MAX_REFRESH_INTERVAL)
     return max(least, min(waited / 10, MAX_REFRESH_INTERVAL))
@@ -42,14 +42,16 @@ def refresh_interval(waited: float, reads: int, rate: float, shortest: float) ->
 
 @attrs.define(eq=False)
 class WaitingStart:
-    """A start that waits."""
+    """A start that waits for capacity."""
 
     at: int
-    """Which of its stream's it is."""
+    """Its number among the starts of its stream."""
     item: Any
+    """The stream's own object for it, which is not read here."""
     until: float
     """When its time is over."""
     overtaken: int = 0
+    """How many later starts were sent before it."""
 
 
 @attrs.define(eq=False)
@@ -90,7 +92,7 @@ class Waitlist:
 
     def placed(self) -> Iterator[tuple[DemandGroup, WaitingStart, str]]:
         """Choose hosts for as many as there is capacity for, those first that have waited longest."""
-        yield from self._in_its_reserve()
+        yield from self._placed_on_reserved()
         order = [(group.waiting[0].at, number, group) for number, group in enumerate(self.groups)]
         heapify(order)
         while order:
@@ -107,7 +109,8 @@ class Waitlist:
             self.overtaken_by(start.at)
             yield group, start, instance
 
-    def _in_its_reserve(self) -> Iterator[tuple[DemandGroup, WaitingStart, str]]:
+    def _placed_on_reserved(self) -> Iterator[tuple[DemandGroup, WaitingStart, str]]:
+        """Place the start that a host is kept for, if it fits there now."""
         if self._reserved is None:
             return
         group, start, name = self._reserved
@@ -138,7 +141,7 @@ class Waitlist:
         return group, group.waiting[0]
 
     def next_end(self) -> float:
-        """Return when the time of the next one is over."""
+        """Return when the time of a start is over next; infinity if none waits."""
         return min((start.until for group in self.groups for start in group.waiting), default=float("inf"))
 
     def refusable(
@@ -164,7 +167,7 @@ class Waitlist:
         return self._remove_all(group, due)
 
     def all(self) -> list[tuple[DemandGroup, WaitingStart]]:
-        """Take everyone out."""
+        """Take all starts out, and return them."""
         return [(group, start) for group in list(self.groups) for start in self._remove_all(group, list(group.waiting))]
 
     def of(self, inventory: object, now: float) -> list[tuple[DemandGroup, WaitingStart]]:

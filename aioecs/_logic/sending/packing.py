@@ -28,7 +28,8 @@ from aioecs._model.shapes.start_task import StartTaskRequest
 from aioecs._model.start_result import StartResult
 from aioecs.errors import ECSError
 
-_run_shared = attrgetter(
+# What all RunTasks that share a call have in common.
+_shared_members = attrgetter(
     *(
         field.name
         for field in attrs.fields(cast("Any", RunTaskRequest))
@@ -40,7 +41,7 @@ _run_shared = attrgetter(
 def common_of(request: StartTaskRequest | RunTaskRequest) -> Hashable:
     """Return what is equal for all requests that may share a call, and for no others."""
     if isinstance(request, RunTaskRequest):
-        return cast("Hashable", _run_shared(request))
+        return cast("Hashable", _shared_members(request))
     return common_json(request), request.started_by
 
 
@@ -94,8 +95,8 @@ class Owner(Protocol):
     def settled(self, entry: Entry, start: StartResult, error: ECSError | None, carrier: Any, /) -> None:
         """Take the outcome of one; `error` is the error of its call, if there was one, and `carrier` is that call."""
 
-    def looked_up(self, entry: Entry, now: bool, /) -> None:
-        """Take note that the answer to one was lost and it is looked up, or, if not `now`, that it is sent again."""
+    def looked_up(self, entry: Entry, in_lookup: bool, /) -> None:
+        """Take note that a start is looked up, as its answer was lost; `in_lookup` False: it is sent again."""
 
 
 class Stage(Enum):

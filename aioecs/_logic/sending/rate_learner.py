@@ -27,7 +27,7 @@ begin. Three phases follow from that:
 A bucket of one token overflows while tokens are saved. The opening shows how large the bucket is; where it seems tiny
 (or was empty at first), a pair of calls sent together decides. The smaller the bucket, the fewer tokens are saved.
 
-Throttles that do not come from an own bucket (noise, strangers, a crowd of equal learners): see `throttle_history`.
+Throttles that do not come from an own bucket (noise, other users, a crowd of equal learners): see `throttle_history`.
 """
 
 from __future__ import annotations

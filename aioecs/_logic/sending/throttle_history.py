@@ -4,7 +4,7 @@
 
 - A bucket of one's own. Throttles come only where the model expects them, with the level near zero: a few per cent of
   the calls. What was served between two of them measures the refill to within one token.
-- Strangers who take a share. The rate that is left is a smaller refill. If they ask for more than the refill, tokens go
+- Other users take a share. The rate that is left is a smaller refill. If they ask for more than the refill, tokens go
   to clients in proportion to their requests, so a client that slows down without end gets nothing.
 - Equal learners. All see the same share p of throttled calls. If each raises its rate x by a·√x a second and cuts it
   by a part b at a throttle, all end at x = (a / (b·p))^(2/3), which is the same x: that is fair, from any start. With
@@ -37,8 +37,8 @@ import attrs
 FULL_GAIN = 22.0  # throttles that are answered in full
 GAIN_FALLS = 4.0  # how steeply the gain falls with the number of further ones, as an exponent
 TOLERATED = 0.04  # throttles per served call that leave the gain as it is
-MOST_THROTTLES = 85.0
-LONGEST_ROW = 3  # throttles in a row that count; more are of one drain, or of an outage
+MOST_THROTTLES = 85.0  # the count goes no higher, so that the gain falls no further
+COUNTED_IN_A_ROW = 3  # throttles in a row that count; more are of one drain, or of an outage
 RESTARTED_AT = 80.0  # the count of throttles, and with it the gain, with which a restarted learner goes on
 
 SURPLUS = 3.0  # tokens served beyond the measured rate that are still noise, with full gain
@@ -46,8 +46,8 @@ SURPLUS = 3.0  # tokens served beyond the measured rate that are still noise, wi
 UNEXPECTED = 1.0  # what a throttle adds to the contradiction if the model had a token for it, and ...
 EXPECTED = 0.3  # ... if it had none
 SERVED = 0.25  # what a served call takes away: more than a fifth of the calls throttled is a contradiction
-CONTRADICTED = 5.0
-LONG_ROW = 3  # throttles in a row before another one that cuts a restarted learner's rate ...
+CONTRADICTED = 5.0  # the contradiction beyond which the learner restarts
+CUT_AFTER = 3  # throttles in a row before another one that cuts a restarted learner's rate ...
 CUT = 0.85  # ... to this part of it: so a crowd that restarts together comes down quickly
 
 
@@ -74,12 +74,12 @@ class ThrottleHistory:
 
     @property
     def saved_weight(self) -> float:
-        """How many tokens it saves."""
+        """How many tokens a learner saves after a throttle: 1 at first, then less."""
         return math.pow(self.gain, 0.4)
 
     @property
     def measured_weight(self) -> float:
-        """How much a new measurement counts."""
+        """How much a new measurement counts: 1 at first, then less."""
         return math.pow(self.gain, 0.2)
 
     @property
@@ -89,7 +89,7 @@ class ThrottleHistory:
 
     def cut(self, in_a_row: int) -> float:
         """Return the part of its rate that a learner keeps at a throttle, after so many others in a row."""
-        return CUT if self.restarted and in_a_row >= LONG_ROW else 1.0
+        return CUT if self.restarted and in_a_row >= CUT_AFTER else 1.0
 
     def count_served(self) -> None:
         """Count a call that was served."""
@@ -101,7 +101,7 @@ class ThrottleHistory:
 
         Returns whether the model is contradicted so far that the learner is to restart; True at most once.
         """
-        if in_a_row < LONGEST_ROW:
+        if in_a_row < COUNTED_IN_A_ROW:
             self._throttles = min(self._throttles + 1, MOST_THROTTLES)
         if self.restarted or in_a_row > 1:
             return False

@@ -16,6 +16,7 @@ SHORTEST = 1.0
 LONGEST = 10.0
 """Between two reads of a stream without new lines, in seconds."""
 GROWTH = 1.5
+"""The factor by which the time between two reads grows while there are no new lines."""
 GRACE = 5.0
 """How long after the end of its task a stream may still get lines, in seconds: log drivers send in batches."""
 
@@ -31,8 +32,11 @@ class LogCursor:
         """How long to wait before the next read, in seconds, once it is at the end."""
         self._token: str | None = None
         self._last_time = since
+        """The time of the last line that was returned."""
         self._of_last_time = 0
+        """How many lines of that time were returned."""
         self._to_skip = 0
+        """How many lines of that time are still skipped, after a restart."""
 
     def request(self) -> dict[str, Any]:
         """Return the position members of the next GetLogEvents request."""

@@ -1,9 +1,9 @@
 """Which events of a log stream were delivered, for reads that overlap: none is left out, and none comes twice.
 
 CloudWatch Logs shows an event some time after it was written, and not always in the order of the events' times. So each
-read begins the overlap before the newest event that was read, and what was delivered before is passed over. An event
-that becomes readable after events of its stream with later times is still delivered, unless they are more than the
-overlap later. The order within a stream is that of the times, but for such late ones.
+read begins `OVERLAP` before the newest event that was read, and what was delivered already is passed over. An event
+that becomes readable after events of its stream with later times is still delivered, unless they are more than
+`OVERLAP` later. The order within a stream is that of the times, but for such late ones.
 
 Events are distinguished by their time and text; of equal ones as many are delivered as there are.
 """
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 OVERLAP = 30_000
-"""In milliseconds: how much later than an event's own time those may be that are read before it."""
+"""In milliseconds: an event that becomes readable after later ones is delivered if they are at most so much later."""
 
 
 class LogWindow:
@@ -50,7 +50,7 @@ class LogWindow:
         return fresh
 
     def note(self, events: Iterable[Mapping[str, Any]]) -> None:
-        """Note events that were delivered by other reads, in their order and each once."""
+        """Note events that other reads delivered, in order and each once: `take` doesn't return them again."""
         for event in events:
             self._delivered[time_of(event), str(event.get("message"))] += 1
             self._advance(time_of(event))

@@ -66,6 +66,8 @@ class PollRequest:
 
 @attrs.frozen
 class _Memory:
+    """What is known of a task that no wait is for."""
+
     observation: Observation
     has_events: bool
 
@@ -140,9 +142,9 @@ class PollSchedule:
         if entry is None:
             return None
         entry.seen_at = now
-        claimed = entry.observation
+        known = entry.observation
         polled_since = entry.polled_at >= entry.since
-        if claimed is not None and polled_since and not claimed.described and _is_older(task, claimed.task):
+        if known is not None and polled_since and not known.described and _is_older(task, known.task):
             entry.has_events = False  # ECS describes less than an event has: the event was wrong, or ECS is late
         return self._learn(entry, task, now)
 
@@ -259,14 +261,15 @@ class PollSchedule:
             self._allowance, self._allowed_at = min(AT_ONCE, self._allowance + gained), now
 
 
-def _is_elsewhere(name: str, claimed: Task) -> bool:
+def _is_elsewhere(name: str, other: Task) -> bool:
     """Return whether two ARNs name different partitions, Regions or accounts; an id alone names none."""
-    ours, theirs = name.split(":")[1:5], (claimed.task_arn or "").split(":")[1:5]
+    ours, theirs = name.split(":")[1:5], (other.task_arn or "").split(":")[1:5]
     return bool(ours and theirs) and ours != theirs
 
 
-def _is_older(task: Task, claimed: Task) -> bool:
-    mine, theirs = task.version, claimed.version
+def _is_older(task: Task, other: Task) -> bool:
+    """Return whether a task has a lower version than the other; False if one has none."""
+    mine, theirs = task.version, other.version
     return isinstance(mine, int) and isinstance(theirs, int) and mine < theirs
 
 

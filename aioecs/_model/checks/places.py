@@ -69,6 +69,7 @@ def _belongs(cluster: str | None, instance: str, region: str | None, partition: 
 
 
 def _check_place(where: str, what: str, given: str, fact: tuple[str, str | None, str]) -> None:
+    """Check one fact: its name, what it is where the client sends, and what the ARN says; an unknown one fits."""
     name, ours, theirs = fact
     if ours and theirs and ours != theirs:
         raise InvalidRequest(where, f"{what} of the {name} {ours}", repr(given))

@@ -43,7 +43,7 @@ EPHEMERAL_STORAGE = (21, 200)  # [model] EphemeralStorage.sizeInGiB, in GiB
 PLACEMENT_CONSTRAINTS = 10  # [model] RunTaskRequest.placementConstraints
 PLACEMENT_STRATEGIES = 5  # [model] RunTaskRequest.placementStrategy
 CAPACITY_PROVIDERS = 20  # [model] RunTaskRequest.capacityProviderStrategy
-EXTRA_DEPTH = 64  # our own: what writes JSON calls itself for each level
+EXTRA_DEPTH = 64  # our own limit: the JSON encoder calls itself for each level
 EXPRESSION = 2000  # [model] PlacementConstraint.expression, in characters
 VOLUME_THROUGHPUT = 1000  # [model] TaskManagedEBSVolumeConfiguration.throughput, in MiB/s
 VOLUME_SIZES = {  # [model] TaskManagedEBSVolumeConfiguration.sizeInGiB, in GiB
@@ -86,13 +86,13 @@ def _items(at_most: int, what: str, at_least: int = 0, *, firm: bool = True) -> 
     return Limit(rule, at_least, at_most, firm=firm)
 
 
-_NAMED = Limit("is required and can't be empty", 1)
+_NOT_EMPTY = Limit("is required and can't be empty", 1)
 _STARTED_BY_RULE = "letters, digits, '-', '_' and '/' only"
 INSTANCES = _items(INSTANCES_PER_CALL, "container instances a call; start_tasks takes any number", 1)
 
 LIMITS: Mapping[tuple[type[Shape], str], Limit] = {
     (StartTaskRequest, "container_instances"): INSTANCES,
-    (StartTaskRequest, "task_definition"): _NAMED,
+    (StartTaskRequest, "task_definition"): _NOT_EMPTY,
     (StartTaskRequest, "started_by"): Limit(
         f"at most {STARTED_BY} characters and at least one, {_STARTED_BY_RULE}", 1, STARTED_BY, _STARTED_BY
     ),
@@ -106,8 +106,8 @@ LIMITS: Mapping[tuple[type[Shape], str], Limit] = {
     (TaskManagedEBSVolumeConfiguration, "throughput"): Limit(
         f"1 to {VOLUME_THROUGHPUT} MiB/s", 1, VOLUME_THROUGHPUT, firm=False
     ),
-    (TaskManagedEBSVolumeConfiguration, "role_arn"): _NAMED,
-    (RunTaskRequest, "task_definition"): _NAMED,
+    (TaskManagedEBSVolumeConfiguration, "role_arn"): _NOT_EMPTY,
+    (RunTaskRequest, "task_definition"): _NOT_EMPTY,
     (RunTaskRequest, "count"): Limit(f"1 to {TASKS_PER_RUN_TASK} tasks a call", 1, TASKS_PER_RUN_TASK),
     (RunTaskRequest, "started_by"): Limit(
         f"at most {STARTED_BY_RUN_TASK} characters, {_STARTED_BY_RULE}", 0, STARTED_BY_RUN_TASK, _STARTED_BY

@@ -30,10 +30,11 @@ class EagerMembers:
     name: str
     """... in Python."""
     of: type[Shape]
+    """The shape of the values in the list."""
     members: Mapping[str, str]
     """Their names in Python, and on the wire."""
     beside: Mapping[str, str]
-    """Members of the answer itself that are decoded at once too, by the same names."""
+    """Members of the answer itself that are decoded at once too: their names in Python, and on the wire."""
 
 
 @attrs.define(eq=False)
@@ -44,8 +45,10 @@ class LazySource:
     """
 
     _held: bytes | dict[str, Any]
+    """The bytes until they are decoded, then the plain form."""
     _decode: Decode
     _wire: str
+    """The list's name on the wire."""
 
     def __getitem__(self, at: int | None) -> Any:
         held = self._held

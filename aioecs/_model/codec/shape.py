@@ -107,7 +107,7 @@ def own_tuple(value: Any) -> Any:
 
 
 @lru_cache(maxsize=4096)
-def _alone(name: str) -> tuple[str]:
+def _single_name(name: str) -> tuple[str]:
     return (name,)
 
 
@@ -117,7 +117,7 @@ def own_names(value: Any) -> Any:
     Thousands of requests name the same few instances, and the garbage collector traverses each tuple that is kept.
     """
     if type(value) is list and len(value) == 1 and type(value[0]) is str:
-        return _alone(value[0])
+        return _single_name(value[0])
     return own_tuple(value)
 
 
@@ -135,10 +135,10 @@ def _own_extra(value: Any) -> Any:
 _SCALAR = re.compile(r"\b(str|int|float|bool|datetime|Any)\b")
 
 
-def _own(_cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute[Any]]:
-    """Give each list and map a converter that copies it."""
+def _add_copiers(_cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute[Any]]:
+    """Give each list and map a converter that copies it, and each shape a repr without secrets."""
 
-    def owned(field: attrs.Attribute[Any]) -> attrs.Attribute[Any]:
+    def with_copier(field: attrs.Attribute[Any]) -> attrs.Attribute[Any]:
         declared = str(field.type)
         if field.repr is True and field.name != "extra" and not _SCALAR.search(declared):
             field = field.evolve(repr=shown)
@@ -151,14 +151,15 @@ def _own(_cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute
             else field
         )
 
-    return [owned(field) for field in fields]
+    return [with_copier(field) for field in fields]
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(member, required))
 def request_shape(cls: type[T]) -> type[T]:
     """Make the class a frozen, slotted, keyword-only value whose members are set when it is made, such as a request."""
     frozen = cast(
-        "Callable[[type[T]], type[T]]", attrs.frozen(kw_only=True, init=False, field_transformer=_own, repr=False)
+        "Callable[[type[T]], type[T]]",
+        attrs.frozen(kw_only=True, init=False, field_transformer=_add_copiers, repr=False),
     )
     made: Any = frozen(cls)
     made.__init__ = initializer(made, _AS_IT_STANDS)
@@ -196,20 +197,20 @@ def _spelled_scalar(held: Any) -> Any:
     return (type(held), repr(held)) if isinstance(held, (int, float)) else held
 
 
-_Made = tuple[Callable[[Any], Any], Mapping[str, Callable[[Any], Any] | None], frozenset[str]]
-_MADE: dict[type[Any], _Made] = {}
+_ReplacePlan = tuple[Callable[[Any], Any], Mapping[str, Callable[[Any], Any] | None], frozenset[str]]
+_REPLACE_PLANS: dict[type[Any], _ReplacePlan] = {}
 
 
-def _made_of(cls: type[Any]) -> _Made:
-    """Return what copies a value, the converter of each member, and which members vary.
+def _replace_plan(cls: type[Any]) -> _ReplacePlan:
+    """Return what `replace` needs: what copies a value, the converter of each member, and which members vary.
 
     `attrs.evolve` looks these up each time, and sets members by name.
     """
-    known = _MADE.get(cls)
+    known = _REPLACE_PLANS.get(cls)
     if known is None:
         converters = {field.name: field.converter for field in attrs.fields(cls)}
         varying = frozenset(field.name for field in attrs.fields(cls) if varies(field))
-        known = _MADE[cls] = copier(cls), converters, varying
+        known = _REPLACE_PLANS[cls] = copier(cls), converters, varying
     return known
 
 
@@ -267,7 +268,7 @@ class Shape(HiddenSlots):
     def replace(self, **changes: Any) -> Self:
         """Return a copy with these members changed; the rest is shared with this one."""
         cls = type(self)
-        copy, converters, varying = _made_of(cls)
+        copy, converters, varying = _replace_plan(cls)
         copied: Self = copy(self)
         for name, held in changes.items():
             if name not in converters:

@@ -35,7 +35,7 @@ _EVENTS = (
 )
 _VERSION = tuple(int(part) for part in aiobotocore.__version__.split(".")[:2])
 NO_RETRY: bool | None = False if _VERSION >= (3, 8) else None
-"""What a handler of `needs-retry` returns to refuse one. Before 3.8, False is a delay of no seconds before a retry."""
+"""What a handler of `needs-retry` returns to prevent a retry. Before 3.8, False means a retry without delay."""
 
 _KNOWN = ("botocore", "aiobotocore", "aioecs")
 
@@ -105,6 +105,7 @@ class UpstreamChanged(ECSError):
 
 
 def _member(of: Any, name: str) -> Any:
+    """Return a private member of an object, or raise UpstreamChanged."""
     try:
         return getattr(of, name)
     except AttributeError:

@@ -17,7 +17,9 @@ from aioecs._transport.native.signing import ALGORITHM, Keys, Scope, canonical_r
 from aioecs._transport.settings import find_control_character
 
 _UNSIGNED = {"user-agent", "amz-sdk-invocation-id", "amz-sdk-request", "content-length", "authorization"}
+"""Headers that may be there, and are not signed."""
 _EXPECTED = {"content-type", "x-amz-target", "x-amz-date", "x-amz-security-token"}
+"""Headers that the native transport signs and sends as well."""
 
 
 class NotSupportedNatively(Exception):
@@ -65,6 +67,7 @@ async def capture_request(client: Any, keys: Keys) -> CapturedRequest:
 
 
 def _compare(request: Any, keys: Keys) -> CapturedRequest:
+    """Return what was captured, if the native transport would send and sign the same; else raise."""
     url = urlsplit(request.url)
     if request.method != "POST" or url.path != "/" or url.query or url.username is not None:
         raise NotSupportedNatively("the endpoint has a path, a query or a user")

@@ -126,11 +126,11 @@ class ConnectionPool:
     def _close_stale(self) -> None:
         """Close the connections that have been idle too long."""
         self._cleanup_timer = None
-        stale = self._now() - self._max_idle
-        while self._idle and self._idle[0].idle_since <= stale:
+        stale_since = self._now() - self._max_idle
+        while self._idle and self._idle[0].idle_since <= stale_since:
             self._idle.popleft().abort()
         if self._idle:
-            self._schedule_cleanup(self._idle[0].idle_since - stale)
+            self._schedule_cleanup(self._idle[0].idle_since - stale_since)
 
     # ----------------------------------------------------------------------------------------------- new connections
 

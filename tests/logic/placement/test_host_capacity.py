@@ -56,7 +56,7 @@ def test_what_fits(demand: Demand, lacking: str | None, times: float) -> None:
     """What lacks is named in ECS's terms and order; what fits is counted."""
     _, capacity = capacity_model(host(gpus=2, tcp=frozenset({22}), udp=frozenset({123})))
     assert capacity.lacks(demand) == lacking
-    assert capacity.times(demand) == times
+    assert capacity.how_many(demand) == times
 
 
 def test_a_debit_takes_and_a_credit_restores() -> None:
@@ -289,7 +289,7 @@ def test_no_more_is_ever_free_than_the_snapshot_has(steps: list[tuple[str, Deman
         else:
             getattr(made, step)(capacity, demand)
         debits = [sum(each.values()) for each in (capacity.in_flight, capacity.started)]
-        assert capacity.tasks == sum(debits) >= capacity.kept
+        assert capacity.tasks == sum(debits) >= capacity.maybe_shown
         assert (capacity.cpu <= 100, capacity.memory <= 200, capacity.gpus <= 2) == (True, True, True)
     for demand in list(capacity.in_flight):
         for _ in range(capacity.in_flight[demand]):

@@ -22,7 +22,7 @@ class Nobody:
     def settled(self, entry: Entry, start: StartResult, error: ECSError | None, carrier: object, /) -> None:
         """Ignore it."""
 
-    def looked_up(self, entry: Entry, now: bool, /) -> None:
+    def looked_up(self, entry: Entry, in_lookup: bool, /) -> None:
         """Ignore it."""
 
 

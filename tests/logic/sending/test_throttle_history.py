@@ -7,7 +7,7 @@ import statistics
 import pytest
 from throttling_simulation import CONTENTIONS, share
 
-from aioecs._logic.sending.throttle_history import FULL_GAIN, LONGEST_ROW, ThrottleHistory
+from aioecs._logic.sending.throttle_history import COUNTED_IN_A_ROW, FULL_GAIN, ThrottleHistory
 
 MISSED = {"60, noise 30 %, ample": 15.0, "60, noise 30 %, R 40": 17.0, "60, noise 50 %, ample": 26.0}
 """Bounds that are not held, and what is."""
@@ -59,7 +59,7 @@ def test_throttles_of_one_drain_count_a_few_times_only() -> None:
     """An outage says nothing about a crowd."""
     history = ThrottleHistory()
     for number in range(1000):
-        assert not history.count_throttled(0.0, LONGEST_ROW + number)
+        assert not history.count_throttled(0.0, COUNTED_IN_A_ROW + number)
     assert history.gain == 1
 
 
