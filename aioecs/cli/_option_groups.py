@@ -30,7 +30,7 @@ def with_group(make: Callable[..., Any], name: str, *, first: bool = False) -> C
 
         parameters = [*options.values(), *own] if first else [*own, *options.values()]
         with_value.__dict__["__signature__"] = signature.replace(parameters=parameters)
-        # typer reads both; the wrapped function's annotations would name what is no option.
+        # typer reads the signature and the annotations; those of the wrapped function name what is no option.
         with_value.__annotations__ = {each.name: each.annotation for each in parameters}
         del with_value.__dict__["__wrapped__"]
         return with_value

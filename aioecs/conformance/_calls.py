@@ -15,8 +15,8 @@ NOT_PERMITTED = frozenset(
     {"AccessDeniedException", "AccessDenied", "UnauthorizedOperation", "OptInRequired", "ExpiredTokenException"}
     | {"UnrecognizedClientException", "InvalidSignatureException", "InvalidClientTokenId"}
 )
-_AGAIN = 6  # times that a throttled request is sent
-_BACKOFF = 1.0  # seconds between them
+_MAX_SENDS = 6  # how often a throttled request is sent at most
+_BACKOFF = 1.0  # seconds between two sends
 
 
 def single_attempts(**members: Any) -> Config:
@@ -26,11 +26,11 @@ def single_attempts(**members: Any) -> Config:
 
 
 class Blocked(Exception):
-    """A check can't be run here; says why."""
+    """A check can't be run here; the message says why."""
 
 
 class NoAnswer(Exception):
-    """No answer came: names the kind of error of the connection."""
+    """No answer came; the message names the kind of error."""
 
 
 @attrs.frozen
@@ -95,7 +95,7 @@ async def send(ecs: Any, operation: str, **members: Any) -> Answer:
         NoAnswer: the connection broke, or timed out.
     """
     answer = await send_once(ecs, operation, **members)
-    for _ in range(_AGAIN - 1):
+    for _ in range(_MAX_SENDS - 1):
         if answer.error not in THROTTLED:
             break
         await anyio.sleep(_BACKOFF)

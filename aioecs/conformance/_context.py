@@ -83,7 +83,7 @@ class Context:
         return await self._start(len(instances), "start_task", members)
 
     async def run_task(self, count: int, client_token: str, **members: Any) -> Answer:
-        """Send a RunTask on container instances; Raises as `start`."""
+        """Send a RunTask on container instances; it raises as `start` does."""
         members = {"count": count, "clientToken": client_token, "launchType": "EC2", **members}
         return await self._start(count, "run_task", {"startedBy": f"aioecs-check-{self.run}", **members})
 
@@ -115,12 +115,12 @@ class Context:
             answer = await send(ecs, operation, **members)
         finally:
             self.reserved -= count
-        self.found(answer.arns)
+        self.add_tasks(answer.arns)
         if answer.status < 500:
             self.open_tokens.discard(token)
         return answer
 
-    def found(self, arns: list[str]) -> None:
+    def add_tasks(self, arns: list[str]) -> None:
         """Keep tasks, to stop them later."""
         for arn in arns:
             self.tasks.setdefault(arn, time.monotonic())
@@ -137,7 +137,7 @@ class Context:
         return answer.arns
 
     async def age(self, seconds: float) -> None:
-        """Wait until so many seconds of long waits have passed."""
+        """Wait until the long waits of this run, all together, have taken so many seconds."""
         await self.pass_time(max(0.0, seconds - self.aged))
         self.aged = max(self.aged, seconds)
 
@@ -165,7 +165,7 @@ class Context:
             return found if len(found) >= count else None
 
         found = await self.poll(listed, self.setup.consistency) or []
-        self.found(found)
+        self.add_tasks(found)
         if found:
             self.open_tokens.discard(token)
         return found

@@ -95,7 +95,7 @@ async def _find_late(context: Context) -> None:
     while context.open_tokens and anyio.current_time() < end:
         for token in sorted(context.open_tokens):
             if found := await context.list_tasks(startedBy=token):
-                context.found(found)
+                context.add_tasks(found)
                 context.open_tokens.discard(token)
         await anyio.sleep(context.setup.poll)
     context.open_tokens.clear()

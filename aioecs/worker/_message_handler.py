@@ -95,7 +95,11 @@ class MessageHandler:
         self._in_flight.hold(message)
         try:
             return_in = await position.wait_for_previous()
-            finish = await self._attempt_job(job, position) if return_in is None else self._follow(message, return_in)
+            finish = (
+                await self._attempt_job(job, position)
+                if return_in is None
+                else self._return_after_previous(message, return_in)
+            )
         except asyncio.CancelledError:
             # Where an intent may stand, others have to wait for the end of its lease.
             return_in = max(0.0, job.lease + self._lease.skew - time.time()) if job.lease else 0.0
@@ -112,7 +116,7 @@ class MessageHandler:
         self._counters.add_left(message)
         self._in_flight.finish(message, return_in)
 
-    def _follow(self, message: Message, return_in: float) -> _Finish:
+    def _return_after_previous(self, message: Message, return_in: float) -> _Finish:
         """Return a message that was not begun, because one before it in its group is returned."""
         if self._shutdown.requested:
             self._counters.add_left(message)

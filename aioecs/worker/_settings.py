@@ -21,7 +21,7 @@ Until = Literal["started", "stopped"]
 
 @attrs.frozen(kw_only=True)
 class WorkerSettings:
-    """The arguments of a worker, checked."""
+    """The arguments of a worker, checked; `Worker` describes them."""
 
     client: Client
     url: str
@@ -52,7 +52,7 @@ def whole(given: Any, name: str, least: int, most: int) -> int:
     """Return a whole number within these limits.
 
     Raises:
-        InvalidRequest: it is none.
+        InvalidRequest: it is no such number.
     """
     if isinstance(given, bool) or not isinstance(given, int) or not least <= given <= most:
         raise InvalidRequest(name, f"a whole number from {least} to {most}", repr(given))
@@ -63,7 +63,7 @@ def seconds(given: Any, name: str) -> float:
     """Return a finite number of seconds, 0 or more.
 
     Raises:
-        InvalidRequest: it is none.
+        InvalidRequest: it is no such number.
     """
     if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given < float("inf"):
         raise InvalidRequest(name, "a number of seconds, 0 or more", repr(given))

@@ -22,7 +22,7 @@ class WorkerStatistics:
     adopted: int = 0
     """Starts of earlier attempts, such as those of a worker that crashed, that this worker has found and settled."""
     already_settled: int = 0
-    """Whose job was started before, as the ledger says."""
+    """Messages whose job was started before, as the ledger says."""
     waiting_for_capacity: int = 0
     """Jobs in flight that wait for capacity now."""
     succeeded: int = 0
@@ -34,7 +34,7 @@ class WorkerStatistics:
     returned: int = 0
     """Made visible again, at once or after a delay, for another attempt."""
     dead_lettered: int = 0
-    """Whose job can't be started, or has failed: returned, and the queue's redrive policy is to take them."""
+    """Messages whose job can't be started, or has failed: returned, and the queue's redrive policy is to take them."""
     unknown: int = 0
     """Attempts whose outcome is unknown, among them jobs that are too old for ECS to be asked."""
     refusals: Mapping[str, int] = attrs.field(factory=dict[str, int], hash=False)
@@ -50,7 +50,7 @@ class Counters:
 
     def __init__(self) -> None:
         self.now = WorkerStatistics()
-        """A snapshot of all counts but those of what is going on."""
+        """The counts so far. Those of the present, `in_flight` and `waiting_for_capacity`, are added by the run."""
         self._probes = 0
 
     def count(self, **more: int) -> None:

@@ -112,7 +112,7 @@ async def test_what_can_not_be_stopped_is_left() -> None:
         run.local.faults.add(Fault("reset", operation="StopTask"))
         await run.context.stop_all()
         assert run.context.stopped == set()
-        run.context.found([f"{next(iter(run.context.tasks))[:-32]}{'f' * 32}"])
+        run.context.add_tasks([f"{next(iter(run.context.tasks))[:-32]}{'f' * 32}"])
         await run.context.stop_all()
         assert run.context.stopped == set(run.context.tasks)
 

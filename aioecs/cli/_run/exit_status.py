@@ -23,7 +23,9 @@ NOT_STARTED: Final = 125
 NEVER_RAN: Final = 126
 """The task was started and none of its containers ran: an image could not be pulled, for example."""
 KILLED: Final = 137
+"""A container ran out of memory: that of a process that SIGKILL ended."""
 STOPPED: Final = 143
+"""A user or its service stopped the task: that of a process that SIGTERM ended."""
 LARGEST: Final = 255
 """What an exit code above it becomes: a shell has no larger one."""
 

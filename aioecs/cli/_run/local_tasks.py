@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SECONDS = 3.0
+"""How long a task runs, unless the variable says otherwise."""
 SUBNET = "subnet-local"
 """What its tasks on Fargate are in, where no other subnet is named."""
 LINES = ("This task runs on the embedded local ECS.", "It is a record only: these lines are all it does.", "Done.")
@@ -68,7 +69,7 @@ def _overrides(task: LocalTask) -> list[dict[str, Any]]:
 
 
 def _variable(task: LocalTask, name: str, read: Callable[[str], T], otherwise: T) -> T:
-    """Return an environment variable of a task, read as what it should be; what it is not counts as not given."""
+    """Return an environment variable of a task, read as a value; one that can't be read counts as not given."""
     pairs = [pair for each in _overrides(task) for pair in each.get("environment") or []]
     try:
         return read(next(pair["value"] for pair in pairs if pair.get("name") == name))

@@ -22,7 +22,7 @@ async def reset(context: Context) -> None:
     try:
         async with proxy, context.connect(**proxy.client_kwargs(), config=single_attempts()) as ecs:
             seen = await _outcome(context, token, ecs)
-            context.found([task.arn for task in proxy.truth.tasks()])
+            context.add_tasks([task.arn for task in proxy.truth.tasks()])
     except FaultProxyError as error:
         raise Blocked(f"the fault proxy can't be used: {error}") from error
     call = proxy.truth.calls("StartTask")[0]

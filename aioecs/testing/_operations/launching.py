@@ -19,7 +19,7 @@ from aioecs.testing._state.records import Cluster, Definition, Instance, Need, P
 
 @attrs.frozen
 class Infrastructure:
-    """What one task runs on: launch type, capacity provider and Fargate platform version; None for a task without."""
+    """What one task runs on. Capacity provider and Fargate platform version are None for a task without."""
 
     launch_type: str
     provider: str | None = None

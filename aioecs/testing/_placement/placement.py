@@ -24,7 +24,7 @@ _BINPACK = {"cpu": "cpu", "memory": "memory"}
 
 @attrs.frozen
 class Strategy:
-    """A placement strategy: its type, and the field that it compares ("" for random)."""
+    """A placement strategy: its type, and the field that it compares; `""` for random."""
 
     kind: str
     field: str

@@ -73,7 +73,7 @@ DOCUMENTED: Mapping[str, Bucket] = MappingProxyType(
         "filter_logs": Bucket(25, 25),
     }
 )
-"""The published buckets of Amazon ECS, per account and Region."""
+"""The published buckets of Amazon ECS and CloudWatch Logs, per account and Region."""
 
 
 Throttle = Mapping[str, Bucket] | Literal["documented"] | None
@@ -120,7 +120,7 @@ class Buckets:
     """The token buckets of an account: one per category; a category without a bucket is never throttled.
 
     Categories: "modify" (StartTask, RunTask, StopTask, …), "read" (DescribeTasks, ListTasks, container instances),
-    "definition_read", "cluster_read".
+    "definition_read", "cluster_read", "get_logs", "filter_logs".
     """
 
     def __init__(self, throttle: Throttle = None) -> None:

@@ -114,13 +114,13 @@ class LeasedStart:
             await anyio.sleep(min(interval, left))
             until = time.time() + self.lease.length
             try:
-                with anyio.move_on_after(max(0.0, self.lease.cutoff(job.lease) - time.time())) as clock:
+                with anyio.move_on_after(max(0.0, self.lease.cutoff(job.lease) - time.time())) as limit:
                     if not await self.ledger.renew(self.entry.key, self.entry.holder, until=until):
                         token.cancel("the job is another worker's by now")
                         return
                     job.lease = until
                 interval = self.lease.renewal_interval
-                if clock.cancelled_caught:
+                if limit.cancelled_caught:
                     interval = min(interval, LEDGER_RETRY)
             except LedgerError:
                 interval = min(self.lease.renewal_interval, LEDGER_RETRY)

@@ -28,8 +28,8 @@ from aioecs.worker._ledgers.claims import (
 )
 from aioecs.worker._ledgers.ledger import EntryError, LedgerError, unreadable
 
-_FAILED = "ConditionalCheckFailedException"
-_INVALID = "ValidationException"
+_CONDITION_NOT_MET = "ConditionalCheckFailedException"
+_INVALID_REQUEST = "ValidationException"
 _MAX_RACES = 10  # lost in a row: then the endpoint doesn't return the item that it refuses for
 _IS_NEW = "attribute_not_exists(#key)"
 _LEASE_ENDED = "(attribute_not_exists(#arns) AND #print = :print AND #lease <= :ended AND #begun >= :oldest)"
@@ -43,7 +43,7 @@ _REPLACE = (
     "SET #holder = :holder, #lease = :lease, #begun = :begun, #print = :print, #where = :where, #expires = :expires "
     "REMOVE #arns"
 )
-_PROBE = "aioecs.worker: is the table well?"
+_PROBE = "aioecs.worker: probe"  # key and holder of a write that changes nothing
 
 
 class DynamoDBLedger:
@@ -122,7 +122,7 @@ class DynamoDBLedger:
         try:
             answer, _ = await call(self._client, method, TableName=self._table, **members)
         except Exception as error:
-            if code_of(error) == _FAILED:
+            if code_of(error) == _CONDITION_NOT_MET:
                 raise
             why = str(error) if isinstance(error, ClientError) else type(error).__name__
             failed = LedgerError(f"the ledger's table {self._table}: {why}")
@@ -139,7 +139,7 @@ class DynamoDBLedger:
         try:
             return await self._call(method, Key={"key": {"S": key}}, **members)
         except LedgerError as error:
-            if code_of(error.__cause__) != _INVALID or not await self._table_works():
+            if code_of(error.__cause__) != _INVALID_REQUEST or not await self._table_works():
                 raise
             raise EntryError(f"{error}, under the key {key[:100]!r}") from error.__cause__
 
@@ -148,7 +148,7 @@ class DynamoDBLedger:
         try:
             await self.release(_PROBE, _PROBE)
         except LedgerError as error:
-            return code_of(error.__cause__) != _INVALID
+            return code_of(error.__cause__) != _INVALID_REQUEST
         return True
 
     async def create_table(self, *, timeout: float = 120.0) -> None:
@@ -180,21 +180,23 @@ class DynamoDBLedger:
                 "update_time_to_live", TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires"}
             )
         except LedgerError as error:
-            if code_of(error.__cause__) != _INVALID:  # it is enabled already
+            if code_of(error.__cause__) != _INVALID_REQUEST:  # it is enabled already
                 raise
 
     async def claim(self, intent: Entry, *, now: float, skew: float) -> Claimed:
         """Claim a job; see `Ledger`."""
-        left: LedgerError | None = None
+        unreadable_item: LedgerError | None = None
         for _ in range(_MAX_RACES):
             try:
                 claimed = await self._claim_once(intent, now, skew)
             except EntryError as error:  # moto may show an item that is written in part
-                left = error
+                unreadable_item = error
                 continue
             if claimed is not None:
                 return claimed
-        raise left or LedgerError(f"{self._name} refuses an intent and doesn't return the item that is there")
+        raise unreadable_item or LedgerError(
+            f"{self._name} refuses an intent and doesn't return the item that is there"
+        )
 
     async def _claim_once(self, intent: Entry, now: float, skew: float) -> Claimed | None:
         """Write the intent if its condition is met, else decide by the item that is there; None if a race was lost."""
@@ -255,7 +257,8 @@ class DynamoDBLedger:
     def _name(self) -> str:
         return f"the ledger's table {self._table}"
 
-    async def _held(self, method: str, key: str, holder: str, **members: Any) -> bool:
+    async def _write_if_held(self, method: str, key: str, holder: str, **members: Any) -> bool:
+        """Write an item if this holder has the job; False if it is another worker's by now."""
         values = members.pop("values", {})
         names = members.pop("names", ())
         condition = members.pop("condition", _HELD)
@@ -277,7 +280,7 @@ class DynamoDBLedger:
 
     async def renew(self, key: str, holder: str, *, until: float) -> bool:
         """Prolong a lease; see `Ledger`."""
-        return await self._held(
+        return await self._write_if_held(
             "update_item",
             key,
             holder,
@@ -288,7 +291,7 @@ class DynamoDBLedger:
 
     async def record_instances(self, key: str, holder: str, instances: tuple[str, ...]) -> bool:
         """Write where a job is sent; see `Ledger`."""
-        return await self._held(
+        return await self._write_if_held(
             "update_item",
             key,
             holder,
@@ -299,7 +302,7 @@ class DynamoDBLedger:
 
     async def settle(self, key: str, holder: str, arns: tuple[str, ...]) -> bool:
         """Write which tasks were started; see `Ledger`."""
-        return await self._held(
+        return await self._write_if_held(
             "update_item",
             key,
             holder,
@@ -310,7 +313,7 @@ class DynamoDBLedger:
 
     async def release(self, key: str, holder: str) -> bool:
         """Delete an intent; see `Ledger`."""
-        return await self._held("delete_item", key, holder)
+        return await self._write_if_held("delete_item", key, holder)
 
     def __repr__(self) -> str:
         return f"<aioecs.worker.DynamoDBLedger {self._table}, {'open' if self._opened else 'closed'}>"
