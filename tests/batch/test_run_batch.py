@@ -9,27 +9,34 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from engine_transport import engine_client
 from run_task_fixtures import DEMO, opened
+from virtual_time import run_in_virtual_time
 
 import aioecs
 from aioecs import CancelToken, Outcome, RunTaskRequest
 from aioecs.testing import Fault, LocalECS
 
 
-async def test_equal_requests_share_calls() -> None:
+def test_equal_requests_share_calls() -> None:
     """Twenty-five starts take three calls, each with a token of its own; another group takes one more."""
     requests = [*[DEMO] * 15, *[DEMO.replace(count=5)] * 2, *[DEMO.replace(group="other")] * 3]
-    async with LocalECS(instances=3) as local, opened(local) as client:
-        report = await client.run_tasks(requests)
-        report.raise_for_failures()
-        assert len(report.starts) == len(local.truth.tasks()) == 28
-        assert [start.request for start in report.starts] == [
-            request for request in requests for _ in range(request.count or 1)
-        ]
-        assert len({start.token for start in report.starts}) == 4
-        assert (report.statistics.calls, local.truth.requests["RunTask"]) == (4, 4)
-        groups = Counter(task.group for task in local.truth.tasks())
-        assert groups["other"] == 3
+
+    async def main() -> None:
+        async with engine_client() as world:
+            report = await world.client.run_tasks(requests)
+            report.raise_for_failures()
+            truth = world.transport.engine.truth
+            assert len(report.starts) == len(truth.tasks()) == 28
+            assert [start.request for start in report.starts] == [
+                request for request in requests for _ in range(request.count or 1)
+            ]
+            assert len({start.token for start in report.starts}) == 4
+            assert (report.statistics.calls, truth.requests["RunTask"]) == (4, 4)
+            groups = Counter(task.group for task in truth.tasks())
+            assert groups["other"] == 3
+
+    run_in_virtual_time(main())
 
 
 async def test_a_stream_of_starts() -> None:

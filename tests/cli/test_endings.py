@@ -139,6 +139,15 @@ async def test_ctrl_c_twice(
     assert sum(summary[name] for name in ("started", "refused", "stopped", "not_sent", "unknown")) == 1500
 
 
+def take_terminal() -> None:
+    """Make standard input the terminal of this process, and handle SIGHUP, which nohup ignores."""
+    import fcntl
+    import termios
+
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
 async def test_a_terminal_that_closes(local: LocalECS, environment: dict[str, str], tmp_path: Path) -> None:
     """Its SIGHUP is an interrupt like any other: what was started until then is reported where it can be read."""
@@ -153,7 +162,7 @@ async def test_a_terminal_that_closes(local: LocalECS, environment: dict[str, st
             stdin=theirs,
             stderr=theirs,
             start_new_session=True,
-            preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0),
+            preexec_fn=take_terminal,
         )
     os.close(theirs)
     await sent(local, 20)

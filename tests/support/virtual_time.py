@@ -37,6 +37,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._virtual_selector.now
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Wait for threads without asyncio's timeout, which the virtual clock exceeds at once."""
+        await super().shutdown_default_executor()
+
     def advance(self, seconds: float) -> None:
         """Advance the time while callbacks are ready, as slow callbacks do."""
         self._virtual_selector.now += seconds
