@@ -91,7 +91,7 @@ except KeyboardInterrupt:
 
 
 def test_a_second_ctrl_c_neither_hangs_nor_loses_what_was_sent() -> None:
-    """Where ECS answers nothing any more: the process ends by its clocks, and the log has the token as UNKNOWN at once."""
+    """Where ECS answers nothing any more: the process ends by its clocks, and the log has the token as UNKNOWN."""
     hangs = [Fault("hang", operation=name, times=None) for name in ("ListTasks", "DescribeTasks")]
     with local_ecs_on_thread(instances=1, faults=[Fault("hang", when="after"), *hangs]) as local:
         settings = json.dumps([access(local), local.instance_arns[0]])
