@@ -698,7 +698,7 @@ def test_what_came_to_nothing_is_as_if_it_had_not_been(
         chooser.released(where)
     for name, capacity in chooser.capacity_model.capacities.items():
         now = attrs.asdict(capacity, recurse=False)
-        for member in ("cpu", "memory", "gpus", "tcp", "udp", "tasks", "in_flight", "started", "kept"):
+        for member in ("cpu", "memory", "gpus", "tcp", "udp", "tasks", "in_flight", "started", "maybe_shown"):
             assert now[member] == before[name][member]
 
 
