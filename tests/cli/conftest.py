@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+
 import pytest
 from aiobotocore.session import AioSession
 
@@ -21,3 +24,12 @@ def shared_data_files(monkeypatch: pytest.MonkeyPatch) -> None:
         return found
 
     monkeypatch.setattr(Access, "_session", session)
+
+
+@pytest.fixture(autouse=True)
+def log_level() -> Iterator[None]:
+    """Restore the level of aioecs's logger, which commands that run in this process set."""
+    log = logging.getLogger("aioecs")
+    before = log.level
+    yield
+    log.setLevel(before)

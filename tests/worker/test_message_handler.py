@@ -187,6 +187,7 @@ def test_what_is_logged(
         async with make_scene(AttemptResult(outcome, DECISIONS[outcome].action, "why")) as scene:
             await scene.handle()
 
+    caplog.set_level("WARNING", "aioecs")
     run_in_virtual_time(main())
     assert [record.levelname for record in caplog.records] == ([level] if level else [])
     assert expected in caplog.text
