@@ -15,6 +15,7 @@ import attrs
 from aioecs._logic.tasks.log_cursor import GRACE
 from aioecs._logic.tasks.log_source import LogSource
 from aioecs._logic.tasks.log_window import LogWindow
+from aioecs._runtime.background_tasks import later_task
 from aioecs.errors import ClientStateError, ECSError
 
 NAMED = 100
@@ -83,7 +84,7 @@ class LogGroup:
         exists, given = window is not None, window or LogWindow(source.since)
         stream = self._streams[source.stream] = FollowedStream(source, ended, given, exists, source.since)
         if self._reading is None:
-            self._reading = asyncio.get_running_loop().create_task(self._run(), name="aioecs log group")
+            self._reading = later_task(self._run(), "aioecs log group")
         return stream
 
     def remove(self, stream: FollowedStream) -> None:

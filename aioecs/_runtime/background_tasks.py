@@ -33,7 +33,7 @@ class BackgroundTasks:
 
         `ended(task)` is called at its end, also when it was cancelled before its first step.
         """
-        task = asyncio.get_running_loop().create_task(work, name=name)
+        task = later_task(work, name)
         self._tasks[task] = ended
         task.add_done_callback(self._ended_awaited if awaited else self._ended)
         return task
@@ -62,6 +62,15 @@ class BackgroundTasks:
         """Cancel all that have not ended."""
         for task in tuple(self._tasks):
             task.cancel()
+
+
+def later_task(work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+    """Make a task that begins in a later step of the loop, whatever the loop's task factory does.
+
+    An eager factory runs the work before it returns the task. The work could then end, and say that no task is left,
+    before the caller has noted the task: the note would stay, and no other task would ever be made.
+    """
+    return asyncio.Task(work, loop=asyncio.get_running_loop(), name=name)
 
 
 def take_back_cancels(ours: bool) -> bool:

@@ -7,8 +7,10 @@ import logging
 from typing import Any, cast
 
 import pytest
+from engine_transport import engine_client
 from virtual_time import iterations, run_in_virtual_time
 
+from aioecs import RunTaskRequest, StartTaskRequest
 from aioecs._runtime.background_tasks import BackgroundTasks
 
 
@@ -27,6 +29,62 @@ async def test_a_task_belongs_to_the_client_until_it_ends() -> None:
     assert await task == "done"
     await iterations(1)
     assert len(background_tasks) == 0
+
+
+def steps_at_once(loop: asyncio.AbstractEventLoop, work: Any, **_: Any) -> asyncio.Task[Any]:
+    """Make a task as an eager factory does of work that never suspends: it has ended when it is returned."""
+
+    async def ended(value: object) -> object:
+        return value
+
+    try:
+        work.send(None)
+    except StopIteration as end:
+        return asyncio.Task(ended(end.value), loop=loop)
+    raise AssertionError("the work suspends")
+
+
+def eager(loop: asyncio.AbstractEventLoop) -> None:
+    """Make the loop's tasks take their first step when they are made; Python 3.12 can do that for any work."""
+    loop.set_task_factory(cast("Any", getattr(asyncio, "eager_task_factory", steps_at_once)))
+
+
+async def test_it_begins_in_a_later_step_under_an_eager_task_factory() -> None:
+    """What keeps the task has it before the work begins, and so the work can't end before it is kept."""
+    loop, begun = asyncio.get_running_loop(), list[str]()
+    before = loop.get_task_factory()
+    eager(loop)
+    try:
+
+        async def work() -> None:
+            begun.append("work")
+
+        task = BackgroundTasks().own(work(), "some work")
+        assert begun == []
+        await task
+        assert begun == ["work"]
+    finally:
+        loop.set_task_factory(before)
+
+
+@pytest.mark.skipif(not hasattr(asyncio, "eager_task_factory"), reason="Python 3.12 has eager tasks")
+def test_a_client_under_an_eager_task_factory() -> None:
+    """Starts of every kind end, again and again."""
+
+    async def main() -> None:
+        eager(asyncio.get_running_loop())
+        async with engine_client() as world:
+            (instance,) = world.transport.engine.instance_arns("default")
+            named = StartTaskRequest(task_definition="demo", container_instances=[instance])
+            for _ in range(20):
+                assert len((await world.client.start_task(named)).tasks) == 1
+                assert len((await world.client.start_tasks([named] * 15)).started) == 15
+                assert (
+                    len((await world.client.place_tasks(named.replace(container_instances=[]), count=15)).started) == 15
+                )
+                assert len((await world.client.run_tasks([RunTaskRequest(task_definition="demo")] * 15)).started) == 15
+
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize(
