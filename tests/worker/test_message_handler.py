@@ -16,7 +16,7 @@ from virtual_time import iterations, run_in_virtual_time
 
 from aioecs.worker import LedgerError, Message
 from aioecs.worker._jobs.decisions import DECISIONS, JobOutcome, MessageAction
-from aioecs.worker._jobs.job import AttemptResult, Job
+from aioecs.worker._jobs.job import AttemptResult, Job, LostLease
 from aioecs.worker._jobs.timing import LONGEST_INVISIBLE, Lease
 from aioecs.worker._message_handler import MessageHandler
 from aioecs.worker._shutdown import Shutdown
@@ -43,7 +43,7 @@ class ScriptedStarter:
         job.lease = time.time() + self._lease if self._lease else 0.0
         what = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if self._surplus:
-            job.surplus = {self._surplus}
+            job.lost = {"job": LostLease(arns={self._surplus})}
         if isinstance(what, Exception):
             raise what
         await asyncio.sleep(1)

@@ -30,7 +30,7 @@ from aioecs._transport.transport import SentMarker
 from aioecs.errors import AccessDeniedException, AnswerLost, ClientException
 from aioecs.worker import Claimed, Entry, EntryError, LedgerError, MemoryLedger, Message
 from aioecs.worker._jobs.decisions import JobOutcome, MessageAction
-from aioecs.worker._jobs.job import AttemptResult, Job
+from aioecs.worker._jobs.job import AttemptResult, Job, LostLease, attempt_key
 from aioecs.worker._jobs.job_starter import JobStarter
 from aioecs.worker._jobs.timing import make_lease
 from aioecs.worker._ledgers.claims import LOOKUP_LIMIT, fingerprint
@@ -563,15 +563,15 @@ def test_a_double_of_a_lost_lease_is_stopped(arn: str, denied: bool, caplog: pyt
     async def main() -> list[Any]:
         async with make_scene(ScriptedLedger(settle=[False])) as scene:
             assert await scene.attempt() == AttemptResult(JobOutcome.LEASE_LOST, MessageAction.RETURN_LATER)
-            assert scene.job.surplus == {ARN}
+            assert scene.job.lost["job"].arns == {ARN}
             assert "StopTask" not in scene.transport.names(), "while it is not known which task is the second one"
             if arn.endswith("task/i0-0"):
-                scene.job.surplus = {arn}  # of the old format, which names no cluster
+                scene.job.lost["job"] = LostLease(arns={arn})  # of the old format, which names no cluster
             if denied:
                 scene.transport.handlers["stop_task"] = says_no
             scene.stands(arns=("arn:of-another",) if arn != ARN else (ARN,))
             assert (await scene.attempt()).outcome is JobOutcome.SETTLED
-            assert scene.job.surplus == set()
+            assert not scene.job.may_have_surplus
             return [request for name, request in scene.transport.requests if name == "StopTask"]
 
     async def says_no(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
@@ -621,3 +621,31 @@ def test_what_was_written_under_a_lost_lease_is_found_by_its_token(
 
     assert run_in_virtual_time(main()) == ([] if denied else ["ours"])
     assert ("it is not known whether a second task of a job runs with startedBy=aioecs-" in caplog.text) is denied
+
+
+@pytest.mark.parametrize(("own", "stopped"), [(ARN, []), ("others", [ARN])], ids=["adopted", "another"])
+def test_a_surplus_task_is_judged_by_its_own_attempt(own: str, stopped: list[str]) -> None:
+    """The tasks of the attempt before, in the ledger under another key, say nothing about it."""
+    tasks = [tasks_for(make_request())[0].replace(task_arn=arn) for arn in {ARN, own}]
+
+    async def main() -> None:
+        async with make_scene(ScriptedLedger(settle=[False])) as scene:
+
+            def settled(key: str, arn: str) -> None:
+                entry = attrs.evolve(scene.stands(), key=key, fingerprint=fingerprint(key, make_request()))
+                scene.ledger._jobs.entries[key] = attrs.evolve(entry, arns=(arn,))
+
+            def stops() -> list[str]:
+                return [request.task for name, request in scene.transport.requests if name == "StopTask"]
+
+            lost_lease = await scene.starter.attempt(scene.job, scene.stop, 1)
+            assert lost_lease.outcome is JobOutcome.LEASE_LOST
+            scene.starter._client._preparer.reconcilers[None] = FakeReconciler(tuple(tasks))  # type: ignore[assignment]
+            settled("job", "first")
+            assert (await scene.starter.attempt(scene.job, scene.stop, 0)).outcome is JobOutcome.SETTLED
+            assert (stops(), scene.job.may_have_surplus) == ([], True)
+            settled(attempt_key("job", 1), own)
+            assert (await scene.starter.attempt(scene.job, scene.stop, 1)).outcome is JobOutcome.SETTLED
+            assert (stops(), scene.job.may_have_surplus) == (stopped, False)
+
+    run_in_virtual_time(main())
