@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import time
@@ -39,7 +40,7 @@ from aioecs.worker._jobs.job import (
     read_request,
     result_of,
 )
-from aioecs.worker._jobs.leased_start import LEDGER_RETRY, LeasedStart
+from aioecs.worker._jobs.leased_start import LEDGER_RETRY, UNWRITTEN, LeasedStart
 from aioecs.worker._jobs.start_outcome import StartOutcome
 from aioecs.worker._jobs.timing import LONGEST_HOLD, Lease, growing_delay
 from aioecs.worker._ledgers.claims import ClaimOutcome, Entry, fingerprint
@@ -229,19 +230,36 @@ class JobStarter:
         return AttemptResult(start.outcome, decision.action)
 
     async def _settle(self, job: Job, entry: Entry, start: StartOutcome, stop: CancelToken) -> AttemptResult:
-        """Write the tasks into the ledger while the lease lasts; later the next worker finds them by their token."""
-        while True:
-            try:
-                if await self._ledger.settle(entry.key, entry.holder, start.arns):
-                    await self._stop_surplus(job, entry.key, start.arns, stop)
-                    return result_of(JobOutcome.STARTED)
-                job.note_lost_lease(entry.key, start.arns)
-                return result_of(JobOutcome.LEASE_LOST)
-            except LedgerError as error:
-                if stop.cancelled or time.time() >= job.lease:
-                    return result_of(JobOutcome.UNKNOWN, str(error))
-            with anyio.move_on_after(LEDGER_RETRY):
-                await stop.wait()
+        try:
+            settled = await self._write_tasks(job, entry, start.arns, stop)
+        except LedgerError as error:
+            return result_of(JobOutcome.UNKNOWN, str(error))
+        if settled:
+            await self._stop_surplus(job, entry.key, start.arns, stop)
+            return result_of(JobOutcome.STARTED)
+        job.note_lost_lease(entry.key, start.arns)
+        return result_of(JobOutcome.LEASE_LOST)
+
+    async def _write_tasks(self, job: Job, entry: Entry, arns: tuple[str, ...], stop: CancelToken) -> bool:
+        """Write the tasks into the ledger while the lease lasts; return False if the job is another worker's by now.
+
+        Where that can't be done, they are logged, and the next worker finds them by their token.
+
+        Raises:
+            LedgerError: the ledger can't be reached.
+        """
+        try:
+            while True:
+                try:
+                    return await self._ledger.settle(entry.key, entry.holder, arns)
+                except LedgerError:
+                    if stop.cancelled or time.time() >= job.lease:
+                        raise
+                with anyio.move_on_after(LEDGER_RETRY):
+                    await stop.wait()
+        except (LedgerError, asyncio.CancelledError):
+            log.warning(UNWRITTEN, list(arns))
+            raise
 
     async def _stop_surplus(self, job: Job, key: str, settled: tuple[str, ...], stop: CancelToken) -> None:
         """Stop the tasks that an attempt started here under a lost lease and that are not those in the ledger.

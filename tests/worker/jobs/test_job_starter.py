@@ -442,8 +442,8 @@ def test_cut_off_it_says_what_it_knew(caplog: pytest.LogCaptureFixture) -> None:
             held.gate.set()
 
     run_in_virtual_time(main())
-    warnings = [record.getMessage() for record in caplog.records if "a start was cancelled" in record.getMessage()]
-    assert warnings == [f"a start was cancelled before the ledger had its tasks: ['{ARN}']"]
+    warnings = [record.getMessage() for record in caplog.records if "the ledger may not" in record.getMessage()]
+    assert warnings == [f"the ledger may not have the tasks of a job that was started: ['{ARN}']"]
 
 
 # The lease -----------------------------------------------------------------------------------------------------------
@@ -553,6 +553,29 @@ def test_stopped_while_the_outcome_is_written_down() -> None:
             assert scene.ledger.entry is not None
 
     run_in_virtual_time(main())
+
+
+@pytest.mark.parametrize(
+    ("script", "cancelled"), [([UNPLUGGED] * 999, False), ([UNPLUGGED] * 999, True), ([NEVER], True)]
+)
+def test_tasks_that_the_ledger_does_not_have_are_logged(
+    script: list[Any], cancelled: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whether the worker gives the write up, or is cancelled in it or between two: an ARN that came is not dropped."""
+
+    async def main() -> None:
+        async with make_scene(ScriptedLedger(settle=script)) as scene:
+            attempt = asyncio.create_task(scene.attempt())
+            await asyncio.sleep(5.5)
+            if cancelled:
+                attempt.cancel()
+            else:
+                scene.stop.cancel()
+            await asyncio.wait([attempt])
+            assert attempt.cancelled() is cancelled
+
+    run_in_virtual_time(main())
+    assert f"the ledger may not have the tasks of a job that was started: ['{ARN}']" in caplog.text
 
 
 @pytest.mark.parametrize("arn", [ARN, "arn:aws:ecs:us-east-1:123456789012:task/i0-0", "arn:of-another"])
