@@ -262,6 +262,25 @@ def test_a_message_that_only_waits_is_kept_on_its_last_receive(
     run_in_virtual_time(main())
 
 
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_second_task_that_may_be_left_is_logged(cancelled: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """The worker ends before it knows: no later attempt looks for it."""
+
+    async def main() -> None:
+        async with make_scene(HELD, surplus="arn") as scene:
+            handling = asyncio.create_task(scene.handle())
+            await asyncio.sleep(1.5)
+            if cancelled:
+                handling.cancel()
+            else:
+                scene.shutdown.request("SIGTERM")
+            await asyncio.wait([handling])
+            assert len(scene.in_flight.finished) == 1
+
+    run_in_virtual_time(main())
+    assert "message m: a second task of its job may be left: arn" in caplog.text
+
+
 def test_a_poisoned_one_is_not_kept() -> None:
     """It is what the redrive policy is for."""
 

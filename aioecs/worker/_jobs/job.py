@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import attrs
 
+from aioecs._logic.calls.token import derived
 from aioecs._model import RunTaskRequest, StartTaskRequest
 from aioecs.errors import InvalidRequest
 from aioecs.worker._jobs.decisions import DECISIONS, JobOutcome, MessageAction
@@ -40,6 +41,12 @@ class Job:
     def may_have_surplus(self) -> bool:
         """Whether a task may run that is to be stopped once the job is settled."""
         return bool(self.lost)
+
+    @property
+    def surplus(self) -> list[str]:
+        """Those tasks, or where they can be found, for the log."""
+        tokens = {f"startedBy={derived(key)}" for lost in self.lost.values() for key in lost.sent_keys}
+        return sorted(tokens.union(*(lost.arns for lost in self.lost.values())))
 
     def note_lost_lease(self, key: str, arns: Iterable[str] = ()) -> None:
         """Note that what the present attempt has started may be surplus: another worker can have the job."""

@@ -271,9 +271,12 @@ class JobStarter:
             return
         await self._stop_found(job, lost, settled)
         if lost.sent_keys:
-            with anyio.move_on_after(max(0.0, lost.at + self._client.timeouts.consistency - time.time())):
+            shown = lost.at + self._client.timeouts.consistency
+            with anyio.move_on_after(max(0.0, shown - time.time())):
                 await stop.wait()
             await self._stop_found(job, lost, settled)
+            if stop.cancelled and time.time() < shown:
+                return  # it is logged when the worker ends
         del job.lost[key]
 
     async def _stop_found(self, job: Job, lost: LostLease, settled: tuple[str, ...]) -> None:

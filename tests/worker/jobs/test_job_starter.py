@@ -25,6 +25,7 @@ from virtual_time import VirtualTimeLoop, run_in_virtual_time
 
 from aioecs import CancelToken, Failure, Spread, StartTaskRequest, StartTaskResponse
 from aioecs._batch.placement.placement_context import options_of
+from aioecs._logic.calls.token import derived
 from aioecs._model.attempt import Answered, Attempt, Lost, Rejected
 from aioecs._transport.transport import SentMarker
 from aioecs.errors import AccessDeniedException, AnswerLost, ClientException
@@ -143,6 +144,7 @@ async def make_scene(
         patch.setattr(time, "time", lambda: 1_800_000_000.0 + loop.time())
         async with fake_client(transport) as client, client.batch(on_cancel="keep") as batch:
             client._preparer.reconcilers[None] = FakeReconciler(found)  # type: ignore[assignment]
+            client._preparer.core.jitter = lambda: 1.0
             clocks = client.timeouts
             lease = make_lease(clocks.attempt, clocks.consistency, 5.0, None)
             yield Scene(ledger, transport, JobStarter(client, batch, ledger, to_request, key, lease, PLACEMENT))
@@ -644,6 +646,24 @@ def test_what_was_written_under_a_lost_lease_is_found_by_its_token(
 
     assert run_in_virtual_time(main()) == ([] if denied else ["ours"])
     assert ("it is not known whether a second task of a job runs with startedBy=aioecs-" in caplog.text) is denied
+
+
+def test_a_surplus_task_that_may_show_later_is_not_forgotten() -> None:
+    """A worker that is to end looks at once, and leaves what to look for, so that it is logged."""
+
+    async def written(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
+        sent_marker.begin_body()
+        return await started(request, sent_marker)
+
+    async def main() -> None:
+        async with make_scene(ScriptedLedger(settle=[False]), start_task=written) as scene:
+            assert (await scene.attempt()).outcome is JobOutcome.LEASE_LOST
+            scene.stands(arns=("others",))
+            asyncio.get_running_loop().call_later(1, scene.stop.cancel)
+            assert (await scene.attempt()).outcome is JobOutcome.SETTLED
+            assert scene.job.surplus == [f"startedBy={derived('job')}"]
+
+    run_in_virtual_time(main())
 
 
 @pytest.mark.parametrize(("own", "stopped"), [(ARN, []), ("others", [ARN])], ids=["adopted", "another"])
