@@ -50,7 +50,7 @@ LONGEST_WAIT = 600.0
 """How long one intent waits for capacity, in seconds. Then the job is claimed again: an intent must not become so old
 that ECS doesn't show any more what was started under it."""
 LONGEST_RETRY_DELAY = 10.0  # in seconds, between two requests that ECS refuses for want of capacity
-_MAY_BE_SURPLUS = (JobOutcome.UNKNOWN, JobOutcome.PARTLY_STARTED)
+_MAY_BE_SURPLUS = (JobOutcome.UNKNOWN, JobOutcome.PARTLY_STARTED, JobOutcome.PARTLY_REFUSED)
 """Outcomes with which something may run that the ledger doesn't name, if another worker has the job."""
 _SURPLUS = "aioecs: started under a lease that was lost"
 log = logging.getLogger("aioecs")

@@ -648,6 +648,26 @@ def test_what_was_written_under_a_lost_lease_is_found_by_its_token(
     assert ("it is not known whether a second task of a job runs with startedBy=aioecs-" in caplog.text) is denied
 
 
+def test_what_was_refused_in_part_under_a_lost_lease_may_be_surplus() -> None:
+    """The part that runs: another worker can have started all of it. Its message is a dead letter, and it is logged."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+
+        async def paused(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
+            sent_marker.begin_body()
+            loop.advance(100)
+            failures = [Failure(arn=request.container_instances[1], reason="MISSING")]
+            return Answered(StartTaskResponse(tasks=tasks_for(request)[:1], failures=failures), "request-1")
+
+        async with make_scene(start_task=paused, to_request=lambda _: make_request(2)) as scene:
+            assert (await scene.attempt()).outcome is JobOutcome.PARTLY_REFUSED
+            assert scene.job.surplus == [f"startedBy={derived('job')}"]
+
+    run_in_virtual_time(main())
+
+
 def test_a_surplus_task_that_may_show_later_is_not_forgotten() -> None:
     """A worker that is to end looks at once, and leaves what to look for, so that it is logged."""
 
