@@ -106,11 +106,15 @@ async def _handle(starter: JobStarter, position: GroupPosition, stop: CancelToke
 
 
 async def _attempt(starter: JobStarter, message: Message, stop: CancelToken) -> str | None:
+    job = Job(message)
     try:
-        result = await starter.attempt(Job(message), stop)
+        result = await starter.attempt(job, stop)
     except Exception:
         log.exception("message %s failed unexpectedly", message.id)
         return "unexpected error"
+    finally:
+        if job.may_have_surplus:
+            log.error("message %s: a second task of its job may be left: %s", message.id, ", ".join(job.surplus))
     if result.action is MessageAction.DELETE:
         return None
     return f"{result.outcome}: {result.why}" if result.why else str(result.outcome)

@@ -106,6 +106,12 @@ class MessageHandler:
             position.finish(return_in)
             self.return_unsettled(message, return_in)
             raise
+        finally:
+            if job.may_have_surplus:
+                text = "message %s: a second task of its job may be left: %s"
+                log.error(
+                    text, message.id, ", ".join(job.surplus), extra={"queue": self._url, "message_id": message.id}
+                )
         position.finish(None if finish.next_may_begin else finish.return_in)
         if await self._in_flight.finish(message, finish.return_in):
             deleted = finish.return_in is None

@@ -42,7 +42,8 @@ class Worker:
 
     A lease is checked in the very step in which a request is written. That can't exclude that the process is paused
     (SIGSTOP, a paused virtual machine) between the two, some microseconds, until its lease has ended and another worker
-    has the job. Such a start is found by the token of the job once the process continues, and is stopped.
+    has the job. Such a start is found by the token of the job once the process continues, and is stopped, or logged if
+    the worker ends before that.
 
     Args:
         client: an open client.

@@ -16,7 +16,7 @@ from virtual_time import iterations, run_in_virtual_time
 
 from aioecs.worker import LedgerError, Message
 from aioecs.worker._jobs.decisions import DECISIONS, JobOutcome, MessageAction
-from aioecs.worker._jobs.job import AttemptResult, Job
+from aioecs.worker._jobs.job import AttemptResult, Job, LostLease
 from aioecs.worker._jobs.timing import LONGEST_INVISIBLE, Lease
 from aioecs.worker._message_handler import MessageHandler
 from aioecs.worker._shutdown import Shutdown
@@ -43,7 +43,7 @@ class ScriptedStarter:
         job.lease = time.time() + self._lease if self._lease else 0.0
         what = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if self._surplus:
-            job.surplus = {self._surplus}
+            job.lost = {"job": LostLease(arns={self._surplus})}
         if isinstance(what, Exception):
             raise what
         await asyncio.sleep(1)
@@ -260,6 +260,25 @@ def test_a_message_that_only_waits_is_kept_on_its_last_receive(
                 assert (scene.delays, scene.in_flight.finished) == ([], [2.0 ** (receives - 1)])
 
     run_in_virtual_time(main())
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_second_task_that_may_be_left_is_logged(cancelled: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """The worker ends before it knows: no later attempt looks for it."""
+
+    async def main() -> None:
+        async with make_scene(HELD, surplus="arn") as scene:
+            handling = asyncio.create_task(scene.handle())
+            await asyncio.sleep(1.5)
+            if cancelled:
+                handling.cancel()
+            else:
+                scene.shutdown.request("SIGTERM")
+            await asyncio.wait([handling])
+            assert len(scene.in_flight.finished) == 1
+
+    run_in_virtual_time(main())
+    assert "message m: a second task of its job may be left: arn" in caplog.text
 
 
 def test_a_poisoned_one_is_not_kept() -> None:

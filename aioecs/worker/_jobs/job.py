@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import attrs
 
+from aioecs._logic.calls.token import derived
 from aioecs._model import RunTaskRequest, StartTaskRequest
 from aioecs.errors import InvalidRequest
 from aioecs.worker._jobs.decisions import DECISIONS, JobOutcome, MessageAction
@@ -29,27 +30,43 @@ class Job:
     """The cluster that its request names, once the request was made."""
     lease: float = 0.0
     """When the lease that some worker has on it ends, in epoch seconds; 0 as long as no intent is known."""
-    surplus: set[str] = attrs.Factory(set[str])
-    """Tasks that were started here under a lease that was lost: each is the job's own, or is to be stopped."""
     sent_keys: set[str] = attrs.Factory(set[str])
     """The idempotency keys of the requests that the present attempt was allowed to write."""
-    lost_keys: set[str] = attrs.Factory(set[str])
-    """Those that were written and whose lease was over before their outcome was known: what bears their tokens is
-    the job's own, or is to be stopped."""
-    lost_at: float = 0.0
-    """When the last of them was added, in epoch seconds."""
+    lost: dict[str, LostLease] = attrs.Factory(dict[str, "LostLease"])
+    """The attempts that were made here under a lease that was over before their outcome was known, by their keys."""
     received: float = attrs.Factory(lambda: time.time())  # noqa: PLW0108 looked up when it is called
     """When its message was received, in epoch seconds."""
 
     @property
     def may_have_surplus(self) -> bool:
         """Whether a task may run that is to be stopped once the job is settled."""
-        return bool(self.surplus or self.lost_keys)
+        return bool(self.lost)
 
-    def note_lost_lease(self) -> None:
-        """Note that what was written by the present attempt may be surplus: another worker can have the job."""
-        self.lost_keys |= self.sent_keys
-        self.lost_at = time.time()
+    @property
+    def surplus(self) -> list[str]:
+        """Those tasks, or where they can be found, for the log."""
+        tokens = {f"startedBy={derived(key)}" for lost in self.lost.values() for key in lost.sent_keys}
+        return sorted(tokens.union(*(lost.arns for lost in self.lost.values())))
+
+    def note_lost_lease(self, key: str, arns: Iterable[str] = ()) -> None:
+        """Note that what the present attempt has started may be surplus: another worker can have the job."""
+        if self.sent_keys or arns:
+            lost = self.lost.setdefault(key, LostLease())
+            lost.sent_keys |= self.sent_keys
+            lost.arns.update(arns)
+            lost.at = time.time()
+
+
+@attrs.define(eq=False)
+class LostLease:
+    """What an attempt started whose lease was lost: each task is the job's own, or is to be stopped."""
+
+    sent_keys: set[str] = attrs.Factory(set[str])
+    """The idempotency keys of the requests that were written; their tasks bear tokens of these."""
+    arns: set[str] = attrs.Factory(set[str])
+    """The tasks that are known."""
+    at: float = 0.0
+    """When the loss was noted last, in epoch seconds."""
 
 
 @attrs.frozen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import time
@@ -29,6 +30,7 @@ from aioecs.worker._jobs.job import (
     AttemptResult,
     Job,
     Key,
+    LostLease,
     Request,
     ToRequest,
     attempt_key,
@@ -38,7 +40,7 @@ from aioecs.worker._jobs.job import (
     read_request,
     result_of,
 )
-from aioecs.worker._jobs.leased_start import LEDGER_RETRY, LeasedStart
+from aioecs.worker._jobs.leased_start import LEDGER_RETRY, UNWRITTEN, LeasedStart
 from aioecs.worker._jobs.start_outcome import StartOutcome
 from aioecs.worker._jobs.timing import LONGEST_HOLD, Lease, growing_delay
 from aioecs.worker._ledgers.claims import ClaimOutcome, Entry, fingerprint
@@ -48,7 +50,7 @@ LONGEST_WAIT = 600.0
 """How long one intent waits for capacity, in seconds. Then the job is claimed again: an intent must not become so old
 that ECS doesn't show any more what was started under it."""
 LONGEST_RETRY_DELAY = 10.0  # in seconds, between two requests that ECS refuses for want of capacity
-_MAY_BE_SURPLUS = (JobOutcome.UNKNOWN, JobOutcome.PARTLY_STARTED)
+_MAY_BE_SURPLUS = (JobOutcome.UNKNOWN, JobOutcome.PARTLY_STARTED, JobOutcome.PARTLY_REFUSED)
 """Outcomes with which something may run that the ledger doesn't name, if another worker has the job."""
 _SURPLUS = "aioecs: started under a lease that was lost"
 log = logging.getLogger("aioecs")
@@ -182,7 +184,7 @@ class JobStarter:
             wait = 0.0 if inherited else min(LONGEST_WAIT, max(0.0, ends - time.time()))
             return await self._start(job, request, claimed.entry, stop, wait, inherited=inherited)
         if claimed.outcome is ClaimOutcome.SETTLED:
-            await self._stop_surplus(job, claimed.entry.arns or (), stop)
+            await self._stop_surplus(job, claimed.entry.key, claimed.entry.arns or (), stop)
         return attrs.evolve(result_of(outcome), arns=claimed.entry.arns or ())
 
     # ------------------------------------------------------------------------------------------------- under a lease
@@ -202,7 +204,7 @@ class JobStarter:
             if self._jobs.get(entry.key) is job:
                 del self._jobs[entry.key]
         if result.outcome in _MAY_BE_SURPLUS and time.time() >= job.lease:
-            job.note_lost_lease()
+            job.note_lost_lease(entry.key)
         settled = result.outcome is JobOutcome.STARTED
         return attrs.evolve(
             result,
@@ -228,50 +230,59 @@ class JobStarter:
         return AttemptResult(start.outcome, decision.action)
 
     async def _settle(self, job: Job, entry: Entry, start: StartOutcome, stop: CancelToken) -> AttemptResult:
-        """Write the tasks into the ledger while the lease lasts; later the next worker finds them by their token."""
-        while True:
-            try:
-                if await self._ledger.settle(entry.key, entry.holder, start.arns):
-                    await self._stop_surplus(job, start.arns, stop)
-                    return result_of(JobOutcome.STARTED)
-                job.surplus.update(start.arns)
-                job.note_lost_lease()
-                return result_of(JobOutcome.LEASE_LOST)
-            except LedgerError as error:
-                if stop.cancelled or time.time() >= job.lease:
-                    return result_of(JobOutcome.UNKNOWN, str(error))
-            with anyio.move_on_after(LEDGER_RETRY):
-                await stop.wait()
+        try:
+            settled = await self._write_tasks(job, entry, start.arns, stop)
+        except LedgerError as error:
+            return result_of(JobOutcome.UNKNOWN, str(error))
+        if settled:
+            await self._stop_surplus(job, entry.key, start.arns, stop)
+            return result_of(JobOutcome.STARTED)
+        job.note_lost_lease(entry.key, start.arns)
+        return result_of(JobOutcome.LEASE_LOST)
 
-    async def _stop_surplus(self, job: Job, settled: tuple[str, ...], stop: CancelToken) -> None:
-        """Stop the tasks that were started here under a lost lease and are not those in the ledger.
+    async def _write_tasks(self, job: Job, entry: Entry, arns: tuple[str, ...], stop: CancelToken) -> bool:
+        """Write the tasks into the ledger while the lease lasts; return False if the job is another worker's by now.
+
+        Where that can't be done, they are logged, and the next worker finds them by their token.
+
+        Raises:
+            LedgerError: the ledger can't be reached.
+        """
+        try:
+            while True:
+                try:
+                    return await self._ledger.settle(entry.key, entry.holder, arns)
+                except LedgerError:
+                    if stop.cancelled or time.time() >= job.lease:
+                        raise
+                with anyio.move_on_after(LEDGER_RETRY):
+                    await stop.wait()
+        except (LedgerError, asyncio.CancelledError):
+            log.warning(UNWRITTEN, list(arns))
+            raise
+
+    async def _stop_surplus(self, job: Job, key: str, settled: tuple[str, ...], stop: CancelToken) -> None:
+        """Stop the tasks that an attempt started here under a lost lease and that are not those in the ledger.
 
         What was written under it may show in ECS's lists `consistency` seconds later only, so they are read twice.
         """
-        await self._find_surplus(job)
-        await self._stop_found(job, settled)
-        if not job.lost_keys:
+        lost = job.lost.get(key)
+        if lost is None:
             return
-        with anyio.move_on_after(max(0.0, job.lost_at + self._client.timeouts.consistency - time.time())):
-            await stop.wait()
-        await self._find_surplus(job)
-        job.lost_keys.clear()
-        await self._stop_found(job, settled)
+        await self._stop_found(job, lost, settled)
+        if lost.sent_keys:
+            shown = lost.at + self._client.timeouts.consistency
+            with anyio.move_on_after(max(0.0, shown - time.time())):
+                await stop.wait()
+            await self._stop_found(job, lost, settled)
+            if stop.cancelled and time.time() < shown:
+                return  # it is logged when the worker ends
+        del job.lost[key]
 
-    async def _find_surplus(self, job: Job) -> None:
-        """Add the running tasks that bear the tokens of requests that were written under a lost lease."""
-        for token in sorted(map(derived, job.lost_keys)):
-            try:
-                found = await self._client.look_up(token, cluster=job.cluster)
-            except ECSError as error:
-                text = "it is not known whether a second task of a job runs with startedBy=%s: %s"
-                log.error(text, token, type(error).__name__)
-            else:
-                running = (task for task in found if task.desired_status != DesiredStatus.STOPPED)
-                job.surplus.update(task.task_arn for task in running if task.task_arn)
-
-    async def _stop_found(self, job: Job, settled: tuple[str, ...]) -> None:
-        for arn in sorted(job.surplus - set(settled)):
+    async def _stop_found(self, job: Job, lost: LostLease, settled: tuple[str, ...]) -> None:
+        """Look for the tasks that bear the tokens of what was written, and stop those that the ledger doesn't have."""
+        await self._find_surplus(job, lost)
+        for arn in sorted(lost.arns - set(settled)):
             cluster = arn.rpartition(":task/")[2].rpartition("/")[0] or None
             try:
                 await self._client.stop_task(StopTaskRequest(cluster=cluster, task=arn, reason=_SURPLUS))
@@ -279,4 +290,16 @@ class JobStarter:
                 log.error("task %s is a second one of its job and could not be stopped: %s", arn, type(error).__name__)
             else:
                 log.warning("task %s was a second one of its job, and is stopped: its lease was lost", arn)
-        job.surplus.clear()
+        lost.arns.clear()
+
+    async def _find_surplus(self, job: Job, lost: LostLease) -> None:
+        """Add the running tasks that bear the tokens of requests that were written under a lost lease."""
+        for token in sorted(map(derived, lost.sent_keys)):
+            try:
+                found = await self._client.look_up(token, cluster=job.cluster)
+            except ECSError as error:
+                text = "it is not known whether a second task of a job runs with startedBy=%s: %s"
+                log.error(text, token, type(error).__name__)
+            else:
+                running = (task for task in found if task.desired_status != DesiredStatus.STOPPED)
+                lost.arns.update(task.task_arn for task in running if task.task_arn)

@@ -24,6 +24,7 @@ from aioecs.worker._ledgers.claims import Entry
 from aioecs.worker._ledgers.ledger import Ledger, LedgerError
 
 LEDGER_RETRY = 1.0  # in seconds, between two attempts to reach a ledger
+UNWRITTEN = "the ledger may not have the tasks of a job that was started: %s"  # for the log
 log = logging.getLogger("aioecs")
 
 
@@ -90,8 +91,7 @@ class LeasedStart:
             return attrs.evolve(outcome, why=outcome.why or name)
         except asyncio.CancelledError as cancelled:
             if (start := find_start_error(cancelled)) is not None and start.tasks:
-                tasks = [task.task_arn for task in start.tasks]
-                log.warning("a start was cancelled before the ledger had its tasks: %s", tasks)
+                log.warning(UNWRITTEN, [task.task_arn for task in start.tasks])
             raise
 
     async def _send(self, request: Request, token: CancelToken, wait: float) -> StartOutcome:

@@ -25,12 +25,13 @@ from virtual_time import VirtualTimeLoop, run_in_virtual_time
 
 from aioecs import CancelToken, Failure, Spread, StartTaskRequest, StartTaskResponse
 from aioecs._batch.placement.placement_context import options_of
+from aioecs._logic.calls.token import derived
 from aioecs._model.attempt import Answered, Attempt, Lost, Rejected
 from aioecs._transport.transport import SentMarker
 from aioecs.errors import AccessDeniedException, AnswerLost, ClientException
 from aioecs.worker import Claimed, Entry, EntryError, LedgerError, MemoryLedger, Message
 from aioecs.worker._jobs.decisions import JobOutcome, MessageAction
-from aioecs.worker._jobs.job import AttemptResult, Job
+from aioecs.worker._jobs.job import AttemptResult, Job, LostLease, attempt_key
 from aioecs.worker._jobs.job_starter import JobStarter
 from aioecs.worker._jobs.timing import make_lease
 from aioecs.worker._ledgers.claims import LOOKUP_LIMIT, fingerprint
@@ -143,6 +144,7 @@ async def make_scene(
         patch.setattr(time, "time", lambda: 1_800_000_000.0 + loop.time())
         async with fake_client(transport) as client, client.batch(on_cancel="keep") as batch:
             client._preparer.reconcilers[None] = FakeReconciler(found)  # type: ignore[assignment]
+            client._preparer.core.jitter = lambda: 1.0
             clocks = client.timeouts
             lease = make_lease(clocks.attempt, clocks.consistency, 5.0, None)
             yield Scene(ledger, transport, JobStarter(client, batch, ledger, to_request, key, lease, PLACEMENT))
@@ -442,8 +444,8 @@ def test_cut_off_it_says_what_it_knew(caplog: pytest.LogCaptureFixture) -> None:
             held.gate.set()
 
     run_in_virtual_time(main())
-    warnings = [record.getMessage() for record in caplog.records if "a start was cancelled" in record.getMessage()]
-    assert warnings == [f"a start was cancelled before the ledger had its tasks: ['{ARN}']"]
+    warnings = [record.getMessage() for record in caplog.records if "the ledger may not" in record.getMessage()]
+    assert warnings == [f"the ledger may not have the tasks of a job that was started: ['{ARN}']"]
 
 
 # The lease -----------------------------------------------------------------------------------------------------------
@@ -555,6 +557,29 @@ def test_stopped_while_the_outcome_is_written_down() -> None:
     run_in_virtual_time(main())
 
 
+@pytest.mark.parametrize(
+    ("script", "cancelled"), [([UNPLUGGED] * 999, False), ([UNPLUGGED] * 999, True), ([NEVER], True)]
+)
+def test_tasks_that_the_ledger_does_not_have_are_logged(
+    script: list[Any], cancelled: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whether the worker gives the write up, or is cancelled in it or between two: an ARN that came is not dropped."""
+
+    async def main() -> None:
+        async with make_scene(ScriptedLedger(settle=script)) as scene:
+            attempt = asyncio.create_task(scene.attempt())
+            await asyncio.sleep(5.5)
+            if cancelled:
+                attempt.cancel()
+            else:
+                scene.stop.cancel()
+            await asyncio.wait([attempt])
+            assert attempt.cancelled() is cancelled
+
+    run_in_virtual_time(main())
+    assert f"the ledger may not have the tasks of a job that was started: ['{ARN}']" in caplog.text
+
+
 @pytest.mark.parametrize("arn", [ARN, "arn:aws:ecs:us-east-1:123456789012:task/i0-0", "arn:of-another"])
 @pytest.mark.parametrize("denied", [False, True])
 def test_a_double_of_a_lost_lease_is_stopped(arn: str, denied: bool, caplog: pytest.LogCaptureFixture) -> None:
@@ -563,15 +588,15 @@ def test_a_double_of_a_lost_lease_is_stopped(arn: str, denied: bool, caplog: pyt
     async def main() -> list[Any]:
         async with make_scene(ScriptedLedger(settle=[False])) as scene:
             assert await scene.attempt() == AttemptResult(JobOutcome.LEASE_LOST, MessageAction.RETURN_LATER)
-            assert scene.job.surplus == {ARN}
+            assert scene.job.lost["job"].arns == {ARN}
             assert "StopTask" not in scene.transport.names(), "while it is not known which task is the second one"
             if arn.endswith("task/i0-0"):
-                scene.job.surplus = {arn}  # of the old format, which names no cluster
+                scene.job.lost["job"] = LostLease(arns={arn})  # of the old format, which names no cluster
             if denied:
                 scene.transport.handlers["stop_task"] = says_no
             scene.stands(arns=("arn:of-another",) if arn != ARN else (ARN,))
             assert (await scene.attempt()).outcome is JobOutcome.SETTLED
-            assert scene.job.surplus == set()
+            assert not scene.job.may_have_surplus
             return [request for name, request in scene.transport.requests if name == "StopTask"]
 
     async def says_no(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
@@ -621,3 +646,69 @@ def test_what_was_written_under_a_lost_lease_is_found_by_its_token(
 
     assert run_in_virtual_time(main()) == ([] if denied else ["ours"])
     assert ("it is not known whether a second task of a job runs with startedBy=aioecs-" in caplog.text) is denied
+
+
+def test_what_was_refused_in_part_under_a_lost_lease_may_be_surplus() -> None:
+    """The part that runs: another worker can have started all of it. Its message is a dead letter, and it is logged."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+
+        async def paused(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
+            sent_marker.begin_body()
+            loop.advance(100)
+            failures = [Failure(arn=request.container_instances[1], reason="MISSING")]
+            return Answered(StartTaskResponse(tasks=tasks_for(request)[:1], failures=failures), "request-1")
+
+        async with make_scene(start_task=paused, to_request=lambda _: make_request(2)) as scene:
+            assert (await scene.attempt()).outcome is JobOutcome.PARTLY_REFUSED
+            assert scene.job.surplus == [f"startedBy={derived('job')}"]
+
+    run_in_virtual_time(main())
+
+
+def test_a_surplus_task_that_may_show_later_is_not_forgotten() -> None:
+    """A worker that is to end looks at once, and leaves what to look for, so that it is logged."""
+
+    async def written(request: Any, sent_marker: SentMarker) -> Attempt[Any]:
+        sent_marker.begin_body()
+        return await started(request, sent_marker)
+
+    async def main() -> None:
+        async with make_scene(ScriptedLedger(settle=[False]), start_task=written) as scene:
+            assert (await scene.attempt()).outcome is JobOutcome.LEASE_LOST
+            scene.stands(arns=("others",))
+            asyncio.get_running_loop().call_later(1, scene.stop.cancel)
+            assert (await scene.attempt()).outcome is JobOutcome.SETTLED
+            assert scene.job.surplus == [f"startedBy={derived('job')}"]
+
+    run_in_virtual_time(main())
+
+
+@pytest.mark.parametrize(("own", "stopped"), [(ARN, []), ("others", [ARN])], ids=["adopted", "another"])
+def test_a_surplus_task_is_judged_by_its_own_attempt(own: str, stopped: list[str]) -> None:
+    """The tasks of the attempt before, in the ledger under another key, say nothing about it."""
+    tasks = [tasks_for(make_request())[0].replace(task_arn=arn) for arn in {ARN, own}]
+
+    async def main() -> None:
+        async with make_scene(ScriptedLedger(settle=[False])) as scene:
+
+            def settled(key: str, arn: str) -> None:
+                entry = attrs.evolve(scene.stands(), key=key, fingerprint=fingerprint(key, make_request()))
+                scene.ledger._jobs.entries[key] = attrs.evolve(entry, arns=(arn,))
+
+            def stops() -> list[str]:
+                return [request.task for name, request in scene.transport.requests if name == "StopTask"]
+
+            lost_lease = await scene.starter.attempt(scene.job, scene.stop, 1)
+            assert lost_lease.outcome is JobOutcome.LEASE_LOST
+            scene.starter._client._preparer.reconcilers[None] = FakeReconciler(tuple(tasks))  # type: ignore[assignment]
+            settled("job", "first")
+            assert (await scene.starter.attempt(scene.job, scene.stop, 0)).outcome is JobOutcome.SETTLED
+            assert (stops(), scene.job.may_have_surplus) == ([], True)
+            settled(attempt_key("job", 1), own)
+            assert (await scene.starter.attempt(scene.job, scene.stop, 1)).outcome is JobOutcome.SETTLED
+            assert (stops(), scene.job.may_have_surplus) == (stopped, False)
+
+    run_in_virtual_time(main())
