@@ -506,9 +506,13 @@ def test_a_dispatcher_that_is_cancelled_leaves_nothing_queued(begun: bool) -> No
 def test_a_stop_that_is_cancelled_leaves_a_result(begun: bool) -> None:
     """Be it before its first step: the task was started, and may run."""
 
+    async def held(_: Any, _marker: SentMarker) -> Attempt[Any]:
+        await asyncio.sleep(1e6)
+        raise AssertionError("the stop was not cancelled")
+
     async def work() -> None:
         bench, (entry, *_) = await calls_in_flight()
-        bench.transport.handlers["stop_task"] = lambda *_: asyncio.sleep(1e6)
+        bench.transport.handlers["stop_task"] = held
         bench.engine.withdraw(entry, "stop", "left")
         bench.start_task.gate.set()
         while not isinstance(entry.carrier, PendingStop):
