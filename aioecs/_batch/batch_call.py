@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 import attrs
@@ -90,6 +90,12 @@ def known_result(entry: Entry) -> StartResult:
         where: BatchCall | PendingStop = entry.carrier
         return where.start_of(entry)
     return not_sent(entry)
+
+
+def some_tokens(starts: Iterable[StartResult]) -> str:
+    """Say which tokens these starts have, three at most, as the rest of a sentence for the log."""
+    tokens = sorted({start.token for start in starts if start.token})
+    return f" with the tokens {', '.join(tokens[:3])}" if tokens else ""
 
 
 def own_result(start: StartResult, entry: Entry) -> StartResult:

@@ -137,8 +137,9 @@ class BatchSession:
         return self.add_stream(stream)
 
     def add_stream(self, stream: StartStream) -> StartStream:
-        """Count the starts of a stream in the statistics of this batch."""
+        """Count the starts of a stream in the statistics of this batch, and end it with the client."""
         self._streams.add(stream)
+        self.core.end_with_client.add(stream)
         return stream
 
     async def report(

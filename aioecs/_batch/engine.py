@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -75,16 +76,15 @@ class Engine:
         else:
             self.packing.add(entry, group, self.core.now, again=again)
         if self._dispatcher is None:
-            self._dispatcher = self.core.background_tasks.own(self._dispatch(), "aioecs dispatches a batch")
+            work, ended = self._dispatch(), self._dispatcher_ended
+            self._dispatcher = self.core.background_tasks.own(work, "aioecs dispatches a batch", ended=ended)
         self._queued.set()
 
     def withdraw(self, entry: Entry, on_cancel: OnCancel, why: str) -> None:
         """Withdraw a start: from the queue at once, from a call that is not sent yet, else as `on_cancel` says."""
-        if entry.stage is QUEUED:
-            self.packing.withdraw(entry)
-            self._settle(entry, not_sent(entry), None)
-        elif entry.stage is BEHIND:
-            del self._behind[entry]
+        if entry.stage is QUEUED or entry.stage is BEHIND:
+            if self._behind.pop(entry, None) is None:
+                self.packing.withdraw(entry)
             self._settle(entry, not_sent(entry), None)
         elif entry.stage is IN_FLIGHT and entry.withdrawn is None:
             entry.withdrawn = on_cancel
@@ -122,8 +122,7 @@ class Engine:
             if start is None:
                 start = results[same] = not_sent(entry)
             entry.owner.settled(entry, start, None, None)
-        if not self.outstanding:
-            self._notify_idle()
+        self._notify_if_idle()
         for entry in others:
             self.withdraw(entry, on_cancel, why)
 
@@ -154,17 +153,20 @@ class Engine:
                 asked_at = self.core.now
                 permit = await self.core.start_limiter.acquire(Priority.START, self.packing.calls_left, of=self)
                 emit_rate_limited(self.core.emit, None, self.core.now - asked_at)
-                taken = self.packing.take(self.core.now)
-                if taken is None:
+                if (taken := self.packing.take(self.core.now)) is None:
                     self.core.start_limiter.unsent(permit)
                 else:
                     self._begin_or_join(*taken, permit)
-        except asyncio.CancelledError:
-            for entry in [*self.packing.waiting(), *self._behind]:
-                self.withdraw(entry, "keep", "the client was closed, or the event loop ended")
-            raise
         finally:
             self._dispatcher = None
+
+    def _dispatcher_ended(self, dispatcher: asyncio.Task[None]) -> None:
+        """Withdraw what is queued if the dispatcher was cancelled, be it before its first step."""
+        if self._dispatcher is dispatcher:
+            self._dispatcher = None
+        if dispatcher.cancelled():
+            for entry in [*self.packing.waiting(), *self._behind]:
+                self.withdraw(entry, "keep", "the client was closed, or the event loop ended")
 
     async def _ready(self) -> bool:
         """Wait until a call can be packed and there is a slot for it; False if no start is queued any more."""
@@ -178,11 +180,9 @@ class Engine:
             if ready is None or ready <= now:
                 return ready is not None
             self._queued.clear()
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(ready - now):
                     await self._queued.wait()
-            except TimeoutError:
-                continue
 
     def _begin_or_join(self, group: Group, entries: list[Entry], permit: float) -> None:
         """Begin a call with these starts, or add them to the open call of their key."""
@@ -305,15 +305,16 @@ class Engine:
         timeouts = self.core.timeouts
         by = datetime.now(UTC) + timedelta(seconds=timeouts.call + timeouts.attempt)
         entry.stage, entry.withdrawn, entry.carrier = IN_FLIGHT, "stop", PendingStop(start, by)
-        self.core.background_tasks.own(self._stop(entry, start), "aioecs stops a withdrawn start")
+        ended = partial(self._stop_ended, entry, start)
+        self.core.background_tasks.own(self._stop(start), "aioecs stops a withdrawn start", ended=ended)
 
-    async def _stop(self, entry: Entry, start: StartResult) -> None:
+    async def _stop(self, start: StartResult) -> bool:
         """Stop the task of a start that was withdrawn alone: its call goes on for others, or has ended."""
-        stopped = False
-        try:
-            stopped = start.task is not None and await self.core.stop(start.request.cluster, start.task, start.token)
-        finally:
-            self._settle(entry, attrs.evolve(start, outcome=Outcome.STOPPED) if stopped else start, None)
+        return start.task is not None and await self.core.stop(start.request.cluster, start.task, start.token)
+
+    def _stop_ended(self, entry: Entry, start: StartResult, stop: asyncio.Task[bool]) -> None:
+        stopped = not stop.cancelled() and stop.exception() is None and stop.result()
+        self._settle(entry, attrs.evolve(start, outcome=Outcome.STOPPED) if stopped else start, None)
 
     def _settle_all(self, batch_call: BatchCall, starts: Sequence[StartResult], error: ECSError | None) -> None:
         """Settle all starts of a call, as `_settle` does each."""
@@ -323,8 +324,7 @@ class Engine:
             counts[start.outcome] += 1
             self.outstanding -= 1
             entry.owner.settled(entry, start, error, batch_call)
-        if not self.outstanding:
-            self._notify_idle()
+        self._notify_if_idle()
 
     def _settle(self, entry: Entry, start: StartResult, error: ECSError | None) -> None:
         entry.stage = DONE
@@ -333,8 +333,7 @@ class Engine:
         batch_call, entry.carrier = entry.carrier if isinstance(entry.carrier, BatchCall) else None, None
         entry.kept = batch_call is not None and batch_call.shared
         entry.owner.settled(entry, start, error, batch_call)
-        if not self.outstanding:
-            self._notify_idle()
+        self._notify_if_idle()
 
     def uncount(self, start: StartResult) -> None:
         """Undo a count: the start is retried after this result."""
@@ -344,7 +343,8 @@ class Engine:
         """Count a result."""
         self.counts[start.outcome] += 1
 
-    def _notify_idle(self) -> None:
-        waiters, self._idle = self._idle, []
-        for waiter in waiters:
-            resolve(waiter)
+    def _notify_if_idle(self) -> None:
+        if not self.outstanding:
+            waiters, self._idle = self._idle, []
+            for waiter in waiters:
+                resolve(waiter)

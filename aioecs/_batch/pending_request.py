@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from aioecs._batch.batch_call import BatchCall, known_result
+from aioecs._batch.batch_call import BatchCall, known_result, some_tokens
 from aioecs._batch.engine import Engine
 from aioecs._logic.calls.call_result import cancelled_of, result_of_starts
 from aioecs._logic.sending.packing import IN_FLIGHT, Entry, Group, instances_of
@@ -110,8 +110,7 @@ class PendingRequest:
 
     def described(self) -> str:
         """Describe it briefly, for the log."""
-        tokens = sorted({start.token for start in self.starts() if start.token})
-        return f"{self._open} starts of a batch with the tokens {', '.join(tokens[:3])}"
+        return f"{self._open} starts of a batch{some_tokens(self.starts())}"
 
     def note_delivered(self) -> None:
         """Do nothing: its only caller has its result now, and a later cancel changes nothing."""

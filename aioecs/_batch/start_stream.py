@@ -8,7 +8,7 @@ from functools import partial
 
 import anyio
 
-from aioecs._batch.batch_call import STARTED, BatchCall, StoppedLater, ends_all, known_result, not_sent
+from aioecs._batch.batch_call import STARTED, BatchCall, StoppedLater, ends_all, known_result, not_sent, some_tokens
 from aioecs._batch.engine import Engine
 from aioecs._batch.stream_results import StreamResults
 from aioecs._calls.caller_wait import refuse_if_cancelled
@@ -53,8 +53,7 @@ class StartStream:
         self._may_draw = asyncio.Event()
         self._draw_limit = max(DRAW_AHEAD * INSTANCES_PER_CALL * engine.core.concurrency.size, MIN_DRAW_AHEAD)
         self._drawn = 0
-        self._exhausted = self._ending = False
-        self._scope_cancelled = self._settling_ended = False
+        self._exhausted = self._ending = self._scope_cancelled = self._settling_ended = False
         self._drawing_task: asyncio.Task[None] | None = None
         self._drawing_error: BaseException | None = None
         self._settle_timer: asyncio.TimerHandle | None = None
@@ -77,8 +76,7 @@ class StartStream:
         results = self._results
         try:
             with CancellationMonitor.here().watch(self._source, self._on_scope_cancelled):
-                if self._source is not None and fired(self._source):
-                    self._on_scope_cancelled()
+                self._cancelled_now()
                 drawing = self._begin_drawing(requests)
                 while True:
                     while results.ready and not self._cancelled_now():
@@ -165,8 +163,7 @@ class StartStream:
         return True
 
     def _described(self) -> str:
-        tokens = sorted({start.token for start in map(known_result, self._entries.values()) if start.token})
-        return f"{len(self._entries)} starts with the tokens {', '.join(tokens[:3])}"
+        return f"{len(self._entries)} starts{some_tokens(map(self._known_result, self._entries.values()))}"
 
     def _longest_wait(self) -> float:
         return 0.0 if self._on_cancel == "abandon" else self._core.timeouts.settle
@@ -181,8 +178,7 @@ class StartStream:
         if entry.kept:
             self._shared.add(start.token)
         self._add_result(entry.at, start)
-        if self.error is None:
-            self.error = error
+        self.error = self.error or error
         if error is not None and self._stopped is None and start.outcome is not STARTED and ends_all(error):
             self._stop(error)
 
@@ -202,7 +198,7 @@ class StartStream:
         """Draw some; after an end from outside, the rest of a collection is reported NOT_SENT."""
         clock = self._core.loop.time
         ends = clock() + DRAW_SLICE
-        while self._can_draw() and clock() < ends:
+        while not self._exhausted and self._can_draw() and clock() < ends:
             if self._ending and not (sized and self._reports_undrawn):
                 self._exhausted = True
                 return
@@ -210,7 +206,6 @@ class StartStream:
                 self._add(next(requests))
             except StopIteration:
                 self._exhausted = True
-                return
             except Exception as error:  # noqa: BLE001 the caller's own error is raised to the caller
                 self._drawing_error = error
                 return
@@ -234,8 +229,7 @@ class StartStream:
     def _settle_unsent(self, entry: Entry, error: ECSError | None) -> None:
         """Add the result of a start that was never queued."""
         start = not_sent(entry, error)
-        if self.error is None:
-            self.error = error
+        self.error = self.error or error
         self._engine.count(start)
         self._add_result(entry.at, start)
 
@@ -307,8 +301,14 @@ class StartStream:
         """End early: queued starts would fail with the same error."""
         self._stopped = error
         self._end_drawing()
-        queued = [entry for entry in self._entries.values() if entry.stage is QUEUED]
-        self._engine.withdraw_some(queued, "keep", "ended early")
+        self._engine.withdraw_some([each for each in self._entries.values() if each.stage is QUEUED], "keep", "ended")
+
+    def client_closed(self) -> None:
+        """End early: what was not sent yet can't be sent any more."""
+        if not self._ending:
+            if not self._exhausted:
+                self._drawing_error = ClientStateError("no more requests were drawn: the client was closed")
+            self._stop(ClientStateError("the client was closed before this start was sent"))
 
     def _withdraw(self, why: str) -> None:
         """Withdraw the open starts, and stop the tasks of settled starts that the caller has not received."""
@@ -329,7 +329,7 @@ class StartStream:
         """End the wait: the results are what is known now; the final outcomes are reported to `on_settled`."""
         self._settling_ended = True
         if self._entries and self._longest_wait():
-            self._core.settling.give_up(self._settling_id, map(known_result, self._entries.values()))
+            self._core.settling.give_up(self._settling_id, map(self._known_result, self._entries.values()))
         entries, self._entries = self._entries, {}
         for at, entry in entries.items():
             self._add_result(at, self._known_result(entry))

@@ -266,8 +266,7 @@ class Client(StartingMany, Runs):
 
     async def _end_background_tasks(self, core: Core) -> None:
         """End what is in flight: each open start is reported as it is known, UNKNOWN if its request was sent."""
-        core.closing = True
-        core.background_tasks.cancel()
+        core.end()
         await core.background_tasks.drained(core.timeouts.settle)
         core.deadlines.close()
 

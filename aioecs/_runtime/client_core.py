@@ -6,7 +6,8 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
+from weakref import WeakSet
 
 import attrs
 
@@ -39,6 +40,13 @@ OnSettled = Callable[[tuple[StartResult, ...], str | None], object]
 log = logging.getLogger("aioecs")
 
 
+class EndsWithClient(Protocol):
+    """What may wait for something other than a background task of the client, such as capacity."""
+
+    def client_closed(self) -> None:
+        """End it: nothing more can be sent."""
+
+
 @attrs.define(eq=False)
 class Core:
     """The inside of an open client."""
@@ -49,6 +57,8 @@ class Core:
     retries: Retries
     loop: asyncio.AbstractEventLoop
     background_tasks: BackgroundTasks = attrs.Factory(BackgroundTasks)
+    end_with_client: WeakSet[EndsWithClient] = attrs.Factory(WeakSet)
+    """What is ended before the background tasks are cancelled."""
     on_cancel: OnCancel = "stop"
     on_settled: OnSettled | None = None
     owner: object = None
@@ -73,6 +83,13 @@ class Core:
     reads: int = 0
     throttled: int = 0
     warned: set[str] = attrs.Factory(set)
+
+    def end(self) -> None:
+        """End what still waits, and cancel what is in flight: the client is closed."""
+        self.closing = True
+        for each in tuple(self.end_with_client):
+            each.client_closed()
+        self.background_tasks.cancel()
 
     @property
     def now(self) -> float:

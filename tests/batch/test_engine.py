@@ -20,6 +20,7 @@ from virtual_time import iterations, run_in_virtual_time
 
 import aioecs
 from aioecs import IdempotencyMismatch, InvalidRequest, Outcome, RunTaskRequest, StartResult, StartTaskRequest
+from aioecs._batch.batch_call import PendingStop
 from aioecs._calls.call import Call
 from aioecs._calls.caller_wait import SharedCall
 from aioecs._logic.sending.packing import Entry, Group
@@ -479,6 +480,48 @@ def test_the_end_of_the_client_leaves_nobody_waiting() -> None:
         bench.core.background_tasks.cancel()
         await bench.engine.idle()
         assert bench.owner.outcomes() == ["unknown"] * 10 + ["not_sent"] * 10
+
+    run_in_virtual_time(work())
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_dispatcher_that_is_cancelled_leaves_nothing_queued(begun: bool) -> None:
+    """Be it before its first step: what was queued ends as NOT_SENT, and what is queued later is sent."""
+
+    async def work() -> None:
+        bench = EngineHarness(window=1.0)
+        bench.add(*HOSTS[:3])
+        await iterations(3 if begun else 0)
+        bench.core.background_tasks.cancel()
+        await bench.engine.idle()
+        assert bench.owner.outcomes() == ["not_sent"] * 3
+        bench.add(HOSTS[4])
+        await bench.engine.idle()
+        assert bench.sent() == [HOSTS[4:5]]
+
+    run_in_virtual_time(work())
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_stop_that_is_cancelled_leaves_a_result(begun: bool) -> None:
+    """Be it before its first step: the task was started, and may run."""
+
+    async def held(_: Any, _marker: SentMarker) -> Attempt[Any]:
+        await asyncio.sleep(1e6)
+        raise AssertionError("the stop was not cancelled")
+
+    async def work() -> None:
+        bench, (entry, *_) = await calls_in_flight()
+        bench.transport.handlers["stop_task"] = held
+        bench.engine.withdraw(entry, "stop", "left")
+        bench.start_task.gate.set()
+        while not isinstance(entry.carrier, PendingStop):
+            await asyncio.sleep(0)
+        await iterations(5 if begun else 0)
+        assert len(bench.stopped()) == begun
+        bench.core.background_tasks.cancel()
+        await bench.engine.idle()
+        assert bench.owner.outcomes() == ["started"] * 3
 
     run_in_virtual_time(work())
 
