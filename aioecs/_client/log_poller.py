@@ -75,7 +75,7 @@ class LogPoller:
         """
         place = source.region, source.group
         group = self._groups.setdefault(place, LogGroup(partial(self._filtered, source), self._wall_clock))
-        alone = self._read_singly[place] < MAX_READ_SINGLY or place in self._denied or source.stream in group
+        alone = self._read_singly[place] < MAX_READ_SINGLY or place in self._denied
         if ended is not None and source.prefix is not None and not alone:
             await self._follow_in_group(group, source, deliver, ended)
             return
