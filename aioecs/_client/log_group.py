@@ -64,17 +64,14 @@ class FollowedStream:
 
 
 class LogGroup:
-    """The streams of a log group that are read together."""
+    """The streams of a log group that are read together; several may follow the same one."""
 
     def __init__(self, read: ReadEvents, wall_clock: Callable[[], float]) -> None:
         """Take what makes the requests, and the clock of the events, in seconds since the epoch."""
         self._read = read
         self._wall_clock = wall_clock
-        self._streams: dict[str, FollowedStream] = {}
+        self._streams: dict[FollowedStream, None] = {}
         self._reading: asyncio.Task[None] | None = None
-
-    def __contains__(self, stream: str) -> bool:
-        return stream in self._streams
 
     def add(self, source: LogSource, ended: asyncio.Event, window: LogWindow | None) -> FollowedStream:
         """Follow a stream until its task has ended, and it was read `GRACE` seconds after that.
@@ -82,20 +79,21 @@ class LogGroup:
         `window` has what of it was delivered before; None is for a stream that may not exist yet.
         """
         exists, given = window is not None, window or LogWindow(source.since)
-        stream = self._streams[source.stream] = FollowedStream(source, ended, given, exists, source.since)
+        stream = FollowedStream(source, ended, given, exists, source.since)
+        self._streams[stream] = None
         if self._reading is None:
             self._reading = later_task(self._run(), "aioecs log group")
         return stream
 
     def remove(self, stream: FollowedStream) -> None:
         """Follow it no more; the last one ends the reading."""
-        self._streams.pop(stream.source.stream, None)
+        self._streams.pop(stream, None)
         if not self._streams:
             self._end()
 
     def close(self) -> None:
         """Read no more, and end what is followed."""
-        self._fail(list(self._streams.values()), ClientStateError("the client was closed while the log was followed"))
+        self._fail(list(self._streams), ClientStateError("the client was closed while the log was followed"))
         self._end()
 
     def _end(self) -> None:
@@ -109,32 +107,32 @@ class LogGroup:
         finally:
             if self._reading is asyncio.current_task():
                 self._reading = None
-                self._fail(list(self._streams.values()), ClientStateError("the reading of logs ended with an error"))
+                self._fail(list(self._streams), ClientStateError("the reading of logs ended with an error"))
 
     async def _read_all(self) -> None:
         clock = asyncio.get_running_loop().time
         while self._streams:
             began = clock()
-            for stream in self._streams.values():
+            for stream in self._streams:
                 if stream.over_at is None and stream.ended.is_set():
                     stream.over_at = began + GRACE
             await self._search()
             await self._read_known()
-            for stream in list(self._streams.values()):
+            for stream in list(self._streams):
                 if stream.over_at is not None and stream.read_at >= stream.over_at:
-                    del self._streams[stream.source.stream]
+                    del self._streams[stream]
                     stream.end()
             await asyncio.sleep(max(0.0, began + INTERVAL - clock()))
 
     async def _search(self) -> None:
         """Find the streams that were written to by now."""
-        missing = [stream for stream in self._streams.values() if not stream.exists]
+        missing = [stream for stream in self._streams if not stream.exists]
         for prefix in dict.fromkeys(stream.source.prefix for stream in missing):
             await self._find(prefix, [stream for stream in missing if stream.source.prefix == prefix])
 
     async def _read_known(self) -> None:
         """Read each stream that exists once."""
-        found = [each for each in self._streams.values() if each.exists and each.events.qsize() < AHEAD]
+        found = [each for each in self._streams if each.exists and each.events.qsize() < AHEAD]
         found.sort(key=lambda stream: stream.window.start)  # those of one request begin at the time of the first
         for at in range(0, len(found), NAMED):
             await self._read_named(found[at : at + NAMED])
@@ -155,7 +153,7 @@ class LogGroup:
     async def _read_named(self, streams: Sequence[FollowedStream]) -> None:
         """Read streams to the end of what they have by now; those that are gone are searched for again."""
         began = asyncio.get_running_loop().time()
-        names = [stream.source.stream for stream in streams]
+        names = list(dict.fromkeys(stream.source.stream for stream in streams))
         try:
             events = await self._read({"logStreamNames": names, "startTime": streams[0].window.start})
         except ECSError as error:
@@ -171,7 +169,8 @@ class LogGroup:
 
     def _fail(self, streams: Iterable[FollowedStream], error: ECSError) -> None:
         for stream in streams:
-            if self._streams.pop(stream.source.stream, None) is not None:
+            if stream in self._streams:
+                del self._streams[stream]
                 stream.end(error)
 
 

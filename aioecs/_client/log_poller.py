@@ -23,7 +23,7 @@ from aioecs._logic.tasks.log_window import OVERLAP, LogWindow, time_of
 from aioecs._model.log_line import LogLine
 from aioecs._runtime.client_core import Core
 from aioecs._runtime.shared_limiter import SharedLimiter
-from aioecs.errors import AccessDeniedException, ConfigurationError, ECSError, ECSServiceError
+from aioecs.errors import AccessDeniedException, ClientStateError, ConfigurationError, ECSError, ECSServiceError
 
 if TYPE_CHECKING:
     from aioecs._transport.botocore.log_events import LogPage
@@ -75,7 +75,7 @@ class LogPoller:
         """
         place = source.region, source.group
         group = self._groups.setdefault(place, LogGroup(partial(self._filtered, source), self._wall_clock))
-        alone = self._read_singly[place] < MAX_READ_SINGLY or place in self._denied or source.stream in group
+        alone = self._read_singly[place] < MAX_READ_SINGLY or place in self._denied
         if ended is not None and source.prefix is not None and not alone:
             await self._follow_in_group(group, source, deliver, ended)
             return
@@ -242,7 +242,8 @@ class LogPoller:
     async def _back_off(self, source: LogSource, error: ECSError, failures: int) -> None:
         """Wait before the next try, or raise what another try would meet again."""
         throttled = isinstance(error, ECSServiceError) and error.throttled
-        permanent = isinstance(error, ConfigurationError) or (isinstance(error, ECSServiceError) and error.rejected)
+        settings = isinstance(error, (ConfigurationError, ClientStateError))
+        permanent = settings or (isinstance(error, ECSServiceError) and error.rejected)
         if not throttled and (permanent or failures >= MAX_FAILURES):
             raise error
         if not throttled:

@@ -189,22 +189,23 @@ class Logs(InstanceWaits, Waits):
             self._log_poller.close()
 
     async def _log_client(self, region: str | None) -> Any:
-        """Return the client of CloudWatch Logs for a Region; the first caller opens it."""
+        """Return the client of CloudWatch Logs for a Region; the first caller opens it, or the next if that failed."""
         own = self._access().region
         key = region if region != own else None
-        if key not in self._log_clients or self._log_clients[key].cancelled():
+        known = self._log_clients.get(key)
+        if known is None or (known.done() and (known.cancelled() or known.exception() is not None)):
             opening = self._core().background_tasks.own(self._open_log_client(key), "aioecs logs client", awaited=True)
             self._log_clients[key] = opening
         return await asyncio.shield(self._log_clients[key])
 
     async def _open_log_client(self, region: str | None) -> Any:
         from aioecs._client.services import opened
-        from aioecs._transport.botocore.log_events import log_config
+        from aioecs._transport.botocore.log_events import enter_log_client, log_config
 
         endpoint = self._access().settings.endpoint_url
         local = endpoint if endpoint is not None and urlsplit(endpoint).hostname in LOOPBACK else None
         opening = opened(self._access(), "logs", config=log_config(), endpoint_url=local, region_name=region)
-        return await self._stack.enter_async_context(opening)
+        return await enter_log_client(self._stack.enter_async_context(opening))
 
 
 async def _next(queue: Queue, source: Cancellable | None, task: Task) -> LogLine | None:

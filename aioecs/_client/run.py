@@ -35,7 +35,7 @@ from aioecs._model.shapes.stop_task import StopTaskRequest
 from aioecs._model.shapes.task import Task
 from aioecs._model.start_result import StartResult
 from aioecs._model.task_result import TaskResult
-from aioecs._runtime.cancellation_monitor import Cancellable, fired, reason_of
+from aioecs._runtime.cancellation_monitor import Cancellable, CancellationMonitor, fired, reason_of
 from aioecs._runtime.client_core import Core
 from aioecs.errors import (
     ECSError,
@@ -206,7 +206,8 @@ class Runs(Logs):
     async def _judged(self, running: StartedRun) -> TaskResult:
         """Wait for the end of a task that was started, and judge it; a cancel stops it as `on_cancel` says."""
         try:
-            result = await self.task_result(await self._ended(running), container=running.terms.container)
+            running = running.seen(ended := await self._ended(running))
+            result = await self.task_result(ended, container=running.terms.container)
             if result.succeeded or not running.terms.log_lines:
                 return result
             return with_tail(result, await self.log_tail(result, running.terms.log_lines))
@@ -270,6 +271,10 @@ async def _each(
         raise raised.exceptions[0] from None
 
 
+_END = object()
+"""Comes after the last request."""
+
+
 class _Drawing:
     """Draws the requests of a `run_all`."""
 
@@ -278,14 +283,21 @@ class _Drawing:
         """Whether the scope or token fired before all of them were drawn."""
 
     async def requests(self, requests: Any, source: Cancellable | None) -> AsyncIterator[RunRequest]:
-        """Yield the requests until the scope or token fires."""
+        """Yield the requests until the scope or token fires, which cuts the drawing of the next one short too."""
         if not isinstance(requests, (AsyncIterable, Iterable)):
             raise InvalidRequest("requests", "requests in a list, or iterable", f"a {type(requests).__name__}")
-        async for request in requests if isinstance(requests, AsyncIterable) else _stepping(requests):
-            if source is not None and fired(source):
-                self.cut = True
-                return
+        drawn = aiter(requests if isinstance(requests, AsyncIterable) else _stepping(requests))
+        while (request := await self._next(drawn, source)) is not _END:
             yield request
+
+    async def _next(self, drawn: AsyncIterator[Any], source: Cancellable | None) -> Any:
+        """Draw the next request; return `_END` after the last, or once the scope or token has fired."""
+        with anyio.CancelScope() as drawing, CancellationMonitor.here().watch(source, drawing.cancel):
+            request = await anext(drawn, _END)
+            if request is _END or source is None or not fired(source):
+                return request
+        self.cut = True
+        return _END
 
 
 async def _stepping(requests: Iterable[RunRequest]) -> AsyncIterator[RunRequest]:

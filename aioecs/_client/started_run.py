@@ -12,6 +12,7 @@ import anyio
 import attrs
 
 from aioecs._logic.calls.call_result import cancelled_of
+from aioecs._logic.tasks.task_progress import is_over
 from aioecs._model import limits
 from aioecs._model.arn import short
 from aioecs._model.options import OnCancel, OnTimeout, Restart, choice
@@ -59,6 +60,10 @@ class StartedRun:
         """The task, as the answer to its start showed it."""
         return self.start.task or Task()
 
+    def seen(self, task: Task) -> StartedRun:
+        """Return the run with its task as it was last seen."""
+        return attrs.evolve(self, start=attrs.evolve(self.start, task=task))
+
     def timeout_error(self, what_follows: str, wait_timeout: WaitTimeout) -> WaitTimeout:
         """Return the error of a task that has not ended in time: it says what becomes of the task."""
         text = f"task {short(self.task.task_arn or '')} had not ended after {self.terms.timeout:g} s, {what_follows}"
@@ -68,10 +73,10 @@ class StartedRun:
         """Do with the task of a cancelled caller what `on_cancel` says, and return the error that the caller gets.
 
         The stop runs in a background task of the client. The caller waits `settle` seconds for it, or until a second
-        cancel.
+        cancel. A task that was seen to have ended is not stopped.
         """
         core, start = self.core, self.start
-        if self.terms.on_cancel != "stop":
+        if self.terms.on_cancel != "stop" or is_over(self.task):
             return cancelled_of((start,), reason, source)
         stop = core.stop(self.request.cluster, self.task, start.token)
         stopping = core.background_tasks.own(stop, "aioecs stop", awaited=True)

@@ -253,6 +253,30 @@ def test_an_older_stream_is_read_to_its_end_and_then_with_the_others() -> None:
     run_in_virtual_time(work())
 
 
+@pytest.mark.parametrize("age", [0, 3600])
+def test_a_stream_that_two_follow(age: int) -> None:
+    """Each of them has every line once, also where one of two more leaves."""
+
+    async def work() -> None:
+        group = FakeLogGroup()
+        poller = group.poller()
+        others = await crowd(poller)
+        lines = [f"line {number}" for number in range(50)]
+        for line in lines[:25]:
+            group.write(f"{PREFIX}shared", line)
+        followers = [Follower(poller, f"{PREFIX}shared", age=age) for _ in range(3)]
+        await asyncio.sleep(5)
+        followers.pop().following.cancel()
+        for line in lines[25:]:
+            group.write(f"{PREFIX}shared", line)
+            await asyncio.sleep(0.2)
+        async with asyncio.timeout(60):
+            await end([*followers, *others])
+        assert [each.lines for each in followers] == [lines, lines]
+
+    run_in_virtual_time(work())
+
+
 def test_a_stream_that_is_deleted_harms_no_other() -> None:
     """FilterLogEvents refuses a request that names it: the others are read without it."""
 

@@ -15,7 +15,7 @@ from virtual_time import run_in_virtual_time
 from aioecs._client.log_poller import LogPoller
 from aioecs._logic.tasks.log_source import LogSource
 from aioecs._model.log_line import LogLine
-from aioecs.errors import AccessDeniedException, AnswerLost
+from aioecs.errors import AccessDeniedException, AnswerLost, ClientStateError
 
 UNREACHABLE: Exception = EndpointConnectionError(endpoint_url="http://logs")
 
@@ -164,6 +164,7 @@ def test_two_hundred_one_by_one_under_throttles_and_reconnects() -> None:
     ("error", "raised", "tries"),
     [
         (refused("AccessDeniedException"), AccessDeniedException, 1),
+        (ClientStateError("this client is closed"), ClientStateError, 1),
         (EndpointConnectionError(endpoint_url="http://logs"), AnswerLost, 10),
     ],
 )

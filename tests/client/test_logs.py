@@ -7,10 +7,13 @@ from typing import Any
 import anyio
 import attrs
 import pytest
+from botocore.exceptions import CredentialRetrievalError
 
 import aioecs
 from aioecs import CancelToken, StartTaskRequest
-from aioecs.errors import InvalidRequest, TaskFailed, TaskMissing, WaitCancelled
+from aioecs._transport.settings import Settings
+from aioecs._transport.transport_factory import make_session
+from aioecs.errors import ConfigurationError, InvalidRequest, TaskFailed, TaskMissing, WaitCancelled
 from aioecs.testing import Fault, LocalECS
 
 LOG = {
@@ -103,6 +106,26 @@ async def test_a_log_that_may_not_be_read(logged: LocalECS, client: aioecs.Clien
     assert (result.succeeded, result.log_tail) == (False, ())
     with pytest.raises(aioecs.AccessDeniedException, match="CloudWatch Logs"):
         [line async for line in client.logs(result.task)]
+
+
+async def test_a_client_of_the_logs_that_can_not_be_opened(
+    logged: LocalECS, client: aioecs.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A result comes without its log, a caller that requests the log gets the error, and later calls try again."""
+    failed = CredentialRetrievalError(provider="custom-process", error_msg="secret")
+    sessions = [failed, failed]
+
+    def session_or_error(settings: Settings) -> Any:
+        if sessions:
+            raise sessions.pop()
+        return make_session(settings)
+
+    monkeypatch.setattr("aioecs._client.services.make_session", session_or_error)
+    result = await client.run(request(logged))
+    assert (result.succeeded, result.log_tail) == (False, ())
+    with pytest.raises(ConfigurationError, match="CloudWatch Logs"):
+        [line async for line in client.logs(result.task)]
+    assert [line.text async for line in client.logs(result.task)] == [text for _, text in WRITTEN]
 
 
 @pytest.mark.parametrize("source", [CancelToken, anyio.CancelScope])

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import anyio
 import pytest
 from engine_transport import EngineSetup, engine_client, seconds_by_task
 from virtual_time import run_in_virtual_time
@@ -183,6 +184,32 @@ def test_a_cancel_while_it_is_being_stopped_late() -> None:
     run_in_virtual_time(work())
 
 
+def test_a_cancel_after_the_end_of_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While its log is read, for example: it ended by itself, so nothing is stopped, and nothing says so."""
+
+    async def work() -> None:
+        async with engine_client(running_seconds=3.0, exit_code=7) as world:
+
+            async def slow_tail(*_: object) -> tuple[()]:
+                await asyncio.sleep(10)
+                return ()
+
+            monkeypatch.setattr(world.client, "log_tail", slow_tail)
+            running = asyncio.create_task(world.client.run(on_an_instance(world)))
+            await asyncio.sleep(12)
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError) as caught:
+                await running
+            error = find_start_error(caught.value)
+            assert error is not None
+            (start,) = error.starts
+            assert start.task is not None
+            assert (start.outcome, start.task.last_status) == (STARTED, "STOPPED")
+            assert world.transport.engine.truth.requests["StopTask"] == 0
+
+    run_in_virtual_time(work())
+
+
 def test_a_start_that_is_refused() -> None:
     """It is no result: nothing ran."""
 
@@ -333,6 +360,32 @@ def test_many_that_are_cancelled() -> None:
                 await world.client.run_all([on_an_instance(world)] * 30, token)
             assert [start.outcome for start in caught.value.starts] == [STOPPED] * 30
             assert {task.last_status for task in tasks_of(world)} == {"STOPPED"}
+
+    run_in_virtual_time(work())
+
+
+@pytest.mark.parametrize("source", [CancelToken, anyio.CancelScope])
+def test_a_source_that_fires_while_a_request_is_drawn(source: Any) -> None:
+    """The drawing is cut short: what was begun is stopped at once, however long the next request would take."""
+
+    async def work() -> None:
+        async with engine_client() as world:
+            loop, stop, drawn = asyncio.get_running_loop(), source(), asyncio.Event()
+            began = loop.time()
+            loop.call_later(20.0, stop.cancel)
+
+            async def requests() -> AsyncIterator[StartTaskRequest]:
+                try:
+                    yield on_an_instance(world)
+                    await asyncio.sleep(1_000)
+                finally:
+                    drawn.set()
+
+            with pytest.raises(StartCancelled) as caught:
+                await world.client.run_all(requests(), stop)
+            assert [start.outcome for start in caught.value.starts] == [STOPPED]
+            assert loop.time() - began < 30
+            assert drawn.is_set()
 
     run_in_virtual_time(work())
 

@@ -81,7 +81,7 @@ class CallRecord:
     repeat_refused: bool = False
     """ECS refused an ambiguous RunTask that was sent again: it would refuse it once more."""
     refusals: tuple[Failure, ...] = ()
-    """All failures that ECS returned for what a RunTask could not place."""
+    """All failures that ECS returned for what a RunTask could not place; reported while a start is refused."""
     refusal_unproven: bool = False
     """A RunTask was sent again and refused: ECS may yet act on the first request."""
     was_sent: bool = False

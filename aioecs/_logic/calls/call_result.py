@@ -39,9 +39,10 @@ def result_of(call: CallRecord, *, request_id: str | None = None) -> StartTaskRe
         return _unknown(call, call.starts(), duplicates)
     if NOT_SENT not in outcomes and not _rejected(call):
         response = RunTaskResponse if call.is_run else StartTaskResponse
+        refused = [state.failure for state in call.start_states if state.failure is not None]
         return response(
             tasks=[state.task for state in call.start_states if state.task is not None],
-            failures=call.refusals or [state.failure for state in call.start_states if state.failure is not None],
+            failures=(call.refusals or refused) if refused else (),
             request_id=request_id,
             token=call.token,
             attempts=call.sends,

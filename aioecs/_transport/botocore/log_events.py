@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
 import attrs
 from aiobotocore.config import AioConfig
 from botocore import exceptions as botocore
 
+from aioecs._transport.classify import opening_error
 from aioecs._transport.log_redaction import redacted_logs
 from aioecs.errors import AnswerLost, ConfigurationError, ECSError, service_error
 
@@ -27,6 +28,19 @@ class LogPage:
 def log_config() -> AioConfig:
     """Return the settings of the client: one attempt, for the shared rate limiter counts each."""
     return AioConfig(connect_timeout=3, read_timeout=20, max_pool_connections=25, retries={"total_max_attempts": 1})
+
+
+async def enter_log_client(entering: Awaitable[Any]) -> Any:
+    """Wait until the client is open.
+
+    Raises:
+        ConfigurationError: the settings or credentials can't be used, or the credentials can't be read now.
+    """
+    try:
+        return await entering
+    except (botocore.BotoCoreError, botocore.ClientError, ValueError, OSError) as error:
+        failed = error
+    raise opening_error(failed, f"CloudWatch Logs: {type(failed).__name__}")
 
 
 async def read_log_events(client: Any, group: str, stream: str, members: Mapping[str, Any]) -> LogPage | None:

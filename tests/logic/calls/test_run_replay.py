@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from run_task_fixtures import answered_run, run_record, run_task_at
 
-from aioecs import Failure, Outcome
+from aioecs import Failure, Outcome, RunTaskResponse
 from aioecs._logic.calls import call_state
 from aioecs._logic.calls.actions import BackOff, BackoffEnded, Finish, LookUp, LookupDone, Send
+from aioecs._logic.calls.call_result import result_of
 from aioecs._logic.calls.run_replay import token_has_ended, too_many
 from aioecs._logic.calls.token import CLIENT_TOKEN_FORGOTTEN
 from aioecs._model.attempt import Lost
@@ -42,6 +43,24 @@ def test_the_others_of_a_replay_are_refused(failures: tuple[Failure, ...]) -> No
     assert isinstance(call_state.handle(call, answered_run(run_task_at(0), failures=failures), 3), Finish)
     assert said(call) == [Outcome.STARTED, Outcome.REFUSED, Outcome.REFUSED]
     assert len(call.refusals) == 1
+
+
+@pytest.mark.parametrize(("count", "refused"), [(1, 0), (3, 1)])
+def test_a_refusal_that_a_lookup_disproves_is_not_reported(count: int, refused: int) -> None:
+    """Sent again, ECS refused all; a task of the first request shows then, and no refusal of it is left."""
+    call = run_record(count)
+    call_state.begin(call, 0)
+    call_state.handle(call, LOST, 1)
+    call_state.handle(call, BackoffEnded(), 2)
+    call_state.handle(call, answered_run(failures=(Failure(reason="RESOURCE:CPU"),)), 3)
+    assert said(call) == [Outcome.UNKNOWN] * count
+    assert isinstance(call_state.handle(call, BackoffEnded(), 40), LookUp)
+    lookup = LookupDone((run_task_at(0),), whole=True, began=40)
+    assert isinstance(call_state.handle(call, lookup, 41), Finish)
+    assert said(call) == [Outcome.STARTED, *[Outcome.REFUSED] * (count - 1)]
+    response = result_of(call)
+    assert isinstance(response, RunTaskResponse)
+    assert (len(response.tasks), len(response.failures)) == (1, refused)
 
 
 def test_a_first_answer_that_leaves_some_out_is_ambiguous() -> None:
