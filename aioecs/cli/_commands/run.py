@@ -146,7 +146,6 @@ def run(
     from aioecs.cli._options import UsageError
     from aioecs.cli._run import options as run_options
     from aioecs.cli._start import given_input
-    from aioecs.cli._start.options import with_jobs
 
     given_input.refuse_arguments(context.args)
     if fargate and launch_type not in (None, "FARGATE"):
@@ -165,7 +164,7 @@ def run(
         options = run_options.with_given_input(options, given[1], given[0])
     options = run_options.validated(options)
     if jobs is not None:
-        options = attrs.evolve(options, task=with_jobs(options.task, given_input.job_lines(jobs)))
+        options = run_options.with_jobs(options, given_input.job_lines(jobs))
     return _run(options, as_json=as_json)
 
 

@@ -49,11 +49,11 @@ def read_since(text: str, now: datetime | None = None) -> datetime:
     Raises:
         UsageError: it is neither.
     """
-    if (ago := _AGO.fullmatch(text)) is not None:
-        return (now or datetime.now(UTC)) - timedelta(seconds=float(ago[1]) * _SECONDS[ago[2]])
     try:
+        if (ago := _AGO.fullmatch(text)) is not None:
+            return (now or datetime.now(UTC)) - timedelta(seconds=float(ago[1]) * _SECONDS[ago[2]])
         at = datetime.fromisoformat(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise UsageError("--since: expected 90s, 10m, 2h, 1d, or a time as 2026-11-27T18:00Z") from None
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 

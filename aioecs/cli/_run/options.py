@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 import attrs
@@ -24,7 +24,6 @@ from aioecs.cli._start.jobs import with_container
 from aioecs.cli._start.options import LOCAL_CONTAINER, StartOptions
 from aioecs.types import AwsVpcConfiguration, NetworkConfiguration
 
-_OF_RUN_TASK = {"launchType": "launch_type", "platformVersion": "platform_version"}
 _FIELDS = {each.name for each in attrs.fields(cast("Any", RunTaskRequest))}
 
 
@@ -89,14 +88,25 @@ def with_given_input(options: RunOptions, plain: Any, option: str) -> RunOptions
     if not isinstance(plain, Mapping):
         raise UsageError(f"{option}: expected an object")
     members = dict(cast("Mapping[str, Any]", plain))
-    changes: dict[str, Any] = {}
-    for member, name in _OF_RUN_TASK.items():
-        changes[name] = getattr(options, name) or members.pop(member, None)
-    if (strategy := members.pop("capacityProviderStrategy", None)) and not options.capacity_providers:
-        changes["capacity_providers"] = tuple(CapacityProviderStrategyItem.from_dict(each) for each in strategy)
-    if any(changes.values()):
-        changes["client_token"] = members.pop("clientToken", None)
-    return attrs.evolve(options, task=with_input(options.task, members, option), **changes)
+    launch_type, version = members.pop("launchType", None), members.pop("platformVersion", None)
+    providers = _strategy_items(members.pop("capacityProviderStrategy", None), option)
+    if not (options.launch_type or options.capacity_providers):
+        options = attrs.evolve(options, launch_type=launch_type, capacity_providers=providers)
+    options = attrs.evolve(options, platform_version=options.platform_version or version)
+    if options.uses_run_task:
+        options = attrs.evolve(options, client_token=members.pop("clientToken", None))
+    return attrs.evolve(options, task=with_input(options.task, members, option))
+
+
+def _strategy_items(plain: Any, option: str) -> tuple[CapacityProviderStrategyItem, ...]:
+    if plain is None:
+        return ()
+    if not isinstance(plain, list):
+        raise UsageError(f"{option}: capacityProviderStrategy: expected a list of objects")
+    try:
+        return tuple(CapacityProviderStrategyItem.from_dict(each) for each in plain)
+    except (InvalidRequest, TypeError, ValueError):
+        raise UsageError(f"{option}: capacityProviderStrategy: a member is of the wrong kind") from None
 
 
 def validated(options: RunOptions) -> RunOptions:
@@ -112,8 +122,22 @@ def validated(options: RunOptions) -> RunOptions:
         local = NetworkConfiguration(awsvpc_configuration=AwsVpcConfiguration(subnets=[SUBNET]))
         task = attrs.evolve(task, network=local)
     options = attrs.evolve(options, task=task)
-    if options.uses_run_task and task.jobs is None:
-        _check(run_task_request(options, with_container(start_options.template(task), LOCAL_CONTAINER)))
+    if task.jobs is None:
+        _check(options, start_options.template(task))
+    return options
+
+
+def with_jobs(options: RunOptions, lines: Iterable[str]) -> RunOptions:
+    """Return the options with the jobs of these lines.
+
+    Raises:
+        UsageError: as `validated` and the jobs of `aioecs start` raise it.
+    """
+    options = attrs.evolve(options, task=start_options.with_jobs(options.task, lines))
+    for wrong in _contradictions(options):
+        raise UsageError(wrong)
+    for job in (options.task.jobs or ())[:1]:  # what is RunTask's own is the same in all
+        _check(options, job.request)
     return options
 
 
@@ -121,14 +145,19 @@ def _contradictions(options: RunOptions) -> Iterator[str]:
     task = options.task
     if options.launch_type and options.capacity_providers:
         yield "--capacity-provider excludes --fargate and --launch-type; Fargate's own are FARGATE and FARGATE_SPOT"
+    jobs = task.jobs or ()
     if options.uses_run_task and task.instances:
         yield "--instances can't be used where ECS places the task: leave out --fargate and the like"
+    if options.uses_run_task and not all(job.is_placed for job in jobs):
+        yield "--jobs: ECS places the task: leave containerInstances out, or --fargate and the like"
     if options.fargate and (task.spread or task.binpack or task.random or task.distinct_instance or task.member_of):
         yield "Fargate has no instances: leave out --spread, --binpack, --random, --distinct-instance and --member-of"
     if task.wait_for_capacity is not None and not options.places:
         yield "--wait-for-capacity is for tasks that aioecs places: leave out --instances, --fargate and the like"
     if task.count != 1:
         yield f"a run is one task, not {task.count}; give --jobs a line for each"
+    if any(len(job.request.container_instances) > 1 for job in jobs):
+        yield "--jobs: a run is one task: name one instance in a line"
     if task.jobs is None:
         if len(task.instances) > 1:
             yield "a run is one task: name one instance, or give --jobs a line for each"
@@ -167,8 +196,11 @@ def _strategy(task: StartOptions) -> list[PlacementStrategy]:
     return [PlacementStrategy(type="spread", field=task.spread if named else f"attribute:{task.spread}")]
 
 
-def _check(request: RunTaskRequest) -> None:
+def _check(options: RunOptions, request: StartTaskRequest) -> None:
+    """Check what RunTask gets in place of this; a StartTask has been checked before."""
+    if not options.uses_run_task:
+        return
     try:
-        limits.check(request)
+        limits.check(run_task_request(options, with_container(request, LOCAL_CONTAINER)))
     except InvalidRequest as error:
         raise refused(error, {"network_configuration": "--subnets, --network-configuration"}) from error

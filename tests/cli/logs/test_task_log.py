@@ -62,10 +62,11 @@ def test_since(text: str, at: datetime) -> None:
     assert read_since(text, NOW) == at
 
 
-def test_no_since() -> None:
+@pytest.mark.parametrize("text", ["yesterday", "99999999d", "99999999999999d"])
+def test_no_since(text: str) -> None:
     """Anything else is refused with what is possible."""
     with pytest.raises(UsageError, match="expected 90s, 10m"):
-        read_since("yesterday")
+        read_since(text)
 
 
 async def shown(client: aioecs.Client, capsys: pytest.CaptureFixture[str], **options: Any) -> list[str]:

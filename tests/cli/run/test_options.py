@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import attrs
@@ -15,6 +16,7 @@ from aioecs.cli._run.options import (
     run_task_request,
     validated,
     with_given_input,
+    with_jobs,
 )
 from aioecs.cli._start.options import StartOptions, template
 
@@ -76,6 +78,24 @@ def test_what_excludes_what(task: dict[str, Any], options: dict[str, Any], messa
         validated(RunOptions(task=attrs.evolve(TASK, **task), **options))
 
 
+@pytest.mark.parametrize(
+    ("job", "task", "options", "message"),
+    [
+        ({"containerInstances": ["a"]}, {}, FARGATE, "ECS places the task: leave containerInstances out"),
+        ({"containerInstances": ["a", "b"]}, {}, {}, "a run is one task: name one instance"),
+        ({"containerInstances": ["a"]}, {"wait_for_capacity": 3.0}, {}, "--wait-for-capacity is for tasks that"),
+        ({}, {}, {"launch_type": 5}, "--launch-type: a string"),
+    ],
+)
+def test_jobs_that_contradict_the_options(
+    job: dict[str, Any], task: dict[str, Any], options: dict[str, Any], message: str
+) -> None:
+    """They are refused before anything is started."""
+    given = RunOptions(task=attrs.evolve(TASK, jobs=(), **task), **options)
+    with pytest.raises(UsageError, match=message):
+        with_jobs(given, [json.dumps(job)])
+
+
 def test_capacity_providers() -> None:
     """A name, and a weight if it has one."""
     assert capacity_providers(["FARGATE_SPOT", "FARGATE=3"]) == (
@@ -113,6 +133,25 @@ def test_input_for_run_task() -> None:
     assert with_given_input(RunOptions(task=StartOptions()), strategy, "o").uses_run_task
     with pytest.raises(UsageError, match="expected an object"):
         with_given_input(RunOptions(task=StartOptions()), [], "--cli-input-json")
+
+
+@pytest.mark.parametrize(
+    "options", [FARGATE | {"platform_version": "1"}, {"capacity_providers": capacity_providers(["mine"])}]
+)
+def test_options_win_over_an_input_that_has_them_too(options: dict[str, Any]) -> None:
+    """What the input says of the same doesn't count."""
+    plain = {"launchType": "EXTERNAL", "platformVersion": "2", "capacityProviderStrategy": [{"capacityProvider": "x"}]}
+    given = RunOptions(task=TASK, **options)
+    found = with_given_input(given, plain, "--cli-input-json")
+    assert (found.launch_type, found.capacity_providers) == (given.launch_type, given.capacity_providers)
+    assert found.platform_version == (given.platform_version or "2")
+
+
+@pytest.mark.parametrize("strategy", [["x"], 5, {"capacityProvider": "x"}])
+def test_input_with_a_strategy_that_is_none(strategy: object) -> None:
+    """It is a wrong option, not a traceback."""
+    with pytest.raises(UsageError, match="--cli-input-json: capacityProviderStrategy"):
+        with_given_input(RunOptions(task=TASK), {"capacityProviderStrategy": strategy}, "--cli-input-json")
 
 
 def test_input_for_start_task() -> None:
