@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, cast
 
 import anyio
@@ -80,6 +80,16 @@ async def send_once(ecs: Any, operation: str, **members: Any) -> Answer:
     except BotoCoreError as error:
         raise NoAnswer(type(error).__name__) from error
     return _answer(body, None)
+
+
+async def together(*functions: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    """Run functions at once. The first error cancels the others, and is raised as itself, without a group."""
+    try:
+        async with anyio.create_task_group() as group:
+            for function in functions:
+                group.start_soon(function)
+    except ExceptionGroup as raised:
+        raise raised.exceptions[0] from None
 
 
 def _answer(body: dict[str, Any], error: str | None) -> Answer:

@@ -47,6 +47,8 @@ class Context:
     """The `startedBy` of starts without an answer, whose tasks may not be known."""
     aged: float = 0.0
     """How long it has waited for tokens and tasks to grow old, in seconds of ECS."""
+    draining: str | None = None
+    """A container instance that was set to DRAINING, and has yet to be set back to ACTIVE."""
     replayed: tuple[str, list[str]] | None = None
     """A clientToken whose tasks have stopped, and the tasks."""
     reserved: int = 0
@@ -113,6 +115,9 @@ class Context:
         self.requests += 1
         try:
             answer = await send(ecs, operation, **members)
+        except Blocked:  # it is not permitted, so nothing was started
+            self.open_tokens.discard(token)
+            raise
         finally:
             self.reserved -= count
         self.add_tasks(answer.arns)

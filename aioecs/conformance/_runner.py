@@ -107,6 +107,8 @@ def _left(context: Context) -> Iterable[str]:
             yield f"the task {arn.rpartition('/')[2]} could not be stopped"
     for token in sorted(context.open_tokens):
         yield f"tasks with startedBy {token} may be there: their start had no answer"
+    if context.draining is not None:
+        yield f"the container instance {context.draining} is DRAINING: it could not be set back to ACTIVE"
 
 
 def _report(context: Context, why: Mapping[str, str], left: tuple[str, ...], *, interrupted: bool) -> Report:

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import anyio
+import attrs
 import pytest
 from virtual_time import until
 
 from aioecs.conformance._calls import Blocked, NoAnswer
+from aioecs.conformance._checks import draining, rates, visibility
 from aioecs.conformance._checks.table import Check
 from aioecs.conformance._context import Context
 from aioecs.conformance._facts import FACTS
@@ -66,6 +68,33 @@ async def test_a_check_that_ends_early(error: Exception, result: str, seen: str)
         found = {finding.fact.name: finding for finding in report.findings}
         assert found["start.order"].seen == "fine"
         assert (str(found["start.mixed"].result), found["start.mixed"].seen) == (result, seen)
+        assert run.local.truth.running() == []
+
+
+@pytest.mark.parametrize(
+    ("check", "fact", "operation"),
+    [(visibility.lags, "list.lag", "ListTasks"), (rates.rates, "rate.start_burst", "StopTask")],
+)
+async def test_a_broken_connection_in_a_check_that_sends_several_at_once(
+    check: Callable[[Context], Awaitable[None]], fact: str, operation: str
+) -> None:
+    """It ends that check only: the report has what is known of the others."""
+    async with local_run(faults=[Fault("reset", operation=operation)]) as run:
+        checks = [Check(check, (fact,), 10), Check(starts, ("start.order",), 2)]
+        report = await run_checks(run.context, NEVER, checks=checks)
+        found = {finding.fact.name: finding for finding in report.findings}
+        assert str(found[fact].result) == "failed"
+        assert found[fact].seen.startswith("no answer: ")
+        assert found["start.order"].seen == "fine"
+        assert run.local.truth.running() == []
+
+
+async def test_lists_that_are_not_permitted() -> None:
+    """The checks that need them are not run, and say so."""
+    async with local_run(denied=["ListTasks"]) as run:
+        report = await run_checks(run.context, NEVER, checks=[Check(visibility.lags, ("list.lag",), 10)])
+        seen = {finding.fact.name: finding.seen for finding in report.findings}["list.lag"]
+        assert "AccessDeniedException" in seen
         assert run.local.truth.running() == []
 
 
@@ -166,6 +195,27 @@ async def test_what_is_left_is_said() -> None:
             f"the task {arn.rpartition('/')[2]} could not be stopped",
             f"tasks with startedBy {token} may be there: their start had no answer",
         )
+
+
+async def test_an_instance_that_is_still_draining_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Setting it back has no answer, however often it is tried."""
+    monkeypatch.setattr(draining, "_UNDONE_WITHIN", 0.1)
+    async with local_run(instances=3) as run:
+        name = run.local.instance_arns[-1].rpartition("/")[2]
+        run.context.setup = attrs.evolve(run.context.setup, options=Options(drain=name))
+        update = "UpdateContainerInstancesState"
+        run.local.faults.add(Fault("delay", operation=update, seconds=0.0))
+        run.local.faults.add(Fault("error", operation=update, times=None))
+        report = await run_checks(run.context, NEVER, checks=[Check(draining.draining, ("drain.refused",), 1)])
+        assert report.left == (f"the container instance {name} is DRAINING: it could not be set back to ACTIVE",)
+        assert not report.conforms
+
+
+async def test_a_start_that_is_not_permitted_leaves_nothing_to_look_for() -> None:
+    """It has an answer: no task can be there, also where lists are not permitted either."""
+    async with local_run(denied=["StartTask", "ListTasks"]) as run:
+        report = await run_checks(run.context, NEVER, checks=[Check(starts, ("start.order",), 2)])
+        assert (report.left, run.local.truth.requests["ListTasks"]) == ((), 0)
 
 
 async def test_options_of_the_whole_table() -> None:

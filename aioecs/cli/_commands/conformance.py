@@ -235,6 +235,8 @@ async def run_and_report(
 
     def at_once() -> None:
         streams.print_error(f"tasks with a startedBy that begins with aioecs-check-{context.run} may run on")
+        if context.draining is not None:
+            streams.print_error(f"the container instance {context.draining} may be DRAINING")
         end(INTERRUPTED)
 
     def progress(check: str) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import anyio
 import attrs
 
-from aioecs.conformance._calls import THROTTLED, Answer, Blocked, send_once
+from aioecs.conformance._calls import THROTTLED, Answer, Blocked, send_once, together
 from aioecs.conformance._context import Context
 
 _AT_ONCE = 40  # requests in flight: enough to outrun the refill over 0.3 s of latency
@@ -32,9 +33,7 @@ class _Bucket:
     async def run(self, pause: float = 0.0) -> float:
         """Send from several tasks at once, and return how long it took, in seconds."""
         began = time.monotonic()
-        async with anyio.create_task_group() as group:
-            for _ in range(_AT_ONCE):
-                group.start_soon(self._sender, pause)
+        await together(*[partial(self._sender, pause)] * _AT_ONCE)
         return time.monotonic() - began
 
     async def _sender(self, pause: float) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 
-import anyio
 import attrs
 
+from aioecs.conformance._calls import together
 from aioecs.conformance._context import Context
 from aioecs.conformance._report import spread
 
@@ -70,9 +70,7 @@ async def _watch(context: Context, arn: str, token: str, lags: _Lags) -> None:
             lags.listed.append(seconds)
             lags.unknown += not await _is_known(context, arn, lags)
 
-    async with anyio.create_task_group() as group:
-        group.start_soon(described)
-        group.start_soon(listed)
+    await together(described, listed)
 
 
 async def _is_known(context: Context, arn: str, lags: _Lags) -> bool:

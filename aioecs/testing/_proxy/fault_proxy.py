@@ -10,6 +10,8 @@ from types import TracebackType
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
+import anyio
+
 from aioecs.testing._access import host_name
 from aioecs.testing._faults import Fault, FaultScript
 from aioecs.testing._local import ClientKwargs
@@ -150,8 +152,11 @@ class FaultProxy:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._server.close()
-        await self._upstream.close()
+        with anyio.CancelScope(shield=True):
+            try:
+                await self._server.close()
+            finally:  # this task may be cancelled
+                await self._upstream.close()
 
     def __repr__(self) -> str:
         where = self.url if self._entered else "not serving"

@@ -11,6 +11,7 @@ import attrs
 from aioecs.testing._operations.members import Json
 from aioecs.testing._serving.backend import Reply
 from aioecs.testing._serving.request_body import json_object
+from aioecs.testing._state.records import Task
 from aioecs.testing._state.truth import History, TrueTask, Truth
 
 KEPT_TASKS = 50_000
@@ -77,20 +78,31 @@ class Record:
         """Keep the present state of a task, if it is one of a request that was seen."""
         known = self.history.tasks.get(str(wire["taskArn"]))
         if isinstance(known, TrueTask):
-            self.history.tasks[known.arn] = _task(wire, known.call, known)
+            self._update(known, _task(wire, known.call, known))
             return
         call = number if started else self._last_start.get(str(wire.get("startedBy")), 0)
         if call:
             self.history.task_created(_task(wire, call))
             self._forget_the_oldest()
 
+    def _update(self, known: TrueTask, seen: TrueTask) -> None:
+        """Keep the present state of a task; its `startedBy` may be known only now, as a replay of RunTask has none."""
+        if seen.started_by == known.started_by:
+            self.history.tasks[known.arn] = seen
+        else:
+            self._forget_token(known)
+            self.history.task_created(seen)
+
+    def _forget_token(self, task: Task | TrueTask) -> None:
+        same = self.history.by_token[task.started_by]
+        same.remove(task.arn)
+        if not same:
+            del self.history.by_token[task.started_by]
+
     def _forget_the_oldest(self) -> None:
         while len(self.history.tasks) > self.kept_tasks:
             oldest = self.history.tasks.pop(next(iter(self.history.tasks)))
-            same = self.history.by_token[oldest.started_by]
-            same.remove(oldest.arn)
-            if not same:
-                del self.history.by_token[oldest.started_by]
+            self._forget_token(oldest)
             self.history.dropped += self.history.calls.pop(oldest.call, None) is not None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import pytest
 
-from aioecs.conformance._calls import Blocked
+from aioecs.conformance._calls import Blocked, NoAnswer
 from aioecs.conformance._checks.draining import draining
 from aioecs.conformance._setup import Options
 from aioecs.testing import Fault
@@ -63,12 +63,25 @@ async def test_one_that_takes_no_tasks_is_left_alone() -> None:
         assert status(run) == "DRAINING"
 
 
-async def test_it_is_set_back_after_an_error() -> None:
-    """The start fails."""
-    async with with_drain(faults=[Fault("reset")]) as (run, _):
-        with pytest.raises(Exception, match="Error"):
+UPDATE = "UpdateContainerInstancesState"
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [Fault("reset")],  # of the start
+        [Fault("reset", "after", UPDATE)],
+        [Fault("reset", "after", UPDATE), Fault("reset", "before", UPDATE), Fault("error", "before", UPDATE)],
+        [Fault("error", "after", UPDATE)],
+    ],
+)
+async def test_it_is_set_back_after_an_error(faults: list[Fault]) -> None:
+    """The start fails, or the answer to its being set to DRAINING is lost, or the first tries to set it back fail."""
+    async with with_drain(faults=faults) as (run, _):
+        with pytest.raises((Blocked, NoAnswer), match="E"):
             await draining(run.context)
         assert status(run) == "ACTIVE"
+        assert run.context.draining is None
 
 
 @pytest.mark.parametrize("denied", ["UpdateContainerInstancesState", "DescribeContainerInstances"])

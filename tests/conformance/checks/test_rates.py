@@ -29,7 +29,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> VirtualClock:
     monkeypatch.setattr(rates, "_REFILL", 1.0)
     monkeypatch.setattr(rates, "send_once", send)
     monkeypatch.setattr(rates, "time", SimpleNamespace(monotonic=clock))
-    monkeypatch.setattr(rates, "anyio", SimpleNamespace(create_task_group=anyio.create_task_group, sleep=no_time))
+    monkeypatch.setattr(rates, "anyio", SimpleNamespace(sleep=no_time))
     return clock
 
 

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import anyio
 import boto3
 import pytest
 from aiobotocore.session import get_session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from raw_server import Exchange, RawServer
+from virtual_time import until
 
 import aioecs
 from aioecs.testing import Fault, FaultProxy, FaultProxyError, LocalECS, LocalECSError
@@ -20,6 +22,7 @@ from tests.testing.test_server import Connection
 
 TIMEOUTS = aioecs.Timeouts(connect=1, attempt=0.4, consistency=0.2, settle=1, drain=1)
 ONCE = Config(retries={"total_max_attempts": 1, "mode": "standard"}, read_timeout=30)
+LIST = f"X-Amz-Target: {TARGET}ListTasks\r\nAuthorization: x\r\nContent-Length: 2"
 EXPECT = "Content-Length: 2\r\nExpect: 100-continue"
 SIGNED = "AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/ecs/aws4_request, SignedHeaders=host, Signature=0"
 AFTER = [
@@ -216,6 +219,26 @@ async def test_entering_needs_a_free_port_and_credentials() -> None:
             await FaultProxy(local.endpoint_url, port=local.port).__aenter__()
         with pytest.raises(FaultProxyError, match="no AWS credentials"):
             await FaultProxy("https://ecs.eu-west-1.amazonaws.com").__aenter__()
+
+
+@pytest.mark.parametrize("by", ["scope", "task"])
+async def test_a_cancel_leaves_nothing_open(by: str) -> None:
+    """Also while the block is left, with a request that the upstream has yet to answer."""
+    async with LocalECS(faults=[Fault("hang", when="after", operation="ListTasks")]) as local:
+        scope, proxy = anyio.CancelScope(), FaultProxy(local.endpoint_url)
+
+        async def use() -> None:
+            with scope:
+                async with proxy, Connection(int(proxy.url.rpartition(":")[2])) as connection:
+                    connection.writer.write(f"POST / HTTP/1.1\r\nHost: localhost\r\n{LIST}\r\n\r\n{{}}".encode())
+                    await connection.read()
+
+        using = asyncio.ensure_future(use())
+        await until(lambda: local.truth.requests["ListTasks"])
+        (scope if by == "scope" else using).cancel()
+        await asyncio.wait([using])
+        assert proxy._upstream._session is not None
+        assert proxy._upstream._session.closed
 
 
 async def test_its_repr_says_where_it_is() -> None:

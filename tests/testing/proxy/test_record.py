@@ -128,6 +128,18 @@ def test_memory_is_bounded() -> None:
     assert len(record._last_start) == 3
 
 
+def test_a_token_that_a_later_answer_adds_is_kept() -> None:
+    """A replay of RunTask has the ARNs only: its task is found by the token once that is seen, and can be forgotten."""
+    record = Record(kept_tasks=1)
+    number = record.arrived("RunTask", {"startedBy": "t"}, None)
+    record.answered(number, "RunTask", reply({"tasks": [{"taskArn": "a1"}]}))
+    record.answered(0, "DescribeTasks", reply({"tasks": [wire("a1", startedBy="t")]}))
+    assert [task.arn for task in record.truth.started_by("t")] == ["a1"]
+    assert record.truth.tasks_by_token() == {"t": ["a1"]}
+    start(record, "u", "a2")
+    assert record.truth.tasks_by_token() == {"u": ["a2"]}
+
+
 def test_a_task_that_is_gone_has_stopped() -> None:
     """Others that are named are ignored."""
     record = Record()
