@@ -231,12 +231,12 @@ def members(kind: ast.ClassDef) -> Iterator[tuple[str, bool]]:
 
     An attribute may be described in the docstring of its class instead.
     """
-    reported = ast.get_docstring(kind) or ""
+    docstring = ast.get_docstring(kind) or ""
     made = [node.body for node in kind.body if isinstance(node, ast.FunctionDef) and node.name == "__init__"]
     for body in [kind.body, *made]:
         for node, after in zip(body, [*body[1:], None], strict=True):
             if (name := assigned(node)) is not None:
-                yield name, is_text(after) or re.search(rf"\b{name}\b", reported) is not None
+                yield name, is_text(after) or re.search(rf"\b{name}\b", docstring) is not None
     for node in kind.body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and not node.name.startswith("_"):
             yield node.name, ast.get_docstring(node) is not None
