@@ -47,11 +47,11 @@ def _merged_config(settings: Settings) -> AioConfig:
         max_pool_connections=settings.pool_size,
     )
     given = settings.config
-    if given is not None:
-        config = given.merge(config) if isinstance(given, AioConfig) else AioConfig().merge(given).merge(config)
     if getattr(given, "http_session_cls", AIOHTTPSession) is AIOHTTPSession:
-        config.http_session_cls = botocore_internals.http_session_class()  # `merge` of older versions forgets it
-    return config
+        config = config.merge(AioConfig(http_session_cls=botocore_internals.http_session_class()))
+    if given is None:
+        return config
+    return given.merge(config) if isinstance(given, AioConfig) else AioConfig().merge(given).merge(config)
 
 
 _SHARED_LOADERS: dict[Any, Any] = {}

@@ -1,8 +1,7 @@
 """All uses of private members of aiobotocore and botocore. No other module of aioecs has any.
 
-Written against aiobotocore 3.10 and botocore 1.43, and tried down to the lowest versions that aioecs accepts. Each
-function raises `UpstreamChanged`, with the name of the missing member, where that is gone; the client then uses the
-botocore transport, with a warning.
+Written against aiobotocore 3.9 and 3.10. Each function raises `UpstreamChanged`, with the name of the missing member,
+where that is gone; the client then uses the botocore transport, with a warning.
 """
 
 from __future__ import annotations
@@ -11,9 +10,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import aiobotocore
 from aiobotocore.httpsession import AIOHTTPSession
-from botocore.httpsession import get_cert_path
 
 from aioecs._transport.native.connection import MAX_BODY_SIZE
 from aioecs.errors import ECSError
@@ -33,10 +30,6 @@ _EVENTS = (
     "after-call",
     "after-call-error",
 )
-_VERSION = tuple(int(part) for part in aiobotocore.__version__.split(".")[:2])
-NO_RETRY: bool | None = False if _VERSION >= (3, 8) else None
-"""What a handler of `needs-retry` returns to prevent a retry. Before 3.8, False means a retry without delay."""
-
 _KNOWN = ("botocore", "aiobotocore", "aioecs")
 
 
@@ -163,25 +156,10 @@ def tls_files(client: Any) -> tuple[str | None, str | None, str | None]:
 
 def tls_context(client: Any) -> ssl.SSLContext:
     """Make the client's TLS context, with its CA bundle and client certificate. It reads files: call it in a thread."""
-    session = _http_session(client)
-    build: Callable[[str | None], tuple[Any, Any]] | None = getattr(session, "_build_ssl_contexts", None)
-    context = build(None)[0] if build is not None else _tls_context_before_3_9(session)
+    build: Callable[[str | None], tuple[Any, Any]] = _member(_http_session(client), "_build_ssl_contexts")
+    context, _ = build(None)
     if not isinstance(context, ssl.SSLContext):
         raise UpstreamChanged(f"aiobotocore's TLS context is a {type(context).__module__}.{type(context).__name__}")
-    return context
-
-
-def _tls_context_before_3_9(session: Any) -> Any:
-    """Make the context that aiobotocore before 3.9 makes when it connects, and let it check the host's name."""
-    context = _member(session, "_get_ssl_context")()
-    bundle = get_cert_path(_member(session, "_verify"))
-    context.check_hostname = bool(bundle)
-    if bundle:
-        context.load_verify_locations(bundle)
-    else:
-        context.verify_mode = ssl.CERT_NONE
-    if _member(session, "_cert_file"):
-        context.load_cert_chain(_member(session, "_cert_file"), _member(session, "_key_file"))
     return context
 
 

@@ -24,7 +24,6 @@ from aioecs._model.attempt import Attempt, NotSent, Rejected
 from aioecs._model.codec.plain import to_plain
 from aioecs._model.codec.shape import Shape
 from aioecs._transport.answers import ResponseReader, is_trusted, read_response
-from aioecs._transport.botocore import botocore_internals
 from aioecs._transport.botocore.sent_body import MarkedBody, SentTwice
 from aioecs._transport.classify import classify_failure
 from aioecs._transport.credentials import EXPIRED_CODES, CredentialSource
@@ -99,7 +98,7 @@ def _reject_control_characters(request: Any) -> None:
 
 def _no_retry(**_: Any) -> bool | None:
     """Refuse a retry of our own requests; botocore takes the first handler's answer that is not None."""
-    return None if _CURRENT.get() is None else botocore_internals.NO_RETRY
+    return None if _CURRENT.get() is None else False
 
 
 def _keep_answer(response_dict: dict[str, Any], **_: Any) -> None:
