@@ -20,11 +20,11 @@ import pytest
 
 import aioecs
 
-HOUSE = Path(aioecs.__file__).parent
+PACKAGE = Path(aioecs.__file__).parent
 PUBLIC_MODULES = [
     f"aioecs.{name}".removesuffix(".")
     for name in ("", "types", "sync", "testing", "worker", "otel")
-    if not name or (HOUSE / name).exists() or (HOUSE / f"{name}.py").exists()
+    if not name or (PACKAGE / name).exists() or (PACKAGE / f"{name}.py").exists()
 ]
 each_module = pytest.mark.parametrize("public_module", PUBLIC_MODULES)
 
@@ -83,7 +83,7 @@ def in_order(name: str) -> tuple[int, str]:
 
 @each_module
 def test_all_is_sorted_and_names_what_is_there(public_module: str) -> None:
-    """Once each, and no module of the house."""
+    """Once each, and no module of the package."""
     assert names(public_module) == sorted(set(names(public_module)), key=in_order)
     for name in names(public_module):
         assert not name.startswith("_")
@@ -126,14 +126,14 @@ def test_what_the_design_promises_is_there() -> None:
 
 # Closed under its own types ------------------------------------------------------------------------------------------
 
-# Methods of a public class that only the house calls, with values of the house.
+# Methods of a public class that only the package calls, with private values.
 INSIDE = {
     "Batch.__init__",
 }
 
 
 def methods_of(kind: type) -> Iterator[tuple[str, Any]]:
-    """Yield the public methods and properties that a class has from this house, and its constructor."""
+    """Yield the public methods and properties that a class has from aioecs, and its constructor."""
     for name, held in inspect.getmembers_static(kind):
         function = held.fget if isinstance(held, property) else getattr(held, "__func__", held)
         own = getattr(function, "__module__", None) or ""
@@ -200,7 +200,7 @@ def classes_of(path: str) -> dict[str, ast.ClassDef]:
 @cache
 def client_classes() -> dict[str, ast.ClassDef]:
     """Return the classes of the client's private packages by name: they say the public module that shows them."""
-    files = [path for path in HOUSE.rglob("*.py") if path.relative_to(HOUSE).parts[0].startswith("_")]
+    files = [path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE).parts[0].startswith("_")]
     return {name: node for path in files for name, node in classes_of(str(path)).items()}
 
 
@@ -231,12 +231,12 @@ def members(kind: ast.ClassDef) -> Iterator[tuple[str, bool]]:
 
     An attribute may be described in the docstring of its class instead.
     """
-    reported = ast.get_docstring(kind) or ""
+    docstring = ast.get_docstring(kind) or ""
     made = [node.body for node in kind.body if isinstance(node, ast.FunctionDef) and node.name == "__init__"]
     for body in [kind.body, *made]:
         for node, after in zip(body, [*body[1:], None], strict=True):
             if (name := assigned(node)) is not None:
-                yield name, is_text(after) or re.search(rf"\b{name}\b", reported) is not None
+                yield name, is_text(after) or re.search(rf"\b{name}\b", docstring) is not None
     for node in kind.body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and not node.name.startswith("_"):
             yield node.name, ast.get_docstring(node) is not None
@@ -265,7 +265,7 @@ def bases_of(kind: type) -> list[type]:
 
 @each_module
 def test_a_docstring_under_each(public_module: str) -> None:
-    """Classes with what they inherit in this house, methods, properties, fields, enum members, functions."""
+    """Classes with what they inherit in aioecs, methods, properties, fields, enum members, functions."""
     bare: set[str] = set()
     for name in names(public_module):
         thing = getattr(module(public_module), name)

@@ -76,9 +76,9 @@ def test_it_holds_the_package_and_nothing_else(wheel: Path) -> None:
         assert any(name.endswith("/licenses/LICENSE") for name in held.namelist())
     modules = {str(PurePosixPath("aioecs", *path.relative_to(PACKAGE).parts)) for path in PACKAGE.rglob("*.py")}
     assert names == modules | {"aioecs/py.typed"}
-    reported = email.message_from_string(metadata)
-    assert (reported["Name"], reported["Version"]) == ("aioecs", aioecs.__version__)
-    assert "cli" in reported.get_all("Provides-Extra", [])
+    fields = email.message_from_string(metadata)
+    assert (fields["Name"], fields["Version"]) == ("aioecs", aioecs.__version__)
+    assert "cli" in fields.get_all("Provides-Extra", [])
     assert "aioecs = aioecs.cli:main" in scripts
 
 

@@ -6,7 +6,7 @@ import attrs
 
 from aioecs._model.shapes.run_task import RunTaskRequest
 from aioecs._model.shapes.start_task import StartTaskRequest
-from aioecs._model.start_result import StartResult
+from aioecs._model.start_result import Outcome, StartResult
 from aioecs._model.task_result import TaskResult
 from aioecs.errors import ECSError
 
@@ -29,7 +29,8 @@ class Run:
         """True if its task succeeded; False if it failed or none was started; None if that can't be known."""
         if self.result is not None:
             return self.result.succeeded
-        return None if any(start.outcome.severity > 2 for start in self.starts) else False
+        may_run = any(start.outcome in (Outcome.STARTED, Outcome.UNKNOWN) for start in self.starts)
+        return None if may_run else False
 
 
 @attrs.frozen(kw_only=True, repr=False)

@@ -25,7 +25,7 @@ DEFAULTS: Mapping[str, Any] = {
     "queue": None,
     "message_id": None,
 }
-_SAME_NAME = ("token", "cluster", "operation", "call", "error")
+_SAME_NAME = ("token", "cluster", "operation", "call", "error", "queue", "message_id")
 
 
 def fill_in(record: logging.LogRecord) -> bool:
@@ -54,10 +54,11 @@ def fields_of_event(event: Event) -> dict[str, Any]:
     fields: dict[str, Any] = {"event": type(event).__name__}
     fields |= {name: found for name in _SAME_NAME if (found := getattr(event, name, None)) is not None}
     arns = getattr(event, "task_arns", None) or tuple(filter(None, [getattr(event, "task_arn", None)]))
-    outcomes = getattr(event, "outcomes", None) or tuple(filter(None, [getattr(event, "outcome", None)]))
     if arns:
         fields["arns"] = tuple(arns)
-    if outcomes:
+    if (outcome := getattr(event, "outcome", None)) is not None:
+        fields["outcome"] = str(outcome)  # of a start, or of a worker's attempt
+    if outcomes := getattr(event, "outcomes", ()):
         fields["outcome"] = max(outcomes, key=lambda outcome: outcome.severity).value
     if (code := getattr(event, "code", None)) is not None:
         fields["error"] = code

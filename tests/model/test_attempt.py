@@ -23,10 +23,10 @@ def test_there_are_four_results() -> None:
 )
 def test_all_but_an_answer_carry_an_error(kind: type, error: Exception) -> None:
     """What is no answer says why, as an error that can be raised, and can't be changed."""
-    reported = kind(error)
-    assert reported.error is error
+    attempt = kind(error)
+    assert attempt.error is error
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        reported.error = None
+        attempt.error = None
 
 
 def test_an_answer_carries_the_request_id() -> None:

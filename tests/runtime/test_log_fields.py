@@ -14,7 +14,17 @@ from virtual_time import run_in_virtual_time
 
 import aioecs
 from aioecs import ContainerOverride, Outcome, StartResult, Task, TaskOverride
-from aioecs._model.call_events import CallAmbiguous, CallBegun, CallSettled, RequestRejected, StartSettled, TaskAdopted
+from aioecs._model.call_events import (
+    CallAmbiguous,
+    CallBegun,
+    CallSettled,
+    JobAttempted,
+    RequestRejected,
+    StartSettled,
+    StopSettled,
+    TaskAdopted,
+    WaitSettled,
+)
 from aioecs._runtime.log_fields import DEFAULTS, fields_of_event, fields_of_starts
 from aioecs.errors import ConnectionFailed
 
@@ -79,6 +89,18 @@ def test_fields_of_starts() -> None:
         (
             RequestRejected(call=7, request_id="r", code="ClientException"),
             {"event": "RequestRejected", "call": 7, "error": "ClientException"},
+        ),
+        (
+            StopSettled(task="t-1", cluster="blue", error="AnswerLost", seconds=1.0),
+            {"event": "StopSettled", "cluster": "blue", "error": "AnswerLost"},
+        ),
+        (
+            WaitSettled(goal="RUNNING", tasks=("t-1",), error="WaitTimeout", seconds=1.0),
+            {"event": "WaitSettled", "error": "WaitTimeout"},
+        ),
+        (
+            JobAttempted(queue="q", message_id="m", outcome="started", task_arns=("arn:1",), seconds=1.0),
+            {"event": "JobAttempted", "queue": "q", "message_id": "m", "arns": ("arn:1",), "outcome": "started"},
         ),
     ],
 )

@@ -418,12 +418,12 @@ async def test_queue_and_ledger_are_reached_as_ecs_is(
     table = uuid.uuid4().hex
     async with DynamoDBLedger(table, region_name="us-east-1", endpoint_url=moto, session=SESSION) as ledger:
         await ledger.create_table()
+    caplog.set_level(logging.DEBUG)
     async with only_the_client_has_credentials(
         moto, monkeypatch, aws_session_token="canary-token", transport=transport
     ) as (world, client):
         attributes = {"a": {"DataType": "String", "StringValue": "canary-attribute"}}
         await world.sqs.send_message(QueueUrl=world.queue, MessageBody="canary-body", MessageAttributes=attributes)
-        caplog.set_level(logging.DEBUG)
         caplog.clear()
         worker = Worker(
             client,

@@ -37,9 +37,9 @@ class StartTaskResponse(Shape):
             StartRefused: `failures` holds what was refused and why, `tasks` what did start.
         """
         if self.failures:
-            request_shape = len(self.tasks) + len(self.failures)
+            requested = len(self.tasks) + len(self.failures)
             raise StartRefused(
-                f"ECS refused {len(self.failures)} of {request_shape} starts: {reasons_of(self.failures)}",
+                f"ECS refused {len(self.failures)} of {requested} starts: {reasons_of(self.failures)}",
                 token=self.token,
                 response=self,
             )
