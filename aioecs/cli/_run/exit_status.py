@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from aioecs import TaskResult
 
 UNWRITTEN: Final = 121
-"""Every task succeeded, and the output could not be written."""
+"""The task succeeded, and the output could not be written; or the results of jobs, which are stopped then."""
 NO_EXIT_CODE: Final = 122
 """The task ended without an exit code: its host was lost, or Spot capacity was taken back."""
 UNKNOWN: Final = 123

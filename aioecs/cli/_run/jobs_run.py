@@ -52,9 +52,12 @@ class JobsRun:
         self._ended: Counter[bool | None] = Counter()
         self._any_started = False
         self._open_calls: dict[int, str] = {}
-        """The tokens of calls without an outcome, by their number."""
+        """The tokens of calls that have not settled, by their number."""
+        self._unknown: Counter[str] = Counter()
+        """The tokens of starts that are unknown and have not been reported yet."""
         self._running: dict[str, None] = {}
-        """The ARNs of tasks that were started and have no result yet."""
+        """The ARNs of tasks that were started and have not been reported yet."""
+        self._summary_written = False
 
     async def go(self) -> int:
         """Run the jobs, write each result, and return the exit status.
@@ -73,9 +76,9 @@ class JobsRun:
                 return NOT_STARTED
             status = self._status()
             self._write_summary(status)
-            await self._streams.drained()
+            await self._streams.drained(unless=lambda: self._token.cancelled)
             self._streams.finish()
-            return UNWRITTEN if not status and self._streams.status(status) else status
+            return UNWRITTEN if self._streams.status(0) else status
 
     async def _run(self) -> None:
         options = self._options
@@ -111,8 +114,11 @@ class JobsRun:
     def _on_event(self, event: Event) -> None:
         if isinstance(event, CallBegun):
             self._open_calls[event.call] = event.token
-        elif isinstance(event, CallSettled):
-            self._open_calls.pop(event.call, None)
+        elif isinstance(event, CallSettled) and event.call in self._open_calls:
+            # Its callers report the outcomes some steps of the loop later.
+            token = self._open_calls.pop(event.call)
+            self._running.update(dict.fromkeys(event.task_arns))
+            self._unknown[token] += event.outcomes.count(Outcome.UNKNOWN)
         elif isinstance(event, StartSettled) and event.outcome is Outcome.STARTED and event.task_arn is not None:
             self._any_started = True
             self._running[event.task_arn] = None
@@ -125,6 +131,7 @@ class JobsRun:
         self._ended[run.succeeded] += 1
         arn = next((start.task.arn for start in run.starts if start.task is not None), None)
         self._running.pop(arn or "", None)
+        self._unknown.subtract(start.token for start in run.starts if start.outcome is Outcome.UNKNOWN)
         if run.result is not None:
             timed_out = self._timed_out(run)
             status = TIMED_OUT if timed_out else status_of(run.result)
@@ -151,6 +158,8 @@ class JobsRun:
         return len(self._options.task.jobs or ())
 
     def _status(self) -> int:
+        if self._streams.status(0):
+            return UNWRITTEN  # for which the jobs were cancelled
         if self._token.cancelled:
             return INTERRUPTED
         if self._ended[True] == self._total:
@@ -158,6 +167,9 @@ class JobsRun:
         return PARTLY if self._any_started or self._ended[None] else NOT_STARTED
 
     def _write_summary(self, status: int) -> None:
+        if self._summary_written:
+            return
+        self._summary_written = True
         summary: dict[str, Any] = {
             "asked": self._total,
             "succeeded": self._ended[True],
@@ -184,13 +196,12 @@ class JobsRun:
         return Text(f"{state}{self._ended[True]:,} of {self._total:,} succeeded{more}, {took}")
 
     def _end_at_once(self) -> None:
-        """Write what may run: each task by its ARN, and each call without an outcome by its token."""
+        """Write what may run: each task by its ARN, and each start without an outcome by the token of its call."""
         self._streams.stop_live_display()
-        unknown = {"succeeded": None, "error": "aioecs ended before the outcome was known"}
         for arn in self._running:
-            self._streams.write(json.dumps({"task_arn": arn, **unknown}))
-        for token in self._open_calls.values():
-            self._streams.write(json.dumps({"token": token, **unknown}))
+            self._streams.write(messages.unfinished_json(arn))
+        for token in dict.fromkeys([*self._open_calls.values(), *(+self._unknown)]):
+            self._streams.write(messages.unfinished_json(None, token))
         self._write_summary(INTERRUPTED)
         self._streams.finish()
         self._end(INTERRUPTED)

@@ -13,6 +13,7 @@ from aioecs._model.arn import short
 from aioecs.cli._commands.tasks import facts
 from aioecs.cli._display.progress import duration
 from aioecs.cli._display.start_counts import text_of
+from aioecs.cli._display.status import INTERRUPTED
 from aioecs.cli._display.text_lines import one_line
 from aioecs.cli._options import UsageError
 from aioecs.cli._start.options import StartOptions
@@ -111,3 +112,15 @@ def failure_json(
         "exit_status": status,
     }
     return json.dumps(named | more)
+
+
+def unfinished_json(arn: str | None, token: str = "") -> str:
+    """Return a line of JSON for a run that is left before its outcome is known: its task, or the token that finds it."""
+    members = {
+        "task_arn": arn,
+        "token": token or None,
+        "succeeded": None if arn or token else False,
+        "error": "aioecs ended before the outcome was known",
+        "exit_status": INTERRUPTED,
+    }
+    return json.dumps(members)

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 import anyio
+import attrs
 from rich.console import Group
 from rich.text import Text
 
@@ -44,6 +45,15 @@ STOPPING = 150.0
 """How long a task that was stopped after its time may take to stop, in seconds; ECS lets a container have 120."""
 
 
+@attrs.frozen
+class _Ended:
+    """How a task ended, and when this was known."""
+
+    result: TaskResult
+    timed_out: bool
+    at: float
+
+
 class TaskRun:
     """One task of `aioecs run`: its options, and how far it has come."""
 
@@ -63,7 +73,11 @@ class TaskRun:
         self._end = end
         self._token = CancelToken()
         self._began = clock()
-        self._ended: float | None = None
+        self._ended: _Ended | None = None
+        self._reported = False
+        """Whether it has been shown how the task ended."""
+        self._stop_accepted = False
+        """Whether ECS has taken the stop of a task whose time was over."""
         self._call_token = ""
         self._arn: str | None = None
         self._status = "starting"
@@ -101,8 +115,9 @@ class TaskRun:
                 self._token.add_callback(self._say_interrupted)
                 async with self._shown(client):
                     result, timed_out = await self._result(client, request)
-                    self._ended = self._clock()
-                return await self._report(client, result, timed_out=timed_out)
+                    ended = self._ended = _Ended(result, timed_out, self._clock())
+                await self._show_tail(client, result)
+                return self._report(ended)
         self._note(Text("Interrupted: nothing was started", "bold yellow"))
         return INTERRUPTED
 
@@ -131,6 +146,7 @@ class TaskRun:
         self._note(Text(f"task {messages.beginning(task.arn)} {after}: stopping it", "bold yellow"))
         cluster = self._options.task.cluster
         await client.stop_task(StopTaskRequest(cluster=cluster, task=task.arn, reason=f"aioecs run: it {after}"))
+        self._stop_accepted = True
         try:
             [task] = await client.wait_until_stopped([task], self._token, timeout=STOPPING, cluster=cluster)
         except WaitTimeout as again:
@@ -185,7 +201,7 @@ class TaskRun:
 
     @property
     def _seconds(self) -> float:
-        return (self._clock() if self._ended is None else self._ended) - self._began
+        return (self._clock() if self._ended is None else self._ended.at) - self._began
 
     async def _show(self, client: Client) -> None:
         await self._started.wait()
@@ -226,18 +242,25 @@ class TaskRun:
 
     # ----------------------------------------------------------------------------------------------------- reporting
 
-    async def _report(self, client: Client, result: TaskResult, *, timed_out: bool) -> int:
-        """Show how the task ended, with the last lines of a log that was not shown, and return the exit status."""
-        status = TIMED_OUT if timed_out else status_of(result)
-        if not (result.succeeded or self._follows or self._as_json):
+    async def _show_tail(self, client: Client, result: TaskResult) -> None:
+        """Show the last lines of the log of a task that has failed, unless all of it was shown; an interrupt ends this."""
+        if result.succeeded or self._follows or self._as_json:
+            return
+        with anyio.CancelScope() as reading:
+            self._token.add_callback(lambda _: reading.cancel())
             tail = await client.log_tail(result)
             show = LogFormat({line.container for line in tail}, terminal=False)
             for line in tail:
                 self._note(Text(f"  {show(line)}", no_wrap=True))
+
+    def _report(self, ended: _Ended) -> int:
+        """Show how the task ended, and return the exit status."""
+        self._reported = True
+        status = TIMED_OUT if ended.timed_out else status_of(ended.result)
         if self._as_json:
-            self._streams.write(messages.result_json(result, status, timed_out=timed_out))
+            self._streams.write(messages.result_json(ended.result, status, timed_out=ended.timed_out))
         else:
-            self._note(messages.ending(result, self._seconds))
+            self._note(messages.ending(ended.result, self._seconds))
         return status
 
     def _failed(self, error: ECSError | UsageError) -> int:
@@ -261,7 +284,8 @@ class TaskRun:
         self._note(Text(f"Interrupted: {what}; Ctrl-C again ends at once", "bold yellow"))
 
     def _interrupted(self, error: CallCancelled) -> int:
-        outcome = error.starts[0].outcome if error.starts else Outcome.STARTED if self._arn else Outcome.NOT_SENT
+        known = Outcome.STOPPED if self._stop_accepted else Outcome.STARTED if self._arn else Outcome.NOT_SENT
+        outcome = error.starts[0].outcome if error.starts else known
         if self._as_json:
             self._streams.write(messages.failure_json(error, INTERRUPTED, self._arn, self._call_token, outcome))
         self._note(Text(messages.interrupted(outcome, self._arn), "bold yellow"))
@@ -274,13 +298,17 @@ class TaskRun:
             self._note(Text(f"  {command}", no_wrap=True))
 
     def _end_at_once(self) -> None:
-        """Say where the task may be, and end the process."""
+        """Show how the task ended, or where it may be, and end the process."""
         self._streams.stop_live_display()
         if self._ended is None:
             known = self._arn is not None or self._call_token
             what = "the task may run on, as long as nobody stops it" if known else "nothing was started"
             self._note(Text(f"Ended at once: {what}", "bold yellow"))
             self._say_where_it_may_be()
+            if self._as_json:
+                self._streams.write(messages.unfinished_json(self._arn, self._call_token))
+        elif not self._reported:
+            self._report(self._ended)
         self._streams.finish()
         self._end(INTERRUPTED)
 

@@ -202,6 +202,28 @@ async def test_a_pipe_that_nobody_reads(command: list[str], local: LocalECS) -> 
     assert local.truth.running() == []
 
 
+@pytest.mark.parametrize(("kind", "status"), [("full", 121), ("closed", 130)])
+async def test_results_of_jobs_that_cannot_be_written(
+    kind: str, status: int, command: list[str], local: LocalECS, tmp_path: Path
+) -> None:
+    """The jobs that run are stopped, each result is on stderr, and no value of a variable is in it."""
+    jobs = [{"name": str(seconds), "environment": {"SECONDS": seconds, "A": "secret"}} for seconds in (0, 1e6)]
+    (tmp_path / "jobs").write_text("\n".join(map(json.dumps, [*jobs, {"name": "big", "cpu": 10**9}])))
+    read, write = os.pipe() if kind == "closed" else (None, os.open("/dev/full", os.O_WRONLY))
+    if read is not None:
+        os.close(read)
+    process = await asyncio.create_subprocess_exec(
+        *command, "--jobs", str(tmp_path / "jobs"), stdout=write, stderr=subprocess.PIPE, env={**os.environ, **ACCESS}
+    )
+    os.close(write)
+    _, err = await asyncio.wait_for(process.communicate(), 30)
+    lines = [json.loads(line) for line in err.decode().splitlines() if line.startswith("{")]
+    assert process.returncode == lines[-1]["summary"]["exit_status"] == status
+    assert {line.get("job") for line in lines[:-1]} == {"0", "1000000.0", "big"}
+    assert local.truth.running() == []
+    assert b"secret" not in err
+
+
 def _writing(local: LocalECS, count: int) -> Any:
     output = [(0.0, f"line {number:0200}") for number in range(count)]
     return attrs.evolve(local.engine.behaviour, output=output, running_seconds=None)

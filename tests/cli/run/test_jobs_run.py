@@ -15,11 +15,13 @@ from virtual_time import until
 
 import aioecs
 from aioecs.cli._access import Access
+from aioecs.cli._display.output import Output
 from aioecs.cli._run.jobs_run import JobsRun
 from aioecs.cli._run.local_tasks import settings
 from aioecs.cli._run.options import RunOptions, validated
 from aioecs.cli._start.options import StartOptions, with_jobs
 from aioecs.testing import Fault, LocalECS
+from aioecs.types import CallBegun, CallSettled
 
 
 @pytest.fixture(autouse=True)
@@ -124,6 +126,33 @@ async def test_ctrl_c(local: LocalECS) -> None:
     assert (streams.summary["interrupted"], streams.summary["exit_status"]) == ("SIGINT", 130)
 
 
+async def test_a_reader_that_does_not_read(local: LocalECS, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C ends the wait for it, and the summary is written once, whatever comes after that."""
+    streams, ended = RecordedStreams(), list[int]()
+    monkeypatch.setattr(Output, "backlog", 1)
+    run = JobsRun(options(local, {}), streams, end=ended.append)
+    going = asyncio.create_task(run.go())
+    await until(lambda: any("summary" in line for line in streams.lines), 20)
+    interrupt()
+    assert await asyncio.wait_for(going, 20) == 0
+    run._end_at_once()
+    assert [line for line in streams.lines if "summary" in line] == streams.lines[-1:]
+    assert ended == [130]
+
+
+async def test_ctrl_c_twice_in_the_moment_of_the_answer(local: LocalECS) -> None:
+    """What is settled and not yet reported is: a task by its ARN, and an unknown start by its token."""
+    streams = RecordedStreams()
+    run = JobsRun(options(local, {}, {}), streams, end=lambda _: None)
+    for call, outcome, arns in ((1, aioecs.Outcome.STARTED, ("arn",)), (2, aioecs.Outcome.UNKNOWN, ())):
+        token = f"token {call}"
+        run._on_event(CallBegun(call=call, token=token, cluster=None, task_definition="demo", starts=1))
+        run._on_event(CallSettled(call=call, token=token, outcomes=(outcome,), task_arns=arns, withdrawn=None))
+    run._end_at_once()
+    found = [json.loads(line) for line in streams.lines]
+    assert [line.get("task_arn") or line.get("token") for line in found[:-1]] == ["arn", "token 2"]
+
+
 async def test_ctrl_c_twice(local: LocalECS) -> None:
     """It ends at once, with a line for each task that may run."""
     local.faults.set([Fault("hang", operation="StopTask", times=None)])
@@ -137,7 +166,8 @@ async def test_ctrl_c_twice(local: LocalECS) -> None:
     await until(lambda: ended, 20)
     [task] = local.truth.tasks()
     lines = [json.loads(line) for line in streams.lines]
-    assert {"task_arn": task.arn, "succeeded": None, "error": "aioecs ended before the outcome was known"} in lines
+    left = {"succeeded": None, "error": "aioecs ended before the outcome was known", "exit_status": 130}
+    assert {"task_arn": task.arn, "token": None, **left} in lines
     assert ended == [130]
     local.faults.clear()
     going.cancel()

@@ -189,6 +189,56 @@ async def test_ctrl_c_while_the_end_of_the_log_comes(local: LocalECS, monkeypatc
     assert streams.notes[-1].endswith("container main exited with code 5")
 
 
+async def test_ctrl_c_while_a_task_whose_time_is_over_stops(local: LocalECS, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The task was stopped, and nothing says that it runs on."""
+    waits, waiting = aioecs.Client.wait_until_stopped, asyncio.Event()
+
+    async def wait(client: aioecs.Client, tasks: Any, token: aioecs.CancelToken, **more: Any) -> Any:
+        if local.truth.requests["StopTask"]:  # its containers take long to end
+            waiting.set()
+            await token.wait()
+        return await waits(client, tasks, token, **more)
+
+    monkeypatch.setattr(aioecs.Client, "wait_until_stopped", wait)
+    streams = RecordedStreams()
+    going = asyncio.create_task(TaskRun(options(local, seconds=1e6, timeout=0.3), streams).go())
+    await waiting.wait()
+    interrupt()
+    assert await going == 130
+    assert streams.notes[-1].endswith("was stopped; ECS sends its containers SIGTERM, and SIGKILL later")
+    assert local.truth.running() == []
+
+
+async def test_ctrl_c_while_the_last_lines_are_read(local: LocalECS, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first ends the reading of the log: the task has ended, and its result is what it is."""
+    monkeypatch.setattr("aioecs._client.logs.TAIL_SECONDS", 60)
+    local.faults.set([Fault("hang", operation="GetLogEvents", times=None)])
+    streams = RecordedStreams()
+    going = asyncio.create_task(TaskRun(options(local, code=5), streams).go())
+    await until(lambda: local.truth.requests["GetLogEvents"], 20)
+    interrupt()
+    assert await asyncio.wait_for(going, 20) == 5
+    assert streams.notes[-1].endswith("container main exited with code 5")
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+async def test_ctrl_c_twice_when_the_task_has_ended(local: LocalECS, *, as_json: bool) -> None:
+    """The result is reported before the end."""
+    local.faults.set([Fault("hang", operation="GetLogEvents", times=None)])
+    streams, ended = RecordedStreams(), list[int]()
+    run = TaskRun(options(local, code=5, follow=True), streams, as_json=as_json, end=ended.append)
+    going = asyncio.create_task(run.go())
+    await until(lambda: run._ended is not None, 20)
+    run._end_at_once()
+    if as_json:
+        assert json.loads(streams.lines[-1])["exit_code"] == 5
+    else:
+        assert streams.notes[-1].endswith("container main exited with code 5")
+    assert ended == [130]
+    going.cancel()
+    await asyncio.wait([going])
+
+
 async def test_ctrl_c_as_json(local: LocalECS) -> None:
     """The line of the result says what became of the task."""
     streams = RecordedStreams()
@@ -240,7 +290,7 @@ async def test_ctrl_c_twice_while_the_start_is_in_flight(local: LocalECS) -> Non
     local.faults.set([Fault("hang", operation="StartTask", when="after", times=None)])
     streams = RecordedStreams()
     ended: list[int] = []
-    going = asyncio.create_task(TaskRun(options(local, seconds=1e6), streams, end=ended.append).go())
+    going = asyncio.create_task(TaskRun(options(local, seconds=1e6), streams, as_json=True, end=ended.append).go())
     await running(local)
     interrupt()
     await until(lambda: any("waiting for what is in flight" in note for note in streams.notes), 20)
@@ -248,6 +298,8 @@ async def test_ctrl_c_twice_while_the_start_is_in_flight(local: LocalECS) -> Non
     await until(lambda: ended, 20)
     [task] = local.truth.tasks()
     assert f"aioecs tasks --cluster default --started-by {task.started_by} " in streams.notes[-1]
+    [line] = map(json.loads, streams.lines)
+    assert (line["token"], line["succeeded"], line["exit_status"]) == (task.started_by, None, 130)
     local.faults.clear()
     going.cancel()
     await asyncio.wait([going])
