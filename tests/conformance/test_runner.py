@@ -211,7 +211,7 @@ async def test_an_instance_that_is_still_draining_is_said(monkeypatch: pytest.Mo
         assert not report.conforms
 
 
-async def test_a_start_that_is_not_permitted_leaves_nothing_to_look_for() -> None:
+async def test_a_start_that_is_not_permitted_leaves_no_task() -> None:
     """It has an answer: no task can be there, also where lists are not permitted either."""
     async with local_run(denied=["StartTask", "ListTasks"]) as run:
         report = await run_checks(run.context, NEVER, checks=[Check(starts, ("start.order",), 2)])
