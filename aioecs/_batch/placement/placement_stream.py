@@ -312,12 +312,8 @@ class PlacementStream(UnplacedStarts):
         failure = no_capacity(group)
         for start in refused:
             entry: Entry = start.item
-            refusal = self._refusals.get(start.at)
-            if refusal is None:
-                refusal = StartResult(
-                    request=entry.request, container_instance="", outcome=Outcome.REFUSED, failure=failure
-                )
-            self._settle_refused(entry, refusal)
+            never = StartResult(request=entry.request, container_instance="", outcome=Outcome.REFUSED, failure=failure)
+            self._settle_refused(entry, self._refusals.get(start.at, never))
 
     # ------------------------------------------------------------------------------------------------------ ends
 
