@@ -105,6 +105,16 @@ async def test_each_job_is_started_once(world: QueueSetup) -> None:
     assert "not running" in repr(worker)
 
 
+async def test_its_counts_agree_at_any_time(world: QueueSetup) -> None:
+    """What was received is in flight, deleted or returned: a message that is deleted is in flight no more."""
+    await world.send(*[f"job-{n}" for n in range(20)])
+    worker = world.worker()
+    async with running(worker), asyncio.timeout(15):
+        while (found := worker.statistics()).deleted < 20:
+            assert found.received == found.in_flight + found.deleted + found.returned
+            await asyncio.sleep(0)
+
+
 async def test_by_default_a_job_is_its_message(world: QueueSetup) -> None:
     """Sent twice, it is two; before it runs a worker has done nothing."""
     worker = world.worker(key=message_id)
