@@ -19,9 +19,10 @@ pytest.register_assert_rewrite("ledger_rules")  # it has tests, which the tests 
 
 
 def pytest_configure() -> None:
-    """Restore SIGINT, which nohup and some CI systems ignore, also in subprocesses of the tests."""
+    """Restore SIGINT, which nohup and some CI systems ignore, and bytecode, also in subprocesses of the tests."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each process would compile the package, for half of its time
 
 
 @pytest.fixture(scope="session")
