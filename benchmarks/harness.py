@@ -19,6 +19,8 @@ from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
+import aioecs
+
 T = TypeVar("T")
 Figures = dict[str, Any]
 
@@ -63,8 +65,8 @@ def bound(
 
 def about() -> str:
     """Return a line about the environment: versions, botocore's signer, and the cores."""
-    found = []
-    for name in ("aioecs", *NAMED):
+    found = [f"aioecs {aioecs.__version__}"]  # of this checkout, whatever is installed
+    for name in NAMED:
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:
