@@ -20,7 +20,6 @@ from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
-
 T = TypeVar("T")
 Figures = dict[str, Any]
 
