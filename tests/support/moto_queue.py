@@ -74,7 +74,7 @@ class SkippedTime:
         from moto.sqs import models
 
         self._ahead = 0.0
-        clock, milliseconds = time.time, models.unix_time_millis
+        clock, milliseconds = time.time, vars(models)["unix_time_millis"]
         patch.setattr(time, "time", lambda: clock() + self._ahead)
         patch.setattr(models, "unix_time_millis", lambda *given: milliseconds(*given) + self._ahead * 1000)
 
