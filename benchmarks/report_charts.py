@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from benchmarks import hot_path
 from benchmarks.charts import Absent, Bar, Never, Panel, chart
+from benchmarks.clients import OURS, RAW
 from benchmarks.harness import Figures
 
 TIMES = "\u00d7"
@@ -81,7 +82,7 @@ def draw_cpu(found: Figures) -> str:
         panels.append(Panel(f"over {scheme}, %", bars))
     notes = [
         "CPU of the client's process for one started task; aiobotocore with one a call is 100 %. Shorter is better.",
-        "Overrides are made in the same way on both sides: for each request, or once for all. Both panels have one scale.",
+        "Overrides are made in the same way on both sides: for each request, or once for all. One scale for both.",
     ]
     labels = [f"{method['client']}: {method['shape']}" for method in methods]
     return chart("CPU of a started task", notes, labels, panels, one_scale=True)
@@ -89,7 +90,7 @@ def draw_cpu(found: Figures) -> str:
 
 def _is_drawn(client: str) -> bool:
     """Return whether a client is in the chart: variants of one, such as on uvloop, are in the printed table only."""
-    return client in (hot_path.OURS, hot_path.RAW) or client.startswith("boto3")
+    return client in (OURS, RAW) or client.startswith("boto3")
 
 
 def draw_startup(found: Figures) -> str:
