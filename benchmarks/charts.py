@@ -24,7 +24,7 @@ mpl.rcParams.update(
 
 from matplotlib.axes import Axes  # noqa: E402 after the backend is chosen
 from matplotlib.figure import Figure  # noqa: E402
-from matplotlib.ticker import FuncFormatter, MaxNLocator  # noqa: E402
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter  # noqa: E402
 
 WIDTH, ROW, TOP, BOTTOM = 8.6, 0.3, 0.78, 0.32  # in inches
 PAPER, OWN, OTHERS, FADED, INK, QUIET, LINE = (
@@ -116,7 +116,7 @@ def _draw(within: Axes, panel: Panel, labels: Sequence[str], limit: float, ticks
     within.set_ylim(len(labels) - 0.4, -0.6)
     within.set_xlim(0, limit)
     within.xaxis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10]))
-    within.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    within.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     within.tick_params(length=0, labelsize=8, axis="x", labelcolor=QUIET)
     within.tick_params(length=0, axis="y")
     within.grid(axis="x", color=LINE, linewidth=0.6)

@@ -12,7 +12,7 @@ import asyncio
 import gc
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -37,7 +37,7 @@ class Durations:
 
 
 @contextmanager
-def timed(found: Durations) -> Iterator[None]:
+def timed(found: Durations) -> Generator[None]:
     """Measure the duration and the CPU time of the block."""
     wall, cpu = time.perf_counter(), time.process_time()
     try:
@@ -47,7 +47,7 @@ def timed(found: Durations) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def measured_block(*, collected: bool = True) -> AsyncIterator[Durations]:
+async def measured_block(*, collected: bool = True) -> AsyncGenerator[Durations]:
     """Measure the duration of the block, and the longest time that it blocked the loop."""
     found = Durations()
 
