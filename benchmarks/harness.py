@@ -14,12 +14,11 @@ import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
-
-import aioecs
 
 T = TypeVar("T")
 Figures = dict[str, Any]
@@ -65,7 +64,7 @@ def bound(
 
 def about() -> str:
     """Return a line about the environment: versions, botocore's signer, and the cores."""
-    found = [f"aioecs {aioecs.__version__}"]  # of this checkout, whatever is installed
+    found = [f"aioecs {import_module('aioecs').__version__}"]  # the checkout's; imported late: imports are measured
     for name in NAMED:
         try:
             found.append(f"{name} {version(name)}")

@@ -11,17 +11,23 @@ from typing import Any
 import botocore
 import pytest
 from botocore import handlers
+from hypothesis import HealthCheck, settings
 
 import aioecs
 from aioecs.testing import LocalECS
 
 pytest.register_assert_rewrite("ledger_rules")  # it has tests, which the tests of each ledger inherit
 
+# A busy machine makes an example slow, which says nothing of the code.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
+
 
 def pytest_configure() -> None:
-    """Restore SIGINT, which nohup and some CI systems ignore, also in subprocesses of the tests."""
+    """Restore SIGINT, which nohup and some CI systems ignore, and bytecode, also in subprocesses of the tests."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each process would compile the package, for half of its time
 
 
 @pytest.fixture(scope="session")

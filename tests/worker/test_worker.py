@@ -36,11 +36,11 @@ from aioecs.worker import (
     Worker,
     WorkerStatistics,
     _message_handler,
-    _worker_run,
 )
 from aioecs.worker._jobs.decisions import MessageAction
 from aioecs.worker._ledgers.claims import LOOKUP_LIMIT, fingerprint
 from aioecs.worker._settings import message_id
+from aioecs.worker._sqs import receiver
 from tests.worker.sqs.test_queue import a_body
 
 pytestmark = [
@@ -103,6 +103,16 @@ async def test_each_job_is_started_once(world: QueueSetup) -> None:
     found = worker.statistics()
     assert (found.started, found.already_settled, found.left, found.in_flight) == (30, 30, (), 0)
     assert "not running" in repr(worker)
+
+
+async def test_its_counts_agree_at_any_time(world: QueueSetup) -> None:
+    """What was received is in flight, deleted or returned: a message that is deleted is in flight no more."""
+    await world.send(*[f"job-{n}" for n in range(20)])
+    worker = world.worker()
+    async with running(worker), asyncio.timeout(15):
+        while (found := worker.statistics()).deleted < 20:
+            assert found.received == found.in_flight + found.deleted + found.returned
+            await asyncio.sleep(0)
 
 
 async def test_by_default_a_job_is_its_message(world: QueueSetup) -> None:
@@ -490,8 +500,8 @@ async def test_a_fifo_queue_keeps_its_order(world: QueueSetup) -> None:
 
 async def test_no_answer_of_the_queue_ends_it(world: QueueSetup, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two hundred bodies that are none of SQS, over real sockets; at a request to end it ends."""
-    monkeypatch.setattr(_worker_run, "idle_delay", lambda *_: 0.0)
-    monkeypatch.setattr(_worker_run, "growing_delay", lambda *_: 0.0)
+    monkeypatch.setattr(receiver, "idle_delay", lambda *_: 0.0)
+    monkeypatch.setattr(receiver, "growing_delay", lambda *_: 0.0)
     jitter = random.Random(11)
 
     async def behave(exchange: Exchange) -> None:
