@@ -93,9 +93,7 @@ def empty_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def no_aws_settings(
-    monkeypatch: pytest.MonkeyPatch, empty_directory: Path, single_certificate_authority: Path
-) -> None:
+def no_aws_settings(monkeypatch: pytest.MonkeyPatch, empty_directory: Path, single_certificate_authority: Path) -> None:
     """Hide the machine's AWS settings, credentials and proxies, so that no test depends on them."""
     for name in list(os.environ):
         if name.startswith(("AWS_", "BOTO_", "BOTOCORE_")) or name.lower().endswith("_proxy"):
