@@ -14,6 +14,7 @@ import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from multiprocessing.connection import Connection
@@ -63,8 +64,8 @@ def bound(
 
 def about() -> str:
     """Return a line about the environment: versions, botocore's signer, and the cores."""
-    found = []
-    for name in ("aioecs", *NAMED):
+    found = [f"aioecs {import_module('aioecs').__version__}"]  # the checkout's; imported late: imports are measured
+    for name in NAMED:
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:

@@ -11,11 +11,16 @@ from typing import Any
 import botocore
 import pytest
 from botocore import handlers
+from hypothesis import HealthCheck, settings
 
 import aioecs
 from aioecs.testing import LocalECS
 
 pytest.register_assert_rewrite("ledger_rules")  # it has tests, which the tests of each ledger inherit
+
+# A busy machine makes an example slow, which says nothing of the code.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_configure() -> None:

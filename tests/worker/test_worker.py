@@ -46,10 +46,10 @@ from aioecs.worker import (
     SQLiteLedger,
     Worker,
     WorkerStatistics,
-    _worker_run,
 )
 from aioecs.worker._ledgers.claims import LOOKUP_LIMIT, fingerprint
 from aioecs.worker._settings import message_id
+from aioecs.worker._sqs import receiver
 from tests.worker.processes import work
 from tests.worker.sqs.test_queue import a_body
 
@@ -482,8 +482,8 @@ async def test_a_fifo_queue_keeps_its_order(world: QueueSetup) -> None:
 
 async def test_no_answer_of_the_queue_ends_it(world: QueueSetup, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two hundred bodies that are none of SQS, over real sockets; at a request to end it ends."""
-    monkeypatch.setattr(_worker_run, "idle_delay", lambda *_: 0.0)
-    monkeypatch.setattr(_worker_run, "growing_delay", lambda *_: 0.0)
+    monkeypatch.setattr(receiver, "idle_delay", lambda *_: 0.0)
+    monkeypatch.setattr(receiver, "growing_delay", lambda *_: 0.0)
     monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0.0)
     jitter = random.Random(11)
 

@@ -129,9 +129,8 @@ class NativeTransport:
             )
             cached = self._head_lines[name] = target, "\r\n".join(lines)
         target, head = cached
-        for line in self._signer.headers(target, body, keys, self._now() + offset).items():
-            head += "%s: %s\r\n" % line  # noqa: UP031 the pair as it stands
-        return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+        signed = self._signer.header_lines(target, body, keys, self._now() + offset)
+        return f"{head}{signed}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
     async def _fix_rejection(self, error: ECSServiceError, state: _AttemptState) -> bool:
         """Correct what the request was rejected for; return False if that is not possible."""
