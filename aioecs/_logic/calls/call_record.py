@@ -206,6 +206,7 @@ class CallRecord:
         """
         siblings = any(state.task is not None for state in self.start_states)
         sent = self.was_sent or self.in_flight
+        finds = self.keyed or self.shares_token
         starts: list[StartResult] = []
         for state, request in zip(self.start_states, requests or repeat(self.request), strict=False):
             outcome = self._outcome(state)
@@ -220,7 +221,7 @@ class CallRecord:
                     self.token if sent or state.task is not None else "",
                     self.sends,
                     outcome is UNKNOWN and siblings,
-                    state.task is not None and self.is_found(state),
+                    finds and self.is_found(state),
                     self.settles_by if outcome is UNKNOWN else None,
                 )
             )
@@ -231,14 +232,18 @@ class CallRecord:
         return (self.keyed or self.shares_token) and state.task is not None and not state.ours
 
     def _may_be_stopped(self, state: StartState) -> bool:
-        """Return whether the call may still stop the task: until then it isn't reported as started."""
+        """Return whether a call that is withdrawn with "stop" may still stop the task.
+
+        Until then it isn't reported as started.
+        """
         if self.phase is Phase.DONE or state.task is None:
             return False
-        return self.withdrawal == "stop" and state.ours and state.task.task_arn not in self.tried_to_stop
+        return state.ours and state.task.task_arn not in self.tried_to_stop
 
     def _outcome(self, state: StartState) -> Outcome:
         if state.task is not None:
-            return STOPPED if state.stopped else UNKNOWN if self._may_be_stopped(state) else STARTED
+            may_be_stopped = self.withdrawal == "stop" and self._may_be_stopped(state)
+            return STOPPED if state.stopped else UNKNOWN if may_be_stopped else STARTED
         if state.failure is not None or state.error is not None:
             return UNKNOWN if self.refusal_unproven else REFUSED
         if state.dropped:
