@@ -10,7 +10,6 @@ from typing import Any, NoReturn
 import attrs
 
 
-
 def shown_members(value: Any) -> Iterator[str]:
     """Yield `name=value` for each member of an attrs value that isn't None or empty and may be shown."""
     for field in attrs.fields(type(value)):
