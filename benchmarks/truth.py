@@ -269,8 +269,7 @@ def figures(short: bool) -> Figures:
     keep_to_one_core()
     count, cancels = (30, 30) if short else (500, 600)
     storming = IN_SHORT if short else list(SIDES)
-    # boto3's threads can't be cancelled, and a variant that differs only in its handling of faults needs no second run.
-    cancellable = [side for side in storming if "boto3" not in side and "at least" not in side and "stand" not in side]
+    cancellable = [side for side in storming if "boto3" not in side]  # threads can't be cancelled
     rows = [asyncio.run(faulty(side, count)) for side in storming]
     cut = [asyncio.run(cancelled(side, cancels)) for side in cancellable]
     rows.append(asyncio.run(many(count, faults(), cancels=False)))

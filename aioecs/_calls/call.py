@@ -15,6 +15,8 @@ from aioecs._calls.call_actions import ReconcilerProtocol, ambiguous_call_of, no
 from aioecs._calls.wire_request import bare_tasks, filled_in, wire_request
 from aioecs._logic.calls import call_state
 from aioecs._logic.calls.actions import (
+    BACKOFF_ENDED,
+    FINISH,
     Action,
     BackOff,
     BackoffEnded,
@@ -44,6 +46,9 @@ from aioecs._transport.transport import SentMarker
 from aioecs.errors import ECSError
 
 
+_UNSENT = SentMarker()  # of a call that has not begun
+
+
 class Call:
     """A call in progress, from `begin` until every start of it has an outcome."""
 
@@ -55,13 +60,13 @@ class Call:
         self.record = record
         self._sent_as = sent_as
         self._reconciler = reconciler
-        self._sent_marker = SentMarker()
+        self._sent_marker = _UNSENT
         self._request_id: str | None = None
         self._permit: float | None = None
         self._events: CallEvents | None = None
         self._reported: tuple[StartResult, ...] | None = None
         self._task: asyncio.Task[None] | None = None
-        self._first_action: Action = Finish()
+        self._first_action: Action = FINISH
         self._action: Action | None = None
         self._lookup: asyncio.Task[None] | None = None
         self._inputs: list[CallInput] = []
@@ -318,7 +323,7 @@ class Call:
 
     async def _back_off(self, action: BackOff) -> BackoffEnded:
         await asyncio.sleep(action.until - self.core.now)
-        return BackoffEnded()
+        return BACKOFF_ENDED
 
     async def _look_up(self, action: LookUp) -> LookupDone:
         ambiguous_call = ambiguous_call_of(self.record, self._sent_as.started_by or "", action)
